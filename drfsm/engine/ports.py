@@ -1,0 +1,112 @@
+"""What the engine needs of the outside, as small protocols: a journal, a lease, a clock.
+
+The real ones live in adapters/; ``MemoryJournal``, ``NoLease`` and ``SystemClock`` are enough for a
+library user's first machine.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from drfsm.journal import GENESIS, Record, digest, encode
+
+
+class Journal(Protocol):
+    """The write-ahead log of one run. ``append`` returns only when the record is durable."""
+
+    @property
+    def head(self) -> str:
+        """The SHA-256 (hex) of the last line."""
+
+    def records(self) -> Sequence[Record]:
+        """Return every record so far, oldest first."""
+
+    def append(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
+        """Append one record durably. Raises on any doubt: nothing may be done that isn't written."""
+
+
+class Lease(Protocol):
+    """The right to act on one bucket and prefix, with a rising epoch (the fencing token)."""
+
+    def acquire(self, run_id: str, operator: str, host: str) -> int:
+        """Take the lease and return its epoch. Raises LeaseHeld if another run has it."""
+
+    def check(self) -> None:
+        """Raise LeaseLost unless this process still holds it."""
+
+    def release(self) -> None:
+        """Give it back at the end of a run."""
+
+
+class Clock(Protocol):
+    """Time, so that tests can own it."""
+
+    def now(self) -> str:
+        """Return the UTC time in ISO 8601 with microseconds and ``Z``."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards."""
+
+    def sleep(self, seconds: float) -> None:
+        """Pause."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> str:
+        """Return the UTC time in ISO 8601 with microseconds and ``Z``."""
+        return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Pause."""
+        time.sleep(seconds)
+
+
+class MemoryJournal:
+    """A journal that lives as long as its process: for a first machine and for tests."""
+
+    def __init__(self, records: Sequence[Record] = ()) -> None:
+        self._records = list(records)
+        self._head = GENESIS
+        for record in self._records:
+            self._head = digest(encode(record, self._head))
+
+    @property
+    def head(self) -> str:
+        """The SHA-256 (hex) of the last line."""
+        return self._head
+
+    def records(self) -> Sequence[Record]:
+        """Return every record so far, oldest first."""
+        return tuple(self._records)
+
+    def append(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
+        """Append one record."""
+        record = Record(len(self._records), kind, at, body)
+        self._head = digest(encode(record, self._head))
+        self._records.append(record)
+        return record
+
+
+class NoLease:
+    """For a world that nobody else can reach. Its epoch counts the starts and resumes of this object."""
+
+    def __init__(self) -> None:
+        self._epoch = 0
+
+    def acquire(self, run_id: str, operator: str, host: str) -> int:  # noqa: ARG002  the protocol's shape
+        """Return the next epoch."""
+        self._epoch += 1
+        return self._epoch
+
+    def check(self) -> None:
+        """Nobody else can hold it."""
+
+    def release(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,180 @@
+"""Every way in which drfsm says no, named by whose fault it is, with the exit code of each.
+
+An error is somebody's next step: ``what`` happened, ``fault`` (whose it is), what is ``frozen`` now,
+and ``way`` (what to do or run next). The CLI prints exactly these four and exits with ``exit_code``.
+docs/exit-codes.md is this file's table in prose.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a script may rely on. Never reuse a number."""
+
+    DONE = 0
+    DEFECT = 1  # a defect in drfsm itself
+    USAGE = 2  # wrong usage: nothing was touched
+    REFUSED = 3  # refused by a guard or a wrong token: nothing moved
+    HELD = 4  # held: go on with `drfsm resume`
+    LEASE_HELD = 5  # someone else holds the lease
+    EVIDENCE = 6  # evidence does not hold: chain, legality, digest
+    DAMAGED = 7  # the journal is damaged
+    ILLEGAL = 8  # the trigger is not legal in the run's state
+    UNREACHABLE = 9  # the world could not be read
+    ABORTED = 10  # the run ended aborted (or failed), as declared
+    DIFFERENT = 11  # a comparison ran and found differences
+    INTERRUPTED = 130  # Ctrl-C
+
+
+class DrfsmError(Exception):
+    """The base of every refusal. ``fault`` is one of operator, site, store, machine, journal, drfsm."""
+
+    exit_code = ExitCode.DEFECT
+    fault = "drfsm"
+
+    def __init__(
+        self, what: str, *, way: str = "", frozen: Sequence[str] = (), fault: str | None = None
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.way = way
+        self.frozen = tuple(frozen)
+        if fault is not None:
+            self.fault = fault
+
+    def diagnostics(self) -> str:
+        """Return what happened, what is frozen now and the next step, a line each."""
+        lines = [self.what]
+        lines += [f"  frozen now: {each}" for each in self.frozen]
+        if self.way:
+            lines.append(f"  next: {self.way}")
+        return "\n".join(lines)
+
+
+class UsageFault(DrfsmError):
+    """The command line or the inputs are wrong. Nothing was touched."""
+
+    exit_code = ExitCode.USAGE
+    fault = "operator"
+
+
+class DeclarationFault(DrfsmError):
+    """A machine's declaration is wrong; ``faults`` holds every fault found, each with file, line and mend."""
+
+    exit_code = ExitCode.USAGE
+    fault = "machine"
+
+    def __init__(self, what: str, faults: Sequence[str], *, way: str = "") -> None:
+        super().__init__(what, way=way)
+        self.faults = tuple(faults)
+
+    def diagnostics(self) -> str:
+        """Return one line for each fault, then the next step."""
+        return "\n".join([self.what, *(f"  {each}" for each in self.faults)])
+
+
+class BindingFault(DrfsmError):
+    """A binding lacks a fact or an action that the machine names, or has one that it doesn't name."""
+
+    exit_code = ExitCode.DEFECT
+    fault = "drfsm"
+
+
+class IllegalTransition(DrfsmError):  # noqa: N818  the issue names it so
+    """The trigger is not legal in this state. Nothing moved."""
+
+    exit_code = ExitCode.ILLEGAL
+    fault = "operator"
+
+    def __init__(self, *, machine: str, state: str, trigger: str, legal: Sequence[str], because: str = "") -> None:
+        ways = ", ".join(legal) if legal else "nothing: the run has ended"
+        why = f" ({because})" if because else ""
+        super().__init__(
+            f"{machine}: {trigger} is not legal in state {state}{why}; nothing moved",
+            way=f"legal here: {ways}",
+        )
+        self.machine = machine
+        self.state = state
+        self.trigger = trigger
+        self.legal = tuple(legal)
+
+
+class GuardRefused(DrfsmError):  # noqa: N818  a refusal is not an error of the program
+    """A guard does not hold: says which fact, what was seen, and why it matters."""
+
+    exit_code = ExitCode.REFUSED
+    fault = "site"
+
+    def __init__(self, refusals: Sequence[Mapping[str, object]], *, trigger: str) -> None:
+        told = "; ".join(
+            f"{r['guard']}: {r['fact']} is {r['value']}, needed {'|'.join(map(str, r['needed']))}"  # type: ignore[call-overload]
+            f" (seen: {r['seen']}). {r['because']}"
+            for r in refusals
+        )
+        super().__init__(f"{trigger} refused: {told}")
+        self.trigger = trigger
+        self.refusals = tuple(dict(r) for r in refusals)
+
+
+class Unreachable(DrfsmError):  # noqa: N818  the field's word
+    """The world could not be read or written just now; it says nothing about how the world is."""
+
+    exit_code = ExitCode.UNREACHABLE
+    fault = "site"
+
+
+class ActionFailed(DrfsmError):  # noqa: N818
+    """An action was refused by the world for a reason that it can name."""
+
+    exit_code = ExitCode.HELD
+    fault = "site"
+
+
+class Conflict(ActionFailed):
+    """A compare-and-swap lost: someone else wrote in between. Nothing of ours was written."""
+
+    fault = "store"
+
+
+class DeadlineExceeded(DrfsmError):  # noqa: N818
+    """A step took longer than its row's ``timeout_seconds``."""
+
+    exit_code = ExitCode.HELD
+    fault = "site"
+
+
+class LeaseHeld(DrfsmError):  # noqa: N818
+    """Another run, or another machine, holds the lease."""
+
+    exit_code = ExitCode.LEASE_HELD
+    fault = "operator"
+
+
+class LeaseLost(LeaseHeld):
+    """This process held the lease and has lost it: it must not write anything any more."""
+
+
+class JournalDamaged(DrfsmError):  # noqa: N818
+    """A journal's bytes don't hold: the line is named. Nothing is repaired silently."""
+
+    exit_code = ExitCode.DAMAGED
+    fault = "journal"
+
+    def __init__(self, what: str, *, line: int, way: str = "") -> None:
+        super().__init__(what, way=way)
+        self.line = line
+
+
+class EvidenceFault(DrfsmError):
+    """The records are readable but what they claim does not hold."""
+
+    exit_code = ExitCode.EVIDENCE
+    fault = "journal"
+
+
+class Interrupted(DrfsmError):  # noqa: N818
+    """A person or the system asked the process to stop."""
+
+    exit_code = ExitCode.INTERRUPTED
+    fault = "operator"

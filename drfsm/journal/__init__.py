@@ -1,0 +1,8 @@
+"""What happened: records, the bytes that chain them, and the fold that reads them back."""
+
+from drfsm.journal.chain import GENESIS, Chain, digest, encode, lines, read
+from drfsm.journal.record import KINDS, Record
+from drfsm.journal.replay import OpenIntent, RunState, Undoable, fold
+
+__all__ = ["GENESIS", "KINDS", "Chain", "OpenIntent", "Record", "RunState", "Undoable", "digest", "encode", "fold",
+           "lines", "read"]

@@ -1,0 +1,118 @@
+"""The sandbox's AWS: moto's server on loopback, with S3, STS, IAM, EC2 and SSM.
+
+It owns the server and hands out clients with dummy credentials; what lies in it is seed.py's affair. It
+is called by lifecycle.py and by tests. What to know of moto:
+
+- Its state belongs to the process, not to the server: two Clouds of one process see the same buckets.
+  So the first Cloud of a process starts empty, and Clouds that live at the same time need buckets of
+  different names.
+- It checks no signature; any key will do. A key that IAM made (``create_identity``) has its user's ARN.
+- It applies a bucket policy's Deny to everybody: it looks at neither Principal nor Condition.
+"""
+
+import logging
+import socket
+import threading
+import urllib.request
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+ACCESS_KEY_ID = "sandbox-operator"
+SECRET_ACCESS_KEY = "sandbox-operator-secret"  # noqa: S105  moto takes any secret
+
+
+class Identity(NamedTuple):
+    """A user that moto's IAM knows, with the key that makes a request his."""
+
+    arn: str
+    access_key_id: str
+    secret_access_key: str
+
+
+class Cloud:
+    """One moto server on loopback. Usable as a context manager."""
+
+    _alive = 0  # servers of this process, which share moto's one state
+    _lock = threading.Lock()
+
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
+        self._server: Any = None
+        self._clients: dict[tuple[str, str], Any] = {}
+        self.endpoint = ""
+
+    def start(self) -> None:
+        """Serve, on a free port unless one was asked for."""
+        from moto.server import ThreadedMotoServer
+
+        # One line per request would bury whatever else the process has to say.
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._server = ThreadedMotoServer("127.0.0.1", self._port, verbose=False)
+        self._server.start()
+        host, port = self._server.get_host_and_port()
+        self.endpoint = f"http://{host}:{port}"
+        with Cloud._lock:
+            Cloud._alive += 1
+            if Cloud._alive == 1:
+                self._reset()
+
+    def stop(self) -> None:
+        """Stop serving. Clients of this Cloud are of no use afterwards."""
+        if self._server is None:
+            return
+        ending = threading.Thread(target=self._server.stop)
+        ending.start()
+        while ending.is_alive():
+            # The server looks up twice a second, or when somebody knocks: every test waits for this.
+            with suppress(OSError):
+                socket.create_connection(self._server.get_host_and_port(), timeout=1).close()
+            ending.join(0.01)
+        self._server = None
+        with Cloud._lock:
+            Cloud._alive -= 1
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def client(self, service: str, identity: Identity | None = None) -> Any:
+        """Return a boto3 client of this Cloud, as the sandbox's operator or as somebody else."""
+        import boto3
+
+        key = identity.access_key_id if identity else ACCESS_KEY_ID
+        with Cloud._lock:  # making clients is not thread-safe; using them is
+            if (service, key) not in self._clients:
+                self._clients[service, key] = boto3.session.Session().client(
+                    service,
+                    endpoint_url=self.endpoint,
+                    region_name=REGION,
+                    aws_access_key_id=key,
+                    aws_secret_access_key=identity.secret_access_key if identity else SECRET_ACCESS_KEY,
+                )
+            return self._clients[service, key]
+
+    def create_bucket(self, name: str) -> None:
+        """Make an empty bucket."""
+        self.client("s3").create_bucket(Bucket=name)
+
+    def create_identity(self, user: str) -> Identity:
+        """Make an IAM user and a key of his."""
+        iam = self.client("iam")
+        arn = iam.create_user(UserName=user)["User"]["Arn"]
+        key = iam.create_access_key(UserName=user)["AccessKey"]
+        return Identity(arn, key["AccessKeyId"], key["SecretAccessKey"])
+
+    def _reset(self) -> None:
+        request = urllib.request.Request(f"{self.endpoint}/moto-api/reset", method="POST")  # noqa: S310  loopback
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  loopback
+            answer.read()

@@ -1,0 +1,400 @@
+"""The sandbox as a process (up, down, status, environment), and as an object in one's own (``Sandbox``).
+
+``up`` starts one background process, in a session of its own, that hosts the AWS and both clusters; what
+it has to say goes to ``sandbox.log``, and ``sandbox.json`` appears when it is ready. A process is known
+by its pid *and* its time of birth, so that a recycled pid is never taken for the sandbox, nor killed.
+The CLI and the tests call this; it loads servers only where it starts them.
+
+    <directory>/sandbox.json     what runs: see ``State``
+    <directory>/sandbox.log      the server's output, kept until the next ``up``
+    <directory>/primary/, dr/    each cluster's files, and its pods'
+    <directory>/.lock            held by the one ``up`` or ``down`` at a time
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from attrs import asdict, evolve, frozen
+
+from drfsm.errors import DrfsmError, UsageFault
+from drfsm.sandbox.seed import Options
+
+if TYPE_CHECKING:
+    from drfsm.sandbox.cloud import Cloud
+    from drfsm.sandbox.kubernetes import EmulatedCluster
+
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+POLL_SECONDS = 0.02
+RUNNER_POLL_SECONDS = 0.25
+
+
+@frozen
+class State:
+    """What a running sandbox is: enough to use it, and to end exactly it."""
+
+    directory: str
+    pid: int
+    born: str  # the process's time of birth, as the system tells it
+    endpoint: str
+    kubeconfig_primary: str
+    kubeconfig_dr: str
+    bucket: str
+    prefix: str
+    dr_run_id: str
+    primary_run_id: str
+    image_ref: str
+    backup_uri: str
+    instance_id: str
+    log: str
+    already_running: bool = False  # set by an ``up`` that found it running
+
+
+@frozen
+class Status:
+    """Whether a sandbox runs in a directory. ``state`` is also there if it ran once and died."""
+
+    running: bool
+    note: str
+    state: State | None = None
+
+
+def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where the sandbox lives unless told otherwise."""
+    if given := environ.get("DRFSM_SANDBOX_DIR"):
+        return Path(given)
+    home = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return Path(home) / "drfsm/sandbox"
+
+
+def up(directory: Path, options: Options | None = None, *, timeout_seconds: float = START_SECONDS) -> State:
+    """Start a sandbox and wait until it is ready; if one runs there already, return that one.
+
+    Raises DrfsmError with the end of its log if it dies or doesn't get ready.
+    """
+    directory = directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    with _alone(directory):
+        before = status(directory)
+        if before.running and before.state is not None:
+            return evolve(before.state, already_running=True)
+        _clear(directory)
+        pid = _spawn(directory, options or Options())
+        deadline = time.monotonic() + timeout_seconds
+        while not (state := _read(directory)):
+            if _born(pid) is None:
+                raise _stillborn(directory, "the sandbox died while it was starting")
+            if time.monotonic() > deadline:
+                _end(pid, _born(pid))
+                raise _stillborn(directory, f"the sandbox was not ready after {timeout_seconds:.0f} s")
+            time.sleep(POLL_SECONDS)
+        return state
+
+
+def down(directory: Path) -> bool:
+    """End the sandbox and its pods, and wait for it; return whether one was running."""
+    directory = directory.resolve()
+    if not directory.is_dir():
+        return False
+    with _alone(directory):
+        before = status(directory)
+        if before.running and before.state is not None:
+            _end(before.state.pid, before.state.born)
+        _clear(directory)
+        return before.running
+
+
+def status(directory: Path) -> Status:
+    """Tell whether a sandbox runs there. Reads one file and the process table."""
+    state = _read(directory.resolve())
+    if state is None:
+        return Status(running=False, note=f"no sandbox in {directory}")
+    if _born(state.pid) != state.born:
+        return Status(running=False, note=f"the sandbox died; its log is {state.log}", state=state)
+    return Status(running=True, note=f"running as process {state.pid}", state=state)
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """Return the environment that makes drfsm's commands work on it. Raises UsageFault if none runs."""
+    found = status(directory)
+    if not found.running or found.state is None:
+        raise UsageFault(found.note, way="drfsm sandbox up")
+    return environment_of(found.state)
+
+
+def environment_of(state: State) -> dict[str, str]:
+    """Return a sandbox's environment: for AWS clients, and the names that the documents' commands use."""
+    from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+
+    return {
+        "AWS_ENDPOINT_URL": state.endpoint,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "BUCKET": state.bucket,
+        "PREFIX": state.prefix,
+        "DR_RUN_ID": state.dr_run_id,
+        "KUBECONFIG_DR": state.kubeconfig_dr,
+        "KUBECONFIG_PRIMARY": state.kubeconfig_primary,
+        "IMAGE_REF": state.image_ref,
+        "BACKUP_URI": state.backup_uri,
+    }
+
+
+class Sandbox:
+    """Both sites in this process, seeded: ``with Sandbox(tmp_path) as sandbox:``.
+
+    ``cloud``, ``primary`` and ``dr`` are there to be played with: ``sandbox.dr.outage(True)``. While DR's
+    runner isn't running in EC2, DR's cluster is out, as if the instance had taken it along.
+    """
+
+    cloud: "Cloud"
+    primary: "EmulatedCluster"
+    dr: "EmulatedCluster"
+
+    def __init__(self, directory: Path, options: Options | None = None) -> None:
+        self.directory = directory.resolve()
+        self.options = options or Options()
+        self.bucket, self.prefix = self.options.bucket, self.options.prefix
+        self.dr_run_id = self.primary_run_id = self.backup_uri = self.instance_id = ""
+        self._stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def start(self) -> Self:
+        """Start the servers and lay the seed. If anything fails, nothing is left running."""
+        from drfsm.sandbox.cloud import Cloud
+        from drfsm.sandbox.kubernetes import EmulatedCluster
+        from drfsm.sandbox.seed import REPOSITORY, seed
+
+        images = {REPOSITORY: [sys.executable, "-m", "drfsm.sandbox.workload"]}
+        self.cloud = Cloud()
+        self.primary, self.dr = (
+            EmulatedCluster(name=name, directory=self.directory / name, images=images)
+            for name in ("primary", "dr")
+        )
+        try:
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(lambda each: each.start(), (self.cloud, self.primary, self.dr)))
+            seeded = seed(self.cloud, self.primary, self.dr, self.options)
+        except BaseException:
+            self.stop()
+            raise
+        self.dr_run_id, self.primary_run_id = seeded.dr_run_id, seeded.primary_run_id
+        self.backup_uri, self.instance_id = seeded.backup_uri, seeded.instance_id
+        if self.instance_id:
+            self._watcher = threading.Thread(target=self._watch_runner, name="runner-watcher", daemon=True)
+            self._watcher.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop the servers and end every pod."""
+        self._stopping.set()
+        if self._watcher is not None:
+            self._watcher.join()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda each: each.stop(), (self.primary, self.dr, self.cloud)))
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    @property
+    def image_ref(self) -> str:
+        """The pinned image that both sites run."""
+        from drfsm.sandbox.seed import IMAGE_REF
+
+        return IMAGE_REF
+
+    @property
+    def state(self) -> State:
+        """What ``sandbox.json`` says."""
+        return State(
+            directory=str(self.directory),
+            pid=os.getpid(),
+            born=_born(os.getpid()) or "",
+            endpoint=self.cloud.endpoint,
+            kubeconfig_primary=str(self.primary.kubeconfig),
+            kubeconfig_dr=str(self.dr.kubeconfig),
+            bucket=self.bucket,
+            prefix=self.prefix,
+            dr_run_id=self.dr_run_id,
+            primary_run_id=self.primary_run_id,
+            image_ref=self.image_ref,
+            backup_uri=self.backup_uri,
+            instance_id=self.instance_id,
+            log=str(self.directory / "sandbox.log"),
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which drfsm's commands work on this sandbox."""
+        return environment_of(self.state)
+
+    def _watch_runner(self) -> None:
+        """Take DR's cluster down with its runner, and up again; leave outages that a test makes alone."""
+        ran = True
+        while not self._stopping.wait(RUNNER_POLL_SECONDS):
+            runs = self._runner_state() in ("pending", "running")
+            if runs != ran:
+                self.dr.outage(not runs)
+            ran = runs
+
+    def _runner_state(self) -> str:
+        answer = self.cloud.client("ec2").describe_instances(InstanceIds=[self.instance_id])
+        return str(answer["Reservations"][0]["Instances"][0]["State"]["Name"])
+
+
+def serve(directory: Path, options: Options) -> None:
+    """Be the background process: host a sandbox until SIGTERM."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with Sandbox(directory, options) as sandbox:
+        _write(directory, sandbox.state)
+        _say("ready")
+        stop.wait()
+        _say("stopping")
+    _say("stopped")
+
+
+def _spawn(directory: Path, options: Options) -> int:
+    """Start the server in a session of its own, deaf to our terminal; return its pid."""
+    # An operator's profile or endpoint must not reach the sandbox's own clients.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    argv = [
+        sys.executable,
+        "-m",
+        "drfsm.sandbox.lifecycle",
+        "serve",
+        str(directory),
+        json.dumps(asdict(options)),
+    ]
+    log = os.open(directory / "sandbox.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    try:
+        actions = [
+            (os.POSIX_SPAWN_DUP2, nothing, 0),
+            (os.POSIX_SPAWN_DUP2, log, 1),
+            (os.POSIX_SPAWN_DUP2, log, 2),
+        ]
+        return os.posix_spawn(sys.executable, argv, environ, file_actions=actions, setsid=True)
+    finally:
+        os.close(log)
+        os.close(nothing)
+
+
+def _end(pid: int, born: str | None) -> None:
+    """End exactly that process: SIGTERM, and SIGKILL if it doesn't listen."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if born is None or _born(pid) != born:
+            return
+        os.kill(pid, number)
+        deadline = time.monotonic() + STOP_SECONDS
+        while _born(pid) == born and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+
+
+def _clear(directory: Path) -> None:
+    """Remove what a sandbox that has ended may have left: pods, files; the log stays."""
+    for pid in _pods(directory):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    (directory / "sandbox.json").unlink(missing_ok=True)
+    for name in ("primary", "dr"):
+        shutil.rmtree(directory / name, ignore_errors=True)
+
+
+def _pods(directory: Path) -> Iterator[int]:
+    """Yield the pids of pods that outlived a killed server: those whose root lies in our directory.
+
+    Needs /proc; elsewhere such pods end by themselves or stay, and hold nothing that a new sandbox needs.
+    """
+    ours = f"DRFSM_SANDBOX_ROOT={directory}/".encode()
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if any(each.startswith(ours) for each in entry.read_bytes().split(b"\0")):
+                yield int(entry.parent.name)
+
+
+def _born(pid: int) -> str | None:
+    """Return a process's time of birth, or None if it isn't alive (a zombie isn't)."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # if it is our own child, let it go
+    try:
+        # The name in parentheses may hold anything, so count from behind it: state, …, start time (22nd).
+        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return None if after_name[0] in "ZX" else f"{after_name[19]} ticks after boot"
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return None
+    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    word, _, born = told.stdout.strip().partition(" ")
+    return None if not born or word.startswith("Z") else born.strip()
+
+
+def _read(directory: Path) -> State | None:
+    try:
+        return State(**json.loads((directory / "sandbox.json").read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as fault:  # another version's: its process may be alive, so don't go on
+        way = "end the process that it names, then remove the file"
+        raise UsageFault(f"{directory / 'sandbox.json'} can't be understood: {fault}", way=way) from None
+
+
+def _write(directory: Path, state: State) -> None:
+    draft = directory / ".sandbox.json"
+    draft.write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+    draft.rename(directory / "sandbox.json")
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    with (directory / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _stillborn(directory: Path, what: str) -> DrfsmError:
+    log = directory / "sandbox.log"
+    tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:])
+    return DrfsmError(f"{what}; its last words:\n{tail}", way=f"read {log}")
+
+
+def _say(words: str) -> None:
+    print(words, flush=True)  # noqa: T201  the server's log is its stdout
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``serve DIRECTORY OPTIONS``, the only command; people use ``drfsm sandbox``."""
+    command, directory, options = argv
+    if command != "serve":
+        raise UsageFault(f"unknown command {command}", way="drfsm sandbox up")
+    given: dict[str, Any] = json.loads(options)
+    serve(Path(directory), Options(**given))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

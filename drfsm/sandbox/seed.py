@@ -1,0 +1,409 @@
+"""What lies in the sandbox when it is ready: two sites, and a history in which DR was promoted.
+
+    what                        primary                                DR (canonical)
+    CronJob jobintel-daily      suspended *                            active
+    ConfigMap jobintel-config   PUBLISH_S3 "0", .._DRY_RUN "1" *       PUBLISH_S3 "1", .._DRY_RUN "0"
+    published runs              one, a day old                         one, newer: all pointers name it
+    identity                    IAM user <bucket>-primary              IAM user <bucket>-dr
+    runner                      none                                   one EC2 instance, tagged
+
+    * by the promote, which left what it found in the annotation ``drfsm/before``
+
+Both runs really ran: as Jobs made from each site's CronJob. Nothing is faked in S3 but what other tools
+than the workload would have put there: the control-plane bundle and a backup of the primary, taken after
+its run. There is no ``<prefix>/drfsm/ownership.json``: as after a promote by hand, it is to be adopted.
+Called by lifecycle.py; ``manifests`` also by tests that want other sites.
+"""
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import ssl
+import tarfile
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import frozen
+
+from drfsm.errors import DrfsmError
+from drfsm.sandbox.cloud import REGION, Cloud, Identity
+
+if TYPE_CHECKING:
+    from drfsm.sandbox.kubernetes import EmulatedCluster
+
+Site = Literal["primary", "dr"]
+Manifest = dict[str, Any]
+
+NAMESPACE = "jobintel"
+REPOSITORY = "registry.example/jobintel"
+IMAGE_REF = f"{REPOSITORY}@sha256:{hashlib.sha256(b'the workload of the drfsm sandbox').hexdigest()}"
+CRONJOB, CONFIGMAP, SECRET = "jobintel-daily", "jobintel-config", "jobintel-secrets"
+DASHBOARD = "jobintel-dashboard"
+PROMOTE_RUN = "promote-20260226T161500Z-sandbox"
+BEFORE = "drfsm/before"
+SEED_JOB = "jobintel-daily-seed"
+RUN_SECONDS, POLL_SECONDS = 30.0, 0.02
+RUNNER_TAGS = {"Name": "jobintel-dr-runner", "Purpose": "jobintel-dr", "ManagedBy": "terraform"}
+GIT_SHA = hashlib.sha1(b"drfsm sandbox", usedforsecurity=False).hexdigest()
+
+CONTROL_PLANE: Mapping[str, Mapping[str, Any]] = {
+    "candidates": {
+        "registry.json": {"schema_version": 1, "candidates": [{"candidate_id": "local"}]},
+        "local/candidate_profile.json": {"schema_version": 1, "candidate_id": "local", "skills": ["python"]},
+    },
+    "alerts": {"alerts.json": {"schema_version": 1, "alerts": [{"name": "new-top-job", "min_score": 90}]}},
+    "providers": {"providers.json": {"schema_version": 1, "providers": [{"provider_id": "openai"}]}},
+    "scoring": {"scoring.v1.json": {"schema_version": 1, "weights": {"title": 0.6, "team": 0.4}}},
+}
+
+
+@frozen
+class Options:
+    """What may differ from one sandbox to another."""
+
+    bucket: str = "jobintel-sandbox"
+    prefix: str = "jobintel"
+    providers: Sequence[str] = ("openai",)
+    profiles: Sequence[str] = ("cs",)
+    diverge_on_primary: str = ""  # JOBINTEL_DIVERGE of the primary: its records differ from DR's
+    publish_reports: bool = True  # the workload publishes run_report.json too
+    pods_sleep_seconds: float = 0  # SANDBOX_SLEEP_SECONDS of both sites; the seeded runs don't sleep
+    runner: bool = True  # a tagged EC2 instance that DR lives and dies with
+
+
+@frozen
+class Seeded:
+    """What the seed made, for commands and tests to name."""
+
+    primary_run_id: str
+    dr_run_id: str
+    backup_uri: str
+    instance_id: str = ""
+
+
+def manifests(site: Site, options: Options, identity: Identity, endpoint: str) -> list[Manifest]:
+    """Return a site's objects as before any disaster: schedule on, publishing on."""
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        _object("v1", "ServiceAccount", "jobintel"),
+        _object("v1", "ConfigMap", CONFIGMAP, data=_settings(site, options)),
+        _object("v1", "Secret", SECRET, type="Opaque", data=_secret(options, identity, endpoint)),
+        *(_control_plane_section(section, files) for section, files in CONTROL_PLANE.items()),
+        _cronjob(),
+        _dashboard(),
+    ]
+
+
+def seed(cloud: Cloud, primary: "EmulatedCluster", dr: "EmulatedCluster", options: Options) -> Seeded:
+    """Lay the whole seed into empty, running servers. Raises DrfsmError if a seeded run doesn't succeed."""
+    cloud.create_bucket(options.bucket)
+    primary_run_id, dr_run_id = run_ids()
+    with ThreadPoolExecutor() as pool:
+        runner = pool.submit(launch_runner, cloud) if options.runner else None
+        site_manifests = _settle(cloud, primary, "primary", options)
+        _settle(cloud, dr, "dr", options)
+        run_once(primary, site_manifests, primary_run_id)
+        backup_uri = publish_backup(cloud, options, site_manifests, primary_run_id)
+        publish_control_plane(cloud, options)
+        run_once(dr, site_manifests, dr_run_id)
+        for each in after_promote(site_manifests):
+            primary.apply(each)
+        instance_id = runner.result() if runner else ""
+    return Seeded(primary_run_id, dr_run_id, backup_uri, instance_id)
+
+
+def run_once(cluster: "EmulatedCluster", site_manifests: Sequence[Manifest], run_id: str) -> None:
+    """Run the site's CronJob now, under that run id, and wait until its Job is complete."""
+    (cronjob,) = (each for each in site_manifests if each["kind"] == "CronJob")
+    live = read(cluster.kubeconfig, f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs/{CRONJOB}")
+    owned = {**cronjob, "metadata": {**cronjob["metadata"], "uid": live["metadata"]["uid"]}}
+    environment = {"JOBINTEL_RUN_ID": run_id, "PUBLISH_S3_REQUIRE": "1", "SANDBOX_SLEEP_SECONDS": "0"}
+    cluster.apply(job_from(owned, SEED_JOB, environment))
+    deadline = time.monotonic() + RUN_SECONDS
+    while time.monotonic() < deadline:
+        job = read(cluster.kubeconfig, f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs/{SEED_JOB}")
+        ended = {
+            each["type"] for each in job.get("status", {}).get("conditions", []) if each["status"] == "True"
+        }
+        if "Complete" in ended:
+            return
+        if "Failed" in ended:
+            break
+        time.sleep(POLL_SECONDS)
+    raise DrfsmError(f"the seeded run {run_id} did not succeed: {job.get('status')}")
+
+
+def read(kubeconfig: Path, path: str) -> Manifest:
+    """Return what a cluster's API answers to a GET; enough for the seed, without the client's half second."""
+    import yaml
+
+    config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
+    context = None
+    if cluster["server"].startswith("https"):
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        context = ssl.create_default_context(cadata=authority)
+    request = urllib.request.Request(cluster["server"] + path, headers=headers)  # noqa: S310  loopback
+    with urllib.request.urlopen(request, timeout=10, context=context) as answer:  # noqa: S310  loopback
+        found: Manifest = json.loads(answer.read())
+    return found
+
+
+def after_promote(site_manifests: Sequence[Manifest]) -> list[Manifest]:
+    """Return the primary's CronJob and ConfigMap as a promote by drfsm leaves them: frozen, and annotated."""
+    found = {each["metadata"]["name"]: deepcopy(each) for each in site_manifests}
+    cronjob, config = found[CRONJOB], found[CONFIGMAP]
+    switches = {name: config["data"][name] for name in ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")}
+    cronjob["metadata"]["annotations"] = {BEFORE: _compact({"run": PROMOTE_RUN, "suspend": False})}
+    cronjob["spec"]["suspend"] = True
+    config["metadata"]["annotations"] = {BEFORE: _compact({"run": PROMOTE_RUN, "data": switches})}
+    config["data"] |= {"PUBLISH_S3": "0", "PUBLISH_S3_DRY_RUN": "1"}
+    return [cronjob, config]
+
+
+def job_from(cronjob: Manifest, name: str, environment: Mapping[str, str]) -> Manifest:
+    """Return the Job that ``kubectl create job --from=cronjob/…`` would make, with more environment."""
+    spec = deepcopy(cronjob["spec"]["jobTemplate"]["spec"])
+    container = spec["template"]["spec"]["containers"][0]
+    container["env"] = [*container.get("env", []), *({"name": n, "value": v} for n, v in environment.items())]
+    job = _object("batch/v1", "Job", name, spec=spec)
+    job["metadata"]["annotations"] = {"cronjob.kubernetes.io/instantiate": "manual"}
+    job["metadata"]["ownerReferences"] = [
+        {
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "name": cronjob["metadata"]["name"],
+            "uid": cronjob["metadata"]["uid"],
+            "controller": True,
+        }
+    ]
+    return job
+
+
+def run_ids(now: datetime | None = None) -> tuple[str, str]:
+    """Return the ids of the primary's run, a day ago, and of DR's run, now."""
+    dr = now or datetime.now(UTC)
+    primary = dr - timedelta(days=1, minutes=7, microseconds=1)
+    return primary.isoformat(timespec="microseconds"), dr.isoformat(timespec="microseconds")
+
+
+def publish_control_plane(cloud: Cloud, options: Options) -> str:
+    """Publish the control-plane bundle and its ``current.json``; return the bundle's URI."""
+    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    files = {
+        f"{section}/{name}": _pretty(body)
+        for section, named in CONTROL_PLANE.items()
+        for name, body in named.items()
+    }
+    files["manifest.json"] = _pretty(
+        {
+            "schema_version": 1,
+            "created_at": at,
+            "git_sha": GIT_SHA,
+            "image_ref_digest": IMAGE_REF,
+            "supported_sections": list(CONTROL_PLANE),
+            "files": [{"path": name, **_described(body)} for name, body in sorted(files.items())],
+        }
+    )
+    bundle = gzip.compress(_tar({f"control-plane/{name}": body for name, body in files.items()}), mtime=0)
+    home = f"{options.prefix}/control-plane"
+    key = f"{home}/bundles/{at}-{GIT_SHA[:12]}.tar.gz"
+    current = {
+        "schema_version": 1,
+        "current_uri": f"s3://{options.bucket}/{home}/current.json",
+        "bundle_uri": f"s3://{options.bucket}/{key}",
+        "bundle_sha256": hashlib.sha256(bundle).hexdigest(),
+        "created_at": at,
+        "git_sha": GIT_SHA,
+        "image_ref_digest": IMAGE_REF,
+    }
+    s3 = cloud.client("s3")
+    s3.put_object(Bucket=options.bucket, Key=key, Body=bundle)
+    s3.put_object(Bucket=options.bucket, Key=f"{home}/current.json", Body=_pretty(current))
+    return f"s3://{options.bucket}/{key}"
+
+
+def publish_backup(cloud: Cloud, options: Options, site_manifests: Sequence[Manifest], run_id: str) -> str:
+    """Publish a backup of a site as it is just after ``run_id``; return its URI.
+
+    The two ``.tar.zst`` are real Zstandard frames, with their content stored, not compressed: the
+    standard library of Python 3.11 can't compress so, and a backup of a few kilobytes needs no more.
+    The Secret's values are not in it.
+    """
+    s3 = cloud.client("s3")
+    backup_id = datetime.now(UTC).strftime("backup-%Y%m%dT%H%M%SZ")
+    home = f"{options.prefix}/backups/{backup_id}"
+    key = "state/candidates/local/last_success.json"
+    pointer = s3.get_object(Bucket=options.bucket, Key=f"{options.prefix}/{key}")["Body"].read()
+    state = {"state/last_run.json": _pretty({"run_id": run_id}), key: pointer}
+    kept = {
+        f"manifests/{each['kind'].lower()}.{each['metadata']['name']}.json": _pretty(each)
+        for each in site_manifests
+        if each["kind"] != "Secret"
+    }
+    bodies = {"state.tar.zst": zstd_stored(_tar(state)), "manifests.tar.zst": zstd_stored(_tar(kept))}
+    metadata = {
+        "schema_version": 1,
+        "backup_id": backup_id,
+        "backup_uri": f"s3://{options.bucket}/{home}",
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "run_id": run_id,
+        "compression": "zstd, stored",
+        "excluded": [f"Secret/{SECRET}"],
+        "checksums": {name: hashlib.sha256(body).hexdigest() for name, body in bodies.items()},
+        "sizes": {name: len(body) for name, body in bodies.items()},
+    }
+    for name, body in {**bodies, "metadata.json": _pretty(metadata)}.items():
+        s3.put_object(Bucket=options.bucket, Key=f"{home}/{name}", Body=body)
+    return f"s3://{options.bucket}/{home}"
+
+
+def launch_runner(cloud: Cloud) -> str:
+    """Launch DR's runner, tagged as the real one is; return its instance id."""
+    tags = [{"Key": key, "Value": value} for key, value in RUNNER_TAGS.items()]
+    answer = cloud.client("ec2").run_instances(
+        ImageId="ami-03cf127a",  # one of those that moto knows from the start
+        InstanceType="t3.small",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+    return str(answer["Instances"][0]["InstanceId"])
+
+
+def _settle(cloud: Cloud, cluster: "EmulatedCluster", site: Site, options: Options) -> list[Manifest]:
+    """Make a site's identity and objects; return the objects."""
+    identity = cloud.create_identity(f"{options.bucket}-{site}")
+    site_manifests = manifests(site, options, identity, cloud.endpoint)
+    for each in site_manifests:
+        cluster.apply(each)
+    return site_manifests
+
+
+def zstd_stored(body: bytes) -> bytes:
+    """Return a Zstandard frame (RFC 8878) that holds ``body`` in raw blocks."""
+    block_size = 128 * 1024
+    frame = (0xFD2FB528).to_bytes(4, "little") + b"\xa0" + len(body).to_bytes(4, "little")
+    chunks = [body[at : at + block_size] for at in range(0, len(body), block_size)] or [b""]
+    for number, chunk in enumerate(chunks, start=1):
+        last = number == len(chunks)
+        frame += (len(chunk) << 3 | last).to_bytes(3, "little") + chunk
+    return frame
+
+
+def _settings(site: Site, options: Options) -> dict[str, str]:
+    settings = {
+        "AWS_REGION": REGION,
+        "CAREERS_MODE": "SNAPSHOT",
+        "JOBINTEL_S3_PREFIX": options.prefix,
+        "JOBINTEL_PROVIDERS": ",".join(options.providers),
+        "JOBINTEL_PROFILES": ",".join(options.profiles),
+        "JOBINTEL_SNAPSHOT": "2026-02-20",
+        "JOBINTEL_PUBLISH_RUN_REPORT": "1" if options.publish_reports else "0",
+        "PUBLISH_S3": "1",
+        "PUBLISH_S3_DRY_RUN": "0",
+        "SANDBOX_SLEEP_SECONDS": str(options.pods_sleep_seconds),
+    }
+    if site == "primary" and options.diverge_on_primary:
+        settings["JOBINTEL_DIVERGE"] = options.diverge_on_primary
+    return settings
+
+
+def _secret(options: Options, identity: Identity, endpoint: str) -> dict[str, str]:
+    values = {
+        "JOBINTEL_S3_BUCKET": options.bucket,
+        "AWS_ACCESS_KEY_ID": identity.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": identity.secret_access_key,
+        "AWS_ENDPOINT_URL": endpoint,
+    }
+    return {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
+
+
+def _control_plane_section(section: str, files: Mapping[str, Any]) -> Manifest:
+    data = {name.replace("/", "__"): _pretty(body).decode() for name, body in files.items()}
+    return _object("v1", "ConfigMap", f"jobintel-control-plane-{section}", data=data)
+
+
+def _cronjob() -> Manifest:
+    container = {
+        "name": "jobintel",
+        "image": IMAGE_REF,
+        "imagePullPolicy": "IfNotPresent",
+        "envFrom": [{"configMapRef": {"name": CONFIGMAP}}, {"secretRef": {"name": SECRET}}],
+        "securityContext": {"readOnlyRootFilesystem": True},
+        "volumeMounts": [{"name": "jobintel-state", "mountPath": "/app/state"}],
+    }
+    labels = {"app.kubernetes.io/name": "jobintel", "app.kubernetes.io/component": "cronjob"}
+    pod = {
+        "metadata": {"labels": labels},
+        "spec": {
+            "serviceAccountName": "jobintel",
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 5,
+            "containers": [container],
+            "volumes": [{"name": "jobintel-state", "emptyDir": {}}],
+        },
+    }
+    spec = {
+        "schedule": "0 13 * * *",
+        "concurrencyPolicy": "Forbid",
+        "startingDeadlineSeconds": 600,
+        "suspend": False,
+        "successfulJobsHistoryLimit": 3,
+        "failedJobsHistoryLimit": 3,
+        "jobTemplate": {"spec": {"backoffLimit": 0, "activeDeadlineSeconds": 3600, "template": pod}},
+    }
+    return _object("batch/v1", "CronJob", CRONJOB, spec=spec)
+
+
+def _dashboard() -> Manifest:
+    labels = {"app.kubernetes.io/name": "jobintel", "app.kubernetes.io/component": "dashboard"}
+    container = {"name": "dashboard", "image": IMAGE_REF, "command": ["sleep", "1000000"]}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {
+            "serviceAccountName": "jobintel",
+            "terminationGracePeriodSeconds": 1,
+            "containers": [container],
+        },
+    }
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    return _object("apps/v1", "Deployment", DASHBOARD, spec=spec)
+
+
+def _object(api: str, kind: str, name: str, **rest: Any) -> Manifest:
+    labels = {"app.kubernetes.io/name": "jobintel"}
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": labels}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **rest}
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    """Return a tar whose bytes depend on nothing but names and contents."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, body in sorted(files.items()):
+            info = tarfile.TarInfo(name)
+            info.size = len(body)
+            tar.addfile(info, io.BytesIO(body))
+    return stream.getvalue()
+
+
+def _described(body: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)}
+
+
+def _pretty(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)

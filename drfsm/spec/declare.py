@@ -1,0 +1,510 @@
+"""Reads a machine's declaration: YAML text in, a frozen MachineSpec out, or every fault at once.
+
+Owns the declaration's format (the tables of keys below) and the rules that one row or one name can break
+by itself; soundness.py has the rules of the whole table. Refuses to guess: a fault says where it is
+(``source:line``), what is wrong and the mend. Called by the CLI, the runner (which reads the run's own
+copy) and authors' tests; it touches no file, the text is handed in.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from drfsm.errors import DeclarationFault
+from drfsm.spec.model import Attempts, By, Effect, FactSpec, Guard, InputSpec, MachineSpec, Row, Rule, Wait
+from drfsm.spec.soundness import STATUSES, unsound
+from drfsm.spec.words import (
+    COUNT,
+    FLAG,
+    FREE_TABLE,
+    LIMIT,
+    NAME,
+    PAUSE,
+    SECONDS,
+    TEXT,
+    WORD,
+    Block,
+    Faults,
+    Key,
+    Word,
+    block,
+    choice,
+    compose,
+    did_you_mean,
+    listing,
+    table,
+)
+
+# --- the format -----------------------------------------------------------------------------------------
+
+_NAMES = listing(NAME)
+_SETS = table(WORD)
+_WANTED = table(listing(WORD, or_one=True))
+
+_ATTEMPTS = {"max": Key(COUNT), "backoff_seconds": Key(PAUSE), "repair": Key(NAME)}
+_WAIT = {
+    "every_seconds": Key(SECONDS, required=True),
+    "limit": Key(LIMIT, required=True),
+    "consecutive": Key(COUNT),
+    "give_up": Key(_WANTED),
+}
+_ROW = {
+    "from": Key(listing(NAME, or_one=True), required=True),
+    "trigger": Key(NAME, required=True),
+    "to": Key(NAME, required=True),
+    "by": Key(choice(*By)),
+    "when": Key(_WANTED),
+    "guards": Key(_NAMES),
+    "action": Key(NAME),
+    "sets": Key(_SETS),
+    "effect": Key(choice(*Effect)),
+    "attempts": Key(block(_ATTEMPTS, "attempts")),
+    "wait": Key(block(_WAIT, "wait")),
+    "undo": Key(NAME),
+    "keeps": Key(TEXT),
+    "each": Key(choice("undo")),
+    "timeout_seconds": Key(SECONDS),
+    "final_write": Key(FLAG),
+    "because": Key(TEXT, required=True),
+}
+_INPUT = {"values": Key(listing(WORD)), "because": Key(TEXT)}
+_FACT = {
+    "values": Key(listing(WORD), required=True),
+    "because": Key(TEXT),
+    "local": Key(FLAG),
+    "depends": Key(_NAMES),
+    "initial": Key(listing(WORD)),
+}
+_GUARD = {"requires": Key(_WANTED, required=True), "because": Key(TEXT, required=True)}
+_ENVIRONMENT = {"when": Key(_WANTED), "sets": Key(_SETS, required=True), "states": Key(_NAMES), "because": Key(TEXT)}
+_NEVER = {
+    "name": Key(NAME, required=True),
+    "when": Key(_WANTED, required=True),
+    "states": Key(_NAMES),
+    "because": Key(TEXT, required=True),
+}
+_FROZEN = {"when": Key(_WANTED, required=True), "because": Key(TEXT, required=True)}
+_MACHINE = {
+    "machine": Key(NAME, required=True),
+    "because": Key(TEXT, required=True),
+    "initial": Key(NAME, required=True),
+    "finals": Key(table(choice(*STATUSES)), required=True),
+    "inputs": Key(table(block(_INPUT, "an input"))),
+    "facts": Key(table(block(_FACT, "a fact"))),
+    "guards": Key(table(block(_GUARD, "a guard"))),
+    "environment": Key(listing(block(_ENVIRONMENT, "an environment rule"))),
+    "never": Key(listing(block(_NEVER, "a never rule"))),
+    "frozen": Key(listing(block(_FROZEN, "a frozen rule"))),
+    "transitions": Key(listing(block(_ROW, "a transition")), required=True),
+    "receipt": Key(FREE_TABLE),
+}
+_DECLARATION = block(_MACHINE, "a machine")
+
+
+def dump_schema() -> dict[str, Any]:
+    """Return the format as a JSON Schema (draft 2020-12), for editors. The loader knows more than it can say."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "drfsm machine",
+        "description": "A declared drfsm machine; `drfsm machine check` finds what a schema cannot.",
+        **_DECLARATION.schema,
+    }
+
+
+def load_machine(text: bytes | str, *, source: str = "<machine>") -> MachineSpec:
+    """Read a declaration. Raises DeclarationFault with every fault found, each with line and mend."""
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    faults = Faults(source)
+    declared = _read(raw, faults)
+    spec = None
+    if declared is not None:
+        _check_names(declared, faults)
+        _check_rows(declared, faults)
+        spec = _built(declared, source, hashlib.sha256(raw).hexdigest())
+        if spec is not None and _skeleton_is_whole(declared):
+            for fault in unsound(spec):
+                faults.add(*fault)
+    if faults.found or spec is None:
+        told = faults.told()
+        count = "one fault" if len(told) == 1 else f"{len(told)} faults"
+        raise DeclarationFault(f"{source}: {count} in the declaration", told, way="mend the declaration")
+    return spec
+
+
+def _read(raw: bytes, faults: Faults) -> Block | None:
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        faults.add(line, "these bytes are not UTF-8", "save the declaration as UTF-8")
+        return None
+    root = compose(text, faults)
+    found: Block | None = None if root is None else _DECLARATION.read(root, faults, "the declaration")
+    return found
+
+
+# --- names that must be known ---------------------------------------------------------------------------
+
+
+@frozen
+class _Known:
+    """Names and values that a declaration has declared, and what is said when one isn't."""
+
+    faults: Faults
+    facts: Mapping[str, tuple[Word, ...]]
+    inputs: Mapping[str, tuple[Word, ...]]
+    guards: Mapping[str, Any]
+    states: tuple[str, ...]
+
+    @classmethod
+    def of(cls, machine: Block, faults: Faults) -> "_Known":
+        return cls(
+            faults,
+            {name: fact.get("values", ()) for name, fact in machine.get("facts", {}).items()},
+            {name: given.get("values", ()) for name, given in machine.get("inputs", {}).items()},
+            machine.get("guards", {}),
+            tuple(str(each) for each in _states(machine)),
+        )
+
+    def name(self, word: Word, known: Iterable[str], kind: str, declare: str) -> bool:
+        """Say whether a name is known; if not, that is a fault."""
+        if word in known:
+            return True
+        self.faults.add(word.line, f"there is no {kind} {word}", did_you_mean(word, known, declare))
+        return False
+
+    def fact(self, word: Word) -> bool:
+        return self.name(word, self.facts, "fact", "declare it under facts")
+
+    def state(self, word: Word) -> bool:
+        return self.name(word, self.states, "state", "name it in a transition")
+
+    def values(self, owner: str, words: Iterable[Word], values: tuple[Word, ...]) -> None:
+        """Check values against the declared ones (none, where their declaration is itself at fault)."""
+        for word in words:
+            if values and word not in values:
+                mend = did_you_mean(word, values, f"it has {', '.join(values)}")
+                self.faults.add(word.line, f"{owner} has no value {word}", mend)
+
+    def wanted(self, wanted: Mapping[Word, tuple[Word, ...]]) -> None:
+        for fact, words in wanted.items():
+            if self.fact(fact):
+                self.values(f"fact {fact}", words, self.facts[fact])
+
+    def sets(self, sets: Mapping[Word, Word]) -> None:
+        self.wanted({fact: (word,) for fact, word in sets.items()})
+
+    def when(self, when: Mapping[Word, tuple[Word, ...]]) -> None:
+        for name, words in when.items():
+            if not self.name(name, self.inputs, "input", "declare it under inputs with its values"):
+                continue
+            if not self.inputs[name]:
+                self.faults.add(name.line, f"when: input {name} has no declared values",
+                                f"declare inputs.{name}.values, or guard a fact instead")
+            self.values(f"input {name}", words, self.inputs[name])
+
+
+def _states(machine: Block) -> Iterator[Word]:
+    for row in machine.get("transitions", ()):
+        yield from row.get("from", ())
+        if "to" in row:
+            yield row["to"]
+
+
+def _check_names(machine: Block, faults: Faults) -> None:
+    known = _Known.of(machine, faults)
+    if "initial" in machine:
+        known.state(machine["initial"])
+    for state in machine.get("finals", ()):
+        known.state(state)
+    for name, fact in machine.get("facts", {}).items():
+        _check_fact(name, fact, known)
+    for guard in machine.get("guards", {}).values():
+        known.wanted(guard.get("requires", {}))
+    for row in machine.get("transitions", ()):
+        _check_row_names(row, known)
+    for rule in _rules(machine):
+        known.wanted(rule.get("when", {}))
+        known.sets(rule.get("sets", {}))
+        for state in rule.get("states", ()):
+            known.state(state)
+    _check_rule_names(machine, faults)
+    _check_used(machine, faults)
+
+
+def _rules(machine: Block) -> Iterator[Block]:
+    for section in ("environment", "never", "frozen"):
+        yield from machine.get(section, ())
+
+
+def _check_fact(name: Word, fact: Block, known: _Known) -> None:
+    known.values(f"fact {name}", fact.get("initial", ()), known.facts[name])
+    for each in fact.get("depends", ()):
+        if known.fact(each) and each == name:
+            known.faults.add(each.line, f"fact {name} depends on itself", "remove it from depends")
+    for each in fact.get("values", ()):
+        if each == "unknown":
+            known.faults.add(each.line, f"fact {name} declares unknown",
+                             "remove it: unknown is always possible, for what could not be read")
+
+
+def _check_row_names(row: Block, known: _Known) -> None:
+    known.when(row.get("when", {}))
+    for guard in row.get("guards", ()):
+        known.name(guard, known.guards, "guard", "declare it under guards")
+    known.sets(row.get("sets", {}))
+    wait = row.get("wait", Block(row.line))
+    known.wanted(wait.get("give_up", {}))
+    if isinstance(limit := wait.get("limit"), Word):
+        known.name(limit, known.inputs, "input", "write seconds, or declare it under inputs")
+
+
+def _check_rule_names(machine: Block, faults: Faults) -> None:
+    first: dict[str, int] = {}
+    for rule in machine.get("never", ()):
+        if "name" not in rule:
+            continue
+        name = rule["name"]
+        if name in first:
+            faults.add(name.line, f"never has {name} twice", f"rename one (the first is on line {first[name]})")
+        first.setdefault(name, name.line)
+
+
+def _check_used(machine: Block, faults: Faults) -> None:
+    """Find what is declared and never used. A receipt uses the facts that it names."""
+    rows = machine.get("transitions", ())
+    waits = [row["wait"] for row in rows if "wait" in row]
+    guards = {each for row in rows for each in row.get("guards", ())}
+    inputs = {each for row in rows for each in row.get("when", ())} | {each.get("limit") for each in waits}
+    for name in set(machine.get("guards", ())) - guards:
+        faults.add(name.line, f"guard {name} is used by no transition", "guard one with it, or remove it")
+    for name in set(machine.get("facts", ())) - _facts_used(machine, waits):
+        faults.add(name.line, f"fact {name} is used nowhere", "require or set it somewhere, or remove it")
+    for name, given in machine.get("inputs", {}).items():
+        if name not in inputs and ("values" in given or "because" not in given):
+            mend = "select a transition with it, or remove its values and say in because who reads it"
+            faults.add(name.line, f"input {name} is used by no transition", mend)
+
+
+def _facts_used(machine: Block, waits: Iterable[Block]) -> set[str]:
+    used: set[str] = set(_strings(machine.get("receipt", {})))
+    for guard in machine.get("guards", {}).values():
+        used |= set(guard.get("requires", ()))
+    for each in (*machine.get("transitions", ()), *machine.get("environment", ())):
+        used |= set(each.get("sets", ()))
+    for rule in _rules(machine):
+        used |= set(rule.get("when", ()))
+    for wait in waits:
+        used |= set(wait.get("give_up", ()))
+    for fact in machine.get("facts", {}).values():
+        used |= set(fact.get("depends", ()))
+    return used
+
+
+def _strings(thing: Any) -> Iterator[str]:
+    if isinstance(thing, str):
+        yield thing
+    elif isinstance(thing, Mapping):
+        for key, value in thing.items():
+            yield key
+            yield from _strings(value)
+    else:
+        for each in thing:
+            yield from _strings(each)
+
+
+# --- what one row can get wrong -------------------------------------------------------------------------
+
+_MUTATING = (Effect.IDEMPOTENT, Effect.ONCE)
+
+
+def _mutates(row: Block) -> bool:
+    return row.get("effect") in _MUTATING
+
+
+_ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
+    # at fault if                                                        key, what is wrong, the mend
+    (lambda r: "action" in r and "effect" not in r.lines,
+     "action", "an action without effect", "add `effect: none`, `idempotent` or `once`"),
+    (lambda r: "action" in r and r.get("effect") == Effect.NONE and "sets" in r,
+     "sets", "an action with effect none sets facts", "write `effect: idempotent` or `once`, or remove sets"),
+    (lambda r: "action" in r and _mutates(r) and "sets" not in r.lines,
+     "effect", "an action with an effect sets nothing, so no probe can tell whether it was done",
+     "add `sets: {fact: value}`, or write `effect: none`"),
+    (lambda r: "action" not in r.lines and "sets" in r,
+     "sets", "sets without an action", "add the action that does it, or remove sets"),
+    (lambda r: "action" not in r.lines and _mutates(r) and "each" not in r,
+     "effect", "an effect without an action", "add the action, or remove effect"),
+    (lambda r: "action" not in r.lines and "undo" in r,
+     "undo", "undo without an action", "remove undo: there is nothing to undo"),
+    (lambda r: "action" not in r.lines and "keeps" in r,
+     "keeps", "keeps without an action", "remove keeps: there is nothing to keep"),
+    (lambda r: "undo" in r and "keeps" in r,
+     "keeps", "both undo and keeps", "keep one: an abort either gives it back or says why not"),
+    (lambda r: "action" in r and r.get("effect") == Effect.NONE and ("undo" in r or "keeps" in r),
+     "effect", "undo or keeps for an action with effect none", "remove it, or name the effect"),
+    (lambda r: "wait" in r and "guards" not in r.lines,
+     "wait", "a wait without guards", "add the guards to wait for"),
+    (lambda r: "each" in r and r.get("by", By.RUNNER) != By.RUNNER,
+     "by", "an undo loop that is not by the runner", "remove by: the runner undoes, newest first"),
+    (lambda r: "each" in r and "from" in r and "to" in r and tuple(r["from"]) != (r["to"],),
+     "to", "an undo loop that leaves its state", "let from and to name the same one state"),
+    (lambda r: "each" in r and ("action" in r or "undo" in r or "keeps" in r),
+     "each", "an undo loop with its own action, undo or keeps", "remove it: each undo is named by the row undone"),
+    (lambda r: r.get("final_write", False) and "action" in r and r.get("effect") == Effect.NONE,
+     "final_write", "a final_write that writes nothing", "name the action's effect, or remove final_write"),
+    (lambda r: r.get("final_write", False) and "action" not in r.lines,
+     "final_write", "a final_write without an action", "add the action, or remove final_write"),
+    (lambda r: "repair" in r.get("attempts", {}) and r["attempts"].get("max", 1) == 1,
+     "attempts", "a repair that never runs: there is one attempt only", "add `max: 2` or more, or remove repair"),
+)
+
+
+def _check_rows(machine: Block, faults: Faults) -> None:
+    undo_loop = any("each" in row for row in machine.get("transitions", ()))
+    guards = machine.get("guards", {})
+    for row in machine.get("transitions", ()):
+        for broken, key, what, mend in _ROW_RULES:
+            if broken(row):
+                faults.add(row.at(key), what, mend)
+        if "undo" in row and not undo_loop:
+            faults.add(row.at("undo"), "no row takes this undo", "add a row with `each: undo`, or write keeps")
+        _check_give_up(row, guards, faults)
+
+
+def _check_give_up(row: Block, guards: Mapping[str, Block], faults: Faults) -> None:
+    give_up = row["wait"].get("give_up", {}) if "wait" in row else {}
+    for name in row.get("guards", ()):
+        requires = guards[name].get("requires", {}) if name in guards else {}
+        for fact, values in give_up.items():
+            for value in set(values) & set(requires.get(fact, ())):
+                faults.add(fact.line, f"give_up at {fact}: {value}, which guard {name} waits for", "remove one")
+
+
+# --- from what was read to the frozen spec --------------------------------------------------------------
+
+
+def _skeleton_is_whole(machine: Block) -> bool:
+    """Say whether rows, finals and inputs were read without a fault, so that the table can be judged."""
+    whole_rows = all(set(row.lines) == set(row) for row in machine["transitions"])
+    return whole_rows and all(set(each.lines) == set(each) for each in machine.get("inputs", {}).values())
+
+
+def _built(machine: Block, source: str, sha256: str) -> MachineSpec | None:
+    required = ("machine", "because", "initial", "finals", "transitions")
+    if any(key not in machine for key in required):
+        return None
+    if any(key not in row for row in machine["transitions"] for key in ("from", "trigger", "to")):
+        return None
+    return MachineSpec(
+        name=str(machine["machine"]),
+        because=str(machine["because"]),
+        initial=str(machine["initial"]),
+        finals={str(state): str(status) for state, status in machine["finals"].items()},
+        inputs={str(n): _input(n, each) for n, each in machine.get("inputs", {}).items()},
+        facts={str(n): _fact(n, each) for n, each in machine.get("facts", {}).items()},
+        guards={str(n): _guard(n, each) for n, each in machine.get("guards", {}).items()},
+        rows=tuple(row for each in machine["transitions"] for row in _rows(each)),
+        environment=_built_rules(machine, "environment"),
+        never=_built_rules(machine, "never"),
+        frozen=_built_rules(machine, "frozen"),
+        receipt=machine.get("receipt", {}),
+        sha256=sha256,
+        source=source,
+    )
+
+
+def _text(found: Block, key: str) -> str:
+    return str(found.get(key, ""))
+
+
+def _texts(words: Iterable[Word]) -> tuple[str, ...]:
+    return tuple(str(word) for word in words)
+
+
+def _wanted(found: Mapping[Word, tuple[Word, ...]]) -> dict[str, tuple[str, ...]]:
+    return {str(name): _texts(words) for name, words in found.items()}
+
+
+def _sets(found: Mapping[Word, Word]) -> dict[str, str]:
+    return {str(name): str(word) for name, word in found.items()}
+
+
+def _input(name: Word, found: Block) -> InputSpec:
+    return InputSpec(str(name), _texts(found.get("values", ())), _text(found, "because"), name.line)
+
+
+def _fact(name: Word, found: Block) -> FactSpec:
+    return FactSpec(
+        name=str(name),
+        values=_texts(found.get("values", ())),
+        because=_text(found, "because"),
+        local=found.get("local", False),
+        depends=_texts(found.get("depends", ())),
+        initial=_texts(found.get("initial", ())),
+        line=name.line,
+    )
+
+
+def _guard(name: Word, found: Block) -> Guard:
+    return Guard(str(name), _wanted(found.get("requires", {})), _text(found, "because"), name.line)
+
+
+def _built_rules(machine: Block, section: str) -> tuple[Rule, ...]:
+    return tuple(
+        Rule(
+            when=_wanted(found.get("when", {})),
+            sets=_sets(found.get("sets", {})),
+            name=_text(found, "name"),
+            because=_text(found, "because"),
+            states=_texts(found.get("states", ())),
+            line=found.line,
+        )
+        for found in machine.get(section, ())
+    )
+
+
+def _rows(found: Block) -> Iterator[Row]:
+    for state in found["from"]:
+        yield Row(
+            source=str(state),
+            trigger=str(found["trigger"]),
+            to=str(found["to"]),
+            because=_text(found, "because"),
+            by=By(found.get("by", By.RUNNER)),
+            when=_wanted(found.get("when", {})),
+            guards=_texts(found.get("guards", ())),
+            action=_optional(found, "action"),
+            sets=_sets(found.get("sets", {})),
+            effect=Effect(found.get("effect", Effect.NONE)),
+            attempts=_attempts(found.get("attempts", Block(0))),
+            wait=_wait(found.get("wait")),
+            undo=_optional(found, "undo"),
+            keeps=_text(found, "keeps"),
+            each=_optional(found, "each"),
+            timeout_seconds=found.get("timeout_seconds"),
+            final_write=found.get("final_write", False),
+            line=found.line,
+        )
+
+
+def _optional(found: Block, key: str) -> str | None:
+    return str(found[key]) if key in found else None
+
+
+def _attempts(found: Block) -> Attempts:
+    return Attempts(found.get("max", 1), found.get("backoff_seconds", 0.0), _optional(found, "repair"))
+
+
+def _wait(found: Block | None) -> Wait | None:
+    if found is None or "every_seconds" not in found or "limit" not in found:
+        return None
+    limit = found["limit"]
+    return Wait(
+        every_seconds=found["every_seconds"],
+        limit=str(limit) if isinstance(limit, Word) else limit,
+        consecutive=found.get("consecutive", 1),
+        give_up=_wanted(found.get("give_up", {})),
+    )

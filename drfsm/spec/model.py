@@ -1,0 +1,216 @@
+"""What may happen: the frozen specification of one declared machine.
+
+Owns the shapes and the pure questions that one asks of them. Reads no YAML (declare.py does), knows no
+world and no journal. Everybody above reads it; nobody changes it.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from attrs import field, frozen
+
+Wanted = Mapping[str, tuple[str, ...]]
+"""Fact name -> the values that will do."""
+
+
+def _freeze(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(dict(mapping))
+
+
+def _table() -> Any:
+    return field(factory=dict, converter=_freeze)
+
+
+class Effect(StrEnum):
+    """May an action be done again after a crash."""
+
+    NONE = "none"  # it changes nothing outside
+    IDEMPOTENT = "idempotent"  # doing it again ends the same
+    ONCE = "once"  # never blindly again: a person decides
+
+
+class By(StrEnum):
+    """Who fires a row."""
+
+    RUNNER = "runner"  # the runner, as soon as its guards hold
+    OPERATOR = "operator"  # a person's command, with recorded arguments
+    FAILURE = "failure"  # where a failure has a safe place to go
+
+
+@frozen
+class FactSpec:
+    """A named reading of the world with a few declared values; ``unknown`` is always possible beside them."""
+
+    name: str
+    values: tuple[str, ...]
+    because: str = ""
+    local: bool = False  # judged from the inputs alone: observing it makes no call
+    depends: tuple[str, ...] = ()  # facts whose change changes this one (a dry run can't foresee it then)
+    initial: tuple[str, ...] = ()  # how the checker's starting worlds may have it; empty: any value
+    line: int = 0
+
+
+@frozen
+class Guard:
+    """Facts that a row requires, and why."""
+
+    name: str
+    requires: Wanted = _table()
+    because: str = ""
+    line: int = 0
+
+
+@frozen
+class Attempts:
+    """How often an action is tried, with what pause (doubling) and which one repair between tries."""
+
+    max: int = 1
+    backoff_seconds: float = 0.0
+    repair: str | None = None
+
+
+@frozen
+class Wait:
+    """Sample the guards until they hold ``consecutive`` times in a row.
+
+    ``limit`` is in seconds or names an input that is. ``give_up`` are fact values at which waiting any
+    longer is pointless.
+    """
+
+    every_seconds: float
+    limit: float | str
+    consecutive: int = 1
+    give_up: Wanted = _table()
+
+
+@frozen
+class Row:
+    """One line of the table: a transition."""
+
+    source: str
+    trigger: str
+    to: str
+    because: str = ""
+    by: By = By.RUNNER
+    when: Wanted = _table()  # input name -> values that select this row
+    guards: tuple[str, ...] = ()
+    action: str | None = None
+    sets: Mapping[str, str] = _table()  # fact -> value once the action is done
+    effect: Effect = Effect.NONE
+    attempts: Attempts = Attempts()
+    wait: Wait | None = None
+    undo: str | None = None
+    keeps: str = ""  # instead of undo: why an abort does not give this back
+    each: str | None = None  # "undo": taken once for each thing left to undo, newest first
+    timeout_seconds: float | None = None
+    final_write: bool = False  # the intent of this row is the point of no return
+    line: int = 0
+
+    @property
+    def key(self) -> str:
+        """Name the row in records: ``source --trigger--> to``."""
+        return f"{self.source} --{self.trigger}--> {self.to}"
+
+    def selected(self, inputs: Mapping[str, Any]) -> bool:
+        """Say whether ``when`` selects this row for these inputs."""
+        return all(str(inputs.get(name)) in values for name, values in self.when.items())
+
+
+@frozen
+class InputSpec:
+    """A value given when a run starts; it never changes during the run."""
+
+    name: str
+    values: tuple[str, ...] = ()  # empty: any
+    because: str = ""
+    line: int = 0
+
+
+@frozen
+class Rule:
+    """What the world may do by itself (environment), or must never be (never), or means (frozen)."""
+
+    when: Wanted = _table()
+    sets: Mapping[str, str] = _table()
+    name: str = ""
+    because: str = ""
+    states: tuple[str, ...] = ()  # only in these states; empty: in all
+    line: int = 0
+
+
+@frozen
+class MachineSpec:
+    """One declared machine: states, rows, facts, guards, environment and invariants."""
+
+    name: str
+    because: str
+    initial: str
+    finals: Mapping[str, str] = _table()  # final state -> the status that the run ends with
+    inputs: Mapping[str, InputSpec] = _table()
+    facts: Mapping[str, FactSpec] = _table()
+    guards: Mapping[str, Guard] = _table()
+    rows: tuple[Row, ...] = ()
+    environment: tuple[Rule, ...] = ()
+    never: tuple[Rule, ...] = ()
+    frozen: tuple[Rule, ...] = ()  # what facts mean that something is frozen, in the operator's words
+    receipt: Mapping[str, Any] = _table()
+    sha256: str = ""  # of the declaration's bytes
+    source: str = ""  # the file's name, for messages
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Every state, in the order in which the rows name them."""
+        seen: dict[str, None] = {self.initial: None}
+        for row in self.rows:
+            seen.setdefault(row.source)
+            seen.setdefault(row.to)
+        return tuple(seen)
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        """Every trigger, in the order of the rows."""
+        return tuple(dict.fromkeys(row.trigger for row in self.rows))
+
+    def rows_from(self, state: str, inputs: Mapping[str, Any], by: By | None = None) -> Iterator[Row]:
+        """Yield the rows that leave ``state`` and that the inputs select."""
+        for row in self.rows:
+            if row.source == state and row.selected(inputs) and (by is None or row.by is by):
+                yield row
+
+    def row_of(self, key: str, inputs: Mapping[str, Any]) -> Row:
+        """Return the row that a record names by its key. Raises KeyError if the machine has none."""
+        for row in self.rows:
+            if row.key == key and row.selected(inputs):
+                return row
+        raise KeyError(key)
+
+    def wanted_of(self, row: Row) -> Iterator[tuple[Guard, str, tuple[str, ...]]]:
+        """Yield (guard, fact, values that will do) for every fact that the row's guards require."""
+        for name in row.guards:
+            guard = self.guards[name]
+            for fact, values in guard.requires.items():
+                yield guard, fact, values
+
+    def says_frozen(self, facts: Mapping[str, str | None]) -> tuple[str, ...]:
+        """Tell in the operator's words what these fact values mean is frozen."""
+        return tuple(
+            rule.because
+            for rule in self.frozen
+            if all(facts.get(fact) in values for fact, values in rule.when.items())
+        )
+
+    def depending_on(self, changed: set[str]) -> set[str]:
+        """Return the facts that change with ``changed``, directly or through others, themselves included."""
+        reached = set(changed)
+        while True:
+            more = {f.name for f in self.facts.values() if reached & set(f.depends)} - reached
+            if not more:
+                return reached
+            reached |= more
+
+
+def holds(wanted: Wanted, values: Mapping[str, str | None]) -> bool:
+    """Say whether every wanted fact has one of its wanted values; an unknown fact never has."""
+    return all(values.get(fact) in options for fact, options in wanted.items())

@@ -1,0 +1,362 @@
+"""Reads YAML nodes into words that know their line, and collects every fault on the way.
+
+Owns the kinds of things that a declaration is made of (a name, a count, a table of names, a block with
+known keys). Each kind knows both how it is read and its JSON Schema, so the loader and the schema that
+editors use can't disagree. Refuses YAML's cleverness: no anchors, no tags, no duplicate keys, and every
+scalar stays the word that was written (``on`` is ``on``). Called by declare.py only.
+"""
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from difflib import get_close_matches
+from math import isfinite
+from typing import Any
+
+import yaml
+from attrs import field, frozen
+
+_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{each}" for each in ("str", "map", "seq")}
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?\Z", re.ASCII)
+_DEEPEST = 20  # a declaration needs six levels; a bomb of brackets gets no further
+
+
+class Word(str):
+    """A string that remembers the line on which it was written."""
+
+    __slots__ = ("line",)
+    line: int
+
+    def __new__(cls, text: str, line: int) -> "Word":
+        """Make a word of ``text`` as written on ``line`` (counted from 1)."""
+        word = super().__new__(cls, text)
+        word.line = line
+        return word
+
+
+class Block(dict[str, Any]):
+    """What was read of a mapping with known keys: values by key, and the line of each key."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+        self.lines: dict[str, int] = {}
+
+    def at(self, key: str) -> int:
+        """Return the line of a key, or the block's own."""
+        return self.lines.get(key, self.line)
+
+
+@frozen
+class Faults:
+    """Every fault found in one source, in no order until ``told``."""
+
+    source: str
+    found: list[tuple[int, str]] = field(factory=list)
+
+    def add(self, line: int, what: str, mend: str) -> None:
+        """Remember that something is wrong on a line, and how to mend it."""
+        self.found.append((line, f"{what}; {mend}"))
+
+    def told(self) -> tuple[str, ...]:
+        """Return ``source:line: what is wrong; the mend`` for each, in the order of the lines."""
+        return tuple(dict.fromkeys(f"{self.source}:{line}: {text}" for line, text in sorted(self.found)))
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
+    """Suggest the nearest known name, else every known one if they are few, else ``otherwise``."""
+    names = list(dict.fromkeys(known))
+    near = get_close_matches(word, names, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return otherwise
+
+
+# --- from text to nodes --------------------------------------------------------------------------------
+
+
+def compose(text: str, faults: Faults) -> yaml.Node | None:
+    """Return the document's root node; None (and a fault) if it is no single plain YAML document."""
+    try:
+        root = yaml.compose(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        faults.add(mark.line + 1 if mark else 1, f"no YAML: {error.problem or error.context}", "mend the syntax")
+        return None
+    except (yaml.YAMLError, RecursionError) as error:
+        faults.add(1, f"no YAML: {' '.join(str(error).split())}", "save it as plain UTF-8 text")
+        return None
+    if root is None:
+        faults.add(1, "the declaration is empty", "start with `machine: NAME`")
+        return None
+    return root if _plain(root, text, faults) else None
+
+
+def _plain(root: yaml.Node, text: str, faults: Faults) -> bool:
+    seen: set[int] = set()
+    todo = [(root, 0)]
+    while todo:
+        node, depth = todo.pop()
+        if id(node) in seen:
+            _refuse_aliases(text, faults)
+            return False
+        seen.add(id(node))
+        if depth > _DEEPEST:
+            faults.add(_line(node), "nested too deeply", "a declaration needs six levels")
+            return False
+        if node.tag not in _PLAIN_TAGS:
+            faults.add(_line(node), f"the tag {node.tag}", "write plain YAML without tags")
+        todo += [(child, depth + 1) for child in _children(node)]
+    return True
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [each for pair in node.value for each in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _refuse_aliases(text: str, faults: Faults) -> None:
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            faults.add(event.start_mark.line + 1, f"the alias *{event.anchor}", "write the value out where it is used")
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+# --- kinds ----------------------------------------------------------------------------------------------
+
+Read = Callable[[yaml.Node, Faults, str], Any]
+"""(node, faults, what it is called) -> the value, or None after adding a fault."""
+
+
+@frozen
+class Kind:
+    """One kind of thing in a declaration: how it is read, and its JSON Schema."""
+
+    read: Read
+    schema: Mapping[str, Any]
+
+
+@frozen
+class Key:
+    """A known key of a block."""
+
+    kind: Kind
+    required: bool = False
+
+
+def _word(node: yaml.Node, faults: Faults, called: str) -> Word | None:
+    if not isinstance(node, yaml.ScalarNode):
+        faults.add(_line(node), f"{called} is no single word", "write one word")
+    elif not node.value.strip():
+        faults.add(_line(node), f"{called} is empty", "write it or leave the key out")
+    else:
+        return Word(node.value.strip(), _line(node))
+    return None
+
+
+def _value(node: yaml.Node, faults: Faults, called: str) -> Word | None:
+    word = _word(node, faults, called)
+    if word is not None and len(word.split()) > 1:
+        faults.add(word.line, f"{called} {str(word)!r} has spaces", "write one word")
+        return None
+    return word
+
+
+def _name(node: yaml.Node, faults: Faults, called: str) -> Word | None:
+    word = _word(node, faults, called)
+    if word is None or _NAME.match(word):
+        return word
+    mend = "-".join(word.lower().split()).replace("-", "_")
+    better = f"write {mend}" if _NAME.match(mend) else "use a-z, 0-9 and _, beginning with a letter"
+    faults.add(word.line, f"{called} {str(word)!r} is not snake_case", better)
+    return None
+
+
+def _number(node: yaml.Node, faults: Faults, called: str, least: float) -> float | None:
+    word = _word(node, faults, called)
+    if word is None:
+        return None
+    number = float(word) if _NUMBER.match(word) else -1.0
+    if isfinite(number) and number >= least and number >= 0:
+        return number
+    low = "0 or more" if least == 0 else "more than 0"
+    faults.add(word.line, f"{called} is {word}", f"write a plain number, {low}")
+    return None
+
+
+def _count(node: yaml.Node, faults: Faults, called: str) -> int | None:
+    number = _number(node, faults, called, 1)
+    if number is None:
+        return None
+    if number != int(number):
+        faults.add(_line(node), f"{called} is {number}", "write a whole number")
+        return None
+    return int(number)
+
+
+_TINY = 1e-9
+
+
+def _seconds(node: yaml.Node, faults: Faults, called: str) -> float | None:
+    return _number(node, faults, called, _TINY)
+
+
+def _limit(node: yaml.Node, faults: Faults, called: str) -> float | Word | None:
+    if isinstance(node, yaml.ScalarNode) and _NAME.match(node.value):
+        return Word(node.value, _line(node))
+    return _seconds(node, faults, called)
+
+
+def _flag(node: yaml.Node, faults: Faults, called: str) -> bool | None:
+    word = _word(node, faults, called)
+    if word in ("true", "false"):
+        return word == "true"
+    if word is not None:
+        faults.add(word.line, f"{called} is {word}", "write true or false")
+    return None
+
+
+def _free(node: yaml.Node, faults: Faults, called: str) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        pairs = _pairs(node, faults, called) or []
+        return {str(key): _free(value, faults, called) for key, value in pairs}
+    if isinstance(node, yaml.SequenceNode):
+        return [_free(each, faults, called) for each in node.value]
+    return str(node.value)
+
+
+def _pairs(node: yaml.Node, faults: Faults, called: str) -> list[tuple[Word, yaml.Node]] | None:
+    """Return the keys and nodes of a mapping, the first of each key; None if it is no mapping."""
+    if not isinstance(node, yaml.MappingNode):
+        faults.add(_line(node), f"{called} is no mapping", "write `key: value` lines or {key: value}")
+        return None
+    found: dict[Hashable, tuple[Word, yaml.Node]] = {}
+    for key_node, value in node.value:
+        key = _word(key_node, faults, f"a key of {called}")
+        if key is None:
+            continue
+        if key in found:
+            faults.add(key.line, f"{key} is in {called} twice", f"remove one (the first is on line {found[key][0].line})")
+            continue
+        found[key] = (key, value)
+    return list(found.values())
+
+
+WORD = Kind(_value, {"type": ["string", "number", "boolean"]})
+TEXT = Kind(_word, {"type": ["string", "number", "boolean"]})
+NAME = Kind(_name, {"type": ["string", "boolean"], "pattern": "^[a-z][a-z0-9_]*$"})
+FLAG = Kind(_flag, {"enum": [True, False, "true", "false"]})
+COUNT = Kind(_count, {"type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$"})
+SECONDS = Kind(_seconds, {"type": ["number", "string"], "exclusiveMinimum": 0, "pattern": "^[0-9.]+$"})
+PAUSE = Kind(
+    lambda node, faults, called: _number(node, faults, called, 0),
+    {"type": ["number", "string"], "minimum": 0, "pattern": "^[0-9.]+$"},
+)
+LIMIT = Kind(_limit, {"type": ["number", "string"], "exclusiveMinimum": 0})
+FREE = Kind(_free, {})
+FREE_TABLE = Kind(
+    lambda node, faults, called: _free(node, faults, called) if _pairs(node, faults, called) is not None else None,
+    {"type": "object"},
+)
+
+
+def choice(*options: str) -> Kind:
+    """Return the kind of a word out of a few."""
+
+    def read(node: yaml.Node, faults: Faults, called: str) -> Word | None:
+        word = _word(node, faults, called)
+        if word is None or word in options:
+            return word
+        faults.add(word.line, f"{called} is {word}", did_you_mean(word, options, f"write one of {', '.join(options)}"))
+        return None
+
+    return Kind(read, {"enum": list(options)})
+
+
+def listing(kind: Kind, *, or_one: bool = False) -> Kind:
+    """Return the kind of a list without repeats (or, if ``or_one``, a single thing in its place)."""
+
+    def read(node: yaml.Node, faults: Faults, called: str) -> tuple[Any, ...] | None:
+        if or_one and isinstance(node, yaml.ScalarNode):
+            one = kind.read(node, faults, called)
+            return None if one is None else (one,)
+        if not isinstance(node, yaml.SequenceNode):
+            faults.add(_line(node), f"{called} is no list", "write [a, b]")
+            return None
+        if not node.value:
+            faults.add(_line(node), f"{called} is an empty list", "name at least one or leave the key out")
+            return None
+        found = [kind.read(each, faults, called) for each in node.value]
+        return _without_repeats([each for each in found if each is not None], faults, called) or None
+
+    schema = {"type": "array", "minItems": 1, "items": kind.schema}
+    return Kind(read, {"anyOf": [kind.schema, schema]} if or_one else schema)
+
+
+def _without_repeats(found: list[Any], faults: Faults, called: str) -> tuple[Any, ...]:
+    kept: list[Any] = []
+    for each in found:
+        if isinstance(each, Word) and each in kept:
+            faults.add(each.line, f"{each} is in {called} twice", "remove one")
+        else:
+            kept.append(each)
+    return tuple(kept)
+
+
+def table(kind: Kind) -> Kind:
+    """Return the kind of a mapping from names to things of one kind."""
+
+    def read(node: yaml.Node, faults: Faults, called: str) -> dict[Word, Any] | None:
+        pairs = _pairs(node, faults, called)
+        if pairs is None:
+            return None
+        if not pairs:
+            faults.add(_line(node), f"{called} is empty", "name at least one or leave the key out")
+            return None
+        found = {_checked_key(key, faults, called): kind.read(value, faults, str(key)) for key, value in pairs}
+        return {key: value for key, value in found.items() if key is not None and value is not None} or None
+
+    return Kind(read, {"type": "object", "minProperties": 1, "propertyNames": NAME.schema,
+                       "additionalProperties": kind.schema})
+
+
+def _checked_key(key: Word, faults: Faults, called: str) -> Word | None:
+    if _NAME.match(key):
+        return key
+    faults.add(key.line, f"{str(key)!r} in {called} is not snake_case", "use a-z, 0-9 and _, beginning with a letter")
+    return None
+
+
+def block(keys: Mapping[str, Key], called: str) -> Kind:
+    """Return the kind of a mapping with known keys."""
+
+    def read(node: yaml.Node, faults: Faults, name: str) -> Block | None:
+        pairs = _pairs(node, faults, name)
+        if pairs is None:
+            return None
+        found = Block(_line(node))
+        for word, value in pairs:
+            if word not in keys:
+                faults.add(word.line, f"{called} has no key {word}",
+                           did_you_mean(word, keys, f"its keys are {', '.join(keys)}"))
+                continue
+            found.lines[word] = word.line
+            read_value = keys[word].kind.read(value, faults, str(word))
+            if read_value is not None:
+                found[str(word)] = read_value
+        for key, spec in keys.items():
+            if spec.required and key not in found.lines:
+                faults.add(found.line, f"{called} lacks {key}", f"add `{key}:`")
+        return found
+
+    return Kind(read, {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [name for name, key in keys.items() if key.required],
+        "properties": {name: key.kind.schema for name, key in keys.items()},
+    })

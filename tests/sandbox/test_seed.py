@@ -1,0 +1,239 @@
+"""The seeded sandbox is a world after a promote: DR publishes, the primary is frozen, both really ran."""
+
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drfsm.sandbox import Options, Sandbox
+from drfsm.sandbox.seed import IMAGE_REF, PROMOTE_RUN, run_ids, zstd_stored
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """Return one sandbox for the tests that only look."""
+    with Sandbox(tmp_path_factory.mktemp("sandbox"), Options(bucket="seed-looks")) as started:
+        yield started
+
+
+def api(cluster: Any, kind: str) -> Any:
+    """Return an API class of the official client on a cluster."""
+    import kubernetes
+
+    client = kubernetes.config.new_client_from_config(str(cluster.kubeconfig))  # type: ignore[no-untyped-call]
+    return getattr(kubernetes.client, kind)(client)
+
+
+def body(sandbox: Sandbox, key: str) -> bytes:
+    """Return an object's bytes."""
+    found: Any = sandbox.cloud.client("s3").get_object(Bucket=sandbox.bucket, Key=key)
+    return bytes(found["Body"].read())
+
+
+def keys(sandbox: Sandbox) -> list[str]:
+    """Return every key of the bucket."""
+    found: Any = sandbox.cloud.client("s3").list_objects_v2(Bucket=sandbox.bucket)
+    return [each["Key"] for each in found["Contents"]]
+
+
+def eventually(true: Callable[[], bool]) -> bool:
+    """Return whether it becomes true within ten seconds."""
+    deadline = time.monotonic() + 10
+    while not (now := true()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return now
+
+
+def test_all_pointers_name_the_dr_run_and_both_runs_lie_there(sandbox: Sandbox) -> None:
+    """DR is canonical by every pointer; the primary's older run is there, whole, and named by none."""
+    pointers = [key for key in keys(sandbox) if key.endswith("last_success.json") and "/state/" in key]
+    pointers = [key for key in pointers if "/backups/" not in key]
+    assert len(pointers) == 4
+    assert {json.loads(body(sandbox, key))["run_id"] for key in pointers} == {sandbox.dr_run_id}
+    assert sandbox.primary_run_id < sandbox.dr_run_id
+    for run in (sandbox.primary_run_id, sandbox.dr_run_id):
+        report = json.loads(body(sandbox, f"jobintel/runs/{run}/run_report.json"))
+        for entry in report["verifiable_artifacts"].values():
+            found = body(sandbox, f"jobintel/runs/{run}/{entry['path']}")
+            assert hashlib.sha256(found).hexdigest() == entry["sha256"]
+
+
+def test_nobody_owns_yet(sandbox: Sandbox) -> None:
+    """There is no ownership object, nor anything else of drfsm's: a failback adopts what it finds."""
+    assert not [key for key in keys(sandbox) if "/drfsm/" in key]
+
+
+def test_dr_is_active_and_publishing(sandbox: Sandbox) -> None:
+    """DR's schedule is on, publishing is on, and nothing of it was frozen by anyone."""
+    cronjob = api(sandbox.dr, "BatchV1Api").read_namespaced_cron_job("jobintel-daily", "jobintel")
+    assert not cronjob.spec.suspend
+    assert (cronjob.spec.schedule, cronjob.spec.concurrency_policy) == ("0 13 * * *", "Forbid")
+    assert cronjob.spec.starting_deadline_seconds == 600
+    container = cronjob.spec.job_template.spec.template.spec.containers[0]
+    assert container.image == IMAGE_REF == sandbox.image_ref
+    assert container.security_context.read_only_root_filesystem
+    config = api(sandbox.dr, "CoreV1Api").read_namespaced_config_map("jobintel-config", "jobintel")
+    assert (config.data["PUBLISH_S3"], config.data["PUBLISH_S3_DRY_RUN"]) == ("1", "0")
+    assert "drfsm/before" not in {
+        **(config.metadata.annotations or {}),
+        **(cronjob.metadata.annotations or {}),
+    }
+
+
+def test_the_primary_is_frozen_and_says_what_it_was_before(sandbox: Sandbox) -> None:
+    """The promote suspended the primary's schedule, turned publishing off, and noted both on the objects."""
+    cronjob = api(sandbox.primary, "BatchV1Api").read_namespaced_cron_job("jobintel-daily", "jobintel")
+    config = api(sandbox.primary, "CoreV1Api").read_namespaced_config_map("jobintel-config", "jobintel")
+    assert cronjob.spec.suspend
+    assert (config.data["PUBLISH_S3"], config.data["PUBLISH_S3_DRY_RUN"]) == ("0", "1")
+    assert json.loads(cronjob.metadata.annotations["drfsm/before"]) == {"run": PROMOTE_RUN, "suspend": False}
+    before = {"PUBLISH_S3": "1", "PUBLISH_S3_DRY_RUN": "0"}
+    assert json.loads(config.metadata.annotations["drfsm/before"]) == {"run": PROMOTE_RUN, "data": before}
+
+
+def test_each_site_really_ran_its_job_and_is_at_rest_now(sandbox: Sandbox) -> None:
+    """Each site has one complete Job made from its CronJob, whose log names the run, and none in flight."""
+    for cluster, run_id in ((sandbox.primary, sandbox.primary_run_id), (sandbox.dr, sandbox.dr_run_id)):
+        (job,) = api(cluster, "BatchV1Api").list_namespaced_job("jobintel").items
+        assert (job.status.succeeded, job.status.active or 0) == (1, 0)
+        assert job.metadata.owner_references[0].name == "jobintel-daily"
+        core = api(cluster, "CoreV1Api")
+        (pod,) = core.list_namespaced_pod("jobintel", label_selector=f"job-name={job.metadata.name}").items
+        assert f"JOBINTEL_RUN_ID={run_id}" in core.read_namespaced_pod_log(pod.metadata.name, "jobintel")
+
+
+def dashboard_is_available(apps: Any) -> bool:
+    """Return whether the dashboard's one pod is up."""
+    deployment = apps.read_namespaced_deployment("jobintel-dashboard", "jobintel")
+    return bool(deployment.status.available_replicas == 1)
+
+
+def test_both_sites_have_a_live_dashboard_and_the_control_plane(sandbox: Sandbox) -> None:
+    """The Deployment becomes available on both sites, and both hold the bundle's four sections."""
+    for cluster in (sandbox.primary, sandbox.dr):
+        apps = api(cluster, "AppsV1Api")
+        assert eventually(partial(dashboard_is_available, apps))
+        maps = api(cluster, "CoreV1Api").list_namespaced_config_map("jobintel").items
+        names = {each.metadata.name for each in maps}
+        assert {
+            f"jobintel-control-plane-{s}" for s in ("candidates", "alerts", "providers", "scoring")
+        } <= names
+
+
+def test_the_sites_are_two_clusters_with_two_identities(sandbox: Sandbox) -> None:
+    """The clusters differ in UID, and each site's Secret holds its own user's key."""
+    assert sandbox.primary.uid != sandbox.dr.uid
+    secrets = [
+        api(cluster, "CoreV1Api").read_namespaced_secret("jobintel-secrets", "jobintel").data
+        for cluster in (sandbox.primary, sandbox.dr)
+    ]
+    assert secrets[0]["AWS_ACCESS_KEY_ID"] != secrets[1]["AWS_ACCESS_KEY_ID"]
+
+
+def test_the_control_planes_current_bundle_is_what_it_says(sandbox: Sandbox) -> None:
+    """current.json names a bundle that exists, has that hash, and holds a manifest that is true."""
+    current = json.loads(body(sandbox, "jobintel/control-plane/current.json"))
+    bundle = body(sandbox, current["bundle_uri"].removeprefix(f"s3://{sandbox.bucket}/"))
+    assert hashlib.sha256(bundle).hexdigest() == current["bundle_sha256"]
+    assert current["image_ref_digest"] == IMAGE_REF
+    with tarfile.open(fileobj=io.BytesIO(bundle)) as tar:
+        held = {each.name: tar.extractfile(each).read() for each in tar.getmembers()}  # type: ignore[union-attr]
+    for entry in json.loads(held["control-plane/manifest.json"])["files"]:
+        assert hashlib.sha256(held[f"control-plane/{entry['path']}"]).hexdigest() == entry["sha256"]
+
+
+def test_the_backup_is_what_its_metadata_says_and_holds_no_secret(sandbox: Sandbox) -> None:
+    """Both archives have the hashes and sizes of metadata.json; the Secret isn't among the manifests."""
+    home = sandbox.backup_uri.removeprefix(f"s3://{sandbox.bucket}/")
+    metadata = json.loads(body(sandbox, f"{home}/metadata.json"))
+    for name in ("state.tar.zst", "manifests.tar.zst"):
+        found = body(sandbox, f"{home}/{name}")
+        assert hashlib.sha256(found).hexdigest() == metadata["checksums"][name]
+        assert len(found) == metadata["sizes"][name]
+    manifests = body(sandbox, f"{home}/manifests.tar.zst")
+    assert b"manifests/cronjob.jobintel-daily.json" in manifests
+    assert b"AWS_SECRET_ACCESS_KEY" not in manifests
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="needs the zstd program")
+@pytest.mark.parametrize("size", [0, 1, 128 * 1024, 128 * 1024 + 1, 300_000])
+def test_a_stored_zstd_frame_is_read_by_zstd_itself(size: int) -> None:
+    """The zstd program reads back exactly what was stored, whatever the number of blocks."""
+    content = bytes(number % 251 for number in range(size))
+    told = subprocess.run(["zstd", "-dc"], input=zstd_stored(content), capture_output=True, check=True)
+    assert told.stdout == content
+
+
+def test_run_ids_always_have_microseconds_and_the_primarys_is_older() -> None:
+    """Also on a full second an id has the contract's shape, so that ids sort as times do."""
+    from datetime import UTC, datetime
+
+    primary, dr = run_ids(datetime(2026, 2, 27, 0, 22, 29, tzinfo=UTC))
+    assert (primary < dr, dr) == (True, "2026-02-27T00:22:29.000000+00:00")
+
+
+def test_terminating_the_runner_takes_dr_down_and_only_dr(tmp_path: Path) -> None:
+    """When DR's tagged instance is terminated, DR's API stops answering; the primary's goes on."""
+    with Sandbox(tmp_path, Options(bucket="seed-runner")) as sandbox:
+        ec2 = sandbox.cloud.client("ec2")
+        tagged = [{"Name": "tag:Purpose", "Values": ["jobintel-dr"]}]
+        found = ec2.describe_instances(Filters=tagged)["Reservations"]
+        instances = {each["Instances"][0]["InstanceId"]: each["Instances"][0] for each in found}
+        instance = instances[sandbox.instance_id]
+        assert {each["Key"]: each["Value"] for each in instance["Tags"]} == {
+            "Name": "jobintel-dr-runner",
+            "Purpose": "jobintel-dr",
+            "ManagedBy": "terraform",
+        }
+        assert reachable(sandbox.dr)
+        ec2.terminate_instances(InstanceIds=[sandbox.instance_id])
+        assert eventually(lambda: not reachable(sandbox.dr))
+        assert reachable(sandbox.primary)
+
+
+def test_options_shape_the_sites(tmp_path: Path) -> None:
+    """Other prefix, several providers, no published report, a diverging primary: each is as asked for."""
+    options = Options(
+        bucket="seed-options",
+        prefix="team/jobs",
+        providers=("openai", "anthropic"),
+        publish_reports=False,
+        diverge_on_primary="live",
+        runner=False,
+    )
+    with Sandbox(tmp_path, options) as sandbox:
+        assert all(key.startswith("team/jobs/") for key in keys(sandbox))
+        assert not [key for key in keys(sandbox) if key.endswith("run_report.json")]
+        pointer = json.loads(body(sandbox, "team/jobs/state/anthropic/cs/last_success.json"))
+        assert set(pointer["provider_profiles"]) == {"openai:cs", "anthropic:cs"}
+        file = "openai/cs/openai_ranked_jobs.cs.json"
+        runs = (sandbox.primary_run_id, sandbox.dr_run_id)
+        one, two = (body(sandbox, f"team/jobs/runs/{run}/{file}") for run in runs)
+        assert one != two
+        assert sandbox.instance_id == ""
+
+
+def reachable(cluster: Any) -> bool:
+    """Return whether a cluster's API answers just now."""
+    import kubernetes
+    import urllib3
+
+    configuration = kubernetes.client.Configuration()
+    load = kubernetes.config.load_kube_config
+    load(str(cluster.kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+    configuration.retries = urllib3.Retry(0)
+    core = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(configuration))
+    try:
+        core.read_namespace("kube-system", _request_timeout=2)
+    except (urllib3.exceptions.HTTPError, kubernetes.client.ApiException):
+        return False
+    return True
