@@ -1,1 +1,7 @@
-"""TBD."""
+"""Making it happen: a machine bound to a world, driven step by step over a journal."""
+
+from drfsm.engine.binding import Act, Binding, Fact, Run
+from drfsm.engine.ports import Clock, Journal, Lease, MemoryJournal, NoLease, SystemClock
+from drfsm.engine.runner import Runner
+
+__all__ = ["Act", "Binding", "Clock", "Fact", "Journal", "Lease", "MemoryJournal", "NoLease", "Run", "Runner", "SystemClock"]

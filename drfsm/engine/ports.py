@@ -35,8 +35,8 @@ class Lease(Protocol):
     def check(self) -> None:
         """Raise LeaseLost unless this process still holds it."""
 
-    def release(self) -> None:
-        """Give it back at the end of a run."""
+    def release(self, run_id: str) -> None:
+        """Give it back at the end of a run, if this run holds it; a lease that it does not hold is left alone."""
 
 
 class Clock(Protocol):
@@ -108,5 +108,5 @@ class NoLease:
     def check(self) -> None:
         """Nobody else can hold it."""
 
-    def release(self) -> None:
+    def release(self, run_id: str) -> None:
         """Nothing to give back."""

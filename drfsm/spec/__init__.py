@@ -1,1 +1,24 @@
-"""TBD."""
+"""What may happen: declared machines, frozen, and what can be known of them before anything runs.
+
+The loader is imported when it is asked for: whoever only reads records must not pay for YAML.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from drfsm.spec.check import Report, check
+from drfsm.spec.diagram import mermaid, table
+from drfsm.spec.model import By, Effect, FactSpec, Guard, MachineSpec, Row, holds
+
+if TYPE_CHECKING:
+    from drfsm.spec.declare import dump_schema, load_machine
+
+__all__ = ["By", "Effect", "FactSpec", "Guard", "MachineSpec", "Report", "Row", "check", "dump_schema", "holds",
+           "load_machine", "mermaid", "table"]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("dump_schema", "load_machine"):
+        from drfsm.spec import declare
+
+        return getattr(declare, name)
+    raise AttributeError(name)

@@ -283,8 +283,8 @@ def _check_used(machine: Block, faults: Faults) -> None:
     for name in set(machine.get("facts", ())) - _facts_used(machine, waits):
         faults.add(name.line, f"fact {name} is used nowhere", "require or set it somewhere, or remove it")
     for name, given in machine.get("inputs", {}).items():
-        if name not in inputs and ("values" in given or "because" not in given):
-            mend = "select a transition with it, or remove its values and say in because who reads it"
+        if name not in inputs and "because" not in given:
+            mend = "select a transition with it, or say in because who reads it"
             faults.add(name.line, f"input {name} is used by no transition", mend)
 
 
@@ -347,8 +347,8 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
      "effect", "undo or keeps for an action with effect none", "remove it, or name the effect"),
     (lambda r: "wait" in r and "guards" not in r.lines,
      "wait", "a wait without guards", "add the guards to wait for"),
-    (lambda r: "each" in r and r.get("by", By.RUNNER) != By.RUNNER,
-     "by", "an undo loop that is not by the runner", "remove by: the runner undoes, newest first"),
+    (lambda r: "each" in r and r.get("by", By.RUNNER) == By.FAILURE,
+     "by", "an undo loop by failure", "let the runner take it (or, to waive an undo, the operator)"),
     (lambda r: "each" in r and "from" in r and "to" in r and tuple(r["from"]) != (r["to"],),
      "to", "an undo loop that leaves its state", "let from and to name the same one state"),
     (lambda r: "each" in r and ("action" in r or "undo" in r or "keeps" in r),

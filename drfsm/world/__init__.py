@@ -1,1 +1,11 @@
-"""TBD."""
+"""What is acted on: the protocols and values of two sites and the store between them.
+
+Owns shapes only. The rooms of dr/ speak these and nothing else; adapters/ implements them on the real
+services. Every call may raise Unreachable (says nothing about the world), ActionFailed (the service said
+no) or Conflict (a condition on a write did not hold: nothing of ours was written).
+"""
+
+from drfsm.world.ports import Cluster, Identity, Infrastructure, ObjectStore
+from drfsm.world.values import JSON, Blob, Manifest, Runner, Stat, World
+
+__all__ = ["JSON", "Blob", "Cluster", "Identity", "Infrastructure", "Manifest", "ObjectStore", "Runner", "Stat", "World"]

@@ -1,0 +1,5 @@
+"""``python -m drfsm``."""
+
+from drfsm.cli.main import main
+
+main()

@@ -1,0 +1,69 @@
+"""`drfsm failback`: the seed's command. Parses, asks for the tokens, wires, starts."""
+
+import os
+from typing import Any
+
+import click
+
+from drfsm.cli import drive
+
+
+@click.command(
+    epilog="While it runs, Ctrl-C stops at the next clean point; `drfsm resume` goes on from there.",
+)
+@click.option("--bucket", required=True, help="Where both sites publish.")
+@click.option("--prefix", default="jobintel", show_default=True, help="The part of the bucket that is theirs.")
+@click.option("--dr-run-id", required=True, help="The run that is canonical now, as you see it.")
+@click.option("--kubeconfig-dr", required=True, type=click.Path(), help="Leads to DR's cluster.")
+@click.option("--kubeconfig-primary", required=True, type=click.Path(), help="Leads to the primary's cluster.")
+@click.option("--image-ref", default="", help="Image to validate, repo@sha256:<64 hex>.  [default: the CronJob's]")
+@click.option("--namespace", default="jobintel", show_default=True, help="Of the workload, on both sites.")
+@click.option("--provider", default="openai", show_default=True)
+@click.option("--profile", default="cs", show_default=True)
+@click.option("--primary-restore-backup-uri", default="", help="Check that this backup of the primary is whole.")
+@click.option("--sync-src-prefix", default="", help="Copy this prefix of the bucket ...")
+@click.option("--sync-dst-prefix", default="", help="... to this one, before the primary is assessed.")
+@click.option("--teardown", type=click.BOOL, default=True, show_default=True, help="Terminate DR's runners at the end.")
+@click.option("--confirm1", help="The first token: FAILBACK.  [default: asked for on a terminal]")
+@click.option("--confirm2", help="The second token: CONFIRM-<dr run id>.  [default: asked for on a terminal]")
+@click.option("--dry-run", is_flag=True, help="Walk the whole machine and change nothing.")
+@click.option("--receipt-dir", type=click.Path(), help="The bundle's directory.  [default: below $DRFSM_HOME/runs]")
+@click.option("--allow-tag", is_flag=True, help="Accept an image that is not pinned by digest.")
+@click.option("--candidate", default="local", show_default=True, help="Whose pointers are moved.")
+@click.option("--cronjob", default="", help="The CronJob that publishes.  [default: the only one]")
+@click.option("--configmap", default="jobintel-config", show_default=True, help="It switches publishing.")
+@click.option("--resume-cronjobs", default="", help="Schedules to switch on where no promote recorded them.")
+@click.option("--soak", type=click.Choice(["now", "next", "none"]), default="now", show_default=True,
+              help="Which batch cycle of the primary to await: its Job run now, its next one, none.")
+@click.option("--drain-timeout", type=click.FloatRange(0), default=300, show_default=True, help="Seconds.")
+@click.option("--validation-timeout", type=click.FloatRange(0), default=3600, show_default=True, help="Seconds.")
+@click.option("--soak-timeout", type=click.FloatRange(0), default=90000, show_default=True, help="Seconds.")
+@click.option("--expect-account", default="", help="The cloud account that this must happen in.")
+@click.option("--endpoint-url", default=lambda: os.environ.get("AWS_ENDPOINT_URL", ""),
+              help="Of the object store.  [default: $AWS_ENDPOINT_URL]")
+@click.option("--region", default=lambda: os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", ""),
+              help="Of the cloud.  [default: $AWS_REGION]")
+@click.option("--operator", default="", help="Your name in the records.  [default: the user's]")
+@click.option("--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead.")
+@drive.output
+def failback(**given: Any) -> int:
+    """Make the primary canonical again: freeze both sites, prove, switch the pointers, resume.
+
+    Needs two tokens, so that it is never run by habit. Everything that it does is written down before it
+    is done; kill it at any moment, and `drfsm resume` goes on from exactly there.
+    """
+    tokens = drive.tokens(given.pop("confirm1"), given.pop("confirm2"), given["dr_run_id"])
+    options = {name: given.pop(name) for name in
+               ("dry_run", "receipt_dir", "operator", "take_over", "output")}
+    inputs = {
+        **given,
+        **tokens,
+        "primary_run_id": drive.new_workload_run_id(),
+        "allow_tag": "yes" if given["allow_tag"] else "no",
+        "teardown": "true" if given["teardown"] else "false",
+        "sync": drive.both_or_none(given, "sync_src_prefix", "sync_dst_prefix"),
+        "restore_check": "asked" if given["primary_restore_backup_uri"] else "none",
+        "kubeconfig_dr": os.path.abspath(given["kubeconfig_dr"]),
+        "kubeconfig_primary": os.path.abspath(given["kubeconfig_primary"]),
+    }
+    return drive.start("failback", inputs, **options)

@@ -1,0 +1,60 @@
+"""`drfsm machine`: an author's verbs, offline."""
+
+import json
+from pathlib import Path
+
+import click
+
+from drfsm.errors import EvidenceFault, UsageFault
+from drfsm.resources import shipped
+from drfsm.spec import MachineSpec, check, dump_schema, load_machine, mermaid, table
+
+_named = click.argument("named", metavar="MACHINE")
+
+
+@click.group()
+def machine() -> None:
+    """Check, show and draw declared machines. MACHINE is a shipped name (failback) or a YAML file."""
+
+
+def _load(named: str) -> MachineSpec:
+    path = Path(named)
+    if path.suffix not in (".yaml", ".yml"):
+        path = shipped("machines") / f"{named}.yaml"
+    try:
+        return load_machine(path.read_bytes(), source=path.name)
+    except OSError as fault:
+        known = ", ".join(sorted(each.stem for each in shipped("machines").glob("*.yaml")))
+        raise UsageFault(f"{path}: {fault.strerror}", way=f"a YAML file, or one of {known}") from None
+
+
+@machine.command("check")
+@_named
+def check_command(named: str) -> None:
+    """Search all that can happen for what must never happen; show the shortest way there."""
+    spec = _load(named)
+    report = check(spec)
+    for line in report.lines():
+        click.echo(line)
+    if not report.ok:
+        raise EvidenceFault(f"{spec.name} is not safe as declared", way="mend the declaration")
+
+
+@machine.command()
+@_named
+def show(named: str) -> None:
+    """Print the table of transitions."""
+    click.echo(table(_load(named)))
+
+
+@machine.command()
+@_named
+def diagram(named: str) -> None:
+    """Print a Mermaid state diagram."""
+    click.echo(mermaid(_load(named)))
+
+
+@machine.command()
+def schema() -> None:
+    """Print the JSON Schema of a declaration, for editors."""
+    click.echo(json.dumps(dump_schema(), indent=2))

@@ -1,0 +1,115 @@
+"""The verbs that only read: status, list, replay. Offline; `status` loads nothing heavy.
+
+`status` makes the summary true again when the process that ran the run is gone: it takes the bundle's
+lock to be sure of that, and lets it go.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from drfsm.adapters.file_journal import holder, read_chain
+from drfsm.cli import bundle
+from drfsm.errors import EvidenceFault, ExitCode
+from drfsm.evidence.story import standing, tell
+from drfsm.evidence.summary import summarise, summary_bytes
+from drfsm.journal import RunState, fold
+
+_bundle = click.argument("bundle_", metavar="[BUNDLE]", required=False)
+_output = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+
+
+@click.command()
+@_bundle
+@_output
+def status(bundle_: str | None, output: str) -> int:
+    """Say where a run stands, since when, what is frozen now, and what to type next.
+
+    BUNDLE is a directory or a run id; without it the newest run.
+    """
+    place = bundle.find(bundle_)
+    chain = read_chain(place)
+    state = fold(chain.records)
+    dead = state.status == "running" and holder(place) is None
+    summary = _true_summary(place, state, chain, dead=dead)
+    if output == "json":
+        click.echo(summary_bytes(summary).decode(), nl=False)
+    else:
+        for line in standing(state, str(place), dead=dead):
+            click.echo(line)
+    return int(ExitCode.DONE)
+
+
+def _true_summary(place: Path, state: RunState, chain: Any, *, dead: bool) -> dict[str, Any]:
+    """Return the summary; where nobody works on the run, write it too if the one on disk says otherwise.
+
+    The machine's receipt fields are kept from the last summary that was written with the declaration at
+    hand: status loads no YAML, and no record since can have changed them but by a process that wrote one.
+    """
+    path = place / f"{state.machine}.summary.json"
+    try:
+        old = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        old = {}
+    summary = summarise(state, chain.records, head=chain.head, receipt=None, dead=dead)
+    if old.get("journal") == summary["journal"] or dead:
+        summary["receipt"] = old.get("receipt", summary.get("receipt"))
+    if state.machine and holder(place) is None and old != summary:
+        bundle.replace(path, summary_bytes(summary))
+    return summary
+
+
+@click.command("list")
+@_output
+def list_runs(output: str) -> None:
+    """List the runs that this machine knows, newest first."""
+    rows = []
+    for place in bundle.runs():
+        state = fold(read_chain(place).records)
+        dead = state.status == "running" and holder(place) is None
+        rows.append({
+            "run_id": state.run_id, "machine": state.machine, "status": "interrupted" if dead else state.status,
+            "state": state.state, "started_at": state.started_at, "bundle": str(place.resolve()),
+        })  # fmt: skip
+    if output == "json":
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        click.echo(f"{row['status']:<12} {row['state']:<26} {row['started_at'][:19]}Z  {row['run_id']}")
+    if not rows:
+        click.echo(f"no run is known in {bundle.home() / 'runs'}", err=True)
+
+
+@click.command()
+@_bundle
+@_output
+@click.option("--quiet", is_flag=True, help="Only check; tell no story.")
+def replay(bundle_: str | None, output: str, *, quiet: bool) -> int:
+    """Tell a run's story from its log, then check it: chain, legality, guards, seal. Offline.
+
+    Exits with 6 where the evidence doesn't hold, with 7 where the log can't be read at all.
+    """
+    place = bundle.find(bundle_)
+    raw = (place / bundle.LOG).read_bytes()
+    from drfsm.dr import failback
+    from drfsm.evidence.audit import audit
+    from drfsm.spec import load_machine
+
+    chain = read_chain(place)
+    state = fold(chain.records)
+    path = place / f"{state.machine}.yaml"
+    if not path.is_file():
+        raise EvidenceFault(f"{place} holds no {path.name}: legality can't be checked", way="put it back from a copy")
+    judges = {name: fact.judge for name, fact in failback.binding().facts.items()} if state.machine == "failback" else {}
+    verdict = audit(raw, load_machine(path.read_bytes(), source=path.name), judges=judges)
+    if output == "json":
+        click.echo(json.dumps(verdict.record, indent=2))
+    else:
+        if not quiet:
+            for line in tell(chain.records):
+                click.echo(line)
+        for line in verdict.lines():
+            click.echo(line)
+    return int(ExitCode.DONE if verdict.ok else ExitCode.EVIDENCE)

@@ -1,0 +1,84 @@
+"""`drfsm sandbox`: two sites on this computer."""
+
+import json
+import shlex
+from pathlib import Path
+
+import click
+from attrs import asdict
+
+from drfsm.errors import UsageFault
+
+_directory = click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where it lives.  [default: $DRFSM_SANDBOX_DIR]")
+
+
+@click.group()
+def sandbox() -> None:
+    """Two sites on this computer: an object store, two Kubernetes clusters, and DR canonical after a promote."""
+
+
+def _place(directory: Path | None) -> Path:
+    try:
+        from drfsm.sandbox import default_directory
+    except ImportError as missing:
+        raise UsageFault(
+            f"the sandbox needs {missing.name}, which is not installed", way='pip install "drfsm[sandbox]"'
+        ) from None
+    return directory or default_directory()
+
+
+@sandbox.command()
+@_directory
+@click.option("--diverge-on-primary", default="", help="Make the primary's results differ from DR's.")
+@click.option("--pods-sleep-seconds", default=0.0, show_default=True, help="How long each batch Job takes.")
+@click.option("--without-reports", is_flag=True, help="Runs publish no run_report.json.")
+def up(directory: Path | None, diverge_on_primary: str, pods_sleep_seconds: float, without_reports: bool) -> None:
+    """Start it in the background, seeded; if it runs already, say so."""
+    place = _place(directory)
+    from drfsm.sandbox import Options
+    from drfsm.sandbox import up as start
+
+    state = start(place, Options(
+        diverge_on_primary=diverge_on_primary, pods_sleep_seconds=pods_sleep_seconds,
+        publish_reports=not without_reports,
+    ))  # fmt: skip
+    told = "runs already" if state.already_running else "is up"
+    click.echo(f"the sandbox {told}: two sites, DR canonical with the run {state.dr_run_id}")
+    click.echo(f'  next: eval "$(drfsm sandbox env)"      its log: {state.log}')
+
+
+@sandbox.command()
+@_directory
+def down(directory: Path | None) -> None:
+    """End it, and everything that it started."""
+    place = _place(directory)
+    from drfsm.sandbox import down as stop
+
+    click.echo("the sandbox is down" if stop(place) else "no sandbox was running")
+
+
+@sandbox.command()
+@_directory
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def status(directory: Path | None, output: str) -> int:
+    """Say whether it runs."""
+    place = _place(directory)
+    from drfsm.sandbox import status as look
+
+    found = look(place)
+    if output == "json":
+        click.echo(json.dumps(asdict(found), indent=2))
+    else:
+        click.echo(found.note)
+    return 0 if found.running else 3
+
+
+@sandbox.command()
+@_directory
+def env(directory: Path | None) -> None:
+    """Print the environment to export:  eval "$(drfsm sandbox env)"."""
+    place = _place(directory)
+    from drfsm.sandbox import environment
+
+    for name, value in environment(place).items():
+        click.echo(f"export {name}={shlex.quote(value)}")

@@ -1,0 +1,28 @@
+"""The two tokens by which a person says: exactly this. Judged from the inputs alone, before any call.
+
+The tokens are no secrets; they keep a command from being run by habit, or on another run than the one in mind.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from drfsm.engine import Fact, Run
+
+FIRST = "FAILBACK"
+
+
+def second(dr_run_id: str) -> str:
+    """Return the second token: it names the run that stops being canonical."""
+    return f"CONFIRM-{dr_run_id}"
+
+
+def _observe(_world: Any, run: Run) -> dict[str, bool]:
+    given = run.inputs
+    return {"first": given["confirm1"] == FIRST, "second": given["confirm2"] == second(str(given["dr_run_id"]))}
+
+
+def _judge(seen: Mapping[str, bool], _inputs: Mapping[str, Any]) -> str:
+    return "right" if seen["first"] and seen["second"] else "wrong"
+
+
+FACTS = {"confirmation": Fact(_observe, _judge)}

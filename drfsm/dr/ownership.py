@@ -1,0 +1,81 @@
+"""Who owns the pointers: drfsm's own object, moved by compare-and-swap only.
+
+    <prefix>/drfsm/ownership.json   {schema_version, site, cluster_uid, epoch, run, nonce}
+
+The workload's pointers name no site and the workload overwrites them unconditionally; this object is
+written by nobody else. Where it doesn't exist yet (a promote by hand), the first procedure adopts what
+its operator confirmed, as a recorded step.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from drfsm.dr.layout import layout_of
+from drfsm.engine import Fact, Run
+from drfsm.errors import Conflict
+from drfsm.world import World
+
+
+def _key(run: Run) -> str:
+    return layout_of(run.inputs).own("ownership.json")
+
+
+def _observe(world: World, run: Run) -> dict[str, Any]:
+    blob = world.store.get(_key(run))
+    if blob is None:
+        return {"site": None}
+    try:
+        found = json.loads(blob.body)
+        site, uid = str(found["site"]), str(found["cluster_uid"])
+    except (ValueError, TypeError, KeyError):
+        return {"site": "unreadable"}
+    seen = {"site": site, "cluster_uid": uid}
+    # The name alone proves nothing: it must be the cluster that this run knows under it.
+    if site in ("primary", "dr"):
+        seen["is_ours"] = uid == world.site(site).uid()
+    return seen
+
+
+def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    if seen["site"] is None:
+        return "unclaimed"
+    return str(seen["site"]) if seen.get("is_ours") else "other"
+
+
+def _adopt(world: World, run: Run) -> dict[str, Any]:
+    """Write down that DR owns the pointers, where nobody has said so yet."""
+    if world.store.get(_key(run)) is None:
+        world.store.put(_key(run), _body(world, run, "dr"), if_absent=True)
+        run.note("adopted DR as the owner of the pointers: no ownership object was there yet")
+        return {"adopted": True}
+    return {"adopted": False}
+
+
+def hand_over(world: World, run: Run, *, giver: str, taker: str) -> None:
+    """Make ``taker`` the owner, if ``giver`` is; done already is fine. Raises Conflict for anybody else's."""
+    blob = world.store.get(_key(run))
+    site = json.loads(blob.body).get("site") if blob else None
+    if site == taker:
+        return
+    if blob is None or site != giver:
+        raise Conflict(f"the pointers are owned by {site or 'nobody'}, not by {giver}: somebody else changed that")
+    world.store.put(_key(run), _body(world, run, taker), if_match=blob.etag)
+    run.note(f"{taker} owns the pointers now")
+
+
+def _body(world: World, run: Run, site: str) -> bytes:
+    owned = {
+        "schema_version": 1,
+        "site": site,
+        "cluster_uid": world.site(site).uid(),
+        "epoch": run.epoch,
+        "run": run.id,
+        "nonce": uuid4().hex,
+    }
+    return (json.dumps(owned, indent=2) + "\n").encode()
+
+
+FACTS = {"owner": Fact(_observe, _judge)}
+ACTIONS = {"adopt_ownership": _adopt}

@@ -1,0 +1,172 @@
+"""Everything that could stop a failback in the middle, asked before anything moves; all findings at once.
+
+Owns the facts of identity (account, region, two clusters), permission, image, GitOps ownership and the
+plan of the schedules, and the survey that the run keeps: who we are, which clusters, which runners.
+Changes nothing.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from drfsm.dr.drain import condition
+from drfsm.dr.runners import TAGS
+from drfsm.dr.schedules import ought_to_run, see
+from drfsm.engine import Fact, Run
+from drfsm.errors import ActionFailed
+from drfsm.world import Cluster, Manifest, World
+
+PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}\Z")
+
+# (sites, verb, group, resource): all that the failback machine's actions and facts will ask of a cluster.
+VERBS = (
+    *((("primary", "dr"), verb, "batch", "cronjobs") for verb in ("get", "list", "patch")),
+    *((("primary", "dr"), verb, "", "configmaps") for verb in ("get", "list", "patch")),
+    (("primary", "dr"), "list", "batch", "jobs"),
+    (("primary", "dr"), "list", "", "pods"),
+    (("primary", "dr"), "list", "", "nodes"),
+    *((("primary",), verb, "batch", "jobs") for verb in ("get", "create", "delete")),
+    (("primary",), "get", "", "pods/log"),
+    (("primary",), "list", "apps", "deployments"),
+)
+_CLUSTER_WIDE = ("nodes", "namespaces")
+
+# Labels and annotations by which a GitOps controller marks what it keeps as declared -> what to pause.
+GITOPS = {
+    "argocd.argoproj.io/tracking-id": "Argo CD: set the application's syncPolicy.automated to null",
+    "argocd.argoproj.io/instance": "Argo CD: set the application's syncPolicy.automated to null",
+    "kustomize.toolkit.fluxcd.io/name": "Flux: flux suspend kustomization",
+    "helm.toolkit.fluxcd.io/name": "Flux: flux suspend helmrelease",
+    "configsync.gke.io/declared-version": "Config Sync: annotate the object with management: disabled",
+    "objectset.rio.cattle.io/id": "Fleet: pause the bundle",
+}
+
+
+def _identity(world: World, run: Run) -> dict[str, str]:
+    return {
+        "account": world.identity.account(),
+        "expected_account": str(run.inputs["expect_account"]),
+        "region": world.identity.region(),
+        "bucket_region": world.identity.bucket_region(),
+    }
+
+
+def _judge_identity(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str:
+    account = seen["expected_account"] in ("", seen["account"])
+    return "expected" if account and seen["region"] == seen["bucket_region"] else "mismatched"
+
+
+def _clusters(world: World, _run: Run) -> dict[str, str]:
+    return {"primary": world.primary.uid(), "dr": world.dr.uid()}
+
+
+def cronjob_of(cluster: Cluster, namespace: str, name: str = "") -> Manifest:
+    """Return the CronJob that publishes: the named one, else the only one. Raises ActionFailed."""
+    found = {each["metadata"]["name"]: each for each in cluster.list("CronJob", namespace)}
+    if name in found:
+        return found[name]
+    if not name and len(found) == 1:
+        return next(iter(found.values()))
+    told = ", ".join(sorted(found)) or "none"
+    raise ActionFailed(
+        f"which CronJob publishes on {cluster.name}? In namespace {namespace} there are: {told}",
+        way="name it with --cronjob",
+    )
+
+
+def _image(world: World, run: Run) -> dict[str, Any]:
+    cronjob = cronjob_of(world.primary, run.inputs["namespace"], run.inputs["cronjob"])
+    containers = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    current = str(containers[0]["image"])
+    return {"image": str(run.inputs["image_ref"]) or current, "cronjob_image": current}
+
+
+def _judge_image(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    return "pinned" if PINNED.match(seen["image"]) or inputs["allow_tag"] == "yes" else "loose"
+
+
+def _permissions(world: World, run: Run) -> dict[str, Any]:
+    missing = []
+    for sites, verb, group, resource in VERBS:
+        namespace = "" if resource in _CLUSTER_WIDE else run.inputs["namespace"]
+        for site in sites:
+            run.check()
+            if not world.site(site).allowed(verb, group, resource, namespace):
+                where = f" in {namespace}" if namespace else ""
+                missing.append(f"{site}: {verb} {resource}{'.' + group if group else ''}{where}")
+    return {"missing": missing, "asked": sum(len(sites) for sites, *_ in VERBS)}
+
+
+def _gitops(world: World, run: Run) -> dict[str, Any]:
+    found: list[str] = []
+    for site in ("primary", "dr"):
+        cluster, namespace = world.site(site), run.inputs["namespace"]
+        for kind in ("CronJob", "ConfigMap"):
+            for each in cluster.list(kind, namespace):
+                if kind == "CronJob" or each["metadata"]["name"] == run.inputs["configmap"]:
+                    found += (f"{site}: {kind} {each['metadata']['name']}: {told}" for told in marks(each))
+    return {"marks": found}
+
+
+def marks(manifest: Manifest) -> Iterator[str]:
+    """Yield what says that a GitOps controller keeps this object as declared, and what to pause."""
+    metadata = manifest["metadata"]
+    present = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
+    for mark, pause in GITOPS.items():
+        if mark in present:
+            yield f"{mark} ({pause})"
+
+
+def _plan(world: World, run: Run) -> dict[str, Any]:
+    """See which schedules of the primary will run in the end."""
+    seen = see(world.primary, run.inputs["namespace"])
+    named = str(run.inputs["resume_cronjobs"])
+    return {
+        "to_run": sorted(name for name, entry in seen.items() if ought_to_run(entry, name, named)),
+        "to_stay_suspended": sorted(name for name, entry in seen.items() if not ought_to_run(entry, name, named)),
+        "not_there": sorted(name for name in named.split(",") if name and name not in seen),
+    }
+
+
+def _reachability(site: str) -> Callable[[World, Run], Any]:
+    def observe(world: World, run: Run) -> dict[str, Any]:
+        nodes = world.site(site).list("Node", "")
+        return {
+            "nodes": len(nodes),
+            "ready": sum(bool(condition(each, "Ready")) for each in nodes),
+            "namespace": world.site(site).get("Namespace", "", run.inputs["namespace"]) is not None,
+        }
+
+    return observe
+
+
+def _survey(world: World, run: Run) -> dict[str, Any]:
+    """Return what the rest of the run, and its receipt, take as given."""
+    runners = [each.instance_id for each in world.infrastructure.runners(TAGS)]
+    return {
+        "account": world.identity.account(),
+        "caller": world.identity.caller(),
+        "region": world.identity.region(),
+        "clusters": _clusters(world, run),
+        "image": _image(world, run)["image"],
+        "runners": sorted(runners),
+    }
+
+
+def _reachable(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    return "yes" if seen["ready"] and seen["namespace"] else "no"
+
+
+FACTS = {
+    "cloud_identity": Fact(_identity, _judge_identity),
+    "clusters": Fact(_clusters, lambda seen, _: "same" if seen["primary"] == seen["dr"] else "distinct"),
+    "image": Fact(_image, _judge_image),
+    "permissions": Fact(_permissions, lambda seen, _: "missing" if seen["missing"] else "granted"),
+    "gitops": Fact(_gitops, lambda seen, _: "present" if seen["marks"] else "absent"),
+    "schedule_plan": Fact(
+        _plan, lambda seen, _: "known" if seen["to_run"] and not seen["not_there"] else "unclear"
+    ),
+    "primary_reachability": Fact(_reachability("primary"), _reachable),
+    "dr_reachability": Fact(_reachability("dr"), _reachable),
+}
+ACTIONS = {"survey_sites": _survey}

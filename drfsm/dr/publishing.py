@@ -1,0 +1,146 @@
+"""Whether a Job that starts on a site publishes: two switches in the site's ConfigMap.
+
+``PUBLISH_S3=0`` and ``PUBLISH_S3_DRY_RUN=1`` is off. What was found is kept in the annotation
+``drfsm/before``, as in schedules.py. A pod that runs already keeps the environment that it started with:
+that is the drain's matter. A CronJob that sets the switches by itself does not heed the ConfigMap, which
+is found before anything starts (``publishing_switch``).
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from drfsm.dr.schedules import BEFORE, before_of, edit, parsed
+from drfsm.engine import Fact, Run
+from drfsm.errors import ActionFailed
+from drfsm.world import Cluster, Manifest, World
+
+SWITCHES = ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")
+ON, OFF = ("1", "0"), ("0", "1")
+_TRUE = ("1", "true", "yes", "on")
+
+
+def see(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]:
+    """Return the two switches and the annotation: exactly what an undo gives back."""
+    found = cluster.get("ConfigMap", namespace, name)
+    if found is None:
+        raise ActionFailed(
+            f"ConfigMap {namespace}/{name} is not on {cluster.name}", way="name the right one with --configmap"
+        )
+    return _image(found)
+
+
+def _image(manifest: Manifest) -> dict[str, Any]:
+    data = manifest.get("data") or {}
+    return {**{name: data.get(name) for name in SWITCHES}, "before": before_of(manifest)}
+
+
+def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
+    """Judge the switches: ``mixed`` is neither on nor off as the contract has it."""
+    publishes, dry = (str(seen[name] or "").strip().lower() in _TRUE for name in SWITCHES)
+    if publishes and not dry:
+        return "on"
+    return "off" if dry and not publishes else "mixed"
+
+
+def _observe(site: str) -> Callable[[World, Run], Any]:
+    return lambda world, run: see(world.site(site), run.inputs["namespace"], run.inputs["configmap"])
+
+
+def _edit(world: World, site: str, run: Run, change: Callable[[Manifest], Manifest], words: str) -> dict[str, Any]:
+    changed = edit(world.site(site), "ConfigMap", run.inputs["namespace"], run.inputs["configmap"], change)
+    if changed:
+        run.note(f"{words} in ConfigMap {run.inputs['configmap']} on {site}")
+    return {"changed": changed}
+
+
+def _silence(site: str) -> Callable[[World, Run], Any]:
+    def silence(world: World, run: Run) -> dict[str, Any]:
+        def change(live: Manifest) -> Manifest:
+            now = _image(live)
+            if judge(now) == "off":
+                return {}
+            patch: Manifest = {"data": dict(zip(SWITCHES, OFF, strict=True))}
+            if _recorded(now) is None:
+                kept = {"run": run.id, "data": {name: now[name] for name in SWITCHES}}
+                patch["metadata"] = {"annotations": {BEFORE: json.dumps(kept, sort_keys=True)}}
+            return patch
+
+        return _edit(world, site, run, change, "publishing is off now")
+
+    return silence
+
+
+def _recorded(image: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the recorded switches, if a record is there that says how publishing was on."""
+    data = parsed(image["before"]).get("data")
+    if not isinstance(data, Mapping):
+        return None
+    switches = {name: data.get(name) for name in SWITCHES}
+    return switches if judge(switches) == "on" else None
+
+
+def _enable_primary(world: World, run: Run) -> dict[str, Any]:
+    def change(live: Manifest) -> Manifest:
+        now = _image(live)
+        if judge(now) == "on" and now["before"] is None:
+            return {}
+        wanted = _recorded(now) or dict(zip(SWITCHES, ON, strict=True))
+        return {"data": dict(wanted), "metadata": {"annotations": {BEFORE: None}}}
+
+    return _edit(world, "primary", run, change, "publishing is on again")
+
+
+def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
+    def restore(world: World, run: Run) -> dict[str, Any]:
+        image = run.undoing[fact]
+
+        def change(live: Manifest) -> Manifest:
+            if _image(live) == dict(image):
+                return {}
+            data = {name: image[name] for name in SWITCHES}
+            return {"data": data, "metadata": {"annotations": {BEFORE: image["before"]}}}
+
+        return _edit(world, site, run, change, "publishing is as it was")
+
+    return restore
+
+
+def _observe_switch(world: World, run: Run) -> dict[str, Any]:
+    """Look for containers that would publish whatever the ConfigMap says."""
+    found: list[str] = []
+    for site in ("primary", "dr"):
+        for cronjob in world.site(site).list("CronJob", run.inputs["namespace"]):
+            found += (f"{site}: {each}" for each in overrides(cronjob, run.inputs["configmap"]))
+    return {"overridden": found}
+
+
+def overrides(cronjob: Manifest, configmap: str) -> Iterator[str]:
+    """Yield why the containers of a CronJob would not heed the ConfigMap, in words."""
+    name = cronjob["metadata"]["name"]
+    for container in cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]:
+        where = f"CronJob {name}, container {container['name']}"
+        own = [each for each in container.get("env") or [] if each["name"] in SWITCHES]
+        for each in own:
+            source = (each.get("valueFrom") or {}).get("configMapKeyRef") or {}
+            if source.get("name") != configmap:
+                yield f"{where} sets {each['name']} by itself"
+        mapped = any((each.get("configMapRef") or {}).get("name") == configmap for each in container.get("envFrom") or [])
+        if not mapped and {each["name"] for each in own} != set(SWITCHES):
+            yield f"{where} does not take its environment from ConfigMap {configmap}"
+
+
+FACTS = {
+    "primary_publishing": Fact(_observe("primary"), judge),
+    "dr_publishing": Fact(_observe("dr"), judge),
+    "publishing_switch": Fact(
+        _observe_switch, lambda seen, _inputs: "overridden" if seen["overridden"] else "heeded"
+    ),
+}
+ACTIONS = {
+    "silence_primary": _silence("primary"),
+    "silence_dr": _silence("dr"),
+    "restore_dr_publishing": _restore("dr_publishing", "dr"),
+    "restore_primary_publishing": _restore("primary_publishing", "primary"),
+    "enable_primary_publishing": _enable_primary,
+}

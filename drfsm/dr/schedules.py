@@ -1,0 +1,168 @@
+"""Whether a site's CronJobs start Jobs: seen, suspended, given back.
+
+What a freeze found is kept twice: in the journal (the before-image), and on the object itself in the
+annotation ``drfsm/before``, so that a later procedure knows how the schedules were before the disaster,
+not as a freeze in between left them. The first one written wins. Every write is conditional on the
+resourceVersion that was read. A CronJob that is suspended already is not touched.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from drfsm.engine import Fact, Run
+from drfsm.errors import ActionFailed, Conflict
+from drfsm.world import Cluster, Manifest, World
+
+BEFORE = "drfsm/before"
+TRIES = 5
+
+
+def before_of(manifest: Manifest) -> str | None:
+    """Return what an object's annotation says about how it was before, raw; None if there is none."""
+    found = manifest["metadata"].get("annotations", {}).get(BEFORE)
+    return None if found is None else str(found)
+
+
+def parsed(raw: str | None) -> Mapping[str, Any]:
+    """Return the annotation's content; {} if there is none or it can't be understood."""
+    try:
+        found = json.loads(raw or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
+def ought_to_run(entry: Mapping[str, Any], name: str, named: str = "") -> bool:
+    """Say whether a CronJob, as seen, is to run in the end: as recorded, else as named, else as it is."""
+    recorded = parsed(entry["before"]).get("suspend")
+    if isinstance(recorded, bool):
+        return not recorded
+    return name in named.split(",") or not entry["suspend"]
+
+
+def see(cluster: Cluster, namespace: str) -> dict[str, dict[str, Any]]:
+    """Return {CronJob: {"suspend", "before"}} of a namespace: exactly what an undo gives back."""
+    return {
+        each["metadata"]["name"]: {"suspend": bool(each["spec"].get("suspend")), "before": before_of(each)}
+        for each in cluster.list("CronJob", namespace)
+    }
+
+
+def _observe(site: str) -> Callable[[World, Run], Any]:
+    return lambda world, run: see(world.site(site), run.inputs["namespace"])
+
+
+def judge(seen: Mapping[str, Any], named: str = "") -> str:
+    """Judge a site's schedules: ``on`` is every CronJob as it ought to be and at least one running."""
+    if not seen:
+        return "none"
+    if all(each["suspend"] for each in seen.values()):
+        return "off"
+    fits = all(each["suspend"] != ought_to_run(each, name, named) for name, each in seen.items())
+    return "on" if fits else "mixed"
+
+
+def _suspend(site: str) -> Callable[[World, Run], Any]:
+    def suspend(world: World, run: Run) -> dict[str, Any]:
+        cluster, namespace = world.site(site), run.inputs["namespace"]
+        done = []
+        for name, entry in see(cluster, namespace).items():
+            run.check()
+            if not entry["suspend"] and edit(cluster, "CronJob", namespace, name, _freeze(run)):
+                done.append(name)
+                run.note(f"suspended CronJob {name} on {site}")
+        return {"suspended": done}
+
+    return suspend
+
+
+def _freeze(run: Run) -> Callable[[Manifest], Manifest]:
+    def change(live: Manifest) -> Manifest:
+        if live["spec"].get("suspend"):
+            return {}
+        patch: Manifest = {"spec": {"suspend": True}}
+        if parsed(before_of(live)).get("suspend") is not False:
+            kept = json.dumps({"run": run.id, "suspend": False}, sort_keys=True)
+            patch["metadata"] = {"annotations": {BEFORE: kept}}
+        return patch
+
+    return change
+
+
+def _resume_primary(world: World, run: Run) -> dict[str, Any]:
+    """Switch on what ran before the disaster, as recorded on each object, and take the record away."""
+    namespace, named = run.inputs["namespace"], str(run.inputs["resume_cronjobs"])
+    resumed = []
+    for name, entry in see(world.primary, namespace).items():
+        run.check()
+        wanted = {"suspend": not ought_to_run(entry, name, named), "before": None}
+        if edit(world.primary, "CronJob", namespace, name, _to(wanted)) and not wanted["suspend"]:
+            resumed.append(name)
+            run.note(f"CronJob {name} on primary runs again")
+    return {"resumed": resumed}
+
+
+def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
+    def restore(world: World, run: Run) -> dict[str, Any]:
+        done = []
+        for name, image in run.undoing[fact].items():
+            run.check()
+            if edit(world.site(site), "CronJob", run.inputs["namespace"], name, _to(image)):
+                done.append(name)
+                run.note(f"gave CronJob {name} on {site} back as it was: suspend {image['suspend']}")
+        return {"restored": done}
+
+    return restore
+
+
+def _to(image: Mapping[str, Any]) -> Callable[[Manifest], Manifest]:
+    def change(live: Manifest) -> Manifest:
+        if {"suspend": bool(live["spec"].get("suspend")), "before": before_of(live)} == dict(image):
+            return {}
+        return {
+            "spec": {"suspend": image["suspend"]},
+            "metadata": {"annotations": {BEFORE: image["before"]}},  # null takes an annotation away
+        }
+
+    return change
+
+
+def edit(
+    cluster: Cluster, kind: str, namespace: str, name: str, change: Callable[[Manifest], Manifest]
+) -> bool:
+    """Patch an object as ``change`` says of what is there now; return whether there was anything to do.
+
+    Conditional on the resourceVersion: whoever edits meanwhile is read again, never overwritten unseen.
+    """
+    for _ in range(TRIES):
+        live = cluster.get(kind, namespace, name)
+        if live is None:
+            raise ActionFailed(
+                f"{kind} {namespace}/{name} on {cluster.name} is gone",
+                way=f"put it back, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason ...`",
+            )
+        patch = change(live)
+        if not patch:
+            return False
+        metadata = {**patch.get("metadata", {}), "resourceVersion": live["metadata"]["resourceVersion"]}
+        try:
+            cluster.patch(kind, namespace, name, {**patch, "metadata": metadata})
+        except Conflict:
+            continue
+        return True
+    raise Conflict(f"{kind} {namespace}/{name} on {cluster.name} is being changed by somebody else all the time")
+
+
+FACTS = {
+    "primary_schedules": Fact(
+        _observe("primary"), lambda seen, inputs: judge(seen, str(inputs["resume_cronjobs"]))
+    ),
+    "dr_schedules": Fact(_observe("dr"), lambda seen, _inputs: judge(seen)),
+}
+ACTIONS = {
+    "suspend_primary_schedules": _suspend("primary"),
+    "suspend_dr_schedules": _suspend("dr"),
+    "restore_dr_schedules": _restore("dr_schedules", "dr"),
+    "resume_primary_schedules": _resume_primary,
+}

@@ -1,0 +1,89 @@
+"""Names become deeds: facts and actions that a machine names, and what they are handed.
+
+Owns ``Fact``, ``Binding`` (complete, or refused before anything starts) and ``Run`` (what one row's fact
+or action may know of the run). Knows no world: ``world`` is whatever the binding's author passes to the
+Runner. Called by runner.py; dr/ and library users write bindings.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from drfsm.engine.ports import Clock
+from drfsm.errors import BindingFault, DeadlineExceeded, Interrupted
+from drfsm.spec.model import MachineSpec
+
+Act = Callable[[Any, "Run"], Any]
+"""Action, repair and undo alike: (world, run) -> a JSON value worth recording, or None.
+
+Assume that you died halfway last time: look whether the goal is reached before you do anything.
+"""
+
+
+@frozen
+class Fact:
+    """One reading: ``observe`` asks the world (Unreachable if it can't), ``judge`` says what it means.
+
+    ``observe`` returns exact JSON, never secrets; ``judge`` is pure and returns one of the fact's declared
+    values, or None for "can't be told from what was seen".
+    """
+
+    observe: Callable[[Any, "Run"], Any]
+    judge: Callable[[Any, Mapping[str, Any]], str | None]
+
+
+@frozen
+class Run:
+    """What a fact or an action may know. ``undoing`` holds the images to restore, in an undo only."""
+
+    id: str
+    inputs: Mapping[str, Any]
+    operator: str
+    epoch: int  # the fencing token
+    dry_run: bool
+    trigger: str  # the row in hand
+    results: Mapping[str, Any]  # trigger -> what its action returned
+    args: Mapping[str, Mapping[str, Any]]  # trigger -> an operator's recorded arguments
+    clock: Clock
+    undoing: Mapping[str, Any] = field(factory=dict)  # fact -> the image before, to be restored
+    first_seen: Mapping[str, Any] = field(factory=dict)  # fact -> its image before this row's first attempt
+    deadline: float | None = None  # on the clock's monotonic scale
+    interrupted: Callable[[], bool] = lambda: False
+    say: Callable[..., None] = lambda *_, **__: None
+
+    def note(self, words: str, **fields: Any) -> None:
+        """Say what is going on, for progress and the step's log. Never pass secrets."""
+        self.say(words, **fields)
+
+    def check(self) -> None:
+        """Stop here if the row's time is up or somebody wants to stop; call it between requests."""
+        if self.interrupted():
+            raise Interrupted(f"{self.trigger} was interrupted between two requests")
+        if self.deadline is not None and self.clock.monotonic() > self.deadline:
+            raise DeadlineExceeded(f"{self.trigger} took longer than its declared time")
+
+
+@frozen
+class Binding:
+    """Facts and actions by name."""
+
+    facts: Mapping[str, Fact]
+    actions: Mapping[str, Act] = field(factory=dict)
+
+    def complete_for(self, spec: MachineSpec) -> None:
+        """Raise BindingFault unless every name of the machine is bound, and nothing else."""
+        wanted = {name for row in spec.rows for name in (row.action, row.undo, row.attempts.repair) if name}
+        faults = [
+            *_compare("fact", set(spec.facts), set(self.facts)),
+            *_compare("action", wanted, set(self.actions)),
+        ]
+        if faults:
+            raise BindingFault(f"{spec.name}: the binding does not fit the machine: {'; '.join(faults)}")
+
+
+def _compare(kind: str, named: set[str], bound: set[str]) -> Iterator[str]:
+    for name in sorted(named - bound):
+        yield f"{kind} {name} is declared and not bound"
+    for name in sorted(bound - named):
+        yield f"{kind} {name} is bound and not declared"

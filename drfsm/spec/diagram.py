@@ -1,0 +1,54 @@
+"""Draws a declared machine: a Mermaid diagram and a table. Deterministic, so that docs can be diffed."""
+
+from collections.abc import Iterator
+
+from drfsm.spec.model import By, MachineSpec, Row
+
+
+def mermaid(spec: MachineSpec) -> str:
+    """Return a stateDiagram-v2. Abort's many sources are drawn as one note, not as an arrow each."""
+    return "\n".join(["stateDiagram-v2", *(f"    {line}" for line in _lines(spec))]) + "\n"
+
+
+def _lines(spec: MachineSpec) -> Iterator[str]:
+    yield f"[*] --> {spec.initial}"
+    crowds = {row.trigger: [each for each in spec.rows if each.trigger == row.trigger] for row in spec.rows}
+    crowded = {trigger for trigger, rows in crowds.items() if len(rows) > 4 and len({row.to for row in rows}) == 1}
+    for row in spec.rows:
+        if row.trigger not in crowded:
+            yield f"{row.source} --> {row.to}: {row.trigger}{_mark(row)}"
+    for trigger in sorted(crowded):
+        rows = crowds[trigger]
+        first, last = rows[0].source, rows[-1].source
+        yield f"{last} --> {rows[0].to}: {trigger}{_mark(rows[0])}, from {first} to {last}"
+    for state in spec.finals:
+        yield f"{state} --> [*]"
+
+
+def _mark(row: Row) -> str:
+    told = {By.OPERATOR: " (operator)", By.FAILURE: " (failure)", By.RUNNER: ""}[row.by]
+    return told + (" (point of no return)" if row.final_write else "")
+
+
+def table(spec: MachineSpec) -> str:
+    """Return the rows as a Markdown table."""
+    head = ("from", "trigger", "to", "by", "requires", "sets", "an abort", "because")
+    rows = [head, tuple("-" * len(each) for each in head), *(_cells(row) for row in spec.rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows) + "\n"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    selected = "; ".join(f"{name}={'/'.join(values)}" for name, values in row.when.items())
+    back = f"undoes it ({row.undo})" if row.undo else (f"keeps it: {row.keeps}" if row.keeps else "")
+    if row.final_write:
+        back = "is refused from this intent on"
+    return (
+        row.source,
+        row.trigger + (f" [{selected}]" if selected else ""),
+        row.to,
+        row.by.value,
+        ", ".join(row.guards),
+        ", ".join(f"{fact}: {value}" for fact, value in row.sets.items()),
+        back,
+        row.because,
+    )

@@ -1,0 +1,84 @@
+"""What to do about an action that was begun and whose end is not on record: a table, and its reader.
+
+      open intent   effect             probe sees        -> do
+    A   no            any                any                 start
+    B   yes           none               any                 start
+    C   yes           idempotent, once   done                commit
+    D   yes           idempotent         not_done, mixed     redo
+    E   yes           once               not_done, mixed     hold
+    F   yes           idempotent, once   unknown             hold
+
+A: nothing was begun. B: whatever it did, it changed nothing. C: it was done and the crash came before the
+commit. D: doing it again ends the same. E: doing it again might do it twice. F: nobody can see what is.
+Every combination matches exactly one row (tests/spec/test_recovery.py tries them all).
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from attrs import frozen
+
+from drfsm.spec.model import Effect
+
+
+class Probe(StrEnum):
+    """What the facts that a row sets say, read again."""
+
+    DONE = "done"
+    NOT_DONE = "not_done"
+    MIXED = "mixed"
+    UNKNOWN = "unknown"
+
+
+class Do(StrEnum):
+    """What is done about it."""
+
+    START = "start"
+    COMMIT = "commit"
+    REDO = "redo"
+    HOLD = "hold"
+
+
+@frozen
+class Case:
+    """One lettered row of the table."""
+
+    letter: str
+    open_intent: bool
+    effects: tuple[Effect, ...]
+    probes: tuple[Probe, ...]
+    do: Do
+    because: str
+
+
+_ANY_EFFECT, _ANY_PROBE = tuple(Effect), tuple(Probe)
+_CHANGES = (Effect.IDEMPOTENT, Effect.ONCE)
+_UNDONE = (Probe.NOT_DONE, Probe.MIXED)
+
+CASES = (
+    Case("A", False, _ANY_EFFECT, _ANY_PROBE, Do.START, "nothing was begun"),
+    Case("B", True, (Effect.NONE,), _ANY_PROBE, Do.START, "it changes nothing, so it is done again"),
+    Case("C", True, _CHANGES, (Probe.DONE,), Do.COMMIT, "it was done; only its commit is missing"),
+    Case("D", True, (Effect.IDEMPOTENT,), _UNDONE, Do.REDO, "doing it again ends the same"),
+    Case("E", True, (Effect.ONCE,), _UNDONE, Do.HOLD, "doing it again might do it twice: a person decides"),
+    Case("F", True, _CHANGES, (Probe.UNKNOWN,), Do.HOLD, "what it did can't be seen: a person decides"),
+)
+
+
+def decide(*, open_intent: bool, effect: Effect, probe: Probe) -> Case:
+    """Return the one case that matches."""
+    (case,) = (
+        each for each in CASES if each.open_intent == open_intent and effect in each.effects and probe in each.probes
+    )
+    return case
+
+
+def probe(wanted: Mapping[str, str], now: Mapping[str, str | None], before: Mapping[str, str | None]) -> Probe:
+    """Say what facts read again mean: as wanted, as before, neither, or not to be told."""
+    if any(now.get(name) is None for name in wanted):
+        return Probe.UNKNOWN
+    if all(now[name] == value for name, value in wanted.items()):
+        return Probe.DONE
+    if all(name in before and now[name] == before[name] for name in wanted):
+        return Probe.NOT_DONE
+    return Probe.MIXED

@@ -1,0 +1,116 @@
+"""What a whole table can get wrong though each of its rows is fine: gaps, overlaps, traps, loops.
+
+Owns the rules of the table; declare.py has those of one row or name, check.py explores what the world may
+do in between. Pure. Called by declare.py when every row could be read.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations, product
+
+from drfsm.spec.model import By, MachineSpec, Row
+
+STATUSES = ("complete", "aborted", "refused", "failed")
+Fault = tuple[int, str, str]
+
+
+def unsound(spec: MachineSpec) -> Iterator[Fault]:
+    """Yield (line, what is wrong, the mend) for everything that the table gets wrong."""
+    yield from _finals(spec)
+    yield from _reach(spec)
+    yield from _overlaps(spec)
+    yield from _gaps(spec)
+    yield from _loops(spec)
+    yield from _mutations(spec)
+
+
+def _finals(spec: MachineSpec) -> Iterator[Fault]:
+    for row in spec.rows:
+        if row.source in spec.finals:
+            yield row.line, f"{row.trigger} leaves the final state {row.source}", "remove it: a run that ended stays ended"
+    if not spec.finals:
+        yield 1, "there is no final state", "name one under finals, with its status"
+
+
+def _reach(spec: MachineSpec) -> Iterator[Fault]:
+    forth = _closure({spec.initial}, {(row.source, row.to) for row in spec.rows})
+    back = _closure(set(spec.finals), {(row.to, row.source) for row in spec.rows})
+    for state in spec.states:
+        line = next((row.line for row in spec.rows if state in (row.source, row.to)), 1)
+        if state not in forth:
+            yield line, f"state {state} can't be reached from {spec.initial}", "add the transition that leads there, or remove it"
+        elif state not in back:
+            yield line, f"no final state can be reached from {state}", "add a way on, or make it final"
+
+
+def _closure(start: set[str], edges: set[tuple[str, str]]) -> set[str]:
+    reached = set(start)
+    while more := {to for source, to in edges if source in reached} - reached:
+        reached |= more
+    return reached
+
+
+def _overlaps(spec: MachineSpec) -> Iterator[Fault]:
+    """Of two rows that fit the same state and inputs nobody could say which is meant."""
+    for one, other in combinations(spec.rows, 2):
+        if one.source != other.source or not _both_possible(one, other):
+            continue
+        same_runner = one.by is other.by is By.RUNNER and one.each == other.each
+        same_failure = one.by is other.by is By.FAILURE
+        if same_runner or same_failure:
+            yield (
+                other.line,
+                f"{other.trigger} and {one.trigger} (line {one.line}) both fit state {one.source}, both by {one.by}",
+                "tell them apart with when, or let the operator choose",
+            )
+        elif one.trigger == other.trigger:
+            yield other.line, f"{other.trigger} leaves {one.source} twice (line {one.line})", "rename one of them"
+
+
+def _both_possible(one: Row, other: Row) -> bool:
+    return all(set(values) & set(other.when[name]) for name, values in one.when.items() if name in other.when)
+
+
+def _gaps(spec: MachineSpec) -> Iterator[Fault]:
+    """Exactly one row of the runner fits each state and input, unless the state waits for a person."""
+    for state in spec.states:
+        rows = [row for row in spec.rows if row.source == state and row.by is By.RUNNER and row.each is None]
+        names = sorted({name for row in rows for name in row.when if name in spec.inputs})
+        if not rows or not names:
+            continue
+        for values in product(*(spec.inputs[name].values for name in names)):
+            given = dict(zip(names, values, strict=True))
+            if not any(row.selected(given) for row in rows):
+                told = ", ".join(f"{name}: {value}" for name, value in given.items())
+                yield rows[0].line, f"no row of the runner leaves {state} for {told}", "add the row for it"
+                break
+
+
+def _loops(spec: MachineSpec) -> Iterator[Fault]:
+    """The runner must not be able to go in circles; a loop of undos ends with its stack."""
+    edges = {(row.source, row.to) for row in spec.rows if row.by is not By.OPERATOR and row.each is None}
+    for state in spec.states:
+        onward = {to for source, to in edges if source == state}
+        if state in _closure(onward, edges):
+            line = next(row.line for row in spec.rows if row.source == state)
+            yield line, f"the runner can go round in circles through {state}", "let the operator take one of the rows"
+            return
+
+
+def _mutations(spec: MachineSpec) -> Iterator[Fault]:
+    """What can still be aborted says how: every change before the point of no return has undo or keeps."""
+    undo_states = {row.source for row in spec.rows if row.each == "undo"}
+    if not undo_states:
+        return
+    abortable = {row.source for row in spec.rows if row.to in undo_states and row.each is None}
+    for row in spec.rows:
+        changes = bool(row.action and row.sets and not row.final_write)
+        if changes and row.to in abortable and not (row.undo or row.keeps):
+            yield (
+                row.line,
+                f"{row.trigger} changes something, can be aborted afterwards, and says nothing of giving it back",
+                "add undo, or keeps with the reason",
+            )
+    finals = [row for row in spec.rows if row.final_write]
+    for one, other in combinations(finals, 2):
+        if (one.trigger, one.to) != (other.trigger, other.to):
+            yield other.line, f"{other.trigger} is a second final_write beside {one.trigger}", "there is one point of no return"

@@ -1,0 +1,99 @@
+"""The protocols: an object store, a cluster, a cloud identity, an infrastructure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from drfsm.world.values import Blob, Manifest, Runner, Stat
+
+
+class ObjectStore(Protocol):
+    """One bucket of an S3-like store. Keys are raw: no escaping, no leading slash."""
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+
+    def get(self, key: str) -> Blob | None:
+        """Return an object's bytes and ETag, None if there is none. A 5xx body is never content."""
+
+    def stat(self, key: str) -> Stat | None:
+        """Return what the store says of an object without reading it, None if there is none."""
+
+    def sha256(self, key: str) -> tuple[int, str] | None:
+        """Read an object in a stream; return (bytes read, SHA-256 in hex), None if there is none."""
+
+    def list(self, prefix: str) -> Iterator[Stat]:
+        """Yield every object below a prefix, in the order of keys."""
+
+    def put(self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+        """Write an object; return its ETag. Raises Conflict if the condition does not hold."""
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object on the server, within the bucket."""
+
+    def delete(self, key: str) -> None:
+        """Delete an object; one that isn't there is fine."""
+
+
+class Cluster(Protocol):
+    """One Kubernetes cluster. Objects are plain JSON; ``kind`` is one of the kinds that drfsm acts on:
+
+    Namespace, Node, Pod, Job, CronJob, Deployment, ConfigMap, Event.
+    """
+
+    @property
+    def name(self) -> str:
+        """What operators call this site: ``primary`` or ``dr``."""
+
+    def uid(self) -> str:
+        """Return what tells clusters apart: the UID of the kube-system namespace."""
+
+    def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """Return an object, None if there is none. ``namespace`` is "" for kinds that have none."""
+
+    def list(self, kind: str, namespace: str, *, labels: str = "") -> Sequence[Manifest]:
+        """Return every object of a kind, all pages, optionally those that a label selector names."""
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """Create an object. Raises Conflict if one of that name is there."""
+
+    def patch(self, kind: str, namespace: str, name: str, change: Mapping[str, object]) -> Manifest:
+        """Merge-patch an object (RFC 7386). A resourceVersion in it makes the write conditional (Conflict)."""
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Delete an object and what it owns; one that isn't there is fine."""
+
+    def allowed(self, verb: str, group: str, resource: str, namespace: str) -> bool:
+        """Ask the cluster whether it would let us (SelfSubjectAccessReview). ``resource`` may be ``pods/log``."""
+
+    def log(self, namespace: str, pod: str, *, tail_lines: int) -> str:
+        """Return the end of a pod's log; "" where there is none (yet)."""
+
+
+class Identity(Protocol):
+    """Who we are in the cloud."""
+
+    def account(self) -> str:
+        """Return the account's id."""
+
+    def caller(self) -> str:
+        """Return our own ARN."""
+
+    def region(self) -> str:
+        """Return the region that we speak to."""
+
+    def bucket_region(self) -> str:
+        """Return the region that the bucket lives in."""
+
+
+class Infrastructure(Protocol):
+    """The machines below a site."""
+
+    def runners(self, tags: Mapping[str, str]) -> Sequence[Runner]:
+        """Return the machines that carry all of these tags, terminated ones left out."""
+
+    def states(self, instance_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the state of each machine; one that the cloud forgot is ``terminated``."""
+
+    def terminate(self, instance_ids: Sequence[str]) -> None:
+        """Ask for these machines, and no others, to be terminated."""

@@ -1,0 +1,55 @@
+"""The values that the protocols of a site pass around."""
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from drfsm.world.ports import Cluster, Identity, Infrastructure, ObjectStore
+
+JSON = Any
+Manifest = dict[str, Any]
+"""A Kubernetes object as the API's JSON has it."""
+
+
+@frozen
+class Stat:
+    """An object of a store as a listing tells it. ``etag`` is verbatim, quotes included."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    modified: str  # UTC, ISO 8601
+
+
+@frozen
+class Blob:
+    """An object's bytes, with the ETag under which they were read."""
+
+    key: str
+    body: bytes
+    etag: str
+
+
+@frozen
+class Runner:
+    """A virtual machine that carries a site. ``state`` in the cloud's words (running, terminated, ...)."""
+
+    instance_id: str
+    state: str
+    tags: dict[str, str]
+
+
+@frozen
+class World:
+    """Two sites, the store between them, and who we are there."""
+
+    store: "ObjectStore"
+    primary: "Cluster"
+    dr: "Cluster"
+    identity: "Identity"
+    infrastructure: "Infrastructure"
+
+    def site(self, name: str) -> "Cluster":
+        """Return the cluster of ``primary`` or ``dr``."""
+        return self.primary if name == "primary" else self.dr
