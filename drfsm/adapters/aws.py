@@ -1,0 +1,284 @@
+"""S3, STS and EC2 behind the protocols of world/. The only importer of boto3, and only when first used.
+
+Owns how the services' refusals are told apart: 404 is None, 412 and 409 are Conflict, other 4xx are
+ActionFailed, and whatever says nothing about the world (timeouts, 5xx, no connection) is Unreachable.
+A conditional write is never retried blindly: its answer may have been lost on the way, and the retry would
+lose against its own success; so it is read back first.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable
+from drfsm.world import Blob, Runner, Stat
+
+CONNECT_SECONDS, READ_SECONDS = 5, 60
+CHUNK_BYTES = 1 << 20
+WRITE_TRIES = 3
+_NO_CONTENT = frozenset({"404", "NoSuchKey", "NotFound"})
+_CONFLICT = frozenset({"412", "409", "PreconditionFailed", "ConditionalRequestConflict"})
+_TYPES = {".json": "application/json", ".csv": "text/csv; charset=utf-8", ".log": "text/plain; charset=utf-8"}
+
+
+class _Services:
+    """Clients of one account, made when first asked for."""
+
+    def __init__(self, endpoint_url: str | None, region: str | None) -> None:
+        self._endpoint_url, self._region = endpoint_url, region
+        self._clients: dict[tuple[str, bool], Any] = {}
+        self._lock = threading.Lock()
+
+    def client(self, service: str, *, once: bool = False) -> Any:
+        """Return a client; ``once`` never retries by itself."""
+        with self._lock:  # making clients is not thread-safe; using them is
+            if (service, once) not in self._clients:
+                self._clients[service, once] = self._made(service, once=once)
+            return self._clients[service, once]
+
+    def _made(self, service: str, *, once: bool) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            max_pool_connections=32,
+            retries={"mode": "standard", "total_max_attempts": 1 if once else 4},
+        )
+        return boto3.session.Session(region_name=self._region).client(
+            service, endpoint_url=self._endpoint_url, config=config
+        )
+
+
+def _code(fault: Any) -> str:
+    return str(fault.response.get("Error", {}).get("Code", ""))
+
+
+def _told(what: str, fault: Exception) -> DrfsmError:
+    """Return what a botocore error means to us. Its own words may hold no credentials: boto keeps them out."""
+    from botocore import exceptions as boto
+
+    if isinstance(fault, boto.ClientError):
+        status = int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        code, message = _code(fault), fault.response.get("Error", {}).get("Message", "")
+        if code in _CONFLICT or status in (409, 412):
+            return Conflict(f"{what}: somebody else wrote it in between ({code})")
+        if status >= 500 or code in ("SlowDown", "RequestTimeout", "ServiceUnavailable", "InternalError"):
+            return Unreachable(f"{what}: the service answered {status} {code}", way="drfsm resume", fault="store")
+        way = "check the credentials and their policy" if status in (401, 403) else "check the name"
+        return ActionFailed(f"{what}: {code} {message}".rstrip(), way=way, fault="store")
+    if isinstance(fault, (boto.NoCredentialsError, boto.PartialCredentialsError, boto.ProfileNotFound)):
+        return Unreachable(f"{what}: no usable AWS credentials ({type(fault).__name__})", fault="operator",
+                           way="export AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again")
+    if isinstance(fault, boto.NoRegionError):
+        return Unreachable(f"{what}: no region is set", fault="operator", way="--region, or export AWS_REGION")
+    return Unreachable(f"{what}: {type(fault).__name__}: {fault}", way="check the network, then `drfsm resume`", fault="store")
+
+
+def _call(what: str, request: Callable[[], Any]) -> Any:
+    """Make a request; raise what its failure means to us."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return request()
+    except (ClientError, BotoCoreError, OSError) as fault:
+        raise _told(what, fault) from None
+
+
+def _or_none(what: str, request: Callable[[], Any]) -> Any:
+    """Make a request for something that may not be there."""
+    from botocore.exceptions import ClientError
+
+    def maybe() -> Any:
+        try:
+            return request()
+        except ClientError as fault:
+            if _code(fault) in _NO_CONTENT:
+                return None
+            raise
+
+    return _call(what, maybe)
+
+
+class S3Store:
+    """One bucket. Safe for use by many threads."""
+
+    def __init__(self, services: _Services, bucket: str) -> None:
+        self._services, self._bucket = services, bucket
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self._bucket
+
+    @property
+    def _s3(self) -> Any:
+        return self._services.client("s3")
+
+    def get(self, key: str) -> Blob | None:
+        """Return an object's bytes and ETag, None if there is none."""
+        what = f"reading {self._uri(key)}"
+        found = _or_none(what, lambda: self._s3.get_object(Bucket=self._bucket, Key=key))
+        if found is None:
+            return None
+        body = _call(what, found["Body"].read)
+        if len(body) != found["ContentLength"]:
+            raise Unreachable(f"{what}: {len(body)} of {found['ContentLength']} bytes came", fault="store")
+        return Blob(key, body, found["ETag"])
+
+    def stat(self, key: str) -> Stat | None:
+        """Return what the store says of an object without reading it, None if there is none."""
+        found = _or_none(f"looking at {self._uri(key)}", lambda: self._s3.head_object(Bucket=self._bucket, Key=key))
+        return found and Stat(key, found["ContentLength"], found["ETag"], found["LastModified"].isoformat())
+
+    def sha256(self, key: str) -> tuple[int, str] | None:
+        """Read an object in a stream; return (bytes read, SHA-256 in hex), None if there is none."""
+        what = f"reading {self._uri(key)}"
+        found = _or_none(what, lambda: self._s3.get_object(Bucket=self._bucket, Key=key))
+        if found is None:
+            return None
+        digest, size = hashlib.sha256(), 0
+        while chunk := _call(what, lambda: found["Body"].read(CHUNK_BYTES)):
+            digest.update(chunk)
+            size += len(chunk)
+        if size != found["ContentLength"]:
+            raise Unreachable(f"{what}: {size} of {found['ContentLength']} bytes came", fault="store")
+        return size, digest.hexdigest()
+
+    def list(self, prefix: str) -> Iterator[Stat]:
+        """Yield every object below a prefix, in the order of keys."""
+        what = f"listing {self._uri(prefix)}"
+        token: dict[str, str] = {}
+        while True:
+            page = _call(what, lambda: self._s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **token))
+            for each in page.get("Contents", ()):
+                yield Stat(each["Key"], each["Size"], each["ETag"], each["LastModified"].isoformat())
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def put(self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+        """Write an object; return its ETag. Raises Conflict if the condition does not hold."""
+        condition = {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"} if if_absent else {}
+        kind = _TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
+        what = f"writing {self._uri(key)}"
+        s3 = self._services.client("s3", once=bool(condition))
+
+        def request() -> Any:
+            return s3.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=kind, **condition)
+
+        if not condition:
+            return str(_call(what, request)["ETag"])
+        return self._conditional(what, request, key, body, if_match)
+
+    def _conditional(
+        self, what: str, request: Callable[[], Any], key: str, body: bytes, if_match: str | None
+    ) -> str:
+        """Write on a condition; where the answer is lost or a refusal may be our own doing, look."""
+        last: DrfsmError | None = None
+        for _ in range(WRITE_TRIES):
+            try:
+                return str(_call(what, request)["ETag"])
+            except (Conflict, Unreachable) as fault:
+                last = fault
+            now = self.get(key)
+            # Bodies that matter carry a nonce: equal bytes are our own.
+            if now is not None and now.body == body:
+                return now.etag
+            if isinstance(last, Conflict) or (now.etag if now else None) != if_match:
+                raise Conflict(f"{what}: somebody else wrote it in between")
+        raise last or Unreachable(what)
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object on the server, within the bucket."""
+        what = f"copying {self._uri(source)} to {self._uri(target)}"
+        _call(what, lambda: self._s3.copy({"Bucket": self._bucket, "Key": source}, self._bucket, target))
+
+    def delete(self, key: str) -> None:
+        """Delete an object; one that isn't there is fine."""
+        _call(f"deleting {self._uri(key)}", lambda: self._s3.delete_object(Bucket=self._bucket, Key=key))
+
+    def _uri(self, key: str) -> str:
+        return f"s3://{self._bucket}/{key}"
+
+
+class AwsIdentity:
+    """Who we are."""
+
+    def __init__(self, services: _Services, bucket: str) -> None:
+        self._services, self._bucket = services, bucket
+        self._caller: Mapping[str, str] | None = None
+
+    def _who(self) -> Mapping[str, str]:
+        if self._caller is None:
+            self._caller = _call("asking who we are", self._services.client("sts").get_caller_identity)
+        return self._caller
+
+    def account(self) -> str:
+        """Return the account's id."""
+        return str(self._who()["Account"])
+
+    def caller(self) -> str:
+        """Return our own ARN."""
+        return str(self._who()["Arn"])
+
+    def region(self) -> str:
+        """Return the region that we speak to."""
+        return str(_call("making a client", lambda: self._services.client("s3")).meta.region_name)
+
+    def bucket_region(self) -> str:
+        """Return the region that the bucket lives in."""
+        what = f"asking where the bucket {self._bucket} lives"
+        found = _call(what, lambda: self._services.client("s3").get_bucket_location(Bucket=self._bucket))
+        return str(found.get("LocationConstraint") or "us-east-1")
+
+
+class Ec2Infrastructure:
+    """The machines below a site."""
+
+    def __init__(self, services: _Services) -> None:
+        self._services = services
+
+    def runners(self, tags: Mapping[str, str]) -> Sequence[Runner]:
+        """Return the machines that carry all of these tags, terminated ones left out."""
+        filters = [{"Name": f"tag:{name}", "Values": [value]} for name, value in tags.items()]
+        return [each for each in self._described(Filters=filters) if each.state != "terminated"]
+
+    def states(self, instance_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the state of each machine; one that the cloud forgot is ``terminated``."""
+        if not instance_ids:
+            return {}
+        found = self._described(Filters=[{"Name": "instance-id", "Values": list(instance_ids)}])
+        known = {each.instance_id: each.state for each in found}
+        return {each: known.get(each, "terminated") for each in instance_ids}
+
+    def terminate(self, instance_ids: Sequence[str]) -> None:
+        """Ask for these machines, and no others, to be terminated."""
+        ec2 = self._services.client("ec2")
+        _call("terminating runners", lambda: ec2.terminate_instances(InstanceIds=list(instance_ids)))
+
+    def _described(self, **asked: Any) -> list[Runner]:
+        pages = _call("looking at runners", lambda: list(
+            self._services.client("ec2").get_paginator("describe_instances").paginate(**asked)
+        ))  # fmt: skip
+        return [
+            Runner(
+                each["InstanceId"],
+                each["State"]["Name"],
+                {tag["Key"]: tag["Value"] for tag in each.get("Tags", ())},
+            )
+            for page in pages
+            for reservation in page["Reservations"]
+            for each in reservation["Instances"]
+        ]
+
+
+def connect(
+    *, bucket: str, endpoint_url: str | None = None, region: str | None = None
+) -> tuple[S3Store, AwsIdentity, Ec2Infrastructure]:
+    """Return the store, the identity and the infrastructure of one account. Makes no call yet."""
+    services = _Services(endpoint_url, region)
+    return S3Store(services, bucket), AwsIdentity(services, bucket), Ec2Infrastructure(services)

@@ -1,0 +1,223 @@
+"""A Kubernetes cluster behind world.Cluster. The only importer of the kubernetes client, when first used.
+
+Speaks plain JSON through the official client's transport: it brings kubeconfigs, TLS and tokens; its typed
+models are not needed. Patches are JSON merge patches, said so explicitly (the client would send strategic
+ones), and nothing that writes is ever repeated by the transport behind our back.
+"""
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, UsageFault
+from drfsm.world import Manifest
+
+CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
+READ_TRIES = 3
+PAGE = 500
+
+
+class Kind(NamedTuple):
+    """Where the API keeps objects of a kind."""
+
+    api: str
+    plural: str
+    namespaced: bool = True
+
+
+KINDS: Mapping[str, Kind] = {
+    "Namespace": Kind("/api/v1", "namespaces", namespaced=False),
+    "Node": Kind("/api/v1", "nodes", namespaced=False),
+    "Pod": Kind("/api/v1", "pods"),
+    "ConfigMap": Kind("/api/v1", "configmaps"),
+    "Event": Kind("/api/v1", "events"),
+    "Job": Kind("/apis/batch/v1", "jobs"),
+    "CronJob": Kind("/apis/batch/v1", "cronjobs"),
+    "Deployment": Kind("/apis/apps/v1", "deployments"),
+}
+
+
+class KubeCluster:
+    """One cluster, through a kubeconfig. Safe for use by many threads."""
+
+    def __init__(self, name: str, kubeconfig: Path) -> None:
+        self._name, self._kubeconfig = name, kubeconfig
+        self._client: Any = None
+        self._uid = ""
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """What operators call this site."""
+        return self._name
+
+    def uid(self) -> str:
+        """Return the UID of the kube-system namespace."""
+        if not self._uid:
+            found = self.get("Namespace", "", "kube-system")
+            if found is None:
+                raise ActionFailed(f"{self._name} has no namespace kube-system", way="check the kubeconfig")
+            self._uid = str(found["metadata"]["uid"])
+        return self._uid
+
+    def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """Return an object, None if there is none."""
+        status, found = self._ask("GET", _path(kind, namespace, name))
+        return None if status == 404 else found
+
+    def list(self, kind: str, namespace: str, *, labels: str = "") -> Sequence[Manifest]:
+        """Return every object of a kind, all pages."""
+        query = {"limit": str(PAGE), **({"labelSelector": labels} if labels else {})}
+        items: list[Manifest] = []
+        while True:
+            status, page = self._ask("GET", _path(kind, namespace), query=query)
+            if status == 404:
+                raise ActionFailed(f"{self._name} knows no {kind}", way="check the cluster's version")
+            items += page.get("items") or []
+            following = (page.get("metadata") or {}).get("continue")
+            if not following:
+                return items
+            query["continue"] = following
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """Create an object. Raises Conflict if one of that name is there."""
+        path = _path(manifest["kind"], manifest["metadata"].get("namespace", ""))
+        return self._changed("POST", path, manifest)
+
+    def patch(self, kind: str, namespace: str, name: str, change: Mapping[str, object]) -> Manifest:
+        """Merge-patch an object. A resourceVersion in it makes the write conditional (Conflict)."""
+        return self._changed("PATCH", _path(kind, namespace, name), dict(change))
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Delete an object and what it owns; one that isn't there is fine."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        self._ask("DELETE", _path(kind, namespace, name), body=body)
+
+    def allowed(self, verb: str, group: str, resource: str, namespace: str) -> bool:
+        """Ask the cluster whether it would let us."""
+        resource, _, part = resource.partition("/")
+        attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+        if part:
+            attributes["subresource"] = part
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        return bool(self._changed("POST", path, review).get("status", {}).get("allowed"))
+
+    def log(self, namespace: str, pod: str, *, tail_lines: int) -> str:
+        """Return the end of a pod's log; "" where there is none (yet)."""
+        path = f"{_path('Pod', namespace, pod)}/log"
+        status, body = self._send("GET", path, {"tailLines": str(tail_lines)}, None)
+        return body.decode("utf-8", "replace") if status == 200 else ""
+
+    # --- the transport --------------------------------------------------------------------------------
+
+    def _changed(self, method: str, path: str, body: Mapping[str, Any]) -> Manifest:
+        status, found = self._ask(method, path, body=body)
+        if status == 404:
+            raise ActionFailed(f"{method} {path} on {self._name}: {found.get('message', 'not found')}")
+        return found
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> tuple[int, Manifest]:
+        """Make a request; return (200…299 or 404, JSON). Only reads are tried again."""
+        tries = READ_TRIES if method == "GET" else 1
+        for number in range(1, tries + 1):
+            try:
+                status, raw = self._send(method, path, query or {}, body)
+                return self._understood(method, path, status, raw)
+            except Unreachable:
+                if number == tries:
+                    raise
+        raise AssertionError
+
+    def _understood(self, method: str, path: str, status: int, raw: bytes) -> tuple[int, Manifest]:
+        try:
+            found = json.loads(raw or b"{}")
+        except ValueError:
+            found = {"message": raw[:200].decode("utf-8", "replace")}
+        if status < 300 or status == 404:
+            return status, found
+        raise self._refusal(f"{method} {path} on {self._name}", status, str(found.get("message", "")))
+
+    def _refusal(self, what: str, status: int, message: str) -> DrfsmError:
+        told = f"{what}: {status} {message}".rstrip()
+        if status == 409:
+            return Conflict(told, fault="site")
+        if status == 429 or status >= 500:
+            return Unreachable(told, way="drfsm resume")
+        if status in (401, 403):
+            return ActionFailed(told, way=f"give the user of {self._kubeconfig} this permission on {self._name}")
+        return ActionFailed(told)
+
+    def _send(
+        self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any] | None
+    ) -> tuple[int, bytes]:
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        api = self._api()
+        content = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"Accept": "application/json", "Content-Type": content}
+        try:
+            api.update_params_for_auth(headers, [], ["BearerToken"])
+            answer = api.rest_client.request(
+                method,
+                f"{api.configuration.host}{path}",
+                query_params=list(query.items()),
+                headers=headers,
+                body=dict(body) if body is not None else None,
+                _preload_content=False,
+                _request_timeout=(CONNECT_SECONDS, READ_SECONDS),
+            )
+            return answer.status, answer.data
+        except ApiException as fault:  # the transport's own words for what never got an answer
+            if fault.status:
+                return fault.status, (fault.body or "").encode() if isinstance(fault.body, str) else fault.body or b""
+            raise Unreachable(f"{self._name} does not answer: {fault.reason}", way="check the network and VPN") from None
+        except (HTTPError, OSError) as fault:
+            reason = getattr(fault, "reason", None) or fault
+            raise Unreachable(
+                f"{self._name} does not answer: {type(reason).__name__}", way="check the network, then `drfsm resume`"
+            ) from None
+
+    def _api(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._connected()
+            return self._client
+
+    def _connected(self) -> Any:
+        from kubernetes import client, config
+        from kubernetes.config.config_exception import ConfigException
+
+        settings = client.Configuration()
+        settings.retries = False  # the transport would repeat writes on 429 and 503 by itself
+        try:
+            config.load_kube_config(config_file=str(self._kubeconfig), client_configuration=settings)
+        except (ConfigException, OSError, ValueError, TypeError, KeyError) as fault:
+            # Never the file's contents: they may hold credentials.
+            raise UsageFault(
+                f"the kubeconfig {self._kubeconfig} of {self._name} can't be used ({type(fault).__name__})",
+                way=f"kubectl --kubeconfig {self._kubeconfig} version",
+            ) from None
+        settings.retries = False
+        return client.ApiClient(settings)
+
+
+def _path(kind: str, namespace: str, name: str = "") -> str:
+    found = KINDS[kind]
+    place = f"/namespaces/{quote(namespace)}" if found.namespaced and namespace else ""
+    return f"{found.api}{place}/{found.plural}{f'/{quote(name)}' if name else ''}"

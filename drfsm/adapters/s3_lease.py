@@ -1,0 +1,146 @@
+"""The lease: one run at a time for a bucket and prefix, with an epoch that only rises.
+
+    <prefix>/drfsm/lease.json   {schema_version, epoch, held, run_id, operator, host, at, nonce, ...}
+
+Moved by compare-and-swap only, on a store that was seen to honour it. Never taken over by time alone: a
+run that is alive and slow looks the same as one that is dead. The same run on the same host may take it
+again (the lock on its bundle shows that its former process is gone); anybody else needs a person's word.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from drfsm.engine.ports import Clock, SystemClock
+from drfsm.errors import ActionFailed, Conflict, LeaseHeld, LeaseLost
+from drfsm.world import ObjectStore
+
+
+class S3Lease:
+    """The lease of one prefix, as one process sees it."""
+
+    def __init__(
+        self, store: ObjectStore, prefix: str, *, take_over_from: str | None = None, clock: Clock | None = None
+    ) -> None:
+        self._store, self._prefix = store, prefix
+        self._key = f"{prefix}/drfsm/lease.json"
+        self._take_over_from = take_over_from
+        self._clock: Clock = clock or SystemClock()
+        self._nonce = ""
+
+    def acquire(self, run_id: str, operator: str, host: str) -> int:
+        """Take the lease and return its epoch.
+
+        Raises LeaseHeld if another run, or this run on another host, has it; ActionFailed if the store does
+        not honour compare-and-swap.
+        """
+        probe_compare_and_swap(self._store, self._prefix)
+        found, etag = self._read()
+        taken_from = self._held_by_other(found, run_id, host)
+        body = {
+            "schema_version": 1,
+            "epoch": int(found.get("epoch", 0)) + 1,
+            "held": True,
+            "run_id": run_id,
+            "operator": operator,
+            "host": host,
+            "at": self._clock.now(),
+            "nonce": uuid4().hex,
+        }
+        if taken_from:
+            body["taken_over_from"] = taken_from
+        self._write(body, etag)
+        return int(body["epoch"])
+
+    def _held_by_other(self, found: Mapping[str, Any], run_id: str, host: str) -> str:
+        """Return whom it is taken over from, "" for nobody. Raises LeaseHeld."""
+        if not found.get("held") or (found.get("run_id") == run_id and found.get("host") == host):
+            return ""
+        if found.get("run_id") == self._take_over_from:
+            return str(found["run_id"])
+        raise LeaseHeld(
+            f"the lease of {self._prefix} is held by the run {found.get('run_id')}, started by"
+            f" {found.get('operator')} on {found.get('host')}, since {found.get('at')}",
+            way=f"go on with that run there (drfsm resume {found.get('run_id')}); or, if you know that its process"
+            f" is dead: --take-over {found.get('run_id')}",
+        )
+
+    def check(self) -> None:
+        """Raise LeaseLost unless this process still holds the lease."""
+        found, _ = self._read()
+        if found.get("nonce") != self._nonce:
+            raise LeaseLost(
+                f"the lease was taken over by the run {found.get('run_id')} of {found.get('operator')} on"
+                f" {found.get('host')} at {found.get('at')}: nothing more is done here",
+                way="talk to them; this run can't go on while theirs holds the lease",
+            )
+
+    def release(self, run_id: str) -> None:
+        """Give the lease back if this run holds it."""
+        found, etag = self._read()
+        if not found.get("held") or found.get("run_id") != run_id:
+            return
+        if self._nonce and found.get("nonce") != self._nonce:
+            return
+        try:
+            self._write({**found, "held": False, "released_at": self._clock.now(), "nonce": uuid4().hex}, etag)
+        except Conflict:
+            return  # somebody took it over in between: it is theirs
+
+    def _read(self) -> tuple[dict[str, Any], str | None]:
+        blob = self._store.get(self._key)
+        if blob is None:
+            return {}, None
+        try:
+            found = json.loads(blob.body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ActionFailed(
+                f"the lease {self._key} can't be understood", fault="store", way="look at it; if no run is alive, delete it"
+            )
+        return found, blob.etag
+
+    def _write(self, body: Mapping[str, Any], etag: str | None) -> None:
+        raw = (json.dumps(body, indent=2) + "\n").encode()
+        try:
+            self._store.put(self._key, raw, if_match=etag, if_absent=etag is None)
+        except Conflict:
+            found, _ = self._read()
+            raise LeaseHeld(
+                f"the run {found.get('run_id')} of {found.get('operator')} on {found.get('host')} took the lease"
+                " in the same moment",
+                way="wait for it to end, then try again",
+            ) from None
+        again, _ = self._read()
+        if again.get("nonce") != body["nonce"]:
+            raise LeaseHeld("the lease does not read as it was just written: somebody else writes it too")
+        self._nonce = str(body["nonce"])
+
+
+def probe_compare_and_swap(store: ObjectStore, prefix: str) -> None:
+    """Raise ActionFailed unless the store refuses what a condition forbids: some ignore conditions silently."""
+    key = f"{prefix}/drfsm/probes/{uuid4().hex}"
+    etag = store.put(key, b"probe 1", if_absent=True)
+    try:
+        honoured = _refused(store, key, if_absent=True) and _refused(store, key, if_match='"not-its-etag"')
+        if honoured:
+            store.put(key, b"probe 2", if_match=etag)
+    finally:
+        store.delete(key)
+    if not honoured:
+        raise ActionFailed(
+            f"the bucket {store.bucket} does not honour conditional writes (If-Match, If-None-Match): two operators"
+            " could not be told apart there",
+            fault="store",
+            way="use a store that does; nothing was changed",
+        )
+
+
+def _refused(store: ObjectStore, key: str, **condition: Any) -> bool:
+    try:
+        store.put(key, b"probe, not to be written", **condition)
+    except Conflict:
+        return True
+    return False
