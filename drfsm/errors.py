@@ -33,9 +33,7 @@ class DrfsmError(Exception):
     exit_code = ExitCode.DEFECT
     fault = "drfsm"
 
-    def __init__(
-        self, what: str, *, way: str = "", frozen: Sequence[str] = (), fault: str | None = None
-    ) -> None:
+    def __init__(self, what: str, *, way: str = "", frozen: Sequence[str] = (), fault: str | None = None) -> None:
         super().__init__(what)
         self.what = what
         self.way = way
@@ -81,7 +79,7 @@ class BindingFault(DrfsmError):
     fault = "drfsm"
 
 
-class IllegalTransition(DrfsmError):  # noqa: N818  the issue names it so
+class IllegalTransition(DrfsmError):
     """The trigger is not legal in this state. Nothing moved."""
 
     exit_code = ExitCode.ILLEGAL
@@ -100,7 +98,7 @@ class IllegalTransition(DrfsmError):  # noqa: N818  the issue names it so
         self.legal = tuple(legal)
 
 
-class GuardRefused(DrfsmError):  # noqa: N818  a refusal is not an error of the program
+class GuardRefused(DrfsmError):
     """A guard does not hold: says which fact, what was seen, and why it matters."""
 
     exit_code = ExitCode.REFUSED
@@ -117,14 +115,14 @@ class GuardRefused(DrfsmError):  # noqa: N818  a refusal is not an error of the 
         self.refusals = tuple(dict(r) for r in refusals)
 
 
-class Unreachable(DrfsmError):  # noqa: N818  the field's word
+class Unreachable(DrfsmError):
     """The world could not be read or written just now; it says nothing about how the world is."""
 
     exit_code = ExitCode.UNREACHABLE
     fault = "site"
 
 
-class ActionFailed(DrfsmError):  # noqa: N818
+class ActionFailed(DrfsmError):
     """An action was refused by the world for a reason that it can name."""
 
     exit_code = ExitCode.HELD
@@ -137,14 +135,14 @@ class Conflict(ActionFailed):
     fault = "store"
 
 
-class DeadlineExceeded(DrfsmError):  # noqa: N818
+class DeadlineExceeded(DrfsmError):
     """A step took longer than its row's ``timeout_seconds``."""
 
     exit_code = ExitCode.HELD
     fault = "site"
 
 
-class LeaseHeld(DrfsmError):  # noqa: N818
+class LeaseHeld(DrfsmError):
     """Another run, or another machine, holds the lease."""
 
     exit_code = ExitCode.LEASE_HELD
@@ -155,7 +153,7 @@ class LeaseLost(LeaseHeld):
     """This process held the lease and has lost it: it must not write anything any more."""
 
 
-class JournalDamaged(DrfsmError):  # noqa: N818
+class JournalDamaged(DrfsmError):
     """A journal's bytes don't hold: the line is named. Nothing is repaired silently."""
 
     exit_code = ExitCode.DAMAGED
@@ -173,7 +171,7 @@ class EvidenceFault(DrfsmError):
     fault = "journal"
 
 
-class Interrupted(DrfsmError):  # noqa: N818
+class Interrupted(DrfsmError):
     """A person or the system asked the process to stop."""
 
     exit_code = ExitCode.INTERRUPTED

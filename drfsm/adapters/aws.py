@@ -71,11 +71,18 @@ def _told(what: str, fault: Exception) -> DrfsmError:
         way = "check the credentials and their policy" if status in (401, 403) else "check the name"
         return ActionFailed(f"{what}: {code} {message}".rstrip(), way=way, fault="store")
     if isinstance(fault, (boto.NoCredentialsError, boto.PartialCredentialsError, boto.ProfileNotFound)):
-        return Unreachable(f"{what}: no usable AWS credentials ({type(fault).__name__})", fault="operator",
-                           way="export AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again")
+        return Unreachable(
+            f"{what}: no usable AWS credentials ({type(fault).__name__})",
+            fault="operator",
+            way="export AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again",
+        )
     if isinstance(fault, boto.NoRegionError):
         return Unreachable(f"{what}: no region is set", fault="operator", way="--region, or export AWS_REGION")
-    return Unreachable(f"{what}: {type(fault).__name__}: {fault}", way="check the network, then `drfsm resume`", fault="store")
+    return Unreachable(
+        f"{what}: {type(fault).__name__}: {fault}",
+        way="check the network, then `drfsm resume`",
+        fault="store",
+    )
 
 
 def _call(what: str, request: Callable[[], Any]) -> Any:
@@ -174,9 +181,7 @@ class S3Store:
             return str(_call(what, request)["ETag"])
         return self._conditional(what, request, key, body, if_match)
 
-    def _conditional(
-        self, what: str, request: Callable[[], Any], key: str, body: bytes, if_match: str | None
-    ) -> str:
+    def _conditional(self, what: str, request: Callable[[], Any], key: str, body: bytes, if_match: str | None) -> str:
         """Write on a condition; where the answer is lost or a refusal may be our own doing, look."""
         last: DrfsmError | None = None
         for _ in range(WRITE_TRIES):

@@ -168,7 +168,9 @@ def _locked(bundle: Path) -> int:
         who = _who(descriptor)
         os.close(descriptor)
         told = f"process {who.get('pid', '?')} on {who.get('host', '?')}"
-        raise LeaseHeld(f"{told} works on {bundle} just now", way=f"wait for it, or look: drfsm status {bundle}") from None
+        raise LeaseHeld(
+            f"{told} works on {bundle} just now", way=f"wait for it, or look: drfsm status {bundle}"
+        ) from None
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": platform.node()}).encode(), 0)
     return descriptor

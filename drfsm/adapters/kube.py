@@ -186,11 +186,14 @@ class KubeCluster:
         except ApiException as fault:  # the transport's own words for what never got an answer
             if fault.status:
                 return fault.status, (fault.body or "").encode() if isinstance(fault.body, str) else fault.body or b""
-            raise Unreachable(f"{self._name} does not answer: {fault.reason}", way="check the network and VPN") from None
+            raise Unreachable(
+                f"{self._name} does not answer: {fault.reason}", way="check the network and VPN"
+            ) from None
         except (HTTPError, OSError) as fault:
             reason = getattr(fault, "reason", None) or fault
             raise Unreachable(
-                f"{self._name} does not answer: {type(reason).__name__}", way="check the network, then `drfsm resume`"
+                f"{self._name} does not answer: {type(reason).__name__}",
+                way="check the network, then `drfsm resume`",
             ) from None
 
     def _api(self) -> Any:

@@ -21,7 +21,12 @@ class S3Lease:
     """The lease of one prefix, as one process sees it."""
 
     def __init__(
-        self, store: ObjectStore, prefix: str, *, take_over_from: str | None = None, clock: Clock | None = None
+        self,
+        store: ObjectStore,
+        prefix: str,
+        *,
+        take_over_from: str | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._store, self._prefix = store, prefix
         self._key = f"{prefix}/drfsm/lease.json"
@@ -98,7 +103,9 @@ class S3Lease:
             found = None
         if not isinstance(found, dict):
             raise ActionFailed(
-                f"the lease {self._key} can't be understood", fault="store", way="look at it; if no run is alive, delete it"
+                f"the lease {self._key} can't be understood",
+                fault="store",
+                way="look at it; if no run is alive, delete it",
             )
         return found, blob.etag
 

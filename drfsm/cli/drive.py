@@ -27,8 +27,14 @@ from drfsm.journal import Record, RunState, fold
 from drfsm.resources import shipped
 from drfsm.spec import MachineSpec, load_machine
 
-output = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
-                      help="What stdout carries; progress goes to stderr.")
+output = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What stdout carries; progress goes to stderr.",
+)
 
 Act = Callable[[Runner], RunState]
 
@@ -91,9 +97,7 @@ def go_on(named: str | None, act: Act, *, operator: str, take_over: str = "", ou
         if not state.machine:
             raise UsageFault(f"{place} holds a journal without a run", way="start a new one; nothing was moved here")
         spec = declaration(place, state)
-        return _drive(
-            place, spec, journal, state.inputs, act, operator=operator, take_over=take_over, output=output
-        )
+        return _drive(place, spec, journal, state.inputs, act, operator=operator, take_over=take_over, output=output)
 
 
 def declaration(place: Path, state: RunState) -> MachineSpec:
@@ -204,9 +208,10 @@ def _signals(runner: Runner) -> Iterator[None]:
 
 def _end(place: Path, spec: MachineSpec, journal: FileJournal, state: RunState, output: str) -> int:
     if output == "json":
-        click.echo(summary_bytes(
-            summarise(state, journal.records(), head=journal.head, receipt=spec.receipt)
-        ).decode(), nl=False)
+        click.echo(
+            summary_bytes(summarise(state, journal.records(), head=journal.head, receipt=spec.receipt)).decode(),
+            nl=False,
+        )
     else:
         for line in standing(state, str(place)):
             click.echo(line)
@@ -232,5 +237,3 @@ def exit_code(state: RunState, records: Any) -> ExitCode:
     if state.status == "dry_run" and last and last.body.get("findings"):
         return ExitCode.REFUSED
     return STATUS_CODES.get(state.status, ExitCode.DEFECT)
-
-

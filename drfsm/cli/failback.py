@@ -33,16 +33,27 @@ from drfsm.cli import drive
 @click.option("--cronjob", default="", help="The CronJob that publishes.  [default: the only one]")
 @click.option("--configmap", default="jobintel-config", show_default=True, help="It switches publishing.")
 @click.option("--resume-cronjobs", default="", help="Schedules to switch on where no promote recorded them.")
-@click.option("--soak", type=click.Choice(["now", "next", "none"]), default="now", show_default=True,
-              help="Which batch cycle of the primary to await: its Job run now, its next one, none.")
+@click.option(
+    "--soak",
+    type=click.Choice(["now", "next", "none"]),
+    default="now",
+    show_default=True,
+    help="Which batch cycle of the primary to await: its Job run now, its next one, none.",
+)
 @click.option("--drain-timeout", type=click.FloatRange(0), default=300, show_default=True, help="Seconds.")
 @click.option("--validation-timeout", type=click.FloatRange(0), default=3600, show_default=True, help="Seconds.")
 @click.option("--soak-timeout", type=click.FloatRange(0), default=90000, show_default=True, help="Seconds.")
 @click.option("--expect-account", default="", help="The cloud account that this must happen in.")
-@click.option("--endpoint-url", default=lambda: os.environ.get("AWS_ENDPOINT_URL", ""),
-              help="Of the object store.  [default: $AWS_ENDPOINT_URL]")
-@click.option("--region", default=lambda: os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", ""),
-              help="Of the cloud.  [default: $AWS_REGION]")
+@click.option(
+    "--endpoint-url",
+    default=lambda: os.environ.get("AWS_ENDPOINT_URL", ""),
+    help="Of the object store.  [default: $AWS_ENDPOINT_URL]",
+)
+@click.option(
+    "--region",
+    default=lambda: os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", ""),
+    help="Of the cloud.  [default: $AWS_REGION]",
+)
 @click.option("--operator", default="", help="Your name in the records.  [default: the user's]")
 @click.option("--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead.")
 @drive.output
@@ -53,8 +64,7 @@ def failback(**given: Any) -> int:
     is done; kill it at any moment, and `drfsm resume` goes on from exactly there.
     """
     tokens = drive.tokens(given.pop("confirm1"), given.pop("confirm2"), given["dr_run_id"])
-    options = {name: given.pop(name) for name in
-               ("dry_run", "receipt_dir", "operator", "take_over", "output")}
+    options = {name: given.pop(name) for name in ("dry_run", "receipt_dir", "operator", "take_over", "output")}
     inputs = {
         **given,
         **tokens,

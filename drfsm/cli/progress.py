@@ -31,7 +31,7 @@ class Progress:
             case "resumed":
                 self._line("▶", f"resumed in {body['state']} by {body['operator']}")
             case "intent":
-                self._line("…", body.get("undoes") and f"undo of {body['undoes']}" or body["trigger"])
+                self._line("…", (body.get("undoes") and f"undo of {body['undoes']}") or body["trigger"])
             case "commit":
                 found = "  (was done already)" if body["how"] == "found" else ""
                 self._line("✓", f"{body['to']:<26} {body['because']}{found}")

@@ -102,7 +102,9 @@ def replay(bundle_: str | None, output: str, *, quiet: bool) -> int:
     path = place / f"{state.machine}.yaml"
     if not path.is_file():
         raise EvidenceFault(f"{place} holds no {path.name}: legality can't be checked", way="put it back from a copy")
-    judges = {name: fact.judge for name, fact in failback.binding().facts.items()} if state.machine == "failback" else {}
+    judges = (
+        {name: fact.judge for name, fact in failback.binding().facts.items()} if state.machine == "failback" else {}
+    )
     verdict = audit(raw, load_machine(path.read_bytes(), source=path.name), judges=judges)
     if output == "json":
         click.echo(json.dumps(verdict.record, indent=2))

@@ -63,5 +63,9 @@ def request(trigger: str, bundle: str | None, reason: str, operator: str, take_o
 def resolve(outcome: str, bundle: str | None, reason: str, operator: str, take_over: str, output: str) -> int:
     """Say what became of an interrupted action that the machine can't tell, then go on."""
     return drive.go_on(
-        bundle, lambda runner: runner.resolve(outcome, reason), operator=operator, take_over=take_over, output=output
+        bundle,
+        lambda runner: runner.resolve(outcome, reason),
+        operator=operator,
+        take_over=take_over,
+        output=output,
     )

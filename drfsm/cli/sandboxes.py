@@ -9,7 +9,12 @@ from attrs import asdict
 
 from drfsm.errors import UsageFault
 
-_directory = click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where it lives.  [default: $DRFSM_SANDBOX_DIR]")
+_directory = click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="Where it lives.  [default: $DRFSM_SANDBOX_DIR]",
+)
 
 
 @click.group()

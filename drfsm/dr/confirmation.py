@@ -18,7 +18,10 @@ def second(dr_run_id: str) -> str:
 
 def _observe(_world: Any, run: Run) -> dict[str, bool]:
     given = run.inputs
-    return {"first": given["confirm1"] == FIRST, "second": given["confirm2"] == second(str(given["dr_run_id"]))}
+    return {
+        "first": given["confirm1"] == FIRST,
+        "second": given["confirm2"] == second(str(given["dr_run_id"])),
+    }
 
 
 def _judge(seen: Mapping[str, bool], _inputs: Mapping[str, Any]) -> str:

@@ -52,7 +52,11 @@ def _alive_jobs(jobs: Iterable[Manifest]) -> Iterator[dict[str, Any]]:
         pods = (status.get("active") or 0) + (status.get("terminating") or 0)
         if not condition(job, *_ENDED_JOBS) or pods:
             told = "being deleted" if job["metadata"].get("deletionTimestamp") else "active"
-            yield {"name": job["metadata"]["name"], "state": told, "since": job["metadata"].get("creationTimestamp")}
+            yield {
+                "name": job["metadata"]["name"],
+                "state": told,
+                "since": job["metadata"].get("creationTimestamp"),
+            }
 
 
 def _alive_pods(pods: Iterable[Manifest], ready: set[str]) -> Iterator[dict[str, Any]]:

@@ -1,10 +1,10 @@
 """Where things lie in the bucket: the workload's contract as functions of the run's inputs. Nothing else.
 
-    <prefix>/runs/<run_id>/<provider>/<profile>/<file>      candidate ``local``
-    <prefix>/candidates/<candidate>/runs/<run_id>/…         other candidates
-    <prefix>/state/candidates/<candidate>/…                 pointers; for ``local`` also the older <prefix>/state/…
-    <prefix>/validations/<drfsm run>/…                      what a validation publishes, beside
-    <prefix>/drfsm/…                                        drfsm's own objects
+<prefix>/runs/<run_id>/<provider>/<profile>/<file>      candidate ``local``
+<prefix>/candidates/<candidate>/runs/<run_id>/…         other candidates
+<prefix>/state/candidates/<candidate>/…                 pointers; for ``local`` also the older <prefix>/state/…
+<prefix>/validations/<drfsm run>/…                      what a validation publishes, beside
+<prefix>/drfsm/…                                        drfsm's own objects
 """
 
 from collections.abc import Iterable, Mapping

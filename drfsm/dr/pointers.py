@@ -141,13 +141,15 @@ def _move_one(world: World, run: Run, key: str, ended_at: Any) -> bool:
         return False
     captured = _captured(run).get(key)
     if captured is None or (blob.etag != captured["etag"] and _mark(blob.body).get("run") != run.id):
-        raise Conflict(f"the pointer {key} was moved by somebody else since it was captured; it names {old.get('run_id')}")
+        raise Conflict(
+            f"the pointer {key} was moved by somebody else since it was captured; it names {old.get('run_id')}"
+        )
     rebuilt = {
         **old,
         "run_id": new_id,
         "run_path": layout_of(run.inputs).run(new_id),
         "ended_at": ended_at,
-        "provider_profiles": {pair: new_id for pair in old.get("provider_profiles") or {}},
+        "provider_profiles": dict.fromkeys(old.get("provider_profiles") or {}, new_id),
     }
     _write(world.store, run, key, rebuilt, blob.etag)
     return True

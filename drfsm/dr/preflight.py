@@ -163,9 +163,7 @@ FACTS = {
     "image": Fact(_image, _judge_image),
     "permissions": Fact(_permissions, lambda seen, _: "missing" if seen["missing"] else "granted"),
     "gitops": Fact(_gitops, lambda seen, _: "present" if seen["marks"] else "absent"),
-    "schedule_plan": Fact(
-        _plan, lambda seen, _: "known" if seen["to_run"] and not seen["not_there"] else "unclear"
-    ),
+    "schedule_plan": Fact(_plan, lambda seen, _: "known" if seen["to_run"] and not seen["not_there"] else "unclear"),
     "primary_reachability": Fact(_reachability("primary"), _reachable),
     "dr_reachability": Fact(_reachability("dr"), _reachable),
 }

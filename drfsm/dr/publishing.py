@@ -25,7 +25,8 @@ def see(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]:
     found = cluster.get("ConfigMap", namespace, name)
     if found is None:
         raise ActionFailed(
-            f"ConfigMap {namespace}/{name} is not on {cluster.name}", way="name the right one with --configmap"
+            f"ConfigMap {namespace}/{name} is not on {cluster.name}",
+            way="name the right one with --configmap",
         )
     return _image(found)
 
@@ -125,7 +126,9 @@ def overrides(cronjob: Manifest, configmap: str) -> Iterator[str]:
             source = (each.get("valueFrom") or {}).get("configMapKeyRef") or {}
             if source.get("name") != configmap:
                 yield f"{where} sets {each['name']} by itself"
-        mapped = any((each.get("configMapRef") or {}).get("name") == configmap for each in container.get("envFrom") or [])
+        mapped = any(
+            (each.get("configMapRef") or {}).get("name") == configmap for each in container.get("envFrom") or []
+        )
         if not mapped and {each["name"] for each in own} != set(SWITCHES):
             yield f"{where} does not take its environment from ConfigMap {configmap}"
 
@@ -133,9 +136,7 @@ def overrides(cronjob: Manifest, configmap: str) -> Iterator[str]:
 FACTS = {
     "primary_publishing": Fact(_observe("primary"), judge),
     "dr_publishing": Fact(_observe("dr"), judge),
-    "publishing_switch": Fact(
-        _observe_switch, lambda seen, _inputs: "overridden" if seen["overridden"] else "heeded"
-    ),
+    "publishing_switch": Fact(_observe_switch, lambda seen, _inputs: "overridden" if seen["overridden"] else "heeded"),
 }
 ACTIONS = {
     "silence_primary": _silence("primary"),

@@ -128,9 +128,7 @@ def _to(image: Mapping[str, Any]) -> Callable[[Manifest], Manifest]:
     return change
 
 
-def edit(
-    cluster: Cluster, kind: str, namespace: str, name: str, change: Callable[[Manifest], Manifest]
-) -> bool:
+def edit(cluster: Cluster, kind: str, namespace: str, name: str, change: Callable[[Manifest], Manifest]) -> bool:
     """Patch an object as ``change`` says of what is there now; return whether there was anything to do.
 
     Conditional on the resourceVersion: whoever edits meanwhile is read again, never overwritten unseen.
@@ -140,7 +138,7 @@ def edit(
         if live is None:
             raise ActionFailed(
                 f"{kind} {namespace}/{name} on {cluster.name} is gone",
-                way=f"put it back, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason ...`",
+                way="put it back, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason ...`",
             )
         patch = change(live)
         if not patch:
@@ -155,9 +153,7 @@ def edit(
 
 
 FACTS = {
-    "primary_schedules": Fact(
-        _observe("primary"), lambda seen, inputs: judge(seen, str(inputs["resume_cronjobs"]))
-    ),
+    "primary_schedules": Fact(_observe("primary"), lambda seen, inputs: judge(seen, str(inputs["resume_cronjobs"]))),
     "dr_schedules": Fact(_observe("dr"), lambda seen, _inputs: judge(seen)),
 }
 ACTIONS = {

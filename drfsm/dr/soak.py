@@ -41,9 +41,7 @@ def _observe_job(world: World, run: Run) -> dict[str, Any]:
 def _observe_result(world: World, run: Run) -> dict[str, Any]:
     seen = job_state(world, run, "soak") if run.inputs["soak"] == "now" else {"job": "by schedule"}
     provider_keys, global_keys = keys_of(world, run)
-    named = {
-        str((each or {}).get("run_id")) for each in read(world.store, (*provider_keys, *global_keys)).values()
-    }
+    named = {str((each or {}).get("run_id")) for each in read(world.store, (*provider_keys, *global_keys)).values()}
     seen["run_id"] = next(iter(named)) if len(named) == 1 else None
     known = (run.inputs["dr_run_id"], run.inputs["primary_run_id"])
     if seen["run_id"] in (None, "None", *known) or seen["job"] == "running":

@@ -23,7 +23,14 @@ from drfsm.world import Cluster, Manifest, World
 STARTUP_SECONDS = 90
 POLL_SECONDS = 0.2
 HOPELESS = ("InvalidImageName", "CreateContainerConfigError", "ErrImageNeverPull")
-STUCK = ("ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "ContainerCreating", "Unschedulable", *HOPELESS)
+STUCK = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "CrashLoopBackOff",
+    "ContainerCreating",
+    "Unschedulable",
+    *HOPELESS,
+)
 
 
 def selector(run: Run, role: str) -> str:

@@ -4,4 +4,16 @@ from drfsm.engine.binding import Act, Binding, Fact, Run
 from drfsm.engine.ports import Clock, Journal, Lease, MemoryJournal, NoLease, SystemClock
 from drfsm.engine.runner import Runner
 
-__all__ = ["Act", "Binding", "Clock", "Fact", "Journal", "Lease", "MemoryJournal", "NoLease", "Run", "Runner", "SystemClock"]
+__all__ = [
+    "Act",
+    "Binding",
+    "Clock",
+    "Fact",
+    "Journal",
+    "Lease",
+    "MemoryJournal",
+    "NoLease",
+    "Run",
+    "Runner",
+    "SystemClock",
+]

@@ -79,9 +79,7 @@ class Engine:
             raise self._illegal(row.trigger)
 
     def _illegal(self, trigger: str) -> IllegalTransition:
-        return IllegalTransition(
-            machine=self._spec.name, state=self.state, trigger=trigger, legal=self.legal()
-        )
+        return IllegalTransition(machine=self._spec.name, state=self.state, trigger=trigger, legal=self.legal())
 
     def _only(self, row: Row) -> Callable[[EventData], bool]:
         return lambda _event: self._in_hand is row

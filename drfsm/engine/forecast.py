@@ -25,14 +25,25 @@ def walk(spec: MachineSpec, log: RunLog, step: Step) -> RunState:
         judged = step.judge(row, skip=dict.fromkeys(spec.depending_on(changed)))
         checks = [*map(_outcome, judged.checks), *_not_evaluated(spec, row, judged)]
         failed = [each for each in checks if each["outcome"] == "failed" and row.wait is None]
-        findings += [f"{row.trigger}: {each['guard']}: {each['fact']} is {each['value']} ({each['because']})"
-                     for each in failed]
-        log.append("forecast", {
-            "row": row.key, "trigger": row.trigger, "from": row.source, "to": row.to, "guards": checks,
-            "action": row.action, "sets": dict(row.sets), "facts": judged.facts,
-            "waits": row.wait is not None and any(each["outcome"] == "failed" for each in checks),
-            "final_write": row.final_write, "because": row.because,
-        })
+        findings += [
+            f"{row.trigger}: {each['guard']}: {each['fact']} is {each['value']} ({each['because']})" for each in failed
+        ]
+        log.append(
+            "forecast",
+            {
+                "row": row.key,
+                "trigger": row.trigger,
+                "from": row.source,
+                "to": row.to,
+                "guards": checks,
+                "action": row.action,
+                "sets": dict(row.sets),
+                "facts": judged.facts,
+                "waits": row.wait is not None and any(each["outcome"] == "failed" for each in checks),
+                "final_write": row.final_write,
+                "because": row.because,
+            },
+        )
         if failed and next(spec.rows_from(position, log.state.inputs, By.FAILURE), None):
             refused = row.trigger
         changed |= set(row.sets)
@@ -54,8 +65,16 @@ def _outcome(check: dict[str, Any]) -> dict[str, Any]:
 
 def _not_evaluated(spec: MachineSpec, row: Row, judged: Judged) -> list[dict[str, Any]]:
     return [
-        {"guard": guard.name, "fact": fact, "value": None, "needed": list(values), "seen": None, "holds": None,
-         "because": guard.because, "outcome": "not_evaluated"}
+        {
+            "guard": guard.name,
+            "fact": fact,
+            "value": None,
+            "needed": list(values),
+            "seen": None,
+            "holds": None,
+            "because": guard.because,
+            "outcome": "not_evaluated",
+        }
         for guard, fact, values in spec.wanted_of(row)
         if fact not in judged.readings
     ]
@@ -63,9 +82,17 @@ def _not_evaluated(spec: MachineSpec, row: Row, judged: Judged) -> list[dict[str
 
 def _end(log: RunLog, findings: list[str], refused: str) -> None:
     state = log.state
-    log.append("ended", {
-        "state": state.state, "status": "refused" if refused else "dry_run", "stage": refused,
-        "reason": "; ".join(findings) if findings else "nothing was changed: this was a dry run",
-        "findings": findings, "frozen": log.frozen(), "ways": [], "kept": [],
-    })
+    log.append(
+        "ended",
+        {
+            "state": state.state,
+            "status": "refused" if refused else "dry_run",
+            "stage": refused,
+            "reason": "; ".join(findings) if findings else "nothing was changed: this was a dry run",
+            "findings": findings,
+            "frozen": log.frozen(),
+            "ways": [],
+            "kept": [],
+        },
+    )
     log.append("seal", {"records": log.state.length, "head": log.journal.head})

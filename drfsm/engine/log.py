@@ -17,9 +17,7 @@ OnRecord = Callable[[Record, RunState], None]
 class RunLog:
     """One run's records, folded as they come."""
 
-    def __init__(
-        self, spec: MachineSpec, journal: Journal, clock: Clock, on_record: Sequence[OnRecord] = ()
-    ) -> None:
+    def __init__(self, spec: MachineSpec, journal: Journal, clock: Clock, on_record: Sequence[OnRecord] = ()) -> None:
         self.spec = spec
         self.journal = journal
         self.clock = clock

@@ -65,9 +65,7 @@ class Runner:
         self._operator, self._host = operator or _who(), host or platform.node()
         self._leased = False
         self._interrupted = False
-        self._step = Step(
-            self._log, binding, world, self._lease, interrupted=lambda: self._interrupted, say=say
-        )
+        self._step = Step(self._log, binding, world, self._lease, interrupted=lambda: self._interrupted, say=say)
 
     @property
     def state(self) -> RunState:
@@ -87,12 +85,22 @@ class Runner:
         if self.state.status != "none":
             raise UsageFault(f"this journal already holds the run {self.state.run_id}", way="drfsm resume")
         check_inputs(self._spec, inputs)
-        self._log.append("run_started", {
-            "run_id": run_id or new_run_id(self._spec.name), "machine": self._spec.name,
-            "machine_sha256": self._spec.sha256, "version": VERSION, "inputs": dict(inputs),
-            "operator": self._operator, "host": self._host, "pid": os.getpid(), "dry_run": dry_run, "scope": scope,
-            "state": self._spec.initial,
-        })
+        self._log.append(
+            "run_started",
+            {
+                "run_id": run_id or new_run_id(self._spec.name),
+                "machine": self._spec.name,
+                "machine_sha256": self._spec.sha256,
+                "version": VERSION,
+                "inputs": dict(inputs),
+                "operator": self._operator,
+                "host": self._host,
+                "pid": os.getpid(),
+                "dry_run": dry_run,
+                "scope": scope,
+                "state": self._spec.initial,
+            },
+        )
         self._step.engine.place(self._spec.initial)
         return self._go()
 
@@ -102,8 +110,10 @@ class Runner:
         if self._over():
             return self._finish()
         self._take_lease()
-        self._log.append("resumed", {"operator": self._operator, "host": self._host, "state": self.state.state,
-                                     "pid": os.getpid()})
+        self._log.append(
+            "resumed",
+            {"operator": self._operator, "host": self._host, "state": self.state.state, "pid": os.getpid()},
+        )
         return self._go()
 
     def request(self, trigger: str, args: Mapping[str, Any] | None = None) -> RunState:
@@ -143,17 +153,27 @@ class Runner:
             raise self._illegal("resolve", because="no action's outcome is open")
         self._take_lease()
         row = self._row(self.state.open.row)
-        self._log.append("resolved", {"row": row.key, "outcome": outcome, "reason": reason,
-                                      "operator": self._operator})
+        self._log.append("resolved", {"row": row.key, "outcome": outcome, "reason": reason, "operator": self._operator})
         if outcome == "done":
             after = self._step.read(row.sets, row)
             facts = recorded(after)
-            self._log.append("commit", {
-                "row": row.key, "trigger": row.trigger, "from": row.source, "to": row.to, "by": By.OPERATOR.value,
-                "how": "resolved", "guards": [], "facts": facts, "result": None,
-                "frozen": self._log.frozen({name: each.value for name, each in after.items()}),
-                "ways": self._log.ways(row.to), "because": reason,
-            })
+            self._log.append(
+                "commit",
+                {
+                    "row": row.key,
+                    "trigger": row.trigger,
+                    "from": row.source,
+                    "to": row.to,
+                    "by": By.OPERATOR.value,
+                    "how": "resolved",
+                    "guards": [],
+                    "facts": facts,
+                    "result": None,
+                    "frozen": self._log.frozen({name: each.value for name, each in after.items()}),
+                    "ways": self._log.ways(row.to),
+                    "because": reason,
+                },
+            )
             self._step.engine.place(row.to)
         return self._go()
 
@@ -231,10 +251,17 @@ class Runner:
             clear = 0 if judged.refusals else clear + 1
             waited = self._clock.monotonic() - began
             if (seen := _essence(judged)) != told:
-                self._log.append("sampled", {
-                    "row": row.key, "state": row.source, "facts": judged.facts, "holds": not judged.refusals,
-                    "waited_seconds": round(waited, 1), "limit_seconds": limit,
-                })
+                self._log.append(
+                    "sampled",
+                    {
+                        "row": row.key,
+                        "state": row.source,
+                        "facts": judged.facts,
+                        "holds": not judged.refusals,
+                        "waited_seconds": round(waited, 1),
+                        "limit_seconds": limit,
+                    },
+                )
                 told = seen
             if clear >= wait.consecutive:
                 return judged
@@ -268,11 +295,19 @@ class Runner:
         return True
 
     def _hold(self, stage: str, fault: DrfsmError) -> RunState:
-        self._log.append("held", {
-            "state": self.state.state, "stage": stage, "reason": fault.what, "fault": fault.fault,
-            "frozen": self._log.frozen(), "ways": self._log.ways(), "way": fault.way,
-            "interrupted": isinstance(fault, Interrupted),
-        })
+        self._log.append(
+            "held",
+            {
+                "state": self.state.state,
+                "stage": stage,
+                "reason": fault.what,
+                "fault": fault.fault,
+                "frozen": self._log.frozen(),
+                "ways": self._log.ways(),
+                "way": fault.way,
+                "interrupted": isinstance(fault, Interrupted),
+            },
+        )
         return self.state
 
     def _finish(self) -> RunState:
@@ -282,13 +317,19 @@ class Runner:
             state = self.state
             failure = next((given for given in state.args.values() if "stage" in given), {})
             asked = next((given["reason"] for given in state.args.values() if given.get("reason")), "")
-            self._log.append("ended", {
-                "state": state.state, "status": self._spec.finals[state.state],
-                "reason": failure.get("reason", asked), "stage": failure.get("stage", ""),
-                "frozen": self._log.frozen(), "ways": [],
-                # What an undo did not give back, on purpose, matters only where things were undone.
-                "kept": list(state.kept) if self._spec.finals[state.state] == "aborted" else [],
-            })
+            self._log.append(
+                "ended",
+                {
+                    "state": state.state,
+                    "status": self._spec.finals[state.state],
+                    "reason": failure.get("reason", asked),
+                    "stage": failure.get("stage", ""),
+                    "frozen": self._log.frozen(),
+                    "ways": [],
+                    # What an undo did not give back, on purpose, matters only where things were undone.
+                    "kept": list(state.kept) if self._spec.finals[state.state] == "aborted" else [],
+                },
+            )
         if not self.state.sealed:
             self._log.append("seal", {"records": self.state.length, "head": self._log.journal.head})
         return self.state
@@ -359,8 +400,16 @@ class Runner:
     def _reject(self, trigger: str, why: str, legal: Sequence[str] = ()) -> None:
         """Leave a trace of what was refused, if we may write: a sealed journal and others' runs stay as they are."""
         if self._leased and not self.state.ended:
-            self._log.append("rejected", {"state": self.state.state, "trigger": trigger, "why": why,
-                                          "legal": list(legal), "operator": self._operator})
+            self._log.append(
+                "rejected",
+                {
+                    "state": self.state.state,
+                    "trigger": trigger,
+                    "why": why,
+                    "legal": list(legal),
+                    "operator": self._operator,
+                },
+            )
 
     def _touches(self, row: Row) -> bool:
         """Whether a row touches anything but its inputs; only then the lease is needed."""

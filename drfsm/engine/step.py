@@ -101,7 +101,9 @@ class Step:
         self._log, self._binding, self.world, self._lease = log, binding, world, lease
         self._interrupted, self._say = interrupted, say
         self._engine = Engine(
-            log.spec, log.state.state or log.spec.initial, [self._judge, self._intend, self._act, self._commit]
+            log.spec,
+            log.state.state or log.spec.initial,
+            [self._judge, self._intend, self._act, self._commit],
         )
         self._hand: _Hand | None = None
 
@@ -203,9 +205,7 @@ class Step:
         state = self._log.state
         given = args or (state.open.args if state.open else {})
         by = state.open.by if state.open else row.by.value
-        self._hand = _Hand(
-            row, case, given, by, judged, after, self._entry(row), started=self._log.clock.monotonic()
-        )
+        self._hand = _Hand(row, case, given, by, judged, after, self._entry(row), started=self._log.clock.monotonic())
         try:
             self._engine.fire(row)
         finally:
@@ -214,10 +214,17 @@ class Step:
     def close_intent(self, row: Row, verdict: Probe, why: str) -> None:
         """Close an open intent without doing it: an abort will undo whatever it did."""
         attempt = self._log.state.open.attempt if self._log.state.open else 1
-        self._log.append("failed", {
-            "row": row.key, "trigger": row.trigger, "state": row.source, "attempt": attempt, "error": why,
-            "verdict": verdict.value,
-        })
+        self._log.append(
+            "failed",
+            {
+                "row": row.key,
+                "trigger": row.trigger,
+                "state": row.source,
+                "attempt": attempt,
+                "error": why,
+                "verdict": verdict.value,
+            },
+        )
 
     # --- the four stages ------------------------------------------------------------------------------
 
@@ -248,7 +255,11 @@ class Step:
             return
         state = self._log.state
         body: dict[str, Any] = {
-            "row": row.key, "trigger": row.trigger, "from": row.source, "to": row.to, "by": hand.by,
+            "row": row.key,
+            "trigger": row.trigger,
+            "from": row.source,
+            "to": row.to,
+            "by": hand.by,
             "attempt": (state.open.attempt if state.open else state.attempts.get(row.key, 0)) + 1,
             "effect": row.effect.value,
             "guards": list(hand.judged.checks) if hand.judged else [],
@@ -291,7 +302,11 @@ class Step:
         hand = self._held()
         facts = {**(hand.judged.facts if hand.judged else {}), **recorded(hand.after)}
         body: dict[str, Any] = {
-            "row": row.key, "trigger": row.trigger, "from": row.source, "to": row.to, "by": hand.by,
+            "row": row.key,
+            "trigger": row.trigger,
+            "from": row.source,
+            "to": row.to,
+            "by": hand.by,
             "how": hand.how,
             "guards": list(hand.judged.checks) if hand.judged else [],
             "facts": facts,
@@ -346,7 +361,7 @@ class Step:
         return probe(row.sets, {name: each.value for name, each in after.items()}, before)
 
     def _unlike(self, row: Row, hand: _Hand) -> str:
-        wanted = {name: "as before" for name in hand.entry.before} if hand.entry else row.sets
+        wanted = dict.fromkeys(hand.entry.before, "as before") if hand.entry else row.sets
         return "; ".join(
             f"{name} is {hand.after[name].value or 'unknown'}, wanted {value} (seen: {hand.after[name].seen})"
             for name, value in wanted.items()

@@ -4,5 +4,17 @@ from drfsm.journal.chain import GENESIS, Chain, digest, encode, lines, read
 from drfsm.journal.record import KINDS, Record
 from drfsm.journal.replay import OpenIntent, RunState, Undoable, fold
 
-__all__ = ["GENESIS", "KINDS", "Chain", "OpenIntent", "Record", "RunState", "Undoable", "digest", "encode", "fold",
-           "lines", "read"]
+__all__ = [
+    "GENESIS",
+    "KINDS",
+    "Chain",
+    "OpenIntent",
+    "Record",
+    "RunState",
+    "Undoable",
+    "digest",
+    "encode",
+    "fold",
+    "lines",
+    "read",
+]

@@ -40,7 +40,13 @@ def encode(record: Record, prev: str) -> bytes:
 
     Raises ValueError for what JSON can't say (NaN, a set, an object).
     """
-    fields = {"prev": prev, "seq": record.seq, "at": record.at, "kind": record.kind, "body": dict(record.body)}
+    fields = {
+        "prev": prev,
+        "seq": record.seq,
+        "at": record.at,
+        "kind": record.kind,
+        "body": dict(record.body),
+    }
     return json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 

@@ -11,16 +11,58 @@ from attrs import frozen
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     # kind: the keys that its body must have
-    "run_started": ("run_id", "machine", "machine_sha256", "version", "inputs", "operator", "host", "dry_run",
-                    "scope", "state"),
+    "run_started": (
+        "run_id",
+        "machine",
+        "machine_sha256",
+        "version",
+        "inputs",
+        "operator",
+        "host",
+        "dry_run",
+        "scope",
+        "state",
+    ),
     "lease_acquired": ("epoch", "operator", "host"),
     "resumed": ("operator", "host", "state"),
     "tail_cut": ("bytes", "sha256"),  # a torn last line was cut off by the lease holder
     "sampled": ("row", "state", "facts", "holds"),  # while waiting, when what was seen changed
-    "intent": ("row", "trigger", "from", "to", "by", "attempt", "effect", "guards", "facts", "before", "frozen"),
-    "failed": ("row", "trigger", "state", "attempt", "error", "verdict"),  # closes the intent of a failed attempt
+    "intent": (
+        "row",
+        "trigger",
+        "from",
+        "to",
+        "by",
+        "attempt",
+        "effect",
+        "guards",
+        "facts",
+        "before",
+        "frozen",
+    ),
+    "failed": (
+        "row",
+        "trigger",
+        "state",
+        "attempt",
+        "error",
+        "verdict",
+    ),  # closes the intent of a failed attempt
     "repaired": ("row", "action", "result"),
-    "commit": ("row", "trigger", "from", "to", "by", "how", "guards", "facts", "result", "frozen", "ways", "because"),
+    "commit": (
+        "row",
+        "trigger",
+        "from",
+        "to",
+        "by",
+        "how",
+        "guards",
+        "facts",
+        "result",
+        "frozen",
+        "ways",
+        "because",
+    ),
     "resolved": ("row", "outcome", "reason", "operator"),  # a person settled an open intent
     "rejected": ("state", "trigger", "why", "legal"),
     "held": ("state", "stage", "reason", "frozen", "ways"),

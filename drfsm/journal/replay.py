@@ -122,9 +122,24 @@ def _see(state: RunState, facts: Mapping[str, Body], at: str) -> RunState:
 def _started(state: RunState, record: Record) -> RunState:
     body = record.body
     return evolve(
-        state, status="running", started_at=record.at,
-        **{name: body[name] for name in ("run_id", "machine", "machine_sha256", "version", "inputs", "operator",
-                                         "host", "dry_run", "scope", "state")},
+        state,
+        status="running",
+        started_at=record.at,
+        **{
+            name: body[name]
+            for name in (
+                "run_id",
+                "machine",
+                "machine_sha256",
+                "version",
+                "inputs",
+                "operator",
+                "host",
+                "dry_run",
+                "scope",
+                "state",
+            )
+        },
     )
 
 
@@ -133,8 +148,15 @@ def _leased(state: RunState, record: Record) -> RunState:
 
 
 def _resumed(state: RunState, record: Record) -> RunState:
-    return evolve(state, status="running", operator=record.body["operator"], host=record.body["host"],
-                  stage="", reason="", attempts={})
+    return evolve(
+        state,
+        status="running",
+        operator=record.body["operator"],
+        host=record.body["host"],
+        stage="",
+        reason="",
+        attempts={},
+    )
 
 
 def _unchanged(state: RunState, record: Record) -> RunState:  # noqa: ARG001  a fold's shape
@@ -149,8 +171,17 @@ def _intended(state: RunState, record: Record) -> RunState:
     body = record.body
     before = keep_first(state.images.get(body["row"], {}), body["before"])
     intent = OpenIntent(
-        seq=record.seq, at=record.at, row=body["row"], trigger=body["trigger"], source=body["from"], to=body["to"],
-        by=body["by"], attempt=body["attempt"], effect=body["effect"], before=before, guards=tuple(body["guards"]),
+        seq=record.seq,
+        at=record.at,
+        row=body["row"],
+        trigger=body["trigger"],
+        source=body["from"],
+        to=body["to"],
+        by=body["by"],
+        attempt=body["attempt"],
+        effect=body["effect"],
+        before=before,
+        guards=tuple(body["guards"]),
         args=body.get("args", {}),
     )
     state = _freeze_words(_see(state, body["facts"], record.at), body["frozen"], record.at)
@@ -192,8 +223,16 @@ def _committed(state: RunState, record: Record) -> RunState:
         state = evolve(state, undo=tuple(each for each in state.undo if each.row != body["undoes"]))
     if body.get("kept"):
         state = evolve(state, kept=(*state.kept, body["kept"]))
-    return evolve(state, status="running", open=None, state=body["to"], attempts={}, ways=tuple(body["ways"]),
-                  stage="", reason="")
+    return evolve(
+        state,
+        status="running",
+        open=None,
+        state=body["to"],
+        attempts={},
+        ways=tuple(body["ways"]),
+        stage="",
+        reason="",
+    )
 
 
 def _held(state: RunState, record: Record) -> RunState:
@@ -209,8 +248,15 @@ def _forecast(state: RunState, record: Record) -> RunState:
 def _ended(state: RunState, record: Record) -> RunState:
     body = record.body
     state = _freeze_words(state, body["frozen"], record.at)
-    return evolve(state, status=body["status"], ended_at=record.at, reason=body["reason"],
-                  stage=body.get("stage", ""), ways=tuple(body["ways"]), kept=tuple(body["kept"]))
+    return evolve(
+        state,
+        status=body["status"],
+        ended_at=record.at,
+        reason=body["reason"],
+        stage=body.get("stage", ""),
+        ways=tuple(body["ways"]),
+        kept=tuple(body["kept"]),
+    )
 
 
 def _sealed(state: RunState, record: Record) -> RunState:  # noqa: ARG001

@@ -184,8 +184,7 @@ class Sandbox:
         images = {REPOSITORY: [sys.executable, "-m", "drfsm.sandbox.workload"]}
         self.cloud = Cloud()
         self.primary, self.dr = (
-            EmulatedCluster(name=name, directory=self.directory / name, images=images)
-            for name in ("primary", "dr")
+            EmulatedCluster(name=name, directory=self.directory / name, images=images) for name in ("primary", "dr")
         )
         try:
             with ThreadPoolExecutor() as pool:

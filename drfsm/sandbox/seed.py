@@ -130,9 +130,7 @@ def run_once(cluster: "EmulatedCluster", site_manifests: Sequence[Manifest], run
     deadline = time.monotonic() + RUN_SECONDS
     while time.monotonic() < deadline:
         job = read(cluster.kubeconfig, f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs/{SEED_JOB}")
-        ended = {
-            each["type"] for each in job.get("status", {}).get("conditions", []) if each["status"] == "True"
-        }
+        ended = {each["type"] for each in job.get("status", {}).get("conditions", []) if each["status"] == "True"}
         if "Complete" in ended:
             return
         if "Failed" in ended:
@@ -200,9 +198,7 @@ def publish_control_plane(cloud: Cloud, options: Options) -> str:
     """Publish the control-plane bundle and its ``current.json``; return the bundle's URI."""
     at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     files = {
-        f"{section}/{name}": _pretty(body)
-        for section, named in CONTROL_PLANE.items()
-        for name, body in named.items()
+        f"{section}/{name}": _pretty(body) for section, named in CONTROL_PLANE.items() for name, body in named.items()
     }
     files["manifest.json"] = _pretty(
         {

@@ -160,9 +160,7 @@ def _families(jobs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for family in sorted({job["family"] for job in jobs}):
         members = [job for job in jobs if job["family"] == family]
         best = max(job["score"] for job in members)
-        found.append(
-            {"family": family, "count": len(members), "best_score": best, "top_job_id": members[0]["job_id"]}
-        )
+        found.append({"family": family, "count": len(members), "best_score": best, "top_job_id": members[0]["job_id"]})
     return sorted(found, key=lambda each: (-each["best_score"], each["family"]))
 
 
@@ -212,9 +210,7 @@ def _availability(run: Run, provider: str) -> dict[str, Any]:
         "candidate_id": run.candidate,
         "generated_at_utc": run.ended_at,
         "provider_registry_sha256": _sha256(b"providers.v1"),
-        "providers": [
-            {"provider_id": provider, "availability": "available", "mode": "snapshot", "reason_code": "ok"}
-        ],
+        "providers": [{"provider_id": provider, "availability": "available", "mode": "snapshot", "reason_code": "ok"}],
     }
 
 

@@ -21,7 +21,7 @@ TIMEOUT_SECONDS = 10.0
 _OK, _NOT_FOUND, _SERVER_FAULT = 200, 404, 500
 
 
-class StoreFault(Exception):  # noqa: N818  drfsm's word; this program is an outsider and has no other
+class StoreFault(Exception):
     """S3 refused, or could not be reached."""
 
 
@@ -104,7 +104,6 @@ class Store:
         to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{request}"
         signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
         headers["Authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={self._access_key_id}/{scope}, "
-            f"SignedHeaders={names}, Signature={signature}"
+            f"AWS4-HMAC-SHA256 Credential={self._access_key_id}/{scope}, SignedHeaders={names}, Signature={signature}"
         )
         return headers

@@ -135,7 +135,10 @@ class _Search:
             if (not rule.states or node.state in rule.states) and self._all(rule.when, node.facts):
                 facts = self._set(node.facts, rule.sets)
                 if facts != node.facts:
-                    yield f"the world: {_words(rule.sets)}", Node(node.state, facts, node.undo, node.no_return)
+                    yield (
+                        f"the world: {_words(rule.sets)}",
+                        Node(node.state, facts, node.undo, node.no_return),
+                    )
         for row in self._spec.rows:
             if row.source == node.state:
                 yield from self._rows(node, row)

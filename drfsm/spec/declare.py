@@ -78,7 +78,12 @@ _FACT = {
     "initial": Key(listing(WORD)),
 }
 _GUARD = {"requires": Key(_WANTED, required=True), "because": Key(TEXT, required=True)}
-_ENVIRONMENT = {"when": Key(_WANTED), "sets": Key(_SETS, required=True), "states": Key(_NAMES), "because": Key(TEXT)}
+_ENVIRONMENT = {
+    "when": Key(_WANTED),
+    "sets": Key(_SETS, required=True),
+    "states": Key(_NAMES),
+    "because": Key(TEXT),
+}
 _NEVER = {
     "name": Key(NAME, required=True),
     "when": Key(_WANTED, required=True),
@@ -201,8 +206,11 @@ class _Known:
             if not self.name(name, self.inputs, "input", "declare it under inputs with its values"):
                 continue
             if not self.inputs[name]:
-                self.faults.add(name.line, f"when: input {name} has no declared values",
-                                f"declare inputs.{name}.values, or guard a fact instead")
+                self.faults.add(
+                    name.line,
+                    f"when: input {name} has no declared values",
+                    f"declare inputs.{name}.values, or guard a fact instead",
+                )
             self.values(f"input {name}", words, self.inputs[name])
 
 
@@ -246,8 +254,11 @@ def _check_fact(name: Word, fact: Block, known: _Known) -> None:
             known.faults.add(each.line, f"fact {name} depends on itself", "remove it from depends")
     for each in fact.get("values", ()):
         if each == "unknown":
-            known.faults.add(each.line, f"fact {name} declares unknown",
-                             "remove it: unknown is always possible, for what could not be read")
+            known.faults.add(
+                each.line,
+                f"fact {name} declares unknown",
+                "remove it: unknown is always possible, for what could not be read",
+            )
 
 
 def _check_row_names(row: Block, known: _Known) -> None:
@@ -326,39 +337,102 @@ def _mutates(row: Block) -> bool:
 
 _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
     # at fault if                                                        key, what is wrong, the mend
-    (lambda r: "action" in r and "effect" not in r.lines,
-     "action", "an action without effect", "add `effect: none`, `idempotent` or `once`"),
-    (lambda r: "action" in r and r.get("effect") == Effect.NONE and "sets" in r,
-     "sets", "an action with effect none sets facts", "write `effect: idempotent` or `once`, or remove sets"),
-    (lambda r: "action" in r and _mutates(r) and "sets" not in r.lines,
-     "effect", "an action with an effect sets nothing, so no probe can tell whether it was done",
-     "add `sets: {fact: value}`, or write `effect: none`"),
-    (lambda r: "action" not in r.lines and "sets" in r,
-     "sets", "sets without an action", "add the action that does it, or remove sets"),
-    (lambda r: "action" not in r.lines and _mutates(r) and "each" not in r,
-     "effect", "an effect without an action", "add the action, or remove effect"),
-    (lambda r: "action" not in r.lines and "undo" in r,
-     "undo", "undo without an action", "remove undo: there is nothing to undo"),
-    (lambda r: "action" not in r.lines and "keeps" in r,
-     "keeps", "keeps without an action", "remove keeps: there is nothing to keep"),
-    (lambda r: "undo" in r and "keeps" in r,
-     "keeps", "both undo and keeps", "keep one: an abort either gives it back or says why not"),
-    (lambda r: "action" in r and r.get("effect") == Effect.NONE and ("undo" in r or "keeps" in r),
-     "effect", "undo or keeps for an action with effect none", "remove it, or name the effect"),
-    (lambda r: "wait" in r and "guards" not in r.lines,
-     "wait", "a wait without guards", "add the guards to wait for"),
-    (lambda r: "each" in r and r.get("by", By.RUNNER) == By.FAILURE,
-     "by", "an undo loop by failure", "let the runner take it (or, to waive an undo, the operator)"),
-    (lambda r: "each" in r and "from" in r and "to" in r and tuple(r["from"]) != (r["to"],),
-     "to", "an undo loop that leaves its state", "let from and to name the same one state"),
-    (lambda r: "each" in r and ("action" in r or "undo" in r or "keeps" in r),
-     "each", "an undo loop with its own action, undo or keeps", "remove it: each undo is named by the row undone"),
-    (lambda r: r.get("final_write", False) and "action" in r and r.get("effect") == Effect.NONE,
-     "final_write", "a final_write that writes nothing", "name the action's effect, or remove final_write"),
-    (lambda r: r.get("final_write", False) and "action" not in r.lines,
-     "final_write", "a final_write without an action", "add the action, or remove final_write"),
-    (lambda r: "repair" in r.get("attempts", {}) and r["attempts"].get("max", 1) == 1,
-     "attempts", "a repair that never runs: there is one attempt only", "add `max: 2` or more, or remove repair"),
+    (
+        lambda r: "action" in r and "effect" not in r.lines,
+        "action",
+        "an action without effect",
+        "add `effect: none`, `idempotent` or `once`",
+    ),
+    (
+        lambda r: "action" in r and r.get("effect") == Effect.NONE and "sets" in r,
+        "sets",
+        "an action with effect none sets facts",
+        "write `effect: idempotent` or `once`, or remove sets",
+    ),
+    (
+        lambda r: "action" in r and _mutates(r) and "sets" not in r.lines,
+        "effect",
+        "an action with an effect sets nothing, so no probe can tell whether it was done",
+        "add `sets: {fact: value}`, or write `effect: none`",
+    ),
+    (
+        lambda r: "action" not in r.lines and "sets" in r,
+        "sets",
+        "sets without an action",
+        "add the action that does it, or remove sets",
+    ),
+    (
+        lambda r: "action" not in r.lines and _mutates(r) and "each" not in r,
+        "effect",
+        "an effect without an action",
+        "add the action, or remove effect",
+    ),
+    (
+        lambda r: "action" not in r.lines and "undo" in r,
+        "undo",
+        "undo without an action",
+        "remove undo: there is nothing to undo",
+    ),
+    (
+        lambda r: "action" not in r.lines and "keeps" in r,
+        "keeps",
+        "keeps without an action",
+        "remove keeps: there is nothing to keep",
+    ),
+    (
+        lambda r: "undo" in r and "keeps" in r,
+        "keeps",
+        "both undo and keeps",
+        "keep one: an abort either gives it back or says why not",
+    ),
+    (
+        lambda r: "action" in r and r.get("effect") == Effect.NONE and ("undo" in r or "keeps" in r),
+        "effect",
+        "undo or keeps for an action with effect none",
+        "remove it, or name the effect",
+    ),
+    (
+        lambda r: "wait" in r and "guards" not in r.lines,
+        "wait",
+        "a wait without guards",
+        "add the guards to wait for",
+    ),
+    (
+        lambda r: "each" in r and r.get("by", By.RUNNER) == By.FAILURE,
+        "by",
+        "an undo loop by failure",
+        "let the runner take it (or, to waive an undo, the operator)",
+    ),
+    (
+        lambda r: "each" in r and "from" in r and "to" in r and tuple(r["from"]) != (r["to"],),
+        "to",
+        "an undo loop that leaves its state",
+        "let from and to name the same one state",
+    ),
+    (
+        lambda r: "each" in r and ("action" in r or "undo" in r or "keeps" in r),
+        "each",
+        "an undo loop with its own action, undo or keeps",
+        "remove it: each undo is named by the row undone",
+    ),
+    (
+        lambda r: r.get("final_write", False) and "action" in r and r.get("effect") == Effect.NONE,
+        "final_write",
+        "a final_write that writes nothing",
+        "name the action's effect, or remove final_write",
+    ),
+    (
+        lambda r: r.get("final_write", False) and "action" not in r.lines,
+        "final_write",
+        "a final_write without an action",
+        "add the action, or remove final_write",
+    ),
+    (
+        lambda r: "repair" in r.get("attempts", {}) and r["attempts"].get("max", 1) == 1,
+        "attempts",
+        "a repair that never runs: there is one attempt only",
+        "add `max: 2` or more, or remove repair",
+    ),
 )
 
 

@@ -196,9 +196,7 @@ class MachineSpec:
     def says_frozen(self, facts: Mapping[str, str | None]) -> tuple[str, ...]:
         """Tell in the operator's words what these fact values mean is frozen."""
         return tuple(
-            rule.because
-            for rule in self.frozen
-            if all(facts.get(fact) in values for fact, values in rule.when.items())
+            rule.because for rule in self.frozen if all(facts.get(fact) in values for fact, values in rule.when.items())
         )
 
     def depending_on(self, changed: set[str]) -> set[str]:

@@ -26,7 +26,11 @@ def unsound(spec: MachineSpec) -> Iterator[Fault]:
 def _finals(spec: MachineSpec) -> Iterator[Fault]:
     for row in spec.rows:
         if row.source in spec.finals:
-            yield row.line, f"{row.trigger} leaves the final state {row.source}", "remove it: a run that ended stays ended"
+            yield (
+                row.line,
+                f"{row.trigger} leaves the final state {row.source}",
+                "remove it: a run that ended stays ended",
+            )
     if not spec.finals:
         yield 1, "there is no final state", "name one under finals, with its status"
 
@@ -37,7 +41,11 @@ def _reach(spec: MachineSpec) -> Iterator[Fault]:
     for state in spec.states:
         line = next((row.line for row in spec.rows if state in (row.source, row.to)), 1)
         if state not in forth:
-            yield line, f"state {state} can't be reached from {spec.initial}", "add the transition that leads there, or remove it"
+            yield (
+                line,
+                f"state {state} can't be reached from {spec.initial}",
+                "add the transition that leads there, or remove it",
+            )
         elif state not in back:
             yield line, f"no final state can be reached from {state}", "add a way on, or make it final"
 
@@ -63,7 +71,11 @@ def _overlaps(spec: MachineSpec) -> Iterator[Fault]:
                 "tell them apart with when, or let the operator choose",
             )
         elif one.trigger == other.trigger:
-            yield other.line, f"{other.trigger} leaves {one.source} twice (line {one.line})", "rename one of them"
+            yield (
+                other.line,
+                f"{other.trigger} leaves {one.source} twice (line {one.line})",
+                "rename one of them",
+            )
 
 
 def _both_possible(one: Row, other: Row) -> bool:
@@ -92,7 +104,11 @@ def _loops(spec: MachineSpec) -> Iterator[Fault]:
         onward = {to for source, to in edges if source == state}
         if state in _closure(onward, edges):
             line = next(row.line for row in spec.rows if row.source == state)
-            yield line, f"the runner can go round in circles through {state}", "let the operator take one of the rows"
+            yield (
+                line,
+                f"the runner can go round in circles through {state}",
+                "let the operator take one of the rows",
+            )
             return
 
 
@@ -113,4 +129,8 @@ def _mutations(spec: MachineSpec) -> Iterator[Fault]:
     finals = [row for row in spec.rows if row.final_write]
     for one, other in combinations(finals, 2):
         if (one.trigger, one.to) != (other.trigger, other.to):
-            yield other.line, f"{other.trigger} is a second final_write beside {one.trigger}", "there is one point of no return"
+            yield (
+                other.line,
+                f"{other.trigger} is a second final_write beside {one.trigger}",
+                "there is one point of no return",
+            )

@@ -120,7 +120,11 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 def _refuse_aliases(text: str, faults: Faults) -> None:
     for event in yaml.parse(text, Loader=_LOADER):
         if isinstance(event, yaml.AliasEvent):
-            faults.add(event.start_mark.line + 1, f"the alias *{event.anchor}", "write the value out where it is used")
+            faults.add(
+                event.start_mark.line + 1,
+                f"the alias *{event.anchor}",
+                "write the value out where it is used",
+            )
 
 
 def _line(node: yaml.Node) -> int:
@@ -241,7 +245,11 @@ def _pairs(node: yaml.Node, faults: Faults, called: str) -> list[tuple[Word, yam
         if key is None:
             continue
         if key in found:
-            faults.add(key.line, f"{key} is in {called} twice", f"remove one (the first is on line {found[key][0].line})")
+            faults.add(
+                key.line,
+                f"{key} is in {called} twice",
+                f"remove one (the first is on line {found[key][0].line})",
+            )
             continue
         found[key] = (key, value)
     return list(found.values())
@@ -272,7 +280,11 @@ def choice(*options: str) -> Kind:
         word = _word(node, faults, called)
         if word is None or word in options:
             return word
-        faults.add(word.line, f"{called} is {word}", did_you_mean(word, options, f"write one of {', '.join(options)}"))
+        faults.add(
+            word.line,
+            f"{called} is {word}",
+            did_you_mean(word, options, f"write one of {', '.join(options)}"),
+        )
         return None
 
     return Kind(read, {"enum": list(options)})
@@ -321,8 +333,15 @@ def table(kind: Kind) -> Kind:
         found = {_checked_key(key, faults, called): kind.read(value, faults, str(key)) for key, value in pairs}
         return {key: value for key, value in found.items() if key is not None and value is not None} or None
 
-    return Kind(read, {"type": "object", "minProperties": 1, "propertyNames": NAME.schema,
-                       "additionalProperties": kind.schema})
+    return Kind(
+        read,
+        {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": NAME.schema,
+            "additionalProperties": kind.schema,
+        },
+    )
 
 
 def _checked_key(key: Word, faults: Faults, called: str) -> Word | None:
@@ -342,8 +361,11 @@ def block(keys: Mapping[str, Key], called: str) -> Kind:
         found = Block(_line(node))
         for word, value in pairs:
             if word not in keys:
-                faults.add(word.line, f"{called} has no key {word}",
-                           did_you_mean(word, keys, f"its keys are {', '.join(keys)}"))
+                faults.add(
+                    word.line,
+                    f"{called} has no key {word}",
+                    did_you_mean(word, keys, f"its keys are {', '.join(keys)}"),
+                )
                 continue
             found.lines[word] = word.line
             read_value = keys[word].kind.read(value, faults, str(word))
@@ -354,9 +376,12 @@ def block(keys: Mapping[str, Key], called: str) -> Kind:
                 faults.add(found.line, f"{called} lacks {key}", f"add `{key}:`")
         return found
 
-    return Kind(read, {
-        "type": "object",
-        "additionalProperties": False,
-        "required": [name for name, key in keys.items() if key.required],
-        "properties": {name: key.kind.schema for name, key in keys.items()},
-    })
+    return Kind(
+        read,
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": [name for name, key in keys.items() if key.required],
+            "properties": {name: key.kind.schema for name, key in keys.items()},
+        },
+    )

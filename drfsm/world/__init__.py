@@ -8,4 +8,15 @@ no) or Conflict (a condition on a write did not hold: nothing of ours was writte
 from drfsm.world.ports import Cluster, Identity, Infrastructure, ObjectStore
 from drfsm.world.values import JSON, Blob, Manifest, Runner, Stat, World
 
-__all__ = ["JSON", "Blob", "Cluster", "Identity", "Infrastructure", "Manifest", "ObjectStore", "Runner", "Stat", "World"]
+__all__ = [
+    "JSON",
+    "Blob",
+    "Cluster",
+    "Identity",
+    "Infrastructure",
+    "Manifest",
+    "ObjectStore",
+    "Runner",
+    "Stat",
+    "World",
+]

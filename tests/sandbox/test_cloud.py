@@ -17,10 +17,7 @@ def test_every_service_that_drfsm_uses_answers(cloud: Cloud) -> None:
     assert cloud.client("ssm").get_parameter(Name="/a")["Parameter"]["Value"] == "b"
     assert cloud.client("sts").get_caller_identity()["Account"] == "123456789012"
     assert (
-        cloud.client("ec2").describe_instances(Filters=[{"Name": "tag:No", "Values": ["such"]}])[
-            "Reservations"
-        ]
-        == []
+        cloud.client("ec2").describe_instances(Filters=[{"Name": "tag:No", "Values": ["such"]}])["Reservations"] == []
     )
 
 

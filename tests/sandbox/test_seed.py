@@ -124,9 +124,7 @@ def test_both_sites_have_a_live_dashboard_and_the_control_plane(sandbox: Sandbox
         assert eventually(partial(dashboard_is_available, apps))
         maps = api(cluster, "CoreV1Api").list_namespaced_config_map("jobintel").items
         names = {each.metadata.name for each in maps}
-        assert {
-            f"jobintel-control-plane-{s}" for s in ("candidates", "alerts", "providers", "scoring")
-        } <= names
+        assert {f"jobintel-control-plane-{s}" for s in ("candidates", "alerts", "providers", "scoring")} <= names
 
 
 def test_the_sites_are_two_clusters_with_two_identities(sandbox: Sandbox) -> None:

@@ -60,9 +60,7 @@ def test_a_run_writes_exactly_the_keys_of_the_contract(bench: "Bench") -> None:
         ("provider", [*ARTIFACTS, *LATEST, *GLOBAL, *PROVIDER]),
     ],
 )
-def test_it_writes_artifacts_then_latest_then_global_then_provider(
-    bench: "Bench", step: str, there: list[str]
-) -> None:
+def test_it_writes_artifacts_then_latest_then_global_then_provider(bench: "Bench", step: str, there: list[str]) -> None:
     """Killed after a step, it has written that step and those before it, and nothing of those after it."""
     code, _ = bench.run(JOBINTEL_RUN_ID=RUN, SANDBOX_DIE_AFTER=step)
     assert code == -signal.SIGKILL
@@ -191,8 +189,7 @@ def test_diverging_input_changes_some_records_and_no_others(bench: "Bench") -> N
     bench.run(JOBINTEL_RUN_ID="two", JOBINTEL_DIVERGE="live")
     file = "openai/cs/openai_ranked_jobs.cs.json"
     one, two = (
-        {job["job_id"]: job for job in json.loads(bench.body(f"jobintel/runs/{run}/{file}"))}
-        for run in ("one", "two")
+        {job["job_id"]: job for job in json.loads(bench.body(f"jobintel/runs/{run}/{file}"))} for run in ("one", "two")
     )
     changed = [job_id for job_id in one if one[job_id] != two[job_id]]
     assert (len(one), sorted(one) == sorted(two), len(changed)) == (24, True, 3)
@@ -282,8 +279,6 @@ def test_it_starts_without_loading_an_sdk_or_a_line_of_drfsm_proper() -> None:
     """The workload is an outsider: neither boto3 nor any other floor of drfsm comes with it."""
     code = "import sys, drfsm.sandbox.workload; print(*sorted(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = [
-        name for name in told.stdout.split() if name.partition(".")[0] in ("boto3", "botocore", "drfsm")
-    ]
+    loaded = [name for name in told.stdout.split() if name.partition(".")[0] in ("boto3", "botocore", "drfsm")]
     rooms = ("workload", "workload_artifacts", "workload_store")
     assert loaded == ["drfsm", "drfsm.sandbox", *(f"drfsm.sandbox.{each}" for each in rooms)]
