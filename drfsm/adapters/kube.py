@@ -8,9 +8,10 @@ ones), and nothing that writes is ever repeated by the transport behind our back
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, UsageFault
 from drfsm.world import Manifest
@@ -66,7 +67,7 @@ class KubeCluster:
     def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """Return an object, None if there is none."""
         status, found = self._ask("GET", _path(kind, namespace, name))
-        return None if status == 404 else found
+        return None if status == HTTPStatus.NOT_FOUND else found
 
     def list(self, kind: str, namespace: str, *, labels: str = "") -> Sequence[Manifest]:
         """Return every object of a kind, all pages."""
@@ -74,7 +75,7 @@ class KubeCluster:
         items: list[Manifest] = []
         while True:
             status, page = self._ask("GET", _path(kind, namespace), query=query)
-            if status == 404:
+            if status == HTTPStatus.NOT_FOUND:
                 raise ActionFailed(f"{self._name} knows no {kind}", way="check the cluster's version")
             items += page.get("items") or []
             following = (page.get("metadata") or {}).get("continue")
@@ -114,13 +115,13 @@ class KubeCluster:
         """Return the end of a pod's log; "" where there is none (yet)."""
         path = f"{_path('Pod', namespace, pod)}/log"
         status, body = self._send("GET", path, {"tailLines": str(tail_lines)}, None)
-        return body.decode("utf-8", "replace") if status == 200 else ""
+        return body.decode("utf-8", "replace") if status == HTTPStatus.OK else ""
 
     # --- the transport --------------------------------------------------------------------------------
 
     def _changed(self, method: str, path: str, body: Mapping[str, Any]) -> Manifest:
         status, found = self._ask(method, path, body=body)
-        if status == 404:
+        if status == HTTPStatus.NOT_FOUND:
             raise ActionFailed(f"{method} {path} on {self._name}: {found.get('message', 'not found')}")
         return found
 
@@ -148,53 +149,50 @@ class KubeCluster:
             found = json.loads(raw or b"{}")
         except ValueError:
             found = {"message": raw[:200].decode("utf-8", "replace")}
-        if status < 300 or status == 404:
+        if status < HTTPStatus.MULTIPLE_CHOICES or status == HTTPStatus.NOT_FOUND:
             return status, found
         raise self._refusal(f"{method} {path} on {self._name}", status, str(found.get("message", "")))
 
     def _refusal(self, what: str, status: int, message: str) -> DrfsmError:
         told = f"{what}: {status} {message}".rstrip()
-        if status == 409:
+        if status == HTTPStatus.CONFLICT:
             return Conflict(told, fault="site")
-        if status == 429 or status >= 500:
+        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return Unreachable(told, way="drfsm resume")
-        if status in (401, 403):
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return ActionFailed(told, way=f"give the user of {self._kubeconfig} this permission on {self._name}")
         return ActionFailed(told)
 
     def _send(
         self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any] | None
     ) -> tuple[int, bytes]:
-        from kubernetes.client.exceptions import ApiException
+        from urllib3 import Timeout
         from urllib3.exceptions import HTTPError
 
         api = self._api()
         content = "application/merge-patch+json" if method == "PATCH" else "application/json"
         headers = {"Accept": "application/json", "Content-Type": content}
+        # The credentials and the connections are the client's; its own request() changes from version to version.
+        bearer = api.configuration.auth_settings().get("BearerToken")
+        if bearer and bearer["value"]:
+            headers[bearer["key"]] = bearer["value"]
         try:
-            api.update_params_for_auth(headers, [], ["BearerToken"])
-            answer = api.rest_client.request(
+            answer = api.rest_client.pool_manager.request(
                 method,
-                f"{api.configuration.host}{path}",
-                query_params=list(query.items()),
+                f"{api.configuration.host}{path}{'?' + urlencode(query) if query else ''}",
                 headers=headers,
-                body=dict(body) if body is not None else None,
-                _preload_content=False,
-                _request_timeout=(CONNECT_SECONDS, READ_SECONDS),
+                body=None if body is None else json.dumps(dict(body)).encode(),
+                timeout=Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+                retries=False,  # nothing that writes is ever repeated behind our back
+                redirect=False,
             )
-            return answer.status, answer.data
-        except ApiException as fault:  # the transport's own words for what never got an answer
-            if fault.status:
-                return fault.status, (fault.body or "").encode() if isinstance(fault.body, str) else fault.body or b""
-            raise Unreachable(
-                f"{self._name} does not answer: {fault.reason}", way="check the network and VPN"
-            ) from None
         except (HTTPError, OSError) as fault:
             reason = getattr(fault, "reason", None) or fault
             raise Unreachable(
                 f"{self._name} does not answer: {type(reason).__name__}",
                 way="check the network, then `drfsm resume`",
             ) from None
+        return answer.status, answer.data
 
     def _api(self) -> Any:
         with self._lock:
@@ -207,16 +205,16 @@ class KubeCluster:
         from kubernetes.config.config_exception import ConfigException
 
         settings = client.Configuration()
-        settings.retries = False  # the transport would repeat writes on 429 and 503 by itself
         try:
-            config.load_kube_config(config_file=str(self._kubeconfig), client_configuration=settings)
+            config.load_kube_config(  # type: ignore[no-untyped-call]  # the client publishes no types
+                config_file=str(self._kubeconfig), client_configuration=settings
+            )
         except (ConfigException, OSError, ValueError, TypeError, KeyError) as fault:
             # Never the file's contents: they may hold credentials.
             raise UsageFault(
                 f"the kubeconfig {self._kubeconfig} of {self._name} can't be used ({type(fault).__name__})",
                 way=f"kubectl --kubeconfig {self._kubeconfig} version",
             ) from None
-        settings.retries = False
         return client.ApiClient(settings)
 
 
