@@ -176,3 +176,9 @@ class Interrupted(DrfsmError):
 
     exit_code = ExitCode.INTERRUPTED
     fault = "operator"
+
+
+class HoldAsked(Interrupted):
+    """A person asked the run, from elsewhere, to stop before its next step."""
+
+    exit_code = ExitCode.HELD

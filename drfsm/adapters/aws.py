@@ -1,5 +1,7 @@
 """S3, STS and EC2 behind the protocols of world/. The only importer of boto3, and only when first used.
 
+Many objects at once go through bulk.py, over the same server and credentials.
+
 Owns how the services' refusals are told apart: 404 is None, 412 and 409 are Conflict, other 4xx are
 ActionFailed, and whatever says nothing about the world (timeouts, 5xx, no connection) is Unreachable.
 A conditional write is never retried blindly: its answer may have been lost on the way, and the retry would
@@ -8,18 +10,24 @@ lose against its own success; so it is read back first.
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable
-from drfsm.world import Blob, Runner, Stat
+from drfsm.world import Blob, Check, Copy, Hashed, Runner, Stat
+
+if TYPE_CHECKING:
+    from drfsm.adapters.bulk import Bulk, Reach
 
 CONNECT_SECONDS, READ_SECONDS = 5, 60
 CHUNK_BYTES = 1 << 20
 WRITE_TRIES = 3
-_NO_CONTENT = frozenset({"404", "NoSuchKey", "NotFound"})
+_NO_CONTENT = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchBucketPolicy"})
 _CONFLICT = frozenset({"412", "409", "PreconditionFailed", "ConditionalRequestConflict"})
+_BUSY = frozenset({"SlowDown", "RequestTimeout", "ServiceUnavailable", "InternalError"})
+_CONFLICT_STATUS, _LOCKED_STATUS, _BUSY_STATUS, _SERVER_FAULT = (409, 412), (401, 403), 429, 500
 _TYPES = {".json": "application/json", ".csv": "text/csv; charset=utf-8", ".log": "text/plain; charset=utf-8"}
 
 
@@ -29,6 +37,8 @@ class _Services:
     def __init__(self, endpoint_url: str | None, region: str | None) -> None:
         self._endpoint_url, self._region = endpoint_url, region
         self._clients: dict[tuple[str, bool], Any] = {}
+        self._core: Any = None
+        self._made_session: Any = None
         self._lock = threading.Lock()
 
     def client(self, service: str, *, once: bool = False) -> Any:
@@ -39,7 +49,6 @@ class _Services:
             return self._clients[service, once]
 
     def _made(self, service: str, *, once: bool) -> Any:
-        import boto3
         from botocore.config import Config
 
         config = Config(
@@ -48,13 +57,39 @@ class _Services:
             max_pool_connections=32,
             retries={"mode": "standard", "total_max_attempts": 1 if once else 4},
         )
-        return boto3.session.Session(region_name=self._region).client(
-            service, endpoint_url=self._endpoint_url, config=config
-        )
+        return self._session().client(service, endpoint_url=self._endpoint_url, config=config)
+
+    def _session(self) -> Any:
+        """Return the one session: whoever needs credentials has them from here."""
+        if self._made_session is None:
+            import boto3
+            import botocore.session
+
+            self._core = botocore.session.get_session()
+            self._made_session = boto3.session.Session(botocore_session=self._core, region_name=self._region)
+        return self._made_session
+
+    def reach(self) -> "Reach":
+        """Return how boto3 gets at S3, for others to go the same way."""
+        from drfsm.adapters.bulk import Reach
+
+        found = self.client("s3").meta
+        region = "us-east-1" if found.region_name == "aws-global" else found.region_name
+        return Reach(found.endpoint_url, region, self._session(), self._core.get_config_variable("ca_bundle"))
 
 
 def _code(fault: Any) -> str:
     return str(fault.response.get("Error", {}).get("Code", ""))
+
+
+def refusal(what: str, status: int, code: str, message: str) -> DrfsmError:
+    """Return what a service's answer that is no success means to us."""
+    if code in _CONFLICT or status in _CONFLICT_STATUS:
+        return Conflict(f"{what}: somebody else wrote it in between ({code})")
+    if status >= _SERVER_FAULT or status == _BUSY_STATUS or code in _BUSY:
+        return Unreachable(f"{what}: the service answered {status} {code}".rstrip(), way="drfsm resume", fault="store")
+    way = "check the credentials and their policy" if status in _LOCKED_STATUS else "check the name"
+    return ActionFailed(f"{what}: {code or status} {message}".rstrip(), way=way, fault="store")
 
 
 def _told(what: str, fault: Exception) -> DrfsmError:
@@ -63,13 +98,7 @@ def _told(what: str, fault: Exception) -> DrfsmError:
 
     if isinstance(fault, boto.ClientError):
         status = int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        code, message = _code(fault), fault.response.get("Error", {}).get("Message", "")
-        if code in _CONFLICT or status in (409, 412):
-            return Conflict(f"{what}: somebody else wrote it in between ({code})")
-        if status >= 500 or code in ("SlowDown", "RequestTimeout", "ServiceUnavailable", "InternalError"):
-            return Unreachable(f"{what}: the service answered {status} {code}", way="drfsm resume", fault="store")
-        way = "check the credentials and their policy" if status in (401, 403) else "check the name"
-        return ActionFailed(f"{what}: {code} {message}".rstrip(), way=way, fault="store")
+        return refusal(what, status, _code(fault), str(fault.response.get("Error", {}).get("Message", "")))
     if isinstance(fault, (boto.NoCredentialsError, boto.PartialCredentialsError, boto.ProfileNotFound)):
         return Unreachable(
             f"{what}: no usable AWS credentials ({type(fault).__name__})",
@@ -115,6 +144,7 @@ class S3Store:
 
     def __init__(self, services: _Services, bucket: str) -> None:
         self._services, self._bucket = services, bucket
+        self._many: Bulk | None = None
 
     @property
     def bucket(self) -> str:
@@ -158,14 +188,14 @@ class S3Store:
     def list(self, prefix: str) -> Iterator[Stat]:
         """Yield every object below a prefix, in the order of keys."""
         what = f"listing {self._uri(prefix)}"
-        token: dict[str, str] = {}
+        asked = {"Bucket": self._bucket, "Prefix": prefix}
         while True:
-            page = _call(what, lambda: self._s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **token))
+            page = _call(what, partial(self._s3.list_objects_v2, **asked))
             for each in page.get("Contents", ()):
                 yield Stat(each["Key"], each["Size"], each["ETag"], each["LastModified"].isoformat())
             if not page.get("IsTruncated"):
                 return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            asked["ContinuationToken"] = page["NextContinuationToken"]
 
     def put(self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
         """Write an object; return its ETag. Raises Conflict if the condition does not hold."""
@@ -186,9 +216,13 @@ class S3Store:
         last: DrfsmError | None = None
         for _ in range(WRITE_TRIES):
             try:
-                return str(_call(what, request)["ETag"])
+                written = _or_none(what, request)
             except (Conflict, Unreachable) as fault:
                 last = fault
+            else:
+                if written is not None:
+                    return str(written["ETag"])
+                last = Conflict(f"{what}: it is gone")  # S3 answers 404 to If-Match where nothing is
             now = self.get(key)
             # Bodies that matter carry a nonce: equal bytes are our own.
             if now is not None and now.body == body:
@@ -205,6 +239,30 @@ class S3Store:
     def delete(self, key: str) -> None:
         """Delete an object; one that isn't there is fine."""
         _call(f"deleting {self._uri(key)}", lambda: self._s3.delete_object(Bucket=self._bucket, Key=key))
+
+    def hash_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[Hashed]:
+        """Read every object in a stream; yield what reading it gave, in any order."""
+        return self._bulk().hash_many(keys, check)
+
+    def get_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[tuple[str, Blob | None]]:
+        """Yield every key with its object, None where there is none, in any order."""
+        return self._bulk().get_many(keys, check)
+
+    def copy_many(self, copies: Iterable[Copy], *, check: Check | None = None) -> Iterator[Copy]:
+        """Copy on the server, within the bucket; yield each copy when it is made."""
+        return self._bulk().copy_many(copies, check)
+
+    def delete_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[str]:
+        """Delete objects; yield each key when it is gone."""
+        return self._bulk().delete_many(keys, check)
+
+    def _bulk(self) -> "Bulk":
+        from drfsm.adapters.bulk import Bulk
+
+        if self._many is None:
+            reach = _call(f"finding {self._bucket}", self._services.reach)
+            self._many = Bulk(self._bucket, reach, self, refusal)
+        return self._many
 
     def _uri(self, key: str) -> str:
         return f"s3://{self._bucket}/{key}"
@@ -281,9 +339,60 @@ class Ec2Infrastructure:
         ]
 
 
-def connect(
-    *, bucket: str, endpoint_url: str | None = None, region: str | None = None
-) -> tuple[S3Store, AwsIdentity, Ec2Infrastructure]:
-    """Return the store, the identity and the infrastructure of one account. Makes no call yet."""
+class S3Policy:
+    """The bucket's policy."""
+
+    def __init__(self, services: _Services, bucket: str) -> None:
+        self._services, self._bucket = services, bucket
+
+    def read(self) -> str | None:
+        """Return the policy, None if there is none."""
+        what = f"reading the policy of {self._bucket}"
+        found = _or_none(what, lambda: self._services.client("s3").get_bucket_policy(Bucket=self._bucket))
+        return None if found is None else str(found["Policy"])
+
+    def write(self, policy: str | None) -> None:
+        """Replace the policy; None takes it away."""
+        s3, what = self._services.client("s3"), f"writing the policy of {self._bucket}"
+        if policy is None:
+            _call(what, lambda: s3.delete_bucket_policy(Bucket=self._bucket))
+        else:
+            _call(what, lambda: s3.put_bucket_policy(Bucket=self._bucket, Policy=policy))
+
+
+class CloudWatchAlarms:
+    """Metric and composite alarms."""
+
+    def __init__(self, services: _Services) -> None:
+        self._services = services
+
+    def states(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Return the state of each named alarm that there is."""
+        found = _call("looking at alarms", lambda: list(
+            self._services.client("cloudwatch").get_paginator("describe_alarms")
+            .paginate(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+        ))  # fmt: skip
+        alarms = (each for page in found for kind in ("MetricAlarms", "CompositeAlarms") for each in page.get(kind, ()))
+        return {each["AlarmName"]: each["StateValue"] for each in alarms}
+
+
+class Account(NamedTuple):
+    """What one account holds of a world."""
+
+    store: S3Store
+    identity: AwsIdentity
+    infrastructure: Ec2Infrastructure
+    policy: S3Policy
+    alarms: CloudWatchAlarms
+
+
+def connect(*, bucket: str, endpoint_url: str | None = None, region: str | None = None) -> Account:
+    """Return what one account holds, around one bucket. Makes no call yet."""
     services = _Services(endpoint_url, region)
-    return S3Store(services, bucket), AwsIdentity(services, bucket), Ec2Infrastructure(services)
+    return Account(
+        S3Store(services, bucket),
+        AwsIdentity(services, bucket),
+        Ec2Infrastructure(services),
+        S3Policy(services, bucket),
+        CloudWatchAlarms(services),
+    )

@@ -43,7 +43,7 @@ class S3Lease:
         probe_compare_and_swap(self._store, self._prefix)
         found, etag = self._read()
         taken_from = self._held_by_other(found, run_id, host)
-        body = {
+        body: dict[str, Any] = {
             "schema_version": 1,
             "epoch": int(found.get("epoch", 0)) + 1,
             "held": True,
@@ -56,7 +56,7 @@ class S3Lease:
         if taken_from:
             body["taken_over_from"] = taken_from
         self._write(body, etag)
-        return int(body["epoch"])
+        return int(found.get("epoch", 0)) + 1
 
     def _held_by_other(self, found: Mapping[str, Any], run_id: str, host: str) -> str:
         """Return whom it is taken over from, "" for nobody. Raises LeaseHeld."""

@@ -62,6 +62,26 @@ def new(run_id: str, receipt_dir: str | None) -> Path:
     return place
 
 
+HOLD = ".hold"
+
+
+def ask_hold(place: Path, operator: str, reason: str) -> None:
+    """Ask whoever works on a bundle to stop before the next step."""
+    replace(place / HOLD, f"{operator} asked to hold: {reason}".encode())
+
+
+def asked_hold(place: Path, *, forget: bool = False) -> str:
+    """Return who asked this run to hold, and why; "" if nobody did. ``forget``: the question is answered."""
+    path = place / HOLD
+    try:
+        asked = path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    if forget:
+        path.unlink(missing_ok=True)
+    return asked
+
+
 def replace(path: Path, body: bytes) -> None:
     """Write a file so that a reader sees the old one or the new one, never half."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")

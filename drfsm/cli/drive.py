@@ -3,27 +3,33 @@
 Used by every verb that moves something (failback, resume, abort, request, resolve). Holds no rules.
 """
 
+import hashlib
+import json
+import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+from attrs import field, frozen
 
 from drfsm.adapters.file_journal import FileJournal
+from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.cli import bundle
 from drfsm.cli.progress import Progress
 from drfsm.engine import Runner, SystemClock
 from drfsm.engine.ports import Lease
 from drfsm.engine.runner import check_inputs, new_run_id
-from drfsm.errors import EvidenceFault, ExitCode, UsageFault
+from drfsm.errors import EvidenceFault, ExitCode, Unreachable, UsageFault
+from drfsm.evidence.receipts import check as check_receipt
 from drfsm.evidence.steps import StepFiles
 from drfsm.evidence.story import standing
 from drfsm.evidence.summary import summarise, summary_bytes
-from drfsm.journal import Record, RunState, fold
+from drfsm.journal import Record, RunState, fold, read
 from drfsm.resources import shipped
 from drfsm.spec import MachineSpec, load_machine
 
@@ -39,15 +45,21 @@ output = click.option(
 Act = Callable[[Runner], RunState]
 
 
+def prompted(words: str) -> str:
+    """Return what a person types at a terminal; "" where nobody sits at one."""
+    if not sys.stdin.isatty():
+        return ""
+    return str(click.prompt(words, err=True, default="", show_default=False))
+
+
 def tokens(first: str | None, second: str | None, dr_run_id: str) -> dict[str, str]:
     """Return the two tokens: as given, else asked for on a terminal, else empty (which is wrong)."""
-    if sys.stdin.isatty() and (first is None or second is None):
+    if first is None or second is None:
         click.echo(f"This makes the primary canonical again instead of DR's run {dr_run_id}.", err=True)
-        if first is None:
-            first = click.prompt("Type FAILBACK to go on", err=True, default="", show_default=False)
-        if second is None:
-            second = click.prompt(f"Type CONFIRM-{dr_run_id}", err=True, default="", show_default=False)
-    return {"confirm1": first or "", "confirm2": second or ""}
+    return {
+        "confirm1": prompted("Type FAILBACK to go on") if first is None else first,
+        "confirm2": prompted(f"Type CONFIRM-{dr_run_id}") if second is None else second,
+    }
 
 
 def new_workload_run_id() -> str:
@@ -62,16 +74,17 @@ def both_or_none(given: Mapping[str, Any], one: str, other: str) -> str:
     return "asked" if given[one] else "none"
 
 
-def start(
-    machine: str,
-    inputs: Mapping[str, Any],
-    *,
-    dry_run: bool,
-    receipt_dir: str | None,
-    operator: str,
-    take_over: str,
-    output: str,
-) -> int:
+@frozen
+class Who:
+    """Who acts, and what the command line says beside the run's inputs."""
+
+    operator: str = ""
+    take_over: str = ""
+    output: str = "text"
+    kubeconfigs: Mapping[str, str] = field(factory=dict)  # site -> file, where it lies elsewhere than when started
+
+
+def start(machine: str, inputs: Mapping[str, Any], who: Who, *, dry_run: bool, receipt_dir: str | None) -> int:
     """Start a run in a new bundle; return the exit code."""
     text = (shipped("machines") / f"{machine}.yaml").read_bytes()
     spec = load_machine(text, source=f"{machine}.yaml")
@@ -83,68 +96,121 @@ def start(
     place = bundle.new(run_id, receipt_dir)
     bundle.replace(place / f"{machine}.yaml", text)
     with FileJournal.create(place) as journal:
-        return _drive(
-            place, spec, journal, inputs, lambda runner: runner.start(inputs, run_id=run_id, dry_run=dry_run),
-            operator=operator, take_over=take_over, output=output,
-        )  # fmt: skip
+        run = _Wired(place, spec, text, journal, run_id, inputs, who)
+        return run.drive(lambda runner: runner.start(inputs, run_id=run_id, dry_run=dry_run))
 
 
-def go_on(named: str | None, act: Act, *, operator: str, take_over: str = "", output: str) -> int:
-    """Take up a run where its bundle says that it stands; return the exit code."""
-    place = bundle.find(named)
+def go_on(named: str | None, act: Act, who: Who) -> int:
+    """Take up a run where its bundle says that it stands; return the exit code. ``named`` may be a mirror's URI."""
+    place = bundle.find(_fetched(named) if named and named.startswith("s3://") else named)
     with FileJournal.open(place) as journal:
         state = fold(journal.records())
         if not state.machine:
             raise UsageFault(f"{place} holds a journal without a run", way="start a new one; nothing was moved here")
-        spec = declaration(place, state)
-        return _drive(place, spec, journal, state.inputs, act, operator=operator, take_over=take_over, output=output)
+        spec, text = declaration(place, state)
+        run = _Wired(place, spec, text, journal, state.run_id, state.inputs, who)
+        run.catch_up()
+        return run.drive(act)
 
 
-def declaration(place: Path, state: RunState) -> MachineSpec:
+def declaration(place: Path, state: RunState) -> tuple[MachineSpec, bytes]:
     """Return the declaration that a run is pinned to, from its bundle. Raises EvidenceFault if it is another."""
     path = place / f"{state.machine}.yaml"
     try:
-        spec = load_machine(path.read_bytes(), source=path.name)
+        text = path.read_bytes()
     except OSError:
         raise EvidenceFault(f"the bundle lacks its declaration {path.name}", way="put it back from a copy") from None
-    if spec.sha256 != state.machine_sha256:
+    if hashlib.sha256(text).hexdigest() != state.machine_sha256:
         raise EvidenceFault(
             f"{path} is not the declaration that the run is pinned to ({state.machine_sha256[:12]}…)",
             way="put the right one back from a copy of the bundle",
         )
-    return spec
+    return load_machine(text, source=path.name), text
 
 
-def _drive(
-    place: Path, spec: MachineSpec, journal: FileJournal, inputs: Mapping[str, Any], act: Act,
-    *, operator: str, take_over: str, output: str,
-) -> int:  # fmt: skip
-    from drfsm.dr import failback
+def _fetched(uri: str) -> str:
+    """Bring a mirrored run to this machine, as a bundle; return its directory."""
+    from drfsm.adapters import aws
+    from drfsm.adapters.s3_journal import fetch
 
-    world, lease = connect(inputs, take_over)
-    progress = Progress(click.get_text_stream("stderr"))
-    runner = Runner(
-        spec,
-        failback.binding(),
-        world,
-        journal,
-        lease=lease,
-        clock=SystemClock(),
-        on_record=[Written(place, spec, journal), progress.on_record],
-        say=progress.say,
-        operator=operator,
-    )
-    with _signals(runner):
-        state = act(runner)
-    return _end(place, spec, journal, state, output)
+    bucket, _, home = uri.removeprefix("s3://").rstrip("/").partition("/")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    store = aws.connect(bucket=bucket, endpoint_url=os.environ.get("AWS_ENDPOINT_URL"), region=region).store
+    lines = fetch(store, home)
+    if not lines:
+        raise UsageFault(f"{uri} holds no run", way="s3://<bucket>/<prefix>/drfsm/runs/<run>")
+    state = fold(read(lines).records)
+    text = store.get(f"{home}/{state.machine}.yaml")
+    if text is None:
+        raise EvidenceFault(f"{uri} lacks the declaration {state.machine}.yaml", way="put it back from a copy")
+    place = bundle.home() / "runs" / state.run_id
+    if not (place / bundle.LOG).exists():
+        bundle.new(state.run_id, None)
+        bundle.replace(place / f"{state.machine}.yaml", text.body)
+        bundle.replace(place / bundle.LOG, b"".join(lines))
+        click.echo(f"fetched {len(lines)} records of {state.run_id} into {place}", err=True)
+    return str(place)
+
+
+class _Wired:
+    """A run with its journal, world, lease and subscribers."""
+
+    def __init__(
+        self,
+        place: Path,
+        spec: MachineSpec,
+        text: bytes,
+        journal: FileJournal,
+        run_id: str,
+        inputs: Mapping[str, Any],
+        who: Who,
+    ) -> None:
+        self._place, self._spec, self._who = place, spec, who
+        self._world, self._lease = connect({**inputs, **_elsewhere(who)}, who.take_over)
+        prefix = str(inputs["prefix"]).strip("/")
+        self._journal = MirroredJournal(journal, self._world.store, prefix, run_id, text)
+
+    def catch_up(self) -> None:
+        """Take over what the mirror knows more than this machine. A store that can't be reached says nothing yet."""
+        try:
+            if more := self._journal.catch_up():
+                click.echo(f"the run went on elsewhere: {more} records were fetched from {self._journal.uri}", err=True)
+        except Unreachable as fault:
+            click.echo(f"the mirror could not be read ({fault.what})", err=True)
+
+    def drive(self, act: Act) -> int:
+        """Let the runner act; return the exit code."""
+        from drfsm.dr import failback
+
+        progress = Progress(click.get_text_stream("stderr"))
+        runner = Runner(
+            self._spec,
+            failback.binding(),
+            self._world,
+            self._journal,
+            lease=self._lease,
+            clock=SystemClock(),
+            on_record=[Written(self._place, self._spec, self._journal), progress.on_record],
+            say=progress.say,
+            operator=self._who.operator,
+            hold_asked=lambda: bundle.asked_hold(self._place),
+        )
+        bundle.asked_hold(self._place, forget=True)
+        with _signals(runner):
+            state = act(runner)
+        return _end(self._place, self._spec, self._journal, state, self._who.output)
+
+
+def _elsewhere(who: Who) -> dict[str, str]:
+    return {f"kubeconfig_{site}": str(Path(file).absolute()) for site, file in who.kubeconfigs.items() if file}
 
 
 class Written:
     """The subscriber that keeps the bundle's derived files true: the summary and the steps."""
 
-    def __init__(self, place: Path, spec: MachineSpec, journal: FileJournal) -> None:
+    def __init__(self, place: Path, spec: MachineSpec, journal: MirroredJournal) -> None:
         self._place, self._spec, self._journal = place, spec, journal
-        self._steps = StepFiles()
+        self._steps: StepFiles = StepFiles()
         (place / "steps").mkdir(exist_ok=True)
         for record in journal.records():
             self._steps.add(record)
@@ -153,16 +219,18 @@ class Written:
         """Write what this record changed."""
         for name, body in self._steps.add(record).items():
             bundle.replace(self._place / "steps" / name, body)
-        write_summary(self._place, self._spec, self._journal.records(), self._journal.head, state)
+        summary = summarise(state, self._journal.records(), head=self._journal.head, receipt=self._spec.receipt)
+        body = summary_bytes(summary)
+        bundle.replace(self._place / f"{self._spec.name}.summary.json", body)
+        if record.kind in ("held", "ended", "seal"):
+            self._check(summary)
+            self._journal.keep_summary(body)
 
-
-def write_summary(
-    place: Path, spec: MachineSpec, records: Any, head: str, state: RunState, *, dead: bool = False
-) -> dict[str, Any]:
-    """Derive the summary and write it; return it."""
-    summary = summarise(state, records, head=head, receipt=spec.receipt, dead=dead)
-    bundle.replace(place / f"{spec.name}.summary.json", summary_bytes(summary))
-    return summary
+    def _check(self, summary: Mapping[str, Any]) -> None:
+        """Hold the summary against its schema. Raises EvidenceFault: a receipt that is wrong is a defect of ours."""
+        path = shipped("receipts_schema") / f"{self._spec.name}.summary.schema.json"
+        if faults := check_receipt(summary, json.loads(path.read_bytes())):
+            raise EvidenceFault(f"the summary does not fit its schema: {'; '.join(faults)}", fault="drfsm")
 
 
 def connect(inputs: Mapping[str, Any], take_over: str = "") -> tuple[Any, Lease]:
@@ -172,22 +240,20 @@ def connect(inputs: Mapping[str, Any], take_over: str = "") -> tuple[Any, Lease]
     from drfsm.adapters.s3_lease import S3Lease
     from drfsm.world import World
 
-    store, identity, infrastructure = aws.connect(
+    account = aws.connect(
         bucket=inputs["bucket"], endpoint_url=inputs["endpoint_url"] or None, region=inputs["region"] or None
     )
     world = World(
-        store=store,
+        **account._asdict(),
         primary=KubeCluster("primary", Path(inputs["kubeconfig_primary"])),
         dr=KubeCluster("dr", Path(inputs["kubeconfig_dr"])),
-        identity=identity,
-        infrastructure=infrastructure,
     )
-    return world, S3Lease(store, str(inputs["prefix"]).strip("/"), take_over_from=take_over or None)
+    return world, S3Lease(account.store, str(inputs["prefix"]).strip("/"), take_over_from=take_over or None)
 
 
 @contextmanager
 def _signals(runner: Runner) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) stops at the next clean point, the second one at once."""
+    """Stop at the next clean point on the first Ctrl-C (or SIGTERM), at once on the second."""
     asked = False
 
     def stop(_number: int, _frame: object) -> None:
@@ -206,7 +272,7 @@ def _signals(runner: Runner) -> Iterator[None]:
             signal.signal(each, old)
 
 
-def _end(place: Path, spec: MachineSpec, journal: FileJournal, state: RunState, output: str) -> int:
+def _end(place: Path, spec: MachineSpec, journal: MirroredJournal, state: RunState, output: str) -> int:
     if output == "json":
         click.echo(
             summary_bytes(summarise(state, journal.records(), head=journal.head, receipt=spec.receipt)).decode(),
@@ -229,11 +295,13 @@ STATUS_CODES = {
 }
 
 
-def exit_code(state: RunState, records: Any) -> ExitCode:
+def exit_code(state: RunState, records: Sequence[Record]) -> ExitCode:
     """Return what a verb's process exits with for where the run stands."""
     last = next((each for each in reversed(records) if each.kind in ("held", "ended")), None)
     if state.status == "held" and last and last.body.get("interrupted"):
         return ExitCode.INTERRUPTED
     if state.status == "dry_run" and last and last.body.get("findings"):
         return ExitCode.REFUSED
+    if state.status == "refused" and any(each.get("error") == "LeaseHeld" for each in state.args.values()):
+        return ExitCode.LEASE_HELD
     return STATUS_CODES.get(state.status, ExitCode.DEFECT)

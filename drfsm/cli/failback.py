@@ -1,11 +1,14 @@
 """`drfsm failback`: the seed's command. Parses, asks for the tokens, wires, starts."""
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from drfsm.cli import drive
+from drfsm.errors import UsageFault
 
 
 @click.command(
@@ -33,6 +36,18 @@ from drfsm.cli import drive
 @click.option("--cronjob", default="", help="The CronJob that publishes.  [default: the only one]")
 @click.option("--configmap", default="jobintel-config", show_default=True, help="It switches publishing.")
 @click.option("--resume-cronjobs", default="", help="Schedules to switch on where no promote recorded them.")
+@click.option("--cronjob-selector", default="", help="Label selector of the CronJobs to freeze.  [default: all]")
+@click.option("--allow-image-drift", is_flag=True, help="Accept that the CronJob runs another image than --image-ref.")
+@click.option("--validation-env", multiple=True, metavar="NAME=VALUE", help="More environment for the validation Job.")
+@click.option(
+    "--alarm", "alarms", multiple=True, metavar="NAME", help="CloudWatch alarm that must be quiet in the end."
+)
+@click.option("--fence-primary", is_flag=True, help="Fence the primary's identity until the switch.")
+@click.option("--fence-primary-role", default="", metavar="ARN", help="The identity that the primary publishes with.")
+@click.option("--fence-dr", is_flag=True, help="Fence DR's identity after its drain.")
+@click.option("--fence-dr-role", default="", metavar="ARN", help="The identity that DR publishes with.")
+@click.option("--dr-unreachable", is_flag=True, help="DR is lost: fence it instead of freezing it. Needs --reason.")
+@click.option("--reason", default="", help="Why DR is declared lost, or why there is no soak; it is recorded.")
 @click.option(
     "--soak",
     type=click.Choice(["now", "next", "none"]),
@@ -64,16 +79,41 @@ def failback(**given: Any) -> int:
     is done; kill it at any moment, and `drfsm resume` goes on from exactly there.
     """
     tokens = drive.tokens(given.pop("confirm1"), given.pop("confirm2"), given["dr_run_id"])
-    options = {name: given.pop(name) for name in ("dry_run", "receipt_dir", "operator", "take_over", "output")}
+    who = drive.Who(**{name: given.pop(name) for name in ("operator", "take_over", "output")})
+    options = {name: given.pop(name) for name in ("dry_run", "receipt_dir")}
+    for flag, role in (("fence_primary", "fence_primary_role"), ("fence_dr", "fence_dr_role")):
+        if given[flag] and not given[role]:
+            raise UsageFault(f"--{flag.replace('_', '-')} needs --{role.replace('_', '-')}")
+    if (given["dr_unreachable"] or given["soak"] == "none") and not given["reason"]:
+        raise UsageFault("--dr-unreachable and --soak none need a --reason: it is recorded")
+    if given["dr_unreachable"] and not given["fence_dr_role"]:
+        raise UsageFault("--dr-unreachable needs --fence-dr-role: what can't be frozen is fenced")
     inputs = {
         **given,
         **tokens,
+        "prefix": given["prefix"].strip("/"),
+        "allow_image_drift": "yes" if given["allow_image_drift"] else "no",
+        "validation_env": "\n".join(_assignments(given["validation_env"])),
+        "alarms": ",".join(given["alarms"]),
+        "fence_primary": "asked" if given["fence_primary"] else "none",
+        "fence_dr": "asked" if given["fence_dr"] else "none",
+        "dr_unreachable": "yes" if given["dr_unreachable"] else "no",
         "primary_run_id": drive.new_workload_run_id(),
         "allow_tag": "yes" if given["allow_tag"] else "no",
         "teardown": "true" if given["teardown"] else "false",
         "sync": drive.both_or_none(given, "sync_src_prefix", "sync_dst_prefix"),
         "restore_check": "asked" if given["primary_restore_backup_uri"] else "none",
-        "kubeconfig_dr": os.path.abspath(given["kubeconfig_dr"]),
-        "kubeconfig_primary": os.path.abspath(given["kubeconfig_primary"]),
+        "kubeconfig_dr": str(Path(given["kubeconfig_dr"]).absolute()),
+        "kubeconfig_primary": str(Path(given["kubeconfig_primary"]).absolute()),
     }
-    return drive.start("failback", inputs, **options)
+    if not inputs["prefix"]:
+        raise UsageFault("--prefix is empty: a procedure owns a part of the bucket, never all of it")
+    return drive.start("failback", inputs, who, **options)
+
+
+def _assignments(given: Sequence[str]) -> Sequence[str]:
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not (equals and name.isidentifier()) or "\n" in value:
+            raise UsageFault(f"--validation-env {name!r} is no NAME=VALUE")
+    return given

@@ -1,71 +1,141 @@
-"""The verbs that go on with a run: resume, abort, request, resolve."""
+"""The verbs that go on with a run: resume, abort, hold, skip, request, resolve.
+
+RUN is a bundle's directory, a run's id, or the URI of a run's mirror in S3 (``s3://…/drfsm/runs/<run>``), from
+which any machine can go on; without it the newest run of this machine.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import click
 
-from drfsm.cli import drive
+from drfsm.cli import bundle, drive
+from drfsm.engine import Runner
 from drfsm.engine.runner import OUTCOMES
+from drfsm.errors import ExitCode, UsageFault
+from drfsm.journal import RunState
 
-_operator = click.option("--operator", default="", help="Your name in the records.  [default: the user's]")
-_bundle = click.argument("bundle", required=False)
-_take_over = click.option(
-    "--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead."
+_WHO = (
+    click.argument("run", required=False),
+    click.option("--operator", default="", help="Your name in the records.  [default: the user's]"),
+    click.option(
+        "--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead."
+    ),
+    click.option("--kubeconfig-dr", default="", type=click.Path(), help="Where it lies on this machine."),
+    click.option("--kubeconfig-primary", default="", type=click.Path(), help="Where it lies on this machine."),
+    drive.output,
 )
+_reason = click.option("--reason", required=True, help="Why; it is recorded.")
+
+
+def _on_a_run(command: Callable[..., int]) -> Callable[..., int]:
+    """Add what every verb on a run takes; hand it over as ``run`` and ``who``."""
+
+    @functools.wraps(command)
+    def wrapped(
+        run: str | None,
+        operator: str,
+        take_over: str,
+        kubeconfig_dr: str,
+        kubeconfig_primary: str,
+        output: str,
+        **given: Any,
+    ) -> int:
+        kubeconfigs = {"dr": kubeconfig_dr, "primary": kubeconfig_primary}
+        return command(run, drive.Who(operator, take_over, output, kubeconfigs), **given)
+
+    for option in reversed(_WHO):
+        wrapped = option(wrapped)
+    return wrapped
 
 
 @click.command()
-@_bundle
-@_operator
-@_take_over
-@drive.output
-def resume(bundle: str | None, operator: str, take_over: str, output: str) -> int:
-    """Go on with a run from exactly where it stands. BUNDLE is a directory or a run id; else the newest run."""
-    return drive.go_on(bundle, lambda runner: runner.resume(), operator=operator, take_over=take_over, output=output)
+@click.option(
+    "--dr-unreachable", is_flag=True, help="DR is lost: fence its identity and go on without it. Needs --reason."
+)
+@click.option("--fence-dr-role", default="", metavar="ARN", help="The identity that DR publishes with.")
+@click.option("--reason", default="", help="Why DR is declared lost; it is recorded.")
+@_on_a_run
+def resume(run: str | None, who: drive.Who, *, dr_unreachable: bool, fence_dr_role: str, reason: str) -> int:
+    """Go on with a run from exactly where it stands."""
+    if not dr_unreachable:
+        return drive.go_on(run, lambda runner: runner.resume(), who)
+    if not reason:
+        raise UsageFault("--dr-unreachable needs a --reason: it is recorded")
+
+    def declare(runner: Runner) -> RunState:
+        role = fence_dr_role or str(runner.state.inputs.get("fence_dr_role", ""))
+        return runner.request("declare_dr_lost", {"dr_unreachable": "yes", "reason": reason, "fence_dr_role": role})
+
+    return drive.go_on(run, declare, who)
 
 
 @click.command()
-@_bundle
-@click.option("--reason", required=True, help="Why; it is recorded.")
-@_operator
-@_take_over
-@drive.output
-def abort(bundle: str | None, reason: str, operator: str, take_over: str, output: str) -> int:
+@_reason
+@_on_a_run
+def abort(run: str | None, who: drive.Who, *, reason: str) -> int:
     """Give back what a run changed, newest first. Refused after the point of no return."""
-    return drive.go_on(
-        bundle, lambda runner: runner.abort(reason), operator=operator, take_over=take_over, output=output
-    )
+    return drive.go_on(run, lambda runner: runner.abort(reason), who)
+
+
+@click.command()
+@click.argument("run", required=False)
+@_reason
+@click.option("--operator", default="", help="Your name in the records.  [default: the user's]")
+def hold(run: str | None, reason: str, operator: str) -> int:
+    """Let a working run finish the step in hand and stop before the next; `resume` goes on.
+
+    A run that nobody works on stands still already.
+    """
+    from drfsm.adapters.file_journal import holder
+    from drfsm.engine.runner import who
+
+    place = bundle.find(run)
+    found = holder(place)
+    if found is None:
+        click.echo("nobody works on this run: it stands still already; `drfsm status` says where")
+        return int(ExitCode.DONE)
+    bundle.ask_hold(place, operator or who(), reason)
+    click.echo(f"process {found.get('pid', '?')} on {found.get('host', '?')} stops before its next step")
+    return int(ExitCode.DONE)
+
+
+@click.command()
+@_reason
+@_on_a_run
+def skip(run: str | None, who: drive.Who, *, reason: str) -> int:
+    """Pass over the optional step that the run stands before: sync, backup check, soak or teardown. Never a gate."""
+
+    def skipped(runner: Runner) -> RunState:
+        ways = [way for way in runner.ways() if way.startswith("skip_")]
+        if len(ways) > 1:
+            raise UsageFault(f"which? {', '.join(ways)}", way=f"drfsm request {ways[0]} --reason …")
+        return runner.request(ways[0] if ways else "skip", {"reason": reason})
+
+    return drive.go_on(run, skipped, who)
 
 
 @click.command()
 @click.argument("trigger")
-@_bundle
-@click.option("--reason", required=True, help="Why; it is recorded.")
-@_operator
-@_take_over
-@drive.output
-def request(trigger: str, bundle: str | None, reason: str, operator: str, take_over: str, output: str) -> int:
+@_reason
+@click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="What the row amends, e.g. dr_run_id=….")
+@_on_a_run
+def request(run: str | None, who: drive.Who, *, trigger: str, reason: str, args: tuple[str, ...]) -> int:
     """Fire TRIGGER, one of the rows that only a person may fire; `drfsm status` names those that are legal now."""
-    return drive.go_on(
-        bundle,
-        lambda runner: runner.request(trigger, {"reason": reason}),
-        operator=operator,
-        take_over=take_over,
-        output=output,
-    )
+    given = {}
+    for each in args:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise UsageFault(f"--arg {each} is no NAME=VALUE")
+        given[name] = value
+    return drive.go_on(run, lambda runner: runner.request(trigger, {"reason": reason, **given}), who)
 
 
 @click.command()
 @click.argument("outcome", type=click.Choice(OUTCOMES))
-@_bundle
-@click.option("--reason", required=True, help="How you know; it is recorded.")
-@_operator
-@_take_over
-@drive.output
-def resolve(outcome: str, bundle: str | None, reason: str, operator: str, take_over: str, output: str) -> int:
+@_reason
+@_on_a_run
+def resolve(run: str | None, who: drive.Who, *, outcome: str, reason: str) -> int:
     """Say what became of an interrupted action that the machine can't tell, then go on."""
-    return drive.go_on(
-        bundle,
-        lambda runner: runner.resolve(outcome, reason),
-        operator=operator,
-        take_over=take_over,
-        output=output,
-    )
+    return drive.go_on(run, lambda runner: runner.resolve(outcome, reason), who)

@@ -15,13 +15,17 @@ from drfsm.errors import DrfsmError, ExitCode
 # command -> (module below drfsm.cli, attribute, one line of help)
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "failback": ("failback", "failback", "Make the primary canonical again, with hard safety gates."),
-    "resume": ("runs", "resume", "Go on with an interrupted or held run, from exactly where it stands."),
-    "abort": ("runs", "abort", "Give back what a run changed, newest first."),
-    "request": ("runs", "request", "Fire one of the rows that only a person may fire (see `status`)."),
-    "resolve": ("runs", "resolve", "Say what became of an interrupted action that the machine can't tell."),
+    "resume": ("go_on", "resume", "Go on with an interrupted or held run, from exactly where it stands."),
+    "abort": ("go_on", "abort", "Give back what a run changed, newest first."),
+    "hold": ("go_on", "hold", "Let a working run stop before its next step."),
+    "skip": ("go_on", "skip", "Pass over the optional step that a run stands before."),
+    "request": ("go_on", "request", "Fire one of the rows that only a person may fire (see `status`)."),
+    "resolve": ("go_on", "resolve", "Say what became of an interrupted action that the machine can't tell."),
     "status": ("records", "status", "Where a run stands, what is frozen, and what to type next."),
     "list": ("records", "list_runs", "The runs of this machine, newest first."),
     "replay": ("records", "replay", "Tell a run's story from its log, offline, and check it."),
+    "pointers": ("pointers", "pointers", "Which run is canonical; by hand, another one."),
+    "runs": ("artifact_runs", "runs", "The workload's published runs: list, show, verify, compare, sync."),
     "machine": ("machines", "machine", "Check, show and draw declared machines, offline."),
     "sandbox": ("sandboxes", "sandbox", "Two sites on this computer, to try everything on."),
 }
@@ -70,31 +74,39 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. Nothing but a defect leaves a traceback, and then in a file."""
     try:
         code: Any = cli.main(args=None if argv is None else list(argv), standalone_mode=False)
-    except DrfsmError as fault:
-        click.echo(f"drfsm: {fault.diagnostics()}", err=True)
-        return int(fault.exit_code)
-    except click.exceptions.Exit as leaving:
-        return leaving.exit_code
-    except click.ClickException as fault:
-        fault.show()
-        return int(ExitCode.USAGE)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("drfsm: interrupted; `drfsm status` says where the run stands", err=True)
-        return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return int(ExitCode.DONE)
-    except Exception:  # noqa: BLE001  the last line of defence: an operator never sees a traceback
-        return _defect()
+    except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001  the last line of defence: no traceback reaches an operator
+        return int(_told(fault))
     return code if isinstance(code, int) else int(ExitCode.DONE)
 
 
-def _defect() -> int:
+def _told(fault: BaseException) -> int:
+    """Say what went wrong, in words; return the exit code."""
+    match fault:
+        case DrfsmError():
+            click.echo(f"drfsm: {fault.diagnostics()}", err=True)
+            code = int(fault.exit_code)
+        case click.exceptions.Exit():
+            code = fault.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            click.echo("drfsm: interrupted; `drfsm status` says where the run stands", err=True)
+            code = ExitCode.INTERRUPTED
+        case click.ClickException():
+            fault.show()
+            code = ExitCode.USAGE
+        case BrokenPipeError():
+            sys.stderr.close()
+            code = ExitCode.DONE
+        case _:
+            code = _defect(fault)
+    return code
+
+
+def _defect(fault: BaseException) -> int:
     import tempfile
     import traceback
 
     with tempfile.NamedTemporaryFile("w", prefix="drfsm-defect-", suffix=".txt", delete=False) as file:
-        traceback.print_exc(file=file)
+        traceback.print_exception(fault, file=file)
     click.echo(
         f"drfsm: this is a defect in drfsm, not in your sites; what it saw is in {file.name}\n"
         "  next: drfsm status   (what was done until here is in the journal; nothing is lost)",

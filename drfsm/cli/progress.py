@@ -1,9 +1,13 @@
 """What an operator sees on stderr while a run works: one line for each thing that happened, with its reason."""
 
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from drfsm.journal import Record, RunState
+
+Body = Mapping[str, Any]
+Line = tuple[str, str]  # a mark, and words
 
 
 class Progress:
@@ -21,45 +25,63 @@ class Progress:
             self._line("  ·", told)
             self._noted = told
 
-    def on_record(self, record: Record, state: RunState) -> None:
+    def on_record(self, record: Record, _state: RunState) -> None:
         """Tell what a record means, if it means something to a person."""
-        body = record.body
-        match record.kind:
-            case "run_started":
-                dry = "  DRY RUN: nothing will be changed" if body["dry_run"] else ""
-                self._line("▶", f"{body['machine']} {body['run_id']}{dry}")
-            case "resumed":
-                self._line("▶", f"resumed in {body['state']} by {body['operator']}")
-            case "intent":
-                self._line("…", (body.get("undoes") and f"undo of {body['undoes']}") or body["trigger"])
-            case "commit":
-                found = "  (was done already)" if body["how"] == "found" else ""
-                self._line("✓", f"{body['to']:<26} {body['because']}{found}")
-            case "sampled":
-                values = ", ".join(f"{name}={each['value'] or 'unknown'}" for name, each in body["facts"].items())
-                self._line("⏳", f"{state.state}: {values}")
-            case "failed":
-                self._line("✗", f"{body['trigger']}, attempt {body['attempt']}: {body['error']}")
-            case "repaired":
-                self._line("·", f"repaired by {body['action']}")
-            case "forecast":
-                self._forecast(body)
-            case "held":
-                self._line("■", f"held in {body['state']}: {body['reason']}")
-            case "rejected":
-                self._line("✗", body["why"])
-            case "ended":
-                self._line("■", f"{body['status']}{': ' + body['reason'] if body['reason'] else ''}")
-
-    def _forecast(self, body: Any) -> None:
-        outcomes = [each["outcome"] for each in body["guards"]]
-        if "failed" in outcomes:
-            told = "would wait" if body["waits"] else "WOULD BE REFUSED"
-        else:
-            told = "would pass" if "not_evaluated" not in outcomes else "depends on what was not done"
-        self._line("?", f"{body['to']:<26} {told}")
+        if record.kind in _LINES:
+            self._line(*_LINES[record.kind](record.body))
 
     def _line(self, mark: str, words: str) -> None:
         passed = time.monotonic() - self._began
         self._stream.write(f"{passed:6.1f}s {mark} {words}\n")
         self._stream.flush()
+
+
+def _started(body: Body) -> Line:
+    dry = "   DRY RUN: nothing will be changed" if body["dry_run"] else ""
+    return "▶", f"{body['machine']} {body['run_id']}{dry}"
+
+
+def _intent(body: Body) -> Line:
+    return "…", f"giving back {body['undoes']}" if body.get("undoes") else str(body["trigger"])
+
+
+def _commit(body: Body) -> Line:
+    found = "  (was done already)" if body["how"] == "found" else ""
+    return "✓", f"{body['to']:<26} {body['because']}{found}"
+
+
+def _sampled(body: Body) -> Line:
+    values = ", ".join(f"{name}={each['value'] or 'unknown'}" for name, each in body["facts"].items())
+    return "⏳", f"{body['state']}: {values}"
+
+
+def _failed(body: Body) -> Line:
+    return "✗", f"{body['trigger']}, attempt {body['attempt']}: {body['error']}"
+
+
+def _forecast(body: Body) -> Line:
+    outcomes = [each["outcome"] for each in body["guards"]]
+    if "failed" in outcomes:
+        told = "would wait" if body["waits"] else "WOULD BE REFUSED"
+    else:
+        told = "depends on what was not done" if "not_evaluated" in outcomes else "would pass"
+    return "?", f"{body['to']:<26} {told}"
+
+
+def _ended(body: Body) -> Line:
+    return "■", f"{body['status']}{': ' + body['reason'] if body['reason'] else ''}"
+
+
+_LINES: Mapping[str, Callable[[Body], Line]] = {
+    "run_started": _started,
+    "resumed": lambda body: ("▶", f"resumed in {body['state']} by {body['operator']}"),
+    "intent": _intent,
+    "commit": _commit,
+    "sampled": _sampled,
+    "failed": _failed,
+    "repaired": lambda body: ("·", f"repaired by {body['action']}"),
+    "forecast": _forecast,
+    "held": lambda body: ("■", f"held in {body['state']}: {body['reason']}"),
+    "rejected": lambda body: ("✗", str(body["why"])),
+    "ended": _ended,
+}

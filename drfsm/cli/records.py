@@ -6,7 +6,7 @@ lock to be sure of that, and lets it go.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +15,10 @@ from drfsm.cli import bundle
 from drfsm.errors import EvidenceFault, ExitCode
 from drfsm.evidence.story import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
-from drfsm.journal import RunState, fold
+from drfsm.journal import Record, RunState, fold, read
+
+if TYPE_CHECKING:
+    from drfsm.spec import MachineSpec
 
 _bundle = click.argument("bundle_", metavar="[BUNDLE]", required=False)
 _output = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -86,32 +89,57 @@ def list_runs(output: str) -> None:
 @_bundle
 @_output
 @click.option("--quiet", is_flag=True, help="Only check; tell no story.")
-def replay(bundle_: str | None, output: str, *, quiet: bool) -> int:
+@click.option(
+    "--expect-head", metavar="SHA256", help="The journal's head in a summary that was copied off the machine."
+)
+@click.option("--expect-records", type=int, metavar="N", help="The journal's length in that summary.")
+def replay(
+    bundle_: str | None, output: str, expect_head: str | None, expect_records: int | None, *, quiet: bool
+) -> int:
     """Tell a run's story from its log, then check it: chain, legality, guards, seal. Offline.
 
-    Exits with 6 where the evidence doesn't hold, with 7 where the log can't be read at all.
+    Exits with 6 where the evidence doesn't hold, with 7 where the log can't be read at all. A bare log can't say
+    that its end was cut off: the head in a copied summary can.
     """
     place = bundle.find(bundle_)
     raw = (place / bundle.LOG).read_bytes()
     from drfsm.dr import failback
     from drfsm.evidence.audit import audit
-    from drfsm.spec import load_machine
 
-    chain = read_chain(place)
-    state = fold(chain.records)
-    path = place / f"{state.machine}.yaml"
-    if not path.is_file():
-        raise EvidenceFault(f"{place} holds no {path.name}: legality can't be checked", way="put it back from a copy")
-    judges = (
-        {name: fact.judge for name, fact in failback.binding().facts.items()} if state.machine == "failback" else {}
-    )
-    verdict = audit(raw, load_machine(path.read_bytes(), source=path.name), judges=judges)
+    judges = {name: fact.judge for name, fact in failback.binding().facts.items()}
+    verdict = audit(raw, _declared(place), judges=judges, expected_head=expect_head, expected_records=expect_records)
     if output == "json":
         click.echo(json.dumps(verdict.record, indent=2))
     else:
         if not quiet:
-            for line in tell(chain.records):
+            for line in tell(_readable(raw)):
                 click.echo(line)
         for line in verdict.lines():
             click.echo(line)
-    return int(ExitCode.DONE if verdict.ok else ExitCode.EVIDENCE)
+    if verdict.ok:
+        return int(ExitCode.DONE)
+    return int(ExitCode.DAMAGED if any(each.rule == "chain" for each in verdict.findings) else ExitCode.EVIDENCE)
+
+
+def _readable(raw: bytes) -> tuple[Record, ...]:
+    """Return the records up to the first line that can't be read or doesn't follow."""
+    from drfsm.errors import JournalDamaged
+
+    lines = raw.splitlines(keepends=True)
+    try:
+        return read(raw).records
+    except JournalDamaged as damage:
+        return read(b"".join(lines[: damage.line - 1])).records
+
+
+def _declared(place: Path) -> "MachineSpec":
+    """Return the declaration in a bundle. Raises EvidenceFault if there is not exactly one."""
+    from drfsm.spec import load_machine
+
+    found = sorted(place.glob("*.yaml"))
+    if len(found) != 1:
+        raise EvidenceFault(
+            f"{place} holds {len(found)} declarations, not one: legality can't be checked",
+            way="put it back from a copy",
+        )
+    return load_machine(found[0].read_bytes(), source=found[0].name)

@@ -87,3 +87,20 @@ def env(directory: Path | None) -> None:
 
     for name, value in environment(place).items():
         click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@sandbox.command()
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    default=Path("build/demo"),
+    show_default=True,
+    help="Where everything that it makes lies; what an earlier demo left there is removed.",
+)
+def demo(directory: Path) -> None:
+    """Watch a failback that is killed in the middle, and goes on."""
+    _place(directory)
+    from drfsm.sandbox.demo import tell
+
+    tell(directory, click.echo)

@@ -7,6 +7,7 @@ whether it still runs, so the fact can't be told and the run holds. Jobs that th
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from drfsm.engine import Fact, Run
@@ -32,9 +33,21 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
         jobs = [each for each in cluster.list("Job", namespace) if not _ours(each, run)]
         pods = [each for each in cluster.list("Pod", namespace) if _of_a_job(each) and not _ours(each, run)]
         ready = {each["metadata"]["name"] for each in cluster.list("Node", "") if condition(each, "Ready")}
-        return {"jobs": list(_alive_jobs(jobs)), "pods": list(_alive_pods(pods, ready))}
+        seen = {"jobs": list(_alive_jobs(jobs)), "pods": list(_alive_pods(pods, ready))}
+        for each in _told(seen, datetime.fromisoformat(run.clock.now())):
+            run.note(f"still at work on {site}: {each}")
+        return seen
 
     return observe
+
+
+def _told(seen: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    """Say what is still running and for how long, to ten seconds, so that it is said when it changes."""
+    for kind, listed in (("Job", seen["jobs"]), ("pod", seen["pods"])):
+        for each in listed:
+            since = datetime.fromisoformat(each["since"]) if each["since"] else now
+            told = "out of sight, its node does not answer" if each.get("out_of_sight") else "running"
+            yield f"{kind} {each['name']}, {told}, {int((now - since).total_seconds()) // 10 * 10} s old"
 
 
 def _ours(manifest: Manifest, run: Run) -> bool:

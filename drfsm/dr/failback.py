@@ -11,6 +11,7 @@ from drfsm.dr import (
     confirmation,
     control_plane,
     drain,
+    fence,
     health,
     ownership,
     pointers,
@@ -25,7 +26,7 @@ from drfsm.dr import (
 from drfsm.engine import Binding
 
 ROOMS: tuple[ModuleType, ...] = (
-    artifacts, backup, comparison, confirmation, control_plane, drain, health, ownership, pointers, preflight,
+    artifacts, backup, comparison, confirmation, control_plane, drain, fence, health, ownership, pointers, preflight,
     prefix_sync, publishing, runners, schedules, soak, validation,
 )  # fmt: skip
 

@@ -31,10 +31,10 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
         site, uid = str(found["site"]), str(found["cluster_uid"])
     except (ValueError, TypeError, KeyError):
         return {"site": "unreadable"}
-    seen = {"site": site, "cluster_uid": uid}
+    seen: dict[str, Any] = {"site": site, "cluster_uid": uid}
     # The name alone proves nothing: it must be the cluster that this run knows under it.
     if site in ("primary", "dr"):
-        seen["is_ours"] = uid == world.site(site).uid()
+        seen["is_ours"] = "not evaluated: lost" if lost(run, site) else uid == world.site(site).uid()
     return seen
 
 
@@ -42,6 +42,11 @@ def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
     if seen["site"] is None:
         return "unclaimed"
     return str(seen["site"]) if seen.get("is_ours") else "other"
+
+
+def lost(run: Run, site: str) -> bool:
+    """Whether a person declared this site lost: then nothing of it is evaluated, and it is fenced instead."""
+    return site == "dr" and run.inputs["dr_unreachable"] == "yes"
 
 
 def _adopt(world: World, run: Run) -> dict[str, Any]:
@@ -69,7 +74,7 @@ def _body(world: World, run: Run, site: str) -> bytes:
     owned = {
         "schema_version": 1,
         "site": site,
-        "cluster_uid": world.site(site).uid(),
+        "cluster_uid": None if lost(run, site) else world.site(site).uid(),
         "epoch": run.epoch,
         "run": run.id,
         "nonce": uuid4().hex,
@@ -78,4 +83,7 @@ def _body(world: World, run: Run, site: str) -> bytes:
 
 
 FACTS = {"owner": Fact(_observe, _judge)}
-ACTIONS = {"adopt_ownership": _adopt}
+ACTIONS = {
+    "adopt_ownership": _adopt,
+    "hand_over_ownership": lambda world, run: hand_over(world, run, giver="dr", taker="primary"),
+}

@@ -72,6 +72,53 @@ def _site(pointer: Pointer | None, named: Mapping[str, str], layout: Layout) -> 
     return "other"
 
 
+def _observe_set(world: World, run: Run) -> dict[str, Any]:
+    """See which run each pointer names and when that ended; ``decides`` is the one that readers follow."""
+    provider_keys, global_keys = keys_of(world, run)
+    found = read(world.store, (*global_keys, *provider_keys))
+    named = {key: each and {name: each.get(name) for name in ("run_id", "ended_at")} for key, each in found.items()}
+    return {"decides": global_keys[0], "pointers": named}
+
+
+def _judge_set(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    """Judge the set: half moved is what the workload leaves when it is killed between its pointers.
+
+    It writes the deciding one first, so every other one names the same run or an older one.
+    """
+    deciding, others = seen["pointers"][seen["decides"]], list(seen["pointers"].values())
+    if deciding is None or None in others:
+        return "torn"
+    if all(each["run_id"] == deciding["run_id"] for each in others):
+        return "whole"
+    behind = all(
+        each["run_id"] == deciding["run_id"] or str(each["ended_at"]) < str(deciding["ended_at"]) for each in others
+    )
+    return "half_moved" if behind else "torn"
+
+
+def _judge_canonical(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    deciding = seen["pointers"][seen["decides"]]
+    return "dr" if deciding and deciding["run_id"] == inputs["dr_run_id"] else "other"
+
+
+def _complete(world: World, run: Run) -> dict[str, Any]:
+    """Bring every pointer of the set to the run that the deciding one names, as the killed job would have."""
+    provider_keys, global_keys = keys_of(world, run)
+    blob = world.store.get(global_keys[0])
+    deciding = fields(blob.body) if blob else {}
+    if deciding.get("run_id") != run.inputs["dr_run_id"]:
+        raise Conflict(f"the pointer {global_keys[0]} names {deciding.get('run_id')} now: somebody moved it")
+    completed = []
+    for key in (*global_keys[1:], *provider_keys):
+        run.check()
+        found = world.store.get(key)
+        if found is None or fields(found.body).get("run_id") != run.inputs["dr_run_id"]:
+            write(world.store, key, deciding, found.etag if found else None, _ours(run))
+            completed.append(key)
+            run.note(f"brought {key} to {deciding['run_id']}")
+    return {"completed": completed}
+
+
 def _capture(world: World, run: Run) -> dict[str, Any]:
     """Read the whole set with its ETags. Changes nothing."""
     provider_keys, global_keys = keys_of(world, run)
@@ -128,7 +175,7 @@ def _move(world: World, run: Run, keys: Iterable[str]) -> dict[str, Any]:
         if _move_one(world, run, key, ended_at):
             moved.append(key)
             run.note(f"moved {key} to {run.inputs['primary_run_id']}")
-    return {"moved": moved}
+    return {"moved": moved, "ended_at": ended_at}
 
 
 def _move_one(world: World, run: Run, key: str, ended_at: Any) -> bool:
@@ -144,22 +191,33 @@ def _move_one(world: World, run: Run, key: str, ended_at: Any) -> bool:
         raise Conflict(
             f"the pointer {key} was moved by somebody else since it was captured; it names {old.get('run_id')}"
         )
-    rebuilt = {
-        **old,
-        "run_id": new_id,
-        "run_path": layout_of(run.inputs).run(new_id),
-        "ended_at": ended_at,
-        "provider_profiles": dict.fromkeys(old.get("provider_profiles") or {}, new_id),
-    }
-    _write(world.store, run, key, rebuilt, blob.etag)
+    write(world.store, key, rebuilt(old, layout_of(run.inputs), new_id, ended_at), blob.etag, _ours(run))
     return True
 
 
-def _write(store: ObjectStore, run: Run, key: str, pointer: Pointer, etag: str) -> None:
-    """Write a pointer on an ETag, and read it again: some stores ignore conditions."""
-    marked = {**pointer, MARK: {"run": run.id, "epoch": run.epoch, "nonce": uuid4().hex}}
+def rebuilt(old: Pointer, layout: Layout, run_id: str, ended_at: Any) -> Pointer:
+    """Return a pointer that names another run: every other field of the workload's stays as it is."""
+    return {
+        **old,
+        "run_id": run_id,
+        "run_path": layout.run(run_id),
+        "ended_at": ended_at,
+        "provider_profiles": dict.fromkeys(old.get("provider_profiles") or {}, run_id),
+    }
+
+
+def _ours(run: Run) -> dict[str, Any]:
+    return {"run": run.id, "epoch": run.epoch}
+
+
+def write(store: ObjectStore, key: str, pointer: Pointer, etag: str | None, ours: Mapping[str, Any]) -> None:
+    """Write a pointer on an ETag (None: where there is none), and read it again: some stores ignore conditions.
+
+    Raises Conflict if somebody else wrote it.
+    """
+    marked = {**pointer, MARK: {**ours, "nonce": uuid4().hex}}
     body = (json.dumps(marked, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-    store.put(key, body, if_match=etag)
+    store.put(key, body, if_match=etag, if_absent=etag is None)
     again = store.get(key)
     if again is None or again.body != body:
         raise Conflict(f"the pointer {key} does not read as it was just written: somebody else writes it too")
@@ -177,10 +235,73 @@ def _restore_provider(world: World, run: Run) -> dict[str, Any]:
                 f"the pointer {key} is not as this run left it, so it is not given back over somebody else's work",
                 way="look at it, then `drfsm request waive_undo --reason ...`",
             )
-        _write(world.store, run, key, dict(image), blob.etag)
+        write(world.store, key, dict(image), blob.etag, _ours(run))
         restored.append(key)
         run.note(f"gave {key} back to {image.get('run_id')}")
     return {"restored": restored}
+
+
+def set_by_hand(
+    store: ObjectStore,
+    layout: Layout,
+    run_id: str,
+    pair: tuple[str, str],
+    ours: Mapping[str, Any],
+    check: Callable[[], None],
+    *,
+    allow_older: bool = False,
+) -> list[str]:
+    """Make a run canonical outside any procedure; return the keys that were moved.
+
+    The run must be whole at its canonical place. The pointer that the run itself left is the pattern (a job
+    that was killed in between left at least one), else what the run's own report says. Raises ActionFailed
+    for a run that may not be named, Conflict if somebody else moves pointers at the same time. ``check`` is
+    called before every write and raises if we may no longer write.
+    """
+    from drfsm.dr.artifacts import verify
+
+    verification = verify(store, layout, run_id, note=lambda *_, **__: None, check=check)
+    if verification.record["verdict"] != "verified":
+        raise ActionFailed(
+            f"the run {run_id} is {verification.record['verdict']}", fault="store", way=f"drfsm runs verify {run_id}"
+        )
+    canonical = next((each for each in read(store, layout.global_pointers()).values() if each), {})
+    pattern = _pattern(store, layout, run_id, pair, canonical)
+    if not allow_older and str(pattern["ended_at"]) < str(canonical.get("ended_at") or ""):
+        raise ActionFailed(
+            f"the run {run_id} ended at {pattern['ended_at']}, before the canonical run {canonical.get('run_id')}",
+            fault="operator",
+            way="--allow-older, if that is what you want",
+        )
+    moved = []
+    for key in (*layout.provider_pointers(pairs_of(pattern) or [pair]), *layout.global_pointers()):
+        check()
+        blob = store.get(key)
+        old = fields(blob.body) if blob else {}
+        if old.get("run_id") != run_id:
+            write(store, key, {**old, **pattern}, blob.etag if blob else None, ours)
+            moved.append(key)
+    return moved
+
+
+def _pattern(store: ObjectStore, layout: Layout, run_id: str, pair: tuple[str, str], canonical: Pointer) -> Pointer:
+    """Return what the pointers of a run are to say. Raises ActionFailed if nothing tells when it ended."""
+    everywhere = pairs(store, layout, *pair)
+    for found in read(store, (*layout.global_pointers(), *layout.provider_pointers(everywhere))).values():
+        if found and found.get("run_id") == run_id:
+            return {**found, "run_path": layout.run(run_id)}
+    blob = store.get(f"{layout.run(run_id)}/run_report.json")
+    report = fields(blob.body) if blob else {}
+    ended_at = (report.get("timestamps") or {}).get("ended_at")
+    if not ended_at:
+        raise ActionFailed(
+            f"nothing tells when the run {run_id} ended: no pointer of it is left, and no report",
+            fault="store",
+            way="let the workload publish it again",
+        )
+    return rebuilt(
+        canonical or {"schema_version": 1, "provider_profiles": {":".join(pair): run_id}}, layout, run_id, ended_at
+    )
 
 
 def _move_global(world: World, run: Run) -> dict[str, Any]:
@@ -195,9 +316,12 @@ def _observe(which: int) -> Callable[[World, Run], Any]:
 FACTS = {
     "provider_pointers": Fact(_observe(0), judge),
     "global_pointer": Fact(_observe(1), judge),
+    "pointer_set": Fact(_observe_set, _judge_set),
+    "canonical_run": Fact(_observe_set, _judge_canonical),
     "captured": Fact(_observe_captured, _judge_captured),
 }
 ACTIONS = {
+    "complete_pointer_set": _complete,
     "capture_pointers": _capture,
     "move_provider_pointers": lambda world, run: _move(world, run, keys_of(world, run)[0]),
     "restore_provider_pointers": _restore_provider,

@@ -7,11 +7,14 @@ Changes nothing.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from drfsm.dr.drain import condition
+from drfsm.dr.forecast import thaw
+from drfsm.dr.ownership import lost
 from drfsm.dr.runners import TAGS
-from drfsm.dr.schedules import ought_to_run, see
+from drfsm.dr.schedules import listed, ought_to_run, see
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed
 from drfsm.world import Cluster, Manifest, World
@@ -29,14 +32,18 @@ VERBS = (
     (("primary",), "get", "", "pods/log"),
     (("primary",), "list", "apps", "deployments"),
 )
+LOST = "not evaluated: declared lost"
 _CLUSTER_WIDE = ("nodes", "namespaces")
 
-# Labels and annotations by which a GitOps controller marks what it keeps as declared -> what to pause.
+# Labels, annotations and field managers by which a GitOps controller marks what it keeps -> what to pause.
 GITOPS = {
     "argocd.argoproj.io/tracking-id": "Argo CD: set the application's syncPolicy.automated to null",
     "argocd.argoproj.io/instance": "Argo CD: set the application's syncPolicy.automated to null",
     "kustomize.toolkit.fluxcd.io/name": "Flux: flux suspend kustomization",
     "helm.toolkit.fluxcd.io/name": "Flux: flux suspend helmrelease",
+    "argocd-controller": "Argo CD: set the application's syncPolicy.automated to null",
+    "kustomize-controller": "Flux: flux suspend kustomization",
+    "helm-controller": "Flux: flux suspend helmrelease",
     "configsync.gke.io/declared-version": "Config Sync: annotate the object with management: disabled",
     "objectset.rio.cattle.io/id": "Fleet: pause the bundle",
 }
@@ -56,8 +63,17 @@ def _judge_identity(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str:
     return "expected" if account and seen["region"] == seen["bucket_region"] else "mismatched"
 
 
-def _clusters(world: World, _run: Run) -> dict[str, str]:
-    return {"primary": world.primary.uid(), "dr": world.dr.uid()}
+def _clusters(world: World, run: Run) -> dict[str, str]:
+    return {"primary": world.primary.uid(), "dr": LOST if lost(run, "dr") else world.dr.uid()}
+
+
+def _observe_loss(_world: World, run: Run) -> dict[str, str]:
+    return {"declared": str(run.inputs["dr_unreachable"]), "reason": str(run.inputs["reason"])}
+
+
+def sites(run: Run) -> tuple[str, ...]:
+    """Return the sites that can be asked: all but one that a person declared lost."""
+    return tuple(each for each in ("primary", "dr") if not lost(run, each))
 
 
 def cronjob_of(cluster: Cluster, namespace: str, name: str = "") -> Manifest:
@@ -81,25 +97,31 @@ def _image(world: World, run: Run) -> dict[str, Any]:
     return {"image": str(run.inputs["image_ref"]) or current, "cronjob_image": current}
 
 
+def _judge_drift(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    if seen["image"] == seen["cronjob_image"]:
+        return "none"
+    return "accepted" if inputs["allow_image_drift"] == "yes" else "differs"
+
+
 def _judge_image(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     return "pinned" if PINNED.match(seen["image"]) or inputs["allow_tag"] == "yes" else "loose"
 
 
 def _permissions(world: World, run: Run) -> dict[str, Any]:
     missing = []
-    for sites, verb, group, resource in VERBS:
+    for where_needed, verb, group, resource in VERBS:
         namespace = "" if resource in _CLUSTER_WIDE else run.inputs["namespace"]
-        for site in sites:
+        for site in set(where_needed) & set(sites(run)):
             run.check()
             if not world.site(site).allowed(verb, group, resource, namespace):
                 where = f" in {namespace}" if namespace else ""
                 missing.append(f"{site}: {verb} {resource}{'.' + group if group else ''}{where}")
-    return {"missing": missing, "asked": sum(len(sites) for sites, *_ in VERBS)}
+    return {"missing": missing, "asked": sum(len(where) for where, *_ in VERBS), "of": list(sites(run))}
 
 
 def _gitops(world: World, run: Run) -> dict[str, Any]:
     found: list[str] = []
-    for site in ("primary", "dr"):
+    for site in sites(run):
         cluster, namespace = world.site(site), run.inputs["namespace"]
         for kind in ("CronJob", "ConfigMap"):
             for each in cluster.list(kind, namespace):
@@ -111,7 +133,8 @@ def _gitops(world: World, run: Run) -> dict[str, Any]:
 def marks(manifest: Manifest) -> Iterator[str]:
     """Yield what says that a GitOps controller keeps this object as declared, and what to pause."""
     metadata = manifest["metadata"]
-    present = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
+    managers = {str(each.get("manager")) for each in metadata.get("managedFields") or []}
+    present = {*(metadata.get("labels") or {}), *(metadata.get("annotations") or {}), *managers}
     for mark, pause in GITOPS.items():
         if mark in present:
             yield f"{mark} ({pause})"
@@ -119,9 +142,11 @@ def marks(manifest: Manifest) -> Iterator[str]:
 
 def _plan(world: World, run: Run) -> dict[str, Any]:
     """See which schedules of the primary will run in the end."""
-    seen = see(world.primary, run.inputs["namespace"])
-    named = str(run.inputs["resume_cronjobs"])
+    seen = see(world, "primary", run)
+    named, now = str(run.inputs["resume_cronjobs"]), datetime.fromisoformat(run.clock.now())
+    live = listed(world, "primary", run)
     return {
+        "if_resumed_now": {n: thaw(live[n], now) for n, entry in seen.items() if ought_to_run(entry, n, named)},
         "to_run": sorted(name for name, entry in seen.items() if ought_to_run(entry, name, named)),
         "to_stay_suspended": sorted(name for name, entry in seen.items() if not ought_to_run(entry, name, named)),
         "not_there": sorted(name for name in named.split(",") if name and name not in seen),
@@ -161,6 +186,8 @@ FACTS = {
     "cloud_identity": Fact(_identity, _judge_identity),
     "clusters": Fact(_clusters, lambda seen, _: "same" if seen["primary"] == seen["dr"] else "distinct"),
     "image": Fact(_image, _judge_image),
+    "image_drift": Fact(_image, _judge_drift),
+    "dr_loss": Fact(_observe_loss, lambda seen, _: "declared" if seen["declared"] == "yes" else "none"),
     "permissions": Fact(_permissions, lambda seen, _: "missing" if seen["missing"] else "granted"),
     "gitops": Fact(_gitops, lambda seen, _: "present" if seen["marks"] else "absent"),
     "schedule_plan": Fact(_plan, lambda seen, _: "known" if seen["to_run"] and not seen["not_there"] else "unclear"),

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from drfsm.dr.ownership import lost
 from drfsm.dr.schedules import BEFORE, before_of, edit, parsed
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed
@@ -97,8 +98,16 @@ def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
         image = run.undoing[fact]
 
         def change(live: Manifest) -> Manifest:
-            if _image(live) == dict(image):
+            now = _image(live)
+            if now == dict(image):
                 return {}
+            if judge(now) != "off" and any(now[name] != image[name] for name in SWITCHES):
+                told = ", ".join(f"{name}={now[name]}" for name in SWITCHES)
+                raise ActionFailed(
+                    f"somebody else set {told} in ConfigMap {live['metadata']['name']} on {site} since the freeze:"
+                    " that is not overwritten",
+                    way="set it as it is to be, then `drfsm resume`; or `drfsm request waive_undo --reason …`",
+                )
             data = {name: image[name] for name in SWITCHES}
             return {"data": data, "metadata": {"annotations": {BEFORE: image["before"]}}}
 
@@ -110,7 +119,7 @@ def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
 def _observe_switch(world: World, run: Run) -> dict[str, Any]:
     """Look for containers that would publish whatever the ConfigMap says."""
     found: list[str] = []
-    for site in ("primary", "dr"):
+    for site in ("primary",) if lost(run, "dr") else ("primary", "dr"):
         for cronjob in world.site(site).list("CronJob", run.inputs["namespace"]):
             found += (f"{site}: {each}" for each in overrides(cronjob, run.inputs["configmap"]))
     return {"overridden": found}

@@ -3,13 +3,18 @@
 What a freeze found is kept twice: in the journal (the before-image), and on the object itself in the
 annotation ``drfsm/before``, so that a later procedure knows how the schedules were before the disaster,
 not as a freeze in between left them. The first one written wins. Every write is conditional on the
-resourceVersion that was read. A CronJob that is suspended already is not touched.
+resourceVersion that was read. A CronJob that is suspended already is not touched. Which CronJobs are meant:
+all of the namespace, or those that the input ``cronjob_selector`` names. What somebody else changed on an
+object between freeze and thaw is left as it is, and said.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
+from drfsm.dr.forecast import thaw, words
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Cluster, Manifest, World
@@ -41,16 +46,44 @@ def ought_to_run(entry: Mapping[str, Any], name: str, named: str = "") -> bool:
     return name in named.split(",") or not entry["suspend"]
 
 
-def see(cluster: Cluster, namespace: str) -> dict[str, dict[str, Any]]:
-    """Return {CronJob: {"suspend", "before"}} of a namespace: exactly what an undo gives back."""
-    return {
-        each["metadata"]["name"]: {"suspend": bool(each["spec"].get("suspend")), "before": before_of(each)}
-        for each in cluster.list("CronJob", namespace)
-    }
+def listed(world: World, site: str, run: Run) -> dict[str, Manifest]:
+    """Return the CronJobs of a site that are meant, by name."""
+    found = world.site(site).list("CronJob", run.inputs["namespace"], labels=str(run.inputs["cronjob_selector"]))
+    return {each["metadata"]["name"]: each for each in found}
+
+
+def see(world: World, site: str, run: Run) -> dict[str, dict[str, Any]]:
+    """Return {CronJob: {"suspend", "before"}} of a site: exactly what an undo gives back."""
+    return {name: _seen(each) for name, each in listed(world, site, run).items()}
+
+
+def _seen(manifest: Manifest) -> dict[str, Any]:
+    return {"suspend": bool(manifest["spec"].get("suspend")), "before": before_of(manifest)}
 
 
 def _observe(site: str) -> Callable[[World, Run], Any]:
-    return lambda world, run: see(world.site(site), run.inputs["namespace"])
+    return lambda world, run: see(world, site, run)
+
+
+def fingerprint(manifest: Manifest) -> str:
+    """Return a digest of a CronJob's spec but for what a freeze changes."""
+    spec = {name: value for name, value in manifest["spec"].items() if name != "suspend"}
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+
+
+def _changed_meanwhile(run: Run, froze: str, site: str, live: Mapping[str, Manifest]) -> list[str]:
+    """Say what somebody else did to the CronJobs since the freeze: it is left as it is."""
+    before: Mapping[str, str] = (run.results.get(froze) or {}).get("specs") or {}
+    told = [f"CronJob {name} is gone" for name in sorted(before.keys() - live.keys())]
+    told += [f"CronJob {name} is new" for name in sorted(live.keys() - before.keys()) if before]
+    told += [
+        f"the spec of CronJob {name} was changed"
+        for name in sorted(before.keys() & live.keys())
+        if fingerprint(live[name]) != before[name]
+    ]
+    for each in told:
+        run.note(f"on {site}, since the freeze and not by this run: {each}")
+    return told
 
 
 def judge(seen: Mapping[str, Any], named: str = "") -> str:
@@ -66,13 +99,13 @@ def judge(seen: Mapping[str, Any], named: str = "") -> str:
 def _suspend(site: str) -> Callable[[World, Run], Any]:
     def suspend(world: World, run: Run) -> dict[str, Any]:
         cluster, namespace = world.site(site), run.inputs["namespace"]
-        done = []
-        for name, entry in see(cluster, namespace).items():
+        live, done = listed(world, site, run), []
+        for name, each in live.items():
             run.check()
-            if not entry["suspend"] and edit(cluster, "CronJob", namespace, name, _freeze(run)):
+            if not each["spec"].get("suspend") and edit(cluster, "CronJob", namespace, name, _freeze(run)):
                 done.append(name)
                 run.note(f"suspended CronJob {name} on {site}")
-        return {"suspended": done}
+        return {"suspended": done, "specs": {name: fingerprint(each) for name, each in live.items()}}
 
     return suspend
 
@@ -91,34 +124,41 @@ def _freeze(run: Run) -> Callable[[Manifest], Manifest]:
 
 
 def _resume_primary(world: World, run: Run) -> dict[str, Any]:
-    """Switch on what ran before the disaster, as recorded on each object, and take the record away."""
+    """Say what will start and when; then switch on what ran before the disaster, as recorded on each object."""
     namespace, named = run.inputs["namespace"], str(run.inputs["resume_cronjobs"])
+    live, now = listed(world, "primary", run), datetime.fromisoformat(run.clock.now())
+    to_run = [name for name, each in live.items() if ought_to_run(_seen(each), name, named)]
+    forecast = {name: thaw(live[name], now) for name in to_run}
+    for name, each in forecast.items():
+        run.note(words(name, each))
+    changed = _changed_meanwhile(run, "freeze_primary", "primary", live)
     resumed = []
-    for name, entry in see(world.primary, namespace).items():
+    for name in live:
         run.check()
-        wanted = {"suspend": not ought_to_run(entry, name, named), "before": None}
+        wanted = {"suspend": name not in to_run, "before": None}
         if edit(world.primary, "CronJob", namespace, name, _to(wanted)) and not wanted["suspend"]:
             resumed.append(name)
             run.note(f"CronJob {name} on primary runs again")
-    return {"resumed": resumed}
+    return {"forecast": forecast, "resumed": resumed, "changed_meanwhile": changed}
 
 
 def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
     def restore(world: World, run: Run) -> dict[str, Any]:
-        done = []
+        done, live = [], listed(world, site, run)
+        changed = _changed_meanwhile(run, "freeze_dr", site, live)
         for name, image in run.undoing[fact].items():
             run.check()
             if edit(world.site(site), "CronJob", run.inputs["namespace"], name, _to(image)):
                 done.append(name)
                 run.note(f"gave CronJob {name} on {site} back as it was: suspend {image['suspend']}")
-        return {"restored": done}
+        return {"restored": done, "changed_meanwhile": changed}
 
     return restore
 
 
 def _to(image: Mapping[str, Any]) -> Callable[[Manifest], Manifest]:
     def change(live: Manifest) -> Manifest:
-        if {"suspend": bool(live["spec"].get("suspend")), "before": before_of(live)} == dict(image):
+        if _seen(live) == dict(image):
             return {}
         return {
             "spec": {"suspend": image["suspend"]},
@@ -138,7 +178,7 @@ def edit(cluster: Cluster, kind: str, namespace: str, name: str, change: Callabl
         if live is None:
             raise ActionFailed(
                 f"{kind} {namespace}/{name} on {cluster.name} is gone",
-                way="put it back, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason ...`",
+                way="put it back, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason …`",
             )
         patch = change(live)
         if not patch:

@@ -7,6 +7,7 @@ by its exit code: with publishing off the workload succeeds too. Volumes that ou
 by empty ones, so that a validation leaves no trace in the primary's state.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -21,6 +22,11 @@ from drfsm.errors import Conflict
 from drfsm.world import Cluster, Manifest, World
 
 STARTUP_SECONDS = 90
+LOG_LINES, MOST_EVENTS = 20, 10
+# A workload's log is not ours: what looks like a credential in it stays out of the journal.
+SECRET = re.compile(
+    r"(?i)((?:secret|token|password|passwd|authorization|credential|access_?key)[\w-]*[\"']?\s*[:= ]\s*)\S.*"
+)
 POLL_SECONDS = 0.2
 HOPELESS = ("InvalidImageName", "CreateContainerConfigError", "ErrImageNeverPull")
 STUCK = (
@@ -75,8 +81,10 @@ def create(cluster: Cluster, job: Manifest, run: Run, role: str) -> None:
 
 
 def environment(run: Run) -> dict[str, str]:
-    """Return what the validation's environment says, whatever the site's says."""
+    """Return what the validation's environment says, whatever the site's says; where it publishes is ours alone."""
+    asked = dict(line.split("=", 1) for line in str(run.inputs["validation_env"]).splitlines() if "=" in line)
     return {
+        **asked,
         "PUBLISH_S3": "1",
         "PUBLISH_S3_DRY_RUN": "0",
         "PUBLISH_S3_REQUIRE": "1",
@@ -156,8 +164,18 @@ def job_state(world: World, run: Run, role: str) -> dict[str, Any]:
     if reasons := sorted({reason for pod in pods for reason in _troubles(pod)}):
         seen |= {"trouble": reasons, "too_long": any(map(_too_long, pods))}
     if ended == "Failed" and pods:
-        seen["log"] = world.primary.log(run.inputs["namespace"], pods[-1]["metadata"]["name"], tail_lines=5)
+        raw = world.primary.log(run.inputs["namespace"], pods[-1]["metadata"]["name"], tail_lines=LOG_LINES)
+        seen["log"] = [SECRET.sub(r"\1…", line) for line in raw.splitlines()]
+    if ended == "Failed" or reasons:
+        seen["events"] = _events(world.primary, run, {seen["name"], *(pod["metadata"]["name"] for pod in pods)})
     return seen
+
+
+def _events(cluster: Cluster, run: Run, names: set[str]) -> list[str]:
+    """Return what the cluster tells of these objects, each thing once."""
+    found = cluster.list("Event", run.inputs["namespace"])
+    told = (f"{e.get('reason')}: {e.get('message')}" for e in found if e["involvedObject"].get("name") in names)
+    return sorted(dict.fromkeys(told))[:MOST_EVENTS]
 
 
 def _troubles(pod: Manifest) -> list[str]:
@@ -179,7 +197,7 @@ def _too_long(pod: Manifest) -> bool:
     born = pod["metadata"].get("creationTimestamp")
     if not born:
         return False
-    age = datetime.now(UTC) - datetime.fromisoformat(str(born).replace("Z", "+00:00"))
+    age = datetime.now(UTC) - datetime.fromisoformat(str(born))
     return age.total_seconds() > STARTUP_SECONDS
 
 

@@ -75,7 +75,7 @@ class Binding:
         """Raise BindingFault unless every name of the machine is bound, and nothing else."""
         wanted = {name for row in spec.rows for name in (row.action, row.undo, row.attempts.repair) if name}
         faults = [
-            *_compare("fact", set(spec.facts), set(self.facts)),
+            *_compare("fact", {name for name, fact in spec.facts.items() if not fact.hidden}, set(self.facts)),
             *_compare("action", wanted, set(self.actions)),
         ]
         if faults:

@@ -1,13 +1,15 @@
 """The journal of a run together with the state that it folds to, and whoever wants to hear of each record.
 
 Owns the one way in which a record comes to be: append durably, fold, tell the subscribers. A subscriber
-derives things (a summary, a step's log, progress); the journal is the truth, so it hears after the fact.
+derives things (a summary, a step's log, progress); the journal is the truth, so it hears after the fact, and
+what goes wrong with it can't undo a record: it is kept in ``fault``, and the run stops at the next clean point.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from drfsm.engine.ports import Clock, Journal
+from drfsm.errors import DrfsmError
 from drfsm.journal import Record, RunState, fold
 from drfsm.spec.model import By, MachineSpec
 
@@ -21,16 +23,44 @@ class RunLog:
         self.spec = spec
         self.journal = journal
         self.clock = clock
+        self.fault: DrfsmError | None = None
         self._on_record = tuple(on_record)
+        self._untold: list[tuple[Record, RunState]] = []
         self.state: RunState = fold(journal.records())
 
-    def append(self, kind: str, body: Mapping[str, Any]) -> Record:
-        """Write one record durably, then fold it in, then tell the subscribers."""
+    def append(self, kind: str, body: Mapping[str, Any], *, tell: bool = True) -> Record:
+        """Write one record durably, then fold it in, then tell the subscribers (or, if not now, at ``tell()``)."""
         record = self.journal.append(kind, body, self.clock.now())
-        self.state = fold([record], self.state)
-        for subscriber in self._on_record:
-            subscriber(record, self.state)
+        self._fold([record] if record.seq == self.state.length else self.journal.records()[self.state.length :])
+        if tell:
+            self.tell()
         return record
+
+    def catch_up(self) -> None:
+        """Fold what the journal has and we don't: an interruption may have come in between."""
+        self._fold(self.journal.records()[self.state.length :])
+
+    def _fold(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self.state = fold([record], self.state)
+            self._untold.append((record, self.state))
+
+    def tell(self) -> None:
+        """Tell the subscribers what they have not heard yet."""
+        untold, self._untold = self._untold, []
+        for record, state in untold:
+            for subscriber in self._on_record:
+                try:
+                    subscriber(record, state)
+                except Exception as fault:  # noqa: BLE001  whatever it derives, the run goes by its journal
+                    self._blame(record, fault)
+
+    def _blame(self, record: Record, fault: Exception) -> None:
+        told = fault.what if isinstance(fault, DrfsmError) else f"{type(fault).__name__}: {fault}"
+        self.fault = self.fault or DrfsmError(
+            f"what is derived from the journal could not be kept up with it (at record {record.seq}): {told}",
+            way="mend the cause, then `drfsm resume`; the journal itself is whole",
+        )
 
     def frozen(self, readings: Mapping[str, str | None] | None = None) -> list[str]:
         """Say in the operator's words what is frozen, by the last recorded facts and these newer ones."""
@@ -47,11 +77,12 @@ class RunLog:
         at = state or self.state.state
         if at in self.spec.finals:
             return []
-        found = [{"do": "resume", "because": "go on from exactly here"}]
-        for row in self.spec.rows_from(at, self.state.inputs, By.OPERATOR):
-            if not (self.no_return and self.leads_to_undo(row.to)):
-                found.append({"do": row.trigger, "because": row.because})
-        return found
+        rows = self.spec.rows_from(at, self.state.inputs, By.OPERATOR)
+        open_to = [row for row in rows if not (self.no_return and self.leads_to_undo(row.to))]
+        return [
+            {"do": "resume", "because": "go on from exactly here"},
+            *({"do": row.trigger, "because": row.because} for row in open_to),
+        ]
 
     def leads_to_undo(self, state: str) -> bool:
         """Whether a state is where everything is undone."""

@@ -72,25 +72,24 @@ class MemoryJournal:
     """A journal that lives as long as its process: for a first machine and for tests."""
 
     def __init__(self, records: Sequence[Record] = ()) -> None:
-        self._records = list(records)
-        self._head = GENESIS
-        for record in self._records:
-            self._head = digest(encode(record, self._head))
+        # A record and the hash of its line, in one place: an interruption can't tear them apart.
+        self._written: list[tuple[Record, str]] = []
+        for record in records:
+            self._written.append((record, digest(encode(record, self.head))))
 
     @property
     def head(self) -> str:
         """The SHA-256 (hex) of the last line."""
-        return self._head
+        return self._written[-1][1] if self._written else GENESIS
 
     def records(self) -> Sequence[Record]:
         """Return every record so far, oldest first."""
-        return tuple(self._records)
+        return tuple(record for record, _ in self._written)
 
     def append(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
-        """Append one record."""
-        record = Record(len(self._records), kind, at, body)
-        self._head = digest(encode(record, self._head))
-        self._records.append(record)
+        """Append one record. Raises ValueError, and keeps nothing, for a body that JSON can't say."""
+        record = Record(len(self._written), kind, at, body)
+        self._written.append((record, digest(encode(record, self.head))))
         return record
 
 

@@ -3,6 +3,9 @@
 Owns the loops around one step (step.py): which row comes next, attempts with back-off and one repair,
 waits, where a failure goes, when a run is held and how it ends. Everything that it decides is in the
 journal before it acts on it, so that any process with the journal and the world can go on.
+
+Attempts are counted from one again whenever a person asks for the run to go on: the limit guards against
+a machine that tries for ever, not against a person who has mended something.
 """
 
 import getpass
@@ -10,29 +13,34 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 from uuid import uuid4
 
+from drfsm import __version__
 from drfsm.engine import forecast
 from drfsm.engine.binding import Binding
 from drfsm.engine.log import OnRecord, RunLog
 from drfsm.engine.ports import Clock, Journal, Lease, NoLease, SystemClock
-from drfsm.engine.step import Judged, NeedsPerson, Say, Step, recorded
+from drfsm.engine.step import Judged, NeedsPerson, Say, Step
 from drfsm.errors import (
     DrfsmError,
     EvidenceFault,
     GuardRefused,
+    HoldAsked,
     IllegalTransition,
     Interrupted,
+    LeaseHeld,
     LeaseLost,
+    Unreachable,
     UsageFault,
 )
-from drfsm.journal import RunState
-from drfsm.spec.model import By, MachineSpec, Row, holds
-from drfsm.spec.recovery import Do, Probe
+from drfsm.journal import RunState, exact
+from drfsm.spec.model import By, Effect, MachineSpec, Row, holds
+from drfsm.spec.recovery import Do
 
-VERSION = "0.1.0"
 OUTCOMES = ("done", "not_done")
+SCOPES = ("live", "drill")
 _NAP_SECONDS = 0.2  # so that a wait notices an interruption soon
 
 
@@ -56,21 +64,27 @@ class Runner:
         say: Say = lambda *_, **__: None,
         operator: str = "",
         host: str = "",
+        hold_asked: Callable[[], str] = lambda: "",
     ) -> None:
         binding.complete_for(spec)
         self._spec, self._binding = spec, binding
         self._lease: Lease = lease or NoLease()
         self._clock: Clock = clock or SystemClock()
         self._log = RunLog(spec, journal, self._clock, on_record)
-        self._operator, self._host = operator or _who(), host or platform.node()
+        self._operator, self._host = operator or who(), host or platform.node()
         self._leased = False
         self._interrupted = False
+        self._hold_asked = hold_asked
         self._step = Step(self._log, binding, world, self._lease, interrupted=lambda: self._interrupted, say=say)
 
     @property
     def state(self) -> RunState:
         """Where the run stands."""
         return self._log.state
+
+    def ways(self) -> tuple[str, ...]:
+        """Return what a person can do here: ``resume``, and the operator's rows that are legal."""
+        return tuple(each["do"] for each in self._log.ways())
 
     def interrupt(self) -> None:
         """Ask the run to stop at the next clean point; safe to call from a signal handler."""
@@ -84,6 +98,8 @@ class Runner:
         """Start a run and drive it as far as it goes. Raises UsageFault for inputs that the machine refuses."""
         if self.state.status != "none":
             raise UsageFault(f"this journal already holds the run {self.state.run_id}", way="drfsm resume")
+        if scope not in SCOPES:
+            raise UsageFault(f"the scope of a run is one of {', '.join(SCOPES)}, not {scope!r}")
         check_inputs(self._spec, inputs)
         self._log.append(
             "run_started",
@@ -91,8 +107,8 @@ class Runner:
                 "run_id": run_id or new_run_id(self._spec.name),
                 "machine": self._spec.name,
                 "machine_sha256": self._spec.sha256,
-                "version": VERSION,
-                "inputs": dict(inputs),
+                "version": __version__,
+                "inputs": _said("inputs", dict(inputs)),
                 "operator": self._operator,
                 "host": self._host,
                 "pid": os.getpid(),
@@ -109,7 +125,8 @@ class Runner:
         self._ready()
         if self._over():
             return self._finish()
-        self._take_lease()
+        if not self.state.dry_run:
+            self._take_lease()
         self._log.append(
             "resumed",
             {"operator": self._operator, "host": self._host, "state": self.state.state, "pid": os.getpid()},
@@ -120,77 +137,85 @@ class Runner:
         """Fire an operator's row, then go on. An open intent is settled before.
 
         Raises IllegalTransition where the row is not legal: nothing moved, a ``rejected`` record remains.
+        Raises GuardRefused, with a ``rejected`` record too, where its guards don't hold.
         """
         self._ready()
-        if self._over():
-            self._finish()
-            raise self._illegal(trigger, because=f"the run has ended: {self.state.status}")
+        given = _said("arguments", {**(args or {}), "operator": self._operator})
+        self._refuse_ended(trigger)
+        self._check_amendments(trigger, given)
         self._take_lease()
-        self._settle(trigger)
-        row = self._operator_row(trigger)
         try:
-            self._step.attempt(row, args={**(args or {}), "operator": self._operator})
-        except GuardRefused as refused:
-            self._reject(trigger, refused.what)
-            raise
+            self._attempts(self._settled(trigger), given)
         except LeaseLost:
             raise
+        except (IllegalTransition, GuardRefused) as refused:
+            if self._over():  # what was open is settled, and that was the end
+                self._finish()
+                raise
+            self._reject(trigger, refused)
+            if self.state.status == "running":  # nobody works on it any more
+                self._hold(trigger, refused)
+            raise
         except DrfsmError as fault:
-            self._hold(trigger, fault)
-            return self.state
+            return self._hold(trigger, fault)
         return self._go()
 
     def abort(self, reason: str = "") -> RunState:
-        """Ask for the machine's ``abort`` row."""
+        """Ask for the machine's ``abort`` row; where everything is being undone already, go on with that."""
+        if self._log.leads_to_undo(self.state.state) and not self._over():
+            return self.resume()
         return self.request("abort", {"reason": reason})
 
     def resolve(self, outcome: str, reason: str) -> RunState:
-        """Record a person's verdict on an open intent (cases E and F): it is done, or it is not; then go on."""
+        """Record a person's verdict on an open intent (cases E and F): it is done, or it is not; then go on.
+
+        Raises IllegalTransition where no intent is open, or the machine can tell by itself what became of it.
+        """
         self._ready()
         if outcome not in OUTCOMES or not reason:
             raise UsageFault(f"an open intent is resolved as one of {', '.join(OUTCOMES)}, with a reason")
-        if self._over() or self.state.open is None:
-            raise self._illegal("resolve", because="no action's outcome is open")
+        self._refuse_ended("resolve")
         self._take_lease()
-        row = self._row(self.state.open.row)
+        intent = self.state.open
+        row = self._row(intent.row) if intent else None
+        if row is None or self._step.recover(row)[0].do is not Do.HOLD:
+            because = "the machine can tell by itself what became of it" if row else "no action's outcome is open"
+            fault = self._illegal("resolve", because=because)
+            self._reject("resolve", fault)
+            raise fault
         self._log.append("resolved", {"row": row.key, "outcome": outcome, "reason": reason, "operator": self._operator})
-        if outcome == "done":
-            after = self._step.read(row.sets, row)
-            facts = recorded(after)
-            self._log.append(
-                "commit",
-                {
-                    "row": row.key,
-                    "trigger": row.trigger,
-                    "from": row.source,
-                    "to": row.to,
-                    "by": By.OPERATOR.value,
-                    "how": "resolved",
-                    "guards": [],
-                    "facts": facts,
-                    "result": None,
-                    "frozen": self._log.frozen({name: each.value for name, each in after.items()}),
-                    "ways": self._log.ways(row.to),
-                    "because": reason,
-                },
-            )
-            self._step.engine.place(row.to)
         return self._go()
 
     # --- driving --------------------------------------------------------------------------------------
 
     def _go(self) -> RunState:
-        if self.state.dry_run:
-            return forecast.walk(self._spec, self._log, self._step)
         while not self._over():
-            if self._interrupted:
-                return self._hold(self.state.stage or "between two steps", Interrupted("stopped on request"))
+            if self._log.fault:
+                return self._hold("telling", self._log.fault)
+            if stop := self._stop_asked("stopped on request"):
+                return self._hold(self.state.stage or "between two steps", stop)
+            if self.state.dry_run:
+                if not self._walked():
+                    return self.state
+                continue
             row = self._next()
             if row is None:
-                return self._hold("waiting", DrfsmError(f"{self.state.state} waits for a person's decision"))
+                told = f"{self.state.state} waits for a person's decision"
+                return self._hold("waiting", DrfsmError(told, fault="operator"))
             if not self._through(row):
                 return self.state
         return self._finish()
+
+    def _walked(self) -> bool:
+        """Walk a dry run to its end; return whether it got there."""
+        try:
+            forecast.walk(self._spec, self._log, self._step, lambda: self._interrupted)
+        except LeaseLost:
+            raise
+        except DrfsmError as fault:
+            self._hold("forecast", fault)
+            return False
+        return True
 
     def _through(self, row: Row) -> bool:
         """Take a row with all its attempts; return whether the run can go on."""
@@ -200,23 +225,24 @@ class Runner:
             self._attempts(row)
         except LeaseLost:
             raise
+        except LeaseHeld as fault:  # it ends or is held in its own journal; who called must know whose turn it is
+            if self._failed(row, fault):
+                self._finish()
+            raise
         except DrfsmError as fault:
             return self._failed(row, fault)
         return True
 
-    def _attempts(self, row: Row) -> None:
+    def _attempts(self, row: Row, args: Mapping[str, Any] | None = None) -> None:
         """Try, with back-off and one repair between tries. A refusal by what was really seen is final."""
         for number in range(1, row.attempts.max + 1):
             try:
-                judged = self._wait(row) if row.wait and not self.state.open else None
-                self._step.attempt(row, judged=judged)
-            except (LeaseLost, Interrupted, NeedsPerson):
+                judged = self._wait(row) if row.wait and not self._begun(row) else None
+                self._step.attempt(row, args=args, judged=judged)
+            except (LeaseLost, Interrupted):
                 raise
-            except GuardRefused as refused:
-                if number == row.attempts.max or not _unreadable(refused):
-                    raise
-            except DrfsmError:
-                if number == row.attempts.max or (self.state.open and not self._redoable(row)):
+            except DrfsmError as fault:
+                if number == row.attempts.max or not self._again(row, fault):
                     raise
             else:
                 return
@@ -224,21 +250,24 @@ class Runner:
             if number == 1 and row.attempts.repair:
                 self._repair(row)
 
-    def _redoable(self, row: Row) -> bool:
-        """Whether the next attempt may find out by itself what became of an open intent."""
-        return self._step.recover(row)[0].do is not Do.HOLD
+    def _again(self, row: Row, fault: DrfsmError) -> bool:
+        """Whether trying again may help, and may be done: what could not be read may be read now."""
+        if isinstance(fault, GuardRefused):
+            return _unreadable(fault)
+        if isinstance(fault, NeedsPerson):
+            return fault.case.letter == "F"
+        return not (self._begun(row) and row.effect is Effect.ONCE)
+
+    def _begun(self, row: Row) -> bool:
+        return self.state.open is not None and self.state.open.row == row.key
 
     def _repair(self, row: Row) -> None:
         name = row.attempts.repair
         assert name is not None  # noqa: S101  the caller asked
-        run = self._step.run(row)
-        try:
-            result = self._binding.actions[name](self._step.world, run)
-        except (LeaseLost, Interrupted):
-            raise
-        except DrfsmError as fault:
-            result = {"failed": fault.what}
-        self._log.append("repaired", {"row": row.key, "action": name, "result": result})
+        self._lease.check()
+        result, fault = self._step.call(name, self._step.run(row))
+        told = {"failed": fault.what} if fault else result
+        self._log.append("repaired", {"row": row.key, "action": name, "result": told})
 
     def _wait(self, row: Row) -> Judged:
         """Sample the guards until they hold often enough in a row; the last sample is the row's judgement."""
@@ -266,33 +295,56 @@ class Runner:
             if clear >= wait.consecutive:
                 return judged
             values = {name: each.value for name, each in judged.readings.items()}
-            if wait.give_up and any(holds({name: v}, values) for name, v in wait.give_up.items()):
+            if any(holds({name: hopeless}, values) for name, hopeless in wait.give_up.items()):
                 raise GuardRefused(judged.refusals, trigger=row.trigger)
             if waited >= limit:
-                late = GuardRefused(judged.refusals or judged.checks, trigger=row.trigger)
-                late.what = f"waited {waited:.0f} s (limit {limit:.0f} s). {late.what}"
-                raise late
+                raise _late(row, judged, waited, limit, f"{clear} of {wait.consecutive} clear samples")
             self._pause(min(wait.every_seconds, max(limit - waited, 0)), row)
 
     def _pause(self, seconds: float, row: Row) -> None:
         until = self._clock.monotonic() + seconds
-        while (left := until - self._clock.monotonic()) > 0:
-            if self._interrupted:
-                raise Interrupted(f"{row.trigger} was interrupted while it waited")
+        while (left := until - self._clock.monotonic()) > 0 and not self._interrupted:
             self._clock.sleep(min(left, _NAP_SECONDS))
+        if stop := self._stop_asked(f"{row.trigger} was interrupted while it waited"):
+            raise stop
+
+    def _stop_asked(self, words: str) -> Interrupted | None:
+        """Return why to stop here: a signal to this process, or a person's word from elsewhere; None to go on."""
         if self._interrupted:
-            raise Interrupted(f"{row.trigger} was interrupted while it waited")
+            return Interrupted(words)
+        asked = self._hold_asked()
+        return HoldAsked(asked) if asked else None
 
     # --- where things go --------------------------------------------------------------------------------
 
     def _failed(self, row: Row, fault: DrfsmError) -> bool:
         """Send a failure where it is safe, else hold; return whether the run can go on."""
-        safe = next(iter(self._spec.rows_from(self.state.state, self.state.inputs, By.FAILURE)), None)
-        if safe is None or self.state.open is not None or isinstance(fault, Interrupted):
+        safe = self._safe_row(fault)
+        if safe is None:
             self._hold(row.trigger, fault)
             return False
-        self._step.attempt(safe, args={"stage": row.trigger, "reason": fault.what})
+        try:
+            if self._touches(safe):
+                self._take_lease()
+            self._attempts(safe, {"stage": row.trigger, "reason": fault.what, "error": type(fault).__name__})
+        except LeaseLost:
+            raise
+        except DrfsmError as worse:
+            worse.what = f"{fault.what}; and then {safe.trigger}: {worse.what}"
+            self._hold(row.trigger, worse)
+            return False
         return True
+
+    def _safe_row(self, fault: DrfsmError) -> Row | None:
+        """Return the row by failure that may be taken; None where the run must be held.
+
+        What is half done (an open intent) is settled by going on, not by a failure. What could not be reached
+        says nothing about the world. And after the point of no return nothing is undone.
+        """
+        if self.state.open is not None or isinstance(fault, Interrupted) or _says_nothing(fault):
+            return None
+        rows = self._spec.rows_from(self.state.state, self.state.inputs, By.FAILURE)
+        return next((row for row in rows if not (self._log.no_return and self._log.leads_to_undo(row.to))), None)
 
     def _hold(self, stage: str, fault: DrfsmError) -> RunState:
         self._log.append(
@@ -305,49 +357,79 @@ class Runner:
                 "frozen": self._log.frozen(),
                 "ways": self._log.ways(),
                 "way": fault.way,
-                "interrupted": isinstance(fault, Interrupted),
+                "interrupted": isinstance(fault, Interrupted) and not isinstance(fault, HoldAsked),
             },
         )
+        if isinstance(fault, Interrupted):
+            self._interrupted = False  # it was heeded: the next verb goes on
         return self.state
 
     def _finish(self) -> RunState:
         """Write down the end of a run that stands in a final state. Each line may be the last one that we reach."""
-        self._lease.release(self.state.run_id)
         if not self.state.ended:
-            state = self.state
-            failure = next((given for given in state.args.values() if "stage" in given), {})
-            asked = next((given["reason"] for given in state.args.values() if given.get("reason")), "")
+            status = self._spec.finals[self.state.state]
+            reason, stage = self._why_ended() if status != "complete" else ("", "")
             self._log.append(
                 "ended",
                 {
-                    "state": state.state,
-                    "status": self._spec.finals[state.state],
-                    "reason": failure.get("reason", asked),
-                    "stage": failure.get("stage", ""),
+                    "state": self.state.state,
+                    "status": status,
+                    "reason": reason,
+                    "stage": stage,
                     "frozen": self._log.frozen(),
                     "ways": [],
                     # What an undo did not give back, on purpose, matters only where things were undone.
-                    "kept": list(state.kept) if self._spec.finals[state.state] == "aborted" else [],
+                    "kept": list(self.state.kept) if status == "aborted" else [],
                 },
             )
         if not self.state.sealed:
             self._log.append("seal", {"records": self.state.length, "head": self._log.journal.head})
+        if self.state.epoch:  # AFTER the last record: who writes has the lease
+            self._lease.release(self.state.run_id)
+            self._leased = False
+        if self._log.fault:
+            raise self._log.fault
         return self.state
 
-    def _settle(self, trigger: str) -> None:
-        """Settle an open intent before anything else: commit it if it is done, else close it for the undo."""
-        if self.state.open is None:
-            return
-        row = self._row(self.state.open.row)
-        case, _ = self._step.recover(row)
-        if case.do is Do.COMMIT or (case.do is Do.HOLD):
-            self._step.attempt(row)  # commits, or raises NeedsPerson
-        elif not (self._log.no_return and row.final_write):
-            self._step.close_intent(row, Probe.MIXED, f"given up for {trigger}")
+    def _why_ended(self) -> tuple[str, str]:
+        """Return why a run did not end as it was meant to, and at which stage; nothing if it did."""
+        for row in self._spec.rows:
+            given = self.state.args.get(row.trigger, {})
+            if row.by is By.FAILURE and "stage" in given:
+                return str(given.get("reason", "")), str(given["stage"])
+        asked = (row.trigger for row in self._spec.rows if row.each is None and self._log.leads_to_undo(row.to))
+        given = next((self.state.args[trigger] for trigger in asked if trigger in self.state.args), {})
+        return str(given.get("reason", "")), ""
+
+    def _settled(self, trigger: str) -> Row:
+        """Settle an open intent, then return the operator's row. Raises IllegalTransition, NeedsPerson.
+
+        What is done is committed before anything else. What is half done stays open until the operator's row
+        commits, so that a crash in between leaves nothing forgotten.
+        """
+        intent = self.state.open
+        if intent is None:
+            return self._operator_row(trigger)
+        begun = self._row(intent.row)
+        if begun.trigger == trigger and begun.by is By.OPERATOR:
+            return begun  # on with it
+        if not any(row.trigger == trigger for state in (begun.source, begun.to) for row in self._operator_rows(state)):
+            raise self._illegal(trigger)
+        if begun.each and begun.by is By.RUNNER and (row := self._operator_row(trigger)).each:
+            return row  # a person answers for the undo in hand, whatever became of it
+        case, seen = self._step.recover(begun)
+        if case.do is Do.HOLD:
+            raise NeedsPerson(begun, case, seen)
+        if case.do is Do.COMMIT:
+            self._step.attempt(begun)
+        elif begun.final_write:
+            raise self._illegal(trigger, because="the point of no return is passed: the only way is forward")
+        return self._operator_row(trigger)
 
     # --- pieces -----------------------------------------------------------------------------------------
 
     def _ready(self) -> None:
+        self._log.catch_up()
         state = self.state
         if state.status == "none":
             raise UsageFault("this journal holds no run", way="start one")
@@ -356,10 +438,19 @@ class Runner:
                 f"the run was started with another declaration of {state.machine} than the one at hand",
                 way="resume with the copy in the bundle",
             )
+        self._log.fault = None
         self._step.engine.place(state.state)
 
     def _over(self) -> bool:
         return self.state.ended or self.state.state in self._spec.finals
+
+    def _refuse_ended(self, trigger: str) -> None:
+        """Raise IllegalTransition for what can't be moved any more, or never is."""
+        if self._over():
+            self._finish()
+            raise self._illegal(trigger, because=f"the run has ended: {self.state.status}")
+        if self.state.dry_run:
+            raise self._illegal(trigger, because="this is a dry run, which moves nothing")
 
     def _next(self) -> Row | None:
         """Return the runner's row from here: of a loop of undos and the row behind it, the undo comes first."""
@@ -376,9 +467,11 @@ class Runner:
         except KeyError:
             raise EvidenceFault(f"the journal names {key}, which the declaration doesn't have") from None
 
+    def _operator_rows(self, state: str) -> list[Row]:
+        return list(self._spec.rows_from(state, self.state.inputs, By.OPERATOR))
+
     def _operator_row(self, trigger: str) -> Row:
-        rows = self._spec.rows_from(self.state.state, self.state.inputs, By.OPERATOR)
-        row = next((each for each in rows if each.trigger == trigger), None)
+        row = next((each for each in self._operator_rows(self.state.state) if each.trigger == trigger), None)
         if row is None:
             raise self._illegal(trigger)
         if self._log.no_return and self._log.leads_to_undo(row.to):
@@ -391,29 +484,39 @@ class Runner:
         legal = [way["do"] for way in self._log.ways()]
         if not because and any(r.trigger == trigger for r in self._spec.rows_from(self.state.state, self.state.inputs)):
             because = "the runner fires it by itself: drfsm resume"
-        fault = IllegalTransition(
+        return IllegalTransition(
             machine=self._spec.name, state=self.state.state, trigger=trigger, legal=legal, because=because
         )
-        self._reject(trigger, fault.what, legal)
-        return fault
 
-    def _reject(self, trigger: str, why: str, legal: Sequence[str] = ()) -> None:
-        """Leave a trace of what was refused, if we may write: a sealed journal and others' runs stay as they are."""
-        if self._leased and not self.state.ended:
-            self._log.append(
-                "rejected",
-                {
-                    "state": self.state.state,
-                    "trigger": trigger,
-                    "why": why,
-                    "legal": list(legal),
-                    "operator": self._operator,
-                },
-            )
+    def _reject(self, trigger: str, fault: IllegalTransition | GuardRefused) -> None:
+        """Leave a trace of what was refused. The caller has the lease, and the run has not ended."""
+        legal = fault.legal if isinstance(fault, IllegalTransition) else ()
+        self._log.append(
+            "rejected",
+            {
+                "state": self.state.state,
+                "trigger": trigger,
+                "why": fault.what,
+                "legal": list(legal),
+                "operator": self._operator,
+            },
+        )
+
+    def _check_amendments(self, trigger: str, given: Mapping[str, Any]) -> None:
+        """Raise UsageFault, naming all of them, where a row that amends inputs lacks them, or may not set them so."""
+        for row in self._spec.rows_from(self.state.state, self.state.inputs, By.OPERATOR):
+            if row.trigger == trigger and row.amends:
+                check_inputs(self._spec, {**self.state.inputs, **{n: given[n] for n in row.amends if n in given}})
+                if missing := [name for name in row.amends if name not in given]:
+                    raise UsageFault(
+                        f"{trigger} replaces {', '.join(row.amends)}, and {', '.join(missing)} is missing",
+                        way=f"drfsm request {trigger} " + " ".join(f"--arg {name}=…" for name in missing),
+                    )
 
     def _touches(self, row: Row) -> bool:
         """Whether a row touches anything but its inputs; only then the lease is needed."""
-        facts = (self._spec.facts[fact] for _, fact, _ in self._spec.wanted_of(row))
+        named = {fact for _, fact, _ in self._spec.wanted_of(row)} | self._spec.stand_ins(row)
+        facts = [self._spec.facts[fact] for fact in named]
         return row.action is not None or row.each is not None or not all(fact.local for fact in facts)
 
     def _take_lease(self) -> None:
@@ -433,17 +536,53 @@ def check_inputs(spec: MachineSpec, inputs: Mapping[str, Any]) -> None:
         for name, wanted in spec.inputs.items()
         if name in inputs and wanted.values and str(inputs[name]) not in wanted.values
     ]
+    limits = {row.wait.limit for row in spec.rows if row.wait and isinstance(row.wait.limit, str)}
+    faults += [
+        f"{name} is {inputs[name]!r}, which must be a number of seconds, 0 or more"
+        for name in spec.inputs
+        if name in limits and name in inputs and not _seconds(inputs[name])
+    ]
     if faults:
         raise UsageFault(f"{spec.name} can't start: {'; '.join(faults)}")
 
 
-def _essence(judged: Judged) -> Callable[[], None] | Any:
+def _seconds(given: Any) -> bool:
+    try:
+        number = float(given)
+    except (TypeError, ValueError):
+        return False
+    return isfinite(number) and number >= 0
+
+
+def _said(what: str, given: Mapping[str, Any]) -> Any:
+    """Return what a person gave as a record carries it. Raises UsageFault for what JSON can't say."""
+    try:
+        return exact(given)
+    except ValueError as fault:
+        raise UsageFault(f"the {what} can't be written down: {fault}") from None
+
+
+def _essence(judged: Judged) -> Mapping[str, Any]:
     """Return what must change for a sample to be worth a record: values and what was seen."""
     return {name: (each.value, each.seen) for name, each in judged.readings.items()}
 
 
+def _late(row: Row, judged: Judged, waited: float, limit: float, samples: str) -> GuardRefused:
+    late = GuardRefused(judged.refusals, trigger=row.trigger)
+    told = late.what if judged.refusals else f"{row.trigger} refused: {samples}"
+    late.what = f"waited {waited:.0f} s (limit {limit:.0f} s). {told}"
+    return late
+
+
 def _unreadable(refused: GuardRefused) -> bool:
     return any(each["value"] == "unknown" for each in refused.refusals)
+
+
+def _says_nothing(fault: DrfsmError) -> bool:
+    """Whether a failure says nothing about how the world is: it could not be read, or not be reached."""
+    if isinstance(fault, GuardRefused):
+        return all(each["value"] == "unknown" for each in fault.refusals)
+    return isinstance(fault, Unreachable)
 
 
 def new_run_id(machine: str) -> str:
@@ -452,7 +591,8 @@ def new_run_id(machine: str) -> str:
     return f"{machine}-{datetime.now(UTC):%Y%m%dt%H%M%Sz}-{uuid4().hex[:6]}"
 
 
-def _who() -> str:
+def who() -> str:
+    """Return the name of the user who runs this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

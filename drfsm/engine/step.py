@@ -15,7 +15,7 @@ from drfsm.engine.engine import Engine
 from drfsm.engine.log import RunLog
 from drfsm.engine.ports import Lease
 from drfsm.errors import ActionFailed, DrfsmError, GuardRefused, Interrupted, LeaseLost, Unreachable
-from drfsm.journal import Undoable
+from drfsm.journal import Undoable, exact
 from drfsm.journal.replay import keep_first
 from drfsm.spec.model import By, Effect, Row
 from drfsm.spec.recovery import Case, Do, Probe, decide, probe
@@ -30,7 +30,6 @@ class Reading:
     value: str | None
     seen: Any
     why: str = ""
-    reachable: bool = True
 
     @property
     def record(self) -> dict[str, Any]:
@@ -55,18 +54,31 @@ class Judged:
         return tuple(each for each in self.checks if not each["holds"])
 
     @property
-    def unreadable(self) -> bool:
-        """Whether something could not even be read: trying again may help."""
-        return any(not each.reachable for each in self.readings.values())
-
-    @property
     def facts(self) -> dict[str, Any]:
         """As records carry them."""
         return recorded(self.readings)
 
+    @property
+    def values(self) -> dict[str, str | None]:
+        """What each fact was judged."""
+        return {name: each.value for name, each in self.readings.items()}
+
+    @property
+    def named(self) -> set[tuple[str, str]]:
+        """Every guard and fact that was held against each other."""
+        return {(each["guard"], each["fact"]) for each in self.checks}
+
 
 class NeedsPerson(ActionFailed):
-    """An interrupted action whose outcome the machine may not decide by itself."""
+    """An interrupted action whose outcome the machine may not decide by itself (case E), or can't see (case F)."""
+
+    def __init__(self, row: Row, case: Case, seen: Readings) -> None:
+        told = ", ".join(f"{name} is {each.value or 'unknown'} {each.why}".strip() for name, each in seen.items())
+        super().__init__(
+            f"{row.trigger} was interrupted and {case.because} ({told})",
+            way="look at what was seen, then `drfsm resolve done|not_done --reason ...`, or resume to look again",
+        )
+        self.case = case
 
 
 @define
@@ -82,7 +94,18 @@ class _Hand:
     entry: Undoable | None = None
     result: Any = None
     how: str = "judged"
+    fault: DrfsmError | None = None  # what the action said went wrong, though the probe says that it is done
     started: float = 0.0
+
+    @property
+    def checks(self) -> list[dict[str, Any]]:
+        """What the guards said, as records carry it."""
+        return list(self.judged.checks) if self.judged else []
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was read for the guards, as records carry it."""
+        return self.judged.facts if self.judged else {}
 
 
 class Step:
@@ -114,31 +137,44 @@ class Step:
 
     # --- reading ------------------------------------------------------------------------------------
 
-    def read(self, names: Mapping[str, Any] | set[str], row: Row, run: Run | None = None) -> dict[str, Reading]:
+    def read(self, names: Mapping[str, Any] | set[str], row: Row) -> dict[str, Reading]:
         """Observe and judge facts now."""
-        here = run or self.run(row)
+        here = self.run(row)
         return {name: self._read(name, here) for name in sorted(names)}
 
     def _read(self, name: str, run: Run) -> Reading:
         fact = self._binding.facts[name]
         try:
-            seen = fact.observe(self.world, run)
-            value = fact.judge(seen, run.inputs)
+            seen = exact(fact.observe(self.world, run))
         except (LeaseLost, Interrupted):
             raise
         except DrfsmError as fault:
-            return Reading(None, None, fault.what, reachable=not isinstance(fault, Unreachable))
+            return Reading(None, None, fault.what)
         except Exception as fault:  # noqa: BLE001  a defect in a fact must hold the run, not crash it
             return Reading(None, None, f"defect in the fact {name}: {type(fault).__name__}: {fault}")
+        return self._judged(name, seen, run)
+
+    def _judged(self, name: str, seen: Any, run: Run) -> Reading:
+        try:
+            value = self._binding.facts[name].judge(seen, run.inputs)
+        except Exception as fault:  # noqa: BLE001  likewise, in its judge
+            return Reading(None, seen, f"defect in the judge of {name}: {type(fault).__name__}: {fault}")
         if value is not None and value not in self._log.spec.facts[name].values:
             return Reading(None, seen, f"defect: {name} was judged {value!r}, which is not declared")
         return Reading(value, seen, "" if value is not None else "can't be told from what was seen")
 
     def judge(self, row: Row, *, skip: Mapping[str, Any] | None = None) -> Judged:
         """Read every fact that the row's guards require, and hold it against them: all findings at once."""
-        spec = self._log.spec
-        wanted = [each for each in spec.wanted_of(row) if each[1] not in (skip or {})]
-        readings = self.read({fact for _, fact, _ in wanted}, row)
+        spec, left_out = self._log.spec, set(skip or {})
+        readings = self.read(spec.stand_ins(row) - left_out, row)
+        waived = spec.waived(row, {name: each.value for name, each in readings.items()})
+        open_question = {name for name in row.guards if left_out & set(spec.guards[name].unless)}
+        wanted = [
+            each
+            for each in spec.wanted_of(row, waived)
+            if each[1] not in left_out and each[0].name not in open_question
+        ]
+        readings |= self.read({fact for _, fact, _ in wanted} - set(readings), row)
         checks = tuple(
             {
                 "guard": guard.name,
@@ -159,7 +195,7 @@ class Step:
         limit = row.timeout_seconds
         return Run(
             id=state.run_id,
-            inputs=state.inputs,
+            inputs={**state.inputs, **self._amended(row)},
             operator=state.operator,
             epoch=state.epoch,
             dry_run=state.dry_run,
@@ -174,20 +210,24 @@ class Step:
             say=self._say,
         )
 
+    def _amended(self, row: Row) -> dict[str, Any]:
+        """Return the inputs that this row amends, as its recorded arguments have them."""
+        intent = self._log.state.open
+        args = self._hand.args if self._hand else intent.args if intent and intent.row == row.key else {}
+        return {name: args[name] for name in row.amends if name in args}
+
     # --- taking -------------------------------------------------------------------------------------
 
     def recover(self, row: Row) -> tuple[Case, Readings]:
         """Say what the table says about this row now: start it, or settle what was left open."""
-        state = self._log.state
-        if state.open is None:
+        intent = self._log.state.open
+        if intent is None or intent.row != row.key:
             return decide(open_intent=False, effect=row.effect, probe=Probe.NOT_DONE), {}
-        entry = self._entry(row)
-        if entry is not None:
-            after = self.read(entry.before, row)
-            verdict = _undone(after, entry.before, state.open.before)
-            return decide(open_intent=True, effect=Effect.IDEMPOTENT, probe=verdict), after
-        after = self.read(row.sets, row)
-        return decide(open_intent=True, effect=row.effect, probe=self._probe(row, after)), after
+        if intent.verdict:  # a person's: what is seen is only recorded
+            return decide(open_intent=True, effect=Effect.IDEMPOTENT, probe=Probe.DONE), self._see(row)
+        after = self._see(row)
+        effect = Effect.IDEMPOTENT if self._entry(row) else row.effect
+        return decide(open_intent=True, effect=effect, probe=self._probe(row, after)), after
 
     def attempt(self, row: Row, *, args: Mapping[str, Any] | None = None, judged: Judged | None = None) -> None:
         """Take the row: once from the start, or on from where it was left.
@@ -197,32 +237,31 @@ class Step:
         """
         case, after = self.recover(row)
         if case.do is Do.HOLD:
-            seen = ", ".join(f"{name} is {each.value or 'unknown'} {each.why}".strip() for name, each in after.items())
-            raise NeedsPerson(
-                f"{row.trigger} was interrupted and {case.because} ({seen})",
-                way="look at what was seen, then `drfsm resolve done|not_done --reason ...`, or resume to look again",
-            )
-        state = self._log.state
-        given = args or (state.open.args if state.open else {})
-        by = state.open.by if state.open else row.by.value
+            raise NeedsPerson(row, case, after)
+        intent = self._log.state.open if case.open_intent else None
+        given = args or (intent.args if intent else {})
+        by = intent.by if intent else row.by.value
         self._hand = _Hand(row, case, given, by, judged, after, self._entry(row), started=self._log.clock.monotonic())
         try:
             self._engine.fire(row)
         finally:
             self._hand = None
+        self._log.tell()
 
-    def close_intent(self, row: Row, verdict: Probe, why: str) -> None:
-        """Close an open intent without doing it: an abort will undo whatever it did."""
-        attempt = self._log.state.open.attempt if self._log.state.open else 1
+    def close_intent(self, row: Row, verdict: Probe, why: str, seen: Readings) -> None:
+        """Record that an attempt failed, and what is there now; seen not to be done, it is open no more."""
+        intent = self._log.state.open
         self._log.append(
             "failed",
             {
                 "row": row.key,
                 "trigger": row.trigger,
                 "state": row.source,
-                "attempt": attempt,
+                "attempt": intent.attempt if intent else 1,
                 "error": why,
                 "verdict": verdict.value,
+                "facts": recorded(seen),
+                "frozen": self._log.frozen({name: each.value for name, each in seen.items()}),
             },
         )
 
@@ -240,7 +279,9 @@ class Step:
             raise GuardRefused(hand.judged.refusals, trigger=row.trigger)
 
     def _intend(self, row: Row) -> None:
-        hand = self._held()
+        hand, state = self._held(), self._log.state
+        if state.epoch:
+            self._lease.check()  # BEFORE anything is written: not the world, not the journal
         if hand.case.do is Do.COMMIT or not self._acts(hand):
             return
         names = hand.entry.before if hand.entry else row.sets
@@ -250,57 +291,60 @@ class Step:
         if blind:
             told = "; ".join(f"{name}: {why}" for name, why in blind.items())
             raise Unreachable(f"{row.trigger}: what is there now can't be read, so nothing is changed ({told})")
-        if hand.entry and _undone(before, hand.entry.before, {}) is Probe.DONE:
+        if hand.entry and self._probe_undo(row, hand.entry, before) is Probe.DONE:
             hand.after, hand.how = before, "found"
             return
+        self._log.append("intent", self._intent(row, hand, before))
+
+    def _intent(self, row: Row, hand: _Hand, before: Readings) -> dict[str, Any]:
         state = self._log.state
+        begun = state.open.attempt if state.open and hand.case.open_intent else state.attempts.get(row.key, 0)
         body: dict[str, Any] = {
             "row": row.key,
             "trigger": row.trigger,
             "from": row.source,
             "to": row.to,
             "by": hand.by,
-            "attempt": (state.open.attempt if state.open else state.attempts.get(row.key, 0)) + 1,
+            "attempt": begun + 1,
             "effect": row.effect.value,
-            "guards": list(hand.judged.checks) if hand.judged else [],
-            "facts": {**(hand.judged.facts if hand.judged else {}), **recorded(before)},
+            "guards": hand.checks,
+            "facts": {**hand.facts, **recorded(before)},
             "before": {name: each.seen for name, each in before.items()},
             "frozen": self._log.frozen({name: each.value for name, each in before.items()}),
             "because": row.because,
         }
         if hand.args:
             body["args"] = dict(hand.args)
+        if row.amends:
+            body["amends"] = self._amended(row)
         if row.undo:
             body["undo"] = row.undo
+        if row.keeps:
+            body["kept"] = row.keeps
         if hand.entry:
             body["undoes"] = hand.entry.row
-        self._log.append("intent", body)
+        return body
 
     def _act(self, row: Row) -> None:
         hand = self._held()
         if hand.how == "found" or not self._acts(hand):
             return
-        self._lease.check()
         fault = self._do(row, hand)
+        hand.after = self._see(row)
         if row.effect is Effect.NONE and not hand.entry:
             verdict = Probe.NOT_DONE if fault else Probe.DONE
-        elif hand.entry:
-            hand.after = self.read(hand.entry.before, row)
-            before = self._log.state.open.before if self._log.state.open else {}
-            verdict = _undone(hand.after, hand.entry.before, before)
         else:
-            hand.after = self.read(row.sets, row)
             verdict = self._probe(row, hand.after)
         if verdict is Probe.DONE:
-            hand.how = "acted"
+            hand.how, hand.fault = "acted", fault
             return
         why = fault or ActionFailed(f"{row.trigger} was done without an error, but {self._unlike(row, hand)}")
-        self.close_intent(row, verdict, why.what)
+        self.close_intent(row, verdict, why.what, hand.after)
         raise why
 
     def _commit(self, row: Row) -> None:
-        hand = self._held()
-        facts = {**(hand.judged.facts if hand.judged else {}), **recorded(hand.after)}
+        hand, state = self._held(), self._log.state
+        facts = {**hand.facts, **recorded(hand.after)}
         body: dict[str, Any] = {
             "row": row.key,
             "trigger": row.trigger,
@@ -308,7 +352,7 @@ class Step:
             "to": row.to,
             "by": hand.by,
             "how": hand.how,
-            "guards": list(hand.judged.checks) if hand.judged else [],
+            "guards": hand.checks,
             "facts": facts,
             "result": hand.result,
             "frozen": self._log.frozen({name: found["value"] for name, found in facts.items()}),
@@ -318,13 +362,19 @@ class Step:
         }
         if hand.args:
             body["args"] = dict(hand.args)
+        if row.amends:
+            body["amends"] = self._amended(row)
         if hand.entry:
             body["undoes"] = hand.entry.row
         if row.keeps:
             body["kept"] = row.keeps
-        if hand.how == "found" and self._log.state.open:
-            body["case"] = hand.case.letter
-        self._log.append("commit", body)
+        if hand.fault:
+            body["error"] = hand.fault.what
+        if state.open and hand.case.do is Do.COMMIT:
+            body |= {"how": "resolved", "by": By.OPERATOR.value} if state.open.verdict else {"case": hand.case.letter}
+        elif state.open and state.open.row != row.key:
+            body["supersedes"] = state.open.row
+        self._log.append("commit", body, tell=False)  # they hear of it when the state has moved
 
     # --- pieces -----------------------------------------------------------------------------------------
 
@@ -343,22 +393,50 @@ class Step:
         """Call the action; return what went wrong, for the probe to be held against it."""
         name = hand.entry.undo if hand.entry else row.action
         assert name is not None  # noqa: S101  _acts() was asked
-        run = self.run(row, undoing=hand.entry.before if hand.entry else None)
+        result, fault = self.call(name, self.run(row, undoing=hand.entry.before if hand.entry else None))
+        hand.result = result
+        return fault
+
+    def call(self, name: str, run: Run) -> tuple[Any, DrfsmError | None]:
+        """Call an action; return its result, as a record can carry it, or what went wrong."""
         try:
-            hand.result = self._binding.actions[name](self.world, run)
+            return exact(self._binding.actions[name](self.world, run)), None
         except (LeaseLost, Interrupted):
             raise
         except DrfsmError as fault:
-            return fault
+            return None, fault
         except Exception as fault:  # noqa: BLE001  a defect in an action must hold the run, not crash it
-            return ActionFailed(f"defect in the action {name}: {type(fault).__name__}: {fault}", fault="drfsm")
-        return None
+            return None, ActionFailed(f"defect in the action {name}: {type(fault).__name__}: {fault}", fault="drfsm")
+
+    def _see(self, row: Row) -> dict[str, Reading]:
+        """Read again what the row's action, or the undo in hand, is about."""
+        entry = self._entry(row)
+        return self.read(entry.before if entry else row.sets, row)
 
     def _probe(self, row: Row, after: Readings) -> Probe:
+        """Hold what is read again against what was wanted, and against what was there before the first attempt."""
+        entry, intent = self._entry(row), self._log.state.open
+        if entry:
+            return self._probe_undo(row, entry, after)
+        found = probe(row.sets, {name: each.value for name, each in after.items()}, intent.values if intent else {})
+        # The same word may be said of something half done: only the same sight is as before.
+        return Probe.MIXED if found is Probe.NOT_DONE and intent and not _same(after, intent.before) else found
+
+    def _probe_undo(self, row: Row, entry: Undoable, now: Readings) -> Probe:
+        """Probe an undo: done when the observation equals the image, not merely the same word.
+
+        Objects that the image doesn't know (they appeared later) are none of the undo's business, as long as
+        they don't change what the whole is judged to be.
+        """
+        if any(each.seen is None and each.why for each in now.values()):
+            return Probe.UNKNOWN
+        run = self.run(row)
+        wanted = {name: self._judged(name, image, run).value for name, image in entry.before.items()}
+        fits = all(_covers(now[name].seen, image) for name, image in entry.before.items())
+        if fits and all(value is None or now[name].value == value for name, value in wanted.items()):
+            return Probe.DONE
         intent = self._log.state.open
-        spec_facts = self._log.state.facts
-        before = {name: (spec_facts.get(name) or {}).get("value") for name in row.sets} if intent else {}
-        return probe(row.sets, {name: each.value for name, each in after.items()}, before)
+        return Probe.NOT_DONE if intent and _same(now, intent.before) else Probe.MIXED
 
     def _unlike(self, row: Row, hand: _Hand) -> str:
         wanted = dict.fromkeys(hand.entry.before, "as before") if hand.entry else row.sets
@@ -374,21 +452,12 @@ def recorded(readings: Readings) -> dict[str, Any]:
     return {name: each.record for name, each in readings.items()}
 
 
-def _undone(now: Readings, image: Mapping[str, Any], before: Mapping[str, Any]) -> Probe:
-    """Probe an undo: done when the observation equals the image, not merely the same word.
-
-    Objects that the image doesn't know (they appeared later) are none of the undo's business.
-    """
-    if any(each.seen is None and each.why for each in now.values()):
-        return Probe.UNKNOWN
-    if all(_covers(now[name].seen, image[name]) for name in image):
-        return Probe.DONE
-    same = all(name in before and now[name].seen == before[name] for name in image)
-    return Probe.NOT_DONE if same else Probe.MIXED
+def _same(now: Readings, image: Mapping[str, Any]) -> bool:
+    return all(name in image and each.seen == image[name] for name, each in now.items())
 
 
 def _covers(seen: Any, image: Any) -> bool:
     """Whether what was seen has everything of the image (mappings may have more keys)."""
     if isinstance(seen, Mapping) and isinstance(image, Mapping):
-        return keep_first(image, seen) == seen
+        return bool(keep_first(image, seen) == seen)
     return bool(seen == image)

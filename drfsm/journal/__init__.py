@@ -1,6 +1,6 @@
 """What happened: records, the bytes that chain them, and the fold that reads them back."""
 
-from drfsm.journal.chain import GENESIS, Chain, digest, encode, lines, read
+from drfsm.journal.chain import GENESIS, Chain, digest, encode, exact, lines, read
 from drfsm.journal.record import KINDS, Record
 from drfsm.journal.replay import OpenIntent, RunState, Undoable, fold
 
@@ -14,6 +14,7 @@ __all__ = [
     "Undoable",
     "digest",
     "encode",
+    "exact",
     "fold",
     "lines",
     "read",

@@ -10,6 +10,7 @@ died in the middle); anything else that doesn't fit is damage, and named by its 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from typing import Any, BinaryIO
 
 from attrs import frozen
@@ -38,7 +39,7 @@ def digest(line: bytes) -> str:
 def encode(record: Record, prev: str) -> bytes:
     """Return the raw line of a record that follows the line whose hash is ``prev``.
 
-    Raises ValueError for what JSON can't say (NaN, a set, an object).
+    Raises ValueError for what JSON can't say (NaN, a set, an object, half a character).
     """
     fields = {
         "prev": prev,
@@ -47,23 +48,47 @@ def encode(record: Record, prev: str) -> bytes:
         "kind": record.kind,
         "body": dict(record.body),
     }
-    return json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+    return _dumped(fields) + b"\n"
 
 
-def read(stream: BinaryIO | Iterable[bytes]) -> Chain:
-    """Read and verify a whole journal. Raises JournalDamaged, naming the line (counted from 1)."""
+def _dumped(value: Any) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, RecursionError) as fault:
+        raise ValueError(str(fault)) from None
+
+
+def exact(value: Any) -> Any:
+    """Return a value as a journal will give it back: what is known now equals what is read again later.
+
+    Tuples become lists and numbers that are keys become text. Raises ValueError for what JSON can't say.
+    """
+    return json.loads(_dumped(value), object_pairs_hook=_no_duplicates)
+
+
+def read(stream: bytes | BinaryIO | Iterable[bytes]) -> Chain:
+    """Read and verify a whole journal: its bytes, a stream of them, or its lines one by one.
+
+    Only the last line may be torn. Raises JournalDamaged, naming the line (counted from 1).
+    """
     records: list[Record] = []
     head, size = GENESIS, 0
-    for number, line in enumerate(stream, start=1):
-        if not line.endswith(b"\n"):
-            return Chain(tuple(records), head, size, torn=line)
-        records.append(_decode(line, number, head, len(records)))
-        head = digest(line)
-        size += len(line)
-    return Chain(tuple(records), head, size)
+    torn: bytes | None = None
+    for number, line in enumerate(BytesIO(stream) if isinstance(stream, bytes) else stream, start=1):
+        if torn is not None:
+            raise _damage(number - 1, "has no end, and another line follows")
+        if line.endswith(b"\n"):
+            records.append(_decode(line, number, head, len(records)))
+            head = digest(line)
+            size += len(line)
+        else:
+            torn = line
+    return Chain(tuple(records), head, size, torn or b"")
 
 
 def _decode(line: bytes, number: int, head: str, seq: int) -> Record:
+    if line.find(b"\n") != len(line) - 1:
+        raise _damage(number, "holds more than one line")
     if not line.startswith(b'{"prev":"'):
         raise _damage(number, 'does not start with {"prev":"')
     try:
@@ -74,11 +99,11 @@ def _decode(line: bytes, number: int, head: str, seq: int) -> Record:
         raise _damage(number, "does not have exactly the fields prev, seq, at, kind, body")
     if fields["prev"] != head:
         raise _damage(number, "does not follow the line before it: one of the two was altered, removed or inserted")
-    if fields["seq"] != seq or isinstance(fields["seq"], bool):
+    if fields["seq"] != seq or type(fields["seq"]) is not int:
         raise _damage(number, f"has seq {fields['seq']!r} where {seq} is due")
-    if not isinstance(fields["body"], dict) or not isinstance(fields["at"], str):
-        raise _damage(number, "has a body that is no object, or a time that is no text")
-    record = Record(seq, str(fields["kind"]), fields["at"], fields["body"])
+    if not isinstance(fields["body"], dict) or not all(isinstance(fields[key], str) for key in ("at", "kind")):
+        raise _damage(number, "has a body that is no object, or a time or kind that is no text")
+    record = Record(seq, fields["kind"], fields["at"], fields["body"])
     if lacking := record.missing():
         raise _damage(number, f"is a {record.kind!r} record without {', '.join(lacking)}")
     return record

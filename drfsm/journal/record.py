@@ -40,14 +40,14 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "before",
         "frozen",
     ),
-    "failed": (
+    "failed": (  # closes its intent only if the verdict is not_done; what is half done stays open
         "row",
         "trigger",
         "state",
         "attempt",
         "error",
         "verdict",
-    ),  # closes the intent of a failed attempt
+    ),
     "repaired": ("row", "action", "result"),
     "commit": (
         "row",

@@ -6,10 +6,11 @@ status, replay and audit all stand on it, so an interrupted run and an offline r
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from attrs import evolve, field, frozen
 
+from drfsm.journal.chain import read
 from drfsm.journal.record import Record
 
 Body = Mapping[str, Any]
@@ -17,7 +18,10 @@ Body = Mapping[str, Any]
 
 @frozen
 class OpenIntent:
-    """An action that was begun and whose outcome is not recorded."""
+    """An action that was begun and is not known to be done, nor known not to be begun: its end is open.
+
+    It stays open until a commit, until what it changed is seen to be as before, or until a person decides.
+    """
 
     seq: int
     at: str
@@ -28,9 +32,13 @@ class OpenIntent:
     by: str
     attempt: int
     effect: str
-    before: Body
+    before: Body  # the first images, as an undo gives them back
+    values: Body = field(factory=dict)  # fact -> its value before the first attempt
     guards: tuple[Any, ...] = ()
     args: Body = field(factory=dict)
+    undoes: str = ""  # the row whose change it gives back
+    verdict: str = ""  # a person's: done
+    behind: "OpenIntent | None" = None  # what was open when an operator's own action began
 
 
 @frozen
@@ -65,6 +73,7 @@ class RunState:
     open: OpenIntent | None = None
     facts: Mapping[str, Body] = field(factory=dict)  # fact -> {"value", "seen", "at"}
     images: Mapping[str, Body] = field(factory=dict)  # row key -> {fact: seen}, the first ones
+    keeps: Mapping[str, str] = field(factory=dict)  # row key -> why an abort does not give its change back
     results: Mapping[str, Any] = field(factory=dict)  # trigger -> what its action returned
     args: Mapping[str, Body] = field(factory=dict)  # trigger -> an operator's recorded arguments
     undo: tuple[Undoable, ...] = ()  # oldest first
@@ -96,6 +105,15 @@ def fold(records: Iterable[Record], start: RunState | None = None) -> RunState:
     for record in records:
         state = _FOLDS[record.kind](evolve(state, last_at=record.at, length=state.length + 1), record)
     return state
+
+
+def replay(journal: bytes | BinaryIO | Iterable[Record]) -> RunState:
+    """Fold a journal, as bytes or as records; a torn tail is left out. Raises JournalDamaged."""
+    if isinstance(journal, bytes):
+        return fold(read(journal).records)
+    if hasattr(journal, "read"):
+        return fold(read(cast("BinaryIO", journal)).records)
+    return fold(journal)
 
 
 def keep_first(first: Any, later: Any) -> Any:
@@ -169,11 +187,15 @@ def _sampled(state: RunState, record: Record) -> RunState:
 
 def _intended(state: RunState, record: Record) -> RunState:
     body = record.body
-    before = keep_first(state.images.get(body["row"], {}), body["before"])
+    row, again = body["row"], state.open
+    if again is not None and again.row != row:
+        again = None
+    before = keep_first(again.before if again else state.images.get(row, {}), body["before"])
+    values = {name: found["value"] for name, found in body["facts"].items() if name in body["before"]}
     intent = OpenIntent(
         seq=record.seq,
         at=record.at,
-        row=body["row"],
+        row=row,
         trigger=body["trigger"],
         source=body["from"],
         to=body["to"],
@@ -181,35 +203,62 @@ def _intended(state: RunState, record: Record) -> RunState:
         attempt=body["attempt"],
         effect=body["effect"],
         before=before,
+        values=keep_first(again.values, values) if again else values,
         guards=tuple(body["guards"]),
         args=body.get("args", {}),
+        undoes=body.get("undoes", ""),
+        behind=again.behind if again else state.open,
     )
     state = _freeze_words(_see(state, body["facts"], record.at), body["frozen"], record.at)
     if body.get("args"):
         state = evolve(state, args={**state.args, body["trigger"]: body["args"]})
     if body.get("undo"):
-        state = _push(state, Undoable(intent.row, intent.trigger, body["undo"], before))
-    if not body.get("undoes"):  # an undo's own image is the one it restores
-        state = evolve(state, images={**state.images, intent.row: before})
+        state = _push(state, Undoable(row, intent.trigger, body["undo"], before))
+    if body.get("kept"):
+        state = _keep(state, {**state.keeps, row: body["kept"]})
+    if not intent.undoes:  # an undo's own image is the one it restores
+        state = evolve(state, images={**state.images, row: before})
     return evolve(state, status="running", open=intent)
 
 
+def _keep(state: RunState, keeps: Mapping[str, str]) -> RunState:
+    return evolve(state, keeps=keeps, kept=tuple(dict.fromkeys(keeps.values())))
+
+
 def _push(state: RunState, entry: Undoable) -> RunState:
-    """Put an entry on the undo stack once; a redo only adds objects that its first image didn't know."""
-    if any(each.row == entry.row for each in state.undo):
-        return evolve(state, undo=tuple(entry if each.row == entry.row else each for each in state.undo))
-    return evolve(state, undo=(*state.undo, entry))
+    """Put an entry on the undo stack once: what restores the same facts by the same deed restores the first image.
+
+    A redo, or another row that changes the same thing later, only adds objects that the first image didn't know.
+    """
+    same = [each for each in state.undo if each.undo == entry.undo and each.before.keys() == entry.before.keys()]
+    if not same:
+        return evolve(state, undo=(*state.undo, entry))
+    (first,) = same
+    merged = evolve(first, before=keep_first(first.before, entry.before))
+    return evolve(state, undo=tuple(merged if each is first else each for each in state.undo))
 
 
 def _failed(state: RunState, record: Record) -> RunState:
+    """Close an intent that is seen not to be done. What is half done stays open, and ``once`` is never repeated."""
     body = record.body
     count = {**state.attempts, body["row"]: state.attempts.get(body["row"], 0) + 1}
-    still = state.open if body["verdict"] == "unknown" else None
-    return evolve(state, open=still, attempts=count, stage=body["trigger"], reason=body["error"])
+    state = evolve(state, attempts=count, stage=body["trigger"], reason=body["error"])
+    if body.get("facts"):
+        state = _see(state, body["facts"], record.at)
+    if "frozen" in body:
+        state = _freeze_words(state, body["frozen"], record.at)
+    if state.open is None or body["verdict"] != "not_done" or state.open.effect == "once":
+        return state
+    keeps = {row: why for row, why in state.keeps.items() if row != state.open.row}
+    return _keep(evolve(state, open=state.open.behind), keeps)
 
 
-def _resolved(state: RunState, record: Record) -> RunState:  # noqa: ARG001
-    return evolve(state, open=None)
+def _resolved(state: RunState, record: Record) -> RunState:
+    """Note a person's verdict: done waits for its commit, not_done closes."""
+    if state.open is None:
+        return state
+    done = record.body["outcome"] == "done"
+    return evolve(state, open=evolve(state.open, verdict="done") if done else state.open.behind)
 
 
 def _committed(state: RunState, record: Record) -> RunState:
@@ -219,10 +268,12 @@ def _committed(state: RunState, record: Record) -> RunState:
         state = evolve(state, results={**state.results, body["trigger"]: body["result"]})
     if body.get("args"):
         state = evolve(state, args={**state.args, body["trigger"]: body["args"]})
+    if body.get("amends"):
+        state = evolve(state, inputs={**state.inputs, **body["amends"]})
     if body.get("undoes"):
-        state = evolve(state, undo=tuple(each for each in state.undo if each.row != body["undoes"]))
+        state = _undone(state, body)
     if body.get("kept"):
-        state = evolve(state, kept=(*state.kept, body["kept"]))
+        state = _keep(state, {**state.keeps, body["row"]: body["kept"]})
     return evolve(
         state,
         status="running",
@@ -233,6 +284,16 @@ def _committed(state: RunState, record: Record) -> RunState:
         stage="",
         reason="",
     )
+
+
+def _undone(state: RunState, body: Body) -> RunState:
+    """Take an entry off the undo stack; one that a person waived is not given back, and that is remembered."""
+    entry = next((each for each in state.undo if each.row == body["undoes"]), None)
+    state = evolve(state, undo=tuple(each for each in state.undo if each is not entry))
+    if entry is None or body["by"] != "operator" or body["how"] == "resolved":
+        return state
+    why = body.get("args", {}).get("reason") or body["because"]
+    return _keep(state, {**state.keeps, entry.row: f"{entry.trigger} was not given back: {why}"})
 
 
 def _held(state: RunState, record: Record) -> RunState:

@@ -7,7 +7,7 @@ is called by lifecycle.py and by tests. What to know of moto:
   So the first Cloud of a process starts empty, and Clouds that live at the same time need buckets of
   different names.
 - It checks no signature; any key will do. A key that IAM made (``create_identity``) has its user's ARN.
-- It applies a bucket policy's Deny to everybody: it looks at neither Principal nor Condition.
+- It applies a bucket policy's Deny to everybody; policies.py makes it look at who asks.
 """
 
 import logging
@@ -48,6 +48,9 @@ class Cloud:
         """Serve, on a free port unless one was asked for."""
         from moto.server import ThreadedMotoServer
 
+        from drfsm.sandbox.policies import install
+
+        install()
         # One line per request would bury whatever else the process has to say.
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = ThreadedMotoServer("127.0.0.1", self._port, verbose=False)

@@ -1,21 +1,27 @@
 """Explores all that can happen, and shows the shortest way to what must never happen.
 
-For each ``never`` rule the machine is searched breadth first over every initial world: the runner's and the
-operator's rows whose guards hold, actions that set their facts, a crash after any action (the intent stays
-open; the run goes on with a redo, or the operator aborts), the undo loop, and every ``environment`` rule
-at every moment.
+For each ``never`` rule the machine is searched breadth first over every initial world: the runner's, the
+operator's and the failures' rows whose guards hold; actions that set their facts, wholly or in part; a crash
+or a failure at any point of an action, after which the run goes on with a redo (its guards over what it sets
+itself are skipped), is committed as found, or is aborted with the intent still open; the undo loop, with
+crashes and waivers; and every ``environment`` rule at every moment. A fact that ``depends`` on one that
+changed may have any value from then on.
 
-What is proven: the rule holds in every state of that search. What is abstracted, so that it ends:
+What is proven: the rule holds in every moment of that search. What is abstracted, so that it ends:
 - Only facts that can matter for the rule are followed (its own, those of rules and rows that set them, and
-  so on); a guard over any other fact may hold or not, so both ways are searched.
-- Guards are read and the action is done in one step; what the environment does in between is covered by
-  the compare-and-swaps, not by this search. A failing action that did half its work is a crash.
+  so on); a guard over any other fact may hold or not, so both ways are searched. Likewise ``when``: rows for
+  different inputs are searched together.
+- A fact that no row and no environment rule sets, and that depends on none that is set, stays as it is.
+- Guards are read and the action is begun in one step; what the environment does in between is covered by
+  the compare-and-swaps, not by this search.
+- A person's verdict on an open intent (``resolve``) is right.
 - A final state is searched as it was reached: what the world does after the end is the next run's matter.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
+from typing import NamedTuple
 
 from attrs import field, frozen
 
@@ -23,16 +29,20 @@ from drfsm.spec.model import By, MachineSpec, Row, Rule
 
 LIMIT = 400_000
 Values = tuple[str, ...]
+Wanted = tuple[tuple[int, frozenset[str]], ...]  # (place of a followed fact, values that will do)
 
 
-@frozen
-class Node:
+class Node(NamedTuple):
     """A moment: the state, the facts that are followed, what can be undone, and what was left open."""
 
     state: str
     facts: Values
-    undo: tuple[tuple[str, Values], ...] = ()  # row key, its facts before
+    undo: tuple[tuple[str, Values], ...] = ()  # what restores, the facts before ("" for those that it doesn't set)
     no_return: bool = False
+    open: str = ""  # the row whose intent is open
+
+
+Step = tuple[str, Node]
 
 
 @frozen
@@ -52,41 +62,64 @@ class Report:
     findings: tuple[Finding, ...]
     explored: Mapping[str, int] = field(factory=dict)
     dead: tuple[str, ...] = ()
+    vacuous: tuple[str, ...] = ()
     complete: bool = True
 
     @property
     def ok(self) -> bool:
-        """Whether every rule holds and every row can be taken, as far as was searched to the end."""
-        return not self.findings and not self.dead and self.complete
+        """Whether every rule holds and says something, and every row can be taken, in a search to the end."""
+        return not self.findings and not self.dead and not self.vacuous and self.complete
 
     def lines(self) -> Iterator[str]:
         """Yield the report in words."""
         broken = {each.name: each for each in self.findings}
         for name, count in self.explored.items():
             told = "DOES NOT HOLD" if name in broken else "holds"
+            if name in self.vacuous:
+                told = "SAYS NOTHING: none of its states can be reached"
             yield f"{name}: {told} ({count} moments searched)"
             if name in broken:
                 yield f"  {broken[name].because}"
                 yield from (f"  {number}. {step}" for number, step in enumerate(broken[name].way, start=1))
+        if not self.explored:
+            yield f"{self.machine} declares no never rule: only its rows were looked at"
         for row in self.dead:
             yield f"row can never be taken: {row}"
         if not self.complete:
-            yield f"the search was cut off after {LIMIT} moments: nothing is proven"
+            yield "the search was cut off: nothing is proven"
 
 
 def check(spec: MachineSpec, *, limit: int = LIMIT) -> Report:
     """Search the machine for each of its ``never`` rules."""
-    findings, explored, complete, taken = [], {}, True, set[str]()
-    for rule in spec.never:
+    findings, explored, vacuous, taken = [], {}, [], set[str]()
+    complete = True
+    for rule in spec.never or (Rule(),):  # without any, at least the rows are looked at
         search = _Search(spec, rule, limit)
         finding = search.run()
-        explored[rule.name] = len(search.seen)
         taken |= search.taken
         complete &= len(search.seen) < limit
+        if not rule.when:
+            continue
+        explored[rule.name] = len(search.seen)
         if finding:
             findings.append(finding)
-    dead = [row.key for row in spec.rows if explored and row.key not in taken] if not findings else []
-    return Report(spec.name, tuple(findings), explored, tuple(dead), complete)
+        elif rule.states and not search.visited & set(rule.states):
+            vacuous.append(rule.name)
+    dead = [] if findings or not complete else [row.key for row in spec.rows if row.key not in taken]
+    return Report(spec.name, tuple(findings), explored, tuple(dict.fromkeys(dead)), tuple(vacuous), complete)
+
+
+@frozen
+class _Move:
+    """A row or an environment rule, with its facts as places in a node's values."""
+
+    told: str
+    when: Wanted
+    own: Wanted  # the part of ``when`` that is left when its guards over what it sets are skipped
+    sets: tuple[tuple[int, str], ...]
+    moved: frozenset[str]  # the facts that it sets and that aren't followed
+    states: frozenset[str] = frozenset()
+    row: Row | None = None
 
 
 class _Search:
@@ -97,8 +130,21 @@ class _Search:
         self._names = _cone(spec, rule)
         self._index = {name: number for number, name in enumerate(self._names)}
         self._loops = {row.source for row in spec.rows if row.each == "undo"}
+        self._bad = self._wanted(rule.when)
+        self._world = [self._environment(each) for each in spec.environment]
+        self._rows_of: dict[str, list[_Move]] = {state: [] for state in spec.states}
+        for row in spec.rows:
+            self._rows_of[row.source] += self._moves(row)
+        moves = (move for moves in self._rows_of.values() for move in moves)
+        self._undone = {_undo_of(move.row): move for move in moves if move.row and move.row.undo}
+        self._loose: dict[tuple[frozenset[int], frozenset[str]], tuple[int, ...]] = {}
         self.seen: dict[Node, tuple[Node | None, str]] = {}
         self.taken: set[str] = set()
+
+    @property
+    def visited(self) -> set[str]:
+        """Every state that was reached."""
+        return {node.state for node in self.seen}
 
     def run(self) -> Finding | None:
         """Return the shortest way to a broken rule, None if there is none."""
@@ -116,63 +162,143 @@ class _Search:
                     queue.append(after)
         return None
 
+    # --- the search's words ---------------------------------------------------------------------------
+
+    def _wanted(self, wanted: Mapping[str, tuple[str, ...]]) -> Wanted:
+        return tuple((self._index[name], frozenset(values)) for name, values in wanted.items() if name in self._index)
+
+    def _places(self, sets: Mapping[str, str]) -> tuple[tuple[int, str], ...]:
+        return tuple((self._index[name], value) for name, value in sets.items() if name in self._index)
+
+    def _environment(self, rule: Rule) -> _Move:
+        when = self._wanted(rule.when)
+        moved = frozenset(rule.sets) - frozenset(self._names)
+        told = f"the world: {_words(rule.sets)}"
+        return _Move(told, when, when, self._places(rule.sets), moved, frozenset(rule.states))
+
+    def _moves(self, row: Row) -> Iterator[_Move]:
+        """Yield the ways in which a row's guards can hold: each guard by itself, or by what stands in for it."""
+        either = [name for name in row.guards if self._spec.guards[name].unless]
+        for waived in product(*((None, name) for name in either)):
+            guards = self._spec.wanted_of(row, [name for name in waived if name])
+            yield self._move(row, [(fact, values) for _, fact, values in guards])
+
+    def _move(self, row: Row, guards: Sequence[tuple[str, tuple[str, ...]]]) -> _Move:
+        when = tuple(each for fact, values in guards for each in self._wanted({fact: values}))
+        own = tuple(each for each in when if self._names[each[0]] not in row.sets)
+        moved = frozenset(row.sets) - frozenset(self._names)
+        told = f"{row.trigger}: {row.source} -> {row.to}" + (f" ({_words(row.sets)})" if row.sets else "")
+        return _Move(told, when, own, self._places(row.sets), moved, row=row)
+
     def _worlds(self) -> Iterator[Node]:
         facts = [self._spec.facts[name] for name in self._names]
         for values in product(*(each.initial or each.values for each in facts)):
             yield Node(self._spec.initial, values)
 
     def _broken(self, node: Node) -> bool:
-        if self._rule.states and node.state not in self._rule.states:
+        here = not self._rule.states or node.state in self._rule.states
+        return here and bool(self._bad) and _all(self._bad, node.facts)
+
+    # --- what can happen next -------------------------------------------------------------------------
+
+    def _next(self, node: Node) -> Iterator[Step]:
+        if node.state in self._spec.finals:
+            return
+        for move in self._world:
+            if (not move.states or node.state in move.states) and _all(move.when, node.facts):
+                for facts in self._after(node.facts, move.sets, move.moved):
+                    if facts != node.facts:
+                        yield move.told, node._replace(facts=facts)
+        for move in self._rows_of[node.state]:
+            if move.row is not None and self._may(node, move.row):
+                yield from self._undo(node, move.row) if move.row.each else self._take(node, move, move.row)
+
+    def _may(self, node: Node, row: Row) -> bool:
+        """Whether the engine would take a row here at all, whatever its guards."""
+        if row.each:
+            return bool(node.undo)
+        if node.open and node.open != row.key and row.by is not By.OPERATOR:
+            return False  # what was begun comes first; a failure never passes over it
+        if node.undo and row.source in self._loops and row.by is By.RUNNER:
             return False
-        return self._all(self._rule.when, node.facts)
+        return not (node.no_return and row.to in self._loops)
 
-    def _all(self, wanted: Mapping[str, tuple[str, ...]], facts: Values) -> bool:
-        """Whether every followed fact has a wanted value; one that is not followed may have it."""
-        return all(facts[self._index[name]] in values for name, values in wanted.items() if name in self._index)
-
-    def _next(self, node: Node) -> Iterator[tuple[str, Node]]:
-        for rule in self._spec.environment:
-            if (not rule.states or node.state in rule.states) and self._all(rule.when, node.facts):
-                facts = self._set(node.facts, rule.sets)
-                if facts != node.facts:
-                    yield (
-                        f"the world: {_words(rule.sets)}",
-                        Node(node.state, facts, node.undo, node.no_return),
-                    )
-        for row in self._spec.rows:
-            if row.source == node.state:
-                yield from self._rows(node, row)
-
-    def _rows(self, node: Node, row: Row) -> Iterator[tuple[str, Node]]:
-        if row.each == "undo":
-            if node.undo:
-                self.taken.add(row.key)
-                (key, before), rest = node.undo[-1], node.undo[:-1]
-                facts = node.facts if row.by is By.OPERATOR else before_of(node.facts, before)
-                yield f"{row.trigger} of {key}", Node(row.to, facts, rest, node.no_return)
-            return
-        if row.source in self._loops and node.undo and row.by is By.RUNNER:
-            return
-        if row.to in self._loops and node.no_return:
-            return
-        if not all(self._all(self._spec.guards[name].requires, node.facts) for name in row.guards):
+    def _take(self, node: Node, move: _Move, row: Row) -> Iterator[Step]:
+        again = node.open == row.key
+        if again and all(node.facts[place] == value for place, value in move.sets):
+            yield f"{move.told}, found done", Node(row.to, node.facts, node.undo, node.no_return)
+        if not _all(move.own if again else move.when, node.facts):
             return
         self.taken.add(row.key)
-        after = self._done(node, row)
-        told = f"{row.trigger}: {node.state} -> {row.to}" + (f" ({_words(row.sets)})" if row.sets else "")
-        yield told, Node(row.to, after.facts, after.undo, after.no_return)
-        if row.action and row.sets:  # the crash after the action and before the commit
-            yield f"{row.trigger} is done, then a crash before its commit", after
+        if not row.action or not row.sets:
+            yield move.told, Node(row.to, node.facts, node.undo, node.no_return)
+            return
+        begun = self._begun(node, move, row)
+        for facts in self._after(node.facts, move.sets, move.moved):
+            yield move.told, Node(row.to, facts, begun.undo, begun.no_return)
+        yield f"{row.trigger} failed and changed nothing", begun._replace(open="")
+        for part in self._parts(node.facts, move.sets):
+            for facts in self._after(node.facts, part, move.moved):
+                told = ", ".join(f"{self._names[place]}={value}" for place, value in part) or "nothing seen of it"
+                yield f"{row.trigger} is cut off ({told})", begun._replace(facts=facts)
 
-    def _done(self, node: Node, row: Row) -> Node:
+    def _begun(self, node: Node, move: _Move, row: Row) -> Node:
         undo = node.undo
-        if row.undo and all(key != row.key for key, _ in undo):
-            image = tuple(v if n in row.sets else "" for n, v in zip(self._names, node.facts, strict=True))
-            undo = (*undo, (row.key, image))
-        return Node(node.state, self._set(node.facts, row.sets), undo, node.no_return or row.final_write)
+        if row.undo and all(key != _undo_of(row) for key, _ in undo):
+            mine = {place for place, _ in move.sets}
+            image = tuple(value if place in mine else "" for place, value in enumerate(node.facts))
+            undo = (*undo, (_undo_of(row), image))
+        return node._replace(undo=undo, no_return=node.no_return or row.final_write, open=row.key)
 
-    def _set(self, facts: Values, sets: Mapping[str, str]) -> Values:
-        return tuple(sets.get(name, value) for name, value in zip(self._names, facts, strict=True))
+    def _undo(self, node: Node, row: Row) -> Iterator[Step]:
+        (key, image), rest = node.undo[-1], node.undo[:-1]
+        self.taken.add(row.key)
+        told = f"{row.trigger} of {key}"
+        if row.by is By.OPERATOR:
+            yield told, node._replace(undo=rest, open="")
+            return
+        back = tuple((place, value) for place, value in enumerate(image) if value)
+        for facts in self._after(node.facts, back, self._undone[key].moved):
+            yield told, node._replace(facts=facts, undo=rest, open="")
+        for part in self._parts(node.facts, back):
+            for facts in self._after(node.facts, part, self._undone[key].moved):
+                yield f"{told} is cut off", node._replace(facts=facts)
+
+    def _parts(self, facts: Values, sets: tuple[tuple[int, str], ...]) -> Iterator[tuple[tuple[int, str], ...]]:
+        """Yield all that an action may have done when it is cut off: of each fact nothing, some (mixed), or all."""
+        choices = []
+        for place, value in sets:
+            mixed = "mixed" in self._spec.facts[self._names[place]].values and facts[place] != value
+            choices.append([None, (place, value), *([(place, "mixed")] if mixed else [])])
+        for chosen in product(*choices):
+            yield tuple(each for each in chosen if each is not None)
+
+    def _after(self, facts: Values, sets: Iterable[tuple[int, str]], moved: frozenset[str]) -> Iterator[Values]:
+        """Yield the facts with these set; what depends on those that changed may then have any value."""
+        after = list(facts)
+        mine = set()
+        for place, value in sets:
+            after[place] = value
+            mine.add(place)
+        changed = frozenset(place for place in mine if facts[place] != after[place])
+        places = [place for place in self._loosened(changed, moved) if place not in mine]
+        if not places:
+            yield tuple(after)
+            return
+        for values in product(*(self._spec.facts[self._names[place]].values for place in places)):
+            for place, value in zip(places, values, strict=True):
+                after[place] = value
+            yield tuple(after)
+
+    def _loosened(self, changed: frozenset[int], moved: frozenset[str]) -> tuple[int, ...]:
+        """Return the followed facts that depend on what changed, followed or not."""
+        if (changed, moved) not in self._loose:
+            names = {self._names[place] for place in changed} | moved
+            found = (self._index[name] for name in self._spec.depending_on(names) - names if name in self._index)
+            self._loose[changed, moved] = tuple(sorted(found))
+        return self._loose[changed, moved]
+
+    # --- telling --------------------------------------------------------------------------------------
 
     def _way(self, node: Node) -> tuple[str, ...]:
         steps = [f"there: {node.state}; {self._told(node)}"]
@@ -187,9 +313,14 @@ class _Search:
         return ", ".join(f"{name}={value}" for name, value in zip(self._names, node.facts, strict=True))
 
 
-def before_of(facts: Values, image: Values) -> Values:
-    """Return the facts with those of an image ("" stands for not in it) put back."""
-    return tuple(old or now for now, old in zip(facts, image, strict=True))
+def _undo_of(row: Row) -> str:
+    """Name what an undo gives back: the deed and the facts; the journal's fold keeps one entry of each."""
+    return f"{row.undo} ({', '.join(sorted(row.sets))})"
+
+
+def _all(wanted: Wanted, facts: Values) -> bool:
+    """Whether every followed fact has a wanted value; one that is not followed may have it."""
+    return all(facts[place] in values for place, values in wanted)
 
 
 def _cone(spec: MachineSpec, rule: Rule) -> tuple[str, ...]:
@@ -209,8 +340,8 @@ def _cone(spec: MachineSpec, rule: Rule) -> tuple[str, ...]:
                 more |= set(each.when)
         for row in spec.rows:
             if cone & set(row.sets):
-                more |= {fact for name in row.guards for fact in spec.guards[name].requires if fact in changing}
-        # A guard anywhere over a fact of the cone is read anyway; the drain is one such wait.
+                named = {fact for _, fact, _ in spec.wanted_of(row)} | spec.stand_ins(row)
+                more |= {fact for fact in named if fact in changing}
         if more <= cone:
             return tuple(name for name in spec.facts if name in cone)
         cone |= more

@@ -53,7 +53,7 @@ _WAIT = {
 _ROW = {
     "from": Key(listing(NAME, or_one=True), required=True),
     "trigger": Key(NAME, required=True),
-    "to": Key(NAME, required=True),
+    "to": Key(NAME),
     "by": Key(choice(*By)),
     "when": Key(_WANTED),
     "guards": Key(_NAMES),
@@ -64,6 +64,7 @@ _ROW = {
     "wait": Key(block(_WAIT, "wait")),
     "undo": Key(NAME),
     "keeps": Key(TEXT),
+    "amends": Key(_NAMES),
     "each": Key(choice("undo")),
     "timeout_seconds": Key(SECONDS),
     "final_write": Key(FLAG),
@@ -76,8 +77,9 @@ _FACT = {
     "local": Key(FLAG),
     "depends": Key(_NAMES),
     "initial": Key(listing(WORD)),
+    "hidden": Key(FLAG),
 }
-_GUARD = {"requires": Key(_WANTED, required=True), "because": Key(TEXT, required=True)}
+_GUARD = {"requires": Key(_WANTED, required=True), "unless": Key(_WANTED), "because": Key(TEXT, required=True)}
 _ENVIRONMENT = {
     "when": Key(_WANTED),
     "sets": Key(_SETS, required=True),
@@ -231,6 +233,7 @@ def _check_names(machine: Block, faults: Faults) -> None:
         _check_fact(name, fact, known)
     for guard in machine.get("guards", {}).values():
         known.wanted(guard.get("requires", {}))
+        known.wanted(guard.get("unless", {}))
     for row in machine.get("transitions", ()):
         _check_row_names(row, known)
     for rule in _rules(machine):
@@ -239,6 +242,7 @@ def _check_names(machine: Block, faults: Faults) -> None:
         for state in rule.get("states", ()):
             known.state(state)
     _check_rule_names(machine, faults)
+    _check_hidden(machine, faults)
     _check_used(machine, faults)
 
 
@@ -263,6 +267,8 @@ def _check_fact(name: Word, fact: Block, known: _Known) -> None:
 
 def _check_row_names(row: Block, known: _Known) -> None:
     known.when(row.get("when", {}))
+    for name in row.get("amends", ()):
+        known.name(name, known.inputs, "input", "declare it under inputs")
     for guard in row.get("guards", ()):
         known.name(guard, known.guards, "guard", "declare it under guards")
     known.sets(row.get("sets", {}))
@@ -283,12 +289,31 @@ def _check_rule_names(machine: Block, faults: Faults) -> None:
         first.setdefault(name, name.line)
 
 
+def _check_hidden(machine: Block, faults: Faults) -> None:
+    """Find hidden facts where something would have to be read; only the environment and never rules may name them."""
+    hidden = {name for name, fact in machine.get("facts", {}).items() if fact.get("hidden")}
+    named: list[Word] = []
+    for guard in machine.get("guards", {}).values():
+        named += [*guard.get("requires", ()), *guard.get("unless", ())]
+    for row in machine.get("transitions", ()):
+        named += [*row.get("sets", ()), *row.get("wait", {}).get("give_up", ())]
+    for rule in machine.get("frozen", ()):
+        named += rule.get("when", ())
+    for fact in machine.get("facts", {}).values():
+        named += fact.get("depends", ())
+    for word in named:
+        if word in hidden:
+            mend = "name it in environment and never only, or bind it and remove hidden"
+            faults.add(word.line, f"fact {word} is hidden: nobody can read it", mend)
+
+
 def _check_used(machine: Block, faults: Faults) -> None:
     """Find what is declared and never used. A receipt uses the facts that it names."""
     rows = machine.get("transitions", ())
     waits = [row["wait"] for row in rows if "wait" in row]
     guards = {each for row in rows for each in row.get("guards", ())}
-    inputs = {each for row in rows for each in row.get("when", ())} | {each.get("limit") for each in waits}
+    inputs = {each for row in rows for key in ("when", "amends") for each in row.get(key, ())}
+    inputs |= {each.get("limit") for each in waits}
     for name in set(machine.get("guards", ())) - guards:
         faults.add(name.line, f"guard {name} is used by no transition", "guard one with it, or remove it")
     for name in set(machine.get("facts", ())) - _facts_used(machine, waits):
@@ -302,7 +327,7 @@ def _check_used(machine: Block, faults: Faults) -> None:
 def _facts_used(machine: Block, waits: Iterable[Block]) -> set[str]:
     used: set[str] = set(_strings(machine.get("receipt", {})))
     for guard in machine.get("guards", {}).values():
-        used |= set(guard.get("requires", ()))
+        used |= set(guard.get("requires", ())) | set(guard.get("unless", ()))
     for each in (*machine.get("transitions", ()), *machine.get("environment", ())):
         used |= set(each.get("sets", ()))
     for rule in _rules(machine):
@@ -410,6 +435,18 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
         "let from and to name the same one state",
     ),
     (
+        lambda r: "to" not in r.lines and r.get("by", By.RUNNER) != By.OPERATOR,
+        "trigger",
+        "a row without `to` stays where it is, which only an operator's row may",
+        "add `to: STATE`, or `by: operator`",
+    ),
+    (
+        lambda r: "amends" in r and r.get("by", By.RUNNER) != By.OPERATOR,
+        "amends",
+        "inputs that nobody amends",
+        "write `by: operator`: only a person may change what was asked for",
+    ),
+    (
         lambda r: "each" in r and ("action" in r or "undo" in r or "keeps" in r),
         "each",
         "an undo loop with its own action, undo or keeps",
@@ -470,7 +507,7 @@ def _built(machine: Block, source: str, sha256: str) -> MachineSpec | None:
     required = ("machine", "because", "initial", "finals", "transitions")
     if any(key not in machine for key in required):
         return None
-    if any(key not in row for row in machine["transitions"] for key in ("from", "trigger", "to")):
+    if any(key not in row for row in machine["transitions"] for key in ("from", "trigger")):
         return None
     return MachineSpec(
         name=str(machine["machine"]),
@@ -518,12 +555,14 @@ def _fact(name: Word, found: Block) -> FactSpec:
         local=found.get("local", False),
         depends=_texts(found.get("depends", ())),
         initial=_texts(found.get("initial", ())),
+        hidden=found.get("hidden", False),
         line=name.line,
     )
 
 
 def _guard(name: Word, found: Block) -> Guard:
-    return Guard(str(name), _wanted(found.get("requires", {})), _text(found, "because"), name.line)
+    requires, unless = _wanted(found.get("requires", {})), _wanted(found.get("unless", {}))
+    return Guard(str(name), requires, _text(found, "because"), unless, name.line)
 
 
 def _built_rules(machine: Block, section: str) -> tuple[Rule, ...]:
@@ -545,7 +584,7 @@ def _rows(found: Block) -> Iterator[Row]:
         yield Row(
             source=str(state),
             trigger=str(found["trigger"]),
-            to=str(found["to"]),
+            to=str(found.get("to", state)),
             because=_text(found, "because"),
             by=By(found.get("by", By.RUNNER)),
             when=_wanted(found.get("when", {})),
@@ -557,6 +596,7 @@ def _rows(found: Block) -> Iterator[Row]:
             wait=_wait(found.get("wait")),
             undo=_optional(found, "undo"),
             keeps=_text(found, "keeps"),
+            amends=_texts(found.get("amends", ())),
             each=_optional(found, "each"),
             timeout_seconds=found.get("timeout_seconds"),
             final_write=found.get("final_write", False),

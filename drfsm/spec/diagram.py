@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from drfsm.spec.model import By, MachineSpec, Row
 
+CROWD = 5  # arrows of one trigger to one state are drawn as one from here on
+
 
 def mermaid(spec: MachineSpec) -> str:
     """Return a stateDiagram-v2. Abort's many sources are drawn as one note, not as an arrow each."""
@@ -13,7 +15,7 @@ def mermaid(spec: MachineSpec) -> str:
 def _lines(spec: MachineSpec) -> Iterator[str]:
     yield f"[*] --> {spec.initial}"
     crowds = {row.trigger: [each for each in spec.rows if each.trigger == row.trigger] for row in spec.rows}
-    crowded = {trigger for trigger, rows in crowds.items() if len(rows) > 4 and len({row.to for row in rows}) == 1}
+    crowded = {trigger for trigger, rows in crowds.items() if len(rows) >= CROWD and len({row.to for row in rows}) == 1}
     for row in spec.rows:
         if row.trigger not in crowded:
             yield f"{row.source} --> {row.to}: {row.trigger}{_mark(row)}"

@@ -4,7 +4,7 @@ Owns the shapes and the pure questions that one asks of them. Reads no YAML (dec
 world and no journal. Everybody above reads it; nobody changes it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -41,7 +41,11 @@ class By(StrEnum):
 
 @frozen
 class FactSpec:
-    """A named reading of the world with a few declared values; ``unknown`` is always possible beside them."""
+    """A named reading of the world with a few declared values; ``unknown`` is always possible beside them.
+
+    A *hidden* one is never read: the environment sets it and a ``never`` rule names it, so that the checker can
+    follow what no observation shows.
+    """
 
     name: str
     values: tuple[str, ...]
@@ -49,16 +53,18 @@ class FactSpec:
     local: bool = False  # judged from the inputs alone: observing it makes no call
     depends: tuple[str, ...] = ()  # facts whose change changes this one (a dry run can't foresee it then)
     initial: tuple[str, ...] = ()  # how the checker's starting worlds may have it; empty: any value
+    hidden: bool = False  # only the checker knows it (what a Job started with): no code observes it
     line: int = 0
 
 
 @frozen
 class Guard:
-    """Facts that a row requires, and why."""
+    """Facts that a row requires, and why. Where all of ``unless`` hold, what it requires is not evaluated."""
 
     name: str
     requires: Wanted = _table()
     because: str = ""
+    unless: Wanted = _table()
     line: int = 0
 
 
@@ -103,6 +109,7 @@ class Row:
     wait: Wait | None = None
     undo: str | None = None
     keeps: str = ""  # instead of undo: why an abort does not give this back
+    amends: tuple[str, ...] = ()  # inputs that the operator's recorded arguments replace from the commit on
     each: str | None = None  # "undo": taken once for each thing left to undo, newest first
     timeout_seconds: float | None = None
     final_write: bool = False  # the intent of this row is the point of no return
@@ -186,12 +193,24 @@ class MachineSpec:
                 return row
         raise KeyError(key)
 
-    def wanted_of(self, row: Row) -> Iterator[tuple[Guard, str, tuple[str, ...]]]:
-        """Yield (guard, fact, values that will do) for every fact that the row's guards require."""
+    def wanted_of(self, row: Row, waived: Collection[str] = ()) -> Iterator[tuple[Guard, str, tuple[str, ...]]]:
+        """Yield (guard, fact, values that will do) for every fact that the row's guards require.
+
+        Of the guards in ``waived`` what stands in for them is required instead.
+        """
         for name in row.guards:
             guard = self.guards[name]
-            for fact, values in guard.requires.items():
+            for fact, values in (guard.unless if name in waived else guard.requires).items():
                 yield guard, fact, values
+
+    def stand_ins(self, row: Row) -> set[str]:
+        """Return the facts that can stand in for what the row's guards require."""
+        return {fact for name in row.guards for fact in self.guards[name].unless}
+
+    def waived(self, row: Row, values: Mapping[str, str | None]) -> frozenset[str]:
+        """Return those of the row's guards for which, by these fact values, something else stands in."""
+        guards = (self.guards[name] for name in row.guards)
+        return frozenset(each.name for each in guards if each.unless and holds(each.unless, values))
 
     def says_frozen(self, facts: Mapping[str, str | None]) -> tuple[str, ...]:
         """Tell in the operator's words what these fact values mean is frozen."""

@@ -55,13 +55,15 @@ _ANY_EFFECT, _ANY_PROBE = tuple(Effect), tuple(Probe)
 _CHANGES = (Effect.IDEMPOTENT, Effect.ONCE)
 _UNDONE = (Probe.NOT_DONE, Probe.MIXED)
 
+OPEN, NOT_OPEN = True, False
+
 CASES = (
-    Case("A", False, _ANY_EFFECT, _ANY_PROBE, Do.START, "nothing was begun"),
-    Case("B", True, (Effect.NONE,), _ANY_PROBE, Do.START, "it changes nothing, so it is done again"),
-    Case("C", True, _CHANGES, (Probe.DONE,), Do.COMMIT, "it was done; only its commit is missing"),
-    Case("D", True, (Effect.IDEMPOTENT,), _UNDONE, Do.REDO, "doing it again ends the same"),
-    Case("E", True, (Effect.ONCE,), _UNDONE, Do.HOLD, "doing it again might do it twice: a person decides"),
-    Case("F", True, _CHANGES, (Probe.UNKNOWN,), Do.HOLD, "what it did can't be seen: a person decides"),
+    Case("A", NOT_OPEN, _ANY_EFFECT, _ANY_PROBE, Do.START, "nothing was begun"),
+    Case("B", OPEN, (Effect.NONE,), _ANY_PROBE, Do.START, "it changes nothing, so it is done again"),
+    Case("C", OPEN, _CHANGES, (Probe.DONE,), Do.COMMIT, "it was done; only its commit is missing"),
+    Case("D", OPEN, (Effect.IDEMPOTENT,), _UNDONE, Do.REDO, "doing it again ends the same"),
+    Case("E", OPEN, (Effect.ONCE,), _UNDONE, Do.HOLD, "doing it again might do it twice: a person decides"),
+    Case("F", OPEN, _CHANGES, (Probe.UNKNOWN,), Do.HOLD, "what it did can't be seen: a person decides"),
 )
 
 

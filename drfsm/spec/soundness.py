@@ -98,7 +98,7 @@ def _gaps(spec: MachineSpec) -> Iterator[Fault]:
 
 
 def _loops(spec: MachineSpec) -> Iterator[Fault]:
-    """The runner must not be able to go in circles; a loop of undos ends with its stack."""
+    """Find circles that the runner could go in by itself; a loop of undos ends with its stack."""
     edges = {(row.source, row.to) for row in spec.rows if row.by is not By.OPERATOR and row.each is None}
     for state in spec.states:
         onward = {to for source, to in edges if source == state}
@@ -113,24 +113,44 @@ def _loops(spec: MachineSpec) -> Iterator[Fault]:
 
 
 def _mutations(spec: MachineSpec) -> Iterator[Fault]:
-    """What can still be aborted says how: every change before the point of no return has undo or keeps."""
+    """Find changes that an abort would forget: each one before the point of no return has undo or keeps."""
     undo_states = {row.source for row in spec.rows if row.each == "undo"}
-    if not undo_states:
-        return
     abortable = {row.source for row in spec.rows if row.to in undo_states and row.each is None}
     for row in spec.rows:
         changes = bool(row.action and row.sets and not row.final_write)
-        if changes and row.to in abortable and not (row.undo or row.keeps):
+        if changes and {row.source, row.to} & abortable and not (row.undo or row.keeps):
             yield (
                 row.line,
-                f"{row.trigger} changes something, can be aborted afterwards, and says nothing of giving it back",
+                f"{row.trigger} changes something, can be aborted, and says nothing of giving it back",
                 "add undo, or keeps with the reason",
             )
+    yield from _refusals(spec)
+    yield from _points_of_no_return(spec)
+
+
+def _points_of_no_return(spec: MachineSpec) -> Iterator[Fault]:
+    """Find two of them on one way: branches that part before may have one each."""
     finals = [row for row in spec.rows if row.final_write]
+    edges = {(row.source, row.to) for row in spec.rows}
     for one, other in combinations(finals, 2):
-        if (one.trigger, one.to) != (other.trigger, other.to):
+        on_one_way = other.source in _closure({one.to}, edges) or one.source in _closure({other.to}, edges)
+        if on_one_way and (one.trigger, one.to) != (other.trigger, other.to):
             yield (
                 other.line,
-                f"{other.trigger} is a second final_write beside {one.trigger}",
+                f"{other.trigger} is a second final_write on the way of {one.trigger}",
                 "there is one point of no return",
+            )
+
+
+def _refusals(spec: MachineSpec) -> Iterator[Fault]:
+    """Find failures that would end as refused, which says that nothing moved, though something may have."""
+    refused = {state for state, status in spec.finals.items() if status == "refused"}
+    edges = {(row.source, row.to) for row in spec.rows}
+    moved = _closure({row.to for row in spec.rows if row.action and row.sets}, edges)
+    for row in spec.rows:
+        if row.by is By.FAILURE and row.to in refused and row.source in moved:
+            yield (
+                row.line,
+                f"{row.trigger} ends {row.source} as refused, though something may have been changed by then",
+                "lead it to where changes are given back, or to a final state that failed",
             )

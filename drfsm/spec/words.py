@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from difflib import get_close_matches
 from math import isfinite
-from typing import Any
+from typing import Any, Self
 
 import yaml
 from attrs import field, frozen
@@ -28,7 +28,7 @@ class Word(str):
     __slots__ = ("line",)
     line: int
 
-    def __new__(cls, text: str, line: int) -> "Word":
+    def __new__(cls, text: str, line: int) -> Self:
         """Make a word of ``text`` as written on ``line`` (counted from 1)."""
         word = super().__new__(cls, text)
         word.line = line
@@ -82,7 +82,8 @@ def compose(text: str, faults: Faults) -> yaml.Node | None:
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        faults.add(mark.line + 1 if mark else 1, f"no YAML: {error.problem or error.context}", "mend the syntax")
+        line = 1 if mark is None else mark.line + 1
+        faults.add(line, f"no YAML: {error.problem or error.context}", "mend the syntax")
         return None
     except (yaml.YAMLError, RecursionError) as error:
         faults.add(1, f"no YAML: {' '.join(str(error).split())}", "save it as plain UTF-8 text")
@@ -121,7 +122,7 @@ def _refuse_aliases(text: str, faults: Faults) -> None:
     for event in yaml.parse(text, Loader=_LOADER):
         if isinstance(event, yaml.AliasEvent):
             faults.add(
-                event.start_mark.line + 1,
+                event.start_mark.line + 1 if event.start_mark else 1,
                 f"the alias *{event.anchor}",
                 "write the value out where it is used",
             )

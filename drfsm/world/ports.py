@@ -1,9 +1,9 @@
 """The protocols: an object store, a cluster, a cloud identity, an infrastructure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from drfsm.world.values import Blob, Manifest, Runner, Stat
+from drfsm.world.values import Blob, Check, Copy, Hashed, Manifest, Runner, Stat
 
 
 class ObjectStore(Protocol):
@@ -34,11 +34,25 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Delete an object; one that isn't there is fine."""
 
+    # Many at once: answers come in any order, one for each question, or an error; nothing is dropped silently.
+
+    def hash_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[Hashed]:
+        """Read every object in a stream; yield what reading it gave."""
+
+    def get_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[tuple[str, Blob | None]]:
+        """Yield every key with its object, None where there is none. For small objects: bodies are held whole."""
+
+    def copy_many(self, copies: Iterable[Copy], *, check: Check | None = None) -> Iterator[Copy]:
+        """Copy on the server, within the bucket; yield each copy when it is made."""
+
+    def delete_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[str]:
+        """Delete objects; yield each key when it is gone. One that isn't there is fine."""
+
 
 class Cluster(Protocol):
-    """One Kubernetes cluster. Objects are plain JSON; ``kind`` is one of the kinds that drfsm acts on:
+    """One Kubernetes cluster. Objects are plain JSON.
 
-    Namespace, Node, Pod, Job, CronJob, Deployment, ConfigMap, Event.
+    ``kind`` is one of those that drfsm acts on: Namespace, Node, Pod, Job, CronJob, Deployment, ConfigMap, Event.
     """
 
     @property
@@ -84,6 +98,23 @@ class Identity(Protocol):
 
     def bucket_region(self) -> str:
         """Return the region that the bucket lives in."""
+
+
+class BucketPolicy(Protocol):
+    """The policy of the store's bucket, as JSON text. It knows no compare-and-swap: read again what was written."""
+
+    def read(self) -> str | None:
+        """Return the policy, None if there is none."""
+
+    def write(self, policy: str | None) -> None:
+        """Replace the policy; None takes it away."""
+
+
+class Alarms(Protocol):
+    """What watches the workload from outside."""
+
+    def states(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Return the state of each named alarm that there is: OK, ALARM or INSUFFICIENT_DATA."""
 
 
 class Infrastructure(Protocol):

@@ -1,13 +1,16 @@
 """The values that the protocols of a site pass around."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from drfsm.world.ports import Cluster, Identity, Infrastructure, ObjectStore
+    from drfsm.world.ports import Alarms, BucketPolicy, Cluster, Identity, Infrastructure, ObjectStore
 
 JSON = Any
+Check = Callable[[], None]
+"""Raises to stop what is going on: somebody wants to stop, or the time is up. Called between requests."""
 Manifest = dict[str, Any]
 """A Kubernetes object as the API's JSON has it."""
 
@@ -32,6 +35,24 @@ class Blob:
 
 
 @frozen
+class Hashed:
+    """What reading an object gave: bytes read and their SHA-256 in hex; both None where there is no object."""
+
+    key: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+
+
+@frozen
+class Copy:
+    """A copy to be made on the server. ``size_bytes`` is the source's: above a limit it takes many requests."""
+
+    source: str
+    target: str
+    size_bytes: int
+
+
+@frozen
 class Runner:
     """A virtual machine that carries a site. ``state`` in the cloud's words (running, terminated, ...)."""
 
@@ -49,6 +70,8 @@ class World:
     dr: "Cluster"
     identity: "Identity"
     infrastructure: "Infrastructure"
+    policy: "BucketPolicy"
+    alarms: "Alarms"
 
     def site(self, name: str) -> "Cluster":
         """Return the cluster of ``primary`` or ``dr``."""

@@ -1,0 +1,328 @@
+"""Many objects of one bucket at once, through obstore. Its only importer, and only when first used.
+
+boto3 costs two milliseconds of processor time a request, and threads don't help; obstore's Rust client
+keeps 128 requests in flight, which is as fast as the latency allows. Used by aws.S3Store for its ``..._many``.
+
+What it holds to:
+- Answers come in the order of completion, one for each question: a count that differs is an error, and
+  the first question that fails ends them all, so nothing is dropped silently.
+- A body counts only if its status was 2xx and its length is what was promised; 404 is "not there", unless
+  it is the bucket that is not there. Bodies above WHOLE_BYTES are hashed in a stream.
+- ``check`` is called between completions and several times a second while none comes; if it raises, the
+  requests under way are dropped before it gets out.
+- Keys go out exactly as they are. obstore strips slashes at the ends of a key and refuses empty and dotted
+  segments and control characters: such keys, and copies above S3's limit for one request, go the slow way.
+- Endpoint, region, credentials and certificates are boto3's own, so that both speak to the same server.
+"""
+
+import asyncio
+import hashlib
+import queue
+import re
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from attrs import frozen
+
+from drfsm.errors import ActionFailed, DrfsmError, Unreachable
+from drfsm.world import Blob, Check, Copy, Hashed
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
+    from obstore.store import S3Store as Client
+
+IN_FLIGHT = 128
+HELD = 4 * IN_FLIGHT  # answers that wait for the caller; more would be memory, not speed
+WHOLE_BYTES = CHUNK_BYTES = 1 << 20
+ONE_REQUEST_COPY_BYTES = 5 << 30  # S3's limit for CopyObject
+POLL_SECONDS = 0.1
+RETRIES, RETRY_SECONDS = 3, 60
+CREDENTIALS_MINUTES = 5  # botocore renews ten minutes before the end: what it gave is good for this long
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE, _MESSAGE = (re.compile(rf"<{tag}>([^<]*)</{tag}>") for tag in ("Code", "Message"))
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@frozen
+class Reach:
+    """How to get at the store, as boto3 has found it out. ``session`` gives the credentials."""
+
+    endpoint_url: str
+    region: str
+    session: Any
+    ca_bundle: str | None = None
+
+
+class OneByOne(Protocol):
+    """The slow way: one request after another, each of them safe to make from any thread."""
+
+    def get(self, key: str) -> Blob | None:
+        """Return an object, None if there is none."""
+
+    def sha256(self, key: str) -> tuple[int, str] | None:
+        """Return (bytes read, SHA-256 in hex), None if there is none."""
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object, however large."""
+
+    def delete(self, key: str) -> None:
+        """Delete an object."""
+
+
+Meaning = Callable[[str, int, str, str], DrfsmError]
+"""(what was done, status, code, message) -> what that answer means to us."""
+
+
+def plain(key: str) -> bool:
+    """Say whether obstore asks for exactly this key."""
+    return not _CONTROL.search(key) and not any(segment in ("", ".", "..") for segment in key.split("/"))
+
+
+class Bulk:
+    """One bucket, many requests in flight."""
+
+    def __init__(
+        self,
+        bucket: str,
+        reach: Reach,
+        slow: OneByOne,
+        meaning: Meaning,
+        *,
+        one_request_copy_bytes: int = ONE_REQUEST_COPY_BYTES,
+    ) -> None:
+        self._bucket, self._slow, self._meaning = bucket, slow, meaning
+        self._one_request_copy_bytes = one_request_copy_bytes
+        self._client = _client(bucket, reach)
+
+    def hash_many(self, keys: Iterable[str], check: Check | None) -> Iterator[Hashed]:
+        """Read every object in a stream; yield its size and SHA-256, or that it is not there."""
+        return _all(list(keys), self._hash, check)
+
+    def get_many(self, keys: Iterable[str], check: Check | None) -> Iterator[tuple[str, Blob | None]]:
+        """Yield every object with its bytes, None where there is none. For small objects."""
+        return _all(list(keys), self._get, check)
+
+    def copy_many(self, copies: Iterable[Copy], check: Check | None) -> Iterator[Copy]:
+        """Copy on the server; yield each copy when it is made."""
+        return _all(list(copies), self._copy, check)
+
+    def delete_many(self, keys: Iterable[str], check: Check | None) -> Iterator[str]:
+        """Delete; yield each key when it is gone."""
+        return _all(list(keys), self._delete, check)
+
+    async def _hash(self, key: str) -> Hashed:
+        if not plain(key):
+            slowly = await asyncio.to_thread(self._slow.sha256, key)
+            return Hashed(key, *slowly) if slowly else Hashed(key)
+        return await self._asked(f"reading {self._uri(key)}", self._read(key), absent=Hashed(key))
+
+    async def _read(self, key: str) -> Hashed:
+        import obstore
+
+        answer = await obstore.get_async(self._client, key)
+        promised, size, digest = answer.meta["size"], 0, hashlib.sha256()
+        if promised <= WHOLE_BYTES:
+            body = await answer.bytes_async()
+            digest.update(body)
+            size = len(body)
+        else:
+            async for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+        self._whole(key, size, promised)
+        return Hashed(key, size, digest.hexdigest())
+
+    async def _get(self, key: str) -> tuple[str, Blob | None]:
+        if not plain(key):
+            return key, await asyncio.to_thread(self._slow.get, key)
+        return key, await self._asked(f"reading {self._uri(key)}", self._body(key), absent=None)
+
+    async def _body(self, key: str) -> Blob | None:
+        import obstore
+
+        answer = await obstore.get_async(self._client, key)
+        body = (await answer.bytes_async()).to_bytes()
+        self._whole(key, len(body), answer.meta["size"])
+        return Blob(key, body, answer.meta["e_tag"] or "")
+
+    async def _copy(self, copy: Copy) -> Copy:
+        import obstore
+
+        what = f"copying {self._uri(copy.source)} to {self._uri(copy.target)}"
+        if not (plain(copy.source) and plain(copy.target)) or copy.size_bytes > self._one_request_copy_bytes:
+            await asyncio.to_thread(self._slow.copy, copy.source, copy.target)
+            return copy
+        request = obstore.copy_async(self._client, copy.source, copy.target)
+        if not await self._asked(what, _done(request), absent=False):
+            raise ActionFailed(f"{what}: the source is gone", fault="store")
+        return copy
+
+    async def _delete(self, key: str) -> str:
+        import obstore
+
+        if not plain(key):
+            await asyncio.to_thread(self._slow.delete, key)
+            return key
+        await self._asked(f"deleting {self._uri(key)}", _done(obstore.delete_async(self._client, key)), absent=True)
+        return key
+
+    async def _asked(self, what: str, request: Awaitable[Answer], *, absent: Answer) -> Answer:
+        """Await a request; raise what its failure means, return ``absent`` if the object is not there."""
+        from obstore.exceptions import BaseError
+
+        try:
+            return await request
+        except (BaseError, FileNotFoundError) as fault:
+            told = str(fault)
+        status, code, message = (
+            found[1] if (found := each.search(told)) else "" for each in (_STATUS, _CODE, _MESSAGE)
+        )
+        if status == "404" and code != "NoSuchBucket":
+            return absent
+        if status:
+            raise self._meaning(what, int(status), code, message)
+        first = told.partition("\n")[0].removeprefix("Generic S3 error: ")
+        if "redirect" in first:
+            raise ActionFailed(f"{what}: {first}", way="name the bucket's region with --region", fault="operator")
+        raise Unreachable(f"{what}: {first}", way="check the network, then `drfsm resume`", fault="store")
+
+    def _whole(self, key: str, size: int, promised: int) -> None:
+        if size != promised:
+            raise Unreachable(f"reading {self._uri(key)}: {size} of {promised} bytes came", fault="store")
+
+    def _uri(self, key: str) -> str:
+        return f"s3://{self._bucket}/{key}"
+
+
+async def _done(request: Awaitable[object]) -> bool:
+    await request
+    return True
+
+
+def _client(bucket: str, reach: Reach) -> "Client":
+    from obstore.auth.boto3 import Boto3CredentialProvider
+    from obstore.store import S3Store as Client
+
+    if reach.session.get_credentials() is None:
+        raise Unreachable(
+            "no usable AWS credentials",
+            fault="operator",
+            way="export AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again",
+        )
+    options: ClientConfig = {
+        "allow_http": reach.endpoint_url.startswith("http://"),
+        "connect_timeout": "5s",
+        "read_timeout": "60s",  # of silence
+        "timeout": "24h",  # of the whole: a large body may take its time
+    }
+    if reach.ca_bundle:
+        options["root_certificate"] = Path(reach.ca_bundle).read_bytes()
+    return Client(
+        bucket,
+        # Both: the environment's AWS_ENDPOINT_URL_S3 would win over ``endpoint``.
+        endpoint=reach.endpoint_url,
+        aws_endpoint_url_s3=reach.endpoint_url,
+        region=reach.region,
+        virtual_hosted_style_request=False,
+        disable_bulk_delete=True,
+        skip_signature=False,
+        credential_provider=Boto3CredentialProvider(reach.session, ttl=timedelta(minutes=CREDENTIALS_MINUTES)),
+        client_options=options,
+        retry_config={
+            "max_retries": RETRIES,
+            "retry_timeout": timedelta(seconds=RETRY_SECONDS),
+            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+        },
+    )
+
+
+def _all(
+    questions: Sequence[Question], ask: Callable[[Question], Awaitable[Answer]], check: Check | None
+) -> Iterator[Answer]:
+    """Yield an answer to every question, as they come. Raises what the first failing one raised."""
+    if not questions:
+        return
+    answered = 0
+    with closing(_Crew(questions, ask)) as crew:
+        for answer in crew.answers(check or _unchecked):
+            answered += 1
+            yield answer
+    if answered != len(questions):
+        raise ActionFailed(f"defect: {answered} answers to {len(questions)} questions", fault="drfsm")
+
+
+def _unchecked() -> None:
+    return
+
+
+@frozen
+class _End:
+    fault: BaseException | None
+
+
+class _Crew(Generic[Question, Answer]):
+    """A thread with an event loop in which up to IN_FLIGHT questions are asked at once."""
+
+    def __init__(self, questions: Sequence[Question], ask: Callable[[Question], Awaitable[Answer]]) -> None:
+        self._questions, self._ask = questions, ask
+        self._told: queue.SimpleQueue[Answer | _End] = queue.SimpleQueue()
+        self._loop = asyncio.new_event_loop()
+        self._all = self._loop.create_task(self._work())
+        self._thread = threading.Thread(target=self._run, name="drfsm-bulk", daemon=True)
+        self._thread.start()
+
+    def answers(self, check: Check) -> Iterator[Answer]:
+        """Yield answers until all are there; raise what ended them early."""
+        while True:
+            check()
+            try:
+                told = self._told.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if not isinstance(told, _End):
+                yield told
+            elif told.fault is None:
+                return
+            else:
+                raise told.fault
+
+    def close(self) -> None:
+        """Drop what is still under way, and wait until it is dropped."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._all.cancel)
+            self._thread.join()
+        self._loop.close()
+
+    def _run(self) -> None:
+        fault: BaseException | None = None
+        try:
+            try:
+                self._loop.run_until_complete(self._all)
+            finally:
+                self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        except asyncio.CancelledError as cancelled:
+            fault = cancelled
+        except BaseExceptionGroup as several:
+            fault = several.exceptions[0]
+        finally:
+            self._told.put(_End(fault))
+
+    async def _work(self) -> None:
+        waiting = iter(self._questions)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(IN_FLIGHT, len(self._questions))):
+                group.create_task(self._worker(waiting))
+
+    async def _worker(self, waiting: Iterator[Question]) -> None:
+        for question in waiting:
+            while self._told.qsize() >= HELD:  # noqa: ASYNC110  it is emptied in another thread
+                await asyncio.sleep(POLL_SECONDS / 10)
+            self._told.put(await self._ask(question))

@@ -1,0 +1,218 @@
+"""`drfsm runs`: the workload's published runs, looked at, verified, compared, copied. Each verb is usable alone.
+
+Exit codes: `verify` 0 whole, 11 not; `compare` 0 same, 1 different, 2 not comparable; all: 9 unreachable.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from drfsm.cli import drive
+from drfsm.cli.options import at_bucket, connected, pair
+from drfsm.errors import ExitCode, UsageFault
+
+
+@click.group()
+def runs() -> None:
+    """List, show, verify, compare and copy the workload's published runs."""
+
+
+def _note(words: str, **_fields: Any) -> None:
+    click.echo(f"  · {words}", err=True)
+
+
+def _out(output: str, record: Any, lines: list[str]) -> None:
+    click.echo(json.dumps(record, indent=2, ensure_ascii=False) if output == "json" else "\n".join(lines))
+
+
+@runs.command("list")
+@at_bucket
+@pair
+@drive.output
+def list_command(output: str, **given: Any) -> None:
+    """List the published runs, newest first; * marks the canonical one."""
+    from drfsm.dr.layout import layout_of
+    from drfsm.dr.pointers import read
+
+    store, layout = connected(given), layout_of(given)
+    home = layout.run("")
+    found: dict[str, list[int]] = {}
+    for each in store.list(home):
+        sizes = found.setdefault(each.key.removeprefix(home).partition("/")[0], [0, 0])
+        sizes[0] += 1
+        sizes[1] += each.size_bytes
+    deciding = read(store, layout.global_pointers()[:1])[layout.global_pointers()[0]] or {}
+    rows = [
+        {"run_id": name, "objects": count, "bytes": size, "canonical": name == deciding.get("run_id")}
+        for name, (count, size) in sorted(found.items(), reverse=True)
+    ]
+    told = [
+        f"{'*' if r['canonical'] else ' '} {r['run_id']:<36} {r['objects']:>7} objects {r['bytes']:>12} bytes"
+        for r in rows
+    ]
+    _out(output, rows, told or [f"there is no run below s3://{store.bucket}/{home}"])
+
+
+@runs.command()
+@click.argument("run_id")
+@at_bucket
+@pair
+@drive.output
+def show(run_id: str, output: str, **given: Any) -> int:
+    """Show what lies in S3 of a run, and which pointers name it."""
+    from drfsm.dr.layout import layout_of
+    from drfsm.dr.pointers import pairs, read
+    from drfsm.dr.verification import run_home
+
+    store, layout = connected(given), layout_of(given)
+    home = run_home(layout, run_id)
+    files = {each.key.removeprefix(home): each.size_bytes for each in store.list(home)}
+    every = (
+        *layout.global_pointers(),
+        *layout.provider_pointers(pairs(store, layout, given["provider"], given["profile"])),
+    )
+    named_by = [key for key, each in read(store, every).items() if each and each.get("run_id") == run_id]
+    record = {
+        "run_id": run_id,
+        "where": f"s3://{store.bucket}/{home}",
+        "files": files,
+        "named_by": named_by,
+        "has_report": "run_report.json" in files,
+    }
+    told = [f"{record['where']}: {len(files)} objects, {sum(files.values())} bytes"]
+    told += [f"  {size:>10} {name}" for name, size in sorted(files.items())]
+    told += [f"  named by {key}" for key in named_by] or ["  no pointer names it"]
+    _out(output, record, told)
+    return int(ExitCode.DONE if files else ExitCode.DIFFERENT)
+
+
+@runs.command()
+@click.argument("run_id", required=False)
+@at_bucket
+@click.option(
+    "--run-report", type=click.Path(path_type=Path), help="Hold the run against this report, not the one in S3."
+)
+@click.option("--verify-latest", is_flag=True, help="Hold latest/ against the run as well.")
+@click.option(
+    "--offline", type=click.Path(path_type=Path), help="Verify a local copy in this directory; no bucket is needed."
+)
+@drive.output
+def verify(
+    run_id: str | None, run_report: Path | None, offline: Path | None, output: str, *, verify_latest: bool, **given: Any
+) -> int:
+    """Read every artifact of a run: present, of its size, with its SHA-256. Exits with 0 if whole, 11 if not."""
+    from drfsm.dr import verification
+    from drfsm.dr.layout import layout_of
+
+    report = _bytes(run_report) if run_report else None
+    if offline:
+        found = [verification.verify_local(offline, run_id=run_id, report=report)]
+    elif not run_id:
+        raise UsageFault("no run is named", way="drfsm runs list")
+    else:
+        store, layout = connected(given), layout_of(given)
+        found = [verification.verify(store, layout, run_id, note=_note, report=report)]
+        if verify_latest:
+            found.append(verification.verify_latest(store, layout, run_id, note=_note, report=report))
+    record = found[0].record if len(found) == 1 else {"run": found[0].record, "latest": found[1].record}
+    _out(output, record, [line for each in found for line in _told(each)])
+    return int(ExitCode.DONE if all(each.verdict == "verified" for each in found) else ExitCode.DIFFERENT)
+
+
+def _told(found: Any) -> list[str]:
+    """Say a verification to a person: every problem, and what could not be proven."""
+    lines = [
+        f"{found.where}: {found.verdict} ({found.checked} of {found.expected} artifacts read, level {found.level})"
+    ]
+    lines += [f"  {each.kind}: {each.path or '-'}: {each.told}" for each in found.problems]
+    lines += [f"  not named by the report: {each}" for each in found.extra]
+    if found.level == "observed":
+        lines.append("  there is no report: all that lies there could be read; that nothing is missing is not proven")
+    return lines
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as fault:
+        raise UsageFault(f"{path}: {fault.strerror}") from None
+
+
+@runs.command()
+@click.argument("left")
+@click.argument("right")
+@at_bucket
+@click.option(
+    "--comparison-profile",
+    type=click.Path(path_type=Path),
+    help="What matters and what may differ (docs/comparison.md).",
+)
+@click.option(
+    "--allow-run-id-drift/--no-run-id-drift",
+    default=True,
+    show_default=True,
+    help="Each run's files name their own run.",
+)
+@click.option("--offline", is_flag=True, help="LEFT and RIGHT are directories; no bucket is needed.")
+@drive.output
+def compare(
+    left: str,
+    right: str,
+    comparison_profile: Path | None,
+    output: str,
+    *,
+    allow_run_id_drift: bool,
+    offline: bool,
+    **given: Any,
+) -> int:
+    """Compare two runs. Exits with 0 if they are the same, 1 if they differ, 2 if they can't be compared."""
+    from drfsm.dr import comparison
+    from drfsm.dr.layout import layout_of
+
+    profile = (
+        comparison.load(_bytes(comparison_profile), str(comparison_profile))
+        if comparison_profile
+        else comparison.default_profile()
+    )
+    ours: comparison.Reader
+    theirs: comparison.Reader
+    if offline:
+        ours, theirs = [comparison.DirectoryRun(Path(each), label=each) for each in (left, right)]
+    else:
+        store, layout = connected(given), layout_of(given)
+        ours, theirs = [comparison.StoreRun(store, layout.run(each), each, each) for each in (left, right)]
+    found = comparison.compare(ours, theirs, profile, allow_run_id_drift=allow_run_id_drift)
+    _out(output, found.record, list(found.lines()))
+    return found.exit_code
+
+
+@runs.command()
+@click.argument("source")
+@click.argument("target")
+@at_bucket
+@click.option("--dry-run", is_flag=True, help="Say what would be copied; change nothing.")
+@drive.output
+def sync(source: str, target: str, output: str, *, dry_run: bool, **given: Any) -> None:
+    """Copy a prefix on the server: what is equal is skipped, nothing is deleted, no pointer is touched."""
+    from drfsm.dr import prefix_sync
+
+    store, began = connected(given), time.monotonic()
+    planned = prefix_sync.plan(store, source, target, guarded=[given["prefix"]])
+    record: dict[str, Any] = dict(planned.record)
+    if not dry_run:
+        copied = prefix_sync.execute(store, planned, note=_note)
+        record |= {"copied": copied.objects, "copied_bytes": copied.size_bytes}
+    record["seconds"] = round(time.monotonic() - began, 3)
+    _out(output, record, [_sync_line(record, planned, dry_run=dry_run)])
+
+
+def _sync_line(record: Mapping[str, Any], planned: Any, *, dry_run: bool) -> str:
+    done = "would be copied" if dry_run else "copied"
+    return (
+        f"{len(planned.copies)} objects ({planned.size_bytes} bytes) {done}, {planned.equal} were equal,"
+        f" {len(planned.protected)} left alone (pointers, latest, drfsm's own), in {record['seconds']} s"
+    )

@@ -1,0 +1,60 @@
+"""What many things become for people and for the journal: progress at a bounded rate, and the first of a list.
+
+Used by the rooms that act on thousands of objects; a record of theirs must stay small.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+EVERY_SECONDS = 2.0
+FIRST = 20  # of what may be many, so many are told
+OBJECT_WEIGHT_BYTES = 8 << 20  # a request costs as much time as so many bytes on the way
+
+Note = Callable[..., None]
+
+
+def quiet(_words: str, **_fields: object) -> None:
+    """Say nothing."""
+
+
+def first_of(found: Iterable[Any]) -> dict[str, Any]:
+    """Return how many there are and the first of them: what a journal can carry."""
+    everything = list(found)
+    return {"total": len(everything), "first": everything[:FIRST]}
+
+
+class Progress:
+    """Says how far many objects are, at a bounded rate."""
+
+    def __init__(self, note: Note, verb: str, objects: int, size_bytes: int) -> None:
+        self._note, self._verb, self._objects, self._size_bytes = note, verb, objects, size_bytes
+        self._done = self._done_bytes = 0
+        self._started = self._told = time.monotonic()
+
+    def add(self, size_bytes: int) -> None:
+        """Count one object; say so if it is time."""
+        self._done += 1
+        self._done_bytes += size_bytes
+        now = time.monotonic()
+        if now - self._told < EVERY_SECONDS:
+            return
+        self._told = now
+        done = self._done * OBJECT_WEIGHT_BYTES + self._done_bytes
+        whole = self._objects * OBJECT_WEIGHT_BYTES + self._size_bytes
+        left = max(0.0, (now - self._started) * (whole - done) / done)
+        self._note(
+            f"{self._verb} {self._done} of {self._objects} objects, {megabytes(self._done_bytes)} of"
+            f" {megabytes(self._size_bytes)}, about {left:.0f} s left"
+        )
+
+    def end(self) -> float:
+        """Say what was done; return the seconds that it took."""
+        seconds = time.monotonic() - self._started
+        self._note(f"{self._verb} {self._done} objects, {megabytes(self._done_bytes)}, in {seconds:.1f} s")
+        return round(seconds, 3)
+
+
+def megabytes(size_bytes: int) -> str:
+    """Return a size for people."""
+    return f"{size_bytes / 1e6:.1f} MB"

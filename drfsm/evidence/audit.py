@@ -1,0 +1,156 @@
+"""Proves, offline, from a run's log and its declared machine, that what happened was allowed, complete, unaltered.
+
+Three questions, all findings at once. Unaltered: the bytes' chain, the seal, and what a copied summary knows of
+it (``expected_head``), because a bare chain stops neither truncation nor a rewrite of the whole. Allowed: every
+record is one that the declared machine allows where the run stood (walk.py), and every observation, judged
+again, says what the record says. Complete: nothing begun, waited for, held or left to undo is passed over.
+
+It trusts no word of the log, and of the world only what was handed in: the bytes, the declaration, the judges.
+Raises nothing for a bad log: that is a finding. Called by the CLI and by library users.
+"""
+
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+from attrs import frozen
+
+from drfsm.errors import JournalDamaged
+from drfsm.evidence.findings import Finding, Findings
+from drfsm.evidence.observations import Judges
+from drfsm.evidence.walk import walk
+from drfsm.evidence.wording import plain
+from drfsm.journal import GENESIS, Record, RunState, digest
+from drfsm.journal import read as read_journal
+from drfsm.spec.model import MachineSpec
+
+
+@frozen
+class Verdict:
+    """What an audit says of one log."""
+
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    state: RunState
+    records: int
+    head: str
+    rejudged: int
+    machine: str
+    machine_sha256: str
+    expected: bool  # whether a copied summary's head was held against it
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that the log says holds."""
+        return not self.findings
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended and its log is sealed."""
+        return self.state.sealed
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The verdict as JSON."""
+        return {
+            "ok": self.ok,
+            "finished": self.finished,
+            "run_id": self.state.run_id,
+            "machine": self.machine,
+            "machine_sha256": self.machine_sha256,
+            "status": self.state.status,
+            "state": self.state.state,
+            "records": self.records,
+            "head": self.head,
+            "head_expected": self.expected,
+            "observations_judged_again": self.rejudged,
+            "findings": [{"line": f.line or None, "seq": f.seq, "rule": f.rule, "what": f.what} for f in self.findings],
+            "notes": list(self.notes),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield the verdict in words."""
+        for each in self.findings:
+            where = f"line {each.line}" if each.line else "the log"
+            yield plain(f"{where}: {each.what} [{each.rule}]")
+        yield from (plain(f"note: {each}") for each in self.notes)
+        if self.findings:
+            count = "one finding" if len(self.findings) == 1 else f"{len(self.findings)} findings"
+            yield f"The evidence does NOT hold: {count} in {self.records} records."
+            return
+        if not self.finished:
+            where = plain(f"{self.state.status} in {self.state.state}")
+            yield f"Not finished ({where}): as far as it goes, it holds."
+        yield (
+            f"The evidence holds: {self.records} records, unaltered, each allowed by {plain(self.machine)} "
+            f"({self.machine_sha256[:12]}…), {self.rejudged} observations judged again; head {self.head}."
+        )
+        if not self.expected:
+            yield "Whether this is the whole log only a summary that was copied off the machine can say: its head."
+
+
+def audit(
+    raw: bytes,
+    spec: MachineSpec,
+    *,
+    judges: Judges,
+    expected_head: str | None = None,
+    expected_records: int | None = None,
+) -> Verdict:
+    """Audit a log's bytes. ``judges``: fact -> (what was seen, the run's inputs) -> value or None.
+
+    ``expected_head`` and ``expected_records`` are the ``journal`` of a summary that was copied off the machine.
+    """
+    findings = Findings()
+    records, heads = _read(raw, findings)
+    _expect(heads, expected_head, expected_records, findings)
+    state = walk(records, spec, judges, findings, heads)
+    return Verdict(
+        findings=tuple(findings),
+        notes=tuple(findings.notes),
+        state=state,
+        records=len(records),
+        head=heads[-1] if heads else GENESIS,
+        rejudged=findings.rejudged,
+        machine=spec.name,
+        machine_sha256=spec.sha256,
+        expected=expected_head is not None,
+    )
+
+
+def _read(raw: bytes, findings: Findings) -> tuple[tuple[Record, ...], list[str]]:
+    """Return the records as far as the chain holds, and the hash of each of their lines."""
+    lines = list(BytesIO(raw))
+    try:
+        chain = read_journal(lines)
+    except JournalDamaged as damage:
+        findings.add(damage.line - 1, "chain", damage.what)
+        if rest := len(lines) - damage.line:
+            findings.note(
+                f"the lines after line {damage.line} ({rest}) were not judged: the chain is broken before them"
+            )
+        chain = read_journal(lines[: damage.line - 1])
+    if chain.torn:
+        findings.note(
+            f"the last line is torn ({len(chain.torn)} bytes without a newline): its writer died in the middle"
+        )
+    if not chain.records and not any(findings):
+        findings.add(None, "order", "the log holds no record")
+    return chain.records, [digest(line) for line in lines[: len(chain.records)]]
+
+
+def _expect(heads: list[str], head: str | None, count: int | None, findings: Findings) -> None:
+    """Hold the log against what a copied summary knows. A log that has grown since is said, and no fault."""
+    if count is not None and len(heads) < count:
+        findings.add(
+            None, "truncated", f"the summary knows {count} records, the log holds {len(heads)}: it was cut off"
+        )
+        return
+    if head is None:
+        return
+    known = [count - 1] if count else [place for place, each in enumerate(heads) if each == head]
+    if not known or heads[known[0]] != head:
+        findings.add(None, "rewritten", f"the log has no line with the head that the summary knows ({head})")
+        return
+    if grown := len(heads) - known[0] - 1:
+        findings.note(f"{grown} records were added since the summary was copied")

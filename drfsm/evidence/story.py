@@ -1,0 +1,287 @@
+"""A run in words: where it stands (`drfsm status`), and everything that happened (`drfsm replay`).
+
+``standing`` is for a tired person at 3 a.m.: what is frozen, why it stopped, what to type. ``tell`` is for
+whoever wants to understand it afterwards: one paragraph a record, what was seen and who did it. Neither shows
+a confirmation token. Both read records only, however badly those were written, and load nothing heavy.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from drfsm.evidence import shapes
+from drfsm.evidence.summary import outcome
+from drfsm.evidence.wording import (
+    NOBODY,
+    clip,
+    commands,
+    compact,
+    lasting,
+    moment,
+    plain,
+    seconds_between,
+    shown_inputs,
+    trigger_of,
+)
+from drfsm.journal import Record, RunState
+
+_REASON_WIDTH = 400
+_SEEN_WIDTH = 100
+_VERDICTS = {
+    "not_done": "nothing of it is done",
+    "mixed": "it may be done in part",
+    "unknown": "what it did could not be seen",
+}
+_HOW = {
+    "judged": "guards held",
+    "acted": "done",
+    "found": "found done already",
+    "resolved": "a person said that it was done",
+}
+Body = Mapping[str, Any]
+
+
+# --- where it stands ------------------------------------------------------------------------------------
+
+
+def standing(state: RunState, place: str, dead: bool = False) -> Iterator[str]:
+    """Yield the lines of `drfsm status`. ``place`` is the bundle; ``dead``: nobody works on the run any more."""
+    if state.status == "none":
+        yield "No run was started here."
+        return
+    interrupted = dead and state.status == "running"
+    yield _headline(state, interrupted=interrupted)
+    yield from _why(state)
+    yield from _begun(state, alive=state.status == "running" and not interrupted)
+    yield from _frozen(state)
+    yield from _next(state, place, interrupted=interrupted)
+
+
+def _headline(state: RunState, *, interrupted: bool) -> str:
+    kind = "".join([" (DRY RUN: nothing was changed)" * state.dry_run, f" ({state.scope})" * (state.scope != "live")])
+    run, at = plain(state.run_id) + plain(kind), moment(state.last_at)
+    where = plain(state.state)
+    if interrupted:
+        return f"{run} was INTERRUPTED in {where}: nobody works on it. Its last record is of {at}."
+    if state.status == "held":
+        return f"{run} is HELD in {where} since {at}."
+    if state.ended:
+        lasted = seconds_between(state.started_at, state.ended_at) or 0.0
+        status = plain(state.status).replace("_", " ")
+        return f"{run} ended: {status}, in {where}, at {moment(state.ended_at)}, after {lasting(lasted)}."
+    return f"{run} is running, in {where}. Its last record is of {at}."
+
+
+def _why(state: RunState) -> Iterator[str]:
+    if state.reason:
+        stage = f"{plain(state.stage)}: " if state.stage else ""
+        yield f"  why: {stage}{clip(state.reason, _REASON_WIDTH)}"
+    for kept in state.kept if state.ended else ():
+        yield f"  not given back, on purpose: {plain(kept)}"
+
+
+def _begun(state: RunState, *, alive: bool) -> Iterator[str]:
+    intent = state.open
+    if intent is None:
+        return
+    begun = f"{plain(intent.trigger)} at {moment(intent.at)} (attempt {intent.attempt})"
+    if alive:
+        yield f"  at work on: {begun}"
+    else:
+        yield f"  begun, and not known to be done: {begun}. resume looks first what became of it."
+
+
+def _frozen(state: RunState) -> Iterator[str]:
+    if not state.frozen_since:
+        if not state.ended:
+            yield "Frozen now: nothing that this run knows of."
+        return
+    yield "Frozen now:"
+    for word, since in sorted(state.frozen_since.items(), key=lambda each: not each[0].startswith(NOBODY)):
+        loud = plain(word).replace(NOBODY, NOBODY.upper()) if word.startswith(NOBODY) else plain(word)
+        yield f"  {loud}, since {moment(since)}"
+
+
+def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:
+    named = _named(state, place)
+    if state.status == "running" and not interrupted:
+        yield "Next: wait; Ctrl-C where it runs stops it at a clean point."
+        return
+    found = list(commands(state, named))
+    if state.ended:
+        found.append((f"drfsm replay {_quoted(named)}", "what happened, and whether the log proves it"))
+    width = max(len(typed) for typed, _ in found)
+    yield "Next:"
+    for typed, because in found:
+        yield f"  {typed:<{width}}  {because}"
+
+
+def _named(state: RunState, place: str) -> str:
+    """Return the shortest name by which the commands find the bundle: the run's id where it is at home."""
+    path = PurePath(place)
+    return state.run_id if not place or path.parts[-2:] == ("runs", state.run_id) else place
+
+
+def _quoted(named: str) -> str:
+    from shlex import quote
+
+    return quote(named)
+
+
+# --- what happened --------------------------------------------------------------------------------------
+
+
+def tell(records: Iterable[Record]) -> Iterator[str]:
+    """Yield the story of a run: for each record its time and number, what happened, and what was seen."""
+    for record in records:
+        first, *rest = lines_of(record)
+        yield f"{moment(record.at)} #{record.seq:<4} {first}"
+        yield from (f"{'':27}{line}" for line in rest)
+
+
+def lines_of(record: Record, width: int = _SEEN_WIDTH) -> list[str]:
+    """Return what a record says: one line, then its details; what was seen in at most ``width`` characters."""
+    wrong = list(shapes.faults(record))
+    if wrong:
+        return [f"a {plain(record.kind)} record that can't be read", *wrong]
+    return list(_TELL[record.kind](record.body, width))
+
+
+def _started(body: Body, width: int) -> Iterator[str]:
+    dry = "a dry run" if body["dry_run"] else body["scope"]
+    yield plain(f"{body['run_id']} starts in {body['state']} ({dry}), by {body['operator']} on {body['host']}")
+    yield plain(f"machine {body['machine']}, sha256 {body['machine_sha256']}, drfsm {body['version']}")
+    yield from (f"{plain(name)} = {clip(value, width)}" for name, value in shown_inputs(body["inputs"]).items())
+
+
+def _leased(body: Body, _width: int) -> Iterator[str]:
+    yield plain(f"takes the lease, epoch {body['epoch']}, by {body['operator']} on {body['host']}")
+
+
+def _resumed(body: Body, _width: int) -> Iterator[str]:
+    yield plain(f"resumed in {body['state']}, by {body['operator']} on {body['host']}")
+
+
+def _cut(body: Body, _width: int) -> Iterator[str]:
+    yield plain(f"a torn last line of {body['bytes']} bytes (sha256 {body['sha256']}) was cut off")
+
+
+def _sampled(body: Body, width: int) -> Iterator[str]:
+    clear = "clear" if body["holds"] else "not yet"
+    waited = f", waited {lasting(body['waited_seconds'])}" if "waited_seconds" in body else ""
+    yield plain(f"{trigger_of(body['row'])} waits: {clear}{waited}")
+    yield from _readings(body["facts"], width)
+
+
+def _intended(body: Body, width: int) -> Iterator[str]:
+    undone = f", undo of {body['undoes']}" if body.get("undoes") else ""
+    yield plain(f"{body['trigger']} begins: {body['from']} -> {body['to']}{undone}, attempt {body['attempt']}")
+    yield from _given(body)
+    yield from _guards(body["guards"])
+    yield from _readings(body["facts"], width)
+
+
+def _committed(body: Body, width: int) -> Iterator[str]:
+    undone = f", undo of {body['undoes']}" if body.get("undoes") else ""
+    how = _HOW.get(body["how"], body["how"]) if body["by"] == "runner" or body["how"] != "judged" else body["by"]
+    lasted = f", {lasting(body['seconds'])}" if "seconds" in body else ""
+    yield plain(f"{body['trigger']}: {body['from']} -> {body['to']}{undone} ({how}{lasted})")
+    yield plain(body["because"])
+    yield from _given(body)
+    if body["how"] != "acted":  # else they stand with its beginning
+        yield from _guards(body["guards"])
+    yield from _readings(body["facts"], width)
+    if body["result"] is not None:
+        yield f"result {compact(body['result'], width)}"
+    if body.get("kept"):
+        yield plain(f"an abort would not give this back: {body['kept']}")
+
+
+def _failed(body: Body, _width: int) -> Iterator[str]:
+    verdict = _VERDICTS.get(body["verdict"], body["verdict"])
+    yield plain(f"{body['trigger']} failed, attempt {body['attempt']}; {verdict}")
+    yield clip(body["error"], _REASON_WIDTH)
+
+
+def _repaired(body: Body, width: int) -> Iterator[str]:
+    yield plain(f"repaired by {body['action']} before {trigger_of(body['row'])} is tried again")
+    if body["result"] is not None:
+        yield f"result {compact(body['result'], width)}"
+
+
+def _resolved(body: Body, _width: int) -> Iterator[str]:
+    yield plain(f"{body['operator']} says that {trigger_of(body['row'])} is {body['outcome']}: {body['reason']}")
+
+
+def _rejected(body: Body, _width: int) -> Iterator[str]:
+    yield plain(f"{body['trigger']} was rejected in {body['state']}; nothing moved")
+    yield clip(body["why"], _REASON_WIDTH)
+
+
+def _held(body: Body, _width: int) -> Iterator[str]:
+    yield plain(f"HELD in {body['state']} at {body['stage']}")
+    yield clip(body["reason"], _REASON_WIDTH)
+    yield from (plain(f"frozen: {each}") for each in body["frozen"])
+
+
+def _forecast(body: Body, width: int) -> Iterator[str]:
+    words = {
+        "pass": "would pass",
+        "wait": "would wait",
+        "refused": "WOULD BE REFUSED",
+        "depends": "depends on what was not done",
+    }
+    yield plain(f"{body['trigger']}: {body['from']} -> {body['to']}: {words[outcome(body)]}")
+    for each in body["guards"]:
+        told = f"{each['guard']}: {each['fact']} is {each['value'] or 'not read'}, {each['outcome']}"
+        yield plain(told) + (f" {compact(each['seen'], width)}" if each["outcome"] == "failed" else "")
+    if body["sets"]:
+        yield plain("would set " + ", ".join(f"{fact}={value}" for fact, value in body["sets"].items()))
+
+
+def _ended(body: Body, _width: int) -> Iterator[str]:
+    yield plain(f"ENDS {body['status']} in {body['state']}")
+    if body["reason"]:
+        yield clip(body["reason"], _REASON_WIDTH)
+    yield from (plain(f"frozen: {each}") for each in body["frozen"])
+    yield from (plain(f"not given back, on purpose: {each}") for each in body["kept"])
+
+
+def _seal(body: Body, _width: int) -> Iterator[str]:
+    yield plain(f"sealed: {body['records']} records, head {body['head']}")
+
+
+def _given(body: Body) -> Iterator[str]:
+    for name, value in shown_inputs(body.get("args", {})).items():
+        yield f"{plain(name)}: {clip(value, _REASON_WIDTH)}"
+
+
+def _guards(checks: Iterable[Body]) -> Iterator[str]:
+    for each in checks:
+        verb = "holds" if each["holds"] else "DOES NOT HOLD"
+        yield plain(f"guard {each['guard']} {verb}: {each['fact']} is {each['value']}")
+
+
+def _readings(facts: Mapping[str, Body], width: int) -> Iterator[str]:
+    for name, found in facts.items():
+        why = f" ({clip(found['why'], width)})" if found.get("why") else ""
+        yield f"saw {plain(name)}={plain(found['value'] or 'unknown')} {compact(found['seen'], width)}{why}"
+
+
+_TELL: Mapping[str, Callable[[Body, int], Iterator[str]]] = {
+    "run_started": _started,
+    "lease_acquired": _leased,
+    "resumed": _resumed,
+    "tail_cut": _cut,
+    "sampled": _sampled,
+    "intent": _intended,
+    "failed": _failed,
+    "repaired": _repaired,
+    "commit": _committed,
+    "resolved": _resolved,
+    "rejected": _rejected,
+    "held": _held,
+    "forecast": _forecast,
+    "ended": _ended,
+    "seal": _seal,
+}

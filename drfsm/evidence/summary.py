@@ -1,0 +1,187 @@
+"""The summary of a run: one derived JSON statement, true at every moment, for whoever wasn't there.
+
+Owns its fields (receipts_schema/failback.summary.schema.json is their schema). A field that can't be known
+yet is ``{"unknown": why}``, one that doesn't apply is ``{"none": why}``. The head and the number of records
+stand in it because a bare chain doesn't stop truncation: keep a copy of this off the machine. Confirmation
+tokens are never in it. Loads nothing heavy: `drfsm status` stands on this. Called after every record.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drfsm.evidence.derive import derive
+from drfsm.evidence.wording import commands, nobody_since, seconds_between, shown_inputs, source_of
+from drfsm.journal import Record, RunState
+
+SCHEMA_VERSION = 1
+Fields = dict[str, Any]
+
+
+def summarise(
+    state: RunState,
+    records: Sequence[Record],
+    *,
+    head: str,
+    receipt: Mapping[str, Any] | None,
+    dead: bool = False,
+) -> Fields:
+    """Return the summary. ``receipt`` is the machine's table (None: not at hand); ``dead``: nobody works on it."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": state.run_id,
+        "machine": state.machine,
+        "machine_sha256": state.machine_sha256,
+        "drfsm_version": state.version,
+        "scope": state.scope,
+        "dry_run": state.dry_run,
+        "status": "interrupted" if dead and state.status == "running" else state.status,
+        "state": state.state,
+        "state_since": _state_since(records) or _unknown("the run has not started"),
+        "failed_stage": state.stage or _none("no stage failed or was left waiting"),
+        "reason": state.reason or _none("nothing stopped the run"),
+        **_times(state),
+        "operators": _people(records, "operator"),
+        "hosts": _people(records, "host"),
+        "inputs": shown_inputs(state.inputs),
+        "frozen": [{"what": word, "since": since} for word, since in state.frozen_since.items()],
+        "nobody_can_publish_since": nobody_since(state.frozen_since)
+        or _none("no reading says that nobody can publish"),
+        "open_intent": _open(state),
+        "ways_on": [{"type": typed, "because": why} for typed, why in commands(state, state.run_id)],
+        "kept": list(state.kept),
+        "decisions": _decisions(records),
+        "attempts": _attempts(records),
+        "phases": _phases(records),
+        "forecast": _forecast(state, records),
+        "receipt": _unknown("the declaration was not at hand when this was written")
+        if receipt is None
+        else derive(receipt, state, records),
+        "journal": {"records": len(records), "head": head, "sealed": state.sealed},
+    }
+
+
+def summary_bytes(summary: Mapping[str, Any]) -> bytes:
+    """Return the summary as the bytes of its file."""
+    return json.dumps(summary, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _unknown(why: str) -> Fields:
+    return {"unknown": why}
+
+
+def _none(why: str) -> Fields:
+    return {"none": why}
+
+
+def _times(state: RunState) -> Fields:
+    running = _unknown("the run has not ended")
+    lasted = seconds_between(state.started_at, state.ended_at) if state.ended else None
+    return {
+        "started_at": state.started_at,
+        "ended_at": state.ended_at or running,
+        "duration_seconds": running if lasted is None else lasted,
+    }
+
+
+def _state_since(records: Sequence[Record]) -> str:
+    return next((each.at for each in reversed(records) if each.kind in ("commit", "run_started")), "")
+
+
+def _people(records: Sequence[Record], name: str) -> list[str]:
+    """Return who worked on the run, or where, in order of first appearance."""
+    named = (
+        given[name]
+        for each in records
+        for given in (each.body, each.body.get("args") or {})
+        if each.kind != "rejected" and given.get(name)
+    )
+    return list(dict.fromkeys(named))
+
+
+def _open(state: RunState) -> Fields:
+    intent = state.open
+    if intent is None:
+        return _none("no action's outcome is open")
+    return {
+        "trigger": intent.trigger,
+        "from": intent.source,
+        "to": intent.to,
+        "begun_at": intent.at,
+        "attempt": intent.attempt,
+        "effect": intent.effect,
+    }
+
+
+def _decisions(records: Sequence[Record]) -> list[Fields]:
+    """Return what persons decided, by commands that only a person may give."""
+    found = []
+    for each in records:
+        if each.kind == "resolved":
+            found.append(_decision(each, f"resolve {each.body['outcome']}", each.body))
+        elif each.kind == "commit" and each.body["by"] == "operator" and each.body["how"] != "resolved":
+            found.append(_decision(each, each.body["trigger"], each.body.get("args", {})))
+    return found
+
+
+def _decision(record: Record, what: str, given: Mapping[str, Any]) -> Fields:
+    return {
+        "at": record.at,
+        "what": what,
+        "operator": given.get("operator") or _unknown("no operator is on record"),
+        "reason": given.get("reason") or _none("no reason was given"),
+        "state": record.body.get("from") or source_of(record.body["row"]),
+    }
+
+
+def _attempts(records: Sequence[Record]) -> list[Fields]:
+    """How often each action was begun and failed, and the last error."""
+    found: dict[str, Fields] = {}
+    for each in records:
+        if each.kind not in ("intent", "failed", "repaired"):
+            continue
+        entry = found.setdefault(
+            each.body["row"], {"row": each.body["row"], "begun": 0, "failed": 0, "repaired": 0, "last_error": ""}
+        )
+        entry["begun" if each.kind == "intent" else each.kind] += 1
+        if each.kind == "failed":
+            entry["last_error"] = each.body["error"]
+    return [{**entry, "last_error": entry["last_error"] or _none("no attempt failed")} for entry in found.values()]
+
+
+def _phases(records: Sequence[Record]) -> list[Fields]:
+    """How long the run stood in each state, from entering it to the commit that left it."""
+    found: list[Fields] = []
+    entered = records[0].at if records else ""
+    for each in records:
+        if each.kind == "commit":
+            lasted = seconds_between(entered, each.at)
+            found.append(
+                {
+                    "state": each.body["from"],
+                    "trigger": each.body["trigger"],
+                    "to": each.body["to"],
+                    "how": each.body["how"],
+                    "entered_at": entered,
+                    "left_at": each.at,
+                    "seconds": _unknown("a time on record is no time") if lasted is None else lasted,
+                }
+            )
+            entered = each.at
+    return found
+
+
+def _forecast(state: RunState, records: Sequence[Record]) -> Fields:
+    if not state.dry_run:
+        return _none("this was no dry run")
+    ended = next((each.body for each in records if each.kind == "ended"), {})
+    steps = [{"trigger": each["trigger"], "to": each["to"], "outcome": outcome(each)} for each in state.forecasts]
+    return {"steps": steps, "findings": list(ended.get("findings", ()))}
+
+
+def outcome(forecast: Mapping[str, Any]) -> str:
+    """Say what a dry run foresees for a step: pass, wait, refused, or depends (on what was not done)."""
+    outcomes = {each["outcome"] for each in forecast["guards"]}
+    if "failed" in outcomes:
+        return "wait" if forecast.get("waits") else "refused"
+    return "depends" if "not_evaluated" in outcomes else "pass"

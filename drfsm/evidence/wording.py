@@ -1,0 +1,117 @@
+"""How records are put into words: times, what was seen, commands to type; and what is never shown.
+
+Owns what summary, story and steps have in common. Every text that came from a journal passes ``plain``
+before it reaches a terminal, so that what somebody named a Job can't move a cursor.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from shlex import quote
+from typing import Any
+
+from drfsm.journal import OpenIntent, RunState
+
+NOBODY = "nobody can publish"
+"""How the words of a machine's ``frozen:`` rules begin that a tired person must not overlook."""
+
+WHY = '--reason "..."'
+_WITHHELD = re.compile(r"confirm|token|secret|passw|_env$", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_ROW = re.compile(r".* --(?P<trigger>.+)--> .*", re.DOTALL)
+_MINUTE, _HOUR = 60, 3600
+
+
+def shown_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs that a reader may see and that say something: no confirmation, no credentials."""
+    return {
+        name: _CREDENTIALS.sub("", value) if isinstance(value, str) else value
+        for name, value in inputs.items()
+        if not _WITHHELD.search(name) and value not in ("", None)
+    }
+
+
+def nobody_since(frozen_since: Mapping[str, str]) -> str:
+    """Return since when nobody can publish, by whichever of the machine's words; "" if somebody can."""
+    return min((since for word, since in frozen_since.items() if word.startswith(NOBODY)), default="")
+
+
+def plain(text: object) -> str:
+    """Return a text on one line in which everything that doesn't print is written out."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode() for each in str(text)
+    )
+
+
+def clip(text: object, width: int) -> str:
+    """Return a plain text of at most ``width`` characters; what was cut off is marked."""
+    told = plain(text)
+    return told if len(told) <= width else f"{told[: width - 1]}…"
+
+
+def compact(seen: Any, width: int) -> str:
+    """Return JSON that was seen, on one line of at most ``width`` characters."""
+    return clip(json.dumps(seen, ensure_ascii=False, separators=(",", ":"), default=str), width)
+
+
+def trigger_of(row: object) -> str:
+    """Return the trigger that a row's key names (``source --trigger--> to``)."""
+    found = _ROW.fullmatch(str(row))
+    return found["trigger"] if found else str(row)
+
+
+def source_of(row: object) -> str:
+    """Return the state that a row's key begins with."""
+    return str(row).split(" --", 1)[0]
+
+
+def moment(at: str) -> str:
+    """Return a record's time to the second: ``2026-02-27 03:12:04Z``."""
+    return plain(f"{at[:19].replace('T', ' ')}Z")
+
+
+def seconds_between(earlier: str, later: str) -> float | None:
+    """Return the seconds from one record's time to another's, None if one of them is no time."""
+    try:
+        return round((datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds(), 3)
+    except (ValueError, TypeError):
+        return None
+
+
+def lasting(seconds: float) -> str:
+    """Return a duration as people say it."""
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), _MINUTE)
+    if seconds < _HOUR:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
+    """Yield (the exact command, why) for every way on from where a run stands; none if there is nothing to do."""
+    run = quote(named)
+    if state.ended:
+        if not state.sealed:
+            yield f"drfsm resume {run}", "seal the log; nothing else is left to do"
+        return
+    yield f"drfsm resume {run}", _resume_words(state.open)
+    if state.status == "held" and state.open is not None:
+        yield f"drfsm resolve done {run} {WHY}", f"say that {state.open.trigger} was done, if resume can't see it"
+        yield f"drfsm resolve not_done {run} {WHY}", "say that it was not done"
+    # An intent may be the point of no return; the ways on record are those from before it.
+    proviso = " (refused past the point of no return)" if state.open and state.status != "held" else ""
+    for trigger, because in _requests(state.ways):
+        verb = "abort" if trigger == "abort" else f"request {quote(trigger)}"
+        yield f"drfsm {verb} {run} {WHY}", because + proviso
+
+
+def _resume_words(intent: OpenIntent | None) -> str:
+    return f"look what became of {intent.trigger}, then go on" if intent else "go on from exactly here"
+
+
+def _requests(ways: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    for way in ways:
+        if isinstance(way, Mapping) and way.get("do") not in (None, "resume"):
+            yield plain(way["do"]), plain(way.get("because", ""))

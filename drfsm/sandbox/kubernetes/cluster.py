@@ -1,0 +1,195 @@
+"""A whole emulated cluster in this process: API, controllers, and one node whose pods are local processes.
+
+``EmulatedCluster`` is what the sandbox and tests hold. Clients get in by ``kubeconfig``, as on any cluster;
+the rest is for tests: ``apply`` as an admin behind the API, ``outage``, ``faults``, ``deny``, ``node_ready``.
+"""
+
+import os
+import secrets
+import threading
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import yaml
+
+from drfsm.errors import UsageFault
+from drfsm.sandbox.kubernetes import certificates
+from drfsm.sandbox.kubernetes.api import Api
+from drfsm.sandbox.kubernetes.controllers import Controllers
+from drfsm.sandbox.kubernetes.faults import Faults
+from drfsm.sandbox.kubernetes.kubelet import Kubelet
+from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
+from drfsm.sandbox.kubernetes.resources import BY_KIND
+from drfsm.sandbox.kubernetes.reviews import Denials
+from drfsm.sandbox.kubernetes.server import KUBELET, OPERATOR, Server
+from drfsm.sandbox.kubernetes.store import Store, clone
+
+
+class EmulatedCluster:
+    """One cluster. Usable as a context manager; starts once.
+
+    ``images`` tells which command an image's repository stands for. Everything it writes lies below
+    ``directory``; keys and kubeconfigs there are readable by their owner only.
+    """
+
+    store: Store
+
+    def __init__(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> None:
+        self.name, self.directory, self.images = name, directory.resolve(), images
+        self.kubeconfig = self.directory / "kubeconfig.yaml"
+        self._stop = threading.Event()
+        self._server: Server | None = None
+        self._controllers: Controllers | None = None
+        self._kubelet: Kubelet | None = None
+
+    def start(self) -> Self:
+        """Start the API, the controllers and the node. If anything fails, nothing is left running."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        issued = certificates.issue(self.name, self.directory)
+        tokens = {secrets.token_urlsafe(24): user for user in (OPERATOR, KUBELET)}
+        self.store = Store(root_ca=issued.authority)
+        api = Api(self.store, self._stop)
+        self._server = Server(api, issued.chain, tokens)
+        try:
+            kubelets = self.directory / "kubelet.kubeconfig.yaml"
+            for (token, user), path in zip(tokens.items(), (self.kubeconfig, kubelets), strict=True):
+                _write(path, _kubeconfig(self.name, self._server.url, issued.authority, user, token))
+            self._server.open()
+            self._controllers = Controllers(self.store)
+            self._controllers.start()
+            node = f"{self.name}-node"
+            self._kubelet = Kubelet(kubelets, self.directory / "node", self.images, node)
+            self._kubelet.start()
+            api.logs = self._kubelet.logs
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End the pods, the controllers and the API; nothing if it isn't running."""
+        if self._kubelet is not None:
+            self._kubelet.stop()
+        if self._controllers is not None:
+            self._controllers.stop()
+        self._stop.set()
+        if self._server is not None:
+            self.store.wake()
+            self._server.end()
+        self._kubelet = self._controllers = self._server = None
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    # --- what it is -----------------------------------------------------------------------------------
+
+    @property
+    def server(self) -> str:
+        """The API's address."""
+        return self._running().url
+
+    @property
+    def uid(self) -> str:
+        """The cluster's identity: the UID of its namespace kube-system."""
+        return str(self.store.peek("namespaces", "", "kube-system")["metadata"]["uid"])
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong with the operator's requests, see Faults.add."""
+        return self._running().faults
+
+    # --- what tests do to it --------------------------------------------------------------------------
+
+    def apply(self, manifest: Manifest) -> Manifest:
+        """Create an object, or replace what is there of that name; return it as kept. Its status is not taken.
+
+        Raises ApiError, as the API would, and UsageFault for a kind that isn't kept here.
+        """
+        kind = BY_KIND.get((manifest.get("apiVersion", ""), manifest.get("kind", "")))
+        if kind is None:
+            told = f"{manifest.get('apiVersion')} {manifest.get('kind')}"
+            raise UsageFault(f"the sandbox's cluster keeps no {told}", way="see drfsm/sandbox/kubernetes/resources.py")
+        new = clone(manifest)
+        new["metadata"].pop("resourceVersion", None)
+        if kind.namespaced:
+            new["metadata"].setdefault("namespace", "default")
+        with self.store.alone():
+            try:
+                return self.store.create(kind.plural, new)
+            except ApiError as refusal:
+                if refusal.reason != "AlreadyExists":
+                    raise
+            new["metadata"].pop("uid", None)
+            return self.store.update(kind.plural, new)
+
+    def outage(self, on: bool) -> None:
+        """Lose the site, or get it back: every connection is cut, new ones are refused; its pods run on."""
+        if on:
+            self._running().close()
+        else:
+            self._running().open()
+
+    def deny(self, verb: str, group: str, resource: str) -> None:
+        """Deny the operator something from now on (each may be ``*``): reviews say no, requests are 403."""
+        self._denials().deny(verb, group, resource)
+
+    def allow_all(self) -> None:
+        """Deny nothing any more."""
+        self._denials().clear()
+
+    def node_ready(self, ready: bool) -> None:
+        """Let the node report itself as ready, or not; its pods are seen to either way."""
+        self._node().node_ready(ready)
+
+    def node_lost(self, lost: bool) -> None:
+        """Lose the node, or find it again: it goes silent and hears nothing, while its processes run on."""
+        if lost:
+            self._node().lose()
+        else:
+            self._node().rejoin()
+
+    def _running(self) -> Server:
+        if self._server is None:
+            raise UsageFault(f"the cluster {self.name} is not running", way="start it first")
+        return self._server
+
+    def _denials(self) -> Denials:
+        return self._running().api.denials
+
+    def _node(self) -> Kubelet:
+        if self._kubelet is None:
+            raise UsageFault(f"the cluster {self.name} is not running", way="start it first")
+        return self._kubelet
+
+
+def _kubeconfig(name: str, url: str, authority: str, user: str, token: str) -> str:
+    cluster = {"server": url, "certificate-authority-data": b64encode(authority.encode()).decode()}
+    context = {"cluster": name, "user": user, "namespace": "default"}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": user, "user": {"token": token}}],
+        "contexts": [{"name": name, "context": context}],
+        "current-context": name,
+        "preferences": {},
+    }
+    return yaml.safe_dump(config, sort_keys=False)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that only its owner may read."""
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(number, "w", encoding="utf-8") as file:
+        os.fchmod(number, 0o600)
+        file.write(text)

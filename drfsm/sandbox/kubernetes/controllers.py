@@ -1,0 +1,178 @@
+"""The emulated cluster's controllers and scheduler, in one thread, on the store.
+
+Watches bring every change to that thread; it mirrors them, asks each controller which objects are concerned,
+and has those synced. Nothing polls: the thread sleeps until a change comes or an object asked to be looked at
+again (a deadline, a back-off, a CronJob's next start). The clock is handed in, so that a test can move time;
+having moved it, it calls ``look``. cluster.py starts and stops them.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from drfsm.sandbox.kubernetes.cronjobs import CronJobs
+from drfsm.sandbox.kubernetes.deployments import Deployments, ReplicaSets
+from drfsm.sandbox.kubernetes.desk import WATCHED, Clock, Controller, Desk, Subject
+from drfsm.sandbox.kubernetes.jobs import BACK_OFF_SECONDS, Jobs
+from drfsm.sandbox.kubernetes.reading import place, uid
+from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
+from drfsm.sandbox.kubernetes.scheduling import Scheduler
+from drfsm.sandbox.kubernetes.store import Store
+
+FOREVER = float("inf")
+LONGEST_SLEEP_SECONDS = 3600.0
+RETRY_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class _News(NamedTuple):
+    """What the watches bring: a change, or all that there is (after a gap)."""
+
+    resource: str
+    type: str
+    objects: Sequence[Manifest]
+
+
+class Controllers:
+    """Jobs, CronJobs, Deployments, ReplicaSets and the scheduler of one cluster."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock = lambda: datetime.now(UTC),
+        job_back_off_seconds: float = BACK_OFF_SECONDS,
+    ) -> None:
+        self._store, self._desk = store, Desk(store, clock)
+        desk = self._desk
+        self._controllers: Sequence[Controller] = (
+            Scheduler(desk),
+            Jobs(desk, back_off_seconds=job_back_off_seconds),
+            CronJobs(desk),
+            ReplicaSets(desk),
+            Deployments(desk),
+        )
+        self._inbox: queue.SimpleQueue[_News | None] = queue.SimpleQueue()
+        self._dirty: dict[Subject, None] = {}  # in order of arrival
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start; what is there already is seen to first. May be called again after ``stop``."""
+        self._stopping = threading.Event()
+        versions = {resource: self._list(resource) for resource in WATCHED}
+        self._threads = [threading.Thread(target=self._work, name="controllers", daemon=True)]
+        for resource, version in versions.items():
+            watch = threading.Thread(
+                target=self._watch, args=(resource, version), name=f"controllers-{resource}", daemon=True
+            )
+            self._threads.append(watch)
+        for each in self._threads:
+            each.start()
+
+    def stop(self) -> None:
+        """Stop, and wait for it. The store keeps what was reached."""
+        self._stopping.set()
+        self._store.wake()
+        self._inbox.put(None)
+        for each in self._threads:
+            each.join()
+        self._threads = []
+
+    def look(self) -> None:
+        """Look at everything again now: for those who moved the clock."""
+        for resource in WATCHED:
+            self._inbox.put(_News(resource, "LOOK", ()))
+
+    # --- watching -------------------------------------------------------------------------------------
+
+    def _list(self, resource: str) -> int:
+        objects, version = self._store.list(resource)
+        self._inbox.put(_News(resource, "LISTED", objects))
+        return version
+
+    def _watch(self, resource: str, version: int) -> None:
+        while not self._stopping.is_set():
+            try:
+                for change, manifest in self._store.watch(resource, "", version, FOREVER, self._stopping):
+                    self._inbox.put(_News(resource, change, (manifest,)))
+            except ApiError as refusal:
+                if refusal.status != 410:  # noqa: PLR2004  Gone: we were too slow, or the past was compacted
+                    raise
+                version = self._list(resource)
+
+    # --- working --------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            for news in self._take():
+                if news is not None:
+                    self._apply(news)
+            for subject in self._desk.take_due():
+                self._dirty[subject] = None
+            self._sync_all()
+
+    def _take(self) -> Sequence[_News | None]:
+        """Return the news; wait for them, or until something is due."""
+        taken: list[_News | None] = []
+        try:
+            taken.append(self._inbox.get(timeout=self._sleep_seconds()))
+            while True:
+                taken.append(self._inbox.get_nowait())
+        except queue.Empty:
+            return taken
+
+    def _sleep_seconds(self) -> float:
+        due = self._desk.next_due()
+        if due is None:
+            return LONGEST_SLEEP_SECONDS
+        return min(max((due - self._desk.now()).total_seconds(), 0), LONGEST_SLEEP_SECONDS)
+
+    def _apply(self, news: _News) -> None:
+        mirror = self._desk.mirror(news.resource)
+        if news.type == "LOOK":
+            for each in mirror:
+                self._mark(news.resource, each, gone=False)
+            return
+        if news.type == "LISTED":
+            there = {uid(each) for each in news.objects}
+            for each in mirror:
+                if uid(each) not in there:
+                    mirror.forget(each)
+                    self._mark(news.resource, each, gone=True)
+        for each in news.objects:
+            if news.type == "DELETED":
+                mirror.forget(each)
+            else:
+                mirror.see(each)
+            self._mark(news.resource, each, gone=news.type == "DELETED")
+
+    def _mark(self, resource: str, manifest: Manifest, *, gone: bool) -> None:
+        """Note which objects are to be synced because of a change."""
+        for controller in self._controllers:
+            if controller.resource == resource:
+                self._dirty[Subject(resource, place(manifest))] = None
+            for concerned in controller.concerns(resource, manifest, gone=gone):
+                self._dirty[Subject(controller.resource, concerned)] = None
+
+    def _sync_all(self) -> None:
+        for subject in list(self._dirty):
+            del self._dirty[subject]
+            for controller in self._controllers:
+                if controller.resource == subject.resource:
+                    self._sync(controller, subject)
+
+    def _sync(self, controller: Controller, subject: Subject) -> None:
+        try:
+            controller.sync(subject.place)
+        except ApiError as refusal:
+            if refusal.reason in ("NotFound", "Conflict"):
+                # What it was read from is stale; the watch brings the newer version, and another sync.
+                return
+            _log.warning("%s %s: %s", subject.resource, "/".join(subject.place), refusal.message)
+            later = self._desk.now() + timedelta(seconds=RETRY_SECONDS)
+            self._desk.look_again(subject.resource, subject.place, later)

@@ -1,0 +1,277 @@
+"""CronJobs as batch/v1 has them: when one is due, and what it starts.
+
+``due`` is pure: schedule, times and deadline → the newest start that was missed, and the next one. The rules
+are those of kube-controller-manager's cronjob_controllerv2: the newest missed start is made up for at once
+(only that one, and only within startingDeadlineSeconds), also just after a suspension ends; Forbid looks at
+the Jobs that it started itself, so it ignores one made by hand; more than a hundred missed starts are only
+warned about. Schedules are read by cronsim, as Debian's cron reads them; ``@every`` is not known.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from attrs import frozen
+from cronsim import CronSim, CronSimError
+
+from drfsm.sandbox.kubernetes.desk import Desk
+from drfsm.sandbox.kubernetes.jobs import is_finished
+from drfsm.sandbox.kubernetes.reading import (
+    Place,
+    controller_of,
+    is_being_deleted,
+    is_true,
+    moment,
+    owner_reference,
+    place,
+    reference,
+    stamp,
+    uid,
+)
+from drfsm.sandbox.kubernetes.recorder import Severity
+from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
+from drfsm.sandbox.kubernetes.store import clone
+
+COMPONENT = "cronjob-controller"
+SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
+MANY_MISSED = 100
+MACROS: Mapping[str, str] = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+FIELDS = 5
+
+
+@frozen
+class Due:
+    """When a CronJob should have started, and when it will."""
+
+    missed: datetime | None  # the newest start that is over and wasn't made
+    many: bool  # more starts were missed than anybody would expect
+    following: datetime | None  # the first start after now; None if the schedule names no date that exists
+
+
+class UnknownTimeZone(ValueError):
+    """The CronJob's timeZone isn't in the database."""
+
+
+def due(spec: Manifest, created: datetime, last: datetime | None, now: datetime) -> Due:
+    """Return when a CronJob is due. Raises ValueError for a schedule that can't be read, UnknownTimeZone."""
+    zone = zone_of(spec)
+    since = last or created
+    deadline_seconds = spec.get("startingDeadlineSeconds")
+    if deadline_seconds is not None:
+        since = max(since, now - timedelta(seconds=deadline_seconds))
+    missed: datetime | None = None
+    number = 0
+    for at in _starts(spec["schedule"], since.astimezone(zone)):
+        if at > now:
+            return Due(missed, number > MANY_MISSED, at)
+        missed, number = at, number + 1
+        if number > MANY_MISSED:
+            newest = _newest(spec["schedule"], now.astimezone(zone))
+            following = next(_starts(spec["schedule"], now.astimezone(zone)), None)
+            return Due(newest, many=True, following=following)
+    return Due(missed, number > MANY_MISSED, None)
+
+
+def zone_of(spec: Manifest) -> ZoneInfo:
+    """Return the time zone of a CronJob's schedule: UTC unless it names one. Raises UnknownTimeZone."""
+    name = spec.get("timeZone") or "UTC"
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise UnknownTimeZone(name) from None
+
+
+def _starts(schedule: str, after: datetime) -> Iterator[datetime]:
+    """Yield the starts after a time, in UTC."""
+    return (at.astimezone(UTC) for at in _simulated(schedule, after))
+
+
+def _newest(schedule: str, now: datetime) -> datetime:
+    """Return the last start that is not after now."""
+    whole = now.replace(microsecond=0)
+    return next(_simulated(schedule, whole + timedelta(seconds=1), reverse=True)).astimezone(UTC)
+
+
+def _simulated(schedule: str, after: datetime, *, reverse: bool = False) -> CronSim:
+    expression = MACROS.get(schedule.strip().lower(), schedule).replace("?", "*")
+    if len(expression.split()) != FIELDS:
+        raise ValueError(f"expected exactly {FIELDS} fields, found {len(expression.split())}: {schedule}")
+    try:
+        return CronSim(expression, after, reverse=reverse)
+    except CronSimError as fault:
+        raise ValueError(str(fault)) from None
+
+
+def job_of(cronjob: Manifest, at: datetime) -> Manifest:
+    """Return the Job that a CronJob starts for a scheduled time; its name makes it the only one."""
+    template = clone(cronjob["spec"]["jobTemplate"])
+    given = template.get("metadata") or {}
+    local = at.astimezone(zone_of(cronjob["spec"]))
+    told = stamp(at) if local.utcoffset() == timedelta(0) else local.isoformat(timespec="seconds")
+    metadata = {
+        "name": f"{place(cronjob).name}-{int(at.timestamp()) // 60}",
+        "namespace": place(cronjob).namespace,
+        "labels": given.get("labels") or {},
+        "annotations": {**(given.get("annotations") or {}), SCHEDULED_AT: told},
+        "ownerReferences": [owner_reference(cronjob)],
+    }
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"]}
+
+
+class CronJobs:
+    """The controller."""
+
+    resource = "cronjobs"
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
+        """Return the CronJob of a Job."""
+        del gone
+        owner = controller_of(manifest) if resource == "jobs" else None
+        if owner is None or owner["kind"] != "CronJob":
+            return ()
+        return (Place(place(manifest).namespace, owner["name"]),)
+
+    def sync(self, where: Place) -> None:
+        """Clean up after a CronJob's finished Jobs, and start the one that is due."""
+        cronjob = self._desk.mirror("cronjobs").get(where)
+        if cronjob is None:
+            return
+        jobs = self._desk.mirror("jobs").owned(uid(cronjob))
+        status = clone(cronjob.get("status", {}))
+        self._clean_up(cronjob, status, jobs)
+        self._observe(cronjob, status, jobs)
+        if not is_being_deleted(cronjob):
+            self._start_if_due(cronjob, status)
+        if not status.get("active"):
+            status.pop("active", None)
+        if status != cronjob.get("status", {}):
+            self._desk.write("cronjobs", {**cronjob, "status": status}, status=True)
+
+    def _clean_up(self, cronjob: Manifest, status: Manifest, jobs: Sequence[Manifest]) -> None:
+        """Delete the oldest finished Jobs beyond the history's limits."""
+        spec = cronjob["spec"]
+        for end, limit in (
+            ("Complete", spec.get("successfulJobsHistoryLimit")),
+            ("Failed", spec.get("failedJobsHistoryLimit")),
+        ):
+            ended = sorted((each for each in jobs if is_true(each, end)), key=_by_start)
+            for job in ended[: max(0, len(ended) - limit)] if limit is not None else ():
+                self._delete(cronjob, status, job)
+
+    def _observe(self, cronjob: Manifest, status: Manifest, jobs: Sequence[Manifest]) -> None:
+        """Bring ``active`` and ``lastSuccessfulTime`` up to date."""
+        active = {each["uid"] for each in status.get("active") or ()}
+        for job in jobs:
+            if not is_finished(job):
+                if uid(job) not in active:
+                    message = f"Saw a job that the controller did not create or forgot: {place(job).name}"
+                    self._tell(cronjob, "Warning", "UnexpectedJob", message)
+                continue
+            if uid(job) in active:
+                _strike_out(status, uid(job))
+                end = "Complete" if is_true(job, "Complete") else "Failed"
+                message = f"Saw completed job: {place(job).name}, condition: {end}"
+                self._tell(cronjob, "Normal", "SawCompletedJob", message)
+            completed = job["status"].get("completionTime")
+            if completed and completed > status.get("lastSuccessfulTime", ""):
+                status["lastSuccessfulTime"] = completed
+        there = {uid(each) for each in jobs}
+        for each in list(status.get("active") or ()):
+            if each["uid"] not in there:
+                _strike_out(status, each["uid"])
+                self._tell(cronjob, "Normal", "MissingJob", f"Active job went missing: {each['name']}")
+
+    def _start_if_due(self, cronjob: Manifest, status: Manifest) -> None:
+        spec = cronjob["spec"]
+        found = self._due(cronjob, status)
+        if found is None:
+            return
+        if found.following is not None:
+            self._desk.look_again("cronjobs", place(cronjob), found.following)
+        at = found.missed
+        if at is None or self._is_processed(cronjob, status, at):
+            return
+        if found.many:
+            advice = "Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+            self._tell(cronjob, "Warning", "TooManyMissedTimes", f"too many missed start times. {advice}")
+        policy = spec.get("concurrencyPolicy", "Allow")
+        if policy == "Forbid" and status.get("active"):
+            message = "Not starting job because prior execution is running and concurrency policy is Forbid"
+            self._tell(cronjob, "Normal", "JobAlreadyActive", message)
+            return
+        if policy == "Replace":
+            for each in list(status.get("active") or ()):
+                self._replace(cronjob, status, each)
+        self._start(cronjob, status, at)
+
+    def _due(self, cronjob: Manifest, status: Manifest) -> Due | None:
+        """Return when the CronJob is due; None if it is suspended, or says something that can't be read."""
+        spec, last = cronjob["spec"], status.get("lastScheduleTime")
+        try:
+            zone_of(spec)
+            if spec.get("suspend"):
+                return None
+            created = moment(cronjob["metadata"]["creationTimestamp"])
+            return due(spec, created, moment(last) if last else None, self._desk.now())
+        except UnknownTimeZone:
+            self._tell(cronjob, "Warning", "UnknownTimeZone", f'invalid timeZone: "{spec["timeZone"]}"')
+        except ValueError as fault:
+            message = f'unparseable schedule: "{spec["schedule"]}" : {fault}'
+            self._tell(cronjob, "Warning", "UnparseableSchedule", message)
+        return None
+
+    def _is_processed(self, cronjob: Manifest, status: Manifest, at: datetime) -> bool:
+        name = f"{place(cronjob).name}-{int(at.timestamp()) // 60}"
+        if status.get("lastScheduleTime") == stamp(at):
+            return True
+        return any(each["name"] == name for each in status.get("active") or ())
+
+    def _start(self, cronjob: Manifest, status: Manifest, at: datetime) -> None:
+        wanted = job_of(cronjob, at)
+        try:
+            job = self._desk.create("jobs", wanted)
+        except ApiError as refusal:
+            there = self._desk.mirror("jobs").get(place(wanted))
+            if refusal.reason != "AlreadyExists" or there is None:
+                self._tell(cronjob, "Warning", "FailedCreate", f"Error creating job: {refusal.message}")
+                return
+            owner = controller_of(there)
+            if owner is None or owner["uid"] != uid(cronjob):
+                return
+            job = there
+        else:
+            self._tell(cronjob, "Normal", "SuccessfulCreate", f"Created job {place(job).name}")
+        status["active"] = [*(status.get("active") or ()), reference(job)]
+        status["lastScheduleTime"] = stamp(at)
+
+    def _replace(self, cronjob: Manifest, status: Manifest, active: Manifest) -> None:
+        job = self._desk.mirror("jobs").get(Place(active["namespace"], active["name"]))
+        if job is not None:
+            self._delete(cronjob, status, job)
+
+    def _delete(self, cronjob: Manifest, status: Manifest, job: Manifest) -> None:
+        if self._desk.delete("jobs", job):
+            self._tell(cronjob, "Normal", "SuccessfulDelete", f"Deleted job {place(job).name}")
+        _strike_out(status, uid(job))
+
+    def _tell(self, cronjob: Manifest, severity: Severity, reason: str, message: str) -> None:
+        self._desk.tell(COMPONENT, cronjob, severity, reason, message)
+
+
+def _strike_out(status: Manifest, job_uid: str) -> None:
+    status["active"] = [each for each in status.get("active") or () if each["uid"] != job_uid]
+
+
+def _by_start(job: Manifest) -> tuple[str, str]:
+    return job.get("status", {}).get("startTime", ""), place(job).name

@@ -1,0 +1,81 @@
+"""Faults on command: a test says which requests go wrong, how, and how often; the server asks before it answers.
+
+Only the operator's requests are hit (drfsm's, kubectl's), never the kubelet's.
+"""
+
+import re
+import threading
+from typing import Literal
+
+from attrs import define
+
+from drfsm.errors import UsageFault
+
+Mode = Literal["reset", "hang", "reset-after-commit", "hang-after-commit"]
+"""``reset``: cut before anything is done. ``hang``: nothing is done, nothing is said. ``…-after-commit``: the
+request is carried out, and its answer lost: the connection is cut, or stays open and silent."""
+MODES = ("reset", "hang", "reset-after-commit", "hang-after-commit")
+
+
+@define
+class Fault:
+    """One rule. With a number as ``status`` the request isn't carried out but refused so, after the delay."""
+
+    method: str
+    path: re.Pattern[str]
+    status: int | Mode | None
+    times: int
+    delay_seconds: float
+    retry_after_seconds: int | None = None
+    hits: int = 0
+
+    def fits(self, method: str, path: str) -> bool:
+        """Return whether a request is meant."""
+        return self.hits < self.times and self.method in ("*", method) and bool(self.path.search(path))
+
+
+class Faults:
+    """The rules of one cluster; safe for use by many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rules: list[Fault] = []
+
+    def add(
+        self,
+        method: str,
+        path_regex: str,
+        *,
+        status: int | Mode | None = None,
+        times: int = 1,
+        delay_seconds: float = 0,
+        retry_after_seconds: int | None = None,
+    ) -> Fault:
+        """Let the next ``times`` requests that fit go wrong; with no ``status`` they are only slow.
+
+        ``method`` is one of HTTP's, or ``*``; ``path_regex`` is searched for in the path with its query. The
+        rule's ``hits`` tell how often it was met. A refusal may carry a Retry-After, which makes the official
+        client repeat the request by itself. Raises UsageFault for a mode that doesn't exist.
+        """
+        if isinstance(status, str) and status not in MODES:
+            raise UsageFault(f"no fault is called {status}", way=f"one of {', '.join(MODES)}, or a status")
+        rule = Fault(method.upper(), re.compile(path_regex), status, times, delay_seconds, retry_after_seconds)
+        with self._lock:
+            self._rules.append(rule)
+        return rule
+
+    def clear(self) -> None:
+        """Let nothing go wrong any more."""
+        with self._lock:
+            self._rules.clear()
+
+    def meet(self, method: str, path: str) -> Fault | None:
+        """Return the first rule that a request meets, and count it."""
+        if not self._rules:
+            return None
+        with self._lock:
+            for rule in self._rules:
+                if rule.fits(method, path):
+                    rule.hits += 1
+                    return rule
+        return None

@@ -1,0 +1,393 @@
+"""Jobs as batch/v1 has them: pods from a template, retried with back-off, until complete or failed.
+
+``step`` is pure: a Job, its pods and what was counted before → the status to write, and what to create or
+remove. The rules are those of kube-controller-manager's job controller (pkg/controller/job), recent versions:
+a pod that is being deleted counts as failed at once, and is replaced; a Job whose fate is sealed carries
+SuccessCriteriaMet or FailureTarget until its last pod is gone, and only then Complete or Failed. Not here:
+Indexed Jobs, podFailurePolicy, successPolicy, podReplacementPolicy Failed, managedBy.
+
+Instead of the finalizer and uncountedTerminatedPods of the real one, a ``Ledger`` in memory remembers which
+pods were counted: this controller lives as long as its store does.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+
+from attrs import evolve, frozen
+
+from drfsm.sandbox.kubernetes.desk import Desk
+from drfsm.sandbox.kubernetes.reading import (
+    Place,
+    by_readiness,
+    condition,
+    controller_of,
+    has_ended,
+    is_active,
+    is_being_deleted,
+    is_true,
+    moment,
+    owner_reference,
+    phase,
+    place,
+    stamp,
+    uid,
+)
+from drfsm.sandbox.kubernetes.recorder import Severity
+from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
+from drfsm.sandbox.kubernetes.store import clone
+
+COMPONENT = "job-controller"
+BACK_OFF_SECONDS, BACK_OFF_LIMIT_SECONDS = 10.0, 600.0
+RETRY_SECONDS = 1.0
+ENDS: Mapping[str, str] = {"SuccessCriteriaMet": "Complete", "FailureTarget": "Failed"}
+
+Verdict = Literal["SuccessCriteriaMet", "FailureTarget"]
+
+
+@frozen
+class Ledger:
+    """What was counted of a Job, by the uids of its pods."""
+
+    succeeded: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
+    ignored: frozenset[str] = frozenset()  # removed by a suspension, or as too many: no failures
+    failures: int = 0  # since the last success
+    last_failure: datetime | None = None
+
+    def counting(self, pods: Iterable[Manifest], now: datetime, *, all_failed: bool = False) -> "Ledger":
+        """Return it with pods that ended, or are on their way out; with ``all_failed`` also with the others."""
+        ledger = self
+        for pod in pods:
+            if uid(pod) in ledger.succeeded | ledger.failed | ledger.ignored:
+                continue
+            if phase(pod) == "Succeeded":
+                ledger = evolve(ledger, succeeded=ledger.succeeded | {uid(pod)}, failures=0, last_failure=None)
+            elif phase(pod) == "Failed" or is_being_deleted(pod) or all_failed:
+                ledger = evolve(
+                    ledger,
+                    failed=ledger.failed | {uid(pod)},
+                    failures=ledger.failures + 1,
+                    last_failure=now,
+                )
+        return ledger
+
+    def ignoring(self, pods: Iterable[Manifest]) -> "Ledger":
+        """Return it with pods that we take away ourselves."""
+        return evolve(self, ignored=self.ignored | {uid(each) for each in pods})
+
+    def waits_until(self, base_seconds: float) -> datetime | None:
+        """Return before when no pod is to be created: 10 s after a failure, 20 s after the next, and so on."""
+        if not self.failures or self.last_failure is None:
+            return None
+        delay_seconds = min(base_seconds * 2 ** (self.failures - 1), BACK_OFF_LIMIT_SECONDS)
+        return self.last_failure + timedelta(seconds=delay_seconds)
+
+
+class Told(NamedTuple):
+    """An event about the Job."""
+
+    severity: Severity
+    reason: str
+    message: str
+
+
+@frozen
+class Step:
+    """What is to be done about a Job now."""
+
+    status: Manifest
+    ledger: Ledger
+    create: int = 0
+    remove: Sequence[Manifest] = ()
+    told: Sequence[Told] = ()
+    again: datetime | None = None
+
+
+@frozen
+class _Sight:
+    """A Job as one look at it finds it."""
+
+    job: Manifest
+    pods: Sequence[Manifest]
+    ledger: Ledger
+    now: datetime
+
+    @property
+    def spec(self) -> Manifest:
+        found: Manifest = self.job["spec"]
+        return found
+
+    @property
+    def active(self) -> list[Manifest]:
+        return [each for each in self.pods if is_active(each)]
+
+    @property
+    def suspended(self) -> bool:
+        return bool(self.spec.get("suspend"))
+
+    @property
+    def started(self) -> datetime | None:
+        text = self.job.get("status", {}).get("startTime")
+        return moment(text) if text else None
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When activeDeadlineSeconds are over; a suspended Job has no deadline."""
+        seconds = self.spec.get("activeDeadlineSeconds")
+        if seconds is None or self.suspended:
+            return None
+        return (self.started or self.now) + timedelta(seconds=seconds)
+
+
+def is_finished(job: Manifest) -> bool:
+    """Return whether a Job is complete or failed, and none of its pods is left running."""
+    return is_true(job, "Complete") or is_true(job, "Failed")
+
+
+def step(
+    job: Manifest,
+    pods: Sequence[Manifest],
+    ledger: Ledger,
+    now: datetime,
+    *,
+    back_off_seconds: float = BACK_OFF_SECONDS,
+) -> Step:
+    """Return what is to be done about a Job that isn't finished."""
+    sight = _Sight(job, pods, ledger.counting(pods, now), now)
+    fate = _sealed(job) or _failure(sight)
+    if fate:
+        return _ending(sight, fate)
+    create, remove, again = _wanted(sight, back_off_seconds)
+    counted = sight.ledger.ignoring(remove)
+    active = len(sight.active) + create - len(remove)
+    if _is_complete(sight, active):
+        return _ending(sight, _condition("SuccessCriteriaMet", "CompletionsReached", SUCCESS))
+    status, told = _running(sight)
+    status |= _counts(sight, counted, remove, create)
+    times = [each for each in (again, sight.deadline) if each is not None]
+    return Step(status, counted, create, remove, told, min(times, default=None))
+
+
+SUCCESS = "Reached expected number of succeeded pods"
+
+
+def _sealed(job: Manifest) -> Manifest | None:
+    """Return the condition that has decided the Job's fate already."""
+    return next((condition(job, kind) for kind in ENDS if is_true(job, kind)), None)
+
+
+def _failure(sight: _Sight) -> Manifest | None:
+    limit = sight.spec.get("backoffLimit", 6)
+    if len(sight.ledger.failed) > limit or _restarted_too_often(sight, limit):
+        return _condition("FailureTarget", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
+    if sight.started and sight.deadline and sight.now >= sight.deadline:
+        return _condition("FailureTarget", "DeadlineExceeded", "Job was active longer than specified deadline")
+    return None
+
+
+def _restarted_too_often(sight: _Sight, limit: int) -> bool:
+    """Return whether the containers of an OnFailure Job were restarted more often than it allows."""
+    if sight.spec["template"]["spec"].get("restartPolicy") != "OnFailure":
+        return False
+    restarts = sum(
+        container.get("restartCount", 0)
+        for pod in sight.pods
+        if not has_ended(pod)
+        for kind in ("initContainerStatuses", "containerStatuses")
+        for container in pod.get("status", {}).get(kind) or ()
+    )
+    return bool(restarts > 0 if limit == 0 else restarts >= limit)
+
+
+def _wanted(sight: _Sight, back_off_seconds: float) -> tuple[int, list[Manifest], datetime | None]:
+    """Return how many pods to create, which to remove, and when to look again because of a back-off."""
+    active = sight.active
+    wanted = 0 if sight.suspended else _wanted_active(sight)
+    if len(active) > wanted:
+        return 0, by_readiness(active)[: len(active) - wanted], None
+    until = sight.ledger.waits_until(back_off_seconds)
+    if len(active) < wanted and until is not None and sight.now < until:
+        return 0, [], until
+    return wanted - len(active), [], None
+
+
+def _wanted_active(sight: _Sight) -> int:
+    parallelism, completions = sight.spec.get("parallelism", 1), sight.spec.get("completions")
+    if completions is None:  # a work queue: after the first success nothing new is started
+        return len(sight.active) if sight.ledger.succeeded else int(parallelism)
+    return int(max(0, min(parallelism, completions - len(sight.ledger.succeeded))))
+
+
+def _is_complete(sight: _Sight, active: int) -> bool:
+    completions = sight.spec.get("completions")
+    wanted = 1 if completions is None else completions
+    return len(sight.ledger.succeeded) >= wanted and active == 0
+
+
+def _ending(sight: _Sight, fate: Manifest) -> Step:
+    """Return the step of a Job whose fate is sealed: remove what runs, and finish once nothing is left."""
+    failed = fate["type"] == "FailureTarget"
+    remove = sight.active
+    ledger = sight.ledger.counting(remove, sight.now, all_failed=failed)
+    status = {**sight.job.get("status", {}), **_counts(sight, ledger, remove, 0)}
+    if not sight.suspended:
+        status.setdefault("startTime", stamp(sight.now))
+    status["conditions"] = _conditions(status, [fate], sight.now)
+    told: list[Told] = []
+    if not status["terminating"] and not remove:
+        end = _condition(ENDS[fate["type"]], fate["reason"], fate["message"])
+        status["conditions"] = _conditions(status, [end], sight.now)
+        if not failed:
+            status["completionTime"] = stamp(sight.now)
+        told = [Told("Warning", fate["reason"], fate["message"]) if failed else _COMPLETED]
+    return Step(status, ledger, remove=remove, told=told)
+
+
+_COMPLETED = Told("Normal", "Completed", "Job completed")
+
+
+def _running(sight: _Sight) -> tuple[Manifest, list[Told]]:
+    """Return the status of a Job that goes on, but for its counts, with the marks of a suspension."""
+    status = dict(sight.job.get("status", {}))
+    suspended, before = sight.suspended, condition(sight.job, "Suspended")
+    if not suspended:
+        status.setdefault("startTime", stamp(sight.now))
+    if suspended == (before is not None and before["status"] == "True"):
+        return status, []
+    if suspended:
+        mark, told = _condition("Suspended", "JobSuspended", "Job suspended"), "Suspended"
+    else:
+        mark, told = {**_condition("Suspended", "JobResumed", "Job resumed"), "status": "False"}, "Resumed"
+        status["startTime"] = stamp(sight.now)  # the deadline counts anew
+    status["conditions"] = _conditions(status, [mark], sight.now)
+    return status, [Told("Normal", told, f"Job {told.lower()}")]
+
+
+def _counts(sight: _Sight, ledger: Ledger, remove: Sequence[Manifest], create: int) -> Manifest:
+    removed = {uid(each) for each in remove}
+    active = [each for each in sight.active if uid(each) not in removed]
+    terminating = sum(is_being_deleted(each) and not has_ended(each) for each in sight.pods)
+    return {
+        "active": len(active) + create,
+        "ready": sum(is_true(each, "Ready") for each in active),
+        "terminating": terminating + len(remove),
+        "succeeded": len(ledger.succeeded),
+        "failed": len(ledger.failed),
+        "uncountedTerminatedPods": {},
+    }
+
+
+def _condition(kind: str, reason: str, message: str) -> Manifest:
+    return {"type": kind, "status": "True", "reason": reason, "message": message}
+
+
+def _conditions(status: Manifest, new: Iterable[Manifest], now: datetime) -> list[Manifest]:
+    kept = {each["type"]: each for each in status.get("conditions") or ()}
+    for each in new:
+        if each["type"] not in kept or kept[each["type"]]["status"] != each["status"]:
+            kept[each["type"]] = {**each, "lastProbeTime": stamp(now), "lastTransitionTime": stamp(now)}
+    return list(kept.values())
+
+
+class Jobs:
+    """The controller: takes each step, and remembers the ledgers."""
+
+    resource = "jobs"
+
+    def __init__(self, desk: Desk, *, back_off_seconds: float = BACK_OFF_SECONDS) -> None:
+        self._desk, self._back_off_seconds = desk, back_off_seconds
+        self._ledgers: dict[str, Ledger] = {}
+
+    def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
+        """Return the Job of a pod. A pod that is gone without having ended is counted as failed."""
+        if resource == "jobs" and gone:
+            self._ledgers.pop(uid(manifest), None)
+        owner = controller_of(manifest) if resource == "pods" else None
+        if owner is None or owner["kind"] != "Job":
+            return ()
+        if gone and owner["uid"] in self._ledgers:
+            counted = self._ledgers[owner["uid"]].counting([manifest], self._desk.now(), all_failed=True)
+            self._ledgers[owner["uid"]] = counted
+        return (Place(place(manifest).namespace, owner["name"]),)
+
+    def sync(self, where: Place) -> None:
+        """Take a Job's next step."""
+        job = self._desk.mirror("jobs").get(where)
+        if job is None or is_being_deleted(job):
+            return
+        if is_finished(job):
+            self._expire(job)
+            return
+        pods = self._desk.mirror("pods").owned(uid(job))
+        ledger = self._ledgers.get(uid(job), Ledger())
+        taken = step(job, pods, ledger, self._desk.now(), back_off_seconds=self._back_off_seconds)
+        # Before anything is removed: what we remove must not be taken for a failure when its deletion is seen.
+        self._ledgers[uid(job)] = taken.ledger
+        for pod in taken.remove:
+            if self._desk.delete("pods", pod):
+                self._tell(job, Told("Normal", "SuccessfulDelete", f"Deleted pod: {place(pod).name}"))
+        created = self._create(job, taken.create)
+        self._write(job, taken, missing=taken.create - created)
+        if taken.again is not None:
+            self._desk.look_again("jobs", where, taken.again)
+
+    def _create(self, job: Manifest, wanted: int) -> int:
+        """Create that many pods, or as many as is allowed; return how many."""
+        for number in range(wanted):
+            try:
+                pod = self._desk.create("pods", pod_of(job))
+            except ApiError as refusal:
+                self._tell(job, Told("Warning", "FailedCreate", f"Error creating: {refusal.message}"))
+                later = self._desk.now() + timedelta(seconds=RETRY_SECONDS)
+                self._desk.look_again("jobs", place(job), later)
+                return number
+            self._tell(job, Told("Normal", "SuccessfulCreate", f"Created pod: {place(pod).name}"))
+        return wanted
+
+    def _write(self, job: Manifest, taken: Step, *, missing: int) -> None:
+        status = {**taken.status, "active": taken.status["active"] - missing}
+        for name in ("active", "succeeded", "failed"):
+            if not status[name]:
+                del status[name]
+        if status == job.get("status"):
+            return
+        self._desk.write("jobs", {**job, "status": clone(status)}, status=True)
+        for told in taken.told:
+            self._tell(job, told)
+
+    def _expire(self, job: Manifest) -> None:
+        """Delete a finished Job when its ttlSecondsAfterFinished are over."""
+        seconds = job["spec"].get("ttlSecondsAfterFinished")
+        end = condition(job, "Complete") or condition(job, "Failed")
+        if seconds is None or end is None:
+            return
+        at = moment(end["lastTransitionTime"]) + timedelta(seconds=seconds)
+        if self._desk.now() >= at:
+            self._desk.delete("jobs", job)
+        else:
+            self._desk.look_again("jobs", place(job), at)
+
+    def _tell(self, job: Manifest, told: Told) -> None:
+        self._desk.tell(COMPONENT, job, *told)
+
+
+def pod_of(job: Manifest) -> Manifest:
+    """Return a new pod of a Job."""
+    template = clone(job["spec"]["template"])
+    given = template.get("metadata") or {}
+    where = place(job)
+    marks = {
+        "job-name": where.name,
+        "controller-uid": uid(job),
+        "batch.kubernetes.io/job-name": where.name,
+        "batch.kubernetes.io/controller-uid": uid(job),
+    }
+    metadata = {
+        "generateName": f"{where.name[:52]}-",
+        "namespace": where.namespace,
+        "labels": {**(given.get("labels") or {}), **marks},
+        "annotations": given.get("annotations") or {},
+        "ownerReferences": [owner_reference(job)],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}

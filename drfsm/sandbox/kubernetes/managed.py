@@ -1,0 +1,294 @@
+"""Who set which field: metadata.managedFields, and the server-side apply that goes by it.
+
+Pure: manifests in, manifests out; the server calls it under the store's lock. A field is named by its path in
+the notation of FieldsV1 (``f:spec``, ``k:{"name":"a"}``, ``v:"a"``); how lists are told apart is schema.py's.
+Rules: an Update takes what it changes; an Apply owns what it says, may not change what another set (Conflict,
+unless forced), and removes what it no longer says and nobody else owns.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import field as attribute
+from attrs import frozen
+
+from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
+from drfsm.sandbox.kubernetes.schema import Field, field_of, inner, message
+from drfsm.sandbox.kubernetes.store import clone
+
+Path = tuple[str, ...]
+Leaves = dict[Path, Any]
+
+SYSTEM = (
+    "name",
+    "namespace",
+    "generateName",
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "generation",
+    "managedFields",
+    "selfLink",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)
+_ITEM = object()  # stands for an item of a list as such, apart from what is in it
+
+
+@frozen
+class Writer:
+    """Who writes, and what part: status or, with "", all else."""
+
+    manager: str
+    operation: str  # Apply, Update
+    api_version: str
+    subresource: str = ""
+
+    def told(self, time: str) -> str:
+        """Name it as conflicts do."""
+        part = f' with subresource "{self.subresource}"' if self.subresource else ""
+        at = f" at {time}" if self.operation == "Update" and time else ""
+        return f'"{self.manager}"{part} using {self.api_version}{at}'
+
+
+@frozen
+class Claim:
+    """What a writer owns, since when."""
+
+    time: str
+    paths: frozenset[Path] = attribute(factory=frozenset)
+
+
+Claims = dict[Writer, Claim]
+
+
+def record(kind: str, old: Manifest | None, new: Manifest, writer: Writer, now: str) -> None:
+    """Note in ``new``, an object of message ``kind``, what an Update changed."""
+    claims = _read(new) or _read(old or {})
+    before = leaves(kind, old or {}, writer.subresource)
+    after = leaves(kind, new, writer.subresource)
+    changed = {path for path, value in after.items() if path not in before or before[path] != value}
+    gone = before.keys() - after.keys()
+    for each, claim in list(claims.items()):
+        claims[each] = Claim(claim.time, claim.paths - gone - (changed if each != writer else set()))
+    mine = claims.get(writer, Claim(now))
+    claims[writer] = Claim(now if changed or gone else mine.time, mine.paths | changed)
+    _write(new, claims)
+
+
+def apply(kind: str, live: Manifest, wanted: Manifest, writer: Writer, now: str, *, force: bool) -> Manifest:
+    """Return the object that a server-side apply makes of a live one ({} if it is new). Raises ApiError Conflict."""
+    claims = _read(live)
+    applied, before = leaves(kind, wanted, writer.subresource), leaves(kind, live, writer.subresource)
+    others = {each: claim for each, claim in claims.items() if each != writer}
+    changed = {path for path, value in applied.items() if path in before and before[path] != value}
+    if conflicts := [(each, path) for each in _by_name(others) for path in sorted(others[each].paths & changed)]:
+        if not force:
+            raise _conflict(conflicts, others)
+        others = {each: Claim(claim.time, claim.paths - changed) for each, claim in others.items()}
+    mine = claims.get(writer, Claim(now))
+    previous = mine.paths
+    held = frozenset[Path]().union(*(claim.paths for claim in others.values()))
+    new = _merged(kind, clone(live), wanted)
+    for path in sorted(previous - applied.keys(), key=len):  # an item as a whole before what is in it
+        if not any(each[: len(path)] == path for each in held) and not _names_its_item(path):
+            _drop(new, path)
+    same = previous == applied.keys() and not changed
+    _write(new, {**others, writer: Claim(mine.time if same else now, frozenset(applied))})
+    return new
+
+
+def _names_its_item(path: Path) -> bool:
+    """Return whether a field is a part of its item's key: it goes with the item, not before it."""
+    *_, item, name = ("", *path)
+    return item.startswith("k:") and name.removeprefix("f:") in json.loads(item.removeprefix("k:"))
+
+
+def _by_name(claims: Claims) -> list[Writer]:
+    return sorted(claims, key=lambda each: (each.manager, each.operation, each.subresource))
+
+
+def _conflict(conflicts: list[tuple[Writer, Path]], claims: Claims) -> ApiError:
+    told = {each: each.told(claims[each].time) for each, _ in conflicts}
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {told[each]}", "field": _said(path)}
+        for each, path in conflicts
+    ]
+    if len(conflicts) == 1:
+        message_ = f"Apply failed with 1 conflict: conflict with {told[conflicts[0][0]]}: {_said(conflicts[0][1])}"
+    else:
+        lines: list[str] = []
+        for writer in dict.fromkeys(each for each, _ in conflicts):
+            lines.append(f"conflicts with {told[writer]}:")
+            lines += [f"- {_said(path)}" for each, path in conflicts if each == writer]
+        message_ = f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(lines)
+    return ApiError(409, "Conflict", message_, {"causes": causes})
+
+
+def _said(path: Path) -> str:
+    """Write a path as people do: ``.spec.containers[name="a"].image``."""
+    words = []
+    for step in path:
+        sort, _, rest = step.partition(":")
+        if sort == "k":
+            words.append("[" + ",".join(f"{k}={json.dumps(v)}" for k, v in json.loads(rest).items()) + "]")
+        else:
+            words.append(f".{rest}" if sort == "f" else f"[={rest}]")
+    return "".join(words)
+
+
+# --- an object's fields ---------------------------------------------------------------------------------
+
+
+def leaves(kind: str, manifest: Manifest, part: str = "") -> Leaves:
+    """Return the fields of an object that somebody can own: those of status, or all but those."""
+    found: Leaves = {}
+    for name, value in manifest.items():
+        if name in ("apiVersion", "kind") or (name == "status") is not (part == "status"):
+            continue
+        if name == "metadata":
+            value = {key: each for key, each in value.items() if key not in SYSTEM}  # noqa: PLW2901  a part of it
+        found.update(_leaves(field_of(kind, name), value, (f"f:{name}",)))
+    found.pop(("f:metadata",), None)
+    return found
+
+
+def _leaves(field: Field | None, value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, dict) and value and _granular(field):
+        kind = None if field is None or field.mapped else inner(field)
+        for name, each in value.items():
+            yield from _leaves(field_of(kind, name), each, (*path, f"f:{name}"))
+    elif isinstance(value, list) and field is not None and field.keys:
+        for each in value:
+            here = (*path, _key(field, each))
+            yield here, _ITEM
+            for name, part in each.items():
+                yield from _leaves(field_of(inner(field), name), part, (*here, f"f:{name}"))
+    elif isinstance(value, list) and field is not None and field.is_set:
+        for each in value:
+            yield (*path, f"v:{json.dumps(each)}"), each
+    else:
+        yield path, value
+
+
+def _granular(field: Field | None) -> bool:
+    """Return whether the parts of an object are owned one by one."""
+    if field is None or field.atomic:
+        return False
+    kind = inner(field)
+    return field.mapped or (kind is not None and not message(kind).atomic)
+
+
+def _key(field: Field, item: Manifest) -> str:
+    ported = {"protocol": "TCP"} if "protocol" in field.keys else {}
+    found = {**ported, **{name: item[name] for name in field.keys if name in item}}
+    return "k:" + json.dumps(found, sort_keys=True, separators=(",", ":"))
+
+
+def _merged(kind: str | None, live: Any, wanted: Manifest) -> Manifest:
+    merged = live if isinstance(live, dict) else {}
+    for name, value in wanted.items():
+        field = field_of(kind, name)
+        old = merged.get(name)
+        if isinstance(value, dict) and _granular(field):
+            merged[name] = _merged(None if field is None or field.mapped else inner(field), old, value)
+        elif isinstance(value, list) and field is not None and field.keys:
+            merged[name] = _merged_items(field, old or [], value)
+        elif isinstance(value, list) and field is not None and field.is_set:
+            merged[name] = [*(old or ()), *(each for each in value if each not in (old or ()))]
+        else:
+            merged[name] = clone(value)
+    return merged
+
+
+def _merged_items(field: Field, items: list[Any], wanted: list[Any]) -> list[Any]:
+    places = {_key(field, each): at for at, each in enumerate(items)}
+    merged = list(items)
+    for each in wanted:
+        at = places.get(_key(field, each))
+        if at is None:
+            merged.append(_merged(inner(field), {}, each))
+        else:
+            merged[at] = _merged(inner(field), merged[at], each)
+    return merged
+
+
+def _drop(manifest: Any, path: Path) -> None:
+    """Take a field or an item out, if it is still there."""
+    for at, step in enumerate(path):
+        sort, _, rest = step.partition(":")
+        last = at == len(path) - 1
+        if sort == "f":
+            if not isinstance(manifest, dict) or rest not in manifest:
+                return
+            if last:
+                del manifest[rest]
+            else:
+                manifest = manifest[rest]
+        else:
+            found = [each for each in manifest if _is(each, sort, json.loads(rest))]
+            if not found:
+                return
+            if last:
+                manifest.remove(found[0])
+            manifest = found[0]
+
+
+def _is(item: Any, sort: str, key: Any) -> bool:
+    if sort == "v":
+        return bool(item == key)
+    return all(item.get(name, "TCP" if name == "protocol" else None) == value for name, value in key.items())
+
+
+# --- managedFields --------------------------------------------------------------------------------------
+
+
+def _read(manifest: Manifest) -> Claims:
+    claims: Claims = {}
+    for each in (manifest.get("metadata") or {}).get("managedFields") or ():
+        if "manager" not in each:
+            continue
+        names = (each["manager"], each.get("operation", "Update"), each.get("apiVersion", ""))
+        writer = Writer(*names, each.get("subresource", ""))
+        claims[writer] = Claim(each.get("time", ""), frozenset(_paths(each.get("fieldsV1") or {}, ())))
+    return claims
+
+
+def _write(manifest: Manifest, claims: Claims) -> None:
+    entries = [
+        {
+            "manager": writer.manager,
+            "operation": writer.operation,
+            "apiVersion": writer.api_version,
+            "time": claims[writer].time,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": _nested(claims[writer].paths),
+            **({"subresource": writer.subresource} if writer.subresource else {}),
+        }
+        for writer in sorted(claims, key=lambda each: (each.operation, claims[each].time, each.manager))
+        if claims[writer].paths
+    ]
+    manifest.setdefault("metadata", {})["managedFields"] = entries
+
+
+def _nested(paths: frozenset[Path]) -> Manifest:
+    tree: Manifest = {}
+    for path in sorted(paths):
+        branch = tree
+        for step in path:
+            branch = branch.setdefault(step, {})
+        if path[-1].startswith("k:"):
+            branch["."] = {}
+    return tree
+
+
+def _paths(tree: Mapping[str, Any], path: Path) -> Iterator[Path]:
+    for step, branch in tree.items():
+        if step == ".":
+            if path and path[-1].startswith("k:"):
+                yield path
+        elif branch:
+            yield from _paths(branch, (*path, step))
+        else:
+            yield (*path, step)

@@ -1,0 +1,142 @@
+"""What a container is run with: its environment and its command line, as Kubernetes puts them together.
+
+``env`` goes over ``envFrom``; ``$(NAME)`` is replaced by what is defined before, ``$$`` is a dollar sign. What
+can't be found and isn't optional is ``Misconfigured``: the container waits, and is tried again.
+"""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from drfsm.sandbox.kubernetes.refusals import Manifest
+
+REFERENCE = re.compile(r"\$(?:\$|\(([^()]*)\))")
+SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
+
+
+class Misconfigured(Exception):
+    """A container names something that isn't there: CreateContainerConfigError."""
+
+
+class Sources(Protocol):
+    """Where ConfigMaps and Secrets come from; None where there is none."""
+
+    def config_map(self, namespace: str, name: str) -> Manifest | None:
+        """Return a ConfigMap."""
+
+    def secret(self, namespace: str, name: str) -> Manifest | None:
+        """Return a Secret."""
+
+
+def environment(pod: Manifest, container: Manifest, sources: Sources, base: Mapping[str, str]) -> dict[str, str]:
+    """Return a container's environment over ``base``. Raises Misconfigured."""
+    given: dict[str, str] = {}
+    for each in container.get("envFrom") or ():
+        prefix = each.get("prefix") or ""
+        found = _whole(pod["metadata"]["namespace"], each, sources)
+        given |= {f"{prefix}{name}": value for name, value in found.items()}
+    for each in container.get("env") or ():
+        value = each.get("value")
+        if value:
+            given[each["name"]] = expanded(value, given)
+        elif each.get("valueFrom"):
+            one = _one(pod, each["valueFrom"], sources)
+            if one is not None:
+                given[each["name"]] = one
+        else:
+            given[each["name"]] = ""
+    return {**base, **given}
+
+
+def command_line(container: Manifest, entrypoint: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+    """Return the argv: ``command`` or else the image's entrypoint, then ``args``."""
+    command = [expanded(each, environ) for each in container.get("command") or ()]
+    args = [expanded(each, environ) for each in container.get("args") or ()]
+    return [*(command or entrypoint), *args]
+
+
+def expanded(text: str, variables: Mapping[str, str]) -> str:
+    """Return a text with its references replaced; one to nothing stays as it is."""
+
+    def replaced(found: re.Match[str]) -> str:
+        if found[0] == "$$":
+            return "$"
+        return variables.get(found[1], found[0])
+
+    return REFERENCE.sub(replaced, text)
+
+
+def decoded(secret: Manifest) -> dict[str, bytes]:
+    """Return what a Secret holds."""
+    return {name: base64.b64decode(value) for name, value in (secret.get("data") or {}).items()}
+
+
+def field(pod: Manifest, path: str) -> str:
+    """Return a field of a pod, as fieldRef names it. Raises Misconfigured for one that nobody may ask for."""
+    metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status", {})
+    if subscript := SUBSCRIPT.fullmatch(path):
+        return str((metadata.get(subscript[1]) or {}).get(subscript[2], ""))
+    known = {
+        "metadata.name": metadata["name"],
+        "metadata.namespace": metadata["namespace"],
+        "metadata.uid": metadata["uid"],
+        "spec.nodeName": spec.get("nodeName", ""),
+        "spec.serviceAccountName": spec.get("serviceAccountName", ""),
+        "status.hostIP": status.get("hostIP", ""),
+        "status.podIP": status.get("podIP", ""),
+        "status.podIPs": ",".join(each["ip"] for each in status.get("podIPs") or ()),
+    }
+    if path in known:
+        return str(known[path])
+    for name in ("labels", "annotations"):
+        if path == f"metadata.{name}":
+            return "\n".join(f'{key}="{value}"' for key, value in sorted((metadata.get(name) or {}).items()))
+    raise Misconfigured(f"unsupported fieldPath: {path}")
+
+
+def _whole(namespace: str, source: Manifest, sources: Sources) -> dict[str, str]:
+    """Return everything of a ConfigMap or Secret."""
+    if reference := source.get("configMapRef"):
+        found = sources.config_map(namespace, reference["name"])
+        if found is None:
+            return _missing(reference, f'configmap "{reference["name"]}" not found')
+        return dict(found.get("data") or {})
+    reference = source.get("secretRef") or {}
+    found = sources.secret(namespace, reference.get("name", ""))
+    if found is None:
+        return _missing(reference, f'secret "{reference.get("name", "")}" not found')
+    return {name: value.decode(errors="replace") for name, value in decoded(found).items()}
+
+
+def _missing(reference: Manifest, message: str) -> dict[str, str]:
+    if reference.get("optional"):
+        return {}
+    raise Misconfigured(message)
+
+
+def _one(pod: Manifest, source: Manifest, sources: Sources) -> str | None:
+    """Return one value; None if it isn't there and needn't be."""
+    namespace = pod["metadata"]["namespace"]
+    if reference := source.get("fieldRef"):
+        return field(pod, reference["fieldPath"])
+    if reference := source.get("configMapKeyRef"):
+        found = sources.config_map(namespace, reference["name"])
+        values = None if found is None else found.get("data") or {}
+        return _key("configmap", "ConfigMap", namespace, reference, values)
+    if reference := source.get("secretKeyRef"):
+        found = sources.secret(namespace, reference["name"])
+        texts = None if found is None else {k: v.decode(errors="replace") for k, v in decoded(found).items()}
+        return _key("secret", "Secret", namespace, reference, texts)
+    raise Misconfigured(f"this kubelet can't take a value from {', '.join(source)}")
+
+
+def _key(word: str, kind: str, namespace: str, reference: Manifest, values: Mapping[str, str] | None) -> str | None:
+    name, key = reference["name"], reference["key"]
+    if values is not None and key in values:
+        return values[key]
+    if reference.get("optional"):
+        return None
+    if values is None:
+        raise Misconfigured(f'{word} "{name}" not found')
+    raise Misconfigured(f"couldn't find key {key} in {kind} {namespace}/{name}")

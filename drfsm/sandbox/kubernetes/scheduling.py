@@ -1,0 +1,136 @@
+"""Which node a pod goes to.
+
+``place_pod`` is pure; the controllers' scheduler and a kubelet that serves a control plane without one both
+ask it, and bind in their own way.
+
+A pod fits a node that is Ready, not cordoned, has what its nodeSelector names, and no taint that it doesn't
+tolerate. Resources, affinity and spreading are not looked at: a sandbox's cluster has one node.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+from drfsm.sandbox.kubernetes.desk import Desk
+from drfsm.sandbox.kubernetes.reading import (
+    Place,
+    condition,
+    has_ended,
+    is_being_deleted,
+    is_true,
+    place,
+    with_condition,
+)
+from drfsm.sandbox.kubernetes.refusals import Manifest
+
+COMPONENT = "default-scheduler"
+REPELLING = ("NoSchedule", "NoExecute")
+
+
+@frozen
+class Fit:
+    """Where a pod can go; ``node`` is empty if nowhere, and then ``why`` says why not, as the real one does."""
+
+    node: str
+    why: str = ""
+
+
+def place_pod(pod: Manifest, nodes: Iterable[Manifest]) -> Fit:
+    """Return the node that a pod is to be bound to."""
+    obstacles: Counter[str] = Counter()
+    for node in nodes:
+        obstacle = _obstacle(pod, node)
+        if obstacle is None:
+            return Fit(place(node).name)
+        obstacles[obstacle] += 1
+    total = sum(obstacles.values())
+    if not total:
+        return Fit("", "no nodes available to schedule pods")
+    told = ", ".join(f"{count} {obstacle}" for obstacle, count in sorted(obstacles.items()))
+    unhelpful = f"preemption: 0/{total} nodes are available: {total} Preemption is not helpful for scheduling."
+    return Fit("", f"0/{total} nodes are available: {told}. {unhelpful}")
+
+
+def unschedulable(why: str) -> Manifest:
+    """Return the PodScheduled condition of a pod that fits nowhere."""
+    return {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
+
+
+def waits_for_a_node(pod: Manifest) -> bool:
+    """Return whether a pod is to be bound."""
+    return not pod["spec"].get("nodeName") and not has_ended(pod) and not is_being_deleted(pod)
+
+
+def _obstacle(pod: Manifest, node: Manifest) -> str | None:
+    """Return why a pod can't go to a node, in the real scheduler's words."""
+    if node.get("spec", {}).get("unschedulable"):
+        return "node(s) were unschedulable"
+    if not is_true(node, "Ready"):
+        return "node(s) had untolerated taint {node.kubernetes.io/not-ready: }"
+    taint = _repelled(pod["spec"].get("tolerations") or (), node.get("spec", {}).get("taints") or ())
+    if taint is not None:
+        return f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
+    labels = node["metadata"].get("labels") or {}
+    if any(labels.get(name) != value for name, value in (pod["spec"].get("nodeSelector") or {}).items()):
+        return "node(s) didn't match Pod's node affinity/selector"
+    return None
+
+
+def _repelled(tolerations: Sequence[Manifest], taints: Sequence[Manifest]) -> Manifest | None:
+    for taint in taints:
+        if taint["effect"] in REPELLING and not any(_tolerates(each, taint) for each in tolerations):
+            return taint
+    return None
+
+
+def _tolerates(toleration: Manifest, taint: Manifest) -> bool:
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    if toleration.get("operator") == "Exists":
+        return toleration.get("key") in (None, "", taint["key"])
+    return (toleration.get("key"), toleration.get("value", "")) == (taint["key"], taint.get("value", ""))
+
+
+class Scheduler:
+    """Binds pods that wait for a node, and says why one can't be bound."""
+
+    resource = "pods"
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
+        """Return the waiting pods: another node, or a change of one, may let them in."""
+        del manifest, gone
+        if resource != "nodes":
+            return ()
+        return [place(each) for each in self._desk.mirror("pods") if waits_for_a_node(each)]
+
+    def sync(self, where: Place) -> None:
+        """Bind a pod, if it waits and fits somewhere."""
+        pod = self._desk.mirror("pods").get(where)
+        if pod is None or not waits_for_a_node(pod):
+            return
+        fit = place_pod(pod, self._desk.mirror("nodes"))
+        if fit.node:
+            self._bind(pod, fit.node)
+        else:
+            self._refuse(pod, fit.why)
+
+    def _bind(self, pod: Manifest, node: str) -> None:
+        scheduled = self._marked(pod, {"type": "PodScheduled", "status": "True"})
+        bound = self._desk.write("pods", {**scheduled, "spec": {**scheduled["spec"], "nodeName": node}})
+        message = f"Successfully assigned {place(pod).namespace}/{place(pod).name} to {node}"
+        self._desk.tell(COMPONENT, bound, "Normal", "Scheduled", message)
+
+    def _refuse(self, pod: Manifest, why: str) -> None:
+        before = condition(pod, "PodScheduled") or {}
+        if before.get("message") != why:
+            self._marked(pod, unschedulable(why))
+            self._desk.tell(COMPONENT, pod, "Warning", "FailedScheduling", why)
+
+    def _marked(self, pod: Manifest, mark: Manifest) -> Manifest:
+        status = pod.get("status", {})
+        conditions = with_condition(status.get("conditions") or (), mark, self._desk.now())
+        return self._desk.write("pods", {**pod, "status": {**status, "conditions": conditions}}, status=True)

@@ -1,0 +1,217 @@
+"""The shapes of Kubernetes' objects: which fields there are, of which types, and how their lists merge.
+
+Read once from messages.txt, which is derived from the Go types of k8s.io/api. Admission prunes and checks by
+it what comes in as JSON, protobuf.py decodes by it, patches.py and managed.py merge by it, discovery.py
+publishes it. It knows nothing of what values mean.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from attrs import frozen
+
+from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest, bad_request
+from drfsm.sandbox.kubernetes.resources import Resource
+
+SCALARS: Mapping[str, type] = {
+    "string": str,
+    "bool": bool,
+    "int32": int,
+    "int64": int,
+    "time": str,
+    "duration": str,
+    "bytes": str,
+}
+LOOSE: Mapping[str, tuple[type, ...]] = {"quantity": (str, int, float), "intstr": (str, int)}
+JSON_WORDS = {bool: "bool", int: "number", float: "number", str: "string", dict: "object", list: "array"}
+HEADER = ("apiVersion", "kind")
+
+
+@frozen
+class Field:
+    """One field of a message. ``type`` is a scalar's, or the name of another message."""
+
+    number: int
+    name: str
+    type: str
+    repeated: bool = False
+    mapped: bool = False  # from a string
+    pointer: bool = False  # a zero says something
+    always: bool = False  # written even if zero
+    merge: str | None = None  # a strategic patch merges its items by this field; "" merges plain values
+    keys: tuple[str, ...] = ()  # a server-side apply tells its items apart by these
+    is_set: bool = False  # of plain values
+    atomic: bool = False  # owned as a whole
+
+    @property
+    def keeps_zero(self) -> bool:
+        """Whether an empty value is kept, as Go's JSON does it."""
+        return self.always or (self.pointer and not self.repeated and not self.mapped)
+
+
+@frozen
+class Message:
+    """A shape: its fields by JSON name, those of inlined messages among them."""
+
+    name: str
+    atomic: bool
+    fields: Mapping[str, Field]
+    numbers: Mapping[int, Field]
+
+
+def message_of(resource: Resource) -> str:
+    """Return the name of a resource's message: ``batch.v1/Job``."""
+    return f"{resource.group.partition('.')[0] or 'core'}.{resource.version}/{resource.kind}"
+
+
+@cache
+def message(name: str) -> Message:
+    """Return a message by its name."""
+    atomic, rows = _blocks()[name]
+    listed = [_field(row) for row in rows]
+    fields: dict[str, Field] = {}
+    for each in listed:
+        if each.name == "-":
+            fields.update(message(each.type).fields)
+        else:
+            fields[each.name] = each
+    return Message(name, atomic, fields, {each.number: each for each in listed})
+
+
+@cache
+def _blocks() -> Mapping[str, tuple[bool, list[str]]]:
+    blocks: dict[str, tuple[bool, list[str]]] = {}
+    rows: list[str] = []
+    for line in (files(__package__) / "messages.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith(" "):
+            rows.append(line)
+        elif line and not line.startswith("#"):
+            name, _, note = line.partition(" ")
+            rows = []
+            blocks[name] = (note == "atomic", rows)
+    return blocks
+
+
+def _field(row: str) -> Field:
+    number, name, kind, *notes = row.split()
+    if kind == "map":
+        kind, *notes = notes
+        mapped = True
+    else:
+        mapped = False
+    said = dict(each.partition("=")[::2] for each in notes)
+    bare = kind.removeprefix("*")
+    return Field(
+        int(number),
+        name,
+        bare.removeprefix("[]"),
+        repeated=bare.startswith("[]"),
+        mapped=mapped,
+        pointer=kind.startswith("*"),
+        always="!" in said,
+        merge=said.get("merge"),
+        keys=tuple(said["key"].split("+")) if "key" in said else (),
+        is_set="set" in said,
+        atomic="atomic" in said,
+    )
+
+
+# --- checking and pruning -------------------------------------------------------------------------------
+
+
+def pruned(resource: Resource, manifest: Manifest) -> tuple[Manifest, list[str]]:
+    """Return a manifest with only the fields that exist, as Go would write it, and the paths of the others.
+
+    Raises ApiError BadRequest where a value isn't of its field's type: the real API can't decode it either.
+    """
+    unknown: list[str] = []
+    try:
+        body = _message(message_of(resource), manifest, "", unknown, skip=HEADER)
+    except _Mistyped as fault:
+        told = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {fault}'
+        raise bad_request(told) from None
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **body}, unknown
+
+
+def strict_refusal(unknown: list[str]) -> ApiError:
+    """Refuse unknown fields, where the client asked for it."""
+    return bad_request("strict decoding error: " + ", ".join(f'unknown field "{path}"' for path in unknown))
+
+
+class _Mistyped(Exception):
+    def __init__(self, value: Any, path: str, wanted: str, owner: str) -> None:
+        word = JSON_WORDS.get(type(value), "null")
+        struct = owner.rpartition("/")[2]
+        super().__init__(f"json: cannot unmarshal {word} into Go struct field {struct}.{path} of type {wanted}")
+
+
+def _message(name: str, value: Any, path: str, unknown: list[str], skip: tuple[str, ...] = ()) -> Manifest:
+    if not isinstance(value, dict):
+        raise _Mistyped(value, path, name.replace(".v1/", "."), name)
+    fields = message(name).fields
+    found: Manifest = {}
+    for key, each in value.items():
+        here = f"{path}.{key}" if path else key
+        if key in skip:
+            continue
+        if (field := fields.get(key)) is None:
+            unknown.append(here)
+        elif each is not None:
+            kept = _value(field, each, here, unknown, name)
+            if kept or field.keeps_zero or (isinstance(kept, dict) and not field.mapped):
+                found[key] = kept
+    return found
+
+
+def _value(field: Field, value: Any, path: str, unknown: list[str], owner: str) -> Any:
+    if field.mapped:
+        if not isinstance(value, dict):
+            raise _Mistyped(value, path, f"map[string]{field.type}", owner)
+        return {key: _item(field, each, path, unknown, owner) for key, each in value.items()}
+    if field.repeated:
+        if not isinstance(value, list):
+            raise _Mistyped(value, path, f"[]{field.type}", owner)
+        return [_item(field, each, f"{path}[{at}]", unknown, owner) for at, each in enumerate(value)]
+    return _item(field, value, path, unknown, owner)
+
+
+def _item(field: Field, value: Any, path: str, unknown: list[str], owner: str) -> Any:
+    kind = field.type
+    if wanted := SCALARS.get(kind):
+        if value is None:
+            return wanted()
+        if isinstance(value, wanted) and (wanted is not int or not isinstance(value, bool)):
+            return value
+        raise _Mistyped(value, path, kind, owner)
+    if loose := LOOSE.get(kind):
+        if isinstance(value, bool) or not isinstance(value, loose):
+            raise _Mistyped(value, path, kind, owner)
+        return str(value) if kind == "quantity" else value
+    if kind in ("raw", "rawext"):
+        return value
+    return _message(kind, {} if value is None else value, path, unknown)
+
+
+# --- walking --------------------------------------------------------------------------------------------
+
+
+def field_of(name: str | None, key: str) -> Field | None:
+    """Return a message's field; None for what isn't known (as in a free-form map)."""
+    return message(name).fields.get(key) if name else None
+
+
+def inner(field: Field | None) -> str | None:
+    """Return the message that a field, or each item of it, is of; None for scalars and the unknown."""
+    return field.type if field is not None and "/" in field.type else None
+
+
+def reachable(names: Iterator[str] | list[str]) -> list[str]:
+    """Return the messages that these are made of, themselves among them."""
+    todo, found = list(names), set[str]()
+    while todo:
+        if (name := todo.pop()) not in found:
+            found.add(name)
+            todo += [each.type for each in message(name).fields.values() if "/" in each.type]
+    return sorted(found)

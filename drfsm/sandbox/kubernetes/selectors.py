@@ -1,0 +1,183 @@
+"""Label and field selectors, in the full grammar of the real API.
+
+``labels`` and ``fields`` turn a query's text into a predicate of a manifest; ``of_object`` does so for the
+selector of a Job or Deployment. Raises ApiError BadRequest for what can't be parsed or isn't supported.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from drfsm.sandbox.kubernetes.metadata import label_faults
+from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest, bad_request
+
+Predicate = Callable[[Manifest], bool]
+
+_TOKEN = re.compile(r"\s*(?:(!=|==|=|!|,|\(|\)|<|>)|([^\s,()!=<>]+))")
+_SUPPORTED: Mapping[str, tuple[str, ...]] = {
+    "pods": (
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "spec.hostNetwork",
+        "status.phase",
+        "status.podIP",
+        "status.nominatedNodeName",
+    ),
+    "jobs": ("status.successful",),
+    "namespaces": ("status.phase",),
+    "nodes": ("spec.unschedulable",),
+    "secrets": ("type",),
+    "replicasets": ("status.replicas",),
+    "events": (
+        "involvedObject.kind",
+        "involvedObject.namespace",
+        "involvedObject.name",
+        "involvedObject.uid",
+        "involvedObject.apiVersion",
+        "involvedObject.resourceVersion",
+        "involvedObject.fieldPath",
+        "reason",
+        "reportingComponent",
+        "source",
+        "type",
+    ),
+}
+
+
+def labels(text: str) -> Predicate:
+    """Return the predicate of a label selector: ``a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1``."""
+    tokens = list(_tokens(text))
+    tests: list[Callable[[Mapping[str, str]], bool]] = []
+    while tokens:
+        tests.append(_requirement(tokens, text))
+        if tokens and (tokens.pop(0) != "," or not tokens):
+            raise bad_request(f"unable to parse requirement: found '{text}', expected: ',' or 'end of string'")
+    return lambda manifest: all(test(manifest["metadata"].get("labels") or {}) for test in tests)
+
+
+def fields(plural: str, text: str) -> Predicate:
+    """Return the predicate of a field selector: ``metadata.name=x,status.phase!=Running``."""
+    tests: list[tuple[str, bool, str]] = []
+    for term in filter(None, text.split(",")):
+        name, sign, value = _term(term)
+        if name not in ("metadata.name", "metadata.namespace", *_SUPPORTED.get(plural, ())):
+            raise bad_request(f"field label not supported: {name}")
+        tests.append((name, sign != "!=", value))
+    return lambda manifest: all((field(plural, manifest, name) == value) is same for name, same, value in tests)
+
+
+def of_object(selector: Mapping[str, Any] | None) -> Predicate:
+    """Return the predicate of a LabelSelector; none at all matches nothing."""
+    if selector is None:
+        return lambda _: False
+    words = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    expressions = selector.get("matchExpressions") or ()
+    words += [_expression(each["key"], each["operator"], each.get("values") or ()) for each in expressions]
+    return labels(",".join(words))
+
+
+def field(plural: str, manifest: Manifest, path: str) -> str:
+    """Return the text of a field as selectors compare it."""
+    if plural == "jobs" and path == "status.successful":
+        return str((manifest.get("status") or {}).get("succeeded", 0))
+    if plural == "events" and path == "source":
+        return str((manifest.get("source") or {}).get("component") or manifest.get("reportingComponent", ""))
+    found: Any = manifest
+    for name in path.split("."):
+        found = (found or {}).get(name)
+    if found is None:
+        return "false" if path in ("spec.unschedulable", "spec.hostNetwork") else ""
+    return str(found).lower() if isinstance(found, bool) else str(found)
+
+
+def _expression(key: str, operator: str, values: Any) -> str:
+    words = {"In": f"{key} in ({','.join(values)})", "NotIn": f"{key} notin ({','.join(values)})"}
+    return words.get(operator) or {"Exists": key, "DoesNotExist": f"!{key}"}[operator]
+
+
+def _term(term: str) -> tuple[str, str, str]:
+    for sign in ("!=", "==", "="):
+        name, found, value = term.partition(sign)
+        if found:
+            return name.strip(), sign, value.strip()
+    raise bad_request(f"invalid selector: '{term}'; can't understand '{term}'")
+
+
+def _tokens(text: str) -> Iterator[str]:
+    at, text = 0, text.rstrip()
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if found is None:
+            raise bad_request(f"unable to parse requirement: found '{text[at:]}'")
+        yield found[1] or found[2]
+        at = found.end()
+
+
+def _requirement(tokens: list[str], text: str) -> Callable[[Mapping[str, str]], bool]:
+    word = tokens.pop(0)
+    if word == "!":
+        key = _key(tokens.pop(0) if tokens else "")
+        return lambda given: key not in given
+    key = _key(word)
+    if not tokens or tokens[0] == ",":
+        return lambda given: key in given
+    sign = tokens.pop(0)
+    if sign in ("=", "==", "!="):
+        return _equality(key, sign, _value(key, tokens))
+    if sign in ("in", "notin"):
+        values = _values(key, tokens, text)
+        return lambda given: (given.get(key) in values) is (sign == "in")
+    if sign in ("<", ">"):
+        return _comparison(key, sign, tokens.pop(0) if tokens else "")
+    raise bad_request(f"unable to parse requirement: found '{sign}', expected: in, notin, =, ==, !=, gt, lt")
+
+
+def _equality(key: str, sign: str, value: str) -> Callable[[Mapping[str, str]], bool]:
+    return lambda given: (given.get(key) == value) is (sign != "!=")
+
+
+def _comparison(key: str, sign: str, bound: str) -> Callable[[Mapping[str, str]], bool]:
+    if not re.fullmatch(r"-?\d+", bound):
+        raise bad_request(f"values[0][{key}]: Invalid value: \"{bound}\": for 'Gt', 'Lt' operators, must be an integer")
+
+    def compared(given: Mapping[str, str]) -> bool:
+        value = given.get(key, "")
+        if not re.fullmatch(r"-?\d+", value):
+            return False
+        return int(value) > int(bound) if sign == ">" else int(value) < int(bound)
+
+    return compared
+
+
+def _value(key: str, tokens: list[str]) -> str:
+    value = tokens.pop(0) if tokens and tokens[0] != "," else ""
+    _check(label_faults(f"values[0][{key}]", {"key": value}))
+    return value
+
+
+def _values(key: str, tokens: list[str], text: str) -> set[str]:
+    if not tokens or tokens.pop(0) != "(" or ")" not in tokens:
+        raise bad_request(f"unable to parse requirement: found '{text}', expected: '('")
+    end = tokens.index(")")
+    inside, tokens[: end + 1] = tokens[:end], []
+    values = {""} if not inside else {each for each in inside if each != ","}
+    _check(label_faults(f"values[0][{key}]", {f"k{at}": each for at, each in enumerate(values)}))
+    return values
+
+
+def _key(word: str) -> str:
+    if not word:
+        raise bad_request("unable to parse requirement: found '', expected: identifier")
+    _check(label_faults("key", {word: ""}))
+    return word
+
+
+def _check(faults: Iterator[tuple[str, str, str]]) -> None:
+    for path, _, told in faults:
+        raise _unparsable(f"{path}: {told}")
+
+
+def _unparsable(told: str) -> ApiError:
+    return bad_request(f"unable to parse requirement: {told}")

@@ -1,0 +1,260 @@
+"""The API's sockets: TLS, tokens, keep-alive, chunked streams; faults on command, and a whole outage.
+
+One thread a connection. It knows users by their tokens and nothing of Kubernetes; api.py has the answers. An
+outage closes the listening socket and every open connection, also idle and watching ones (``shutdown`` of the
+standard server leaves those serving), and keeps the port for the end of the outage.
+"""
+
+import hmac
+import select
+import socket
+import socketserver
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from attrs import evolve
+
+from drfsm.sandbox.kubernetes.api import HEALTH, Api, refusal
+from drfsm.sandbox.kubernetes.exchange import Answer, Request
+from drfsm.sandbox.kubernetes.faults import Fault, Faults
+from drfsm.sandbox.kubernetes.refusals import ApiError
+
+HOST = "127.0.0.1"
+BODY_MAX = 3 * 1024 * 1024  # as the real server
+HANDSHAKE_SECONDS = 10.0
+POLL_SECONDS = 0.05
+OPEN_PATHS = (*HEALTH, "/version")
+OPERATOR, KUBELET = "sandbox-operator", "system:node:sandbox"
+STATUS_REASONS = {429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable", 504: "Timeout"}
+
+
+class Server:
+    """The API of one cluster, on loopback."""
+
+    def __init__(self, api: Api, chain: Path, tokens: Mapping[str, str]) -> None:
+        self.api, self.faults = api, Faults()
+        self._tokens = dict(tokens)  # token -> user
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(chain)
+        self._lock = threading.Lock()
+        self._listener: _Listener | None = None
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind((HOST, 0))  # bound and never listening: nobody else gets the port during an outage
+        self.port: int = self._reserved.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return f"https://{HOST}:{self.port}"
+
+    def open(self) -> None:
+        """Answer from now on; nothing if it does already."""
+        with self._lock:
+            if self._listener is None:
+                self._listener = _Listener(self, self._tls)
+
+    def close(self) -> None:
+        """Cut every connection and refuse new ones; nothing if it does already."""
+        with self._lock:
+            if self._listener is not None:
+                self._listener.close()
+                self._listener = None
+
+    def end(self) -> None:
+        """Close, and give the port back."""
+        self.close()
+        self._reserved.close()
+
+    def user(self, authorization: str) -> str | None:
+        """Return whose token that is; None for nobody's."""
+        kind, _, given = authorization.partition(" ")
+        known = [user for token, user in self._tokens.items() if hmac.compare_digest(token, given.strip())]
+        return known[0] if known and kind.lower() == "bearer" else None
+
+
+class _Listener(ThreadingHTTPServer):
+    """One life of the listening socket, with the connections that it accepted."""
+
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, owner: Server, tls: ssl.SSLContext) -> None:
+        self.owner, self._tls = owner, tls
+        self.closing = threading.Event()
+        self._connections: set[socket.socket] = set()
+        self._guard = threading.Lock()
+        super().__init__((HOST, owner.port), _Connection)
+        self._thread = threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True, name="api")
+        self._thread.start()
+
+    def server_bind(self) -> None:
+        """Bind; the standard one would also look its own name up."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, self.owner.port
+
+    def close(self) -> None:
+        """Stop listening, and cut what is open."""
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
+        with self._guard:
+            left = list(self._connections)
+        for each in left:
+            _cut(each)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Shake hands in the connection's own thread, so that a slow client delays nobody."""
+        with self._guard:
+            self._connections.add(request)
+        secured: socket.socket | None = None
+        try:
+            request.settimeout(HANDSHAKE_SECONDS)
+            secured = self._tls.wrap_socket(request, server_side=True)
+            secured.settimeout(None)
+            with self._guard:
+                self._connections.add(secured)
+            if not self.closing.is_set():
+                self.finish_request(secured, client_address)
+        except (OSError, ValueError):  # the client went, or we cut it; also in the middle of TLS
+            pass
+        finally:
+            with self._guard:
+                self._connections -= {request, secured}
+            self.shutdown_request(secured or request)
+
+
+def _cut(connection: socket.socket) -> None:
+    """End a connection under whoever uses it; SSLSocket's own shutdown would let plain bytes through."""
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+class _CutOff(ConnectionError):
+    """The connection ends here, by a fault."""
+
+
+class _Connection(BaseHTTPRequestHandler):
+    """One connection: requests, one after the other."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Listener
+
+    def _serve(self) -> None:
+        """Read a request, meet its fault if it has one, and answer."""
+        owner, arrived = self.server.owner, time.monotonic()
+        request = self._request()
+        if request is None:
+            return
+        fault = owner.faults.meet(self.command, self.path) if request.user != KUBELET else None
+        if fault is None:
+            self._send(owner.api.answer(request, kubelet=request.user == KUBELET))
+        else:
+            self._fail(fault, request, arrived)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve  # noqa: N815  http.server's names
+
+    def _request(self) -> Request | None:
+        """Return the request; None if it was refused already."""
+        path, _, query = self.path.partition("?")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        size = int(headers.get("content-length") or 0)
+        if size > BODY_MAX:
+            self.close_connection = True
+            told = f"Request entity too large: limit is {BODY_MAX}"
+            self._send(refusal(ApiError(413, "RequestEntityTooLarge", told)))
+            return None
+        body = self.rfile.read(size) if size else self._chunks(headers)
+        user = self.server.owner.user(headers.get("authorization", ""))
+        if user is None and not path.startswith(OPEN_PATHS):
+            self._send(refusal(ApiError(401, "Unauthorized", "Unauthorized")))
+            return None
+        parameters = dict(reversed(parse_qsl(query, keep_blank_values=True)))
+        return Request(self.command, path, parameters, headers, body, user or "system:anonymous")
+
+    def _chunks(self, headers: Mapping[str, str]) -> bytes:
+        """Read a body that comes in chunks."""
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return b""
+        pieces: list[bytes] = []
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
+
+    # --- answers --------------------------------------------------------------------------------------
+
+    def _send(self, given: Answer) -> None:
+        head = [
+            f"HTTP/1.1 {given.status} {_phrase(given.status)}",
+            f"Content-Type: {given.content_type}",
+            "Cache-Control: no-cache, private",
+            *(f'Warning: 299 - "{_quoted(each)}"' for each in given.warnings),
+            f"Content-Length: {len(given.body)}" if isinstance(given.body, bytes) else "Transfer-Encoding: chunked",
+            *([] if given.retry_after_seconds is None else [f"Retry-After: {given.retry_after_seconds}"]),
+            *(["Connection: close"] if self.close_connection else []),
+        ]
+        raw = "\r\n".join([*head, "", ""]).encode()
+        if isinstance(given.body, bytes):
+            self.wfile.write(raw + (given.body if self.command != "HEAD" else b""))
+        else:
+            self.wfile.write(raw)
+            self._stream(given.body)
+
+    def _stream(self, pieces: Iterator[bytes]) -> None:
+        for each in pieces:
+            if each:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(each), each))
+            elif self._client_left():
+                raise _CutOff
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _client_left(self) -> bool:
+        """Return whether the client of a stream has gone: one that listens has nothing to say."""
+        return bool(select.select([self.connection], [], [], 0)[0])
+
+    # --- faults ---------------------------------------------------------------------------------------
+
+    def _fail(self, fault: Fault, request: Request, arrived: float) -> None:
+        self.server.closing.wait(max(0.0, fault.delay_seconds - (time.monotonic() - arrived)))
+        kind, api = fault.status, self.server.owner.api
+        if isinstance(kind, int):
+            told = ApiError(kind, STATUS_REASONS.get(kind, "InternalError"), "refused by a fault of the sandbox")
+            self._send(evolve(refusal(told), retry_after_seconds=fault.retry_after_seconds))
+            return
+        if kind is None or kind.endswith("-after-commit"):
+            carried_out = api.answer(request)
+            if kind is None:
+                self._send(carried_out)
+                return
+        if kind.startswith("hang"):
+            while not self.server.closing.wait(POLL_SECONDS) and not self._client_left():
+                pass
+        _cut(self.connection)
+        raise _CutOff
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  http.server's name
+        """Say nothing: a line for each request would bury what a test has to say."""
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Status"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

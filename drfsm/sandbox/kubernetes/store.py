@@ -1,0 +1,394 @@
+"""The cluster's memory: every object, one rising version for all, and the recent past for watches.
+
+It does what etcd and the registry behind kube-apiserver do: versions and conflicts, generations, graceful
+deletion, finalizers, and at once what the garbage collector and the namespace controller do a moment later.
+Defaults and refusals of contents are admission.py's. It speaks no HTTP; the API's server and the controllers
+of the same process call it. Safe for use by many threads.
+
+Kept objects are never changed in place: a write replaces them, so the server may read them without a copy.
+What ``get``, ``list``, ``create``, ``update`` and ``watch`` return is the caller's own.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from drfsm.sandbox.kubernetes import admission
+from drfsm.sandbox.kubernetes.memory import Change, Memory
+from drfsm.sandbox.kubernetes.objects import (
+    FOREGROUND,
+    ORPHAN,
+    Key,
+    check_same,
+    clone,
+    give_name,
+    grace_seconds_of,
+    is_same,
+    key_of,
+    may_go,
+    put,
+    timestamp,
+    with_rest,
+    with_status,
+)
+from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest, already_exists, forbidden, invalid, not_found
+from drfsm.sandbox.kubernetes.resources import BY_KIND, BY_PLURAL, Resource
+
+__all__ = ["ApiError", "Change", "Key", "Manifest", "Store", "clone", "timestamp"]
+
+HISTORY = 4096
+POLL_SECONDS = 0.2
+NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+LASTING = ("default", "kube-public", "kube-system")  # as the real admission, which lets kube-node-lease go
+Manifests = list[Manifest]
+
+
+Finish = Callable[[Manifest, Manifest | None], None]
+"""(what will be kept, what was kept before)"""
+
+
+class Store:
+    """All objects of one cluster."""
+
+    def __init__(self, *, history: int = HISTORY, root_ca: str = "") -> None:
+        self._memory = Memory(history)
+        self._lock = self._memory.lock
+        self._root_ca = root_ca
+        for name in NAMESPACES:
+            self.create("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+    # --- reading --------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        """The version of the newest write."""
+        return self._memory.version
+
+    def get(self, resource: str, namespace: str, name: str) -> Manifest:
+        """Return an object. Raises ApiError NotFound."""
+        return clone(self.peek(resource, namespace, name))
+
+    def peek(self, resource: str, namespace: str, name: str) -> Manifest:
+        """Return the kept object itself, which must not be changed. Raises ApiError NotFound."""
+        with self._lock:
+            found = self._memory.find(Key(resource, namespace, name))
+        if found is None:
+            raise not_found(BY_PLURAL[resource].qualified, name)
+        return found
+
+    def list(self, resource: str, namespace: str = "") -> tuple[Manifests, int]:
+        """Return the objects of a namespace ("" for all), by name, and the version that they are of."""
+        found, version = self.snapshot(resource, namespace)
+        return [clone(each) for each in found], version
+
+    def snapshot(self, resource: str, namespace: str = "", *, at: int | None = None) -> tuple[Manifests, int]:
+        """Return as ``list`` does, but the kept objects themselves, which must not be changed.
+
+        With ``at``, as they were at that version. Raises ApiError Expired if that is forgotten.
+        """
+        with self._lock:
+            kept = self._memory.objects(resource)
+            if at is not None and at < self._memory.version:
+                kept = self._memory.objects_at(at, resource)
+            found = [kept[key] for key in sorted(kept) if not namespace or key[0] == namespace]
+            return found, self._memory.version if at is None else at
+
+    def watch(
+        self,
+        resource: str,
+        namespace: str,
+        since: int,
+        timeout_seconds: float,
+        stop: threading.Event | None = None,
+    ) -> Iterator[tuple[str, Manifest]]:
+        """Yield (ADDED, MODIFIED or DELETED; object) after version ``since``, until the time is up or ``stop``.
+
+        With 0, what is there comes first, as ADDED. Raises ApiError Expired (410) if ``since`` is too old.
+        """
+        if since == 0:
+            found, since = self.list(resource, namespace)
+            yield from (("ADDED", each) for each in found)
+        for change in self.changes(resource, namespace, since, timeout_seconds, stop):
+            if isinstance(change, Change):
+                yield change.type, clone(change.object)
+
+    def changes(
+        self,
+        resource: str,
+        namespace: str,
+        since: int,
+        timeout_seconds: float,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Change | int]:
+        """Yield the changes after version ``since``; when nothing happened for a moment, the version so far."""
+        deadline = time.monotonic() + timeout_seconds
+        while not (stop is not None and stop.is_set()):
+            wait_seconds = min(deadline - time.monotonic(), POLL_SECONDS)
+            if wait_seconds <= 0:
+                return
+            news = self._memory.changes_after(since, wait_seconds)
+            since = news[-1].version if news else since
+            found = [
+                each
+                for each in news
+                if each.key.resource == resource and (not namespace or each.key.namespace == namespace)
+            ]
+            yield from found or (since,)
+
+    def wake(self) -> None:
+        """Let every watch look at its ``stop`` now."""
+        with self._lock:
+            self._lock.notify_all()
+
+    # --- writing --------------------------------------------------------------------------------------
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold everybody else off: a read and the write made from it are one step."""
+        with self._lock:
+            yield
+
+    def compact(self) -> None:
+        """Forget the past: watches from before now are refused with 410, as after etcd's compaction."""
+        with self._lock:
+            self._memory.forget()
+
+    def create(
+        self, resource: str, manifest: Manifest, *, dry_run: bool = False, finish: Finish | None = None
+    ) -> Manifest:
+        """Create an object; return it as kept: with defaults, uid, creationTimestamp, resourceVersion.
+
+        ``finish`` may put the last touch to what is about to be kept, as may that of ``update``.
+
+        Raises ApiError AlreadyExists, NotFound (its namespace), Forbidden (which is terminating), Invalid.
+        """
+        kind, new = BY_PLURAL[resource], clone(manifest)
+        metadata = new.setdefault("metadata", {})
+        with self._lock:
+            give_name(kind, metadata)
+            self._check_namespace(kind, metadata)
+            new["apiVersion"], new["kind"] = kind.api_version, kind.kind
+            for mark in (
+                "resourceVersion",
+                "selfLink",
+                "deletionTimestamp",
+                "deletionGracePeriodSeconds",
+                "generation",
+            ):
+                metadata.pop(mark, None)
+            metadata["uid"] = str(uuid.uuid4())
+            metadata["creationTimestamp"] = timestamp()
+            if kind.generations:
+                metadata["generation"] = 1
+            admission.admit_new(kind, new)
+            key = key_of(kind, new)
+            self._check_account(key, new)
+            if self._memory.find(key) is not None:
+                raise already_exists(kind.qualified, key.name)
+            if finish is not None:
+                finish(new, None)
+            if dry_run:
+                return new
+            kept = self._memory.keep("ADDED", key, new)
+            self._follow_up(kind, key, kept)
+            return clone(kept)
+
+    def update(
+        self,
+        resource: str,
+        manifest: Manifest,
+        *,
+        status: bool = False,
+        dry_run: bool = False,
+        finish: Finish | None = None,
+    ) -> Manifest:
+        """Replace an object, or with ``status`` only its status; return it as kept.
+
+        A resourceVersion in it makes the write conditional (Conflict). What changes nothing writes nothing.
+        """
+        kind = BY_PLURAL[resource]
+        with self._lock:
+            old = self.peek(resource, *key_of(kind, manifest)[1:])
+            check_same(kind, manifest, old)
+            new = with_status(old, manifest) if status else with_rest(kind, old, manifest)
+            admission.admit_change(kind, new, old, status=status)
+            if kind.generations and new.get("spec") != old.get("spec"):
+                new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+            if finish is not None:
+                finish(new, old)
+            if dry_run or is_same(new, old):
+                return clone(new)
+            key = key_of(kind, new)
+            if may_go(new):
+                return clone(self._remove(key, new))
+            return clone(self._memory.keep("MODIFIED", key, new))
+
+    def delete(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        *,
+        propagation: str = "Background",
+        grace_seconds: int | None = None,
+        dry_run: bool = False,
+    ) -> Manifest:
+        """Delete an object, and by ``propagation`` (Background, Foreground, Orphan) what it owns.
+
+        A pod that runs on a node is only marked: its kubelet deletes it with grace 0. An object with
+        finalizers is only marked, too: it goes with its last finalizer. Returns it as it was last.
+        """
+        with self._lock:
+            old = self.peek(resource, namespace, name)
+            key = Key(resource, namespace, name)
+            if resource == "namespaces" and name in LASTING:
+                raise forbidden("namespaces", name, "this namespace may not be deleted")
+            new = self._marked(key, old, propagation, grace_seconds)
+            if dry_run:
+                return clone(new)
+            if propagation == "Orphan":
+                for each in self._memory.owned_by(old):
+                    self._disown(each, old["metadata"]["uid"])
+            if resource == "namespaces":
+                return self._terminate(key, new)
+            if may_go(new):  # only a pod's watchers see the marks of a deletion that is done at once
+                return clone(self._remove(key, new if resource == "pods" else clone(old)))
+            kept = new if is_same(new, old) else self._memory.keep("MODIFIED", key, new)
+            if FOREGROUND in kept["metadata"].get("finalizers", ()):
+                for each in self._memory.owned_by(kept):
+                    self._collect(each, propagation)
+                self._release_owner(kept["metadata"]["uid"])
+            return clone(kept)
+
+    # --- one write ------------------------------------------------------------------------------------
+
+    def _marked(self, key: Key, old: Manifest, propagation: str, grace_seconds: int | None) -> Manifest:
+        """Return the object with the marks of a deletion; one that may go at once has grace 0 or none."""
+        new = clone(old)
+        metadata = new["metadata"]
+        finalizers = [each for each in metadata.get("finalizers") or () if each not in (FOREGROUND, ORPHAN)]
+        if propagation == "Foreground" and key.resource != "namespaces":
+            finalizers.append(FOREGROUND)
+        put(metadata, "finalizers", finalizers)
+        grace = grace_seconds_of(old, grace_seconds) if key.resource == "pods" else None
+        if "deletionTimestamp" not in metadata:
+            metadata["deletionTimestamp"] = timestamp(grace or 0)
+            metadata["deletionGracePeriodSeconds"] = grace or 0
+            if BY_PLURAL[key.resource].generations:
+                metadata["generation"] = metadata.get("generation", 0) + 1
+        elif grace is not None and grace < metadata.get("deletionGracePeriodSeconds", 0):
+            metadata["deletionTimestamp"] = timestamp(grace)
+            metadata["deletionGracePeriodSeconds"] = grace
+        return new
+
+    def _remove(self, key: Key, last: Manifest) -> Manifest:
+        """Take an object out, then see to what it owned, to its owners, and to its namespace."""
+        dependents = self._memory.owned_by(last)
+        gone = self._memory.keep("DELETED", key, clone(last))
+        for each in dependents:
+            self._collect(each, "Background")
+        for owner in gone["metadata"].get("ownerReferences") or ():
+            self._release_owner(owner["uid"])
+        self._finish_namespace(key.namespace)
+        return gone
+
+    # --- owners ---------------------------------------------------------------------------------------
+
+    def _collect(self, key: Key, propagation: str) -> None:
+        """Delete an object whose owner goes, unless another owner stays."""
+        kept = self._memory.find(key)
+        if kept is None or any(self._stays(each["uid"]) for each in kept["metadata"].get("ownerReferences", ())):
+            return
+        if not self._memory.owned_by(kept):
+            propagation = "Background"  # nothing to wait for
+        self.delete(*key, propagation=propagation)
+
+    def _stays(self, uid: str) -> bool:
+        key = self._memory.key_of(uid)
+        kept = self._memory.find(key) if key else None
+        return kept is not None and "deletionTimestamp" not in kept["metadata"]
+
+    def _disown(self, key: Key, uid: str) -> None:
+        new = clone(self.peek(*key))
+        put(new["metadata"], "ownerReferences", [o for o in new["metadata"]["ownerReferences"] if o["uid"] != uid])
+        self._memory.keep("MODIFIED", key, new)
+
+    def _release_owner(self, uid: str) -> None:
+        """Let an owner go that waits in the foreground for what it owned."""
+        key = self._memory.key_of(uid)
+        owner = self._memory.find(key) if key else None
+        if key is None or owner is None or FOREGROUND not in owner["metadata"].get("finalizers", ()):
+            return
+        if self._memory.owned_by(owner):
+            return
+        new = clone(owner)
+        put(new["metadata"], "finalizers", [each for each in new["metadata"]["finalizers"] if each != FOREGROUND])
+        if may_go(new):
+            self._remove(key, new)
+        else:
+            self._memory.keep("MODIFIED", key, new)
+
+    def _follow_up(self, kind: Resource, key: Key, kept: Manifest) -> None:
+        """Do what the controllers of a real cluster do about a new object."""
+        if kind.plural == "namespaces":
+            account = {"metadata": {"name": "default", "namespace": key.name}}
+            self.create("serviceaccounts", account)
+            root = {"name": "kube-root-ca.crt", "namespace": key.name}
+            self.create("configmaps", {"metadata": root, "data": {"ca.crt": self._root_ca}})
+        owners = kept["metadata"].get("ownerReferences") or ()
+        known = all((each.get("apiVersion"), each.get("kind")) in BY_KIND for each in owners)
+        if owners and known and not any(self._memory.key_of(each["uid"]) for each in owners):
+            # None of its owners exists, as after a restore from a backup: the garbage collector takes it.
+            self.delete(*key)
+
+    # --- namespaces -----------------------------------------------------------------------------------
+
+    def _check_namespace(self, kind: Resource, metadata: Manifest) -> None:
+        if not kind.namespaced:
+            metadata.pop("namespace", None)
+            return
+        name = metadata.get("namespace") or ""
+        if not name:
+            fault = ("metadata.namespace", "FieldValueRequired", "Required value")
+            raise invalid(kind.kind, kind.group, metadata["name"], [fault])
+        if self.peek("namespaces", "", name)["status"]["phase"] == "Terminating":
+            why = f"unable to create new content in namespace {name} because it is being terminated"
+            refusal = forbidden(kind.qualified, metadata["name"], why)
+            cause = {"reason": "NamespaceTerminating", "field": "metadata.namespace"}
+            refusal.details = {
+                **(refusal.details or {}),
+                "causes": [{**cause, "message": f"namespace {name} is being terminated"}],
+            }
+            raise refusal
+
+    def _check_account(self, key: Key, new: Manifest) -> None:
+        """Refuse a pod whose service account isn't there: a restore that forgets it runs nothing."""
+        if key.resource != "pods":
+            return
+        account = new["spec"]["serviceAccountName"]
+        if self._memory.find(Key("serviceaccounts", key.namespace, account)) is None:
+            told = f'error looking up service account {key.namespace}/{account}: serviceaccount "{account}" not found'
+            raise forbidden("pods", key.name, told)
+
+    def _terminate(self, key: Key, new: Manifest) -> Manifest:
+        """Mark a namespace, delete what is in it, and take it out as soon as that is gone."""
+        new["status"] = {**new.get("status", {}), "phase": "Terminating"}
+        marked = self._memory.keep("MODIFIED", key, new)
+        for each in self._memory.inside(key.name):
+            if self._memory.find(each) is not None:  # it may have gone with its owner
+                self.delete(*each)
+        self._finish_namespace(key.name)
+        return clone(marked)
+
+    def _finish_namespace(self, name: str) -> None:
+        namespace = self._memory.find(Key("namespaces", "", name)) if name else None
+        if namespace is None or namespace["status"]["phase"] != "Terminating":
+            return
+        if self._memory.inside(name):
+            return
+        new = clone(namespace)
+        new["spec"] = {}
+        if may_go(new):
+            self._memory.keep("DELETED", Key("namespaces", "", name), new)

@@ -1,0 +1,259 @@
+"""Writing: create, replace, patch in five ways, delete one or many; all with dryRun and field managers.
+
+What is wanted is worked out here, from the body and under the store's lock; the store keeps it, or refuses.
+"""
+
+from functools import partial
+
+from drfsm.sandbox.kubernetes import listing, managed, patches
+from drfsm.sandbox.kubernetes.exchange import (
+    Answer,
+    Options,
+    Request,
+    Target,
+    answer,
+    manifest_of,
+    options_of,
+    parsed,
+    unsupported,
+)
+from drfsm.sandbox.kubernetes.listing import shown
+from drfsm.sandbox.kubernetes.managed import Writer
+from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest, bad_request, conflict, invalid, required
+from drfsm.sandbox.kubernetes.resources import Resource
+from drfsm.sandbox.kubernetes.schema import message_of, pruned, strict_refusal
+from drfsm.sandbox.kubernetes.store import Finish, Store, timestamp
+
+MERGE, STEPS = "application/merge-patch+json", "application/json-patch+json"
+STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
+RETURNED = ("pods", "namespaces", "serviceaccounts", "persistentvolumeclaims", "resourcequotas")
+ORPHANS = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or "
+    "set propagationPolicy=Orphan to suppress this warning"
+)
+
+
+def create(store: Store, request: Request, where: Target) -> Answer:
+    """Create an object."""
+    manifest, warnings = _read(request, where)
+    metadata = manifest["metadata"]
+    if metadata.get("resourceVersion"):
+        raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+    metadata.pop("managedFields", None)
+    finish = finish_of(request, where)
+    made = store.create(where.resource.plural, manifest, dry_run=request.dry_run, finish=finish)
+    return shown(201, made, request, where, warnings=warnings)
+
+
+def replace(store: Store, request: Request, where: Target) -> Answer:
+    """Replace an object, or its status."""
+    manifest, warnings = _read(request, where)
+    _check_name(manifest, where)
+    kept = store.update(
+        where.resource.plural,
+        manifest,
+        status=where.status_only,
+        dry_run=request.dry_run,
+        finish=finish_of(request, where),
+    )
+    return shown(200, kept, request, where, warnings=warnings)
+
+
+def patch(store: Store, request: Request, where: Target) -> Answer:
+    """Patch an object, or its status; server-side apply may create it."""
+    with store.alone():
+        if request.media_type == APPLY:
+            return _apply(store, request, where)
+        old = store.peek(where.resource.plural, where.namespace, where.name)
+        manifest, warnings = _checked(request, where.resource, patched(request, where.resource, old))
+        _check_same_kind(manifest, where.resource)
+        _check_name(manifest, where)
+        kept = store.update(
+            where.resource.plural,
+            manifest,
+            status=where.status_only,
+            dry_run=request.dry_run,
+            finish=finish_of(request, where),
+        )
+        return shown(200, kept, request, where, warnings=warnings)
+
+
+def patched(request: Request, resource: Resource | None, old: Manifest) -> Manifest:
+    """Apply a request's patch to an object; without a resource, to one that has no lists to merge."""
+    kind = request.media_type
+    if kind not in (MERGE, STEPS, STRATEGIC):
+        raise unsupported(STEPS, MERGE, STRATEGIC, APPLY)
+    change = parsed(request.body)
+    if kind == STEPS:
+        return patches.steps(old, change)
+    if not isinstance(change, dict):
+        raise bad_request("json: cannot unmarshal into Go value of type map[string]interface {}")
+    if kind == STRATEGIC and resource is not None:
+        return patches.strategic(message_of(resource), old, change)
+    found: Manifest = patches.merge(old, change)
+    return found
+
+
+def _apply(store: Store, request: Request, where: Target) -> Answer:
+    """Apply what is wanted, server side."""
+    resource, manager = where.resource, request.query.get("fieldManager")
+    if not manager:
+        raise invalid("PatchOptions", "meta.k8s.io", "", [required("fieldManager", "is required for apply patch")])
+    wanted, warnings = _checked(request, resource, _wanted(request))
+    _check_same_kind(wanted, resource)
+    wanted.setdefault("metadata", {})["name"] = where.name
+    _check_namespace(wanted, where)
+    if wanted["metadata"].get("managedFields"):
+        raise bad_request("metadata.managedFields must be nil")
+    try:
+        live = store.peek(resource.plural, where.namespace, where.name)
+    except ApiError as refusal:
+        if refusal.reason != "NotFound" or where.part:
+            raise
+        live = {}
+    writer = Writer(manager, "Apply", resource.api_version, where.part)
+    force = request.says("force")
+    new = managed.apply(message_of(resource), live, wanted, writer, timestamp(), force=force)
+    if live:
+        kept = store.update(resource.plural, new, status=where.status_only, dry_run=request.dry_run)
+    else:
+        kept = store.create(resource.plural, new, dry_run=request.dry_run)
+    return shown(200 if live else 201, kept, request, where, warnings=warnings)
+
+
+def _wanted(request: Request) -> Manifest:
+    found = parsed(request.body, also_yaml=True)
+    if not isinstance(found, dict):
+        raise bad_request("error decoding YAML: the body is no object")
+    return found
+
+
+# --- deleting -------------------------------------------------------------------------------------------
+
+
+def delete(store: Store, request: Request, where: Target) -> Answer:
+    """Delete an object."""
+    asked = options_of(request)
+    with store.alone():
+        old = store.peek(where.resource.plural, where.namespace, where.name)
+        _check_preconditions(where, old, asked)
+        last = _deleted(store, where.resource, old, asked)
+        gone = not asked.dry_run and not _is_there(store, where)
+    warned = where.resource.plural == "jobs" and asked.propagation is None
+    warnings = (ORPHANS,) if warned else ()
+    if gone and where.resource.plural not in RETURNED:
+        return answer(200, _success(where.resource, old), warnings=warnings)
+    return shown(200, last, request, where, warnings=warnings)
+
+
+def delete_collection(store: Store, request: Request, where: Target) -> Answer:
+    """Delete all objects that the selectors choose."""
+    wanted, asked = listing.filter_of(request, where), options_of(request)
+    with store.alone():
+        found, version = store.snapshot(where.resource.plural, where.namespace)
+        chosen = [each for each in found if wanted.matches(each)]
+        last = [_deleted(store, where.resource, each, asked) for each in chosen]
+    header = {"kind": f"{where.resource.kind}List", "apiVersion": where.resource.api_version}
+    return answer(200, {**header, "metadata": {"resourceVersion": str(version)}, "items": last})
+
+
+def _deleted(store: Store, resource: Resource, old: Manifest, asked: Options) -> Manifest:
+    # As batch/v1 has it: a Job that is deleted without a word about its pods leaves them.
+    propagation = asked.propagation or ("Orphan" if resource.plural == "jobs" else "Background")
+    metadata = old["metadata"]
+    return store.delete(
+        resource.plural,
+        metadata.get("namespace", ""),
+        metadata["name"],
+        propagation=propagation,
+        grace_seconds=asked.grace_seconds,
+        dry_run=asked.dry_run,
+    )
+
+
+def _is_there(store: Store, where: Target) -> bool:
+    try:
+        store.peek(where.resource.plural, where.namespace, where.name)
+    except ApiError:
+        return False
+    return True
+
+
+def _check_preconditions(where: Target, old: Manifest, asked: Options) -> None:
+    metadata = old["metadata"]
+    checks = (
+        ("UID", asked.uid, metadata["uid"]),
+        ("ResourceVersion", asked.resource_version, metadata["resourceVersion"]),
+    )
+    for called, wanted, found in checks:
+        if wanted and wanted != found:
+            why = f"Precondition failed: {called} in precondition: {wanted}, {called} in object meta: {found}"
+            raise conflict(where.resource.qualified, where.name, why)
+
+
+def _success(resource: Resource, old: Manifest) -> Manifest:
+    metadata = old["metadata"]
+    about = {"group": resource.group} if resource.group else {}
+    details = {"name": metadata["name"], **about, "kind": resource.plural, "uid": metadata["uid"]}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+# --- bodies ---------------------------------------------------------------------------------------------
+
+
+def _read(request: Request, where: Target) -> tuple[Manifest, tuple[str, ...]]:
+    """Return the manifest of a body, for its target, and warnings about it."""
+    given = manifest_of(request)
+    _check_same_kind(given, where.resource)
+    manifest, warnings = _checked(request, where.resource, given)
+    manifest.setdefault("metadata", {})
+    _check_namespace(manifest, where)
+    return manifest, warnings
+
+
+def _checked(request: Request, resource: Resource, given: Manifest) -> tuple[Manifest, tuple[str, ...]]:
+    """Drop unknown fields: silently, with a warning, or not at all, as the client asks."""
+    manifest, unknown = pruned(resource, given)
+    validation = request.query.get("fieldValidation") or "Warn"
+    if unknown and validation == "Strict":
+        raise strict_refusal(unknown)
+    warnings = tuple(f'unknown field "{path}"' for path in unknown) if validation == "Warn" else ()
+    return {**manifest, "apiVersion": given.get("apiVersion", ""), "kind": given.get("kind", "")}, warnings
+
+
+def _check_same_kind(manifest: Manifest, resource: Resource) -> None:
+    version, kind = manifest.get("apiVersion") or "", manifest.get("kind") or ""
+    if version and version != resource.api_version:
+        told = f"the API version in the data ({version}) does not match the expected API version"
+        raise bad_request(f"{told} ({resource.api_version})")
+    if kind and kind != resource.kind:
+        told = f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        raise bad_request(f"{told}: the object provided is unrecognized (must be of type {resource.kind})")
+
+
+def _check_namespace(manifest: Manifest, where: Target) -> None:
+    if not where.resource.namespaced:
+        return
+    given = manifest["metadata"].get("namespace")
+    if given and where.namespace and given != where.namespace:
+        told = "the namespace of the provided object does not match the namespace sent on the request"
+        raise bad_request(told)
+    manifest["metadata"]["namespace"] = where.namespace
+
+
+def _check_name(manifest: Manifest, where: Target) -> None:
+    given = (manifest.get("metadata") or {}).get("name")
+    if given != where.name:
+        told = f"the name of the object ({given}) does not match the name on the URL ({where.name})"
+        raise bad_request(told if given else "name must be provided")
+    _check_namespace(manifest, where)
+
+
+def finish_of(request: Request, where: Target) -> Finish:
+    """Return what notes, as the object is kept, who set which field."""
+    writer = Writer(request.manager, "Update", where.resource.api_version, where.part)
+    return partial(_record, message_of(where.resource), writer)
+
+
+def _record(kind: str, writer: Writer, new: Manifest, old: Manifest | None) -> None:
+    managed.record(kind, old, new, writer, timestamp())

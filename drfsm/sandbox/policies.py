@@ -1,0 +1,106 @@
+"""Bucket policies in the sandbox's AWS, read as S3 reads them: who asks matters, and so do conditions.
+
+moto takes a Deny for everybody: it looks at neither Principal nor Condition. A fence that denies one role
+would shut out everybody, its own maker included. So the world is mended here (not the code under test):
+an explicit Deny counts where principal, action, resource and every condition match. Conditions other than
+those on ``aws:PrincipalArn`` are refused when the policy is put, rather than misread. Called by cloud.py.
+
+The rule: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Statement = Mapping[str, Any]
+
+_EXACT = ("StringEquals", "ArnEquals", "ArnLike", "StringLike")  # ArnEquals and ArnLike behave identically
+_ROLE_SESSION = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d+):assumed-role/(?P<role>[^/]+)/.+")
+
+
+def install() -> None:
+    """Let moto's buckets ask ``permission``. Doing it again changes nothing."""
+    from moto.s3.models import FakeBucket, S3Backend
+
+    buckets: Any = FakeBucket
+    stores: Any = S3Backend
+    buckets.get_permission = _get_permission
+    if not hasattr(stores.put_bucket_policy, "unchecked"):
+        stores.put_bucket_policy = _checked(stores.put_bucket_policy)
+
+
+def permission(statements: list[Statement], action: str, resource: str, caller: str) -> str:
+    """Return ``denied``, ``permitted`` or ``neutral``: an explicit Deny wins over any Allow."""
+    effects = {each["Effect"] for each in statements if _concerns(each, action, resource, caller)}
+    if "Deny" in effects:
+        return "denied"
+    return "permitted" if "Allow" in effects else "neutral"
+
+
+def _concerns(statement: Statement, action: str, resource: str, caller: str) -> bool:
+    return (
+        _any(statement.get("Action"), action)
+        and _any(statement.get("Resource"), resource)
+        and _principal(statement.get("Principal"), caller)
+        and all(_condition(each, wanted, caller) for each, wanted in statement.get("Condition", {}).items())
+    )
+
+
+def _principal(named: Any, caller: str) -> bool:
+    if isinstance(named, Mapping):
+        named = named.get("AWS", [])
+    return _any(named, caller)
+
+
+def _condition(operator: str, wanted: Mapping[str, Any], caller: str) -> bool:
+    return operator in _EXACT and all(_any(values, caller) for values in wanted.values())
+
+
+def _any(patterns: Any, value: str) -> bool:
+    listed = [patterns] if isinstance(patterns, str) else patterns or []
+    return any(_like(each, value) for each in listed)
+
+
+def _like(pattern: str, value: str) -> bool:
+    """Match a policy's wildcards: ``*`` and ``?``; S3's keys are case sensitive, and brackets are literal."""
+    parts = (".*" if each == "*" else "." if each == "?" else re.escape(each) for each in pattern)
+    return re.fullmatch("".join(parts), value, re.DOTALL) is not None
+
+
+def _get_permission(bucket: Any, action: str, resource: str) -> Any:
+    from moto.iam.access_control import PermissionResult
+
+    if bucket.policy is None:
+        return PermissionResult.NEUTRAL
+    statements = json.loads(bucket.policy)["Statement"]
+    listed = [statements] if isinstance(statements, Mapping) else statements
+    found = permission(listed, action, resource, _caller(bucket.account_id))
+    return getattr(PermissionResult, found.upper())
+
+
+def _caller(account: str) -> str:
+    """Return the ARN behind the request in hand, as ``aws:PrincipalArn`` has it: the role, not its session."""
+    from flask import has_request_context, request
+    from moto.sts.models import sts_backends
+
+    header = request.headers.get("Authorization", "") if has_request_context() else ""
+    found = re.search(r"Credential=([^/]+)/", header)
+    _, arn, _ = sts_backends[account]["aws"].get_caller_identity(found[1] if found else "", "us-east-1")
+    role = _ROLE_SESSION.fullmatch(arn)
+    return f"arn:{role['partition']}:iam::{role['account']}:role/{role['role']}" if role else str(arn)
+
+
+def _checked(put: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(backend: Any, bucket_name: str, policy: bytes) -> Any:
+        from moto.s3.exceptions import S3ClientError
+
+        statements = json.loads(policy)["Statement"]
+        for each in [statements] if isinstance(statements, Mapping) else statements:
+            for operator, wanted in each.get("Condition", {}).items():
+                if operator not in _EXACT or set(wanted) != {"aws:PrincipalArn"}:
+                    raise S3ClientError("MalformedPolicy", f"the sandbox can't evaluate {operator} on {list(wanted)}")
+        return put(backend, bucket_name, policy)
+
+    checked.unchecked = put  # type: ignore[attr-defined]  # so that it is wrapped once
+    return checked

@@ -1,0 +1,200 @@
+"""`status` tells a tired person what matters and what to type; `replay` tells everything, and no token."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from drfsm.evidence.steps import StepFiles
+from drfsm.evidence.story import standing, tell
+from drfsm.journal import Record, RunState
+
+if TYPE_CHECKING:
+    from tests.evidence.conftest import Play
+
+Make = Callable[..., "Play"]
+HOME = "/home/ann/.local/state/drfsm/runs/run-1"
+
+
+def told(run: "Play", place: str = HOME, *, dead: bool = False) -> str:
+    """Return what status prints."""
+    return "\n".join(standing(run.state, place, dead=dead))
+
+
+def test_a_hold_says_why_what_is_frozen_since_when_and_what_to_type(play: Make) -> None:
+    """The whole of it, as it is printed: nothing that doesn't help at 3 a.m."""
+    run = play(wheel=["turning"], given={"patience": "3"}).start()
+    lines = told(run).splitlines()
+    assert lines[0].startswith("run-1 is HELD in silenced since 2026-02-27 00:00:0")
+    assert lines[1].startswith("  why: await_still: waited 3 s (limit 3 s). await_still refused: wheel_is_still")
+    assert lines[2:] == [
+        "Frozen now:",
+        "  NOBODY CAN PUBLISH, since 2026-02-27 00:00:00Z",
+        "  the sluices are shut, since 2026-02-27 00:00:00Z",
+        "  the old miller can't ring, since 2026-02-27 00:00:00Z",
+        "Next:",
+        "  drfsm resume run-1                                go on from exactly here",
+        '  drfsm request believe_still run-1 --reason "..."  A person answers for the wheel',
+        '  drfsm abort run-1 --reason "..."                  Everything is given back',
+    ]
+
+
+def test_an_interrupted_run_names_what_was_begun(play: Make) -> None:
+    """Its process is gone in the middle of an action: that one is named, and that resume looks first."""
+    text = told(play(fails={"rekey": ["die"]}).start(), dead=True)
+    assert "was INTERRUPTED in stilled: nobody works on it." in text
+    assert "begun, and not known to be done: change_keys at 2026-02-27 00:00:06Z (attempt 1)" in text
+    assert "drfsm resume run-1" in text
+
+
+def test_a_run_at_work_says_what_it_is_at(play: Make) -> None:
+    """Alive, it wants nothing from anybody."""
+    text = told(play(fails={"rekey": ["die"]}).start())
+    assert "run-1 is running, in stilled." in text
+    assert "at work on: change_keys" in text
+    assert "Next: wait" in text
+
+
+def test_an_ended_run_says_how_and_what_stays_frozen(play: Make) -> None:
+    """Complete, aborted, refused, dry: one headline each, and no command that moves anything."""
+    complete, aborted = play().start(), play(wheel=["turning"]).start().request("abort", "too windy")
+    assert "run-1 ended: complete, in handed_over, at" in told(complete)
+    assert "drfsm resume" not in told(complete)
+    assert "drfsm replay run-1" in told(complete)
+    assert "the sluices are shut, since" in told(complete)
+    assert "run-1 ended: aborted" in told(aborted)
+    assert "why: too windy" in told(aborted)
+    assert "not given back, on purpose: the old miller stays silent" in told(aborted)
+    assert "token_is_right" in told(play(given={"confirm1": "hm"}).start())
+    assert "(DRY RUN: nothing was changed) ended: dry run" in told(play().start(dry_run=True))
+
+
+def test_an_end_that_was_not_sealed_offers_to_seal_it(play: Make) -> None:
+    """The process died between the end and the seal: resume writes it."""
+    whole = play().start()
+    run = play().start(dies_at=len(whole.records) - 1)
+    assert run.state.ended
+    assert "drfsm resume run-1" in told(run, dead=True)
+
+
+def test_a_bundle_elsewhere_is_named_by_its_path(play: Make) -> None:
+    """Only a run at home is found by its id; any other is named so that the command can be typed as it is."""
+    run = play(wheel=["turning"]).start()
+    assert "drfsm resume '/mnt/old bundles/run-1' " in told(run, "/mnt/old bundles/run-1")
+
+
+def test_no_run_is_no_story() -> None:
+    """An empty journal says so."""
+    assert list(standing(RunState(), HOME)) == ["No run was started here."]
+
+
+def test_a_failback_that_is_frozen_says_that_nobody_can_publish(failback_play: Make) -> None:
+    """The shipped machine's own rule is what stands out."""
+    run = failback_play(divergence="integrity").start()
+    assert "  NOBODY CAN PUBLISH, since " in told(run)
+    assert 'drfsm request retry_validation run-1 --reason "..."' in told(run)
+    assert "CONFIRM" not in told(run)
+
+
+STORIES: dict[str, tuple[Callable[[Make], "Play"], tuple[str, ...]]] = {
+    "attempts, a repair, a wait": (
+        lambda play: play(fails={"shut": ["before"]}, given={"sacks": "asked"}).start(),
+        (
+            "run-1 starts in start (live), by ann on desk",
+            "confirm: start -> confirmed (guards held",
+            "guard token_is_right holds: confirmation is right",
+            "takes the lease, epoch 1",
+            "shut_sluices begins: seen -> dammed, attempt 1",
+            "shut_sluices failed, attempt 1; nothing of it is done",
+            "repaired by grease before shut_sluices is tried again",
+            "await_still waits: not yet, waited",
+            'saw wheel=turning {"spokes":"turning"}',
+            'result {"sacks":12}',
+            "ENDS complete in handed_over",
+            "sealed: ",
+        ),
+    ),
+    "a rejection, an abort, its undos": (
+        lambda play: play(wheel=["turning"]).start().request("ring").request("abort", "too windy"),
+        (
+            "HELD in silenced at await_still",
+            "ring was rejected in silenced; nothing moved",
+            "abort: silenced -> aborting",
+            "reason: too windy",
+            "undo_newest begins: aborting -> aborting, undo of seen --shut_sluices--> dammed, attempt 1",
+            "not given back, on purpose: the old miller stays silent",
+        ),
+    ),
+    "a crash and a person": (
+        lambda play: play(fails={"ring": ["die"]}).start().resume().resolve("not_done"),
+        ("resumed in owned, by ann on desk", "ann says that ring is not_done: I looked"),
+    ),
+    "a dry run": (
+        lambda play: play(owner={"name": "new"}).start(dry_run=True),
+        ("look: confirmed -> seen: WOULD BE REFUSED", "old_owner: owner is new, failed", "ENDS refused in start"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), STORIES.values(), ids=STORIES.keys())
+def test_the_story_tells_what_happened_in_order(
+    make: Callable[[Make], "Play"], words: tuple[str, ...], play: Make
+) -> None:
+    """Every record is told, in order, with who and what was seen; no token is."""
+    run = make(play)
+    text = "\n".join(tell(run.written))
+    places = [text.find(each) for each in words]
+    assert -1 not in places, words[places.index(-1)] + "\n" + text
+    assert places == sorted(places)
+    assert all(f"#{record.seq} " in text for record in run.written)
+    assert run.given["confirm1"] not in text
+
+
+def test_a_story_of_nonsense_is_told_as_such() -> None:
+    """A record that can't be read is told as that, and what it holds can't move the cursor."""
+    text = "\n".join(tell([Record(0, "commit", "2026-02-27T00:00:00.000000Z", {"row": 7, "facts": []})]))
+    assert "a commit record that can't be read" in text
+    record = Record(1, "tail_cut", "2026-02-27T00:00:00.000000Z", {"bytes": 3, "sha256": "\x1b[2J\ud800"})
+    assert "\\x1b[2J\\ud800" in "\n".join(tell([record]))
+
+
+def test_each_step_has_a_log_in_order_of_first_appearance(play: Make) -> None:
+    """One file a step, numbered, with what was seen, tried and done; no token is in any."""
+    run = play(fails={"shut": ["before"]}).start()
+    files: dict[str, bytes] = {}
+    step_files = StepFiles()
+    for record in run.written:
+        files |= step_files.add(record)
+    assert list(files)[:4] == ["01-confirm.log", "02-look.log", "03-shut_sluices.log", "04-silence.log"]
+    shut = files["03-shut_sluices.log"].decode()
+    assert all(word in shut for word in ("attempt 1", "shut is stuck", "repaired by grease", "sluices=shut"))
+    assert not any(run.given["confirm1"].encode() in each for each in files.values())
+
+
+def test_step_logs_are_the_same_whoever_writes_them(play: Make) -> None:
+    """Fed all records again, by the same or by another process, every log comes out byte for byte."""
+    run = play(wheel=["turning"]).start().request("abort")
+    once, again = StepFiles(), StepFiles()
+    files = {name: body for record in run.written for name, body in once.add(record).items()}
+    assert {name: body for record in run.written for name, body in once.add(record).items()} == files
+    assert {name: body for record in run.written for name, body in again.add(record).items()} == files
+
+
+def test_a_step_of_a_forged_journal_names_no_other_directory() -> None:
+    """A trigger is written by whoever wrote the journal: as a file name it stays one."""
+    body = {"row": "a --../../etc/cron--> b", "action": "x", "result": None}
+    (name,) = StepFiles().add(Record(0, "repaired", "2026-02-27T00:00:00.000000Z", body))
+    assert name == "01-_etc_cron.log"
+
+
+def test_summary_and_story_load_nothing_heavy() -> None:
+    """`drfsm status` stands on them: no YAML, no transitions, no structlog, no jsonschema, no client."""
+    program = (
+        "import sys, drfsm.evidence.summary, drfsm.evidence.story, drfsm.evidence.steps\n"
+        "heavy = {'yaml', 'transitions', 'structlog', 'jsonschema', 'rich', 'boto3', 'kubernetes'}\n"
+        "print(*sorted(heavy & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []

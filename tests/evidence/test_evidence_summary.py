@@ -1,0 +1,125 @@
+"""The summary is true at every moment: what is known is there, what isn't says why, and no token is in it."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from drfsm.evidence.summary import summarise, summary_bytes
+from drfsm.journal import RunState
+
+if TYPE_CHECKING:
+    from tests.evidence.conftest import Play
+
+Make = Callable[..., "Play"]
+
+
+def test_a_complete_run_is_told_with_its_phases_attempts_and_receipt(play: Make) -> None:
+    """Who, where, how long, how often, and what the declared receipt asks for."""
+    told = play(fails={"shut": ["before"]}, given={"sacks": "asked"}).start().summary()
+    assert (told["status"], told["state"], told["operators"], told["hosts"]) == (
+        "complete", "handed_over", ["ann"], ["desk"],
+    )  # fmt: skip
+    assert told["duration_seconds"] > 0
+    assert [each["trigger"] for each in told["phases"]][:3] == ["confirm", "look", "shut_sluices"]
+    assert all(each["seconds"] >= 0 for each in told["phases"])
+    (shut,) = [each for each in told["attempts"] if "shut_sluices" in each["row"]]
+    assert (shut["begun"], shut["failed"], shut["repaired"], shut["last_error"]) == (2, 1, 1, "shut is stuck")
+    receipt = told["receipt"]
+    assert receipt["miller"] == "Jo"
+    assert receipt["sluices_before"] == {"upper": "open", "lower": "open"}
+    assert (receipt["first_sluice"], receipt["wheel"], receipt["sacks"]) == ("shut", "still", 12)
+    assert receipt["signed_at"].startswith("2026-02-27T")
+    assert receipt["still"] == {"spokes": "still"}
+    assert receipt["aborted_because"] == {"unknown": "the run ended complete without abort"}
+    assert told["journal"]["sealed"] is True
+
+
+def test_what_is_not_known_yet_says_why(play: Make) -> None:
+    """A held run's receipt has no value that was made up, and no null."""
+    told = play(wheel=["turning"]).start().summary()
+    assert told["receipt"]["signed_at"] == {"unknown": "hand_over has not been reached"}
+    assert told["receipt"]["still"]["unknown"] == "await_still has not been reached; change_keys has not been reached"
+    assert told["ended_at"] == {"unknown": "the run has not ended"}
+    assert told["failed_stage"] == "await_still"
+    assert "waited" in told["reason"]
+
+
+def test_a_dry_run_knows_nothing_of_what_was_not_done(play: Make) -> None:
+    """Its forecast and its findings stand there; its receipt says that it was a dry run."""
+    told = play(owner={"name": "new"}).start(dry_run=True).summary()
+    assert told["receipt"]["signed_at"] == {"unknown": "this was a dry run: hand_over was not done"}
+    assert told["forecast"]["steps"][-1] == {"trigger": "look", "to": "seen", "outcome": "refused"}
+    assert len(told["forecast"]["findings"]) == 1
+    assert told["phases"] == []
+
+
+def test_nobody_can_publish_is_told_since_when(play: Make) -> None:
+    """The machine's rule says when nobody can publish; the summary says since when that is so, or that it isn't."""
+    run = play(wheel=["turning"]).start()
+    since = run.summary()["nobody_can_publish_since"]
+    assert since == next(each.at for each in run.written if "nobody can publish" in each.body.get("frozen", []))
+    assert {"what": "nobody can publish", "since": since} in run.summary()["frozen"]
+    assert "none" in play().start().summary()["nobody_can_publish_since"]
+
+
+def test_a_dead_process_never_leaves_running_behind(play: Make) -> None:
+    """A run whose process is gone is interrupted, its open action is named, and the way on is one command."""
+    run = play(fails={"rekey": ["die"]}).start()
+    assert run.summary()["status"] == "running"
+    told = run.summary(dead=True)
+    assert told["status"] == "interrupted"
+    assert told["open_intent"]["trigger"] == "change_keys"
+    assert told["ways_on"][0] == {
+        "type": "drfsm resume run-1",
+        "because": "look what became of change_keys, then go on",
+    }
+    abort = next(each for each in told["ways_on"] if each["type"].startswith("drfsm abort"))
+    assert abort["type"] == 'drfsm abort run-1 --reason "..."'
+    assert "refused past the point of no return" in abort["because"]
+
+
+def test_a_hold_offers_exactly_what_can_be_typed(play: Make) -> None:
+    """Resume, abort, and the machine's own commands, each as it is typed."""
+    told = play(wheel=["turning"]).start().summary()
+    assert [each["type"] for each in told["ways_on"]] == [
+        "drfsm resume run-1",
+        'drfsm request believe_still run-1 --reason "..."',
+        'drfsm abort run-1 --reason "..."',
+    ]
+
+
+def test_what_was_kept_and_who_decided_is_told(play: Make) -> None:
+    """An abort's summary names the person, the reason, and what was not given back, on purpose or by waiver."""
+    run = play(wheel=["turning"], fails={"reopen": ["before"] * 2}).start().request("abort", "too windy")
+    told = run.request("waive_undo", "the sluice is gone", operator="bea").summary()
+    assert told["status"] == "aborted"
+    assert told["kept"] == [
+        "the old miller stays silent",
+        "shut_sluices was not given back: the sluice is gone",
+    ]
+    assert [(each["what"], each["operator"], each["reason"]) for each in told["decisions"]] == [
+        ("abort", "ann", "too windy"),
+        ("waive_undo", "bea", "the sluice is gone"),
+    ]
+    assert told["operators"] == ["ann", "bea"]
+    assert told["receipt"]["aborted_because"] == "too windy"
+
+
+def test_no_token_and_no_credential_is_in_it(failback_play: Make) -> None:
+    """Neither confirmation is shown, nor what stands before the @ of an address; empty inputs say nothing."""
+    told = failback_play().start().summary()
+    raw = summary_bytes(told).decode()
+    assert "CONFIRM-" not in raw
+    assert "confirm1" not in raw
+    assert "hidden" not in raw
+    assert told["inputs"]["endpoint_url"] == "https://s3.example"
+    assert "profile" not in told["inputs"]
+    assert json.loads(raw) == told
+
+
+def test_a_journal_without_a_run_has_a_summary_too() -> None:
+    """Nothing is known, and that is what it says."""
+    told = summarise(RunState(), (), head="0" * 64, receipt=None)
+    assert told["status"] == "none"
+    assert "unknown" in told["state_since"]
+    assert "unknown" in told["receipt"]
