@@ -51,8 +51,10 @@ def _commit(body: Body) -> Line:
 
 
 def _sampled(body: Body) -> Line:
-    values = ", ".join(f"{name}={each['value'] or 'unknown'}" for name, each in body["facts"].items())
-    return "⏳", f"{body['state']}: {values}"
+    if body["holds"]:
+        return "⏳", f"{body['state']}: clear"
+    unmet = ", ".join(f"{name} is {body['facts'][name]['value'] or 'unknown'}" for name in body["unmet"])
+    return "⏳", f"{body['state']}: {unmet}; waiting, at most {body['limit_seconds']:.0f} s"
 
 
 def _failed(body: Body) -> Line:

@@ -89,12 +89,13 @@ def list_runs(output: str) -> None:
 @_bundle
 @_output
 @click.option("--quiet", is_flag=True, help="Only check; tell no story.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell what was seen, not only what it meant, and every guard.")
 @click.option(
     "--expect-head", metavar="SHA256", help="The journal's head in a summary that was copied off the machine."
 )
 @click.option("--expect-records", type=int, metavar="N", help="The journal's length in that summary.")
 def replay(
-    bundle_: str | None, output: str, expect_head: str | None, expect_records: int | None, *, quiet: bool
+    bundle_: str | None, output: str, expect_head: str | None, expect_records: int | None, *, quiet: bool, verbose: bool
 ) -> int:
     """Tell a run's story from its log, then check it: chain, legality, guards, seal. Offline.
 
@@ -112,7 +113,7 @@ def replay(
         click.echo(json.dumps(verdict.record, indent=2))
     else:
         if not quiet:
-            for line in tell(_readable(raw)):
+            for line in tell(_readable(raw), brief=not verbose):
                 click.echo(line)
         for line in verdict.lines():
             click.echo(line)

@@ -287,6 +287,7 @@ class Runner:
                         "state": row.source,
                         "facts": judged.facts,
                         "holds": not judged.refusals,
+                        "unmet": sorted({each["fact"] for each in judged.refusals}),
                         "waited_seconds": round(waited, 1),
                         "limit_seconds": limit,
                     },

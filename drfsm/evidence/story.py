@@ -131,12 +131,27 @@ def _quoted(named: str) -> str:
 # --- what happened --------------------------------------------------------------------------------------
 
 
-def tell(records: Iterable[Record]) -> Iterator[str]:
-    """Yield the story of a run: for each record its time and number, what happened, and what was seen."""
+def tell(records: Iterable[Record], *, brief: bool = False) -> Iterator[str]:
+    """Yield the story of a run: for each record its time and number, what happened, and what was seen.
+
+    ``brief``: of what was seen only the facts' values, once a step, and of the guards those that do not hold.
+    """
     for record in records:
-        first, *rest = lines_of(record)
+        first, *rest = _shortened(record) if brief else lines_of(record)
         yield f"{moment(record.at)} #{record.seq:<4} {first}"
         yield from (f"{'':27}{line}" for line in rest)
+
+
+def _shortened(record: Record) -> list[str]:
+    lines = lines_of(record)
+    if record.kind not in ("intent", "commit", "sampled", "forecast"):
+        return lines
+    kept = [line for line in lines if not line.startswith(("saw ", "result ", "guard ")) or "DOES NOT HOLD" in line]
+    if record.kind == "forecast":
+        return [line for line in kept if "passed" not in line and "not_evaluated" not in line]
+    facts = record.body["facts"] if record.kind != "intent" else {}
+    saw = ", ".join(plain(f"{name}={found['value'] or 'unknown'}") for name, found in facts.items())
+    return [*kept, *([f"saw {saw}"] if saw else [])]
 
 
 def lines_of(record: Record, width: int = _SEEN_WIDTH) -> list[str]:

@@ -36,10 +36,19 @@ class Node(NamedTuple):
     """A moment: the state, the facts that are followed, what can be undone, and what was left open."""
 
     state: str
-    facts: Values
-    undo: tuple[tuple[str, Values], ...] = ()  # what restores, the facts before ("" for those that it doesn't set)
+    facts: int  # the number of the facts' values, see _Search.values
+    undo: int = 0  # the number of an undo stack, see _Search.stacks
     no_return: bool = False
     open: str = ""  # the row whose intent is open
+
+
+class Stack(NamedTuple):
+    """An undo stack: its newest entry, and the number of what lies below."""
+
+    key: str
+    image: Values  # "" for the facts that the row doesn't set
+    below: int
+    keys: frozenset[str]
 
 
 Step = tuple[str, Node]
@@ -90,23 +99,35 @@ class Report:
 
 
 def check(spec: MachineSpec, *, limit: int = LIMIT) -> Report:
-    """Search the machine for each of its ``never`` rules."""
-    findings, explored, vacuous, taken = [], {}, [], set[str]()
+    """Search the machine for each of its ``never`` rules: those that follow the same facts in one search."""
+    findings, explored, vacuous, taken = {}, {}, set[str](), set[str]()
     complete = True
-    for rule in spec.never or (Rule(),):  # without any, at least the rows are looked at
-        search = _Search(spec, rule, limit)
-        finding = search.run()
+    for names, rules in _together(spec):
+        search = _Search(spec, names, rules, limit)
+        findings |= search.run()
         taken |= search.taken
         complete &= len(search.seen) < limit
-        if not rule.when:
-            continue
-        explored[rule.name] = len(search.seen)
-        if finding:
-            findings.append(finding)
-        elif rule.states and not search.visited & set(rule.states):
-            vacuous.append(rule.name)
-    dead = [] if findings or not complete else [row.key for row in spec.rows if row.key not in taken]
-    return Report(spec.name, tuple(findings), explored, tuple(dict.fromkeys(dead)), tuple(vacuous), complete)
+        explored |= {rule.name: len(search.seen) for rule in rules}
+        visited = {node.state for node in search.seen}
+        vacuous |= {each.name for each in rules if each.states and not visited & set(each.states)}
+    found = tuple(findings[rule.name] for rule in spec.never if rule.name in findings)
+    empty = tuple(rule.name for rule in spec.never if rule.name in vacuous and rule.name not in findings)
+    dead = [] if found or not complete else [row.key for row in spec.rows if row.key not in taken]
+    told = {rule.name: explored[rule.name] for rule in spec.never}
+    return Report(spec.name, found, told, tuple(dict.fromkeys(dead)), empty, complete)
+
+
+def _together(spec: MachineSpec) -> list[tuple[tuple[str, ...], list[Rule]]]:
+    """Return the facts that each search follows, with its rules; a rule joins a search that follows its facts anyway."""
+    cones = sorted(((_cone(spec, rule), rule) for rule in spec.never), key=lambda each: -len(each[0]))
+    searches: list[tuple[tuple[str, ...], list[Rule]]] = []
+    for names, rule in cones:
+        wider = next((rules for others, rules in searches if set(names) <= set(others)), None)
+        if wider is None:
+            searches.append((names, [rule]))
+        else:
+            wider.append(rule)
+    return searches or [((), [])]  # without any rule, at least the rows are looked at
 
 
 @frozen
@@ -123,14 +144,13 @@ class _Move:
 
 
 class _Search:
-    """Breadth first over one rule's cone of influence."""
+    """Breadth first over the facts that one or more rules turn on."""
 
-    def __init__(self, spec: MachineSpec, rule: Rule, limit: int) -> None:
-        self._spec, self._rule, self._limit = spec, rule, limit
-        self._names = _cone(spec, rule)
-        self._index = {name: number for number, name in enumerate(self._names)}
+    def __init__(self, spec: MachineSpec, names: tuple[str, ...], rules: Sequence[Rule], limit: int) -> None:
+        self._spec, self._limit, self._names = spec, limit, names
+        self._index = {name: number for number, name in enumerate(names)}
         self._loops = {row.source for row in spec.rows if row.each == "undo"}
-        self._bad = self._wanted(rule.when)
+        self._bad = [(rule, self._wanted(rule.when)) for rule in rules]
         self._world = [self._environment(each) for each in spec.environment]
         self._rows_of: dict[str, list[_Move]] = {state: [] for state in spec.states}
         for row in spec.rows:
@@ -138,29 +158,33 @@ class _Search:
         moves = (move for moves in self._rows_of.values() for move in moves)
         self._undone = {_undo_of(move.row): move for move in moves if move.row and move.row.undo}
         self._loose: dict[tuple[frozenset[int], frozenset[str]], tuple[int, ...]] = {}
+        # Nodes name facts and stacks by number, so that a million of them are compared quickly.
+        self._values: list[Values] = []
+        self._number: dict[Values, int] = {}
+        self._stacks: list[Stack] = [Stack("", (), 0, frozenset())]
+        self._stack_number: dict[Stack, int] = {self._stacks[0]: 0}
+        self._world_after: dict[tuple[str, int], list[tuple[str, int]]] = {}
+        self._outcomes: dict[tuple[int, int], tuple[list[int], list[tuple[str, int]]]] = {}
         self.seen: dict[Node, tuple[Node | None, str]] = {}
         self.taken: set[str] = set()
 
-    @property
-    def visited(self) -> set[str]:
-        """Every state that was reached."""
-        return {node.state for node in self.seen}
-
-    def run(self) -> Finding | None:
-        """Return the shortest way to a broken rule, None if there is none."""
+    def run(self) -> dict[str, Finding]:
+        """Return the shortest way to each rule that can be broken."""
+        found: dict[str, Finding] = {}
         queue: deque[Node] = deque()
         for node in self._worlds():
             self.seen[node] = (None, self._told(node))
             queue.append(node)
-        while queue and len(self.seen) < self._limit:
+        while queue and len(self.seen) < self._limit and not (self._bad and len(found) == len(self._bad)):
             node = queue.popleft()
-            if self._broken(node):
-                return Finding(self._rule.name, self._rule.because, self._way(node))
+            for rule, bad in self._bad:
+                if rule.name not in found and self._broken(node, rule, bad):
+                    found[rule.name] = Finding(rule.name, rule.because, self._way(node))
             for step, after in self._next(node):
                 if after not in self.seen:
                     self.seen[after] = (node, step)
                     queue.append(after)
-        return None
+        return found
 
     # --- the search's words ---------------------------------------------------------------------------
 
@@ -193,25 +217,41 @@ class _Search:
     def _worlds(self) -> Iterator[Node]:
         facts = [self._spec.facts[name] for name in self._names]
         for values in product(*(each.initial or each.values for each in facts)):
-            yield Node(self._spec.initial, values)
+            yield Node(self._spec.initial, self._numbered(values))
 
-    def _broken(self, node: Node) -> bool:
-        here = not self._rule.states or node.state in self._rule.states
-        return here and bool(self._bad) and _all(self._bad, node.facts)
+    def _numbered(self, values: Values) -> int:
+        number = self._number.setdefault(values, len(self._values))
+        if number == len(self._values):
+            self._values.append(values)
+        return number
+
+    def _broken(self, node: Node, rule: Rule, bad: Wanted) -> bool:
+        here = not rule.states or node.state in rule.states
+        return here and _all(bad, self._values[node.facts])
 
     # --- what can happen next -------------------------------------------------------------------------
 
     def _next(self, node: Node) -> Iterator[Step]:
         if node.state in self._spec.finals:
             return
-        for move in self._world:
-            if (not move.states or node.state in move.states) and _all(move.when, node.facts):
-                for facts in self._after(node.facts, move.sets, move.moved):
-                    if facts != node.facts:
-                        yield move.told, node._replace(facts=facts)
+        for told, facts in self._by_itself(node.state, node.facts):
+            yield told, node._replace(facts=facts)
         for move in self._rows_of[node.state]:
             if move.row is not None and self._may(node, move.row):
                 yield from self._undo(node, move.row) if move.row.each else self._take(node, move, move.row)
+
+    def _by_itself(self, state: str, number: int) -> list[tuple[str, int]]:
+        """Return what the world may do by itself from these facts."""
+        if (state, number) not in self._world_after:
+            facts = self._values[number]
+            self._world_after[state, number] = [
+                (move.told, self._numbered(after))
+                for move in self._world
+                if (not move.states or state in move.states) and _all(move.when, facts)
+                for after in self._after(facts, move.sets, move.moved)
+                if after != facts
+            ]
+        return self._world_after[state, number]
 
     def _may(self, node: Node, row: Row) -> bool:
         """Whether the engine would take a row here at all, whatever its guards."""
@@ -224,45 +264,65 @@ class _Search:
         return not (node.no_return and row.to in self._loops)
 
     def _take(self, node: Node, move: _Move, row: Row) -> Iterator[Step]:
-        again = node.open == row.key
-        if again and all(node.facts[place] == value for place, value in move.sets):
+        again, facts = node.open == row.key, self._values[node.facts]
+        if again and all(facts[place] == value for place, value in move.sets):
             yield f"{move.told}, found done", Node(row.to, node.facts, node.undo, node.no_return)
-        if not _all(move.own if again else move.when, node.facts):
+        if not _all(move.own if again else move.when, facts):
             return
         self.taken.add(row.key)
         if not row.action or not row.sets:
             yield move.told, Node(row.to, node.facts, node.undo, node.no_return)
             return
         begun = self._begun(node, move, row)
-        for facts in self._after(node.facts, move.sets, move.moved):
-            yield move.told, Node(row.to, facts, begun.undo, begun.no_return)
+        done, cut = self._outcome(move, node.facts)
+        for after in done:
+            yield move.told, Node(row.to, after, begun.undo, begun.no_return)
         yield f"{row.trigger} failed and changed nothing", begun._replace(open="")
-        for part in self._parts(node.facts, move.sets):
-            for facts in self._after(node.facts, part, move.moved):
-                told = ", ".join(f"{self._names[place]}={value}" for place, value in part) or "nothing seen of it"
-                yield f"{row.trigger} is cut off ({told})", begun._replace(facts=facts)
+        for told, after in cut:
+            yield told, begun._replace(facts=after)
+
+    def _outcome(self, move: _Move, number: int) -> tuple[list[int], list[tuple[str, int]]]:
+        """Return the facts after an action that was done, and after one that was cut off."""
+        if (id(move), number) not in self._outcomes:
+            facts = self._values[number]
+            done = [self._numbered(after) for after in self._after(facts, move.sets, move.moved)]
+            cut = []
+            for part in self._parts(facts, move.sets):
+                seen = ", ".join(f"{self._names[place]}={value}" for place, value in part) or "nothing seen of it"
+                told = f"{move.row.trigger if move.row else ''} is cut off ({seen})"
+                cut += [(told, self._numbered(after)) for after in self._after(facts, part, move.moved)]
+            self._outcomes[id(move), number] = (done, cut)
+        return self._outcomes[id(move), number]
 
     def _begun(self, node: Node, move: _Move, row: Row) -> Node:
         undo = node.undo
-        if row.undo and all(key != _undo_of(row) for key, _ in undo):
+        if row.undo and _undo_of(row) not in self._stacks[undo].keys:
             mine = {place for place, _ in move.sets}
-            image = tuple(value if place in mine else "" for place, value in enumerate(node.facts))
-            undo = (*undo, (_undo_of(row), image))
+            values = enumerate(self._values[node.facts])
+            image = tuple(value if place in mine else "" for place, value in values)
+            undo = self._pushed(Stack(_undo_of(row), image, undo, self._stacks[undo].keys | {_undo_of(row)}))
         return node._replace(undo=undo, no_return=node.no_return or row.final_write, open=row.key)
 
+    def _pushed(self, stack: Stack) -> int:
+        number = self._stack_number.setdefault(stack, len(self._stacks))
+        if number == len(self._stacks):
+            self._stacks.append(stack)
+        return number
+
     def _undo(self, node: Node, row: Row) -> Iterator[Step]:
-        (key, image), rest = node.undo[-1], node.undo[:-1]
+        newest = self._stacks[node.undo]
         self.taken.add(row.key)
-        told = f"{row.trigger} of {key}"
+        told = f"{row.trigger} of {newest.key}"
         if row.by is By.OPERATOR:
-            yield told, node._replace(undo=rest, open="")
+            yield told, node._replace(undo=newest.below, open="")
             return
-        back = tuple((place, value) for place, value in enumerate(image) if value)
-        for facts in self._after(node.facts, back, self._undone[key].moved):
-            yield told, node._replace(facts=facts, undo=rest, open="")
-        for part in self._parts(node.facts, back):
-            for facts in self._after(node.facts, part, self._undone[key].moved):
-                yield f"{told} is cut off", node._replace(facts=facts)
+        facts, moved = self._values[node.facts], self._undone[newest.key].moved
+        back = tuple((place, value) for place, value in enumerate(newest.image) if value)
+        for after in self._after(facts, back, moved):
+            yield told, node._replace(facts=self._numbered(after), undo=newest.below, open="")
+        for part in self._parts(facts, back):
+            for after in self._after(facts, part, moved):
+                yield f"{told} is cut off", node._replace(facts=self._numbered(after))
 
     def _parts(self, facts: Values, sets: tuple[tuple[int, str], ...]) -> Iterator[tuple[tuple[int, str], ...]]:
         """Yield all that an action may have done when it is cut off: of each fact nothing, some (mixed), or all."""
@@ -310,7 +370,7 @@ class _Search:
         return tuple(reversed(steps))
 
     def _told(self, node: Node) -> str:
-        return ", ".join(f"{name}={value}" for name, value in zip(self._names, node.facts, strict=True))
+        return ", ".join(f"{name}={value}" for name, value in zip(self._names, self._values[node.facts], strict=True))
 
 
 def _undo_of(row: Row) -> str:
