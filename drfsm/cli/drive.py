@@ -182,7 +182,7 @@ class _Wired:
         """Let the runner act; return the exit code."""
         from drfsm.dr import failback
 
-        progress = Progress(click.get_text_stream("stderr"))
+        progress = Progress(sys.stderr)
         runner = Runner(
             self._spec,
             failback.binding(),

@@ -395,7 +395,10 @@ def sampled(here: Here, record: Record) -> None:
         here.add(record, "legality", f"{row.trigger}: the run was held, and nobody has resumed it")
     declared = here.observations.declared(row, body["facts"])
     values = {name: found["value"] for name, found in body["facts"].items()}
-    clear = all(values.get(fact) in needed for (_, fact), (needed, _) in declared.items())
+    unmet = sorted({fact for (_, fact), (needed, _) in declared.items() if values.get(fact) not in needed})
+    clear = not unmet
+    if body.get("unmet", unmet) != unmet:
+        here.add(record, "wait", f"{row.trigger}: the sample says that it waits for {body['unmet']}, not {unmet}")
     if body["holds"] is not clear:
         here.add(record, "wait", f"{row.trigger}: the sample is not {'clear' if body['holds'] else 'unclear'}")
     here.samples.append(record)
