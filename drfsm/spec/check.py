@@ -8,10 +8,12 @@ crashes and waivers; and every ``environment`` rule at every moment. A fact that
 changed may have any value from then on.
 
 What is proven: the rule holds in every moment of that search. What is abstracted, so that it ends:
-- Only facts that can matter for the rule are followed (its own, those of rules and rows that set them, and
-  so on); a guard over any other fact may hold or not, so both ways are searched. Likewise ``when``: rows for
-  different inputs are searched together.
-- A fact that no row and no environment rule sets, and that depends on none that is set, stays as it is.
+- Only some facts are followed, at first those that the rule names; a guard over any other fact may hold or
+  not, so both ways are searched. A way to the broken rule that needs others is no finding yet: they are
+  followed, too, and the search begins again. What is found in the end needs nothing that isn't followed.
+  Likewise ``when``: rows for different inputs are searched together.
+- A fact that no row and no environment rule sets, and that depends on none that is set, stays as it is; one
+  that only guards name is as they need it.
 - Guards are read and the action is begun in one step; what the environment does in between is covered by
   the compare-and-swaps, not by this search.
 - A person's verdict on an open intent (``resolve``) is right.
@@ -27,7 +29,7 @@ from attrs import field, frozen
 
 from drfsm.spec.model import By, MachineSpec, Row, Rule
 
-LIMIT = 400_000
+LIMIT = 1_000_000
 Values = tuple[str, ...]
 Wanted = tuple[tuple[int, frozenset[str]], ...]  # (place of a followed fact, values that will do)
 
@@ -51,7 +53,14 @@ class Stack(NamedTuple):
     keys: frozenset[str]
 
 
-Step = tuple[str, Node]
+class Told(NamedTuple):
+    """What happened, in words, and which facts would have had to be followed to be sure that it can."""
+
+    words: str
+    needs: frozenset[str] = frozenset()
+
+
+Step = tuple[Told, Node]
 
 
 @frozen
@@ -99,58 +108,59 @@ class Report:
 
 
 def check(spec: MachineSpec, *, limit: int = LIMIT) -> Report:
-    """Search the machine for each of its ``never`` rules: those that follow the same facts in one search."""
-    findings, explored, vacuous, taken = {}, {}, set[str](), set[str]()
-    complete = True
-    for names, rules in _together(spec):
-        search = _Search(spec, names, rules, limit)
-        findings |= search.run()
-        taken |= search.taken
+    """Search the machine for each of its ``never`` rules."""
+    findings, vacuous = [], []
+    explored: dict[str, int] = {}
+    complete, dead = True, set[str]()
+    for rule in spec.never or (Rule(),):  # without any, at least the rows are looked at
+        search = _searched(spec, rule, limit)
         complete &= len(search.seen) < limit
-        explored |= {rule.name: len(search.seen) for rule in rules}
-        visited = {node.state for node in search.seen}
-        vacuous |= {each.name for each in rules if each.states and not visited & set(each.states)}
-    found = tuple(findings[rule.name] for rule in spec.never if rule.name in findings)
-    empty = tuple(rule.name for rule in spec.never if rule.name in vacuous and rule.name not in findings)
-    dead = [] if found or not complete else [row.key for row in spec.rows if row.key not in taken]
-    told = {rule.name: explored[rule.name] for rule in spec.never}
-    return Report(spec.name, found, told, tuple(dict.fromkeys(dead)), empty, complete)
+        if search.found:
+            findings.append(search.found)
+        elif len(search.seen) < limit:  # what can't be taken in one such search can never be
+            dead |= {row.key for row in spec.rows} - search.taken
+            if rule.states and not {node.state for node in search.seen} & set(rule.states):
+                vacuous.append(rule.name)
+        if rule.when:
+            explored[rule.name] = len(search.seen)
+    never_taken = dict.fromkeys(row.key for row in spec.rows if row.key in dead)
+    return Report(spec.name, tuple(findings), explored, tuple(never_taken), tuple(vacuous), complete)
 
 
-def _together(spec: MachineSpec) -> list[tuple[tuple[str, ...], list[Rule]]]:
-    """Return the facts that each search follows, with its rules; a rule joins a search that follows its facts anyway."""
-    cones = sorted(((_cone(spec, rule), rule) for rule in spec.never), key=lambda each: -len(each[0]))
-    searches: list[tuple[tuple[str, ...], list[Rule]]] = []
-    for names, rule in cones:
-        wider = next((rules for others, rules in searches if set(names) <= set(others)), None)
-        if wider is None:
-            searches.append((names, [rule]))
-        else:
-            wider.append(rule)
-    return searches or [((), [])]  # without any rule, at least the rows are looked at
+def _searched(spec: MachineSpec, rule: Rule, limit: int) -> "_Search":
+    """Search for a way to the broken rule that needs no fact but those followed; prove that there is none."""
+    changing = {name for each in (*spec.rows, *spec.environment) for name in each.sets}
+    followed = set(rule.when)
+    while True:
+        search = _Search(spec, tuple(name for name in spec.facts if name in followed), rule, limit)
+        needed = search.run() & changing  # what nothing changes may be as it must
+        if not needed:
+            return search
+        followed |= needed
 
 
 @frozen
 class _Move:
     """A row or an environment rule, with its facts as places in a node's values."""
 
-    told: str
+    told: Told
     when: Wanted
     own: Wanted  # the part of ``when`` that is left when its guards over what it sets are skipped
     sets: tuple[tuple[int, str], ...]
     moved: frozenset[str]  # the facts that it sets and that aren't followed
+    needs: frozenset[str]  # the facts that decide over it and that aren't followed
     states: frozenset[str] = frozenset()
     row: Row | None = None
 
 
 class _Search:
-    """Breadth first over the facts that one or more rules turn on."""
+    """Breadth first for one rule, following some facts."""
 
-    def __init__(self, spec: MachineSpec, names: tuple[str, ...], rules: Sequence[Rule], limit: int) -> None:
-        self._spec, self._limit, self._names = spec, limit, names
+    def __init__(self, spec: MachineSpec, names: tuple[str, ...], rule: Rule, limit: int) -> None:
+        self._spec, self._rule, self._limit, self._names = spec, rule, limit, names
         self._index = {name: number for number, name in enumerate(names)}
         self._loops = {row.source for row in spec.rows if row.each == "undo"}
-        self._bad = [(rule, self._wanted(rule.when)) for rule in rules]
+        self._bad = self._wanted(rule.when)
         self._world = [self._environment(each) for each in spec.environment]
         self._rows_of: dict[str, list[_Move]] = {state: [] for state in spec.states}
         for row in spec.rows:
@@ -163,28 +173,32 @@ class _Search:
         self._number: dict[Values, int] = {}
         self._stacks: list[Stack] = [Stack("", (), 0, frozenset())]
         self._stack_number: dict[Stack, int] = {self._stacks[0]: 0}
-        self._world_after: dict[tuple[str, int], list[tuple[str, int]]] = {}
-        self._outcomes: dict[tuple[int, int], tuple[list[int], list[tuple[str, int]]]] = {}
-        self.seen: dict[Node, tuple[Node | None, str]] = {}
+        self._world_after: dict[tuple[str, int], list[tuple[Told, int]]] = {}
+        self._outcomes: dict[tuple[int, int], tuple[list[int], list[tuple[Told, int]]]] = {}
+        self.seen: dict[Node, tuple[Node | None, Told]] = {}
+        self.found: Finding | None = None
         self.taken: set[str] = set()
 
-    def run(self) -> dict[str, Finding]:
-        """Return the shortest way to each rule that can be broken."""
-        found: dict[str, Finding] = {}
+    def run(self) -> frozenset[str]:
+        """Search for the shortest way to the broken rule; return the facts that it needs and that aren't followed.
+
+        ``found`` is that way; where there is none, the rule is proven.
+        """
         queue: deque[Node] = deque()
         for node in self._worlds():
-            self.seen[node] = (None, self._told(node))
+            self.seen[node] = (None, Told(self._told(node)))
             queue.append(node)
-        while queue and len(self.seen) < self._limit and not (self._bad and len(found) == len(self._bad)):
+        while queue and len(self.seen) < self._limit:
             node = queue.popleft()
-            for rule, bad in self._bad:
-                if rule.name not in found and self._broken(node, rule, bad):
-                    found[rule.name] = Finding(rule.name, rule.because, self._way(node))
+            if self._broken(node):
+                way = self._way(node)
+                self.found = Finding(self._rule.name, self._rule.because, tuple(step.words for step in way))
+                return frozenset(name for step in way for name in step.needs)
             for step, after in self._next(node):
                 if after not in self.seen:
                     self.seen[after] = (node, step)
                     queue.append(after)
-        return found
+        return frozenset()
 
     # --- the search's words ---------------------------------------------------------------------------
 
@@ -198,7 +212,8 @@ class _Search:
         when = self._wanted(rule.when)
         moved = frozenset(rule.sets) - frozenset(self._names)
         told = f"the world: {_words(rule.sets)}"
-        return _Move(told, when, when, self._places(rule.sets), moved, frozenset(rule.states))
+        needs = frozenset(rule.when) - frozenset(self._names)
+        return _Move(Told(told, needs), when, when, self._places(rule.sets), moved, needs, frozenset(rule.states))
 
     def _moves(self, row: Row) -> Iterator[_Move]:
         """Yield the ways in which a row's guards can hold: each guard by itself, or by what stands in for it."""
@@ -212,7 +227,8 @@ class _Search:
         own = tuple(each for each in when if self._names[each[0]] not in row.sets)
         moved = frozenset(row.sets) - frozenset(self._names)
         told = f"{row.trigger}: {row.source} -> {row.to}" + (f" ({_words(row.sets)})" if row.sets else "")
-        return _Move(told, when, own, self._places(row.sets), moved, row=row)
+        needs = frozenset(fact for fact, _ in guards) - frozenset(self._names)
+        return _Move(Told(told, needs), when, own, self._places(row.sets), moved, needs, row=row)
 
     def _worlds(self) -> Iterator[Node]:
         facts = [self._spec.facts[name] for name in self._names]
@@ -225,9 +241,9 @@ class _Search:
             self._values.append(values)
         return number
 
-    def _broken(self, node: Node, rule: Rule, bad: Wanted) -> bool:
-        here = not rule.states or node.state in rule.states
-        return here and _all(bad, self._values[node.facts])
+    def _broken(self, node: Node) -> bool:
+        here = not self._rule.states or node.state in self._rule.states
+        return here and bool(self._bad) and _all(self._bad, self._values[node.facts])
 
     # --- what can happen next -------------------------------------------------------------------------
 
@@ -240,7 +256,7 @@ class _Search:
             if move.row is not None and self._may(node, move.row):
                 yield from self._undo(node, move.row) if move.row.each else self._take(node, move, move.row)
 
-    def _by_itself(self, state: str, number: int) -> list[tuple[str, int]]:
+    def _by_itself(self, state: str, number: int) -> list[tuple[Told, int]]:
         """Return what the world may do by itself from these facts."""
         if (state, number) not in self._world_after:
             facts = self._values[number]
@@ -266,7 +282,7 @@ class _Search:
     def _take(self, node: Node, move: _Move, row: Row) -> Iterator[Step]:
         again, facts = node.open == row.key, self._values[node.facts]
         if again and all(facts[place] == value for place, value in move.sets):
-            yield f"{move.told}, found done", Node(row.to, node.facts, node.undo, node.no_return)
+            yield Told(f"{move.told.words}, found done"), Node(row.to, node.facts, node.undo, node.no_return)
         if not _all(move.own if again else move.when, facts):
             return
         self.taken.add(row.key)
@@ -277,11 +293,11 @@ class _Search:
         done, cut = self._outcome(move, node.facts)
         for after in done:
             yield move.told, Node(row.to, after, begun.undo, begun.no_return)
-        yield f"{row.trigger} failed and changed nothing", begun._replace(open="")
+        yield Told(f"{row.trigger} failed and changed nothing", move.needs), begun._replace(open="")
         for told, after in cut:
             yield told, begun._replace(facts=after)
 
-    def _outcome(self, move: _Move, number: int) -> tuple[list[int], list[tuple[str, int]]]:
+    def _outcome(self, move: _Move, number: int) -> tuple[list[int], list[tuple[Told, int]]]:
         """Return the facts after an action that was done, and after one that was cut off."""
         if (id(move), number) not in self._outcomes:
             facts = self._values[number]
@@ -289,7 +305,7 @@ class _Search:
             cut = []
             for part in self._parts(facts, move.sets):
                 seen = ", ".join(f"{self._names[place]}={value}" for place, value in part) or "nothing seen of it"
-                told = f"{move.row.trigger if move.row else ''} is cut off ({seen})"
+                told = Told(f"{move.row.trigger if move.row else ''} is cut off ({seen})", move.needs)
                 cut += [(told, self._numbered(after)) for after in self._after(facts, part, move.moved)]
             self._outcomes[id(move), number] = (done, cut)
         return self._outcomes[id(move), number]
@@ -314,15 +330,15 @@ class _Search:
         self.taken.add(row.key)
         told = f"{row.trigger} of {newest.key}"
         if row.by is By.OPERATOR:
-            yield told, node._replace(undo=newest.below, open="")
+            yield Told(told), node._replace(undo=newest.below, open="")
             return
         facts, moved = self._values[node.facts], self._undone[newest.key].moved
         back = tuple((place, value) for place, value in enumerate(newest.image) if value)
         for after in self._after(facts, back, moved):
-            yield told, node._replace(facts=self._numbered(after), undo=newest.below, open="")
+            yield Told(told), node._replace(facts=self._numbered(after), undo=newest.below, open="")
         for part in self._parts(facts, back):
             for after in self._after(facts, part, moved):
-                yield f"{told} is cut off", node._replace(facts=self._numbered(after))
+                yield Told(f"{told} is cut off"), node._replace(facts=self._numbered(after))
 
     def _parts(self, facts: Values, sets: tuple[tuple[int, str], ...]) -> Iterator[tuple[tuple[int, str], ...]]:
         """Yield all that an action may have done when it is cut off: of each fact nothing, some (mixed), or all."""
@@ -360,14 +376,14 @@ class _Search:
 
     # --- telling --------------------------------------------------------------------------------------
 
-    def _way(self, node: Node) -> tuple[str, ...]:
-        steps = [f"there: {node.state}; {self._told(node)}"]
+    def _way(self, node: Node) -> list[Told]:
+        steps = [Told(f"there: {node.state}; {self._told(node)}")]
         here: Node | None = node
         while here is not None:
             before, step = self.seen[here]
-            steps.append(step if before else f"at first: {step}")
+            steps.append(step if before else Told(f"at first: {step.words}"))
             here = before
-        return tuple(reversed(steps))
+        return steps[::-1]
 
     def _told(self, node: Node) -> str:
         return ", ".join(f"{name}={value}" for name, value in zip(self._names, self._values[node.facts], strict=True))
@@ -381,30 +397,6 @@ def _undo_of(row: Row) -> str:
 def _all(wanted: Wanted, facts: Values) -> bool:
     """Whether every followed fact has a wanted value; one that is not followed may have it."""
     return all(facts[place] in values for place, values in wanted)
-
-
-def _cone(spec: MachineSpec, rule: Rule) -> tuple[str, ...]:
-    """Return the facts that can matter: the rule's, and those that decide over what sets them.
-
-    A row's guard matters when the row sets a fact of the cone; a fact that nothing sets is read only and is
-    followed only if the rule itself names it.
-    """
-    changing = {name for row in spec.rows for name in row.sets} | {
-        name for each in spec.environment for name in each.sets
-    }
-    cone = set(rule.when)
-    while True:
-        more: set[str] = set()
-        for each in spec.environment:
-            if cone & set(each.sets):
-                more |= set(each.when)
-        for row in spec.rows:
-            if cone & set(row.sets):
-                named = {fact for _, fact, _ in spec.wanted_of(row)} | spec.stand_ins(row)
-                more |= {fact for fact in named if fact in changing}
-        if more <= cone:
-            return tuple(name for name in spec.facts if name in cone)
-        cone |= more
 
 
 def _words(sets: Mapping[str, str]) -> str:

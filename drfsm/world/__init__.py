@@ -5,8 +5,8 @@ services. Every call may raise Unreachable (says nothing about the world), Actio
 no) or Conflict (a condition on a write did not hold: nothing of ours was written).
 """
 
-from drfsm.world.ports import Alarms, BucketPolicy, Cluster, Identity, Infrastructure, ObjectStore
-from drfsm.world.values import JSON, Blob, Check, Copy, Hashed, Manifest, Runner, Stat, World
+from drfsm.world.ports import Alarms, BucketPolicy, Cluster, Identity, Infrastructure, ObjectStore, World
+from drfsm.world.values import JSON, Blob, Check, Copy, Hashed, Manifest, Runner, Stat
 
 __all__ = [
     "JSON",

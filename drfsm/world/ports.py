@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from attrs import frozen
+
 from drfsm.world.values import Blob, Check, Copy, Hashed, Manifest, Runner, Stat
 
 
@@ -128,3 +130,20 @@ class Infrastructure(Protocol):
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
         """Ask for these machines, and no others, to be terminated."""
+
+
+@frozen
+class World:
+    """Two sites, the store between them, and who we are there."""
+
+    store: ObjectStore
+    primary: Cluster
+    dr: Cluster
+    identity: Identity
+    infrastructure: Infrastructure
+    policy: BucketPolicy
+    alarms: Alarms
+
+    def site(self, name: str) -> Cluster:
+        """Return the cluster of ``primary`` or ``dr``."""
+        return self.primary if name == "primary" else self.dr

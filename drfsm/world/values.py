@@ -1,12 +1,9 @@
 """The values that the protocols of a site pass around."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
-
-if TYPE_CHECKING:
-    from drfsm.world.ports import Alarms, BucketPolicy, Cluster, Identity, Infrastructure, ObjectStore
 
 JSON = Any
 Check = Callable[[], None]
@@ -59,20 +56,3 @@ class Runner:
     instance_id: str
     state: str
     tags: dict[str, str]
-
-
-@frozen
-class World:
-    """Two sites, the store between them, and who we are there."""
-
-    store: "ObjectStore"
-    primary: "Cluster"
-    dr: "Cluster"
-    identity: "Identity"
-    infrastructure: "Infrastructure"
-    policy: "BucketPolicy"
-    alarms: "Alarms"
-
-    def site(self, name: str) -> "Cluster":
-        """Return the cluster of ``primary`` or ``dr``."""
-        return self.primary if name == "primary" else self.dr
