@@ -5,7 +5,7 @@ whoever wants to understand it afterwards: one paragraph a record, what was seen
 a confirmation token. Both read records only, however badly those were written, and load nothing heavy.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -134,24 +134,32 @@ def _quoted(named: str) -> str:
 def tell(records: Iterable[Record], *, brief: bool = False) -> Iterator[str]:
     """Yield the story of a run: for each record its time and number, what happened, and what was seen.
 
-    ``brief``: of what was seen only the facts' values, once a step, and of the guards those that do not hold.
+    ``brief``: what was begun and then done is told once, of what was seen only what is new, and of the guards
+    only those that do not hold.
     """
-    for record in records:
-        first, *rest = _shortened(record) if brief else lines_of(record)
+    for record, lines in _in_brief(list(records)) if brief else ((each, lines_of(each)) for each in records):
+        first, *rest = lines
         yield f"{moment(record.at)} #{record.seq:<4} {first}"
         yield from (f"{'':27}{line}" for line in rest)
 
 
-def _shortened(record: Record) -> list[str]:
-    lines = lines_of(record)
-    if record.kind not in ("intent", "commit", "sampled", "forecast"):
-        return lines
-    kept = [line for line in lines if not line.startswith(("saw ", "result ", "guard ")) or "DOES NOT HOLD" in line]
-    if record.kind == "forecast":
-        return [line for line in kept if "passed" not in line and "not_evaluated" not in line]
-    facts = record.body["facts"] if record.kind != "intent" else {}
-    saw = ", ".join(plain(f"{name}={found['value'] or 'unknown'}") for name, found in facts.items())
-    return [*kept, *([f"saw {saw}"] if saw else [])]
+def _in_brief(records: Sequence[Record]) -> Iterator[tuple[Record, list[str]]]:
+    known: dict[str, Any] = {}
+    for record, following in zip(records, [*records[1:], None], strict=True):
+        lines = lines_of(record)
+        if any(shapes.faults(record)) or record.kind not in ("intent", "commit", "sampled", "forecast"):
+            yield record, lines
+            continue
+        if record.kind == "intent" and following and following.kind == "commit":
+            continue
+        kept = [each for each in lines if not each.startswith(("saw ", "result ", "guard ")) or "DOES NOT HOLD" in each]
+        if record.kind == "forecast":
+            yield record, [each for each in kept if "passed" not in each and "not_evaluated" not in each]
+            continue
+        facts = {name: found["value"] or "unknown" for name, found in record.body["facts"].items()}
+        new = [f"{name}={value}" for name, value in facts.items() if known.get(name) != value]
+        known |= facts
+        yield record, [*kept, *([plain("saw " + ", ".join(new))] if new else [])]
 
 
 def lines_of(record: Record, width: int = _SEEN_WIDTH) -> list[str]:
