@@ -11,7 +11,7 @@ from typing import Any
 from drfsm.engine.ports import Clock, Journal
 from drfsm.errors import DrfsmError
 from drfsm.journal import Record, RunState, fold
-from drfsm.spec.model import By, MachineSpec
+from drfsm.spec.model import By, MachineSpec, Row
 
 OnRecord = Callable[[Record, RunState], None]
 
@@ -72,7 +72,7 @@ class RunLog:
         """Whether the point of no return is passed: the intent of the final write was recorded, ever."""
         return any(row.final_write and row.key in self.state.images for row in self.spec.rows)
 
-    def ways(self, state: str | None = None) -> list[dict[str, str]]:
+    def ways(self, state: str | None = None) -> list[dict[str, Any]]:
         """Return what a person can do from a state: to go on, and each operator's row with its reason."""
         at = state or self.state.state
         if at in self.spec.finals:
@@ -81,9 +81,14 @@ class RunLog:
         open_to = [row for row in rows if not (self.no_return and self.leads_to_undo(row.to))]
         return [
             {"do": "resume", "because": "go on from exactly here"},
-            *({"do": row.trigger, "because": row.because} for row in open_to),
+            *(_way(row) for row in open_to),
         ]
 
     def leads_to_undo(self, state: str) -> bool:
         """Whether a state is where everything is undone."""
         return any(row.each == "undo" for row in self.spec.rows if row.source == state)
+
+
+def _way(row: Row) -> dict[str, Any]:
+    """Return a way on as records carry it: what to ask for, why, and which arguments it takes."""
+    return {"do": row.trigger, "because": row.because, **({"args": list(row.amends)} if row.amends else {})}

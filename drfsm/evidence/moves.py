@@ -374,10 +374,12 @@ def frozen(here: Here, record: Record) -> None:
 
 def ways(here: Here, record: Record, state: str) -> None:
     """Check that the ways on that a record tells are declared, and open to a person there."""
-    declared = {row.trigger for row in here.spec.rows_from(state, here.state.inputs, By.OPERATOR)}
+    rows = {row.trigger: row for row in here.spec.rows_from(state, here.state.inputs, By.OPERATOR)}
     for way in record.body["ways"]:
-        if way["do"] not in declared | {"resume"} or state in here.spec.finals:
+        if way["do"] not in {*rows, "resume"} or state in here.spec.finals:
             here.add(record, "row", f"it offers {way['do']}, which nobody can do in {state}")
+        elif way["do"] in rows and way.get("args", []) != list(rows[way["do"]].amends):
+            here.add(record, "row", f"it offers {way['do']} with other arguments than it takes")
 
 
 # --- waiting, and what a person settles -----------------------------------------------------------------

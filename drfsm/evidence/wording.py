@@ -102,16 +102,18 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
         yield f"drfsm resolve not_done {run} {WHY}", "say that it was not done"
     # An intent may be the point of no return; the ways on record are those from before it.
     proviso = " (refused past the point of no return)" if state.open and state.status != "held" else ""
-    for trigger, because in _requests(state.ways):
+    for trigger, because, args in _requests(state.ways):
         verb = "abort" if trigger == "abort" else f"request {quote(trigger)}"
-        yield f"drfsm {verb} {run} {WHY}", because + proviso
+        given = "".join(f" --arg {name}=..." for name in args)
+        yield f"drfsm {verb} {run} {WHY}{given}", because + proviso
 
 
 def _resume_words(intent: OpenIntent | None) -> str:
     return f"look what became of {intent.trigger}, then go on" if intent else "go on from exactly here"
 
 
-def _requests(ways: Iterable[Any]) -> Iterator[tuple[str, str]]:
+def _requests(ways: Iterable[Any]) -> Iterator[tuple[str, str, list[str]]]:
     for way in ways:
         if isinstance(way, Mapping) and way.get("do") not in (None, "resume"):
-            yield plain(way["do"]), plain(way.get("because", ""))
+            args = [plain(name) for name in way.get("args", ()) if name != "reason"]
+            yield plain(way["do"]), plain(way.get("because", "")), args
