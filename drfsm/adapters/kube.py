@@ -1,8 +1,8 @@
 """A Kubernetes cluster behind world.Cluster. The only importer of the kubernetes client, when first used.
 
 Speaks plain JSON through the official client's transport: it brings kubeconfigs, TLS and tokens; its typed
-models are not needed. Patches are JSON merge patches, said so explicitly (the client would send strategic
-ones), and nothing that writes is ever repeated by the transport behind our back.
+models are not needed. Patches are JSON merge patches, or server-side applies, said so explicitly (the client
+would send strategic ones), and nothing that writes is ever repeated by the transport behind our back.
 """
 
 import json
@@ -19,6 +19,7 @@ from drfsm.world import Manifest
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
 READ_TRIES = 3
 PAGE = 500
+MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
 
 
 class Kind(NamedTuple):
@@ -35,9 +36,14 @@ KINDS: Mapping[str, Kind] = {
     "Pod": Kind("/api/v1", "pods"),
     "ConfigMap": Kind("/api/v1", "configmaps"),
     "Event": Kind("/api/v1", "events"),
+    "Secret": Kind("/api/v1", "secrets"),
+    "ServiceAccount": Kind("/api/v1", "serviceaccounts"),
+    "PersistentVolumeClaim": Kind("/api/v1", "persistentvolumeclaims"),
     "Job": Kind("/apis/batch/v1", "jobs"),
     "CronJob": Kind("/apis/batch/v1", "cronjobs"),
     "Deployment": Kind("/apis/apps/v1", "deployments"),
+    "Role": Kind("/apis/rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": Kind("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
 }
 
 
@@ -92,6 +98,13 @@ class KubeCluster:
         """Merge-patch an object. A resourceVersion in it makes the write conditional (Conflict)."""
         return self._changed("PATCH", _path(kind, namespace, name), dict(change))
 
+    def apply(self, manifest: Manifest, *, manager: str = "drfsm", force: bool = False) -> Manifest:
+        """Apply an object on the server; it may create it. Raises Conflict where others set a field otherwise."""
+        metadata = manifest["metadata"]
+        path = _path(manifest["kind"], metadata.get("namespace", ""), metadata["name"])
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        return self._changed("PATCH", path, manifest, query=query)
+
     def delete(self, kind: str, namespace: str, name: str) -> None:
         """Delete an object and what it owns; one that isn't there is fine."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
@@ -119,8 +132,10 @@ class KubeCluster:
 
     # --- the transport --------------------------------------------------------------------------------
 
-    def _changed(self, method: str, path: str, body: Mapping[str, Any]) -> Manifest:
-        status, found = self._ask(method, path, body=body)
+    def _changed(
+        self, method: str, path: str, body: Mapping[str, Any], *, query: Mapping[str, str] | None = None
+    ) -> Manifest:
+        status, found = self._ask(method, path, body=body, query=query)
         if status == HTTPStatus.NOT_FOUND:
             raise ActionFailed(f"{method} {path} on {self._name}: {found.get('message', 'not found')}")
         return found
@@ -170,7 +185,8 @@ class KubeCluster:
         from urllib3.exceptions import HTTPError
 
         api = self._api()
-        content = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        patch = APPLY if "fieldManager" in query else MERGE  # JSON is YAML
+        content = patch if method == "PATCH" else "application/json"
         headers = {"Accept": "application/json", "Content-Type": content}
         # The credentials and the connections are the client's; its own request() changes from version to version.
         bearer = api.configuration.auth_settings().get("BearerToken")

@@ -5,16 +5,18 @@
     <prefix>/drfsm/runs/<run>/summary.json       the last summary: status, head and length of the journal
 
 Each is written once (``If-None-Match: *``); who finds another line in its place learns that the run went on
-elsewhere. An intent lies in S3 before it lies in the file, and so before its action; a record that follows an
-action must not be lost for want of S3, so it is written to the file first and may follow later, at the latest
-with the next intent. Mirroring begins with the lease: before that nothing has been called.
+elsewhere, before his own journal says anything that is no longer true. So every record lies in S3 before it
+lies in the file. For an intent that is a must, and nothing is done without it. Any other record must not be
+lost for want of S3: where that can't be reached, the file has it, and S3 gets it later, at the latest with the
+next intent. Mirroring begins with the lease: before that nothing has been called.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from drfsm.adapters.file_journal import FileJournal
-from drfsm.errors import Conflict, DrfsmError, EvidenceFault, LeaseLost, Unreachable
+from drfsm.errors import ActionFailed, Conflict, DrfsmError, EvidenceFault, LeaseLost, Unreachable
 from drfsm.journal import Record, encode, read
 from drfsm.world import ObjectStore
 
@@ -28,17 +30,41 @@ def home_of(prefix: str, run_id: str) -> str:
 
 def fetch(store: ObjectStore, home: str) -> tuple[bytes, ...]:
     """Return the raw lines of a mirrored journal, in order, chain verified. Raises JournalDamaged, EvidenceFault."""
-    keys = [each.key for each in store.list(f"{home}/") if each.key.endswith(".json") and _number(each.key) is not None]
-    lines = []
-    for number, key in enumerate(sorted(keys)):
-        if _number(key) != number:
-            raise EvidenceFault(f"the mirror {home} lacks record {number}", way="look for who deleted it")
-        blob = store.get(key)
+    lines = _lines(store, home, _whole(_numbers(store, home), 0, home))
+    read(lines)
+    return lines
+
+
+def _numbers(store: ObjectStore, home: str) -> list[int]:
+    """Return the numbers of the records that lie in S3, in order."""
+    named = (_number(each.key) for each in store.list(f"{home}/") if each.key.endswith(".json"))
+    return sorted(each for each in named if each is not None)
+
+
+def _whole(numbers: Sequence[int], first: int, home: str) -> list[int]:
+    """Return the numbers from ``first`` on. Raises EvidenceFault if one is missing."""
+    found = [each for each in numbers if each >= first]
+    for wanted, number in enumerate(found, first):
+        if number != wanted:
+            raise EvidenceFault(
+                f"the mirror {home} lacks record {wanted}",
+                way="look for who deleted it; the journal of the machine that ran it has it",
+            )
+    return found
+
+
+def _lines(store: ObjectStore, home: str, numbers: Sequence[int]) -> tuple[bytes, ...]:
+    """Return the raw lines of these records."""
+    keys = [_key(home, number) for number in numbers]
+    found = dict(store.get_many(keys)) if len(keys) > 1 else {key: store.get(key) for key in keys}
+    for key, blob in found.items():
         if blob is None:
             raise EvidenceFault(f"{key} vanished while it was read", way="try again")
-        lines.append(blob.body)
-    read(lines)
-    return tuple(lines)
+    return tuple(blob.body for key in keys if (blob := found[key]) is not None)
+
+
+def _key(home: str, number: int) -> str:
+    return f"{home}/{number:06d}.json"
 
 
 def _number(key: str) -> int | None:
@@ -53,8 +79,10 @@ class MirroredJournal:
         self._local, self._store, self._declaration = local, store, declaration
         self._run_id = run_id
         self._home = home_of(prefix, run_id)
-        self._mirrored = 0
+        self._lacking: list[int] = list(range(len(local.lines())))  # what S3 is not known to have, oldest first
         self._on = False
+        self._known = False  # whether S3 is known to hold this run
+        self.overtaken = False  # somebody else wrote where our ``lease_acquired`` was to lie
 
     @property
     def head(self) -> str:
@@ -70,39 +98,74 @@ class MirroredJournal:
         """Return every record so far, oldest first."""
         return self._local.records()
 
-    def catch_up(self) -> int:
+    def catch_up(self) -> tuple[int, Sequence[int]]:
         """Take over what the mirror knows more than the file; return how many records that was.
 
-        Raises EvidenceFault if the two don't agree on what both have.
+        Returns also the records that vanished from the mirror: the file has them, and they go there again with
+        the lease. Raises EvidenceFault if the two don't agree on what both have.
         """
-        theirs, ours = fetch(self._store, self._home), self._local.lines()
-        if theirs[: len(ours)] != ours[: len(theirs)]:
+        self.overtaken = False
+        ours = self._local.lines()
+        there = _numbers(self._store, self._home)
+        self._known = bool(there)
+        both = [number for number in there if number < len(ours)][-1:]
+        # Each line holds the hash of the one before: where the last that both have is the same, all before it are.
+        if _lines(self._store, self._home, both) != tuple(ours[number] for number in both):
             raise EvidenceFault(
                 f"the journal here and its mirror {self.uri} tell different stories",
-                way="keep both as they are for the investigation; go on from the one that is right: drfsm resume s3://…",
+                way="keep both as they are for the investigation. Where the mirror is right, go on from it in another"
+                f" place: DRFSM_HOME=<a new directory> drfsm resume {self.uri}",
             )
-        self._local.extend(theirs[len(ours) :])
-        self._mirrored = len(theirs)
-        return max(0, len(theirs) - len(ours))
+        more = _lines(self._store, self._home, _whole(there, len(ours), self._home))
+        self._local.extend(more)
+        self._lacking = sorted(set(range(len(ours))) - set(there))
+        return len(more), [number for number in self._lacking if number < there[-1]] if there else []
 
     def append(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
-        """Append one record to both homes, in the order that its kind asks for."""
+        """Append one record to both homes."""
         if kind == "lease_acquired" and not self._on:
             self._begin()
-        if self._on and kind in STRICT:
-            line = encode(Record(len(self._local.records()), kind, at, body), self._local.head)
-            self._follow()
-            self._put(len(self._local.records()), line)
-            record = self._local.append(kind, body, at)
-            self._mirrored = len(self._local.records())
-            return record
+        number = self._noted(at)
+        mirrored = self._on and self._mirror(Record(number, kind, at, body))
         record = self._local.append(kind, body, at)
-        if self._on:
-            try:
-                self._follow()
-            except Unreachable:
-                return record  # it is on disk; the next intent, or the next resume, brings it to S3
+        if not mirrored:
+            self._lacking.append(number)
         return record
+
+    def _noted(self, at: str) -> int:
+        """Note a torn line that was cut off, if one was: that is a record too. Return the next one's number."""
+        number = len(self._local.lines())
+        self._local.note_cut(at)
+        self._lacking += range(number, len(self._local.lines()))
+        return len(self._local.lines())
+
+    def _mirror(self, record: Record) -> bool:
+        """Bring a record to S3, and before it what S3 lacks; return whether it lies there."""
+        try:
+            self._follow()
+            self._put(record.seq, encode(record, self._local.head))
+        except LeaseLost:
+            self.overtaken = record.kind == "lease_acquired"
+            raise
+        except (Unreachable, ActionFailed):
+            if record.kind in STRICT:
+                raise
+            return False
+        return True
+
+    def settle(self, summary: bytes) -> None:
+        """Bring to S3 what it lacks of a run that it knows, and the summary: history, so it needs no lease.
+
+        An end that was written where S3 could not be reached, or by a process that only wrote down the end, gets
+        there so. What can't be brought now is brought by the next process on this bundle.
+        """
+        if self._on or self._known:
+            with suppress(DrfsmError):
+                self._follow()
+                there = _numbers(self._store, self._home)
+                if there and there[-1] >= len(self._local.lines()):
+                    return  # it went on elsewhere: what we know is history
+                self._store.put(f"{self._home}/summary.json", summary)
 
     def keep_summary(self, body: bytes) -> None:
         """Copy a summary off this machine. It is derived, so a store that can't be reached is no reason to stop."""
@@ -124,12 +187,12 @@ class MirroredJournal:
     def _follow(self) -> None:
         """Bring to S3 what only the file has."""
         lines = self._local.lines()
-        while self._mirrored < len(lines):
-            self._put(self._mirrored, lines[self._mirrored])
-            self._mirrored += 1
+        while self._lacking:
+            self._put(self._lacking[0], lines[self._lacking[0]])
+            del self._lacking[0]
 
     def _put(self, number: int, line: bytes) -> None:
-        key = f"{self._home}/{number:06d}.json"
+        key = _key(self._home, number)
         try:
             self._store.put(key, line, if_absent=True)
         except Conflict:

@@ -1,14 +1,16 @@
 """The lease: one run at a time for a bucket and prefix, with an epoch that only rises.
 
-    <prefix>/drfsm/lease.json   {schema_version, epoch, held, run_id, operator, host, at, nonce, ...}
+    <prefix>/drfsm/lease.json   {schema_version, epoch, held, run_id, operator, host, bundle, at, nonce, ...}
 
 Moved by compare-and-swap only, on a store that was seen to honour it. Never taken over by time alone: a
-run that is alive and slow looks the same as one that is dead. The same run on the same host may take it
-again (the lock on its bundle shows that its former process is gone); anybody else needs a person's word.
+run that is alive and slow looks the same as one that is dead. The same run in the same bundle on the same
+host may take it again (the lock on that bundle shows that its former process is gone); anybody else, also
+who fetched the run into another directory of the same host, needs a person's word.
 """
 
 import json
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any
 from uuid import uuid4
 
@@ -26,22 +28,31 @@ class S3Lease:
         prefix: str,
         *,
         take_over_from: str | None = None,
+        bundle: str = "",
         clock: Clock | None = None,
     ) -> None:
         self._store, self._prefix = store, prefix
         self._key = f"{prefix}/drfsm/lease.json"
-        self._take_over_from = take_over_from
+        self._take_over_from, self._bundle = take_over_from, bundle
+        self._looked: tuple[dict[str, Any], str | None] | None = None
         self._clock: Clock = clock or SystemClock()
         self._nonce = ""
+
+    def look(self) -> None:
+        """Look at the lease now: the next ``acquire`` loses if anybody takes it in between.
+
+        To be called BEFORE the run's records are read, so that who acquires has read all that there is.
+        """
+        self._looked = self._read()
 
     def acquire(self, run_id: str, operator: str, host: str) -> int:
         """Take the lease and return its epoch.
 
-        Raises LeaseHeld if another run, or this run on another host, has it; ActionFailed if the store does
+        Raises LeaseHeld if another run, or this run in another place, has it; ActionFailed if the store does
         not honour compare-and-swap.
         """
         probe_compare_and_swap(self._store, self._prefix)
-        found, etag = self._read()
+        (found, etag), self._looked = self._looked or self._read(), None
         taken_from = self._held_by_other(found, run_id, host)
         body: dict[str, Any] = {
             "schema_version": 1,
@@ -50,6 +61,7 @@ class S3Lease:
             "run_id": run_id,
             "operator": operator,
             "host": host,
+            "bundle": self._bundle,
             "at": self._clock.now(),
             "nonce": uuid4().hex,
         }
@@ -60,15 +72,16 @@ class S3Lease:
 
     def _held_by_other(self, found: Mapping[str, Any], run_id: str, host: str) -> str:
         """Return whom it is taken over from, "" for nobody. Raises LeaseHeld."""
-        if not found.get("held") or (found.get("run_id") == run_id and found.get("host") == host):
+        ours = {"run_id": run_id, "host": host, "bundle": self._bundle}
+        if not found.get("held") or all(found.get(name, "") == value for name, value in ours.items()):
             return ""
         if found.get("run_id") == self._take_over_from:
             return str(found["run_id"])
         raise LeaseHeld(
             f"the lease of {self._prefix} is held by the run {found.get('run_id')}, started by"
             f" {found.get('operator')} on {found.get('host')}, since {found.get('at')}",
-            way=f"go on with that run there (drfsm resume {found.get('run_id')}); or, if you know that its process"
-            f" is dead: --take-over {found.get('run_id')}",
+            way=f"go on with that run there (drfsm resume {quote(str(found.get('bundle') or found.get('run_id')))});"
+            f" or, if you know that its process is dead: --take-over {found.get('run_id')}",
         )
 
     def check(self) -> None:

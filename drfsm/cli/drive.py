@@ -9,22 +9,22 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import field, frozen
 
+from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.cli import bundle
 from drfsm.cli.progress import Progress
 from drfsm.engine import Runner, SystemClock
-from drfsm.engine.ports import Lease
 from drfsm.engine.runner import check_inputs, new_run_id
-from drfsm.errors import EvidenceFault, ExitCode, Unreachable, UsageFault
+from drfsm.errors import EvidenceFault, ExitCode, LeaseHeld, LeaseLost, Unreachable, UsageFault
 from drfsm.evidence.receipts import check as check_receipt
 from drfsm.evidence.steps import StepFiles
 from drfsm.evidence.story import standing
@@ -32,6 +32,12 @@ from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.journal import Record, RunState, fold, read
 from drfsm.resources import shipped
 from drfsm.spec import MachineSpec, load_machine
+
+if TYPE_CHECKING:
+    from drfsm.adapters.s3_lease import S3Lease
+    from drfsm.world import World
+
+TRIES = 3
 
 output = click.option(
     "-o",
@@ -56,10 +62,13 @@ def tokens(first: str | None, second: str | None, dr_run_id: str) -> dict[str, s
     """Return the two tokens: as given, else asked for on a terminal, else empty (which is wrong)."""
     if first is None or second is None:
         click.echo(f"This makes the primary canonical again instead of DR's run {dr_run_id}.", err=True)
-    return {
+    given = {
         "confirm1": prompted("Type FAILBACK to go on") if first is None else first,
         "confirm2": prompted(f"Type CONFIRM-{dr_run_id}") if second is None else second,
     }
+    right = ("FAILBACK", f"CONFIRM-{dr_run_id}")
+    # What is typed instead of a token may be anything, also a password: it is not kept.
+    return {name: each if each in ("", *right) else "(something else)" for name, each in given.items()}
 
 
 def new_workload_run_id() -> str:
@@ -90,14 +99,28 @@ def start(machine: str, inputs: Mapping[str, Any], who: Who, *, dry_run: bool, r
     spec = load_machine(text, source=f"{machine}.yaml")
     check_inputs(spec, inputs)
     for name in ("kubeconfig_dr", "kubeconfig_primary"):
-        if not Path(inputs[name]).is_file():
-            raise UsageFault(f"--{name.replace('_', '-')}: there is no file {inputs[name]}")
+        _check_kubeconfig(f"--{name.replace('_', '-')}", Path(inputs[name]))
     run_id = new_run_id(machine)
     place = bundle.new(run_id, receipt_dir)
     bundle.replace(place / f"{machine}.yaml", text)
     with FileJournal.create(place) as journal:
         run = _Wired(place, spec, text, journal, run_id, inputs, who)
         return run.drive(lambda runner: runner.start(inputs, run_id=run_id, dry_run=dry_run))
+
+
+def _check_kubeconfig(option: str, path: Path) -> None:
+    """Raise UsageFault for what is no kubeconfig at all. Runs nothing of it: the tokens come first."""
+    import yaml
+
+    if not path.is_file():
+        raise UsageFault(f"{option}: there is no file {path}")
+    try:
+        found = yaml.safe_load(path.read_bytes())
+    except (yaml.YAMLError, OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not found.get("clusters") or not found.get("contexts"):
+        # Never the file's contents: they may hold credentials.
+        raise UsageFault(f"{option}: {path} is no kubeconfig", way=f"kubectl --kubeconfig {path} version")
 
 
 def go_on(named: str | None, act: Act, who: Who) -> int:
@@ -109,8 +132,15 @@ def go_on(named: str | None, act: Act, who: Who) -> int:
             raise UsageFault(f"{place} holds a journal without a run", way="start a new one; nothing was moved here")
         spec, text = declaration(place, state)
         run = _Wired(place, spec, text, journal, state.run_id, state.inputs, who)
-        run.catch_up()
-        return run.drive(act)
+        for _ in range(TRIES):
+            run.catch_up()
+            try:
+                return run.drive(act)
+            except LeaseLost:
+                # Whoever we took it over from wrote one more record in that moment, his last: read it, begin again.
+                if not run.overtaken:
+                    raise
+        raise LeaseHeld(f"somebody else goes on with {state.run_id} all the time", way="talk to them")
 
 
 def declaration(place: Path, state: RunState) -> tuple[MachineSpec, bytes]:
@@ -166,23 +196,40 @@ class _Wired:
         who: Who,
     ) -> None:
         self._place, self._spec, self._who = place, spec, who
-        self._world, self._lease = connect({**inputs, **_elsewhere(who)}, who.take_over)
+        world, self._lease = connect({**inputs, **_elsewhere(who)}, who.take_over, place)
+        self._world = fenced(world, self._lease)
         prefix = str(inputs["prefix"]).strip("/")
-        self._journal = MirroredJournal(journal, self._world.store, prefix, run_id, text)
+        self._journal = MirroredJournal(journal, world.store, prefix, run_id, text)
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether the last try ended because somebody else wrote a record where the first of ours was to lie."""
+        return self._journal.overtaken
 
     def catch_up(self) -> None:
         """Take over what the mirror knows more than this machine. A store that can't be reached says nothing yet."""
         try:
-            if more := self._journal.catch_up():
-                click.echo(f"the run went on elsewhere: {more} records were fetched from {self._journal.uri}", err=True)
+            self._lease.look()  # BEFORE the records are read: who takes it in between wins
+            more, vanished = self._journal.catch_up()
         except Unreachable as fault:
             click.echo(f"the mirror could not be read ({fault.what})", err=True)
+            return
+        if more:
+            click.echo(f"the run went on elsewhere: {more} records were fetched from {self._journal.uri}", err=True)
+        if vanished:
+            told = ", ".join(map(str, vanished))
+            click.echo(
+                f"{self._journal.uri} lacks record {told}: look for who deleted it. It is put back from the journal"
+                " here, which is whole",
+                err=True,
+            )
 
     def drive(self, act: Act) -> int:
         """Let the runner act; return the exit code."""
         from drfsm.dr import failback
 
         progress = Progress(sys.stderr)
+        written = Written(self._place, self._spec, self._journal)
         runner = Runner(
             self._spec,
             failback.binding(),
@@ -190,15 +237,18 @@ class _Wired:
             self._journal,
             lease=self._lease,
             clock=SystemClock(),
-            on_record=[Written(self._place, self._spec, self._journal), progress.on_record],
+            on_record=[written, progress.on_record],
             say=progress.say,
             operator=self._who.operator,
             hold_asked=lambda: bundle.asked_hold(self._place),
         )
         bundle.asked_hold(self._place, forget=True)
-        with _signals(runner):
-            state = act(runner)
-        return _end(self._place, self._spec, self._journal, state, self._who.output)
+        try:
+            with _signals(runner):
+                state = act(runner)
+        finally:
+            written.leave()
+        return _end(self._place, self._journal, state, self._who.output)
 
 
 def _elsewhere(who: Who) -> dict[str, str]:
@@ -219,12 +269,27 @@ class Written:
         """Write what this record changed."""
         for name, body in self._steps.add(record).items():
             bundle.replace(self._place / "steps" / name, body)
-        summary = summarise(state, self._journal.records(), head=self._journal.head, receipt=self._spec.receipt)
+        summary = self._summarise(state)
         body = summary_bytes(summary)
-        bundle.replace(self._place / f"{self._spec.name}.summary.json", body)
         if record.kind in ("held", "ended", "seal"):
             self._check(summary)
             self._journal.keep_summary(body)
+
+    def leave(self) -> None:
+        """Write the summary of whatever was reached, here and off this machine, for whatever reason it stopped.
+
+        A run that still reads as running is said to be interrupted: nobody works on it any more.
+        """
+        state = fold(self._journal.records())
+        if state.status != "none":
+            with suppress(OSError):  # what stopped it is what must be told
+                self._journal.settle(summary_bytes(self._summarise(state, dead=state.status == "running")))
+
+    def _summarise(self, state: RunState, *, dead: bool = False) -> dict[str, Any]:
+        head = self._journal.head
+        summary = summarise(state, self._journal.records(), head=head, dead=dead)
+        bundle.replace(self._place / f"{self._spec.name}.summary.json", summary_bytes(summary))
+        return summary
 
     def _check(self, summary: Mapping[str, Any]) -> None:
         """Hold the summary against its schema. Raises EvidenceFault: a receipt that is wrong is a defect of ours."""
@@ -233,8 +298,8 @@ class Written:
             raise EvidenceFault(f"the summary does not fit its schema: {'; '.join(faults)}", fault="drfsm")
 
 
-def connect(inputs: Mapping[str, Any], take_over: str = "") -> tuple[Any, Lease]:
-    """Return the world that a run's inputs lead to, and its lease. Makes no call yet."""
+def connect(inputs: Mapping[str, Any], take_over: str, place: Path) -> tuple["World", "S3Lease"]:
+    """Return the world that a run's inputs lead to, and the lease of the bundle at ``place``. Makes no call yet."""
     from drfsm.adapters import aws
     from drfsm.adapters.kube import KubeCluster
     from drfsm.adapters.s3_lease import S3Lease
@@ -248,7 +313,8 @@ def connect(inputs: Mapping[str, Any], take_over: str = "") -> tuple[Any, Lease]
         primary=KubeCluster("primary", Path(inputs["kubeconfig_primary"])),
         dr=KubeCluster("dr", Path(inputs["kubeconfig_dr"])),
     )
-    return world, S3Lease(account.store, str(inputs["prefix"]).strip("/"), take_over_from=take_over or None)
+    prefix = str(inputs["prefix"]).strip("/")
+    return world, S3Lease(account.store, prefix, take_over_from=take_over or None, bundle=str(place.resolve()))
 
 
 @contextmanager
@@ -272,10 +338,10 @@ def _signals(runner: Runner) -> Iterator[None]:
             signal.signal(each, old)
 
 
-def _end(place: Path, spec: MachineSpec, journal: MirroredJournal, state: RunState, output: str) -> int:
+def _end(place: Path, journal: MirroredJournal, state: RunState, output: str) -> int:
     if output == "json":
         click.echo(
-            summary_bytes(summarise(state, journal.records(), head=journal.head, receipt=spec.receipt)).decode(),
+            summary_bytes(summarise(state, journal.records(), head=journal.head)).decode(),
             nl=False,
         )
     else:

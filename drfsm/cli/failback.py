@@ -1,6 +1,7 @@
 """`drfsm failback`: the seed's command. Parses, asks for the tokens, wires, starts."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import click
 
 from drfsm.cli import drive
 from drfsm.errors import UsageFault
+
+_SECRET = re.compile(r"(?i)secret|token|passw|credential|key$")
 
 
 @click.command(
@@ -38,7 +41,13 @@ from drfsm.errors import UsageFault
 @click.option("--resume-cronjobs", default="", help="Schedules to switch on where no promote recorded them.")
 @click.option("--cronjob-selector", default="", help="Label selector of the CronJobs to freeze.  [default: all]")
 @click.option("--allow-image-drift", is_flag=True, help="Accept that the CronJob runs another image than --image-ref.")
-@click.option("--validation-env", multiple=True, metavar="NAME=VALUE", help="More environment for the validation Job.")
+@click.option("--gitops-paused", is_flag=True, help="The GitOps controllers that preflight finds are paused.")
+@click.option(
+    "--validation-env",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="More environment for the validation Job; it is recorded, so no secrets.",
+)
 @click.option(
     "--alarm", "alarms", multiple=True, metavar="NAME", help="CloudWatch alarm that must be quiet in the end."
 )
@@ -46,6 +55,9 @@ from drfsm.errors import UsageFault
 @click.option("--fence-primary-role", default="", metavar="ARN", help="The identity that the primary publishes with.")
 @click.option("--fence-dr", is_flag=True, help="Fence DR's identity after its drain.")
 @click.option("--fence-dr-role", default="", metavar="ARN", help="The identity that DR publishes with.")
+@click.option(
+    "--adopt-ownership", is_flag=True, help="DR was promoted by hand since another site owned. Needs --reason."
+)
 @click.option("--dr-unreachable", is_flag=True, help="DR is lost: fence it instead of freezing it. Needs --reason.")
 @click.option("--reason", default="", help="Why DR is declared lost, or why there is no soak; it is recorded.")
 @click.option(
@@ -57,6 +69,7 @@ from drfsm.errors import UsageFault
 )
 @click.option("--drain-timeout", type=click.FloatRange(0), default=300, show_default=True, help="Seconds.")
 @click.option("--validation-timeout", type=click.FloatRange(0), default=3600, show_default=True, help="Seconds.")
+@click.option("--startup-timeout", type=click.FloatRange(0), default=600, show_default=True, help="Seconds, for pods.")
 @click.option("--soak-timeout", type=click.FloatRange(0), default=90000, show_default=True, help="Seconds.")
 @click.option("--expect-account", default="", help="The cloud account that this must happen in.")
 @click.option(
@@ -84,20 +97,23 @@ def failback(**given: Any) -> int:
     for flag, role in (("fence_primary", "fence_primary_role"), ("fence_dr", "fence_dr_role")):
         if given[flag] and not given[role]:
             raise UsageFault(f"--{flag.replace('_', '-')} needs --{role.replace('_', '-')}")
-    if (given["dr_unreachable"] or given["soak"] == "none") and not given["reason"]:
-        raise UsageFault("--dr-unreachable and --soak none need a --reason: it is recorded")
+    if (given["dr_unreachable"] or given["adopt_ownership"] or given["soak"] == "none") and not given["reason"]:
+        raise UsageFault("--dr-unreachable, --adopt-ownership and --soak none need a --reason: it is recorded")
     if given["dr_unreachable"] and not given["fence_dr_role"]:
         raise UsageFault("--dr-unreachable needs --fence-dr-role: what can't be frozen is fenced")
     inputs = {
         **given,
         **tokens,
         "prefix": given["prefix"].strip("/"),
+        "gitops_paused": "yes" if given["gitops_paused"] else "no",
         "allow_image_drift": "yes" if given["allow_image_drift"] else "no",
         "validation_env": "\n".join(_assignments(given["validation_env"])),
         "alarms": ",".join(given["alarms"]),
         "fence_primary": "asked" if given["fence_primary"] else "none",
         "fence_dr": "asked" if given["fence_dr"] else "none",
         "dr_unreachable": "yes" if given["dr_unreachable"] else "no",
+        "adopt_ownership": "yes" if given["adopt_ownership"] else "no",
+        "primary_pod_answered_for": "",
         "primary_run_id": drive.new_workload_run_id(),
         "allow_tag": "yes" if given["allow_tag"] else "no",
         "teardown": "true" if given["teardown"] else "false",
@@ -116,4 +132,8 @@ def _assignments(given: Sequence[str]) -> Sequence[str]:
         name, equals, value = each.partition("=")
         if not (equals and name.isidentifier()) or "\n" in value:
             raise UsageFault(f"--validation-env {name!r} is no NAME=VALUE")
+        if _SECRET.search(name):
+            raise UsageFault(
+                f"--validation-env {name}: what is recorded must be no secret", way="put it into the Secret"
+            )
     return given

@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "replay": ("records", "replay", "Tell a run's story from its log, offline, and check it."),
     "pointers": ("pointers", "pointers", "Which run is canonical; by hand, another one."),
     "runs": ("artifact_runs", "runs", "The workload's published runs: list, show, verify, compare, sync."),
+    "control-plane": ("control_plane", "control_plane", "The workload's configuration: publish, fetch, apply, verify."),
+    "backup": ("backups", "backup", "A site's objects and state: create, verify, restore."),
     "machine": ("machines", "machine", "Check, show and draw declared machines, offline."),
     "sandbox": ("sandboxes", "sandbox", "Two sites on this computer, to try everything on."),
 }

@@ -64,7 +64,8 @@ def _failed(body: Body) -> Line:
 def _forecast(body: Body) -> Line:
     outcomes = [each["outcome"] for each in body["guards"]]
     if "failed" in outcomes:
-        told = "would wait" if body["waits"] else "WOULD BE REFUSED"
+        unread = all(each["value"] == "unknown" for each in body["guards"] if each["outcome"] == "failed")
+        told = "would wait" if body["waits"] else "COULD NOT BE READ" if unread else "WOULD BE REFUSED"
     else:
         told = "depends on what was not done" if "not_evaluated" in outcomes else "would pass"
     return "?", f"{body['to']:<26} {told}"

@@ -12,7 +12,7 @@ import click
 
 from drfsm.adapters.file_journal import holder, read_chain
 from drfsm.cli import bundle
-from drfsm.errors import EvidenceFault, ExitCode
+from drfsm.errors import DrfsmError, EvidenceFault, ExitCode
 from drfsm.evidence.story import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.journal import Record, RunState, fold, read
@@ -46,36 +46,39 @@ def status(bundle_: str | None, output: str) -> int:
 
 
 def _true_summary(place: Path, state: RunState, chain: Any, *, dead: bool) -> dict[str, Any]:
-    """Return the summary; where nobody works on the run, write it too if the one on disk says otherwise.
-
-    The machine's receipt fields are kept from the last summary that was written with the declaration at
-    hand: status loads no YAML, and no record since can have changed them but by a process that wrote one.
-    """
+    """Return the summary; where nobody works on the run, write it too if the one on disk says otherwise."""
     path = place / f"{state.machine}.summary.json"
+    summary = summarise(state, chain.records, head=chain.head, dead=dead)
     try:
         old = json.loads(path.read_bytes())
     except (OSError, ValueError):
         old = {}
-    summary = summarise(state, chain.records, head=chain.head, receipt=None, dead=dead)
-    if old.get("journal") == summary["journal"] or dead:
-        summary["receipt"] = old.get("receipt", summary.get("receipt"))
     if state.machine and holder(place) is None and old != summary:
         bundle.replace(path, summary_bytes(summary))
     return summary
+
+
+def _row(place: Path) -> dict[str, str]:
+    """Return a run's line; one whose journal can't be read is told as that, and hides no other."""
+    try:
+        state = fold(read_chain(place).records)
+    except DrfsmError as fault:
+        return {
+            "run_id": place.name, "machine": "", "status": "damaged", "state": fault.what, "started_at": "",
+            "bundle": str(place.resolve()),
+        }  # fmt: skip
+    dead = state.status == "running" and holder(place) is None
+    return {
+        "run_id": state.run_id, "machine": state.machine, "status": "interrupted" if dead else state.status,
+        "state": state.state, "started_at": state.started_at, "bundle": str(place.resolve()),
+    }  # fmt: skip
 
 
 @click.command("list")
 @_output
 def list_runs(output: str) -> None:
     """List the runs that this machine knows, newest first."""
-    rows = []
-    for place in bundle.runs():
-        state = fold(read_chain(place).records)
-        dead = state.status == "running" and holder(place) is None
-        rows.append({
-            "run_id": state.run_id, "machine": state.machine, "status": "interrupted" if dead else state.status,
-            "state": state.state, "started_at": state.started_at, "bundle": str(place.resolve()),
-        })  # fmt: skip
+    rows = [_row(place) for place in bundle.runs()]
     if output == "json":
         click.echo(json.dumps(rows, indent=2))
         return

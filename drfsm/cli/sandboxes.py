@@ -3,6 +3,7 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Literal
 
 import click
 from attrs import asdict
@@ -37,18 +38,36 @@ def _place(directory: Path | None) -> Path:
 @click.option("--diverge-on-primary", default="", help="Make the primary's results differ from DR's.")
 @click.option("--pods-sleep-seconds", default=0.0, show_default=True, help="How long each batch Job takes.")
 @click.option("--without-reports", is_flag=True, help="Runs publish no run_report.json.")
-def up(directory: Path | None, diverge_on_primary: str, pods_sleep_seconds: float, without_reports: bool) -> None:
+@click.option(
+    "--kubernetes",
+    type=click.Choice(["emulated", "real"]),
+    default="emulated",
+    show_default=True,
+    help="Emulated clusters start in a moment; real control planes are built first, with Go, once a machine.",
+)
+def up(
+    directory: Path | None,
+    diverge_on_primary: str,
+    pods_sleep_seconds: float,
+    without_reports: bool,
+    kubernetes: Literal["emulated", "real"],
+) -> None:
     """Start it in the background, seeded; if it runs already, say so."""
     place = _place(directory)
     from drfsm.sandbox import Options
     from drfsm.sandbox import up as start
 
+    if kubernetes == "real":
+        from drfsm.sandbox.controlplane.build import programs
+
+        programs(lambda words: click.echo(words, err=True))
     state = start(place, Options(
         diverge_on_primary=diverge_on_primary, pods_sleep_seconds=pods_sleep_seconds,
-        publish_reports=not without_reports,
+        publish_reports=not without_reports, kubernetes=kubernetes,
     ))  # fmt: skip
     told = "runs already" if state.already_running else "is up"
-    click.echo(f"the sandbox {told}: two sites, DR canonical with the run {state.dr_run_id}")
+    sites = f"two sites on {state.kubernetes} clusters"
+    click.echo(f"the sandbox {told}: {sites}, DR canonical with the run {state.dr_run_id}")
     click.echo(f'  next: eval "$(drfsm sandbox env)"      its log: {state.log}')
 
 

@@ -4,7 +4,7 @@
 <prefix>/backups/<backup_id>/state.tar.zst, manifests.tar.zst
 
 Every part is read and hashed; what the store claims of it counts for nothing. Restores nothing, changes
-nothing.
+nothing. Looking into the archives is backup_check.py's, taking a backup backup_create.py's, restoring restore.py's.
 """
 
 import json
@@ -43,7 +43,7 @@ def examine(store: ObjectStore, uri: str, *, check: Check | None = None) -> dict
     blob = store.get(home + METADATA)
     if blob is None:
         return {**seen, "missing": [METADATA]}
-    metadata, faults = _understood(blob.body, home.rstrip("/").rpartition("/")[2])
+    metadata, faults = understood(blob.body, home.rstrip("/").rpartition("/")[2])
     if faults:
         return {**seen, "damaged": faults}
     answers = {each.key: each for each in store.hash_many([home + name for name in metadata], check=check)}
@@ -65,7 +65,7 @@ def _unlike(name: str, declared: Mapping[str, Any], found: Hashed) -> Iterator[s
         yield f"{name} has the SHA-256 {found.sha256}, {METADATA} says {declared['sha256']}"
 
 
-def _understood(body: bytes, backup_id: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
+def understood(body: bytes, backup_id: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Return (part -> declared hash and size, what is wrong with the metadata itself)."""
     try:
         metadata = json.loads(body)

@@ -4,31 +4,33 @@
     <prefix>/control-plane/bundles/<timestamp>-<sha>.tar.gz  control-plane/manifest.json, control-plane/<section>/...
     ConfigMap jobintel-control-plane-<section>               the same files, keys with ``/`` as ``__``
 
-Owns the fact ``control_plane`` and ``read_bundle``, by which promote and restore read a bundle too: in
-memory, every hash verified, regular files only. A bundle that does not hold is refused, never read in
-part; the fact then is ``different``, with what is wrong on record, because a configuration that can't be
-verified can't be equal. Only hashes are recorded: alerts may hold addresses that are secrets. Changes nothing.
+Owns the fact ``control_plane``, and ``published`` and ``opened``, by which all others read a bundle: in memory,
+every hash verified, regular files only. A bundle that does not hold is refused, never read in part; the fact
+then is ``different``, with what is wrong on record, because a configuration that can't be verified can't be
+equal. Only hashes are recorded: alerts may hold addresses that are secrets. Changes nothing; publishing is
+control_plane_bundle.py's, applying control_plane_apply.py's.
 """
 
 import base64
 import binascii
 import hashlib
-import io
 import re
-import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
+
+from attrs import frozen
 
 from drfsm.dr.comparing.fields import apart
 from drfsm.dr.comparing.outcome import printable, short
 from drfsm.dr.comparing.profile import Path, Treatment
 from drfsm.dr.comparing.reading import Unreadable, json_of
 from drfsm.dr.layout import layout_of
+from drfsm.dr.safe_tar import UnsafeArchive, members
 from drfsm.engine import Fact, Run
-from drfsm.errors import ActionFailed
-from drfsm.world import Cluster, ObjectStore, World
+from drfsm.errors import ActionFailed, ExitCode
+from drfsm.world import Check, Cluster, ObjectStore, World
 
 SECTIONS = ("candidates", "alerts", "providers", "scoring")
 HOME = "control-plane"
@@ -49,6 +51,8 @@ Files = Mapping[str, bytes]
 class BundleFault(ActionFailed):
     """A published bundle does not hold; ``faults`` says everything that is wrong with it."""
 
+    exit_code = ExitCode.DIFFERENT
+
     def __init__(self, faults: Sequence[str]) -> None:
         told = tuple(printable(each[:_LONGEST_FAULT]) for each in faults)
         more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
@@ -58,6 +62,21 @@ class BundleFault(ActionFailed):
             fault="store",
         )
         self.faults = told
+
+
+@frozen
+class Bundle:
+    """A bundle that holds. ``sections``: section -> name below it -> content; ``manifest``: its bytes."""
+
+    uri: str
+    sha256: str
+    manifest: bytes
+    sections: Mapping[str, Files]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many files each section has."""
+        return {section: len(self.sections[section]) for section in SECTIONS}
 
 
 def configmap_of(section: str) -> str:
@@ -74,7 +93,12 @@ def key_of(name: str) -> str:
 
 
 def read_bundle(raw: bytes, sha256: str) -> Mapping[str, Files]:
-    """Return a bundle's files by section and name (``local/candidate_profile.json``), all of them verified.
+    """Return a bundle's files by section and name (``local/candidate_profile.json``), all of them verified."""
+    return opened(raw, sha256, "").sections
+
+
+def opened(raw: bytes, sha256: str, uri: str) -> Bundle:
+    """Return a bundle, all of it verified.
 
     Raises BundleFault: for a wrong hash or an unsafe archive at once, else with every fault of the manifest
     and the files.
@@ -83,18 +107,19 @@ def read_bundle(raw: bytes, sha256: str) -> Mapping[str, Files]:
         raise BundleFault([f"it has {len(raw)} bytes, more than {LARGEST_BUNDLE_BYTES}"])
     if (actual := hashlib.sha256(raw).hexdigest()) != sha256:
         raise BundleFault([f"its SHA-256 is {actual}, not {sha256}"])
-    members = dict(_members(_unzipped(raw)))
-    manifest = _manifest(members.pop("manifest.json", None))
-    faults = [*_manifest_faults(manifest), *_file_faults(manifest, members)]
+    files = dict(_members(_unzipped(raw)))
+    manifest_bytes = files.pop("manifest.json", b"")
+    manifest = _manifest(manifest_bytes)
+    faults = [*_manifest_faults(manifest), *_file_faults(manifest, files)]
     sections: dict[str, dict[str, bytes]] = {section: {} for section in SECTIONS}
-    for path, body in members.items():
+    for path, body in files.items():
         section, _, name = path.partition("/")
         if section in sections:
             sections[section][name] = body
     faults += _section_faults(sections)
     if faults:
         raise BundleFault(faults)
-    return sections
+    return Bundle(uri, sha256, manifest_bytes, sections)
 
 
 def _unzipped(raw: bytes) -> bytes:
@@ -112,42 +137,16 @@ def _unzipped(raw: bytes) -> bytes:
 
 
 def _members(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield (path below control-plane/, content). Nothing touches the disk; one unsafe member refuses all."""
-    seen: set[str] = set()
+    """Yield (path below control-plane/, content). One unsafe member refuses all."""
     try:
-        with tarfile.open(fileobj=io.BytesIO(body), mode="r:") as tar:
-            for number, member in enumerate(tar, start=1):
-                if number > MOST_MEMBERS:
-                    raise BundleFault([f"it has more than {MOST_MEMBERS} members"])
-                if (path := _path(member)) is None:
-                    continue
-                if path in seen:
-                    raise BundleFault([f"it has {member.name!r} twice"])
-                seen.add(path)
-                content = tar.extractfile(member)
-                yield path, content.read() if content else b""
-    except (tarfile.TarError, EOFError, OverflowError, ValueError) as fault:
-        raise BundleFault([f"it is no tar archive: {fault}"]) from None
+        for path, content in members(body, (HOME,), MOST_MEMBERS):
+            yield path.partition("/")[2], content
+    except UnsafeArchive as fault:
+        raise BundleFault([str(fault)]) from None
 
 
-def _path(member: tarfile.TarInfo) -> str | None:
-    """Return a regular file's path below control-plane/, None for a directory. Raises BundleFault."""
-    parts = member.name.removeprefix("./").split("/")
-    if member.isdir() and parts[-1] == "":
-        parts.pop()
-    if parts[:1] != [HOME] or any(part in ("", ".", "..") for part in parts) or "\\" in member.name:
-        raise BundleFault([f"the member {member.name!r} is not below {HOME}/"])
-    if member.isdir():
-        return None
-    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
-        raise BundleFault([f"the member {member.name!r} is no regular file"])
-    if len(parts) == 1:
-        raise BundleFault([f"the member {member.name!r} stands in the place of a directory"])
-    return "/".join(parts[1:])
-
-
-def _manifest(raw: bytes | None) -> Mapping[str, Any]:
-    if raw is None:
+def _manifest(raw: bytes) -> Mapping[str, Any]:
+    if not raw:
         raise BundleFault(["it has no manifest.json"])
     try:
         found = json_of(raw)
@@ -173,7 +172,7 @@ def _manifest_faults(manifest: Mapping[str, Any]) -> Iterator[str]:
             yield f"the section {section!r} is unknown to this version of drfsm"
 
 
-def _file_faults(manifest: Mapping[str, Any], members: Files) -> Iterator[str]:
+def _file_faults(manifest: Mapping[str, Any], present: Files) -> Iterator[str]:
     listed = manifest.get("files")
     if not isinstance(listed, list):
         yield "its manifest lacks the list of files"
@@ -186,10 +185,10 @@ def _file_faults(manifest: Mapping[str, Any], members: Files) -> Iterator[str]:
             yield f"its manifest lists {entry['path']!r} twice"
         else:
             entries[entry["path"]] = entry
-    for path in sorted(members.keys() - entries.keys()):
+    for path in sorted(present.keys() - entries.keys()):
         yield f"{path!r} is not listed in its manifest"
     for path, entry in entries.items():
-        yield from _entry_faults(path, entry, members.get(path))
+        yield from _entry_faults(path, entry, present.get(path))
 
 
 def _entry_faults(path: str, entry: Mapping[str, Any], body: bytes | None) -> Iterator[str]:
@@ -220,22 +219,41 @@ def _section_faults(sections: Mapping[str, Files]) -> Iterator[str]:
 # --- the fact -------------------------------------------------------------------------------------------
 
 
+def home_of(prefix: str) -> str:
+    """Return where the control plane of a prefix lies, without a slash at the end."""
+    return f"{prefix.strip('/')}/{HOME}"
+
+
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    home = f"{layout_of(run.inputs).prefix}/{HOME}"
-    blob = world.store.get(f"{home}/current.json")
+    return see(world.store, layout_of(run.inputs).prefix, world.primary, str(run.inputs["namespace"]), run.check)
+
+
+def see(store: ObjectStore, prefix: str, cluster: Cluster, namespace: str, check: Check) -> dict[str, Any]:
+    """See a site's ConfigMaps against what is published: what every fact about parity is judged by."""
+    home = home_of(prefix)
+    blob = store.get(f"{home}/current.json")
     if blob is None:
         return {"current": None, "fault": "", "sections": {}}
     seen: dict[str, Any] = {"current": {"sha256": hashlib.sha256(blob.body).hexdigest()}, "fault": "", "sections": {}}
     try:
         current = _current(blob.body)
         seen["current"] |= {name: printable(value) for name, value in current.items()}
-        bundle = fetch(world.store, home, current)
+        bundle = fetch(store, home, current)
     except BundleFault as fault:
         return {**seen, "fault": fault.what}
-    run.check()
-    namespace = str(run.inputs["namespace"])
-    seen["sections"] = {section: _section(world.primary, namespace, section, bundle[section]) for section in SECTIONS}
-    return seen
+    check()
+    return {**seen, "sections": parity(cluster, namespace, bundle)}
+
+
+def parity(cluster: Cluster, namespace: str, bundle: Bundle) -> dict[str, Any]:
+    """Compare every section's ConfigMap with a bundle: numbers, names and hashes, never contents."""
+    return {section: _section(cluster, namespace, section, bundle.sections[section]) for section in SECTIONS}
+
+
+def published(store: ObjectStore, prefix: str) -> Bundle | None:
+    """Return the bundle that current.json names, None if nothing was ever published. Raises BundleFault."""
+    blob = store.get(f"{home_of(prefix)}/current.json")
+    return None if blob is None else fetch(store, home_of(prefix), _current(blob.body))
 
 
 def _current(raw: bytes) -> dict[str, str]:
@@ -253,8 +271,8 @@ def _current(raw: bytes) -> dict[str, str]:
     return {"bundle_uri": uri, "bundle_sha256": sha256, **told}
 
 
-def fetch(store: ObjectStore, home: str, current: Mapping[str, str]) -> Mapping[str, Files]:
-    """Return the files of the bundle that ``current`` names; ``home`` is ``<prefix>/control-plane``.
+def fetch(store: ObjectStore, home: str, current: Mapping[str, str]) -> Bundle:
+    """Return the bundle that ``current`` names; ``home`` is ``<prefix>/control-plane``.
 
     Raises BundleFault unless all of it holds.
     """
@@ -268,14 +286,14 @@ def fetch(store: ObjectStore, home: str, current: Mapping[str, str]) -> Mapping[
     blob = store.get(key) if size is not None else None
     if blob is None:
         raise BundleFault([f"{uri} isn't there"])
-    return read_bundle(blob.body, current["bundle_sha256"])
+    return opened(blob.body, current["bundle_sha256"], uri)
 
 
 def _section(cluster: Cluster, namespace: str, section: str, files: Files) -> dict[str, Any]:
     """Compare a section's ConfigMap with the published files: numbers, and the first names of each kind."""
     manifest = cluster.get("ConfigMap", namespace, configmap_of(section))
     published = {key_of(name): body for name, body in files.items()}
-    live = _data(manifest) if manifest is not None else {}
+    live = data_of(manifest) if manifest is not None else {}
     kinds = {
         "missing": sorted(published.keys() - live.keys()),
         "extra": sorted(live.keys() - published.keys()),
@@ -293,7 +311,7 @@ def _section(cluster: Cluster, namespace: str, section: str, files: Files) -> di
     }
 
 
-def _data(manifest: Mapping[str, Any]) -> dict[str, bytes]:
+def data_of(manifest: Mapping[str, Any]) -> dict[str, bytes]:
     """Return a ConfigMap's content by key; what is no Base64 is kept as it stands."""
     found = {key: str(text).encode("utf-8", "surrogatepass") for key, text in (manifest.get("data") or {}).items()}
     for key, text in (manifest.get("binaryData") or {}).items():
@@ -325,11 +343,16 @@ def _hash(body: bytes | None) -> str | None:
     return None if body is None else hashlib.sha256(body).hexdigest()
 
 
-def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+def same(sections: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Say whether a parity found nothing."""
+    return not any(each[kind] for each in sections.values() for kind in ("missing", "extra", "changed"))
+
+
+def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
+    """Judge what ``see`` saw."""
     if seen["current"] is None:
         return "absent"
-    apart_somewhere = any(each[kind] for each in seen["sections"].values() for kind in ("missing", "extra", "changed"))
-    return "different" if seen["fault"] or apart_somewhere or not seen["sections"] else "equal"
+    return "equal" if seen["sections"] and not seen["fault"] and same(seen["sections"]) else "different"
 
 
-FACTS = {"control_plane": Fact(_observe, _judge)}
+FACTS = {"control_plane": Fact(_observe, judge)}

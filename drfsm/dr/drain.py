@@ -1,15 +1,18 @@
 """Whether anything on a site is still at work that could publish: sampled, never assumed.
 
 In flight is every Job that has not ended (also one that is being deleted, or waits suspended) and every
-pod of a Job that has not ended. A pod on a node that is not ready, or gone, is *unknown*: nobody can say
-whether it still runs, so the fact can't be told and the run holds. Jobs that this run made itself (label
-``drfsm/run``) are left out: they publish beside, and are awaited by name.
+pod of a Job that has not ended. A pod on a node that is not ready, or gone, is *out of sight*: nobody can
+say whether it still runs, so the run holds, or fences. Jobs that this run made itself (label
+``drfsm/run``) are left out: they publish beside, and are awaited by name; so are those of CronJobs that the
+input ``cronjob_selector`` leaves out. A pod that was deleted by force from a node that does not answer is
+seen nowhere: only a fence stops it, so such nodes are told.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from drfsm.dr.schedules import listed
 from drfsm.engine import Fact, Run
 from drfsm.world import Manifest, World
 
@@ -29,25 +32,52 @@ def condition(manifest: Manifest, *kinds: str) -> str:
 def _observe(site: str) -> Callable[[World, Run], Any]:
     def observe(world: World, run: Run) -> dict[str, Any]:
         cluster, namespace = world.site(site), run.inputs["namespace"]
+        left_out = _left_out(world, site, run)
         # BEFORE the pods, so that a Job that starts in between is seen by one of the two.
-        jobs = [each for each in cluster.list("Job", namespace) if not _ours(each, run)]
+        listed_jobs = cluster.list("Job", namespace)
+        left_out |= {_key(each) for each in listed_jobs if _owners(each) & left_out}
+        jobs = [each for each in listed_jobs if not _ours(each, run) and _key(each) not in left_out]
         pods = [each for each in cluster.list("Pod", namespace) if _of_a_job(each) and not _ours(each, run)]
-        ready = {each["metadata"]["name"] for each in cluster.list("Node", "") if condition(each, "Ready")}
-        seen = {"jobs": list(_alive_jobs(jobs)), "pods": list(_alive_pods(pods, ready))}
+        pods = [each for each in pods if not _owners(each) & left_out]
+        nodes = {each["metadata"]["name"]: bool(condition(each, "Ready")) for each in cluster.list("Node", "")}
+        alive = list(_alive_pods(pods, {name for name, ready in nodes.items() if ready}))
+        seen = {
+            "jobs": list(_alive_jobs(jobs, alive)),
+            "pods": alive,
+            "nodes_out_of_sight": sorted(name for name, ready in nodes.items() if not ready),
+        }
         for each in _told(seen, datetime.fromisoformat(run.clock.now())):
-            run.note(f"still at work on {site}: {each}")
+            run.note(f"on {site}: {each}")
         return seen
 
     return observe
 
 
+def _left_out(world: World, site: str, run: Run) -> set[tuple[str, str]]:
+    """Return the CronJobs that the operator's selector leaves out: he says that they publish nothing."""
+    if not run.inputs["cronjob_selector"]:
+        return set()
+    everything = world.site(site).list("CronJob", run.inputs["namespace"])
+    return {_key(each, "CronJob") for each in everything} - {("CronJob", name) for name in listed(world, site, run)}
+
+
+def _key(manifest: Manifest, kind: str = "Job") -> tuple[str, str]:
+    return kind, str(manifest["metadata"]["name"])
+
+
+def _owners(manifest: Manifest) -> set[tuple[str, str]]:
+    return {(each["kind"], each["name"]) for each in manifest["metadata"].get("ownerReferences") or []}
+
+
 def _told(seen: Mapping[str, Any], now: datetime) -> Iterator[str]:
     """Say what is still running and for how long, to ten seconds, so that it is said when it changes."""
-    for kind, listed in (("Job", seen["jobs"]), ("pod", seen["pods"])):
-        for each in listed:
+    for kind, alive in (("Job", seen["jobs"]), ("pod", seen["pods"])):
+        for each in alive:
             since = datetime.fromisoformat(each["since"]) if each["since"] else now
-            told = "out of sight, its node does not answer" if each.get("out_of_sight") else "running"
+            told = "out of sight, its node does not answer" if each["out_of_sight"] else "running"
             yield f"{kind} {each['name']}, {told}, {int((now - since).total_seconds()) // 10 * 10} s old"
+    for each in seen["nodes_out_of_sight"]:
+        yield f"node {each} does not answer: a pod that was deleted by force while it ran there may run on"
 
 
 def _ours(manifest: Manifest, run: Run) -> bool:
@@ -55,21 +85,24 @@ def _ours(manifest: Manifest, run: Run) -> bool:
 
 
 def _of_a_job(pod: Manifest) -> bool:
-    owners = pod["metadata"].get("ownerReferences") or []
-    return any(each["kind"] == "Job" for each in owners) or "job-name" in pod["metadata"].get("labels", {})
+    marks = {"job-name", "batch.kubernetes.io/job-name"} & set(pod["metadata"].get("labels") or {})
+    return bool(marks) or any(kind == "Job" for kind, _ in _owners(pod))
 
 
-def _alive_jobs(jobs: Iterable[Manifest]) -> Iterator[dict[str, Any]]:
+def _alive_jobs(jobs: Iterable[Manifest], pods: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for job in jobs:
-        status = job.get("status", {})
-        pods = (status.get("active") or 0) + (status.get("terminating") or 0)
-        if not condition(job, *_ENDED_JOBS) or pods:
-            told = "being deleted" if job["metadata"].get("deletionTimestamp") else "active"
-            yield {
-                "name": job["metadata"]["name"],
-                "state": told,
-                "since": job["metadata"].get("creationTimestamp"),
-            }
+        status, name = job.get("status", {}), str(job["metadata"]["name"])
+        counted = (status.get("active") or 0) + (status.get("terminating") or 0)
+        if condition(job, *_ENDED_JOBS) and not counted:
+            continue
+        told = "being deleted" if job["metadata"].get("deletionTimestamp") else "active"
+        of_it = [each["out_of_sight"] for each in pods if each["job"] == name]
+        yield {
+            "name": name,
+            "state": told,
+            "since": job["metadata"].get("creationTimestamp"),
+            "out_of_sight": bool(of_it) and all(of_it),  # all that is left of it
+        }
 
 
 def _alive_pods(pods: Iterable[Manifest], ready: set[str]) -> Iterator[dict[str, Any]]:
@@ -80,6 +113,7 @@ def _alive_pods(pods: Iterable[Manifest], ready: set[str]) -> Iterator[dict[str,
         node = pod["spec"].get("nodeName", "")
         yield {
             "name": pod["metadata"]["name"],
+            "job": next((name for kind, name in sorted(_owners(pod)) if kind == "Job"), ""),
             "phase": phase,
             "node": node,
             "since": pod["metadata"].get("creationTimestamp"),
@@ -88,10 +122,11 @@ def _alive_pods(pods: Iterable[Manifest], ready: set[str]) -> Iterator[dict[str,
         }
 
 
-def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
-    if any(each["out_of_sight"] for each in seen["pods"]):
-        return None
-    return "yes" if seen["jobs"] or seen["pods"] else "no"
+def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    alive = [*seen["jobs"], *seen["pods"]]
+    if any(not each["out_of_sight"] for each in alive):
+        return "yes"
+    return "out_of_sight" if alive else "no"
 
 
 FACTS = {

@@ -4,12 +4,13 @@ It is for a site that can't be drained: a pod on a lost node, a cluster that doe
 denies ``aws:PrincipalArn`` every write below ``state/`` and ``latest/``, of every candidate's layout, and
 nothing else; it is one statement with a Sid of ours beside whatever else the policy says. PutBucketPolicy
 has no compare-and-swap, so after every write the policy is read again and must be what was meant. Refused:
-a fence without a named identity, one on the identity that drfsm itself uses, and one on an identity that
-both sites share (it would silence the other site as well).
+a fence on anything but one role's or user's ARN, one on the identity that drfsm itself uses, and one on an
+identity that both sites share (it would silence the other site as well).
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,18 +19,32 @@ from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import World
 
-SIDS = {"primary": "DrfsmFencePrimary", "dr": "DrfsmFenceDr"}
+_SIDS = {"primary": "DrfsmFencePrimary", "dr": "DrfsmFenceDr"}
 ACTIONS_DENIED = ("s3:PutObject", "s3:DeleteObject")
 SETTLE_SECONDS = 1.0
+# One identity: ArnEquals heeds wildcards, and would fence whoever fits.
+_IDENTITY = re.compile(
+    r"arn:[a-z-]+:iam::(?P<account>\d{12}):(?P<kind>role|user)/(?:[\w+=,.@/-]+/)?(?P<name>[\w+=,.@-]+)", re.ASCII
+)
 Statement = dict[str, Any]
 
 
+def sid(site: str, prefix: str) -> str:
+    """Return the Sid of a site's fence: one policy may hold those of several prefixes, each lifted by its own runs."""
+    return f"{_SIDS[site]}{hashlib.sha256(prefix.encode()).hexdigest()[:8]}"
+
+
 def statement(site: str, bucket: str, prefix: str, role: str) -> Statement:
-    """Return the statement that fences a site's identity."""
+    """Return the statement that fences a site's identity.
+
+    DR's fence covers what a validation publishes too: a primary that publishes with the same identity is
+    found when it is validated, not when it is alone. The primary's does not: it is up while it is validated.
+    """
     partition = role.split(":")[1] if role.startswith("arn:") else "aws"
-    below = ("state/*", "latest/*", "candidates/*/state/*", "candidates/*/latest/*")
+    below = ["state/*", "latest/*", "candidates/*/state/*", "candidates/*/latest/*"]
+    below += ["validations/*"] if site == "dr" else []
     return {
-        "Sid": SIDS[site],
+        "Sid": sid(site, prefix),
         "Effect": "Deny",
         "Principal": "*",
         "Action": list(ACTIONS_DENIED),
@@ -46,8 +61,14 @@ def principal(arn: str) -> str:
     return arn
 
 
-def _role(run: Run, site: str) -> str:
-    return str(run.inputs[f"fence_{site}_role"])
+def _who(arn: str) -> tuple[str, str, str]:
+    """Return (account, role or user, name) of an ARN: names are unique in an account, whatever their path."""
+    found = _IDENTITY.fullmatch(principal(arn))
+    return (found["account"], found["kind"], found["name"]) if found else ("", "", arn)
+
+
+def _role(inputs: Mapping[str, Any], site: str) -> str:
+    return str(inputs[f"fence_{site}_role"])
 
 
 def _statements(raw: str | None) -> list[Statement]:
@@ -55,73 +76,83 @@ def _statements(raw: str | None) -> list[Statement]:
     return [found] if isinstance(found, dict) else list(found)
 
 
+def _wanted(site: str, inputs: Mapping[str, Any]) -> Statement:
+    return statement(site, str(inputs["bucket"]), layout_of(inputs).prefix, _role(inputs, site))
+
+
+def _ours(statements: list[Statement], run: Run, site: str) -> list[Statement]:
+    mine = sid(site, layout_of(run.inputs).prefix)
+    return [each for each in statements if each.get("Sid") == mine]
+
+
 def _observe(site: str) -> Callable[[World, Run], Any]:
-    def observe(world: World, run: Run) -> dict[str, Any]:
-        statements = _statements(world.policy.read())
-        ours = [each for each in statements if each.get("Sid") == SIDS[site]]
-        others = [each for each in statements if each.get("Sid") not in SIDS.values()]
-        told = json.dumps(others, sort_keys=True).encode()
-        return {
-            "statements": ours,
-            "wanted": statement(site, world.store.bucket, layout_of(run.inputs).prefix, _role(run, site)),
-            "other_statements_sha256": hashlib.sha256(told).hexdigest() if others else None,
-        }
-
-    return observe
+    """See our statement for a site, and nothing else: it is what an undo gives back."""
+    return lambda world, run: {"statements": _ours(_statements(world.policy.read()), run, site)}
 
 
-def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
-    if not seen["statements"]:
-        return "down"
-    return "up" if seen["statements"] == [seen["wanted"]] else "foreign"
+def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
+    def judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+        if not seen["statements"]:
+            return "down"
+        return "up" if seen["statements"] == [_wanted(site, inputs)] else "foreign"
+
+    return judge
 
 
-def _observe_target(site: str) -> Callable[[World, Run], Any]:
-    def observe(world: World, run: Run) -> dict[str, Any]:
-        other = "dr" if site == "primary" else "primary"
-        return {"role": _role(run, site), "other": _role(run, other), "caller": principal(world.identity.caller())}
-
-    return observe
+def target(world: World, inputs: Mapping[str, Any], site: str) -> dict[str, str]:
+    """See who would be fenced, and whom that must not be."""
+    other = "dr" if site == "primary" else "primary"
+    return {"role": _role(inputs, site), "other": _role(inputs, other), "caller": world.identity.caller()}
 
 
-def _judge_target(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str:
-    if not seen["role"]:
+def judge_target(seen: Mapping[str, str], _inputs: Mapping[str, Any] | None = None) -> str:
+    """Say whether it is one identity, and nobody else's."""
+    if not _IDENTITY.fullmatch(seen["role"]):
         return "unnamed"
-    return "shared" if seen["role"] in (seen["other"], seen["caller"]) else "distinct"
+    return "shared" if _who(seen["role"]) in (_who(seen["other"]), _who(seen["caller"])) else "distinct"
 
 
 def _raise(site: str) -> Callable[[World, Run], Any]:
     def raise_fence(world: World, run: Run) -> dict[str, Any]:
-        role = _role(run, site)
-        if not role:
+        role = _role(run.inputs, site)
+        if not _IDENTITY.fullmatch(role):
             raise ActionFailed(
-                f"nobody is named to be fenced on {site}", way=f"start with --fence-{site}-role ARN", fault="operator"
+                f"{role or 'nobody'!r} is named to be fenced on {site}: it takes the ARN of one role or user",
+                way=f"--fence-{site}-role arn:aws:iam::<account>:role/<name>",
+                fault="operator",
             )
-        wanted = statement(site, world.store.bucket, layout_of(run.inputs).prefix, role)
-        _write(world, run, site, wanted)
+        others = _write(world, run, site, [_wanted(site, run.inputs)])
         run.note(f"{role} is denied the pointers and latest")
-        return {"sid": SIDS[site], "role": role}
+        return {"sid": sid(site, layout_of(run.inputs).prefix), "role": role, **others}
 
     return raise_fence
 
 
 def _lift(site: str) -> Callable[[World, Run], Any]:
+    """Take our statement away; in an undo, give back the one that was there before."""
+
     def lift(world: World, run: Run) -> dict[str, Any]:
-        lifted = any(each.get("Sid") == SIDS[site] for each in _statements(world.policy.read()))
-        if lifted:
-            _write(world, run, site, None)
-            run.note(f"the fence of {site} is lifted")
-        return {"lifted": lifted}
+        before = list(run.undoing.get(f"{site}_fence", {}).get("statements", ()))
+        now = _ours(_statements(world.policy.read()), run, site)
+        if now == before:
+            return {"lifted": False}
+        others = _write(world, run, site, before)
+        run.note(f"the fence of {site} is {'as it was' if before else 'lifted'}")
+        return {"lifted": True, **others}
 
     return lift
 
 
-def _write(world: World, run: Run, site: str, wanted: Statement | None) -> None:
-    """Put our statement in (or take it out), leave all others as they are, and read the policy again."""
+def _write(world: World, run: Run, site: str, ours: list[Statement]) -> dict[str, Any]:
+    """Put our statement in (or take it out), leave all others as they are, and read the policy again.
+
+    Returns what tells that the others are as they were.
+    """
     raw = world.policy.read()
     policy = json.loads(raw) if raw else {"Version": "2012-10-17"}
-    kept = [each for each in _statements(raw) if each.get("Sid") != SIDS[site]]
-    statements = [*kept, wanted] if wanted else kept
+    mine = sid(site, layout_of(run.inputs).prefix)
+    kept = [each for each in _statements(raw) if each.get("Sid") != mine]
+    statements = [*kept, *ours]
     world.policy.write(json.dumps({**policy, "Statement": statements}) if statements else None)
     again = _statements(world.policy.read())
     if again != statements:
@@ -129,13 +160,15 @@ def _write(world: World, run: Run, site: str, wanted: Statement | None) -> None:
         again = _statements(world.policy.read())
     if again != statements:
         raise Conflict("the bucket's policy does not read as it was just written: somebody else writes it too")
+    told = json.dumps(kept, sort_keys=True).encode()
+    return {"other_statements": len(kept), "other_statements_sha256": hashlib.sha256(told).hexdigest()}
 
 
 FACTS = {
-    "primary_fence": Fact(_observe("primary"), _judge),
-    "dr_fence": Fact(_observe("dr"), _judge),
-    "primary_fence_target": Fact(_observe_target("primary"), _judge_target),
-    "dr_fence_target": Fact(_observe_target("dr"), _judge_target),
+    "primary_fence": Fact(_observe("primary"), _judge("primary")),
+    "dr_fence": Fact(_observe("dr"), _judge("dr")),
+    "primary_fence_target": Fact(lambda world, run: target(world, run.inputs, "primary"), judge_target),
+    "dr_fence_target": Fact(lambda world, run: target(world, run.inputs, "dr"), judge_target),
 }
 ACTIONS = {
     "raise_primary_fence": _raise("primary"),

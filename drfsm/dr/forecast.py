@@ -5,11 +5,13 @@ is started at once, unless ``startingDeadlineSeconds`` has passed since it was d
 Called by schedules.py, so that nobody is surprised by a Job that starts in the second of the thaw.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+FIELDS = 5
+LEAP = timedelta(hours=3)  # no clock leaps back by more
 MACROS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -23,18 +25,49 @@ MACROS = {
 
 def thaw(cronjob: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Return {"starts_at_once": due time or None, "next": due time} in UTC, or {"unreadable": why}."""
-    from cronsim import CronSim, CronSimError
+    from cronsim import CronSimError
 
     spec = cronjob["spec"]
-    expression = MACROS.get(spec["schedule"], spec["schedule"].replace("?", "*"))
     try:
-        here = now.astimezone(ZoneInfo(spec.get("timeZone") or "UTC"))
-        following = next(CronSim(expression, here))
-        last = next(CronSim(expression, here + timedelta(minutes=1), reverse=True))
-    except (CronSimError, StopIteration, ZoneInfoNotFoundError, ValueError) as fault:
+        expression, zone = _expression(str(spec["schedule"])), ZoneInfo(spec.get("timeZone") or "UTC")
+        following, last = _nearest(expression, zone, now), _nearest(expression, zone, now, back=True)
+    except (CronSimError, ZoneInfoNotFoundError, ValueError, OSError) as fault:
         return {"unreadable": f"schedule {spec['schedule']!r}, time zone {spec.get('timeZone')!r}: {fault}"}
-    missed = last <= here and _since(cronjob, now) < last
-    return {"starts_at_once": _utc(last) if missed else None, "next": _utc(following)}
+    if following is None:
+        return {"unreadable": f"schedule {spec['schedule']!r} names no time that comes"}
+    missed = last is not None and _since(cronjob, now) < last
+    return {"starts_at_once": _utc(last) if last and missed else None, "next": _utc(following)}
+
+
+def _expression(schedule: str) -> str:
+    """Return a schedule's five fields. Raises ValueError for what is none that Kubernetes takes."""
+    expression = MACROS.get(schedule.strip().lower(), schedule).replace("?", "*")
+    if len(expression.split()) != FIELDS:
+        raise ValueError(f"{FIELDS} fields are expected")
+    return expression
+
+
+def _nearest(expression: str, zone: ZoneInfo, now: datetime, *, back: bool = False) -> datetime | None:
+    """Return the first start after ``now``, or the last one that is not after it; None if there is none.
+
+    Schedules are read as Kubernetes reads them, by the wall clock: a time that the clock leaps over is no
+    start, one that comes twice is two. (Debian's cron, whose rules CronSim has for zones, mends both.)
+    """
+    from cronsim import CronSim
+
+    here = now.astimezone(zone).replace(tzinfo=None)
+    found: list[datetime] = []
+    for wall in CronSim(expression, here + (LEAP if back else -LEAP), reverse=back):
+        found += (each for each in _instants(wall, zone) if (each <= now if back else each > now))
+        if found and (wall < here - LEAP if back else wall > here + LEAP):
+            break  # AFTER whatever a leap of the clock may have put out of order
+    return (max if back else min)(found, default=None)
+
+
+def _instants(wall: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """Yield the moments at which a zone's clock shows a time: one, none in a leap ahead, two in a leap back."""
+    moments = {wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
+    yield from (each for each in moments if each.astimezone(zone).replace(tzinfo=None) == wall)
 
 
 def _since(cronjob: Mapping[str, Any], now: datetime) -> datetime:

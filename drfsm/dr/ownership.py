@@ -50,12 +50,17 @@ def lost(run: Run, site: str) -> bool:
 
 
 def _adopt(world: World, run: Run) -> dict[str, Any]:
-    """Write down that DR owns the pointers, where nobody has said so yet."""
-    if world.store.get(_key(run)) is None:
-        world.store.put(_key(run), _body(world, run, "dr"), if_absent=True)
-        run.note("adopted DR as the owner of the pointers: no ownership object was there yet")
-        return {"adopted": True}
-    return {"adopted": False}
+    """Write down that DR owns the pointers, where nobody has said so yet, or where a person answers for it."""
+    blob, seen = world.store.get(_key(run)), _observe(world, run)
+    if _judge(seen, run.inputs) == "dr":
+        return {"adopted": False}
+    if blob is not None and run.inputs["adopt_ownership"] != "yes":
+        raise Conflict(
+            f"the ownership object names {seen['site']}", way="--adopt-ownership, if DR was promoted by hand"
+        )
+    world.store.put(_key(run), _body(world, run, "dr"), if_match=blob.etag if blob else None, if_absent=blob is None)
+    run.note(f"adopted DR as the owner of the pointers; before, the ownership object named {seen['site'] or 'nobody'}")
+    return {"adopted": True, "in_place_of": seen["site"]}
 
 
 def hand_over(world: World, run: Run, *, giver: str, taker: str) -> None:

@@ -122,13 +122,14 @@ def _complete(world: World, run: Run) -> dict[str, Any]:
 def _capture(world: World, run: Run) -> dict[str, Any]:
     """Read the whole set with its ETags. Changes nothing."""
     provider_keys, global_keys = keys_of(world, run)
-    captured = {}
+    captured, ended_at = {}, None
     for key in (*provider_keys, *global_keys):
         blob = world.store.get(key)
         if blob is None:
             raise ActionFailed(f"the pointer {key} is gone", fault="store")
-        captured[key] = {"etag": blob.etag, "sha256": hashlib.sha256(blob.body).hexdigest()}
-    return {"pointers": captured}
+        captured[key] = {"etag": blob.etag, "content": _content(blob.body)}
+        ended_at = fields(blob.body).get("ended_at")
+    return {"pointers": captured, "ended_at": ended_at}
 
 
 def _captured(run: Run) -> Mapping[str, Mapping[str, str]]:
@@ -138,12 +139,22 @@ def _captured(run: Run) -> Mapping[str, Mapping[str, str]]:
     return found
 
 
+def _content(body: bytes) -> str:
+    """Return a digest of what a pointer says, whoever wrote it: one that was put back by hand says the same."""
+    return hashlib.sha256(json.dumps(fields(body), sort_keys=True).encode()).hexdigest()
+
+
 def _observe_captured(world: World, run: Run) -> dict[str, Any]:
     seen = {}
     for key, captured in _captured(run).items():
         blob = world.store.get(key)
-        ours = bool(blob and _mark(blob.body).get("run") == run.id)
-        seen[key] = {"captured": captured["etag"], "now": blob.etag if blob else None, "ours": ours}
+        seen[key] = {
+            "captured": captured["etag"],
+            "now": blob.etag if blob else None,
+            "names": fields(blob.body).get("run_id") if blob else None,
+            "ours": bool(blob and _mark(blob.body).get("run") == run.id),
+            "put_back": bool(blob and _content(blob.body) == captured["content"]),
+        }
     return seen
 
 
@@ -156,7 +167,8 @@ def _mark(body: bytes) -> Mapping[str, Any]:
 
 
 def _judge_captured(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
-    return "unmoved" if all(each["ours"] or each["now"] == each["captured"] for each in seen.values()) else "moved"
+    unmoved = all(each["ours"] or each["put_back"] or each["now"] == each["captured"] for each in seen.values())
+    return "unmoved" if unmoved else "moved"
 
 
 def _staged_end(world: World, run: Run) -> Any:
@@ -186,13 +198,35 @@ def _move_one(world: World, run: Run, key: str, ended_at: Any) -> bool:
     old = fields(blob.body)
     if old.get("run_id") == new_id:
         return False
-    captured = _captured(run).get(key)
-    if captured is None or (blob.etag != captured["etag"] and _mark(blob.body).get("run") != run.id):
-        raise Conflict(
-            f"the pointer {key} was moved by somebody else since it was captured; it names {old.get('run_id')}"
-        )
+    _refuse_strangers(run, key, blob.body)
     write(world.store, key, rebuilt(old, layout_of(run.inputs), new_id, ended_at), blob.etag, _ours(run))
     return True
+
+
+def _refuse_strangers(run: Run, key: str, body: bytes) -> None:
+    """Raise Conflict unless a pointer is as it was captured, or as this run made it under no newer lease than ours."""
+    mark, captured = _mark(body), _captured(run).get(key)
+    if mark.get("run") == run.id:
+        if mark.get("epoch", 0) > run.epoch:
+            raise Conflict(f"this run goes on elsewhere: the pointer {key} was written under a newer lease than ours")
+        return
+    if captured is None or _content(body) != captured["content"]:
+        raise Conflict(
+            f"the pointer {key} was moved by somebody else since it was captured;"
+            f" it names {fields(body).get('run_id')}",
+            way=_way_past(run),
+        )
+
+
+def _way_past(run: Run) -> str:
+    """Return what to type when somebody else moved a pointer: before the last switch there is a way back."""
+    if run.trigger != "switch_global_pointer":
+        return f"look who did, then `drfsm abort {run.id} --reason …`; or `drfsm resume` when it is put back"
+    target, options = run.inputs["primary_run_id"], f"--bucket {run.inputs['bucket']} --prefix {run.inputs['prefix']}"
+    return (
+        f"look who did, then `drfsm pointers set {target} {options} --confirm CONFIRM-{target} --take-over {run.id}"
+        f" --reason …`, then `drfsm resume {run.id}`"
+    )
 
 
 def rebuilt(old: Pointer, layout: Layout, run_id: str, ended_at: Any) -> Pointer:
@@ -224,20 +258,29 @@ def write(store: ObjectStore, key: str, pointer: Pointer, etag: str | None, ours
 
 
 def _restore_provider(world: World, run: Run) -> dict[str, Any]:
-    restored = []
+    """Give back every pointer that can be; then fail for those that can't, so that a person waives no more than them.
+
+    Also one that was never moved is written anew: whoever was taken over in the middle of moving it holds the
+    ETag that it had, and must lose.
+    """
+    restored, faults = [], []
     for key, image in run.undoing["provider_pointers"].items():
         run.check()
         blob = world.store.get(key)
-        if blob is not None and fields(blob.body) == image:
+        mark, same = (_mark(blob.body), fields(blob.body) == image) if blob else ({}, False)
+        if same and (mark.get("run"), mark.get("epoch")) == (run.id, run.epoch):
             continue
-        if blob is None or image is None or _mark(blob.body).get("run") != run.id:
-            raise Conflict(
-                f"the pointer {key} is not as this run left it, so it is not given back over somebody else's work",
-                way="look at it, then `drfsm request waive_undo --reason ...`",
-            )
+        if blob is None or image is None or not (same or mark.get("run") == run.id):
+            faults.append(key)
+            continue
         write(world.store, key, dict(image), blob.etag, _ours(run))
         restored.append(key)
         run.note(f"gave {key} back to {image.get('run_id')}")
+    if faults:
+        raise Conflict(
+            f"not as this run left it, so not given back over somebody else's work: {', '.join(faults)}",
+            way="look at it, then `drfsm request waive_undo --reason ...`",
+        )
     return {"restored": restored}
 
 
@@ -309,13 +352,17 @@ def _move_global(world: World, run: Run) -> dict[str, Any]:
     return _move(world, run, keys_of(world, run)[1])
 
 
-def _observe(which: int) -> Callable[[World, Run], Any]:
-    return lambda world, run: read(world.store, keys_of(world, run)[which])
+def _observe_global(world: World, run: Run) -> dict[str, Pointer | None]:
+    return read(world.store, layout_of(run.inputs).global_pointers())
+
+
+def _observe_provider(world: World, run: Run) -> dict[str, Pointer | None]:
+    return read(world.store, keys_of(world, run)[0])
 
 
 FACTS = {
-    "provider_pointers": Fact(_observe(0), judge),
-    "global_pointer": Fact(_observe(1), judge),
+    "provider_pointers": Fact(_observe_provider, judge),
+    "global_pointer": Fact(_observe_global, judge),
     "pointer_set": Fact(_observe_set, _judge_set),
     "canonical_run": Fact(_observe_set, _judge_canonical),
     "captured": Fact(_observe_captured, _judge_captured),

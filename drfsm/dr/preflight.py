@@ -6,17 +6,20 @@ Changes nothing.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from drfsm.dr import fence
 from drfsm.dr.drain import condition
 from drfsm.dr.forecast import thaw
+from drfsm.dr.layout import layout_of
 from drfsm.dr.ownership import lost
 from drfsm.dr.runners import TAGS
 from drfsm.dr.schedules import listed, ought_to_run, see
 from drfsm.engine import Fact, Run
-from drfsm.errors import ActionFailed
+from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Cluster, Manifest, World
 
 PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}\Z")
@@ -28,7 +31,9 @@ VERBS = (
     (("primary", "dr"), "list", "batch", "jobs"),
     (("primary", "dr"), "list", "", "pods"),
     (("primary", "dr"), "list", "", "nodes"),
-    *((("primary",), verb, "batch", "jobs") for verb in ("get", "create", "delete")),
+    (("primary", "dr"), "get", "", "namespaces"),
+    (("primary",), "list", "", "events"),
+    *((("primary",), verb, "batch", "jobs") for verb in ("create", "delete")),
     (("primary",), "get", "", "pods/log"),
     (("primary",), "list", "apps", "deployments"),
 )
@@ -41,6 +46,7 @@ GITOPS = {
     "argocd.argoproj.io/instance": "Argo CD: set the application's syncPolicy.automated to null",
     "kustomize.toolkit.fluxcd.io/name": "Flux: flux suspend kustomization",
     "helm.toolkit.fluxcd.io/name": "Flux: flux suspend helmrelease",
+    "argocd-application-controller": "Argo CD: set the application's syncPolicy.automated to null",
     "argocd-controller": "Argo CD: set the application's syncPolicy.automated to null",
     "kustomize-controller": "Flux: flux suspend kustomization",
     "helm-controller": "Flux: flux suspend helmrelease",
@@ -116,18 +122,89 @@ def _permissions(world: World, run: Run) -> dict[str, Any]:
             if not world.site(site).allowed(verb, group, resource, namespace):
                 where = f" in {namespace}" if namespace else ""
                 missing.append(f"{site}: {verb} {resource}{'.' + group if group else ''}{where}")
-    return {"missing": missing, "asked": sum(len(where) for where, *_ in VERBS), "of": list(sites(run))}
+    return {
+        "missing": missing,
+        "asked": sum(len(set(where) & set(sites(run))) for where, *_ in VERBS),
+        "of": list(sites(run)),
+    }
 
 
 def _gitops(world: World, run: Run) -> dict[str, Any]:
     found: list[str] = []
     for site in sites(run):
-        cluster, namespace = world.site(site), run.inputs["namespace"]
-        for kind in ("CronJob", "ConfigMap"):
-            for each in cluster.list(kind, namespace):
-                if kind == "CronJob" or each["metadata"]["name"] == run.inputs["configmap"]:
-                    found += (f"{site}: {kind} {each['metadata']['name']}: {told}" for told in marks(each))
+        configmaps = world.site(site).list("ConfigMap", run.inputs["namespace"])
+        for kind, name, each in (
+            *(("CronJob", name, each) for name, each in listed(world, site, run).items()),
+            *(("ConfigMap", each["metadata"]["name"], each) for each in configmaps),
+        ):
+            if kind == "CronJob" or name == run.inputs["configmap"]:
+                found += (f"{site}: {kind} {name}: {told}" for told in marks(each))
     return {"marks": found}
+
+
+def _judge_gitops(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    """Judge the marks: they stay when a controller is paused, so that is the operator's word; or both are fenced."""
+    if not seen["marks"]:
+        return "absent"
+    if inputs["gitops_paused"] == "yes":
+        return "paused"
+    return "fenced" if (inputs["fence_primary"], inputs["fence_dr"]) == ("asked", "asked") else "present"
+
+
+def _cloud(world: World, run: Run) -> dict[str, Any]:
+    """Ask the cloud everything that the run will ask much later."""
+    inputs = run.inputs
+    fences = [site for site in ("primary", "dr") if inputs[f"fence_{site}"] == "asked" or lost(run, site)]
+    asked: dict[str, Callable[[], Iterable[str]]] = {
+        f"the identity to fence on {site}": partial(_unfit, world, run, site) for site in fences
+    }
+    asked["the bucket's policy"] = lambda: _nothing(world.policy.read())  # read before the primary's fence is lifted
+    if not run.dry_run:
+        asked["writing to the bucket"] = lambda: _unwritable(world, run)
+    if inputs["teardown"] == "true":
+        asked["DR's runners"] = lambda: _nothing(world.infrastructure.runners(TAGS))
+    if names := [each.strip() for each in str(inputs["alarms"]).split(",") if each.strip()]:
+        asked["the alarms"] = lambda: (f"there is no {each}" for each in _unknown(world, names))
+    refused: list[str] = []
+    for what, ask in asked.items():
+        try:
+            refused += (f"{what}: {told}" for told in ask())
+        except ActionFailed as fault:
+            refused.append(f"{what}: {fault.what}")
+    return {"refused": refused, "asked": sorted(asked)}
+
+
+def _unwritable(world: World, run: Run) -> Iterator[str]:
+    """Find the places where we may not write, by conditional writes that can't succeed: nothing is written.
+
+    The lease was taken before, on a store that was seen to honour conditions.
+    """
+    base = layout_of(run.inputs)
+    for place in (f"{base.prefix}/state", base.latest(), base.run("").rstrip("/"), f"{base.prefix}/validations"):
+        key = f"{place}/drfsm-preflight-{run.id}"
+        try:
+            world.store.put(key, b"", if_match='"drfsm-asks-and-writes-nothing"')
+        except Conflict:
+            continue
+        except ActionFailed as fault:
+            yield f"{place}/: {fault.what}"
+
+
+def _unfit(world: World, run: Run, site: str) -> Iterator[str]:
+    seen = fence.target(world, run.inputs, site)
+    if (verdict := fence.judge_target(seen)) != "distinct":
+        told = "no ARN of one role or user" if verdict == "unnamed" else "also the other site's, or drfsm's own"
+        yield f"{seen['role'] or 'nobody'} is {told}"
+
+
+def _nothing(_answer: object) -> tuple[str, ...]:
+    """Find nothing wrong with an answer: that it came is all that was wanted."""
+    return ()
+
+
+def _unknown(world: World, alarms: Sequence[str]) -> list[str]:
+    known = world.alarms.states(alarms)
+    return [each for each in alarms if each not in known]
 
 
 def marks(manifest: Manifest) -> Iterator[str]:
@@ -150,7 +227,17 @@ def _plan(world: World, run: Run) -> dict[str, Any]:
         "to_run": sorted(name for name, entry in seen.items() if ought_to_run(entry, name, named)),
         "to_stay_suspended": sorted(name for name, entry in seen.items() if not ought_to_run(entry, name, named)),
         "not_there": sorted(name for name in named.split(",") if name and name not in seen),
+        "left_out": list(_left_out(world, run)),
     }
+
+
+def _left_out(world: World, run: Run) -> Iterator[str]:
+    """Yield the CronJobs that publish and that the selector leaves out: they would be neither frozen nor drained."""
+    if run.inputs["cronjob_selector"]:
+        for site in sites(run):
+            name = cronjob_of(world.site(site), run.inputs["namespace"], run.inputs["cronjob"])["metadata"]["name"]
+            if name not in listed(world, site, run):
+                yield f"{site}: {name}"
 
 
 def _reachability(site: str) -> Callable[[World, Run], Any]:
@@ -167,7 +254,8 @@ def _reachability(site: str) -> Callable[[World, Run], Any]:
 
 def _survey(world: World, run: Run) -> dict[str, Any]:
     """Return what the rest of the run, and its receipt, take as given."""
-    runners = [each.instance_id for each in world.infrastructure.runners(TAGS)]
+    teardown = run.inputs["teardown"] == "true"
+    runners = [each.instance_id for each in world.infrastructure.runners(TAGS)] if teardown else []
     return {
         "account": world.identity.account(),
         "caller": world.identity.caller(),
@@ -187,10 +275,22 @@ FACTS = {
     "clusters": Fact(_clusters, lambda seen, _: "same" if seen["primary"] == seen["dr"] else "distinct"),
     "image": Fact(_image, _judge_image),
     "image_drift": Fact(_image, _judge_drift),
+    "adoption": Fact(
+        lambda _world, run: {"adopt_ownership": run.inputs["adopt_ownership"], "reason": run.inputs["reason"]},
+        lambda seen, _: "asked" if seen["adopt_ownership"] == "yes" else "none",
+    ),
+    "primary_pod": Fact(
+        lambda _world, run: {"said": run.inputs["primary_pod_answered_for"]},
+        lambda seen, _: "answered_for" if seen["said"] else "none",
+    ),
     "dr_loss": Fact(_observe_loss, lambda seen, _: "declared" if seen["declared"] == "yes" else "none"),
     "permissions": Fact(_permissions, lambda seen, _: "missing" if seen["missing"] else "granted"),
-    "gitops": Fact(_gitops, lambda seen, _: "present" if seen["marks"] else "absent"),
-    "schedule_plan": Fact(_plan, lambda seen, _: "known" if seen["to_run"] and not seen["not_there"] else "unclear"),
+    "gitops": Fact(_gitops, _judge_gitops),
+    "cloud_access": Fact(_cloud, lambda seen, _: "missing" if seen["refused"] else "granted"),
+    "schedule_plan": Fact(
+        _plan,
+        lambda seen, _: "known" if seen["to_run"] and not seen["not_there"] and not seen["left_out"] else "unclear",
+    ),
     "primary_reachability": Fact(_reachability("primary"), _reachable),
     "dr_reachability": Fact(_reachability("dr"), _reachable),
 }

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from drfsm.dr.ownership import lost
-from drfsm.dr.schedules import BEFORE, before_of, edit, parsed
+from drfsm.dr.schedules import BEFORE, before_of, edit, listed, parsed
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed
 from drfsm.world import Cluster, Manifest, World
@@ -93,7 +93,9 @@ def _enable_primary(world: World, run: Run) -> dict[str, Any]:
     return _edit(world, "primary", run, change, "publishing is on again")
 
 
-def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
+def _restore(fact: str, site: str, ours: str) -> Callable[[World, Run], Any]:
+    """Give the switches back, from what this run made of them (``ours``); what somebody else made of them stays."""
+
     def restore(world: World, run: Run) -> dict[str, Any]:
         image = run.undoing[fact]
 
@@ -101,11 +103,11 @@ def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
             now = _image(live)
             if now == dict(image):
                 return {}
-            if judge(now) != "off" and any(now[name] != image[name] for name in SWITCHES):
+            if judge(now) != ours and any(now[name] != image[name] for name in SWITCHES):
                 told = ", ".join(f"{name}={now[name]}" for name in SWITCHES)
                 raise ActionFailed(
-                    f"somebody else set {told} in ConfigMap {live['metadata']['name']} on {site} since the freeze:"
-                    " that is not overwritten",
+                    f"somebody else set {told} in ConfigMap {live['metadata']['name']} on {site} since this run"
+                    f" switched publishing {ours}: that is not overwritten",
                     way="set it as it is to be, then `drfsm resume`; or `drfsm request waive_undo --reason …`",
                 )
             data = {name: image[name] for name in SWITCHES}
@@ -117,29 +119,54 @@ def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
 
 
 def _observe_switch(world: World, run: Run) -> dict[str, Any]:
-    """Look for containers that would publish whatever the ConfigMap says."""
+    """Look for whatever would publish, or not, whatever the ConfigMap is made to say."""
+    namespace, name = str(run.inputs["namespace"]), str(run.inputs["configmap"])
     found: list[str] = []
     for site in ("primary",) if lost(run, "dr") else ("primary", "dr"):
-        for cronjob in world.site(site).list("CronJob", run.inputs["namespace"]):
-            found += (f"{site}: {each}" for each in overrides(cronjob, run.inputs["configmap"]))
+        configmaps = {each["metadata"]["name"]: each for each in world.site(site).list("ConfigMap", namespace)}
+        if name not in configmaps:
+            found.append(f"{site}: there is no ConfigMap {name}; name the right one with --configmap")
+            continue
+        if configmaps[name].get("immutable"):
+            found.append(f"{site}: ConfigMap {name} is immutable, so nothing can be switched in it")
+        for cronjob in listed(world, site, run).values():
+            found += (f"{site}: {each}" for each in overrides(cronjob, name, configmaps))
     return {"overridden": found}
 
 
-def overrides(cronjob: Manifest, configmap: str) -> Iterator[str]:
-    """Yield why the containers of a CronJob would not heed the ConfigMap, in words."""
-    name = cronjob["metadata"]["name"]
-    for container in cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]:
-        where = f"CronJob {name}, container {container['name']}"
+def overrides(cronjob: Manifest, configmap: str, configmaps: Mapping[str, Manifest]) -> Iterator[str]:
+    """Yield why the containers of a CronJob would not heed the ConfigMap, in words.
+
+    What a Secret says can't be known: nobody gives drfsm the right to read one. Companions that run another
+    image than the workload's need not take their environment from there.
+    """
+    pod = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    for container in (*(pod.get("initContainers") or ()), *pod["containers"]):
+        where = f"CronJob {cronjob['metadata']['name']}, container {container['name']}"
         own = [each for each in container.get("env") or [] if each["name"] in SWITCHES]
         for each in own:
             source = (each.get("valueFrom") or {}).get("configMapKeyRef") or {}
-            if source.get("name") != configmap:
+            if (source.get("name"), source.get("key")) != (configmap, each["name"]):
                 yield f"{where} sets {each['name']} by itself"
-        mapped = any(
-            (each.get("configMapRef") or {}).get("name") == configmap for each in container.get("envFrom") or []
-        )
-        if not mapped and {each["name"] for each in own} != set(SWITCHES):
+        mapped = [each for each in container.get("envFrom") or [] if _says(each, configmap, configmaps)]
+        if {each["name"] for each in own} == set(SWITCHES):
+            continue  # what a container sets by itself goes before all that it maps
+        if mapped and _source(mapped[-1]) != configmap:
+            yield f"{where} takes a switch from ConfigMap {_source(mapped[-1])}, which comes after {configmap}"
+        elif not any(not each.get("prefix") for each in mapped) and container["image"] == pod["containers"][0]["image"]:
             yield f"{where} does not take its environment from ConfigMap {configmap}"
+
+
+def _source(entry: Mapping[str, Any]) -> str:
+    return str((entry.get("configMapRef") or {}).get("name") or "")
+
+
+def _says(entry: Mapping[str, Any], configmap: str, configmaps: Mapping[str, Manifest]) -> bool:
+    """Whether an entry of envFrom is our ConfigMap, or another one that holds a switch."""
+    if _source(entry) == configmap:
+        return True
+    held = (configmaps.get(_source(entry)) or {}).get("data") or {}
+    return any(f"{entry.get('prefix') or ''}{key}" in SWITCHES for key in held)
 
 
 FACTS = {
@@ -150,7 +177,7 @@ FACTS = {
 ACTIONS = {
     "silence_primary": _silence("primary"),
     "silence_dr": _silence("dr"),
-    "restore_dr_publishing": _restore("dr_publishing", "dr"),
-    "restore_primary_publishing": _restore("primary_publishing", "primary"),
+    "restore_dr_publishing": _restore("dr_publishing", "dr", "off"),
+    "restore_primary_publishing": _restore("primary_publishing", "primary", "on"),
     "enable_primary_publishing": _enable_primary,
 }

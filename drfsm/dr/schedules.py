@@ -74,6 +74,8 @@ def fingerprint(manifest: Manifest) -> str:
 def _changed_meanwhile(run: Run, froze: str, site: str, live: Mapping[str, Manifest]) -> list[str]:
     """Say what somebody else did to the CronJobs since the freeze: it is left as it is."""
     before: Mapping[str, str] = (run.results.get(froze) or {}).get("specs") or {}
+    if not before:  # the freeze was found done after a crash: nobody kept how they were
+        run.note(f"whether somebody changed a CronJob on {site} since the freeze can't be told")
     told = [f"CronJob {name} is gone" for name in sorted(before.keys() - live.keys())]
     told += [f"CronJob {name} is new" for name in sorted(live.keys() - before.keys()) if before]
     told += [
@@ -132,6 +134,8 @@ def _resume_primary(world: World, run: Run) -> dict[str, Any]:
     for name, each in forecast.items():
         run.note(words(name, each))
     changed = _changed_meanwhile(run, "freeze_primary", "primary", live)
+    # BEFORE the thaw: whatever Job of theirs is not among these was started by it, and is the soak's.
+    jobs = sorted(str(each["metadata"]["name"]) for each in world.primary.list("Job", namespace))
     resumed = []
     for name in live:
         run.check()
@@ -139,18 +143,25 @@ def _resume_primary(world: World, run: Run) -> dict[str, Any]:
         if edit(world.primary, "CronJob", namespace, name, _to(wanted)) and not wanted["suspend"]:
             resumed.append(name)
             run.note(f"CronJob {name} on primary runs again")
-    return {"forecast": forecast, "resumed": resumed, "changed_meanwhile": changed}
+    return {"forecast": forecast, "resumed": resumed, "changed_meanwhile": changed, "jobs": jobs}
 
 
 def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
+    """Give every CronJob back that can be, then fail for those that can't: a person waives no more than them."""
+
     def restore(world: World, run: Run) -> dict[str, Any]:
-        done, live = [], listed(world, site, run)
+        done, faults, live = [], [], listed(world, site, run)
         changed = _changed_meanwhile(run, "freeze_dr", site, live)
         for name, image in run.undoing[fact].items():
             run.check()
-            if edit(world.site(site), "CronJob", run.inputs["namespace"], name, _to(image)):
-                done.append(name)
-                run.note(f"gave CronJob {name} on {site} back as it was: suspend {image['suspend']}")
+            try:
+                if edit(world.site(site), "CronJob", run.inputs["namespace"], name, _to(image)):
+                    done.append(name)
+                    run.note(f"gave CronJob {name} on {site} back as it was: suspend {image['suspend']}")
+            except ActionFailed as fault:
+                faults.append(fault)
+        if faults:
+            raise ActionFailed("; ".join(each.what for each in faults), way=faults[0].way)
         return {"restored": done, "changed_meanwhile": changed}
 
     return restore

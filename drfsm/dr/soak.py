@@ -2,7 +2,8 @@
 
 ``now`` runs the CronJob's own Job once, as ``kubectl create job --from`` would, before the schedules are
 switched on; ``next`` waits for the schedule. Either way it passes only by what it published: every
-pointer names a run that neither site had before, and every artifact of it holds.
+pointer names a run that neither site had before, and every artifact of it holds. A Job that failed, or that
+published nothing, is told with its last words; it may be run again.
 """
 
 from collections.abc import Mapping
@@ -12,9 +13,9 @@ from drfsm.dr.artifacts import verify
 from drfsm.dr.layout import layout_of
 from drfsm.dr.pointers import keys_of, read
 from drfsm.dr.preflight import cronjob_of
-from drfsm.dr.validation import create, find, job_from, job_state
+from drfsm.dr.validation import create, find, job_from, job_of, left_of, remove_jobs, seen_job
 from drfsm.engine import Fact, Run
-from drfsm.world import World
+from drfsm.world import Manifest, World
 
 
 def _start(world: World, run: Run) -> dict[str, Any]:
@@ -35,29 +36,68 @@ def _start(world: World, run: Run) -> dict[str, Any]:
 
 
 def _observe_job(world: World, run: Run) -> dict[str, Any]:
-    return {"jobs": sorted(each["metadata"]["name"] for each in find(world.primary, run, "soak"))}
+    return left_of(world.primary, run, "soak")
+
+
+def _remove(world: World, run: Run) -> dict[str, Any]:
+    """Take the soak's Job away, so that it can be run again."""
+    return {"jobs": remove_jobs(world.primary, run, "soak")}
 
 
 def _observe_result(world: World, run: Run) -> dict[str, Any]:
-    seen: dict[str, Any] = job_state(world, run, "soak") if run.inputs["soak"] == "now" else {"job": "by schedule"}
+    kind, job = _job(world, run)  # BEFORE what it published: that is there when the Job has ended
     provider_keys, global_keys = keys_of(world, run)
     pointers = list(read(world.store, (*provider_keys, *global_keys)).values())
     named = {str((each or {}).get("run_id")) for each in pointers}
-    seen["run_id"] = next(iter(named)) if len(named) == 1 else None
-    seen["ended_at"] = (pointers[-1] or {}).get("ended_at")
-    seen["switched_run_ended_at"] = (run.results.get("switch_global_pointer") or {}).get("ended_at")
-    known = (run.inputs["dr_run_id"], run.inputs["primary_run_id"])
-    if seen["run_id"] in (None, "None", *known) or seen["job"] == "running":
+    run_id = next(iter(named)) if len(named) == 1 else None
+    fresh = run_id not in (None, "None", run.inputs["dr_run_id"], run.inputs["primary_run_id"])
+    seen: dict[str, Any] = {
+        **({"job": kind} if kind else seen_job(world, run, job, satisfied=fresh)),
+        "run_id": run_id,
+        "ended_at": (pointers[-1] or {}).get("ended_at"),
+        "canonical_run_ended_at": _canonical_ended_at(run),
+    }
+    if not fresh or seen["job"] == "running":
         return {**seen, "verification": None}
-    verification = verify(world.store, layout_of(run.inputs), str(seen["run_id"]), note=run.note, check=run.check)
+    verification = verify(world.store, layout_of(run.inputs), str(run_id), note=run.note, check=run.check)
     return {**seen, "verification": verification.record}
+
+
+def _canonical_ended_at(run: Run) -> Any:
+    """Return when the run ended that is canonical before the soak: the switched one, or DR's where that was kept."""
+    for trigger in ("switch_global_pointer", "capture_pointers"):
+        if found := (run.results.get(trigger) or {}).get("ended_at"):
+            return found
+    return None
+
+
+def _job(world: World, run: Run) -> tuple[str, Manifest | None]:
+    """Return the Job that the soak is about: the one started for it, or the newest by schedule since the thaw.
+
+    Where there is none by schedule yet, or it can't be told, the first of the two says so.
+    """
+    if run.inputs["soak"] == "now":
+        return "", job_of(world, run, "soak")
+    known = (run.results.get("resume_primary") or {}).get("jobs")
+    if known is None:  # the thaw was found done after a crash: nobody kept which Jobs were there before
+        return "by schedule", None
+    cronjob = cronjob_of(world.primary, run.inputs["namespace"], run.inputs["cronjob"])
+    jobs = [
+        each
+        for each in world.primary.list("Job", run.inputs["namespace"])
+        if each["metadata"]["name"] not in known
+        and any(owner["uid"] == cronjob["metadata"]["uid"] for owner in each["metadata"].get("ownerReferences") or ())
+    ]
+    if not jobs:
+        return "by schedule", None
+    return "", max(jobs, key=lambda each: str(each["metadata"].get("creationTimestamp")))
 
 
 def _judge_result(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
     if seen["verification"] is not None:
-        fresh = str(seen["ended_at"]) > str(seen["switched_run_ended_at"] or "")
+        fresh = str(seen["ended_at"]) > str(seen["canonical_run_ended_at"] or "")
         return "passed" if fresh and seen["verification"]["verdict"] == "verified" else "failed"
-    return "failed" if seen["job"] in ("complete", "failed") or seen.get("too_long") else "pending"
+    return "failed" if seen["job"] in ("complete", "failed", "absent") or seen.get("too_long") else "pending"
 
 
 def _observe_alarms(world: World, run: Run) -> dict[str, Any]:
@@ -75,7 +115,7 @@ def _judge_alarms(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | 
 
 FACTS = {
     "alarm_state": Fact(_observe_alarms, _judge_alarms),
-    "soak_job": Fact(_observe_job, lambda seen, _inputs: "present" if seen["jobs"] else "absent"),
+    "soak_job": Fact(_observe_job, lambda seen, _inputs: "present" if any(seen.values()) else "absent"),
     "soak_result": Fact(_observe_result, _judge_result),
 }
-ACTIONS = {"start_soak": _start}
+ACTIONS = {"start_soak": _start, "remove_soak": _remove}

@@ -10,24 +10,33 @@ by empty ones, so that a validation leaves no trace in the primary's state.
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from drfsm.dr.drain import ROLE_LABEL, RUN_LABEL, condition
-from drfsm.dr.layout import pairs_of, staged
-from drfsm.dr.pointers import read
+from drfsm.dr.layout import layout_of, pairs_of, staged
+from drfsm.dr.pointers import pairs, read
 from drfsm.dr.preflight import cronjob_of
 from drfsm.engine import Fact, Run
-from drfsm.errors import Conflict
+from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Cluster, Manifest, World
 
-STARTUP_SECONDS = 90
+REMOVE_SECONDS = 180
 LOG_LINES, MOST_EVENTS = 20, 10
-# A workload's log is not ours: what looks like a credential in it stays out of the journal.
-SECRET = re.compile(
-    r"(?i)((?:secret|token|password|passwd|authorization|credential|access_?key)[\w-]*[\"']?\s*[:= ]\s*)\S.*"
+# What a workload or a cluster says is not ours: what looks like a credential in it stays out of the journal.
+SECRETS = (
+    (
+        re.compile(
+            r"(?i)((?:secret|token|password|passwd|authorization|credential|signature|access_?key)[\w-]*[\"']?"
+            r"\s*[:= ]\s*)\S.*"
+        ),
+        r"\1…",
+    ),
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), "…"),
+    (re.compile(r"(?i)\bbearer\s+\S+"), "bearer …"),
+    (re.compile(r"(://)[^/\s@]+@"), r"\1…@"),
 )
-POLL_SECONDS = 0.2
+POLL_SECONDS = 1.0
 HOPELESS = ("InvalidImageName", "CreateContainerConfigError", "ErrImageNeverPull")
 STUCK = (
     "ErrImagePull",
@@ -109,80 +118,135 @@ def beside(job: Manifest, run: Run) -> None:
     spec["backoffLimit"] = 0
     spec.pop("ttlSecondsAfterFinished", None)
     pod = spec["template"]["spec"]
+    pod["restartPolicy"] = "Never"
     pod["volumes"] = [
         {"name": each["name"], "emptyDir": {}} if "persistentVolumeClaim" in each else each
         for each in pod.get("volumes") or []
     ]
-    wanted = environment(run)
-    for container in pod["containers"]:
-        container["image"] = str(run.inputs["image_ref"]) or container["image"]
+    wanted, current = environment(run), pod["containers"][0]["image"]
+    for container in (*(pod.get("initContainers") or ()), *pod["containers"]):
+        if container["image"] == current:  # others in the pod are no part of what is validated
+            container["image"] = str(run.inputs["image_ref"]) or current
         kept = [each for each in container.get("env") or [] if each["name"] not in wanted]
         container["env"] = [*kept, *({"name": name, "value": value} for name, value in wanted.items())]
 
 
 def _remove(world: World, run: Run) -> dict[str, Any]:
     """Delete the Job, wait until its pods are gone too, then delete what it published beside."""
-    namespace, labels = run.inputs["namespace"], f"{RUN_LABEL}={run.id},{ROLE_LABEL}=validation"
-    jobs = [each["metadata"]["name"] for each in find(world.primary, run, "validation")]
-    for name in jobs:
-        world.primary.delete("Job", namespace, name)
-    while find(world.primary, run, "validation") or world.primary.list("Pod", namespace, labels=labels):
-        run.check()
-        run.clock.sleep(POLL_SECONDS)
-    home = f"{staged(run.inputs, run.id).prefix}/"
-    removed = 0
-    for each in list(world.store.list(home)):
-        run.check()
-        world.store.delete(each.key)
-        removed += 1
+    jobs = remove_jobs(world.primary, run, "validation")
+    beside = [each.key for each in world.store.list(f"{staged(run.inputs, run.id).prefix}/")]
+    removed = len(list(world.store.delete_many(beside, check=run.check)))
     return {"jobs": jobs, "objects_removed": removed}
 
 
+def remove_jobs(cluster: Cluster, run: Run, role: str) -> list[str]:
+    """Delete the Jobs that this run started in a role, and wait until nothing of them can write any more."""
+    namespace = run.inputs["namespace"]
+    jobs = [str(each["metadata"]["name"]) for each in find(cluster, run, role)]
+    for name in jobs:
+        cluster.delete("Job", namespace, name)
+    until = run.clock.monotonic() + REMOVE_SECONDS
+    while names := ", ".join(each for left in left_of(cluster, run, role).values() for each in left):
+        run.check()
+        run.note(f"waiting for {names} on {cluster.name} to be gone")
+        if run.clock.monotonic() > until:
+            raise ActionFailed(
+                f"{names} on {cluster.name} is not gone after {REMOVE_SECONDS} s: it may still write",
+                way="look at its node, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason …`",
+            )
+        run.clock.sleep(POLL_SECONDS)
+    return jobs
+
+
 def _observe_job(world: World, run: Run) -> dict[str, Any]:
-    return {"jobs": sorted(each["metadata"]["name"] for each in find(world.primary, run, "validation"))}
+    """See all that there is of the validation: it is gone when nothing of it is left."""
+    beside_all = world.store.list(f"{staged(run.inputs, run.id).prefix}/")
+    return {**left_of(world.primary, run, "validation"), "objects": sum(1 for _ in beside_all)}
+
+
+def left_of(cluster: Cluster, run: Run, role: str) -> dict[str, list[str]]:
+    """Return the Jobs that this run started in a role, and their pods: those may outlive a Job."""
+    pods = cluster.list("Pod", run.inputs["namespace"], labels=selector(run, role))
+    return {
+        "jobs": sorted(str(each["metadata"]["name"]) for each in find(cluster, run, role)),
+        "pods": sorted(str(each["metadata"]["name"]) for each in pods),
+    }
 
 
 def _observe_result(world: World, run: Run) -> dict[str, Any]:
-    seen = job_state(world, run, "validation")
+    job = job_of(world, run, "validation")  # BEFORE what it published: that is there when the Job has ended
     layout = staged(run.inputs, run.id)
     global_pointers = read(world.store, layout.global_pointers())
+    provider, profile = str(run.inputs["provider"]), str(run.inputs["profile"])
+    # Every pair that is canonical must have been done: its pointer will name this run.
+    canonical = pairs(world.store, layout_of(run.inputs), provider, profile)
     found = [pair for each in global_pointers.values() for pair in pairs_of(each or {})]
-    wanted = (str(run.inputs["provider"]), str(run.inputs["profile"]))
-    providers = read(world.store, layout.provider_pointers(dict.fromkeys([*found, wanted])))
+    providers = read(world.store, layout.provider_pointers(dict.fromkeys([*found, *canonical])))
     named = {key: (each or {}).get("run_id") for key, each in {**global_pointers, **providers}.items()}
-    return {**seen, "published": named}
+    return {**seen_job(world, run, job, satisfied=_published(named, run.inputs)), "published": named}
 
 
-def job_state(world: World, run: Run, role: str) -> dict[str, Any]:
-    """See how a Job of this run stands: its end, and what keeps its pods from working."""
-    jobs = find(world.primary, run, role)
-    if not jobs:
+def _published(named: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
+    return all(each == inputs["primary_run_id"] for each in named.values())
+
+
+def job_of(world: World, run: Run, role: str) -> Manifest | None:
+    """Return the Job that this run started in a role, None if there is none."""
+    return next(iter(find(world.primary, run, role)), None)
+
+
+def seen_job(world: World, run: Run, job: Manifest | None, *, satisfied: bool) -> dict[str, Any]:
+    """See how a Job of the primary stands: its end, and what keeps its pods from working, in their own words.
+
+    ``satisfied``: what it was to publish is there; where it isn't, the last words of one that has ended are told.
+    """
+    if job is None:
         return {"job": "absent"}
-    ended = condition(jobs[0], "Complete", "Failed")
-    seen: dict[str, Any] = {"job": ended.lower() or "running", "name": jobs[0]["metadata"]["name"]}
-    pods = world.primary.list("Pod", run.inputs["namespace"], labels=selector(run, role))
-    if reasons := sorted({reason for pod in pods for reason in _troubles(pod)}):
-        seen |= {"trouble": reasons, "too_long": any(map(_too_long, pods))}
-    if ended == "Failed" and pods:
-        raw = world.primary.log(run.inputs["namespace"], pods[-1]["metadata"]["name"], tail_lines=LOG_LINES)
-        seen["log"] = [SECRET.sub(r"\1…", line) for line in raw.splitlines()]
-    if ended == "Failed" or reasons:
-        seen["events"] = _events(world.primary, run, {seen["name"], *(pod["metadata"]["name"] for pod in pods)})
+    name, namespace = str(job["metadata"]["name"]), str(run.inputs["namespace"])
+    ended = condition(job, "Complete", "Failed")
+    seen: dict[str, Any] = {"job": ended.lower() or "running", "name": name}
+    pods = world.primary.list("Pod", namespace, labels=f"job-name={name}")
+    now = datetime.fromisoformat(run.clock.now())
+    troubles = sorted({reason for pod in pods for reason in _troubles(pod)})
+    limit = float(run.inputs["startup_timeout"])
+    if not ended and not pods and _too_long(job, now, limit):
+        troubles = ["no pod of it was created"]
+    if troubles:
+        seen |= {
+            "trouble": [redacted(each) for each in troubles],
+            "too_long": any(_too_long(each, now, limit) for each in (*pods, job)),
+        }
+    unsatisfied = bool(ended) and (ended == "Failed" or not satisfied)
+    if unsatisfied and pods:
+        raw = world.primary.log(namespace, pods[-1]["metadata"]["name"], tail_lines=LOG_LINES)
+        seen["log"] = [redacted(line) for line in raw.splitlines()]
+    if unsatisfied or troubles:
+        seen["events"] = _events(world.primary, run, {name, *(pod["metadata"]["name"] for pod in pods)})
+    for each in (*seen.get("trouble", ()), *seen.get("log", ())[-1:]):
+        run.note(f"{name}: {each}")
     return seen
+
+
+def redacted(words: str) -> str:
+    """Return words without what looks like a credential."""
+    for pattern, instead in SECRETS:
+        words = pattern.sub(instead, words)
+    return words
 
 
 def _events(cluster: Cluster, run: Run, names: set[str]) -> list[str]:
     """Return what the cluster tells of these objects, each thing once."""
     found = cluster.list("Event", run.inputs["namespace"])
     told = (f"{e.get('reason')}: {e.get('message')}" for e in found if e["involvedObject"].get("name") in names)
-    return sorted(dict.fromkeys(told))[:MOST_EVENTS]
+    return sorted(dict.fromkeys(map(redacted, told)))[:MOST_EVENTS]
 
 
 def _troubles(pod: Manifest) -> list[str]:
     status = pod.get("status", {})
     told = [
         f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
-        for each in status.get("containerStatuses") or []
+        for kind in ("initContainerStatuses", "containerStatuses")
+        for each in status.get(kind) or []
         if (waiting := each.get("state", {}).get("waiting")) and waiting.get("reason") in STUCK
     ]
     told += [
@@ -193,25 +257,21 @@ def _troubles(pod: Manifest) -> list[str]:
     return told
 
 
-def _too_long(pod: Manifest) -> bool:
-    born = pod["metadata"].get("creationTimestamp")
-    if not born:
-        return False
-    age = datetime.now(UTC) - datetime.fromisoformat(str(born))
-    return age.total_seconds() > STARTUP_SECONDS
+def _too_long(manifest: Manifest, now: datetime, limit: float) -> bool:
+    born = manifest["metadata"].get("creationTimestamp")
+    return bool(born) and (now - datetime.fromisoformat(str(born))).total_seconds() > limit
 
 
 def _judge_result(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """Judge by what was published beside, once the Job has ended (it writes its pointers last)."""
-    published = all(each == inputs["primary_run_id"] for each in seen["published"].values())
     if seen["job"] in ("complete", "failed"):
-        return "succeeded" if published else "failed"
+        return "succeeded" if _published(seen["published"], inputs) else "failed"
     hopeless = any(told.startswith(HOPELESS) for told in seen.get("trouble", ()))
     return "failed" if hopeless or seen.get("too_long") or seen["job"] == "absent" else "pending"
 
 
 FACTS = {
-    "validation_job": Fact(_observe_job, lambda seen, _inputs: "present" if seen["jobs"] else "absent"),
+    "validation_job": Fact(_observe_job, lambda seen, _inputs: "present" if any(seen.values()) else "absent"),
     "validation_result": Fact(_observe_result, _judge_result),
 }
 ACTIONS = {"start_validation": _start, "remove_validation": _remove}

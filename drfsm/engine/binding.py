@@ -35,7 +35,11 @@ class Fact:
 
 @frozen
 class Run:
-    """What a fact or an action may know. ``undoing`` holds the images to restore, in an undo only."""
+    """What a fact or an action may know. ``undoing`` holds the images to restore, in an undo only.
+
+    A result is lost where a crash came between an action and its commit: what was found done is committed without
+    one. Later rows may lean on results of actions with effect ``none`` only, which are done again.
+    """
 
     id: str
     inputs: Mapping[str, Any]

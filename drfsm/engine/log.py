@@ -63,9 +63,9 @@ class RunLog:
         )
 
     def frozen(self, readings: Mapping[str, str | None] | None = None) -> list[str]:
-        """Say in the operator's words what is frozen, by the last recorded facts and these newer ones."""
-        known = {name: found["value"] for name, found in self.state.facts.items()}
-        return list(self.spec.says_frozen({**known, **(readings or {})}))
+        """Say in the operator's words what is frozen, by these readings, else as it was known last."""
+        now = {name: value for name, value in (readings or {}).items() if value is not None}
+        return list(self.spec.says_frozen({**self.state.known, **now}))
 
     @property
     def no_return(self) -> bool:

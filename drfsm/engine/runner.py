@@ -115,6 +115,7 @@ class Runner:
                 "dry_run": dry_run,
                 "scope": scope,
                 "state": self._spec.initial,
+                "receipt": dict(self._spec.receipt),
             },
         )
         self._step.engine.place(self._spec.initial)
@@ -279,7 +280,8 @@ class Runner:
             judged = self._step.judge(row)
             clear = 0 if judged.refusals else clear + 1
             waited = self._clock.monotonic() - began
-            if (seen := _essence(judged)) != told:
+            # What is clear is recorded each time, so that the samples in a row can be proven.
+            if (seen := _essence(judged)) != told or not judged.refusals:
                 self._log.append(
                     "sampled",
                     {
@@ -406,7 +408,7 @@ class Runner:
         """Settle an open intent, then return the operator's row. Raises IllegalTransition, NeedsPerson.
 
         What is done is committed before anything else. What is half done stays open until the operator's row
-        commits, so that a crash in between leaves nothing forgotten.
+        moves the run on, so that neither a crash in between nor a row that stays where it is leaves it forgotten.
         """
         intent = self.state.open
         if intent is None:
@@ -425,7 +427,10 @@ class Runner:
             self._step.attempt(begun)
         elif begun.final_write:
             raise self._illegal(trigger, because="the point of no return is passed: the only way is forward")
-        return self._operator_row(trigger)
+        row = self._operator_row(trigger)
+        if case.do is not Do.COMMIT and intent.behind and not self._log.leads_to_undo(row.to):
+            raise self._illegal(trigger, because=f"{begun.trigger} and {intent.behind.trigger} are half done: resume")
+        return row
 
     # --- pieces -----------------------------------------------------------------------------------------
 

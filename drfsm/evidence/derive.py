@@ -13,6 +13,7 @@
     value TRIGGER FACT             the fact's value, where `seen` has the observation
     result TRIGGER [KEY ...]       what its action returned
     args TRIGGER KEY               what the operator gave with it
+    because TRIGGER                the reason that the declaration gives for it, once it is done
     A | B                          A, or where that can't be known, B
 
 KEY goes into mappings. What can't be known is ``{"unknown": why}``, never made up and never null. Pure: the
@@ -114,6 +115,10 @@ def _args(run: _Run, trigger: str, key: str) -> Any:
     return _into(run.last(trigger).body.get("args", {}), (key,), f"what was given with {trigger}")
 
 
+def _because(run: _Run, trigger: str) -> Any:
+    return run.last(trigger).body["because"]
+
+
 def _into(found: Any, keys: Sequence[str], what: str) -> Any:
     for key in keys:
         if not isinstance(found, Mapping) or found.get(key) is None:
@@ -140,6 +145,7 @@ _VERBS: Mapping[str, _Verb] = {
     "before": _Verb(_before, 2, _ANY_NUMBER, ("trigger", "fact")),
     "value": _Verb(_value, 2, 2, ("trigger", "fact")),
     "result": _Verb(_result, 1, _ANY_NUMBER, ("trigger",)),
+    "because": _Verb(_because, 1, 1, ("trigger",)),
     "args": _Verb(_args, 2, 2, ("trigger",)),
 }
 

@@ -23,10 +23,9 @@ def summarise(
     records: Sequence[Record],
     *,
     head: str,
-    receipt: Mapping[str, Any] | None,
     dead: bool = False,
 ) -> Fields:
-    """Return the summary. ``receipt`` is the machine's table (None: not at hand); ``dead``: nobody works on it."""
+    """Return the summary. ``dead``: nobody works on the run any more."""
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": state.run_id,
@@ -54,9 +53,7 @@ def summarise(
         "attempts": _attempts(records),
         "phases": _phases(records),
         "forecast": _forecast(state, records),
-        "receipt": _unknown("the declaration was not at hand when this was written")
-        if receipt is None
-        else derive(receipt, state, records),
+        "receipt": derive(state.receipt, state, records),
         "journal": {"records": len(records), "head": head, "sealed": state.sealed},
     }
 

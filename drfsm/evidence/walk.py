@@ -70,6 +70,8 @@ def _started(here: Here, record: Record) -> None:
     body, spec = record.body, here.spec
     if body["machine"] != spec.name:
         here.add(record, "digest", f"the run is of {body['machine']}, the declaration at hand of {spec.name}")
+    if body.get("receipt", spec.receipt) != spec.receipt:
+        here.add(record, "digest", "the receipt's table is another than the declaration's")
     if body["machine_sha256"] != spec.sha256:
         here.add(
             record,

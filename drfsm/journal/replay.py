@@ -72,6 +72,8 @@ class RunState:
     epoch: int = 0
     open: OpenIntent | None = None
     facts: Mapping[str, Body] = field(factory=dict)  # fact -> {"value", "seen", "at"}
+    known: Mapping[str, str] = field(factory=dict)  # fact -> its last value that could be told
+    receipt: Mapping[str, Any] = field(factory=dict)  # what the summary is to hold, as the machine declares it
     images: Mapping[str, Body] = field(factory=dict)  # row key -> {fact: seen}, the first ones
     keeps: Mapping[str, str] = field(factory=dict)  # row key -> why an abort does not give its change back
     results: Mapping[str, Any] = field(factory=dict)  # trigger -> what its action returned
@@ -134,7 +136,12 @@ def _freeze_words(state: RunState, words: Iterable[str], at: str) -> RunState:
 
 
 def _see(state: RunState, facts: Mapping[str, Body], at: str) -> RunState:
-    return evolve(state, facts={**state.facts, **{name: {**found, "at": at} for name, found in facts.items()}})
+    known = {name: found["value"] for name, found in facts.items() if found["value"] is not None}
+    return evolve(
+        state,
+        facts={**state.facts, **{name: {**found, "at": at} for name, found in facts.items()}},
+        known={**state.known, **known},
+    )
 
 
 def _started(state: RunState, record: Record) -> RunState:
@@ -143,6 +150,7 @@ def _started(state: RunState, record: Record) -> RunState:
         state,
         status="running",
         started_at=record.at,
+        receipt=body.get("receipt", {}),
         **{
             name: body[name]
             for name in (
@@ -277,13 +285,20 @@ def _committed(state: RunState, record: Record) -> RunState:
     return evolve(
         state,
         status="running",
-        open=None,
+        open=_left_open(state.open, body),
         state=body["to"],
         attempts={},
         ways=tuple(body["ways"]),
         stage="",
         reason="",
     )
+
+
+def _left_open(intent: OpenIntent | None, body: Body) -> OpenIntent | None:
+    """Return what a commit leaves open: nothing, where the run moves on; else what the row was taken in front of."""
+    if intent is None or body["to"] != body["from"] or body.get("undoes"):
+        return None
+    return intent.behind if intent.row == body["row"] else intent
 
 
 def _undone(state: RunState, body: Body) -> RunState:

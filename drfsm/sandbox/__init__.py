@@ -1,8 +1,8 @@
 """A world to try drfsm in: an AWS on loopback, two clusters, two seeded sites, and the batch workload.
 
-``Sandbox`` is for tests, in their own process; ``up``, ``down``, ``status`` and ``environment`` run one in
-the background for people. Only the tests and the CLI (lazily) import this floor. The names below are
-loaded on first use, because the workload is started through this package hundreds of times.
+``Sandbox`` and ``RealSandbox`` are for tests, in their own process; ``up``, ``down``, ``status`` and
+``environment`` run one in the background for people. Only the tests and the CLI (lazily) import this floor.
+The names below are loaded on first use, because the workload is started through this package hundreds of times.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from drfsm.sandbox.cloud import Cloud
     from drfsm.sandbox.lifecycle import (
+        RealSandbox,
         Sandbox,
         State,
         Status,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Cloud": "cloud",
     "Options": "seed",
+    "RealSandbox": "lifecycle",
     "Sandbox": "lifecycle",
     "State": "lifecycle",
     "Status": "lifecycle",
@@ -37,6 +39,7 @@ _HOMES = {
 __all__ = [
     "Cloud",
     "Options",
+    "RealSandbox",
     "Sandbox",
     "State",
     "Status",

@@ -8,6 +8,7 @@ The CLI and the tests call this; it loads servers only where it starts them.
     <directory>/sandbox.json     what runs: see ``State``
     <directory>/sandbox.log      the server's output, kept until the next ``up``
     <directory>/primary/, dr/    each cluster's files, and its pods'
+    <directory>/runners/         likewise, of each instance that was started from the launch template (runners.py)
     <directory>/.lock            held by the one ``up`` or ``down`` at a time
 """
 
@@ -25,21 +26,27 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from attrs import asdict, evolve, frozen
 
 from drfsm.errors import DrfsmError, UsageFault
+from drfsm.sandbox.clusters import Cluster, Kind
 from drfsm.sandbox.seed import Options
 
 if TYPE_CHECKING:
     from drfsm.sandbox.cloud import Cloud
+    from drfsm.sandbox.controlplane import RealCluster
     from drfsm.sandbox.kubernetes import EmulatedCluster
+    from drfsm.sandbox.runners import Runners
 
 START_SECONDS = 60.0
+START_REAL_SECONDS = 180.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.02
 RUNNER_POLL_SECONDS = 0.25
+
+C = TypeVar("C", bound=Cluster)
 
 
 @frozen
@@ -60,6 +67,7 @@ class State:
     backup_uri: str
     instance_id: str
     log: str
+    kubernetes: Kind = "emulated"
     already_running: bool = False  # set by an ``up`` that found it running
 
 
@@ -80,19 +88,27 @@ def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(home) / "drfsm/sandbox"
 
 
-def up(directory: Path, options: Options | None = None, *, timeout_seconds: float = START_SECONDS) -> State:
+def up(directory: Path, options: Options | None = None, *, timeout_seconds: float | None = None) -> State:
     """Start a sandbox and wait until it is ready; if one runs there already, return that one.
 
-    Raises DrfsmError with the end of its log if it dies or doesn't get ready.
+    Raises DrfsmError with the end of its log if it dies or doesn't get ready. Programs of a real control
+    plane are found or built first (controlplane/build.py), which has no limit in time.
     """
     directory = directory.resolve()
+    options = options or Options()
+    if options.kubernetes == "real":
+        from drfsm.sandbox.controlplane.build import programs
+
+        programs()
+    if timeout_seconds is None:
+        timeout_seconds = START_REAL_SECONDS if options.kubernetes == "real" else START_SECONDS
     directory.mkdir(parents=True, exist_ok=True)
     with _alone(directory):
         before = status(directory)
         if before.running and before.state is not None:
             return evolve(before.state, already_running=True)
         _clear(directory)
-        pid = _spawn(directory, options or Options())
+        pid = _spawn(directory, options)
         deadline = time.monotonic() + timeout_seconds
         while not (state := _read(directory)):
             if _born(pid) is None:
@@ -156,40 +172,41 @@ def environment_of(state: State) -> dict[str, str]:
     }
 
 
-class Sandbox:
-    """Both sites in this process, seeded: ``with Sandbox(tmp_path) as sandbox:``.
+class TwoSites(Generic[C]):
+    """Both sites in this process, seeded; ``Sandbox`` and ``RealSandbox`` say which kind of clusters.
 
     ``cloud``, ``primary`` and ``dr`` are there to be played with: ``sandbox.dr.outage(True)``. While DR's
     runner isn't running in EC2, DR's cluster is out, as if the instance had taken it along.
     """
 
+    kubernetes: Kind
     cloud: "Cloud"
-    primary: "EmulatedCluster"
-    dr: "EmulatedCluster"
+    primary: C
+    dr: C
 
     def __init__(self, directory: Path, options: Options | None = None) -> None:
         self.directory = directory.resolve()
-        self.options = options or Options()
+        self.options = evolve(options or Options(), kubernetes=self.kubernetes)
         self.bucket, self.prefix = self.options.bucket, self.options.prefix
         self.dr_run_id = self.primary_run_id = self.backup_uri = self.instance_id = ""
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
+        self.runners: Runners | None = None  # what a drill brings up
 
     def start(self) -> Self:
         """Start the servers and lay the seed. If anything fails, nothing is left running."""
         from drfsm.sandbox.cloud import Cloud
-        from drfsm.sandbox.kubernetes import EmulatedCluster
         from drfsm.sandbox.seed import REPOSITORY, seed
 
         images = {REPOSITORY: [sys.executable, "-m", "drfsm.sandbox.workload"]}
         self.cloud = Cloud()
-        self.primary, self.dr = (
-            EmulatedCluster(name=name, directory=self.directory / name, images=images) for name in ("primary", "dr")
-        )
+        self.primary, self.dr = (self._cluster(name, self.directory / name, images) for name in ("primary", "dr"))
         try:
             with ThreadPoolExecutor() as pool:
                 list(pool.map(lambda each: each.start(), (self.cloud, self.primary, self.dr)))
             seeded = seed(self.cloud, self.primary, self.dr, self.options)
+            self.runners = self._runners(images)
+            self.runners.start()
         except BaseException:
             self.stop()
             raise
@@ -205,6 +222,8 @@ class Sandbox:
         self._stopping.set()
         if self._watcher is not None:
             self._watcher.join()
+        if self.runners is not None:
+            self.runners.stop()
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda each: each.stop(), (self.primary, self.dr, self.cloud)))
 
@@ -243,12 +262,24 @@ class Sandbox:
             backup_uri=self.backup_uri,
             instance_id=self.instance_id,
             log=str(self.directory / "sandbox.log"),
+            kubernetes=self.kubernetes,
         )
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment in which drfsm's commands work on this sandbox."""
         return environment_of(self.state)
+
+    def _cluster(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> C:
+        raise NotImplementedError
+
+    def _runners(self, images: Mapping[str, Sequence[str]]) -> "Runners":
+        from drfsm.sandbox.runners import Runners
+
+        def made(name: str, directory: Path) -> Cluster:
+            return self._cluster(name, directory, images)
+
+        return Runners(self.cloud, self.directory / "runners", self.options, made)
 
     def _watch_runner(self) -> None:
         """Take DR's cluster down with its runner, and up again; leave outages that a test makes alone."""
@@ -264,11 +295,34 @@ class Sandbox:
         return str(answer["Reservations"][0]["Instances"][0]["State"]["Name"])
 
 
+class Sandbox(TwoSites["EmulatedCluster"]):
+    """Both sites, emulated, in this process: ``with Sandbox(tmp_path) as sandbox:``."""
+
+    kubernetes = "emulated"
+
+    def _cluster(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> "EmulatedCluster":
+        from drfsm.sandbox.kubernetes import EmulatedCluster
+
+        return EmulatedCluster(name, directory, images)
+
+
+class RealSandbox(TwoSites["RealCluster"]):
+    """Both sites, on real control planes that are processes of this machine."""
+
+    kubernetes = "real"
+
+    def _cluster(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> "RealCluster":
+        from drfsm.sandbox.controlplane import RealCluster
+
+        return RealCluster(name, directory, images)
+
+
 def serve(directory: Path, options: Options) -> None:
     """Be the background process: host a sandbox until SIGTERM."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    with Sandbox(directory, options) as sandbox:
+    chosen = RealSandbox if options.kubernetes == "real" else Sandbox
+    with chosen(directory, options) as sandbox:
         _write(directory, sandbox.state)
         _say("ready")
         stop.wait()
@@ -319,7 +373,7 @@ def _clear(directory: Path) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     (directory / "sandbox.json").unlink(missing_ok=True)
-    for name in ("primary", "dr"):
+    for name in ("primary", "dr", "runners"):
         shutil.rmtree(directory / name, ignore_errors=True)
 
 

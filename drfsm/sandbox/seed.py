@@ -29,18 +29,15 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from attrs import frozen
 
 from drfsm.errors import DrfsmError
 from drfsm.sandbox.cloud import REGION, Cloud, Identity
-
-if TYPE_CHECKING:
-    from drfsm.sandbox.kubernetes import EmulatedCluster
+from drfsm.sandbox.clusters import Cluster, Kind, Manifest
 
 Site = Literal["primary", "dr"]
-Manifest = dict[str, Any]
 
 NAMESPACE = "jobintel"
 REPOSITORY = "registry.example/jobintel"
@@ -77,6 +74,7 @@ class Options:
     publish_reports: bool = True  # the workload publishes run_report.json too
     pods_sleep_seconds: float = 0  # SANDBOX_SLEEP_SECONDS of both sites; the seeded runs don't sleep
     runner: bool = True  # a tagged EC2 instance that DR lives and dies with
+    kubernetes: Kind = "emulated"  # or "real": built from Go modules, see drfsm/sandbox/controlplane
 
 
 @frozen
@@ -102,7 +100,7 @@ def manifests(site: Site, options: Options, identity: Identity, endpoint: str) -
     ]
 
 
-def seed(cloud: Cloud, primary: "EmulatedCluster", dr: "EmulatedCluster", options: Options) -> Seeded:
+def seed(cloud: Cloud, primary: Cluster, dr: Cluster, options: Options) -> Seeded:
     """Lay the whole seed into empty, running servers. Raises DrfsmError if a seeded run doesn't succeed."""
     cloud.create_bucket(options.bucket)
     primary_run_id, dr_run_id = run_ids()
@@ -120,7 +118,7 @@ def seed(cloud: Cloud, primary: "EmulatedCluster", dr: "EmulatedCluster", option
     return Seeded(primary_run_id, dr_run_id, backup_uri, instance_id)
 
 
-def run_once(cluster: "EmulatedCluster", site_manifests: Sequence[Manifest], run_id: str) -> None:
+def run_once(cluster: Cluster, site_manifests: Sequence[Manifest], run_id: str) -> None:
     """Run the site's CronJob now, under that run id, and wait until its Job is complete."""
     (cronjob,) = (each for each in site_manifests if each["kind"] == "CronJob")
     live = read(cluster.kubeconfig, f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs/{CRONJOB}")
@@ -276,7 +274,7 @@ def launch_runner(cloud: Cloud) -> str:
     return str(answer["Instances"][0]["InstanceId"])
 
 
-def _settle(cloud: Cloud, cluster: "EmulatedCluster", site: Site, options: Options) -> list[Manifest]:
+def _settle(cloud: Cloud, cluster: Cluster, site: Site, options: Options) -> list[Manifest]:
     """Make a site's identity and objects; return the objects."""
     identity = cloud.create_identity(f"{options.bucket}-{site}")
     site_manifests = manifests(site, options, identity, cloud.endpoint)

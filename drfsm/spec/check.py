@@ -12,16 +12,16 @@ What is proven: the rule holds in every moment of that search. What is abstracte
   not, so both ways are searched. A way to the broken rule that needs others is no finding yet: they are
   followed, too, and the search begins again. What is found in the end needs nothing that isn't followed.
   Likewise ``when``: rows for different inputs are searched together.
-- A fact that no row and no environment rule sets, and that depends on none that is set, stays as it is; one
-  that only guards name is as they need it.
+- A fact that no row and no environment rule sets, and that depends on none that is set, stays as it is.
 - Guards are read and the action is begun in one step; what the environment does in between is covered by
   the compare-and-swaps, not by this search.
 - A person's verdict on an open intent (``resolve``) is right.
+- States from which none of the rule's own can be reached are left out.
 - A final state is searched as it was reached: what the world does after the end is the next run's matter.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -41,7 +41,7 @@ class Node(NamedTuple):
     facts: int  # the number of the facts' values, see _Search.values
     undo: int = 0  # the number of an undo stack, see _Search.stacks
     no_return: bool = False
-    open: str = ""  # the row whose intent is open
+    open: tuple[str, ...] = ()  # the rows whose intents are open: an operator's may be in front of another
 
 
 class Stack(NamedTuple):
@@ -53,11 +53,14 @@ class Stack(NamedTuple):
     keys: frozenset[str]
 
 
+Needs = frozenset[tuple[str, tuple[str, ...]]]  # (a fact that isn't followed, values of which it had to have one)
+
+
 class Told(NamedTuple):
-    """What happened, in words, and which facts would have had to be followed to be sure that it can."""
+    """What happened, in words, and what would have had to be followed to be sure that it can."""
 
     words: str
-    needs: frozenset[str] = frozenset()
+    needs: Needs = frozenset()
 
 
 Step = tuple[Told, Node]
@@ -81,12 +84,12 @@ class Report:
     explored: Mapping[str, int] = field(factory=dict)
     dead: tuple[str, ...] = ()
     vacuous: tuple[str, ...] = ()
-    complete: bool = True
+    unproven: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether every rule holds and says something, and every row can be taken, in a search to the end."""
-        return not self.findings and not self.dead and not self.vacuous and self.complete
+        """Whether every rule is proven and says something, and every row can be taken."""
+        return not (self.findings or self.dead or self.vacuous or self.unproven)
 
     def lines(self) -> Iterator[str]:
         """Yield the report in words."""
@@ -95,6 +98,8 @@ class Report:
             told = "DOES NOT HOLD" if name in broken else "holds"
             if name in self.vacuous:
                 told = "SAYS NOTHING: none of its states can be reached"
+            if name in self.unproven:
+                told = "NOT PROVEN: the search was cut off"
             yield f"{name}: {told} ({count} moments searched)"
             if name in broken:
                 yield f"  {broken[name].because}"
@@ -103,40 +108,55 @@ class Report:
             yield f"{self.machine} declares no never rule: only its rows were looked at"
         for row in self.dead:
             yield f"row can never be taken: {row}"
-        if not self.complete:
-            yield "the search was cut off: nothing is proven"
 
 
-def check(spec: MachineSpec, *, limit: int = LIMIT) -> Report:
-    """Search the machine for each of its ``never`` rules."""
-    findings, vacuous = [], []
+def check(spec: MachineSpec, *, limit: int = LIMIT, only: Collection[str] = ()) -> Report:
+    """Search the machine for each of its ``never`` rules (``only`` these, if named), and first for its rows alone."""
+    findings, vacuous, open_ended = [], [], []
     explored: dict[str, int] = {}
-    complete, dead = True, set[str]()
-    for rule in spec.never or (Rule(),):  # without any, at least the rows are looked at
+    dead = set[str]()
+    for rule in (Rule(), *(each for each in spec.never if not only or each.name in only)):
         search = _searched(spec, rule, limit)
-        complete &= len(search.seen) < limit
-        if search.found:
-            findings.append(search.found)
-        elif len(search.seen) < limit:  # what can't be taken in one such search can never be
-            dead |= {row.key for row in spec.rows} - search.taken
-            if rule.states and not {node.state for node in search.seen} & set(rule.states):
-                vacuous.append(rule.name)
         if rule.when:
             explored[rule.name] = len(search.seen)
+        if search.found:
+            findings.append(search.found)
+        elif len(search.seen) >= limit:
+            open_ended.append(rule.name)
+        else:  # what can't be taken in one such search can never be
+            dead |= {row.key for row in spec.rows if row.source in search.relevant} - search.taken
+            if rule.states and not {node.state for node in search.seen} & set(rule.states):
+                vacuous.append(rule.name)
     never_taken = dict.fromkeys(row.key for row in spec.rows if row.key in dead)
-    return Report(spec.name, tuple(findings), explored, tuple(never_taken), tuple(vacuous), complete)
+    return Report(spec.name, tuple(findings), explored, tuple(never_taken), tuple(vacuous), tuple(open_ended))
 
 
 def _searched(spec: MachineSpec, rule: Rule, limit: int) -> "_Search":
     """Search for a way to the broken rule that needs no fact but those followed; prove that there is none."""
-    changing = {name for each in (*spec.rows, *spec.environment) for name in each.sets}
+    changing = {name for row in spec.rows for name in row.sets}
+    changing |= {name for each in spec.environment for name in each.sets}
     followed = set(rule.when)
     while True:
         search = _Search(spec, tuple(name for name in spec.facts if name in followed), rule, limit)
-        needed = search.run() & changing  # what nothing changes may be as it must
-        if not needed:
+        needed = search.run()
+        more = {name for name in needed if name in changing or not _one_value(spec, name, needed[name])}
+        if not more:
             return search
-        followed |= needed
+        followed |= more
+
+
+def _one_value(spec: MachineSpec, name: str, needed: list[tuple[str, ...]]) -> bool:
+    """Whether a fact that nothing changes could be as the whole way needs it."""
+    fact = spec.facts[name]
+    return any(all(value in values for values in needed) for value in fact.initial or fact.values)
+
+
+def _relevant(spec: MachineSpec, rule: Rule) -> frozenset[str]:
+    """Return the states that matter for a rule: those from which one of its own can be reached."""
+    reached = set(rule.states or spec.states)
+    while more := {row.source for row in spec.rows if row.to in reached} - reached:
+        reached |= more
+    return frozenset(reached)
 
 
 @frozen
@@ -148,7 +168,7 @@ class _Move:
     own: Wanted  # the part of ``when`` that is left when its guards over what it sets are skipped
     sets: tuple[tuple[int, str], ...]
     moved: frozenset[str]  # the facts that it sets and that aren't followed
-    needs: frozenset[str]  # the facts that decide over it and that aren't followed
+    needs: Needs
     states: frozenset[str] = frozenset()
     row: Row | None = None
 
@@ -159,7 +179,9 @@ class _Search:
     def __init__(self, spec: MachineSpec, names: tuple[str, ...], rule: Rule, limit: int) -> None:
         self._spec, self._rule, self._limit, self._names = spec, rule, limit, names
         self._index = {name: number for number, name in enumerate(names)}
+        self.relevant = _relevant(spec, rule)
         self._loops = {row.source for row in spec.rows if row.each == "undo"}
+        self._undoing = bool(self._loops & self.relevant)  # else no undo stack need be kept
         self._bad = self._wanted(rule.when)
         self._world = [self._environment(each) for each in spec.environment]
         self._rows_of: dict[str, list[_Move]] = {state: [] for state in spec.states}
@@ -179,8 +201,8 @@ class _Search:
         self.found: Finding | None = None
         self.taken: set[str] = set()
 
-    def run(self) -> frozenset[str]:
-        """Search for the shortest way to the broken rule; return the facts that it needs and that aren't followed.
+    def run(self) -> dict[str, list[tuple[str, ...]]]:
+        """Search for the shortest way to the broken rule; return what it needs of facts that aren't followed.
 
         ``found`` is that way; where there is none, the rule is proven.
         """
@@ -193,12 +215,15 @@ class _Search:
             if self._broken(node):
                 way = self._way(node)
                 self.found = Finding(self._rule.name, self._rule.because, tuple(step.words for step in way))
-                return frozenset(name for step in way for name in step.needs)
+                needed: dict[str, list[tuple[str, ...]]] = {}
+                for name, values in (each for step in way for each in step.needs):
+                    needed.setdefault(name, []).append(values)
+                return needed
             for step, after in self._next(node):
-                if after not in self.seen:
+                if after not in self.seen and after.state in self.relevant:
                     self.seen[after] = (node, step)
                     queue.append(after)
-        return frozenset()
+        return {}
 
     # --- the search's words ---------------------------------------------------------------------------
 
@@ -212,7 +237,7 @@ class _Search:
         when = self._wanted(rule.when)
         moved = frozenset(rule.sets) - frozenset(self._names)
         told = f"the world: {_words(rule.sets)}"
-        needs = frozenset(rule.when) - frozenset(self._names)
+        needs = frozenset((name, values) for name, values in rule.when.items() if name not in self._index)
         return _Move(Told(told, needs), when, when, self._places(rule.sets), moved, needs, frozenset(rule.states))
 
     def _moves(self, row: Row) -> Iterator[_Move]:
@@ -227,7 +252,7 @@ class _Search:
         own = tuple(each for each in when if self._names[each[0]] not in row.sets)
         moved = frozenset(row.sets) - frozenset(self._names)
         told = f"{row.trigger}: {row.source} -> {row.to}" + (f" ({_words(row.sets)})" if row.sets else "")
-        needs = frozenset(fact for fact, _ in guards) - frozenset(self._names)
+        needs = frozenset((fact, values) for fact, values in guards if fact not in self._index)
         return _Move(Told(told, needs), when, own, self._places(row.sets), moved, needs, row=row)
 
     def _worlds(self) -> Iterator[Node]:
@@ -273,27 +298,33 @@ class _Search:
         """Whether the engine would take a row here at all, whatever its guards."""
         if row.each:
             return bool(node.undo)
-        if node.open and node.open != row.key and row.by is not By.OPERATOR:
+        if node.open and node.open[-1] != row.key and row.by is not By.OPERATOR:
             return False  # what was begun comes first; a failure never passes over it
+        if len(node.open) > 1 and node.open[-1] != row.key and row.to not in self._loops:
+            return False  # nor does a third in front of two
         if node.undo and row.source in self._loops and row.by is By.RUNNER:
             return False
         return not (node.no_return and row.to in self._loops)
 
     def _take(self, node: Node, move: _Move, row: Row) -> Iterator[Step]:
-        again, facts = node.open == row.key, self._values[node.facts]
+        again, facts = row.key in node.open[-1:], self._values[node.facts]
+        behind = node.open[:-1] if again else node.open
+        left = behind if row.to == row.source else ()
         if again and all(facts[place] == value for place, value in move.sets):
-            yield Told(f"{move.told.words}, found done"), Node(row.to, node.facts, node.undo, node.no_return)
+            told = Told(f"{move.told.words}, found done")
+            yield told, Node(row.to, node.facts, node.undo, node.no_return, left)
         if not _all(move.own if again else move.when, facts):
             return
         self.taken.add(row.key)
         if not row.action or not row.sets:
-            yield move.told, Node(row.to, node.facts, node.undo, node.no_return)
+            yield move.told, Node(row.to, node.facts, node.undo, node.no_return, left)
             return
-        begun = self._begun(node, move, row)
+        begun = self._begun(node, move, row)._replace(open=(*behind, row.key))
         done, cut = self._outcome(move, node.facts)
         for after in done:
-            yield move.told, Node(row.to, after, begun.undo, begun.no_return)
-        yield Told(f"{row.trigger} failed and changed nothing", move.needs), begun._replace(open="")
+            yield move.told, Node(row.to, after, begun.undo, begun.no_return, left)
+        if not again:
+            yield Told(f"{row.trigger} failed and changed nothing", move.needs), begun._replace(open=behind)
         for told, after in cut:
             yield told, begun._replace(facts=after)
 
@@ -312,12 +343,12 @@ class _Search:
 
     def _begun(self, node: Node, move: _Move, row: Row) -> Node:
         undo = node.undo
-        if row.undo and _undo_of(row) not in self._stacks[undo].keys:
+        if self._undoing and row.undo and _undo_of(row) not in self._stacks[undo].keys:
             mine = {place for place, _ in move.sets}
             values = enumerate(self._values[node.facts])
             image = tuple(value if place in mine else "" for place, value in values)
             undo = self._pushed(Stack(_undo_of(row), image, undo, self._stacks[undo].keys | {_undo_of(row)}))
-        return node._replace(undo=undo, no_return=node.no_return or row.final_write, open=row.key)
+        return node._replace(undo=undo, no_return=node.no_return or row.final_write)
 
     def _pushed(self, stack: Stack) -> int:
         number = self._stack_number.setdefault(stack, len(self._stacks))
@@ -330,12 +361,12 @@ class _Search:
         self.taken.add(row.key)
         told = f"{row.trigger} of {newest.key}"
         if row.by is By.OPERATOR:
-            yield Told(told), node._replace(undo=newest.below, open="")
+            yield Told(told), node._replace(undo=newest.below, open=())
             return
         facts, moved = self._values[node.facts], self._undone[newest.key].moved
         back = tuple((place, value) for place, value in enumerate(newest.image) if value)
         for after in self._after(facts, back, moved):
-            yield Told(told), node._replace(facts=self._numbered(after), undo=newest.below, open="")
+            yield Told(told), node._replace(facts=self._numbered(after), undo=newest.below, open=())
         for part in self._parts(facts, back):
             for after in self._after(facts, part, moved):
                 yield Told(f"{told} is cut off"), node._replace(facts=self._numbered(after))

@@ -498,9 +498,19 @@ def _check_give_up(row: Block, guards: Mapping[str, Block], faults: Faults) -> N
 
 
 def _skeleton_is_whole(machine: Block) -> bool:
-    """Say whether rows, finals and inputs were read without a fault, so that the table can be judged."""
-    whole_rows = all(set(row.lines) == set(row) for row in machine["transitions"])
-    return whole_rows and all(set(each.lines) == set(each) for each in machine.get("inputs", {}).values())
+    """Say whether rows, finals and inputs were read without a fault, so that the table can be judged.
+
+    A misspelt state or input would look like gaps and dead ends all over the table: it is told alone.
+    """
+    rows, inputs = machine["transitions"], machine.get("inputs", {})
+    blocks = (*rows, *inputs.values())
+    states = set(_states(machine))
+    selected = ((name, value) for row in rows for name, values in row.get("when", {}).items() for value in values)
+    return (
+        all(set(each.lines) == set(each) for each in blocks)
+        and {machine["initial"], *machine["finals"]} <= states
+        and all(name in inputs and value in inputs[name].get("values", ()) for name, value in selected)
+    )
 
 
 def _built(machine: Block, source: str, sha256: str) -> MachineSpec | None:

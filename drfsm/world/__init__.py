@@ -5,23 +5,47 @@ services. Every call may raise Unreachable (says nothing about the world), Actio
 no) or Conflict (a condition on a write did not hold: nothing of ours was written).
 """
 
-from drfsm.world.ports import Alarms, BucketPolicy, Cluster, Identity, Infrastructure, ObjectStore, World
-from drfsm.world.values import JSON, Blob, Check, Copy, Hashed, Manifest, Runner, Stat
+from drfsm.world.ports import Alarms, BucketPolicy, Cluster, Identity, Infrastructure, ObjectStore, Provisioner, World
+from drfsm.world.values import (
+    JSON,
+    Blob,
+    Change,
+    Changes,
+    Charter,
+    Check,
+    Copy,
+    Hashed,
+    Kubeconfig,
+    Machine,
+    Manifest,
+    Runner,
+    Standing,
+    Stat,
+    Watch,
+)
 
 __all__ = [
     "JSON",
     "Alarms",
     "Blob",
     "BucketPolicy",
+    "Change",
+    "Changes",
+    "Charter",
     "Check",
     "Cluster",
     "Copy",
     "Hashed",
     "Identity",
     "Infrastructure",
+    "Kubeconfig",
+    "Machine",
     "Manifest",
     "ObjectStore",
+    "Provisioner",
     "Runner",
+    "Standing",
     "Stat",
+    "Watch",
     "World",
 ]

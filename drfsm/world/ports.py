@@ -5,7 +5,20 @@ from typing import Protocol
 
 from attrs import frozen
 
-from drfsm.world.values import Blob, Check, Copy, Hashed, Manifest, Runner, Stat
+from drfsm.world.values import (
+    Blob,
+    Changes,
+    Charter,
+    Check,
+    Copy,
+    Hashed,
+    Kubeconfig,
+    Manifest,
+    Runner,
+    Standing,
+    Stat,
+    Watch,
+)
 
 
 class ObjectStore(Protocol):
@@ -36,6 +49,9 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Delete an object; one that isn't there is fine."""
 
+    def presigned_url(self, key: str, *, seconds: int, write: bool = False) -> str:
+        """Return a URL that lets its holder read an object (or write it) for a while. It is a secret."""
+
     # Many at once: answers come in any order, one for each question, or an error; nothing is dropped silently.
 
     def hash_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[Hashed]:
@@ -54,7 +70,8 @@ class ObjectStore(Protocol):
 class Cluster(Protocol):
     """One Kubernetes cluster. Objects are plain JSON.
 
-    ``kind`` is one of those that drfsm acts on: Namespace, Node, Pod, Job, CronJob, Deployment, ConfigMap, Event.
+    ``kind`` is one of those that drfsm acts on: Namespace, Node, Pod, Job, CronJob, Deployment, ConfigMap, Event,
+    Secret, ServiceAccount, PersistentVolumeClaim, Role, RoleBinding.
     """
 
     @property
@@ -75,6 +92,12 @@ class Cluster(Protocol):
 
     def patch(self, kind: str, namespace: str, name: str, change: Mapping[str, object]) -> Manifest:
         """Merge-patch an object (RFC 7386). A resourceVersion in it makes the write conditional (Conflict)."""
+
+    def apply(self, manifest: Manifest, *, manager: str = "drfsm", force: bool = False) -> Manifest:
+        """Apply an object on the server, as field manager ``manager``; it may create it.
+
+        Raises Conflict, naming the fields, where somebody else set them otherwise; ``force`` takes them over.
+        """
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
         """Delete an object and what it owns; one that isn't there is fine."""
@@ -132,6 +155,45 @@ class Infrastructure(Protocol):
         """Ask for these machines, and no others, to be terminated."""
 
 
+class Provisioner(Protocol):
+    """What brings a site's machines up for one charter, and takes exactly them down again.
+
+    Every call may be made again after a crash: each asks first what is there already. Contents of a
+    kubeconfig, values of variables and the like never leave the adapter.
+    """
+
+    @property
+    def kind(self) -> str:
+        """How operators call it: ``existing``, ``terraform`` or ``ec2``."""
+
+    def plan(self, charter: Charter, watch: Watch) -> Changes:
+        """Find out what bringing up would do, keep the plan, and tell it. Brings nothing up."""
+
+    def planned(self, charter: Charter) -> Changes | None:
+        """Return the plan that is kept on this machine, None if there is none."""
+
+    def bring_up(self, charter: Charter, changes: Changes, watch: Watch) -> Standing:
+        """Do what was planned, and nothing else; what is done already is fine. Raises ActionFailed."""
+
+    def standing(self, charter: Charter) -> Standing:
+        """Return what stands of the charter now."""
+
+    def fetch_kubeconfig(self, charter: Charter) -> Kubeconfig | None:
+        """Keep the site's kubeconfig in the bundle's private directory; None if the site hasn't given it yet."""
+
+    def held_kubeconfig(self) -> Kubeconfig | None:
+        """Return the kubeconfig that is kept, None if there is none."""
+
+    def allow(self, charter: Charter, watch: Watch) -> str:
+        """Let the operator's current address in; return that address. It goes when the site is taken down."""
+
+    def tear_down(self, charter: Charter, instance_ids: Sequence[str], watch: Watch) -> None:
+        """Ask for the charter's machines to be gone: of machines these, and no others. See ``standing`` for the end.
+
+        Raises ActionFailed, with nothing touched, if one of them is not the charter's, or the charter has more.
+        """
+
+
 @frozen
 class World:
     """Two sites, the store between them, and who we are there."""
@@ -143,6 +205,7 @@ class World:
     infrastructure: Infrastructure
     policy: BucketPolicy
     alarms: Alarms
+    provisioner: Provisioner | None = None  # only where a procedure may bring a site up
 
     def site(self, name: str) -> Cluster:
         """Return the cluster of ``primary`` or ``dr``."""

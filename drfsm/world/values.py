@@ -56,3 +56,66 @@ class Runner:
     instance_id: str
     state: str
     tags: dict[str, str]
+
+
+@frozen
+class Charter:
+    """On whose behalf machines are brought up. Names, tags and state carry both ids, so that no two share them."""
+
+    run: str  # the drfsm run that brings up, and that alone may take down
+    drill: str  # the drill that it belongs to; for a live DR the run itself
+
+
+@frozen
+class Watch:
+    """How something that takes long tells of itself, and is told to stop. ``say`` is never given secrets."""
+
+    say: Callable[[str], None] = lambda _words: None
+    check: Check = lambda: None
+
+
+@frozen
+class Change:
+    """One thing that bringing up would do: what it is about, and ``create``, ``update``, ``delete`` or more of them."""
+
+    address: str
+    actions: tuple[str, ...]
+
+
+@frozen
+class Machine:
+    """A machine as its bill sees it; what isn't known is "" or None. ``launched_at`` in ISO 8601."""
+
+    instance_id: str
+    state: str = ""
+    instance_type: str = ""
+    disk_gb: int | None = None
+    launched_at: str = ""
+
+
+@frozen
+class Changes:
+    """A plan: what bringing up would do, kept so that exactly this can be done. No values, so no secrets."""
+
+    tool: str
+    changes: tuple[Change, ...]
+    words: tuple[str, ...]  # the same for people
+    sha256: str  # of the plan as it is kept; "" where there is nothing to keep
+    machines: tuple[Machine, ...] = ()  # what would be paid for, as far as the plan knows
+
+
+@frozen
+class Standing:
+    """What stands of a charter. ``resources`` counts everything that the tool answers for, machines included."""
+
+    machines: tuple[Machine, ...] = ()
+    resources: int = 0
+    given: bool = False  # somebody else's site: not brought up by us, never to be taken down by us
+
+
+@frozen
+class Kubeconfig:
+    """A kubeconfig that lies where only its owner can read it. Its contents stand in no record."""
+
+    sha256: str
+    server: str

@@ -134,7 +134,7 @@ def as_declared(bench: Bench, left: Left, undisturbed: Left) -> None:
     }
 
 
-@settings(ONE_BY_ONE, max_examples=12)
+@settings(ONE_BY_ONE, max_examples=8)
 @given(benches())
 def test_any_chain_killed_once_or_twice_ends_as_declared(bench: Bench) -> None:
     """Every crash, and every pair of crashes with a resume or an abort in between, ends complete or given back."""

@@ -1,5 +1,7 @@
 """What became of an action that was begun: settled first, undone from its intent, never done twice."""
 
+from typing import Any
+
 import pytest
 
 from drfsm.engine import Run
@@ -391,6 +393,55 @@ def test_what_was_half_done_is_not_forgotten_behind_a_persons_row_that_failed() 
     room.actions.clear()
     assert room.runner().resume().status == "complete"
     assert (room.has["light"], room.has["alarm"]) == ("on", "armed")
+
+
+def test_what_is_half_done_stays_open_behind_a_persons_row_that_leads_nowhere_else() -> None:
+    """A person's row that stays in its state is done; then what was half done before is done to its end."""
+    rows = OPERATOR.replace("trigger: by_hand, to: lit", "trigger: by_hand, to: start")
+    room = Room(machine(rows, "[start, lit]"))
+
+    def press(here: Room, _run: Run) -> None:
+        here.has["light"] = "mixed"
+        raise ActionFailed("half of it")
+
+    room.actions["press"] = press
+    runner = room.start()
+    room.actions.clear()
+    assert runner.request("by_hand", {"reason": "it is dark"}).status == "complete"
+    assert room.has["light"] == "on"
+    moves = [each.body["trigger"] for each in room.records("commit")]
+    assert moves == ["by_hand", "switch_on", "leave"]
+
+
+def test_no_third_thing_is_begun_in_front_of_two_that_are_half_done() -> None:
+    """The runner's row and a person's are half done: another command is illegal, an abort gives both back."""
+    rows = (
+        OPERATOR
+        + """
+  - {from: start, trigger: whistle, to: lit, by: operator, action: blow, sets: {door: open}, effect: idempotent,
+     undo: hold_breath, because: "a sound"}
+"""
+    )
+    room = Room(machine(rows, "[start, lit]"))
+
+    def half(fact: str) -> Any:
+        def act(here: Room, _run: Run) -> None:
+            here.has[fact] = "mixed" if fact == "light" else "loud"
+            raise KeyboardInterrupt
+
+        return act
+
+    room.actions["press"] = half("light")
+    with pytest.raises(KeyboardInterrupt):
+        room.start()
+    room.actions["strike"] = lambda _room, _run: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        room.runner().request("by_hand", {"reason": "dark"})
+    runner = room.runner()
+    with pytest.raises(IllegalTransition, match="by_hand and switch_on are half done"):
+        runner.request("whistle", {"reason": "alone"})
+    assert runner.abort("enough").status == "aborted"
+    assert room.has == {"light": "off", "door": "shut", "alarm": "armed"}
 
 
 def test_a_persons_command_that_is_not_legal_moves_nothing_though_something_is_open() -> None:

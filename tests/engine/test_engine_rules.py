@@ -138,7 +138,9 @@ def test_an_unreadable_image_before_an_action_stops_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "seen", [float("nan"), {1, 2}, b"raw", {("a",): 1}, "\ud800", [object()], {"1": 1, 1: 2}], ids=repr
+    "seen",
+    [float("nan"), {1, 2}, b"raw", {("a",): 1}, "\ud800", [object()], {"1": 1, 1: 2}],
+    ids=["not a number", "a set", "bytes", "a tuple for a key", "half a character", "an object", "colliding keys"],
 )
 def test_a_fact_that_json_can_not_say_holds_the_run_and_leaves_a_whole_journal(seen: Any) -> None:
     """NaN, a set, bytes, half a character, keys that would collide: a clear defect, never a broken line."""
@@ -248,12 +250,12 @@ def sampling(*seen: str | DrfsmError) -> Any:
 
 
 def test_a_wait_needs_its_samples_in_a_row() -> None:
-    """Clear, not clear, unreadable, clear, clear: only the last two count, and what changed is on record."""
+    """Clear, not clear, unreadable, clear, clear: only the last two count, and each clear one is on record."""
     room = Room(machine(WAIT % 1))
     room.observe["door"] = sampling("shut", "open", Unreachable("no answer"), "shut", "shut", "open")
     assert room.start().state.status == "complete"
     assert sum(room.clock.naps) == pytest.approx(4)
-    assert [each.body["holds"] for each in room.records("sampled")] == [True, False, False, True]
+    assert [each.body["holds"] for each in room.records("sampled")] == [True, False, False, True, True]
 
 
 def test_a_wait_that_sees_what_is_hopeless_gives_up_at_once() -> None:

@@ -204,7 +204,7 @@ class Play:
     def summary(self, *, dead: bool = False) -> dict[str, Any]:
         """Return the summary as the CLI would write it."""
         head = digest(self.raw.splitlines(keepends=True)[-1])
-        return summarise(self.state, self.written, head=head, receipt=self.spec.receipt, dead=dead)
+        return summarise(self.state, self.written, head=head, dead=dead)
 
     def judges(self) -> dict[str, Any]:
         """Return the judges that an audit is handed."""
@@ -333,7 +333,11 @@ def _mill_actions() -> dict[str, Any]:
 def failback() -> tuple[MachineSpec, Binding, dict[str, Any]]:
     """Return the real declaration, bound to a world in which every fact is a word that its rows change."""
     spec = load_machine((ROOT / "machines" / "failback.yaml").read_bytes(), source="failback.yaml")
-    facts = {name: Fact(_word(name), lambda seen, _given: seen["value"]) for name in spec.facts}
+    facts = {
+        name: Fact(_word(name), lambda seen, _given: seen["value"])
+        for name, fact in spec.facts.items()
+        if not fact.hidden
+    }
     facts |= {name: Fact(_pointer(name), _pointed) for name in ("global_pointer", "provider_pointers")}
     actions: dict[str, Any] = {}
     for row in spec.rows:

@@ -321,7 +321,7 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
         complete,
         lambda draft: draft.remove(place(draft, "sampled", nth=1)),
         "wait",
-        "something else than its last sample",
+        "after 1 clear samples of 2 in a row",
     ),
     "a sample said to be clear": (complete, altered("sampled", "", holds=True), "wait", "the sample is not clear"),
     "a sample of no wait": (
@@ -642,17 +642,6 @@ def test_times_that_run_backwards_are_a_note(play: Make) -> None:
     verdict = run.audit(run.edited(lambda draft: draft[5].update(at="2020-01-01T00:00:00.000000Z")))
     assert verdict.ok
     assert any("before that of the line above" in note for note in verdict.notes)
-
-
-def test_a_wait_that_is_short_by_its_clock_is_a_note(play: Make) -> None:
-    """A clear sample needs a second one: where the times leave no room for it, that is told."""
-    run = complete(play)
-
-    def hasten(draft: Draft) -> None:
-        place(draft, "commit", "await_still")["at"] = place(draft, "sampled", nth=1)["at"]
-
-    verdict = run.audit(run.edited(hasten))
-    assert any("before 2 in a row could be taken" in note for note in verdict.notes)
 
 
 def test_another_declaration_at_hand_is_found(play: Make, mill_text: bytes) -> None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from drfsm.sandbox.kubernetes import discovery, listing, pod_parts, reviews, writing
-from drfsm.sandbox.kubernetes.exchange import JSON, Answer, Request, Target, answer, missing, target, verb
+from drfsm.sandbox.kubernetes.exchange import JSON, Answer, Request, Target, answer, target, verb
 from drfsm.sandbox.kubernetes.pod_parts import PodLogs
 from drfsm.sandbox.kubernetes.refusals import ApiError
 from drfsm.sandbox.kubernetes.store import Store
@@ -56,10 +56,10 @@ class Api:
 
     def _answer(self, request: Request, *, kubelet: bool) -> Answer:
         path = request.path.rstrip("/") or "/"
-        if path.startswith(HEALTH):
-            return Answer(200, b"ok", "text/plain; charset=utf-8")
-        if request.method == "GET" and (found := self._about(request, path)):
+        if request.method in ("GET", "HEAD") and (found := self._about(request, path)):
             return found
+        if not discovery.serves(path):
+            return Answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
         where = target(path)
         action = verb(request, where)
         if where.resource.virtual:
@@ -73,13 +73,13 @@ class Api:
         return PARTS.get(where.part, WRITES[action])(self.store, request, where)
 
     def _about(self, request: Request, path: str) -> Answer | None:
-        """Answer what the API says about itself."""
+        """Answer how the API is, and what it says about itself."""
+        if path.startswith(HEALTH):
+            return Answer(200, b"ok", "text/plain; charset=utf-8")
         wants = "as=APIGroupDiscoveryList" in request.headers.get("accept", "")
         aggregated = wants and path in ("/api", "/apis")
         if path == "/":
             return answer(200, {"paths": ["/api", "/apis", *HEALTH, "/openapi/v3", "/version"]})
-        if not path.startswith(("/api", "/openapi/v3", "/version")):
-            raise missing()
         found = discovery.document(path, aggregated=aggregated)
         if found is None:
             return None

@@ -24,7 +24,7 @@ class Binder:
         self._client, self._recorder = client, recorder
         self._waiting: dict[Place, Manifest] = {}
         self._news = threading.Condition()
-        self._stopping = False
+        self._fresh = self._stopping = False
         self._threads = [
             threading.Thread(target=each, name="kubelet-binding", daemon=True) for each in (self._watch, self._work)
         ]
@@ -47,6 +47,7 @@ class Binder:
             with self._news:
                 if change.type != "DELETED" and waits_for_a_node(change.object):
                     self._waiting[place(change.object)] = change.object
+                    self._fresh = True
                     self._news.notify_all()
                 else:
                     self._waiting.pop(place(change.object), None)
@@ -54,11 +55,11 @@ class Binder:
     def _work(self) -> None:
         while not self._stopping:
             with self._news:
-                waiting = list(self._waiting.values())
+                waiting, self._fresh = list(self._waiting.values()), False
             for pod in waiting:
                 self._try(pod)
-            with self._news:
-                self._news.wait(AGAIN_SECONDS if self._waiting else None)
+            with self._news:  # what came while we bound the others must not wait
+                self._news.wait_for(lambda: self._fresh or self._stopping, AGAIN_SECONDS if self._waiting else None)
 
     def _try(self, pod: Manifest) -> None:
         try:

@@ -4,22 +4,19 @@
 the rest is for tests: ``apply`` as an admin behind the API, ``outage``, ``faults``, ``deny``, ``node_ready``.
 """
 
-import os
 import secrets
 import threading
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-import yaml
 
 from drfsm.errors import UsageFault
 from drfsm.sandbox.kubernetes import certificates
 from drfsm.sandbox.kubernetes.api import Api
 from drfsm.sandbox.kubernetes.controllers import Controllers
 from drfsm.sandbox.kubernetes.faults import Faults
+from drfsm.sandbox.kubernetes.kubeconfigs import write_kubeconfig
 from drfsm.sandbox.kubernetes.kubelet import Kubelet
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.resources import BY_KIND
@@ -41,6 +38,7 @@ class EmulatedCluster:
         self.name, self.directory, self.images = name, directory.resolve(), images
         self.kubeconfig = self.directory / "kubeconfig.yaml"
         self._stop = threading.Event()
+        self._api: Api | None = None
         self._server: Server | None = None
         self._controllers: Controllers | None = None
         self._kubelet: Kubelet | None = None
@@ -51,12 +49,12 @@ class EmulatedCluster:
         issued = certificates.issue(self.name, self.directory)
         tokens = {secrets.token_urlsafe(24): user for user in (OPERATOR, KUBELET)}
         self.store = Store(root_ca=issued.authority)
-        api = Api(self.store, self._stop)
+        api = self._api = Api(self.store, self._stop)
         self._server = Server(api, issued.chain, tokens)
         try:
             kubelets = self.directory / "kubelet.kubeconfig.yaml"
             for (token, user), path in zip(tokens.items(), (self.kubeconfig, kubelets), strict=True):
-                _write(path, _kubeconfig(self.name, self._server.url, issued.authority, user, token))
+                write_kubeconfig(path, self.name, self._server.url, issued.authority, user, token)
             self._server.open()
             self._controllers = Controllers(self.store)
             self._controllers.start()
@@ -164,32 +162,11 @@ class EmulatedCluster:
         return self._server
 
     def _denials(self) -> Denials:
-        return self._running().api.denials
+        self._running()
+        assert self._api is not None  # noqa: S101  it is there as long as the server is
+        return self._api.denials
 
     def _node(self) -> Kubelet:
         if self._kubelet is None:
             raise UsageFault(f"the cluster {self.name} is not running", way="start it first")
         return self._kubelet
-
-
-def _kubeconfig(name: str, url: str, authority: str, user: str, token: str) -> str:
-    cluster = {"server": url, "certificate-authority-data": b64encode(authority.encode()).decode()}
-    context = {"cluster": name, "user": user, "namespace": "default"}
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": name, "cluster": cluster}],
-        "users": [{"name": user, "user": {"token": token}}],
-        "contexts": [{"name": name, "context": context}],
-        "current-context": name,
-        "preferences": {},
-    }
-    return yaml.safe_dump(config, sort_keys=False)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that only its owner may read."""
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(number, "w", encoding="utf-8") as file:
-        os.fchmod(number, 0o600)
-        file.write(text)

@@ -18,7 +18,7 @@ POD = {
     "dnsPolicy": "ClusterFirst",
     "schedulerName": "default-scheduler",
 }
-JOB = {"parallelism": 1, "completionMode": "NonIndexed", "suspend": False}
+JOB = {"parallelism": 1, "completionMode": "NonIndexed", "suspend": False, "manualSelector": False}
 CRON = {
     "concurrencyPolicy": "Allow",
     "suspend": False,
@@ -127,6 +127,8 @@ def _job(manifest: Manifest) -> None:
 def _cronjob(manifest: Manifest) -> None:
     spec = _section(manifest, "spec")
     _fill(spec, CRON)
+    _section(spec, "jobTemplate", "metadata")
+    _section(spec, "jobTemplate", "spec", "template", "metadata")
     _pod_spec(_section(spec, "jobTemplate", "spec", "template", "spec"))
 
 

@@ -14,12 +14,12 @@ from drfsm.sandbox.kubernetes.schema import Field, message, message_of, reachabl
 
 VERSION = {
     "major": "1",
-    "minor": "32",
-    "gitVersion": "v1.32.4",
+    "minor": "35",
+    "gitVersion": "v1.35.4",
     "gitCommit": "0000000000000000000000000000000000000000",
     "gitTreeState": "clean",
-    "buildDate": "2025-04-22T15:56:15Z",
-    "goVersion": "go1.23.8",
+    "buildDate": "2026-04-15T00:00:00Z",
+    "goVersion": "go1.25.9",
     "compiler": "gc",
     "platform": "linux/amd64",
 }
@@ -65,6 +65,13 @@ def _group_version(path: str) -> tuple[str, str]:
     if words == ["api", "v1"]:
         return "", "v1"
     return (words[1], words[2]) if words[0] == "apis" and len(words) == 3 else ("", "")  # noqa: PLR2004
+
+
+def serves(path: str) -> bool:
+    """Return whether a path lies below a version of a group that there is."""
+    words = path.strip("/").split("/")
+    place = "/".join(words[: 2 if words[0] == "api" else 3])
+    return bool(_in(*_group_version(place)))
 
 
 def _in(group: str, version: str) -> list[Resource]:

@@ -12,7 +12,8 @@ import yaml
 from attrs import Factory, frozen
 
 from drfsm.sandbox.kubernetes import discovery, protobuf
-from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest, bad_request
+from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest, bad_request, invalid
+from drfsm.sandbox.kubernetes.refusals import unsupported as refused_word
 from drfsm.sandbox.kubernetes.resources import Resource
 
 JSON, YAML = "application/json", "application/yaml"
@@ -43,7 +44,7 @@ class Request:
         try:
             return int(text)
         except ValueError:
-            raise bad_request(f'invalid {name}: strconv.ParseInt: parsing "{text}": invalid syntax') from None
+            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
     @property
     def dry_run(self) -> bool:
@@ -111,7 +112,7 @@ def encoded(body: Any) -> bytes:
 
 def missing() -> ApiError:
     """Refuse a path that names nothing."""
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
 
 
 def target(path: str) -> Target:
@@ -150,7 +151,8 @@ def verb(request: Request, where: Target) -> str:
     allowed = discovery.parts(where.resource)[where.part][3] if where.part else discovery.verbs(where.resource)
     named = found in ("get", "update", "patch", "delete") or (found == "create" and where.part)
     if found not in allowed or bool(where.name) is not bool(named):
-        raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        told = "the server does not allow this method on the requested resource"
+        raise ApiError(405, "MethodNotAllowed", told, {})
     return found
 
 
@@ -163,17 +165,20 @@ def manifest_of(request: Request) -> Manifest:
         raise unsupported(JSON, YAML, protobuf.MEDIA_TYPE)
     found = parsed(request.body, also_yaml=kind == YAML)
     if not isinstance(found, dict):
-        raise bad_request("couldn't get version/kind; json parse error: cannot unmarshal into Go value")
+        raise bad_request(f"{UNTYPED}: cannot unmarshal into Go value")
     return found
 
 
-def parsed(body: bytes, *, also_yaml: bool = False) -> Any:
-    """Parse JSON, or YAML. Raises ApiError BadRequest."""
+UNTYPED = "couldn't get version/kind; json parse error"
+
+
+def parsed(body: bytes, *, also_yaml: bool = False, prefix: str = UNTYPED) -> Any:
+    """Parse JSON, or YAML. Raises ApiError BadRequest, in words that begin with ``prefix``."""
     try:
         return json.loads(body)
     except ValueError as fault:
         if not also_yaml:
-            raise bad_request(f"couldn't get version/kind; json parse error: {fault}") from None
+            raise bad_request(f"{prefix}: {fault}") from None
     try:
         return yaml.safe_load(body)
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
@@ -195,8 +200,8 @@ def options_of(request: Request) -> Options:
     if orphan is not None and propagation is None:
         propagation = "Orphan" if orphan in (True, *TRUE) else "Background"
     if propagation not in (None, "Background", "Foreground", "Orphan"):
-        told = f'invalid DeleteOptions: propagationPolicy: Unsupported value: "{propagation}"'
-        raise ApiError(422, "Invalid", told)
+        fault = refused_word("propagationPolicy", propagation, ("Foreground", "Background", "Orphan", "nil"))
+        raise invalid("DeleteOptions", "meta.k8s.io", "", [fault])
     grace = body.get("gracePeriodSeconds")
     dry_run = body.get("dryRun") or [request.query.get("dryRun")]
     return Options(

@@ -69,6 +69,11 @@ class Faults:
         with self._lock:
             self._rules.clear()
 
+    @property
+    def pending(self) -> bool:
+        """Whether a request may yet meet one."""
+        return any(rule.hits < rule.times for rule in self._rules)
+
     def meet(self, method: str, path: str) -> Fault | None:
         """Return the first rule that a request meets, and count it."""
         if not self._rules:

@@ -63,7 +63,7 @@ class Kubelet:
         self._workers: dict[Place, PodWorker] = {}
         self._leaving: list[PodWorker] = []  # their objects are gone, their processes may not be yet
         self._watcher = threading.Thread(target=self._watch, name="kubelet-pods", daemon=True)
-        binding = Recorder(COMPONENT, self._reporter.event, host=node)
+        binding = Recorder(COMPONENT, self._reporter.event)
         self._binder = Binder(self._client, binding) if binds else None
         self._started = self._stopping = False
 

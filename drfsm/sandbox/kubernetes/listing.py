@@ -131,7 +131,10 @@ def _too_large(asked: int, version: int) -> ApiError:
 def _version(request: Request) -> int | None:
     text = request.query.get("resourceVersion", "")
     if text and not text.isdecimal():
-        raise bad_request(f'invalid resource version "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+        told = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        if request.says("watch"):
+            raise ApiError(500, "", told)  # as the real one, strange as it is
+        raise bad_request(f"invalid resource version: {told}")
     return int(text) if text else None
 
 
@@ -147,7 +150,7 @@ def _token(text: str) -> Token | None:
         found = json.loads(base64.urlsafe_b64decode(text))
         return Token(int(found["rv"]), str(found["namespace"]), str(found["name"]))
     except (ValueError, KeyError, TypeError):
-        raise bad_request("continue key is not valid") from None
+        raise bad_request("invalid continue token: continue key is not valid") from None
 
 
 def _token_text(token: Token) -> str:

@@ -45,11 +45,10 @@ class Writer:
     api_version: str
     subresource: str = ""
 
-    def told(self, time: str) -> str:
-        """Name it as conflicts do."""
+    def told(self) -> str:
+        """Name it as conflicts do: the version only of one that updates."""
         part = f' with subresource "{self.subresource}"' if self.subresource else ""
-        at = f" at {time}" if self.operation == "Update" and time else ""
-        return f'"{self.manager}"{part} using {self.api_version}{at}'
+        return f'"{self.manager}"{part} using {self.api_version}' if self.operation == "Update" else f'"{self.manager}"'
 
 
 @frozen
@@ -85,7 +84,7 @@ def apply(kind: str, live: Manifest, wanted: Manifest, writer: Writer, now: str,
     changed = {path for path, value in applied.items() if path in before and before[path] != value}
     if conflicts := [(each, path) for each in _by_name(others) for path in sorted(others[each].paths & changed)]:
         if not force:
-            raise _conflict(conflicts, others)
+            raise _conflict(conflicts)
         others = {each: Claim(claim.time, claim.paths - changed) for each, claim in others.items()}
     mine = claims.get(writer, Claim(now))
     previous = mine.paths
@@ -109,8 +108,8 @@ def _by_name(claims: Claims) -> list[Writer]:
     return sorted(claims, key=lambda each: (each.manager, each.operation, each.subresource))
 
 
-def _conflict(conflicts: list[tuple[Writer, Path]], claims: Claims) -> ApiError:
-    told = {each: each.told(claims[each].time) for each, _ in conflicts}
+def _conflict(conflicts: list[tuple[Writer, Path]]) -> ApiError:
+    told = {each: each.told() for each, _ in conflicts}
     causes = [
         {"reason": "FieldManagerConflict", "message": f"conflict with {told[each]}", "field": _said(path)}
         for each, path in conflicts

@@ -20,7 +20,7 @@ from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 HEARTBEAT_SECONDS, LEASE_SECONDS = 10.0, 40
 RETRY_SECONDS = 0.2
 LEASES = "kube-node-lease"
-VERSION = "v1.32.0"
+VERSION = "v1.35.4"  # what the emulated API says it is, and what go.mod builds
 PODS = "1000"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 PRESSURES = {  # condition: (reason, message)

@@ -61,7 +61,9 @@ def check_same(kind: Resource, manifest: Manifest, old: Manifest) -> None:
     given, kept, name = manifest["metadata"], old["metadata"], old["metadata"]["name"]
     uid = given.get("uid")
     if uid and uid != kept["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {kept['uid']}"
+        key = "/".join(filter(None, (kind.plural, kept.get("namespace", ""), name)))
+        told = f"StorageError: invalid object, Code: 4, Key: /registry/{key}, ResourceVersion: 0, AdditionalErrorMsg"
+        why = f"{told}: Precondition failed: UID in precondition: {uid}, UID in object meta: {kept['uid']}"
         raise conflict(kind.qualified, name, why)
     version = given.get("resourceVersion")
     if version and version != kept["resourceVersion"]:

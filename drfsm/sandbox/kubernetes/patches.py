@@ -48,7 +48,7 @@ def steps(target: Manifest, patch: Any) -> Manifest:
         except (_Inapplicable, KeyError, IndexError, ValueError, TypeError) as fault:
             # What doesn't fit isn't told, by the real server neither.
             told = "the server rejected our request due to an error in our request"
-            raise ApiError(422, "Invalid", told) from fault
+            raise ApiError(422, "Invalid", told, {}) from fault
     if not isinstance(document, dict):
         raise bad_request("the patch leaves no object")
     return document
@@ -102,9 +102,7 @@ def _put(document: Any, path: list[str], value: Any, *, replace: bool = False) -
         else:
             parent.insert(_index(parent, name, end=True), value)
     elif isinstance(parent, dict):
-        if replace and name not in parent:
-            raise _Inapplicable(f"missing key {name}")
-        parent[name] = value
+        parent[name] = value  # also where there is nothing to replace: the real server's library lets it pass
     else:
         raise _Inapplicable(f"there is nothing to hold {name}")
     return document

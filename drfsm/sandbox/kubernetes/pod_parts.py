@@ -167,11 +167,12 @@ def scale(store: Store, request: Request, where: Target) -> Answer:
 def _scale(manifest: Manifest) -> Manifest:
     marks = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     labels = (manifest["spec"].get("selector") or {}).get("matchLabels") or {}
+    replicas = manifest["spec"].get("replicas", 1)
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {name: manifest["metadata"][name] for name in marks},
-        "spec": {"replicas": manifest["spec"].get("replicas", 1)},
+        "spec": {"replicas": replicas} if replicas else {},
         "status": {
             "replicas": (manifest.get("status") or {}).get("replicas", 0),
             "selector": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),

@@ -31,7 +31,7 @@ class ApiError(Exception):
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
-            **({"details": self.details} if self.details else {}),
+            **({"details": self.details} if self.details is not None else {}),
             "code": self.status,
         }
 
@@ -66,13 +66,13 @@ def forbidden(qualified: str, name: str, why: str) -> ApiError:
 
 def invalid(kind: str, group: str, name: str, causes: Sequence[Fault]) -> ApiError:
     """Refuse an object with its faults, each (field, reason as FieldValueInvalid, message)."""
-    told = [f"{field}: {message}" for field, _, message in causes]
+    told = list(dict.fromkeys(f"{field}: {message}" for field, _, message in causes))
     faults = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
     qualified = f"{kind}.{group}" if group else kind
     details = {
-        "name": name,
+        **({"name": name} if name else {}),
         **({"group": group} if group else {}),
-        "kind": kind,
+        **({"kind": kind} if kind else {}),
         "causes": [{"reason": reason, "message": message, "field": field} for field, reason, message in causes],
     }
     return ApiError(422, "Invalid", f'{qualified} "{name}" is invalid: {faults}', details)

@@ -6,7 +6,7 @@
 import threading
 
 from drfsm.sandbox.kubernetes.exchange import Answer, Request, Target, answer, manifest_of
-from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest, forbidden
+from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest, forbidden, invalid
 
 Denial = tuple[str, str, str]
 
@@ -71,7 +71,10 @@ def _access(denials: Denials, request: Request, body: Manifest) -> Manifest:
     del request
     asked = (body.get("spec") or {}).get("resourceAttributes")
     if not asked:
-        return {"allowed": True}
+        if (body.get("spec") or {}).get("nonResourceAttributes"):
+            return {"allowed": True}
+        told = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        raise invalid("", "authorization.k8s.io", "", [("spec.resourceAttributes", "FieldValueInvalid", told)])
     part = f"/{asked['subresource']}" if asked.get("subresource") else ""
     verb, group = asked.get("verb", "*"), asked.get("group", "")
     if denials.denied(verb, group, asked.get("resource", "*") + part):

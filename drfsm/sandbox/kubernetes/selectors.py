@@ -63,7 +63,10 @@ def fields(plural: str, text: str) -> Predicate:
     for term in filter(None, text.split(",")):
         name, sign, value = _term(term)
         if name not in ("metadata.name", "metadata.namespace", *_SUPPORTED.get(plural, ())):
-            raise bad_request(f"field label not supported: {name}")
+            if plural in _SUPPORTED:
+                raise bad_request(f"field label not supported: {name}")
+            known = 'only "metadata.name", "metadata.namespace"'
+            raise bad_request(f'"{name}" is not a known field selector: {known}')
         tests.append((name, sign != "!=", value))
     return lambda manifest: all((field(plural, manifest, name) == value) is same for name, same, value in tests)
 

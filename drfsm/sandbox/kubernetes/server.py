@@ -17,12 +17,12 @@ from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from attrs import evolve
 
-from drfsm.sandbox.kubernetes.api import HEALTH, Api, refusal
+from drfsm.sandbox.kubernetes.api import HEALTH, refusal
 from drfsm.sandbox.kubernetes.exchange import Answer, Request
 from drfsm.sandbox.kubernetes.faults import Fault, Faults
 from drfsm.sandbox.kubernetes.refusals import ApiError
@@ -36,10 +36,17 @@ OPERATOR, KUBELET = "sandbox-operator", "system:node:sandbox"
 STATUS_REASONS = {429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable", 504: "Timeout"}
 
 
+class Answering(Protocol):
+    """Whoever has the answers: the emulated API, or one that asks a real one."""
+
+    def answer(self, request: Request, *, kubelet: bool = False) -> Answer:
+        """Answer a request; refusals are answers too."""
+
+
 class Server:
     """The API of one cluster, on loopback."""
 
-    def __init__(self, api: Api, chain: Path, tokens: Mapping[str, str]) -> None:
+    def __init__(self, api: Answering, chain: Path, tokens: Mapping[str, str]) -> None:
         self.api, self.faults = api, Faults()
         self._tokens = dict(tokens)  # token -> user
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -22,7 +22,9 @@ JOB_NAMES = ("batch.kubernetes.io/job-name", "job-name")
 JOB_FIXED = ("completions", "selector", "template", "completionMode", "podFailurePolicy", "backoffLimitPerIndex")
 CONCURRENCY = ("Allow", "Forbid", "Replace")
 RESTARTS = ("Always", "OnFailure", "Never")
-FIELD = r"[\d*/,?A-Za-z#-]+"
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+BOUNDS = ((0, 59, ()), (0, 23, ()), (1, 31, ()), (1, 12, MONTHS), (0, 6, DAYS))  # minute … weekday
 SHORTHAND = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 POD_CHANGES = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -54,6 +56,8 @@ def faults(plural: str, manifest: Manifest) -> Iterator[Fault]:
         yield from _selector_faults(spec)
     for path, pod in _pod_specs(plural, manifest):
         yield from _pod_faults(path, pod)
+        if plural in ("jobs", "cronjobs"):
+            yield from _ending(pod, path)
 
 
 def immutable(plural: str, new: Manifest, old: Manifest) -> Iterator[Fault]:
@@ -87,6 +91,8 @@ def adopt_selector(job: Manifest) -> None:
         labels.setdefault(name, metadata["name"])
     selector = spec["selector"] = spec.get("selector") or {}
     selector["matchLabels"] = {JOB_LABELS[0]: metadata["uid"], **(selector.get("matchLabels") or {})}
+    if not metadata.get("labels"):  # the real API fills them in whenever it reads the Job
+        metadata["labels"] = dict(labels)
 
 
 def quality(pod: Manifest) -> str:
@@ -161,7 +167,6 @@ def _reference_faults(path: str, container: Manifest, volumes: set[Any]) -> Iter
 
 def _job_faults(job: Manifest) -> Iterator[Fault]:
     spec, metadata = job["spec"], job["metadata"]
-    yield from _ending(spec["template"].get("spec") or {}, "spec.template.spec")
     labels = (spec["template"].get("metadata") or {}).get("labels") or {}
     yield from label_faults("spec.template.labels", labels)
     if not spec.get("manualSelector"):
@@ -184,7 +189,6 @@ def _cron_faults(spec: Manifest) -> Iterator[Fault]:
         yield unsupported("spec.concurrencyPolicy", spec["concurrencyPolicy"], CONCURRENCY)
     if "timeZone" in spec and not _known_zone(spec["timeZone"]):
         yield unacceptable("spec.timeZone", spec["timeZone"], f"unknown time zone {spec['timeZone']}")
-    yield from _ending(spec["jobTemplate"]["spec"]["template"]["spec"], "spec.jobTemplate.spec.template.spec")
 
 
 def _schedule_faults(schedule: str) -> Iterator[Fault]:
@@ -200,8 +204,40 @@ def _schedule_faults(schedule: str) -> Iterator[Fault]:
     elif len(fields) != 5:  # noqa: PLR2004  minute, hour, day, month, weekday
         told = f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
         yield unacceptable("spec.schedule", schedule, told)
-    elif bad := [each for each in fields if not re.fullmatch(FIELD, each)]:
-        yield unacceptable("spec.schedule", schedule, f"failed to parse int from {bad[0]}")
+    else:
+        for field, bounds in zip(fields, BOUNDS, strict=True):
+            if told := _field_fault(field, *bounds):
+                yield unacceptable("spec.schedule", schedule, told)
+                return
+
+
+def _field_fault(field: str, least: int, most: int, names: tuple[str, ...] = ()) -> str:
+    """Return what is wrong with a field of a schedule, as robfig/cron says it; "" if nothing is."""
+    for each in field.split(","):
+        ends, _, step = each.partition("/")
+        numbers: list[int] = []
+        for word in filter(None, (step, *ends.split("-", 1))):
+            if word.lower() in names:
+                numbers.append(names.index(word.lower()) + least)
+            elif word.isdecimal():
+                numbers += [int(word)] if word is not step else []
+            elif word not in ("*", "?"):
+                return f'failed to parse int from {word}: strconv.Atoi: parsing "{word}": invalid syntax'
+        if told := _range_fault(each, numbers, least, most):
+            return told
+        if step.isdecimal() and not int(step):
+            return f"step of range should be a positive number: {each}"
+    return ""
+
+
+def _range_fault(text: str, numbers: list[int], least: int, most: int) -> str:
+    if numbers and numbers[0] < least:
+        return f"beginning of range ({numbers[0]}) below minimum ({least}): {text}"
+    if numbers and numbers[-1] > most:
+        return f"end of range ({numbers[-1]}) above maximum ({most}): {text}"
+    if numbers and numbers[0] > numbers[-1]:
+        return f"beginning of range ({numbers[0]}) beyond end of range ({numbers[-1]}): {text}"
+    return ""
 
 
 def _known_zone(name: str) -> bool:

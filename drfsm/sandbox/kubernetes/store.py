@@ -42,6 +42,11 @@ HISTORY = 4096
 POLL_SECONDS = 0.2
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 LASTING = ("default", "kube-public", "kube-system")  # as the real admission, which lets kube-node-lease go
+ROOT_CA = (
+    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
+    "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes "
+    "clusters."
+)
 Manifests = list[Manifest]
 
 
@@ -275,7 +280,8 @@ class Store:
         grace = grace_seconds_of(old, grace_seconds) if key.resource == "pods" else None
         if "deletionTimestamp" not in metadata:
             metadata["deletionTimestamp"] = timestamp(grace or 0)
-            metadata["deletionGracePeriodSeconds"] = grace or 0
+            if key.resource != "namespaces":
+                metadata["deletionGracePeriodSeconds"] = grace or 0
             if BY_PLURAL[key.resource].generations:
                 metadata["generation"] = metadata.get("generation", 0) + 1
         elif grace is not None and grace < metadata.get("deletionGracePeriodSeconds", 0):
@@ -335,7 +341,8 @@ class Store:
         if kind.plural == "namespaces":
             account = {"metadata": {"name": "default", "namespace": key.name}}
             self.create("serviceaccounts", account)
-            root = {"name": "kube-root-ca.crt", "namespace": key.name}
+            told = {"kubernetes.io/description": ROOT_CA}
+            root = {"name": "kube-root-ca.crt", "namespace": key.name, "annotations": told}
             self.create("configmaps", {"metadata": root, "data": {"ca.crt": self._root_ca}})
         owners = kept["metadata"].get("ownerReferences") or ()
         known = all((each.get("apiVersion"), each.get("kind")) in BY_KIND for each in owners)

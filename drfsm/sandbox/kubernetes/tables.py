@@ -54,7 +54,7 @@ def partial(manifest: Manifest) -> Manifest:
 
 def _object(manifest: Manifest, include: str) -> Manifest:
     if include == "None":
-        return {}
+        return {"object": None}
     return {"object": manifest if include == "Object" else partial(manifest)}
 
 
@@ -356,9 +356,7 @@ KINDS: Mapping[str, Layout] = {
     "secrets": Layout(
         _columns("Name|Type|Data#|Age"), lambda m: (_name(m), m.get("type", ""), len(m.get("data") or ()), _age(m))
     ),
-    "serviceaccounts": Layout(
-        _columns("Name|Secrets#|Age"), lambda m: (_name(m), len(m.get("secrets") or ()), _age(m))
-    ),
+    "serviceaccounts": GENERIC,
     "deployments": Layout(_columns(f"Name|Ready|Up-to-date#|Available#|Age|{_WORKLOAD}"), _deployment),
     "replicasets": Layout(_columns(f"Name|Desired#|Current#|Ready#|Age|{_WORKLOAD}"), _replicaset),
     "events": Layout(

@@ -3,6 +3,7 @@
 What is wanted is worked out here, from the body and under the store's lock; the store keeps it, or refuses.
 """
 
+import json
 from functools import partial
 
 from drfsm.sandbox.kubernetes import listing, managed, patches
@@ -65,7 +66,11 @@ def patch(store: Store, request: Request, where: Target) -> Answer:
         if request.media_type == APPLY:
             return _apply(store, request, where)
         old = store.peek(where.resource.plural, where.namespace, where.name)
-        manifest, warnings = _checked(request, where.resource, patched(request, where.resource, old))
+        changed = patched(request, where.resource, old)
+        try:
+            manifest, warnings = _checked(request, where.resource, changed)
+        except ApiError as refusal:
+            raise _unfit(changed, refusal) from None
         _check_same_kind(manifest, where.resource)
         _check_name(manifest, where)
         kept = store.update(
@@ -78,12 +83,19 @@ def patch(store: Store, request: Request, where: Target) -> Answer:
         return shown(200, kept, request, where, warnings=warnings)
 
 
+def _unfit(changed: Manifest, refusal: ApiError) -> ApiError:
+    """Return the refusal of a patch whose outcome can't be decoded; unlike a whole body's it is Invalid."""
+    value = json.dumps(json.dumps(changed, separators=(",", ":")))
+    why = refusal.message.partition(" cannot be handled as a ")[2].partition(": ")[2] or refusal.message
+    return invalid("", "", "", [("patch", "FieldValueInvalid", f"Invalid value: {value}: {why}")])
+
+
 def patched(request: Request, resource: Resource | None, old: Manifest) -> Manifest:
     """Apply a request's patch to an object; without a resource, to one that has no lists to merge."""
     kind = request.media_type
     if kind not in (MERGE, STEPS, STRATEGIC):
         raise unsupported(STEPS, MERGE, STRATEGIC, APPLY)
-    change = parsed(request.body)
+    change = parsed(request.body, prefix="error decoding patch")
     if kind == STEPS:
         return patches.steps(old, change)
     if not isinstance(change, dict):
@@ -154,7 +166,8 @@ def delete_collection(store: Store, request: Request, where: Target) -> Answer:
         chosen = [each for each in found if wanted.matches(each)]
         last = [_deleted(store, where.resource, each, asked) for each in chosen]
     header = {"kind": f"{where.resource.kind}List", "apiVersion": where.resource.api_version}
-    return answer(200, {**header, "metadata": {"resourceVersion": str(version)}, "items": last})
+    bare = [{name: value for name, value in each.items() if name not in ("apiVersion", "kind")} for each in last]
+    return answer(200, {**header, "metadata": {"resourceVersion": str(version)}, "items": bare})
 
 
 def _deleted(store: Store, resource: Resource, old: Manifest, asked: Options) -> Manifest:
@@ -182,13 +195,15 @@ def _is_there(store: Store, where: Target) -> bool:
 def _check_preconditions(where: Target, old: Manifest, asked: Options) -> None:
     metadata = old["metadata"]
     checks = (
-        ("UID", asked.uid, metadata["uid"]),
-        ("ResourceVersion", asked.resource_version, metadata["resourceVersion"]),
+        ("UID", asked.uid, metadata["uid"], "deleted and then recreated"),
+        ("ResourceVersion", asked.resource_version, metadata["resourceVersion"], "modified"),
     )
-    for called, wanted, found in checks:
+    for called, wanted, found, guess in checks:
         if wanted and wanted != found:
-            why = f"Precondition failed: {called} in precondition: {wanted}, {called} in object meta: {found}"
-            raise conflict(where.resource.qualified, where.name, why)
+            differ = f"the {called} in the precondition ({wanted}) does not match the {called} in record ({found})"
+            # As the real one: here it names the kind, not the resource.
+            kind = f"{where.resource.kind}.{where.resource.group}".rstrip(".")
+            raise conflict(kind, where.name, f"{differ}. The object might have been {guess}")
 
 
 def _success(resource: Resource, old: Manifest) -> Manifest:
@@ -224,8 +239,9 @@ def _checked(request: Request, resource: Resource, given: Manifest) -> tuple[Man
 def _check_same_kind(manifest: Manifest, resource: Resource) -> None:
     version, kind = manifest.get("apiVersion") or "", manifest.get("kind") or ""
     if version and version != resource.api_version:
-        told = f"the API version in the data ({version}) does not match the expected API version"
-        raise bad_request(f"{told} ({resource.api_version})")
+        told = f'{kind} in version "{version.rpartition("/")[2]}" cannot be handled as a {resource.kind}'
+        unknown = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
+        raise bad_request(f"{told}: {unknown}")
     if kind and kind != resource.kind:
         told = f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
         raise bad_request(f"{told}: the object provided is unrecognized (must be of type {resource.kind})")

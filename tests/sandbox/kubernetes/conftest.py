@@ -1,7 +1,8 @@
 """A cluster for the conformance cases, known to them by its kubeconfig alone, and real clients for it.
 
-The same cases run on a real control plane: DRFSM_CONFORMANCE_KUBECONFIG names its kubeconfig. Its node must be
-served by drfsm's kubelet with IMAGES. Cases that need the emulation itself stand in test_*_emulated.py.
+The same cases run on a real control plane: with DRFSM_KUBERNETES=real on one of our own (``make test-cluster``),
+with DRFSM_CONFORMANCE_KUBECONFIG on any whose node is served by drfsm's kubelet with IMAGES. Cases that need the
+emulation itself stand in test_*_emulated.py.
 """
 
 import json
@@ -16,8 +17,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from drfsm.sandbox.controlplane import RealCluster, build
 from drfsm.sandbox.kubernetes import EmulatedCluster
 
+REAL = os.environ.get("DRFSM_KUBERNETES") == "real"
 SHELL_IMAGE = "registry.example/shell:1"
 IMAGES = {"registry.example/shell": ["/bin/sh", "-c", "echo nothing to do"]}
 Manifest = dict[str, Any]
@@ -35,7 +38,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     if given := os.environ.get("DRFSM_CONFORMANCE_KUBECONFIG"):
         yield Cluster(Path(given))
         return
-    with EmulatedCluster("conformance", tmp_path_factory.mktemp("cluster"), IMAGES) as started:
+    kind = RealCluster if REAL else EmulatedCluster
+    with kind("conformance", tmp_path_factory.mktemp("cluster"), IMAGES) as started:
         yield Cluster(started.kubeconfig)
 
 
@@ -117,15 +121,16 @@ Kubectl = Callable[..., str]
 @pytest.fixture(scope="session")
 def kubectl(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     """Return the real kubectl as a function: its words in, its stdout out; ``fails=True`` gives its stderr."""
-    if shutil.which("kubectl") is None:
-        pytest.skip("needs the real kubectl on the PATH")
+    program = str(build.known().get("kubectl") or shutil.which("kubectl") or "")
+    if not program:
+        pytest.skip("needs the real kubectl: on the PATH, or built by `make test-cluster`")
     home = tmp_path_factory.mktemp("kubectl")
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(cluster.kubeconfig)}
 
     def run(*words: str, stdin: str | Manifest = "", fails: bool = False) -> str:
         text = stdin if isinstance(stdin, str) else json.dumps(stdin)
         done = subprocess.run(
-            ["kubectl", *words], input=text, capture_output=True, text=True, env=environment, timeout=60, check=False
+            [program, *words], input=text, capture_output=True, text=True, env=environment, timeout=60, check=False
         )
         assert (done.returncode != 0) is fails, f"kubectl {' '.join(words)}: {done.stdout}{done.stderr}"
         return done.stderr if fails else done.stdout

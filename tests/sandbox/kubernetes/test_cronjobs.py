@@ -318,8 +318,8 @@ def test_many_missed_starts_are_warned_about(clockwork: Clockwork) -> None:
 
 
 def test_a_schedule_that_cannot_be_read_starts_nothing_and_is_told(clockwork: Clockwork) -> None:
-    """A wrong schedule ends up as an event; mending it makes the CronJob work."""
-    clockwork.cronjob(schedule="61 * * * *")
+    """A schedule that is lawful but not known here ends up as an event; mending it makes the CronJob work."""
+    clockwork.cronjob(schedule="@every 1h")
     assert eventually(lambda: "UnparseableSchedule" in clockwork.reasons())
     clockwork.change(schedule="* * * * *")
     clockwork.settle()

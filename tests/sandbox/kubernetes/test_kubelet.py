@@ -491,7 +491,7 @@ def test_deletion_asks_before_it_kills(site: Site) -> None:
     assert eventually(lambda: not site.is_there(name))
     assert time.monotonic() - begun < 5
     assert not alive(main)
-    assert not alive(child)
+    assert eventually(lambda: not alive(child))  # a SIGKILL takes a moment
     assert eventually(lambda: "Killing" in site.reasons(name))
 
 

@@ -1,0 +1,52 @@
+"""The operator's current address, as the world outside sees it.
+
+Asks one service (``https://checkip.amazonaws.com``, or what ``DRFSM_ADDRESS_URL`` names) that answers with
+nothing but the address; or takes the one that was given (``DRFSM_ALLOWED_ADDRESS``). Never more than that one
+address: an answer that is no address, or a wider range, is refused. Used by ec2.py and terraform.py.
+"""
+
+import ipaddress
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from drfsm.errors import ActionFailed, Unreachable, UsageFault
+
+URL = "https://checkip.amazonaws.com"
+SECONDS, LONGEST = 10, 64
+Address = Callable[[], str]
+"""Returns the address to let in, as a CIDR block of one address."""
+
+
+def from_environment(environ: Mapping[str, str]) -> Address:
+    """Return how the operator's address is found, as the environment says."""
+    if given := environ.get("DRFSM_ALLOWED_ADDRESS"):
+        cidr = one(given, "DRFSM_ALLOWED_ADDRESS")
+        return lambda: cidr
+    return lambda: asked(environ.get("DRFSM_ADDRESS_URL") or URL)
+
+
+def asked(url: str) -> str:
+    """Ask a service. Raises Unreachable if it doesn't answer."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
+        raise UsageFault(f"{url}: who may come in is not asked over an open wire", way="an https:// address")
+    try:
+        with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310  its scheme was just checked
+            return one(answer.read(LONGEST).decode("ascii", "replace"), url)
+    except (urllib.error.URLError, OSError) as fault:
+        way = "export DRFSM_ALLOWED_ADDRESS with your address"
+        raise Unreachable(f"{url} does not tell this machine's address: {fault}", way=way, fault="operator") from None
+
+
+def one(text: str, origin: str) -> str:
+    """Return a block of exactly one address. Raises ActionFailed for anything else."""
+    try:
+        block = ipaddress.ip_network(text.strip())
+    except ValueError:
+        raise ActionFailed(f"{origin} gives {text.strip()!r}, which is no address", fault="operator") from None
+    if block.num_addresses != 1:
+        told = f"{origin} gives {block}, which would let in {block.num_addresses} addresses"
+        raise ActionFailed(told, way="name one address", fault="operator")
+    return str(block)

@@ -1,0 +1,309 @@
+"""A site that terraform brings up: the real binary, a plan that is kept, and an apply of exactly that plan.
+
+Owns the order (init, workspace, plan, apply, outputs, destroy), what of the operator's environment reaches
+terraform, and what its answers mean. State and locks are terraform's own. Each charter has a workspace of its
+own, named after its run, so that a rehearsal and a live DR never share a state; terraform's data directory and
+plans lie in the bundle's private directory, so that the operator's own checkout is left as it stands.
+
+    outputs that the module gives:   kubeconfig (sensitive), or kubeconfig_parameter (an SSM parameter's name);
+                                     instance_ids, where the machines are no aws_instance of the state
+    variables that it is given:      drfsm_run, drfsm_drill (for names and tags), allowed_cidr (after a repair);
+                                     all of TF_VAR_* as they stand; TF_BACKEND_<NAME> as the backend's <name>
+
+A plan that was overtaken (killed in the middle of an apply) is made anew, and applied only if it holds nothing
+that the plan shown did not. Called as world.Provisioner; terraform itself runs in terraform_process.py.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict
+
+from drfsm.adapters.address import Address
+from drfsm.adapters.private import KUBECONFIG, PrivateFiles
+from drfsm.adapters.terraform_process import Terraform, TerraformFailed
+from drfsm.errors import ActionFailed, UsageFault
+from drfsm.world import Change, Changes, Charter, Kubeconfig, Machine, Standing, Watch
+
+PLAN, DESTROY, PLANNED, ALLOWED = "terraform.plan", "terraform.destroy", "terraform.changes.json", "allowed_address"
+RUN_VARIABLE, DRILL_VARIABLE, ADDRESS_VARIABLE = "drfsm_run", "drfsm_drill", "allowed_cidr"
+_WORKSPACE = re.compile(r"[A-Za-z0-9._-]{1,90}\Z")
+_VERBS = {"create": "add", "update": "change", "delete": "destroy"}
+Parameter = Callable[[str], str | None]
+"""Reads an SSM parameter; None if there is none."""
+
+
+class TerraformSite:
+    """Brings up what one module describes, in a workspace of the charter's own."""
+
+    kind = "terraform"
+
+    def __init__(self, terraform: Terraform, private: PrivateFiles, parameter: Parameter, address: Address) -> None:
+        self._terraform, self._private = terraform, private
+        self._parameter, self._address = parameter, address
+
+    # --- up -------------------------------------------------------------------------------------------------
+
+    def plan(self, charter: Charter, watch: Watch) -> Changes:
+        """Plan, keep the plan, and tell it: resources to add, to change, to destroy."""
+        self._enter(charter, watch)
+        shown = self._planned(charter, PLAN, watch)
+        changes = self._changes(charter, shown)
+        if doomed := [each.address for each in changes.changes if "delete" in each.actions]:
+            raise ActionFailed(
+                f"bringing up would destroy {', '.join(doomed)}: somebody changed what is up already",
+                way="tear it down first, or put the module back as it was",
+            )
+        self._keep(charter, changes)
+        for words in changes.words:
+            watch.say(words)
+        return changes
+
+    def planned(self, charter: Charter) -> Changes | None:
+        """Return the plan that is kept here, None if there is none for this charter."""
+        body, plan = self._private.read(PLANNED), self._private.read(PLAN)
+        if body is None or plan is None:
+            return None
+        kept = json.loads(body)
+        changes = _restored(kept["changes"])
+        return changes if kept["run"] == charter.run and _sha256(plan) == changes.sha256 else None
+
+    def bring_up(self, charter: Charter, changes: Changes, watch: Watch) -> Standing:
+        """Apply exactly the plan; where it was overtaken, what is left of it, and nothing else."""
+        self._enter(charter, watch)
+        plan = self._private.read(PLAN)
+        if plan is not None and _sha256(plan) == changes.sha256:
+            try:
+                self._apply(charter, PLAN, watch)
+            except TerraformFailed as fault:
+                if not fault.stale:
+                    raise
+                self._apply_rest(charter, changes, watch)
+        else:
+            self._apply_rest(charter, changes, watch)
+        return self.standing(charter)
+
+    def standing(self, charter: Charter) -> Standing:
+        """Return what the charter's state holds."""
+        if not self._exists(charter):
+            return Standing()
+        state = self._terraform.json(["show", "-json"], self._variables(charter), _workspace(charter)).get("values", {})
+        resources = list(_resources(state.get("root_module", {})))
+        given = state.get("outputs", {}).get("instance_ids", {}).get("value") or ()
+        named = [given] if isinstance(given, str) else list(given)
+        known = {each.instance_id: each for each in _machines(each["values"] | each for each in resources)}
+        machines = {**{name: Machine(name) for name in named}, **known}
+        # Without a resource there is nothing that outputs could speak of: terraform keeps them until an apply.
+        return Standing(tuple(machines.values()) if resources else (), len(resources))
+
+    # --- in -------------------------------------------------------------------------------------------------
+
+    def fetch_kubeconfig(self, charter: Charter) -> Kubeconfig | None:
+        """Keep what the outputs give; None as long as the parameter that they name is empty."""
+        if not self._exists(charter):
+            return None
+        outputs = self._terraform.json(["output", "-json"], self._variables(charter), _workspace(charter))
+        if text := outputs.get("kubeconfig", {}).get("value"):
+            return self._private.keep_kubeconfig(str(text).encode(), "terraform's output kubeconfig")
+        if name := outputs.get("kubeconfig_parameter", {}).get("value"):
+            value = self._parameter(str(name))
+            return None if value is None else self._private.keep_kubeconfig(value.encode(), f"the parameter {name}")
+        given = ", ".join(outputs) or "none"
+        told = f"the module gives neither kubeconfig nor kubeconfig_parameter (its outputs: {given})"
+        raise ActionFailed(told, way="add one of these outputs to the module", fault="operator")
+
+    def held_kubeconfig(self) -> Kubeconfig | None:
+        """Return the kubeconfig that is kept, None if there is none."""
+        return self._private.held_kubeconfig()
+
+    def allow(self, charter: Charter, watch: Watch) -> str:
+        """Give the module the operator's address; where the site is up already, apply what that changes."""
+        address = self._address()
+        self._private.write(ALLOWED, address.encode())
+        watch.say(f"{ADDRESS_VARIABLE} is {address} now")
+        if self._private.read(PLANNED) is None and not self._exists(charter):
+            return address
+        self._enter(charter, watch)
+        shown = self._planned(charter, PLAN, watch)
+        if ADDRESS_VARIABLE not in shown["configuration"]["root_module"].get("variables", {}):
+            told = f"the module declares no variable {ADDRESS_VARIABLE}: there is nowhere to put {address}"
+            raise ActionFailed(told, way=f'variable "{ADDRESS_VARIABLE}" {{ type = string }}', fault="operator")
+        acting = _acting(shown)
+        broken = _broken(shown)
+        self._refuse_more(acting, lambda each: _keeps_what_is_up(each) or each.address in broken)
+        self._keep(charter, self._changes(charter, shown))
+        if all(each.actions == ("update",) or _is_rule(each) for each in acting):
+            self._apply(charter, PLAN, watch)
+        else:
+            watch.say("it comes into force with what is left to bring up")
+        return address
+
+    # --- down -----------------------------------------------------------------------------------------------
+
+    def tear_down(self, charter: Charter, instance_ids: Sequence[str], watch: Watch) -> None:
+        """Destroy what the charter's state holds, and its workspace; refuse if it holds machines not recorded."""
+        self._terraform.init(watch, self._variables(charter))
+        if not self._exists(charter):
+            watch.say(f"there is no workspace {_workspace(charter)}: nothing is left to destroy")
+            return
+        self._enter(charter, watch)
+        standing = self.standing(charter)
+        if more := {each.instance_id for each in standing.machines} - set(instance_ids):
+            raise ActionFailed(f"{', '.join(sorted(more))} of {charter.run} is not recorded: nothing was touched")
+        if standing.resources:
+            changes = self._changes(charter, self._planned(charter, DESTROY, watch, "-destroy"), DESTROY)
+            for words in changes.words:
+                watch.say(words)
+            self._apply(charter, DESTROY, watch)
+        self._terraform.text(["workspace", "delete", _workspace(charter)], self._variables(charter))
+        for name in (PLAN, DESTROY, PLANNED, ALLOWED, KUBECONFIG):
+            self._private.forget(name)
+
+    # --- how ------------------------------------------------------------------------------------------------
+
+    def _variables(self, charter: Charter) -> Mapping[str, str]:
+        allowed = self._private.read(ALLOWED)
+        told = {RUN_VARIABLE: charter.run, DRILL_VARIABLE: charter.drill}
+        return told | ({ADDRESS_VARIABLE: allowed.decode()} if allowed else {})
+
+    def _enter(self, charter: Charter, watch: Watch) -> None:
+        """See that the charter's workspace is there. Each command is told it: what is *selected* decides nothing."""
+        variables = self._variables(charter)
+        self._terraform.init(watch, variables)
+        if not self._exists(charter):
+            self._terraform.text(["workspace", "new", _workspace(charter)], variables)
+            self._terraform.text(["workspace", "select", "default"], variables)
+
+    def _exists(self, charter: Charter) -> bool:
+        variables = self._variables(charter)
+        self._terraform.init(Watch(), variables)
+        listed = self._terraform.text(["workspace", "list"], variables)
+        return _workspace(charter) in {line.strip("* ") for line in listed.splitlines()}
+
+    def _planned(self, charter: Charter, name: str, watch: Watch, *more: str) -> Any:
+        """Make a plan into a private file; return it as terraform shows it. It may hold secrets."""
+        variables, place = self._variables(charter), self._private.home() / name
+        self._terraform.run(["plan", *more, f"-out={place}"], variables, watch, _workspace(charter))
+        place.chmod(0o600)
+        shown = self._terraform.json(["show", "-json", str(place)], variables, _workspace(charter))
+        self._terraform.hide(_sensitive(shown))
+        return shown
+
+    def _apply(self, charter: Charter, name: str, watch: Watch) -> None:
+        command = ["apply", str(self._private.home() / name)]
+        self._terraform.run(command, self._variables(charter), watch, _workspace(charter))
+
+    def _apply_rest(self, charter: Charter, changes: Changes, watch: Watch) -> None:
+        watch.say("the plan was overtaken: what is left of it is planned anew")
+        left = self._planned(charter, PLAN, watch)
+        shown, broken = {each.address for each in changes.changes}, _broken(left)
+        acting = _acting(left)
+        self._refuse_more(
+            acting, lambda each: each.address in shown and (_keeps_what_is_up(each) or each.address in broken)
+        )
+        if acting:
+            self._apply(charter, PLAN, watch)
+
+    def _keep(self, charter: Charter, changes: Changes) -> None:
+        self._private.write(PLANNED, json.dumps({"run": charter.run, "changes": asdict(changes)}, indent=2).encode())
+
+    def _refuse_more(self, left: Sequence[Change], expected: Callable[[Change], bool]) -> None:
+        if more := [each for each in left if not expected(each)]:
+            told = ", ".join(f"{'+'.join(each.actions)} {each.address}" for each in more)
+            raise ActionFailed(
+                f"the plan holds more than what was shown: {told}; nothing was applied",
+                way="plan again and look at it, or tear down what is up",
+            )
+
+    def _changes(self, charter: Charter, shown: Any, name: str = PLAN) -> Changes:
+        acting = _acting(shown)
+        count = {verb: sum(each in change.actions for change in acting) for each, verb in _VERBS.items()}
+        words = [", ".join(f"{number} to {verb}" for verb, number in count.items())]
+        words += [f"{' and '.join(each.actions)} {each.address}" for each in acting]
+        declared = shown["configuration"]["root_module"].get("variables", {})
+        if name == PLAN and RUN_VARIABLE not in declared:
+            words.append(f"the module declares no variable {RUN_VARIABLE}: names and tags will not tell {charter.run}")
+        machines = _machines(each["change"]["after"] | each for each in shown.get("resource_changes", ()) if _new(each))
+        plan = self._private.read(name) or b""
+        return Changes(self._terraform.version, tuple(acting), tuple(words), _sha256(plan), tuple(machines))
+
+
+def _workspace(charter: Charter) -> str:
+    if charter.run == "default" or not _WORKSPACE.match(charter.run):
+        raise UsageFault(f"{charter.run!r} can't name a terraform workspace", way="letters, digits, dots and dashes")
+    return charter.run
+
+
+def _acting(shown: Any) -> list[Change]:
+    found = ((each["address"], tuple(each["change"]["actions"])) for each in shown.get("resource_changes", ()))
+    return [Change(address, actions) for address, actions in found if actions not in (("no-op",), ("read",))]
+
+
+def _broken(shown: Any) -> set[str]:
+    """Return the addresses of what came up only half, and is made anew: terraform calls it tainted."""
+    changes = shown.get("resource_changes", ())
+    return {each["address"] for each in changes if each.get("action_reason") == "replace_because_tainted"}
+
+
+def _keeps_what_is_up(change: Change) -> bool:
+    """Say whether nothing that is up is lost by it. Rules about who may come in are replaced to be changed."""
+    return "delete" not in change.actions or (_is_rule(change) and "create" in change.actions)
+
+
+def _is_rule(change: Change) -> bool:
+    return any("security_group" in part for part in change.address.split("."))
+
+
+def _new(change: Any) -> bool:
+    return "create" in change["change"]["actions"]
+
+
+def _resources(module: Any) -> Iterator[Any]:
+    yield from (each for each in module.get("resources", ()) if each.get("mode") == "managed")
+    for child in module.get("child_modules", ()):
+        yield from _resources(child)
+
+
+def _machines(resources: Iterator[Any]) -> Iterator[Machine]:
+    for each in resources:
+        if each["type"] == "aws_instance":
+            sizes = [disk.get("volume_size") for disk in each.get("root_block_device") or ()]
+            disk_gb = sum(sizes) if sizes and all(sizes) else None
+            state = each.get("instance_state") or ""
+            yield Machine(each.get("id") or "", state, each.get("instance_type") or "", disk_gb)
+
+
+def _sensitive(shown: Any) -> Iterator[str]:
+    """Yield the values of variables and outputs that the module calls sensitive."""
+    declared = shown["configuration"]["root_module"].get("variables", {})
+    for name, each in shown.get("variables", {}).items():
+        if declared.get(name, {}).get("sensitive") and isinstance(each.get("value"), str):
+            yield each["value"]
+    for each in shown.get("planned_values", {}).get("outputs", {}).values():
+        if each.get("sensitive") and isinstance(each.get("value"), str):
+            yield each["value"]
+
+
+def _restored(kept: Mapping[str, Any]) -> Changes:
+    return Changes(
+        kept["tool"],
+        tuple(Change(each["address"], tuple(each["actions"])) for each in kept["changes"]),
+        tuple(kept["words"]),
+        kept["sha256"],
+        tuple(Machine(**each) for each in kept["machines"]),
+    )
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def module_at(directory: Path) -> Path:
+    """Return a directory with a module in it. Raises UsageFault."""
+    if not any(directory.glob("*.tf")) and not any(directory.glob("*.tf.json")):
+        raise UsageFault(f"{directory} holds no terraform module (*.tf)", way="--terraform-dir DIRECTORY")
+    return directory.absolute()

@@ -1,0 +1,334 @@
+"""The terraform binary as a process: its environment, its log, its locks, and how it is interrupted.
+
+Owns how it is found (``TERRAFORM``, else ``terraform`` on the PATH) and what its endings mean: a lock that
+somebody holds, a plan that was overtaken, a refusal, an interruption. It runs in a session of its own, so that
+a Ctrl-C at the terminal reaches it once and from here: it ends what it is in the middle of, writes its state and
+gives back its lock, and only then do we stop. Its output goes straight into private files, not through a pipe
+of ours: if we are killed, it goes on to its end all the same. The log for people is written from these, without
+the values of variables and credentials. Used by terraform.py only.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from drfsm.adapters.private import PrivateFiles
+from drfsm.errors import ActionFailed, UsageFault
+from drfsm.world import Watch
+
+POLL_SECONDS = 0.1
+LOCK_SECONDS = 30  # how long terraform itself waits for somebody else's lock
+ENDING_SECONDS = 900.0  # what it gets to end what it is in the middle of
+QUERY_SECONDS = 300.0
+_SECRET = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|PRIVATE|ACCESS_KEY(?!_ID)|API_KEY", re.IGNORECASE)
+_SHORTEST = 4  # a shorter value hides nothing, and its stars would be everywhere
+_LINE = 16  # of a secret with many lines, those that are long enough to be one by themselves
+_LOCKED, _STALE = "Error acquiring the state lock", "Saved plan is stale"
+_TOLD = frozenset({"change_summary", "apply_start", "apply_complete", "apply_errored", "diagnostic"})
+_OURS = frozenset({"TF_WORKSPACE", "TF_DATA_DIR", "TF_INPUT", "TF_IN_AUTOMATION"})
+
+
+class TerraformFailed(ActionFailed):
+    """Terraform ended with an error. ``stale``: the plan was overtaken; ``locked``: somebody holds the lock."""
+
+    def __init__(self, what: str, *, way: str, summary: str) -> None:
+        super().__init__(what, way=way, fault="operator")
+        self.stale = summary == _STALE
+        self.locked = summary == _LOCKED
+
+
+class Terraform:
+    """One module, and the binary that acts on it. ``logs`` is where people read what it said."""
+
+    def __init__(
+        self,
+        module: Path,
+        private: PrivateFiles,
+        logs: Path,
+        environ: Mapping[str, str],
+        *,
+        lock_seconds: int = LOCK_SECONDS,
+    ) -> None:
+        self.module, self._private, self._logs, self._lock_seconds = module, private, logs, lock_seconds
+        self._binary = found_binary(environ)
+        self._environ = _checked(environ)
+        self._secrets = {value for name, value in environ.items() if _SECRET.search(name) and len(value) >= _SHORTEST}
+        self._initialised = False
+        self._version = ""
+
+    @property
+    def version(self) -> str:
+        """What the binary calls itself: ``terraform 1.11.4``."""
+        if not self._version:
+            found = json.loads(self._query(["version", "-json"], {}, None, where=False))
+            self._version = f"{Path(self._binary).name} {found['terraform_version']}"
+        return self._version
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Never let these values into the log."""
+        for each in secrets:
+            self._secrets |= {each} if len(each) >= _SHORTEST else set()
+            self._secrets |= {line.strip() for line in each.splitlines() if len(line.strip()) >= _LINE}
+
+    def init(self, watch: Watch, variables: Mapping[str, str]) -> None:
+        """Make the module ready, with the backend as TF_BACKEND_* say; once in a process."""
+        if self._initialised:
+            return
+        backend = [f"-backend-config={self._backend()}"] if self._backend() else []
+        self.run(["init", "-reconfigure", *backend], variables, watch)
+        self._initialised = True
+
+    def run(
+        self, command: Sequence[str], variables: Mapping[str, str], watch: Watch, workspace: str | None = None
+    ) -> None:
+        """Run a command that may change something; raise what its failure means, after it has really ended."""
+        tells_json = command[0] != "init"
+        argv = self._argv([command[0], "-input=false", "-no-color", *self._ways(command[0]), *command[1:]])
+        run = _Running(argv, self._with(variables, workspace), self._private.home("terraform"), command[0])
+        log = _Log(self._logs, command[0], self._hidden, watch, tells_json=tells_json)
+        try:
+            run.wait(watch, lambda: log.add(run.news()))
+        finally:
+            log.add(run.news(whole=True))
+            complaints = run.complaints()
+        if run.code:
+            raise self._failed(command[0], log.errors or complaints, log.path)
+
+    def text(self, command: Sequence[str], variables: Mapping[str, str]) -> str:
+        """Run a short command about workspaces; return what it printed."""
+        return self._query(command, variables, None)
+
+    def json(self, command: Sequence[str], variables: Mapping[str, str], workspace: str) -> Any:
+        """Run a short command in a workspace; return the JSON that it printed. It may hold secrets."""
+        return json.loads(self._query(command, variables, workspace))
+
+    # --- how ------------------------------------------------------------------------------------------------
+
+    def _ways(self, verb: str) -> list[str]:
+        return [] if verb == "init" else ["-json", f"-lock-timeout={self._lock_seconds}s"]
+
+    def _argv(self, command: Sequence[str], *, where: bool = True) -> list[str]:
+        return [self._binary, *([f"-chdir={self.module}"] if where else []), *command]
+
+    def _with(self, variables: Mapping[str, str], workspace: str | None = None) -> dict[str, str]:
+        environ = {
+            **self._environ,
+            **{f"TF_VAR_{name}": value for name, value in variables.items()},
+            "TF_DATA_DIR": str(self._private.home("terraform")),
+            "TF_INPUT": "0",
+            "TF_IN_AUTOMATION": "1",
+        }
+        return environ | ({"TF_WORKSPACE": workspace} if workspace else {})
+
+    def _query(
+        self, command: Sequence[str], variables: Mapping[str, str], workspace: str | None, *, where: bool = True
+    ) -> str:
+        try:
+            ended = subprocess.run(
+                self._argv(command, where=where),
+                env=self._with(variables, workspace),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=QUERY_SECONDS,
+                start_new_session=True,
+                umask=0o077,
+            )
+        except subprocess.TimeoutExpired:
+            told = f"terraform {command[0]} did not answer within {QUERY_SECONDS:.0f} s"
+            raise ActionFailed(told, way="check the backend's network") from None
+        if ended.returncode:
+            raise self._failed(command[0], _boxed(ended.stderr), None)
+        return ended.stdout
+
+    def _backend(self) -> Path | None:
+        """Write the backend's settings into a private file: arguments could be read off the process table."""
+        given = {
+            name.removeprefix("TF_BACKEND_").lower(): value
+            for name, value in sorted(self._environ.items())
+            if name.startswith("TF_BACKEND_")
+        }
+        if not given:
+            return None
+        lines = "".join(f"{name} = {_quoted(value)}\n" for name, value in given.items())
+        return self._private.write("terraform.backend.hcl", lines.encode())
+
+    def _hidden(self, text: str) -> str:
+        for each in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(each, "***")
+        return text
+
+    def _failed(self, verb: str, errors: Sequence[tuple[str, str]], log: Path | None) -> TerraformFailed:
+        summary, detail = errors[0] if errors else ("it said no word about why", "")
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        way = f"read {log}" if log else "run it by hand to see more"
+        if summary == _LOCKED:
+            held = dict(re.findall(r"^\s*(ID|Who|Operation|Created):\s+(.+?)\s*$", detail, re.MULTILINE))
+            who, since = held.get("Who", "somebody"), held.get("Created", "")
+            detail = f"{who} holds it since {since} ({held.get('Operation', 'an operation')})"
+            way = (
+                f"wait until that ends and go on; only if you know that it is dead:"
+                f" terraform -chdir={self.module} force-unlock {held.get('ID', '<ID>')}"
+            )
+        if summary == _STALE:
+            way = "go on: what is left is planned anew"
+        first = next((line.strip() for line in detail.splitlines() if line.strip()), "")
+        told = self._hidden(f"terraform {verb}: {summary}{f': {first}' if first else ''}{more}")
+        return TerraformFailed(told, way=way, summary=summary)
+
+
+class _Running:
+    """A terraform that runs, with its output in private files."""
+
+    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], home: Path, verb: str) -> None:
+        number = time.time_ns()  # one that outlived us may still be writing into its own
+        self._out, self._err = home / f"{verb}.{number}.out", home / f"{verb}.{number}.err"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        out, err = os.open(self._out, flags, 0o600), os.open(self._err, flags, 0o600)
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                umask=0o077,
+            )
+        finally:
+            os.close(out)
+            os.close(err)
+        self._read = 0
+
+    @property
+    def code(self) -> int:
+        """How it ended."""
+        return int(self._process.returncode)
+
+    def wait(self, watch: Watch, news: Any) -> None:
+        """Wait for its end. Whatever stops us asks it to stop, once, and waits until it has."""
+        try:
+            while self._process.poll() is None:
+                watch.check()
+                news()
+                time.sleep(POLL_SECONDS)
+        except BaseException:
+            self._interrupt(watch)
+            raise
+
+    def _interrupt(self, watch: Watch) -> None:
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)  # once: a second one would leave its lock behind
+        watch.say("terraform was asked to stop; it ends what it is in the middle of and gives back its lock")
+        deadline = time.monotonic() + ENDING_SECONDS
+        while self._process.poll() is None:
+            if time.monotonic() > deadline:
+                told = f"terraform (process {self._process.pid}) does not end and may hold its lock"
+                raise ActionFailed(told, way="look at what it waits for; then resume")
+            with suppress(KeyboardInterrupt):  # a second Ctrl-C changes nothing: stopping now would leave the lock
+                time.sleep(POLL_SECONDS)
+
+    def news(self, *, whole: bool = False) -> list[str]:
+        """Return the lines that it has written since; the last one only when it is complete, or at the end."""
+        with self._out.open("rb") as file:
+            file.seek(self._read)
+            body = file.read()
+        if not whole:
+            body = body[: body.rfind(b"\n") + 1]
+        self._read += len(body)
+        return body.decode("utf-8", "replace").splitlines()
+
+    def complaints(self) -> list[tuple[str, str]]:
+        """Return the errors that it printed for people; what it wrote is in the log, and goes."""
+        errors = _boxed(self._err.read_text(encoding="utf-8", errors="replace"))
+        self._out.unlink()
+        self._err.unlink()
+        return errors
+
+
+class _Log:
+    """What it said, for people: a file for each call, and a few lines as they come. Nothing secret."""
+
+    def __init__(self, logs: Path, verb: str, hidden: Any, watch: Watch, *, tells_json: bool) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        numbers = (number for number in range(1, 10_000) if not (logs / f"terraform-{verb}-{number}.log").exists())
+        self.path = logs / f"terraform-{verb}-{next(numbers)}.log"
+        self.path.touch(mode=0o600)
+        self.errors: list[tuple[str, str]] = []
+        self._hidden, self._watch, self._json = hidden, watch, tells_json
+
+    def add(self, lines: Iterable[str]) -> None:
+        """Write down what it said."""
+        with self.path.open("a", encoding="utf-8") as file:
+            for words, important in self._read(lines):
+                told = self._hidden(words)
+                file.write(f"{told}\n")
+                if important:
+                    self._watch.say(told)
+
+    def _read(self, lines: Iterable[str]) -> Iterator[tuple[str, bool]]:
+        for line in lines:
+            try:
+                said: Any = json.loads(line) if self._json else {"@message": line}
+            except ValueError:
+                continue  # half a line, of a terraform that was killed
+            found = said.get("diagnostic") or {}
+            if found.get("severity") == "error":
+                self.errors.append((found.get("summary", ""), found.get("detail", "")))
+            detail = f": {found['detail']}" if found.get("detail") else ""
+            words = str(said.get("@message", ""))
+            yield f"{words}{detail}", said.get("type") in _TOLD or words.lstrip("│ ").startswith("Warning: ")
+
+
+def found_binary(environ: Mapping[str, str]) -> str:
+    """Return the binary's path. Raises UsageFault if there is none."""
+    wanted = environ.get("TERRAFORM") or "terraform"
+    found = shutil.which(wanted, path=environ.get("PATH"))
+    if found is None:
+        told = f"there is no {wanted} on the PATH"
+        raise UsageFault(told, way="install terraform 1.4 or newer, or export TERRAFORM=/path/to/terraform")
+    return found
+
+
+def _checked(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for terraform, without what is ours to say. Raises UsageFault."""
+    if arguments := sorted(name for name in environ if name.startswith("TF_CLI_ARGS")):
+        raise UsageFault(
+            f"{', '.join(arguments)} is set: it would change behind our back what is planned and applied",
+            way=f"unset {' '.join(arguments)}; give variables by TF_VAR_<name> or *.auto.tfvars",
+        )
+    kept = {name: value for name, value in environ.items() if name not in _OURS}
+    if "TF_PLUGIN_CACHE_DIR" not in kept and "TF_CLI_CONFIG_FILE" not in kept:
+        cache = Path(kept.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drfsm/terraform-plugins"
+        with suppress(OSError):  # without it every run downloads its providers again, that is all
+            cache.mkdir(parents=True, exist_ok=True)
+            kept["TF_PLUGIN_CACHE_DIR"] = str(cache)
+    return kept
+
+
+def _boxed(text: str) -> list[tuple[str, str]]:
+    """Return (summary, detail) of every error in terraform's boxes for people."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    lines = [line.lstrip("│╷╵ ") for line in plain.splitlines()]
+    starts = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
+    if not starts and (words := " ".join(plain.split())):
+        return [(words, "")]
+    ends = [*starts[1:], len(lines)]
+    return [
+        (lines[start].removeprefix("Error: "), "\n".join(lines[start + 1 : end]).strip())
+        for start, end in zip(starts, ends, strict=False)
+    ]
+
+
+def _quoted(value: str) -> str:
+    """Return a string as HCL has it: JSON's, with its two template marks taken as they stand."""
+    return json.dumps(value).replace("${", "$${").replace("%{", "%%{")

@@ -1,0 +1,172 @@
+"""`drfsm backup`: a site's objects and state, taken, checked, restored quiet.
+
+Exit codes: `verify` 0 intact, 11 not, or older than asked for; `restore` 0 all of it, 3 refused and nothing moved,
+4 what is named is missing: mend it and type the same again, 11 the backup does not hold.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drfsm.cli import drive
+from drfsm.cli.control_plane import applied, fetched
+from drfsm.cli.options import at_bucket, connected, endpoint_url, pair, region
+from drfsm.cli.receipt_files import ReceiptFiles
+from drfsm.cli.site_options import at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
+from drfsm.errors import ExitCode, UsageFault
+
+if TYPE_CHECKING:
+    from drfsm.adapters.aws import S3Store
+    from drfsm.dr.control_plane import Bundle
+
+_job_image = click.option("--job-image", default="", help="Of the Job that moves the state.  [default: the workload's]")
+_job_python = click.option("--job-python", default="python3", show_default=True, help="Python in that image.")
+_cronjob = click.option("--cronjob", default="", help="The one that publishes, where there are several.")
+_state_claim = click.option(
+    "--state-claim", default="", help="The claim that holds the state, where there are several."
+)
+_backup_uri = click.option("--backup-uri", required=True, help="s3://<bucket>/<prefix>/backups/<backup id>")
+_objective = click.option(
+    "--recovery-point-objective", default="", metavar="SECONDS", help="How old a backup may be.  [default: any age]"
+)
+
+
+@click.group()
+def backup() -> None:
+    """Take, verify and restore backups of a site."""
+
+
+def _pace() -> Any:
+    from drfsm.dr.state_volume import Pace
+    from drfsm.engine import SystemClock
+
+    return Pace(lambda: None, say, SystemClock())
+
+
+@backup.command()
+@at_bucket
+@pair
+@at_site("KUBECONFIG_PRIMARY", "KUBECONFIG")
+@click.option("--backup-id", default="", help="[default: backup-<time>]")
+@_cronjob
+@_state_claim
+@_job_image
+@_job_python
+@drive.output
+def create(
+    kubeconfig: str,
+    namespace: str,
+    backup_id: str,
+    cronjob: str,
+    state_claim: str,
+    job_image: str,
+    job_python: str,
+    output: str,
+    **given: Any,
+) -> None:
+    """Take a backup: the site's objects without Secrets, the pointers, and the state if it has a lasting volume."""
+    from drfsm.dr.backup_create import Site
+    from drfsm.dr.backup_create import create as take
+    from drfsm.dr.layout import layout_of
+    from drfsm.dr.state_volume import Image
+
+    store, named = connected(given), backup_id or f"backup-{stamp()}"
+    if "/" in named or named in (".", ".."):
+        raise UsageFault(f"{named!r} is no name", way="give --backup-id without slashes")
+    site = Site(cluster_of(kubeconfig), namespace, cronjob, state_claim, (given["provider"], given["profile"]))
+    taken = take(store, layout_of(given), site, named, image=Image(job_image, job_python), pace=_pace())
+    told = [taken.uri, f"  {len(taken.manifests)} objects", f"  state: {taken.metadata['state']['told']}"]
+    told += [f"  not in it: {each}" for each in taken.metadata["excluded"]]
+    out(output, dict(taken.metadata), told)
+
+
+def _store_of(uri: str, given: Mapping[str, Any]) -> "S3Store":
+    """Return the store that a backup lies in."""
+    bucket = uri.removeprefix("s3://").partition("/")[0] if uri.startswith("s3://") else ""
+    if not bucket:
+        raise UsageFault(f"{uri!r} names no backup", way="give it as s3://<bucket>/<prefix>/backups/<backup id>")
+    store: S3Store = connected({**given, "bucket": bucket})
+    return store
+
+
+@backup.command()
+@_backup_uri
+@endpoint_url
+@region
+@_objective
+@drive.output
+def verify(backup_uri: str, recovery_point_objective: str, output: str, **given: Any) -> int:
+    """Read all of a backup: there, whole, and safe to unpack. Exits with 0 if it is, 11 if not or if it is too old."""
+    from drfsm.dr import backup_check
+    from drfsm.dr.backup import judge
+
+    asked = backup_check.objective(recovery_point_objective)
+    seen = backup_check.verify(_store_of(backup_uri, given), backup_uri)
+    verdict, aged = judge(seen), backup_check.age(seen["created_at"], datetime.now(UTC).isoformat(), asked)
+    told = [f"{seen['uri']}: {verdict}"]
+    told += [f"  {name} is missing" for name in seen["missing"]] + [f"  {each}" for each in seen["damaged"]]
+    if verdict == "intact":
+        told.append(f"  {backup_check.aged(aged)}")
+    out(output, {**seen, "verdict": verdict, "age": aged}, told)
+    return int(ExitCode.DONE if verdict == "intact" and aged["within"] is not False else ExitCode.DIFFERENT)
+
+
+@backup.command()
+@_backup_uri
+@at_site("KUBECONFIG_DR", "KUBECONFIG")
+@endpoint_url
+@region
+@click.option("--configmap", default="jobintel-config", show_default=True, help="Holds the publishing switches.")
+@_cronjob
+@_state_claim
+@_job_image
+@_job_python
+@_objective
+@click.option("--replace-state", is_flag=True, help="What the volume holds makes way for the backup's state.")
+@click.option("--replace-live", is_flag=True, help="Restore over a site that is at work: it is quiet afterwards.")
+@click.option("--without-control-plane", is_flag=True, help="Take the configuration from the backup, not the bundle.")
+@click.option("--accept-state-loss", is_flag=True, help="Go on without the state where it can't be restored.")
+@force_conflicts
+@receipt_dir
+@drive.output
+def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int:
+    """Restore a backup to a site, quiet: schedules suspended, publishing off, the published control plane applied.
+
+    Type the same again until it exits with 0: what is done already is as good as done once.
+    """
+    from drfsm.dr.backup_check import objective
+    from drfsm.dr.restore import Target
+    from drfsm.dr.restore_site import Wishes, restore_site
+    from drfsm.dr.state_volume import Image
+    from drfsm.engine.runner import new_run_id
+
+    run_id = new_run_id("restore")
+    receipts = ReceiptFiles(receipt_dir, run_id)
+    names = {name: given[option] for name, option in _TARGET.items()}
+    target = Target(cluster_of(given["kubeconfig"]), bundled=not given["without_control_plane"], **names)
+    wishes = Wishes(
+        Image(given["job_image"], given["job_python"]),
+        objective(given["recovery_point_objective"]),
+        **{name: given[name] for name in _WISHES},
+    )
+
+    def note(bundle: "Bundle", done: Mapping[str, Any]) -> None:
+        fetched(receipts, bundle, "")
+        applied(receipts, bundle, done)
+
+    store = _store_of(backup_uri, given)
+    record = restore_site(store, backup_uri, target, wishes, run_id=run_id, pace=_pace(), applied=note)
+    receipts.json("dr_restore.summary.json", record, "dr_restore.summary")
+    told = [f"{record['status']}: {record['backup_uri']} → {record['namespace']}", f"  {record['state']['told']}"]
+    told += [f"  held for: {each}" for each in record["held_for"]]
+    out(output, {**record, "receipts": str(receipts.directory)}, [*told, f"  receipts: {receipts.directory}"])
+    if record["status"] != "held":
+        return int(ExitCode.DONE)
+    click.echo("drfsm: mend what it is held for, then type the same again", err=True)
+    return int(ExitCode.HELD)
+
+
+_TARGET = {"namespace": "namespace", "configmap": "configmap", "cronjob": "cronjob", "claim": "state_claim"}
+_WISHES = ("force_conflicts", "replace_state", "replace_live", "accept_state_loss")

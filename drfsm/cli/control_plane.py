@@ -1,0 +1,219 @@
+"""`drfsm control-plane`: the workload's configuration as a bundle, published, fetched, applied, held against a site.
+
+Exit codes: `verify` 0 the same, 11 different; a bundle that does not hold 11; somebody published meanwhile 4.
+"""
+
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drfsm.cli import drive
+from drfsm.cli.options import connected
+from drfsm.cli.receipt_files import ReceiptFiles
+from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
+from drfsm.errors import ExitCode, UsageFault
+
+if TYPE_CHECKING:
+    from drfsm.dr.control_plane import Bundle
+
+
+@click.group("control-plane")
+def control_plane() -> None:
+    """Publish, fetch, apply and verify the workload's configuration: candidates, alerts, providers, scoring."""
+
+
+@control_plane.command()
+@at_prefix
+@at_site("KUBECONFIG_PRIMARY", "KUBECONFIG")
+@click.option("--image-ref-digest", required=True, help="The image that it belongs to: <repository>@sha256:<digest>.")
+@click.option("--source", default="", help="A directory with a folder a section, instead of the site's ConfigMaps.")
+@click.option("--git-sha", default="", help="The commit that it comes from.  [default: of --source, or of here]")
+@click.option("--created-at", default="", help="As 20260227T002229Z; the same gives the same bytes.  [default: now]")
+@drive.output
+def publish(
+    kubeconfig: str,
+    namespace: str,
+    image_ref_digest: str,
+    source: str,
+    git_sha: str,
+    created_at: str,
+    output: str,
+    **given: Any,
+) -> None:
+    """Publish the configuration that a site runs with, or a directory, and make it the current one."""
+    from drfsm.dr import control_plane_bundle as bundles
+
+    store = connected(given)
+    origin = bundles.Origin(git_sha or _git_sha(source), image_ref_digest, created_at or stamp())
+    origin.check()
+    sections = (
+        bundles.from_directory(Path(source)) if source else bundles.from_cluster(cluster_of(kubeconfig), namespace)
+    )
+    published = bundles.publish(store, given["prefix"], bundles.pack(sections, origin), origin)
+    record = {
+        "bundle_uri": published.uri,
+        "bundle_sha256": published.sha256,
+        "git_sha": origin.git_sha,
+        "image_ref_digest": origin.image_ref_digest,
+        "created_at": origin.created_at,
+        "files": published.counts,
+    }
+    told = ", ".join(f"{count} {section}" for section, count in published.counts.items())
+    out(output, record, [f"{published.uri} is current", f"  sha256 {published.sha256}", f"  files: {told}"])
+
+
+def _git_sha(source: str) -> str:
+    """Return the commit of the directory that the configuration comes from, or of the working directory."""
+    argv = ["git", "-C", source or ".", "rev-parse", "--verify", "HEAD"]
+    try:
+        told = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        told = None
+    if told is None or told.returncode != 0:
+        raise UsageFault(f"{source or 'this directory'} is no git checkout with a commit", way="give --git-sha")
+    changed = subprocess.run(
+        ["git", "-C", source or ".", "status", "--porcelain", "--", "."],  # noqa: S607  git is found on the PATH
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    if source and changed.stdout.strip():
+        say(f"{source} has changes that its commit {told.stdout.strip()[:12]} doesn't have")
+    return told.stdout.strip()
+
+
+_which = (
+    click.option("--bundle-uri", default="", help="Another bundle than the current one; with --bundle-sha256."),
+    click.option("--bundle-sha256", default="", help="What that bundle's hash has to be."),
+)
+
+
+def _found(given: Mapping[str, Any], bundle_uri: str, bundle_sha256: str) -> "Bundle":
+    """Return the bundle that is meant, verified."""
+    from drfsm.dr import control_plane as rooms
+
+    store = connected(given)
+    if bool(bundle_uri) != bool(bundle_sha256):
+        raise UsageFault("--bundle-uri and --bundle-sha256 go together")
+    if bundle_uri:
+        named = {"bundle_uri": bundle_uri, "bundle_sha256": bundle_sha256}
+        return rooms.fetch(store, rooms.home_of(given["prefix"]), named)
+    found = rooms.published(store, given["prefix"])
+    if found is None:
+        raise UsageFault(
+            f"no control plane is published below s3://{store.bucket}/{given['prefix']}",
+            way="drfsm control-plane publish",
+        )
+    return found
+
+
+def fetched(receipts: ReceiptFiles, bundle: "Bundle", directory: str) -> None:
+    """Write what fetching a bundle leaves behind."""
+    values: dict[str, object] = {
+        "CONTROL_PLANE_BUNDLE_URI": bundle.uri,
+        "CONTROL_PLANE_BUNDLE_SHA256": bundle.sha256,
+        "CONTROL_PLANE_DIR": directory,
+        **{f"CONTROL_PLANE_{section.upper()}_FILES": count for section, count in bundle.counts.items()},
+        "CONTROL_PLANE_FETCHED_AT": stamp(),
+    }
+    receipts.env("control-plane/fetch/fetch.summary.env", values)
+
+
+def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -> None:
+    """Write what applying a bundle leaves behind."""
+    from drfsm.dr.control_plane_apply import summary
+
+    at = {"schema_version": 1, "applied_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    receipts.json("control-plane/apply/apply.summary.json", {**at, **done}, "control_plane.apply.summary")
+    receipts.json("dr_restore.control_plane.summary.json", summary(bundle), "dr_restore.control_plane.summary")
+
+
+@control_plane.command()
+@at_prefix
+@_which[0]
+@_which[1]
+@click.option("--output-dir", default="", help="Where control-plane/ is to appear.  [default: with the receipt]")
+@receipt_dir
+@drive.output
+def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str, output: str, **given: Any) -> None:
+    """Fetch the current bundle, verify all of it, and lay it out as files."""
+    from drfsm.dr.control_plane_bundle import lay_out
+
+    bundle = _found(given, bundle_uri, bundle_sha256)
+    receipts = ReceiptFiles(receipt_dir, f"control-plane-{stamp()}")
+    directory = Path(output_dir).absolute() if output_dir else receipts.directory / "control-plane/fetch"
+    lay_out(bundle, directory)
+    fetched(receipts, bundle, str(directory))
+    record = {
+        "bundle_uri": bundle.uri,
+        "bundle_sha256": bundle.sha256,
+        "files": bundle.counts,
+        "directory": str(directory),
+        "receipts": str(receipts.directory),
+    }
+    out(output, record, [f"{bundle.uri} holds", f"  laid out in {directory}/control-plane"])
+
+
+@control_plane.command()
+@at_prefix
+@at_site("KUBECONFIG")
+@_which[0]
+@_which[1]
+@click.option("--render-only", is_flag=True, help="Print the ConfigMaps as YAML; change nothing, ask no cluster.")
+@force_conflicts
+@receipt_dir
+@drive.output
+def apply(
+    kubeconfig: str,
+    namespace: str,
+    bundle_uri: str,
+    bundle_sha256: str,
+    receipt_dir: str,
+    output: str,
+    *,
+    render_only: bool,
+    force_conflicts: bool,
+    **given: Any,
+) -> None:
+    """Apply the current bundle to a site as four ConfigMaps, and read them back."""
+    from drfsm.dr import control_plane_apply as room
+
+    bundle = _found(given, bundle_uri, bundle_sha256)
+    if render_only:
+        import yaml
+
+        click.echo(yaml.safe_dump_all(room.rendered(bundle, namespace), sort_keys=False, allow_unicode=True), nl=False)
+        return
+    done = room.apply(cluster_of(kubeconfig), namespace, bundle, force=force_conflicts, check=lambda: None, say=say)
+    receipts = ReceiptFiles(receipt_dir, f"control-plane-{stamp()}")
+    applied(receipts, bundle, done)
+    told = [f"{each['configmap']}: {each['files']} files, was {each['was']}" for each in done["sections"].values()]
+    out(
+        output,
+        {**done, "receipts": str(receipts.directory)},
+        [f"{bundle.uri} is applied", *(f"  {each}" for each in told)],
+    )
+
+
+@control_plane.command()
+@at_prefix
+@at_site("KUBECONFIG")
+@_which[0]
+@_which[1]
+@drive.output
+def verify(kubeconfig: str, namespace: str, bundle_uri: str, bundle_sha256: str, output: str, **given: Any) -> int:
+    """Hold a site's ConfigMaps against the current bundle. Exits with 0 if they are the same, 11 if they differ."""
+    from drfsm.dr.control_plane import parity, same
+
+    bundle = _found(given, bundle_uri, bundle_sha256)
+    seen = parity(cluster_of(kubeconfig), namespace, bundle)
+    verdict = "same" if same(seen) else "different"
+    told = [f"{bundle.uri}: {verdict}"]
+    for section, each in seen.items():
+        kinds = [f"{kind} {key}" for kind, keys in each["first"].items() for key in keys]
+        told += [f"  {section}: {kind}" for kind in kinds]
+    record = {"verdict": verdict, "bundle_uri": bundle.uri, "bundle_sha256": bundle.sha256, "sections": seen}
+    out(output, record, told)
+    return int(ExitCode.DONE if verdict == "same" else ExitCode.DIFFERENT)

@@ -1,0 +1,40 @@
+"""Receipts that a noun leaves behind: a directory, files that appear whole, JSON held to its schema."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from drfsm.cli import bundle
+from drfsm.errors import EvidenceFault, UsageFault
+from drfsm.evidence.receipts import check
+from drfsm.resources import shipped
+
+
+class ReceiptFiles:
+    """The receipts of one command. ``directory`` is made when the first one is written."""
+
+    def __init__(self, given: str, name: str) -> None:
+        self.directory = Path(given).absolute() if given else bundle.home() / "receipts" / name
+
+    def json(self, path: str, record: Mapping[str, Any], schema: str = "") -> None:
+        """Write a receipt. Raises EvidenceFault if it isn't as its schema wants it: then it isn't written."""
+        shape = json.loads((shipped("receipts_schema") / f"{schema or path}.schema.json").read_bytes())
+        if faults := check(record, shape):
+            raise EvidenceFault(f"the receipt {path} is not as its schema wants it: {'; '.join(faults)}", fault="drfsm")
+        self.write(path, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+
+    def env(self, path: str, values: Mapping[str, object]) -> None:
+        """Write a file that a shell can source."""
+        lines = (f"{name}={shlex.quote(str(value))}\n" for name, value in values.items())
+        self.write(path, "".join(lines).encode())
+
+    def write(self, path: str, body: bytes) -> None:
+        """Write a file below the directory."""
+        target = self.directory / path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            bundle.replace(target, body)
+        except OSError as fault:
+            raise UsageFault(f"{target} can't be written: {fault.strerror}", way="name another --receipt-dir") from None

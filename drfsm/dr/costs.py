@@ -1,0 +1,74 @@
+"""What a machine costs: instance type, minutes and disk, with prices as data. Pure.
+
+drfsm knows no prices: they differ by region and contract and age silently. Where none was given, or none for
+this type, the cost is unknown and says why; it is never guessed. Prices are an object as follows, its numbers
+as decimal strings:
+
+    {"currency": "USD", "source": "where from", "as_of": "2026-02-01",
+     "instance_hour": {"t3.large": "0.0832"}, "disk_gb_month": "0.08"}
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+HOURS_OF_A_MONTH = 730  # as clouds bill by the month
+MINUTES_OF_AN_HOUR = 60
+
+
+def cost_inputs(
+    *, instance_type: str, minutes: float | None, disk_gb: int | None, prices: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what one machine's cost is made of, and the cost itself: ``amount`` is None where it isn't known."""
+    inputs = {"instance_type": instance_type or None, "minutes": minutes, "disk_gb": disk_gb}
+    because = _lacking(inputs, prices)
+    if because or prices is None:
+        return {**inputs, "amount": None, "currency": None, "because": because}
+    hours = Decimal(str(minutes)) / MINUTES_OF_AN_HOUR
+    amount = hours * _price(prices["instance_hour"][instance_type])
+    amount += hours * _price(prices["disk_gb_month"]) * Decimal(str(disk_gb)) / HOURS_OF_A_MONTH
+    told = {name: prices.get(name) for name in ("source", "as_of")}
+    return {**inputs, "amount": f"{amount:.4f}", "currency": prices["currency"], "because": "", "prices": told}
+
+
+def minutes_between(began: str, ended: str) -> float | None:
+    """Return the minutes between two times in ISO 8601, None where one of them isn't known."""
+    if not began or not ended:
+        return None
+    seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+    return round(max(seconds, 0.0) / MINUTES_OF_AN_HOUR, 2)
+
+
+def total(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what all machines cost together; unknown if one of them is."""
+    unknown = [each["because"] for each in parts if each["amount"] is None]
+    if not parts or unknown:
+        return {"amount": None, "currency": None, "because": "; ".join(dict.fromkeys(unknown)) or "no machine is known"}
+    amount = sum((Decimal(each["amount"]) for each in parts), Decimal(0))
+    return {"amount": f"{amount:.4f}", "currency": parts[0]["currency"], "because": ""}
+
+
+def _lacking(inputs: Mapping[str, Any], prices: Mapping[str, Any] | None) -> str:
+    """Say why there is no cost, "" where there is one."""
+    if unknown := [name for name, value in inputs.items() if value is None]:
+        return f"{', '.join(unknown)} is not known"
+    if not prices:
+        return "no prices were given"
+    if missing := [name for name in ("currency", "instance_hour", "disk_gb_month") if name not in prices]:
+        return f"the prices say nothing of {', '.join(missing)}"
+    kind = inputs["instance_type"]
+    if kind not in prices["instance_hour"]:
+        return f"no price was given for {kind}"
+    named = {"instance_hour": prices["instance_hour"][kind], "disk_gb_month": prices["disk_gb_month"]}
+    wrong = [f"{name} {value!r}" for name, value in named.items() if _price(value) < 0]
+    return f"no price: {', '.join(wrong)}" if wrong else ""
+
+
+def _price(value: Any) -> Decimal:
+    """Return a price; -1 for what is none."""
+    try:
+        price = Decimal(value) if isinstance(value, str) else Decimal(-1)
+    except InvalidOperation:
+        return Decimal(-1)
+    return price if price.is_finite() else Decimal(-1)

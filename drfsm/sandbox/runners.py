@@ -1,0 +1,183 @@
+"""DR's runners, for real: an instance started from the launch template brings up a cluster of its own.
+
+What an image's user data would do on a real machine happens here beside moto: the instance boots a cluster,
+furnishes it with the namespace and DR's own Secret, and writes its kubeconfig into its SSM parameter. Stopped,
+the cluster is out; terminated, it is gone, while its parameter stays, as in the cloud. The seeded instance was
+started without a template and is none of these: lifecycle.py ties DR's own cluster to it.
+
+Owns the launch template and its security group, and lets moto honour client tokens, which it only stores.
+Called by lifecycle.py; tests play with ``boots``, ``guarded`` and ``clusters``.
+"""
+
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from drfsm.adapters.ec2 import API_PORT, KUBECONFIG_PARAMETER, TEMPLATE
+from drfsm.sandbox.cloud import Cloud, Identity
+from drfsm.sandbox.clusters import Cluster
+from drfsm.sandbox.seed import Options, manifests
+
+POLL_SECONDS = 0.25
+INSTANCE_TYPE, DISK_GB = "t3.large", 40
+IMAGE = "ami-03cf127a"  # one of those that moto knows from the start
+NO_TOKEN = "ABCDE"  # noqa: S105  what moto takes where none is given
+_RUNS, _STOPS = ("pending", "running"), ("stopping", "stopped")
+
+
+class Runners:
+    """Watches the instances and sees to their clusters.
+
+    ``boots``: whether user data comes to its end; False: an instance runs and never gives a kubeconfig.
+    ``guarded``: whether a cluster answers only once its security group lets somebody in to its port.
+    """
+
+    _claimed: ClassVar[set[str]] = set()  # moto's state is the process's: two sandboxes in one see the same instances
+    _alone = threading.Lock()
+
+    def __init__(self, cloud: Cloud, directory: Path, options: Options, made: Callable[[str, Path], Cluster]) -> None:
+        self.clusters: dict[str, Cluster] = {}
+        self.boots, self.guarded = True, False
+        self._cloud, self._directory, self._options, self._made = cloud, directory, options, made
+        self._out: dict[str, bool] = {}
+        self._identity: Identity | None = None
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Make the launch template and begin to watch."""
+        honour_client_tokens()
+        launch_template(self._cloud)
+        self._thread = threading.Thread(target=self._watch, name="runners", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching, and every cluster with it."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        for instance_id in list(self.clusters):
+            self._remove(instance_id)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(POLL_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        launched = [{"Name": "tag-key", "Values": ["aws:ec2launchtemplate:id"]}]
+        answer = self._cloud.client("ec2").describe_instances(Filters=launched)
+        for instance in (each for reservation in answer["Reservations"] for each in reservation["Instances"]):
+            self._see_to(instance["InstanceId"], instance)
+
+    def _see_to(self, instance_id: str, instance: Mapping[str, Any]) -> None:
+        state = instance["State"]["Name"]
+        if instance_id in self.clusters:
+            if state not in (*_RUNS, *_STOPS):
+                self._remove(instance_id)
+                return
+            self._let_out(instance_id, out=state in _STOPS or (self.guarded and not self._lets_in(instance)))
+        elif state in _RUNS and self.boots and self._claims(instance_id):
+            self._boot(instance_id)
+
+    def _claims(self, instance_id: str) -> bool:
+        """Say whether it is ours to boot it, now and from now on."""
+        with Runners._alone:
+            ours = instance_id not in Runners._claimed
+            Runners._claimed.add(instance_id)
+        return ours
+
+    def _boot(self, instance_id: str) -> None:
+        """Do what the instance's user data does."""
+        cluster = self._made(f"dr-{instance_id}", self._directory / instance_id)
+        self.clusters[instance_id] = cluster
+        cluster.start()
+        for each in self._furniture():
+            cluster.apply(each)
+        if self.guarded:
+            self._let_out(instance_id, out=True)
+        self._cloud.client("ssm").put_parameter(
+            Name=KUBECONFIG_PARAMETER.format(instance=instance_id),
+            Value=cluster.kubeconfig.read_text(encoding="utf-8"),
+            Type="SecureString",
+            Tier="Advanced",
+            Overwrite=True,
+        )
+
+    def _furniture(self) -> list[dict[str, Any]]:
+        """Return what a backup doesn't bring: the namespace, and the Secret with a key of DR's own identity."""
+        if self._identity is None:  # one key for all: an identity may have two, and the seed made the first
+            key = self._cloud.client("iam").create_access_key(UserName=f"{self._options.bucket}-dr")["AccessKey"]
+            self._identity = Identity("", key["AccessKeyId"], key["SecretAccessKey"])
+        made = manifests("dr", self._options, self._identity, self._cloud.endpoint)
+        return [each for each in made if each["kind"] in ("Namespace", "Secret")]
+
+    def _lets_in(self, instance: Mapping[str, Any]) -> bool:
+        groups = [each["GroupId"] for each in instance["SecurityGroups"]]
+        found = self._cloud.client("ec2").describe_security_groups(GroupIds=groups)["SecurityGroups"]
+        return any(rule.get("FromPort") == API_PORT for group in found for rule in group["IpPermissions"])
+
+    def _let_out(self, instance_id: str, *, out: bool) -> None:
+        if self._out.get(instance_id, False) != out:
+            self.clusters[instance_id].outage(out)
+            self._out[instance_id] = out
+
+    def _remove(self, instance_id: str) -> None:
+        self.clusters.pop(instance_id).stop()
+        shutil.rmtree(self._directory / instance_id, ignore_errors=True)
+
+
+def launch_template(cloud: Cloud) -> str:
+    """Make DR's launch template and its security group; return the template's id."""
+    ec2 = cloud.client("ec2")
+    if found := _templates(ec2):  # of another sandbox in this process
+        return found[0]
+    vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+    about = "DR's runner: nobody gets in until he is let in"
+    group = ec2.create_security_group(GroupName=TEMPLATE, Description=about, VpcId=vpc)["GroupId"]
+    disk = {"VolumeSize": DISK_GB, "VolumeType": "gp3", "DeleteOnTermination": True}
+    data = {
+        "ImageId": IMAGE,
+        "InstanceType": INSTANCE_TYPE,
+        "SecurityGroupIds": [group],
+        "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": disk}],
+    }
+    made = ec2.create_launch_template(LaunchTemplateName=TEMPLATE, LaunchTemplateData=data)
+    return str(made["LaunchTemplate"]["LaunchTemplateId"])
+
+
+def _templates(ec2: Any) -> list[str]:
+    listed = ec2.describe_launch_templates()["LaunchTemplates"]
+    return [each["LaunchTemplateId"] for each in listed if each["LaunchTemplateName"] == TEMPLATE]
+
+
+def honour_client_tokens() -> None:
+    """Let moto start one instance for a client token, however often it is asked. Doing it again changes nothing.
+
+    The rule: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
+    """
+    from moto.ec2.models.instances import InstanceBackend
+
+    backend: Any = InstanceBackend
+    if not hasattr(backend.run_instances, "forgetful"):
+        backend.run_instances = _remembering(backend.run_instances)
+
+
+def _remembering(run_instances: Callable[..., Any]) -> Callable[..., Any]:
+    from moto.ec2.exceptions import EC2ClientError
+
+    alone = threading.Lock()
+
+    def remembering(self: Any, *given: Any, **more: Any) -> Any:
+        with alone:
+            for reservation in self.reservations.values() if more.get("client_token") != NO_TOKEN else ():
+                if any(each.client_token == more["client_token"] for each in reservation.instances):
+                    if all(each._state.name == "terminated" for each in reservation.instances):  # noqa: SLF001  moto tells it nowhere else
+                        told = "The client token was used for an instance that is terminated"
+                        raise EC2ClientError("IdempotentInstanceTerminated", told)
+                    return reservation
+            return run_instances(self, *given, **more)
+
+    remembering.forgetful = run_instances  # type: ignore[attr-defined]  # a mark, so that it is wrapped once
+    return remembering

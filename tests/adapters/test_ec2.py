@@ -1,0 +1,274 @@
+"""One instance from a launch template: whose it is, that it is one, who gets in, and what is kept of it."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from drfsm.adapters import aws
+from drfsm.adapters.address import from_environment, one
+from drfsm.adapters.ec2 import KUBECONFIG_PARAMETER, RUN_TAG, TEMPLATE, Ec2Runner
+from drfsm.adapters.private import PrivateFiles, described
+from drfsm.errors import ActionFailed, Unreachable, UsageFault
+from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
+from drfsm.sandbox.runners import IMAGE, honour_client_tokens, launch_template
+from drfsm.world import Charter, Watch
+
+WATCH = Watch()
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    """One moto server, with DR's launch template."""
+    with Cloud() as started:
+        honour_client_tokens()
+        launch_template(started)
+        yield started
+
+
+class Bench:
+    """A charter of one's own, and the runner that brings it up."""
+
+    def __init__(self, cloud: Cloud, home: Path) -> None:
+        self.cloud, self.home, self.ec2, self.ssm = cloud, home, cloud.client("ec2"), cloud.client("ssm")
+        self.charter = Charter(f"drill-{time.time_ns()}", "drill")
+        self.address = "203.0.113.7/32"
+        self.private = PrivateFiles(home / "private")
+
+    def runner(self, template: str = TEMPLATE) -> Ec2Runner:
+        """Return the runner, as a new process would see it."""
+        fleet = aws.fleet(endpoint_url=self.cloud.endpoint, region=REGION)
+        return Ec2Runner(fleet, self.private, lambda: self.address, template=template)
+
+    def up(self) -> str:
+        """Bring an instance up; return its id."""
+        runner = self.runner()
+        return runner.bring_up(self.charter, runner.plan(self.charter, WATCH), WATCH).machines[0].instance_id
+
+    def give(self, instance_id: str, text: str) -> None:
+        """Write an instance's parameter, as the instance does."""
+        name = KUBECONFIG_PARAMETER.format(instance=instance_id)
+        self.ssm.put_parameter(Name=name, Value=text, Type="SecureString", Overwrite=True)
+
+    def let_in(self) -> list[str]:
+        """Return the addresses that this charter let in."""
+        groups = self.ec2.describe_security_groups()["SecurityGroups"]
+        rules = [each for group in groups for rule in group["IpPermissions"] for each in rule["IpRanges"]]
+        return [each["CidrIp"] for each in rules if each.get("Description") == f"drfsm {self.charter.run}"]
+
+
+@pytest.fixture
+def bench(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Return a charter of the test's own."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+    return Bench(cloud, tmp_path)
+
+
+def kubeconfig(user: object, **cluster: str) -> str:
+    """Return a kubeconfig with this user."""
+    return yaml.safe_dump(
+        {
+            "current-context": "dr",
+            "contexts": [{"name": "dr", "context": {"cluster": "dr", "user": "me"}}],
+            "clusters": [{"name": "dr", "cluster": {"server": "https://198.51.100.4:6443", **cluster}}],
+            "users": [{"name": "me", "user": user}],
+        }
+    )
+
+
+def test_however_many_ask_at_once_one_instance_is_started(bench: Bench) -> None:
+    """Processes that know nothing of each other, with the same charter and plan, start one instance between them."""
+    changes = bench.runner().plan(bench.charter, WATCH)
+    with ThreadPoolExecutor(6) as pool:
+        stood = pool.map(lambda _: bench.runner().bring_up(bench.charter, changes, WATCH), range(6))
+        ids = {machine.instance_id for each in stood for machine in each.machines}
+    assert len(ids) == 1
+    assert [each.instance_id for each in bench.runner().standing(bench.charter).machines] == [*ids]
+
+
+def test_where_the_first_was_terminated_the_next_is_another(bench: Bench) -> None:
+    """A token is spent with its instance; the same charter goes on with its next one."""
+    first = bench.up()
+    bench.ec2.terminate_instances(InstanceIds=[first])
+    assert bench.runner().standing(bench.charter).machines == ()
+    assert bench.up() != first
+
+
+def test_copied_tags_make_no_instance_ours(bench: Bench) -> None:
+    """Somebody's instance with all our tags is neither seen as the charter's nor taken down by it."""
+    tags = [{"Key": RUN_TAG, "Value": bench.charter.run}]
+    answer = bench.ec2.run_instances(
+        ImageId=IMAGE, MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": tags}]
+    )
+    stranger = answer["Instances"][0]["InstanceId"]
+    assert bench.runner().standing(bench.charter).machines == ()
+    with pytest.raises(ActionFailed, match="was not started by"):
+        bench.runner().tear_down(bench.charter, [stranger], WATCH)
+    (found,) = bench.ec2.describe_instances(InstanceIds=[stranger])["Reservations"][0]["Instances"]
+    assert found["State"]["Name"] == "running"
+
+
+def test_exactly_the_planned_version_is_started(bench: Bench) -> None:
+    """A template that got a new version between plan and start is started as it was planned."""
+    runner = bench.runner(template=f"{TEMPLATE}:$Latest")
+    changes = runner.plan(bench.charter, WATCH)
+    version = changes.changes[0].address.partition(":")[2]
+    newer = bench.ec2.create_launch_template_version(
+        LaunchTemplateName=TEMPLATE,
+        SourceVersion=version,
+        LaunchTemplateData={"ImageId": IMAGE, "InstanceType": "m5.large"},
+    )
+    assert str(newer["LaunchTemplateVersion"]["VersionNumber"]) != version
+    assert "an instance t3.large with a disk of 40 GB" in changes.words[0]
+    assert runner.bring_up(bench.charter, changes, WATCH).machines[0].instance_type == "t3.large"
+    assert runner.planned(bench.charter) == changes
+    assert runner.planned(Charter("another", "drill")) is None
+
+
+def test_a_template_that_is_not_there_is_named(bench: Bench) -> None:
+    """A wrong name is refused before anything is started."""
+    with pytest.raises(ActionFailed, match="looking at the launch template nobodys"):
+        bench.runner(template="nobodys").plan(bench.charter, WATCH)
+
+
+def test_one_address_is_let_in_at_a_time_and_none_after_the_teardown(bench: Bench) -> None:
+    """The operator's new address replaces the one before; rules of others stay; the teardown takes ours back."""
+    instance_id, runner = bench.up(), bench.runner()
+    runner.allow(bench.charter, WATCH)
+    runner.allow(bench.charter, WATCH)
+    assert bench.let_in() == ["203.0.113.7/32"]
+    bench.address = "198.51.100.9/32"
+    assert runner.allow(bench.charter, WATCH) == "198.51.100.9/32"
+    assert bench.let_in() == ["198.51.100.9/32"]
+    bench.give(instance_id, kubeconfig({"token": "t"}))
+    assert runner.fetch_kubeconfig(bench.charter) is not None
+    runner.tear_down(bench.charter, [instance_id], WATCH)
+    runner.tear_down(bench.charter, [instance_id], WATCH)
+    assert (bench.let_in(), runner.held_kubeconfig(), runner.standing(bench.charter).machines) == ([], None, ())
+    name = KUBECONFIG_PARAMETER.format(instance=instance_id)
+    assert aws.fleet(endpoint_url=bench.cloud.endpoint, region=REGION).parameters.read(name) is None
+
+
+def test_without_an_instance_nobody_knows_where_to_let_in(bench: Bench) -> None:
+    """The security group must be clear; it can be named."""
+    with pytest.raises(ActionFailed, match=r"which security group is to let .+ in is not clear: none"):
+        bench.runner().allow(bench.charter, WATCH)
+
+
+def test_a_kubeconfig_is_fetched_when_it_is_there(bench: Bench) -> None:
+    """None before the instance wrote it; then it is kept for its owner only, and told by hash and server."""
+    instance_id, runner = bench.up(), bench.runner()
+    assert (runner.fetch_kubeconfig(bench.charter), runner.held_kubeconfig()) == (None, None)
+    bench.give(instance_id, kubeconfig({"token": "t"}))
+    found = runner.fetch_kubeconfig(bench.charter)
+    assert found is not None
+    assert found == runner.held_kubeconfig()
+    assert found.server == "https://198.51.100.4:6443"
+    assert bench.private.kubeconfig.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param(kubeconfig({"exec": {"command": "evil-word"}}), "would run a program", id="a program"),
+        pytest.param(kubeconfig({"auth-provider": {"name": "evil-word"}}), "would run a program", id="a plugin"),
+        pytest.param(kubeconfig({"client-key": "/evil-word"}), "files of another machine", id="a file of the user"),
+        pytest.param(
+            kubeconfig({"token": "evil-word"}, **{"certificate-authority": "/ca"}), "another machine", id="a file"
+        ),
+        pytest.param("evil-word: [", "is no kubeconfig", id="no YAML"),
+        pytest.param("[evil-word]", "is no kubeconfig", id="no mapping"),
+        pytest.param("current-context: evil-word\ncontexts: []\n", "is no kubeconfig", id="no context"),
+    ],
+)
+def test_a_kubeconfig_that_is_no_good_is_refused_without_its_words(bench: Bench, text: str, told: str) -> None:
+    """What would run programs, points elsewhere or is something else is not kept, and not quoted."""
+    instance_id = bench.up()
+    bench.give(instance_id, text)
+    with pytest.raises(ActionFailed, match=told) as refused:
+        bench.runner().fetch_kubeconfig(bench.charter)
+    assert "evil-word" not in refused.value.diagnostics()
+    assert not bench.private.kubeconfig.exists()
+
+
+def test_the_operators_own_kubeconfig_may_do_as_he_likes() -> None:
+    """A file that the operator gives may use programs: it runs on his machine anyway."""
+    assert described(kubeconfig({"exec": {"command": "aws"}}).encode(), "mine", own=True).server
+
+
+def test_a_private_file_is_whole_and_its_owners_only(tmp_path: Path) -> None:
+    """Whatever the umask, nobody else may read; what is replaced is replaced as a whole; no draft is left."""
+    before = os.umask(0)
+    try:
+        files = PrivateFiles(tmp_path / "p")
+        files.write("a", b"one")
+        files.write("a", b"two")
+    finally:
+        os.umask(before)
+    assert files.read("a") == b"two"
+    assert [each.name for each in files.directory.iterdir()] == ["a"]
+    assert (files.directory / "a").stat().st_mode & 0o777 == 0o600
+    assert files.directory.stat().st_mode & 0o777 == 0o700
+    files.forget("a")
+    files.forget("a")
+    assert files.read("a") is None
+
+
+def serving(body: bytes) -> tuple[ThreadingHTTPServer, str]:
+    """Serve an answer on loopback; return the server and its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, f"http://127.0.0.1:{server.server_port}"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(b"203.0.113.7\n", "203.0.113.7/32", id="an address"),
+        pytest.param(b"2001:db8::7", "2001:db8::7/128", id="a newer address"),
+    ],
+)
+def test_the_current_address_is_asked_for(body: bytes, expected: str) -> None:
+    """One service tells this machine's address; it becomes a block of exactly that one."""
+    server, url = serving(body)
+    assert from_environment({"DRFSM_ADDRESS_URL": url})() == expected
+    server.shutdown()
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"0.0.0.0/0", b"10.0.0.0/8", b""])
+def test_an_answer_that_is_no_single_address_lets_nobody_in(body: bytes) -> None:
+    """A page, a range or nothing is refused: never is more let in than one address."""
+    server, url = serving(body)
+    with pytest.raises(ActionFailed, match=r"no address|would let in"):
+        from_environment({"DRFSM_ADDRESS_URL": url})()
+    server.shutdown()
+
+
+def test_a_given_address_is_taken_and_a_silent_or_open_service_is_told() -> None:
+    """The environment's address needs no service; plain HTTP is refused; silence says what to do."""
+    assert from_environment({"DRFSM_ALLOWED_ADDRESS": "198.51.100.9"})() == "198.51.100.9/32"
+    assert one("198.51.100.9/32", "it") == "198.51.100.9/32"
+    with pytest.raises(UsageFault, match="open wire"):
+        from_environment({"DRFSM_ADDRESS_URL": "http://checkip.example"})()
+    refusing: Callable[[], str] = from_environment({"DRFSM_ADDRESS_URL": "http://127.0.0.1:9"})
+    with pytest.raises(Unreachable, match="does not tell this machine's address") as silent:
+        refusing()
+    assert "DRFSM_ALLOWED_ADDRESS" in silent.value.way

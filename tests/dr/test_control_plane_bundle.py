@@ -1,0 +1,314 @@
+"""Publishing, laying out and applying a control-plane bundle: real S3 (moto), an emulated cluster, real clients."""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from drfsm.dr import control_plane_apply, control_plane_bundle
+from drfsm.dr.control_plane import SECTIONS, BundleFault, parity, published, same
+from drfsm.dr.control_plane_bundle import Origin, from_cluster, from_directory, lay_out, pack, publish
+from drfsm.errors import ActionFailed, Conflict, UsageFault
+from drfsm.sandbox.kubernetes import EmulatedCluster
+from drfsm.sandbox.seed import IMAGE_REF
+from tests.bench.faulty import Front
+from tests.bench.site import Place, emulated
+
+if TYPE_CHECKING:
+    from tests.dr.conftest import Bench
+
+ORIGIN = Origin("0123456789abcdef0123456789abcdef01234567", IMAGE_REF, "20260227T002229Z")
+FILES: Mapping[str, dict[str, bytes]] = {
+    "candidates": {"registry.json": b'{"schema_version": 3}', "local/profile.json": b"{}"},
+    "alerts": {"alerts.json": b"[]"},
+    "providers": {"providers.json": b"{}"},
+    "scoring": {"weights.bin": b"\xff\x00\xfe"},
+}
+CURRENT = "jobintel/control-plane/current.json"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedCluster]:
+    """One cluster for all tests."""
+    with emulated(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture
+def place(cluster: EmulatedCluster) -> Place:
+    """Return a new namespace of it."""
+    found = Place(cluster, f"cp-{uuid.uuid4().hex[:10]}")
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": found.namespace}})
+    return found
+
+
+def folder(at: Path, files: Mapping[str, Mapping[str, bytes]] = FILES) -> Path:
+    """Write a configuration as a directory."""
+    for section, named in files.items():
+        for name, body in named.items():
+            (at / section / name).parent.mkdir(parents=True, exist_ok=True)
+            (at / section / name).write_bytes(body)
+    return at
+
+
+def apply(place: Place, bench: "Bench", *, force: bool = False) -> Mapping[str, Any]:
+    """Apply what is published."""
+    bundle = published(bench.store, "jobintel")
+    assert bundle is not None
+    return control_plane_apply.apply(
+        place.cluster, place.namespace, bundle, force=force, check=lambda: None, say=lambda _words: None
+    )
+
+
+# --- packing --------------------------------------------------------------------------------------------
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Neither the order of files, nor their times, nor the machine's clock is in a bundle."""
+    one = pack(from_directory(folder(tmp_path / "one")), ORIGIN)
+    backwards = {each: dict(reversed(FILES[each].items())) for each in reversed(SECTIONS)}
+    assert pack(backwards, ORIGIN) == one == pack(from_directory(folder(tmp_path / "two")), ORIGIN)
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(one))) as tar:
+        found = tar.getmembers()
+    assert [each.name for each in found] == sorted(each.name for each in found)
+    assert {(each.mtime, each.uid, each.gid, each.uname, each.mode) for each in found} == {(0, 0, 0, "", 0o644)}
+    assert one[4:8] == b"\0\0\0\0"
+
+
+def test_the_manifest_says_what_the_issue_asks_for() -> None:
+    """Schema version, time, commit, image, sections, the files' own versions, and each file with hash and size."""
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(pack(FILES, ORIGIN)))) as tar:
+        member = tar.extractfile("control-plane/manifest.json")
+        assert member is not None
+        manifest = json.loads(member.read())
+    assert manifest["files"][0] == {
+        "path": "alerts/alerts.json", "sha256": hashlib.sha256(b"[]").hexdigest(), "bytes": 2,
+    }  # fmt: skip
+    assert {each: manifest[each] for each in manifest if each != "files"} == {
+        "schema_version": 1,
+        "created_at": ORIGIN.created_at,
+        "git_sha": ORIGIN.git_sha,
+        "image_ref_digest": IMAGE_REF,
+        "supported_sections": list(SECTIONS),
+        "schema_versions": {"candidates/registry.json": 3},
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"image_ref_digest": "registry.example/jobintel:latest"}, "not pinned"),
+        ({"image_ref_digest": f"{IMAGE_REF}0"}, "not pinned"),
+        ({"git_sha": "HEAD"}, "no git SHA"),
+        ({"created_at": "2026-02-27"}, "no time"),
+    ],
+)
+def test_an_origin_that_can_not_be_relied_on_is_refused(change: Mapping[str, str], words: str) -> None:
+    """A tag, a name for a commit or a date is wrong usage, before anything is written."""
+    given = {"git_sha": ORIGIN.git_sha, "image_ref_digest": IMAGE_REF, "created_at": ORIGIN.created_at, **change}
+    with pytest.raises(UsageFault, match=words):
+        pack(FILES, Origin(**given))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"alerts": {}}, "the section alerts has no file"),
+        ({"alerts": {"ä.json": b""}}, "can't be a key of a ConfigMap"),
+        ({"alerts": {"a/b": b"", "a__b": b""}}, "would be one key"),
+        ({"scoring": {"a": b"x" * (1 << 19), "b": b"x" * ((1 << 19) + 1)}}, "the section scoring has 1048577 bytes"),
+    ],
+)
+def test_what_could_not_be_applied_is_not_published(change: Mapping[str, dict[str, bytes]], words: str) -> None:
+    """An empty section, a name that is no key, and more than 1 MiB are refused, by name."""
+    with pytest.raises(UsageFault, match=words):
+        pack({**FILES, **change}, ORIGIN)
+
+
+def test_a_section_of_exactly_one_mebibyte_is_fine(bench: "Bench", place: Place) -> None:
+    """The limit is the API server's: what is at it is published, applied and read back."""
+    files = {**FILES, "scoring": {"a": b"x" * (1 << 19), "b": b"x" * (1 << 19)}}
+    publish(bench.store, "jobintel", pack(files, ORIGIN), ORIGIN)
+    assert apply(place, bench)["sections"]["scoring"]["bytes"] == 1 << 20
+
+
+def test_a_directory_with_a_link_or_without_a_section_is_refused(tmp_path: Path) -> None:
+    """A link is not followed: what it names may lie anywhere."""
+    source = folder(tmp_path / "source")
+    (source / "alerts" / "link.json").symlink_to("/etc/passwd")
+    with pytest.raises(UsageFault, match="no regular file"):
+        from_directory(source)
+    with pytest.raises(UsageFault, match="has no folder candidates"):
+        from_directory(tmp_path)
+
+
+# --- publishing -----------------------------------------------------------------------------------------
+
+
+def test_a_published_bundle_is_current_and_holds(bench: "Bench") -> None:
+    """It lies under its time and commit, current.json names it with its hash, and it reads back whole."""
+    raw = pack(FILES, ORIGIN)
+    bundle = publish(bench.store, "jobintel", raw, ORIGIN)
+    key = "jobintel/control-plane/bundles/20260227T002229Z-0123456789ab.tar.gz"
+    assert bench.body(key) == raw
+    current = json.loads(bench.body(CURRENT))
+    assert (current["bundle_uri"], current["bundle_sha256"]) == (f"s3://{bench.bucket}/{key}", bundle.sha256)
+    assert {section: dict(files) for section, files in bundle.sections.items()} == dict(FILES)
+
+
+def test_publishing_the_same_again_is_fine_and_something_else_under_its_name_is_not(bench: "Bench") -> None:
+    """A bundle is never overwritten, and current.json stays when it isn't."""
+    publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    before = bench.everything()
+    with pytest.raises(Conflict, match="with another content"):
+        publish(bench.store, "jobintel", pack({**FILES, "alerts": {"x": b"y"}}, ORIGIN), ORIGIN)
+    assert bench.everything() == before
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_who_publishes_meanwhile_wins(bench: "Bench", front: Front, *, first: bool) -> None:
+    """If current.json moves between our look and our write, theirs stays, also where there was none before."""
+    if not first:
+        publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    theirs = b'{"theirs": true}'
+
+    def meanwhile(method: str, path: str) -> None:
+        if method == "PUT" and "/bundles/" in path:
+            bench.put(CURRENT, theirs)
+
+    front.rule = meanwhile
+    later = Origin(ORIGIN.git_sha, IMAGE_REF, "20260228T000000Z")
+    with pytest.raises(Conflict, match="somebody else meanwhile") as told:
+        publish(bench.store_at(front.endpoint), "jobintel", pack(FILES, later), later)
+    assert told.value.way
+    assert bench.body(CURRENT) == theirs
+
+
+# --- laying out -----------------------------------------------------------------------------------------
+
+
+def test_a_bundle_is_laid_out_as_a_whole_and_overwrites_nothing(bench: "Bench", tmp_path: Path) -> None:
+    """Every file and the manifest appear; a second time is refused, and changes nothing."""
+    bundle = publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    lay_out(bundle, tmp_path)
+    for section, named in FILES.items():
+        for name, body in named.items():
+            assert (tmp_path / "control-plane" / section / name).read_bytes() == body
+    assert json.loads((tmp_path / "control-plane/manifest.json").read_bytes())["git_sha"] == ORIGIN.git_sha
+    (tmp_path / "control-plane/alerts/alerts.json").write_bytes(b"mine")
+    with pytest.raises(UsageFault, match="is there already"):
+        lay_out(bundle, tmp_path)
+    assert (tmp_path / "control-plane/alerts/alerts.json").read_bytes() == b"mine"
+    assert from_directory(tmp_path / "control-plane").keys() == set(SECTIONS)
+
+
+# --- applying -------------------------------------------------------------------------------------------
+
+
+def test_an_applied_bundle_reads_back_the_same_and_can_be_published_from_there(bench: "Bench", place: Place) -> None:
+    """Four ConfigMaps, text as data, bytes as binaryData; their content makes the same files again."""
+    publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    done = apply(place, bench)
+    assert {section: each["was"] for section, each in done["sections"].items()} == dict.fromkeys(SECTIONS, "absent")
+    assert place.get("ConfigMap", "jobintel-control-plane-candidates")["data"].keys() == {
+        "registry.json", "local__profile.json",
+    }  # fmt: skip
+    assert "binaryData" in place.get("ConfigMap", "jobintel-control-plane-scoring")
+    assert from_cluster(place.cluster, place.namespace) == dict(FILES)
+    assert {each["was"] for each in apply(place, bench)["sections"].values()} == {"equal"}
+
+
+def test_a_newer_bundle_takes_its_own_older_keys_away(bench: "Bench", place: Place) -> None:
+    """What an earlier bundle put there and this one lacks is gone, without any force."""
+    publish(
+        bench.store, "jobintel", pack({**FILES, "alerts": {"alerts.json": b"[]", "old.json": b"1"}}, ORIGIN), ORIGIN
+    )
+    apply(place, bench)
+    later = Origin(ORIGIN.git_sha, IMAGE_REF, "20260228T000000Z")
+    publish(bench.store, "jobintel", pack(FILES, later), later)
+    apply(place, bench)
+    assert place.get("ConfigMap", "jobintel-control-plane-alerts")["data"].keys() == {"alerts.json"}
+
+
+def test_what_others_set_is_a_conflict_until_it_is_taken_over(bench: "Bench", place: Place) -> None:
+    """A value and a key of another manager stop it, by name; with force both give way, and the key is told."""
+    publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    theirs = {
+        "apiVersion": "v1", "kind": "ConfigMap", "data": {"alerts.json": "theirs", "extra.json": "1"},
+        "metadata": {"name": "jobintel-control-plane-alerts", "namespace": place.namespace},
+    }  # fmt: skip
+    place.cluster.apply(theirs, manager="argocd")
+    with pytest.raises(Conflict, match=r"alerts\.json") as told:
+        apply(place, bench)
+    assert "--force-conflicts" in told.value.way
+    assert place.get("ConfigMap", "jobintel-control-plane-alerts")["data"]["alerts.json"] == "theirs"
+    assert apply(place, bench, force=True)["sections"]["alerts"]["removed"] == ["extra.json"]
+    assert from_cluster(place.cluster, place.namespace) == dict(FILES)
+
+
+def test_a_key_that_others_keep_is_never_called_applied(bench: "Bench", place: Place) -> None:
+    """Without a conflict of values the apply goes through, and reading it back refuses it."""
+    publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    theirs = {
+        "apiVersion": "v1", "kind": "ConfigMap", "data": {"extra.json": "1"},
+        "metadata": {"name": "jobintel-control-plane-alerts", "namespace": place.namespace},
+    }  # fmt: skip
+    place.cluster.apply(theirs, manager="argocd")
+    with pytest.raises(ActionFailed, match="alerts: 1 extra"):
+        apply(place, bench)
+
+
+def test_parity_finds_a_changed_site(bench: "Bench", place: Place) -> None:
+    """One byte in one ConfigMap, and the site is not the same any more."""
+    bundle = publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    apply(place, bench)
+    assert same(parity(place.cluster, place.namespace, bundle))
+    place.cluster.patch("ConfigMap", place.namespace, "jobintel-control-plane-alerts", {"data": {"alerts.json": "[1]"}})
+    seen = parity(place.cluster, place.namespace, bundle)
+    assert not same(seen)
+    assert seen["alerts"]["changed"] == 1
+
+
+def test_a_corrupt_bundle_changes_no_cluster(bench: "Bench", place: Place) -> None:
+    """A flipped byte is found before the first ConfigMap is written."""
+    bundle = publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    bench.flip(bundle.uri.removeprefix(f"s3://{bench.bucket}/"))
+    with pytest.raises(BundleFault, match="its SHA-256 is"):
+        apply(place, bench)
+    assert place.cluster.get("ConfigMap", place.namespace, "jobintel-control-plane-alerts") is None
+
+
+def test_the_machines_fact_follows_the_action(bench: "Bench", place: Place) -> None:
+    """``dr_control_plane`` is absent, then different, and equal after its action, which can be done twice."""
+    run = bench.run(inputs={**bench.inputs, "namespace": place.namespace})
+    fact, act = control_plane_apply.FACTS["dr_control_plane"], control_plane_apply.ACTIONS["apply_dr_control_plane"]
+    world = _world(bench, place)
+    with pytest.raises(ActionFailed, match="no control plane"):
+        act(world, run)
+    values = [fact.judge(fact.observe(world, run), run.inputs)]
+    publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    values.append(fact.judge(fact.observe(world, run), run.inputs))
+    for _ in range(2):
+        assert act(world, run)["candidate_count"] == 2
+        values.append(fact.judge(fact.observe(world, run), run.inputs))
+    assert values == ["absent", "different", "equal", "equal"]
+
+
+def _world(bench: "Bench", place: Place) -> Any:
+    from attrs import evolve
+
+    return evolve(bench.world, dr=place.cluster)
+
+
+def test_nothing_of_a_bundle_depends_on_zlibs_header() -> None:
+    """The gzip header is written by hand: no time, no name, no system; gzip reads it."""
+    body = b"x" * 100_000
+    assert gzip.decompress(control_plane_bundle.gzipped(body)) == body

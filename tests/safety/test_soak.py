@@ -1,0 +1,162 @@
+"""The soak: one full batch cycle of the primary by itself, and what it means when that goes wrong."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from drfsm.sandbox.seed import CRONJOB, NAMESPACE
+from tests.safety.conftest import Make
+from tests.safety.world import Failback, Site
+
+OWN_RUN = "2027-01-01T00:00:00.000001+00:00"
+
+
+def due_now(site: Site) -> None:
+    """Let the primary's schedule have missed its last start, so that the controller makes up for it at the thaw."""
+    hour = (datetime.now(UTC) - timedelta(minutes=1)).replace(second=0, microsecond=0)
+    schedule = f"{hour.minute} {hour.hour} * * *"
+    site.edit("primary", "CronJob", CRONJOB, lambda live: live["spec"].update(schedule=schedule))
+    store = site.cluster("primary").store
+    live = store.get("cronjobs", NAMESPACE, CRONJOB)
+    last = (hour - timedelta(days=1)).isoformat().replace("+00:00", "Z")
+    store.update("cronjobs", {**live, "status": {"lastScheduleTime": last}}, status=True)
+
+
+def soak_of(run: Failback) -> dict[str, Any]:
+    """Return what was last seen of the soak."""
+    return dict(run.seen("soak_result"))
+
+
+def test_the_next_cycle_by_schedule_passes_and_what_starts_at_once_is_said_before(site: Site, failback: Make) -> None:
+    """The forecast names the missed start, the controller makes up for it at the thaw, and its run ends the soak."""
+    run = failback(soak="next")
+    run.when("commit", "switch_latest", lambda: due_now(site))
+    run.start()
+    assert run.state.status == "complete", run.words
+    forecast = run.results("resume_primary")["forecast"][CRONJOB]
+    assert forecast["starts_at_once"]
+    at_once = next(n for n, each in enumerate(run.said) if each.startswith(f"CronJob {CRONJOB} starts at once"))
+    assert at_once < run.said.index(f"CronJob {CRONJOB} on primary runs again")
+    (own,) = site.named()
+    assert own not in (site.dr_run_id, run.primary_run_id)
+    assert run.summary["receipt"]["first_post_failback_run_id"] == own
+
+
+@pytest.mark.parametrize("soak", ["now", "next"])
+def test_a_cycle_that_fails_holds_with_its_last_words(site: Site, failback: Make, soak: str) -> None:
+    """The primary owns, and its run fails: held, not complete; log and Job are on record; the schedule stays on."""
+    run = failback(soak=soak)
+    run.when("commit", "switch_latest", lambda: site.configure("primary", SANDBOX_FAIL="1"))
+    if soak == "next":
+        run.when("commit", "switch_latest", lambda: due_now(site))
+    run.start()
+    assert (run.state.status, run.state.state) == ("held", "primary_resumed"), run.words
+    assert soak_of(run)["job"] == "failed"
+    assert soak_of(run)["log"][-1] == "the run failed; no pointer was moved"
+    assert site.named() == {run.primary_run_id}
+    assert site.schedules("primary")[CRONJOB] == (False, None)
+    assert "abort" not in run.ways
+    site.configure("primary", SANDBOX_FAIL="0")
+    if soak == "now":
+        run.request("retry_soak", reason="the flag is gone")
+    else:
+        site.work("primary", "the-next-one", OWN_RUN)
+        site.await_end("primary", "the-next-one")
+        run.resume()
+    assert run.state.status == "complete", run.words
+    assert site.named().isdisjoint({run.primary_run_id, site.dr_run_id})
+    assert run.summary["receipt"]["first_post_failback_run_id"] in site.named()
+
+
+def test_a_failed_soak_may_be_skipped_by_a_person_and_that_is_said(site: Site, failback: Make) -> None:
+    """The end is complete, and says that it was not soaked, by whom, and why."""
+    run = failback(soak="now")
+    run.when("commit", "switch_latest", lambda: site.configure("primary", SANDBOX_FAIL="1"))
+    run.start()
+    assert run.state.status == "held"
+    run.request("skip_soak", reason="the vendor is down, we watch it")
+    assert run.state.status == "complete", run.words
+    assert "soak_skipped" in run.reached
+    (decision,) = [each for each in run.summary["decisions"] if each["what"] == "skip_soak"]
+    assert decision["reason"] == "the vendor is down, we watch it"
+    unknown = run.summary["receipt"]["first_post_failback_run_id"]
+    assert isinstance(unknown, dict)  # never made up: it says why it isn't known
+
+
+def test_a_cycle_that_published_damage_has_failed(site: Site, failback: Make) -> None:
+    """Its pointers moved, but an artifact of it is missing: held, with the file's name."""
+    run = failback(soak="now")
+    run.when("commit", "switch_latest", lambda: site.configure("primary", SANDBOX_WAIT_FOR="gate/soak"))
+
+    def harm() -> None:
+        site.work("primary", "by-hand", OWN_RUN, SANDBOX_WAIT_FOR="")
+        site.await_end("primary", "by-hand")
+        site.delete(next(key for key in site.run_keys(OWN_RUN) if "ranked" in key))
+        (job,) = [e for e in site.jobs("primary") if e["metadata"]["name"].startswith("drfsm-soak")]
+        site.remove("primary", "Job", job["metadata"]["name"])
+
+    run.when("commit", "resume_primary", harm)
+    run.start()
+    assert (run.state.status, run.state.state) == ("held", "primary_resumed"), run.words
+    assert soak_of(run)["verification"]["verdict"] == "missing"
+
+
+def test_one_may_leave_during_a_long_soak_and_come_back(site: Site, failback: Make) -> None:
+    """Nothing needs to stay running: interrupted while it waits, resumed after the primary published by itself."""
+    run = failback(soak="next")
+    run.when("sampled", "confirm_soak", run.interrupt)
+    run.start()
+    assert (run.state.status, run.state.state) == ("held", "primary_resumed"), run.words
+    assert run.state.open is None
+    assert site.schedules("primary")[CRONJOB] == (False, None)
+    site.work("primary", "jobintel-daily-1", OWN_RUN)
+    site.await_end("primary", "jobintel-daily-1")
+    run.resume()
+    assert run.state.status == "complete", run.words
+    assert site.named() == {OWN_RUN}
+
+
+def test_a_soak_that_takes_too_long_is_held_and_may_be_gone_on_with(site: Site, failback: Make) -> None:
+    """No cycle within the limit is no success: held, with the primary scheduled and owning."""
+    run = failback(soak="next", soak_timeout=5)
+    run.start()
+    assert (run.state.status, run.state.state) == ("held", "primary_resumed"), run.words
+    assert "soak_result is pending" in run.state.reason
+    assert site.owner() == "primary"
+
+
+def test_without_a_soak_the_summary_says_so(failback: Make) -> None:
+    """Left out by the operator, with a reason: the run is complete, and nowhere does it look soaked."""
+    run = failback(soak="none", reason="its next cycle is watched by hand")
+    run.start()
+    assert run.state.status == "complete", run.words
+    assert "soak_skipped" in run.reached
+    assert run.summary["inputs"]["reason"] == "its next cycle is watched by hand"
+    assert isinstance(run.summary["receipt"]["first_post_failback_run_id"], dict)
+
+
+@pytest.mark.parametrize("state", ["ALARM", "INSUFFICIENT_DATA"])
+def test_an_alarm_that_is_not_quiet_holds_until_it_is(site: Site, failback: Make, state: str) -> None:
+    """Ringing, or unable to tell: held at the limit of the soak, with the alarm's name; quiet, the run goes on."""
+    site.alarm("jobintel-failures", "OK")
+    site.alarm("jobintel-stale", state)
+    run = failback(soak="now", soak_timeout=15, alarms="jobintel-failures,jobintel-stale")
+    run.start()
+    assert (run.state.status, run.state.state) == ("held", "primary_resumed"), run.words
+    assert f"'jobintel-stale': '{state}'" in run.state.reason or "can't be told" in run.state.reason
+    assert run.seen("alarm_state")["states"]["jobintel-stale"] == state
+    site.alarm("jobintel-stale", "OK")
+    run.resume()
+    assert run.state.status == "complete", run.words
+
+
+def test_a_kept_soak_job_is_never_started_twice(site: Site, failback: Make) -> None:
+    """The soak's Job belongs to the CronJob, as one made by kubectl would, and there is one."""
+    run = failback(soak="now")
+    run.stop_after("start_soak")
+    run.start()
+    run.resume()
+    assert run.state.status == "complete", run.words
+    jobs = [each for each in site.jobs("primary") if each["metadata"]["name"].startswith("drfsm-soak")]
+    assert [each["metadata"]["ownerReferences"][0]["name"] for each in jobs] == [CRONJOB]

@@ -1,0 +1,314 @@
+"""The exhaustive search: what it proves, what it finds, and that it proves nothing by looking away."""
+
+import time
+
+import pytest
+
+from drfsm.resources import shipped
+from drfsm.spec import MachineSpec, check, load_machine
+from drfsm.spec.check import Report
+from tests.spec.copies import HIDDEN, Change, Words, copy, row, without_guards, without_guards_over
+
+HEAD = """
+machine: tap
+because: "a rule"
+initial: dry
+finals: {done: complete%s}
+facts:
+  tap: {values: [open, shut, mixed], initial: [shut]}
+  pump: {values: [on, off], initial: [off]}
+  flood: {values: [yes, no], initial: [no]}
+  level: {values: [high, low], initial: [low], depends: [pump]}
+guards:
+  tap_is_shut: {requires: {tap: shut}, because: "so"}
+  pump_is_off: {requires: {pump: off}, because: "so"}
+  no_flood: {requires: {flood: no}, because: "so"}
+  level_is_low: {requires: {level: low}, because: "so"}
+"""
+USE = '  - {from: dry, trigger: use, to: done, by: operator, guards: [%s], because: "so that all is used"}\n'
+BACK = """
+  - {from: %s, trigger: abort, to: going, by: operator, because: "back"}
+  - {from: going, trigger: undo_newest, to: going, each: undo, because: "newest first"}
+  - {from: going, trigger: finish_abort, to: back, because: "as before"}
+"""
+
+
+def tap(rules: str, rows: str, abort_from: str = "") -> MachineSpec:
+    """Return a machine of these rules and rows."""
+    head = HEAD % ((", back: aborted" if abort_from else "") + (", refused: refused" if "to: refused" in rows else ""))
+    used = [each for each in ("tap_is_shut", "pump_is_off", "no_flood", "level_is_low") if each not in rows]
+    body = rows + (USE % ", ".join(used) if used else "") + (BACK % abort_from if abort_from else "")
+    return load_machine(f"{head}{rules}\ntransitions:\n{body}", source="tap.yaml")
+
+
+def never(when: str, states: str = "") -> str:
+    """Return the one rule of a machine."""
+    return (
+        f'never:\n  - {{name: rule, when: {{{when}}}{", states: [" + states + "]" if states else ""}, because: "bad"}}'
+    )
+
+
+def way_of(report: Report) -> list[str]:
+    """Return the steps of the only finding."""
+    (finding,) = report.findings
+    return [step for step in finding.way if not step.startswith(("at first", "there"))]
+
+
+OPEN = """
+  - {from: dry, trigger: open, to: wet, action: turn, sets: {tap: open}, effect: idempotent, keeps: "it drips",
+     because: "w"}
+"""
+GIVEN_BACK = OPEN.replace('keeps: "it drips"', "undo: unturn")
+PUMP = """
+  - {from: wet, trigger: start, to: done, action: pump, sets: {pump: on}, effect: idempotent, because: "p"}
+"""
+GO = '  - {from: wet, trigger: go, to: done, because: "g"}\n'
+
+
+def test_a_rule_that_holds_is_proven() -> None:
+    """The pump runs only behind a guard that keeps the tap shut: proven, and every row can be taken."""
+    rows = PUMP.replace("from: wet", "from: dry").replace("to: done,", "to: done, guards: [tap_is_shut],")
+    report = check(tap(never("tap: open, pump: on"), rows))
+    assert report.ok
+    assert [line.split(" (")[0] for line in report.lines()] == ["rule: holds"]
+
+
+def test_a_broken_rule_is_shown_by_the_shortest_way() -> None:
+    """Two rows lead there: the way names both, from the world at first to where the rule is broken."""
+    report = check(tap(never("tap: open, pump: on"), OPEN + PUMP))
+    assert way_of(report) == ["open: dry -> wet (tap=open)", "start: wet -> done (pump=on)"]
+    assert not report.ok
+    assert "rule: DOES NOT HOLD" in next(report.lines())
+
+
+def test_the_world_moves_at_every_moment() -> None:
+    """What the environment may do breaks a rule between two rows, though each row's guards were fine."""
+    rules = "environment:\n  - {when: {tap: [open, mixed]}, sets: {flood: yes}}\n" + never("flood: yes", "done")
+    assert way_of(check(tap(rules, OPEN + GO)))[-2:] == ["the world: flood=yes", "go: wet -> done"]
+    assert check(tap(rules, (OPEN + GO).replace("sets: {tap: open}", "sets: {tap: shut}"))).ok
+    assert check(tap(rules, OPEN + GO.replace("to: done,", "to: done, guards: [no_flood],"))).ok
+
+
+def test_an_action_that_is_cut_off_leaves_half_of_it() -> None:
+    """A fact that may be mixed is mixed when its action is cut off; of two facts one may be done and one not."""
+    assert way_of(check(tap(never("tap: mixed"), OPEN + PUMP))) == ["open is cut off (tap=mixed)"]
+    both = OPEN.replace("{tap: open}", "{tap: open, pump: on}") + GO
+    for half in ("tap: shut, pump: on", "tap: open, pump: off"):
+        assert not check(tap(never(half), both)).ok
+
+
+def test_a_redo_is_not_stopped_by_a_guard_over_its_own_work() -> None:
+    """Cut off half way, the row goes on though its own guard no longer holds: what lies behind it is reached."""
+    rules = "environment:\n  - {when: {tap: mixed}, sets: {flood: yes}}\n" + never("flood: yes, tap: open", "wet")
+    rows = OPEN.replace("action:", "guards: [tap_is_shut], action:") + PUMP
+    assert way_of(check(tap(rules, rows)))[:2] == ["open is cut off (tap=mixed)", "the world: flood=yes"]
+
+
+def test_what_is_found_done_is_committed_whatever_the_guards_say() -> None:
+    """Done, cut off, and the guard fails since: the commit comes nevertheless, and the rule is broken there."""
+    rules = "environment:\n  - {when: {tap: open}, states: [dry], sets: {flood: yes}}\n" + never("flood: yes", "wet")
+    rows = OPEN.replace("action:", "guards: [no_flood], action:") + PUMP
+    assert way_of(check(tap(rules, rows))) == [
+        "open is cut off (tap=open)",
+        "the world: flood=yes",
+        "open: dry -> wet (tap=open), found done",
+    ]
+
+
+def test_an_undo_can_be_cut_off_too() -> None:
+    """On the way back the tap is neither open nor shut for a while; in the end it is as it was."""
+    rows = GIVEN_BACK + GO
+    way = way_of(check(tap(never("tap: mixed", "going"), rows, "[dry, wet]")))
+    assert "aborted" not in way
+    assert any("abort" in step for step in way)
+    assert check(tap(never("tap: [open, mixed]", "back"), rows, "[dry, wet]")).ok
+
+
+def test_what_is_kept_is_not_given_back_by_an_abort() -> None:
+    """The same rule with keeps in place of undo is broken."""
+    other = PUMP.replace("because", "undo: stop, because").replace("to: done", "to: wetter")
+    rows = other + GO.replace("from: wet", "from: wetter")
+    assert not check(tap(never("tap: [open, mixed]", "back"), OPEN + rows, "[dry, wet, wetter]")).ok
+    assert check(tap(never("tap: [open, mixed]", "back"), GIVEN_BACK + rows, "[dry, wet, wetter]")).ok
+
+
+def test_a_person_may_waive_an_undo_and_the_search_knows() -> None:
+    """With a row that waives undos, the end of an abort may be anything that was left."""
+    waive = '  - {from: going, trigger: waive, to: going, by: operator, each: undo, because: "a person answers"}\n'
+    report = check(tap(never("tap: open", "back"), GIVEN_BACK + GO + waive, "[dry, wet]"))
+    assert any("waive of" in step for step in way_of(report))
+
+
+def test_after_the_point_of_no_return_no_abort_is_searched() -> None:
+    """From the intent of the final write on the way back is closed, in the middle of that row too."""
+    final = PUMP.replace("because", "final_write: true, because")
+    assert check(tap(never("pump: on", "going, back"), GIVEN_BACK + final, "[dry, wet]")).ok
+    undone = PUMP.replace("because", "undo: stop, because")
+    assert not check(tap(never("pump: on", "going, back"), GIVEN_BACK + undone, "[dry, wet]")).ok
+
+
+def test_what_depends_on_a_change_may_be_anything_afterwards() -> None:
+    """Level depends on pump: low before, it may be high once the pump ran, though no rule sets it."""
+    assert check(tap(never("level: high"), OPEN + GO)).ok
+    assert not check(tap(never("level: high"), OPEN + PUMP)).ok
+
+
+def test_a_rule_over_states_that_nobody_reaches_says_nothing() -> None:
+    """A rule for a state that the guards make unreachable is told as vacuous, not as proven."""
+    rows = """
+  - {from: dry, trigger: start, to: wet, action: pump, sets: {pump: on}, effect: idempotent, because: "p"}
+  - {from: wet, trigger: on, to: never_there, by: operator, guards: [pump_is_off], because: "impossible"}
+  - {from: wet, trigger: go, to: done, because: "g"}
+  - {from: never_there, trigger: go_on, to: done, because: "g"}
+"""
+    report = check(tap(never("pump: on, tap: open", "never_there"), rows))
+    assert report.vacuous == ("rule",)
+    assert not report.ok
+    assert "SAYS NOTHING" in "\n".join(report.lines())
+
+
+def test_a_row_that_can_never_be_taken_is_named() -> None:
+    """A guard that contradicts what was just done: the row is dead, and the report says so."""
+    rows = PUMP.replace("from: wet", "from: dry").replace("to: done", "to: wet") + GO
+    rows += '  - {from: wet, trigger: on, to: done, by: operator, guards: [pump_is_off], because: "impossible"}\n'
+    report = check(tap(never("pump: off", "wet"), rows))
+    assert report.dead == ("wet --on--> done",)
+    assert not report.ok
+    assert "row can never be taken: wet --on--> done" in list(report.lines())
+
+
+def test_a_search_that_is_cut_off_proves_nothing() -> None:
+    """With a limit of a few moments the rule is not proven, and the report doesn't call it so."""
+    report = check(tap(never("tap: open, pump: on, flood: yes"), OPEN + PUMP), limit=3)
+    assert report.unproven
+    assert not report.ok
+    assert "NOT PROVEN" in "\n".join(report.lines())
+
+
+def test_a_machine_without_rules_is_said_to_have_none() -> None:
+    """Nothing is claimed where nothing is declared."""
+    rows = OPEN + PUMP.replace("to: done,", "to: done, guards: [level_is_low],")
+    assert list(check(tap("", rows)).lines()) == ["tap declares no never rule: only its rows were looked at"]
+
+
+def test_facts_that_nothing_changes_are_the_same_all_the_way() -> None:
+    """One row needs the level low, a later one high, and nothing changes it: no way leads there."""
+    rows = """
+  - {from: dry, trigger: look, to: wet, guards: [no_flood], because: "it is dry"}
+  - {from: wet, trigger: swim, to: done, guards: [it_floods], because: "it floods"}
+"""
+    spec_text = never("tap: shut", "done").replace("never:", "never:")
+    head = HEAD.replace("  no_flood:", '  it_floods: {requires: {flood: yes}, because: "so"}\n  no_flood:')
+    head = head.replace(", initial: [no]", "") % ""
+    rows += USE % "tap_is_shut, pump_is_off, level_is_low"
+    spec = load_machine(
+        f"{head}{spec_text}\ntransitions:\n{rows}".replace("from: dry, trigger: use", "from: wet, trigger: use"),
+        source="tap.yaml",
+    )
+    way = way_of(check(spec))
+    assert way == ["look: dry -> wet", "use: wet -> done"]
+
+
+# --- the failback, and the stories of ../shared/failback.md ---------------------------------------------------
+
+
+def test_the_shipped_failback_is_proven_and_quickly() -> None:
+    """Every never rule of machines/failback.yaml holds, no row is dead, and it takes seconds."""
+    spec = load_machine((shipped("machines") / "failback.yaml").read_bytes(), source="failback.yaml")
+    began = time.perf_counter()
+    report = check(spec)
+    assert report.ok, "\n".join(report.lines())
+    assert report.explored
+    assert time.perf_counter() - began < 20
+
+
+@pytest.mark.parametrize("rule", [each["name"] for each in HIDDEN["never"]])
+def test_the_failback_holds_with_jobs_that_keep_what_they_started_with(rule: str) -> None:
+    """Followed beside what can be observed: what a Job started with, a newer run, a primary that was quiet."""
+    report = check(copy(), only=[rule])
+    assert report.ok, "\n".join(report.lines())
+    assert list(report.explored) == [rule]
+
+
+def abort_gives_the_primary_back(machine: Words) -> None:
+    """Let the abort restore what the primary had (story 2)."""
+    for trigger, undo in (
+        ("freeze_primary", "restore_primary_schedules"),
+        ("silence_primary", "restore_primary_publishing"),
+    ):
+        each = row(machine, trigger)
+        each.pop("keeps")
+        each["undo"] = undo
+
+
+def silence_after_drain(machine: Words) -> None:
+    """Drain DR first, and switch its publishing off only when its run was verified (story 3)."""
+    silence, later = row(machine, "demote_dr"), row(machine, "verify_dr_run")
+    for key in ("action", "sets", "effect", "attempts", "undo"):
+        later[key] = silence.pop(key)
+    for each in machine["transitions"]:
+        if each["trigger"] == "confirm_dr_quiesced":
+            each["guards"] = [name for name in each["guards"] if name != "dr_is_frozen"]
+
+
+def thawed(machine: Words) -> None:
+    """Let a GitOps controller thaw DR whenever it wants."""
+    machine["environment"].append(
+        {"when": {"gitops": "present"}, "sets": {"dr_schedules": "on", "dr_publishing": "on"}}
+    )
+
+
+def muted_schedules(machine: Words) -> None:
+    """Restore the primary's schedules as a freeze found them: suspended (story 4)."""
+    for each in machine["transitions"]:
+        if each["trigger"] == "resume_primary":
+            each["sets"] = {"primary_schedules": "mixed"}
+
+
+def artifacts_by_half(machine: Words) -> None:
+    """Let the artifacts be published only by half."""
+    row(machine, "publish_artifacts")["sets"] = {"artifacts": "partial"}
+
+
+UNWATCHED = without_guards_over("dr_inflight", "dr_schedules", "dr_publishing", but=["confirm_dr_quiesced"])
+STORIES: dict[str, tuple[tuple[Change, ...], str]] = {
+    "1 only DR is drained": ((without_guards_over("primary_inflight"),), "an_old_primary_job_writes"),
+    "2 the abort gives both sites back": ((abort_gives_the_primary_back,), "abort_makes_two_writers"),
+    "3 drained before silenced": ((silence_after_drain, UNWATCHED), "two_sites_write_during_the_switch"),
+    "3 not drained at all": ((without_guards_over("dr_inflight"),), "two_sites_write_during_the_switch"),
+    "4 the schedule is restored as suspended": (
+        (muted_schedules, without_guards("primary_publishes")),
+        "mute_at_the_end",
+    ),
+    "5 a newer run is overwritten": (
+        (without_guards("pointers_name_dr", "pointers_as_captured"),),
+        "newer_run_lost",
+    ),
+    "9 a GitOps controller thaws": (
+        (thawed, without_guards("nothing_reverts_us")),
+        "two_sites_write_during_the_switch",
+    ),
+    "pointers before artifacts": (
+        (artifacts_by_half, without_guards("artifacts_in_place")),
+        "pointers_name_what_is_not_there",
+    ),
+    "an unverified run": ((without_guards("primary_run_is_whole"),), "unverified_run_is_canonical"),
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_each_story_of_the_naive_order_is_found(story: str) -> None:
+    """The failback changed as the story tells: the search shows the way to what goes wrong."""
+    changes, rule = STORIES[story]
+    report = check(copy(*changes), only=[rule])
+    broken = {each.name: each.way for each in report.findings}
+    assert rule in broken, "\n".join(report.lines())
+    assert len(broken[rule]) > 3
+
+
+def test_the_order_alone_carries_the_rule() -> None:
+    """Silenced before it is drained, DR needs no later look for this rule: the order of the rows is what holds it."""
+    rule = "two_sites_write_during_the_switch"
+    report = check(copy(UNWATCHED), only=[rule])
+    assert list(report.explored) == [rule]
+    assert not report.findings
