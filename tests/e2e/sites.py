@@ -32,6 +32,7 @@ from drfsm.resources import shipped
 from drfsm.sandbox import Options, Sandbox
 
 WHOLE = 240  # seconds that any one command may take
+SLOW = 0.5  # seconds that a cluster takes its time, for somebody to fall asleep meanwhile
 GATE = 20  # seconds that a request waits for another one
 
 
@@ -314,6 +315,24 @@ class Site:
         told = ended(process)
         faults.clear()
         assert rule.hits, told
+
+    def put_to_sleep(self, argv: Sequence[str], place: Place) -> "subprocess.Popen[str]":
+        """Start a command that is stopped at this place, as a laptop is that is shut; ``wire.wake()`` wakes it up."""
+        if not isinstance(place, OnCluster):
+            self.wire.deadly = place
+            process = self.start(*argv)
+            self.asleep(process)
+            return process
+        faults = getattr(self.sandbox, place.site).faults
+        rule = faults.add(place.method, place.path, delay_seconds=SLOW)  # carried out, with the asker asleep
+        process = self.start(*argv)
+        while not rule.hits:
+            assert process.poll() is None, ended(process)
+            time.sleep(0.005)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(2 * SLOW)
+        faults.clear()
+        return process
 
     def asleep(self, process: "subprocess.Popen[str]") -> None:
         """Wait until the wire has stopped a process."""

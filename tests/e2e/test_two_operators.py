@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from drfsm.errors import ExitCode
-from tests.e2e.sites import Deadly, MakeSite, Request, Site, at, at_write, ended
+from tests.e2e.sites import Deadly, MakeSite, OnCluster, Place, Request, Site, at, at_write, ended
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
@@ -25,9 +25,7 @@ def take_over(site: Site, verb: str = "resume", *more: str) -> list[str]:
 def test_while_one_works_a_second_moves_nothing_and_is_told_who_works(make_site: MakeSite) -> None:
     """A second failback, a resume of the same bundle, pointers by hand: exit 5 each; the first then completes."""
     site = make_site()
-    site.wire.deadly = at("intent", "freeze_dr", "stop-before")
-    first = site.start(*site.failback(), operator="ann")
-    site.asleep(first)
+    first = site.put_to_sleep(site.failback(), at("intent", "freeze_dr", "stop-before"))
     before = site.world()
 
     other = site.elsewhere("bob")
@@ -59,27 +57,17 @@ def test_while_one_works_a_second_moves_nothing_and_is_told_who_works(make_site:
     site.assert_told_truly("complete")
 
 
-def at_second_freeze(site: Site) -> Deadly:
-    """Stop at the first request to the store after the first of DR's two CronJobs was frozen."""
-
-    def deadly(request: Request) -> str:
-        frozen = site.sandbox.dr.store.get("cronjobs", "jobintel", "jobintel-daily")["spec"].get("suspend")
-        return "stop-before" if frozen and request.key.endswith("lease.json") else ""
-
-    return deadly
-
-
 def at_kind(kind: str, when: str) -> Deadly:
     """Stop at the first record of a kind."""
     return lambda request: when if request.record.get("kind") == kind else ""
 
 
-SLEEPS: dict[str, Callable[[Site], Deadly]] = {
-    "before the second of two freezes": at_second_freeze,
-    "with a pointer on its way": lambda _site: at_write("state/openai/cs/last_success.json", "stop-before"),
-    "with an intent on its way": lambda _site: at("intent", "publish_artifacts", "stop-before"),
-    "with a pointer written, before its commit": lambda _site: at("commit", "switch_provider_pointers", "stop-before"),
-    "while it waits": lambda _site: at_kind("sampled", "stop-before"),
+SLEEPS: dict[str, Callable[[], Place]] = {
+    "between two freezes": lambda: OnCluster("dr", "PATCH", "cronjobs/jobintel-daily", "after"),
+    "with a pointer on its way": lambda: at_write("state/openai/cs/last_success.json", "stop-before"),
+    "with an intent on its way": lambda: at("intent", "publish_artifacts", "stop-before"),
+    "with a pointer written, before its commit": lambda: at("commit", "switch_provider_pointers", "stop-before"),
+    "while it waits": lambda: at_kind("sampled", "stop-before"),
 }
 
 
@@ -88,12 +76,10 @@ def test_who_was_taken_over_in_his_sleep_writes_nothing_any_more(make_site: Make
     """SIGSTOP in the middle, taken over and ended elsewhere, SIGCONT: LeaseLost, exit 5, and not one write."""
     site = make_site()
     site.second_cronjob()
-    site.wire.deadly = SLEEPS[sleep](site)
-    first = site.start(*site.failback(*CRONJOB), operator="ann")
-    site.asleep(first)
+    first = site.put_to_sleep(site.failback(*CRONJOB), SLEEPS[sleep]())
 
     other = site.elsewhere("bob")
-    aborts = sleep == "before the second of two freezes"
+    aborts = sleep == "between two freezes"
     end, status = (ExitCode.ABORTED, "aborted") if aborts else (ExitCode.DONE, "complete")
     verb = ["abort", "--reason", "too late tonight"] if aborts else ["resume"]
     unasked = [each for each in take_over(site, *verb) if each not in ("--take-over", site.run_id)]

@@ -185,9 +185,6 @@ def test_a_dr_that_is_lost_in_the_middle_holds_and_declared_lost_is_fenced(
     assert decision["reason"] == "the region is gone"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="engine/log.py: frozen() forgets what was known of a fact as soon as it can't be read any more"
-)
 def test_that_nobody_can_publish_is_still_said_when_dr_is_lost(site: Site, failback: Make) -> None:
     """What was frozen before the site was lost is frozen still, as far as anybody knows."""
     run = failback(drain_timeout=5)

@@ -216,6 +216,7 @@ def test_a_pod_that_never_goes_holds_the_abort_with_words(site: Site, failback: 
     run.start()
     soon("it runs", lambda: site.phase("primary", ours(site)[0]["metadata"]["name"]) == "Running")
     site.lose_node("primary")
+    run.clock.speed = 1000
     run.abort()
     assert (run.state.status, run.state.state) == ("held", "aborting")
     assert "is not gone after 180 s: it may still write" in run.state.reason

@@ -64,6 +64,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.ahead = timedelta()
+        self.speed = SPEED
         self._slept = 0.0
 
     def now(self) -> str:
@@ -77,7 +78,7 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         """Pause, shorter than asked."""
         self._slept += seconds
-        time.sleep(seconds / SPEED)
+        time.sleep(seconds / self.speed)
 
 
 def soon(told: str, holds: Callable[[], object]) -> None:
