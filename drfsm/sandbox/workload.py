@@ -336,7 +336,7 @@ def _state(given: Mapping[str, str]) -> Path:
 
 
 def _terminated(_number: int, _frame: object) -> NoReturn:
-    _say("stopped by SIGTERM")
+    os.write(1, b"stopped by SIGTERM\n")  # print must not be entered again from a signal handler
     raise SystemExit(TERMINATED)
 
 

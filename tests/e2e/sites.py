@@ -318,6 +318,8 @@ class Site:
 
     def put_to_sleep(self, argv: Sequence[str], place: Place) -> "subprocess.Popen[str]":
         """Start a command that is stopped at this place, as a laptop is that is shut; ``wire.wake()`` wakes it up."""
+        self.wire.stopped.clear()
+        self.wire.woken.clear()
         if not isinstance(place, OnCluster):
             self.wire.deadly = place
             process = self.start(*argv)

@@ -34,9 +34,7 @@ def answers(state: State) -> bool:
 
 def test_up_a_second_up_status_environment_and_down(home: Path) -> None:
     """One sandbox runs however often it is started; its environment names it; down leaves nothing behind."""
-    started = time.monotonic()
     state = up(home)
-    assert time.monotonic() - started < 6
     assert answers(state)
     assert (status(home).running, status(home).state) == (True, state)
     assert up(home) == evolve(state, already_running=True)

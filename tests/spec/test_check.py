@@ -1,7 +1,5 @@
 """The exhaustive search: what it proves, what it finds, and that it proves nothing by looking away."""
 
-import time
-
 import pytest
 
 from drfsm.resources import shipped
@@ -212,14 +210,12 @@ def test_facts_that_nothing_changes_are_the_same_all_the_way() -> None:
 # --- the failback, and the stories of ../shared/failback.md ---------------------------------------------------
 
 
-def test_the_shipped_failback_is_proven_and_quickly() -> None:
-    """Every never rule of machines/failback.yaml holds, no row is dead, and it takes seconds."""
+def test_the_shipped_failback_is_proven() -> None:
+    """Every never rule of machines/failback.yaml holds, and no row is dead."""
     spec = load_machine((shipped("machines") / "failback.yaml").read_bytes(), source="failback.yaml")
-    began = time.perf_counter()
     report = check(spec)
     assert report.ok, "\n".join(report.lines())
     assert report.explored
-    assert time.perf_counter() - began < 20
 
 
 @pytest.mark.parametrize("rule", [each["name"] for each in HIDDEN["never"]])

@@ -1,0 +1,238 @@
+"""The door: the seed's flags with their defaults, and no word, file or credential that is wrong ends in a traceback."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import pytest
+
+from drfsm.cli.failback import failback
+from drfsm.cli.main import cli, run
+from drfsm.errors import ExitCode
+
+SEED = {
+    "--bucket": None, "--prefix": "jobintel", "--dr-run-id": None, "--kubeconfig-dr": None,
+    "--kubeconfig-primary": None, "--image-ref": "", "--namespace": "jobintel", "--provider": "openai",
+    "--profile": "cs", "--primary-restore-backup-uri": "", "--sync-src-prefix": "", "--sync-dst-prefix": "",
+    "--teardown": True, "--confirm1": None, "--confirm2": None, "--dry-run": False, "--receipt-dir": None,
+    "--allow-tag": False,
+}  # fmt: skip
+"""The flags of the seed's failback command; None: none, or no default."""
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:9"}}]
+users: [{name: u, user: {token: a-token-that-nobody-may-see}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+current-context: c
+"""
+
+
+class Told(NamedTuple):
+    """What a command printed, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Drfsm = Callable[..., Told]
+
+
+@pytest.fixture
+def drfsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Drfsm:
+    """Return the command, in an environment without a home, credentials or configuration."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "HOME": str(tmp_path), "DRFSM_HOME": str(tmp_path / "home"), "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(tmp_path / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+        "AWS_DEFAULT_REGION": "us-east-1", "TMPDIR": str(tmp_path),
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+
+    def typed(*argv: object) -> Told:
+        code = run([str(each) for each in argv])
+        told = Told(code, *capsys.readouterr())
+        assert "Traceback" not in told.out + told.err
+        return told
+
+    return typed
+
+
+def given(tmp_path: Path, **other: object) -> Sequence[object]:
+    """Return a failback's command with files that look right."""
+    for name in ("dr", "primary"):
+        (tmp_path / name).write_text(KUBECONFIG, encoding="utf-8")
+    options = {
+        "bucket": "b", "dr_run_id": "r", "kubeconfig_dr": tmp_path / "dr", "kubeconfig_primary": tmp_path / "primary",
+        "confirm1": "FAILBACK", "confirm2": "CONFIRM-r", "endpoint_url": "http://127.0.0.1:9",
+        "receipt_dir": tmp_path / "bundle", **other,
+    }  # fmt: skip
+    return ["failback", *(word for name, each in options.items() for word in (f"--{name.replace('_', '-')}", each))]
+
+
+def every(group: click.Group, *names: str) -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        assert found is not None
+        yield (*names, name)
+        if isinstance(found, click.Group):
+            yield from every(found, *names, name)
+
+
+COMMANDS = list(every(cli))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_and_every_verb_of_a_noun_explains_itself(drfsm: Drfsm, words: tuple[str, ...]) -> None:
+    """--help exits with 0 and names the command; an option that there isn't exits with 2 and is named."""
+    told = drfsm(*words, "--help")
+    assert told.code == ExitCode.DONE
+    assert re.search(r"^Usage: .*" + " ".join(words), told.out)
+    assert len(told.out.splitlines()) > 3
+    told = drfsm(*words, "--no-such-option")
+    assert (told.code, "--no-such-option" in told.err) == (ExitCode.USAGE, True), told
+
+
+def test_failback_has_exactly_the_seeds_flags_with_their_defaults(drfsm: Drfsm) -> None:
+    """Every flag of the seed is there under its name, with the seed's default, and in --help."""
+    found = {option: each for each in failback.params for option in each.opts}
+    told = drfsm("failback", "--help")
+    for flag, default in SEED.items():
+        assert flag in found, flag
+        if default is not None:
+            assert (flag, found[flag].default) == (flag, default)
+        assert re.search(rf"^\s+{flag}\b", told.out, re.MULTILINE), flag
+    required = {each.opts[0] for each in failback.params if each.required}
+    assert required == {"--bucket", "--dr-run-id", "--kubeconfig-dr", "--kubeconfig-primary"}
+
+
+def test_the_help_of_all_names_every_command_and_the_exit_codes(drfsm: Drfsm) -> None:
+    """`drfsm --help` is where a tired person begins."""
+    told = drfsm("--help")
+    assert told.code == ExitCode.DONE
+    for name in (words[0] for words in COMMANDS if len(words) == 1):
+        assert re.search(rf"^  {name} ", told.out, re.MULTILINE), name
+    assert "go on with `drfsm resume`" in told.out
+    assert drfsm("--version").out.startswith("drfsm")
+
+
+def test_a_kubeconfig_that_is_missing_leaves_no_bundle_behind(drfsm: Drfsm, tmp_path: Path) -> None:
+    """Exit 2, the option and the file are named, and nothing was made."""
+    told = drfsm(*given(tmp_path, kubeconfig_primary=tmp_path / "missing"))
+    assert told.code == ExitCode.USAGE
+    assert f"--kubeconfig-primary: there is no file {tmp_path}/missing" in told.err
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe\x00", b"- a\n- list\n", b"token: hunter2\n", b"clusters: [}\n", b"clusters: []\ncontexts: []\n"],
+    ids=["nothing", "bytes", "a list", "other keys", "no YAML", "no cluster"],
+)
+def test_a_kubeconfig_that_is_none_is_wrong_usage(drfsm: Drfsm, tmp_path: Path, content: bytes) -> None:
+    """Exit 2 before anything is made; its content, which may be a credential, is not shown."""
+    (tmp_path / "garbage").write_bytes(content)
+    told = drfsm(*given(tmp_path, kubeconfig_dr=tmp_path / "garbage"))
+    assert told.code == ExitCode.USAGE
+    assert f"--kubeconfig-dr: {tmp_path}/garbage is no kubeconfig" in told.err
+    assert "hunter2" not in told.err + told.out
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_without_credentials_the_run_says_what_to_export(drfsm: Drfsm, tmp_path: Path) -> None:
+    """Nothing could be asked, so nothing is known: held before its first step, with what to do."""
+    told = drfsm(*given(tmp_path))
+    assert told.code == ExitCode.HELD
+    assert "no usable AWS credentials" in told.err
+    assert "AWS_ACCESS_KEY_ID" in told.err + told.out + drfsm("status", tmp_path / "bundle").out
+    assert "a-token-that-nobody-may-see" not in (tmp_path / "bundle/state_transitions.log").read_text()
+    told = drfsm("runs", "list", "--bucket", "b")
+    assert (told.code, "AWS_ACCESS_KEY_ID" in told.err) == (ExitCode.UNREACHABLE, True), told
+
+
+def test_a_bundle_that_holds_a_run_is_not_written_over(drfsm: Drfsm, tmp_path: Path) -> None:
+    """--receipt-dir of an earlier run: exit 2, the way to go on with that one, and its journal is as it was."""
+    drfsm(*given(tmp_path, confirm1="no"))
+    before = (tmp_path / "bundle/state_transitions.log").read_bytes()
+    told = drfsm(*given(tmp_path))
+    assert told.code == ExitCode.USAGE
+    assert f"drfsm resume {tmp_path}/bundle" in told.err
+    assert (tmp_path / "bundle/state_transitions.log").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"prefix": "/"}, "--prefix is empty"),
+        ({"drain_timeout": -1}, "--drain-timeout"),
+        ({"soak": "none"}, "--reason"),
+        ({"validation_env": "no-assignment"}, "NAME=VALUE"),
+        ({"teardown": "perhaps"}, "--teardown"),
+    ],
+    ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",
+)
+def test_an_option_that_makes_no_sense_is_told_before_anything_is_made(
+    drfsm: Drfsm, tmp_path: Path, options: dict[str, object], words: str
+) -> None:
+    """Exit 2, the option is named, and there is no bundle."""
+    told = drfsm(*given(tmp_path, **options))
+    assert (told.code, words in told.err) == (ExitCode.USAGE, True), told
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_list_status_and_hold_know_the_runs_of_this_machine(drfsm: Drfsm, tmp_path: Path) -> None:
+    """Without runs they say so; with one it is found by its id, by its directory, and as the newest."""
+    assert "no run is known" in drfsm("list").err
+    assert drfsm("status").code == ExitCode.USAGE
+    drfsm(*given(tmp_path, confirm1="no"))
+    line = drfsm("list").out
+    assert line.startswith("refused")
+    run_id = line.split()[-1]
+    told = [drfsm("status", *named) for named in ((), (run_id,), (tmp_path / "bundle",))]
+    assert {each.code for each in told} == {ExitCode.DONE}
+    assert all(f"{run_id} ended: refused" in each.out for each in told)
+    told_hold = drfsm("hold", run_id, "--reason", "r")
+    assert (told_hold.code, "nobody works on this run" in told_hold.out) == (ExitCode.DONE, True)
+
+
+LAMP = """
+machine: lamp
+because: "A lamp"
+initial: dark
+finals: {lit: complete}
+facts:
+  light: {values: [on, off], initial: [off], because: "Whether it burns"}
+transitions:
+  - {from: dark, trigger: press, to: lit, action: press, sets: {light: on}, effect: idempotent, because: "There is light"}
+"""
+
+
+def test_machine_check_says_that_a_machine_is_safe_or_shows_how_it_is_not(drfsm: Drfsm, tmp_path: Path) -> None:
+    """A safe one exits with 0; one in which something that must never happen can happen exits with 6 and shows how."""
+    path = tmp_path / "lamp.yaml"
+    path.write_text(LAMP)
+    assert drfsm("machine", "check", path).code == ExitCode.DONE
+    path.write_text(LAMP + 'never: [{name: burning, when: {light: on}, states: [lit], because: "of the fire"}]\n')
+    told = drfsm("machine", "check", path)
+    assert told.code == ExitCode.EVIDENCE
+    assert "burning" in told.out
+    assert "lamp is not safe as declared" in told.err
+
+
+def test_a_defect_leaves_its_traceback_in_a_file_and_words_on_the_terminal(drfsm: Drfsm, tmp_path: Path) -> None:
+    """What nobody thought of exits with 1, says that it is drfsm's fault, and where the traceback lies."""
+    drfsm(*given(tmp_path, confirm1="no"))
+    summary = tmp_path / "bundle/failback.summary.json"
+    summary.unlink()
+    summary.mkdir()  # who would think of that
+    told = drfsm("status", tmp_path / "bundle")
+    assert told.code == ExitCode.DEFECT
+    assert "a defect in drfsm, not in your sites" in told.err
+    (found,) = re.findall(r"what it saw is in (\S+)", told.err)
+    assert "Traceback" in Path(found).read_text(encoding="utf-8")
