@@ -23,7 +23,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/drfsm sandbox demo
 
 test: check
-	$(BIN)/pytest -n 4
+	$(BIN)/pytest -n 3
 
 # Conformance, the failback, its kills and its abort on real Kubernetes control planes; see docs/kubernetes.md.
 test-cluster: control-plane

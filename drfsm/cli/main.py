@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. Nothing but a defect leaves a traceback, and then in a file."""
     try:
-        code: Any = cli.main(args=None if argv is None else list(argv), standalone_mode=False)
+        code: Any = cli.main(args=None if argv is None else list(argv), prog_name="drfsm", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001  the last line of defence: no traceback reaches an operator
         return int(_told(fault))
     return code if isinstance(code, int) else int(ExitCode.DONE)

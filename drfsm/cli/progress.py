@@ -71,6 +71,11 @@ def _forecast(body: Body) -> Line:
     return "?", f"{body['to']:<26} {told}"
 
 
+def _held(body: Body) -> Line:
+    mend = f" (what to do: {body['way']})" if body.get("way") else ""
+    return "■", f"held in {body['state']}: {body['reason']}{mend}"
+
+
 def _ended(body: Body) -> Line:
     return "■", f"{body['status']}{': ' + body['reason'] if body['reason'] else ''}"
 
@@ -84,7 +89,7 @@ _LINES: Mapping[str, Callable[[Body], Line]] = {
     "failed": _failed,
     "repaired": lambda body: ("·", f"repaired by {body['action']}"),
     "forecast": _forecast,
-    "held": lambda body: ("■", f"held in {body['state']}: {body['reason']}"),
+    "held": _held,
     "rejected": lambda body: ("✗", str(body["why"])),
     "ended": _ended,
 }

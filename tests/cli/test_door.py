@@ -106,7 +106,7 @@ def test_failback_has_exactly_the_seeds_flags_with_their_defaults(drfsm: Drfsm) 
     for flag, default in SEED.items():
         assert flag in found, flag
         if default is not None:
-            assert (flag, found[flag].default) == (flag, default)
+            assert (flag, found[flag].to_info_dict()["default"] or False) == (flag, default or False)
         assert re.search(rf"^\s+{flag}\b", told.out, re.MULTILINE), flag
     required = {each.opts[0] for each in failback.params if each.required}
     assert required == {"--bucket", "--dr-run-id", "--kubeconfig-dr", "--kubeconfig-primary"}
@@ -118,7 +118,7 @@ def test_the_help_of_all_names_every_command_and_the_exit_codes(drfsm: Drfsm) ->
     assert told.code == ExitCode.DONE
     for name in (words[0] for words in COMMANDS if len(words) == 1):
         assert re.search(rf"^  {name} ", told.out, re.MULTILINE), name
-    assert "go on with `drfsm resume`" in told.out
+    assert "go on with `drfsm resume`" in " ".join(told.out.split())
     assert drfsm("--version").out.startswith("drfsm")
 
 
@@ -150,7 +150,7 @@ def test_without_credentials_the_run_says_what_to_export(drfsm: Drfsm, tmp_path:
     told = drfsm(*given(tmp_path))
     assert told.code == ExitCode.HELD
     assert "no usable AWS credentials" in told.err
-    assert "AWS_ACCESS_KEY_ID" in told.err + told.out + drfsm("status", tmp_path / "bundle").out
+    assert "what to do: export AWS_PROFILE or AWS_ACCESS_KEY_ID" in told.err
     assert "a-token-that-nobody-may-see" not in (tmp_path / "bundle/state_transitions.log").read_text()
     told = drfsm("runs", "list", "--bucket", "b")
     assert (told.code, "AWS_ACCESS_KEY_ID" in told.err) == (ExitCode.UNREACHABLE, True), told
@@ -209,7 +209,7 @@ finals: {lit: complete}
 facts:
   light: {values: [on, off], initial: [off], because: "Whether it burns"}
 transitions:
-  - {from: dark, trigger: press, to: lit, action: press, sets: {light: on}, effect: idempotent, because: "There is light"}
+  - {from: dark, trigger: press, to: lit, action: press, sets: {light: on}, effect: idempotent, because: "Light"}
 """
 
 
