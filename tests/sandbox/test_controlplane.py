@@ -144,6 +144,8 @@ def test_a_program_ends_with_a_killed_holder_and_with_a_killed_leash(tmp_path: P
     assert eventually(lambda: _born(child) is None)
     leash = leashed("/bin/sleep", "100")
     child = child_of(leash.pid)
+    # BEFORE it is the program, it has not yet asked to die with its leash.
+    assert eventually(lambda: Path(f"/proc/{child}/comm").read_text(encoding="utf-8") == "sleep\n")
     leash.kill()
     leash.wait()
     assert eventually(lambda: _born(child) is None)
