@@ -65,7 +65,6 @@ def at_kind(kind: str, when: str) -> Deadly:
 SLEEPS: dict[str, Callable[[], Place]] = {
     "between two freezes": lambda: OnCluster("dr", "PATCH", "cronjobs/jobintel-daily", "after"),
     "with a pointer on its way": lambda: at_write("state/openai/cs/last_success.json", "stop-before"),
-    "with an intent on its way": lambda: at("intent", "publish_artifacts", "stop-before"),
     "with a pointer written, before its commit": lambda: at("commit", "switch_provider_pointers", "stop-before"),
     "while it waits": lambda: at_kind("sampled", "stop-before"),
 }
