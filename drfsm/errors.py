@@ -106,7 +106,7 @@ class GuardRefused(DrfsmError):
 
     def __init__(self, refusals: Sequence[Mapping[str, object]], *, trigger: str) -> None:
         told = "; ".join(
-            f"{r['guard']}: {r['fact']} is {r['value']}, needed {'|'.join(map(str, r['needed']))}"  # type: ignore[call-overload]
+            f"{r['guard']}: {r['fact']} is {r['value']}, needed {'|'.join(map(str, r['needed']))}"  # type: ignore[call-overload]  # a record's JSON
             f" (seen: {r['seen']}). {r['because']}"
             for r in refusals
         )
