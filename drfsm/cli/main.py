@@ -3,9 +3,12 @@
 Commands are loaded when they are named, so that `drfsm --help` and `drfsm status` start in a moment.
 """
 
+import atexit
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -68,8 +71,23 @@ def cli() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command and exit with its code."""
-    sys.exit(run(argv))
+    """Run a command and exit with its code.
+
+    The interpreter isn't taken apart: obstore's threads live on, and one that lets go of a Python object while
+    that happens ends the process with SIGABRT, seen in one of some hundred runs. What is registered with atexit
+    after this line is still called, and output is flushed.
+    """
+    told: list[int] = []
+    atexit.register(lambda: _leave(*told))
+    told.append(run(argv))
+    sys.exit(told[0])
+
+
+def _leave(code: int = ExitCode.DEFECT) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # closed, or nobody reads any more
+            stream.flush()
+    os._exit(code)
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -34,7 +34,9 @@ class Runners:
     ``guarded``: whether a cluster answers only once its security group lets somebody in to its port.
     """
 
-    _claimed: ClassVar[set[str]] = set()  # moto's state is the process's: two sandboxes in one see the same instances
+    # moto's state is the process's: two sandboxes in one see the same instances, and the younger one sees to them.
+    _watching: ClassVar[list["Runners"]] = []
+    _claimed: ClassVar[set[str]] = set()
     _alone = threading.Lock()
 
     def __init__(self, cloud: Cloud, directory: Path, options: Options, made: Callable[[str, Path], Cluster]) -> None:
@@ -50,6 +52,8 @@ class Runners:
         """Make the launch template and begin to watch."""
         honour_client_tokens()
         launch_template(self._cloud)
+        with Runners._alone:
+            Runners._watching.append(self)
         self._thread = threading.Thread(target=self._watch, name="runners", daemon=True)
         self._thread.start()
 
@@ -58,6 +62,8 @@ class Runners:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
+            with Runners._alone:
+                Runners._watching.remove(self)
         for instance_id in list(self.clusters):
             self._remove(instance_id)
 
@@ -84,8 +90,9 @@ class Runners:
     def _claims(self, instance_id: str) -> bool:
         """Say whether it is ours to boot it, now and from now on."""
         with Runners._alone:
-            ours = instance_id not in Runners._claimed
-            Runners._claimed.add(instance_id)
+            ours = self is Runners._watching[-1] and instance_id not in Runners._claimed
+            if ours:
+                Runners._claimed.add(instance_id)
         return ours
 
     def _boot(self, instance_id: str) -> None:

@@ -1,6 +1,8 @@
 """The door: the seed's flags with their defaults, and no word, file or credential that is wrong ends in a traceback."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -236,3 +238,18 @@ def test_a_defect_leaves_its_traceback_in_a_file_and_words_on_the_terminal(drfsm
     assert "a defect in drfsm, not in your sites" in told.err
     (found,) = re.findall(r"what it saw is in (\S+)", told.err)
     assert "Traceback" in Path(found).read_text(encoding="utf-8")
+
+
+def test_a_command_leaves_without_taking_the_interpreter_apart() -> None:
+    """Obstore's threads outlive their requests, and one that lets go of an object at that moment is a SIGABRT."""
+    script = (
+        "import atexit, sys\n"
+        "from drfsm.cli.main import main\n"
+        "class Last:\n    def __del__(self, say=print): say('taken apart')\n"
+        "last = Last()\n"
+        "sys.argv = ['drfsm', 'machine', 'show', 'no-such-machine']\n"
+        "main()\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (ExitCode.USAGE, ""), told.stderr
+    assert "no-such-machine" in told.stderr
