@@ -33,8 +33,11 @@ class DrfsmError(Exception):
     exit_code = ExitCode.DEFECT
     fault = "drfsm"
 
-    def __init__(self, what: str, *, way: str = "", frozen: Sequence[str] = (), fault: str | None = None) -> None:
+    def __init__(
+        self, what: str, *, way: str = "", frozen: Sequence[str] = (), fault: str | None = None, final: bool = False
+    ) -> None:
         super().__init__(what)
+        self.final = final  # trying again won't help: what it says was seen
         self.what = what
         self.way = way
         self.frozen = tuple(frozen)

@@ -21,6 +21,7 @@ READS = frozenset({
     "name", "uid", "allowed", "log",  # a cluster
     "account", "caller", "region", "bucket_region",  # an identity
     "runners", "states", "read",  # machines, alarms, a policy
+    "kind", "planned", "standing", "held_kubeconfig",  # what brings a site up
 })  # fmt: skip
 BULK = frozenset({"copy_many", "delete_many"})
 BULK_SECONDS = 1.0  # among thousands of objects the lease is asked this often
@@ -28,7 +29,8 @@ BULK_SECONDS = 1.0  # among thousands of objects the lease is asked this often
 
 def fenced(world: World, lease: Lease) -> World:
     """Return the same world, writable only while ``lease`` is held. Its writes raise LeaseLost otherwise."""
-    return World(**{each.name: _Fenced(getattr(world, each.name), lease.check) for each in fields(World)})
+    parts = {each.name: getattr(world, each.name) for each in fields(World)}
+    return World(**{name: part and _Fenced(part, lease.check) for name, part in parts.items()})
 
 
 class _Fenced:

@@ -99,7 +99,8 @@ def start(machine: str, inputs: Mapping[str, Any], who: Who, *, dry_run: bool, r
     spec = load_machine(text, source=f"{machine}.yaml")
     check_inputs(spec, inputs)
     for name in ("kubeconfig_dr", "kubeconfig_primary"):
-        _check_kubeconfig(f"--{name.replace('_', '-')}", Path(inputs[name]))
+        if inputs.get(name):
+            _check_kubeconfig(f"--{name.replace('_', '-')}", Path(inputs[name]))
     run_id = new_run_id(machine)
     place = bundle.new(run_id, receipt_dir)
     bundle.replace(place / f"{machine}.yaml", text)
@@ -226,13 +227,13 @@ class _Wired:
 
     def drive(self, act: Act) -> int:
         """Let the runner act; return the exit code."""
-        from drfsm.dr import failback
+        from drfsm.dr.bindings import binding
 
         progress = Progress(sys.stderr)
         written = Written(self._place, self._spec, self._journal)
         runner = Runner(
             self._spec,
-            failback.binding(),
+            binding(self._spec.name),
             self._world,
             self._journal,
             lease=self._lease,
@@ -310,8 +311,9 @@ def connect(inputs: Mapping[str, Any], take_over: str, place: Path) -> tuple["Wo
     )
     world = World(
         **account._asdict(),
-        primary=KubeCluster("primary", Path(inputs["kubeconfig_primary"])),
-        dr=KubeCluster("dr", Path(inputs["kubeconfig_dr"])),
+        # A site that was never named leads nowhere: asking it is refused as wrong usage.
+        primary=KubeCluster("primary", Path(inputs.get("kubeconfig_primary") or os.devnull)),
+        dr=KubeCluster("dr", Path(inputs.get("kubeconfig_dr") or os.devnull)),
     )
     prefix = str(inputs["prefix"]).strip("/")
     return world, S3Lease(account.store, prefix, take_over_from=take_over or None, bundle=str(place.resolve()))

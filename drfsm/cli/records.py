@@ -107,11 +107,12 @@ def replay(
     """
     place = bundle.find(bundle_)
     raw = (place / bundle.LOG).read_bytes()
-    from drfsm.dr import failback
+    from drfsm.dr.bindings import binding
     from drfsm.evidence.audit import audit
 
-    judges = {name: fact.judge for name, fact in failback.binding().facts.items()}
-    verdict = audit(raw, _declared(place), judges=judges, expected_head=expect_head, expected_records=expect_records)
+    spec = _declared(place)
+    judges = {name: fact.judge for name, fact in binding(spec.name).facts.items()}
+    verdict = audit(raw, spec, judges=judges, expected_head=expect_head, expected_records=expect_records)
     if output == "json":
         click.echo(json.dumps(verdict.record, indent=2))
     else:

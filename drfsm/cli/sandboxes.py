@@ -20,7 +20,7 @@ _directory = click.option(
 
 @click.group()
 def sandbox() -> None:
-    """Two sites on this computer: an object store, two Kubernetes clusters, and DR canonical after a promote."""
+    """Two sites on this computer: an object store, two Kubernetes clusters, after a promote or before any disaster."""
 
 
 def _place(directory: Path | None) -> Path:
@@ -35,6 +35,13 @@ def _place(directory: Path | None) -> Path:
 
 @sandbox.command()
 @_directory
+@click.option(
+    "--canonical",
+    type=click.Choice(["dr", "primary"]),
+    default="dr",
+    show_default=True,
+    help="dr: it was promoted, the primary is frozen. primary: nothing has happened yet, DR stands by.",
+)
 @click.option("--diverge-on-primary", default="", help="Make the primary's results differ from DR's.")
 @click.option("--pods-sleep-seconds", default=0.0, show_default=True, help="How long each batch Job takes.")
 @click.option("--without-reports", is_flag=True, help="Runs publish no run_report.json.")
@@ -47,6 +54,7 @@ def _place(directory: Path | None) -> Path:
 )
 def up(
     directory: Path | None,
+    canonical: Literal["dr", "primary"],
     diverge_on_primary: str,
     pods_sleep_seconds: float,
     without_reports: bool,
@@ -63,11 +71,12 @@ def up(
         programs(lambda words: click.echo(words, err=True))
     state = start(place, Options(
         diverge_on_primary=diverge_on_primary, pods_sleep_seconds=pods_sleep_seconds,
-        publish_reports=not without_reports, kubernetes=kubernetes,
+        publish_reports=not without_reports, kubernetes=kubernetes, canonical=canonical,
     ))  # fmt: skip
     told = "runs already" if state.already_running else "is up"
     sites = f"two sites on {state.kubernetes} clusters"
-    click.echo(f"the sandbox {told}: {sites}, DR canonical with the run {state.dr_run_id}")
+    site = "DR" if state.canonical == "dr" else "the primary"
+    click.echo(f"the sandbox {told}: {sites}, {site} canonical with the run {state.canonical_run_id}")
     click.echo(f'  next: eval "$(drfsm sandbox env)"      its log: {state.log}')
 
 
@@ -79,6 +88,19 @@ def down(directory: Path | None) -> None:
     from drfsm.sandbox import down as stop
 
     click.echo("the sandbox is down" if stop(place) else "no sandbox was running")
+
+
+@sandbox.command()
+@click.argument("site", type=click.Choice(["primary", "dr"]))
+@click.option("--end", is_flag=True, help="Let it answer again.")
+@_directory
+def outage(directory: Path | None, site: Literal["primary", "dr"], *, end: bool) -> None:
+    """Let the cluster of SITE stop answering, as in a lost network: its pods run on. Wait until it is so."""
+    place = _place(directory)
+    from drfsm.sandbox.lifecycle import outage as let
+
+    let(place, site, on=not end)
+    click.echo(f"the cluster of {site} {'answers again' if end else 'does not answer any more; its pods run on'}")
 
 
 @sandbox.command()

@@ -4,7 +4,7 @@ The validated run is published beside (layout.staged) and copied on the server, 
 report last: its paths are relative to the run, so what it says stays true. An object with other content is
 never overwritten, and withdrawing deletes what equals the staged run and was not there before. Places are
 compared by what reading them gives, never by ETags. ``latest`` is judged by content: where both runs have
-the same files it is the primary's as soon as those exist.
+the same files it is the taker's as soon as those exist.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr.layout import layout_of, staged
+from drfsm.dr.layout import giver, layout_of, new_run, old_run, staged, taker
 from drfsm.dr.run_report import REPORT, Found, declared
 from drfsm.dr.telling import FIRST, Progress, first_of, quiet
 from drfsm.dr.verification import (
@@ -33,14 +33,14 @@ from drfsm.world import Copy, ObjectStore, World
 __all__ = ["ACTIONS", "FACTS", "Verification", "judge", "verify", "verify_latest", "verify_local"]
 
 
-def _observe_dr_run(world: World, run: Run) -> dict[str, Any]:
-    layout, run_id = layout_of(run.inputs), str(run.inputs["dr_run_id"])
+def _observe_canonical(world: World, run: Run) -> dict[str, Any]:
+    layout, run_id = layout_of(run.inputs), old_run(run.inputs)
     return verify(world.store, layout, run_id, note=run.note, check=run.check).record
 
 
-def _observe_primary_run(world: World, run: Run) -> dict[str, Any]:
+def _observe_validated(world: World, run: Run) -> dict[str, Any]:
     """Verify the validated run and its ``latest`` beside: after the switch it would be too late to find it missing."""
-    layout, run_id = staged(run.inputs, run.id), str(run.inputs["primary_run_id"])
+    layout, run_id = staged(run.inputs, run.id), new_run(run.inputs)
     whole = verify(world.store, layout, run_id, note=run.note, check=run.check)
     newest = verify_latest(world.store, layout, run_id, note=run.note, check=run.check, every_ranked=False)
     return {**whole.record, "latest": newest.record}
@@ -87,7 +87,7 @@ class _Published:
 
 
 def _side_by_side(world: World, run: Run) -> _Published:
-    run_id = str(run.inputs["primary_run_id"])
+    run_id = new_run(run.inputs)
     stage, canonical = run_home(staged(run.inputs, run.id), run_id), run_home(layout_of(run.inputs), run_id)
     here, there = sizes_below(world.store, stage), sizes_below(world.store, canonical)
     common = [path for path in here if path in there]
@@ -145,7 +145,7 @@ def _refuse_to_publish(store: ObjectStore, run: Run, now: _Published) -> None:
         )
     if (blob := store.get(now.stage + REPORT)) is None:
         return
-    statement = declared(blob.body, str(run.inputs["primary_run_id"]))
+    statement = declared(blob.body, new_run(run.inputs))
     untrue = [path for path, wanted in statement.entries.items() if now.staged.get(path) != wanted]
     if statement.problems or untrue:
         told = "; ".join([*(each.told for each in statement.problems), *untrue][:3])
@@ -181,8 +181,7 @@ class _Latest:
     stage: str
     canonical: str
     now: Mapping[str, Found | None]
-    primary: Mapping[str, Found | None]
-    dr: Mapping[str, Found | None]
+    of: Mapping[str, Mapping[str, Found | None]]  # site -> its run's
 
     @property
     def record(self) -> dict[str, Any]:
@@ -192,9 +191,11 @@ class _Latest:
             "files": len(self.now),
             "there": len(present(self.now)),
             "tree_sha256": tree_digest(present(self.now)),
-            "unlike_primary": first_of(sorted(p for p, found in self.now.items() if found != self.primary.get(p))),
-            "unlike_dr": first_of(sorted(p for p, found in self.now.items() if found != self.dr.get(p))),
+            **{f"unlike_{site}": first_of(self._unlike(files)) for site, files in self.of.items()},
         }
+
+    def _unlike(self, files: Mapping[str, Found | None]) -> list[str]:
+        return sorted(path for path, found in self.now.items() if found != files.get(path))
 
 
 def _latest(world: World, run: Run) -> _Latest:
@@ -211,20 +212,23 @@ def _latest(world: World, run: Run) -> _Latest:
         stage=stage,
         canonical=canonical,
         now=read(canonical),
-        primary=read(stage) if allowed else {},
-        dr=read(run_home(layout, str(run.inputs["dr_run_id"]))),
+        of={
+            taker(run.inputs): read(stage) if allowed else {},
+            giver(run.inputs): read(run_home(layout, old_run(run.inputs))),
+        },
     )
 
 
-def _judge_latest(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
-    if seen["there"] and seen["allowed_by"] == "staged" and not seen["unlike_primary"]["total"]:
-        return "primary"
-    return "dr" if seen["there"] and not seen["unlike_dr"]["total"] else "other"
+def _judge_latest(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    new, old = taker(inputs), giver(inputs)
+    if seen["there"] and seen["allowed_by"] == "staged" and not seen[f"unlike_{new}"]["total"]:
+        return new
+    return old if seen["there"] and not seen[f"unlike_{old}"]["total"] else "other"
 
 
 def _switch_latest(world: World, run: Run) -> dict[str, Any]:
     now = _latest(world, run)
-    files = {path: found for path, found in now.primary.items() if found is not None}
+    files = {path: found for path, found in now.of[taker(run.inputs)].items() if found is not None}
     if not files:
         raise ActionFailed("the validated run left no latest beside that could be switched to", fault="store")
     changed = sorted(path for path, found in files.items() if now.now[path] != found)
@@ -234,9 +238,11 @@ def _switch_latest(world: World, run: Run) -> dict[str, Any]:
     return {"copied": len(changed), "equal": len(files) - len(changed), "tree_sha256": tree_digest(files)}
 
 
+CANONICAL = Fact(_observe_canonical, judge)
+VALIDATED = Fact(_observe_validated, judge)
 FACTS = {
-    "dr_run": Fact(_observe_dr_run, judge),
-    "primary_run": Fact(_observe_primary_run, judge),
+    "dr_run": CANONICAL,
+    "primary_run": VALIDATED,
     "artifacts": Fact(lambda world, run: _side_by_side(world, run).record, _judge_published),
     "latest": Fact(lambda world, run: _latest(world, run).record, _judge_latest),
 }

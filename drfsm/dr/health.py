@@ -1,10 +1,10 @@
-"""Whether the primary could do its work now: its nodes, its CronJob, its Deployments, its pods.
+"""Whether a site could do its work now: its nodes, its CronJob, its Deployments, its pods.
 
 Says what is wrong in words that a person can act on. A Deployment counts as its controller last saw it, so
 one whose latest change the controller has not seen yet is not counted as available. Changes nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from drfsm.dr.drain import condition
@@ -102,8 +102,8 @@ def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> 
     return "degraded" if seen["wrong"]["total"] else "healthy"
 
 
-def _observe(world: World, run: Run) -> dict[str, Any]:
-    return examine(world.primary, str(run.inputs["namespace"]), str(run.inputs["cronjob"]))
+def _observe(site: str) -> Callable[[World, Run], Any]:
+    return lambda world, run: examine(world.site(site), str(run.inputs["namespace"]), str(run.inputs["cronjob"]))
 
 
-FACTS = {"primary_health": Fact(_observe, judge)}
+FACTS = {"primary_health": Fact(_observe("primary"), judge), "dr_health": Fact(_observe("dr"), judge)}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from drfsm.dr.layout import layout_of
+from drfsm.dr.layout import giver, layout_of, taker
 from drfsm.engine import Fact, Run
 from drfsm.errors import Conflict
 from drfsm.world import World
@@ -46,20 +46,23 @@ def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
 
 def lost(run: Run, site: str) -> bool:
     """Whether a person declared this site lost: then nothing of it is evaluated, and it is fenced instead."""
-    return site == "dr" and run.inputs["dr_unreachable"] == "yes"
+    return run.inputs.get(f"{site}_unreachable") == "yes"
 
 
 def _adopt(world: World, run: Run) -> dict[str, Any]:
-    """Write down that DR owns the pointers, where nobody has said so yet, or where a person answers for it."""
-    blob, seen = world.store.get(_key(run)), _observe(world, run)
-    if _judge(seen, run.inputs) == "dr":
+    """Write down that the giver owns the pointers, where nobody has said so yet, or where a person answers for it."""
+    blob, seen, site = world.store.get(_key(run)), _observe(world, run), giver(run.inputs)
+    if _judge(seen, run.inputs) == site:
         return {"adopted": False}
-    if blob is not None and run.inputs["adopt_ownership"] != "yes":
+    if blob is not None and run.inputs.get("adopt_ownership") != "yes":
         raise Conflict(
-            f"the ownership object names {seen['site']}", way="--adopt-ownership, if DR was promoted by hand"
+            f"the ownership object names {seen['site']}",
+            way=f"--adopt-ownership, if {site} was made canonical by hand",
         )
-    world.store.put(_key(run), _body(world, run, "dr"), if_match=blob.etag if blob else None, if_absent=blob is None)
-    run.note(f"adopted DR as the owner of the pointers; before, the ownership object named {seen['site'] or 'nobody'}")
+    world.store.put(_key(run), _body(world, run, site), if_match=blob.etag if blob else None, if_absent=blob is None)
+    run.note(
+        f"adopted {site} as the owner of the pointers; before, the ownership object named {seen['site'] or 'nobody'}"
+    )
     return {"adopted": True, "in_place_of": seen["site"]}
 
 
@@ -90,5 +93,5 @@ def _body(world: World, run: Run, site: str) -> bytes:
 FACTS = {"owner": Fact(_observe, _judge)}
 ACTIONS = {
     "adopt_ownership": _adopt,
-    "hand_over_ownership": lambda world, run: hand_over(world, run, giver="dr", taker="primary"),
+    "hand_over_ownership": lambda world, run: hand_over(world, run, giver=giver(run.inputs), taker=taker(run.inputs)),
 }

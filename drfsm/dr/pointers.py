@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from drfsm.dr.layout import Layout, layout_of, pairs_of, staged
+from drfsm.dr.layout import Layout, giver, layout_of, new_run, old_run, pairs_of, staged, taker
 from drfsm.dr.ownership import hand_over
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
@@ -98,7 +98,7 @@ def _judge_set(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
 
 def _judge_canonical(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     deciding = seen["pointers"][seen["decides"]]
-    return "dr" if deciding and deciding["run_id"] == inputs["dr_run_id"] else "other"
+    return giver(inputs) if deciding and deciding["run_id"] == old_run(inputs) else "other"
 
 
 def _complete(world: World, run: Run) -> dict[str, Any]:
@@ -106,13 +106,13 @@ def _complete(world: World, run: Run) -> dict[str, Any]:
     provider_keys, global_keys = keys_of(world, run)
     blob = world.store.get(global_keys[0])
     deciding = fields(blob.body) if blob else {}
-    if deciding.get("run_id") != run.inputs["dr_run_id"]:
+    if deciding.get("run_id") != old_run(run.inputs):
         raise Conflict(f"the pointer {global_keys[0]} names {deciding.get('run_id')} now: somebody moved it")
     completed = []
     for key in (*global_keys[1:], *provider_keys):
         run.check()
         found = world.store.get(key)
-        if found is None or fields(found.body).get("run_id") != run.inputs["dr_run_id"]:
+        if found is None or fields(found.body).get("run_id") != old_run(run.inputs):
             write(world.store, key, deciding, found.etag if found else None, _ours(run))
             completed.append(key)
             run.note(f"brought {key} to {deciding['run_id']}")
@@ -175,7 +175,7 @@ def _staged_end(world: World, run: Run) -> Any:
     """Return when the validated run ended, as its own pointer beside says."""
     layout = staged(run.inputs, run.id)
     for found in read(world.store, layout.global_pointers()).values():
-        if found and found.get("run_id") == run.inputs["primary_run_id"]:
+        if found and found.get("run_id") == new_run(run.inputs):
             return found.get("ended_at")
     raise ActionFailed("the validated run has no pointer beside that says when it ended", fault="store")
 
@@ -186,13 +186,13 @@ def _move(world: World, run: Run, keys: Iterable[str]) -> dict[str, Any]:
         run.check()
         if _move_one(world, run, key, ended_at):
             moved.append(key)
-            run.note(f"moved {key} to {run.inputs['primary_run_id']}")
+            run.note(f"moved {key} to {new_run(run.inputs)}")
     return {"moved": moved, "ended_at": ended_at}
 
 
 def _move_one(world: World, run: Run, key: str, ended_at: Any) -> bool:
     blob = world.store.get(key)
-    new_id = str(run.inputs["primary_run_id"])
+    new_id = new_run(run.inputs)
     if blob is None:
         raise Conflict(f"the pointer {key} is gone since it was captured")
     old = fields(blob.body)
@@ -222,7 +222,7 @@ def _way_past(run: Run) -> str:
     """Return what to type when somebody else moved a pointer: before the last switch there is a way back."""
     if run.trigger != "switch_global_pointer":
         return f"look who did, then `drfsm abort {run.id} --reason …`; or `drfsm resume` when it is put back"
-    target, options = run.inputs["primary_run_id"], f"--bucket {run.inputs['bucket']} --prefix {run.inputs['prefix']}"
+    target, options = new_run(run.inputs), f"--bucket {run.inputs['bucket']} --prefix {run.inputs['prefix']}"
     return (
         f"look who did, then `drfsm pointers set {target} {options} --confirm CONFIRM-{target} --take-over {run.id}"
         f" --reason …`, then `drfsm resume {run.id}`"
@@ -348,7 +348,7 @@ def _pattern(store: ObjectStore, layout: Layout, run_id: str, pair: tuple[str, s
 
 
 def _move_global(world: World, run: Run) -> dict[str, Any]:
-    hand_over(world, run, giver="dr", taker="primary")
+    hand_over(world, run, giver=giver(run.inputs), taker=taker(run.inputs))
     return _move(world, run, keys_of(world, run)[1])
 
 

@@ -1,4 +1,4 @@
-"""Everything that could stop a failback in the middle, asked before anything moves; all findings at once.
+"""Everything that could stop a procedure in the middle, asked before anything moves; all findings at once.
 
 Owns the facts of identity (account, region, two clusters), permission, image, GitOps ownership and the
 plan of the schedules, and the survey that the run keeps: who we are, which clusters, which runners.
@@ -14,7 +14,7 @@ from typing import Any
 from drfsm.dr import fence
 from drfsm.dr.drain import condition
 from drfsm.dr.forecast import thaw
-from drfsm.dr.layout import layout_of
+from drfsm.dr.layout import layout_of, staged, taker
 from drfsm.dr.ownership import lost
 from drfsm.dr.runners import TAGS
 from drfsm.dr.schedules import listed, ought_to_run, see
@@ -24,18 +24,21 @@ from drfsm.world import Cluster, Manifest, World
 
 PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}\Z")
 
-# (sites, verb, group, resource): all that the failback machine's actions and facts will ask of a cluster.
+# (verb, group, resource): all that the machines' actions and facts will ask of the clusters ...
 VERBS = (
-    *((("primary", "dr"), verb, "batch", "cronjobs") for verb in ("get", "list", "patch")),
-    *((("primary", "dr"), verb, "", "configmaps") for verb in ("get", "list", "patch")),
-    (("primary", "dr"), "list", "batch", "jobs"),
-    (("primary", "dr"), "list", "", "pods"),
-    (("primary", "dr"), "list", "", "nodes"),
-    (("primary", "dr"), "get", "", "namespaces"),
-    (("primary",), "list", "", "events"),
-    *((("primary",), verb, "batch", "jobs") for verb in ("create", "delete")),
-    (("primary",), "get", "", "pods/log"),
-    (("primary",), "list", "apps", "deployments"),
+    *((verb, "batch", "cronjobs") for verb in ("get", "list", "patch")),
+    *((verb, "", "configmaps") for verb in ("get", "list", "patch")),
+    ("list", "batch", "jobs"),
+    ("list", "", "pods"),
+    ("list", "", "nodes"),
+    ("get", "", "namespaces"),
+)
+# ... and beside these, of the site that takes over: it is validated.
+VALIDATION_VERBS = (
+    ("list", "", "events"),
+    *((verb, "batch", "jobs") for verb in ("create", "delete")),
+    ("get", "", "pods/log"),
+    ("list", "apps", "deployments"),
 )
 LOST = "not evaluated: declared lost"
 _CLUSTER_WIDE = ("nodes", "namespaces")
@@ -70,11 +73,14 @@ def _judge_identity(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str:
 
 
 def _clusters(world: World, run: Run) -> dict[str, str]:
-    return {"primary": world.primary.uid(), "dr": LOST if lost(run, "dr") else world.dr.uid()}
+    return {site: LOST if lost(run, site) else world.site(site).uid() for site in ("primary", "dr")}
 
 
-def _observe_loss(_world: World, run: Run) -> dict[str, str]:
-    return {"declared": str(run.inputs["dr_unreachable"]), "reason": str(run.inputs["reason"])}
+def _loss(site: str) -> Fact:
+    def observe(_world: World, run: Run) -> dict[str, str]:
+        return {"declared": str(run.inputs[f"{site}_unreachable"]), "reason": str(run.inputs["reason"])}
+
+    return Fact(observe, lambda seen, _: "declared" if seen["declared"] == "yes" else "none")
 
 
 def sites(run: Run) -> tuple[str, ...]:
@@ -97,7 +103,7 @@ def cronjob_of(cluster: Cluster, namespace: str, name: str = "") -> Manifest:
 
 
 def _image(world: World, run: Run) -> dict[str, Any]:
-    cronjob = cronjob_of(world.primary, run.inputs["namespace"], run.inputs["cronjob"])
+    cronjob = cronjob_of(world.site(taker(run.inputs)), run.inputs["namespace"], run.inputs["cronjob"])
     containers = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     current = str(containers[0]["image"])
     return {"image": str(run.inputs["image_ref"]) or current, "cronjob_image": current}
@@ -114,19 +120,19 @@ def _judge_image(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 
 
 def _permissions(world: World, run: Run) -> dict[str, Any]:
+    asked = [(site, each) for site in sites(run) for each in _verbs(run, site)]
     missing = []
-    for where_needed, verb, group, resource in VERBS:
+    for site, (verb, group, resource) in asked:
+        run.check()
         namespace = "" if resource in _CLUSTER_WIDE else run.inputs["namespace"]
-        for site in set(where_needed) & set(sites(run)):
-            run.check()
-            if not world.site(site).allowed(verb, group, resource, namespace):
-                where = f" in {namespace}" if namespace else ""
-                missing.append(f"{site}: {verb} {resource}{'.' + group if group else ''}{where}")
-    return {
-        "missing": missing,
-        "asked": sum(len(set(where) & set(sites(run))) for where, *_ in VERBS),
-        "of": list(sites(run)),
-    }
+        if not world.site(site).allowed(verb, group, resource, namespace):
+            where = f" in {namespace}" if namespace else ""
+            missing.append(f"{site}: {verb} {resource}{'.' + group if group else ''}{where}")
+    return {"missing": missing, "asked": len(asked), "of": list(sites(run))}
+
+
+def _verbs(run: Run, site: str) -> tuple[tuple[str, str, str], ...]:
+    return (*VERBS, *VALIDATION_VERBS) if site == taker(run.inputs) else VERBS
 
 
 def _gitops(world: World, run: Run) -> dict[str, Any]:
@@ -148,22 +154,23 @@ def _judge_gitops(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
         return "absent"
     if inputs["gitops_paused"] == "yes":
         return "paused"
-    return "fenced" if (inputs["fence_primary"], inputs["fence_dr"]) == ("asked", "asked") else "present"
+    fences = [inputs.get(f"fence_{site}") for site in ("primary", "dr")]
+    return "fenced" if fences == ["asked", "asked"] else "present"
 
 
 def _cloud(world: World, run: Run) -> dict[str, Any]:
     """Ask the cloud everything that the run will ask much later."""
     inputs = run.inputs
-    fences = [site for site in ("primary", "dr") if inputs[f"fence_{site}"] == "asked" or lost(run, site)]
+    fences = [site for site in ("primary", "dr") if inputs.get(f"fence_{site}") == "asked" or lost(run, site)]
     asked: dict[str, Callable[[], Iterable[str]]] = {
         f"the identity to fence on {site}": partial(_unfit, world, run, site) for site in fences
     }
     asked["the bucket's policy"] = lambda: _nothing(world.policy.read())  # read before the primary's fence is lifted
     if not run.dry_run:
         asked["writing to the bucket"] = lambda: _unwritable(world, run)
-    if inputs["teardown"] == "true":
+    if inputs.get("teardown") == "true":
         asked["DR's runners"] = lambda: _nothing(world.infrastructure.runners(TAGS))
-    if names := [each.strip() for each in str(inputs["alarms"]).split(",") if each.strip()]:
+    if names := [each.strip() for each in str(inputs.get("alarms", "")).split(",") if each.strip()]:
         asked["the alarms"] = lambda: (f"there is no {each}" for each in _unknown(world, names))
     refused: list[str] = []
     for what, ask in asked.items():
@@ -179,8 +186,8 @@ def _unwritable(world: World, run: Run) -> Iterator[str]:
 
     The lease was taken before, on a store that was seen to honour conditions.
     """
-    base = layout_of(run.inputs)
-    for place in (f"{base.prefix}/state", base.latest(), base.run("").rstrip("/"), f"{base.prefix}/validations"):
+    base, beside = layout_of(run.inputs), staged(run.inputs, run.id)
+    for place in (f"{base.prefix}/state", base.latest(), base.run("").rstrip("/"), beside.prefix.rpartition("/")[0]):
         key = f"{place}/drfsm-preflight-{run.id}"
         try:
             world.store.put(key, b"", if_match='"drfsm-asks-and-writes-nothing"')
@@ -218,10 +225,10 @@ def marks(manifest: Manifest) -> Iterator[str]:
 
 
 def _plan(world: World, run: Run) -> dict[str, Any]:
-    """See which schedules of the primary will run in the end."""
-    seen = see(world, "primary", run)
+    """See which schedules of the site that takes over will run in the end."""
+    seen = see(world, taker(run.inputs), run)
     named, now = str(run.inputs["resume_cronjobs"]), datetime.fromisoformat(run.clock.now())
-    live = listed(world, "primary", run)
+    live = listed(world, taker(run.inputs), run)
     return {
         "if_resumed_now": {n: thaw(live[n], now) for n, entry in seen.items() if ought_to_run(entry, n, named)},
         "to_run": sorted(name for name, entry in seen.items() if ought_to_run(entry, name, named)),
@@ -254,7 +261,7 @@ def _reachability(site: str) -> Callable[[World, Run], Any]:
 
 def _survey(world: World, run: Run) -> dict[str, Any]:
     """Return what the rest of the run, and its receipt, take as given."""
-    teardown = run.inputs["teardown"] == "true"
+    teardown = run.inputs.get("teardown") == "true"
     runners = [each.instance_id for each in world.infrastructure.runners(TAGS)] if teardown else []
     return {
         "account": world.identity.account(),
@@ -283,7 +290,7 @@ FACTS = {
         lambda _world, run: {"said": run.inputs["primary_pod_answered_for"]},
         lambda seen, _: "answered_for" if seen["said"] else "none",
     ),
-    "dr_loss": Fact(_observe_loss, lambda seen, _: "declared" if seen["declared"] == "yes" else "none"),
+    "dr_loss": _loss("dr"),
     "permissions": Fact(_permissions, lambda seen, _: "missing" if seen["missing"] else "granted"),
     "gitops": Fact(_gitops, _judge_gitops),
     "cloud_access": Fact(_cloud, lambda seen, _: "missing" if seen["refused"] else "granted"),
@@ -295,3 +302,4 @@ FACTS = {
     "dr_reachability": Fact(_reachability("dr"), _reachable),
 }
 ACTIONS = {"survey_sites": _survey}
+PRIMARY_LOSS = _loss("primary")

@@ -82,7 +82,7 @@ def _recorded(image: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return switches if judge(switches) == "on" else None
 
 
-def _enable_primary(world: World, run: Run) -> dict[str, Any]:
+def _enable(site: str) -> Callable[[World, Run], Any]:
     def change(live: Manifest) -> Manifest:
         now = _image(live)
         if judge(now) == "on" and now["before"] is None:
@@ -90,7 +90,7 @@ def _enable_primary(world: World, run: Run) -> dict[str, Any]:
         wanted = _recorded(now) or dict(zip(SWITCHES, ON, strict=True))
         return {"data": dict(wanted), "metadata": {"annotations": {BEFORE: None}}}
 
-    return _edit(world, "primary", run, change, "publishing is on again")
+    return lambda world, run: _edit(world, site, run, change, "publishing is on again")
 
 
 def _restore(fact: str, site: str, ours: str) -> Callable[[World, Run], Any]:
@@ -122,7 +122,7 @@ def _observe_switch(world: World, run: Run) -> dict[str, Any]:
     """Look for whatever would publish, or not, whatever the ConfigMap is made to say."""
     namespace, name = str(run.inputs["namespace"]), str(run.inputs["configmap"])
     found: list[str] = []
-    for site in ("primary",) if lost(run, "dr") else ("primary", "dr"):
+    for site in (each for each in ("primary", "dr") if not lost(run, each)):
         configmaps = {each["metadata"]["name"]: each for each in world.site(site).list("ConfigMap", namespace)}
         if name not in configmaps:
             found.append(f"{site}: there is no ConfigMap {name}; name the right one with --configmap")
@@ -179,5 +179,10 @@ ACTIONS = {
     "silence_dr": _silence("dr"),
     "restore_dr_publishing": _restore("dr_publishing", "dr", "off"),
     "restore_primary_publishing": _restore("primary_publishing", "primary", "on"),
-    "enable_primary_publishing": _enable_primary,
+    "enable_primary_publishing": _enable("primary"),
+}
+PROMOTE = {
+    "silence_primary": _silence("primary"),
+    "restore_primary_publishing": _restore("primary_publishing", "primary", "off"),
+    "enable_dr_publishing": _enable("dr"),
 }

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from drfsm.dr.forecast import thaw, words
+from drfsm.dr.layout import taker
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Cluster, Manifest, World
@@ -125,24 +126,27 @@ def _freeze(run: Run) -> Callable[[Manifest], Manifest]:
     return change
 
 
-def _resume_primary(world: World, run: Run) -> dict[str, Any]:
-    """Say what will start and when; then switch on what ran before the disaster, as recorded on each object."""
+def _resume(world: World, run: Run, site: str, froze: str = "") -> dict[str, Any]:
+    """Say what will start and when; then switch on what ran before the disaster, as recorded on each object.
+
+    ``froze`` is the trigger by which this run froze it, "" where it did not.
+    """
     namespace, named = run.inputs["namespace"], str(run.inputs["resume_cronjobs"])
-    live, now = listed(world, "primary", run), datetime.fromisoformat(run.clock.now())
+    live, now = listed(world, site, run), datetime.fromisoformat(run.clock.now())
     to_run = [name for name, each in live.items() if ought_to_run(_seen(each), name, named)]
     forecast = {name: thaw(live[name], now) for name in to_run}
     for name, each in forecast.items():
         run.note(words(name, each))
-    changed = _changed_meanwhile(run, "freeze_primary", "primary", live)
+    changed = _changed_meanwhile(run, froze, site, live) if froze else []
     # BEFORE the thaw: whatever Job of theirs is not among these was started by it, and is the soak's.
-    jobs = sorted(str(each["metadata"]["name"]) for each in world.primary.list("Job", namespace))
+    jobs = sorted(str(each["metadata"]["name"]) for each in world.site(site).list("Job", namespace))
     resumed = []
     for name in live:
         run.check()
         wanted = {"suspend": name not in to_run, "before": None}
-        if edit(world.primary, "CronJob", namespace, name, _to(wanted)) and not wanted["suspend"]:
+        if edit(world.site(site), "CronJob", namespace, name, _to(wanted)) and not wanted["suspend"]:
             resumed.append(name)
-            run.note(f"CronJob {name} on primary runs again")
+            run.note(f"CronJob {name} on {site} runs again")
     return {"forecast": forecast, "resumed": resumed, "changed_meanwhile": changed, "jobs": jobs}
 
 
@@ -151,7 +155,7 @@ def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
 
     def restore(world: World, run: Run) -> dict[str, Any]:
         done, faults, live = [], [], listed(world, site, run)
-        changed = _changed_meanwhile(run, "freeze_dr", site, live)
+        changed = _changed_meanwhile(run, f"freeze_{site}", site, live)
         for name, image in run.undoing[fact].items():
             run.check()
             try:
@@ -203,13 +207,21 @@ def edit(cluster: Cluster, kind: str, namespace: str, name: str, change: Callabl
     raise Conflict(f"{kind} {namespace}/{name} on {cluster.name} is being changed by somebody else all the time")
 
 
-FACTS = {
-    "primary_schedules": Fact(_observe("primary"), lambda seen, inputs: judge(seen, str(inputs["resume_cronjobs"]))),
-    "dr_schedules": Fact(_observe("dr"), lambda seen, _inputs: judge(seen)),
+def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
+    """Judge by what the operator named to run at the end, on the site that takes over."""
+    return lambda seen, inputs: judge(seen, str(inputs["resume_cronjobs"]) if site == taker(inputs) else "")
+
+
+FACTS = {f"{site}_schedules": Fact(_observe(site), _judge(site)) for site in ("primary", "dr")}
+# What a promote needs beside these: it suspends the primary, and gives that back in an abort.
+PROMOTE = {
+    "suspend_primary_schedules": _suspend("primary"),
+    "restore_primary_schedules": _restore("primary_schedules", "primary"),
+    "resume_dr_schedules": lambda world, run: _resume(world, run, "dr"),
 }
 ACTIONS = {
     "suspend_primary_schedules": _suspend("primary"),
     "suspend_dr_schedules": _suspend("dr"),
     "restore_dr_schedules": _restore("dr_schedules", "dr"),
-    "resume_primary_schedules": _resume_primary,
+    "resume_primary_schedules": lambda world, run: _resume(world, run, "primary", "freeze_primary"),
 }

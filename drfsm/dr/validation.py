@@ -1,10 +1,10 @@
-"""The validation: the primary does its work once, and publishes beside.
+"""The validation: the site that is to take over does its work once, and publishes beside.
 
-The Job is made from the primary's CronJob, with the image to validate, no owner, no second try, and an
-environment that publishes into ``<prefix>/validations/<drfsm run>/`` under a run id chosen beforehand.
+The Job is made from that site's CronJob, with the image to validate, no owner, no second try, and an
+environment that publishes into ``<prefix>/validations/<drfsm run>/`` (layout.staged) under a run id chosen beforehand.
 It is found again by its label after a crash, never started twice, and counts by what it published, not
 by its exit code: with publishing off the workload succeeds too. Volumes that outlive a pod are replaced
-by empty ones, so that a validation leaves no trace in the primary's state.
+by empty ones, so that a validation leaves no trace in the site's state.
 """
 
 import re
@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from drfsm.dr.drain import ROLE_LABEL, RUN_LABEL, condition
-from drfsm.dr.layout import layout_of, pairs_of, staged
+from drfsm.dr.layout import layout_of, new_run, pairs_of, staged, taker
 from drfsm.dr.pointers import pairs, read
 from drfsm.dr.preflight import cronjob_of
 from drfsm.engine import Fact, Run
@@ -92,24 +92,45 @@ def create(cluster: Cluster, job: Manifest, run: Run, role: str) -> None:
 def environment(run: Run) -> dict[str, str]:
     """Return what the validation's environment says, whatever the site's says; where it publishes is ours alone."""
     asked = dict(line.split("=", 1) for line in str(run.inputs["validation_env"]).splitlines() if "=" in line)
+    # A DR that is promoted must be able to publish: its bucket is the one that its own settings name.
+    bucket = {"JOBINTEL_S3_BUCKET": str(run.inputs["bucket"])} if taker(run.inputs) == "primary" else {}
     return {
         **asked,
+        **bucket,
         "PUBLISH_S3": "1",
         "PUBLISH_S3_DRY_RUN": "0",
         "PUBLISH_S3_REQUIRE": "1",
-        "JOBINTEL_S3_BUCKET": str(run.inputs["bucket"]),
         "JOBINTEL_S3_PREFIX": staged(run.inputs, run.id).prefix,
-        "JOBINTEL_RUN_ID": str(run.inputs["primary_run_id"]),
+        "JOBINTEL_RUN_ID": new_run(run.inputs),
     }
 
 
 def _start(world: World, run: Run) -> dict[str, Any]:
-    if not find(world.primary, run, "validation"):
-        namespace = run.inputs["namespace"]
-        job = job_from(cronjob_of(world.primary, namespace, run.inputs["cronjob"]), run, "validation")
+    cluster = world.site(taker(run.inputs))
+    found = find(cluster, run, "validation")
+    if not found:
+        job = job_from(cronjob_of(cluster, run.inputs["namespace"], run.inputs["cronjob"]), run, "validation")
         beside(job, run)
-        create(world.primary, job, run, "validation")
-    return {"publishes_to": staged(run.inputs, run.id).prefix}
+        create(cluster, job, run, "validation")
+        found = [job]
+    return {"publishes_to": staged(run.inputs, run.id).prefix, **publishes_as(found[0])}
+
+
+def publishes_as(job: Manifest) -> dict[str, Any]:
+    """Return what a Job publishes with: its image, its identity, and where its settings come from. No values."""
+    pod = job["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    sources = [
+        f"{kind}/{each[reference]['name']}"
+        for each in container.get("envFrom") or []
+        for kind, reference in (("Secret", "secretRef"), ("ConfigMap", "configMapRef"))
+        if reference in each
+    ]
+    return {
+        "image": container["image"],
+        "service_account": pod.get("serviceAccountName") or "default",
+        "settings_from": sources,
+    }
 
 
 def beside(job: Manifest, run: Run) -> None:
@@ -133,7 +154,7 @@ def beside(job: Manifest, run: Run) -> None:
 
 def _remove(world: World, run: Run) -> dict[str, Any]:
     """Delete the Job, wait until its pods are gone too, then delete what it published beside."""
-    jobs = remove_jobs(world.primary, run, "validation")
+    jobs = remove_jobs(world.site(taker(run.inputs)), run, "validation")
     beside = [each.key for each in world.store.list(f"{staged(run.inputs, run.id).prefix}/")]
     removed = len(list(world.store.delete_many(beside, check=run.check)))
     return {"jobs": jobs, "objects_removed": removed}
@@ -161,7 +182,7 @@ def remove_jobs(cluster: Cluster, run: Run, role: str) -> list[str]:
 def _observe_job(world: World, run: Run) -> dict[str, Any]:
     """See all that there is of the validation: it is gone when nothing of it is left."""
     beside_all = world.store.list(f"{staged(run.inputs, run.id).prefix}/")
-    return {**left_of(world.primary, run, "validation"), "objects": sum(1 for _ in beside_all)}
+    return {**left_of(world.site(taker(run.inputs)), run, "validation"), "objects": sum(1 for _ in beside_all)}
 
 
 def left_of(cluster: Cluster, run: Run, role: str) -> dict[str, list[str]]:
@@ -187,25 +208,25 @@ def _observe_result(world: World, run: Run) -> dict[str, Any]:
 
 
 def _published(named: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
-    return all(each == inputs["primary_run_id"] for each in named.values())
+    return all(each == new_run(inputs) for each in named.values())
 
 
 def job_of(world: World, run: Run, role: str) -> Manifest | None:
     """Return the Job that this run started in a role, None if there is none."""
-    return next(iter(find(world.primary, run, role)), None)
+    return next(iter(find(world.site(taker(run.inputs)), run, role)), None)
 
 
 def seen_job(world: World, run: Run, job: Manifest | None, *, satisfied: bool) -> dict[str, Any]:
-    """See how a Job of the primary stands: its end, and what keeps its pods from working, in their own words.
+    """See how a Job of the site that takes over stands: its end, and what keeps its pods from working, in their words.
 
     ``satisfied``: what it was to publish is there; where it isn't, the last words of one that has ended are told.
     """
     if job is None:
         return {"job": "absent"}
-    name, namespace = str(job["metadata"]["name"]), str(run.inputs["namespace"])
+    name, namespace, cluster = str(job["metadata"]["name"]), str(run.inputs["namespace"]), world.site(taker(run.inputs))
     ended = condition(job, "Complete", "Failed")
     seen: dict[str, Any] = {"job": ended.lower() or "running", "name": name}
-    pods = world.primary.list("Pod", namespace, labels=f"job-name={name}")
+    pods = cluster.list("Pod", namespace, labels=f"job-name={name}")
     now = datetime.fromisoformat(run.clock.now())
     troubles = sorted({reason for pod in pods for reason in _troubles(pod)})
     limit = float(run.inputs["startup_timeout"])
@@ -218,10 +239,10 @@ def seen_job(world: World, run: Run, job: Manifest | None, *, satisfied: bool) -
         }
     unsatisfied = bool(ended) and (ended == "Failed" or not satisfied)
     if unsatisfied and pods:
-        raw = world.primary.log(namespace, pods[-1]["metadata"]["name"], tail_lines=LOG_LINES)
+        raw = cluster.log(namespace, pods[-1]["metadata"]["name"], tail_lines=LOG_LINES)
         seen["log"] = [redacted(line) for line in raw.splitlines()]
     if unsatisfied or troubles:
-        seen["events"] = _events(world.primary, run, {name, *(pod["metadata"]["name"] for pod in pods)})
+        seen["events"] = _events(cluster, run, {name, *(pod["metadata"]["name"] for pod in pods)})
     for each in (*seen.get("trouble", ()), *seen.get("log", ())[-1:]):
         run.note(f"{name}: {each}")
     return seen

@@ -99,7 +99,7 @@ def _refused(spec: MachineSpec, log: RunLog) -> str:
     """Return the trigger at which the run would be refused, "" if none: then the walk goes on."""
     for body in log.state.forecasts:
         known = any(each["value"] != "unknown" for each in _failed(body))
-        if known and any(spec.rows_from(body["from"], log.state.inputs, By.FAILURE)):
+        if known and spec.refuses(body["from"], log.state.inputs):
             return str(body["trigger"])
     return ""
 

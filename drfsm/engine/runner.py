@@ -236,14 +236,15 @@ class Runner:
 
     def _attempts(self, row: Row, args: Mapping[str, Any] | None = None) -> None:
         """Try, with back-off and one repair between tries. A refusal by what was really seen is final."""
-        for number in range(1, row.attempts.max + 1):
+        most = row.attempts.limit(self.state.inputs)
+        for number in range(1, most + 1):
             try:
                 judged = self._wait(row) if row.wait and not self._begun(row) else None
                 self._step.attempt(row, args=args, judged=judged)
             except (LeaseLost, Interrupted):
                 raise
             except DrfsmError as fault:
-                if number == row.attempts.max or not self._again(row, fault):
+                if number == most or not self._again(row, fault):
                     raise
             else:
                 return
@@ -253,6 +254,8 @@ class Runner:
 
     def _again(self, row: Row, fault: DrfsmError) -> bool:
         """Whether trying again may help, and may be done: what could not be read may be read now."""
+        if fault.final:
+            return False
         if isinstance(fault, GuardRefused):
             return _unreadable(fault)
         if isinstance(fault, NeedsPerson):
@@ -341,13 +344,29 @@ class Runner:
     def _safe_row(self, fault: DrfsmError) -> Row | None:
         """Return the row by failure that may be taken; None where the run must be held.
 
-        What is half done (an open intent) is settled by going on, not by a failure. What could not be reached
-        says nothing about the world. And after the point of no return nothing is undone.
+        What is half done (an open intent) is settled by going on, not by a failure, and what could not be reached
+        says nothing about the world: but for a row that abandons what was begun, because what follows takes it
+        all down. After the point of no return nothing is undone. Of several rows the first whose guards hold.
         """
-        if self.state.open is not None or isinstance(fault, Interrupted) or _says_nothing(fault):
+        if isinstance(fault, Interrupted):
             return None
-        rows = self._spec.rows_from(self.state.state, self.state.inputs, By.FAILURE)
-        return next((row for row in rows if not (self._log.no_return and self._log.leads_to_undo(row.to))), None)
+        unclear = self.state.open is not None or _says_nothing(fault)
+        for row in self._spec.rows_from(self.state.state, self.state.inputs, By.FAILURE):
+            barred = self._log.no_return and self._log.leads_to_undo(row.to)
+            if (
+                not barred
+                and self._may_pass(row, unclear=unclear)
+                and not (row.guards and self._step.judge(row).refusals)
+            ):
+                return row
+        return None
+
+    def _may_pass(self, row: Row, *, unclear: bool) -> bool:
+        """Whether a failure's row may be taken; where it is unclear how the world is, only one that abandons all."""
+        if not unclear:
+            return True
+        begun = self._row(self.state.open.row) if self.state.open is not None else None
+        return row.abandons and (begun is None or not (begun.final_write or begun.effect is Effect.ONCE))
 
     def _hold(self, stage: str, fault: DrfsmError) -> RunState:
         self._log.append(
@@ -548,6 +567,12 @@ def check_inputs(spec: MachineSpec, inputs: Mapping[str, Any]) -> None:
         for name in spec.inputs
         if name in limits and name in inputs and not _seconds(inputs[name])
     ]
+    counts = {row.attempts.max for row in spec.rows if isinstance(row.attempts.max, str)}
+    faults += [
+        f"{name} is {inputs[name]!r}, which must be a whole number, 1 or more"
+        for name in spec.inputs
+        if name in counts and name in inputs and not _count(inputs[name])
+    ]
     if faults:
         raise UsageFault(f"{spec.name} can't start: {'; '.join(faults)}")
 
@@ -558,6 +583,13 @@ def _seconds(given: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return isfinite(number) and number >= 0
+
+
+def _count(given: Any) -> bool:
+    try:
+        return int(str(given)) >= 1
+    except ValueError:
+        return False
 
 
 def _said(what: str, given: Mapping[str, Any]) -> Any:

@@ -46,7 +46,7 @@ def _guards(here: Here, record: Record, row: Row) -> None:
     failed = [each for each in checks if each["outcome"] == "failed" and row.wait is None]
     here.failed_checks += len(failed)
     known = any(each["value"] != "unknown" for each in failed)  # what could not be read refuses nothing
-    here.refused |= known and any(here.spec.rows_from(row.source, here.state.inputs, By.FAILURE))
+    here.refused |= known and here.spec.refuses(row.source, here.state.inputs)
 
 
 def ended(here: Here, record: Record) -> None:

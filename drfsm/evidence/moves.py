@@ -104,11 +104,22 @@ def _begins(here: Here, record: Record, row: Row, *, redo: bool) -> None:
         here.add(record, "undo", f"{row.trigger}: its undo is {row.undo}, recorded is {body.get('undo')}")
     if body.get("kept", "") != row.keeps:
         here.add(record, "row", f"{row.trigger}: what it keeps is recorded other than declared")
+    _counted(here, record, row, redo=redo)
+
+
+def _counted(here: Here, record: Record, row: Row, *, redo: bool) -> None:
+    """Check that attempts are counted, and no more than are declared."""
+    body, state = record.body, here.state
     due = (state.open.attempt if redo and state.open else state.attempts.get(row.key, 0)) + 1
     if body["attempt"] != due:
         here.add(record, "attempts", f"{row.trigger} says attempt {body['attempt']} where {due} is due")
-    if here.begun.get(row.key, 0) >= row.attempts.max:
-        here.add(record, "attempts", f"{row.trigger} begins more often than its {row.attempts.max} declared attempts")
+    try:
+        most = row.attempts.limit(state.inputs)
+    except (KeyError, TypeError, ValueError):
+        here.add(record, "inputs", f"{row.trigger}: its attempts are limited by {row.attempts.max}, which is no number")
+        return
+    if here.begun.get(row.key, 0) >= most:
+        here.add(record, "attempts", f"{row.trigger} begins more often than its {most} declared attempts")
 
 
 def _image(here: Here, record: Record, names: Iterable[str]) -> None:
@@ -304,7 +315,7 @@ def _asked_for(here: Here, record: Record, row: Row) -> None:
 
 
 def _settled(here: Here, record: Record, row: Row) -> None:
-    """Check that what is open is settled first. Only a person's row may supersede it, and says so.
+    """Check that what is open is settled first. Only a person's row, or a failure's that abandons, may supersede it.
 
     What may be done once, or is past the point of no return, nobody supersedes: it is seen to, or resolved.
     """
@@ -316,7 +327,7 @@ def _settled(here: Here, record: Record, row: Row) -> None:
         return
     undoing = any(each.key == other.row and each.each for each in here.spec.rows)
     final = any(each.key == other.row and each.final_write for each in here.spec.rows)
-    if row.by is not By.OPERATOR or final or (other.effect == Effect.ONCE and not undoing):
+    if not (row.by is By.OPERATOR or row.abandons) or final or (other.effect == Effect.ONCE and not undoing):
         here.add(record, "recovery", f"{row.trigger} comes before it is settled what became of {other.trigger}")
 
 

@@ -9,10 +9,12 @@ The CLI and the tests call this; it loads servers only where it starts them.
     <directory>/sandbox.log      the server's output, kept until the next ``up``
     <directory>/primary/, dr/    each cluster's files, and its pods'
     <directory>/runners/         likewise, of each instance that was started from the launch template (runners.py)
-    <directory>/.lock            held by the one ``up`` or ``down`` at a time
+    <directory>/outages/SITE     there while that site's cluster is asked not to answer; the server looks at it
+    <directory>/.lock            held by the one ``up``, ``down`` or ``outage`` at a time
 """
 
 import fcntl
+import http.client
 import json
 import os
 import shutil
@@ -21,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -32,7 +35,7 @@ from attrs import asdict, evolve, frozen
 
 from drfsm.errors import DrfsmError, UsageFault
 from drfsm.sandbox.clusters import Cluster, Kind
-from drfsm.sandbox.seed import Options
+from drfsm.sandbox.seed import Options, Seeded, Site, read
 
 if TYPE_CHECKING:
     from drfsm.sandbox.cloud import Cloud
@@ -43,8 +46,9 @@ if TYPE_CHECKING:
 START_SECONDS = 60.0
 START_REAL_SECONDS = 180.0
 STOP_SECONDS = 15.0
+OUTAGE_SECONDS = 15.0
 POLL_SECONDS = 0.02
-RUNNER_POLL_SECONDS = 0.25
+WATCH_POLL_SECONDS = 0.25
 
 C = TypeVar("C", bound=Cluster)
 
@@ -61,13 +65,17 @@ class State:
     kubeconfig_dr: str
     bucket: str
     prefix: str
-    dr_run_id: str
+    dr_run_id: str  # "" where DR stands by and has run nothing
     primary_run_id: str
+    canonical_run_id: str
+    primary_role: str  # the ARN of the identity that the site publishes with, as a fence names it
+    dr_role: str
     image_ref: str
     backup_uri: str
     instance_id: str
     log: str
     kubernetes: Kind = "emulated"
+    canonical: Site = "dr"
     already_running: bool = False  # set by an ``up`` that found it running
 
 
@@ -143,12 +151,34 @@ def status(directory: Path) -> Status:
     return Status(running=True, note=f"running as process {state.pid}", state=state)
 
 
+def outage(directory: Path, site: Site, *, on: bool = True, timeout_seconds: float = OUTAGE_SECONDS) -> None:
+    """Let a site's cluster not answer any more, or answer again, and wait until it is so. Its pods run on.
+
+    Raises UsageFault if no sandbox runs there, DrfsmError if it doesn't come about.
+    """
+    directory = directory.resolve()
+    _running(directory)  # BEFORE the lock: there may be no directory to hold it
+    with _alone(directory):
+        state = _running(directory)
+        wish = _wish(directory, site)
+        if on:
+            wish.parent.mkdir(exist_ok=True)
+            wish.touch()
+        else:
+            wish.unlink(missing_ok=True)
+        kubeconfig = Path(state.kubeconfig_primary if site == "primary" else state.kubeconfig_dr)
+        deadline = time.monotonic() + timeout_seconds
+        while _answers(kubeconfig) == on:
+            _running(directory)
+            if time.monotonic() > deadline:
+                raise _unheeded(state, site, on=on)
+            time.sleep(POLL_SECONDS)
+        _running(directory)  # a cluster doesn't answer either when the sandbox has died
+
+
 def environment(directory: Path) -> dict[str, str]:
     """Return the environment that makes drfsm's commands work on it. Raises UsageFault if none runs."""
-    found = status(directory)
-    if not found.running or found.state is None:
-        raise UsageFault(found.note, way="drfsm sandbox up")
-    return environment_of(found.state)
+    return environment_of(_running(directory))
 
 
 def environment_of(state: State) -> dict[str, str]:
@@ -165,6 +195,10 @@ def environment_of(state: State) -> dict[str, str]:
         "BUCKET": state.bucket,
         "PREFIX": state.prefix,
         "DR_RUN_ID": state.dr_run_id,
+        "PRIMARY_RUN_ID": state.primary_run_id,
+        "CANONICAL_RUN_ID": state.canonical_run_id,
+        "PRIMARY_ROLE": state.primary_role,
+        "DR_ROLE": state.dr_role,
         "KUBECONFIG_DR": state.kubeconfig_dr,
         "KUBECONFIG_PRIMARY": state.kubeconfig_primary,
         "IMAGE_REF": state.image_ref,
@@ -176,7 +210,8 @@ class TwoSites(Generic[C]):
     """Both sites in this process, seeded; ``Sandbox`` and ``RealSandbox`` say which kind of clusters.
 
     ``cloud``, ``primary`` and ``dr`` are there to be played with: ``sandbox.dr.outage(True)``. While DR's
-    runner isn't running in EC2, DR's cluster is out, as if the instance had taken it along.
+    runner isn't running in EC2, DR's cluster is out, as if the instance had taken it along; and either
+    cluster is while ``outage`` asks for it.
     """
 
     kubernetes: Kind
@@ -188,7 +223,8 @@ class TwoSites(Generic[C]):
         self.directory = directory.resolve()
         self.options = evolve(options or Options(), kubernetes=self.kubernetes)
         self.bucket, self.prefix = self.options.bucket, self.options.prefix
-        self.dr_run_id = self.primary_run_id = self.backup_uri = self.instance_id = ""
+        self.dr_run_id = self.primary_run_id = self.canonical_run_id = ""
+        self.primary_role = self.dr_role = self.backup_uri = self.instance_id = ""
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         self.runners: Runners | None = None  # what a drill brings up
@@ -210,11 +246,9 @@ class TwoSites(Generic[C]):
         except BaseException:
             self.stop()
             raise
-        self.dr_run_id, self.primary_run_id = seeded.dr_run_id, seeded.primary_run_id
-        self.backup_uri, self.instance_id = seeded.backup_uri, seeded.instance_id
-        if self.instance_id:
-            self._watcher = threading.Thread(target=self._watch_runner, name="runner-watcher", daemon=True)
-            self._watcher.start()
+        self._name(seeded)
+        self._watcher = threading.Thread(target=self._watch, name="outage-watcher", daemon=True)
+        self._watcher.start()
         return self
 
     def stop(self) -> None:
@@ -258,11 +292,15 @@ class TwoSites(Generic[C]):
             prefix=self.prefix,
             dr_run_id=self.dr_run_id,
             primary_run_id=self.primary_run_id,
+            canonical_run_id=self.canonical_run_id,
+            primary_role=self.primary_role,
+            dr_role=self.dr_role,
             image_ref=self.image_ref,
             backup_uri=self.backup_uri,
             instance_id=self.instance_id,
             log=str(self.directory / "sandbox.log"),
             kubernetes=self.kubernetes,
+            canonical=self.options.canonical,
         )
 
     @property
@@ -281,14 +319,28 @@ class TwoSites(Generic[C]):
 
         return Runners(self.cloud, self.directory / "runners", self.options, made)
 
-    def _watch_runner(self) -> None:
-        """Take DR's cluster down with its runner, and up again; leave outages that a test makes alone."""
-        ran = True
-        while not self._stopping.wait(RUNNER_POLL_SECONDS):
-            runs = self._runner_state() in ("pending", "running")
-            if runs != ran:
-                self.dr.outage(not runs)
-            ran = runs
+    def _name(self, seeded: Seeded) -> None:
+        self.dr_run_id, self.primary_run_id = seeded.dr_run_id, seeded.primary_run_id
+        self.canonical_run_id = seeded.canonical_run_id
+        self.primary_role, self.dr_role = seeded.primary_role, seeded.dr_role
+        self.backup_uri, self.instance_id = seeded.backup_uri, seeded.instance_id
+
+    def _watch(self) -> None:
+        """Take each cluster down while it is to be out, and up again; leave outages that a test makes alone."""
+        clusters: dict[Site, Cluster] = {"primary": self.primary, "dr": self.dr}
+        was: dict[Site, bool] = {"primary": False, "dr": False}
+        while not self._stopping.wait(WATCH_POLL_SECONDS):
+            for site, cluster in clusters.items():
+                out = self._to_be_out(site)
+                if out != was[site]:
+                    cluster.outage(out)
+                was[site] = out
+
+    def _to_be_out(self, site: Site) -> bool:
+        """Say whether somebody asked for it, or DR's runner has gone."""
+        if _wish(self.directory, site).exists():
+            return True
+        return site == "dr" and bool(self.instance_id) and self._runner_state() not in ("pending", "running")
 
     def _runner_state(self) -> str:
         answer = self.cloud.client("ec2").describe_instances(InstanceIds=[self.instance_id])
@@ -373,7 +425,7 @@ def _clear(directory: Path) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     (directory / "sandbox.json").unlink(missing_ok=True)
-    for name in ("primary", "dr", "runners"):
+    for name in ("primary", "dr", "runners", "outages"):
         shutil.rmtree(directory / name, ignore_errors=True)
 
 
@@ -427,6 +479,37 @@ def _alone(directory: Path) -> Iterator[None]:
     with (directory / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _running(directory: Path) -> State:
+    """Return the state of what runs there. Raises UsageFault if nothing does."""
+    found = status(directory)
+    if not found.running or found.state is None:
+        raise UsageFault(found.note, way="drfsm sandbox up")
+    return found.state
+
+
+def _wish(directory: Path, site: Site) -> Path:
+    return directory / "outages" / site
+
+
+def _answers(kubeconfig: Path) -> bool:
+    """Say whether a cluster's API answers just now, whatever it says."""
+    try:
+        read(kubeconfig, "/version")
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
+def _unheeded(state: State, site: Site, *, on: bool) -> DrfsmError:
+    """Say that an outage didn't begin, or end. DR's cluster also goes with its runner."""
+    what = f"the cluster of {site} {'still answers' if on else 'does not answer yet'}"
+    if site == "dr" and state.instance_id and not on:
+        return DrfsmError(what, way=f"its runner {state.instance_id} must run in EC2; else read {state.log}")
+    return DrfsmError(what, way=f"read {state.log}")
 
 
 def _stillborn(directory: Path, what: str) -> DrfsmError:

@@ -1,4 +1,6 @@
-"""What lies in the sandbox when it is ready: two sites, and a history in which DR was promoted.
+"""What lies in the sandbox when it is ready: two sites, after a promote or before any disaster.
+
+``Options.canonical`` is "dr": a history in which DR was promoted.
 
     what                        primary                                DR (canonical)
     CronJob jobintel-daily      suspended *                            active
@@ -7,9 +9,18 @@
     identity                    IAM user <bucket>-primary              IAM user <bucket>-dr
     runner                      none                                   one EC2 instance, tagged
 
-    * by the promote, which left what it found in the annotation ``drfsm/before``
+``Options.canonical`` is "primary": nothing has happened yet, and DR stands by, as a restore leaves it.
 
-Both runs really ran: as Jobs made from each site's CronJob. Nothing is faked in S3 but what other tools
+    what                        primary (canonical)                    DR
+    CronJob jobintel-daily      active                                 suspended *
+    ConfigMap jobintel-config   PUBLISH_S3 "1", .._DRY_RUN "0"         PUBLISH_S3 "0", .._DRY_RUN "1" *
+    published runs              one, just now: all pointers name it    none
+    identity                    IAM user <bucket>-primary              IAM user <bucket>-dr
+    runner                      none                                   none: its cluster depends on no instance
+
+    * by the promote, or the restore, which left what it found in the annotation ``drfsm/before``
+
+Each run really ran: as a Job made from its site's CronJob. Nothing is faked in S3 but what other tools
 than the workload would have put there: the control-plane bundle and a backup of the primary, taken after
 its run. There is no ``<prefix>/drfsm/ownership.json``: as after a promote by hand, it is to be adopted.
 Called by lifecycle.py; ``manifests`` also by tests that want other sites.
@@ -44,8 +55,8 @@ REPOSITORY = "registry.example/jobintel"
 IMAGE_REF = f"{REPOSITORY}@sha256:{hashlib.sha256(b'the workload of the drfsm sandbox').hexdigest()}"
 CRONJOB, CONFIGMAP, SECRET = "jobintel-daily", "jobintel-config", "jobintel-secrets"
 DASHBOARD = "jobintel-dashboard"
-PROMOTE_RUN = "promote-20260226T161500Z-sandbox"
-BEFORE = "drfsm/before"
+PROMOTE_RUN, RESTORE_RUN = "promote-20260226T161500Z-sandbox", "restore-20260226T161500Z-sandbox"
+BEFORE, BUNDLE = "drfsm/before", "drfsm/control-plane-bundle"
 SEED_JOB = "jobintel-daily-seed"
 RUN_SECONDS, POLL_SECONDS = 30.0, 0.02
 RUNNER_TAGS = {"Name": "jobintel-dr-runner", "Purpose": "jobintel-dr", "ManagedBy": "terraform"}
@@ -73,18 +84,26 @@ class Options:
     diverge_on_primary: str = ""  # JOBINTEL_DIVERGE of the primary: its records differ from DR's
     publish_reports: bool = True  # the workload publishes run_report.json too
     pods_sleep_seconds: float = 0  # SANDBOX_SLEEP_SECONDS of both sites; the seeded runs don't sleep
-    runner: bool = True  # a tagged EC2 instance that DR lives and dies with
+    runner: bool = True  # a tagged EC2 instance that DR lives and dies with; never where DR stands by
     kubernetes: Kind = "emulated"  # or "real": built from Go modules, see drfsm/sandbox/controlplane
+    canonical: Site = "dr"  # after a promote; "primary": before any disaster, DR stands by
 
 
 @frozen
 class Seeded:
-    """What the seed made, for commands and tests to name."""
+    """What the seed made, for commands and tests to name. ``dr_run_id``: "" where DR has run nothing."""
 
     primary_run_id: str
     dr_run_id: str
     backup_uri: str
+    primary_role: str
+    dr_role: str
     instance_id: str = ""
+
+    @property
+    def canonical_run_id(self) -> str:
+        """The run that all pointers name: DR's, if it has one."""
+        return self.dr_run_id or self.primary_run_id
 
 
 def manifests(site: Site, options: Options, identity: Identity, endpoint: str) -> list[Manifest]:
@@ -103,19 +122,24 @@ def manifests(site: Site, options: Options, identity: Identity, endpoint: str) -
 def seed(cloud: Cloud, primary: Cluster, dr: Cluster, options: Options) -> Seeded:
     """Lay the whole seed into empty, running servers. Raises DrfsmError if a seeded run doesn't succeed."""
     cloud.create_bucket(options.bucket)
-    primary_run_id, dr_run_id = run_ids()
+    promoted = options.canonical == "dr"
+    earlier, now = run_ids()
+    primary_run_id, dr_run_id = (earlier, now) if promoted else (now, "")
     with ThreadPoolExecutor() as pool:
-        runner = pool.submit(launch_runner, cloud) if options.runner else None
-        site_manifests = _settle(cloud, primary, "primary", options)
-        _settle(cloud, dr, "dr", options)
-        run_once(primary, site_manifests, primary_run_id)
-        backup_uri = publish_backup(cloud, options, site_manifests, primary_run_id)
+        runner = pool.submit(launch_runner, cloud) if options.runner and promoted else None
+        (primary_role, of_primary), (dr_role, of_dr) = (_site(cloud, site, options) for site in ("primary", "dr"))
+        _lay(primary, of_primary)
+        run_once(primary, of_primary, primary_run_id)
+        backup_uri = publish_backup(cloud, options, of_primary, primary_run_id)
         publish_control_plane(cloud, options)
-        run_once(dr, site_manifests, dr_run_id)
-        for each in after_promote(site_manifests):
-            primary.apply(each)
+        if promoted:
+            _lay(dr, of_dr)
+            run_once(dr, of_dr, dr_run_id)
+            _lay(primary, after_promote(of_primary))
+        else:
+            _lay(dr, after_restore(of_dr, _bundle_sha256(cloud, options)))
         instance_id = runner.result() if runner else ""
-    return Seeded(primary_run_id, dr_run_id, backup_uri, instance_id)
+    return Seeded(primary_run_id, dr_run_id, backup_uri, primary_role, dr_role, instance_id)
 
 
 def run_once(cluster: Cluster, site_manifests: Sequence[Manifest], run_id: str) -> None:
@@ -156,14 +180,29 @@ def read(kubeconfig: Path, path: str) -> Manifest:
 
 def after_promote(site_manifests: Sequence[Manifest]) -> list[Manifest]:
     """Return the primary's CronJob and ConfigMap as a promote by drfsm leaves them: frozen, and annotated."""
-    found = {each["metadata"]["name"]: deepcopy(each) for each in site_manifests}
-    cronjob, config = found[CRONJOB], found[CONFIGMAP]
-    switches = {name: config["data"][name] for name in ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")}
-    cronjob["metadata"]["annotations"] = {BEFORE: _compact({"run": PROMOTE_RUN, "suspend": False})}
-    cronjob["spec"]["suspend"] = True
-    config["metadata"]["annotations"] = {BEFORE: _compact({"run": PROMOTE_RUN, "data": switches})}
-    config["data"] |= {"PUBLISH_S3": "0", "PUBLISH_S3_DRY_RUN": "1"}
-    return [cronjob, config]
+    return [_quiet(each, PROMOTE_RUN) for each in site_manifests if each["metadata"]["name"] in (CRONJOB, CONFIGMAP)]
+
+
+def after_restore(site_manifests: Sequence[Manifest], bundle_sha256: str) -> list[Manifest]:
+    """Return all of DR's objects as a restore by drfsm leaves them: quiet, its control plane from the bundle."""
+    quiet = [_quiet(each, RESTORE_RUN) for each in site_manifests]
+    for each in quiet:
+        if each["metadata"]["name"] in map(control_plane_name, CONTROL_PLANE):
+            each["metadata"]["annotations"] = {BUNDLE: bundle_sha256}
+    return quiet
+
+
+def _quiet(manifest: Manifest, run: str) -> Manifest:
+    """Return an object so that nothing starts or publishes by it; how it was is kept on it."""
+    found = deepcopy(manifest)
+    if found["metadata"]["name"] == CRONJOB:
+        found["metadata"]["annotations"] = {BEFORE: _compact({"run": run, "suspend": False})}
+        found["spec"]["suspend"] = True
+    elif found["metadata"]["name"] == CONFIGMAP:
+        switches = {name: found["data"][name] for name in ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")}
+        found["metadata"]["annotations"] = {BEFORE: _compact({"run": run, "data": switches})}
+        found["data"] |= {"PUBLISH_S3": "0", "PUBLISH_S3_DRY_RUN": "1"}
+    return found
 
 
 def job_from(cronjob: Manifest, name: str, environment: Mapping[str, str]) -> Manifest:
@@ -186,10 +225,10 @@ def job_from(cronjob: Manifest, name: str, environment: Mapping[str, str]) -> Ma
 
 
 def run_ids(now: datetime | None = None) -> tuple[str, str]:
-    """Return the ids of the primary's run, a day ago, and of DR's run, now."""
-    dr = now or datetime.now(UTC)
-    primary = dr - timedelta(days=1, minutes=7, microseconds=1)
-    return primary.isoformat(timespec="microseconds"), dr.isoformat(timespec="microseconds")
+    """Return the ids of a run a day ago, and of one now."""
+    later = now or datetime.now(UTC)
+    earlier = later - timedelta(days=1, minutes=7, microseconds=1)
+    return earlier.isoformat(timespec="microseconds"), later.isoformat(timespec="microseconds")
 
 
 def publish_control_plane(cloud: Cloud, options: Options) -> str:
@@ -274,13 +313,22 @@ def launch_runner(cloud: Cloud) -> str:
     return str(answer["Instances"][0]["InstanceId"])
 
 
-def _settle(cloud: Cloud, cluster: Cluster, site: Site, options: Options) -> list[Manifest]:
-    """Make a site's identity and objects; return the objects."""
+def _site(cloud: Cloud, site: Site, options: Options) -> tuple[str, list[Manifest]]:
+    """Make a site's identity; return its ARN, and the site's objects."""
     identity = cloud.create_identity(f"{options.bucket}-{site}")
-    site_manifests = manifests(site, options, identity, cloud.endpoint)
+    return identity.arn, manifests(site, options, identity, cloud.endpoint)
+
+
+def _lay(cluster: Cluster, site_manifests: Sequence[Manifest]) -> None:
     for each in site_manifests:
         cluster.apply(each)
-    return site_manifests
+
+
+def _bundle_sha256(cloud: Cloud, options: Options) -> str:
+    """Return what ``current.json`` says of the published bundle."""
+    key = f"{options.prefix}/control-plane/current.json"
+    found = json.loads(cloud.client("s3").get_object(Bucket=options.bucket, Key=key)["Body"].read())
+    return str(found["bundle_sha256"])
 
 
 def zstd_stored(body: bytes) -> bytes:
@@ -322,9 +370,14 @@ def _secret(options: Options, identity: Identity, endpoint: str) -> dict[str, st
     return {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
 
 
+def control_plane_name(section: str) -> str:
+    """Return the name of a section's ConfigMap."""
+    return f"jobintel-control-plane-{section}"
+
+
 def _control_plane_section(section: str, files: Mapping[str, Any]) -> Manifest:
     data = {name.replace("/", "__"): _pretty(body).decode() for name, body in files.items()}
-    return _object("v1", "ConfigMap", f"jobintel-control-plane-{section}", data=data)
+    return _object("v1", "ConfigMap", control_plane_name(section), data=data)
 
 
 def _cronjob() -> Manifest:

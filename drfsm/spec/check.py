@@ -298,8 +298,8 @@ class _Search:
         """Whether the engine would take a row here at all, whatever its guards."""
         if row.each:
             return bool(node.undo)
-        if node.open and node.open[-1] != row.key and row.by is not By.OPERATOR:
-            return False  # what was begun comes first; a failure never passes over it
+        if node.open and node.open[-1] != row.key and row.by is not By.OPERATOR and not row.abandons:
+            return False  # what was begun comes first; a failure passes over it only where that is declared
         if len(node.open) > 1 and node.open[-1] != row.key and row.to not in self._loops:
             return False  # nor does a third in front of two
         if node.undo and row.source in self._loops and row.by is By.RUNNER:

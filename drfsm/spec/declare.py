@@ -24,6 +24,7 @@ from drfsm.spec.words import (
     PAUSE,
     SECONDS,
     TEXT,
+    TIMES,
     WORD,
     Block,
     Faults,
@@ -43,7 +44,7 @@ _NAMES = listing(NAME)
 _SETS = table(WORD)
 _WANTED = table(listing(WORD, or_one=True))
 
-_ATTEMPTS = {"max": Key(COUNT), "backoff_seconds": Key(PAUSE), "repair": Key(NAME)}
+_ATTEMPTS = {"max": Key(TIMES), "backoff_seconds": Key(PAUSE), "repair": Key(NAME)}
 _WAIT = {
     "every_seconds": Key(SECONDS, required=True),
     "limit": Key(LIMIT, required=True),
@@ -68,6 +69,7 @@ _ROW = {
     "each": Key(choice("undo")),
     "timeout_seconds": Key(SECONDS),
     "final_write": Key(FLAG),
+    "abandons": Key(FLAG),
     "because": Key(TEXT, required=True),
 }
 _INPUT = {"values": Key(listing(WORD)), "because": Key(TEXT)}
@@ -276,6 +278,8 @@ def _check_row_names(row: Block, known: _Known) -> None:
     known.wanted(wait.get("give_up", {}))
     if isinstance(limit := wait.get("limit"), Word):
         known.name(limit, known.inputs, "input", "write seconds, or declare it under inputs")
+    if isinstance(most := row.get("attempts", {}).get("max"), Word):
+        known.name(most, known.inputs, "input", "write a number, or declare it under inputs")
 
 
 def _check_rule_names(machine: Block, faults: Faults) -> None:
@@ -314,6 +318,7 @@ def _check_used(machine: Block, faults: Faults) -> None:
     guards = {each for row in rows for each in row.get("guards", ())}
     inputs = {each for row in rows for key in ("when", "amends") for each in row.get(key, ())}
     inputs |= {each.get("limit") for each in waits}
+    inputs |= {row["attempts"].get("max") for row in rows if "attempts" in row}
     for name in set(machine.get("guards", ())) - guards:
         faults.add(name.line, f"guard {name} is used by no transition", "guard one with it, or remove it")
     for name in set(machine.get("facts", ())) - _facts_used(machine, waits):
@@ -445,6 +450,12 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
         "amends",
         "inputs that nobody amends",
         "write `by: operator`: only a person may change what was asked for",
+    ),
+    (
+        lambda r: r.get("abandons", False) and r.get("by", By.RUNNER) != By.FAILURE,
+        "abandons",
+        "only a failure abandons what was begun",
+        "write `by: failure`, or remove abandons",
     ),
     (
         lambda r: "each" in r and ("action" in r or "undo" in r or "keeps" in r),
@@ -610,6 +621,7 @@ def _rows(found: Block) -> Iterator[Row]:
             each=_optional(found, "each"),
             timeout_seconds=found.get("timeout_seconds"),
             final_write=found.get("final_write", False),
+            abandons=found.get("abandons", False),
             line=found.line,
         )
 
@@ -619,7 +631,10 @@ def _optional(found: Block, key: str) -> str | None:
 
 
 def _attempts(found: Block) -> Attempts:
-    return Attempts(found.get("max", 1), found.get("backoff_seconds", 0.0), _optional(found, "repair"))
+    most = found.get("max", 1)
+    return Attempts(
+        str(most) if isinstance(most, Word) else most, found.get("backoff_seconds", 0.0), _optional(found, "repair")
+    )
 
 
 def _wait(found: Block | None) -> Wait | None:

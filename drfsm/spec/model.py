@@ -70,11 +70,18 @@ class Guard:
 
 @frozen
 class Attempts:
-    """How often an action is tried, with what pause (doubling) and which one repair between tries."""
+    """How often an action is tried, with what pause (doubling) and which one repair between tries.
 
-    max: int = 1
+    ``max`` is a number or names an input that is one.
+    """
+
+    max: int | str = 1
     backoff_seconds: float = 0.0
     repair: str | None = None
+
+    def limit(self, inputs: Mapping[str, Any]) -> int:
+        """Return how often, for these inputs."""
+        return self.max if isinstance(self.max, int) else int(inputs[self.max])
 
 
 @frozen
@@ -113,6 +120,7 @@ class Row:
     each: str | None = None  # "undo": taken once for each thing left to undo, newest first
     timeout_seconds: float | None = None
     final_write: bool = False  # the intent of this row is the point of no return
+    abandons: bool = False  # by failure, also with an intent open, or when nothing could be reached
     line: int = 0
 
     @property
@@ -179,6 +187,11 @@ class MachineSpec:
     def triggers(self) -> tuple[str, ...]:
         """Every trigger, in the order of the rows."""
         return tuple(dict.fromkeys(row.trigger for row in self.rows))
+
+    def refuses(self, state: str, inputs: Mapping[str, Any]) -> bool:
+        """Whether a failure in ``state`` ends the run as refused."""
+        failures = self.rows_from(state, inputs, By.FAILURE)
+        return any(self.finals.get(row.to) == "refused" for row in failures)
 
     def rows_from(self, state: str, inputs: Mapping[str, Any], by: By | None = None) -> Iterator[Row]:
         """Yield the rows that leave ``state`` and that the inputs select."""

@@ -63,7 +63,8 @@ def _overlaps(spec: MachineSpec) -> Iterator[Fault]:
         if one.source != other.source or not _both_possible(one, other):
             continue
         same_runner = one.by is other.by is By.RUNNER and one.each == other.each
-        same_failure = one.by is other.by is By.FAILURE
+        # Of a failure's rows the first whose guards hold is taken: only the last may be without.
+        same_failure = one.by is other.by is By.FAILURE and not one.guards
         if same_runner or same_failure:
             yield (
                 other.line,

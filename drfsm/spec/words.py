@@ -217,6 +217,12 @@ def _limit(node: yaml.Node, faults: Faults, called: str) -> float | Word | None:
     return _seconds(node, faults, called)
 
 
+def _times(node: yaml.Node, faults: Faults, called: str) -> int | Word | None:
+    if isinstance(node, yaml.ScalarNode) and _NAME.match(node.value):
+        return Word(node.value, _line(node))
+    return _count(node, faults, called)
+
+
 def _flag(node: yaml.Node, faults: Faults, called: str) -> bool | None:
     word = _word(node, faults, called)
     if word in ("true", "false"):
@@ -261,6 +267,7 @@ TEXT = Kind(_word, {"type": ["string", "number", "boolean"]})
 NAME = Kind(_name, {"type": ["string", "boolean"], "pattern": "^[a-z][a-z0-9_]*$"})
 FLAG = Kind(_flag, {"enum": [True, False, "true", "false"]})
 COUNT = Kind(_count, {"type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$"})
+TIMES = Kind(_times, {"type": ["integer", "string"], "minimum": 1, "pattern": "^([0-9]+|[a-z][a-z0-9_]*)$"})
 SECONDS = Kind(_seconds, {"type": ["number", "string"], "exclusiveMinimum": 0, "pattern": "^[0-9.]+$"})
 PAUSE = Kind(
     lambda node, faults, called: _number(node, faults, called, 0),

@@ -25,7 +25,7 @@ from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.s3_lease import S3Lease
 from drfsm.cli.drive import connect
 from drfsm.dr import failback
-from drfsm.dr.preflight import VERBS
+from drfsm.dr.preflight import VALIDATION_VERBS, VERBS
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import DrfsmError
@@ -711,7 +711,8 @@ class Failback:
         self.closed = True
         verdict = self.audit()
         assert verdict.ok, "\n".join(verdict.lines())
-        asked_for = {(site, verb, group, name) for where, verb, group, name in VERBS for site in where}
+        asked_for = {(site, *each) for site in ("primary", "dr") for each in VERBS}
+        asked_for |= {("primary", *each) for each in VALIDATION_VERBS}
         assert self.asked <= asked_for, f"used, and not asked for in preflight: {sorted(self.asked - asked_for)}"
 
 

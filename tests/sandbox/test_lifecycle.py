@@ -2,18 +2,22 @@
 
 import json
 import os
+import shlex
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
 
 from drfsm.errors import DrfsmError, UsageFault
 from drfsm.sandbox import Options, default_directory, down, environment, status, up
-from drfsm.sandbox.lifecycle import State, _born, _end, _pods, _write
+from drfsm.sandbox.lifecycle import State, _born, _end, _pods, _write, outage
 
 
 @pytest.fixture
@@ -30,6 +34,37 @@ def answers(state: State) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def uid(kubeconfig: str) -> str | None:
+    """Return the UID of the cluster's namespace kube-system; None if it doesn't answer."""
+    import kubernetes
+    import urllib3
+
+    configuration = kubernetes.client.Configuration()
+    load = kubernetes.config.load_kube_config
+    load(kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
+    configuration.retries = urllib3.Retry(0)
+    core: Any = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(configuration))
+    try:
+        return str(core.read_namespace("kube-system", _request_timeout=5).metadata.uid)
+    except urllib3.exceptions.HTTPError:
+        return None
+
+
+def drfsm(home: Path, *argv: str) -> "subprocess.CompletedProcess[str]":
+    """Return what `drfsm sandbox …` says on a sandbox."""
+    command = [sys.executable, "-m", "drfsm", "sandbox", *argv, "--dir", str(home)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
+
+
+def ec2(state: State) -> Any:
+    """Return a client of the sandbox's EC2."""
+    from drfsm.sandbox.cloud import Cloud
+
+    cloud = Cloud()
+    cloud.endpoint = state.endpoint
+    return cloud.client("ec2")
 
 
 def test_up_a_second_up_status_environment_and_down(home: Path) -> None:
@@ -49,6 +84,10 @@ def test_up_a_second_up_status_environment_and_down(home: Path) -> None:
     )
     assert Path(environ["KUBECONFIG_DR"]).is_file()
     assert Path(environ["KUBECONFIG_PRIMARY"]).is_file()
+    assert environ["CANONICAL_RUN_ID"] == state.canonical_run_id == state.dr_run_id
+    assert environ["PRIMARY_RUN_ID"] == state.primary_run_id < state.dr_run_id
+    assert environ["PRIMARY_ROLE"] == state.primary_role
+    assert environ["DR_ROLE"] == state.dr_role != state.primary_role
     assert environ["IMAGE_REF"].startswith("registry.example/jobintel@sha256:")
 
     assert down(home)
@@ -111,3 +150,78 @@ def test_the_default_directory_is_the_given_one_else_the_states_home() -> None:
     assert default_directory({"DRFSM_SANDBOX_DIR": "/a", "XDG_STATE_HOME": "/b"}) == Path("/a")
     assert default_directory({"XDG_STATE_HOME": "/b"}) == Path("/b/drfsm/sandbox")
     assert default_directory({}) == Path.home() / ".local/state/drfsm/sandbox"
+
+
+def test_up_before_any_disaster_says_so_and_exports_the_primarys_run(home: Path) -> None:
+    """The primary is canonical in what `up` prints and `env` exports; DR has no run, and no runner."""
+    told = drfsm(home, "up", "--canonical", "primary")
+    state = status(home).state
+    assert (told.returncode, state is not None) == (0, True), told.stderr
+    assert state is not None
+    assert f"the primary canonical with the run {state.primary_run_id}" in told.stdout
+    assert "runs already" in drfsm(home, "up").stdout
+    exported = drfsm(home, "env").stdout.splitlines()
+    words = dict(shlex.split(line)[1].split("=", 1) for line in exported)
+    assert words == environment(home)
+    assert (words["DR_RUN_ID"], words["CANONICAL_RUN_ID"]) == ("", state.primary_run_id)
+    assert words["PRIMARY_RUN_ID"] == words["CANONICAL_RUN_ID"] == state.canonical_run_id
+    assert words["PRIMARY_ROLE"].endswith(":user/jobintel-sandbox-primary")
+    assert words["DR_ROLE"].endswith(":user/jobintel-sandbox-dr")
+    assert ec2(state).describe_instances()["Reservations"] == []
+
+
+def test_an_outage_is_so_when_the_command_returns_and_ends_when_it_is_ended(home: Path) -> None:
+    """Either site stops answering alone, its pods running on, and is the same cluster afterwards; twice is as once."""
+    state = up(home, Options(canonical="primary"))
+    kubeconfigs = {"primary": state.kubeconfig_primary, "dr": state.kubeconfig_dr}
+    before = {site: uid(each) for site, each in kubeconfigs.items()}
+    while len(pods := set(_pods(home))) < len(kubeconfigs):  # each site's dashboard
+        time.sleep(0.02)
+    for site, other in (("primary", "dr"), ("dr", "primary")):
+        for _ in range(2):
+            told = drfsm(home, "outage", site)
+            assert (told.returncode, f"the cluster of {site} does not answer any more" in told.stdout) == (0, True)
+            assert uid(kubeconfigs[site]) is None
+        assert uid(kubeconfigs[other]) == before[other]
+        assert pods <= set(_pods(home))
+        for _ in range(2):
+            assert drfsm(home, "outage", site, "--end").returncode == 0
+            assert uid(kubeconfigs[site]) == before[site]
+    outage(home, "primary")
+    assert down(home)
+    assert not list(_pods(home))
+    again = up(home, Options(canonical="primary"))
+    assert uid(again.kubeconfig_primary) is not None
+    time.sleep(0.6)
+    assert uid(again.kubeconfig_primary) is not None, "an outage does not outlive its sandbox"
+
+
+def test_drs_cluster_answers_only_if_neither_its_runner_is_gone_nor_an_outage_is_asked_for(home: Path) -> None:
+    """To end the outage doesn't bring the cluster of a stopped instance back, and the error names the instance."""
+    state = up(home)
+    outage(home, "dr")
+    client = ec2(state)
+    client.stop_instances(InstanceIds=[state.instance_id])
+    with pytest.raises(DrfsmError, match="the cluster of dr does not answer yet") as caught:
+        outage(home, "dr", on=False, timeout_seconds=1)
+    assert state.instance_id in caught.value.way
+    outage(home, "dr")
+    client.start_instances(InstanceIds=[state.instance_id])
+    time.sleep(0.6)
+    assert uid(state.kubeconfig_dr) is None
+    outage(home, "dr", on=False)
+    assert uid(state.kubeconfig_dr) is not None
+
+
+def test_an_outage_where_no_sandbox_runs_is_refused(home: Path) -> None:
+    """Nothing there, or a sandbox that died: the command says so, and what to do, with the exit code of wrong usage."""
+    told = drfsm(home, "outage", "primary")
+    assert (told.returncode, "no sandbox in" in told.stderr, "drfsm sandbox up" in told.stderr) == (2, True, True)
+    assert not home.exists()
+    state = up(home)
+    os.kill(state.pid, signal.SIGKILL)
+    while _born(state.pid):
+        time.sleep(0.01)
+    with pytest.raises(UsageFault, match="the sandbox died"):
+        outage(home, "primary")
+    assert drfsm(home, "outage", "nowhere").returncode == 2

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from drfsm.adapters.ec2 import API_PORT, KUBECONFIG_PARAMETER, TEMPLATE
 from drfsm.sandbox import Options, Sandbox
-from drfsm.sandbox.cloud import Cloud
+from drfsm.sandbox.cloud import Cloud, Identity
 from drfsm.sandbox.kubernetes import EmulatedCluster
 from drfsm.sandbox.runners import Runners, launch_template
 from drfsm.sandbox.seed import launch_runner
@@ -103,6 +103,29 @@ def test_an_instance_brings_up_a_cluster_and_takes_it_along(yard: Yard) -> None:
     )
 
 
+def test_a_new_cluster_has_what_a_drill_needs_beforehand_and_nothing_else(yard: Yard) -> None:
+    """The namespace, and a Secret whose key is DR's own identity: all else is the drill's to bring."""
+    kubeconfig = yard.booted(yard.launch())
+    assert asked(kubeconfig, "/api/v1/namespaces/jobintel")["status"]["phase"] == "Active"
+    secrets = asked(kubeconfig, "/api/v1/namespaces/jobintel/secrets")["items"]
+    assert [each["metadata"]["name"] for each in secrets] == ["jobintel-secrets"]
+    key, value, bucket = (
+        base64.b64decode(secrets[0]["data"][name]).decode()
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "JOBINTEL_S3_BUCKET")
+    )
+    arn = yard.cloud.client("sts", Identity("", key, value)).get_caller_identity()["Arn"]
+    assert arn == yard.cloud.client("iam").get_user(UserName=f"{bucket}-dr")["User"]["Arn"]
+    for kinds in (
+        *(f"/api/v1/namespaces/jobintel/{each}" for each in ("pods", "persistentvolumeclaims")),
+        *(f"/apis/batch/v1/namespaces/jobintel/{each}" for each in ("jobs", "cronjobs")),
+        "/apis/apps/v1/namespaces/jobintel/deployments",
+    ):
+        assert asked(kubeconfig, kinds)["items"] == [], kinds
+    for kinds, by_itself in (("configmaps", {"kube-root-ca.crt"}), ("serviceaccounts", {"default"})):
+        found = asked(kubeconfig, f"/api/v1/namespaces/jobintel/{kinds}")["items"]
+        assert {each["metadata"]["name"] for each in found} <= by_itself, "a cluster makes these by itself"
+
+
 def test_two_instances_are_two_clusters(yard: Yard) -> None:
     """Each has its own parameter and its own cluster; one goes without the other."""
     first, second = yard.launch(), yard.launch()
@@ -176,9 +199,10 @@ def test_the_template_is_made_once(yard: Yard) -> None:
     assert launch_template(yard.cloud) == launch_template(yard.cloud)
 
 
-def test_a_sandbox_has_runners_beside_its_two_sites(tmp_path: Path) -> None:
-    """A whole sandbox brings up a third cluster for a drill; both sites stay as they are; stopping ends all three."""
-    with Sandbox(tmp_path, Options(bucket=f"whole-{time.time_ns()}")) as sandbox:
+@pytest.mark.parametrize("canonical", ["dr", "primary"])
+def test_a_sandbox_has_runners_beside_its_two_sites(tmp_path: Path, canonical: Literal["dr", "primary"]) -> None:
+    """Whoever is canonical, a third cluster comes up for a drill, with DR's identity; stopping ends all three."""
+    with Sandbox(tmp_path, Options(bucket=f"whole-{time.time_ns()}", canonical=canonical)) as sandbox:
         ec2 = sandbox.cloud.client("ec2")
         answer = ec2.run_instances(LaunchTemplate={"LaunchTemplateName": TEMPLATE}, MinCount=1, MaxCount=1)
         instance_id = str(answer["Instances"][0]["InstanceId"])
@@ -190,6 +214,8 @@ def test_a_sandbox_has_runners_beside_its_two_sites(tmp_path: Path) -> None:
         kubeconfig = yaml.safe_load(ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
         uid = asked(kubeconfig, "/api/v1/namespaces/kube-system")["metadata"]["uid"]
         assert len({uid, sandbox.primary.uid, sandbox.dr.uid}) == 3
+        data = asked(kubeconfig, "/api/v1/namespaces/jobintel/secrets/jobintel-secrets")["data"]
+        assert base64.b64decode(data["JOBINTEL_S3_BUCKET"]).decode() == sandbox.bucket
         state = sandbox.state
         assert Path(state.kubeconfig_dr).is_file()
     assert runners.clusters == {}

@@ -1,10 +1,13 @@
-"""The seeded sandbox is a world after a promote: DR publishes, the primary is frozen, both really ran."""
+"""The seeded sandbox is a world after a promote (DR publishes, the primary is frozen) or before any disaster."""
 
+import base64
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +18,22 @@ from typing import Any
 import pytest
 
 from drfsm.sandbox import Options, Sandbox
-from drfsm.sandbox.seed import IMAGE_REF, PROMOTE_RUN, run_ids, zstd_stored
+from drfsm.sandbox.cloud import Identity
+from drfsm.sandbox.seed import IMAGE_REF, PROMOTE_RUN, RESTORE_RUN, run_ids, zstd_stored
 
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """Return one sandbox for the tests that only look."""
     with Sandbox(tmp_path_factory.mktemp("sandbox"), Options(bucket="seed-looks")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def standby(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """Return one sandbox from before any disaster, for the tests that only look."""
+    options = Options(bucket="seed-standby", canonical="primary")
+    with Sandbox(tmp_path_factory.mktemp("standby"), options) as started:
         yield started
 
 
@@ -53,12 +65,30 @@ def eventually(true: Callable[[], bool]) -> bool:
     return now
 
 
-def test_all_pointers_name_the_dr_run_and_both_runs_lie_there(sandbox: Sandbox) -> None:
-    """DR is canonical by every pointer; the primary's older run is there, whole, and named by none."""
+def pointed_at(sandbox: Sandbox) -> set[str]:
+    """Return the runs that the pointers name; fail unless all four are there."""
     pointers = [key for key in keys(sandbox) if key.endswith("last_success.json") and "/state/" in key]
     pointers = [key for key in pointers if "/backups/" not in key]
     assert len(pointers) == 4
-    assert {json.loads(body(sandbox, key))["run_id"] for key in pointers} == {sandbox.dr_run_id}
+    return {json.loads(body(sandbox, key))["run_id"] for key in pointers}
+
+
+def published_runs(sandbox: Sandbox) -> set[str]:
+    """Return the runs that lie there."""
+    home = f"{sandbox.prefix}/runs/"
+    return {key.removeprefix(home).partition("/")[0] for key in keys(sandbox) if key.startswith(home)}
+
+
+def publisher(sandbox: Sandbox, cluster: Any) -> str:
+    """Return who AWS says that a site's Secret makes one."""
+    secret = api(cluster, "CoreV1Api").read_namespaced_secret("jobintel-secrets", "jobintel").data
+    key, value = (base64.b64decode(secret[name]).decode() for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+    return str(sandbox.cloud.client("sts", Identity("", key, value)).get_caller_identity()["Arn"])
+
+
+def test_all_pointers_name_the_dr_run_and_both_runs_lie_there(sandbox: Sandbox) -> None:
+    """DR is canonical by every pointer; the primary's older run is there, whole, and named by none."""
+    assert pointed_at(sandbox) == {sandbox.dr_run_id} == {sandbox.canonical_run_id}
     assert sandbox.primary_run_id < sandbox.dr_run_id
     for run in (sandbox.primary_run_id, sandbox.dr_run_id):
         report = json.loads(body(sandbox, f"jobintel/runs/{run}/run_report.json"))
@@ -135,6 +165,96 @@ def test_the_sites_are_two_clusters_with_two_identities(sandbox: Sandbox) -> Non
         for cluster in (sandbox.primary, sandbox.dr)
     ]
     assert secrets[0]["AWS_ACCESS_KEY_ID"] != secrets[1]["AWS_ACCESS_KEY_ID"]
+    assert publisher(sandbox, sandbox.primary) == sandbox.primary_role
+    assert publisher(sandbox, sandbox.dr) == sandbox.dr_role
+    assert sandbox.primary_role.endswith(":user/seed-looks-primary")
+    assert sandbox.dr_role.endswith(":user/seed-looks-dr")
+
+
+# --- before any disaster --------------------------------------------------------------------------------
+
+
+def test_before_a_disaster_the_primary_alone_has_run_and_all_pointers_name_its_run(standby: Sandbox) -> None:
+    """One run lies there, the primary's, of just now; DR has none, and nobody owns the pointers yet."""
+    assert standby.dr_run_id == ""
+    assert standby.canonical_run_id == standby.primary_run_id
+    assert pointed_at(standby) == published_runs(standby) == {standby.primary_run_id}
+    assert not [key for key in keys(standby) if "/drfsm/" in key]
+    (job,) = api(standby.primary, "BatchV1Api").list_namespaced_job("jobintel").items
+    assert (job.status.succeeded, job.metadata.owner_references[0].name) == (1, "jobintel-daily")
+    assert api(standby.dr, "BatchV1Api").list_namespaced_job("jobintel").items == []
+
+
+def test_before_a_disaster_the_primary_is_active_and_nothing_of_it_was_ever_frozen(standby: Sandbox) -> None:
+    """Its schedule and its publishing are on, without a word on how they were before."""
+    cronjob = api(standby.primary, "BatchV1Api").read_namespaced_cron_job("jobintel-daily", "jobintel")
+    config = api(standby.primary, "CoreV1Api").read_namespaced_config_map("jobintel-config", "jobintel")
+    assert not cronjob.spec.suspend
+    assert (config.data["PUBLISH_S3"], config.data["PUBLISH_S3_DRY_RUN"]) == ("1", "0")
+    assert (cronjob.metadata.annotations or {}) == (config.metadata.annotations or {}) == {}
+
+
+def test_before_a_disaster_dr_stands_by_quiet_and_says_that_it_ran_and_published(standby: Sandbox) -> None:
+    """Its schedule and its publishing are off, and the restore that did it kept how both were."""
+    cronjob = api(standby.dr, "BatchV1Api").read_namespaced_cron_job("jobintel-daily", "jobintel")
+    config = api(standby.dr, "CoreV1Api").read_namespaced_config_map("jobintel-config", "jobintel")
+    assert cronjob.spec.suspend
+    assert (config.data["PUBLISH_S3"], config.data["PUBLISH_S3_DRY_RUN"]) == ("0", "1")
+    assert json.loads(cronjob.metadata.annotations["drfsm/before"]) == {"run": RESTORE_RUN, "suspend": False}
+    before = {"PUBLISH_S3": "1", "PUBLISH_S3_DRY_RUN": "0"}
+    assert json.loads(config.metadata.annotations["drfsm/before"]) == {"run": RESTORE_RUN, "data": before}
+    assert eventually(partial(dashboard_is_available, api(standby.dr, "AppsV1Api")))
+
+
+def test_before_a_disaster_each_site_has_its_own_identity_and_dr_no_runner(standby: Sandbox) -> None:
+    """Both Secrets make one who the sandbox says; no instance is started, although a runner is the default."""
+    assert publisher(standby, standby.primary) == standby.primary_role
+    assert publisher(standby, standby.dr) == standby.dr_role != standby.primary_role
+    assert (standby.options.runner, standby.instance_id) == (True, "")
+
+
+def test_a_standby_is_what_a_restore_by_drfsm_leaves(standby: Sandbox, tmp_path: Path) -> None:
+    """`drfsm backup restore` of the seeded backup, beside the standby, makes the same objects but for its run's id."""
+    told = subprocess.run(
+        [
+            *(sys.executable, "-m", "drfsm", "backup", "restore", "--backup-uri", standby.backup_uri),
+            *("--namespace", "beside", "--accept-state-loss", "-o", "json"),
+        ],
+        env={**os.environ, **standby.environment, "DRFSM_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert told.returncode == 4, told.stderr
+    record = json.loads(told.stdout)
+    assert record["held_for"] == ["Secret jobintel-secrets is missing"]
+    restored, laid = (site_objects(standby, namespace) for namespace in ("beside", "jobintel"))
+    assert json.loads(json.dumps(restored).replace(record["run_id"], RESTORE_RUN)) == laid
+    assert "ConfigMap/jobintel-control-plane-scoring" in laid
+
+
+def site_objects(sandbox: Sandbox, namespace: str) -> dict[str, Any]:
+    """Return what a person would write of DR's objects, by kind and name, without Secrets."""
+    import kubernetes
+
+    core, batch, apps = (api(sandbox.dr, kind) for kind in ("CoreV1Api", "BatchV1Api", "AppsV1Api"))
+    found = {
+        "ServiceAccount": core.list_namespaced_service_account(namespace),
+        "ConfigMap": core.list_namespaced_config_map(namespace),
+        "CronJob": batch.list_namespaced_cron_job(namespace),
+        "Deployment": apps.list_namespaced_deployment(namespace),
+    }
+    client: Any = kubernetes.client.ApiClient()
+    return {
+        f"{kind}/{each.metadata.name}": {
+            "labels": each.metadata.labels,
+            "annotations": each.metadata.annotations,
+            **{part: client.sanitize_for_serialization(getattr(each, part, None)) for part in ("spec", "data")},
+        }
+        for kind, listed in found.items()
+        for each in listed.items
+    }
 
 
 def test_the_control_planes_current_bundle_is_what_it_says(sandbox: Sandbox) -> None:
@@ -171,12 +291,12 @@ def test_a_stored_zstd_frame_is_read_by_zstd_itself(size: int) -> None:
     assert told.stdout == content
 
 
-def test_run_ids_always_have_microseconds_and_the_primarys_is_older() -> None:
+def test_run_ids_always_have_microseconds_and_sort_as_times_do() -> None:
     """Also on a full second an id has the contract's shape, so that ids sort as times do."""
     from datetime import UTC, datetime
 
-    primary, dr = run_ids(datetime(2026, 2, 27, 0, 22, 29, tzinfo=UTC))
-    assert (primary < dr, dr) == (True, "2026-02-27T00:22:29.000000+00:00")
+    earlier, later = run_ids(datetime(2026, 2, 27, 0, 22, 29, tzinfo=UTC))
+    assert (earlier < later, later) == (True, "2026-02-27T00:22:29.000000+00:00")
 
 
 def test_terminating_the_runner_takes_dr_down_and_only_dr(tmp_path: Path) -> None:
