@@ -16,11 +16,13 @@ HEAVIER = HEAVY | {"yaml", "transitions", "structlog", "jsonschema", "rich"}
 def loaded(*argv: str, home: Path) -> set[str]:
     """Return the top-level modules that a command has loaded when it ends."""
     program = (
-        "import atexit, sys\n"
-        "atexit.register(lambda: print('LOADED', *sorted({each.partition('.')[0] for each in sys.modules})))\n"
+        "import sys\n"
         f"sys.argv = ['drfsm', *{list(argv)!r}]\n"
         "from drfsm.cli.main import main\n"
-        "main()\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    print('LOADED', *sorted({each.partition('.')[0] for each in sys.modules}))\n"
     )
     told = subprocess.run(
         [sys.executable, "-c", program],
