@@ -5,8 +5,11 @@ and ``way`` (what to do or run next). The CLI prints exactly these four and exit
 docs/exit-codes.md is this file's table in prose.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+
+_SHOWN = 1200  # characters
 
 
 class ExitCode(IntEnum):
@@ -15,7 +18,7 @@ class ExitCode(IntEnum):
     DONE = 0
     DEFECT = 1  # a defect in drfsm itself
     USAGE = 2  # wrong usage: nothing was touched
-    REFUSED = 3  # refused by a guard or a wrong token: nothing moved
+    REFUSED = 3  # refused by a guard, a wrong token or the world, which says why
     HELD = 4  # held: go on with `drfsm resume`
     LEASE_HELD = 5  # someone else holds the lease
     EVIDENCE = 6  # evidence does not hold: chain, legality, digest
@@ -101,6 +104,12 @@ class IllegalTransition(DrfsmError):
         self.legal = tuple(legal)
 
 
+def _shown(seen: object) -> str:
+    """Return what was seen as people read it: words as they are, anything else as JSON; the record has it whole."""
+    told = seen if isinstance(seen, str) else json.dumps(seen, ensure_ascii=False, default=str)
+    return told if len(told) <= _SHOWN else f"{told[:_SHOWN]}… ({len(told)} characters; the record has all of it)"
+
+
 class GuardRefused(DrfsmError):
     """A guard does not hold: says which fact, what was seen, and why it matters."""
 
@@ -110,7 +119,7 @@ class GuardRefused(DrfsmError):
     def __init__(self, refusals: Sequence[Mapping[str, object]], *, trigger: str) -> None:
         told = "; ".join(
             f"{r['guard']}: {r['fact']} is {r['value']}, needed {'|'.join(map(str, r['needed']))}"  # type: ignore[call-overload]  # a record's JSON
-            f" (seen: {r['seen']}). {r['because']}"
+            f" (seen: {_shown(r['seen'])}). {r['because']}"
             for r in refusals
         )
         super().__init__(f"{trigger} refused: {told}")
@@ -126,9 +135,9 @@ class Unreachable(DrfsmError):
 
 
 class ActionFailed(DrfsmError):
-    """An action was refused by the world for a reason that it can name."""
+    """An action was refused by the world for a reason that it can name. In a run it is held; alone it is refused."""
 
-    exit_code = ExitCode.HELD
+    exit_code = ExitCode.REFUSED
     fault = "site"
 
 

@@ -106,4 +106,5 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
     return lambda world, run: examine(world.site(site), str(run.inputs["namespace"]), str(run.inputs["cronjob"]))
 
 
-FACTS = {"primary_health": Fact(_observe("primary"), judge), "dr_health": Fact(_observe("dr"), judge)}
+FACTS = {"primary_health": Fact(_observe("primary"), judge)}
+DR_HEALTH = Fact(_observe("dr"), judge)

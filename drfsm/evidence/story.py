@@ -76,6 +76,8 @@ def _why(state: RunState) -> Iterator[str]:
     if state.reason:
         stage = f"{plain(state.stage)}: " if state.stage else ""
         yield f"  why: {stage}{clip(state.reason, _REASON_WIDTH)}"
+    if state.way:
+        yield f"  what to do: {clip(state.way, _REASON_WIDTH)}"
     for kept in state.kept if state.ended else ():
         yield f"  not given back, on purpose: {plain(kept)}"
 

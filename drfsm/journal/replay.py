@@ -85,6 +85,7 @@ class RunState:
     ways: tuple[Any, ...] = ()
     stage: str = ""
     reason: str = ""
+    way: str = ""  # of a hold: what mends it, in words
     kept: tuple[str, ...] = ()
     forecasts: tuple[Body, ...] = ()
     sealed: bool = False
@@ -181,6 +182,7 @@ def _resumed(state: RunState, record: Record) -> RunState:
         host=record.body["host"],
         stage="",
         reason="",
+        way="",
         attempts={},
     )
 
@@ -291,6 +293,7 @@ def _committed(state: RunState, record: Record) -> RunState:
         ways=tuple(body["ways"]),
         stage="",
         reason="",
+        way="",
     )
 
 
@@ -314,7 +317,14 @@ def _undone(state: RunState, body: Body) -> RunState:
 def _held(state: RunState, record: Record) -> RunState:
     body = record.body
     state = _freeze_words(state, body["frozen"], record.at)
-    return evolve(state, status="held", stage=body["stage"], reason=body["reason"], ways=tuple(body["ways"]))
+    return evolve(
+        state,
+        status="held",
+        stage=body["stage"],
+        reason=body["reason"],
+        way=str(body.get("way", "")),
+        ways=tuple(body["ways"]),
+    )
 
 
 def _forecast(state: RunState, record: Record) -> RunState:

@@ -40,7 +40,7 @@ def test_all_findings_are_told_at_once(site: Site, failback: Make) -> None:
         "dr: patch cronjobs.batch in jobintel",
         "primary: get pods/log in jobintel",
         "primary: create jobs.batch in jobintel",
-        "'expected_account': '999999999999'",
+        '"expected_account": "999999999999"',
         "image is loose",
         "image_drift is differs",
         "there is no no-such-alarm",

@@ -1,5 +1,7 @@
 """Only a run that is whole may become canonical, and where the two runs differ a person decides over all of it."""
 
+import json
+
 import pytest
 
 from drfsm.errors import GuardRefused
@@ -24,8 +26,8 @@ def test_a_damaged_run_of_dr_holds_until_it_is_mended(site: Site, failback: Make
     run.start()
     assert (run.state.status, run.state.state) == ("held", "pointers_captured")
     assert f"dr_run is {'damaged' if harm == 'flipped' else 'missing'}" in run.state.reason
-    assert repr(key.partition(f"{site.dr_run_id}/")[2]) in run.state.reason
-    assert f"'kind': '{'content' if harm == 'flipped' else 'missing'}'" in run.state.reason
+    assert json.dumps(key.partition(f"{site.dr_run_id}/")[2]) in run.state.reason
+    assert f'"kind": "{"content" if harm == "flipped" else "missing"}"' in run.state.reason
     assert site.named() == {site.dr_run_id}
     site.put(key, body)
     run.stop_after("verify_dr_run")
