@@ -1,13 +1,72 @@
-"""What an operator sees on stderr while a run works: one line for each thing that happened, with its reason."""
+"""What is told on stderr while a run works: one line for each thing that happened, with its reason.
 
+For people by default; with ``DRFSM_LOG=json`` as structlog's JSON lines, for whoever collects logs. What was seen
+of the world stands in the journal only.
+"""
+
+import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from drfsm.journal import Record, RunState
 
 Body = Mapping[str, Any]
 Line = tuple[str, str]  # a mark, and words
+
+
+class Listener(Protocol):
+    """Hears of a run while it works."""
+
+    def say(self, words: str, **fields: Any) -> None:
+        """Hear what an action tells."""
+
+    def on_record(self, record: Record, state: RunState) -> None:
+        """Hear of a record that is durable."""
+
+
+def listener(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Listener:
+    """Return who tells people, or collectors of logs, of a run."""
+    return Events(stream) if environ.get("DRFSM_LOG") == "json" else Progress(stream)
+
+
+class Events:
+    """Tells of a run as JSON lines: ``event`` is a dotted name, the rest are its fields."""
+
+    def __init__(self, stream: TextIO) -> None:
+        import structlog
+
+        self._log = structlog.wrap_logger(
+            structlog.PrintLogger(stream),
+            processors=[
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+                lambda _logger, _name, told: {name: told[name] for name in sorted(told, key=_first)},
+                structlog.processors.JSONRenderer(ensure_ascii=False),
+            ],
+            wrapper_class=structlog.BoundLogger,
+        )
+
+    def say(self, words: str, **fields: Any) -> None:
+        """Tell what an action tells."""
+        self._log.msg("action.note", words=words, **fields)
+
+    def on_record(self, record: Record, state: RunState) -> None:
+        """Tell of a record: what kind, where the run stands, and what of it is plain words or numbers."""
+        told = {name: value for name, value in record.body.items() if name in _TOLD}
+        run = {"run": state.run_id, "machine": state.machine, "seq": record.seq}
+        fields = {**run, "state": state.state, "status": state.status, **told}
+        self._log.msg(f"run.{record.kind.removeprefix('run_')}", **fields)
+
+
+def _first(name: str) -> int:
+    return ("at", "event").index(name) if name in ("at", "event") else 2
+
+
+_TOLD = frozenset({
+    "trigger", "from", "to", "because", "by", "how", "attempt", "error", "verdict", "action", "holds", "unmet",
+    "waited_seconds", "limit_seconds", "reason", "stage", "way", "frozen", "operator", "host", "epoch", "dry_run",
+    "scope",
+})  # fmt: skip
 
 
 class Progress:

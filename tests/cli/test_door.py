@@ -1,5 +1,6 @@
 """The door: the seed's flags with their defaults, and no word, file or credential that is wrong ends in a traceback."""
 
+import json
 import re
 import subprocess
 import sys
@@ -253,3 +254,16 @@ def test_a_command_leaves_without_taking_the_interpreter_apart() -> None:
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (told.returncode, told.stdout) == (ExitCode.USAGE, ""), told.stderr
     assert "no-such-machine" in told.stderr
+
+
+def test_progress_for_collectors_of_logs_is_json_lines(
+    drfsm: Drfsm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With DRFSM_LOG=json every line on stderr is one event with the run, the record and its words."""
+    monkeypatch.setenv("DRFSM_LOG", "json")
+    told = drfsm(*given(tmp_path, confirm1="FAIL"))
+    events = [json.loads(line) for line in told.err.splitlines()]
+    assert (events[0]["event"], events[-1]["event"]) == ("run.started", "run.seal")
+    assert {each["machine"] for each in events} == {"failback"}
+    ended = next(each for each in events if each["event"] == "run.ended")
+    assert (ended["status"], "tokens_match" in ended["reason"]) == ("refused", True)
