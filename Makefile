@@ -27,7 +27,7 @@ test: check
 
 # Conformance, the failback, its kills and its abort on real Kubernetes control planes; see docs/kubernetes.md.
 test-cluster: control-plane
-	DRFSM_KUBERNETES=real $(BIN)/pytest -n 2 --timeout=900 -rs $(CONFORMANCE) tests/cluster
+	DRFSM_KUBERNETES=real $(BIN)/pytest -n 2 --timeout=900 -rs $(AGAIN) $(CONFORMANCE) tests/cluster
 
 # Minutes the first time, then nothing: the programs are kept in ~/.cache/drfsm, by version.
 control-plane: $(VENV)/.installed
