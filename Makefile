@@ -1,12 +1,13 @@
 # Two commands do everything on a fresh machine (Python 3.11 or later, and make):
-#   make demo    two sites on this computer; a failback that is killed in the middle, and goes on
+#   make demo    two sites on this computer: rehearsal, disaster, promote, failback (killed, and goes on), audit
 #   make test    the tests
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster control-plane check bench clean
+DRFSM ?= $(BIN)/drfsm
+.PHONY: help demo dr-drill test test-cluster control-plane check bench clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _tables.py)
 
 help:
@@ -22,8 +23,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	@$(BIN)/drfsm sandbox demo
 
+# A drill of the sites that the environment leads to: make dr-drill BACKUP_URI=s3://... IMAGE_REF=... ; docs/drill.md.
+dr-drill: $(if $(filter $(BIN)/drfsm,$(DRFSM)),$(VENV)/.installed)
+	@test -n "$(BACKUP_URI)" || { echo "BACKUP_URI is missing: make dr-drill BACKUP_URI=s3://<bucket>/<prefix>/backups/<backup id>" >&2; exit 2; }
+	@$(DRFSM) drill --backup-uri "$(BACKUP_URI)" $(if $(IMAGE_REF),--image-ref "$(IMAGE_REF)") --auto-promote false --teardown true $(DRILL_ARGS)
+
 test: check
-	$(BIN)/pytest -n 3
+	$(BIN)/pytest -n 4
 
 # Conformance, the failback, its kills and its abort on real Kubernetes control planes; see docs/kubernetes.md.
 test-cluster: control-plane

@@ -22,6 +22,7 @@ READS = frozenset({
     "account", "caller", "region", "bucket_region",  # an identity
     "runners", "states", "read",  # machines, alarms, a policy
     "kind", "planned", "standing", "held_kubeconfig",  # what brings a site up
+    "look", "architectures",  # other procedures, an image registry
 })  # fmt: skip
 BULK = frozenset({"copy_many", "delete_many"})
 BULK_SECONDS = 1.0  # among thousands of objects the lease is asked this often

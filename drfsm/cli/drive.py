@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.cli import bundle
-from drfsm.cli.progress import Progress
+from drfsm.cli.child_runs import ChildRuns
+from drfsm.cli.derived import derived_by
+from drfsm.cli.progress import listener
+from drfsm.cli.site_world import SiteCluster, kubeconfig_of, provisioner
 from drfsm.engine import Runner, SystemClock
 from drfsm.engine.runner import check_inputs, new_run_id
 from drfsm.errors import EvidenceFault, ExitCode, LeaseHeld, LeaseLost, Unreachable, UsageFault
@@ -49,6 +52,7 @@ output = click.option(
 )
 
 Act = Callable[[Runner], RunState]
+Done = TypeVar("Done")
 
 
 def prompted(words: str) -> str:
@@ -93,23 +97,64 @@ class Who:
     kubeconfigs: Mapping[str, str] = field(factory=dict)  # site -> file, where it lies elsewhere than when started
 
 
-def start(machine: str, inputs: Mapping[str, Any], who: Who, *, dry_run: bool, receipt_dir: str | None) -> int:
-    """Start a run in a new bundle; return the exit code."""
+def start(
+    machine: str,
+    inputs: Mapping[str, Any],
+    who: Who,
+    *,
+    dry_run: bool,
+    receipt_dir: str | None,
+    run_id: str = "",
+    scope: str = "live",
+    then: Act = lambda runner: runner.state,
+    before: Callable[[Path], object] = lambda _place: None,
+) -> int:
+    """Start a run in a new bundle; return the exit code. ``then`` is done where it got to, under the same lease.
+
+    ``before`` lays into the bundle what the run needs there.
+    """
+    named = run_id or new_run_id(machine)
+
+    def act(runner: Runner) -> RunState:
+        runner.start(inputs, run_id=named, dry_run=dry_run, scope=scope)
+        return then(runner)
+
+    with _new(machine, inputs, who, named, receipt_dir, before) as run:
+        return run.drive(act)
+
+
+def start_quietly(
+    machine: str, inputs: Mapping[str, Any], who: Who, run_id: str, place: Path, scope: str, *, above: Path
+) -> RunState:
+    """Start a run on behalf of another one, whose bundle is ``above``; say nothing of it on stdout."""
+    with _new(machine, inputs, who, run_id, str(place), lambda _place: None) as run:
+        return run.work(lambda runner: runner.start(inputs, run_id=run_id, scope=scope), above=above)
+
+
+@contextmanager
+def _new(
+    machine: str,
+    inputs: Mapping[str, Any],
+    who: Who,
+    run_id: str,
+    receipt_dir: str | None,
+    before: Callable[[Path], object],
+) -> Iterator["_Wired"]:
+    """Wire a run in a new bundle."""
     text = (shipped("machines") / f"{machine}.yaml").read_bytes()
     spec = load_machine(text, source=f"{machine}.yaml")
     check_inputs(spec, inputs)
     for name in ("kubeconfig_dr", "kubeconfig_primary"):
         if inputs.get(name):
-            _check_kubeconfig(f"--{name.replace('_', '-')}", Path(inputs[name]))
-    run_id = new_run_id(machine)
+            check_kubeconfig(f"--{name.replace('_', '-')}", Path(inputs[name]))
     place = bundle.new(run_id, receipt_dir)
     bundle.replace(place / f"{machine}.yaml", text)
+    before(place)
     with FileJournal.create(place) as journal:
-        run = _Wired(place, spec, text, journal, run_id, inputs, who)
-        return run.drive(lambda runner: runner.start(inputs, run_id=run_id, dry_run=dry_run))
+        yield _Wired(place, spec, text, journal, run_id, inputs, who)
 
 
-def _check_kubeconfig(option: str, path: Path) -> None:
+def check_kubeconfig(option: str, path: Path) -> None:
     """Raise UsageFault for what is no kubeconfig at all. Runs nothing of it: the tokens come first."""
     import yaml
 
@@ -126,7 +171,17 @@ def _check_kubeconfig(option: str, path: Path) -> None:
 
 def go_on(named: str | None, act: Act, who: Who) -> int:
     """Take up a run where its bundle says that it stands; return the exit code. ``named`` may be a mirror's URI."""
-    place = bundle.find(_fetched(named) if named and named.startswith("s3://") else named)
+    place = bundle.find(fetched(named) if named and named.startswith("s3://") else named)
+    return _gone_on(place, who, lambda run: run.drive(act))
+
+
+def go_on_quietly(place: Path, who: Who, *, above: Path) -> RunState:
+    """Go on with a run on behalf of another one, whose bundle is ``above``; say nothing of it on stdout."""
+    return _gone_on(place, who, lambda run: run.work(lambda runner: runner.resume(), above=above))
+
+
+def _gone_on(place: Path, who: Who, do: Callable[["_Wired"], Done]) -> Done:
+    """Wire a run that was begun, and do something with it."""
     with FileJournal.open(place) as journal:
         state = fold(journal.records())
         if not state.machine:
@@ -136,7 +191,7 @@ def go_on(named: str | None, act: Act, who: Who) -> int:
         for _ in range(TRIES):
             run.catch_up()
             try:
-                return run.drive(act)
+                return do(run)
             except LeaseLost:
                 # Whoever we took it over from wrote one more record in that moment, his last: read it, begin again.
                 if not run.overtaken:
@@ -159,7 +214,7 @@ def declaration(place: Path, state: RunState) -> tuple[MachineSpec, bytes]:
     return load_machine(text, source=path.name), text
 
 
-def _fetched(uri: str) -> str:
+def fetched(uri: str) -> str:
     """Bring a mirrored run to this machine, as a bundle; return its directory."""
     from drfsm.adapters import aws
     from drfsm.adapters.s3_journal import fetch
@@ -176,11 +231,35 @@ def _fetched(uri: str) -> str:
         raise EvidenceFault(f"{uri} lacks the declaration {state.machine}.yaml", way="put it back from a copy")
     place = bundle.home() / "runs" / state.run_id
     if not (place / bundle.LOG).exists():
-        bundle.new(state.run_id, None)
-        bundle.replace(place / f"{state.machine}.yaml", text.body)
-        bundle.replace(place / bundle.LOG, b"".join(lines))
-        click.echo(f"fetched {len(lines)} records of {state.run_id} into {place}", err=True)
+        _lay(bundle.new(state.run_id, None), state, text.body, lines)
     return str(place)
+
+
+def fetched_into(place: Path, inputs: Mapping[str, Any], run_id: str) -> bool:
+    """Bring a mirrored run into a directory; return whether there is one. The run's inputs say where it would lie."""
+    from drfsm.adapters.s3_journal import fetch, home_of
+
+    store = connect(inputs, "", place)[0].store
+    home = home_of(own_prefix(inputs), run_id)
+    if not (lines := fetch(store, home)):
+        return False
+    state = fold(read(lines).records)
+    text = store.get(f"{home}/{state.machine}.yaml")
+    if text is None:
+        raise EvidenceFault(f"{home} lacks the declaration {state.machine}.yaml", way="put it back from a copy")
+    _lay(bundle.new(run_id, str(place)), state, text.body, lines)
+    return True
+
+
+def _lay(place: Path, state: RunState, declared: bytes, lines: Sequence[bytes]) -> None:
+    bundle.replace(place / f"{state.machine}.yaml", declared)
+    bundle.replace(place / bundle.LOG, b"".join(lines))
+    click.echo(f"fetched {len(lines)} records of {state.run_id} into {place}", err=True)
+
+
+def own_prefix(inputs: Mapping[str, Any]) -> str:
+    """Return the prefix that a run's journal and lease lie below: its own, where it has one."""
+    return str(inputs.get("journal_prefix") or inputs["prefix"]).strip("/")
 
 
 class _Wired:
@@ -197,10 +276,12 @@ class _Wired:
         who: Who,
     ) -> None:
         self._place, self._spec, self._who = place, spec, who
-        world, self._lease = connect({**inputs, **_elsewhere(who)}, who.take_over, place)
-        self._world = fenced(world, self._lease)
-        prefix = str(inputs["prefix"]).strip("/")
-        self._journal = MirroredJournal(journal, world.store, prefix, run_id, text)
+        here = {**inputs, **_elsewhere(who)}
+        world, self._lease = connect(here, who.take_over, place, run_id)
+        children = ChildRuns(place, run_id, who, kubeconfig_of(here, place))
+        self._world = fenced(evolve(world, procedures=children), self._lease)
+        self._journal = MirroredJournal(journal, world.store, own_prefix(inputs), run_id, text)
+        self._derived = derived_by(spec.name, place, journal, self._journal, world.store)
 
     @property
     def overtaken(self) -> bool:
@@ -226,10 +307,14 @@ class _Wired:
             )
 
     def drive(self, act: Act) -> int:
-        """Let the runner act; return the exit code."""
+        """Let the runner act; say where the run stands; return the exit code."""
+        return _end(self._place, self._journal, self.work(act), self._who.output)
+
+    def work(self, act: Act, *, above: Path | None = None) -> RunState:
+        """Let the runner act. ``above``: the bundle of the run that this one belongs to; who holds that, holds this."""
         from drfsm.dr.bindings import binding
 
-        progress = Progress(sys.stderr)
+        progress = listener(sys.stderr)
         written = Written(self._place, self._spec, self._journal)
         runner = Runner(
             self._spec,
@@ -238,18 +323,17 @@ class _Wired:
             self._journal,
             lease=self._lease,
             clock=SystemClock(),
-            on_record=[written, progress.on_record],
+            on_record=[written, *self._derived, progress.on_record],
             say=progress.say,
             operator=self._who.operator,
-            hold_asked=lambda: bundle.asked_hold(self._place),
+            hold_asked=lambda: bundle.asked_hold(self._place) or (above is not None and bundle.asked_hold(above)) or "",
         )
         bundle.asked_hold(self._place, forget=True)
         try:
             with _signals(runner):
-                state = act(runner)
+                return act(runner)
         finally:
             written.leave()
-        return _end(self._place, self._journal, state, self._who.output)
 
 
 def _elsewhere(who: Who) -> dict[str, str]:
@@ -299,11 +383,13 @@ class Written:
             raise EvidenceFault(f"the summary does not fit its schema: {'; '.join(faults)}", fault="drfsm")
 
 
-def connect(inputs: Mapping[str, Any], take_over: str, place: Path) -> tuple["World", "S3Lease"]:
+def connect(inputs: Mapping[str, Any], take_over: str, place: Path, run_id: str = "") -> tuple["World", "S3Lease"]:
     """Return the world that a run's inputs lead to, and the lease of the bundle at ``place``. Makes no call yet."""
     from drfsm.adapters import aws
     from drfsm.adapters.kube import KubeCluster
+    from drfsm.adapters.registry import ImageRegistry
     from drfsm.adapters.s3_lease import S3Lease
+    from drfsm.dr.infrastructure import charter_for as charter_of
     from drfsm.world import World
 
     account = aws.connect(
@@ -315,8 +401,13 @@ def connect(inputs: Mapping[str, Any], take_over: str, place: Path) -> tuple["Wo
         primary=KubeCluster("primary", Path(inputs.get("kubeconfig_primary") or os.devnull)),
         dr=KubeCluster("dr", Path(inputs.get("kubeconfig_dr") or os.devnull)),
     )
-    prefix = str(inputs["prefix"]).strip("/")
-    return world, S3Lease(account.store, prefix, take_over_from=take_over or None, bundle=str(place.resolve()))
+    if (gives := provisioner(inputs, place)) is not None:
+        charter = charter_of(run_id, inputs)
+        dr = SiteCluster(kubeconfig_of(inputs, place), gives, charter)
+        world = evolve(world, dr=dr, provisioner=gives, registry=ImageRegistry())
+    return world, S3Lease(
+        account.store, own_prefix(inputs), take_over_from=take_over or None, bundle=str(place.resolve())
+    )
 
 
 @contextmanager
@@ -330,14 +421,20 @@ def _signals(runner: Runner) -> Iterator[None]:
             raise KeyboardInterrupt
         asked = True
         click.echo("stopping at the next clean point (again: at once)", err=True)
-        runner.interrupt()
+        for each in _AT_WORK:  # a run, and the one that started it
+            each.interrupt()
 
     before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    _AT_WORK.append(runner)
     try:
         yield
     finally:
+        _AT_WORK.remove(runner)
         for each, old in before.items():
             signal.signal(each, old)
+
+
+_AT_WORK: list[Runner] = []
 
 
 def _end(place: Path, journal: MirroredJournal, state: RunState, output: str) -> int:

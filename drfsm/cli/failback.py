@@ -107,7 +107,7 @@ def failback(**given: Any) -> int:
         "prefix": given["prefix"].strip("/"),
         "gitops_paused": "yes" if given["gitops_paused"] else "no",
         "allow_image_drift": "yes" if given["allow_image_drift"] else "no",
-        "validation_env": "\n".join(_assignments(given["validation_env"])),
+        "validation_env": "\n".join(assignments(given["validation_env"])),
         "alarms": ",".join(given["alarms"]),
         "fence_primary": "asked" if given["fence_primary"] else "none",
         "fence_dr": "asked" if given["fence_dr"] else "none",
@@ -127,7 +127,8 @@ def failback(**given: Any) -> int:
     return drive.start("failback", inputs, who, **options)
 
 
-def _assignments(given: Sequence[str]) -> Sequence[str]:
+def assignments(given: Sequence[str]) -> Sequence[str]:
+    """Return what --validation-env says, one NAME=VALUE each. Raises UsageFault for what is none, or a secret."""
     for each in given:
         name, equals, value = each.partition("=")
         if not (equals and name.isidentifier()) or "\n" in value:

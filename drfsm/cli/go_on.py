@@ -29,7 +29,7 @@ _WHO = (
 _reason = click.option("--reason", required=True, help="Why; it is recorded.")
 
 
-def _on_a_run(command: Callable[..., int]) -> Callable[..., int]:
+def on_a_run(command: Callable[..., int]) -> Callable[..., int]:
     """Add what every verb on a run takes; hand it over as ``run`` and ``who``."""
 
     @functools.wraps(command)
@@ -56,7 +56,7 @@ def _on_a_run(command: Callable[..., int]) -> Callable[..., int]:
 )
 @click.option("--fence-dr-role", default="", metavar="ARN", help="The identity that DR publishes with.")
 @click.option("--reason", default="", help="Why DR is declared lost; it is recorded.")
-@_on_a_run
+@on_a_run
 def resume(run: str | None, who: drive.Who, *, dr_unreachable: bool, fence_dr_role: str, reason: str) -> int:
     """Go on with a run from exactly where it stands."""
     if not dr_unreachable:
@@ -73,7 +73,7 @@ def resume(run: str | None, who: drive.Who, *, dr_unreachable: bool, fence_dr_ro
 
 @click.command()
 @_reason
-@_on_a_run
+@on_a_run
 def abort(run: str | None, who: drive.Who, *, reason: str) -> int:
     """Give back what a run changed, newest first. Refused after the point of no return."""
     return drive.go_on(run, lambda runner: runner.abort(reason), who)
@@ -103,7 +103,7 @@ def hold(run: str | None, reason: str, operator: str) -> int:
 
 @click.command()
 @_reason
-@_on_a_run
+@on_a_run
 def skip(run: str | None, who: drive.Who, *, reason: str) -> int:
     """Pass over the optional step that the run stands before: sync, backup check, soak or teardown. Never a gate."""
 
@@ -120,7 +120,7 @@ def skip(run: str | None, who: drive.Who, *, reason: str) -> int:
 @click.argument("trigger")
 @_reason
 @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="What the row amends, e.g. dr_run_id=….")
-@_on_a_run
+@on_a_run
 def request(run: str | None, who: drive.Who, *, trigger: str, reason: str, args: tuple[str, ...]) -> int:
     """Fire TRIGGER, one of the rows that only a person may fire; `drfsm status` names those that are legal now."""
     given = {}
@@ -135,7 +135,7 @@ def request(run: str | None, who: drive.Who, *, trigger: str, reason: str, args:
 @click.command()
 @click.argument("outcome", type=click.Choice(OUTCOMES))
 @_reason
-@_on_a_run
+@on_a_run
 def resolve(run: str | None, who: drive.Who, *, outcome: str, reason: str) -> int:
     """Say what became of an interrupted action that the machine can't tell, then go on."""
     return drive.go_on(run, lambda runner: runner.resolve(outcome, reason), who)

@@ -17,7 +17,11 @@ from drfsm.errors import DrfsmError, ExitCode
 
 # command -> (module below drfsm.cli, attribute, one line of help)
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
+    "drill": ("drill", "drill", "Bring a site up from a backup, let it do the work, take it down."),
+    "validate": ("drill", "validate", "Let a site that is there do the work once, beside, and prove it."),
     "failback": ("failback", "failback", "Make the primary canonical again, with hard safety gates."),
+    "promote": ("promote", "promote", "Make DR's validated run canonical, after a person approved."),
+    "approve": ("promote", "approve", "Approve the plan with which a promote waits."),
     "resume": ("go_on", "resume", "Go on with an interrupted or held run, from exactly where it stands."),
     "abort": ("go_on", "abort", "Give back what a run changed, newest first."),
     "hold": ("go_on", "hold", "Let a working run stop before its next step."),

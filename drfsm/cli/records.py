@@ -12,6 +12,7 @@ import click
 
 from drfsm.adapters.file_journal import holder, read_chain
 from drfsm.cli import bundle
+from drfsm.cli.derived import make_true
 from drfsm.errors import DrfsmError, EvidenceFault, ExitCode
 from drfsm.evidence.story import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
@@ -55,6 +56,8 @@ def _true_summary(place: Path, state: RunState, chain: Any, *, dead: bool) -> di
         old = {}
     if state.machine and holder(place) is None and old != summary:
         bundle.replace(path, summary_bytes(summary))
+    if state.machine and holder(place) is None:
+        make_true(state.machine, place, chain.records, state)
     return summary
 
 

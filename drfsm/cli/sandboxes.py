@@ -140,7 +140,7 @@ def env(directory: Path | None) -> None:
     help="Where everything that it makes lies; what an earlier demo left there is removed.",
 )
 def demo(directory: Path) -> None:
-    """Watch a failback that is killed in the middle, and goes on."""
+    """Watch a rehearsal, a disaster, a promote, and a failback that is killed in the middle and goes on."""
     _place(directory)
     from drfsm.sandbox.demo import tell
 

@@ -214,7 +214,7 @@ def _latest(world: World, run: Run) -> _Latest:
         now=read(canonical),
         of={
             taker(run.inputs): read(stage) if allowed else {},
-            giver(run.inputs): read(run_home(layout, old_run(run.inputs))),
+            giver(run.inputs): read(run_home(layout, old)) if (old := old_run(run.inputs)) else {},
         },
     )
 

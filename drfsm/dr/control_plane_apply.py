@@ -77,6 +77,12 @@ def apply(cluster: Cluster, namespace: str, bundle: Bundle, *, force: bool, chec
             f"the ConfigMaps on {cluster.name} are not as the bundle after it was applied: {told}",
             way="somebody else keeps keys there: look at them, then --force-conflicts",
         )
+    return _told(cluster, namespace, bundle, before, removed)
+
+
+def _told(
+    cluster: Cluster, namespace: str, bundle: Bundle, before: Mapping[str, Any], removed: Mapping[str, list[str]]
+) -> dict[str, Any]:
     return {
         "namespace": namespace,
         "cluster_uid": cluster.uid(),
@@ -145,6 +151,15 @@ def _apply_dr(world: World, run: Run) -> dict[str, Any]:
         raise ActionFailed("no control plane is published", way="drfsm control-plane publish, on the primary")
     applied = apply(world.dr, str(run.inputs["namespace"]), bundle, force=True, check=run.check, say=run.note)
     return {**summary(bundle), "applied": applied}
+
+
+def read_back_dr(world: World, run: Run) -> dict[str, Any]:
+    """Return the same of what is on DR already. Changes nothing: for the receipts, where applying was interrupted."""
+    namespace, bundle = str(run.inputs["namespace"]), published(world.store, layout_of(run.inputs).prefix)
+    if bundle is None:
+        raise ActionFailed("no control plane is published", way="drfsm control-plane publish, on the primary")
+    told = _told(world.dr, namespace, bundle, parity(world.dr, namespace, bundle), {})
+    return {**summary(bundle), "applied": told}
 
 
 FACTS = {"dr_control_plane": Fact(_observe_dr, judge)}

@@ -67,6 +67,17 @@ def _who(arn: str) -> tuple[str, str, str]:
     return (found["account"], found["kind"], found["name"]) if found else ("", "", arn)
 
 
+def identified(arn: str) -> bool:
+    """Whether an ARN names one role or user, as a fence takes it."""
+    return bool(_IDENTITY.fullmatch(arn))
+
+
+def risk_taken(inputs: Mapping[str, Any]) -> bool:
+    """Whether a person declared the primary lost, and goes on without a fence, for a reason."""
+    given = [str(inputs.get(name, "")) for name in ("primary_unreachable", "no_fence")]
+    return given == ["yes", "yes"] and bool(str(inputs.get("reason", "")).strip())
+
+
 def _role(inputs: Mapping[str, Any], site: str) -> str:
     return str(inputs[f"fence_{site}_role"])
 
@@ -99,6 +110,12 @@ def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
     return judge
 
 
+def _judge_with_risk(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    """Judge the primary's fence in a promote: where it is not up, a person may take the risk of that."""
+    found = _judge("primary")(seen, inputs)
+    return "risked" if found != "up" and risk_taken(inputs) else found
+
+
 def target(world: World, inputs: Mapping[str, Any], site: str) -> dict[str, str]:
     """See who would be fenced, and whom that must not be."""
     other = "dr" if site == "primary" else "primary"
@@ -107,15 +124,20 @@ def target(world: World, inputs: Mapping[str, Any], site: str) -> dict[str, str]
 
 def judge_target(seen: Mapping[str, str], _inputs: Mapping[str, Any] | None = None) -> str:
     """Say whether it is one identity, and nobody else's."""
-    if not _IDENTITY.fullmatch(seen["role"]):
+    if not identified(seen["role"]):
         return "unnamed"
     return "shared" if _who(seen["role"]) in (_who(seen["other"]), _who(seen["caller"])) else "distinct"
+
+
+def _judge_both_named(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str:
+    """Say the same in a promote: DR's identity must be named, too, or nobody can tell that the two differ."""
+    return judge_target(seen) if identified(seen["other"]) else "unnamed"
 
 
 def _raise(site: str) -> Callable[[World, Run], Any]:
     def raise_fence(world: World, run: Run) -> dict[str, Any]:
         role = _role(run.inputs, site)
-        if not _IDENTITY.fullmatch(role):
+        if not identified(role):
             raise ActionFailed(
                 f"{role or 'nobody'!r} is named to be fenced on {site}: it takes the ARN of one role or user",
                 way=f"--fence-{site}-role arn:aws:iam::<account>:role/<name>",
@@ -169,6 +191,10 @@ FACTS = {
     "dr_fence": Fact(_observe("dr"), _judge("dr")),
     "primary_fence_target": Fact(lambda world, run: target(world, run.inputs, "primary"), judge_target),
     "dr_fence_target": Fact(lambda world, run: target(world, run.inputs, "dr"), judge_target),
+}
+PROMOTE = {
+    "primary_fence": Fact(_observe("primary"), _judge_with_risk),
+    "primary_fence_target": Fact(lambda world, run: target(world, run.inputs, "primary"), _judge_both_named),
 }
 ACTIONS = {
     "raise_primary_fence": _raise("primary"),

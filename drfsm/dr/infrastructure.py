@@ -33,8 +33,13 @@ _GONE = "terminated"
 
 def charter_of(run: Run) -> Charter:
     """Return on whose behalf this run brings up and takes down."""
-    site_run = str(run.inputs.get("site_run") or run.id)
-    return Charter(site_run, str(run.inputs.get("drill_id") or site_run))
+    return charter_for(run.id, run.inputs)
+
+
+def charter_for(run_id: str, inputs: Mapping[str, Any]) -> Charter:
+    """Return on whose behalf a run of this id and inputs brings up and takes down."""
+    site_run = str(inputs.get("site_run") or run_id)
+    return Charter(site_run, str(inputs.get("drill_id") or site_run))
 
 
 def recorded(run: Run) -> tuple[str, ...]:
@@ -69,7 +74,7 @@ def costs(
 
 
 def _observe_runner(world: World, run: Run) -> dict[str, Any]:
-    provisioner, charter = _provisioner(world), charter_of(run)
+    provisioner, charter = provisioner_of(world), charter_of(run)
     standing = provisioner.standing(charter)
     states = {each.instance_id: each.state for each in standing.machines}
     if ids := sorted({*states, *recorded(run)}):
@@ -86,7 +91,7 @@ def _judge_runner(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
 
 def _observe_foreign(world: World, run: Run) -> dict[str, Any]:
     charter = charter_of(run)
-    own = {*recorded(run), *(each.instance_id for each in _provisioner(world).standing(charter).machines)}
+    own = {*recorded(run), *(each.instance_id for each in provisioner_of(world).standing(charter).machines)}
     found = world.infrastructure.runners(TAGS)
     strangers = [each for each in found if each.instance_id not in own and each.tags.get(RUN_TAG) != charter.run]
     return {
@@ -99,7 +104,7 @@ def _observe_foreign(world: World, run: Run) -> dict[str, Any]:
 
 
 def _observe_ready(world: World, run: Run) -> dict[str, Any]:
-    provisioner = _provisioner(world)
+    provisioner = provisioner_of(world)
     standing, kubeconfig = provisioner.standing(charter_of(run)), provisioner.held_kubeconfig()
     return {
         "by": provisioner.kind,
@@ -118,12 +123,12 @@ def _judge_ready(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
 
 
 def _observe_plan(world: World, run: Run) -> dict[str, Any]:
-    changes = _provisioner(world).planned(charter_of(run))
+    changes = provisioner_of(world).planned(charter_of(run))
     return {"plan": None if changes is None else asdict(changes)}
 
 
 def _observe_kubeconfig(world: World, _run: Run) -> dict[str, Any]:
-    return {"kubeconfig": _told(_provisioner(world).held_kubeconfig())}
+    return {"kubeconfig": _told(provisioner_of(world).held_kubeconfig())}
 
 
 # --- actions ----------------------------------------------------------------------------------------------------
@@ -131,13 +136,13 @@ def _observe_kubeconfig(world: World, _run: Run) -> dict[str, Any]:
 
 def _plan(world: World, run: Run) -> dict[str, Any]:
     """Plan what bringing up would do, keep it, and record it in words."""
-    changes = _provisioner(world).plan(charter_of(run), _watch(run))
+    changes = provisioner_of(world).plan(charter_of(run), _watch(run))
     return {"plan": asdict(changes), "planned_machines": [asdict(each) for each in changes.machines]}
 
 
 def _bring_up(world: World, run: Run) -> dict[str, Any]:
     """Do what was planned and recorded, and nothing else."""
-    provisioner, charter = _provisioner(world), charter_of(run)
+    provisioner, charter = provisioner_of(world), charter_of(run)
     # Where planning was killed before its result was written, the plan stands in the observation that committed it.
     plan, kept = _result(run, "plan"), provisioner.planned(charter)
     changes = _changes(plan) if plan is not None else kept
@@ -149,7 +154,7 @@ def _bring_up(world: World, run: Run) -> dict[str, Any]:
 
 def _adopt(world: World, run: Run) -> dict[str, Any]:
     """Record what an earlier run brought up, to go on with it: from here on it is this run's."""
-    provisioner, charter = _provisioner(world), charter_of(run)
+    provisioner, charter = provisioner_of(world), charter_of(run)
     standing = provisioner.standing(charter)
     if not standing.given and not standing.resources:
         raise ActionFailed(f"nothing stands of {charter.run}: there is no site to go on with", way="bring one up")
@@ -159,10 +164,14 @@ def _adopt(world: World, run: Run) -> dict[str, Any]:
 
 def _fetch_kubeconfig(world: World, run: Run) -> dict[str, Any]:
     """Wait until the site has given its kubeconfig (bounded by the row's time), keep it, and see the API answer."""
-    provisioner, charter = _provisioner(world), charter_of(run)
+    provisioner, charter = provisioner_of(world), charter_of(run)
     run.note("waiting for the site's kubeconfig")
+    began, limit = run.clock.monotonic(), float(run.inputs.get("boot_timeout") or "inf")
     while (kubeconfig := provisioner.fetch_kubeconfig(charter)) is None:
         run.check()
+        if run.clock.monotonic() - began > limit:
+            told = f"{charter.run} has given no kubeconfig within {limit:.0f} s"
+            raise ActionFailed(told, way="look at the machine's console log")
         run.clock.sleep(POLL_SECONDS)
     run.note(f"waiting for {kubeconfig.server} to answer")
     began, limit = run.clock.monotonic(), float(run.inputs.get("reach_timeout") or REACH_SECONDS)
@@ -178,12 +187,12 @@ def _fetch_kubeconfig(world: World, run: Run) -> dict[str, Any]:
 
 def _refresh_address(world: World, run: Run) -> dict[str, Any]:
     """Let the operator's address of now in: the repair of bringing up and of reaching."""
-    return {"allowed": _provisioner(world).allow(charter_of(run), _watch(run))}
+    return {"allowed": provisioner_of(world).allow(charter_of(run), _watch(run))}
 
 
 def _tear_down(world: World, run: Run) -> dict[str, Any]:
     """Take down what is recorded, and wait until nothing of it is left (bounded by the row's time)."""
-    provisioner, charter, ids = _provisioner(world), charter_of(run), recorded(run)
+    provisioner, charter, ids = provisioner_of(world), charter_of(run), recorded(run)
     before = provisioner.standing(charter)
     provisioner.tear_down(charter, ids, _watch(run))
     while _judge_runner(seen := _observe_runner(world, run), run.inputs) != "absent":
@@ -197,7 +206,8 @@ def _tear_down(world: World, run: Run) -> dict[str, Any]:
 # --- how --------------------------------------------------------------------------------------------------------
 
 
-def _provisioner(world: World) -> Provisioner:
+def provisioner_of(world: World) -> Provisioner:
+    """Return what brings the site up. Raises UsageFault where that was not said."""
     if world.provisioner is None:
         raise UsageFault("it was not said how the site is brought up", way="--infrastructure existing|terraform|ec2")
     return world.provisioner

@@ -17,6 +17,8 @@ from drfsm.engine import Fact, Run
 from drfsm.errors import Conflict
 from drfsm.world import World
 
+NOT_ASKED = "not evaluated: lost, or left alone"
+
 
 def _key(run: Run) -> str:
     return layout_of(run.inputs).own("ownership.json")
@@ -28,13 +30,14 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
         return {"site": None}
     try:
         found = json.loads(blob.body)
-        site, uid = str(found["site"]), str(found["cluster_uid"])
+        site, uid = str(found["site"]), found["cluster_uid"]
     except (ValueError, TypeError, KeyError):
         return {"site": "unreadable"}
     seen: dict[str, Any] = {"site": site, "cluster_uid": uid}
     # The name alone proves nothing: it must be the cluster that this run knows under it.
     if site in ("primary", "dr"):
-        seen["is_ours"] = "not evaluated: lost" if lost(run, site) else uid == world.site(site).uid()
+        unseen = "not evaluated: its cluster could not be asked when this was written" if uid is None else NOT_ASKED
+        seen["is_ours"] = unseen if uid is None or left_alone(run, site) else uid == world.site(site).uid()
     return seen
 
 
@@ -47,6 +50,11 @@ def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
 def lost(run: Run, site: str) -> bool:
     """Whether a person declared this site lost: then nothing of it is evaluated, and it is fenced instead."""
     return run.inputs.get(f"{site}_unreachable") == "yes"
+
+
+def left_alone(run: Run, site: str) -> bool:
+    """Whether a site is not asked anything: it is lost, or this is a rehearsal, which leaves the giver alone."""
+    return lost(run, site) or (run.inputs.get("target") == "drill" and site == giver(run.inputs))
 
 
 def _adopt(world: World, run: Run) -> dict[str, Any]:
@@ -82,7 +90,7 @@ def _body(world: World, run: Run, site: str) -> bytes:
     owned = {
         "schema_version": 1,
         "site": site,
-        "cluster_uid": None if lost(run, site) else world.site(site).uid(),
+        "cluster_uid": None if left_alone(run, site) else world.site(site).uid(),
         "epoch": run.epoch,
         "run": run.id,
         "nonce": uuid4().hex,

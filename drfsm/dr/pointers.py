@@ -127,7 +127,7 @@ def _capture(world: World, run: Run) -> dict[str, Any]:
         blob = world.store.get(key)
         if blob is None:
             raise ActionFailed(f"the pointer {key} is gone", fault="store")
-        captured[key] = {"etag": blob.etag, "content": _content(blob.body)}
+        captured[key] = {"etag": blob.etag, "content": _content(blob.body), "says": said(blob.body)}
         ended_at = fields(blob.body).get("ended_at")
     return {"pointers": captured, "ended_at": ended_at}
 
@@ -142,6 +142,12 @@ def _captured(run: Run) -> Mapping[str, Mapping[str, str]]:
 def _content(body: bytes) -> str:
     """Return a digest of what a pointer says, whoever wrote it: one that was put back by hand says the same."""
     return hashlib.sha256(json.dumps(fields(body), sort_keys=True).encode()).hexdigest()
+
+
+def said(body: bytes) -> dict[str, Any]:
+    """Return what a pointer says, as an approval is bound to it: the run, when that ended, and a digest over all."""
+    found = fields(body)
+    return {"run_id": found.get("run_id"), "ended_at": found.get("ended_at"), "content": _content(body)}
 
 
 def _observe_captured(world: World, run: Run) -> dict[str, Any]:

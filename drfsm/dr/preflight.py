@@ -15,7 +15,7 @@ from drfsm.dr import fence
 from drfsm.dr.drain import condition
 from drfsm.dr.forecast import thaw
 from drfsm.dr.layout import layout_of, staged, taker
-from drfsm.dr.ownership import lost
+from drfsm.dr.ownership import left_alone, lost
 from drfsm.dr.runners import TAGS
 from drfsm.dr.schedules import listed, ought_to_run, see
 from drfsm.engine import Fact, Run
@@ -40,7 +40,7 @@ VALIDATION_VERBS = (
     ("get", "", "pods/log"),
     ("list", "apps", "deployments"),
 )
-LOST = "not evaluated: declared lost"
+LOST, LEFT_ALONE = "not evaluated: declared lost", "not evaluated: a rehearsal leaves it alone"
 _CLUSTER_WIDE = ("nodes", "namespaces")
 
 # Labels, annotations and field managers by which a GitOps controller marks what it keeps -> what to pause.
@@ -73,7 +73,8 @@ def _judge_identity(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str:
 
 
 def _clusters(world: World, run: Run) -> dict[str, str]:
-    return {site: LOST if lost(run, site) else world.site(site).uid() for site in ("primary", "dr")}
+    words = {each: LOST if lost(run, each) else LEFT_ALONE for each in ("primary", "dr") if left_alone(run, each)}
+    return {each: words.get(each) or world.site(each).uid() for each in ("primary", "dr")}
 
 
 def _loss(site: str) -> Fact:
@@ -84,8 +85,8 @@ def _loss(site: str) -> Fact:
 
 
 def sites(run: Run) -> tuple[str, ...]:
-    """Return the sites that can be asked: all but one that a person declared lost."""
-    return tuple(each for each in ("primary", "dr") if not lost(run, each))
+    """Return the sites that can be asked: all but one that a person declared lost, or that a rehearsal leaves alone."""
+    return tuple(each for each in ("primary", "dr") if not left_alone(run, each))
 
 
 def cronjob_of(cluster: Cluster, namespace: str, name: str = "") -> Manifest:
@@ -161,7 +162,7 @@ def _judge_gitops(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 def _cloud(world: World, run: Run) -> dict[str, Any]:
     """Ask the cloud everything that the run will ask much later."""
     inputs = run.inputs
-    fences = [site for site in ("primary", "dr") if inputs.get(f"fence_{site}") == "asked" or lost(run, site)]
+    fences = [site for site in ("primary", "dr") if _is_to_be_fenced(run, site)]
     asked: dict[str, Callable[[], Iterable[str]]] = {
         f"the identity to fence on {site}": partial(_unfit, world, run, site) for site in fences
     }
@@ -179,6 +180,11 @@ def _cloud(world: World, run: Run) -> dict[str, Any]:
         except ActionFailed as fault:
             refused.append(f"{what}: {fault.what}")
     return {"refused": refused, "asked": sorted(asked)}
+
+
+def _is_to_be_fenced(run: Run, site: str) -> bool:
+    asked = run.inputs.get(f"fence_{site}") == "asked"
+    return asked or (lost(run, site) and not fence.risk_taken(run.inputs))
 
 
 def _unwritable(world: World, run: Run) -> Iterator[str]:
@@ -263,13 +269,29 @@ def _survey(world: World, run: Run) -> dict[str, Any]:
     """Return what the rest of the run, and its receipt, take as given."""
     teardown = run.inputs.get("teardown") == "true"
     runners = [each.instance_id for each in world.infrastructure.runners(TAGS)] if teardown else []
+    more = _promote_survey(world, run) if taker(run.inputs) == "dr" else {}
     return {
+        **more,
         "account": world.identity.account(),
         "caller": world.identity.caller(),
         "region": world.identity.region(),
         "clusters": _clusters(world, run),
         "image": _image(world, run)["image"],
         "runners": sorted(runners),
+    }
+
+
+def _promote_survey(world: World, run: Run) -> dict[str, Any]:
+    """Return what a promote's receipt takes as given. That the machines can't be asked for stops no promote."""
+    execution = str(run.inputs["execution_id"])
+    try:
+        instance_ids: Any = sorted(each.instance_id for each in world.infrastructure.runners(TAGS))
+    except ActionFailed as fault:
+        instance_ids = {"unknown": fault.what}
+    return {
+        "execution": {"id": execution or run.id, "kind": "orchestrator" if execution else "drfsm run"},
+        "instance_ids": instance_ids,
+        "receipts": f"s3://{world.store.bucket}/{layout_of(run.inputs).own(f'runs/{run.id}')}",
     }
 
 

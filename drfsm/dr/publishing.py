@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from drfsm.dr.ownership import lost
+from drfsm.dr.ownership import left_alone
 from drfsm.dr.schedules import BEFORE, before_of, edit, listed, parsed
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed
@@ -122,7 +122,7 @@ def _observe_switch(world: World, run: Run) -> dict[str, Any]:
     """Look for whatever would publish, or not, whatever the ConfigMap is made to say."""
     namespace, name = str(run.inputs["namespace"]), str(run.inputs["configmap"])
     found: list[str] = []
-    for site in (each for each in ("primary", "dr") if not lost(run, each)):
+    for site in (each for each in ("primary", "dr") if not left_alone(run, each)):
         configmaps = {each["metadata"]["name"]: each for each in world.site(site).list("ConfigMap", namespace)}
         if name not in configmaps:
             found.append(f"{site}: there is no ConfigMap {name}; name the right one with --configmap")

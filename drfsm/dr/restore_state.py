@@ -89,7 +89,9 @@ def _restore(world: World, run: Run) -> dict[str, Any]:
     backup = opened(world.store, str(inputs["backup_uri"]), check=run.check)
     image = Image(str(inputs.get("job_image") or ""), str(inputs.get("job_python") or "python3"))
     replace = inputs.get("replace_state") == "yes"
-    return restore(world.store, layout_of(inputs), backup, target_of(world, run), image, pace, replace=replace)
+    # A drill's objects lie below its own prefix: it touches no canonical one.
+    own = Layout(str(inputs.get("journal_prefix") or layout_of(inputs).prefix))
+    return restore(world.store, own, backup, target_of(world, run), image, pace, replace=replace)
 
 
 FACTS = {"restored_state": Fact(_observe, judge)}

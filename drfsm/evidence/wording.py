@@ -104,6 +104,9 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
     # An intent may be the point of no return; the ways on record are those from before it.
     proviso = " (refused past the point of no return)" if state.open and state.status != "held" else ""
     for trigger, because, args in _requests(state.ways):
+        if trigger == "approve":  # a verb of its own: it shows what is approved
+            yield f"drfsm approve {run} --ticket ...", because + proviso
+            continue
         verb = "abort" if trigger == "abort" else f"request {quote(trigger)}"
         given = "".join(f" --arg {name}=..." for name in args)
         yield f"drfsm {verb} {run} {WHY}{given}", because + proviso

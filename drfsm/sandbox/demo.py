@@ -1,12 +1,14 @@
-"""The project's main job as a story that anybody can watch: a failback that is killed, and goes on.
+"""The whole story, for anybody to watch: rehearsal, disaster, promote, failback (killed, and goes on), audit.
 
 Runs drfsm's own commands, as processes, on a sandbox of its own; what it prints is what they print. The
-SIGKILL is real: it is sent while an intent is open, whichever moment that turns out to be. Called by
-``drfsm sandbox demo`` (``make demo``); raises DrfsmError where the story does not end as it must.
+outage is real, the machines that the drill brings up are real clusters, and so is the SIGKILL: it is sent while an
+intent is open, whichever moment that turns out to be. Called by ``drfsm sandbox demo`` (``make demo``); raises
+DrfsmError where the story does not end as it must.
 """
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -17,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from drfsm.errors import DrfsmError
+from drfsm.errors import DrfsmError, ExitCode
 from drfsm.sandbox.lifecycle import down, environment, up
 from drfsm.sandbox.seed import Options
 
@@ -25,51 +27,96 @@ KILL_IN = "publish_artifacts"
 WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.002
 LOG = "state_transitions.log"
+FOLDERS = ("sandbox", "home", "rehearsal", "standby", "promote", "failback")
+SITES = ("--bucket", "$BUCKET", "--prefix", "$PREFIX")
 
 Say = Callable[[str], None]
 
 
 def tell(directory: Path, say: Say) -> Path:
-    """Tell the whole story in a directory of its own; return the bundle."""
+    """Tell the whole story in a directory of its own; return the failback's bundle."""
     directory = directory.resolve()
-    bundle = directory / "bundle"
     down(directory / "sandbox")
-    for ours in ("sandbox", "home", "bundle"):
-        shutil.rmtree(directory / ours, ignore_errors=True)
-    _chapter(say, "Two sites on this computer. Disaster struck before: DR publishes, the primary is frozen")
-    say("$ drfsm sandbox up")
-    state = up(directory / "sandbox", Options(pods_sleep_seconds=1))
-    say(f"  two sites are up; every pointer names DR's run {state.dr_run_id}")
+    for each in FOLDERS:
+        shutil.rmtree(directory / each, ignore_errors=True)
+    _chapter(say, "Two sites on this computer. The primary publishes; DR is nothing but a launch template")
+    say("$ drfsm sandbox up --canonical primary")
+    state = up(directory / "sandbox", Options(pods_sleep_seconds=1, canonical="primary"))
+    say(f"  the sandbox is up; every pointer names the primary's run {state.canonical_run_id}")
     try:
-        _story(directory, bundle, say)
+        ours = {"DRFSM_HOME": str(directory / "home"), "DRFSM_SANDBOX_DIR": str(directory / "sandbox")}
+        shell = _Shell({**os.environ, **environment(directory / "sandbox"), **ours}, say)
+        _rehearsal(shell, directory, say)
+        run_id = _disaster(shell, directory, say)
+        _failback(shell, directory, run_id, say)
+        _audit(shell, directory, say)
     finally:
         down(directory / "sandbox")
+    bundle = directory / "failback"
     say("")
-    say(f"The bundle lies in {bundle}")
-    for each in sorted(bundle.iterdir()):
-        if not each.name.startswith("."):
-            say(f"  {each.name}{'/' if each.is_dir() else ''}")
+    say(f"The failback's bundle lies in {bundle}, beside those of the drills and the promote")
+    for path in sorted(bundle.iterdir()):
+        if not path.name.startswith("."):
+            say(f"  {path.name}{'/' if path.is_dir() else ''}")
     return bundle
 
 
-def _story(directory: Path, bundle: Path, say: Say) -> None:
-    environ = environment(directory / "sandbox")
-    shell = _Shell({**os.environ, **environ, "DRFSM_HOME": str(directory / "home")}, say)
-    _chapter(say, "The failback: the primary becomes canonical again. It is killed in the middle of its work")
+def _rehearsal(shell: "_Shell", directory: Path, say: Say) -> None:
+    _chapter(say, "A quiet day: the configuration is published, a backup is taken, and the disaster is rehearsed")
+    shell.must(["control-plane", "publish", *SITES, "--image-ref-digest", "$IMAGE_REF", "--git-sha", "0" * 40])
+    taken = shell.must(["backup", "create", *SITES])
+    shell.know("BACKUP_URI", _found(r"s3://\S+", taken))
+    shell.must([
+        "drill", *SITES, "--backup-uri", "$BACKUP_URI", "--image-ref", "$IMAGE_REF", "--auto-promote", "true",
+        "--allow-promote-bypass", "true", "--allow-full-drill", "--receipt-dir", str(directory / "rehearsal"),
+    ])  # fmt: skip
+
+
+def _disaster(shell: "_Shell", directory: Path, say: Say) -> str:
+    """Lose the primary and let DR take over; return the id of the run that is canonical then."""
+    _chapter(say, "DISASTER: the primary answers no more. DR is brought up, and this time it stays")
+    shell.must(["sandbox", "outage", "primary"])
+    standby = directory / "standby"
+    shell.must([
+        "drill", *SITES, "--backup-uri", "$BACKUP_URI", "--image-ref", "$IMAGE_REF", "--stop-after", "validate",
+        "--teardown", "false", "--receipt-dir", str(standby),
+    ])  # fmt: skip
+    receipt = standby / "validation.receipt.json"
+    shell.know("KUBECONFIG_DR", str(standby / "private/dr.kubeconfig.yaml"))
+    _chapter(say, "DR is to become canonical. Nobody but a person decides that, and approves exactly what is shown")
+    code = shell.run([
+        "promote", *SITES, "--validation-receipt", str(receipt), "--kubeconfig-dr", "$KUBECONFIG_DR",
+        "--primary-unreachable", "--reason", "its region is out", "--fence-primary-role", "$PRIMARY_ROLE",
+        "--fence-dr-role", "$DR_ROLE", "--receipt-dir", str(directory / "promote"),
+    ])  # fmt: skip
+    _must(code == ExitCode.HELD, f"the promote was to wait for an approval, and ended with {code}")
+    plan = _found(r"--plan ([0-9a-f]{64})", shell.said)
+    shell.must(["approve", "--ticket", "CHG-2042", "--plan", plan, "--operator", "ada"])
+    return str(json.loads(receipt.read_bytes())["run_id"])
+
+
+def _failback(shell: "_Shell", directory: Path, run_id: str, say: Say) -> None:
+    _chapter(say, "The primary is back. It is failed back to, and the process is killed in the middle of its work")
+    shell.must(["sandbox", "outage", "primary", "--end"])
+    shell.know("DR_RUN_ID", run_id)
+    bundle = directory / "failback"
     failback = [
-        "failback", "--bucket", "$BUCKET", "--prefix", "$PREFIX", "--dr-run-id", "$DR_RUN_ID",
-        "--kubeconfig-dr", "$KUBECONFIG_DR", "--kubeconfig-primary", "$KUBECONFIG_PRIMARY",
-        "--image-ref", "$IMAGE_REF", "--confirm1", "FAILBACK", "--confirm2", "CONFIRM-$DR_RUN_ID",
-        "--receipt-dir", str(bundle),
+        "failback", *SITES, "--dr-run-id", "$DR_RUN_ID", "--kubeconfig-dr", "$KUBECONFIG_DR",
+        "--kubeconfig-primary", "$KUBECONFIG_PRIMARY", "--image-ref", "$IMAGE_REF", "--confirm1", "FAILBACK",
+        "--confirm2", "CONFIRM-$DR_RUN_ID", "--receipt-dir", str(bundle),
     ]  # fmt: skip
     code = shell.run(failback, kill_when=lambda: _begun(bundle, KILL_IN))
     _must(code == -signal.SIGKILL, f"the failback was to be killed, and ended with {code}")
     _chapter(say, "3 a.m. Somebody else sits down. Where does it stand?")
-    _must(shell.run(["status"]) == 0, "status failed")
+    shell.must(["status"])
     _chapter(say, "Go on from exactly there")
-    _must(shell.run(["resume"]) == 0, "resume did not complete the failback")
-    _chapter(say, "The auditor's question: what happened, and was it allowed? From the log alone, offline")
-    _must(shell.run(["replay"]) == 0, "the log does not hold")
+    shell.must(["resume"])
+
+
+def _audit(shell: "_Shell", directory: Path, say: Say) -> None:
+    _chapter(say, "The auditor's question: what happened, and was it allowed? From the logs alone, offline")
+    shell.must(["replay", str(directory / "promote"), "--quiet"])
+    shell.must(["replay", str(directory / "failback")])
 
 
 def _begun(bundle: Path, trigger: str) -> bool:
@@ -86,7 +133,19 @@ class _Shell:
     """Runs drfsm as a shell would, and passes on what it prints."""
 
     def __init__(self, environ: Mapping[str, str], say: Say) -> None:
-        self._environ, self._say = environ, say
+        self._environ, self._say = dict(environ), say
+        self.said: list[str] = []  # by the last command
+
+    def know(self, name: str, value: str) -> None:
+        """Set a variable of the shell."""
+        self._environ[name] = value
+        self._say(f"$ {name}={value}")
+
+    def must(self, words: Sequence[str]) -> list[str]:
+        """Run ``drfsm WORDS``, which must succeed; return what it printed."""
+        code = self.run(words)
+        _must(code == 0, f"drfsm {words[0]} ended with {code}")
+        return self.said
 
     def run(self, words: Sequence[str], *, kill_when: Callable[[], bool] | None = None) -> int:
         """Run ``drfsm WORDS``; variables stand for themselves in what is said. Returns the exit code."""
@@ -100,7 +159,9 @@ class _Shell:
         if kill_when:
             killer.start()
         assert process.stdout is not None  # noqa: S101  a pipe was asked for
+        self.said = []
         for line in process.stdout:
+            self.said.append(line.rstrip())
             self._say(f"  {line.rstrip()}")
         code = process.wait()
         if kill_when:
@@ -117,10 +178,18 @@ class _Shell:
             time.sleep(POLL_SECONDS)
 
 
+def _found(pattern: str, lines: Sequence[str]) -> str:
+    """Return what a pattern (or its group) finds first in what was printed."""
+    for line in lines:
+        if found := re.search(pattern, line):
+            return found[found.re.groups]
+    raise DrfsmError(f"the demo did not go as it must: nothing like {pattern} was printed")
+
+
 def _folded(words: Sequence[str]) -> str:
     """Return a command as a person would type it: options on lines of their own where there are many."""
     quoted = [each if each.startswith(("$", "CONFIRM-$")) else shlex.quote(each) for each in words]
-    return " ".join(quoted).replace(" --", " \\\n      --") if len(words) > 6 else " ".join(quoted)  # noqa: PLR2004
+    return " ".join(quoted).replace(" --", " \\\n      --") if len(words) > 8 else " ".join(quoted)  # noqa: PLR2004
 
 
 def _expanded(word: str, environ: Mapping[str, str]) -> str:

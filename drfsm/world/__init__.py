@@ -5,7 +5,18 @@ services. Every call may raise Unreachable (says nothing about the world), Actio
 no) or Conflict (a condition on a write did not hold: nothing of ours was written).
 """
 
-from drfsm.world.ports import Alarms, BucketPolicy, Cluster, Identity, Infrastructure, ObjectStore, Provisioner, World
+from drfsm.world.ports import (
+    Alarms,
+    BucketPolicy,
+    Cluster,
+    Identity,
+    Infrastructure,
+    ObjectStore,
+    Procedures,
+    Provisioner,
+    Registry,
+    World,
+)
 from drfsm.world.values import (
     JSON,
     Blob,
@@ -42,7 +53,9 @@ __all__ = [
     "Machine",
     "Manifest",
     "ObjectStore",
+    "Procedures",
     "Provisioner",
+    "Registry",
     "Runner",
     "Standing",
     "Stat",

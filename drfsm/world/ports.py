@@ -1,7 +1,7 @@
-"""The protocols: an object store, a cluster, a cloud identity, an infrastructure."""
+"""The protocols: an object store, a cluster, a cloud identity, an infrastructure, other procedures."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import frozen
 
@@ -194,6 +194,27 @@ class Provisioner(Protocol):
         """
 
 
+class Registry(Protocol):
+    """What keeps the workload's images."""
+
+    def architectures(self, image: str) -> Sequence[str]:
+        """Return what an image is built for (amd64, arm64). Raises Unreachable, ActionFailed if that isn't told."""
+
+
+class Procedures(Protocol):
+    """Runs of other machines that belong to this one: each has a bundle, a journal and a lease of its own.
+
+    What is told of one: ``run_id``, ``status``, ``state``, ``reason``, ``way``, and its journal's ``head`` and
+    ``records``.
+    """
+
+    def run(self, machine: str, name: str, inputs: Mapping[str, Any], scope: str) -> Mapping[str, Any]:
+        """Start it, or go on with it where it was started already, as far as it goes; tell of it."""
+
+    def look(self, name: str) -> Mapping[str, Any] | None:
+        """Tell of the run of that name, None if it was never started. Changes nothing."""
+
+
 @frozen
 class World:
     """Two sites, the store between them, and who we are there."""
@@ -206,6 +227,8 @@ class World:
     policy: BucketPolicy
     alarms: Alarms
     provisioner: Provisioner | None = None  # only where a procedure may bring a site up
+    procedures: Procedures | None = None  # only where it may start another one
+    registry: Registry | None = None
 
     def site(self, name: str) -> Cluster:
         """Return the cluster of ``primary`` or ``dr``."""

@@ -1,0 +1,85 @@
+"""Runs that a run starts: each in a directory of its bundle, with a journal, a lease and a mirror of its own.
+
+``<bundle>/<name>/`` is the child's bundle; its id is the parent's with the machine's name in front, so that the
+same child is found again by whoever goes on, also on another machine (then it is fetched from its mirror). It is a
+run like any other: `drfsm list` shows it, and a person can approve, resume and abort it by itself. Whatever stops
+the parent stops the child at its next clean point. Implements world.Procedures for drive.py.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from drfsm.adapters.file_journal import FileJournal, read_chain
+from drfsm.cli import bundle
+from drfsm.errors import ActionFailed, LeaseHeld
+from drfsm.evidence.wording import commands
+from drfsm.journal import fold
+
+if TYPE_CHECKING:
+    from drfsm.cli.drive import Who
+
+
+class ChildRuns:
+    """The children of the run whose bundle is at ``place``."""
+
+    def __init__(self, place: Path, run_id: str, who: "Who", kubeconfig_dr: Path) -> None:
+        self._place, self._run_id, self._who, self._kubeconfig_dr = place, run_id, who, kubeconfig_dr
+
+    def run(self, machine: str, name: str, inputs: Mapping[str, Any], scope: str) -> Mapping[str, Any]:
+        """Start it, or go on with it, as far as it goes. Raises ActionFailed where somebody else works on it."""
+        from drfsm.cli import drive
+
+        place, child_id = self._place / name, f"{machine}-{self._run_id.partition('-')[2]}"
+        given = {**inputs, "kubeconfig_dr": str(inputs.get("kubeconfig_dr") or self._kubeconfig_dr)}
+        # Who says that the parent's process is dead says it of the child's: it was the same one.
+        who = evolve(self._who, take_over=child_id) if self._who.take_over == self._run_id else self._who
+        try:
+            if self._started(place) or drive.fetched_into(place, given, child_id):
+                drive.go_on_quietly(place, who, above=self._place)
+            else:
+                self._forget(child_id, place)
+                drive.start_quietly(machine, given, who, child_id, place, scope, above=self._place)
+        except LeaseHeld as fault:  # the child's: the parent's own lease is as good as before
+            raise ActionFailed(f"{child_id}: {fault.what}", way=fault.way, fault="operator") from None
+        found = self.look(name)
+        if found is None:
+            raise ActionFailed(f"{child_id} was started and has no record", fault="drfsm")
+        return found
+
+    def look(self, name: str) -> Mapping[str, Any] | None:
+        """Tell of a child by its journal, None if it was never started."""
+        place = self._place / name
+        if not self._started(place):
+            return None
+        chain = read_chain(place)
+        state = fold(chain.records)
+        ways = [typed for typed, _ in commands(state, state.run_id) if state.status == "held"]
+        return {
+            "run_id": state.run_id,
+            "machine": state.machine,
+            "scope": state.scope,
+            "status": state.status,
+            "state": state.state,
+            "reason": state.reason,
+            "way": next((each for each in ways if " approve" in each), ways[0] if ways else ""),
+            "records": len(chain.records),
+            "head": chain.head,
+        }
+
+    @staticmethod
+    def _started(place: Path) -> bool:
+        return (place / bundle.LOG).is_file() and bool(fold(read_chain(place).records).machine)
+
+    @staticmethod
+    def _forget(child_id: str, place: Path) -> None:
+        """Take away what a start left that was killed before it wrote anything down."""
+        link = bundle.home() / "runs" / child_id
+        if link.is_symlink():
+            link.unlink()
+        if (place / bundle.LOG).is_file():
+            with FileJournal.open(place) as journal:
+                if not journal.records():
+                    (place / bundle.LOG).unlink()

@@ -1,0 +1,38 @@
+"""What a machine's bundle holds besides its summary: derived from records by a subscriber, true after any crash.
+
+Only the drill has such files (drill_files.py). Used by drive.py while a run works, and by `status` when none does.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drfsm.cli.bundle import LOG
+from drfsm.journal import Record, RunState
+
+if TYPE_CHECKING:
+    from drfsm.adapters.file_journal import FileJournal
+    from drfsm.adapters.s3_journal import MirroredJournal
+    from drfsm.world import ObjectStore
+
+Subscriber = Callable[[Record, RunState], None]
+
+
+def derived_by(
+    machine: str, place: Path, journal: "FileJournal", mirrored: "MirroredJournal", store: "ObjectStore"
+) -> Sequence[Subscriber]:
+    """Return the subscribers that keep a machine's own files true."""
+    if machine != "drill":
+        return ()
+    from drfsm.cli.drill_files import DrillFiles
+
+    return (DrillFiles(place, journal.lines, mirrored.uri, store),)
+
+
+def make_true(machine: str, place: Path, records: Sequence[Record], state: RunState) -> None:
+    """Write a machine's own files of a run that nobody works on, where they say something else."""
+    if machine == "drill":
+        from drfsm.cli.drill_files import DrillFiles
+
+        lines = (place / LOG).read_bytes().splitlines(keepends=True)[: len(records)]
+        DrillFiles(place, lambda: lines, "", None).write(records, state)

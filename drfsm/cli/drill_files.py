@@ -1,0 +1,178 @@
+"""The files of a drill's bundle that are derived from its records, and the one that also goes to S3.
+
+    phases/<phase>.receipt.json, phases/<phase>.attempt-N.log     evidence/phases.py
+    dr_restore.control_plane.summary.json, control-plane/...      as `drfsm control-plane` writes them
+    validation.receipt.json, also at <staged_prefix>/...          what a promote relies on, and checks
+
+Every file is a function of the records, written whole, and held to its schema before that. Written after every
+record, and again by `status` and by whoever goes on: a crash in between leaves nothing untrue for long.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drfsm.cli import bundle
+from drfsm.errors import EvidenceFault
+from drfsm.evidence import phases
+from drfsm.journal import Record, RunState, fold
+from drfsm.resources import shipped
+
+if TYPE_CHECKING:
+    from drfsm.world import ObjectStore
+
+PHASES: Mapping[str, Sequence[str]] = {
+    "bringup": ("plan_site", "bring_up_site", "adopt_site", "reach_site"),
+    "restore": (
+        "check_backup", "restore_objects", "apply_control_plane", "confirm_secrets", "restore_state",
+        "go_on_without_state", "skip_restore",
+    ),
+    "validate": ("check_site", "validate", "verify_validation", "measure_recovery", "skip_validation"),
+    "promote": ("start_promotion", "finish_promotion", "skip_promotion"),
+    "teardown": ("tear_down_site", "leave_site"),
+}  # fmt: skip
+ENDING: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("reach_site", "restore_state", "measure_recovery", "finish_promotion", "tear_down_site"), "complete"
+    ),
+    **dict.fromkeys(("skip_restore", "skip_validation", "skip_promotion", "leave_site"), "skipped"),
+    "go_on_without_state": "state_not_restored",
+}
+FAILURES = ("fail_bringup", "fail_restore", "fail_validate", "fail_promote")
+RECEIPT = "validation.receipt.json"
+
+
+class DrillFiles:
+    """A subscriber of the runner. ``lines``: the journal's raw lines; without a store nothing goes to S3."""
+
+    def __init__(
+        self, place: Path, lines: Callable[[], Sequence[bytes]], uri: str, store: "ObjectStore | None"
+    ) -> None:
+        self._place, self._lines, self._uri, self._store = place, lines, uri, store
+        self._records: list[Record] = []
+        self._written: dict[str, bytes] = {}
+        self._published = False
+
+    def __call__(self, record: Record, state: RunState) -> None:
+        """Write what this record changed."""
+        from drfsm.journal import read
+
+        if len(self._records) != record.seq:
+            self._records = list(read(list(self._lines())[: record.seq]).records)
+        self._records.append(record)
+        self.write(self._records, state)
+
+    def write(self, records: Sequence[Record], state: RunState) -> None:
+        """Write every file that says something else by now."""
+        for phase in phases.split(records, PHASES, FAILURES):
+            told = phases.receipt(phase, state, ENDING)
+            settled = isinstance(told["ended_at"], str)  # holding it to its schema costs a tenth of a second
+            self._json(f"phases/{phase.name}.receipt.json", told, "phase.receipt", hold=settled)
+            for name, body in phases.logs(phase):
+                self._keep(f"phases/{name}", body)
+        self._control_plane(records)
+        if (receipt := validation_receipt(records, list(self._lines()), self._uri or self._uri_of(state))) is not None:
+            self._json(RECEIPT, receipt, "validation.receipt")
+            self._publish(receipt)
+
+    @staticmethod
+    def _uri_of(state: RunState) -> str:
+        given = state.inputs
+        return f"s3://{given.get('bucket')}/{given.get('journal_prefix')}/drfsm/runs/{state.run_id}"
+
+    def _control_plane(self, records: Sequence[Record]) -> None:
+        """Write what `drfsm control-plane` would: from what applying returned, or from what was read back."""
+        done = _last(records, "apply_control_plane")
+        told = _last(records, "confirm_secrets") if done is None or done.body["result"] is None else done
+        result = told.body["result"] if told is not None else None
+        if done is None or told is None or not isinstance(result, Mapping) or "applied" not in result:
+            return
+        summary = {name: value for name, value in result.items() if name != "applied"}
+        self._json("dr_restore.control_plane.summary.json", summary)
+        applied = {"schema_version": 1, "applied_at": done.at, **result["applied"]}
+        self._json("control-plane/apply/apply.summary.json", applied, "control_plane.apply.summary")
+        counts = {name: len(each["sha256"]) for name, each in result["applied"]["sections"].items()}
+        values: dict[str, object] = {
+            "CONTROL_PLANE_BUNDLE_URI": result["bundle_uri"],
+            "CONTROL_PLANE_BUNDLE_SHA256": result["bundle_sha256"],
+            "CONTROL_PLANE_DIR": "",
+            **{f"CONTROL_PLANE_{name.upper()}_FILES": count for name, count in counts.items()},
+            "CONTROL_PLANE_FETCHED_AT": done.at,
+        }
+        from shlex import quote
+
+        body = "".join(f"{name}={quote(str(value))}\n" for name, value in values.items())
+        self._keep("control-plane/fetch/fetch.summary.env", body.encode())
+
+    def _publish(self, receipt: Mapping[str, Any]) -> None:
+        """Put the receipt beside the run that it is about, where it isn't there yet."""
+        if self._store is None or self._published:
+            return
+        key, body = f"{receipt['staged_prefix']}/{RECEIPT}", _bytes(receipt)
+        found = self._store.get(key)
+        if found is None or found.body != body:
+            self._store.put(key, body)
+        self._published = True
+
+    def _json(self, path: str, record: Mapping[str, Any], schema: str = "", *, hold: bool = True) -> None:
+        body = _bytes(record)
+        if self._written.get(path) == body:
+            return
+        if hold and self._store is not None:  # `status` only puts right what was checked before
+            from drfsm.evidence.receipts import check
+
+            name = schema or path.removesuffix(".json")
+            shape = json.loads((shipped("receipts_schema") / f"{name}.schema.json").read_bytes())
+            if faults := check(record, shape):
+                raise EvidenceFault(f"{path} is not as its schema wants it: {'; '.join(faults)}", fault="drfsm")
+        self._keep(path, body)
+
+    def _keep(self, path: str, body: bytes) -> None:
+        if self._written.get(path) == body:
+            return
+        target = self._place / path
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not target.is_file() or target.read_bytes() != body:
+            bundle.replace(target, body)
+        self._written[path] = body
+
+
+def validation_receipt(records: Sequence[Record], lines: Sequence[bytes], uri: str) -> dict[str, Any] | None:
+    """Return what a promote relies on, None where nothing was validated. A function of the records alone."""
+    verified = _last(records, "verify_validation")
+    if verified is None:
+        return None
+    state = fold(records[: verified.seq + 1])
+    run, inputs = state.facts["validated_run"], state.inputs
+    result, baseline = state.facts["validation_result"]["seen"], state.facts["site_baseline"]["seen"]
+    return {
+        "schema_version": 1,
+        "drfsm_run": state.run_id,
+        "machine": state.machine,
+        "scope": state.scope,
+        "site": "dr",
+        "cluster_uid": baseline["cluster_uid"],
+        **{name: str(inputs[name]) for name in ("namespace", "bucket", "prefix", "candidate", "provider", "profile")},
+        "staged_prefix": str(inputs["staged_prefix"]),
+        "run_id": str(inputs["dr_run_id"]),
+        **result["publishes_as"],
+        "tree_sha256": run["seen"]["tree_sha256"],
+        "objects": run["seen"]["checked"],
+        "verification_level": run["seen"]["level"],
+        "validated_at": verified.at,
+        "journal": {
+            "uri": uri,
+            "records": verified.seq + 1,
+            "head": hashlib.sha256(lines[verified.seq]).hexdigest(),
+        },
+    }
+
+
+def _last(records: Sequence[Record], trigger: str) -> Record | None:
+    return next((e for e in reversed(records) if e.kind == "commit" and e.body["trigger"] == trigger), None)
+
+
+def _bytes(record: Mapping[str, Any]) -> bytes:
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")

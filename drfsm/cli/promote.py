@@ -1,0 +1,309 @@
+"""`drfsm promote` and `drfsm approve`: the seed's promote, and a person's yes to exactly what it shows. No rules."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from drfsm.adapters.file_journal import read_chain
+from drfsm.cli import bundle, drive
+from drfsm.cli.failback import assignments
+from drfsm.cli.go_on import on_a_run
+from drfsm.engine import Run, Runner, SystemClock
+from drfsm.engine.runner import new_run_id
+from drfsm.engine.runner import who as this_user
+from drfsm.errors import ExitCode, UsageFault
+from drfsm.journal import RunState, fold
+
+ORCHESTRATORS = ("AWS_STEPFUNCTIONS_EXECUTION_ARN", "STEPFUNCTIONS_EXECUTION_ARN", "SFN_EXECUTION_ARN")
+"""Environment variables by which an orchestrator says which of its executions this is; the first that is set."""
+OF_RECEIPT = ("bucket", "prefix", "namespace", "candidate", "provider", "profile")
+USUAL = {"prefix": "jobintel", "namespace": "jobintel", "candidate": "local", "provider": "openai", "profile": "cs"}
+FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_image_drift", "primary_unreachable")
+
+
+@click.command(
+    epilog="It stops before anything is changed, shows its plan, and waits for `drfsm approve`.",
+)
+@click.option("--bucket", default="", help="Where both sites publish.  [default: the receipt's]")
+@click.option("--prefix", default="", help="The part of it that is theirs.  [default: the receipt's, or jobintel]")
+@click.option(
+    "--dr-run-id", default="", help="The run to promote.  [default: the receipt's; or a new, own validation's]"
+)
+@click.option(
+    "--validation-receipt", default="", metavar="FILE|S3_URI", help="Of a validation.  [default: validate DR now]"
+)
+@click.option("--kubeconfig-dr", required=True, type=click.Path(), help="Leads to DR's cluster.")
+@click.option("--kubeconfig-primary", default="", type=click.Path(), help="Leads to the primary's, unless it is lost.")
+@click.option(
+    "--image-ref", default="", help="Image, repo@sha256:<64 hex>.  [default: the receipt's, or the CronJob's]"
+)
+@click.option("--namespace", default="", help="Of the workload, on both sites.  [default: the receipt's, or jobintel]")
+@click.option("--provider", default="", help="[default: the receipt's, or openai]")
+@click.option("--profile", default="", help="[default: the receipt's, or cs]")
+@click.option("--candidate", default="", help="Whose pointers are moved.  [default: the receipt's, or local]")
+@click.option(
+    "--primary-unreachable", is_flag=True, help="The primary is lost: fence it, freeze nothing. Needs --reason."
+)
+@click.option("--fence-primary", is_flag=True, help="Fence the primary's identity although it can be reached.")
+@click.option("--fence-primary-role", default="", metavar="ARN", help="The identity that the primary publishes with.")
+@click.option("--fence-dr-role", default="", metavar="ARN", help="The identity that DR publishes with; it must differ.")
+@click.option("--no-fence", is_flag=True, help="A lost primary stays unfenced: a risk that you take. Needs --reason.")
+@click.option("--reason", default="", help="Why the primary is lost, unfenced, or owned by another; it is recorded.")
+@click.option("--ticket", default="", help="With --plan: approve at once, under this change or incident.")
+@click.option(
+    "--plan", default="", metavar="SHA256", help="The plan that --dry-run showed; approve it if it still holds."
+)
+@click.option("--dry-run", is_flag=True, help="Walk the machine and change nothing; with a receipt, show the plan.")
+@click.option("--receipt-dir", type=click.Path(), help="The bundle's directory.  [default: below $DRFSM_HOME/runs]")
+@click.option("--cronjob", default="", help="The CronJob that publishes.  [default: the only one]")
+@click.option("--configmap", default="jobintel-config", show_default=True, help="It switches publishing.")
+@click.option("--cronjob-selector", default="", help="Label selector of the CronJobs to freeze.  [default: all]")
+@click.option("--resume-cronjobs", default="", help="Schedules of DR to switch on where no restore recorded them.")
+@click.option("--allow-tag", is_flag=True, help="Accept an image that is not pinned by digest.")
+@click.option("--allow-image-drift", is_flag=True, help="Accept that DR's CronJob runs another image.")
+@click.option("--gitops-paused", is_flag=True, help="The GitOps controllers that preflight finds are paused.")
+@click.option(
+    "--adopt-ownership", is_flag=True, help="The primary is canonical, by hand, since another owned. Needs --reason."
+)
+@click.option("--validation-env", multiple=True, metavar="NAME=VALUE", help="For an own validation's Job; no secrets.")
+@click.option("--execution-id", default="", help="The orchestrator's execution.  [default: its variable, or none]")
+@click.option("--drain-timeout", type=click.FloatRange(0), default=300, show_default=True, help="Seconds.")
+@click.option("--validation-timeout", type=click.FloatRange(0), default=3600, show_default=True, help="Seconds.")
+@click.option("--startup-timeout", type=click.FloatRange(0), default=600, show_default=True, help="Seconds, for pods.")
+@click.option("--expect-account", default="", help="The cloud account that this must happen in.")
+@click.option(
+    "--endpoint-url",
+    default=lambda: os.environ.get("AWS_ENDPOINT_URL", ""),
+    help="Of the object store.  [default: $AWS_ENDPOINT_URL]",
+)
+@click.option(
+    "--region",
+    default=lambda: os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", ""),
+    help="Of the cloud.  [default: $AWS_REGION]",
+)
+@click.option("--operator", default="", help="Your name in the records.  [default: the user's]")
+@click.option("--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead.")
+@drive.output
+def promote(**given: Any) -> int:
+    """Make DR's validated run canonical, and let DR publish; stop the primary. Never without a person's approval."""
+    who = drive.Who(**{name: given.pop(name) for name in ("operator", "take_over", "output")})
+    options = {name: given.pop(name) for name in ("dry_run", "receipt_dir")}
+    text = who.output == "text"
+    ticket, approved_plan = given.pop("ticket").strip(), given.pop("plan").strip()
+    _refuse_halves(given, ticket, approved_plan, dry_run=options["dry_run"])
+    run_id = new_run_id("promote")
+    inputs = _inputs(given, run_id)
+
+    def approve_at_once(runner: Runner) -> RunState:
+        if text:
+            _show_standing(runner.state)
+        if approved_plan and runner.state.status == "held" and runner.state.state == "dr_run_verified":
+            return runner.request("approve", _yes(runner.state, approved_plan, who.operator, ticket))
+        return runner.state
+
+    return drive.start("promote", inputs, who, run_id=run_id, then=approve_at_once, **options)
+
+
+def _refuse_halves(given: dict[str, Any], ticket: str, plan: str, *, dry_run: bool) -> None:
+    """Raise UsageFault for options that need another one, or exclude it."""
+    if bool(ticket) != bool(plan):
+        raise UsageFault("--ticket and --plan go together: they approve at once what a dry run showed")
+    if plan and dry_run:
+        raise UsageFault("a dry run is not approved; it shows what is to be")
+    lost, no_fence = given["primary_unreachable"], given["no_fence"]
+    if (lost or no_fence or given["adopt_ownership"]) and not given["reason"].strip():
+        raise UsageFault("--primary-unreachable, --no-fence and --adopt-ownership need a --reason: it is recorded")
+    if no_fence and not lost:
+        raise UsageFault("--no-fence is for a primary that can't be reached: --primary-unreachable")
+    if no_fence and given["fence_primary"]:
+        raise UsageFault("--fence-primary and --no-fence exclude each other")
+    if (given["fence_primary"] or (lost and not no_fence)) and not (
+        given["fence_primary_role"] and given["fence_dr_role"]
+    ):
+        raise UsageFault(
+            "a fence needs --fence-primary-role and --fence-dr-role: an identity that both share would fence both",
+            way="name both; or, where a lost primary can't be fenced, --no-fence --reason …",
+        )
+    if not lost and not given["kubeconfig_primary"]:
+        raise UsageFault(
+            "--kubeconfig-primary leads to the primary, which is to be stopped",
+            way="or, where it can't be reached: --primary-unreachable --reason …",
+        )
+
+
+def _inputs(given: dict[str, Any], run_id: str) -> dict[str, Any]:
+    """Return the run's inputs: as given, else the receipt's, else the usual ones."""
+    named = given.pop("validation_receipt")
+    receipt_text, receipt = _receipt(named, given)
+    for name in OF_RECEIPT:
+        given[name] = given[name] or str(receipt.get(name) or USUAL.get(name, ""))
+    given["prefix"] = given["prefix"].strip("/")
+    if not given["bucket"]:
+        raise UsageFault("no bucket is named", way="give --bucket, or a receipt that names it")
+    if not given["prefix"]:
+        raise UsageFault("--prefix is empty: a procedure owns a part of the bucket, never all of it")
+    if not receipt and given["dr_run_id"]:
+        raise UsageFault("--dr-run-id names a run that was validated before: give its --validation-receipt, too")
+    lost = given["primary_unreachable"]
+    fenced = given["fence_primary"] or (lost and not given["no_fence"])
+    return {
+        **given,
+        **{name: "yes" if given[name] else "no" for name in FLAGS},
+        "taker": "dr",
+        "target": "canonical",
+        "primary_run_id": _canonical_now(given),
+        "dr_run_id": given["dr_run_id"] or str(receipt.get("run_id") or drive.new_workload_run_id()),
+        "staged_prefix": str(receipt.get("staged_prefix") or f"{given['prefix']}/promotes/{run_id}"),
+        "validation": "receipt" if receipt else "own",
+        "validation_receipt": receipt_text,
+        "image_ref": given["image_ref"] or str(receipt.get("image") or ""),
+        "rehearses": "",
+        "auto_promote": "false",
+        "allow_promote_bypass": "false",
+        "approved_plan": "",
+        "approved_by": "",
+        "ticket": "",
+        "fence_primary": "asked" if fenced else "none",
+        "validation_env": "\n".join(assignments(given["validation_env"])),
+        "execution_id": given["execution_id"] or next((os.environ[e] for e in ORCHESTRATORS if os.environ.get(e)), ""),
+        "kubeconfig_dr": str(Path(given["kubeconfig_dr"]).absolute()),
+        "kubeconfig_primary": str(Path(given["kubeconfig_primary"]).absolute()) if given["kubeconfig_primary"] else "",
+    }
+
+
+def _receipt(named: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return a validation's receipt, as text and parsed. It is checked by the run, here only read."""
+    from drfsm.dr.receipted import malformed, parsed
+
+    if not named:
+        return "", {}
+    text = _of_store(named, given) if named.startswith("s3://") else _of_file(named)
+    receipt = parsed(text)
+    if wrong := malformed(receipt):
+        raise UsageFault(f"--validation-receipt: {named} is no validation's receipt: {wrong[0]}")
+    return text, receipt
+
+
+def _of_file(named: str) -> str:
+    try:
+        return Path(named).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise UsageFault(f"--validation-receipt: {named} can't be read: {fault}") from None
+
+
+def _of_store(uri: str, given: dict[str, Any]) -> str:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    blob = _store(bucket, given).get(key)
+    if blob is None:
+        raise UsageFault(f"--validation-receipt: there is no {uri}")
+    return str(blob.body.decode("utf-8", "replace"))
+
+
+def _store(bucket: str, given: dict[str, Any]) -> Any:
+    from drfsm.adapters import aws
+
+    return aws.connect(bucket=bucket, endpoint_url=given["endpoint_url"] or None, region=given["region"] or None).store
+
+
+def _canonical_now(given: dict[str, Any]) -> str:
+    """Return the run that the pointer which decides names now; "" where there is none."""
+    from drfsm.dr.layout import layout_of
+    from drfsm.dr.pointers import fields
+
+    blob = _store(given["bucket"], given).get(layout_of(given).global_pointers()[0])
+    return str(fields(blob.body).get("run_id") or "") if blob else ""
+
+
+# --- the approval -----------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.option("--ticket", required=True, help="The change or incident under which it is approved.")
+@click.option("--plan", default="", metavar="SHA256", help="The digest of the plan.  [default: typed on a terminal]")
+@on_a_run
+def approve(run: str | None, who: drive.Who, *, ticket: str, plan: str) -> int:
+    """Approve what a promote would do, as it is shown here; then the promote goes on.
+
+    The approval is bound to the plan's digest: whatever changes makes it stale, and the run says so and waits.
+    """
+    from drfsm.dr.approval import SHOWN
+
+    state, now = _plan_now(run, who)
+    digest = now["sha256"]
+    operator = (who.operator or this_user()).strip()
+    if not ticket.strip() or not operator:
+        raise UsageFault("an approval has a name and a ticket")
+    _show(now, state)
+    given = plan.strip()
+    if not given:
+        typed = drive.prompted(f"Type the first {SHOWN} characters of the digest to approve it")
+        given = digest if len(typed.strip()) >= SHOWN and digest.startswith(typed.strip()) else typed.strip()
+    if not given:
+        named = run or state.run_id
+        click.echo(f"not approved. To approve exactly this:\n  {_command(named, digest, ticket.strip())}", err=True)
+        return int(ExitCode.REFUSED)
+    return drive.go_on(run, lambda runner: runner.request("approve", _answer(now, given, operator, ticket)), who)
+
+
+def _answer(now: Any, digest: str, operator: str, ticket: str) -> dict[str, Any]:
+    from drfsm.dr.approval import canonical_now
+
+    return {
+        "approved_plan": digest,
+        "approved_by": operator or this_user(),
+        "ticket": ticket.strip(),
+        "primary_run_id": canonical_now(now["plan"]),
+        "reason": f"approved under {ticket.strip()}",
+    }
+
+
+def _yes(state: RunState, digest: str, operator: str, ticket: str) -> dict[str, Any]:
+    return _answer(state.facts["approval"]["seen"], digest, operator, ticket)
+
+
+def _plan_now(named: str | None, who: drive.Who) -> tuple[RunState, Any]:
+    """Return a run's state and its plan, read from the world as it is now. Moves nothing."""
+    from drfsm.dr.approval import FACTS
+
+    place = bundle.find(drive.fetched(named) if named and named.startswith("s3://") else named)
+    state = fold(read_chain(place).records)
+    if state.machine != "promote" or state.ended:
+        told = f"it has ended: {state.status}" if state.machine == "promote" else f"it is a {state.machine}"
+        raise UsageFault(f"{state.run_id or place} waits for no approval: {told}", way="drfsm list")
+    files = {f"kubeconfig_{site}": file for site, file in who.kubeconfigs.items() if file}
+    world, _ = drive.connect({**state.inputs, **files}, "", place)
+    here = Run(
+        id=state.run_id, inputs=state.inputs, operator="", epoch=0, dry_run=False, trigger="approve",
+        results=state.results, args=state.args, clock=SystemClock(),
+    )  # fmt: skip
+    return state, FACTS["approval"].observe(world, here)
+
+
+def _show(now: Any, state: RunState) -> None:
+    """Show a plan and its digest, to whoever sits there; results alone go to stdout."""
+    from drfsm.dr.approval import told
+
+    click.echo(f"The plan of {state.run_id}:", err=True)
+    for line in told(now["plan"]):
+        click.echo(f"  {line}", err=True)
+    click.echo(f"  digest              {now['sha256']}", err=True)
+
+
+def _show_standing(state: RunState) -> None:
+    """Show the plan that a run waits with, or that a dry run foresees, and what to type."""
+    foreseen = (each["facts"].get("approval") for each in reversed(state.forecasts))
+    found = next((each for each in foreseen if each), None) if state.dry_run else state.facts.get("approval")
+    if found and found["seen"] and (state.dry_run or state.state == "dr_run_verified"):
+        _show(found["seen"], state)
+        if not state.dry_run:
+            click.echo(
+                f"To approve exactly this:\n  {_command(state.run_id, found['seen']['sha256'], '...')}", err=True
+            )
+
+
+def _command(named: str, digest: str, ticket: str) -> str:
+    from shlex import quote
+
+    return f"drfsm approve {quote(named)} --ticket {quote(ticket)} --plan {digest}"

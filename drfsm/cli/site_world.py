@@ -1,0 +1,108 @@
+"""The drilled site as a run's inputs name it: what provisions it, and the cluster that its kubeconfig leads to.
+
+Owns where a drill's private files lie in its bundle (``private/``: kubeconfig, plans; ``logs/``: terraform's own
+words). The kubeconfig may appear, or become another, while the run works, and a bundle that was fetched from S3
+lacks it: so the file is looked at before every call, and fetched where the site can give it. Used by drive.py.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drfsm.errors import DrfsmError, Unreachable, UsageFault
+from drfsm.world import Charter, Provisioner
+
+if TYPE_CHECKING:
+    from drfsm.adapters.private import PrivateFiles
+    from drfsm.world import Cluster
+
+PRIVATE, LOGS = "private", "logs"
+
+
+def private_files(place: Path) -> "PrivateFiles":
+    """Return the private directory of a bundle."""
+    from drfsm.adapters.private import PrivateFiles
+
+    return PrivateFiles(place / PRIVATE)
+
+
+def kubeconfig_of(inputs: Mapping[str, Any], place: Path) -> Path:
+    """Return where the kubeconfig of DR lies: the named file, else the one that the site gives."""
+    if given := str(inputs.get("kubeconfig_dr") or ""):
+        return Path(given)
+    return private_files(place).kubeconfig if "infrastructure" in inputs else Path(os.devnull)
+
+
+def provisioner(inputs: Mapping[str, Any], place: Path) -> Provisioner | None:
+    """Return what brings the site up, None for a machine that brings none up. Makes no call yet."""
+    kind = inputs.get("infrastructure")
+    if kind is None:
+        return None
+    if kind == "existing":
+        from drfsm.adapters.existing import Existing
+
+        return Existing(kubeconfig_of(inputs, place))
+    from drfsm.adapters import address, aws
+
+    private = private_files(place)
+    fleet = aws.fleet(endpoint_url=inputs["endpoint_url"] or None, region=inputs["region"] or None)
+    own_address = address.from_environment(os.environ)
+    if kind == "ec2":
+        from drfsm.adapters.ec2 import Ec2Runner
+
+        return Ec2Runner(fleet, private, own_address)
+    from drfsm.adapters.terraform import TerraformSite, module_at
+    from drfsm.adapters.terraform_process import Terraform
+
+    if not inputs["terraform_dir"]:
+        raise UsageFault("--infrastructure terraform needs --terraform-dir", way="name the module's directory")
+    module = module_at(Path(str(inputs["terraform_dir"])))
+    terraform = Terraform(module, private, place / LOGS, dict(os.environ))
+    return TerraformSite(terraform, private, fleet.parameters.read, own_address)
+
+
+class SiteCluster:
+    """DR's cluster, by whatever kubeconfig lies there now."""
+
+    def __init__(self, kubeconfig: Path, gives: Provisioner | None = None, charter: Charter | None = None) -> None:
+        self._kubeconfig, self._gives, self._charter = kubeconfig, gives, charter
+        self._known: tuple[object, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """What operators call this site."""
+        return "dr"
+
+    def __getattr__(self, name: str) -> Any:
+        """Ask the cluster of now."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._now(), name)
+
+    def _now(self) -> "Cluster":
+        from drfsm.adapters.kube import KubeCluster
+
+        mark = self._mark() or (self._fetched() and self._mark())
+        if not mark:
+            raise Unreachable(f"there is no kubeconfig {self._kubeconfig}", way="the site must be reached first")
+        if self._known is None or self._known[0] != mark:
+            self._known = (mark, KubeCluster("dr", self._kubeconfig))
+        found: Cluster = self._known[1]
+        return found
+
+    def _mark(self) -> tuple[int, int] | None:
+        """Return what tells one version of the file from another, None if there is none."""
+        try:
+            found = self._kubeconfig.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    def _fetched(self) -> bool:
+        if self._gives is None or self._charter is None:
+            return False
+        try:
+            return self._gives.fetch_kubeconfig(self._charter) is not None
+        except DrfsmError as fault:
+            raise Unreachable(f"the site gives no kubeconfig: {fault.what}", way=fault.way) from None

@@ -1,0 +1,160 @@
+"""What a person approves: a plan, its digest, and whether it is still what would be done.
+
+The plan is read from the world each time anew: the run that is to become canonical and the digest over all of its
+artifacts, where it goes, the cluster that takes over, what the pointers say now (their content, never ETags), and how
+the primary is kept from publishing. An approval is the SHA-256 of that plan, a name and a ticket, recorded by the row
+``approve`` whose record has the time. Whatever changes in the world or in how the primary is stopped makes it stale.
+Once the pointers are captured the plan says what was captured: that they stay so is pointers.py's matter. Nothing
+here looks at a clock.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from drfsm.dr import fence
+from drfsm.dr.layout import layout_of, new_run, staged, taker
+from drfsm.dr.ownership import lost
+from drfsm.dr.pointers import keys_of, said
+from drfsm.dr.telling import quiet
+from drfsm.dr.verification import verify, verify_latest
+from drfsm.engine import Fact, Run
+from drfsm.world import World
+
+Plan = Mapping[str, Any]
+SHOWN = 12  # characters of a digest that a person types
+
+
+def plan(world: World, run: Run) -> dict[str, Any]:
+    """Return what would be done now."""
+    site = taker(run.inputs)
+    beside, run_id = staged(run.inputs, run.id), new_run(run.inputs)
+    whole = verify(world.store, beside, run_id, note=quiet, check=run.check)
+    newest = verify_latest(world.store, beside, run_id, note=quiet, check=run.check, every_ranked=False)
+    receipt = str(run.inputs["validation_receipt"])
+    decides, pointers = _pointers(world, run)
+    return {
+        "schema_version": 1,
+        "bucket": str(run.inputs["bucket"]),
+        "prefix": layout_of(run.inputs).prefix,
+        "candidate": layout_of(run.inputs).candidate,
+        "canonical_run": {
+            "run_id": run_id,
+            "staged": whole.where,
+            "verdict": whole.verdict,
+            "level": whole.level,
+            "artifacts": whole.expected,
+            "tree_sha256": whole.tree_sha256,
+            "latest_sha256": newest.tree_sha256,
+        },
+        "validated_by": {
+            "how": str(run.inputs["validation"]),
+            "receipt_sha256": hashlib.sha256(receipt.encode()).hexdigest() if receipt else None,
+        },
+        "cluster_uid": world.site(site).uid(),
+        "decides": decides,
+        "pointers": pointers,
+        "primary": {
+            "stop": stop(run.inputs),
+            "unreachable": lost(run, "primary"),
+            "fence_role": str(run.inputs["fence_primary_role"]) if _fences(run.inputs) else None,
+            "reason": str(run.inputs["reason"]) if lost(run, "primary") else None,
+        },
+    }
+
+
+def _pointers(world: World, run: Run) -> tuple[str, dict[str, Any]]:
+    """Return the key that decides, and what each pointer of the set says: as captured, else as it is now."""
+    captured = run.results.get("capture_pointers")
+    decides = layout_of(run.inputs).global_pointers()[0]
+    if captured is not None:
+        return decides, {key: each["says"] for key, each in captured["pointers"].items()}
+    provider_keys, global_keys = keys_of(world, run)
+    found = {key: world.store.get(key) for key in (*global_keys, *provider_keys)}
+    return decides, {key: said(blob.body) if blob else None for key, blob in found.items()}
+
+
+def stop(inputs: Mapping[str, Any]) -> str:
+    """Say how the primary is to be kept from publishing, by what the operator asked for."""
+    if _fences(inputs):
+        roles = (str(inputs["fence_primary_role"]), str(inputs["fence_dr_role"]))
+        return "by_fence" if all(map(fence.identified, roles)) else "unclear"
+    if inputs["primary_unreachable"] == "yes":
+        return "by_risk" if fence.risk_taken(inputs) else "unclear"
+    return "by_freeze"
+
+
+def _fences(inputs: Mapping[str, Any]) -> bool:
+    lost_and_fenced = inputs["primary_unreachable"] == "yes" and inputs["no_fence"] != "yes"
+    return bool(inputs["fence_primary"] == "asked" or lost_and_fenced)
+
+
+def digest(found: Plan) -> str:
+    """Return a plan's digest: the SHA-256 over its canonical JSON."""
+    told = json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def canonical_now(found: Plan) -> str:
+    """Return the run that a plan takes the place of: the one that the deciding pointer names, "" where none does."""
+    return str((found["pointers"].get(found["decides"]) or {}).get("run_id") or "")
+
+
+def told(found: Plan) -> Iterator[str]:
+    """Yield a plan in words, for the person who is to approve it."""
+    run, primary = found["canonical_run"], found["primary"]
+    yield f"Becomes canonical:  {run['run_id']}"
+    yield f"                    {run['verdict']} ({run['level']}), {run['artifacts']} artifacts, from {run['staged']}"
+    yield f"                    tree sha256 {run['tree_sha256']}"
+    yield f"In place of:        {canonical_now(found) or 'no run'}"
+    yield f"At:                 s3://{found['bucket']}/{found['prefix']}, candidate {found['candidate']}"
+    yield f"Published by:       DR, cluster {found['cluster_uid']}, validated by {_validated(found)}"
+    yield f"The primary:        {_STOPS[primary['stop']]}"
+    if primary["fence_role"]:
+        yield f"                    fenced: {primary['fence_role']}"
+    if primary["reason"]:
+        yield f"                    because: {primary['reason']}"
+    others = sorted({str((each or {}).get("run_id")) for each in found["pointers"].values()} - {canonical_now(found)})
+    for other in others:
+        yield f"ATTENTION:          not all pointers name that run: some name {other}"
+
+
+_STOPS = {
+    "by_freeze": "is reachable: its schedules are suspended, its publishing is switched off, its Jobs are awaited",
+    "by_fence": "its identity is denied every write to pointers and latest",
+    "by_risk": "IS LOST AND NOT FENCED: if it returns, it may publish over DR",
+    "unclear": "it is not said how it is kept from publishing",
+}
+
+
+def _validated(found: Plan) -> str:
+    by = found["validated_by"]
+    return "this run" if by["how"] == "own" else f"a receipt (sha256 {str(by['receipt_sha256'])[:SHOWN]}…)"
+
+
+def _observe(world: World, run: Run) -> dict[str, Any]:
+    found = plan(world, run)
+    return {"plan": found, "sha256": digest(found)}
+
+
+def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    """Judge by the plan itself: the digest beside it is for readers."""
+    given = [str(inputs[name]).strip() for name in ("approved_plan", "approved_by", "ticket")]
+    if not all(given):
+        return "none"
+    return "current" if digest(seen["plan"]) == given[0] else "stale"
+
+
+FACTS = {
+    "approval": Fact(_observe, _judge),
+    "primary_stop": Fact(
+        lambda _world, run: {
+            name: str(run.inputs[name])
+            for name in (
+                "fence_primary", "fence_primary_role", "fence_dr_role", "primary_unreachable", "no_fence", "reason"
+            )
+        },
+        lambda seen, _inputs: stop(seen),
+    ),
+}  # fmt: skip

@@ -1,0 +1,469 @@
+"""The drill's binding, and the facts and actions that only a drill has.
+
+From the rooms: the site's machines (infrastructure), backup and restore, the control plane, the validation, what a
+site must have (site_baseline). Its own: whether so much was meant, the two promote flags, who owns the pointers
+(asked of the ownership object alone: there is no primary cluster in a drill), whether the drilled site itself was
+promoted, the validation as one step with its retries, the time of recovery, and the promote as a run of its own.
+
+Nothing here writes a key outside the drill's own prefix: a canonical promotion is the promote machine's, which asks
+a person. Bound to machines/drill.yaml; the CLI also reads single facts for diagnostics.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from drfsm.dr import (
+    artifacts,
+    backup_check,
+    control_plane,
+    control_plane_apply,
+    infrastructure,
+    preflight,
+    publishing,
+    restore,
+    restore_state,
+    schedules,
+    site_baseline,
+    validation,
+    validation_follow,
+)
+from drfsm.dr.backup import METADATA
+from drfsm.dr.backup import home_of as backup_home
+from drfsm.dr.layout import layout_of
+from drfsm.dr.runners import TAGS
+from drfsm.engine import Binding, Fact, Run
+from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, UsageFault
+from drfsm.world import Procedures, World
+
+PROMOTE = "promote"  # the machine, and the name of its run in the drill's bundle
+VALIDATION_RECEIPT = "validation.receipt.json"
+WAIT_SECONDS = 5.0  # the repair of a teardown
+_ENDED_BADLY = ("failed", "refused", "aborted")
+
+
+# --- judged from the inputs alone -------------------------------------------------------------------------------
+
+
+def _scope(_world: World, run: Run) -> dict[str, Any]:
+    inputs = run.inputs
+    phases = {name: inputs[name] for name in ("site", "restore", "validate", "promote", "teardown")}
+    whole = (phases["site"], phases["restore"], phases["validate"], phases["teardown"])
+    return {**phases, "full": whole == ("new", "asked", "asked", "true"), "allowed": inputs["allow_full_drill"]}
+
+
+def _flags(_world: World, run: Run) -> dict[str, Any]:
+    given = {name: str(run.inputs[name]) for name in ("auto_promote", "allow_promote_bypass")}
+    missing = [f"--{name.replace('_', '-')} true" for name, value in given.items() if value != "true"]
+    return {
+        **given,
+        "missing": missing,
+        "promotion": str(run.inputs["promote"]),
+        "target": str(run.inputs["promote_target"]),
+        "teardown": str(run.inputs["teardown"]),
+    }
+
+
+def _judge_flags(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    if seen["target"] == "canonical" and seen["teardown"] == "true":
+        return "unsafe"
+    match seen["auto_promote"] == "true", seen["allow_promote_bypass"] == "true":
+        case True, True:
+            return "both"
+        case True, False:
+            return "auto_only"
+        case False, True:
+            return "bypass_only"
+    return "neither"
+
+
+def _said(name: str, value: str, then: str, otherwise: str) -> Fact:
+    """Return a fact that is an input's word."""
+    return Fact(
+        lambda _world, run: {name: str(run.inputs[name])}, lambda seen, _: then if seen[name] == value else otherwise
+    )
+
+
+# --- who owns the pointers, and is it this site -----------------------------------------------------------------
+
+
+def _ownership(world: World, run: Run) -> dict[str, Any]:
+    blob = world.store.get(layout_of(run.inputs).own("ownership.json"))
+    if blob is None:
+        return {"site": None}
+    try:
+        found = json.loads(blob.body)
+        return {"site": str(found["site"]), "cluster_uid": found["cluster_uid"], "run": found.get("run")}
+    except (ValueError, TypeError, KeyError):
+        return {"site": "unreadable"}
+
+
+def _judge_owner(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    site = seen["site"]
+    return "unclaimed" if site is None else site if site in ("primary", "dr") else "other"
+
+
+def _site_ownership(world: World, run: Run) -> dict[str, Any]:
+    """See whether the owner's cluster is the drilled one. A site that never gave a kubeconfig can't be it."""
+    owner = _ownership(world, run)
+    if owner["site"] != "dr":
+        return {**owner, "ours": None}
+    return {**owner, "ours": _own_uid(world, run)}
+
+
+def _own_uid(world: World, run: Run) -> str | None:
+    known = (result.get("cluster_uid") for result in run.results.values() if isinstance(result, Mapping))
+    if found := next((str(uid) for uid in known if uid), None):
+        return found
+    provisioner = infrastructure.provisioner_of(world)
+    return None if provisioner.held_kubeconfig() is None else world.dr.uid()
+
+
+def _judge_site(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    return "canonical" if seen["ours"] is not None and seen["ours"] == seen.get("cluster_uid") else "free"
+
+
+# --- before anything moves --------------------------------------------------------------------------------------
+
+
+def _image(world: World, run: Run) -> dict[str, Any]:
+    """See which image will be validated: the named one, else the one of the CronJob, restored or there already."""
+    inputs = run.inputs
+    needed = inputs["validate"] == "asked"
+    if inputs["image_ref"] or not needed:
+        return {"image": str(inputs["image_ref"]), "of": "--image-ref", "needed": needed}
+    if inputs["restore"] == "asked":
+        backup = backup_check.outline(world.store, str(inputs["backup_uri"]))
+        found = [each for each in backup.manifests if each["kind"] == "CronJob"]
+        named = [each for each in found if inputs["cronjob"] in ("", each["metadata"]["name"])]
+        if len(named) != 1:
+            told = ", ".join(each["metadata"]["name"] for each in found) or "none"
+            raise ActionFailed(
+                f"the backup has these CronJobs: {told}", way="name the one that publishes with --cronjob"
+            )
+        cronjob, of = named[0], "the backup"
+    else:
+        cronjob, of = preflight.cronjob_of(world.dr, str(inputs["namespace"]), str(inputs["cronjob"])), "the site"
+    containers = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    return {"image": str(containers[0]["image"]), "of": of, "needed": True}
+
+
+def _judge_image(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    unasked = not seen["needed"] and not seen["image"]
+    return "pinned" if unasked or preflight.PINNED.match(seen["image"]) or inputs["allow_tag"] == "yes" else "loose"
+
+
+def _rights(world: World, run: Run) -> dict[str, Any]:
+    """Ask the cloud everything that the drill will ask later, as far as asking changes nothing."""
+    asked: dict[str, Callable[[], Iterable[str]]] = {
+        "writing below the drill's prefix": partial(_unwritable, world, run)
+    }
+    if run.inputs["site"] != "given":
+        asked["DR's runners"] = lambda: _nothing(world.infrastructure.runners(TAGS))
+        charter = infrastructure.charter_of(run)
+        asked["the site's machines"] = lambda: _nothing(infrastructure.provisioner_of(world).standing(charter))
+    if run.inputs["restore"] == "asked":
+        asked["the backup"] = partial(_no_backup, world, run)
+        asked["the control plane"] = partial(_no_control_plane, world, run)
+    if run.inputs["promote"] == "asked" and run.inputs["validate"] == "none":
+        asked["the validation"] = lambda: () if run.inputs["validation_receipt"] else ("there is no receipt of one",)
+    refused: list[str] = []
+    for what, ask in asked.items():
+        run.check()
+        try:
+            refused += (f"{what}: {told}" for told in ask())
+        except ActionFailed as fault:
+            refused.append(f"{what}: {fault.what}")
+    return {"refused": refused, "asked": sorted(asked)}
+
+
+def _unwritable(world: World, run: Run) -> Iterable[str]:
+    """Try a conditional write that can't succeed: nothing is written."""
+    key = f"{run.inputs['staged_prefix']}/drfsm-preflight-{run.id}"
+    try:
+        world.store.put(key, b"", if_match='"drfsm-asks-and-writes-nothing"')
+    except Conflict:
+        return
+    yield "the store takes what a condition forbids"
+
+
+def _nothing(_answer: object) -> tuple[str, ...]:
+    """Find nothing wrong with an answer: that it came is all that was wanted."""
+    return ()
+
+
+def _no_backup(world: World, run: Run) -> Iterable[str]:
+    uri = str(run.inputs["backup_uri"])
+    if world.store.stat(backup_home(world.store, uri) + METADATA) is None:
+        yield f"{uri} has no {METADATA}"
+        return
+    how_old = backup_check.FACTS["recovery_point"]
+    if how_old.judge(seen := how_old.observe(world, run), run.inputs) == "over":
+        yield backup_check.aged(seen)
+
+
+def _no_control_plane(world: World, run: Run) -> Iterable[str]:
+    key = f"{control_plane.home_of(layout_of(run.inputs).prefix)}/current.json"
+    if world.store.stat(key) is None:
+        yield f"none is published: there is no {key}"
+
+
+def _survey(world: World, run: Run) -> dict[str, Any]:
+    """Return what the receipts take as given."""
+    identity, inputs = world.identity, run.inputs
+    return {
+        "git_sha": str(inputs["git_sha"]) or _published_sha(world, run),
+        "image": _image(world, run)["image"] if inputs["only_teardown"] == "no" else str(inputs["image_ref"]),
+        "account": identity.account(),
+        "caller": identity.caller(),
+        "region": identity.region(),
+        "operator": run.operator,
+        "drill_prefix": str(inputs["journal_prefix"]),
+    }
+
+
+def _published_sha(world: World, run: Run) -> str:
+    """Return the commit that the published control plane is of; words where that can't be told."""
+    blob = world.store.get(f"{control_plane.home_of(layout_of(run.inputs).prefix)}/current.json")
+    try:
+        return str(json.loads(blob.body)["git_sha"]) if blob else "unknown: no control plane is published"
+    except (ValueError, TypeError, KeyError):
+        return "unknown: the published control plane names no commit"
+
+
+# --- restore ----------------------------------------------------------------------------------------------------
+
+
+def _open_backup(world: World, run: Run) -> dict[str, Any]:
+    """Read all of the backup. Raises BackupFault unless it holds."""
+    backup = backup_check.opened(world.store, str(run.inputs["backup_uri"]), check=run.check)
+    return {
+        "backup_uri": backup.uri,
+        "backup_run_id": backup.metadata.get("run_id"),
+        "created_at": backup.metadata.get("created_at"),
+        "objects": len(backup.manifests),
+        "checksums": dict(backup.metadata["checksums"]),
+    }
+
+
+def _reread_backup(world: World, run: Run) -> dict[str, Any]:
+    """Read the backup's contract again, all of it: the repair of a restore."""
+    seen = backup_check.verify(world.store, str(run.inputs["backup_uri"]), check=run.check)
+    told = [*(f"{name} is missing" for name in seen["missing"]), *seen["damaged"]]
+    run.note(f"read the backup again: {'; '.join(told) or 'it holds'}")
+    return {"missing": seen["missing"], "damaged": seen["damaged"]}
+
+
+def _restore_state(world: World, run: Run) -> Any:
+    """Restore the state. What can't be restored, however often one tries, is final."""
+    seen = restore_state.ACTIONS["restore_state"](world, run)
+    if restore_state.judge(seen) == "not_restorable":
+        raise ActionFailed(str(seen["told"]), way="give the workload a lasting volume", final=True)
+    return seen
+
+
+# --- how long it took -------------------------------------------------------------------------------------------
+
+
+def _recovery(_world: World, run: Run) -> dict[str, Any]:
+    now, given = run.clock.now(), str(run.inputs["recovery_time_objective"])
+    since = datetime.fromisoformat(now) - datetime.fromisoformat(str(run.inputs["started_at"]))
+    objective = float(given) if given else None
+    return {"started_at": run.inputs["started_at"], "validated_by": now, "seconds": round(since.total_seconds(), 1)} | {
+        "objective_seconds": objective
+    }
+
+
+def _judge_recovery(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    if seen["objective_seconds"] is None:
+        return "unasked"
+    return "within" if seen["seconds"] <= seen["objective_seconds"] else "over"
+
+
+def _tell_recovery(world: World, run: Run) -> dict[str, Any]:
+    seen = _recovery(world, run)
+    verdict = _judge_recovery(seen, run.inputs)
+    if verdict == "over":
+        run.note(f"RECOVERY TOOK TOO LONG: {seen['seconds']:.0f} s, the objective is {seen['objective_seconds']:.0f} s")
+    else:
+        run.note(f"validated {seen['seconds']:.0f} s after the start")
+    return {**seen, "verdict": verdict}
+
+
+# --- the promote, a run of its own ------------------------------------------------------------------------------
+
+
+def _procedures(world: World) -> Procedures:
+    if world.procedures is None:
+        raise UsageFault("no other procedure can be started from here")
+    return world.procedures
+
+
+def promote_inputs(world: World, run: Run) -> dict[str, str]:
+    """Return what the promote is started with: below the drill's own prefix, or, asked for, at the canonical one."""
+    given, canonical = run.inputs, run.inputs["promote_target"] == "canonical"
+    same = (
+        "bucket", "namespace", "candidate", "provider", "profile", "cronjob", "cronjob_selector", "configmap", "taker",
+        "primary_run_id", "dr_run_id", "staged_prefix", "auto_promote", "allow_promote_bypass", "image_ref",
+        "allow_tag", "validation_env", "validation_timeout", "startup_timeout", "expect_account", "endpoint_url",
+        "region",
+    )  # fmt: skip
+    only_canonical = {
+        "primary_unreachable": "no", "fence_primary": "none", "fence_primary_role": "", "fence_dr_role": "",
+        "no_fence": "no", "reason": "", "kubeconfig_primary": "", "resume_cronjobs": "",
+    }  # fmt: skip
+    own = {name: str(given[name]) if canonical else usual for name, usual in only_canonical.items()}
+    return {
+        **{name: str(given[name]) for name in same},
+        **own,
+        "prefix": str(given["prefix"]) if canonical else f"{given['journal_prefix']}/rehearsal",
+        "target": "canonical" if canonical else "drill",
+        "rehearses": "" if canonical else str(given["prefix"]),
+        "validation": "receipt",
+        "validation_receipt": str(given["validation_receipt"]) or _own_receipt(world, run),
+        "approved_plan": "", "approved_by": "", "ticket": "",
+        "adopt_ownership": "no", "allow_image_drift": "no", "gitops_paused": "no",
+        "execution_id": "", "drain_timeout": "300",
+        "kubeconfig_dr": str(given["kubeconfig_dr"]),
+    }  # fmt: skip
+
+
+def _own_receipt(world: World, run: Run) -> str:
+    key = f"{run.inputs['staged_prefix']}/{VALIDATION_RECEIPT}"
+    blob = world.store.get(key)
+    if blob is None:
+        raise ActionFailed(f"the validation's receipt is not at s3://{world.store.bucket}/{key}", way="drfsm resume")
+    return blob.body.decode()
+
+
+def _run_promotion(world: World, run: Run) -> dict[str, Any]:
+    canonical = run.inputs["promote_target"] == "canonical"
+    found = _procedures(world).run(PROMOTE, PROMOTE, promote_inputs(world, run), "live" if canonical else "drill")
+    run.check()
+    run.note(f"the promote {found['run_id']} is {found['status']} in {found['state']}")
+    return dict(found)
+
+
+def _finish_promotion(world: World, run: Run) -> dict[str, Any]:
+    """Go on with the promote unless it is complete. Raises ActionFailed where it waits for a person, or failed."""
+    found = _procedures(world).look(PROMOTE)
+    if found is None or found["status"] != "complete":
+        found = _run_promotion(world, run)
+    if found["status"] == "complete":
+        return dict(found)
+    ended = found["status"] in _ENDED_BADLY
+    told = f"the promote {found['run_id']} {'ended' if ended else 'is'} {found['status']} in {found['state']}"
+    way = f"drfsm status {found['run_id']}" if ended else f"drfsm approve {found['run_id']} …, then drfsm resume"
+    raise ActionFailed(f"{told}: {found['reason']}. Next: {found.get('way') or way}", way=way, final=ended)
+
+
+def _observe_promotion(world: World, _run: Run) -> dict[str, Any]:
+    found = _procedures(world).look(PROMOTE)
+    return {"run_id": None, "status": None} if found is None else dict(found)
+
+
+def _judge_promotion(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    if seen["run_id"] is None:
+        return "absent"
+    if seen["status"] == "complete":
+        return "complete"
+    return "failed" if seen["status"] in _ENDED_BADLY else "waiting"
+
+
+# --- the end ----------------------------------------------------------------------------------------------------
+
+
+def _await_teardown(world: World, run: Run) -> dict[str, Any]:
+    """Wait a while: the repair of a teardown. Machines take their time to go."""
+    until = run.clock.monotonic() + WAIT_SECONDS
+    while run.clock.monotonic() < until:
+        run.check()
+        run.clock.sleep(min(1.0, WAIT_SECONDS))
+    try:
+        return {
+            "waited_seconds": WAIT_SECONDS,
+            "machines": infrastructure.FACTS["runner"].observe(world, run)["machines"],
+        }
+    except (Unreachable, ActionFailed) as fault:
+        return {"waited_seconds": WAIT_SECONDS, "machines": f"not known: {fault.what}"}
+
+
+def _account(_world: World, run: Run) -> dict[str, Any]:
+    prices = json.loads(str(run.inputs["prices"]) or "null")
+    minutes = str(run.inputs["expected_minutes"])
+    return infrastructure.costs(run, prices, expected_minutes=float(minutes) if minutes else None)
+
+
+def _renew_kubeconfig(world: World, run: Run) -> dict[str, Any]:
+    """Fetch the kubeconfig again, once: the repair of a validation."""
+    found = infrastructure.provisioner_of(world).fetch_kubeconfig(infrastructure.charter_of(run))
+    if found is None:
+        raise Unreachable("the site gives no kubeconfig now")
+    run.note(f"fetched the kubeconfig of {found.server} again")
+    return {"sha256": found.sha256, "server": found.server}
+
+
+def diagnosed(world: World, run: Run, names: Iterable[str]) -> dict[str, Any]:
+    """Return what these facts say now, each by itself: what can't be read is told, and hides nothing else."""
+    return {name: _diagnosed(world, run, FACTS[name]) for name in names}
+
+
+def _diagnosed(world: World, run: Run, fact: Fact) -> dict[str, Any]:
+    try:
+        seen = fact.observe(world, run)
+    except DrfsmError as fault:
+        return {"value": None, "why": fault.what}
+    return {"value": fact.judge(seen, run.inputs), "seen": seen}
+
+
+FACTS: Mapping[str, Fact] = {
+    "drill_scope": Fact(
+        _scope, lambda seen, _: "not_allowed" if seen["full"] and seen["allowed"] != "yes" else "allowed"
+    ),
+    "promote_flags": Fact(_flags, _judge_flags),
+    "promotion_mode": _said("promote_target", "canonical", "canonical", "rehearsal"),
+    "teardown_wish": _said("teardown", "true", "asked", "none"),
+    "cloud_identity": preflight.FACTS["cloud_identity"],
+    "image": Fact(_image, _judge_image),
+    "drill_rights": Fact(_rights, lambda seen, _: "missing" if seen["refused"] else "granted"),
+    "pointer_owner": Fact(_ownership, _judge_owner),
+    "site_ownership": Fact(_site_ownership, _judge_site),
+    **infrastructure.FACTS,
+    **backup_check.FACTS,
+    **restore.FACTS,
+    **control_plane_apply.FACTS,
+    **restore_state.FACTS,
+    **site_baseline.FACTS,
+    "dr_schedules": schedules.FACTS["dr_schedules"],
+    "dr_publishing": publishing.FACTS["dr_publishing"],
+    "validation_job": validation.FACTS["validation_job"],
+    **validation_follow.FACTS,
+    "validated_run": artifacts.VALIDATED,
+    "recovery_time": Fact(_recovery, _judge_recovery),
+    "promotion_run": Fact(_observe_promotion, lambda seen, _: "absent" if seen["run_id"] is None else "present"),
+    "promotion": Fact(_observe_promotion, _judge_promotion),
+}
+ACTIONS = {
+    "survey_drill": _survey,
+    **infrastructure.ACTIONS,
+    "open_backup": _open_backup,
+    "reread_backup": _reread_backup,
+    **restore.ACTIONS,
+    **control_plane_apply.ACTIONS,
+    "read_back_control_plane": control_plane_apply.read_back_dr,
+    "restore_state": _restore_state,
+    **validation_follow.ACTIONS,
+    "renew_kubeconfig": _renew_kubeconfig,
+    "tell_recovery": _tell_recovery,
+    "run_promotion": _run_promotion,
+    "finish_promotion": _finish_promotion,
+    "await_teardown": _await_teardown,
+    "account_costs": _account,
+}
+
+
+def binding() -> Binding:
+    """Return the binding; ``Binding.complete_for`` holds it against the machine."""
+    return Binding(facts=FACTS, actions=ACTIONS)

@@ -1,0 +1,156 @@
+"""A run's phases, from its records: how each went, how long it took, how often it was tried, and what stopped it.
+
+A phase is a set of triggers, handed in: what they are about is no matter of this room. An attempt of a phase ends
+where one of its steps failed; the next begins with the repair. Pure: the same records give the same receipts and
+logs, whichever process asks. Called by the CLI, after every record and by `status`.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from drfsm.evidence.story import lines_of
+from drfsm.evidence.wording import moment, seconds_between, trigger_of
+from drfsm.journal import Record, RunState
+
+SCHEMA_VERSION = 1
+_SEEN_WIDTH = 4000
+_STEPS = ("intent", "commit", "failed", "repaired", "sampled", "resolved", "held")
+
+
+@frozen
+class Phase:
+    """What one phase left in the records."""
+
+    name: str
+    records: tuple[Record, ...]  # of its steps, in order
+    failure: Record | None  # the commit that sent its failure on
+
+    @property
+    def attempts(self) -> list[list[Record]]:
+        """Its records by attempt: each ends with a failure, the last with whatever was reached."""
+        found: list[list[Record]] = [[]]
+        for record in self.records:
+            if found[-1] and found[-1][-1].kind == "failed" and record.body.get("by") != "failure":
+                found.append([])
+            found[-1].append(record)
+        return found if found[0] else []
+
+
+def split(records: Sequence[Record], phases: Mapping[str, Collection[str]], failures: Collection[str]) -> list[Phase]:
+    """Return every phase. ``failures``: the triggers by which a failure is sent on; their arguments name the step."""
+    found: dict[str, list[Record]] = {name: [] for name in phases}
+    failed: dict[str, Record] = {}
+    current = ""
+    for record in records:
+        trigger = _trigger(record)
+        if record.kind == "commit" and trigger in failures:
+            stage = str((record.body.get("args") or {}).get("stage", ""))
+            failed |= {name: record for name, steps in phases.items() if stage in steps}
+            continue
+        current = next((name for name, steps in phases.items() if trigger in steps), current if trigger == "" else "")
+        if current and record.kind in _STEPS and trigger:
+            found[current].append(record)
+    return [Phase(name, tuple(found[name]), failed.get(name)) for name in phases]
+
+
+def receipt(phase: Phase, state: RunState, ending: Mapping[str, str]) -> dict[str, Any]:
+    """Return a phase's receipt. ``ending``: the triggers that end a phase, and what its outcome then is."""
+    rows = list(_rows(phase))
+    outcome = _outcome(phase, state, rows, ending)
+    began, ended = _times(phase, outcome)
+    lasted = seconds_between(began, ended) if began and ended else None
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "drfsm_run": state.run_id,
+        "machine": state.machine,
+        "scope": state.scope,
+        "phase": phase.name,
+        "outcome": outcome,
+        "started_at": began or {"none": "this phase was not begun"},
+        "ended_at": ended or {"unknown": "this phase has not ended"},
+        "seconds": {"unknown": "this phase has not ended"} if lasted is None else lasted,
+        "attempts": len(phase.attempts),
+        "cause": _cause(phase, state, outcome),
+        "rows": rows,
+        "logs": [log_name(phase, number) for number in range(1, len(phase.attempts) + 1)],
+    }
+
+
+def log_name(phase: Phase, number: int) -> str:
+    """Return the name of an attempt's log."""
+    return f"{phase.name}.attempt-{number}.log"
+
+
+def logs(phase: Phase) -> Iterator[tuple[str, bytes]]:
+    """Yield (file name, content) of what each attempt saw and said."""
+    attempts = phase.attempts
+    for number, records in enumerate(attempts, start=1):
+        text = [f"{phase.name}, attempt {number}"]
+        more = [phase.failure] if phase.failure is not None and number == len(attempts) else []
+        for record in (*records, *more):
+            first, *rest = lines_of(record, _SEEN_WIDTH)
+            text += [f"{moment(record.at)} #{record.seq} {first}", *(f"    {each}" for each in rest)]
+        yield log_name(phase, number), ("\n".join(text) + "\n").encode("utf-8", "backslashreplace")
+
+
+def _trigger(record: Record) -> str:
+    body = record.body
+    if record.kind == "held":
+        return str(body.get("stage", ""))
+    if record.kind not in _STEPS:
+        return ""
+    return str(body["trigger"]) if "trigger" in body else trigger_of(body["row"]) if "row" in body else ""
+
+
+def _rows(phase: Phase) -> Iterator[dict[str, Any]]:
+    """Yield each step: its end, its tries, and what was said when it failed last."""
+    for trigger in dict.fromkeys(map(_trigger, phase.records)):
+        of = [each for each in phase.records if _trigger(each) == trigger]
+        commits = [each for each in of if each.kind == "commit"]
+        failed = [each for each in of if each.kind == "failed"]
+        ended = commits[-1].at if commits else of[-1].at
+        yield {
+            "trigger": trigger,
+            "outcome": "done" if commits else "failed" if failed or phase.failure else "begun",
+            "attempts": max(1, sum(each.kind == "intent" for each in of), len(failed) + bool(commits)),
+            "repaired": sum(each.kind == "repaired" for each in of),
+            "started_at": of[0].at,
+            "ended_at": ended,
+            "because": str(commits[-1].body["because"]) if commits else {"none": "it is not done"},
+            "last_error": str(failed[-1].body["error"]) if failed else {"none": "no attempt failed"},
+        }
+
+
+def _outcome(phase: Phase, state: RunState, rows: Sequence[Mapping[str, Any]], ending: Mapping[str, str]) -> str:
+    if phase.failure is not None:
+        return "failed"
+    done = [each["trigger"] for each in rows if each["outcome"] == "done"]
+    if found := [ending[trigger] for trigger in done if trigger in ending]:
+        return found[-1]
+    if not rows:
+        return "not_reached"
+    if state.ended:
+        return "given_up"
+    return "held" if state.status == "held" else "running"
+
+
+def _times(phase: Phase, outcome: str) -> tuple[str, str]:
+    if not phase.records:
+        return "", phase.failure.at if phase.failure is not None else ""
+    ended = phase.failure.at if phase.failure is not None else phase.records[-1].at
+    return phase.records[0].at, "" if outcome in ("running", "held") else ended
+
+
+def _cause(phase: Phase, state: RunState, outcome: str) -> Any:
+    if phase.failure is not None:
+        given = phase.failure.body.get("args") or {}
+        return {
+            "step": str(given.get("stage", "")),
+            "reason": str(given.get("reason", "")),
+            "error": str(given.get("error", "")),
+        }
+    if outcome == "held":
+        return {"step": state.stage, "reason": state.reason, "error": "held"}
+    return {"none": "nothing stopped it"}

@@ -1,0 +1,271 @@
+"""`drfsm validate` and the baseline that it looks at: what a site lacks is named, and nothing of it is changed."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drfsm.adapters.kube import KubeCluster
+from drfsm.adapters.registry import ImageRegistry, parsed
+from drfsm.cli import main
+from drfsm.dr.site_baseline import examine, judge
+from drfsm.errors import ActionFailed, Unreachable
+from drfsm.evidence.receipts import check
+from drfsm.resources import shipped
+from drfsm.sandbox.seed import CRONJOB, NAMESPACE
+from tests.drill.world import Site
+
+pytestmark = pytest.mark.sandbox
+Manifest = dict[str, Any]
+
+
+def standing_by(site: Site) -> list[str]:
+    """Return the options that lead to the site that stands by."""
+    return ["--kubeconfig", str(site.sandbox.dr.kubeconfig), "--bucket", site.bucket]
+
+
+def test_validate_alone_proves_a_site_and_leaves_it_as_it_was(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It exits with 0, says its verdict, leaves a receipt that fits its schema, and site and bucket as they were."""
+    store, before = site.sandbox.dr.store, site.canonical()
+    objects = {each: store.list(each)[0] for each in ("cronjobs", "configmaps", "secrets")}
+    assert main.run(["validate", *standing_by(site), "--receipt-dir", str(tmp_path / "b")]) == 0
+    assert "validated: " in capsys.readouterr().out
+    receipt = json.loads((tmp_path / "b/validation.receipt.json").read_bytes())
+    shape = json.loads((shipped("receipts_schema") / "validation.receipt.schema.json").read_bytes())
+    assert (check(receipt, shape), receipt["cluster_uid"]) == ([], site.sandbox.dr.uid)
+    assert site.canonical() == before
+    assert {each: store.list(each)[0] for each in objects} == objects
+    for each in store.list("jobs", NAMESPACE)[0]:
+        store.delete("jobs", NAMESPACE, each["metadata"]["name"])
+
+
+def test_a_site_that_publishes_by_itself_is_not_validated(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The primary is at work: no Job is started there, and the exit code says that it failed."""
+    argv = ["validate", "--kubeconfig", str(site.sandbox.primary.kubeconfig), "--bucket", site.bucket]
+    assert main.run([*argv, "--receipt-dir", str(tmp_path / "b")]) == 10
+    told = capsys.readouterr().out
+    assert "NOT VALIDATED" in told
+    assert "is not suspended" in told
+    assert "drfsm-validation" not in str(site.sandbox.primary.store.list("jobs", NAMESPACE)[0])
+
+
+def test_diagnostics_change_nothing_and_need_no_allowance(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They work beside a live DR, without a lease: every key has the ETag that it had, and a receipt tells all."""
+    site.own()
+    before = site.keys()
+    argv = ["drill", *standing_by(site), "--diagnostics-only", "--receipt-dir", str(tmp_path / "d")]
+    assert main.run(argv) == 0
+    assert site.keys() == before
+    told = json.loads((tmp_path / "d/diagnostics.receipt.json").read_bytes())
+    assert told["facts"]["pointer_owner"]["value"] == "dr"
+    assert [each["name"] for each in told["site"]["cronjobs"]] == [CRONJOB]
+    assert "pointer_owner" in capsys.readouterr().out
+
+
+# --- the baseline -------------------------------------------------------------------------------------------------
+
+
+class Registry:
+    """A registry that knows one answer."""
+
+    def __init__(self, *answer: str) -> None:
+        self._answer = answer
+
+    def architectures(self, image: str) -> list[str]:
+        """Return it."""
+        if not self._answer:
+            raise Unreachable(f"nobody answers for {image}")
+        return list(self._answer)
+
+
+def look(site: Site, *, identity: bool = True, registry: Any = None) -> tuple[str, dict[str, Any]]:
+    """Return what the baseline of the site that stands by says, and what was seen."""
+    cluster = KubeCluster("dr", site.sandbox.dr.kubeconfig)
+    seen = examine(cluster, NAMESPACE, "", identity=identity, image_ref="", registry=registry)
+    return judge(seen), seen
+
+
+@contextmanager
+def without(site: Site, plural: str, name: str) -> Iterator[None]:
+    """Take an object away for a while."""
+    store = site.sandbox.dr.store
+    kept = deepcopy(store.get(plural, NAMESPACE, name))
+    store.delete(plural, NAMESPACE, name)
+    try:
+        yield
+    finally:
+        for field in ("uid", "resourceVersion", "creationTimestamp"):
+            kept["metadata"].pop(field, None)
+        site.sandbox.dr.apply(kept)
+
+
+@contextmanager
+def changed(site: Site, change: Callable[[Manifest], object]) -> Iterator[None]:
+    """Have the CronJob otherwise for a while."""
+    store = site.sandbox.dr.store
+    before = deepcopy(store.get("cronjobs", NAMESPACE, CRONJOB))
+    live = deepcopy(before)
+    change(live)
+    store.update("cronjobs", live)
+    try:
+        yield
+    finally:
+        now = store.get("cronjobs", NAMESPACE, CRONJOB)
+        before["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"]
+        store.update("cronjobs", before)
+
+
+def pod_of(cronjob: Manifest) -> Manifest:
+    """Return the pod's spec of a CronJob."""
+    found: Manifest = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    return found
+
+
+def test_a_site_that_was_restored_is_fit(site: Site) -> None:
+    """All that a drill restores is all that is asked for; what nobody could tell is unknown, and no failure."""
+    verdict, seen = look(site, registry=Registry())
+    assert (verdict, seen["wrong"]["total"]) == ("fit", 0)
+    assert "nobody answers" in seen["unknown"][0]
+
+
+@pytest.mark.parametrize(
+    ("plural", "name", "told"),
+    [
+        ("serviceaccounts", "jobintel", "ServiceAccount jobintel is not there"),
+        ("secrets", "jobintel-secrets", "Secret jobintel-secrets is not there"),
+        ("configmaps", "jobintel-config", "ConfigMap jobintel-config is not there"),
+        ("configmaps", "jobintel-control-plane-scoring", "ConfigMap jobintel-control-plane-scoring is not there"),
+    ],
+)
+def test_what_is_missing_is_named(site: Site, plural: str, name: str, told: str) -> None:
+    """Each object that the workload needs is looked for by name."""
+    with without(site, plural, name):
+        verdict, seen = look(site)
+    assert verdict == "unfit"
+    assert told in " ".join(seen["wrong"]["first"])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda live: live["spec"].update(suspend=False), "is not suspended"),
+        (lambda live: pod_of(live).update(imagePullSecrets=[{"name": "pull"}]), "pull Secret pull is not there"),
+        (lambda live: pod_of(live)["containers"][0].update(envFrom=[]), "the workload has no identity"),
+    ],
+)
+def test_a_cronjob_that_could_not_work_is_told(site: Site, change: Callable[[Manifest], object], told: str) -> None:
+    """Suspension, pull Secrets and the identity to publish with are held against what the CronJob says."""
+    with changed(site, change):
+        verdict, seen = look(site)
+    assert verdict == "unfit"
+    assert told in " ".join(seen["wrong"]["first"])
+
+
+def test_the_identity_is_left_out_on_request(site: Site) -> None:
+    """--skip-workload-assume says so in the observation."""
+    with changed(site, lambda live: pod_of(live)["containers"][0].update(envFrom=[])):
+        verdict, seen = look(site, identity=False)
+    assert (verdict, seen["identity"]) == ("fit", "left out, as asked")
+
+
+def test_nodes_that_are_not_ready_are_waited_for(site: Site) -> None:
+    """They may come: that is no verdict on the site."""
+    site.sandbox.dr.node_ready(False)  # noqa: FBT003  the sandbox's switch
+    try:
+        assert look(site)[0] == "not_ready"
+    finally:
+        site.sandbox.dr.node_ready(True)  # noqa: FBT003  likewise
+
+
+def test_an_image_for_other_machines_is_unfit(site: Site) -> None:
+    """Where registry and nodes both say what they are, they must have something in common."""
+    store = site.sandbox.dr.store
+    (node,) = store.list("nodes")[0]
+    live = deepcopy(node)
+    live["metadata"]["labels"] = {**(live["metadata"].get("labels") or {}), "kubernetes.io/arch": "amd64"}
+    live.get("status", {}).get("nodeInfo", {}).pop("architecture", None)
+    store.update("nodes", live)
+    assert look(site, registry=Registry("arm64"))[0] == "unfit"
+    assert look(site, registry=Registry("arm64", "amd64"))[0] == "fit"
+
+
+# --- a registry ---------------------------------------------------------------------------------------------------
+
+INDEX = {"manifests": [{"platform": {"architecture": each}} for each in ("amd64", "arm64", "unknown")]}
+ANSWERS: dict[str, Any] = {
+    "/v2/team/image/manifests/v1": INDEX,
+    "/v2/team/plain/manifests/latest": {"config": {"digest": "sha256:c"}},
+    "/v2/team/plain/blobs/sha256:c": {"architecture": "arm64"},
+    "/token?service=here&scope=repository%3Ateam%2Fclosed%3Apull": {"token": "t"},
+    "/v2/team/closed/manifests/v1": INDEX,
+}
+
+
+class _Answering(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        """Answer as a registry does; one image wants a token."""
+        port = self.connection.getsockname()[1]
+        if "closed" in self.path and self.path.startswith("/v2") and self.headers.get("Authorization") != "Bearer t":
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", f'Bearer realm="http://127.0.0.1:{port}/token",service="here"')
+            self.end_headers()
+            return
+        found = ANSWERS.get(self.path)
+        self.send_response(200 if found else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps(found).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def host() -> Iterator[str]:
+    """Serve a registry on loopback."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_registry_is_asked_what_an_image_is_built_for(host: str) -> None:
+    """By an index of platforms, by a single manifest's configuration, and with a token that anybody gets."""
+    registry = ImageRegistry()
+    assert registry.architectures(f"{host}/team/image:v1") == ["amd64", "arm64"]
+    assert registry.architectures(f"{host}/team/plain") == ["arm64"]
+    assert registry.architectures(f"{host}/team/closed:v1") == ["amd64", "arm64"]
+
+
+def test_a_registry_that_does_not_tell_is_no_verdict(host: str) -> None:
+    """An image that isn't there, and nobody who answers, are two words for not known."""
+    with pytest.raises(ActionFailed, match="answers 404"):
+        ImageRegistry().architectures(f"{host}/team/none:v1")
+    with pytest.raises(Unreachable):
+        ImageRegistry().architectures("127.0.0.1:1/team/image:v1")
+
+
+@pytest.mark.parametrize(
+    ("image", "where"),
+    [
+        ("a.example/b/c@sha256:00", ("a.example", "b/c", "sha256:00")),
+        ("a.example:5000/b:v1@sha256:00", ("a.example:5000", "b", "sha256:00")),
+        ("b/c:v1", ("registry-1.docker.io", "b/c", "v1")),
+        ("c", ("registry-1.docker.io", "library/c", "latest")),
+        ("localhost/c", ("localhost", "c", "latest")),
+    ],
+)
+def test_an_images_name_says_where_it_lies(image: str, where: tuple[str, str, str]) -> None:
+    """Host, name and tag or digest, as every container tool reads them."""
+    assert tuple(parsed(image)) == where

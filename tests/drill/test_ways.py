@@ -1,0 +1,144 @@
+"""The other ways through a drill: lasting state, phase by phase on one site, terraform, and the real disaster."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drfsm.adapters.file_journal import read_chain
+from drfsm.cli import main
+from drfsm.dr.backup_create import Site as Source
+from drfsm.dr.backup_create import create
+from drfsm.dr.layout import Layout
+from drfsm.dr.state_volume import Image
+from drfsm.journal import fold
+from drfsm.sandbox import Options, Sandbox
+from drfsm.sandbox.seed import NAMESPACE
+from tests.bench.site import CLAIM, Place, pace
+from tests.drill.conftest import Make
+from tests.drill.world import Site, environment
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+
+MODULE = """
+variable "drfsm_run" { type = string }
+variable "site_kubeconfig" {
+  type      = string
+  sensitive = true
+}
+resource "terraform_data" "runner" { input = var.drfsm_run }
+output "kubeconfig" {
+  value     = var.site_kubeconfig
+  sensitive = true
+}
+"""
+
+
+def test_state_of_a_lasting_volume_is_restored_and_said_so(site: Site, drill: Make) -> None:
+    """What the primary's volume held is in the drilled site's, read back; nothing canonical carried it there."""
+    from drfsm.adapters import aws
+
+    place = Place(site.sandbox.primary, "with-state")
+    place.lay(site.bucket, claim=True)
+    place.fill({"last_run.json": "{}", "deep/er.txt": "text"})
+    store = aws.connect(bucket=site.bucket, endpoint_url=site.sandbox.cloud.endpoint, region="us-east-1").store
+    source = Source(place.cluster, place.namespace)
+    backup = create(store, Layout(site.prefix), source, "with-state", image=Image(), pace=pace())
+    place.cluster.delete("CronJob", place.namespace, "jobintel-daily")
+    run = drill("--stop-after", "restore", "--teardown", "true", backup=backup.uri)
+    before, held = site.outside(run.id), dict[str, str]()
+
+    def look() -> None:
+        home = site.cluster(run.id).directory / "node/claims" / NAMESPACE / CLAIM
+        held.update({e.relative_to(home).as_posix(): e.read_text() for e in home.rglob("*") if e.is_file()})
+
+    run.when("commit", "restore_state", look)
+    assert run.start().status == "complete", run.words
+    assert held == {"last_run.json": "{}", "deep/er.txt": "text"}
+    assert run.phase("restore")["outcome"] == "complete"
+    assert site.outside(run.id) == before
+    shutil.rmtree(place.volume, ignore_errors=True)
+
+
+def test_one_site_is_drilled_phase_by_phase(site: Site, drill: Make) -> None:
+    """Each run goes on with the site of the one before, in a bundle beside it; the last one takes it down."""
+    first = drill("--stop-after", "bringup", bundle="first")
+    assert first.start().status == "complete"
+    (machine,) = first.own
+    second = drill("--receipt-dir", str(first.directory), "--start-at", "restore", "--stop-after", "validate")
+    assert (second.start().status, second.inputs["site_run"]) == ("complete", first.id)
+    assert second.phase("bringup")["rows"][0]["trigger"] == "adopt_site"
+    assert second.phase("teardown")["outcome"] == "skipped"
+    assert [*site.alive()] == [machine]
+    flags = ("--auto-promote", "true", "--allow-promote-bypass", "true")
+    third = drill("--receipt-dir", str(second.directory), "--start-at", "promote", "--stop-after", "promote", *flags)
+    assert third.start().status == "complete", third.words
+    assert third.inputs["dr_run_id"] == second.inputs["dr_run_id"]
+    site.own("somebody's")  # a DR that became live meanwhile is no reason to leave a rehearsal's machine running
+    argv = ["drill", "--receipt-dir", str(second.directory), "--start-at", "teardown"]
+    assert main.run(argv) == 0
+    assert site.alive() == {}
+    beside = second.directory.with_name(f"{second.directory.name}.2")
+    assert fold(read_chain(beside).records).results["tear_down_site"]["torn_down"] == [machine]
+
+
+@pytest.mark.skipif(
+    shutil.which(os.environ.get("TERRAFORM") or "terraform") is None,
+    reason="terraform is not installed here (not on the PATH, and TERRAFORM names none)",
+)
+def test_terraform_brings_the_site_up_and_takes_it_down(site: Site, drill: Make, tmp_path: Path) -> None:
+    """The real binary, in a workspace named after the drill; its log lies in the bundle, without the kubeconfig."""
+    module = tmp_path / "module"
+    module.mkdir()
+    (module / "main.tf").write_text(MODULE, encoding="utf-8")
+    kubeconfig = site.sandbox.dr.kubeconfig.read_text(encoding="utf-8")
+    with environment(TF_VAR_site_kubeconfig=kubeconfig):
+        run = drill("--infrastructure", "terraform", "--terraform-dir", str(module), "--stop-after", "bringup",
+                    "--teardown", "true")  # fmt: skip
+        assert run.start().status == "complete", run.words
+    assert run.reached[-4:] == ["validation_skipped", "promotion_skipped", "torn_down", "complete"]
+    assert run.state.results["reach_site"]["cluster_uid"] == site.sandbox.dr.uid
+    logs = "".join(each.read_text(encoding="utf-8") for each in (run.directory / "logs").iterdir())
+    assert kubeconfig.split("token: ")[1].split()[0] not in logs
+
+
+@pytest.fixture
+def disaster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Two sites of one's own: what happens here moves the real pointers."""
+    with Sandbox(tmp_path / "sandbox", Options(bucket="drill-disaster", canonical="primary")) as sandbox:
+        for name, value in {**sandbox.environment, "DRFSM_HOME": str(tmp_path / "home")}.items():
+            monkeypatch.setenv(name, value)
+        yield sandbox
+
+
+def test_a_canonical_promotion_waits_for_a_person_and_then_completes(
+    disaster: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The drill is held and names what to type; the child is approved by itself; `resume` completes the drill."""
+    bundle, s3 = tmp_path / "bundle", disaster.cloud.client("s3")
+    key = f"{disaster.prefix}/state/candidates/local/last_success.json"
+
+    def canonical() -> str:
+        return str(json.loads(s3.get_object(Bucket=disaster.bucket, Key=key)["Body"].read())["run_id"])
+
+    argv = [
+        "drill", "--bucket", disaster.bucket, "--kubeconfig", str(disaster.dr.kubeconfig), "--start-at", "validate",
+        "--promote-target", "canonical", "--auto-promote", "true", "--allow-promote-bypass", "true",
+        "--kubeconfig-primary", str(disaster.primary.kubeconfig), "--receipt-dir", str(bundle),
+    ]  # fmt: skip
+    assert main.run(argv) == 4
+    child = fold(read_chain(bundle / "promote").records)
+    told = capsys.readouterr().out
+    assert f"drfsm approve {child.run_id}" in told
+    assert (canonical(), child.scope) == (disaster.primary_run_id, "live")
+    assert main.run(["resume", str(bundle)]) == 4  # nobody approved it: held as before, and nothing moved
+    assert canonical() == disaster.primary_run_id
+    digest = child.facts["approval"]["seen"]["sha256"]
+    assert main.run(["approve", child.run_id, "--ticket", "INC-1", "--plan", digest]) == 0
+    assert main.run(["resume", str(bundle)]) == 0
+    state = fold(read_chain(bundle).records)
+    assert (state.status, canonical()) == ("complete", state.inputs["dr_run_id"])
+    assert state.facts["pointer_owner"]["value"] == "dr"

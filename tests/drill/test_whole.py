@@ -1,0 +1,186 @@
+"""A whole drill on machines of its own: what it leaves behind, and what it leaves alone."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drfsm.adapters.file_journal import LOG, read_chain
+from drfsm.evidence.receipts import check
+from drfsm.journal import fold
+from drfsm.resources import shipped
+from tests.drill.conftest import QUICK
+from tests.drill.world import Drill, Site, environment
+
+pytestmark = pytest.mark.sandbox
+PRICES = {"currency": "USD", "instance_hour": {"t3.large": "1.20"}, "disk_gb_month": "7.30", "source": "a test"}
+
+
+class Whole:
+    """One rehearsed drill, run once, with what the bucket held before and after."""
+
+    def __init__(self, site: Site, directory: Path) -> None:
+        self.site = site
+        prices = directory / "prices.json"
+        prices.write_text(json.dumps(PRICES), encoding="utf-8")
+        options = ("--auto-promote", "true", "--allow-promote-bypass", "true", "--prices", str(prices))
+        more = ("--expected-minutes", "30", "--recovery-time-objective", "0.001", "--git-sha", "c0ffee")
+        argv = ("--backup-uri", site.backup_uri, *QUICK, *options, *more)
+        self.run = Drill(site, directory / "bundle", argv)
+        self.before = site.outside(self.run.id)
+        self.at_validation: dict[str, Any] = {}
+        self.run.when("commit", "verify_validation", self._look)
+        self.run.start()
+        self.after = site.outside(self.run.id)
+
+    def _look(self) -> None:
+        store = self.site.cluster(self.run.id).store
+        (cronjob,) = store.list("cronjobs")[0]
+        data = store.get("configmaps", "jobintel", "jobintel-config")["data"]
+        self.at_validation = {"suspend": cronjob["spec"]["suspend"], "publish": data["PUBLISH_S3"]}
+
+
+@pytest.fixture(scope="module")
+def whole(_sandbox: Site, _home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    """Return the drill, done."""
+    found = Whole(_sandbox, tmp_path_factory.mktemp("whole"))
+    yield found
+    found.run.close()
+    _sandbox.reset()
+
+
+def test_it_ends_complete_and_nothing_is_left_running(whole: Whole) -> None:
+    """All phases are passed, in order, and none of its machines is there any more."""
+    assert whole.run.state.status == "complete", whole.run.words
+    assert whole.run.own == []
+    reached = whole.run.reached
+    passed = ["site_reached", "objects_restored", "validated", "promoted", "torn_down", "complete"]
+    assert [each for each in reached if each in passed] == passed
+
+
+def test_no_key_outside_its_own_prefix_is_touched(whole: Whole) -> None:
+    """Rehearsed promotion included, every other key of the bucket has the ETag that it had before."""
+    assert whole.after == whole.before
+    assert whole.site.keys(f"{whole.site.prefix}/drills/{whole.run.id}/rehearsal/state/")
+
+
+def test_what_was_restored_was_quiet(whole: Whole) -> None:
+    """When the Job had run, the site's schedule was suspended and its publishing off, whatever the backup said."""
+    assert whole.at_validation == {"suspend": True, "publish": "0"}
+
+
+def test_state_that_has_no_lasting_volume_is_never_called_restored(whole: Whole) -> None:
+    """The workload keeps its state in an emptyDir: the way says STATE NOT RESTORED, and so do the receipts."""
+    assert "state_not_restored" in whole.run.reached
+    assert "state_restored" not in whole.run.reached
+    assert whole.run.phase("restore")["outcome"] == "state_not_restored"
+    assert whole.run.file("drill.summary.json")["receipt"]["state"].startswith("STATE NOT RESTORED")
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"),
+    [
+        ("drill.summary.json", "drill.summary"),
+        *((f"phases/{name}.receipt.json", "phase.receipt") for name in
+          ("bringup", "restore", "validate", "promote", "teardown")),
+        ("validation.receipt.json", "validation.receipt"),
+        ("dr_restore.control_plane.summary.json", "dr_restore.control_plane.summary"),
+        ("control-plane/apply/apply.summary.json", "control_plane.apply.summary"),
+    ],
+)  # fmt: skip
+def test_each_receipt_is_as_its_schema_wants_it(whole: Whole, path: str, schema: str) -> None:
+    """Every JSON file that a drill leaves fits the schema that is shipped for it."""
+    shape = json.loads((shipped("receipts_schema") / f"{schema}.schema.json").read_bytes())
+    assert check(whole.run.file(path), shape) == []
+
+
+def test_the_summary_says_who_where_and_what_it_cost(whole: Whole) -> None:
+    """Commit, image, account, region, recovery time and costs stand in the receipt, each from the records."""
+    receipt = whole.run.file("drill.summary.json")["receipt"]
+    assert (receipt["git_sha"], receipt["account"], receipt["region"]) == ("c0ffee", "123456789012", "us-east-1")
+    assert receipt["image_ref"] == whole.site.sandbox.image_ref
+    assert receipt["canonical_owner"] == "unclaimed"
+    # 30 minutes of 1.20 an hour, and 40 GB at 7.30 a month of 730 hours
+    assert receipt["costs"]["estimated"]["total"] == {"amount": "0.8000", "currency": "USD", "because": ""}
+    (machine,) = receipt["costs"]["actual"]["machines"]
+    assert (machine["instance_type"], machine["disk_gb"]) == ("t3.large", 40)
+    assert [machine["instance_id"]] == receipt["teardown"]["torn_down"]
+
+
+def test_a_recovery_over_its_objective_is_told_loudly_and_fails_nothing(whole: Whole) -> None:
+    """It is measured from the command on, stands in the receipt as over, and the drill is complete all the same."""
+    receipt = whole.run.file("drill.summary.json")["receipt"]
+    assert (receipt["recovery_objective"], receipt["recovery"]["objective_seconds"]) == ("over", 0.001)
+    assert receipt["recovery"]["seconds"] > 1
+    assert [each for each in whole.run.said if each.startswith("RECOVERY TOOK TOO LONG")]
+
+
+def test_the_promotion_is_a_run_of_its_own_whose_head_stands_in_the_drills(whole: Whole) -> None:
+    """Its journal lies in the bundle and below the drill's prefix; what the drill recorded is its last record."""
+    seen = whole.run.file("drill.summary.json")["receipt"]["promotion"]
+    chain = read_chain(whole.run.directory / "promote")
+    assert (seen["head"], seen["records"], seen["status"]) == (chain.head, len(chain.records), "complete")
+    assert fold(chain.records).scope == "drill"
+    own = f"{whole.site.prefix}/drills/{whole.run.id}"
+    assert f"{own}/rehearsal/drfsm/runs/{seen['run_id']}/000000.json" in whole.site.keys(own)
+
+
+def test_the_validations_receipt_names_the_records_that_prove_it(whole: Whole) -> None:
+    """It is the same beside the run in S3; its head is that of the record that commits the verified validation."""
+    receipt = whole.run.file("validation.receipt.json")
+    assert json.loads(whole.site.body(f"{receipt['staged_prefix']}/validation.receipt.json")) == receipt
+    number, lines = receipt["journal"]["records"], (whole.run.directory / LOG).read_bytes().splitlines(keepends=True)
+    assert hashlib.sha256(lines[number - 1]).hexdigest() == receipt["journal"]["head"]
+    record = whole.run.records[number - 1]
+    assert (record.kind, record.body["trigger"]) == ("commit", "verify_validation")
+    assert receipt["settings_from"] == ["ConfigMap/jobintel-config", "Secret/jobintel-secrets"]
+
+
+def test_each_attempt_of_a_phase_has_a_log(whole: Whole) -> None:
+    """What was seen and said lies in one file a phase and attempt, and nothing else lies there."""
+    found = {each.name for each in (whole.run.directory / "phases").iterdir()}
+    logs = {f"{name}.attempt-1.log" for name in ("bringup", "restore", "validate", "promote", "teardown")}
+    assert logs <= found
+    assert "STATE NOT RESTORED" in (whole.run.directory / "phases/restore.attempt-1.log").read_text(encoding="utf-8")
+
+
+def test_receipts_that_were_lost_are_made_again_by_status(whole: Whole) -> None:
+    """They are derived: deleted or torn, `drfsm status` writes each byte of them again."""
+    place = whole.run.directory
+    kept = {each: each.read_bytes() for each in (place / "phases").iterdir()}
+    kept |= {place / name: (place / name).read_bytes() for name in ("validation.receipt.json", "drill.summary.json")}
+    for number, each in enumerate(kept):
+        if number % 2:
+            each.unlink()
+        else:
+            each.write_text("torn", encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "drfsm", "status", str(place)], check=True, capture_output=True)
+    assert {each: each.read_bytes() for each in kept} == kept
+
+
+def test_the_seeds_command_runs_as_it_stands(site: Site, tmp_path: Path) -> None:
+    """With the allowance `make dr-drill` and `drfsm drill` do it all; without, it is refused with 3, saying why."""
+    argv = [
+        sys.executable, "-m", "drfsm", "drill", "--backup-uri", site.backup_uri, "--image-ref", site.sandbox.image_ref,
+        "--auto-promote", "false", "--teardown", "true",
+    ]  # fmt: skip
+    with environment(ALLOW_FULL_DRILL=""):
+        refused = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (refused.returncode, site.alive()) == (3, {})
+    assert "--allow-full-drill, or ALLOW_FULL_DRILL=1" in refused.stdout
+    make = ["make", "-f", str(shipped("machines").parent / "Makefile"), "dr-drill", f"DRFSM={sys.executable} -m drfsm"]
+    without = subprocess.run([*make, "BACKUP_URI="], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert without.returncode != 0
+    assert "BACKUP_URI" in without.stderr
+    given = [*make, f"BACKUP_URI={site.backup_uri}", f"IMAGE_REF={site.sandbox.image_ref}"]
+    environ = {**os.environ, "PYTHONPATH": str(shipped("machines").parent)}
+    done = subprocess.run(given, capture_output=True, text=True, check=False, cwd=tmp_path, env=environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ended: complete" in done.stdout
+    assert site.alive() == {}

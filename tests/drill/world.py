@@ -1,0 +1,329 @@
+"""One sandbox before any disaster, and drills on it that a test can meddle with between any two steps.
+
+``Drill`` is one run, wired as the CLI wires it (the real adapters, the journal on disk and its mirror, the children,
+the derived files), with the inputs that the CLI makes of a command line; each verb opens the journal anew, as another
+process would. ``when`` hooks a deed onto a record of the journal; a deed that raises ``Killed`` is a power cut there.
+Whatever a test did to the canonical part of the bucket is put back, and every drill is held against the audit.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import define, evolve, field
+
+from drfsm.adapters.ec2 import RUN_TAG
+from drfsm.adapters.fenced import fenced
+from drfsm.adapters.file_journal import LOG, FileJournal
+from drfsm.adapters.s3_journal import MirroredJournal
+from drfsm.cli import drill as command
+from drfsm.cli.child_runs import ChildRuns
+from drfsm.cli.drill_files import DrillFiles
+from drfsm.cli.drive import Who, Written, connect, own_prefix
+from drfsm.cli.site_world import kubeconfig_of
+from drfsm.dr.bindings import binding
+from drfsm.engine import Runner
+from drfsm.engine.runner import new_run_id
+from drfsm.evidence.audit import audit
+from drfsm.evidence.story import standing
+from drfsm.journal import Record, RunState
+from drfsm.resources import shipped
+from drfsm.sandbox import Sandbox
+from drfsm.spec import load_machine
+from tests.safety.world import Clock, Killed
+
+TEXT = (shipped("machines") / "drill.yaml").read_bytes()
+SPEC = load_machine(TEXT, source="drill.yaml")
+Deed = Callable[[], object]
+
+
+class Site:
+    """The sandbox, and the hands of everybody but drfsm on it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.bucket, self.prefix, self.backup_uri = sandbox.bucket, sandbox.prefix, sandbox.backup_uri
+        self.s3, self.ec2 = sandbox.cloud.client("s3"), sandbox.cloud.client("ec2")
+        assert sandbox.runners is not None
+        self.runners = sandbox.runners
+        self.seeded = self.canonical()
+
+    # --- the bucket -------------------------------------------------------------------------------------------
+
+    def keys(self, below: str = "") -> dict[str, str]:
+        """Return every key below a prefix, with its ETag."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=below)
+        return {each["Key"]: each["ETag"] for page in pages for each in page.get("Contents", ())}
+
+    def outside(self, run_id: str) -> dict[str, str]:
+        """Return all that is not a drill's own."""
+        return {k: e for k, e in self.keys().items() if not k.startswith(f"{self.prefix}/drills/{run_id}/")}
+
+    def canonical(self) -> dict[str, bytes]:
+        """Return everything that no drill may touch."""
+        return {key: self.body(key) for key in self.keys() if not key.startswith(f"{self.prefix}/drills/")}
+
+    def body(self, key: str) -> bytes:
+        """Return an object's bytes."""
+        return bytes(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
+    def put(self, key: str, body: bytes) -> None:
+        """Put an object, as anybody else would."""
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
+
+    def own(self, cluster_uid: str = "somebody's", site: str = "dr") -> None:
+        """Let a site own the pointers."""
+        body = {"schema_version": 1, "site": site, "cluster_uid": cluster_uid, "epoch": 1, "run": "x", "nonce": "x"}
+        self.put(f"{self.prefix}/drfsm/ownership.json", json.dumps(body).encode())
+
+    def backup(self, name: str) -> str:
+        """Copy the seeded backup under another name; return its URI."""
+        home = self.backup_uri.removeprefix(f"s3://{self.bucket}/")
+        for key in self.keys(f"{home}/"):
+            body = self.body(key)
+            if key.endswith("metadata.json"):
+                body = body.replace(home.rpartition("/")[2].encode(), name.encode())
+            self.put(f"{self.prefix}/backups/{name}/{key.rpartition('/')[2]}", body)
+        return f"s3://{self.bucket}/{self.prefix}/backups/{name}"
+
+    def flip(self, key: str) -> None:
+        """Change one bit of an object, or change it back; its size stays."""
+        body = bytearray(self.body(key))
+        body[len(body) // 2] ^= 1
+        self.put(key, bytes(body))
+
+    # --- the machines -----------------------------------------------------------------------------------------
+
+    def alive(self) -> dict[str, str]:
+        """Return every machine that isn't terminated: id -> the drfsm run that it carries, or ""."""
+        found = (each for page in self.ec2.describe_instances()["Reservations"] for each in page["Instances"])
+        return {
+            each["InstanceId"]: {tag["Key"]: tag["Value"] for tag in each.get("Tags", ())}.get(RUN_TAG, "")
+            for each in found
+            if each["State"]["Name"] != "terminated"
+        }
+
+    def cluster(self, run_id: str) -> Any:
+        """Return the cluster of a drill's machine."""
+        (instance,) = [each for each, run in self.alive().items() if run == run_id]
+        return self.runners.clusters[instance]
+
+    # --- back to the start --------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Put everything back as it was seeded; drills' own keys stay."""
+        self.runners.boots, self.runners.guarded = True, False
+        now = self.canonical()
+        for key in now.keys() - self.seeded.keys():
+            self.s3.delete_object(Bucket=self.bucket, Key=key)
+        for key, body in self.seeded.items():
+            if now.get(key) != body:
+                self.put(key, body)
+        for each in self.alive():
+            self.ec2.modify_instance_attribute(InstanceId=each, DisableApiTermination={"Value": False})
+            self.ec2.terminate_instances(InstanceIds=[each])
+
+
+@define
+class Drill:
+    """One run, driven in this process."""
+
+    site: Site
+    directory: Path
+    argv: tuple[str, ...]
+    id: str = field(factory=lambda: new_run_id("drill"))
+    inputs: dict[str, Any] = field(factory=dict)
+    clock: Clock = field(factory=Clock)
+    said: list[str] = field(factory=list)
+    state: RunState = field(factory=RunState)
+    records: tuple[Record, ...] = ()
+    runner: Runner | None = None
+    _hooks: list[tuple[Callable[[Record], bool], Deed]] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        """Make the inputs as the CLI does."""
+        given = dict(command.drill.make_context("drill", list(self.argv)).params)
+        earlier = command._earlier(given["receipt_dir"])
+        command._settle(given, earlier)
+        self.inputs = command._inputs(given, earlier, self.id)
+        self.directory.mkdir(parents=True)
+        command._lay_kubeconfig(earlier, self.directory)
+
+    # --- meddling -----------------------------------------------------------------------------------------------
+
+    def when(self, kind: str, trigger: str, deed: Deed) -> None:
+        """Do something once, when a record of a kind for a trigger is written (a commit: before the next step)."""
+        self._hooks.append((lambda each: each.kind == kind and trigger == _trigger(each), deed))
+
+    def kill_at(self, kind: str, trigger: str) -> None:
+        """Cut the power when such a record is written."""
+        self.when(kind, trigger, _killed)
+
+    def interrupt(self) -> None:
+        """Ask it to stop, as Ctrl-C does."""
+        assert self.runner is not None
+        self.runner.interrupt()
+
+    def _heard(self, record: Record, _state: RunState) -> None:
+        for each in list(self._hooks):
+            fits, deed = each
+            if fits(record):
+                self._hooks.remove(each)
+                deed()
+
+    # --- the verbs ------------------------------------------------------------------------------------------------
+
+    def start(self) -> RunState:
+        """Start it and drive it as far as it goes."""
+        return self._verb(lambda runner: runner.start(self.inputs, run_id=self.id, scope="drill"), fresh=True)
+
+    def resume(self) -> RunState:
+        """Go on."""
+        return self._verb(lambda runner: runner.resume())
+
+    def abort(self) -> RunState:
+        """Give it up."""
+        return self._verb(lambda runner: runner.abort("the test wants it"))
+
+    def request(self, trigger: str, **args: Any) -> RunState:
+        """Fire an operator's row."""
+        return self._verb(lambda runner: runner.request(trigger, {"reason": "the test wants it", **args}))
+
+    def killed(self, verb: Callable[[], object]) -> None:
+        """Do something that must end in a power cut."""
+        try:
+            verb()
+        except Killed:
+            return
+        raise AssertionError("it was to be killed, and was not")
+
+    def _verb(self, act: Callable[[Runner], RunState], *, fresh: bool = False) -> RunState:
+        (self.directory / "drill.yaml").write_bytes(TEXT)
+        world, lease = connect(self.inputs, "", self.directory, self.id)
+        children = ChildRuns(self.directory, self.id, Who("ann"), kubeconfig_of(self.inputs, self.directory))
+        with FileJournal(self.directory, fresh=fresh) as local:
+            journal = MirroredJournal(local, world.store, own_prefix(self.inputs), self.id, TEXT)
+            if not fresh:
+                lease.look()
+                journal.catch_up()
+            files = DrillFiles(self.directory, local.lines, journal.uri, world.store)
+            self.runner = Runner(
+                SPEC, binding("drill"), fenced(evolve(world, procedures=children), lease), journal, lease=lease,
+                clock=self.clock, on_record=[Written(self.directory, SPEC, journal), files],
+                say=lambda words, **_: self.said.append(words), operator="ann", host="here",
+            )  # fmt: skip
+            self.runner._log._on_record += (_Deeds(self),)
+            try:
+                self.state = act(self.runner)
+            finally:
+                self.state, self.records = self.runner.state, tuple(local.records())
+        return self.state
+
+    # --- looking --------------------------------------------------------------------------------------------------
+
+    @property
+    def reached(self) -> list[str]:
+        """Every state that was reached, in order."""
+        return [each.body["to"] for each in self.records if each.kind == "commit"]
+
+    @property
+    def words(self) -> str:
+        """What an operator reads: `drfsm status`."""
+        return "\n".join(standing(self.state, str(self.directory)))
+
+    def of(self, kind: str, trigger: str = "") -> list[Mapping[str, Any]]:
+        """Return the bodies of all records of a kind."""
+        return [e.body for e in self.records if e.kind == kind and trigger in ("", _trigger(e))]
+
+    def file(self, path: str) -> Any:
+        """Return a JSON file of the bundle."""
+        return json.loads((self.directory / path).read_bytes())
+
+    def phase(self, name: str) -> Any:
+        """Return a phase's receipt."""
+        return self.file(f"phases/{name}.receipt.json")
+
+    @property
+    def own(self) -> list[str]:
+        """The drill's own machines that are still there."""
+        return [each for each, run in self.site.alive().items() if run == self.id]
+
+    def close(self) -> None:
+        """Hold what every drill must hold: the audit finds nothing, and no secret lies in the bundle's open files."""
+        if not self.records:
+            return
+        judges = {name: fact.judge for name, fact in binding("drill").facts.items()}
+        verdict = audit((self.directory / LOG).read_bytes(), SPEC, judges=judges)
+        assert verdict.ok, "\n".join(verdict.lines())
+        assert not list(self.leaks())
+
+    def leaks(self) -> Iterator[str]:
+        """Yield every open file of the bundle that holds a secret: keys of identities, tokens of kubeconfigs."""
+        secrets = [body for cluster in (self.site.sandbox.dr, self.site.sandbox.primary) for body in _secrets(cluster)]
+        private = self.directory / "private"
+        secrets += [_token(each.read_text()) for each in private.glob("*kubeconfig*")]
+        for each in self.directory.rglob("*"):
+            if each.is_file() and private not in each.parents:
+                raw = each.read_bytes()
+                yield from (str(each) for secret in secrets if secret and secret.encode() in raw)
+
+
+class _Deeds:
+    """The subscriber that does a test's deeds. What a deed raises ends the process, as a power cut does."""
+
+    def __init__(self, run: Drill) -> None:
+        self._run = run
+
+    def __call__(self, record: Record, state: RunState) -> None:
+        """Do what waits for this record."""
+        self._run._heard(record, state)
+
+
+def _killed() -> None:
+    raise Killed
+
+
+def _trigger(record: Record) -> str:
+    row = str(record.body.get("row", ""))
+    return str(record.body.get("trigger") or row.partition(" --")[2].partition("-->")[0])
+
+
+def _secrets(cluster: Any) -> Iterator[str]:
+    import base64
+
+    for secret in cluster.store.list("secrets")[0]:
+        for name, value in (secret.get("data") or {}).items():
+            if "SECRET" in name:
+                yield base64.b64decode(value).decode()
+    yield _token(cluster.kubeconfig.read_text())
+
+
+def _token(kubeconfig: str) -> str:
+    return kubeconfig.partition("token: ")[2].split("\n")[0].strip()
+
+
+@contextmanager
+def environment(**wanted: str) -> Iterator[None]:
+    """Have these variables in the environment for a while."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def until(told: str, holds: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"it took too long: {told}"
+        time.sleep(0.02)

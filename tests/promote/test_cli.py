@@ -1,0 +1,235 @@
+"""`drfsm promote` and `drfsm approve` as an operator types them: what they show, move, refuse and exit with."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drfsm.cli.main import run as drfsm
+from drfsm.errors import ExitCode
+from drfsm.sandbox.cloud import SECRET_ACCESS_KEY
+from tests.promote.test_stories import dr_publishes_alone
+from tests.promote.world import Ready
+from tests.safety.world import Site
+
+DIGEST = re.compile(r"digest +([0-9a-f]{64})")
+Typed = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def receipt(ready: Ready, tmp_path: Path) -> str:
+    """Return the file of the validation's receipt."""
+    path = tmp_path / "validation.receipt.json"
+    path.write_text(json.dumps(ready.receipt), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def typed(ready: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Typed:
+    """Return what types a command; it gives the exit code, stdout and stderr."""
+    monkeypatch.setenv("DRFSM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", ready.site.sandbox.cloud.endpoint)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+
+    def type_(*argv: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = drfsm(argv)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return type_
+
+
+def promote(site: Site, receipt: str, *more: str) -> Sequence[str]:
+    """Return the command that promotes by a receipt."""
+    sandbox = site.sandbox
+    return (
+        "promote", "--validation-receipt", receipt, "--kubeconfig-dr", str(sandbox.dr.kubeconfig),
+        "--kubeconfig-primary", str(sandbox.primary.kubeconfig), "--operator", "ann", *more,
+    )  # fmt: skip
+
+
+def summary(tmp_path: Path) -> Any:
+    """Return the newest run's summary, which the run itself held against its schema."""
+    (found,) = (tmp_path / "home/runs").glob("*/promote.summary.json")
+    return json.loads(found.read_bytes())
+
+
+def test_promote_waits_with_its_plan_and_the_exact_command_and_that_command_completes_it(
+    ready: Ready, site: Site, typed: Typed, receipt: str, tmp_path: Path
+) -> None:
+    """Exit 4, the plan in words, its digest, what to type; typed, DR is canonical, and the summary says by whom."""
+    code, out, err = typed(*promote(site, receipt))
+    assert code == ExitCode.HELD
+    assert ready.receipt["run_id"] in err
+    assert site.sandbox.primary_run_id in err
+    (digest,) = DIGEST.findall(err)
+    assert f"--plan {digest}" in err
+    assert "drfsm approve" in out
+    assert site.named() == {site.sandbox.primary_run_id}
+    held = summary(tmp_path)
+    assert held["receipt"]["operator"]["unknown"]
+    code, out, err = typed("approve", "--ticket", "CHG-1", "--operator", "bea", "--plan", digest)
+    assert code == ExitCode.DONE, out + err
+    dr_publishes_alone(site, ready.receipt["run_id"])
+    done = summary(tmp_path)
+    assert (done["receipt"]["operator"], done["receipt"]["ticket"]) == ("bea", "CHG-1")
+    assert done["receipt"]["approved_plan"] == digest
+    assert done["receipt"]["execution_kind"] == "drfsm run"
+    assert [each["what"] for each in done["decisions"]] == ["approve"]
+    (mirrored,) = [k for k in site.etags(f"{site.prefix}/drfsm/runs/{done['run_id']}/") if k.endswith("/summary.json")]
+    assert json.loads(site.body(mirrored))["status"] == "complete"
+    assert typed("replay", "--quiet")[0] == ExitCode.DONE
+
+
+def test_approve_without_a_terminal_and_without_a_plan_shows_it_and_moves_nothing(
+    site: Site, typed: Typed, receipt: str
+) -> None:
+    """Exit 3 with the command to type; a wrong digest exits with 3, too, and leaves a rejected record."""
+    typed(*promote(site, receipt))
+    before = (site.pointers(), site.touchable("primary"))
+    code, _, err = typed("approve", "--ticket", "CHG-1")
+    (digest,) = DIGEST.findall(err)
+    assert code == ExitCode.REFUSED
+    assert f"--ticket CHG-1 --plan {digest}" in err
+    code, _, err = typed("approve", "--ticket", "CHG-1", "--plan", "0" * 64)
+    assert code == ExitCode.REFUSED
+    assert "approval_is_current" in err
+    assert typed("approve", "--ticket", " ", "--plan", digest)[0] == ExitCode.USAGE
+    assert (site.pointers(), site.touchable("primary")) == before
+    _, out, _ = typed("replay")
+    assert "approve was rejected in dr_run_verified" in out
+
+
+def test_on_a_terminal_it_is_approved_by_typing_what_is_shown(
+    ready: Ready, site: Site, typed: Typed, receipt: str
+) -> None:
+    """The first twelve characters of the digest are typed; anything else is refused."""
+    code, _, err = typed(*promote(site, receipt))
+    (digest,) = DIGEST.findall(err)
+    assert code == ExitCode.HELD
+    for words, wanted in ((digest[:6], ExitCode.REFUSED), (digest[:12], ExitCode.DONE)):
+        master, slave = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-m", "drfsm", "approve", "--ticket", "CHG-2"],
+            stdin=slave, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ),
+        ) as process:  # fmt: skip
+            os.write(master, f"{words}\n".encode())
+            _, told = process.communicate(timeout=60)
+        os.close(master)
+        os.close(slave)
+        assert process.returncode == wanted, told.decode()
+    dr_publishes_alone(site, ready.receipt["run_id"])
+
+
+def test_a_dry_run_shows_the_plan_and_its_digest_approves_at_once(
+    ready: Ready, site: Site, typed: Typed, receipt: str, tmp_path: Path
+) -> None:
+    """What the dry run printed is given with a ticket: approved where it still holds; by the S3 receipt, too."""
+    objects = site.etags()
+    code, _, err = typed(*promote(site, receipt, "--dry-run"))
+    assert code == ExitCode.DONE, err
+    (digest,) = DIGEST.findall(err)
+    assert site.etags() == objects
+    key = f"{ready.receipt['staged_prefix']}/validation.receipt.json"
+    site.put(key, Path(receipt).read_bytes())
+    at_once = ("--ticket", "CHG-3", "--plan", digest, "--execution-id", "arn:aws:states:x:execution:y")
+    code, _, err = typed(*promote(site, f"s3://{site.bucket}/{key}", *at_once))
+    assert code == ExitCode.DONE, err
+    dr_publishes_alone(site, ready.receipt["run_id"])
+    found = [json.loads(each.read_bytes()) for each in (tmp_path / "home/runs").glob("*/promote.summary.json")]
+    (done,) = [each for each in found if each["status"] == "complete"]
+    assert done["receipt"]["execution_id"] == "arn:aws:states:x:execution:y"
+    assert done["receipt"]["execution_kind"] == "orchestrator"
+
+
+def test_a_plan_that_no_longer_holds_is_not_approved_at_once(site: Site, typed: Typed, receipt: str) -> None:
+    """The digest of another plan: the run stands at the plan as it is now, refused, with nothing moved."""
+    code, _, err = typed(*promote(site, receipt, "--ticket", "CHG-3", "--plan", "1" * 64))
+    assert code == ExitCode.REFUSED, err
+    assert site.named() == {site.sandbox.primary_run_id}
+    assert "HELD in dr_run_verified" in typed("status")[1]
+
+
+def test_without_a_receipt_dr_is_validated_below_the_run(site: Site, typed: Typed, tmp_path: Path) -> None:
+    """Own validation: staged below promotes/<run>; declined, nothing else has moved, and no secret is anywhere."""
+    command = [
+        each for each in promote(site, "x", "--bucket", site.bucket) if each not in ("--validation-receipt", "x")
+    ]
+    code, _, err = typed(*command)
+    assert code == ExitCode.HELD, err
+    found = summary(tmp_path)
+    assert found["inputs"]["staged_prefix"] == f"{site.prefix}/promotes/{found['run_id']}"
+    assert typed("request", "decline", "--reason", "not today")[0] == ExitCode.REFUSED
+    told = b"".join(each.read_bytes() for each in (tmp_path / "home").rglob("*") if each.is_file())
+    told += b"".join(site.everything(f"{site.prefix}/drfsm/").values())
+    assert SECRET_ACCESS_KEY.encode() not in told
+    assert site.named() == {site.sandbox.primary_run_id}
+
+
+HALVES: dict[str, tuple[tuple[str, ...], str]] = {
+    "a lost primary without a reason": (("--primary-unreachable",), "--reason"),
+    "a lost primary without roles": (("--primary-unreachable", "--reason", "gone"), "--fence-primary-role"),
+    "one role": (
+        ("--primary-unreachable", "--reason", "gone", "--fence-primary-role", "arn:aws:iam::123456789012:role/p"),
+        "--fence-dr-role",
+    ),
+    "no fence for a reachable primary": (("--no-fence", "--reason", "x"), "--primary-unreachable"),
+    "a fence without roles": (("--fence-primary",), "--fence-dr-role"),
+    "a plan without a ticket": (("--plan", "0" * 64), "--ticket"),
+    "a ticket without a plan": (("--ticket", "CHG"), "--plan"),
+    "an approval of a dry run": (("--ticket", "CHG", "--plan", "0" * 64, "--dry-run"), "dry run"),
+    "an owner passed over without a reason": (("--adopt-ownership",), "--reason"),
+    "no bucket in the prefix": (("--prefix", "/"), "--prefix"),
+}
+
+
+@pytest.mark.parametrize("case", list(HALVES))
+def test_options_that_need_another_one_are_wrong_usage(
+    site: Site, typed: Typed, receipt: str, tmp_path: Path, case: str
+) -> None:
+    """Exit 2, the option that lacks is named, and no run was begun."""
+    more, named = HALVES[case]
+    code, _, err = typed(*promote(site, receipt, *more))
+    assert code == ExitCode.USAGE
+    assert named in err
+    assert not list((tmp_path / "home").rglob("*.log"))
+
+
+def test_the_primarys_kubeconfig_and_the_receipt_are_asked_for(site: Site, typed: Typed, tmp_path: Path) -> None:
+    """No way to a primary that nobody declared lost, a receipt that is none, one that is not there: wrong usage."""
+    dr = str(site.sandbox.dr.kubeconfig)
+    assert typed("promote", "--bucket", site.bucket, "--kubeconfig-dr", dr)[0] == ExitCode.USAGE
+    nothing = tmp_path / "nothing.json"
+    nothing.write_text("{}", encoding="utf-8")
+    for named in (str(nothing), str(tmp_path / "absent.json"), f"s3://{site.bucket}/absent.json"):
+        code, _, err = typed(*promote(site, named))
+        assert (code, "--validation-receipt" in err) == (ExitCode.USAGE, True)
+    assert typed("approve", "--ticket", "CHG")[0] == ExitCode.USAGE  # nothing waits for it
+
+
+def test_a_lost_primary_is_promoted_over_from_the_command_line(
+    ready: Ready, site: Site, typed: Typed, receipt: str
+) -> None:
+    """No kubeconfig of it, both roles, a reason: the plan says how it is stopped, and approve completes."""
+    site.outage("primary")
+    sandbox = site.sandbox
+    code, _, err = typed(
+        "promote", "--validation-receipt", receipt, "--kubeconfig-dr", str(sandbox.dr.kubeconfig),
+        "--primary-unreachable", "--reason", "flooded", "--fence-primary-role", site.role("primary"),
+        "--fence-dr-role", site.role("dr"),
+    )  # fmt: skip
+    assert code == ExitCode.HELD, err
+    assert "flooded" in err
+    (digest,) = DIGEST.findall(err)
+    code, out, err = typed("approve", "--ticket", "CHG-9", "--plan", digest)
+    assert code == ExitCode.DONE, err
+    assert "the primary's identity is fenced" in out
+    dr_publishes_alone(site, ready.receipt["run_id"])

@@ -1,0 +1,135 @@
+"""Each guard refuses, names itself, and leaves everything as it was."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from drfsm.sandbox.seed import CONFIGMAP, CRONJOB
+from tests.promote.conftest import Make
+from tests.promote.test_abort import picture
+from tests.promote.test_approval import NEWER
+from tests.safety.world import Site
+
+Spoil = Callable[[Site], object]
+
+
+def own(site: Site, whose: str) -> None:
+    """Let drfsm's ownership object name a site of another cluster."""
+    body = f'{{"site": "{whose}", "cluster_uid": "another", "epoch": 1}}'
+    site.put(f"{site.prefix}/drfsm/ownership.json", body.encode())
+
+
+def argo(site: Site, where: str) -> None:
+    """Let a GitOps controller keep a CronJob."""
+    mark = {"argocd.argoproj.io/tracking-id": "x"}
+    site.edit(where, "CronJob", CRONJOB, lambda live: live["metadata"].setdefault("annotations", {}).update(mark))
+
+
+FINDINGS: dict[str, tuple[Spoil, dict[str, Any], str]] = {
+    "another account": (lambda _: None, {"expect_account": "999999999999"}, "cloud_identity is mismatched"),
+    "one cluster twice": (lambda _: None, {"kubeconfig_primary": "DR"}, "clusters is same"),
+    "an image by tag": (
+        lambda site: site.container("dr", image="registry.example/jobintel:latest"),
+        {"image_ref": "registry.example/jobintel:latest"}, "image is loose",
+    ),
+    "another image": (
+        lambda site: site.container("dr", image=f"registry.example/other@sha256:{'0' * 64}"), {}, "image is",
+    ),
+    "no permission": (
+        lambda site: site.cluster("primary").deny("patch", "batch", "cronjobs"), {}, "primary: patch cronjobs",
+    ),
+    "a controller on DR": (partial(argo, where="dr"), {}, "dr: CronJob"),
+    "a controller on the primary": (partial(argo, where="primary"), {}, "primary: CronJob"),
+    "a CronJob that heeds nobody": (
+        lambda site: site.container("primary", env=[{"name": "PUBLISH_S3", "value": "1"}]), {},
+        "publishing_switch is overridden",
+    ),
+    "no schedule to run": (
+        lambda site: site.edit("dr", "CronJob", CRONJOB, lambda live: live["metadata"].pop("annotations")), {},
+        "schedule_plan is unclear",
+    ),
+    "DR publishes": (
+        lambda site: site.configure("dr", PUBLISH_S3="1", PUBLISH_S3_DRY_RUN="0"), {}, "dr_publishing is on",
+    ),
+    "DR is scheduled": (lambda site: site.suspend("dr", suspend=False), {}, "dr_schedules is on"),
+    "a DR Job runs": (
+        lambda site: site.work("dr", "busy", NEWER, SANDBOX_SLEEP_SECONDS="60"), {}, "dr_inflight is yes",
+    ),
+    "DR can take no pod": (lambda site: site.cordon("dr"), {}, "dr_health is degraded"),
+    "DR owns already": (partial(own, whose="dr"), {}, "owner is other"),
+    "a stranger owns": (partial(own, whose="somebody"), {}, "owner is other"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("finding", list(FINDINGS))
+def test_a_finding_before_anything_moved_refuses_the_run(site: Site, promote: Make, finding: str) -> None:
+    """The refusal says what was seen; pointers, sites, artifacts and policy are as they were."""
+    spoil, given, words = FINDINGS[finding]
+    spoil(site)
+    if given.get("kubeconfig_primary") == "DR":
+        given = {"kubeconfig_primary": str(site.sandbox.dr.kubeconfig)}
+    before = picture(site)
+    run = promote(**given)
+    run.start()
+    assert run.state.status == "refused", run.words
+    assert words in run.state.reason
+    assert picture(site) == before
+
+
+def test_another_owner_is_passed_over_only_by_a_persons_word(site: Site, promote: Make) -> None:
+    """The primary was made canonical by hand while the object names DR: --adopt-ownership says so, on record."""
+    own(site, "dr")
+    run = promote(adopt_ownership="yes", reason="failed back by hand in March")
+    run.promoted()
+    assert run.state.status == "complete", run.words
+    assert run.results("check_receipt")["in_place_of"] == "dr"
+
+
+THAWED: dict[str, tuple[Spoil, str]] = {
+    "the primary is scheduled again": (lambda site: site.suspend("primary", suspend=False), "primary_schedules is on"),
+    "the primary publishes again": (
+        lambda site: site.configure("primary", PUBLISH_S3="1", PUBLISH_S3_DRY_RUN="0"), "primary_publishing is on",
+    ),
+    "DR is woken": (lambda site: site.configure("dr", PUBLISH_S3="1", PUBLISH_S3_DRY_RUN="0"), "dr_publishing is on"),
+    "a Job of the primary is started by hand": (
+        lambda site: site.work("primary", "by-hand", NEWER, SANDBOX_SLEEP_SECONDS="60"), "primary_inflight is yes",
+    ),
+    "an artifact is altered": (
+        lambda site: site.flip(next(k for k in site.etags(f"{site.prefix}/promotes/") if k.endswith(".csv"))),
+        "approval is stale",
+    ),
+}  # fmt: skip
+
+
+STATES = ["primary_quiesced", "artifacts_published", "provider_switched"]
+
+
+@pytest.mark.parametrize(
+    ("thaw", "state"),
+    [*((thaw, "provider_switched") for thaw in THAWED), *zip(THAWED, STATES, strict=False)][: len(THAWED) + 2],
+)
+def test_what_changes_behind_our_back_holds_the_run_at_every_row_up_to_the_switch(
+    site: Site, promote: Make, thaw: str, state: str
+) -> None:
+    """A frozen site thawed, DR woken, a Job by hand, an artifact altered: held, named, the global pointer unmoved."""
+    spoil, words = THAWED[thaw]
+    run = promote()
+    run.when_in(state, lambda: spoil(site))
+    run.promoted()
+    assert (run.state.status, run.state.state) == ("held", state), run.words
+    assert words in run.state.reason
+    assert site.pointers()[site.pointer_keys()[0]]["run_id"] == site.sandbox.primary_run_id
+    assert site.owner() == "primary"
+    assert "abort" in run.ways
+
+
+def test_the_configmaps_annotation_says_how_publishing_was(site: Site, promote: Make) -> None:
+    """What the promote's freeze found is kept on the primary's objects, for the failback."""
+    run = promote()
+    run.promoted()
+    kept = site.cluster("primary").store.get("configmaps", run.inputs["namespace"], CONFIGMAP)["metadata"][
+        "annotations"
+    ]
+    assert '"PUBLISH_S3": "1"' in kept["drfsm/before"]

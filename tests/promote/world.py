@@ -1,0 +1,210 @@
+"""Two seeded sites before any disaster, a validated run of DR beside, and a promote that a test can meddle with.
+
+``Promote`` is one run in this process, as ``tests.safety.world.Failback`` is: the real adapters, a journal on disk,
+deeds hooked onto records. What the receipts of most tests name is a real run: DR was validated by a promote that was
+then declined, and its mirrored journal lies in the store.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+from drfsm.adapters.file_journal import LOG, FileJournal
+from drfsm.adapters.s3_journal import MirroredJournal, home_of
+from drfsm.dr import promote
+from drfsm.dr.preflight import VALIDATION_VERBS, VERBS
+from drfsm.engine import Runner
+from drfsm.engine.runner import new_run_id
+from drfsm.evidence.audit import Verdict, audit
+from drfsm.evidence.receipts import check as check_receipt
+from drfsm.journal import RunState, digest
+from drfsm.resources import shipped
+from drfsm.sandbox.seed import CONFIGMAP, NAMESPACE
+from drfsm.spec import load_machine
+from drfsm.world import World
+from tests.safety.world import Failback, Site
+
+TEXT = (shipped("machines") / "promote.yaml").read_bytes()
+SPEC = load_machine(TEXT, source="promote.yaml")
+SCHEMA = json.loads((shipped("receipts_schema") / "promote.summary.schema.json").read_bytes())
+APPROVER, TICKET = "ann", "CHG-4711"
+
+
+@define
+class Promote(Failback):
+    """One promote, driven in this process."""
+
+    id: str = field(factory=lambda: new_run_id("promote"))
+
+    def _verb(self, act: Any, *, fresh: bool = False) -> RunState:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        world, lease = self.world()
+        with FileJournal(self.directory, fresh=fresh) as local:
+            if not fresh:
+                lease.look()
+            journal = self._mirror(local, world) if self.mirrored else local
+            self.runner = Runner(
+                SPEC, promote.binding(), world, journal, lease=lease, clock=self.clock, on_record=[self._heard],
+                say=lambda words, **_: self.said.append(words), operator=self.operator, host=self.host,
+            )  # fmt: skip
+            try:
+                self.state = act(self.runner)
+            finally:
+                self.state = self.runner.state
+                self.records = tuple(local.records())
+                if self._failed:
+                    raise self._failed[0]
+        return self.state
+
+    def _mirror(self, local: FileJournal, world: World) -> MirroredJournal:
+        mirror = MirroredJournal(local, world.store, str(self.inputs["prefix"]), self.id, TEXT)
+        mirror.catch_up()
+        return mirror
+
+    def world(self) -> Any:
+        """Return the world as the CLI wires it; the lease is that of the run's own prefix."""
+        world, lease = super().world()
+        if self.inputs["prefix"] != self.site.prefix:
+            lease._prefix = str(self.inputs["prefix"])
+            lease._key = f"{lease._prefix}/drfsm/lease.json"
+        return world, lease
+
+    # --- what a person does -----------------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """The plan as it was last read."""
+        found: Mapping[str, Any] = self.seen("approval")
+        return found
+
+    def approve(self, **given: Any) -> RunState:
+        """Approve the plan as it was last read, or as is given."""
+        usual = {
+            "approved_plan": self.plan["sha256"], "approved_by": APPROVER, "ticket": TICKET,
+            "primary_run_id": self.plan["plan"]["pointers"][self.plan["plan"]["decides"]]["run_id"],
+        }  # fmt: skip
+        return self.request("approve", **{**usual, **given})
+
+    def promoted(self) -> RunState:
+        """Start it, approve it, and let it go as far as it goes."""
+        self.start()
+        assert (self.state.status, self.state.state) == ("held", "dr_run_verified"), self.words
+        return self.approve()
+
+    def brought_to(self, state: str) -> None:
+        """Have it held in a state of the canonical way."""
+        self.when_in(state, self.interrupt)
+        self.start()
+        if self.state.state != state:
+            self.approve()
+        assert (self.state.status, self.state.state) == ("held", state), self.words
+
+    def audit(self) -> Verdict:
+        """Hold the journal against the machine, offline."""
+        judges = {name: fact.judge for name, fact in promote.binding().facts.items()}
+        return audit((self.directory / LOG).read_bytes(), SPEC, judges=judges)
+
+    def close(self) -> None:
+        """Hold what every run must hold: audit and summary are right, and only what preflight asks for was asked."""
+        if not self.records or self.closed:
+            return
+        self.closed = True
+        verdict = self.audit()
+        assert verdict.ok, "\n".join(verdict.lines())
+        assert not (wrong := check_receipt(self.summary, SCHEMA)), wrong
+        asked_for = {(site, *each) for site in ("primary", "dr") for each in VERBS}
+        asked_for |= {("dr", *each) for each in VALIDATION_VERBS}
+        assert self.asked <= asked_for, f"used, and not asked for in preflight: {sorted(self.asked - asked_for)}"
+
+
+def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
+    """Return a promote's inputs as the CLI makes them of its defaults and a receipt."""
+    sandbox = site.sandbox
+    usual: dict[str, Any] = {
+        "bucket": site.bucket, "prefix": site.prefix, "namespace": NAMESPACE, "candidate": "local",
+        "provider": "openai", "profile": "cs", "cronjob": "", "cronjob_selector": "", "configmap": CONFIGMAP,
+        "taker": "dr", "target": "canonical", "primary_run_id": sandbox.primary_run_id,
+        "dr_run_id": "", "staged_prefix": "", "validation": "own", "validation_receipt": "", "rehearses": "",
+        "auto_promote": "false", "allow_promote_bypass": "false", "approved_plan": "", "approved_by": "",
+        "ticket": "", "primary_unreachable": "no", "fence_primary": "none", "fence_primary_role": "",
+        "fence_dr_role": "", "no_fence": "no", "reason": "", "adopt_ownership": "no", "resume_cronjobs": "",
+        "image_ref": "", "allow_tag": "no", "allow_image_drift": "no", "gitops_paused": "no", "validation_env": "",
+        "execution_id": "", "drain_timeout": 300, "validation_timeout": 900, "startup_timeout": 90,
+        "expect_account": "", "endpoint_url": sandbox.cloud.endpoint, "region": "us-east-1",
+        "kubeconfig_dr": str(sandbox.dr.kubeconfig), "kubeconfig_primary": str(sandbox.primary.kubeconfig),
+    }  # fmt: skip
+    return {**usual, **given}
+
+
+def own(site: Site, run_id: str, **given: Any) -> dict[str, Any]:
+    """Return the inputs of a promote that validates DR by itself."""
+    new = datetime.now(UTC).isoformat(timespec="microseconds")
+    return inputs_of(site, dr_run_id=new, staged_prefix=f"{site.prefix}/promotes/{run_id}", **given)
+
+
+def validated(site: Site, directory: Path) -> dict[str, Any]:
+    """Validate DR for real, decline, and return the receipt: the run beside and the mirrored journal stay."""
+    run_id = new_run_id("promote")
+    run = Promote(site, directory, own(site, run_id), id=run_id, mirrored=True)
+    run.start()
+    assert (run.state.status, run.state.state) == ("held", "dr_run_verified"), run.words
+    until = next(each.seq for each in run.records if each.kind == "commit" and each.body["to"] == "dr_run_verified") + 1
+    run.request("decline")
+    assert run.state.status == "refused"
+    run.close()
+    lines = (directory / LOG).read_bytes().splitlines(keepends=True)
+    seen, started = run.seen("dr_run"), run.results("start_validation")
+    return {
+        "schema_version": 1, "drfsm_run": run_id, "machine": "promote", "scope": "live", "site": "dr",
+        "cluster_uid": site.cluster("dr").store.get("namespaces", "", "kube-system")["metadata"]["uid"],
+        "namespace": NAMESPACE, "bucket": site.bucket, "prefix": site.prefix, "candidate": "local",
+        "provider": "openai", "profile": "cs", "staged_prefix": run.inputs["staged_prefix"],
+        "run_id": run.inputs["dr_run_id"], "image": started["image"], "service_account": started["service_account"],
+        "settings_from": started["settings_from"], "tree_sha256": seen["tree_sha256"],
+        "objects": seen["expected"], "verification_level": seen["level"], "validated_at": run.records[until - 1].at,
+        "journal": {
+            "uri": f"s3://{site.bucket}/{home_of(site.prefix, run_id)}", "records": until,
+            "head": digest(lines[until - 1]),
+        },
+    }  # fmt: skip
+
+
+@define
+class Ready:
+    """A site with a validated run of DR beside it, and its receipt."""
+
+    site: Site
+    receipt: dict[str, Any]
+
+    def inputs(self, **given: Any) -> dict[str, Any]:
+        """Return the inputs of a promote by this receipt."""
+        receipt = given.pop("receipt", self.receipt)
+        return inputs_of(
+            self.site,
+            **{
+                "validation": "receipt", "validation_receipt": json.dumps(receipt),
+                "dr_run_id": receipt["run_id"], "staged_prefix": receipt["staged_prefix"], **given,
+            },
+        )  # fmt: skip
+
+    def fence(self, **given: Any) -> dict[str, Any]:
+        """Return what names the identities to be fenced."""
+        return {
+            "fence_primary": "asked", "fence_primary_role": self.site.role("primary"),
+            "fence_dr_role": self.site.role("dr"), **given,
+        }  # fmt: skip
+
+    def lost(self, **given: Any) -> dict[str, Any]:
+        """Return what declares the primary lost, fenced."""
+        return self.fence(primary_unreachable="yes", reason="the region is gone", **given)
+
+    def rehearsal(self, drill: str, **given: Any) -> dict[str, Any]:
+        """Return the inputs of a drill's rehearsal."""
+        return self.inputs(
+            target="drill", prefix=f"{self.site.prefix}/drills/{drill}/rehearsal", rehearses=self.site.prefix,
+            auto_promote="true", allow_promote_bypass="true", kubeconfig_primary="", **given,
+        )  # fmt: skip
