@@ -216,7 +216,7 @@ def test_a_primary_that_would_stay_mute_is_found_before_it_is_too_late(site: Sit
     """Suspended, and nobody recorded that it ran: the operator must name what is to run, and name it right."""
     site.edit("primary", "CronJob", CRONJOB, lambda live: live["metadata"].update(annotations={}))
     assert "name them with --resume-cronjobs" in refused(site, failback())
-    assert "'not_there': ['jobintel-dayly']" in refused(site, failback(resume_cronjobs="jobintel-dayly"))
+    assert '"not_there": ["jobintel-dayly"]' in refused(site, failback(resume_cronjobs="jobintel-dayly"))
     run = failback(resume_cronjobs=CRONJOB)
     run.start()
     assert run.state.status == "complete", run.words
