@@ -7,7 +7,6 @@ the log says it.
 
 import json
 import os
-import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from attrs import frozen
 
 from drfsm.adapters.file_journal import read_chain
 from drfsm.cli import bundle, drive
-from drfsm.cli.options import endpoint_url, region
+from drfsm.cli.options import assignments, of_a_run, patience
 from drfsm.cli.receipt_files import ReceiptFiles
 from drfsm.cli.site_world import private_files
 from drfsm.engine.runner import new_run_id
@@ -30,7 +29,6 @@ PHASES = ("bringup", "restore", "validate", "promote", "teardown")
 DIAGNOSED = ("cloud_identity", "pointer_owner", "foreign_runners", "runner", "site_kubeconfig", "runner_ready",
              "dr_control_plane", "dr_schedules", "dr_publishing", "site_baseline")  # fmt: skip
 DEFAULT_PREFIX = "jobintel"
-_SECRET = re.compile(r"(?i)secret|token|passw|credential|key$")
 _phase = click.Choice(PHASES)
 
 _WORKLOAD = (
@@ -48,18 +46,13 @@ _WORKLOAD = (
         "--validation-env", multiple=True, metavar="NAME=VALUE",
         help="More environment for the validation Job; it is recorded, so no secrets.",
     ),
-    click.option("--validation-timeout", type=click.FloatRange(0), default=3600, show_default=True, help="Seconds."),
-    click.option("--startup-timeout", type=click.FloatRange(0), default=600, show_default=True, help="For pods."),
+    patience,
     click.option("--site-timeout", type=click.FloatRange(0), default=120, show_default=True, help="For nodes."),
     click.option("--max-attempts", type=click.IntRange(1), default=3, show_default=True, help="Of each step."),
     click.option("--no-retry", is_flag=True, help="The same as --max-attempts 1."),
     click.option("--receipt-dir", type=click.Path(), help="The bundle's directory.  [default: below $DRFSM_HOME/runs]"),
     click.option("--git-sha", default="", help="The commit that is drilled.  [default: of the working directory]"),
-    click.option("--expect-account", default="", help="The cloud account that this must happen in."),
-    endpoint_url,
-    region,
-    click.option("--operator", default="", help="Your name in the records.  [default: the user's]"),
-    click.option("--take-over", default="", metavar="RUN", help="Take the lease from this run, which is dead."),
+    of_a_run,
     drive.output,
 )  # fmt: skip
 
@@ -370,7 +363,7 @@ def _inputs(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) -> d
         "kubeconfig_primary": str(Path(primary).absolute()) if primary else "",
         "fence_primary": "asked" if given["fence_primary_role"] else "none",
         "max_attempts": 1 if given["no_retry"] else given["max_attempts"],
-        "validation_env": "\n".join(_assignments(given["validation_env"])),
+        "validation_env": "\n".join(assignments(given["validation_env"])),
         "recovery_time_objective": _seconds("--recovery-time-objective", given["recovery_time_objective"]),
         "recovery_point_objective": _seconds("--recovery-point-objective", given["recovery_point_objective"]),
         "started_at": datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -433,17 +426,6 @@ def _seconds(option: str, given: str) -> str:
     if not 0 < seconds < float("inf"):
         raise UsageFault(f"{option} is a number of seconds above 0, not {given!r}")
     return f"{seconds:g}"
-
-
-def _assignments(given: Sequence[str]) -> Sequence[str]:
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not (equals and name.isidentifier()) or "\n" in value:
-            raise UsageFault(f"--validation-env {name!r} is no NAME=VALUE")
-        if _SECRET.search(name):
-            told = f"--validation-env {name}: what is recorded must be no secret"
-            raise UsageFault(told, way="put it into the Secret")
-    return given
 
 
 # --- diagnostics ------------------------------------------------------------------------------------------------

@@ -1,17 +1,13 @@
 """`drfsm failback`: the seed's command. Parses, asks for the tokens, wires, starts."""
 
-import os
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from drfsm.cli import drive
+from drfsm.cli.options import assignments, of_a_run, patience
 from drfsm.errors import UsageFault
-
-_SECRET = re.compile(r"(?i)secret|token|passw|credential|key$")
 
 
 @click.command(
@@ -68,22 +64,9 @@ _SECRET = re.compile(r"(?i)secret|token|passw|credential|key$")
     help="Which batch cycle of the primary to await: its Job run now, its next one, none.",
 )
 @click.option("--drain-timeout", type=click.FloatRange(0), default=300, show_default=True, help="Seconds.")
-@click.option("--validation-timeout", type=click.FloatRange(0), default=3600, show_default=True, help="Seconds.")
-@click.option("--startup-timeout", type=click.FloatRange(0), default=600, show_default=True, help="Seconds, for pods.")
+@patience
 @click.option("--soak-timeout", type=click.FloatRange(0), default=90000, show_default=True, help="Seconds.")
-@click.option("--expect-account", default="", help="The cloud account that this must happen in.")
-@click.option(
-    "--endpoint-url",
-    default=lambda: os.environ.get("AWS_ENDPOINT_URL", ""),
-    help="Of the object store.  [default: $AWS_ENDPOINT_URL]",
-)
-@click.option(
-    "--region",
-    default=lambda: os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", ""),
-    help="Of the cloud.  [default: $AWS_REGION]",
-)
-@click.option("--operator", default="", help="Your name in the records.  [default: the user's]")
-@click.option("--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead.")
+@of_a_run
 @drive.output
 def failback(**given: Any) -> int:
     """Make the primary canonical again: freeze both sites, prove, switch the pointers, resume.
@@ -125,16 +108,3 @@ def failback(**given: Any) -> int:
     if not inputs["prefix"]:
         raise UsageFault("--prefix is empty: a procedure owns a part of the bucket, never all of it")
     return drive.start("failback", inputs, who, **options)
-
-
-def assignments(given: Sequence[str]) -> Sequence[str]:
-    """Return what --validation-env says, one NAME=VALUE each. Raises UsageFault for what is none, or a secret."""
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not (equals and name.isidentifier()) or "\n" in value:
-            raise UsageFault(f"--validation-env {name!r} is no NAME=VALUE")
-        if _SECRET.search(name):
-            raise UsageFault(
-                f"--validation-env {name}: what is recorded must be no secret", way="put it into the Secret"
-            )
-    return given

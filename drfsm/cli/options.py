@@ -1,13 +1,15 @@
 """Options that several commands share, and what they lead to."""
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from drfsm.errors import UsageFault
 
+_SECRET = re.compile(r"(?i)secret|token|passw|credential|key$")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 endpoint_url = click.option(
@@ -28,6 +30,21 @@ _AT_BUCKET = (
     endpoint_url,
     region,
 )
+_PATIENCE = (
+    click.option("--validation-timeout", type=click.FloatRange(0), default=3600, show_default=True, help="Seconds."),
+    click.option(
+        "--startup-timeout", type=click.FloatRange(0), default=600, show_default=True, help="Seconds, for pods."
+    ),
+)
+_OF_A_RUN = (
+    click.option("--expect-account", default="", help="The cloud account that this must happen in."),
+    endpoint_url,
+    region,
+    click.option("--operator", default="", help="Your name in the records.  [default: the user's]"),
+    click.option(
+        "--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead."
+    ),
+)
 _PAIR = (
     click.option("--provider", default="openai", show_default=True),
     click.option("--profile", default="cs", show_default=True),
@@ -42,6 +59,16 @@ def at_bucket(command: Command) -> Command:
 def pair(command: Command) -> Command:
     """Add what names a provider and a profile."""
     return _with(command, _PAIR)
+
+
+def patience(command: Command) -> Command:
+    """Add how long a validation may take."""
+    return _with(command, _PATIENCE)
+
+
+def of_a_run(command: Command) -> Command:
+    """Add where a run happens, and who answers for it."""
+    return _with(command, _OF_A_RUN)
 
 
 def _with(command: Command, options: tuple[Callable[[Command], Command], ...]) -> Command:
@@ -59,3 +86,16 @@ def connected(given: Mapping[str, Any]) -> Any:
     return aws.connect(
         bucket=given["bucket"], endpoint_url=given["endpoint_url"] or None, region=given["region"] or None
     ).store
+
+
+def assignments(given: Sequence[str]) -> Sequence[str]:
+    """Return what --validation-env says, one NAME=VALUE each. Raises UsageFault for what is none, or a secret."""
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not (equals and name.isidentifier()) or "\n" in value:
+            raise UsageFault(f"--validation-env {name!r} is no NAME=VALUE")
+        if _SECRET.search(name):
+            raise UsageFault(
+                f"--validation-env {name}: what is recorded must be no secret", way="put it into the Secret"
+            )
+    return given

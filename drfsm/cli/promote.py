@@ -8,8 +8,8 @@ import click
 
 from drfsm.adapters.file_journal import read_chain
 from drfsm.cli import bundle, drive
-from drfsm.cli.failback import assignments
 from drfsm.cli.go_on import on_a_run
+from drfsm.cli.options import assignments, of_a_run, patience
 from drfsm.engine import Run, Runner, SystemClock
 from drfsm.engine.runner import new_run_id
 from drfsm.engine.runner import who as this_user
@@ -70,21 +70,8 @@ FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_ima
 @click.option("--validation-env", multiple=True, metavar="NAME=VALUE", help="For an own validation's Job; no secrets.")
 @click.option("--execution-id", default="", help="The orchestrator's execution.  [default: its variable, or none]")
 @click.option("--drain-timeout", type=click.FloatRange(0), default=300, show_default=True, help="Seconds.")
-@click.option("--validation-timeout", type=click.FloatRange(0), default=3600, show_default=True, help="Seconds.")
-@click.option("--startup-timeout", type=click.FloatRange(0), default=600, show_default=True, help="Seconds, for pods.")
-@click.option("--expect-account", default="", help="The cloud account that this must happen in.")
-@click.option(
-    "--endpoint-url",
-    default=lambda: os.environ.get("AWS_ENDPOINT_URL", ""),
-    help="Of the object store.  [default: $AWS_ENDPOINT_URL]",
-)
-@click.option(
-    "--region",
-    default=lambda: os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", ""),
-    help="Of the cloud.  [default: $AWS_REGION]",
-)
-@click.option("--operator", default="", help="Your name in the records.  [default: the user's]")
-@click.option("--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead.")
+@patience
+@of_a_run
 @drive.output
 def promote(**given: Any) -> int:
     """Make DR's validated run canonical, and let DR publish; stop the primary. Never without a person's approval."""
