@@ -24,7 +24,7 @@ from drfsm.cli import bundle
 from drfsm.cli.child_runs import ChildRuns
 from drfsm.cli.derived import derived_by
 from drfsm.cli.progress import listener
-from drfsm.cli.site_world import SiteCluster, kubeconfig_of, provisioner
+from drfsm.cli.site_world import SiteCluster, kubeconfig_of, pinned, provisioner
 from drfsm.engine import Runner, SystemClock
 from drfsm.engine.runner import check_inputs, new_run_id
 from drfsm.errors import EvidenceFault, ExitCode, LeaseHeld, LeaseLost, Unreachable, UsageFault
@@ -190,6 +190,7 @@ def _gone_on(place: Path, who: Who, do: Callable[["_Wired"], Done]) -> Done:
         run = _Wired(place, spec, text, journal, state.run_id, state.inputs, who)
         for _ in range(TRIES):
             run.catch_up()
+            run.pin()
             try:
                 return do(run)
             except LeaseLost:
@@ -305,6 +306,15 @@ class _Wired:
                 " here, which is whole",
                 err=True,
             )
+
+    def pin(self) -> None:
+        """Hold every site to the cluster that the run saw under its name, whatever a kubeconfig leads to by now."""
+        results = fold(self._journal.records()).results
+        self._world = evolve(
+            self._world,
+            primary=pinned(self._world.primary, "primary", results),
+            dr=pinned(self._world.dr, "dr", results),
+        )
 
     def drive(self, act: Act) -> int:
         """Let the runner act; say where the run stands; return the exit code."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drfsm.errors import DrfsmError, Unreachable, UsageFault
+from drfsm.errors import ActionFailed, DrfsmError, Unreachable, UsageFault
 from drfsm.world import Charter, Provisioner
 
 if TYPE_CHECKING:
@@ -60,6 +60,54 @@ def provisioner(inputs: Mapping[str, Any], place: Path) -> Provisioner | None:
     module = module_at(Path(str(inputs["terraform_dir"])))
     terraform = Terraform(module, private, place / LOGS, dict(os.environ))
     return TerraformSite(terraform, private, fleet.parameters.read, own_address)
+
+
+def pinned(cluster: "Cluster", site: str, results: Mapping[str, Any]) -> "Cluster":
+    """Return a site's cluster, refused where it is not the one that the run's own results name.
+
+    A run that is gone on with, or aborted, through another kubeconfig would give back one site's schedules to the
+    other: both sites publish, or none.
+    """
+    clusters = (results.get("run_preflight") or {}).get("clusters") or {}
+    named = [clusters.get(site)] if site in clusters else []
+    if site == "dr":
+        named += [(results.get(trigger) or {}).get("cluster_uid") for trigger in ("reach_site", "adopt_site")]
+    uid = next((str(each) for each in named if each and not str(each).startswith("not evaluated")), "")
+    pinned_to: Any = PinnedCluster(cluster, site, uid) if uid else cluster
+    found: Cluster = pinned_to
+    return found
+
+
+class PinnedCluster:
+    """A cluster that must be the one with this UID: asked once, before anything else is asked of it."""
+
+    def __init__(self, of: "Cluster", site: str, uid: str) -> None:
+        self._of, self._site, self._uid = of, site, uid
+        self._known = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Hand over what the cluster does, once it is known to be the right one. Raises ActionFailed."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        found = getattr(self._of, name)
+        if not callable(found):
+            return found
+
+        def asked(*args: Any, **given: Any) -> Any:
+            if not self._known:
+                self._recognise()
+            return found(*args, **given)
+
+        return asked
+
+    def _recognise(self) -> None:
+        if (seen := self._of.uid()) != self._uid:
+            raise ActionFailed(
+                f"the kubeconfig of {self._site} leads to the cluster {seen}, and this run has worked on {self._uid}:"
+                f" nothing is asked of another one; name the right file with --kubeconfig-{self._site}",
+                fault="operator",
+            )
+        self._known = True
 
 
 class SiteCluster:

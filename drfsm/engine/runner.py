@@ -415,13 +415,10 @@ class Runner:
 
     def _why_ended(self) -> tuple[str, str]:
         """Return why a run did not end as it was meant to, and at which stage; nothing if it did."""
-        for row in self._spec.rows:
-            given = self.state.args.get(row.trigger, {})
-            if row.by is By.FAILURE and "stage" in given:
-                return str(given.get("reason", "")), str(given["stage"])
-        asked = (row.trigger for row in self._spec.rows if row.each is None and self._log.leads_to_undo(row.to))
-        given = next((self.state.args[trigger] for trigger in asked if trigger in self.state.args), {})
-        return str(given.get("reason", "")), ""
+        failed = self._spec.finals[self.state.state] == "failed"
+        causes = (each for each in reversed(self.state.causes) if each[0] == By.FAILURE or not failed)
+        _, reason, stage = next(causes, ("", "", ""))
+        return reason, stage
 
     def _settled(self, trigger: str) -> Row:
         """Settle an open intent, then return the operator's row. Raises IllegalTransition, NeedsPerson.

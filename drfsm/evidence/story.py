@@ -78,6 +78,8 @@ def _why(state: RunState) -> Iterator[str]:
         yield f"  why: {stage}{clip(state.reason, _REASON_WIDTH)}"
     if state.way:
         yield f"  what to do: {clip(state.way, _REASON_WIDTH)}"
+    for loud in state.loud:
+        yield f"  {plain(loud)}"
     for kept in state.kept if state.ended else ():
         yield f"  not given back, on purpose: {plain(kept)}"
 

@@ -5,6 +5,7 @@ whether a record was *allowed* is the audit's question (evidence/audit.py), not 
 status, replay and audit all stand on it, so an interrupted run and an offline reader see the same.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, cast
 
@@ -14,6 +15,9 @@ from drfsm.journal.chain import read
 from drfsm.journal.record import Record
 
 Body = Mapping[str, Any]
+
+
+_LOUD = re.compile(r"[A-Z]{3,}[A-Z ]*:")
 
 
 @frozen
@@ -86,6 +90,8 @@ class RunState:
     stage: str = ""
     reason: str = ""
     way: str = ""  # of a hold: what mends it, in words
+    causes: tuple[tuple[str, str, str], ...] = ()  # what moved the run off its way: (by, reason, stage), oldest first
+    loud: tuple[str, ...] = ()  # reasons of rows taken that begin in capitals: what was left out, or is a risk
     kept: tuple[str, ...] = ()
     forecasts: tuple[Body, ...] = ()
     sealed: bool = False
@@ -280,6 +286,12 @@ def _committed(state: RunState, record: Record) -> RunState:
         state = evolve(state, args={**state.args, body["trigger"]: body["args"]})
     if body.get("amends"):
         state = evolve(state, inputs={**state.inputs, **body["amends"]})
+    if body["by"] in ("failure", "operator") and body["to"] != body["from"]:
+        given = body.get("args", {})
+        cause = (str(body["by"]), str(given.get("reason", "")), str(given.get("stage", "")))
+        state = evolve(state, causes=(*state.causes, cause))
+    if _LOUD.match(str(body.get("because", ""))):
+        state = evolve(state, loud=tuple(dict.fromkeys((*state.loud, str(body["because"])))))
     if body.get("undoes"):
         state = _undone(state, body)
     if body.get("kept"):

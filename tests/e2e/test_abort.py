@@ -105,3 +105,20 @@ def test_after_a_crash_an_abort_gives_half_of_an_action_back_too(site: Site, cra
     told = site.run("abort", str(site.bundle), "--reason", "second thoughts")
     assert told.code == ExitCode.ABORTED, told
     assert_aborted(site, before)
+
+
+def test_another_cluster_under_a_site_s_name_is_given_nothing_back(site: Site) -> None:
+    """Aborted with DR's kubeconfig as the primary's, and the other way round: held, nothing changed; then as usual."""
+    before = as_found(site)
+    site.killed(site.failback(*CRONJOB), at("commit", "demote_dr", "after"))
+    frozen = site.sites()
+    dr, primary = str(site.sandbox.dr.kubeconfig), str(site.sandbox.primary.kubeconfig)
+    for wrong in (("--kubeconfig-dr", primary), ("--kubeconfig-primary", dr, "--kubeconfig-dr", primary)):
+        told = site.run("abort", str(site.bundle), "--reason", "second thoughts", *wrong)
+        assert told.code == ExitCode.HELD, told
+        assert "leads to the cluster" in told.err
+        assert "--kubeconfig-dr" in told.err
+        assert site.sites() == frozen
+    told = site.run("resume", str(site.bundle))
+    assert told.code == ExitCode.ABORTED, told
+    assert_aborted(site, before)
