@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS, READ_SECONDS = 5, 60
 CHUNK_BYTES = 1 << 20
 WRITE_TRIES = 3
-_NO_CONTENT = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchBucketPolicy"})
+_NO_CONTENT = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchBucketPolicy", "NoSuchEntity"})
 _CONFLICT = frozenset({"412", "409", "PreconditionFailed", "ConditionalRequestConflict"})
 _BUSY = frozenset({"SlowDown", "RequestTimeout", "ServiceUnavailable", "InternalError"})
 _CONFLICT_STATUS, _LOCKED_STATUS, _BUSY_STATUS, _SERVER_FAULT = (409, 412), (401, 403), 429, 500
@@ -309,6 +309,21 @@ class AwsIdentity:
     def caller(self) -> str:
         """Return our own ARN."""
         return str(self._who()["Arn"])
+
+    def known(self, arn: str) -> str:
+        """Return whether a role or user exists: ``there``, ``absent``, or ``untold`` where we may not ask."""
+        kind, _, path = arn.partition(":iam::")[2].partition(":")[2].partition("/")
+        name = path.rpartition("/")[2]
+        asked = {"role": ("get_role", "RoleName"), "user": ("get_user", "UserName")}.get(kind)
+        if asked is None or arn.partition(":iam::")[2].partition(":")[0] != self.account():
+            return "untold"  # another account's identities are not ours to look up
+        call, argument = asked
+        iam = self._services.client("iam")
+        try:
+            found = _or_none(f"looking {arn} up", lambda: getattr(iam, call)(**{argument: name}))
+        except (ActionFailed, Unreachable):
+            return "untold"
+        return "there" if found and found[kind.title()]["Arn"] == arn else "absent"
 
     def region(self) -> str:
         """Return the region that we speak to."""

@@ -19,7 +19,7 @@ from drfsm.world import World
 READS = frozenset({
     "bucket", "get", "stat", "sha256", "list", "hash_many", "get_many",  # a store
     "name", "uid", "allowed", "log",  # a cluster
-    "account", "caller", "region", "bucket_region",  # an identity
+    "account", "caller", "known", "region", "bucket_region",  # an identity
     "runners", "states", "read",  # machines, alarms, a policy
     "kind", "planned", "standing", "held_kubeconfig",  # what brings a site up
     "look", "architectures",  # other procedures, an image registry

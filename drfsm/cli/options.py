@@ -9,6 +9,7 @@ import click
 
 from drfsm.errors import UsageFault
 
+_OURS = re.compile(r"AWS_|PUBLISH_S3|JOBINTEL_S3_|JOBINTEL_RUN_ID$")
 _SECRET = re.compile(r"(?i)secret|token|passw|credential|key$")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -94,6 +95,11 @@ def assignments(given: Sequence[str]) -> Sequence[str]:
         name, equals, value = each.partition("=")
         if not (equals and name.isidentifier()) or "\n" in value:
             raise UsageFault(f"--validation-env {name!r} is no NAME=VALUE")
+        if _OURS.match(name):
+            raise UsageFault(
+                f"--validation-env {name}: where and as whom a validation publishes is what it is to show",
+                way="change it in the site's own settings",
+            )
         if _SECRET.search(name):
             raise UsageFault(
                 f"--validation-env {name}: what is recorded must be no secret", way="put it into the Secret"

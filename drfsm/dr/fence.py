@@ -119,12 +119,14 @@ def _judge_with_risk(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 def target(world: World, inputs: Mapping[str, Any], site: str) -> dict[str, str]:
     """See who would be fenced, and whom that must not be."""
     other = "dr" if site == "primary" else "primary"
-    return {"role": _role(inputs, site), "other": _role(inputs, other), "caller": world.identity.caller()}
+    role = _role(inputs, site)
+    known = world.identity.known(role) if identified(role) else "untold"
+    return {"role": role, "known": known, "other": _role(inputs, other), "caller": world.identity.caller()}
 
 
 def judge_target(seen: Mapping[str, str], _inputs: Mapping[str, Any] | None = None) -> str:
-    """Say whether it is one identity, and nobody else's."""
-    if not identified(seen["role"]):
+    """Say whether it is one identity, and nobody else's; one that does not exist would fence nobody."""
+    if not identified(seen["role"]) or seen["known"] == "absent":
         return "unnamed"
     return "shared" if _who(seen["role"]) in (_who(seen["other"]), _who(seen["caller"])) else "distinct"
 

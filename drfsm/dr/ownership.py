@@ -76,9 +76,9 @@ def _adopt(world: World, run: Run) -> dict[str, Any]:
 
 def hand_over(world: World, run: Run, *, giver: str, taker: str) -> None:
     """Make ``taker`` the owner, if ``giver`` is; done already is fine. Raises Conflict for anybody else's."""
-    blob = world.store.get(_key(run))
-    site = json.loads(blob.body).get("site") if blob else None
-    if site == taker:
+    blob, seen = world.store.get(_key(run)), _observe(world, run)
+    site = seen["site"]
+    if site == taker and seen.get("is_ours") is not False:
         return
     if blob is None or site != giver:
         raise Conflict(f"the pointers are owned by {site or 'nobody'}, not by {giver}: somebody else changed that")

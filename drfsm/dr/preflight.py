@@ -81,7 +81,7 @@ def _loss(site: str) -> Fact:
     def observe(_world: World, run: Run) -> dict[str, str]:
         return {"declared": str(run.inputs[f"{site}_unreachable"]), "reason": str(run.inputs["reason"])}
 
-    return Fact(observe, lambda seen, _: "declared" if seen["declared"] == "yes" else "none")
+    return Fact(observe, lambda seen, _: "declared" if seen["declared"] == "yes" and seen["reason"].strip() else "none")
 
 
 def sites(run: Run) -> tuple[str, ...]:
@@ -206,7 +206,8 @@ def _unwritable(world: World, run: Run) -> Iterator[str]:
 def _unfit(world: World, run: Run, site: str) -> Iterator[str]:
     seen = fence.target(world, run.inputs, site)
     if (verdict := fence.judge_target(seen)) != "distinct":
-        told = "no ARN of one role or user" if verdict == "unnamed" else "also the other site's, or drfsm's own"
+        nobody = "no role or user that there is" if seen["known"] == "absent" else "no ARN of one role or user"
+        told = nobody if verdict == "unnamed" else "also the other site's, or drfsm's own"
         yield f"{seen['role'] or 'nobody'} is {told}"
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from drfsm.dr.layout import layout_of, taker
 from drfsm.dr.ownership import left_alone
 from drfsm.dr.schedules import BEFORE, before_of, edit, listed, parsed
 from drfsm.engine import Fact, Run
@@ -18,6 +19,7 @@ from drfsm.world import Cluster, Manifest, World
 
 SWITCHES = ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")
 ON, OFF = ("1", "0"), ("0", "1")
+PLACE = ("JOBINTEL_S3_BUCKET", "JOBINTEL_S3_PREFIX")
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -157,6 +159,46 @@ def overrides(cronjob: Manifest, configmap: str, configmaps: Mapping[str, Manife
             yield f"{where} does not take its environment from ConfigMap {configmap}"
 
 
+def visible(cronjob: Manifest, name: str, configmaps: Mapping[str, Manifest]) -> tuple[str, str] | None:
+    """Return (value, where from) of a variable in a CronJob's first container; None where it can't be seen.
+
+    What a Secret says can't be seen, and it may say it: the last that maps it wins, so a Secret behind hides it.
+    """
+    container = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+    own = next((each for each in reversed(container.get("env") or []) if each["name"] == name), None)
+    if own is not None:
+        source = (own.get("valueFrom") or {}).get("configMapKeyRef")
+        if source is None:
+            return (str(own["value"]), f"CronJob {cronjob['metadata']['name']}") if "value" in own else None
+        held = (configmaps.get(source["name"]) or {}).get("data") or {}
+        return (str(held[source["key"]]), f"ConfigMap {source['name']}") if source["key"] in held else None
+    for entry in reversed(container.get("envFrom") or []):
+        held = (configmaps.get(_source(entry)) or {}).get("data") or {}
+        key = name.removeprefix(str(entry.get("prefix") or ""))
+        if key in held:
+            return str(held[key]), f"ConfigMap {_source(entry)}"
+    return None
+
+
+def _observe_place(world: World, run: Run) -> dict[str, Any]:
+    """See where the site that takes over would publish by itself, as far as its settings can be seen."""
+    namespace, site = str(run.inputs["namespace"]), taker(run.inputs)
+    configmaps = {each["metadata"]["name"]: each for each in world.site(site).list("ConfigMap", namespace)}
+    named = str(run.inputs["cronjob"])
+    seen = {}
+    for name, cronjob in listed(world, site, run).items():
+        if named in ("", name):
+            found = {each: visible(cronjob, each, configmaps) for each in PLACE}
+            seen[name] = {each: {"value": told[0], "from": told[1]} if told else None for each, told in found.items()}
+    return {"wanted": dict(zip(PLACE, (str(run.inputs["bucket"]), layout_of(run.inputs).prefix), strict=True)), **seen}
+
+
+def _judge_place(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    found = [(each, told[each]) for name, told in seen.items() if name != "wanted" for each in PLACE]
+    elsewhere = any(told and told["value"].strip("/") != seen["wanted"][each] for each, told in found)
+    return "elsewhere" if elsewhere else "ours"
+
+
 def _source(entry: Mapping[str, Any]) -> str:
     return str((entry.get("configMapRef") or {}).get("name") or "")
 
@@ -172,6 +214,7 @@ def _says(entry: Mapping[str, Any], configmap: str, configmaps: Mapping[str, Man
 FACTS = {
     "primary_publishing": Fact(_observe("primary"), judge),
     "dr_publishing": Fact(_observe("dr"), judge),
+    "publishing_place": Fact(_observe_place, _judge_place),
     "publishing_switch": Fact(_observe_switch, lambda seen, _inputs: "overridden" if seen["overridden"] else "heeded"),
 }
 ACTIONS = {

@@ -118,6 +118,9 @@ class Identity(Protocol):
     def caller(self) -> str:
         """Return our own ARN."""
 
+    def known(self, arn: str) -> str:
+        """Return whether a role or user exists: ``there``, ``absent``, or ``untold`` where we may not ask."""
+
     def region(self) -> str:
         """Return the region that we speak to."""
 

@@ -198,6 +198,16 @@ def test_who_we_are_and_where(cloud: Cloud, bucket: str) -> None:
     assert (identity.region(), identity.bucket_region()) == (REGION, REGION)
 
 
+def test_an_identity_is_looked_up_in_our_own_account_only(cloud: Cloud, bucket: str) -> None:
+    """There, absent (also by another path of the name), or untold: no identity, or another account's."""
+    identity = connect(bucket=bucket, endpoint_url=cloud.endpoint, region=REGION).identity
+    arn = cloud.create_identity(f"looked-up-{bucket}").arn
+    assert (identity.known(arn), identity.known(f"{arn}x")) == ("there", "absent")
+    assert identity.known(arn.replace(":user/", ":user/path/")) == "absent"
+    assert identity.known(arn.replace(":user/", ":role/")) == "absent"
+    assert {identity.known(each) for each in (arn.replace(ACCOUNT, "210987654321"), "root", "")} == {"untold"}
+
+
 def test_only_named_runners_are_terminated(cloud: Cloud, bucket: str) -> None:
     """Of two tagged runners the named one ends; a machine that the cloud doesn't know counts as terminated."""
     infrastructure = connect(bucket=bucket, endpoint_url=cloud.endpoint, region=REGION).infrastructure

@@ -176,6 +176,8 @@ def test_a_bundle_that_holds_a_run_is_not_written_over(drfsm: Drfsm, tmp_path: P
         ({"drain_timeout": -1}, "--drain-timeout"),
         ({"soak": "none"}, "--reason"),
         ({"validation_env": "no-assignment"}, "NAME=VALUE"),
+        ({"validation_env": "JOBINTEL_S3_BUCKET=mine"}, "where and as whom"),
+        ({"validation_env": "AWS_ROLE_ARN=mine"}, "where and as whom"),
         ({"teardown": "perhaps"}, "--teardown"),
     ],
     ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",

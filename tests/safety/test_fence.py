@@ -89,15 +89,26 @@ def test_the_fenced_primary_is_really_denied_and_drfsm_is_not_until_the_switch_i
         ("arn:aws:sts::000000000000:assumed-role/x/y", ""),
         ("own", ""),
         ("", ""),
+        ("mistyped", ""),
     ],
-    ids=["same name, other path", "a session of it", "wildcard", "account", "session", "drfsm's own", "nobody"],
+    ids=[
+        "same name, other path",
+        "a session of it",
+        "wildcard",
+        "account",
+        "session",
+        "drfsm's own",
+        "nobody",
+        "nobody that there is",
+    ],
 )
 def test_a_fence_on_anything_but_one_foreign_identity_is_refused_in_preflight(
     site: Site, failback: Make, role: str, other: str
 ) -> None:
     """Shared with the other site or with drfsm, a wildcard, no identity at all: refused before anything moves."""
     own = site.sandbox.cloud.client("sts").get_caller_identity()["Arn"]
-    run = failback(fence_dr="asked", fence_dr_role=own if role == "own" else role, fence_primary_role=other)
+    named = {"own": own, "mistyped": site.role("dr")[:-1] + "x"}.get(role, role)
+    run = failback(fence_dr="asked", fence_dr_role=named, fence_primary_role=other)
     before = site.touchable("primary")
     run.start()
     assert run.state.status == "refused", run.words

@@ -239,3 +239,22 @@ def test_a_dry_run_walks_all_of_it_and_changes_nothing(site: Site, failback: Mak
     assert run.state.status == "dry_run"
     assert [site.touchable("primary"), site.touchable("dr"), site.everything()] == before
     assert run.summary["forecast"]["findings"] == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("JOBINTEL_S3_PREFIX", "elsewhere"), ("JOBINTEL_S3_BUCKET", "another")])
+def test_a_primary_that_would_publish_elsewhere_is_found(site: Site, failback: Make, name: str, value: str) -> None:
+    """Its own settings name another place: validated beside, it would then move no canonical pointer."""
+    site.configure("primary", **{name: value})
+    told = refused(site, failback())
+    assert "publishing_place is elsewhere" in told
+    assert value in told
+
+
+def test_a_setting_of_the_cronjob_itself_wins_over_the_configmap(site: Site, failback: Make) -> None:
+    """An env entry goes before what is mapped; with a slash at its end it is the same prefix."""
+    env = [{"name": "JOBINTEL_S3_PREFIX", "value": f"{site.prefix}/"}]
+    site.configure("primary", JOBINTEL_S3_PREFIX="elsewhere")
+    site.edit("primary", "CronJob", CRONJOB, lambda live: container_of(live).update(env=env))
+    run = failback()
+    run.start()
+    assert run.state.status == "complete", run.words
