@@ -123,6 +123,11 @@ def skip(run: str | None, who: drive.Who, *, reason: str) -> int:
 @on_a_run
 def request(run: str | None, who: drive.Who, *, trigger: str, reason: str, args: tuple[str, ...]) -> int:
     """Fire TRIGGER, one of the rows that only a person may fire; `drfsm status` names those that are legal now."""
+    if trigger == "approve":
+        raise UsageFault(
+            "what is approved is shown first, and by whom is not for an --arg to say",
+            way="drfsm approve RUN --ticket …",
+        )
     given = {}
     for each in args:
         name, equals, value = each.partition("=")

@@ -55,6 +55,7 @@ FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_ima
 @click.option(
     "--plan", default="", metavar="SHA256", help="The plan that --dry-run showed; approve it if it still holds."
 )
+@click.option("--allow-older", is_flag=True, help="With --plan: the canonical run may be newer than the validated one.")
 @click.option("--dry-run", is_flag=True, help="Walk the machine and change nothing; with a receipt, show the plan.")
 @click.option("--receipt-dir", type=click.Path(), help="The bundle's directory.  [default: below $DRFSM_HOME/runs]")
 @click.option("--cronjob", default="", help="The CronJob that publishes.  [default: the only one]")
@@ -79,7 +80,8 @@ def promote(**given: Any) -> int:
     options = {name: given.pop(name) for name in ("dry_run", "receipt_dir")}
     text = who.output == "text"
     ticket, approved_plan = given.pop("ticket").strip(), given.pop("plan").strip()
-    _refuse_halves(given, ticket, approved_plan, dry_run=options["dry_run"])
+    allow_older = given.pop("allow_older")
+    _refuse_halves(given, ticket, approved_plan, dry_run=options["dry_run"], allow_older=allow_older)
     run_id = new_run_id("promote")
     inputs = _inputs(given, run_id)
 
@@ -87,18 +89,29 @@ def promote(**given: Any) -> int:
         if text:
             _show_standing(runner.state)
         if approved_plan and runner.state.status == "held" and runner.state.state == "dr_run_verified":
-            return runner.request("approve", _yes(runner.state, approved_plan, who.operator, ticket))
+            seen = runner.state.facts["approval"]["seen"]
+            return runner.request(
+                "approve", _answer(seen, approved_plan, who.operator, ticket, allow_older=allow_older)
+            )
         return runner.state
 
     return drive.start("promote", inputs, who, run_id=run_id, then=approve_at_once, **options)
 
 
-def _refuse_halves(given: dict[str, Any], ticket: str, plan: str, *, dry_run: bool) -> None:
+def _refuse_halves(given: dict[str, Any], ticket: str, plan: str, *, dry_run: bool, allow_older: bool) -> None:
     """Raise UsageFault for options that need another one, or exclude it."""
     if bool(ticket) != bool(plan):
         raise UsageFault("--ticket and --plan go together: they approve at once what a dry run showed")
     if plan and dry_run:
         raise UsageFault("a dry run is not approved; it shows what is to be")
+    if plan and not given["validation_receipt"]:
+        raise UsageFault(
+            "--plan needs a --validation-receipt: a run that validates DR itself has a plan of its own, which is in"
+            " no dry run",
+            way="drfsm promote without --ticket and --plan, then `drfsm approve`; or `drfsm validate` before",
+        )
+    if allow_older and not plan:
+        raise UsageFault("--allow-older is part of an approval: with --plan, or on `drfsm approve`")
     lost, no_fence = given["primary_unreachable"], given["no_fence"]
     if (lost or no_fence or given["adopt_ownership"]) and not given["reason"].strip():
         raise UsageFault("--primary-unreachable, --no-fence and --adopt-ownership need a --reason: it is recorded")
@@ -152,6 +165,7 @@ def _inputs(given: dict[str, Any], run_id: str) -> dict[str, Any]:
         "approved_plan": "",
         "approved_by": "",
         "ticket": "",
+        "allow_older": "no",
         "fence_primary": "asked" if fenced else "none",
         "validation_env": "\n".join(assignments(given["validation_env"])),
         "execution_id": given["execution_id"] or next((os.environ[e] for e in ORCHESTRATORS if os.environ.get(e)), ""),
@@ -209,8 +223,9 @@ def _canonical_now(given: dict[str, Any]) -> str:
 @click.command()
 @click.option("--ticket", required=True, help="The change or incident under which it is approved.")
 @click.option("--plan", default="", metavar="SHA256", help="The digest of the plan.  [default: typed on a terminal]")
+@click.option("--allow-older", is_flag=True, help="The canonical run may be newer than the validated one.")
 @on_a_run
-def approve(run: str | None, who: drive.Who, *, ticket: str, plan: str) -> int:
+def approve(run: str | None, who: drive.Who, *, ticket: str, plan: str, allow_older: bool) -> int:
     """Approve what a promote would do, as it is shown here; then the promote goes on.
 
     The approval is bound to the plan's digest: whatever changes makes it stale, and the run says so and waits.
@@ -229,25 +244,26 @@ def approve(run: str | None, who: drive.Who, *, ticket: str, plan: str) -> int:
         given = digest if len(typed.strip()) >= SHOWN and digest.startswith(typed.strip()) else typed.strip()
     if not given:
         named = run or state.run_id
-        click.echo(f"not approved. To approve exactly this:\n  {_command(named, digest, ticket.strip())}", err=True)
+        command = _command(named, digest, ticket.strip(), allow_older=allow_older)
+        click.echo(f"not approved. To approve exactly this:\n  {command}", err=True)
         return int(ExitCode.REFUSED)
-    return drive.go_on(run, lambda runner: runner.request("approve", _answer(now, given, operator, ticket)), who)
+    answer = _answer(now, given, operator, ticket, allow_older=allow_older)
+    return drive.go_on(run, lambda runner: runner.request("approve", answer), who)
 
 
-def _answer(now: Any, digest: str, operator: str, ticket: str) -> dict[str, Any]:
+def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: bool) -> dict[str, Any]:
+    """Return what is recorded of an approval; the plan itself, where it is the one whose digest was given."""
     from drfsm.dr.approval import canonical_now
 
     return {
+        **({"plan": now["plan"]} if digest == now["sha256"] else {}),
+        "allow_older": "yes" if allow_older else "no",
         "approved_plan": digest,
         "approved_by": operator or this_user(),
         "ticket": ticket.strip(),
         "primary_run_id": canonical_now(now["plan"]),
         "reason": f"approved under {ticket.strip()}",
     }
-
-
-def _yes(state: RunState, digest: str, operator: str, ticket: str) -> dict[str, Any]:
-    return _answer(state.facts["approval"]["seen"], digest, operator, ticket)
 
 
 def _plan_now(named: str | None, who: drive.Who) -> tuple[RunState, Any]:
@@ -269,13 +285,25 @@ def _plan_now(named: str | None, who: drive.Who) -> tuple[RunState, Any]:
 
 
 def _show(now: Any, state: RunState) -> None:
-    """Show a plan and its digest, to whoever sits there; results alone go to stdout."""
+    """Show a plan and its digest, and what in it changed; to whoever sits there: results alone go to stdout."""
     from drfsm.dr.approval import told
 
     click.echo(f"The plan of {state.run_id}:", err=True)
     for line in told(now["plan"]):
         click.echo(f"  {line}", err=True)
+    for line in _changed(now, state):
+        click.echo(f"  CHANGED             {line}", err=True)
     click.echo(f"  digest              {now['sha256']}", err=True)
+
+
+def _changed(now: Any, state: RunState) -> list[str]:
+    """Return what is another than was approved; where nothing was yet, than was shown last."""
+    from drfsm.dr.approval import differences
+
+    shown = (state.facts.get("approval") or {}).get("seen")
+    if state.args.get("approve") or not shown:
+        return list(now["changed"])
+    return list(differences(shown["plan"], now["plan"]))
 
 
 def _show_standing(state: RunState) -> None:
@@ -290,7 +318,8 @@ def _show_standing(state: RunState) -> None:
             )
 
 
-def _command(named: str, digest: str, ticket: str) -> str:
+def _command(named: str, digest: str, ticket: str, *, allow_older: bool = False) -> str:
     from shlex import quote
 
-    return f"drfsm approve {quote(named)} --ticket {quote(ticket)} --plan {digest}"
+    more = " --allow-older" if allow_older else ""
+    return f"drfsm approve {quote(named)} --ticket {quote(ticket)} --plan {digest}{more}"

@@ -5,21 +5,24 @@ artifacts, where it goes, the cluster that takes over, what the pointers say now
 the primary is kept from publishing. An approval is the SHA-256 of that plan, a name and a ticket, recorded by the row
 ``approve`` whose record has the time. Whatever changes in the world or in how the primary is stopped makes it stale.
 Once the pointers are captured the plan says what was captured: that they stay so is pointers.py's matter. Nothing
-here looks at a clock.
+here looks at a clock. Whether a primary that is to go without a fence is really silent is asked here, too.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from drfsm.dr import fence
 from drfsm.dr.layout import layout_of, new_run, staged, taker
 from drfsm.dr.ownership import lost
-from drfsm.dr.pointers import keys_of, said
+from drfsm.dr.pointers import is_older, keys_of, said, staged_end
+from drfsm.dr.receipted import parsed
 from drfsm.dr.telling import quiet
 from drfsm.dr.verification import verify, verify_latest
 from drfsm.engine import Fact, Run
+from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.world import World
 
 Plan = Mapping[str, Any]
@@ -41,6 +44,7 @@ def plan(world: World, run: Run) -> dict[str, Any]:
         "candidate": layout_of(run.inputs).candidate,
         "canonical_run": {
             "run_id": run_id,
+            "ended_at": staged_end(world, run),
             "staged": whole.where,
             "verdict": whole.verdict,
             "level": whole.level,
@@ -51,6 +55,7 @@ def plan(world: World, run: Run) -> dict[str, Any]:
         "validated_by": {
             "how": str(run.inputs["validation"]),
             "receipt_sha256": hashlib.sha256(receipt.encode()).hexdigest() if receipt else None,
+            "validated_at": parsed(receipt).get("validated_at") if receipt else None,
         },
         "cluster_uid": world.site(site).uid(),
         "decides": decides,
@@ -98,16 +103,48 @@ def digest(found: Plan) -> str:
 
 def canonical_now(found: Plan) -> str:
     """Return the run that a plan takes the place of: the one that the deciding pointer names, "" where none does."""
-    return str((found["pointers"].get(found["decides"]) or {}).get("run_id") or "")
+    return str(_deciding(found).get("run_id") or "")
+
+
+def _deciding(found: Plan) -> Mapping[str, Any]:
+    return found["pointers"].get(found["decides"]) or {}
+
+
+def differences(before: Plan, now: Plan) -> Iterator[str]:
+    """Yield in words what is another in the plan now than it was, most telling first: the pointers."""
+    was, are = before.get("pointers", {}), now.get("pointers", {})
+    for key in sorted(was.keys() | are.keys()):
+        old, new = was.get(key) or {}, are.get(key) or {}
+        if old.get("run_id") != new.get("run_id"):
+            yield f"pointers {_short(key, now)}: was run {old.get('run_id')}, is run {new.get('run_id')}"
+        elif old != new:
+            yield f"pointers {_short(key, now)}: says something else of the run {new.get('run_id')}"
+    rest = [{name: value for name, value in each.items() if name != "pointers"} for each in (before, now)]
+    yield from _apart("", *rest)
+
+
+def _short(key: str, found: Plan) -> str:
+    return key.removeprefix(f"{found['prefix']}/")
+
+
+def _apart(where: str, old: Any, new: Any) -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in sorted(old.keys() | new.keys()):
+            yield from _apart(f"{where}.{name}" if where else name, old.get(name), new.get(name))
+    elif old != new:
+        yield f"{where}: was {old}, is {new}"
 
 
 def told(found: Plan) -> Iterator[str]:
     """Yield a plan in words, for the person who is to approve it."""
     run, primary = found["canonical_run"], found["primary"]
-    yield f"Becomes canonical:  {run['run_id']}"
+    yield f"Becomes canonical:  {run['run_id']}, ended at {run['ended_at']}"
     yield f"                    {run['verdict']} ({run['level']}), {run['artifacts']} artifacts, from {run['staged']}"
     yield f"                    tree sha256 {run['tree_sha256']}"
     yield f"In place of:        {canonical_now(found) or 'no run'}"
+    if is_older(run["ended_at"], _deciding(found).get("ended_at")):
+        yield f"ATTENTION:          OLDER than what is canonical{_by(run['ended_at'], _deciding(found)['ended_at'])}"
+        yield "                    its results are replaced by older ones; to approve that: --allow-older"
     yield f"At:                 s3://{found['bucket']}/{found['prefix']}, candidate {found['candidate']}"
     yield f"Published by:       DR, cluster {found['cluster_uid']}, validated by {_validated(found)}"
     yield f"The primary:        {_STOPS[primary['stop']]}"
@@ -130,24 +167,77 @@ _STOPS = {
 
 def _validated(found: Plan) -> str:
     by = found["validated_by"]
-    return "this run" if by["how"] == "own" else f"a receipt (sha256 {str(by['receipt_sha256'])[:SHOWN]}…)"
+    if by["how"] == "own":
+        return "this run"
+    return f"a receipt of {by['validated_at']} (sha256 {str(by['receipt_sha256'])[:SHOWN]}…)"
+
+
+def _by(ended_at: Any, canonical: Any) -> str:
+    """Say by how much; "" where one of the two can't be understood."""
+    try:
+        apart = datetime.fromisoformat(str(canonical)) - datetime.fromisoformat(str(ended_at))
+    except (ValueError, TypeError):
+        return ""
+    return f" by {str(apart).partition('.')[0]}"
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    found = plan(world, run)
-    return {"plan": found, "sha256": digest(found)}
+    """See the plan as it is now; first of all what in it is another than a person approved.
+
+    In the row `approve` itself nobody can tell yet who fires it: that is held against the name from the next row on.
+    """
+    found, earlier = plan(world, run), run.args.get("approve", {})
+    on_record = run.trigger != "approve" and earlier.get("approved_plan") == run.inputs["approved_plan"]
+    fired_by = earlier.get("operator") if on_record else None
+    borrowed = (
+        [f"approved in the name of {run.inputs['approved_by']}, by {fired_by}"]
+        if _borrowed(fired_by, run.inputs)
+        else []
+    )
+    return {
+        "changed": [*borrowed, *_changed(earlier, found, run)],
+        "fired_by": fired_by,
+        "plan": found,
+        "sha256": digest(found),
+    }
+
+
+def _changed(earlier: Mapping[str, Any], found: Plan, run: Run) -> Iterator[str]:
+    """Yield what differs from the plan that was approved last, where that is on record."""
+    approved = earlier.get("plan")
+    if isinstance(approved, Mapping) and digest(approved) == earlier.get("approved_plan"):
+        yield from differences(approved, found)
+    elif run.inputs["approved_plan"] not in ("", digest(found)):
+        yield f"the plan is {digest(found)} now, not {run.inputs['approved_plan']}"
 
 
 def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    """Judge by the plan itself: the digest beside it is for readers."""
+    """Judge by the plan itself: the digest beside it is for readers. A yes in somebody else's name is none."""
     given = [str(inputs[name]).strip() for name in ("approved_plan", "approved_by", "ticket")]
-    if not all(given):
+    if not all(given) or _borrowed(seen["fired_by"], inputs):
         return "none"
     return "current" if digest(seen["plan"]) == given[0] else "stale"
 
 
+def _borrowed(fired_by: Any, inputs: Mapping[str, Any]) -> bool:
+    """Whether it is known that another one fired the approval than the one it names."""
+    return fired_by is not None and str(fired_by).strip() != str(inputs["approved_by"]).strip()
+
+
+def _primary_answers(world: World, _run: Run) -> dict[str, Any]:
+    """Ask the primary's cluster, whatever was declared: also a refusal is an answer, only silence is none."""
+    try:
+        world.site("primary").get("Namespace", "", "kube-system")
+    except (Unreachable, UsageFault) as fault:
+        return {"answers": False, "why": fault.what}
+    except ActionFailed as fault:
+        return {"answers": True, "why": fault.what}
+    return {"answers": True, "why": "its namespace kube-system was read"}
+
+
 FACTS = {
     "approval": Fact(_observe, _judge),
+    "primary_answers": Fact(_primary_answers, lambda seen, _inputs: "yes" if seen["answers"] else "no"),
     "primary_stop": Fact(
         lambda _world, run: {
             name: str(run.inputs[name])

@@ -11,6 +11,8 @@ What is observed leaves drfsm's own mark (the field ``drfsm``) out: an image tha
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from shlex import quote
 from typing import Any
 from uuid import uuid4
 
@@ -126,7 +128,7 @@ def _capture(world: World, run: Run) -> dict[str, Any]:
     for key in (*provider_keys, *global_keys):
         blob = world.store.get(key)
         if blob is None:
-            raise ActionFailed(f"the pointer {key} is gone", fault="store")
+            raise ActionFailed(f"the pointer {key} is gone", fault="store", way=_way_to_complete(run))
         captured[key] = {"etag": blob.etag, "content": _content(blob.body), "says": said(blob.body)}
         ended_at = fields(blob.body).get("ended_at")
     return {"pointers": captured, "ended_at": ended_at}
@@ -148,6 +150,27 @@ def said(body: bytes) -> dict[str, Any]:
     """Return what a pointer says, as an approval is bound to it: the run, when that ended, and a digest over all."""
     found = fields(body)
     return {"run_id": found.get("run_id"), "ended_at": found.get("ended_at"), "content": _content(body)}
+
+
+def _way_to_complete(run: Run) -> str:
+    """Return what to type when a pointer of the set is missing: it is made to name the run that is canonical now."""
+    return f"look who deleted it, then {_set_by_hand(run, old_run(run.inputs))}, then `drfsm resume {run.id}`"
+
+
+def _set_by_hand(run: Run, run_id: str) -> str:
+    """Return the command that makes all pointers name a run while this run stands still."""
+    where = " ".join(f"--{name} {quote(str(run.inputs[name]))}" for name in ("bucket", "prefix", "candidate"))
+    named = quote(run_id) if run_id else "RUN"
+    token = quote(f"CONFIRM-{run_id}") if run_id else "CONFIRM-RUN"
+    return f"`drfsm pointers set {named} {where} --confirm {token} --take-over {run.id} --reason …`"
+
+
+def _observe_present(world: World, run: Run) -> dict[str, Any]:
+    """See which pointers of the set are missing: none of them could be moved, or given back."""
+    provider_keys, global_keys = keys_of(world, run)
+    found = read(world.store, (*global_keys, *provider_keys))
+    missing = [key for key, each in found.items() if each is None]
+    return {"missing": missing, "way": _way_to_complete(run) if missing else "", "looked_for": list(found)}
 
 
 def _observe_captured(world: World, run: Run) -> dict[str, Any]:
@@ -177,7 +200,7 @@ def _judge_captured(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
     return "unmoved" if unmoved else "moved"
 
 
-def _staged_end(world: World, run: Run) -> Any:
+def staged_end(world: World, run: Run) -> Any:
     """Return when the validated run ended, as its own pointer beside says."""
     layout = staged(run.inputs, run.id)
     for found in read(world.store, layout.global_pointers()).values():
@@ -186,8 +209,40 @@ def _staged_end(world: World, run: Run) -> Any:
     raise ActionFailed("the validated run has no pointer beside that says when it ended", fault="store")
 
 
+def is_older(ended_at: Any, canonical: Any) -> bool:
+    """Whether a run that ended then is not shown to be as new as the canonical one; without one to hold it to: no."""
+    if not canonical:
+        return False
+    ours, theirs = _moment(ended_at), _moment(canonical)
+    return ours is None or theirs is None or ours < theirs
+
+
+def _moment(told: Any) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(str(told))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _observe_succession(world: World, run: Run) -> dict[str, Any]:
+    """See when the validated run ended, and the one that the deciding pointer names."""
+    deciding = read(world.store, layout_of(run.inputs).global_pointers()[:1])
+    canonical = next(iter(deciding.values())) or {}
+    return {
+        "validated": {"run_id": new_run(run.inputs), "ended_at": staged_end(world, run)},
+        "canonical": {name: canonical.get(name) for name in ("run_id", "ended_at")},
+    }
+
+
+def _judge_succession(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    if not is_older(seen["validated"]["ended_at"], seen["canonical"]["ended_at"]):
+        return "newer"
+    return "older_allowed" if inputs["allow_older"] == "yes" else "older"
+
+
 def _move(world: World, run: Run, keys: Iterable[str]) -> dict[str, Any]:
-    ended_at, moved = _staged_end(world, run), []
+    ended_at, moved = staged_end(world, run), []
     for key in keys:
         run.check()
         if _move_one(world, run, key, ended_at):
@@ -228,11 +283,7 @@ def _way_past(run: Run) -> str:
     """Return what to type when somebody else moved a pointer: before the last switch there is a way back."""
     if run.trigger != "switch_global_pointer":
         return f"look who did, then `drfsm abort {run.id} --reason …`; or `drfsm resume` when it is put back"
-    target, options = new_run(run.inputs), f"--bucket {run.inputs['bucket']} --prefix {run.inputs['prefix']}"
-    return (
-        f"look who did, then `drfsm pointers set {target} {options} --confirm CONFIRM-{target} --take-over {run.id}"
-        f" --reason …`, then `drfsm resume {run.id}`"
-    )
+    return f"look who did, then {_set_by_hand(run, new_run(run.inputs))}, then `drfsm resume {run.id}`"
 
 
 def rebuilt(old: Pointer, layout: Layout, run_id: str, ended_at: Any) -> Pointer:
@@ -372,6 +423,10 @@ FACTS = {
     "pointer_set": Fact(_observe_set, _judge_set),
     "canonical_run": Fact(_observe_set, _judge_canonical),
     "captured": Fact(_observe_captured, _judge_captured),
+}
+PROMOTE = {
+    "pointers_present": Fact(_observe_present, lambda seen, _inputs: "some_missing" if seen["missing"] else "all"),
+    "succession": Fact(_observe_succession, _judge_succession),
 }
 ACTIONS = {
     "complete_pointer_set": _complete,

@@ -38,6 +38,7 @@ FACTS: dict[str, Fact] = {
     "artifacts": artifacts.FACTS["artifacts"],
     "latest": artifacts.FACTS["latest"],
     **{name: fact for name, fact in pointers.FACTS.items() if name != "pointer_set"},
+    **pointers.PROMOTE,
 }
 ACTIONS: dict[str, Act] = {
     **rehearsal.ACTIONS,

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -163,6 +164,8 @@ def test_without_a_receipt_dr_is_validated_below_the_run(site: Site, typed: Type
     command = [
         each for each in promote(site, "x", "--bucket", site.bucket) if each not in ("--validation-receipt", "x")
     ]
+    code, _, err = typed(*command, "--ticket", "CHG-1", "--plan", "1" * 64)
+    assert (code, "--validation-receipt" in err) == (ExitCode.USAGE, True)  # its plan can't be known before
     code, _, err = typed(*command)
     assert code == ExitCode.HELD, err
     found = summary(tmp_path)
@@ -177,6 +180,7 @@ def test_without_a_receipt_dr_is_validated_below_the_run(site: Site, typed: Type
 HALVES: dict[str, tuple[tuple[str, ...], str]] = {
     "a lost primary without a reason": (("--primary-unreachable",), "--reason"),
     "a lost primary without roles": (("--primary-unreachable", "--reason", "gone"), "--fence-primary-role"),
+    "older ones without an approval": (("--allow-older",), "--plan"),
     "one role": (
         ("--primary-unreachable", "--reason", "gone", "--fence-primary-role", "arn:aws:iam::123456789012:role/p"),
         "--fence-dr-role",
@@ -233,3 +237,53 @@ def test_a_lost_primary_is_promoted_over_from_the_command_line(
     assert code == ExitCode.DONE, err
     assert "the primary's identity is fenced" in out
     dr_publishes_alone(site, ready.receipt["run_id"])
+
+
+def test_request_does_not_approve(site: Site, typed: Typed, receipt: str, tmp_path: Path) -> None:
+    """Whoever would give a name and a plan by --arg is sent to `drfsm approve`; nothing is on record, nothing moved."""
+    _, _, err = typed(*promote(site, receipt))
+    (digest,) = DIGEST.findall(err)
+    given = {
+        "approved_plan": digest, "approved_by": "zoe", "ticket": "CHG-1", "allow_older": "no",
+        "primary_run_id": site.sandbox.primary_run_id,
+    }  # fmt: skip
+    arguments = [part for name, value in given.items() for part in ("--arg", f"{name}={value}")]
+    code, _, err = typed("request", "approve", "--reason", "x", *arguments)
+    assert (code, "drfsm approve" in err) == (ExitCode.USAGE, True)
+    assert site.named() == {site.sandbox.primary_run_id}
+    assert not summary(tmp_path)["decisions"]
+
+
+def test_an_older_run_is_shown_as_such_and_approved_only_with_its_own_option(
+    ready: Ready, site: Site, typed: Typed, receipt: str
+) -> None:
+    """The plan says by how much; what changed since it was shown is told, too; --allow-older approves it."""
+    typed(*promote(site, receipt))
+    for key in site.pointer_keys():
+        site.point(key, site.sandbox.primary_run_id, ended_at="2031-01-01T00:00:00+00:00")
+    code, _, err = typed("approve", "--ticket", "CHG-1")
+    assert code == ExitCode.REFUSED
+    assert re.search(r"ATTENTION: +OLDER than what is canonical by \d+ days", err)
+    assert "CHANGED             pointers state/candidates/local/last_success.json: says something else" in err
+    (digest,) = DIGEST.findall(err)
+    code, _, err = typed("approve", "--ticket", "CHG-1", "--plan", digest)
+    assert (code, "succession is older" in err) == (ExitCode.REFUSED, True)
+    code, out, err = typed("approve", "--ticket", "CHG-1", "--plan", digest, "--allow-older")
+    assert code == ExitCode.DONE, out + err
+    dr_publishes_alone(site, ready.receipt["run_id"])
+
+
+def test_what_a_missing_pointer_is_told_to_be_mended_with_mends_it(site: Site, typed: Typed, receipt: str) -> None:
+    """The command that the refusal names is typed as it stands, then `resume`: the plan is there."""
+    key = site.pointer_keys()[3]
+    site.delete(key)
+    code, out, err = typed(*promote(site, receipt))
+    assert code == ExitCode.HELD, out + err
+    command = re.search(r"`drfsm (pointers set [^`]*)`", err)
+    assert command, err
+    code, out, err = typed(*shlex.split(command[1].replace("…", "mended")))
+    assert code == ExitCode.DONE, out + err
+    code, _, err = typed("resume")
+    assert code == ExitCode.HELD, err
+    assert "HELD in dr_run_verified" in typed("status")[1]
+    assert json.loads(site.body(key))["run_id"] == site.sandbox.primary_run_id

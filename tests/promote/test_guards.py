@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
+from drfsm.dr import pointers
+from drfsm.engine import Run
+from drfsm.errors import ActionFailed, GuardRefused
 from drfsm.sandbox.seed import CONFIGMAP, CRONJOB
 from tests.promote.conftest import Make
 from tests.promote.test_abort import picture
-from tests.promote.test_approval import NEWER
-from tests.safety.world import Site
+from tests.promote.test_approval import NEWER, shown_now
+from tests.promote.world import Promote
+from tests.safety.world import Site, refused_with
 
 Spoil = Callable[[Site], object]
 
@@ -45,6 +49,9 @@ FINDINGS: dict[str, tuple[Spoil, dict[str, Any], str]] = {
     "a CronJob that heeds nobody": (
         lambda site: site.container("primary", env=[{"name": "PUBLISH_S3", "value": "1"}]), {},
         "publishing_switch is overridden",
+    ),
+    "a DR that publishes elsewhere": (
+        lambda site: site.configure("dr", JOBINTEL_S3_PREFIX="elsewhere"), {}, "publishing_place is elsewhere",
     ),
     "no schedule to run": (
         lambda site: site.edit("dr", "CronJob", CRONJOB, lambda live: live["metadata"].pop("annotations")), {},
@@ -133,3 +140,47 @@ def test_the_configmaps_annotation_says_how_publishing_was(site: Site, promote: 
         "annotations"
     ]
     assert '"PUBLISH_S3": "1"' in kept["drfsm/before"]
+
+
+def run_of(run: Promote) -> Run:
+    """Return what an action of this run may know."""
+    return Run(
+        id=run.id, inputs=run.state.inputs, operator="ann", epoch=1, dry_run=False, trigger="capture_pointers",
+        results=run.state.results, args=run.state.args, clock=run.clock,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("which", range(1, 4))
+def test_a_missing_pointer_is_found_before_anybody_is_asked(site: Site, promote: Make, which: int) -> None:
+    """Any other than the one that decides: held with its key and what to type, before the primary is stopped."""
+    key = site.pointer_keys()[which]
+    body = site.body(key)
+    site.delete(key)
+    before = picture(site)
+    run = promote()
+    run.start()
+    assert (run.state.status, run.state.state) == ("held", "dr_validated"), run.words
+    assert "pointers_present is some_missing" in run.state.reason
+    assert key in run.state.reason
+    assert f"drfsm pointers set {site.sandbox.primary_run_id} --bucket {site.bucket}" in run.state.reason
+    assert picture(site) == before
+    site.put(key, body)
+    run.resume()
+    assert run.state.state == "dr_run_verified", run.words
+
+
+@pytest.mark.parametrize("state", ["dr_run_verified", "primary_quiesced"])
+def test_no_plan_is_approved_over_a_missing_pointer(site: Site, promote: Make, state: str) -> None:
+    """Deleted where the run waits: refused, also in the plan as it is now; the capture itself names the way on."""
+    key = site.pointer_keys()[3]
+    run = promote()
+    run.brought_to(state)
+    site.delete(key)
+    told = refused_with(lambda: run.request("approve", **shown_now(run)), GuardRefused)
+    assert "pointers_present is some_missing" in told
+    assert "approval is" not in told
+    world, _ = run.world()
+    with pytest.raises(ActionFailed, match="is gone") as caught:
+        pointers.ACTIONS["capture_pointers"](world, run_of(run))
+    assert f"drfsm pointers set {site.sandbox.primary_run_id}" in caught.value.way
+    assert f"--take-over {run.id}" in caught.value.way

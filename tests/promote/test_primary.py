@@ -98,12 +98,67 @@ def test_a_lost_primary_without_a_fence_is_a_risk_that_is_said_loudly(ready: Rea
     run.promoted()
     assert run.state.status == "complete", run.words
     assert not site.statements()
+    finish = next(e for e in run.records if e.kind == "commit" and e.body["trigger"] == "finish")
+    assert "stopped" not in finish.body["because"]  # it was not: a person took the risk
     assert "THE PRIMARY IS LOST AND NOT FENCED" in run.words
     assert "ACCEPTED RISK" in run.summary["receipt"]["primary_stop"]
     assert run.plan["plan"]["primary"] == {
         "stop": "by_risk", "unreachable": True, "fence_role": None, "reason": "the account is gone, too",
     }  # fmt: skip
     dr_publishes_alone(site, ready.receipt["run_id"])
+
+
+def test_a_primary_that_answers_is_not_left_unfenced(ready: Ready, site: Site, promote: Make) -> None:
+    """Declared lost, without a fence, and it answers: held before anything is stopped."""
+    before = (site.pointers(), site.touchable("primary"), site.touchable("dr"))
+    run = promote(primary_unreachable="yes", no_fence="yes", reason="so I was told")
+    run.promoted()
+    assert (run.state.status, run.state.state) == ("held", "approved"), run.words
+    assert "primary_is_silent: primary_answers is yes" in run.state.reason
+    assert (site.pointers(), site.touchable("primary"), site.touchable("dr")) == before
+    site.outage("primary")
+    run.resume()
+    assert run.state.status == "complete", run.words
+    dr_publishes_alone(site, ready.receipt["run_id"])
+
+
+@pytest.mark.parametrize("state", ["primary_quiesced", "provider_switched"])
+def test_on_the_way_a_primary_that_answers_is_not_declared_lost_without_a_fence(promote: Make, state: str) -> None:
+    """In both rows that go on without a fence: refused while it answers, and the run goes on as it was approved."""
+    run = promote()
+    run.brought_to(state)
+    told = refused_with(
+        lambda: run.request("declare_primary_lost_unfenced", primary_unreachable="yes", no_fence="yes", reason="gone"),
+        GuardRefused,
+    )
+    assert "primary_answers is yes" in told
+    run.resume()
+    assert run.state.status == "complete", run.words
+
+
+def test_a_primary_to_which_nothing_leads_is_silent(site: Site, promote: Make) -> None:
+    """Without a kubeconfig of it nobody can ask it: what was declared stands."""
+    site.outage("primary")
+    run = promote(primary_unreachable="yes", no_fence="yes", reason="gone", kubeconfig_primary="")
+    run.promoted()
+    assert run.state.status == "complete", run.words
+    assert run.seen("primary_answers")["answers"] is False
+
+
+@pytest.mark.parametrize("trigger", ["declare_primary_lost", "declare_primary_lost_unfenced"])
+@pytest.mark.parametrize("state", ["primary_quiesced", "provider_switched", "latest_switched"])
+def test_to_declare_it_lost_is_to_say_so(site: Site, promote: Make, trigger: str, state: str) -> None:
+    """Who fires the row and says primary_unreachable=no is refused: no fence goes up, the inputs stay."""
+    run = promote()
+    run.brought_to(state)
+    roles = {"fence_primary_role": site.role("primary"), "fence_dr_role": site.role("dr")}
+    more = roles if trigger == "declare_primary_lost" else {"no_fence": "yes"}
+    told = refused_with(
+        lambda: run.request(trigger, primary_unreachable="no", reason="gone", **more), GuardRefused
+    )  # fmt: skip
+    assert "primary_loss_is_declared: primary_loss is none" in told
+    assert not site.statements()
+    assert run.state.inputs["primary_unreachable"] == "no"
 
 
 UNSAFE = {

@@ -84,8 +84,9 @@ class Promote(Failback):
     def approve(self, **given: Any) -> RunState:
         """Approve the plan as it was last read, or as is given."""
         usual = {
-            "approved_plan": self.plan["sha256"], "approved_by": APPROVER, "ticket": TICKET,
+            "approved_plan": self.plan["sha256"], "approved_by": APPROVER, "ticket": TICKET, "allow_older": "no",
             "primary_run_id": self.plan["plan"]["pointers"][self.plan["plan"]["decides"]]["run_id"],
+            "plan": self.plan["plan"],
         }  # fmt: skip
         return self.request("approve", **{**usual, **given})
 
@@ -130,7 +131,8 @@ def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
         "taker": "dr", "target": "canonical", "primary_run_id": sandbox.primary_run_id,
         "dr_run_id": "", "staged_prefix": "", "validation": "own", "validation_receipt": "", "rehearses": "",
         "auto_promote": "false", "allow_promote_bypass": "false", "approved_plan": "", "approved_by": "",
-        "ticket": "", "primary_unreachable": "no", "fence_primary": "none", "fence_primary_role": "",
+        "ticket": "", "allow_older": "no", "primary_unreachable": "no", "fence_primary": "none",
+        "fence_primary_role": "",
         "fence_dr_role": "", "no_fence": "no", "reason": "", "adopt_ownership": "no", "resume_cronjobs": "",
         "image_ref": "", "allow_tag": "no", "allow_image_drift": "no", "gitops_paused": "no", "validation_env": "",
         "execution_id": "", "drain_timeout": 300, "validation_timeout": 900, "startup_timeout": 90,
