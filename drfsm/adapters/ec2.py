@@ -2,7 +2,8 @@
 
 Owns what makes an instance the charter's: it was started under the charter's token *and* carries the run's id
 as a tag. A tag alone proves nothing (the console's "launch more like this" copies tags). The token also makes
-starting idempotent: killed between asking and writing down, the same call returns the same instance.
+starting idempotent: killed between asking and writing down, the same call returns the same instance. Which token
+was asked with last is kept (``ec2.asked.json``), so that an answer that was lost can be asked for once more.
 
 The parameter's name holds the instance's id, which the instance knows by itself, so that no two instances
 share one and none is ever stale. Takes down only the ids that it is handed, and refuses if they are not all
@@ -26,7 +27,7 @@ TAGS = {"Name": "jobintel-dr-runner", "Purpose": "jobintel-dr", "ManagedBy": "dr
 RUN_TAG, DRILL_TAG = "drfsm-run", "drfsm-drill"  # no slash: instance metadata can't tell tags that have one
 API_PORT = 6443
 TOKENS = 8  # instances that one charter may start, one after another
-PLAN = "ec2.plan.json"
+PLAN, ASKED = "ec2.plan.json", "ec2.asked.json"
 _GONE = "terminated"
 
 
@@ -80,11 +81,42 @@ class Ec2Runner:
         template, _, version = planned.address.partition(":")
         for number in range(TOKENS):
             watch.check()
+            self._private.write(ASKED, json.dumps({"run": charter.run, "token": number}).encode())  # BEFORE it is asked
             started = self._machines.launch(template, version, _token(charter, number), tags(charter))
             if started is not None and started["state"] != _GONE:
                 watch.say(f"{started['instance_id']} was started from {template} version {version}")
                 return Standing((self._machine(started),), 1)
-        raise ActionFailed(f"{TOKENS} instances of {charter.run} were started, and all are terminated")
+        raise ActionFailed(
+            f"{TOKENS} instances of {charter.run} were started, and all are terminated",
+            way="look in the console at why they end; then start a new drill",
+        )
+
+    def asked_again(self, charter: Charter, changes: Changes, watch: Watch) -> Standing:
+        """Ask once more, with the same token, for what was asked for and never answered; return what that brings out.
+
+        Starts nothing that was not asked for: where this machine has the plan and never asked, nothing is asked. What
+        is seen already, a token that is spent, and a request that is refused bring out nothing.
+        """
+        if self._own(charter) or (number := self._asked(charter)) is None:
+            return Standing()
+        (planned,) = changes.changes
+        template, _, version = planned.address.partition(":")
+        watch.say(f"asking once more for what {charter.run} was to start: no answer is on record")
+        try:
+            started = self._machines.launch(template, version, _token(charter, number), tags(charter))
+        except ActionFailed as fault:
+            watch.say(f"it was refused, so there is none: {fault.what}")
+            return Standing()
+        if started is None or started["state"] == _GONE:
+            return Standing()
+        watch.say(f"{started['instance_id']} was started, as asked before")
+        return Standing((self._machine(started),), 1)
+
+    def _asked(self, charter: Charter) -> int | None:
+        """Return the number of the token that was asked with last; None where none was."""
+        if (body := self._private.read(ASKED)) is not None and (found := json.loads(body))["run"] == charter.run:
+            return int(found["token"])
+        return 0 if self.planned(charter) is None else None  # without its files it may have been another machine
 
     def standing(self, charter: Charter) -> Standing:
         """Return the charter's instances, terminated ones left out."""
@@ -135,10 +167,16 @@ class Ec2Runner:
         alive = {each["instance_id"] for each in found if each["state"] != _GONE}
         if strangers := alive - own:
             raise ActionFailed(
-                f"{', '.join(sorted(strangers))} is recorded, but was not started by {charter.run}: nothing was touched"
+                f"{', '.join(sorted(strangers))} is recorded, but was not started by {charter.run}: nothing was"
+                " touched",
+                way="look at whose it is; what is really this run's has its token, and goes with `drfsm resume`"
+                " once the record and the cloud agree",
             )
         if more := own - set(instance_ids):
-            raise ActionFailed(f"{', '.join(sorted(more))} of {charter.run} is not recorded: nothing was touched")
+            raise ActionFailed(
+                f"{', '.join(sorted(more))} of {charter.run} is not recorded: nothing was touched",
+                way="`drfsm resume`: it is seen, recorded and then taken down",
+            )
         if alive:
             self._machines.terminate(sorted(alive))
             watch.say(f"asked for {', '.join(sorted(alive))} to be terminated")

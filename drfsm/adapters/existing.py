@@ -36,6 +36,10 @@ class Existing:
         watch.say(self.planned(charter).words[0])
         return self.standing(charter)
 
+    def asked_again(self, charter: Charter, _changes: Changes, _watch: Watch) -> Standing:
+        """Return what stands: nothing was ever asked for."""
+        return self.standing(charter)
+
     def standing(self, _charter: Charter) -> Standing:
         """Return that the site was given."""
         return Standing(given=True)

@@ -87,6 +87,10 @@ class TerraformSite:
             self._apply_rest(charter, changes, watch)
         return self.standing(charter)
 
+    def asked_again(self, charter: Charter, _changes: Changes, _watch: Watch) -> Standing:
+        """Return what stands: terraform's state holds what it asked for, and its destroy looks for it."""
+        return self.standing(charter)
+
     def standing(self, charter: Charter) -> Standing:
         """Return what the charter's state holds."""
         if not self._exists(charter):

@@ -22,7 +22,7 @@ from drfsm.cli.options import assignments, of_a_run, patience
 from drfsm.cli.receipt_files import ReceiptFiles
 from drfsm.cli.site_world import private_files
 from drfsm.engine.runner import new_run_id
-from drfsm.errors import ExitCode, LeaseLost, UsageFault
+from drfsm.errors import DrfsmError, ExitCode, LeaseLost, UsageFault
 from drfsm.journal import RunState, fold
 
 PHASES = ("bringup", "restore", "validate", "promote", "teardown")
@@ -89,7 +89,7 @@ def _workload(command: Any) -> Any:
 @click.option(
     "--allow-full-drill", is_flag=True,
     default=lambda: os.environ.get("ALLOW_FULL_DRILL", "") == "1",
-    help="Bring up, restore, validate and tear down in one go.  [default: if $ALLOW_FULL_DRILL is 1]",
+    help="Restore a site and tear it down in one go.  [default: if $ALLOW_FULL_DRILL is 1]",
 )  # fmt: skip
 @click.option("--kubeconfig", default="", type=click.Path(), help="Leads to a site that is there already.")
 @click.option(
@@ -166,15 +166,28 @@ def _verdict(place: Path) -> str:
 
 @frozen
 class Earlier:
-    """An earlier drill, whose site is gone on with."""
+    """An earlier drill, whose site is gone on with. ``done``: the triggers of the rows that it took."""
 
     place: Path
     state: RunState
+    done: frozenset[str] = frozenset()
 
     @property
     def site_run(self) -> str:
         """The run that brought its site up."""
         return str(self.state.inputs.get("site_run") or self.state.run_id)
+
+    @property
+    def gone(self) -> bool:
+        """Whether it took its site down."""
+        return "tear_down_site" in self.done
+
+    @property
+    def restored(self) -> bool:
+        """Whether its site, since it was brought up, was restored by a drill: this one, or one before."""
+        inputs = self.state.inputs
+        before = inputs.get("restore") != "asked" and inputs.get("recovery_covers") == "whole"
+        return before or bool(self.done & {"restore_state", "go_on_without_state"})
 
     def receipt(self) -> dict[str, Any]:
         """Return its validation's receipt, {} where it has none."""
@@ -210,13 +223,14 @@ def _earlier(receipt_dir: str | None) -> Earlier | None:
     if not receipt_dir or not (Path(receipt_dir) / bundle.LOG).is_file():
         return None
     place = Path(receipt_dir).resolve()
-    state = fold(read_chain(place).records)
+    records = read_chain(place).records
+    state = fold(records)
     if state.machine != "drill":
         raise UsageFault(f"{place} holds a {state.machine or 'broken'} run, not a drill", way="another --receipt-dir")
     if state.status in ("running", "held"):
         way = f"drfsm resume {place}, or drfsm abort {place}, before another drill goes on with its site"
         raise UsageFault(f"the drill {state.run_id} in {place} has not ended: it is {state.status}", way=way)
-    return Earlier(place, state)
+    return Earlier(place, state, frozenset(str(each.body["trigger"]) for each in records if each.kind == "commit"))
 
 
 def _beside(place: Path) -> Path:
@@ -256,6 +270,8 @@ def _settle(given: dict[str, Any], earlier: Earlier | None) -> None:
         given["start_at"] = given["stop_after"] = "validate"
     _settle_site(given, earlier, known)
     _settle_teardown(given)
+    if given["site"] == "given" and given["kubeconfig_primary"]:
+        _sites_are_two(given)
 
 
 def _kubeconfig_is_one(given: dict[str, Any]) -> None:
@@ -266,6 +282,27 @@ def _kubeconfig_is_one(given: dict[str, Any]) -> None:
     drive.check_kubeconfig("--kubeconfig", Path(given["kubeconfig"]))
     given["kubeconfig"] = str(Path(given["kubeconfig"]).absolute())
     given["infrastructure"] = "existing"
+
+
+def _sites_are_two(given: Mapping[str, Any]) -> None:
+    """Raise UsageFault where both kubeconfigs lead to one cluster: by address, or by what the clusters say."""
+    from drfsm.adapters.kube import KubeCluster
+    from drfsm.adapters.private import described
+
+    files = {name: Path(given[name]) for name in ("kubeconfig", "kubeconfig_primary")}
+    drive.check_kubeconfig("--kubeconfig-primary", files["kubeconfig_primary"])
+    same = len({described(file.read_bytes(), str(file), own=True).server for file in files.values()}) == 1
+    if not same and not given["primary_unreachable"]:
+        try:
+            same = len({KubeCluster(name, file).uid() for name, file in files.items()}) == 1
+        except DrfsmError as fault:
+            fault.what = f"whether --kubeconfig and --kubeconfig-primary lead to two clusters: {fault.what}"
+            raise
+    if same:
+        raise UsageFault(
+            "--kubeconfig and --kubeconfig-primary lead to the same cluster: the primary is not drilled",
+            way="--kubeconfig names the site that is drilled",
+        )
 
 
 def _settle_site(given: dict[str, Any], earlier: Earlier | None, known: Mapping[str, Any]) -> None:
@@ -302,7 +339,7 @@ def _settle_teardown(given: dict[str, Any]) -> None:
         given["teardown"] = given["site"] != "given" and given["stop_after"] in (None, "teardown")
 
 
-def _asked_phases(given: Mapping[str, Any]) -> Sequence[str]:
+def _asked_phases(given: Mapping[str, Any], earlier: Earlier | None) -> Sequence[str]:
     """Return the phases that are asked for. Raises UsageFault where they can't be."""
     first, last = PHASES.index(given["start_at"] or PHASES[0]), PHASES.index(given["stop_after"] or PHASES[-1])
     if first > last:
@@ -313,6 +350,7 @@ def _asked_phases(given: Mapping[str, Any]) -> Sequence[str]:
             f"--start-at {PHASES[first]} needs a site that is there",
             way="--receipt-dir of the drill that brought it up, or --kubeconfig",
         )
+    _site_is_there(given, earlier, asked)
     if given["site"] != "earlier" and asked == ("teardown",):
         raise UsageFault("--start-at teardown needs --receipt-dir of the drill that brought the site up")
     if "restore" in asked and not given["backup_uri"] and not given["diagnostics_only"]:
@@ -322,9 +360,19 @@ def _asked_phases(given: Mapping[str, Any]) -> Sequence[str]:
     return asked
 
 
+def _site_is_there(given: Mapping[str, Any], earlier: Earlier | None, asked: Sequence[str]) -> None:
+    """Raise UsageFault for an earlier drill that took its site down. What started late may still be taken down."""
+    harmless = given["diagnostics_only"] or tuple(asked) == ("teardown",)
+    if given["site"] == "earlier" and earlier is not None and earlier.gone and not harmless:
+        raise UsageFault(
+            f"the drill {earlier.state.run_id} in {earlier.place} took its site down: its site is gone",
+            way="another --receipt-dir, for a drill that brings up a site of its own",
+        )
+
+
 def _inputs(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) -> dict[str, Any]:
     """Return the inputs of the machine."""
-    asked = _asked_phases(given)
+    asked = _asked_phases(given, earlier)
     own = f"{given['prefix']}/drills/{run_id}"
     flags = {name: "true" if given[name] else "false" for name in ("auto_promote", "allow_promote_bypass", "teardown")}
     promoting = "promote" in asked and given["auto_promote"] and given["allow_promote_bypass"]
@@ -358,7 +406,7 @@ def _inputs(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) -> d
         "validation_receipt": json.dumps(receipt) if receipt else "",
         "primary_run_id": _canonical_run(given),
         "taker": "dr",
-        "git_sha": given["git_sha"] or _git_sha(),
+        **_git_sha(given["git_sha"]),
         "kubeconfig_dr": given["kubeconfig"],
         "kubeconfig_primary": str(Path(primary).absolute()) if primary else "",
         "fence_primary": "asked" if given["fence_primary_role"] else "none",
@@ -366,7 +414,7 @@ def _inputs(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) -> d
         "validation_env": "\n".join(assignments(given["validation_env"])),
         "recovery_time_objective": _seconds("--recovery-time-objective", given["recovery_time_objective"]),
         "recovery_point_objective": _seconds("--recovery-point-objective", given["recovery_point_objective"]),
-        "started_at": datetime.now(UTC).isoformat(timespec="microseconds"),
+        **_recovery(given, earlier, asked),
         "prices": _prices(given["prices"]),
     }
 
@@ -381,8 +429,19 @@ def _receipt(earlier: Earlier | None) -> dict[str, Any]:
     return found
 
 
+def _recovery(given: Mapping[str, Any], earlier: Earlier | None, asked: Sequence[str]) -> dict[str, str]:
+    """Return where the measured time begins, and whether it covers a recovery: of this site, in all drills on it."""
+    ours, goes_on = given["site"] != "given", earlier if given["site"] == "earlier" else None
+    covers = ours and ("restore" in asked or (goes_on is not None and goes_on.restored))
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    return {
+        "started_at": now if goes_on is None else str(goes_on.state.inputs["started_at"]),
+        "recovery_covers": "whole" if covers else "part",
+    }
+
+
 def _canonical_run(given: Mapping[str, Any]) -> str:
-    """Return the run that is canonical now, "" where none is."""
+    """Return the run that is canonical now, "" where none is. What keeps it from being read names the options."""
     from drfsm.adapters import aws
     from drfsm.dr.layout import Layout
     from drfsm.dr.pointers import read
@@ -391,16 +450,32 @@ def _canonical_run(given: Mapping[str, Any]) -> str:
         bucket=given["bucket"], endpoint_url=given["endpoint_url"] or None, region=given["region"] or None
     ).store
     key = Layout(given["prefix"], given["candidate"]).global_pointers()[0]
-    return str((read(store, (key,))[key] or {}).get("run_id") or "")
+    try:
+        return str((read(store, (key,))[key] or {}).get("run_id") or "")
+    except DrfsmError as fault:
+        fault.what = f"--bucket {given['bucket']}: which run is canonical can't be read: {fault.what}"
+        raise
 
 
-def _git_sha() -> str:
-    argv = ["git", "rev-parse", "--verify", "HEAD"]
+def _git_sha(given: str) -> dict[str, str]:
+    """Return the commit that is drilled, and where that is from; an empty one is found later, or not."""
+    if given:
+        return {"git_sha": given, "git_sha_from": "--git-sha"}
+    if not (found := _git("rev-parse", "--verify", "HEAD")):
+        return {"git_sha": "", "git_sha_from": ""}
+    dirty = _git("status", "--porcelain", "--untracked-files=no")
+    told = {None: ", which could not be looked at for changes", "": ""}.get(dirty, ", which had changes beside it")
+    return {"git_sha": found, "git_sha_from": f"the working directory{told}"}
+
+
+def _git(*asked: str) -> str | None:
+    """Return what git says of the working directory, None where it can't."""
+    argv = ["git", *asked]
     try:
         told = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return told.stdout.strip() if told.returncode == 0 else ""
+        return None
+    return told.stdout.strip() if told.returncode == 0 else None
 
 
 def _prices(path: str) -> str:
@@ -455,7 +530,6 @@ def _diagnose(
     from drfsm.dr import site_baseline
     from drfsm.engine import Run, SystemClock
     from drfsm.engine.runner import who
-    from drfsm.errors import DrfsmError
 
     place = earlier.place if earlier is not None else Path(receipt_dir or bundle.home() / "receipts" / run_id)
     world = fenced(drive.connect(inputs, "", place, run_id)[0], _NoLease())

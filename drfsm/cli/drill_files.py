@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from drfsm.world import ObjectStore
 
 PHASES: Mapping[str, Sequence[str]] = {
-    "bringup": ("plan_site", "bring_up_site", "adopt_site", "reach_site"),
+    "bringup": ("plan_site", "bring_up_site", "adopt_site", "reach_site", "pass_over_phases"),
     "restore": (
         "check_backup", "restore_objects", "apply_control_plane", "confirm_secrets", "restore_state",
         "go_on_without_state", "skip_restore",
@@ -37,7 +37,7 @@ ENDING: Mapping[str, str] = {
     **dict.fromkeys(
         ("reach_site", "restore_state", "measure_recovery", "finish_promotion", "tear_down_site"), "complete"
     ),
-    **dict.fromkeys(("skip_restore", "skip_validation", "skip_promotion", "leave_site"), "skipped"),
+    **dict.fromkeys(("pass_over_phases", "skip_restore", "skip_validation", "skip_promotion", "leave_site"), "skipped"),
     "go_on_without_state": "state_not_restored",
 }
 FAILURES = ("fail_bringup", "fail_restore", "fail_validate", "fail_promote")

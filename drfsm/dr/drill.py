@@ -2,8 +2,8 @@
 
 From the rooms: the site's machines (infrastructure), backup and restore, the control plane, the validation, what a
 site must have (site_baseline). Its own: whether so much was meant, the two promote flags, who owns the pointers
-(asked of the ownership object alone: there is no primary cluster in a drill), whether the drilled site itself was
-promoted, the validation as one step with its retries, the time of recovery, and the promote as a run of its own.
+(asked of the ownership object alone: there is no primary cluster in a drill), whether the drilled site itself is the
+owner, the validation as one step with its retries, the time of recovery, and the promote as a run of its own.
 
 Nothing here writes a key outside the drill's own prefix: a canonical promotion is the promote machine's, which asks
 a person. Bound to machines/drill.yaml; the CLI also reads single facts for diagnostics.
@@ -38,8 +38,10 @@ from drfsm.engine import Binding, Fact, Run
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, UsageFault
 from drfsm.world import Procedures, World
 
+PREFLIGHT = "run_preflight"  # the trigger before which, and with which, no site is asked
 PROMOTE = "promote"  # the machine, and the name of its run in the drill's bundle
 VALIDATION_RECEIPT = "validation.receipt.json"
+PART = "only a part: no site was brought up and restored in this time, so it says nothing of the objective"
 WAIT_SECONDS = 5.0  # the repair of a teardown
 _ENDED_BADLY = ("failed", "refused", "aborted")
 
@@ -50,8 +52,8 @@ _ENDED_BADLY = ("failed", "refused", "aborted")
 def _scope(_world: World, run: Run) -> dict[str, Any]:
     inputs = run.inputs
     phases = {name: inputs[name] for name in ("site", "restore", "validate", "promote", "teardown")}
-    whole = (phases["site"], phases["restore"], phases["validate"], phases["teardown"])
-    return {**phases, "full": whole == ("new", "asked", "asked", "true"), "allowed": inputs["allow_full_drill"]}
+    full = (phases["restore"], phases["teardown"]) == ("asked", "true")
+    return {**phases, "full": full, "allowed": inputs["allow_full_drill"]}
 
 
 def _flags(_world: World, run: Run) -> dict[str, Any]:
@@ -100,40 +102,56 @@ def _ownership(world: World, run: Run) -> dict[str, Any]:
         return {"site": "unreadable"}
 
 
-def _judge_owner(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
-    site = seen["site"]
-    return "unclaimed" if site is None else site if site in ("primary", "dr") else "other"
+def _judge_owner(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
+    match seen["site"]:
+        case None:
+            return "unclaimed"
+        case "unreadable":
+            return None
+        case "primary" | "dr":
+            return str(seen["site"])
+    return "other"
 
 
 def _site_ownership(world: World, run: Run) -> dict[str, Any]:
-    """See whether the owner's cluster is the drilled one. A site that never gave a kubeconfig can't be it."""
+    """See whether the owner's cluster is the drilled one, whatever it is called. Raises Unreachable if it is silent."""
     owner = _ownership(world, run)
-    if owner["site"] != "dr":
-        return {**owner, "ours": None}
-    return {**owner, "ours": _own_uid(world, run)}
-
-
-def _own_uid(world: World, run: Run) -> str | None:
+    if owner["site"] is None:
+        return {**owner, "runner": "not asked", "ours": None}
+    runner = infrastructure.FACTS["runner"]
+    stands = str(runner.judge(runner.observe(world, run), run.inputs))
     known = (result.get("cluster_uid") for result in run.results.values() if isinstance(result, Mapping))
-    if found := next((str(uid) for uid in known if uid), None):
-        return found
-    provisioner = infrastructure.provisioner_of(world)
-    return None if provisioner.held_kubeconfig() is None else world.dr.uid()
+    ours = next((str(uid) for uid in known if uid), None) if stands == "present" else None
+    if ours is None and (stands == "given" or (stands == "present" and owner["site"] != "primary")):
+        ours = world.dr.uid()
+    return {**owner, "runner": stands, "ours": ours}
 
 
-def _judge_site(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
-    return "canonical" if seen["ours"] is not None and seen["ours"] == seen.get("cluster_uid") else "free"
+def _judge_site(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
+    """Judge it. What can't be told is never free: only where nobody owns, or nothing stands, it needn't be told."""
+    if seen["site"] is None or seen["runner"] == "absent":
+        return "free"
+    told = (seen["ours"], seen.get("cluster_uid"))
+    if None in told:
+        # What a drill started itself is no primary, though it may never have answered.
+        return "free" if (seen["site"], seen["runner"]) == ("primary", "present") else None
+    return "canonical" if told[0] == told[1] else "free"
 
 
 # --- before anything moves --------------------------------------------------------------------------------------
 
 
 def _image(world: World, run: Run) -> dict[str, Any]:
-    """See which image will be validated: the named one, else the one of the CronJob, restored or there already."""
+    """See which image will be validated: the named one, else the one of the CronJob, restored or there already.
+
+    Before a site is reached it is not asked.
+    """
     inputs = run.inputs
     needed = inputs["validate"] == "asked"
     if inputs["image_ref"] or not needed:
         return {"image": str(inputs["image_ref"]), "of": "--image-ref", "needed": needed}
+    if inputs["restore"] != "asked" and run.trigger == PREFLIGHT:
+        return {"image": None, "of": "the site's CronJob, once the site is reached", "needed": True}
     if inputs["restore"] == "asked":
         backup = backup_check.outline(world.store, str(inputs["backup_uri"]))
         found = [each for each in backup.manifests if each["kind"] == "CronJob"]
@@ -151,6 +169,8 @@ def _image(world: World, run: Run) -> dict[str, Any]:
 
 
 def _judge_image(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    if seen["image"] is None:
+        return "later"
     unasked = not seen["needed"] and not seen["image"]
     return "pinned" if unasked or preflight.PINNED.match(seen["image"]) or inputs["allow_tag"] == "yes" else "loose"
 
@@ -213,8 +233,10 @@ def _no_control_plane(world: World, run: Run) -> Iterable[str]:
 def _survey(world: World, run: Run) -> dict[str, Any]:
     """Return what the receipts take as given."""
     identity, inputs = world.identity, run.inputs
+    given = str(inputs["git_sha"])
     return {
-        "git_sha": str(inputs["git_sha"]) or _published_sha(world, run),
+        "git_sha": given or _published_sha(world, run),
+        "git_sha_from": str(inputs["git_sha_from"]) if given else "the published control plane",
         "image": _image(world, run)["image"] if inputs["only_teardown"] == "no" else str(inputs["image_ref"]),
         "account": identity.account(),
         "caller": identity.caller(),
@@ -267,17 +289,30 @@ def _restore_state(world: World, run: Run) -> Any:
 # --- how long it took -------------------------------------------------------------------------------------------
 
 
+def _note_validated(_world: World, run: Run) -> dict[str, Any]:
+    """Write down when the validation was proven: recovery ends here, however much later it is measured."""
+    return {"validated_at": run.clock.now()}
+
+
 def _recovery(_world: World, run: Run) -> dict[str, Any]:
-    now, given = run.clock.now(), str(run.inputs["recovery_time_objective"])
-    since = datetime.fromisoformat(now) - datetime.fromisoformat(str(run.inputs["started_at"]))
-    objective = float(given) if given else None
-    return {"started_at": run.inputs["started_at"], "validated_by": now, "seconds": round(since.total_seconds(), 1)} | {
-        "objective_seconds": objective
+    """Measure from the command to the proof, by what is on record."""
+    inputs, given = run.inputs, str(run.inputs["recovery_time_objective"])
+    results = (each for each in run.results.values() if isinstance(each, Mapping))
+    ended = next((str(each["validated_at"]) for each in results if "validated_at" in each), None)
+    if ended is None:
+        raise ActionFailed("nothing was validated yet: there is no recovery to measure")
+    since = datetime.fromisoformat(ended) - datetime.fromisoformat(str(inputs["started_at"]))
+    return {
+        "started_at": inputs["started_at"],
+        "validated_by": ended,
+        "seconds": round(since.total_seconds(), 1),
+        "objective_seconds": float(given) if given else None,
+        "covers": "bring-up, restore and validation" if inputs["recovery_covers"] == "whole" else PART,
     }
 
 
 def _judge_recovery(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
-    if seen["objective_seconds"] is None:
+    if seen["objective_seconds"] is None or seen["covers"] == PART:
         return "unasked"
     return "within" if seen["seconds"] <= seen["objective_seconds"] else "over"
 
@@ -288,7 +323,8 @@ def _tell_recovery(world: World, run: Run) -> dict[str, Any]:
     if verdict == "over":
         run.note(f"RECOVERY TOOK TOO LONG: {seen['seconds']:.0f} s, the objective is {seen['objective_seconds']:.0f} s")
     else:
-        run.note(f"validated {seen['seconds']:.0f} s after the start")
+        part = f" ({PART})" if seen["covers"] == PART else ""
+        run.note(f"validated {seen['seconds']:.0f} s after the start{part}")
     return {**seen, "verdict": verdict}
 
 
@@ -323,7 +359,7 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
         "rehearses": "" if canonical else str(given["prefix"]),
         "validation": "receipt",
         "validation_receipt": str(given["validation_receipt"]) or _own_receipt(world, run),
-        "approved_plan": "", "approved_by": "", "ticket": "",
+        "approved_plan": "", "approved_by": "", "ticket": "", "allow_older": "no",
         "adopt_ownership": "no", "allow_image_drift": "no", "gitops_paused": "no",
         "execution_id": "", "drain_timeout": "300",
         "kubeconfig_dr": str(given["kubeconfig_dr"]),
@@ -393,7 +429,17 @@ def _await_teardown(world: World, run: Run) -> dict[str, Any]:
 def _account(_world: World, run: Run) -> dict[str, Any]:
     prices = json.loads(str(run.inputs["prices"]) or "null")
     minutes = str(run.inputs["expected_minutes"])
-    return infrastructure.costs(run, prices, expected_minutes=float(minutes) if minutes else None)
+    told = infrastructure.costs(run, prices, expected_minutes=float(minutes) if minutes else None)
+    return {**told, "ended_at_is": _how_ended(run)}
+
+
+def _how_ended(run: Run) -> str:
+    """Say what the minutes are counted to."""
+    if run.inputs["teardown"] != "true":
+        return "now: the site stands, and costs go on"
+    if any(isinstance(each, Mapping) and each.get("ended_at") for each in run.results.values()):
+        return "when the machines were seen to be gone"
+    return "an upper bound, now: the teardown's own record was lost, and the machines are seen to be gone"
 
 
 def _renew_kubeconfig(world: World, run: Run) -> dict[str, Any]:
@@ -456,6 +502,7 @@ ACTIONS = {
     "restore_state": _restore_state,
     **validation_follow.ACTIONS,
     "renew_kubeconfig": _renew_kubeconfig,
+    "note_validated": _note_validated,
     "tell_recovery": _tell_recovery,
     "run_promotion": _run_promotion,
     "finish_promotion": _finish_promotion,

@@ -9,6 +9,8 @@ Nothing here knows terraform or EC2: it speaks world.Provisioner. Owns the rules
 - Taken down are only machines whose ids stand in the journal: in what bring-up or adoption returned, or in the
   image that the row's own intent recorded before it began. Killed at any moment, the next attempt knows them.
 - Gone is what is seen to be gone: nothing left in the tool's state, every recorded id terminated in the cloud.
+- Where bringing up was asked for and no answer came, the teardown asks once more (a tool that can be asked so has
+  ``asked_again``): what starts late would otherwise outlive the run that asked for it.
 - The kubeconfig lies in the bundle's private directory; records hold its hash and the server that it names.
 
 Bound to the machine's names by the drill (and whoever else brings a site up).
@@ -27,6 +29,7 @@ from drfsm.world import Change, Changes, Charter, Kubeconfig, Machine, Provision
 
 RUN_TAG = "drfsm-run"
 POLL_SECONDS = 1.0
+SEEN_SECONDS = 60.0  # what the cloud gets to show a machine that it says it started
 REACH_SECONDS = 60.0  # what the API gets to answer once its kubeconfig is there; then the repair is due
 _GONE = "terminated"
 
@@ -67,6 +70,7 @@ def costs(
     return {
         "estimated": {"machines": estimated, "total": total(estimated)},
         "actual": {"machines": actual, "total": total(actual)},
+        "ended_at": ended,
     }
 
 
@@ -100,6 +104,10 @@ def _observe_foreign(world: World, run: Run) -> dict[str, Any]:
             each.instance_id: {"state": each.state, "run": each.tags.get(RUN_TAG), "name": each.tags.get("Name")}
             for each in sorted(strangers, key=lambda each: each.instance_id)
         },
+        "taken down with": [
+            f"drfsm drill --receipt-dir <bundle of {run}> --start-at teardown"
+            for run in sorted({each.tags[RUN_TAG] for each in strangers if each.tags.get(RUN_TAG)})
+        ],
     }
 
 
@@ -192,7 +200,8 @@ def _refresh_address(world: World, run: Run) -> dict[str, Any]:
 
 def _tear_down(world: World, run: Run) -> dict[str, Any]:
     """Take down what is recorded, and wait until nothing of it is left (bounded by the row's time)."""
-    provisioner, charter, ids = provisioner_of(world), charter_of(run), recorded(run)
+    provisioner, charter = provisioner_of(world), charter_of(run)
+    ids = recorded(run) or _late(provisioner, charter, run)
     before = provisioner.standing(charter)
     provisioner.tear_down(charter, ids, _watch(run))
     while _judge_runner(seen := _observe_runner(world, run), run.inputs) != "absent":
@@ -201,6 +210,23 @@ def _tear_down(world: World, run: Run) -> dict[str, Any]:
         run.clock.sleep(POLL_SECONDS)
     machines = _standing(before, run)["machines"]
     return {"torn_down": list(ids), "left": 0, "machines": machines, "ended_at": run.clock.now()}
+
+
+def _late(provisioner: Provisioner, charter: Charter, run: Run) -> tuple[str, ...]:
+    """Return the machine of a request whose answer was lost, as far as asking once more brings it out."""
+    plan = _result(run, "plan")
+    changes = provisioner.planned(charter) if plan is None else _changes(plan)
+    if changes is None:
+        return ()
+    late = {each.instance_id for each in provisioner.asked_again(charter, changes, _watch(run)).machines}
+    began = run.clock.monotonic()
+    while unseen := late - {each.instance_id for each in provisioner.standing(charter).machines}:
+        run.check()
+        if run.clock.monotonic() - began > SEEN_SECONDS:
+            told = f"{', '.join(sorted(unseen))} of {charter.run} was started late, and can't be seen yet"
+            raise ActionFailed(told, way="drfsm resume")
+        run.clock.sleep(POLL_SECONDS)
+    return tuple(sorted(late))
 
 
 # --- how --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ In this order, each step done again being as good as done once:
 
 How schedules and publishing were is kept in ``drfsm/before``, as a freeze keeps it; what an object there says
 already wins. A claim that is there is left as it is. Secrets are not in a backup: those that are missing are
-named, with their keys. A site that is live (schedules on, publishing on) is refused. Owns the facts
+named, with their keys. A site that is live (a schedule on, or publishing on) is refused. Owns the facts
 ``restored_manifests``, ``restored_secrets`` and ``restore_target``. Called by the CLI and the drill.
 """
 
@@ -109,13 +109,17 @@ def _keep(manifest: Manifest, before: Mapping[str, Any]) -> None:
 
 
 def live(target: Target) -> list[str]:
-    """Return why a site is live, [] if it isn't: a CronJob runs on schedule, and what it starts publishes."""
-    config = target.cluster.get("ConfigMap", target.namespace, target.configmap) or {}
-    data = config.get("data") or {}
-    if publishing({name: data.get(name) for name in SWITCHES}) == "off":
-        return []
+    """Return why a site is live, [] if it isn't: a CronJob runs on schedule, or what is started there publishes.
+
+    Either is enough: the live site's schedules may be suspended for a while, by hand or by a procedure. A restore
+    leaves neither, at no moment, so that one that was cut off never finds its own work live.
+    """
     running = [each for each in target.cluster.list("CronJob", target.namespace) if not each["spec"].get("suspend")]
-    return [f"CronJob {each['metadata']['name']} is on, and publishing is not off" for each in running]
+    told = [f"CronJob {each['metadata']['name']} is on" for each in running]
+    config = target.cluster.get("ConfigMap", target.namespace, target.configmap) or {}
+    if publishing({name: (config.get("data") or {}).get(name) for name in SWITCHES}) == "on":
+        told.append(f"ConfigMap {target.configmap} has publishing on")
+    return told
 
 
 def apply(target: Target, manifests: Sequence[Manifest], pace: Pace, *, force: bool) -> dict[str, Any]:

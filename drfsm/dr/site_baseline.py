@@ -12,6 +12,7 @@ not ready yet. What can't be told (a registry that doesn't answer, an image that
     settings             the ConfigMaps and Secrets that its containers take their environment from
     control plane        the four ConfigMaps
     workload identity    a Secret with a bucket and keys, or a role on the service account (left out on request)
+    place                where it would publish by itself: the bucket and prefix that the drill is about
     architecture         of the image, where its registry answers, against the nodes'
 
 ``diagnose`` collects more, for a person: nodes, pods, events, CronJobs, Jobs, redacted. Owns the fact
@@ -26,6 +27,8 @@ from attrs import field, frozen
 from drfsm.dr.control_plane import SECTIONS, configmap_of
 from drfsm.dr.drain import condition
 from drfsm.dr.health import cronjobs_at_fault, deployment_at_fault, nodes_at_fault, pod_at_fault
+from drfsm.dr.layout import layout_of
+from drfsm.dr.publishing import PLACE, visible
 from drfsm.dr.telling import first_of
 from drfsm.dr.validation import redacted
 from drfsm.engine import Fact, Run
@@ -71,9 +74,19 @@ class _Site:
 
 
 def examine(
-    cluster: Cluster, namespace: str, cronjob: str, *, identity: bool, image_ref: str, registry: Registry | None
+    cluster: Cluster,
+    namespace: str,
+    cronjob: str,
+    *,
+    identity: bool,
+    image_ref: str,
+    registry: Registry | None,
+    place: Mapping[str, str],
 ) -> dict[str, Any]:
-    """See a site's baseline. ``identity``: whether the workload's identity is looked at."""
+    """See a site's baseline. ``identity``: whether the workload's identity is looked at; ``place``: variable -> value.
+
+    A validation publishes beside, whatever the site's prefix is: so where it would publish by itself is looked at here.
+    """
     nodes = cluster.list("Node", "")
     there = cluster.get("Namespace", "", namespace) is not None
     found = cluster.list("CronJob", namespace) if there else []
@@ -82,6 +95,7 @@ def examine(
     if there:
         wrong += [*cronjobs_at_fault(found, cronjob, namespace), *_cronjob(site), *_account(site), *_settings(site)]
         wrong += [*_pull_secrets(site), *_control_plane(site), *(_identity(site) if identity else ())]
+        wrong += _place(site, place)
     image = image_ref or site.image
     built_for, unknown = _architecture(registry, image)
     runs_on = sorted({architecture_of(each) for each in nodes} - {""})
@@ -157,6 +171,17 @@ def _control_plane(site: _Site) -> Iterator[str]:
     for name in map(configmap_of, SECTIONS):
         if site.cluster.get("ConfigMap", site.namespace, name) is None:
             yield f"ConfigMap {name} is not there"
+
+
+def _place(site: _Site, place: Mapping[str, str]) -> Iterator[str]:
+    """Yield which of its own settings, as far as ConfigMaps and the CronJob say them, name another place."""
+    if site.cronjob is None or not site.image:
+        return
+    configmaps = {each["metadata"]["name"]: each for each in site.cluster.list("ConfigMap", site.namespace)}
+    for name, wanted in place.items():
+        found = visible(site.cronjob, name, configmaps)
+        if found is not None and found[0].strip("/") != wanted:
+            yield f"{found[1]} sets {name} to {found[0]!r}, not to {wanted!r}: by itself it would publish there"
 
 
 def _identity(site: _Site) -> Iterator[str]:
@@ -270,6 +295,7 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
         identity=inputs["skip_workload_assume"] != "yes",
         image_ref=str(inputs["image_ref"]),
         registry=world.registry,
+        place=dict(zip(PLACE, (str(inputs["bucket"]), layout_of(inputs).prefix), strict=True)),
     )
 
 

@@ -1,7 +1,8 @@
 """A run's phases, from its records: how each went, how long it took, how often it was tried, and what stopped it.
 
 A phase is a set of triggers, handed in: what they are about is no matter of this room. An attempt of a phase ends
-where one of its steps failed; the next begins with the repair. Pure: the same records give the same receipts and
+where one of its steps failed, and the next begins with the repair; or where it was cut off, and the next begins
+where that step was begun again. Pure: the same records give the same receipts and
 logs, whichever process asks. Called by the CLI, after every record and by `status`.
 """
 
@@ -29,10 +30,11 @@ class Phase:
 
     @property
     def attempts(self) -> list[list[Record]]:
-        """Its records by attempt: each ends with a failure, the last with whatever was reached."""
+        """Its records by attempt: each ends with a failure or a cut, the last with whatever was reached."""
         found: list[list[Record]] = [[]]
         for record in self.records:
-            if found[-1] and found[-1][-1].kind == "failed" and record.body.get("by") != "failure":
+            failed = bool(found[-1]) and found[-1][-1].kind == "failed" and record.body.get("by") != "failure"
+            if failed or _begun_again(record, found[-1]):
                 found.append([])
             found[-1].append(record)
         return found if found[0] else []
@@ -76,6 +78,14 @@ def receipt(phase: Phase, state: RunState, ending: Mapping[str, str]) -> dict[st
         "rows": rows,
         "logs": [log_name(phase, number) for number in range(1, len(phase.attempts) + 1)],
     }
+
+
+def _begun_again(record: Record, attempt: Sequence[Record]) -> bool:
+    """Whether a step is begun that this attempt had begun already, and never ended: it was cut off."""
+    if record.kind != "intent":
+        return False
+    last = next((each for each in reversed(attempt) if each.kind in ("intent", "commit")), None)
+    return last is not None and last.kind == "intent" and last.body["row"] == record.body["row"]
 
 
 def log_name(phase: Phase, number: int) -> str:

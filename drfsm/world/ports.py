@@ -178,6 +178,9 @@ class Provisioner(Protocol):
     def bring_up(self, charter: Charter, changes: Changes, watch: Watch) -> Standing:
         """Do what was planned, and nothing else; what is done already is fine. Raises ActionFailed."""
 
+    def asked_again(self, charter: Charter, changes: Changes, watch: Watch) -> Standing:
+        """Return what a request brought up whose answer was lost; starts nothing that was never asked for."""
+
     def standing(self, charter: Charter) -> Standing:
         """Return what stands of the charter now."""
 

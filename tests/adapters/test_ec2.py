@@ -1,5 +1,6 @@
 """One instance from a launch template: whose it is, that it is one, who gets in, and what is kept of it."""
 
+import json
 import os
 import threading
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -17,19 +19,24 @@ from drfsm.adapters.ec2 import KUBECONFIG_PARAMETER, RUN_TAG, TEMPLATE, Ec2Runne
 from drfsm.adapters.private import PrivateFiles, described
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
-from drfsm.sandbox.runners import IMAGE, honour_client_tokens, launch_template
+from drfsm.sandbox.kubernetes import EmulatedCluster
+from drfsm.sandbox.runners import IMAGE, Runners
+from drfsm.sandbox.seed import Options
 from drfsm.world import Charter, Watch
 
 WATCH = Watch()
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """One moto server, with DR's launch template."""
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """One moto server, with DR's launch template, whose instances never boot: no other sandbox boots them, either."""
     with Cloud() as started:
-        honour_client_tokens()
-        launch_template(started)
+        home = tmp_path_factory.mktemp("runners")
+        asleep = Runners(started, home, Options(), lambda name, at: EmulatedCluster(name, at, {}))
+        asleep.boots = False
+        asleep.start()
         yield started
+        asleep.stop()
 
 
 class Bench:
@@ -99,6 +106,66 @@ def test_where_the_first_was_terminated_the_next_is_another(bench: Bench) -> Non
     bench.ec2.terminate_instances(InstanceIds=[first])
     assert bench.runner().standing(bench.charter).machines == ()
     assert bench.up() != first
+
+
+class Unanswered:
+    """Machines whose first request to start one ends in this fault, and takes no effect yet."""
+
+    def __init__(self, inner: Any, fault: Exception) -> None:
+        self._inner, self._fault, self.asked = inner, fault, list[tuple[Any, ...]]()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the inner one's."""
+        return getattr(self._inner, name)
+
+    def launch(self, *given: Any) -> Any:
+        """Answer from the second time on."""
+        self.asked.append(given)
+        if len(self.asked) == 1:
+            raise self._fault
+        return self._inner.launch(*given)
+
+
+def unanswered(bench: Bench, fault: Exception) -> tuple[Ec2Runner, Unanswered]:
+    """Return a runner whose first request ends in this fault."""
+    machines, parameters = aws.fleet(endpoint_url=bench.cloud.endpoint, region=REGION)
+    found = Unanswered(machines, fault)
+    return Ec2Runner(aws.Fleet(cast("aws.Ec2Machines", found), parameters), bench.private, lambda: ""), found
+
+
+def test_what_was_asked_for_and_never_answered_is_asked_for_once_more(bench: Bench) -> None:
+    """The same token, template and version bring out the one instance; spent, it brings out none and starts none."""
+    runner, machines = unanswered(bench, Unreachable("no answer"))
+    changes = runner.plan(bench.charter, WATCH)
+    with pytest.raises(Unreachable):
+        runner.bring_up(bench.charter, changes, WATCH)
+    (found,) = runner.asked_again(bench.charter, changes, WATCH).machines
+    assert machines.asked[0] == machines.asked[1]
+    assert runner.asked_again(bench.charter, changes, WATCH).machines == ()  # it is seen now
+    bench.ec2.terminate_instances(InstanceIds=[found.instance_id])
+    assert runner.asked_again(bench.charter, changes, WATCH).machines == ()
+    assert runner.standing(bench.charter).machines == ()
+
+
+def test_nothing_is_asked_again_that_was_never_asked_for(bench: Bench) -> None:
+    """With the plan at hand and no request made here, none is made; without both, another machine may have made one."""
+    changes = bench.runner().plan(bench.charter, WATCH)
+    assert bench.runner().asked_again(bench.charter, changes, WATCH).machines == ()
+    assert bench.runner().standing(bench.charter).machines == ()
+    for each in bench.private.directory.iterdir():
+        each.unlink()
+    (found,) = bench.runner().asked_again(bench.charter, changes, WATCH).machines
+    bench.ec2.terminate_instances(InstanceIds=[found.instance_id])
+
+
+def test_a_request_that_is_refused_now_brings_out_nothing(bench: Bench) -> None:
+    """No capacity, or no permission any more: it is as if nothing had been asked for."""
+    runner, _ = unanswered(bench, ActionFailed("InsufficientInstanceCapacity"))
+    changes = runner.plan(bench.charter, WATCH)
+    bench.private.write("ec2.asked.json", json.dumps({"run": bench.charter.run, "token": 0}).encode())
+    said: list[str] = []
+    assert runner.asked_again(bench.charter, changes, Watch(said.append)).machines == ()
+    assert "it was refused" in said[-1]
 
 
 def test_copied_tags_make_no_instance_ours(bench: Bench) -> None:

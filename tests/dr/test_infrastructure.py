@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -21,7 +21,7 @@ from drfsm.adapters.terraform import TerraformSite
 from drfsm.adapters.terraform_process import Terraform
 from drfsm.dr import infrastructure
 from drfsm.engine import Binding, MemoryJournal, Run, Runner, SystemClock
-from drfsm.errors import ActionFailed, UsageFault
+from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.journal import RunState
 from drfsm.sandbox import Options
 from drfsm.sandbox.cloud import REGION, Cloud
@@ -311,6 +311,51 @@ def test_a_teardown_touches_nothing_where_the_record_and_the_cloud_disagree(site
     with pytest.raises(ActionFailed, match=f"{ours} of {site.id} is not recorded"):
         tear_down(site.world, site.run())
     assert sorted(site.alive()) == sorted([ours, theirs])
+
+
+class Late:
+    """Machines that a request starts only later: whoever asked has heard nothing of it."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner, self._asked = inner, list[tuple[Any, ...]]()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the inner one's."""
+        return getattr(self._inner, name)
+
+    def launch(self, *given: Any) -> Any:
+        """Answer nothing as long as it was not asked three times."""
+        if len(self._asked) < 3:
+            self._asked.append(given)
+            raise Unreachable("no answer")
+        return self.take_effect()
+
+    def take_effect(self) -> Any:
+        """Do what was asked for."""
+        return self._inner.launch(*self._asked[-1])
+
+
+def test_what_starts_late_does_not_outlive_the_run_that_asked_for_it(site: Site) -> None:
+    """Without an answer the bring-up fails; the teardown asks once more, and takes down what that brings out."""
+    machines, parameters = aws.fleet(endpoint_url=site.cloud.endpoint, region=REGION)
+    late = Late(machines)
+    fleet = aws.Fleet(cast("aws.Ec2Machines", late), parameters)
+    site.provisioner = Ec2Runner(fleet, site.private, lambda: ADDRESS)
+    site.machine = SITE.replace('by: failure, because: "It is', 'by: failure, abandons: true, because: "It is')
+    state = site.start()
+    assert (state.status, len(state.results["tear_down"]["torn_down"])) == ("failed", 1)
+    assert late.take_effect() is None  # its token is spent
+    assert site.alive() == []
+
+
+def test_a_bring_up_that_was_never_asked_for_starts_nothing_in_the_teardown(site: Site) -> None:
+    """Given up with a plan and no request, no machine is started only to be taken down."""
+    charter = Charter(site.id, site.id)
+    plan = infrastructure.ACTIONS["plan_runner"](site.world, site.run())
+    result = infrastructure.ACTIONS["tear_down_runner"](site.world, site.run(results={"plan_site": plan}))
+    assert result["torn_down"] == []
+    assert site.ec2.describe_instances(Filters=[{"Name": f"tag:{RUN_TAG}", "Values": [site.id]}])["Reservations"] == []
+    assert site.provisioner.standing(charter) == Standing()
 
 
 def test_a_later_run_goes_on_with_the_site_of_an_earlier_one(site: Site) -> None:

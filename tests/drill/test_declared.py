@@ -29,6 +29,8 @@ def test_what_must_never_happen_is_proven() -> None:
         ("promotion_is_canonical", "rehearsal_is_taken_for_the_real_thing"),
         ("site_is_not_canonical", "tears_down_the_canonical_site"),
         ("teardown_is_not_asked", "left_running_at_the_end"),
+        ("site_is_not_canonical", "restores_over_the_canonical_site"),
+        ("site_is_not_canonical", "validates_on_the_canonical_site"),
         ("site_is_quiet", "rehearsal_enables_dr"),
         ("site_is_quiet", "rehearsal_schedules_dr"),
         ("dr_does_not_own", "brings_up_while_dr_owns"),
@@ -74,6 +76,14 @@ def test_whatever_takes_the_site_down_asks_whether_it_is_canonical() -> None:
     """Every row that tears down has the guard, and there are three: after success, failure and abort."""
     rows = [row for row in SPEC.rows if row.action == "tear_down_runner"]
     assert {row.source for row in rows} == {"promoted", "promotion_skipped", "phase_failed", "aborting"}
+    assert all("site_is_not_canonical" in row.guards for row in rows)
+
+
+def test_whatever_changes_a_site_asks_whether_it_is_canonical() -> None:
+    """Every row that restores to a site, or has it do the work, has the guard."""
+    changing = {"restore_manifests", "apply_dr_control_plane", "restore_state", "validate_site"}
+    rows = [row for row in SPEC.rows if row.action in changing]
+    assert {row.action for row in rows} == changing
     assert all("site_is_not_canonical" in row.guards for row in rows)
 
 

@@ -1,10 +1,18 @@
 """What refuses a drill before anything is brought up, and what the command line refuses before that."""
 
+import subprocess
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from drfsm.adapters.ec2 import RUN_TAG
 from drfsm.cli import main
 from drfsm.errors import UsageFault
+from drfsm.sandbox.runners import IMAGE
+from drfsm.sandbox.seed import CRONJOB
 from tests.drill.conftest import Make
+from tests.drill.test_canonical import edited
 from tests.drill.world import Drill, Site, environment
 
 pytestmark = pytest.mark.sandbox
@@ -22,9 +30,12 @@ def refused(site: Site, run: Drill, *told: str) -> None:
 
 
 def test_a_full_drill_must_be_allowed(site: Site, drill: Make) -> None:
-    """Bring-up, restore, validation and teardown in one go need the flag, or the variable; a part of it doesn't."""
+    """A restore and a teardown in one go need the flag, or the variable; a part without both doesn't."""
     with environment(ALLOW_FULL_DRILL=""):
-        refused(site, drill(), "scope_is_allowed", "--allow-full-drill")
+        whole = drill()
+        refused(site, whole, "scope_is_allowed", "--allow-full-drill")
+        assert "--allow-full-drill, or ALLOW_FULL_DRILL=1" in whole.words  # not cut off by what was seen
+        refused(site, drill("--stop-after", "restore", "--teardown", "true"), "scope_is_allowed")
         part = drill("--stop-after", "bringup", "--max-attempts", "1")
     part.when("commit", "run_preflight", part.interrupt)
     assert part.start().state == "preflight_ok"
@@ -54,6 +65,37 @@ def test_somebody_elses_runner_refuses_and_lives_on(site: Site, drill: Make) -> 
     assert stranger in site.alive()
 
 
+def test_an_earlier_drills_runner_is_told_with_what_takes_it_down(site: Site, drill: Make) -> None:
+    """The refusal names the run that its tag names, and the command for that run's bundle."""
+    tags = [{"Key": "Purpose", "Value": "jobintel-dr"}, {"Key": RUN_TAG, "Value": "drill-of-friday"}]
+    specification = [{"ResourceType": "instance", "Tags": tags}]
+    site.ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1, TagSpecifications=specification)
+    refused(site, drill(), "drfsm drill --receipt-dir <bundle of drill-of-friday> --start-at teardown")
+
+
+def test_before_anything_is_changed_a_drill_can_be_given_up(site: Site, drill: Make) -> None:
+    """Held before its preflight, it is refused by a person's word, and holds nobody's lease any more."""
+    run = drill()
+    run.when("commit", "confirm_scope", run.interrupt)
+    assert run.start().state == "scope_confirmed"
+    state = run.abort()
+    assert (state.status, state.state, site.alive()) == ("refused", "refused", {})
+
+
+def test_an_ownership_object_that_nobody_can_read_is_no_permission(site: Site, drill: Make) -> None:
+    """It may name DR: the drill is held before any machine runs, until it is mended or the drill given up."""
+    site.put(f"{site.prefix}/drfsm/ownership.json", b"{")
+    state = drill().start()
+    assert (state.status, state.state, site.alive()) == ("held", "scope_confirmed", {})
+    assert "pointer_owner is unknown" in state.reason
+
+
+def test_a_bucket_that_nobody_has_is_told_by_its_option(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is asked before a run begins names the option that it was asked of."""
+    assert main.run(["drill", "--bucket", "nobody-has-it", "--backup-uri", site.backup_uri]) == 3
+    assert "--bucket nobody-has-it: which run is canonical can't be read" in capsys.readouterr().err
+
+
 def test_a_canonical_target_is_never_taken_down(site: Site, drill: Make) -> None:
     """--promote-target canonical with a teardown is refused before anything is called."""
     run = drill("--promote-target", "canonical", "--auto-promote", "true", "--allow-promote-bypass", "true")
@@ -67,6 +109,24 @@ def test_an_image_by_tag_is_refused_unless_allowed(site: Site, drill: Make) -> N
     run = drill("--image-ref", "registry.example/jobintel:latest", "--allow-tag")
     run.when("commit", "run_preflight", run.interrupt)
     assert run.start().state == "preflight_ok"
+
+
+def test_the_image_of_a_sites_own_cronjob_is_looked_at_once_the_site_is_reached(site: Site, drill: Make) -> None:
+    """Preflight asks no site; a tag in the CronJob then fails the validation, before any Job, and names the flag."""
+    standby = site.sandbox.dr
+
+    def tag(live: dict[str, Any]) -> None:
+        live["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] = "r.example/jobintel:latest"
+
+    with edited(standby, "cronjobs", CRONJOB, tag):
+        run = drill("--kubeconfig", str(standby.kubeconfig), "--validate-only")
+        run.when("commit", "run_preflight", lambda: standby.outage(on=True))
+        run.when("intent", "reach_site", lambda: standby.outage(on=False))
+        state = run.start()
+    assert state.status == "failed"
+    assert "image_of_the_site_is_pinned" in state.reason
+    assert "--allow-tag" in state.reason
+    assert run.of("intent", "run_preflight")[0]["facts"]["image"]["value"] == "later"
 
 
 def test_what_can_not_be_restored_is_found_before_machines_run(site: Site, drill: Make) -> None:
@@ -121,6 +181,8 @@ def test_both_flags_are_looked_at_again_by_the_row_that_promotes(site: Site, dri
         (("--bucket", "b", "--validate-only", "--stop-after", "restore"), "--validate-only goes without"),
         (("--bucket", "b", "--infrastructure", "existing"), "needs --kubeconfig"),
         (("--bucket", "b", "--infrastructure", "terraform"), "needs --terraform-dir"),
+        (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--kubeconfig-primary", "KUBECONFIG", "--validate-only"),
+         "lead to the same cluster"),
         (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--teardown", "true"), "takes down only what it brought up"),
         (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--infrastructure", "ec2"), "names a site that is there"),
         (("--backup-uri", "s3://b/p/backups/x", "--recovery-time-objective", "soon"), "a number of seconds"),
@@ -140,6 +202,46 @@ def test_what_does_not_fit_together_is_wrong_usage(
     assert main.run(["drill", *given]) == 2
     assert told in capsys.readouterr().err
     assert site.keys() == before
+
+
+def test_another_address_of_the_primary_is_the_primary(site: Site, drill: Make, tmp_path: Path) -> None:
+    """The clusters are asked who they are: --kubeconfig that leads to the primary by another name is wrong usage."""
+    primary = site.sandbox.primary.kubeconfig
+    other = tmp_path / "other.yaml"
+    other.write_text(primary.read_text(encoding="utf-8").replace("//127.0.0.1:", "//localhost:"), encoding="utf-8")
+    assert other.read_bytes() != primary.read_bytes()
+    with pytest.raises(UsageFault, match="the primary is not drilled"):
+        drill("--kubeconfig", str(other), "--kubeconfig-primary", str(primary), "--validate-only")
+
+
+def test_a_site_that_was_taken_down_is_not_gone_on_with(drill: Make) -> None:
+    """--receipt-dir of a drill that took its site down is wrong usage, but for a teardown of what came late."""
+    first = drill("--stop-after", "bringup", "--teardown", "true", bundle="first")
+    assert first.start().status == "complete"
+    with pytest.raises(UsageFault, match="its site is gone"):
+        drill("--receipt-dir", str(first.directory), "--start-at", "validate")
+    assert drill("--receipt-dir", str(first.directory), "--start-at", "teardown").inputs["only_teardown"] == "yes"
+
+
+@pytest.mark.parametrize(("changed", "told"), [(False, "the working directory"), (True, "had changes beside it")])
+def test_where_the_commit_is_from_is_on_record(
+    drill: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, changed: bool, told: str
+) -> None:
+    """The flag, the working directory, with or without changes, or the published control plane."""
+    assert drill("--git-sha", "c0ffee").inputs["git_sha_from"] == "--git-sha"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    run = drill("--stop-after", "bringup")
+    run.when("commit", "run_preflight", run.interrupt)
+    assert run.start().results["run_preflight"]["git_sha_from"] == "the published control plane"
+    (tmp_path / "file").write_text("1", encoding="utf-8")
+    as_somebody = ("-c", "user.name=a", "-c", "user.email=a@b.example")
+    for argv in (("init", "-q"), ("add", "file"), (*as_somebody, "commit", "-q", "-m", "x")):
+        subprocess.run(("git", *argv), check=True, cwd=tmp_path)
+    if changed:
+        (tmp_path / "file").write_text("2", encoding="utf-8")
+    found = drill("--stop-after", "bringup").inputs
+    assert (len(found["git_sha"]), found["git_sha_from"].endswith(told)) == (40, True)
 
 
 def test_a_drill_that_has_not_ended_is_not_gone_on_with_by_another(drill: Make) -> None:

@@ -90,10 +90,12 @@ class Registry:
         return list(self._answer)
 
 
-def look(site: Site, *, identity: bool = True, registry: Any = None) -> tuple[str, dict[str, Any]]:
+def look(
+    site: Site, *, identity: bool = True, registry: Any = None, place: dict[str, str] | None = None
+) -> tuple[str, dict[str, Any]]:
     """Return what the baseline of the site that stands by says, and what was seen."""
     cluster = KubeCluster("dr", site.sandbox.dr.kubeconfig)
-    seen = examine(cluster, NAMESPACE, "", identity=identity, image_ref="", registry=registry)
+    seen = examine(cluster, NAMESPACE, "", identity=identity, image_ref="", registry=registry, place=place or {})
     return judge(seen), seen
 
 
@@ -138,6 +140,17 @@ def test_a_site_that_was_restored_is_fit(site: Site) -> None:
     verdict, seen = look(site, registry=Registry())
     assert (verdict, seen["wrong"]["total"]) == ("fit", 0)
     assert "nobody answers" in seen["unknown"][0]
+
+
+def test_a_site_that_would_publish_elsewhere_by_itself_is_unfit(site: Site) -> None:
+    """Its validation goes beside all the same, so its own prefix is looked at: where from, and what it should be."""
+    wanted = {"JOBINTEL_S3_PREFIX": site.sandbox.prefix}
+    assert look(site, place=wanted)[0] == "fit"
+    env = [{"name": "JOBINTEL_S3_PREFIX", "value": "elsewhere"}]
+    with changed(site, lambda live: pod_of(live)["containers"][0].update(env=env)):
+        verdict, seen = look(site, place=wanted)
+    assert verdict == "unfit"
+    assert f"CronJob {CRONJOB} sets JOBINTEL_S3_PREFIX to 'elsewhere'" in seen["wrong"]["first"][0]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from drfsm.sandbox.seed import NAMESPACE
 from tests.bench.site import CLAIM, Place, pace
 from tests.drill.conftest import Make
 from tests.drill.world import Site, environment
+from tests.safety.world import Killed
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
@@ -81,8 +83,50 @@ def test_one_site_is_drilled_phase_by_phase(site: Site, drill: Make) -> None:
     argv = ["drill", "--receipt-dir", str(second.directory), "--start-at", "teardown"]
     assert main.run(argv) == 0
     assert site.alive() == {}
+    assert second.inputs["started_at"] == first.inputs["started_at"]  # recovery took since then
+    assert [each.inputs["recovery_covers"] for each in (first, second, third)] == ["part", "whole", "whole"]
     beside = second.directory.with_name(f"{second.directory.name}.2")
+    assert json.loads((beside / "phases/bringup.receipt.json").read_bytes())["outcome"] == "skipped"
     assert fold(read_chain(beside).records).results["tear_down_site"]["torn_down"] == [machine]
+
+
+def test_recovery_ends_with_the_proof_however_late_it_is_measured(drill: Make) -> None:
+    """Cut off between proof and measure, and resumed a day later: what was proven in time stays in time."""
+    run = drill("--recovery-time-objective", "3600", "--stop-after", "validate", "--teardown", "true")
+    run.kill_at("commit", "verify_validation")
+    run.killed(run.start)
+    run.clock.ahead = timedelta(days=1)
+    assert run.resume().status == "complete"
+    receipt = run.file("drill.summary.json")["receipt"]
+    assert receipt["recovery_objective"] == "within"
+    assert receipt["recovery"]["validated_by"] == run.state.results["verify_validation"]["validated_at"]
+
+
+def test_a_part_of_a_recovery_meets_no_objective(site: Site, drill: Make) -> None:
+    """A site that was given was not recovered: the time is told with these words, and no verdict on it."""
+    run = drill("--kubeconfig", str(site.sandbox.dr.kubeconfig), "--validate-only", "--recovery-time-objective", "9999")
+    assert run.start().status == "complete", run.words
+    receipt = run.file("drill.summary.json")["receipt"]
+    assert receipt["recovery_objective"] == "unasked"
+    assert receipt["recovery"]["covers"].startswith("only a part")
+    for each in site.sandbox.dr.store.list("jobs", NAMESPACE)[0]:
+        site.sandbox.dr.store.delete("jobs", NAMESPACE, each["metadata"]["name"])
+
+
+def test_a_teardown_whose_record_was_lost_is_still_told(site: Site, drill: Make) -> None:
+    """Killed when the machine was gone: what was seen stands in the receipt, and costs say that they are a bound."""
+    run = drill("--stop-after", "bringup", "--teardown", "true")
+
+    def gone_and_killed() -> None:
+        site.ec2.terminate_instances(InstanceIds=run.own)
+        raise Killed
+
+    run.when("intent", "tear_down_site", gone_and_killed)
+    run.killed(run.start)
+    assert run.resume().status == "complete"
+    receipt = run.file("drill.summary.json")["receipt"]
+    assert set(receipt["teardown"]["machines"].values()) == {"terminated"}
+    assert receipt["costs"]["ended_at_is"].startswith("an upper bound")
 
 
 @pytest.mark.skipif(

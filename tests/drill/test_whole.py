@@ -104,6 +104,8 @@ def test_the_summary_says_who_where_and_what_it_cost(whole: Whole) -> None:
     """Commit, image, account, region, recovery time and costs stand in the receipt, each from the records."""
     receipt = whole.run.file("drill.summary.json")["receipt"]
     assert (receipt["git_sha"], receipt["account"], receipt["region"]) == ("c0ffee", "123456789012", "us-east-1")
+    assert receipt["git_sha_from"] == "--git-sha"
+    assert receipt["costs"]["ended_at_is"] == "when the machines were seen to be gone"
     assert receipt["image_ref"] == whole.site.sandbox.image_ref
     assert receipt["canonical_owner"] == "unclaimed"
     # 30 minutes of 1.20 an hour, and 40 GB at 7.30 a month of 730 hours
