@@ -17,7 +17,6 @@ from drfsm.errors import ActionFailed, Unreachable
 SECONDS, LARGEST_BYTES = 5.0, 4 << 20
 INDEX = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 MANIFEST = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
-HUB, HUB_API = "docker.io", "registry-1.docker.io"
 _ASKS = re.compile(r'(\w+)="([^"]*)"')
 _LOOPBACK = ("localhost", "127.0.0.1")
 
@@ -31,17 +30,17 @@ class Image(NamedTuple):
 
 
 def parsed(image: str) -> Image:
-    """Return where an image lies. Raises ActionFailed for what names none."""
+    """Return where an image lies. Raises ActionFailed for what names none, or leaves it to the cluster's default."""
     rest, _, digest = image.partition("@")
     host, slash, name = rest.partition("/")
     if not slash or not ("." in host or ":" in host or host == "localhost"):
-        host, name = HUB_API, rest if slash else f"library/{rest}"
+        raise ActionFailed(f"{image!r} names no registry: which one is meant is the cluster's matter", fault="operator")
     last = name.rpartition("/")[2]
     tag = last.partition(":")[2] if ":" in last else ""
     name = name.removesuffix(f":{tag}") if tag else name
-    if not name or not host:
+    if not name:
         raise ActionFailed(f"{image!r} names no image", fault="operator")
-    return Image(HUB_API if host == HUB else host, name, digest or tag or "latest")
+    return Image(host, name, digest or tag or "latest")
 
 
 class ImageRegistry:

@@ -274,11 +274,17 @@ def test_a_registry_that_does_not_tell_is_no_verdict(host: str) -> None:
     [
         ("a.example/b/c@sha256:00", ("a.example", "b/c", "sha256:00")),
         ("a.example:5000/b:v1@sha256:00", ("a.example:5000", "b", "sha256:00")),
-        ("b/c:v1", ("registry-1.docker.io", "b/c", "v1")),
-        ("c", ("registry-1.docker.io", "library/c", "latest")),
+        ("a.example/c:v1", ("a.example", "c", "v1")),
         ("localhost/c", ("localhost", "c", "latest")),
     ],
 )
 def test_an_images_name_says_where_it_lies(image: str, where: tuple[str, str, str]) -> None:
     """Host, name and tag or digest, as every container tool reads them."""
     assert tuple(parsed(image)) == where
+
+
+@pytest.mark.parametrize("image", ["b/c:v1", "c", "", "a.example/"])
+def test_an_image_that_names_no_registry_is_not_known(image: str) -> None:
+    """Which one is meant is the cluster's setting: nothing is guessed, and nobody is asked."""
+    with pytest.raises(ActionFailed, match="names no"):
+        parsed(image)
