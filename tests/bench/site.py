@@ -124,7 +124,7 @@ def pace(said: list[str] | None = None) -> Pace:
     return Pace(lambda: None, (said if said is not None else []).append, SystemClock())
 
 
-def until(true: Callable[[], Any], seconds: float = 20) -> Any:
+def until(true: Callable[[], Any], seconds: float = 60) -> Any:
     """Return what becomes true in time; fail if nothing does."""
     deadline = time.monotonic() + seconds
     while not (found := true()):

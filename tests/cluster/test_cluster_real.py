@@ -34,7 +34,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
         yield started
 
 
-def eventually(true: Any, seconds: float = 15) -> Any:
+def eventually(true: Any, seconds: float = 60) -> Any:
     """Return what becomes true in time, or what it was last."""
     deadline = time.monotonic() + seconds
     while not (now := true()) and time.monotonic() < deadline:

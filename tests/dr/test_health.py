@@ -136,7 +136,7 @@ def site(tmp_path: Path) -> Iterator[tuple[EmulatedCluster, KubeCluster]]:
 
 def until(site: KubeCluster, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """Look at a site's health until it is as awaited, for ten seconds at most; return what was seen last."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     seen = examine(site, NAMESPACE, "")
     while not holds(seen) and time.monotonic() < deadline:
         time.sleep(0.05)

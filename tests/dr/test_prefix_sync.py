@@ -180,7 +180,7 @@ def test_a_sync_that_was_killed_is_gone_on_with(bench: "Bench", front: Front) ->
         "execute(store, plan(store, 'src', 'dst'))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, bench.bucket, front.endpoint], env=dict(os.environ))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(bench.everything()) < 80 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

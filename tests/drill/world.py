@@ -321,7 +321,7 @@ def environment(**wanted: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def until(told: str, holds: Callable[[], object], seconds: float = 20.0) -> None:
+def until(told: str, holds: Callable[[], object], seconds: float = 60) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -29,7 +29,7 @@ def program(path: Path) -> Path:
     return path
 
 
-def eventually(true: object, seconds: float = 10) -> bool:
+def eventually(true: object, seconds: float = 60) -> bool:
     """Return whether it becomes true in time."""
     assert callable(true)
     deadline = time.monotonic() + seconds

@@ -65,7 +65,7 @@ def yard(cloud: Cloud, tmp_path: Path) -> Iterator[Yard]:
     made.ec2.terminate_instances(InstanceIds=[each["InstanceId"] for each in found])
 
 
-def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for something."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -259,7 +259,7 @@ def test_sigterm_ends_it_before_it_publishes(bench: "Bench") -> None:
 def test_a_run_can_be_held_before_its_pointers(bench: "Bench") -> None:
     """Told to wait before its pointers, a run stands still, artifacts out and pointers not."""
     process = bench.start(JOBINTEL_RUN_ID=RUN, SANDBOX_WAIT_FOR_BEFORE_POINTERS="go")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while set(bench.listing()) != {*ARTIFACTS, *LATEST} and time.monotonic() < deadline:
         time.sleep(0.02)
     assert bench.listing() == sorted([*ARTIFACTS, *LATEST])

@@ -90,7 +90,7 @@ class Clients:
         return Answer(found.status, found.headers, found.data)
 
 
-def until(true: Callable[[], Any], seconds: float = 15) -> Any:
+def until(true: Callable[[], Any], seconds: float = 60) -> Any:
     """Return what becomes true in time; fail if nothing does."""
     deadline = time.monotonic() + seconds
     while not (found := true()):

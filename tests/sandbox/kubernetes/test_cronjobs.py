@@ -21,7 +21,7 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def eventually(true: Callable[[], bool], seconds: float = 5) -> bool:
+def eventually(true: Callable[[], bool], seconds: float = 60) -> bool:
     """Return whether it becomes true in time."""
     deadline = time.monotonic() + seconds
     while not (now := true()) and time.monotonic() < deadline:

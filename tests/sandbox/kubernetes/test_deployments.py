@@ -15,7 +15,7 @@ NAMESPACE = "default"
 Manifest = dict[str, Any]
 
 
-def eventually(true: Callable[[], bool], seconds: float = 5) -> bool:
+def eventually(true: Callable[[], bool], seconds: float = 60) -> bool:
     """Return whether it becomes true in time."""
     deadline = time.monotonic() + seconds
     while not (now := true()) and time.monotonic() < deadline:

@@ -220,7 +220,7 @@ def bench() -> Iterator[Bench]:
     made.controllers.stop()
 
 
-def eventually(true: Callable[[], bool], seconds: float = 5) -> bool:
+def eventually(true: Callable[[], bool], seconds: float = 60) -> bool:
     """Return whether it becomes true in time."""
     deadline = time.monotonic() + seconds
     while not (now := true()) and time.monotonic() < deadline:

@@ -29,7 +29,7 @@ NAMESPACE = "default"
 Manifest = dict[str, Any]
 
 
-def eventually(true: Callable[[], Any], seconds: float = 10) -> Any:
+def eventually(true: Callable[[], Any], seconds: float = 60) -> Any:
     """Return what becomes true in time, or what it was last."""
     deadline = time.monotonic() + seconds
     while not (now := true()) and time.monotonic() < deadline:
