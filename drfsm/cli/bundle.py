@@ -32,12 +32,17 @@ def runs() -> Iterator[Path]:
 
 
 def find(named: str | None) -> Path:
-    """Return a bundle by directory or run id; without a name the newest. Raises UsageFault."""
+    """Return a bundle by directory or run id; without a name the newest. Raises UsageFault.
+
+    Without a name a run that another one started stands for that one: going on with the child alone would leave its
+    parent lying, and what the parent has to take down.
+    """
     if named is None:
         newest = next(runs(), None)
         if newest is None:
             raise UsageFault(f"no run is known in {home() / 'runs'}", way="name the bundle's directory")
-        return newest.resolve()
+        place = newest.resolve()
+        return place.parent if (place.parent / LOG).is_file() else place
     for candidate in (Path(named), home() / "runs" / named):
         if (candidate / LOG).is_file():
             return candidate.resolve()

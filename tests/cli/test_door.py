@@ -11,6 +11,7 @@ from typing import NamedTuple
 import click
 import pytest
 
+from drfsm.cli import bundle
 from drfsm.cli.failback import failback
 from drfsm.cli.main import cli, run
 from drfsm.errors import ExitCode
@@ -269,3 +270,17 @@ def test_progress_for_collectors_of_logs_is_json_lines(
     assert {each["machine"] for each in events} == {"failback"}
     ended = next(each for each in events if each["event"] == "run.ended")
     assert (ended["status"], "tokens_match" in ended["reason"]) == ("refused", True)
+
+
+def test_without_a_name_a_child_stands_for_the_run_that_started_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest run is a drill's promote: `drfsm resume` goes on with the drill; by its own id it is itself."""
+    monkeypatch.setenv("DRFSM_HOME", str(tmp_path / "home"))
+    parent, child = tmp_path / "drill", tmp_path / "drill/promote"
+    for run_id, place in (("drill-1", parent), ("promote-1", child)):
+        bundle.new(run_id, str(place))
+        (place / bundle.LOG).write_text("{}\n", encoding="utf-8")
+    assert next(bundle.runs()).resolve() == child
+    assert bundle.find(None) == parent
+    assert bundle.find("promote-1") == child
