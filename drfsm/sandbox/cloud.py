@@ -3,9 +3,9 @@
 It owns the server and hands out clients with dummy credentials; what lies in it is seed.py's affair. It
 is called by lifecycle.py and by tests. What to know of moto:
 
-- Its state belongs to the process, not to the server: two Clouds of one process see the same buckets.
-  So the first Cloud of a process starts empty, and Clouds that live at the same time need buckets of
-  different names.
+- Its state belongs to the process, not to the server. So each Cloud of a process is an account of its own: its
+  server says so to moto with every request, whichever key that is made with. Only bucket names are everybody's,
+  as in the cloud. The first Cloud of a process starts empty.
 - It checks no signature; any key will do. A key that IAM made (``create_identity``) has its user's ARN.
 - It applies a bucket policy's Deny to everybody; policies.py makes it look at who asks.
 """
@@ -14,12 +14,14 @@ import logging
 import socket
 import threading
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 REGION = "us-east-1"
-ACCOUNT = "123456789012"
+FIRST_ACCOUNT = 123456789012
 ACCESS_KEY_ID = "sandbox-operator"
 SECRET_ACCESS_KEY = "sandbox-operator-secret"  # noqa: S105  moto takes any secret
 
@@ -35,14 +37,15 @@ class Identity(NamedTuple):
 class Cloud:
     """One moto server on loopback. Usable as a context manager."""
 
-    _alive = 0  # servers of this process, which share moto's one state
+    _alive = 0  # servers of this process
+    _accounts = count(FIRST_ACCOUNT)
     _lock = threading.Lock()
 
     def __init__(self, port: int = 0) -> None:
         self._port = port
         self._server: Any = None
         self._clients: dict[tuple[str, str], Any] = {}
-        self.endpoint = ""
+        self.endpoint, self.account = "", ""
 
     def start(self) -> None:
         """Serve, on a free port unless one was asked for."""
@@ -55,6 +58,10 @@ class Cloud:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = ThreadedMotoServer("127.0.0.1", self._port, verbose=False)
         self._server.start()
+        with Cloud._lock:
+            self.account = str(next(Cloud._accounts))
+        http: Any = self._server._server  # noqa: SLF001  moto's wrapper hides the server that it runs
+        http.app = _in_account(http.app, self.account)
         host, port = self._server.get_host_and_port()
         self.endpoint = f"http://{host}:{port}"
         with Cloud._lock:
@@ -119,3 +126,12 @@ class Cloud:
         request = urllib.request.Request(f"{self.endpoint}/moto-api/reset", method="POST")  # noqa: S310  loopback
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  loopback
             answer.read()
+
+
+def _in_account(app: Callable[..., Any], account: str) -> Callable[..., Any]:
+    """Return moto's application with every request said to be of one account."""
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        return app({**environ, "HTTP_X_MOTO_ACCOUNT_ID": account}, start_response)
+
+    return serve

@@ -13,7 +13,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from drfsm.adapters.ec2 import API_PORT, KUBECONFIG_PARAMETER, TEMPLATE
 from drfsm.sandbox.cloud import Cloud, Identity
@@ -34,11 +34,6 @@ class Runners:
     ``guarded``: whether a cluster answers only once its security group lets somebody in to its port.
     """
 
-    # moto's state is the process's: two sandboxes in one see the same instances, and the younger one sees to them.
-    _watching: ClassVar[list["Runners"]] = []
-    _claimed: ClassVar[set[str]] = set()
-    _alone = threading.Lock()
-
     def __init__(self, cloud: Cloud, directory: Path, options: Options, made: Callable[[str, Path], Cluster]) -> None:
         self.clusters: dict[str, Cluster] = {}
         self.boots, self.guarded = True, False
@@ -52,8 +47,6 @@ class Runners:
         """Make the launch template and begin to watch."""
         honour_client_tokens()
         launch_template(self._cloud)
-        with Runners._alone:
-            Runners._watching.append(self)
         self._thread = threading.Thread(target=self._watch, name="runners", daemon=True)
         self._thread.start()
 
@@ -62,8 +55,6 @@ class Runners:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
-            with Runners._alone:
-                Runners._watching.remove(self)
         for instance_id in list(self.clusters):
             self._remove(instance_id)
 
@@ -84,16 +75,8 @@ class Runners:
                 self._remove(instance_id)
                 return
             self._let_out(instance_id, out=state in _STOPS or (self.guarded and not self._lets_in(instance)))
-        elif state in _RUNS and self.boots and self._claims(instance_id):
+        elif state in _RUNS and self.boots:
             self._boot(instance_id)
-
-    def _claims(self, instance_id: str) -> bool:
-        """Say whether it is ours to boot it, now and from now on."""
-        with Runners._alone:
-            ours = self is Runners._watching[-1] and instance_id not in Runners._claimed
-            if ours:
-                Runners._claimed.add(instance_id)
-        return ours
 
     def _boot(self, instance_id: str) -> None:
         """Do what the instance's user data does."""
@@ -138,7 +121,7 @@ class Runners:
 def launch_template(cloud: Cloud) -> str:
     """Make DR's launch template and its security group; return the template's id."""
     ec2 = cloud.client("ec2")
-    if found := _templates(ec2):  # of another sandbox in this process
+    if found := _templates(ec2):
         return found[0]
     vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
     about = "DR's runner: nobody gets in until he is let in"

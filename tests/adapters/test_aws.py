@@ -7,7 +7,7 @@ import pytest
 
 from drfsm.adapters.aws import S3Store, connect, refusal
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable
-from drfsm.sandbox.cloud import ACCESS_KEY_ID, ACCOUNT, REGION, SECRET_ACCESS_KEY, Cloud
+from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
 from drfsm.sandbox.seed import RUNNER_TAGS, launch_runner
 from tests.bench.faulty import Fault, Front
 
@@ -70,11 +70,11 @@ def test_an_object_is_written_read_copied_and_deleted(store: S3Store, bucket: st
     assert store.bucket == bucket
 
 
-def test_a_listing_has_every_page(store: S3Store, bucket: str) -> None:
+def test_a_listing_has_every_page(cloud: Cloud, store: S3Store, bucket: str) -> None:
     """More objects than one page holds are all listed, in order, and only those of the prefix."""
     from moto.s3.models import s3_backends
 
-    lying = s3_backends[ACCOUNT]["aws"]  # the server's own: through the door this would take seconds
+    lying = s3_backends[cloud.account]["aws"]  # the server's own: through the door this would take seconds
     for number in range(1_005):
         lying.put_object(bucket, f"p/{number:04}", b"")
     lying.put_object(bucket, "q/other", b"")
@@ -193,7 +193,7 @@ def test_without_credentials_it_says_what_to_export(bucket: str, monkeypatch: py
 def test_who_we_are_and_where(cloud: Cloud, bucket: str) -> None:
     """Account, ARN, region, and the bucket's own region."""
     identity = connect(bucket=bucket, endpoint_url=cloud.endpoint, region=REGION).identity
-    assert identity.account() == ACCOUNT
+    assert identity.account() == cloud.account
     assert identity.caller().startswith("arn:aws:")
     assert (identity.region(), identity.bucket_region()) == (REGION, REGION)
 
@@ -205,7 +205,7 @@ def test_an_identity_is_looked_up_in_our_own_account_only(cloud: Cloud, bucket: 
     assert (identity.known(arn), identity.known(f"{arn}x")) == ("there", "absent")
     assert identity.known(arn.replace(":user/", ":user/path/")) == "absent"
     assert identity.known(arn.replace(":user/", ":role/")) == "absent"
-    assert {identity.known(each) for each in (arn.replace(ACCOUNT, "210987654321"), "root", "")} == {"untold"}
+    assert {identity.known(each) for each in (arn.replace(cloud.account, "210987654321"), "root", "")} == {"untold"}
 
 
 def test_only_named_runners_are_terminated(cloud: Cloud, bucket: str) -> None:

@@ -19,24 +19,19 @@ from drfsm.adapters.ec2 import KUBECONFIG_PARAMETER, RUN_TAG, TEMPLATE, Ec2Runne
 from drfsm.adapters.private import PrivateFiles, described
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
-from drfsm.sandbox.kubernetes import EmulatedCluster
-from drfsm.sandbox.runners import IMAGE, Runners
-from drfsm.sandbox.seed import Options
+from drfsm.sandbox.runners import IMAGE, honour_client_tokens, launch_template
 from drfsm.world import Charter, Watch
 
 WATCH = Watch()
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """One moto server, with DR's launch template, whose instances never boot: no other sandbox boots them, either."""
+def cloud() -> Iterator[Cloud]:
+    """One moto server, with DR's launch template, whose instances nobody boots."""
     with Cloud() as started:
-        home = tmp_path_factory.mktemp("runners")
-        asleep = Runners(started, home, Options(), lambda name, at: EmulatedCluster(name, at, {}))
-        asleep.boots = False
-        asleep.start()
+        honour_client_tokens()
+        launch_template(started)
         yield started
-        asleep.stop()
 
 
 class Bench:

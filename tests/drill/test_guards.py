@@ -143,7 +143,7 @@ def test_a_backup_that_is_too_old_is_found_before_machines_run(site: Site, drill
 
 def test_the_wrong_account_is_refused(site: Site, drill: Make) -> None:
     """--expect-account is held against the account that the credentials lead to."""
-    refused(site, drill("--expect-account", "999999999999"), "cloud_is_expected", "123456789012")
+    refused(site, drill("--expect-account", "999999999999"), "cloud_is_expected", site.sandbox.cloud.account)
 
 
 @pytest.mark.parametrize(

@@ -387,7 +387,7 @@ class Site:
 
     def role(self, site: str) -> str:
         """Return the identity that a site publishes with."""
-        return f"arn:aws:iam::123456789012:user/{self.bucket}-{site}"
+        return f"arn:aws:iam::{self.sandbox.cloud.account}:user/{self.bucket}-{site}"
 
     def alarm(self, name: str, state: str) -> None:
         """Let an alarm be in a state."""

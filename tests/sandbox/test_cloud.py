@@ -1,13 +1,18 @@
 """The sandbox's AWS is quiet, starts empty, and knows who asks."""
 
+import pytest
+from botocore.exceptions import ClientError
+
 from drfsm.sandbox.cloud import Cloud
 
 
-def test_the_first_cloud_of_a_process_starts_empty_and_the_second_sees_its_buckets(cloud: Cloud) -> None:
-    """Two Clouds that live at once share one state, as the docstring warns."""
+def test_the_first_cloud_of_a_process_starts_empty_and_bucket_names_are_everybodys(cloud: Cloud) -> None:
+    """A second Cloud at the same time lists none of the first one's buckets, and can't have their names."""
     cloud.create_bucket("of-the-first")
     with Cloud() as second:
-        assert "of-the-first" in {each["Name"] for each in second.client("s3").list_buckets()["Buckets"]}
+        assert second.client("s3").list_buckets()["Buckets"] == []
+        with pytest.raises(ClientError, match="BucketAlreadyExists"):
+            second.create_bucket("of-the-first")
         assert second.endpoint != cloud.endpoint
 
 
@@ -15,7 +20,7 @@ def test_every_service_that_drfsm_uses_answers(cloud: Cloud) -> None:
     """S3, STS, EC2 and SSM answer on the one endpoint."""
     cloud.client("ssm").put_parameter(Name="/a", Value="b", Type="String")
     assert cloud.client("ssm").get_parameter(Name="/a")["Parameter"]["Value"] == "b"
-    assert cloud.client("sts").get_caller_identity()["Account"] == "123456789012"
+    assert cloud.client("sts").get_caller_identity()["Account"] == cloud.account
     assert (
         cloud.client("ec2").describe_instances(Filters=[{"Name": "tag:No", "Values": ["such"]}])["Reservations"] == []
     )
@@ -32,3 +37,15 @@ def test_the_server_says_nothing(cloud: Cloud, capfd: "object") -> None:
     """A request leaves no line on stdout or stderr."""
     cloud.client("s3").list_buckets()
     assert capfd.readouterr() == ("", "")  # type: ignore[attr-defined]  # pytest's fixture
+
+
+def test_two_clouds_of_one_process_are_two_accounts() -> None:
+    """The same key leads to two accounts, by the endpoint; parameters and users of one are not the other's."""
+    with Cloud() as one, Cloud() as two:
+        accounts = [each.client("sts").get_caller_identity()["Account"] for each in (one, two)]
+        assert accounts == [one.account, two.account]
+        assert one.account != two.account
+        one.client("ssm").put_parameter(Name="/p", Value="v", Type="String")
+        assert two.client("ssm").describe_parameters()["Parameters"] == []
+        assert one.create_identity("somebody").arn == f"arn:aws:iam::{one.account}:user/somebody"
+        assert two.client("iam").list_users()["Users"] == []
