@@ -18,14 +18,10 @@ from typing import Any
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, EvidenceFault, LeaseLost, Unreachable
 from drfsm.journal import Record, encode, read
+from drfsm.journal.mirror import home_of, key_of, number_of
 from drfsm.world import ObjectStore
 
 STRICT = ("lease_acquired", "intent")  # nothing may be done about these before S3 has them
-
-
-def home_of(prefix: str, run_id: str) -> str:
-    """Return the prefix of a run's mirror, without a slash at the end."""
-    return f"{prefix}/drfsm/runs/{run_id}"
 
 
 def fetch(store: ObjectStore, home: str) -> tuple[bytes, ...]:
@@ -37,7 +33,7 @@ def fetch(store: ObjectStore, home: str) -> tuple[bytes, ...]:
 
 def _numbers(store: ObjectStore, home: str) -> list[int]:
     """Return the numbers of the records that lie in S3, in order."""
-    named = (_number(each.key) for each in store.list(f"{home}/") if each.key.endswith(".json"))
+    named = (number_of(each.key) for each in store.list(f"{home}/") if each.key.endswith(".json"))
     return sorted(each for each in named if each is not None)
 
 
@@ -55,21 +51,12 @@ def _whole(numbers: Sequence[int], first: int, home: str) -> list[int]:
 
 def _lines(store: ObjectStore, home: str, numbers: Sequence[int]) -> tuple[bytes, ...]:
     """Return the raw lines of these records."""
-    keys = [_key(home, number) for number in numbers]
+    keys = [key_of(home, number) for number in numbers]
     found = dict(store.get_many(keys)) if len(keys) > 1 else {key: store.get(key) for key in keys}
     for key, blob in found.items():
         if blob is None:
             raise EvidenceFault(f"{key} vanished while it was read", way="try again")
     return tuple(blob.body for key in keys if (blob := found[key]) is not None)
-
-
-def _key(home: str, number: int) -> str:
-    return f"{home}/{number:06d}.json"
-
-
-def _number(key: str) -> int | None:
-    stem = key.rpartition("/")[2].removesuffix(".json")
-    return int(stem) if stem.isdigit() else None
 
 
 class MirroredJournal:
@@ -192,7 +179,7 @@ class MirroredJournal:
             del self._lacking[0]
 
     def _put(self, number: int, line: bytes) -> None:
-        key = _key(self._home, number)
+        key = key_of(self._home, number)
         try:
             self._store.put(key, line, if_absent=True)
         except Conflict:

@@ -3,7 +3,6 @@
 Exit codes: `verify` 0 the same, 11 different; a bundle that does not hold 11; somebody published meanwhile 4.
 """
 
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drfsm.cli import drive
+from drfsm.cli.git import head
 from drfsm.cli.options import connected
 from drfsm.cli.receipt_files import ReceiptFiles
 from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
@@ -68,21 +68,17 @@ def publish(
 
 def _git_sha(source: str) -> str:
     """Return the commit of the directory that the configuration comes from, or of the working directory."""
-    argv = ["git", "-C", source or ".", "rev-parse", "--verify", "HEAD"]
-    try:
-        told = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        told = None
-    if told is None or told.returncode != 0:
+    found = head(source or ".")
+    if found is None:
         raise UsageFault(f"{source or 'this directory'} is no git checkout with a commit", way="give --git-sha")
-    changed = subprocess.run(
-        ["git", "-C", source or ".", "status", "--porcelain", "--", "."],  # noqa: S607  git is found on the PATH
-        capture_output=True, text=True, check=False, timeout=30,
-    )  # fmt: skip
-    if source and changed.stdout.strip():
-        say(f"{source} has changes that its commit {told.stdout.strip()[:12]} doesn't have")
-    return told.stdout.strip()
+    if source and found.changed:
+        say(f"{source} has changes that its commit {found.sha[:12]} doesn't have")
+    return found.sha
 
+
+FETCHED = "control-plane/fetch/fetch.summary.env"
+APPLIED = "control-plane/apply/apply.summary.json"
+RESTORED = "dr_restore.control_plane.summary.json"
 
 _which = (
     click.option("--bundle-uri", default="", help="Another bundle than the current one; with --bundle-sha256."),
@@ -111,14 +107,18 @@ def _found(given: Mapping[str, Any], bundle_uri: str, bundle_sha256: str) -> "Bu
 
 def fetched(receipts: ReceiptFiles, bundle: "Bundle", directory: str) -> None:
     """Write what fetching a bundle leaves behind."""
-    values: dict[str, object] = {
-        "CONTROL_PLANE_BUNDLE_URI": bundle.uri,
-        "CONTROL_PLANE_BUNDLE_SHA256": bundle.sha256,
+    receipts.env(FETCHED, fetch_values(bundle.uri, bundle.sha256, bundle.counts, directory=directory, at=stamp()))
+
+
+def fetch_values(uri: str, sha256: str, files: Mapping[str, int], *, directory: str, at: str) -> dict[str, object]:
+    """Return what control-plane/fetch/fetch.summary.env says. ``directory`` is "" where nothing was kept."""
+    return {
+        "CONTROL_PLANE_BUNDLE_URI": uri,
+        "CONTROL_PLANE_BUNDLE_SHA256": sha256,
         "CONTROL_PLANE_DIR": directory,
-        **{f"CONTROL_PLANE_{section.upper()}_FILES": count for section, count in bundle.counts.items()},
-        "CONTROL_PLANE_FETCHED_AT": stamp(),
+        **{f"CONTROL_PLANE_{section.upper()}_FILES": count for section, count in files.items()},
+        "CONTROL_PLANE_FETCHED_AT": at,
     }
-    receipts.env("control-plane/fetch/fetch.summary.env", values)
 
 
 def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -> None:
@@ -126,8 +126,8 @@ def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -
     from drfsm.dr.control_plane_apply import summary
 
     at = {"schema_version": 1, "applied_at": datetime.now(UTC).isoformat(timespec="seconds")}
-    receipts.json("control-plane/apply/apply.summary.json", {**at, **done}, "control_plane.apply.summary")
-    receipts.json("dr_restore.control_plane.summary.json", summary(bundle), "dr_restore.control_plane.summary")
+    receipts.json(APPLIED, {**at, **done}, "control_plane.apply.summary")
+    receipts.json(RESTORED, summary(bundle), "dr_restore.control_plane.summary")
 
 
 @control_plane.command()

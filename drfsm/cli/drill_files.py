@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drfsm.cli import bundle
-from drfsm.errors import EvidenceFault
+from drfsm.cli.control_plane import APPLIED, FETCHED, RESTORED, fetch_values
+from drfsm.cli.receipt_files import env_bytes
+from drfsm.cli.receipt_files import hold as hold_to_schema
 from drfsm.evidence import phases
 from drfsm.journal import Record, RunState, fold
-from drfsm.resources import shipped
+from drfsm.journal.mirror import home_of
 
 if TYPE_CHECKING:
     from drfsm.world import ObjectStore
@@ -80,7 +82,7 @@ class DrillFiles:
     @staticmethod
     def _uri_of(state: RunState) -> str:
         given = state.inputs
-        return f"s3://{given.get('bucket')}/{given.get('journal_prefix')}/drfsm/runs/{state.run_id}"
+        return f"s3://{given.get('bucket')}/{home_of(str(given.get('journal_prefix')), state.run_id)}"
 
     def _control_plane(self, records: Sequence[Record]) -> None:
         """Write what `drfsm control-plane` would: from what applying returned, or from what was read back."""
@@ -90,21 +92,12 @@ class DrillFiles:
         if done is None or told is None or not isinstance(result, Mapping) or "applied" not in result:
             return
         summary = {name: value for name, value in result.items() if name != "applied"}
-        self._json("dr_restore.control_plane.summary.json", summary)
+        self._json(RESTORED, summary)
         applied = {"schema_version": 1, "applied_at": done.at, **result["applied"]}
-        self._json("control-plane/apply/apply.summary.json", applied, "control_plane.apply.summary")
+        self._json(APPLIED, applied, "control_plane.apply.summary")
         counts = {name: len(each["sha256"]) for name, each in result["applied"]["sections"].items()}
-        values: dict[str, object] = {
-            "CONTROL_PLANE_BUNDLE_URI": result["bundle_uri"],
-            "CONTROL_PLANE_BUNDLE_SHA256": result["bundle_sha256"],
-            "CONTROL_PLANE_DIR": "",
-            **{f"CONTROL_PLANE_{name.upper()}_FILES": count for name, count in counts.items()},
-            "CONTROL_PLANE_FETCHED_AT": done.at,
-        }
-        from shlex import quote
-
-        body = "".join(f"{name}={quote(str(value))}\n" for name, value in values.items())
-        self._keep("control-plane/fetch/fetch.summary.env", body.encode())
+        values = fetch_values(result["bundle_uri"], result["bundle_sha256"], counts, directory="", at=done.at)
+        self._keep(FETCHED, env_bytes(values))
 
     def _publish(self, receipt: Mapping[str, Any]) -> None:
         """Put the receipt beside the run that it is about, where it isn't there yet."""
@@ -121,12 +114,7 @@ class DrillFiles:
         if self._written.get(path) == body:
             return
         if hold and self._store is not None:  # `status` only puts right what was checked before
-            from drfsm.evidence.receipts import check
-
-            name = schema or path.removesuffix(".json")
-            shape = json.loads((shipped("receipts_schema") / f"{name}.schema.json").read_bytes())
-            if faults := check(record, shape):
-                raise EvidenceFault(f"{path} is not as its schema wants it: {'; '.join(faults)}", fault="drfsm")
+            hold_to_schema(path, record, schema or path.removesuffix(".json"))
         self._keep(path, body)
 
     def _keep(self, path: str, body: bytes) -> None:

@@ -4,7 +4,6 @@ Used by every verb that moves something (failback, resume, abort, request, resol
 """
 
 import hashlib
-import json
 import os
 import signal
 import sys
@@ -24,11 +23,11 @@ from drfsm.cli import bundle
 from drfsm.cli.child_runs import ChildRuns
 from drfsm.cli.derived import derived_by
 from drfsm.cli.progress import listener
+from drfsm.cli.receipt_files import hold as hold_to_schema
 from drfsm.cli.site_world import SiteCluster, kubeconfig_of, pinned, provisioner
 from drfsm.engine import Runner, SystemClock
 from drfsm.engine.runner import check_inputs, new_run_id
 from drfsm.errors import EvidenceFault, ExitCode, LeaseHeld, LeaseLost, Unreachable, UsageFault
-from drfsm.evidence.receipts import check as check_receipt
 from drfsm.evidence.steps import StepFiles
 from drfsm.evidence.story import standing
 from drfsm.evidence.summary import summarise, summary_bytes
@@ -238,7 +237,8 @@ def fetched(uri: str) -> str:
 
 def fetched_into(place: Path, inputs: Mapping[str, Any], run_id: str) -> bool:
     """Bring a mirrored run into a directory; return whether there is one. The run's inputs say where it would lie."""
-    from drfsm.adapters.s3_journal import fetch, home_of
+    from drfsm.adapters.s3_journal import fetch
+    from drfsm.journal.mirror import home_of
 
     store = connect(inputs, "", place)[0].store
     home = home_of(own_prefix(inputs), run_id)
@@ -388,9 +388,8 @@ class Written:
 
     def _check(self, summary: Mapping[str, Any]) -> None:
         """Hold the summary against its schema. Raises EvidenceFault: a receipt that is wrong is a defect of ours."""
-        path = shipped("receipts_schema") / f"{self._spec.name}.summary.schema.json"
-        if faults := check_receipt(summary, json.loads(path.read_bytes())):
-            raise EvidenceFault(f"the summary does not fit its schema: {'; '.join(faults)}", fault="drfsm")
+        name = f"{self._spec.name}.summary"
+        hold_to_schema(f"{name}.json", summary, name)
 
 
 def connect(inputs: Mapping[str, Any], take_over: str, place: Path, run_id: str = "") -> tuple["World", "S3Lease"]:

@@ -12,6 +12,18 @@ from drfsm.evidence.receipts import check
 from drfsm.resources import shipped
 
 
+def hold(path: str, record: Mapping[str, Any], schema: str) -> None:
+    """Hold a receipt against its schema. Raises EvidenceFault if it isn't as that wants it: a defect of ours."""
+    shape = json.loads((shipped("receipts_schema") / f"{schema}.schema.json").read_bytes())
+    if faults := check(record, shape):
+        raise EvidenceFault(f"the receipt {path} is not as its schema wants it: {'; '.join(faults)}", fault="drfsm")
+
+
+def env_bytes(values: Mapping[str, object]) -> bytes:
+    """Return a file that a shell can source."""
+    return "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in values.items()).encode()
+
+
 class ReceiptFiles:
     """The receipts of one command. ``directory`` is made when the first one is written."""
 
@@ -20,15 +32,12 @@ class ReceiptFiles:
 
     def json(self, path: str, record: Mapping[str, Any], schema: str = "") -> None:
         """Write a receipt. Raises EvidenceFault if it isn't as its schema wants it: then it isn't written."""
-        shape = json.loads((shipped("receipts_schema") / f"{schema or path}.schema.json").read_bytes())
-        if faults := check(record, shape):
-            raise EvidenceFault(f"the receipt {path} is not as its schema wants it: {'; '.join(faults)}", fault="drfsm")
+        hold(path, record, schema or path)
         self.write(path, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
 
     def env(self, path: str, values: Mapping[str, object]) -> None:
         """Write a file that a shell can source."""
-        lines = (f"{name}={shlex.quote(str(value))}\n" for name, value in values.items())
-        self.write(path, "".join(lines).encode())
+        self.write(path, env_bytes(values))
 
     def write(self, path: str, body: bytes) -> None:
         """Write a file below the directory."""

@@ -20,6 +20,7 @@ from drfsm.dr.runners import TAGS
 from drfsm.dr.schedules import listed, ought_to_run, see
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
+from drfsm.journal.mirror import home_of
 from drfsm.world import Cluster, Manifest, World
 
 PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}\Z")
@@ -292,7 +293,7 @@ def _promote_survey(world: World, run: Run) -> dict[str, Any]:
     return {
         "execution": {"id": execution or run.id, "kind": "orchestrator" if execution else "drfsm run"},
         "instance_ids": instance_ids,
-        "receipts": f"s3://{world.store.bucket}/{layout_of(run.inputs).own(f'runs/{run.id}')}",
+        "receipts": f"s3://{world.store.bucket}/{home_of(layout_of(run.inputs).prefix, run.id)}",
     }
 
 

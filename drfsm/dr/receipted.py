@@ -16,6 +16,7 @@ from drfsm.dr.preflight import cronjob_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import JournalDamaged
 from drfsm.journal import Record, read
+from drfsm.journal.mirror import key_of
 from drfsm.world import Cluster, World
 
 TEXTS = (
@@ -94,7 +95,7 @@ def _proof(world: World, run: Run, receipt: Receipt) -> tuple[list[str], list[st
     bucket, _, home = str(journal["uri"]).removeprefix("s3://").rstrip("/").partition("/")
     if bucket != world.store.bucket or not home.startswith(f"{receipt['prefix']}/"):
         return [f"its journal {journal['uri']} does not lie below s3://{world.store.bucket}/{receipt['prefix']}"], []
-    keys = [f"{home}/{number:06d}.json" for number in range(most)]
+    keys = [key_of(home, number) for number in range(most)]
     found = dict(world.store.get_many(keys, check=run.check))
     absent = [key for key in keys if found[key] is None]
     if absent:

@@ -19,7 +19,7 @@ def mended(run: Drill, step: str, action: str) -> None:
 def test_an_address_that_is_shut_out_is_let_in(site: Site, drill: Make) -> None:
     """The site's API answers nobody until the repair lets this machine's address in; the rule goes with the site."""
     site.runners.guarded = True
-    run = drill("--reach-timeout", "1", "--stop-after", "bringup", "--teardown", "true")
+    run = drill("--reach-timeout", "15", "--stop-after", "bringup", "--teardown", "true")
     run.start()
     mended(run, "reach_site", "refresh_allowed_address")
     assert run.of("repaired")[0]["result"] == {"allowed": "203.0.113.7/32"}
@@ -58,7 +58,7 @@ def test_a_kubeconfig_that_went_stale_is_fetched_again(site: Site, drill: Make) 
 def test_an_image_that_can_be_pulled_again_is_tried_again(site: Site, drill: Make) -> None:
     """The registry has it a moment later: the failed Job and its pods are removed, and the next one does the work."""
     image = f"late.example/jobintel@sha256:{'1' * 64}"
-    run, jobs = drill("--image-ref", image, "--startup-timeout", "1"), list[str]()
+    run, jobs = drill("--image-ref", image, "--startup-timeout", "15"), list[str]()
 
     def published() -> None:
         jobs.extend(each["metadata"]["uid"] for each in site.cluster(run.id).store.list("jobs", "jobintel")[0])

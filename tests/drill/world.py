@@ -21,6 +21,7 @@ from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import LOG, FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.cli import drill as command
+from drfsm.cli import drill_inputs
 from drfsm.cli.child_runs import ChildRuns
 from drfsm.cli.drill_files import DrillFiles
 from drfsm.cli.drive import Who, Written, connect, own_prefix
@@ -147,11 +148,11 @@ class Drill:
     def __attrs_post_init__(self) -> None:
         """Make the inputs as the CLI does."""
         given = dict(command.drill.make_context("drill", list(self.argv)).params)
-        earlier = command._earlier(given["receipt_dir"])
-        command._settle(given, earlier)
-        self.inputs = command._inputs(given, earlier, self.id)
+        earlier = drill_inputs.earlier_in(given["receipt_dir"])
+        drill_inputs.settle(given, earlier)
+        self.inputs = drill_inputs.inputs_of(given, earlier, self.id)
         self.directory.mkdir(parents=True)
-        command._lay_kubeconfig(earlier, self.directory)
+        drill_inputs.lay_kubeconfig(earlier, self.directory)
 
     # --- meddling -----------------------------------------------------------------------------------------------
 

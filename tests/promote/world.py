@@ -14,7 +14,7 @@ from typing import Any
 from attrs import define, field
 
 from drfsm.adapters.file_journal import LOG, FileJournal
-from drfsm.adapters.s3_journal import MirroredJournal, home_of
+from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.dr import promote
 from drfsm.dr.preflight import VALIDATION_VERBS, VERBS
 from drfsm.engine import Runner
@@ -22,6 +22,7 @@ from drfsm.engine.runner import new_run_id
 from drfsm.evidence.audit import Verdict, audit
 from drfsm.evidence.receipts import check as check_receipt
 from drfsm.journal import RunState, digest
+from drfsm.journal.mirror import home_of
 from drfsm.resources import shipped
 from drfsm.sandbox.seed import CONFIGMAP, NAMESPACE
 from drfsm.spec import load_machine
