@@ -9,29 +9,21 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from attrs import define, field
+from attrs import define
 
-from drfsm.adapters.file_journal import LOG, FileJournal
-from drfsm.adapters.s3_journal import MirroredJournal
-from drfsm.dr import promote
-from drfsm.dr.preflight import VALIDATION_VERBS, VERBS
-from drfsm.engine import Runner
+from drfsm.adapters.file_journal import LOG
 from drfsm.engine.runner import new_run_id
-from drfsm.evidence.audit import Verdict, audit
-from drfsm.evidence.receipts import check as check_receipt
 from drfsm.journal import RunState, digest
 from drfsm.journal.mirror import home_of
 from drfsm.resources import shipped
 from drfsm.sandbox.seed import CONFIGMAP, NAMESPACE
-from drfsm.spec import load_machine
-from drfsm.world import World
+from drfsm.spec import MachineSpec, load_machine
 from tests.safety.world import Failback, Site
 
 TEXT = (shipped("machines") / "promote.yaml").read_bytes()
 SPEC = load_machine(TEXT, source="promote.yaml")
-SCHEMA = json.loads((shipped("receipts_schema") / "promote.summary.schema.json").read_bytes())
 APPROVER, TICKET = "ann", "CHG-4711"
 
 
@@ -39,40 +31,9 @@ APPROVER, TICKET = "ann", "CHG-4711"
 class Promote(Failback):
     """One promote, driven in this process."""
 
-    id: str = field(factory=lambda: new_run_id("promote"))
-
-    def _verb(self, act: Any, *, fresh: bool = False) -> RunState:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        world, lease = self.world()
-        with FileJournal(self.directory, fresh=fresh) as local:
-            if not fresh:
-                lease.look()
-            journal = self._mirror(local, world) if self.mirrored else local
-            self.runner = Runner(
-                SPEC, promote.binding(), world, journal, lease=lease, clock=self.clock, on_record=[self._heard],
-                say=lambda words, **_: self.said.append(words), operator=self.operator, host=self.host,
-            )  # fmt: skip
-            try:
-                self.state = act(self.runner)
-            finally:
-                self.state = self.runner.state
-                self.records = tuple(local.records())
-                if self._failed:
-                    raise self._failed[0]
-        return self.state
-
-    def _mirror(self, local: FileJournal, world: World) -> MirroredJournal:
-        mirror = MirroredJournal(local, world.store, str(self.inputs["prefix"]), self.id, TEXT)
-        mirror.catch_up()
-        return mirror
-
-    def world(self) -> Any:
-        """Return the world as the CLI wires it; the lease is that of the run's own prefix."""
-        world, lease = super().world()
-        if self.inputs["prefix"] != self.site.prefix:
-            lease._prefix = str(self.inputs["prefix"])
-            lease._key = f"{lease._prefix}/drfsm/lease.json"
-        return world, lease
+    text: ClassVar[bytes] = TEXT
+    spec: ClassVar[MachineSpec] = SPEC
+    validates: ClassVar[str] = "dr"
 
     # --- what a person does -----------------------------------------------------------------------------
 
@@ -104,23 +65,6 @@ class Promote(Failback):
         if self.state.state != state:
             self.approve()
         assert (self.state.status, self.state.state) == ("held", state), self.words
-
-    def audit(self) -> Verdict:
-        """Hold the journal against the machine, offline."""
-        judges = {name: fact.judge for name, fact in promote.binding().facts.items()}
-        return audit((self.directory / LOG).read_bytes(), SPEC, judges=judges)
-
-    def close(self) -> None:
-        """Hold what every run must hold: audit and summary are right, and only what preflight asks for was asked."""
-        if not self.records or self.closed:
-            return
-        self.closed = True
-        verdict = self.audit()
-        assert verdict.ok, "\n".join(verdict.lines())
-        assert not (wrong := check_receipt(self.summary, SCHEMA)), wrong
-        asked_for = {(site, *each) for site in ("primary", "dr") for each in VERBS}
-        asked_for |= {("dr", *each) for each in VALIDATION_VERBS}
-        assert self.asked <= asked_for, f"used, and not asked for in preflight: {sorted(self.asked - asked_for)}"
 
 
 def inputs_of(site: Site, **given: Any) -> dict[str, Any]:

@@ -15,16 +15,17 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 
 from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import LOG, FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.s3_lease import S3Lease
 from drfsm.cli.drive import connect
-from drfsm.dr import failback
+from drfsm.cli.receipt_files import hold
+from drfsm.dr.bindings import binding
 from drfsm.dr.preflight import VALIDATION_VERBS, VERBS
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
@@ -36,13 +37,13 @@ from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
 from drfsm.sandbox import Sandbox
 from drfsm.sandbox.seed import BEFORE, CONFIGMAP, CRONJOB, NAMESPACE, RUNNER_TAGS, job_from
-from drfsm.spec import load_machine
+from drfsm.spec import MachineSpec, load_machine
 from drfsm.world import Cluster, World
 
 TEXT = (shipped("machines") / "failback.yaml").read_bytes()
 SPEC = load_machine(TEXT, source="failback.yaml")
 SPEED = 20  # a run's waits are so much shorter than declared
-SOON_SECONDS, POLL_SECONDS = 20.0, 0.02
+SOON_SECONDS, POLL_SECONDS = 60.0, 0.02
 SITES = ("primary", "dr")
 PLURALS = {"CronJob": "cronjobs", "ConfigMap": "configmaps", "Job": "jobs", "Pod": "pods", "Node": "nodes"}
 KEPT = ("cronjobs", "configmaps", "deployments")
@@ -523,10 +524,14 @@ class _Meeting:
 class Failback:
     """One run, driven in this process."""
 
+    text: ClassVar[bytes] = TEXT
+    spec: ClassVar[MachineSpec] = SPEC
+    validates: ClassVar[str] = "primary"  # the site that does the work once, beside
+
     site: Site
     directory: Path
     inputs: dict[str, Any]
-    id: str = field(factory=lambda: new_run_id("failback"))
+    id: str = field(default=Factory(lambda self: new_run_id(self.spec.name), takes_self=True))
     mirrored: bool = False
     host: str = "here"
     operator: str = "ann"
@@ -629,7 +634,8 @@ class Failback:
                 lease.look()  # as the CLI does
             journal = self._mirror(local, world) if self.mirrored else local
             self.runner = Runner(
-                SPEC, failback.binding(), world, journal, lease=lease, clock=self.clock, on_record=[self._heard],
+                self.spec, binding(self.spec.name), world, journal,
+                lease=lease, clock=self.clock, on_record=[self._heard],
                 say=lambda words, **_: self.said.append(words), operator=self.operator, host=self.host,
             )  # fmt: skip
             try:
@@ -642,7 +648,7 @@ class Failback:
         return self.state
 
     def _mirror(self, local: FileJournal, world: World) -> MirroredJournal:
-        mirror = MirroredJournal(local, world.store, self.site.prefix, self.id, TEXT)
+        mirror = MirroredJournal(local, world.store, str(self.inputs["prefix"]), self.id, self.text)
         mirror.catch_up()
         return mirror
 
@@ -652,9 +658,8 @@ class Failback:
         if where not in self.site.worlds:  # clients are dear to make, and hold nothing of a run
             self.site.worlds[where] = connect(self.inputs, "", self.directory)[0]
         real = self.site.worlds[where]
-        lease = S3Lease(
-            real.store, self.site.prefix, take_over_from=self.take_over or None, bundle=str(self.directory.resolve())
-        )
+        prefix, bundle = str(self.inputs["prefix"]), str(self.directory.resolve())
+        lease = S3Lease(real.store, prefix, take_over_from=self.take_over or None, bundle=bundle)
         watched: dict[str, Any] = {
             "primary": Watched("primary", real.primary, self),
             "dr": Watched("dr", real.dr, self),
@@ -701,18 +706,19 @@ class Failback:
 
     def audit(self) -> Verdict:
         """Hold the journal against the machine, offline."""
-        judges = {name: fact.judge for name, fact in failback.binding().facts.items()}
-        return audit((self.directory / LOG).read_bytes(), SPEC, judges=judges)
+        judges = {name: fact.judge for name, fact in binding(self.spec.name).facts.items()}
+        return audit((self.directory / LOG).read_bytes(), self.spec, judges=judges)
 
     def close(self) -> None:
-        """Hold what every run must hold: the audit finds nothing, and only what preflight asks for was asked."""
+        """Hold what every run must hold: audit and summary are right, and only what preflight asks for was asked."""
         if not self.records or self.closed:
             return
         self.closed = True
         verdict = self.audit()
         assert verdict.ok, "\n".join(verdict.lines())
+        hold(f"{self.spec.name}.summary.json", self.summary, f"{self.spec.name}.summary")
         asked_for = {(site, *each) for site in ("primary", "dr") for each in VERBS}
-        asked_for |= {("primary", *each) for each in VALIDATION_VERBS}
+        asked_for |= {(self.validates, *each) for each in VALIDATION_VERBS}
         assert self.asked <= asked_for, f"used, and not asked for in preflight: {sorted(self.asked - asked_for)}"
 
 
