@@ -81,7 +81,7 @@ class S3Lease:
             f"the lease of {self._prefix} is held by the run {found.get('run_id')}, started by"
             f" {found.get('operator')} on {found.get('host')}, since {found.get('at')}",
             way=f"go on with that run there (drfsm resume {quote(str(found.get('bundle') or found.get('run_id')))});"
-            f" or, if you know that its process is dead: --take-over {found.get('run_id')}",
+            f" or, if you know that nobody works on it there any more: --take-over {found.get('run_id')}",
         )
 
     def check(self) -> None:

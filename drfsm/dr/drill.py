@@ -21,6 +21,7 @@ from drfsm.dr import (
     control_plane,
     control_plane_apply,
     infrastructure,
+    ownership,
     preflight,
     publishing,
     restore,
@@ -35,7 +36,7 @@ from drfsm.dr.backup import home_of as backup_home
 from drfsm.dr.layout import layout_of
 from drfsm.dr.runners import TAGS
 from drfsm.engine import Binding, Fact, Run
-from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, UsageFault
+from drfsm.errors import ActionFailed, DrfsmError, Unreachable, UsageFault
 from drfsm.world import Procedures, World
 
 PREFLIGHT = "run_preflight"  # the trigger before which, and with which, no site is asked
@@ -92,14 +93,7 @@ def _said(name: str, value: str, then: str, otherwise: str) -> Fact:
 
 
 def _ownership(world: World, run: Run) -> dict[str, Any]:
-    blob = world.store.get(layout_of(run.inputs).own("ownership.json"))
-    if blob is None:
-        return {"site": None}
-    try:
-        found = json.loads(blob.body)
-        return {"site": str(found["site"]), "cluster_uid": found["cluster_uid"], "run": found.get("run")}
-    except (ValueError, TypeError, KeyError):
-        return {"site": "unreadable"}
+    return ownership.read(world.store, layout_of(run.inputs).own("ownership.json"))
 
 
 def _judge_owner(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
@@ -178,40 +172,18 @@ def _judge_image(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 def _rights(world: World, run: Run) -> dict[str, Any]:
     """Ask the cloud everything that the drill will ask later, as far as asking changes nothing."""
     asked: dict[str, Callable[[], Iterable[str]]] = {
-        "writing below the drill's prefix": partial(_unwritable, world, run)
+        "writing below the drill's prefix": lambda: preflight.unwritable(world, run, [str(run.inputs["staged_prefix"])])
     }
     if run.inputs["site"] != "given":
-        asked["DR's runners"] = lambda: _nothing(world.infrastructure.runners(TAGS))
+        asked["DR's runners"] = lambda: preflight.nothing(world.infrastructure.runners(TAGS))
         charter = infrastructure.charter_of(run)
-        asked["the site's machines"] = lambda: _nothing(infrastructure.provisioner_of(world).standing(charter))
+        asked["the site's machines"] = lambda: preflight.nothing(infrastructure.provisioner_of(world).standing(charter))
     if run.inputs["restore"] == "asked":
         asked["the backup"] = partial(_no_backup, world, run)
         asked["the control plane"] = partial(_no_control_plane, world, run)
     if run.inputs["promote"] == "asked" and run.inputs["validate"] == "none":
         asked["the validation"] = lambda: () if run.inputs["validation_receipt"] else ("there is no receipt of one",)
-    refused: list[str] = []
-    for what, ask in asked.items():
-        run.check()
-        try:
-            refused += (f"{what}: {told}" for told in ask())
-        except ActionFailed as fault:
-            refused.append(f"{what}: {fault.what}")
-    return {"refused": refused, "asked": sorted(asked)}
-
-
-def _unwritable(world: World, run: Run) -> Iterable[str]:
-    """Try a conditional write that can't succeed: nothing is written."""
-    key = f"{run.inputs['staged_prefix']}/drfsm-preflight-{run.id}"
-    try:
-        world.store.put(key, b"", if_match='"drfsm-asks-and-writes-nothing"')
-    except Conflict:
-        return
-    yield "the store takes what a condition forbids"
-
-
-def _nothing(_answer: object) -> tuple[str, ...]:
-    """Find nothing wrong with an answer: that it came is all that was wanted."""
-    return ()
+    return preflight.refusals(run, asked)
 
 
 def _no_backup(world: World, run: Run) -> Iterable[str]:

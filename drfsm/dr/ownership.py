@@ -15,7 +15,7 @@ from uuid import uuid4
 from drfsm.dr.layout import giver, layout_of, taker
 from drfsm.engine import Fact, Run
 from drfsm.errors import Conflict
-from drfsm.world import World
+from drfsm.world import ObjectStore, World
 
 NOT_ASKED = "not evaluated: lost, or left alone"
 
@@ -24,16 +24,21 @@ def _key(run: Run) -> str:
     return layout_of(run.inputs).own("ownership.json")
 
 
-def _observe(world: World, run: Run) -> dict[str, Any]:
-    blob = world.store.get(_key(run))
+def read(store: ObjectStore, key: str) -> dict[str, Any]:
+    """Return ``{site, cluster_uid, run}``; only ``site`` where there is none (None) or it is no such object."""
+    blob = store.get(key)
     if blob is None:
         return {"site": None}
     try:
         found = json.loads(blob.body)
-        site, uid = str(found["site"]), found["cluster_uid"]
+        return {"site": str(found["site"]), "cluster_uid": found["cluster_uid"], "run": found.get("run")}
     except (ValueError, TypeError, KeyError):
         return {"site": "unreadable"}
-    seen: dict[str, Any] = {"site": site, "cluster_uid": uid}
+
+
+def _observe(world: World, run: Run) -> dict[str, Any]:
+    seen = read(world.store, _key(run))
+    site, uid = seen["site"], seen.get("cluster_uid")
     # The name alone proves nothing: it must be the cluster that this run knows under it.
     if site in ("primary", "dr"):
         unseen = "not evaluated: its cluster could not be asked when this was written" if uid is None else NOT_ASKED

@@ -167,15 +167,21 @@ def _cloud(world: World, run: Run) -> dict[str, Any]:
     asked: dict[str, Callable[[], Iterable[str]]] = {
         f"the identity to fence on {site}": partial(_unfit, world, run, site) for site in fences
     }
-    asked["the bucket's policy"] = lambda: _nothing(world.policy.read())  # read before the primary's fence is lifted
+    asked["the bucket's policy"] = lambda: nothing(world.policy.read())  # read before the primary's fence is lifted
     if not run.dry_run:
-        asked["writing to the bucket"] = lambda: _unwritable(world, run)
+        asked["writing to the bucket"] = lambda: unwritable(world, run, _written_to(run))
     if inputs.get("teardown") == "true":
-        asked["DR's runners"] = lambda: _nothing(world.infrastructure.runners(TAGS))
+        asked["DR's runners"] = lambda: nothing(world.infrastructure.runners(TAGS))
     if names := [each.strip() for each in str(inputs.get("alarms", "")).split(",") if each.strip()]:
         asked["the alarms"] = lambda: (f"there is no {each}" for each in _unknown(world, names))
+    return refusals(run, asked)
+
+
+def refusals(run: Run, asked: Mapping[str, Callable[[], Iterable[str]]]) -> dict[str, Any]:
+    """Ask everything, by its name; return what was found wrong, and what was asked. What is denied is found wrong."""
     refused: list[str] = []
     for what, ask in asked.items():
+        run.check()
         try:
             refused += (f"{what}: {told}" for told in ask())
         except ActionFailed as fault:
@@ -188,13 +194,14 @@ def _is_to_be_fenced(run: Run, site: str) -> bool:
     return asked or (lost(run, site) and not fence.risk_taken(run.inputs))
 
 
-def _unwritable(world: World, run: Run) -> Iterator[str]:
-    """Find the places where we may not write, by conditional writes that can't succeed: nothing is written.
-
-    The lease was taken before, on a store that was seen to honour conditions.
-    """
+def _written_to(run: Run) -> tuple[str, ...]:
     base, beside = layout_of(run.inputs), staged(run.inputs, run.id)
-    for place in (f"{base.prefix}/state", base.latest(), base.run("").rstrip("/"), beside.prefix.rpartition("/")[0]):
+    return (f"{base.prefix}/state", base.latest(), base.run("").rstrip("/"), beside.prefix.rpartition("/")[0])
+
+
+def unwritable(world: World, run: Run, places: Iterable[str]) -> Iterator[str]:
+    """Find the places where we may not write, by conditional writes that can't succeed: nothing is written."""
+    for place in places:
         key = f"{place}/drfsm-preflight-{run.id}"
         try:
             world.store.put(key, b"", if_match='"drfsm-asks-and-writes-nothing"')
@@ -202,6 +209,8 @@ def _unwritable(world: World, run: Run) -> Iterator[str]:
             continue
         except ActionFailed as fault:
             yield f"{place}/: {fault.what}"
+        else:
+            yield f"{place}/: the store takes what a condition forbids"
 
 
 def _unfit(world: World, run: Run, site: str) -> Iterator[str]:
@@ -212,7 +221,7 @@ def _unfit(world: World, run: Run, site: str) -> Iterator[str]:
         yield f"{seen['role'] or 'nobody'} is {told}"
 
 
-def _nothing(_answer: object) -> tuple[str, ...]:
+def nothing(_answer: object) -> tuple[str, ...]:
     """Find nothing wrong with an answer: that it came is all that was wanted."""
     return ()
 

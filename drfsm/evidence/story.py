@@ -26,6 +26,7 @@ from drfsm.evidence.wording import (
 from drfsm.journal import Record, RunState
 
 _REASON_WIDTH = 400
+_TYPED_WIDTH = 72  # what is longer has its reason on the next line
 _SEEN_WIDTH = 100
 _VERDICTS = {
     "not_done": "nothing of it is done",
@@ -114,10 +115,14 @@ def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:
     found = list(commands(state, named))
     if state.ended:
         found.append((f"drfsm replay {_quoted(named)}", "what happened, and whether the log proves it"))
-    width = max(len(typed) for typed, _ in found)
+    width = max((len(typed) for typed, _ in found if len(typed) <= _TYPED_WIDTH), default=0)
     yield "Next:"
     for typed, because in found:
-        yield f"  {typed:<{width}}  {because}"
+        if len(typed) <= _TYPED_WIDTH:
+            yield f"  {typed:<{width}}  {because}"
+        else:
+            yield f"  {typed}"
+            yield f"      {because}"
 
 
 def _named(state: RunState, place: str) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from drfsm.errors import DrfsmError, ExitCode
 from drfsm.sandbox.lifecycle import down, environment, up
-from drfsm.sandbox.seed import Options
+from drfsm.sandbox.seed import GIT_SHA, Options
 
 KILL_IN = "publish_artifacts"
 WAIT_SECONDS = 60.0
@@ -63,7 +63,7 @@ def tell(directory: Path, say: Say) -> Path:
 
 def _rehearsal(shell: "_Shell", directory: Path, say: Say) -> None:
     _chapter(say, "A quiet day: the configuration is published, a backup is taken, and the disaster is rehearsed")
-    shell.must(["control-plane", "publish", *SITES, "--image-ref-digest", "$IMAGE_REF", "--git-sha", "0" * 40])
+    shell.must(["control-plane", "publish", *SITES, "--image-ref-digest", "$IMAGE_REF", "--git-sha", GIT_SHA])
     taken = shell.must(["backup", "create", *SITES])
     shell.know("BACKUP_URI", _found(r"s3://\S+", taken))
     shell.must([

@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 import urllib.error
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -206,7 +207,7 @@ def environment_of(state: State) -> dict[str, str]:
     }
 
 
-class TwoSites(Generic[C]):
+class TwoSites(ABC, Generic[C]):
     """Both sites in this process, seeded; ``Sandbox`` and ``RealSandbox`` say which kind of clusters.
 
     ``cloud``, ``primary`` and ``dr`` are there to be played with: ``sandbox.dr.outage(True)``. While DR's
@@ -308,8 +309,9 @@ class TwoSites(Generic[C]):
         """The environment in which drfsm's commands work on this sandbox."""
         return environment_of(self.state)
 
+    @abstractmethod
     def _cluster(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> C:
-        raise NotImplementedError
+        """Return a cluster of the kind that a subclass stands for, not yet started."""
 
     def _runners(self, images: Mapping[str, Sequence[str]]) -> "Runners":
         from drfsm.sandbox.runners import Runners

@@ -536,7 +536,7 @@ def test_every_field_that_is_not_commentary_is_proven(make: Callable[[Make], "Pl
     draft = [json.loads(line) for line in run.raw.splitlines()]
     unfound = []
     for number, name, value in mutations(draft):
-        raw = run.edited(lambda copy, n=number, f=name, v=value: copy[n]["body"].update({f: v}))  # type: ignore[misc]
+        raw = run.edited(lambda copy, n=number, f=name, v=value: copy[n]["body"].update({f: v}))  # type: ignore[misc]  # mypy infers no lambda with defaults
         if run.audit(raw).ok:
             unfound.append(f"{draft[number]['kind']} {number}: {name}")
     assert unfound == []
@@ -546,7 +546,7 @@ def test_a_record_that_is_taken_out_is_found_unless_it_moves_nothing(play: Make)
     """Only what moves nothing can go (an attempt that failed then reads as interrupted), and the head tells of that."""
     run = held(play).request("ring")
     for number, record in enumerate(run.written[:-1]):
-        verdict = run.audit(run.edited(lambda draft, n=number: draft.pop(n)))  # type: ignore[misc]
+        verdict = run.audit(run.edited(lambda draft, n=number: draft.pop(n)))  # type: ignore[misc]  # mypy infers no lambda with defaults
         if verdict.ok:
             unclear = record.kind == "sampled" and not record.body["holds"]
             assert unclear or record.kind in ("rejected", "repaired", "held", "failed", "lease_acquired"), record

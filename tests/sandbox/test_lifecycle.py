@@ -43,7 +43,7 @@ def uid(kubeconfig: str) -> str | None:
 
     configuration = kubernetes.client.Configuration()
     load = kubernetes.config.load_kube_config
-    load(kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
+    load(kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]  # kubernetes has no types
     configuration.retries = urllib3.Retry(0)
     core: Any = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(configuration))
     try:

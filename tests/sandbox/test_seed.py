@@ -41,7 +41,7 @@ def api(cluster: Any, kind: str) -> Any:
     """Return an API class of the official client on a cluster."""
     import kubernetes
 
-    client = kubernetes.config.new_client_from_config(str(cluster.kubeconfig))  # type: ignore[no-untyped-call]
+    client = kubernetes.config.new_client_from_config(str(cluster.kubeconfig))  # type: ignore[no-untyped-call]  # kubernetes has no types
     return getattr(kubernetes.client, kind)(client)
 
 
@@ -264,7 +264,7 @@ def test_the_control_planes_current_bundle_is_what_it_says(sandbox: Sandbox) -> 
     assert hashlib.sha256(bundle).hexdigest() == current["bundle_sha256"]
     assert current["image_ref_digest"] == IMAGE_REF
     with tarfile.open(fileobj=io.BytesIO(bundle)) as tar:
-        held = {each.name: tar.extractfile(each).read() for each in tar.getmembers()}  # type: ignore[union-attr]
+        held = {each.name: tar.extractfile(each).read() for each in tar.getmembers()}  # type: ignore[union-attr]  # members are files
     for entry in json.loads(held["control-plane/manifest.json"])["files"]:
         assert hashlib.sha256(held[f"control-plane/{entry['path']}"]).hexdigest() == entry["sha256"]
 
@@ -347,7 +347,7 @@ def reachable(cluster: Any) -> bool:
 
     configuration = kubernetes.client.Configuration()
     load = kubernetes.config.load_kube_config
-    load(str(cluster.kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+    load(str(cluster.kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]  # kubernetes has no types
     configuration.retries = urllib3.Retry(0)
     core = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(configuration))
     try:
