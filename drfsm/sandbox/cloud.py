@@ -16,6 +16,7 @@ import threading
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache, lru_cache
 from itertools import count
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -61,7 +62,7 @@ class Cloud:
         with Cloud._lock:
             self.account = str(next(Cloud._accounts))
         http: Any = self._server._server  # noqa: SLF001  moto's wrapper hides the server that it runs
-        http.app = _in_account(http.app, self.account)
+        http.app = _application(self.account)
         host, port = self._server.get_host_and_port()
         self.endpoint = f"http://{host}:{port}"
         with Cloud._lock:
@@ -97,12 +98,10 @@ class Cloud:
 
     def client(self, service: str, identity: Identity | None = None) -> Any:
         """Return a boto3 client of this Cloud, as the sandbox's operator or as somebody else."""
-        import boto3
-
         key = identity.access_key_id if identity else ACCESS_KEY_ID
         with Cloud._lock:  # making clients is not thread-safe; using them is
             if (service, key) not in self._clients:
-                self._clients[service, key] = boto3.session.Session().client(
+                self._clients[service, key] = _session().client(
                     service,
                     endpoint_url=self.endpoint,
                     region_name=REGION,
@@ -128,10 +127,23 @@ class Cloud:
             answer.read()
 
 
-def _in_account(app: Callable[..., Any], account: str) -> Callable[..., Any]:
-    """Return moto's application with every request said to be of one account."""
+def _application(account: str) -> Callable[..., Any]:
+    """Return moto's application, every request to which is said to be of one account."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        return app({**environ, "HTTP_X_MOTO_ACCOUNT_ID": account}, start_response)
+    class Application(DomainDispatcherApplication):
+        # Which backend serves a host, moto finds out for each request anew, by listing its own directory.
+        get_backend_for_host = lru_cache(DomainDispatcherApplication.get_backend_for_host)
 
-    return serve
+        def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+            return super().__call__({**environ, "HTTP_X_MOTO_ACCOUNT_ID": account}, start_response)
+
+    return Application(create_backend_app)
+
+
+@cache
+def _session() -> Any:
+    """Return the one session of the process: each would read the services' descriptions anew."""
+    import boto3
+
+    return boto3.session.Session()
