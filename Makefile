@@ -29,7 +29,7 @@ dr-drill: $(if $(filter $(BIN)/drfsm,$(DRFSM)),$(VENV)/.installed)
 	@$(DRFSM) drill --backup-uri "$(BACKUP_URI)" $(if $(IMAGE_REF),--image-ref "$(IMAGE_REF)") --auto-promote false --teardown true $(DRILL_ARGS)
 
 test: check
-	$(BIN)/pytest -n 4 $(AGAIN)
+	$(BIN)/pytest -n 4 --dist worksteal $(AGAIN)
 
 # Conformance, the failback, its kills and its abort on real Kubernetes control planes; see docs/kubernetes.md.
 test-cluster: control-plane

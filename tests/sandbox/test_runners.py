@@ -61,8 +61,9 @@ def yard(cloud: Cloud, tmp_path: Path) -> Iterator[Yard]:
     made.runners.start()
     yield made
     made.runners.stop()
-    found = (each for page in made.ec2.describe_instances()["Reservations"] for each in page["Instances"])
-    made.ec2.terminate_instances(InstanceIds=[each["InstanceId"] for each in found])
+    found = [each for page in made.ec2.describe_instances()["Reservations"] for each in page["Instances"]]
+    if found:
+        made.ec2.terminate_instances(InstanceIds=[each["InstanceId"] for each in found])
 
 
 def until(holds: Callable[[], bool], seconds: float = 60) -> None:
