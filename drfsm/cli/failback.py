@@ -91,7 +91,7 @@ def failback(**given: Any) -> int:
         "gitops_paused": "yes" if given["gitops_paused"] else "no",
         "allow_image_drift": "yes" if given["allow_image_drift"] else "no",
         "validation_env": "\n".join(assignments(given["validation_env"])),
-        "alarms": ",".join(given["alarms"]),
+        "alarms": "\n".join(name for each in given["alarms"] if (name := each.strip())),
         "fence_primary": "asked" if given["fence_primary"] else "none",
         "fence_dr": "asked" if given["fence_dr"] else "none",
         "dr_unreachable": "yes" if given["dr_unreachable"] else "no",

@@ -12,7 +12,7 @@ from typing import Any
 from drfsm.dr.artifacts import verify
 from drfsm.dr.layout import layout_of
 from drfsm.dr.pointers import keys_of, read
-from drfsm.dr.preflight import cronjob_of
+from drfsm.dr.preflight import alarms_of, cronjob_of
 from drfsm.dr.validation import create, find, job_from, job_of, left_of, remove_jobs, seen_job
 from drfsm.engine import Fact, Run
 from drfsm.world import Manifest, World
@@ -101,7 +101,7 @@ def _judge_result(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
 
 
 def _observe_alarms(world: World, run: Run) -> dict[str, Any]:
-    names = [each.strip() for each in str(run.inputs["alarms"]).split(",") if each.strip()]
+    names = alarms_of(run)
     return {"named": names, "states": dict(world.alarms.states(names)) if names else {}}
 
 
