@@ -115,9 +115,13 @@ class Deployments:
         self._desk = desk
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
-        """Return the Deployment of a ReplicaSet."""
-        del gone
-        return _owner_place("Deployment", manifest) if resource == "replicasets" else ()
+        """Return the Deployment of a ReplicaSet, and of a pod that is gone: ``Recreate`` waits for that."""
+        if resource == "replicasets":
+            yield from _owner_place("Deployment", manifest)
+        elif resource == "pods" and gone:
+            for each in _owner_place("ReplicaSet", manifest):
+                if (replicaset := self._desk.mirror("replicasets").get(each)) is not None:
+                    yield from _owner_place("Deployment", replicaset)
 
     def sync(self, where: Place) -> None:
         """Roll towards the current template, then say how far that is."""

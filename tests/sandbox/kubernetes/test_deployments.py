@@ -32,8 +32,8 @@ def node(name: str = "n", *, ready: str = "True", **spec: Any) -> Manifest:
 class Bench:
     """A store with controllers and one Deployment; ``serve`` makes every pod ready."""
 
-    def __init__(self) -> None:
-        self.store = Store()
+    def __init__(self, store: Store | None = None) -> None:
+        self.store = store or Store()
         self.controllers = Controllers(self.store)
         self.controllers.start()
 
@@ -170,6 +170,28 @@ def test_recreate_ends_the_old_before_the_new(bench: Bench) -> None:
     bench.image("web:2")
     assert eventually(rolled)
     assert not [each for each in seen if len(set(each)) > 1]
+
+
+class LateStore(Store):
+    """A store whose watches tell of pods a little later than of anything else: each watch is a thread of its own."""
+
+    def watch(self, resource: str, *args: Any, **more: Any) -> Iterator[tuple[str, Manifest]]:
+        """Watch."""
+        for each in super().watch(resource, *args, **more):
+            time.sleep(0.02 * (resource == "pods"))
+            yield each
+
+
+def test_recreate_goes_on_when_the_old_pods_are_seen_gone_after_their_replicaset_was_counted() -> None:
+    """That the ReplicaSet has none any more may be seen before its pods' end is: the end itself brings the new ones."""
+    bench = Bench(LateStore())
+    try:
+        bench.deploy(strategy={"type": "Recreate"})
+        assert eventually(lambda: bench.available(2))
+        bench.image("web:2")
+        assert eventually(lambda: bench.images() == ["web:2", "web:2"], seconds=15)
+    finally:
+        bench.controllers.stop()
 
 
 def test_a_deleted_deployment_takes_everything_along(bench: Bench) -> None:
