@@ -13,7 +13,7 @@ import click
 from drfsm.cli import drive
 from drfsm.cli.git import head
 from drfsm.cli.options import connected
-from drfsm.cli.receipt_files import ReceiptFiles
+from drfsm.cli.receipt_files import APPLIED, FETCHED, RESTORED, ReceiptFiles, fetch_values
 from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
 from drfsm.errors import ExitCode, UsageFault
 
@@ -76,10 +76,6 @@ def _git_sha(source: str) -> str:
     return found.sha
 
 
-FETCHED = "control-plane/fetch/fetch.summary.env"
-APPLIED = "control-plane/apply/apply.summary.json"
-RESTORED = "dr_restore.control_plane.summary.json"
-
 _which = (
     click.option("--bundle-uri", default="", help="Another bundle than the current one; with --bundle-sha256."),
     click.option("--bundle-sha256", default="", help="What that bundle's hash has to be."),
@@ -108,17 +104,6 @@ def _found(given: Mapping[str, Any], bundle_uri: str, bundle_sha256: str) -> "Bu
 def fetched(receipts: ReceiptFiles, bundle: "Bundle", directory: str) -> None:
     """Write what fetching a bundle leaves behind."""
     receipts.env(FETCHED, fetch_values(bundle.uri, bundle.sha256, bundle.counts, directory=directory, at=stamp()))
-
-
-def fetch_values(uri: str, sha256: str, files: Mapping[str, int], *, directory: str, at: str) -> dict[str, object]:
-    """Return what control-plane/fetch/fetch.summary.env says. ``directory`` is "" where nothing was kept."""
-    return {
-        "CONTROL_PLANE_BUNDLE_URI": uri,
-        "CONTROL_PLANE_BUNDLE_SHA256": sha256,
-        "CONTROL_PLANE_DIR": directory,
-        **{f"CONTROL_PLANE_{section.upper()}_FILES": count for section, count in files.items()},
-        "CONTROL_PLANE_FETCHED_AT": at,
-    }
 
 
 def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -> None:

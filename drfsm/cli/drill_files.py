@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drfsm.cli import bundle
-from drfsm.cli.control_plane import APPLIED, FETCHED, RESTORED, fetch_values
-from drfsm.cli.receipt_files import env_bytes
+from drfsm.cli.receipt_files import APPLIED, FETCHED, RESTORED, env_bytes, fetch_values
 from drfsm.cli.receipt_files import hold as hold_to_schema
 from drfsm.evidence import phases
 from drfsm.journal import Record, RunState, fold

@@ -11,6 +11,10 @@ from drfsm.errors import EvidenceFault, UsageFault
 from drfsm.evidence.receipts import check
 from drfsm.resources import shipped
 
+FETCHED = "control-plane/fetch/fetch.summary.env"
+APPLIED = "control-plane/apply/apply.summary.json"
+RESTORED = "dr_restore.control_plane.summary.json"
+
 
 def hold(path: str, record: Mapping[str, Any], schema: str) -> None:
     """Hold a receipt against its schema. Raises EvidenceFault if it isn't as that wants it: a defect of ours."""
@@ -22,6 +26,17 @@ def hold(path: str, record: Mapping[str, Any], schema: str) -> None:
 def env_bytes(values: Mapping[str, object]) -> bytes:
     """Return a file that a shell can source."""
     return "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in values.items()).encode()
+
+
+def fetch_values(uri: str, sha256: str, files: Mapping[str, int], *, directory: str, at: str) -> dict[str, object]:
+    """Return what control-plane/fetch/fetch.summary.env says. ``directory`` is "" where nothing was kept."""
+    return {
+        "CONTROL_PLANE_BUNDLE_URI": uri,
+        "CONTROL_PLANE_BUNDLE_SHA256": sha256,
+        "CONTROL_PLANE_DIR": directory,
+        **{f"CONTROL_PLANE_{section.upper()}_FILES": count for section, count in files.items()},
+        "CONTROL_PLANE_FETCHED_AT": at,
+    }
 
 
 class ReceiptFiles:
