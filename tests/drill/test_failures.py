@@ -102,6 +102,7 @@ def test_without_a_teardown_a_failure_leaves_the_site_standing(drill: Make) -> N
     assert (run.state.status, len(run.own)) == ("failed", 1)
     assert run.phase("teardown")["outcome"] == "skipped"
     assert run.reached[-2:] == ["site_left_after_failure", "failed"]
+    assert "LEFT STANDING AFTER A FAILURE" in run.words
 
 
 def test_an_abort_takes_down_what_was_brought_up(drill: Make) -> None:
