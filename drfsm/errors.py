@@ -134,6 +134,15 @@ class Unreachable(DrfsmError):
     fault = "site"
 
 
+class Unreadable(Unreachable):
+    """An answer came, or a document is there, and it is not what was asked for: it says nothing about the world.
+
+    Never taken for "nothing there". A fact that gets one is unknown, so the run holds.
+    """
+
+    fault = "store"
+
+
 class ActionFailed(DrfsmError):
     """An action was refused by the world for a reason that it can name. In a run it is held; alone it is refused."""
 

@@ -1,0 +1,320 @@
+"""What comes from outside is a claim: one strict reader for all of it, and the grammar of every name.
+
+A claim is whatever lies in a bucket, a backup or a directory, and whatever a cluster, a store or a site answers. Each
+is read here before anything rests on it: bytes to JSON or YAML within limits of size and depth, without duplicate
+keys, NaN, other encodings or half characters; text to a time; a name against the grammar of its kind before it
+becomes a path, a key, an address or a command. What does not fit raises ``Unreadable``, which says what was read,
+where in it, and what is wrong; a fact is then unknown, and a run holds. Text that goes to a terminal or into a
+record passes ``printable`` or ``bounded``.
+
+Refuses to repair: nothing is cut, guessed or converted. Knows no world and no run.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from drfsm.errors import Unreadable
+
+LARGEST_BYTES = 8 << 20
+"""What a document may have, where its reader names no limit of its own."""
+DEEPEST = 64
+"""How many levels a document may have; Kubernetes' own deepest objects have some twenty."""
+LONGEST_NUMBER = 40  # characters: 64 bits need 20, an exact double 25
+LONGEST_WORDS = 300  # characters of a text from outside that a message or a record may carry
+
+LONGEST_TIME = 40  # characters: 2026-02-27T00:22:29.934039+00:00 has 32
+
+_NUMBER_BITS = 64
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000  # so that no difference and no offset of two moments overflows
+_BOM = b"\xef\xbb\xbf"
+
+
+# --- documents ------------------------------------------------------------------------------------------
+
+
+def json_of(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, way: str = "") -> Any:
+    """Return the JSON value that ``raw`` holds, exact: what is written again has the same meaning.
+
+    ``what`` names the document in the message (``the pointer jobintel/state/last_success.json``), ``way`` is the next
+    step. Raises Unreadable for more than ``largest_bytes``, more than DEEPEST levels, a key that stands twice, NaN or
+    an infinity, an integer over 64 bits, half a surrogate pair, a byte order mark, or an encoding other than UTF-8.
+    """
+    text = _text(raw, what, largest_bytes, way)
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_pairs,
+            parse_constant=_no_constant,
+            parse_int=_integer,
+            parse_float=_float,
+        )
+    except RecursionError:
+        raise _unreadable(what, f"it has more than {DEEPEST} levels", way) from None
+    except ValueError as fault:
+        raise _unreadable(what, f"it is no JSON: {fault}", way) from None
+    _check_tree(value, what, way)
+    return value
+
+
+def object_of(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, way: str = "") -> dict[str, Any]:
+    """Return the JSON object that ``raw`` holds. Raises Unreadable as ``json_of`` does, and for any other value."""
+    value = json_of(raw, what, largest_bytes=largest_bytes, way=way)
+    if not isinstance(value, dict):
+        raise _unreadable(what, f"it is {_kind(value)}, not a JSON object", way)
+    return value
+
+
+def yaml_of(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, way: str = "") -> Any:
+    """Return the one YAML document that ``raw`` holds, as PyYAML's safe loader reads it.
+
+    Raises Unreadable as ``json_of`` does, and for aliases, tags of programs, and more than one document.
+    """
+    documents = yaml_documents(raw, what, largest_bytes=largest_bytes, way=way)
+    if len(documents) != 1:
+        raise _unreadable(what, f"it holds {len(documents)} YAML documents, not one", way)
+    return documents[0]
+
+
+def yaml_documents(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, way: str = "") -> list[Any]:
+    """Return every YAML document that ``raw`` holds. Raises Unreadable as ``yaml_of`` does."""
+    import yaml
+
+    text = _text(raw, what, largest_bytes, way)
+    try:
+        _check_yaml_events(text)
+        documents = list(yaml.load_all(text, Loader=_strict_loader()))
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as fault:
+        raise _unreadable(what, f"it is no YAML that drfsm reads: {' '.join(str(fault).split())}", way) from None
+    for document in documents:
+        _check_tree(document, what, way)
+    return documents
+
+
+def _text(raw: bytes | str, what: str, largest_bytes: int, way: str) -> str:
+    if len(raw) > largest_bytes:
+        raise _unreadable(what, f"it has {len(raw)} bytes, and {largest_bytes} at most are read", way)
+    if isinstance(raw, str):
+        return raw
+    if raw.startswith(_BOM):
+        raise _unreadable(what, "it begins with a byte order mark", way)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        raise _unreadable(what, f"it is no UTF-8 text (byte {fault.start})", way) from None
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {bounded(twice)} stands twice")
+    return value
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no number")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > LONGEST_NUMBER or (value := int(digits)).bit_length() > _NUMBER_BITS:
+        raise ValueError(f"the number {bounded(digits, LONGEST_NUMBER)} is out of range")
+    return value
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {bounded(digits, LONGEST_NUMBER)} is out of range")
+    return value
+
+
+def _check_tree(value: Any, what: str, way: str) -> None:
+    """Raise Unreadable for a tree that is too deep, or holds half a surrogate pair or a number that JSON lacks."""
+    level: list[tuple[str, Any]] = [("", value)]
+    for _ in range(DEEPEST + 1):
+        below: list[tuple[str, Any]] = []
+        for where, node in level:
+            if isinstance(node, str):
+                _check_characters(where, node, what, way)
+            elif isinstance(node, Mapping):
+                for name, child in node.items():
+                    if not isinstance(name, str):
+                        raise _unreadable(what, f"it has a key that is {_kind(name)}, at {where or 'its top'}", way)
+                    _check_characters(where, name, what, way)
+                    below.append((name, child))
+            elif isinstance(node, list):
+                below += [(where, child) for child in node]
+            elif isinstance(node, float) and (node != node or node in (float("inf"), float("-inf"))):  # noqa: PLR0124  NaN
+                raise _unreadable(what, f"{where or 'it'} is {node}, which is no number", way)
+        if not below:
+            return
+        level = below
+    raise _unreadable(what, f"it has more than {DEEPEST} levels", way)
+
+
+def _check_characters(where: str, text: str, what: str, way: str) -> None:
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _unreadable(what, f"{bounded(where) or 'it'} holds half of a surrogate pair", way) from None
+
+
+def _check_yaml_events(text: str) -> None:
+    """Raise ValueError for what no loader should be handed: depth, aliases. Reads events, so nothing recurses."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError(f"the alias *{bounded(event.anchor)}: write the value out where it is used")  # noqa: TRY004  a fault of the text
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"it has more than {DEEPEST} levels")
+
+
+_LOADERS: list[Any] = []
+
+
+def _strict_loader() -> Any:
+    """Return PyYAML's safe loader, made to refuse a key that stands twice. Made once, when YAML is first needed."""
+    if _LOADERS:
+        return _LOADERS[0]
+    import yaml
+
+    class Strict(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # which of the two is known at run time
+        """The safe loader, without last-key-wins."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            """Return a mapping. Raises ConstructorError for a key that stands twice."""
+            names = [child.value for child, _ in node.value if isinstance(child, yaml.ScalarNode)]
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise yaml.constructor.ConstructorError(None, None, f"the key {bounded(twice)} stands twice", None)
+            return super().construct_mapping(node, deep=deep)
+
+    _LOADERS.append(Strict)
+    return Strict
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
+
+
+def _unreadable(what: str, why: str, way: str) -> Unreadable:
+    return Unreadable(f"{bounded(what)} can't be read: {bounded(why)}", way=way)
+
+
+# --- fields ---------------------------------------------------------------------------------------------
+
+
+def field(value: Mapping[str, Any], name: str, kind: type | tuple[type, ...], what: str, *, way: str = "") -> Any:
+    """Return a field that must be there and of this type. Raises Unreadable naming it. ``bool`` is no ``int``."""
+    if name not in value:
+        raise _unreadable(what, f"it has no {name}", way)
+    content = value[name]
+    wanted = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(content, wanted) or (isinstance(content, bool) and bool not in wanted):
+        names = " or ".join(each.__name__ for each in wanted)
+        raise _unreadable(what, f"its {name} is {_kind(content)}, not {names}", way)
+    return content
+
+
+# --- names ----------------------------------------------------------------------------------------------
+
+_SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9._=-]*"
+GRAMMAR: Mapping[str, tuple[re.Pattern[str], int, str]] = {
+    # kind: what it must match, its most characters, in words
+    "drfsm run": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), 200, "letters, digits, '.', '_' and '-'"),
+    "machine": (re.compile(r"[a-z][a-z0-9_]*"), 63, "lower-case letters, digits and '_'"),
+    "state": (re.compile(r"[a-z][a-z0-9_]*"), 120, "lower-case letters, digits and '_'"),
+    "workload run": (re.compile(r"[A-Za-z0-9][A-Za-z0-9:+._-]*"), 200, "letters, digits, ':', '+', '.', '_' and '-'"),
+    "provider": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), 120, "letters, digits, '.', '_' and '-'"),
+    "profile": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), 120, "letters, digits, '.', '_' and '-'"),
+    "candidate": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), 120, "letters, digits, '.', '_' and '-'"),
+    "bucket": (re.compile(r"[a-z0-9][a-z0-9.-]*[a-z0-9]"), 63, "lower-case letters, digits, '.' and '-'"),
+    "prefix": (
+        re.compile(rf"{_SEGMENT}(/{_SEGMENT})*"),
+        500,
+        "letters, digits, '.', '_', '=' and '-', between slashes",
+    ),
+    "sha256": (re.compile(r"[0-9a-f]{64}"), 64, "64 hex digits"),
+    "nonce": (re.compile(r"[0-9a-f]{16,64}"), 64, "16 to 64 hex digits"),
+    "Kubernetes name": (re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"), 253, "lower-case letters, digits, '.' and '-'"),
+    "RBAC name": (re.compile(r"[^/%\x00-\x1f\x7f]+"), 253, "anything but '/' and '%'"),
+    "label value": (
+        re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?"),
+        63,
+        "letters, digits, '.', '_' and '-'",
+    ),
+    "instance": (re.compile(r"i-[0-9a-f]+"), 32, "i- and hex digits"),
+    "account": (re.compile(r"[0-9]{12}"), 12, "12 digits"),
+    "file": (re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@=+-]*"), 200, "letters, digits, '.', '_', '@', '=', '+' and '-'"),
+}
+"""The names that drfsm makes a path, a key, an address or a command of. None may hold ``..``."""
+
+
+def is_name(kind: str, text: object) -> bool:
+    """Return whether ``text`` is a name of this kind (a key of GRAMMAR)."""
+    pattern, longest, _ = GRAMMAR[kind]
+    if not isinstance(text, str) or len(text) > longest or ".." in text or not text.isprintable():
+        return False
+    return bool(pattern.fullmatch(text))
+
+
+def name_of(kind: str, text: object, what: str, *, way: str = "") -> str:
+    """Return ``text`` if it is a name of this kind. Raises Unreadable, with the grammar in words."""
+    if not is_name(kind, text):
+        _, longest, words = GRAMMAR[kind]
+        raise _unreadable(what, f"it is no name of a {kind} ({words}; at most {longest}): {bounded(text, 100)}", way)
+    return str(text)
+
+
+# --- times ----------------------------------------------------------------------------------------------
+
+
+def moment(text: object) -> datetime | None:
+    """Return the moment that an ISO 8601 text with an offset names, None for anything else.
+
+    Times from outside are compared as moments, never as text: offsets and precision differ.
+    """
+    if not isinstance(text, str) or len(text) > LONGEST_TIME:
+        return None
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return read if read.utcoffset() is not None and _FIRST_YEAR <= read.year <= _LAST_YEAR else None
+
+
+# --- text for people ------------------------------------------------------------------------------------
+
+
+def printable(text: object) -> str:
+    r"""Return a text on one line in which everything that doesn't print is written out.
+
+    Escapes, carriage returns, bidirectional marks and half characters become ``\x1b``, ``\r``, ``\u202e`` and the
+    like, so that what somebody named a Job can't move a cursor or turn a line around.
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in str(text)
+    )
+
+
+def bounded(text: object, longest: int = LONGEST_WORDS) -> str:
+    """Return a printable text of at most ``longest`` characters; what was cut off is counted."""
+    whole = text if isinstance(text, str) else str(text)
+    if len(whole) <= longest:
+        return printable(whole)[: longest * 10]
+    return f"{printable(whole[:longest])}… ({len(whole)} characters)"
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines in which everything else that doesn't print is written out."""
+    return "\n".join(printable(line) for line in text.split("\n"))
