@@ -456,6 +456,14 @@ class Watched:
         self._run.asked.add((self._site, "get", "", "pods/log"))
         return self._cluster.log(namespace, pod, tail_lines=tail_lines)
 
+    def whoami(self) -> str:
+        """Return the user name that the cluster knows us by."""
+        return self._cluster.whoami()
+
+    def now(self) -> datetime | None:
+        """Return the cluster's own time."""
+        return self._cluster.now()
+
     def _asked(self, verb: str, kind: str) -> None:
         group = {"Job": "batch", "CronJob": "batch", "Deployment": "apps"}.get(kind, "")
         self._run.asked.add((self._site, verb, group, f"{kind.lower()}s"))
