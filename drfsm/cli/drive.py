@@ -23,6 +23,7 @@ from drfsm.cli import bundle
 from drfsm.cli.child_runs import ChildRuns
 from drfsm.cli.derived import derived_by
 from drfsm.cli.progress import listener
+from drfsm.cli.proven import asked, process_owner
 from drfsm.cli.receipt_files import hold as hold_to_schema
 from drfsm.cli.site_world import SiteCluster, kubeconfig_of, pinned, provisioner
 from drfsm.engine import Runner, SystemClock
@@ -150,7 +151,9 @@ def _new(
     bundle.replace(place / f"{machine}.yaml", text)
     before(place)
     with FileJournal.create(place) as journal:
-        yield _Wired(place, spec, text, journal, run_id, inputs, who)
+        run = _Wired(place, spec, text, journal, run_id, inputs, who)
+        run.prove()
+        yield run
 
 
 def check_kubeconfig(option: str, path: Path) -> None:
@@ -190,6 +193,7 @@ def _gone_on(place: Path, who: Who, do: Callable[["_Wired"], Done]) -> Done:
         for _ in range(TRIES):
             run.catch_up()
             run.pin()
+            run.prove()
             try:
                 return do(run)
             except LeaseLost:
@@ -278,6 +282,7 @@ class _Wired:
     ) -> None:
         self._place, self._spec, self._who = place, spec, who
         here = {**inputs, **_elsewhere(who)}
+        self._here, self._proven = here, process_owner()
         world, self._lease = connect(here, who.take_over, place, run_id)
         children = ChildRuns(place, run_id, who, kubeconfig_of(here, place))
         self._world = fenced(evolve(world, procedures=children), self._lease)
@@ -316,6 +321,15 @@ class _Wired:
             dr=pinned(self._world.dr, "dr", results),
         )
 
+    def prove(self) -> None:
+        """Ask the cloud and the clusters who acts: it is recorded beside the name."""
+        if fold(self._journal.records()).ended:
+            return
+        primary = Path(self._here.get("kubeconfig_primary") or os.devnull)
+        self._proven = asked(
+            self._world, self._here, {"primary": primary, "dr": kubeconfig_of(self._here, self._place)}
+        )
+
     def drive(self, act: Act) -> int:
         """Let the runner act; say where the run stands; return the exit code."""
         return _end(self._place, self._journal, self.work(act), self._who.output)
@@ -336,6 +350,7 @@ class _Wired:
             on_record=[written, *self._derived, progress.on_record],
             say=progress.say,
             operator=self._who.operator,
+            proven=self._proven,
             hold_asked=lambda: bundle.asked_hold(self._place) or (above is not None and bundle.asked_hold(above)) or "",
         )
         bundle.asked_hold(self._place, forget=True)

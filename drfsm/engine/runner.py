@@ -48,7 +48,9 @@ class Runner:
     """One run of one machine. ``world`` is handed to every fact and action as it is.
 
     ``on_record`` subscribers hear every record after it is durable; ``say`` hears what actions tell while
-    they work. Raises BindingFault unless the binding is complete for the machine.
+    they work. ``proven`` is what can be proven of whoever runs this process, beside ``operator``, which anybody may
+    set: it is recorded wherever a person starts, goes on or decides. Raises BindingFault unless the binding is
+    complete for the machine.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Runner:
         operator: str = "",
         host: str = "",
         hold_asked: Callable[[], str] = lambda: "",
+        proven: Mapping[str, Any] | None = None,
     ) -> None:
         binding.complete_for(spec)
         self._spec, self._binding = spec, binding
@@ -72,10 +75,13 @@ class Runner:
         self._clock: Clock = clock or SystemClock()
         self._log = RunLog(spec, journal, self._clock, on_record)
         self._operator, self._host = operator or who(), host or platform.node()
+        self._proven = {"proven": dict(proven)} if proven else {}
         self._leased = False
         self._interrupted = False
         self._hold_asked = hold_asked
-        self._step = Step(self._log, binding, world, self._lease, interrupted=lambda: self._interrupted, say=say)
+        self._step = Step(
+            self._log, binding, world, self._lease, interrupted=lambda: self._interrupted, say=say, proven=proven or {}
+        )
 
     @property
     def state(self) -> RunState:
@@ -110,6 +116,7 @@ class Runner:
                 "version": __version__,
                 "inputs": _said("inputs", dict(inputs)),
                 "operator": self._operator,
+                **self._proven,
                 "host": self._host,
                 "pid": os.getpid(),
                 "dry_run": dry_run,
@@ -130,7 +137,13 @@ class Runner:
             self._take_lease()
         self._log.append(
             "resumed",
-            {"operator": self._operator, "host": self._host, "state": self.state.state, "pid": os.getpid()},
+            {
+                "operator": self._operator,
+                **self._proven,
+                "host": self._host,
+                "state": self.state.state,
+                "pid": os.getpid(),
+            },
         )
         return self._go()
 
@@ -141,7 +154,8 @@ class Runner:
         Raises GuardRefused, with a ``rejected`` record too, where its guards don't hold.
         """
         self._ready()
-        given = _said("arguments", {**(args or {}), "operator": self._operator})
+        arguments = {name: value for name, value in (args or {}).items() if name != "proven"}  # nobody's own word
+        given = _said("arguments", {**arguments, "operator": self._operator, **self._proven})
         self._refuse_ended(trigger)
         self._check_amendments(trigger, given)
         self._take_lease()
@@ -184,7 +198,8 @@ class Runner:
             fault = self._illegal("resolve", because=because)
             self._reject("resolve", fault)
             raise fault
-        self._log.append("resolved", {"row": row.key, "outcome": outcome, "reason": reason, "operator": self._operator})
+        verdict = {"row": row.key, "outcome": outcome, "reason": reason, "operator": self._operator}
+        self._log.append("resolved", {**verdict, **self._proven})
         return self._go()
 
     # --- driving --------------------------------------------------------------------------------------
@@ -521,6 +536,7 @@ class Runner:
                 "why": fault.what,
                 "legal": list(legal),
                 "operator": self._operator,
+                **self._proven,
             },
         )
 
