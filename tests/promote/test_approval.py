@@ -141,7 +141,8 @@ def shown_now(run: object, **given: Any) -> dict[str, Any]:
     )  # fmt: skip
     seen = FACTS["approval"].observe(world, here)
     return {
-        "approved_plan": seen["sha256"], "approved_by": APPROVER, "ticket": TICKET, "allow_older": "no",
+        "approved_plan": seen["sha256"], "approved_by": APPROVER, "approved_at": seen["store_time"], "ticket": TICKET,
+        "allow_older": "no",
         "primary_run_id": canonical_now(seen["plan"]), "plan": seen["plan"], **given,
     }  # fmt: skip
 
@@ -187,7 +188,7 @@ def test_an_approval_can_be_given_only_where_it_means_something(promote: Make) -
     run.stop_after("run_preflight")
     run.start()
     with pytest.raises(IllegalTransition):
-        run.request("approve", approved_plan="", approved_by="", ticket="", primary_run_id="")
+        run.request("approve", approved_plan="", approved_by="", approved_at="", ticket="", primary_run_id="")
     run.resume()
     run.stop_after("switch_global_pointer")
     run.approve()
