@@ -39,7 +39,7 @@ class ChildRuns:
         # Where the site's kubeconfig lies is this machine's matter: a child that was begun elsewhere recorded another.
         who = evolve(who, kubeconfigs={**who.kubeconfigs, "dr": str(self._kubeconfig_dr)})
         try:
-            if self._started(place) or drive.fetched_into(place, given, child_id):
+            if self._started(place) or drive.fetched_into(place, given, child_id, who):
                 drive.go_on_quietly(place, who, above=self._place)
             else:
                 self._forget(child_id, place)
