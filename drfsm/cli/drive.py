@@ -276,7 +276,10 @@ class _Wired:
         inputs: Mapping[str, Any],
         who: Who,
     ) -> None:
+        from drfsm.dr.bindings import with_defaults
+
         self._place, self._spec, self._who = place, spec, who
+        inputs = with_defaults(spec.name, inputs)
         here = {**inputs, **_elsewhere(who)}
         world, self._lease = connect(here, who.take_over, place, run_id)
         children = ChildRuns(place, run_id, who, kubeconfig_of(here, place))
