@@ -1,4 +1,4 @@
-"""Records one bundle a machine, as this version writes it: ``python -m tests.record_bundles VERSION``.
+"""Records one bundle a machine, as this version writes it: ``python -m tests.record_bundles VERSION [MACHINE...]``.
 
 Each run is typed as an operator types it (a real ``drfsm`` process, the sandbox's real servers), gets Ctrl-C while an
 action is at work, and so stands held with an open intent. Its bundle goes to ``tests/data/bundles/VERSION/<machine>/``
@@ -24,6 +24,7 @@ from typing import Any
 
 from attrs import frozen
 
+from drfsm import __version__
 from drfsm.adapters.file_journal import read_chain
 from drfsm.errors import ExitCode
 from drfsm.journal import fold
@@ -181,8 +182,10 @@ def _cluster(cluster: Any) -> list[dict[str, Any]]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Record what a version lacks."""
+    """Record what this version lacks. Exits with a message where it is another version than the one named."""
     version, *machines = argv
+    if version != __version__:
+        sys.exit(f"this is drfsm {__version__}: only its own code can write a bundle of {version}")
     for machine in machines or RECORDINGS:
         target = BUNDLES / version / machine
         if target.exists():

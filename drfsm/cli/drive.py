@@ -21,7 +21,7 @@ from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.ssh_signatures import signer_of
-from drfsm.claims import bounded, printable
+from drfsm.claims import bounded, name_of, printable
 from drfsm.cli import bundle, mirrors, trust
 from drfsm.cli.child_runs import ChildRuns
 from drfsm.cli.derived import derived_by
@@ -241,7 +241,7 @@ def _gone_on(place: Path, who: Who, do: Callable[["_Wired"], Done]) -> Done:
 
 def declaration(place: Path, state: RunState) -> tuple[MachineSpec, bytes]:
     """Return the declaration that a run is pinned to, from its bundle. Raises EvidenceFault if it is another."""
-    path = place / f"{state.machine}.yaml"
+    path = place / f"{name_of('machine', state.machine, 'the machine that the journal names')}.yaml"
     try:
         text = path.read_bytes()
     except OSError:
@@ -264,8 +264,9 @@ def fetched(uri: str, who: Who) -> tuple[Path, Who]:
     if (place / bundle.LOG).exists():
         return place.resolve(), who
     spec, text, state = _of_mirror(mirror, who)
-    trust.places_here(state.inputs, who.given, Heads(state.run_id).places)  # BEFORE anybody is asked for his word
-    vouched = trust.vouch(mirror.journal(spec), Heads(state.run_id), who.word)
+    heads = Heads(state.run_id)
+    _here(state.inputs, who, heads, mirror.lines)  # what is missing is told BEFORE anybody is asked for his word
+    vouched = trust.vouch(mirror.journal(spec), heads, who.word)
     who = _said(who, vouched, state)
     place = bundle.new(mirror.run_id, None)
     _lay(place, state, text, mirror.lines)
@@ -284,6 +285,8 @@ def _of_mirror(mirror: mirrors.Mirror, who: Who) -> tuple[MachineSpec, bytes, Ru
 
 def _said(who: Who, vouched: trust.Vouched, state: RunState) -> Who:
     """Return ``who`` with what was typed, so that it is asked for once."""
+    if vouched.how == "own":
+        return who
     plan = str(state.args.get("approve", {}).get("approved_plan", ""))
     heads = (*who.word.heads, vouched.head) if vouched.by_person else who.word.heads
     plans = (*who.word.approved_plans, plan) if plan else who.word.approved_plans
@@ -326,12 +329,15 @@ class _Wired:
         inputs: Mapping[str, Any],
         who: Who,
     ) -> None:
+        from drfsm.dr.bindings import with_defaults
+
         self._place, self._spec, self._who, self._run_id = place, spec, who, run_id
         self._heads, self._vouched = Heads(run_id), trust.Vouched("own")
         self._pending: Sequence[str] = ()  # heads that somebody vouches for, not yet remembered
+        inputs = with_defaults(spec.name, inputs)
         self._here = here = _here(inputs, who, self._heads, journal.lines())
         world, self._lease = connect(here, who.take_over, place, run_id)
-        children = ChildRuns(place, run_id, who, kubeconfig_of(here, place))
+        children = ChildRuns(place, run_id, _for_children(who, here, self._heads), kubeconfig_of(here, place))
         self._world = fenced(evolve(world, procedures=children), self._lease)
         self._journal = MirroredJournal(
             journal, world.store, own_prefix(inputs), run_id, text, note=self._heads.note, signer=signer_of()
@@ -470,6 +476,15 @@ def _here(inputs: Mapping[str, Any], who: Who, heads: Heads, lines: Sequence[byt
     if kept is None and (not lines or heads.knows(digest(lines[0]))):
         return {**inputs, **who.given}
     return {**inputs, **trust.places_here(inputs, who.given, kept)}
+
+
+def _for_children(who: Who, here: Mapping[str, Any], heads: Heads) -> Who:
+    """Return ``who`` for the runs that this one starts: where sites lie on this machine goes for them, too."""
+    if heads.places is None and not who.given:
+        return who
+    files = {site: str(here.get(f"kubeconfig_{site}") or "") for site in ("dr", "primary")}
+    places = {name: str(here.get(name) or "") for name in trust.PLACES if not name.startswith("kubeconfig")}
+    return evolve(who, kubeconfigs=files, places=places)
 
 
 def observer(state: RunState) -> Run:

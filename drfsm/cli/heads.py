@@ -1,6 +1,5 @@
 """What this machine knows of its runs outside their bundles: the heads that it wrote, and where a fetched run lies.
 
-
     <home>/heads/<run id>    the SHA-256 of every record that this machine wrote, or that somebody vouched for here
     <home>/places/<run id>   of a run that began elsewhere: kubeconfigs, endpoint and the like, as given here
 

@@ -17,8 +17,7 @@ from drfsm.cli import trust
 from drfsm.errors import DrfsmError, EvidenceFault, UsageFault
 from drfsm.journal import Record, RunState, digest, read
 from drfsm.journal.mirror import ADDRESS, home_of, parts_of, signature_of
-from drfsm.known import known
-from drfsm.resources import shipped
+from drfsm.resources import known, shipped
 from drfsm.spec import MachineSpec
 
 if TYPE_CHECKING:

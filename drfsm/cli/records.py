@@ -114,7 +114,7 @@ def replay(
     from drfsm.evidence.audit import audit
 
     spec = _declared(place)
-    judges = {name: fact.judge for name, fact in binding(spec.name).facts.items()}
+    judges = binding(spec.name).judges
     verdict = audit(raw, spec, judges=judges, expected_head=expect_head, expected_records=expect_records)
     if output == "json":
         click.echo(json.dumps(verdict.record, indent=2))

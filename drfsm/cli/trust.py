@@ -23,7 +23,7 @@ from drfsm.evidence import shapes
 from drfsm.evidence.signatures import Verifier, is_approval, namespace_of
 from drfsm.evidence.wording import shown_inputs
 from drfsm.journal import Record, RunState, digest, fold, read
-from drfsm.known import known
+from drfsm.resources import known
 from drfsm.spec.model import By, MachineSpec
 
 TYPED = 12  # characters of a digest that a person types
@@ -167,8 +167,7 @@ def _audited(journal: Journal, state: RunState) -> None:
     from drfsm.dr.bindings import binding
     from drfsm.evidence.audit import audit
 
-    judges = {name: fact.judge for name, fact in binding(journal.spec.name).facts.items()}
-    verdict = audit(b"".join(journal.lines), journal.spec, judges=judges)
+    verdict = audit(b"".join(journal.lines), journal.spec, judges=binding(journal.spec.name).judges)
     if not verdict.ok:
         findings = "; ".join(f"line {f.line}: {bounded(f.what)}" for f in verdict.findings[:3])
         raise EvidenceFault(

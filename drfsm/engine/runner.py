@@ -48,8 +48,9 @@ class Runner:
     """One run of one machine. ``world`` is handed to every fact and action as it is.
 
     ``on_record`` subscribers hear every record after it is durable; ``say`` hears what actions tell while
-    they work; ``vouched`` says who answers for records that this machine did not write. Raises BindingFault
-    unless the binding is complete for the machine.
+    they work; ``vouched`` says who answers for records that this machine did not write. Raises BindingFault unless
+    the binding is exactly the machine's; where the journal holds a run already, of whichever version, EvidenceFault
+    unless it has all that the run's declaration names.
     """
 
     def __init__(
@@ -68,11 +69,11 @@ class Runner:
         hold_asked: Callable[[], str] = lambda: "",
         vouched: Mapping[str, Any] | None = None,
     ) -> None:
-        binding.complete_for(spec)
         self._spec, self._binding = spec, binding
         self._lease: Lease = lease or NoLease()
         self._clock: Clock = clock or SystemClock()
         self._log = RunLog(spec, journal, self._clock, on_record)
+        self._check_binding()
         self._operator, self._host = operator or who(), host or platform.node()
         self._vouched = dict(vouched or {})
         self._leased = False
@@ -465,6 +466,20 @@ class Runner:
         return row
 
     # --- pieces -----------------------------------------------------------------------------------------
+
+    def _check_binding(self) -> None:
+        """Hold the binding against the machine: exactly for a new run, for all that it names where one is pinned to it.
+
+        Raises BindingFault, EvidenceFault.
+        """
+        if self.state.machine_sha256 != self._spec.sha256:
+            self._binding.complete_for(self._spec)
+        elif missing := self._binding.missing_for(self._spec):
+            raise EvidenceFault(
+                f"this drfsm ({__version__}) lacks what the run's declaration of {self._spec.name} names:"
+                f" {'; '.join(missing)}",
+                way=f"go on with drfsm {self.state.version}, which started the run",
+            )
 
     def _ready(self) -> None:
         self._log.catch_up()
