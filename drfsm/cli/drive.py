@@ -26,6 +26,7 @@ from drfsm.cli import bundle, mirrors, trust
 from drfsm.cli.child_runs import ChildRuns
 from drfsm.cli.derived import derived_by
 from drfsm.cli.heads import Heads
+from drfsm.cli.mirrors import own_prefix
 from drfsm.cli.progress import listener
 from drfsm.cli.receipt_files import hold as hold_to_schema
 from drfsm.cli.site_world import SiteCluster, kubeconfig_of, pinned, provisioner
@@ -276,7 +277,7 @@ def fetched(uri: str, who: Who) -> tuple[Path, Who]:
 def _of_mirror(mirror: mirrors.Mirror, who: Who) -> tuple[MachineSpec, bytes, RunState]:
     """Return a mirror's declaration and where its run stands, each held against where it lies. Raises EvidenceFault."""
     state = trust.sound(mirror.records)
-    mirrors.check_place(mirror, state, own_prefix(state.inputs))
+    mirrors.check_place(mirror, state)
     text = mirrors.declaration_of(mirror, state)
     spec = load_machine(text, source=f"{state.machine}.yaml")
     trust.check_origin(spec, who.word.machines)
@@ -311,11 +312,6 @@ def _lay(place: Path, state: RunState, declared: bytes, lines: Sequence[bytes]) 
     click.echo(f"fetched {len(lines)} records of {state.run_id} into {place}", err=True)
 
 
-def own_prefix(inputs: Mapping[str, Any]) -> str:
-    """Return the prefix that a run's journal and lease lie below: its own, where it has one."""
-    return str(inputs.get("journal_prefix") or inputs["prefix"]).strip("/")
-
-
 class _Wired:
     """A run with its journal, world, lease and subscribers."""
 
@@ -338,7 +334,8 @@ class _Wired:
         self._here = here = _here(inputs, who, self._heads, journal.lines())
         world, self._lease = connect(here, who.take_over, place, run_id)
         children = ChildRuns(place, run_id, _for_children(who, here, self._heads), kubeconfig_of(here, place))
-        self._world = fenced(evolve(world, procedures=children), self._lease)
+        self._unfenced = evolve(world, procedures=children)  # for looking only, before the lease is ours
+        self._world = fenced(self._unfenced, self._lease)
         self._journal = MirroredJournal(
             journal, world.store, own_prefix(inputs), run_id, text, note=self._heads.note, signer=signer_of()
         )
@@ -370,10 +367,9 @@ class _Wired:
     def pin(self) -> None:
         """Hold every site to the cluster that the run saw under its name, whatever a kubeconfig leads to by now."""
         results = fold(self._journal.records()).results
-        self._world = evolve(
-            self._world,
-            primary=pinned(self._world.primary, "primary", results),
-            dr=pinned(self._world.dr, "dr", results),
+        self._world, self._unfenced = (
+            evolve(each, primary=pinned(each.primary, "primary", results), dr=pinned(each.dr, "dr", results))
+            for each in (self._world, self._unfenced)
         )
 
     @property
@@ -388,8 +384,8 @@ class _Wired:
 
     @property
     def world(self) -> "World":
-        """What the run acts on."""
-        return self._world
+        """What the run acts on, for looking at it."""
+        return self._unfenced
 
     def vouch(self, lines: Sequence[bytes]) -> None:
         """Find out who answers for these lines. Raises EvidenceFault, UntrustedRecords: nothing was done."""
@@ -418,13 +414,15 @@ class _Wired:
                 fault="operator",
             )
 
-    def _recheck(self, runner: Runner, what: str) -> None:
+    def _recheck(self, what: str) -> None:
         """Read again what a person's word alone stands for, then remember the word. Raises WorldDiffers."""
         from drfsm.dr import snapshots
+        from drfsm.dr.bindings import binding
 
         if self._vouched.by_person:
+            runner = Runner(self._spec, binding(self._spec.name), self._unfenced, self._journal)
             undo = runner.state.undo
-            findings = list(snapshots.forged(self._world, observer(runner.state), undo)) if undo else []
+            findings = list(snapshots.forged(self._unfenced, observer(runner.state), undo)) if undo else []
             if what != "snapshots":
                 differences = runner.recheck()
                 findings += [str(each) for each in differences if what == "all" or not each.unreadable]
@@ -461,7 +459,7 @@ class _Wired:
             hold_asked=lambda: bundle.asked_hold(self._place) or (above is not None and bundle.asked_hold(above)) or "",
             vouched=self._vouched.record,
         )
-        self._recheck(runner, recheck)
+        self._recheck(recheck)
         bundle.asked_hold(self._place, forget=True)
         try:
             with _signals(runner):

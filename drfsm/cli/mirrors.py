@@ -8,7 +8,7 @@ is gone on with.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -98,9 +98,14 @@ def _store(bucket: str, places: Mapping[str, str]) -> "ObjectStore":
     return store
 
 
-def check_place(mirror: Mirror, state: RunState, own_prefix: str) -> None:
+def own_prefix(inputs: Mapping[str, Any]) -> str:
+    """Return the prefix that a run's journal and lease lie below: its own, where it has one."""
+    return str(inputs.get("journal_prefix") or inputs.get("prefix") or "").strip("/")
+
+
+def check_place(mirror: Mirror, state: RunState) -> None:
     """Raise EvidenceFault for records that are of another run, bucket or prefix than the place where they lie."""
-    said = {"run": state.run_id, "bucket": str(state.inputs.get("bucket", "")), "prefix": own_prefix}
+    said = {"run": state.run_id, "bucket": str(state.inputs.get("bucket", "")), "prefix": own_prefix(state.inputs)}
     lies = {"run": mirror.run_id, "bucket": mirror.store.bucket, "prefix": mirror.prefix}
     for what, name in lies.items():
         if said[what] != name:
