@@ -269,6 +269,7 @@ def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: b
 def _plan_now(named: str | None, who: drive.Who) -> tuple[RunState, Any]:
     """Return a run's state and its plan, read from the world as it is now. Moves nothing."""
     from drfsm.dr.approval import FACTS
+    from drfsm.dr.bindings import with_defaults
 
     place = bundle.find(drive.fetched(named) if named and named.startswith("s3://") else named)
     state = fold(read_chain(place).records)
@@ -276,9 +277,10 @@ def _plan_now(named: str | None, who: drive.Who) -> tuple[RunState, Any]:
         told = f"it has ended: {state.status}" if state.machine == "promote" else f"it is a {state.machine}"
         raise UsageFault(f"{state.run_id or place} waits for no approval: {told}", way="drfsm list")
     files = {f"kubeconfig_{site}": file for site, file in who.kubeconfigs.items() if file}
-    world, _ = drive.connect({**state.inputs, **files}, "", place)
+    inputs = with_defaults(state.machine, state.inputs)
+    world, _ = drive.connect({**inputs, **files}, "", place)
     here = Run(
-        id=state.run_id, inputs=state.inputs, operator="", epoch=0, dry_run=False, trigger="approve",
+        id=state.run_id, inputs=inputs, operator="", epoch=0, dry_run=False, trigger="approve",
         results=state.results, args=state.args, clock=SystemClock(),
     )  # fmt: skip
     return state, FACTS["approval"].observe(world, here)
