@@ -92,6 +92,17 @@ def test_status_and_replay_tell_it(
     assert "The evidence holds" in told
 
 
+def vouching(copy: Path) -> list[str]:
+    """Return what a person types who has looked at every journal of a bundle, and stands by its approval."""
+    words = []
+    for log in sorted(copy.rglob(LOG)):
+        chain = read_chain(log.parent)
+        words += ["--expect-head", chain.head]
+        if approval := fold(chain.records).args.get("approve"):
+            words += ["--approved-plan", str(approval["approved_plan"])]
+    return words
+
+
 # --- gone on with ---------------------------------------------------------------------------------------------------
 
 
@@ -113,7 +124,9 @@ def test_it_goes_on_to_its_end(place: Path, tmp_path: Path, monkeypatch: pytest.
             if before.inputs.get(f"kubeconfig_{site}")
             for word in (f"--kubeconfig-{site}", str(cluster.kubeconfig))
         ]
-        assert drfsm(["resume", str(copy), "--take-over", before.run_id, *kubeconfigs]) == ExitCode.DONE
+        command = ["resume", str(copy), "--take-over", before.run_id, *kubeconfigs]
+        assert drfsm(command) == ExitCode.REFUSED  # nothing says here who wrote these records
+        assert drfsm([*command, *vouching(copy)]) == ExitCode.DONE
         assert world.alive() == set()
     for each in sorted(copy.rglob(LOG)):
         spec = pinned_to(each.parent)

@@ -487,8 +487,10 @@ def _for_children(who: Who, here: Mapping[str, Any], heads: Heads) -> Who:
 
 def observer(state: RunState) -> Run:
     """Return what a fact may know of a run, for whoever only looks."""
+    from drfsm.dr.bindings import with_defaults
+
     return Run(
-        id=state.run_id, inputs=state.inputs, operator="", epoch=0, dry_run=False, trigger="approve",
+        id=state.run_id, inputs=with_defaults(state.machine, state.inputs), operator="", epoch=0, dry_run=False, trigger="approve",
         results=state.results, args=state.args, clock=SystemClock(),
     )  # fmt: skip
 
