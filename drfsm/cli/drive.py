@@ -20,7 +20,7 @@ from attrs import evolve, field, frozen
 from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
-from drfsm.adapters.ssh_signatures import signer_of
+from drfsm.adapters.ssh_signatures import signer_of, verifier_of
 from drfsm.claims import bounded, name_of, printable
 from drfsm.cli import bundle, mirrors, trust
 from drfsm.cli.child_runs import ChildRuns
@@ -339,6 +339,7 @@ class _Wired:
         self._journal = MirroredJournal(
             journal, world.store, own_prefix(inputs), run_id, text, note=self._heads.note, signer=signer_of()
         )
+        verifier_of()  # a file of trusted keys that isn't there is told before anything is begun
         self._derived = derived_by(spec.name, place, journal, self._journal, world.store)
 
     @property
@@ -490,8 +491,8 @@ def observer(state: RunState) -> Run:
     from drfsm.dr.bindings import with_defaults
 
     return Run(
-        id=state.run_id, inputs=with_defaults(state.machine, state.inputs), operator="", epoch=0, dry_run=False, trigger="approve",
-        results=state.results, args=state.args, clock=SystemClock(),
+        id=state.run_id, inputs=with_defaults(state.machine, state.inputs), operator="", epoch=0, dry_run=False,
+        trigger="approve", results=state.results, args=state.args, clock=SystemClock(),
     )  # fmt: skip
 
 

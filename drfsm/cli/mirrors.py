@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from drfsm.claims import LARGEST_BYTES, bounded, is_name, name_of
+from drfsm.claims import LARGEST_BYTES, bounded, is_name
 from drfsm.cli import trust
+from drfsm.cli.options import region_here
 from drfsm.errors import DrfsmError, EvidenceFault, UsageFault
 from drfsm.journal import Record, RunState, digest, read
 from drfsm.journal.mirror import ADDRESS, home_of, parts_of, signature_of
@@ -82,8 +83,8 @@ def mirrors_below(uri: str, places: Mapping[str, str]) -> Iterator[Callable[[], 
     """Yield every run's mirror below ``s3://<bucket>/<prefix>``, each to be read when it is called."""
     bucket, _, prefix = uri.removeprefix("s3://").strip("/").partition("/")
     prefix = prefix.removesuffix("/drfsm/runs").removesuffix("/drfsm")
-    name_of("bucket", bucket, f"the bucket in {uri}", way="s3://<bucket>/<prefix>")
-    name_of("prefix", prefix, f"the prefix in {uri}", way="s3://<bucket>/<prefix>")
+    if not (is_name("bucket", bucket) and is_name("prefix", prefix)):
+        raise UsageFault(f"{bounded(uri)} names no part of a bucket", way="s3://<bucket>/<prefix>")
     store, home = _store(bucket, places), home_of(prefix, "")
     names = {stat.key.removeprefix(home).partition("/")[0] for stat in store.list(home)}
     for name in sorted(name for name in names if is_name("drfsm run", name)):
@@ -93,7 +94,7 @@ def mirrors_below(uri: str, places: Mapping[str, str]) -> Iterator[Callable[[], 
 def _store(bucket: str, places: Mapping[str, str]) -> "ObjectStore":
     from drfsm.adapters import aws
 
-    endpoint_url, region = (places.get(name) or None for name in ("endpoint_url", "region"))
+    endpoint_url, region = places.get("endpoint_url") or None, places.get("region") or region_here() or None
     store: ObjectStore = aws.connect(bucket=bucket, endpoint_url=endpoint_url, region=region).store
     return store
 

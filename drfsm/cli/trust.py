@@ -18,6 +18,7 @@ from attrs import frozen
 
 from drfsm.claims import bounded, is_name, printable
 from drfsm.cli.heads import Heads
+from drfsm.cli.options import region_here
 from drfsm.errors import EvidenceFault, UntrustedRecords, UsageFault
 from drfsm.evidence import shapes
 from drfsm.evidence.signatures import Verifier, is_approval, namespace_of
@@ -260,6 +261,7 @@ def places_here(inputs: Mapping[str, Any], given: Mapping[str, str], kept: Mappi
     Raises UsageFault, naming all options, where a file or directory that the run needs was never given here.
     """
     here = {name: str(given.get(name) or (kept or {}).get(name) or "") for name in PLACES}
+    here["region"] = here["region"] or region_here()
     missing = [PLACES[name] for name in REQUIRED if inputs.get(name) and not here[name]]
     if missing:
         raise UsageFault(

@@ -32,6 +32,7 @@ class Fact:
 
     observe: Callable[[Any, "Run"], Any]
     judge: Callable[[Any, Mapping[str, Any]], str | None]
+    of_machine: bool = False  # read from this machine's own files: on another machine it says nothing of the run
 
 
 @frozen

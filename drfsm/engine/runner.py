@@ -201,7 +201,11 @@ class Runner:
             return ()
         upcoming = [row] if (row := self._next()) else []
         here = upcoming or list(self._spec.rows_from(self.state.state, self.state.inputs)) or list(self._spec.rows)
-        wanted = recheck.expected(self._log.journal.records(), self._spec, self.state)
+        wanted = {
+            name: values
+            for name, values in recheck.expected(self._log.journal.records(), self._spec, self.state).items()
+            if name in self._binding.facts and not self._binding.facts[name].of_machine
+        }
         return recheck.differences(wanted, upcoming, self._spec, lambda names: self._step.read(names, here[0]))
 
     # --- driving --------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ Written by adapters/s3_journal.py; read by it, and by whoever checks what a rece
 
 import re
 
-from drfsm.claims import bounded, name_of
-from drfsm.errors import Unreadable
+from drfsm.claims import bounded, is_name
+from drfsm.errors import UsageFault
 
 ADDRESS = "s3://<bucket>/<prefix>/drfsm/runs/<run>"
 _NUMBER = re.compile(r"[0-9]{6,9}", re.ASCII)
@@ -36,14 +36,12 @@ def signature_of(home: str, head: str) -> str:
 
 
 def parts_of(uri: str) -> tuple[str, str, str]:
-    """Return (bucket, prefix, run) of a mirror's address. Raises Unreadable for what is none, or is no name."""
+    """Return (bucket, prefix, run) of a mirror's address, as a person typed it. Raises UsageFault for what is none."""
     bucket, _, home = uri.removeprefix("s3://").rstrip("/").partition("/")
     prefix, within, run_id = home.rpartition("/drfsm/runs/")
-    name_of("bucket", bucket, f"the bucket in {uri}", way=ADDRESS)
-    if not within:
-        raise Unreadable(f"{bounded(uri)} is no mirror of a run", way=ADDRESS, fault="operator")
-    return (
-        bucket,
-        name_of("prefix", prefix, f"the prefix in {uri}", way=ADDRESS),
-        name_of("drfsm run", run_id, f"the run in {uri}", way=ADDRESS),
-    )
+    parts = {"bucket": bucket, "prefix": prefix, "drfsm run": run_id}
+    wrong = [kind for kind, text in parts.items() if not is_name(kind, text)]
+    if wrong or not within:
+        because = f": no name of a {wrong[0]}" if within and wrong else ""
+        raise UsageFault(f"{bounded(uri)} is no mirror of a run{because}", way=ADDRESS)
+    return bucket, prefix, run_id
