@@ -158,6 +158,7 @@ _OPTIONAL: Mapping[str, Shape] = {
     "operator": _text,
     "interrupted": _flag,
     "proven": _table,
+    "vouched": _table,
 }
 
 

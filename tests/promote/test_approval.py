@@ -286,11 +286,23 @@ def test_an_approval_records_its_plan_once_and_what_changed_is_told_in_words(pro
 
 # --- of one run ---------------------------------------------------------------------------------------------------
 
+
+def declined(run: Promote) -> None:
+    """A person says no."""
+    run.start()
+    run.request("decline")
+
+
+def approved_and_aborted(run: Promote) -> None:
+    """A person says yes, and thinks better of it."""
+    run.brought_to("approved")
+    run.abort()
+
+
 ENDS: dict[str, Callable[[Promote], object]] = {
-    "declined": lambda run: (run.start(), run.request("decline")),
-    "approved, then aborted": lambda run: (run.brought_to("approved"), run.abort()),
-    "aborted unapproved": lambda run: (run.start(), run.abort()),
-    "foreseen by a dry run": lambda run: run.dry_run(),
+    "declined": declined,
+    "approved, then aborted": approved_and_aborted,
+    "foreseen by a dry run": Promote.dry_run,
 }
 
 
