@@ -1,21 +1,24 @@
 """The verbs that only read: status, list, replay. Offline; `status` loads nothing heavy.
 
 `status` makes the summary true again when the process that ran the run is gone: it takes the bundle's
-lock to be sure of that, and lets it go.
+lock to be sure of that, and lets it go. It leaves a summary alone that its log contradicts, and says so.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from drfsm.adapters.file_journal import holder, read_chain
+from drfsm.adapters.file_journal import holder, read_chain, read_lines
+from drfsm.claims import LARGEST_BYTES, object_of
 from drfsm.cli import bundle
 from drfsm.cli.derived import make_true
-from drfsm.errors import DrfsmError, EvidenceFault, ExitCode
+from drfsm.errors import DiskFault, DrfsmError, EvidenceFault, ExitCode, FileDamaged, Unreadable, UsageFault
 from drfsm.evidence.story import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
+from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read
 
 if TYPE_CHECKING:
@@ -34,43 +37,79 @@ def status(bundle_: str | None, output: str) -> int:
     BUNDLE is a directory or a run id; without it the newest run.
     """
     place = bundle.find(bundle_)
-    chain = read_chain(place)
+    lines = read_lines(place)
+    chain = read(lines)
+    bundle.check_not_emptied(place, chain.records)
     state = fold(chain.records)
-    dead = state.status == "running" and holder(place) is None
-    summary = _true_summary(place, state, chain, dead=dead)
+    worker, fault = _holder(place)
+    dead = state.status == "running" and worker is None
+    summary = summarise(state, chain.records, head=chain.head, dead=dead)
     if output == "json":
         click.echo(summary_bytes(summary).decode(), nl=False)
     else:
         for line in standing(state, str(place), dead=dead):
             click.echo(line)
-    return int(ExitCode.DONE)
+    if fault is None and worker is None and state.machine:
+        fault = _make_true(place, state, chain.records, lines, summary)
+    if fault is None:
+        return int(ExitCode.DONE)
+    click.echo(f"drfsm: {fault.diagnostics()}", err=True)
+    return int(ExitCode.DONE if isinstance(fault, DiskFault | UsageFault) else fault.exit_code)
 
 
-def _true_summary(place: Path, state: RunState, chain: Any, *, dead: bool) -> dict[str, Any]:
-    """Return the summary; where nobody works on the run, write it too if the one on disk says otherwise."""
-    path = place / f"{state.machine}.summary.json"
-    summary = summarise(state, chain.records, head=chain.head, dead=dead)
+def _holder(place: Path) -> tuple[dict[str, Any] | None, DrfsmError | None]:
+    """Return who works on a bundle, or what lies there in the lock's place: then nobody can tell."""
     try:
-        old = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        old = {}
-    if state.machine and holder(place) is None and old != summary:
-        bundle.replace(path, summary_bytes(summary))
-    if state.machine and holder(place) is None:
-        make_true(state.machine, place, chain.records, state)
-    return summary
+        return holder(place), None
+    except FileDamaged as fault:
+        return {}, fault
+
+
+def _make_true(
+    place: Path, state: RunState, records: Sequence[Record], lines: Sequence[bytes], summary: dict[str, Any]
+) -> DrfsmError | None:
+    """Write what is derived from the records of a run that nobody works on, where the disk says something else.
+
+    Return why it was not written: the log contradicts the summary (which then stays: it is evidence), or the disk
+    refuses, or the bundle is somebody else's.
+    """
+    name = f"{state.machine}.summary.json"
+    try:
+        if told := bundle.contradiction(place, state.machine, lines):
+            return EvidenceFault(
+                f"the evidence does NOT hold: {told}; the summary was left as it is",
+                way="keep both for the investigation; go on from the run's mirror, or from a whole copy of the bundle",
+            )
+        with Directory.look(place) as directory:
+            old = directory.read(name)
+        if _differs(old, summary):
+            bundle.replace(place / name, summary_bytes(summary))
+        make_true(state.machine, place, records, state)
+    except (DiskFault, UsageFault, FileDamaged) as fault:
+        fault.what = f"the summary on disk was not made true again: {fault.what}"
+        return fault
+    return None
+
+
+def _differs(old: bytes | None, summary: dict[str, Any]) -> bool:
+    try:
+        return old is None or bool(object_of(old, "the summary", largest_bytes=len(old)) != summary)
+    except Unreadable:
+        return True
 
 
 def _row(place: Path) -> dict[str, str]:
     """Return a run's line; one whose journal can't be read is told as that, and hides no other."""
     try:
-        state = fold(read_chain(place).records)
+        records = read_chain(place).records
+        bundle.check_not_emptied(place, records)
+        state = fold(records)
+        dead = state.status == "running" and holder(place) is None
     except DrfsmError as fault:
         return {
             "run_id": place.name, "machine": "", "status": "damaged", "state": fault.what, "started_at": "",
             "bundle": str(place.resolve()),
         }  # fmt: skip
-    dead = state.status == "running" and holder(place) is None
     return {
         "run_id": state.run_id, "machine": state.machine, "status": "interrupted" if dead else state.status,
         "state": state.state, "started_at": state.started_at, "bundle": str(place.resolve()),
@@ -109,18 +148,23 @@ def replay(
     that its end was cut off: the head in a copied summary can.
     """
     place = bundle.find(bundle_)
-    raw = (place / bundle.LOG).read_bytes()
+    raw = b"".join(read_lines(place))
+    records = _readable(raw)
+    bundle.check_not_emptied(place, records)
     from drfsm.dr.bindings import binding
     from drfsm.evidence.audit import audit
 
     spec = _declared(place)
     judges = {name: fact.judge for name, fact in binding(spec.name).facts.items()}
-    verdict = audit(raw, spec, judges=judges, expected_head=expect_head, expected_records=expect_records)
+    verdict = audit(
+        raw, spec, judges=judges, expected_head=expect_head, expected_records=expect_records,
+        beside=bundle.anchor(place, spec.name),
+    )  # fmt: skip
     if output == "json":
         click.echo(json.dumps(verdict.record, indent=2))
     else:
-        if not quiet:
-            for line in tell(_readable(raw), brief=not verbose):
+        if records and not quiet:
+            for line in tell(records, brief=not verbose):
                 click.echo(line)
         for line in verdict.lines():
             click.echo(line)
@@ -144,10 +188,12 @@ def _declared(place: Path) -> "MachineSpec":
     """Return the declaration in a bundle. Raises EvidenceFault if there is not exactly one."""
     from drfsm.spec import load_machine
 
-    found = sorted(place.glob("*.yaml"))
-    if len(found) != 1:
+    with Directory.look(place) as directory:
+        names = [name for name in directory.names() if name.endswith(".yaml") and not name.startswith(".")]
+        text = directory.read(names[0], LARGEST_BYTES) if len(names) == 1 else None
+    if text is None:
         raise EvidenceFault(
-            f"{place} holds {len(found)} declarations, not one: legality can't be checked",
+            f"{place} holds {len(names)} declarations, not one: legality can't be checked",
             way="put it back from a copy",
         )
-    return load_machine(found[0].read_bytes(), source=found[0].name)
+    return load_machine(text, source=names[0])
