@@ -172,6 +172,12 @@ class Directory:
         with self._within(name, make=False) as (inner, last):
             return inner is not None and _status(inner.descriptor, last) is not None
 
+    def size(self, name: str) -> int:
+        """Return how many bytes a file has, 0 where there is none."""
+        with self._within(name, make=False) as (inner, last):
+            status = _status(inner.descriptor, last) if inner is not None else None
+        return status.st_size if status is not None else 0
+
     # --- writing --------------------------------------------------------------------------------------------
 
     def write(self, name: str, body: bytes, *, durable: bool = False) -> None:
@@ -206,16 +212,23 @@ class Directory:
             except OSError as fault:
                 raise disk_fault(fault, f"{self.named(name)} can't be made", self.path / name) from None
 
-    def append(self, name: str, body: bytes) -> None:
+    def append(self, name: str, body: bytes, *, durable: bool = False) -> None:
         """Write on at a file's end; it is made where it is not there. Raises FileDamaged, DiskFault."""
+        fresh = durable and not self.has(name)
         descriptor = self.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         assert descriptor is not None  # noqa: S101  it was made
         with os.fdopen(descriptor, "ab") as file:
             try:
                 file.write(body)
                 file.flush()
+                if durable:
+                    os.fdatasync(file.fileno())
             except OSError as fault:
                 raise disk_fault(fault, f"{self.named(name)} can't be written", self.path / name) from None
+        if fresh:
+            with self._within(name) as (inner, _):
+                assert inner is not None  # noqa: S101  the file lies there
+                os.fsync(inner.descriptor)
 
     def remove(self, name: str) -> None:
         """Remove a file, or a link or the like in its place; one that isn't there is fine.

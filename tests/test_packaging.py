@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_wheel_and_the_source_hold_everything(tmp_path: Path) -> None:
-    """Licence, type marker, machines and schemas are in both; no test, cache or bundle of somebody's is in the wheel."""
+    """Licence, type marker, machines and schemas are in both; no test and no cache is in the wheel."""
     builders = pytest.importorskip("hatchling.builders.wheel", reason="hatchling is not installed here")
     sources = pytest.importorskip("hatchling.builders.sdist", reason="hatchling is not installed here")
     (wheel,) = builders.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])

@@ -10,11 +10,17 @@ lose against its own success; so it is read back first.
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from drfsm.adapters.bulk import check_size
+from drfsm.claims import LARGEST_BYTES, moment
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable
 from drfsm.world import Blob, Check, Copy, Hashed, Runner, Stat
 
@@ -36,6 +42,7 @@ class _Services:
 
     def __init__(self, endpoint_url: str | None, region: str | None) -> None:
         self._endpoint_url, self._region = endpoint_url, region
+        self.times = _Times()
         self._clients: dict[tuple[str, bool], Any] = {}
         self._core: Any = None
         self._made_session: Any = None
@@ -57,7 +64,10 @@ class _Services:
             max_pool_connections=32,
             retries={"mode": "standard", "total_max_attempts": 1 if once else 4},
         )
-        return self._session().client(service, endpoint_url=self._endpoint_url, config=config)
+        client = self._session().client(service, endpoint_url=self._endpoint_url, config=config)
+        if service == "s3":
+            client.meta.events.register("before-parse.s3", self.times.answered)
+        return client
 
     def _session(self) -> Any:
         """Return the one session: whoever needs credentials has them from here."""
@@ -84,6 +94,29 @@ class _Services:
         found = self.client("s3").meta
         region = "us-east-1" if found.region_name == "aws-global" else found.region_name
         return Reach(found.endpoint_url, region, self._session(), self._core.get_config_variable("ca_bundle"))
+
+
+class _Times:
+    """What the store's clock said last, and when that was here."""
+
+    def __init__(self) -> None:
+        self._last: tuple[datetime, float] | None = None
+
+    def answered(self, response_dict: Mapping[str, Any], **_event: Any) -> None:
+        """Keep the time of an answer (a botocore event). One that tells none, or none that makes sense, is nothing."""
+        try:
+            told = parsedate_to_datetime(str(response_dict["headers"]["date"]))
+        except (KeyError, ValueError, OverflowError):
+            return
+        if told.tzinfo is not None and moment(told.isoformat()) is not None:
+            self._last = told, time.monotonic()
+
+    def now(self) -> datetime | None:
+        """Return the last time that was told, and what has passed since; None if none was told."""
+        if self._last is None:
+            return None
+        told, at = self._last
+        return told + timedelta(seconds=time.monotonic() - at)
 
 
 def _code(fault: Any) -> str:
@@ -163,13 +196,19 @@ class S3Store:
     def _s3(self) -> Any:
         return self._services.client("s3")
 
-    def get(self, key: str) -> Blob | None:
-        """Return an object's bytes and ETag, None if there is none."""
+    def now(self) -> datetime | None:
+        """Return the time by the store's clock, None before its first answer."""
+        return self._services.times.now()
+
+    def get(self, key: str, *, largest_bytes: int = LARGEST_BYTES) -> Blob | None:
+        """Return an object's bytes and ETag, None if there is none. Raises Unreadable for one that is too large."""
         what = f"reading {self._uri(key)}"
         found = _or_none(what, lambda: self._s3.get_object(Bucket=self._bucket, Key=key))
         if found is None:
             return None
-        body = _call(what, found["Body"].read)
+        with closing(found["Body"]) as stream:
+            check_size(self._uri(key), found["ContentLength"], largest_bytes)
+            body = _call(what, stream.read)
         if len(body) != found["ContentLength"]:
             raise Unreachable(f"{what}: {len(body)} of {found['ContentLength']} bytes came", fault="store")
         return Blob(key, body, found["ETag"])
@@ -266,9 +305,11 @@ class S3Store:
         """Read every object in a stream; yield what reading it gave, in any order."""
         return self._bulk().hash_many(keys, check)
 
-    def get_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[tuple[str, Blob | None]]:
+    def get_many(
+        self, keys: Iterable[str], *, check: Check | None = None, largest_bytes: int = LARGEST_BYTES
+    ) -> Iterator[tuple[str, Blob | None]]:
         """Yield every key with its object, None where there is none, in any order."""
-        return self._bulk().get_many(keys, check)
+        return self._bulk().get_many(keys, check, largest_bytes)
 
     def copy_many(self, copies: Iterable[Copy], *, check: Check | None = None) -> Iterator[Copy]:
         """Copy on the server, within the bucket; yield each copy when it is made."""

@@ -23,12 +23,14 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import frozen
 
-from drfsm.errors import ActionFailed, DrfsmError, Unreachable
+from drfsm.claims import printable
+from drfsm.errors import ActionFailed, DrfsmError, Unreachable, Unreadable
 from drfsm.world import Blob, Check, Copy, Hashed
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class Reach:
 class OneByOne(Protocol):
     """The slow way: one request after another, each of them safe to make from any thread."""
 
-    def get(self, key: str) -> Blob | None:
+    def get(self, key: str, *, largest_bytes: int) -> Blob | None:
         """Return an object, None if there is none."""
 
     def sha256(self, key: str) -> tuple[int, str] | None:
@@ -79,6 +81,15 @@ class OneByOne(Protocol):
 
 Meaning = Callable[[str, int, str, str], DrfsmError]
 """(what was done, status, code, message) -> what that answer means to us."""
+
+
+def check_size(uri: str, size_bytes: int, largest_bytes: int) -> None:
+    """Raise Unreadable for an object that is too large to be read."""
+    if size_bytes > largest_bytes:
+        raise Unreadable(
+            f"{printable(uri)} has {size_bytes} bytes, and {largest_bytes} at most are read",
+            way="look at who wrote it; restore its last good version, then `drfsm resume`",
+        )
 
 
 def plain(key: str) -> bool:
@@ -106,9 +117,11 @@ class Bulk:
         """Read every object in a stream; yield its size and SHA-256, or that it is not there."""
         return _all(list(keys), self._hash, check)
 
-    def get_many(self, keys: Iterable[str], check: Check | None) -> Iterator[tuple[str, Blob | None]]:
+    def get_many(
+        self, keys: Iterable[str], check: Check | None, largest_bytes: int
+    ) -> Iterator[tuple[str, Blob | None]]:
         """Yield every object with its bytes, None where there is none. For small objects."""
-        return _all(list(keys), self._get, check)
+        return _all(list(keys), partial(self._get, largest_bytes=largest_bytes), check)
 
     def copy_many(self, copies: Iterable[Copy], check: Check | None) -> Iterator[Copy]:
         """Copy on the server; yield each copy when it is made."""
@@ -140,15 +153,16 @@ class Bulk:
         self._whole(key, size, promised)
         return Hashed(key, size, digest.hexdigest())
 
-    async def _get(self, key: str) -> tuple[str, Blob | None]:
+    async def _get(self, key: str, *, largest_bytes: int) -> tuple[str, Blob | None]:
         if not plain(key):
-            return key, await asyncio.to_thread(self._slow.get, key)
-        return key, await self._asked(f"reading {self._uri(key)}", self._body(key), absent=None)
+            return key, await asyncio.to_thread(self._slow.get, key, largest_bytes=largest_bytes)
+        return key, await self._asked(f"reading {self._uri(key)}", self._body(key, largest_bytes), absent=None)
 
-    async def _body(self, key: str) -> Blob | None:
+    async def _body(self, key: str, largest_bytes: int) -> Blob | None:
         import obstore
 
         answer = await obstore.get_async(self._client, key)
+        check_size(self._uri(key), answer.meta["size"], largest_bytes)
         body = (await answer.bytes_async()).to_bytes()
         self._whole(key, len(body), answer.meta["size"])
         return Blob(key, body, answer.meta["e_tag"] or "")

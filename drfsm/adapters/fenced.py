@@ -17,7 +17,7 @@ from drfsm.engine.ports import Lease
 from drfsm.world import World
 
 READS = frozenset({
-    "bucket", "get", "stat", "sha256", "list", "hash_many", "get_many",  # a store
+    "bucket", "now", "get", "stat", "sha256", "list", "hash_many", "get_many",  # a store
     "name", "uid", "allowed", "log",  # a cluster
     "account", "caller", "known", "region", "bucket_region",  # an identity
     "runners", "states", "read",  # machines, alarms, a policy

@@ -192,7 +192,22 @@ def traces(place: Path) -> list[str]:
     with Directory.look(place) as directory:
         names = directory.names()
         left = [name for name in names if _SUMMARY.fullmatch(name)]
-        return left + [f"{name}/" for name in ("steps", "phases") if name in names and directory.names(name)]
+        left += [f"{name}/" for name in ("steps", "phases") if name in names and directory.names(name)]
+    return left + [f"{home() / 'heads' / run_id}" for run_id in _ids(place) if _heads(run_id) > 1]
+
+
+def _ids(place: Path) -> Iterator[str]:
+    """Yield the ids under which this machine knows a bundle."""
+    known = home() / "runs"
+    if known.is_dir():
+        with Directory.look(known) as directory:
+            yield from (name for name in directory.names() if os.path.realpath(known / name) == os.path.realpath(place))
+
+
+def _heads(run_id: str) -> int:
+    """Return how many heads of a run's records this machine keeps (heads.py); one may be of a record not written."""
+    with Directory.look(home()) as directory:
+        return directory.size(f"heads/{run_id}") // 65
 
 
 def check_not_emptied(place: Path, records: Sequence[object]) -> None:

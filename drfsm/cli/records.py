@@ -1,12 +1,16 @@
-"""The verbs that only read: status, list, replay. Offline; `status` loads nothing heavy.
+"""The verbs that only read: status, list, replay. `status` loads nothing heavy.
+
+Of a bundle they are offline. Of a mirror (``s3://…``) they read what lies there, and adopt, execute and write nothing.
 
 `status` makes the summary true again when the process that ran the run is gone: it takes the bundle's
 lock to be sure of that, and lets it go. It leaves a summary alone that its log contradicts, and says so.
 """
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,13 +22,15 @@ from drfsm.cli.derived import make_true
 from drfsm.errors import DiskFault, DrfsmError, EvidenceFault, ExitCode, FileDamaged, Unreadable, UsageFault
 from drfsm.evidence.story import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
+from drfsm.evidence.wording import plain
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read
 
 if TYPE_CHECKING:
+    from drfsm.cli.mirrors import Mirror
     from drfsm.spec import MachineSpec
 
-_bundle = click.argument("bundle_", metavar="[BUNDLE]", required=False)
+_bundle = click.argument("bundle_", metavar="[BUNDLE|S3_URI]", required=False)
 _output = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
@@ -34,8 +40,10 @@ _output = click.option("-o", "--output", type=click.Choice(["text", "json"]), de
 def status(bundle_: str | None, output: str) -> int:
     """Say where a run stands, since when, what is frozen now, and what to type next.
 
-    BUNDLE is a directory or a run id; without it the newest run.
+    BUNDLE is a directory or a run id; without it the newest run. S3_URI is a run's mirror, which is only read.
     """
+    if bundle_ is not None and bundle_.startswith("s3://"):
+        return _status_of_mirror(bundle_, output)
     place = bundle.find(bundle_)
     lines = read_lines(place)
     chain = read(lines)
@@ -55,6 +63,21 @@ def status(bundle_: str | None, output: str) -> int:
         return int(ExitCode.DONE)
     click.echo(f"drfsm: {fault.diagnostics()}", err=True)
     return int(ExitCode.DONE if isinstance(fault, DiskFault | UsageFault) else fault.exit_code)
+
+
+def _status_of_mirror(uri: str, output: str) -> int:
+    """Say where a mirrored run stands, as its records say: nobody's word for it is taken or given."""
+    from drfsm.cli import mirrors, trust
+
+    mirror = mirrors.open_mirror(uri, {})
+    state = trust.sound(mirror.records)
+    if output == "json":
+        click.echo(summary_bytes(summarise(state, mirror.records, head=mirror.head)).decode(), nl=False)
+        return int(ExitCode.DONE)
+    click.echo(f"As the mirror says; nobody has checked it, drfsm replay {quote(uri)} does. Its head is {mirror.head}.")
+    for line in standing(state, uri):
+        click.echo(line)
+    return int(ExitCode.DONE)
 
 
 def _holder(place: Path) -> tuple[dict[str, Any] | None, DrfsmError | None]:
@@ -116,18 +139,42 @@ def _row(place: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
+def _row_of_mirror(read_mirror: Callable[[], "Mirror"], uri: str) -> dict[str, str]:
+    from drfsm.cli import trust
+
+    try:
+        mirror = read_mirror()
+        state = trust.sound(mirror.records)
+    except DrfsmError as fault:
+        return {
+            "run_id": "", "machine": "", "status": "damaged", "state": plain(fault.what), "started_at": "",
+            "bundle": uri,
+        }  # fmt: skip
+    return {
+        "run_id": plain(mirror.run_id), "machine": plain(state.machine), "status": plain(state.status),
+        "state": plain(state.state), "started_at": plain(state.started_at), "bundle": mirror.uri,
+    }  # fmt: skip
+
+
 @click.command("list")
+@click.argument("uri", metavar="[S3_URI]", required=False)
 @_output
-def list_runs(output: str) -> None:
-    """List the runs that this machine knows, newest first."""
-    rows = [_row(place) for place in bundle.runs()]
+def list_runs(uri: str | None, output: str) -> None:
+    """List the runs that this machine knows, newest first; or those mirrored below s3://<bucket>/<prefix>."""
+    if uri is None:
+        rows = [_row(place) for place in bundle.runs()]
+    else:
+        from drfsm.cli import mirrors
+
+        rows = [_row_of_mirror(each, uri) for each in mirrors.mirrors_below(uri, {})]
+        rows.sort(key=lambda row: row["started_at"], reverse=True)
     if output == "json":
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
         click.echo(f"{row['status']:<12} {row['state']:<26} {row['started_at'][:19]}Z  {row['run_id']}")
     if not rows:
-        click.echo(f"no run is known in {bundle.home() / 'runs'}", err=True)
+        click.echo(f"no run is known in {uri or bundle.home() / 'runs'}", err=True)
 
 
 @click.command()
@@ -139,26 +186,37 @@ def list_runs(output: str) -> None:
     "--expect-head", metavar="SHA256", help="The journal's head in a summary that was copied off the machine."
 )
 @click.option("--expect-records", type=int, metavar="N", help="The journal's length in that summary.")
+@click.option(
+    "--trust-machine",
+    "machines",
+    multiple=True,
+    metavar="SHA256",
+    help="A declaration that is as good as drfsm's own.  [$DRFSM_TRUST_MACHINES]",
+)
 def replay(
-    bundle_: str | None, output: str, expect_head: str | None, expect_records: int | None, *, quiet: bool, verbose: bool
+    bundle_: str | None,
+    output: str,
+    expect_head: str | None,
+    expect_records: int | None,
+    machines: tuple[str, ...],
+    *,
+    quiet: bool,
+    verbose: bool,
 ) -> int:
-    """Tell a run's story from its log, then check it: chain, legality, guards, seal. Offline.
+    """Tell a run's story from its log, then check it: chain, legality, guards, seal. Offline, but for S3_URI.
 
     Exits with 6 where the evidence doesn't hold, with 7 where the log can't be read at all. A bare log can't say
     that its end was cut off: the head in a copied summary can.
     """
-    place = bundle.find(bundle_)
-    raw = b"".join(read_lines(place))
-    records = _readable(raw)
-    bundle.check_not_emptied(place, records)
-    from drfsm.dr.bindings import binding
+    from drfsm.cli import trust
     from drfsm.evidence.audit import audit
 
-    spec = _declared(place)
-    judges = {name: fact.judge for name, fact in binding(spec.name).facts.items()}
+    raw, spec, beside = _logged(bundle_)
+    records = _readable(raw)
+    origin = trust.origin_of(spec.sha256, trust.trusted_machines(machines, os.environ))
     verdict = audit(
-        raw, spec, judges=judges, expected_head=expect_head, expected_records=expect_records,
-        beside=bundle.anchor(place, spec.name),
+        raw, spec, judges=_judges(spec.name), expected_head=expect_head, expected_records=expect_records,
+        origin=origin, beside=beside,
     )  # fmt: skip
     if output == "json":
         click.echo(json.dumps(verdict.record, indent=2))
@@ -171,6 +229,32 @@ def replay(
     if verdict.ok:
         return int(ExitCode.DONE)
     return int(ExitCode.DAMAGED if any(each.rule == "chain" for each in verdict.findings) else ExitCode.EVIDENCE)
+
+
+def _logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | None]:
+    """Return a log's bytes, its declaration, and what the summary beside it knows; from a bundle or a mirror."""
+    from drfsm.spec import load_machine
+
+    if named is None or not named.startswith("s3://"):
+        place = bundle.find(named)
+        raw = b"".join(read_lines(place))
+        bundle.check_not_emptied(place, _readable(raw))
+        spec = _declared(place)
+        return raw, spec, bundle.anchor(place, spec.name)
+    from drfsm.cli import mirrors, trust
+
+    mirror = mirrors.open_mirror(named, {})
+    state = trust.sound(mirror.records)
+    mirrors.check_place(mirror, state)
+    text = mirrors.declaration_of(mirror, state)
+    return b"".join(mirror.lines), load_machine(text, source=f"{state.machine}.yaml"), None
+
+
+def _judges(machine: str) -> Mapping[str, Any]:
+    """Return the judges of a shipped machine, none for any other."""
+    from drfsm.dr.bindings import MACHINES, binding
+
+    return binding(machine).judges if machine in MACHINES else {}
 
 
 def _readable(raw: bytes) -> tuple[Record, ...]:

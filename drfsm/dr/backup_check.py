@@ -90,7 +90,7 @@ def outline(store: ObjectStore, uri: str) -> Backup:
     """
     home = home_of(store, uri)
     seen: dict[str, Any] = {"uri": f"s3://{store.bucket}/{home.rstrip('/')}", "damaged": [], "archives": {}}
-    found, part = store.get(home + METADATA), store.get(home + MANIFESTS)
+    found, part = store.get(home + METADATA), store.get(home + MANIFESTS, largest_bytes=LARGEST_PACKED_BYTES)
     if found is None or part is None:
         raise BackupFault(seen["uri"], [f"{METADATA if found is None else MANIFESTS} is missing"])
     declared, seen["damaged"] = understood(found.body, home.rstrip("/").rpartition("/")[2])
@@ -112,7 +112,7 @@ def _looked_into(store: ObjectStore, uri: str, check: Check | None) -> tuple[dic
         if seen["parts"][name]["bytes"] > LARGEST_PACKED_BYTES:
             seen["damaged"].append(f"{name} has more than {LARGEST_PACKED_BYTES} bytes: it can't be opened here")
             return seen, None
-        blob = store.get(home + name)
+        blob = store.get(home + name, largest_bytes=LARGEST_PACKED_BYTES)
         bodies[name] = blob.body if blob else b""
         if hashlib.sha256(bodies[name]).hexdigest() != seen["parts"][name]["sha256"]:
             seen["damaged"].append(f"{name} is being written to: it was another a moment ago")

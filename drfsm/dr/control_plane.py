@@ -283,7 +283,7 @@ def fetch(store: ObjectStore, home: str, current: Mapping[str, str]) -> Bundle:
     size = store.stat(key)
     if size is not None and size.size_bytes > LARGEST_BUNDLE_BYTES:
         raise BundleFault([f"it has {size.size_bytes} bytes, more than {LARGEST_BUNDLE_BYTES}"])
-    blob = store.get(key) if size is not None else None
+    blob = store.get(key, largest_bytes=LARGEST_BUNDLE_BYTES) if size is not None else None
     if blob is None:
         raise BundleFault([f"{uri} isn't there"])
     return opened(blob.body, current["bundle_sha256"], uri)

@@ -112,7 +112,7 @@ class Transport:
         """Return the volume's files as a tar, and what the pod said of it. Raises ActionFailed."""
         most = LARGEST_UNPACKED_BYTES[STATE]
         done = self._run({"DRFSM_VERB": "save", "DRFSM_MOST": str(most)}, write=True)
-        blob = self.store.get(self.key)
+        blob = self.store.get(self.key, largest_bytes=most)
         self.store.delete(self.key)
         if blob is None or hashlib.sha256(blob.body).hexdigest() != done.get("sha256"):
             raise ActionFailed(f"what Job {self.name} sent did not arrive as it was sent", way="try again")

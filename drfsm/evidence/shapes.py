@@ -157,6 +157,7 @@ _OPTIONAL: Mapping[str, Shape] = {
     "stage": _text,
     "operator": _text,
     "interrupted": _flag,
+    "vouched": _table,
 }
 
 

@@ -1,10 +1,12 @@
 """The protocols: an object store, a cluster, a cloud identity, an infrastructure, other procedures."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from attrs import frozen
 
+from drfsm.claims import LARGEST_BYTES
 from drfsm.world.values import (
     Blob,
     Changes,
@@ -28,8 +30,17 @@ class ObjectStore(Protocol):
     def bucket(self) -> str:
         """The bucket's name."""
 
-    def get(self, key: str) -> Blob | None:
-        """Return an object's bytes and ETag, None if there is none. A 5xx body is never content."""
+    def now(self) -> datetime | None:
+        """Return the time by the store's clock (the ``Date`` of its last answer, and what has passed since).
+
+        For the ages of its objects: this machine's clock may be another. None before the first answer.
+        """
+
+    def get(self, key: str, *, largest_bytes: int = LARGEST_BYTES) -> Blob | None:
+        """Return an object's bytes and ETag, None if there is none. A 5xx body is never content.
+
+        Raises Unreadable, without reading it, for an object of more than ``largest_bytes``.
+        """
 
     def stat(self, key: str) -> Stat | None:
         """Return what the store says of an object without reading it, None if there is none."""
@@ -57,8 +68,13 @@ class ObjectStore(Protocol):
     def hash_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[Hashed]:
         """Read every object in a stream; yield what reading it gave."""
 
-    def get_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[tuple[str, Blob | None]]:
-        """Yield every key with its object, None where there is none. For small objects: bodies are held whole."""
+    def get_many(
+        self, keys: Iterable[str], *, check: Check | None = None, largest_bytes: int = LARGEST_BYTES
+    ) -> Iterator[tuple[str, Blob | None]]:
+        """Yield every key with its object, None where there is none. For small objects: bodies are held whole.
+
+        Raises Unreadable for an object of more than ``largest_bytes`` each, as ``get`` does.
+        """
 
     def copy_many(self, copies: Iterable[Copy], *, check: Check | None = None) -> Iterator[Copy]:
         """Copy on the server, within the bucket; yield each copy when it is made."""

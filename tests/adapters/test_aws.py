@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from drfsm.adapters.aws import S3Store, connect, refusal
-from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable
+from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
 from drfsm.sandbox.seed import RUNNER_TAGS, launch_runner
 from tests.bench.faulty import Fault, Front
@@ -222,3 +223,27 @@ def test_only_named_runners_are_terminated(cloud: Cloud, bucket: str) -> None:
     }
     assert one not in {each.instance_id for each in infrastructure.runners(RUNNER_TAGS)}
     assert infrastructure.states([]) == {}
+
+
+def test_an_object_that_is_larger_than_its_reader_takes_is_refused_unread(
+    cloud: Cloud, bucket: str, front: Front
+) -> None:
+    """A pointer of many megabytes never gets into memory: one at a time, or many at once."""
+    store_at(cloud.endpoint, bucket).put("large", bytes(64 << 10))
+    front.rule = lambda method, _path: Fault("cut") if method == "GET" else None  # reading it would be noticed
+    store = store_at(front.endpoint, bucket)
+    for read in (
+        lambda: store.get("large", largest_bytes=(64 << 10) - 1),
+        lambda: list(store.get_many(["large"], largest_bytes=(64 << 10) - 1)),
+    ):
+        with pytest.raises(Unreadable, match=rf"s3://{bucket}/large has 65536 bytes, and 65535 at most"):
+            read()
+
+
+def test_the_store_tells_the_time(store: S3Store) -> None:
+    """Its clock is known from its first answer on, to the second."""
+    assert store.now() is None
+    store.put("any", b"")
+    told = store.now()
+    assert told is not None
+    assert abs((told - datetime.now(UTC)).total_seconds()) < 5

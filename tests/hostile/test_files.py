@@ -352,10 +352,17 @@ def test_an_emptied_log_beside_a_runs_files_is_damage(drfsm: Drfsm, bundle: Path
 
 
 def test_a_start_that_was_cut_off_is_told_as_that(drfsm: Drfsm, bundle: Path) -> None:
-    """An empty log beside a declaration alone: wrong usage, and where to look before a new run is begun."""
+    """An empty log beside a declaration alone: wrong usage, and where to look before a new run is begun.
+
+    Where this machine keeps heads of it, it is damage: more than one of its records was written.
+    """
     shutil.rmtree(bundle / "steps")
     (bundle / SUMMARY).unlink()
     (bundle / LOG).write_bytes(b"")
+    heads = next((bundle.parent / "home/heads").iterdir())
+    told = drfsm("resume", bundle)
+    assert (told.code, str(heads) in told.err) == (ExitCode.DAMAGED, True), told
+    heads.write_bytes(heads.read_bytes()[:65])
     told = drfsm("resume", bundle)
     assert (told.code, "look into the run's mirror" in told.err) == (ExitCode.USAGE, True), told
     assert drfsm("replay", bundle).code == ExitCode.EVIDENCE
@@ -504,6 +511,7 @@ ELSEWHERE = {
     "adapters/file_journal.py": "truncates the journal through the descriptor that files.py gave it",
     "adapters/terraform.py": "the mode of a plan that terraform wrote",
     "adapters/terraform_process.py": "terraform's cache of providers",
+    "adapters/ssh_signatures.py": "a signature that is checked, in the temporary directory",
     "cli/main.py": "a defect's traceback, in the temporary directory",
     "dr/control_plane_bundle.py": "--output-dir of `control-plane fetch`",
     "dr/in_pod.py": "runs in a pod",

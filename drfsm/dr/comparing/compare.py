@@ -28,9 +28,8 @@ from drfsm.dr.comparing.outcome import (
 )
 from drfsm.dr.comparing.profile import BYTES, OBJECT, REQUIRED, Profile, Rule, treatments
 from drfsm.dr.comparing.reading import ABSENT, Document, Unreadable
-from drfsm.dr.comparing.sources import Reader
+from drfsm.dr.comparing.sources import LARGEST_FILE_BYTES, Reader
 
-LARGEST_FILE_BYTES = 256 << 20
 _BATCH_BYTES, _BATCH_FILES = 64 << 20, 1000  # read at once, of both sides together
 
 Pair = tuple[str, ...]

@@ -13,6 +13,8 @@ from attrs import frozen
 from drfsm.errors import UsageFault
 from drfsm.world import Check, ObjectStore
 
+LARGEST_FILE_BYTES = 256 << 20
+
 
 class Reader(Protocol):
     """One run's files."""
@@ -60,7 +62,7 @@ class StoreRun:
     def read(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """Get the objects, many at once."""
         keys = {f"{self.prefix}/{name}": name for name in names}
-        answers = self.store.get_many(keys, check=self.check)
+        answers = self.store.get_many(keys, check=self.check, largest_bytes=LARGEST_FILE_BYTES)
         return {keys[key]: blob.body for key, blob in answers if blob is not None}
 
 
