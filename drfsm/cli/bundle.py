@@ -25,6 +25,7 @@ LOG, LOCK, HOLD = "state_transitions.log", ".lock", ".hold"
 _BEFORE_A_RUN = re.compile(r"\.lock|\.hold|[a-z][a-z0-9_]*\.yaml|private|steps|\.[a-z][A-Za-z0-9_.]*\.[0-9]+")
 """What a start that was killed before its first record may have left in a directory."""
 _SUMMARY = re.compile(r"[a-z][a-z0-9_]*\.summary\.json")
+_DERIVED = re.compile(r"[0-9]{2,}-[A-Za-z0-9_-]+\.log|[a-z_]+\.(receipt\.json|attempt-[0-9]+\.log)")
 _HOLD_BYTES = 8000
 _SUMMARY_BYTES = 64 << 20
 _MIRROR = "drfsm resume s3://<bucket>/<prefix>/drfsm/runs/<run>"
@@ -102,7 +103,7 @@ def new(run_id: str, receipt_dir: str | None) -> Path:
         inside = directory.names()
         if LOG in inside:
             raise UsageFault(f"{place} already holds a run", way=f"drfsm resume {place}, or another --receipt-dir")
-        if foreign := [name for name in inside if not _BEFORE_A_RUN.fullmatch(name)] or traces(place):
+        if foreign := [name for name in inside if not _BEFORE_A_RUN.fullmatch(name)] or _left_in(place):
             more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""  # noqa: PLR2004  enough to know it by
             raise UsageFault(
                 f"{printable(place)} holds what is not this run's: {', '.join(map(printable, foreign[:3]))}{more}",
@@ -188,12 +189,16 @@ def contradiction(place: Path, machine: str, lines: Sequence[bytes]) -> str:
 
 
 def traces(place: Path) -> list[str]:
-    """Return what lies in a bundle that only a run with records leaves there: a summary, steps, phases."""
+    """Return what only a run with records leaves: a summary, steps, phases in its bundle; heads in this user's home."""
+    return _left_in(place) + [f"{home() / 'heads' / run_id}" for run_id in _ids(place) if _heads(run_id) > 1]
+
+
+def _left_in(place: Path) -> list[str]:
     with Directory.look(place) as directory:
         names = directory.names()
         left = [name for name in names if _SUMMARY.fullmatch(name)]
-        left += [f"{name}/" for name in ("steps", "phases") if name in names and directory.names(name)]
-    return left + [f"{home() / 'heads' / run_id}" for run_id in _ids(place) if _heads(run_id) > 1]
+        inside = {name: directory.names(name) for name in ("steps", "phases") if name in names}
+        return left + [f"{name}/" for name, files in inside.items() if any(map(_DERIVED.fullmatch, files))]
 
 
 def _ids(place: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -381,6 +382,53 @@ def test_a_journal_that_is_altered_under_its_writer_is_written_no_more(tmp_path:
                 journal.append("rejected", BODY, AT)
         assert (caught.value.exit_code, "drfsm resume s3://" in caught.value.way) == (ExitCode.DAMAGED, True)
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == left
+
+
+TWO_LAMPS = b"""
+machine: lamps
+because: "two lamps"
+initial: dark
+finals: {lit: complete, gone: failed}
+facts: {left: {values: [on, off]}, right: {values: [on, off]}}
+transitions:
+  - {from: dark, trigger: light_left, to: half, action: left, sets: {left: on}, effect: idempotent, because: "read"}
+  - {from: half, trigger: light_right, to: lit, action: right, sets: {right: on}, effect: idempotent, because: "read"}
+  - {from: dark, trigger: give_up, to: gone, by: failure, because: "it failed"}
+  - {from: half, trigger: give_up, to: gone, by: failure, because: "it failed"}
+"""
+
+
+@pytest.fixture
+def no_more_room() -> Iterator[Callable[[int], None]]:
+    """Return what lets no file of this process grow beyond a size, in bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("how", ["altered", "full"])
+def test_a_run_whose_journal_fails_does_nothing_more(
+    tmp_path: Path, no_more_room: Callable[[int], None], how: str
+) -> None:
+    """While the left lamp is lit the journal is cut, or its disk fills: the right one stays dark, nobody gives up."""
+    room = {"left": "off", "right": "off"}
+
+    def left(room: dict[str, str], _run: object) -> None:
+        room["left"] = "on"
+        if how == "altered":
+            os.truncate(tmp_path / LOG, 10)
+        else:
+            no_more_room((tmp_path / LOG).stat().st_size + 100)
+
+    def fact(name: str) -> Fact:
+        return Fact(lambda room, _run: {"is": room[name]}, lambda seen, _inputs: str(seen["is"]))
+
+    acts = {"left": left, "right": lambda room, _run: room.update(right="on")}
+    binding = Binding({name: fact(name) for name in room}, acts)
+    with FileJournal.create(tmp_path) as journal, pytest.raises((JournalDamaged, DiskFault)) as caught:
+        Runner(load_machine(TWO_LAMPS), binding, room, journal).start({})
+    assert caught.value.exit_code == (ExitCode.DAMAGED if how == "altered" else ExitCode.DISK)
+    assert room == {"left": "on", "right": "off"}
 
 
 def test_what_changes_no_byte_stops_nobody(tmp_path: Path) -> None:

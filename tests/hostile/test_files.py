@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -326,6 +327,26 @@ def test_somebody_elses_bundle_can_be_looked_at_and_not_gone_on_with(drfsm: Drfs
     assert drfsm("replay", bundle).code == ExitCode.DONE
     assert drfsm("resume", bundle).code == ExitCode.USAGE
     assert not (bundle / SUMMARY).exists()
+
+
+@AS_ROOT
+def test_what_this_user_may_not_read_is_told(drfsm: Drfsm, bundle: Path) -> None:
+    """A journal or a bundle without permission: exit 2 and whose it is, by every verb; `list` hides no other run."""
+    assert drfsm("replay", bundle).code == ExitCode.DONE  # whatever is imported is imported now
+    with tempfile.TemporaryDirectory() as shared:
+        Path(shared).chmod(0o711)
+        place = Path(shared) / "bundle"
+        shutil.copytree(bundle, place)
+        for path in (place, *place.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        for path, words in ((place / LOG, "Permission denied"), (place, "Permission denied")):
+            path.chmod(0)
+            os.seteuid(NOBODY)
+            try:
+                told = [drfsm(verb, place) for verb in ("status", "replay")]
+            finally:
+                os.seteuid(0)
+            assert [(each.code, words in each.err) for each in told] == [(ExitCode.USAGE, True)] * 2, told
 
 
 # --- what is left of a log ---------------------------------------------------------------------------------------
