@@ -200,7 +200,7 @@ def go_on(named: str | None, act: Act, who: Who, *, recheck: str = "all") -> int
     ``readable``, or the ``snapshots`` that an abort would give back, which are held against the objects always.
     """
     place, who = looked_up(named, who)
-    return _gone_on(place, who, lambda run: run.drive(act, recheck))
+    return _gone_on(place, who, lambda run: _as_expected(run).drive(act, recheck))
 
 
 def looked_up(named: str | None, who: Who) -> tuple[Path, Who]:
@@ -208,6 +208,12 @@ def looked_up(named: str | None, who: Who) -> tuple[Path, Who]:
     if named is None or not named.startswith("s3://"):
         return bundle.find(named), who
     return fetched(named, who)
+
+
+def _as_expected(run: "_Wired") -> "_Wired":
+    """Return a run that a person named, once it is the one whose head he named."""
+    trust.check_expected(run.lines(), run.word)
+    return run
 
 
 def go_on_quietly(place: Path, who: Who, *, above: Path) -> RunState:
@@ -235,11 +241,11 @@ def _gone_on(place: Path, who: Who, do: Callable[["_Wired"], Done]) -> Done:
         spec, text = declaration(place, state)
         trust.check_origin(spec, who.word.machines)
         run = _Wired(place, spec, text, journal, state.run_id, state.inputs, who)
-        run.vouch(journal.lines())
         for _ in range(TRIES):
             run.catch_up()
             if told := bundle.contradiction(place, spec.name, journal.lines()):
                 raise EvidenceFault(f"{place}: {told}", way="keep it; go on from its mirror, or from a whole copy")
+            run.vouch(journal.lines())  # AFTER what the mirror has more: one word is enough for all of it
             run.pin()
             run.check_account()
             try:
@@ -338,7 +344,8 @@ class _Wired:
     ) -> None:
         from drfsm.dr.bindings import with_defaults
 
-        self._place, self._spec, self._who, self._run_id = place, spec, who, run_id
+        self._place, self._spec, self._who = place, spec, who
+        self._local = journal
         self._heads, self._vouched = Heads(run_id), trust.Vouched("own")
         self._pending: Sequence[str] = ()  # heads that somebody vouches for, not yet remembered
         inputs = with_defaults(spec.name, inputs)
@@ -389,6 +396,15 @@ class _Wired:
         """Where the run stands."""
         return fold(self._journal.records())
 
+    def lines(self) -> Sequence[bytes]:
+        """Return the raw lines of its journal."""
+        return self._local.lines()
+
+    @property
+    def word(self) -> trust.Word:
+        """What the person at the keyboard says about records."""
+        return self._who.word
+
     @property
     def vouched(self) -> trust.Vouched:
         """Who answers for the records."""
@@ -401,6 +417,8 @@ class _Wired:
 
     def vouch(self, lines: Sequence[bytes]) -> None:
         """Find out who answers for these lines. Raises EvidenceFault, UntrustedRecords: nothing was done."""
+        if self._pending and self._pending[-1] == digest(lines[-1]):
+            return
         journal = mirrors.journal_of(lines, self._spec, self._journal.uri, self._world.store, self._journal.home)
         vouched = trust.vouch(journal, self._heads, self._who.word)
         if vouched.how != "own":

@@ -164,6 +164,15 @@ def vouch(journal: Journal, heads: Heads, word: Word) -> Vouched:
     return Vouched(how, by, head, len(records))
 
 
+def check_expected(lines: Sequence[bytes], word: Word) -> None:
+    """Raise EvidenceFault where heads are expected and the journal holds none of them, whoever wrote it."""
+    if word.heads and not {digest(line) for line in lines} & set(word.heads):
+        raise EvidenceFault(
+            f"no record of the journal has the head {word.heads[0]}; its last has {digest(lines[-1])}",
+            way="drfsm status -o json shows the head; give that one, or leave --expect-head out",
+        )
+
+
 def _audited(journal: Journal, state: RunState) -> None:
     from drfsm.dr.bindings import binding
     from drfsm.evidence.audit import audit
