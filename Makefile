@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo dr-drill test test-cluster control-plane check bench clean
+.PHONY: help demo dr-drill test test-cluster control-plane check bench sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _tables.py)
 
 help:
@@ -48,6 +48,16 @@ check: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.objects
+
+# What an installation holds, as CycloneDX: build/drfsm.cdx.json. One environment has the tool, another has drfsm alone.
+sbom:
+	@rm -rf build/sbom
+	@$(PYTHON) -m venv build/sbom/tool
+	@$(PYTHON) -m venv --without-pip build/sbom/drfsm
+	@build/sbom/tool/bin/python -m pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7,<8'
+	@build/sbom/tool/bin/python -m pip --python build/sbom/drfsm/bin/python install --quiet --disable-pip-version-check --constraint constraints.txt .
+	@build/sbom/tool/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --short-PURLs --output-file build/drfsm.cdx.json build/sbom/drfsm/bin/python
+	@echo "build/drfsm.cdx.json"
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

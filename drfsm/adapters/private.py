@@ -1,18 +1,18 @@
 """The bundle's private directory: kubeconfigs, terraform's plan and data, readable by their owner only.
 
-Owns how such files are written (0600 in a 0700 directory, whole or not at all) and what a kubeconfig must be
-to be kept: one that carries its own credentials. One that would run a program of its author's choice here, or
-that points at files on another machine, is refused. What the files hold stands in no record and no message.
-Used by existing.py, ec2.py and terraform.py.
+Owns which files these are (files.py writes them: 0600 in a 0700 directory, whole or not at all) and what a
+kubeconfig must be to be kept: one that carries its own credentials. One that would run a program of its author's
+choice here, or that points at files on another machine, is refused. What the files hold stands in no record and no
+message. Used by existing.py, ec2.py and terraform.py.
 """
 
 import hashlib
 import os
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from drfsm.errors import ActionFailed
+from drfsm.files import Directory
 from drfsm.world import Kubeconfig
 
 KUBECONFIG = "dr.kubeconfig.yaml"
@@ -32,33 +32,35 @@ class PrivateFiles:
         return self.directory / KUBECONFIG
 
     def home(self, name: str = "") -> Path:
-        """Return the directory, or one in it; it is there, and only its owner may enter."""
-        place = self.directory / name
-        for each in (self.directory, place):
-            each.mkdir(parents=True, exist_ok=True)
-            each.chmod(0o700)
-        return place
+        """Return the directory, or one in it; it is there, and only its owner may enter. Raises as files.py does."""
+        with Directory.make(self.directory) as directory:
+            if name and (inner := directory.sub(name)) is not None:
+                inner.close()
+        return self.directory / name
 
     def write(self, name: str, body: bytes) -> Path:
-        """Write a file, whole or not at all."""
-        place = self.home() / name
-        draft = place.with_name(f".{name}.{uuid4().hex}")
-        number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(number, "wb") as file:
-            file.write(body)
-        draft.replace(place)
-        return place
+        """Write a file, whole or not at all; it is on the disk when this returns."""
+        with Directory.make(self.directory) as directory:
+            directory.write(name, body, durable=True)
+        return self.directory / name
 
-    def read(self, name: str) -> bytes | None:
-        """Return a file's bytes, None if there is none."""
-        try:
-            return (self.directory / name).read_bytes()
-        except FileNotFoundError:
+    def create(self, name: str) -> int:
+        """Return the descriptor of a new file, open for writing: a program's output goes there."""
+        with Directory.make(self.directory) as directory:
+            return directory.create(name)
+
+    def read(self, name: str, *, start: int = 0) -> bytes | None:
+        """Return a file's bytes from ``start`` on, None if there is none. Raises FileDamaged for a link."""
+        if not os.path.lexists(self.directory):
             return None
+        with Directory.look(self.directory) as directory:
+            return directory.read(name, start=start)
 
     def forget(self, name: str) -> None:
         """Remove a file; one that isn't there is fine."""
-        (self.directory / name).unlink(missing_ok=True)
+        if os.path.lexists(self.directory):
+            with Directory.own(self.directory) as directory:
+                directory.remove(name)
 
     def keep_kubeconfig(self, body: bytes, origin: str) -> Kubeconfig:
         """Keep a site's kubeconfig. Raises ActionFailed, without a word of its contents, if it can't be used."""

@@ -22,6 +22,7 @@ from typing import Any
 
 from drfsm.adapters.private import PrivateFiles
 from drfsm.errors import ActionFailed, UsageFault
+from drfsm.files import Directory
 from drfsm.world import Watch
 
 POLL_SECONDS = 0.1
@@ -92,7 +93,7 @@ class Terraform:
         """Run a command that may change something; raise what its failure means, after it has really ended."""
         tells_json = command[0] != "init"
         argv = self._argv([command[0], "-input=false", "-no-color", *self._ways(command[0]), *command[1:]])
-        run = _Running(argv, self._with(variables, workspace), self._private.home("terraform"), command[0])
+        run = _Running(argv, self._with(variables, workspace), self._private, command[0])
         log = _Log(self._logs, command[0], self._hidden, watch, tells_json=tells_json)
         try:
             run.wait(watch, lambda: log.add(run.news()))
@@ -189,11 +190,11 @@ class Terraform:
 class _Running:
     """A terraform that runs, with its output in private files."""
 
-    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], home: Path, verb: str) -> None:
+    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], private: PrivateFiles, verb: str) -> None:
         number = time.time_ns()  # one that outlived us may still be writing into its own
-        self._out, self._err = home / f"{verb}.{number}.out", home / f"{verb}.{number}.err"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        out, err = os.open(self._out, flags, 0o600), os.open(self._err, flags, 0o600)
+        self._private = private
+        self._out, self._err = f"terraform/{verb}.{number}.out", f"terraform/{verb}.{number}.err"
+        out, err = private.create(self._out), private.create(self._err)
         try:
             self._process = subprocess.Popen(
                 argv,
@@ -239,9 +240,7 @@ class _Running:
 
     def news(self, *, whole: bool = False) -> list[str]:
         """Return the lines that it has written since; the last one only when it is complete, or at the end."""
-        with self._out.open("rb") as file:
-            file.seek(self._read)
-            body = file.read()
+        body = self._private.read(self._out, start=self._read) or b""
         if not whole:
             body = body[: body.rfind(b"\n") + 1]
         self._read += len(body)
@@ -249,9 +248,9 @@ class _Running:
 
     def complaints(self) -> list[tuple[str, str]]:
         """Return the errors that it printed for people; what it wrote is in the log, and goes."""
-        errors = _boxed(self._err.read_text(encoding="utf-8", errors="replace"))
-        self._out.unlink()
-        self._err.unlink()
+        errors = _boxed((self._private.read(self._err) or b"").decode("utf-8", "replace"))
+        self._private.forget(self._out)
+        self._private.forget(self._err)
         return errors
 
 
@@ -259,19 +258,20 @@ class _Log:
     """What it said, for people: a file for each call, and a few lines as they come. Nothing secret."""
 
     def __init__(self, logs: Path, verb: str, hidden: Any, watch: Watch, *, tells_json: bool) -> None:
-        logs.mkdir(parents=True, exist_ok=True)
-        numbers = (number for number in range(1, 10_000) if not (logs / f"terraform-{verb}-{number}.log").exists())
-        self.path = logs / f"terraform-{verb}-{next(numbers)}.log"
-        self.path.touch(mode=0o600)
+        with Directory.make(logs) as directory:
+            taken = set(directory.names())
+            names = (f"terraform-{verb}-{number}.log" for number in range(1, 10_000))
+            self.path = logs / next(name for name in names if name not in taken)
+            os.close(directory.create(self.path.name))
         self.errors: list[tuple[str, str]] = []
         self._hidden, self._watch, self._json = hidden, watch, tells_json
 
     def add(self, lines: Iterable[str]) -> None:
         """Write down what it said."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with Directory.own(self.path.parent) as directory:
             for words, important in self._read(lines):
                 told = self._hidden(words)
-                file.write(f"{told}\n")
+                directory.append(self.path.name, f"{told}\n".encode("utf-8", "backslashreplace"))
                 if important:
                     self._watch.say(told)
 

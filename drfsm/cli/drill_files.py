@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drfsm.cli import bundle
 from drfsm.cli.receipt_files import APPLIED, FETCHED, RESTORED, env_bytes, fetch_values
 from drfsm.cli.receipt_files import hold as hold_to_schema
 from drfsm.evidence import phases
+from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold
 from drfsm.journal.mirror import home_of
 
@@ -119,10 +119,9 @@ class DrillFiles:
     def _keep(self, path: str, body: bytes) -> None:
         if self._written.get(path) == body:
             return
-        target = self._place / path
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not target.is_file() or target.read_bytes() != body:
-            bundle.replace(target, body)
+        with Directory.own(self._place) as directory:
+            if directory.read(path) != body:
+                directory.write(path, body)
         self._written[path] = body
 
 

@@ -5,6 +5,7 @@ anything is made. Which phases run becomes inputs of the machine, so that the lo
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.adapters.file_journal import read_chain
+from drfsm.claims import object_of
 from drfsm.cli import bundle, drive
 from drfsm.cli.git import head
 from drfsm.cli.options import assignments
 from drfsm.cli.site_world import private_files
 from drfsm.errors import DrfsmError, UsageFault
+from drfsm.files import Directory
 from drfsm.journal import RunState, fold
 
 PHASES = ("bringup", "restore", "validate", "promote", "teardown")
@@ -51,16 +54,14 @@ class Earlier:
 
     def receipt(self) -> dict[str, Any]:
         """Return its validation's receipt, {} where it has none."""
-        try:
-            found: dict[str, Any] = json.loads((self.place / "validation.receipt.json").read_bytes())
-        except FileNotFoundError:
-            return {}
-        return found
+        with Directory.look(self.place) as directory:
+            body = directory.read("validation.receipt.json")
+        return {} if body is None else object_of(body, str(self.place / "validation.receipt.json"))
 
 
 def earlier_in(receipt_dir: str | None) -> Earlier | None:
     """Return the earlier drill that a directory holds, None if it holds none. Raises UsageFault for another run."""
-    if not receipt_dir or not (Path(receipt_dir) / bundle.LOG).is_file():
+    if not receipt_dir or not os.path.lexists(Path(receipt_dir) / bundle.LOG):
         return None
     place = Path(receipt_dir).resolve()
     records = read_chain(place).records
