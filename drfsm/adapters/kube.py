@@ -7,18 +7,24 @@ would send strategic ones), and nothing that writes is ever repeated by the tran
 
 import json
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
+from drfsm import claims
+from drfsm.claims import bounded
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, UsageFault
 from drfsm.world import Manifest
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
 READ_TRIES = 3
 PAGE = 500
+UNTOLD = "untold"
 MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
 
 
@@ -54,6 +60,7 @@ class KubeCluster:
         self._name, self._kubeconfig = name, kubeconfig
         self._client: Any = None
         self._uid = ""
+        self._dated: tuple[datetime, float] | None = None  # the latest answer's Date, and our monotonic clock then
         self._lock = threading.Lock()
 
     @property
@@ -129,6 +136,23 @@ class KubeCluster:
         path = f"{_path('Pod', namespace, pod)}/log"
         status, body = self._send("GET", path, {"tailLines": str(tail_lines)}, None)
         return body.decode("utf-8", "replace") if status == HTTPStatus.OK else ""
+
+    def whoami(self) -> str:
+        """Return the user name that the cluster knows us by, ``untold`` where it can't or won't say."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        try:
+            answer = self._changed("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review)
+            user = answer["status"]["userInfo"]["username"]
+        except (DrfsmError, KeyError, TypeError):
+            return UNTOLD
+        return bounded(user) if isinstance(user, str) and user else UNTOLD
+
+    def now(self) -> datetime | None:
+        """Return the cluster's own time as its latest answer said it; None before the first."""
+        if self._dated is None:
+            return None
+        date, since = self._dated
+        return date + timedelta(seconds=time.monotonic() - since)
 
     # --- the transport --------------------------------------------------------------------------------
 
@@ -208,6 +232,7 @@ class KubeCluster:
                 f"{self._name} does not answer: {type(reason).__name__}",
                 way="check the network, then `drfsm resume`",
             ) from None
+        self._dated = _date(answer.headers.get("Date")) or self._dated
         return answer.status, answer.data
 
     def _api(self) -> Any:
@@ -232,6 +257,15 @@ class KubeCluster:
                 way=f"kubectl --kubeconfig {self._kubeconfig} version",
             ) from None
         return client.ApiClient(settings)
+
+
+def _date(header: str | None) -> tuple[datetime, float] | None:
+    """Return the moment that a Date header names, with our monotonic clock now; None for none that can be read."""
+    try:
+        date = parsedate_to_datetime(header or "")
+    except (ValueError, OverflowError):
+        return None
+    return (date, time.monotonic()) if claims.moment(date.isoformat()) else None
 
 
 def _path(kind: str, namespace: str, name: str = "") -> str:

@@ -28,6 +28,7 @@ from drfsm.cli.derived import derived_by
 from drfsm.cli.heads import Heads
 from drfsm.cli.mirrors import own_prefix
 from drfsm.cli.progress import listener
+from drfsm.cli.proven import asked, process_owner
 from drfsm.cli.receipt_files import hold as hold_to_schema
 from drfsm.cli.site_world import SiteCluster, kubeconfig_of, pinned, provisioner
 from drfsm.engine import Run, Runner, SystemClock
@@ -350,6 +351,7 @@ class _Wired:
         self._pending: Sequence[str] = ()  # heads that somebody vouches for, not yet remembered
         inputs = with_defaults(spec.name, inputs)
         self._here = here = _here(inputs, who, self._heads, journal.lines())
+        self._proven = process_owner()
         world, self._lease = connect(here, who.take_over, place, run_id)
         children = ChildRuns(place, run_id, _for_children(who, here, self._heads), kubeconfig_of(here, place))
         self._unfenced = evolve(world, procedures=children)  # for looking only, before the lease is ours
@@ -390,6 +392,14 @@ class _Wired:
             evolve(each, primary=pinned(each.primary, "primary", results), dr=pinned(each.dr, "dr", results))
             for each in (self._world, self._unfenced)
         )
+
+    def _prove(self) -> None:
+        """Ask the cloud and the clusters who acts: it is recorded beside the name."""
+        if self.state.ended:
+            return
+        here = self._here
+        primary = Path(here.get("kubeconfig_primary") or os.devnull)
+        self._proven = asked(self._world, here, {"primary": primary, "dr": kubeconfig_of(here, self._place)})
 
     @property
     def state(self) -> RunState:
@@ -474,6 +484,7 @@ class _Wired:
         """Let the runner act. ``above``: the bundle of the run that this one belongs to; who holds that, holds this."""
         from drfsm.dr.bindings import binding
 
+        self._prove()
         progress = listener(sys.stderr)
         written = Written(self._place, self._spec, self._journal)
         runner = Runner(
@@ -486,6 +497,7 @@ class _Wired:
             on_record=[written, *self._derived, progress.on_record],
             say=progress.say,
             operator=self._who.operator,
+            proven=self._proven,
             hold_asked=lambda: bundle.asked_hold(self._place) or (above is not None and bundle.asked_hold(above)) or "",
             vouched=self._vouched.record,
         )

@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import click
 
 from drfsm.adapters.file_journal import read_chain
-from drfsm.cli import drive
+from drfsm.cli import drive, reserved_plans
 from drfsm.cli.go_on import on_a_run
 from drfsm.cli.options import assignments, of_a_run, patience
 from drfsm.engine import Runner
@@ -55,6 +56,26 @@ FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_ima
 @click.option(
     "--plan", default="", metavar="SHA256", help="The plan that --dry-run showed; approve it if it still holds."
 )
+@click.option(
+    "--plan-of", default="", metavar="RUN:NONCE", help="With --plan, where the dry run was made on another machine."
+)
+@click.option(
+    "--two-people",
+    is_flag=True,
+    envvar="DRFSM_TWO_PEOPLE",
+    show_envvar=True,
+    help="Who approves must be another than who starts, by what can be proven.",
+)
+@click.option(
+    "--approval-expires",
+    type=click.FloatRange(0, 8784, min_open=True),
+    default=24,
+    show_default=True,
+    envvar="DRFSM_APPROVAL_EXPIRES",
+    show_envvar=True,
+    metavar="HOURS",
+    help="How long an approval holds until the primary's stop begins.",
+)
 @click.option("--allow-older", is_flag=True, help="With --plan: the canonical run may be newer than the validated one.")
 @click.option("--dry-run", is_flag=True, help="Walk the machine and change nothing; with a receipt, show the plan.")
 @click.option("--receipt-dir", type=click.Path(), help="The bundle's directory.  [default: below $DRFSM_HOME/runs]")
@@ -79,15 +100,23 @@ def promote(**given: Any) -> int:
     who = drive.Who(**{name: given.pop(name) for name in ("operator", "take_over", "output")})
     options = {name: given.pop(name) for name in ("dry_run", "receipt_dir")}
     text = who.output == "text"
-    ticket, approved_plan = given.pop("ticket").strip(), given.pop("plan").strip()
+    ticket, approved_plan, plan_of = (given.pop(name).strip() for name in ("ticket", "plan", "plan_of"))
     allow_older = given.pop("allow_older")
-    _refuse_halves(given, ticket, approved_plan, dry_run=options["dry_run"], allow_older=allow_older)
-    run_id = new_run_id("promote")
-    inputs = _inputs(given, run_id)
+    dry_run = bool(options["dry_run"])
+    _refuse_half_an_approval(given, ticket, approved_plan, plan_of, dry_run=dry_run, allow_older=allow_older)
+    _refuse_halves(given)
+    reserved = _reserved(approved_plan, plan_of)
+    planned = reserved or reserved_plans.Reserved(new_run_id("promote"), uuid4().hex)
+    # A dry run is a run of its own: its plan is of the one start that may use it.
+    run_id = new_run_id("promote") if dry_run else planned.run_id
+    inputs = _inputs(given, planned)
+    if reserved is not None:
+        reserved_plans.refuse_used(reserved, _mirrored(given, reserved.run_id))
 
     def approve_at_once(runner: Runner) -> RunState:
+        _keep_plan(runner.state, planned)
         if text:
-            _show_standing(runner.state)
+            _show_standing(runner.state, planned)
         if approved_plan and runner.state.status == "held" and runner.state.state == "dr_run_verified":
             seen = runner.state.facts["approval"]["seen"]
             return runner.request(
@@ -95,11 +124,48 @@ def promote(**given: Any) -> int:
             )
         return runner.state
 
-    return drive.start("promote", inputs, who, run_id=run_id, then=approve_at_once, **options)
+    def use_plan(_place: Path) -> None:
+        if reserved is not None:
+            reserved_plans.use(approved_plan, reserved)
+
+    return drive.start("promote", inputs, who, run_id=run_id, then=approve_at_once, before=use_plan, **options)
 
 
-def _refuse_halves(given: dict[str, Any], ticket: str, plan: str, *, dry_run: bool, allow_older: bool) -> None:
-    """Raise UsageFault for options that need another one, or exclude it."""
+def _reserved(plan: str, plan_of: str) -> reserved_plans.Reserved | None:
+    """Return the run that the plan which a dry run showed is of; None where there is no plan, or nobody knows it."""
+    if not plan:
+        return None
+    kept = reserved_plans.kept(plan)
+    if plan_of:
+        return reserved_plans.parsed(plan_of)
+    if kept is None:
+        click.echo(
+            f"no dry run of this machine showed the plan {plan}: it can't be approved at once. Where it was shown on"
+            " another machine, give --plan-of RUN:NONCE, too",
+            err=True,
+        )
+    return kept
+
+
+def _mirrored(given: dict[str, Any], run_id: str) -> bool:
+    """Whether a run has records in S3: whoever started it, and wherever."""
+    from drfsm.journal.mirror import home_of, key_of
+
+    return _store(given["bucket"], given).stat(key_of(home_of(given["prefix"], run_id), 0)) is not None
+
+
+def _keep_plan(state: RunState, planned: reserved_plans.Reserved) -> None:
+    """Keep whose plan it is that a dry run foresees."""
+    if state.dry_run and (found := _foreseen(state)):
+        reserved_plans.keep(found["seen"]["sha256"], planned, state.run_id)
+
+
+def _refuse_half_an_approval(
+    given: dict[str, Any], ticket: str, plan: str, plan_of: str, *, dry_run: bool, allow_older: bool
+) -> None:
+    """Raise UsageFault for options of an approval at once that need another one, or exclude it."""
+    if plan_of and not plan:
+        raise UsageFault("--plan-of says whose plan the --plan is: give both")
     if bool(ticket) != bool(plan):
         raise UsageFault("--ticket and --plan go together: they approve at once what a dry run showed")
     if plan and dry_run:
@@ -112,6 +178,10 @@ def _refuse_halves(given: dict[str, Any], ticket: str, plan: str, *, dry_run: bo
         )
     if allow_older and not plan:
         raise UsageFault("--allow-older is part of an approval: with --plan, or on `drfsm approve`")
+
+
+def _refuse_halves(given: dict[str, Any]) -> None:
+    """Raise UsageFault for options that need another one, or exclude it."""
     lost, no_fence = given["primary_unreachable"], given["no_fence"]
     if (lost or no_fence or given["adopt_ownership"]) and not given["reason"].strip():
         raise UsageFault("--primary-unreachable, --no-fence and --adopt-ownership need a --reason: it is recorded")
@@ -133,7 +203,7 @@ def _refuse_halves(given: dict[str, Any], ticket: str, plan: str, *, dry_run: bo
         )
 
 
-def _inputs(given: dict[str, Any], run_id: str) -> dict[str, Any]:
+def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str, Any]:
     """Return the run's inputs: as given, else the receipt's, else the usual ones."""
     named = given.pop("validation_receipt")
     receipt_text, receipt = _receipt(named, given)
@@ -149,13 +219,13 @@ def _inputs(given: dict[str, Any], run_id: str) -> dict[str, Any]:
     lost = given["primary_unreachable"]
     fenced = given["fence_primary"] or (lost and not given["no_fence"])
     return {
-        **given,
+        **{name: value for name, value in given.items() if name != "two_people"},
         **{name: "yes" if given[name] else "no" for name in FLAGS},
         "taker": "dr",
         "target": "canonical",
         "primary_run_id": _canonical_now(given),
         "dr_run_id": given["dr_run_id"] or str(receipt.get("run_id") or drive.new_workload_run_id()),
-        "staged_prefix": str(receipt.get("staged_prefix") or f"{given['prefix']}/promotes/{run_id}"),
+        "staged_prefix": str(receipt.get("staged_prefix") or f"{given['prefix']}/promotes/{planned.run_id}"),
         "validation": "receipt" if receipt else "own",
         "validation_receipt": receipt_text,
         "image_ref": given["image_ref"] or str(receipt.get("image") or ""),
@@ -164,6 +234,11 @@ def _inputs(given: dict[str, Any], run_id: str) -> dict[str, Any]:
         "allow_promote_bypass": "false",
         "approved_plan": "",
         "approved_by": "",
+        "approved_at": "",
+        "plan_run": planned.run_id,
+        "plan_nonce": planned.nonce,
+        "approval_expires": given["approval_expires"],
+        "approval_distinct": "yes" if given["two_people"] else "no",
         "ticket": "",
         "allow_older": "no",
         "fence_primary": "asked" if fenced else "none",
@@ -260,6 +335,7 @@ def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: b
         "allow_older": "yes" if allow_older else "no",
         "approved_plan": digest,
         "approved_by": operator or this_user(),
+        "approved_at": now["store_time"],
         "ticket": ticket.strip(),
         "primary_run_id": canonical_now(now["plan"]),
         "reason": f"approved under {ticket.strip()}",
@@ -301,16 +377,28 @@ def _changed(now: Any, state: RunState) -> list[str]:
     return list(differences(shown["plan"], now["plan"]))
 
 
-def _show_standing(state: RunState) -> None:
+def _foreseen(state: RunState) -> Any:
+    """Return the last reading of the plan in a dry run, None if there is none that could be read."""
+    readings = (each["facts"].get("approval") for each in reversed(state.forecasts))
+    found = next((each for each in readings if each), None)
+    return found if found and found["seen"] else None
+
+
+def _show_standing(state: RunState, planned: reserved_plans.Reserved) -> None:
     """Show the plan that a run waits with, or that a dry run foresees, and what to type."""
-    foreseen = (each["facts"].get("approval") for each in reversed(state.forecasts))
-    found = next((each for each in foreseen if each), None) if state.dry_run else state.facts.get("approval")
-    if found and found["seen"] and (state.dry_run or state.state == "dr_run_verified"):
-        _show(found["seen"], state)
-        if not state.dry_run:
-            click.echo(
-                f"To approve exactly this:\n  {_command(state.run_id, found['seen']['sha256'], '...')}", err=True
-            )
+    found = _foreseen(state) if state.dry_run else state.facts.get("approval")
+    if not (found and found["seen"] and (state.dry_run or state.state == "dr_run_verified")):
+        return
+    _show(found["seen"], state)
+    sha256 = found["seen"]["sha256"]
+    if state.dry_run:
+        click.echo(
+            "To approve exactly this at once, for one start: the same command without --dry-run, with\n"
+            f"  --ticket ... --plan {sha256}\nand on another machine also\n  --plan-of {planned}",
+            err=True,
+        )
+    else:
+        click.echo(f"To approve exactly this:\n  {_command(state.run_id, sha256, '...')}", err=True)
 
 
 def _command(named: str, digest: str, ticket: str, *, allow_older: bool = False) -> str:

@@ -2,10 +2,13 @@
 
 The plan is read from the world each time anew: the run that is to become canonical and the digest over all of its
 artifacts, where it goes, the cluster that takes over, what the pointers say now (their content, never ETags), and how
-the primary is kept from publishing. An approval is the SHA-256 of that plan, a name and a ticket, recorded by the row
+the primary is kept from publishing. It is of one run: the run's id and a nonce are in it, so that an approval, or a
+no, of one run says nothing in another, though they would do the same. A dry run's plan is of the one start that it
+reserves (cli/reserved_plans.py). An approval is the SHA-256 of that plan, a name and a ticket, recorded by the row
 ``approve`` whose record has the time. Whatever changes in the world or in how the primary is stopped makes it stale.
 Once the pointers are captured the plan says what was captured: that they stay so is pointers.py's matter. Nothing
-here looks at a clock. Whether a primary that is to go without a fence is really silent is asked here, too.
+here looks at a clock; how old an approval is, and whose, is approver.py's matter. Whether a primary that is to go
+without a fence is really silent is asked here, too.
 """
 
 import hashlib
@@ -15,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from drfsm.dr import fence
+from drfsm.dr.approver import store_time
 from drfsm.dr.layout import layout_of, new_run, staged, taker
 from drfsm.dr.ownership import lost
 from drfsm.dr.pointers import is_older, keys_of, said, staged_end
@@ -38,7 +42,7 @@ def plan(world: World, run: Run) -> dict[str, Any]:
     receipt = str(run.inputs["validation_receipt"])
     decides, pointers = _pointers(world, run)
     return {
-        "schema_version": 1,
+        **_of_run(run),
         "bucket": str(run.inputs["bucket"]),
         "prefix": layout_of(run.inputs).prefix,
         "candidate": layout_of(run.inputs).candidate,
@@ -67,6 +71,15 @@ def plan(world: World, run: Run) -> dict[str, Any]:
             "reason": str(run.inputs["reason"]) if lost(run, "primary") else None,
         },
     }
+
+
+def _of_run(run: Run) -> dict[str, Any]:
+    """Return what makes the plan this run's own. Runs that 0.1.0 began have no nonce: theirs stays as it was."""
+    nonce = str(run.inputs.get("plan_nonce") or "")
+    if not nonce:
+        return {"schema_version": 1}
+    reserved = str(run.inputs.get("plan_run") or run.id)
+    return {"schema_version": 2, "run": reserved if run.dry_run else run.id, "nonce": nonce}
 
 
 def _pointers(world: World, run: Run) -> tuple[str, dict[str, Any]]:
@@ -138,6 +151,7 @@ def _apart(where: str, old: Any, new: Any) -> Iterator[str]:
 def told(found: Plan) -> Iterator[str]:
     """Yield a plan in words, for the person who is to approve it."""
     run, primary = found["canonical_run"], found["primary"]
+    yield f"Done by:            {found['run']}, by no other run" if "run" in found else "Done by:            this run"
     yield f"Becomes canonical:  {run['run_id']}, ended at {run['ended_at']}"
     yield f"                    {run['verdict']} ({run['level']}), {run['artifacts']} artifacts, from {run['staged']}"
     yield f"                    tree sha256 {run['tree_sha256']}"
@@ -199,6 +213,7 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
         "fired_by": fired_by,
         "plan": found,
         "sha256": digest(found),
+        "store_time": store_time(world, f"{found['prefix']}/drfsm/ownership.json"),
     }
 
 
@@ -216,7 +231,8 @@ def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     given = [str(inputs[name]).strip() for name in ("approved_plan", "approved_by", "ticket")]
     if not all(given) or _borrowed(seen["fired_by"], inputs):
         return "none"
-    return "current" if digest(seen["plan"]) == given[0] else "stale"
+    of_this_run = seen["plan"].get("nonce", "") == str(inputs.get("plan_nonce") or "")
+    return "current" if of_this_run and digest(seen["plan"]) == given[0] else "stale"
 
 
 def _borrowed(fired_by: Any, inputs: Mapping[str, Any]) -> bool:

@@ -17,7 +17,14 @@ MACHINES = ("drill", "promote", "failback")
 
 INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "drill": {},
-    "promote": {},
+    "promote": {
+        # Without a nonce the plan is that of 0.1.0: it names no run.
+        "approved_at": "",
+        "plan_run": "",
+        "plan_nonce": "",
+        "approval_expires": 24,
+        "approval_distinct": "no",
+    },
     "failback": {},
 }
 """Machine -> input -> its value in a run whose declaration does not name it: so that nothing changes for that run."""

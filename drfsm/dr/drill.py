@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 from drfsm.dr import (
     artifacts,
@@ -33,6 +34,7 @@ from drfsm.dr import (
 )
 from drfsm.dr.backup import METADATA
 from drfsm.dr.backup import home_of as backup_home
+from drfsm.dr.callers import callers
 from drfsm.dr.layout import layout_of
 from drfsm.dr.runners import TAGS
 from drfsm.engine import Binding, Fact, Run
@@ -212,6 +214,7 @@ def _survey(world: World, run: Run) -> dict[str, Any]:
         "image": _image(world, run)["image"] if inputs["only_teardown"] == "no" else str(inputs["image_ref"]),
         "account": identity.account(),
         "caller": identity.caller(),
+        "proven": callers(world, ()),  # there may be no cluster yet
         "region": identity.region(),
         "operator": run.operator,
         "drill_prefix": str(inputs["journal_prefix"]),
@@ -331,7 +334,10 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
         "rehearses": "" if canonical else str(given["prefix"]),
         "validation": "receipt",
         "validation_receipt": str(given["validation_receipt"]) or _own_receipt(world, run),
-        "approved_plan": "", "approved_by": "", "ticket": "", "allow_older": "no",
+        "approved_plan": "", "approved_by": "", "approved_at": "", "ticket": "", "allow_older": "no",
+        "plan_run": "", "plan_nonce": uuid4().hex,
+        "approval_expires": str(given.get("approval_expires") or "24"),
+        "approval_distinct": str(given.get("approval_distinct") or "no"),
         "adopt_ownership": "no", "allow_image_drift": "no", "gitops_paused": "no",
         "execution_id": "", "drain_timeout": "300",
         "kubeconfig_dr": str(given["kubeconfig_dr"]),

@@ -21,6 +21,7 @@ from typing import Any
 
 from attrs import asdict
 
+from drfsm.dr.callers import cluster_users
 from drfsm.dr.costs import cost_inputs, minutes_between, total
 from drfsm.dr.runners import TAGS
 from drfsm.engine import Fact, Run
@@ -190,7 +191,12 @@ def _fetch_kubeconfig(world: World, run: Run) -> dict[str, Any]:
         run.check()
         run.clock.sleep(POLL_SECONDS)
     ready = _standing(provisioner.standing(charter), run)
-    return {"kubeconfig": _told(kubeconfig), "cluster_uid": world.dr.uid(), "machines": ready["machines"]}
+    return {
+        "kubeconfig": _told(kubeconfig),
+        "cluster_uid": world.dr.uid(),
+        "machines": ready["machines"],
+        "proven": {"cluster_users": cluster_users(world, ("dr",))},
+    }
 
 
 def _refresh_address(world: World, run: Run) -> dict[str, Any]:

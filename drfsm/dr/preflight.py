@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from drfsm.dr import fence
+from drfsm.dr.callers import callers
 from drfsm.dr.drain import condition
 from drfsm.dr.forecast import thaw
 from drfsm.dr.layout import layout_of, staged, taker
@@ -290,6 +291,7 @@ def _survey(world: World, run: Run) -> dict[str, Any]:
         **more,
         "account": world.identity.account(),
         "caller": world.identity.caller(),
+        "proven": callers(world, sites(run)),
         "region": world.identity.region(),
         "clusters": _clusters(world, run),
         "image": _image(world, run)["image"],

@@ -5,6 +5,7 @@ A room that a failback shares has what only one of the two needs under names of 
 
 from drfsm.dr import (
     approval,
+    approver,
     artifacts,
     drain,
     fence,
@@ -22,6 +23,7 @@ from drfsm.engine import Act, Binding, Fact
 
 FACTS: dict[str, Fact] = {
     **approval.FACTS,
+    **approver.FACTS,
     **receipted.FACTS,
     **rehearsal.FACTS,
     **drain.FACTS,

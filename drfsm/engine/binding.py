@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from drfsm.engine.ports import Clock
 from drfsm.errors import BindingFault, DeadlineExceeded, Interrupted
+from drfsm.journal import Actor
 from drfsm.spec.model import MachineSpec
 
 Act = Callable[[Any, "Run"], Any]
@@ -57,6 +58,8 @@ class Run:
     deadline: float | None = None  # on the clock's monotonic scale
     interrupted: Callable[[], bool] = lambda: False
     say: Callable[..., None] = lambda *_, **__: None
+    starter: Actor | None = None  # who started the run
+    proven: Mapping[str, Any] = field(factory=dict)  # what is proven of whoever runs this process
 
     def note(self, words: str, **fields: Any) -> None:
         """Say what is going on, for progress and the step's log. Never pass secrets."""

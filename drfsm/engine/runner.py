@@ -51,9 +51,10 @@ class Runner:
     """One run of one machine. ``world`` is handed to every fact and action as it is.
 
     ``on_record`` subscribers hear every record after it is durable; ``say`` hears what actions tell while
-    they work; ``vouched`` says who answers for records that this machine did not write. Raises BindingFault unless
-    the binding is exactly the machine's; where the journal holds a run already, of whichever version, EvidenceFault
-    unless it has all that the run's declaration names.
+    they work; ``vouched`` says who answers for records that this machine did not write. ``proven`` is what can be
+    proven of whoever runs this process, beside ``operator``, which anybody may set: it is recorded wherever a person
+    starts, goes on or decides. Raises BindingFault unless the binding is exactly the machine's; where the journal holds
+    a run already, of whichever version, EvidenceFault unless it has all that the run's declaration names.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Runner:
         operator: str = "",
         host: str = "",
         hold_asked: Callable[[], str] = lambda: "",
+        proven: Mapping[str, Any] | None = None,
         vouched: Mapping[str, Any] | None = None,
     ) -> None:
         self._spec, self._binding = spec, binding
@@ -78,11 +80,14 @@ class Runner:
         self._log = RunLog(spec, journal, self._clock, on_record)
         self._check_binding()
         self._operator, self._host = operator or who(), host or platform.node()
+        self._proven = {"proven": dict(proven)} if proven else {}
         self._vouched = dict(vouched or {})
         self._leased = False
         self._interrupted = False
         self._hold_asked = hold_asked
-        self._step = Step(self._log, binding, world, self._lease, interrupted=lambda: self._interrupted, say=say)
+        self._step = Step(
+            self._log, binding, world, self._lease, interrupted=lambda: self._interrupted, say=say, proven=proven or {}
+        )
 
     @property
     def state(self) -> RunState:
@@ -117,6 +122,7 @@ class Runner:
                 "version": __version__,
                 "inputs": _said("inputs", dict(inputs)),
                 "operator": self._operator,
+                **self._proven,
                 "host": self._host,
                 "pid": os.getpid(),
                 "dry_run": dry_run,
@@ -137,7 +143,13 @@ class Runner:
             self._take_lease()
         self._log.append(
             "resumed",
-            {"operator": self._operator, "host": self._host, "state": self.state.state, "pid": os.getpid()},
+            {
+                "operator": self._operator,
+                **self._proven,
+                "host": self._host,
+                "state": self.state.state,
+                "pid": os.getpid(),
+            },
         )
         return self._go()
 
@@ -148,7 +160,8 @@ class Runner:
         Raises GuardRefused, with a ``rejected`` record too, where its guards don't hold.
         """
         self._ready()
-        given = _said("arguments", {**(args or {}), "operator": self._operator})
+        arguments = {name: value for name, value in (args or {}).items() if name != "proven"}  # nobody's own word
+        given = _said("arguments", {**arguments, "operator": self._operator, **self._proven})
         self._refuse_ended(trigger)
         self._check_amendments(trigger, given)
         self._take_lease()
@@ -191,7 +204,8 @@ class Runner:
             fault = self._illegal("resolve", because=because)
             self._reject("resolve", fault)
             raise fault
-        self._log.append("resolved", {"row": row.key, "outcome": outcome, "reason": reason, "operator": self._operator})
+        verdict = {"row": row.key, "outcome": outcome, "reason": reason, "operator": self._operator}
+        self._log.append("resolved", {**verdict, **self._proven})
         return self._go()
 
     def recheck(self) -> tuple[recheck.Difference, ...]:
@@ -559,6 +573,7 @@ class Runner:
                 "why": fault.what,
                 "legal": list(legal),
                 "operator": self._operator,
+                **self._proven,
             },
         )
 

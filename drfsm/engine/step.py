@@ -120,9 +120,11 @@ class Step:
         *,
         interrupted: Callable[[], bool] = lambda: False,
         say: Say = lambda *_, **__: None,
+        proven: Mapping[str, Any] | None = None,
     ) -> None:
         self._log, self._binding, self.world, self._lease = log, binding, world, lease
         self._interrupted, self._say = interrupted, say
+        self._proven = proven or {}
         self._engine = Engine(
             log.spec,
             log.state.state or log.spec.initial,
@@ -208,6 +210,8 @@ class Step:
             deadline=None if limit is None else clock.monotonic() + limit,
             interrupted=self._interrupted,
             say=self._say,
+            starter=state.actors[0] if state.actors else None,
+            proven=self._proven,
         )
 
     def _amended(self, row: Row) -> dict[str, Any]:

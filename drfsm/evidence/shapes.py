@@ -157,6 +157,7 @@ _OPTIONAL: Mapping[str, Shape] = {
     "stage": _text,
     "operator": _text,
     "interrupted": _flag,
+    "proven": _table,
     "vouched": _table,
 }
 

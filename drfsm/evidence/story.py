@@ -16,6 +16,7 @@ from drfsm.evidence.wording import (
     clip,
     commands,
     compact,
+    identities,
     lasting,
     moment,
     plain,
@@ -55,6 +56,7 @@ def standing(state: RunState, place: str, dead: bool = False) -> Iterator[str]:
     yield from _why(state)
     yield from _begun(state, alive=state.status == "running" and not interrupted)
     yield from _frozen(state)
+    yield from _actors(state)
     yield from _next(state, place, interrupted=interrupted)
 
 
@@ -105,6 +107,19 @@ def _frozen(state: RunState) -> Iterator[str]:
     for word, since in sorted(state.frozen_since.items(), key=lambda each: not each[0].startswith(NOBODY)):
         loud = plain(word).replace(NOBODY, NOBODY.upper()) if word.startswith(NOBODY) else plain(word)
         yield f"  {loud}, since {moment(since)}"
+
+
+def _actors(state: RunState) -> Iterator[str]:
+    """Yield who started the run, who went on with it last and who decided what, as far as something proves it."""
+    latest = {actor.did: actor for actor in state.actors}
+    lines = [
+        f"  {plain(did)} by {plain(actor.operator)} at {moment(actor.at)}: {told}"
+        for did, actor in latest.items()
+        if (told := identities(actor.proven))
+    ]
+    if lines:
+        yield "Who:"
+        yield from lines
 
 
 def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:
@@ -182,6 +197,7 @@ def lines_of(record: Record, width: int = _SEEN_WIDTH) -> list[str]:
 def _started(body: Body, width: int) -> Iterator[str]:
     dry = "a dry run" if body["dry_run"] else body["scope"]
     yield plain(f"{body['run_id']} starts in {body['state']} ({dry}), by {body['operator']} on {body['host']}")
+    yield from _proven(body)
     yield plain(f"machine {body['machine']}, sha256 {body['machine_sha256']}, drfsm {body['version']}")
     yield from (f"{plain(name)} = {clip(value, width)}" for name, value in shown_inputs(body["inputs"]).items())
 
@@ -192,6 +208,7 @@ def _leased(body: Body, _width: int) -> Iterator[str]:
 
 def _resumed(body: Body, _width: int) -> Iterator[str]:
     yield plain(f"resumed in {body['state']}, by {body['operator']} on {body['host']}")
+    yield from _proven(body)
 
 
 def _cut(body: Body, _width: int) -> Iterator[str]:
@@ -243,11 +260,13 @@ def _repaired(body: Body, width: int) -> Iterator[str]:
 
 def _resolved(body: Body, _width: int) -> Iterator[str]:
     yield plain(f"{body['operator']} says that {trigger_of(body['row'])} is {body['outcome']}: {body['reason']}")
+    yield from _proven(body)
 
 
 def _rejected(body: Body, _width: int) -> Iterator[str]:
     yield plain(f"{body['trigger']} was rejected in {body['state']}; nothing moved")
     yield clip(body["why"], _REASON_WIDTH)
+    yield from _proven(body)
 
 
 def _held(body: Body, _width: int) -> Iterator[str]:
@@ -284,8 +303,18 @@ def _seal(body: Body, _width: int) -> Iterator[str]:
 
 
 def _given(body: Body) -> Iterator[str]:
-    for name, value in shown_inputs(body.get("args", {})).items():
-        yield f"{plain(name)}: {clip(value, _REASON_WIDTH)}"
+    args = body.get("args", {})
+    for name, value in shown_inputs(args).items():
+        if name != "proven":
+            yield f"{plain(name)}: {clip(value, _REASON_WIDTH)}"
+    yield from _proven(args)
+
+
+def _proven(body: Body) -> Iterator[str]:
+    """Yield what is proven of whoever did it, where something is."""
+    proven = body.get("proven")
+    if isinstance(proven, Mapping) and (told := identities(proven)):
+        yield f"proven: {told}"
 
 
 def _guards(checks: Iterable[Body]) -> Iterator[str]:

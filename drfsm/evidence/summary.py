@@ -12,9 +12,9 @@ from typing import Any
 
 from drfsm.evidence.derive import derive
 from drfsm.evidence.wording import commands, nobody_since, seconds_between, shown_inputs, source_of
-from drfsm.journal import Record, RunState
+from drfsm.journal import Actor, Record, RunState
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Fields = dict[str, Any]
 
 
@@ -43,6 +43,7 @@ def summarise(
         **_times(state),
         "operators": _people(records, "operator"),
         "hosts": _people(records, "host"),
+        "actors": [_actor(each) for each in state.actors],
         "inputs": shown_inputs(state.inputs),
         "frozen": [{"what": word, "since": since} for word, since in state.frozen_since.items()],
         "nobody_can_publish_since": nobody_since(state.frozen_since)
@@ -95,6 +96,19 @@ def _people(records: Sequence[Record], name: str) -> list[str]:
         if each.kind != "rejected" and given.get(name)
     )
     return list(dict.fromkeys(named))
+
+
+def _actor(actor: Actor) -> Fields:
+    """Return who started the run, went on with it or decided something, and what of that is proven."""
+    proven = actor.proven or {}
+    not_asked = _unknown("nobody asked" if proven else "this version of drfsm recorded names only")
+    return {
+        "did": actor.did,
+        "at": actor.at,
+        "operator": actor.operator or _unknown("no operator is on record"),
+        "host": actor.host or _none("of a command it is told with the OS user"),
+        "proven": {name: proven.get(name) or not_asked for name in ("os_user", "cloud_caller", "cluster_users")},
+    }
 
 
 def _open(state: RunState) -> Fields:

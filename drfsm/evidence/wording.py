@@ -22,6 +22,7 @@ _WITHHELD = re.compile(r"confirm|token|secret|passw|_env$", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _ROW = re.compile(r".* --(?P<trigger>.+)--> .*", re.DOTALL)
 _MINUTE, _HOUR = 60, 3600
+_PROVEN_WIDTH = 600
 
 
 def shown_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,6 +55,23 @@ def clip(text: object, width: int) -> str:
 def compact(seen: Any, width: int) -> str:
     """Return JSON that was seen, on one line of at most ``width`` characters."""
     return clip(json.dumps(seen, ensure_ascii=False, separators=(",", ":"), default=str), width)
+
+
+def identities(proven: Mapping[str, Any]) -> str:
+    """Return what is proven of somebody in words: ``OS user ada (uid 1000) on desk; cloud arn:…; dr as system:admin``.
+
+    "" where nothing is; what was asked for and not told is left out here and stands in the summary.
+    """
+    os_user, clusters = proven.get("os_user"), proven.get("cluster_users")
+    words = []
+    if isinstance(os_user, Mapping):
+        name, host = os_user.get("name") or "without a name", os_user.get("host")
+        words.append(f"OS user {name} (uid {os_user.get('uid')})" + (f" on {host}" if host else ""))
+    if isinstance(cloud := proven.get("cloud_caller"), str):
+        words.append(f"cloud {cloud}")
+    if isinstance(clusters, Mapping):
+        words += [f"{site} as {user}" for site, user in clusters.items() if isinstance(user, str)]
+    return clip("; ".join(words), _PROVEN_WIDTH)
 
 
 def trigger_of(row: object) -> str:

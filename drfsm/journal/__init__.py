@@ -2,11 +2,12 @@
 
 from drfsm.journal.chain import GENESIS, Chain, digest, encode, exact, lines, read
 from drfsm.journal.record import KINDS, Record
-from drfsm.journal.replay import OpenIntent, RunState, Undoable, fold
+from drfsm.journal.replay import Actor, OpenIntent, RunState, Undoable, fold
 
 __all__ = [
     "GENESIS",
     "KINDS",
+    "Actor",
     "Chain",
     "OpenIntent",
     "Record",

@@ -56,6 +56,21 @@ class Undoable:
 
 
 @frozen
+class Actor:
+    """Who did something to a run, by the name that they gave, and what is proven of them.
+
+    ``proven``: ``os_user`` {uid, name, host}, ``cloud_caller`` (an ARN), ``cluster_users`` {site: user}; where one
+    was asked for and not told ``{"unknown": why}``; empty where the record is of a version that proved nothing.
+    """
+
+    did: str  # started | resumed | resolved | an operator's trigger
+    at: str
+    operator: str
+    host: str = ""
+    proven: Body = field(factory=dict)
+
+
+@frozen
 class RunState:
     """Where a run stands. ``status``: none | running | held | dry_run | complete | aborted | failed | refused."""
 
@@ -93,6 +108,7 @@ class RunState:
     causes: tuple[tuple[str, str, str], ...] = ()  # what moved the run off its way: (by, reason, stage), oldest first
     loud: tuple[str, ...] = ()  # reasons of rows taken that begin in capitals: what was left out, or is a risk
     kept: tuple[str, ...] = ()
+    actors: tuple[Actor, ...] = ()  # who started it, went on with it, decided; oldest first
     forecasts: tuple[Body, ...] = ()
     sealed: bool = False
     length: int = 0
@@ -151,10 +167,27 @@ def _see(state: RunState, facts: Mapping[str, Body], at: str) -> RunState:
     )
 
 
+def _acted(state: RunState, record: Record, did: str, body: Body) -> RunState:
+    """Note who did something. From here on the process at work is theirs."""
+    proven = body.get("proven")
+    operator, host = str(body.get("operator", "")), str(body.get("host", ""))
+    actor = Actor(did, record.at, operator, host, proven if isinstance(proven, Mapping) else {})
+    return evolve(state, actors=(*state.actors, actor))
+
+
+def _asked(state: RunState, result: Any) -> RunState:
+    """Add what an action learnt of the process at work (``proven`` of its result) to what is known of its actor."""
+    learnt = result.get("proven") if isinstance(result, Mapping) else None
+    if not state.actors or not isinstance(learnt, Mapping):
+        return state
+    *earlier, actor = state.actors
+    return evolve(state, actors=(*earlier, evolve(actor, proven=keep_first(actor.proven, learnt))))
+
+
 def _started(state: RunState, record: Record) -> RunState:
     body = record.body
     return evolve(
-        state,
+        _acted(state, record, "started", body),
         status="running",
         started_at=record.at,
         receipt=body.get("receipt", {}),
@@ -182,7 +215,7 @@ def _leased(state: RunState, record: Record) -> RunState:
 
 def _resumed(state: RunState, record: Record) -> RunState:
     return evolve(
-        state,
+        _acted(state, record, "resumed", record.body),
         status="running",
         operator=record.body["operator"],
         host=record.body["host"],
@@ -271,6 +304,7 @@ def _failed(state: RunState, record: Record) -> RunState:
 
 def _resolved(state: RunState, record: Record) -> RunState:
     """Note a person's verdict: done waits for its commit, not_done closes."""
+    state = _acted(state, record, f"resolved {record.body['outcome']}", record.body)
     if state.open is None:
         return state
     done = record.body["outcome"] == "done"
@@ -280,8 +314,10 @@ def _resolved(state: RunState, record: Record) -> RunState:
 def _committed(state: RunState, record: Record) -> RunState:
     body = record.body
     state = _freeze_words(_see(state, body["facts"], record.at), body["frozen"], record.at)
+    if body["by"] == "operator" and body["how"] != "resolved":
+        state = _acted(state, record, str(body["trigger"]), body.get("args") or {})
     if body["result"] is not None:
-        state = evolve(state, results={**state.results, body["trigger"]: body["result"]})
+        state = _asked(evolve(state, results={**state.results, body["trigger"]: body["result"]}), body["result"])
     if body.get("args"):
         state = evolve(state, args={**state.args, body["trigger"]: body["args"]})
     if body.get("amends"):

@@ -124,6 +124,15 @@ class Cluster(Protocol):
     def log(self, namespace: str, pod: str, *, tail_lines: int) -> str:
         """Return the end of a pod's log; "" where there is none (yet)."""
 
+    def whoami(self) -> str:
+        """Return the user name that the cluster knows us by, ``untold`` where it can't or won't say."""
+
+    def now(self) -> datetime | None:
+        """Return the cluster's own time, to the second, as its latest answer said it; None before the first.
+
+        Ages of Kubernetes objects are reckoned by this clock, which stamped them; ours may be wrong. Makes no call.
+        """
+
 
 class Identity(Protocol):
     """Who we are in the cloud."""

@@ -149,13 +149,20 @@ class Play:
         self.heard: list[tuple[Record, RunState]] = []
 
     def process(
-        self, act: Callable[[Runner], Any], *, dies_at: int = LAST_RECORD, after: bool = False, operator: str = "ann"
+        self,
+        act: Callable[[Runner], Any],
+        *,
+        dies_at: int = LAST_RECORD,
+        after: bool = False,
+        operator: str = "ann",
+        proven: Mapping[str, Any] | None = None,
     ) -> "Play":
         """Do something in a process of its own, which may die; what it recorded stays."""
         journal = MortalJournal(self.records, dies_at=dies_at, after=after)
         runner = Runner(
             self.spec, self.binding, self.world, journal, lease=self.lease, clock=self.clock,
-            operator=operator, host="desk", on_record=[lambda record, state: self.heard.append((record, state))],
+            operator=operator, host="desk", proven=proven,
+            on_record=[lambda record, state: self.heard.append((record, state))],
         )  # fmt: skip
         try:
             act(runner)

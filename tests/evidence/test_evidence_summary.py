@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from drfsm.evidence.story import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
-from drfsm.journal import RunState
+from drfsm.journal import Record, RunState, fold
 
 if TYPE_CHECKING:
     from tests.evidence.conftest import Play
@@ -123,3 +124,63 @@ def test_a_journal_without_a_run_has_a_summary_too() -> None:
     assert told["status"] == "none"
     assert "unknown" in told["state_since"]
     assert told["receipt"] == {}
+
+
+ANN = {"os_user": {"uid": 7, "name": "ada", "host": "desk"}}
+BEA = {
+    "os_user": {"uid": 8, "name": "", "host": "lap"},
+    "cloud_caller": "arn:aws:sts::1:assumed-role/ops/bea",
+    "cluster_users": {"dr": "system:admin", "primary": {"unknown": "primary does not answer"}},
+}
+
+
+def test_what_is_proven_of_each_person_stands_in_records_summary_status_and_story(play: Make) -> None:
+    """Of the starter, every resume and every decision, each their own; what nobody asked or told says so."""
+    run = play(wheel=["turning"], given={"patience": "3"}).start(proven=ANN).resume(operator="bea", proven=BEA)
+    forged = {"proven": {"cloud_caller": "arn:aws:iam::1:root"}}
+    run.request("believe_still", given=forged, operator="bob", proven=ANN)  # type: ignore[arg-type]  # no text at all
+    actors = run.summary()["actors"]
+    assert [(each["did"], each["operator"]) for each in actors] == [
+        ("started", "ann"), ("resumed", "bea"), ("believe_still", "bob"),
+    ]  # fmt: skip
+    assert [each["proven"]["os_user"]["uid"] for each in actors] == [7, 8, 7]
+    assert actors[1]["proven"] == BEA
+    assert "unknown" in actors[2]["proven"]["cloud_caller"]  # a proof is nobody's own word
+    status = "\n".join(standing(run.state, "run-1"))
+    bea = "OS user without a name (uid 8) on lap; cloud arn:aws:sts::1:assumed-role/ops/bea; dr as system:admin"
+    assert "  started by ann at 2026-02-27 00:00:00Z: OS user ada (uid 7) on desk" in status
+    assert f"  resumed by bea at 2026-02-27 00:00:0{actors[1]['at'][18]}Z: {bea}" in status
+    story = "\n".join(tell(run.written, brief=True))
+    assert story.count("proven: OS user ada (uid 7) on desk") == 2
+    assert f"proven: {bea}" in story
+    assert run.audit().ok
+
+
+def test_a_run_of_a_version_that_proved_nothing_says_so(play: Make) -> None:
+    """Records without ``proven`` are told as that: nothing is made up, and status has no empty lines of it."""
+    run = play(wheel=["turning"]).start()
+    (actor,) = run.summary()["actors"]
+    assert all("recorded names only" in each["unknown"] for each in actor["proven"].values())
+    assert "Who:" not in "\n".join(standing(run.state, "run-1"))
+
+
+def test_what_an_action_learns_of_its_process_is_told_of_whoever_ran_it() -> None:
+    """A result's ``proven`` fills in what its actor lacks, and replaces nothing; nonsense there is left alone."""
+    at = "2026-02-27T00:00:00.000000Z"
+    started = {
+        "run_id": "r", "machine": "m", "machine_sha256": "0", "version": "1", "inputs": {}, "operator": "ann",
+        "host": "h", "dry_run": False, "scope": "live", "state": "a", "proven": {"cluster_users": {"dr": "ann"}},
+    }  # fmt: skip
+    commit = {
+        "row": "a --b--> c", "trigger": "b", "from": "a", "to": "c", "by": "runner", "how": "acted", "guards": [],
+        "facts": {}, "frozen": [], "ways": [], "because": "",
+    }  # fmt: skip
+    for learnt, wanted in (
+        ({"cloud_caller": "arn", "cluster_users": {"dr": "eve", "primary": "ann"}}, ("arn", ["ann", "ann"])),
+        ("nonsense", (None, ["ann"])),
+    ):
+        records = [
+            Record(0, "run_started", at, started), Record(1, "commit", at, {**commit, "result": {"proven": learnt}}),
+        ]  # fmt: skip
+        proven = fold(records).actors[0].proven
+        assert (proven.get("cloud_caller"), sorted(proven["cluster_users"].values())) == wanted

@@ -1,19 +1,23 @@
 """A person's yes is bound to exactly what was shown; nothing leads to canonical without it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
+from drfsm.dr.approval import FACTS as APPROVAL
 from drfsm.dr.approval import differences
+from drfsm.dr.approver import FACTS as APPROVER_FACTS
+from drfsm.dr.approver import compared
 from drfsm.dr.pointers import is_older
 from drfsm.errors import GuardRefused, IllegalTransition
 from drfsm.spec import By
 from tests.promote.conftest import Make
 from tests.promote.test_stories import dr_publishes_alone
-from tests.promote.world import SPEC, Ready
-from tests.safety.world import Site, refused_with
+from tests.promote.world import SPEC, Promote, Ready
+from tests.safety.world import Killed, Site, refused_with
 
 NEWER = "2027-01-01T00:00:00.000001+00:00"
 CANONICAL = {"pointers_captured", "artifacts_published", "provider_switched", "pointers_switched", "latest_switched",
@@ -141,7 +145,8 @@ def shown_now(run: object, **given: Any) -> dict[str, Any]:
     )  # fmt: skip
     seen = FACTS["approval"].observe(world, here)
     return {
-        "approved_plan": seen["sha256"], "approved_by": APPROVER, "ticket": TICKET, "allow_older": "no",
+        "approved_plan": seen["sha256"], "approved_by": APPROVER, "approved_at": seen["store_time"], "ticket": TICKET,
+        "allow_older": "no",
         "primary_run_id": canonical_now(seen["plan"]), "plan": seen["plan"], **given,
     }  # fmt: skip
 
@@ -187,7 +192,7 @@ def test_an_approval_can_be_given_only_where_it_means_something(promote: Make) -
     run.stop_after("run_preflight")
     run.start()
     with pytest.raises(IllegalTransition):
-        run.request("approve", approved_plan="", approved_by="", ticket="", primary_run_id="")
+        run.request("approve", approved_plan="", approved_by="", approved_at="", ticket="", primary_run_id="")
     run.resume()
     run.stop_after("switch_global_pointer")
     run.approve()
@@ -277,3 +282,229 @@ def test_an_approval_records_its_plan_once_and_what_changed_is_told_in_words(pro
     assert first.startswith("pointers state/")
     assert "says something else of the run" in first
     assert rest == [f"cluster_uid: was {plan['cluster_uid']}, is another", "primary.stop: was by_freeze, is by_risk"]
+
+
+# --- of one run ---------------------------------------------------------------------------------------------------
+
+
+def declined(run: Promote) -> None:
+    """A person says no."""
+    run.start()
+    run.request("decline")
+
+
+def approved_and_aborted(run: Promote) -> None:
+    """A person says yes, and thinks better of it."""
+    run.brought_to("approved")
+    run.abort()
+
+
+ENDS: dict[str, Callable[[Promote], object]] = {
+    "declined": declined,
+    "approved, then aborted": approved_and_aborted,
+    "foreseen by a dry run": Promote.dry_run,
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_plan_of_one_run_is_approved_in_no_other(site: Site, promote: Make, end: str) -> None:
+    """Two promotes by one receipt would do the same; a yes, or a no, to one says nothing in the other."""
+    other = promote()
+    ENDS[end](other)
+    assert other.state.ended
+    readings = [each["facts"].get("approval") for each in other.state.forecasts] or [other.state.facts["approval"]]
+    plan = next(each["seen"] for each in reversed(readings) if each)
+    run = promote()
+    run.start()
+    assert run.state.state == "dr_run_verified", run.words
+    assert (run.plan["plan"]["run"], plan["plan"]["run"]) == (run.id, other.id)
+    given = {"approved_plan": plan["sha256"], "plan": plan["plan"], "approved_at": plan["store_time"]}
+    told = refused_with(partial(run.approve, **given), GuardRefused)
+    assert "approval is stale" in told
+    assert "nonce: was" in "".join(differences(plan["plan"], run.plan["plan"]))
+    assert site.named() == {site.sandbox.primary_run_id}
+
+
+def test_a_declined_plan_stays_declined_and_is_on_record(promote: Make) -> None:
+    """Ended for good: no approval and no resume changes that; the summary says who, when, and which plan was shown."""
+    run = promote()
+    run.start()
+    run.request("decline")
+    refused_with(run.approve, IllegalTransition)
+    run.resume()
+    assert (run.state.status, run.state.state) == ("refused", "declined")
+    receipt = run.summary["receipt"]
+    assert (receipt["declined_by"], receipt["shown_plan"]) == ("ann", run.plan["sha256"])
+    assert receipt["declined_at"] == run.records[-3].at
+    assert "unknown" in receipt["approved_plan"]
+
+
+def test_a_run_that_an_earlier_version_began_has_the_plan_that_it_had(promote: Make) -> None:
+    """Without a nonce among its inputs the plan is of schema 1, names no run, and its digest is what it was."""
+    run = promote(plan_nonce="")
+    run.start()
+    assert run.plan["plan"]["schema_version"] == 1
+    assert not {"run", "nonce"} & run.plan["plan"].keys()
+    judge, seen = APPROVAL["approval"].judge, run.plan
+    older = {"approved_plan": seen["sha256"], "approved_by": "ann", "ticket": "T"}  # as 0.1.0 recorded inputs
+    assert judge({"plan": seen["plan"], "fired_by": "ann"}, older) == "current"
+    assert judge({"plan": seen["plan"], "fired_by": "ann"}, {**older, "plan_nonce": "0" * 32}) == "stale"
+
+
+# --- of its day ---------------------------------------------------------------------------------------------------
+
+AT = "2026-11-28T12:00:00+00:00"
+AGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "just given": ({}, {}, "in_time"),
+    "a day old, to the second": ({"store_time": "2026-11-29T12:00:00+00:00"}, {}, "in_time"),
+    "a second older": ({"store_time": "2026-11-29T12:00:01+00:00"}, {}, "expired"),
+    "in another zone": ({"store_time": "2026-11-29T15:00:00+03:00"}, {}, "in_time"),
+    "written as text that sorts earlier": ({"store_time": "2026-11-29T02:00:01-10:00"}, {}, "expired"),
+    "a shorter limit": ({"store_time": "2026-11-28T12:31:00+00:00"}, {"approval_expires": 0.5}, "expired"),
+    "a limit as text": ({"store_time": "2026-11-28T12:31:00+00:00"}, {"approval_expires": "1"}, "in_time"),
+    "old, and the stop has begun": ({"stop_begun": True, "store_time": None}, {}, "in_time"),
+    "two servers' clocks apart": ({"store_time": "2026-11-28T11:56:00+00:00"}, {}, "in_time"),
+    "from the future": ({"store_time": "2026-11-28T11:00:00+00:00"}, {}, "unclear"),
+    "never given": ({}, {"approved_at": ""}, "unclear"),
+    "at no time": ({}, {"approved_at": "yesterday"}, "unclear"),
+    "without an offset": ({}, {"approved_at": "2026-11-28T12:00:00"}, "unclear"),
+    "by a store without a clock": ({"store_time": None}, {}, "unclear"),
+    "no limit": ({}, {"approval_expires": "nan"}, "unclear"),
+    "a limit that never comes": ({}, {"approval_expires": "inf"}, "unclear"),
+    "no number": ({}, {"approval_expires": "a day"}, "unclear"),
+}
+
+
+@pytest.mark.parametrize("case", AGES)
+def test_an_approval_ages_by_the_stores_times_in_what_was_seen(case: str) -> None:
+    """Compared as moments; what can't be told, or lies ahead, is not in time."""
+    seen, inputs, wanted = AGES[case]
+    given = {"approved_at": AT, "approval_expires": 24, **inputs}
+    judged = APPROVER_FACTS["approval_age"].judge({"store_time": AT, "stop_begun": False, **seen}, given)
+    assert judged == wanted
+
+
+@pytest.mark.parametrize("state", ["approved", "primary_fenced"])
+def test_an_approval_that_nobody_acted_on_expires_before_the_primarys_stop(
+    site: Site, promote: Make, state: str
+) -> None:
+    """A day and an hour later by the store's clock: held with words, the primary as it was; approved again it goes."""
+    before = (site.pointers(), site.touchable("primary"))
+    run = promote()
+    run.brought_to(state)
+    run.store_ahead = timedelta(hours=25)
+    run.resume()
+    assert (run.state.status, run.state.state) == ("held", state), run.words
+    assert "approval_age is expired" in run.state.reason
+    assert "approved 25.0 hours ago by the store's clock; it expires after 24 hours" in run.state.reason
+    assert (site.pointers(), site.touchable("primary")) == before
+    run.request("approve", **shown_now(run))
+    assert run.state.status == "complete", run.words
+
+
+@pytest.mark.parametrize("begun", ["freeze_primary begun", "freeze_primary done", "capture_pointers done"])
+def test_once_the_primarys_stop_has_begun_an_approval_does_not_expire(promote: Make, begun: str) -> None:
+    """From the intent of its freeze on: whoever takes it up days later finishes what stands half done."""
+    trigger, _, how = begun.partition(" ")
+    run = promote()
+
+    def cut() -> None:
+        raise Killed
+
+    run.when("intent" if how == "begun" else "commit", trigger, cut)
+    run.start()
+    run.killed(run.approve)
+    run.store_ahead = timedelta(days=9)
+    run.resume()
+    assert run.state.status == "complete", run.words
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=3), -timedelta(days=3)], ids=["ahead", "behind"])
+def test_this_machines_clock_makes_no_approval_older_or_younger(promote: Make, ahead: timedelta) -> None:
+    """Three days off after the approval: nobody's clock but the store's counts, so it goes on."""
+    run = promote()
+    run.brought_to("approved")
+    run.clock.ahead = ahead
+    run.resume()
+    assert run.state.status == "complete", run.words
+
+
+# --- of another person --------------------------------------------------------------------------------------------
+
+
+def person(name: str, *, cloud: Any = None, dr: Any = None, uid: int | None = None) -> dict[str, Any]:
+    """Return a person as an observation has them."""
+    return {
+        "operator": name,
+        "proven": {
+            **({"cloud_caller": cloud} if cloud else {}),
+            **({"cluster_users": {"dr": dr}} if dr else {}),
+            **({"os_user": {"uid": uid, "name": "x", "host": "desk"}} if uid is not None else {}),
+        },
+    }
+
+
+SILENT = {"unknown": "no answer"}
+PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, str]]] = {
+    "two callers": (person("a", cloud="arn:a"), person("a", cloud="arn:b"), ("cloud_caller", "another")),
+    "one caller, two names": (person("a", cloud="arn:a"), person("b", cloud="arn:a"), ("cloud_caller", "same")),
+    "one caller, two owners": (
+        person("a", cloud="arn:a", uid=1), person("b", cloud="arn:a", uid=2), ("cloud_caller", "same"),
+    ),
+    "a caller that is not asked for the second": (
+        person("a", cloud="arn:a", uid=1), person("b", cloud=SILENT, uid=2), ("cloud_caller", "unclear"),
+    ),
+    "no caller known of the first": (
+        person("a", cloud=SILENT, dr="ann"), person("b", cloud="arn:b", dr="bea"), ("cluster_users", "another"),
+    ),
+    "one cluster user": (person("a", dr="admin"), person("b", dr="admin"), ("cluster_users", "same")),
+    "two owners": (person("a", uid=1), person("a", cloud="arn:a", uid=2), ("os_user", "another")),
+    "one owner": (person("a", uid=1), person("b", uid=1), ("os_user", "same")),
+    "names only": (person("a"), person("b", uid=2), ("name", "another")),
+    "one name": (person("a"), person(" a "), ("name", "same")),
+    "no name": (person(""), person("b"), ("name", "unclear")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PAIRS)
+def test_two_people_are_compared_by_the_strongest_proof_of_the_starter(case: str) -> None:
+    """What proves the starter is asked of the approver; a name decides only where nothing proves anything."""
+    starter, approver, wanted = PAIRS[case]
+    assert compared(starter, approver) == wanted
+    seen = {"starter": starter, "approver": approver}
+    judge = APPROVER_FACTS["approver"].judge
+    assert judge(seen, {"approval_distinct": "yes"}) == wanted[1]
+    assert judge(seen, {"approval_distinct": "no"}) == "not_asked"
+
+
+def test_where_two_people_are_asked_for_the_starter_approves_nothing(site: Site, promote: Make) -> None:
+    """One cloud caller under another name is refused, saying by what; another caller goes on; the receipt has both."""
+    role = "arn:aws:sts::123456789012:assumed-role/ops"
+    run = promote(approval_distinct="yes")
+    run.proven = {"os_user": {"uid": 1, "name": "ann", "host": "desk"}, "cloud_caller": f"{role}/ann"}
+    run.start()
+    run.operator = "bea"
+    told = refused_with(partial(run.approve, approved_by="bea"), GuardRefused)
+    assert "approver is same" in told
+    assert '"compared_by": "cloud_caller"' in told
+    assert site.named() == {site.sandbox.primary_run_id}
+    run.proven = {**run.proven, "cloud_caller": f"{role}/bea"}
+    run.approve(approved_by="bea")
+    assert run.state.status == "complete", run.words
+    receipt = run.summary["receipt"]
+    assert receipt["approver"]["proven"]["cloud_caller"] == f"{role}/bea"
+    assert receipt["two_people"]["starter"]["proven"]["cloud_caller"] == f"{role}/ann"
+    assert (receipt["two_people"]["asked_for_two_people"], receipt["two_people"]["compared_by"]) == (
+        "yes", "cloud_caller",
+    )  # fmt: skip
+
+
+def test_who_approves_is_asked_when_it_is_approved(promote: Make) -> None:
+    """A process that was told of no proof asks the cloud and the clusters itself, in the row that approves."""
+    run = promote()
+    run.promoted()
+    proven = run.summary["receipt"]["approver"]["proven"]
+    assert proven["cloud_caller"].startswith("arn:aws:")
+    assert set(proven["cluster_users"]) == {"primary", "dr"}
+    started = run.summary["actors"][0]["proven"]  # learnt by the preflight
+    assert (started["cloud_caller"], started["cluster_users"]) == (proven["cloud_caller"], proven["cluster_users"])

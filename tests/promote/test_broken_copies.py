@@ -16,6 +16,7 @@ LACKING: dict[str, tuple[str, ...]] = {
     "dr_publishes_before_the_primary_is_stopped": ("dr_is_quiet",),
     "dr_publishes_before_the_switch": ("dr_is_quiet",),
     "switched_without_approval": ("approval_is_current",),
+    "approved_by_one_where_two_are_asked": ("approver_is_another",),
     "newer_run_lost": ("approval_is_current", "canonical_run_is_named"),
     "older_run_replaces_a_newer_one_unsaid": ("no_newer_run_is_replaced",),
     "rehearsal_leaves_dr_able_to_publish": ("dr_is_quiet",),

@@ -190,6 +190,8 @@ HALVES: dict[str, tuple[tuple[str, ...], str]] = {
     "a plan without a ticket": (("--plan", "0" * 64), "--ticket"),
     "a ticket without a plan": (("--ticket", "CHG"), "--plan"),
     "an approval of a dry run": (("--ticket", "CHG", "--plan", "0" * 64, "--dry-run"), "dry run"),
+    "whose plan, without a plan": (("--plan-of", "promote-1:" + "0" * 32), "--plan"),
+    "an approval that never holds": (("--approval-expires", "0"), "--approval-expires"),
     "an owner passed over without a reason": (("--adopt-ownership",), "--reason"),
     "no bucket in the prefix": (("--prefix", "/"), "--prefix"),
 }
@@ -287,3 +289,97 @@ def test_what_a_missing_pointer_is_told_to_be_mended_with_mends_it(site: Site, t
     assert code == ExitCode.HELD, err
     assert "HELD in dr_run_verified" in typed("status")[1]
     assert json.loads(site.body(key))["run_id"] == site.sandbox.primary_run_id
+
+
+PLAN_OF = re.compile(r"--plan-of (\S+)")
+
+
+def test_a_dry_runs_plan_is_for_one_start_wherever_that_is(
+    ready: Ready, site: Site, typed: Typed, receipt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another machine by --plan-of; then used up, there by its home, here by the run's records in S3."""
+    code, _, err = typed(*promote(site, receipt, "--dry-run"))
+    assert code == ExitCode.DONE, err
+    (digest,), (plan_of,) = DIGEST.findall(err), PLAN_OF.findall(err)
+    at_once = promote(site, receipt, "--ticket", "CHG-5", "--plan", digest)
+    monkeypatch.setenv("DRFSM_HOME", str(tmp_path / "elsewhere"))
+    code, _, err = typed(*at_once, "--plan-of", plan_of)
+    assert code == ExitCode.DONE, err
+    dr_publishes_alone(site, ready.receipt["run_id"])
+    objects = site.etags()
+    run_id = plan_of.partition(":")[0]
+    for home, more in (("elsewhere", ("--plan-of", plan_of)), ("home", ()), ("third", ("--plan-of", plan_of))):
+        monkeypatch.setenv("DRFSM_HOME", str(tmp_path / home))
+        code, _, err = typed(*at_once, *more)
+        assert (code, f"was used by the start of {run_id}" in err) == (ExitCode.REFUSED, True), err
+    assert site.etags() == objects
+    monkeypatch.setenv("DRFSM_HOME", str(tmp_path / "elsewhere"))
+    _, status, _ = typed("status")
+    assert re.search(r"started by ann at \S+ \S+: OS user .* \(uid \d+\) on .*; cloud arn:aws:\S+; primary as ", status)
+    assert "approve by ann" in status
+    (used,) = (tmp_path / "elsewhere/plans").iterdir()
+    assert (used.stat().st_mode & 0o777, used.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_what_was_declined_is_approved_by_no_start_of_the_same_dry_run(
+    site: Site, typed: Typed, receipt: str, tmp_path: Path
+) -> None:
+    """Started with the plan, refused for the newer run, declined: the same command again is refused, nothing moved."""
+    _, _, err = typed(*promote(site, receipt, "--dry-run"))
+    (digest,) = DIGEST.findall(err)
+    (kept,) = (tmp_path / "home/plans").iterdir()
+    at_once = promote(site, receipt, "--ticket", "CHG-5", "--plan", digest)
+    for key in site.pointer_keys():
+        site.point(key, site.sandbox.primary_run_id, ended_at="2031-01-01T00:00:00+00:00")
+    assert typed(*at_once)[0] == ExitCode.REFUSED
+    assert typed("request", "decline", "--reason", "not this one")[0] == ExitCode.REFUSED
+    code, _, err = typed(*at_once)
+    assert (code, "declined for good" in err) == (ExitCode.REFUSED, True), err
+    assert typed("approve", json.loads(kept.read_bytes())["run_id"], "--ticket", "T", "--plan", digest)[0] == 2
+    assert site.named() == {site.sandbox.primary_run_id}
+
+
+def test_two_people_are_told_apart_by_their_credentials(
+    site: Site, typed: Typed, receipt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another --operator with the same credentials is refused; with those of another session it is approved."""
+    monkeypatch.setenv("DRFSM_TWO_PEOPLE", "1")
+    _, _, err = typed(*promote(site, receipt))
+    (digest,) = DIGEST.findall(err)
+    command = ("approve", "--ticket", "CHG-6", "--operator", "bea", "--plan", digest)
+    code, _, err = typed(*command)
+    assert (code, "approver is same" in err, "cloud_caller" in err) == (ExitCode.REFUSED, True, True)
+    sts = site.sandbox.cloud.client("sts")
+    keys = sts.assume_role(RoleArn=site.role("primary"), RoleSessionName="bea")["Credentials"]
+    for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"):
+        monkeypatch.setenv("AWS_" + re.sub(r"(?<!^)([A-Z])", r"_\1", name).upper(), keys[name])
+    code, out, err = typed(*command)
+    assert code == ExitCode.DONE, out + err
+    assert summary(tmp_path)["receipt"]["approver"]["proven"]["cloud_caller"].endswith("/bea")
+
+
+def damaged(path: Path) -> None:
+    """Replace a kept plan by one that names a way out of the home."""
+    path.write_text(json.dumps({"schema_version": 1, "run_id": "promote-/../../x", "nonce": "0" * 32}))
+
+
+BAD_PLANS: dict[str, tuple[str, ...]] = {
+    "no digest": ("--plan", "../../x"),
+    "a plan of nothing": ("--plan", "0" * 64, "--plan-of", "x"),
+    "of no promote": ("--plan", "0" * 64, "--plan-of", "drill-1:" + "0" * 32),
+    "of a way out": ("--plan", "0" * 64, "--plan-of", "promote-/../../x:" + "0" * 32),
+    "of a short nonce": ("--plan", "0" * 64, "--plan-of", "promote-1:00"),
+    "a kept plan that is damaged": ("--plan", "1" * 64),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PLANS)
+def test_what_names_no_plan_starts_nothing(site: Site, typed: Typed, receipt: str, tmp_path: Path, case: str) -> None:
+    """Exit 2 with the reason; no run was begun and nothing lies outside of the home."""
+    plans = tmp_path / "home/plans"
+    plans.mkdir(parents=True)
+    damaged(plans / f"{'1' * 64}.json")
+    code, _, err = typed(*promote(site, receipt, "--ticket", "T", *BAD_PLANS[case]))
+    assert (code, "--plan" in err) == (ExitCode.USAGE, True), err
+    assert not list(tmp_path.rglob("*.log"))
+    assert [each.name for each in plans.iterdir()] == [f"{'1' * 64}.json"]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
+from uuid import uuid4
 
 from attrs import define
 
@@ -46,7 +47,8 @@ class Promote(Failback):
     def approve(self, **given: Any) -> RunState:
         """Approve the plan as it was last read, or as is given."""
         usual = {
-            "approved_plan": self.plan["sha256"], "approved_by": APPROVER, "ticket": TICKET, "allow_older": "no",
+            "approved_plan": self.plan["sha256"], "approved_by": APPROVER, "approved_at": self.plan["store_time"],
+            "ticket": TICKET, "allow_older": "no",
             "primary_run_id": self.plan["plan"]["pointers"][self.plan["plan"]["decides"]]["run_id"],
             "plan": self.plan["plan"],
         }  # fmt: skip
@@ -76,6 +78,8 @@ def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
         "taker": "dr", "target": "canonical", "primary_run_id": sandbox.primary_run_id,
         "dr_run_id": "", "staged_prefix": "", "validation": "own", "validation_receipt": "", "rehearses": "",
         "auto_promote": "false", "allow_promote_bypass": "false", "approved_plan": "", "approved_by": "",
+        "approved_at": "", "plan_run": "", "plan_nonce": uuid4().hex, "approval_expires": 24,
+        "approval_distinct": "no",
         "ticket": "", "allow_older": "no", "primary_unreachable": "no", "fence_primary": "none",
         "fence_primary_role": "",
         "fence_dr_role": "", "no_fence": "no", "reason": "", "adopt_ownership": "no", "resume_cronjobs": "",

@@ -456,6 +456,14 @@ class Watched:
         self._run.asked.add((self._site, "get", "", "pods/log"))
         return self._cluster.log(namespace, pod, tail_lines=tail_lines)
 
+    def whoami(self) -> str:
+        """Return the user name that the cluster knows us by."""
+        return self._cluster.whoami()
+
+    def now(self) -> datetime | None:
+        """Return the cluster's own time."""
+        return self._cluster.now()
+
     def _asked(self, verb: str, kind: str) -> None:
         group = {"Job": "batch", "CronJob": "batch", "Deployment": "apps"}.get(kind, "")
         self._run.asked.add((self._site, verb, group, f"{kind.lower()}s"))
@@ -496,6 +504,11 @@ class WatchedStore:
         """Pass everything else on."""
         return getattr(self._store, name)
 
+    def now(self) -> datetime | None:
+        """Return the time by the store's clock."""
+        now: datetime | None = self._store.now()
+        return None if now is None else now + self._run.store_ahead
+
     def put(self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
         """Write an object."""
         self._run.meet("before", "store", "put", key)
@@ -533,6 +546,8 @@ class Failback:
     inputs: dict[str, Any]
     id: str = field(default=Factory(lambda self: new_run_id(self.spec.name), takes_self=True))
     mirrored: bool = False
+    proven: dict[str, Any] = field(factory=dict)
+    store_ahead: timedelta = field(factory=timedelta)  # how much later it is by the store's clock
     host: str = "here"
     operator: str = "ann"
     take_over: str = ""
@@ -637,6 +652,7 @@ class Failback:
                 self.spec, binding(self.spec.name), world, journal,
                 lease=lease, clock=self.clock, on_record=[self._heard],
                 say=lambda words, **_: self.said.append(words), operator=self.operator, host=self.host,
+                proven=self.proven,
             )  # fmt: skip
             try:
                 self.state = act(self.runner)

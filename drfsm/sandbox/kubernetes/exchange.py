@@ -18,6 +18,7 @@ from drfsm.sandbox.kubernetes.resources import Resource
 
 JSON, YAML = "application/json", "application/yaml"
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+MASTERS = ("system:masters", "system:authenticated")  # what every user of the sandbox is
 TRUE = ("true", "1", "t", "T", "True", "TRUE")
 
 
@@ -31,6 +32,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     user: str
+    groups: tuple[str, ...] = MASTERS
 
     def says(self, name: str) -> bool:
         """Return whether a parameter is true."""

@@ -92,4 +92,4 @@ def _rules(denials: Denials, request: Request, body: Manifest) -> Manifest:
 
 def _self(denials: Denials, request: Request, body: Manifest) -> Manifest:
     del denials, body
-    return {"userInfo": {"username": request.user, "groups": ["system:masters", "system:authenticated"]}}
+    return {"userInfo": {"username": request.user, "groups": list(request.groups)}}

@@ -188,7 +188,11 @@ class _Connection(BaseHTTPRequestHandler):
             self._send(refusal(ApiError(401, "Unauthorized", "Unauthorized")))
             return None
         parameters = dict(reversed(parse_qsl(query, keep_blank_values=True)))
-        return Request(self.command, path, parameters, headers, body, user or "system:anonymous")
+        request = Request(self.command, path, parameters, headers, body, user or "system:anonymous")
+        if not (other := headers.get("impersonate-user", "")):
+            return request
+        groups = (*(self.headers.get_all("Impersonate-Group") or ()), "system:authenticated")
+        return evolve(request, user=other, groups=groups)
 
     def _chunks(self, headers: Mapping[str, str]) -> bytes:
         """Read a body that comes in chunks."""
@@ -208,6 +212,7 @@ class _Connection(BaseHTTPRequestHandler):
             f"HTTP/1.1 {given.status} {_phrase(given.status)}",
             f"Content-Type: {given.content_type}",
             "Cache-Control: no-cache, private",
+            f"Date: {self.date_time_string()}",
             *(f'Warning: 299 - "{_quoted(each)}"' for each in given.warnings),
             f"Content-Length: {len(given.body)}" if isinstance(given.body, bytes) else "Transfer-Encoding: chunked",
             *([] if given.retry_after_seconds is None else [f"Retry-After: {given.retry_after_seconds}"]),

@@ -1,0 +1,113 @@
+"""Plans that dry runs showed: which run and which nonce each is reserved for, and that one start uses it.
+
+    <home>/plans/<sha256>.json    {schema_version, run_id, nonce, dry_run}: kept when a dry run shows its plan
+    <home>/plans/<run>.used       made once, by the start that uses it; holds the plan's SHA-256
+
+A plan is of one run (dr/approval.py), so what a dry run shows can be approved only if the start takes that run's id and
+nonce. On another machine they are given by hand (``RUN:NONCE``, as the dry run printed them). That a run was started
+elsewhere is seen in its mirror in S3. Knows digests, run ids and nonces, and no rules. Used by promote.py.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from attrs import frozen
+
+from drfsm import claims
+from drfsm.cli import bundle
+from drfsm.errors import ActionFailed, Unreadable, UsageFault
+
+_AGAIN = "make the dry run again"
+
+
+@frozen
+class Reserved:
+    """The run that may use a plan, and the nonce that makes the plan its own."""
+
+    run_id: str
+    nonce: str
+
+    def __str__(self) -> str:
+        """Return it as --plan-of takes it."""
+        return f"{self.run_id}:{self.nonce}"
+
+
+def parsed(text: str) -> Reserved:
+    """Return what ``RUN:NONCE`` says. Raises UsageFault for anything else."""
+    run_id, _, nonce = text.strip().rpartition(":")
+    if not (claims.is_name("drfsm run", run_id) and run_id.startswith("promote-") and claims.is_name("nonce", nonce)):
+        raise UsageFault(
+            f"--plan-of {claims.bounded(text)} is no RUN:NONCE", way="take it from what the dry run printed"
+        )
+    return Reserved(run_id, nonce)
+
+
+def keep(sha256: str, reserved: Reserved, dry_run: str) -> None:
+    """Keep whose plan a digest is. Raises UsageFault where the home can't be written."""
+    told = {"schema_version": 1, "run_id": reserved.run_id, "nonce": reserved.nonce, "dry_run": dry_run}
+    try:
+        _directory().mkdir(parents=True, exist_ok=True, mode=0o700)
+        bundle.replace(_file(sha256, "json"), json.dumps(told).encode() + b"\n")
+    except OSError as fault:
+        raise UsageFault(f"the plan can't be kept in {_directory()}: {fault.strerror}", way="make room there") from None
+
+
+def kept(sha256: str) -> Reserved | None:
+    """Return whose plan a digest is, None if no dry run of this machine showed it. Raises UsageFault for a bad file."""
+    path = _file(sha256, "json")
+    try:
+        told = claims.object_of(path.read_bytes(), str(path), largest_bytes=1 << 16)
+        return parsed(f"{claims.field(told, 'run_id', str, str(path))}:{claims.field(told, 'nonce', str, str(path))}")
+    except FileNotFoundError:
+        return None
+    except OSError as fault:
+        raise UsageFault(f"{path} can't be read: {fault.strerror}", way=_AGAIN) from None
+    except (Unreadable, UsageFault) as fault:
+        raise UsageFault(f"{path} is damaged: {fault.what}", way=_AGAIN) from None
+
+
+def refuse_used(reserved: Reserved, mirrored: bool) -> None:
+    """Raise ActionFailed if a start has used this plan: here, or (``mirrored``) anywhere, by its records in S3."""
+    if mirrored or _used(reserved).exists():
+        raise _spent(reserved)
+
+
+def use(sha256: str, reserved: Reserved) -> None:
+    """Use a plan up. Raises ActionFailed if another start was first, UsageFault where that can't be written down."""
+    try:
+        _directory().mkdir(parents=True, exist_ok=True, mode=0o700)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(_used(reserved), flags, 0o600)
+    except FileExistsError:
+        raise _spent(reserved) from None
+    except OSError as fault:
+        raise UsageFault(
+            f"that the plan is used can't be written down in {_directory()}: {fault.strerror}", way="make room there"
+        ) from None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(f"{sha256}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _spent(reserved: Reserved) -> ActionFailed:
+    return ActionFailed(
+        f"this plan was used by the start of {reserved.run_id}: it is approved for one start, and declined for good",
+        way=f"see how that went: drfsm status {reserved.run_id}; or make a new dry run",
+        fault="operator",
+    )
+
+
+def _directory() -> Path:
+    return bundle.home() / "plans"
+
+
+def _file(sha256: str, suffix: str) -> Path:
+    if not claims.is_name("sha256", sha256):
+        raise UsageFault(f"--plan {claims.bounded(sha256)} is no SHA-256", way="take it from what the dry run printed")
+    return _directory() / f"{sha256}.{suffix}"
+
+
+def _used(reserved: Reserved) -> Path:
+    return _directory() / f"{reserved.run_id}.used"
