@@ -47,7 +47,7 @@ class Kubeconfig:
         """Return what a field holds (Base64), or the file that it names; None for neither. Raises UsageFault."""
         if data := self.text(of, f"{name}-data"):
             try:
-                return base64.b64decode(data, validate=False)
+                return base64.b64decode("".join(data.split()), validate=True)
             except (binascii.Error, ValueError):
                 raise self.unusable(f"its {name}-data is no Base64") from None
         if file := self.text(of, name):
@@ -170,7 +170,9 @@ def _obtained(config: Kubeconfig) -> Credentials:
     """Return credentials of now, by kubectl's order: a token file, a token, a program, a name and password."""
     user = config.user
     certificate, key = config.bytes_of(user, "client-certificate"), config.bytes_of(user, "client-key")
-    keys = Keys(certificate, key) if certificate and key else None
+    if (certificate is None) != (key is None):
+        raise config.unusable("it has a client certificate without its key, or a key without its certificate")
+    keys = Keys(certificate, key) if certificate is not None and key is not None else None
     if user.get("auth-provider"):
         return Credentials(_provided(config), keys, renewable=True)
     if file := config.text(user, "tokenFile"):

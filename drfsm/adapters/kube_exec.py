@@ -92,8 +92,9 @@ class _Program:
 
     def status(self) -> Mapping[str, Any]:
         """Run it; return the status of the ExecCredential that it prints."""
+        raw = self._printed()
         try:
-            printed = claims.object_of(self._printed(), "it", largest_bytes=LARGEST_BYTES)
+            printed = claims.object_of(raw, "it", largest_bytes=LARGEST_BYTES)
         except Unreadable:
             raise self.fault("it prints something else than one JSON object") from None
         if (printed.get("kind"), printed.get("apiVersion")) != ("ExecCredential", self.entry["apiVersion"]):
