@@ -7,7 +7,6 @@ Changes nothing.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from drfsm.dr.forecast import thaw
 from drfsm.dr.layout import layout_of, staged, taker
 from drfsm.dr.ownership import left_alone, lost
 from drfsm.dr.runners import TAGS
-from drfsm.dr.schedules import listed, ought_to_run, see
+from drfsm.dr.schedules import listed, ought_to_run, see, time_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.journal.mirror import home_of
@@ -250,8 +249,8 @@ def marks(manifest: Manifest) -> Iterator[str]:
 def _plan(world: World, run: Run) -> dict[str, Any]:
     """See which schedules of the site that takes over will run in the end."""
     seen = see(world, taker(run.inputs), run)
-    named, now = str(run.inputs["resume_cronjobs"]), datetime.fromisoformat(run.clock.now())
-    live = listed(world, taker(run.inputs), run)
+    named, live = str(run.inputs["resume_cronjobs"]), listed(world, taker(run.inputs), run)
+    now = time_of(world.site(taker(run.inputs)), run)
     return {
         "if_resumed_now": {n: thaw(live[n], now) for n, entry in seen.items() if ought_to_run(entry, n, named)},
         "to_run": sorted(name for name, entry in seen.items() if ought_to_run(entry, name, named)),
