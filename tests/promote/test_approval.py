@@ -288,13 +288,13 @@ def test_an_approval_records_its_plan_once_and_what_changed_is_told_in_words(pro
 
 
 def declined(run: Promote) -> None:
-    """A person says no."""
+    """Have a person say no."""
     run.start()
     run.request("decline")
 
 
 def approved_and_aborted(run: Promote) -> None:
-    """A person says yes, and thinks better of it."""
+    """Have a person say yes, and think better of it."""
     run.brought_to("approved")
     run.abort()
 
