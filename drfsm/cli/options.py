@@ -13,10 +13,22 @@ _OURS = re.compile(r"AWS_|PUBLISH_S3|JOBINTEL_S3_|JOBINTEL_RUN_ID$")
 _SECRET = re.compile(r"(?i)secret|token|passw|credential|key$")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+def _address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return a flag's endpoint. Raises UsageFault for what is no address."""
+    if not value:
+        return ""
+    from drfsm.adapters.aws_session import checked_endpoint
+
+    return checked_endpoint(value, "--endpoint-url")
+
+
+# No default of ours: without the flag botocore's own rules decide, for each service by itself.
 endpoint_url = click.option(
     "--endpoint-url",
-    default=lambda: os.environ.get("AWS_ENDPOINT_URL", ""),
-    help="Of the object store.  [default: $AWS_ENDPOINT_URL]",
+    default="",
+    callback=_address,
+    help="Of all the cloud's services.  [default: as AWS's own tools find them: AWS_ENDPOINT_URL_S3, ...]",
 )
 region = click.option(
     "--region",
