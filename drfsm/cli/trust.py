@@ -283,7 +283,10 @@ def places_here(inputs: Mapping[str, Any], given: Mapping[str, str], kept: Mappi
 
 def differing_places(inputs: Mapping[str, Any], here: Mapping[str, str]) -> Iterator[str]:
     """Yield, in words, each address that differs from what the run recorded."""
-    for name in ("endpoint_url", "region"):
+    from drfsm.adapters.aws_session import resolved_endpoint
+
+    used = {"endpoint_url": resolved_endpoint(here["endpoint_url"], here["region"]), "region": here["region"]}
+    for name, address in used.items():
         recorded = str(inputs.get(name) or "")
-        if recorded != here[name]:
-            yield f"{name}: the run recorded {bounded(recorded) or 'none'}, here it is {bounded(here[name]) or 'none'}"
+        if recorded and recorded != address:
+            yield f"{name}: the run recorded {bounded(recorded)}, here it is {bounded(address) or 'none'}"

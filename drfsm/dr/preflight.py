@@ -19,9 +19,9 @@ from drfsm.dr.ownership import left_alone, lost
 from drfsm.dr.runners import TAGS
 from drfsm.dr.schedules import listed, ought_to_run, see, time_of
 from drfsm.engine import Fact, Run
-from drfsm.errors import ActionFailed, Conflict
+from drfsm.errors import ActionFailed, Conflict, Unreachable
 from drfsm.journal.mirror import home_of
-from drfsm.world import Cluster, Manifest, World
+from drfsm.world import UNTOLD, Cluster, Manifest, World
 
 PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}\Z")
 
@@ -68,9 +68,13 @@ def _identity(world: World, run: Run) -> dict[str, str]:
     }
 
 
-def _judge_identity(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str:
+def _judge_identity(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str | None:
+    """Judge account and region. Of a store that is not the cloud's, nobody may tell either: docs/stores.md."""
+    if seen["expected_account"] and seen["account"].startswith(UNTOLD):
+        return None
     account = seen["expected_account"] in ("", seen["account"])
-    return "expected" if account and seen["region"] == seen["bucket_region"] else "mismatched"
+    region = seen["bucket_region"].startswith(UNTOLD) or seen["region"] == seen["bucket_region"]
+    return "expected" if account and region else "mismatched"
 
 
 def _clusters(world: World, run: Run) -> dict[str, str]:
@@ -215,7 +219,9 @@ def unwritable(world: World, run: Run, places: Iterable[str]) -> Iterator[str]:
 
 def _unfit(world: World, run: Run, site: str) -> Iterator[str]:
     seen = fence.target(world, run.inputs, site)
-    if (verdict := fence.judge_target(seen)) != "distinct":
+    if (verdict := fence.judge_target(seen)) is None:
+        yield f"who drfsm itself is, is {seen['caller']}: it could be {seen['role']}"
+    elif verdict != "distinct":
         nobody = "no role or user that there is" if seen["known"] == "absent" else "no ARN of one role or user"
         told = nobody if verdict == "unnamed" else "also the other site's, or drfsm's own"
         yield f"{seen['role'] or 'nobody'} is {told}"
@@ -303,7 +309,7 @@ def _promote_survey(world: World, run: Run) -> dict[str, Any]:
     execution = str(run.inputs["execution_id"])
     try:
         instance_ids: Any = sorted(each.instance_id for each in world.infrastructure.runners(TAGS))
-    except ActionFailed as fault:
+    except (ActionFailed, Unreachable) as fault:
         instance_ids = {"unknown": fault.what}
     return {
         "execution": {"id": execution or run.id, "kind": "orchestrator" if execution else "drfsm run"},

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from drfsm.adapters import aws
+from drfsm.adapters import aws, aws_cloud
 from drfsm.adapters.address import from_environment, one
 from drfsm.adapters.ec2 import KUBECONFIG_PARAMETER, RUN_TAG, TEMPLATE, Ec2Runner
 from drfsm.adapters.private import PrivateFiles, described
@@ -125,7 +125,7 @@ def unanswered(bench: Bench, fault: Exception) -> tuple[Ec2Runner, Unanswered]:
     """Return a runner whose first request ends in this fault."""
     machines, parameters = aws.fleet(endpoint_url=bench.cloud.endpoint, region=REGION)
     found = Unanswered(machines, fault)
-    return Ec2Runner(aws.Fleet(cast("aws.Ec2Machines", found), parameters), bench.private, lambda: ""), found
+    return Ec2Runner(aws.Fleet(cast("aws_cloud.Ec2Machines", found), parameters), bench.private, lambda: ""), found
 
 
 def test_what_was_asked_for_and_never_answered_is_asked_for_once_more(bench: Bench) -> None:

@@ -213,7 +213,7 @@ def test_no_program_and_no_address_is_taken_from_a_mirror(
     assert (code, "--kubeconfig-dr, --kubeconfig-primary must be given" in err) == (ExitCode.USAGE, True), err
     code, out, err = waiting.type_("resume", waiting.uri, *waiting.places(), "--expect-head", head)
     assert "waits for a person" in err + out, out + err
-    assert f"endpoint_url: the run recorded {attacker.url}, here it is none" in err
+    assert f"endpoint_url: the run recorded {attacker.url}, here it is {waiting.site.sandbox.cloud.endpoint}" in err
     code, out, err = waiting.type_("resume")  # what was given once is remembered, outside the bundle
     assert code == ExitCode.HELD, out + err
     assert (ran.exists(), attacker.calls) == (False, [])
