@@ -26,6 +26,7 @@ from attrs import asdict
 from drfsm.adapters.address import Address
 from drfsm.adapters.private import KUBECONFIG, PrivateFiles
 from drfsm.adapters.terraform_process import Terraform, TerraformFailed
+from drfsm.claims import bounded
 from drfsm.errors import ActionFailed, UsageFault
 from drfsm.world import Change, Changes, Charter, Kubeconfig, Machine, Standing, Watch
 
@@ -112,13 +113,23 @@ class TerraformSite:
             return None
         outputs = self._terraform.json(["output", "-json"], self._variables(charter), _workspace(charter))
         if text := outputs.get("kubeconfig", {}).get("value"):
-            return self._private.keep_kubeconfig(str(text).encode(), "terraform's output kubeconfig")
+            origin = "terraform's output kubeconfig"
+            return self._private.keep_kubeconfig(str(text).encode(), origin, lambda: self._addresses(charter))
         if name := outputs.get("kubeconfig_parameter", {}).get("value"):
             value = self._parameter(str(name))
-            return None if value is None else self._private.keep_kubeconfig(value.encode(), f"the parameter {name}")
+            origin = f"the parameter {bounded(name, 200)}"
+            if value is None:
+                return None
+            return self._private.keep_kubeconfig(value.encode(), origin, lambda: self._addresses(charter))
         given = ", ".join(outputs) or "none"
         told = f"the module gives neither kubeconfig nor kubeconfig_parameter (its outputs: {given})"
         raise ActionFailed(told, way="add one of these outputs to the module", fault="operator")
+
+    def _addresses(self, charter: Charter) -> Sequence[str]:
+        """Return where the state says that the charter's machines are, public addresses first."""
+        state = self._terraform.json(["show", "-json"], self._variables(charter), _workspace(charter)).get("values", {})
+        values = [each["values"] for each in _resources(state.get("root_module", {})) if each["type"] == "aws_instance"]
+        return [str(each[name]) for name in ("public_ip", "private_ip") for each in values if each.get(name)]
 
     def held_kubeconfig(self) -> Kubeconfig | None:
         """Return the kubeconfig that is kept, None if there is none."""
