@@ -332,6 +332,7 @@ def _instance(found: Mapping[str, Any]) -> Mapping[str, Any]:
         "token": found.get("ClientToken", ""),
         "instance_type": found.get("InstanceType", ""),
         "launched_at": found["LaunchTime"].isoformat() if "LaunchTime" in found else "",
+        "addresses": [found[name] for name in ("PublicIpAddress", "PrivateIpAddress") if found.get(name)],
         "security_groups": [each["GroupId"] for each in found.get("SecurityGroups", ())],
         "volumes": [each for each in disks if each],
     }

@@ -137,7 +137,9 @@ class Ec2Runner:
             return None
         name = self._name(running[0]["instance_id"])
         value = self._parameters.read(name)
-        return None if value is None else self._private.keep_kubeconfig(value.encode(), f"the parameter {name}")
+        if value is None:
+            return None
+        return self._private.keep_kubeconfig(value.encode(), f"the parameter {name}", lambda: running[0]["addresses"])
 
     def held_kubeconfig(self) -> Kubeconfig | None:
         """Return the kubeconfig that is kept, None if there is none."""

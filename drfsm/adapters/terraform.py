@@ -122,15 +122,26 @@ class TerraformSite:
             return None
         outputs = self._terraform.json(["output", "-json"], self._variables(charter), _workspace(charter))
         if text := _output(outputs, "kubeconfig"):
-            return self._private.keep_kubeconfig(text.encode(), "terraform's output kubeconfig")
+            origin = "terraform's output kubeconfig"
+            return self._private.keep_kubeconfig(text.encode(), origin, lambda: self._addresses(charter))
         if name := _output(outputs, "kubeconfig_parameter"):
             if not _PARAMETER.fullmatch(name):
                 raise Unreadable(f"terraform's output kubeconfig_parameter names no parameter: {bounded(name, 100)}")
             value = self._parameter(name)
-            return None if value is None else self._private.keep_kubeconfig(value.encode(), f"the parameter {name}")
+            if value is None:
+                return None
+            return self._private.keep_kubeconfig(
+                value.encode(), f"the parameter {name}", lambda: self._addresses(charter)
+            )
         given = ", ".join(outputs) or "none"
         told = f"the module gives neither kubeconfig nor kubeconfig_parameter (its outputs: {given})"
         raise ActionFailed(told, way="add one of these outputs to the module", fault="operator")
+
+    def _addresses(self, charter: Charter) -> Sequence[str]:
+        """Return where the state says that the charter's machines are, public addresses first."""
+        state = self._terraform.json(["show", "-json"], self._variables(charter), _workspace(charter)).get("values", {})
+        values = [each["values"] for each in _resources(state.get("root_module", {})) if each["type"] == "aws_instance"]
+        return [str(each[name]) for name in ("public_ip", "private_ip") for each in values if each.get(name)]
 
     def held_kubeconfig(self) -> Kubeconfig | None:
         """Return the kubeconfig that is kept, None if there is none."""

@@ -133,8 +133,11 @@ def validation_receipt(records: Sequence[Record], lines: Sequence[bytes], uri: s
     state = fold(records[: verified.seq + 1])
     run, inputs = state.facts["validated_run"], state.inputs
     result, baseline = state.facts["validation_result"]["seen"], state.facts["site_baseline"]["seen"]
+    restored = (state.facts.get("backup_contents") or {}).get("seen") or {}
+    backup = {name: restored[name] for name in ("uri", "sha256")} if restored.get("sha256") else None
     return {
-        "schema_version": 1,
+        "schema_version": 2 if backup else 1,
+        **({"backup": backup} if backup else {}),
         "drfsm_run": state.run_id,
         "machine": state.machine,
         "scope": state.scope,

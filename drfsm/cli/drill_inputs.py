@@ -14,7 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.adapters.file_journal import read_chain
-from drfsm.claims import object_of
+from drfsm.claims import bounded, is_name, object_of
 from drfsm.cli import bundle, drive
 from drfsm.cli.git import head
 from drfsm.cli.options import assignments
@@ -253,12 +253,25 @@ def inputs_of(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) ->
         "kubeconfig_primary": str(Path(primary).absolute()) if primary else "",
         "fence_primary": "asked" if given["fence_primary_role"] else "none",
         "max_attempts": 1 if given["no_retry"] else given["max_attempts"],
+        **_of_the_backup(given),
         "validation_env": "\n".join(assignments(given["validation_env"])),
         "recovery_time_objective": _seconds("--recovery-time-objective", given["recovery_time_objective"]),
         "recovery_point_objective": _seconds("--recovery-point-objective", given["recovery_point_objective"]),
         **_recovery(given, earlier, asked),
         "prices": _prices(given["prices"]),
     }
+
+
+def _of_the_backup(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the operator says of the backup: its digest, and what may be restored though it is outside."""
+    from drfsm.dr.backup_check import expected
+
+    allowed = given["allow_in_backup"]
+    for each in allowed:
+        kind, _, name = each.partition("/")
+        if not kind.isalpha() or not is_name("RBAC name", name):
+            raise UsageFault(f"--allow-in-backup {bounded(repr(each), 100)} names no object", way="give KIND/NAME")
+    return {"expect_backup_sha256": expected(given["expect_sha256"]), "allow_in_backup": "\n".join(allowed)}
 
 
 def _receipt(earlier: Earlier | None) -> dict[str, Any]:

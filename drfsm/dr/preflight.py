@@ -39,7 +39,7 @@ VALIDATION_VERBS = (
     ("list", "", "events"),
     *((verb, "batch", "jobs") for verb in ("create", "delete")),
     ("get", "", "pods/log"),
-    ("list", "apps", "deployments"),
+    *((verb, "apps", "deployments") for verb in ("get", "list", "patch")),  # a restore scaled them to 0
 )
 LOST, LEFT_ALONE = "not evaluated: declared lost", "not evaluated: a rehearsal leaves it alone"
 _CLUSTER_WIDE = ("nodes", "namespaces")
@@ -254,13 +254,15 @@ def marks(manifest: Manifest) -> Iterator[str]:
 
 def _plan(world: World, run: Run) -> dict[str, Any]:
     """See which schedules of the site that takes over will run in the end."""
-    seen = see(world, taker(run.inputs), run)
+    everything = see(world, taker(run.inputs), run)
     named, live = str(run.inputs["resume_cronjobs"]), listed(world, taker(run.inputs), run)
+    seen = {name: entry for name, entry in everything.items() if name in live}
     now = time_of(world.site(taker(run.inputs)), run)
     return {
         "if_resumed_now": {n: thaw(live[n], now) for n, entry in seen.items() if ought_to_run(entry, n, named)},
         "to_run": sorted(name for name, entry in seen.items() if ought_to_run(entry, name, named)),
         "to_stay_suspended": sorted(name for name, entry in seen.items() if not ought_to_run(entry, name, named)),
+        "to_scale_back": sorted(everything.keys() - live.keys()),
         "not_there": sorted(name for name in named.split(",") if name and name not in seen),
         "left_out": list(_left_out(world, run)),
     }

@@ -442,6 +442,19 @@ CLAIMS: Mapping[str, tuple[Callable[[], Bundle], str]] = {
         lambda: Bundle(files={**FILES, "alerts/a__b.json": b"{}", "alerts/a/b.json": b"{}"}),
         "would be one key of a ConfigMap, a__b.json",
     ),
+    "a switch of publishing": (
+        lambda: Bundle(files={**FILES, "alerts/PUBLISH_S3_DRY_RUN": b"0"}),
+        "alerts/'PUBLISH_S3_DRY_RUN' would be a switch of publishing",
+    ),
+    "the end of one, which a prefix completes": (
+        lambda: Bundle(files={**FILES, "alerts/S3": b"1"}),
+        "alerts/'S3' would be a switch of publishing",
+    ),
+    "a name that is no file's": (lambda: Bundle(files={**FILES, "alerts/.x": b"{}"}), "is no file's name"),
+    "a name that is very deep": (
+        lambda: Bundle(files={**FILES, "alerts/" + "a/" * 9 + "b": b"{}"}),
+        "is no file's name",
+    ),
     "a name that is no key": (lambda: Bundle(files={**FILES, "alerts/ü.json": b"{}"}), "can't be a key"),
 }
 
