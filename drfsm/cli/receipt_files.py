@@ -1,6 +1,7 @@
 """Receipts that a noun leaves behind: a directory, files that appear whole, JSON held to its schema."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,7 @@ def fetch_values(uri: str, sha256: str, files: Mapping[str, int], *, directory: 
 
 RECEIPTS = frozenset({"control-plane", RESTORED, "dr_restore.summary.json", "diagnostics.receipt.json"})
 """What commands leave in a directory of receipts; several may leave theirs in one."""
+_DRAFT = re.compile(r"\.(.+)\.[0-9]+\.[0-9]+")  # of a command that was killed (files.py)
 
 
 class ReceiptFiles:
@@ -67,7 +69,7 @@ class ReceiptFiles:
     def write(self, path: str, body: bytes) -> None:
         """Write a file below the directory. Raises UsageFault for a directory that can't be used, DiskFault."""
         with Directory.make(self.directory) as directory:
-            if foreign := [] if self._checked else [name for name in directory.names() if name not in RECEIPTS]:
+            if foreign := [] if self._checked else [name for name in directory.names() if not _is_receipt(name)]:
                 raise UsageFault(
                     f"{printable(self.directory)} holds what is no receipt: {printable(foreign[0])}; nothing was"
                     " written there",
@@ -75,3 +77,8 @@ class ReceiptFiles:
                 )
             self._checked = True
             directory.write(path, body)
+
+
+def _is_receipt(name: str) -> bool:
+    draft = _DRAFT.fullmatch(name)
+    return (draft[1] if draft else name) in RECEIPTS
