@@ -26,6 +26,7 @@ _BEFORE_A_RUN = re.compile(r"\.lock|\.hold|[a-z][a-z0-9_]*\.yaml|private|steps|\
 """What a start that was killed before its first record may have left in a directory."""
 _SUMMARY = re.compile(r"[a-z][a-z0-9_]*\.summary\.json")
 _DERIVED = re.compile(r"[0-9]{2,}-[A-Za-z0-9_-]+\.log|[a-z_]+\.(receipt\.json|attempt-[0-9]+\.log)")
+HEAD_BYTES = 74  # of a line in <home>/heads: eight digits, a space, a SHA-256, a newline
 _HOLD_BYTES = 8000
 _SUMMARY_BYTES = 64 << 20
 _MIRROR = "drfsm resume s3://<bucket>/<prefix>/drfsm/runs/<run>"
@@ -212,7 +213,7 @@ def _ids(place: Path) -> Iterator[str]:
 def _heads(run_id: str) -> int:
     """Return how many heads of a run's records this machine keeps (heads.py); one may be of a record not written."""
     with Directory.look(home()) as directory:
-        return directory.size(f"heads/{run_id}") // 65
+        return directory.size(f"heads/{run_id}") // HEAD_BYTES
 
 
 def check_not_emptied(place: Path, records: Sequence[object]) -> None:

@@ -474,7 +474,7 @@ class _Wired:
         if self._vouched.how != "own":
             if not self._heads.knows(self._pending[0]):
                 self._heads.keep_places({name: str(self._here.get(name) or "") for name in trust.PLACES})
-            self._heads.note(self._pending)
+            self._heads.note(self._pending, 0)
 
     def drive(self, act: Act, recheck: str = "all") -> int:
         """Let the runner act; say where the run stands; return the exit code."""

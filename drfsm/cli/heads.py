@@ -1,22 +1,24 @@
 """What this machine knows of its runs outside their bundles: the heads that it wrote, and where a fetched run lies.
 
-    <home>/heads/<run id>    the SHA-256 of every record that this machine wrote, or that somebody vouched for here
+    <home>/heads/<run id>    number and SHA-256 of every record that this machine wrote, or that was vouched for here
     <home>/places/<run id>   of a run that began elsewhere: kubeconfigs, endpoint and the like, as given here
 
-A journal whose last head stands here goes on without a question. A head is written down BEFORE its record lies
-anywhere, so a crash between the two asks nothing of anybody. Nothing here comes from a bucket.
+A journal whose last head stands here goes on without a question, unless this machine wrote more records than it
+holds: then its end was cut off. A head is written down BEFORE its record lies anywhere, so a crash between the two
+asks nothing of anybody. Nothing here comes from a bucket.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from drfsm.claims import is_name, name_of, object_of
+from drfsm.claims import name_of, object_of
 from drfsm.cli import bundle
 from drfsm.files import Directory
 
-_LINE = 65  # a SHA-256 in hex and a newline
-_LARGEST_BYTES = 64 << 20  # a million records
+_LINE = re.compile(r"([0-9]{8}) ([0-9a-f]{64})", re.ASCII)
+_LARGEST_BYTES = 64 << 20  # nearly a million records
 
 
 class Heads:
@@ -26,27 +28,38 @@ class Heads:
         name_of("drfsm run", run_id, "the run's id")  # BEFORE it becomes a path
         self._home = home or bundle.home()
         self._path, self._places = f"heads/{run_id}", f"places/{run_id}"
-        self._known: set[str] | None = None
+        self._loaded: dict[str, int] | None = None
+
+    @property
+    def _numbers(self) -> dict[str, int]:
+        """The number of each record, counted from 0, by its hash."""
+        if self._loaded is None:
+            lines = map(_LINE.fullmatch, self._read(self._path).decode("ascii", "replace").split("\n"))
+            self._loaded = {line[2]: int(line[1]) for line in lines if line}
+        return self._loaded
 
     def knows(self, head: str) -> bool:
         """Return whether a record with this hash was written here, or was vouched for here."""
-        if self._known is None:
-            text = self._read(self._path).decode("ascii", "replace")
-            self._known = {line for line in text.split("\n") if is_name("sha256", line)}
-        return head in self._known
+        return head in self._numbers
 
-    def note(self, heads: Iterable[str]) -> None:
-        """Write heads down durably. Raises DiskFault if they can't be: then nothing may be written elsewhere."""
-        new = [head for head in heads if not self.knows(head)]
+    @property
+    def written(self) -> int:
+        """How many records the run has at least: the last that was noted may not have been written."""
+        return max(self._numbers.values(), default=0)
+
+    def note(self, heads: Sequence[str], first: int) -> None:
+        """Write down the heads of records ``first``, ``first + 1``, … durably.
+
+        Raises DiskFault if they can't be: then nothing may be written elsewhere.
+        """
+        new = {head: number for number, head in enumerate(heads, first) if not self.knows(head)}
         if not new:
             return
+        body = "".join(f"{number:08d} {head}\n" for head, number in new.items()).encode()
         with Directory.make(self._home) as directory:
-            half = directory.size(self._path) % _LINE  # a line that a dying process left half written ends here
-            directory.append(
-                self._path, b"\n" * bool(half) + "".join(f"{head}\n" for head in new).encode(), durable=True
-            )
-        assert self._known is not None  # noqa: S101  knows() filled it
-        self._known.update(new)
+            half = directory.size(self._path) % bundle.HEAD_BYTES  # a line that a dying process left half written
+            directory.append(self._path, b"\n" * bool(half) + body, durable=True)
+        self._numbers.update(new)
 
     @property
     def places(self) -> Mapping[str, str] | None:
