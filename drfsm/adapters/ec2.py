@@ -18,6 +18,7 @@ from typing import Any
 from drfsm.adapters.address import Address
 from drfsm.adapters.aws import Fleet
 from drfsm.adapters.private import KUBECONFIG, PrivateFiles
+from drfsm.claims import field, object_of
 from drfsm.errors import ActionFailed
 from drfsm.world import Change, Changes, Charter, Kubeconfig, Machine, Standing, Watch
 
@@ -70,7 +71,7 @@ class Ec2Runner:
     def planned(self, charter: Charter) -> Changes | None:
         """Return the plan that is kept, None if there is none for this charter."""
         body = self._private.read(PLAN)
-        return _changes(body) if body is not None and json.loads(body)["run"] == charter.run else None
+        return _changes(body) if body is not None and object_of(body, PLAN).get("run") == charter.run else None
 
     def bring_up(self, charter: Charter, changes: Changes, watch: Watch) -> Standing:
         """Start the instance, from exactly the version that was planned."""
@@ -114,8 +115,9 @@ class Ec2Runner:
 
     def _asked(self, charter: Charter) -> int | None:
         """Return the number of the token that was asked with last; None where none was."""
-        if (body := self._private.read(ASKED)) is not None and (found := json.loads(body))["run"] == charter.run:
-            return int(found["token"])
+        body = self._private.read(ASKED)
+        if body is not None and (asked := object_of(body, ASKED)).get("run") == charter.run:
+            return int(field(asked, "token", int, ASKED))
         return 0 if self.planned(charter) is None else None  # without its files it may have been another machine
 
     def standing(self, charter: Charter) -> Standing:
@@ -135,7 +137,9 @@ class Ec2Runner:
             return None
         name = self._name(running[0]["instance_id"])
         value = self._parameters.read(name)
-        return None if value is None else self._private.keep_kubeconfig(value.encode(), f"the parameter {name}")
+        if value is None:
+            return None
+        return self._private.keep_kubeconfig(value.encode(), f"the parameter {name}", lambda: running[0]["addresses"])
 
     def held_kubeconfig(self) -> Kubeconfig | None:
         """Return the kubeconfig that is kept, None if there is none."""
@@ -219,7 +223,10 @@ def _mark(charter: Charter) -> str:
 
 
 def _changes(body: bytes) -> Changes:
-    kept = json.loads(body)
+    kept = object_of(body, PLAN)
+    for name in ("id", "version", "words", "instance_type"):
+        field(kept, name, str, PLAN)
+    field(kept, "disk_gb", (int, type(None)), PLAN)
     return Changes(
         "ec2",
         (Change(f"{kept['id']}:{kept['version']}", ("create",)),),

@@ -5,7 +5,9 @@
 
 The lock is the operating system's: it is gone with the process, however that ended. A torn last line (the
 writer died in the middle of it) is cut off by the next holder, and said; any other damage is refused. A
-journal that could not be written once is written no more: nothing may be done that isn't on record.
+journal that could not be written once is written no more: nothing may be done that isn't on record. Before each
+record the file is looked at: one that somebody edited, cut, removed or replaced since the last record, or whose
+lock or bundle is another by now, stops the run before anything more is done.
 """
 
 import errno
@@ -14,34 +16,81 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from drfsm.errors import DrfsmError, LeaseHeld, UsageFault
+from drfsm.claims import bounded, object_of, printable
+from drfsm.errors import (
+    DiskFault,
+    DrfsmError,
+    FileDamaged,
+    Interrupted,
+    JournalDamaged,
+    LeaseHeld,
+    Unreadable,
+    UsageFault,
+)
+from drfsm.files import Directory, disk_fault
 from drfsm.journal import GENESIS, Chain, Record, digest, encode, read
 
 LOG, LOCK = "state_transitions.log", ".lock"
 LOOKS, LOOK_SECONDS = 5, 0.05  # how long a lock that somebody has is waited for
+LARGEST_BYTES = 256 << 20  # of a journal; some hundred thousand records
+LONGEST_LINE = 16 << 20  # bytes of one record; an observation is a few kilobytes
+_LOCK_BYTES = 1000
+_MIRROR = (
+    "keep the bundle as it is for the investigation; go on from the run's mirror in S3"
+    " (drfsm resume s3://<bucket>/<prefix>/drfsm/runs/<run>), or from a copy of the bundle that verifies"
+)
 
 
 def read_chain(bundle: Path) -> Chain:
-    """Read and verify a bundle's journal without the lock. A torn tail is left alone. Raises JournalDamaged."""
+    """Read and verify a bundle's journal without the lock. A torn tail is left alone.
+
+    Raises JournalDamaged, FileDamaged (a link, a FIFO, ... in its place), UsageFault where it can't be read, DiskFault.
+    """
+    return read(read_lines(bundle))
+
+
+def read_lines(bundle: Path) -> tuple[bytes, ...]:
+    """Return the raw lines of a bundle's journal, unverified; the last one may be torn. Raises as ``read_chain``."""
+    with Directory.look(bundle) as directory:
+        descriptor = directory.open(LOG, os.O_RDONLY)
+    if descriptor is None:
+        raise UsageFault(f"{printable(bundle / LOG)} can't be read: No such file or directory", way="drfsm list")
+    with os.fdopen(descriptor, "rb") as file:
+        return tuple(_lines(file, bundle / LOG))
+
+
+def _lines(file: Any, path: Path) -> Iterator[bytes]:
+    """Yield a journal's lines, as long as they are within bounds. Raises JournalDamaged, DiskFault."""
+    size = number = 0
     try:
-        raw = (bundle / LOG).read_bytes()
+        while line := file.readline(LONGEST_LINE + 1):
+            number, size = number + 1, size + len(line)
+            if len(line) > LONGEST_LINE or size > LARGEST_BYTES:
+                what = f"{printable(path)}: line {number} is no record"
+                most = f"a line has at most {LONGEST_LINE} bytes, a journal {LARGEST_BYTES}"
+                raise JournalDamaged(f"{what} ({most})", line=number, way=_MIRROR)
+            yield line
     except OSError as fault:
-        raise UsageFault(f"{bundle / LOG} can't be read: {fault.strerror}", way="drfsm list") from None
-    return read(raw)
+        raise disk_fault(fault, f"{printable(path)} can't be read", path) from None
 
 
 def holder(bundle: Path) -> dict[str, Any] | None:
-    """Return who works on a bundle just now ({pid, host}); None if nobody does."""
+    """Return who works on a bundle just now ({pid, host}); None if nobody does.
+
+    Raises FileDamaged for a lock that is no file of drfsm's.
+    """
     try:
-        descriptor = os.open(bundle / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        with Directory.look(bundle) as directory:
+            descriptor = directory.open(LOCK, os.O_RDONLY)
+    except (UsageFault, DiskFault):
+        return None
+    if descriptor is None:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -53,11 +102,12 @@ def holder(bundle: Path) -> dict[str, Any] | None:
 
 
 def _who(descriptor: int) -> dict[str, Any]:
+    """Return what a lock says of its holder, for people; {} where it says nothing that can be read."""
     try:
-        found = json.loads(os.pread(descriptor, 1000, 0))
-    except (OSError, ValueError):
+        says = object_of(os.pread(descriptor, _LOCK_BYTES, 0), "the lock")
+    except (OSError, Unreadable):
         return {}
-    return found if isinstance(found, dict) else {}
+    return {name: bounded(value, 100) if isinstance(value, str) else value for name, value in says.items()}
 
 
 class FileJournal:
@@ -65,49 +115,54 @@ class FileJournal:
 
     def __init__(self, bundle: Path, *, fresh: bool) -> None:
         self._path = bundle / LOG
-        self._broken = ""
+        self._broken: Callable[[], DrfsmError] | None = None
         self._records: list[Record] = []
         self._lines: list[bytes] = []
         self._size = 0
+        self._seen = (0, 0)
         self.cut: tuple[int, str] | None = None
         with ExitStack() as opened:
-            self._lock = _locked(bundle)
+            self._directory = opened.enter_context(Directory.own(bundle))
+            self._lock = _locked(self._directory, bundle)
             opened.callback(os.close, self._lock)
             self._file = self._opened(bundle, fresh=fresh)
             opened.callback(os.close, self._file)
             if fresh:
-                _sync_directory(bundle)
+                _sync_directory(self._directory)
             self._load()
             self._held = opened.pop_all()
 
     @classmethod
     def create(cls, bundle: Path) -> Self:
-        """Start a journal in a directory that has none. Raises UsageFault, LeaseHeld."""
+        """Start a journal in a directory that has none. Raises UsageFault, LeaseHeld, FileDamaged, DiskFault."""
         return cls(bundle, fresh=True)
 
     @classmethod
     def open(cls, bundle: Path) -> Self:
-        """Open a journal to go on with. Raises LeaseHeld if another process works on it, JournalDamaged."""
+        """Open a journal to go on with.
+
+        Raises LeaseHeld if another process works on it, JournalDamaged, FileDamaged, UsageFault, DiskFault.
+        """
         return cls(bundle, fresh=False)
 
     def _opened(self, bundle: Path, *, fresh: bool) -> int:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if fresh else 0)
-        try:
-            return os.open(self._path, flags, 0o600)
-        except FileExistsError:
-            raise UsageFault(f"{bundle} already holds a run", way=f"drfsm resume {bundle}") from None
-        except OSError as fault:
-            raise UsageFault(f"{self._path}: {fault.strerror}", way="look at the directory") from None
+        if fresh and self._directory.has(LOG):
+            raise UsageFault(f"{printable(bundle)} already holds a run", way=f"drfsm resume {printable(bundle)}")
+        descriptor = self._directory.open(LOG, os.O_RDWR | os.O_APPEND | (os.O_CREAT if fresh else 0))
+        if descriptor is None:
+            raise UsageFault(f"{printable(self._path)}: No such file or directory", way="look at the directory")
+        return descriptor
 
     def _load(self) -> None:
-        raw = self._path.read_bytes()
-        chain = read(raw)
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            lines = list(_lines(file, self._path))
+        chain = read(lines)
         self._records, self._size = list(chain.records), chain.size_bytes
-        self._lines = list(BytesIO(raw[: chain.size_bytes]))
+        self._lines = lines[: len(chain.records)]
         if chain.torn:
-            os.ftruncate(self._file, chain.size_bytes)
-            os.fdatasync(self._file)
+            self._truncate()
             self.cut = (len(chain.torn), digest(chain.torn))
+        self._seen = self._times()
 
     @property
     def head(self) -> str:
@@ -123,9 +178,10 @@ class FileJournal:
         return tuple(self._lines)
 
     def append(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
-        """Append one record durably. Raises DrfsmError if it can't be; then nothing more is ever appended.
+        """Append one record durably.
 
-        Raises ValueError, and writes nothing, for a body that JSON can't say.
+        Raises DiskFault if it can't be, JournalDamaged if the file is another than this process left it; then nothing
+        more is ever appended. Raises ValueError, and writes nothing, for a body that JSON can't say.
         """
         if kind != "tail_cut":
             self.note_cut(at)
@@ -134,7 +190,11 @@ class FileJournal:
         return record
 
     def note_cut(self, at: str) -> None:
-        """Write down that a torn line was cut off, if one was; ``append`` does so before its own record."""
+        """Write down that a torn line was cut off, if one was; ``append`` does so before its own record.
+
+        A mirror asks for this before it takes a record, so the file is looked at here. Raises JournalDamaged.
+        """
+        self._check()
         if self.cut:
             size, sha256 = self.cut
             self.append("tail_cut", {"bytes": size, "sha256": sha256}, at)
@@ -146,21 +206,76 @@ class FileJournal:
         for line, record in zip(lines, chain.records[len(self._records) :], strict=True):
             self._add(line, record)
 
+    def _check(self) -> None:
+        """Raise what stopped this journal, or JournalDamaged where the file is not as this process left it."""
+        if self._broken is None and (fault := self._altered()):
+            self._broken = lambda: JournalDamaged(
+                f"{printable(self._path)} {fault} while this process worked on it: nothing more is done",
+                line=len(self._lines),
+                way=_MIRROR,
+            )
+        if self._broken is not None:
+            raise self._broken()
+
+    def _altered(self) -> str:
+        """Return what somebody else did to the file, "" where it is the same file, as long, with the same end."""
+        try:
+            status = os.fstat(self._file)
+            last = self._lines[-1] if self._lines else b""
+            for fine, what in (
+                (_is_at(self._file, LOG, self._directory.descriptor), "was removed, or replaced by another file,"),
+                (_is_at(self._lock, LOCK, self._directory.descriptor), "lost its lock (.lock was removed or replaced)"),
+                (_is_at(self._directory.descriptor, self._directory.path), "was moved or replaced with its bundle"),
+                (
+                    status.st_size == self._size,
+                    f"was cut, or written to by somebody else ({status.st_size} bytes, not {self._size}),",
+                ),
+                (os.pread(self._file, len(last), self._size - len(last)) == last, "was edited in its last line"),
+            ):
+                if not fine:
+                    return what
+            if self._times() != self._seen and (line := self._first_edited()):
+                return f"was edited in line {line}"
+        except OSError as fault:
+            return f"can't be looked at ({fault.strerror})"
+        return ""
+
+    def _times(self) -> tuple[int, int]:
+        """Return when the file was written and when anything of it changed, in ns: the second can't be set back."""
+        status = os.fstat(self._file)
+        return status.st_mtime_ns, status.st_ctime_ns
+
+    def _first_edited(self) -> int:
+        """Return the first line that is another in the file than here, counted from 1; 0 if none is."""
+        place = 0
+        for number, line in enumerate(self._lines, start=1):
+            if os.pread(self._file, len(line), place) != line:
+                return number
+            place += len(line)
+        self._seen = self._times()  # its mode changed, or it was copied: every byte is as it was
+        return 0
+
     def _add(self, line: bytes, record: Record) -> None:
-        if self._broken:
-            raise DrfsmError(self._broken, way="make room, then `drfsm resume`", fault="journal")
+        self._check()
+        told = printable(self._path)
         # BEFORE the write, so that whatever interrupts it (Ctrl-C too) leaves a journal that is written no more.
-        self._broken = f"the journal {self._path} was interrupted while a record was written: nothing more is done"
+        self._broken = lambda: Interrupted(
+            f"the journal {told} was interrupted while a record was written: nothing more is done",
+            way="drfsm resume",
+            fault="journal",
+        )
         try:
             self._write(line)
         except OSError as fault:
-            why = errno.errorcode.get(fault.errno or 0, "unknown")
-            self._broken = f"the journal {self._path} can't be written ({why}: {fault.strerror}): nothing more is done"
-            raise DrfsmError(self._broken, way="make room, then `drfsm resume`", fault="journal") from None
+            refusal = disk_fault(fault, f"the journal {told} can't be written", self._path)
+            what = f"{refusal.what}: nothing more is done"
+            self._broken = lambda: DiskFault(what, way=f"{refusal.way} with `drfsm resume`", fault="journal")
+            raise self._broken() from None
         self._size += len(line)
         self._lines.append(line)
         self._records.append(record)
-        self._broken = ""
+        self._seen = self._times()
+        self._broken = None
 
     def _write(self, line: bytes) -> None:
         """Write a whole line, or leave none of it."""
@@ -169,10 +284,14 @@ class FileJournal:
                 os.fdatasync(self._file)
                 return
         except OSError:
-            os.ftruncate(self._file, self._size)
+            self._truncate()
             raise
-        os.ftruncate(self._file, self._size)
+        self._truncate()
         raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes were written")
+
+    def _truncate(self) -> None:
+        os.ftruncate(self._file, self._size)
+        os.fdatasync(self._file)
 
     def close(self) -> None:
         """Close the file and let the lock go."""
@@ -189,24 +308,39 @@ class FileJournal:
         self.close()
 
 
-def _locked(bundle: Path) -> int:
-    """Take the bundle's lock; return its descriptor. Raises LeaseHeld, naming the holder; UsageFault."""
+def _is_at(descriptor: int, name: str | Path, directory: int | None = None) -> bool:
+    """Whether a name still leads to the file that is open here."""
     try:
-        descriptor = os.open(bundle / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as fault:
-        raise UsageFault(f"{bundle / LOCK}: {fault.strerror}", way="look at the directory") from None
-    try:
-        _flock(descriptor)
-    except OSError:
-        who = _who(descriptor)
-        os.close(descriptor)
-        told = f"process {who.get('pid', '?')} on {who.get('host', '?')}"
-        raise LeaseHeld(
-            f"{told} works on {bundle} just now", way=f"wait for it, or look: drfsm status {bundle}"
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": platform.node()}).encode(), 0)
-    return descriptor
+        there = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(there, os.fstat(descriptor))
+
+
+def _locked(directory: Directory, bundle: Path) -> int:
+    """Take the bundle's lock; return its descriptor. Raises LeaseHeld, naming the holder; FileDamaged, DiskFault."""
+    for _ in range(LOOKS):
+        descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT)
+        assert descriptor is not None  # noqa: S101  it was made
+        try:
+            _flock(descriptor)
+            if _is_at(descriptor, LOCK, directory.descriptor):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": platform.node()}).encode(), 0)
+                return descriptor
+        except BlockingIOError:
+            who = _who(descriptor)
+            os.close(descriptor)
+            told = f"process {who.get('pid', '?')} on {who.get('host', '?')}"
+            raise LeaseHeld(
+                f"{told} works on {printable(bundle)} just now",
+                way=f"wait for it, or look: drfsm status {printable(bundle)}",
+            ) from None
+        except OSError as fault:
+            os.close(descriptor)
+            raise disk_fault(fault, f"{printable(bundle / LOCK)} can't be taken", bundle) from None
+        os.close(descriptor)  # it was removed between opening and locking it: another one lies there now
+    raise FileDamaged(f"{printable(bundle / LOCK)} is put in place anew all the time")
 
 
 def _flock(descriptor: int) -> None:
@@ -219,9 +353,8 @@ def _flock(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync_directory(directory: Directory) -> None:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        os.fsync(directory.descriptor)
+    except OSError as fault:
+        raise disk_fault(fault, f"{printable(directory.path)} can't be written", directory.path) from None

@@ -1,8 +1,9 @@
-"""A Kubernetes cluster behind world.Cluster. The only importer of the kubernetes client, when first used.
+"""A Kubernetes cluster behind world.Cluster. With its rooms, the only importer of the kubernetes client.
 
-Speaks plain JSON through the official client's transport: it brings kubeconfigs, TLS and tokens; its typed
-models are not needed. Patches are JSON merge patches, or server-side applies, said so explicitly (the client
-would send strategic ones), and nothing that writes is ever repeated by the transport behind our back.
+Speaks plain JSON over the official client's connections; its typed models are not needed. Patches are JSON merge
+patches, or server-side applies, said so explicitly (the client would send strategic ones), and nothing that writes
+is ever repeated by the transport behind our back; what only reads, questions by POST too, is tried again. Bodies are
+read up to a limit. kube_answers.py says which answer is believed, kube_access.py who we are and how TLS is set up.
 """
 
 import json
@@ -13,52 +14,35 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from drfsm import claims
+from drfsm.adapters import kube_answers as answers
+from drfsm.adapters.kube_access import Access
+from drfsm.adapters.kube_answers import KINDS, Answer, Asked
 from drfsm.claims import bounded
-from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, UsageFault
+from drfsm.errors import ActionFailed, DrfsmError, Unreachable, Unreadable
 from drfsm.world import Manifest
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
-READ_TRIES = 3
-PAGE = 500
-UNTOLD = "untold"
+READ_TRIES = LIST_TRIES = 3
+PAGE, MOST_PAGES = 500, 400
+LARGEST_LOG_BYTES = PIECE_BYTES = 1 << 20
 MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
-
-
-class Kind(NamedTuple):
-    """Where the API keeps objects of a kind."""
-
-    api: str
-    plural: str
-    namespaced: bool = True
-
-
-KINDS: Mapping[str, Kind] = {
-    "Namespace": Kind("/api/v1", "namespaces", namespaced=False),
-    "Node": Kind("/api/v1", "nodes", namespaced=False),
-    "Pod": Kind("/api/v1", "pods"),
-    "ConfigMap": Kind("/api/v1", "configmaps"),
-    "Event": Kind("/api/v1", "events"),
-    "Secret": Kind("/api/v1", "secrets"),
-    "ServiceAccount": Kind("/api/v1", "serviceaccounts"),
-    "PersistentVolumeClaim": Kind("/api/v1", "persistentvolumeclaims"),
-    "Job": Kind("/apis/batch/v1", "jobs"),
-    "CronJob": Kind("/apis/batch/v1", "cronjobs"),
-    "Deployment": Kind("/apis/apps/v1", "deployments"),
-    "Role": Kind("/apis/rbac.authorization.k8s.io/v1", "roles"),
-    "RoleBinding": Kind("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
-}
+UNTOLD = "untold"
 
 
 class KubeCluster:
-    """One cluster, through a kubeconfig. Safe for use by many threads."""
+    """One cluster, through a kubeconfig. Safe for use by many threads.
+
+    Every call may raise Unreachable (nobody answers), Unreadable (what answers is not what was asked for, or no
+    credentials are to be had), UsageFault (the kubeconfig can't be used) and ActionFailed (the cluster refuses).
+    """
 
     def __init__(self, name: str, kubeconfig: Path) -> None:
         self._name, self._kubeconfig = name, kubeconfig
-        self._client: Any = None
+        self._access: Access | None = None
         self._uid = ""
         self._dated: tuple[datetime, float] | None = None  # the latest answer's Date, and our monotonic clock then
         self._lock = threading.Lock()
@@ -71,81 +55,84 @@ class KubeCluster:
     def uid(self) -> str:
         """Return the UID of the kube-system namespace."""
         if not self._uid:
-            found = self.get("Namespace", "", "kube-system")
-            if found is None:
+            namespace = self.get("Namespace", "", "kube-system")
+            if namespace is None:
                 raise ActionFailed(f"{self._name} has no namespace kube-system", way="check the kubeconfig")
-            self._uid = str(found["metadata"]["uid"])
+            self._uid = str(namespace["metadata"]["uid"])
         return self._uid
 
     def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """Return an object, None if there is none."""
-        status, found = self._ask("GET", _path(kind, namespace, name))
-        return None if status == HTTPStatus.NOT_FOUND else found
+        """Return an object, None if the cluster says that there is none of that name."""
+        asked = self._asked("GET", kind, namespace, name)
+        try:
+            return answers.object_in(self._read(asked), asked)
+        except answers.NotThere:
+            return None
 
     def list(self, kind: str, namespace: str, *, labels: str = "") -> Sequence[Manifest]:
-        """Return every object of a kind, all pages."""
-        query = {"limit": str(PAGE), **({"labelSelector": labels} if labels else {})}
-        items: list[Manifest] = []
-        while True:
-            status, page = self._ask("GET", _path(kind, namespace), query=query)
-            if status == HTTPStatus.NOT_FOUND:
-                raise ActionFailed(f"{self._name} knows no {kind}", way="check the cluster's version")
-            items += page.get("items") or []
-            following = (page.get("metadata") or {}).get("continue")
-            if not following:
-                return items
-            query["continue"] = following
+        """Return every object of a kind, all pages; from the beginning again where it changed too much meanwhile."""
+        asked = self._asked("GET", kind, namespace)._replace(labels=labels)
+        for _ in range(LIST_TRIES):
+            try:
+                return self._pages(asked)
+            except answers.Expired:
+                continue
+        told = f"{asked.words}: the list changed before its last page was read, {LIST_TRIES} times"
+        raise Unreachable(told, way="drfsm resume")
 
     def create(self, manifest: Manifest) -> Manifest:
         """Create an object. Raises Conflict if one of that name is there."""
-        path = _path(manifest["kind"], manifest["metadata"].get("namespace", ""))
-        return self._changed("POST", path, manifest)
+        metadata = manifest["metadata"]
+        asked = self._asked("POST", manifest["kind"], metadata.get("namespace", ""), metadata["name"])
+        return answers.object_in(self._send(asked, {}, manifest), asked)
 
     def patch(self, kind: str, namespace: str, name: str, change: Mapping[str, object]) -> Manifest:
         """Merge-patch an object. A resourceVersion in it makes the write conditional (Conflict)."""
-        return self._changed("PATCH", _path(kind, namespace, name), dict(change))
+        asked = self._asked("PATCH", kind, namespace, name)
+        return answers.object_in(self._send(asked, {}, change), asked)
 
     def apply(self, manifest: Manifest, *, manager: str = "drfsm", force: bool = False) -> Manifest:
         """Apply an object on the server; it may create it. Raises Conflict where others set a field otherwise."""
         metadata = manifest["metadata"]
-        path = _path(manifest["kind"], metadata.get("namespace", ""), metadata["name"])
+        asked = self._asked("PATCH", manifest["kind"], metadata.get("namespace", ""), metadata["name"])
         query = {"fieldManager": manager, "force": "true" if force else "false"}
-        return self._changed("PATCH", path, manifest, query=query)
+        return answers.object_in(self._send(asked, query, manifest), asked)
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
         """Delete an object and what it owns; one that isn't there is fine."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        self._ask("DELETE", _path(kind, namespace, name), body=body)
+        asked = self._asked("DELETE", kind, namespace, name)
+        try:
+            answers.deleted(self._send(asked, {}, body), asked)
+        except answers.NotThere:
+            return
 
     def allowed(self, verb: str, group: str, resource: str, namespace: str) -> bool:
         """Ask the cluster whether it would let us."""
         resource, _, part = resource.partition("/")
-        attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
-        if part:
-            attributes["subresource"] = part
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
-        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        return bool(self._changed("POST", path, review).get("status", {}).get("allowed"))
+        attributes = {"verb": verb, "group": group, "resource": resource, "subresource": part, "namespace": namespace}
+        attributes = {name: value for name, value in attributes.items() if value}
+        review = self._review("SelfSubjectAccessReview", {"spec": {"resourceAttributes": attributes}})
+        answered = ((review.get("spec") or {}).get("resourceAttributes") or {}).items()
+        if {name: value for name, value in answered if value} != attributes:
+            raise self._asked("POST", "SelfSubjectAccessReview").unreadable("it answers another question")
+        return bool(review["status"]["allowed"])
 
     def log(self, namespace: str, pod: str, *, tail_lines: int) -> str:
-        """Return the end of a pod's log; "" where there is none (yet)."""
-        path = f"{_path('Pod', namespace, pod)}/log"
-        status, body = self._send("GET", path, {"tailLines": str(tail_lines)}, None)
-        return body.decode("utf-8", "replace") if status == HTTPStatus.OK else ""
+        """Return the end of a pod's log, printable; "" where there is none (yet)."""
+        asked = self._asked("GET", "Pod", namespace, pod)
+        answer = self._send(asked, {"tailLines": str(tail_lines)}, None, part="/log")
+        if answers.is_no_log(answer, asked):
+            return ""
+        return claims.printable_lines(answer.body[:LARGEST_LOG_BYTES].decode("utf-8", "replace"))
 
     def whoami(self) -> str:
         """Return the user name that the cluster knows us by, ``untold`` where it can't or won't say."""
-        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         try:
-            answer = self._changed("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review)
-            user = answer["status"]["userInfo"]["username"]
-        except (DrfsmError, KeyError, TypeError):
+            user = self._review("SelfSubjectReview", {})["status"]["userInfo"]["username"]
+        except DrfsmError:
             return UNTOLD
-        return bounded(user) if isinstance(user, str) and user else UNTOLD
+        return bounded(user) or UNTOLD
 
     def now(self) -> datetime | None:
         """Return the cluster's own time as its latest answer said it; None before the first."""
@@ -154,109 +141,126 @@ class KubeCluster:
         date, since = self._dated
         return date + timedelta(seconds=time.monotonic() - since)
 
-    # --- the transport --------------------------------------------------------------------------------
+    # --- asking ---------------------------------------------------------------------------------------
 
-    def _changed(
-        self, method: str, path: str, body: Mapping[str, Any], *, query: Mapping[str, str] | None = None
-    ) -> Manifest:
-        status, found = self._ask(method, path, body=body, query=query)
-        if status == HTTPStatus.NOT_FOUND:
-            raise ActionFailed(f"{method} {path} on {self._name}: {found.get('message', 'not found')}")
-        return found
+    def _asked(self, method: str, kind: str, namespace: str = "", name: str = "") -> Asked:
+        return Asked(self._name, method, kind, namespace, name, kubeconfig=str(self._kubeconfig))
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-    ) -> tuple[int, Manifest]:
-        """Make a request; return (200…299 or 404, JSON). Only reads are tried again."""
-        tries = READ_TRIES if method == "GET" else 1
-        for number in range(1, tries + 1):
+    def _pages(self, asked: Asked) -> Sequence[Manifest]:
+        """Return the objects of all pages. Raises Expired, Unreadable for pages that don't end or tell twice."""
+        query = {"limit": str(PAGE), **({"labelSelector": asked.labels} if asked.labels else {})}
+        items: dict[tuple[str, str], Manifest] = {}
+        tokens: set[str] = set()
+        for _ in range(MOST_PAGES):
+            page, following = answers.page_in(self._read(asked, query), asked)
+            for each in page:
+                place = each["metadata"].get("namespace", ""), each["metadata"]["name"]
+                if place in items:
+                    raise asked.unreadable(f"its list tells {asked.kind} {'/'.join(filter(None, place))} twice")
+                items[place] = each
+            if not following:
+                return list(items.values())
+            if following in tokens:
+                raise asked.unreadable("its list goes on for ever: a page names an earlier one as the next")
+            tokens.add(following)
+            query["continue"], asked = following, asked._replace(continues=True)
+        raise asked.unreadable(f"its list has more than {MOST_PAGES} pages of {PAGE}")
+
+    def _review(self, kind: str, body: Mapping[str, Any]) -> Manifest:
+        """Ask a question that the API takes by POST, and that changes nothing."""
+        asked = self._asked("POST", kind)
+        review = {"apiVersion": KINDS[kind].version, "kind": kind, **body}
+        return answers.object_in(self._read(asked, body=review), asked)
+
+    def _read(
+        self, asked: Asked, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
+    ) -> Answer:
+        """Ask what changes nothing: again, where nobody answered."""
+        for number in range(1, READ_TRIES + 1):
             try:
-                status, raw = self._send(method, path, query or {}, body)
-                return self._understood(method, path, status, raw)
+                answer = self._send(asked, query or {}, body)
+            except Unreadable:
+                raise
             except Unreachable:
-                if number == tries:
+                if number == READ_TRIES:
                     raise
+            else:
+                if number == READ_TRIES or not _is_passing(answer.status):
+                    return answer
         raise AssertionError
 
-    def _understood(self, method: str, path: str, status: int, raw: bytes) -> tuple[int, Manifest]:
-        try:
-            found = json.loads(raw or b"{}")
-        except ValueError:
-            found = {"message": raw[:200].decode("utf-8", "replace")}
-        if status < HTTPStatus.MULTIPLE_CHOICES or status == HTTPStatus.NOT_FOUND:
-            return status, found
-        raise self._refusal(f"{method} {path} on {self._name}", status, str(found.get("message", "")))
+    def _send(self, asked: Asked, query: Mapping[str, str], body: Mapping[str, Any] | None, part: str = "") -> Answer:
+        """Make one request; once more, as somebody renewed, where the cluster doesn't take our credentials."""
+        target = f"{_path(asked)}{part}{'?' + urlencode(query) if query else ''}"
+        content = APPLY if "fieldManager" in query else MERGE  # JSON is YAML
+        headers = [
+            ("Accept", "application/json, */*" if part else "application/json"),
+            ("Content-Type", content if asked.method == "PATCH" else "application/json"),
+        ]
+        access, raw = self._through(), None if body is None else json.dumps(dict(body)).encode()
+        pool, who, held = access.now()
+        answer = self._answer(asked, pool, target, [*headers, *who], raw)
+        if answer.status == HTTPStatus.UNAUTHORIZED and access.renew(held):
+            pool, who, _ = access.now()
+            answer = self._answer(asked, pool, target, [*headers, *who], raw)
+        return answer
 
-    def _refusal(self, what: str, status: int, message: str) -> DrfsmError:
-        told = f"{what}: {status} {message}".rstrip()
-        if status == HTTPStatus.CONFLICT:
-            return Conflict(told, fault="site")
-        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return Unreachable(told, way="drfsm resume")
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            return ActionFailed(told, way=f"give the user of {self._kubeconfig} this permission on {self._name}")
-        return ActionFailed(told)
-
-    def _send(
-        self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any] | None
-    ) -> tuple[int, bytes]:
-        from urllib3 import Timeout
+    def _answer(
+        self, asked: Asked, pool: Any, target: str, headers: Sequence[tuple[str, str]], raw: bytes | None
+    ) -> Answer:
+        from urllib3 import HTTPHeaderDict, Timeout
         from urllib3.exceptions import HTTPError
 
-        api = self._api()
-        patch = APPLY if "fieldManager" in query else MERGE  # JSON is YAML
-        content = patch if method == "PATCH" else "application/json"
-        headers = {"Accept": "application/json", "Content-Type": content}
-        # The credentials and the connections are the client's; its own request() changes from version to version.
-        bearer = api.configuration.auth_settings().get("BearerToken")
-        if bearer and bearer["value"]:
-            headers[bearer["key"]] = bearer["value"]
+        largest = answers.LARGEST_PAGE_BYTES
         try:
-            answer = api.rest_client.pool_manager.request(
-                method,
-                f"{api.configuration.host}{path}{'?' + urlencode(query) if query else ''}",
-                headers=headers,
-                body=None if body is None else json.dumps(dict(body)).encode(),
+            answer = pool.request(
+                asked.method,
+                f"{self._through().config.server}{target}",
+                headers=HTTPHeaderDict(headers),
+                body=raw,
                 timeout=Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
                 retries=False,  # nothing that writes is ever repeated behind our back
                 redirect=False,
+                preload_content=False,
+                decode_content=False,
             )
-        except (HTTPError, OSError) as fault:
+            try:
+                content = _bounded_body(answer, largest)
+            finally:
+                answer.close()  # a connection whose answer was read to its end is back in the pool already
+        except (HTTPError, OSError, ValueError) as fault:
             reason = getattr(fault, "reason", None) or fault
             raise Unreachable(
                 f"{self._name} does not answer: {type(reason).__name__}",
                 way="check the network, then `drfsm resume`",
             ) from None
         self._dated = _date(answer.headers.get("Date")) or self._dated
-        return answer.status, answer.data
+        if len(content) > largest:
+            raise asked.unreadable(f"it has more than {largest} bytes")
+        if (encoding := answer.headers.get("Content-Encoding", "identity")) != "identity":
+            raise asked.unreadable(f"it is encoded ({bounded(encoding, 60)}), and that was not asked for")
+        media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return Answer(answer.status, media_type, content)
 
-    def _api(self) -> Any:
+    def _through(self) -> Access:
         with self._lock:
-            if self._client is None:
-                self._client = self._connected()
-            return self._client
+            if self._access is None:
+                self._access = Access.through(self._kubeconfig)
+            return self._access
 
-    def _connected(self) -> Any:
-        from kubernetes import client, config
-        from kubernetes.config.config_exception import ConfigException
 
-        settings = client.Configuration()
-        try:
-            config.load_kube_config(  # type: ignore[no-untyped-call]  # the client publishes no types
-                config_file=str(self._kubeconfig), client_configuration=settings
-            )
-        except (ConfigException, OSError, ValueError, TypeError, KeyError) as fault:
-            # Never the file's contents: they may hold credentials.
-            raise UsageFault(
-                f"the kubeconfig {self._kubeconfig} of {self._name} can't be used ({type(fault).__name__})",
-                way=f"kubectl --kubeconfig {self._kubeconfig} version",
-            ) from None
-        return client.ApiClient(settings)
+def _bounded_body(answer: Any, largest: int) -> bytes:
+    """Return the body, or its first bytes, one more than ``largest``. Raises HTTPError for one that breaks off."""
+    pieces, size = list[bytes](), 0
+    while size <= largest and (piece := answer.read(PIECE_BYTES)):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+
+
+def _is_passing(status: int) -> bool:
+    """Return whether a status says no more than that nobody answered now."""
+    return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _date(header: str | None) -> tuple[datetime, float] | None:
@@ -268,7 +272,14 @@ def _date(header: str | None) -> tuple[datetime, float] | None:
     return (date, time.monotonic()) if claims.moment(date.isoformat()) else None
 
 
-def _path(kind: str, namespace: str, name: str = "") -> str:
-    found = KINDS[kind]
-    place = f"/namespaces/{quote(namespace)}" if found.namespaced and namespace else ""
-    return f"{found.api}{place}/{found.plural}{f'/{quote(name)}' if name else ''}"
+def _path(asked: Asked) -> str:
+    """Return the path of what is asked for. Raises Unreadable for a name that none can have."""
+    kind, name = KINDS[asked.kind], "" if asked.method == "POST" else asked.name
+    if asked.namespace:
+        claims.name_of("Kubernetes name", asked.namespace, "the namespace")
+    if name:
+        grammar = "RBAC name" if asked.kind in ("Role", "RoleBinding") else "Kubernetes name"
+        claims.name_of(grammar, name, f"the name of a {asked.kind}")
+    place = f"/namespaces/{quote(asked.namespace, safe='')}" if kind.namespaced and asked.namespace else ""
+    path = f"{kind.api}{place}/{kind.plural}"
+    return f"{path}/{quote(name, safe='')}" if name else path

@@ -1,30 +1,32 @@
 """The bundle's private directory: kubeconfigs, terraform's plan and data, readable by their owner only.
 
-Owns how such files are written (0600 in a 0700 directory, whole or not at all) and what a kubeconfig must be
-to be kept: one that carries its own credentials. One that would run a program of its author's choice here, or
-that points at files on another machine, is refused. What the files hold stands in no record and no message.
-Used by existing.py, ec2.py and terraform.py.
+Owns which files these are (files.py writes them: 0600 in a 0700 directory, whole or not at all). A kubeconfig that a
+site hands over is held against site_kubeconfig.py before it is kept; the operator's own may do as he likes. What the
+files hold stands in no record and no message. Used by existing.py, ec2.py and terraform.py.
 """
 
 import hashlib
 import os
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
+from drfsm.adapters import site_kubeconfig
+from drfsm.adapters.site_kubeconfig import Addresses
 from drfsm.errors import ActionFailed
+from drfsm.files import Directory
 from drfsm.world import Kubeconfig
 
 KUBECONFIG = "dr.kubeconfig.yaml"
-_PROGRAMS = frozenset({"exec", "auth-provider"})
-_ELSEWHERE = frozenset({"certificate-authority", "client-certificate", "client-key", "tokenFile"})
 
 
 class PrivateFiles:
-    """Files that only their owner may read. The directory is made when first written to."""
+    """Files that only their owner may read. The directory is made when first written to.
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory.absolute()
+    ``site_is_here``: the operator says that the site runs on this machine, so its kubeconfig may name this one.
+    """
+
+    def __init__(self, directory: Path, *, site_is_here: bool = False) -> None:
+        self.directory, self.site_is_here = directory.absolute(), site_is_here
 
     @property
     def kubeconfig(self) -> Path:
@@ -32,36 +34,46 @@ class PrivateFiles:
         return self.directory / KUBECONFIG
 
     def home(self, name: str = "") -> Path:
-        """Return the directory, or one in it; it is there, and only its owner may enter."""
-        place = self.directory / name
-        for each in (self.directory, place):
-            each.mkdir(parents=True, exist_ok=True)
-            each.chmod(0o700)
-        return place
+        """Return the directory, or one in it; it is there, and only its owner may enter. Raises as files.py does."""
+        with Directory.make(self.directory) as directory:
+            if name and (inner := directory.sub(name)) is not None:
+                inner.close()
+        return self.directory / name
 
     def write(self, name: str, body: bytes) -> Path:
-        """Write a file, whole or not at all."""
-        place = self.home() / name
-        draft = place.with_name(f".{name}.{uuid4().hex}")
-        number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(number, "wb") as file:
-            file.write(body)
-        draft.replace(place)
-        return place
+        """Write a file, whole or not at all; it is on the disk when this returns."""
+        with Directory.make(self.directory) as directory:
+            directory.write(name, body, durable=True)
+        return self.directory / name
 
-    def read(self, name: str) -> bytes | None:
-        """Return a file's bytes, None if there is none."""
-        try:
-            return (self.directory / name).read_bytes()
-        except FileNotFoundError:
+    def create(self, name: str) -> int:
+        """Return the descriptor of a new file, open for writing: a program's output goes there."""
+        with Directory.make(self.directory) as directory:
+            return directory.create(name)
+
+    def read(self, name: str, *, start: int = 0) -> bytes | None:
+        """Return a file's bytes from ``start`` on, None if there is none. Raises FileDamaged for a link."""
+        if not os.path.lexists(self.directory):
             return None
+        with Directory.look(self.directory) as directory:
+            return directory.read(name, start=start)
 
     def forget(self, name: str) -> None:
         """Remove a file; one that isn't there is fine."""
-        (self.directory / name).unlink(missing_ok=True)
+        if os.path.lexists(self.directory):
+            with Directory.own(self.directory) as directory:
+                directory.remove(name)
 
-    def keep_kubeconfig(self, body: bytes, origin: str) -> Kubeconfig:
-        """Keep a site's kubeconfig. Raises ActionFailed, without a word of its contents, if it can't be used."""
+    def keep_kubeconfig(self, body: bytes, origin: str, addresses: Addresses = tuple) -> Kubeconfig:
+        """Keep a site's kubeconfig; one that names this machine is kept with an address of ``addresses`` instead.
+
+        Raises ActionFailed, without a word of its contents, if it can't be used.
+        """
+        import yaml
+
+        config = site_kubeconfig.read(body, origin)
+        if (other := site_kubeconfig.reached(config, origin, addresses, here=self.site_is_here)) is not None:
+            body = yaml.safe_dump(other, sort_keys=False).encode()
         found = described(body, origin)
         self.write(KUBECONFIG, body)
         return found
@@ -74,30 +86,19 @@ class PrivateFiles:
 
 def described(body: bytes, origin: str, *, own: bool = False) -> Kubeconfig:
     """Return what may be told of a kubeconfig. ``own``: the operator's own file, which may do as he likes."""
+    if not own:
+        return Kubeconfig(
+            hashlib.sha256(body).hexdigest(), site_kubeconfig.server_of(site_kubeconfig.read(body, origin))
+        )
     import yaml
 
     try:
-        config: Any = yaml.safe_load(body)
-        server = str(_current(config)["server"])
-        users = [each["user"] for each in config["users"]]
-        clusters = [each["cluster"] for each in config["clusters"]]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, IndexError, StopIteration):
+        server = str(_current(yaml.safe_load(body))["server"])
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, IndexError, StopIteration, RecursionError):
         raise ActionFailed(f"what came from {origin} is no kubeconfig ({len(body)} bytes)") from None
-    if not own:
-        _check(users, clusters, origin)
     return Kubeconfig(hashlib.sha256(body).hexdigest(), server)
 
 
 def _current(config: Any) -> Any:
     context = next(each for each in config["contexts"] if each["name"] == config["current-context"])["context"]
     return next(each for each in config["clusters"] if each["name"] == context["cluster"])["cluster"]
-
-
-def _check(users: list[Any], clusters: list[Any], origin: str) -> None:
-    named = {name for each in (*users, *clusters) for name in each or {}}
-    if programs := named & _PROGRAMS:
-        told = f"the kubeconfig from {origin} would run a program on this machine ({', '.join(sorted(programs))})"
-        raise ActionFailed(told, way="let the runner give one with its own token or certificate")
-    if elsewhere := named & _ELSEWHERE:
-        told = f"the kubeconfig from {origin} points at files of another machine ({', '.join(sorted(elsewhere))})"
-        raise ActionFailed(told, way="kubectl config view --flatten --raw on the runner gives one that holds them")

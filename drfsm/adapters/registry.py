@@ -1,10 +1,13 @@
 """What an image is built for, asked of its registry by the OCI distribution protocol, without credentials.
 
 Reads manifests only, never layers. A registry that wants a login (most private ones do) says so, and nothing is
-known then: that is no failure of the image. Speaks HTTPS but on loopback. Implements world.Registry.
+known then: that is no failure of the image. Speaks HTTPS but on loopback. What a registry answers is a claim: a
+login is looked for within its own domain only, a redirect is followed by HTTPS and without the token, and what is named
+by a digest must have it. Implements world.Registry.
 """
 
-import json
+import hashlib
+import http.client
 import re
 import urllib.error
 import urllib.request
@@ -12,13 +15,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-from drfsm.errors import ActionFailed, Unreachable
+from drfsm.claims import bounded, field, object_of
+from drfsm.errors import ActionFailed, Unreachable, Unreadable
 
 SECONDS, LARGEST_BYTES = 5.0, 4 << 20
 INDEX = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 MANIFEST = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
 _ASKS = re.compile(r'(\w+)="([^"]*)"')
 _LOOPBACK = ("localhost", "127.0.0.1")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_ARCHITECTURE = re.compile(r"[a-z0-9_]{1,32}")
+_TOKEN = re.compile(r"[!-~]{1,16384}")
 
 
 class Image(NamedTuple):
@@ -47,27 +54,51 @@ class ImageRegistry:
     """Asks whichever registry an image names."""
 
     def architectures(self, image: str) -> Sequence[str]:
-        """Return what an image is built for. Raises Unreachable or ActionFailed where that isn't told."""
+        """Return what an image is built for. Raises Unreachable, Unreadable or ActionFailed where that isn't told."""
         at = parsed(image)
         ask = _Asking(at)
-        found = ask.json(f"manifests/{at.reference}", (*INDEX, *MANIFEST))
-        return sorted(set(_of_index(found) if "manifests" in found else _of_manifest(ask, found)))
+        manifest = ask.json(f"manifests/{at.reference}", (*INDEX, *MANIFEST))
+        return sorted(set(_of_index(manifest) if "manifests" in manifest else _of_manifest(ask, manifest)))
 
 
 def _of_index(index: Mapping[str, Any]) -> Iterator[str]:
-    for each in index["manifests"]:
-        told = (each.get("platform") or {}).get("architecture")
-        if told and told != "unknown":  # attestations lie there as unknown
-            yield str(told)
+    for entry in field(index, "manifests", list, "the image's index"):
+        platform = entry.get("platform") if isinstance(entry, dict) else None
+        name = platform.get("architecture") if isinstance(platform, dict) else None
+        if name and name != "unknown":  # attestations lie there as unknown
+            yield _architecture(name)
 
 
 def _of_manifest(ask: "_Asking", manifest: Mapping[str, Any]) -> Iterator[str]:
-    digest = (manifest.get("config") or {}).get("digest")
-    if not digest:
-        raise ActionFailed("its manifest names no configuration", fault="store")
-    told = ask.json(f"blobs/{digest}", ()).get("architecture")
-    if told:
-        yield str(told)
+    digest = field(field(manifest, "config", dict, "the image's manifest"), "digest", str, "the image's manifest")
+    if not _DIGEST.fullmatch(digest):
+        raise Unreadable(f"the image's manifest names no configuration, but {bounded(digest, 100)}")
+    if name := ask.json(f"blobs/{digest}", ()).get("architecture"):
+        yield _architecture(name)
+
+
+def _architecture(name: object) -> str:
+    if not isinstance(name, str) or not _ARCHITECTURE.fullmatch(name):
+        raise Unreadable(f"the image names an architecture that is none: {bounded(name, 100)}")
+    return name
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a registry to where it keeps its blobs: by HTTPS only, and without the token."""
+
+    max_redirections = 4
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """Return the request to follow with. Raises HTTPError where it is not followed."""
+        old, new = urlsplit(req.full_url), urlsplit(newurl)
+        if new.scheme != "https" and (new.scheme, new.netloc) != (old.scheme, old.netloc):
+            raise urllib.error.HTTPError(newurl, code, "redirect to an open wire", headers, fp)
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None and new.netloc != old.netloc:
+            request.remove_header("Authorization")
+        return request
 
 
 class _Asking:
@@ -76,9 +107,10 @@ class _Asking:
     def __init__(self, at: Image) -> None:
         self._at, self._token = at, ""
         self._scheme = "http" if at.host.partition(":")[0] in _LOOPBACK else "https"
+        self._opener = urllib.request.build_opener(_Redirects())
 
     def json(self, path: str, accept: Sequence[str]) -> Mapping[str, Any]:
-        """Return what lies at a path, asking for a token once."""
+        """Return what lies at a path, asking for a token once. What is named by its digest must have that digest."""
         url = f"{self._scheme}://{self._at.host}/v2/{self._at.name}/{path}"
         try:
             body = self._get(url, accept)
@@ -87,25 +119,22 @@ class _Asking:
                 raise ActionFailed(f"{self._at.host} answers {fault.code}", fault="store") from None
             self._token = self._asked_for(fault.headers.get("WWW-Authenticate") or "")
             return self.json(path, accept)
-        except (urllib.error.URLError, OSError) as fault:
-            raise Unreachable(f"{self._at.host} does not answer ({fault})") from None
-        try:
-            found = json.loads(body)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise ActionFailed(f"{self._at.host} answers with no JSON object", fault="store")
-        return found
+        except (OSError, http.client.HTTPException, ValueError) as fault:
+            raise Unreachable(f"{self._at.host} does not answer ({bounded(fault)})") from None
+        reference = path.rpartition("/")[2]
+        if _DIGEST.fullmatch(reference) and f"sha256:{hashlib.sha256(body).hexdigest()}" != reference:
+            raise Unreadable(f"{self._at.host} answers with something else than {reference}")
+        return object_of(body, f"what {self._at.host} answers", largest_bytes=LARGEST_BYTES)
 
     def _get(self, url: str, accept: Sequence[str]) -> bytes:
         headers = {"Accept": ", ".join(accept)} if accept else {}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         request = urllib.request.Request(url, headers=headers)  # noqa: S310  the scheme is ours
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310  likewise
+        with self._opener.open(request, timeout=SECONDS) as answer:
             body: bytes = answer.read(LARGEST_BYTES + 1)
         if len(body) > LARGEST_BYTES:
-            raise ActionFailed(f"{url} has more than {LARGEST_BYTES} bytes", fault="store")
+            raise Unreadable(f"{url} has more than {LARGEST_BYTES} bytes")
         return body
 
     def _asked_for(self, challenge: str) -> str:
@@ -118,12 +147,22 @@ class _Asking:
         scope = asks.get("scope") or f"repository:{self._at.name}:pull"
         query = urlencode({"service": asks.get("service", ""), "scope": scope})
         try:
-            found = json.loads(self._get(f"{realm}?{query}", ()))
-            return str(found.get("token") or found["access_token"])
-        except (urllib.error.URLError, OSError, ValueError, KeyError, AttributeError):
-            raise ActionFailed(f"{self._at.host} gives no token without a login", fault="store") from None
+            answer = object_of(self._get(f"{realm}?{query}", ()), "the token")
+        except (Unreadable, OSError, http.client.HTTPException, ValueError):
+            answer = {}
+        token = answer.get("token") or answer.get("access_token")
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            raise ActionFailed(f"{self._at.host} gives no token without a login", fault="store")
+        return token
 
-    @staticmethod
-    def _safe(realm: str) -> bool:
-        parts = urlsplit(realm)
-        return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    def _safe(self, realm: str) -> bool:
+        """Return whether a login lies with the registry itself: HTTPS within its domain, or its own loopback."""
+        try:
+            parts, host = urlsplit(realm), self._at.host.rpartition(":")[0] or self._at.host
+        except ValueError:
+            return False
+        named = parts.hostname or ""
+        if host in _LOOPBACK:
+            return parts.scheme in ("http", "https") and named in _LOOPBACK
+        own = ".".join(host.rsplit(".", 2)[-2:])
+        return parts.scheme == "https" and (named == own or named.endswith(f".{own}"))

@@ -92,7 +92,7 @@ class MirroredJournal:
         run_id: str,
         declaration: bytes,
         *,
-        note: Callable[[Sequence[str]], None] = lambda _heads: None,
+        note: Callable[[Sequence[str], int], None] = lambda _heads, _first: None,
         signer: Signer | None = None,
     ) -> None:
         self._local, self._store, self._declaration = local, store, declaration
@@ -153,7 +153,9 @@ class MirroredJournal:
         if kind == "lease_acquired" and not self._on:
             self._begin()
         number = self._noted(at)
-        self._note([digest(encode(Record(number, kind, at, body), self._local.head))])  # BEFORE it lies anywhere
+        self._note(
+            [digest(encode(Record(number, kind, at, body), self._local.head))], number
+        )  # BEFORE it lies anywhere
         mirrored = self._on and self._mirror(Record(number, kind, at, body))
         record = self._local.append(kind, body, at)
         if not mirrored:
@@ -164,7 +166,7 @@ class MirroredJournal:
         """Note a torn line that was cut off, if one was: that is a record too. Return the next one's number."""
         number = len(self._local.lines())
         self._local.note_cut(at)
-        self._note([digest(line) for line in self._local.lines()[number:]])
+        self._note([digest(line) for line in self._local.lines()[number:]], number)
         self._lacking += range(number, len(self._local.lines()))
         return len(self._local.lines())
 

@@ -6,6 +6,10 @@ Moved by compare-and-swap only, on a store that was seen to honour it. Never tak
 run that is alive and slow looks the same as one that is dead. The same run in the same bundle on the same
 host may take it again (the lock on that bundle shows that its former process is gone); anybody else, also
 who fetched the run into another directory of the same host, needs a person's word.
+
+What lies there is a claim: whoever can write to the bucket can write it. It is read strictly, what it says is printed
+bounded, and a command that is offered for pasting holds nothing of it but a run's name by its grammar, or a quoted
+absolute path. Never to be deleted by hand: its epoch would begin anew, and a former holder's token be valid again.
 """
 
 import json
@@ -14,9 +18,16 @@ from shlex import quote
 from typing import Any
 from uuid import uuid4
 
+from drfsm.claims import bounded, field, name_of, object_of
 from drfsm.engine.ports import Clock, SystemClock
-from drfsm.errors import ActionFailed, Conflict, LeaseHeld, LeaseLost
+from drfsm.errors import ActionFailed, Conflict, LeaseHeld, LeaseLost, Unreadable
 from drfsm.world import ObjectStore
+
+LARGEST_BYTES = 64 << 10
+LARGEST_EPOCH = 1 << 53  # beyond it JSON's readers don't agree about a number
+LONGEST_SAID, LONGEST_PATH = 100, 1000  # characters
+_LEASE = "the lease"
+_TEXTS = ("run_id", "operator", "host", "bundle", "at", "nonce", "taken_over_from", "released_at")
 
 
 class S3Lease:
@@ -56,7 +67,7 @@ class S3Lease:
         taken_from = self._held_by_other(found, run_id, host)
         body: dict[str, Any] = {
             "schema_version": 1,
-            "epoch": int(found.get("epoch", 0)) + 1,
+            "epoch": found.get("epoch", 0) + 1,
             "held": True,
             "run_id": run_id,
             "operator": operator,
@@ -68,7 +79,7 @@ class S3Lease:
         if taken_from:
             body["taken_over_from"] = taken_from
         self._write(body, etag)
-        return int(found.get("epoch", 0)) + 1
+        return int(body["epoch"])
 
     def _held_by_other(self, found: Mapping[str, Any], run_id: str, host: str) -> str:
         """Return whom it is taken over from, "" for nobody. Raises LeaseHeld."""
@@ -78,10 +89,10 @@ class S3Lease:
         if found.get("run_id") == self._take_over_from:
             return str(found["run_id"])
         raise LeaseHeld(
-            f"the lease of {self._prefix} is held by the run {found.get('run_id')}, started by"
-            f" {found.get('operator')} on {found.get('host')}, since {found.get('at')}",
-            way=f"go on with that run there (drfsm resume {quote(str(found.get('bundle') or found.get('run_id')))});"
-            f" or, if you know that nobody works on it there any more: --take-over {found.get('run_id')}",
+            f"the lease of {self._prefix} is held by the run {found['run_id']}, started by"
+            f" {_said(found, 'operator')} on {_said(found, 'host')}, since {_said(found, 'at')}",
+            way=f"go on with that run there (drfsm resume {_where(found)});"
+            f" or, if you know that nobody works on it there any more: --take-over {found['run_id']}",
         )
 
     def check(self) -> None:
@@ -89,8 +100,8 @@ class S3Lease:
         found, _ = self._read()
         if found.get("nonce") != self._nonce:
             raise LeaseLost(
-                f"the lease was taken over by the run {found.get('run_id')} of {found.get('operator')} on"
-                f" {found.get('host')} at {found.get('at')}: nothing more is done here",
+                f"the lease was taken over by the run {_said(found, 'run_id')} of {_said(found, 'operator')} on"
+                f" {_said(found, 'host')} at {_said(found, 'at')}: nothing more is done here",
                 way="talk to them; this run can't go on while theirs holds the lease",
             )
 
@@ -107,20 +118,19 @@ class S3Lease:
             return  # somebody took it over in between: it is theirs
 
     def _read(self) -> tuple[dict[str, Any], str | None]:
-        blob = self._store.get(self._key)
+        blob = self._store.get(self._key, largest_bytes=LARGEST_BYTES)
         if blob is None:
             return {}, None
         try:
-            found = json.loads(blob.body)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
+            return _lease(blob.body), blob.etag
+        except Unreadable as fault:
+            key = f"--bucket {quote(self._store.bucket)} --prefix {quote(self._key)}"
             raise ActionFailed(
-                f"the lease {self._key} can't be understood",
+                f"the lease {self._key} can't be understood: {fault.what}",
                 fault="store",
-                way="look at it; if no run is alive, delete it",
-            )
-        return found, blob.etag
+                way=f"look at who wrote it (aws s3api list-object-versions {key}) and restore its last good version;"
+                " never delete it: its epoch would begin anew, and a run that lost it could write again",
+            ) from None
 
     def _write(self, body: Mapping[str, Any], etag: str | None) -> None:
         raw = (json.dumps(body, indent=2) + "\n").encode()
@@ -129,14 +139,38 @@ class S3Lease:
         except Conflict:
             found, _ = self._read()
             raise LeaseHeld(
-                f"the run {found.get('run_id')} of {found.get('operator')} on {found.get('host')} took the lease"
-                " in the same moment",
+                f"the run {_said(found, 'run_id')} of {_said(found, 'operator')} on {_said(found, 'host')} took the"
+                " lease in the same moment",
                 way="wait for it to end, then try again",
             ) from None
         again, _ = self._read()
         if again.get("nonce") != body["nonce"]:
             raise LeaseHeld("the lease does not read as it was just written: somebody else writes it too")
         self._nonce = str(body["nonce"])
+
+
+def _lease(raw: bytes) -> dict[str, Any]:
+    """Return a lease as it was written. Raises Unreadable for what is none."""
+    lease = object_of(raw, _LEASE, largest_bytes=LARGEST_BYTES)
+    if not 0 <= field(lease, "epoch", int, _LEASE) < LARGEST_EPOCH:
+        raise Unreadable(f"{_LEASE} can't be read: its epoch {lease['epoch']} is out of range")
+    if field(lease, "held", bool, _LEASE):
+        name_of("drfsm run", field(lease, "run_id", str, _LEASE), f"the run_id of {_LEASE}")
+    for name in _TEXTS:
+        if name in lease:
+            field(lease, name, str, _LEASE)
+    return lease
+
+
+def _said(lease: Mapping[str, Any], name: str) -> str:
+    return bounded(lease.get(name, "?"), LONGEST_SAID)
+
+
+def _where(lease: Mapping[str, Any]) -> str:
+    """Return what ``drfsm resume`` takes for the holder: its bundle, if that is a path that can be pasted."""
+    bundle = lease.get("bundle", "")
+    is_path = bundle.startswith("/") and bundle.isprintable() and len(bundle) <= LONGEST_PATH
+    return quote(bundle if is_path else lease["run_id"])
 
 
 def probe_compare_and_swap(store: ObjectStore, prefix: str) -> None:

@@ -26,12 +26,15 @@ from attrs import asdict
 from drfsm.adapters.address import Address
 from drfsm.adapters.private import KUBECONFIG, PrivateFiles
 from drfsm.adapters.terraform_process import Terraform, TerraformFailed
-from drfsm.errors import ActionFailed, UsageFault
+from drfsm.claims import bounded, object_of
+from drfsm.errors import ActionFailed, Unreadable, UsageFault
 from drfsm.world import Change, Changes, Charter, Kubeconfig, Machine, Standing, Watch
 
 PLAN, DESTROY, PLANNED, ALLOWED = "terraform.plan", "terraform.destroy", "terraform.changes.json", "allowed_address"
 RUN_VARIABLE, DRILL_VARIABLE, ADDRESS_VARIABLE = "drfsm_run", "drfsm_drill", "allowed_cidr"
 _WORKSPACE = re.compile(r"[A-Za-z0-9._-]{1,90}\Z")
+_PARAMETER = re.compile(r"[A-Za-z0-9_./:-]{1,1100}")
+_MACHINE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}")
 _VERBS = {"create": "add", "update": "change", "delete": "destroy"}
 Parameter = Callable[[str], str | None]
 """Reads an SSM parameter; None if there is none."""
@@ -68,9 +71,12 @@ class TerraformSite:
         body, plan = self._private.read(PLANNED), self._private.read(PLAN)
         if body is None or plan is None:
             return None
-        kept = json.loads(body)
-        changes = _restored(kept["changes"])
-        return changes if kept["run"] == charter.run and _sha256(plan) == changes.sha256 else None
+        kept = object_of(body, PLANNED)
+        try:
+            changes = _restored(kept["changes"])
+        except (AttributeError, KeyError, TypeError) as fault:
+            raise Unreadable(f"{PLANNED} is no plan ({type(fault).__name__}: {bounded(fault)})") from None
+        return changes if kept.get("run") == charter.run and _sha256(plan) == changes.sha256 else None
 
     def bring_up(self, charter: Charter, changes: Changes, watch: Watch) -> Standing:
         """Apply exactly the plan; where it was overtaken, what is left of it, and nothing else."""
@@ -95,11 +101,15 @@ class TerraformSite:
         """Return what the charter's state holds."""
         if not self._exists(charter):
             return Standing()
-        state = self._terraform.json(["show", "-json"], self._variables(charter), _workspace(charter)).get("values", {})
-        resources = list(_resources(state.get("root_module", {})))
-        given = state.get("outputs", {}).get("instance_ids", {}).get("value") or ()
-        named = [given] if isinstance(given, str) else list(given)
-        known = {each.instance_id: each for each in _machines(each["values"] | each for each in resources)}
+        shown = self._terraform.json(["show", "-json"], self._variables(charter), _workspace(charter))
+        try:
+            state = shown.get("values", {})
+            resources = list(_resources(state.get("root_module", {})))
+            given = state.get("outputs", {}).get("instance_ids", {}).get("value") or ()
+            known = {each.instance_id: each for each in _machines(each["values"] | each for each in resources)}
+        except (AttributeError, KeyError, TypeError) as fault:
+            raise Unreadable(f"what terraform show prints is no state ({type(fault).__name__}: {fault})") from None
+        named = [_named(name) for name in ([given] if isinstance(given, str) else list(given))]
         machines = {**{name: Machine(name) for name in named}, **known}
         # Without a resource there is nothing that outputs could speak of: terraform keeps them until an apply.
         return Standing(tuple(machines.values()) if resources else (), len(resources))
@@ -111,14 +121,27 @@ class TerraformSite:
         if not self._exists(charter):
             return None
         outputs = self._terraform.json(["output", "-json"], self._variables(charter), _workspace(charter))
-        if text := outputs.get("kubeconfig", {}).get("value"):
-            return self._private.keep_kubeconfig(str(text).encode(), "terraform's output kubeconfig")
-        if name := outputs.get("kubeconfig_parameter", {}).get("value"):
-            value = self._parameter(str(name))
-            return None if value is None else self._private.keep_kubeconfig(value.encode(), f"the parameter {name}")
+        if text := _output(outputs, "kubeconfig"):
+            origin = "terraform's output kubeconfig"
+            return self._private.keep_kubeconfig(text.encode(), origin, lambda: self._addresses(charter))
+        if name := _output(outputs, "kubeconfig_parameter"):
+            if not _PARAMETER.fullmatch(name):
+                raise Unreadable(f"terraform's output kubeconfig_parameter names no parameter: {bounded(name, 100)}")
+            value = self._parameter(name)
+            if value is None:
+                return None
+            return self._private.keep_kubeconfig(
+                value.encode(), f"the parameter {name}", lambda: self._addresses(charter)
+            )
         given = ", ".join(outputs) or "none"
         told = f"the module gives neither kubeconfig nor kubeconfig_parameter (its outputs: {given})"
         raise ActionFailed(told, way="add one of these outputs to the module", fault="operator")
+
+    def _addresses(self, charter: Charter) -> Sequence[str]:
+        """Return where the state says that the charter's machines are, public addresses first."""
+        state = self._terraform.json(["show", "-json"], self._variables(charter), _workspace(charter)).get("values", {})
+        values = [each["values"] for each in _resources(state.get("root_module", {})) if each["type"] == "aws_instance"]
+        return [str(each[name]) for name in ("public_ip", "private_ip") for each in values if each.get(name)]
 
     def held_kubeconfig(self) -> Kubeconfig | None:
         """Return the kubeconfig that is kept, None if there is none."""
@@ -234,6 +257,22 @@ class TerraformSite:
         machines = _machines(each["change"]["after"] | each for each in shown.get("resource_changes", ()) if _new(each))
         plan = self._private.read(name) or b""
         return Changes(self._terraform.version, tuple(acting), tuple(words), _sha256(plan), tuple(machines))
+
+
+def _output(outputs: Mapping[str, Any], name: str) -> str:
+    """Return an output that is a text, "" where there is none. Raises Unreadable, without a word of its contents."""
+    output = outputs.get(name) or {}
+    value = (output.get("value") or "") if isinstance(output, dict) else output
+    if not isinstance(value, str):
+        raise Unreadable(f"terraform's output {name} is no text", way=f"let the module's output {name} be a string")
+    return value
+
+
+def _named(name: object) -> str:
+    """Return the id of a machine that an output names. Raises Unreadable."""
+    if not isinstance(name, str) or not _MACHINE.fullmatch(name):
+        raise Unreadable(f"terraform's output instance_ids names no machine: {bounded(name, 100)}")
+    return name
 
 
 def _workspace(charter: Charter) -> str:

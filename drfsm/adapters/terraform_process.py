@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from drfsm.adapters.private import PrivateFiles
+from drfsm.claims import bounded, field, object_of
 from drfsm.errors import ActionFailed, UsageFault
+from drfsm.files import Directory
 from drfsm.world import Watch
 
 POLL_SECONDS = 0.1
@@ -30,6 +32,7 @@ ENDING_SECONDS = 900.0  # what it gets to end what it is in the middle of
 QUERY_SECONDS = 300.0
 _SECRET = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|PRIVATE|ACCESS_KEY(?!_ID)|API_KEY", re.IGNORECASE)
 _SHORTEST = 4  # a shorter value hides nothing, and its stars would be everywhere
+LARGEST_BYTES = 64 << 20  # of what it prints about a plan or a state
 _LINE = 16  # of a secret with many lines, those that are long enough to be one by themselves
 _LOCKED, _STALE = "Error acquiring the state lock", "Saved plan is stale"
 _TOLD = frozenset({"change_summary", "apply_start", "apply_complete", "apply_errored", "diagnostic"})
@@ -68,8 +71,9 @@ class Terraform:
     def version(self) -> str:
         """What the binary calls itself: ``terraform 1.11.4``."""
         if not self._version:
-            found = json.loads(self._query(["version", "-json"], {}, None, where=False))
-            self._version = f"{Path(self._binary).name} {found['terraform_version']}"
+            printed = object_of(self._query(["version", "-json"], {}, None, where=False), "terraform's version")
+            version = field(printed, "terraform_version", str, "terraform's version")
+            self._version = f"{Path(self._binary).name} {bounded(version, 40)}"
         return self._version
 
     def hide(self, secrets: Iterable[str]) -> None:
@@ -92,7 +96,7 @@ class Terraform:
         """Run a command that may change something; raise what its failure means, after it has really ended."""
         tells_json = command[0] != "init"
         argv = self._argv([command[0], "-input=false", "-no-color", *self._ways(command[0]), *command[1:]])
-        run = _Running(argv, self._with(variables, workspace), self._private.home("terraform"), command[0])
+        run = _Running(argv, self._with(variables, workspace), self._private, command[0])
         log = _Log(self._logs, command[0], self._hidden, watch, tells_json=tells_json)
         try:
             run.wait(watch, lambda: log.add(run.news()))
@@ -108,7 +112,8 @@ class Terraform:
 
     def json(self, command: Sequence[str], variables: Mapping[str, str], workspace: str) -> Any:
         """Run a short command in a workspace; return the JSON that it printed. It may hold secrets."""
-        return json.loads(self._query(command, variables, workspace))
+        printed = self._query(command, variables, workspace)
+        return object_of(printed, f"what terraform {command[0]} prints", largest_bytes=LARGEST_BYTES)
 
     # --- how ------------------------------------------------------------------------------------------------
 
@@ -189,11 +194,11 @@ class Terraform:
 class _Running:
     """A terraform that runs, with its output in private files."""
 
-    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], home: Path, verb: str) -> None:
+    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], private: PrivateFiles, verb: str) -> None:
         number = time.time_ns()  # one that outlived us may still be writing into its own
-        self._out, self._err = home / f"{verb}.{number}.out", home / f"{verb}.{number}.err"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        out, err = os.open(self._out, flags, 0o600), os.open(self._err, flags, 0o600)
+        self._private = private
+        self._out, self._err = f"terraform/{verb}.{number}.out", f"terraform/{verb}.{number}.err"
+        out, err = private.create(self._out), private.create(self._err)
         try:
             self._process = subprocess.Popen(
                 argv,
@@ -239,9 +244,7 @@ class _Running:
 
     def news(self, *, whole: bool = False) -> list[str]:
         """Return the lines that it has written since; the last one only when it is complete, or at the end."""
-        with self._out.open("rb") as file:
-            file.seek(self._read)
-            body = file.read()
+        body = self._private.read(self._out, start=self._read) or b""
         if not whole:
             body = body[: body.rfind(b"\n") + 1]
         self._read += len(body)
@@ -249,9 +252,9 @@ class _Running:
 
     def complaints(self) -> list[tuple[str, str]]:
         """Return the errors that it printed for people; what it wrote is in the log, and goes."""
-        errors = _boxed(self._err.read_text(encoding="utf-8", errors="replace"))
-        self._out.unlink()
-        self._err.unlink()
+        errors = _boxed((self._private.read(self._err) or b"").decode("utf-8", "replace"))
+        self._private.forget(self._out)
+        self._private.forget(self._err)
         return errors
 
 
@@ -259,19 +262,20 @@ class _Log:
     """What it said, for people: a file for each call, and a few lines as they come. Nothing secret."""
 
     def __init__(self, logs: Path, verb: str, hidden: Any, watch: Watch, *, tells_json: bool) -> None:
-        logs.mkdir(parents=True, exist_ok=True)
-        numbers = (number for number in range(1, 10_000) if not (logs / f"terraform-{verb}-{number}.log").exists())
-        self.path = logs / f"terraform-{verb}-{next(numbers)}.log"
-        self.path.touch(mode=0o600)
+        with Directory.make(logs) as directory:
+            taken = set(directory.names())
+            names = (f"terraform-{verb}-{number}.log" for number in range(1, 10_000))
+            self.path = logs / next(name for name in names if name not in taken)
+            os.close(directory.create(self.path.name))
         self.errors: list[tuple[str, str]] = []
         self._hidden, self._watch, self._json = hidden, watch, tells_json
 
     def add(self, lines: Iterable[str]) -> None:
         """Write down what it said."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with Directory.own(self.path.parent) as directory:
             for words, important in self._read(lines):
                 told = self._hidden(words)
-                file.write(f"{told}\n")
+                directory.append(self.path.name, f"{told}\n".encode("utf-8", "backslashreplace"))
                 if important:
                     self._watch.say(told)
 

@@ -1,25 +1,28 @@
-"""`drfsm backup`: a site's objects and state, taken, checked, restored quiet.
+"""`drfsm backup`: a site's objects and state, taken, listed, checked, restored quiet.
 
-Exit codes: `verify` 0 intact, 11 not, or older than asked for; `restore` 0 all of it, 3 refused and nothing moved,
-4 what is named is missing: mend it and type the same again, 11 the backup does not hold.
+Exit codes: `verify` 0 intact, 11 not, or not the one that was pinned, or older than asked for, 3 intact, and a restore
+would refuse what it brings; `restore` 0 all of it, 3 refused and nothing moved, 4 what is named is missing: mend it and
+type the same again, 11 the backup does not hold, or is not the one that was pinned.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from drfsm.claims import bounded, is_name, printable
 from drfsm.cli import drive
 from drfsm.cli.control_plane import applied, fetched
 from drfsm.cli.options import at_bucket, connected, endpoint_url, pair, region
 from drfsm.cli.receipt_files import ReceiptFiles
-from drfsm.cli.site_options import at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
+from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
 from drfsm.errors import ExitCode, UsageFault
 
 if TYPE_CHECKING:
     from drfsm.adapters.aws import S3Store
     from drfsm.dr.control_plane import Bundle
+    from drfsm.dr.restore_policy import RestoreRefused
 
 _job_image = click.option("--job-image", default="", help="Of the Job that moves the state.  [default: the workload's]")
 _job_python = click.option("--job-python", default="python3", show_default=True, help="Python in that image.")
@@ -31,6 +34,13 @@ _backup_uri = click.option("--backup-uri", required=True, help="s3://<bucket>/<p
 _objective = click.option(
     "--recovery-point-objective", default="", metavar="SECONDS", help="How old a backup may be.  [default: any age]"
 )
+expect_sha256 = click.option(
+    "--expect-sha256", default="", metavar="HEX", help="The digest that the backup must have, as `create` showed it."
+)
+allow_in_backup = click.option(
+    "--allow-in-backup", multiple=True, metavar="KIND/NAME",
+    help="Restore this object though it is outside of what a restore brings; it is recorded.",
+)  # fmt: skip
 
 
 @click.group()
@@ -70,23 +80,53 @@ def create(
     from drfsm.dr.backup_create import Site
     from drfsm.dr.backup_create import create as take
     from drfsm.dr.layout import layout_of
+    from drfsm.dr.restore_policy import findings
+    from drfsm.dr.restore_policy import told as restore_policy_told
     from drfsm.dr.state_volume import Image
 
     store, named = connected(given), backup_id or f"backup-{stamp()}"
-    if "/" in named or named in (".", ".."):
-        raise UsageFault(f"{named!r} is no name", way="give --backup-id without slashes")
+    if not is_name("file", named):
+        raise UsageFault(
+            f"--backup-id {bounded(repr(named), 100)} is no name",
+            way="letters, digits, '.', '_', '@', '=', '+' and '-'",
+        )
     site = Site(cluster_of(kubeconfig), namespace, cronjob, state_claim, (given["provider"], given["profile"]))
     taken = take(store, layout_of(given), site, named, image=Image(job_image, job_python), pace=_pace())
-    told = [taken.uri, f"  {len(taken.manifests)} objects", f"  state: {taken.metadata['state']['told']}"]
+    outside = findings(taken.manifests)
+    told = [taken.uri, f"  sha256 {taken.sha256}", f"  {len(taken.manifests)} objects"]
+    told += [f"  state: {taken.metadata['state']['told']}"]
     told += [f"  not in it: {each}" for each in taken.metadata["excluded"]]
-    out(output, dict(taken.metadata), told)
+    told += [f"  a restore would refuse {each.words()}" for each in outside]
+    out(output, {**taken.metadata, "sha256": taken.sha256, "outside": restore_policy_told(outside)}, told)
+
+
+@backup.command("list")
+@at_prefix
+@drive.output
+def list_(output: str, **given: Any) -> None:
+    """List the backups below a prefix, the newest first: age, run, digest. Reads their metadata, not their parts."""
+    from drfsm.dr.backup import listed
+    from drfsm.dr.backup_check import age, aged
+    from drfsm.dr.layout import layout_of
+
+    store, now = connected(given), datetime.now(UTC).isoformat()
+    found = listed(store, layout_of(given).prefix)
+    record = [{**each, "age": age(each["created_at"], now, None)} for each in found]
+    told = [
+        f"{each['uri']}: {'; '.join(each['damaged']) or aged(each['age'])}"
+        + (f"\n  run {each['run_id']}\n  sha256 {each['sha256']}" if each["sha256"] else "")
+        for each in record
+    ]
+    out(output, record, told or [f"there is no backup below s3://{store.bucket}/{layout_of(given).prefix}/backups/"])
 
 
 def _store_of(uri: str, given: Mapping[str, Any]) -> "S3Store":
     """Return the store that a backup lies in."""
     bucket = uri.removeprefix("s3://").partition("/")[0] if uri.startswith("s3://") else ""
     if not bucket:
-        raise UsageFault(f"{uri!r} names no backup", way="give it as s3://<bucket>/<prefix>/backups/<backup id>")
+        raise UsageFault(
+            f"{bounded(repr(uri))} names no backup", way="give it as s3://<bucket>/<prefix>/backups/<backup id>"
+        )
     store: S3Store = connected({**given, "bucket": bucket})
     return store
 
@@ -96,21 +136,30 @@ def _store_of(uri: str, given: Mapping[str, Any]) -> "S3Store":
 @endpoint_url
 @region
 @_objective
+@expect_sha256
 @drive.output
-def verify(backup_uri: str, recovery_point_objective: str, output: str, **given: Any) -> int:
-    """Read all of a backup: there, whole, and safe to unpack. Exits with 0 if it is, 11 if not or if it is too old."""
+def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, output: str, **given: Any) -> int:
+    """Read all of a backup: there, whole, safe to unpack, and what of it a restore would refuse.
+
+    Exits with 0 if nothing is wrong; with 11 if it is not whole, not the one of --expect-sha256, or too old; with 3
+    if it is whole and a restore would refuse what it brings.
+    """
     from drfsm.dr import backup_check
     from drfsm.dr.backup import judge
 
     asked = backup_check.objective(recovery_point_objective)
-    seen = backup_check.verify(_store_of(backup_uri, given), backup_uri)
+    expect = backup_check.expected(expect_sha256)
+    seen = backup_check.verify(_store_of(backup_uri, given), backup_uri, expect=expect)
     verdict, aged = judge(seen), backup_check.age(seen["created_at"], datetime.now(UTC).isoformat(), asked)
-    told = [f"{seen['uri']}: {verdict}"]
+    told = [f"{seen['uri']}: {verdict}", *([f"  sha256 {seen['sha256']}"] if seen["sha256"] else [])]
     told += [f"  {name} is missing" for name in seen["missing"]] + [f"  {each}" for each in seen["damaged"]]
     if verdict == "intact":
         told.append(f"  {backup_check.aged(aged)}")
+    told += [printable(f"  a restore would refuse {o['object']}: {o['field']}: {o['why']}") for o in seen["outside"]]
     out(output, {**seen, "verdict": verdict, "age": aged}, told)
-    return int(ExitCode.DONE if verdict == "intact" and aged["within"] is not False else ExitCode.DIFFERENT)
+    if verdict != "intact" or aged["within"] is False:
+        return int(ExitCode.DIFFERENT)
+    return int(ExitCode.REFUSED if seen["outside"] else ExitCode.DONE)
 
 
 @backup.command()
@@ -128,6 +177,8 @@ def verify(backup_uri: str, recovery_point_objective: str, output: str, **given:
 @click.option("--replace-live", is_flag=True, help="Restore over a site that is at work: it is quiet afterwards.")
 @click.option("--without-control-plane", is_flag=True, help="Take the configuration from the backup, not the bundle.")
 @click.option("--accept-state-loss", is_flag=True, help="Go on without the state where it can't be restored.")
+@expect_sha256
+@allow_in_backup
 @force_conflicts
 @receipt_dir
 @drive.output
@@ -136,8 +187,9 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int
 
     Type the same again until it exits with 0: what is done already is as good as done once.
     """
-    from drfsm.dr.backup_check import objective
+    from drfsm.dr.backup_check import expected, objective
     from drfsm.dr.restore import Target
+    from drfsm.dr.restore_policy import RestoreRefused
     from drfsm.dr.restore_site import Wishes, restore_site
     from drfsm.dr.state_volume import Image
     from drfsm.engine.runner import new_run_id
@@ -149,6 +201,8 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int
     wishes = Wishes(
         Image(given["job_image"], given["job_python"]),
         objective(given["recovery_point_objective"]),
+        expect_sha256=expected(given["expect_sha256"]),
+        allowed=given["allow_in_backup"],
         **{name: given[name] for name in _WISHES},
     )
 
@@ -157,7 +211,11 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int
         applied(receipts, bundle, done)
 
     store = _store_of(backup_uri, given)
-    record = restore_site(store, backup_uri, target, wishes, run_id=run_id, pace=_pace(), applied=note)
+    try:
+        record = restore_site(store, backup_uri, target, wishes, run_id=run_id, pace=_pace(), applied=note)
+    except RestoreRefused as fault:
+        _note_refusal(receipts, run_id, fault, wishes.allowed)
+        raise
     receipts.json("dr_restore.summary.json", record, "dr_restore.summary")
     told = [f"{record['status']}: {record['backup_uri']} → {record['namespace']}", f"  {record['state']['told']}"]
     told += [f"  held for: {each}" for each in record["held_for"]]
@@ -166,6 +224,24 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int
         return int(ExitCode.DONE)
     click.echo("drfsm: mend what it is held for, then type the same again", err=True)
     return int(ExitCode.HELD)
+
+
+def _note_refusal(receipts: ReceiptFiles, run_id: str, fault: "RestoreRefused", allowed: Sequence[str]) -> None:
+    """Leave a receipt of everything that was refused."""
+    from drfsm.dr.restore_policy import told
+
+    record = {
+        "schema_version": 1,
+        "run_id": run_id,
+        "status": "refused",
+        "backup_uri": fault.uri,
+        "backup_sha256": fault.sha256,
+        "refused_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "refused": told(fault.findings),
+        "allowed": list(allowed),
+    }
+    receipts.json("dr_restore.refused.json", record, "dr_restore.refused")
+    say(f"receipt: {receipts.directory}/dr_restore.refused.json")
 
 
 _TARGET = {"namespace": "namespace", "configmap": "configmap", "cronjob": "cronjob", "claim": "state_claim"}

@@ -5,17 +5,31 @@
     <machine>.summary.json     derived; made true by every record, and by `status` after a SIGKILL
     steps/NN-<trigger>.log     what each step saw and said
 
-Bundles live in ``<home>/runs/<run id>``; one that ``--receipt-dir`` put elsewhere has a link there.
-Loads nothing heavy: `status` stands on this.
+Bundles live in ``<home>/runs/<run id>``; one that ``--receipt-dir`` put elsewhere has a link there. Every file is
+opened and written by files.py: nobody else may read it, and no link is followed. What a summary knows of its log (its
+head, its length) is an anchor: a log that says otherwise was cut off or rewritten (``contradiction``), and one that
+is empty beside what a run left was emptied (``check_not_emptied``). Loads nothing heavy: `status` stands on this.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from drfsm.errors import UsageFault
+from drfsm.claims import bounded, object_of, printable
+from drfsm.errors import DiskFault, FileDamaged, JournalDamaged, Unreadable, UsageFault
+from drfsm.files import Directory
+from drfsm.journal import digest
 
-LOG = "state_transitions.log"
+LOG, LOCK, HOLD = "state_transitions.log", ".lock", ".hold"
+_BEFORE_A_RUN = re.compile(r"\.lock|\.hold|[a-z][a-z0-9_]*\.yaml|private|steps|\.[a-z][A-Za-z0-9_.]*\.[0-9]+")
+"""What a start that was killed before its first record may have left in a directory."""
+_SUMMARY = re.compile(r"[a-z][a-z0-9_]*\.summary\.json")
+_DERIVED = re.compile(r"[0-9]{2,}-[A-Za-z0-9_-]+\.log|[a-z_]+\.(receipt\.json|attempt-[0-9]+\.log)")
+HEAD_BYTES = 74  # of a line in <home>/heads: eight digits, a space, a SHA-256, a newline
+_HOLD_BYTES = 8000
+_SUMMARY_BYTES = 64 << 20
+_MIRROR = "drfsm resume s3://<bucket>/<prefix>/drfsm/runs/<run>"
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -25,14 +39,41 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "drfsm"
 
 
+def own_home() -> Directory:
+    """Open drfsm's home to write in, made where it is not there. Raises UsageFault, DiskFault."""
+    return Directory.make(home())
+
+
 def runs() -> Iterator[Path]:
-    """Yield the bundles that this machine knows, newest first."""
-    links = [each for each in (home() / "runs").glob("*") if (each / LOG).is_file()]
-    yield from sorted(links, key=lambda each: (each / LOG).stat().st_ctime_ns, reverse=True)
+    """Yield the bundles that this machine knows, newest first; also one whose journal is damaged or gone."""
+    try:
+        with Directory.look(home()) as directory:
+            places = [home() / "runs" / name for name in directory.names("runs")]
+    except UsageFault:
+        return
+    yield from (place for _, place in sorted(((_age(each), each) for each in places if _is_one(each)), reverse=True))
+
+
+def _is_one(place: Path) -> bool:
+    try:
+        return os.path.lexists(place / LOG) or bool(traces(place))
+    except (UsageFault, FileDamaged, DiskFault):
+        return False
+
+
+def _age(place: Path) -> int:
+    for each in (place / LOG, place):
+        try:
+            return each.stat(follow_symlinks=False).st_ctime_ns
+        except OSError:
+            continue
+    return 0
 
 
 def find(named: str | None) -> Path:
-    """Return a bundle by directory or run id; without a name the newest. Raises UsageFault.
+    """Return a bundle by directory or run id; without a name the newest.
+
+    Raises UsageFault, JournalDamaged for one that a run left traces in and that has no journal.
 
     Without a name a run that another one started stands for that one: going on with the child alone would leave its
     parent lying, and what the parent has to take down.
@@ -42,53 +83,149 @@ def find(named: str | None) -> Path:
         if newest is None:
             raise UsageFault(f"no run is known in {home() / 'runs'}", way="name the bundle's directory")
         place = newest.resolve()
-        return place.parent if (place.parent / LOG).is_file() else place
+        return place.parent if os.path.lexists(place.parent / LOG) else place
     for candidate in (Path(named), home() / "runs" / named):
-        if (candidate / LOG).is_file():
-            return candidate.resolve()
-        if candidate.name == LOG and candidate.is_file():
+        if candidate.name == LOG and os.path.lexists(candidate):
             return candidate.parent.resolve()
-    raise UsageFault(f"{named} is no bundle: it holds no {LOG}", way="drfsm list")
+        if os.path.lexists(candidate / LOG):
+            return candidate.resolve()
+        if candidate.is_dir() and (left := traces(candidate)):
+            raise _emptied(candidate, left, "has no journal (state_transitions.log)")
+    raise UsageFault(f"{bounded(named)} is no bundle: it holds no {LOG}", way="drfsm list")
 
 
 def new(run_id: str, receipt_dir: str | None) -> Path:
-    """Return the directory for a new run, made and empty. Raises UsageFault if it holds a run already."""
+    """Return the directory for a new run, made and empty, with the mode 0700.
+
+    Raises UsageFault if it holds a run already, or anything else, or others may write to it; DiskFault.
+    """
     place = Path(receipt_dir).absolute() if receipt_dir else home() / "runs" / run_id
-    if (place / LOG).exists():
-        raise UsageFault(f"{place} already holds a run", way=f"drfsm resume {place}, or another --receipt-dir")
-    try:
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if receipt_dir:
-            link = home() / "runs" / run_id
-            link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            link.symlink_to(place)
-    except OSError as fault:
-        raise UsageFault(f"the bundle can't be made: {fault.strerror}: {fault.filename}") from None
+    with own_home() as ours, Directory.make(place) as directory:
+        inside = directory.names()
+        if LOG in inside:
+            raise UsageFault(f"{place} already holds a run", way=f"drfsm resume {place}, or another --receipt-dir")
+        if foreign := [name for name in inside if not _BEFORE_A_RUN.fullmatch(name)] or _left_in(place):
+            more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""  # noqa: PLR2004  enough to know it by
+            raise UsageFault(
+                f"{printable(place)} holds what is not this run's: {', '.join(map(printable, foreign[:3]))}{more}",
+                way="name a directory that is empty, or not there yet, as --receipt-dir",
+            )
+        known = ours.sub("runs")
+        assert known is not None  # noqa: S101  it was made
+        with known:
+            if receipt_dir:
+                known.link(run_id, place)
     return place
-
-
-HOLD = ".hold"
 
 
 def ask_hold(place: Path, operator: str, reason: str) -> None:
     """Ask whoever works on a bundle to stop before the next step."""
-    replace(place / HOLD, f"{operator} asked to hold: {reason}".encode())
+    replace(place / HOLD, f"{operator} asked to hold: {reason}".encode("utf-8", "backslashreplace"))
 
 
 def asked_hold(place: Path, *, forget: bool = False) -> str:
-    """Return who asked this run to hold, and why; "" if nobody did. ``forget``: the question is answered."""
-    path = place / HOLD
-    try:
-        asked = path.read_text(encoding="utf-8")
-    except OSError:
-        return ""
+    """Return who asked this run to hold, and why; "" if nobody did. ``forget``: the question is answered.
+
+    Something else in that file's place is a reason to hold too.
+    """
     if forget:
-        path.unlink(missing_ok=True)
-    return asked
+        with Directory.own(place) as directory:
+            directory.remove(HOLD)
+        return ""
+    try:
+        with Directory.look(place) as directory:
+            asked = directory.read(HOLD, _HOLD_BYTES)
+    except FileDamaged as fault:
+        return fault.what
+    except UsageFault:  # the bundle is gone: its journal says so at the next record
+        return ""
+    return bounded(asked.decode("utf-8", "replace"), _HOLD_BYTES) if asked is not None else ""
 
 
 def replace(path: Path, body: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(body)
-    draft.replace(path)
+    """Write a file so that a reader sees the old one or the new one, never half.
+
+    What a run is gone on with (its journal, its declaration) is on the disk when this returns. Raises DiskFault,
+    FileDamaged, UsageFault.
+    """
+    with Directory.own(path.parent) as directory:
+        directory.write(path.name, body, durable=path.name == LOG or path.suffix == ".yaml")
+
+
+# --- anchors --------------------------------------------------------------------------------------------
+
+
+def anchor(place: Path, machine: str) -> tuple[str, int] | None:
+    """Return the head and the number of records that the summary in a bundle knows; None where there is no summary.
+
+    One that can't be read is none: it is derived, and made anew. Raises FileDamaged for a link or the like.
+    """
+    name = f"{machine}.summary.json"
+    with Directory.look(place) as directory:
+        raw = directory.read(name, _SUMMARY_BYTES)
+    try:
+        journal = object_of(raw or b"", name, largest_bytes=_SUMMARY_BYTES).get("journal")
+    except Unreadable:
+        return None
+    head, count = (journal.get("head"), journal.get("records")) if isinstance(journal, dict) else (None, None)
+    return (head, count) if isinstance(head, str) and isinstance(count, int) and count > 0 else None
+
+
+def contradiction(place: Path, machine: str, lines: Sequence[bytes]) -> str:
+    """Return how a log's raw lines contradict the summary beside them, "" where they don't.
+
+    A log that has grown since is as it must be: the record comes first.
+    """
+    known = anchor(place, machine)
+    if known is None:
+        return ""
+    head, count = known
+    whole = [line for line in lines if line.endswith(b"\n")]
+    if len(whole) < count:
+        return f"{machine}.summary.json knows {count} records, the log holds {len(whole)}: it was cut off"
+    if digest(whole[count - 1]) != head:
+        told = f"another record {count - 1} (head {bounded(head, 64)})"
+        return f"{machine}.summary.json knows {told}: the log was rewritten"
+    return ""
+
+
+def traces(place: Path) -> list[str]:
+    """Return what only a run with records leaves: a summary, steps, phases in its bundle; heads in this user's home."""
+    return _left_in(place) + [f"{home() / 'heads' / run_id}" for run_id in _ids(place) if _heads(run_id) > 1]
+
+
+def _left_in(place: Path) -> list[str]:
+    with Directory.look(place) as directory:
+        names = directory.names()
+        left = [name for name in names if _SUMMARY.fullmatch(name)]
+        inside = {name: directory.names(name) for name in ("steps", "phases") if name in names}
+        return left + [f"{name}/" for name, files in inside.items() if any(map(_DERIVED.fullmatch, files))]
+
+
+def _ids(place: Path) -> Iterator[str]:
+    """Yield the ids under which this machine knows a bundle."""
+    known = home() / "runs"
+    if known.is_dir():
+        with Directory.look(known) as directory:
+            yield from (name for name in directory.names() if os.path.realpath(known / name) == os.path.realpath(place))
+
+
+def _heads(run_id: str) -> int:
+    """Return how many heads of a run's records this machine keeps (heads.py); one may be of a record not written."""
+    with Directory.look(home()) as directory:
+        return directory.size(f"heads/{run_id}") // HEAD_BYTES
+
+
+def check_not_emptied(place: Path, records: Sequence[object]) -> None:
+    """Raise JournalDamaged for a journal without a record beside what only a run with records leaves."""
+    if not records and (left := traces(place)):
+        raise _emptied(place, left, "has a journal without a record")
+
+
+def _emptied(place: Path, left: Sequence[str], what: str) -> JournalDamaged:
+    return JournalDamaged(
+        f"{printable(place)} {what}, and {', '.join(left)} say that a run was at work: its records were removed",
+        line=1,
+        way="keep the bundle for the investigation; go on from the run's mirror, in another place:"
+        f" DRFSM_HOME=<a new directory> {_MIRROR}",
+    )

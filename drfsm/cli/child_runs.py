@@ -6,6 +6,7 @@ run like any other: `drfsm list` shows it, and a person can approve, resume and 
 the parent stops the child at its next clean point. Implements world.Procedures for drive.py.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from drfsm.adapters.file_journal import FileJournal, read_chain
 from drfsm.cli import bundle
 from drfsm.errors import ActionFailed, LeaseHeld
 from drfsm.evidence.wording import commands
+from drfsm.files import Directory
 from drfsm.journal import fold
 
 if TYPE_CHECKING:
@@ -73,15 +75,21 @@ class ChildRuns:
 
     @staticmethod
     def _started(place: Path) -> bool:
-        return (place / bundle.LOG).is_file() and bool(fold(read_chain(place).records).machine)
+        """Whether it has a record. Raises JournalDamaged where its records were removed, UsageFault, DiskFault."""
+        if not place.is_dir():
+            return False
+        records = read_chain(place).records if os.path.lexists(place / bundle.LOG) else ()
+        bundle.check_not_emptied(place, records)
+        return bool(fold(records).machine)
 
     @staticmethod
     def _forget(child_id: str, place: Path) -> None:
         """Take away what a start left that was killed before it wrote anything down."""
         link = bundle.home() / "runs" / child_id
         if link.is_symlink():
-            link.unlink()
-        if (place / bundle.LOG).is_file():
-            with FileJournal.open(place) as journal:
+            with Directory.own(link.parent) as known:
+                known.remove(child_id)
+        if os.path.lexists(place / bundle.LOG):
+            with FileJournal.open(place) as journal, Directory.own(place) as directory:
                 if not journal.records():
-                    (place / bundle.LOG).unlink()
+                    directory.remove(bundle.LOG)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drfsm.cli.bundle import LOG
+from drfsm.adapters.file_journal import read_lines
 from drfsm.journal import Record, RunState
 
 if TYPE_CHECKING:
@@ -34,5 +34,5 @@ def make_true(machine: str, place: Path, records: Sequence[Record], state: RunSt
     if machine == "drill":
         from drfsm.cli.drill_files import DrillFiles
 
-        lines = (place / LOG).read_bytes().splitlines(keepends=True)[: len(records)]
+        lines = read_lines(place)[: len(records)]
         DrillFiles(place, lambda: lines, "", None).write(records, state)

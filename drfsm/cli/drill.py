@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from drfsm.cli import bundle, drive
+from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
 from drfsm.cli.drill_inputs import DEFAULT_PREFIX, PHASES, beside, earlier_in, inputs_of, lay_kubeconfig, settle
 from drfsm.cli.options import of_a_run, patience
@@ -58,6 +59,8 @@ def _workload(command: Any) -> Any:
 @click.option("--bucket", default="", help="Where both sites publish.  [default: that of --backup-uri]")
 @click.option("--prefix", default="", help="The part of the bucket that is theirs.  [default: that of --backup-uri]")
 @click.option("--backup-uri", default="", help="What is restored: s3://<bucket>/<prefix>/backups/<backup id>")
+@expect_sha256
+@allow_in_backup
 @click.option("--auto-promote", type=click.BOOL, default=False, show_default=True, help="Promote what is validated ...")
 @click.option(
     "--allow-promote-bypass",

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drfsm.cli import bundle
 from drfsm.cli.receipt_files import APPLIED, FETCHED, RESTORED, env_bytes, fetch_values
 from drfsm.cli.receipt_files import hold as hold_to_schema
 from drfsm.evidence import phases
+from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold
 from drfsm.journal.mirror import home_of
 
@@ -119,10 +119,9 @@ class DrillFiles:
     def _keep(self, path: str, body: bytes) -> None:
         if self._written.get(path) == body:
             return
-        target = self._place / path
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not target.is_file() or target.read_bytes() != body:
-            bundle.replace(target, body)
+        with Directory.own(self._place) as directory:
+            if directory.read(path) != body:
+                directory.write(path, body)
         self._written[path] = body
 
 
@@ -134,8 +133,11 @@ def validation_receipt(records: Sequence[Record], lines: Sequence[bytes], uri: s
     state = fold(records[: verified.seq + 1])
     run, inputs = state.facts["validated_run"], state.inputs
     result, baseline = state.facts["validation_result"]["seen"], state.facts["site_baseline"]["seen"]
+    restored = (state.facts.get("backup_contents") or {}).get("seen") or {}
+    backup = {name: restored[name] for name in ("uri", "sha256")} if restored.get("sha256") else None
     return {
-        "schema_version": 1,
+        "schema_version": 2 if backup else 1,
+        **({"backup": backup} if backup else {}),
         "drfsm_run": state.run_id,
         "machine": state.machine,
         "scope": state.scope,

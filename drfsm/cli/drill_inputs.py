@@ -5,6 +5,7 @@ anything is made. Which phases run becomes inputs of the machine, so that the lo
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.adapters.file_journal import read_chain
+from drfsm.claims import bounded, is_name, object_of
 from drfsm.cli import bundle, drive
 from drfsm.cli.git import head
 from drfsm.cli.options import assignments
 from drfsm.cli.site_world import private_files
 from drfsm.errors import DrfsmError, UsageFault
+from drfsm.files import Directory
 from drfsm.journal import RunState, fold
 
 PHASES = ("bringup", "restore", "validate", "promote", "teardown")
@@ -51,16 +54,14 @@ class Earlier:
 
     def receipt(self) -> dict[str, Any]:
         """Return its validation's receipt, {} where it has none."""
-        try:
-            found: dict[str, Any] = json.loads((self.place / "validation.receipt.json").read_bytes())
-        except FileNotFoundError:
-            return {}
-        return found
+        with Directory.look(self.place) as directory:
+            body = directory.read("validation.receipt.json")
+        return {} if body is None else object_of(body, str(self.place / "validation.receipt.json"))
 
 
 def earlier_in(receipt_dir: str | None) -> Earlier | None:
     """Return the earlier drill that a directory holds, None if it holds none. Raises UsageFault for another run."""
-    if not receipt_dir or not (Path(receipt_dir) / bundle.LOG).is_file():
+    if not receipt_dir or not os.path.lexists(Path(receipt_dir) / bundle.LOG):
         return None
     place = Path(receipt_dir).resolve()
     records = read_chain(place).records
@@ -252,12 +253,25 @@ def inputs_of(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) ->
         "kubeconfig_primary": str(Path(primary).absolute()) if primary else "",
         "fence_primary": "asked" if given["fence_primary_role"] else "none",
         "max_attempts": 1 if given["no_retry"] else given["max_attempts"],
+        **_of_the_backup(given),
         "validation_env": "\n".join(assignments(given["validation_env"])),
         "recovery_time_objective": _seconds("--recovery-time-objective", given["recovery_time_objective"]),
         "recovery_point_objective": _seconds("--recovery-point-objective", given["recovery_point_objective"]),
         **_recovery(given, earlier, asked),
         "prices": _prices(given["prices"]),
     }
+
+
+def _of_the_backup(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the operator says of the backup: its digest, and what may be restored though it is outside."""
+    from drfsm.dr.backup_check import expected
+
+    allowed = given["allow_in_backup"]
+    for each in allowed:
+        kind, _, name = each.partition("/")
+        if not kind.isalpha() or not is_name("RBAC name", name):
+            raise UsageFault(f"--allow-in-backup {bounded(repr(each), 100)} names no object", way="give KIND/NAME")
+    return {"expect_backup_sha256": expected(given["expect_sha256"]), "allow_in_backup": "\n".join(allowed)}
 
 
 def _receipt(earlier: Earlier | None) -> dict[str, Any]:

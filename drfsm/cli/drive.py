@@ -21,7 +21,7 @@ from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.ssh_signatures import signer_of, verifier_of
-from drfsm.claims import bounded, name_of, printable
+from drfsm.claims import LARGEST_BYTES, bounded, name_of, printable
 from drfsm.cli import bundle, mirrors, trust
 from drfsm.cli.child_runs import ChildRuns
 from drfsm.cli.derived import derived_by
@@ -35,8 +35,10 @@ from drfsm.engine import Run, Runner, SystemClock
 from drfsm.engine.runner import check_inputs, new_run_id
 from drfsm.errors import (
     ActionFailed,
+    DiskFault,
     EvidenceFault,
     ExitCode,
+    FileDamaged,
     LeaseHeld,
     LeaseLost,
     Unreachable,
@@ -46,6 +48,7 @@ from drfsm.errors import (
 from drfsm.evidence.steps import StepFiles
 from drfsm.evidence.story import standing
 from drfsm.evidence.summary import summarise, summary_bytes
+from drfsm.files import Directory
 from drfsm.journal import Record, RunState, digest, fold
 from drfsm.resources import shipped
 from drfsm.spec import MachineSpec, load_machine
@@ -227,14 +230,22 @@ def connected(place: Path, who: Who) -> tuple[RunState, "World", Who]:
 def _gone_on(place: Path, who: Who, do: Callable[["_Wired"], Done]) -> Done:
     """Wire a run that was begun, and do something with it."""
     with FileJournal.open(place) as journal:
+        bundle.check_not_emptied(place, journal.records())
         state = trust.sound(journal.records())
         if not state.machine:
-            raise UsageFault(f"{place} holds a journal without a run", way="start a new one; nothing was moved here")
+            raise UsageFault(
+                f"{place} holds a journal without a record: a start was cut off before it moved anything, or its"
+                " records were removed",
+                way="look into the run's mirror (s3://<bucket>/<prefix>/drfsm/runs/<run>); where there is none, start"
+                " a new run in another directory",
+            )
         spec, text = declaration(place, state)
         trust.check_origin(spec, who.word.machines)
         run = _Wired(place, spec, text, journal, state.run_id, state.inputs, who)
         for _ in range(TRIES):
             run.catch_up()
+            if told := bundle.contradiction(place, spec.name, journal.lines()):
+                raise EvidenceFault(f"{place}: {told}", way="keep it; go on from its mirror, or from a whole copy")
             run.vouch(journal.lines())  # AFTER what the mirror has more: one word is enough for all of it
             run.pin()
             run.check_account()
@@ -250,10 +261,10 @@ def _gone_on(place: Path, who: Who, do: Callable[["_Wired"], Done]) -> Done:
 def declaration(place: Path, state: RunState) -> tuple[MachineSpec, bytes]:
     """Return the declaration that a run is pinned to, from its bundle. Raises EvidenceFault if it is another."""
     path = place / f"{name_of('machine', state.machine, 'the machine that the journal names')}.yaml"
-    try:
-        text = path.read_bytes()
-    except OSError:
-        raise EvidenceFault(f"the bundle lacks its declaration {path.name}", way="put it back from a copy") from None
+    with Directory.look(place) as directory:
+        text = directory.read(path.name, LARGEST_BYTES)
+    if text is None:
+        raise EvidenceFault(f"the bundle lacks its declaration {path.name}", way="put it back from a copy")
     if hashlib.sha256(text).hexdigest() != state.machine_sha256:
         raise EvidenceFault(
             f"{path} is not the declaration that the run is pinned to ({state.machine_sha256[:12]}…)",
@@ -463,7 +474,7 @@ class _Wired:
         if self._vouched.how != "own":
             if not self._heads.knows(self._pending[0]):
                 self._heads.keep_places({name: str(self._here.get(name) or "") for name in trust.PLACES})
-            self._heads.note(self._pending)
+            self._heads.note(self._pending, 0)
 
     def drive(self, act: Act, recheck: str = "all") -> int:
         """Let the runner act; say where the run stands; return the exit code."""
@@ -532,14 +543,14 @@ class Written:
     def __init__(self, place: Path, spec: MachineSpec, journal: MirroredJournal) -> None:
         self._place, self._spec, self._journal = place, spec, journal
         self._steps: StepFiles = StepFiles()
-        (place / "steps").mkdir(exist_ok=True)
         for record in journal.records():
             self._steps.add(record)
 
     def __call__(self, record: Record, state: RunState) -> None:
         """Write what this record changed."""
-        for name, body in self._steps.add(record).items():
-            bundle.replace(self._place / "steps" / name, body)
+        with Directory.own(self._place) as directory:
+            for name, body in self._steps.add(record).items():
+                directory.write(f"steps/{name}", body)
         summary = self._summarise(state)
         body = summary_bytes(summary)
         if record.kind in ("held", "ended", "seal"):
@@ -553,7 +564,7 @@ class Written:
         """
         state = fold(self._journal.records())
         if state.status != "none":
-            with suppress(OSError):  # what stopped it is what must be told
+            with suppress(DiskFault, FileDamaged, UsageFault):  # what stopped it is what must be told
                 self._journal.settle(summary_bytes(self._summarise(state, dead=state.status == "running")))
 
     def _summarise(self, state: RunState, *, dead: bool = False) -> dict[str, Any]:

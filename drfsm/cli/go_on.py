@@ -13,6 +13,7 @@ import click
 
 from drfsm.claims import bounded, is_name
 from drfsm.cli import bundle, drive
+from drfsm.cli.options import address
 from drfsm.cli.trust import Word, trusted_machines
 from drfsm.engine import Runner
 from drfsm.engine.runner import OUTCOMES
@@ -30,7 +31,9 @@ _WHO = (
         "--kubeconfig-primary", default="", type=click.Path(), help="Where it lies.  [$DRFSM_KUBECONFIG_PRIMARY]"
     ),
     click.option("--terraform-dir", default="", type=click.Path(), help="Where the module lies on this machine."),
-    click.option("--endpoint-url", default="", help="Of the object store, where it is another than the run recorded."),
+    click.option(
+        "--endpoint-url", default="", callback=address, help="Of the cloud, where it is another than the run recorded."
+    ),
     click.option("--region", default="", help="Of the cloud, likewise."),
     click.option(
         "--expect-head", "heads", multiple=True, metavar="SHA256", help="Go on from records that end with this head."

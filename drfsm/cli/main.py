@@ -6,6 +6,7 @@ Commands are loaded when they are named, so that `drfsm --help` and `drfsm statu
 import atexit
 import importlib
 import os
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +14,10 @@ from typing import Any
 
 import click
 
-from drfsm.errors import DrfsmError, ExitCode
+from drfsm.claims import bounded
+from drfsm.errors import DrfsmError, ExitCode, Unreachable
+
+_DEFECT_SHOWN = 4000  # characters
 
 # command -> (module below drfsm.cli, attribute, one line of help)
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
@@ -70,7 +74,7 @@ def cli() -> None:
 
     Exit codes: 0 done, 2 wrong usage, 3 refused, 4 held (go on with `drfsm resume`), 5 someone else holds
     the lease, 6 evidence does not hold, 7 damaged journal, 8 not legal here, 9 unreachable, 10 aborted,
-    130 interrupted.
+    12 this computer's disk is full or refuses, 130 interrupted.
     """
 
 
@@ -81,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     that happens ends the process with SIGABRT, seen in one of some hundred runs. What is registered with atexit
     after this line is still called, and output is flushed.
     """
+    os.umask(0o077)  # whatever is written by whichever library is for this user only
     told: list[int] = []
     atexit.register(lambda: _leave(*told))
     told.append(run(argv))
@@ -107,34 +112,59 @@ def _told(fault: BaseException) -> int:
     """Say what went wrong, in words; return the exit code."""
     match fault:
         case DrfsmError():
-            click.echo(f"drfsm: {fault.diagnostics()}", err=True)
+            _say(f"drfsm: {fault.diagnostics()}")
             code = int(fault.exit_code)
         case click.exceptions.Exit():
             code = fault.exit_code
         case click.Abort() | KeyboardInterrupt():
-            click.echo("drfsm: interrupted; `drfsm status` says where the run stands", err=True)
+            _say("drfsm: interrupted; `drfsm status` says where the run stands")
             code = ExitCode.INTERRUPTED
         case click.ClickException():
-            fault.show()
+            with suppress(OSError):
+                fault.show()
             code = ExitCode.USAGE
         case BrokenPipeError():
             sys.stderr.close()
             code = ExitCode.DONE
+        case OSError() if fault.errno is not None:
+            code = _told(_of_the_system(fault))
         case _:
             code = _defect(fault)
     return code
 
 
+def _of_the_system(fault: OSError) -> DrfsmError:
+    """Return what the network or this computer refused, as a refusal with words and a next step."""
+    from drfsm.files import disk_fault
+
+    if isinstance(fault, ConnectionError | TimeoutError | socket.gaierror):
+        return Unreachable(f"the network refused: {fault.strerror or fault}", way="look at the network, then try again")
+    names = [bounded(name, 500) for name in (fault.filename, fault.filename2) if isinstance(name, str | bytes)]
+    subject = " and ".join(names) or "this computer"
+    return disk_fault(fault, f"{subject} refused what drfsm asked for", names[0] if names else ".")
+
+
+def _say(words: str) -> None:
+    """Tell on stderr; where nobody can be told, the exit code says it."""
+    with suppress(OSError, ValueError):
+        click.echo(words, err=True)
+
+
 def _defect(fault: BaseException) -> int:
+    """Keep the traceback in a file of this user's; where none can be written, on stderr."""
     import tempfile
     import traceback
 
-    with tempfile.NamedTemporaryFile("w", prefix="drfsm-defect-", suffix=".txt", delete=False) as file:
-        traceback.print_exception(fault, file=file)
-    click.echo(
-        f"drfsm: this is a defect in drfsm, not in your sites; what it saw is in {file.name}\n"
-        "  next: drfsm status   (what was done until here is in the journal; nothing is lost)",
-        err=True,
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="drfsm-defect-", suffix=".txt", delete=False) as file:
+            traceback.print_exception(fault, file=file)
+        where = f"what it saw is in {file.name}"
+    except OSError as refused:
+        where = f"what it saw could not be kept ({refused.strerror or refused}):\n"
+        where += "".join(traceback.format_exception(fault))[-_DEFECT_SHOWN:]
+    _say(
+        f"drfsm: this is a defect in drfsm, not in your sites; {where}\n"
+        "  next: drfsm status   (what was done until here is in the journal; nothing is lost)"
     )
     return int(ExitCode.DEFECT)
 

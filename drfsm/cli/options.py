@@ -19,10 +19,21 @@ def region_here(environ: Mapping[str, str] = os.environ) -> str:
     return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION", "")
 
 
+def address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return a flag's endpoint. Raises UsageFault for what is no address."""
+    if not value:
+        return ""
+    from drfsm.adapters.aws_session import checked_endpoint
+
+    return checked_endpoint(value, "--endpoint-url")
+
+
+# No default of ours: without the flag botocore's own rules decide, for each service by itself.
 endpoint_url = click.option(
     "--endpoint-url",
-    default=lambda: os.environ.get("AWS_ENDPOINT_URL", ""),
-    help="Of the object store.  [default: $AWS_ENDPOINT_URL]",
+    default="",
+    callback=address,
+    help="Of all the cloud's services.  [default: as AWS's own tools find them: AWS_ENDPOINT_URL_S3, ...]",
 )
 region = click.option(
     "--region",

@@ -1,14 +1,17 @@
 """Receipts that a noun leaves behind: a directory, files that appear whole, JSON held to its schema."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from drfsm.claims import printable
 from drfsm.cli import bundle
 from drfsm.errors import EvidenceFault, UsageFault
 from drfsm.evidence.receipts import check
+from drfsm.files import Directory
 from drfsm.resources import shipped
 
 FETCHED = "control-plane/fetch/fetch.summary.env"
@@ -39,11 +42,20 @@ def fetch_values(uri: str, sha256: str, files: Mapping[str, int], *, directory: 
     }
 
 
+RECEIPTS = frozenset({"control-plane", RESTORED, "dr_restore.summary.json", "diagnostics.receipt.json"})
+"""What commands leave in a directory of receipts; several may leave theirs in one."""
+_DRAFT = re.compile(r"\.(.+)\.[0-9]+\.[0-9]+")  # of a command that was killed (files.py)
+
+
 class ReceiptFiles:
-    """The receipts of one command. ``directory`` is made when the first one is written."""
+    """The receipts of one command. ``directory`` is made when the first one is written.
+
+    A directory of the person's own may hold receipts, and nothing else.
+    """
 
     def __init__(self, given: str, name: str) -> None:
         self.directory = Path(given).absolute() if given else bundle.home() / "receipts" / name
+        self._checked = False
 
     def json(self, path: str, record: Mapping[str, Any], schema: str = "") -> None:
         """Write a receipt. Raises EvidenceFault if it isn't as its schema wants it: then it isn't written."""
@@ -55,10 +67,18 @@ class ReceiptFiles:
         self.write(path, env_bytes(values))
 
     def write(self, path: str, body: bytes) -> None:
-        """Write a file below the directory."""
-        target = self.directory / path
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            bundle.replace(target, body)
-        except OSError as fault:
-            raise UsageFault(f"{target} can't be written: {fault.strerror}", way="name another --receipt-dir") from None
+        """Write a file below the directory. Raises UsageFault for a directory that can't be used, DiskFault."""
+        with Directory.make(self.directory) as directory:
+            if foreign := [] if self._checked else [name for name in directory.names() if not _is_receipt(name)]:
+                raise UsageFault(
+                    f"{printable(self.directory)} holds what is no receipt: {printable(foreign[0])}; nothing was"
+                    " written there",
+                    way="name another --receipt-dir, that is empty or holds receipts only",
+                )
+            self._checked = True
+            directory.write(path, body)
+
+
+def _is_receipt(name: str) -> bool:
+    draft = _DRAFT.fullmatch(name)
+    return (draft[1] if draft else name) in RECEIPTS

@@ -3,25 +3,27 @@
 Of a bundle they are offline. Of a mirror (``s3://…``) they read what lies there, and adopt, execute and write nothing.
 
 `status` makes the summary true again when the process that ran the run is gone: it takes the bundle's
-lock to be sure of that, and lets it go.
+lock to be sure of that, and lets it go. It leaves a summary alone that its log contradicts, and says so.
 """
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from drfsm.adapters.file_journal import holder, read_chain
+from drfsm.adapters.file_journal import holder, read_chain, read_lines
+from drfsm.claims import LARGEST_BYTES, object_of
 from drfsm.cli import bundle
 from drfsm.cli.derived import make_true
-from drfsm.errors import DrfsmError, EvidenceFault, ExitCode
+from drfsm.errors import DiskFault, DrfsmError, EvidenceFault, ExitCode, FileDamaged, Unreadable, UsageFault
 from drfsm.evidence.story import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.evidence.wording import plain
+from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read
 
 if TYPE_CHECKING:
@@ -43,16 +45,24 @@ def status(bundle_: str | None, output: str) -> int:
     if bundle_ is not None and bundle_.startswith("s3://"):
         return _status_of_mirror(bundle_, output)
     place = bundle.find(bundle_)
-    chain = read_chain(place)
+    lines = read_lines(place)
+    chain = read(lines)
+    bundle.check_not_emptied(place, chain.records)
     state = fold(chain.records)
-    dead = state.status == "running" and holder(place) is None
-    summary = _true_summary(place, state, chain, dead=dead)
+    worker, fault = _holder(place)
+    dead = state.status == "running" and worker is None
+    summary = summarise(state, chain.records, head=chain.head, dead=dead)
     if output == "json":
         click.echo(summary_bytes(summary).decode(), nl=False)
     else:
         for line in standing(state, str(place), dead=dead):
             click.echo(line)
-    return int(ExitCode.DONE)
+    if fault is None and worker is None and state.machine:
+        fault = _make_true(place, state, chain.records, lines, summary)
+    if fault is None:
+        return int(ExitCode.DONE)
+    click.echo(f"drfsm: {fault.diagnostics()}", err=True)
+    return int(ExitCode.DONE if isinstance(fault, DiskFault | UsageFault) else fault.exit_code)
 
 
 def _status_of_mirror(uri: str, output: str) -> int:
@@ -70,31 +80,59 @@ def _status_of_mirror(uri: str, output: str) -> int:
     return int(ExitCode.DONE)
 
 
-def _true_summary(place: Path, state: RunState, chain: Any, *, dead: bool) -> dict[str, Any]:
-    """Return the summary; where nobody works on the run, write it too if the one on disk says otherwise."""
-    path = place / f"{state.machine}.summary.json"
-    summary = summarise(state, chain.records, head=chain.head, dead=dead)
+def _holder(place: Path) -> tuple[dict[str, Any] | None, DrfsmError | None]:
+    """Return who works on a bundle, or what lies there in the lock's place: then nobody can tell."""
     try:
-        old = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        old = {}
-    if state.machine and holder(place) is None and old != summary:
-        bundle.replace(path, summary_bytes(summary))
-    if state.machine and holder(place) is None:
-        make_true(state.machine, place, chain.records, state)
-    return summary
+        return holder(place), None
+    except FileDamaged as fault:
+        return {}, fault
+
+
+def _make_true(
+    place: Path, state: RunState, records: Sequence[Record], lines: Sequence[bytes], summary: dict[str, Any]
+) -> DrfsmError | None:
+    """Write what is derived from the records of a run that nobody works on, where the disk says something else.
+
+    Return why it was not written: the log contradicts the summary (which then stays: it is evidence), or the disk
+    refuses, or the bundle is somebody else's.
+    """
+    name = f"{state.machine}.summary.json"
+    try:
+        if told := bundle.contradiction(place, state.machine, lines):
+            return EvidenceFault(
+                f"the evidence does NOT hold: {told}; the summary was left as it is",
+                way="keep both for the investigation; go on from the run's mirror, or from a whole copy of the bundle",
+            )
+        with Directory.look(place) as directory:
+            old = directory.read(name)
+        if _differs(old, summary):
+            bundle.replace(place / name, summary_bytes(summary))
+        make_true(state.machine, place, records, state)
+    except (DiskFault, UsageFault, FileDamaged) as fault:
+        fault.what = f"the summary on disk was not made true again: {fault.what}"
+        return fault
+    return None
+
+
+def _differs(old: bytes | None, summary: dict[str, Any]) -> bool:
+    try:
+        return old is None or bool(object_of(old, "the summary", largest_bytes=len(old)) != summary)
+    except Unreadable:
+        return True
 
 
 def _row(place: Path) -> dict[str, str]:
     """Return a run's line; one whose journal can't be read is told as that, and hides no other."""
     try:
-        state = fold(read_chain(place).records)
+        records = read_chain(place).records
+        bundle.check_not_emptied(place, records)
+        state = fold(records)
+        dead = state.status == "running" and holder(place) is None
     except DrfsmError as fault:
         return {
             "run_id": place.name, "machine": "", "status": "damaged", "state": fault.what, "started_at": "",
             "bundle": str(place.resolve()),
         }  # fmt: skip
-    dead = state.status == "running" and holder(place) is None
     return {
         "run_id": state.run_id, "machine": state.machine, "status": "interrupted" if dead else state.status,
         "state": state.state, "started_at": state.started_at, "bundle": str(place.resolve()),
@@ -173,16 +211,18 @@ def replay(
     from drfsm.cli import trust
     from drfsm.evidence.audit import audit
 
-    raw, spec = _logged(bundle_)
+    raw, spec, beside = _logged(bundle_)
+    records = _readable(raw)
     origin = trust.origin_of(spec.sha256, trust.trusted_machines(machines, os.environ))
     verdict = audit(
-        raw, spec, judges=_judges(spec.name), expected_head=expect_head, expected_records=expect_records, origin=origin
-    )
+        raw, spec, judges=_judges(spec.name), expected_head=expect_head, expected_records=expect_records,
+        origin=origin, beside=beside,
+    )  # fmt: skip
     if output == "json":
         click.echo(json.dumps(verdict.record, indent=2))
     else:
-        if not quiet:
-            for line in tell(_readable(raw), brief=not verbose):
+        if records and not quiet:
+            for line in tell(records, brief=not verbose):
                 click.echo(line)
         for line in verdict.lines():
             click.echo(line)
@@ -191,20 +231,23 @@ def replay(
     return int(ExitCode.DAMAGED if any(each.rule == "chain" for each in verdict.findings) else ExitCode.EVIDENCE)
 
 
-def _logged(named: str | None) -> tuple[bytes, "MachineSpec"]:
-    """Return a log's bytes and its declaration, from a bundle or a mirror."""
+def _logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | None]:
+    """Return a log's bytes, its declaration, and what the summary beside it knows; from a bundle or a mirror."""
     from drfsm.spec import load_machine
 
     if named is None or not named.startswith("s3://"):
         place = bundle.find(named)
-        return (place / bundle.LOG).read_bytes(), _declared(place)
+        raw = b"".join(read_lines(place))
+        bundle.check_not_emptied(place, _readable(raw))
+        spec = _declared(place)
+        return raw, spec, bundle.anchor(place, spec.name)
     from drfsm.cli import mirrors, trust
 
     mirror = mirrors.open_mirror(named, {})
     state = trust.sound(mirror.records)
     mirrors.check_place(mirror, state)
     text = mirrors.declaration_of(mirror, state)
-    return b"".join(mirror.lines), load_machine(text, source=f"{state.machine}.yaml")
+    return b"".join(mirror.lines), load_machine(text, source=f"{state.machine}.yaml"), None
 
 
 def _judges(machine: str) -> Mapping[str, Any]:
@@ -229,10 +272,12 @@ def _declared(place: Path) -> "MachineSpec":
     """Return the declaration in a bundle. Raises EvidenceFault if there is not exactly one."""
     from drfsm.spec import load_machine
 
-    found = sorted(place.glob("*.yaml"))
-    if len(found) != 1:
+    with Directory.look(place) as directory:
+        names = [name for name in directory.names() if name.endswith(".yaml") and not name.startswith(".")]
+        text = directory.read(names[0], LARGEST_BYTES) if len(names) == 1 else None
+    if text is None:
         raise EvidenceFault(
-            f"{place} holds {len(found)} declarations, not one: legality can't be checked",
+            f"{place} holds {len(names)} declarations, not one: legality can't be checked",
             way="put it back from a copy",
         )
-    return load_machine(found[0].read_bytes(), source=found[0].name)
+    return load_machine(text, source=names[0])

@@ -44,8 +44,11 @@ def provisioner(inputs: Mapping[str, Any], place: Path) -> Provisioner | None:
 
         return Existing(kubeconfig_of(inputs, place))
     from drfsm.adapters import address, aws
+    from drfsm.adapters.private import PrivateFiles
+    from drfsm.adapters.site_kubeconfig import HERE
 
-    private = private_files(place)
+    # Never an input of the run: whether a site's kubeconfig may name this machine is said at this machine.
+    private = PrivateFiles(place / PRIVATE, site_is_here=os.environ.get(HERE) == "1")
     fleet = aws.fleet(endpoint_url=inputs["endpoint_url"] or None, region=inputs["region"] or None)
     own_address = address.from_environment(os.environ)
     if kind == "ec2":

@@ -153,8 +153,14 @@ def vouch(journal: Journal, heads: Heads, word: Word) -> Vouched:
     nobody vouches for it.
     """
     head = digest(journal.lines[-1])
-    if heads.knows(head):
+    if heads.knows(head) and (len(journal.lines) >= heads.written or head in word.heads):
         return Vouched("own")
+    if heads.knows(head):
+        raise EvidenceFault(
+            f"this machine wrote {heads.written} records of the run, and the journal holds {len(journal.lines)}: its"
+            " end was cut off, here and in the mirror",
+            way=f"put it back from a copy; or, if you know that nothing was done since: --expect-head {head}",
+        )
     records = read(journal.lines).records
     state = sound(records)
     _audited(journal, state)
@@ -283,7 +289,10 @@ def places_here(inputs: Mapping[str, Any], given: Mapping[str, str], kept: Mappi
 
 def differing_places(inputs: Mapping[str, Any], here: Mapping[str, str]) -> Iterator[str]:
     """Yield, in words, each address that differs from what the run recorded."""
-    for name in ("endpoint_url", "region"):
+    from drfsm.adapters.aws_session import resolved_endpoint
+
+    used = {"endpoint_url": resolved_endpoint(here["endpoint_url"], here["region"]), "region": here["region"]}
+    for name, address in used.items():
         recorded = str(inputs.get(name) or "")
-        if recorded != here[name]:
-            yield f"{name}: the run recorded {bounded(recorded) or 'none'}, here it is {bounded(here[name]) or 'none'}"
+        if recorded and recorded != address:
+            yield f"{name}: the run recorded {bounded(recorded)}, here it is {bounded(address) or 'none'}"

@@ -3,31 +3,35 @@
 <prefix>/backups/<backup_id>/metadata.json        checksums and sizes of the parts
 <prefix>/backups/<backup_id>/state.tar.zst, manifests.tar.zst
 
-Every part is read and hashed; what the store claims of it counts for nothing. Restores nothing, changes
-nothing. Looking into the archives is backup_check.py's, taking a backup backup_create.py's, restoring restore.py's.
+Every part is read and hashed; what the store claims of it counts for nothing. Who can write a part can write its
+checksum, so a backup has one digest over all of it, to be pinned by whoever knows it (``digest_of``). Restores nothing,
+changes nothing. Looking into the archives is backup_check.py's, taking a backup backup_create.py's, restoring
+restore.py's.
 """
 
-import json
-import re
+import hashlib
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from drfsm.claims import bounded, is_name, json_of, moment
 from drfsm.engine import Fact, Run
-from drfsm.errors import UsageFault
+from drfsm.errors import Unreadable, UsageFault
 from drfsm.world import Check, Hashed, ObjectStore, World
 
 METADATA = "metadata.json"
 PARTS = ("state.tar.zst", "manifests.tar.zst")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_FILE = re.compile(r"[^/\\\x00-\x1f\x7f]+")
+LARGEST_METADATA_BYTES, MOST_PARTS = 1 << 20, 100
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_WAY = "give it as s3://<bucket>/<prefix>/backups/<backup id>"
 
 
 def home_of(store: ObjectStore, uri: str) -> str:
     """Return the prefix of a backup's objects, with a slash at its end. Raises UsageFault for another bucket."""
     bucket, _, path = uri.removeprefix("s3://").partition("/")
     home = path.strip("/")
-    if not uri.startswith("s3://") or not home or any(part in ("", ".", "..") for part in home.split("/")):
-        raise UsageFault(f"{uri!r} names no backup", way="give it as s3://<bucket>/<prefix>/backups/<backup id>")
+    if not uri.startswith("s3://") or not is_name("prefix", home):
+        raise UsageFault(f"{bounded(repr(uri))} names no backup", way=_WAY)
     if bucket != store.bucket:
         raise UsageFault(
             f"the backup {uri} lies in the bucket {bucket}, and this run acts on {store.bucket}",
@@ -36,16 +40,82 @@ def home_of(store: ObjectStore, uri: str) -> str:
     return f"{home}/"
 
 
-def examine(store: ObjectStore, uri: str, *, check: Check | None = None) -> dict[str, Any]:
-    """See a backup: what its metadata says, what reading each part gave, and what is wrong, in words."""
+def digest_of(metadata: bytes, parts: Mapping[str, str]) -> str:
+    """Return a backup's digest: ``LC_ALL=C; sha256sum * | sha256sum`` in a directory that holds exactly its files.
+
+    ``parts``: name → SHA-256 of each part that ``metadata``, the bytes of metadata.json, names.
+    """
+    every = {METADATA: hashlib.sha256(metadata).hexdigest(), **parts}
+    return hashlib.sha256("".join(f"{each}  {name}\n" for name, each in sorted(every.items())).encode()).hexdigest()
+
+
+def metadata_of(store: ObjectStore, home: str) -> tuple[bytes | None, list[str]]:
+    """Return metadata.json's bytes, None where it isn't there, and what keeps it from being read."""
+    stat = store.stat(home + METADATA)
+    if stat is not None and stat.size_bytes > LARGEST_METADATA_BYTES:
+        told = f"{METADATA} has {stat.size_bytes} bytes, and {LARGEST_METADATA_BYTES} at most are read"
+        return b"", [told]
+    blob = store.get(home + METADATA) if stat is not None else None
+    return (None if blob is None else blob.body), []
+
+
+def unlike_pinned(sha256: str, expected: str) -> list[str]:
+    """Say that a backup is not the one that was pinned; [] if it is, or none was."""
+    if expected in ("", sha256):
+        return []
+    return [f"its digest is {sha256}, and {expected} was expected: it is not the backup that was pinned"]
+
+
+def examine(store: ObjectStore, uri: str, *, expect: str = "", check: Check | None = None) -> dict[str, Any]:
+    """See a backup: what its metadata says, what reading each part gave, its digest, and what is wrong, in words.
+
+    ``expect``: the digest that it must have, "" for any. No part of another one is read.
+    """
+    return _examined(store, uri, expect, check)[0]
+
+
+def read(store: ObjectStore, uri: str, *, expect: str, check: Check | None) -> tuple[dict[str, Any], bytes]:
+    """Return what ``examine`` sees, and the very bytes of metadata.json that it is judged by."""
+    return _examined(store, uri, expect, check)
+
+
+def listed(store: ObjectStore, prefix: str) -> list[dict[str, Any]]:
+    """Return the backups below a prefix by their metadata, the newest first; ids that are no names are left out."""
+    home = f"{prefix}/backups/"
+    ids = {each.key.removeprefix(home).partition("/")[0] for each in store.list(home) if each.key.endswith(METADATA)}
+    found = [_entry(store, f"{home}{each}/") for each in sorted(ids) if is_name("file", each)]
+    return sorted(found, key=lambda each: (moment(each["created_at"]) or _LONG_AGO, each["uri"]), reverse=True)
+
+
+def _entry(store: ObjectStore, home: str) -> dict[str, Any]:
+    raw, faults = metadata_of(store, home)
+    uri, name = f"s3://{store.bucket}/{home.rstrip('/')}", home.rstrip("/").rpartition("/")[2]
+    parts, more = understood(raw or b"", name) if not faults else ({}, [])
+    nothing = {"uri": uri, "sha256": None, "created_at": None, "run_id": None, "bytes": 0}
+    if raw is None or faults or more:
+        return {**nothing, "damaged": [*faults, *more]}
+    metadata = json_of(raw, METADATA)
+    known = {name: metadata.get(name) for name in ("created_at", "run_id") if isinstance(metadata.get(name), str)}
+    told = {name: bounded(text, 200) for name, text in known.items()}
+    sha256 = digest_of(raw, {name: each["sha256"] for name, each in parts.items()})
+    size = sum(each["bytes"] for each in parts.values())
+    return {**nothing, **told, "sha256": sha256, "bytes": size, "damaged": []}
+
+
+def _examined(store: ObjectStore, uri: str, expect: str, check: Check | None) -> tuple[dict[str, Any], bytes]:
     home = home_of(store, uri)
-    seen: dict[str, Any] = {"uri": f"s3://{store.bucket}/{home.rstrip('/')}", "parts": {}, "missing": [], "damaged": []}
-    blob = store.get(home + METADATA)
-    if blob is None:
-        return {**seen, "missing": [METADATA]}
-    metadata, faults = understood(blob.body, home.rstrip("/").rpartition("/")[2])
-    if faults:
-        return {**seen, "damaged": faults}
+    seen: dict[str, Any] = {
+        "uri": f"s3://{store.bucket}/{home.rstrip('/')}", "sha256": None, "parts": {}, "missing": [], "damaged": [],
+    }  # fmt: skip
+    raw, faults = metadata_of(store, home)
+    if raw is None:
+        return {**seen, "missing": [METADATA]}, b""
+    metadata, more = understood(raw, home.rstrip("/").rpartition("/")[2]) if not faults else ({}, [])
+    if faults := [*faults, *more]:
+        return {**seen, "damaged": faults}, raw
+    seen["sha256"] = digest_of(raw, {name: declared["sha256"] for name, declared in metadata.items()})
+    if faults := unlike_pinned(seen["sha256"], expect):
+        return {**seen, "damaged": faults}, raw
     answers = {each.key: each for each in store.hash_many([home + name for name in metadata], check=check)}
     for name, declared in sorted(metadata.items()):
         found = answers[home + name]
@@ -53,7 +123,7 @@ def examine(store: ObjectStore, uri: str, *, check: Check | None = None) -> dict
         if found.sha256 is None:
             seen["missing"].append(name)
         seen["damaged"] += _unlike(name, declared, found)
-    return seen
+    return seen, raw
 
 
 def _unlike(name: str, declared: Mapping[str, Any], found: Hashed) -> Iterator[str]:
@@ -66,11 +136,11 @@ def _unlike(name: str, declared: Mapping[str, Any], found: Hashed) -> Iterator[s
 
 
 def understood(body: bytes, backup_id: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Return (part -> declared hash and size, what is wrong with the metadata itself)."""
+    """Return (part → declared hash and size, what is wrong with the metadata itself)."""
     try:
-        metadata = json.loads(body)
-    except ValueError:
-        return {}, [f"{METADATA} is not JSON"]
+        metadata = json_of(body, METADATA, largest_bytes=LARGEST_METADATA_BYTES)
+    except Unreadable as fault:
+        return {}, [f"{METADATA} is not JSON that drfsm reads: {fault.what}"]
     if not isinstance(metadata, Mapping):
         return {}, [f"{METADATA} is not an object"]
     checksums, sizes = metadata.get("checksums"), metadata.get("sizes")
@@ -78,16 +148,43 @@ def understood(body: bytes, backup_id: str) -> tuple[dict[str, dict[str, Any]], 
         return {}, [f"{METADATA} has no checksums and sizes"]
     faults = [f"{METADATA} names no {name}" for name in PARTS if name not in checksums]
     if (told := metadata.get("backup_id", backup_id)) != backup_id:
-        faults.append(f"{METADATA} is that of the backup {told!r}")
+        faults.append(f"{METADATA} is that of the backup {bounded(repr(told), 100)}")
+    if len(checksums) > MOST_PARTS:
+        return {}, [*faults, f"{METADATA} names {len(checksums)} parts, more than {MOST_PARTS}"]
+    faults += [*_part_faults(checksums, sizes), *_metadata_faults(metadata)]
+    return {name: {"sha256": checksum, "bytes": sizes.get(name)} for name, checksum in checksums.items()}, faults
+
+
+def _part_faults(checksums: Mapping[str, Any], sizes: Mapping[str, Any]) -> Iterator[str]:
     for name, checksum in checksums.items():
         size = sizes.get(name)
-        if not _FILE.fullmatch(name) or name in (".", ".."):
-            faults.append(f"{METADATA} names a part {name!r}, which is no file's name")
-        elif not isinstance(checksum, str) or not _SHA256.fullmatch(checksum):
-            faults.append(f"{METADATA} has no SHA-256 of {name}")
+        if not is_name("file", name):
+            yield f"{METADATA} names a part {bounded(repr(name), 100)}, which is no file's name"
+        elif not is_name("sha256", checksum):
+            yield f"{METADATA} has no SHA-256 of {name}"
         elif not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            faults.append(f"{METADATA} has no size of {name}")
-    return {name: {"sha256": checksum, "bytes": sizes.get(name)} for name, checksum in checksums.items()}, faults
+            yield f"{METADATA} has no size of {name}"
+
+
+def _metadata_faults(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with the rest of it, as far as something rests on it: names become paths, texts are told."""
+    if (run_id := metadata.get("run_id")) is not None and not is_name("workload run", run_id):
+        yield f"{METADATA} names a run {bounded(repr(run_id), 100)}, which is no run's name"
+    if not isinstance(state := metadata.get("state") or {}, Mapping) or not isinstance(state.get("claim") or "", str):
+        yield f"{METADATA} does not say where its state is from"
+    secrets = metadata.get("secrets") or {}
+    known = isinstance(secrets, Mapping) and all(_names(each or []) for each in secrets.values())
+    if not known or not all(is_name("Kubernetes name", name) for name in secrets):
+        yield f"{METADATA} names Secrets, or keys of them, by what is no name"
+    excluded = metadata.get("excluded") or []
+    left_out = excluded if _names(excluded) else []
+    named = [each[len("Secret/") :].partition(":")[0] for each in left_out if str(each).startswith("Secret/")]
+    if not _names(excluded) or not all(is_name("Kubernetes name", name) for name in named):
+        yield f"{METADATA} does not say properly what is not in it"
+
+
+def _names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) and each.isprintable() for each in value)
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:

@@ -10,9 +10,11 @@ by backup_create.py, backup_check.py and restore.py.
 import hashlib
 import io
 import tarfile
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from drfsm.claims import bounded
 from drfsm.dr.control_plane_bundle import tarred
 from drfsm.dr.safe_tar import UnsafeArchive, members
 from drfsm.errors import UsageFault
@@ -25,6 +27,7 @@ MOST_MEMBERS: Mapping[str, int] = {STATE: 200_000, MANIFESTS: 10_000}
 
 _LEVEL = 10
 _LARGEST_WINDOW_BYTES = 128 << 20
+_LONGEST_HEADER_BYTES = 18
 _PIECE_BYTES = 512  # of a frame: one may unpack to 16 MiB, if it was made to
 
 
@@ -41,7 +44,11 @@ def compressed(body: bytes) -> bytes:
 
 def unpacked(name: str, raw: bytes) -> dict[str, bytes]:
     """Return the files of a backup's archive ``name``. Raises UnsafeArchive."""
-    return dict(members(decompressed(raw, LARGEST_UNPACKED_BYTES[name]), ROOTS[name], MOST_MEMBERS[name]))
+    files = dict(members(decompressed(raw, LARGEST_UNPACKED_BYTES[name]), ROOTS[name], MOST_MEMBERS[name]))
+    for path in files:
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in path):
+            raise UnsafeArchive(f"the name {bounded(repr(path))} holds control characters, or is no UTF-8")
+    return files
 
 
 def merged(body: bytes, root: str, more: Mapping[str, bytes]) -> bytes:
@@ -79,6 +86,7 @@ def tree(files: Mapping[str, bytes], root: str) -> dict[str, Any]:
 def decompressed(raw: bytes, most: int) -> bytes:
     """Return what one frame holds. Raises UnsafeArchive if it is damaged, more than ``most`` bytes, or not alone."""
     zstandard = _zstandard()
+    _check_frame(zstandard, raw, most)
     reader = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW_BYTES).decompressobj()
     pieces: list[bytes] = []
     size = at = 0
@@ -91,12 +99,27 @@ def decompressed(raw: bytes, most: int) -> bytes:
                 raise UnsafeArchive(f"it unpacks to more than {most} bytes")
             pieces.append(piece)
     except zstandard.ZstdError as fault:
-        raise UnsafeArchive(f"it is no whole Zstandard frame: {fault}") from None
+        raise UnsafeArchive(f"it is no whole Zstandard frame: {bounded(fault)}") from None
     if not reader.eof:
         raise UnsafeArchive("it is cut off")
     if reader.unused_data or at < len(raw):
         raise UnsafeArchive("something follows its end")
     return b"".join(pieces)
+
+
+def _check_frame(zstandard: Any, raw: bytes, most: int) -> None:
+    """Raise UnsafeArchive for a frame that says itself that it is too much: before a byte of it is unpacked."""
+    try:
+        said = zstandard.get_frame_parameters(raw[:_LONGEST_HEADER_BYTES])
+    except zstandard.ZstdError:
+        return  # what is no frame is told by unpacking it
+    if (
+        said.content_size not in (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR)
+        and said.content_size > most
+    ):
+        raise UnsafeArchive(f"it says that it unpacks to {said.content_size} bytes, more than {most} bytes")
+    if said.dict_id:
+        raise UnsafeArchive("it needs a dictionary, which is not here")
 
 
 def _zstandard() -> Any:

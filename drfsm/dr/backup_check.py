@@ -1,24 +1,36 @@
 """A backup, opened: its parts whole, its archives safe, its manifests understood, its age told.
 
 ``verify`` finds everything that is wrong; ``opened`` returns the content of a backup that holds, and of no other.
-What is returned is the very bytes that were checked. Owns the facts ``backup_contents`` and ``recovery_point``.
-Called by restore.py and the CLI.
+What is returned is the very bytes that were checked, of the backup that was pinned, if one was: by the operator, or
+by the run itself, whose later readings must find the backup that its first one found. Objects that are none, or whose
+types would mislead whoever reads on, are damage; what a restore may bring is restore_policy.py's. Owns the facts
+``backup_contents`` and ``recovery_point``. Called by restore.py and the CLI.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr.backup import METADATA, PARTS, examine, home_of, judge, understood
+from drfsm.claims import bounded, is_name, json_of, moment, object_of
+from drfsm.dr import restore_policy
+from drfsm.dr.backup import (
+    METADATA,
+    PARTS,
+    digest_of,
+    home_of,
+    judge,
+    metadata_of,
+    read,
+    understood,
+    unlike_pinned,
+)
 from drfsm.dr.backup_archive import LARGEST_PACKED_BYTES, MANIFESTS, STATE, unpacked
 from drfsm.dr.backup_manifests import APIS
 from drfsm.dr.safe_tar import UnsafeArchive
 from drfsm.engine import Fact, Run
-from drfsm.errors import ActionFailed, ExitCode, UsageFault
+from drfsm.errors import ActionFailed, ExitCode, Unreadable, UsageFault
 from drfsm.world import Check, Manifest, ObjectStore, World
 
 _CLOCKS_APART_SECONDS = 300
@@ -38,11 +50,19 @@ class BackupFault(ActionFailed):
         self.faults = tuple(faults)
 
 
+class OtherBackup(BackupFault):
+    """A backup is not the one that was pinned. No part of it was read."""
+
+
 @frozen
 class Backup:
-    """A backup that holds. ``state`` is every file of state.tar.zst; ``archive`` that part's own bytes."""
+    """A backup that holds. ``state`` is every file of state.tar.zst; ``archive`` that part's own bytes.
+
+    ``sha256``: the digest of all of it (backup.py).
+    """
 
     uri: str
+    sha256: str
     metadata: Mapping[str, Any]
     manifests: Sequence[Manifest]
     state: Mapping[str, bytes]
@@ -67,64 +87,105 @@ class Backup:
             return {str(name): keys if isinstance(keys, list) else None for name, keys in listed.items()}
         left_out = self.metadata.get("excluded")  # as older backups say it
         told = left_out if isinstance(left_out, list) else []
-        return {str(each).removeprefix("Secret/"): None for each in told if str(each).startswith("Secret/")}
+        named = [str(each).removeprefix("Secret/") for each in told if str(each).startswith("Secret/")]
+        return {each.partition(":")[0]: None for each in named}
 
 
-def verify(store: ObjectStore, uri: str, *, check: Check | None = None) -> dict[str, Any]:
-    """See a backup as ``examine`` does, and what its archives hold. ``judge`` of backup.py judges it."""
-    return _looked_into(store, uri, check)[0]
+def verify(store: ObjectStore, uri: str, *, expect: str = "", check: Check | None = None) -> dict[str, Any]:
+    """See a backup as ``examine`` does, what its archives hold, and what of it a restore would refuse (``outside``).
+
+    ``judge`` of backup.py judges whether it is whole; that it is whole says nothing of ``outside``.
+    """
+    return _looked_into(store, uri, expect, check)[0]
 
 
-def opened(store: ObjectStore, uri: str, *, check: Check | None = None) -> Backup:
-    """Return a backup's content. Raises BackupFault unless all of it holds."""
-    seen, backup = _looked_into(store, uri, check)
+def opened(store: ObjectStore, uri: str, *, expect: str = "", check: Check | None = None) -> Backup:
+    """Return a backup's content. ``expect``: its digest, "" for any. Raises BackupFault unless all of it holds."""
+    seen, backup = _looked_into(store, uri, expect, check)
     if backup is None:
         raise BackupFault(seen["uri"], [*(f"{name} is missing" for name in seen["missing"]), *seen["damaged"]])
     return backup
 
 
-def outline(store: ObjectStore, uri: str) -> Backup:
+def outline(store: ObjectStore, uri: str, *, expect: str = "") -> Backup:
     """Return a backup without its state, whose archive is not read: enough to hold a site against it.
 
-    Raises BackupFault unless its metadata and its manifests hold.
+    Raises BackupFault unless its metadata and its manifests hold, and its digest is the expected one.
     """
     home = home_of(store, uri)
     seen: dict[str, Any] = {"uri": f"s3://{store.bucket}/{home.rstrip('/')}", "damaged": [], "archives": {}}
-    found, part = store.get(home + METADATA), store.get(home + MANIFESTS, largest_bytes=LARGEST_PACKED_BYTES)
-    if found is None or part is None:
-        raise BackupFault(seen["uri"], [f"{METADATA if found is None else MANIFESTS} is missing"])
-    declared, seen["damaged"] = understood(found.body, home.rstrip("/").rpartition("/")[2])
-    if not seen["damaged"] and hashlib.sha256(part.body).hexdigest() != declared[MANIFESTS]["sha256"]:
-        seen["damaged"].append(f"{MANIFESTS} has another SHA-256 than {METADATA} says")
-    files = {} if seen["damaged"] else _files(MANIFESTS, part.body, seen)
+    raw, seen["damaged"] = metadata_of(store, home)
+    if raw is None:
+        raise BackupFault(seen["uri"], [f"{METADATA} is missing"])
+    declared: dict[str, dict[str, Any]] = {}
+    if not seen["damaged"]:
+        declared, seen["damaged"] = understood(raw, home.rstrip("/").rpartition("/")[2])
+    if seen["damaged"]:
+        raise BackupFault(seen["uri"], seen["damaged"])
+    sha256 = digest_of(raw, {name: each["sha256"] for name, each in declared.items()})
+    if faults := unlike_pinned(sha256, expect):
+        raise OtherBackup(seen["uri"], faults)
+    body = _part(store, home, MANIFESTS, declared[MANIFESTS]["sha256"], seen)
+    files = _files(MANIFESTS, body, seen) if body is not None else {}
     manifests = list(_manifests(files, seen))
     if seen["damaged"]:
         raise BackupFault(seen["uri"], seen["damaged"])
-    return Backup(seen["uri"], json.loads(found.body), manifests, {}, b"")
+    return Backup(seen["uri"], sha256, json_of(raw, METADATA), manifests, {}, b"")
 
 
-def _looked_into(store: ObjectStore, uri: str, check: Check | None) -> tuple[dict[str, Any], Backup | None]:
-    seen = {**examine(store, uri, check=check), "archives": {}, "created_at": None}
+def pinned(run: Run) -> str:
+    """Return the digest that a run's backup must have: the operator's, else what the run's first reading found."""
+    recorded = run.results.get("check_backup")
+    first = recorded.get("backup_sha256") if isinstance(recorded, Mapping) else None
+    return str(run.inputs.get("expect_backup_sha256") or first or "")
+
+
+def of_run(world: World, run: Run) -> Backup:
+    """Return the outline of a run's backup: always the same one. Raises BackupFault."""
+    return outline(world.store, str(run.inputs["backup_uri"]), expect=pinned(run))
+
+
+def _looked_into(
+    store: ObjectStore, uri: str, expect: str, check: Check | None
+) -> tuple[dict[str, Any], Backup | None]:
+    examined, raw = read(store, uri, expect=expect, check=check)
+    seen = {**examined, "archives": {}, "created_at": None, "outside": []}
     if judge(seen) != "intact":
         return seen, None
-    home, bodies = home_of(store, uri), {}
+    home, contents, archive = home_of(store, uri), {}, b""
     for name in PARTS:
-        if seen["parts"][name]["bytes"] > LARGEST_PACKED_BYTES:
-            seen["damaged"].append(f"{name} has more than {LARGEST_PACKED_BYTES} bytes: it can't be opened here")
+        body = _part(store, home, name, seen["parts"][name]["sha256"], seen, seen["parts"][name]["bytes"])
+        if body is None:
             return seen, None
-        blob = store.get(home + name, largest_bytes=LARGEST_PACKED_BYTES)
-        bodies[name] = blob.body if blob else b""
-        if hashlib.sha256(bodies[name]).hexdigest() != seen["parts"][name]["sha256"]:
-            seen["damaged"].append(f"{name} is being written to: it was another a moment ago")
-            return seen, None
-    found = store.get(home + METADATA)
-    metadata = json.loads(found.body) if found else {}
-    contents = {name: _files(name, body, seen) for name, body in bodies.items()}
+        contents[name] = _files(name, body, seen)
+        archive = body if name == STATE else archive
+    metadata = json_of(raw, METADATA)
     manifests = list(_manifests(contents[MANIFESTS], seen)) if not seen["damaged"] else []
     seen["created_at"] = metadata.get("created_at")
     if seen["damaged"]:
         return seen, None
-    return seen, Backup(seen["uri"], metadata, manifests, contents[STATE], bodies[STATE])
+    seen["outside"] = restore_policy.told(restore_policy.findings(manifests))
+    return seen, Backup(seen["uri"], seen["sha256"], metadata, manifests, contents[STATE], archive)
+
+
+def _part(
+    store: ObjectStore, home: str, name: str, sha256: str, seen: dict[str, Any], size_bytes: int | None = None
+) -> bytes | None:
+    """Return a part's bytes, None where it can't be opened, which is noted. ``size_bytes``: what is known already."""
+    if size_bytes is None:
+        stat = store.stat(home + name)
+        size_bytes = stat.size_bytes if stat is not None else 0
+    if size_bytes > LARGEST_PACKED_BYTES:
+        seen["damaged"].append(f"{name} has more than {LARGEST_PACKED_BYTES} bytes: it can't be opened here")
+        return None
+    blob = store.get(home + name)
+    if blob is None:
+        seen["damaged"].append(f"{name} is missing")
+    elif hashlib.sha256(blob.body).hexdigest() != sha256:
+        seen["damaged"].append(f"{name} has another SHA-256 than {METADATA} says, or is being written to")
+    else:
+        return blob.body
+    return None
 
 
 def _files(name: str, raw: bytes, seen: dict[str, Any]) -> dict[str, bytes]:
@@ -139,17 +200,33 @@ def _files(name: str, raw: bytes, seen: dict[str, Any]) -> dict[str, bytes]:
 
 def _manifests(files: Mapping[str, bytes], seen: dict[str, Any]) -> Iterator[Manifest]:
     """Yield the objects; note what is none, or is of a kind that no backup holds: a Secret least of all."""
+    known: set[tuple[str, str]] = set()
     for path, body in sorted(files.items()):
         try:
-            found = json.loads(body)
-            kind, api, name = found["kind"], found["apiVersion"], found["metadata"]["name"]
-        except (ValueError, KeyError, TypeError):
+            manifest = _without_nulls(object_of(body, path, largest_bytes=restore_policy.LARGEST_OBJECT_BYTES))
+        except Unreadable as fault:
+            seen["damaged"].append(f"{MANIFESTS}: {path} holds no Kubernetes object: {fault.what}")
+            continue
+        kind, api, metadata = manifest.get("kind"), manifest.get("apiVersion"), manifest.get("metadata")
+        if not isinstance(kind, str) or not isinstance(api, str) or not isinstance(metadata, Mapping):
             seen["damaged"].append(f"{MANIFESTS}: {path} holds no Kubernetes object")
-            continue
-        if {"Namespace": "v1", **APIS}.get(kind) != api or not isinstance(name, str):
-            seen["damaged"].append(f"{MANIFESTS}: {path} is a {api} {kind}, which a backup does not hold")
-            continue
-        yield found
+        elif {"Namespace": "v1", **APIS}.get(kind) != api:
+            told = f"{bounded(api, 100)} {bounded(kind, 100)}"
+            seen["damaged"].append(f"{MANIFESTS}: {path} is a {told}, which a backup does not hold")
+        elif faults := restore_policy.malformed(manifest):
+            seen["damaged"] += [f"{MANIFESTS}: {path}: {each}" for each in faults]
+        elif (kind, metadata["name"] if kind != "Namespace" else "") in known:
+            seen["damaged"].append(f"{MANIFESTS}: {path} is another {kind} {metadata['name']}")
+        else:
+            known.add((kind, metadata["name"] if kind != "Namespace" else ""))
+            yield manifest
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return a document without what is null in an object: to Kubernetes it isn't there."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
 # --- how old it is --------------------------------------------------------------------------------------
@@ -157,13 +234,12 @@ def _manifests(files: Mapping[str, bytes], seen: dict[str, Any]) -> Iterator[Man
 
 def age(created_at: object, now: str, objective_seconds: float | None) -> dict[str, Any]:
     """Return how old a backup is against an objective; ``within`` is None where nothing is asked or known."""
-    told = {"created_at": created_at, "objective_seconds": objective_seconds, "age_seconds": None, "within": None}
-    try:
-        born = datetime.fromisoformat(str(created_at))
-    except ValueError:
+    told: dict[str, Any] = {"created_at": bounded(created_at, 100) if isinstance(created_at, str) else None}
+    told = {**told, "objective_seconds": objective_seconds, "age_seconds": None, "within": None}
+    born, at = moment(created_at), moment(now)
+    if born is None or at is None:
         return {**told, "within": None if objective_seconds is None else False}
-    born = born if born.tzinfo else born.replace(tzinfo=UTC)
-    seconds = (datetime.fromisoformat(now) - born).total_seconds()
+    seconds = (at - born).total_seconds()
     # A backup from the future has no age that could be relied on.
     within = None if objective_seconds is None else -_CLOCKS_APART_SECONDS <= seconds <= objective_seconds
     return {**told, "age_seconds": int(seconds), "within": within}
@@ -172,9 +248,20 @@ def age(created_at: object, now: str, objective_seconds: float | None) -> dict[s
 def aged(seen: Mapping[str, Any]) -> str:
     """Say an age to a person."""
     if seen["age_seconds"] is None:
-        return f"its age can't be told: it was created at {seen['created_at']!r}"
+        return f"its age can't be told: it was created at {bounded(repr(seen['created_at']), 100)}"
     asked = f", the objective is {seen['objective_seconds']:.0f} s" if seen["objective_seconds"] is not None else ""
     return f"it is {seen['age_seconds']} s old{asked}"
+
+
+def expected(given: object) -> str:
+    """Return the digest that an operator expects of a backup, "" for any. Raises UsageFault."""
+    text = str(given or "").strip().lower()
+    if text and not is_name("sha256", text):
+        raise UsageFault(
+            f"a backup's digest is 64 hex digits, not {bounded(repr(given), 100)}",
+            way="`drfsm backup create`, `verify` and `list` show it",
+        )
+    return text
 
 
 def objective(given: object) -> float | None:
@@ -195,14 +282,14 @@ def objective(given: object) -> float | None:
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
     run.note(f"opening the backup {run.inputs['backup_uri']}")
-    return verify(world.store, str(run.inputs["backup_uri"]), check=run.check)
+    return verify(world.store, str(run.inputs["backup_uri"]), expect=pinned(run), check=run.check)
 
 
 def _observe_age(world: World, run: Run) -> dict[str, Any]:
-    blob = world.store.get(home_of(world.store, str(run.inputs["backup_uri"])) + METADATA)
+    raw, faults = metadata_of(world.store, home_of(world.store, str(run.inputs["backup_uri"])))
     try:
-        found = json.loads(blob.body) if blob else {}
-    except ValueError:
+        found = json_of(raw or b"{}", METADATA) if not faults else {}
+    except Unreadable:
         found = {}
     created_at = found.get("created_at") if isinstance(found, dict) else None
     return age(created_at, run.clock.now(), objective(run.inputs.get("recovery_point_objective")))

@@ -7,12 +7,12 @@ metadata names it. No Secret's value is ever in it. Overwrites nothing. Called b
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
 
+from drfsm.claims import bounded, is_name, name_of, object_of
 from drfsm.dr.backup import METADATA
 from drfsm.dr.backup_archive import (
     LARGEST_UNPACKED_BYTES,
@@ -31,7 +31,7 @@ from drfsm.dr.pointers import pairs
 from drfsm.dr.preflight import cronjob_of
 from drfsm.dr.safe_tar import UnsafeArchive, members
 from drfsm.dr.state_volume import Home, Image, Pace, Transport, check_idle, home_of
-from drfsm.errors import ActionFailed, Conflict
+from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import Cluster, ObjectStore
 
 SCHEMA_VERSION = 1
@@ -107,11 +107,10 @@ def _pointers(store: ObjectStore, layout: Layout, pair: tuple[str, str]) -> tupl
 
 def _run_of(pointer: bytes | None) -> str | None:
     try:
-        found = json.loads(pointer or b"{}")
-    except ValueError:
+        run_id = object_of(pointer or b"{}", "the pointer").get("run_id")
+    except Unreadable:
         return None
-    run_id = found.get("run_id") if isinstance(found, dict) else None
-    return run_id if isinstance(run_id, str) else None
+    return run_id if is_name("workload run", run_id) else None
 
 
 def _state(
@@ -132,10 +131,12 @@ def _state(
         raise ActionFailed(f"what Job {name} sent can't be kept: {fault}") from None
     if len(found) != done.get("files") or len(body) > LARGEST_UNPACKED_BYTES[STATE]:
         raise ActionFailed(f"Job {name} says {done.get('files')} files, and sent {len(found)} ({len(body)} bytes)")
-    skipped = list(done.get("skipped") or [])
+    named = done.get("skipped")
+    skipped = [bounded(each) for each in named[:100]] if isinstance(named, list) else []
     told = f"{len(found)} files of the claim {lies.claim}" + (f"; no regular files: {skipped}" if skipped else "")
     pace.say(told)
-    claimed = {"source": lies.kind, "claim": lies.claim, "tree_sha256": done.get("tree_sha256")}
+    tree = name_of("sha256", done.get("tree_sha256"), f"what Job {name} says of the tree")
+    claimed = {"source": lies.kind, "claim": lies.claim, "tree_sha256": tree}
     return body, {**claimed, "files": len(found), "skipped": skipped, "told": told}
 
 

@@ -28,12 +28,13 @@ APIS: Mapping[str, str] = {
 }
 """The kinds that are kept, in the order in which they are applied: publishing is off before a CronJob is there."""
 
-_CLUSTERS_OWN = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
+CLUSTERS_OWN = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
+"""What the cluster makes in every namespace: never in a backup of ours, so never restored from one of others'."""
 _CLUSTERS_SECRETS = ("kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1")
 _KEPT_METADATA = ("name", "namespace", "labels", "annotations")
 _CLUSTERS_ANNOTATIONS = re.compile(
     r"(kubectl\.kubernetes\.io/|deployment\.kubernetes\.io/|pv\.kubernetes\.io/|volume\.(beta\.)?kubernetes\.io/"
-    r"|control-plane\.alpha\.kubernetes\.io/|batch\.kubernetes\.io/)"
+    r"|control-plane\.alpha\.kubernetes\.io/|batch\.kubernetes\.io/|drfsm/restored-state)"
 )
 _CLUSTERS_FIELDS: Mapping[str, Sequence[str]] = {"PersistentVolumeClaim": ("volumeName",)}
 
@@ -66,7 +67,7 @@ def collect(cluster: Cluster, namespace: str) -> Collected:
 
 def _left_out(kind: str, manifest: Manifest) -> str:
     metadata = manifest["metadata"]
-    if (kind, metadata["name"]) in _CLUSTERS_OWN:
+    if (kind, metadata["name"]) in CLUSTERS_OWN:
         return "the cluster makes it"
     if metadata.get("deletionTimestamp"):
         return "it is being deleted"

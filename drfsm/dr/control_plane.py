@@ -22,6 +22,7 @@ from typing import Any
 
 from attrs import frozen
 
+from drfsm.claims import GRAMMAR, bounded, is_name
 from drfsm.dr.comparing.fields import apart
 from drfsm.dr.comparing.outcome import printable, short
 from drfsm.dr.comparing.profile import Path, Treatment
@@ -30,15 +31,18 @@ from drfsm.dr.layout import layout_of
 from drfsm.dr.safe_tar import UnsafeArchive, members
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, ExitCode
-from drfsm.world import Check, Cluster, ObjectStore, World
+from drfsm.world import Blob, Check, Cluster, ObjectStore, World
 
 SECTIONS = ("candidates", "alerts", "providers", "scoring")
 HOME = "control-plane"
 SCHEMA_VERSION = 1
 LARGEST_BUNDLE_BYTES = 32 << 20
 LARGEST_UNPACKED_BYTES = 64 << 20
+LARGEST_CURRENT_BYTES = 64 << 10
 MOST_MEMBERS = 5000
 
+DEEPEST_NAME = 8  # directories below a section
+SWITCHES = ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")  # publishing.py's; a prefix may complete what a key begins
 _NAMED = 10  # files that an observation names, of each kind, and faults that a refusal tells
 _LONGEST_FAULT, _LONGEST_URI = 400, 1200
 _CONFIGMAP_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}\Z", re.ASCII)
@@ -204,6 +208,15 @@ def _entry_faults(path: str, entry: Mapping[str, Any], body: bytes | None) -> It
         yield f"{path!r} lies in no known section"
 
 
+def _name_faults(section: str, name: str) -> Iterator[str]:
+    """Yield why no bundle may bring a file of this name: it becomes a ConfigMap's key, perhaps a variable of a pod."""
+    parts = name.split("/")
+    if len(parts) > DEEPEST_NAME or not all(is_name("file", part) for part in parts):
+        yield f"{section}/{bounded(repr(name), 100)} is no file's name: {GRAMMAR['file'][2]}, between slashes"
+    elif any(switch.endswith(key_of(name)) for switch in SWITCHES):
+        yield f"{section}/{name!r} would be a switch of publishing where a pod takes its environment from it"
+
+
 def _section_faults(sections: Mapping[str, Files]) -> Iterator[str]:
     for section, files in sections.items():
         if not files:
@@ -211,7 +224,9 @@ def _section_faults(sections: Mapping[str, Files]) -> Iterator[str]:
         keys: dict[str, str] = {}
         for name in sorted(files):
             if not _CONFIGMAP_KEY.match(key_of(name)):
-                yield f"{section}/{name!r} can't be a key of a ConfigMap"
+                yield f"{section}/{bounded(repr(name), 100)} can't be a key of a ConfigMap"
+            else:
+                yield from _name_faults(section, name)
             if (other := keys.setdefault(key_of(name), name)) != name:
                 yield f"{section}: {other!r} and {name!r} would be one key of a ConfigMap, {key_of(name)}"
 
@@ -231,7 +246,7 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
 def see(store: ObjectStore, prefix: str, cluster: Cluster, namespace: str, check: Check) -> dict[str, Any]:
     """See a site's ConfigMaps against what is published: what every fact about parity is judged by."""
     home = home_of(prefix)
-    blob = store.get(f"{home}/current.json")
+    blob = _pointer(store, home)
     if blob is None:
         return {"current": None, "fault": "", "sections": {}}
     seen: dict[str, Any] = {"current": {"sha256": hashlib.sha256(blob.body).hexdigest()}, "fault": "", "sections": {}}
@@ -252,8 +267,17 @@ def parity(cluster: Cluster, namespace: str, bundle: Bundle) -> dict[str, Any]:
 
 def published(store: ObjectStore, prefix: str) -> Bundle | None:
     """Return the bundle that current.json names, None if nothing was ever published. Raises BundleFault."""
-    blob = store.get(f"{home_of(prefix)}/current.json")
+    blob = _pointer(store, home_of(prefix))
     return None if blob is None else fetch(store, home_of(prefix), _current(blob.body))
+
+
+def _pointer(store: ObjectStore, home: str) -> Blob | None:
+    """Return current.json, None where there is none. One that is too large is not read: it is as good as empty."""
+    key = f"{home}/current.json"
+    stat = store.stat(key)
+    if stat is not None and stat.size_bytes > LARGEST_CURRENT_BYTES:
+        return Blob(key, b"", stat.etag)
+    return store.get(key) if stat is not None else None
 
 
 def _current(raw: bytes) -> dict[str, str]:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from drfsm.dr.schedules import listed
+from drfsm.claims import moment
+from drfsm.dr.schedules import listed, time_of
 from drfsm.engine import Fact, Run
 from drfsm.world import Manifest, World
 
@@ -23,7 +24,7 @@ _ENDED_JOBS = ("Complete", "Failed")
 
 def condition(manifest: Manifest, *kinds: str) -> str:
     """Return which of these conditions is true of an object, "" if none."""
-    for each in manifest.get("status", {}).get("conditions") or []:
+    for each in (manifest.get("status") or {}).get("conditions") or []:
         if each["type"] in kinds and each["status"] == "True":
             return str(each["type"])
     return ""
@@ -46,7 +47,7 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
             "pods": alive,
             "nodes_out_of_sight": sorted(name for name, ready in nodes.items() if not ready),
         }
-        for each in _told(seen, datetime.fromisoformat(run.clock.now())):
+        for each in _told(seen, time_of(cluster, run)):
             run.note(f"on {site}: {each}")
         return seen
 
@@ -73,7 +74,7 @@ def _told(seen: Mapping[str, Any], now: datetime) -> Iterator[str]:
     """Say what is still running and for how long, to ten seconds, so that it is said when it changes."""
     for kind, alive in (("Job", seen["jobs"]), ("pod", seen["pods"])):
         for each in alive:
-            since = datetime.fromisoformat(each["since"]) if each["since"] else now
+            since = moment(each["since"]) or now
             told = "out of sight, its node does not answer" if each["out_of_sight"] else "running"
             yield f"{kind} {each['name']}, {told}, {int((now - since).total_seconds()) // 10 * 10} s old"
     for each in seen["nodes_out_of_sight"]:
@@ -81,7 +82,7 @@ def _told(seen: Mapping[str, Any], now: datetime) -> Iterator[str]:
 
 
 def _ours(manifest: Manifest, run: Run) -> bool:
-    return bool(manifest["metadata"].get("labels", {}).get(RUN_LABEL) == run.id)
+    return bool((manifest["metadata"].get("labels") or {}).get(RUN_LABEL) == run.id)
 
 
 def _of_a_job(pod: Manifest) -> bool:
@@ -91,7 +92,7 @@ def _of_a_job(pod: Manifest) -> bool:
 
 def _alive_jobs(jobs: Iterable[Manifest], pods: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for job in jobs:
-        status, name = job.get("status", {}), str(job["metadata"]["name"])
+        status, name = job.get("status") or {}, str(job["metadata"]["name"])
         counted = (status.get("active") or 0) + (status.get("terminating") or 0)
         if condition(job, *_ENDED_JOBS) and not counted:
             continue
@@ -107,7 +108,7 @@ def _alive_jobs(jobs: Iterable[Manifest], pods: Sequence[Mapping[str, Any]]) -> 
 
 def _alive_pods(pods: Iterable[Manifest], ready: set[str]) -> Iterator[dict[str, Any]]:
     for pod in pods:
-        phase = pod.get("status", {}).get("phase", "Pending")
+        phase = (pod.get("status") or {}).get("phase", "Pending")
         if phase in _ENDED_PODS:
             continue
         node = pod["spec"].get("nodeName", "")

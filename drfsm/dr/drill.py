@@ -26,6 +26,7 @@ from drfsm.dr import (
     preflight,
     publishing,
     restore,
+    restore_policy,
     restore_state,
     schedules,
     site_baseline,
@@ -189,10 +190,18 @@ def _rights(world: World, run: Run) -> dict[str, Any]:
 
 
 def _no_backup(world: World, run: Run) -> Iterable[str]:
+    """Yield why this backup is not restored, as far as its metadata and its objects tell: before anything comes up."""
     uri = str(run.inputs["backup_uri"])
     if world.store.stat(backup_home(world.store, uri) + METADATA) is None:
         yield f"{uri} has no {METADATA}"
         return
+    try:
+        backup = backup_check.of_run(world, run)
+        restore_policy.permit(uri, backup.sha256, backup.manifests, restore.allowed_of(run.inputs))
+    except (backup_check.OtherBackup, restore_policy.RestoreRefused, UsageFault) as fault:
+        yield f"{fault.what} ({fault.way})"
+    except backup_check.BackupFault:
+        run.note(f"{uri} does not hold yet: it is read again, all of it, before it is restored")
     how_old = backup_check.FACTS["recovery_point"]
     if how_old.judge(seen := how_old.observe(world, run), run.inputs) == "over":
         yield backup_check.aged(seen)
@@ -234,10 +243,13 @@ def _published_sha(world: World, run: Run) -> str:
 
 
 def _open_backup(world: World, run: Run) -> dict[str, Any]:
-    """Read all of the backup. Raises BackupFault unless it holds."""
-    backup = backup_check.opened(world.store, str(run.inputs["backup_uri"]), check=run.check)
+    """Read all of the backup. Raises BackupFault unless it holds, RestoreRefused for what a restore doesn't bring."""
+    expect = backup_check.pinned(run)
+    backup = backup_check.opened(world.store, str(run.inputs["backup_uri"]), expect=expect, check=run.check)
+    restore_policy.permit(backup.uri, backup.sha256, backup.manifests, restore.allowed_of(run.inputs))
     return {
         "backup_uri": backup.uri,
+        "backup_sha256": backup.sha256,
         "backup_run_id": backup.metadata.get("run_id"),
         "created_at": backup.metadata.get("created_at"),
         "objects": len(backup.manifests),
@@ -247,7 +259,8 @@ def _open_backup(world: World, run: Run) -> dict[str, Any]:
 
 def _reread_backup(world: World, run: Run) -> dict[str, Any]:
     """Read the backup's contract again, all of it: the repair of a restore."""
-    seen = backup_check.verify(world.store, str(run.inputs["backup_uri"]), check=run.check)
+    expect = backup_check.pinned(run)
+    seen = backup_check.verify(world.store, str(run.inputs["backup_uri"]), expect=expect, check=run.check)
     told = [*(f"{name} is missing" for name in seen["missing"]), *seen["damaged"]]
     run.note(f"read the backup again: {'; '.join(told) or 'it holds'}")
     return {"missing": seen["missing"], "damaged": seen["damaged"]}

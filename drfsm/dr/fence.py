@@ -3,7 +3,8 @@
 It is for a site that can't be drained: a pod on a lost node, a cluster that doesn't answer. The statement
 denies ``aws:PrincipalArn`` every write below ``state/`` and ``latest/``, of every candidate's layout, and
 nothing else; it is one statement with a Sid of ours beside whatever else the policy says. PutBucketPolicy
-has no compare-and-swap, so after every write the policy is read again and must be what was meant. Refused:
+has no compare-and-swap, so after every write the policy is read again and must be what was meant, in whatever order
+and spelling the service gives it back (``same``); what says anything else is foreign. Refused:
 a fence on anything but one role's or user's ARN, one on the identity that drfsm itself uses, and one on an
 identity that both sites share (it would silence the other site as well).
 """
@@ -11,13 +12,14 @@ identity that both sites share (it would silence the other site as well).
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from drfsm.claims import field, object_of
 from drfsm.dr.layout import layout_of
 from drfsm.engine import Fact, Run
-from drfsm.errors import ActionFailed, Conflict
-from drfsm.world import World
+from drfsm.errors import ActionFailed, Conflict, Unreadable
+from drfsm.world import UNTOLD, World
 
 _SIDS = {"primary": "DrfsmFencePrimary", "dr": "DrfsmFenceDr"}
 ACTIONS_DENIED = ("s3:PutObject", "s3:DeleteObject")
@@ -27,6 +29,8 @@ _IDENTITY = re.compile(
     r"arn:[a-z-]+:iam::(?P<account>\d{12}):(?P<kind>role|user)/(?:[\w+=,.@/-]+/)?(?P<name>[\w+=,.@-]+)", re.ASCII
 )
 Statement = dict[str, Any]
+_POLICY, _LOOK = "the bucket's policy", "look at it: aws s3api get-bucket-policy"
+_SETS = frozenset({"Action", "NotAction", "Resource", "NotResource"})
 
 
 def sid(site: str, prefix: str) -> str:
@@ -83,8 +87,46 @@ def _role(inputs: Mapping[str, Any], site: str) -> str:
 
 
 def _statements(raw: str | None) -> list[Statement]:
-    found = json.loads(raw)["Statement"] if raw else []
-    return [found] if isinstance(found, dict) else list(found)
+    """Return a policy's statements. Raises Unreadable for what is no policy."""
+    if raw is None:
+        return []
+    content = field(object_of(raw, _POLICY), "Statement", (list, dict), _POLICY)
+    statements = [content] if isinstance(content, dict) else list(content)
+    if not all(isinstance(entry, dict) for entry in statements):
+        raise Unreadable(f"{_POLICY} can't be read: one of its statements is no object", way=_LOOK)
+    return statements
+
+
+def same(some: Iterable[Statement], others: Iterable[Statement]) -> bool:
+    """Return whether these statements say the same: AWS gives a policy back in another order and spelling.
+
+    Statements are compared as sets; so are a statement's actions, principals and resources, and the values of a
+    condition, where one value may stand with or without its list. Names, Sids and conditions' operators stay as they
+    are. Source: the IAM user guide, "Grammar of the IAM JSON policy language".
+    """
+    return {_essence(entry) for entry in some} == {_essence(entry) for entry in others}
+
+
+def _essence(entry: Statement) -> str:
+    """Return what a statement says, one text for all of its spellings."""
+    return json.dumps({name: _part(name, value) for name, value in entry.items()}, sort_keys=True)
+
+
+def _part(name: str, value: Any) -> Any:
+    if name in _SETS:
+        return _set(value)
+    if name in ("Principal", "NotPrincipal"):
+        named = {"AWS": "*"} if value == "*" else value
+        return {kind: _set(names) for kind, names in named.items()} if isinstance(named, dict) else named
+    if name == "Condition" and isinstance(value, dict) and all(isinstance(keys, dict) for keys in value.values()):
+        return {test: {key: _set(values) for key, values in keys.items()} for test, keys in value.items()}
+    return value
+
+
+def _set(value: Any) -> list[str]:
+    """Return a value, or a list of them, as a set of texts: a condition's ``true`` comes back as ``"true"``."""
+    values = value if isinstance(value, list) else [value]
+    return sorted({entry if isinstance(entry, str) else json.dumps(entry, sort_keys=True) for entry in values})
 
 
 def _wanted(site: str, inputs: Mapping[str, Any]) -> Statement:
@@ -97,15 +139,24 @@ def _ours(statements: list[Statement], run: Run, site: str) -> list[Statement]:
 
 
 def _observe(site: str) -> Callable[[World, Run], Any]:
-    """See our statement for a site, and nothing else: it is what an undo gives back."""
-    return lambda world, run: {"statements": _ours(_statements(world.policy.read()), run, site)}
+    """See our statement for a site, and nothing else: it is what an undo gives back.
+
+    One that says what ours would is seen as ours is written, so that two observations of it are equal.
+    """
+
+    def observe(world: World, run: Run) -> dict[str, Any]:
+        wanted = _wanted(site, run.inputs)
+        found = _ours(_statements(world.policy.read()), run, site)
+        return {"statements": [wanted] if same(found, [wanted]) else sorted(found, key=_essence)}
+
+    return observe
 
 
 def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
     def judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
         if not seen["statements"]:
             return "down"
-        return "up" if seen["statements"] == [_wanted(site, inputs)] else "foreign"
+        return "up" if same(seen["statements"], [_wanted(site, inputs)]) else "foreign"
 
     return judge
 
@@ -124,14 +175,19 @@ def target(world: World, inputs: Mapping[str, Any], site: str) -> dict[str, str]
     return {"role": role, "known": known, "other": _role(inputs, other), "caller": world.identity.caller()}
 
 
-def judge_target(seen: Mapping[str, str], _inputs: Mapping[str, Any] | None = None) -> str:
-    """Say whether it is one identity, and nobody else's; one that does not exist would fence nobody."""
+def judge_target(seen: Mapping[str, str], _inputs: Mapping[str, Any] | None = None) -> str | None:
+    """Say whether it is one identity, and nobody else's; one that does not exist would fence nobody.
+
+    Unknown where nobody tells who drfsm itself is: it could be the one to be fenced.
+    """
     if not identified(seen["role"]) or seen["known"] == "absent":
         return "unnamed"
+    if seen["caller"].startswith(UNTOLD):
+        return None
     return "shared" if _who(seen["role"]) in (_who(seen["other"]), _who(seen["caller"])) else "distinct"
 
 
-def _judge_both_named(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str:
+def _judge_both_named(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str | None:
     """Say the same in a promote: DR's identity must be named, too, or nobody can tell that the two differ."""
     return judge_target(seen) if identified(seen["other"]) else "unnamed"
 
@@ -158,7 +214,7 @@ def _lift(site: str) -> Callable[[World, Run], Any]:
     def lift(world: World, run: Run) -> dict[str, Any]:
         before = list(run.undoing.get(f"{site}_fence", {}).get("statements", ()))
         now = _ours(_statements(world.policy.read()), run, site)
-        if now == before:
+        if same(now, before):
             return {"lifted": False}
         others = _write(world, run, site, before)
         run.note(f"the fence of {site} is {'as it was' if before else 'lifted'}")
@@ -173,19 +229,19 @@ def _write(world: World, run: Run, site: str, ours: list[Statement]) -> dict[str
     Returns what tells that the others are as they were.
     """
     raw = world.policy.read()
-    policy = json.loads(raw) if raw else {"Version": "2012-10-17"}
+    policy = object_of(raw, _POLICY) if raw else {"Version": "2012-10-17"}
     mine = sid(site, layout_of(run.inputs).prefix)
     kept = [each for each in _statements(raw) if each.get("Sid") != mine]
     statements = [*kept, *ours]
     world.policy.write(json.dumps({**policy, "Statement": statements}) if statements else None)
     again = _statements(world.policy.read())
-    if again != statements:
+    if not same(again, statements):
         run.clock.sleep(SETTLE_SECONDS)  # policies are eventually consistent
         again = _statements(world.policy.read())
-    if again != statements:
+    if not same(again, statements):
         raise Conflict("the bucket's policy does not read as it was just written: somebody else writes it too")
-    told = json.dumps(kept, sort_keys=True).encode()
-    return {"other_statements": len(kept), "other_statements_sha256": hashlib.sha256(told).hexdigest()}
+    others = json.dumps(sorted(map(_essence, kept))).encode()
+    return {"other_statements": len(kept), "other_statements_sha256": hashlib.sha256(others).hexdigest()}
 
 
 FACTS = {

@@ -10,7 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from drfsm.claims import moment
+
 FIELDS = 5
+LONGEST_SECONDS = 10 * 365 * 86400  # a deadline above is none
 LEAP = timedelta(hours=3)  # no clock leaps back by more
 MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -35,7 +38,10 @@ def thaw(cronjob: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         return {"unreadable": f"schedule {spec['schedule']!r}, time zone {spec.get('timeZone')!r}: {fault}"}
     if following is None:
         return {"unreadable": f"schedule {spec['schedule']!r} names no time that comes"}
-    missed = last is not None and _since(cronjob, now) < last
+    since = _since(cronjob, now)
+    if since is None:
+        return {"unreadable": "the time of its last start is no time"}
+    missed = last is not None and since < last
     return {"starts_at_once": _utc(last) if last and missed else None, "next": _utc(following)}
 
 
@@ -70,13 +76,15 @@ def _instants(wall: datetime, zone: ZoneInfo) -> Iterator[datetime]:
     yield from (each for each in moments if each.astimezone(zone).replace(tzinfo=None) == wall)
 
 
-def _since(cronjob: Mapping[str, Any], now: datetime) -> datetime:
-    """Return the moment after which a missed start still counts."""
+def _since(cronjob: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Return the moment after which a missed start still counts, None where it can't be read."""
     spec, status = cronjob["spec"], cronjob.get("status") or {}
     known = status.get("lastScheduleTime") or cronjob["metadata"].get("creationTimestamp")
-    since = datetime.fromisoformat(known) if known else now
+    since = moment(known) if known else now
     deadline = spec.get("startingDeadlineSeconds")
-    return since if deadline is None else max(since, now - timedelta(seconds=deadline))
+    if since is None or deadline is None:
+        return since
+    return max(since, now - timedelta(seconds=min(deadline, LONGEST_SECONDS)))
 
 
 def words(name: str, forecast: Mapping[str, Any]) -> str:
@@ -88,5 +96,5 @@ def words(name: str, forecast: Mapping[str, Any]) -> str:
     return f"CronJob {name} is due next at {forecast['next']}; nothing starts at once"
 
 
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -7,6 +7,7 @@ one whose latest change the controller has not seen yet is not counted as availa
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from drfsm.claims import bounded
 from drfsm.dr.drain import condition
 from drfsm.dr.telling import first_of
 from drfsm.engine import Fact, Run
@@ -90,11 +91,11 @@ def pod_at_fault(pod: Manifest) -> Iterator[str]:
         for each in status.get(kind) or []:
             waiting = (each.get("state") or {}).get("waiting") or {}
             if waiting.get("reason") in STUCK:
-                message = f": {waiting['message']}" if waiting.get("message") else ""
+                message = f": {bounded(waiting['message'])}" if waiting.get("message") else ""
                 yield f"pod {name}, container {each['name']}: {waiting['reason']}{message}"
     for each in status.get("conditions") or []:
         if each["type"] == "PodScheduled" and each["status"] == "False" and each.get("reason") == "Unschedulable":
-            yield f"pod {name} finds no node: {each.get('message') or 'no reason given'}"
+            yield f"pod {name} finds no node: {bounded(each.get('message') or 'no reason given')}"
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:

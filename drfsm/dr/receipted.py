@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from drfsm.claims import is_name
 from drfsm.dr.layout import layout_of
 from drfsm.dr.preflight import cronjob_of
 from drfsm.engine import Fact, Run
@@ -41,8 +42,7 @@ def malformed(receipt: Receipt) -> list[str]:
     """Return, in words, what keeps this from being a validation's receipt."""
     told = [f"it has no {name}" for name in TEXTS if not (isinstance(receipt.get(name), str) and receipt[name])]
     journal = receipt.get("journal")
-    if receipt.get("schema_version") != 1:
-        told.append("its schema_version is not 1")
+    told += _version_faults(receipt)
     if not isinstance(receipt.get("settings_from"), list) or not receipt["settings_from"]:
         told.append("it does not say where DR's settings came from")
     if not isinstance(journal, Mapping) or not all(isinstance(journal.get(each), str) for each in ("uri", "head")):
@@ -50,6 +50,15 @@ def malformed(receipt: Receipt) -> list[str]:
     elif type(journal.get("records")) is not int or not 0 < journal["records"] <= MOST_RECORDS:
         told.append("it does not say how long its journal was")
     return told
+
+
+def _version_faults(receipt: Receipt) -> Iterator[str]:
+    """Yield what keeps it from being of a known version: 2 names the backup that was restored, 1 names none."""
+    version, backup = receipt.get("schema_version"), receipt.get("backup")
+    if version not in (1, 2) or (version == 1) != (backup is None):
+        yield "its schema_version is not 1, or 2 with the backup that was restored"
+    elif backup is not None and not (isinstance(backup, Mapping) and is_name("sha256", backup.get("sha256"))):
+        yield "it does not say which backup was restored"
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
@@ -61,7 +70,7 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
         return seen
     seen |= {name: receipt[name] for name in ("drfsm_run", "machine", "scope", "validated_at") if name in receipt}
     seen |= {name: receipt[name] for name in ("run_id", "tree_sha256", "image", "service_account", "settings_from")}
-    seen["journal"] = dict(receipt["journal"])
+    seen |= {name: dict(receipt[name]) for name in ("journal", "backup") if receipt.get(name) is not None}
     seen["differs"] = list(_differs(receipt, run.inputs, world.dr))
     if not seen["differs"]:
         seen["differs"], seen["unproven"] = _proof(world, run, receipt)
@@ -120,6 +129,10 @@ def _belied(receipt: Receipt, records: Sequence[Record]) -> Iterator[str]:
     commits = [each.body for each in records if each.kind == "commit"]
     if not any(_saw_whole(receipt, each["facts"]) for each in commits):
         yield f"its journal has no commit that saw the run {receipt['run_id']} whole, with that tree's SHA-256"
+    if (backup := receipt.get("backup")) is not None and not any(
+        _saw_backup(backup, each["facts"]) for each in commits
+    ):
+        yield f"its journal has no commit that read the backup {backup['sha256']}"
     # A result is lost where a crash came between an action and its commit: then there is none to hold it against.
     for each in (body["result"] for body in commits):
         if isinstance(each, Mapping) and "settings_from" in each and "publishes_to" in each:
@@ -131,6 +144,15 @@ def _belied(receipt: Receipt, records: Sequence[Record]) -> Iterator[str]:
                 )
                 if each.get(name) != receipt[told]
             )  # fmt: skip
+
+
+def _saw_backup(backup: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    read = facts.get("backup_contents") or {"value": None, "seen": None}
+    return (
+        read["value"] == "intact"
+        and isinstance(read["seen"], Mapping)
+        and read["seen"].get("sha256") == backup["sha256"]
+    )
 
 
 def _saw_whole(receipt: Receipt, facts: Mapping[str, Any]) -> bool:

@@ -1,14 +1,18 @@
-"""Restores a backup's objects, quiet: nothing that comes up starts a job or publishes, whatever the backup said.
+"""Restores a backup's objects, quiet: nothing that comes up runs a pod, whatever the backup said.
 
 In this order, each step done again being as good as done once:
 
     namespace → (the published control plane, by control_plane_apply.py) → ServiceAccounts … ConfigMaps with
-    publishing off → CronJobs suspended → Deployments → (the state, by restore_state.py) → what is missing
+    publishing off → CronJobs suspended → Deployments scaled to 0 → (the state, by restore_state.py) → what is missing
 
-How schedules and publishing were is kept in ``drfsm/before``, as a freeze keeps it; what an object there says
-already wins. A claim that is there is left as it is. Secrets are not in a backup: those that are missing are
-named, with their keys. A site that is live (a schedule on, or publishing on) is refused. Owns the facts
-``restored_manifests``, ``restored_secrets`` and ``restore_target``. Called by the CLI and the drill.
+Whether a pod would publish can't be told by looking at it: its image, its command, a Secret or any ConfigMap may say
+so. So no pod of a backup runs: CronJobs are suspended, Deployments have no replicas. How schedules, replicas and
+publishing were is kept in ``drfsm/before``, as a freeze keeps it, and the row that wakes the site gives it back; what
+an object there says already wins. A ConfigMap with the switches is restored mutable: an immutable one could never be
+switched on. What a restore may bring at all is restore_policy.py's. A claim that is there is left as it is. Secrets
+are not in a backup: those that are missing are named, with their keys. A site that is live (a schedule on, or
+publishing on) is refused. Owns the facts ``restored_manifests``, ``restored_secrets`` and ``restore_target``. Called
+by the CLI and the drill.
 """
 
 import json
@@ -18,10 +22,11 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr.backup_check import Backup, outline
+from drfsm.dr import restore_policy
+from drfsm.dr.backup_check import Backup, of_run
 from drfsm.dr.backup_manifests import APIS, wanted_secrets
 from drfsm.dr.control_plane import SECTIONS, configmap_of
-from drfsm.dr.publishing import OFF, SWITCHES
+from drfsm.dr.publishing import OFF, SWITCHES, overrides
 from drfsm.dr.publishing import judge as publishing
 from drfsm.dr.schedules import BEFORE, before_of, parsed
 from drfsm.dr.state_volume import Pace
@@ -78,13 +83,20 @@ def _moved(manifest: Manifest, old: str, new: str) -> Manifest:
 
 
 def _quiet(manifest: Manifest, configmap: str, run_id: str) -> Manifest:
+    _without_marks(manifest)
     before = parsed(before_of(manifest))
     if manifest["kind"] == "CronJob":
         was = bool(manifest["spec"].get("suspend"))
         manifest["spec"]["suspend"] = True
         if not was and before.get("suspend") is not False:
             _keep(manifest, {"run": run_id, "suspend": False})
+    elif manifest["kind"] == "Deployment":
+        replicas = manifest["spec"].get("replicas", 1)
+        manifest["spec"]["replicas"] = 0
+        if replicas > 0:
+            _keep(manifest, {"run": run_id, "replicas": replicas})
     elif manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"] == configmap:
+        manifest.pop("immutable", None)
         data = manifest.setdefault("data", {})
         switches = {name: data.get(name) for name in SWITCHES}
         data |= dict(zip(SWITCHES, OFF, strict=True))
@@ -93,9 +105,52 @@ def _quiet(manifest: Manifest, configmap: str, run_id: str) -> Manifest:
     return manifest
 
 
+def _without_marks(manifest: Manifest) -> None:
+    """Take away what drfsm noted on the object about another site: here nothing of it was done."""
+    if annotations := manifest["metadata"].get("annotations"):
+        kept = {name: text for name, text in annotations.items() if name not in restore_policy.LEFT_OUT}
+        manifest["metadata"]["annotations"] = kept
+
+
 def _was_on(before: Mapping[str, Any]) -> bool:
-    data = before.get("data")
+    """Return whether a record says that an object was at work."""
+    data, replicas = before.get("data"), before.get("replicas")
+    if before.get("suspend") is False or (type(replicas) is int and replicas > 0):
+        return True
     return isinstance(data, Mapping) and publishing({name: data.get(name) for name in SWITCHES}) == "on"
+
+
+def quieted(backup: Backup, target: Target) -> dict[str, list[str]]:
+    """Return what a restore does to what a backup would run, in words for its receipt; pure.
+
+    ``by_themselves``: what would publish, or not, whatever the ConfigMap is made to say. It is not woken with it.
+    """
+    there = [each for each in backup.manifests if not _bundles(each, target)]
+    configmaps = {each["metadata"]["name"]: each for each in there if each["kind"] == "ConfigMap"}
+    switches = configmaps.get(target.configmap) or {}
+    makers = {kind: [each for each in there if each["kind"] == kind] for kind in ("CronJob", "Deployment")}
+    alone = [words for each in makers["CronJob"] for words in overrides(each, target.configmap, configmaps)]
+    return {
+        "suspended": [restore_policy.object_of(each) for each in makers["CronJob"]],
+        "scaled_to_zero": [
+            f"{restore_policy.object_of(each)}, which had {each['spec'].get('replicas', 1)}"
+            for each in makers["Deployment"]
+        ],
+        "made_mutable": [restore_policy.object_of(switches)] if switches.get("immutable") else [],
+        "by_themselves": alone,
+    }
+
+
+def check_mutable(target: Target) -> None:
+    """Raise ActionFailed where the site's ConfigMap can't be switched. BEFORE anything is applied."""
+    config = target.cluster.get("ConfigMap", target.namespace, target.configmap) or {}
+    if config.get("immutable"):
+        raise ActionFailed(
+            f"ConfigMap {target.namespace}/{target.configmap} on {target.cluster.name} is immutable: publishing could"
+            " never be switched in it; nothing was touched",
+            way="delete it there, then restore again: it is restored mutable",
+            final=True,
+        )
 
 
 def _keep(manifest: Manifest, before: Mapping[str, Any]) -> None:
@@ -148,7 +203,7 @@ def _as_before(manifest: Manifest, there: Manifest | None) -> Manifest:
     """Return a manifest with what a live object says about how it was before, if that says that it was on."""
     raw = before_of(there) if there is not None else None
     before = parsed(raw)
-    if before.get("suspend") is False or _was_on(before):
+    if _was_on(before):
         annotations = {**(manifest["metadata"].get("annotations") or {}), BEFORE: raw}
         return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
     return manifest
@@ -217,6 +272,11 @@ def missing_secrets(target: Target, backup: Backup) -> list[dict[str, Any]]:
 # --- for the machines -----------------------------------------------------------------------------------
 
 
+def allowed_of(inputs: Mapping[str, Any]) -> list[str]:
+    """Return the objects that an operator allowed outside of the policy, as KIND/NAME."""
+    return [each for each in str(inputs.get("allow_in_backup") or "").splitlines() if each]
+
+
 def target_of(world: World, run: Run) -> Target:
     """Return where a run restores to: DR."""
     inputs = run.inputs
@@ -232,8 +292,8 @@ def target_of(world: World, run: Run) -> Target:
 
 def _observe_manifests(world: World, run: Run) -> dict[str, Any]:
     target = target_of(world, run)
-    backup = outline(world.store, str(run.inputs["backup_uri"]))
-    return {**compared(target, planned(backup, target, run.id)), "backup": backup.uri}
+    backup = of_run(world, run)
+    return {**compared(target, planned(backup, target, run.id)), "backup": backup.uri, "backup_sha256": backup.sha256}
 
 
 def _judge_manifests(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
@@ -247,7 +307,7 @@ def _judge_manifests(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None 
 
 
 def _observe_secrets(world: World, run: Run) -> dict[str, Any]:
-    return {"missing": missing_secrets(target_of(world, run), outline(world.store, str(run.inputs["backup_uri"])))}
+    return {"missing": missing_secrets(target_of(world, run), of_run(world, run))}
 
 
 def _observe_live(world: World, run: Run) -> dict[str, Any]:
@@ -260,8 +320,11 @@ def _restore_manifests(world: World, run: Run) -> dict[str, Any]:
         raise ActionFailed(
             f"{target.cluster.name} is live: {'; '.join(why)}", way="freeze it first, or restore elsewhere"
         )
-    manifests = planned(outline(world.store, str(run.inputs["backup_uri"])), target, run.id)
-    return apply(target, manifests, Pace(run.check, run.note, run.clock), force=True)
+    backup = of_run(world, run)
+    outside = restore_policy.permit(backup.uri, backup.sha256, backup.manifests, allowed_of(run.inputs))
+    check_mutable(target)
+    done = apply(target, planned(backup, target, run.id), Pace(run.check, run.note, run.clock), force=True)
+    return {**done, "allowed": restore_policy.told(outside), "quiet": quieted(backup, target)}
 
 
 FACTS = {

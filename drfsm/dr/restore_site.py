@@ -1,8 +1,9 @@
 """A whole restore of a site, in order, and what keeps it from being complete. Each step can be done again.
 
-Refuses, before anything is touched: a backup that doesn't hold or is older than asked for, and a site that is at
-work. What it can't mend by itself (Secrets, fields that others keep, state without a lasting volume) it names, and
-then the restore is ``held``, never restored. Called by the CLI; the drill has its own rows for the same steps.
+Refuses, before anything is touched: a backup that doesn't hold, is not the one that was pinned, is older than asked
+for, or would bring what a restore does not bring; and a site that is at work. What it can't mend by itself (Secrets,
+fields that others keep, state without a lasting volume) it names, and then the restore is ``held``, never restored.
+Called by the CLI; the drill has its own rows for the same steps.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr import control_plane_apply, restore, restore_state
+from drfsm.dr import control_plane_apply, restore, restore_policy, restore_state
 from drfsm.dr.backup_check import Backup, age, aged, opened
 from drfsm.dr.control_plane import Bundle, published
 from drfsm.dr.layout import Layout
@@ -28,7 +29,11 @@ class Refused(DrfsmError):
 
 @frozen
 class Wishes:
-    """What an operator may say of a restore. ``objective_seconds``: how old the backup may be."""
+    """What an operator may say of a restore.
+
+    ``objective_seconds``: how old the backup may be. ``expect_sha256``: its digest, "" for any. ``allowed``: its
+    objects that may be outside of the policy, as KIND/NAME.
+    """
 
     image: Image
     objective_seconds: float | None = None
@@ -36,6 +41,8 @@ class Wishes:
     replace_state: bool = False
     replace_live: bool = False
     accept_state_loss: bool = False
+    expect_sha256: str = ""
+    allowed: Sequence[str] = ()
 
 
 Applied = Callable[[Bundle, Mapping[str, Any]], None]
@@ -49,10 +56,12 @@ def restore_site(
     ``applied`` is called with the control-plane bundle as soon as it is on the site.
     """
     started_at, layout = pace.clock.now(), Layout(_prefix_of(store, uri))
-    backup = opened(store, uri, check=pace.check)
+    backup = opened(store, uri, expect=wishes.expect_sha256, check=pace.check)
+    outside = restore_policy.permit(backup.uri, backup.sha256, backup.manifests, wishes.allowed)
     how_old = age(backup.metadata.get("created_at"), started_at, wishes.objective_seconds)
     bundle = _bundle(store, layout.prefix) if target.bundled else None
     _permit(how_old, [] if wishes.replace_live else restore.live(target))
+    restore.check_mutable(target)
     restore_state.goes_to(backup, target)  # BEFORE anything is touched: it may need an option
     manifests = restore.planned(backup, target, run_id)
     done = restore.apply(target, manifests[:1], pace, force=wishes.force_conflicts)
@@ -68,7 +77,7 @@ def restore_site(
     held_for = list(_held_for(seen, missing, state, wishes))
     verdict = restore_state.judge(state)
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "run_id": run_id,
         "status": "held" if held_for else "restored" if verdict == "restored" else "restored_without_state",
         "held_for": held_for,
@@ -82,6 +91,8 @@ def restore_site(
         "applied": {kind: [*done[kind], *rest[kind]] for kind in done},
         "read_back": seen,
         "missing_secrets": missing,
+        "allowed": restore_policy.told(outside),
+        "quiet": restore.quieted(backup, target),
         "state": {**state, "verdict": verdict},
     }
 
@@ -89,6 +100,7 @@ def restore_site(
 def _origin(backup: Backup) -> dict[str, Any]:
     return {
         "backup_uri": backup.uri,
+        "backup_sha256": backup.sha256,
         "backup_run_id": backup.metadata.get("run_id"),
         "checksums": dict(backup.metadata["checksums"]),
     }

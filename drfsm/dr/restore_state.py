@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from drfsm.dr.backup_archive import LARGEST_UNPACKED_BYTES, STATE, decompressed, merged, tree
-from drfsm.dr.backup_check import Backup, opened, outline
+from drfsm.dr.backup_check import Backup, of_run, opened, pinned
 from drfsm.dr.layout import Layout, layout_of
 from drfsm.dr.restore import Target, target_of
 from drfsm.dr.schedules import edit, parsed
@@ -81,12 +81,12 @@ def restore(
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    return see(outline(world.store, str(run.inputs["backup_uri"])), target_of(world, run))
+    return see(of_run(world, run), target_of(world, run))
 
 
 def _restore(world: World, run: Run) -> dict[str, Any]:
     inputs, pace = run.inputs, Pace(run.check, run.note, run.clock)
-    backup = opened(world.store, str(inputs["backup_uri"]), check=run.check)
+    backup = opened(world.store, str(inputs["backup_uri"]), expect=pinned(run), check=run.check)
     image = Image(str(inputs.get("job_image") or ""), str(inputs.get("job_python") or "python3"))
     replace = inputs.get("replace_state") == "yes"
     # A drill's objects lie below its own prefix: it touches no canonical one.

@@ -6,6 +6,10 @@ not as a freeze in between left them. The first one written wins. Every write is
 resourceVersion that was read. A CronJob that is suspended already is not touched. Which CronJobs are meant:
 all of the namespace, or those that the input ``cronjob_selector`` names. What somebody else changed on an
 object between freeze and thaw is left as it is, and said.
+
+A restore also scales Deployments to 0, because a pod of theirs could publish. Those that carry its record
+(``{"replicas": 3}``) are part of the schedules of the site that takes over, under ``Deployment/<name>``: suspended at 0
+replicas, given their number back by the row that resumes the schedules.
 """
 
 import hashlib
@@ -22,6 +26,7 @@ from drfsm.world import Cluster, Manifest, World
 
 BEFORE = "drfsm/before"
 TRIES = 5
+_DEPLOYMENT = "Deployment/"
 
 
 def before_of(manifest: Manifest) -> str | None:
@@ -41,10 +46,21 @@ def parsed(raw: str | None) -> Mapping[str, Any]:
 
 def ought_to_run(entry: Mapping[str, Any], name: str, named: str = "") -> bool:
     """Say whether a CronJob, as seen, is to run in the end: as recorded, else as named, else as it is."""
-    recorded = parsed(entry["before"]).get("suspend")
+    before = parsed(entry["before"])
+    recorded = before.get("suspend")
     if isinstance(recorded, bool):
         return not recorded
+    if name.startswith(_DEPLOYMENT):
+        return _replicas(before) > 0
     return name in named.split(",") or not entry["suspend"]
+
+
+def time_of(cluster: Cluster, run: Run) -> datetime:
+    """Return a site's own time, which stamped its objects; this machine's where the site has not said it.
+
+    Call it after something was asked of the site: its time is the one of its latest answer.
+    """
+    return cluster.now() or datetime.fromisoformat(run.clock.now())
 
 
 def listed(world: World, site: str, run: Run) -> dict[str, Manifest]:
@@ -53,12 +69,28 @@ def listed(world: World, site: str, run: Run) -> dict[str, Manifest]:
     return {each["metadata"]["name"]: each for each in found}
 
 
+def stopped(world: World, site: str, run: Run) -> dict[str, Manifest]:
+    """Return the Deployments of the site that takes over that a restore scaled to 0, as ``Deployment/<name>``."""
+    if site != taker(run.inputs):
+        return {}
+    found = world.site(site).list("Deployment", run.inputs["namespace"])
+    return {f"{_DEPLOYMENT}{each['metadata']['name']}": each for each in found if _replicas(parsed(before_of(each)))}
+
+
+def _replicas(before: Mapping[str, Any]) -> int:
+    """Return how many pods a Deployment had by its record, 0 where that says nothing."""
+    recorded = before.get("replicas")
+    return recorded if type(recorded) is int and recorded > 0 else 0
+
+
 def see(world: World, site: str, run: Run) -> dict[str, dict[str, Any]]:
-    """Return {CronJob: {"suspend", "before"}} of a site: exactly what an undo gives back."""
-    return {name: _seen(each) for name, each in listed(world, site, run).items()}
+    """Return {CronJob, or Deployment/…: {"suspend", "before"}} of a site: exactly what an undo gives back."""
+    return {name: _seen(each) for name, each in {**listed(world, site, run), **stopped(world, site, run)}.items()}
 
 
 def _seen(manifest: Manifest) -> dict[str, Any]:
+    if "template" in manifest["spec"]:  # a Deployment, not a CronJob
+        return {"suspend": manifest["spec"].get("replicas") == 0, "before": before_of(manifest)}
     return {"suspend": bool(manifest["spec"].get("suspend")), "before": before_of(manifest)}
 
 
@@ -132,7 +164,8 @@ def _resume(world: World, run: Run, site: str, froze: str = "") -> dict[str, Any
     ``froze`` is the trigger by which this run froze it, "" where it did not.
     """
     namespace, named = run.inputs["namespace"], str(run.inputs["resume_cronjobs"])
-    live, now = listed(world, site, run), datetime.fromisoformat(run.clock.now())
+    live = listed(world, site, run)
+    now = time_of(world.site(site), run)  # AFTER the list: the site's controller reckons by it
     to_run = [name for name, each in live.items() if ought_to_run(_seen(each), name, named)]
     forecast = {name: thaw(live[name], now) for name in to_run}
     for name, each in forecast.items():
@@ -147,6 +180,11 @@ def _resume(world: World, run: Run, site: str, froze: str = "") -> dict[str, Any
         if edit(world.site(site), "CronJob", namespace, name, _to(wanted)) and not wanted["suspend"]:
             resumed.append(name)
             run.note(f"CronJob {name} on {site} runs again")
+    for name in stopped(world, site, run):
+        run.check()
+        if edit(world.site(site), "Deployment", namespace, name.removeprefix(_DEPLOYMENT), _scaled_back):
+            resumed.append(name)
+            run.note(f"{name} on {site} has its pods again")
     return {"forecast": forecast, "resumed": resumed, "changed_meanwhile": changed, "jobs": jobs}
 
 
@@ -159,9 +197,9 @@ def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
         for name, image in run.undoing[fact].items():
             run.check()
             try:
-                if edit(world.site(site), "CronJob", run.inputs["namespace"], name, _to(image)):
+                if edit(world.site(site), *_object(name, run), _to(image)):
                     done.append(name)
-                    run.note(f"gave CronJob {name} on {site} back as it was: suspend {image['suspend']}")
+                    run.note(f"gave {_said(name)} on {site} back as it was: suspend {image['suspend']}")
             except ActionFailed as fault:
                 faults.append(fault)
         if faults:
@@ -171,12 +209,31 @@ def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
     return restore
 
 
+def _object(name: str, run: Run) -> tuple[str, str, str]:
+    """Return (kind, namespace, name) of what a site's schedules hold under a name."""
+    kind = "Deployment" if name.startswith(_DEPLOYMENT) else "CronJob"
+    return kind, run.inputs["namespace"], name.removeprefix(_DEPLOYMENT)
+
+
+def _said(name: str) -> str:
+    return name if name.startswith(_DEPLOYMENT) else f"CronJob {name}"
+
+
+def _scaled_back(live: Manifest) -> Manifest:
+    """Give a Deployment the replicas that its record says. One that somebody scaled since keeps what he gave it."""
+    wanted = _replicas(parsed(before_of(live)))
+    spec = {"spec": {"replicas": wanted}} if live["spec"].get("replicas") == 0 else {}
+    return {**spec, "metadata": {"annotations": {BEFORE: None}}} if wanted else {}
+
+
 def _to(image: Mapping[str, Any]) -> Callable[[Manifest], Manifest]:
     def change(live: Manifest) -> Manifest:
         if _seen(live) == dict(image):
             return {}
+        replicas = 0 if image["suspend"] else _replicas(parsed(image["before"])) or live["spec"].get("replicas")
+        deployment = "template" in live["spec"]
         return {
-            "spec": {"suspend": image["suspend"]},
+            "spec": {"replicas": replicas} if deployment else {"suspend": image["suspend"]},
             "metadata": {"annotations": {BEFORE: image["before"]}},  # null takes an annotation away
         }
 

@@ -7,24 +7,24 @@ and begins anew; in_pod.py says why that is safe. Called by backup_create.py and
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
 from attrs import frozen
 
+from drfsm.claims import bounded, object_of
 from drfsm.dr.backup_archive import LARGEST_UNPACKED_BYTES, STATE
 from drfsm.dr.backup_manifests import pod_of
 from drfsm.dr.drain import ROLE_LABEL, condition
 from drfsm.dr.health import pod_at_fault
 from drfsm.engine.ports import Clock
-from drfsm.errors import ActionFailed, UsageFault
+from drfsm.errors import ActionFailed, Unreadable, UsageFault
 from drfsm.world import Check, Cluster, Manifest, ObjectStore
 
 ROLE = "state"
 URL_SECONDS, JOB_SECONDS, STARTUP_SECONDS, POLL_SECONDS = 3600, 3600, 120.0, 0.2
-LOG_LINES = 20
+LOG_LINES, LARGEST_LINE_BYTES = 20, 1 << 20
 _ENDED = ("Succeeded", "Failed")
 _HOME = "/drfsm"
 _KEPT_OF_POD = (
@@ -172,7 +172,8 @@ class Transport:
             if (said := _json(line)) is None:
                 continue
             if "fault" in said:
-                raise ActionFailed(f"Job {self.name} on {self.cluster.name}: {said['fault']}", way=_way(said["fault"]))
+                fault = bounded(said["fault"])
+                raise ActionFailed(f"Job {self.name} on {self.cluster.name}: {fault}", way=_way(fault))
             if condition(job, "Complete"):
                 return said
         raise ActionFailed(
@@ -234,11 +235,11 @@ class Transport:
 
 
 def _json(line: str) -> Mapping[str, Any] | None:
+    """Return what a line of a pod's log says, None for what is none of in_pod.py's."""
     try:
-        found = json.loads(line)
-    except ValueError:
+        return object_of(line, "a line of its log", largest_bytes=LARGEST_LINE_BYTES)
+    except Unreadable:
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _way(fault: str) -> str:

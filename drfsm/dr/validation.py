@@ -13,16 +13,19 @@ from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
+from drfsm.claims import bounded, moment
 from drfsm.dr.drain import ROLE_LABEL, RUN_LABEL, condition
 from drfsm.dr.layout import layout_of, new_run, pairs_of, staged, taker
 from drfsm.dr.pointers import pairs, read
 from drfsm.dr.preflight import cronjob_of
+from drfsm.dr.schedules import time_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Cluster, Manifest, World
 
 REMOVE_SECONDS = 180
 LOG_LINES, MOST_EVENTS = 20, 10
+LONGEST_WORDS = 1000  # characters of one thing that a workload or a cluster says
 # What a workload or a cluster says is not ours: what looks like a credential in it stays out of the journal.
 SECRETS = (
     (
@@ -227,7 +230,7 @@ def seen_job(world: World, run: Run, job: Manifest | None, *, satisfied: bool) -
     ended = condition(job, "Complete", "Failed")
     seen: dict[str, Any] = {"job": ended.lower() or "running", "name": name}
     pods = cluster.list("Pod", namespace, labels=f"job-name={name}")
-    now = datetime.fromisoformat(run.clock.now())
+    now = time_of(cluster, run)  # AFTER the list: the site stamped its objects by it
     troubles = sorted({reason for pod in pods for reason in _troubles(pod)})
     limit = float(run.inputs["startup_timeout"])
     if not ended and not pods and _too_long(job, now, limit):
@@ -249,10 +252,10 @@ def seen_job(world: World, run: Run, job: Manifest | None, *, satisfied: bool) -
 
 
 def redacted(words: str) -> str:
-    """Return words without what looks like a credential."""
+    """Return words on one line, bounded and printable, without what looks like a credential."""
     for pattern, instead in SECRETS:
         words = pattern.sub(instead, words)
-    return words
+    return bounded(words, LONGEST_WORDS)
 
 
 def _events(cluster: Cluster, run: Run, names: set[str]) -> list[str]:
@@ -263,12 +266,12 @@ def _events(cluster: Cluster, run: Run, names: set[str]) -> list[str]:
 
 
 def _troubles(pod: Manifest) -> list[str]:
-    status = pod.get("status", {})
+    status = pod.get("status") or {}
     told = [
         f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
         for kind in ("initContainerStatuses", "containerStatuses")
         for each in status.get(kind) or []
-        if (waiting := each.get("state", {}).get("waiting")) and waiting.get("reason") in STUCK
+        if (waiting := (each.get("state") or {}).get("waiting")) and waiting.get("reason") in STUCK
     ]
     told += [
         f"{each['reason']}: {each.get('message', '')}"
@@ -279,8 +282,8 @@ def _troubles(pod: Manifest) -> list[str]:
 
 
 def _too_long(manifest: Manifest, now: datetime, limit: float) -> bool:
-    born = manifest["metadata"].get("creationTimestamp")
-    return bool(born) and (now - datetime.fromisoformat(str(born))).total_seconds() > limit
+    born = moment(manifest["metadata"].get("creationTimestamp"))
+    return born is not None and (now - born).total_seconds() > limit
 
 
 def _judge_result(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:

@@ -24,12 +24,15 @@ from drfsm.engine.log import OnRecord, RunLog
 from drfsm.engine.ports import Clock, Journal, Lease, NoLease, SystemClock
 from drfsm.engine.step import Judged, NeedsPerson, Say, Step
 from drfsm.errors import (
+    DiskFault,
     DrfsmError,
     EvidenceFault,
+    FileDamaged,
     GuardRefused,
     HoldAsked,
     IllegalTransition,
     Interrupted,
+    JournalDamaged,
     LeaseHeld,
     LeaseLost,
     Unreachable,
@@ -667,10 +670,10 @@ def _unreadable(refused: GuardRefused) -> bool:
 
 
 def _says_nothing(fault: DrfsmError) -> bool:
-    """Whether a failure says nothing about how the world is: it could not be read, or not be reached."""
+    """Whether a failure says nothing about how the world is: it could not be read or reached, or is this computer's."""
     if isinstance(fault, GuardRefused):
         return all(each["value"] == "unknown" for each in fault.refusals)
-    return isinstance(fault, Unreachable)
+    return isinstance(fault, Unreachable | DiskFault | FileDamaged | JournalDamaged)
 
 
 def new_run_id(machine: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import define, frozen
 
+from drfsm.claims import bounded
 from drfsm.engine.binding import Binding, Run
 from drfsm.engine.engine import Engine
 from drfsm.engine.log import RunLog
@@ -21,6 +22,7 @@ from drfsm.spec.model import By, Effect, Row
 from drfsm.spec.recovery import Case, Do, Probe, decide, probe
 
 Say = Callable[..., None]
+LONGEST_WHY = 1200  # characters of why a fact could not be read
 
 
 @frozen
@@ -151,18 +153,19 @@ class Step:
         except (LeaseLost, Interrupted):
             raise
         except DrfsmError as fault:
-            return Reading(None, None, fault.what)
-        except Exception as fault:  # noqa: BLE001  a defect in a fact must hold the run, not crash it
-            return Reading(None, None, f"defect in the fact {name}: {type(fault).__name__}: {fault}")
+            return Reading(None, None, bounded(fault.what, LONGEST_WHY))
+        except Exception as fault:  # noqa: BLE001  whatever was answered must hold the run, not crash it
+            return Reading(None, None, _not_understood("what the world answered", name, fault))
         return self._judged(name, seen, run)
 
     def _judged(self, name: str, seen: Any, run: Run) -> Reading:
         try:
             value = self._binding.facts[name].judge(seen, run.inputs)
         except Exception as fault:  # noqa: BLE001  likewise, in its judge
-            return Reading(None, seen, f"defect in the judge of {name}: {type(fault).__name__}: {fault}")
+            return Reading(None, seen, _not_understood("what was seen", name, fault))
         if value is not None and value not in self._log.spec.facts[name].values:
-            return Reading(None, seen, f"defect: {name} was judged {value!r}, which is not declared")
+            what = f"what was seen is {bounded(value, 100)} to the fact {name}, which declares no such value"
+            return Reading(None, seen, what)
         return Reading(value, seen, "" if value is not None else "can't be told from what was seen")
 
     def judge(self, row: Row, *, skip: Mapping[str, Any] | None = None) -> Judged:
@@ -410,7 +413,8 @@ class Step:
         except DrfsmError as fault:
             return None, fault
         except Exception as fault:  # noqa: BLE001  a defect in an action must hold the run, not crash it
-            return None, ActionFailed(f"defect in the action {name}: {type(fault).__name__}: {fault}", fault="drfsm")
+            what = bounded(f"{type(fault).__name__}: {fault}")
+            return None, ActionFailed(f"defect in the action {name}: {what}", fault="drfsm")
 
     def _see(self, row: Row) -> dict[str, Reading]:
         """Read again what the row's action, or the undo in hand, is about."""
@@ -449,6 +453,11 @@ class Step:
             for name, value in wanted.items()
             if hand.after[name].value != value
         )
+
+
+def _not_understood(what: str, name: str, fault: Exception) -> str:
+    """Word an exception in a fact: the world said what nobody foresaw, so it is no value, and the run holds."""
+    return f"{what} can't be understood by the fact {name} ({bounded(f'{type(fault).__name__}: {fault}')})"
 
 
 def recorded(readings: Readings) -> dict[str, Any]:

@@ -102,6 +102,7 @@ def audit(
     judges: Judges,
     expected_head: str | None = None,
     expected_records: int | None = None,
+    beside: tuple[str, int] | None = None,
     origin: str | None = None,
 ) -> Verdict:
     """Audit a log's bytes. ``judges``: fact -> (what was seen, the run's inputs) -> value or None.
@@ -109,10 +110,12 @@ def audit(
     ``origin`` says whose declaration ``spec`` is (``shipped with drfsm 0.1.0``); "" is nobody's that the caller knows,
     and a finding: what an unknown declaration allows may be anything. None where the caller makes no such claim.
     ``expected_head`` and ``expected_records`` are the ``journal`` of a summary that was copied off the machine.
+    ``beside`` is that (head, records) of the summary in the same bundle: it proves nothing, and it can contradict.
     """
     findings = Findings()
     records, heads = _read(raw, findings)
     _expect(heads, expected_head, expected_records, findings)
+    _contradicted(heads, beside, findings)
     if origin == "":
         findings.add(None, "declaration", f"drfsm ships no declaration {spec.sha256}, and nobody trusts it here")
     state = walk(records, spec, judges, findings, heads)
@@ -149,6 +152,19 @@ def _read(raw: bytes, findings: Findings) -> tuple[tuple[Record, ...], list[str]
     if not chain.records and not any(findings):
         findings.add(None, "order", "the log holds no record")
     return chain.records, [digest(line) for line in lines[: len(chain.records)]]
+
+
+def _contradicted(heads: list[str], beside: tuple[str, int] | None, findings: Findings) -> None:
+    """Hold the log against the summary beside it. A log that has grown since is as it must be."""
+    if beside is None:
+        return
+    head, count = beside
+    if len(heads) < count:
+        findings.add(None, "truncated", f"the summary beside the log knows {count} records, the log holds {len(heads)}")
+    elif heads[count - 1] != head:
+        findings.add(
+            None, "rewritten", f"the summary beside the log knows another record {count - 1} (its head is {head})"
+        )
 
 
 def _expect(heads: list[str], head: str | None, count: int | None, findings: Findings) -> None:

@@ -204,6 +204,7 @@ def environment_of(state: State) -> dict[str, str]:
         "KUBECONFIG_PRIMARY": state.kubeconfig_primary,
         "IMAGE_REF": state.image_ref,
         "BACKUP_URI": state.backup_uri,
+        "DRFSM_SITE_ON_THIS_MACHINE": "1",  # its clusters are here, and their kubeconfigs say so
     }
 
 

@@ -19,6 +19,7 @@ from drfsm.world.ports import (
 )
 from drfsm.world.values import (
     JSON,
+    UNTOLD,
     Blob,
     Change,
     Changes,
@@ -37,6 +38,7 @@ from drfsm.world.values import (
 
 __all__ = [
     "JSON",
+    "UNTOLD",
     "Alarms",
     "Blob",
     "BucketPolicy",

@@ -135,13 +135,17 @@ class Cluster(Protocol):
 
 
 class Identity(Protocol):
-    """Who we are in the cloud."""
+    """Who we are in the cloud.
+
+    Where the store is not the cloud's own, there may be nobody to ask: an answer then begins with UNTOLD and says
+    who did not answer, where and why. Where it is, what can't be asked is Unreachable.
+    """
 
     def account(self) -> str:
-        """Return the account's id."""
+        """Return the account's id, or why it is untold."""
 
     def caller(self) -> str:
-        """Return our own ARN."""
+        """Return our own ARN, or why it is untold."""
 
     def known(self, arn: str) -> str:
         """Return whether a role or user exists: ``there``, ``absent``, or ``untold`` where we may not ask."""
@@ -150,7 +154,7 @@ class Identity(Protocol):
         """Return the region that we speak to."""
 
     def bucket_region(self) -> str:
-        """Return the region that the bucket lives in."""
+        """Return the region that the bucket lives in, or why it is untold."""
 
 
 class BucketPolicy(Protocol):

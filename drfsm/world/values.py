@@ -8,6 +8,8 @@ from attrs import frozen
 JSON = Any
 Check = Callable[[], None]
 """Raises to stop what is going on: somebody wants to stop, or the time is up. Called between requests."""
+UNTOLD = "untold"
+"""What an answer begins with that nobody gives, where nobody has to."""
 Manifest = dict[str, Any]
 """A Kubernetes object as the API's JSON has it."""
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from drfsm.adapters.aws import S3Store, connect, refusal
+from drfsm.adapters.aws import S3Store, connect
+from drfsm.adapters.aws_session import refusal
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
 from drfsm.sandbox.seed import RUNNER_TAGS, launch_runner

@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
-from drfsm.adapters.aws import S3Store, _Services, connect, refusal
+from drfsm.adapters.aws import S3Store, connect
+from drfsm.adapters.aws_session import Services, refusal
 from drfsm.adapters.bulk import Bulk
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Interrupted, Unreachable
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
 from drfsm.world import Copy, Hashed
 from tests.bench.faulty import Fault, Front
 
+NO_SUCH_KEY = b"<Error><Code>NoSuchKey</Code></Error>"
 RUN = "jobintel/runs/2026-02-27T00:22:29.934039+00:00/openai/cs"
 KEYS = (
     f"{RUN}/openai_ranked_jobs.cs.json",
@@ -162,7 +164,7 @@ def test_a_copy_above_the_limit_of_one_request_is_made_of_parts(cloud: Cloud, bu
     """Above the limit boto3 copies in parts (the ETag says so); below it obstore copies in one request."""
     body = bytes(9 << 20)
     put(cloud, bucket, {"large": body, "small": b"small"})
-    services = _Services(cloud.endpoint, REGION)
+    services = Services(cloud.endpoint, REGION)
     store = S3Store(services, bucket)
     bulk = Bulk(bucket, services.reach(), store, refusal, one_request_copy_bytes=1 << 20)
     copies = [Copy("large", "large-2", len(body)), Copy("small", "small-2", 5)]
@@ -302,7 +304,7 @@ def test_who_stops_listening_leaves_nothing_running(cloud: Cloud, bucket: str) -
 
 def test_many_requests_are_in_flight_at_once(bucket: str, front: Front) -> None:
     """With an answer that takes its time, more than a hundred others are under way."""
-    front.rule = lambda _method, _path: Fault(status=404, body=b"", delay_seconds=0.5)
+    front.rule = lambda _method, _path: Fault(status=404, body=NO_SUCH_KEY, delay_seconds=0.5)
     keys = [f"p/{number:03}" for number in range(128)]
     assert len(list(store_at(front.endpoint, bucket).hash_many(keys))) == 128
     assert front.most_at_once > 100

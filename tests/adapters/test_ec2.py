@@ -13,14 +13,15 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from drfsm.adapters import aws
+from drfsm.adapters import aws, aws_cloud
 from drfsm.adapters.address import from_environment, one
 from drfsm.adapters.ec2 import KUBECONFIG_PARAMETER, RUN_TAG, TEMPLATE, Ec2Runner
 from drfsm.adapters.private import PrivateFiles, described
+from drfsm.adapters.site_kubeconfig import Addresses
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
 from drfsm.sandbox.runners import IMAGE, honour_client_tokens, launch_template
-from drfsm.world import Charter, Watch
+from drfsm.world import Charter, Kubeconfig, Watch
 
 WATCH = Watch()
 
@@ -125,7 +126,7 @@ def unanswered(bench: Bench, fault: Exception) -> tuple[Ec2Runner, Unanswered]:
     """Return a runner whose first request ends in this fault."""
     machines, parameters = aws.fleet(endpoint_url=bench.cloud.endpoint, region=REGION)
     found = Unanswered(machines, fault)
-    return Ec2Runner(aws.Fleet(cast("aws.Ec2Machines", found), parameters), bench.private, lambda: ""), found
+    return Ec2Runner(aws.Fleet(cast("aws_cloud.Ec2Machines", found), parameters), bench.private, lambda: ""), found
 
 
 def test_what_was_asked_for_and_never_answered_is_asked_for_once_more(bench: Bench) -> None:
@@ -258,6 +259,23 @@ def test_a_kubeconfig_that_is_no_good_is_refused_without_its_words(bench: Bench,
         bench.runner().fetch_kubeconfig(bench.charter)
     assert "evil-word" not in refused.value.diagnostics()
     assert not bench.private.kubeconfig.exists()
+
+
+def test_a_kubeconfig_that_names_this_machine_is_offered_the_instances_own_addresses(bench: Bench) -> None:
+    """The public one first, then the private one: as EC2 says, not as the instance does."""
+    instance_id = bench.up()
+    bench.give(instance_id, kubeconfig({"token": "t"}, server="https://127.0.0.1:6443"))
+    offered: list[str] = []
+
+    class Noting(PrivateFiles):
+        def keep_kubeconfig(self, _body: bytes, _origin: str, addresses: Addresses = tuple) -> Kubeconfig:
+            offered.extend(addresses())
+            return Kubeconfig("", "")
+
+    bench.private = Noting(bench.home / "private")
+    bench.runner().fetch_kubeconfig(bench.charter)
+    (found,) = bench.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"]
+    assert offered == [found["PublicIpAddress"], found["PrivateIpAddress"]]
 
 
 def test_the_operators_own_kubeconfig_may_do_as_he_likes() -> None:

@@ -2,18 +2,21 @@
 
 import json
 import os
+import resource
 import signal
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from drfsm.adapters import file_journal
 from drfsm.adapters.file_journal import LOCK, LOG, FileJournal, holder, read_chain
 from drfsm.engine import Binding, Fact, Runner
-from drfsm.errors import DrfsmError, JournalDamaged, LeaseHeld, UsageFault
+from drfsm.errors import DiskFault, ExitCode, JournalDamaged, LeaseHeld, UsageFault
 from drfsm.journal import Record, digest, encode, lines, read
 from drfsm.spec import load_machine
 
@@ -284,22 +287,174 @@ def test_a_full_disk_leaves_no_half_line_and_stops_everything(tmp_path: Path, sp
     assert len(chain.records) == appended == known
     assert appended >= 2
     assert len(faults) == 8 - appended
-    assert all(each.startswith("DrfsmError: the journal ") and "can't be written" in each for each in faults)
+    assert all(each.startswith("DiskFault: the journal ") and "can't be written" in each for each in faults)
 
 
-def test_no_room_at_all_is_told(tmp_path: Path) -> None:
-    """A device without room (/dev/full) in the place of the file: the error is the journal's, not a crash."""
-    journal = FileJournal.create(tmp_path)
-    full = os.open("/dev/full", os.O_RDWR)
-    os.dup2(full, journal._file)
-    os.close(full)
-    with pytest.raises(DrfsmError, match=r"EINVAL|ENOSPC") as caught:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of 64 KB; skip where this user may not."""
+    place = tmp_path / "small"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(place)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("this user may not mount a small disk")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_no_room_at_all_is_told(small_disk: Path) -> None:
+    """A disk without room: exit code 12, what to do, no half line, and nothing more until somebody makes room."""
+    with FileJournal.create(small_disk) as journal:
         journal.append("rejected", BODY, AT)
-    assert caught.value.fault == "journal"
-    with pytest.raises(DrfsmError, match="nothing more is done"):
+        (small_disk / "filler").write_bytes(b"x" * os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_bsize)
+        with pytest.raises(DiskFault, match="ENOSPC") as caught:
+            journal.append("rejected", {**BODY, "why": "w" * 8000}, AT)  # more than the last block has room for
+        assert (caught.value.exit_code, caught.value.fault) == (ExitCode.DISK, "journal")
+        assert "make room" in caught.value.way
+        assert "drfsm resume" in caught.value.way
+        (small_disk / "filler").unlink()
+        with pytest.raises(DiskFault, match="nothing more is done"):
+            journal.append("rejected", BODY, AT)
+        known = len(journal.records())
+    with FileJournal.open(small_disk) as journal:
+        assert len(journal.records()) == known
         journal.append("rejected", BODY, AT)
-    assert journal.records() == ()
-    journal.close()
+
+
+# --- altered under a working process ----------------------------------------------------------------------------
+
+
+def _edited(path: Path, place: int) -> None:
+    """Change one byte and set the time of the change back."""
+    times = path.stat()
+    with path.open("r+b") as file:
+        file.seek(place, os.SEEK_SET if place >= 0 else os.SEEK_END)
+        file.write(b"X")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def _replaced(path: Path) -> None:
+    body = path.read_bytes()
+    path.unlink()
+    path.write_bytes(body)
+
+
+def _behind_a_link(path: Path) -> None:
+    path.rename(path.with_name("there"))
+    path.symlink_to("there")
+
+
+ALTERED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "cut": (lambda log: os.truncate(log, log.stat().st_size // 2), "was cut"),
+    "emptied": (lambda log: os.truncate(log, 0), "was cut"),
+    "a line of somebody else's": (lambda log: log.open("ab").write(b"{}\n"), "written to by somebody else"),
+    "edited in the middle, with its old time": (lambda log: _edited(log, 100), "was edited in line 1"),
+    "edited at its end": (lambda log: _edited(log, -5), "was edited in its last line"),
+    "removed": (Path.unlink, "was removed"),
+    "replaced by a copy": (_replaced, "replaced"),
+    "another name for it put in its place": (
+        _behind_a_link, "replaced",
+    ),
+    "lock removed": (lambda log: (log.parent / LOCK).unlink(), "lost its lock"),
+    "bundle moved": (lambda log: log.parent.rename(log.parent.with_name("moved")), "was moved"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("alter", ALTERED)
+def test_a_journal_that_is_altered_under_its_writer_is_written_no_more(tmp_path: Path, alter: str) -> None:
+    """Noticed at the next record, also before a mirror gets it; exit code 7, the mirror as the next step, no byte."""
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    act, words = ALTERED[alter]
+    filled(bundle)
+    with FileJournal.open(bundle) as journal:
+        journal.append("rejected", BODY, AT)
+        act(bundle / LOG)
+        left = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        with pytest.raises(JournalDamaged, match=words):
+            journal.note_cut(AT)
+        for _ in range(2):
+            with pytest.raises(JournalDamaged, match="nothing more is done") as caught:
+                journal.append("rejected", BODY, AT)
+        assert (caught.value.exit_code, "drfsm resume s3://" in caught.value.way) == (ExitCode.DAMAGED, True)
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == left
+
+
+TWO_LAMPS = b"""
+machine: lamps
+because: "two lamps"
+initial: dark
+finals: {lit: complete, gone: failed}
+facts: {left: {values: [on, off]}, right: {values: [on, off]}}
+transitions:
+  - {from: dark, trigger: light_left, to: half, action: left, sets: {left: on}, effect: idempotent, because: "read"}
+  - {from: half, trigger: light_right, to: lit, action: right, sets: {right: on}, effect: idempotent, because: "read"}
+  - {from: dark, trigger: give_up, to: gone, by: failure, because: "it failed"}
+  - {from: half, trigger: give_up, to: gone, by: failure, because: "it failed"}
+"""
+
+
+@pytest.fixture
+def no_more_room() -> Iterator[Callable[[int], None]]:
+    """Return what lets no file of this process grow beyond a size, in bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("how", ["altered", "full"])
+def test_a_run_whose_journal_fails_does_nothing_more(
+    tmp_path: Path, no_more_room: Callable[[int], None], how: str
+) -> None:
+    """While the left lamp is lit the journal is cut, or its disk fills: the right one stays dark, nobody gives up."""
+    room = {"left": "off", "right": "off"}
+
+    def left(room: dict[str, str], _run: object) -> None:
+        room["left"] = "on"
+        if how == "altered":
+            os.truncate(tmp_path / LOG, 10)
+        else:
+            no_more_room((tmp_path / LOG).stat().st_size + 100)
+
+    def fact(name: str) -> Fact:
+        return Fact(lambda room, _run: {"is": room[name]}, lambda seen, _inputs: str(seen["is"]))
+
+    acts = {"left": left, "right": lambda room, _run: room.update(right="on")}
+    binding = Binding({name: fact(name) for name in room}, acts)
+    with FileJournal.create(tmp_path) as journal, pytest.raises((JournalDamaged, DiskFault)) as caught:
+        Runner(load_machine(TWO_LAMPS), binding, room, journal).start({})
+    assert caught.value.exit_code == (ExitCode.DAMAGED if how == "altered" else ExitCode.DISK)
+    assert room == {"left": "on", "right": "off"}
+
+
+def test_what_changes_no_byte_stops_nobody(tmp_path: Path) -> None:
+    """A copy, another mode, another time: the journal goes on."""
+    filled(tmp_path)
+    with FileJournal.open(tmp_path) as journal:
+        for act in (lambda log: log.chmod(0o400), os.utime, Path.read_bytes):
+            act(tmp_path / LOG)
+            journal.append("rejected", BODY, AT)
+    assert len(read_chain(tmp_path).records) == 6
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        pytest.param(b"x" * (file_journal.LONGEST_LINE + 2), "line 1 is no record", id="one endless line"),
+        pytest.param(None, "line 1 is no record", id="a hole of terabytes"),
+    ],
+)
+def test_a_huge_journal_is_not_read_whole(tmp_path: Path, body: bytes | None, words: str) -> None:
+    """Refused at its first line, in bounded memory."""
+    (tmp_path / LOG).write_bytes(body or b"")
+    if body is None:
+        os.truncate(tmp_path / LOG, 1 << 41)
+    with pytest.raises(JournalDamaged, match=words):
+        read_chain(tmp_path)
 
 
 @pytest.mark.parametrize("call", ["os.write", "os.fdatasync"])
@@ -330,7 +485,7 @@ except Exception as fault:
     process = python(code, tmp_path)
     out, errors = process.communicate(timeout=60)
     assert not errors
-    assert out.startswith("DrfsmError")
+    assert out.startswith("Interrupted")  # exit code 130: nobody's fault in drfsm
     assert "interrupted while a record was written" in out
     with FileJournal.open(tmp_path) as journal:
         assert len(journal.records()) == 2, "the line was whole when Ctrl-C came"

@@ -1,5 +1,6 @@
 """One run at a time: the lease is moved by compare-and-swap, never by time, and its epoch only rises."""
 
+import json
 import threading
 import uuid
 from collections.abc import Iterator
@@ -132,3 +133,56 @@ def test_the_probe_leaves_nothing(store: S3Store) -> None:
     """Asking a good store leaves it as it was."""
     probe_compare_and_swap(store, "p")
     assert list(store.list("p/")) == []
+
+
+HELD = {
+    "schema_version": 1, "epoch": 7, "held": True, "run_id": "run-a", "operator": "ann", "host": "host-a",
+    "bundle": "/home/ann/a bundle", "at": "2026-02-27T00:22:29+00:00", "nonce": "0123456789abcdef",
+}  # fmt: skip
+
+
+def lying(store: S3Store, **changed: Any) -> S3Lease:
+    """Put a lease that somebody wrote; None takes a field away. Return it as another run sees it."""
+    content = {name: value for name, value in {**HELD, **changed}.items() if value is not None}
+    store.put("p/drfsm/lease.json", json.dumps(content).encode())
+    return S3Lease(store, "p")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"epoch": None}, {"epoch": -1}, {"epoch": "7"}, {"epoch": True}, {"epoch": 7.5}, {"epoch": 1 << 60},
+        {"held": None}, {"held": "yes"}, {"run_id": None}, {"run_id": 7}, {"run_id": "run; rm -rf ~"},
+        {"run_id": "../../x"}, {"run_id": "-rf"}, {"operator": ["ann"]}, {"host": {}}, {"bundle": 7}, {"nonce": 7},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_lease_that_is_none_is_refused_and_never_to_be_deleted(store: S3Store, changed: dict[str, Any]) -> None:
+    """Whoever wrote it: it is looked at and restored; deleting it would begin the epochs anew."""
+    with pytest.raises(ActionFailed, match="can't be understood") as refused:
+        lying(store, **changed).acquire("run-b", "bob", "host-b")
+    assert "never delete it" in refused.value.way
+    assert "restore its last good version" in refused.value.way
+
+
+@pytest.mark.parametrize(
+    ("bundle", "offered"),
+    [
+        ("/home/ann/a bundle", "drfsm resume '/home/ann/a bundle')"),
+        ("/srv/$(touch x)", "drfsm resume '/srv/$(touch x)')"),
+        ("/srv/x\x1b[2J", "drfsm resume run-a)"),
+        ("/srv/\u202egpj", "drfsm resume run-a)"),
+        ("--help", "drfsm resume run-a)"),
+        ("relative", "drfsm resume run-a)"),
+        ("", "drfsm resume run-a)"),
+        ("/" + "x" * 5000, "drfsm resume run-a)"),
+    ],
+)  # fmt: skip
+def test_a_command_holds_nothing_of_a_lease_but_what_can_be_pasted(store: S3Store, bundle: str, offered: str) -> None:
+    """A bundle is offered if it is an absolute path that prints, quoted; else the run's name."""
+    with pytest.raises(LeaseHeld) as refused:
+        lying(store, bundle=bundle, operator="ann\r\x1b[2J", host="h" * 9000).acquire("run-b", "bob", "host-b")
+    assert offered in refused.value.way
+    assert "--take-over run-a" in refused.value.way
+    assert refused.value.what.isprintable()
+    assert len(refused.value.what) < 600

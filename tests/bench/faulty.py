@@ -7,9 +7,9 @@ is passed on as it is. It counts what it saw, so that a test can say what was as
 import http.client
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
@@ -26,6 +26,7 @@ class Fault(NamedTuple):
     status: int = 500
     body: bytes = b"<Error><Code>InternalError</Code><Message>on command</Message></Error>"
     delay_seconds: float = 0.0
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Front:
@@ -83,7 +84,7 @@ class Front:
         if fault and fault.how in ("close", "status"):
             door.close_connection = fault.how == "close"
             if fault.how == "status":
-                _send(door, fault.status, {}, fault.body)
+                _send(door, fault.status, fault.headers, fault.body)
             return
         upstream = http.client.HTTPConnection(address, timeout=30)
         try:
@@ -106,7 +107,7 @@ _OURS = ("content-length", "transfer-encoding", "connection")
 def _send(
     door: BaseHTTPRequestHandler,
     status: int,
-    headers: dict[str, str],
+    headers: Mapping[str, str],
     body: bytes,
     *,
     cut: bool = False,

@@ -1,5 +1,6 @@
 """`drfsm backup` as an operator types it, on a seeded sandbox: exit codes, receipts, what holds."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from drfsm.dr.backup_archive import MANIFESTS, packed, unpacked
 from drfsm.evidence.receipts import check
 from drfsm.resources import shipped
 from drfsm.sandbox import Options, Sandbox
@@ -117,6 +119,45 @@ def test_create_verify_and_a_backup_that_is_damaged_then(sandbox: Sandbox, drfsm
     told = drfsm("restore", "--backup-uri", uri, "--kubeconfig", str(sandbox.dr.kubeconfig), "--namespace", "never")
     assert (told.code, "does not hold" in told.err) == (11, True)
     assert Place(sandbox.dr, "never").cluster.get("Namespace", "", "never") is None
+
+
+def test_a_hostile_backup_exits_with_3_and_a_pinned_one_with_11(sandbox: Sandbox, drfsm: Drfsm, tmp_path: Path) -> None:
+    """`verify` names what `restore` refuses, which leaves a receipt; allowed by name, it goes as far as it can."""
+    home = f"{sandbox.prefix}/backups/hostile"
+    s3, at = sandbox.cloud.client("s3"), sandbox.backup_uri.removeprefix(f"s3://{sandbox.bucket}/")
+
+    def body(name: str) -> bytes:
+        return bytes(s3.get_object(Bucket=sandbox.bucket, Key=f"{at}/{name}")["Body"].read())
+
+    files = unpacked(MANIFESTS, body(MANIFESTS))
+    path = next(each for each in files if "deployment." in each)
+    manifest = json.loads(files[path])
+    manifest["spec"]["template"]["spec"]["hostPID"] = True
+    raw = packed({**files, path: json.dumps(manifest).encode()})
+    metadata = {**json.loads(body("metadata.json")), "backup_id": "hostile"}
+    metadata["checksums"][MANIFESTS], metadata["sizes"][MANIFESTS] = hashlib.sha256(raw).hexdigest(), len(raw)
+    parts = {MANIFESTS: raw, "state.tar.zst": body("state.tar.zst"), "metadata.json": json.dumps(metadata).encode()}
+    for name, content in parts.items():
+        s3.put_object(Bucket=sandbox.bucket, Key=f"{home}/{name}", Body=content)
+    at_it = ("--backup-uri", f"s3://{sandbox.bucket}/{home}")
+    namespace, receipts = f"fresh-{uuid.uuid4().hex[:8]}", tmp_path / "r"
+    there = ("--kubeconfig", str(sandbox.dr.kubeconfig), "--namespace", namespace, "--receipt-dir", str(receipts))
+    told = drfsm("verify", *at_it, "-o", "json")
+    assert (told.code, told.json["verdict"]) == (3, "intact")
+    told = drfsm("restore", *at_it, *there)
+    assert (told.code, "Deployment/jobintel-dashboard: spec.template.spec.hostPID" in told.err) == (3, True)
+    record = held_to_schema(receipts / "dr_restore.refused.json", "dr_restore.refused")
+    assert [each["object"] for each in record["refused"]] == ["Deployment/jobintel-dashboard"]
+    assert Place(sandbox.dr, namespace).cluster.get("Namespace", "", namespace) is None
+    told = drfsm("restore", *at_it, *there, "--expect-sha256", "0" * 64)
+    assert (told.code, record["backup_sha256"] in told.err) == (11, True)
+    assert drfsm("verify", *at_it, "--expect-sha256", "abc").code == 2
+    told = drfsm("restore", *at_it, *there, "--allow-in-backup", "Deployment/jobintel-dashboard")
+    assert told.code == 4, told.err
+    assert held_to_schema(receipts / "dr_restore.summary.json", "dr_restore.summary")["allowed"] == record["refused"]
+    told = drfsm("list", "--bucket", sandbox.bucket, "--prefix", sandbox.prefix, "-o", "json")
+    assert told.code == 0, told.err
+    assert record["backup_sha256"] in {each["sha256"] for each in told.json}
 
 
 @pytest.mark.parametrize("uri", ["nonsense", "s3://bucket", "s3://cli-backup/no-backup"])

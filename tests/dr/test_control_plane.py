@@ -23,6 +23,7 @@ from drfsm.dr.control_plane import BundleFault, read_bundle
 from drfsm.engine import Run
 from drfsm.engine.ports import SystemClock
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud, Identity
+from drfsm.sandbox.kubernetes.refusals import not_found
 from drfsm.sandbox.seed import CONTROL_PLANE, NAMESPACE, Options, manifests, publish_control_plane
 
 BUCKET = "control-plane"
@@ -55,12 +56,15 @@ def site(tmp_path: Path) -> Iterator[Site]:
     """Serve the seed's control-plane ConfigMaps as an API server would."""
     found = manifests("primary", Options(bucket=BUCKET), Identity("arn", "key", "secret"), "http://s3")
     configmaps = {each["metadata"]["name"]: deepcopy(each) for each in found if each["kind"] == "ConfigMap"}
+    for number, each in enumerate(configmaps.values()):  # what a cluster gives to each object that it keeps
+        kept = {"uid": f"uid-{number}", "resourceVersion": str(number), "creationTimestamp": "2026-02-27T00:22:29Z"}
+        each["metadata"] |= {"namespace": NAMESPACE, **kept}
 
     class Api(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             home, _, name = self.path.rpartition("/")
             known = home == f"/api/v1/namespaces/{NAMESPACE}/configmaps" and name in configmaps
-            body = json.dumps(configmaps[name] if known else {"kind": "Status", "code": 404}).encode()
+            body = json.dumps(configmaps[name] if known else not_found("configmaps", name).body()).encode()
             self.send_response(200 if known else 404)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -437,6 +441,19 @@ CLAIMS: Mapping[str, tuple[Callable[[], Bundle], str]] = {
     "two files of one key": (
         lambda: Bundle(files={**FILES, "alerts/a__b.json": b"{}", "alerts/a/b.json": b"{}"}),
         "would be one key of a ConfigMap, a__b.json",
+    ),
+    "a switch of publishing": (
+        lambda: Bundle(files={**FILES, "alerts/PUBLISH_S3_DRY_RUN": b"0"}),
+        "alerts/'PUBLISH_S3_DRY_RUN' would be a switch of publishing",
+    ),
+    "the end of one, which a prefix completes": (
+        lambda: Bundle(files={**FILES, "alerts/S3": b"1"}),
+        "alerts/'S3' would be a switch of publishing",
+    ),
+    "a name that is no file's": (lambda: Bundle(files={**FILES, "alerts/.x": b"{}"}), "is no file's name"),
+    "a name that is very deep": (
+        lambda: Bundle(files={**FILES, "alerts/" + "a/" * 9 + "b": b"{}"}),
+        "is no file's name",
     ),
     "a name that is no key": (lambda: Bundle(files={**FILES, "alerts/ü.json": b"{}"}), "can't be a key"),
 }

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from attrs import evolve, fields
 
-from drfsm.adapters import aws
+from drfsm.adapters import aws, aws_cloud
 from drfsm.adapters.ec2 import RUN_TAG, Ec2Runner
 from drfsm.adapters.existing import Existing
 from drfsm.adapters.kube import KubeCluster
@@ -339,7 +339,7 @@ def test_what_starts_late_does_not_outlive_the_run_that_asked_for_it(site: Site)
     """Without an answer the bring-up fails; the teardown asks once more, and takes down what that brings out."""
     machines, parameters = aws.fleet(endpoint_url=site.cloud.endpoint, region=REGION)
     late = Late(machines)
-    fleet = aws.Fleet(cast("aws.Ec2Machines", late), parameters)
+    fleet = aws.Fleet(cast("aws_cloud.Ec2Machines", late), parameters)
     site.provisioner = Ec2Runner(fleet, site.private, lambda: ADDRESS)
     site.machine = SITE.replace('by: failure, because: "It is', 'by: failure, abandons: true, because: "It is')
     state = site.start()

@@ -136,6 +136,25 @@ def test_what_can_not_be_restored_is_found_before_machines_run(site: Site, drill
     refused(site, run, "rights_suffice", "backups/none has no metadata.json", "none is published")
 
 
+def test_what_a_restore_does_not_bring_is_found_before_machines_run(site: Site, drill: Make) -> None:
+    """A hostile backup whose checksums hold: object and field are told, and how to allow it by name."""
+    uri = site.hostile_backup("hostile")
+    told = (
+        "Deployment/jobintel-dashboard: spec.template.spec.hostPID",
+        "--allow-in-backup Deployment/jobintel-dashboard",
+    )
+    refused(site, drill(backup=uri), "rights_suffice", *told)
+    run = drill("--allow-in-backup", "Deployment/jobintel-dashboard", backup=uri)
+    run.when("commit", "run_preflight", run.interrupt)
+    assert run.start().state == "preflight_ok"
+    assert run.inputs["allow_in_backup"] == "Deployment/jobintel-dashboard"
+
+
+def test_a_backup_that_is_not_the_pinned_one_is_found_before_machines_run(site: Site, drill: Make) -> None:
+    """--expect-sha256 is held against the metadata in preflight, and both digests are told."""
+    refused(site, drill("--expect-sha256", "0" * 64), "rights_suffice", "0" * 64, "not the backup that was pinned")
+
+
 def test_a_backup_that_is_too_old_is_found_before_machines_run(site: Site, drill: Make) -> None:
     """Its age is held against the objective in preflight, and both are told."""
     refused(site, drill("--recovery-point-objective", "0.5"), "rights_suffice", "s old, the objective is")

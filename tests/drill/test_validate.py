@@ -1,5 +1,6 @@
 """`drfsm validate` and the baseline that it looks at: what a site lacks is named, and nothing of it is changed."""
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -217,10 +218,12 @@ def test_an_image_for_other_machines_is_unfit(site: Site) -> None:
 # --- a registry ---------------------------------------------------------------------------------------------------
 
 INDEX = {"manifests": [{"platform": {"architecture": each}} for each in ("amd64", "arm64", "unknown")]}
+CONFIGURATION = {"architecture": "arm64"}
+DIGEST = f"sha256:{hashlib.sha256(json.dumps(CONFIGURATION).encode()).hexdigest()}"
 ANSWERS: dict[str, Any] = {
     "/v2/team/image/manifests/v1": INDEX,
-    "/v2/team/plain/manifests/latest": {"config": {"digest": "sha256:c"}},
-    "/v2/team/plain/blobs/sha256:c": {"architecture": "arm64"},
+    "/v2/team/plain/manifests/latest": {"config": {"digest": DIGEST}},
+    f"/v2/team/plain/blobs/{DIGEST}": CONFIGURATION,
     "/token?service=here&scope=repository%3Ateam%2Fclosed%3Apull": {"token": "t"},
     "/v2/team/closed/manifests/v1": INDEX,
 }

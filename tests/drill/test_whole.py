@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from drfsm.adapters.aws import connect
 from drfsm.adapters.file_journal import LOG, read_chain
+from drfsm.dr.backup_check import outline
 from drfsm.evidence.receipts import check
 from drfsm.journal import fold
 from drfsm.resources import shipped
+from drfsm.sandbox.cloud import REGION
 from tests.drill.conftest import QUICK
 from tests.drill.world import Drill, Site, environment
 
@@ -73,6 +76,19 @@ def test_no_key_outside_its_own_prefix_is_touched(whole: Whole) -> None:
 def test_what_was_restored_was_quiet(whole: Whole) -> None:
     """When the Job had run, the site's schedule was suspended and its publishing off, whatever the backup said."""
     assert whole.at_validation == {"suspend": True, "publish": "0"}
+
+
+def test_the_backups_digest_is_in_the_receipts_of_the_drill_the_validation_and_the_promote(whole: Whole) -> None:
+    """The digest that `drfsm backup verify` shows, and what came up quiet."""
+    store = connect(bucket=whole.site.bucket, endpoint_url=whole.site.sandbox.cloud.endpoint, region=REGION).store
+    sha256 = outline(store, whole.site.backup_uri).sha256
+    receipt = whole.run.file("drill.summary.json")["receipt"]
+    assert receipt["backup_sha256"] == sha256
+    assert receipt["restore_allowed"] == []
+    assert receipt["restore_quiet"]["scaled_to_zero"] == ["Deployment/jobintel-dashboard, which had 1"]
+    backup = {"uri": whole.site.backup_uri, "sha256": sha256}
+    assert whole.run.file("validation.receipt.json")["backup"] == backup
+    assert whole.run.file("promote/promote.summary.json")["receipt"]["backup"] == backup
 
 
 def test_state_that_has_no_lasting_volume_is_never_called_restored(whole: Whole) -> None:

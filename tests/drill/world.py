@@ -6,6 +6,7 @@ process would. ``when`` hooks a deed onto a record of the journal; a deed that r
 Whatever a test did to the canonical part of the bucket is put back, and every drill is held against the audit.
 """
 
+import hashlib
 import json
 import os
 import time
@@ -27,6 +28,7 @@ from drfsm.cli.drill_files import DrillFiles
 from drfsm.cli.drive import Who, Written, connect
 from drfsm.cli.mirrors import own_prefix
 from drfsm.cli.site_world import kubeconfig_of
+from drfsm.dr.backup_archive import MANIFESTS, packed, unpacked
 from drfsm.dr.bindings import binding
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
@@ -91,6 +93,20 @@ class Site:
                 body = body.replace(home.rpartition("/")[2].encode(), name.encode())
             self.put(f"{self.prefix}/backups/{name}/{key.rpartition('/')[2]}", body)
         return f"s3://{self.bucket}/{self.prefix}/backups/{name}"
+
+    def hostile_backup(self, name: str) -> str:
+        """Copy the seeded backup so that its Deployment sees the node's processes; every checksum holds."""
+        uri, home = self.backup(name), f"{self.prefix}/backups/{name}"
+        files = unpacked(MANIFESTS, self.body(f"{home}/{MANIFESTS}"))
+        path = next(each for each in files if "deployment." in each)
+        manifest = json.loads(files[path])
+        manifest["spec"]["template"]["spec"]["hostPID"] = True
+        raw = packed({**files, path: json.dumps(manifest).encode()})
+        metadata = json.loads(self.body(f"{home}/metadata.json"))
+        metadata["checksums"][MANIFESTS], metadata["sizes"][MANIFESTS] = hashlib.sha256(raw).hexdigest(), len(raw)
+        self.put(f"{home}/{MANIFESTS}", raw)
+        self.put(f"{home}/metadata.json", json.dumps(metadata).encode())
+        return uri
 
     def flip(self, key: str) -> None:
         """Change one bit of an object, or change it back; its size stays."""

@@ -150,7 +150,7 @@ def test_a_fact_that_json_can_not_say_holds_the_run_and_leaves_a_whole_journal(s
     room.observe["door"] = lambda _room, _run: seen
     state = room.start().state
     assert state.status == "held"
-    assert "defect in the fact door" in state.reason
+    assert "can't be understood by the fact door" in state.reason
     raw = b"".join(lines(room.journal.records()))
     assert fold(read(raw).records).status == "held"
 
@@ -158,8 +158,8 @@ def test_a_fact_that_json_can_not_say_holds_the_run_and_leaves_a_whole_journal(s
 def test_a_judge_with_a_defect_or_an_undeclared_word_holds_the_run() -> None:
     """A judge that raises, or says what is not declared, makes the fact unknown, and names itself."""
     for judge, told in (
-        (raising(KeyError("x")), "defect in the judge of door"),
-        (lambda _seen, _inputs: "ajar", "'ajar', which is not declared"),
+        (raising(KeyError("x")), "what was seen can't be understood by the fact door"),
+        (lambda _seen, _inputs: "ajar", "ajar to the fact door, which declares no such value"),
         (lambda _seen, _inputs: None, "can't be told"),
     ):
         room = Room(machine(PRESS))

@@ -7,6 +7,7 @@ move a pointer or a site, unless a person typed the forged head.
 
 import hashlib
 import json
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -213,7 +214,7 @@ def test_no_program_and_no_address_is_taken_from_a_mirror(
     assert (code, "--kubeconfig-dr, --kubeconfig-primary must be given" in err) == (ExitCode.USAGE, True), err
     code, out, err = waiting.type_("resume", waiting.uri, *waiting.places(), "--expect-head", head)
     assert "waits for a person" in err + out, out + err
-    assert f"endpoint_url: the run recorded {attacker.url}, here it is none" in err
+    assert f"endpoint_url: the run recorded {attacker.url}, here it is {waiting.site.sandbox.cloud.endpoint}" in err
     code, out, err = waiting.type_("resume")  # what was given once is remembered, outside the bundle
     assert code == ExitCode.HELD, out + err
     assert (ran.exists(), attacker.calls) == (False, [])
@@ -341,6 +342,23 @@ def test_the_machine_that_wrote_a_run_asks_nothing_when_it_takes_it_from_its_mir
     place.rmdir()
     code, _, err = waiting.type_("resume", waiting.uri, "--take-over", waiting.run_id)
     assert code == ExitCode.HELD, err
+
+
+def test_a_journal_whose_end_was_cut_off_everywhere_is_not_gone_on_with(waiting: Waiting) -> None:
+    """Here and in the mirror a journal ends early, at a head of this machine: 6, unless a person expects just that."""
+    place = waiting.home / "runs" / waiting.run_id
+    head = waiting.forge(lambda records: records[:-3])
+    raw = (place / "state_transitions.log").read_bytes().splitlines(keepends=True)
+    (place / "state_transitions.log").write_bytes(b"".join(raw[:-3]))
+    for each in ("promote.summary.json", "steps"):
+        target = place / each
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+    before = waiting.untouched()
+    code, _, err = waiting.type_("resume", waiting.run_id, "--take-over", waiting.run_id)
+    assert (code, "cut off" in err) == (ExitCode.EVIDENCE, True), err
+    assert waiting.untouched() == before
+    code, out, err = waiting.type_("resume", waiting.run_id, "--take-over", waiting.run_id, "--expect-head", head)
+    assert code == ExitCode.HELD, out + err
 
 
 def test_records_of_a_world_that_is_not_so_hold_even_when_a_person_typed_their_head(

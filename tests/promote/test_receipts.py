@@ -45,6 +45,10 @@ LIES: dict[str, tuple[dict[str, Any], str]] = {
     "a journal before the proof": ({"journal.records": 4}, "has at record 4 the head"),
     "a journal elsewhere": ({"journal.uri": "s3://elsewhere/jobintel/drfsm/runs/x"}, "does not lie below"),
     "a journal that is not there": ({"journal.uri": "s3://BUCKET/jobintel/drfsm/runs/x"}, "lacks"),
+    "a backup that its journal never read": (
+        {"schema_version": 2, "backup": {"uri": "s3://BUCKET/jobintel/backups/x", "sha256": "0" * 64}},
+        "no commit that read the backup",
+    ),
     "another schema": ({"schema_version": 2}, "schema_version is not 1"),
 }
 

@@ -2,13 +2,14 @@
 
 import base64
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from drfsm.dr.fence import sid
-from drfsm.errors import GuardRefused
+from drfsm.dr.fence import ACTIONS, FACTS, judge_target, sid, statement
+from drfsm.errors import GuardRefused, Unreadable
 from drfsm.sandbox.cloud import Identity
 from drfsm.sandbox.seed import CRONJOB, SECRET
 from tests.safety.conftest import Make
@@ -256,3 +257,126 @@ def test_a_crash_in_the_middle_of_the_declaration_is_aborted_cleanly(site: Site,
     run.abort()
     assert run.state.status == "aborted", run.words
     assert (site.statements(), site.touchable("dr")) == ([], dr)
+
+
+ROLE, BUCKET = "arn:aws:iam::123456789012:role/publisher", "bucket"
+INPUTS = {"bucket": BUCKET, "prefix": "jobintel", "candidate": "local", "fence_primary_role": ROLE, "fence_dr_role": ""}
+OURS = statement("primary", BUCKET, "jobintel", ROLE)
+
+
+def changed(**parts: Any) -> dict[str, Any]:
+    """Return our statement with some of its parts otherwise; None takes a part away."""
+    return {name: value for name, value in {**OURS, **parts}.items() if value is not None}
+
+
+SPELLINGS: dict[str, list[dict[str, Any]]] = {
+    "as it was written": [OURS],
+    "its keys in another order": [dict(reversed(OURS.items()))],
+    "its actions in another order": [changed(Action=[*reversed(OURS["Action"])])],
+    "its resources in another order": [changed(Resource=[*reversed(OURS["Resource"])])],
+    "an action twice": [changed(Action=[*OURS["Action"], OURS["Action"][0]])],
+    "the principal as an object": [changed(Principal={"AWS": "*"})],
+    "the principal in a list": [changed(Principal={"AWS": ["*"]})],
+    "the condition's value in a list": [changed(Condition={"ArnEquals": {"aws:PrincipalArn": [ROLE]}})],
+    "twice the same": [OURS, OURS],
+}
+ALTERED: dict[str, list[dict[str, Any]]] = {
+    "an action less": [changed(Action=OURS["Action"][:1])],
+    "one action as a text": [changed(Action=OURS["Action"][0])],
+    "another action": [changed(Action=["s3:PutObject", "s3:GetObject"])],
+    "all but the actions": [changed(Action=None, NotAction=OURS["Action"])],
+    "a resource less": [changed(Resource=OURS["Resource"][1:])],
+    "a resource more": [changed(Resource=[*OURS["Resource"], f"arn:aws:s3:::{BUCKET}/*"])],
+    "another bucket": [changed(Resource=[name.replace(BUCKET, "other") for name in OURS["Resource"]])],
+    "allowed": [changed(Effect="Allow")],
+    "one principal": [changed(Principal={"AWS": ROLE})],
+    "a service as principal": [changed(Principal={"Service": "*"})],
+    "no principal": [changed(Principal=None)],
+    "no condition": [changed(Condition=None)],
+    "another operator": [changed(Condition={"ArnLike": {"aws:PrincipalArn": ROLE}})],
+    "an operator in another case": [changed(Condition={"arnequals": {"aws:PrincipalArn": ROLE}})],
+    "another key": [changed(Condition={"ArnEquals": {"aws:SourceArn": ROLE}})],
+    "another value": [changed(Condition={"ArnEquals": {"aws:PrincipalArn": f"{ROLE}s"}})],
+    "a value more": [changed(Condition={"ArnEquals": {"aws:PrincipalArn": [ROLE, f"{ROLE}s"]}})],
+    "a condition more": [changed(Condition={**OURS["Condition"], "Bool": {"aws:SecureTransport": "true"}})],
+    "a condition of no shape": [changed(Condition=["ArnEquals"])],
+    "another statement of our Sid beside it": [OURS, changed(Effect="Allow")],
+}
+
+
+class Policy:
+    """A bucket's policy that is given back otherwise than it was written."""
+
+    def __init__(self, raw: str | None) -> None:
+        self.raw = raw
+
+    def read(self) -> str | None:
+        """Return it in another order and spelling, as AWS does."""
+        if self.raw is None:
+            return None
+        policy = json.loads(self.raw)
+        for entry in policy["Statement"]:
+            for name in ("Action", "Resource"):
+                values = entry[name] if isinstance(entry[name], list) else [entry[name]]
+                entry[name] = values[0] if len(values) == 1 else sorted(values, reverse=True)
+            entry["Principal"] = {"AWS": "*"} if entry["Principal"] == "*" else entry["Principal"]
+        return json.dumps({"Statement": policy["Statement"][::-1], "Version": policy["Version"]})
+
+    def write(self, policy: str | None) -> None:
+        """Keep it."""
+        self.raw = policy
+
+
+def bare(raw: str | None, undoing: dict[str, Any] | None = None) -> tuple[Any, Any]:
+    """Return a world of nothing but a policy, and a run."""
+    clock = SimpleNamespace(sleep=lambda _seconds: None)
+    run = SimpleNamespace(inputs=INPUTS, clock=clock, undoing=undoing or {}, note=lambda _words: None)
+    return SimpleNamespace(policy=Policy(raw)), run
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_fence_in_another_order_or_spelling_is_up(spelling: str) -> None:
+    """Whatever AWS makes of it on the way back: the same policy is the same fence, also as it is observed."""
+    statements = SPELLINGS[spelling]
+    assert FACTS["primary_fence"].judge({"statements": statements}, INPUTS) == "up"
+    world, run = bare(json.dumps({"Version": "2012-10-17", "Statement": [*FOREIGN, *statements]}))
+    assert FACTS["primary_fence"].observe(world, run) == {"statements": [OURS]}
+
+
+@pytest.mark.parametrize("alteration", ALTERED)
+def test_a_fence_that_says_anything_else_is_foreign(alteration: str) -> None:
+    """A really altered one is told apart, part by part."""
+    assert FACTS["primary_fence"].judge({"statements": ALTERED[alteration]}, INPUTS) == "foreign"
+
+
+def test_a_policy_that_comes_back_in_another_order_reads_as_it_was_written() -> None:
+    """Raised, seen to be up, and lifted; the others' statements stay, and prove it by one digest."""
+    world, run = bare(json.dumps({"Version": "2012-10-17", "Statement": FOREIGN}))
+    raised = ACTIONS["raise_primary_fence"](world, run)
+    seen = FACTS["primary_fence"].observe(world, run)
+    assert FACTS["primary_fence"].judge(seen, INPUTS) == "up"
+    lifted = ACTIONS["lift_primary_fence"](world, run)
+    assert raised is not None
+    assert lifted is not None
+    assert (lifted["lifted"], lifted["other_statements"]) == (True, len(FOREIGN))
+    assert raised["other_statements_sha256"] == lifted["other_statements_sha256"]
+    assert FACTS["primary_fence"].observe(world, run) == {"statements": []}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["", "<html>", "[]", "{}", '{"Statement": "x"}', '{"Statement": ["x"]}', '{"Statement": [], "Statement": []}'],
+)
+def test_a_policy_that_is_none_is_unreadable(raw: str) -> None:
+    """What is no policy is never "no fence"."""
+    world, run = bare(None)
+    world.policy.read = lambda: raw
+    with pytest.raises(Unreadable):
+        FACTS["primary_fence"].observe(world, run)
+
+
+def test_whom_drfsm_is_must_be_told_before_anybody_is_fenced() -> None:
+    """Where nobody tells, the one to be fenced could be drfsm itself: unknown, so the run holds."""
+    seen = {"role": ROLE, "known": "untold", "other": "", "caller": "untold: STS does not answer"}
+    assert judge_target(seen) is None
+    assert judge_target({**seen, "caller": "arn:aws:iam::123456789012:user/operator"}) == "distinct"

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from drfsm.dr.preflight import FACTS
 from drfsm.sandbox.seed import CONFIGMAP, CRONJOB, IMAGE_REF, REPOSITORY
 from tests.safety.conftest import Make
 from tests.safety.world import Failback, Site, container_of
@@ -258,3 +259,25 @@ def test_a_setting_of_the_cronjob_itself_wins_over_the_configmap(site: Site, fai
     run = failback()
     run.start()
     assert run.state.status == "complete", run.words
+
+
+_STORE = {"account": "123456789012", "expected_account": "", "region": "us-east-1", "bucket_region": "us-east-1"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        ({}, "expected"),
+        ({"expected_account": "123456789012"}, "expected"),
+        ({"expected_account": "999999999999"}, "mismatched"),
+        ({"bucket_region": "eu-west-1"}, "mismatched"),
+        ({"account": "untold: STS does not answer at http://store"}, "expected"),
+        ({"account": "untold: STS does not answer", "expected_account": "123456789012"}, None),
+        ({"bucket_region": "untold: the store does not answer"}, "expected"),
+        ({"bucket_region": "untold: the store does not answer", "expected_account": "999999999999"}, "mismatched"),
+    ],
+    ids=str,
+)
+def test_what_nobody_tells_blocks_only_where_it_was_asked_for(changed: dict[str, str], verdict: str | None) -> None:
+    """A store that is not AWS's: without an expected account it goes on, with one the fact is unknown."""
+    assert FACTS["cloud_identity"].judge({**_STORE, **changed}, {}) == verdict

@@ -60,17 +60,17 @@ class Killed(BaseException):
 class Clock:
     """Time that passes only where somebody waits, and then quickly: a busy machine uses up nobody's limit.
 
-    ``ahead`` moves what the run takes for the time of day.
+    ``ahead`` moves the time of day, for the clusters too; ``wrong`` moves what this machine alone takes for it.
     """
 
     def __init__(self) -> None:
-        self.ahead = timedelta()
+        self.ahead = self.wrong = timedelta()
         self.speed = SPEED
         self._slept = 0.0
 
     def now(self) -> str:
         """Return the time of day."""
-        return (datetime.now(UTC) + self.ahead).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return (datetime.now(UTC) + self.ahead + self.wrong).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
     def monotonic(self) -> float:
         """Return the seconds that were waited."""
@@ -461,8 +461,9 @@ class Watched:
         return self._cluster.whoami()
 
     def now(self) -> datetime | None:
-        """Return the cluster's own time."""
-        return self._cluster.now()
+        """Return the cluster's own time: it is moved with the run's, but not wrong where this machine's is."""
+        now = self._cluster.now()
+        return None if now is None else now + self._run.clock.ahead
 
     def _asked(self, verb: str, kind: str) -> None:
         group = {"Job": "batch", "CronJob": "batch", "Deployment": "apps"}.get(kind, "")

@@ -1,0 +1,245 @@
+"""What an answer of S3, STS, IAM, EC2, SSM and CloudWatch must have to count as one: two tables, and who holds to them.
+
+botocore reads whatever comes into a dict, and leaves out what isn't there: a login page, an empty body or another
+document becomes "no objects", "no runners", "no policy". So each operation that drfsm calls stands in ANSWERS with
+what AWS's own API says that its answer always has, and an operation that does not stand there can't be called. An
+answer that lacks any of it is Unreadable: it says nothing about the world. Hangs on botocore's events, so that what
+paginators and the transfer manager ask for is held to the same.
+
+Refuses redirects, too: a signed request goes to the host that it was signed for, and nowhere else. (S3's own word
+about a bucket's region is no redirect: botocore asks the region's endpoint then, which it knows by itself.)
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+from xml.etree import ElementTree as ET
+
+from drfsm.claims import bounded, moment, object_of
+from drfsm.errors import Unreadable
+
+_SUCCESS, _REDIRECT, _REFUSED = 200, 300, 400
+_START_BYTES = 4096  # an answer's outermost element begins within these
+_TEXT = str
+WAY = (
+    "look at what answers there (a proxy, a login page, another service?) and at the endpoint (--endpoint-url,"
+    " AWS_ENDPOINT_URL); then `drfsm resume`"
+)
+
+Shape = Mapping[str, Any]
+"""Field -> its type, or the Shape of the object, or a list of one Shape, which each entry of the list has.
+
+A field whose name ends in ``?`` may be missing; where it is there, it has its shape.
+"""
+JSON = "{}"
+
+
+class Answer(NamedTuple):
+    """What an answer always has. ``root``: XML's outermost element, JSON for a JSON object, "" for neither."""
+
+    root: str
+    fields: Shape
+    status: int = 0  # the only one that means success, 0 for any 2xx
+    empty: bool = False  # whether it has no body
+
+
+_INSTANCE: Shape = {
+    "InstanceId": _TEXT,
+    "State": {"Name": _TEXT},
+    "Tags?": [{"Key": _TEXT}],
+    "SecurityGroups?": [{"GroupId": _TEXT}],
+    "BlockDeviceMappings?": [{}],
+    "LaunchTime?": datetime,
+}
+_OBJECT: Shape = {"ETag": _TEXT, "ContentLength": int, "LastModified": datetime}
+_RETURNED: Shape = {"Return": bool}
+_ALARMS = [{"AlarmName": _TEXT, "StateValue": _TEXT}]
+
+ANSWERS: Mapping[str, Mapping[str, Answer]] = {
+    "s3": {
+        "ListObjectsV2": Answer(
+            "ListBucketResult",
+            {
+                "Name": _TEXT,
+                "IsTruncated": bool,
+                "Contents?": [{"Key": _TEXT, "Size": int, "ETag": _TEXT, "LastModified": datetime}],
+            },
+        ),
+        "GetObject": Answer("", _OBJECT),
+        "HeadObject": Answer("", _OBJECT),
+        "PutObject": Answer("", {"ETag": _TEXT}, empty=True),
+        "CopyObject": Answer("CopyObjectResult", {"CopyObjectResult": {"ETag": _TEXT}}),
+        "DeleteObject": Answer("", {}, status=204),
+        "CreateMultipartUpload": Answer("InitiateMultipartUploadResult", {"UploadId": _TEXT}),
+        "UploadPartCopy": Answer("CopyPartResult", {"CopyPartResult": {"ETag": _TEXT}}),
+        "CompleteMultipartUpload": Answer("CompleteMultipartUploadResult", {"ETag": _TEXT}),
+        "AbortMultipartUpload": Answer("", {}, status=204),
+        "GetBucketLocation": Answer("LocationConstraint", {}),
+        "GetBucketPolicy": Answer("", {"Policy": _TEXT}),
+        "PutBucketPolicy": Answer("", {}),
+        "DeleteBucketPolicy": Answer("", {}),
+        "HeadBucket": Answer("", {}),  # botocore's own question for a bucket's region
+    },
+    "sts": {
+        "GetCallerIdentity": Answer("GetCallerIdentityResponse", {"Account": _TEXT, "Arn": _TEXT}),
+    },
+    "iam": {
+        "GetRole": Answer("GetRoleResponse", {"Role": {"Arn": _TEXT}}),
+        "GetUser": Answer("GetUserResponse", {"User": {"Arn": _TEXT}}),
+    },
+    "ec2": {
+        "DescribeInstances": Answer("DescribeInstancesResponse", {"Reservations": [{"Instances": [_INSTANCE]}]}),
+        "RunInstances": Answer("RunInstancesResponse", {"Instances": [_INSTANCE]}),
+        "TerminateInstances": Answer("TerminateInstancesResponse", {"TerminatingInstances": [{"InstanceId": _TEXT}]}),
+        "DescribeLaunchTemplateVersions": Answer(
+            "DescribeLaunchTemplateVersionsResponse",
+            {
+                "LaunchTemplateVersions": [
+                    {
+                        "LaunchTemplateId": _TEXT,
+                        "LaunchTemplateName": _TEXT,
+                        "VersionNumber": int,
+                        "LaunchTemplateData": {},
+                    }
+                ]
+            },
+        ),
+        "DescribeVolumes": Answer("DescribeVolumesResponse", {"Volumes": [{"VolumeId": _TEXT, "Size": int}]}),
+        "DescribeSecurityGroups": Answer(
+            "DescribeSecurityGroupsResponse",
+            {"SecurityGroups": [{"GroupId": _TEXT, "IpPermissions?": [{"IpProtocol": _TEXT}]}]},
+        ),
+        "AuthorizeSecurityGroupIngress": Answer("AuthorizeSecurityGroupIngressResponse", _RETURNED),
+        "RevokeSecurityGroupIngress": Answer("RevokeSecurityGroupIngressResponse", _RETURNED),
+    },
+    "ssm": {
+        "GetParameter": Answer(JSON, {"Parameter": {"Name": _TEXT, "Value": _TEXT}}),
+        "DeleteParameter": Answer(JSON, {}),
+    },
+    "cloudwatch": {
+        "DescribeAlarms": Answer("", {"MetricAlarms?": _ALARMS, "CompositeAlarms?": _ALARMS}),
+    },
+}
+"""service -> operation -> what its answer always has, by the API references of the services."""
+
+
+class Times:
+    """What a service's clock said last, and when that was here."""
+
+    def __init__(self) -> None:
+        self._last: tuple[datetime, float] | None = None
+
+    def keep(self, date: str) -> None:
+        """Keep the time of an answer. One that makes no sense is nothing."""
+        try:
+            told = parsedate_to_datetime(date)
+        except (ValueError, OverflowError):
+            return
+        if told.tzinfo is not None and moment(told.isoformat()) is not None:
+            self._last = told, time.monotonic()
+
+    def now(self) -> datetime | None:
+        """Return the last time that was told, and what has passed since; None if none was told."""
+        if self._last is None:
+            return None
+        told, at = self._last
+        return told + timedelta(seconds=time.monotonic() - at)
+
+
+def watch(client: Any, service: str, heard: Callable[[Mapping[str, Any]], None]) -> None:
+    """Hold every answer that this client gets to ANSWERS; ``heard`` is called with the headers of each good one."""
+
+    def before_parse(operation_model: Any, response_dict: Mapping[str, Any], **_event: Any) -> None:
+        _check_raw(service, operation_model.name, client.meta.endpoint_url, response_dict)
+
+    def after_call(http_response: Any, parsed: Any, model: Any, **_event: Any) -> None:
+        if http_response.status_code < _REDIRECT:
+            _check_parsed(service, model.name, client.meta.endpoint_url, parsed)
+            heard(http_response.headers)
+
+    client.meta.events.register_first(f"before-parse.{_event_name(client)}", before_parse)
+    client.meta.events.register_first(f"after-call.{_event_name(client)}", after_call)
+
+
+def _event_name(client: Any) -> str:
+    return str(client.meta.service_model.service_id.hyphenize())
+
+
+def _check_raw(service: str, operation: str, endpoint: str, answer: Mapping[str, Any]) -> None:
+    status, answer_of = int(answer["status_code"]), ANSWERS[service][operation]
+    if _REDIRECT <= status < _REFUSED:
+        _check_redirect(operation, endpoint, answer)
+        return
+    if status >= _REDIRECT:
+        return  # what a refusal means is told by its code, see aws_session.refusal
+    if status < _SUCCESS or answer_of.status not in (0, status):
+        raise _unreadable(service, operation, endpoint, f"its status is {status}, not {answer_of.status or _SUCCESS}")
+    if answer_of.empty and answer["body"]:
+        raise _unreadable(service, operation, endpoint, f"it should be empty, and is {_words(answer['body'])}")
+    if answer_of.root == JSON:
+        object_of(answer["body"], f"what {endpoint} answers to {service.upper()}'s {operation}", way=WAY)
+    elif answer_of.root and (root := _root(answer["body"])) != answer_of.root:
+        told = f"an XML document {bounded(root, 60)}" if root else f"no XML, but {_words(answer['body'])}"
+        raise _unreadable(service, operation, endpoint, f"it is {told}, not {answer_of.root}")
+
+
+def _check_redirect(operation: str, endpoint: str, answer: Mapping[str, Any]) -> None:
+    """Raise Unreadable for a redirect, but where S3 itself says which region a bucket is in."""
+    headers = {str(name).lower(): value for name, value in answer["headers"].items()}
+    if "x-amz-bucket-region" in headers or _root(answer["body"]) == "Error":
+        return
+    where = f" to {bounded(headers['location'], 200)}" if "location" in headers else ""
+    raise Unreadable(
+        f"{endpoint} answers {operation} with a redirect ({answer['status_code']}{where}), which is not followed:"
+        " a signed request goes to no other host",
+        way=WAY,
+    )
+
+
+def _root(body: object) -> str:
+    """Return the name of an XML document's outermost element without its namespace, "" where it is no XML."""
+    if not isinstance(body, bytes):
+        return ""
+    parser: Any = ET.XMLPullParser(events=("start",))
+    try:
+        parser.feed(body[:_START_BYTES])
+        first = next(iter(parser.read_events()), None)
+    except ET.ParseError:
+        return ""
+    return "" if first is None else str(first[1].tag).rpartition("}")[2]
+
+
+def _words(body: object) -> str:
+    if not isinstance(body, bytes) or not body.strip():
+        return "an empty body"
+    return f"{len(body)} bytes: {bounded(body[:_START_BYTES].decode('utf-8', 'replace'), 80)}"
+
+
+def _check_parsed(service: str, operation: str, endpoint: str, parsed: Any) -> None:
+    if wrong := _misfit(parsed, ANSWERS[service][operation].fields, ""):
+        raise _unreadable(service, operation, endpoint, wrong)
+
+
+def _misfit(value: Any, shape: Any, where: str) -> str:
+    """Return what of a value is not as its shape says, "" where all of it is."""
+    wanted = Mapping if isinstance(shape, Mapping) else list if isinstance(shape, list) else shape
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
+        return f"its {where or 'whole'} is {type(value).__name__}, not {wanted.__name__}"
+    if isinstance(shape, list):
+        parts = [(entry, shape[0], f"{where}[{at}]") for at, entry in enumerate(value)]
+    elif isinstance(shape, Mapping):
+        if missing := [name for name in shape if not name.endswith("?") and name not in value]:
+            return f"it has no {where}.{missing[0]}".replace(" .", " ")
+        names = {name.removesuffix("?"): inner for name, inner in shape.items()}
+        parts = [(value[name], inner, f"{where}.{name}".strip(".")) for name, inner in names.items() if name in value]
+    else:
+        return f"its {where} is empty" if value == "" else ""
+    return next(filter(None, (_misfit(*part) for part in parts)), "")
+
+
+def _unreadable(service: str, operation: str, endpoint: str, why: str) -> Unreadable:
+    return Unreadable(
+        f"what {bounded(endpoint)} answers is no answer to {service.upper()}'s {operation}: {bounded(why)}", way=WAY
+    )

@@ -1,0 +1,338 @@
+"""What an account has beside its store: who we are, machines, a bucket's policy, alarms, parameters.
+
+Every answer has passed aws_answers.py; here it is held against the question: the tags, the ids, the name that were
+asked for. Where the store is not AWS's (``Services.is_elsewhere``) nobody may answer for accounts: that is then
+told as ``untold: …``, and is no failure by itself; docs/stores.md says what works without which service.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drfsm.adapters.aws_answers import WAY
+from drfsm.adapters.aws_session import NO_IDENTITY, NO_POLICY, NOT_OFFERED, Services, call
+from drfsm.claims import bounded, name_of, object_of
+from drfsm.errors import ActionFailed, Unreachable, Unreadable
+from drfsm.world import UNTOLD, Runner
+
+_REGION = re.compile(r"[A-Za-z]{2}[A-Za-z0-9-]{0,60}")
+_ARN = re.compile(r"arn:[!-~]{1,2000}")
+
+
+class AwsIdentity:
+    """Who we are."""
+
+    def __init__(self, services: Services, bucket: str) -> None:
+        self._services, self._bucket = services, bucket
+        self._caller: Mapping[str, str] | None = None
+
+    def _who(self) -> Mapping[str, str]:
+        if self._caller is None:
+            self._caller = self._asked()
+        return self._caller
+
+    def _asked(self) -> Mapping[str, str]:
+        what = "asking who we are"
+        answer = call(what, lambda: self._services.client("sts").get_caller_identity())
+        if not _ARN.fullmatch(answer["Arn"]):
+            raise Unreadable(f"{what}: STS gives no ARN, but {bounded(answer['Arn'], 100)}", way=WAY)
+        return {"Account": name_of("account", answer["Account"], "the account that STS names"), "Arn": answer["Arn"]}
+
+    def _told(self, name: str) -> str:
+        try:
+            return self._who()[name]
+        except (ActionFailed, Unreachable) as fault:
+            return self._untold("STS", "sts", fault)
+
+    def _untold(self, who: str, service: str, fault: ActionFailed | Unreachable) -> str:
+        """Return that nobody answers, where the store is not AWS's. Raises the failure where it is."""
+        if not self._services.is_elsewhere():
+            raise fault
+        return f"{UNTOLD}: {who} does not answer at {bounded(self._services.endpoint(service))} ({bounded(fault.what)})"
+
+    def account(self) -> str:
+        """Return the account's id."""
+        return self._told("Account")
+
+    def caller(self) -> str:
+        """Return our own ARN."""
+        return self._told("Arn")
+
+    def known(self, arn: str) -> str:
+        """Return whether a role or user exists: ``there``, ``absent``, or ``untold`` where we may not ask."""
+        kind, _, path = arn.partition(":iam::")[2].partition(":")[2].partition("/")
+        name = path.rpartition("/")[2]
+        asked = {"role": ("get_role", "RoleName"), "user": ("get_user", "UserName")}.get(kind)
+        if asked is None or arn.partition(":iam::")[2].partition(":")[0] != self.account():
+            return UNTOLD  # another account's identities are not ours to look up
+        operation, argument = asked
+        ask = getattr(self._services.client("iam"), operation)
+        try:
+            answer = call(f"looking {arn} up", lambda: ask(**{argument: name}), NO_IDENTITY)
+        except (ActionFailed, Unreachable):
+            return UNTOLD
+        return "there" if answer and answer[kind.title()]["Arn"] == arn else "absent"
+
+    def region(self) -> str:
+        """Return the region that we speak to."""
+        return str(self._services.client("s3").meta.region_name)
+
+    def bucket_region(self) -> str:
+        """Return the region that the bucket lives in."""
+        what = f"asking where the bucket {self._bucket} lives"
+        try:
+            answer = call(what, lambda: self._services.client("s3").get_bucket_location(Bucket=self._bucket))
+        except (ActionFailed, Unreachable) as fault:
+            return self._untold("the store", "s3", fault)
+        region = str(answer.get("LocationConstraint") or "us-east-1")
+        if not _REGION.fullmatch(region):
+            raise Unreadable(f"{what}: {bounded(region, 100)} names no region", way=WAY)
+        return region
+
+
+class Ec2Infrastructure:
+    """The machines below a site."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def runners(self, tags: Mapping[str, str]) -> Sequence[Runner]:
+        """Return the machines that carry all of these tags, terminated ones left out."""
+        filters = [{"Name": f"tag:{name}", "Values": [value]} for name, value in tags.items()]
+        runners = self._described(Filters=filters)
+        if others := [runner.instance_id for runner in runners if not tags.items() <= runner.tags.items()]:
+            raise _unasked("looking at runners", others)
+        return [runner for runner in runners if runner.state != "terminated"]
+
+    def states(self, instance_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the state of each machine; one that the cloud forgot is ``terminated``."""
+        if not instance_ids:
+            return {}
+        runners = self._described(Filters=[{"Name": "instance-id", "Values": list(instance_ids)}])
+        known = {runner.instance_id: runner.state for runner in runners}
+        if others := sorted(known.keys() - set(instance_ids)):
+            raise _unasked("looking at runners", others)
+        return {each: known.get(each, "terminated") for each in instance_ids}
+
+    def terminate(self, instance_ids: Sequence[str]) -> None:
+        """Ask for these machines, and no others, to be terminated."""
+        ec2 = self._services.client("ec2")
+        call("terminating runners", lambda: ec2.terminate_instances(InstanceIds=list(instance_ids)))
+
+    def _described(self, **asked: Any) -> list[Runner]:
+        pages = call("looking at runners", lambda: list(
+            self._services.client("ec2").get_paginator("describe_instances").paginate(**asked)
+        ))  # fmt: skip
+        return [
+            Runner(
+                name_of("instance", each["InstanceId"], "an instance that EC2 names"),
+                each["State"]["Name"],
+                {tag["Key"]: tag.get("Value", "") for tag in each.get("Tags", ())},
+            )
+            for page in pages
+            for reservation in page["Reservations"]
+            for each in reservation["Instances"]
+        ]
+
+
+class S3Policy:
+    """The bucket's policy."""
+
+    def __init__(self, services: Services, bucket: str) -> None:
+        self._services, self._bucket = services, bucket
+
+    def read(self) -> str | None:
+        """Return the policy, None if there is none; a store that has no policies has none here either."""
+        what = f"reading the policy of {self._bucket}"
+        s3, none = self._services.client("s3"), (NO_POLICY, *NOT_OFFERED)
+        answer = call(what, lambda: s3.get_bucket_policy(Bucket=self._bucket), *none)
+        if answer is None:
+            return None
+        policy = object_of(answer["Policy"], f"the policy of {self._bucket}", way=WAY)
+        if not isinstance(policy.get("Statement"), list | dict):
+            raise Unreadable(f"{what}: it has no Statement, so it is no policy", way=WAY)
+        return str(answer["Policy"])
+
+    def write(self, policy: str | None) -> None:
+        """Replace the policy; None takes it away.
+
+        The service's answer to that has no content, so it is followed by a read: what does not answer with a
+        policy, or with S3's word that there is none, did not take one. What it says is the caller's to compare.
+        """
+        s3, what = self._services.client("s3"), f"writing the policy of {self._bucket}"
+        if policy is None:
+            call(what, lambda: s3.delete_bucket_policy(Bucket=self._bucket))
+        else:
+            call(what, lambda: s3.put_bucket_policy(Bucket=self._bucket, Policy=policy))
+        self.read()
+
+
+class CloudWatchAlarms:
+    """Metric and composite alarms."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def states(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Return the state of each named alarm that there is."""
+        found = call("looking at alarms", lambda: list(
+            self._services.client("cloudwatch").get_paginator("describe_alarms")
+            .paginate(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+        ))  # fmt: skip
+        kinds = ("MetricAlarms", "CompositeAlarms")
+        if not all(any(kind in page for kind in kinds) for page in found):
+            raise Unreadable("looking at alarms: the answer lists none, not even an empty list", way=WAY)
+        states = {
+            each["AlarmName"]: each["StateValue"] for page in found for kind in kinds for each in page.get(kind, ())
+        }
+        if others := sorted(states.keys() - set(names)):
+            raise _unasked("looking at alarms", others)
+        return states
+
+
+class Ec2Machines:
+    """Instances from launch templates, and who may reach them. What it returns of AWS's answers is plain."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    @property
+    def _ec2(self) -> Any:
+        return self._services.client("ec2")
+
+    def template(self, name: str, version: str) -> Mapping[str, Any]:
+        """Return one version of a launch template: its id, its number, and what it says."""
+        by = "LaunchTemplateId" if name.startswith("lt-") else "LaunchTemplateName"
+        asked = {by: name, "Versions": [version or "$Default"]}
+        what = f"looking at the launch template {name}"
+        answer = call(what, lambda: self._ec2.describe_launch_template_versions(**asked))
+        found = answer["LaunchTemplateVersions"]
+        if not found:
+            raise ActionFailed(f"{what}: it has no version {version}", way="aws ec2 describe-launch-templates")
+        data = found[0]["LaunchTemplateData"]
+        sizes = [each.get("Ebs", {}).get("VolumeSize") for each in data.get("BlockDeviceMappings", ())]
+        return {
+            "id": found[0]["LaunchTemplateId"],
+            "name": found[0]["LaunchTemplateName"],
+            "version": str(found[0]["VersionNumber"]),
+            "instance_type": data.get("InstanceType", ""),
+            "disk_gb": sum(sizes) if sizes and all(sizes) else None,
+        }
+
+    def launch(self, template: str, version: str, token: str, tags: Mapping[str, str]) -> Mapping[str, Any] | None:
+        """Start one instance, or return the one that this token started; None if that one is terminated already."""
+        told = [{"Key": key, "Value": value} for key, value in tags.items()]
+        asked = {
+            "LaunchTemplate": {"LaunchTemplateId": template, "Version": version},
+            "MinCount": 1,
+            "MaxCount": 1,
+            "ClientToken": token,
+            "TagSpecifications": [{"ResourceType": kind, "Tags": told} for kind in ("instance", "volume")],
+        }
+        what = f"starting an instance from {template} version {version}"
+        answer = call(what, lambda: self._ec2.run_instances(**asked), "IdempotentInstanceTerminated")
+        if answer is None:
+            return None
+        if len(answer["Instances"]) != 1:
+            raise Unreadable(f"{what}: EC2 tells of {len(answer['Instances'])} instances", way=WAY)
+        return _instance(answer["Instances"][0])
+
+    def instances(self, filters: Mapping[str, Sequence[str]]) -> Sequence[Mapping[str, Any]]:
+        """Return the instances that fit all filters, terminated ones included."""
+        asked = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
+        pages = call("looking at instances", lambda: list(
+            self._ec2.get_paginator("describe_instances").paginate(Filters=asked)
+        ))  # fmt: skip
+        found = (each for page in pages for reservation in page["Reservations"] for each in reservation["Instances"])
+        return [_instance(each) for each in found]
+
+    def disk_gb(self, volume_ids: Sequence[str]) -> int | None:
+        """Return what these volumes hold together, None if that can't be told."""
+        if not volume_ids:
+            return None
+        asked = [{"Name": "volume-id", "Values": list(volume_ids)}]
+        found = call("looking at volumes", lambda: self._ec2.describe_volumes(Filters=asked))["Volumes"]
+        return sum(each["Size"] for each in found) if len(found) == len(volume_ids) else None
+
+    def terminate(self, instance_ids: Sequence[str]) -> None:
+        """Ask for these instances, and no others, to be terminated."""
+        call("terminating instances", lambda: self._ec2.terminate_instances(InstanceIds=list(instance_ids)))
+
+    def admit(self, group: str, cidr: str, port: int, because: str) -> None:
+        """Let an address in to a port; one that is in already is fine."""
+        asked = {"GroupId": group, "IpPermissions": [_permission(cidr, port, because)]}
+        what = f"letting {cidr} in at {group}"
+        call(what, lambda: self._ec2.authorize_security_group_ingress(**asked), "InvalidPermission.Duplicate")
+
+    def admitted(self, because: str) -> Sequence[tuple[str, str, int]]:
+        """Return (group, address, port) of every rule that was made for this reason."""
+        pages = call("looking at security groups", lambda: list(
+            self._ec2.get_paginator("describe_security_groups").paginate()
+        ))  # fmt: skip
+        return [
+            (group["GroupId"], block.get("CidrIp") or block.get("CidrIpv6", ""), int(rule.get("FromPort", -1)))
+            for page in pages
+            for group in page["SecurityGroups"]
+            for rule in group.get("IpPermissions", ())
+            for block in (*rule.get("IpRanges", ()), *rule.get("Ipv6Ranges", ()))
+            if block.get("Description") == because
+        ]
+
+    def dismiss(self, group: str, cidr: str, port: int, because: str) -> None:
+        """Let an address in no more; one that isn't in is fine."""
+        asked = {"GroupId": group, "IpPermissions": [_permission(cidr, port, because)]}
+        call(
+            f"shutting {cidr} out at {group}",
+            lambda: self._ec2.revoke_security_group_ingress(**asked),
+            "InvalidPermission.NotFound",
+            "InvalidGroup.NotFound",
+        )
+
+
+class SsmParameters:
+    """Parameters. Their values may be secrets: they are returned and never told."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def read(self, name: str) -> str | None:
+        """Return a parameter's value, None if there is none."""
+        asked = {"Name": name, "WithDecryption": True}
+        answer = call(
+            f"reading {name}", lambda: self._services.client("ssm").get_parameter(**asked), "ParameterNotFound"
+        )
+        if answer is None:
+            return None
+        if name not in (answer["Parameter"]["Name"], answer["Parameter"].get("ARN")):
+            raise _unasked(f"reading {name}", [answer["Parameter"]["Name"]])
+        return str(answer["Parameter"]["Value"])
+
+    def delete(self, name: str) -> None:
+        """Delete a parameter; one that isn't there is fine."""
+        ssm = self._services.client("ssm")
+        call(f"deleting {name}", lambda: ssm.delete_parameter(Name=name), "ParameterNotFound")
+
+
+def _unasked(what: str, names: Sequence[str]) -> Unreadable:
+    """Return that an answer tells of what was not asked for."""
+    return Unreadable(f"{what}: the answer tells of {bounded(', '.join(names), 200)}, which was not asked for", way=WAY)
+
+
+def _permission(cidr: str, port: int, because: str) -> dict[str, Any]:
+    kind, name = ("Ipv6Ranges", "CidrIpv6") if ":" in cidr else ("IpRanges", "CidrIp")
+    return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, kind: [{name: cidr, "Description": because}]}
+
+
+def _instance(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    disks = (each.get("Ebs", {}).get("VolumeId") for each in found.get("BlockDeviceMappings", ()))
+    return {
+        "instance_id": name_of("instance", found["InstanceId"], "an instance that EC2 names"),
+        "state": found["State"]["Name"],
+        "tags": {tag["Key"]: tag.get("Value", "") for tag in found.get("Tags", ())},
+        "token": found.get("ClientToken", ""),
+        "instance_type": found.get("InstanceType", ""),
+        "launched_at": found["LaunchTime"].isoformat() if "LaunchTime" in found else "",
+        "addresses": [found[name] for name in ("PublicIpAddress", "PrivateIpAddress") if found.get(name)],
+        "security_groups": [each["GroupId"] for each in found.get("SecurityGroups", ())],
+        "volumes": [each for each in disks if each],
+    }

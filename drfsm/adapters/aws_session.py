@@ -1,0 +1,264 @@
+"""How AWS's services are called: clients, endpoints, and what a call that fails means. The only importer of boto3.
+
+Endpoints are botocore's own affair where no ``--endpoint-url`` is given: it reads AWS_ENDPOINT_URL_<SERVICE> before
+AWS_ENDPOINT_URL, the profile's ``services`` section and ``endpoint_url`` in the config file, and
+AWS_IGNORE_CONFIGURED_ENDPOINT_URLS, for each service by itself. A flag holds for every service.
+
+Owns how refusals are told apart: 412 and 409 are Conflict, other 4xx ActionFailed; what says nothing about the world
+is Unreachable (timeouts, 5xx, no connection, credentials that have expired) or Unreadable (an answer that is none).
+"Not there" is only what the service itself says is not there, by its own code: a proxy's 404 page has none.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from drfsm.adapters.aws_answers import WAY, Times, watch
+from drfsm.claims import bounded, printable
+from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable, UsageFault
+
+if TYPE_CHECKING:
+    from drfsm.adapters.bulk import Reach
+
+CONNECT_SECONDS, READ_SECONDS = 5, 60
+RENEW = "renew them: `aws sso login`, or new keys in the environment or the profile; then `drfsm resume`"
+NO_OBJECT, NO_POLICY, NO_IDENTITY = "NoSuchKey", "NoSuchBucketPolicy", "NoSuchEntity"
+NOT_OFFERED = ("NotImplemented", "MethodNotAllowed")
+"""What a store answers to what it has never heard of."""
+_CONFLICT = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+_BUSY = frozenset({"SlowDown", "RequestTimeout", "ServiceUnavailable", "InternalError"})
+EXPIRED = frozenset({
+    "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired", "InvalidClientTokenId",
+    "InvalidToken", "InvalidAccessKeyId", "UnrecognizedClientException", "AuthFailure",
+})  # fmt: skip
+"""What services answer to keys that were good and aren't any more: expired, rotated, taken back."""
+_CLOCK = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"})
+_OTHER_REGION = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
+_CONFLICT_STATUS, _LOCKED_STATUS, _BUSY_STATUS, _SERVER_FAULT = (409, 412), (401, 403), 429, 500
+_OWN_CODE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
+_SIGNED_TOO_LATE = re.compile(r"Signature (expired|not yet current)")
+_AWS_HOST = re.compile(r"(.+\.)?(amazonaws\.com(\.cn)?|api\.aws|amazonaws\.eu|c2s\.ic\.gov|sc2s\.sgov\.gov)")
+
+
+class Services:
+    """Clients of one account, made when first asked for. Raises UsageFault for an endpoint that is no address."""
+
+    def __init__(self, endpoint_url: str | None, region: str | None) -> None:
+        self._endpoint_url = checked_endpoint(endpoint_url, "--endpoint-url") if endpoint_url else None
+        self._region = region
+        self._clients: dict[tuple[str, bool], Any] = {}
+        self._core: Any = None
+        self._made_session: Any = None
+        self._lock = threading.Lock()
+        self.times = Times()
+
+    def client(self, service: str, *, once: bool = False) -> Any:
+        """Return a client; ``once`` never retries by itself. Its answers are held to aws_answers."""
+        with self._lock:  # making clients is not thread-safe; using them is
+            if (service, once) not in self._clients:
+                self._clients[service, once] = self._made(service, once=once)
+            return self._clients[service, once]
+
+    def _made(self, service: str, *, once: bool) -> Any:
+        from botocore.config import Config
+
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            max_pool_connections=32,
+            retries={"mode": "standard", "total_max_attempts": 1 if once else 4},
+        )
+        client = self._bare(service, config)
+        watch(client, service, self._heard if service == "s3" else lambda _headers: None)
+        return client
+
+    def _bare(self, service: str, config: Any) -> Any:
+        from botocore import exceptions as boto
+
+        try:
+            client = self._session().client(service, endpoint_url=self._endpoint_url, config=config)
+        except ValueError as fault:  # botocore's word for an address that is none
+            raise UsageFault(
+                f"the endpoint of {service.upper()} is no address: {bounded(fault)}",
+                way="look at AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 and the profile's endpoint_url",
+            ) from None
+        except boto.BotoCoreError as fault:
+            raise meaning(f"finding {service.upper()}", fault) from None
+        checked_endpoint(client.meta.endpoint_url, f"the endpoint of {service.upper()}")
+        return client
+
+    def _heard(self, headers: Mapping[str, Any]) -> None:
+        self.times.keep(str(headers.get("date", "")))
+
+    def _session(self) -> Any:
+        """Return the one session: whoever needs credentials has them from here."""
+        if self._made_session is None:
+            import boto3
+            import botocore.session
+
+            self._core = botocore.session.get_session()
+            self._made_session = boto3.session.Session(botocore_session=self._core, region_name=self._region)
+        return self._made_session
+
+    def signer(self) -> Any:
+        """Return an S3 client that signs URLs as every region takes them: its default would be the old way."""
+        from botocore.config import Config
+
+        with self._lock:
+            config = Config(signature_version="s3v4", connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)
+            return self._bare("s3", config)
+
+    def endpoint(self, service: str) -> str:
+        """Return the address that a service is asked at. Makes no call."""
+        return str(self.client(service).meta.endpoint_url)
+
+    def is_elsewhere(self) -> bool:
+        """Return whether the store is not AWS's S3: then nobody may answer for accounts, machines and roles."""
+        return not _AWS_HOST.fullmatch(urlsplit(self.endpoint("s3")).hostname or "")
+
+    def reach(self) -> "Reach":
+        """Return how boto3 gets at S3, for others to go the same way."""
+        from drfsm.adapters.bulk import Reach
+
+        meta = self.client("s3").meta
+        region = "us-east-1" if meta.region_name == "aws-global" else meta.region_name
+        return Reach(meta.endpoint_url, region, self._session(), self._core.get_config_variable("ca_bundle"))
+
+
+def checked_endpoint(url: str, said_by: str) -> str:
+    """Return an endpoint's address if it is one. Raises UsageFault."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        good = good and not (parts.query or parts.fragment or parts.username or parts.password)
+    except ValueError:
+        good = False
+    if not good or not url.isascii() or not url.isprintable() or " " in url:
+        shown = bounded(url.rpartition("@")[2], 100)
+        way = "give it as https://HOST[:PORT], without a name or a password"
+        raise UsageFault(f"{said_by} {shown!r} is no address of a service", way=way)
+    return url
+
+
+def resolved_endpoint(endpoint_url: str | None, region: str | None) -> str:
+    """Return the address of S3 that would be used: the flag's, else what botocore finds. Makes no call.
+
+    As an identity of the store: two processes with the same one speak to the same S3. Raises UsageFault for what is
+    no address, Unreachable where no region or no such profile is set.
+    """
+    return checked_endpoint(Services(endpoint_url or None, region or None).endpoint("s3"), "the endpoint of S3")
+
+
+# --- what a call that fails means ----------------------------------------------------------------------------
+
+
+def code_of(fault: Any) -> str:
+    """Return a ClientError's code as the service gave it; "" where the answer had none and botocore made one up."""
+    code = str(fault.response.get("Error", {}).get("Code", ""))
+    return code if _OWN_CODE.fullmatch(code) else ""
+
+
+def status_of(fault: Any) -> int:
+    """Return the status that a ClientError came with."""
+    return int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def refusal(what: str, status: int, code: str, message: str) -> DrfsmError:
+    """Return what a service's answer that is no success means to us; ``code`` is "" where the answer has none."""
+    what, message = printable(what), bounded(message)
+    if (keys := _of_keys(what, code, message)) is not None:
+        return keys
+    if code in _CONFLICT or status in _CONFLICT_STATUS:
+        return Conflict(f"{what}: somebody else wrote it in between ({code or status})")
+    if code in NOT_OFFERED:
+        return ActionFailed(f"{what}: the service does not offer it ({code})", way="see docs/stores.md", fault="store")
+    if status >= _SERVER_FAULT or status == _BUSY_STATUS or code in _BUSY:
+        return Unreachable(f"{what}: the service answered {status} {code}".rstrip(), way="drfsm resume", fault="store")
+    if not code and status not in _LOCKED_STATUS:
+        return Unreadable(f"{what}: the answer is {status} without the service's own error code", way=WAY)
+    way = "check the credentials and their policy" if status in _LOCKED_STATUS else "check the name"
+    if code in _OTHER_REGION:
+        way = "name the bucket's region with --region"
+    return ActionFailed(f"{what}: {code or status} {message}".rstrip(), way=way, fault="store")
+
+
+def _of_keys(what: str, code: str, message: str) -> DrfsmError | None:
+    """Return what a refusal of the keys or of the time of a signature means, None for any other."""
+    if code in EXPIRED:
+        told = f"{what}: the AWS credentials are not, or no longer, good ({code})"
+        return Unreachable(told, way=RENEW, fault="operator")
+    if code in _CLOCK or _SIGNED_TOO_LATE.search(message):
+        return Unreachable(
+            f"{what}: this machine's clock differs too much from the service's ({code})",
+            way="set the clock (timedatectl set-ntp true), then `drfsm resume`",
+            fault="operator",
+        )
+    return None
+
+
+def meaning(what: str, fault: Exception) -> DrfsmError:
+    """Return what an error of botocore's means to us. Its own words may hold no credentials: boto keeps them out."""
+    from botocore import exceptions as boto
+
+    what = printable(what)
+    if isinstance(fault, boto.ClientError):
+        return refusal(what, status_of(fault), code_of(fault), str(fault.response.get("Error", {}).get("Message", "")))
+    if (credentials := _of_credentials(what, fault)) is not None:
+        return credentials
+    if isinstance(fault, boto.NoRegionError | boto.InvalidRegionError):
+        return Unreachable(f"{what}: no region is set", fault="operator", way="--region, or export AWS_REGION")
+    if isinstance(fault, boto.ParamValidationError):
+        told = " ".join(bounded(line) for line in str(fault).splitlines())
+        return ActionFailed(f"{what}: {told}", way="check the name", fault="operator")
+    if isinstance(fault, boto.BotoCoreError | OSError):
+        words = f"{type(fault).__name__}: {bounded(fault)}"
+        return Unreachable(f"{what}: {words}", way="check the network, then `drfsm resume`", fault="store")
+    # Whatever else botocore raises, it raises over an answer that it can't read.
+    return Unreadable(f"{what}: the answer can't be read ({type(fault).__name__}: {bounded(fault)})", way=WAY)
+
+
+def _of_credentials(what: str, fault: Exception) -> DrfsmError | None:
+    """Return what a failure to get or to renew credentials means, None for any other."""
+    from botocore import exceptions as boto
+
+    if isinstance(fault, boto.NoCredentialsError | boto.PartialCredentialsError | boto.ProfileNotFound):
+        return Unreachable(
+            f"{what}: no usable AWS credentials ({type(fault).__name__})",
+            fault="operator",
+            way="export AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again",
+        )
+    renewing = (
+        boto.CredentialRetrievalError,
+        boto.TokenRetrievalError,
+        boto.SSOError,
+        boto.InvalidConfigError,
+        boto.MetadataRetrievalError,
+        boto.RefreshWithMFAUnsupportedError,
+    )
+    # Renewed, and still expired: botocore has no class of its own for that.
+    if isinstance(fault, renewing) or (isinstance(fault, RuntimeError) and "expired" in str(fault)):
+        told = f"{what}: the AWS credentials could not be renewed ({type(fault).__name__}: {bounded(fault)})"
+        return Unreachable(told, way=RENEW, fault="operator")
+    return None
+
+
+def call(what: str, request: Callable[[], Any], *absent: str) -> Any:
+    """Make a request of botocore's; None where the service answers with one of the codes ``absent``.
+
+    Raises what its failure means. ``request`` may hold nothing but calls of botocore: whatever it raises is taken
+    for a fault of the answer.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        return request()
+    except DrfsmError:
+        raise
+    except ClientError as fault:
+        if code_of(fault) in absent and status_of(fault) != _SERVER_FAULT:
+            return None
+        raise meaning(what, fault) from None
+    except Exception as fault:  # noqa: BLE001  botocore's parsers raise whatever a garbled answer makes Python raise
+        raise meaning(what, fault) from None

@@ -1,0 +1,175 @@
+"""Credentials from a program that a kubeconfig names (``exec``), as kubectl's plugins give them.
+
+Runs the program with what it may know of the cluster (KUBERNETES_EXEC_INFO) and reads its ExecCredential. A program
+that is not there, fails or prints something else is named as that, with the next step: it is no missing permission.
+What it printed never enters a message; of what it complained, the last line does, without what may be a secret.
+Called by kube_access.py.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from drfsm import claims
+from drfsm.claims import bounded
+from drfsm.errors import Unreadable, UsageFault
+
+PROGRAM_SECONDS, PERSON_SECONDS = 60.0, 300.0  # a person may have to log in
+LARGEST_BYTES = 1 << 20
+EARLY_SECONDS = 60.0  # so long before it expires a token is renewed, but not before half of its life
+VERSIONS = tuple(f"client.authentication.k8s.io/{each}" for each in ("v1", "v1beta1", "v1alpha1"))
+_OPAQUE = re.compile(r"[A-Za-z0-9+/=_.-]{24,}")
+
+
+@frozen
+class Keys:
+    """A client certificate and its key, in PEM."""
+
+    certificate: bytes
+    key: bytes
+
+
+@frozen
+class Credentials:
+    """Who we are: the Authorization header ("" for none), keys for TLS, and until when (Unix time; None: for good)."""
+
+    authorization: str
+    keys: Keys | None = None
+    until: float | None = None
+    renewable: bool = False
+
+    def is_over(self, now: float) -> bool:
+        """Return whether they are to be renewed."""
+        return self.until is not None and now >= self.until
+
+
+def credentials(kubeconfig: Path, exec_: Any, cluster: Mapping[str, Any], keys: Keys | None) -> Credentials:
+    """Run the program, and return what it gives; ``keys`` are the kubeconfig's own. Raises Unreadable, UsageFault."""
+    program = _Program(kubeconfig, _checked(kubeconfig, exec_), cluster)
+    status, obtained = program.status(), time.time()
+    token, certificate, key = (status.get(each) for each in ("token", "clientCertificateData", "clientKeyData"))
+    if any(each is not None and not isinstance(each, str) for each in (token, certificate, key)):
+        raise program.fault("it prints credentials that are no texts")
+    if not token and not (certificate and key):
+        raise program.fault("it prints neither a token nor a certificate with its key")
+    if token and not (token.isascii() and token.isprintable()):
+        raise program.fault("it prints a token that no header can carry")
+    own = Keys(certificate.encode(), key.encode()) if certificate and key else keys
+    return Credentials(f"Bearer {token}" if token else "", own, program.until(status, obtained), renewable=True)
+
+
+def _checked(kubeconfig: Path, exec_: Any) -> Mapping[str, Any]:
+    """Return the program's entry. Raises UsageFault for one that names none."""
+    fits = isinstance(exec_, dict) and isinstance(exec_.get("command"), str) and exec_.get("apiVersion") in VERSIONS
+    fits = fits and all(isinstance(each, str) for each in exec_.get("args") or ())
+    fits = fits and all(isinstance(each, dict) and {"name", "value"} <= each.keys() for each in exec_.get("env") or ())
+    if not fits:
+        raise UsageFault(
+            f"the kubeconfig {kubeconfig} names a program for credentials (exec) without a command, an apiVersion of"
+            f" {VERSIONS[0]} or the like, or with args or env that are no texts",
+            way=f"kubectl --kubeconfig {kubeconfig} version",
+        )
+    checked: Mapping[str, Any] = exec_
+    return checked
+
+
+@frozen
+class _Program:
+    """One run of a program of credentials."""
+
+    kubeconfig: Path
+    entry: Mapping[str, Any]
+    cluster: Mapping[str, Any]
+
+    def status(self) -> Mapping[str, Any]:
+        """Run it; return the status of the ExecCredential that it prints."""
+        raw = self._printed()
+        try:
+            printed = claims.object_of(raw, "it", largest_bytes=LARGEST_BYTES)
+        except Unreadable:
+            raise self.fault("it prints something else than one JSON object") from None
+        if (printed.get("kind"), printed.get("apiVersion")) != ("ExecCredential", self.entry["apiVersion"]):
+            raise self.fault(f"it prints no ExecCredential of {self.entry['apiVersion']}")
+        status = printed.get("status")
+        if not isinstance(status, dict):
+            raise self.fault("it prints an ExecCredential without a status")
+        return status
+
+    def until(self, status: Mapping[str, Any], obtained: float) -> float | None:
+        """Return when its credentials are to be renewed; None where they hold for good."""
+        if (expires := status.get("expirationTimestamp")) is None:
+            return None
+        if (moment := claims.moment(expires)) is None:
+            raise self.fault("it prints an expirationTimestamp that is no time")
+        end = moment.timestamp()
+        return max(end - EARLY_SECONDS, obtained + (end - obtained) / 2)
+
+    def fault(self, why: str, way: str = "") -> Unreadable:
+        """Return what keeps it from giving credentials."""
+        name = bounded(self.entry["command"], 120)
+        what = f"the kubeconfig {self.kubeconfig} takes its credentials from the program {name}: {why}"
+        way = way or f"kubectl --kubeconfig {self.kubeconfig} version  # runs the same program, and shows its words"
+        return Unreadable(what, way=way, fault="operator")
+
+    def _printed(self) -> bytes:
+        person = sys.stdin is not None and sys.stdin.isatty() and self.entry.get("interactiveMode") != "Never"
+        if self.entry.get("interactiveMode") == "Always" and not person:
+            raise self.fault("it must talk with a person, and there is no terminal", "run drfsm in a terminal")
+        limit = PERSON_SECONDS if person else PROGRAM_SECONDS
+        try:
+            done = subprocess.run(
+                [self._command(), *(self.entry.get("args") or ())],
+                stdin=None if person else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=None if person else subprocess.PIPE,
+                env=self._environment(person=person),
+                timeout=limit,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise self.fault(f"it has not ended within {limit:.0f} s") from None
+        except (OSError, ValueError) as fault:
+            raise self.fault(f"it can't be started: {getattr(fault, 'strerror', '') or 'its arguments'}") from None
+        if done.returncode:
+            raise self.fault(f"it exits with {done.returncode}{_complaint(done.stderr)}")
+        return done.stdout
+
+    def _command(self) -> str:
+        """Return the program's path; one with a slash is relative to the kubeconfig, as for kubectl."""
+        command = str(self.entry["command"])
+        if "/" in command:
+            command = str(self.kubeconfig.absolute().parent / command)
+        if (path := shutil.which(command)) is None:
+            hint = bounded(self.entry.get("installHint") or "")
+            way = f"install it, or put it on the PATH, then drfsm resume{f' ({hint})' if hint else ''}"
+            raise self.fault("there is no such program on this machine", way)
+        return path
+
+    def _environment(self, *, person: bool) -> dict[str, str]:
+        own = {str(each["name"]): str(each["value"]) for each in self.entry.get("env") or ()}
+        spec: dict[str, Any] = {"interactive": person}
+        if self.entry.get("provideClusterInfo") is True:
+            kept = {name: value for name, value in self.cluster.items() if name != "extensions"}
+            settings = (
+                each.get("extension")
+                for each in self.cluster.get("extensions") or ()
+                if isinstance(each, dict) and each.get("name") == "client.authentication.k8s.io/exec"
+            )
+            spec["cluster"] = {**kept, "config": next(settings, None)}
+        info = {"apiVersion": self.entry["apiVersion"], "kind": "ExecCredential", "spec": spec}
+        return {**os.environ, **own, "KUBERNETES_EXEC_INFO": json.dumps(info, default=str)}
+
+
+def _complaint(stderr: bytes | None) -> str:
+    """Return the last line of what a program complained, without words that may be secrets; "" for none."""
+    lines = [each.strip() for each in (stderr or b"").decode("utf-8", "replace").splitlines() if each.strip()]
+    return f": {bounded(_OPAQUE.sub('…', lines[-1]), 200)}" if lines else ""

@@ -1,0 +1,253 @@
+"""A kubeconfig that a site hands over (an SSM parameter, terraform's output): read strictly, or refused.
+
+Whoever writes it decides where this machine's requests go, so it may do one thing only: name the site's own API, over
+TLS, with credentials that it carries. ``FIELDS`` is all that it may say; what would run a program, read a file, go
+through a proxy, trust any server or act as somebody else is refused by name. Exactly one cluster, user and context.
+
+A loopback address is this machine, not the site (k3s writes 127.0.0.1). It is replaced by an address of the site's
+machine only where the certificate that is served there verifies, for that address, against the file's own authority;
+it is taken as it stands only where ``DRFSM_SITE_ON_THIS_MACHINE=1`` says that the site runs here, as the sandbox's do.
+
+No word of the file's contents but the server's address is ever told. Called by private.py.
+"""
+
+import base64
+import binascii
+import ipaddress
+import re
+import socket
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from drfsm.claims import bounded, yaml_of
+from drfsm.errors import ActionFailed, Unreachable, Unreadable
+
+LARGEST_BYTES = 256 << 10
+TLS_SECONDS = 5.0
+HERE = "DRFSM_SITE_ON_THIS_MACHINE"
+Addresses = Callable[[], Sequence[str]]
+"""Returns the addresses of the site's machine, the most likely first; asked only where one is needed."""
+
+_TOP = ("apiVersion", "kind", "preferences", "current-context", "clusters", "users", "contexts", "extensions")
+FIELDS: Mapping[str, Sequence[str]] = {
+    "cluster": ("server", "certificate-authority-data", "tls-server-name", "disable-compression", "extensions"),
+    "user": ("token", "client-certificate-data", "client-key-data", "extensions"),
+    "context": ("cluster", "user", "namespace", "extensions"),
+}
+_FLATTEN = "kubectl config view --flatten --raw on the runner gives one that holds them"
+_OWN = "let the runner give one with its own token or certificate"
+REFUSED: Mapping[str, tuple[str, str]] = {
+    **dict.fromkeys(("exec", "auth-provider"), ("would run a program on this machine", _OWN)),
+    **dict.fromkeys(
+        ("certificate-authority", "client-certificate", "client-key", "tokenFile"),
+        ("points at files of another machine", _FLATTEN),
+    ),
+    **dict.fromkeys(
+        ("as", "as-uid", "as-groups", "as-user-extra"), ("would let this machine act as somebody else", _OWN)
+    ),
+    **dict.fromkeys(("username", "password"), ("has a password, which Kubernetes takes no more", _OWN)),
+    "proxy-url": ("would send everything through a proxy", "let the runner give one without proxy-url"),
+    "insecure-skip-tls-verify": ("would trust any server", "let the runner give one with certificate-authority-data"),
+}
+"""Field → what it would do, and the mend. Empty or false it does nothing, and is passed over."""
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z")
+_PATH = re.compile(r"(/[A-Za-z0-9._-]+)*/?\Z")
+_SERVICE = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+_LOCAL = re.compile(r"(.*\.)?localhost(\.localdomain)?\.?|ip6-(localhost|loopback)\.?", re.IGNORECASE)
+
+
+def read(body: bytes, origin: str) -> dict[str, Any]:
+    """Return a kubeconfig's content. Raises ActionFailed unless it is one, and only what a site's may be."""
+    try:
+        config = yaml_of(body, origin, largest_bytes=LARGEST_BYTES)
+    except Unreadable:  # its words would be the file's
+        config = None
+    if not isinstance(config, dict):
+        raise _none(body, origin)
+    entries = [_entry(config, kind, body, origin) for kind in FIELDS]
+    for entry in entries:
+        _check_fields(entry, origin)
+    names = [set(config) - set(_TOP), *(set(entry) - set(FIELDS[kind]) for kind, entry in _kinds(entries))]
+    if strange := sum(map(len, names)) - sum(len(_idle(entry)) for entry in entries):
+        told = f"the kubeconfig from {origin} has {strange} fields that a site's has no use for"
+        may = "; ".join(f"{kind}: {', '.join(fields)}" for kind, fields in FIELDS.items())
+        raise ActionFailed(told, way=f"what it may have: {may}")
+    _check_server(config, origin)
+    return config
+
+
+def server_of(config: Mapping[str, Any]) -> str:
+    """Return the address of the API that a kubeconfig leads to."""
+    return str(config["clusters"][0]["cluster"]["server"])
+
+
+def is_loopback(server: str) -> bool:
+    """Say whether an address is this machine's, in whatever way it is written: 127.1, 0x7f000001, ::ffff:127.0.0.1."""
+    host = urlsplit(server).hostname or ""
+    if _LOCAL.fullmatch(host):
+        return True
+    address = _address(host)
+    return address is not None and (address.is_loopback or address.is_unspecified)
+
+
+def reached(config: dict[str, Any], origin: str, addresses: Addresses, *, here: bool) -> dict[str, Any] | None:
+    """Return a kubeconfig that names the site's own address, None where this one may stay as it is.
+
+    Raises ActionFailed where it names this machine and no address of the site's is proven by its certificate, and
+    Unreachable where one of them did not answer.
+    """
+    server = server_of(config)
+    if here or not is_loopback(server):
+        return None
+    authority, parts = _authority(config, origin), urlsplit(server)
+    told, silent = [], False
+    for address in addresses():
+        try:
+            _hold(address, parts.port or 443, authority)
+        except ssl.SSLCertVerificationError as fault:
+            told.append(f"{address}: {fault.verify_message}")
+        except OSError as fault:
+            silent = True
+            told.append(f"{address}: {fault.strerror or type(fault).__name__}")
+        else:
+            cluster = {**config["clusters"][0]["cluster"], "server": _at(parts, address)}
+            return {**config, "clusters": [{**config["clusters"][0], "cluster": cluster}]}
+    what = (
+        f"the kubeconfig from {origin} names {server}, which is this machine, and not the site; of the site's own"
+        f" addresses none is proven by its certificate: {'; '.join(map(bounded, told)) or 'none is known'}"
+    )
+    if silent:
+        raise Unreachable(what, way="is this machine's address let in at the site? then `drfsm resume`")
+    raise ActionFailed(
+        what,
+        way="let the site's certificate name its address (k3s: --tls-san ADDRESS), or write that address into the"
+        f" kubeconfig; where the site really runs on this machine: export {HERE}=1",
+    )
+
+
+# --- what it is -----------------------------------------------------------------------------------------
+
+
+def _none(body: bytes, origin: str) -> ActionFailed:
+    return ActionFailed(f"what came from {origin} is no kubeconfig ({len(body)} bytes)")
+
+
+def _kinds(entries: Sequence[Mapping[str, Any]]) -> Sequence[tuple[str, Mapping[str, Any]]]:
+    return list(zip(FIELDS, entries, strict=True))
+
+
+def _entry(config: Mapping[str, Any], kind: str, body: bytes, origin: str) -> dict[str, Any]:
+    """Return the one cluster, user or context, which the current context must be made of."""
+    listed = config.get(f"{kind}s")
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed) or not listed:
+        raise _none(body, origin)
+    if len(listed) > 1:
+        told = f"the kubeconfig from {origin} has {len(listed)} {kind}s: which of them is the site can't be told"
+        raise ActionFailed(told, way="kubectl config view --minify --flatten --raw on the runner gives one with one")
+    context = config.get("contexts")
+    named = context[0].get("context") if isinstance(context, list) and isinstance(context[0], dict) else None
+    wanted = config.get("current-context") if kind == "context" else (named or {}).get(kind) if named else None
+    entry = listed[0].get(kind)
+    if not isinstance(entry, dict) or not isinstance(wanted, str) or listed[0].get("name") != wanted:
+        raise _none(body, origin)
+    return entry
+
+
+def _idle(entry: Mapping[str, Any]) -> list[str]:
+    """Return the refused fields that are empty: they do nothing."""
+    return [name for name in entry if name in REFUSED and not entry[name]]
+
+
+def _check_fields(entry: Mapping[str, Any], origin: str) -> None:
+    found = [name for name in entry if name in REFUSED and entry[name]]
+    for name in found:
+        does, way = REFUSED[name]
+        same = ", ".join(sorted(each for each in found if REFUSED[each][0] == does))
+        raise ActionFailed(f"the kubeconfig from {origin} {does} ({same})", way=way)
+    if not all(isinstance(text, str) for name, text in entry.items() if name.endswith(("data", "token", "server"))):
+        raise ActionFailed(f"the kubeconfig from {origin} has credentials that are no texts")
+
+
+def _check_server(config: Mapping[str, Any], origin: str) -> None:
+    """Raise ActionFailed for an address that isn't simply https://<host>[:<port>]."""
+    cluster = config["clusters"][0]["cluster"]
+    server, name = cluster.get("server"), cluster.get("tls-server-name")
+    parts, port = _split(server)
+    host = (parts.hostname or "") if parts else ""
+    if parts is None or parts.scheme != "https" or port is None:
+        told = f"the kubeconfig from {origin} names the server {_told(server)}, and not https://<host>[:<port>]"
+        raise ActionFailed(told, way="a site's API is reached over TLS: let the runner give its https:// address")
+    plain = _address(host) is not None or _HOST.match(host)
+    if not plain or not _PATH.match(parts.path) or parts.username is not None or parts.query or parts.fragment:
+        told = f"the kubeconfig from {origin} names the server {_told(server)}, which is no plain address"
+        raise ActionFailed(told, way="let the runner give https://<host>[:<port>]")
+    address = _address(host)
+    if address is not None and (address.is_link_local or address.is_multicast):
+        told = f"the kubeconfig from {origin} names the server {_told(server)}, which is no site's address"
+        raise ActionFailed(told, way="let the runner give the address that its API is reached at")
+    if name and not (name == host or (name in _SERVICE and cluster.get("certificate-authority-data"))):
+        told = f"the kubeconfig from {origin} would take a certificate of another name than its server's"
+        raise ActionFailed(
+            told, way="let the runner give one without tls-server-name: its certificate names its address"
+        )
+
+
+def _told(server: object) -> str:
+    """Return an address for a message; one that holds credentials is not told."""
+    return "with credentials in its address" if "@" in str(server) else bounded(server, 100)
+
+
+def _split(server: object) -> tuple[SplitResult | None, int | None]:
+    """Return an address's parts and its port; None for what is no address."""
+    if not isinstance(server, str) or not server.isascii() or not server.isprintable() or " " in server:
+        return None, None
+    try:
+        parts = urlsplit(server)
+        port = 443 if parts.port is None else parts.port
+    except ValueError:
+        return None, None
+    return parts, port if parts.hostname and port > 0 else None
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that a host's text is, however it is written; None for a name."""
+    try:
+        found = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        try:
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        except (OSError, ValueError):
+            return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+# --- where it is ----------------------------------------------------------------------------------------
+
+
+def _authority(config: Mapping[str, Any], origin: str) -> ssl.SSLContext:
+    data = config["clusters"][0]["cluster"].get("certificate-authority-data")
+    if not data:
+        told = f"the kubeconfig from {origin} names this machine, and no authority that the site could be told by"
+        raise ActionFailed(told, way="let the runner give one with its own address and certificate-authority-data")
+    try:
+        return ssl.create_default_context(cadata=base64.b64decode(data, validate=True).decode("ascii"))
+    except (binascii.Error, ValueError, ssl.SSLError):
+        told = f"the kubeconfig from {origin} has a certificate-authority-data that is no certificate"
+        raise ActionFailed(told, way="kubectl config view --flatten --raw on the runner gives one") from None
+
+
+def _hold(address: str, port: int, authority: ssl.SSLContext) -> None:
+    """Raise SSLCertVerificationError unless what is served there is this address's, by this authority; OSError."""
+    with (
+        socket.create_connection((address, port), timeout=TLS_SECONDS) as plain,
+        authority.wrap_socket(plain, server_hostname=address),
+    ):
+        pass
+
+
+def _at(parts: SplitResult, address: str) -> str:
+    host = f"[{address}]" if ":" in address else address
+    return f"https://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"

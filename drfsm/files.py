@@ -1,0 +1,472 @@
+"""The files that drfsm keeps: bundles, its home, receipts. One room opens them, and only their owner reads them.
+
+A file here is a regular file with one name, owned by whoever runs drfsm (or by root), with the mode 0600, in a
+directory with the mode 0700 that nobody else may write to, or swap. It is opened relative to the descriptor of its
+directory, never through a symbolic link, and it is looked at before a byte is read or written: a FIFO, a device, a
+directory or a file with a second name in its place is refused, and never waited for. A file is written whole or not at
+all; how much is read is bounded.
+
+Raises ``FileDamaged`` for what is no file of drfsm's, ``DiskFault`` for what the disk refuses, ``UsageFault`` for a
+place that can't be used. Every writer of a bundle goes through here (tests/hostile/test_files.py). Refuses to know
+what the files hold. Called by adapters/ and cli/.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from drfsm.claims import printable
+from drfsm.errors import DiskFault, DrfsmError, FileDamaged, UsageFault
+
+LARGEST_BYTES = 64 << 20
+"""What a file may have to be read, where its reader names no limit of its own."""
+PRIVATE_DIRECTORY, PRIVATE_FILE = 0o700, 0o600
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_SAFE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_DISK = {
+    # what a disk or a system may say: what to do about it; {path} is the place
+    errno.ENOSPC: "make room: df -h {path}",
+    errno.EDQUOT: "make room, or ask for a larger quota: quota -s",
+    errno.EFBIG: "raise the limit on the size of files: ulimit -f unlimited",
+    errno.EROFS: "mount it for writing: findmnt -T {path}",
+    errno.EIO: "the disk fails: look at dmesg, and copy what can be read to another disk",
+    errno.ESTALE: "the file server lost it: mount it again",
+    errno.EMFILE: "this process may open no more files: raise the limit, ulimit -n 4096",
+    errno.ENFILE: "this computer can open no more files: close what holds them (lsof)",
+    errno.ENOMEM: "this computer has no memory left: make room",
+    errno.EACCES: "run it as the user who owns it: ls -ld {path}",
+    errno.EPERM: "run it as the user who owns it: ls -ld {path}",
+}
+_DRAFTS = count()
+_OF_THE_DISK = frozenset(_DISK) - {errno.EACCES, errno.EPERM}
+
+
+def disk_fault(fault: OSError, what: str, path: object) -> DiskFault:
+    """Return what the disk or the system refused, in words, with what to do. ``what`` is the sentence's subject."""
+    return DiskFault(f"{what}: {_words(fault)}", way=f"{_way(fault, path)}; then go on")
+
+
+def is_of_the_disk(fault: OSError) -> bool:
+    """Whether the disk or the system is at fault (full, read-only, broken), not the path that was named."""
+    return fault.errno in _OF_THE_DISK
+
+
+def _words(fault: OSError) -> str:
+    if not fault.errno:
+        return str(fault)
+    return f"{os.strerror(fault.errno)} ({errno.errorcode.get(fault.errno, fault.errno)})"
+
+
+def _way(fault: OSError, path: object) -> str:
+    return _DISK.get(fault.errno or 0, "look at {path}").format(path=printable(path))
+
+
+def _refused(fault: OSError, what: str, path: object) -> DrfsmError:
+    """Return the error for a place that a person named and that can't be used."""
+    if is_of_the_disk(fault):
+        return disk_fault(fault, what, path)
+    return UsageFault(f"{what}: {_words(fault)}", way=_way(fault, path))
+
+
+class Directory:
+    """An open directory of drfsm's. Use ``look`` to read, ``own`` to write, ``make`` to have one; close it.
+
+    A name may lead into a directory below (``steps/01-freeze_dr.log``); each part is opened within the one before.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+
+    @classmethod
+    def look(cls, path: Path) -> Self:
+        """Open a directory to read in, whoever owns it. Raises UsageFault, DiskFault."""
+        try:
+            return cls(path, os.open(path, _DIRECTORY))
+        except OSError as fault:
+            raise _refused(fault, f"{printable(path)} can't be read", path) from None
+
+    @classmethod
+    def own(cls, path: Path) -> Self:
+        """Open a directory to write in; its mode becomes 0700.
+
+        Raises UsageFault where somebody else owns it, may write to it, or may put another one in its place; DiskFault.
+        """
+        real = Path(os.path.realpath(path))
+        try:
+            _check_above(real)
+            opened = cls(real, os.open(real, _DIRECTORY | os.O_NOFOLLOW))
+        except OSError as fault:
+            raise _refused(fault, f"{printable(real)} can't be used", real) from None
+        try:
+            _close_to_others(opened)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    @classmethod
+    def make(cls, path: Path) -> Self:
+        """Open a directory to write in, made with those above it where it is not there. Raises as ``own`` does."""
+        real = Path(os.path.realpath(path))
+        try:
+            _check_above(real)  # BEFORE anything is made there
+            for missing in [each for each in (*reversed(real.parents), real) if not os.path.lexists(each)]:
+                with suppress(FileExistsError):
+                    missing.mkdir(mode=PRIVATE_DIRECTORY)
+        except OSError as fault:
+            raise _refused(fault, f"{printable(real)} can't be made", real) from None
+        return cls.own(real)
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    def read(self, name: str, largest_bytes: int = LARGEST_BYTES, *, start: int = 0) -> bytes | None:
+        """Return a file's bytes from ``start`` on, None where there is no file.
+
+        Raises FileDamaged (also for more than ``largest_bytes``), UsageFault where it can't be read, DiskFault.
+        """
+        descriptor = self.open(name, os.O_RDONLY)
+        if descriptor is None:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            try:
+                size = os.fstat(descriptor).st_size - start
+                file.seek(start)
+                body = file.read(largest_bytes + 1) if size <= largest_bytes else b""
+            except OSError as fault:
+                raise _refused(fault, f"{self.named(name)} can't be read", self.path / name) from None
+        if max(size, len(body)) > largest_bytes:
+            raise FileDamaged(
+                f"{self.named(name)} has {max(size, len(body))} bytes, and {largest_bytes} at most are read",
+                way="keep it for the investigation; go on from a copy of the bundle, or from its mirror in S3",
+            )
+        return body
+
+    def names(self, name: str = "") -> list[str]:
+        """Return what lies in it, or in a directory below it, sorted; [] where that is not there."""
+        with self._within(f"{name}/" if name else "", make=False) as (inner, _):
+            if inner is None:
+                return []
+            try:
+                return sorted(os.listdir(inner.descriptor))  # noqa: PTH208  a descriptor has no path
+            except OSError as fault:
+                raise _refused(fault, f"{self.named(name)} can't be read", self.path / name) from None
+
+    def has(self, name: str) -> bool:
+        """Whether something has this name, whatever it is."""
+        with self._within(name, make=False) as (inner, last):
+            return inner is not None and _status(inner.descriptor, last) is not None
+
+    def size(self, name: str) -> int:
+        """Return how many bytes a file has, 0 where there is none."""
+        with self._within(name, make=False) as (inner, last):
+            status = _status(inner.descriptor, last) if inner is not None else None
+        return status.st_size if status is not None else 0
+
+    # --- writing --------------------------------------------------------------------------------------------
+
+    def write(self, name: str, body: bytes, *, durable: bool = False) -> None:
+        """Write a file so that a reader sees the old one or the new one, never half; directories are made for it.
+
+        ``durable``: it is on the disk when this returns. Raises FileDamaged for something else in its place, DiskFault.
+        """
+        with self._within(name) as (inner, last):
+            assert inner is not None  # noqa: S101  it was made
+            _check(inner, last, _status(inner.descriptor, last))
+            draft = f".{last}.{os.getpid()}.{next(_DRAFTS)}"  # many threads may write one file
+            try:
+                _draft(inner, draft, body, durable=durable)
+                os.rename(draft, last, src_dir_fd=inner.descriptor, dst_dir_fd=inner.descriptor)
+                if durable:
+                    os.fsync(inner.descriptor)
+            except OSError as fault:
+                _unlink(inner, draft)
+                raise disk_fault(fault, f"{self.named(name)} can't be written", self.path / name) from None
+            except BaseException:
+                _unlink(inner, draft)
+                raise
+
+    def create(self, name: str) -> int:
+        """Return the descriptor of a new file, open for writing. Raises UsageFault if there is one, DiskFault."""
+        with self._within(name) as (inner, last):
+            assert inner is not None  # noqa: S101  it was made
+            try:
+                return _made(inner, last, os.O_WRONLY)
+            except FileExistsError:
+                raise UsageFault(f"{self.named(name)} is there already") from None
+            except OSError as fault:
+                raise disk_fault(fault, f"{self.named(name)} can't be made", self.path / name) from None
+
+    def append(self, name: str, body: bytes, *, durable: bool = False) -> None:
+        """Write on at a file's end; it is made where it is not there. Raises FileDamaged, DiskFault."""
+        fresh = durable and not self.has(name)
+        descriptor = self.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        assert descriptor is not None  # noqa: S101  it was made
+        with os.fdopen(descriptor, "ab") as file:
+            try:
+                file.write(body)
+                file.flush()
+                if durable:
+                    os.fdatasync(file.fileno())
+            except OSError as fault:
+                raise disk_fault(fault, f"{self.named(name)} can't be written", self.path / name) from None
+        if fresh:
+            with self._within(name) as (inner, _):
+                assert inner is not None  # noqa: S101  the file lies there
+                os.fsync(inner.descriptor)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, or a link or the like in its place; one that isn't there is fine.
+
+        Raises FileDamaged for a directory in its place, DiskFault.
+        """
+        with self._within(name, make=False) as (inner, last):
+            status = _status(inner.descriptor, last) if inner is not None else None
+            if inner is None or status is None:
+                return
+            if stat.S_ISDIR(status.st_mode):
+                raise FileDamaged(f"{self.named(name)} is a directory, not the file that drfsm keeps there")
+            try:
+                os.unlink(last, dir_fd=inner.descriptor)
+            except FileNotFoundError:
+                return
+            except OSError as fault:
+                raise disk_fault(fault, f"{self.named(name)} can't be removed", self.path / name) from None
+
+    def link(self, name: str, target: Path) -> None:
+        """Make a symbolic link to a directory elsewhere. Raises UsageFault if the name is taken, DiskFault."""
+        try:
+            os.symlink(target, name, dir_fd=self.descriptor)
+        except OSError as fault:
+            raise _refused(fault, f"{self.named(name)} can't be made", self.path / name) from None
+
+    def sub(self, name: str, *, make: bool = True) -> Self | None:
+        """Return a directory below this one, with the mode 0700; None where there is none and none is made.
+
+        Raises FileDamaged for anything else in its place, DiskFault.
+        """
+        try:
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(name, PRIVATE_DIRECTORY, dir_fd=self.descriptor)
+            inner = type(self)(self.path / name, os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self.descriptor))
+        except FileNotFoundError:
+            return None
+        except OSError as fault:
+            raise self._no_directory(name, fault) from None
+        try:
+            if make:
+                _close_to_others(inner, below=True)
+        except BaseException:
+            inner.close()
+            raise
+        return inner
+
+    def open(self, name: str, flags: int) -> int | None:
+        """Return a descriptor of a file that is as a file here must be, None where there is none.
+
+        With O_CREAT it is made where it is not there. Raises FileDamaged, UsageFault (unreadable), DiskFault.
+        """
+        making = bool(flags & os.O_CREAT)
+        with self._within(name, make=making) as (inner, last):
+            if inner is None:
+                return None
+            try:
+                return _opened(inner, last, flags & ~os.O_CREAT, making=making)
+            except OSError as fault:
+                if flags & (os.O_WRONLY | os.O_RDWR):
+                    raise disk_fault(fault, f"{self.named(name)} can't be written", self.path / name) from None
+                raise _refused(fault, f"{self.named(name)} can't be read", self.path / name) from None
+
+    def named(self, name: str) -> str:
+        """Return a file's path for a message."""
+        return printable(self.path / name)
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self.descriptor)
+
+    def __enter__(self) -> Self:
+        """Return the directory."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    # --- how ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _within(self, name: str, *, make: bool = True) -> Iterator[tuple["Directory | None", str]]:
+        """Yield the directory that a name's last part lies in (None where it is not there), and that part."""
+        *above, last = name.split("/")
+        current: Directory | None = self
+        try:
+            for part in above:
+                inner = current.sub(part, make=make) if current is not None else None
+                if current is not None and current is not self:
+                    current.close()
+                current = inner
+            yield current, last
+        finally:
+            if current is not None and current is not self:
+                current.close()
+
+    def _no_directory(self, name: str, fault: OSError) -> DrfsmError:
+        status = _status(self.descriptor, name)
+        if status is None or stat.S_ISDIR(status.st_mode):
+            return disk_fault(fault, f"{self.named(name)} can't be used", self.path / name)
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a file")
+        return FileDamaged(f"{self.named(name)} is {kind}, not the directory that drfsm keeps there")
+
+
+def _opened(directory: Directory, name: str, flags: int, *, making: bool) -> int | None:
+    while True:
+        status = _status(directory.descriptor, name)
+        _check(directory, name, status)  # BEFORE it is opened: opening a device or a FIFO does something
+        if status is None and not making:
+            return None
+        if status is None:
+            with suppress(FileExistsError):
+                return _made(directory, name, flags)
+            continue
+        try:
+            descriptor = os.open(name, flags | _SAFE, dir_fd=directory.descriptor)
+        except FileNotFoundError:
+            continue  # it was replaced in this moment
+        try:
+            opened = os.fstat(descriptor)
+            if opened.st_nlink:
+                _check(directory, name, opened)
+                if flags & (os.O_WRONLY | os.O_RDWR) and opened.st_mode & ~stat.S_IFREG & ~PRIVATE_FILE:
+                    os.fchmod(descriptor, PRIVATE_FILE)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # another one was put in its place in this moment
+
+
+def _made(directory: Directory, name: str, flags: int) -> int:
+    descriptor = os.open(name, flags | _SAFE | os.O_CREAT | os.O_EXCL, PRIVATE_FILE, dir_fd=directory.descriptor)
+    os.fchmod(descriptor, PRIVATE_FILE)  # whatever the umask took away
+    return descriptor
+
+
+def _draft(directory: Directory, draft: str, body: bytes, *, durable: bool) -> None:
+    _unlink(directory, draft)  # of a process that had our number and was killed
+    with os.fdopen(_made(directory, draft, os.O_WRONLY), "wb") as file:
+        file.write(body)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+
+
+def _unlink(directory: Directory, draft: str) -> None:
+    with suppress(OSError):
+        os.unlink(draft, dir_fd=directory.descriptor)
+
+
+def _check(directory: Directory, name: str, status: os.stat_result | None) -> None:
+    """Raise FileDamaged where a name is taken by something else than a file of drfsm's."""
+    if status is None:
+        return
+    kind, told = stat.S_IFMT(status.st_mode), directory.named(name)
+    if kind != stat.S_IFREG:
+        raise FileDamaged(f"{told} is {_KINDS.get(kind, 'no file')}, not the file that drfsm keeps there")
+    if status.st_nlink > 1:
+        raise FileDamaged(
+            f"{told} has {status.st_nlink} names (hard links): what is written here would be written elsewhere too",
+            way=f"go on from a copy of the bundle: cp -r {printable(directory.path)} <a new directory>",
+        )
+    if status.st_uid not in (os.geteuid(), 0, os.fstat(directory.descriptor).st_uid):
+        raise FileDamaged(f"{told} belongs to the user {status.st_uid}, not to who runs drfsm")
+
+
+def _close_to_others(directory: Directory, *, below: bool = False) -> None:
+    """See that only its owner may enter. Raises UsageFault for a directory that is somebody else's too.
+
+    ``below``: whoever reaches it was let through the one above.
+    """
+    status = os.fstat(directory.descriptor)
+    if status.st_uid not in (os.geteuid(), 0):
+        raise UsageFault(
+            f"{printable(directory.path)} belongs to the user {status.st_uid}, not to who runs drfsm",
+            way="name a directory of your own",
+        )
+    if not below and _others_write(status):
+        raise _writable(directory.path)
+    if stat.S_IMODE(status.st_mode) != PRIVATE_DIRECTORY and status.st_uid == os.geteuid():
+        try:
+            os.fchmod(directory.descriptor, PRIVATE_DIRECTORY)
+        except OSError as fault:
+            raise disk_fault(fault, f"{printable(directory.path)} can't be closed to others", directory.path) from None
+
+
+def _status(directory: int, name: str) -> os.stat_result | None:
+    """Return what has this name, a link as itself; None where nothing has."""
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _check_above(path: Path) -> None:
+    """Raise UsageFault where somebody else could put another directory in the place of this one."""
+    for above in path.parents:
+        try:
+            status = above.stat(follow_symlinks=False)
+        except FileNotFoundError:  # it is still to be made
+            continue
+        if status.st_uid not in (os.geteuid(), 0):
+            raise UsageFault(
+                f"{printable(above)} belongs to the user {status.st_uid}, who could put another {printable(path.name)}"
+                " in its place",
+                way="name a directory below your own home",
+            )
+        if _others_write(status) and not status.st_mode & stat.S_ISVTX:
+            raise _writable(above)
+
+
+def _others_write(status: os.stat_result) -> bool:
+    """Whether somebody else may write there. A group that is one user's alone, as many systems give it, is nobody."""
+    if not status.st_mode & _OTHERS_WRITE:
+        return False
+    return bool(status.st_mode & stat.S_IWOTH) or not _is_own_group(status.st_gid)
+
+
+def _is_own_group(group: int) -> bool:
+    """Whether a group is the private one of the user who runs this: his first, with his name and nobody else in it."""
+    import grp
+    import pwd
+
+    try:
+        user, members = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except KeyError:
+        return False
+    return group == user.pw_gid and members.gr_name == user.pw_name and set(members.gr_mem) <= {user.pw_name}
+
+
+def _writable(path: Path) -> UsageFault:
+    told = printable(path)
+    return UsageFault(
+        f"others may write to {told}: they could change what a run keeps there",
+        way=f"name a directory of your own, or look at what lies there and close it: chmod go-w {told}",
+    )
