@@ -21,7 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from drfsm.errors import DrfsmError, LeaseHeld, UsageFault
+from drfsm import claims
+from drfsm.errors import DrfsmError, LeaseHeld, Unreadable, UsageFault
 from drfsm.journal import GENESIS, Chain, Record, digest, encode, read
 
 LOG, LOCK = "state_transitions.log", ".lock"
@@ -54,10 +55,9 @@ def holder(bundle: Path) -> dict[str, Any] | None:
 
 def _who(descriptor: int) -> dict[str, Any]:
     try:
-        found = json.loads(os.pread(descriptor, 1000, 0))
-    except (OSError, ValueError):
+        return claims.object_of(os.pread(descriptor, 1000, 0), "the lock")
+    except (OSError, Unreadable):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 class FileJournal:

@@ -12,6 +12,7 @@ Loads nothing heavy: `status` stands on this.
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 
 from drfsm.errors import UsageFault
 
@@ -55,7 +56,9 @@ def new(run_id: str, receipt_dir: str | None) -> Path:
     """Return the directory for a new run, made and empty. Raises UsageFault if it holds a run already."""
     place = Path(receipt_dir).absolute() if receipt_dir else home() / "runs" / run_id
     if (place / LOG).exists():
-        raise UsageFault(f"{place} already holds a run", way=f"drfsm resume {place}, or another --receipt-dir")
+        raise UsageFault(
+            f"{place} already holds a run", way=f"drfsm resume {quote(str(place))}, or another --receipt-dir"
+        )
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         if receipt_dir:

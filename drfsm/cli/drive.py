@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -19,11 +20,13 @@ from attrs import evolve, field, frozen
 from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
+from drfsm.claims import printable
 from drfsm.cli import bundle
 from drfsm.cli.child_runs import ChildRuns
 from drfsm.cli.derived import derived_by
 from drfsm.cli.progress import listener
 from drfsm.cli.receipt_files import hold as hold_to_schema
+from drfsm.cli.say import say, say_text
 from drfsm.cli.site_world import SiteCluster, kubeconfig_of, pinned, provisioner
 from drfsm.engine import Runner, SystemClock
 from drfsm.engine.runner import check_inputs, new_run_id
@@ -58,13 +61,13 @@ def prompted(words: str) -> str:
     """Return what a person types at a terminal; "" where nobody sits at one."""
     if not sys.stdin.isatty():
         return ""
-    return str(click.prompt(words, err=True, default="", show_default=False))
+    return str(click.prompt(printable(words), err=True, default="", show_default=False))
 
 
 def tokens(first: str | None, second: str | None, dr_run_id: str) -> dict[str, str]:
     """Return the two tokens: as given, else asked for on a terminal, else empty (which is wrong)."""
     if first is None or second is None:
-        click.echo(f"This makes the primary canonical again instead of DR's run {dr_run_id}.", err=True)
+        say(f"This makes the primary canonical again instead of DR's run {dr_run_id}.", err=True)
     given = {
         "confirm1": prompted("Type FAILBACK to go on") if first is None else first,
         "confirm2": prompted(f"Type CONFIRM-{dr_run_id}") if second is None else second,
@@ -165,7 +168,7 @@ def check_kubeconfig(option: str, path: Path) -> None:
         found = None
     if not isinstance(found, dict) or not found.get("clusters") or not found.get("contexts"):
         # Never the file's contents: they may hold credentials.
-        raise UsageFault(f"{option}: {path} is no kubeconfig", way=f"kubectl --kubeconfig {path} version")
+        raise UsageFault(f"{option}: {path} is no kubeconfig", way=f"kubectl --kubeconfig {quote(str(path))} version")
 
 
 def go_on(named: str | None, act: Act, who: Who) -> int:
@@ -255,7 +258,7 @@ def fetched_into(place: Path, inputs: Mapping[str, Any], run_id: str) -> bool:
 def _lay(place: Path, state: RunState, declared: bytes, lines: Sequence[bytes]) -> None:
     bundle.replace(place / f"{state.machine}.yaml", declared)
     bundle.replace(place / bundle.LOG, b"".join(lines))
-    click.echo(f"fetched {len(lines)} records of {state.run_id} into {place}", err=True)
+    say(f"fetched {len(lines)} records of {state.run_id} into {place}", err=True)
 
 
 def own_prefix(inputs: Mapping[str, Any]) -> str:
@@ -295,13 +298,13 @@ class _Wired:
             self._lease.look()  # BEFORE the records are read: who takes it in between wins
             more, vanished = self._journal.catch_up()
         except Unreachable as fault:
-            click.echo(f"the mirror could not be read ({fault.what})", err=True)
+            say(f"the mirror could not be read ({fault.what})", err=True)
             return
         if more:
-            click.echo(f"the run went on elsewhere: {more} records were fetched from {self._journal.uri}", err=True)
+            say(f"the run went on elsewhere: {more} records were fetched from {self._journal.uri}", err=True)
         if vanished:
             told = ", ".join(map(str, vanished))
-            click.echo(
+            say(
                 f"{self._journal.uri} lacks record {told}: look for who deleted it. It is put back from the journal"
                 " here, which is whole",
                 err=True,
@@ -429,7 +432,7 @@ def _signals(runner: Runner) -> Iterator[None]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        click.echo("stopping at the next clean point (again: at once)", err=True)
+        say("stopping at the next clean point (again: at once)", err=True)
         for each in _AT_WORK:  # a run, and the one that started it
             each.interrupt()
 
@@ -448,13 +451,10 @@ _AT_WORK: list[Runner] = []
 
 def _end(place: Path, journal: MirroredJournal, state: RunState, output: str) -> int:
     if output == "json":
-        click.echo(
-            summary_bytes(summarise(state, journal.records(), head=journal.head)).decode(),
-            nl=False,
-        )
+        say_text(summary_bytes(summarise(state, journal.records(), head=journal.head)).decode())
     else:
         for line in standing(state, str(place)):
-            click.echo(line)
+            say(line)
     return int(exit_code(state, journal.records()))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from drfsm.cli.say import say, say_lines, say_text
 from drfsm.errors import DrfsmError, ExitCode
 
 # command -> (module below drfsm.cli, attribute, one line of help)
@@ -107,12 +108,13 @@ def _told(fault: BaseException) -> int:
     """Say what went wrong, in words; return the exit code."""
     match fault:
         case DrfsmError():
-            click.echo(f"drfsm: {fault.diagnostics()}", err=True)
+            first, *rest = fault.lines()  # each printed as one line: none can forge another
+            say_lines([f"drfsm: {first}", *rest], err=True)
             code = int(fault.exit_code)
         case click.exceptions.Exit():
             code = fault.exit_code
         case click.Abort() | KeyboardInterrupt():
-            click.echo("drfsm: interrupted; `drfsm status` says where the run stands", err=True)
+            say("drfsm: interrupted; `drfsm status` says where the run stands", err=True)
             code = ExitCode.INTERRUPTED
         case click.ClickException():
             fault.show()
@@ -131,7 +133,7 @@ def _defect(fault: BaseException) -> int:
 
     with tempfile.NamedTemporaryFile("w", prefix="drfsm-defect-", suffix=".txt", delete=False) as file:
         traceback.print_exception(fault, file=file)
-    click.echo(
+    say_text(
         f"drfsm: this is a defect in drfsm, not in your sites; what it saw is in {file.name}\n"
         "  next: drfsm status   (what was done until here is in the journal; nothing is lost)",
         err=True,

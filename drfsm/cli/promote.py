@@ -6,14 +6,16 @@ from typing import Any
 
 import click
 
+from drfsm import claims
 from drfsm.adapters.file_journal import read_chain
 from drfsm.cli import bundle, drive
 from drfsm.cli.go_on import on_a_run
 from drfsm.cli.options import assignments, of_a_run, patience
+from drfsm.cli.say import say
 from drfsm.engine import Run, Runner, SystemClock
 from drfsm.engine.runner import new_run_id
 from drfsm.engine.runner import who as this_user
-from drfsm.errors import ExitCode, UsageFault
+from drfsm.errors import ExitCode, Unreadable, UsageFault
 from drfsm.journal import RunState, fold
 
 ORCHESTRATORS = ("AWS_STEPFUNCTIONS_EXECUTION_ARN", "STEPFUNCTIONS_EXECUTION_ARN", "SFN_EXECUTION_ARN")
@@ -176,12 +178,15 @@ def _inputs(given: dict[str, Any], run_id: str) -> dict[str, Any]:
 
 def _receipt(named: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return a validation's receipt, as text and parsed. It is checked by the run, here only read."""
-    from drfsm.dr.receipted import malformed, parsed
+    from drfsm.dr.receipted import LARGEST_BYTES, malformed
 
     if not named:
         return "", {}
-    text = _of_store(named, given) if named.startswith("s3://") else _of_file(named)
-    receipt = parsed(text)
+    text = _of_store(named, given, LARGEST_BYTES) if named.startswith("s3://") else _of_file(named)
+    try:
+        receipt = claims.object_of(text, named, largest_bytes=LARGEST_BYTES)
+    except Unreadable as fault:
+        raise UsageFault(f"--validation-receipt: {fault.what}") from None
     if wrong := malformed(receipt):
         raise UsageFault(f"--validation-receipt: {named} is no validation's receipt: {wrong[0]}")
     return text, receipt
@@ -194,12 +199,15 @@ def _of_file(named: str) -> str:
         raise UsageFault(f"--validation-receipt: {named} can't be read: {fault}") from None
 
 
-def _of_store(uri: str, given: dict[str, Any]) -> str:
+def _of_store(uri: str, given: dict[str, Any], largest_bytes: int) -> str:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    blob = _store(bucket, given).get(key)
+    blob = _store(bucket, given).get(key, largest_bytes=largest_bytes)
     if blob is None:
         raise UsageFault(f"--validation-receipt: there is no {uri}")
-    return str(blob.body.decode("utf-8", "replace"))
+    try:
+        return str(blob.body.decode("utf-8"))
+    except UnicodeDecodeError as fault:
+        raise UsageFault(f"--validation-receipt: {uri} can't be read: {fault}") from None
 
 
 def _store(bucket: str, given: dict[str, Any]) -> Any:
@@ -211,10 +219,10 @@ def _store(bucket: str, given: dict[str, Any]) -> Any:
 def _canonical_now(given: dict[str, Any]) -> str:
     """Return the run that the pointer which decides names now; "" where there is none."""
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers import fields
+    from drfsm.dr.pointers import read
 
-    blob = _store(given["bucket"], given).get(layout_of(given).global_pointers()[0])
-    return str(fields(blob.body).get("run_id") or "") if blob else ""
+    key = layout_of(given).global_pointers()[0]
+    return str((read(_store(given["bucket"], given), (key,))[key] or {}).get("run_id") or "")
 
 
 # --- the approval -----------------------------------------------------------------------------------------
@@ -245,7 +253,8 @@ def approve(run: str | None, who: drive.Who, *, ticket: str, plan: str, allow_ol
     if not given:
         named = run or state.run_id
         command = _command(named, digest, ticket.strip(), allow_older=allow_older)
-        click.echo(f"not approved. To approve exactly this:\n  {command}", err=True)
+        say("not approved. To approve exactly this:", err=True)
+        say(f"  {command}", err=True)
         return int(ExitCode.REFUSED)
     answer = _answer(now, given, operator, ticket, allow_older=allow_older)
     return drive.go_on(run, lambda runner: runner.request("approve", answer), who)
@@ -288,12 +297,12 @@ def _show(now: Any, state: RunState) -> None:
     """Show a plan and its digest, and what in it changed; to whoever sits there: results alone go to stdout."""
     from drfsm.dr.approval import told
 
-    click.echo(f"The plan of {state.run_id}:", err=True)
+    say(f"The plan of {state.run_id}:", err=True)
     for line in told(now["plan"]):
-        click.echo(f"  {line}", err=True)
+        say(f"  {line}", err=True)
     for line in _changed(now, state):
-        click.echo(f"  CHANGED             {line}", err=True)
-    click.echo(f"  digest              {now['sha256']}", err=True)
+        say(f"  CHANGED             {line}", err=True)
+    say(f"  digest              {now['sha256']}", err=True)
 
 
 def _changed(now: Any, state: RunState) -> list[str]:
@@ -313,13 +322,12 @@ def _show_standing(state: RunState) -> None:
     if found and found["seen"] and (state.dry_run or state.state == "dr_run_verified"):
         _show(found["seen"], state)
         if not state.dry_run:
-            click.echo(
-                f"To approve exactly this:\n  {_command(state.run_id, found['seen']['sha256'], '...')}", err=True
-            )
+            say("To approve exactly this:", err=True)
+            say(f"  {_command(state.run_id, found['seen']['sha256'], '...')}", err=True)
 
 
 def _command(named: str, digest: str, ticket: str, *, allow_older: bool = False) -> str:
     from shlex import quote
 
     more = " --allow-older" if allow_older else ""
-    return f"drfsm approve {quote(named)} --ticket {quote(ticket)} --plan {digest}{more}"
+    return f"drfsm approve {quote(named)} --ticket {quote(ticket)} --plan {quote(digest)}{more}"

@@ -4,15 +4,16 @@
 lock to be sure of that, and lets it go.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from drfsm import claims
 from drfsm.adapters.file_journal import holder, read_chain
 from drfsm.cli import bundle
 from drfsm.cli.derived import make_true
+from drfsm.cli.say import say, say_json, say_text
 from drfsm.errors import DrfsmError, EvidenceFault, ExitCode
 from drfsm.evidence.story import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
@@ -39,10 +40,10 @@ def status(bundle_: str | None, output: str) -> int:
     dead = state.status == "running" and holder(place) is None
     summary = _true_summary(place, state, chain, dead=dead)
     if output == "json":
-        click.echo(summary_bytes(summary).decode(), nl=False)
+        say_text(summary_bytes(summary).decode())
     else:
         for line in standing(state, str(place), dead=dead):
-            click.echo(line)
+            say(line)
     return int(ExitCode.DONE)
 
 
@@ -51,8 +52,8 @@ def _true_summary(place: Path, state: RunState, chain: Any, *, dead: bool) -> di
     path = place / f"{state.machine}.summary.json"
     summary = summarise(state, chain.records, head=chain.head, dead=dead)
     try:
-        old = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        old = claims.object_of(path.read_bytes(), path.name)
+    except (OSError, DrfsmError):
         old = {}
     if state.machine and holder(place) is None and old != summary:
         bundle.replace(path, summary_bytes(summary))
@@ -83,12 +84,12 @@ def list_runs(output: str) -> None:
     """List the runs that this machine knows, newest first."""
     rows = [_row(place) for place in bundle.runs()]
     if output == "json":
-        click.echo(json.dumps(rows, indent=2))
+        say_json(rows)
         return
     for row in rows:
-        click.echo(f"{row['status']:<12} {row['state']:<26} {row['started_at'][:19]}Z  {row['run_id']}")
+        say(f"{row['status']:<12} {row['state']:<26} {row['started_at'][:19]}Z  {row['run_id']}")
     if not rows:
-        click.echo(f"no run is known in {bundle.home() / 'runs'}", err=True)
+        say(f"no run is known in {bundle.home() / 'runs'}", err=True)
 
 
 @click.command()
@@ -117,13 +118,13 @@ def replay(
     judges = {name: fact.judge for name, fact in binding(spec.name).facts.items()}
     verdict = audit(raw, spec, judges=judges, expected_head=expect_head, expected_records=expect_records)
     if output == "json":
-        click.echo(json.dumps(verdict.record, indent=2))
+        say_json(verdict.record)
     else:
         if not quiet:
             for line in tell(_readable(raw), brief=not verbose):
-                click.echo(line)
+                say(line)
         for line in verdict.lines():
-            click.echo(line)
+            say(line)
     if verdict.ok:
         return int(ExitCode.DONE)
     return int(ExitCode.DAMAGED if any(each.rule == "chain" for each in verdict.findings) else ExitCode.EVIDENCE)

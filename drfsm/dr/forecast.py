@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from drfsm import claims
+
 FIELDS = 5
 LEAP = timedelta(hours=3)  # no clock leaps back by more
 MACROS = {
@@ -31,11 +33,12 @@ def thaw(cronjob: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     try:
         expression, zone = _expression(str(spec["schedule"])), ZoneInfo(spec.get("timeZone") or "UTC")
         following, last = _nearest(expression, zone, now), _nearest(expression, zone, now, back=True)
-    except (CronSimError, ZoneInfoNotFoundError, ValueError, OSError) as fault:
+        since = _since(cronjob, now)
+    except (CronSimError, ZoneInfoNotFoundError, ValueError, OSError, OverflowError) as fault:
         return {"unreadable": f"schedule {spec['schedule']!r}, time zone {spec.get('timeZone')!r}: {fault}"}
     if following is None:
         return {"unreadable": f"schedule {spec['schedule']!r} names no time that comes"}
-    missed = last is not None and _since(cronjob, now) < last
+    missed = last is not None and since < last
     return {"starts_at_once": _utc(last) if last and missed else None, "next": _utc(following)}
 
 
@@ -74,8 +77,12 @@ def _since(cronjob: Mapping[str, Any], now: datetime) -> datetime:
     """Return the moment after which a missed start still counts."""
     spec, status = cronjob["spec"], cronjob.get("status") or {}
     known = status.get("lastScheduleTime") or cronjob["metadata"].get("creationTimestamp")
-    since = datetime.fromisoformat(known) if known else now
+    since = claims.moment(known) if known else now
+    if since is None:
+        raise ValueError(f"{claims.bounded(known, 100)} is no time")
     deadline = spec.get("startingDeadlineSeconds")
+    if not isinstance(deadline, int | None):
+        raise ValueError(f"startingDeadlineSeconds is {claims.bounded(deadline, 100)}")  # noqa: TRY004  a fault of the object
     return since if deadline is None else max(since, now - timedelta(seconds=deadline))
 
 
