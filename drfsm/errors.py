@@ -193,6 +193,28 @@ class EvidenceFault(DrfsmError):
     fault = "journal"
 
 
+class UntrustedRecords(DrfsmError):
+    """The records hold by themselves, and nobody vouches for them. Nothing was done, and nothing was written."""
+
+    exit_code = ExitCode.REFUSED
+    fault = "operator"
+
+
+class WorldDiffers(DrfsmError):
+    """The world is not as records say that somebody else wrote. Nothing was done, and nothing was written."""
+
+    exit_code = ExitCode.HELD
+    fault = "site"
+
+    def __init__(self, differences: Sequence[str]) -> None:
+        super().__init__(
+            "the world is not as these records say, so the run holds: " + "; ".join(differences),
+            way="look which of the two is true. Mend the world and give the same command again; or go on where the true"
+            " journal lies; or `drfsm abort`",
+        )
+        self.differences = tuple(differences)
+
+
 class Interrupted(DrfsmError):
     """A person or the system asked the process to stop."""
 

@@ -1,12 +1,35 @@
-"""Finds what is shipped with drfsm: machines and receipt schemas.
+"""Finds what is shipped with drfsm: machines and receipt schemas; and knows every declaration that ever was, by digest.
 
 Beside pyproject.toml in a checkout (an editable install copies the wheel's ``_shipped`` folder once and
 lets it go stale, so the checkout comes first), else inside the installed wheel.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 _HERE = Path(__file__).resolve().parent
+
+
+class Known(NamedTuple):
+    """A declaration that drfsm ships, or shipped: the machine, and the first version that had exactly these bytes."""
+
+    machine: str
+    version: str
+
+
+_KNOWN: Mapping[str, Known] = {
+    "1893fa3d56bb2354978975730005f63adffc69486c9c81e9d5af8c8c7945620f": Known("drill", "0.1.0"),
+    "7f32955b43c3871212e615c48cc8a8fa2d1697f53853882dffb817cdd6998d33": Known("promote", "0.1.0"),
+    "76ecc84145408f9ac4ab00a3a7edca632785185643dc3c8115da33bb53289398": Known("failback", "0.1.0"),
+}
+"""SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
+older version started is pinned to that version's declaration, and goes on with it."""
+
+
+def known(sha256: str) -> Known | None:
+    """Return which shipped declaration has this digest (64 lower-case hexadecimal digits); None if none ever had it."""
+    return _KNOWN.get(sha256)
 
 
 def shipped(folder: str) -> Path:

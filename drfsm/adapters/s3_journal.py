@@ -3,25 +3,36 @@
     <prefix>/drfsm/runs/<run>/000042.json        the raw line of record 42, newline included
     <prefix>/drfsm/runs/<run>/<machine>.yaml     the declaration that the run is pinned to
     <prefix>/drfsm/runs/<run>/summary.json       the last summary: status, head and length of the journal
+    <prefix>/drfsm/runs/<run>/signatures/<head>.sig    where a key is configured: of the line whose hash this is
 
 Each is written once (``If-None-Match: *``); who finds another line in its place learns that the run went on
 elsewhere, before his own journal says anything that is no longer true. So every record lies in S3 before it
 lies in the file. For an intent that is a must, and nothing is done without it. Any other record must not be
 lost for want of S3: where that can't be reached, the file has it, and S3 gets it later, at the latest with the
 next intent. Mirroring begins with the lease: before that nothing has been called.
+
+What lies in S3 is a claim: who goes on from it hands in ``accept``, which raises for records that nobody vouches for.
+The hash of every record that this process writes is ``note``d before the record lies anywhere.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, EvidenceFault, LeaseLost, Unreachable
-from drfsm.journal import Record, encode, read
-from drfsm.journal.mirror import home_of, key_of, number_of
+from drfsm.evidence.signatures import Signer, namespace_of
+from drfsm.journal import Record, digest, encode, read
+from drfsm.journal.mirror import home_of, key_of, number_of, signature_of
 from drfsm.world import ObjectStore
 
 STRICT = ("lease_acquired", "intent")  # nothing may be done about these before S3 has them
+
+
+LONGEST, LARGEST_BYTES = 100_000, 256 << 20  # records, and bytes in all, that are read of a mirror
+
+Accept = Callable[[Sequence[bytes]], None]
+"""Is handed every raw line of a journal, those from S3 last; raises where nobody vouches for them."""
 
 
 def fetch(store: ObjectStore, home: str) -> tuple[bytes, ...]:
@@ -33,8 +44,19 @@ def fetch(store: ObjectStore, home: str) -> tuple[bytes, ...]:
 
 def _numbers(store: ObjectStore, home: str) -> list[int]:
     """Return the numbers of the records that lie in S3, in order."""
-    named = (number_of(each.key) for each in store.list(f"{home}/") if each.key.endswith(".json"))
-    return sorted(each for each in named if each is not None)
+    numbers, size = [], 0
+    for stat in store.list(f"{home}/"):
+        number = number_of(stat.key) if stat.key == key_of(home, number_of(stat.key) or 0) else None
+        if number is None:
+            continue
+        numbers.append(number)
+        size += stat.size_bytes
+        if len(numbers) > LONGEST or size > LARGEST_BYTES:
+            raise EvidenceFault(
+                f"the mirror {home} has more than {LONGEST} records or {LARGEST_BYTES} bytes: no run of drfsm has",
+                way="look for who wrote them",
+            )
+    return sorted(numbers)
 
 
 def _whole(numbers: Sequence[int], first: int, home: str) -> list[int]:
@@ -62,8 +84,19 @@ def _lines(store: ObjectStore, home: str, numbers: Sequence[int]) -> tuple[bytes
 class MirroredJournal:
     """A file journal and its mirror, as one journal."""
 
-    def __init__(self, local: FileJournal, store: ObjectStore, prefix: str, run_id: str, declaration: bytes) -> None:
+    def __init__(
+        self,
+        local: FileJournal,
+        store: ObjectStore,
+        prefix: str,
+        run_id: str,
+        declaration: bytes,
+        *,
+        note: Callable[[Sequence[str]], None] = lambda _heads: None,
+        signer: Signer | None = None,
+    ) -> None:
         self._local, self._store, self._declaration = local, store, declaration
+        self._note, self._signer = note, signer
         self._run_id = run_id
         self._home = home_of(prefix, run_id)
         self._lacking: list[int] = list(range(len(local.lines())))  # what S3 is not known to have, oldest first
@@ -77,6 +110,11 @@ class MirroredJournal:
         return self._local.head
 
     @property
+    def home(self) -> str:
+        """The prefix below which the mirror lies."""
+        return self._home
+
+    @property
     def uri(self) -> str:
         """Where the mirror lies; what `drfsm resume` takes on another machine."""
         return f"s3://{self._store.bucket}/{self._home}"
@@ -85,8 +123,8 @@ class MirroredJournal:
         """Return every record so far, oldest first."""
         return self._local.records()
 
-    def catch_up(self) -> tuple[int, Sequence[int]]:
-        """Take over what the mirror knows more than the file; return how many records that was.
+    def catch_up(self, accept: Accept) -> tuple[int, Sequence[int]]:
+        """Take over what the mirror knows more than the file, once it is accepted; return how many records that was.
 
         Returns also the records that vanished from the mirror: the file has them, and they go there again with
         the lease. Raises EvidenceFault if the two don't agree on what both have.
@@ -104,6 +142,8 @@ class MirroredJournal:
                 f" place: DRFSM_HOME=<a new directory> drfsm resume {self.uri}",
             )
         more = _lines(self._store, self._home, _whole(there, len(ours), self._home))
+        if more:
+            accept((*ours, *more))
         self._local.extend(more)
         self._lacking = sorted(set(range(len(ours))) - set(there))
         return len(more), [number for number in self._lacking if number < there[-1]] if there else []
@@ -113,6 +153,7 @@ class MirroredJournal:
         if kind == "lease_acquired" and not self._on:
             self._begin()
         number = self._noted(at)
+        self._note([digest(encode(Record(number, kind, at, body), self._local.head))])  # BEFORE it lies anywhere
         mirrored = self._on and self._mirror(Record(number, kind, at, body))
         record = self._local.append(kind, body, at)
         if not mirrored:
@@ -123,6 +164,7 @@ class MirroredJournal:
         """Note a torn line that was cut off, if one was: that is a record too. Return the next one's number."""
         number = len(self._local.lines())
         self._local.note_cut(at)
+        self._note([digest(line) for line in self._local.lines()[number:]])
         self._lacking += range(number, len(self._local.lines()))
         return len(self._local.lines())
 
@@ -130,7 +172,7 @@ class MirroredJournal:
         """Bring a record to S3, and before it what S3 lacks; return whether it lies there."""
         try:
             self._follow()
-            self._put(record.seq, encode(record, self._local.head))
+            self._put(record, encode(record, self._local.head))
         except LeaseLost:
             self.overtaken = record.kind == "lease_acquired"
             raise
@@ -173,13 +215,14 @@ class MirroredJournal:
 
     def _follow(self) -> None:
         """Bring to S3 what only the file has."""
-        lines = self._local.lines()
+        lines, records = self._local.lines(), self._local.records()
         while self._lacking:
-            self._put(self._lacking[0], lines[self._lacking[0]])
+            self._put(records[self._lacking[0]], lines[self._lacking[0]])
             del self._lacking[0]
 
-    def _put(self, number: int, line: bytes) -> None:
-        key = key_of(self._home, number)
+    def _put(self, record: Record, line: bytes) -> None:
+        number, key = record.seq, key_of(self._home, record.seq)
+        self._sign(record, line)  # BEFORE the line, so that none lies there unsigned
         try:
             self._store.put(key, line, if_absent=True)
         except Conflict:
@@ -190,3 +233,7 @@ class MirroredJournal:
                 f"record {number} of {self._run_id} was written by somebody else: the run goes on elsewhere",
                 way=f"see how it stands there: drfsm resume {self.uri}",
             ) from None
+
+    def _sign(self, record: Record, line: bytes) -> None:
+        if self._signer is not None:
+            self._store.put(signature_of(self._home, digest(line)), self._signer.sign(namespace_of(record), line))

@@ -36,8 +36,10 @@ class ChildRuns:
         given = {**inputs, "kubeconfig_dr": str(inputs.get("kubeconfig_dr") or self._kubeconfig_dr)}
         # Who says that the parent's process is dead says it of the child's: it was the same one.
         who = evolve(self._who, take_over=child_id) if self._who.take_over == self._run_id else self._who
+        # Where the site's kubeconfig lies is this machine's matter: a child that was begun elsewhere recorded another.
+        who = evolve(who, kubeconfigs={**who.kubeconfigs, "dr": str(self._kubeconfig_dr)})
         try:
-            if self._started(place) or drive.fetched_into(place, given, child_id):
+            if self._started(place) or drive.fetched_into(place, given, child_id, who):
                 drive.go_on_quietly(place, who, above=self._place)
             else:
                 self._forget(child_id, place)

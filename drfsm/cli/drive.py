@@ -1,6 +1,7 @@
 """Wires a run: bundle, journal, world, lease, subscribers, signals; then hands over to the Runner.
 
-Used by every verb that moves something (failback, resume, abort, request, resolve). Holds no rules.
+Used by every verb that moves something (failback, resume, abort, request, resolve). Holds no rules: whether records
+are gone on with is trust.py's matter.
 """
 
 import hashlib
@@ -20,21 +21,34 @@ from attrs import evolve, field, frozen
 from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
-from drfsm.claims import printable
-from drfsm.cli import bundle
+from drfsm.adapters.ssh_signatures import signer_of, verifier_of
+from drfsm.claims import bounded, name_of, printable, yaml_of
+from drfsm.cli import bundle, mirrors, trust
 from drfsm.cli.child_runs import ChildRuns
 from drfsm.cli.derived import derived_by
+from drfsm.cli.heads import Heads
+from drfsm.cli.mirrors import own_prefix
 from drfsm.cli.progress import listener
 from drfsm.cli.receipt_files import hold as hold_to_schema
 from drfsm.cli.say import say, say_text
 from drfsm.cli.site_world import SiteCluster, kubeconfig_of, pinned, provisioner
-from drfsm.engine import Runner, SystemClock
+from drfsm.engine import Run, Runner, SystemClock
 from drfsm.engine.runner import check_inputs, new_run_id
-from drfsm.errors import EvidenceFault, ExitCode, LeaseHeld, LeaseLost, Unreachable, UsageFault
+from drfsm.errors import (
+    ActionFailed,
+    EvidenceFault,
+    ExitCode,
+    LeaseHeld,
+    LeaseLost,
+    Unreachable,
+    Unreadable,
+    UsageFault,
+    WorldDiffers,
+)
 from drfsm.evidence.steps import StepFiles
 from drfsm.evidence.story import standing
 from drfsm.evidence.summary import summarise, summary_bytes
-from drfsm.journal import Record, RunState, fold, read
+from drfsm.journal import Record, RunState, digest, fold
 from drfsm.resources import shipped
 from drfsm.spec import MachineSpec, load_machine
 
@@ -97,6 +111,14 @@ class Who:
     take_over: str = ""
     output: str = "text"
     kubeconfigs: Mapping[str, str] = field(factory=dict)  # site -> file, where it lies elsewhere than when started
+    places: Mapping[str, str] = field(factory=dict)  # endpoint_url, region, terraform_dir: likewise
+    word: trust.Word = field(factory=trust.Word)  # on whose word records are gone on with
+
+    @property
+    def given(self) -> dict[str, str]:
+        """Where the sites lie, as said on the command line: input -> value."""
+        files = {f"kubeconfig_{site}": str(Path(file).absolute()) for site, file in self.kubeconfigs.items() if file}
+        return {**files, **{name: value for name, value in self.places.items() if value}}
 
 
 def start(
@@ -158,23 +180,38 @@ def _new(
 
 def check_kubeconfig(option: str, path: Path) -> None:
     """Raise UsageFault for what is no kubeconfig at all. Runs nothing of it: the tokens come first."""
-    import yaml
-
     if not path.is_file():
         raise UsageFault(f"{option}: there is no file {path}")
     try:
-        found = yaml.safe_load(path.read_bytes())
-    except (yaml.YAMLError, OSError, ValueError):
+        found = yaml_of(path.read_bytes(), str(path))
+    except (OSError, Unreadable):
         found = None
     if not isinstance(found, dict) or not found.get("clusters") or not found.get("contexts"):
         # Never the file's contents: they may hold credentials.
         raise UsageFault(f"{option}: {path} is no kubeconfig", way=f"kubectl --kubeconfig {quote(str(path))} version")
 
 
-def go_on(named: str | None, act: Act, who: Who) -> int:
-    """Take up a run where its bundle says that it stands; return the exit code. ``named`` may be a mirror's URI."""
-    place = bundle.find(fetched(named) if named and named.startswith("s3://") else named)
-    return _gone_on(place, who, lambda run: run.drive(act))
+def go_on(named: str | None, act: Act, who: Who, *, recheck: str = "all") -> int:
+    """Take up a run where its bundle says that it stands; return the exit code. ``named`` may be a mirror's URI.
+
+    ``recheck`` says what is read again where nothing but a person's word stands behind the records: ``all``, what is
+    ``readable``, or the ``snapshots`` that an abort would give back, which are held against the objects always.
+    """
+    place, who = looked_up(named, who)
+    return _gone_on(place, who, lambda run: _as_expected(run).drive(act, recheck))
+
+
+def looked_up(named: str | None, who: Who) -> tuple[Path, Who]:
+    """Return a run's bundle, fetched from its mirror where ``named`` is one, and whoever vouched for it meanwhile."""
+    if named is None or not named.startswith("s3://"):
+        return bundle.find(named), who
+    return fetched(named, who)
+
+
+def _as_expected(run: "_Wired") -> "_Wired":
+    """Return a run that a person named, once it is the one whose head he named."""
+    trust.check_expected(run.lines(), run.word)
+    return run
 
 
 def go_on_quietly(place: Path, who: Who, *, above: Path) -> RunState:
@@ -182,17 +219,25 @@ def go_on_quietly(place: Path, who: Who, *, above: Path) -> RunState:
     return _gone_on(place, who, lambda run: run.work(lambda runner: runner.resume(), above=above))
 
 
+def connected(place: Path, who: Who) -> tuple[RunState, "World", Who]:
+    """Return where a run stands, its world, and ``who`` with what was said meanwhile. Raises as ``vouch`` does."""
+    return _gone_on(place, who, lambda run: (run.state, run.world, _said(who, run.vouched, run.state)))
+
+
 def _gone_on(place: Path, who: Who, do: Callable[["_Wired"], Done]) -> Done:
     """Wire a run that was begun, and do something with it."""
     with FileJournal.open(place) as journal:
-        state = fold(journal.records())
+        state = trust.sound(journal.records())
         if not state.machine:
             raise UsageFault(f"{place} holds a journal without a run", way="start a new one; nothing was moved here")
         spec, text = declaration(place, state)
+        trust.check_origin(spec, who.word.machines)
         run = _Wired(place, spec, text, journal, state.run_id, state.inputs, who)
         for _ in range(TRIES):
             run.catch_up()
+            run.vouch(journal.lines())  # AFTER what the mirror has more: one word is enough for all of it
             run.pin()
+            run.check_account()
             try:
                 return do(run)
             except LeaseLost:
@@ -204,7 +249,7 @@ def _gone_on(place: Path, who: Who, do: Callable[["_Wired"], Done]) -> Done:
 
 def declaration(place: Path, state: RunState) -> tuple[MachineSpec, bytes]:
     """Return the declaration that a run is pinned to, from its bundle. Raises EvidenceFault if it is another."""
-    path = place / f"{state.machine}.yaml"
+    path = place / f"{name_of('machine', state.machine, 'the machine that the journal names')}.yaml"
     try:
         text = path.read_bytes()
     except OSError:
@@ -217,41 +262,54 @@ def declaration(place: Path, state: RunState) -> tuple[MachineSpec, bytes]:
     return load_machine(text, source=path.name), text
 
 
-def fetched(uri: str) -> str:
-    """Bring a mirrored run to this machine, as a bundle; return its directory."""
-    from drfsm.adapters import aws
-    from drfsm.adapters.s3_journal import fetch
+def fetched(uri: str, who: Who) -> tuple[Path, Who]:
+    """Bring a mirrored run to this machine, as a bundle, once somebody vouches for it.
 
-    bucket, _, home = uri.removeprefix("s3://").rstrip("/").partition("/")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    store = aws.connect(bucket=bucket, endpoint_url=os.environ.get("AWS_ENDPOINT_URL"), region=region).store
-    lines = fetch(store, home)
-    if not lines:
-        raise UsageFault(f"{uri} holds no run", way="s3://<bucket>/<prefix>/drfsm/runs/<run>")
-    state = fold(read(lines).records)
-    text = store.get(f"{home}/{state.machine}.yaml")
-    if text is None:
-        raise EvidenceFault(f"{uri} lacks the declaration {state.machine}.yaml", way="put it back from a copy")
-    place = bundle.home() / "runs" / state.run_id
-    if not (place / bundle.LOG).exists():
-        _lay(bundle.new(state.run_id, None), state, text.body, lines)
-    return str(place)
+    Returns its directory, and ``who`` with what was said meanwhile. Raises EvidenceFault, UntrustedRecords.
+    """
+    mirror = mirrors.open_mirror(uri, who.places)
+    place = bundle.home() / "runs" / mirror.run_id
+    if (place / bundle.LOG).exists():
+        return place.resolve(), who
+    spec, text, state = _of_mirror(mirror, who)
+    heads = Heads(state.run_id)
+    _here(state.inputs, who, heads, mirror.lines)  # what is missing is told BEFORE anybody is asked for his word
+    vouched = trust.vouch(mirror.journal(spec), heads, who.word)
+    who = _said(who, vouched, state)
+    place = bundle.new(mirror.run_id, None)
+    _lay(place, state, text, mirror.lines)
+    return place.resolve(), who
 
 
-def fetched_into(place: Path, inputs: Mapping[str, Any], run_id: str) -> bool:
+def _of_mirror(mirror: mirrors.Mirror, who: Who) -> tuple[MachineSpec, bytes, RunState]:
+    """Return a mirror's declaration and where its run stands, each held against where it lies. Raises EvidenceFault."""
+    state = trust.sound(mirror.records)
+    mirrors.check_place(mirror, state)
+    text = mirrors.declaration_of(mirror, state)
+    spec = load_machine(text, source=f"{state.machine}.yaml")
+    trust.check_origin(spec, who.word.machines)
+    return spec, text, state
+
+
+def _said(who: Who, vouched: trust.Vouched, state: RunState) -> Who:
+    """Return ``who`` with what was typed, so that it is asked for once."""
+    if vouched.how == "own":
+        return who
+    plan = str(state.args.get("approve", {}).get("approved_plan", ""))
+    heads = (*who.word.heads, vouched.head) if vouched.by_person else who.word.heads
+    plans = (*who.word.approved_plans, plan) if plan else who.word.approved_plans
+    return evolve(who, word=evolve(who.word, heads=heads, approved_plans=plans))
+
+
+def fetched_into(place: Path, inputs: Mapping[str, Any], run_id: str, who: Who) -> bool:
     """Bring a mirrored run into a directory; return whether there is one. The run's inputs say where it would lie."""
-    from drfsm.adapters.s3_journal import fetch
-    from drfsm.journal.mirror import home_of
-
-    store = connect(inputs, "", place)[0].store
-    home = home_of(own_prefix(inputs), run_id)
-    if not (lines := fetch(store, home)):
+    account, _ = connect(inputs, "", place)
+    mirror = mirrors.mirror_at(account.store, own_prefix(inputs), run_id)
+    if not mirror.lines:
         return False
-    state = fold(read(lines).records)
-    text = store.get(f"{home}/{state.machine}.yaml")
-    if text is None:
-        raise EvidenceFault(f"{home} lacks the declaration {state.machine}.yaml", way="put it back from a copy")
-    _lay(bundle.new(run_id, str(place)), state, text.body, lines)
+    spec, text, state = _of_mirror(mirror, who)
+    trust.vouch(mirror.journal(spec), Heads(run_id), who.word)
+    _lay(bundle.new(run_id, str(place)), state, text, mirror.lines)
     return True
 
 
@@ -259,11 +317,6 @@ def _lay(place: Path, state: RunState, declared: bytes, lines: Sequence[bytes]) 
     bundle.replace(place / f"{state.machine}.yaml", declared)
     bundle.replace(place / bundle.LOG, b"".join(lines))
     say(f"fetched {len(lines)} records of {state.run_id} into {place}", err=True)
-
-
-def own_prefix(inputs: Mapping[str, Any]) -> str:
-    """Return the prefix that a run's journal and lease lie below: its own, where it has one."""
-    return str(inputs.get("journal_prefix") or inputs["prefix"]).strip("/")
 
 
 class _Wired:
@@ -279,12 +332,22 @@ class _Wired:
         inputs: Mapping[str, Any],
         who: Who,
     ) -> None:
+        from drfsm.dr.bindings import with_defaults
+
         self._place, self._spec, self._who = place, spec, who
-        here = {**inputs, **_elsewhere(who)}
+        self._local = journal
+        self._heads, self._vouched = Heads(run_id), trust.Vouched("own")
+        self._pending: Sequence[str] = ()  # heads that somebody vouches for, not yet remembered
+        inputs = with_defaults(spec.name, inputs)
+        self._here = here = _here(inputs, who, self._heads, journal.lines())
         world, self._lease = connect(here, who.take_over, place, run_id)
-        children = ChildRuns(place, run_id, who, kubeconfig_of(here, place))
-        self._world = fenced(evolve(world, procedures=children), self._lease)
-        self._journal = MirroredJournal(journal, world.store, own_prefix(inputs), run_id, text)
+        children = ChildRuns(place, run_id, _for_children(who, here, self._heads), kubeconfig_of(here, place))
+        self._unfenced = evolve(world, procedures=children)  # for looking only, before the lease is ours
+        self._world = fenced(self._unfenced, self._lease)
+        self._journal = MirroredJournal(
+            journal, world.store, own_prefix(inputs), run_id, text, note=self._heads.note, signer=signer_of()
+        )
+        verifier_of()  # a file of trusted keys that isn't there is told before anything is begun
         self._derived = derived_by(spec.name, place, journal, self._journal, world.store)
 
     @property
@@ -296,7 +359,7 @@ class _Wired:
         """Take over what the mirror knows more than this machine. A store that can't be reached says nothing yet."""
         try:
             self._lease.look()  # BEFORE the records are read: who takes it in between wins
-            more, vanished = self._journal.catch_up()
+            more, vanished = self._journal.catch_up(self.vouch)
         except Unreachable as fault:
             say(f"the mirror could not be read ({fault.what})", err=True)
             return
@@ -313,17 +376,91 @@ class _Wired:
     def pin(self) -> None:
         """Hold every site to the cluster that the run saw under its name, whatever a kubeconfig leads to by now."""
         results = fold(self._journal.records()).results
-        self._world = evolve(
-            self._world,
-            primary=pinned(self._world.primary, "primary", results),
-            dr=pinned(self._world.dr, "dr", results),
+        self._world, self._unfenced = (
+            evolve(each, primary=pinned(each.primary, "primary", results), dr=pinned(each.dr, "dr", results))
+            for each in (self._world, self._unfenced)
         )
 
-    def drive(self, act: Act) -> int:
-        """Let the runner act; say where the run stands; return the exit code."""
-        return _end(self._place, self._journal, self.work(act), self._who.output)
+    @property
+    def state(self) -> RunState:
+        """Where the run stands."""
+        return fold(self._journal.records())
 
-    def work(self, act: Act, *, above: Path | None = None) -> RunState:
+    def lines(self) -> Sequence[bytes]:
+        """Return the raw lines of its journal."""
+        return self._local.lines()
+
+    @property
+    def word(self) -> trust.Word:
+        """What the person at the keyboard says about records."""
+        return self._who.word
+
+    @property
+    def vouched(self) -> trust.Vouched:
+        """Who answers for the records."""
+        return self._vouched
+
+    @property
+    def world(self) -> "World":
+        """What the run acts on, for looking at it."""
+        return self._unfenced
+
+    def vouch(self, lines: Sequence[bytes]) -> None:
+        """Find out who answers for these lines. Raises EvidenceFault, UntrustedRecords: nothing was done."""
+        if self._pending and self._pending[-1] == digest(lines[-1]):
+            return
+        journal = mirrors.journal_of(lines, self._spec, self._journal.uri, self._world.store, self._journal.home)
+        vouched = trust.vouch(journal, self._heads, self._who.word)
+        if vouched.how != "own":
+            self._vouched, self._pending = vouched, [digest(line) for line in lines]
+
+    def check_account(self) -> None:
+        """Hold the cloud's account against what the run recorded, where the records were not written here."""
+        state = self.state
+        recorded = (state.results.get("run_preflight") or {}).get("account")
+        if self._vouched.how == "own" or not recorded:
+            return
+        for line in trust.differing_places(state.inputs, self._here):
+            say(line, err=True)
+        try:
+            account = self._world.identity.account()
+        except (Unreachable, ActionFailed) as fault:
+            say(f"the run recorded the account {bounded(recorded)}; ours can't be asked: {fault.what}", err=True)
+            return
+        if account != str(recorded):
+            raise ActionFailed(
+                f"these credentials are of the account {account}; the run worked in {bounded(recorded)}",
+                way="use the credentials of that account",
+                fault="operator",
+            )
+
+    def _recheck(self, what: str) -> None:
+        """Read again what a person's word alone stands for, then remember the word. Raises WorldDiffers."""
+        from drfsm.dr import snapshots
+        from drfsm.dr.bindings import binding
+
+        if self._vouched.by_person:
+            runner = Runner(self._spec, binding(self._spec.name), self._unfenced, self._journal)
+            undo = runner.state.undo
+            findings = list(snapshots.forged(self._unfenced, observer(runner.state), undo)) if undo else []
+            if what != "snapshots":
+                differences = runner.recheck()
+                findings += [str(each) for each in differences if what == "all" or not each.unreadable]
+                for each in differences:
+                    if each.unreadable and what != "all":
+                        say(f"not known: {printable(each)}", err=True)
+            if findings:
+                raise WorldDiffers(findings)
+        if self._vouched.how != "own":
+            if not self._heads.knows(self._pending[0]):
+                self._heads.keep_places({name: str(self._here.get(name) or "") for name in trust.PLACES})
+            self._heads.note(self._pending)
+
+    def drive(self, act: Act, recheck: str = "all") -> int:
+        """Let the runner act; say where the run stands; return the exit code."""
+        return _end(self._place, self._journal, self.work(act, recheck=recheck), self._who.output)
+
+    def work(self, act: Act, *, above: Path | None = None, recheck: str = "all") -> RunState:
         """Let the runner act. ``above``: the bundle of the run that this one belongs to; who holds that, holds this."""
         from drfsm.dr.bindings import binding
 
@@ -340,7 +477,9 @@ class _Wired:
             say=progress.say,
             operator=self._who.operator,
             hold_asked=lambda: bundle.asked_hold(self._place) or (above is not None and bundle.asked_hold(above)) or "",
+            vouched=self._vouched.record,
         )
+        self._recheck(recheck)
         bundle.asked_hold(self._place, forget=True)
         try:
             with _signals(runner):
@@ -349,8 +488,31 @@ class _Wired:
             written.leave()
 
 
-def _elsewhere(who: Who) -> dict[str, str]:
-    return {f"kubeconfig_{site}": str(Path(file).absolute()) for site, file in who.kubeconfigs.items() if file}
+def _here(inputs: Mapping[str, Any], who: Who, heads: Heads, lines: Sequence[bytes]) -> dict[str, Any]:
+    """Return a run's inputs with where its sites lie on this machine: never as records from elsewhere have it."""
+    kept = heads.places
+    if kept is None and (not lines or heads.knows(digest(lines[0]))):
+        return {**inputs, **who.given}
+    return {**inputs, **trust.places_here(inputs, who.given, kept)}
+
+
+def _for_children(who: Who, here: Mapping[str, Any], heads: Heads) -> Who:
+    """Return ``who`` for the runs that this one starts: where sites lie on this machine goes for them, too."""
+    if heads.places is None and not who.given:
+        return who
+    files = {site: str(here.get(f"kubeconfig_{site}") or "") for site in ("dr", "primary")}
+    places = {name: str(here.get(name) or "") for name in trust.PLACES if not name.startswith("kubeconfig")}
+    return evolve(who, kubeconfigs=files, places=places)
+
+
+def observer(state: RunState) -> Run:
+    """Return what a fact may know of a run, for whoever only looks."""
+    from drfsm.dr.bindings import with_defaults
+
+    return Run(
+        id=state.run_id, inputs=with_defaults(state.machine, state.inputs), operator="", epoch=0, dry_run=False,
+        trigger="approve", results=state.results, args=state.args, clock=SystemClock(),
+    )  # fmt: skip
 
 
 class Written:

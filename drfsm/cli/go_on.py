@@ -5,14 +5,17 @@ which any machine can go on; without it the newest run of this machine.
 """
 
 import functools
+import os
 from collections.abc import Callable
 from shlex import quote
 from typing import Any
 
 import click
 
+from drfsm.claims import bounded, is_name
 from drfsm.cli import bundle, drive
 from drfsm.cli.say import say
+from drfsm.cli.trust import Word, trusted_machines
 from drfsm.engine import Runner
 from drfsm.engine.runner import OUTCOMES
 from drfsm.errors import ExitCode, UsageFault
@@ -24,8 +27,26 @@ _WHO = (
     click.option(
         "--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead."
     ),
-    click.option("--kubeconfig-dr", default="", type=click.Path(), help="Where it lies on this machine."),
-    click.option("--kubeconfig-primary", default="", type=click.Path(), help="Where it lies on this machine."),
+    click.option("--kubeconfig-dr", default="", type=click.Path(), help="Where it lies.  [$DRFSM_KUBECONFIG_DR]"),
+    click.option(
+        "--kubeconfig-primary", default="", type=click.Path(), help="Where it lies.  [$DRFSM_KUBECONFIG_PRIMARY]"
+    ),
+    click.option("--terraform-dir", default="", type=click.Path(), help="Where the module lies on this machine."),
+    click.option("--endpoint-url", default="", help="Of the object store, where it is another than the run recorded."),
+    click.option("--region", default="", help="Of the cloud, likewise."),
+    click.option(
+        "--expect-head", "heads", multiple=True, metavar="SHA256", help="Go on from records that end with this head."
+    ),
+    click.option(
+        "--approved-plan", "plans", multiple=True, metavar="SHA256", help="Approve again what unsigned records approve."
+    ),
+    click.option(
+        "--trust-machine",
+        "machines",
+        multiple=True,
+        metavar="SHA256",
+        help="Go on by this declaration.  [$DRFSM_TRUST_MACHINES]",
+    ),
     drive.output,
 )
 _reason = click.option("--reason", required=True, help="Why; it is recorded.")
@@ -35,21 +56,30 @@ def on_a_run(command: Callable[..., int]) -> Callable[..., int]:
     """Add what every verb on a run takes; hand it over as ``run`` and ``who``."""
 
     @functools.wraps(command)
-    def wrapped(
-        run: str | None,
-        operator: str,
-        take_over: str,
-        kubeconfig_dr: str,
-        kubeconfig_primary: str,
-        output: str,
-        **given: Any,
-    ) -> int:
-        kubeconfigs = {"dr": kubeconfig_dr, "primary": kubeconfig_primary}
-        return command(run, drive.Who(operator, take_over, output, kubeconfigs), **given)
+    def wrapped(run: str | None, operator: str, take_over: str, output: str, **given: Any) -> int:
+        files = {
+            site: given.pop(f"kubeconfig_{site}") or os.environ.get(f"DRFSM_KUBECONFIG_{site.upper()}", "")
+            for site in ("dr", "primary")
+        }
+        places = {name: given.pop(name) for name in ("endpoint_url", "region", "terraform_dir")}
+        word = Word(
+            heads=_digests("--expect-head", given.pop("heads")),
+            approved_plans=_digests("--approved-plan", given.pop("plans")),
+            machines=trusted_machines(given.pop("machines"), os.environ),
+            ask=drive.prompted,
+        )
+        return command(run, drive.Who(operator, take_over, output, files, places, word), **given)
 
     for option in reversed(_WHO):
         wrapped = option(wrapped)
     return wrapped
+
+
+def _digests(option: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        if not is_name("sha256", text):
+            raise UsageFault(f"{option}: {bounded(text, 100)} is no SHA-256: 64 hex digits")
+    return texts
 
 
 @click.command()
@@ -70,7 +100,7 @@ def resume(run: str | None, who: drive.Who, *, dr_unreachable: bool, fence_dr_ro
         role = fence_dr_role or str(runner.state.inputs.get("fence_dr_role", ""))
         return runner.request("declare_dr_lost", {"dr_unreachable": "yes", "reason": reason, "fence_dr_role": role})
 
-    return drive.go_on(run, declare, who)
+    return drive.go_on(run, declare, who, recheck="readable")
 
 
 @click.command()
@@ -78,7 +108,7 @@ def resume(run: str | None, who: drive.Who, *, dr_unreachable: bool, fence_dr_ro
 @on_a_run
 def abort(run: str | None, who: drive.Who, *, reason: str) -> int:
     """Give back what a run changed, newest first. Refused after the point of no return."""
-    return drive.go_on(run, lambda runner: runner.abort(reason), who)
+    return drive.go_on(run, lambda runner: runner.abort(reason), who, recheck="snapshots")
 
 
 @click.command()
@@ -115,7 +145,7 @@ def skip(run: str | None, who: drive.Who, *, reason: str) -> int:
             raise UsageFault(f"which? {', '.join(ways)}", way=f"drfsm request {quote(ways[0])} --reason …")
         return runner.request(ways[0] if ways else "skip", {"reason": reason})
 
-    return drive.go_on(run, skipped, who)
+    return drive.go_on(run, skipped, who, recheck="readable")
 
 
 @click.command()
@@ -136,7 +166,9 @@ def request(run: str | None, who: drive.Who, *, trigger: str, reason: str, args:
         if not equals:
             raise UsageFault(f"--arg {each} is no NAME=VALUE")
         given[name] = value
-    return drive.go_on(run, lambda runner: runner.request(trigger, {"reason": reason, **given}), who)
+    return drive.go_on(
+        run, lambda runner: runner.request(trigger, {"reason": reason, **given}), who, recheck="readable"
+    )
 
 
 @click.command()
@@ -145,4 +177,4 @@ def request(run: str | None, who: drive.Who, *, trigger: str, reason: str, args:
 @on_a_run
 def resolve(run: str | None, who: drive.Who, *, outcome: str, reason: str) -> int:
     """Say what became of an interrupted action that the machine can't tell, then go on."""
-    return drive.go_on(run, lambda runner: runner.resolve(outcome, reason), who)
+    return drive.go_on(run, lambda runner: runner.resolve(outcome, reason), who, recheck="readable")

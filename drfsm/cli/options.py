@@ -13,6 +13,12 @@ _OURS = re.compile(r"AWS_|PUBLISH_S3|JOBINTEL_S3_|JOBINTEL_RUN_ID$")
 _SECRET = re.compile(r"(?i)secret|token|passw|credential|key$")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+def region_here(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the region that the environment names, "" where it names none."""
+    return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION", "")
+
+
 endpoint_url = click.option(
     "--endpoint-url",
     default=lambda: os.environ.get("AWS_ENDPOINT_URL", ""),
@@ -20,7 +26,7 @@ endpoint_url = click.option(
 )
 region = click.option(
     "--region",
-    default=lambda: os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", ""),
+    default=region_here,
     help="Of the cloud.  [default: $AWS_REGION]",
 )
 

@@ -8,11 +8,11 @@ import click
 
 from drfsm import claims
 from drfsm.adapters.file_journal import read_chain
-from drfsm.cli import bundle, drive
+from drfsm.cli import drive
 from drfsm.cli.go_on import on_a_run
 from drfsm.cli.options import assignments, of_a_run, patience
 from drfsm.cli.say import say
-from drfsm.engine import Run, Runner, SystemClock
+from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.engine.runner import who as this_user
 from drfsm.errors import ExitCode, Unreadable, UsageFault
@@ -240,7 +240,7 @@ def approve(run: str | None, who: drive.Who, *, ticket: str, plan: str, allow_ol
     """
     from drfsm.dr.approval import SHOWN
 
-    state, now = _plan_now(run, who)
+    state, now, run, who = _plan_now(run, who)
     digest = now["sha256"]
     operator = (who.operator or this_user()).strip()
     if not ticket.strip() or not operator:
@@ -275,22 +275,17 @@ def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: b
     }
 
 
-def _plan_now(named: str | None, who: drive.Who) -> tuple[RunState, Any]:
-    """Return a run's state and its plan, read from the world as it is now. Moves nothing."""
+def _plan_now(named: str | None, who: drive.Who) -> tuple[RunState, Any, str, drive.Who]:
+    """Return a run's state, its plan as the world is now, its bundle, and whoever vouched for it. Moves nothing."""
     from drfsm.dr.approval import FACTS
 
-    place = bundle.find(drive.fetched(named) if named and named.startswith("s3://") else named)
+    place, who = drive.looked_up(named, who)
     state = fold(read_chain(place).records)
     if state.machine != "promote" or state.ended:
         told = f"it has ended: {state.status}" if state.machine == "promote" else f"it is a {state.machine}"
         raise UsageFault(f"{state.run_id or place} waits for no approval: {told}", way="drfsm list")
-    files = {f"kubeconfig_{site}": file for site, file in who.kubeconfigs.items() if file}
-    world, _ = drive.connect({**state.inputs, **files}, "", place)
-    here = Run(
-        id=state.run_id, inputs=state.inputs, operator="", epoch=0, dry_run=False, trigger="approve",
-        results=state.results, args=state.args, clock=SystemClock(),
-    )  # fmt: skip
-    return state, FACTS["approval"].observe(world, here)
+    state, world, who = drive.connected(place, who)
+    return state, FACTS["approval"].observe(world, drive.observer(state)), str(place), who
 
 
 def _show(now: Any, state: RunState) -> None:

@@ -1,16 +1,22 @@
-"""The verbs that only read: status, list, replay. Offline; `status` loads nothing heavy.
+"""The verbs that only read: status, list, replay. `status` loads nothing heavy.
+
+Of a bundle they are offline. Of a mirror (``s3://…``) they read what lies there, and adopt, execute and write nothing.
 
 `status` makes the summary true again when the process that ran the run is gone: it takes the bundle's
 lock to be sure of that, and lets it go.
 """
 
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from drfsm import claims
 from drfsm.adapters.file_journal import holder, read_chain
+from drfsm.claims import printable
 from drfsm.cli import bundle
 from drfsm.cli.derived import make_true
 from drfsm.cli.say import say, say_json, say_text
@@ -20,9 +26,10 @@ from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.journal import Record, RunState, fold, read
 
 if TYPE_CHECKING:
+    from drfsm.cli.mirrors import Mirror
     from drfsm.spec import MachineSpec
 
-_bundle = click.argument("bundle_", metavar="[BUNDLE]", required=False)
+_bundle = click.argument("bundle_", metavar="[BUNDLE|S3_URI]", required=False)
 _output = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
@@ -32,8 +39,10 @@ _output = click.option("-o", "--output", type=click.Choice(["text", "json"]), de
 def status(bundle_: str | None, output: str) -> int:
     """Say where a run stands, since when, what is frozen now, and what to type next.
 
-    BUNDLE is a directory or a run id; without it the newest run.
+    BUNDLE is a directory or a run id; without it the newest run. S3_URI is a run's mirror, which is only read.
     """
+    if bundle_ is not None and bundle_.startswith("s3://"):
+        return _status_of_mirror(bundle_, output)
     place = bundle.find(bundle_)
     chain = read_chain(place)
     state = fold(chain.records)
@@ -44,6 +53,21 @@ def status(bundle_: str | None, output: str) -> int:
     else:
         for line in standing(state, str(place), dead=dead):
             say(line)
+    return int(ExitCode.DONE)
+
+
+def _status_of_mirror(uri: str, output: str) -> int:
+    """Say where a mirrored run stands, as its records say: nobody's word for it is taken or given."""
+    from drfsm.cli import mirrors, trust
+
+    mirror = mirrors.open_mirror(uri, {})
+    state = trust.sound(mirror.records)
+    if output == "json":
+        say_text(summary_bytes(summarise(state, mirror.records, head=mirror.head)).decode())
+        return int(ExitCode.DONE)
+    say(f"As the mirror says; nobody has checked it, drfsm replay {quote(uri)} does. Its head is {mirror.head}.")
+    for line in standing(state, uri):
+        say(line)
     return int(ExitCode.DONE)
 
 
@@ -78,18 +102,42 @@ def _row(place: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
+def _row_of_mirror(read_mirror: Callable[[], "Mirror"], uri: str) -> dict[str, str]:
+    from drfsm.cli import trust
+
+    try:
+        mirror = read_mirror()
+        state = trust.sound(mirror.records)
+    except DrfsmError as fault:
+        return {
+            "run_id": "", "machine": "", "status": "damaged", "state": printable(fault.what), "started_at": "",
+            "bundle": uri,
+        }  # fmt: skip
+    return {
+        "run_id": printable(mirror.run_id), "machine": printable(state.machine), "status": printable(state.status),
+        "state": printable(state.state), "started_at": printable(state.started_at), "bundle": mirror.uri,
+    }  # fmt: skip
+
+
 @click.command("list")
+@click.argument("uri", metavar="[S3_URI]", required=False)
 @_output
-def list_runs(output: str) -> None:
-    """List the runs that this machine knows, newest first."""
-    rows = [_row(place) for place in bundle.runs()]
+def list_runs(uri: str | None, output: str) -> None:
+    """List the runs that this machine knows, newest first; or those mirrored below s3://<bucket>/<prefix>."""
+    if uri is None:
+        rows = [_row(place) for place in bundle.runs()]
+    else:
+        from drfsm.cli import mirrors
+
+        rows = [_row_of_mirror(each, uri) for each in mirrors.mirrors_below(uri, {})]
+        rows.sort(key=lambda row: row["started_at"], reverse=True)
     if output == "json":
         say_json(rows)
         return
     for row in rows:
         say(f"{row['status']:<12} {row['state']:<26} {row['started_at'][:19]}Z  {row['run_id']}")
     if not rows:
-        say(f"no run is known in {bundle.home() / 'runs'}", err=True)
+        say(f"no run is known in {uri or bundle.home() / 'runs'}", err=True)
 
 
 @click.command()
@@ -101,22 +149,36 @@ def list_runs(output: str) -> None:
     "--expect-head", metavar="SHA256", help="The journal's head in a summary that was copied off the machine."
 )
 @click.option("--expect-records", type=int, metavar="N", help="The journal's length in that summary.")
+@click.option(
+    "--trust-machine",
+    "machines",
+    multiple=True,
+    metavar="SHA256",
+    help="A declaration that is as good as drfsm's own.  [$DRFSM_TRUST_MACHINES]",
+)
 def replay(
-    bundle_: str | None, output: str, expect_head: str | None, expect_records: int | None, *, quiet: bool, verbose: bool
+    bundle_: str | None,
+    output: str,
+    expect_head: str | None,
+    expect_records: int | None,
+    machines: tuple[str, ...],
+    *,
+    quiet: bool,
+    verbose: bool,
 ) -> int:
-    """Tell a run's story from its log, then check it: chain, legality, guards, seal. Offline.
+    """Tell a run's story from its log, then check it: chain, legality, guards, seal. Offline, but for S3_URI.
 
     Exits with 6 where the evidence doesn't hold, with 7 where the log can't be read at all. A bare log can't say
     that its end was cut off: the head in a copied summary can.
     """
-    place = bundle.find(bundle_)
-    raw = (place / bundle.LOG).read_bytes()
-    from drfsm.dr.bindings import binding
+    from drfsm.cli import trust
     from drfsm.evidence.audit import audit
 
-    spec = _declared(place)
-    judges = {name: fact.judge for name, fact in binding(spec.name).facts.items()}
-    verdict = audit(raw, spec, judges=judges, expected_head=expect_head, expected_records=expect_records)
+    raw, spec = _logged(bundle_)
+    origin = trust.origin_of(spec.sha256, trust.trusted_machines(machines, os.environ))
+    verdict = audit(
+        raw, spec, judges=_judges(spec.name), expected_head=expect_head, expected_records=expect_records, origin=origin
+    )
     if output == "json":
         say_json(verdict.record)
     else:
@@ -128,6 +190,29 @@ def replay(
     if verdict.ok:
         return int(ExitCode.DONE)
     return int(ExitCode.DAMAGED if any(each.rule == "chain" for each in verdict.findings) else ExitCode.EVIDENCE)
+
+
+def _logged(named: str | None) -> tuple[bytes, "MachineSpec"]:
+    """Return a log's bytes and its declaration, from a bundle or a mirror."""
+    from drfsm.spec import load_machine
+
+    if named is None or not named.startswith("s3://"):
+        place = bundle.find(named)
+        return (place / bundle.LOG).read_bytes(), _declared(place)
+    from drfsm.cli import mirrors, trust
+
+    mirror = mirrors.open_mirror(named, {})
+    state = trust.sound(mirror.records)
+    mirrors.check_place(mirror, state)
+    text = mirrors.declaration_of(mirror, state)
+    return b"".join(mirror.lines), load_machine(text, source=f"{state.machine}.yaml")
+
+
+def _judges(machine: str) -> Mapping[str, Any]:
+    """Return the judges of a shipped machine, none for any other."""
+    from drfsm.dr.bindings import MACHINES, binding
+
+    return binding(machine).judges if machine in MACHINES else {}
 
 
 def _readable(raw: bytes) -> tuple[Record, ...]:

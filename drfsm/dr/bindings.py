@@ -1,11 +1,26 @@
-"""The bindings of the shipped machines by name; each is put together in the module of the machine's name."""
+"""The bindings of the shipped machines by name; each is put together in the module of the machine's name.
+
+Owns ``INPUT_DEFAULTS``: what stands for an input that a machine got after 0.1.0, in a run that was started before.
+Facts and actions read ``run.inputs[name]``; the one line in this table is all that a new input needs.
+"""
 
 import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve
 
 from drfsm.engine import Binding
 from drfsm.errors import UsageFault
 
 MACHINES = ("drill", "promote", "failback")
+
+INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "drill": {},
+    "promote": {},
+    "failback": {},
+}
+"""Machine -> input -> its value in a run whose declaration does not name it: so that nothing changes for that run."""
 
 
 def binding(machine: str) -> Binding:
@@ -13,4 +28,9 @@ def binding(machine: str) -> Binding:
     if machine not in MACHINES:
         raise UsageFault(f"drfsm ships no machine {machine!r}", way=f"one of {', '.join(MACHINES)}")
     found: Binding = importlib.import_module(f"drfsm.dr.{machine}").binding()
-    return found
+    return evolve(found, defaults=INPUT_DEFAULTS[machine])
+
+
+def with_defaults(machine: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's inputs, together with those that its version did not know yet."""
+    return {**INPUT_DEFAULTS.get(machine, {}), **inputs}

@@ -355,6 +355,7 @@ def _own_receipt(world: World, run: Run) -> str:
 
 def _run_promotion(world: World, run: Run) -> dict[str, Any]:
     canonical = run.inputs["promote_target"] == "canonical"
+    world.dr.uid()  # BEFORE the promote needs it: where this machine lacks the site's kubeconfig it is fetched for both
     found = _procedures(world).run(PROMOTE, PROMOTE, promote_inputs(world, run), "live" if canonical else "drill")
     run.check()
     run.note(f"the promote {found['run_id']} is {found['status']} in {found['state']}")

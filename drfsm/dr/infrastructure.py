@@ -316,7 +316,7 @@ def _cost(machine: Mapping[str, Any], minutes: float | None, prices: Mapping[str
 FACTS = {
     "runner": Fact(_observe_runner, _judge_runner),
     "foreign_runners": Fact(_observe_foreign, lambda seen, _inputs: "present" if seen["foreign"] else "none"),
-    "runner_plan": Fact(_observe_plan, lambda seen, _inputs: "ready" if seen["plan"] else "none"),
+    "runner_plan": Fact(_observe_plan, lambda seen, _inputs: "ready" if seen["plan"] else "none", of_machine=True),
     "runner_ready": Fact(_observe_ready, _judge_ready),
     "site_kubeconfig": Fact(_observe_kubeconfig, lambda seen, _inputs: "held" if seen["kubeconfig"] else "absent"),
 }

@@ -1,11 +1,12 @@
 """Names become deeds: facts and actions that a machine names, and what they are handed.
 
 Owns ``Fact``, ``Binding`` (complete, or refused before anything starts) and ``Run`` (what one row's fact
-or action may know of the run). Knows no world: ``world`` is whatever the binding's author passes to the
-Runner. Called by runner.py; dr/ and library users write bindings.
+or action may know of the run). A run that was started by an older version is pinned to that version's declaration:
+that may name fewer facts, actions and inputs than are bound today, never others. Knows no world: ``world`` is
+whatever the binding's author passes to the Runner. Called by runner.py; dr/ and library users write bindings.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -31,6 +32,7 @@ class Fact:
 
     observe: Callable[[Any, "Run"], Any]
     judge: Callable[[Any, Mapping[str, Any]], str | None]
+    of_machine: bool = False  # read from this machine's own files: on another machine it says nothing of the run
 
 
 @frozen
@@ -70,24 +72,47 @@ class Run:
 
 @frozen
 class Binding:
-    """Facts and actions by name."""
+    """Facts and actions by name; and the inputs that older declarations lack, with the value that stands for them."""
 
     facts: Mapping[str, Fact]
     actions: Mapping[str, Act] = field(factory=dict)
+    defaults: Mapping[str, Any] = field(factory=dict)  # input -> its value in a run that was started without it
+
+    @property
+    def judges(self) -> Mapping[str, Callable[[Any, Mapping[str, Any]], str | None]]:
+        """Return every fact's judge, as the audit calls it: with the inputs of a run, of whichever version."""
+        return {name: self._judge_of(fact) for name, fact in self.facts.items()}
+
+    def with_defaults(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a run's inputs, together with those that its version did not know yet."""
+        return {**self.defaults, **inputs}
+
+    def _judge_of(self, fact: Fact) -> Callable[[Any, Mapping[str, Any]], str | None]:
+        return lambda seen, inputs: fact.judge(seen, self.with_defaults(inputs))
 
     def complete_for(self, spec: MachineSpec) -> None:
         """Raise BindingFault unless every name of the machine is bound, and nothing else."""
-        wanted = {name for row in spec.rows for name in (row.action, row.undo, row.attempts.repair) if name}
         faults = [
-            *_compare("fact", {name for name, fact in spec.facts.items() if not fact.hidden}, set(self.facts)),
-            *_compare("action", wanted, set(self.actions)),
+            *_missing("fact", _facts(spec), self.facts),
+            *(f"fact {name} is bound and not declared" for name in sorted(set(self.facts) - _facts(spec))),
+            *_missing("action", _actions(spec), self.actions),
+            *(f"action {name} is bound and not declared" for name in sorted(set(self.actions) - _actions(spec))),
         ]
         if faults:
             raise BindingFault(f"{spec.name}: the binding does not fit the machine: {'; '.join(faults)}")
 
+    def missing_for(self, spec: MachineSpec) -> list[str]:
+        """Return, in words, what the machine names and nothing is bound to. A pinned declaration needs no more."""
+        return [*_missing("fact", _facts(spec), self.facts), *_missing("action", _actions(spec), self.actions)]
 
-def _compare(kind: str, named: set[str], bound: set[str]) -> Iterator[str]:
-    for name in sorted(named - bound):
-        yield f"{kind} {name} is declared and not bound"
-    for name in sorted(bound - named):
-        yield f"{kind} {name} is bound and not declared"
+
+def _missing(kind: str, named: set[str], bound: Mapping[str, Any]) -> list[str]:
+    return [f"{kind} {name} is declared and not bound" for name in sorted(named - set(bound))]
+
+
+def _facts(spec: MachineSpec) -> set[str]:
+    return {name for name, fact in spec.facts.items() if not fact.hidden}
+
+
+def _actions(spec: MachineSpec) -> set[str]:
+    return {name for row in spec.rows for name in (row.action, row.undo, row.attempts.repair) if name}

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from drfsm import __version__
-from drfsm.engine import forecast
+from drfsm.engine import forecast, recheck
 from drfsm.engine.binding import Binding
 from drfsm.engine.log import OnRecord, RunLog
 from drfsm.engine.ports import Clock, Journal, Lease, NoLease, SystemClock
@@ -48,7 +48,9 @@ class Runner:
     """One run of one machine. ``world`` is handed to every fact and action as it is.
 
     ``on_record`` subscribers hear every record after it is durable; ``say`` hears what actions tell while
-    they work. Raises BindingFault unless the binding is complete for the machine.
+    they work; ``vouched`` says who answers for records that this machine did not write. Raises BindingFault unless
+    the binding is exactly the machine's; where the journal holds a run already, of whichever version, EvidenceFault
+    unless it has all that the run's declaration names.
     """
 
     def __init__(
@@ -65,13 +67,15 @@ class Runner:
         operator: str = "",
         host: str = "",
         hold_asked: Callable[[], str] = lambda: "",
+        vouched: Mapping[str, Any] | None = None,
     ) -> None:
-        binding.complete_for(spec)
         self._spec, self._binding = spec, binding
         self._lease: Lease = lease or NoLease()
         self._clock: Clock = clock or SystemClock()
         self._log = RunLog(spec, journal, self._clock, on_record)
+        self._check_binding()
         self._operator, self._host = operator or who(), host or platform.node()
+        self._vouched = dict(vouched or {})
         self._leased = False
         self._interrupted = False
         self._hold_asked = hold_asked
@@ -186,6 +190,23 @@ class Runner:
             raise fault
         self._log.append("resolved", {"row": row.key, "outcome": outcome, "reason": reason, "operator": self._operator})
         return self._go()
+
+    def recheck(self) -> tuple[recheck.Difference, ...]:
+        """Read every fact behind an earlier guard again; return those that are not as the records say.
+
+        For a run whose records this machine did not write. Moves nothing, writes nothing, needs no lease.
+        """
+        self._ready()
+        if self._over() or self.state.dry_run:
+            return ()
+        upcoming = [row] if (row := self._next()) else []
+        here = upcoming or list(self._spec.rows_from(self.state.state, self.state.inputs)) or list(self._spec.rows)
+        wanted = {
+            name: values
+            for name, values in recheck.expected(self._log.journal.records(), self._spec, self.state).items()
+            if name in self._binding.facts and not self._binding.facts[name].of_machine
+        }
+        return recheck.differences(wanted, upcoming, self._spec, lambda names: self._step.read(names, here[0]))
 
     # --- driving --------------------------------------------------------------------------------------
 
@@ -450,6 +471,20 @@ class Runner:
 
     # --- pieces -----------------------------------------------------------------------------------------
 
+    def _check_binding(self) -> None:
+        """Hold the binding against the machine: exactly for a new run, for all that it names where one is pinned to it.
+
+        Raises BindingFault, EvidenceFault.
+        """
+        if self.state.machine_sha256 != self._spec.sha256:
+            self._binding.complete_for(self._spec)
+        elif missing := self._binding.missing_for(self._spec):
+            raise EvidenceFault(
+                f"this drfsm ({__version__}) lacks what the run's declaration of {self._spec.name} names:"
+                f" {'; '.join(missing)}",
+                way=f"go on with drfsm {self.state.version}, which started the run",
+            )
+
     def _ready(self) -> None:
         self._log.catch_up()
         state = self.state
@@ -545,7 +580,10 @@ class Runner:
         if self._leased:
             return
         epoch = self._lease.acquire(self.state.run_id, self._operator, self._host)
-        self._log.append("lease_acquired", {"epoch": epoch, "operator": self._operator, "host": self._host})
+        body: dict[str, Any] = {"epoch": epoch, "operator": self._operator, "host": self._host}
+        if self._vouched:  # who answers for the records before this one
+            body["vouched"] = self._vouched
+        self._log.append("lease_acquired", body)
         self._leased = True
 
 

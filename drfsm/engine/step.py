@@ -195,7 +195,7 @@ class Step:
         limit = row.timeout_seconds
         return Run(
             id=state.run_id,
-            inputs={**state.inputs, **self._amended(row)},
+            inputs=self._binding.with_defaults({**state.inputs, **self._amended(row)}),
             operator=state.operator,
             epoch=state.epoch,
             dry_run=state.dry_run,

@@ -38,6 +38,7 @@ class Verdict:
     machine: str
     machine_sha256: str
     expected: bool  # whether a copied summary's head was held against it
+    origin: str | None = None  # whose declaration it is, as the caller knows; "" for nobody's; None: not asked
 
     @property
     def ok(self) -> bool:
@@ -58,6 +59,7 @@ class Verdict:
             "run_id": self.state.run_id,
             "machine": self.machine,
             "machine_sha256": self.machine_sha256,
+            "declaration": {"": "unknown", None: "not asked"}.get(self.origin, self.origin),
             "status": self.state.status,
             "state": self.state.state,
             "records": self.records,
@@ -82,11 +84,15 @@ class Verdict:
             where = printable(f"{self.state.status} in {self.state.state}")
             yield f"Not finished ({where}): as far as it goes, it holds."
         yield (
-            f"The evidence holds: {self.records} records, unaltered, each allowed by {printable(self.machine)} "
-            f"({self.machine_sha256[:12]}…), {self.rejudged} observations judged again; head {self.head}."
+            f"The evidence holds: {self.records} records, unaltered, each allowed by {self._declared()},"
+            f" {self.rejudged} observations judged again; head {self.head}."
         )
         if not self.expected:
             yield "Whether this is the whole log only a summary that was copied off the machine can say: its head."
+
+    def _declared(self) -> str:
+        by = f", {self.origin}" if self.origin else ""
+        return f"{printable(self.machine)}{by} ({self.machine_sha256[:12]}…)"
 
 
 def audit(
@@ -96,14 +102,19 @@ def audit(
     judges: Judges,
     expected_head: str | None = None,
     expected_records: int | None = None,
+    origin: str | None = None,
 ) -> Verdict:
     """Audit a log's bytes. ``judges``: fact -> (what was seen, the run's inputs) -> value or None.
 
+    ``origin`` says whose declaration ``spec`` is (``shipped with drfsm 0.1.0``); "" is nobody's that the caller knows,
+    and a finding: what an unknown declaration allows may be anything. None where the caller makes no such claim.
     ``expected_head`` and ``expected_records`` are the ``journal`` of a summary that was copied off the machine.
     """
     findings = Findings()
     records, heads = _read(raw, findings)
     _expect(heads, expected_head, expected_records, findings)
+    if origin == "":
+        findings.add(None, "declaration", f"drfsm ships no declaration {spec.sha256}, and nobody trusts it here")
     state = walk(records, spec, judges, findings, heads)
     return Verdict(
         findings=tuple(findings),
@@ -115,6 +126,7 @@ def audit(
         machine=spec.name,
         machine_sha256=spec.sha256,
         expected=expected_head is not None,
+        origin=origin,
     )
 
 

@@ -5,6 +5,14 @@
 Written by adapters/s3_journal.py; read by it, and by whoever checks what a receipt says of another run.
 """
 
+import re
+
+from drfsm.claims import bounded, is_name
+from drfsm.errors import UsageFault
+
+ADDRESS = "s3://<bucket>/<prefix>/drfsm/runs/<run>"
+_NUMBER = re.compile(r"[0-9]{6,9}", re.ASCII)
+
 
 def home_of(prefix: str, run_id: str) -> str:
     """Return the prefix of a run's mirror, without a slash at the end."""
@@ -19,4 +27,21 @@ def key_of(home: str, number: int) -> str:
 def number_of(key: str) -> int | None:
     """Return the number of the record that a key is of, None for any other key."""
     stem = key.rpartition("/")[2].removesuffix(".json")
-    return int(stem) if stem.isdigit() else None
+    return int(stem) if _NUMBER.fullmatch(stem) else None
+
+
+def signature_of(home: str, head: str) -> str:
+    """Return the key of a signature under the line with this hash."""
+    return f"{home}/signatures/{head}.sig"
+
+
+def parts_of(uri: str) -> tuple[str, str, str]:
+    """Return (bucket, prefix, run) of a mirror's address, as a person typed it. Raises UsageFault for what is none."""
+    bucket, _, home = uri.removeprefix("s3://").rstrip("/").partition("/")
+    prefix, within, run_id = home.rpartition("/drfsm/runs/")
+    parts = {"bucket": bucket, "prefix": prefix, "drfsm run": run_id}
+    wrong = [kind for kind, text in parts.items() if not is_name(kind, text)]
+    if wrong or not within:
+        because = f": no name of a {wrong[0]}" if within and wrong else ""
+        raise UsageFault(f"{bounded(uri)} is no mirror of a run{because}", way=ADDRESS)
+    return bucket, prefix, run_id

@@ -163,6 +163,7 @@ _OPTIONAL: Mapping[str, Shape] = {
     "operator": _text,
     "interrupted": _flag,
     "receipt": _table,
+    "vouched": _table,
 }
 
 

@@ -24,7 +24,8 @@ from drfsm.cli import drill as command
 from drfsm.cli import drill_inputs
 from drfsm.cli.child_runs import ChildRuns
 from drfsm.cli.drill_files import DrillFiles
-from drfsm.cli.drive import Who, Written, connect, own_prefix
+from drfsm.cli.drive import Who, Written, connect
+from drfsm.cli.mirrors import own_prefix
 from drfsm.cli.site_world import kubeconfig_of
 from drfsm.dr.bindings import binding
 from drfsm.engine import Runner
@@ -210,7 +211,7 @@ class Drill:
             journal = MirroredJournal(local, world.store, own_prefix(self.inputs), self.id, TEXT)
             if not fresh:
                 lease.look()
-                journal.catch_up()
+                journal.catch_up(lambda _lines: None)
             files = DrillFiles(self.directory, local.lines, journal.uri, world.store)
             self.runner = Runner(
                 SPEC, binding("drill"), fenced(evolve(world, procedures=children), lease), journal, lease=lease,

@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -367,6 +368,11 @@ class Site:
     def mirror(self) -> str:
         """The URI of the run's mirror."""
         return f"s3://{self.sandbox.bucket}/{self.sandbox.prefix}/drfsm/runs/{self.run_id}"
+
+    def mirror_head(self) -> str:
+        """Return the head of the run's mirror: what a person types who goes on from it elsewhere."""
+        home = self.mirror.partition(f"{self.sandbox.bucket}/")[2]
+        return sha256(self.body(max(self.objects(f"{home}/0")))).hexdigest()
 
     def objects(self, prefix: str = "") -> dict[str, str]:
         """Return every object's ETag."""

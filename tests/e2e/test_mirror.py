@@ -47,7 +47,8 @@ def elsewhere(site: Site, verb: str, name: str, *more: str) -> tuple[Site, list[
     sandbox = site.sandbox
     return site.elsewhere(f"{name}-{site.bundle.name}"), [
         verb, site.mirror, "--take-over", site.run_id, "--kubeconfig-dr", str(sandbox.dr.kubeconfig),
-        "--kubeconfig-primary", str(sandbox.primary.kubeconfig), *more,
+        "--kubeconfig-primary", str(sandbox.primary.kubeconfig), "--expect-head", site.mirror_head(),
+        *more,
     ]  # fmt: skip
 
 
@@ -74,6 +75,8 @@ def test_from_an_empty_home_a_run_is_finished_by_its_mirror_alone(make_site: Mak
     }  # fmt: skip
 
     told = site.run("resume", str(site.bundle))
+    assert told.code == ExitCode.REFUSED, told  # it did not write the last of them, and is not told to trust them
+    told = site.run("resume", str(site.bundle), "--expect-head", site.mirror_head())
     assert told.code == ExitCode.DONE, told
     assert "the run went on elsewhere" in told.err
     assert lines(site.bundle) == lines(there)

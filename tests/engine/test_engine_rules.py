@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from drfsm.engine import Fact, MemoryJournal, Run
+from drfsm import __version__
+from drfsm.engine import Fact, MemoryJournal, Run, Runner
 from drfsm.engine.binding import Binding
 from drfsm.errors import (
     ActionFailed,
@@ -17,6 +18,7 @@ from drfsm.errors import (
     Unreachable,
     UsageFault,
 )
+from drfsm.evidence.audit import audit
 from drfsm.journal import fold, lines, read
 from tests.engine.room import Room, machine
 from tests.engine.world import Clock
@@ -483,3 +485,93 @@ def test_a_binding_is_complete_or_refused_before_anything_starts() -> None:
         " fact smell is bound and not declared; action change_bulb is declared and not bound;"
         " action kick is bound and not declared"
     )
+
+
+# --- a run that an older version started ------------------------------------------------------------------------
+
+LATER = {"voltage": 230}
+"""What is bound today reads an input that the declaration of the run does not name yet."""
+
+
+def bound_later(handed: list[Any], lacking: str = "") -> Binding:
+    """Return the binding of a later version: more facts and actions, and all of them read an input that came later."""
+
+    def act(room: Room, run: Run) -> None:
+        handed.append(("act", run.inputs["voltage"]))
+        room.has.update(light="on")
+
+    def observe(name: str) -> Any:
+        return lambda room, run: {"is": room.has.get(name), "voltage": run.inputs["voltage"]}
+
+    def judge(seen: Any, inputs: Any) -> str | None:
+        handed.append(("judge", inputs["voltage"]))
+        return str(seen.get("is", "")) or None if isinstance(seen, dict) else str(seen)
+
+    facts = {name: Fact(observe(name), judge) for name in ("light", "door", "alarm", "smell")}
+    actions = dict.fromkeys(("press", "change_bulb", "kick"), act)
+    kept = {name: each for name, each in actions.items() if name != lacking}
+    return Binding({name: each for name, each in facts.items() if name != lacking}, kept, LATER)
+
+
+def interrupted() -> Room:
+    """Return a room whose run was held by an older version, its intent open."""
+    room = Room(machine(PRESS))
+
+    def unseen(room: Room, _run: Run) -> None:
+        room.has.update(light="on")
+        room.observe["light"] = raising(Unreachable("it is dark"))
+
+    room.actions["press"] = unseen
+    state = room.start().state
+    assert (state.status, state.open is not None) == ("held", True)
+    return room
+
+
+def test_a_run_goes_on_with_a_later_binding_and_inputs_that_it_lacks_take_their_defaults() -> None:
+    """Bound names that its declaration lacks are fine; facts, judges, actions and the audit see the default input."""
+    room, handed = interrupted(), list[Any]()
+    binding = bound_later(handed)
+    room.has.update(light="off")  # so that the action is done again
+    state = Runner(room.spec, binding, room, room.journal, clock=room.clock, lease=room.lease).resume()
+    assert (state.status, state.inputs) == ("complete", {"patience": 5, "way": "short"})
+    assert {kind for kind, _ in handed} == {"act", "judge"}
+    assert {voltage for _, voltage in handed} == {230}
+    verdict = audit(b"".join(lines(room.records())), room.spec, judges=binding.judges)
+    assert verdict.ok, "\n".join(verdict.lines())
+    assert {each["is"] for record in room.records("commit") for each in [record.body["facts"]["light"]["seen"]]} == {
+        "on"
+    }
+
+
+def test_what_a_pinned_declaration_names_must_still_be_bound() -> None:
+    """A later version that forgot a fact or an action goes on with no older run: it names it, and who can."""
+    for lacking, kind in (("alarm", "fact"), ("press", "action")):
+        room = interrupted()
+        before = len(room.records())
+        with pytest.raises(EvidenceFault) as caught:
+            Runner(room.spec, bound_later([], lacking), room, room.journal)
+        assert f"{kind} {lacking} is declared and not bound" in caught.value.what
+        assert caught.value.way == f"go on with drfsm {__version__}, which started the run"
+        assert len(room.records()) == before
+
+
+def test_a_new_run_needs_exactly_its_binding() -> None:
+    """What is bound and not declared is a misspelling, as long as no run is pinned to the declaration."""
+    spec = machine(PRESS)
+    with pytest.raises(BindingFault, match="fact smell is bound and not declared; action kick is bound"):
+        Runner(spec, bound_later([]), None, MemoryJournal())
+    with pytest.raises(BindingFault, match="fact smell"):
+        Runner(machine(PRESS + REFUSE), bound_later([]), None, interrupted().journal)  # pinned to another declaration
+
+
+def test_an_amendment_asks_for_no_input_that_came_later() -> None:
+    """An operator's row of an older declaration is checked against that declaration alone."""
+    more = '  - {from: start, trigger: wait_longer, by: operator, amends: [patience], because: "it takes longer"}\n'
+    room = Room(machine(WAIT % 1 + more))
+    room.has["alarm"] = "loud"
+    assert room.start().state.status == "held"
+    room.has["alarm"] = "armed"
+    binding = Binding({name: room._fact(name) for name in room.has}, {}, LATER)
+    runner = Runner(room.spec, binding, room, room.journal, clock=room.clock, lease=room.lease)
+    state = runner.request("wait_longer", {"patience": 9, "reason": "slow"})
+    assert (state.status, state.inputs) == ("complete", {"patience": 9, "way": "short"})

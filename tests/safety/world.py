@@ -649,7 +649,7 @@ class Failback:
 
     def _mirror(self, local: FileJournal, world: World) -> MirroredJournal:
         mirror = MirroredJournal(local, world.store, str(self.inputs["prefix"]), self.id, self.text)
-        mirror.catch_up()
+        mirror.catch_up(lambda _lines: None)
         return mirror
 
     def world(self) -> tuple[World, S3Lease]:

@@ -1,0 +1,96 @@
+"""Signatures by ssh keys: ``ssh-keygen -Y`` makes them and checks them against an allowed-signers file.
+
+    DRFSM_SIGNING_KEY      the key that signs every mirrored record: a private key, or a public one whose agent signs
+    DRFSM_ALLOWED_SIGNERS  the keys that are trusted, as ssh-keygen(1) describes under ALLOWED SIGNERS
+
+Formats, revocation, agents and hardware keys are OpenSSH's matter. Both files are named by the person at the
+keyboard, never by a record. Implements evidence.signatures.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from drfsm.claims import bounded
+from drfsm.errors import UsageFault
+
+SIGNING_KEY, ALLOWED_SIGNERS = "DRFSM_SIGNING_KEY", "DRFSM_ALLOWED_SIGNERS"
+SECONDS = 60.0  # a hardware key waits for a touch
+LARGEST_BYTES = 16 << 10  # of a signature; one of ssh's has some 300
+
+
+@frozen
+class SshVerifier:
+    """Checks signatures against one allowed-signers file."""
+
+    allowed_signers: Path
+
+    def signer(self, namespace: str, message: bytes, signature: bytes) -> str | None:
+        """Return the principal whose key signed this message for this namespace, None if no trusted key did."""
+        if len(signature) > LARGEST_BYTES:
+            return None
+        with tempfile.TemporaryDirectory(prefix="drfsm-") as directory:  # 0700
+            file = Path(directory) / "signature"
+            file.write_bytes(signature)
+            allowed = str(self.allowed_signers)
+            named = _ssh_keygen("find-principals", "-s", str(file), "-f", allowed)
+            for principal in named.stdout.decode("utf-8", "replace").splitlines() if named.returncode == 0 else ():
+                checked = _ssh_keygen(
+                    "verify", "-f", allowed, "-I", principal, "-n", namespace, "-s", str(file), message=message
+                )
+                if checked.returncode == 0:
+                    return principal
+        return None
+
+
+@frozen
+class SshSigner:
+    """Signs with one key."""
+
+    key: Path
+
+    def sign(self, namespace: str, message: bytes) -> bytes:
+        """Return an armoured signature. Raises UsageFault where ssh-keygen can't use the key."""
+        signed = _ssh_keygen("sign", "-q", "-f", str(self.key), "-n", namespace, message=message)
+        if signed.returncode != 0 or not signed.stdout:
+            why = bounded(signed.stderr.decode("utf-8", "replace").strip())
+            raise UsageFault(
+                f"the key {self.key} can't sign: {why}",
+                way=f"check {SIGNING_KEY}; a key with a passphrase needs an agent (ssh-add)",
+            )
+        return signed.stdout
+
+
+def verifier_of(environ: Mapping[str, str] = os.environ) -> SshVerifier | None:
+    """Return what checks signatures, None where no keys are trusted. Raises UsageFault for a file that isn't there."""
+    return SshVerifier(path) if (path := _named(ALLOWED_SIGNERS, environ)) else None
+
+
+def signer_of(environ: Mapping[str, str] = os.environ) -> SshSigner | None:
+    """Return what signs, None where no key is named. Raises UsageFault for a file that isn't there."""
+    return SshSigner(path) if (path := _named(SIGNING_KEY, environ)) else None
+
+
+def _named(variable: str, environ: Mapping[str, str]) -> Path | None:
+    if not (named := environ.get(variable)):
+        return None
+    if not (path := Path(named).absolute()).is_file():
+        raise UsageFault(f"{variable}: there is no file {path}", way=f"name another file, or: unset {variable}")
+    return path
+
+
+def _ssh_keygen(*arguments: str, message: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    program = shutil.which("ssh-keygen")
+    if program is None:
+        raise UsageFault("ssh-keygen is not on the PATH: it makes and checks signatures", way="install OpenSSH 8.2+")
+    try:
+        return subprocess.run(
+            [program, "-Y", *arguments], input=message, capture_output=True, check=False, timeout=SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as fault:
+        raise UsageFault(f"ssh-keygen did not answer: {type(fault).__name__}", way="try again") from None

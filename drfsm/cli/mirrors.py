@@ -1,0 +1,147 @@
+"""A run's mirror in S3, read and never adopted: its lines, its declaration, where it stands.
+
+    s3://<bucket>/<prefix>/drfsm/runs/<run>    as a person types it; every part is held against its grammar
+
+What lies there is a claim: its run, bucket and prefix must be those of the address, and its declaration the one that
+its records name. Executes nothing, writes nothing. Used by `status`, `replay`, `list`, and by drive.py before a run
+is gone on with.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from drfsm.claims import LARGEST_BYTES, bounded, is_name
+from drfsm.cli import trust
+from drfsm.cli.options import region_here
+from drfsm.errors import DrfsmError, EvidenceFault, UsageFault
+from drfsm.journal import Record, RunState, digest, read
+from drfsm.journal.mirror import ADDRESS, home_of, parts_of, signature_of
+from drfsm.resources import known, shipped
+from drfsm.spec import MachineSpec
+
+if TYPE_CHECKING:
+    from drfsm.world import ObjectStore
+
+LARGEST_SIGNATURE_BYTES = 16 << 10
+
+
+@frozen
+class Mirror:
+    """What lies of one run in S3: its raw lines, the chain verified."""
+
+    uri: str
+    prefix: str
+    run_id: str
+    store: "ObjectStore"
+    lines: tuple[bytes, ...]
+
+    @property
+    def home(self) -> str:
+        """The prefix below which all of it lies."""
+        return home_of(self.prefix, self.run_id)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Its records."""
+        return read(self.lines).records
+
+    @property
+    def head(self) -> str:
+        """The SHA-256 of its last line."""
+        return digest(self.lines[-1])
+
+    def journal(self, spec: MachineSpec) -> trust.Journal:
+        """Return it as something that somebody may vouch for."""
+        return journal_of(self.lines, spec, self.uri, self.store, self.home)
+
+
+def is_mirror(named: str | None) -> bool:
+    """Whether what a person named is a mirror's address."""
+    return named is not None and named.startswith("s3://")
+
+
+def open_mirror(uri: str, places: Mapping[str, str]) -> Mirror:
+    """Read a mirror. Raises UsageFault where there is none; JournalDamaged, EvidenceFault where it does not hold."""
+    bucket, prefix, run_id = parts_of(uri)
+    mirror = mirror_at(_store(bucket, places), prefix, run_id)
+    if not mirror.lines:
+        raise UsageFault(f"{uri} holds no run", way=ADDRESS)
+    return mirror
+
+
+def mirror_at(store: "ObjectStore", prefix: str, run_id: str) -> Mirror:
+    """Read what lies of a run below a prefix; it has no lines where there is none."""
+    from drfsm.adapters.s3_journal import fetch
+
+    home = home_of(prefix, run_id)
+    return Mirror(f"s3://{store.bucket}/{home}", prefix, run_id, store, fetch(store, home))
+
+
+def mirrors_below(uri: str, places: Mapping[str, str]) -> Iterator[Callable[[], Mirror]]:
+    """Yield every run's mirror below ``s3://<bucket>/<prefix>``, each to be read when it is called."""
+    bucket, _, prefix = uri.removeprefix("s3://").strip("/").partition("/")
+    prefix = prefix.removesuffix("/drfsm/runs").removesuffix("/drfsm")
+    if not (is_name("bucket", bucket) and is_name("prefix", prefix)):
+        raise UsageFault(f"{bounded(uri)} names no part of a bucket", way="s3://<bucket>/<prefix>")
+    store, home = _store(bucket, places), home_of(prefix, "")
+    names = {stat.key.removeprefix(home).partition("/")[0] for stat in store.list(home)}
+    for name in sorted(name for name in names if is_name("drfsm run", name)):
+        yield lambda name=name: mirror_at(store, prefix, name)  # type: ignore[misc]  # bound now, called later
+
+
+def _store(bucket: str, places: Mapping[str, str]) -> "ObjectStore":
+    from drfsm.adapters import aws
+
+    endpoint_url, region = places.get("endpoint_url") or None, places.get("region") or region_here() or None
+    store: ObjectStore = aws.connect(bucket=bucket, endpoint_url=endpoint_url, region=region).store
+    return store
+
+
+def own_prefix(inputs: Mapping[str, Any]) -> str:
+    """Return the prefix that a run's journal and lease lie below: its own, where it has one."""
+    return str(inputs.get("journal_prefix") or inputs.get("prefix") or "").strip("/")
+
+
+def check_place(mirror: Mirror, state: RunState) -> None:
+    """Raise EvidenceFault for records that are of another run, bucket or prefix than the place where they lie."""
+    said = {"run": state.run_id, "bucket": str(state.inputs.get("bucket", "")), "prefix": own_prefix(state.inputs)}
+    lies = {"run": mirror.run_id, "bucket": mirror.store.bucket, "prefix": mirror.prefix}
+    for what, name in lies.items():
+        if said[what] != name:
+            raise EvidenceFault(
+                f"{mirror.uri} holds records of the {what} {bounded(said[what], 100)}, not of {name}",
+                way="look for who wrote them; nothing was taken over",
+            )
+    if not is_name("machine", state.machine):
+        raise EvidenceFault(f"{mirror.uri}: {bounded(state.machine, 100)} is no name of a machine", way="as above")
+
+
+def declaration_of(mirror: Mirror, state: RunState) -> bytes:
+    """Return the declaration that a run is pinned to: drfsm's own where it is shipped, else the mirror's.
+
+    Raises EvidenceFault where the mirror has none with the digest that the records name.
+    """
+    own = shipped("machines") / f"{state.machine}.yaml"
+    if known(state.machine_sha256) and own.is_file() and trust.sha256_of(own.read_bytes()) == state.machine_sha256:
+        return own.read_bytes()
+    blob = mirror.store.get(f"{mirror.home}/{state.machine}.yaml", largest_bytes=LARGEST_BYTES)
+    if blob is None or trust.sha256_of(blob.body) != state.machine_sha256:
+        what = "lacks the declaration" if blob is None else "has another declaration than the records name:"
+        raise EvidenceFault(f"{mirror.uri} {what} {state.machine}.yaml", way="put it back from a copy")
+    return blob.body
+
+
+def journal_of(lines: Sequence[bytes], spec: MachineSpec, uri: str, store: "ObjectStore", home: str) -> trust.Journal:
+    """Return lines as something that somebody may vouch for; their signatures lie in the mirror."""
+    from drfsm.adapters.ssh_signatures import verifier_of
+
+    def signature(head: str) -> bytes | None:
+        try:
+            blob = store.get(signature_of(home, head), largest_bytes=LARGEST_SIGNATURE_BYTES)
+        except DrfsmError:
+            return None  # whoever can't be asked vouches for nothing
+        return blob.body if blob else None
+
+    return trust.Journal(lines, spec, uri, signature, verifier_of)
