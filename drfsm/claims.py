@@ -35,12 +35,14 @@ _BOM = b"\xef\xbb\xbf"
 # --- documents ------------------------------------------------------------------------------------------
 
 
-def json_of(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, way: str = "") -> Any:
+def json_of(
+    raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, deepest: int = DEEPEST, way: str = ""
+) -> Any:
     """Return the JSON value that ``raw`` holds, exact: what is written again has the same meaning.
 
     ``what`` names the document in the message (``the pointer jobintel/state/last_success.json``), ``way`` is the next
-    step. Raises Unreadable for more than ``largest_bytes``, more than DEEPEST levels, a key that stands twice, NaN or
-    an infinity, an integer over 64 bits, half a surrogate pair, a byte order mark, or an encoding other than UTF-8.
+    step. Raises Unreadable for more than ``largest_bytes``, more than ``deepest`` levels, a key that stands twice, NaN
+    or an infinity, an integer over 64 bits, half a surrogate pair, a byte order mark, or an encoding other than UTF-8.
     """
     text = _text(raw, what, largest_bytes, way)
     try:
@@ -52,10 +54,10 @@ def json_of(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, 
             parse_float=_float,
         )
     except RecursionError:
-        raise _unreadable(what, f"it has more than {DEEPEST} levels", way) from None
+        raise _unreadable(what, f"it has more than {deepest} levels", way) from None
     except ValueError as fault:
         raise _unreadable(what, f"it is no JSON: {fault}", way) from None
-    _check_tree(value, what, way)
+    _check_tree(value, what, way, deepest)
     return value
 
 
@@ -132,10 +134,10 @@ def _float(digits: str) -> float:
     return value
 
 
-def _check_tree(value: Any, what: str, way: str) -> None:
+def _check_tree(value: Any, what: str, way: str, deepest: int = DEEPEST) -> None:
     """Raise Unreadable for a tree that is too deep, or holds half a surrogate pair or a number that JSON lacks."""
     level: list[tuple[str, Any]] = [("", value)]
-    for _ in range(DEEPEST + 1):
+    for _ in range(deepest + 1):
         below: list[tuple[str, Any]] = []
         for where, node in level:
             if isinstance(node, str):
@@ -153,7 +155,7 @@ def _check_tree(value: Any, what: str, way: str) -> None:
         if not below:
             return
         level = below
-    raise _unreadable(what, f"it has more than {DEEPEST} levels", way)
+    raise _unreadable(what, f"it has more than {deepest} levels", way)
 
 
 def _check_characters(where: str, text: str, what: str, way: str) -> None:
@@ -244,6 +246,7 @@ GRAMMAR: Mapping[str, tuple[re.Pattern[str], int, str]] = {
         "letters, digits, '.', '_', '=' and '-', between slashes",
     ),
     "sha256": (re.compile(r"[0-9a-f]{64}"), 64, "64 hex digits"),
+    "git commit": (re.compile(r"[0-9a-f]{7,64}"), 64, "7 to 64 hex digits"),
     "nonce": (re.compile(r"[0-9a-f]{16,64}"), 64, "16 to 64 hex digits"),
     "Kubernetes name": (re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"), 253, "lower-case letters, digits, '.' and '-'"),
     "RBAC name": (re.compile(r"[^/%\x00-\x1f\x7f]+"), 253, "anything but '/' and '%'"),
@@ -313,6 +316,18 @@ def bounded(text: object, longest: int = LONGEST_WORDS) -> str:
     if len(whole) <= longest:
         return printable(whole)[: longest * 10]
     return f"{printable(whole[:longest])}… ({len(whole)} characters)"
+
+
+def printable_json(text: str) -> str:
+    """Return a JSON text in which what doesn't print is escaped, as JSON does it: it has the same meaning."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else _escaped(character) for character in text
+    )
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def printable_lines(text: str) -> str:

@@ -48,13 +48,14 @@ class DrfsmError(Exception):
         if fault is not None:
             self.fault = fault
 
+    def lines(self) -> list[str]:
+        """Return what happened, what is frozen now and the next step, a line each; as raw as what was seen."""
+        lines = [self.what, *(f"  frozen now: {each}" for each in self.frozen)]
+        return [*lines, f"  next: {self.way}"] if self.way else lines
+
     def diagnostics(self) -> str:
-        """Return what happened, what is frozen now and the next step, a line each."""
-        lines = [self.what]
-        lines += [f"  frozen now: {each}" for each in self.frozen]
-        if self.way:
-            lines.append(f"  next: {self.way}")
-        return "\n".join(lines)
+        """Return the lines as one text."""
+        return "\n".join(self.lines())
 
 
 class UsageFault(DrfsmError):
@@ -74,9 +75,9 @@ class DeclarationFault(DrfsmError):
         super().__init__(what, way=way)
         self.faults = tuple(faults)
 
-    def diagnostics(self) -> str:
-        """Return one line for each fault, then the next step."""
-        return "\n".join([self.what, *(f"  {each}" for each in self.faults)])
+    def lines(self) -> list[str]:
+        """Return what is wrong, then a line for each fault."""
+        return [self.what, *(f"  {each}" for each in self.faults)]
 
 
 class BindingFault(DrfsmError):

@@ -3,9 +3,8 @@
 Exit codes: `verify` 0 whole, 11 not; `compare` 0 same, 1 different, 2 not comparable; all: 9 unreachable.
 """
 
-import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import click
 
 from drfsm.cli import drive
 from drfsm.cli.options import at_bucket, connected, pair
+from drfsm.cli.say import say, say_json, say_lines
 from drfsm.errors import ExitCode, UsageFault
 
 
@@ -22,21 +22,24 @@ def runs() -> None:
 
 
 def _note(words: str, **_fields: Any) -> None:
-    click.echo(f"  · {words}", err=True)
+    say(f"  · {words}", err=True)
 
 
 def _out(output: str, record: Any, lines: list[str]) -> None:
-    click.echo(json.dumps(record, indent=2, ensure_ascii=False) if output == "json" else "\n".join(lines))
+    if output == "json":
+        say_json(record)
+    else:
+        say_lines(lines)
 
 
 @runs.command("list")
 @at_bucket
 @pair
 @drive.output
-def list_command(output: str, **given: Any) -> None:
-    """List the published runs, newest first; * marks the canonical one."""
+def list_command(output: str, **given: Any) -> int:
+    """List the published runs, newest first; * marks the canonical one. Exits with 9 if that can't be told."""
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers import read
+    from drfsm.dr.pointers import shown
 
     store, layout = connected(given), layout_of(given)
     home = layout.run("")
@@ -45,9 +48,10 @@ def list_command(output: str, **given: Any) -> None:
         sizes = found.setdefault(each.key.removeprefix(home).partition("/")[0], [0, 0])
         sizes[0] += 1
         sizes[1] += each.size_bytes
-    deciding = read(store, layout.global_pointers()[:1])[layout.global_pointers()[0]] or {}
+    deciding = shown(store, layout.global_pointers()[0])
+    canonical = deciding.get("run_id") if isinstance(deciding, dict) else None
     rows = [
-        {"run_id": name, "objects": count, "bytes": size, "canonical": name == deciding.get("run_id")}
+        {"run_id": name, "objects": count, "bytes": size, "canonical": name == canonical}
         for name, (count, size) in sorted(found.items(), reverse=True)
     ]
     told = [
@@ -55,6 +59,18 @@ def list_command(output: str, **given: Any) -> None:
         for r in rows
     ]
     _out(output, rows, told or [f"there is no run below s3://{store.bucket}/{home}"])
+    return _unless_told([deciding])
+
+
+def _unless_told(pointers: Iterable[Any]) -> int:
+    """Say which pointers can't be read; return the exit code of a verb that had to look at them."""
+    from drfsm.dr.pointers import MEND
+
+    wrong = [each for each in pointers if isinstance(each, str)]
+    say_lines((f"drfsm: {each}" for each in wrong), err=True)
+    if wrong:
+        say(f"  next: {MEND}", err=True)
+    return int(ExitCode.UNREACHABLE if wrong else ExitCode.DONE)
 
 
 @runs.command()
@@ -63,19 +79,21 @@ def list_command(output: str, **given: Any) -> None:
 @pair
 @drive.output
 def show(run_id: str, output: str, **given: Any) -> int:
-    """Show what lies in S3 of a run, and which pointers name it."""
+    """Show what lies in S3 of a run, and which pointers name it.
+
+    Exits with 11 if nothing lies there, with 9 if a pointer can't be read.
+    """
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers import pairs, read
+    from drfsm.dr.pointers import named_pairs, shown
     from drfsm.dr.verification import run_home
 
     store, layout = connected(given), layout_of(given)
     home = run_home(layout, run_id)
     files = {each.key.removeprefix(home): each.size_bytes for each in store.list(home)}
-    every = (
-        *layout.global_pointers(),
-        *layout.provider_pointers(pairs(store, layout, given["provider"], given["profile"])),
-    )
-    named_by = [key for key, each in read(store, every).items() if each and each.get("run_id") == run_id]
+    pointers = {key: shown(store, key) for key in layout.global_pointers()}
+    found = named_pairs(pointers.values(), (given["provider"], given["profile"]))
+    pointers |= {key: shown(store, key) for key in layout.provider_pointers(found)}
+    named_by = [key for key, each in pointers.items() if isinstance(each, dict) and each["run_id"] == run_id]
     record = {
         "run_id": run_id,
         "where": f"s3://{store.bucket}/{home}",
@@ -87,7 +105,8 @@ def show(run_id: str, output: str, **given: Any) -> int:
     told += [f"  {size:>10} {name}" for name, size in sorted(files.items())]
     told += [f"  named by {key}" for key in named_by] or ["  no pointer names it"]
     _out(output, record, told)
-    return int(ExitCode.DONE if files else ExitCode.DIFFERENT)
+    unread = _unless_told(pointers.values())
+    return unread or int(ExitCode.DONE if files else ExitCode.DIFFERENT)
 
 
 @runs.command()

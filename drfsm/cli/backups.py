@@ -16,6 +16,7 @@ from drfsm.cli import drive
 from drfsm.cli.control_plane import applied, fetched
 from drfsm.cli.options import at_bucket, connected, endpoint_url, pair, region
 from drfsm.cli.receipt_files import ReceiptFiles
+from drfsm.cli.say import say as say_line
 from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
 from drfsm.errors import ExitCode, UsageFault
 
@@ -222,7 +223,7 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int
     out(output, {**record, "receipts": str(receipts.directory)}, [*told, f"  receipts: {receipts.directory}"])
     if record["status"] != "held":
         return int(ExitCode.DONE)
-    click.echo("drfsm: mend what it is held for, then type the same again", err=True)
+    say_line("drfsm: mend what it is held for, then type the same again", err=True)
     return int(ExitCode.HELD)
 
 

@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 
 from drfsm.claims import bounded, object_of, printable
 from drfsm.errors import DiskFault, FileDamaged, JournalDamaged, Unreadable, UsageFault
@@ -103,7 +104,9 @@ def new(run_id: str, receipt_dir: str | None) -> Path:
     with own_home() as ours, Directory.make(place) as directory:
         inside = directory.names()
         if LOG in inside:
-            raise UsageFault(f"{place} already holds a run", way=f"drfsm resume {place}, or another --receipt-dir")
+            raise UsageFault(
+                f"{place} already holds a run", way=f"drfsm resume {quote(str(place))}, or another --receipt-dir"
+            )
         if foreign := [name for name in inside if not _BEFORE_A_RUN.fullmatch(name)] or _left_in(place):
             more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""  # noqa: PLR2004  enough to know it by
             raise UsageFault(

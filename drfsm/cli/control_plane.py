@@ -14,6 +14,7 @@ from drfsm.cli import drive
 from drfsm.cli.git import head
 from drfsm.cli.options import connected
 from drfsm.cli.receipt_files import APPLIED, FETCHED, RESTORED, ReceiptFiles, fetch_values
+from drfsm.cli.say import say_text
 from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
 from drfsm.errors import ExitCode, UsageFault
 
@@ -169,7 +170,8 @@ def apply(
     if render_only:
         import yaml
 
-        click.echo(yaml.safe_dump_all(room.rendered(bundle, namespace), sort_keys=False, allow_unicode=True), nl=False)
+        text = yaml.safe_dump_all(room.rendered(bundle, namespace), sort_keys=False)  # ASCII: nothing is escaped twice
+        say_text(text)
         return
     done = room.apply(cluster_of(kubeconfig), namespace, bundle, force=force_conflicts, check=lambda: None, say=say)
     receipts = ReceiptFiles(receipt_dir, f"control-plane-{stamp()}")

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
 from drfsm.cli import bundle, drive
 from drfsm.cli.drill_inputs import Earlier
 from drfsm.cli.receipt_files import ReceiptFiles
+from drfsm.cli.say import say, say_json
 from drfsm.errors import DrfsmError, ExitCode, LeaseLost
 
 DIAGNOSED = ("cloud_identity", "pointer_owner", "foreign_runners", "runner", "site_kubeconfig", "runner_ready",
@@ -62,13 +61,13 @@ def diagnose(
     receipts = ReceiptFiles(str(_beside_name(place)) if earlier is not None else str(place), run_id)
     receipts.write("diagnostics.receipt.json", (json.dumps(told, indent=2, sort_keys=True) + "\n").encode())
     if output == "json":
-        click.echo(json.dumps(told, indent=2))
+        say_json(told)
     else:
         for name, found in told["facts"].items():
-            click.echo(f"{name:<18} {found['value'] or 'unknown: ' + found.get('why', '')}")
+            say(f"{name:<18} {found['value'] or 'unknown: ' + found.get('why', '')}")
         for each in told["site"].get("wrong", ()):
-            click.echo(f"  {each}")
-        click.echo(f"receipt: {receipts.directory / 'diagnostics.receipt.json'}")
+            say(f"  {each}")
+        say(f"receipt: {receipts.directory / 'diagnostics.receipt.json'}")
     return int(ExitCode.DONE)
 
 

@@ -4,18 +4,19 @@ A drill's bundle is `--receipt-dir`; where that holds an earlier drill, its site
 the new bundle is made beside it (`<directory>.2`, `.3`, ...). What the flags mean is drill_inputs.py's matter.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from drfsm import claims
 from drfsm.cli import bundle, drive
 from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
 from drfsm.cli.drill_inputs import DEFAULT_PREFIX, PHASES, beside, earlier_in, inputs_of, lay_kubeconfig, settle
 from drfsm.cli.options import of_a_run, patience
+from drfsm.cli.say import say
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import UsageFault
 
@@ -134,7 +135,7 @@ def validate(**given: Any) -> int:
     shown = given["output"] == "text"
     code, place = _drill({**usual, **alone, **given})
     if shown:
-        click.echo(_verdict(place))
+        say(_verdict(place))
     return code
 
 
@@ -143,8 +144,9 @@ def _verdict(place: Path) -> str:
     receipt = place / "validation.receipt.json"
     if not receipt.is_file():
         return f"NOT VALIDATED; {place / 'phases/validate.receipt.json'} says why"
-    found = json.loads(receipt.read_bytes())
-    return f"validated: {found['run_id']}, {found['objects']} objects, {found['verification_level']}; {receipt}"
+    validated = claims.object_of(receipt.read_bytes(), str(receipt))
+    told = [validated.get(name) for name in ("run_id", "objects", "verification_level")]
+    return f"validated: {told[0]}, {told[1]} objects, {told[2]}; {receipt}"
 
 
 def _drill(given: dict[str, Any]) -> tuple[int, Path]:
@@ -158,7 +160,7 @@ def _drill(given: dict[str, Any]) -> tuple[int, Path]:
         return diagnose(inputs, run_id, given["receipt_dir"], earlier, who.output), Path()
     if earlier is not None:
         given["receipt_dir"] = str(beside(earlier.place))
-        click.echo(f"goes on with the site of {earlier.site_run}; the new bundle is {given['receipt_dir']}", err=True)
+        say(f"goes on with the site of {earlier.site_run}; the new bundle is {given['receipt_dir']}", err=True)
     scope = "live" if inputs["promote"] == "asked" and inputs["promote_target"] == "canonical" else "drill"
     code = drive.start(
         "drill", inputs, who, dry_run=False, receipt_dir=given["receipt_dir"], run_id=run_id, scope=scope,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drfsm.claims import printable_json
 from drfsm.cli.receipt_files import APPLIED, FETCHED, RESTORED, env_bytes, fetch_values
 from drfsm.cli.receipt_files import hold as hold_to_schema
 from drfsm.evidence import phases
@@ -164,4 +165,4 @@ def _last(records: Sequence[Record], trigger: str) -> Record | None:
 
 
 def _bytes(record: Mapping[str, Any]) -> bytes:
-    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    return (printable_json(json.dumps(record, indent=2, ensure_ascii=False)) + "\n").encode()

@@ -9,18 +9,19 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from attrs import frozen
 
+from drfsm import claims
 from drfsm.adapters.file_journal import read_chain
-from drfsm.claims import bounded, is_name, object_of
+from drfsm.claims import bounded, is_name
 from drfsm.cli import bundle, drive
 from drfsm.cli.git import head
 from drfsm.cli.options import assignments
 from drfsm.cli.site_world import private_files
-from drfsm.errors import DrfsmError, UsageFault
-from drfsm.files import Directory
+from drfsm.errors import DrfsmError, Unreadable, UsageFault
 from drfsm.journal import RunState, fold
 
 PHASES = ("bringup", "restore", "validate", "promote", "teardown")
@@ -53,10 +54,21 @@ class Earlier:
         return before or bool(self.done & {"restore_state", "go_on_without_state"})
 
     def receipt(self) -> dict[str, Any]:
-        """Return its validation's receipt, {} where it has none."""
-        with Directory.look(self.place) as directory:
-            body = directory.read("validation.receipt.json")
-        return {} if body is None else object_of(body, str(self.place / "validation.receipt.json"))
+        """Return its validation's receipt, {} where it has none. Raises UsageFault for what is none."""
+        from drfsm.dr.receipted import malformed
+
+        path = self.place / "validation.receipt.json"
+        try:
+            with Directory.look(self.place) as directory:
+                body = directory.read(path.name)
+            if body is None:
+                return {}
+            receipt = claims.object_of(body, str(path))
+        except Unreadable as fault:
+            raise UsageFault(f"--receipt-dir: {path} can't be read: {fault}") from None
+        if wrong := malformed(receipt):
+            raise UsageFault(f"--receipt-dir: {path} is no validation's receipt: {wrong[0]}")
+        return receipt
 
 
 def earlier_in(receipt_dir: str | None) -> Earlier | None:
@@ -69,7 +81,8 @@ def earlier_in(receipt_dir: str | None) -> Earlier | None:
     if state.machine != "drill":
         raise UsageFault(f"{place} holds a {state.machine or 'broken'} run, not a drill", way="another --receipt-dir")
     if state.status in ("running", "held"):
-        way = f"drfsm resume {place}, or drfsm abort {place}, before another drill goes on with its site"
+        named = quote(str(place))
+        way = f"drfsm resume {named}, or drfsm abort {named}, before another drill goes on with its site"
         raise UsageFault(f"the drill {state.run_id} in {place} has not ended: it is {state.status}", way=way)
     return Earlier(place, state, frozenset(str(each.body["trigger"]) for each in records if each.kind == "commit"))
 
@@ -328,12 +341,12 @@ def _prices(path: str) -> str:
     if not path:
         return ""
     try:
-        found = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError) as fault:
+        prices = claims.json_of(Path(path).read_bytes(), path)
+    except (OSError, Unreadable) as fault:
         raise UsageFault(f"--prices: {path} is no JSON file: {fault}") from None
-    if not isinstance(found, dict):
+    if not isinstance(prices, dict):
         raise UsageFault(f"--prices: {path} holds no JSON object", way="docs/drill.md shows one")
-    return json.dumps(found, separators=(",", ":"))
+    return json.dumps(prices, separators=(",", ":"))
 
 
 def _seconds(option: str, given: str) -> str:

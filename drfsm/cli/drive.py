@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -21,7 +22,7 @@ from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.ssh_signatures import signer_of, verifier_of
-from drfsm.claims import LARGEST_BYTES, bounded, name_of, printable
+from drfsm.claims import LARGEST_BYTES, bounded, name_of, printable, yaml_of
 from drfsm.cli import bundle, mirrors, trust
 from drfsm.cli.child_runs import ChildRuns
 from drfsm.cli.derived import derived_by
@@ -30,6 +31,7 @@ from drfsm.cli.mirrors import own_prefix
 from drfsm.cli.progress import listener
 from drfsm.cli.proven import asked, process_owner
 from drfsm.cli.receipt_files import hold as hold_to_schema
+from drfsm.cli.say import say, say_text
 from drfsm.cli.site_world import SiteCluster, kubeconfig_of, pinned, provisioner
 from drfsm.engine import Run, Runner, SystemClock
 from drfsm.engine.runner import check_inputs, new_run_id
@@ -42,6 +44,7 @@ from drfsm.errors import (
     LeaseHeld,
     LeaseLost,
     Unreachable,
+    Unreadable,
     UsageFault,
     WorldDiffers,
 )
@@ -76,13 +79,13 @@ def prompted(words: str) -> str:
     """Return what a person types at a terminal; "" where nobody sits at one."""
     if not sys.stdin.isatty():
         return ""
-    return str(click.prompt(words, err=True, default="", show_default=False))
+    return str(click.prompt(printable(words), err=True, default="", show_default=False))
 
 
 def tokens(first: str | None, second: str | None, dr_run_id: str) -> dict[str, str]:
     """Return the two tokens: as given, else asked for on a terminal, else empty (which is wrong)."""
     if first is None or second is None:
-        click.echo(f"This makes the primary canonical again instead of DR's run {dr_run_id}.", err=True)
+        say(f"This makes the primary canonical again instead of DR's run {dr_run_id}.", err=True)
     given = {
         "confirm1": prompted("Type FAILBACK to go on") if first is None else first,
         "confirm2": prompted(f"Type CONFIRM-{dr_run_id}") if second is None else second,
@@ -181,17 +184,15 @@ def _new(
 
 def check_kubeconfig(option: str, path: Path) -> None:
     """Raise UsageFault for what is no kubeconfig at all. Runs nothing of it: the tokens come first."""
-    import yaml
-
     if not path.is_file():
         raise UsageFault(f"{option}: there is no file {path}")
     try:
-        found = yaml.safe_load(path.read_bytes())
-    except (yaml.YAMLError, OSError, ValueError):
+        found = yaml_of(path.read_bytes(), str(path))
+    except (OSError, Unreadable):
         found = None
     if not isinstance(found, dict) or not found.get("clusters") or not found.get("contexts"):
         # Never the file's contents: they may hold credentials.
-        raise UsageFault(f"{option}: {path} is no kubeconfig", way=f"kubectl --kubeconfig {path} version")
+        raise UsageFault(f"{option}: {path} is no kubeconfig", way=f"kubectl --kubeconfig {quote(str(path))} version")
 
 
 def go_on(named: str | None, act: Act, who: Who, *, recheck: str = "all") -> int:
@@ -327,7 +328,7 @@ def fetched_into(place: Path, inputs: Mapping[str, Any], run_id: str, who: Who) 
 def _lay(place: Path, state: RunState, declared: bytes, lines: Sequence[bytes]) -> None:
     bundle.replace(place / f"{state.machine}.yaml", declared)
     bundle.replace(place / bundle.LOG, b"".join(lines))
-    click.echo(f"fetched {len(lines)} records of {state.run_id} into {place}", err=True)
+    say(f"fetched {len(lines)} records of {state.run_id} into {place}", err=True)
 
 
 class _Wired:
@@ -373,13 +374,13 @@ class _Wired:
             self._lease.look()  # BEFORE the records are read: who takes it in between wins
             more, vanished = self._journal.catch_up(self.vouch)
         except Unreachable as fault:
-            click.echo(f"the mirror could not be read ({fault.what})", err=True)
+            say(f"the mirror could not be read ({fault.what})", err=True)
             return
         if more:
-            click.echo(f"the run went on elsewhere: {more} records were fetched from {self._journal.uri}", err=True)
+            say(f"the run went on elsewhere: {more} records were fetched from {self._journal.uri}", err=True)
         if vanished:
             told = ", ".join(map(str, vanished))
-            click.echo(
+            say(
                 f"{self._journal.uri} lacks record {told}: look for who deleted it. It is put back from the journal"
                 " here, which is whole",
                 err=True,
@@ -441,11 +442,11 @@ class _Wired:
         if self._vouched.how == "own" or not recorded:
             return
         for line in trust.differing_places(state.inputs, self._here):
-            click.echo(line, err=True)
+            say(line, err=True)
         try:
             account = self._world.identity.account()
         except (Unreachable, ActionFailed) as fault:
-            click.echo(f"the run recorded the account {bounded(recorded)}; ours can't be asked: {fault.what}", err=True)
+            say(f"the run recorded the account {bounded(recorded)}; ours can't be asked: {fault.what}", err=True)
             return
         if account != str(recorded):
             raise ActionFailed(
@@ -468,7 +469,7 @@ class _Wired:
                 findings += [str(each) for each in differences if what == "all" or not each.unreadable]
                 for each in differences:
                     if each.unreadable and what != "all":
-                        click.echo(f"not known: {printable(each)}", err=True)
+                        say(f"not known: {printable(each)}", err=True)
             if findings:
                 raise WorldDiffers(findings)
         if self._vouched.how != "own":
@@ -616,7 +617,7 @@ def _signals(runner: Runner) -> Iterator[None]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        click.echo("stopping at the next clean point (again: at once)", err=True)
+        say("stopping at the next clean point (again: at once)", err=True)
         for each in _AT_WORK:  # a run, and the one that started it
             each.interrupt()
 
@@ -635,13 +636,10 @@ _AT_WORK: list[Runner] = []
 
 def _end(place: Path, journal: MirroredJournal, state: RunState, output: str) -> int:
     if output == "json":
-        click.echo(
-            summary_bytes(summarise(state, journal.records(), head=journal.head)).decode(),
-            nl=False,
-        )
+        say_text(summary_bytes(summarise(state, journal.records(), head=journal.head)).decode())
     else:
         for line in standing(state, str(place)):
-            click.echo(line)
+            say(line)
     return int(exit_code(state, journal.records()))
 
 

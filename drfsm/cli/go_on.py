@@ -7,6 +7,7 @@ which any machine can go on; without it the newest run of this machine.
 import functools
 import os
 from collections.abc import Callable
+from shlex import quote
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ import click
 from drfsm.claims import bounded, is_name
 from drfsm.cli import bundle, drive
 from drfsm.cli.options import address
+from drfsm.cli.say import say
 from drfsm.cli.trust import Word, trusted_machines
 from drfsm.engine import Runner
 from drfsm.engine.runner import OUTCOMES
@@ -127,10 +129,10 @@ def hold(run: str | None, reason: str, operator: str) -> int:
     place = bundle.find(run)
     found = holder(place)
     if found is None:
-        click.echo("nobody works on this run: it stands still already; `drfsm status` says where")
+        say("nobody works on this run: it stands still already; `drfsm status` says where")
         return int(ExitCode.DONE)
     bundle.ask_hold(place, operator or who(), reason)
-    click.echo(f"process {found.get('pid', '?')} on {found.get('host', '?')} stops before its next step")
+    say(f"process {found.get('pid', '?')} on {found.get('host', '?')} stops before its next step")
     return int(ExitCode.DONE)
 
 
@@ -143,7 +145,7 @@ def skip(run: str | None, who: drive.Who, *, reason: str) -> int:
     def skipped(runner: Runner) -> RunState:
         ways = [way for way in runner.ways() if way.startswith("skip_")]
         if len(ways) > 1:
-            raise UsageFault(f"which? {', '.join(ways)}", way=f"drfsm request {ways[0]} --reason …")
+            raise UsageFault(f"which? {', '.join(ways)}", way=f"drfsm request {quote(ways[0])} --reason …")
         return runner.request(ways[0] if ways else "skip", {"reason": reason})
 
     return drive.go_on(run, skipped, who, recheck="readable")

@@ -1,10 +1,10 @@
 """`drfsm machine`: an author's verbs, offline."""
 
-import json
 from pathlib import Path
 
 import click
 
+from drfsm.cli.say import say, say_json, say_text
 from drfsm.errors import EvidenceFault, UsageFault
 from drfsm.resources import shipped
 from drfsm.spec import MachineSpec, check, dump_schema, load_machine, mermaid, table
@@ -35,7 +35,7 @@ def check_command(named: str) -> None:
     spec = _load(named)
     report = check(spec)
     for line in report.lines():
-        click.echo(line)
+        say(line)
     if not report.ok:
         raise EvidenceFault(f"{spec.name} is not safe as declared", way="mend the declaration")
 
@@ -44,17 +44,17 @@ def check_command(named: str) -> None:
 @_named
 def show(named: str) -> None:
     """Print the table of transitions."""
-    click.echo(table(_load(named)))
+    say_text(table(_load(named)))
 
 
 @machine.command()
 @_named
 def diagram(named: str) -> None:
     """Print a Mermaid state diagram."""
-    click.echo(mermaid(_load(named)))
+    say_text(mermaid(_load(named)))
 
 
 @machine.command()
 def schema() -> None:
     """Print the JSON Schema of a declaration, for editors."""
-    click.echo(json.dumps(dump_schema(), indent=2))
+    say_json(dump_schema())

@@ -9,12 +9,13 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import click
 
 from drfsm.claims import bounded
+from drfsm.cli.say import say, say_lines, say_text
 from drfsm.errors import DrfsmError, ExitCode, Unreachable
 
 _DEFECT_SHOWN = 4000  # characters
@@ -112,15 +113,18 @@ def _told(fault: BaseException) -> int:
     """Say what went wrong, in words; return the exit code."""
     match fault:
         case DrfsmError():
-            _say(f"drfsm: {fault.diagnostics()}")
+            first, *rest = fault.lines()  # each printed as one line: none can forge another
+            with _telling():
+                say_lines([f"drfsm: {first}", *rest], err=True)
             code = int(fault.exit_code)
         case click.exceptions.Exit():
             code = fault.exit_code
         case click.Abort() | KeyboardInterrupt():
-            _say("drfsm: interrupted; `drfsm status` says where the run stands")
+            with _telling():
+                say("drfsm: interrupted; `drfsm status` says where the run stands", err=True)
             code = ExitCode.INTERRUPTED
         case click.ClickException():
-            with suppress(OSError):
+            with _telling():
                 fault.show()
             code = ExitCode.USAGE
         case BrokenPipeError():
@@ -144,10 +148,9 @@ def _of_the_system(fault: OSError) -> DrfsmError:
     return disk_fault(fault, f"{subject} refused what drfsm asked for", names[0] if names else ".")
 
 
-def _say(words: str) -> None:
+def _telling() -> AbstractContextManager[None]:
     """Tell on stderr; where nobody can be told, the exit code says it."""
-    with suppress(OSError, ValueError):
-        click.echo(words, err=True)
+    return suppress(OSError, ValueError)
 
 
 def _defect(fault: BaseException) -> int:
@@ -162,10 +165,12 @@ def _defect(fault: BaseException) -> int:
     except OSError as refused:
         where = f"what it saw could not be kept ({refused.strerror or refused}):\n"
         where += "".join(traceback.format_exception(fault))[-_DEFECT_SHOWN:]
-    _say(
-        f"drfsm: this is a defect in drfsm, not in your sites; {where}\n"
-        "  next: drfsm status   (what was done until here is in the journal; nothing is lost)"
-    )
+    with _telling():
+        say_text(
+            f"drfsm: this is a defect in drfsm, not in your sites; {where}\n"
+            "  next: drfsm status   (what was done until here is in the journal; nothing is lost)",
+            err=True,
+        )
     return int(ExitCode.DEFECT)
 
 

@@ -1,14 +1,19 @@
 """`drfsm pointers`: which run is canonical, and, by hand, with the same care as a procedure's, another one."""
 
-import json
 import platform
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from drfsm.claims import bounded
 from drfsm.cli import drive
 from drfsm.cli.options import at_bucket, connected, pair
+from drfsm.cli.say import say, say_json, say_lines
 from drfsm.errors import ExitCode, UsageFault
+
+if TYPE_CHECKING:
+    from drfsm.dr.layout import Layout
 
 
 @click.group()
@@ -21,29 +26,57 @@ def pointers() -> None:
 @pair
 @drive.output
 def show(output: str, **given: Any) -> int:
-    """Show every pointer of the set. Exits with 0 if all name one run, 11 if they don't, 3 if there are none."""
+    """Show every pointer of the set.
+
+    Exits with 0 if all name one run, 11 if they don't or one can't be read, 3 if there are none.
+    """
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers import pairs, read
+    from drfsm.dr.pointers import MEND, named_pairs, shown
 
     store, layout = connected(given), layout_of(given)
-    found = pairs(store, layout, given["provider"], given["profile"])
-    seen = read(store, (*layout.global_pointers(), *layout.provider_pointers(found)))
-    named = sorted({str(each.get("run_id")) for each in seen.values() if each})
-    missing = [key for key, each in seen.items() if each is None]
-    verdict = "none" if not named else "one" if len(named) == 1 and not missing else "mixed"
+    pointers = {key: shown(store, key) for key in layout.global_pointers()}
+    found = named_pairs(pointers.values(), (given["provider"], given["profile"]))
+    pointers |= {key: shown(store, key) for key in layout.provider_pointers(found)}
+    wrong = {key: why for key, pointer in pointers.items() if (why := _wrong(pointer, layout))}
+    named = sorted({str(pointer["run_id"]) for pointer in pointers.values() if isinstance(pointer, dict)})
+    missing = [key for key, pointer in pointers.items() if pointer is None]
+    verdict = _verdict(named, missing, wrong)
     if output == "json":
-        click.echo(json.dumps({"verdict": verdict, "run_ids": named, "missing": missing, "pointers": seen}, indent=2))
+        fields = {key: {"unreadable": each} if isinstance(each, str) else each for key, each in pointers.items()}
+        say_json({"verdict": verdict, "run_ids": named, "missing": missing, "wrong": wrong, "pointers": fields})
     else:
-        for key, each in seen.items():
-            click.echo(f"{(each or {}).get('run_id') or 'missing':<36} {key}")
-        click.echo(
-            {
-                "one": f"all name {''.join(named[:1])}",
-                "none": "there is no pointer",
-                "mixed": "they do not name one run: a job was killed in between, or somebody moved some",
-            }[verdict]
-        )
-    return int({"one": ExitCode.DONE, "none": ExitCode.REFUSED, "mixed": ExitCode.DIFFERENT}[verdict])
+        for key, pointer in pointers.items():
+            run_id = pointer["run_id"] if isinstance(pointer, dict) else "missing" if pointer is None else "UNREADABLE"
+            say(f"{run_id or 'nobody':<36} {key}")
+        say_lines(wrong.values())
+        say(_VERDICTS[verdict].format(run="".join(named[:1]), mend=MEND))
+    return int({"one": ExitCode.DONE, "none": ExitCode.REFUSED}.get(verdict, ExitCode.DIFFERENT))
+
+
+_VERDICTS = {
+    "one": "all name {run}",
+    "none": "there is no pointer",
+    "mixed": "they do not name one run: a job was killed in between, or somebody moved some",
+    "wrong": "they can't be relied on: {mend}",
+}
+
+
+def _verdict(named: list[str], missing: list[str], wrong: Mapping[str, str]) -> str:
+    if wrong:
+        return "wrong"
+    if not named:
+        return "none"
+    return "one" if len(named) == 1 and not missing else "mixed"
+
+
+def _wrong(pointer: Any, layout: "Layout") -> str:
+    """Say why a pointer can't be relied on; "" where it can, or isn't there."""
+    if pointer is None or isinstance(pointer, str):
+        return pointer or ""
+    run_id, place = pointer["run_id"], pointer.get("run_path")
+    if not run_id:
+        return "a pointer names no run"
+    return "" if place in (None, layout.run(run_id)) else f"the pointer to {run_id} leads to {bounded(place)} instead"
 
 
 @pointers.command("set")
@@ -92,7 +125,7 @@ def set_pointers(
     finally:
         lease.release(me)
     if output == "json":
-        click.echo(json.dumps({"run_id": run_id, "moved": moved, "by": by, "reason": reason}, indent=2))
+        say_json({"run_id": run_id, "moved": moved, "by": by, "reason": reason})
     else:
-        click.echo(f"{len(moved)} pointers moved; all of the set name {run_id}")
+        say(f"{len(moved)} pointers moved; all of the set name {run_id}")
     return int(ExitCode.DONE)

@@ -4,11 +4,14 @@ For people by default; with ``DRFSM_LOG=json`` as structlog's JSON lines, for wh
 of the world stands in the journal only.
 """
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TextIO
 
+from drfsm.claims import printable_json
+from drfsm.cli.say import write_line
 from drfsm.journal import Record, RunState
 
 Body = Mapping[str, Any]
@@ -41,7 +44,7 @@ class Events:
             processors=[
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
                 lambda _logger, _name, told: {name: told[name] for name in sorted(told, key=_first)},
-                structlog.processors.JSONRenderer(ensure_ascii=False),
+                structlog.processors.JSONRenderer(lambda told, **how: printable_json(json.dumps(told, **how))),
             ],
             wrapper_class=structlog.BoundLogger,
         )
@@ -91,8 +94,7 @@ class Progress:
 
     def _line(self, mark: str, words: str) -> None:
         passed = time.monotonic() - self._began
-        self._stream.write(f"{passed:6.1f}s {mark} {words}\n")
-        self._stream.flush()
+        write_line(self._stream, f"{passed:6.1f}s {mark} {words}")
 
 
 def _started(body: Body) -> Line:

@@ -7,14 +7,16 @@ from uuid import uuid4
 
 import click
 
+from drfsm import claims
 from drfsm.adapters.file_journal import read_chain
 from drfsm.cli import drive, reserved_plans
 from drfsm.cli.go_on import on_a_run
 from drfsm.cli.options import assignments, of_a_run, patience
+from drfsm.cli.say import say, say_text
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.engine.runner import who as this_user
-from drfsm.errors import ExitCode, UsageFault
+from drfsm.errors import ExitCode, Unreadable, UsageFault
 from drfsm.journal import RunState, fold
 
 ORCHESTRATORS = ("AWS_STEPFUNCTIONS_EXECUTION_ARN", "STEPFUNCTIONS_EXECUTION_ARN", "SFN_EXECUTION_ARN")
@@ -139,7 +141,7 @@ def _reserved(plan: str, plan_of: str) -> reserved_plans.Reserved | None:
     if plan_of:
         return reserved_plans.parsed(plan_of)
     if kept is None:
-        click.echo(
+        say(
             f"no dry run of this machine showed the plan {plan}: it can't be approved at once. Where it was shown on"
             " another machine, give --plan-of RUN:NONCE, too",
             err=True,
@@ -251,12 +253,15 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
 
 def _receipt(named: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return a validation's receipt, as text and parsed. It is checked by the run, here only read."""
-    from drfsm.dr.receipted import malformed, parsed
+    from drfsm.dr.receipted import LARGEST_BYTES, malformed
 
     if not named:
         return "", {}
-    text = _of_store(named, given) if named.startswith("s3://") else _of_file(named)
-    receipt = parsed(text)
+    text = _of_store(named, given, LARGEST_BYTES) if named.startswith("s3://") else _of_file(named)
+    try:
+        receipt = claims.object_of(text, named, largest_bytes=LARGEST_BYTES)
+    except Unreadable as fault:
+        raise UsageFault(f"--validation-receipt: {fault.what}") from None
     if wrong := malformed(receipt):
         raise UsageFault(f"--validation-receipt: {named} is no validation's receipt: {wrong[0]}")
     return text, receipt
@@ -269,12 +274,15 @@ def _of_file(named: str) -> str:
         raise UsageFault(f"--validation-receipt: {named} can't be read: {fault}") from None
 
 
-def _of_store(uri: str, given: dict[str, Any]) -> str:
+def _of_store(uri: str, given: dict[str, Any], largest_bytes: int) -> str:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    blob = _store(bucket, given).get(key)
+    blob = _store(bucket, given).get(key, largest_bytes=largest_bytes)
     if blob is None:
         raise UsageFault(f"--validation-receipt: there is no {uri}")
-    return str(blob.body.decode("utf-8", "replace"))
+    try:
+        return str(blob.body.decode("utf-8"))
+    except UnicodeDecodeError as fault:
+        raise UsageFault(f"--validation-receipt: {uri} can't be read: {fault}") from None
 
 
 def _store(bucket: str, given: dict[str, Any]) -> Any:
@@ -286,10 +294,10 @@ def _store(bucket: str, given: dict[str, Any]) -> Any:
 def _canonical_now(given: dict[str, Any]) -> str:
     """Return the run that the pointer which decides names now; "" where there is none."""
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers import fields
+    from drfsm.dr.pointers import read
 
-    blob = _store(given["bucket"], given).get(layout_of(given).global_pointers()[0])
-    return str(fields(blob.body).get("run_id") or "") if blob else ""
+    key = layout_of(given).global_pointers()[0]
+    return str((read(_store(given["bucket"], given), (key,))[key] or {}).get("run_id") or "")
 
 
 # --- the approval -----------------------------------------------------------------------------------------
@@ -320,7 +328,8 @@ def approve(run: str | None, who: drive.Who, *, ticket: str, plan: str, allow_ol
     if not given:
         named = run or state.run_id
         command = _command(named, digest, ticket.strip(), allow_older=allow_older)
-        click.echo(f"not approved. To approve exactly this:\n  {command}", err=True)
+        say("not approved. To approve exactly this:", err=True)
+        say(f"  {command}", err=True)
         return int(ExitCode.REFUSED)
     answer = _answer(now, given, operator, ticket, allow_older=allow_older)
     return drive.go_on(run, lambda runner: runner.request("approve", answer), who)
@@ -359,12 +368,12 @@ def _show(now: Any, state: RunState) -> None:
     """Show a plan and its digest, and what in it changed; to whoever sits there: results alone go to stdout."""
     from drfsm.dr.approval import told
 
-    click.echo(f"The plan of {state.run_id}:", err=True)
+    say(f"The plan of {state.run_id}:", err=True)
     for line in told(now["plan"]):
-        click.echo(f"  {line}", err=True)
+        say(f"  {line}", err=True)
     for line in _changed(now, state):
-        click.echo(f"  CHANGED             {line}", err=True)
-    click.echo(f"  digest              {now['sha256']}", err=True)
+        say(f"  CHANGED             {line}", err=True)
+    say(f"  digest              {now['sha256']}", err=True)
 
 
 def _changed(now: Any, state: RunState) -> list[str]:
@@ -392,17 +401,17 @@ def _show_standing(state: RunState, planned: reserved_plans.Reserved) -> None:
     _show(found["seen"], state)
     sha256 = found["seen"]["sha256"]
     if state.dry_run:
-        click.echo(
+        say_text(
             "To approve exactly this at once, for one start: the same command without --dry-run, with\n"
             f"  --ticket ... --plan {sha256}\nand on another machine also\n  --plan-of {planned}",
             err=True,
         )
     else:
-        click.echo(f"To approve exactly this:\n  {_command(state.run_id, sha256, '...')}", err=True)
+        say_text(f"To approve exactly this:\n  {_command(state.run_id, sha256, '...')}", err=True)
 
 
 def _command(named: str, digest: str, ticket: str, *, allow_older: bool = False) -> str:
     from shlex import quote
 
     more = " --allow-older" if allow_older else ""
-    return f"drfsm approve {quote(named)} --ticket {quote(ticket)} --plan {digest}{more}"
+    return f"drfsm approve {quote(named)} --ticket {quote(ticket)} --plan {quote(digest)}{more}"

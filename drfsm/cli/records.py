@@ -6,7 +6,6 @@ Of a bundle they are offline. Of a mirror (``s3://…``) they read what lies the
 lock to be sure of that, and lets it go. It leaves a summary alone that its log contradicts, and says so.
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drfsm.adapters.file_journal import holder, read_chain, read_lines
-from drfsm.claims import LARGEST_BYTES, object_of
+from drfsm.claims import LARGEST_BYTES, object_of, printable
 from drfsm.cli import bundle
 from drfsm.cli.derived import make_true
+from drfsm.cli.say import say, say_json, say_lines, say_text
 from drfsm.errors import DiskFault, DrfsmError, EvidenceFault, ExitCode, FileDamaged, Unreadable, UsageFault
 from drfsm.evidence.story import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
-from drfsm.evidence.wording import plain
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read
 
@@ -53,15 +52,16 @@ def status(bundle_: str | None, output: str) -> int:
     dead = state.status == "running" and worker is None
     summary = summarise(state, chain.records, head=chain.head, dead=dead)
     if output == "json":
-        click.echo(summary_bytes(summary).decode(), nl=False)
+        say_text(summary_bytes(summary).decode())
     else:
         for line in standing(state, str(place), dead=dead):
-            click.echo(line)
+            say(line)
     if fault is None and worker is None and state.machine:
         fault = _make_true(place, state, chain.records, lines, summary)
     if fault is None:
         return int(ExitCode.DONE)
-    click.echo(f"drfsm: {fault.diagnostics()}", err=True)
+    first, *rest = fault.lines()
+    say_lines([f"drfsm: {first}", *rest], err=True)
     return int(ExitCode.DONE if isinstance(fault, DiskFault | UsageFault) else fault.exit_code)
 
 
@@ -72,11 +72,11 @@ def _status_of_mirror(uri: str, output: str) -> int:
     mirror = mirrors.open_mirror(uri, {})
     state = trust.sound(mirror.records)
     if output == "json":
-        click.echo(summary_bytes(summarise(state, mirror.records, head=mirror.head)).decode(), nl=False)
+        say_text(summary_bytes(summarise(state, mirror.records, head=mirror.head)).decode())
         return int(ExitCode.DONE)
-    click.echo(f"As the mirror says; nobody has checked it, drfsm replay {quote(uri)} does. Its head is {mirror.head}.")
+    say(f"As the mirror says; nobody has checked it, drfsm replay {quote(uri)} does. Its head is {mirror.head}.")
     for line in standing(state, uri):
-        click.echo(line)
+        say(line)
     return int(ExitCode.DONE)
 
 
@@ -147,12 +147,12 @@ def _row_of_mirror(read_mirror: Callable[[], "Mirror"], uri: str) -> dict[str, s
         state = trust.sound(mirror.records)
     except DrfsmError as fault:
         return {
-            "run_id": "", "machine": "", "status": "damaged", "state": plain(fault.what), "started_at": "",
+            "run_id": "", "machine": "", "status": "damaged", "state": printable(fault.what), "started_at": "",
             "bundle": uri,
         }  # fmt: skip
     return {
-        "run_id": plain(mirror.run_id), "machine": plain(state.machine), "status": plain(state.status),
-        "state": plain(state.state), "started_at": plain(state.started_at), "bundle": mirror.uri,
+        "run_id": printable(mirror.run_id), "machine": printable(state.machine), "status": printable(state.status),
+        "state": printable(state.state), "started_at": printable(state.started_at), "bundle": mirror.uri,
     }  # fmt: skip
 
 
@@ -169,12 +169,12 @@ def list_runs(uri: str | None, output: str) -> None:
         rows = [_row_of_mirror(each, uri) for each in mirrors.mirrors_below(uri, {})]
         rows.sort(key=lambda row: row["started_at"], reverse=True)
     if output == "json":
-        click.echo(json.dumps(rows, indent=2))
+        say_json(rows)
         return
     for row in rows:
-        click.echo(f"{row['status']:<12} {row['state']:<26} {row['started_at'][:19]}Z  {row['run_id']}")
+        say(f"{row['status']:<12} {row['state']:<26} {row['started_at'][:19]}Z  {row['run_id']}")
     if not rows:
-        click.echo(f"no run is known in {uri or bundle.home() / 'runs'}", err=True)
+        say(f"no run is known in {uri or bundle.home() / 'runs'}", err=True)
 
 
 @click.command()
@@ -219,13 +219,13 @@ def replay(
         origin=origin, beside=beside,
     )  # fmt: skip
     if output == "json":
-        click.echo(json.dumps(verdict.record, indent=2))
+        say_json(verdict.record)
     else:
         if records and not quiet:
             for line in tell(records, brief=not verbose):
-                click.echo(line)
+                say(line)
         for line in verdict.lines():
-            click.echo(line)
+            say(line)
     if verdict.ok:
         return int(ExitCode.DONE)
     return int(ExitCode.DAMAGED if any(each.rule == "chain" for each in verdict.findings) else ExitCode.EVIDENCE)

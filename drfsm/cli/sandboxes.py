@@ -1,6 +1,5 @@
 """`drfsm sandbox`: two sites on this computer."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import Literal
@@ -8,6 +7,7 @@ from typing import Literal
 import click
 from attrs import asdict
 
+from drfsm.cli.say import say, say_json
 from drfsm.errors import UsageFault
 
 _directory = click.option(
@@ -68,7 +68,7 @@ def up(
     if kubernetes == "real":
         from drfsm.sandbox.controlplane.build import programs
 
-        programs(lambda words: click.echo(words, err=True))
+        programs(lambda words: say(words, err=True))
     state = start(place, Options(
         diverge_on_primary=diverge_on_primary, pods_sleep_seconds=pods_sleep_seconds,
         publish_reports=not without_reports, kubernetes=kubernetes, canonical=canonical,
@@ -76,8 +76,8 @@ def up(
     told = "runs already" if state.already_running else "is up"
     sites = f"two sites on {state.kubernetes} clusters"
     site = "DR" if state.canonical == "dr" else "the primary"
-    click.echo(f"the sandbox {told}: {sites}, {site} canonical with the run {state.canonical_run_id}")
-    click.echo(f'  next: eval "$(drfsm sandbox env)"      its log: {state.log}')
+    say(f"the sandbox {told}: {sites}, {site} canonical with the run {state.canonical_run_id}")
+    say(f'  next: eval "$(drfsm sandbox env)"      its log: {state.log}')
 
 
 @sandbox.command()
@@ -87,7 +87,7 @@ def down(directory: Path | None) -> None:
     place = _place(directory)
     from drfsm.sandbox import down as stop
 
-    click.echo("the sandbox is down" if stop(place) else "no sandbox was running")
+    say("the sandbox is down" if stop(place) else "no sandbox was running")
 
 
 @sandbox.command()
@@ -100,7 +100,7 @@ def outage(directory: Path | None, site: Literal["primary", "dr"], *, end: bool)
     from drfsm.sandbox.lifecycle import outage as let
 
     let(place, site, on=not end)
-    click.echo(f"the cluster of {site} {'answers again' if end else 'does not answer any more; its pods run on'}")
+    say(f"the cluster of {site} {'answers again' if end else 'does not answer any more; its pods run on'}")
 
 
 @sandbox.command()
@@ -113,9 +113,9 @@ def status(directory: Path | None, output: str) -> int:
 
     found = look(place)
     if output == "json":
-        click.echo(json.dumps(asdict(found), indent=2))
+        say_json(asdict(found))
     else:
-        click.echo(found.note)
+        say(found.note)
     return 0 if found.running else 3
 
 
@@ -127,7 +127,7 @@ def env(directory: Path | None) -> None:
     from drfsm.sandbox import environment
 
     for name, value in environment(place).items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+        say(f"export {name}={shlex.quote(value)}")
 
 
 @sandbox.command()
@@ -144,4 +144,4 @@ def demo(directory: Path) -> None:
     _place(directory)
     from drfsm.sandbox.demo import tell
 
-    tell(directory, click.echo)
+    tell(directory, say)

@@ -1,6 +1,5 @@
 """What the commands on one site share: its options, its cluster, and how they tell what they did."""
 
-import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drfsm.cli.options import Command, endpoint_url, region
+from drfsm.cli.say import say as say_line
+from drfsm.cli.say import say_json, say_lines
 from drfsm.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -64,12 +65,15 @@ def cluster_of(kubeconfig: str) -> "KubeCluster":
 
 def say(words: str) -> None:
     """Tell progress."""
-    click.echo(f"  · {words}", err=True)
+    say_line(f"  · {words}", err=True)
 
 
 def out(output: str, record: Any, lines: list[str]) -> None:
     """Tell a result."""
-    click.echo(json.dumps(record, indent=2, ensure_ascii=False) if output == "json" else "\n".join(lines))
+    if output == "json":
+        say_json(record)
+    else:
+        say_lines(lines)
 
 
 def stamp() -> str:

@@ -13,17 +13,16 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import click
 from attrs import frozen
 
 from drfsm.claims import bounded, is_name, printable
 from drfsm.cli.heads import Heads
 from drfsm.cli.options import region_here
+from drfsm.cli.say import say
 from drfsm.errors import EvidenceFault, UntrustedRecords, UsageFault
-from drfsm.evidence import shapes
 from drfsm.evidence.signatures import Verifier, is_approval, namespace_of
 from drfsm.evidence.wording import shown_inputs
-from drfsm.journal import Record, RunState, digest, fold, read
+from drfsm.journal import Record, RunState, digest, fold, read, shapes
 from drfsm.resources import known
 from drfsm.spec.model import By, MachineSpec
 
@@ -207,7 +206,7 @@ def _typed(journal: Journal, state: RunState, head: str, word: Word) -> str:
     if head in word.heads:
         return "--expect-head"
     for line in _shown(journal, state, head):
-        click.echo(line, err=True)
+        say(line, err=True)
     typed = word.ask(f"Type the first {TYPED} characters of the head to go on from exactly these records").strip()
     if len(typed) >= TYPED and head.startswith(typed):
         return "typed at the terminal"
@@ -254,7 +253,7 @@ def _approvals(journal: Journal, records: Sequence[Record], heads: Heads, word: 
         plan, name, ticket = (str(answers.get(key, "")) for key in ("approved_plan", "approved_by", "ticket"))
         if plan and plan in word.approved_plans:
             continue
-        click.echo(
+        say(
             f"  These records say that {bounded(name)} approved the plan {bounded(plan, 64)} under {bounded(ticket)}:"
             " no trusted key signed that.",
             err=True,

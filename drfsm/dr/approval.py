@@ -14,9 +14,9 @@ without a fence is really silent is asked here, too.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
+from drfsm import claims
 from drfsm.dr import fence
 from drfsm.dr.approver import store_time
 from drfsm.dr.layout import layout_of, new_run, staged, taker
@@ -90,7 +90,7 @@ def _pointers(world: World, run: Run) -> tuple[str, dict[str, Any]]:
         return decides, {key: each["says"] for key, each in captured["pointers"].items()}
     provider_keys, global_keys = keys_of(world, run)
     found = {key: world.store.get(key) for key in (*global_keys, *provider_keys)}
-    return decides, {key: said(blob.body) if blob else None for key, blob in found.items()}
+    return decides, {key: said(blob.body, key) if blob else None for key, blob in found.items()}
 
 
 def stop(inputs: Mapping[str, Any]) -> str:
@@ -188,11 +188,8 @@ def _validated(found: Plan) -> str:
 
 def _by(ended_at: Any, canonical: Any) -> str:
     """Say by how much; "" where one of the two can't be understood."""
-    try:
-        apart = datetime.fromisoformat(str(canonical)) - datetime.fromisoformat(str(ended_at))
-    except (ValueError, TypeError):
-        return ""
-    return f" by {str(apart).partition('.')[0]}"
+    later, earlier = claims.moment(canonical), claims.moment(ended_at)
+    return "" if later is None or earlier is None else f" by {str(later - earlier).partition('.')[0]}"
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.dr.layout import giver, layout_of, new_run, old_run, staged, taker
-from drfsm.dr.run_report import REPORT, Found, declared
+from drfsm.dr.run_report import LARGEST_BYTES, REPORT, Found, declared
 from drfsm.dr.telling import FIRST, Progress, first_of, quiet
 from drfsm.dr.verification import (
     Verification,
@@ -143,7 +143,7 @@ def _refuse_to_publish(store: ObjectStore, run: Run, now: _Published) -> None:
             " from what this run copies, if it had to be withdrawn",
             way="abort, and start again with another run id",
         )
-    if (blob := store.get(now.stage + REPORT)) is None:
+    if (blob := store.get(now.stage + REPORT, largest_bytes=LARGEST_BYTES)) is None:
         return
     statement = declared(blob.body, new_run(run.inputs))
     untrue = [path for path, wanted in statement.entries.items() if now.staged.get(path) != wanted]

@@ -22,6 +22,7 @@ from typing import Any
 
 from attrs import frozen
 
+from drfsm import claims
 from drfsm.claims import GRAMMAR, bounded, is_name
 from drfsm.dr.comparing.fields import apart
 from drfsm.dr.comparing.outcome import printable, short
@@ -282,6 +283,8 @@ def _pointer(store: ObjectStore, home: str) -> Blob | None:
 
 def _current(raw: bytes) -> dict[str, str]:
     """Return what current.json says of the bundle. Raises BundleFault."""
+    if len(raw) > LARGEST_CURRENT_BYTES:
+        raise BundleFault([f"current.json has {len(raw)} bytes, more than {LARGEST_CURRENT_BYTES}"])
     try:
         found = json_of(raw)
     except Unreadable as fault:
@@ -304,6 +307,8 @@ def fetch(store: ObjectStore, home: str, current: Mapping[str, str]) -> Bundle:
     key = uri.removeprefix(bucket)
     if not uri.startswith(f"{bucket}{home}/bundles/"):
         raise BundleFault([f"current.json names {uri}, which is not below {bucket}{home}/bundles/"])
+    if not claims.is_name("file", name := uri.removeprefix(f"{bucket}{home}/bundles/")):
+        raise BundleFault([f"current.json names a bundle {name!r}, which is no name of one"])
     size = store.stat(key)
     if size is not None and size.size_bytes > LARGEST_BUNDLE_BYTES:
         raise BundleFault([f"it has {size.size_bytes} bytes, more than {LARGEST_BUNDLE_BYTES}"])

@@ -9,9 +9,10 @@ as decimal strings:
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
+
+from drfsm import claims
 
 HOURS_OF_A_MONTH = 730  # as clouds bill by the month
 MINUTES_OF_AN_HOUR = 60
@@ -33,11 +34,11 @@ def cost_inputs(
 
 
 def minutes_between(began: str, ended: str) -> float | None:
-    """Return the minutes between two times in ISO 8601, None where one of them isn't known."""
-    if not began or not ended:
+    """Return the minutes between two times in ISO 8601, None where one of them isn't known, or is no time."""
+    first, last = claims.moment(began), claims.moment(ended)
+    if first is None or last is None:
         return None
-    seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
-    return round(max(seconds, 0.0) / MINUTES_OF_AN_HOUR, 2)
+    return round(max((last - first).total_seconds(), 0.0) / MINUTES_OF_AN_HOUR, 2)
 
 
 def total(parts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,13 +9,13 @@ Nothing here writes a key outside the drill's own prefix: a canonical promotion 
 a person. Bound to machines/drill.yaml; the CLI also reads single facts for diagnostics.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from functools import partial
+from shlex import quote
 from typing import Any
 from uuid import uuid4
 
+from drfsm import claims
 from drfsm.dr import (
     artifacts,
     backup_check,
@@ -39,7 +39,7 @@ from drfsm.dr.callers import callers
 from drfsm.dr.layout import layout_of
 from drfsm.dr.runners import TAGS
 from drfsm.engine import Binding, Fact, Run
-from drfsm.errors import ActionFailed, DrfsmError, Unreachable, UsageFault
+from drfsm.errors import ActionFailed, DrfsmError, Unreachable, Unreadable, UsageFault
 from drfsm.world import Procedures, World
 
 PREFLIGHT = "run_preflight"  # the trigger before which, and with which, no site is asked
@@ -233,10 +233,15 @@ def _survey(world: World, run: Run) -> dict[str, Any]:
 def _published_sha(world: World, run: Run) -> str:
     """Return the commit that the published control plane is of; words where that can't be told."""
     blob = world.store.get(f"{control_plane.home_of(layout_of(run.inputs).prefix)}/current.json")
+    if blob is None:
+        return "unknown: no control plane is published"
+    what = "the published control plane's current.json"
     try:
-        return str(json.loads(blob.body)["git_sha"]) if blob else "unknown: no control plane is published"
-    except (ValueError, TypeError, KeyError):
-        return "unknown: the published control plane names no commit"
+        current = claims.object_of(blob.body, what, largest_bytes=control_plane.LARGEST_CURRENT_BYTES)
+        sha = claims.field(current, "git_sha", str, what)
+        return claims.name_of("git commit", sha, f"the commit that {what} names")
+    except Unreadable as fault:
+        return f"unknown: {fault.what}"
 
 
 # --- restore ----------------------------------------------------------------------------------------------------
@@ -289,11 +294,13 @@ def _recovery(_world: World, run: Run) -> dict[str, Any]:
     ended = next((str(each["validated_at"]) for each in results if "validated_at" in each), None)
     if ended is None:
         raise ActionFailed("nothing was validated yet: there is no recovery to measure")
-    since = datetime.fromisoformat(ended) - datetime.fromisoformat(str(inputs["started_at"]))
+    first, last = claims.moment(str(inputs["started_at"])), claims.moment(ended)
+    if first is None or last is None:
+        raise Unreadable("the run's own records say when it began, or when it was validated, in what is no time")
     return {
         "started_at": inputs["started_at"],
         "validated_by": ended,
-        "seconds": round(since.total_seconds(), 1),
+        "seconds": round((last - first).total_seconds(), 1),
         "objective_seconds": float(given) if given else None,
         "covers": "bring-up, restore and validation" if inputs["recovery_covers"] == "whole" else PART,
     }
@@ -383,7 +390,8 @@ def _finish_promotion(world: World, run: Run) -> dict[str, Any]:
         return dict(found)
     ended = found["status"] in _ENDED_BADLY
     told = f"the promote {found['run_id']} {'ended' if ended else 'is'} {found['status']} in {found['state']}"
-    way = f"drfsm status {found['run_id']}" if ended else f"drfsm approve {found['run_id']} …, then drfsm resume"
+    named = quote(str(found["run_id"]))
+    way = f"drfsm status {named}" if ended else f"drfsm approve {named} …, then drfsm resume"
     raise ActionFailed(f"{told}: {found['reason']}. Next: {found.get('way') or way}", way=way, final=ended)
 
 
@@ -419,7 +427,7 @@ def _await_teardown(world: World, run: Run) -> dict[str, Any]:
 
 
 def _account(_world: World, run: Run) -> dict[str, Any]:
-    prices = json.loads(str(run.inputs["prices"]) or "null")
+    prices = claims.json_of(str(run.inputs["prices"]) or "null", "--prices")
     minutes = str(run.inputs["expected_minutes"])
     told = infrastructure.costs(run, prices, expected_minutes=float(minutes) if minutes else None)
     return {**told, "ended_at_is": _how_ended(run)}

@@ -34,7 +34,7 @@ def thaw(cronjob: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     try:
         expression, zone = _expression(str(spec["schedule"])), ZoneInfo(spec.get("timeZone") or "UTC")
         following, last = _nearest(expression, zone, now), _nearest(expression, zone, now, back=True)
-    except (CronSimError, ZoneInfoNotFoundError, ValueError, OSError) as fault:
+    except (CronSimError, ZoneInfoNotFoundError, ValueError, OSError, OverflowError) as fault:
         return {"unreadable": f"schedule {spec['schedule']!r}, time zone {spec.get('timeZone')!r}: {fault}"}
     if following is None:
         return {"unreadable": f"schedule {spec['schedule']!r} names no time that comes"}

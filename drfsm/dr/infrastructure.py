@@ -21,6 +21,7 @@ from typing import Any
 
 from attrs import asdict
 
+from drfsm.claims import is_name
 from drfsm.dr.callers import cluster_users
 from drfsm.dr.costs import cost_inputs, minutes_between, total
 from drfsm.dr.runners import TAGS
@@ -107,7 +108,9 @@ def _observe_foreign(world: World, run: Run) -> dict[str, Any]:
         },
         "taken down with": [
             f"drfsm drill --receipt-dir <bundle of {run}> --start-at teardown"
-            for run in sorted({each.tags[RUN_TAG] for each in strangers if each.tags.get(RUN_TAG)})
+            for run in sorted(
+                {each.tags[RUN_TAG] for each in strangers if is_name("drfsm run", each.tags.get(RUN_TAG))}
+            )
         ],
     }
 

@@ -4,7 +4,8 @@
 
 The workload's pointers name no site and the workload overwrites them unconditionally; this object is
 written by nobody else. Where it doesn't exist yet (a promote by hand), the first procedure adopts what
-its operator confirmed, as a recorded step.
+its operator confirmed, as a recorded step. An object that can't be understood names nobody, neither as absent
+nor as somebody else's: who owns is then unknown, until a person answers for it (--adopt-ownership).
 """
 
 import json
@@ -12,11 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+from drfsm import claims
 from drfsm.dr.layout import giver, layout_of, taker
 from drfsm.engine import Fact, Run
-from drfsm.errors import Conflict
+from drfsm.errors import Conflict, Unreadable
 from drfsm.world import ObjectStore, World
 
+LARGEST_BYTES = 1 << 20
+_LONGEST_UID = 100  # characters; the UID of a namespace has 36
 NOT_ASKED = "not evaluated: lost, or left alone"
 
 
@@ -25,15 +29,28 @@ def _key(run: Run) -> str:
 
 
 def read(store: ObjectStore, key: str) -> dict[str, Any]:
-    """Return ``{site, cluster_uid, run}``; only ``site`` where there is none (None) or it is no such object."""
-    blob = store.get(key)
-    if blob is None:
-        return {"site": None}
+    """Return ``{site, cluster_uid, run}``; ``{site: None}`` where there is none.
+
+    What is no such object is ``{site: "unreadable", why}``: it is not raised, so that an adoption can replace it.
+    """
     try:
-        found = json.loads(blob.body)
-        return {"site": str(found["site"]), "cluster_uid": found["cluster_uid"], "run": found.get("run")}
-    except (ValueError, TypeError, KeyError):
-        return {"site": "unreadable"}
+        blob = store.get(key, largest_bytes=LARGEST_BYTES)
+        return {"site": None} if blob is None else _owned(blob.body, f"the ownership object {key}")
+    except Unreadable as fault:
+        return {"site": "unreadable", "why": fault.what}
+
+
+def _owned(body: bytes, what: str) -> dict[str, Any]:
+    """Return what the object says. Raises Unreadable."""
+    owned = claims.object_of(body, what, largest_bytes=LARGEST_BYTES)
+    site = claims.name_of("machine", claims.field(owned, "site", str, what), f"the site in {what}")
+    uid = claims.field(owned, "cluster_uid", (str, type(None)), what)
+    run = owned.get("run")
+    if run is not None:
+        claims.name_of("drfsm run", run, f"the run in {what}")
+    if uid is not None and not (uid.isprintable() and len(uid) <= _LONGEST_UID):  # only ever compared, and told
+        raise Unreadable(f"{what} can't be read: its cluster_uid is {claims.bounded(uid, 100)}")
+    return {"site": site, "cluster_uid": uid, "run": run}
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
@@ -46,9 +63,11 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
     return seen
 
 
-def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
     if seen["site"] is None:
         return "unclaimed"
+    if "why" in seen:
+        return None
     return str(seen["site"]) if seen.get("is_ours") else "other"
 
 
@@ -64,12 +83,12 @@ def left_alone(run: Run, site: str) -> bool:
 
 def _adopt(world: World, run: Run) -> dict[str, Any]:
     """Write down that the giver owns the pointers, where nobody has said so yet, or where a person answers for it."""
-    blob, seen, site = world.store.get(_key(run)), _observe(world, run), giver(run.inputs)
+    blob, seen, site = world.store.stat(_key(run)), _observe(world, run), giver(run.inputs)
     if _judge(seen, run.inputs) == site:
         return {"adopted": False}
     if blob is not None and run.inputs.get("adopt_ownership") != "yes":
         raise Conflict(
-            f"the ownership object names {seen['site']}",
+            seen.get("why") or f"the ownership object names {seen['site']}",
             way=f"--adopt-ownership, if {site} was made canonical by hand",
         )
     world.store.put(_key(run), _body(world, run, site), if_match=blob.etag if blob else None, if_absent=blob is None)
@@ -81,8 +100,10 @@ def _adopt(world: World, run: Run) -> dict[str, Any]:
 
 def hand_over(world: World, run: Run, *, giver: str, taker: str) -> None:
     """Make ``taker`` the owner, if ``giver`` is; done already is fine. Raises Conflict for anybody else's."""
-    blob, seen = world.store.get(_key(run)), _observe(world, run)
+    blob, seen = world.store.stat(_key(run)), _observe(world, run)
     site = seen["site"]
+    if "why" in seen:
+        raise Conflict(f"{seen['why']}: somebody else wrote it", way="look who did; put it back, then `drfsm resume`")
     if site == taker and seen.get("is_ours") is not False:
         return
     if blob is None or site != giver:

@@ -6,48 +6,100 @@ each only on the ETag read in the same step and only from where it was captured,
 every write so that equal bytes never repeat an ETag. Pointers are rebuilt, never copied: every field that
 the workload wrote stays, ``run_id``, ``run_path``, ``ended_at`` and ``provider_profiles`` name the new run.
 What is observed leaves drfsm's own mark (the field ``drfsm``) out: an image that was given back is equal.
+A pointer is a claim: one that is no pointer (no object, a run that has no name, an end that is no time) raises
+Unreadable, so that a fact is unknown; only who sets the pointers by hand goes past it. ``run_path`` is held
+against the layout and never used as a place.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from shlex import quote
 from typing import Any
 from uuid import uuid4
 
+from drfsm import claims
 from drfsm.dr.layout import Layout, giver, layout_of, new_run, old_run, pairs_of, staged, taker
 from drfsm.dr.ownership import hand_over
+from drfsm.dr.run_report import LARGEST_BYTES as LARGEST_REPORT_BYTES
 from drfsm.engine import Fact, Run
-from drfsm.errors import ActionFailed, Conflict
-from drfsm.world import ObjectStore, World
+from drfsm.errors import ActionFailed, Conflict, Unreadable
+from drfsm.world import Blob, ObjectStore, World
 
 MARK = "drfsm"
 Pointer = dict[str, Any]
 
 
+LARGEST_BYTES = 1 << 20
+"""What a pointer may have; the workload's have some hundred bytes."""
+MOST_PAIRS = 500
+"""How many pairs a pointer may name: each costs two reads whenever the set is looked at."""
+MEND = "look who wrote it; `drfsm pointers set RUN --confirm CONFIRM-RUN --reason ...` makes the whole set name a run"
+
+
 def read(store: ObjectStore, keys: Iterable[str]) -> dict[str, Pointer | None]:
-    """Return each pointer's fields without drfsm's mark; None where there is none."""
-    return {key: None if (blob := store.get(key)) is None else fields(blob.body) for key in keys}
+    """Return each pointer's fields without drfsm's mark; None where there is none.
+
+    Raises Unreadable for what lies there and is no pointer.
+    """
+    return {key: None if (blob := get(store, key)) is None else fields(blob.body, key) for key in keys}
 
 
-def fields(body: bytes) -> Pointer:
-    """Return a pointer's fields without drfsm's mark; one that can't be understood is named by its hash."""
+def get(store: ObjectStore, key: str) -> Blob | None:
+    """Return a pointer's bytes and ETag, None if there is none. Raises Unreadable for what is too large for one."""
     try:
-        found = json.loads(body)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        return {"unreadable_sha256": hashlib.sha256(body).hexdigest()}
-    return {name: value for name, value in found.items() if name != MARK}
+        return store.get(key, largest_bytes=LARGEST_BYTES)
+    except Unreadable as fault:
+        fault.way = fault.way or MEND
+        raise
+
+
+def fields(body: bytes, key: str = "") -> Pointer:
+    """Return a pointer's fields without drfsm's mark. Raises Unreadable for what is no pointer."""
+    return {name: value for name, value in _checked(body, key).items() if name != MARK}
+
+
+def _checked(body: bytes, key: str) -> Pointer:
+    """Return what a pointer holds, every field that drfsm uses held against its kind."""
+    what = f"the pointer {key}".strip()
+    pointer = claims.object_of(body, what, largest_bytes=LARGEST_BYTES, way=MEND)
+    if pointer.get("run_id") != "" or MARK not in pointer:  # a rehearsal's own names nobody, where nobody is canonical
+        claims.name_of("workload run", claims.field(pointer, "run_id", str, what, way=MEND), what, way=MEND)
+    if pointer.get("run_path") is not None:
+        claims.field(pointer, "run_path", str, what, way=MEND)
+    if pointer.get("ended_at") is not None and _moment(pointer["ended_at"]) is None:
+        raise Unreadable(
+            f"{what} can't be read: its ended_at is no time: {claims.bounded(pointer['ended_at'], 100)}", way=MEND
+        )
+    named = pointer.get("provider_profiles")
+    named = {} if named is None else claims.field(pointer, "provider_profiles", dict, what, way=MEND)
+    if len(named) > MOST_PAIRS:
+        raise Unreadable(f"{what} can't be read: it names {len(named)} pairs, more than {MOST_PAIRS}", way=MEND)
+    for pair in named:
+        provider, _, profile = pair.partition(":")
+        claims.name_of("provider", provider, f"a provider that {what} names", way=MEND)
+        claims.name_of("profile", profile, f"a profile that {what} names", way=MEND)
+    return pointer
+
+
+def shown(store: ObjectStore, key: str) -> Pointer | str | None:
+    """Return a pointer's fields; words where it can't be read; None where there is none."""
+    try:
+        return read(store, (key,))[key]
+    except Unreadable as fault:
+        return fault.what
 
 
 def pairs(store: ObjectStore, layout: Layout, provider: str, profile: str) -> list[tuple[str, str]]:
     """Return every pair of the set: those that the global pointer names, and the operator's."""
-    named: list[tuple[str, str]] = []
-    for found in read(store, layout.global_pointers()).values():
-        named += pairs_of(found or {})
-    return list(dict.fromkeys([*named, (provider, profile)]))
+    return named_pairs(read(store, layout.global_pointers()).values(), (provider, profile))
+
+
+def named_pairs(pointers: Iterable[Pointer | str | None], pair: tuple[str, str]) -> list[tuple[str, str]]:
+    """Return every pair that these global pointers name, and the operator's; what can't be read names none."""
+    named = [each for pointer in pointers if isinstance(pointer, dict) for each in pairs_of(pointer)]
+    return list(dict.fromkeys([*named, pair]))
 
 
 def keys_of(world: World, run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -92,10 +144,14 @@ def _judge_set(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
         return "torn"
     if all(each["run_id"] == deciding["run_id"] for each in others):
         return "whole"
-    behind = all(
-        each["run_id"] == deciding["run_id"] or str(each["ended_at"]) < str(deciding["ended_at"]) for each in others
-    )
+    behind = all(each["run_id"] == deciding["run_id"] or _before(each["ended_at"], deciding) for each in others)
     return "half_moved" if behind else "torn"
+
+
+def _before(ended_at: Any, pointer: Mapping[str, Any]) -> bool:
+    """Whether a run ended before the one that a pointer names; not shown where one of the two is no moment."""
+    ours, theirs = _moment(ended_at), _moment(pointer["ended_at"])
+    return ours is not None and theirs is not None and ours < theirs
 
 
 def _judge_canonical(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
@@ -106,15 +162,15 @@ def _judge_canonical(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 def _complete(world: World, run: Run) -> dict[str, Any]:
     """Bring every pointer of the set to the run that the deciding one names, as the killed job would have."""
     provider_keys, global_keys = keys_of(world, run)
-    blob = world.store.get(global_keys[0])
-    deciding = fields(blob.body) if blob else {}
+    blob = get(world.store, global_keys[0])
+    deciding = fields(blob.body, global_keys[0]) if blob else {}
     if deciding.get("run_id") != old_run(run.inputs):
         raise Conflict(f"the pointer {global_keys[0]} names {deciding.get('run_id')} now: somebody moved it")
     completed = []
     for key in (*global_keys[1:], *provider_keys):
         run.check()
-        found = world.store.get(key)
-        if found is None or fields(found.body).get("run_id") != old_run(run.inputs):
+        found = get(world.store, key)
+        if found is None or fields(found.body, key).get("run_id") != old_run(run.inputs):
             write(world.store, key, deciding, found.etag if found else None, _ours(run))
             completed.append(key)
             run.note(f"brought {key} to {deciding['run_id']}")
@@ -126,11 +182,12 @@ def _capture(world: World, run: Run) -> dict[str, Any]:
     provider_keys, global_keys = keys_of(world, run)
     captured, ended_at = {}, None
     for key in (*provider_keys, *global_keys):
-        blob = world.store.get(key)
+        blob = get(world.store, key)
         if blob is None:
             raise ActionFailed(f"the pointer {key} is gone", fault="store", way=_way_to_complete(run))
-        captured[key] = {"etag": blob.etag, "content": _content(blob.body), "says": said(blob.body)}
-        ended_at = fields(blob.body).get("ended_at")
+        says = said(blob.body, key)
+        captured[key] = {"etag": blob.etag, "content": says["content"], "says": says}
+        ended_at = says["ended_at"]
     return {"pointers": captured, "ended_at": ended_at}
 
 
@@ -141,15 +198,19 @@ def _captured(run: Run) -> Mapping[str, Mapping[str, str]]:
     return found
 
 
-def _content(body: bytes) -> str:
+def _content(body: bytes, key: str) -> str:
     """Return a digest of what a pointer says, whoever wrote it: one that was put back by hand says the same."""
-    return hashlib.sha256(json.dumps(fields(body), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(fields(body, key), sort_keys=True).encode()).hexdigest()
 
 
-def said(body: bytes) -> dict[str, Any]:
+def said(body: bytes, key: str) -> dict[str, Any]:
     """Return what a pointer says, as an approval is bound to it: the run, when that ended, and a digest over all."""
-    found = fields(body)
-    return {"run_id": found.get("run_id"), "ended_at": found.get("ended_at"), "content": _content(body)}
+    pointer = fields(body, key)
+    return {
+        "run_id": pointer.get("run_id"),
+        "ended_at": pointer.get("ended_at"),
+        "content": _content(body, key),
+    }
 
 
 def _way_to_complete(run: Run) -> str:
@@ -176,23 +237,23 @@ def _observe_present(world: World, run: Run) -> dict[str, Any]:
 def _observe_captured(world: World, run: Run) -> dict[str, Any]:
     seen = {}
     for key, captured in _captured(run).items():
-        blob = world.store.get(key)
+        blob = get(world.store, key)
         seen[key] = {
             "captured": captured["etag"],
             "now": blob.etag if blob else None,
-            "names": fields(blob.body).get("run_id") if blob else None,
-            "ours": bool(blob and _mark(blob.body).get("run") == run.id),
-            "put_back": bool(blob and _content(blob.body) == captured["content"]),
+            "names": fields(blob.body, key).get("run_id") if blob else None,
+            "ours": bool(blob and _mark(blob.body, key).get("run") == run.id),
+            "put_back": bool(blob and _content(blob.body, key) == captured["content"]),
         }
     return seen
 
 
-def _mark(body: bytes) -> Mapping[str, Any]:
-    try:
-        found = json.loads(body).get(MARK, {})
-    except (ValueError, AttributeError):
+def _mark(body: bytes, key: str) -> Mapping[str, Any]:
+    """Return drfsm's own mark in a pointer; {} where it has none that could be drfsm's."""
+    mark = _checked(body, key).get(MARK)
+    if not isinstance(mark, Mapping) or not isinstance(mark.get("run"), str):
         return {}
-    return found if isinstance(found, Mapping) else {}
+    return mark if type(mark.get("epoch", 0)) is int else {}
 
 
 def _judge_captured(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
@@ -217,12 +278,17 @@ def is_older(ended_at: Any, canonical: Any) -> bool:
     return ours is None or theirs is None or ours < theirs
 
 
-def _moment(told: Any) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(told))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+def is_newer(ended_at: Any, canonical: Any) -> bool | None:
+    """Whether a run ended after the canonical one; without one to hold it to: yes. None where a time can't be read."""
+    if not canonical:
+        return True
+    ours, theirs = _moment(ended_at), _moment(canonical)
+    return None if ours is None or theirs is None else ours > theirs
+
+
+def _moment(text: Any) -> datetime | None:
+    """Return the moment that an end names, None for what names none; one without an offset is UTC."""
+    return claims.moment(text) or (claims.moment(f"{text}+00:00") if isinstance(text, str) else None)
 
 
 def _observe_succession(world: World, run: Run) -> dict[str, Any]:
@@ -252,11 +318,11 @@ def _move(world: World, run: Run, keys: Iterable[str]) -> dict[str, Any]:
 
 
 def _move_one(world: World, run: Run, key: str, ended_at: Any) -> bool:
-    blob = world.store.get(key)
+    blob = get(world.store, key)
     new_id = new_run(run.inputs)
     if blob is None:
         raise Conflict(f"the pointer {key} is gone since it was captured")
-    old = fields(blob.body)
+    old = fields(blob.body, key)
     if old.get("run_id") == new_id:
         return False
     _refuse_strangers(run, key, blob.body)
@@ -266,15 +332,15 @@ def _move_one(world: World, run: Run, key: str, ended_at: Any) -> bool:
 
 def _refuse_strangers(run: Run, key: str, body: bytes) -> None:
     """Raise Conflict unless a pointer is as it was captured, or as this run made it under no newer lease than ours."""
-    mark, captured = _mark(body), _captured(run).get(key)
+    mark, captured = _mark(body, key), _captured(run).get(key)
     if mark.get("run") == run.id:
         if mark.get("epoch", 0) > run.epoch:
             raise Conflict(f"this run goes on elsewhere: the pointer {key} was written under a newer lease than ours")
         return
-    if captured is None or _content(body) != captured["content"]:
+    if captured is None or _content(body, key) != captured["content"]:
         raise Conflict(
             f"the pointer {key} was moved by somebody else since it was captured;"
-            f" it names {fields(body).get('run_id')}",
+            f" it names {fields(body, key).get('run_id')}",
             way=_way_past(run),
         )
 
@@ -309,7 +375,7 @@ def write(store: ObjectStore, key: str, pointer: Pointer, etag: str | None, ours
     marked = {**pointer, MARK: {**ours, "nonce": uuid4().hex}}
     body = (json.dumps(marked, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
     store.put(key, body, if_match=etag, if_absent=etag is None)
-    again = store.get(key)
+    again = get(store, key)
     if again is None or again.body != body:
         raise Conflict(f"the pointer {key} does not read as it was just written: somebody else writes it too")
 
@@ -323,8 +389,8 @@ def _restore_provider(world: World, run: Run) -> dict[str, Any]:
     restored, faults = [], []
     for key, image in run.undoing["provider_pointers"].items():
         run.check()
-        blob = world.store.get(key)
-        mark, same = (_mark(blob.body), fields(blob.body) == image) if blob else ({}, False)
+        blob = None if isinstance(shown(world.store, key), str) else get(world.store, key)
+        mark, same = (_mark(blob.body, key), fields(blob.body, key) == image) if blob else ({}, False)
         if same and (mark.get("run"), mark.get("epoch")) == (run.id, run.epoch):
             continue
         if blob is None or image is None or not (same or mark.get("run") == run.id):
@@ -363,36 +429,58 @@ def set_by_hand(
     verification = verify(store, layout, run_id, note=lambda *_, **__: None, check=check)
     if verification.record["verdict"] != "verified":
         raise ActionFailed(
-            f"the run {run_id} is {verification.record['verdict']}", fault="store", way=f"drfsm runs verify {run_id}"
+            f"the run {run_id} is {verification.record['verdict']}",
+            fault="store",
+            way=f"drfsm runs verify {quote(run_id)}",
         )
-    canonical = next((each for each in read(store, layout.global_pointers()).values() if each), {})
+    standing, spoiled = _by_hand(store, layout.global_pointers())
+    canonical = next((each for each in standing.values() if each), {})
     pattern = _pattern(store, layout, run_id, pair, canonical)
-    if not allow_older and str(pattern["ended_at"]) < str(canonical.get("ended_at") or ""):
-        raise ActionFailed(
-            f"the run {run_id} ended at {pattern['ended_at']}, before the canonical run {canonical.get('run_id')}",
-            fault="operator",
-            way="--allow-older, if that is what you want",
-        )
+    _refuse_older(run_id, pattern["ended_at"], canonical, spoiled, allow_older=allow_older)
     moved = []
     for key in (*layout.provider_pointers(pairs_of(pattern) or [pair]), *layout.global_pointers()):
         check()
-        blob = store.get(key)
-        old = fields(blob.body) if blob else {}
+        there, pointer = store.stat(key), shown(store, key)  # in this order: the ETag is never newer than what was read
+        old = pointer if isinstance(pointer, dict) else {}
         if old.get("run_id") != run_id:
-            write(store, key, {**old, **pattern}, blob.etag if blob else None, ours)
+            write(store, key, {**old, **pattern}, there.etag if there else None, ours)
             moved.append(key)
     return moved
 
 
+def _by_hand(store: ObjectStore, keys: Iterable[str]) -> tuple[dict[str, Pointer], list[str]]:
+    """Return (the pointers that can be read, the keys of those that can't): a person replaces the latter anyhow."""
+    everything = {key: shown(store, key) for key in keys}
+    standing = {key: pointer for key, pointer in everything.items() if isinstance(pointer, dict)}
+    return standing, [key for key, pointer in everything.items() if isinstance(pointer, str)]
+
+
+def _refuse_older(run_id: str, ended_at: Any, canonical: Pointer, spoiled: Iterable[str], *, allow_older: bool) -> None:
+    """Raise ActionFailed where a run is older than the canonical one, or can't be shown not to be."""
+    if allow_older:
+        return
+    way = "--allow-older, if that is what you want"
+    if is_older(ended_at, canonical.get("ended_at")):
+        raise ActionFailed(
+            f"the run {run_id} ended at {ended_at}, before the canonical run {canonical.get('run_id')}",
+            fault="operator",
+            way=way,
+        )
+    if not canonical and (keys := ", ".join(spoiled)):
+        raise ActionFailed(
+            f"no global pointer can be read ({keys}): the run {run_id} may be older than the canonical one",
+            fault="store",
+            way=way,
+        )
+
+
 def _pattern(store: ObjectStore, layout: Layout, run_id: str, pair: tuple[str, str], canonical: Pointer) -> Pointer:
     """Return what the pointers of a run are to say. Raises ActionFailed if nothing tells when it ended."""
-    everywhere = pairs(store, layout, *pair)
-    for found in read(store, (*layout.global_pointers(), *layout.provider_pointers(everywhere))).values():
-        if found and found.get("run_id") == run_id:
-            return {**found, "run_path": layout.run(run_id)}
-    blob = store.get(f"{layout.run(run_id)}/run_report.json")
-    report = fields(blob.body) if blob else {}
-    ended_at = (report.get("timestamps") or {}).get("ended_at")
+    everywhere = layout.provider_pointers(named_pairs(_by_hand(store, layout.global_pointers())[0].values(), pair))
+    for pointer in _by_hand(store, (*layout.global_pointers(), *everywhere))[0].values():
+        if pointer.get("run_id") == run_id:
+            return {**pointer, "run_path": layout.run(run_id)}
+    ended_at = _reported_end(store, f"{layout.run(run_id)}/run_report.json")
     if not ended_at:
         raise ActionFailed(
             f"nothing tells when the run {run_id} ended: no pointer of it is left, and no report",
@@ -402,6 +490,17 @@ def _pattern(store: ObjectStore, layout: Layout, run_id: str, pair: tuple[str, s
     return rebuilt(
         canonical or {"schema_version": 1, "provider_profiles": {":".join(pair): run_id}}, layout, run_id, ended_at
     )
+
+
+def _reported_end(store: ObjectStore, key: str) -> str:
+    """Return when a run ended, as its own report says; "" without one. Raises Unreadable for an end that is no time."""
+    blob = store.get(key, largest_bytes=LARGEST_REPORT_BYTES)
+    report = claims.object_of(blob.body, f"the report {key}", largest_bytes=LARGEST_REPORT_BYTES) if blob else {}
+    times = report.get("timestamps")
+    ended_at = times.get("ended_at") if isinstance(times, Mapping) else None
+    if ended_at is not None and _moment(ended_at) is None:
+        raise Unreadable(f"the report {key} says of its end what is no time: {claims.bounded(ended_at, 100)}")
+    return str(ended_at or "")
 
 
 def _move_global(world: World, run: Run) -> dict[str, Any]:

@@ -7,15 +7,15 @@ be at its head what the receipt says, and contain the commit that saw exactly th
 here, or says what its journal does not; it is ``unproven``, because the journal is not there or does not verify.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from drfsm import claims
 from drfsm.claims import is_name
 from drfsm.dr.layout import layout_of
 from drfsm.dr.preflight import cronjob_of
 from drfsm.engine import Fact, Run
-from drfsm.errors import JournalDamaged
+from drfsm.errors import JournalDamaged, Unreadable
 from drfsm.journal import Record, read
 from drfsm.journal.mirror import key_of
 from drfsm.world import Cluster, World
@@ -24,7 +24,14 @@ TEXTS = (
     "drfsm_run", "machine", "site", "cluster_uid", "namespace", "bucket", "prefix", "candidate", "provider", "profile",
     "staged_prefix", "run_id", "image", "service_account", "tree_sha256", "verification_level", "validated_at",
 )  # fmt: skip
+LARGEST_BYTES = 1 << 20
 MOST_RECORDS = 100_000
+NAMES = {
+    "drfsm_run": "drfsm run", "machine": "machine", "run_id": "workload run", "provider": "provider",
+    "profile": "profile", "candidate": "candidate", "bucket": "bucket", "prefix": "prefix", "staged_prefix": "prefix",
+    "tree_sha256": "sha256", "namespace": "Kubernetes name", "service_account": "Kubernetes name",
+}  # fmt: skip
+"""The grammar of the fields that become a part of a key, a command or a message."""
 _INPUTS = ("namespace", "bucket", "candidate", "provider", "profile")
 Receipt = Mapping[str, Any]
 
@@ -32,15 +39,21 @@ Receipt = Mapping[str, Any]
 def parsed(text: str) -> dict[str, Any]:
     """Return a receipt's content; {} for what is no receipt at all."""
     try:
-        found = json.loads(text)
-    except ValueError:
+        return claims.object_of(text, "the validation's receipt", largest_bytes=LARGEST_BYTES)
+    except Unreadable:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def malformed(receipt: Receipt) -> list[str]:
     """Return, in words, what keeps this from being a validation's receipt."""
     told = [f"it has no {name}" for name in TEXTS if not (isinstance(receipt.get(name), str) and receipt[name])]
+    told += [
+        f"its {name} is no name of a {kind}: {claims.bounded(receipt[name], 100)}"
+        for name, kind in NAMES.items()
+        if isinstance(receipt.get(name), str) and receipt[name] and not claims.is_name(kind, receipt[name])
+    ]
+    if receipt.get("validated_at") and claims.moment(receipt["validated_at"]) is None:
+        told.append("its validated_at is no time")
     journal = receipt.get("journal")
     told += _version_faults(receipt)
     if not isinstance(receipt.get("settings_from"), list) or not receipt["settings_from"]:

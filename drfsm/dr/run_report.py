@@ -6,14 +6,18 @@ that leads out of the run, a name that occurs twice. Pure: no store, no files. C
 """
 
 import hashlib
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
 
+from drfsm import claims
+from drfsm.errors import Unreadable
+
 REPORT = "run_report.json"
+LARGEST_BYTES = 32 << 20
+"""What a report may have: some two hundred bytes an artifact, so a hundred thousand of them."""
 TOLD = 400  # characters: a report may hold anything
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ODD = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -54,13 +58,13 @@ def declared(body: bytes, run_id: str | None) -> Declared:
     """
     sha256 = hashlib.sha256(body).hexdigest()
     try:
-        report = json.loads(body, object_pairs_hook=_unique)
-    except ValueError as fault:
-        return _useless(sha256, f"it can't be read: {fault}")
+        report = claims.json_of(body, "it", largest_bytes=LARGEST_BYTES)
+    except Unreadable as fault:
+        return _useless(sha256, fault.what)
     if not isinstance(report, Mapping):
         return _useless(sha256, "it is no object")
     if run_id is not None and report.get("run_id") != run_id:
-        return _useless(sha256, f"it is the report of another run: {report.get('run_id')!r}")
+        return _useless(sha256, f"it is the report of another run: {claims.bounded(report.get('run_id'), 100)!r}")
     named = report.get("verifiable_artifacts")
     if not isinstance(named, Mapping) or not named:
         return _useless(sha256, "it names no verifiable_artifacts")
@@ -76,13 +80,6 @@ def declared(body: bytes, run_id: str | None) -> Declared:
 
 def _useless(sha256: str, why: str) -> Declared:
     return Declared(sha256, {}, 1, (Problem(REPORT, "report", why),))
-
-
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name occurs twice in one object")
-    return found
 
 
 def _entry_fault(entry: Any) -> str | None:

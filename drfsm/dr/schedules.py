@@ -5,7 +5,8 @@ annotation ``drfsm/before``, so that a later procedure knows how the schedules w
 not as a freeze in between left them. The first one written wins. Every write is conditional on the
 resourceVersion that was read. A CronJob that is suspended already is not touched. Which CronJobs are meant:
 all of the namespace, or those that the input ``cronjob_selector`` names. What somebody else changed on an
-object between freeze and thaw is left as it is, and said.
+object between freeze and thaw is left as it is, and said. Whoever may edit the object may write the annotation: one
+that is no record of drfsm's raises Unreadable, never counts as none, and is never written over.
 
 A restore also scales Deployments to 0, because a pod of theirs could publish. Those that carry its record
 (``{"replicas": 3}``) are part of the schedules of the site that takes over, under ``Deployment/<name>``: suspended at 0
@@ -18,10 +19,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from drfsm import claims
 from drfsm.dr.forecast import thaw, words
 from drfsm.dr.layout import taker
 from drfsm.engine import Fact, Run
-from drfsm.errors import ActionFailed, Conflict
+from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import Cluster, Manifest, World
 
 BEFORE = "drfsm/before"
@@ -30,18 +32,43 @@ _DEPLOYMENT = "Deployment/"
 
 
 def before_of(manifest: Manifest) -> str | None:
-    """Return what an object's annotation says about how it was before, raw; None if there is none."""
-    found = manifest["metadata"].get("annotations", {}).get(BEFORE)
-    return None if found is None else str(found)
+    """Return what an object's annotation says about how it was before, raw; None if there is none.
+
+    Raises Unreadable for an annotation that is no record of drfsm's.
+    """
+    raw = (manifest["metadata"].get("annotations") or {}).get(BEFORE)
+    if raw is None:
+        return None
+    _check_record(str(raw), str(manifest.get("kind") or "CronJob"), manifest["metadata"].get("name"))
+    return str(raw)
+
+
+def _check_record(raw: str, kind: str, name: object) -> None:
+    """Raise Unreadable unless a text is what a freeze or a restore writes into ``drfsm/before``."""
+    what = f"the annotation {BEFORE} of {kind} {claims.bounded(name, 100)}"
+    way = "look who wrote it, and take it off"
+    if claims.is_name("Kubernetes name", name) and kind in ("CronJob", "ConfigMap"):
+        way += f": kubectl annotate {kind.lower()} {name} {BEFORE}-"
+    record = claims.object_of(raw, what, largest_bytes=_LARGEST_RECORD, way=way)
+    if "suspend" in record:
+        claims.field(record, "suspend", bool, what, way=way)
+    for switch, value in (claims.field(record, "data", dict, what, way=way) if "data" in record else {}).items():
+        if not isinstance(value, str | None):
+            raise Unreadable(f"{what} can't be read: its {claims.bounded(switch, 100)} is no text", way=way)
+
+
+_LARGEST_RECORD = 256 << 10  # bytes: what Kubernetes allows all annotations of an object together
 
 
 def parsed(raw: str | None) -> Mapping[str, Any]:
-    """Return the annotation's content; {} if there is none or it can't be understood."""
+    """Return the content of an annotation that ``before_of`` returned; {} if there is none.
+
+    Judges read observations of earlier versions as well, which may hold what can't be understood: that is {}.
+    """
     try:
-        found = json.loads(raw or "{}")
-    except ValueError:
+        return claims.object_of(raw or "{}", f"the annotation {BEFORE}", largest_bytes=_LARGEST_RECORD)
+    except Unreadable:
         return {}
-    return found if isinstance(found, Mapping) else {}
 
 
 def ought_to_run(entry: Mapping[str, Any], name: str, named: str = "") -> bool:

@@ -9,12 +9,14 @@ published nothing, is told with its last words; it may be run again.
 from collections.abc import Mapping
 from typing import Any
 
+from drfsm import claims
 from drfsm.dr.artifacts import verify
 from drfsm.dr.layout import layout_of
-from drfsm.dr.pointers import keys_of, read
+from drfsm.dr.pointers import is_newer, keys_of, read
 from drfsm.dr.preflight import alarms_of, cronjob_of
 from drfsm.dr.validation import create, find, job_from, job_of, left_of, remove_jobs, seen_job
 from drfsm.engine import Fact, Run
+from drfsm.errors import Unreadable
 from drfsm.world import Manifest, World
 
 
@@ -90,12 +92,20 @@ def _job(world: World, run: Run) -> tuple[str, Manifest | None]:
     ]
     if not jobs:
         return "by schedule", None
-    return "", max(jobs, key=lambda each: str(each["metadata"].get("creationTimestamp")))
+    born = {each["metadata"]["name"]: claims.moment(each["metadata"].get("creationTimestamp")) for each in jobs}
+    if undated := sorted(name for name, moment in born.items() if moment is None):
+        raise Unreadable(
+            f"which Job is the newest can't be told: Job {claims.bounded(undated[0])} has no creation time"
+        )
+    return "", max(jobs, key=lambda each: str(born[each["metadata"]["name"]]))
 
 
-def _judge_result(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+def _judge_result(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
+    """Judge by what was published; whether that ended after the canonical run is told by moments, or not at all."""
     if seen["verification"] is not None:
-        fresh = str(seen["ended_at"]) > str(seen["canonical_run_ended_at"] or "")
+        fresh = is_newer(seen["ended_at"], seen["canonical_run_ended_at"])
+        if fresh is None:
+            return None
         return "passed" if fresh and seen["verification"]["verdict"] == "verified" else "failed"
     return "failed" if seen["job"] in ("complete", "failed", "absent") or seen.get("too_long") else "pending"
 

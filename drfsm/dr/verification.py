@@ -20,10 +20,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from drfsm import claims
 from drfsm.dr.layout import Layout
-from drfsm.dr.run_report import REPORT, Declared, Found, Problem, declared
+from drfsm.dr.run_report import LARGEST_BYTES, REPORT, Declared, Found, Problem, declared
 from drfsm.dr.telling import Note, Progress, first_of, quiet
-from drfsm.errors import ActionFailed, UsageFault
+from drfsm.errors import ActionFailed, Unreadable, UsageFault
 from drfsm.world import Check, Hashed, ObjectStore
 
 CHUNK_BYTES = 1 << 20
@@ -142,7 +143,7 @@ def sizes_below(store: ObjectStore, home: str) -> dict[str, int]:
 def _report(store: ObjectStore, home: str, given: bytes | None) -> tuple[bytes | None, str]:
     if given is not None:
         return given, "given"
-    blob = store.get(home + REPORT)
+    blob = store.get(home + REPORT, largest_bytes=LARGEST_BYTES)
     return (blob.body, "store") if blob else (None, "")
 
 
@@ -295,8 +296,9 @@ def _verified_local(root: Path, run_id: str | None, given: bytes | None) -> Veri
 
 def _own_id(body: bytes) -> str:
     try:
-        return str(json.loads(body)["run_id"])
-    except (ValueError, TypeError, KeyError):
+        report = claims.object_of(body, "the report", largest_bytes=LARGEST_BYTES)
+        return str(claims.field(report, "run_id", str, "the report"))
+    except Unreadable:
         return ""
 
 

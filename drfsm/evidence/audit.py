@@ -15,11 +15,11 @@ from typing import Any
 
 from attrs import frozen
 
+from drfsm.claims import printable
 from drfsm.errors import JournalDamaged
 from drfsm.evidence.findings import Finding, Findings
 from drfsm.evidence.observations import Judges
 from drfsm.evidence.walk import walk
-from drfsm.evidence.wording import plain
 from drfsm.journal import GENESIS, Record, RunState, digest
 from drfsm.journal import read as read_journal
 from drfsm.spec.model import MachineSpec
@@ -74,14 +74,14 @@ class Verdict:
         """Yield the verdict in words."""
         for each in self.findings:
             where = f"line {each.line}" if each.line else "the log"
-            yield plain(f"{where}: {each.what} [{each.rule}]")
-        yield from (plain(f"note: {each}") for each in self.notes)
+            yield printable(f"{where}: {each.what} [{each.rule}]")
+        yield from (printable(f"note: {each}") for each in self.notes)
         if self.findings:
             count = "one finding" if len(self.findings) == 1 else f"{len(self.findings)} findings"
             yield f"The evidence does NOT hold: {count} in {self.records} records."
             return
         if not self.finished:
-            where = plain(f"{self.state.status} in {self.state.state}")
+            where = printable(f"{self.state.status} in {self.state.state}")
             yield f"Not finished ({where}): as far as it goes, it holds."
         yield (
             f"The evidence holds: {self.records} records, unaltered, each allowed by {self._declared()},"
@@ -92,7 +92,7 @@ class Verdict:
 
     def _declared(self) -> str:
         by = f", {self.origin}" if self.origin else ""
-        return f"{plain(self.machine)}{by} ({self.machine_sha256[:12]}…)"
+        return f"{printable(self.machine)}{by} ({self.machine_sha256[:12]}…)"
 
 
 def audit(

@@ -7,8 +7,8 @@ when something is checked. Called by the CLI and the tests.
 from collections.abc import Mapping
 from typing import Any
 
+from drfsm.claims import printable
 from drfsm.errors import UsageFault
-from drfsm.evidence.wording import plain
 
 _HEAD, _TAIL = 60, 200  # of a message that quotes a large value first
 
@@ -28,5 +28,5 @@ def check(receipt: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
 
 
 def _short(message: str) -> str:
-    told = plain(message)
+    told = printable(message)
     return told if len(told) <= _HEAD + _TAIL else f"{told[:_HEAD]}…{told[-_TAIL:]}"

@@ -6,8 +6,9 @@ after every record (a subscriber of the runner's) with the bundle writing the fi
 
 import re
 
+from drfsm.claims import printable
 from drfsm.evidence.story import lines_of
-from drfsm.evidence.wording import moment, plain, trigger_of
+from drfsm.evidence.wording import moment, trigger_of
 from drfsm.journal import Record
 
 _SEEN_WIDTH = 4000
@@ -29,7 +30,7 @@ class StepFiles:
         if not trigger or (record.kind == "held" and trigger not in self._files):
             return {}
         name = self._files.setdefault(trigger, f"{len(self._files) + 1:02}-{_fit(trigger)}.log")
-        lines = self._text.setdefault(name, [plain(trigger)])
+        lines = self._text.setdefault(name, [printable(trigger)])
         if record.seq > self._known:
             first, *rest = lines_of(record, _SEEN_WIDTH)
             lines += [f"{moment(record.at)} #{record.seq} {first}", *(f"    {each}" for each in rest)]

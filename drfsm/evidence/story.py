@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from drfsm.evidence import shapes
+from drfsm.claims import printable
 from drfsm.evidence.summary import outcome
 from drfsm.evidence.wording import (
     NOBODY,
@@ -19,12 +19,11 @@ from drfsm.evidence.wording import (
     identities,
     lasting,
     moment,
-    plain,
     seconds_between,
     shown_inputs,
     trigger_of,
 )
-from drfsm.journal import Record, RunState
+from drfsm.journal import Record, RunState, shapes
 
 _REASON_WIDTH = 400
 _TYPED_WIDTH = 72  # what is longer has its reason on the next line
@@ -62,36 +61,36 @@ def standing(state: RunState, place: str, dead: bool = False) -> Iterator[str]:
 
 def _headline(state: RunState, *, interrupted: bool) -> str:
     kind = "".join([" (DRY RUN: nothing was changed)" * state.dry_run, f" ({state.scope})" * (state.scope != "live")])
-    run, at = plain(state.run_id) + plain(kind), moment(state.last_at)
-    where = plain(state.state)
+    run, at = printable(state.run_id) + printable(kind), moment(state.last_at)
+    where = printable(state.state)
     if interrupted:
         return f"{run} was INTERRUPTED in {where}: nobody works on it. Its last record is of {at}."
     if state.status == "held":
         return f"{run} is HELD in {where} since {at}."
     if state.ended:
         lasted = seconds_between(state.started_at, state.ended_at) or 0.0
-        status = plain(state.status).replace("_", " ")
+        status = printable(state.status).replace("_", " ")
         return f"{run} ended: {status}, in {where}, at {moment(state.ended_at)}, after {lasting(lasted)}."
     return f"{run} is running, in {where}. Its last record is of {at}."
 
 
 def _why(state: RunState) -> Iterator[str]:
     if state.reason:
-        stage = f"{plain(state.stage)}: " if state.stage else ""
+        stage = f"{printable(state.stage)}: " if state.stage else ""
         yield f"  why: {stage}{clip(state.reason, _REASON_WIDTH)}"
     if state.way:
         yield f"  what to do: {clip(state.way, _REASON_WIDTH)}"
     for loud in state.loud:
-        yield f"  {plain(loud)}"
+        yield f"  {printable(loud)}"
     for kept in state.kept if state.ended else ():
-        yield f"  not given back, on purpose: {plain(kept)}"
+        yield f"  not given back, on purpose: {printable(kept)}"
 
 
 def _begun(state: RunState, *, alive: bool) -> Iterator[str]:
     intent = state.open
     if intent is None:
         return
-    begun = f"{plain(intent.trigger)} at {moment(intent.at)} (attempt {intent.attempt})"
+    begun = f"{printable(intent.trigger)} at {moment(intent.at)} (attempt {intent.attempt})"
     if alive:
         yield f"  at work on: {begun}"
     else:
@@ -105,7 +104,7 @@ def _frozen(state: RunState) -> Iterator[str]:
         return
     yield "Frozen now:"
     for word, since in sorted(state.frozen_since.items(), key=lambda each: not each[0].startswith(NOBODY)):
-        loud = plain(word).replace(NOBODY, NOBODY.upper()) if word.startswith(NOBODY) else plain(word)
+        loud = printable(word).replace(NOBODY, NOBODY.upper()) if word.startswith(NOBODY) else printable(word)
         yield f"  {loud}, since {moment(since)}"
 
 
@@ -113,7 +112,7 @@ def _actors(state: RunState) -> Iterator[str]:
     """Yield who started the run, who went on with it last and who decided what, as far as something proves it."""
     latest = {actor.did: actor for actor in state.actors}
     lines = [
-        f"  {plain(did)} by {plain(actor.operator)} at {moment(actor.at)}: {told}"
+        f"  {printable(did)} by {printable(actor.operator)} at {moment(actor.at)}: {told}"
         for did, actor in latest.items()
         if (told := identities(actor.proven))
     ]
@@ -169,7 +168,7 @@ def tell(records: Iterable[Record], *, brief: bool = False) -> Iterator[str]:
 
 def _in_brief(records: Sequence[Record]) -> Iterator[tuple[Record, list[str]]]:
     known: dict[str, Any] = {}
-    for record, following in zip(records, [*records[1:], None], strict=True):
+    for record, following in zip(records, [*records[1:], None][: len(records)], strict=True):
         lines = lines_of(record)
         if any(shapes.faults(record)) or record.kind not in ("intent", "commit", "sampled", "forecast"):
             yield record, lines
@@ -183,48 +182,48 @@ def _in_brief(records: Sequence[Record]) -> Iterator[tuple[Record, list[str]]]:
         facts = {name: found["value"] or "unknown" for name, found in record.body["facts"].items()}
         new = [f"{name}={value}" for name, value in facts.items() if known.get(name) != value]
         known |= facts
-        yield record, [*kept, *([plain("saw " + ", ".join(new))] if new else [])]
+        yield record, [*kept, *([printable("saw " + ", ".join(new))] if new else [])]
 
 
 def lines_of(record: Record, width: int = _SEEN_WIDTH) -> list[str]:
     """Return what a record says: one line, then its details; what was seen in at most ``width`` characters."""
     wrong = list(shapes.faults(record))
     if wrong:
-        return [f"a {plain(record.kind)} record that can't be read", *wrong]
+        return [f"a {printable(record.kind)} record that can't be read", *wrong]
     return list(_TELL[record.kind](record.body, width))
 
 
 def _started(body: Body, width: int) -> Iterator[str]:
     dry = "a dry run" if body["dry_run"] else body["scope"]
-    yield plain(f"{body['run_id']} starts in {body['state']} ({dry}), by {body['operator']} on {body['host']}")
+    yield printable(f"{body['run_id']} starts in {body['state']} ({dry}), by {body['operator']} on {body['host']}")
     yield from _proven(body)
-    yield plain(f"machine {body['machine']}, sha256 {body['machine_sha256']}, drfsm {body['version']}")
-    yield from (f"{plain(name)} = {clip(value, width)}" for name, value in shown_inputs(body["inputs"]).items())
+    yield printable(f"machine {body['machine']}, sha256 {body['machine_sha256']}, drfsm {body['version']}")
+    yield from (f"{printable(name)} = {clip(value, width)}" for name, value in shown_inputs(body["inputs"]).items())
 
 
 def _leased(body: Body, _width: int) -> Iterator[str]:
-    yield plain(f"takes the lease, epoch {body['epoch']}, by {body['operator']} on {body['host']}")
+    yield printable(f"takes the lease, epoch {body['epoch']}, by {body['operator']} on {body['host']}")
 
 
 def _resumed(body: Body, _width: int) -> Iterator[str]:
-    yield plain(f"resumed in {body['state']}, by {body['operator']} on {body['host']}")
+    yield printable(f"resumed in {body['state']}, by {body['operator']} on {body['host']}")
     yield from _proven(body)
 
 
 def _cut(body: Body, _width: int) -> Iterator[str]:
-    yield plain(f"a torn last line of {body['bytes']} bytes (sha256 {body['sha256']}) was cut off")
+    yield printable(f"a torn last line of {body['bytes']} bytes (sha256 {body['sha256']}) was cut off")
 
 
 def _sampled(body: Body, width: int) -> Iterator[str]:
     clear = "clear" if body["holds"] else "not yet"
     waited = f", waited {lasting(body['waited_seconds'])}" if "waited_seconds" in body else ""
-    yield plain(f"{trigger_of(body['row'])} waits: {clear}{waited}")
+    yield printable(f"{trigger_of(body['row'])} waits: {clear}{waited}")
     yield from _readings(body["facts"], width)
 
 
 def _intended(body: Body, width: int) -> Iterator[str]:
     undone = f", undo of {body['undoes']}" if body.get("undoes") else ""
-    yield plain(f"{body['trigger']} begins: {body['from']} -> {body['to']}{undone}, attempt {body['attempt']}")
+    yield printable(f"{body['trigger']} begins: {body['from']} -> {body['to']}{undone}, attempt {body['attempt']}")
     yield from _given(body)
     yield from _guards(body["guards"])
     yield from _readings(body["facts"], width)
@@ -234,8 +233,8 @@ def _committed(body: Body, width: int) -> Iterator[str]:
     undone = f", undo of {body['undoes']}" if body.get("undoes") else ""
     how = _HOW.get(body["how"], body["how"]) if body["by"] == "runner" or body["how"] != "judged" else body["by"]
     lasted = f", {lasting(body['seconds'])}" if "seconds" in body else ""
-    yield plain(f"{body['trigger']}: {body['from']} -> {body['to']}{undone} ({how}{lasted})")
-    yield plain(body["because"])
+    yield printable(f"{body['trigger']}: {body['from']} -> {body['to']}{undone} ({how}{lasted})")
+    yield printable(body["because"])
     yield from _given(body)
     if body["how"] != "acted":  # else they stand with its beginning
         yield from _guards(body["guards"])
@@ -243,36 +242,36 @@ def _committed(body: Body, width: int) -> Iterator[str]:
     if body["result"] is not None:
         yield f"result {compact(body['result'], width)}"
     if body.get("kept"):
-        yield plain(f"an abort would not give this back: {body['kept']}")
+        yield printable(f"an abort would not give this back: {body['kept']}")
 
 
 def _failed(body: Body, _width: int) -> Iterator[str]:
     verdict = _VERDICTS.get(body["verdict"], body["verdict"])
-    yield plain(f"{body['trigger']} failed, attempt {body['attempt']}; {verdict}")
+    yield printable(f"{body['trigger']} failed, attempt {body['attempt']}; {verdict}")
     yield clip(body["error"], _REASON_WIDTH)
 
 
 def _repaired(body: Body, width: int) -> Iterator[str]:
-    yield plain(f"repaired by {body['action']} before {trigger_of(body['row'])} is tried again")
+    yield printable(f"repaired by {body['action']} before {trigger_of(body['row'])} is tried again")
     if body["result"] is not None:
         yield f"result {compact(body['result'], width)}"
 
 
 def _resolved(body: Body, _width: int) -> Iterator[str]:
-    yield plain(f"{body['operator']} says that {trigger_of(body['row'])} is {body['outcome']}: {body['reason']}")
+    yield printable(f"{body['operator']} says that {trigger_of(body['row'])} is {body['outcome']}: {body['reason']}")
     yield from _proven(body)
 
 
 def _rejected(body: Body, _width: int) -> Iterator[str]:
-    yield plain(f"{body['trigger']} was rejected in {body['state']}; nothing moved")
+    yield printable(f"{body['trigger']} was rejected in {body['state']}; nothing moved")
     yield clip(body["why"], _REASON_WIDTH)
     yield from _proven(body)
 
 
 def _held(body: Body, _width: int) -> Iterator[str]:
-    yield plain(f"HELD in {body['state']} at {body['stage']}")
+    yield printable(f"HELD in {body['state']} at {body['stage']}")
     yield clip(body["reason"], _REASON_WIDTH)
-    yield from (plain(f"frozen: {each}") for each in body["frozen"])
+    yield from (printable(f"frozen: {each}") for each in body["frozen"])
 
 
 def _forecast(body: Body, width: int) -> Iterator[str]:
@@ -282,31 +281,31 @@ def _forecast(body: Body, width: int) -> Iterator[str]:
         "refused": "WOULD BE REFUSED",
         "depends": "depends on what was not done",
     }
-    yield plain(f"{body['trigger']}: {body['from']} -> {body['to']}: {words[outcome(body)]}")
+    yield printable(f"{body['trigger']}: {body['from']} -> {body['to']}: {words[outcome(body)]}")
     for each in body["guards"]:
         told = f"{each['guard']}: {each['fact']} is {each['value'] or 'not read'}, {each['outcome']}"
-        yield plain(told) + (f" {compact(each['seen'], width)}" if each["outcome"] == "failed" else "")
+        yield printable(told) + (f" {compact(each['seen'], width)}" if each["outcome"] == "failed" else "")
     if body["sets"]:
-        yield plain("would set " + ", ".join(f"{fact}={value}" for fact, value in body["sets"].items()))
+        yield printable("would set " + ", ".join(f"{fact}={value}" for fact, value in body["sets"].items()))
 
 
 def _ended(body: Body, _width: int) -> Iterator[str]:
-    yield plain(f"ENDS {body['status']} in {body['state']}")
+    yield printable(f"ENDS {body['status']} in {body['state']}")
     if body["reason"]:
         yield clip(body["reason"], _REASON_WIDTH)
-    yield from (plain(f"frozen: {each}") for each in body["frozen"])
-    yield from (plain(f"not given back, on purpose: {each}") for each in body["kept"])
+    yield from (printable(f"frozen: {each}") for each in body["frozen"])
+    yield from (printable(f"not given back, on purpose: {each}") for each in body["kept"])
 
 
 def _seal(body: Body, _width: int) -> Iterator[str]:
-    yield plain(f"sealed: {body['records']} records, head {body['head']}")
+    yield printable(f"sealed: {body['records']} records, head {body['head']}")
 
 
 def _given(body: Body) -> Iterator[str]:
     args = body.get("args", {})
     for name, value in shown_inputs(args).items():
         if name != "proven":
-            yield f"{plain(name)}: {clip(value, _REASON_WIDTH)}"
+            yield f"{printable(name)}: {clip(value, _REASON_WIDTH)}"
     yield from _proven(args)
 
 
@@ -320,13 +319,13 @@ def _proven(body: Body) -> Iterator[str]:
 def _guards(checks: Iterable[Body]) -> Iterator[str]:
     for each in checks:
         verb = "holds" if each["holds"] else "DOES NOT HOLD"
-        yield plain(f"guard {each['guard']} {verb}: {each['fact']} is {each['value']}")
+        yield printable(f"guard {each['guard']} {verb}: {each['fact']} is {each['value']}")
 
 
 def _readings(facts: Mapping[str, Body], width: int) -> Iterator[str]:
     for name, found in facts.items():
         why = f" ({clip(found['why'], width)})" if found.get("why") else ""
-        yield f"saw {plain(name)}={plain(found['value'] or 'unknown')} {compact(found['seen'], width)}{why}"
+        yield f"saw {printable(name)}={printable(found['value'] or 'unknown')} {compact(found['seen'], width)}{why}"
 
 
 _TELL: Mapping[str, Callable[[Body, int], Iterator[str]]] = {

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drfsm.claims import printable_json
 from drfsm.evidence.derive import derive
 from drfsm.evidence.wording import commands, nobody_since, seconds_between, shown_inputs, source_of
 from drfsm.journal import Actor, Record, RunState
@@ -62,7 +63,7 @@ def summarise(
 
 def summary_bytes(summary: Mapping[str, Any]) -> bytes:
     """Return the summary as the bytes of its file."""
-    return json.dumps(summary, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    return printable_json(json.dumps(summary, indent=2, ensure_ascii=False)).encode() + b"\n"
 
 
 def _unknown(why: str) -> Fields:

@@ -8,12 +8,12 @@ sees where the run stood. Pure; called by audit.py.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from drfsm.evidence import forecasts, moves, shapes
+from drfsm.evidence import forecasts, moves
 from drfsm.evidence.findings import Findings
 from drfsm.evidence.invariants import Invariants
 from drfsm.evidence.moves import Here
 from drfsm.evidence.observations import Judges, Observations
-from drfsm.journal import Record, RunState, fold
+from drfsm.journal import Record, RunState, fold, shapes
 from drfsm.spec.model import MachineSpec
 
 _ONLY_FOR_REAL = ("intent", "commit", "failed", "repaired", "sampled", "resolved")

@@ -1,16 +1,17 @@
 """How records are put into words: times, what was seen, commands to type; and what is never shown.
 
-Owns what summary, story and steps have in common. Every text that came from a journal passes ``plain``
+Owns what summary, story and steps have in common. Every text that came from a journal passes ``claims.printable``
 before it reaches a terminal, so that what somebody named a Job can't move a cursor.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from shlex import quote
 from typing import Any
 
+from drfsm.claims import is_name, printable
+from drfsm.claims import moment as moment_of
 from drfsm.journal import OpenIntent, RunState
 
 BY_A_PERSON = "a person decides"  # the end of the cases of spec/recovery.py that resume can't settle
@@ -36,19 +37,18 @@ def shown_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def nobody_since(frozen_since: Mapping[str, str]) -> str:
     """Return since when nobody can publish, by whichever of the machine's words; "" if somebody can."""
-    return min((since for word, since in frozen_since.items() if word.startswith(NOBODY)), default="")
+    times = [since for word, since in frozen_since.items() if word.startswith(NOBODY)]
+    return min(times, key=_seconds_of, default="")
 
 
-def plain(text: object) -> str:
-    """Return a text on one line in which everything that doesn't print is written out."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode() for each in str(text)
-    )
+def _seconds_of(at: str) -> float:
+    read = moment_of(at)
+    return 0.0 if read is None else read.timestamp()
 
 
 def clip(text: object, width: int) -> str:
     """Return a plain text of at most ``width`` characters; what was cut off is marked."""
-    told = plain(text)
+    told = printable(text)
     return told if len(told) <= width else f"{told[: width - 1]}…"
 
 
@@ -87,15 +87,13 @@ def source_of(row: object) -> str:
 
 def moment(at: str) -> str:
     """Return a record's time to the second: ``2026-02-27 03:12:04Z``."""
-    return plain(f"{at[:19].replace('T', ' ')}Z")
+    return printable(f"{at[:19].replace('T', ' ')}Z")
 
 
 def seconds_between(earlier: str, later: str) -> float | None:
     """Return the seconds from one record's time to another's, None if one of them is no time."""
-    try:
-        return round((datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds(), 3)
-    except (ValueError, TypeError):
-        return None
+    first, last = moment_of(earlier), moment_of(later)
+    return None if first is None or last is None else round((last - first).total_seconds(), 3)
 
 
 def lasting(seconds: float) -> str:
@@ -109,7 +107,10 @@ def lasting(seconds: float) -> str:
 
 
 def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
-    """Yield (the exact command, why) for every way on from where a run stands; none if there is nothing to do."""
+    """Yield (the exact command, why) for every way on from where a run stands; none if there is nothing to do.
+
+    A row whose name no declaration could have is no command: whoever wrote the journal wrote that too.
+    """
     run = quote(named)
     if state.ended:
         if not state.sealed:
@@ -117,7 +118,10 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
         return
     yield f"drfsm resume {run}", _resume_words(state.open)
     if state.status == "held" and state.open is not None and BY_A_PERSON in state.reason:
-        yield f"drfsm resolve done {run} {WHY}", f"say that {state.open.trigger} was done, if resume can't see it"
+        yield (
+            f"drfsm resolve done {run} {WHY}",
+            f"say that {printable(state.open.trigger)} was done, if resume can't see it",
+        )
         yield f"drfsm resolve not_done {run} {WHY}", "say that it was not done"
     # An intent may be the point of no return; the ways on record are those from before it.
     proviso = " (refused past the point of no return)" if state.open and state.status != "held" else ""
@@ -131,11 +135,11 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
 
 
 def _resume_words(intent: OpenIntent | None) -> str:
-    return f"look what became of {intent.trigger}, then go on" if intent else "go on from exactly here"
+    return f"look what became of {printable(intent.trigger)}, then go on" if intent else "go on from exactly here"
 
 
 def _requests(ways: Iterable[Any]) -> Iterator[tuple[str, str, list[str]]]:
     for way in ways:
-        if isinstance(way, Mapping) and way.get("do") not in (None, "resume"):
-            args = [plain(name) for name in way.get("args", ()) if name != "reason"]
-            yield plain(way["do"]), plain(way.get("because", "")), args
+        if isinstance(way, Mapping) and way.get("do") not in (None, "resume") and is_name("state", way["do"]):
+            args = [name for name in way.get("args", ()) if name != "reason" and is_name("state", name)]
+            yield way["do"], printable(way.get("because", "")), args

@@ -4,7 +4,8 @@
 
 The first line's ``prev`` is 64 zeros. Verification hashes the raw bytes that were read and never
 re-serialises: what was written is what is proven. A last line without a newline is *torn* (the writer
-died in the middle); anything else that doesn't fit is damage, and named by its line.
+died in the middle); anything else that doesn't fit is damage, and named by its line. What could not be read again
+(too long, too deep, a number that others read otherwise) is never written.
 """
 
 import hashlib
@@ -15,10 +16,15 @@ from typing import Any, BinaryIO
 
 from attrs import frozen
 
-from drfsm.errors import JournalDamaged
+from drfsm import claims
+from drfsm.errors import JournalDamaged, Unreadable
 from drfsm.journal.record import Record
 
 GENESIS = "0" * 64
+LARGEST_LINE_BYTES = claims.LARGEST_BYTES
+"""What a line may have; the longest that drfsm writes has some ten thousand."""
+DEEPEST_LINE = 500
+"""How many levels a line may have and still be read; the audit finds fault with far fewer (shapes.py)."""
 
 
 @frozen
@@ -48,7 +54,9 @@ def encode(record: Record, prev: str) -> bytes:
         "kind": record.kind,
         "body": dict(record.body),
     }
-    return _dumped(fields) + b"\n"
+    line = _dumped(fields) + b"\n"
+    _parsed(line, DEEPEST_LINE)
+    return line
 
 
 def _dumped(value: Any) -> bytes:
@@ -61,9 +69,18 @@ def _dumped(value: Any) -> bytes:
 def exact(value: Any) -> Any:
     """Return a value as a journal will give it back: what is known now equals what is read again later.
 
-    Tuples become lists and numbers that are keys become text. Raises ValueError for what JSON can't say.
+    Tuples become lists and numbers that are keys become text. Raises ValueError for what JSON can't say, or what no
+    record can hold: half characters, too many levels or digits.
     """
-    return json.loads(_dumped(value), object_pairs_hook=_no_duplicates)
+    return _parsed(_dumped(value), claims.DEEPEST)
+
+
+def _parsed(raw: bytes, deepest: int) -> Any:
+    """Return what JSON says. Raises ValueError with nothing but the reason."""
+    try:
+        return claims.json_of(raw, "it", largest_bytes=LARGEST_LINE_BYTES, deepest=deepest)
+    except Unreadable as fault:
+        raise ValueError(fault.what.removeprefix("it can't be read: ")) from None
 
 
 def read(stream: bytes | BinaryIO | Iterable[bytes]) -> Chain:
@@ -74,9 +91,11 @@ def read(stream: bytes | BinaryIO | Iterable[bytes]) -> Chain:
     records: list[Record] = []
     head, size = GENESIS, 0
     torn: bytes | None = None
-    for number, line in enumerate(BytesIO(stream) if isinstance(stream, bytes) else stream, start=1):
+    for number, line in enumerate(_split(stream), start=1):
         if torn is not None:
-            raise _damage(number - 1, "has no end, and another line follows")
+            raise damage(number - 1, "has no end, and another line follows")
+        if len(line) > LARGEST_LINE_BYTES:
+            raise damage(number, f"has more than {LARGEST_LINE_BYTES} bytes")
         if line.endswith(b"\n"):
             records.append(_decode(line, number, head, len(records)))
             head = digest(line)
@@ -86,41 +105,37 @@ def read(stream: bytes | BinaryIO | Iterable[bytes]) -> Chain:
     return Chain(tuple(records), head, size, torn or b"")
 
 
+def _split(stream: bytes | BinaryIO | Iterable[bytes]) -> Iterable[bytes]:
+    """Return the lines, none of them longer than can be told to be too long."""
+    file = BytesIO(stream) if isinstance(stream, bytes) else stream
+    return iter(lambda: file.readline(LARGEST_LINE_BYTES + 1), b"") if hasattr(file, "readline") else file
+
+
 def _decode(line: bytes, number: int, head: str, seq: int) -> Record:
     if line.find(b"\n") != len(line) - 1:
-        raise _damage(number, "holds more than one line")
+        raise damage(number, "holds more than one line")
     if not line.startswith(b'{"prev":"'):
-        raise _damage(number, 'does not start with {"prev":"')
+        raise damage(number, 'does not start with {"prev":"')
     try:
-        fields = json.loads(line, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as fault:
-        raise _damage(number, f"is no JSON record ({fault})") from None
+        fields = _parsed(line, DEEPEST_LINE)
+    except ValueError as fault:
+        raise damage(number, f"is no JSON record ({fault})") from None
     if not isinstance(fields, dict) or list(fields) != ["prev", "seq", "at", "kind", "body"]:
-        raise _damage(number, "does not have exactly the fields prev, seq, at, kind, body")
+        raise damage(number, "does not have exactly the fields prev, seq, at, kind, body")
     if fields["prev"] != head:
-        raise _damage(number, "does not follow the line before it: one of the two was altered, removed or inserted")
+        raise damage(number, "does not follow the line before it: one of the two was altered, removed or inserted")
     if fields["seq"] != seq or type(fields["seq"]) is not int:
-        raise _damage(number, f"has seq {fields['seq']!r} where {seq} is due")
+        raise damage(number, f"has seq {fields['seq']!r} where {seq} is due")
     if not isinstance(fields["body"], dict) or not all(isinstance(fields[key], str) for key in ("at", "kind")):
-        raise _damage(number, "has a body that is no object, or a time or kind that is no text")
+        raise damage(number, "has a body that is no object, or a time or kind that is no text")
     record = Record(seq, fields["kind"], fields["at"], fields["body"])
     if lacking := record.missing():
-        raise _damage(number, f"is a {record.kind!r} record without {', '.join(lacking)}")
+        raise damage(number, f"is a {record.kind!r} record without {', '.join(lacking)}")
     return record
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON value")
-
-
-def _damage(number: int, what: str) -> JournalDamaged:
+def damage(number: int, what: str) -> JournalDamaged:
+    """Return what is said of a line that doesn't hold."""
     return JournalDamaged(
         f"state_transitions.log: line {number} {what}",
         line=number,

@@ -1,8 +1,9 @@
 """Folds records into the state of a run: replay without effects.
 
-``fold`` is the only place that knows what a record means. It is pure and total over well-formed records:
-whether a record was *allowed* is the audit's question (evidence/audit.py), not this module's. Resume,
-status, replay and audit all stand on it, so an interrupted run and an offline reader see the same.
+``fold`` is the only place that knows what a record means. It is pure and total over well-formed records; one whose
+body is no such thing is damage, named by its line. Whether a record was *allowed* is the audit's question
+(evidence/audit.py), not this module's. Resume, status, replay and audit all stand on it, so an interrupted run and
+an offline reader see the same.
 """
 
 import re
@@ -11,8 +12,9 @@ from typing import Any, BinaryIO, cast
 
 from attrs import evolve, field, frozen
 
-from drfsm.journal.chain import read
+from drfsm.journal.chain import damage, read
 from drfsm.journal.record import Record
+from drfsm.journal.shapes import misshapen
 
 Body = Mapping[str, Any]
 
@@ -125,9 +127,14 @@ class RunState:
 
 
 def fold(records: Iterable[Record], start: RunState | None = None) -> RunState:
-    """Fold records, in order, into a RunState (from ``start``, or from nothing)."""
+    """Fold records, in order, into a RunState (from ``start``, or from nothing).
+
+    Raises JournalDamaged for a record whose body isn't what its kind has: the chain says only who wrote it after whom.
+    """
     state = start or RunState()
     for record in records:
+        for wrong in misshapen(record):
+            raise damage(record.seq + 1, f"can't be understood: {wrong}")
         state = _FOLDS[record.kind](evolve(state, last_at=record.at, length=state.length + 1), record)
     return state
 

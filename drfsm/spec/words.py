@@ -20,6 +20,7 @@ _PLAIN_TAGS = {f"tag:yaml.org,2002:{each}" for each in ("str", "map", "seq")}
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?\Z", re.ASCII)
 _DEEPEST = 20  # a declaration needs six levels; a bomb of brackets gets no further
+_LARGEST = 1 << 20  # characters; the longest that drfsm ships has fifty thousand
 
 
 class Word(str):
@@ -78,6 +79,8 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
 
 def compose(text: str, faults: Faults) -> yaml.Node | None:
     """Return the document's root node; None (and a fault) if it is no single plain YAML document."""
+    if not _shallow(text, faults):
+        return None
     try:
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
@@ -92,6 +95,27 @@ def compose(text: str, faults: Faults) -> yaml.Node | None:
         faults.add(1, "the declaration is empty", "start with `machine: NAME`")
         return None
     return root if _plain(root, text, faults) else None
+
+
+def _shallow(text: str, faults: Faults) -> bool:
+    """Say whether a text is small and shallow enough to be composed: the C composer recurses, and dies without a word.
+
+    Reads events, which don't recurse. What is wrong otherwise is the composer's to say.
+    """
+    if len(text) > _LARGEST:
+        faults.add(1, f"it has {len(text)} characters", f"a declaration has {_LARGEST} at most")
+        return False
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                faults.add(line, "nested too deeply", "a declaration needs six levels")
+                return False
+    except (yaml.YAMLError, ValueError):
+        return True
+    return True
 
 
 def _plain(root: yaml.Node, text: str, faults: Faults) -> bool:

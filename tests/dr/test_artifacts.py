@@ -163,7 +163,7 @@ def test_a_path_that_leads_out_of_the_run_is_refused(bench: "Bench", front: Fron
         (report({"a": {**named("a"), "bytes": True}}), "no size"),
         (report({"a": {**named("a"), "bytes": -1}}), "no size"),
         (report({"a": named("a"), "b": {**named("a"), "bytes": 2}}), "named twice"),
-        (report({"a": named("a")})[:-1] + b', "run_id": "' + RUN.encode() + b'"}', "occurs twice"),
+        (report({"a": named("a")})[:-1] + b', "run_id": "' + RUN.encode() + b'"}', "run_id stands twice"),
     ],
 )
 def test_a_report_that_can_not_be_relied_on_is_damage(bench: "Bench", body: bytes, words: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from drfsm.evidence.receipts import check
-from drfsm.evidence.shapes import SHAPES, faults
 from drfsm.journal import KINDS, Record
+from drfsm.journal.shapes import SHAPES, faults
 
 if TYPE_CHECKING:
     from tests.evidence.conftest import Play

@@ -1,16 +1,16 @@
 """What type each part of a record's body has: a table, so that a reader of records may rely on it.
 
 The chain proves that bytes are unaltered and that the keys are there (journal/record.py); whoever wrote them
-may still have written nonsense. The audit and the story ask here before they look into a body. The same in
+may still have written nonsense. The fold, the audit and the story ask here before they look into a body. The same in
 JSON Schema, for other tools: receipts_schema/journal_record.schema.json.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from math import isfinite
 from typing import Any
 
-from drfsm.journal import Record
+from drfsm import claims
+from drfsm.journal.record import Record
 
 Shape = Callable[[Any], bool]
 _DEEPEST = 100  # what was seen needs ten levels; a bomb of brackets gets no further
@@ -70,7 +70,7 @@ def _forecasts(found: Any) -> bool:
 
 
 def _ways(found: Any) -> bool:
-    return isinstance(found, list) and all(_fits(each, _WAY) for each in found)
+    return isinstance(found, list) and all(_fits(each, _WAY) and _words(each.get("args", [])) for each in found)
 
 
 def _fits(found: Any, shapes: Mapping[str, Shape]) -> bool:
@@ -88,12 +88,17 @@ _CHECK: Mapping[str, Shape] = {
 }
 _WAY: Mapping[str, Shape] = {"do": _text, "because": _text}
 
+
+def _name(kind: str) -> Shape:
+    return lambda found: claims.is_name(kind, found)
+
+
 _ROW: Mapping[str, Shape] = {"row": _text, "trigger": _text, "from": _text, "to": _text, "by": _text}
 
 SHAPES: Mapping[str, Mapping[str, Shape]] = {
     "run_started": {
-        "run_id": _text,
-        "machine": _text,
+        "run_id": _name("drfsm run"),
+        "machine": _name("machine"),
         "machine_sha256": _text,
         "version": _text,
         "inputs": _table,
@@ -158,12 +163,22 @@ _OPTIONAL: Mapping[str, Shape] = {
     "operator": _text,
     "interrupted": _flag,
     "proven": _table,
+    "receipt": _table,
     "vouched": _table,
 }
 
 
 def faults(record: Record) -> Iterator[str]:
     """Yield, in words, everything in a record that is not of the type that its kind has there."""
+    yield from misshapen(record)
+    if _too_deep(record.body):
+        yield f"its body is nested deeper than {_DEEPEST} levels"
+    if not _time(record.at):
+        yield f"its time {claims.bounded(record.at, 100)!r} is no UTC time"
+
+
+def misshapen(record: Record) -> Iterator[str]:
+    """Yield what keeps a record from being understood at all: a part of its body that is missing, or no such thing."""
     shapes = SHAPES.get(record.kind)
     if shapes is None:
         yield f"there is no kind of record {record.kind!r}"
@@ -173,10 +188,6 @@ def faults(record: Record) -> Iterator[str]:
             yield f"a {record.kind} record lacks {key}"
         elif key in record.body and not fits(record.body[key]):
             yield f"{key} of a {record.kind} record is not of its type"
-    if _too_deep(record.body):
-        yield f"its body is nested deeper than {_DEEPEST} levels"
-    if not _time(record.at):
-        yield f"its time {record.at!r} is no UTC time"
 
 
 def _too_deep(body: Mapping[str, Any]) -> bool:
@@ -193,7 +204,4 @@ def _too_deep(body: Mapping[str, Any]) -> bool:
 
 
 def _time(at: str) -> bool:
-    try:
-        return datetime.fromisoformat(at).utcoffset() is not None and at.endswith("Z")
-    except ValueError:
-        return False
+    return at.endswith("Z") and claims.moment(at) is not None
