@@ -22,6 +22,7 @@ from drfsm.cli.git import head
 from drfsm.cli.options import assignments
 from drfsm.cli.site_world import private_files
 from drfsm.errors import DrfsmError, Unreadable, UsageFault
+from drfsm.files import Directory
 from drfsm.journal import RunState, fold
 
 PHASES = ("bringup", "restore", "validate", "promote", "teardown")
