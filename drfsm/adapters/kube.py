@@ -113,8 +113,8 @@ class KubeCluster:
         attributes = {"verb": verb, "group": group, "resource": resource, "subresource": part, "namespace": namespace}
         attributes = {name: value for name, value in attributes.items() if value}
         review = self._review("SelfSubjectAccessReview", {"spec": {"resourceAttributes": attributes}})
-        answered = ((review.get("spec") or {}).get("resourceAttributes") or {}).items()
-        if {name: value for name, value in answered if value} != attributes:
+        answered = {name: value for name, value in review["spec"]["resourceAttributes"].items() if value}
+        if answered != attributes:
             raise self._asked("POST", "SelfSubjectAccessReview").unreadable("it answers another question")
         return bool(review["status"]["allowed"])
 

@@ -264,7 +264,12 @@ SHAPES: Mapping[str, Fields] = {
         must={"roleRef": _object(must={"kind": TEXT, "name": TEXT})},
         subjects=Each(_object(must={"kind": TEXT, "name": TEXT}, namespace=TEXT)),
     ),
-    "SelfSubjectAccessReview": _object(must={"status": _object(must={"allowed": FLAG}, denied=FLAG)}),
+    "SelfSubjectAccessReview": _object(
+        must={
+            "spec": _object(must={"resourceAttributes": TEXTS}),
+            "status": _object(must={"allowed": FLAG}, denied=FLAG),
+        }
+    ),
     "SelfSubjectReview": _object(
         must={"status": _object(must={"userInfo": _object(must={"username": TEXT}, groups=Each(TEXT))})}
     ),

@@ -26,7 +26,7 @@ from drfsm.dr.receipted import parsed
 from drfsm.dr.telling import quiet
 from drfsm.dr.verification import verify, verify_latest
 from drfsm.engine import Fact, Run
-from drfsm.errors import ActionFailed, Unreachable, UsageFault
+from drfsm.errors import ActionFailed, Unreachable, Unreadable, UsageFault
 from drfsm.world import World
 
 Plan = Mapping[str, Any]
@@ -241,6 +241,8 @@ def _primary_answers(world: World, _run: Run) -> dict[str, Any]:
     """Ask the primary's cluster, whatever was declared: also a refusal is an answer, only silence is none."""
     try:
         world.site("primary").get("Namespace", "", "kube-system")
+    except Unreadable:
+        raise  # something answers, and it is not the primary's cluster: nobody can say whether that is silent
     except (Unreachable, UsageFault) as fault:
         return {"answers": False, "why": fault.what}
     except ActionFailed as fault:

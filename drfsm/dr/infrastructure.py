@@ -26,7 +26,7 @@ from drfsm.dr.callers import cluster_users
 from drfsm.dr.costs import cost_inputs, minutes_between, total
 from drfsm.dr.runners import TAGS
 from drfsm.engine import Fact, Run
-from drfsm.errors import ActionFailed, Unreachable, UsageFault
+from drfsm.errors import ActionFailed, Unreachable, Unreadable, UsageFault
 from drfsm.world import Change, Changes, Charter, Kubeconfig, Machine, Provisioner, Standing, Watch, World
 
 RUN_TAG = "drfsm-run"
@@ -187,7 +187,7 @@ def _fetch_kubeconfig(world: World, run: Run) -> dict[str, Any]:
         run.clock.sleep(POLL_SECONDS)
     run.note(f"waiting for {kubeconfig.server} to answer")
     began, limit = run.clock.monotonic(), float(run.inputs.get("reach_timeout") or REACH_SECONDS)
-    while (answer := _api(world)) != "answers":
+    while (answer := _coming_up(world)) != "answers":
         if run.clock.monotonic() - began > limit:
             told = f"{kubeconfig.server} does not answer: {answer}"
             raise Unreachable(told, way="is this machine's address let in? then `drfsm resume`")
@@ -253,10 +253,20 @@ def _watch(run: Run) -> Watch:
 
 
 def _api(world: World) -> str:
-    """Return ``answers``, or why it doesn't."""
+    """Return ``answers``, or why it doesn't. Raises Unreadable where something else answers."""
     try:
         return "answers" if world.dr.get("Namespace", "", "kube-system") else "no namespace kube-system"
+    except Unreadable:
+        raise
     except (Unreachable, UsageFault) as fault:
+        return fault.what
+
+
+def _coming_up(world: World) -> str:
+    """Return the same while a site is coming up: until its API does, something else may answer in its place."""
+    try:
+        return _api(world)
+    except Unreadable as fault:
         return fault.what
 
 
