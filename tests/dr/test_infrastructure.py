@@ -111,7 +111,7 @@ class Site:
     """A cloud with runners, and a machine over it that can be run, killed and resumed."""
 
     def __init__(self, cloud: Cloud, home: Path, options: Options) -> None:
-        self.cloud, self.home, self.private = cloud, home, PrivateFiles(home / "private")
+        self.cloud, self.home, self.private = cloud, home, PrivateFiles(home / "private", site_is_here=True)
         self.runners = Runners(cloud, home / "runners", options, lambda name, at: EmulatedCluster(name, at, {}))
         self.id = f"drill-20260228T125500Z-{uuid4().hex[:6]}"  # tokens are remembered: every test has its own
         self.journal = MemoryJournal()
