@@ -462,7 +462,7 @@ class _Wired:
 
         if self._vouched.by_person:
             runner = Runner(self._spec, binding(self._spec.name), self._unfenced, self._journal)
-            undo = runner.state.undo
+            undo = runner.undoable
             findings = list(snapshots.forged(self._unfenced, observer(runner.state), undo)) if undo else []
             if what != "snapshots":
                 differences = runner.recheck()

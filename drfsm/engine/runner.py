@@ -38,7 +38,7 @@ from drfsm.errors import (
     Unreachable,
     UsageFault,
 )
-from drfsm.journal import RunState, exact
+from drfsm.journal import RunState, Undoable, exact
 from drfsm.spec.model import By, Effect, MachineSpec, Row, holds
 from drfsm.spec.recovery import Do
 
@@ -97,6 +97,12 @@ class Runner:
     def ways(self) -> tuple[str, ...]:
         """Return what a person can do here: ``resume``, and the operator's rows that are legal."""
         return tuple(each["do"] for each in self._log.ways())
+
+    @property
+    def undoable(self) -> tuple[Undoable, ...]:
+        """What an abort would give back, oldest first; nothing once the run has ended or only the way forward is left."""
+        self._ready()
+        return () if self._over() or self._log.no_return else self.state.undo
 
     def interrupt(self) -> None:
         """Ask the run to stop at the next clean point; safe to call from a signal handler."""

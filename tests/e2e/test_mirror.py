@@ -1,5 +1,6 @@
 """The journal lies in S3 as well, byte for byte: a lost laptop strands nobody, and whatever disagrees is told."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -138,7 +139,7 @@ def test_two_journals_that_went_apart_are_not_mixed(shared: Site) -> None:
     way = f"drfsm resume {site.mirror}"
     assert f"DRFSM_HOME=<a new directory> {way}" in told.err
     line = f"DRFSM_HOME={site.directory}/cleo-{site.bundle.name} {way.replace('resume', 'abort')} --reason over"
-    told = site.shell(f"{line} --take-over {site.run_id}")
+    told = site.shell(f"{line} --take-over {site.run_id} {shlex.join(command[4:])}")
     assert told.code == ExitCode.ABORTED, told
 
 

@@ -18,7 +18,7 @@ def take_over(site: Site, verb: str = "resume", *more: str) -> list[str]:
     sandbox = site.sandbox
     return [
         verb, site.mirror, "--take-over", site.run_id, "--kubeconfig-dr", str(sandbox.dr.kubeconfig),
-        "--kubeconfig-primary", str(sandbox.primary.kubeconfig), *more,
+        "--kubeconfig-primary", str(sandbox.primary.kubeconfig), "--expect-head", site.mirror_head(), *more,
     ]  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def test_who_was_taken_over_in_his_sleep_writes_nothing_any_more(make_site: Make
     site.assert_told_truly("interrupted")
 
     # The sleeper's bundle learns what became of the run, and says so from then on.
-    told = site.run("resume", str(site.bundle))
+    told = site.run("resume", str(site.bundle), "--expect-head", site.mirror_head())
     assert told.code == end, told
     summary = site.assert_told_truly(status)
     assert summary["operators"] == ["ann", "bob"]
