@@ -16,8 +16,9 @@ from drfsm.claims import LARGEST_BYTES, bounded, is_name
 from drfsm.cli import trust
 from drfsm.cli.options import region_here
 from drfsm.errors import DrfsmError, EvidenceFault, UsageFault
+from drfsm.evidence.signatures import APPROVAL, RECORD, SEAL
 from drfsm.journal import Record, RunState, digest, read
-from drfsm.journal.mirror import ADDRESS, home_of, parts_of, signature_of
+from drfsm.journal.mirror import ADDRESS, home_of, key_of, parts_of, signature_of
 from drfsm.resources import known, shipped
 from drfsm.spec import MachineSpec
 
@@ -131,6 +132,23 @@ def declaration_of(mirror: Mirror, state: RunState) -> bytes:
         what = "lacks the declaration" if blob is None else "has another declaration than the records name:"
         raise EvidenceFault(f"{mirror.uri} {what} {state.machine}.yaml", way="put it back from a copy")
     return blob.body
+
+
+def signed_at(store: "ObjectStore", journal: Mapping[str, Any]) -> bool:
+    """Return whether a trusted key signed the record that a receipt's ``journal`` (uri, records, head) ends with."""
+    from drfsm.adapters.ssh_signatures import verifier_of
+
+    verifier = verifier_of()
+    if verifier is None:
+        return False
+    bucket, prefix, run_id = parts_of(str(journal["uri"]))
+    home, head = home_of(prefix, run_id), str(journal["head"])
+    line = store.get(key_of(home, int(journal["records"]) - 1), largest_bytes=LARGEST_BYTES)
+    signature = store.get(signature_of(home, head), largest_bytes=LARGEST_SIGNATURE_BYTES)
+    if bucket != store.bucket or line is None or signature is None or digest(line.body) != head:
+        return False
+    names = (RECORD, APPROVAL, SEAL)
+    return any(verifier.signer(namespace, line.body, signature.body) for namespace in names)
 
 
 def journal_of(lines: Sequence[bytes], spec: MachineSpec, uri: str, store: "ObjectStore", home: str) -> trust.Journal:

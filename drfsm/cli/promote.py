@@ -1,5 +1,6 @@
 """`drfsm promote` and `drfsm approve`: the seed's promote, and a person's yes to exactly what it shows. No rules."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from drfsm.cli.say import say, say_text
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.engine.runner import who as this_user
-from drfsm.errors import ExitCode, Unreadable, UsageFault
+from drfsm.errors import EvidenceFault, ExitCode, Unreadable, UntrustedRecords, UsageFault
 from drfsm.journal import RunState, fold
 
 ORCHESTRATORS = ("AWS_STEPFUNCTIONS_EXECUTION_ARN", "STEPFUNCTIONS_EXECUTION_ARN", "SFN_EXECUTION_ARN")
@@ -36,6 +37,12 @@ FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_ima
 )
 @click.option(
     "--validation-receipt", default="", metavar="FILE|S3_URI", help="Of a validation.  [default: validate DR now]"
+)
+@click.option(
+    "--expect-receipt",
+    default="",
+    metavar="SHA256",
+    help="Of a receipt in S3 that neither this machine nor a key wrote.",
 )
 @click.option("--kubeconfig-dr", required=True, type=click.Path(), help="Leads to DR's cluster.")
 @click.option("--kubeconfig-primary", default="", type=click.Path(), help="Leads to the primary's, unless it is lost.")
@@ -207,8 +214,10 @@ def _refuse_halves(given: dict[str, Any]) -> None:
 
 def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str, Any]:
     """Return the run's inputs: as given, else the receipt's, else the usual ones."""
-    named = given.pop("validation_receipt")
+    named, expected = given.pop("validation_receipt"), given.pop("expect_receipt")
     receipt_text, receipt = _receipt(named, given)
+    if named.startswith("s3://"):
+        _vouched(named, receipt_text, receipt, expected, given)
     for name in OF_RECEIPT:
         given[name] = given[name] or str(receipt.get(name) or USUAL.get(name, ""))
     given["prefix"] = given["prefix"].strip("/")
@@ -265,6 +274,31 @@ def _receipt(named: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if wrong := malformed(receipt):
         raise UsageFault(f"--validation-receipt: {named} is no validation's receipt: {wrong[0]}")
     return text, receipt
+
+
+def _vouched(uri: str, text: str, receipt: dict[str, Any], expected: str, given: dict[str, Any]) -> None:
+    """Raise UntrustedRecords for a receipt in a bucket that nobody vouches for: whoever writes there can forge it whole.
+
+    Its journal's head stands in this user's home, or a trusted key signed it, or a person knows the receipt's digest.
+    What the receipt says is held against that journal by the run itself.
+    """
+    from drfsm.cli.heads import Heads
+    from drfsm.cli.mirrors import signed_at
+
+    digest, head = hashlib.sha256(text.encode()).hexdigest(), str(receipt["journal"]["head"])
+    if expected and expected != digest:
+        raise EvidenceFault(
+            f"{uri} has the SHA-256 {digest}, not {claims.bounded(expected, 64)}",
+            way="look who wrote it; give the receipt that the validation left: --validation-receipt FILE",
+        )
+    if expected or Heads(str(receipt["drfsm_run"])).knows(head):
+        return
+    if signed_at(_store(uri.removeprefix("s3://").partition("/")[0], given), receipt["journal"]):
+        return
+    raise UntrustedRecords(
+        f"nobody vouches for the receipt {uri}: this machine did not validate, and no trusted key signed that journal",
+        way=f"compare it with the one that the validation kept; if it is that: --expect-receipt {digest}",
+    )
 
 
 def _of_file(named: str) -> str:

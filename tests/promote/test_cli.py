@@ -143,6 +143,11 @@ def test_a_dry_run_shows_the_plan_and_its_digest_approves_at_once(
     site.put(key, Path(receipt).read_bytes())
     at_once = ("--ticket", "CHG-3", "--plan", digest, "--execution-id", "arn:aws:states:x:execution:y")
     code, _, err = typed(*promote(site, f"s3://{site.bucket}/{key}", *at_once))
+    assert code == ExitCode.REFUSED, err  # whoever writes to the bucket could have forged it, journal and all
+    (expected,) = re.findall(r"--expect-receipt ([0-9a-f]{64})", err)
+    code, _, err = typed(*promote(site, f"s3://{site.bucket}/{key}", "--expect-receipt", "0" * 64, *at_once))
+    assert code == ExitCode.EVIDENCE, err
+    code, _, err = typed(*promote(site, f"s3://{site.bucket}/{key}", "--expect-receipt", expected, *at_once))
     assert code == ExitCode.DONE, err
     dr_publishes_alone(site, ready.receipt["run_id"])
     found = [json.loads(each.read_bytes()) for each in (tmp_path / "home/runs").glob("*/promote.summary.json")]
