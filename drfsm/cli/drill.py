@@ -15,7 +15,7 @@ from drfsm.cli import bundle, drive
 from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
 from drfsm.cli.drill_inputs import DEFAULT_PREFIX, PHASES, beside, earlier_in, inputs_of, lay_kubeconfig, settle
-from drfsm.cli.options import of_a_run, patience
+from drfsm.cli.options import approval_policy, of_a_run, patience
 from drfsm.cli.say import say
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import UsageFault
@@ -74,6 +74,7 @@ def _workload(command: Any) -> Any:
     "--promote-target", type=click.Choice(["drill", "canonical"]), default="drill", show_default=True,
     help="Rehearse it below the drill's own prefix, or move the real pointers, which a person then approves.",
 )  # fmt: skip
+@approval_policy
 @click.option("--teardown", type=click.BOOL, help="Take the site down at the end.  [default: true, for a site of ours]")
 @click.option("--start-at", type=_phase, help="The first phase.  [default: bringup]")
 @click.option("--stop-after", type=_phase, help="The last phase; the site is left standing.  [default: teardown]")

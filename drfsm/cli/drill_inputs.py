@@ -19,7 +19,7 @@ from drfsm.adapters.file_journal import read_chain
 from drfsm.claims import bounded, is_name
 from drfsm.cli import bundle, drive
 from drfsm.cli.git import head
-from drfsm.cli.options import assignments
+from drfsm.cli.options import assignments, policy_inputs
 from drfsm.cli.site_world import private_files
 from drfsm.errors import DrfsmError, Unreadable, UsageFault
 from drfsm.files import Directory
@@ -268,6 +268,7 @@ def inputs_of(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) ->
         "fence_primary": "asked" if given["fence_primary_role"] else "none",
         "max_attempts": 1 if given["no_retry"] else given["max_attempts"],
         **_of_the_backup(given),
+        **policy_inputs(given),
         "validation_env": "\n".join(assignments(given["validation_env"])),
         "recovery_time_objective": _seconds("--recovery-time-objective", given["recovery_time_objective"]),
         "recovery_point_objective": _seconds("--recovery-point-objective", given["recovery_point_objective"]),

@@ -63,6 +63,25 @@ _OF_A_RUN = (
         "--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead."
     ),
 )
+_APPROVAL_POLICY = (
+    click.option(
+        "--two-people",
+        is_flag=True,
+        envvar="DRFSM_TWO_PEOPLE",
+        show_envvar=True,
+        help="Who approves must be another than who starts, by what can be proven.",
+    ),
+    click.option(
+        "--approval-expires",
+        type=click.FloatRange(0, 8784, min_open=True),
+        default=24,
+        show_default=True,
+        envvar="DRFSM_APPROVAL_EXPIRES",
+        show_envvar=True,
+        metavar="HOURS",
+        help="How long an approval holds until the primary's stop begins.",
+    ),
+)
 _PAIR = (
     click.option("--provider", default="openai", show_default=True),
     click.option("--profile", default="cs", show_default=True),
@@ -77,6 +96,19 @@ def at_bucket(command: Command) -> Command:
 def pair(command: Command) -> Command:
     """Add what names a provider and a profile."""
     return _with(command, _PAIR)
+
+
+def approval_policy(command: Command) -> Command:
+    """Add what is asked of an approval."""
+    return _with(command, _APPROVAL_POLICY)
+
+
+def policy_inputs(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is asked of an approval, as a run's inputs have it."""
+    return {
+        "approval_expires": given["approval_expires"],
+        "approval_distinct": "yes" if given["two_people"] else "no",
+    }
 
 
 def patience(command: Command) -> Command:

@@ -12,7 +12,7 @@ from drfsm import claims
 from drfsm.adapters.file_journal import read_chain
 from drfsm.cli import drive, reserved_plans
 from drfsm.cli.go_on import on_a_run
-from drfsm.cli.options import assignments, of_a_run, patience
+from drfsm.cli.options import approval_policy, assignments, of_a_run, patience, policy_inputs
 from drfsm.cli.say import say, say_text
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
@@ -68,23 +68,7 @@ FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_ima
 @click.option(
     "--plan-of", default="", metavar="RUN:NONCE", help="With --plan, where the dry run was made on another machine."
 )
-@click.option(
-    "--two-people",
-    is_flag=True,
-    envvar="DRFSM_TWO_PEOPLE",
-    show_envvar=True,
-    help="Who approves must be another than who starts, by what can be proven.",
-)
-@click.option(
-    "--approval-expires",
-    type=click.FloatRange(0, 8784, min_open=True),
-    default=24,
-    show_default=True,
-    envvar="DRFSM_APPROVAL_EXPIRES",
-    show_envvar=True,
-    metavar="HOURS",
-    help="How long an approval holds until the primary's stop begins.",
-)
+@approval_policy
 @click.option("--allow-older", is_flag=True, help="With --plan: the canonical run may be newer than the validated one.")
 @click.option("--dry-run", is_flag=True, help="Walk the machine and change nothing; with a receipt, show the plan.")
 @click.option("--receipt-dir", type=click.Path(), help="The bundle's directory.  [default: below $DRFSM_HOME/runs]")
@@ -248,8 +232,7 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
         "approved_at": "",
         "plan_run": planned.run_id,
         "plan_nonce": planned.nonce,
-        "approval_expires": given["approval_expires"],
-        "approval_distinct": "yes" if given["two_people"] else "no",
+        **policy_inputs(given),
         "ticket": "",
         "allow_older": "no",
         "fence_primary": "asked" if fenced else "none",
@@ -277,7 +260,7 @@ def _receipt(named: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _vouched(uri: str, text: str, receipt: dict[str, Any], expected: str, given: dict[str, Any]) -> None:
-    """Raise UntrustedRecords for a receipt in a bucket that nobody vouches for: whoever writes there can forge it whole.
+    """Raise UntrustedRecords for a receipt in a bucket that nobody vouches for: who writes there can forge it whole.
 
     Its journal's head stands in this user's home, or a trusted key signed it, or a person knows the receipt's digest.
     What the receipt says is held against that journal by the run itself.

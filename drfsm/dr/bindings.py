@@ -16,7 +16,12 @@ from drfsm.errors import UsageFault
 MACHINES = ("drill", "promote", "failback")
 
 INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "drill": {"expect_backup_sha256": "", "allow_in_backup": ""},
+    "drill": {
+        "expect_backup_sha256": "",
+        "allow_in_backup": "",
+        "approval_expires": 24,
+        "approval_distinct": "no",
+    },
     "promote": {
         # Without a nonce the plan is that of 0.1.0: it names no run.
         "approved_at": "",
