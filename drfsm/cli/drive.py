@@ -31,9 +31,10 @@ from drfsm.cli.mirrors import own_prefix
 from drfsm.cli.progress import listener
 from drfsm.cli.proven import asked, process_owner
 from drfsm.cli.receipt_files import hold as hold_to_schema
-from drfsm.cli.say import say, say_text
+from drfsm.cli.say import say, say_lines, say_text
 from drfsm.cli.site_world import SiteCluster, kubeconfig_of, pinned, provisioner
 from drfsm.engine import Run, Runner, SystemClock
+from drfsm.engine.recheck import in_words
 from drfsm.engine.runner import check_inputs, new_run_id
 from drfsm.errors import (
     ActionFailed,
@@ -466,10 +467,9 @@ class _Wired:
             findings = list(snapshots.forged(self._unfenced, observer(runner.state), undo)) if undo else []
             if what != "snapshots":
                 differences = runner.recheck()
-                findings += [str(each) for each in differences if what == "all" or not each.unreadable]
-                for each in differences:
-                    if each.unreadable and what != "all":
-                        say(f"not known: {printable(each)}", err=True)
+                passed_over = [each for each in differences if each.unreadable and what != "all"]
+                findings += in_words(each for each in differences if each not in passed_over)
+                say_lines((f"not known: {words}" for words in in_words(passed_over)), err=True)
             if findings:
                 raise WorldDiffers(findings)
         if self._vouched.how != "own":

@@ -19,6 +19,7 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "drill": {
         "expect_backup_sha256": "",
         "allow_in_backup": "",
+        "deployments": "as_backed_up",  # what 0.1.0 restored is as good as restored
         "approval_expires": 24,
         "approval_distinct": "no",
     },

@@ -6,7 +6,7 @@ an action of the run set since; nothing is expected of a fact that an undo or th
 have changed meanwhile, nor of one that the next row judges anyway. Pure but for ``differences``, which reads.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from attrs import frozen
 
@@ -37,6 +37,17 @@ class Difference:
         if self.unreadable:
             return f"{self.fact} can't be read ({self.reading.why}); the records say that it is {expected}"
         return f"{self.fact} is {self.reading.value}; the records say that it is {expected}"
+
+
+def in_words(found: Iterable[Difference]) -> Iterator[str]:
+    """Yield differences in words; what can't be read for one and the same reason is said once."""
+    silent: dict[str, list[str]] = {}
+    for difference in found:
+        if difference.unreadable:
+            silent.setdefault(difference.reading.why, []).append(difference.fact)
+        else:
+            yield str(difference)
+    yield from (f"{', '.join(facts)} can't be read ({why})" for why, facts in silent.items())
 
 
 def expected(records: Iterable[Record], spec: MachineSpec, state: RunState) -> Expected:
