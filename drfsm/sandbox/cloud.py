@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Self
 
 REGION = "us-east-1"
 FIRST_ACCOUNT = 123456789012
-ACCESS_KEY_ID = "sandbox-operator"
+ACCESS_KEY_ID = "sandbox-access-key"
 SECRET_ACCESS_KEY = "sandbox-operator-secret"  # noqa: S105  moto takes any secret
 
 

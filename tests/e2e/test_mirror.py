@@ -139,6 +139,7 @@ def test_two_journals_that_went_apart_are_not_mixed(shared: Site) -> None:
     way = f"drfsm resume {site.mirror}"
     assert f"DRFSM_HOME=<a new directory> {way}" in told.err
     line = f"DRFSM_HOME={site.directory}/cleo-{site.bundle.name} {way.replace('resume', 'abort')} --reason over"
+    _, command = elsewhere(site, "abort", "cleo")
     told = site.shell(f"{line} --take-over {site.run_id} {shlex.join(command[4:])}")
     assert told.code == ExitCode.ABORTED, told
 
