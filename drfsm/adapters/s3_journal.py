@@ -8,7 +8,7 @@
 Each is written once (``If-None-Match: *``); who finds another line in its place learns that the run went on
 elsewhere, before his own journal says anything that is no longer true. So every record lies in S3 before it
 lies in the file. For an intent that is a must, and nothing is done without it. Any other record must not be
-lost for want of S3: where that can't be reached, the file has it, and S3 gets it later, at the latest with the
+lost for want of S3, or of the key that signs: then the file has it, and S3 gets it later, at the latest with the
 next intent. Mirroring begins with the lease: before that nothing has been called.
 
 What lies in S3 is a claim: who goes on from it hands in ``accept``, which raises for records that nobody vouches for.
@@ -20,7 +20,16 @@ from contextlib import suppress
 from typing import Any
 
 from drfsm.adapters.file_journal import FileJournal
-from drfsm.errors import ActionFailed, Conflict, DrfsmError, EvidenceFault, LeaseLost, Unreachable
+from drfsm.errors import (
+    ActionFailed,
+    Conflict,
+    DrfsmError,
+    EvidenceFault,
+    JournalDamaged,
+    LeaseLost,
+    Unreachable,
+    UsageFault,
+)
 from drfsm.evidence.signatures import Signer, namespace_of
 from drfsm.journal import Record, digest, encode, read
 from drfsm.journal.mirror import home_of, key_of, number_of, signature_of
@@ -38,8 +47,20 @@ Accept = Callable[[Sequence[bytes]], None]
 def fetch(store: ObjectStore, home: str) -> tuple[bytes, ...]:
     """Return the raw lines of a mirrored journal, in order, chain verified. Raises JournalDamaged, EvidenceFault."""
     lines = _lines(store, home, _whole(_numbers(store, home), 0, home))
+    _check_ends(lines, 0, home)
     read(lines)
     return lines
+
+
+def _check_ends(lines: Sequence[bytes], first: int, home: str) -> None:
+    """Raise JournalDamaged for a line without an end: an object is written whole, so no writer of drfsm left it."""
+    for number, line in enumerate(lines, first):
+        if not line.endswith(b"\n"):
+            raise JournalDamaged(
+                f"the mirror {home}: record {number} is no line of a journal: it has no end",
+                line=number + 1,
+                way="look for who wrote it; the journal of the machine that ran it has the true one",
+            )
 
 
 def _numbers(store: ObjectStore, home: str) -> list[int]:
@@ -142,6 +163,7 @@ class MirroredJournal:
                 f" place: DRFSM_HOME=<a new directory> drfsm resume {self.uri}",
             )
         more = _lines(self._store, self._home, _whole(there, len(ours), self._home))
+        _check_ends(more, len(ours), self._home)
         if more:
             accept((*ours, *more))
         self._local.extend(more)
@@ -237,5 +259,11 @@ class MirroredJournal:
             ) from None
 
     def _sign(self, record: Record, line: bytes) -> None:
-        if self._signer is not None:
-            self._store.put(signature_of(self._home, digest(line)), self._signer.sign(namespace_of(record), line))
+        """Sign a record. Raises Unreachable where the key can't: in the middle of a run that is no wrong usage."""
+        if self._signer is None:
+            return
+        try:
+            signature = self._signer.sign(namespace_of(record), line)
+        except UsageFault as fault:
+            raise Unreachable(fault.what, way=fault.way, fault="operator") from None
+        self._store.put(signature_of(self._home, digest(line)), signature)

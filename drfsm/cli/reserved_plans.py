@@ -10,15 +10,16 @@ elsewhere is seen in its mirror in S3. Knows digests, run ids and nonces, and no
 
 import json
 import os
-from pathlib import Path
 
 from attrs import frozen
 
 from drfsm import claims
 from drfsm.cli import bundle
 from drfsm.errors import ActionFailed, Unreadable, UsageFault
+from drfsm.files import Directory, disk_fault
 
 _AGAIN = "make the dry run again"
+_LARGEST_BYTES = 1 << 16
 
 
 @frozen
@@ -44,51 +45,58 @@ def parsed(text: str) -> Reserved:
 
 
 def keep(sha256: str, reserved: Reserved, dry_run: str) -> None:
-    """Keep whose plan a digest is. Raises UsageFault where the home can't be written."""
+    """Keep whose plan a digest is. Raises UsageFault, FileDamaged, DiskFault where the home can't be written."""
     told = {"schema_version": 1, "run_id": reserved.run_id, "nonce": reserved.nonce, "dry_run": dry_run}
-    try:
-        _directory().mkdir(parents=True, exist_ok=True, mode=0o700)
-        bundle.replace(_file(sha256, "json"), json.dumps(told).encode() + b"\n")
-    except OSError as fault:
-        raise UsageFault(f"the plan can't be kept in {_directory()}: {fault.strerror}", way="make room there") from None
+    with bundle.own_home() as home:
+        home.write(_file(sha256), json.dumps(told).encode() + b"\n", durable=True)
 
 
 def kept(sha256: str) -> Reserved | None:
     """Return whose plan a digest is, None if no dry run of this machine showed it. Raises UsageFault for a bad file."""
-    path = _file(sha256, "json")
-    try:
-        told = claims.object_of(path.read_bytes(), str(path), largest_bytes=1 << 16)
-        return parsed(f"{claims.field(told, 'run_id', str, str(path))}:{claims.field(told, 'nonce', str, str(path))}")
-    except FileNotFoundError:
+    name = _file(sha256)
+    path = str(bundle.home() / name)
+    raw = _read(name)
+    if raw is None:
         return None
-    except OSError as fault:
-        raise UsageFault(f"{path} can't be read: {fault.strerror}", way=_AGAIN) from None
+    try:
+        told = claims.object_of(raw, path, largest_bytes=_LARGEST_BYTES)
+        return parsed(f"{claims.field(told, 'run_id', str, path)}:{claims.field(told, 'nonce', str, path)}")
     except (Unreadable, UsageFault) as fault:
         raise UsageFault(f"{path} is damaged: {fault.what}", way=_AGAIN) from None
 
 
+def _read(name: str) -> bytes | None:
+    if not bundle.home().is_dir():
+        return None
+    with Directory.look(bundle.home()) as home:
+        return home.read(name, _LARGEST_BYTES)
+
+
 def refuse_used(reserved: Reserved, mirrored: bool) -> None:
     """Raise ActionFailed if a start has used this plan: here, or (``mirrored``) anywhere, by its records in S3."""
-    if mirrored or _used(reserved).exists():
+    if mirrored or _read(_used(reserved)) is not None:
         raise _spent(reserved)
 
 
 def use(sha256: str, reserved: Reserved) -> None:
-    """Use a plan up. Raises ActionFailed if another start was first, UsageFault where that can't be written down."""
-    try:
-        _directory().mkdir(parents=True, exist_ok=True, mode=0o700)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(_used(reserved), flags, 0o600)
-    except FileExistsError:
-        raise _spent(reserved) from None
-    except OSError as fault:
-        raise UsageFault(
-            f"that the plan is used can't be written down in {_directory()}: {fault.strerror}", way="make room there"
-        ) from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(f"{sha256}\n".encode())
-        file.flush()
-        os.fsync(file.fileno())
+    """Use a plan up, durably.
+
+    Raises ActionFailed if another start was first; UsageFault, FileDamaged, DiskFault where it can't be written down.
+    """
+    with bundle.own_home() as home:
+        try:
+            descriptor = home.create(_used(reserved))
+        except UsageFault:
+            if home.has(_used(reserved)):
+                raise _spent(reserved) from None
+            raise
+        with os.fdopen(descriptor, "wb") as file:
+            try:
+                file.write(f"{sha256}\n".encode())
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError as fault:
+                raise disk_fault(fault, "that the plan is used can't be written down", bundle.home()) from None
 
 
 def _spent(reserved: Reserved) -> ActionFailed:
@@ -99,15 +107,11 @@ def _spent(reserved: Reserved) -> ActionFailed:
     )
 
 
-def _directory() -> Path:
-    return bundle.home() / "plans"
-
-
-def _file(sha256: str, suffix: str) -> Path:
+def _file(sha256: str) -> str:
     if not claims.is_name("sha256", sha256):
         raise UsageFault(f"--plan {claims.bounded(sha256)} is no SHA-256", way="take it from what the dry run printed")
-    return _directory() / f"{sha256}.{suffix}"
+    return f"plans/{sha256}.json"
 
 
-def _used(reserved: Reserved) -> Path:
-    return _directory() / f"{reserved.run_id}.used"
+def _used(reserved: Reserved) -> str:
+    return f"plans/{reserved.run_id}.used"

@@ -27,6 +27,7 @@ from drfsm.resources import known
 from drfsm.spec.model import By, MachineSpec
 
 TYPED = 12  # characters of a digest that a person types
+LONGEST_SHOWN = 20_000  # characters of an input that starts something: shown whole, or not vouched for
 PLACES: Mapping[str, str] = {
     # input -> the option by which the person at the keyboard gives it
     "kubeconfig_dr": "--kubeconfig-dr",
@@ -164,6 +165,13 @@ def vouch(journal: Journal, heads: Heads, word: Word) -> Vouched:
     state = sound(records)
     _audited(journal, state)
     signer = _signer(journal, records[-1], head)
+    if signer:
+        say(
+            f"{printable(state.run_id)}: {bounded(signer)} signed the last of these {len(records)} records, of"
+            f" {printable(state.last_at)}. No signature says that none came after it: where the run went on later, the"
+            " machine that ran it knows",
+            err=True,
+        )
     by, how = (signer, "signed") if signer else (_typed(journal, state, head, word), "typed")
     _approvals(journal, records, heads, word)
     return Vouched(how, by, head, len(records))
@@ -202,7 +210,14 @@ def _signer(journal: Journal, record: Record, head: str) -> str:
 
 
 def _typed(journal: Journal, state: RunState, head: str, word: Word) -> str:
-    """Return the name of who typed the head. Raises UntrustedRecords."""
+    """Return the name of who typed the head. Raises UntrustedRecords; EvidenceFault for what nobody can look over."""
+    for name in STARTS:
+        if len(str(state.inputs.get(name) or "")) > LONGEST_SHOWN:
+            raise EvidenceFault(
+                f"the input {name} of {printable(state.run_id)} has more than {LONGEST_SHOWN} characters: nobody can"
+                " look it over, and it starts a program or says what is written",
+                way="go on where the run was started",
+            )
     if head in word.heads:
         return "--expect-head"
     for line in _shown(journal, state, head):
@@ -224,13 +239,13 @@ def _shown(journal: Journal, state: RunState, head: str) -> Iterator[str]:
     yield f"  stands in      {printable(state.state)}, {printable(state.status)}; since {printable(state.last_at)}"
     yield f"  written by     {printable(state.operator)} on {printable(state.host)}"
     yield f"  next action    {_next_action(journal.spec, state)}"
-    inputs = {name: value for name, value in shown_inputs(state.inputs).items() if name not in PLACES}
+    rest = {name: value for name, value in shown_inputs(state.inputs).items() if name not in (*PLACES, *STARTS)}
     yield "  It would use:"
-    for name in sorted(inputs, key=lambda name: (name not in STARTS, name)):
-        yield f"    {printable(name)} = {bounded(inputs[name])}"
-    for name in ("validation_env",):
-        if state.inputs.get(name):
-            yield f"    {name} = {bounded(state.inputs[name])}"
+    for name in STARTS:  # each whole, a line for a line: whoever vouches must see what a cut would hide
+        for line in str(state.inputs.get(name) or "").splitlines():
+            yield f"    {name} = {printable(line)}"
+    for name in sorted(rest):
+        yield f"    {printable(name)} = {bounded(rest[name])}"
     yield f"  head           {head}"
 
 

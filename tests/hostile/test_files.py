@@ -18,9 +18,9 @@ from typing import NamedTuple
 import pytest
 
 from drfsm.adapters.private import PrivateFiles
-from drfsm.cli import main
+from drfsm.cli import main, reserved_plans
 from drfsm.cli.receipt_files import ReceiptFiles
-from drfsm.errors import DiskFault, DrfsmError, ExitCode, FileDamaged, UsageFault
+from drfsm.errors import ActionFailed, DiskFault, DrfsmError, ExitCode, FileDamaged, UsageFault
 from drfsm.files import Directory
 
 ROOT = Path(__file__).parents[2]
@@ -565,6 +565,29 @@ def test_no_other_room_writes_files_by_itself() -> None:
     }
     found = {room: calls for room, calls in rooms.items() if calls}
     assert set(found) <= set(ELSEWHERE), {room: calls for room, calls in found.items() if room not in ELSEWHERE}
+
+
+def test_a_reserved_plan_is_kept_and_used_through_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link in place of `plans`, or of a plan: refused as damaged, and nothing is written where it leads."""
+    home, other = tmp_path / "home", tmp_path / "other"
+    monkeypatch.setenv("DRFSM_HOME", str(home))
+    other.mkdir()
+    sha256, reserved = "1" * 64, reserved_plans.Reserved("promote-20260101t000000z-abcdef", "2" * 32)
+    with Directory.make(home) as directory:
+        directory.link("plans", other)
+    with pytest.raises(FileDamaged):
+        reserved_plans.keep(sha256, reserved, "d")
+    with pytest.raises(FileDamaged):
+        reserved_plans.use(sha256, reserved)
+    assert not list(other.iterdir())
+    (home / "plans").unlink()
+    reserved_plans.keep(sha256, reserved, "d")
+    reserved_plans.use(sha256, reserved)
+    assert {stat.S_IMODE(each.stat().st_mode) for each in (home / "plans").iterdir()} == {0o600}
+    assert stat.S_IMODE((home / "plans").stat().st_mode) == 0o700
+    assert reserved_plans.kept(sha256) == reserved
+    with pytest.raises(ActionFailed, match="was used"):
+        reserved_plans.use(sha256, reserved)
 
 
 def test_a_file_is_written_whole_or_not_at_all(small_disk: Path) -> None:

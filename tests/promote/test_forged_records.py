@@ -7,6 +7,7 @@ move a pointer or a site, unless a person typed the forged head.
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -294,6 +295,40 @@ def test_an_appended_approval_approves_nothing_on_the_machine_that_waits(waiting
     assert (waiting.home / "runs" / waiting.run_id / "state_transitions.log").read_bytes() == local
 
 
+@pytest.mark.parametrize("body", [b"x", b"", b'{"prev":"'], ids=["a letter", "nothing", "half a line"])
+def test_an_object_without_an_end_is_no_record(waiting: Waiting, elsewhere: Callable[[], Path], body: bytes) -> None:
+    """No writer leaves half a line in a mirror: 7 for whoever goes on or looks, also with that "head" typed."""
+    waiting.site.put(f"{waiting.key}/{len(waiting.records()):06d}.json", body)
+    local = (waiting.home / "runs" / waiting.run_id / "state_transitions.log").read_bytes()
+    before, typed_head = waiting.untouched(), ("--expect-head", hashlib.sha256(body).hexdigest())
+    for more in ((), typed_head):
+        code, _, err = waiting.type_("resume", *more)
+        assert (code, "it has no end" in err) == (ExitCode.DAMAGED, True), err
+    home = elsewhere()
+    for words in (("resume", waiting.uri, *waiting.places(), *typed_head), ("status", waiting.uri),
+                  ("replay", waiting.uri)):  # fmt: skip
+        code, out, err = waiting.type_(*words)
+        assert (code, "it has no end" in err) == (ExitCode.DAMAGED, True), out + err
+    assert (waiting.home / "runs" / waiting.run_id / "state_transitions.log").read_bytes() == local
+    assert not list(home.rglob("state_transitions.log"))
+    assert waiting.untouched() == before
+
+
+def test_what_starts_a_program_is_shown_whole_or_not_vouched_for(
+    waiting: Waiting, elsewhere: Callable[[], Path]
+) -> None:
+    """A switch behind hundreds of harmless ones is shown; more than a person can look over: 6, also with the head."""
+    elsewhere()
+    harmless = "\n".join(f"HARMLESS_{number}=1" for number in range(200))
+    waiting.forge(started(lambda body: body["inputs"].update(validation_env=f"{harmless}\nPUBLISH_S3=1\x1b[2J")))
+    code, _, err = waiting.type_("resume", waiting.uri, *waiting.places())
+    assert (code, "validation_env = PUBLISH_S3=1\\x1b[2J" in err) == (ExitCode.REFUSED, True), err
+    head = waiting.forge(started(lambda body: body["inputs"].update(validation_env=harmless * 20)))
+    for more in ((), ("--expect-head", head)):
+        code, _, err = waiting.type_("resume", waiting.uri, *waiting.places(), *more)
+        assert (code, "the input validation_env" in err) == (ExitCode.EVIDENCE, True), err
+
+
 def test_a_real_approval_of_somebody_else_is_asked_for_again(waiting: Waiting, elsewhere: Callable[[], Path]) -> None:
     """Records that hold, with an approval in them: the head alone doesn't do, the plan must be approved again."""
     whole = _approved_and_held(waiting)
@@ -473,6 +508,7 @@ def test_a_trusted_key_vouches_for_a_mirror(
     where = Waiting(site, typed, tmp_path / "home", f"s3://{site.bucket}/{home}", place.name, "").places()
     code, _, err = typed("resume", f"s3://{site.bucket}/{home}", *where)
     assert code == wanted, err
+    assert ("ops signed the last of these" in err) == (wanted == ExitCode.HELD)
 
 
 def test_a_signature_vouches_for_nothing_that_comes_after_it(
@@ -502,6 +538,42 @@ def test_a_signature_vouches_for_nothing_that_comes_after_it(
     monkeypatch.setenv("DRFSM_HOME", str(tmp_path / "other"))
     code, _, err = typed("resume", run.uri, *run.places())
     assert code == ExitCode.REFUSED, err
+
+
+def test_a_key_that_fails_in_the_middle_holds_the_run_and_loses_no_record(
+    site: Site, typed: Typed, receipt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that refuses after some signatures: 4, never "wrong usage"; once it signs again, every record is."""
+    key, _ = keys(tmp_path, "ours")
+    count, limit, program = tmp_path / "count", tmp_path / "limit", tmp_path / "bin/ssh-keygen"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!/bin/sh\nn=$(($(cat {count}) + 1)); echo $n > {count}\n"
+        f'if [ $n -gt $(cat {limit}) ]; then echo "agent refused operation" >&2; exit 1; fi\n'
+        f'exec {shutil.which("ssh-keygen")} "$@"\n'
+    )
+    program.chmod(0o700)
+    count.write_text("0")
+    limit.write_text("999")
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("DRFSM_SIGNING_KEY", str(key))
+    code, _, err = typed(*promote(site, receipt))
+    assert code == ExitCode.HELD, err
+    words: tuple[str, ...] = ("approve", "--ticket", "CHG-1", "--plan", DIGEST.findall(err)[0])
+    for more, wanted in ((3, ExitCode.HELD), (4, ExitCode.HELD), (5, ExitCode.HELD), (0, ExitCode.UNREACHABLE)):
+        limit.write_text(str(int(count.read_text()) + more))
+        code, out, err = typed(*words)
+        assert (code, "agent refused operation" in out + err) == (wanted, True), (more, out + err)
+        words = ("resume",)
+    limit.write_text("999")
+    code, out, err = typed(*words)
+    assert code == ExitCode.DONE, out + err
+    (place,) = (tmp_path / "home/runs").iterdir()
+    home = f"{site.prefix}/drfsm/runs/{place.name}"
+    signed = {name.rpartition("/")[2].removesuffix(".sig") for name in site.etags(f"{home}/signatures/")}
+    raw = (place / "state_transitions.log").read_bytes().splitlines(keepends=True)
+    assert {digest(line) for line in raw} <= signed
+    assert len([name for name in site.etags(f"{home}/0") if name.endswith(".json")]) == len(raw)
 
 
 @pytest.mark.parametrize("variable", ["DRFSM_ALLOWED_SIGNERS", "DRFSM_SIGNING_KEY"])
