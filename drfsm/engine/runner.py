@@ -100,7 +100,7 @@ class Runner:
 
     @property
     def undoable(self) -> tuple[Undoable, ...]:
-        """What an abort would give back, oldest first; nothing once the run has ended or only the way forward is left."""
+        """What an abort would give back, oldest first; nothing once the run has ended or only forward is left."""
         self._ready()
         return () if self._over() or self._log.no_return else self.state.undo
 
