@@ -12,7 +12,7 @@ Refuses to repair: nothing is cut, guessed or converted. Knows no world and no r
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -111,10 +111,18 @@ def _text(raw: bytes | str, what: str, largest_bytes: int, way: str) -> str:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {bounded(twice)} stands twice")
+        raise ValueError(f"the key {bounded(_twice(name for name, _ in pairs))} stands twice")
     return value
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    """Return the first name that comes a second time, None if none does. In one pass: there may be millions."""
+    known: set[str] = set()
+    for name in names:
+        if name in known:
+            return name
+        known.add(name)
+    return None
 
 
 def _no_constant(word: str) -> Any:
@@ -194,8 +202,8 @@ def _strict_loader() -> Any:
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             """Return a mapping. Raises ConstructorError for a key that stands twice."""
-            names = [child.value for child, _ in node.value if isinstance(child, yaml.ScalarNode)]
-            if twice := next((name for name in names if names.count(name) > 1), None):
+            twice = _twice(child.value for child, _ in node.value if isinstance(child, yaml.ScalarNode))
+            if twice is not None:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {bounded(twice)} stands twice", None)
             return super().construct_mapping(node, deep=deep)
 

@@ -1,5 +1,6 @@
 """The one reader of what comes from outside: every kind of garbage is refused by name, and nothing is guessed."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -154,3 +155,14 @@ def test_what_people_read_is_printable_and_short() -> None:
     assert claims.printable("a\x1b[2J\r\u202eb\ud800") == "a\\x1b[2J\\r\\u202eb\\ud800"
     assert claims.bounded("x" * 1000).endswith("… (1000 characters)")
     assert claims.printable_lines("a\nb\x07") == "a\nb\\x07"
+
+
+def test_a_key_that_stands_twice_among_very_many_is_found_at_once() -> None:
+    """In one pass: searched for each name anew, 300,000 keys would take hours."""
+    names = [f"k{number}" for number in range(300_000)]
+    began = time.monotonic()
+    with pytest.raises(Unreadable, match="k299999 stands twice"):
+        claims.json_of("{" + ",".join(f'"{name}":0' for name in [*names, names[-1]]) + "}", "it")
+    with pytest.raises(Unreadable, match="k29999 stands twice"):
+        claims.yaml_of("\n".join(f"{name}: 0" for name in [*names[:30_000], names[29_999]]), "it")
+    assert time.monotonic() - began < 20
