@@ -158,12 +158,21 @@ def _check_tree(value: Any, what: str, way: str, deepest: int = DEEPEST) -> None
                     below.append((name, child))
             elif isinstance(node, list):
                 below += [(where, child) for child in node]
-            elif isinstance(node, float) and (node != node or node in (float("inf"), float("-inf"))):  # noqa: PLR0124  NaN
-                raise _unreadable(what, f"{where or 'it'} is {node}, which is no number", way)
+            elif fault := _leaf_fault(node):
+                raise _unreadable(what, f"{where or 'it'} is {fault}", way)
         if not below:
             return
         level = below
     raise _unreadable(what, f"it has more than {deepest} levels", way)
+
+
+def _leaf_fault(node: Any) -> str:
+    """Return what is wrong with a value without parts, "" for nothing. YAML has numbers and kinds that JSON lacks."""
+    if isinstance(node, float) and (node != node or node in (float("inf"), float("-inf"))):  # noqa: PLR0124  NaN
+        return f"{node}, which is no number"
+    if isinstance(node, int) and node.bit_length() > _NUMBER_BITS:
+        return "a number out of range"
+    return f"{_kind(node)}, which no document of ours holds" if isinstance(node, set | tuple | bytes) else ""
 
 
 def _check_characters(where: str, text: str, what: str, way: str) -> None:
@@ -294,7 +303,7 @@ def moment(text: object) -> datetime | None:
 
     Times from outside are compared as moments, never as text: offsets and precision differ.
     """
-    if not isinstance(text, str) or len(text) > LONGEST_TIME:
+    if not isinstance(text, str) or len(text) > LONGEST_TIME or not text.isprintable():
         return None
     try:
         read = datetime.fromisoformat(text)
