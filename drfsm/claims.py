@@ -12,7 +12,7 @@ Refuses to repair: nothing is cut, guessed or converted. Knows no world and no r
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -111,10 +111,18 @@ def _text(raw: bytes | str, what: str, largest_bytes: int, way: str) -> str:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {bounded(twice)} stands twice")
+        raise ValueError(f"the key {bounded(_twice(name for name, _ in pairs))} stands twice")
     return value
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    """Return the first name that comes a second time, None if none does. In one pass: there may be millions."""
+    known: set[str] = set()
+    for name in names:
+        if name in known:
+            return name
+        known.add(name)
+    return None
 
 
 def _no_constant(word: str) -> Any:
@@ -150,12 +158,21 @@ def _check_tree(value: Any, what: str, way: str, deepest: int = DEEPEST) -> None
                     below.append((name, child))
             elif isinstance(node, list):
                 below += [(where, child) for child in node]
-            elif isinstance(node, float) and (node != node or node in (float("inf"), float("-inf"))):  # noqa: PLR0124  NaN
-                raise _unreadable(what, f"{where or 'it'} is {node}, which is no number", way)
+            elif fault := _leaf_fault(node):
+                raise _unreadable(what, f"{where or 'it'} is {fault}", way)
         if not below:
             return
         level = below
     raise _unreadable(what, f"it has more than {deepest} levels", way)
+
+
+def _leaf_fault(node: Any) -> str:
+    """Return what is wrong with a value without parts, "" for nothing. YAML has numbers and kinds that JSON lacks."""
+    if isinstance(node, float) and (node != node or node in (float("inf"), float("-inf"))):  # noqa: PLR0124  NaN
+        return f"{node}, which is no number"
+    if isinstance(node, int) and node.bit_length() > _NUMBER_BITS:
+        return "a number out of range"
+    return f"{_kind(node)}, which no document of ours holds" if isinstance(node, set | tuple | bytes) else ""
 
 
 def _check_characters(where: str, text: str, what: str, way: str) -> None:
@@ -194,8 +211,8 @@ def _strict_loader() -> Any:
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             """Return a mapping. Raises ConstructorError for a key that stands twice."""
-            names = [child.value for child, _ in node.value if isinstance(child, yaml.ScalarNode)]
-            if twice := next((name for name in names if names.count(name) > 1), None):
+            twice = _twice(child.value for child, _ in node.value if isinstance(child, yaml.ScalarNode))
+            if twice is not None:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {bounded(twice)} stands twice", None)
             return super().construct_mapping(node, deep=deep)
 
@@ -286,7 +303,7 @@ def moment(text: object) -> datetime | None:
 
     Times from outside are compared as moments, never as text: offsets and precision differ.
     """
-    if not isinstance(text, str) or len(text) > LONGEST_TIME:
+    if not isinstance(text, str) or len(text) > LONGEST_TIME or not text.isprintable():
         return None
     try:
         read = datetime.fromisoformat(text)

@@ -1,5 +1,6 @@
 """The one reader of what comes from outside: every kind of garbage is refused by name, and nothing is guessed."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -154,3 +155,28 @@ def test_what_people_read_is_printable_and_short() -> None:
     assert claims.printable("a\x1b[2J\r\u202eb\ud800") == "a\\x1b[2J\\r\\u202eb\\ud800"
     assert claims.bounded("x" * 1000).endswith("… (1000 characters)")
     assert claims.printable_lines("a\nb\x07") == "a\nb\\x07"
+
+
+def test_a_key_that_stands_twice_among_very_many_is_found_at_once() -> None:
+    """In one pass: searched for each name anew, 300,000 keys would take hours."""
+    names = [f"k{number}" for number in range(300_000)]
+    began = time.monotonic()
+    with pytest.raises(Unreadable, match="k299999 stands twice"):
+        claims.json_of("{" + ",".join(f'"{name}":0' for name in [*names, names[-1]]) + "}", "it")
+    with pytest.raises(Unreadable, match="k29999 stands twice"):
+        claims.yaml_of("\n".join(f"{name}: 0" for name in [*names[:30_000], names[29_999]]), "it")
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    "value", [f"0x{'f' * 5000}", "0x1ffffffffffffffff", "!!set {a, b}", "!!pairs [a: 1]", "!!binary YQ=="]
+)
+def test_what_only_yaml_has_is_refused(value: str) -> None:
+    """A number that can't be printed, and kinds that JSON lacks, would break whoever reads on."""
+    with pytest.raises(Unreadable, match=r"out of range|no document of ours"):
+        claims.yaml_of(f"a: {value}", "it")
+
+
+def test_a_time_with_a_character_that_does_not_print_is_none() -> None:
+    """Python takes a NUL before the offset."""
+    assert claims.moment("2026-01-01T00:00:00\x00Z") is None

@@ -20,7 +20,9 @@ from xml.etree import ElementTree as ET
 from drfsm.claims import bounded, moment, object_of
 from drfsm.errors import Unreadable
 
-_SUCCESS, _REDIRECT, _REFUSED = 200, 300, 400
+_SUCCESS, _REDIRECT, _REFUSED, _SERVER_FAULT = 200, 300, 400, 500
+_ERRORS = ("ErrorResponse", "Response", "Error")  # outermost elements of a refusal
+_WORDED_IN_XML = ("query", "ec2")  # protocols whose refusals always have a body, and botocore can't read another
 _START_BYTES = 4096  # an answer's outermost element begins within these
 _TEXT = str
 WAY = (
@@ -125,6 +127,10 @@ ANSWERS: Mapping[str, Mapping[str, Answer]] = {
 """service -> operation -> what its answer always has, by the API references of the services."""
 
 
+class Unworded(Unreadable):
+    """A refusal without a service's own error code: an error page, or an address where no such service is."""
+
+
 class Times:
     """What a service's clock said last, and when that was here."""
 
@@ -152,7 +158,8 @@ def watch(client: Any, service: str, heard: Callable[[Mapping[str, Any]], None])
     """Hold every answer that this client gets to ANSWERS; ``heard`` is called with the headers of each good one."""
 
     def before_parse(operation_model: Any, response_dict: Mapping[str, Any], **_event: Any) -> None:
-        _check_raw(service, operation_model.name, client.meta.endpoint_url, response_dict)
+        protocol = str(client.meta.service_model.resolved_protocol)
+        _check_raw(service, operation_model.name, client.meta.endpoint_url, response_dict, protocol)
 
     def after_call(http_response: Any, parsed: Any, model: Any, **_event: Any) -> None:
         if http_response.status_code < _REDIRECT:
@@ -167,22 +174,26 @@ def _event_name(client: Any) -> str:
     return str(client.meta.service_model.service_id.hyphenize())
 
 
-def _check_raw(service: str, operation: str, endpoint: str, answer: Mapping[str, Any]) -> None:
+def _check_raw(service: str, operation: str, endpoint: str, answer: Mapping[str, Any], protocol: str) -> None:
     status, answer_of = int(answer["status_code"]), ANSWERS[service][operation]
     if _REDIRECT <= status < _REFUSED:
         _check_redirect(operation, endpoint, answer)
         return
+    if _REFUSED <= status < _SERVER_FAULT and protocol in _WORDED_IN_XML and _root(answer["body"]) not in _ERRORS:
+        told = f"{bounded(endpoint)} answers {service.upper()}'s {operation} with {status} and {_words(answer['body'])}"
+        raise Unworded(f"{told}: that has not the service's own error code", way=WAY)
     if status >= _REDIRECT:
         return  # what a refusal means is told by its code, see aws_session.refusal
     if status < _SUCCESS or answer_of.status not in (0, status):
         raise _unreadable(service, operation, endpoint, f"its status is {status}, not {answer_of.status or _SUCCESS}")
     if answer_of.empty and answer["body"]:
         raise _unreadable(service, operation, endpoint, f"it should be empty, and is {_words(answer['body'])}")
-    if answer_of.root == JSON:
+    root_of = answer_of.root or (JSON if protocol == "json" else "")
+    if root_of == JSON:
         object_of(answer["body"], f"what {endpoint} answers to {service.upper()}'s {operation}", way=WAY)
-    elif answer_of.root and (root := _root(answer["body"])) != answer_of.root:
+    elif root_of and (root := _root(answer["body"])) != root_of:
         told = f"an XML document {bounded(root, 60)}" if root else f"no XML, but {_words(answer['body'])}"
-        raise _unreadable(service, operation, endpoint, f"it is {told}, not {answer_of.root}")
+        raise _unreadable(service, operation, endpoint, f"it is {told}, not {root_of}")
 
 
 def _check_redirect(operation: str, endpoint: str, answer: Mapping[str, Any]) -> None:

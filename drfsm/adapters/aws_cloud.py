@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drfsm.adapters.aws_answers import WAY
+from drfsm.adapters.aws_answers import WAY, Unworded
 from drfsm.adapters.aws_session import NO_IDENTITY, NO_POLICY, NOT_OFFERED, Services, call
 from drfsm.claims import bounded, name_of, object_of
 from drfsm.errors import ActionFailed, Unreachable, Unreadable
@@ -42,6 +42,8 @@ class AwsIdentity:
         try:
             return self._who()[name]
         except (ActionFailed, Unreachable) as fault:
+            if _is_garbage(fault):
+                raise
             return self._untold("STS", "sts", fault)
 
     def _untold(self, who: str, service: str, fault: ActionFailed | Unreachable) -> str:
@@ -69,7 +71,9 @@ class AwsIdentity:
         ask = getattr(self._services.client("iam"), operation)
         try:
             answer = call(f"looking {arn} up", lambda: ask(**{argument: name}), NO_IDENTITY)
-        except (ActionFailed, Unreachable):
+        except (ActionFailed, Unreachable) as fault:
+            if _is_garbage(fault) or (isinstance(fault, Unworded) and not self._services.is_elsewhere()):
+                raise
             return UNTOLD
         return "there" if answer and answer[kind.title()]["Arn"] == arn else "absent"
 
@@ -82,7 +86,7 @@ class AwsIdentity:
         what = f"asking where the bucket {self._bucket} lives"
         try:
             answer = call(what, lambda: self._services.client("s3").get_bucket_location(Bucket=self._bucket))
-        except (ActionFailed, Unreachable) as fault:
+        except ActionFailed as fault:  # only its own word: a store that does not answer is no store that can't tell
             return self._untold("the store", "s3", fault)
         region = str(answer.get("LocationConstraint") or "us-east-1")
         if not _REGION.fullmatch(region):
@@ -311,6 +315,11 @@ class SsmParameters:
         """Delete a parameter; one that isn't there is fine."""
         ssm = self._services.client("ssm")
         call(f"deleting {name}", lambda: ssm.delete_parameter(Name=name), "ParameterNotFound")
+
+
+def _is_garbage(fault: Exception) -> bool:
+    """Return whether somebody answered, and not as the service does; an error page may be nobody's."""
+    return isinstance(fault, Unreadable) and not isinstance(fault, Unworded)
 
 
 def _unasked(what: str, names: Sequence[str]) -> Unreadable:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from drfsm.adapters.aws_answers import WAY, Times, watch
+from drfsm.adapters.aws_answers import WAY, Times, Unworded, watch
 from drfsm.claims import bounded, printable
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable, UsageFault
 
@@ -170,14 +170,14 @@ def refusal(what: str, status: int, code: str, message: str) -> DrfsmError:
     what, message = printable(what), bounded(message)
     if (keys := _of_keys(what, code, message)) is not None:
         return keys
-    if code in _CONFLICT or status in _CONFLICT_STATUS:
+    if code in _CONFLICT or (code and status in _CONFLICT_STATUS):
         return Conflict(f"{what}: somebody else wrote it in between ({code or status})")
     if code in NOT_OFFERED:
         return ActionFailed(f"{what}: the service does not offer it ({code})", way="see docs/stores.md", fault="store")
     if status >= _SERVER_FAULT or status == _BUSY_STATUS or code in _BUSY:
         return Unreachable(f"{what}: the service answered {status} {code}".rstrip(), way="drfsm resume", fault="store")
-    if not code and status not in _LOCKED_STATUS:
-        return Unreadable(f"{what}: the answer is {status} without the service's own error code", way=WAY)
+    if not code:
+        return Unworded(f"{what}: the answer is {status} without the service's own error code", way=WAY)
     way = "check the credentials and their policy" if status in _LOCKED_STATUS else "check the name"
     if code in _OTHER_REGION:
         way = "name the bucket's region with --region"
@@ -212,11 +212,22 @@ def meaning(what: str, fault: Exception) -> DrfsmError:
     if isinstance(fault, boto.ParamValidationError):
         told = " ".join(bounded(line) for line in str(fault).splitlines())
         return ActionFailed(f"{what}: {told}", way="check the name", fault="operator")
-    if isinstance(fault, boto.BotoCoreError | OSError):
+    if isinstance(fault, boto.BotoCoreError | OSError) and not isinstance(fault, boto.FlexibleChecksumError):
         words = f"{type(fault).__name__}: {bounded(fault)}"
         return Unreachable(f"{what}: {words}", way="check the network, then `drfsm resume`", fault="store")
-    # Whatever else botocore raises, it raises over an answer that it can't read.
-    return Unreadable(f"{what}: the answer can't be read ({type(fault).__name__}: {bounded(fault)})", way=WAY)
+    return Unreadable(f"{what}: the answer can't be read: {_unread(fault)}", way=WAY)
+
+
+def _unread(fault: Exception) -> str:
+    """Return why botocore could not read an answer: it raises whatever Python does, whose words tell nobody."""
+    from botocore.exceptions import FlexibleChecksumError
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(fault, FlexibleChecksumError):
+        return "it does not fit the checksum that came with it"
+    if isinstance(fault, ResponseParserError):
+        return bounded(fault)
+    return "it is not of the form that the service's answers have"
 
 
 def _of_credentials(what: str, fault: Exception) -> DrfsmError | None:

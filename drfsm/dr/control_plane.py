@@ -22,7 +22,7 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm import claims
+from drfsm import claims, errors
 from drfsm.claims import GRAMMAR, bounded, is_name
 from drfsm.dr.comparing.fields import apart
 from drfsm.dr.comparing.outcome import printable, short
@@ -286,11 +286,9 @@ def _current(raw: bytes) -> dict[str, str]:
     if len(raw) > LARGEST_CURRENT_BYTES:
         raise BundleFault([f"current.json has {len(raw)} bytes, more than {LARGEST_CURRENT_BYTES}"])
     try:
-        found = json_of(raw)
-    except Unreadable as fault:
-        raise BundleFault([f"current.json can't be read: {fault}"]) from None
-    if not isinstance(found, dict):
-        raise BundleFault(["current.json holds no object"])
+        found = claims.object_of(raw, "current.json")
+    except errors.Unreadable as fault:
+        raise BundleFault([fault.what]) from None
     uri, sha256 = found.get("bundle_uri"), found.get("bundle_sha256")
     if not isinstance(uri, str) or len(uri) > _LONGEST_URI or not isinstance(sha256, str) or not _SHA256.match(sha256):
         raise BundleFault(["current.json has no proper bundle_uri and bundle_sha256"])

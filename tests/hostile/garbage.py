@@ -170,3 +170,51 @@ S3: Mapping[str, Garbage] = {
         Told(200, b'<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><ListBucketResult>&c;</ListBucketResult>')
     ),
 }
+
+
+def _document(bend: Callable[[bytes], bytes]) -> Garbage:
+    """Return the truth with a JSON document in the bucket bent; its headers fit what it is now."""
+
+    def garbage(request: Request, truth: Truth) -> Told:
+        true = truth()
+        if request.method != "GET" or true.status != 200 or true.body[:1] not in (b"{", b"["):
+            return true
+        kept = {name: value for name, value in true.headers.items() if "checksum" not in name.lower()}
+        return true._replace(body=bend(true.body), headers=kept)
+
+    return garbage
+
+
+def _instead(body: bytes) -> Callable[[bytes], bytes]:
+    return lambda _raw: body
+
+
+def _bent_document(bend: Callable[[Any], Any]) -> Garbage:
+    return _document(lambda raw: json.dumps(_each(json.loads(raw), bend)).encode())
+
+
+DOCUMENTS: Mapping[str, Garbage] = {
+    name: _document(_instead(body))
+    for name, body in {
+        "nothing": b"",
+        "a login page": PAGE,
+        "null": b"null",
+        "a list": b"[]",
+        "an empty object": b"{}",
+        "a text": b'"ok"',
+        "27 KB of binary": bytes(range(256)) * 108,
+        "very deep": b"[" * 100_000 + b"]" * 100_000,
+        "very large": b"{}" + b" " * (9 << 20),
+    }.items()
+} | {
+    "half of it": _document(lambda raw: raw[: len(raw) // 2]),
+    "in UTF-16": _document(lambda raw: raw.decode().encode("utf-16")),
+    "with a byte order mark": _document(lambda raw: b"\xef\xbb\xbf" + raw),
+    "a key twice": _document(lambda raw: b'{"schema_version": 1, "schema_version": 1,' + raw.lstrip()[1:]),
+    "NaN": _document(lambda raw: b'{"x": NaN,' + raw.lstrip()[1:]),
+    "a number out of range": _document(lambda raw: b'{"x": 1e999,' + raw.lstrip()[1:]),
+    "half a character": _document(lambda raw: b'{"x": "\\ud800",' + raw.lstrip()[1:]),
+    "every text a number": _bent_document(lambda value: 7 if isinstance(value, str) else value),
+    "every text an escape": _bent_document(lambda value: "\x1b[2J\u202e" if isinstance(value, str) else value),
+    "every text null": _bent_document(lambda value: None if isinstance(value, str) else value),
+}

@@ -119,8 +119,8 @@ def _good_header(header: Sequence[str]) -> None:
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        known: set[str] = set()
+        twice = next(name for name, _ in pairs if name in known or known.add(name))  # type: ignore[func-returns-value]  # None
         raise Unreadable(f"an object has the key {twice[:_SHOWN]!r} twice")
     return found
 
