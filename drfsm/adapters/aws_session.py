@@ -214,7 +214,11 @@ def meaning(what: str, fault: Exception) -> DrfsmError:
         return ActionFailed(f"{what}: {told}", way="check the name", fault="operator")
     if isinstance(fault, boto.BotoCoreError | OSError):
         words = f"{type(fault).__name__}: {bounded(fault)}"
-        return Unreachable(f"{what}: {words}", way="check the network, then `drfsm resume`", fault="store")
+        return Unreachable(
+            f"{what}: {words}",
+            way="check the network, then try again (a run: `drfsm resume`)",
+            fault="store",
+        )
     # Whatever else botocore raises, it raises over an answer that it can't read.
     return Unreadable(f"{what}: the answer can't be read ({type(fault).__name__}: {bounded(fault)})", way=WAY)
 
