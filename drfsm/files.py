@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Self
 
@@ -73,7 +74,10 @@ def _words(fault: OSError) -> str:
 
 
 def _way(fault: OSError, path: object) -> str:
-    return _DISK.get(fault.errno or 0, "look at {path}").format(path=printable(path))
+    there = Path(str(path))
+    while fault.errno in _OF_THE_DISK and not os.path.lexists(there) and there != there.parent:
+        there = there.parent  # a file that could not be made is none that df or findmnt find
+    return _DISK.get(fault.errno or 0, "look at {path}").format(path=quote(printable(there)))
 
 
 def _refused(fault: OSError, what: str, path: object) -> DrfsmError:

@@ -214,7 +214,9 @@ def meaning(what: str, fault: Exception) -> DrfsmError:
         return ActionFailed(f"{what}: {told}", way="check the name", fault="operator")
     if isinstance(fault, boto.BotoCoreError | OSError) and not isinstance(fault, boto.FlexibleChecksumError):
         words = f"{type(fault).__name__}: {bounded(fault)}"
-        return Unreachable(f"{what}: {words}", way="check the network, then `drfsm resume`", fault="store")
+        return Unreachable(
+            f"{what}: {words}", way="check the network, then try again (a run: `drfsm resume`)", fault="store"
+        )
     return Unreadable(f"{what}: the answer can't be read: {_unread(fault)}", way=WAY)
 
 

@@ -251,7 +251,11 @@ class Bulk:
         first = bounded(told.partition("\n")[0].removeprefix("Generic S3 error: "))
         if "redirect" in first:
             raise ActionFailed(f"{what}: {first}", way="name the bucket's region with --region", fault="operator")
-        raise Unreachable(f"{what}: {first}", way="check the network, then `drfsm resume`", fault="store")
+        raise Unreachable(
+            f"{what}: {first}",
+            way="check the network, then try again (a run: `drfsm resume`)",
+            fault="store",
+        )
 
     def _whole(self, key: str, size: int, promised: int) -> None:
         if size != promised:

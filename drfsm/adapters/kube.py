@@ -232,7 +232,7 @@ class KubeCluster:
             reason = getattr(fault, "reason", None) or fault
             raise Unreachable(
                 f"{self._name} does not answer: {type(reason).__name__}",
-                way="check the network, then `drfsm resume`",
+                way="check the network, then try again (a run: `drfsm resume`)",
             ) from None
         self._dated = _date(answer.headers.get("Date")) or self._dated
         if len(content) > largest:

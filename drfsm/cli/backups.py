@@ -113,11 +113,10 @@ def list_(output: str, **given: Any) -> None:
     store, now = connected(given), datetime.now(UTC).isoformat()
     found = listed(store, layout_of(given).prefix)
     record = [{**each, "age": age(each["created_at"], now, None)} for each in found]
-    told = [
-        f"{each['uri']}: {'; '.join(each['damaged']) or aged(each['age'])}"
-        + (f"\n  run {each['run_id']}\n  sha256 {each['sha256']}" if each["sha256"] else "")
-        for each in record
-    ]
+    told: list[str] = []
+    for each in record:
+        told.append(f"{each['uri']}: {'; '.join(each['damaged']) or aged(each['age'])}")
+        told += [f"  run {each['run_id']}", f"  sha256 {each['sha256']}"] if each["sha256"] else []
     out(output, record, told or [f"there is no backup below s3://{store.bucket}/{layout_of(given).prefix}/backups/"])
 
 

@@ -30,6 +30,7 @@ _DERIVED = re.compile(r"[0-9]{2,}-[A-Za-z0-9_-]+\.log|[a-z_]+\.(receipt\.json|at
 HEAD_BYTES = 74  # of a line in <home>/heads: eight digits, a space, a SHA-256, a newline
 _HOLD_BYTES = 8000
 _SUMMARY_BYTES = 64 << 20
+_WHERE = "name the bundle's directory, or find the run's mirror: drfsm list s3://<bucket>/<prefix>"
 _MIRROR = "drfsm resume s3://<bucket>/<prefix>/drfsm/runs/<run>"
 
 
@@ -82,7 +83,7 @@ def find(named: str | None) -> Path:
     if named is None:
         newest = next(runs(), None)
         if newest is None:
-            raise UsageFault(f"no run is known in {home() / 'runs'}", way="name the bundle's directory")
+            raise UsageFault(f"no run is known in {home() / 'runs'}", way=_WHERE)
         place = newest.resolve()
         return place.parent if os.path.lexists(place.parent / LOG) else place
     for candidate in (Path(named), home() / "runs" / named):

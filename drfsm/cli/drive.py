@@ -49,6 +49,7 @@ from drfsm.errors import (
     UsageFault,
     WorldDiffers,
 )
+from drfsm.evidence.signatures import RECORD
 from drfsm.evidence.steps import StepFiles
 from drfsm.evidence.story import standing
 from drfsm.evidence.summary import summarise, summary_bytes
@@ -173,6 +174,7 @@ def _new(
     text = (shipped("machines") / f"{machine}.yaml").read_bytes()
     spec = load_machine(text, source=f"{machine}.yaml")
     check_inputs(spec, inputs)
+    check_keys()
     for name in ("kubeconfig_dr", "kubeconfig_primary"):
         if inputs.get(name):
             check_kubeconfig(f"--{name.replace('_', '-')}", Path(inputs[name]))
@@ -181,6 +183,13 @@ def _new(
     before(place)
     with FileJournal.create(place) as journal:
         yield _Wired(place, spec, text, journal, run_id, inputs, who)
+
+
+def check_keys() -> None:
+    """Raise UsageFault for keys that the environment names and that can't be used, before anything is made."""
+    verifier_of()
+    if (signer := signer_of()) is not None:
+        signer.sign(RECORD, b"drfsm asks whether this key signs")
 
 
 def check_kubeconfig(option: str, path: Path) -> None:
@@ -361,7 +370,6 @@ class _Wired:
         self._journal = MirroredJournal(
             journal, world.store, own_prefix(inputs), run_id, text, note=self._heads.note, signer=signer_of()
         )
-        verifier_of()  # a file of trusted keys that isn't there is told before anything is begun
         self._derived = derived_by(spec.name, place, journal, self._journal, world.store)
 
     @property

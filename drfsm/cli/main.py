@@ -73,9 +73,10 @@ def cli() -> None:
 
     Try it on two sites of your own:  drfsm sandbox up;  eval "$(drfsm sandbox env)"
 
-    Exit codes: 0 done, 2 wrong usage, 3 refused, 4 held (go on with `drfsm resume`), 5 someone else holds
-    the lease, 6 evidence does not hold, 7 damaged journal, 8 not legal here, 9 unreachable, 10 aborted,
-    12 this computer's disk is full or refuses, 130 interrupted.
+    Exit codes: 0 done, 1 a defect of drfsm, 2 wrong usage, 3 refused, 4 held (go on with `drfsm resume`),
+    5 someone else holds the lease, 6 evidence does not hold, 7 damaged journal, 8 not legal here,
+    9 unreachable, 10 aborted, 11 something checked does not hold, 12 this computer's disk is full or refuses,
+    130 interrupted.
     """
 
 

@@ -113,7 +113,7 @@ def _commit(body: Body) -> Line:
 
 def _sampled(body: Body) -> Line:
     if body["holds"]:
-        return "⏳", f"{body['state']}: clear"
+        return "⏳", f"{body['state']}: nothing is left to wait for"
     unmet = ", ".join(f"{name} is {body['facts'][name]['value'] or 'unknown'}" for name in body["unmet"])
     return "⏳", f"{body['state']}: {unmet}; waiting, at most {body['limit_seconds']:.0f} s"
 

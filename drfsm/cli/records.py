@@ -134,7 +134,8 @@ def _row(place: Path) -> dict[str, str]:
             "bundle": str(place.resolve()),
         }  # fmt: skip
     return {
-        "run_id": state.run_id, "machine": state.machine, "status": "interrupted" if dead else state.status,
+        "run_id": state.run_id or place.name, "machine": state.machine,
+        "status": "interrupted" if dead else state.status,
         "state": state.state, "started_at": state.started_at, "bundle": str(place.resolve()),
     }  # fmt: skip
 
@@ -172,7 +173,9 @@ def list_runs(uri: str | None, output: str) -> None:
         say_json(rows)
         return
     for row in rows:
-        say(f"{row['status']:<12} {row['state']:<26} {row['started_at'][:19]}Z  {row['run_id']}")
+        began = f"{row['started_at'][:19]}Z" if row["started_at"] else ""
+        named = row["run_id"] if uri is None else row["bundle"]
+        say(f"{row['status']:<12} {row['state']:<26} {began:<20}  {named}")
     if not rows:
         say(f"no run is known in {uri or bundle.home() / 'runs'}", err=True)
 

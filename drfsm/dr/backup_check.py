@@ -250,7 +250,8 @@ def aged(seen: Mapping[str, Any]) -> str:
     if seen["age_seconds"] is None:
         return f"its age can't be told: it was created at {bounded(repr(seen['created_at']), 100)}"
     asked = f", the objective is {seen['objective_seconds']:.0f} s" if seen["objective_seconds"] is not None else ""
-    return f"it is {seen['age_seconds']} s old{asked}"
+    late = ": NOT WITHIN THE OBJECTIVE" if asked and not seen["within"] else ""
+    return f"it is {seen['age_seconds']} s old{asked}{late}"
 
 
 def expected(given: object) -> str:

@@ -35,7 +35,10 @@ LARGEST_BYTES = 1 << 20
 """What a pointer may have; the workload's have some hundred bytes."""
 MOST_PAIRS = 500
 """How many pairs a pointer may name: each costs two reads whenever the set is looked at."""
-MEND = "look who wrote it; `drfsm pointers set RUN --confirm CONFIRM-RUN --reason ...` makes the whole set name a run"
+MEND = (
+    "look who wrote it; `drfsm pointers set RUN --bucket BUCKET --confirm CONFIRM-RUN --reason ...` makes the whole"
+    " set name a run"
+)
 
 
 def read(store: ObjectStore, keys: Iterable[str]) -> dict[str, Pointer | None]:

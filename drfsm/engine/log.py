@@ -58,7 +58,7 @@ class RunLog:
     def _blame(self, record: Record, fault: Exception) -> None:
         told = fault.what if isinstance(fault, DrfsmError) else f"{type(fault).__name__}: {fault}"
         self.fault = self.fault or DrfsmError(
-            f"what is derived from the journal could not be kept up with it (at record {record.seq}): {told}",
+            f"the summary or a step's log could not be written (at record {record.seq}): {told}",
             way="mend the cause, then `drfsm resume`; the journal itself is whole",
         )
 

@@ -123,10 +123,10 @@ def _actors(state: RunState) -> Iterator[str]:
 
 def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:
     named = _named(state, place)
-    if state.status == "running" and not interrupted:
+    if state.status == "running" and not interrupted and not place.startswith("s3://"):
         yield "Next: wait; Ctrl-C where it runs stops it at a clean point."
         return
-    found = list(commands(state, named))
+    found = list(commands(state, named)) if state.status != "running" or interrupted else list(_from_afar(state, named))
     if state.ended:
         found.append((f"drfsm replay {_quoted(named)}", "what happened, and whether the log proves it"))
     width = max((len(typed) for typed, _ in found if len(typed) <= _TYPED_WIDTH), default=0)
@@ -139,9 +139,21 @@ def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:
             yield f"      {because}"
 
 
+def _from_afar(state: RunState, named: str) -> Iterator[tuple[str, str]]:
+    """Yield what to type where a mirror was left by a run at work: whether it still is, only its machine sees."""
+    status, resume = f"drfsm status {_quoted(named)}", f"drfsm resume {_quoted(named)}"
+    yield status, "again: if its last record gets newer, it is at work; wait"
+    yield (
+        f"{resume} --take-over {_quoted(state.run_id)}",
+        f"go on here, if you know that nobody on {printable(state.host)} works on it; it says what else it needs",
+    )
+
+
 def _named(state: RunState, place: str) -> str:
     """Return the shortest name by which the commands find the bundle: the run's id where it is at home."""
     path = PurePath(place)
+    if place.startswith("s3://"):  # another machine knows it by no other name
+        return place
     return state.run_id if not place or path.parts[-2:] == ("runs", state.run_id) else place
 
 

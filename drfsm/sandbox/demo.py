@@ -149,7 +149,8 @@ class _Shell:
 
     def run(self, words: Sequence[str], *, kill_when: Callable[[], bool] | None = None) -> int:
         """Run ``drfsm WORDS``; variables stand for themselves in what is said. Returns the exit code."""
-        self._say("$ drfsm " + _folded(words))
+        for line in _folded(["$ drfsm", *words]):
+            self._say(line)
         argv = [_expanded(each, self._environ) for each in words]
         process = subprocess.Popen(
             [sys.executable, "-m", "drfsm", *argv],
@@ -186,10 +187,14 @@ def _found(pattern: str, lines: Sequence[str]) -> str:
     raise DrfsmError(f"the demo did not go as it must: nothing like {pattern} was printed")
 
 
-def _folded(words: Sequence[str]) -> str:
-    """Return a command as a person would type it: options on lines of their own where there are many."""
-    quoted = [each if each.startswith(("$", "CONFIRM-$")) else shlex.quote(each) for each in words]
-    return " ".join(quoted).replace(" --", " \\\n      --") if len(words) > 8 else " ".join(quoted)  # noqa: PLR2004
+def _folded(words: Sequence[str]) -> list[str]:
+    """Return the lines of a command as a person would type it: options on lines of their own where there are many."""
+    typed = " ".join(each if each.startswith(("$", "CONFIRM-$")) else shlex.quote(each) for each in words)
+    if len(words) <= 9:  # noqa: PLR2004
+        return [typed]
+    first, *options = typed.split(" --")
+    lines = [first, *(f"      --{option}" for option in options)]
+    return [*(f"{line} \\" for line in lines[:-1]), lines[-1]]
 
 
 def _expanded(word: str, environ: Mapping[str, str]) -> str:
