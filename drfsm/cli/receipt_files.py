@@ -42,7 +42,9 @@ def fetch_values(uri: str, sha256: str, files: Mapping[str, int], *, directory: 
     }
 
 
-RECEIPTS = frozenset({"control-plane", RESTORED, "dr_restore.summary.json", "diagnostics.receipt.json"})
+RECEIPTS = frozenset(
+    {"control-plane", RESTORED, "dr_restore.summary.json", "dr_restore.refused.json", "diagnostics.receipt.json"}
+)
 """What commands leave in a directory of receipts; several may leave theirs in one."""
 _DRAFT = re.compile(r"\.(.+)\.[0-9]+\.[0-9]+")  # of a command that was killed (files.py)
 
