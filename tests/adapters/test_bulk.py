@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from drfsm.adapters.aws import S3Store, connect
+from drfsm.adapters.aws_answers import Unworded
 from drfsm.adapters.aws_session import Services, refusal
 from drfsm.adapters.bulk import Bulk
-from drfsm.errors import ActionFailed, Conflict, DrfsmError, Interrupted, Unreachable, Unreadable
+from drfsm.errors import ActionFailed, Conflict, DrfsmError, Interrupted, Unreachable
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
 from drfsm.world import Copy, Hashed
 from tests.bench.faulty import Fault, Front
@@ -184,7 +185,7 @@ def test_a_copy_above_the_limit_of_one_request_is_made_of_parts(cloud: Cloud, bu
         (Fault(status=503, body=b"<Error><Code>SlowDown</Code></Error>"), Unreachable, "503 SlowDown"),
         (Fault(status=429), Unreachable, "429"),
         (Fault(status=403, body=b"<Error><Code>AccessDenied</Code></Error>"), ActionFailed, "AccessDenied"),
-        (Fault(status=401, body=b""), Unreadable, "401"),  # no word of the service: an error page of somebody else
+        (Fault(status=401, body=b""), Unworded, "401"),  # no word of the service: an error page of somebody else
         (Fault(status=400, body=b"<Error><Code>Odd</Code><Message>why</Message></Error>"), ActionFailed, "Odd why"),
         (Fault(status=409), Conflict, "somebody else"),
         (Fault(status=301, body=b"<Error><Code>PermanentRedirect</Code></Error>"), ActionFailed, "region"),
