@@ -230,6 +230,10 @@ def test_a_standby_is_what_a_restore_by_drfsm_leaves(standby: Sandbox, tmp_path:
     record = json.loads(told.stdout)
     assert record["held_for"] == ["Secret jobintel-secrets is missing"]
     restored, laid = (site_objects(standby, namespace) for namespace in ("beside", "jobintel"))
+    # The standby's dashboard runs, as 0.1.0 restored it; a restore of today leaves it without pods, and says so on it.
+    stopped, running = (site.pop("Deployment/jobintel-dashboard") for site in (restored, laid))
+    assert stopped["spec"]["replicas"] == 0
+    assert json.loads(stopped["annotations"]["drfsm/before"])["replicas"] == running["spec"]["replicas"] == 1
     assert json.loads(json.dumps(restored).replace(record["run_id"], RESTORE_RUN)) == laid
     assert "ConfigMap/jobintel-control-plane-scoring" in laid
 
