@@ -405,8 +405,8 @@ class _Wired:
 
     def _prove(self) -> None:
         """Ask the cloud and the clusters who acts: it is recorded beside the name."""
-        if self.state.ended:
-            return
+        if self.state.ended or self.state.status == "none":
+            return  # a run that starts asks nobody before its tokens are right; its survey asks afterwards
         here = self._here
         primary = Path(here.get("kubeconfig_primary") or os.devnull)
         self._proven = asked(self._world, here, {"primary": primary, "dr": kubeconfig_of(here, self._place)})
