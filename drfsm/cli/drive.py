@@ -217,9 +217,7 @@ def go_on(named: str | None, act: Act, who: Who, *, recheck: str = "all") -> int
 
 def looked_up(named: str | None, who: Who) -> tuple[Path, Who]:
     """Return a run's bundle, fetched from its mirror where ``named`` is one, and whoever vouched for it meanwhile."""
-    if named is None or not mirrors.is_mirror(named):
-        return bundle.find(named), who
-    return fetched(named, who)
+    return fetched(named, who) if mirrors.is_mirror(named) else (bundle.find(named), who)
 
 
 def _as_expected(run: "_Wired") -> "_Wired":

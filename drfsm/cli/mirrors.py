@@ -8,7 +8,7 @@ is gone on with.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from attrs import frozen
 
@@ -58,7 +58,7 @@ class Mirror:
         return journal_of(self.lines, spec, self.uri, self.store, self.home)
 
 
-def is_mirror(named: str | None) -> bool:
+def is_mirror(named: str | None) -> TypeGuard[str]:
     """Whether what a person named is a mirror's address."""
     return named is not None and named.startswith("s3://")
 
