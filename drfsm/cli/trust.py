@@ -40,7 +40,7 @@ PLACES: Mapping[str, str] = {
 REQUIRED = ("kubeconfig_dr", "kubeconfig_primary", "terraform_dir")
 STARTS = (
     "image_ref", "validation_env", "backup_uri", "primary_restore_backup_uri", "fence_primary_role", "fence_dr_role",
-    "sync_src_prefix", "sync_dst_prefix", "staged_prefix", "launch_template",
+    "sync_src_prefix", "sync_dst_prefix", "staged_prefix", "allow_in_backup", "infrastructure", "resume_cronjobs",
 )  # fmt: skip
 """Inputs that start a program, or say what is read, written or denied: shown first to whoever is to vouch."""
 

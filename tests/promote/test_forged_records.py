@@ -20,8 +20,11 @@ import pytest
 import yaml
 from attrs import evolve, frozen
 
+from drfsm.cli.trust import PLACES, STARTS
 from drfsm.errors import ExitCode
 from drfsm.journal import Record, digest, lines, read
+from drfsm.resources import shipped
+from drfsm.spec import load_machine
 from tests.promote.test_cli import DIGEST, Typed, promote, receipt, typed
 from tests.safety.world import Site
 
@@ -586,3 +589,10 @@ def test_a_missing_file_of_keys_is_told(
     code, _, err = typed(*promote(site, receipt))
     assert (code, variable in err) == (ExitCode.USAGE, True), err
     assert site.etags() == before
+
+
+def test_what_a_person_is_shown_first_and_gives_here_are_inputs_that_there_are() -> None:
+    """Each name of the two tables is an input of a shipped machine: none was misspelt, none has gone."""
+    machines = (shipped("machines") / f"{name}.yaml" for name in ("drill", "promote", "failback"))
+    inputs = {name for path in machines for name in load_machine(path.read_bytes(), source=path.name).inputs}
+    assert {*STARTS, *PLACES} <= inputs
