@@ -202,6 +202,9 @@ def _quiet(manifest: Manifest, run: str) -> Manifest:
         switches = {name: found["data"][name] for name in ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")}
         found["metadata"]["annotations"] = {BEFORE: _compact({"run": run, "data": switches})}
         found["data"] |= {"PUBLISH_S3": "0", "PUBLISH_S3_DRY_RUN": "1"}
+    elif found["kind"] == "Deployment":  # a pod of it could publish by itself
+        found["metadata"]["annotations"] = {BEFORE: _compact({"run": run, "replicas": found["spec"]["replicas"]})}
+        found["spec"]["replicas"] = 0
     return found
 
 
