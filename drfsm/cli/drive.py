@@ -303,8 +303,7 @@ def fetched(uri: str, who: Who) -> tuple[Path, Who]:
 
 def _of_mirror(mirror: mirrors.Mirror, who: Who) -> tuple[MachineSpec, bytes, RunState]:
     """Return a mirror's declaration and where its run stands, each held against where it lies. Raises EvidenceFault."""
-    state = trust.sound(mirror.records)
-    mirrors.check_place(mirror, state)
+    state = mirrors.state_of(mirror)
     text = mirrors.declaration_of(mirror, state)
     spec = load_machine(text, source=f"{state.machine}.yaml")
     trust.check_origin(spec, who.word.machines)

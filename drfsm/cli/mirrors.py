@@ -105,7 +105,14 @@ def own_prefix(inputs: Mapping[str, Any]) -> str:
     return str(inputs.get("journal_prefix") or inputs.get("prefix") or "").strip("/")
 
 
-def check_place(mirror: Mirror, state: RunState) -> None:
+def state_of(mirror: Mirror) -> RunState:
+    """Return where a mirrored run stands. Raises EvidenceFault for records without sense, or of another place."""
+    state = trust.sound(mirror.records)
+    _check_place(mirror, state)
+    return state
+
+
+def _check_place(mirror: Mirror, state: RunState) -> None:
     """Raise EvidenceFault for records that are of another run, bucket or prefix than the place where they lie."""
     said = {"run": state.run_id, "bucket": str(state.inputs.get("bucket", "")), "prefix": own_prefix(state.inputs)}
     lies = {"run": mirror.run_id, "bucket": mirror.store.bucket, "prefix": mirror.prefix}

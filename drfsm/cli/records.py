@@ -67,10 +67,10 @@ def status(bundle_: str | None, output: str) -> int:
 
 def _status_of_mirror(uri: str, output: str) -> int:
     """Say where a mirrored run stands, as its records say: nobody's word for it is taken or given."""
-    from drfsm.cli import mirrors, trust
+    from drfsm.cli import mirrors
 
     mirror = mirrors.open_mirror(uri, {})
-    state = trust.sound(mirror.records)
+    state = mirrors.state_of(mirror)
     if output == "json":
         say_text(summary_bytes(summarise(state, mirror.records, head=mirror.head)).decode())
         return int(ExitCode.DONE)
@@ -141,11 +141,11 @@ def _row(place: Path) -> dict[str, str]:
 
 
 def _row_of_mirror(read_mirror: Callable[[], "Mirror"], uri: str) -> dict[str, str]:
-    from drfsm.cli import trust
+    from drfsm.cli import mirrors
 
     try:
         mirror = read_mirror()
-        state = trust.sound(mirror.records)
+        state = mirrors.state_of(mirror)
     except DrfsmError as fault:
         return {
             "run_id": "", "machine": "", "status": "damaged", "state": printable(fault.what), "started_at": "",
@@ -244,11 +244,10 @@ def _logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | 
         bundle.check_not_emptied(place, _readable(raw))
         spec = _declared(place)
         return raw, spec, bundle.anchor(place, spec.name)
-    from drfsm.cli import mirrors, trust
+    from drfsm.cli import mirrors
 
     mirror = mirrors.open_mirror(named, {})
-    state = trust.sound(mirror.records)
-    mirrors.check_place(mirror, state)
+    state = mirrors.state_of(mirror)
     text = mirrors.declaration_of(mirror, state)
     return b"".join(mirror.lines), load_machine(text, source=f"{state.machine}.yaml"), None
 

@@ -294,8 +294,8 @@ def places_here(inputs: Mapping[str, Any], given: Mapping[str, str], kept: Mappi
     missing = [PLACES[name] for name in REQUIRED if inputs.get(name) and not here[name]]
     if missing:
         raise UsageFault(
-            f"the run began elsewhere: where its sites lie on this machine is not taken from its records, so"
-            f" {', '.join(missing)} must be given",
+            "this machine did not write the run's first record, or did so with an older drfsm: where the sites lie is"
+            f" then not taken from the records, so {', '.join(missing)} must be given",
             way=f"the same command with {' '.join(f'{option} PATH' for option in missing)}",
         )
     return here
