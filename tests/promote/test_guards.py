@@ -9,7 +9,7 @@ import pytest
 from drfsm.dr import pointers
 from drfsm.engine import Run
 from drfsm.errors import ActionFailed, GuardRefused
-from drfsm.sandbox.seed import CONFIGMAP, CRONJOB
+from drfsm.sandbox.seed import CONFIGMAP, CRONJOB, DASHBOARD
 from tests.promote.conftest import Make
 from tests.promote.test_abort import picture
 from tests.promote.test_approval import NEWER, shown_now
@@ -29,6 +29,11 @@ def argo(site: Site, where: str) -> None:
     """Let a GitOps controller keep a CronJob."""
     mark = {"argocd.argoproj.io/tracking-id": "x"}
     site.edit(where, "CronJob", CRONJOB, lambda live: live["metadata"].setdefault("annotations", {}).update(mark))
+
+
+def serve(site: Site) -> None:
+    """Give the standby's dashboard a pod, which a restore left without any."""
+    site.edit("dr", "Deployment", DASHBOARD, lambda live: live["spec"].update(replicas=1))
 
 
 FINDINGS: dict[str, tuple[Spoil, dict[str, Any], str]] = {
@@ -60,7 +65,9 @@ FINDINGS: dict[str, tuple[Spoil, dict[str, Any], str]] = {
     "DR publishes": (
         lambda site: site.configure("dr", PUBLISH_S3="1", PUBLISH_S3_DRY_RUN="0"), {}, "dr_publishing is on",
     ),
-    "DR is scheduled": (lambda site: site.suspend("dr", suspend=False), {}, "dr_schedules is on"),
+    "DR is scheduled": (lambda site: (site.suspend("dr", suspend=False), serve(site)), {}, "dr_schedules is on"),
+    "DR's schedule alone is on": (lambda site: site.suspend("dr", suspend=False), {}, "dr_schedules is mixed"),
+    "DR's pods alone are on": (serve, {}, "dr_schedules is mixed"),
     "a DR Job runs": (
         lambda site: site.work("dr", "busy", NEWER, SANDBOX_SLEEP_SECONDS="60"), {}, "dr_inflight is yes",
     ),

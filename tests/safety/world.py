@@ -45,7 +45,14 @@ SPEC = load_machine(TEXT, source="failback.yaml")
 SPEED = 20  # a run's waits are so much shorter than declared
 SOON_SECONDS, POLL_SECONDS = 60.0, 0.02
 SITES = ("primary", "dr")
-PLURALS = {"CronJob": "cronjobs", "ConfigMap": "configmaps", "Job": "jobs", "Pod": "pods", "Node": "nodes"}
+PLURALS = {
+    "CronJob": "cronjobs",
+    "ConfigMap": "configmaps",
+    "Deployment": "deployments",
+    "Job": "jobs",
+    "Pod": "pods",
+    "Node": "nodes",
+}
 KEPT = ("cronjobs", "configmaps", "deployments")
 
 Manifest = dict[str, Any]
