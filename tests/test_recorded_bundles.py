@@ -5,6 +5,7 @@ the drill's holds that of the promote that it had begun.
 """
 
 import hashlib
+import re
 import shutil
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def name_of(place: Path) -> str:
 
 
 EVERY = sorted(each.parent for each in BUNDLES.rglob(LOG))
+SECRET = re.compile(rb"sandbox-operator-secret|token[\"']?: ?[\"']?sandbox-|private_key|client-key-data|BEGIN .*KEY")
 each_bundle = pytest.mark.parametrize("place", EVERY, ids=name_of)
 each_machine = pytest.mark.parametrize("machine", MACHINES)
 
@@ -55,7 +57,7 @@ def test_there_is_a_bundle_of_every_machine_that_is_held_with_an_open_intent(mac
         state = fold(read_chain(place).records)
         assert (state.machine, state.status, state.open is not None) == (machine, "held", True), place
         assert not (place / "private").exists()
-        assert not [each for each in place.rglob("*") if each.is_file() and b"sandbox-operator" in each.read_bytes()]
+        assert not [file for file in place.rglob("*") if file.is_file() and SECRET.search(file.read_bytes())]
 
 
 # --- told, replayed, audited --------------------------------------------------------------------------------------
