@@ -14,7 +14,7 @@ import pytest
 from drfsm import __version__
 from drfsm.adapters.file_journal import LOG, read_chain
 from drfsm.cli.main import run as drfsm
-from drfsm.dr.bindings import INPUT_DEFAULTS, MACHINES, binding
+from drfsm.dr.procedures.bindings import INPUT_DEFAULTS, MACHINES, binding
 from drfsm.errors import ExitCode
 from drfsm.evidence.audit import audit
 from drfsm.journal import fold

@@ -39,7 +39,7 @@ def _out(output: str, record: Any, lines: list[str]) -> None:
 def list_command(output: str, **given: Any) -> int:
     """List the published runs, newest first; * marks the canonical one. Exits with 9 if that can't be told."""
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers import shown
+    from drfsm.dr.pointers.pointers import shown
 
     store, layout = connected(given), layout_of(given)
     home = layout.run("")
@@ -64,7 +64,7 @@ def list_command(output: str, **given: Any) -> int:
 
 def _unless_told(pointers: Iterable[Any]) -> int:
     """Say which pointers can't be read; return the exit code of a verb that had to look at them."""
-    from drfsm.dr.pointers import MEND
+    from drfsm.dr.pointers.pointers import MEND
 
     wrong = [each for each in pointers if isinstance(each, str)]
     say_lines((f"drfsm: {each}" for each in wrong), err=True)
@@ -83,9 +83,9 @@ def show(run_id: str, output: str, **given: Any) -> int:
 
     Exits with 11 if nothing lies there, with 9 if a pointer can't be read.
     """
+    from drfsm.dr.artifacts.verification import run_home
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers import named_pairs, shown
-    from drfsm.dr.verification import run_home
+    from drfsm.dr.pointers.pointers import named_pairs, shown
 
     store, layout = connected(given), layout_of(given)
     home = run_home(layout, run_id)
@@ -124,7 +124,7 @@ def verify(
     run_id: str | None, run_report: Path | None, offline: Path | None, output: str, *, verify_latest: bool, **given: Any
 ) -> int:
     """Read every artifact of a run: present, of its size, with its SHA-256. Exits with 0 if whole, 11 if not."""
-    from drfsm.dr import verification
+    from drfsm.dr.artifacts import verification
     from drfsm.dr.layout import layout_of
 
     report = _bytes(run_report) if run_report else None
@@ -189,7 +189,7 @@ def compare(
     **given: Any,
 ) -> int:
     """Compare two runs. Exits with 0 if they are the same, 1 if they differ, 2 if they can't be compared."""
-    from drfsm.dr import comparison
+    from drfsm.dr.artifacts.compare import comparison
     from drfsm.dr.layout import layout_of
 
     profile = (
@@ -217,7 +217,7 @@ def compare(
 @drive.output
 def sync(source: str, target: str, output: str, *, dry_run: bool, **given: Any) -> None:
     """Copy a prefix on the server: what is equal is skipped, nothing is deleted, no pointer is touched."""
-    from drfsm.dr import prefix_sync
+    from drfsm.dr.artifacts import prefix_sync
 
     store, began = connected(given), time.monotonic()
     planned = prefix_sync.plan(store, source, target, guarded=[given["prefix"]])

@@ -22,8 +22,8 @@ from drfsm.errors import ExitCode, UsageFault
 
 if TYPE_CHECKING:
     from drfsm.adapters.aws import S3Store
-    from drfsm.dr.control_plane import Bundle
-    from drfsm.dr.restore_policy import RestoreRefused
+    from drfsm.dr.backup.restore_policy import RestoreRefused
+    from drfsm.dr.control_plane.read import Bundle
 
 _job_image = click.option("--job-image", default="", help="Of the Job that moves the state.  [default: the workload's]")
 _job_python = click.option("--job-python", default="python3", show_default=True, help="Python in that image.")
@@ -50,7 +50,7 @@ def backup() -> None:
 
 
 def _pace() -> Any:
-    from drfsm.dr.state_volume import Pace
+    from drfsm.dr.backup.state_volume import Pace
     from drfsm.engine import SystemClock
 
     return Pace(lambda: None, say, SystemClock())
@@ -78,12 +78,12 @@ def create(
     **given: Any,
 ) -> None:
     """Take a backup: the site's objects without Secrets, the pointers, and the state if it has a lasting volume."""
-    from drfsm.dr.backup_create import Site
-    from drfsm.dr.backup_create import create as take
+    from drfsm.dr.backup.create import Site
+    from drfsm.dr.backup.create import create as take
+    from drfsm.dr.backup.restore_policy import findings
+    from drfsm.dr.backup.restore_policy import told as restore_policy_told
+    from drfsm.dr.backup.state_volume import Image
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.restore_policy import findings
-    from drfsm.dr.restore_policy import told as restore_policy_told
-    from drfsm.dr.state_volume import Image
 
     store, named = connected(given), backup_id or f"backup-{stamp()}"
     if not is_name("file", named):
@@ -106,8 +106,8 @@ def create(
 @drive.output
 def list_(output: str, **given: Any) -> None:
     """List the backups below a prefix, the newest first: age, run, digest. Reads their metadata, not their parts."""
-    from drfsm.dr.backup import listed
-    from drfsm.dr.backup_check import age, aged
+    from drfsm.dr.backup.address import listed
+    from drfsm.dr.backup.check import age, aged
     from drfsm.dr.layout import layout_of
 
     store, now = connected(given), datetime.now(UTC).isoformat()
@@ -144,8 +144,8 @@ def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, o
     Exits with 0 if nothing is wrong; with 11 if it is not whole, not the one of --expect-sha256, or too old; with 3
     if it is whole and a restore would refuse what it brings.
     """
-    from drfsm.dr import backup_check
-    from drfsm.dr.backup import judge
+    from drfsm.dr.backup import check as backup_check
+    from drfsm.dr.backup.address import judge
 
     asked = backup_check.objective(recovery_point_objective)
     expect = backup_check.expected(expect_sha256)
@@ -187,11 +187,11 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int
 
     Type the same again until it exits with 0: what is done already is as good as done once.
     """
-    from drfsm.dr.backup_check import expected, objective
-    from drfsm.dr.restore import Target
-    from drfsm.dr.restore_policy import RestoreRefused
-    from drfsm.dr.restore_site import Wishes, restore_site
-    from drfsm.dr.state_volume import Image
+    from drfsm.dr.backup.check import expected, objective
+    from drfsm.dr.backup.restore import Target
+    from drfsm.dr.backup.restore_policy import RestoreRefused
+    from drfsm.dr.backup.restore_site import Wishes, restore_site
+    from drfsm.dr.backup.state_volume import Image
     from drfsm.engine.runner import new_run_id
 
     run_id = new_run_id("restore")
@@ -228,7 +228,7 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int
 
 def _note_refusal(receipts: ReceiptFiles, run_id: str, fault: "RestoreRefused", allowed: Sequence[str]) -> None:
     """Leave a receipt of everything that was refused."""
-    from drfsm.dr.restore_policy import told
+    from drfsm.dr.backup.restore_policy import told
 
     record = {
         "schema_version": 1,

@@ -19,7 +19,7 @@ from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflic
 from drfsm.errors import ExitCode, UsageFault
 
 if TYPE_CHECKING:
-    from drfsm.dr.control_plane import Bundle
+    from drfsm.dr.control_plane.read import Bundle
 
 
 @click.group("control-plane")
@@ -46,7 +46,7 @@ def publish(
     **given: Any,
 ) -> None:
     """Publish the configuration that a site runs with, or a directory, and make it the current one."""
-    from drfsm.dr import control_plane_bundle as bundles
+    from drfsm.dr.control_plane import bundle as bundles
 
     store = connected(given)
     origin = bundles.Origin(git_sha or _git_sha(source), image_ref_digest, created_at or stamp())
@@ -85,7 +85,7 @@ _which = (
 
 def _found(given: Mapping[str, Any], bundle_uri: str, bundle_sha256: str) -> "Bundle":
     """Return the bundle that is meant, verified."""
-    from drfsm.dr import control_plane as rooms
+    from drfsm.dr.control_plane import read as rooms
 
     store = connected(given)
     if bool(bundle_uri) != bool(bundle_sha256):
@@ -109,7 +109,7 @@ def fetched(receipts: ReceiptFiles, bundle: "Bundle", directory: str) -> None:
 
 def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -> None:
     """Write what applying a bundle leaves behind."""
-    from drfsm.dr.control_plane_apply import summary
+    from drfsm.dr.control_plane.apply import summary
 
     at = {"schema_version": 1, "applied_at": datetime.now(UTC).isoformat(timespec="seconds")}
     receipts.json(APPLIED, {**at, **done}, "control_plane.apply.summary")
@@ -125,7 +125,7 @@ def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -
 @drive.output
 def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str, output: str, **given: Any) -> None:
     """Fetch the current bundle, verify all of it, and lay it out as files."""
-    from drfsm.dr.control_plane_bundle import lay_out
+    from drfsm.dr.control_plane.bundle import lay_out
 
     bundle = _found(given, bundle_uri, bundle_sha256)
     receipts = ReceiptFiles(receipt_dir, f"control-plane-{stamp()}")
@@ -164,7 +164,7 @@ def apply(
     **given: Any,
 ) -> None:
     """Apply the current bundle to a site as four ConfigMaps, and read them back."""
-    from drfsm.dr import control_plane_apply as room
+    from drfsm.dr.control_plane import apply as room
 
     bundle = _found(given, bundle_uri, bundle_sha256)
     if render_only:
@@ -192,7 +192,7 @@ def apply(
 @drive.output
 def verify(kubeconfig: str, namespace: str, bundle_uri: str, bundle_sha256: str, output: str, **given: Any) -> int:
     """Hold a site's ConfigMaps against the current bundle. Exits with 0 if they are the same, 11 if they differ."""
-    from drfsm.dr.control_plane import parity, same
+    from drfsm.dr.control_plane.read import parity, same
 
     bundle = _found(given, bundle_uri, bundle_sha256)
     seen = parity(cluster_of(kubeconfig), namespace, bundle)

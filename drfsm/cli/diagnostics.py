@@ -38,8 +38,8 @@ def diagnose(
 ) -> int:
     """Look at everything through a world that can't be written to, and leave a receipt."""
     from drfsm.adapters.fenced import fenced
-    from drfsm.dr import drill as rooms
-    from drfsm.dr import site_baseline
+    from drfsm.dr.procedures import drill as rooms
+    from drfsm.dr.sites import baseline
     from drfsm.engine import Run, SystemClock
     from drfsm.engine.runner import who
 
@@ -55,7 +55,7 @@ def diagnose(
         "facts": rooms.diagnosed(world, run, DIAGNOSED),
     }
     try:
-        told["site"] = site_baseline.diagnose(world.dr, str(inputs["namespace"]))
+        told["site"] = baseline.diagnose(world.dr, str(inputs["namespace"]))
     except DrfsmError as fault:
         told["site"] = {"unknown": fault.what}
     receipts = ReceiptFiles(str(_beside_name(place)) if earlier is not None else str(place), run_id)

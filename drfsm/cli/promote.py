@@ -245,7 +245,7 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
 
 def _receipt(named: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return a validation's receipt, as text and parsed. It is checked by the run, here only read."""
-    from drfsm.dr.receipted import LARGEST_BYTES, malformed
+    from drfsm.dr.validation.receipt import LARGEST_BYTES, malformed
 
     if not named:
         return "", {}
@@ -311,7 +311,7 @@ def _store(bucket: str, given: dict[str, Any]) -> Any:
 def _canonical_now(given: dict[str, Any]) -> str:
     """Return the run that the pointer which decides names now; "" where there is none."""
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers import read
+    from drfsm.dr.pointers.pointers import read
 
     key = layout_of(given).global_pointers()[0]
     return str((read(_store(given["bucket"], given), (key,))[key] or {}).get("run_id") or "")
@@ -330,7 +330,7 @@ def approve(run: str | None, who: drive.Who, *, ticket: str, plan: str, allow_ol
 
     The approval is bound to the plan's digest: whatever changes makes it stale, and the run says so and waits.
     """
-    from drfsm.dr.approval import SHOWN
+    from drfsm.dr.procedures.approval import SHOWN
 
     state, now, run, who = _plan_now(run, who)
     digest = now["sha256"]
@@ -354,7 +354,7 @@ def approve(run: str | None, who: drive.Who, *, ticket: str, plan: str, allow_ol
 
 def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: bool) -> dict[str, Any]:
     """Return what is recorded of an approval; the plan itself, where it is the one whose digest was given."""
-    from drfsm.dr.approval import canonical_now
+    from drfsm.dr.procedures.approval import canonical_now
 
     return {
         **({"plan": now["plan"]} if digest == now["sha256"] else {}),
@@ -370,7 +370,7 @@ def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: b
 
 def _plan_now(named: str | None, who: drive.Who) -> tuple[RunState, Any, str, drive.Who]:
     """Return a run's state, its plan as the world is now, its bundle, and whoever vouched for it. Moves nothing."""
-    from drfsm.dr.approval import FACTS
+    from drfsm.dr.procedures.approval import FACTS
 
     place, who = drive.looked_up(named, who)
     state = fold(read_chain(place).records)
@@ -383,7 +383,7 @@ def _plan_now(named: str | None, who: drive.Who) -> tuple[RunState, Any, str, dr
 
 def _show(now: Any, state: RunState) -> None:
     """Show a plan and its digest, and what in it changed; to whoever sits there: results alone go to stdout."""
-    from drfsm.dr.approval import told
+    from drfsm.dr.procedures.approval import told
 
     say(f"The plan of {state.run_id}:", err=True)
     for line in told(now["plan"]):
@@ -395,7 +395,7 @@ def _show(now: Any, state: RunState) -> None:
 
 def _changed(now: Any, state: RunState) -> list[str]:
     """Return what is another than was approved; where nothing was yet, than was shown last."""
-    from drfsm.dr.approval import differences
+    from drfsm.dr.procedures.approval import differences
 
     shown = (state.facts.get("approval") or {}).get("seen")
     if state.args.get("approve") or not shown:

@@ -187,7 +187,7 @@ def check_expected(lines: Sequence[bytes], word: Word) -> None:
 
 
 def _audited(journal: Journal, state: RunState) -> None:
-    from drfsm.dr.bindings import binding
+    from drfsm.dr.procedures.bindings import binding
     from drfsm.evidence.audit import audit
 
     verdict = audit(b"".join(journal.lines), journal.spec, judges=binding(journal.spec.name).judges)

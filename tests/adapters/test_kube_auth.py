@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from drfsm.adapters.kube import KubeCluster
-from drfsm.dr import forecast, validation
-from drfsm.dr.schedules import time_of
+from drfsm.dr.sites import cron_forecast
+from drfsm.dr.sites.schedules import time_of
+from drfsm.dr.validation import job as validation_job
 from drfsm.engine import Run
 from drfsm.errors import ActionFailed, Unreadable, UsageFault
 from drfsm.sandbox.kubernetes import EmulatedCluster
@@ -324,9 +325,9 @@ def test_ages_go_by_the_clock_that_stamped_the_objects(date: str, api: Answering
         assert cluster.now() is None
         assert (now - datetime.now(UTC)).total_seconds() > 3000
         return
-    assert not validation._too_long(namespace, now, 90)
+    assert not validation_job._too_long(namespace, now, 90)
     spec = {"schedule": "0 1 * * *", "startingDeadlineSeconds": None}
-    thawed = forecast.thaw({"metadata": namespace["metadata"], "spec": spec}, now)
+    thawed = cron_forecast.thaw({"metadata": namespace["metadata"], "spec": spec}, now)
     assert thawed == {"starts_at_once": None, "next": "2026-02-27T01:00:00Z"}
     time.sleep(0.01)
     later = cluster.now()

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from drfsm.adapters.aws import S3Store, connect
-from drfsm.dr.artifacts import verify
+from drfsm.dr.artifacts.prefix_sync import execute, plan
+from drfsm.dr.artifacts.publish import verify
 from drfsm.dr.layout import Layout
-from drfsm.dr.prefix_sync import execute, plan
 from tests.bench.server import LATENCY_SECONDS, serving
 
 OBJECTS, SAMPLE, IN_FLIGHT = 10_000, 200, 128

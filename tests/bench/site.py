@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.adapters.kube import KubeCluster
-from drfsm.dr.state_volume import Pace
+from drfsm.dr.backup.state_volume import Pace
 from drfsm.engine import SystemClock
 from drfsm.sandbox.cloud import Identity
 from drfsm.sandbox.kubernetes import EmulatedCluster

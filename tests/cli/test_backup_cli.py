@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from drfsm.dr.backup_archive import MANIFESTS, packed, unpacked
+from drfsm.dr.backup.archive import MANIFESTS, packed, unpacked
 from drfsm.evidence.receipts import check
 from drfsm.resources import shipped
 from drfsm.sandbox import Options, Sandbox

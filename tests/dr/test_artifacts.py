@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drfsm.dr.artifacts import ACTIONS, FACTS, Verification, verify, verify_latest, verify_local
-from drfsm.dr.verification import tree_digest
+from drfsm.dr.artifacts.publish import ACTIONS, FACTS, Verification, verify, verify_latest, verify_local
+from drfsm.dr.artifacts.verification import tree_digest
 from drfsm.errors import ActionFailed, Conflict, Interrupted, Unreachable, UsageFault
 from tests.bench.faulty import Fault, Front
 

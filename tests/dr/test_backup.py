@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drfsm.dr.backup import FACTS, examine, judge
+from drfsm.dr.backup.address import FACTS, examine, judge
 from drfsm.errors import Unreachable, UsageFault
 from drfsm.sandbox.seed import Options, manifests, publish_backup
 from tests.bench.faulty import Fault, Front

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import pytest
 import zstandard
 
-from drfsm.dr.backup_archive import MANIFESTS, STATE, compressed, merged, packed, tree, unpacked
-from drfsm.dr.control_plane_bundle import tarred
+from drfsm.dr.backup.archive import MANIFESTS, STATE, compressed, merged, packed, tree, unpacked
+from drfsm.dr.control_plane.bundle import tarred
 from drfsm.dr.safe_tar import UnsafeArchive
 from drfsm.sandbox.seed import zstd_stored
 

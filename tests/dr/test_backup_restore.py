@@ -14,15 +14,16 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from attrs import evolve
 
-from drfsm.dr import backup_check, restore, restore_state
-from drfsm.dr.backup import judge
-from drfsm.dr.backup_archive import STATE, unpacked
-from drfsm.dr.backup_check import Backup, BackupFault, age, opened
-from drfsm.dr.backup_create import Site, create
-from drfsm.dr.restore import Target
-from drfsm.dr.restore_site import Refused, Wishes, restore_site
-from drfsm.dr.schedules import BEFORE
-from drfsm.dr.state_volume import Image
+from drfsm.dr.backup import check as backup_check
+from drfsm.dr.backup import restore, restore_state
+from drfsm.dr.backup.address import judge
+from drfsm.dr.backup.archive import STATE, unpacked
+from drfsm.dr.backup.check import Backup, BackupFault, age, opened
+from drfsm.dr.backup.create import Site, create
+from drfsm.dr.backup.restore import Target
+from drfsm.dr.backup.restore_site import Refused, Wishes, restore_site
+from drfsm.dr.backup.state_volume import Image
+from drfsm.dr.sites.schedules import BEFORE
 from drfsm.errors import ActionFailed, Conflict, Interrupted, UsageFault
 from drfsm.evidence.receipts import check
 from drfsm.resources import shipped
@@ -197,7 +198,7 @@ def test_a_backup_whose_hashes_hold_may_still_be_unsafe(
     """Who writes the parts writes the hashes as well: what is inside is checked by itself."""
     import hashlib
 
-    from drfsm.dr.backup_archive import packed
+    from drfsm.dr.backup.archive import packed
 
     primary.lay(bench.bucket, claim=False)
     backup = take(bench, primary)
@@ -512,7 +513,7 @@ def presigned(bench: "Bench", files: Mapping[str, bytes]) -> tuple[str, str]:
     """Put a tar there; return a URL for it, and its hash."""
     import hashlib
 
-    from drfsm.dr.control_plane_bundle import tarred
+    from drfsm.dr.control_plane.bundle import tarred
 
     body = tarred(files)
     bench.put("a.tar", body)

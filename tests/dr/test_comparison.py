@@ -19,9 +19,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drfsm.adapters.aws import S3Store, connect
-from drfsm.dr import comparison
-from drfsm.dr.comparing.declare import DEFAULT
-from drfsm.dr.comparison import Comparison, Difference, DirectoryRun, Profile, StoreRun, compare, default_profile, load
+from drfsm.dr.artifacts.compare import comparison
+from drfsm.dr.artifacts.compare.comparison import (
+    Comparison,
+    Difference,
+    DirectoryRun,
+    Profile,
+    StoreRun,
+    compare,
+    default_profile,
+    load,
+)
+from drfsm.dr.artifacts.compare.declare import DEFAULT
 from drfsm.engine import Run
 from drfsm.engine.ports import SystemClock
 from drfsm.errors import DeclarationFault, UsageFault

@@ -18,8 +18,8 @@ from attrs import field, frozen
 
 from drfsm.adapters.aws import S3Store, connect
 from drfsm.adapters.kube import KubeCluster
-from drfsm.dr import control_plane
-from drfsm.dr.control_plane import BundleFault, read_bundle
+from drfsm.dr.control_plane import read as control_plane
+from drfsm.dr.control_plane.read import BundleFault, read_bundle
 from drfsm.engine import Run
 from drfsm.engine.ports import SystemClock
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud, Identity

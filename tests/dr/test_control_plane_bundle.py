@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drfsm.dr import control_plane_apply, control_plane_bundle
-from drfsm.dr.control_plane import SECTIONS, BundleFault, parity, published, same
-from drfsm.dr.control_plane_bundle import Origin, from_cluster, from_directory, lay_out, pack, publish
+from drfsm.dr.control_plane import apply as control_plane_apply
+from drfsm.dr.control_plane import bundle as control_plane_bundle
+from drfsm.dr.control_plane.bundle import Origin, from_cluster, from_directory, lay_out, pack, publish
+from drfsm.dr.control_plane.read import SECTIONS, BundleFault, parity, published, same
 from drfsm.errors import ActionFailed, Conflict, UsageFault
 from drfsm.sandbox.kubernetes import EmulatedCluster
 from drfsm.sandbox.seed import IMAGE_REF

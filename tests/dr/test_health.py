@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from drfsm.adapters.kube import KubeCluster
-from drfsm.dr.health import cronjobs_at_fault, deployment_at_fault, examine, judge, nodes_at_fault, pod_at_fault
-from drfsm.dr.telling import first_of
+from drfsm.dr.progress import first_of
+from drfsm.dr.sites.health import cronjobs_at_fault, deployment_at_fault, examine, judge, nodes_at_fault, pod_at_fault
 from drfsm.sandbox.cloud import Identity
 from drfsm.sandbox.kubernetes import EmulatedCluster
 from drfsm.sandbox.seed import CRONJOB, DASHBOARD, NAMESPACE, REPOSITORY, Options, manifests

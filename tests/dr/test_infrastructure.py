@@ -19,7 +19,7 @@ from drfsm.adapters.kube import KubeCluster
 from drfsm.adapters.private import PrivateFiles
 from drfsm.adapters.terraform import TerraformSite
 from drfsm.adapters.terraform_process import Terraform
-from drfsm.dr import infrastructure
+from drfsm.dr.infrastructure import provision
 from drfsm.engine import Binding, MemoryJournal, Run, Runner, SystemClock
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.journal import RunState
@@ -133,7 +133,7 @@ class Site:
 
     def runner(self) -> Runner:
         """Return the runner of a new process."""
-        binding = Binding(infrastructure.FACTS, infrastructure.ACTIONS)
+        binding = Binding(provision.FACTS, provision.ACTIONS)
         return Runner(load_machine(self.machine), binding, self.world, self.journal)
 
     def start(self, run_id: str = "", **inputs: str) -> RunState:
@@ -168,7 +168,7 @@ class Site:
 
     def judged(self, fact: str, **given: Any) -> str | None:
         """Return what a fact is judged now."""
-        found, run = infrastructure.FACTS[fact], self.run(**given)
+        found, run = provision.FACTS[fact], self.run(**given)
         return found.judge(found.observe(self.world, run), run.inputs)
 
 
@@ -294,9 +294,9 @@ def test_what_bring_up_never_wrote_down_is_taken_down_by_the_teardowns_own_inten
     charter = Charter(site.id, site.id)
     site.provisioner.bring_up(charter, site.provisioner.plan(charter, Watch()), Watch())
     (lost,) = site.alive()
-    assert infrastructure.recorded(site.run()) == ()
-    seen = infrastructure.FACTS["runner"].observe(site.world, site.run())
-    result = infrastructure.ACTIONS["tear_down_runner"](site.world, site.run(first_seen={"runner": seen}))
+    assert provision.recorded(site.run()) == ()
+    seen = provision.FACTS["runner"].observe(site.world, site.run())
+    result = provision.ACTIONS["tear_down_runner"](site.world, site.run(first_seen={"runner": seen}))
     assert (result["torn_down"], site.alive()) == ([lost], [])
 
 
@@ -305,7 +305,7 @@ def test_a_teardown_touches_nothing_where_the_record_and_the_cloud_disagree(site
     charter = Charter(site.id, site.id)
     site.provisioner.bring_up(charter, site.provisioner.plan(charter, Watch()), Watch())
     (ours,), theirs = site.alive(), launch_runner(site.cloud)
-    tear_down = infrastructure.ACTIONS["tear_down_runner"]
+    tear_down = provision.ACTIONS["tear_down_runner"]
     with pytest.raises(ActionFailed, match=f"{theirs} is recorded, but was not started by"):
         tear_down(site.world, site.run(results={"bring_up": {"instance_ids": [ours, theirs]}}))
     with pytest.raises(ActionFailed, match=f"{ours} of {site.id} is not recorded"):
@@ -351,8 +351,8 @@ def test_what_starts_late_does_not_outlive_the_run_that_asked_for_it(site: Site)
 def test_a_bring_up_that_was_never_asked_for_starts_nothing_in_the_teardown(site: Site) -> None:
     """Given up with a plan and no request, no machine is started only to be taken down."""
     charter = Charter(site.id, site.id)
-    plan = infrastructure.ACTIONS["plan_runner"](site.world, site.run())
-    result = infrastructure.ACTIONS["tear_down_runner"](site.world, site.run(results={"plan_site": plan}))
+    plan = provision.ACTIONS["plan_runner"](site.world, site.run())
+    result = provision.ACTIONS["tear_down_runner"](site.world, site.run(results={"plan_site": plan}))
     assert result["torn_down"] == []
     assert site.ec2.describe_instances(Filters=[{"Name": f"tag:{RUN_TAG}", "Values": [site.id]}])["Reservations"] == []
     assert site.provisioner.standing(charter) == Standing()
@@ -374,7 +374,7 @@ def test_a_later_run_goes_on_with_the_site_of_an_earlier_one(site: Site) -> None
 def test_nothing_stands_to_be_adopted(site: Site) -> None:
     """A site that is gone can't be gone on with: it says so."""
     with pytest.raises(ActionFailed, match=f"nothing stands of {site.id}"):
-        infrastructure.ACTIONS["adopt_runner"](site.world, site.run())
+        provision.ACTIONS["adopt_runner"](site.world, site.run())
 
 
 def test_a_given_site_is_neither_brought_up_nor_torn_down(site: Site, tmp_path: Path) -> None:
@@ -384,18 +384,18 @@ def test_a_given_site_is_neither_brought_up_nor_torn_down(site: Site, tmp_path: 
         before, said = cluster.kubeconfig.read_bytes(), list[str]()
         run = site.run(say=lambda words, **_: said.append(words))
         world = evolve(site.world, dr=KubeCluster("dr", cluster.kubeconfig))
-        assert infrastructure.FACTS["runner"].observe(world, run)["given"]
+        assert provision.FACTS["runner"].observe(world, run)["given"]
         assert site.judged("runner") == "given"
-        plan = infrastructure.ACTIONS["plan_runner"](world, run)
+        plan = provision.ACTIONS["plan_runner"](world, run)
         assert plan["plan"]["changes"] == ()
-        up = infrastructure.ACTIONS["bring_up_runner"](world, evolve(run, results={"plan_site": plan}))
+        up = provision.ACTIONS["bring_up_runner"](world, evolve(run, results={"plan_site": plan}))
         assert (up["given"], up["instance_ids"]) == (True, [])
-        reached = infrastructure.ACTIONS["fetch_kubeconfig"](world, run)
+        reached = provision.ACTIONS["fetch_kubeconfig"](world, run)
         assert reached["cluster_uid"] == cluster.uid
-        ready = infrastructure.FACTS["runner_ready"].observe(world, run)
-        assert infrastructure.FACTS["runner_ready"].judge(ready, {}) == "yes"
+        ready = provision.FACTS["runner_ready"].observe(world, run)
+        assert provision.FACTS["runner_ready"].judge(ready, {}) == "yes"
         with pytest.raises(UsageFault, match="was given to drfsm, which does not take it down"):
-            infrastructure.ACTIONS["tear_down_runner"](world, run)
+            provision.ACTIONS["tear_down_runner"](world, run)
         assert [each for each in said if each.startswith("nothing is brought up or torn down")]
         assert cluster.kubeconfig.read_bytes() == before
 
@@ -431,21 +431,21 @@ def test_the_same_machine_runs_over_terraform(site: Site, tmp_path: Path, verb: 
 def test_nothing_is_brought_up_without_a_plan(site: Site) -> None:
     """Bringing up without a plan that was recorded or kept starts nothing."""
     with pytest.raises(ActionFailed, match="there is no plan to carry out"):
-        infrastructure.ACTIONS["bring_up_runner"](site.world, site.run())
+        provision.ACTIONS["bring_up_runner"](site.world, site.run())
     assert site.alive() == []
 
 
 def test_without_a_provisioner_it_says_what_is_missing(site: Site) -> None:
     """A world that can't bring anything up says so, and how to say it."""
     with pytest.raises(UsageFault, match="how the site is brought up"):
-        infrastructure.FACTS["runner"].observe(evolve(site.world, provisioner=None), site.run())
+        provision.FACTS["runner"].observe(evolve(site.world, provisioner=None), site.run())
 
 
 def test_readiness_is_asked_of_the_site_each_time(site: Site) -> None:
     """A site that answered and then falls silent is not ready any more."""
     charter = Charter(site.id, site.id)
     site.provisioner.bring_up(charter, site.provisioner.plan(charter, Watch()), Watch())
-    infrastructure.ACTIONS["fetch_kubeconfig"](site.world, site.run())
+    provision.ACTIONS["fetch_kubeconfig"](site.world, site.run())
     assert site.judged("runner_ready") == "yes"
     site.runners.clusters[site.alive()[0]].outage(on=True)
     assert site.judged("runner_ready") == "no"
@@ -455,10 +455,10 @@ def test_a_runs_costs_are_made_of_what_it_recorded(site: Site) -> None:
     """Estimated from the plan, actual from what ran: type, minutes, disk; unknown without prices, never guessed."""
     state = site.start()
     run = site.run(results=state.results)
-    unknown = infrastructure.costs(run, None, expected_minutes=30)
+    unknown = provision.costs(run, None, expected_minutes=30)
     assert unknown["actual"]["total"] == {"amount": None, "currency": None, "because": "no prices were given"}
     prices = {"currency": "USD", "instance_hour": {"t3.large": "1.20"}, "disk_gb_month": "7.30", "source": "a test"}
-    known = infrastructure.costs(run, prices, expected_minutes=30)
+    known = provision.costs(run, prices, expected_minutes=30)
     # 30 minutes of 1.20 an hour, and 40 GB at 7.30 a month of 730 hours
     assert known["estimated"]["total"] == {"amount": "0.8000", "currency": "USD", "because": ""}
     (machine,) = known["actual"]["machines"]

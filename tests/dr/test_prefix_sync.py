@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drfsm.dr.prefix_sync import ACTIONS, FACTS, execute, plan, protected
-from drfsm.dr.telling import Progress
+from drfsm.dr.artifacts.prefix_sync import ACTIONS, FACTS, execute, plan, protected
+from drfsm.dr.progress import Progress
 from drfsm.errors import ActionFailed, Interrupted, Unreachable, UsageFault
 from tests.bench.faulty import Fault, Front
 
@@ -175,7 +175,7 @@ def test_a_sync_that_was_killed_is_gone_on_with(bench: "Bench", front: Front) ->
     stuck = Fault("close", delay_seconds=5)
     front.rule = lambda method, path: stuck if method == "PUT" and int(path[-2:]) >= 20 else None
     code = (
-        "import sys; from drfsm.adapters.aws import connect; from drfsm.dr.prefix_sync import execute, plan\n"
+        "import sys; from drfsm.adapters.aws import connect; from drfsm.dr.artifacts.prefix_sync import execute, plan\n"
         "store = connect(bucket=sys.argv[1], endpoint_url=sys.argv[2], region='us-east-1').store\n"
         "execute(store, plan(store, 'src', 'dst'))"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from drfsm.dr import drill as rooms
+from drfsm.dr.procedures import drill as rooms
 from drfsm.sandbox.kubernetes import EmulatedCluster
 from drfsm.sandbox.seed import CRONJOB, NAMESPACE
 from tests.drill.conftest import Make

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 from attrs import evolve
 
-from drfsm.dr.drill import binding
+from drfsm.dr.procedures.drill import binding
 from drfsm.engine.engine import Engine
 from drfsm.errors import IllegalTransition
 from drfsm.evidence.derive import faults

@@ -15,7 +15,7 @@ import pytest
 from drfsm.adapters.kube import KubeCluster
 from drfsm.adapters.registry import ImageRegistry, parsed
 from drfsm.cli import main
-from drfsm.dr.site_baseline import examine, judge
+from drfsm.dr.sites.baseline import examine, judge
 from drfsm.errors import ActionFailed, Unreachable
 from drfsm.evidence.receipts import check
 from drfsm.resources import shipped

@@ -11,10 +11,10 @@ import pytest
 
 from drfsm.adapters.file_journal import read_chain
 from drfsm.cli import main
-from drfsm.dr.backup_create import Site as Source
-from drfsm.dr.backup_create import create
+from drfsm.dr.backup.create import Site as Source
+from drfsm.dr.backup.create import create
+from drfsm.dr.backup.state_volume import Image
 from drfsm.dr.layout import Layout
-from drfsm.dr.state_volume import Image
 from drfsm.journal import fold
 from drfsm.sandbox import Options, Sandbox
 from drfsm.sandbox.seed import NAMESPACE

@@ -13,7 +13,7 @@ import pytest
 
 from drfsm.adapters.aws import connect
 from drfsm.adapters.file_journal import LOG, read_chain
-from drfsm.dr.backup_check import outline
+from drfsm.dr.backup.check import outline
 from drfsm.evidence.receipts import check
 from drfsm.journal import fold
 from drfsm.resources import shipped

@@ -28,8 +28,8 @@ from drfsm.cli.drill_files import DrillFiles
 from drfsm.cli.drive import Who, Written, connect
 from drfsm.cli.mirrors import own_prefix
 from drfsm.cli.site_world import kubeconfig_of
-from drfsm.dr.backup_archive import MANIFESTS, packed, unpacked
-from drfsm.dr.bindings import binding
+from drfsm.dr.backup.archive import MANIFESTS, packed, unpacked
+from drfsm.dr.procedures.bindings import binding
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.evidence.audit import audit

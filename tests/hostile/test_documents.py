@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from drfsm.cli import main
-from drfsm.dr import ownership, pointers, receipted, run_report, schedules
+from drfsm.dr.artifacts import run_report
 from drfsm.dr.layout import Layout, layout_of
+from drfsm.dr.pointers import ownership, pointers
+from drfsm.dr.sites import schedules
+from drfsm.dr.validation import receipt as validation_receipt
 from drfsm.engine import Run, SystemClock
 from drfsm.errors import Unreadable
 from drfsm.journal import Record, lines
@@ -200,7 +203,7 @@ def test_a_pointer_that_leads_elsewhere_or_names_nobody_is_no_healthy_one(bench:
 @pytest.mark.parametrize("raw", NO_OWNERS.values(), ids=NO_OWNERS)
 def test_what_is_no_ownership_object_leaves_the_owner_unknown(bench: Bench, raw: bytes) -> None:
     """Neither unclaimed, as where there is none, nor another's: unknown, with words, in every machine."""
-    from drfsm.dr import drill
+    from drfsm.dr.procedures import drill
 
     bench.put(layout_of(bench.inputs).own("ownership.json"), raw)
     seen = ownership.FACTS["owner"].observe(bench.world(), bench.here())
@@ -224,7 +227,7 @@ def test_reports_receipts_and_files_of_the_operator(bench: Bench, raw: bytes, tm
     assert bench.run("runs", "verify", RUN)[0] == 11
     path = tmp_path / "garbage.json"
     path.write_bytes(raw)
-    assert receipted.malformed(receipted.parsed(raw.decode("utf-8", "replace")))
+    assert validation_receipt.malformed(validation_receipt.parsed(raw.decode("utf-8", "replace")))
     assert bench.run("runs", "compare", "--offline", str(tmp_path), str(tmp_path), "--comparison-profile", str(path),
                      at_bucket=False)[0] == 2  # fmt: skip
     promote = ("promote", "--kubeconfig-dr", str(path), "--validation-receipt", str(path), "--reason", "x")
@@ -385,7 +388,7 @@ TIMES = [
 @pytest.mark.parametrize(("ended_at", "canonical", "newer"), TIMES)
 def test_a_soak_is_judged_by_moments_or_not_at_all(ended_at: Any, canonical: Any, newer: bool | None) -> None:
     """Mixed offsets and precision made a fresh run failed, and an older one passed."""
-    from drfsm.dr.soak import FACTS
+    from drfsm.dr.validation.soak import FACTS
 
     seen = {"verification": {"verdict": "verified"}, "ended_at": ended_at, "canonical_run_ended_at": canonical}
     verdict = FACTS["soak_result"].judge({**seen, "job": "complete"}, {})

@@ -22,7 +22,7 @@ from attrs import define, evolve, field
 from drfsm.adapters.aws_cloud import AwsIdentity
 from drfsm.adapters.kube import KubeCluster
 from drfsm.cli.drive import connect
-from drfsm.dr.bindings import MACHINES, binding
+from drfsm.dr.procedures.bindings import MACHINES, binding
 from drfsm.engine import MemoryJournal, NoLease, Run, SystemClock
 from drfsm.engine.log import RunLog
 from drfsm.engine.step import Reading, Step

@@ -17,15 +17,17 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from drfsm.dr import backup_check, restore_policy, schedules
-from drfsm.dr.backup import digest_of, judge, listed
-from drfsm.dr.backup_archive import compressed, packed
-from drfsm.dr.backup_check import BackupFault
-from drfsm.dr.restore import Target
-from drfsm.dr.restore_policy import RestoreRefused
-from drfsm.dr.restore_site import Wishes, restore_site
-from drfsm.dr.schedules import BEFORE
-from drfsm.dr.state_volume import Image
+from drfsm.dr.backup import check as backup_check
+from drfsm.dr.backup import restore_policy
+from drfsm.dr.backup.address import digest_of, judge, listed
+from drfsm.dr.backup.archive import compressed, packed
+from drfsm.dr.backup.check import BackupFault
+from drfsm.dr.backup.restore import Target
+from drfsm.dr.backup.restore_policy import RestoreRefused
+from drfsm.dr.backup.restore_site import Wishes, restore_site
+from drfsm.dr.backup.state_volume import Image
+from drfsm.dr.sites import schedules
+from drfsm.dr.sites.schedules import BEFORE
 from drfsm.errors import ActionFailed, UsageFault
 from drfsm.evidence.receipts import check
 from drfsm.resources import shipped

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from drfsm.dr.approval import FACTS as APPROVAL
-from drfsm.dr.approval import differences
-from drfsm.dr.approver import FACTS as APPROVER_FACTS
-from drfsm.dr.approver import compared
-from drfsm.dr.pointers import is_older
+from drfsm.dr.pointers.pointers import is_older
+from drfsm.dr.procedures.approval import FACTS as APPROVAL
+from drfsm.dr.procedures.approval import differences
+from drfsm.dr.procedures.approver import FACTS as APPROVER_FACTS
+from drfsm.dr.procedures.approver import compared
 from drfsm.errors import GuardRefused, IllegalTransition
 from drfsm.spec import By
 from tests.promote.conftest import Make
@@ -133,7 +133,7 @@ def test_a_primary_that_publishes_before_the_approval_makes_the_shown_plan_stale
 
 def shown_now(run: object, **given: Any) -> dict[str, Any]:
     """Return an approval of the plan as it is now, as `drfsm approve` reads it."""
-    from drfsm.dr.approval import FACTS, canonical_now
+    from drfsm.dr.procedures.approval import FACTS, canonical_now
     from drfsm.engine import Run
     from tests.promote.world import APPROVER, TICKET, Promote
 

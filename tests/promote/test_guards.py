@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from drfsm.dr import pointers
+from drfsm.dr.pointers import pointers
 from drfsm.engine import Run
 from drfsm.errors import ActionFailed, GuardRefused
 from drfsm.sandbox.seed import CONFIGMAP, CRONJOB, DASHBOARD

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from drfsm.dr.fence import sid
+from drfsm.dr.sites.fence import sid
 from drfsm.errors import GuardRefused
 from drfsm.sandbox.seed import CRONJOB
 from tests.promote.conftest import Make
@@ -289,7 +289,7 @@ def test_drs_own_fence_of_an_earlier_failback_is_lifted_before_dr_may_publish(
     ready: Ready, site: Site, promote: Make
 ) -> None:
     """A statement that an earlier failback left on DR goes before publishing is on; foreign statements stay."""
-    from drfsm.dr.fence import statement
+    from drfsm.dr.sites.fence import statement
 
     other = {"Sid": "Theirs", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
              "Resource": f"arn:aws:s3:::{site.bucket}"}  # fmt: skip

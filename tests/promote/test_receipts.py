@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from drfsm.dr.fence import statement
+from drfsm.dr.sites.fence import statement
 from drfsm.engine.runner import new_run_id
 from drfsm.sandbox.seed import IMAGE_REF
 from tests.promote.conftest import Make

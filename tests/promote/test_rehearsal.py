@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from drfsm.dr import rehearsal
+from drfsm.dr.procedures import rehearsal
 from drfsm.errors import IllegalTransition
 from tests.promote.conftest import Make
 from tests.promote.world import Promote, Ready

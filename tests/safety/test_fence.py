@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from drfsm.dr.fence import ACTIONS, FACTS, judge_target, sid, statement
+from drfsm.dr.sites.fence import ACTIONS, FACTS, judge_target, sid, statement
 from drfsm.errors import GuardRefused, Unreadable
 from drfsm.sandbox.cloud import Identity
 from drfsm.sandbox.seed import CRONJOB, SECRET

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drfsm.dr.forecast import thaw, words
+from drfsm.dr.sites.cron_forecast import thaw, words
 from drfsm.sandbox.kubernetes.cronjobs import due
 
 NOW = datetime(2026, 3, 3, 13, 5, 30, tzinfo=UTC)

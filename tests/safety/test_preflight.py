@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from drfsm.dr.preflight import FACTS
+from drfsm.dr.sites.preflight import FACTS
 from drfsm.sandbox.seed import CONFIGMAP, CRONJOB, IMAGE_REF, REPOSITORY
 from tests.safety.conftest import Make
 from tests.safety.world import Failback, Site, container_of

@@ -25,8 +25,8 @@ from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.s3_lease import S3Lease
 from drfsm.cli.drive import connect
 from drfsm.cli.receipt_files import hold
-from drfsm.dr.bindings import binding
-from drfsm.dr.preflight import VALIDATION_VERBS, VERBS
+from drfsm.dr.procedures.bindings import binding
+from drfsm.dr.sites.preflight import VALIDATION_VERBS, VERBS
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import DrfsmError

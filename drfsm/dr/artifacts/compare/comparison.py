@@ -1,0 +1,70 @@
+"""Whether the primary's run and DR's run say the same: the fact ``divergence``.
+
+DR's run lies at its canonical place, the primary's validated run beside (staged). Both are read and
+compared by the profile that drfsm ships; how is comparing/'s matter. What is recorded is bounded: counts
+of every kind, the first differences, and the digest of all of them. Changes nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from drfsm.dr.artifacts.compare import (
+    Comparison,
+    Difference,
+    DirectoryRun,
+    Profile,
+    Reader,
+    StoreRun,
+    compare,
+    default_profile,
+    load,
+)
+from drfsm.dr.layout import layout_of, staged
+from drfsm.engine import Fact, Run
+from drfsm.world import World
+
+__all__ = [
+    "FACTS",
+    "Comparison",
+    "Difference",
+    "DirectoryRun",
+    "Profile",
+    "Reader",
+    "StoreRun",
+    "compare",
+    "default_profile",
+    "load",
+    "runs_of",
+]
+
+
+def runs_of(world: World, run: Run) -> tuple[StoreRun, StoreRun]:
+    """Return DR's run and the primary's validated run."""
+    dr, primary = str(run.inputs["dr_run_id"]), str(run.inputs["primary_run_id"])
+    return (
+        StoreRun(world.store, layout_of(run.inputs).run(dr), dr, "dr", run.check),
+        StoreRun(world.store, staged(run.inputs, run.id).run(primary), primary, "primary", run.check),
+    )
+
+
+def _observe(world: World, run: Run) -> dict[str, Any]:
+    found = compare(*runs_of(world, run), default_profile())
+    for number, line in enumerate(found.lines()):
+        if number < _NOTED:
+            run.note(line)
+    return found.record
+
+
+_NOTED = 25  # lines; the record holds as many differences
+
+
+def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | None:
+    """Two runs that can't be compared differ in integrity: one of them is not what it should be."""
+    if (seen["left"]["run_id"], seen["right"]["run_id"]) != (inputs["dr_run_id"], inputs["primary_run_id"]):
+        return None
+    if seen["incomparable"] or any(seen["counts"]["integrity"].values()):
+        return "integrity"
+    return "content" if any(seen["counts"]["content"].values()) else "none"
+
+
+FACTS = {"divergence": Fact(_observe, _judge)}

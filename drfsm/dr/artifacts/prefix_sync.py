@@ -1,0 +1,191 @@
+"""A prefix copied to another place in the bucket, on the server; equal objects are skipped, nothing is deleted.
+
+Two objects are equal if their sizes and their ETags are, and the ETag is that of an upload in one piece (an
+MD5, 32 hex digits). Every other ETag proves neither that they are equal nor that they differ (parts,
+encryption), so the bytes of both are read and hashed. An object of that name with other content is replaced,
+and counted as such.
+
+Never read, never written: pointers, latest, the current control plane and drfsm's own objects
+(layout.PROTECTED), seen from the source, from the destination and from every guarded prefix, also below
+``candidates/*/`` and below what validations and drills publish beside. A copy that was interrupted is gone
+on with by planning again. Used by the failback's machine and by ``drfsm runs sync``.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from drfsm.dr.layout import PROTECTED, layout_of
+from drfsm.dr.progress import Note, Progress, first_of, quiet
+from drfsm.engine import Fact, Run
+from drfsm.errors import ActionFailed, UsageFault
+from drfsm.world import Check, Copy, ObjectStore, Stat, World
+
+_ONE_PIECE = re.compile(r'"[0-9a-f]{32}"')
+_NESTED = re.compile(r"(candidates|validations|drills)/[^/]+/")
+
+
+@frozen
+class Plan:
+    """What a sync would do. ``replaced`` are those targets of ``copies`` that hold something else now."""
+
+    source: str
+    target: str
+    copies: tuple[Copy, ...]
+    replaced: tuple[str, ...]
+    equal: int
+    protected: tuple[str, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """How much is to be copied."""
+        return sum(each.size_bytes for each in self.copies)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As the journal carries it."""
+        return {
+            "source": self.source,
+            "target": self.target,
+            "objects": self.equal + len(self.copies),
+            "equal": self.equal,
+            "pending": first_of(each.target for each in self.copies),
+            "pending_bytes": self.size_bytes,
+            "replacing": first_of(self.replaced),
+            "protected": first_of(self.protected),
+        }
+
+
+@frozen
+class Copied:
+    """What a sync did."""
+
+    objects: int
+    size_bytes: int
+    seconds: float
+
+
+def protected(key: str, homes: Iterable[str]) -> bool:
+    """Say whether a key must not be touched, seen from any of these prefixes (which end with a slash)."""
+    return any(_own_place(key.removeprefix(home)) for home in homes if key.startswith(home))
+
+
+def _own_place(path: str) -> bool:
+    """Say whether a path is one of PROTECTED, below any depth of candidates and of runs that publish beside."""
+    while True:
+        if any(path == each or (each.endswith("/") and path.startswith(each)) for each in PROTECTED):
+            return True
+        nested = _NESTED.match(path)
+        if not nested:
+            return False
+        path = path[nested.end() :]
+
+
+def prefix_of(store: ObjectStore, text: str, name: str) -> str:
+    """Return a prefix, given as such or as an s3:// URI, with a slash at its end. Raises UsageFault."""
+    bucket, path = store.bucket, text
+    if text.startswith("s3://"):
+        bucket, _, path = text.removeprefix("s3://").partition("/")
+    if bucket != store.bucket:
+        raise UsageFault(f"{name} lies in the bucket {bucket}; a sync copies within one, here {store.bucket}")
+    home = path.strip("/")
+    if not home or any(segment in ("", ".", "..") for segment in home.split("/")):
+        raise UsageFault(f"{name} {text!r} is no prefix: give a folder of the bucket, like jobintel/runs")
+    return f"{home}/"
+
+
+def plan(
+    store: ObjectStore, source: str, target: str, *, guarded: Iterable[str] = (), check: Check | None = None
+) -> Plan:
+    """Look at both sides and say what is to be copied. Changes nothing.
+
+    ``guarded``: prefixes of workloads whose pointers must not be touched. Raises UsageFault where a copy
+    would fall into what is being copied.
+    """
+    here, there = prefix_of(store, source, "the source"), prefix_of(store, target, "the destination")
+    if there.startswith(here):
+        raise UsageFault(f"the destination {there} lies in the source {here}: each copy would be copied again")
+    homes = (here, there, *(f"{each.strip('/')}/".removeprefix("/") for each in guarded))
+    wanted: dict[str, Stat] = {}
+    left_out: list[str] = []
+    for each in store.list(here):
+        landing = there + each.key.removeprefix(here)
+        if landing == there:
+            continue  # the marker of the folder itself
+        if protected(each.key, homes) or protected(landing, homes):
+            left_out.append(each.key)
+        elif landing.startswith(here):
+            raise UsageFault(f"{each.key} would be copied into the source {here} itself, to {landing}")
+        else:
+            wanted[landing] = each
+    present = {each.key: each for each in store.list(there) if each.key in wanted}
+    equal = set(_equal(store, wanted, present, check))
+    copies = tuple(Copy(each.key, key, each.size_bytes) for key, each in wanted.items() if key not in equal)
+    replaced = tuple(each.target for each in copies if each.target in present)
+    return Plan(here, there, copies, replaced, len(equal), tuple(left_out))
+
+
+def _equal(
+    store: ObjectStore, wanted: Mapping[str, Stat], present: Mapping[str, Stat], check: Check | None
+) -> Iterator[str]:
+    """Yield the targets that hold what they ought to hold already."""
+    doubtful = []
+    for key, there in present.items():
+        here = wanted[key]
+        if here.size_bytes != there.size_bytes:
+            continue
+        if here.etag == there.etag and _ONE_PIECE.fullmatch(here.etag):
+            yield key
+        else:
+            doubtful.append(key)
+    asked = [*doubtful, *(wanted[key].key for key in doubtful)]
+    read = {each.key: (each.size_bytes, each.sha256) for each in store.hash_many(asked, check=check)}
+    yield from (key for key in doubtful if read[key][1] is not None and read[key] == read[wanted[key].key])
+
+
+def execute(store: ObjectStore, planned: Plan, *, note: Note = quiet, check: Check | None = None) -> Copied:
+    """Copy what was planned. Raises ActionFailed, Unreachable, or what ``check`` raises; plan again to go on."""
+    progress = Progress(note, "copied", len(planned.copies), planned.size_bytes)
+    for each in store.copy_many(planned.copies, check=check):
+        progress.add(each.size_bytes)
+    return Copied(len(planned.copies), planned.size_bytes, progress.end())
+
+
+def _planned(world: World, run: Run) -> Plan:
+    return plan(
+        world.store,
+        str(run.inputs["sync_src_prefix"]),
+        str(run.inputs["sync_dst_prefix"]),
+        guarded=[layout_of(run.inputs).prefix],
+        check=run.check,
+    )
+
+
+def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    return "done" if seen["objects"] and not seen["pending"]["total"] else "pending"
+
+
+def _sync(world: World, run: Run) -> dict[str, Any]:
+    planned = _planned(world, run)
+    if not planned.equal and not planned.copies:
+        left = f"; {len(planned.protected)} protected objects are never copied" if planned.protected else ""
+        raise ActionFailed(
+            f"nothing to copy lies below s3://{world.store.bucket}/{planned.source}{left}",
+            way="look at the prefix with `drfsm runs list`; a run's inputs can't change: abort, and start again",
+            fault="operator",
+        )
+    copied = execute(world.store, planned, note=run.note, check=run.check)
+    return {
+        "copied": copied.objects,
+        "copied_bytes": copied.size_bytes,
+        "equal": planned.equal,
+        "replaced": first_of(planned.replaced),
+        "protected": len(planned.protected),
+        "seconds": copied.seconds,
+    }
+
+
+FACTS = {"sync": Fact(lambda world, run: _planned(world, run).record, _judge)}
+ACTIONS = {"sync_prefix": _sync}

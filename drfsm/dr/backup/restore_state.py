@@ -1,0 +1,98 @@
+"""Puts a backup's state into the workload's persistent volume, once, and says so on the claim.
+
+Where the workload has no lasting volume, or the backup no state of one, it is ``not_restorable``, in words, and
+never counts as restored. The annotation ``drfsm/restored-state`` of the claim names what it was given, after the
+pod has read back every file. Owns the fact ``restored_state``. Called by the CLI and the drill.
+"""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from drfsm.dr.backup.archive import LARGEST_UNPACKED_BYTES, STATE, decompressed, merged, tree
+from drfsm.dr.backup.check import Backup, of_run, opened, pinned
+from drfsm.dr.backup.restore import Target, target_of
+from drfsm.dr.backup.state_volume import Home, Image, Pace, Transport, check_idle, home_of
+from drfsm.dr.layout import Layout, layout_of
+from drfsm.dr.sites.schedules import edit, parsed
+from drfsm.engine import Fact, Run
+from drfsm.errors import ActionFailed
+from drfsm.world import Manifest, ObjectStore, World
+
+RESTORED = "drfsm/restored-state"
+
+
+def goes_to(backup: Backup, target: Target) -> Home:
+    """Return where the restored workload keeps its state, as its CronJob in the backup says."""
+    cronjobs = [each for each in backup.manifests if each["kind"] == "CronJob"]
+    named = [each for each in cronjobs if target.cronjob in ("", each["metadata"]["name"])]
+    if len(named) != 1:
+        there = ", ".join(each["metadata"]["name"] for each in cronjobs) or "none"
+        raise ActionFailed(f"the backup has these CronJobs: {there}", way="name the one that publishes with --cronjob")
+    return home_of(named[0], target.claim)
+
+
+def see(backup: Backup, target: Target) -> dict[str, Any]:
+    """See whether a site's volume was given a backup's state, or could be."""
+    home = goes_to(backup, target)
+    seen: dict[str, Any] = {"volume": home.kind, "claim": home.claim or None, "state_sha256": backup.state_sha256}
+    if not home.claim:
+        return {**seen, "given": None, "told": f"state not restorable: {home.kind}"}
+    if not backup.holds_state:
+        return {**seen, "given": None, "told": "state not restorable: the backup holds none"}
+    claim = target.cluster.get("PersistentVolumeClaim", target.namespace, home.claim)
+    annotations = (claim or {"metadata": {}})["metadata"].get("annotations") or {}
+    given = dict(parsed(annotations.get(RESTORED)))
+    if given.get("state_sha256") == backup.state_sha256:
+        return {**seen, "given": given, "told": f"the claim {home.claim} was given the {given.get('files')} files"}
+    return {**seen, "given": given or None, "told": f"the claim {home.claim} was not given this state"}
+
+
+def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
+    """Judge what was seen: restored, absent or not_restorable."""
+    if str(seen["told"]).startswith("state not restorable"):
+        return "not_restorable"
+    return "restored" if (seen["given"] or {}).get("state_sha256") == seen["state_sha256"] else "absent"
+
+
+def restore(
+    store: ObjectStore, layout: Layout, backup: Backup, target: Target, image: Image, pace: Pace, *, replace: bool
+) -> dict[str, Any]:
+    """Put a backup's state into the workload's volume, unless it was or can't be; return what is seen then."""
+    seen = see(backup, target)
+    if judge(seen) != "absent":
+        pace.say(seen["told"])
+        return seen
+    home = goes_to(backup, target)
+    check_idle(target.cluster, target.namespace, home.claim)
+    body = merged(decompressed(backup.archive, LARGEST_UNPACKED_BYTES[STATE]), "state", {})
+    name = f"drfsm-restore-{sha256(f'{backup.uri} {backup.state_sha256}'.encode()).hexdigest()[:16]}"
+    key = layout.own(f"state/{name}.tar")
+    transport = Transport(target.cluster, store, target.namespace, name, key, home, image, pace)
+    done = transport.restore(body, sha256(body).hexdigest(), replace=replace)
+    wanted = tree(backup.state, "state")
+    if {each: done.get(each) for each in wanted} != wanted:
+        raise ActionFailed(f"the volume holds {done.get('files')} files, not the backup's {wanted['files']}, or others")
+    given = {"backup": backup.uri, "state_sha256": backup.state_sha256, **wanted}
+    note: Manifest = {"metadata": {"annotations": {RESTORED: json.dumps(given, sort_keys=True)}}}
+    edit(target.cluster, "PersistentVolumeClaim", target.namespace, home.claim, lambda _live: note)
+    return see(backup, target)
+
+
+def _observe(world: World, run: Run) -> dict[str, Any]:
+    return see(of_run(world, run), target_of(world, run))
+
+
+def _restore(world: World, run: Run) -> dict[str, Any]:
+    inputs, pace = run.inputs, Pace(run.check, run.note, run.clock)
+    backup = opened(world.store, str(inputs["backup_uri"]), expect=pinned(run), check=run.check)
+    image = Image(str(inputs.get("job_image") or ""), str(inputs.get("job_python") or "python3"))
+    replace = inputs.get("replace_state") == "yes"
+    # A drill's objects lie below its own prefix: it touches no canonical one.
+    own = Layout(str(inputs.get("journal_prefix") or layout_of(inputs).prefix))
+    return restore(world.store, own, backup, target_of(world, run), image, pace, replace=replace)
+
+
+FACTS = {"restored_state": Fact(_observe, judge)}
+ACTIONS = {"restore_state": _restore}

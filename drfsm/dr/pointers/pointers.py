@@ -1,0 +1,539 @@
+"""The pointer set: which run is canonical. Seen, captured, moved by compare-and-swap, given back.
+
+The set is the global and the provider pointers, under the candidate's keys and (for ``local``) the older
+ones, of every pair that the global pointer names. drfsm moves the whole set, provider pointers first,
+each only on the ETag read in the same step and only from where it was captured, with a fresh nonce in
+every write so that equal bytes never repeat an ETag. Pointers are rebuilt, never copied: every field that
+the workload wrote stays, ``run_id``, ``run_path``, ``ended_at`` and ``provider_profiles`` name the new run.
+What is observed leaves drfsm's own mark (the field ``drfsm``) out: an image that was given back is equal.
+A pointer is a claim: one that is no pointer (no object, a run that has no name, an end that is no time) raises
+Unreadable, so that a fact is unknown; only who sets the pointers by hand goes past it. ``run_path`` is held
+against the layout and never used as a place.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from shlex import quote
+from typing import Any
+from uuid import uuid4
+
+from drfsm import claims
+from drfsm.dr.artifacts.run_report import LARGEST_BYTES as LARGEST_REPORT_BYTES
+from drfsm.dr.layout import Layout, giver, layout_of, new_run, old_run, pairs_of, staged, taker
+from drfsm.dr.pointers.ownership import hand_over
+from drfsm.engine import Fact, Run
+from drfsm.errors import ActionFailed, Conflict, Unreadable
+from drfsm.world import Blob, ObjectStore, World
+
+MARK = "drfsm"
+Pointer = dict[str, Any]
+
+
+LARGEST_BYTES = 1 << 20
+"""What a pointer may have; the workload's have some hundred bytes."""
+MOST_PAIRS = 500
+"""How many pairs a pointer may name: each costs two reads whenever the set is looked at."""
+MEND = (
+    "look who wrote it; `drfsm pointers set RUN --bucket BUCKET --confirm CONFIRM-RUN --reason ...` makes the whole"
+    " set name a run"
+)
+
+
+def read(store: ObjectStore, keys: Iterable[str]) -> dict[str, Pointer | None]:
+    """Return each pointer's fields without drfsm's mark; None where there is none.
+
+    Raises Unreadable for what lies there and is no pointer.
+    """
+    return {key: None if (blob := get(store, key)) is None else fields(blob.body, key) for key in keys}
+
+
+def get(store: ObjectStore, key: str) -> Blob | None:
+    """Return a pointer's bytes and ETag, None if there is none. Raises Unreadable for what is too large for one."""
+    try:
+        return store.get(key, largest_bytes=LARGEST_BYTES)
+    except Unreadable as fault:
+        fault.way = fault.way or MEND
+        raise
+
+
+def fields(body: bytes, key: str = "") -> Pointer:
+    """Return a pointer's fields without drfsm's mark. Raises Unreadable for what is no pointer."""
+    return {name: value for name, value in _checked(body, key).items() if name != MARK}
+
+
+def _checked(body: bytes, key: str) -> Pointer:
+    """Return what a pointer holds, every field that drfsm uses held against its kind."""
+    what = f"the pointer {key}".strip()
+    pointer = claims.object_of(body, what, largest_bytes=LARGEST_BYTES, way=MEND)
+    if pointer.get("run_id") != "" or MARK not in pointer:  # a rehearsal's own names nobody, where nobody is canonical
+        claims.name_of("workload run", claims.field(pointer, "run_id", str, what, way=MEND), what, way=MEND)
+    if pointer.get("run_path") is not None:
+        claims.field(pointer, "run_path", str, what, way=MEND)
+    if pointer.get("ended_at") is not None and _moment(pointer["ended_at"]) is None:
+        raise Unreadable(
+            f"{what} can't be read: its ended_at is no time: {claims.bounded(pointer['ended_at'], 100)}", way=MEND
+        )
+    named = pointer.get("provider_profiles")
+    named = {} if named is None else claims.field(pointer, "provider_profiles", dict, what, way=MEND)
+    if len(named) > MOST_PAIRS:
+        raise Unreadable(f"{what} can't be read: it names {len(named)} pairs, more than {MOST_PAIRS}", way=MEND)
+    for pair in named:
+        provider, _, profile = pair.partition(":")
+        claims.name_of("provider", provider, f"a provider that {what} names", way=MEND)
+        claims.name_of("profile", profile, f"a profile that {what} names", way=MEND)
+    return pointer
+
+
+def shown(store: ObjectStore, key: str) -> Pointer | str | None:
+    """Return a pointer's fields; words where it can't be read; None where there is none."""
+    try:
+        return read(store, (key,))[key]
+    except Unreadable as fault:
+        return fault.what
+
+
+def pairs(store: ObjectStore, layout: Layout, provider: str, profile: str) -> list[tuple[str, str]]:
+    """Return every pair of the set: those that the global pointer names, and the operator's."""
+    return named_pairs(read(store, layout.global_pointers()).values(), (provider, profile))
+
+
+def named_pairs(pointers: Iterable[Pointer | str | None], pair: tuple[str, str]) -> list[tuple[str, str]]:
+    """Return every pair that these global pointers name, and the operator's; what can't be read names none."""
+    named = [each for pointer in pointers if isinstance(pointer, dict) for each in pairs_of(pointer)]
+    return list(dict.fromkeys([*named, pair]))
+
+
+def keys_of(world: World, run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return (provider keys, global keys) of the run's pointer set, in the order in which they are moved."""
+    layout = layout_of(run.inputs)
+    found = pairs(world.store, layout, str(run.inputs["provider"]), str(run.inputs["profile"]))
+    return layout.provider_pointers(found), layout.global_pointers()
+
+
+def judge(seen: Mapping[str, Pointer | None], inputs: Mapping[str, Any]) -> str:
+    """Say which run all of these pointers name: dr, primary, a mixture of the two, or anything else."""
+    layout = layout_of(inputs)
+    named = {"dr": str(inputs["dr_run_id"]), "primary": str(inputs["primary_run_id"])}
+    sites = {_site(pointer, named, layout) for pointer in seen.values()}
+    if not sites or "other" in sites:
+        return "other"
+    return sites.pop() if len(sites) == 1 else "mixed"
+
+
+def _site(pointer: Pointer | None, named: Mapping[str, str], layout: Layout) -> str:
+    for site, run_id in named.items():
+        if pointer and pointer.get("run_id") == run_id and pointer.get("run_path") in (None, layout.run(run_id)):
+            return site
+    return "other"
+
+
+def _observe_set(world: World, run: Run) -> dict[str, Any]:
+    """See which run each pointer names and when that ended; ``decides`` is the one that readers follow."""
+    provider_keys, global_keys = keys_of(world, run)
+    found = read(world.store, (*global_keys, *provider_keys))
+    named = {key: each and {name: each.get(name) for name in ("run_id", "ended_at")} for key, each in found.items()}
+    return {"decides": global_keys[0], "pointers": named}
+
+
+def _judge_set(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    """Judge the set: half moved is what the workload leaves when it is killed between its pointers.
+
+    It writes the deciding one first, so every other one names the same run or an older one.
+    """
+    deciding, others = seen["pointers"][seen["decides"]], list(seen["pointers"].values())
+    if deciding is None or None in others:
+        return "torn"
+    if all(each["run_id"] == deciding["run_id"] for each in others):
+        return "whole"
+    behind = all(each["run_id"] == deciding["run_id"] or _before(each["ended_at"], deciding) for each in others)
+    return "half_moved" if behind else "torn"
+
+
+def _before(ended_at: Any, pointer: Mapping[str, Any]) -> bool:
+    """Whether a run ended before the one that a pointer names; not shown where one of the two is no moment."""
+    ours, theirs = _moment(ended_at), _moment(pointer["ended_at"])
+    return ours is not None and theirs is not None and ours < theirs
+
+
+def _judge_canonical(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    deciding = seen["pointers"][seen["decides"]]
+    return giver(inputs) if deciding and deciding["run_id"] == old_run(inputs) else "other"
+
+
+def _complete(world: World, run: Run) -> dict[str, Any]:
+    """Bring every pointer of the set to the run that the deciding one names, as the killed job would have."""
+    provider_keys, global_keys = keys_of(world, run)
+    blob = get(world.store, global_keys[0])
+    deciding = fields(blob.body, global_keys[0]) if blob else {}
+    if deciding.get("run_id") != old_run(run.inputs):
+        raise Conflict(f"the pointer {global_keys[0]} names {deciding.get('run_id')} now: somebody moved it")
+    completed = []
+    for key in (*global_keys[1:], *provider_keys):
+        run.check()
+        found = get(world.store, key)
+        if found is None or fields(found.body, key).get("run_id") != old_run(run.inputs):
+            write(world.store, key, deciding, found.etag if found else None, _ours(run))
+            completed.append(key)
+            run.note(f"brought {key} to {deciding['run_id']}")
+    return {"completed": completed}
+
+
+def _capture(world: World, run: Run) -> dict[str, Any]:
+    """Read the whole set with its ETags. Changes nothing."""
+    provider_keys, global_keys = keys_of(world, run)
+    captured, ended_at = {}, None
+    for key in (*provider_keys, *global_keys):
+        blob = get(world.store, key)
+        if blob is None:
+            raise ActionFailed(f"the pointer {key} is gone", fault="store", way=_way_to_complete(run))
+        says = said(blob.body, key)
+        captured[key] = {"etag": blob.etag, "content": says["content"], "says": says}
+        ended_at = says["ended_at"]
+    return {"pointers": captured, "ended_at": ended_at}
+
+
+def _captured(run: Run) -> Mapping[str, Mapping[str, str]]:
+    found: Mapping[str, Mapping[str, str]] = run.results.get("capture_pointers", {}).get("pointers", {})
+    if not found:
+        raise ActionFailed("no pointers were captured yet", fault="drfsm")
+    return found
+
+
+def _content(body: bytes, key: str) -> str:
+    """Return a digest of what a pointer says, whoever wrote it: one that was put back by hand says the same."""
+    return hashlib.sha256(json.dumps(fields(body, key), sort_keys=True).encode()).hexdigest()
+
+
+def said(body: bytes, key: str) -> dict[str, Any]:
+    """Return what a pointer says, as an approval is bound to it: the run, when that ended, and a digest over all."""
+    pointer = fields(body, key)
+    return {
+        "run_id": pointer.get("run_id"),
+        "ended_at": pointer.get("ended_at"),
+        "content": _content(body, key),
+    }
+
+
+def _way_to_complete(run: Run) -> str:
+    """Return what to type when a pointer of the set is missing: it is made to name the run that is canonical now."""
+    return f"look who deleted it, then {_set_by_hand(run, old_run(run.inputs))}, then `drfsm resume {run.id}`"
+
+
+def _set_by_hand(run: Run, run_id: str) -> str:
+    """Return the command that makes all pointers name a run while this run stands still."""
+    where = " ".join(f"--{name} {quote(str(run.inputs[name]))}" for name in ("bucket", "prefix", "candidate"))
+    named = quote(run_id) if run_id else "RUN"
+    token = quote(f"CONFIRM-{run_id}") if run_id else "CONFIRM-RUN"
+    return f"`drfsm pointers set {named} {where} --confirm {token} --take-over {run.id} --reason …`"
+
+
+def _observe_present(world: World, run: Run) -> dict[str, Any]:
+    """See which pointers of the set are missing: none of them could be moved, or given back."""
+    provider_keys, global_keys = keys_of(world, run)
+    found = read(world.store, (*global_keys, *provider_keys))
+    missing = [key for key, each in found.items() if each is None]
+    return {"missing": missing, "way": _way_to_complete(run) if missing else "", "looked_for": list(found)}
+
+
+def _observe_captured(world: World, run: Run) -> dict[str, Any]:
+    seen = {}
+    for key, captured in _captured(run).items():
+        blob = get(world.store, key)
+        seen[key] = {
+            "captured": captured["etag"],
+            "now": blob.etag if blob else None,
+            "names": fields(blob.body, key).get("run_id") if blob else None,
+            "ours": bool(blob and _mark(blob.body, key).get("run") == run.id),
+            "put_back": bool(blob and _content(blob.body, key) == captured["content"]),
+        }
+    return seen
+
+
+def _mark(body: bytes, key: str) -> Mapping[str, Any]:
+    """Return drfsm's own mark in a pointer; {} where it has none that could be drfsm's."""
+    mark = _checked(body, key).get(MARK)
+    if not isinstance(mark, Mapping) or not isinstance(mark.get("run"), str):
+        return {}
+    return mark if type(mark.get("epoch", 0)) is int else {}
+
+
+def _judge_captured(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    unmoved = all(each["ours"] or each["put_back"] or each["now"] == each["captured"] for each in seen.values())
+    return "unmoved" if unmoved else "moved"
+
+
+def staged_end(world: World, run: Run) -> Any:
+    """Return when the validated run ended, as its own pointer beside says."""
+    layout = staged(run.inputs, run.id)
+    for found in read(world.store, layout.global_pointers()).values():
+        if found and found.get("run_id") == new_run(run.inputs):
+            return found.get("ended_at")
+    raise ActionFailed("the validated run has no pointer beside that says when it ended", fault="store")
+
+
+def is_older(ended_at: Any, canonical: Any) -> bool:
+    """Whether a run that ended then is not shown to be as new as the canonical one; without one to hold it to: no."""
+    if not canonical:
+        return False
+    ours, theirs = _moment(ended_at), _moment(canonical)
+    return ours is None or theirs is None or ours < theirs
+
+
+def is_newer(ended_at: Any, canonical: Any) -> bool | None:
+    """Whether a run ended after the canonical one; without one to hold it to: yes. None where a time can't be read."""
+    if not canonical:
+        return True
+    ours, theirs = _moment(ended_at), _moment(canonical)
+    return None if ours is None or theirs is None else ours > theirs
+
+
+def _moment(text: Any) -> datetime | None:
+    """Return the moment that an end names, None for what names none; one without an offset is UTC."""
+    return claims.moment(text) or (claims.moment(f"{text}+00:00") if isinstance(text, str) else None)
+
+
+def _observe_succession(world: World, run: Run) -> dict[str, Any]:
+    """See when the validated run ended, and the one that the deciding pointer names."""
+    deciding = read(world.store, layout_of(run.inputs).global_pointers()[:1])
+    canonical = next(iter(deciding.values())) or {}
+    return {
+        "validated": {"run_id": new_run(run.inputs), "ended_at": staged_end(world, run)},
+        "canonical": {name: canonical.get(name) for name in ("run_id", "ended_at")},
+    }
+
+
+def _judge_succession(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    if not is_older(seen["validated"]["ended_at"], seen["canonical"]["ended_at"]):
+        return "newer"
+    return "older_allowed" if inputs["allow_older"] == "yes" else "older"
+
+
+def _move(world: World, run: Run, keys: Iterable[str]) -> dict[str, Any]:
+    ended_at, moved = staged_end(world, run), []
+    for key in keys:
+        run.check()
+        if _move_one(world, run, key, ended_at):
+            moved.append(key)
+            run.note(f"moved {key} to {new_run(run.inputs)}")
+    return {"moved": moved, "ended_at": ended_at}
+
+
+def _move_one(world: World, run: Run, key: str, ended_at: Any) -> bool:
+    blob = get(world.store, key)
+    new_id = new_run(run.inputs)
+    if blob is None:
+        raise Conflict(f"the pointer {key} is gone since it was captured")
+    old = fields(blob.body, key)
+    if old.get("run_id") == new_id:
+        return False
+    _refuse_strangers(run, key, blob.body)
+    write(world.store, key, rebuilt(old, layout_of(run.inputs), new_id, ended_at), blob.etag, _ours(run))
+    return True
+
+
+def _refuse_strangers(run: Run, key: str, body: bytes) -> None:
+    """Raise Conflict unless a pointer is as it was captured, or as this run made it under no newer lease than ours."""
+    mark, captured = _mark(body, key), _captured(run).get(key)
+    if mark.get("run") == run.id:
+        if mark.get("epoch", 0) > run.epoch:
+            raise Conflict(f"this run goes on elsewhere: the pointer {key} was written under a newer lease than ours")
+        return
+    if captured is None or _content(body, key) != captured["content"]:
+        raise Conflict(
+            f"the pointer {key} was moved by somebody else since it was captured;"
+            f" it names {fields(body, key).get('run_id')}",
+            way=_way_past(run),
+        )
+
+
+def _way_past(run: Run) -> str:
+    """Return what to type when somebody else moved a pointer: before the last switch there is a way back."""
+    if run.trigger != "switch_global_pointer":
+        return f"look who did, then `drfsm abort {run.id} --reason …`; or `drfsm resume` when it is put back"
+    return f"look who did, then {_set_by_hand(run, new_run(run.inputs))}, then `drfsm resume {run.id}`"
+
+
+def rebuilt(old: Pointer, layout: Layout, run_id: str, ended_at: Any) -> Pointer:
+    """Return a pointer that names another run: every other field of the workload's stays as it is."""
+    return {
+        **old,
+        "run_id": run_id,
+        "run_path": layout.run(run_id),
+        "ended_at": ended_at,
+        "provider_profiles": dict.fromkeys(old.get("provider_profiles") or {}, run_id),
+    }
+
+
+def _ours(run: Run) -> dict[str, Any]:
+    return {"run": run.id, "epoch": run.epoch}
+
+
+def write(store: ObjectStore, key: str, pointer: Pointer, etag: str | None, ours: Mapping[str, Any]) -> None:
+    """Write a pointer on an ETag (None: where there is none), and read it again: some stores ignore conditions.
+
+    Raises Conflict if somebody else wrote it.
+    """
+    marked = {**pointer, MARK: {**ours, "nonce": uuid4().hex}}
+    body = (json.dumps(marked, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    store.put(key, body, if_match=etag, if_absent=etag is None)
+    again = get(store, key)
+    if again is None or again.body != body:
+        raise Conflict(f"the pointer {key} does not read as it was just written: somebody else writes it too")
+
+
+def _restore_provider(world: World, run: Run) -> dict[str, Any]:
+    """Give back every pointer that can be; then fail for those that can't, so that a person waives no more than them.
+
+    Also one that was never moved is written anew: whoever was taken over in the middle of moving it holds the
+    ETag that it had, and must lose.
+    """
+    restored, faults = [], []
+    for key, image in run.undoing["provider_pointers"].items():
+        run.check()
+        blob = None if isinstance(shown(world.store, key), str) else get(world.store, key)
+        mark, same = (_mark(blob.body, key), fields(blob.body, key) == image) if blob else ({}, False)
+        if same and (mark.get("run"), mark.get("epoch")) == (run.id, run.epoch):
+            continue
+        if blob is None or image is None or not (same or mark.get("run") == run.id):
+            faults.append(key)
+            continue
+        write(world.store, key, dict(image), blob.etag, _ours(run))
+        restored.append(key)
+        run.note(f"gave {key} back to {image.get('run_id')}")
+    if faults:
+        raise Conflict(
+            f"not as this run left it, so not given back over somebody else's work: {', '.join(faults)}",
+            way="look at it, then `drfsm request waive_undo --reason ...`",
+        )
+    return {"restored": restored}
+
+
+def set_by_hand(
+    store: ObjectStore,
+    layout: Layout,
+    run_id: str,
+    pair: tuple[str, str],
+    ours: Mapping[str, Any],
+    check: Callable[[], None],
+    *,
+    allow_older: bool = False,
+) -> list[str]:
+    """Make a run canonical outside any procedure; return the keys that were moved.
+
+    The run must be whole at its canonical place. The pointer that the run itself left is the pattern (a job
+    that was killed in between left at least one), else what the run's own report says. Raises ActionFailed
+    for a run that may not be named, Conflict if somebody else moves pointers at the same time. ``check`` is
+    called before every write and raises if we may no longer write.
+    """
+    from drfsm.dr.artifacts.publish import verify
+
+    verification = verify(store, layout, run_id, note=lambda *_, **__: None, check=check)
+    if verification.record["verdict"] != "verified":
+        raise ActionFailed(
+            f"the run {run_id} is {verification.record['verdict']}",
+            fault="store",
+            way=f"drfsm runs verify {quote(run_id)}",
+        )
+    standing, spoiled = _by_hand(store, layout.global_pointers())
+    canonical = next((each for each in standing.values() if each), {})
+    pattern = _pattern(store, layout, run_id, pair, canonical)
+    _refuse_older(run_id, pattern["ended_at"], canonical, spoiled, allow_older=allow_older)
+    moved = []
+    for key in (*layout.provider_pointers(pairs_of(pattern) or [pair]), *layout.global_pointers()):
+        check()
+        there, pointer = store.stat(key), shown(store, key)  # in this order: the ETag is never newer than what was read
+        old = pointer if isinstance(pointer, dict) else {}
+        if old.get("run_id") != run_id:
+            write(store, key, {**old, **pattern}, there.etag if there else None, ours)
+            moved.append(key)
+    return moved
+
+
+def _by_hand(store: ObjectStore, keys: Iterable[str]) -> tuple[dict[str, Pointer], list[str]]:
+    """Return (the pointers that can be read, the keys of those that can't): a person replaces the latter anyhow."""
+    everything = {key: shown(store, key) for key in keys}
+    standing = {key: pointer for key, pointer in everything.items() if isinstance(pointer, dict)}
+    return standing, [key for key, pointer in everything.items() if isinstance(pointer, str)]
+
+
+def _refuse_older(run_id: str, ended_at: Any, canonical: Pointer, spoiled: Iterable[str], *, allow_older: bool) -> None:
+    """Raise ActionFailed where a run is older than the canonical one, or can't be shown not to be."""
+    if allow_older:
+        return
+    way = "--allow-older, if that is what you want"
+    if is_older(ended_at, canonical.get("ended_at")):
+        raise ActionFailed(
+            f"the run {run_id} ended at {ended_at}, before the canonical run {canonical.get('run_id')}",
+            fault="operator",
+            way=way,
+        )
+    if not canonical and (keys := ", ".join(spoiled)):
+        raise ActionFailed(
+            f"no global pointer can be read ({keys}): the run {run_id} may be older than the canonical one",
+            fault="store",
+            way=way,
+        )
+
+
+def _pattern(store: ObjectStore, layout: Layout, run_id: str, pair: tuple[str, str], canonical: Pointer) -> Pointer:
+    """Return what the pointers of a run are to say. Raises ActionFailed if nothing tells when it ended."""
+    everywhere = layout.provider_pointers(named_pairs(_by_hand(store, layout.global_pointers())[0].values(), pair))
+    for pointer in _by_hand(store, (*layout.global_pointers(), *everywhere))[0].values():
+        if pointer.get("run_id") == run_id:
+            return {**pointer, "run_path": layout.run(run_id)}
+    ended_at = _reported_end(store, f"{layout.run(run_id)}/run_report.json")
+    if not ended_at:
+        raise ActionFailed(
+            f"nothing tells when the run {run_id} ended: no pointer of it is left, and no report",
+            fault="store",
+            way="let the workload publish it again",
+        )
+    return rebuilt(
+        canonical or {"schema_version": 1, "provider_profiles": {":".join(pair): run_id}}, layout, run_id, ended_at
+    )
+
+
+def _reported_end(store: ObjectStore, key: str) -> str:
+    """Return when a run ended, as its own report says; "" without one. Raises Unreadable for an end that is no time."""
+    blob = store.get(key, largest_bytes=LARGEST_REPORT_BYTES)
+    report = claims.object_of(blob.body, f"the report {key}", largest_bytes=LARGEST_REPORT_BYTES) if blob else {}
+    times = report.get("timestamps")
+    ended_at = times.get("ended_at") if isinstance(times, Mapping) else None
+    if ended_at is not None and _moment(ended_at) is None:
+        raise Unreadable(f"the report {key} says of its end what is no time: {claims.bounded(ended_at, 100)}")
+    return str(ended_at or "")
+
+
+def _move_global(world: World, run: Run) -> dict[str, Any]:
+    hand_over(world, run, giver=giver(run.inputs), taker=taker(run.inputs))
+    return _move(world, run, keys_of(world, run)[1])
+
+
+def _observe_global(world: World, run: Run) -> dict[str, Pointer | None]:
+    return read(world.store, layout_of(run.inputs).global_pointers())
+
+
+def _observe_provider(world: World, run: Run) -> dict[str, Pointer | None]:
+    return read(world.store, keys_of(world, run)[0])
+
+
+FACTS = {
+    "provider_pointers": Fact(_observe_provider, judge),
+    "global_pointer": Fact(_observe_global, judge),
+    "pointer_set": Fact(_observe_set, _judge_set),
+    "canonical_run": Fact(_observe_set, _judge_canonical),
+    "captured": Fact(_observe_captured, _judge_captured),
+}
+PROMOTE = {
+    "pointers_present": Fact(_observe_present, lambda seen, _inputs: "some_missing" if seen["missing"] else "all"),
+    "succession": Fact(_observe_succession, _judge_succession),
+}
+ACTIONS = {
+    "complete_pointer_set": _complete,
+    "capture_pointers": _capture,
+    "move_provider_pointers": lambda world, run: _move(world, run, keys_of(world, run)[0]),
+    "restore_provider_pointers": _restore_provider,
+    "move_global_pointer": _move_global,
+}

@@ -1,0 +1,265 @@
+"""What a person approves: a plan, its digest, and whether it is still what would be done.
+
+The plan is read from the world each time anew: the run that is to become canonical and the digest over all of its
+artifacts, where it goes, the cluster that takes over, what the pointers say now (their content, never ETags), and how
+the primary is kept from publishing. It is of one run: the run's id and a nonce are in it, so that an approval, or a
+no, of one run says nothing in another, though they would do the same. A dry run's plan is of the one start that it
+reserves (cli/reserved_plans.py). An approval is the SHA-256 of that plan, a name and a ticket, recorded by the row
+``approve`` whose record has the time. Whatever changes in the world or in how the primary is stopped makes it stale.
+Once the pointers are captured the plan says what was captured: that they stay so is pointers.py's matter. Nothing
+here looks at a clock; how old an approval is, and whose, is approver.py's matter. Whether a primary that is to go
+without a fence is really silent is asked here, too.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from drfsm import claims
+from drfsm.dr.artifacts.verification import verify, verify_latest
+from drfsm.dr.layout import layout_of, new_run, staged, taker
+from drfsm.dr.pointers.ownership import lost
+from drfsm.dr.pointers.pointers import is_older, keys_of, said, staged_end
+from drfsm.dr.procedures.approver import store_time
+from drfsm.dr.progress import quiet
+from drfsm.dr.sites import fence
+from drfsm.dr.validation.receipt import parsed
+from drfsm.engine import Fact, Run
+from drfsm.errors import ActionFailed, Unreachable, Unreadable, UsageFault
+from drfsm.world import World
+
+Plan = Mapping[str, Any]
+SHOWN = 12  # characters of a digest that a person types
+
+
+def plan(world: World, run: Run) -> dict[str, Any]:
+    """Return what would be done now."""
+    site = taker(run.inputs)
+    beside, run_id = staged(run.inputs, run.id), new_run(run.inputs)
+    whole = verify(world.store, beside, run_id, note=quiet, check=run.check)
+    newest = verify_latest(world.store, beside, run_id, note=quiet, check=run.check, every_ranked=False)
+    receipt = str(run.inputs["validation_receipt"])
+    decides, pointers = _pointers(world, run)
+    return {
+        **_of_run(run),
+        "bucket": str(run.inputs["bucket"]),
+        "prefix": layout_of(run.inputs).prefix,
+        "candidate": layout_of(run.inputs).candidate,
+        "canonical_run": {
+            "run_id": run_id,
+            "ended_at": staged_end(world, run),
+            "staged": whole.where,
+            "verdict": whole.verdict,
+            "level": whole.level,
+            "artifacts": whole.expected,
+            "tree_sha256": whole.tree_sha256,
+            "latest_sha256": newest.tree_sha256,
+        },
+        "validated_by": {
+            "how": str(run.inputs["validation"]),
+            "receipt_sha256": hashlib.sha256(receipt.encode()).hexdigest() if receipt else None,
+            "validated_at": parsed(receipt).get("validated_at") if receipt else None,
+        },
+        "cluster_uid": world.site(site).uid(),
+        "decides": decides,
+        "pointers": pointers,
+        "primary": {
+            "stop": stop(run.inputs),
+            "unreachable": lost(run, "primary"),
+            "fence_role": str(run.inputs["fence_primary_role"]) if _fences(run.inputs) else None,
+            "reason": str(run.inputs["reason"]) if lost(run, "primary") else None,
+        },
+    }
+
+
+def _of_run(run: Run) -> dict[str, Any]:
+    """Return what makes the plan this run's own. Runs that 0.1.0 began have no nonce: theirs stays as it was."""
+    nonce = str(run.inputs.get("plan_nonce") or "")
+    if not nonce:
+        return {"schema_version": 1}
+    reserved = str(run.inputs.get("plan_run") or run.id)
+    return {"schema_version": 2, "run": reserved if run.dry_run else run.id, "nonce": nonce}
+
+
+def _pointers(world: World, run: Run) -> tuple[str, dict[str, Any]]:
+    """Return the key that decides, and what each pointer of the set says: as captured, else as it is now."""
+    captured = run.results.get("capture_pointers")
+    decides = layout_of(run.inputs).global_pointers()[0]
+    if captured is not None:
+        return decides, {key: each["says"] for key, each in captured["pointers"].items()}
+    provider_keys, global_keys = keys_of(world, run)
+    found = {key: world.store.get(key) for key in (*global_keys, *provider_keys)}
+    return decides, {key: said(blob.body, key) if blob else None for key, blob in found.items()}
+
+
+def stop(inputs: Mapping[str, Any]) -> str:
+    """Say how the primary is to be kept from publishing, by what the operator asked for."""
+    if _fences(inputs):
+        roles = (str(inputs["fence_primary_role"]), str(inputs["fence_dr_role"]))
+        return "by_fence" if all(map(fence.identified, roles)) else "unclear"
+    if inputs["primary_unreachable"] == "yes":
+        return "by_risk" if fence.risk_taken(inputs) else "unclear"
+    return "by_freeze"
+
+
+def _fences(inputs: Mapping[str, Any]) -> bool:
+    lost_and_fenced = inputs["primary_unreachable"] == "yes" and inputs["no_fence"] != "yes"
+    return bool(inputs["fence_primary"] == "asked" or lost_and_fenced)
+
+
+def digest(found: Plan) -> str:
+    """Return a plan's digest: the SHA-256 over its canonical JSON."""
+    told = json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def canonical_now(found: Plan) -> str:
+    """Return the run that a plan takes the place of: the one that the deciding pointer names, "" where none does."""
+    return str(_deciding(found).get("run_id") or "")
+
+
+def _deciding(found: Plan) -> Mapping[str, Any]:
+    return found["pointers"].get(found["decides"]) or {}
+
+
+def differences(before: Plan, now: Plan) -> Iterator[str]:
+    """Yield in words what is another in the plan now than it was, most telling first: the pointers."""
+    was, are = before.get("pointers", {}), now.get("pointers", {})
+    for key in sorted(was.keys() | are.keys()):
+        old, new = was.get(key) or {}, are.get(key) or {}
+        if old.get("run_id") != new.get("run_id"):
+            yield f"pointers {_short(key, now)}: was run {old.get('run_id')}, is run {new.get('run_id')}"
+        elif old != new:
+            yield f"pointers {_short(key, now)}: says something else of the run {new.get('run_id')}"
+    rest = [{name: value for name, value in each.items() if name != "pointers"} for each in (before, now)]
+    yield from _apart("", *rest)
+
+
+def _short(key: str, found: Plan) -> str:
+    return key.removeprefix(f"{found['prefix']}/")
+
+
+def _apart(where: str, old: Any, new: Any) -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in sorted(old.keys() | new.keys()):
+            yield from _apart(f"{where}.{name}" if where else name, old.get(name), new.get(name))
+    elif old != new:
+        yield f"{where}: was {old}, is {new}"
+
+
+def told(found: Plan) -> Iterator[str]:
+    """Yield a plan in words, for the person who is to approve it."""
+    run, primary = found["canonical_run"], found["primary"]
+    yield f"Done by:            {found['run']}, by no other run" if "run" in found else "Done by:            this run"
+    yield f"Becomes canonical:  {run['run_id']}, ended at {run['ended_at']}"
+    yield f"                    {run['verdict']} ({run['level']}), {run['artifacts']} artifacts, from {run['staged']}"
+    yield f"                    tree sha256 {run['tree_sha256']}"
+    yield f"In place of:        {canonical_now(found) or 'no run'}"
+    if is_older(run["ended_at"], _deciding(found).get("ended_at")):
+        yield f"ATTENTION:          OLDER than what is canonical{_by(run['ended_at'], _deciding(found)['ended_at'])}"
+        yield "                    its results are replaced by older ones; to approve that: --allow-older"
+    yield f"At:                 s3://{found['bucket']}/{found['prefix']}, candidate {found['candidate']}"
+    yield f"Published by:       DR, cluster {found['cluster_uid']}, validated by {_validated(found)}"
+    yield f"The primary:        {_STOPS[primary['stop']]}"
+    if primary["fence_role"]:
+        yield f"                    fenced: {primary['fence_role']}"
+    if primary["reason"]:
+        yield f"                    because: {primary['reason']}"
+    others = sorted({str((each or {}).get("run_id")) for each in found["pointers"].values()} - {canonical_now(found)})
+    for other in others:
+        yield f"ATTENTION:          not all pointers name that run: some name {other}"
+
+
+_STOPS = {
+    "by_freeze": "is reachable: its schedules are suspended, its publishing is switched off, its Jobs are awaited",
+    "by_fence": "its identity is denied every write to pointers and latest",
+    "by_risk": "IS LOST AND NOT FENCED: if it returns, it may publish over DR",
+    "unclear": "it is not said how it is kept from publishing",
+}
+
+
+def _validated(found: Plan) -> str:
+    by = found["validated_by"]
+    if by["how"] == "own":
+        return "this run"
+    return f"a receipt of {by['validated_at']} (sha256 {str(by['receipt_sha256'])[:SHOWN]}…)"
+
+
+def _by(ended_at: Any, canonical: Any) -> str:
+    """Say by how much; "" where one of the two can't be understood."""
+    later, earlier = claims.moment(canonical), claims.moment(ended_at)
+    return "" if later is None or earlier is None else f" by {str(later - earlier).partition('.')[0]}"
+
+
+def _observe(world: World, run: Run) -> dict[str, Any]:
+    """See the plan as it is now; first of all what in it is another than a person approved.
+
+    In the row `approve` itself nobody can tell yet who fires it: that is held against the name from the next row on.
+    """
+    found, earlier = plan(world, run), run.args.get("approve", {})
+    on_record = run.trigger != "approve" and earlier.get("approved_plan") == run.inputs["approved_plan"]
+    fired_by = earlier.get("operator") if on_record else None
+    borrowed = (
+        [f"approved in the name of {run.inputs['approved_by']}, by {fired_by}"]
+        if _borrowed(fired_by, run.inputs)
+        else []
+    )
+    return {
+        "changed": [*borrowed, *_changed(earlier, found, run)],
+        "fired_by": fired_by,
+        "plan": found,
+        "sha256": digest(found),
+        "store_time": store_time(world, f"{found['prefix']}/drfsm/ownership.json"),
+    }
+
+
+def _changed(earlier: Mapping[str, Any], found: Plan, run: Run) -> Iterator[str]:
+    """Yield what differs from the plan that was approved last, where that is on record."""
+    approved = earlier.get("plan")
+    if isinstance(approved, Mapping) and digest(approved) == earlier.get("approved_plan"):
+        yield from differences(approved, found)
+    elif run.inputs["approved_plan"] not in ("", digest(found)):
+        yield f"the plan is {digest(found)} now, not {run.inputs['approved_plan']}"
+
+
+def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    """Judge by the plan itself: the digest beside it is for readers. A yes in somebody else's name is none."""
+    given = [str(inputs[name]).strip() for name in ("approved_plan", "approved_by", "ticket")]
+    if not all(given) or _borrowed(seen["fired_by"], inputs):
+        return "none"
+    of_this_run = seen["plan"].get("nonce", "") == str(inputs.get("plan_nonce") or "")
+    return "current" if of_this_run and digest(seen["plan"]) == given[0] else "stale"
+
+
+def _borrowed(fired_by: Any, inputs: Mapping[str, Any]) -> bool:
+    """Whether it is known that another one fired the approval than the one it names."""
+    return fired_by is not None and str(fired_by).strip() != str(inputs["approved_by"]).strip()
+
+
+def _primary_answers(world: World, _run: Run) -> dict[str, Any]:
+    """Ask the primary's cluster, whatever was declared: also a refusal is an answer, only silence is none."""
+    try:
+        world.site("primary").get("Namespace", "", "kube-system")
+    except Unreadable:
+        raise  # something answers, and it is not the primary's cluster: nobody can say whether that is silent
+    except (Unreachable, UsageFault) as fault:
+        return {"answers": False, "why": fault.what}
+    except ActionFailed as fault:
+        return {"answers": True, "why": fault.what}
+    return {"answers": True, "why": "its namespace kube-system was read"}
+
+
+FACTS = {
+    "approval": Fact(_observe, _judge),
+    "primary_answers": Fact(_primary_answers, lambda seen, _inputs: "yes" if seen["answers"] else "no"),
+    "primary_stop": Fact(
+        lambda _world, run: {
+            name: str(run.inputs[name])
+            for name in (
+                "fence_primary", "fence_primary_role", "fence_dr_role", "primary_unreachable", "no_fence", "reason"
+            )
+        },
+        lambda seen, _inputs: stop(seen),
+    ),
+}  # fmt: skip

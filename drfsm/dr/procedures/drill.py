@@ -1,0 +1,509 @@
+"""The drill's binding, and the facts and actions that only a drill has.
+
+From the rooms: the site's machines (infrastructure), backup and restore, the control plane, the validation, what a
+site must have (site_baseline). Its own: whether so much was meant, the two promote flags, who owns the pointers
+(asked of the ownership object alone: there is no primary cluster in a drill), whether the drilled site itself is the
+owner, the validation as one step with its retries, the time of recovery, and the promote as a run of its own.
+
+Nothing here writes a key outside the drill's own prefix: a canonical promotion is the promote machine's, which asks
+a person. Bound to machines/drill.yaml; the CLI also reads single facts for diagnostics.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from shlex import quote
+from typing import Any
+from uuid import uuid4
+
+from drfsm import claims
+from drfsm.dr.artifacts import publish as publish_artifacts
+from drfsm.dr.backup import check as backup_check
+from drfsm.dr.backup import restore, restore_policy, restore_state
+from drfsm.dr.backup.address import METADATA
+from drfsm.dr.backup.address import home_of as backup_home
+from drfsm.dr.callers import callers
+from drfsm.dr.control_plane import apply as control_plane_apply
+from drfsm.dr.control_plane import read as control_plane
+from drfsm.dr.infrastructure import provision
+from drfsm.dr.infrastructure.runners import TAGS
+from drfsm.dr.layout import layout_of
+from drfsm.dr.pointers import ownership
+from drfsm.dr.sites import baseline, preflight, publishing, schedules
+from drfsm.dr.validation import follow as validation_follow
+from drfsm.dr.validation import job as validation_job
+from drfsm.engine import Binding, Fact, Run
+from drfsm.errors import ActionFailed, DrfsmError, Unreachable, Unreadable, UsageFault
+from drfsm.world import Procedures, World
+
+PREFLIGHT = "run_preflight"  # the trigger before which, and with which, no site is asked
+PROMOTE = "promote"  # the machine, and the name of its run in the drill's bundle
+VALIDATION_RECEIPT = "validation.receipt.json"
+PART = "only a part: no site was brought up and restored in this time, so it says nothing of the objective"
+WAIT_SECONDS = 5.0  # the repair of a teardown
+_ENDED_BADLY = ("failed", "refused", "aborted")
+
+
+# --- judged from the inputs alone -------------------------------------------------------------------------------
+
+
+def _scope(_world: World, run: Run) -> dict[str, Any]:
+    inputs = run.inputs
+    phases = {name: inputs[name] for name in ("site", "restore", "validate", "promote", "teardown")}
+    full = (phases["restore"], phases["teardown"]) == ("asked", "true")
+    return {**phases, "full": full, "allowed": inputs["allow_full_drill"]}
+
+
+def _flags(_world: World, run: Run) -> dict[str, Any]:
+    given = {name: str(run.inputs[name]) for name in ("auto_promote", "allow_promote_bypass")}
+    missing = [f"--{name.replace('_', '-')} true" for name, value in given.items() if value != "true"]
+    return {
+        **given,
+        "missing": missing,
+        "promotion": str(run.inputs["promote"]),
+        "target": str(run.inputs["promote_target"]),
+        "teardown": str(run.inputs["teardown"]),
+    }
+
+
+def _judge_flags(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    if seen["target"] == "canonical" and seen["teardown"] == "true":
+        return "unsafe"
+    match seen["auto_promote"] == "true", seen["allow_promote_bypass"] == "true":
+        case True, True:
+            return "both"
+        case True, False:
+            return "auto_only"
+        case False, True:
+            return "bypass_only"
+    return "neither"
+
+
+def _said(name: str, value: str, then: str, otherwise: str) -> Fact:
+    """Return a fact that is an input's word."""
+    return Fact(
+        lambda _world, run: {name: str(run.inputs[name])}, lambda seen, _: then if seen[name] == value else otherwise
+    )
+
+
+# --- who owns the pointers, and is it this site -----------------------------------------------------------------
+
+
+def _ownership(world: World, run: Run) -> dict[str, Any]:
+    return ownership.read(world.store, layout_of(run.inputs).own("ownership.json"))
+
+
+def _judge_owner(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
+    match seen["site"]:
+        case None:
+            return "unclaimed"
+        case "unreadable":
+            return None
+        case "primary" | "dr":
+            return str(seen["site"])
+    return "other"
+
+
+def _site_ownership(world: World, run: Run) -> dict[str, Any]:
+    """See whether the owner's cluster is the drilled one, whatever it is called. Raises Unreachable if it is silent."""
+    owner = _ownership(world, run)
+    if owner["site"] is None:
+        return {**owner, "runner": "not asked", "ours": None}
+    runner = provision.FACTS["runner"]
+    stands = str(runner.judge(runner.observe(world, run), run.inputs))
+    known = (result.get("cluster_uid") for result in run.results.values() if isinstance(result, Mapping))
+    ours = next((str(uid) for uid in known if uid), None) if stands == "present" else None
+    if ours is None and (stands == "given" or (stands == "present" and owner["site"] != "primary")):
+        ours = world.dr.uid()
+    return {**owner, "runner": stands, "ours": ours}
+
+
+def _judge_site(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
+    """Judge it. What can't be told is never free: only where nobody owns, or nothing stands, it needn't be told."""
+    if seen["site"] is None or seen["runner"] == "absent":
+        return "free"
+    told = (seen["ours"], seen.get("cluster_uid"))
+    if None in told:
+        # What a drill started itself is no primary, though it may never have answered.
+        return "free" if (seen["site"], seen["runner"]) == ("primary", "present") else None
+    return "canonical" if told[0] == told[1] else "free"
+
+
+# --- before anything moves --------------------------------------------------------------------------------------
+
+
+def _image(world: World, run: Run) -> dict[str, Any]:
+    """See which image will be validated: the named one, else the one of the CronJob, restored or there already.
+
+    Before a site is reached it is not asked.
+    """
+    inputs = run.inputs
+    needed = inputs["validate"] == "asked"
+    if inputs["image_ref"] or not needed:
+        return {"image": str(inputs["image_ref"]), "of": "--image-ref", "needed": needed}
+    if inputs["restore"] != "asked" and run.trigger == PREFLIGHT:
+        return {"image": None, "of": "the site's CronJob, once the site is reached", "needed": True}
+    if inputs["restore"] == "asked":
+        backup = backup_check.outline(world.store, str(inputs["backup_uri"]))
+        found = [each for each in backup.manifests if each["kind"] == "CronJob"]
+        named = [each for each in found if inputs["cronjob"] in ("", each["metadata"]["name"])]
+        if len(named) != 1:
+            told = ", ".join(each["metadata"]["name"] for each in found) or "none"
+            raise ActionFailed(
+                f"the backup has these CronJobs: {told}", way="name the one that publishes with --cronjob"
+            )
+        cronjob, of = named[0], "the backup"
+    else:
+        cronjob, of = preflight.cronjob_of(world.dr, str(inputs["namespace"]), str(inputs["cronjob"])), "the site"
+    containers = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    return {"image": str(containers[0]["image"]), "of": of, "needed": True}
+
+
+def _judge_image(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    if seen["image"] is None:
+        return "later"
+    unasked = not seen["needed"] and not seen["image"]
+    return "pinned" if unasked or preflight.PINNED.match(seen["image"]) or inputs["allow_tag"] == "yes" else "loose"
+
+
+def _rights(world: World, run: Run) -> dict[str, Any]:
+    """Ask the cloud everything that the drill will ask later, as far as asking changes nothing."""
+    asked: dict[str, Callable[[], Iterable[str]]] = {
+        "writing below the drill's prefix": lambda: preflight.unwritable(world, run, [str(run.inputs["staged_prefix"])])
+    }
+    if run.inputs["site"] != "given":
+        asked["DR's runners"] = lambda: preflight.nothing(world.infrastructure.runners(TAGS))
+        charter = provision.charter_of(run)
+        asked["the site's machines"] = lambda: preflight.nothing(provision.provisioner_of(world).standing(charter))
+    if run.inputs["restore"] == "asked":
+        asked["the backup"] = partial(_no_backup, world, run)
+        asked["the control plane"] = partial(_no_control_plane, world, run)
+    if run.inputs["promote"] == "asked" and run.inputs["validate"] == "none":
+        asked["the validation"] = lambda: () if run.inputs["validation_receipt"] else ("there is no receipt of one",)
+    return preflight.refusals(run, asked)
+
+
+def _no_backup(world: World, run: Run) -> Iterable[str]:
+    """Yield why this backup is not restored, as far as its metadata and its objects tell: before anything comes up."""
+    uri = str(run.inputs["backup_uri"])
+    if world.store.stat(backup_home(world.store, uri) + METADATA) is None:
+        yield f"{uri} has no {METADATA}"
+        return
+    try:
+        backup = backup_check.of_run(world, run)
+        restore_policy.permit(uri, backup.sha256, backup.manifests, restore.allowed_of(run.inputs))
+    except (backup_check.OtherBackup, restore_policy.RestoreRefused, UsageFault) as fault:
+        yield f"{fault.what} ({fault.way})"
+    except backup_check.BackupFault:
+        run.note(f"{uri} does not hold yet: it is read again, all of it, before it is restored")
+    how_old = backup_check.FACTS["recovery_point"]
+    if how_old.judge(seen := how_old.observe(world, run), run.inputs) == "over":
+        yield backup_check.aged(seen)
+
+
+def _no_control_plane(world: World, run: Run) -> Iterable[str]:
+    key = f"{control_plane.home_of(layout_of(run.inputs).prefix)}/current.json"
+    if world.store.stat(key) is None:
+        yield f"none is published: there is no {key}"
+
+
+def _survey(world: World, run: Run) -> dict[str, Any]:
+    """Return what the receipts take as given."""
+    identity, inputs = world.identity, run.inputs
+    given = str(inputs["git_sha"])
+    return {
+        "git_sha": given or _published_sha(world, run),
+        "git_sha_from": str(inputs["git_sha_from"]) if given else "the published control plane",
+        "image": _image(world, run)["image"] if inputs["only_teardown"] == "no" else str(inputs["image_ref"]),
+        "account": identity.account(),
+        "caller": identity.caller(),
+        "proven": callers(world, ()),  # there may be no cluster yet
+        "region": identity.region(),
+        "operator": run.operator,
+        "drill_prefix": str(inputs["journal_prefix"]),
+    }
+
+
+def _published_sha(world: World, run: Run) -> str:
+    """Return the commit that the published control plane is of; words where that can't be told."""
+    blob = world.store.get(f"{control_plane.home_of(layout_of(run.inputs).prefix)}/current.json")
+    if blob is None:
+        return "unknown: no control plane is published"
+    what = "the published control plane's current.json"
+    try:
+        current = claims.object_of(blob.body, what, largest_bytes=control_plane.LARGEST_CURRENT_BYTES)
+        sha = claims.field(current, "git_sha", str, what)
+        return claims.name_of("git commit", sha, f"the commit that {what} names")
+    except Unreadable as fault:
+        return f"unknown: {fault.what}"
+
+
+# --- restore ----------------------------------------------------------------------------------------------------
+
+
+def _open_backup(world: World, run: Run) -> dict[str, Any]:
+    """Read all of the backup. Raises BackupFault unless it holds, RestoreRefused for what a restore doesn't bring."""
+    expect = backup_check.pinned(run)
+    backup = backup_check.opened(world.store, str(run.inputs["backup_uri"]), expect=expect, check=run.check)
+    restore_policy.permit(backup.uri, backup.sha256, backup.manifests, restore.allowed_of(run.inputs))
+    return {
+        "backup_uri": backup.uri,
+        "backup_sha256": backup.sha256,
+        "backup_run_id": backup.metadata.get("run_id"),
+        "created_at": backup.metadata.get("created_at"),
+        "objects": len(backup.manifests),
+        "checksums": dict(backup.metadata["checksums"]),
+    }
+
+
+def _reread_backup(world: World, run: Run) -> dict[str, Any]:
+    """Read the backup's contract again, all of it: the repair of a restore."""
+    expect = backup_check.pinned(run)
+    seen = backup_check.verify(world.store, str(run.inputs["backup_uri"]), expect=expect, check=run.check)
+    told = [*(f"{name} is missing" for name in seen["missing"]), *seen["damaged"]]
+    run.note(f"read the backup again: {'; '.join(told) or 'it holds'}")
+    return {"missing": seen["missing"], "damaged": seen["damaged"]}
+
+
+def _restore_state(world: World, run: Run) -> Any:
+    """Restore the state. What can't be restored, however often one tries, is final."""
+    seen = restore_state.ACTIONS["restore_state"](world, run)
+    if restore_state.judge(seen) == "not_restorable":
+        raise ActionFailed(str(seen["told"]), way="give the workload a lasting volume", final=True)
+    return seen
+
+
+# --- how long it took -------------------------------------------------------------------------------------------
+
+
+def _note_validated(_world: World, run: Run) -> dict[str, Any]:
+    """Write down when the validation was proven: recovery ends here, however much later it is measured."""
+    return {"validated_at": run.clock.now()}
+
+
+def _recovery(_world: World, run: Run) -> dict[str, Any]:
+    """Measure from the command to the proof, by what is on record."""
+    inputs, given = run.inputs, str(run.inputs["recovery_time_objective"])
+    results = (each for each in run.results.values() if isinstance(each, Mapping))
+    ended = next((str(each["validated_at"]) for each in results if "validated_at" in each), None)
+    if ended is None:
+        raise ActionFailed("nothing was validated yet: there is no recovery to measure")
+    first, last = claims.moment(str(inputs["started_at"])), claims.moment(ended)
+    if first is None or last is None:
+        raise Unreadable("the run's own records say when it began, or when it was validated, in what is no time")
+    return {
+        "started_at": inputs["started_at"],
+        "validated_by": ended,
+        "seconds": round((last - first).total_seconds(), 1),
+        "objective_seconds": float(given) if given else None,
+        "covers": "bring-up, restore and validation" if inputs["recovery_covers"] == "whole" else PART,
+    }
+
+
+def _judge_recovery(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    if seen["objective_seconds"] is None or seen["covers"] == PART:
+        return "unasked"
+    return "within" if seen["seconds"] <= seen["objective_seconds"] else "over"
+
+
+def _tell_recovery(world: World, run: Run) -> dict[str, Any]:
+    seen = _recovery(world, run)
+    verdict = _judge_recovery(seen, run.inputs)
+    if verdict == "over":
+        run.note(f"RECOVERY TOOK TOO LONG: {seen['seconds']:.0f} s, the objective is {seen['objective_seconds']:.0f} s")
+    else:
+        part = f" ({PART})" if seen["covers"] == PART else ""
+        run.note(f"validated {seen['seconds']:.0f} s after the start{part}")
+    return {**seen, "verdict": verdict}
+
+
+# --- the promote, a run of its own ------------------------------------------------------------------------------
+
+
+def _procedures(world: World) -> Procedures:
+    if world.procedures is None:
+        raise UsageFault("no other procedure can be started from here")
+    return world.procedures
+
+
+def promote_inputs(world: World, run: Run) -> dict[str, str]:
+    """Return what the promote is started with: below the drill's own prefix, or, asked for, at the canonical one."""
+    given, canonical = run.inputs, run.inputs["promote_target"] == "canonical"
+    same = (
+        "bucket", "namespace", "candidate", "provider", "profile", "cronjob", "cronjob_selector", "configmap", "taker",
+        "primary_run_id", "dr_run_id", "staged_prefix", "auto_promote", "allow_promote_bypass", "image_ref",
+        "allow_tag", "validation_env", "validation_timeout", "startup_timeout", "expect_account", "endpoint_url",
+        "region",
+    )  # fmt: skip
+    only_canonical = {
+        "primary_unreachable": "no", "fence_primary": "none", "fence_primary_role": "", "fence_dr_role": "",
+        "no_fence": "no", "reason": "", "kubeconfig_primary": "", "resume_cronjobs": "",
+    }  # fmt: skip
+    own = {name: str(given[name]) if canonical else usual for name, usual in only_canonical.items()}
+    return {
+        **{name: str(given[name]) for name in same},
+        **own,
+        "prefix": str(given["prefix"]) if canonical else f"{given['journal_prefix']}/rehearsal",
+        "target": "canonical" if canonical else "drill",
+        "rehearses": "" if canonical else str(given["prefix"]),
+        "validation": "receipt",
+        "validation_receipt": str(given["validation_receipt"]) or _own_receipt(world, run),
+        "approved_plan": "", "approved_by": "", "approved_at": "", "ticket": "", "allow_older": "no",
+        "plan_run": "", "plan_nonce": uuid4().hex,
+        "approval_expires": str(given.get("approval_expires") or "24"),
+        "approval_distinct": str(given.get("approval_distinct") or "no"),
+        "adopt_ownership": "no", "allow_image_drift": "no", "gitops_paused": "no",
+        "execution_id": "", "drain_timeout": "300",
+        "kubeconfig_dr": str(given["kubeconfig_dr"]),
+    }  # fmt: skip
+
+
+def _own_receipt(world: World, run: Run) -> str:
+    key = f"{run.inputs['staged_prefix']}/{VALIDATION_RECEIPT}"
+    blob = world.store.get(key)
+    if blob is None:
+        raise ActionFailed(f"the validation's receipt is not at s3://{world.store.bucket}/{key}", way="drfsm resume")
+    return blob.body.decode()
+
+
+def _run_promotion(world: World, run: Run) -> dict[str, Any]:
+    canonical = run.inputs["promote_target"] == "canonical"
+    world.dr.uid()  # BEFORE the promote needs it: where this machine lacks the site's kubeconfig it is fetched for both
+    found = _procedures(world).run(PROMOTE, PROMOTE, promote_inputs(world, run), "live" if canonical else "drill")
+    run.check()
+    run.note(f"the promote {found['run_id']} is {found['status']} in {found['state']}")
+    return dict(found)
+
+
+def _finish_promotion(world: World, run: Run) -> dict[str, Any]:
+    """Go on with the promote unless it is complete. Raises ActionFailed where it waits for a person, or failed."""
+    found = _procedures(world).look(PROMOTE)
+    if found is None or found["status"] != "complete":
+        found = _run_promotion(world, run)
+    if found["status"] == "complete":
+        return dict(found)
+    ended = found["status"] in _ENDED_BADLY
+    told = f"the promote {found['run_id']} {'ended' if ended else 'is'} {found['status']} in {found['state']}"
+    named = quote(str(found["run_id"]))
+    way = f"drfsm status {named}" if ended else f"drfsm approve {named} …, then drfsm resume"
+    raise ActionFailed(f"{told}: {found['reason']}. Next: {found.get('way') or way}", way=way, final=ended)
+
+
+def _observe_promotion(world: World, _run: Run) -> dict[str, Any]:
+    found = _procedures(world).look(PROMOTE)
+    return {"run_id": None, "status": None} if found is None else dict(found)
+
+
+def _judge_promotion(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    if seen["run_id"] is None:
+        return "absent"
+    if seen["status"] == "complete":
+        return "complete"
+    return "failed" if seen["status"] in _ENDED_BADLY else "waiting"
+
+
+# --- the end ----------------------------------------------------------------------------------------------------
+
+
+def _await_teardown(world: World, run: Run) -> dict[str, Any]:
+    """Wait a while: the repair of a teardown. Machines take their time to go."""
+    until = run.clock.monotonic() + WAIT_SECONDS
+    while run.clock.monotonic() < until:
+        run.check()
+        run.clock.sleep(min(1.0, WAIT_SECONDS))
+    try:
+        return {
+            "waited_seconds": WAIT_SECONDS,
+            "machines": provision.FACTS["runner"].observe(world, run)["machines"],
+        }
+    except (Unreachable, ActionFailed) as fault:
+        return {"waited_seconds": WAIT_SECONDS, "machines": f"not known: {fault.what}"}
+
+
+def _account(_world: World, run: Run) -> dict[str, Any]:
+    prices = claims.json_of(str(run.inputs["prices"]) or "null", "--prices")
+    minutes = str(run.inputs["expected_minutes"])
+    told = provision.costs(run, prices, expected_minutes=float(minutes) if minutes else None)
+    return {**told, "ended_at_is": _how_ended(run)}
+
+
+def _how_ended(run: Run) -> str:
+    """Say what the minutes are counted to."""
+    if run.inputs["teardown"] != "true":
+        return "now: the site stands, and costs go on"
+    if any(isinstance(each, Mapping) and each.get("ended_at") for each in run.results.values()):
+        return "when the machines were seen to be gone"
+    return "an upper bound, now: the teardown's own record was lost, and the machines are seen to be gone"
+
+
+def _renew_kubeconfig(world: World, run: Run) -> dict[str, Any]:
+    """Fetch the kubeconfig again, once: the repair of a validation."""
+    found = provision.provisioner_of(world).fetch_kubeconfig(provision.charter_of(run))
+    if found is None:
+        raise Unreachable("the site gives no kubeconfig now")
+    run.note(f"fetched the kubeconfig of {found.server} again")
+    return {"sha256": found.sha256, "server": found.server}
+
+
+def diagnosed(world: World, run: Run, names: Iterable[str]) -> dict[str, Any]:
+    """Return what these facts say now, each by itself: what can't be read is told, and hides nothing else."""
+    return {name: _diagnosed(world, run, FACTS[name]) for name in names}
+
+
+def _diagnosed(world: World, run: Run, fact: Fact) -> dict[str, Any]:
+    try:
+        seen = fact.observe(world, run)
+    except DrfsmError as fault:
+        return {"value": None, "why": fault.what}
+    return {"value": fact.judge(seen, run.inputs), "seen": seen}
+
+
+FACTS: Mapping[str, Fact] = {
+    "drill_scope": Fact(
+        _scope, lambda seen, _: "not_allowed" if seen["full"] and seen["allowed"] != "yes" else "allowed"
+    ),
+    "promote_flags": Fact(_flags, _judge_flags),
+    "promotion_mode": _said("promote_target", "canonical", "canonical", "rehearsal"),
+    "teardown_wish": _said("teardown", "true", "asked", "none"),
+    "cloud_identity": preflight.FACTS["cloud_identity"],
+    "image": Fact(_image, _judge_image),
+    "drill_rights": Fact(_rights, lambda seen, _: "missing" if seen["refused"] else "granted"),
+    "pointer_owner": Fact(_ownership, _judge_owner),
+    "site_ownership": Fact(_site_ownership, _judge_site),
+    **provision.FACTS,
+    **backup_check.FACTS,
+    **restore.FACTS,
+    **control_plane_apply.FACTS,
+    **restore_state.FACTS,
+    **baseline.FACTS,
+    "dr_schedules": schedules.FACTS["dr_schedules"],
+    "dr_publishing": publishing.FACTS["dr_publishing"],
+    "validation_job": validation_job.FACTS["validation_job"],
+    **validation_follow.FACTS,
+    "validated_run": publish_artifacts.VALIDATED,
+    "recovery_time": Fact(_recovery, _judge_recovery),
+    "promotion_run": Fact(_observe_promotion, lambda seen, _: "absent" if seen["run_id"] is None else "present"),
+    "promotion": Fact(_observe_promotion, _judge_promotion),
+}
+ACTIONS = {
+    "survey_drill": _survey,
+    **provision.ACTIONS,
+    "open_backup": _open_backup,
+    "reread_backup": _reread_backup,
+    **restore.ACTIONS,
+    **control_plane_apply.ACTIONS,
+    "read_back_control_plane": control_plane_apply.read_back_dr,
+    "restore_state": _restore_state,
+    **validation_follow.ACTIONS,
+    "renew_kubeconfig": _renew_kubeconfig,
+    "note_validated": _note_validated,
+    "tell_recovery": _tell_recovery,
+    "run_promotion": _run_promotion,
+    "finish_promotion": _finish_promotion,
+    "await_teardown": _await_teardown,
+    "account_costs": _account,
+}
+
+
+def binding() -> Binding:
+    """Return the binding; ``Binding.complete_for`` holds it against the machine."""
+    return Binding(facts=FACTS, actions=ACTIONS)

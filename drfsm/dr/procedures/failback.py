@@ -1,0 +1,35 @@
+"""The failback's binding: every fact and action that machines/failback.yaml names, from the rooms."""
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from drfsm.dr.artifacts import prefix_sync
+from drfsm.dr.artifacts import publish as publish_artifacts
+from drfsm.dr.artifacts.compare import comparison
+from drfsm.dr.backup import address as backup_address
+from drfsm.dr.control_plane import read as control_plane
+from drfsm.dr.infrastructure import runners
+from drfsm.dr.pointers import ownership, pointers
+from drfsm.dr.procedures import confirmation
+from drfsm.dr.sites import drain, fence, health, preflight, publishing, schedules
+from drfsm.dr.validation import job as validation_job
+from drfsm.dr.validation import soak
+from drfsm.engine import Binding
+
+ROOMS: tuple[ModuleType, ...] = (
+    publish_artifacts, backup_address, comparison, confirmation, control_plane, drain, fence, health, ownership,
+    pointers, preflight, prefix_sync, publishing, runners, schedules, soak, validation_job,
+)  # fmt: skip
+
+
+def binding() -> Binding:
+    """Return the binding; ``Binding.complete_for`` holds it against the machine."""
+    return Binding(facts=_merged("FACTS"), actions=_merged("ACTIONS"))
+
+
+def _merged(table: str) -> Mapping[str, Any]:
+    merged: dict[str, Any] = {}
+    for room in ROOMS:
+        merged |= getattr(room, table, {})
+    return merged

@@ -1,0 +1,50 @@
+"""The promote's binding: every fact and action that machines/promote.yaml names, from the rooms.
+
+A room that a failback shares has what only one of the two needs under names of their own (``PROMOTE``).
+"""
+
+from drfsm.dr.artifacts import publish as publish_artifacts
+from drfsm.dr.pointers import ownership, pointers
+from drfsm.dr.procedures import approval, approver, rehearsal
+from drfsm.dr.sites import drain, fence, health, preflight, publishing, schedules
+from drfsm.dr.validation import job as validation_job
+from drfsm.dr.validation import receipt as validation_receipt
+from drfsm.engine import Act, Binding, Fact
+
+FACTS: dict[str, Fact] = {
+    **approval.FACTS,
+    **approver.FACTS,
+    **validation_receipt.FACTS,
+    **rehearsal.FACTS,
+    **drain.FACTS,
+    **ownership.FACTS,
+    **schedules.FACTS,
+    **publishing.FACTS,
+    **validation_job.FACTS,
+    **{name: fact for name, fact in preflight.FACTS.items() if name not in ("dr_loss", "primary_pod")},
+    "primary_loss": preflight.PRIMARY_LOSS,
+    **fence.PROMOTE,
+    "dr_fence": fence.FACTS["dr_fence"],
+    "dr_health": health.DR_HEALTH,
+    "dr_run": publish_artifacts.VALIDATED,
+    "artifacts": publish_artifacts.FACTS["artifacts"],
+    "latest": publish_artifacts.FACTS["latest"],
+    **{name: fact for name, fact in pointers.FACTS.items() if name != "pointer_set"},
+    **pointers.PROMOTE,
+}
+ACTIONS: dict[str, Act] = {
+    **rehearsal.ACTIONS,
+    **schedules.PROMOTE,
+    **publishing.PROMOTE,
+    **validation_job.ACTIONS,
+    **publish_artifacts.ACTIONS,
+    **preflight.ACTIONS,
+    "adopt_ownership": ownership.ACTIONS["adopt_ownership"],
+    **{name: fence.ACTIONS[name] for name in ("raise_primary_fence", "lift_primary_fence", "lift_dr_fence")},
+    **{name: act for name, act in pointers.ACTIONS.items() if name != "complete_pointer_set"},
+}
+
+
+def binding() -> Binding:
+    """Return the binding; ``Binding.complete_for`` holds it against the machine."""
+    return Binding(facts=FACTS, actions=ACTIONS)

@@ -1,0 +1,87 @@
+"""A drill's rehearsal of a promote: pointers of its own to move, below its own prefix, and nowhere else.
+
+Owns what only a rehearsal asks: whether both flags are set, whether the prefix is a drill's own, and whether there
+are pointers there to be moved. They are copies of the canonical ones; where there are none yet, they are made of what
+the validated run left beside, and name no run. Writes below the run's own prefix only, which must be a drill's.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from drfsm.dr.layout import Layout, layout_of, pairs_of, staged
+from drfsm.dr.pointers.pointers import Pointer, keys_of, pairs, read, rebuilt, write
+from drfsm.engine import Fact, Run
+from drfsm.errors import ActionFailed
+from drfsm.world import World
+
+_FLAGS = {
+    ("true", "true"): "both",
+    ("false", "true"): "no_auto_promote",
+    ("true", "false"): "no_bypass",
+    ("false", "false"): "neither",
+}
+
+
+def judge_place(seen: Mapping[str, str], _inputs: Mapping[str, Any] | None = None) -> str:
+    """Say whether a prefix is a drill's own: ``<what it rehearses>/drills/<drill>/…``."""
+    prefix, home = seen["prefix"].strip("/"), seen["rehearses"].strip("/")
+    below = prefix.removeprefix(f"{home}/drills/").split("/")
+    own = bool(home) and prefix.startswith(f"{home}/drills/") and len(below) > 1
+    return "beside" if own and all(part not in ("", ".", "..") for part in below) else "canonical"
+
+
+def _place(run: Run) -> dict[str, str]:
+    return {name: str(run.inputs[name]) for name in ("prefix", "rehearses")}
+
+
+def _sources(world: World, run: Run) -> dict[str, Pointer]:
+    """Return the pointers that the rehearsal begins with, by the keys that they get."""
+    own, pair = layout_of(run.inputs), (str(run.inputs["provider"]), str(run.inputs["profile"]))
+    canonical = Layout(str(run.inputs["rehearses"]).strip("/"), own.candidate)
+    named = pairs(world.store, canonical, *pair)
+    there = dict(zip(_keys(own, named), read(world.store, _keys(canonical, named)).values(), strict=True))
+    if all(each is not None for each in there.values()):
+        return {key: each for key, each in there.items() if each is not None}
+    beside = staged(run.inputs, run.id)
+    left = next((each for each in read(world.store, beside.global_pointers()).values() if each), None)
+    if left is None:
+        raise ActionFailed(f"neither {canonical.prefix} nor {beside.prefix} has a pointer", fault="store")
+    nobody = {**rebuilt(left, own, str(run.inputs["primary_run_id"]), None), "run_path": None}
+    return dict.fromkeys(_keys(own, pairs_of(left) or [pair]), nobody)
+
+
+def _keys(layout: Layout, named: list[tuple[str, str]]) -> tuple[str, ...]:
+    return (*layout.global_pointers(), *layout.provider_pointers(named))
+
+
+def _stage(world: World, run: Run) -> dict[str, Any]:
+    """Put what is not there yet; what is there is this rehearsal's own."""
+    if judge_place(_place(run)) != "beside":
+        raise ActionFailed(f"{run.inputs['prefix']} is no drill's own prefix: nothing is staged there", fault="drfsm")
+    made = []
+    for key, pointer in _sources(world, run).items():
+        run.check()
+        if world.store.get(key) is None:
+            write(world.store, key, pointer, None, {"run": run.id, "epoch": run.epoch})
+            made.append(key)
+    return {"made": made}
+
+
+def _observe(world: World, run: Run) -> dict[str, Any]:
+    provider_keys, global_keys = keys_of(world, run)
+    return {key: bool(each) for key, each in read(world.store, (*global_keys, *provider_keys)).items()}
+
+
+def _judge(seen: Mapping[str, bool], _inputs: Mapping[str, Any]) -> str:
+    return "staged" if all(seen.values()) else "partial" if any(seen.values()) else "absent"
+
+
+FACTS = {
+    "promote_flags": Fact(
+        lambda _world, run: {name: str(run.inputs[name]) for name in ("auto_promote", "allow_promote_bypass")},
+        lambda seen, _inputs: _FLAGS[seen["auto_promote"], seen["allow_promote_bypass"]],
+    ),
+    "place": Fact(lambda _world, run: _place(run), judge_place),
+    "rehearsal": Fact(_observe, _judge),
+}
+ACTIONS = {"stage_rehearsal": _stage}

@@ -1,0 +1,302 @@
+"""What a site must have before it can do the work: looked at, told in words, never changed.
+
+Three verdicts. ``fit``; ``unfit``: something is missing that no waiting brings; ``not_ready``: only its nodes are
+not ready yet. What can't be told (a registry that doesn't answer, an image that several platforms may have) is
+``unknown`` in the observation and no failure. Values of Secrets are never read out: only the names of their keys.
+
+    nodes                ready to take a pod
+    namespace            there
+    CronJob              there, the only one or the named one, suspended, with an image
+    service account      the one that its pods run under
+    pull secrets         those that the pod or the account names
+    settings             the ConfigMaps and Secrets that its containers take their environment from
+    control plane        the four ConfigMaps
+    workload identity    a Secret with a bucket and keys, or a role on the service account (left out on request)
+    place                where it would publish by itself: the bucket and prefix that the drill is about
+    architecture         of the image, where its registry answers, against the nodes'
+
+``diagnose`` collects more, for a person: nodes, pods, events, CronJobs, Jobs, redacted. Owns the fact
+``site_baseline``. Called by the drill's binding and the CLI.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from drfsm.dr.control_plane.read import SECTIONS, configmap_of
+from drfsm.dr.layout import layout_of
+from drfsm.dr.progress import first_of
+from drfsm.dr.sites.drain import condition
+from drfsm.dr.sites.health import cronjobs_at_fault, deployment_at_fault, nodes_at_fault, pod_at_fault
+from drfsm.dr.sites.publishing import PLACE, visible
+from drfsm.dr.validation.job import redacted
+from drfsm.engine import Fact, Run
+from drfsm.errors import ActionFailed, Unreachable
+from drfsm.world import Cluster, Manifest, Registry, World
+
+ROLE_ANNOTATIONS = ("eks.amazonaws.com/role-arn",)
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+MOST_EVENTS, LOG_LINES = 40, 20
+
+
+@frozen
+class _Site:
+    """What was read of a site, once."""
+
+    cluster: Cluster
+    namespace: str
+    cronjob: Manifest | None
+    account: Manifest | None
+    secrets: dict[str, Manifest | None] = field(factory=dict)
+
+    @property
+    def pod(self) -> Manifest:
+        """The pod that the CronJob makes; {} where there is none."""
+        return self.cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"] if self.cronjob else {}
+
+    @property
+    def account_name(self) -> str:
+        """The service account that it runs under."""
+        return str(self.pod.get("serviceAccountName") or "default")
+
+    @property
+    def image(self) -> str:
+        """The image of its first container; "" where there is none."""
+        containers = self.pod.get("containers") or ()
+        return str(containers[0]["image"]) if containers else ""
+
+    def secret(self, name: str) -> Manifest | None:
+        """Return a Secret, None if there is none. Read once."""
+        if name not in self.secrets:
+            self.secrets[name] = self.cluster.get("Secret", self.namespace, name)
+        return self.secrets[name]
+
+
+def examine(
+    cluster: Cluster,
+    namespace: str,
+    cronjob: str,
+    *,
+    identity: bool,
+    image_ref: str,
+    registry: Registry | None,
+    place: Mapping[str, str],
+) -> dict[str, Any]:
+    """See a site's baseline. ``identity``: whether the workload's identity is looked at; ``place``: variable -> value.
+
+    A validation publishes beside, whatever the site's prefix is: so where it would publish by itself is looked at here.
+    """
+    nodes = cluster.list("Node", "")
+    there = cluster.get("Namespace", "", namespace) is not None
+    found = cluster.list("CronJob", namespace) if there else []
+    site = _site(cluster, namespace, found, cronjob)
+    wrong = [] if there else [f"there is no namespace {namespace}"]
+    if there:
+        wrong += [*cronjobs_at_fault(found, cronjob, namespace), *_cronjob(site), *_account(site), *_settings(site)]
+        wrong += [*_pull_secrets(site), *_control_plane(site), *(_identity(site) if identity else ())]
+        wrong += _place(site, place)
+    image = image_ref or site.image
+    built_for, unknown = _architecture(registry, image)
+    runs_on = sorted({architecture_of(each) for each in nodes} - {""})
+    if built_for and runs_on and not set(built_for) & set(runs_on):
+        wrong.append(f"{image} is built for {', '.join(built_for)}, and the nodes are {', '.join(runs_on)}")
+    return {
+        "cluster_uid": cluster.uid(),
+        "nodes": len(nodes),
+        "nodes_ready": sum(bool(condition(each, "Ready")) for each in nodes),
+        "not_ready": first_of(list(nodes_at_fault(nodes))),
+        "wrong": first_of(wrong),
+        "unknown": [unknown] if unknown else [],
+        "image": {"validated": image, "cronjob": site.image, "built_for": built_for, "nodes": runs_on},
+        "service_account": site.account_name,
+        "identity": "looked at" if identity else "left out, as asked",
+    }
+
+
+def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
+    """Say whether the site could do the work."""
+    if seen["wrong"]["total"]:
+        return "unfit"
+    return "not_ready" if seen["not_ready"]["total"] else "fit"
+
+
+def _site(cluster: Cluster, namespace: str, cronjobs: Sequence[Manifest], named: str) -> _Site:
+    fitting = [each for each in cronjobs if named in ("", each["metadata"]["name"])]
+    cronjob = fitting[0] if len(fitting) == 1 else None
+    site = _Site(cluster, namespace, cronjob, None)
+    account = cluster.get("ServiceAccount", namespace, site.account_name) if cronjob else None
+    return _Site(cluster, namespace, cronjob, account)
+
+
+def _cronjob(site: _Site) -> Iterator[str]:
+    if site.cronjob is None:
+        return  # said already
+    name = site.cronjob["metadata"]["name"]
+    if not site.cronjob["spec"].get("suspend"):
+        yield f"CronJob {name} is not suspended"
+    if not site.image:
+        yield f"CronJob {name} names no image"
+
+
+def _account(site: _Site) -> Iterator[str]:
+    if site.cronjob is not None and site.account is None and site.account_name != "default":
+        yield f"ServiceAccount {site.account_name} is not there"
+
+
+def _pull_secrets(site: _Site) -> Iterator[str]:
+    named = [*(site.pod.get("imagePullSecrets") or ()), *((site.account or {}).get("imagePullSecrets") or ())]
+    for name in dict.fromkeys(str(each["name"]) for each in named):
+        if site.secret(name) is None:
+            yield f"pull Secret {name} is not there"
+
+
+def _sources(site: _Site) -> Iterator[tuple[str, str]]:
+    """Yield (kind, name) of everything that the containers take their environment from, and must have."""
+    for container in (*(site.pod.get("initContainers") or ()), *(site.pod.get("containers") or ())):
+        for entry in container.get("envFrom") or ():
+            for kind, reference in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
+                if reference in entry and not entry[reference].get("optional"):
+                    yield kind, str(entry[reference]["name"])
+
+
+def _settings(site: _Site) -> Iterator[str]:
+    for kind, name in dict.fromkeys(_sources(site)):
+        found = site.secret(name) if kind == "Secret" else site.cluster.get(kind, site.namespace, name)
+        if found is None:
+            yield f"{kind} {name} is not there, and the workload takes its settings from it"
+
+
+def _control_plane(site: _Site) -> Iterator[str]:
+    for name in map(configmap_of, SECTIONS):
+        if site.cluster.get("ConfigMap", site.namespace, name) is None:
+            yield f"ConfigMap {name} is not there"
+
+
+def _place(site: _Site, place: Mapping[str, str]) -> Iterator[str]:
+    """Yield which of its own settings, as far as ConfigMaps and the CronJob say them, name another place."""
+    if site.cronjob is None or not site.image:
+        return
+    configmaps = {each["metadata"]["name"]: each for each in site.cluster.list("ConfigMap", site.namespace)}
+    for name, wanted in place.items():
+        found = visible(site.cronjob, name, configmaps)
+        if found is not None and found[0].strip("/") != wanted:
+            yield f"{found[1]} sets {name} to {found[0]!r}, not to {wanted!r}: by itself it would publish there"
+
+
+def _identity(site: _Site) -> Iterator[str]:
+    """Find a workload that would have no identity to publish with."""
+    if site.cronjob is None:
+        return
+    annotations = (site.account or {"metadata": {}})["metadata"].get("annotations") or {}
+    if any(annotations.get(name) for name in ROLE_ANNOTATIONS):
+        return
+    held = {
+        key
+        for kind, name in _sources(site)
+        if kind == "Secret"
+        for key in ((site.secret(name) or {}).get("data") or {})
+    }
+    held |= {str(each["name"]) for container in site.pod.get("containers") or () for each in container.get("env") or ()}
+    if lacking := [key for key in KEYS if key not in held]:
+        yield (
+            f"the workload has no identity: no Secret of it has {', '.join(lacking)}, and ServiceAccount"
+            f" {site.account_name} names no role ({', '.join(ROLE_ANNOTATIONS)})"
+        )
+
+
+def architecture_of(node: Manifest) -> str:
+    """Return what a node's machine is: amd64, arm64; "" where it doesn't say."""
+    told = ((node.get("status") or {}).get("nodeInfo") or {}).get("architecture")
+    return str(told or (node["metadata"].get("labels") or {}).get("kubernetes.io/arch") or "")
+
+
+def _architecture(registry: Registry | None, image: str) -> tuple[list[str], str]:
+    """Return what an image is built for, and why that isn't known ("" where it is)."""
+    if registry is None or not image:
+        return [], "what the image is built for was not asked"
+    try:
+        return sorted(registry.architectures(image)), ""
+    except (Unreachable, ActionFailed) as fault:
+        return [], f"what {image} is built for is not known: {fault.what}"
+
+
+# --- for a person -----------------------------------------------------------------------------------------------
+
+
+def diagnose(cluster: Cluster, namespace: str) -> dict[str, Any]:
+    """Collect what a person wants to see of a site, in words, without what looks like a credential."""
+    pods = cluster.list("Pod", namespace)
+    events = cluster.list("Event", namespace)
+    nodes = cluster.list("Node", "")
+    return {
+        "cluster_uid": cluster.uid(),
+        "nodes": [_node(each) for each in nodes],
+        "cronjobs": [_schedule(each) for each in cluster.list("CronJob", namespace)],
+        "jobs": [_named(each, **_ended(each)) for each in cluster.list("Job", namespace)],
+        "deployments": [
+            _named(e, wrong=_redacted(deployment_at_fault(e))) for e in cluster.list("Deployment", namespace)
+        ],
+        "pods": [_named(each, phase=_phase(each), wrong=_redacted(pod_at_fault(each))) for each in pods],
+        "logs": {each["metadata"]["name"]: _log(cluster, namespace, each) for each in pods if _phase(each) == "Failed"},
+        "events": [_event(each) for each in events][-MOST_EVENTS:],
+        "wrong": _redacted(nodes_at_fault(nodes)),
+    }
+
+
+def _named(manifest: Manifest, **more: Any) -> dict[str, Any]:
+    return {"name": manifest["metadata"]["name"], **more}
+
+
+def _node(node: Manifest) -> dict[str, Any]:
+    ready = bool(condition(node, "Ready"))
+    return _named(node, ready=ready, unschedulable=bool(node["spec"].get("unschedulable")), arch=architecture_of(node))
+
+
+def _schedule(cronjob: Manifest) -> dict[str, Any]:
+    spec, status = cronjob["spec"], cronjob.get("status") or {}
+    told = {"schedule": spec["schedule"], "suspended": bool(spec.get("suspend"))}
+    last = {name: status.get(name) for name in ("lastScheduleTime", "lastSuccessfulTime")}
+    return _named(cronjob, **told, **last, active=len(status.get("active") or ()))
+
+
+def _ended(job: Manifest) -> dict[str, Any]:
+    return {"ended": condition(job, "Complete", "Failed") or "no", "since": job["metadata"].get("creationTimestamp")}
+
+
+def _phase(pod: Manifest) -> str:
+    return str((pod.get("status") or {}).get("phase") or "")
+
+
+def _log(cluster: Cluster, namespace: str, pod: Manifest) -> list[str]:
+    raw = cluster.log(namespace, pod["metadata"]["name"], tail_lines=LOG_LINES)
+    return _redacted(raw.splitlines())
+
+
+def _event(event: Manifest) -> dict[str, Any]:
+    about = event["involvedObject"]
+    told = redacted(f"{event.get('reason')}: {event.get('message')}")
+    return {"about": f"{about.get('kind')}/{about.get('name')}", "told": told, "at": event.get("lastTimestamp")}
+
+
+def _redacted(lines: Iterable[str]) -> list[str]:
+    return [redacted(each) for each in lines]
+
+
+# --- for the machine --------------------------------------------------------------------------------------------
+
+
+def _observe(world: World, run: Run) -> dict[str, Any]:
+    inputs = run.inputs
+    return examine(
+        world.dr,
+        str(inputs["namespace"]),
+        str(inputs["cronjob"]),
+        identity=inputs["skip_workload_assume"] != "yes",
+        image_ref=str(inputs["image_ref"]),
+        registry=world.registry,
+        place=dict(zip(PLACE, (str(inputs["bucket"]), layout_of(inputs).prefix), strict=True)),
+    )
+
+
+FACTS = {"site_baseline": Fact(_observe, judge)}

@@ -1,0 +1,136 @@
+"""Whether anything on a site is still at work that could publish: sampled, never assumed.
+
+In flight is every Job that has not ended (also one that is being deleted, or waits suspended) and every
+pod of a Job that has not ended. A pod on a node that is not ready, or gone, is *out of sight*: nobody can
+say whether it still runs, so the run holds, or fences. Jobs that this run made itself (label
+``drfsm/run``) are left out: they publish beside, and are awaited by name; so are those of CronJobs that the
+input ``cronjob_selector`` leaves out. A pod that was deleted by force from a node that does not answer is
+seen nowhere: only a fence stops it, so such nodes are told.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from drfsm.claims import moment
+from drfsm.dr.sites.schedules import listed, time_of
+from drfsm.engine import Fact, Run
+from drfsm.world import Manifest, World
+
+RUN_LABEL, ROLE_LABEL = "drfsm/run", "drfsm/role"
+_ENDED_PODS = ("Succeeded", "Failed")
+_ENDED_JOBS = ("Complete", "Failed")
+
+
+def condition(manifest: Manifest, *kinds: str) -> str:
+    """Return which of these conditions is true of an object, "" if none."""
+    for each in (manifest.get("status") or {}).get("conditions") or []:
+        if each["type"] in kinds and each["status"] == "True":
+            return str(each["type"])
+    return ""
+
+
+def _observe(site: str) -> Callable[[World, Run], Any]:
+    def observe(world: World, run: Run) -> dict[str, Any]:
+        cluster, namespace = world.site(site), run.inputs["namespace"]
+        left_out = _left_out(world, site, run)
+        # BEFORE the pods, so that a Job that starts in between is seen by one of the two.
+        listed_jobs = cluster.list("Job", namespace)
+        left_out |= {_key(each) for each in listed_jobs if _owners(each) & left_out}
+        jobs = [each for each in listed_jobs if not _ours(each, run) and _key(each) not in left_out]
+        pods = [each for each in cluster.list("Pod", namespace) if _of_a_job(each) and not _ours(each, run)]
+        pods = [each for each in pods if not _owners(each) & left_out]
+        nodes = {each["metadata"]["name"]: bool(condition(each, "Ready")) for each in cluster.list("Node", "")}
+        alive = list(_alive_pods(pods, {name for name, ready in nodes.items() if ready}))
+        seen = {
+            "jobs": list(_alive_jobs(jobs, alive)),
+            "pods": alive,
+            "nodes_out_of_sight": sorted(name for name, ready in nodes.items() if not ready),
+        }
+        for each in _told(seen, time_of(cluster, run)):
+            run.note(f"on {site}: {each}")
+        return seen
+
+    return observe
+
+
+def _left_out(world: World, site: str, run: Run) -> set[tuple[str, str]]:
+    """Return the CronJobs that the operator's selector leaves out: he says that they publish nothing."""
+    if not run.inputs["cronjob_selector"]:
+        return set()
+    everything = world.site(site).list("CronJob", run.inputs["namespace"])
+    return {_key(each, "CronJob") for each in everything} - {("CronJob", name) for name in listed(world, site, run)}
+
+
+def _key(manifest: Manifest, kind: str = "Job") -> tuple[str, str]:
+    return kind, str(manifest["metadata"]["name"])
+
+
+def _owners(manifest: Manifest) -> set[tuple[str, str]]:
+    return {(each["kind"], each["name"]) for each in manifest["metadata"].get("ownerReferences") or []}
+
+
+def _told(seen: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    """Say what is still running and for how long, to ten seconds, so that it is said when it changes."""
+    for kind, alive in (("Job", seen["jobs"]), ("pod", seen["pods"])):
+        for each in alive:
+            since = moment(each["since"]) or now
+            told = "out of sight, its node does not answer" if each["out_of_sight"] else "running"
+            yield f"{kind} {each['name']}, {told}, {int((now - since).total_seconds()) // 10 * 10} s old"
+    for each in seen["nodes_out_of_sight"]:
+        yield f"node {each} does not answer: a pod that was deleted by force while it ran there may run on"
+
+
+def _ours(manifest: Manifest, run: Run) -> bool:
+    return bool((manifest["metadata"].get("labels") or {}).get(RUN_LABEL) == run.id)
+
+
+def _of_a_job(pod: Manifest) -> bool:
+    marks = {"job-name", "batch.kubernetes.io/job-name"} & set(pod["metadata"].get("labels") or {})
+    return bool(marks) or any(kind == "Job" for kind, _ in _owners(pod))
+
+
+def _alive_jobs(jobs: Iterable[Manifest], pods: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for job in jobs:
+        status, name = job.get("status") or {}, str(job["metadata"]["name"])
+        counted = (status.get("active") or 0) + (status.get("terminating") or 0)
+        if condition(job, *_ENDED_JOBS) and not counted:
+            continue
+        told = "being deleted" if job["metadata"].get("deletionTimestamp") else "active"
+        of_it = [each["out_of_sight"] for each in pods if each["job"] == name]
+        yield {
+            "name": name,
+            "state": told,
+            "since": job["metadata"].get("creationTimestamp"),
+            "out_of_sight": bool(of_it) and all(of_it),  # all that is left of it
+        }
+
+
+def _alive_pods(pods: Iterable[Manifest], ready: set[str]) -> Iterator[dict[str, Any]]:
+    for pod in pods:
+        phase = (pod.get("status") or {}).get("phase", "Pending")
+        if phase in _ENDED_PODS:
+            continue
+        node = pod["spec"].get("nodeName", "")
+        yield {
+            "name": pod["metadata"]["name"],
+            "job": next((name for kind, name in sorted(_owners(pod)) if kind == "Job"), ""),
+            "phase": phase,
+            "node": node,
+            "since": pod["metadata"].get("creationTimestamp"),
+            # Nobody hears from it: it may run, or not.
+            "out_of_sight": phase == "Unknown" or bool(node and node not in ready),
+        }
+
+
+def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    alive = [*seen["jobs"], *seen["pods"]]
+    if any(not each["out_of_sight"] for each in alive):
+        return "yes"
+    return "out_of_sight" if alive else "no"
+
+
+FACTS = {
+    "primary_inflight": Fact(_observe("primary"), _judge),
+    "dr_inflight": Fact(_observe("dr"), _judge),
+}

@@ -1,0 +1,111 @@
+"""Whether a site could do its work now: its nodes, its CronJob, its Deployments, its pods.
+
+Says what is wrong in words that a person can act on. A Deployment counts as its controller last saw it, so
+one whose latest change the controller has not seen yet is not counted as available. Changes nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from drfsm.claims import bounded
+from drfsm.dr.progress import first_of
+from drfsm.dr.sites.drain import condition
+from drfsm.engine import Fact, Run
+from drfsm.world import Cluster, Manifest, World
+
+STUCK = (
+    "CrashLoopBackOff",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+)
+_PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
+_ENDED = ("Succeeded", "Failed")
+
+
+def examine(cluster: Cluster, namespace: str, cronjob: str) -> dict[str, Any]:
+    """See a site's health. ``cronjob``: the one that publishes; "" for the only one there is."""
+    nodes = cluster.list("Node", "")
+    deployments = cluster.list("Deployment", namespace)
+    pods = cluster.list("Pod", namespace)
+    wrong = [
+        *nodes_at_fault(nodes),
+        *cronjobs_at_fault(cluster.list("CronJob", namespace), cronjob, namespace),
+        *(words for each in deployments for words in deployment_at_fault(each)),
+        *(words for each in pods for words in pod_at_fault(each)),
+    ]
+    return {
+        "nodes": len(nodes),
+        "nodes_ready": sum(bool(condition(each, "Ready")) for each in nodes),
+        "deployments": len(deployments),
+        "pods": len(pods),
+        "wrong": first_of(wrong),
+    }
+
+
+def nodes_at_fault(nodes: Sequence[Manifest]) -> Iterator[str]:
+    """Yield what keeps nodes from taking pods."""
+    if not any(condition(each, "Ready") and not each["spec"].get("unschedulable") for each in nodes):
+        yield "no node is ready to take a pod"
+    for each in nodes:
+        name = each["metadata"]["name"]
+        if not condition(each, "Ready"):
+            yield f"node {name} is not ready"
+        elif pressure := condition(each, *_PRESSURES):
+            yield f"node {name} is under {pressure}"
+
+
+def cronjobs_at_fault(cronjobs: Sequence[Manifest], named: str, namespace: str) -> Iterator[str]:
+    """Yield why it can't be told which CronJob publishes."""
+    names = sorted(each["metadata"]["name"] for each in cronjobs)
+    if named and named not in names:
+        yield f"CronJob {namespace}/{named} is not there; there are: {', '.join(names) or 'none'}"
+    elif not names:
+        yield f"there is no CronJob in {namespace}"
+    elif not named and len(names) > 1:
+        yield f"which CronJob publishes? There are {', '.join(names)}: name one with --cronjob"
+
+
+def deployment_at_fault(deployment: Manifest) -> Iterator[str]:
+    """Yield what a Deployment lacks."""
+    metadata, status = deployment["metadata"], deployment.get("status") or {}
+    wanted = deployment["spec"].get("replicas")
+    wanted = 1 if wanted is None else wanted
+    available = status.get("availableReplicas") or 0
+    if (status.get("observedGeneration") or 0) < (metadata.get("generation") or 0):
+        yield f"Deployment {metadata['name']} was changed, and its controller has not seen it yet"
+    elif available < wanted:
+        yield f"Deployment {metadata['name']} has {available} of {wanted} replicas available"
+
+
+def pod_at_fault(pod: Manifest) -> Iterator[str]:
+    """Yield what keeps a pod that ought to run from running."""
+    name, status = pod["metadata"]["name"], pod.get("status") or {}
+    if status.get("phase") in _ENDED or pod["metadata"].get("deletionTimestamp"):
+        return
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        for each in status.get(kind) or []:
+            waiting = (each.get("state") or {}).get("waiting") or {}
+            if waiting.get("reason") in STUCK:
+                message = f": {bounded(waiting['message'])}" if waiting.get("message") else ""
+                yield f"pod {name}, container {each['name']}: {waiting['reason']}{message}"
+    for each in status.get("conditions") or []:
+        if each["type"] == "PodScheduled" and each["status"] == "False" and each.get("reason") == "Unschedulable":
+            yield f"pod {name} finds no node: {bounded(each.get('message') or 'no reason given')}"
+
+
+def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
+    """Say whether anything is wrong."""
+    return "degraded" if seen["wrong"]["total"] else "healthy"
+
+
+def _observe(site: str) -> Callable[[World, Run], Any]:
+    return lambda world, run: examine(world.site(site), str(run.inputs["namespace"]), str(run.inputs["cronjob"]))
+
+
+FACTS = {"primary_health": Fact(_observe("primary"), judge)}
+DR_HEALTH = Fact(_observe("dr"), judge)

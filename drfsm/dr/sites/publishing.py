@@ -1,0 +1,231 @@
+"""Whether a Job that starts on a site publishes: two switches in the site's ConfigMap.
+
+``PUBLISH_S3=0`` and ``PUBLISH_S3_DRY_RUN=1`` is off. What was found is kept in the annotation
+``drfsm/before``, as in schedules.py. A pod that runs already keeps the environment that it started with:
+that is the drain's matter. A CronJob that sets the switches by itself does not heed the ConfigMap, which
+is found before anything starts (``publishing_switch``).
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from drfsm.dr.layout import layout_of, taker
+from drfsm.dr.pointers.ownership import left_alone
+from drfsm.dr.sites.schedules import BEFORE, before_of, edit, listed, parsed
+from drfsm.engine import Fact, Run
+from drfsm.errors import ActionFailed
+from drfsm.world import Cluster, Manifest, World
+
+SWITCHES = ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")
+ON, OFF = ("1", "0"), ("0", "1")
+PLACE = ("JOBINTEL_S3_BUCKET", "JOBINTEL_S3_PREFIX")
+_TRUE = ("1", "true", "yes", "on")
+
+
+def see(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]:
+    """Return the two switches and the annotation: exactly what an undo gives back."""
+    found = cluster.get("ConfigMap", namespace, name)
+    if found is None:
+        raise ActionFailed(
+            f"ConfigMap {namespace}/{name} is not on {cluster.name}",
+            way="name the right one with --configmap",
+        )
+    return _image(found)
+
+
+def _image(manifest: Manifest) -> dict[str, Any]:
+    data = manifest.get("data") or {}
+    return {**{name: data.get(name) for name in SWITCHES}, "before": before_of(manifest)}
+
+
+def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
+    """Judge the switches: ``mixed`` is neither on nor off as the contract has it."""
+    publishes, dry = (str(seen[name] or "").strip().lower() in _TRUE for name in SWITCHES)
+    if publishes and not dry:
+        return "on"
+    return "off" if dry and not publishes else "mixed"
+
+
+def _observe(site: str) -> Callable[[World, Run], Any]:
+    return lambda world, run: see(world.site(site), run.inputs["namespace"], run.inputs["configmap"])
+
+
+def _edit(world: World, site: str, run: Run, change: Callable[[Manifest], Manifest], words: str) -> dict[str, Any]:
+    changed = edit(world.site(site), "ConfigMap", run.inputs["namespace"], run.inputs["configmap"], change)
+    if changed:
+        run.note(f"{words} in ConfigMap {run.inputs['configmap']} on {site}")
+    return {"changed": changed}
+
+
+def _silence(site: str) -> Callable[[World, Run], Any]:
+    def silence(world: World, run: Run) -> dict[str, Any]:
+        def change(live: Manifest) -> Manifest:
+            now = _image(live)
+            if judge(now) == "off":
+                return {}
+            patch: Manifest = {"data": dict(zip(SWITCHES, OFF, strict=True))}
+            if _recorded(now) is None:
+                kept = {"run": run.id, "data": {name: now[name] for name in SWITCHES}}
+                patch["metadata"] = {"annotations": {BEFORE: json.dumps(kept, sort_keys=True)}}
+            return patch
+
+        return _edit(world, site, run, change, "publishing is off now")
+
+    return silence
+
+
+def _recorded(image: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the recorded switches, if a record is there that says how publishing was on."""
+    data = parsed(image["before"]).get("data")
+    if not isinstance(data, Mapping):
+        return None
+    switches = {name: data.get(name) for name in SWITCHES}
+    return switches if judge(switches) == "on" else None
+
+
+def _enable(site: str) -> Callable[[World, Run], Any]:
+    def change(live: Manifest) -> Manifest:
+        now = _image(live)
+        if judge(now) == "on" and now["before"] is None:
+            return {}
+        wanted = _recorded(now) or dict(zip(SWITCHES, ON, strict=True))
+        return {"data": dict(wanted), "metadata": {"annotations": {BEFORE: None}}}
+
+    return lambda world, run: _edit(world, site, run, change, "publishing is on again")
+
+
+def _restore(fact: str, site: str, ours: str) -> Callable[[World, Run], Any]:
+    """Give the switches back, from what this run made of them (``ours``); what somebody else made of them stays."""
+
+    def restore(world: World, run: Run) -> dict[str, Any]:
+        image = run.undoing[fact]
+
+        def change(live: Manifest) -> Manifest:
+            now = _image(live)
+            if now == dict(image):
+                return {}
+            if judge(now) != ours and any(now[name] != image[name] for name in SWITCHES):
+                told = ", ".join(f"{name}={now[name]}" for name in SWITCHES)
+                raise ActionFailed(
+                    f"somebody else set {told} in ConfigMap {live['metadata']['name']} on {site} since this run"
+                    f" switched publishing {ours}: that is not overwritten",
+                    way="set it as it is to be, then `drfsm resume`; or `drfsm request waive_undo --reason …`",
+                )
+            data = {name: image[name] for name in SWITCHES}
+            return {"data": data, "metadata": {"annotations": {BEFORE: image["before"]}}}
+
+        return _edit(world, site, run, change, "publishing is as it was")
+
+    return restore
+
+
+def _observe_switch(world: World, run: Run) -> dict[str, Any]:
+    """Look for whatever would publish, or not, whatever the ConfigMap is made to say."""
+    namespace, name = str(run.inputs["namespace"]), str(run.inputs["configmap"])
+    found: list[str] = []
+    for site in (each for each in ("primary", "dr") if not left_alone(run, each)):
+        configmaps = {each["metadata"]["name"]: each for each in world.site(site).list("ConfigMap", namespace)}
+        if name not in configmaps:
+            found.append(f"{site}: there is no ConfigMap {name}; name the right one with --configmap")
+            continue
+        if configmaps[name].get("immutable"):
+            found.append(f"{site}: ConfigMap {name} is immutable, so nothing can be switched in it")
+        for cronjob in listed(world, site, run).values():
+            found += (f"{site}: {each}" for each in overrides(cronjob, name, configmaps))
+    return {"overridden": found}
+
+
+def overrides(cronjob: Manifest, configmap: str, configmaps: Mapping[str, Manifest]) -> Iterator[str]:
+    """Yield why the containers of a CronJob would not heed the ConfigMap, in words.
+
+    What a Secret says can't be known: nobody gives drfsm the right to read one. Companions that run another
+    image than the workload's need not take their environment from there.
+    """
+    pod = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    for container in (*(pod.get("initContainers") or ()), *pod["containers"]):
+        where = f"CronJob {cronjob['metadata']['name']}, container {container['name']}"
+        own = [each for each in container.get("env") or [] if each["name"] in SWITCHES]
+        for each in own:
+            source = (each.get("valueFrom") or {}).get("configMapKeyRef") or {}
+            if (source.get("name"), source.get("key")) != (configmap, each["name"]):
+                yield f"{where} sets {each['name']} by itself"
+        mapped = [each for each in container.get("envFrom") or [] if _says(each, configmap, configmaps)]
+        if {each["name"] for each in own} == set(SWITCHES):
+            continue  # what a container sets by itself goes before all that it maps
+        if mapped and _source(mapped[-1]) != configmap:
+            yield f"{where} takes a switch from ConfigMap {_source(mapped[-1])}, which comes after {configmap}"
+        elif not any(not each.get("prefix") for each in mapped) and container["image"] == pod["containers"][0]["image"]:
+            yield f"{where} does not take its environment from ConfigMap {configmap}"
+
+
+def visible(cronjob: Manifest, name: str, configmaps: Mapping[str, Manifest]) -> tuple[str, str] | None:
+    """Return (value, where from) of a variable in a CronJob's first container; None where it can't be seen.
+
+    What a Secret says can't be seen, and it may say it: the last that maps it wins, so a Secret behind hides it.
+    """
+    container = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+    own = next((each for each in reversed(container.get("env") or []) if each["name"] == name), None)
+    if own is not None:
+        source = (own.get("valueFrom") or {}).get("configMapKeyRef")
+        if source is None:
+            return (str(own["value"]), f"CronJob {cronjob['metadata']['name']}") if "value" in own else None
+        held = (configmaps.get(source["name"]) or {}).get("data") or {}
+        return (str(held[source["key"]]), f"ConfigMap {source['name']}") if source["key"] in held else None
+    for entry in reversed(container.get("envFrom") or []):
+        held = (configmaps.get(_source(entry)) or {}).get("data") or {}
+        key = name.removeprefix(str(entry.get("prefix") or ""))
+        if key in held:
+            return str(held[key]), f"ConfigMap {_source(entry)}"
+    return None
+
+
+def _observe_place(world: World, run: Run) -> dict[str, Any]:
+    """See where the site that takes over would publish by itself, as far as its settings can be seen."""
+    namespace, site = str(run.inputs["namespace"]), taker(run.inputs)
+    configmaps = {each["metadata"]["name"]: each for each in world.site(site).list("ConfigMap", namespace)}
+    named = str(run.inputs["cronjob"])
+    seen = {}
+    for name, cronjob in listed(world, site, run).items():
+        if named in ("", name):
+            found = {each: visible(cronjob, each, configmaps) for each in PLACE}
+            seen[name] = {each: {"value": told[0], "from": told[1]} if told else None for each, told in found.items()}
+    return {"wanted": dict(zip(PLACE, (str(run.inputs["bucket"]), layout_of(run.inputs).prefix), strict=True)), **seen}
+
+
+def _judge_place(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    found = [(each, told[each]) for name, told in seen.items() if name != "wanted" for each in PLACE]
+    elsewhere = any(told and told["value"].strip("/") != seen["wanted"][each] for each, told in found)
+    return "elsewhere" if elsewhere else "ours"
+
+
+def _source(entry: Mapping[str, Any]) -> str:
+    return str((entry.get("configMapRef") or {}).get("name") or "")
+
+
+def _says(entry: Mapping[str, Any], configmap: str, configmaps: Mapping[str, Manifest]) -> bool:
+    """Whether an entry of envFrom is our ConfigMap, or another one that holds a switch."""
+    if _source(entry) == configmap:
+        return True
+    held = (configmaps.get(_source(entry)) or {}).get("data") or {}
+    return any(f"{entry.get('prefix') or ''}{key}" in SWITCHES for key in held)
+
+
+FACTS = {
+    "primary_publishing": Fact(_observe("primary"), judge),
+    "dr_publishing": Fact(_observe("dr"), judge),
+    "publishing_place": Fact(_observe_place, _judge_place),
+    "publishing_switch": Fact(_observe_switch, lambda seen, _inputs: "overridden" if seen["overridden"] else "heeded"),
+}
+ACTIONS = {
+    "silence_primary": _silence("primary"),
+    "silence_dr": _silence("dr"),
+    "restore_dr_publishing": _restore("dr_publishing", "dr", "off"),
+    "restore_primary_publishing": _restore("primary_publishing", "primary", "on"),
+    "enable_primary_publishing": _enable("primary"),
+}
+PROMOTE = {
+    "silence_primary": _silence("primary"),
+    "restore_primary_publishing": _restore("primary_publishing", "primary", "off"),
+    "enable_dr_publishing": _enable("dr"),
+}

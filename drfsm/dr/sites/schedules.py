@@ -1,0 +1,311 @@
+"""Whether a site's CronJobs start Jobs: seen, suspended, given back.
+
+What a freeze found is kept twice: in the journal (the before-image), and on the object itself in the
+annotation ``drfsm/before``, so that a later procedure knows how the schedules were before the disaster,
+not as a freeze in between left them. The first one written wins. Every write is conditional on the
+resourceVersion that was read. A CronJob that is suspended already is not touched. Which CronJobs are meant:
+all of the namespace, or those that the input ``cronjob_selector`` names. What somebody else changed on an
+object between freeze and thaw is left as it is, and said. Whoever may edit the object may write the annotation: one
+that is no record of drfsm's raises Unreadable, never counts as none, and is never written over.
+
+A restore also scales Deployments to 0, because a pod of theirs could publish. Those that carry its record
+(``{"replicas": 3}``) are part of the schedules of the site that takes over, under ``Deployment/<name>``: suspended at 0
+replicas, given their number back by the row that resumes the schedules.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from drfsm import claims
+from drfsm.dr.layout import taker
+from drfsm.dr.sites.cron_forecast import thaw, words
+from drfsm.engine import Fact, Run
+from drfsm.errors import ActionFailed, Conflict, Unreadable
+from drfsm.world import Cluster, Manifest, World
+
+BEFORE = "drfsm/before"
+TRIES = 5
+_DEPLOYMENT = "Deployment/"
+
+
+def before_of(manifest: Manifest) -> str | None:
+    """Return what an object's annotation says about how it was before, raw; None if there is none.
+
+    Raises Unreadable for an annotation that is no record of drfsm's.
+    """
+    raw = (manifest["metadata"].get("annotations") or {}).get(BEFORE)
+    if raw is None:
+        return None
+    _check_record(str(raw), str(manifest.get("kind") or "CronJob"), manifest["metadata"].get("name"))
+    return str(raw)
+
+
+def _check_record(raw: str, kind: str, name: object) -> None:
+    """Raise Unreadable unless a text is what a freeze or a restore writes into ``drfsm/before``."""
+    what = f"the annotation {BEFORE} of {kind} {claims.bounded(name, 100)}"
+    way = "look who wrote it, and take it off"
+    if claims.is_name("Kubernetes name", name) and kind in ("CronJob", "ConfigMap"):
+        way += f": kubectl annotate {kind.lower()} {name} {BEFORE}-"
+    record = claims.object_of(raw, what, largest_bytes=_LARGEST_RECORD, way=way)
+    if "suspend" in record:
+        claims.field(record, "suspend", bool, what, way=way)
+    for switch, value in (claims.field(record, "data", dict, what, way=way) if "data" in record else {}).items():
+        if not isinstance(value, str | None):
+            raise Unreadable(f"{what} can't be read: its {claims.bounded(switch, 100)} is no text", way=way)
+
+
+_LARGEST_RECORD = 256 << 10  # bytes: what Kubernetes allows all annotations of an object together
+
+
+def parsed(raw: str | None) -> Mapping[str, Any]:
+    """Return the content of an annotation that ``before_of`` returned; {} if there is none.
+
+    Judges read observations of earlier versions as well, which may hold what can't be understood: that is {}.
+    """
+    try:
+        return claims.object_of(raw or "{}", f"the annotation {BEFORE}", largest_bytes=_LARGEST_RECORD)
+    except Unreadable:
+        return {}
+
+
+def ought_to_run(entry: Mapping[str, Any], name: str, named: str = "") -> bool:
+    """Say whether a CronJob, as seen, is to run in the end: as recorded, else as named, else as it is."""
+    before = parsed(entry["before"])
+    recorded = before.get("suspend")
+    if isinstance(recorded, bool):
+        return not recorded
+    if name.startswith(_DEPLOYMENT):
+        return _replicas(before) > 0
+    return name in named.split(",") or not entry["suspend"]
+
+
+def time_of(cluster: Cluster, run: Run) -> datetime:
+    """Return a site's own time, which stamped its objects; this machine's where the site has not said it.
+
+    Call it after something was asked of the site: its time is the one of its latest answer.
+    """
+    return cluster.now() or datetime.fromisoformat(run.clock.now())
+
+
+def listed(world: World, site: str, run: Run) -> dict[str, Manifest]:
+    """Return the CronJobs of a site that are meant, by name."""
+    found = world.site(site).list("CronJob", run.inputs["namespace"], labels=str(run.inputs["cronjob_selector"]))
+    return {each["metadata"]["name"]: each for each in found}
+
+
+def stopped(world: World, site: str, run: Run) -> dict[str, Manifest]:
+    """Return the Deployments of the site that takes over that a restore scaled to 0, as ``Deployment/<name>``."""
+    if site != taker(run.inputs):
+        return {}
+    found = world.site(site).list("Deployment", run.inputs["namespace"])
+    return {f"{_DEPLOYMENT}{each['metadata']['name']}": each for each in found if _replicas(parsed(before_of(each)))}
+
+
+def _replicas(before: Mapping[str, Any]) -> int:
+    """Return how many pods a Deployment had by its record, 0 where that says nothing."""
+    recorded = before.get("replicas")
+    return recorded if type(recorded) is int and recorded > 0 else 0
+
+
+def see(world: World, site: str, run: Run) -> dict[str, dict[str, Any]]:
+    """Return {CronJob, or Deployment/…: {"suspend", "before"}} of a site: exactly what an undo gives back."""
+    return {name: _seen(each) for name, each in {**listed(world, site, run), **stopped(world, site, run)}.items()}
+
+
+def _seen(manifest: Manifest) -> dict[str, Any]:
+    if "template" in manifest["spec"]:  # a Deployment, not a CronJob
+        return {"suspend": manifest["spec"].get("replicas") == 0, "before": before_of(manifest)}
+    return {"suspend": bool(manifest["spec"].get("suspend")), "before": before_of(manifest)}
+
+
+def _observe(site: str) -> Callable[[World, Run], Any]:
+    return lambda world, run: see(world, site, run)
+
+
+def fingerprint(manifest: Manifest) -> str:
+    """Return a digest of a CronJob's spec but for what a freeze changes."""
+    spec = {name: value for name, value in manifest["spec"].items() if name != "suspend"}
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+
+
+def _changed_meanwhile(run: Run, froze: str, site: str, live: Mapping[str, Manifest]) -> list[str]:
+    """Say what somebody else did to the CronJobs since the freeze: it is left as it is."""
+    before: Mapping[str, str] = (run.results.get(froze) or {}).get("specs") or {}
+    if not before:  # the freeze was found done after a crash: nobody kept how they were
+        run.note(f"whether somebody changed a CronJob on {site} since the freeze can't be told")
+    told = [f"CronJob {name} is gone" for name in sorted(before.keys() - live.keys())]
+    told += [f"CronJob {name} is new" for name in sorted(live.keys() - before.keys()) if before]
+    told += [
+        f"the spec of CronJob {name} was changed"
+        for name in sorted(before.keys() & live.keys())
+        if fingerprint(live[name]) != before[name]
+    ]
+    for each in told:
+        run.note(f"on {site}, since the freeze and not by this run: {each}")
+    return told
+
+
+def judge(seen: Mapping[str, Any], named: str = "") -> str:
+    """Judge a site's schedules: ``on`` is every CronJob as it ought to be and at least one running."""
+    if not seen:
+        return "none"
+    if all(each["suspend"] for each in seen.values()):
+        return "off"
+    fits = all(each["suspend"] != ought_to_run(each, name, named) for name, each in seen.items())
+    return "on" if fits else "mixed"
+
+
+def _suspend(site: str) -> Callable[[World, Run], Any]:
+    def suspend(world: World, run: Run) -> dict[str, Any]:
+        cluster, namespace = world.site(site), run.inputs["namespace"]
+        live, done = listed(world, site, run), []
+        for name, each in live.items():
+            run.check()
+            if not each["spec"].get("suspend") and edit(cluster, "CronJob", namespace, name, _freeze(run)):
+                done.append(name)
+                run.note(f"suspended CronJob {name} on {site}")
+        return {"suspended": done, "specs": {name: fingerprint(each) for name, each in live.items()}}
+
+    return suspend
+
+
+def _freeze(run: Run) -> Callable[[Manifest], Manifest]:
+    def change(live: Manifest) -> Manifest:
+        if live["spec"].get("suspend"):
+            return {}
+        patch: Manifest = {"spec": {"suspend": True}}
+        if parsed(before_of(live)).get("suspend") is not False:
+            kept = json.dumps({"run": run.id, "suspend": False}, sort_keys=True)
+            patch["metadata"] = {"annotations": {BEFORE: kept}}
+        return patch
+
+    return change
+
+
+def _resume(world: World, run: Run, site: str, froze: str = "") -> dict[str, Any]:
+    """Say what will start and when; then switch on what ran before the disaster, as recorded on each object.
+
+    ``froze`` is the trigger by which this run froze it, "" where it did not.
+    """
+    namespace, named = run.inputs["namespace"], str(run.inputs["resume_cronjobs"])
+    live = listed(world, site, run)
+    now = time_of(world.site(site), run)  # AFTER the list: the site's controller reckons by it
+    to_run = [name for name, each in live.items() if ought_to_run(_seen(each), name, named)]
+    forecast = {name: thaw(live[name], now) for name in to_run}
+    for name, each in forecast.items():
+        run.note(words(name, each))
+    changed = _changed_meanwhile(run, froze, site, live) if froze else []
+    # BEFORE the thaw: whatever Job of theirs is not among these was started by it, and is the soak's.
+    jobs = sorted(str(each["metadata"]["name"]) for each in world.site(site).list("Job", namespace))
+    resumed = []
+    for name in live:
+        run.check()
+        wanted = {"suspend": name not in to_run, "before": None}
+        if edit(world.site(site), "CronJob", namespace, name, _to(wanted)) and not wanted["suspend"]:
+            resumed.append(name)
+            run.note(f"CronJob {name} on {site} runs again")
+    for name in stopped(world, site, run):
+        run.check()
+        if edit(world.site(site), "Deployment", namespace, name.removeprefix(_DEPLOYMENT), _scaled_back):
+            resumed.append(name)
+            run.note(f"{name} on {site} has its pods again")
+    return {"forecast": forecast, "resumed": resumed, "changed_meanwhile": changed, "jobs": jobs}
+
+
+def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
+    """Give every CronJob back that can be, then fail for those that can't: a person waives no more than them."""
+
+    def restore(world: World, run: Run) -> dict[str, Any]:
+        done, faults, live = [], [], listed(world, site, run)
+        changed = _changed_meanwhile(run, f"freeze_{site}", site, live)
+        for name, image in run.undoing[fact].items():
+            run.check()
+            try:
+                if edit(world.site(site), *_object(name, run), _to(image)):
+                    done.append(name)
+                    run.note(f"gave {_said(name)} on {site} back as it was: suspend {image['suspend']}")
+            except ActionFailed as fault:
+                faults.append(fault)
+        if faults:
+            raise ActionFailed("; ".join(each.what for each in faults), way=faults[0].way)
+        return {"restored": done, "changed_meanwhile": changed}
+
+    return restore
+
+
+def _object(name: str, run: Run) -> tuple[str, str, str]:
+    """Return (kind, namespace, name) of what a site's schedules hold under a name."""
+    kind = "Deployment" if name.startswith(_DEPLOYMENT) else "CronJob"
+    return kind, run.inputs["namespace"], name.removeprefix(_DEPLOYMENT)
+
+
+def _said(name: str) -> str:
+    return name if name.startswith(_DEPLOYMENT) else f"CronJob {name}"
+
+
+def _scaled_back(live: Manifest) -> Manifest:
+    """Give a Deployment the replicas that its record says. One that somebody scaled since keeps what he gave it."""
+    wanted = _replicas(parsed(before_of(live)))
+    spec = {"spec": {"replicas": wanted}} if live["spec"].get("replicas") == 0 else {}
+    return {**spec, "metadata": {"annotations": {BEFORE: None}}} if wanted else {}
+
+
+def _to(image: Mapping[str, Any]) -> Callable[[Manifest], Manifest]:
+    def change(live: Manifest) -> Manifest:
+        if _seen(live) == dict(image):
+            return {}
+        replicas = 0 if image["suspend"] else _replicas(parsed(image["before"])) or live["spec"].get("replicas")
+        deployment = "template" in live["spec"]
+        return {
+            "spec": {"replicas": replicas} if deployment else {"suspend": image["suspend"]},
+            "metadata": {"annotations": {BEFORE: image["before"]}},  # null takes an annotation away
+        }
+
+    return change
+
+
+def edit(cluster: Cluster, kind: str, namespace: str, name: str, change: Callable[[Manifest], Manifest]) -> bool:
+    """Patch an object as ``change`` says of what is there now; return whether there was anything to do.
+
+    Conditional on the resourceVersion: whoever edits meanwhile is read again, never overwritten unseen.
+    """
+    for _ in range(TRIES):
+        live = cluster.get(kind, namespace, name)
+        if live is None:
+            raise ActionFailed(
+                f"{kind} {namespace}/{name} on {cluster.name} is gone",
+                way="put it back, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason …`",
+            )
+        patch = change(live)
+        if not patch:
+            return False
+        metadata = {**patch.get("metadata", {}), "resourceVersion": live["metadata"]["resourceVersion"]}
+        try:
+            cluster.patch(kind, namespace, name, {**patch, "metadata": metadata})
+        except Conflict:
+            continue
+        return True
+    raise Conflict(f"{kind} {namespace}/{name} on {cluster.name} is being changed by somebody else all the time")
+
+
+def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
+    """Judge by what the operator named to run at the end, on the site that takes over."""
+    return lambda seen, inputs: judge(seen, str(inputs["resume_cronjobs"]) if site == taker(inputs) else "")
+
+
+FACTS = {f"{site}_schedules": Fact(_observe(site), _judge(site)) for site in ("primary", "dr")}
+# What a promote needs beside these: it suspends the primary, and gives that back in an abort.
+PROMOTE = {
+    "suspend_primary_schedules": _suspend("primary"),
+    "restore_primary_schedules": _restore("primary_schedules", "primary"),
+    "resume_dr_schedules": lambda world, run: _resume(world, run, "dr"),
+}
+ACTIONS = {
+    "suspend_primary_schedules": _suspend("primary"),
+    "suspend_dr_schedules": _suspend("dr"),
+    "restore_dr_schedules": _restore("dr_schedules", "dr"),
+    "resume_primary_schedules": lambda world, run: _resume(world, run, "primary", "freeze_primary"),
+}

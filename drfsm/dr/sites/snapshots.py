@@ -1,0 +1,56 @@
+"""Holds what an abort would give back against what the objects themselves say: for records that somebody else wrote.
+
+A freeze keeps what it found twice, in the journal and in the object's annotation ``drfsm/before``. Who forges a
+journal can't forge the annotation, which lies in the cluster. So a snapshot that would let a site start or publish
+again must be what the annotation says, or what the object is already. One that keeps a site quiet is safe whatever
+it says.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from drfsm.dr.sites import publishing, schedules
+from drfsm.engine import Run
+from drfsm.journal import Undoable
+from drfsm.world import World
+
+SITES = ("primary", "dr")
+
+
+def forged(world: World, run: Run, undo: Sequence[Undoable]) -> Iterator[str]:
+    """Yield, in words, every snapshot that the objects contradict. Raises Unreachable where one can't be read."""
+    for entry in undo:
+        for fact, snapshot in entry.before.items():
+            site, _, what = fact.partition("_")
+            if site in SITES and what == "schedules":
+                yield from _schedules(world, site, run, snapshot)
+            elif site in SITES and what == "publishing":
+                yield from _publishing(world, site, run, snapshot)
+
+
+def _schedules(world: World, site: str, run: Run, snapshot: Any) -> Iterator[str]:
+    if not isinstance(snapshot, Mapping):
+        yield f"the schedules of {site}: the snapshot is no table of CronJobs"
+        return
+    live = schedules.see(world, site, run)
+    for name, image in snapshot.items():
+        if not isinstance(image, Mapping) or name not in live:
+            yield f"CronJob {name} on {site}: the cluster has none, or the snapshot says nothing of it"
+        elif not image.get("suspend"):
+            recorded = schedules.parsed(live[name]["before"]).get("suspend")
+            if recorded is not False and live[name]["suspend"]:
+                yield f"CronJob {name} on {site} would be started, and its annotation {schedules.BEFORE} names no run"
+
+
+def _publishing(world: World, site: str, run: Run, snapshot: Any) -> Iterator[str]:
+    live = publishing.see(world.site(site), run.inputs["namespace"], run.inputs["configmap"])
+    where = f"ConfigMap {run.inputs['configmap']} on {site}"
+    if not isinstance(snapshot, Mapping) or not set(publishing.SWITCHES) <= snapshot.keys():
+        yield f"{where}: the snapshot says nothing of its switches"
+        return
+    if publishing.judge(snapshot) == "off":
+        return
+    switches = {name: snapshot[name] for name in publishing.SWITCHES}
+    recorded = schedules.parsed(live["before"]).get("data")
+    if switches not in (recorded, {name: live[name] for name in publishing.SWITCHES}):
+        yield f"{where} would publish again, and its annotation {schedules.BEFORE} does not say so"
