@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from drfsm.cli import bundle, drive
 from drfsm.cli.drill_inputs import Earlier
-from drfsm.cli.receipt_files import ReceiptFiles
 from drfsm.cli.say import say, say_json
 from drfsm.errors import DrfsmError, ExitCode, LeaseLost
+from drfsm.runs import bundle, wiring
+from drfsm.runs.receipts import ReceiptFiles
 
 DIAGNOSED = ("cloud_identity", "pointer_owner", "foreign_runners", "runner", "site_kubeconfig", "runner_ready",
              "dr_control_plane", "dr_schedules", "dr_publishing", "site_baseline")  # fmt: skip
@@ -44,7 +44,7 @@ def diagnose(
     from drfsm.engine.runner import who
 
     place = earlier.place if earlier is not None else Path(receipt_dir or bundle.home() / "receipts" / run_id)
-    world = fenced(drive.connect(inputs, "", place, run_id)[0], _NoLease())
+    world = fenced(wiring.connect(inputs, "", place, run_id)[0], _NoLease())
     run = Run(run_id, inputs, who(), 0, True, "diagnose", {}, {}, SystemClock())  # noqa: FBT003  it changes nothing
     told: dict[str, Any] = {
         "schema_version": 1,

@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from drfsm import claims
-from drfsm.cli import bundle, drive
 from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
 from drfsm.cli.drill_inputs import DEFAULT_PREFIX, PHASES, beside, earlier_in, inputs_of, lay_kubeconfig, settle
@@ -19,6 +18,7 @@ from drfsm.cli.options import approval_policy, of_a_run, patience
 from drfsm.cli.say import say
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import UsageFault
+from drfsm.runs import bundle, wiring
 
 _phase = click.Choice(PHASES)
 
@@ -44,7 +44,7 @@ _WORKLOAD = (
     click.option("--receipt-dir", type=click.Path(), help="The bundle's directory.  [default: below $DRFSM_HOME/runs]"),
     click.option("--git-sha", default="", help="The commit that is drilled.  [default: of the working directory]"),
     of_a_run,
-    drive.output,
+    wiring.output,
 )  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def _verdict(place: Path) -> str:
 
 def _drill(given: dict[str, Any]) -> tuple[int, Path]:
     """Start it; return the exit code and the bundle."""
-    who = drive.Who(**{name: given.pop(name) for name in ("operator", "take_over", "output")})
+    who = wiring.Who(**{name: given.pop(name) for name in ("operator", "take_over", "output")})
     earlier = earlier_in(given["receipt_dir"])
     run_id = new_run_id("drill")
     settle(given, earlier)
@@ -163,7 +163,7 @@ def _drill(given: dict[str, Any]) -> tuple[int, Path]:
         given["receipt_dir"] = str(beside(earlier.place))
         say(f"goes on with the site of {earlier.site_run}; the new bundle is {given['receipt_dir']}", err=True)
     scope = "live" if inputs["promote"] == "asked" and inputs["promote_target"] == "canonical" else "drill"
-    code = drive.start(
+    code = wiring.start(
         "drill", inputs, who, dry_run=False, receipt_dir=given["receipt_dir"], run_id=run_id, scope=scope,
         before=lambda place: lay_kubeconfig(earlier, place),
     )  # fmt: skip

@@ -17,13 +17,13 @@ from attrs import frozen
 from drfsm import claims
 from drfsm.adapters.file_journal import read_chain
 from drfsm.claims import bounded, is_name
-from drfsm.cli import bundle, drive
-from drfsm.cli.git import head
 from drfsm.cli.options import assignments, policy_inputs
-from drfsm.cli.site_world import private_files
 from drfsm.errors import DrfsmError, Unreadable, UsageFault
 from drfsm.files import Directory
 from drfsm.journal import RunState, fold
+from drfsm.runs import bundle, wiring
+from drfsm.runs.clusters import private_files
+from drfsm.runs.git import head
 
 PHASES = ("bringup", "restore", "validate", "promote", "teardown")
 DEFAULT_PREFIX = "jobintel"
@@ -135,7 +135,7 @@ def _kubeconfig_is_one(given: dict[str, Any]) -> None:
         raise UsageFault(
             f"--kubeconfig names a site that is there: --infrastructure {given['infrastructure']} makes one"
         )
-    drive.check_kubeconfig("--kubeconfig", Path(given["kubeconfig"]))
+    wiring.check_kubeconfig("--kubeconfig", Path(given["kubeconfig"]))
     given["kubeconfig"] = str(Path(given["kubeconfig"]).absolute())
     given["infrastructure"] = "existing"
 
@@ -146,7 +146,7 @@ def _sites_are_two(given: Mapping[str, Any]) -> None:
     from drfsm.adapters.private import described
 
     files = {name: Path(given[name]) for name in ("kubeconfig", "kubeconfig_primary")}
-    drive.check_kubeconfig("--kubeconfig-primary", files["kubeconfig_primary"])
+    wiring.check_kubeconfig("--kubeconfig-primary", files["kubeconfig_primary"])
     same = len({described(file.read_bytes(), str(file), own=True).server for file in files.values()}) == 1
     if not same and not given["primary_unreachable"]:
         try:
@@ -258,7 +258,7 @@ def inputs_of(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) ->
         "only_teardown": "yes" if tuple(asked) == ("teardown",) else "no",
         "journal_prefix": own,
         "staged_prefix": receipt.get("staged_prefix") or f"{own}/validation",
-        "dr_run_id": receipt.get("run_id") or drive.new_workload_run_id(),
+        "dr_run_id": receipt.get("run_id") or wiring.new_workload_run_id(),
         "validation_receipt": json.dumps(receipt) if receipt else "",
         "primary_run_id": _canonical_run(given),
         "taker": "dr",

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from drfsm.cli import drive
 from drfsm.cli.options import assignments, of_a_run, patience
 from drfsm.errors import UsageFault
+from drfsm.runs import wiring
 
 
 @click.command(
@@ -67,15 +67,15 @@ from drfsm.errors import UsageFault
 @patience
 @click.option("--soak-timeout", type=click.FloatRange(0), default=90000, show_default=True, help="Seconds.")
 @of_a_run
-@drive.output
+@wiring.output
 def failback(**given: Any) -> int:
     """Make the primary canonical again: freeze both sites, prove, switch the pointers, resume.
 
     Needs two tokens, so that it is never run by habit. Everything that it does is written down before it
     is done; kill it at any moment, and `drfsm resume` goes on from exactly there.
     """
-    tokens = drive.tokens(given.pop("confirm1"), given.pop("confirm2"), given["dr_run_id"])
-    who = drive.Who(**{name: given.pop(name) for name in ("operator", "take_over", "output")})
+    tokens = wiring.tokens(given.pop("confirm1"), given.pop("confirm2"), given["dr_run_id"])
+    who = wiring.Who(**{name: given.pop(name) for name in ("operator", "take_over", "output")})
     options = {name: given.pop(name) for name in ("dry_run", "receipt_dir")}
     for flag, role in (("fence_primary", "fence_primary_role"), ("fence_dr", "fence_dr_role")):
         if given[flag] and not given[role]:
@@ -97,14 +97,14 @@ def failback(**given: Any) -> int:
         "dr_unreachable": "yes" if given["dr_unreachable"] else "no",
         "adopt_ownership": "yes" if given["adopt_ownership"] else "no",
         "primary_pod_answered_for": "",
-        "primary_run_id": drive.new_workload_run_id(),
+        "primary_run_id": wiring.new_workload_run_id(),
         "allow_tag": "yes" if given["allow_tag"] else "no",
         "teardown": "true" if given["teardown"] else "false",
-        "sync": drive.both_or_none(given, "sync_src_prefix", "sync_dst_prefix"),
+        "sync": wiring.both_or_none(given, "sync_src_prefix", "sync_dst_prefix"),
         "restore_check": "asked" if given["primary_restore_backup_uri"] else "none",
         "kubeconfig_dr": str(Path(given["kubeconfig_dr"]).absolute()),
         "kubeconfig_primary": str(Path(given["kubeconfig_primary"]).absolute()),
     }
     if not inputs["prefix"]:
         raise UsageFault("--prefix is empty: a procedure owns a part of the bucket, never all of it")
-    return drive.start("failback", inputs, who, **options)
+    return wiring.start("failback", inputs, who, **options)

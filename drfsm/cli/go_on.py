@@ -13,14 +13,14 @@ from typing import Any
 import click
 
 from drfsm.claims import bounded, is_name
-from drfsm.cli import bundle, drive
 from drfsm.cli.options import address
 from drfsm.cli.say import say
-from drfsm.cli.trust import Word, trusted_machines
 from drfsm.engine import Runner
 from drfsm.engine.runner import OUTCOMES
 from drfsm.errors import ExitCode, UsageFault
 from drfsm.journal import RunState
+from drfsm.runs import bundle, wiring
+from drfsm.runs.trust import Word, trusted_machines
 
 _WHO = (
     click.argument("run", required=False),
@@ -50,7 +50,7 @@ _WHO = (
         metavar="SHA256",
         help="Go on by this declaration.  [$DRFSM_TRUST_MACHINES]",
     ),
-    drive.output,
+    wiring.output,
 )
 _reason = click.option("--reason", required=True, help="Why; it is recorded.")
 
@@ -69,9 +69,9 @@ def on_a_run(command: Callable[..., int]) -> Callable[..., int]:
             heads=_digests("--expect-head", given.pop("heads")),
             approved_plans=_digests("--approved-plan", given.pop("plans")),
             machines=trusted_machines(given.pop("machines"), os.environ),
-            ask=drive.prompted,
+            ask=wiring.prompted,
         )
-        return command(run, drive.Who(operator, take_over, output, files, places, word), **given)
+        return command(run, wiring.Who(operator, take_over, output, files, places, word), **given)
 
     for option in reversed(_WHO):
         wrapped = option(wrapped)
@@ -92,10 +92,10 @@ def _digests(option: str, texts: tuple[str, ...]) -> tuple[str, ...]:
 @click.option("--fence-dr-role", default="", metavar="ARN", help="The identity that DR publishes with.")
 @click.option("--reason", default="", help="Why DR is declared lost; it is recorded.")
 @on_a_run
-def resume(run: str | None, who: drive.Who, *, dr_unreachable: bool, fence_dr_role: str, reason: str) -> int:
+def resume(run: str | None, who: wiring.Who, *, dr_unreachable: bool, fence_dr_role: str, reason: str) -> int:
     """Go on with a run from exactly where it stands."""
     if not dr_unreachable:
-        return drive.go_on(run, lambda runner: runner.resume(), who)
+        return wiring.go_on(run, lambda runner: runner.resume(), who)
     if not reason:
         raise UsageFault("--dr-unreachable needs a --reason: it is recorded")
 
@@ -103,15 +103,15 @@ def resume(run: str | None, who: drive.Who, *, dr_unreachable: bool, fence_dr_ro
         role = fence_dr_role or str(runner.state.inputs.get("fence_dr_role", ""))
         return runner.request("declare_dr_lost", {"dr_unreachable": "yes", "reason": reason, "fence_dr_role": role})
 
-    return drive.go_on(run, declare, who, recheck="readable")
+    return wiring.go_on(run, declare, who, recheck="readable")
 
 
 @click.command()
 @_reason
 @on_a_run
-def abort(run: str | None, who: drive.Who, *, reason: str) -> int:
+def abort(run: str | None, who: wiring.Who, *, reason: str) -> int:
     """Give back what a run changed, newest first. Refused after the point of no return."""
-    return drive.go_on(run, lambda runner: runner.abort(reason), who, recheck="snapshots")
+    return wiring.go_on(run, lambda runner: runner.abort(reason), who, recheck="snapshots")
 
 
 @click.command()
@@ -139,7 +139,7 @@ def hold(run: str | None, reason: str, operator: str) -> int:
 @click.command()
 @_reason
 @on_a_run
-def skip(run: str | None, who: drive.Who, *, reason: str) -> int:
+def skip(run: str | None, who: wiring.Who, *, reason: str) -> int:
     """Pass over the optional step that the run stands before: sync, backup check, soak or teardown. Never a gate."""
 
     def skipped(runner: Runner) -> RunState:
@@ -148,7 +148,7 @@ def skip(run: str | None, who: drive.Who, *, reason: str) -> int:
             raise UsageFault(f"which? {', '.join(ways)}", way=f"drfsm request {quote(ways[0])} --reason …")
         return runner.request(ways[0] if ways else "skip", {"reason": reason})
 
-    return drive.go_on(run, skipped, who, recheck="readable")
+    return wiring.go_on(run, skipped, who, recheck="readable")
 
 
 @click.command()
@@ -156,7 +156,7 @@ def skip(run: str | None, who: drive.Who, *, reason: str) -> int:
 @_reason
 @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="What the row amends, e.g. dr_run_id=….")
 @on_a_run
-def request(run: str | None, who: drive.Who, *, trigger: str, reason: str, args: tuple[str, ...]) -> int:
+def request(run: str | None, who: wiring.Who, *, trigger: str, reason: str, args: tuple[str, ...]) -> int:
     """Fire TRIGGER, one of the rows that only a person may fire; `drfsm status` names those that are legal now."""
     if trigger == "approve":
         raise UsageFault(
@@ -169,7 +169,7 @@ def request(run: str | None, who: drive.Who, *, trigger: str, reason: str, args:
         if not equals:
             raise UsageFault(f"--arg {each} is no NAME=VALUE")
         given[name] = value
-    return drive.go_on(
+    return wiring.go_on(
         run, lambda runner: runner.request(trigger, {"reason": reason, **given}), who, recheck="readable"
     )
 
@@ -178,6 +178,6 @@ def request(run: str | None, who: drive.Who, *, trigger: str, reason: str, args:
 @click.argument("outcome", type=click.Choice(OUTCOMES))
 @_reason
 @on_a_run
-def resolve(run: str | None, who: drive.Who, *, outcome: str, reason: str) -> int:
+def resolve(run: str | None, who: wiring.Who, *, outcome: str, reason: str) -> int:
     """Say what became of an interrupted action that the machine can't tell, then go on."""
-    return drive.go_on(run, lambda runner: runner.resolve(outcome, reason), who, recheck="readable")
+    return wiring.go_on(run, lambda runner: runner.resolve(outcome, reason), who, recheck="readable")

@@ -10,7 +10,7 @@ import click
 
 from drfsm import claims
 from drfsm.adapters.file_journal import read_chain
-from drfsm.cli import drive, reserved_plans
+from drfsm.cli import reserved_plans
 from drfsm.cli.go_on import on_a_run
 from drfsm.cli.options import approval_policy, assignments, of_a_run, patience, policy_inputs
 from drfsm.cli.say import say, say_text
@@ -19,6 +19,7 @@ from drfsm.engine.runner import new_run_id
 from drfsm.engine.runner import who as this_user
 from drfsm.errors import EvidenceFault, ExitCode, Unreadable, UntrustedRecords, UsageFault
 from drfsm.journal import RunState, fold
+from drfsm.runs import wiring
 
 ORCHESTRATORS = ("AWS_STEPFUNCTIONS_EXECUTION_ARN", "STEPFUNCTIONS_EXECUTION_ARN", "SFN_EXECUTION_ARN")
 """Environment variables by which an orchestrator says which of its executions this is; the first that is set."""
@@ -87,10 +88,10 @@ FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_ima
 @click.option("--drain-timeout", type=click.FloatRange(0), default=300, show_default=True, help="Seconds.")
 @patience
 @of_a_run
-@drive.output
+@wiring.output
 def promote(**given: Any) -> int:
     """Make DR's validated run canonical, and let DR publish; stop the primary. Never without a person's approval."""
-    who = drive.Who(**{name: given.pop(name) for name in ("operator", "take_over", "output")})
+    who = wiring.Who(**{name: given.pop(name) for name in ("operator", "take_over", "output")})
     options = {name: given.pop(name) for name in ("dry_run", "receipt_dir")}
     text = who.output == "text"
     ticket, approved_plan, plan_of = (given.pop(name).strip() for name in ("ticket", "plan", "plan_of"))
@@ -121,7 +122,7 @@ def promote(**given: Any) -> int:
         if reserved is not None:
             reserved_plans.use(approved_plan, reserved)
 
-    return drive.start("promote", inputs, who, run_id=run_id, then=approve_at_once, before=use_plan, **options)
+    return wiring.start("promote", inputs, who, run_id=run_id, then=approve_at_once, before=use_plan, **options)
 
 
 def _reserved(plan: str, plan_of: str) -> reserved_plans.Reserved | None:
@@ -219,7 +220,7 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
         "taker": "dr",
         "target": "canonical",
         "primary_run_id": _canonical_now(given),
-        "dr_run_id": given["dr_run_id"] or str(receipt.get("run_id") or drive.new_workload_run_id()),
+        "dr_run_id": given["dr_run_id"] or str(receipt.get("run_id") or wiring.new_workload_run_id()),
         "staged_prefix": str(receipt.get("staged_prefix") or f"{given['prefix']}/promotes/{planned.run_id}"),
         "validation": "receipt" if receipt else "own",
         "validation_receipt": receipt_text,
@@ -265,8 +266,8 @@ def _vouched(uri: str, text: str, receipt: dict[str, Any], expected: str, given:
     Its journal's head stands in this user's home, or a trusted key signed it, or a person knows the receipt's digest.
     What the receipt says is held against that journal by the run itself.
     """
-    from drfsm.cli.heads import Heads
-    from drfsm.cli.mirrors import signed_at
+    from drfsm.runs.heads import Heads
+    from drfsm.runs.mirrors import signed_at
 
     digest, head = hashlib.sha256(text.encode()).hexdigest(), str(receipt["journal"]["head"])
     if expected and expected != digest:
@@ -325,7 +326,7 @@ def _canonical_now(given: dict[str, Any]) -> str:
 @click.option("--plan", default="", metavar="SHA256", help="The digest of the plan.  [default: typed on a terminal]")
 @click.option("--allow-older", is_flag=True, help="The canonical run may be newer than the validated one.")
 @on_a_run
-def approve(run: str | None, who: drive.Who, *, ticket: str, plan: str, allow_older: bool) -> int:
+def approve(run: str | None, who: wiring.Who, *, ticket: str, plan: str, allow_older: bool) -> int:
     """Approve what a promote would do, as it is shown here; then the promote goes on.
 
     The approval is bound to the plan's digest: whatever changes makes it stale, and the run says so and waits.
@@ -340,7 +341,7 @@ def approve(run: str | None, who: drive.Who, *, ticket: str, plan: str, allow_ol
     _show(now, state)
     given = plan.strip()
     if not given:
-        typed = drive.prompted(f"Type the first {SHOWN} characters of the digest to approve it")
+        typed = wiring.prompted(f"Type the first {SHOWN} characters of the digest to approve it")
         given = digest if len(typed.strip()) >= SHOWN and digest.startswith(typed.strip()) else typed.strip()
     if not given:
         named = run or state.run_id
@@ -349,7 +350,7 @@ def approve(run: str | None, who: drive.Who, *, ticket: str, plan: str, allow_ol
         say(f"  {command}", err=True)
         return int(ExitCode.REFUSED)
     answer = _answer(now, given, operator, ticket, allow_older=allow_older)
-    return drive.go_on(run, lambda runner: runner.request("approve", answer), who)
+    return wiring.go_on(run, lambda runner: runner.request("approve", answer), who)
 
 
 def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: bool) -> dict[str, Any]:
@@ -368,17 +369,17 @@ def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: b
     }
 
 
-def _plan_now(named: str | None, who: drive.Who) -> tuple[RunState, Any, str, drive.Who]:
+def _plan_now(named: str | None, who: wiring.Who) -> tuple[RunState, Any, str, wiring.Who]:
     """Return a run's state, its plan as the world is now, its bundle, and whoever vouched for it. Moves nothing."""
     from drfsm.dr.procedures.approval import FACTS
 
-    place, who = drive.looked_up(named, who)
+    place, who = wiring.looked_up(named, who)
     state = fold(read_chain(place).records)
     if state.machine != "promote" or state.ended:
         told = f"it has ended: {state.status}" if state.machine == "promote" else f"it is a {state.machine}"
         raise UsageFault(f"{state.run_id or place} waits for no approval: {told}", way="drfsm list")
-    state, world, who = drive.connected(place, who)
-    return state, FACTS["approval"].observe(world, drive.observer(state)), str(place), who
+    state, world, who = wiring.connected(place, who)
+    return state, FACTS["approval"].observe(world, wiring.observer(state)), str(place), who
 
 
 def _show(now: Any, state: RunState) -> None:

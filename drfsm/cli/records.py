@@ -16,17 +16,17 @@ import click
 
 from drfsm.adapters.file_journal import holder, read_chain, read_lines
 from drfsm.claims import LARGEST_BYTES, object_of, printable
-from drfsm.cli import bundle
-from drfsm.cli.derived import make_true
 from drfsm.cli.say import say, say_json, say_lines, say_text
 from drfsm.errors import DiskFault, DrfsmError, EvidenceFault, ExitCode, FileDamaged, Unreadable, UsageFault
 from drfsm.evidence.story import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read
+from drfsm.runs import bundle
+from drfsm.runs.derived import make_true
 
 if TYPE_CHECKING:
-    from drfsm.cli.mirrors import Mirror
+    from drfsm.runs.mirrors import Mirror
     from drfsm.spec import MachineSpec
 
 _bundle = click.argument("bundle_", metavar="[BUNDLE|S3_URI]", required=False)
@@ -67,7 +67,7 @@ def status(bundle_: str | None, output: str) -> int:
 
 def _status_of_mirror(uri: str, output: str) -> int:
     """Say where a mirrored run stands, as its records say: nobody's word for it is taken or given."""
-    from drfsm.cli import mirrors
+    from drfsm.runs import mirrors
 
     mirror = mirrors.open_mirror(uri, {})
     state = mirrors.state_of(mirror)
@@ -141,7 +141,7 @@ def _row(place: Path) -> dict[str, str]:
 
 
 def _row_of_mirror(read_mirror: Callable[[], "Mirror"], uri: str) -> dict[str, str]:
-    from drfsm.cli import mirrors
+    from drfsm.runs import mirrors
 
     try:
         mirror = read_mirror()
@@ -165,7 +165,7 @@ def list_runs(uri: str | None, output: str) -> None:
     if uri is None:
         rows = [_row(place) for place in bundle.runs()]
     else:
-        from drfsm.cli import mirrors
+        from drfsm.runs import mirrors
 
         rows = [_row_of_mirror(each, uri) for each in mirrors.mirrors_below(uri, {})]
         rows.sort(key=lambda row: row["started_at"], reverse=True)
@@ -211,8 +211,8 @@ def replay(
     Exits with 6 where the evidence doesn't hold, with 7 where the log can't be read at all. A bare log can't say
     that its end was cut off: the head in a copied summary can.
     """
-    from drfsm.cli import trust
     from drfsm.evidence.audit import audit
+    from drfsm.runs import trust
 
     raw, spec, beside = _logged(bundle_)
     records = _readable(raw)
@@ -244,7 +244,7 @@ def _logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | 
         bundle.check_not_emptied(place, _readable(raw))
         spec = _declared(place)
         return raw, spec, bundle.anchor(place, spec.name)
-    from drfsm.cli import mirrors
+    from drfsm.runs import mirrors
 
     mirror = mirrors.open_mirror(named, {})
     state = mirrors.state_of(mirror)

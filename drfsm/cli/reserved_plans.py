@@ -14,9 +14,9 @@ import os
 from attrs import frozen
 
 from drfsm import claims
-from drfsm.cli import bundle
 from drfsm.errors import ActionFailed, Unreadable, UsageFault
 from drfsm.files import Directory, disk_fault
+from drfsm.runs import bundle
 
 _AGAIN = "make the dry run again"
 _LARGEST_BYTES = 1 << 16

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import click
 import pytest
 
-from drfsm.cli import bundle
 from drfsm.cli.failback import failback
 from drfsm.cli.main import cli, run
 from drfsm.errors import ExitCode
+from drfsm.runs import bundle
 
 SEED = {
     "--bucket": None, "--prefix": "jobintel", "--dr-run-id": None, "--kubeconfig-dr": None,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from drfsm.cli.proven import asked, process_owner
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
+from drfsm.runs.identity import asked, process_owner
 
 
 class Says:

@@ -23,11 +23,6 @@ from drfsm.adapters.file_journal import LOG, FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.cli import drill as command
 from drfsm.cli import drill_inputs
-from drfsm.cli.child_runs import ChildRuns
-from drfsm.cli.drill_files import DrillFiles
-from drfsm.cli.drive import Who, Written, connect
-from drfsm.cli.mirrors import own_prefix
-from drfsm.cli.site_world import kubeconfig_of
 from drfsm.dr.backup.archive import MANIFESTS, packed, unpacked
 from drfsm.dr.procedures.bindings import binding
 from drfsm.engine import Runner
@@ -36,6 +31,11 @@ from drfsm.evidence.audit import audit
 from drfsm.evidence.story import standing
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
+from drfsm.runs.children import ChildRuns
+from drfsm.runs.clusters import kubeconfig_of
+from drfsm.runs.derived_files import DrillFiles
+from drfsm.runs.mirrors import own_prefix
+from drfsm.runs.wiring import Who, Written, connect
 from drfsm.sandbox import Sandbox
 from drfsm.spec import load_machine
 from tests.safety.world import Clock, Killed

@@ -21,12 +21,12 @@ from attrs import define, evolve, field
 
 from drfsm.adapters.aws_cloud import AwsIdentity
 from drfsm.adapters.kube import KubeCluster
-from drfsm.cli.drive import connect
 from drfsm.dr.procedures.bindings import MACHINES, binding
 from drfsm.engine import MemoryJournal, NoLease, Run, SystemClock
 from drfsm.engine.log import RunLog
 from drfsm.engine.step import Reading, Step
 from drfsm.resources import shipped
+from drfsm.runs.wiring import connect
 from drfsm.sandbox import Options, Sandbox
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from drfsm.spec import load_machine

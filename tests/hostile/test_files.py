@@ -19,9 +19,9 @@ import pytest
 
 from drfsm.adapters.private import PrivateFiles
 from drfsm.cli import main, reserved_plans
-from drfsm.cli.receipt_files import ReceiptFiles
 from drfsm.errors import ActionFailed, DiskFault, DrfsmError, ExitCode, FileDamaged, UsageFault
 from drfsm.files import Directory
+from drfsm.runs.receipts import ReceiptFiles
 
 ROOT = Path(__file__).parents[2]
 LOG, SUMMARY, DECLARED = "state_transitions.log", "failback.summary.json", "failback.yaml"
@@ -482,7 +482,7 @@ def test_what_this_computer_refuses_is_told_in_words(
     def refuse(_named: object) -> Path:
         raise OSError(number, os.strerror(number), "/some\x1b[2Jwhere")
 
-    monkeypatch.setattr("drfsm.cli.bundle.find", refuse)
+    monkeypatch.setattr("drfsm.runs.bundle.find", refuse)
     assert main.run(["status"]) == ExitCode.DISK
     told = capsys.readouterr().err
     assert os.strerror(number) in told
@@ -497,7 +497,7 @@ def test_what_the_network_refuses_is_no_disk(monkeypatch: pytest.MonkeyPatch, fa
     def refuse(_named: object) -> Path:
         raise fault
 
-    monkeypatch.setattr("drfsm.cli.bundle.find", refuse)
+    monkeypatch.setattr("drfsm.runs.bundle.find", refuse)
     assert main.run(["status"]) == ExitCode.UNREACHABLE
 
 
@@ -505,7 +505,7 @@ def test_a_defect_on_a_full_disk_is_told_all_the_same(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where its traceback can't be kept in a file, it is shown: the only case."""
-    monkeypatch.setattr("drfsm.cli.bundle.find", {}.__getitem__)
+    monkeypatch.setattr("drfsm.runs.bundle.find", {}.__getitem__)
     monkeypatch.setattr("tempfile.tempdir", "/dev/null")
     assert main.run(["status"]) == ExitCode.DEFECT
     told = capsys.readouterr().err

@@ -20,10 +20,10 @@ import pytest
 import yaml
 from attrs import evolve, frozen
 
-from drfsm.cli.trust import PLACES, STARTS
 from drfsm.errors import ExitCode
 from drfsm.journal import Record, digest, lines, read
 from drfsm.resources import shipped
+from drfsm.runs.trust import PLACES, STARTS
 from drfsm.spec import load_machine
 from tests.promote.test_cli import DIGEST, Typed, promote, receipt, typed
 from tests.safety.world import Site

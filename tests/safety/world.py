@@ -23,8 +23,6 @@ from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import LOG, FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.s3_lease import S3Lease
-from drfsm.cli.drive import connect
-from drfsm.cli.receipt_files import hold
 from drfsm.dr.procedures.bindings import binding
 from drfsm.dr.sites.preflight import VALIDATION_VERBS, VERBS
 from drfsm.engine import Runner
@@ -35,6 +33,8 @@ from drfsm.evidence.story import standing
 from drfsm.evidence.summary import summarise
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
+from drfsm.runs.receipts import hold
+from drfsm.runs.wiring import connect
 from drfsm.sandbox import Sandbox
 from drfsm.sandbox.seed import BEFORE, CONFIGMAP, CRONJOB, NAMESPACE, RUNNER_TAGS, job_from
 from drfsm.spec import MachineSpec, load_machine

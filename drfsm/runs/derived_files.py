@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drfsm.claims import printable_json
-from drfsm.cli.receipt_files import APPLIED, FETCHED, RESTORED, env_bytes, fetch_values
-from drfsm.cli.receipt_files import hold as hold_to_schema
 from drfsm.evidence import phases
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold
 from drfsm.journal.mirror import home_of
+from drfsm.runs.receipts import APPLIED, FETCHED, RESTORED, env_bytes, fetch_values
+from drfsm.runs.receipts import hold as hold_to_schema
 
 if TYPE_CHECKING:
     from drfsm.world import ObjectStore

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from drfsm.adapters.file_journal import FileJournal, read_chain
-from drfsm.cli import bundle
 from drfsm.errors import ActionFailed, LeaseHeld
 from drfsm.evidence.wording import commands
 from drfsm.files import Directory
 from drfsm.journal import fold
+from drfsm.runs import bundle
 
 if TYPE_CHECKING:
-    from drfsm.cli.drive import Who
+    from drfsm.runs.wiring import Who
 
 
 class ChildRuns:
@@ -32,7 +32,7 @@ class ChildRuns:
 
     def run(self, machine: str, name: str, inputs: Mapping[str, Any], scope: str) -> Mapping[str, Any]:
         """Start it, or go on with it, as far as it goes. Raises ActionFailed where somebody else works on it."""
-        from drfsm.cli import drive
+        from drfsm.runs import wiring
 
         place, child_id = self._place / name, f"{machine}-{self._run_id.partition('-')[2]}"
         given = {**inputs, "kubeconfig_dr": str(inputs.get("kubeconfig_dr") or self._kubeconfig_dr)}
@@ -41,11 +41,11 @@ class ChildRuns:
         # Where the site's kubeconfig lies is this machine's matter: a child that was begun elsewhere recorded another.
         who = evolve(who, kubeconfigs={**who.kubeconfigs, "dr": str(self._kubeconfig_dr)})
         try:
-            if self._started(place) or drive.fetched_into(place, given, child_id, who):
-                drive.go_on_quietly(place, who, above=self._place)
+            if self._started(place) or wiring.fetched_into(place, given, child_id, who):
+                wiring.go_on_quietly(place, who, above=self._place)
             else:
                 self._forget(child_id, place)
-                drive.start_quietly(machine, given, who, child_id, place, scope, above=self._place)
+                wiring.start_quietly(machine, given, who, child_id, place, scope, above=self._place)
         except LeaseHeld as fault:  # the child's: the parent's own lease is as good as before
             raise ActionFailed(f"{child_id}: {fault.what}", way=fault.way, fault="operator") from None
         found = self.look(name)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from attrs import frozen
 
 from drfsm.claims import LARGEST_BYTES, bounded, is_name
-from drfsm.cli import trust
 from drfsm.cli.options import region_here
 from drfsm.errors import DrfsmError, EvidenceFault, UsageFault
 from drfsm.evidence.signatures import APPROVAL, RECORD, SEAL
 from drfsm.journal import Record, RunState, digest, read
 from drfsm.journal.mirror import ADDRESS, home_of, key_of, parts_of, signature_of
 from drfsm.resources import known, shipped
+from drfsm.runs import trust
 from drfsm.spec import MachineSpec
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ def derived_by(
     """Return the subscribers that keep a machine's own files true."""
     if machine != "drill":
         return ()
-    from drfsm.cli.drill_files import DrillFiles
+    from drfsm.runs.derived_files import DrillFiles
 
     return (DrillFiles(place, journal.lines, mirrored.uri, store),)
 
@@ -32,7 +32,7 @@ def derived_by(
 def make_true(machine: str, place: Path, records: Sequence[Record], state: RunState) -> None:
     """Write a machine's own files of a run that nobody works on, where they say something else."""
     if machine == "drill":
-        from drfsm.cli.drill_files import DrillFiles
+        from drfsm.runs.derived_files import DrillFiles
 
         lines = read_lines(place)[: len(records)]
         DrillFiles(place, lambda: lines, "", None).write(records, state)

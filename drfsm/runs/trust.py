@@ -16,7 +16,6 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.claims import bounded, is_name, printable
-from drfsm.cli.heads import Heads
 from drfsm.cli.options import region_here
 from drfsm.cli.say import say
 from drfsm.errors import EvidenceFault, UntrustedRecords, UsageFault
@@ -24,6 +23,7 @@ from drfsm.evidence.signatures import Verifier, is_approval, namespace_of
 from drfsm.evidence.wording import shown_inputs
 from drfsm.journal import Record, RunState, digest, fold, read, shapes
 from drfsm.resources import known
+from drfsm.runs.heads import Heads
 from drfsm.spec.model import By, MachineSpec
 
 TYPED = 12  # characters of a digest that a person types

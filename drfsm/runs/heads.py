@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from drfsm.claims import name_of, object_of
-from drfsm.cli import bundle
 from drfsm.files import Directory
+from drfsm.runs import bundle
 
 _LINE = re.compile(r"([0-9]{8}) ([0-9a-f]{64})", re.ASCII)
 _LARGEST_BYTES = 64 << 20  # nearly a million records

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from drfsm.claims import printable
-from drfsm.cli import bundle
 from drfsm.errors import EvidenceFault, UsageFault
 from drfsm.evidence.receipts import check
 from drfsm.files import Directory
 from drfsm.resources import shipped
+from drfsm.runs import bundle
 
 FETCHED = "control-plane/fetch/fetch.summary.env"
 APPLIED = "control-plane/apply/apply.summary.json"

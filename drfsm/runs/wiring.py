@@ -23,16 +23,8 @@ from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.ssh_signatures import signer_of, verifier_of
 from drfsm.claims import LARGEST_BYTES, bounded, name_of, printable, yaml_of
-from drfsm.cli import bundle, mirrors, trust
-from drfsm.cli.child_runs import ChildRuns
-from drfsm.cli.derived import derived_by
-from drfsm.cli.heads import Heads
-from drfsm.cli.mirrors import own_prefix
 from drfsm.cli.progress import listener
-from drfsm.cli.proven import asked, process_owner
-from drfsm.cli.receipt_files import hold as hold_to_schema
 from drfsm.cli.say import say, say_lines, say_text
-from drfsm.cli.site_world import SiteCluster, kubeconfig_of, pinned, provisioner
 from drfsm.engine import Run, Runner, SystemClock
 from drfsm.engine.recheck import in_words
 from drfsm.engine.runner import check_inputs, new_run_id
@@ -56,6 +48,14 @@ from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, digest, fold
 from drfsm.resources import shipped
+from drfsm.runs import bundle, mirrors, trust
+from drfsm.runs.children import ChildRuns
+from drfsm.runs.clusters import SiteCluster, kubeconfig_of, pinned, provisioner
+from drfsm.runs.derived import derived_by
+from drfsm.runs.heads import Heads
+from drfsm.runs.identity import asked, process_owner
+from drfsm.runs.mirrors import own_prefix
+from drfsm.runs.receipts import hold as hold_to_schema
 from drfsm.spec import MachineSpec, load_machine
 
 if TYPE_CHECKING:
