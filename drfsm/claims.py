@@ -36,7 +36,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def json_of(
-    raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, deepest: int = DEEPEST, way: str = ""
+    raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, deepest: int = DEEPEST, hint: str = ""
 ) -> Any:
     """Return the JSON value that ``raw`` holds, exact: what is written again has the same meaning.
 
@@ -44,7 +44,7 @@ def json_of(
     step. Raises Unreadable for more than ``largest_bytes``, more than ``deepest`` levels, a key that stands twice, NaN
     or an infinity, an integer over 64 bits, half a surrogate pair, a byte order mark, or an encoding other than UTF-8.
     """
-    text = _text(raw, what, largest_bytes, way)
+    text = _text(raw, what, largest_bytes, hint)
     try:
         value = json.loads(
             text,
@@ -54,58 +54,58 @@ def json_of(
             parse_float=_float,
         )
     except RecursionError:
-        raise _unreadable(what, f"it has more than {deepest} levels", way) from None
+        raise _unreadable(what, f"it has more than {deepest} levels", hint) from None
     except ValueError as fault:
-        raise _unreadable(what, f"it is no JSON: {fault}", way) from None
-    _check_tree(value, what, way, deepest)
+        raise _unreadable(what, f"it is no JSON: {fault}", hint) from None
+    _check_tree(value, what, hint, deepest)
     return value
 
 
-def object_of(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, way: str = "") -> dict[str, Any]:
+def object_of(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, hint: str = "") -> dict[str, Any]:
     """Return the JSON object that ``raw`` holds. Raises Unreadable as ``json_of`` does, and for any other value."""
-    value = json_of(raw, what, largest_bytes=largest_bytes, way=way)
+    value = json_of(raw, what, largest_bytes=largest_bytes, hint=hint)
     if not isinstance(value, dict):
-        raise _unreadable(what, f"it is {_kind(value)}, not a JSON object", way)
+        raise _unreadable(what, f"it is {_kind(value)}, not a JSON object", hint)
     return value
 
 
-def yaml_of(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, way: str = "") -> Any:
+def yaml_of(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, hint: str = "") -> Any:
     """Return the one YAML document that ``raw`` holds, as PyYAML's safe loader reads it.
 
     Raises Unreadable as ``json_of`` does, and for aliases, tags of programs, and more than one document.
     """
-    documents = yaml_documents(raw, what, largest_bytes=largest_bytes, way=way)
+    documents = yaml_documents(raw, what, largest_bytes=largest_bytes, hint=hint)
     if len(documents) != 1:
-        raise _unreadable(what, f"it holds {len(documents)} YAML documents, not one", way)
+        raise _unreadable(what, f"it holds {len(documents)} YAML documents, not one", hint)
     return documents[0]
 
 
-def yaml_documents(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, way: str = "") -> list[Any]:
+def yaml_documents(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, hint: str = "") -> list[Any]:
     """Return every YAML document that ``raw`` holds. Raises Unreadable as ``yaml_of`` does."""
     import yaml
 
-    text = _text(raw, what, largest_bytes, way)
+    text = _text(raw, what, largest_bytes, hint)
     try:
         _check_yaml_events(text)
         documents = list(yaml.load_all(text, Loader=_strict_loader()))
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as fault:
-        raise _unreadable(what, f"it is no YAML that drfsm reads: {' '.join(str(fault).split())}", way) from None
+        raise _unreadable(what, f"it is no YAML that drfsm reads: {' '.join(str(fault).split())}", hint) from None
     for document in documents:
-        _check_tree(document, what, way)
+        _check_tree(document, what, hint)
     return documents
 
 
-def _text(raw: bytes | str, what: str, largest_bytes: int, way: str) -> str:
+def _text(raw: bytes | str, what: str, largest_bytes: int, hint: str) -> str:
     if len(raw) > largest_bytes:
-        raise _unreadable(what, f"it has {len(raw)} bytes, and {largest_bytes} at most are read", way)
+        raise _unreadable(what, f"it has {len(raw)} bytes, and {largest_bytes} at most are read", hint)
     if isinstance(raw, str):
         return raw
     if raw.startswith(_BOM):
-        raise _unreadable(what, "it begins with a byte order mark", way)
+        raise _unreadable(what, "it begins with a byte order mark", hint)
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as fault:
-        raise _unreadable(what, f"it is no UTF-8 text (byte {fault.start})", way) from None
+        raise _unreadable(what, f"it is no UTF-8 text (byte {fault.start})", hint) from None
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -142,28 +142,28 @@ def _float(digits: str) -> float:
     return value
 
 
-def _check_tree(value: Any, what: str, way: str, deepest: int = DEEPEST) -> None:
+def _check_tree(value: Any, what: str, hint: str, deepest: int = DEEPEST) -> None:
     """Raise Unreadable for a tree that is too deep, or holds half a surrogate pair or a number that JSON lacks."""
     level: list[tuple[str, Any]] = [("", value)]
     for _ in range(deepest + 1):
         below: list[tuple[str, Any]] = []
         for where, node in level:
             if isinstance(node, str):
-                _check_characters(where, node, what, way)
+                _check_characters(where, node, what, hint)
             elif isinstance(node, Mapping):
                 for name, child in node.items():
                     if not isinstance(name, str):
-                        raise _unreadable(what, f"it has a key that is {_kind(name)}, at {where or 'its top'}", way)
-                    _check_characters(where, name, what, way)
+                        raise _unreadable(what, f"it has a key that is {_kind(name)}, at {where or 'its top'}", hint)
+                    _check_characters(where, name, what, hint)
                     below.append((name, child))
             elif isinstance(node, list):
                 below += [(where, child) for child in node]
             elif fault := _leaf_fault(node):
-                raise _unreadable(what, f"{where or 'it'} is {fault}", way)
+                raise _unreadable(what, f"{where or 'it'} is {fault}", hint)
         if not below:
             return
         level = below
-    raise _unreadable(what, f"it has more than {deepest} levels", way)
+    raise _unreadable(what, f"it has more than {deepest} levels", hint)
 
 
 def _leaf_fault(node: Any) -> str:
@@ -175,13 +175,13 @@ def _leaf_fault(node: Any) -> str:
     return f"{_kind(node)}, which no document of ours holds" if isinstance(node, set | tuple | bytes) else ""
 
 
-def _check_characters(where: str, text: str, what: str, way: str) -> None:
+def _check_characters(where: str, text: str, what: str, hint: str) -> None:
     if text.isascii():
         return
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _unreadable(what, f"{bounded(where) or 'it'} holds half of a surrogate pair", way) from None
+        raise _unreadable(what, f"{bounded(where) or 'it'} holds half of a surrogate pair", hint) from None
 
 
 def _check_yaml_events(text: str) -> None:
@@ -225,22 +225,22 @@ def _kind(value: Any) -> str:
     return kinds.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
 
 
-def _unreadable(what: str, why: str, way: str) -> Unreadable:
-    return Unreadable(f"{bounded(what)} can't be read: {bounded(why)}", way=way)
+def _unreadable(what: str, why: str, hint: str) -> Unreadable:
+    return Unreadable(f"{bounded(what)} can't be read: {bounded(why)}", hint=hint)
 
 
 # --- fields ---------------------------------------------------------------------------------------------
 
 
-def field(value: Mapping[str, Any], name: str, kind: type | tuple[type, ...], what: str, *, way: str = "") -> Any:
+def field(value: Mapping[str, Any], name: str, kind: type | tuple[type, ...], what: str, *, hint: str = "") -> Any:
     """Return a field that must be there and of this type. Raises Unreadable naming it. ``bool`` is no ``int``."""
     if name not in value:
-        raise _unreadable(what, f"it has no {name}", way)
+        raise _unreadable(what, f"it has no {name}", hint)
     content = value[name]
     wanted = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(content, wanted) or (isinstance(content, bool) and bool not in wanted):
         names = " or ".join(each.__name__ for each in wanted)
-        raise _unreadable(what, f"its {name} is {_kind(content)}, not {names}", way)
+        raise _unreadable(what, f"its {name} is {_kind(content)}, not {names}", hint)
     return content
 
 
@@ -287,11 +287,11 @@ def is_name(kind: str, text: object) -> bool:
     return bool(pattern.fullmatch(text))
 
 
-def name_of(kind: str, text: object, what: str, *, way: str = "") -> str:
+def name_of(kind: str, text: object, what: str, *, hint: str = "") -> str:
     """Return ``text`` if it is a name of this kind. Raises Unreadable, with the grammar in words."""
     if not is_name(kind, text):
         _, longest, words = GRAMMAR[kind]
-        raise _unreadable(what, f"it is no name of a {kind} ({words}; at most {longest}): {bounded(text, 100)}", way)
+        raise _unreadable(what, f"it is no name of a {kind} ({words}; at most {longest}): {bounded(text, 100)}", hint)
     return str(text)
 
 

@@ -38,12 +38,12 @@ class DrfsmError(Exception):
     fault = "drfsm"
 
     def __init__(
-        self, what: str, *, way: str = "", frozen: Sequence[str] = (), fault: str | None = None, final: bool = False
+        self, what: str, *, hint: str = "", frozen: Sequence[str] = (), fault: str | None = None, final: bool = False
     ) -> None:
         super().__init__(what)
         self.final = final  # trying again won't help: what it says was seen
         self.what = what
-        self.way = way
+        self.hint = hint
         self.frozen = tuple(frozen)
         if fault is not None:
             self.fault = fault
@@ -51,7 +51,7 @@ class DrfsmError(Exception):
     def lines(self) -> list[str]:
         """Return what happened, what is frozen now and the next step, a line each; as raw as what was seen."""
         lines = [self.what, *(f"  frozen now: {each}" for each in self.frozen)]
-        return [*lines, f"  next: {self.way}"] if self.way else lines
+        return [*lines, f"  next: {self.hint}"] if self.hint else lines
 
     def diagnostics(self) -> str:
         """Return the lines as one text."""
@@ -71,8 +71,8 @@ class DeclarationFault(DrfsmError):
     exit_code = ExitCode.USAGE
     fault = "machine"
 
-    def __init__(self, what: str, faults: Sequence[str], *, way: str = "") -> None:
-        super().__init__(what, way=way)
+    def __init__(self, what: str, faults: Sequence[str], *, hint: str = "") -> None:
+        super().__init__(what, hint=hint)
         self.faults = tuple(faults)
 
     def lines(self) -> list[str]:
@@ -93,12 +93,12 @@ class IllegalTransition(DrfsmError):
     exit_code = ExitCode.ILLEGAL
     fault = "operator"
 
-    def __init__(self, *, machine: str, state: str, trigger: str, legal: Sequence[str], because: str = "") -> None:
-        ways = ", ".join(legal) if legal else "nothing: the run has ended"
-        why = f" ({because})" if because else ""
+    def __init__(self, *, machine: str, state: str, trigger: str, legal: Sequence[str], reason: str = "") -> None:
+        next_actions = ", ".join(legal) if legal else "nothing: the run has ended"
+        why = f" ({reason})" if reason else ""
         super().__init__(
             f"{machine}: {trigger} is not legal in state {state}{why}; nothing moved",
-            way=f"legal here: {ways}",
+            hint=f"legal here: {next_actions}",
         )
         self.machine = machine
         self.state = state
@@ -182,8 +182,8 @@ class JournalDamaged(DrfsmError):
     exit_code = ExitCode.DAMAGED
     fault = "journal"
 
-    def __init__(self, what: str, *, line: int, way: str = "") -> None:
-        super().__init__(what, way=way)
+    def __init__(self, what: str, *, line: int, hint: str = "") -> None:
+        super().__init__(what, hint=hint)
         self.line = line
 
 
@@ -193,8 +193,8 @@ class FileDamaged(DrfsmError):
     exit_code = ExitCode.DAMAGED
     fault = "journal"
 
-    def __init__(self, what: str, *, way: str = "") -> None:
-        super().__init__(what, way=way or "find out who put it there, and take it away; nothing was written to it")
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(what, hint=hint or "find out who put it there, and take it away; nothing was written to it")
 
 
 class DiskFault(DrfsmError):
@@ -203,8 +203,8 @@ class DiskFault(DrfsmError):
     exit_code = ExitCode.DISK
     fault = "operator"
 
-    def __init__(self, what: str, *, way: str = "", fault: str | None = None) -> None:
-        super().__init__(what, way=way, fault=fault, final=True)
+    def __init__(self, what: str, *, hint: str = "", fault: str | None = None) -> None:
+        super().__init__(what, hint=hint, fault=fault, final=True)
 
 
 class EvidenceFault(DrfsmError):
@@ -230,8 +230,8 @@ class WorldDiffers(DrfsmError):
     def __init__(self, differences: Sequence[str]) -> None:
         super().__init__(
             "the world is not as these records say, so the run holds: " + "; ".join(differences),
-            way="look which of the two is true. Mend the world and give the same command again; or go on where the true"
-            " journal lies; or `drfsm abort`",
+            hint="look which of the two is true. Mend the world and give the same command again; or go on where the"
+            " true journal lies; or `drfsm abort`",
         )
         self.differences = tuple(differences)
 

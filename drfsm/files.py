@@ -59,7 +59,7 @@ _OF_THE_DISK = frozenset(_DISK) - {errno.EACCES, errno.EPERM}
 
 def disk_fault(fault: OSError, what: str, path: object) -> DiskFault:
     """Return what the disk or the system refused, in words, with what to do. ``what`` is the sentence's subject."""
-    return DiskFault(f"{what}: {_words(fault)}", way=f"{_way(fault, path)}; then go on")
+    return DiskFault(f"{what}: {_words(fault)}", hint=f"{_way(fault, path)}; then go on")
 
 
 def is_of_the_disk(fault: OSError) -> bool:
@@ -84,7 +84,7 @@ def _refused(fault: OSError, what: str, path: object) -> DrfsmError:
     """Return the error for a place that a person named and that can't be used."""
     if is_of_the_disk(fault):
         return disk_fault(fault, what, path)
-    return UsageFault(f"{what}: {_words(fault)}", way=_way(fault, path))
+    return UsageFault(f"{what}: {_words(fault)}", hint=_way(fault, path))
 
 
 class Directory:
@@ -157,7 +157,7 @@ class Directory:
         if max(size, len(body)) > largest_bytes:
             raise FileDamaged(
                 f"{self.named(name)} has {max(size, len(body))} bytes, and {largest_bytes} at most are read",
-                way="keep it for the investigation; go on from a copy of the bundle, or from its mirror in S3",
+                hint="keep it for the investigation; go on from a copy of the bundle, or from its mirror in S3",
             )
         return body
 
@@ -398,7 +398,7 @@ def _check(directory: Directory, name: str, status: os.stat_result | None) -> No
     if status.st_nlink > 1:
         raise FileDamaged(
             f"{told} has {status.st_nlink} names (hard links): what is written here would be written elsewhere too",
-            way=f"go on from a copy of the bundle: cp -r {printable(directory.path)} <a new directory>",
+            hint=f"go on from a copy of the bundle: cp -r {printable(directory.path)} <a new directory>",
         )
     if status.st_uid not in (os.geteuid(), 0, os.fstat(directory.descriptor).st_uid):
         raise FileDamaged(f"{told} belongs to the user {status.st_uid}, not to who runs drfsm")
@@ -413,7 +413,7 @@ def _close_to_others(directory: Directory, *, below: bool = False) -> None:
     if status.st_uid not in (os.geteuid(), 0):
         raise UsageFault(
             f"{printable(directory.path)} belongs to the user {status.st_uid}, not to who runs drfsm",
-            way="name a directory of your own",
+            hint="name a directory of your own",
         )
     if not below and _others_write(status):
         raise _writable(directory.path)
@@ -443,7 +443,7 @@ def _check_above(path: Path) -> None:
             raise UsageFault(
                 f"{printable(above)} belongs to the user {status.st_uid}, who could put another {printable(path.name)}"
                 " in its place",
-                way="name a directory below your own home",
+                hint="name a directory below your own home",
             )
         if _others_write(status) and not status.st_mode & stat.S_ISVTX:
             raise _writable(above)
@@ -472,5 +472,5 @@ def _writable(path: Path) -> UsageFault:
     told = printable(path)
     return UsageFault(
         f"others may write to {told}: they could change what a run keeps there",
-        way=f"name a directory of your own, or look at what lies there and close it: chmod go-w {told}",
+        hint=f"name a directory of your own, or look at what lies there and close it: chmod go-w {told}",
     )

@@ -62,12 +62,12 @@ def test_yaml_that_is_no_plain_document_is_refused_with_its_name_and_the_reason(
 
 def _refused(read: Callable[..., Any], raw: bytes, why: str) -> None:
     with pytest.raises(Unreadable) as refusal:
-        read(raw, "the pointer \x1b[2Jstate.json", way="drfsm pointers show")
+        read(raw, "the pointer \x1b[2Jstate.json", hint="drfsm pointers show")
     assert why in refusal.value.what
     assert refusal.value.what.startswith("the pointer \\x1b[2Jstate.json")
     assert refusal.value.what.isprintable()
     assert len(refusal.value.what) < 700
-    assert refusal.value.way == "drfsm pointers show"
+    assert refusal.value.hint == "drfsm pointers show"
 
 
 @pytest.mark.parametrize("raw", [b"[]", b"null", b'"a"', b"1", b"true"])

@@ -21,7 +21,7 @@ def generated(name: str) -> str:
     spec = load_machine((ROOT / "machines" / f"{name}.yaml").read_bytes(), source=f"{name}.yaml")
     return (
         f"# The {name} machine\n\n"
-        f"{spec.because}. Drawn from [machines/{name}.yaml](../machines/{name}.yaml) by\n"
+        f"{spec.reason}. Drawn from [machines/{name}.yaml](../machines/{name}.yaml) by\n"
         f"`drfsm machine diagram {name}` and `drfsm machine show {name}`; a test holds this page to it.\n\n"
         f"```mermaid\n{mermaid(spec)}```\n\n{table(spec)}"
     )

@@ -33,13 +33,13 @@ def asked(url: str) -> str:
     """Ask a service. Raises Unreachable if it doesn't answer."""
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
-        raise UsageFault(f"{url}: who may come in is not asked over an open wire", way="an https:// address")
+        raise UsageFault(f"{url}: who may come in is not asked over an open wire", hint="an https:// address")
     try:
         with urllib.request.build_opener(_NoRedirects()).open(url, timeout=SECONDS) as answer:
             return one(answer.read(LONGEST).decode("ascii", "replace"), url)
     except (OSError, http.client.HTTPException, ValueError) as fault:
-        way = "export DRFSM_ALLOWED_ADDRESS with your address"
-        raise Unreachable(f"{url} does not tell this machine's address: {fault}", way=way, fault="operator") from None
+        hint = "export DRFSM_ALLOWED_ADDRESS with your address"
+        raise Unreachable(f"{url} does not tell this machine's address: {fault}", hint=hint, fault="operator") from None
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -58,5 +58,5 @@ def one(text: str, origin: str) -> str:
         raise ActionFailed(f"{origin} gives {shown!r}, which is no address", fault="operator") from None
     if block.num_addresses != 1:
         told = f"{origin} gives {block}, which would let in {block.num_addresses} addresses"
-        raise ActionFailed(told, way="name one address", fault="operator")
+        raise ActionFailed(told, hint="name one address", fault="operator")
     return str(block)

@@ -123,7 +123,7 @@ class S3Store:
                 return
             token = page.get("NextContinuationToken")
             if not token or token in tokens:
-                raise Unreadable(f"{what}: it says that there is more, and not from where on", way=WAY)
+                raise Unreadable(f"{what}: it says that there is more, and not from where on", hint=WAY)
             tokens.add(token)
             asked["ContinuationToken"] = token
 
@@ -131,10 +131,10 @@ class S3Store:
         """Raise Unreadable for the listing of another bucket, or of another prefix."""
         if page["Name"] != self._bucket or page.get("Prefix", prefix) != prefix:
             told = f"s3://{page['Name']}/{page.get('Prefix', '')}"
-            raise Unreadable(f"{what}: it is the listing of {bounded(told)}", way=WAY)
+            raise Unreadable(f"{what}: it is the listing of {bounded(told)}", hint=WAY)
         others = [each["Key"] for each in page.get("Contents", ()) if not each["Key"].startswith(prefix)]
         if others:
-            raise Unreadable(f"{what}: it lists {bounded(others[0])}, which is not below it", way=WAY)
+            raise Unreadable(f"{what}: it lists {bounded(others[0])}, which is not below it", hint=WAY)
 
     def put(self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
         """Write an object; return its ETag. Raises Conflict if the condition does not hold."""
@@ -178,7 +178,7 @@ class S3Store:
         except Unreadable:
             if self.stat(source) is not None:
                 raise
-            raise ActionFailed(f"{what}: the source is gone", way="drfsm resume", fault="store") from None
+            raise ActionFailed(f"{what}: the source is gone", hint="drfsm resume", fault="store") from None
 
     def delete(self, key: str) -> None:
         """Delete an object; one that isn't there is fine."""

@@ -181,7 +181,7 @@ def _check_raw(service: str, operation: str, endpoint: str, answer: Mapping[str,
         return
     if _REFUSED <= status < _SERVER_FAULT and protocol in _WORDED_IN_XML and _root(answer["body"]) not in _ERRORS:
         told = f"{bounded(endpoint)} answers {service.upper()}'s {operation} with {status} and {_words(answer['body'])}"
-        raise Unworded(f"{told}: that has not the service's own error code", way=WAY)
+        raise Unworded(f"{told}: that has not the service's own error code", hint=WAY)
     if status >= _REDIRECT:
         return  # what a refusal means is told by its code, see aws_session.refusal
     if status < _SUCCESS or answer_of.status not in (0, status):
@@ -190,7 +190,7 @@ def _check_raw(service: str, operation: str, endpoint: str, answer: Mapping[str,
         raise _unreadable(service, operation, endpoint, f"it should be empty, and is {_words(answer['body'])}")
     root_of = answer_of.root or (JSON if protocol == "json" else "")
     if root_of == JSON:
-        object_of(answer["body"], f"what {endpoint} answers to {service.upper()}'s {operation}", way=WAY)
+        object_of(answer["body"], f"what {endpoint} answers to {service.upper()}'s {operation}", hint=WAY)
     elif root_of and (root := _root(answer["body"])) != root_of:
         told = f"an XML document {bounded(root, 60)}" if root else f"no XML, but {_words(answer['body'])}"
         raise _unreadable(service, operation, endpoint, f"it is {told}, not {root_of}")
@@ -205,7 +205,7 @@ def _check_redirect(operation: str, endpoint: str, answer: Mapping[str, Any]) ->
     raise Unreadable(
         f"{endpoint} answers {operation} with a redirect ({answer['status_code']}{where}), which is not followed:"
         " a signed request goes to no other host",
-        way=WAY,
+        hint=WAY,
     )
 
 
@@ -252,5 +252,5 @@ def _misfit(value: Any, shape: Any, where: str) -> str:
 
 def _unreadable(service: str, operation: str, endpoint: str, why: str) -> Unreadable:
     return Unreadable(
-        f"what {bounded(endpoint)} answers is no answer to {service.upper()}'s {operation}: {bounded(why)}", way=WAY
+        f"what {bounded(endpoint)} answers is no answer to {service.upper()}'s {operation}: {bounded(why)}", hint=WAY
     )

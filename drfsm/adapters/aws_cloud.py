@@ -35,7 +35,7 @@ class AwsIdentity:
         what = "asking who we are"
         answer = call(what, lambda: self._services.client("sts").get_caller_identity())
         if not _ARN.fullmatch(answer["Arn"]):
-            raise Unreadable(f"{what}: STS gives no ARN, but {bounded(answer['Arn'], 100)}", way=WAY)
+            raise Unreadable(f"{what}: STS gives no ARN, but {bounded(answer['Arn'], 100)}", hint=WAY)
         return {"Account": name_of("account", answer["Account"], "the account that STS names"), "Arn": answer["Arn"]}
 
     def _told(self, name: str) -> str:
@@ -90,7 +90,7 @@ class AwsIdentity:
             return self._untold("the store", "s3", fault)
         region = str(answer.get("LocationConstraint") or "us-east-1")
         if not _REGION.fullmatch(region):
-            raise Unreadable(f"{what}: {bounded(region, 100)} names no region", way=WAY)
+            raise Unreadable(f"{what}: {bounded(region, 100)} names no region", hint=WAY)
         return region
 
 
@@ -152,9 +152,9 @@ class S3Policy:
         answer = call(what, lambda: s3.get_bucket_policy(Bucket=self._bucket), *none)
         if answer is None:
             return None
-        policy = object_of(answer["Policy"], f"the policy of {self._bucket}", way=WAY)
+        policy = object_of(answer["Policy"], f"the policy of {self._bucket}", hint=WAY)
         if not isinstance(policy.get("Statement"), list | dict):
-            raise Unreadable(f"{what}: it has no Statement, so it is no policy", way=WAY)
+            raise Unreadable(f"{what}: it has no Statement, so it is no policy", hint=WAY)
         return str(answer["Policy"])
 
     def write(self, policy: str | None) -> None:
@@ -185,7 +185,7 @@ class CloudWatchAlarms:
         ))  # fmt: skip
         kinds = ("MetricAlarms", "CompositeAlarms")
         if not all(any(kind in page for kind in kinds) for page in found):
-            raise Unreadable("looking at alarms: the answer lists none, not even an empty list", way=WAY)
+            raise Unreadable("looking at alarms: the answer lists none, not even an empty list", hint=WAY)
         states = {
             each["AlarmName"]: each["StateValue"] for page in found for kind in kinds for each in page.get(kind, ())
         }
@@ -212,7 +212,7 @@ class Ec2Machines:
         answer = call(what, lambda: self._ec2.describe_launch_template_versions(**asked))
         found = answer["LaunchTemplateVersions"]
         if not found:
-            raise ActionFailed(f"{what}: it has no version {version}", way="aws ec2 describe-launch-templates")
+            raise ActionFailed(f"{what}: it has no version {version}", hint="aws ec2 describe-launch-templates")
         data = found[0]["LaunchTemplateData"]
         sizes = [each.get("Ebs", {}).get("VolumeSize") for each in data.get("BlockDeviceMappings", ())]
         return {
@@ -238,7 +238,7 @@ class Ec2Machines:
         if answer is None:
             return None
         if len(answer["Instances"]) != 1:
-            raise Unreadable(f"{what}: EC2 tells of {len(answer['Instances'])} instances", way=WAY)
+            raise Unreadable(f"{what}: EC2 tells of {len(answer['Instances'])} instances", hint=WAY)
         return _instance(answer["Instances"][0])
 
     def instances(self, filters: Mapping[str, Sequence[str]]) -> Sequence[Mapping[str, Any]]:
@@ -262,13 +262,13 @@ class Ec2Machines:
         """Ask for these instances, and no others, to be terminated."""
         call("terminating instances", lambda: self._ec2.terminate_instances(InstanceIds=list(instance_ids)))
 
-    def admit(self, group: str, cidr: str, port: int, because: str) -> None:
+    def admit(self, group: str, cidr: str, port: int, reason: str) -> None:
         """Let an address in to a port; one that is in already is fine."""
-        asked = {"GroupId": group, "IpPermissions": [_permission(cidr, port, because)]}
+        asked = {"GroupId": group, "IpPermissions": [_permission(cidr, port, reason)]}
         what = f"letting {cidr} in at {group}"
         call(what, lambda: self._ec2.authorize_security_group_ingress(**asked), "InvalidPermission.Duplicate")
 
-    def admitted(self, because: str) -> Sequence[tuple[str, str, int]]:
+    def admitted(self, reason: str) -> Sequence[tuple[str, str, int]]:
         """Return (group, address, port) of every rule that was made for this reason."""
         pages = call("looking at security groups", lambda: list(
             self._ec2.get_paginator("describe_security_groups").paginate()
@@ -279,12 +279,12 @@ class Ec2Machines:
             for group in page["SecurityGroups"]
             for rule in group.get("IpPermissions", ())
             for block in (*rule.get("IpRanges", ()), *rule.get("Ipv6Ranges", ()))
-            if block.get("Description") == because
+            if block.get("Description") == reason
         ]
 
-    def dismiss(self, group: str, cidr: str, port: int, because: str) -> None:
+    def dismiss(self, group: str, cidr: str, port: int, reason: str) -> None:
         """Let an address in no more; one that isn't in is fine."""
-        asked = {"GroupId": group, "IpPermissions": [_permission(cidr, port, because)]}
+        asked = {"GroupId": group, "IpPermissions": [_permission(cidr, port, reason)]}
         call(
             f"shutting {cidr} out at {group}",
             lambda: self._ec2.revoke_security_group_ingress(**asked),
@@ -324,12 +324,14 @@ def _is_garbage(fault: Exception) -> bool:
 
 def _unasked(what: str, names: Sequence[str]) -> Unreadable:
     """Return that an answer tells of what was not asked for."""
-    return Unreadable(f"{what}: the answer tells of {bounded(', '.join(names), 200)}, which was not asked for", way=WAY)
+    return Unreadable(
+        f"{what}: the answer tells of {bounded(', '.join(names), 200)}, which was not asked for", hint=WAY
+    )
 
 
-def _permission(cidr: str, port: int, because: str) -> dict[str, Any]:
+def _permission(cidr: str, port: int, reason: str) -> dict[str, Any]:
     kind, name = ("Ipv6Ranges", "CidrIpv6") if ":" in cidr else ("IpRanges", "CidrIp")
-    return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, kind: [{name: cidr, "Description": because}]}
+    return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, kind: [{name: cidr, "Description": reason}]}
 
 
 def _instance(found: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -82,7 +82,7 @@ class Services:
         except ValueError as fault:  # botocore's word for an address that is none
             raise UsageFault(
                 f"the endpoint of {service.upper()} is no address: {bounded(fault)}",
-                way="look at AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 and the profile's endpoint_url",
+                hint="look at AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 and the profile's endpoint_url",
             ) from None
         except boto.BotoCoreError as fault:
             raise meaning(f"finding {service.upper()}", fault) from None
@@ -137,8 +137,8 @@ def checked_endpoint(url: str, said_by: str) -> str:
         good = False
     if not good or not url.isascii() or not url.isprintable() or " " in url:
         shown = bounded(url.rpartition("@")[2], 100)
-        way = "give it as https://HOST[:PORT], without a name or a password"
-        raise UsageFault(f"{said_by} {shown!r} is no address of a service", way=way)
+        hint = "give it as https://HOST[:PORT], without a name or a password"
+        raise UsageFault(f"{said_by} {shown!r} is no address of a service", hint=hint)
     return url
 
 
@@ -173,26 +173,26 @@ def refusal(what: str, status: int, code: str, message: str) -> DrfsmError:
     if code in _CONFLICT or (code and status in _CONFLICT_STATUS):
         return Conflict(f"{what}: somebody else wrote it in between ({code or status})")
     if code in NOT_OFFERED:
-        return ActionFailed(f"{what}: the service does not offer it ({code})", way="see docs/stores.md", fault="store")
+        return ActionFailed(f"{what}: the service does not offer it ({code})", hint="see docs/stores.md", fault="store")
     if status >= _SERVER_FAULT or status == _BUSY_STATUS or code in _BUSY:
-        return Unreachable(f"{what}: the service answered {status} {code}".rstrip(), way="drfsm resume", fault="store")
+        return Unreachable(f"{what}: the service answered {status} {code}".rstrip(), hint="drfsm resume", fault="store")
     if not code:
-        return Unworded(f"{what}: the answer is {status} without the service's own error code", way=WAY)
-    way = "check the credentials and their policy" if status in _LOCKED_STATUS else "check the name"
+        return Unworded(f"{what}: the answer is {status} without the service's own error code", hint=WAY)
+    hint = "check the credentials and their policy" if status in _LOCKED_STATUS else "check the name"
     if code in _OTHER_REGION:
-        way = "name the bucket's region with --region"
-    return ActionFailed(f"{what}: {code or status} {message}".rstrip(), way=way, fault="store")
+        hint = "name the bucket's region with --region"
+    return ActionFailed(f"{what}: {code or status} {message}".rstrip(), hint=hint, fault="store")
 
 
 def _of_keys(what: str, code: str, message: str) -> DrfsmError | None:
     """Return what a refusal of the keys or of the time of a signature means, None for any other."""
     if code in EXPIRED:
         told = f"{what}: the AWS credentials are not, or no longer, good ({code})"
-        return Unreachable(told, way=RENEW, fault="operator")
+        return Unreachable(told, hint=RENEW, fault="operator")
     if code in _CLOCK or _SIGNED_TOO_LATE.search(message):
         return Unreachable(
             f"{what}: this machine's clock differs too much from the service's ({code})",
-            way="set the clock (timedatectl set-ntp true), then `drfsm resume`",
+            hint="set the clock (timedatectl set-ntp true), then `drfsm resume`",
             fault="operator",
         )
     return None
@@ -208,16 +208,16 @@ def meaning(what: str, fault: Exception) -> DrfsmError:
     if (credentials := _of_credentials(what, fault)) is not None:
         return credentials
     if isinstance(fault, boto.NoRegionError | boto.InvalidRegionError):
-        return Unreachable(f"{what}: no region is set", fault="operator", way="--region, or export AWS_REGION")
+        return Unreachable(f"{what}: no region is set", fault="operator", hint="--region, or export AWS_REGION")
     if isinstance(fault, boto.ParamValidationError):
         told = " ".join(bounded(line) for line in str(fault).splitlines())
-        return ActionFailed(f"{what}: {told}", way="check the name", fault="operator")
+        return ActionFailed(f"{what}: {told}", hint="check the name", fault="operator")
     if isinstance(fault, boto.BotoCoreError | OSError) and not isinstance(fault, boto.FlexibleChecksumError):
         words = f"{type(fault).__name__}: {bounded(fault)}"
         return Unreachable(
-            f"{what}: {words}", way="check the network, then try again (a run: `drfsm resume`)", fault="store"
+            f"{what}: {words}", hint="check the network, then try again (a run: `drfsm resume`)", fault="store"
         )
-    return Unreadable(f"{what}: the answer can't be read: {_unread(fault)}", way=WAY)
+    return Unreadable(f"{what}: the answer can't be read: {_unread(fault)}", hint=WAY)
 
 
 def _unread(fault: Exception) -> str:
@@ -240,7 +240,7 @@ def _of_credentials(what: str, fault: Exception) -> DrfsmError | None:
         return Unreachable(
             f"{what}: no usable AWS credentials ({type(fault).__name__})",
             fault="operator",
-            way="export AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again",
+            hint="export AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again",
         )
     renewing = (
         boto.CredentialRetrievalError,
@@ -253,7 +253,7 @@ def _of_credentials(what: str, fault: Exception) -> DrfsmError | None:
     # Renewed, and still expired: botocore has no class of its own for that.
     if isinstance(fault, renewing) or (isinstance(fault, RuntimeError) and "expired" in str(fault)):
         told = f"{what}: the AWS credentials could not be renewed ({type(fault).__name__}: {bounded(fault)})"
-        return Unreachable(told, way=RENEW, fault="operator")
+        return Unreachable(told, hint=RENEW, fault="operator")
     return None
 
 

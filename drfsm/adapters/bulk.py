@@ -98,7 +98,7 @@ def check_size(uri: str, size_bytes: int, largest_bytes: int) -> None:
     if size_bytes > largest_bytes:
         raise Unreadable(
             f"{printable(uri)} has {size_bytes} bytes, and {largest_bytes} at most are read",
-            way="look at who wrote it; restore its last good version, then `drfsm resume`",
+            hint="look at who wrote it; restore its last good version, then `drfsm resume`",
         )
 
 
@@ -194,7 +194,7 @@ class Bulk:
         size = await self._size(copy.target)
         if size != copy.size_bytes:
             state = "it is not there" if size is None else f"it has {size} bytes, not {copy.size_bytes}"
-            raise Unreadable(f"{printable(what)}: the answer was no error, yet {state}", way="drfsm resume")
+            raise Unreadable(f"{printable(what)}: the answer was no error, yet {state}", hint="drfsm resume")
         return copy
 
     async def _delete(self, key: str) -> str:
@@ -206,7 +206,7 @@ class Bulk:
         what = f"deleting {self._uri(key)}"
         await self._asked(what, _done(obstore.delete_async(self._client, key)), absent=True)
         if await self._size(key) is not None:
-            raise Unreadable(f"{printable(what)}: the answer was no error, yet it is there", way="drfsm resume")
+            raise Unreadable(f"{printable(what)}: the answer was no error, yet it is there", hint="drfsm resume")
         return key
 
     async def _size(self, key: str) -> int | None:
@@ -228,7 +228,7 @@ class Bulk:
         """Return the ETag of an object's headers. Raises Unreadable for headers that no object has."""
         if not meta["e_tag"] or meta["last_modified"].timestamp() == 0:  # obstore's stand-in for none
             what = f"reading {printable(self._uri(key))}"
-            raise Unreadable(f"{what}: the answer has not the headers of an object (ETag, Last-Modified)", way=WAY)
+            raise Unreadable(f"{what}: the answer has not the headers of an object (ETag, Last-Modified)", hint=WAY)
         return str(meta["e_tag"])
 
     async def _asked(self, what: str, request: Awaitable[Answer], *, absent: Answer) -> Answer:
@@ -250,10 +250,10 @@ class Bulk:
             raise meaning_of(what, fault)
         first = bounded(told.partition("\n")[0].removeprefix("Generic S3 error: "))
         if "redirect" in first:
-            raise ActionFailed(f"{what}: {first}", way="name the bucket's region with --region", fault="operator")
+            raise ActionFailed(f"{what}: {first}", hint="name the bucket's region with --region", fault="operator")
         raise Unreachable(
             f"{what}: {first}",
-            way="check the network, then try again (a run: `drfsm resume`)",
+            hint="check the network, then try again (a run: `drfsm resume`)",
             fault="store",
         )
 
@@ -275,7 +275,7 @@ class _Credentials:
             raise Unreachable(
                 "no usable AWS credentials",
                 fault="operator",
-                way="export AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again",
+                hint="export AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then try again",
             )
 
     def __call__(self) -> Any:

@@ -89,7 +89,7 @@ class Ec2Runner:
                 return Standing((self._machine(started),), 1)
         raise ActionFailed(
             f"{TOKENS} instances of {charter.run} were started, and all are terminated",
-            way="look in the console at why they end; then start a new drill",
+            hint="look in the console at why they end; then start a new drill",
         )
 
     def asked_again(self, charter: Charter, changes: Changes, watch: Watch) -> Standing:
@@ -153,7 +153,7 @@ class Ec2Runner:
         }  # fmt: skip
         if len(groups) != 1:
             told = f"which security group is to let {address} in is not clear: {', '.join(sorted(groups)) or 'none'}"
-            raise ActionFailed(told, way="name it with --security-group", fault="operator")
+            raise ActionFailed(told, hint="name it with --security-group", fault="operator")
         (group,) = groups
         self._machines.admit(group, address, self._port, mark)
         for where, cidr, port in self._machines.admitted(mark):
@@ -173,13 +173,13 @@ class Ec2Runner:
             raise ActionFailed(
                 f"{', '.join(sorted(strangers))} is recorded, but was not started by {charter.run}: nothing was"
                 " touched",
-                way="look at whose it is; what is really this run's has its token, and goes with `drfsm resume`"
+                hint="look at whose it is; what is really this run's has its token, and goes with `drfsm resume`"
                 " once the record and the cloud agree",
             )
         if more := own - set(instance_ids):
             raise ActionFailed(
                 f"{', '.join(sorted(more))} of {charter.run} is not recorded: nothing was touched",
-                way="`drfsm resume`: it is seen, recorded and then taken down",
+                hint="`drfsm resume`: it is seen, recorded and then taken down",
             )
         if alive:
             self._machines.terminate(sorted(alive))

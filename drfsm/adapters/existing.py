@@ -63,4 +63,4 @@ class Existing:
     def tear_down(self, _charter: Charter, _instance_ids: Sequence[str], _watch: Watch) -> None:
         """Refuse. Raises UsageFault."""
         told = f"the site that {self.kubeconfig} leads to was given to drfsm, which does not take it down"
-        raise UsageFault(told, way="--teardown false, and take it down where it was brought up")
+        raise UsageFault(told, hint="--teardown false, and take it down where it was brought up")

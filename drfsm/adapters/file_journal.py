@@ -60,7 +60,7 @@ def read_lines(bundle: Path) -> tuple[bytes, ...]:
     with Directory.look(bundle) as directory:
         descriptor = directory.open(LOG, os.O_RDONLY)
     if descriptor is None:
-        raise UsageFault(f"{printable(bundle / LOG)} can't be read: No such file or directory", way="drfsm list")
+        raise UsageFault(f"{printable(bundle / LOG)} can't be read: No such file or directory", hint="drfsm list")
     with os.fdopen(descriptor, "rb") as file:
         return tuple(_lines(file, bundle / LOG))
 
@@ -74,7 +74,7 @@ def _lines(file: Any, path: Path) -> Iterator[bytes]:
             if len(line) > LONGEST_LINE or size > LARGEST_BYTES:
                 what = f"{printable(path)}: line {number} is no record"
                 most = f"a line has at most {LONGEST_LINE} bytes, a journal {LARGEST_BYTES}"
-                raise JournalDamaged(f"{what} ({most})", line=number, way=_MIRROR)
+                raise JournalDamaged(f"{what} ({most})", line=number, hint=_MIRROR)
             yield line
     except OSError as fault:
         raise disk_fault(fault, f"{printable(path)} can't be read", path) from None
@@ -147,10 +147,10 @@ class FileJournal:
 
     def _opened(self, bundle: Path, *, fresh: bool) -> int:
         if fresh and self._directory.has(LOG):
-            raise UsageFault(f"{printable(bundle)} already holds a run", way=f"drfsm resume {printable(bundle)}")
+            raise UsageFault(f"{printable(bundle)} already holds a run", hint=f"drfsm resume {printable(bundle)}")
         descriptor = self._directory.open(LOG, os.O_RDWR | os.O_APPEND | (os.O_CREAT if fresh else 0))
         if descriptor is None:
-            raise UsageFault(f"{printable(self._path)}: No such file or directory", way="look at the directory")
+            raise UsageFault(f"{printable(self._path)}: No such file or directory", hint="look at the directory")
         return descriptor
 
     def _load(self) -> None:
@@ -212,7 +212,7 @@ class FileJournal:
             self._broken = lambda: JournalDamaged(
                 f"{printable(self._path)} {fault} while this process worked on it: nothing more is done",
                 line=len(self._lines),
-                way=_MIRROR,
+                hint=_MIRROR,
             )
         if self._broken is not None:
             raise self._broken()
@@ -261,7 +261,7 @@ class FileJournal:
         # BEFORE the write, so that whatever interrupts it (Ctrl-C too) leaves a journal that is written no more.
         self._broken = lambda: Interrupted(
             f"the journal {told} was interrupted while a record was written: nothing more is done",
-            way="drfsm resume",
+            hint="drfsm resume",
             fault="journal",
         )
         try:
@@ -269,7 +269,7 @@ class FileJournal:
         except OSError as fault:
             refusal = disk_fault(fault, f"the journal {told} can't be written", self._path)
             what = f"{refusal.what}: nothing more is done"
-            self._broken = lambda: DiskFault(what, way=f"{refusal.way} with `drfsm resume`", fault="journal")
+            self._broken = lambda: DiskFault(what, hint=f"{refusal.hint} with `drfsm resume`", fault="journal")
             raise self._broken() from None
         self._size += len(line)
         self._lines.append(line)
@@ -334,7 +334,7 @@ def _locked(directory: Directory, bundle: Path) -> int:
             told = f"process {who.get('pid', '?')} on {who.get('host', '?')}"
             raise LeaseHeld(
                 f"{told} works on {printable(bundle)} just now",
-                way=f"wait for it, or look: drfsm status {printable(bundle)}",
+                hint=f"wait for it, or look: drfsm status {printable(bundle)}",
             ) from None
         except OSError as fault:
             os.close(descriptor)

@@ -57,7 +57,7 @@ class KubeCluster:
         if not self._uid:
             namespace = self.get("Namespace", "", "kube-system")
             if namespace is None:
-                raise ActionFailed(f"{self._name} has no namespace kube-system", way="check the kubeconfig")
+                raise ActionFailed(f"{self._name} has no namespace kube-system", hint="check the kubeconfig")
             self._uid = str(namespace["metadata"]["uid"])
         return self._uid
 
@@ -78,7 +78,7 @@ class KubeCluster:
             except answers.Expired:
                 continue
         told = f"{asked.words}: the list changed before its last page was read, {LIST_TRIES} times"
-        raise Unreachable(told, way="drfsm resume")
+        raise Unreachable(told, hint="drfsm resume")
 
     def create(self, manifest: Manifest) -> Manifest:
         """Create an object. Raises Conflict if one of that name is there."""
@@ -232,7 +232,7 @@ class KubeCluster:
             reason = getattr(fault, "reason", None) or fault
             raise Unreachable(
                 f"{self._name} does not answer: {type(reason).__name__}",
-                way="check the network, then try again (a run: `drfsm resume`)",
+                hint="check the network, then try again (a run: `drfsm resume`)",
             ) from None
         self._dated = _date(answer.headers.get("Date")) or self._dated
         if len(content) > largest:

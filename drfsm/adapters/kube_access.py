@@ -66,8 +66,8 @@ class Kubeconfig:
 
     def unusable(self, why: str) -> UsageFault:
         """Return the fault of a kubeconfig that can't be used. ``why`` holds nothing of a credential."""
-        way = f"kubectl --kubeconfig {self.path} version"
-        return UsageFault(f"the kubeconfig {self.path} can't be used: {why}", way=way)
+        hint = f"kubectl --kubeconfig {self.path} version"
+        return UsageFault(f"the kubeconfig {self.path} can't be used: {why}", hint=hint)
 
 
 def read(path: Path) -> Kubeconfig:

@@ -85,8 +85,8 @@ class Asked(NamedTuple):
     def unreadable(self, why: str) -> Unreadable:
         """Return the fault of an answer that is not what was asked for."""
         what = f"what {self.site} answers can't be understood ({self.words}): {why}"
-        way = f"is a proxy or a login page in between? {self.kubectl} get --raw /version shows who answers"
-        return Unreadable(what, way=way, fault="site")
+        hint = f"is a proxy or a login page in between? {self.kubectl} get --raw /version shows who answers"
+        return Unreadable(what, hint=hint, fault="site")
 
     @property
     def kubectl(self) -> str:
@@ -461,16 +461,16 @@ def _refusal(answer: Answer, asked: Asked) -> DrfsmError:
     message = bounded((status or {}).get("message", ""), _STATUS_WORDS)
     words = f"{asked.words}: {number} {message}".rstrip()
     if number == HTTPStatus.TOO_MANY_REQUESTS or number >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Unreachable(words, way="drfsm resume")
+        return Unreachable(words, hint="drfsm resume")
     if status is None:
         return asked.unreadable(f"it is {number} without a Status of Kubernetes ({len(answer.body)} bytes)")
     if number == HTTPStatus.NOT_FOUND:
         return _absence(status, asked, words)
     if number == HTTPStatus.GONE or (number == HTTPStatus.BAD_REQUEST and asked.continues):
-        return Expired(words, way="drfsm resume")
+        return Expired(words, hint="drfsm resume")
     if number == HTTPStatus.CONFLICT:
         return Conflict(words, fault="site")
-    return ActionFailed(words, way=_way(number, asked))
+    return ActionFailed(words, hint=_way(number, asked))
 
 
 def _way(number: int, asked: Asked) -> str:
@@ -490,7 +490,7 @@ def _absence(status: Mapping[str, Any], asked: Asked, words: str) -> DrfsmError:
     if asked.name and about == (kind.group, kind.plural, asked.name):
         return NotThere(words)
     if not asked.name and not details:
-        return ActionFailed(f"{asked.site} knows no {asked.kind}", way="check the cluster's version")
+        return ActionFailed(f"{asked.site} knows no {asked.kind}", hint="check the cluster's version")
     if asked.method == "POST" and about == ("", "namespaces", asked.namespace):
-        return ActionFailed(words, way=f"kubectl create namespace {asked.namespace}")
+        return ActionFailed(words, hint=f"kubectl create namespace {asked.namespace}")
     return asked.unreadable("it is 404, and does not name what was asked for")

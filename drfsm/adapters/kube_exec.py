@@ -76,7 +76,7 @@ def _checked(kubeconfig: Path, exec_: Any) -> Mapping[str, Any]:
         raise UsageFault(
             f"the kubeconfig {kubeconfig} names a program for credentials (exec) without a command, an apiVersion of"
             f" {VERSIONS[0]} or the like, or with args or env that are no texts",
-            way=f"kubectl --kubeconfig {kubeconfig} version",
+            hint=f"kubectl --kubeconfig {kubeconfig} version",
         )
     checked: Mapping[str, Any] = exec_
     return checked
@@ -113,12 +113,12 @@ class _Program:
         end = moment.timestamp()
         return max(end - EARLY_SECONDS, obtained + (end - obtained) / 2)
 
-    def fault(self, why: str, way: str = "") -> Unreadable:
+    def fault(self, why: str, hint: str = "") -> Unreadable:
         """Return what keeps it from giving credentials."""
         name = bounded(self.entry["command"], 120)
         what = f"the kubeconfig {self.kubeconfig} takes its credentials from the program {name}: {why}"
-        way = way or f"kubectl --kubeconfig {self.kubeconfig} version  # runs the same program, and shows its words"
-        return Unreadable(what, way=way, fault="operator")
+        hint = hint or f"kubectl --kubeconfig {self.kubeconfig} version  # runs the same program, and shows its words"
+        return Unreadable(what, hint=hint, fault="operator")
 
     def _printed(self) -> bytes:
         person = sys.stdin is not None and sys.stdin.isatty() and self.entry.get("interactiveMode") != "Never"
@@ -149,9 +149,9 @@ class _Program:
         if "/" in command:
             command = str(self.kubeconfig.absolute().parent / command)
         if (path := shutil.which(command)) is None:
-            hint = bounded(self.entry.get("installHint") or "")
-            way = f"install it, or put it on the PATH, then drfsm resume{f' ({hint})' if hint else ''}"
-            raise self.fault("there is no such program on this machine", way)
+            install_hint = bounded(self.entry.get("installHint") or "")
+            hint = f"install it, or put it on the PATH, then drfsm resume{f' ({install_hint})' if install_hint else ''}"
+            raise self.fault("there is no such program on this machine", hint)
         return path
 
     def _environment(self, *, person: bool) -> dict[str, str]:

@@ -59,7 +59,7 @@ def _check_ends(lines: Sequence[bytes], first: int, home: str) -> None:
             raise JournalDamaged(
                 f"the mirror {home}: record {number} is no line of a journal: it has no end",
                 line=number + 1,
-                way="look for who wrote it; the journal of the machine that ran it has the true one",
+                hint="look for who wrote it; the journal of the machine that ran it has the true one",
             )
 
 
@@ -75,7 +75,7 @@ def _numbers(store: ObjectStore, home: str) -> list[int]:
         if len(numbers) > LONGEST or size > LARGEST_BYTES:
             raise EvidenceFault(
                 f"the mirror {home} has more than {LONGEST} records or {LARGEST_BYTES} bytes: no run of drfsm has",
-                way="look for who wrote them",
+                hint="look for who wrote them",
             )
     return sorted(numbers)
 
@@ -87,7 +87,7 @@ def _whole(numbers: Sequence[int], first: int, home: str) -> list[int]:
         if number != wanted:
             raise EvidenceFault(
                 f"the mirror {home} lacks record {wanted}",
-                way="look for who deleted it; the journal of the machine that ran it has it",
+                hint="look for who deleted it; the journal of the machine that ran it has it",
             )
     return found
 
@@ -98,7 +98,7 @@ def _lines(store: ObjectStore, home: str, numbers: Sequence[int]) -> tuple[bytes
     found = dict(store.get_many(keys)) if len(keys) > 1 else {key: store.get(key) for key in keys}
     for key, blob in found.items():
         if blob is None:
-            raise EvidenceFault(f"{key} vanished while it was read", way="try again")
+            raise EvidenceFault(f"{key} vanished while it was read", hint="try again")
     return tuple(blob.body for key in keys if (blob := found[key]) is not None)
 
 
@@ -159,7 +159,7 @@ class MirroredJournal:
         if _lines(self._store, self._home, both) != tuple(ours[number] for number in both):
             raise EvidenceFault(
                 f"the journal here and its mirror {self.uri} tell different stories",
-                way="keep both as they are for the investigation. Where the mirror is right, go on from it in another"
+                hint="keep both as they are for the investigation. Where the mirror is right, go on from it in another"
                 f" place: DRFSM_HOME=<a new directory> drfsm resume {self.uri}",
             )
         more = _lines(self._store, self._home, _whole(there, len(ours), self._home))
@@ -255,7 +255,7 @@ class MirroredJournal:
                 return
             raise LeaseLost(
                 f"record {number} of {self._run_id} was written by somebody else: the run goes on elsewhere",
-                way=f"see how it stands there: drfsm resume {self.uri}",
+                hint=f"see how it stands there: drfsm resume {self.uri}",
             ) from None
 
     def _sign(self, record: Record, line: bytes) -> None:
@@ -265,5 +265,5 @@ class MirroredJournal:
         try:
             signature = self._signer.sign(namespace_of(record), line)
         except UsageFault as fault:
-            raise Unreachable(fault.what, way=fault.way, fault="operator") from None
+            raise Unreachable(fault.what, hint=fault.hint, fault="operator") from None
         self._store.put(signature_of(self._home, digest(line)), signature)

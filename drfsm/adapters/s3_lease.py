@@ -91,7 +91,7 @@ class S3Lease:
         raise LeaseHeld(
             f"the lease of {self._prefix} is held by the run {found['run_id']}, started by"
             f" {_said(found, 'operator')} on {_said(found, 'host')}, since {_said(found, 'at')}",
-            way=f"go on with that run there (drfsm resume {_where(found)});"
+            hint=f"go on with that run there (drfsm resume {_where(found)});"
             f" or, if you know that nobody works on it there any more: --take-over {found['run_id']}",
         )
 
@@ -102,7 +102,7 @@ class S3Lease:
             raise LeaseLost(
                 f"the lease was taken over by the run {_said(found, 'run_id')} of {_said(found, 'operator')} on"
                 f" {_said(found, 'host')} at {_said(found, 'at')}: nothing more is done here",
-                way="talk to them; this run can't go on while theirs holds the lease",
+                hint="talk to them; this run can't go on while theirs holds the lease",
             )
 
     def release(self, run_id: str) -> None:
@@ -128,7 +128,7 @@ class S3Lease:
             raise ActionFailed(
                 f"the lease {self._key} can't be understood: {fault.what}",
                 fault="store",
-                way=f"look at who wrote it (aws s3api list-object-versions {key}) and restore its last good version;"
+                hint=f"look at who wrote it (aws s3api list-object-versions {key}) and restore its last good version;"
                 " never delete it: its epoch would begin anew, and a run that lost it could write again",
             ) from None
 
@@ -141,7 +141,7 @@ class S3Lease:
             raise LeaseHeld(
                 f"the run {_said(found, 'run_id')} of {_said(found, 'operator')} on {_said(found, 'host')} took the"
                 " lease in the same moment",
-                way="wait for it to end, then try again",
+                hint="wait for it to end, then try again",
             ) from None
         again, _ = self._read()
         if again.get("nonce") != body["nonce"]:
@@ -188,7 +188,7 @@ def probe_compare_and_swap(store: ObjectStore, prefix: str) -> None:
             f"the bucket {store.bucket} does not honour conditional writes (If-Match, If-None-Match): two operators"
             " could not be told apart there",
             fault="store",
-            way="use a store that does; nothing was changed",
+            hint="use a store that does; nothing was changed",
         )
 
 

@@ -74,7 +74,7 @@ def read(body: bytes, origin: str) -> dict[str, Any]:
     if strange := sum(map(len, names)) - sum(len(_idle(entry)) for entry in entries):
         told = f"the kubeconfig from {origin} has {strange} fields that a site's has no use for"
         may = "; ".join(f"{kind}: {', '.join(fields)}" for kind, fields in FIELDS.items())
-        raise ActionFailed(told, way=f"what it may have: {may}")
+        raise ActionFailed(told, hint=f"what it may have: {may}")
     _check_server(config, origin)
     return config
 
@@ -120,10 +120,10 @@ def reached(config: dict[str, Any], origin: str, addresses: Addresses, *, here: 
         f" addresses none is proven by its certificate: {'; '.join(map(bounded, told)) or 'none is known'}"
     )
     if silent:
-        raise Unreachable(what, way="is this machine's address let in at the site? then `drfsm resume`")
+        raise Unreachable(what, hint="is this machine's address let in at the site? then `drfsm resume`")
     raise ActionFailed(
         what,
-        way="let the site's certificate name its address (k3s: --tls-san ADDRESS), or write that address into the"
+        hint="let the site's certificate name its address (k3s: --tls-san ADDRESS), or write that address into the"
         f" kubeconfig; where the site really runs on this machine: export {HERE}=1",
     )
 
@@ -146,7 +146,7 @@ def _entry(config: Mapping[str, Any], kind: str, body: bytes, origin: str) -> di
         raise _none(body, origin)
     if len(listed) > 1:
         told = f"the kubeconfig from {origin} has {len(listed)} {kind}s: which of them is the site can't be told"
-        raise ActionFailed(told, way="kubectl config view --minify --flatten --raw on the runner gives one with one")
+        raise ActionFailed(told, hint="kubectl config view --minify --flatten --raw on the runner gives one with one")
     context = config.get("contexts")
     named = context[0].get("context") if isinstance(context, list) and isinstance(context[0], dict) else None
     wanted = config.get("current-context") if kind == "context" else (named or {}).get(kind) if named else None
@@ -164,9 +164,9 @@ def _idle(entry: Mapping[str, Any]) -> list[str]:
 def _check_fields(entry: Mapping[str, Any], origin: str) -> None:
     found = [name for name in entry if name in REFUSED and entry[name]]
     for name in found:
-        does, way = REFUSED[name]
+        does, hint = REFUSED[name]
         same = ", ".join(sorted(each for each in found if REFUSED[each][0] == does))
-        raise ActionFailed(f"the kubeconfig from {origin} {does} ({same})", way=way)
+        raise ActionFailed(f"the kubeconfig from {origin} {does} ({same})", hint=hint)
     if not all(isinstance(text, str) for name, text in entry.items() if name.endswith(("data", "token", "server"))):
         raise ActionFailed(f"the kubeconfig from {origin} has credentials that are no texts")
 
@@ -179,19 +179,19 @@ def _check_server(config: Mapping[str, Any], origin: str) -> None:
     host = (parts.hostname or "") if parts else ""
     if parts is None or parts.scheme != "https" or port is None:
         told = f"the kubeconfig from {origin} names the server {_told(server)}, and not https://<host>[:<port>]"
-        raise ActionFailed(told, way="a site's API is reached over TLS: let the runner give its https:// address")
+        raise ActionFailed(told, hint="a site's API is reached over TLS: let the runner give its https:// address")
     plain = _address(host) is not None or _HOST.match(host)
     if not plain or not _PATH.match(parts.path) or parts.username is not None or parts.query or parts.fragment:
         told = f"the kubeconfig from {origin} names the server {_told(server)}, which is no plain address"
-        raise ActionFailed(told, way="let the runner give https://<host>[:<port>]")
+        raise ActionFailed(told, hint="let the runner give https://<host>[:<port>]")
     address = _address(host)
     if address is not None and (address.is_link_local or address.is_multicast):
         told = f"the kubeconfig from {origin} names the server {_told(server)}, which is no site's address"
-        raise ActionFailed(told, way="let the runner give the address that its API is reached at")
+        raise ActionFailed(told, hint="let the runner give the address that its API is reached at")
     if name and not (name == host or (name in _SERVICE and cluster.get("certificate-authority-data"))):
         told = f"the kubeconfig from {origin} would take a certificate of another name than its server's"
         raise ActionFailed(
-            told, way="let the runner give one without tls-server-name: its certificate names its address"
+            told, hint="let the runner give one without tls-server-name: its certificate names its address"
         )
 
 
@@ -231,12 +231,12 @@ def _authority(config: Mapping[str, Any], origin: str) -> ssl.SSLContext:
     data = config["clusters"][0]["cluster"].get("certificate-authority-data")
     if not data:
         told = f"the kubeconfig from {origin} names this machine, and no authority that the site could be told by"
-        raise ActionFailed(told, way="let the runner give one with its own address and certificate-authority-data")
+        raise ActionFailed(told, hint="let the runner give one with its own address and certificate-authority-data")
     try:
         return ssl.create_default_context(cadata=base64.b64decode(data, validate=True).decode("ascii"))
     except (binascii.Error, ValueError, ssl.SSLError):
         told = f"the kubeconfig from {origin} has a certificate-authority-data that is no certificate"
-        raise ActionFailed(told, way="kubectl config view --flatten --raw on the runner gives one") from None
+        raise ActionFailed(told, hint="kubectl config view --flatten --raw on the runner gives one") from None
 
 
 def _hold(address: str, port: int, authority: ssl.SSLContext) -> None:

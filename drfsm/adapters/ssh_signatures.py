@@ -61,7 +61,7 @@ class SshSigner:
             why = bounded(signed.stderr.decode("utf-8", "replace").strip())
             raise UsageFault(
                 f"the key {self.key} can't sign: {why}",
-                way=f"check {SIGNING_KEY}; a key with a passphrase needs an agent (ssh-add)",
+                hint=f"check {SIGNING_KEY}; a key with a passphrase needs an agent (ssh-add)",
             )
         return signed.stdout
 
@@ -80,17 +80,17 @@ def _named(variable: str, environ: Mapping[str, str]) -> Path | None:
     if not (named := environ.get(variable)):
         return None
     if not (path := Path(named).absolute()).is_file():
-        raise UsageFault(f"{variable}: there is no file {path}", way=f"name another file, or: unset {variable}")
+        raise UsageFault(f"{variable}: there is no file {path}", hint=f"name another file, or: unset {variable}")
     return path
 
 
 def _ssh_keygen(*arguments: str, message: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     program = shutil.which("ssh-keygen")
     if program is None:
-        raise UsageFault("ssh-keygen is not on the PATH: it makes and checks signatures", way="install OpenSSH 8.2+")
+        raise UsageFault("ssh-keygen is not on the PATH: it makes and checks signatures", hint="install OpenSSH 8.2+")
     try:
         return subprocess.run(
             [program, "-Y", *arguments], input=message, capture_output=True, check=False, timeout=SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as fault:
-        raise UsageFault(f"ssh-keygen did not answer: {type(fault).__name__}", way="try again") from None
+        raise UsageFault(f"ssh-keygen did not answer: {type(fault).__name__}", hint="try again") from None

@@ -59,7 +59,7 @@ class TerraformSite:
         if doomed := [each.address for each in changes.changes if "delete" in each.actions]:
             raise ActionFailed(
                 f"bringing up would destroy {', '.join(doomed)}: somebody changed what is up already",
-                way="tear it down first, or put the module back as it was",
+                hint="tear it down first, or put the module back as it was",
             )
         self._keep(charter, changes)
         for words in changes.words:
@@ -135,7 +135,7 @@ class TerraformSite:
             )
         given = ", ".join(outputs) or "none"
         told = f"the module gives neither kubeconfig nor kubeconfig_parameter (its outputs: {given})"
-        raise ActionFailed(told, way="add one of these outputs to the module", fault="operator")
+        raise ActionFailed(told, hint="add one of these outputs to the module", fault="operator")
 
     def _addresses(self, charter: Charter) -> Sequence[str]:
         """Return where the state says that the charter's machines are, public addresses first."""
@@ -158,7 +158,7 @@ class TerraformSite:
         shown = self._planned(charter, PLAN, watch)
         if ADDRESS_VARIABLE not in shown["configuration"]["root_module"].get("variables", {}):
             told = f"the module declares no variable {ADDRESS_VARIABLE}: there is nowhere to put {address}"
-            raise ActionFailed(told, way=f'variable "{ADDRESS_VARIABLE}" {{ type = string }}', fault="operator")
+            raise ActionFailed(told, hint=f'variable "{ADDRESS_VARIABLE}" {{ type = string }}', fault="operator")
         acting = _acting(shown)
         broken = _broken(shown)
         self._refuse_more(acting, lambda each: _keeps_what_is_up(each) or each.address in broken)
@@ -243,7 +243,7 @@ class TerraformSite:
             told = ", ".join(f"{'+'.join(each.actions)} {each.address}" for each in more)
             raise ActionFailed(
                 f"the plan holds more than what was shown: {told}; nothing was applied",
-                way="plan again and look at it, or tear down what is up",
+                hint="plan again and look at it, or tear down what is up",
             )
 
     def _changes(self, charter: Charter, shown: Any, name: str = PLAN) -> Changes:
@@ -264,7 +264,7 @@ def _output(outputs: Mapping[str, Any], name: str) -> str:
     output = outputs.get(name) or {}
     value = (output.get("value") or "") if isinstance(output, dict) else output
     if not isinstance(value, str):
-        raise Unreadable(f"terraform's output {name} is no text", way=f"let the module's output {name} be a string")
+        raise Unreadable(f"terraform's output {name} is no text", hint=f"let the module's output {name} be a string")
     return value
 
 
@@ -277,7 +277,7 @@ def _named(name: object) -> str:
 
 def _workspace(charter: Charter) -> str:
     if charter.run == "default" or not _WORKSPACE.match(charter.run):
-        raise UsageFault(f"{charter.run!r} can't name a terraform workspace", way="letters, digits, dots and dashes")
+        raise UsageFault(f"{charter.run!r} can't name a terraform workspace", hint="letters, digits, dots and dashes")
     return charter.run
 
 
@@ -348,5 +348,5 @@ def _sha256(body: bytes) -> str:
 def module_at(directory: Path) -> Path:
     """Return a directory with a module in it. Raises UsageFault."""
     if not any(directory.glob("*.tf")) and not any(directory.glob("*.tf.json")):
-        raise UsageFault(f"{directory} holds no terraform module (*.tf)", way="--terraform-dir DIRECTORY")
+        raise UsageFault(f"{directory} holds no terraform module (*.tf)", hint="--terraform-dir DIRECTORY")
     return directory.absolute()

@@ -42,8 +42,8 @@ _OURS = frozenset({"TF_WORKSPACE", "TF_DATA_DIR", "TF_INPUT", "TF_IN_AUTOMATION"
 class TerraformFailed(ActionFailed):
     """Terraform ended with an error. ``stale``: the plan was overtaken; ``locked``: somebody holds the lock."""
 
-    def __init__(self, what: str, *, way: str, summary: str) -> None:
-        super().__init__(what, way=way, fault="operator")
+    def __init__(self, what: str, *, hint: str, summary: str) -> None:
+        super().__init__(what, hint=hint, fault="operator")
         self.stale = summary == _STALE
         self.locked = summary == _LOCKED
 
@@ -150,7 +150,7 @@ class Terraform:
             )
         except subprocess.TimeoutExpired:
             told = f"terraform {command[0]} did not answer within {QUERY_SECONDS:.0f} s"
-            raise ActionFailed(told, way="check the backend's network") from None
+            raise ActionFailed(told, hint="check the backend's network") from None
         if ended.returncode:
             raise self._failed(command[0], _boxed(ended.stderr), None)
         return ended.stdout
@@ -175,20 +175,20 @@ class Terraform:
     def _failed(self, verb: str, errors: Sequence[tuple[str, str]], log: Path | None) -> TerraformFailed:
         summary, detail = errors[0] if errors else ("it said no word about why", "")
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        way = f"read {log}" if log else "run it by hand to see more"
+        hint = f"read {log}" if log else "run it by hand to see more"
         if summary == _LOCKED:
             held = dict(re.findall(r"^\s*(ID|Who|Operation|Created):\s+(.+?)\s*$", detail, re.MULTILINE))
             who, since = held.get("Who", "somebody"), held.get("Created", "")
             detail = f"{who} holds it since {since} ({held.get('Operation', 'an operation')})"
-            way = (
+            hint = (
                 f"wait until that ends and go on; only if you know that it is dead:"
                 f" terraform -chdir={self.module} force-unlock {held.get('ID', '<ID>')}"
             )
         if summary == _STALE:
-            way = "go on: what is left is planned anew"
+            hint = "go on: what is left is planned anew"
         first = next((line.strip() for line in detail.splitlines() if line.strip()), "")
         told = self._hidden(f"terraform {verb}: {summary}{f': {first}' if first else ''}{more}")
-        return TerraformFailed(told, way=way, summary=summary)
+        return TerraformFailed(told, hint=hint, summary=summary)
 
 
 class _Running:
@@ -238,7 +238,7 @@ class _Running:
         while self._process.poll() is None:
             if time.monotonic() > deadline:
                 told = f"terraform (process {self._process.pid}) does not end and may hold its lock"
-                raise ActionFailed(told, way="look at what it waits for; then resume")
+                raise ActionFailed(told, hint="look at what it waits for; then resume")
             with suppress(KeyboardInterrupt):  # a second Ctrl-C changes nothing: stopping now would leave the lock
                 time.sleep(POLL_SECONDS)
 
@@ -299,7 +299,7 @@ def found_binary(environ: Mapping[str, str]) -> str:
     found = shutil.which(wanted, path=environ.get("PATH"))
     if found is None:
         told = f"there is no {wanted} on the PATH"
-        raise UsageFault(told, way="install terraform 1.4 or newer, or export TERRAFORM=/path/to/terraform")
+        raise UsageFault(told, hint="install terraform 1.4 or newer, or export TERRAFORM=/path/to/terraform")
     return found
 
 
@@ -308,7 +308,7 @@ def _checked(environ: Mapping[str, str]) -> dict[str, str]:
     if arguments := sorted(name for name in environ if name.startswith("TF_CLI_ARGS")):
         raise UsageFault(
             f"{', '.join(arguments)} is set: it would change behind our back what is planned and applied",
-            way=f"unset {' '.join(arguments)}; give variables by TF_VAR_<name> or *.auto.tfvars",
+            hint=f"unset {' '.join(arguments)}; give variables by TF_VAR_<name> or *.auto.tfvars",
         )
     kept = {name: value for name, value in environ.items() if name not in _OURS}
     if "TF_PLUGIN_CACHE_DIR" not in kept and "TF_CLI_CONFIG_FILE" not in kept:

@@ -131,7 +131,7 @@ def verify(
     if offline:
         found = [verification.verify_local(offline, run_id=run_id, report=report)]
     elif not run_id:
-        raise UsageFault("no run is named", way="drfsm runs list")
+        raise UsageFault("no run is named", hint="drfsm runs list")
     else:
         store, layout = connected(given), layout_of(given)
         found = [verification.verify(store, layout, run_id, note=_note, report=report)]

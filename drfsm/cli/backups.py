@@ -89,7 +89,7 @@ def create(
     if not is_name("file", named):
         raise UsageFault(
             f"--backup-id {bounded(repr(named), 100)} is no name",
-            way="letters, digits, '.', '_', '@', '=', '+' and '-'",
+            hint="letters, digits, '.', '_', '@', '=', '+' and '-'",
         )
     site = Site(cluster_of(kubeconfig), namespace, cronjob, state_claim, (given["provider"], given["profile"]))
     taken = take(store, layout_of(given), site, named, image=Image(job_image, job_python), pace=_pace())
@@ -125,7 +125,7 @@ def _store_of(uri: str, given: Mapping[str, Any]) -> "S3Store":
     bucket = uri.removeprefix("s3://").partition("/")[0] if uri.startswith("s3://") else ""
     if not bucket:
         raise UsageFault(
-            f"{bounded(repr(uri))} names no backup", way="give it as s3://<bucket>/<prefix>/backups/<backup id>"
+            f"{bounded(repr(uri))} names no backup", hint="give it as s3://<bucket>/<prefix>/backups/<backup id>"
         )
     store: S3Store = connected({**given, "bucket": bucket})
     return store

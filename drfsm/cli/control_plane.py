@@ -71,7 +71,7 @@ def _git_sha(source: str) -> str:
     """Return the commit of the directory that the configuration comes from, or of the working directory."""
     found = head(source or ".")
     if found is None:
-        raise UsageFault(f"{source or 'this directory'} is no git checkout with a commit", way="give --git-sha")
+        raise UsageFault(f"{source or 'this directory'} is no git checkout with a commit", hint="give --git-sha")
     if source and found.changed:
         say(f"{source} has changes that its commit {found.sha[:12]} doesn't have")
     return found.sha
@@ -97,7 +97,7 @@ def _found(given: Mapping[str, Any], bundle_uri: str, bundle_sha256: str) -> "Bu
     if found is None:
         raise UsageFault(
             f"no control plane is published below s3://{store.bucket}/{given['prefix']}",
-            way="drfsm control-plane publish",
+            hint="drfsm control-plane publish",
         )
     return found
 

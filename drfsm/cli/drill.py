@@ -130,7 +130,7 @@ def validate(**given: Any) -> int:
     10 if not. Leaves validation.receipt.json in the bundle, and beside the run: a promote relies on it.
     """
     if not given["kubeconfig"]:
-        raise UsageFault("no kubeconfig is named", way="give --kubeconfig")
+        raise UsageFault("no kubeconfig is named", hint="give --kubeconfig")
     usual = drill.make_context("drill", []).params
     alone = {"teardown": False, "validate_only": True, "infrastructure": "existing", "allow_full_drill": False}
     shown = given["output"] == "text"

@@ -80,11 +80,11 @@ def earlier_in(receipt_dir: str | None) -> Earlier | None:
     records = read_chain(place).records
     state = fold(records)
     if state.machine != "drill":
-        raise UsageFault(f"{place} holds a {state.machine or 'broken'} run, not a drill", way="another --receipt-dir")
+        raise UsageFault(f"{place} holds a {state.machine or 'broken'} run, not a drill", hint="another --receipt-dir")
     if state.status in ("running", "held"):
         named = quote(str(place))
-        way = f"drfsm resume {named}, or drfsm abort {named}, before another drill goes on with its site"
-        raise UsageFault(f"the drill {state.run_id} in {place} has not ended: it is {state.status}", way=way)
+        hint = f"drfsm resume {named}, or drfsm abort {named}, before another drill goes on with its site"
+        raise UsageFault(f"the drill {state.run_id} in {place} has not ended: it is {state.status}", hint=hint)
     return Earlier(place, state, frozenset(str(each.body["trigger"]) for each in records if each.kind == "commit"))
 
 
@@ -111,13 +111,13 @@ def settle(given: dict[str, Any], earlier: Earlier | None) -> None:
     uri = given["backup_uri"]
     bucket, _, rest = uri.removeprefix("s3://").partition("/")
     if uri and (not uri.startswith("s3://") or "/backups/" not in f"/{rest}"):
-        raise UsageFault(f"{uri!r} names no backup", way="give it as s3://<bucket>/<prefix>/backups/<backup id>")
+        raise UsageFault(f"{uri!r} names no backup", hint="give it as s3://<bucket>/<prefix>/backups/<backup id>")
     known = earlier.state.inputs if earlier is not None else {}
     given["bucket"] = given["bucket"] or bucket or str(known.get("bucket", ""))
     given["prefix"] = (given["prefix"] or rest.partition("/backups/")[0] or str(known.get("prefix", ""))).strip("/")
     given["prefix"] = given["prefix"] or DEFAULT_PREFIX
     if not given["bucket"]:
-        raise UsageFault("no bucket is named", way="give --bucket, or --backup-uri")
+        raise UsageFault("no bucket is named", hint="give --bucket, or --backup-uri")
     if given["kubeconfig"]:
         _kubeconfig_is_one(given)
     if given["validate_only"]:
@@ -157,7 +157,7 @@ def _sites_are_two(given: Mapping[str, Any]) -> None:
     if same:
         raise UsageFault(
             "--kubeconfig and --kubeconfig-primary lead to the same cluster: the primary is not drilled",
-            way="--kubeconfig names the site that is drilled",
+            hint="--kubeconfig names the site that is drilled",
         )
 
 
@@ -189,7 +189,7 @@ def _settle_teardown(given: dict[str, Any]) -> None:
     if given["site"] == "given" and given["teardown"]:
         raise UsageFault(
             "--teardown true, and the site was given: drfsm takes down only what it brought up",
-            way="--teardown false, and take it down where it was brought up",
+            hint="--teardown false, and take it down where it was brought up",
         )
     if given["teardown"] is None:
         given["teardown"] = given["site"] != "given" and given["stop_after"] in (None, "teardown")
@@ -204,14 +204,14 @@ def _asked_phases(given: Mapping[str, Any], earlier: Earlier | None) -> Sequence
     if given["site"] == "new" and "bringup" not in asked and not given["diagnostics_only"]:
         raise UsageFault(
             f"--start-at {PHASES[first]} needs a site that is there",
-            way="--receipt-dir of the drill that brought it up, or --kubeconfig",
+            hint="--receipt-dir of the drill that brought it up, or --kubeconfig",
         )
     _site_is_there(given, earlier, asked)
     if given["site"] != "earlier" and asked == ("teardown",):
         raise UsageFault("--start-at teardown needs --receipt-dir of the drill that brought the site up")
     if "restore" in asked and not given["backup_uri"] and not given["diagnostics_only"]:
         raise UsageFault(
-            "--backup-uri is missing: it says what is restored", way="--start-at validate restores nothing"
+            "--backup-uri is missing: it says what is restored", hint="--start-at validate restores nothing"
         )
     return asked
 
@@ -222,7 +222,7 @@ def _site_is_there(given: Mapping[str, Any], earlier: Earlier | None, asked: Seq
     if given["site"] == "earlier" and earlier is not None and earlier.gone and not harmless:
         raise UsageFault(
             f"the drill {earlier.state.run_id} in {earlier.place} took its site down: its site is gone",
-            way="another --receipt-dir, for a drill that brings up a site of its own",
+            hint="another --receipt-dir, for a drill that brings up a site of its own",
         )
 
 
@@ -285,7 +285,7 @@ def _of_the_backup(given: Mapping[str, Any]) -> dict[str, str]:
     for each in allowed:
         kind, _, name = each.partition("/")
         if not kind.isalpha() or not is_name("RBAC name", name):
-            raise UsageFault(f"--allow-in-backup {bounded(repr(each), 100)} names no object", way="give KIND/NAME")
+            raise UsageFault(f"--allow-in-backup {bounded(repr(each), 100)} names no object", hint="give KIND/NAME")
     return {
         "expect_backup_sha256": expected(given["expect_sha256"]),
         "allow_in_backup": "\n".join(allowed),
@@ -298,7 +298,7 @@ def _receipt(earlier: Earlier | None) -> dict[str, Any]:
     found = earlier.receipt() if earlier is not None else {}
     if not found:
         raise UsageFault(
-            "nothing was validated that could be promoted", way="--receipt-dir of a drill that validated its site"
+            "nothing was validated that could be promoted", hint="--receipt-dir of a drill that validated its site"
         )
     return found
 
@@ -351,7 +351,7 @@ def _prices(path: str) -> str:
     except (OSError, Unreadable) as fault:
         raise UsageFault(f"--prices: {path} is no JSON file: {fault}") from None
     if not isinstance(prices, dict):
-        raise UsageFault(f"--prices: {path} holds no JSON object", way="docs/drill.md shows one")
+        raise UsageFault(f"--prices: {path} holds no JSON object", hint="docs/drill.md shows one")
     return json.dumps(prices, separators=(",", ":"))
 
 

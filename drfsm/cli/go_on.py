@@ -143,10 +143,12 @@ def skip(run: str | None, who: wiring.Who, *, reason: str) -> int:
     """Pass over the optional step that the run stands before: sync, backup check, soak or teardown. Never a gate."""
 
     def skipped(runner: Runner) -> RunState:
-        ways = [way for way in runner.ways() if way.startswith("skip_")]
-        if len(ways) > 1:
-            raise UsageFault(f"which? {', '.join(ways)}", way=f"drfsm request {quote(ways[0])} --reason …")
-        return runner.request(ways[0] if ways else "skip", {"reason": reason})
+        next_actions = [hint for hint in runner.next_actions() if hint.startswith("skip_")]
+        if len(next_actions) > 1:
+            raise UsageFault(
+                f"which? {', '.join(next_actions)}", hint=f"drfsm request {quote(next_actions[0])} --reason …"
+            )
+        return runner.request(next_actions[0] if next_actions else "skip", {"reason": reason})
 
     return wiring.go_on(run, skipped, who, recheck="readable")
 
@@ -161,7 +163,7 @@ def request(run: str | None, who: wiring.Who, *, trigger: str, reason: str, args
     if trigger == "approve":
         raise UsageFault(
             "what is approved is shown first, and by whom is not for an --arg to say",
-            way="drfsm approve RUN --ticket …",
+            hint="drfsm approve RUN --ticket …",
         )
     given = {}
     for each in args:

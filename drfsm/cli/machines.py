@@ -25,7 +25,7 @@ def _load(named: str) -> MachineSpec:
         return load_machine(path.read_bytes(), source=path.name)
     except OSError as fault:
         known = ", ".join(sorted(each.stem for each in shipped("machines").glob("*.yaml")))
-        raise UsageFault(f"{path}: {fault.strerror}", way=f"a YAML file, or one of {known}") from None
+        raise UsageFault(f"{path}: {fault.strerror}", hint=f"a YAML file, or one of {known}") from None
 
 
 @machine.command("check")
@@ -37,7 +37,7 @@ def check_command(named: str) -> None:
     for line in report.lines():
         say(line)
     if not report.ok:
-        raise EvidenceFault(f"{spec.name} is not safe as declared", way="mend the declaration")
+        raise EvidenceFault(f"{spec.name} is not safe as declared", hint="mend the declaration")
 
 
 @machine.command()

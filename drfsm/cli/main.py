@@ -143,7 +143,9 @@ def _of_the_system(fault: OSError) -> DrfsmError:
     from drfsm.files import disk_fault
 
     if isinstance(fault, ConnectionError | TimeoutError | socket.gaierror):
-        return Unreachable(f"the network refused: {fault.strerror or fault}", way="look at the network, then try again")
+        return Unreachable(
+            f"the network refused: {fault.strerror or fault}", hint="look at the network, then try again"
+        )
     names = [bounded(name, 500) for name in (fault.filename, fault.filename2) if isinstance(name, str | bytes)]
     subject = " and ".join(names) or "this computer"
     return disk_fault(fault, f"{subject} refused what drfsm asked for", names[0] if names else ".")

@@ -130,7 +130,7 @@ def _with(command: Command, options: tuple[Callable[[Command], Command], ...]) -
 def connected(given: Mapping[str, Any]) -> Any:
     """Return the store that ``at_bucket``'s options lead to. Makes no call yet. Raises UsageFault without a bucket."""
     if not given["bucket"]:
-        raise UsageFault("no bucket is named", way="give --bucket")
+        raise UsageFault("no bucket is named", hint="give --bucket")
     from drfsm.adapters import aws
 
     return aws.connect(
@@ -147,10 +147,10 @@ def assignments(given: Sequence[str]) -> Sequence[str]:
         if _OURS.match(name):
             raise UsageFault(
                 f"--validation-env {name}: where and as whom a validation publishes is what it is to show",
-                way="change it in the site's own settings",
+                hint="change it in the site's own settings",
             )
         if _SECRET.search(name):
             raise UsageFault(
-                f"--validation-env {name}: what is recorded must be no secret", way="put it into the Secret"
+                f"--validation-env {name}: what is recorded must be no secret", hint="put it into the Secret"
             )
     return given

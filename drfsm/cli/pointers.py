@@ -112,7 +112,7 @@ def set_pointers(
     wanted = f"CONFIRM-{run_id}"
     confirm = confirm or wiring.prompted(f"Type {wanted}")
     if confirm != wanted:
-        raise UsageFault(f"the token is not {wanted}: nothing was touched", way="give --confirm")
+        raise UsageFault(f"the token is not {wanted}: nothing was touched", hint="give --confirm")
     store, layout = connected(given), layout_of(given)
     lease = S3Lease(store, layout.prefix, take_over_from=take_over or None)
     by, me = operator or who(), new_run_id("pointers")

@@ -168,7 +168,7 @@ def _refuse_half_an_approval(
         raise UsageFault(
             "--plan needs a --validation-receipt: a run that validates DR itself has a plan of its own, which is in"
             " no dry run",
-            way="drfsm promote without --ticket and --plan, then `drfsm approve`; or `drfsm validate` before",
+            hint="drfsm promote without --ticket and --plan, then `drfsm approve`; or `drfsm validate` before",
         )
     if allow_older and not plan:
         raise UsageFault("--allow-older is part of an approval: with --plan, or on `drfsm approve`")
@@ -188,12 +188,12 @@ def _refuse_halves(given: dict[str, Any]) -> None:
     ):
         raise UsageFault(
             "a fence needs --fence-primary-role and --fence-dr-role: an identity that both share would fence both",
-            way="name both; or, where a lost primary can't be fenced, --no-fence --reason …",
+            hint="name both; or, where a lost primary can't be fenced, --no-fence --reason …",
         )
     if not lost and not given["kubeconfig_primary"]:
         raise UsageFault(
             "--kubeconfig-primary leads to the primary, which is to be stopped",
-            way="or, where it can't be reached: --primary-unreachable --reason …",
+            hint="or, where it can't be reached: --primary-unreachable --reason …",
         )
 
 
@@ -207,7 +207,7 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
         given[name] = given[name] or str(receipt.get(name) or USUAL.get(name, ""))
     given["prefix"] = given["prefix"].strip("/")
     if not given["bucket"]:
-        raise UsageFault("no bucket is named", way="give --bucket, or a receipt that names it")
+        raise UsageFault("no bucket is named", hint="give --bucket, or a receipt that names it")
     if not given["prefix"]:
         raise UsageFault("--prefix is empty: a procedure owns a part of the bucket, never all of it")
     if not receipt and given["dr_run_id"]:
@@ -273,7 +273,7 @@ def _vouched(uri: str, text: str, receipt: dict[str, Any], expected: str, given:
     if expected and expected != digest:
         raise EvidenceFault(
             f"{uri} has the SHA-256 {digest}, not {claims.bounded(expected, 64)}",
-            way="look who wrote it; give the receipt that the validation left: --validation-receipt FILE",
+            hint="look who wrote it; give the receipt that the validation left: --validation-receipt FILE",
         )
     if expected or Heads(str(receipt["drfsm_run"])).knows(head):
         return
@@ -281,7 +281,7 @@ def _vouched(uri: str, text: str, receipt: dict[str, Any], expected: str, given:
         return
     raise UntrustedRecords(
         f"nobody vouches for the receipt {uri}: this machine did not validate, and no trusted key signed that journal",
-        way=f"compare it with the one that the validation kept; if it is that: --expect-receipt {digest}",
+        hint=f"compare it with the one that the validation kept; if it is that: --expect-receipt {digest}",
     )
 
 
@@ -377,7 +377,7 @@ def _plan_now(named: str | None, who: wiring.Who) -> tuple[RunState, Any, str, w
     state = fold(read_chain(place).records)
     if state.machine != "promote" or state.ended:
         told = f"it has ended: {state.status}" if state.machine == "promote" else f"it is a {state.machine}"
-        raise UsageFault(f"{state.run_id or place} waits for no approval: {told}", way="drfsm list")
+        raise UsageFault(f"{state.run_id or place} waits for no approval: {told}", hint="drfsm list")
     state, world, who = wiring.connected(place, who)
     return state, FACTS["approval"].observe(world, wiring.observer(state)), str(place), who
 

@@ -101,7 +101,7 @@ def _make_true(
         if told := bundle.contradiction(place, state.machine, lines):
             return EvidenceFault(
                 f"the evidence does NOT hold: {told}; the summary was left as it is",
-                way="keep both for the investigation; go on from the run's mirror, or from a whole copy of the bundle",
+                hint="keep both for the investigation; go on from the run's mirror, or from a whole copy of the bundle",
             )
         with Directory.look(place) as directory:
             old = directory.read(name)
@@ -280,6 +280,6 @@ def _declared(place: Path) -> "MachineSpec":
     if text is None:
         raise EvidenceFault(
             f"{place} holds {len(names)} declarations, not one: legality can't be checked",
-            way="put it back from a copy",
+            hint="put it back from a copy",
         )
     return load_machine(text, source=names[0])

@@ -39,7 +39,7 @@ def parsed(text: str) -> Reserved:
     run_id, _, nonce = text.strip().rpartition(":")
     if not (claims.is_name("drfsm run", run_id) and run_id.startswith("promote-") and claims.is_name("nonce", nonce)):
         raise UsageFault(
-            f"--plan-of {claims.bounded(text)} is no RUN:NONCE", way="take it from what the dry run printed"
+            f"--plan-of {claims.bounded(text)} is no RUN:NONCE", hint="take it from what the dry run printed"
         )
     return Reserved(run_id, nonce)
 
@@ -62,7 +62,7 @@ def kept(sha256: str) -> Reserved | None:
         told = claims.object_of(raw, path, largest_bytes=_LARGEST_BYTES)
         return parsed(f"{claims.field(told, 'run_id', str, path)}:{claims.field(told, 'nonce', str, path)}")
     except (Unreadable, UsageFault) as fault:
-        raise UsageFault(f"{path} is damaged: {fault.what}", way=_AGAIN) from None
+        raise UsageFault(f"{path} is damaged: {fault.what}", hint=_AGAIN) from None
 
 
 def _read(name: str) -> bytes | None:
@@ -102,14 +102,14 @@ def use(sha256: str, reserved: Reserved) -> None:
 def _spent(reserved: Reserved) -> ActionFailed:
     return ActionFailed(
         f"this plan was used by the start of {reserved.run_id}: it is approved for one start, and declined for good",
-        way=f"see how that went: drfsm status {reserved.run_id}; or make a new dry run",
+        hint=f"see how that went: drfsm status {reserved.run_id}; or make a new dry run",
         fault="operator",
     )
 
 
 def _file(sha256: str) -> str:
     if not claims.is_name("sha256", sha256):
-        raise UsageFault(f"--plan {claims.bounded(sha256)} is no SHA-256", way="take it from what the dry run printed")
+        raise UsageFault(f"--plan {claims.bounded(sha256)} is no SHA-256", hint="take it from what the dry run printed")
     return f"plans/{sha256}.json"
 
 

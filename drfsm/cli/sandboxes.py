@@ -28,7 +28,7 @@ def _place(directory: Path | None) -> Path:
         from drfsm.sandbox import default_directory
     except ImportError as missing:
         raise UsageFault(
-            f"the sandbox needs {missing.name}, which is not installed", way='pip install "drfsm[sandbox]"'
+            f"the sandbox needs {missing.name}, which is not installed", hint='pip install "drfsm[sandbox]"'
         ) from None
     return directory or default_directory()
 

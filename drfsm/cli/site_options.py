@@ -55,7 +55,7 @@ force_conflicts = click.option("--force-conflicts", is_flag=True, help="Take ove
 def cluster_of(kubeconfig: str) -> "KubeCluster":
     """Return the cluster that a kubeconfig leads to. Raises UsageFault where none is named."""
     if not kubeconfig:
-        raise UsageFault("no kubeconfig is named", way="give --kubeconfig")
+        raise UsageFault("no kubeconfig is named", hint="give --kubeconfig")
     if not Path(kubeconfig).is_file():
         raise UsageFault(f"--kubeconfig: there is no file {kubeconfig}")
     from drfsm.adapters.kube import KubeCluster

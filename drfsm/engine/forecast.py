@@ -51,7 +51,7 @@ def _forecast(spec: MachineSpec, row: Row, judged: Judged) -> dict[str, Any]:
         "facts": judged.facts,
         "waits": row.wait is not None and any(each["outcome"] == "failed" for each in checks),
         "final_write": row.final_write,
-        "because": row.because,
+        "because": row.reason,
     }
 
 
@@ -68,7 +68,7 @@ def _not_evaluated(spec: MachineSpec, row: Row, judged: Judged) -> list[dict[str
             "needed": list(values),
             "seen": None,
             "holds": None,
-            "because": guard.because,
+            "because": guard.reason,
             "outcome": "not_evaluated",
         }
         for guard, fact, values in spec.wanted_of(row, spec.waived(row, judged.values))

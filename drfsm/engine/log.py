@@ -59,7 +59,7 @@ class RunLog:
         told = fault.what if isinstance(fault, DrfsmError) else f"{type(fault).__name__}: {fault}"
         self.fault = self.fault or DrfsmError(
             f"the summary or a step's log could not be written (at record {record.seq}): {told}",
-            way="mend the cause, then `drfsm resume`; the journal itself is whole",
+            hint="mend the cause, then `drfsm resume`; the journal itself is whole",
         )
 
     def frozen(self, readings: Mapping[str, str | None] | None = None) -> list[str]:
@@ -72,7 +72,7 @@ class RunLog:
         """Whether the point of no return is passed: the intent of the final write was recorded, ever."""
         return any(row.final_write and row.key in self.state.images for row in self.spec.rows)
 
-    def ways(self, state: str | None = None) -> list[dict[str, Any]]:
+    def next_actions(self, state: str | None = None) -> list[dict[str, Any]]:
         """Return what a person can do from a state: to go on, and each operator's row with its reason."""
         at = state or self.state.state
         if at in self.spec.finals:
@@ -91,4 +91,4 @@ class RunLog:
 
 def _way(row: Row) -> dict[str, Any]:
     """Return a way on as records carry it: what to ask for, why, and which arguments it takes."""
-    return {"do": row.trigger, "because": row.because, **({"args": list(row.amends)} if row.amends else {})}
+    return {"do": row.trigger, "because": row.reason, **({"args": list(row.amends)} if row.amends else {})}

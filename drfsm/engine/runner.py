@@ -94,9 +94,9 @@ class Runner:
         """Where the run stands."""
         return self._log.state
 
-    def ways(self) -> tuple[str, ...]:
+    def next_actions(self) -> tuple[str, ...]:
         """Return what a person can do here: ``resume``, and the operator's rows that are legal."""
-        return tuple(each["do"] for each in self._log.ways())
+        return tuple(each["do"] for each in self._log.next_actions())
 
     @property
     def undoable(self) -> tuple[Undoable, ...]:
@@ -115,7 +115,7 @@ class Runner:
     ) -> RunState:
         """Start a run and drive it as far as it goes. Raises UsageFault for inputs that the machine refuses."""
         if self.state.status != "none":
-            raise UsageFault(f"this journal already holds the run {self.state.run_id}", way="drfsm resume")
+            raise UsageFault(f"this journal already holds the run {self.state.run_id}", hint="drfsm resume")
         if scope not in SCOPES:
             raise UsageFault(f"the scope of a run is one of {', '.join(SCOPES)}, not {scope!r}")
         check_inputs(self._spec, inputs)
@@ -206,8 +206,8 @@ class Runner:
         intent = self.state.open
         row = self._row(intent.row) if intent else None
         if row is None or self._step.recover(row)[0].do is not Do.HOLD:
-            because = "the machine can tell by itself what became of it" if row else "no action's outcome is open"
-            fault = self._illegal("resolve", because=because)
+            reason = "the machine can tell by itself what became of it" if row else "no action's outcome is open"
+            fault = self._illegal("resolve", reason=reason)
             self._reject("resolve", fault)
             raise fault
         verdict = {"row": row.key, "outcome": outcome, "reason": reason, "operator": self._operator}
@@ -421,8 +421,8 @@ class Runner:
                 "reason": fault.what,
                 "fault": fault.fault,
                 "frozen": self._log.frozen(),
-                "ways": self._log.ways(),
-                "way": fault.way,
+                "ways": self._log.next_actions(),
+                "way": fault.hint,
                 "interrupted": isinstance(fault, Interrupted) and not isinstance(fault, HoldAsked),
             },
         )
@@ -486,10 +486,10 @@ class Runner:
         if case.do is Do.COMMIT:
             self._step.attempt(begun)
         elif begun.final_write:
-            raise self._illegal(trigger, because="the point of no return is passed: the only way is forward")
+            raise self._illegal(trigger, reason="the point of no return is passed: the only way is forward")
         row = self._operator_row(trigger)
         if case.do is not Do.COMMIT and intent.behind and not self._log.leads_to_undo(row.to):
-            raise self._illegal(trigger, because=f"{begun.trigger} and {intent.behind.trigger} are half done: resume")
+            raise self._illegal(trigger, reason=f"{begun.trigger} and {intent.behind.trigger} are half done: resume")
         return row
 
     # --- pieces -----------------------------------------------------------------------------------------
@@ -505,18 +505,18 @@ class Runner:
             raise EvidenceFault(
                 f"this drfsm ({__version__}) lacks what the run's declaration of {self._spec.name} names:"
                 f" {'; '.join(missing)}",
-                way=f"go on with drfsm {self.state.version}, which started the run",
+                hint=f"go on with drfsm {self.state.version}, which started the run",
             )
 
     def _ready(self) -> None:
         self._log.catch_up()
         state = self.state
         if state.status == "none":
-            raise UsageFault("this journal holds no run", way="start one")
+            raise UsageFault("this journal holds no run", hint="start one")
         if state.machine_sha256 != self._spec.sha256:
             raise EvidenceFault(
                 f"the run was started with another declaration of {state.machine} than the one at hand",
-                way="resume with the copy in the bundle",
+                hint="resume with the copy in the bundle",
             )
         self._log.fault = None
         self._step.engine.place(state.state)
@@ -528,9 +528,9 @@ class Runner:
         """Raise IllegalTransition for what can't be moved any more, or never is."""
         if self._over():
             self._finish()
-            raise self._illegal(trigger, because=f"the run has ended: {self.state.status}")
+            raise self._illegal(trigger, reason=f"the run has ended: {self.state.status}")
         if self.state.dry_run:
-            raise self._illegal(trigger, because="this is a dry run, which moves nothing")
+            raise self._illegal(trigger, reason="this is a dry run, which moves nothing")
 
     def _next(self) -> Row | None:
         """Return the runner's row from here: of a loop of undos and the row behind it, the undo comes first."""
@@ -555,17 +555,17 @@ class Runner:
         if row is None:
             raise self._illegal(trigger)
         if self._log.no_return and self._log.leads_to_undo(row.to):
-            raise self._illegal(trigger, because="the point of no return is passed: the only way is forward")
+            raise self._illegal(trigger, reason="the point of no return is passed: the only way is forward")
         if row.each == "undo" and not self.state.undo:
-            raise self._illegal(trigger, because="nothing is left to undo")
+            raise self._illegal(trigger, reason="nothing is left to undo")
         return row
 
-    def _illegal(self, trigger: str, because: str = "") -> IllegalTransition:
-        legal = [way["do"] for way in self._log.ways()]
-        if not because and any(r.trigger == trigger for r in self._spec.rows_from(self.state.state, self.state.inputs)):
-            because = "the runner fires it by itself: drfsm resume"
+    def _illegal(self, trigger: str, reason: str = "") -> IllegalTransition:
+        legal = [hint["do"] for hint in self._log.next_actions()]
+        if not reason and any(r.trigger == trigger for r in self._spec.rows_from(self.state.state, self.state.inputs)):
+            reason = "the runner fires it by itself: drfsm resume"
         return IllegalTransition(
-            machine=self._spec.name, state=self.state.state, trigger=trigger, legal=legal, because=because
+            machine=self._spec.name, state=self.state.state, trigger=trigger, legal=legal, reason=reason
         )
 
     def _reject(self, trigger: str, fault: IllegalTransition | GuardRefused) -> None:
@@ -591,7 +591,7 @@ class Runner:
                 if missing := [name for name in row.amends if name not in given]:
                     raise UsageFault(
                         f"{trigger} replaces {', '.join(row.amends)}, and {', '.join(missing)} is missing",
-                        way=f"drfsm request {trigger} " + " ".join(f"--arg {name}=…" for name in missing),
+                        hint=f"drfsm request {trigger} " + " ".join(f"--arg {name}=…" for name in missing),
                     )
 
     def _touches(self, row: Row) -> bool:

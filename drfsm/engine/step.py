@@ -77,8 +77,8 @@ class NeedsPerson(ActionFailed):
     def __init__(self, row: Row, case: Case, seen: Readings) -> None:
         told = ", ".join(f"{name} is {each.value or 'unknown'} {each.why}".strip() for name, each in seen.items())
         super().__init__(
-            f"{row.trigger} was interrupted and {case.because} ({told})",
-            way="look at what was seen, then `drfsm resolve done|not_done --reason ...`, or resume to look again",
+            f"{row.trigger} was interrupted and {case.reason} ({told})",
+            hint="look at what was seen, then `drfsm resolve done|not_done --reason ...`, or resume to look again",
         )
         self.case = case
 
@@ -187,7 +187,7 @@ class Step:
                 "value": readings[fact].value or "unknown",
                 "needed": list(values),
                 "seen": readings[fact].why or readings[fact].seen,
-                "because": guard.because,
+                "because": guard.reason,
                 "holds": readings[fact].value in values,
             }
             for guard, fact, values in wanted
@@ -318,7 +318,7 @@ class Step:
             "facts": {**hand.facts, **recorded(before)},
             "before": {name: each.seen for name, each in before.items()},
             "frozen": self._log.frozen({name: each.value for name, each in before.items()}),
-            "because": row.because,
+            "because": row.reason,
         }
         if hand.args:
             body["args"] = dict(hand.args)
@@ -363,8 +363,8 @@ class Step:
             "facts": facts,
             "result": hand.result,
             "frozen": self._log.frozen({name: found["value"] for name, found in facts.items()}),
-            "ways": self._log.ways(row.to),
-            "because": row.because,
+            "ways": self._log.next_actions(row.to),
+            "because": row.reason,
             "seconds": round(self._log.clock.monotonic() - hand.started, 3),
         }
         if hand.args:

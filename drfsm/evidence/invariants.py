@@ -40,7 +40,7 @@ class Invariants:
     def hold(self, seq: int, state: str) -> None:
         """Find the rules that are broken now; one that stays broken is said once."""
         broken = {
-            rule.name: rule.because
+            rule.name: rule.reason
             for rule in self._spec.never
             if (not rule.states or state in rule.states) and holds(rule.when, self._current)
         }

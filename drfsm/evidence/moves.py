@@ -189,7 +189,7 @@ def commit(here: Here, record: Record) -> None:
     if body.get("kept", "") != row.keeps:
         here.add(record, "row", f"{row.trigger}: what it keeps is recorded other than declared")
     _frozen(here, record, (body["facts"],))
-    ways(here, record, row.to)
+    next_actions(here, record, row.to)
     changed = _changes(here, row) if _acts(row) else ()
     here.invariants.read(body["facts"])
     here.invariants.changed(changed, but=[name for name in changed if name in body["facts"]])
@@ -282,7 +282,7 @@ def _move(here: Here, record: Record, row: Row) -> None:
         here.add(record, "legality", f"{row.trigger} leaves {row.source}, but the run stood in {state.state}")
     if body["by"] != (By.OPERATOR if resolved else row.by).value:
         here.add(record, "legality", f"{row.trigger} is fired by the {row.by}, not by {body['by']}")
-    if body.get("because") != row.because:
+    if body.get("because") != row.reason:
         here.add(record, "row", f"{row.trigger}: its reason is recorded other than declared")
     _asked_for(here, record, row)
     _settled(here, record, row)
@@ -380,14 +380,14 @@ def frozen(here: Here, record: Record) -> None:
     _frozen(here, record, ({},))
 
 
-def ways(here: Here, record: Record, state: str) -> None:
+def next_actions(here: Here, record: Record, state: str) -> None:
     """Check that the ways on that a record tells are declared, and open to a person there."""
     rows = {row.trigger: row for row in here.spec.rows_from(state, here.state.inputs, By.OPERATOR)}
-    for way in record.body["ways"]:
-        if way["do"] not in {*rows, "resume"} or state in here.spec.finals:
-            here.add(record, "row", f"it offers {way['do']}, which nobody can do in {state}")
-        elif way["do"] in rows and way.get("args", []) != list(rows[way["do"]].amends):
-            here.add(record, "row", f"it offers {way['do']} with other arguments than it takes")
+    for hint in record.body["ways"]:
+        if hint["do"] not in {*rows, "resume"} or state in here.spec.finals:
+            here.add(record, "row", f"it offers {hint['do']}, which nobody can do in {state}")
+        elif hint["do"] in rows and hint.get("args", []) != list(rows[hint["do"]].amends):
+            here.add(record, "row", f"it offers {hint['do']} with other arguments than it takes")
 
 
 # --- waiting, and what a person settles -----------------------------------------------------------------

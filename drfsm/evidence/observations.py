@@ -39,7 +39,7 @@ class Observations:
         stand_ins = (self._spec.stand_ins(row) & facts.keys()) - left_out
         waived = self._spec.waived(row, {name: facts[name]["value"] for name in stand_ins})
         return {
-            (guard.name, fact): (list(values), guard.because)
+            (guard.name, fact): (list(values), guard.reason)
             for guard, fact, values in self._spec.wanted_of(row, waived)
             if fact not in left_out and not left_out & set(guard.unless)
         }
@@ -74,8 +74,8 @@ class Observations:
         for guard, fact in recorded.keys() - declared.keys():
             self._findings.add(seq, "guard", f"{row.trigger}: {guard} over {fact} is no guard of it here")
         for key in recorded.keys() & declared.keys():
-            needed, because = declared[key]
-            if recorded[key]["needed"] != needed or recorded[key]["because"] != because:
+            needed, reason = declared[key]
+            if recorded[key]["needed"] != needed or recorded[key]["because"] != reason:
                 self._findings.add(seq, "guard", f"{row.trigger}: the guard {key[0]} is recorded other than declared")
         if len(recorded) != len(checks):
             self._findings.add(seq, "guard", f"{row.trigger}: a guard is on record twice")

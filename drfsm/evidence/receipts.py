@@ -22,7 +22,7 @@ def check(receipt: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import best_match
     except ImportError:
-        raise UsageFault("checking a receipt needs jsonschema", way="pip install jsonschema") from None
+        raise UsageFault("checking a receipt needs jsonschema", hint="pip install jsonschema") from None
     found = (best_match([each]) for each in Draft202012Validator(schema).iter_errors(receipt))
     return sorted(f"{each.json_path}: {_short(each.message)}" for each in found)
 

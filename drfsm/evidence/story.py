@@ -78,8 +78,8 @@ def _why(state: RunState) -> Iterator[str]:
     if state.reason:
         stage = f"{printable(state.stage)}: " if state.stage else ""
         yield f"  why: {stage}{clip(state.reason, _REASON_WIDTH)}"
-    if state.way:
-        yield f"  what to do: {clip(state.way, _REASON_WIDTH)}"
+    if state.hint:
+        yield f"  what to do: {clip(state.hint, _REASON_WIDTH)}"
     for loud in state.loud:
         yield f"  {printable(loud)}"
     for kept in state.kept if state.ended else ():
@@ -131,12 +131,12 @@ def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:
         found.append((f"drfsm replay {_quoted(named)}", "what happened, and whether the log proves it"))
     width = max((len(typed) for typed, _ in found if len(typed) <= _TYPED_WIDTH), default=0)
     yield "Next:"
-    for typed, because in found:
+    for typed, reason in found:
         if len(typed) <= _TYPED_WIDTH:
-            yield f"  {typed:<{width}}  {because}"
+            yield f"  {typed:<{width}}  {reason}"
         else:
             yield f"  {typed}"
-            yield f"      {because}"
+            yield f"      {reason}"
 
 
 def _from_afar(state: RunState, named: str) -> Iterator[tuple[str, str]]:

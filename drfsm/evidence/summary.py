@@ -40,7 +40,7 @@ def summarise(
         "state_since": _state_since(records) or _unknown("the run has not started"),
         "failed_stage": state.stage or _none("no stage failed or was left waiting"),
         "reason": state.reason or _none("nothing stopped the run"),
-        "what_to_do": state.way or _none("nothing is waited for that the ways on don't name"),
+        "what_to_do": state.hint or _none("nothing is waited for that the ways on don't name"),
         **_times(state),
         "operators": _people(records, "operator"),
         "hosts": _people(records, "host"),

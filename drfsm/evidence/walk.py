@@ -119,7 +119,7 @@ def _rejected(here: Here, record: Record) -> None:
 def _held(here: Here, record: Record) -> None:
     _stands(here, record)
     moves.frozen(here, record)
-    moves.ways(here, record, here.state.state)
+    moves.next_actions(here, record, here.state.state)
     here.halted = True
     here.begun.clear()
     here.samples.clear()

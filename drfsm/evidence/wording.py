@@ -125,21 +125,21 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
         yield f"drfsm resolve not_done {run} {WHY}", "say that it was not done"
     # An intent may be the point of no return; the ways on record are those from before it.
     proviso = " (refused past the point of no return)" if state.open and state.status != "held" else ""
-    for trigger, because, args in _requests(state.ways):
+    for trigger, reason, args in _requests(state.next_actions):
         if trigger == "approve":  # a verb of its own: it shows what is approved
-            yield f"drfsm approve {run} --ticket ...", because + proviso
+            yield f"drfsm approve {run} --ticket ...", reason + proviso
             continue
         verb = "abort" if trigger == "abort" else f"request {quote(trigger)}"
         given = "".join(f" --arg {name}=..." for name in args)
-        yield f"drfsm {verb} {run} {WHY}{given}", because + proviso
+        yield f"drfsm {verb} {run} {WHY}{given}", reason + proviso
 
 
 def _resume_words(intent: OpenIntent | None) -> str:
     return f"look what became of {printable(intent.trigger)}, then go on" if intent else "go on from exactly here"
 
 
-def _requests(ways: Iterable[Any]) -> Iterator[tuple[str, str, list[str]]]:
-    for way in ways:
-        if isinstance(way, Mapping) and way.get("do") not in (None, "resume") and is_name("state", way["do"]):
-            args = [name for name in way.get("args", ()) if name != "reason" and is_name("state", name)]
-            yield way["do"], printable(way.get("because", "")), args
+def _requests(next_actions: Iterable[Any]) -> Iterator[tuple[str, str, list[str]]]:
+    for hint in next_actions:
+        if isinstance(hint, Mapping) and hint.get("do") not in (None, "resume") and is_name("state", hint["do"]):
+            args = [name for name in hint.get("args", ()) if name != "reason" and is_name("state", name)]
+            yield hint["do"], printable(hint.get("because", "")), args

@@ -139,7 +139,7 @@ def damage(number: int, what: str) -> JournalDamaged:
     return JournalDamaged(
         f"state_transitions.log: line {number} {what}",
         line=number,
-        way="keep this file as it is for the investigation; go on from a copy of the bundle that verifies",
+        hint="keep this file as it is for the investigation; go on from a copy of the bundle that verifies",
     )
 
 

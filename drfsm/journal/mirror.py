@@ -42,6 +42,6 @@ def parts_of(uri: str) -> tuple[str, str, str]:
     parts = {"bucket": bucket, "prefix": prefix, "drfsm run": run_id}
     wrong = [kind for kind, text in parts.items() if not is_name(kind, text)]
     if wrong or not within:
-        because = f": no name of a {wrong[0]}" if within and wrong else ""
-        raise UsageFault(f"{bounded(uri)} is no mirror of a run{because}", way=ADDRESS)
+        reason = f": no name of a {wrong[0]}" if within and wrong else ""
+        raise UsageFault(f"{bounded(uri)} is no mirror of a run{reason}", hint=ADDRESS)
     return bucket, prefix, run_id

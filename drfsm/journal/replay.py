@@ -103,10 +103,10 @@ class RunState:
     attempts: Mapping[str, int] = field(factory=dict)  # row key -> failed attempts in this visit
     frozen: tuple[str, ...] = ()
     frozen_since: Mapping[str, str] = field(factory=dict)
-    ways: tuple[Any, ...] = ()
+    next_actions: tuple[Any, ...] = ()
     stage: str = ""
     reason: str = ""
-    way: str = ""  # of a hold: what mends it, in words
+    hint: str = ""  # of a hold: what mends it, in words
     causes: tuple[tuple[str, str, str], ...] = ()  # what moved the run off its way: (by, reason, stage), oldest first
     loud: tuple[str, ...] = ()  # reasons of rows taken that begin in capitals: what was left out, or is a risk
     kept: tuple[str, ...] = ()
@@ -228,7 +228,7 @@ def _resumed(state: RunState, record: Record) -> RunState:
         host=record.body["host"],
         stage="",
         reason="",
-        way="",
+        hint="",
         attempts={},
     )
 
@@ -345,10 +345,10 @@ def _committed(state: RunState, record: Record) -> RunState:
         open=_left_open(state.open, body),
         state=body["to"],
         attempts={},
-        ways=tuple(body["ways"]),
+        next_actions=tuple(body["ways"]),
         stage="",
         reason="",
-        way="",
+        hint="",
     )
 
 
@@ -377,8 +377,8 @@ def _held(state: RunState, record: Record) -> RunState:
         status="held",
         stage=body["stage"],
         reason=body["reason"],
-        way=str(body.get("way", "")),
-        ways=tuple(body["ways"]),
+        hint=str(body.get("way", "")),
+        next_actions=tuple(body["ways"]),
     )
 
 
@@ -395,7 +395,7 @@ def _ended(state: RunState, record: Record) -> RunState:
         ended_at=record.at,
         reason=body["reason"],
         stage=body.get("stage", ""),
-        ways=tuple(body["ways"]),
+        next_actions=tuple(body["ways"]),
         kept=tuple(body["kept"]),
     )
 

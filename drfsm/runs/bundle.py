@@ -83,7 +83,7 @@ def find(named: str | None) -> Path:
     if named is None:
         newest = next(runs(), None)
         if newest is None:
-            raise UsageFault(f"no run is known in {home() / 'runs'}", way=_WHERE)
+            raise UsageFault(f"no run is known in {home() / 'runs'}", hint=_WHERE)
         place = newest.resolve()
         return place.parent if os.path.lexists(place.parent / LOG) else place
     for candidate in (Path(named), home() / "runs" / named):
@@ -93,7 +93,7 @@ def find(named: str | None) -> Path:
             return candidate.resolve()
         if candidate.is_dir() and (left := traces(candidate)):
             raise _emptied(candidate, left, "has no journal (state_transitions.log)")
-    raise UsageFault(f"{bounded(named)} is no bundle: it holds no {LOG}", way="drfsm list")
+    raise UsageFault(f"{bounded(named)} is no bundle: it holds no {LOG}", hint="drfsm list")
 
 
 def new(run_id: str, receipt_dir: str | None) -> Path:
@@ -106,13 +106,13 @@ def new(run_id: str, receipt_dir: str | None) -> Path:
         inside = directory.names()
         if LOG in inside:
             raise UsageFault(
-                f"{place} already holds a run", way=f"drfsm resume {quote(str(place))}, or another --receipt-dir"
+                f"{place} already holds a run", hint=f"drfsm resume {quote(str(place))}, or another --receipt-dir"
             )
         if foreign := [name for name in inside if not _BEFORE_A_RUN.fullmatch(name)] or _left_in(place):
             more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""  # noqa: PLR2004  enough to know it by
             raise UsageFault(
                 f"{printable(place)} holds what is not this run's: {', '.join(map(printable, foreign[:3]))}{more}",
-                way="name a directory that is empty, or not there yet, as --receipt-dir",
+                hint="name a directory that is empty, or not there yet, as --receipt-dir",
             )
         known = ours.sub("runs")
         assert known is not None  # noqa: S101  it was made
@@ -230,6 +230,6 @@ def _emptied(place: Path, left: Sequence[str], what: str) -> JournalDamaged:
     return JournalDamaged(
         f"{printable(place)} {what}, and {', '.join(left)} say that a run was at work: its records were removed",
         line=1,
-        way="keep the bundle for the investigation; go on from the run's mirror, in another place:"
+        hint="keep the bundle for the investigation; go on from the run's mirror, in another place:"
         f" DRFSM_HOME=<a new directory> {_MIRROR}",
     )

@@ -47,7 +47,7 @@ class ChildRuns:
                 self._forget(child_id, place)
                 wiring.start_quietly(machine, given, who, child_id, place, scope, above=self._place)
         except LeaseHeld as fault:  # the child's: the parent's own lease is as good as before
-            raise ActionFailed(f"{child_id}: {fault.what}", way=fault.way, fault="operator") from None
+            raise ActionFailed(f"{child_id}: {fault.what}", hint=fault.hint, fault="operator") from None
         found = self.look(name)
         if found is None:
             raise ActionFailed(f"{child_id} was started and has no record", fault="drfsm")
@@ -60,7 +60,7 @@ class ChildRuns:
             return None
         chain = read_chain(place)
         state = fold(chain.records)
-        ways = [typed for typed, _ in commands(state, state.run_id) if state.status == "held"]
+        next_actions = [typed for typed, _ in commands(state, state.run_id) if state.status == "held"]
         return {
             "run_id": state.run_id,
             "machine": state.machine,
@@ -68,7 +68,7 @@ class ChildRuns:
             "status": state.status,
             "state": state.state,
             "reason": state.reason,
-            "way": next((each for each in ways if " approve" in each), ways[0] if ways else ""),
+            "way": next((each for each in next_actions if " approve" in each), next_actions[0] if next_actions else ""),
             "records": len(chain.records),
             "head": chain.head,
         }

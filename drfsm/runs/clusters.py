@@ -59,7 +59,7 @@ def provisioner(inputs: Mapping[str, Any], place: Path) -> Provisioner | None:
     from drfsm.adapters.terraform_process import Terraform
 
     if not inputs["terraform_dir"]:
-        raise UsageFault("--infrastructure terraform needs --terraform-dir", way="name the module's directory")
+        raise UsageFault("--infrastructure terraform needs --terraform-dir", hint="name the module's directory")
     module = module_at(Path(str(inputs["terraform_dir"])))
     terraform = Terraform(module, private, place / LOGS, dict(os.environ))
     return TerraformSite(terraform, private, fleet.parameters.read, own_address)
@@ -136,7 +136,7 @@ class SiteCluster:
 
         mark = self._mark() or (self._fetched() and self._mark())
         if not mark:
-            raise Unreachable(f"there is no kubeconfig {self._kubeconfig}", way="the site must be reached first")
+            raise Unreachable(f"there is no kubeconfig {self._kubeconfig}", hint="the site must be reached first")
         if self._known is None or self._known[0] != mark:
             self._known = (mark, KubeCluster("dr", self._kubeconfig))
         found: Cluster = self._known[1]
@@ -156,4 +156,4 @@ class SiteCluster:
         try:
             return self._gives.fetch_kubeconfig(self._charter) is not None
         except DrfsmError as fault:
-            raise Unreachable(f"the site gives no kubeconfig: {fault.what}", way=fault.way) from None
+            raise Unreachable(f"the site gives no kubeconfig: {fault.what}", hint=fault.hint) from None

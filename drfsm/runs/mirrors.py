@@ -68,7 +68,7 @@ def open_mirror(uri: str, places: Mapping[str, str]) -> Mirror:
     bucket, prefix, run_id = parts_of(uri)
     mirror = mirror_at(_store(bucket, places), prefix, run_id)
     if not mirror.lines:
-        raise UsageFault(f"{uri} holds no run", way=ADDRESS)
+        raise UsageFault(f"{uri} holds no run", hint=ADDRESS)
     return mirror
 
 
@@ -85,7 +85,7 @@ def mirrors_below(uri: str, places: Mapping[str, str]) -> Iterator[Callable[[], 
     bucket, _, prefix = uri.removeprefix("s3://").strip("/").partition("/")
     prefix = prefix.removesuffix("/drfsm/runs").removesuffix("/drfsm")
     if not (is_name("bucket", bucket) and is_name("prefix", prefix)):
-        raise UsageFault(f"{bounded(uri)} names no part of a bucket", way="s3://<bucket>/<prefix>")
+        raise UsageFault(f"{bounded(uri)} names no part of a bucket", hint="s3://<bucket>/<prefix>")
     store, home = _store(bucket, places), home_of(prefix, "")
     names = {stat.key.removeprefix(home).partition("/")[0] for stat in store.list(home)}
     for name in sorted(name for name in names if is_name("drfsm run", name)):
@@ -120,10 +120,10 @@ def _check_place(mirror: Mirror, state: RunState) -> None:
         if said[what] != name:
             raise EvidenceFault(
                 f"{mirror.uri} holds records of the {what} {bounded(said[what], 100)}, not of {name}",
-                way="look for who wrote them; nothing was taken over",
+                hint="look for who wrote them; nothing was taken over",
             )
     if not is_name("machine", state.machine):
-        raise EvidenceFault(f"{mirror.uri}: {bounded(state.machine, 100)} is no name of a machine", way="as above")
+        raise EvidenceFault(f"{mirror.uri}: {bounded(state.machine, 100)} is no name of a machine", hint="as above")
 
 
 def declaration_of(mirror: Mirror, state: RunState) -> bytes:
@@ -137,7 +137,7 @@ def declaration_of(mirror: Mirror, state: RunState) -> bytes:
     blob = mirror.store.get(f"{mirror.home}/{state.machine}.yaml", largest_bytes=LARGEST_BYTES)
     if blob is None or trust.sha256_of(blob.body) != state.machine_sha256:
         what = "lacks the declaration" if blob is None else "has another declaration than the records name:"
-        raise EvidenceFault(f"{mirror.uri} {what} {state.machine}.yaml", way="put it back from a copy")
+        raise EvidenceFault(f"{mirror.uri} {what} {state.machine}.yaml", hint="put it back from a copy")
     return blob.body
 
 

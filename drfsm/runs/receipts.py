@@ -75,7 +75,7 @@ class ReceiptFiles:
                 raise UsageFault(
                     f"{printable(self.directory)} holds what is no receipt: {printable(foreign[0])}; nothing was"
                     " written there",
-                    way="name another --receipt-dir, that is empty or holds receipts only",
+                    hint="name another --receipt-dir, that is empty or holds receipts only",
                 )
             self._checked = True
             directory.write(path, body)

@@ -100,7 +100,7 @@ def trusted_machines(named: Sequence[str], environ: Mapping[str, str]) -> tuple[
         if not is_name("sha256", text):
             raise UsageFault(
                 f"{bounded(text, 100)} is no digest of a declaration: 64 hex digits",
-                way="sha256sum MACHINE.yaml shows it",
+                hint="sha256sum MACHINE.yaml shows it",
             )
     return digests
 
@@ -111,7 +111,7 @@ def check_origin(spec: MachineSpec, trusted: Sequence[str]) -> None:
         raise EvidenceFault(
             f"the run follows a declaration of {printable(spec.name)} that no version of drfsm shipped"
             f" ({spec.sha256}): what it allows may be anything",
-            way=f"read it: drfsm machine show FILE; if it is yours, --trust-machine {spec.sha256}",
+            hint=f"read it: drfsm machine show FILE; if it is yours, --trust-machine {spec.sha256}",
         )
 
 
@@ -124,14 +124,14 @@ def sound(records: Sequence[Record]) -> RunState:
         if wrong := next(iter(shapes.faults(record)), ""):
             raise EvidenceFault(
                 f"line {record.seq + 1} of the journal is no record of drfsm: {bounded(wrong)}",
-                way="go on from a copy of the bundle that verifies: drfsm replay shows whether one does",
+                hint="go on from a copy of the bundle that verifies: drfsm replay shows whether one does",
             )
     try:
         return fold(records)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as fault:
         raise EvidenceFault(
             f"the journal can't be followed ({type(fault).__name__}: {bounded(fault)})",
-            way="go on from a copy of the bundle that verifies: drfsm replay shows whether one does",
+            hint="go on from a copy of the bundle that verifies: drfsm replay shows whether one does",
         ) from None
 
 
@@ -159,7 +159,7 @@ def vouch(journal: Journal, heads: Heads, word: Word) -> Vouched:
         raise EvidenceFault(
             f"this machine wrote {heads.written} records of the run, and the journal holds {len(journal.lines)}: its"
             " end was cut off, here and in the mirror",
-            way=f"put it back from a copy; or, if you know that nothing was done since: --expect-head {head}",
+            hint=f"put it back from a copy; or, if you know that nothing was done since: --expect-head {head}",
         )
     records = read(journal.lines).records
     state = sound(records)
@@ -182,7 +182,7 @@ def check_expected(lines: Sequence[bytes], word: Word) -> None:
     if word.heads and not {digest(line) for line in lines} & set(word.heads):
         raise EvidenceFault(
             f"no record of the journal has the head {word.heads[0]}; its last has {digest(lines[-1])}",
-            way="drfsm status -o json shows the head; give that one, or leave --expect-head out",
+            hint="drfsm status -o json shows the head; give that one, or leave --expect-head out",
         )
 
 
@@ -196,7 +196,7 @@ def _audited(journal: Journal, state: RunState) -> None:
         raise EvidenceFault(
             f"the records of {bounded(state.run_id)} do not hold ({len(verdict.findings)} findings): {findings}."
             " Nobody goes on from them",
-            way=f"drfsm replay {journal.uri} tells all; go on where the true journal lies",
+            hint=f"drfsm replay {journal.uri} tells all; go on where the true journal lies",
         )
 
 
@@ -216,7 +216,7 @@ def _typed(journal: Journal, state: RunState, head: str, word: Word) -> str:
             raise EvidenceFault(
                 f"the input {name} of {printable(state.run_id)} has more than {LONGEST_SHOWN} characters: nobody can"
                 " look it over, and it starts a program or says what is written",
-                way="go on where the run was started",
+                hint="go on where the run was started",
             )
     if head in word.heads:
         return "--expect-head"
@@ -228,7 +228,8 @@ def _typed(journal: Journal, state: RunState, head: str, word: Word) -> str:
     raise UntrustedRecords(
         f"nobody vouches for the {state.length} records of {printable(state.run_id)}: this machine did not write the"
         " last of them, and no trusted key signed it",
-        way=f"check what is shown above; if it is what you know of the run, the same command with --expect-head {head}",
+        hint="check what is shown above; if it is what you know of the run, the same command with"
+        f" --expect-head {head}",
     )
 
 
@@ -255,7 +256,7 @@ def _next_action(spec: MachineSpec, state: RunState) -> str:
     row = next(spec.rows_from(state.state, state.inputs, By.RUNNER), None)
     if row is None or state.ended:
         return "none: it waits for a person, or has ended"
-    return f"{row.trigger}: {row.because}"
+    return f"{row.trigger}: {row.reason}"
 
 
 def _approvals(journal: Journal, records: Sequence[Record], heads: Heads, word: Word) -> None:
@@ -277,7 +278,7 @@ def _approvals(journal: Journal, records: Sequence[Record], heads: Heads, word: 
         if not (is_name("sha256", plan) and len(typed) >= TYPED and plan.startswith(typed)):
             raise UntrustedRecords(
                 f"no trusted key signed the approval of the plan {bounded(plan, 64)}: it counts for nothing",
-                way=f"if you approve that plan: the same command with --approved-plan {bounded(plan, 64)}",
+                hint=f"if you approve that plan: the same command with --approved-plan {bounded(plan, 64)}",
             )
 
 
@@ -296,7 +297,7 @@ def places_here(inputs: Mapping[str, Any], given: Mapping[str, str], kept: Mappi
         raise UsageFault(
             "this machine did not write the run's first record, or did so with an older drfsm: where the sites lie is"
             f" then not taken from the records, so {', '.join(missing)} must be given",
-            way=f"the same command with {' '.join(f'{option} PATH' for option in missing)}",
+            hint=f"the same command with {' '.join(f'{option} PATH' for option in missing)}",
         )
     return here
 

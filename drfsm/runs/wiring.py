@@ -202,7 +202,7 @@ def check_kubeconfig(option: str, path: Path) -> None:
         found = None
     if not isinstance(found, dict) or not found.get("clusters") or not found.get("contexts"):
         # Never the file's contents: they may hold credentials.
-        raise UsageFault(f"{option}: {path} is no kubeconfig", way=f"kubectl --kubeconfig {quote(str(path))} version")
+        raise UsageFault(f"{option}: {path} is no kubeconfig", hint=f"kubectl --kubeconfig {quote(str(path))} version")
 
 
 def go_on(named: str | None, act: Act, who: Who, *, recheck: str = "all") -> int:
@@ -245,7 +245,7 @@ def _gone_on(place: Path, who: Who, do: Callable[["_Wired"], Done]) -> Done:
             raise UsageFault(
                 f"{place} holds a journal without a record: a start was cut off before it moved anything, or its"
                 " records were removed",
-                way="look into the run's mirror (s3://<bucket>/<prefix>/drfsm/runs/<run>); where there is none, start"
+                hint="look into the run's mirror (s3://<bucket>/<prefix>/drfsm/runs/<run>); where there is none, start"
                 " a new run in another directory",
             )
         spec, text = declaration(place, state)
@@ -254,7 +254,7 @@ def _gone_on(place: Path, who: Who, do: Callable[["_Wired"], Done]) -> Done:
         for _ in range(TRIES):
             run.catch_up()
             if told := bundle.contradiction(place, spec.name, journal.lines()):
-                raise EvidenceFault(f"{place}: {told}", way="keep it; go on from its mirror, or from a whole copy")
+                raise EvidenceFault(f"{place}: {told}", hint="keep it; go on from its mirror, or from a whole copy")
             run.vouch(journal.lines())  # AFTER what the mirror has more: one word is enough for all of it
             run.pin()
             run.check_account()
@@ -264,7 +264,7 @@ def _gone_on(place: Path, who: Who, do: Callable[["_Wired"], Done]) -> Done:
                 # Whoever we took it over from wrote one more record in that moment, his last: read it, begin again.
                 if not run.overtaken:
                     raise
-        raise LeaseHeld(f"somebody else goes on with {state.run_id} all the time", way="talk to them")
+        raise LeaseHeld(f"somebody else goes on with {state.run_id} all the time", hint="talk to them")
 
 
 def declaration(place: Path, state: RunState) -> tuple[MachineSpec, bytes]:
@@ -273,11 +273,11 @@ def declaration(place: Path, state: RunState) -> tuple[MachineSpec, bytes]:
     with Directory.look(place) as directory:
         text = directory.read(path.name, LARGEST_BYTES)
     if text is None:
-        raise EvidenceFault(f"the bundle lacks its declaration {path.name}", way="put it back from a copy")
+        raise EvidenceFault(f"the bundle lacks its declaration {path.name}", hint="put it back from a copy")
     if hashlib.sha256(text).hexdigest() != state.machine_sha256:
         raise EvidenceFault(
             f"{path} is not the declaration that the run is pinned to ({state.machine_sha256[:12]}…)",
-            way="put the right one back from a copy of the bundle",
+            hint="put the right one back from a copy of the bundle",
         )
     return load_machine(text, source=path.name), text
 
@@ -457,7 +457,7 @@ class _Wired:
         if account != str(recorded):
             raise ActionFailed(
                 f"these credentials are of the account {account}; the run worked in {bounded(recorded)}",
-                way="use the credentials of that account",
+                hint="use the credentials of that account",
                 fault="operator",
             )
 

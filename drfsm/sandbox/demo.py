@@ -209,4 +209,4 @@ def _chapter(say: Say, words: str) -> None:
 
 def _must(held: bool, words: str) -> None:
     if not held:
-        raise DrfsmError(f"the demo did not go as it must: {words}", way="drfsm status; look at the bundle")
+        raise DrfsmError(f"the demo did not go as it must: {words}", hint="drfsm status; look at the bundle")

@@ -467,8 +467,8 @@ def _read(directory: Path) -> State | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as fault:  # another version's: its process may be alive, so don't go on
-        way = "end the process that it names, then remove the file"
-        raise UsageFault(f"{directory / 'sandbox.json'} can't be understood: {fault}", way=way) from None
+        hint = "end the process that it names, then remove the file"
+        raise UsageFault(f"{directory / 'sandbox.json'} can't be understood: {fault}", hint=hint) from None
 
 
 def _write(directory: Path, state: State) -> None:
@@ -488,7 +488,7 @@ def _running(directory: Path) -> State:
     """Return the state of what runs there. Raises UsageFault if nothing does."""
     found = status(directory)
     if not found.running or found.state is None:
-        raise UsageFault(found.note, way="drfsm sandbox up")
+        raise UsageFault(found.note, hint="drfsm sandbox up")
     return found.state
 
 
@@ -511,14 +511,14 @@ def _unheeded(state: State, site: Site, *, on: bool) -> DrfsmError:
     """Say that an outage didn't begin, or end. DR's cluster also goes with its runner."""
     what = f"the cluster of {site} {'still answers' if on else 'does not answer yet'}"
     if site == "dr" and state.instance_id and not on:
-        return DrfsmError(what, way=f"its runner {state.instance_id} must run in EC2; else read {state.log}")
-    return DrfsmError(what, way=f"read {state.log}")
+        return DrfsmError(what, hint=f"its runner {state.instance_id} must run in EC2; else read {state.log}")
+    return DrfsmError(what, hint=f"read {state.log}")
 
 
 def _stillborn(directory: Path, what: str) -> DrfsmError:
     log = directory / "sandbox.log"
     tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:])
-    return DrfsmError(f"{what}; its last words:\n{tail}", way=f"read {log}")
+    return DrfsmError(f"{what}; its last words:\n{tail}", hint=f"read {log}")
 
 
 def _say(words: str) -> None:
@@ -529,7 +529,7 @@ def main(argv: Sequence[str]) -> int:
     """Run ``serve DIRECTORY OPTIONS``, the only command; people use ``drfsm sandbox``."""
     command, directory, options = argv
     if command != "serve":
-        raise UsageFault(f"unknown command {command}", way="drfsm sandbox up")
+        raise UsageFault(f"unknown command {command}", hint="drfsm sandbox up")
     given: dict[str, Any] = json.loads(options)
     serve(Path(directory), Options(**given))
     return 0

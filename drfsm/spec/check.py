@@ -71,8 +71,8 @@ class Finding:
     """One rule that does not hold, with the shortest way there."""
 
     name: str
-    because: str
-    way: tuple[str, ...]
+    reason: str
+    hint: tuple[str, ...]
 
 
 @frozen
@@ -102,8 +102,8 @@ class Report:
                 told = "NOT PROVEN: the search was cut off"
             yield f"{name}: {told} ({count} moments searched)"
             if name in broken:
-                yield f"  {broken[name].because}"
-                yield from (f"  {number}. {step}" for number, step in enumerate(broken[name].way, start=1))
+                yield f"  {broken[name].reason}"
+                yield from (f"  {number}. {step}" for number, step in enumerate(broken[name].hint, start=1))
         if not self.explored:
             yield f"{self.machine} declares no never rule: only its rows were looked at"
         for row in self.dead:
@@ -213,10 +213,10 @@ class _Search:
         while queue and len(self.seen) < self._limit:
             node = queue.popleft()
             if self._broken(node):
-                way = self._way(node)
-                self.found = Finding(self._rule.name, self._rule.because, tuple(step.words for step in way))
+                hint = self._way(node)
+                self.found = Finding(self._rule.name, self._rule.reason, tuple(step.words for step in hint))
                 needed: dict[str, list[tuple[str, ...]]] = {}
-                for name, values in (each for step in way for each in step.needs):
+                for name, values in (each for step in hint for each in step.needs):
                     needed.setdefault(name, []).append(values)
                 return needed
             for step, after in self._next(node):

@@ -138,7 +138,7 @@ def load_machine(text: bytes | str, *, source: str = "<machine>") -> MachineSpec
     if faults.found or spec is None:
         told = faults.told()
         count = "one fault" if len(told) == 1 else f"{len(told)} faults"
-        raise DeclarationFault(f"{source}: {count} in the declaration", told, way="mend the declaration")
+        raise DeclarationFault(f"{source}: {count} in the declaration", told, hint="mend the declaration")
     return spec
 
 
@@ -532,7 +532,7 @@ def _built(machine: Block, source: str, sha256: str) -> MachineSpec | None:
         return None
     return MachineSpec(
         name=str(machine["machine"]),
-        because=str(machine["because"]),
+        reason=str(machine["because"]),
         initial=str(machine["initial"]),
         finals={str(state): str(status) for state, status in machine["finals"].items()},
         inputs={str(n): _input(n, each) for n, each in machine.get("inputs", {}).items()},
@@ -572,7 +572,7 @@ def _fact(name: Word, found: Block) -> FactSpec:
     return FactSpec(
         name=str(name),
         values=_texts(found.get("values", ())),
-        because=_text(found, "because"),
+        reason=_text(found, "because"),
         local=found.get("local", False),
         depends=_texts(found.get("depends", ())),
         initial=_texts(found.get("initial", ())),
@@ -592,7 +592,7 @@ def _built_rules(machine: Block, section: str) -> tuple[Rule, ...]:
             when=_wanted(found.get("when", {})),
             sets=_sets(found.get("sets", {})),
             name=_text(found, "name"),
-            because=_text(found, "because"),
+            reason=_text(found, "because"),
             states=_texts(found.get("states", ())),
             line=found.line,
         )
@@ -606,7 +606,7 @@ def _rows(found: Block) -> Iterator[Row]:
             source=str(state),
             trigger=str(found["trigger"]),
             to=str(found.get("to", state)),
-            because=_text(found, "because"),
+            reason=_text(found, "because"),
             by=By(found.get("by", By.RUNNER)),
             when=_wanted(found.get("when", {})),
             guards=_texts(found.get("guards", ())),

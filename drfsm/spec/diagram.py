@@ -52,5 +52,5 @@ def _cells(row: Row) -> tuple[str, ...]:
         ", ".join(row.guards),
         ", ".join(f"{fact}: {value}" for fact, value in row.sets.items()),
         back,
-        row.because,
+        row.reason,
     )

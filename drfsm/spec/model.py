@@ -49,7 +49,7 @@ class FactSpec:
 
     name: str
     values: tuple[str, ...]
-    because: str = ""
+    reason: str = ""
     local: bool = False  # judged from the inputs alone: observing it makes no call
     depends: tuple[str, ...] = ()  # facts whose change changes this one (a dry run can't foresee it then)
     initial: tuple[str, ...] = ()  # how the checker's starting worlds may have it; empty: any value
@@ -63,7 +63,7 @@ class Guard:
 
     name: str
     requires: Wanted = _table()
-    because: str = ""
+    reason: str = ""
     unless: Wanted = _table()
     line: int = 0
 
@@ -105,7 +105,7 @@ class Row:
     source: str
     trigger: str
     to: str
-    because: str = ""
+    reason: str = ""
     by: By = By.RUNNER
     when: Wanted = _table()  # input name -> values that select this row
     guards: tuple[str, ...] = ()
@@ -139,7 +139,7 @@ class InputSpec:
 
     name: str
     values: tuple[str, ...] = ()  # empty: any
-    because: str = ""
+    reason: str = ""
     line: int = 0
 
 
@@ -150,7 +150,7 @@ class Rule:
     when: Wanted = _table()
     sets: Mapping[str, str] = _table()
     name: str = ""
-    because: str = ""
+    reason: str = ""
     states: tuple[str, ...] = ()  # only in these states; empty: in all
     line: int = 0
 
@@ -160,7 +160,7 @@ class MachineSpec:
     """One declared machine: states, rows, facts, guards, environment and invariants."""
 
     name: str
-    because: str
+    reason: str
     initial: str
     finals: Mapping[str, str] = _table()  # final state -> the status that the run ends with
     inputs: Mapping[str, InputSpec] = _table()
@@ -228,7 +228,7 @@ class MachineSpec:
     def says_frozen(self, facts: Mapping[str, str | None]) -> tuple[str, ...]:
         """Tell in the operator's words what these fact values mean is frozen."""
         return tuple(
-            rule.because for rule in self.frozen if all(facts.get(fact) in values for fact, values in rule.when.items())
+            rule.reason for rule in self.frozen if all(facts.get(fact) in values for fact, values in rule.when.items())
         )
 
     def depending_on(self, changed: set[str]) -> set[str]:

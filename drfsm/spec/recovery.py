@@ -48,7 +48,7 @@ class Case:
     effects: tuple[Effect, ...]
     probes: tuple[Probe, ...]
     do: Do
-    because: str
+    reason: str
 
 
 _ANY_EFFECT, _ANY_PROBE = tuple(Effect), tuple(Probe)

@@ -157,7 +157,7 @@ def test_no_bucket_is_an_error_and_not_an_absent_object(cloud: Cloud) -> None:
     """A wrong bucket says so, and what to check."""
     with pytest.raises(ActionFailed, match="NoSuchBucket") as told:
         store_at(cloud.endpoint, "no-such-bucket").get(KEY)
-    assert told.value.way
+    assert told.value.hint
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_without_credentials_it_says_what_to_export(bucket: str, monkeypatch: py
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(Unreachable, match="no usable AWS credentials") as told:
         store_at("http://127.0.0.1:9", bucket).get(KEY)
-    assert (told.value.fault, "export" in told.value.way) == ("operator", True)
+    assert (told.value.fault, "export" in told.value.hint) == ("operator", True)
 
 
 def test_who_we_are_and_where(cloud: Cloud, bucket: str) -> None:

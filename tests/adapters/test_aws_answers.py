@@ -143,7 +143,7 @@ def test_garbage_is_never_taken_for_an_answer(asked: Asked, front: Front, garbag
             assert answer.exit_code != ExitCode.DEFECT, name
             assert len(answer.what) < 1200, name
             assert answer.what.isprintable(), name
-            assert answer.way, name
+            assert answer.hint, name
         elif not (may_be_untold(name, GARBAGE[garbage]) and str(answer).startswith(f"{UNTOLD}: ")):
             believed[name] = answer
     assert believed == {}
@@ -274,8 +274,8 @@ def test_credentials_that_are_no_longer_good_are_to_be_renewed(asked: Asked, fro
         for name in names:
             with pytest.raises(Unreachable) as told:
                 QUESTIONS[name](asked)
-            assert (told.value.fault, "aws sso login" in told.value.way) == ("operator", True), name
-            assert "drfsm resume" in told.value.way, name
+            assert (told.value.fault, "aws sso login" in told.value.hint) == ("operator", True), name
+            assert "drfsm resume" in told.value.hint, name
 
 
 def test_a_clock_that_is_off_is_told_as_that() -> None:
@@ -314,7 +314,7 @@ def test_a_renewal_that_fails_is_the_operators(
     fresh = Asked(connect(bucket=BUCKET, endpoint_url=front.endpoint, region=REGION), fleet())
     with pytest.raises(Unreachable, match="could not be renewed") as told:
         QUESTIONS[name](fresh)
-    assert (told.value.fault, "aws sso login" in told.value.way) == ("operator", True)
+    assert (told.value.fault, "aws sso login" in told.value.hint) == ("operator", True)
 
 
 A, B, C = "http://a.invalid:1", "http://b.invalid:2", "http://c.invalid:3"

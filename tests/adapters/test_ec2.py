@@ -351,4 +351,4 @@ def test_a_given_address_is_taken_and_a_silent_or_open_service_is_told() -> None
     refusing: Callable[[], str] = from_environment({"DRFSM_ADDRESS_URL": "http://127.0.0.1:9"})
     with pytest.raises(Unreachable, match="does not tell this machine's address") as silent:
         refusing()
-    assert "DRFSM_ALLOWED_ADDRESS" in silent.value.way
+    assert "DRFSM_ALLOWED_ADDRESS" in silent.value.hint

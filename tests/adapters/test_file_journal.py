@@ -314,8 +314,8 @@ def test_no_room_at_all_is_told(small_disk: Path) -> None:
         with pytest.raises(DiskFault, match="ENOSPC") as caught:
             journal.append("rejected", {**BODY, "why": "w" * 8000}, AT)  # more than the last block has room for
         assert (caught.value.exit_code, caught.value.fault) == (ExitCode.DISK, "journal")
-        assert "make room" in caught.value.way
-        assert "drfsm resume" in caught.value.way
+        assert "make room" in caught.value.hint
+        assert "drfsm resume" in caught.value.hint
         (small_disk / "filler").unlink()
         with pytest.raises(DiskFault, match="nothing more is done"):
             journal.append("rejected", BODY, AT)
@@ -380,7 +380,7 @@ def test_a_journal_that_is_altered_under_its_writer_is_written_no_more(tmp_path:
         for _ in range(2):
             with pytest.raises(JournalDamaged, match="nothing more is done") as caught:
                 journal.append("rejected", BODY, AT)
-        assert (caught.value.exit_code, "drfsm resume s3://" in caught.value.way) == (ExitCode.DAMAGED, True)
+        assert (caught.value.exit_code, "drfsm resume s3://" in caught.value.hint) == (ExitCode.DAMAGED, True)
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == left
 
 

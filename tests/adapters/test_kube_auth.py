@@ -149,7 +149,7 @@ def test_a_token_file_is_read_again_after_a_refusal(api: Answering, tmp_path: Pa
     with pytest.raises(ActionFailed, match="401") as fault:
         cluster.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": "ns"}})
     assert len(api.seen) == 2
-    assert "renew" in fault.value.way
+    assert "renew" in fault.value.hint
 
 
 def test_a_token_that_stands_in_the_kubeconfig_is_tried_once(api: Answering, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_token_that_stands_in_the_kubeconfig_is_tried_once(api: Answering, tmp
     with pytest.raises(ActionFailed, match="401") as fault:
         KubeCluster("site", api.kubeconfig(tmp_path)).uid()
     assert len(api.seen) == 1
-    assert "renew" in fault.value.way
+    assert "renew" in fault.value.hint
 
 
 def plugin(directory: Path, script: str) -> Mapping[str, Any]:
@@ -231,9 +231,9 @@ def test_a_program_that_gives_no_credentials_is_named_as_that(
         KubeCluster("site", api.kubeconfig(tmp_path, {"exec": entry})).get("Namespace", "", "kube-system")
     assert why in fault.value.what
     assert entry["command"] in fault.value.what
-    assert (fault.value.fault, bool(fault.value.way)) == ("operator", True)
+    assert (fault.value.fault, bool(fault.value.hint)) == ("operator", True)
     assert SECRET not in fault.value.diagnostics()
-    assert ("see the cloud's pages" in fault.value.way) is (script is None)
+    assert ("see the cloud's pages" in fault.value.hint) is (script is None)
     assert capfd.readouterr() == ("", "")
     assert not api.seen
 

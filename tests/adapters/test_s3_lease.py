@@ -36,7 +36,7 @@ def test_the_first_takes_it_and_the_second_is_told_who_has_it(store: S3Store) ->
     assert S3Lease(store, "p").acquire("run-a", "ann", "host-a") == 1
     with pytest.raises(LeaseHeld, match="held by the run run-a, started by ann on host-a") as refused:
         S3Lease(store, "p").acquire("run-b", "bob", "host-b")
-    assert "--take-over run-a" in refused.value.way
+    assert "--take-over run-a" in refused.value.hint
 
 
 def test_the_same_run_on_the_same_host_takes_it_again_with_a_higher_epoch(store: S3Store) -> None:
@@ -161,8 +161,8 @@ def test_a_lease_that_is_none_is_refused_and_never_to_be_deleted(store: S3Store,
     """Whoever wrote it: it is looked at and restored; deleting it would begin the epochs anew."""
     with pytest.raises(ActionFailed, match="can't be understood") as refused:
         lying(store, **changed).acquire("run-b", "bob", "host-b")
-    assert "never delete it" in refused.value.way
-    assert "restore its last good version" in refused.value.way
+    assert "never delete it" in refused.value.hint
+    assert "restore its last good version" in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_command_holds_nothing_of_a_lease_but_what_can_be_pasted(store: S3Stor
     """A bundle is offered if it is an absolute path that prints, quoted; else the run's name."""
     with pytest.raises(LeaseHeld) as refused:
         lying(store, bundle=bundle, operator="ann\r\x1b[2J", host="h" * 9000).acquire("run-b", "bob", "host-b")
-    assert offered in refused.value.way
-    assert "--take-over run-a" in refused.value.way
+    assert offered in refused.value.hint
+    assert "--take-over run-a" in refused.value.hint
     assert refused.value.what.isprintable()
     assert len(refused.value.what) < 600

@@ -272,8 +272,8 @@ def test_a_lock_that_somebody_holds_is_told_apart_with_its_way_on(bench: Bench) 
     with pytest.raises(TerraformFailed, match=r"Error acquiring the state lock: .+ holds it since ") as refused:
         bench.site().plan(CHARTER, bench.watch)
     assert (refused.value.locked, refused.value.stale) == (True, False)
-    assert "only if you know that it is dead" in refused.value.way
-    assert "force-unlock" in refused.value.way
+    assert "only if you know that it is dead" in refused.value.hint
+    assert "force-unlock" in refused.value.hint
     holder.join()
     assert (bench.module / "ended").exists()
 
@@ -375,7 +375,7 @@ def test_what_is_wrong_in_a_module_is_told_in_terraforms_words(bench: Bench) -> 
     with pytest.raises(TerraformFailed, match="Reference to undeclared resource") as refused:
         bench.site().plan(CHARTER, bench.watch)
     assert (refused.value.locked, refused.value.stale) == (False, False)
-    assert str(bench.logs) in refused.value.way
+    assert str(bench.logs) in refused.value.hint
     bench.write("resource {")
     with pytest.raises(TerraformFailed, match="terraform init: "):
         bench.site().plan(CHARTER, bench.watch)
@@ -388,14 +388,14 @@ def test_arguments_behind_our_back_are_refused(bench: Bench, name: str) -> None:
     bench.environ[name] = "-lock=false"
     with pytest.raises(UsageFault, match=f"{name} is set") as refused:
         bench.site()
-    assert "TF_VAR_" in refused.value.way
+    assert "TF_VAR_" in refused.value.hint
 
 
 def test_a_missing_binary_is_named(tmp_path: Path) -> None:
     """Without terraform on the PATH it says what is missing and how to name another."""
     with pytest.raises(UsageFault, match="there is no terraform on the PATH") as refused:
         found_binary({"PATH": str(tmp_path)})
-    assert "TERRAFORM=" in refused.value.way
+    assert "TERRAFORM=" in refused.value.hint
     other = tmp_path / "tofu"
     other.write_text("#!/bin/sh\n")
     other.chmod(0o755)

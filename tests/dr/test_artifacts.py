@@ -283,19 +283,19 @@ def test_a_local_copy_without_a_report_is_observed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["report", "file link", "folder link", "report link"])
-def test_a_local_copy_is_never_left(tmp_path: Path, way: str) -> None:
+def test_a_local_copy_is_never_left(tmp_path: Path, hint: str) -> None:
     """Neither a path of the report nor a link makes a file outside count as an artifact."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "a").write_bytes(b"x")
     root = tmp_path / "run"
     root.mkdir()
-    path = {"report": "../outside/a", "folder link": "folder/a"}.get(way, "a")
-    if way == "file link":
+    path = {"report": "../outside/a", "folder link": "folder/a"}.get(hint, "a")
+    if hint == "file link":
         (root / "a").symlink_to(tmp_path / "outside" / "a")
-    if way == "folder link":
+    if hint == "folder link":
         (root / "folder").symlink_to(tmp_path / "outside")
     statement = report({"k": named(path)})
-    if way == "report link":
+    if hint == "report link":
         (tmp_path / "outside" / "r").write_bytes(statement)
         (root / "run_report.json").symlink_to(tmp_path / "outside" / "r")
     else:

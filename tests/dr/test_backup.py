@@ -110,7 +110,7 @@ def test_a_backup_elsewhere_is_refused(bench: "Bench", uri: str, words: str) -> 
     """Another bucket, or no backup at all, is a wrong input that says what to give."""
     with pytest.raises(UsageFault, match=words) as told:
         examine(bench.store, uri)
-    assert told.value.way
+    assert told.value.hint
 
 
 def test_a_5xx_is_neither_damage_nor_absence(bench: "Bench", uri: str, front: Front) -> None:

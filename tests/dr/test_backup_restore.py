@@ -312,7 +312,7 @@ def test_a_volume_that_holds_something_is_not_overwritten_unasked(bench: "Bench"
     dr.fill({"mine/x": "kept", "history.csv": "other"})
     with pytest.raises(ActionFailed, match=r"the volume is not empty: history\.csv, mine") as told:
         put_back(bench, backup.uri, dr)
-    assert "--replace-state" in told.value.way
+    assert "--replace-state" in told.value.hint
     assert dr.files() == {"mine/x": "kept", "history.csv": "other"}
     assert "annotations" not in dr.get("PersistentVolumeClaim", CLAIM)["metadata"]
     assert put_back(bench, backup.uri, dr, replace_state=True)["status"] == "restored"
@@ -330,7 +330,7 @@ def test_an_image_without_python_fails_and_leaves_nothing_behind(bench: "Bench",
     restore.apply(target, manifests, pace(), force=False)
     with pytest.raises(ActionFailed, match="without a word") as told:
         restore_state.restore(bench.store, bench.layout, backup, target, Image(python="false"), pace(), replace=False)
-    assert "--job-image" in told.value.way
+    assert "--job-image" in told.value.hint
     assert restore_state.judge(restore_state.see(backup, target)) == "absent"
     assert [each["metadata"]["name"] for each in dr.cluster.list("Secret", dr.namespace)] == [SECRET]
     assert not [key for key in bench.everything() if "/drfsm/state/" in key]

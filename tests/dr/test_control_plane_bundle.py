@@ -189,7 +189,7 @@ def test_who_publishes_meanwhile_wins(bench: "Bench", front: Front, *, first: bo
     later = Origin(ORIGIN.git_sha, IMAGE_REF, "20260228T000000Z")
     with pytest.raises(Conflict, match="somebody else meanwhile") as told:
         publish(bench.store_at(front.endpoint), "jobintel", pack(FILES, later), later)
-    assert told.value.way
+    assert told.value.hint
     assert bench.body(CURRENT) == theirs
 
 
@@ -249,7 +249,7 @@ def test_what_others_set_is_a_conflict_until_it_is_taken_over(bench: "Bench", pl
     place.cluster.apply(theirs, manager="argocd")
     with pytest.raises(Conflict, match=r"alerts\.json") as told:
         apply(place, bench)
-    assert "--force-conflicts" in told.value.way
+    assert "--force-conflicts" in told.value.hint
     assert place.get("ConfigMap", "jobintel-control-plane-alerts")["data"]["alerts.json"] == "theirs"
     assert apply(place, bench, force=True)["sections"]["alerts"]["removed"] == ["extra.json"]
     assert from_cluster(place.cluster, place.namespace) == dict(FILES)

@@ -42,10 +42,10 @@ def test_a_cost_is_hours_times_prices() -> None:
         pytest.param({"prices": {**PRICES, "disk_gb_month": "NaN"}}, "no price: disk_gb_month 'NaN'", id="no number"),
     ],
 )
-def test_what_is_not_known_is_said_and_not_guessed(change: dict[str, Any], because: str) -> None:
+def test_what_is_not_known_is_said_and_not_guessed(change: dict[str, Any], reason: str) -> None:
     """There is no amount, and the reason names what is missing."""
     found = cost_inputs(**{**USED, "prices": PRICES, **change})
-    assert (found["amount"], found["because"]) == (None, because)
+    assert (found["amount"], found["because"]) == (None, reason)
 
 
 def test_a_total_is_unknown_if_one_part_is() -> None:

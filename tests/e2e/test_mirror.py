@@ -136,9 +136,9 @@ def test_two_journals_that_went_apart_are_not_mixed(shared: Site) -> None:
     assert told.code == ExitCode.EVIDENCE, told
     assert "tell different stories" in told.err
     assert site.world() == before
-    way = f"drfsm resume {site.mirror}"
-    assert f"DRFSM_HOME=<a new directory> {way}" in told.err
-    line = f"DRFSM_HOME={site.directory}/cleo-{site.bundle.name} {way.replace('resume', 'abort')} --reason over"
+    hint = f"drfsm resume {site.mirror}"
+    assert f"DRFSM_HOME=<a new directory> {hint}" in told.err
+    line = f"DRFSM_HOME={site.directory}/cleo-{site.bundle.name} {hint.replace('resume', 'abort')} --reason over"
     _, command = elsewhere(site, "abort", "cleo")
     told = site.shell(f"{line} --take-over {site.run_id} {shlex.join(command[4:])}")
     assert told.code == ExitCode.ABORTED, told

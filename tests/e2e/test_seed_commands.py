@@ -152,7 +152,7 @@ STEPS = [
 """The whole way of a failback without options."""
 
 
-def way(inputs: Mapping[str, str]) -> Iterator[str]:
+def hint(inputs: Mapping[str, str]) -> Iterator[str]:
     """Yield the triggers of the machine's own way from its start to its end for these inputs."""
     spec = load_machine((shipped("machines") / "failback.yaml").read_bytes(), source="failback.yaml")
     state = spec.initial
@@ -173,7 +173,7 @@ def test_a_dry_run_walks_the_whole_machine_and_changes_nothing(untouched: Site) 
     summary = site.assert_told_truly("dry_run")
     assert (summary["dry_run"], summary["state"]) == (True, "start")
     assert [each["trigger"] for each in summary["forecast"]["steps"]] == STEPS
-    assert list(way(site.records()[0]["body"]["inputs"])) == STEPS
+    assert list(hint(site.records()[0]["body"]["inputs"])) == STEPS
     assert {each["outcome"] for each in summary["forecast"]["steps"]} <= {"pass", "depends"}
     assert {each["kind"] for each in site.records()} == {"run_started", "forecast", "ended", "seal"}
     assert "DRY RUN: nothing was changed" in told.out

@@ -436,7 +436,7 @@ def test_a_state_that_waits_for_a_person_holds_the_run() -> None:
     room = Room(machine(rows))
     runner = room.start()
     assert (runner.state.status, runner.state.stage) == ("held", "waiting")
-    assert [way["do"] for way in runner.state.ways] == ["resume", "leave"]
+    assert [hint["do"] for hint in runner.state.next_actions] == ["resume", "leave"]
     state = runner.request("leave", {"reason": "late"})
     assert (state.status, state.args["leave"]) == ("complete", {"reason": "late", "operator": "op"})
 
@@ -551,7 +551,7 @@ def test_what_a_pinned_declaration_names_must_still_be_bound() -> None:
         with pytest.raises(EvidenceFault) as caught:
             Runner(room.spec, bound_later([], lacking), room, room.journal)
         assert f"{kind} {lacking} is declared and not bound" in caught.value.what
-        assert caught.value.way == f"go on with drfsm {__version__}, which started the run"
+        assert caught.value.hint == f"go on with drfsm {__version__}, which started the run"
         assert len(room.records()) == before
 
 

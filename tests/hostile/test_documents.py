@@ -249,7 +249,7 @@ def test_an_annotation_that_is_no_record_is_never_taken_for_none(raw: str) -> No
     manifest = {"kind": "CronJob", "metadata": {"name": "jobintel-daily", "annotations": {schedules.BEFORE: raw}}}
     with pytest.raises(Unreadable) as refused:
         schedules.before_of(manifest)
-    assert "kubectl annotate cronjob jobintel-daily drfsm/before-" in refused.value.way
+    assert "kubectl annotate cronjob jobintel-daily drfsm/before-" in refused.value.hint
 
 
 # --- declarations ---------------------------------------------------------------------------------------

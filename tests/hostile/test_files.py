@@ -597,7 +597,7 @@ def test_a_file_is_written_whole_or_not_at_all(small_disk: Path) -> None:
         _fill(small_disk)
         with pytest.raises(DiskFault, match="ENOSPC") as caught:
             directory.write("summary", b"n" * 100_000)
-        assert "make room" in caught.value.way
+        assert "make room" in caught.value.hint
         assert isinstance(caught.value, DrfsmError)
         assert directory.read("summary") == b"old"
         assert directory.names() == ["summary"]

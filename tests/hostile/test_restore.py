@@ -142,9 +142,9 @@ def into(name: str, path: str, value: Any) -> Change:
     """Return the change that sets a field of an object: ``spec.template.spec.containers.0.env``."""
 
     def change(held: Objects) -> None:
-        *way, last = path.split("/")
+        *hint, last = path.split("/")
         node: Any = held[name]
-        for part in way:
+        for part in hint:
             node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
         if isinstance(node, list):
             node[int(last)] = value
@@ -382,7 +382,7 @@ def test_what_is_outside_is_refused_by_object_and_field_and_nothing_is_applied(
         put_back(bench, uri, dr)
     assert any(each.object == name and each.field.startswith(field) for each in refused.value.findings)
     assert f"{name}: {field}" in refused.value.what
-    assert f"--allow-in-backup {name}" in refused.value.way
+    assert f"--allow-in-backup {name}" in refused.value.hint
     assert untouched(dr)
     seen = backup_check.verify(bench.store, uri)
     assert judge(seen) == "intact"

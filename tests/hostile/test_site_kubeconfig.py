@@ -162,8 +162,8 @@ def test_a_loopback_address_is_named_as_what_it_is(tmp_path: Path, host: str) ->
     body = k3s(6443, issue("site", tmp_path).authority, server=f"https://{host}:6443")
     with pytest.raises(ActionFailed, match="which is this machine, and not the site") as told:
         PrivateFiles(tmp_path).keep_kubeconfig(body, "the parameter /x")
-    assert "--tls-san" in told.value.way
-    assert "DRFSM_SITE_ON_THIS_MACHINE=1" in told.value.way
+    assert "--tls-san" in told.value.hint
+    assert "DRFSM_SITE_ON_THIS_MACHINE=1" in told.value.hint
     assert not PrivateFiles(tmp_path).kubeconfig.exists()
     assert PrivateFiles(tmp_path, site_is_here=True).keep_kubeconfig(body, "x").server == f"https://{host}:6443"
     assert PrivateFiles(tmp_path).held_kubeconfig() is not None  # what was kept was looked at when it was kept
@@ -224,7 +224,7 @@ def test_an_address_that_is_not_proven_is_not_taken(tmp_path: Path, case: str) -
     kind, words = (Unreachable, "let in") if case == "nobody there" else (ActionFailed, "--tls-san")
     with serving(made.chain) as port, pytest.raises(kind, match=address) as told:
         private.keep_kubeconfig(k3s(port, authority), "x", lambda: [address])
-    assert words in told.value.way
+    assert words in told.value.hint
     assert not private.kubeconfig.exists()
 
 

@@ -73,9 +73,9 @@ def test_the_mouth_lets_nothing_through(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     "fault",
     [
-        DrfsmError(EVIL, way=EVIL, frozen=[EVIL]),
-        LeaseHeld(f"held by {EVIL}", way=EVIL),
-        DeclarationFault(EVIL, [EVIL], way=EVIL),
+        DrfsmError(EVIL, hint=EVIL, frozen=[EVIL]),
+        LeaseHeld(f"held by {EVIL}", hint=EVIL),
+        DeclarationFault(EVIL, [EVIL], hint=EVIL),
         GuardRefused(
             [{"guard": EVIL, "fact": EVIL, "value": EVIL, "needed": [EVIL], "seen": {EVIL: EVIL}, "because": EVIL}],
             trigger=EVIL,
@@ -160,9 +160,13 @@ def test_progress_is_as_harmless(collects: str) -> None:
 
 def test_a_way_that_no_declaration_could_have_is_never_offered_as_a_command() -> None:
     """Ways stand in the journal; one that holds a shell's words is left out, the rest is quoted."""
-    ways = ({"do": "abort", "because": "x"}, {"do": "x; rm -rf ~", "because": "x"}, {"do": "$(id)", "because": "x"})
+    next_actions = (
+        {"do": "abort", "because": "x"},
+        {"do": "x; rm -rf ~", "because": "x"},
+        {"do": "$(id)", "because": "x"},
+    )
     bad_arg = {"do": "accept_newer_run", "because": "x", "args": ["dr_run_id", "x;id"]}
-    state = RunState(status="held", state="frozen", run_id="run-1", ways=(*ways, bad_arg))
+    state = RunState(status="held", state="frozen", run_id="run-1", next_actions=(*next_actions, bad_arg))
     offered = [typed for typed, _ in commands(state, "a b; id")]
     assert len(offered) == 3
     assert all(shlex.split(typed)[0] == "drfsm" and "a b; id" in shlex.split(typed) for typed in offered)

@@ -42,8 +42,8 @@ def test_what_was_written_is_read_again(how: str) -> None:
     """As bytes, as a stream, as lines: the same records, the head of the last line, the size of all."""
     records = some()
     raw = raw_of(records)
-    ways: dict[str, Any] = {"bytes": b"".join(raw), "stream": io.BytesIO(b"".join(raw)), "lines": iter(raw)}
-    chain = read(ways[how])
+    next_actions: dict[str, Any] = {"bytes": b"".join(raw), "stream": io.BytesIO(b"".join(raw)), "lines": iter(raw)}
+    chain = read(next_actions[how])
     assert list(chain.records) == records
     assert (chain.head, chain.size_bytes, chain.torn) == (digest(raw[-1]), len(b"".join(raw)), b"")
     assert raw[0].startswith(b'{"prev":"' + GENESIS.encode() + b'","seq":0,"at":"')

@@ -179,14 +179,14 @@ def test_frozen_words_keep_the_time_when_they_were_first_said(story: Story) -> N
     """Said again, a frozen word keeps its time; unsaid and said again, it begins anew."""
     first = story.intent("go", {"a": "x"}, frozen=["DR"]).frozen_since
     assert story.commit("go", frozen=["DR", "primary"]).frozen_since["DR"] == first["DR"]
-    assert story.add("held", state="there", stage="go", reason="no", frozen=[], ways=[]).frozen == ()
+    assert story.add("held", state="there", stage="go", reason="no", frozen=[], next_actions=[]).frozen == ()
 
 
 def test_a_resume_counts_attempts_from_the_beginning(story: Story) -> None:
     """After a person said go on, no failed attempt is counted any more, and the reason of the hold is gone."""
     story.intent("go", {"a": "x"})
     story.failed("go", "not_done")
-    story.add("held", state="start", stage="go", reason="no", frozen=[], ways=[])
+    story.add("held", state="start", stage="go", reason="no", frozen=[], next_actions=[])
     state = story.add("resumed", operator="other", host="h", state="start")
     assert (state.attempts, state.status, state.reason, state.operator) == ({}, "running", "", "other")
 

@@ -85,7 +85,7 @@ def test_after_the_point_of_no_return_an_abort_is_refused(site: Site, promote: M
     run.stop_after(after)
     run.promoted()
     refused_with(run.abort, IllegalTransition)
-    assert "abort" not in run.ways
+    assert "abort" not in run.next_actions
     assert any(each.kind == "rejected" for each in run.records)
     assert site.owner() == "dr"
     run.resume()

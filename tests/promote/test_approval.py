@@ -169,7 +169,7 @@ def test_a_run_that_the_primary_published_while_it_drained_needs_a_new_approval(
     assert "canonical_run is other" in run.state.reason
     moved = f"pointers state/candidates/local/last_success.json: was run {run.inputs['primary_run_id']}, is run {NEWER}"
     assert f'approval is stale, needed current (seen: {{"changed": ["{moved}"' in run.state.reason
-    assert "approve" in run.ways
+    assert "approve" in run.next_actions
     assert site.named() == {NEWER}
     run.resume()
     assert run.state.status == "held"

@@ -142,7 +142,7 @@ def test_what_changes_behind_our_back_holds_the_run_at_every_row_up_to_the_switc
     assert words in run.state.reason
     assert site.pointers()[site.pointer_keys()[0]]["run_id"] == site.sandbox.primary_run_id
     assert site.owner() == "primary"
-    assert "abort" in run.ways
+    assert "abort" in run.next_actions
 
 
 def test_the_configmaps_annotation_says_how_publishing_was(site: Site, promote: Make) -> None:
@@ -195,5 +195,5 @@ def test_no_plan_is_approved_over_a_missing_pointer(site: Site, promote: Make, s
     world, _ = run.world()
     with pytest.raises(ActionFailed, match="is gone") as caught:
         pointers.ACTIONS["capture_pointers"](world, run_of(run))
-    assert f"drfsm pointers set {site.sandbox.primary_run_id}" in caught.value.way
-    assert f"--take-over {run.id}" in caught.value.way
+    assert f"drfsm pointers set {site.sandbox.primary_run_id}" in caught.value.hint
+    assert f"--take-over {run.id}" in caught.value.hint

@@ -219,7 +219,7 @@ def test_a_primary_that_is_lost_on_the_way_is_declared_so_and_approved_anew(
     run.when_in(state, partial(site.outage, "primary"))
     run.promoted()
     assert (run.state.status, run.state.state) == ("held", state), run.words
-    assert "declare_primary_lost" in run.ways
+    assert "declare_primary_lost" in run.next_actions
     run.request(
         "declare_primary_lost", primary_unreachable="yes", reason="gone for good",
         fence_primary_role=site.role("primary"), fence_dr_role=site.role("dr"),

@@ -146,7 +146,7 @@ def test_after_the_point_of_no_return_an_abort_is_refused_with_the_reason(
     run.start()
     told = refused_with(run.abort, IllegalTransition)
     assert "abort is not legal in state" in told
-    assert "abort" not in run.ways
+    assert "abort" not in run.next_actions
     assert run.records[-1].kind in ("rejected", "held")
     assert any(each.kind == "rejected" for each in run.records)
     assert site.dr_run_id not in site.named()

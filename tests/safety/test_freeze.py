@@ -182,7 +182,7 @@ def test_a_cronjob_that_vanished_holds_and_an_abort_gives_all_the_others_back(
     assert f"CronJob jobintel/{CRONJOB} on dr is gone" in run.state.reason
     assert site.schedules("dr") == {"jobintel-extra": (False, None)}
     assert site.publishing("dr") == ("1", "0")
-    assert "waive_undo" in run.ways
+    assert "waive_undo" in run.next_actions
     if how == "waived":
         run.request("waive_undo", reason="we deleted it ourselves")
         assert "freeze_dr was not given back: we deleted it ourselves" in run.words

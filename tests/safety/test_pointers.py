@@ -133,7 +133,7 @@ def test_an_owner_that_somebody_changed_holds_before_the_point_of_no_return(
     assert (run.state.status, run.state.state) == ("held", held_in)
     assert "Somebody else changed who owns the pointers" in run.state.reason
     assert site.pointers()[site.pointer_keys()[0]]["run_id"] == site.dr_run_id
-    assert "abort" in run.ways
+    assert "abort" in run.next_actions
     _own(site, "dr")
     run.resume()
     assert run.state.status == "complete", run.words

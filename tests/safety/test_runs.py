@@ -102,7 +102,7 @@ def diverging(site: Site, failback: Make, **inputs: str) -> Failback:
     run.start()
     assert (run.state.status, run.state.state) == ("held", "primary_run_verified"), run.words
     assert "divergence is content" in run.state.reason
-    assert {"accept_divergence", "keep_dr_run", "retry_validation", "abort"} <= run.ways
+    assert {"accept_divergence", "keep_dr_run", "retry_validation", "abort"} <= run.next_actions
     assert any(" differences of integrity" in each for each in run.said)
     assert site.named() == {site.dr_run_id}
     return run

@@ -56,7 +56,7 @@ def test_a_cycle_that_fails_holds_with_its_last_words(site: Site, failback: Make
     assert soak_of(run)["log"][-1] == "the run failed; no pointer was moved"
     assert site.named() == {run.primary_run_id}
     assert site.schedules("primary")[CRONJOB] == (False, None)
-    assert "abort" not in run.ways
+    assert "abort" not in run.next_actions
     site.configure("primary", SANDBOX_FAIL="0")
     if soak == "now":
         run.request("retry_soak", reason="the flag is gone")

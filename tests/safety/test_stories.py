@@ -118,7 +118,7 @@ def test_3_a_set_that_a_killed_job_left_half_moved_is_told_apart_and_completed(
     run.when("commit", "demote_dr", let_die)
     run.start()
     assert (run.state.status, run.state.state) == ("held", "dr_quiesced")
-    assert {"accept_newer_run", "mend_pointers", "abort"} <= run.ways
+    assert {"accept_newer_run", "mend_pointers", "abort"} <= run.next_actions
     assert "half moved" in run.state.reason
     refused_with(lambda: run.request("mend_pointers"), GuardRefused)  # not before a person took the newer run
     assert site.named() == {site.dr_run_id, NEWER}

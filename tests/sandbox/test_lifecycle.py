@@ -132,7 +132,7 @@ def test_a_sandbox_that_cannot_start_says_why_from_its_log(home: Path) -> None:
     """Options that the server refuses end up as an error that quotes the log's last words."""
     with pytest.raises(DrfsmError, match="Invalid bucket name") as caught:
         up(home, Options(bucket="No Bucket"))
-    assert str(home / "sandbox.log") in caught.value.way
+    assert str(home / "sandbox.log") in caught.value.hint
     assert not status(home).running
 
 
@@ -204,7 +204,7 @@ def test_drs_cluster_answers_only_if_neither_its_runner_is_gone_nor_an_outage_is
     client.stop_instances(InstanceIds=[state.instance_id])
     with pytest.raises(DrfsmError, match="the cluster of dr does not answer yet") as caught:
         outage(home, "dr", on=False, timeout_seconds=1)
-    assert state.instance_id in caught.value.way
+    assert state.instance_id in caught.value.hint
     outage(home, "dr")
     client.start_instances(InstanceIds=[state.instance_id])
     time.sleep(0.6)

@@ -49,7 +49,7 @@ def never(when: str, states: str = "") -> str:
 def way_of(report: Report) -> list[str]:
     """Return the steps of the only finding."""
     (finding,) = report.findings
-    return [step for step in finding.way if not step.startswith(("at first", "there"))]
+    return [step for step in finding.hint if not step.startswith(("at first", "there"))]
 
 
 OPEN = """
@@ -116,9 +116,9 @@ def test_what_is_found_done_is_committed_whatever_the_guards_say() -> None:
 def test_an_undo_can_be_cut_off_too() -> None:
     """On the way back the tap is neither open nor shut for a while; in the end it is as it was."""
     rows = GIVEN_BACK + GO
-    way = way_of(check(tap(never("tap: mixed", "going"), rows, "[dry, wet]")))
-    assert "aborted" not in way
-    assert any("abort" in step for step in way)
+    hint = way_of(check(tap(never("tap: mixed", "going"), rows, "[dry, wet]")))
+    assert "aborted" not in hint
+    assert any("abort" in step for step in hint)
     assert check(tap(never("tap: [open, mixed]", "back"), rows, "[dry, wet]")).ok
 
 
@@ -203,8 +203,8 @@ def test_facts_that_nothing_changes_are_the_same_all_the_way() -> None:
         f"{head}{spec_text}\ntransitions:\n{rows}".replace("from: dry, trigger: use", "from: wet, trigger: use"),
         source="tap.yaml",
     )
-    way = way_of(check(spec))
-    assert way == ["look: dry -> wet", "use: wet -> done"]
+    hint = way_of(check(spec))
+    assert hint == ["look: dry -> wet", "use: wet -> done"]
 
 
 # --- the failback, and the stories of ../shared/failback.md ---------------------------------------------------
@@ -297,7 +297,7 @@ def test_each_story_of_the_naive_order_is_found(story: str) -> None:
     """The failback changed as the story tells: the search shows the way to what goes wrong."""
     changes, rule = STORIES[story]
     report = check(copy(*changes), only=[rule])
-    broken = {each.name: each.way for each in report.findings}
+    broken = {each.name: each.hint for each in report.findings}
     assert rule in broken, "\n".join(report.lines())
     assert len(broken[rule]) > 3
 

@@ -23,7 +23,7 @@ def test_the_table_has_a_line_for_every_row() -> None:
     assert {line.count(" | ") for line in (head, rule)} == {7}
     for line, row in zip(rows, SPEC.rows, strict=True):
         assert line.startswith(f"| {row.source} | {row.trigger}")
-        assert line.endswith(f"| {row.because} |")
+        assert line.endswith(f"| {row.reason} |")
 
 
 def test_the_diagram_names_every_state_and_every_end() -> None:

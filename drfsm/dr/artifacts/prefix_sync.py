@@ -173,7 +173,7 @@ def _sync(world: World, run: Run) -> dict[str, Any]:
         left = f"; {len(planned.protected)} protected objects are never copied" if planned.protected else ""
         raise ActionFailed(
             f"nothing to copy lies below s3://{world.store.bucket}/{planned.source}{left}",
-            way="look at the prefix with `drfsm runs list`; a run's inputs can't change: abort, and start again",
+            hint="look at the prefix with `drfsm runs list`; a run's inputs can't change: abort, and start again",
             fault="operator",
         )
     copied = execute(world.store, planned, note=run.note, check=run.check)

@@ -134,14 +134,14 @@ def _refuse_to_publish(store: ObjectStore, run: Run, now: _Published) -> None:
     if strange := [*now.other, *now.strangers]:
         raise Conflict(
             f"{place} holds {len(strange)} objects that are not the validated run's: {', '.join(strange[:3])}",
-            way="look at them; abort, and start again with another run id",
+            hint="look at them; abort, and start again with another run id",
         )
     before = run.first_seen.get("artifacts") or now.record
     if now.absent and before["equal"]["total"] > FIRST:
         raise ActionFailed(
             f"{before['equal']['total']} objects of the run were at {place} before: they could not be told apart"
             " from what this run copies, if it had to be withdrawn",
-            way="abort, and start again with another run id",
+            hint="abort, and start again with another run id",
         )
     if (blob := store.get(now.stage + REPORT, largest_bytes=LARGEST_BYTES)) is None:
         return
@@ -162,7 +162,7 @@ def _withdraw(world: World, run: Run) -> dict[str, Any]:
         raise ActionFailed(
             f"the validated run is gone from s3://{world.store.bucket}/{now.stage}: nothing tells any more what of"
             f" {now.canonical} was copied from it",
-            way="look at what lies there, then `drfsm request waive_undo --reason ...`",
+            hint="look at what lies there, then `drfsm request waive_undo --reason ...`",
             fault="store",
         )
     ours = sorted(set(now.equal) - set(image["first"]), key=lambda path: path != REPORT)

@@ -263,7 +263,7 @@ def verify_local(directory: Path, *, run_id: str | None = None, report: bytes | 
     Raises UsageFault if the directory or a file in it can't be read.
     """
     if not directory.is_dir():
-        raise UsageFault(f"{directory} is no directory", way="name the directory that holds one run's files")
+        raise UsageFault(f"{directory} is no directory", hint="name the directory that holds one run's files")
     try:
         return _verified_local(directory.resolve(), run_id, report)
     except OSError as fault:

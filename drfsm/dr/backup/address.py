@@ -31,11 +31,11 @@ def home_of(store: ObjectStore, uri: str) -> str:
     bucket, _, path = uri.removeprefix("s3://").partition("/")
     home = path.strip("/")
     if not uri.startswith("s3://") or not is_name("prefix", home):
-        raise UsageFault(f"{bounded(repr(uri))} names no backup", way=_WAY)
+        raise UsageFault(f"{bounded(repr(uri))} names no backup", hint=_WAY)
     if bucket != store.bucket:
         raise UsageFault(
             f"the backup {uri} lies in the bucket {bucket}, and this run acts on {store.bucket}",
-            way="copy it into the run's bucket, or name one that lies there",
+            hint="copy it into the run's bucket, or name one that lies there",
         )
     return f"{home}/"
 

@@ -126,5 +126,5 @@ def _zstandard() -> Any:
     try:
         import zstandard
     except ImportError:
-        raise UsageFault("backups need the package zstandard", way="pip install zstandard") from None
+        raise UsageFault("backups need the package zstandard", hint="pip install zstandard") from None
     return zstandard

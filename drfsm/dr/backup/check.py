@@ -44,7 +44,7 @@ class BackupFault(ActionFailed):
     def __init__(self, uri: str, faults: Sequence[str]) -> None:
         super().__init__(
             f"the backup {uri} does not hold: {'; '.join(faults)}",
-            way="name another backup; `drfsm backup verify` says whether it holds",
+            hint="name another backup; `drfsm backup verify` says whether it holds",
             fault="store",
         )
         self.faults = tuple(faults)
@@ -260,7 +260,7 @@ def expected(given: object) -> str:
     if text and not is_name("sha256", text):
         raise UsageFault(
             f"a backup's digest is 64 hex digits, not {bounded(repr(given), 100)}",
-            way="`drfsm backup create`, `verify` and `list` show it",
+            hint="`drfsm backup create`, `verify` and `list` show it",
         )
     return text
 

@@ -53,7 +53,7 @@ def create(store: ObjectStore, layout: Layout, site: Site, backup_id: str, *, im
     uri = f"s3://{store.bucket}/{layout.prefix}/backups/{backup_id}"
     home = f"{layout.prefix}/backups/{backup_id}/"
     if store.stat(home + METADATA) is not None:
-        raise Conflict(f"there is a backup {uri} already; it is not overwritten", way="name another --backup-id")
+        raise Conflict(f"there is a backup {uri} already; it is not overwritten", hint="name another --backup-id")
     created_at = pace.clock.now()  # BEFORE anything is read: a backup is as old as its oldest part
     collected = collect(site.cluster, site.namespace)
     pace.say(f"{len(collected.manifests)} objects of {site.namespace} on {site.cluster.name}")

@@ -52,7 +52,7 @@ def collect(cluster: Cluster, namespace: str) -> Collected:
     """Read a site's objects. Raises ActionFailed if the namespace isn't there."""
     home = cluster.get("Namespace", "", namespace)
     if home is None:
-        raise ActionFailed(f"there is no namespace {namespace} on {cluster.name}", way="name the right --namespace")
+        raise ActionFailed(f"there is no namespace {namespace} on {cluster.name}", hint="name the right --namespace")
     kept, excluded = [cleaned({**home, "apiVersion": "v1", "kind": "Namespace"})], []
     for kind, api in APIS.items():
         for each in sorted(cluster.list(kind, namespace), key=lambda found: str(found["metadata"]["name"])):

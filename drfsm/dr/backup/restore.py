@@ -153,7 +153,7 @@ def check_mutable(target: Target) -> None:
         raise ActionFailed(
             f"ConfigMap {target.namespace}/{target.configmap} on {target.cluster.name} is immutable: publishing could"
             " never be switched in it; nothing was touched",
-            way="delete it there, then restore again: it is restored mutable",
+            hint="delete it there, then restore again: it is restored mutable",
             final=True,
         )
 
@@ -198,7 +198,7 @@ def apply(target: Target, manifests: Sequence[Manifest], pace: Pace, *, force: b
         try:
             target.cluster.apply(_as_before(each, there), force=force)
         except Conflict as fault:
-            raise Conflict(fault.what, way="look at who set them, then --force-conflicts", fault="site") from None
+            raise Conflict(fault.what, hint="look at who set them, then --force-conflicts", fault="site") from None
         done["created" if there is None else "applied"].append(f"{kind}/{name}")
         pace.say(f"{'made' if there is None else 'applied'} {kind} {name} on {target.cluster.name}")
     return done
@@ -327,7 +327,7 @@ def _restore_manifests(world: World, run: Run) -> dict[str, Any]:
     target = target_of(world, run)
     if why := live(target):
         raise ActionFailed(
-            f"{target.cluster.name} is live: {'; '.join(why)}", way="freeze it first, or restore elsewhere"
+            f"{target.cluster.name} is live: {'; '.join(why)}", hint="freeze it first, or restore elsewhere"
         )
     backup = of_run(world, run)
     outside = restore_policy.permit(backup.uri, backup.sha256, backup.manifests, allowed_of(run.inputs))

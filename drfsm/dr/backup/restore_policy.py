@@ -66,7 +66,7 @@ class RestoreRefused(ActionFailed):
         options = " ".join(f"--allow-in-backup {shlex.quote(each)}" for each in _objects(findings)[:NAMED])
         super().__init__(
             f"nothing was touched: the backup {uri} would bring what a restore does not bring: {'; '.join(told)}",
-            way=f"ask who wrote the backup; only where each of these is meant: {options}",
+            hint=f"ask who wrote the backup; only where each of these is meant: {options}",
             fault="store",
             final=True,
         )
@@ -536,7 +536,7 @@ def permit(uri: str, sha256: str, manifests: Sequence[Manifest], allowed: Sequen
     if strange := [each for each in allowed if each not in there]:
         raise UsageFault(
             f"--allow-in-backup: the backup {uri} has no {', '.join(map(bounded, strange))}",
-            way="`drfsm backup verify` names what would be refused, as KIND/NAME",
+            hint="`drfsm backup verify` names what would be refused, as KIND/NAME",
         )
     outside = findings(manifests)
     if refused := [each for each in outside if each.object not in allowed]:

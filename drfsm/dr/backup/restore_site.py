@@ -111,7 +111,7 @@ def _prefix_of(store: ObjectStore, uri: str) -> str:
     """Return the prefix that a backup lies below. Raises UsageFault."""
     prefix, found, _ = uri.removeprefix(f"s3://{store.bucket}/").partition("/backups/")
     if not found or not prefix or "://" in prefix:
-        raise UsageFault(f"{uri!r} lies below no prefix", way="give it as s3://<bucket>/<prefix>/backups/<backup id>")
+        raise UsageFault(f"{uri!r} lies below no prefix", hint="give it as s3://<bucket>/<prefix>/backups/<backup id>")
     return prefix
 
 
@@ -120,7 +120,7 @@ def _bundle(store: ObjectStore, prefix: str) -> Bundle:
     if found is None:
         raise UsageFault(
             f"no control plane is published below s3://{store.bucket}/{prefix}",
-            way="drfsm control-plane publish, or --without-control-plane to take the backup's",
+            hint="drfsm control-plane publish, or --without-control-plane to take the backup's",
         )
     return found
 
@@ -128,11 +128,11 @@ def _bundle(store: ObjectStore, prefix: str) -> Bundle:
 def _permit(how_old: Mapping[str, Any], live: Sequence[str]) -> None:
     """Raise Refused where nothing may be touched."""
     if how_old["within"] is False:
-        raise Refused(f"the backup is older than asked for: {aged(how_old)}", way="name a newer one", fault="store")
+        raise Refused(f"the backup is older than asked for: {aged(how_old)}", hint="name a newer one", fault="store")
     if live:
         raise Refused(
             f"this site is at work, and a restore would stop it: {'; '.join(live)}",
-            way="check the kubeconfig; --replace-live if that is what you want",
+            hint="check the kubeconfig; --replace-live if that is what you want",
         )
 
 

@@ -29,7 +29,7 @@ def goes_to(backup: Backup, target: Target) -> Home:
     named = [each for each in cronjobs if target.cronjob in ("", each["metadata"]["name"])]
     if len(named) != 1:
         there = ", ".join(each["metadata"]["name"] for each in cronjobs) or "none"
-        raise ActionFailed(f"the backup has these CronJobs: {there}", way="name the one that publishes with --cronjob")
+        raise ActionFailed(f"the backup has these CronJobs: {there}", hint="name the one that publishes with --cronjob")
     return home_of(named[0], target.claim)
 
 

@@ -74,7 +74,7 @@ def home_of(cronjob: Manifest, claim: str = "") -> Home:
     if claim and claim not in claims:
         raise UsageFault(f"CronJob {name} has no claim {claim}; it has: {', '.join(claims) or 'none'}")
     if not claim and len(claims) > 1:
-        raise UsageFault(f"CronJob {name} has several claims: {', '.join(claims)}", way="name one with --state-claim")
+        raise UsageFault(f"CronJob {name} has several claims: {', '.join(claims)}", hint="name one with --state-claim")
     if claims:
         return Home("persistentVolumeClaim", claim or claims[0], cronjob)
     fleeting = any("emptyDir" in each for each in volumes)
@@ -91,7 +91,7 @@ def check_idle(cluster: Cluster, namespace: str, claim: str) -> None:
         if "Job" in owners and claim in used and not ended and not ours:
             raise ActionFailed(
                 f"pod {pod['metadata']['name']} on {cluster.name} is at work on the claim {claim}",
-                way="wait for its end (the schedules can be suspended), then try again",
+                hint="wait for its end (the schedules can be suspended), then try again",
             )
 
 
@@ -115,7 +115,7 @@ class Transport:
         blob = self.store.get(self.key, largest_bytes=most)
         self.store.delete(self.key)
         if blob is None or hashlib.sha256(blob.body).hexdigest() != done.get("sha256"):
-            raise ActionFailed(f"what Job {self.name} sent did not arrive as it was sent", way="try again")
+            raise ActionFailed(f"what Job {self.name} sent did not arrive as it was sent", hint="try again")
         return blob.body, done
 
     def restore(self, body: bytes, sha256: str, *, replace: bool) -> Mapping[str, Any]:
@@ -156,7 +156,7 @@ class Transport:
             self.pace.check()
             job = self.cluster.get("Job", self.namespace, self.name)
             if job is None:
-                raise ActionFailed(f"Job {self.name} on {self.cluster.name} is gone", way="try again")
+                raise ActionFailed(f"Job {self.name} on {self.cluster.name} is gone", hint="try again")
             if condition(job, "Complete", "Failed"):
                 return self._answer(job)
             now = self.pace.clock.monotonic()
@@ -173,12 +173,12 @@ class Transport:
                 continue
             if "fault" in said:
                 fault = bounded(said["fault"])
-                raise ActionFailed(f"Job {self.name} on {self.cluster.name}: {fault}", way=_way(fault))
+                raise ActionFailed(f"Job {self.name} on {self.cluster.name}: {fault}", hint=_way(fault))
             if condition(job, "Complete"):
                 return said
         raise ActionFailed(
             f"Job {self.name} on {self.cluster.name} ended without a word that can be understood",
-            way="its image needs Python 3.8 or later: name another with --job-image",
+            hint="its image needs Python 3.8 or later: name another with --job-image",
         )
 
     # --- manifests ------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def apply(cluster: Cluster, namespace: str, bundle: Bundle, *, force: bool, chec
         try:
             cluster.apply(each, force=force)
         except Conflict as fault:
-            raise Conflict(fault.what, way="look at who set them, then --force-conflicts", fault="site") from None
+            raise Conflict(fault.what, hint="look at who set them, then --force-conflicts", fault="site") from None
         say(f"applied ConfigMap {each['metadata']['name']} on {cluster.name}")
     removed = _without_extras(cluster, namespace, bundle, say) if force else {}
     after = parity(cluster, namespace, bundle)
@@ -86,7 +86,7 @@ def apply(cluster: Cluster, namespace: str, bundle: Bundle, *, force: bool, chec
         told = ", ".join(f"{section}: {_apart(seen)}" for section, seen in after.items() if _apart(seen))
         raise ActionFailed(
             f"the ConfigMaps on {cluster.name} are not as the bundle after it was applied: {told}",
-            way="somebody else keeps keys there: look at them, then --force-conflicts",
+            hint="somebody else keeps keys there: look at them, then --force-conflicts",
         )
     return _told(cluster, namespace, bundle, before, removed)
 
@@ -159,7 +159,7 @@ def _apply_dr(world: World, run: Run) -> dict[str, Any]:
     """Apply what is published now to DR. DR's ConfigMaps are the bundle's: what others set there is taken over."""
     bundle = published(world.store, layout_of(run.inputs).prefix)
     if bundle is None:
-        raise ActionFailed("no control plane is published", way="drfsm control-plane publish, on the primary")
+        raise ActionFailed("no control plane is published", hint="drfsm control-plane publish, on the primary")
     applied = apply(world.dr, str(run.inputs["namespace"]), bundle, force=True, check=run.check, say=run.note)
     return {**summary(bundle), "applied": applied}
 
@@ -168,7 +168,7 @@ def read_back_dr(world: World, run: Run) -> dict[str, Any]:
     """Return the same of what is on DR already. Changes nothing: for the receipts, where applying was interrupted."""
     namespace, bundle = str(run.inputs["namespace"]), published(world.store, layout_of(run.inputs).prefix)
     if bundle is None:
-        raise ActionFailed("no control plane is published", way="drfsm control-plane publish, on the primary")
+        raise ActionFailed("no control plane is published", hint="drfsm control-plane publish, on the primary")
     told = _told(world.dr, namespace, bundle, parity(world.dr, namespace, bundle), {})
     return {**summary(bundle), "applied": told}
 

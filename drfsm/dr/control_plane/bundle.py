@@ -59,12 +59,12 @@ class Origin:
         if not _PINNED.match(self.image_ref_digest):
             raise UsageFault(
                 f"the image {self.image_ref_digest!r} is not pinned by its digest",
-                way="give --image-ref-digest <repository>@sha256:<64 hex digits>",
+                hint="give --image-ref-digest <repository>@sha256:<64 hex digits>",
             )
         if not _GIT_SHA.match(self.git_sha):
-            raise UsageFault(f"{self.git_sha!r} is no git SHA", way="give --git-sha, 7 to 64 hex digits")
+            raise UsageFault(f"{self.git_sha!r} is no git SHA", hint="give --git-sha, 7 to 64 hex digits")
         if not _TIME.match(self.created_at):
-            raise UsageFault(f"{self.created_at!r} is no time", way="give --created-at as 20260227T002229Z, in UTC")
+            raise UsageFault(f"{self.created_at!r} is no time", hint="give --created-at as 20260227T002229Z, in UTC")
 
 
 # --- where a configuration comes from -------------------------------------------------------------------
@@ -75,7 +75,7 @@ def from_directory(source: Path) -> dict[str, dict[str, bytes]]:
     for section in SECTIONS:
         if not (source / section).is_dir():
             raise UsageFault(
-                f"{source} has no folder {section}", way=f"give --source a directory with {', '.join(SECTIONS)}"
+                f"{source} has no folder {section}", hint=f"give --source a directory with {', '.join(SECTIONS)}"
             )
     return {section: dict(_read(source / section)) for section in SECTIONS}
 
@@ -83,7 +83,7 @@ def from_directory(source: Path) -> dict[str, dict[str, bytes]]:
 def _read(folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
-            raise UsageFault(f"{path} is no regular file", way="put the file itself there")
+            raise UsageFault(f"{path} is no regular file", hint="put the file itself there")
         if path.is_file():
             yield path.relative_to(folder).as_posix(), path.read_bytes()
 
@@ -96,7 +96,7 @@ def from_cluster(cluster: Cluster, namespace: str) -> dict[str, dict[str, bytes]
         if manifest is None:
             raise UsageFault(
                 f"ConfigMap {namespace}/{configmap_of(section)} is not on {cluster.name}",
-                way="name the right --namespace, or publish from a directory with --source",
+                hint="name the right --namespace, or publish from a directory with --source",
             )
         found[section] = {_name(key): body for key, body in data_of(manifest).items()}
     return found
@@ -133,7 +133,7 @@ def pack(sections: Mapping[str, Files], origin: Origin) -> bytes:
         bundle = opened(raw, hashlib.sha256(raw).hexdigest(), "")
     except BundleFault as fault:
         raise UsageFault(
-            f"this can't be published: {'; '.join(fault.faults[:10])}", way="mend the source; nothing was written"
+            f"this can't be published: {'; '.join(fault.faults[:10])}", hint="mend the source; nothing was written"
         ) from None
     check_sizes(bundle.sections)
     return raw
@@ -146,7 +146,7 @@ def check_sizes(sections: Mapping[str, Files]) -> None:
         if size > LARGEST_CONFIGMAP_BYTES:
             raise UsageFault(
                 f"the section {section} has {size} bytes; a ConfigMap holds {LARGEST_CONFIGMAP_BYTES} (1 MiB)",
-                way="make its files smaller, or keep large ones out of the control plane; nothing was applied",
+                hint="make its files smaller, or keep large ones out of the control plane; nothing was applied",
             )
 
 
@@ -221,12 +221,12 @@ def _write_bundle(store: ObjectStore, key: str, raw: bytes) -> None:
     except Conflict:
         raise Conflict(
             f"s3://{store.bucket}/{key} is there already, with another content; it is not overwritten",
-            way="publish again: the name carries the time",
+            hint="publish again: the name carries the time",
         ) from None
 
 
 def _overtaken(what: str) -> Conflict:
-    return Conflict(what, way="look at what is there (`drfsm control-plane fetch`), then publish again")
+    return Conflict(what, hint="look at what is there (`drfsm control-plane fetch`), then publish again")
 
 
 # --- laying out -----------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def lay_out(bundle: Bundle, directory: Path) -> None:
     """
     home, making = directory / HOME, directory / f".{HOME}-{os.getpid()}"
     if os.path.lexists(home):
-        raise UsageFault(f"{home} is there already", way="name another directory")
+        raise UsageFault(f"{home} is there already", hint="name another directory")
     files = {f"{section}/{name}": body for section in SECTIONS for name, body in bundle.sections[section].items()}
     try:
         for path, body in {**files, "manifest.json": bundle.manifest}.items():

@@ -63,7 +63,7 @@ class BundleFault(ActionFailed):
         more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
         super().__init__(
             f"the control-plane bundle does not hold: {'; '.join(told[:_NAMED])}{more}",
-            way="publish the control plane again from the primary",
+            hint="publish the control plane again from the primary",
             fault="store",
         )
         self.faults = told

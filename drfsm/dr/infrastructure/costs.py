@@ -23,9 +23,9 @@ def cost_inputs(
 ) -> dict[str, Any]:
     """Return what one machine's cost is made of, and the cost itself: ``amount`` is None where it isn't known."""
     inputs = {"instance_type": instance_type or None, "minutes": minutes, "disk_gb": disk_gb}
-    because = _lacking(inputs, prices)
-    if because or prices is None:
-        return {**inputs, "amount": None, "currency": None, "because": because}
+    reason = _lacking(inputs, prices)
+    if reason or prices is None:
+        return {**inputs, "amount": None, "currency": None, "because": reason}
     hours = Decimal(str(minutes)) / MINUTES_OF_AN_HOUR
     amount = hours * _price(prices["instance_hour"][instance_type])
     amount += hours * _price(prices["disk_gb_month"]) * Decimal(str(disk_gb)) / HOURS_OF_A_MONTH

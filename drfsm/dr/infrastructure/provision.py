@@ -159,7 +159,7 @@ def _bring_up(world: World, run: Run) -> dict[str, Any]:
     plan, kept = _result(run, "plan"), provisioner.planned(charter)
     changes = _changes(plan) if plan is not None else kept
     if changes is None:
-        raise ActionFailed(f"{run.trigger}: there is no plan to carry out", fault="machine", way="plan first")
+        raise ActionFailed(f"{run.trigger}: there is no plan to carry out", fault="machine", hint="plan first")
     standing = provisioner.bring_up(charter, changes, _watch(run))
     return {"by": provisioner.kind, "run": charter.run, "drill": charter.drill, **_standing(standing, run)}
 
@@ -169,7 +169,7 @@ def _adopt(world: World, run: Run) -> dict[str, Any]:
     provisioner, charter = provisioner_of(world), charter_of(run)
     standing = provisioner.standing(charter)
     if not standing.given and not standing.resources:
-        raise ActionFailed(f"nothing stands of {charter.run}: there is no site to go on with", way="bring one up")
+        raise ActionFailed(f"nothing stands of {charter.run}: there is no site to go on with", hint="bring one up")
     run.note(f"goes on with the site that {charter.run} brought up")
     return {"by": provisioner.kind, "run": charter.run, "drill": charter.drill, **_standing(standing, run)}
 
@@ -183,14 +183,14 @@ def _fetch_kubeconfig(world: World, run: Run) -> dict[str, Any]:
         run.check()
         if run.clock.monotonic() - began > limit:
             told = f"{charter.run} has given no kubeconfig within {limit:.0f} s"
-            raise ActionFailed(told, way="look at the machine's console log")
+            raise ActionFailed(told, hint="look at the machine's console log")
         run.clock.sleep(POLL_SECONDS)
     run.note(f"waiting for {kubeconfig.server} to answer")
     began, limit = run.clock.monotonic(), float(run.inputs.get("reach_timeout") or REACH_SECONDS)
     while (answer := _coming_up(world)) != "answers":
         if run.clock.monotonic() - began > limit:
             told = f"{kubeconfig.server} does not answer: {answer}"
-            raise Unreachable(told, way="is this machine's address let in? then `drfsm resume`")
+            raise Unreachable(told, hint="is this machine's address let in? then `drfsm resume`")
         run.check()
         run.clock.sleep(POLL_SECONDS)
     ready = _standing(provisioner.standing(charter), run)
@@ -233,7 +233,7 @@ def _late(provisioner: Provisioner, charter: Charter, run: Run) -> tuple[str, ..
         run.check()
         if run.clock.monotonic() - began > SEEN_SECONDS:
             told = f"{', '.join(sorted(unseen))} of {charter.run} was started late, and can't be seen yet"
-            raise ActionFailed(told, way="drfsm resume")
+            raise ActionFailed(told, hint="drfsm resume")
         run.clock.sleep(POLL_SECONDS)
     return tuple(sorted(late))
 
@@ -244,7 +244,7 @@ def _late(provisioner: Provisioner, charter: Charter, run: Run) -> tuple[str, ..
 def provisioner_of(world: World) -> Provisioner:
     """Return what brings the site up. Raises UsageFault where that was not said."""
     if world.provisioner is None:
-        raise UsageFault("it was not said how the site is brought up", way="--infrastructure existing|terraform|ec2")
+        raise UsageFault("it was not said how the site is brought up", hint="--infrastructure existing|terraform|ec2")
     return world.provisioner
 
 

@@ -89,7 +89,7 @@ def _adopt(world: World, run: Run) -> dict[str, Any]:
     if blob is not None and run.inputs.get("adopt_ownership") != "yes":
         raise Conflict(
             seen.get("why") or f"the ownership object names {seen['site']}",
-            way=f"--adopt-ownership, if {site} was made canonical by hand",
+            hint=f"--adopt-ownership, if {site} was made canonical by hand",
         )
     world.store.put(_key(run), _body(world, run, site), if_match=blob.etag if blob else None, if_absent=blob is None)
     run.note(
@@ -103,7 +103,7 @@ def hand_over(world: World, run: Run, *, giver: str, taker: str) -> None:
     blob, seen = world.store.stat(_key(run)), _observe(world, run)
     site = seen["site"]
     if "why" in seen:
-        raise Conflict(f"{seen['why']}: somebody else wrote it", way="look who did; put it back, then `drfsm resume`")
+        raise Conflict(f"{seen['why']}: somebody else wrote it", hint="look who did; put it back, then `drfsm resume`")
     if site == taker and seen.get("is_ours") is not False:
         return
     if blob is None or site != giver:

@@ -54,7 +54,7 @@ def get(store: ObjectStore, key: str) -> Blob | None:
     try:
         return store.get(key, largest_bytes=LARGEST_BYTES)
     except Unreadable as fault:
-        fault.way = fault.way or MEND
+        fault.hint = fault.hint or MEND
         raise
 
 
@@ -66,23 +66,23 @@ def fields(body: bytes, key: str = "") -> Pointer:
 def _checked(body: bytes, key: str) -> Pointer:
     """Return what a pointer holds, every field that drfsm uses held against its kind."""
     what = f"the pointer {key}".strip()
-    pointer = claims.object_of(body, what, largest_bytes=LARGEST_BYTES, way=MEND)
+    pointer = claims.object_of(body, what, largest_bytes=LARGEST_BYTES, hint=MEND)
     if pointer.get("run_id") != "" or MARK not in pointer:  # a rehearsal's own names nobody, where nobody is canonical
-        claims.name_of("workload run", claims.field(pointer, "run_id", str, what, way=MEND), what, way=MEND)
+        claims.name_of("workload run", claims.field(pointer, "run_id", str, what, hint=MEND), what, hint=MEND)
     if pointer.get("run_path") is not None:
-        claims.field(pointer, "run_path", str, what, way=MEND)
+        claims.field(pointer, "run_path", str, what, hint=MEND)
     if pointer.get("ended_at") is not None and _moment(pointer["ended_at"]) is None:
         raise Unreadable(
-            f"{what} can't be read: its ended_at is no time: {claims.bounded(pointer['ended_at'], 100)}", way=MEND
+            f"{what} can't be read: its ended_at is no time: {claims.bounded(pointer['ended_at'], 100)}", hint=MEND
         )
     named = pointer.get("provider_profiles")
-    named = {} if named is None else claims.field(pointer, "provider_profiles", dict, what, way=MEND)
+    named = {} if named is None else claims.field(pointer, "provider_profiles", dict, what, hint=MEND)
     if len(named) > MOST_PAIRS:
-        raise Unreadable(f"{what} can't be read: it names {len(named)} pairs, more than {MOST_PAIRS}", way=MEND)
+        raise Unreadable(f"{what} can't be read: it names {len(named)} pairs, more than {MOST_PAIRS}", hint=MEND)
     for pair in named:
         provider, _, profile = pair.partition(":")
-        claims.name_of("provider", provider, f"a provider that {what} names", way=MEND)
-        claims.name_of("profile", profile, f"a profile that {what} names", way=MEND)
+        claims.name_of("provider", provider, f"a provider that {what} names", hint=MEND)
+        claims.name_of("profile", profile, f"a profile that {what} names", hint=MEND)
     return pointer
 
 
@@ -187,7 +187,7 @@ def _capture(world: World, run: Run) -> dict[str, Any]:
     for key in (*provider_keys, *global_keys):
         blob = get(world.store, key)
         if blob is None:
-            raise ActionFailed(f"the pointer {key} is gone", fault="store", way=_way_to_complete(run))
+            raise ActionFailed(f"the pointer {key} is gone", fault="store", hint=_way_to_complete(run))
         says = said(blob.body, key)
         captured[key] = {"etag": blob.etag, "content": says["content"], "says": says}
         ended_at = says["ended_at"]
@@ -344,7 +344,7 @@ def _refuse_strangers(run: Run, key: str, body: bytes) -> None:
         raise Conflict(
             f"the pointer {key} was moved by somebody else since it was captured;"
             f" it names {fields(body, key).get('run_id')}",
-            way=_way_past(run),
+            hint=_way_past(run),
         )
 
 
@@ -405,7 +405,7 @@ def _restore_provider(world: World, run: Run) -> dict[str, Any]:
     if faults:
         raise Conflict(
             f"not as this run left it, so not given back over somebody else's work: {', '.join(faults)}",
-            way="look at it, then `drfsm request waive_undo --reason ...`",
+            hint="look at it, then `drfsm request waive_undo --reason ...`",
         )
     return {"restored": restored}
 
@@ -434,7 +434,7 @@ def set_by_hand(
         raise ActionFailed(
             f"the run {run_id} is {verification.record['verdict']}",
             fault="store",
-            way=f"drfsm runs verify {quote(run_id)}",
+            hint=f"drfsm runs verify {quote(run_id)}",
         )
     standing, spoiled = _by_hand(store, layout.global_pointers())
     canonical = next((each for each in standing.values() if each), {})
@@ -462,18 +462,18 @@ def _refuse_older(run_id: str, ended_at: Any, canonical: Pointer, spoiled: Itera
     """Raise ActionFailed where a run is older than the canonical one, or can't be shown not to be."""
     if allow_older:
         return
-    way = "--allow-older, if that is what you want"
+    hint = "--allow-older, if that is what you want"
     if is_older(ended_at, canonical.get("ended_at")):
         raise ActionFailed(
             f"the run {run_id} ended at {ended_at}, before the canonical run {canonical.get('run_id')}",
             fault="operator",
-            way=way,
+            hint=hint,
         )
     if not canonical and (keys := ", ".join(spoiled)):
         raise ActionFailed(
             f"no global pointer can be read ({keys}): the run {run_id} may be older than the canonical one",
             fault="store",
-            way=way,
+            hint=hint,
         )
 
 
@@ -488,7 +488,7 @@ def _pattern(store: ObjectStore, layout: Layout, run_id: str, pair: tuple[str, s
         raise ActionFailed(
             f"nothing tells when the run {run_id} ended: no pointer of it is left, and no report",
             fault="store",
-            way="let the workload publish it again",
+            hint="let the workload publish it again",
         )
     return rebuilt(
         canonical or {"schema_version": 1, "provider_profiles": {":".join(pair): run_id}}, layout, run_id, ended_at

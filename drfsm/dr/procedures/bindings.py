@@ -39,7 +39,7 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 def binding(machine: str) -> Binding:
     """Return the facts and actions of a shipped machine. Raises UsageFault for any other."""
     if machine not in MACHINES:
-        raise UsageFault(f"drfsm ships no machine {machine!r}", way=f"one of {', '.join(MACHINES)}")
+        raise UsageFault(f"drfsm ships no machine {machine!r}", hint=f"one of {', '.join(MACHINES)}")
     found: Binding = importlib.import_module(f"drfsm.dr.{machine}").binding()
     return evolve(found, defaults=INPUT_DEFAULTS[machine])
 

@@ -149,7 +149,7 @@ def _image(world: World, run: Run) -> dict[str, Any]:
         if len(named) != 1:
             told = ", ".join(each["metadata"]["name"] for each in found) or "none"
             raise ActionFailed(
-                f"the backup has these CronJobs: {told}", way="name the one that publishes with --cronjob"
+                f"the backup has these CronJobs: {told}", hint="name the one that publishes with --cronjob"
             )
         cronjob, of = named[0], "the backup"
     else:
@@ -192,7 +192,7 @@ def _no_backup(world: World, run: Run) -> Iterable[str]:
         backup = backup_check.of_run(world, run)
         restore_policy.permit(uri, backup.sha256, backup.manifests, restore.allowed_of(run.inputs))
     except (backup_check.OtherBackup, restore_policy.RestoreRefused, UsageFault) as fault:
-        yield f"{fault.what} ({fault.way})"
+        yield f"{fault.what} ({fault.hint})"
     except backup_check.BackupFault:
         run.note(f"{uri} does not hold yet: it is read again, all of it, before it is restored")
     how_old = backup_check.FACTS["recovery_point"]
@@ -268,7 +268,7 @@ def _restore_state(world: World, run: Run) -> Any:
     """Restore the state. What can't be restored, however often one tries, is final."""
     seen = restore_state.ACTIONS["restore_state"](world, run)
     if restore_state.judge(seen) == "not_restorable":
-        raise ActionFailed(str(seen["told"]), way="give the workload a lasting volume", final=True)
+        raise ActionFailed(str(seen["told"]), hint="give the workload a lasting volume", final=True)
     return seen
 
 
@@ -361,7 +361,7 @@ def _own_receipt(world: World, run: Run) -> str:
     key = f"{run.inputs['staged_prefix']}/{VALIDATION_RECEIPT}"
     blob = world.store.get(key)
     if blob is None:
-        raise ActionFailed(f"the validation's receipt is not at s3://{world.store.bucket}/{key}", way="drfsm resume")
+        raise ActionFailed(f"the validation's receipt is not at s3://{world.store.bucket}/{key}", hint="drfsm resume")
     return blob.body.decode()
 
 
@@ -384,8 +384,8 @@ def _finish_promotion(world: World, run: Run) -> dict[str, Any]:
     ended = found["status"] in _ENDED_BADLY
     told = f"the promote {found['run_id']} {'ended' if ended else 'is'} {found['status']} in {found['state']}"
     named = quote(str(found["run_id"]))
-    way = f"drfsm status {named}" if ended else f"drfsm approve {named} …, then drfsm resume"
-    raise ActionFailed(f"{told}: {found['reason']}. Next: {found.get('way') or way}", way=way, final=ended)
+    hint = f"drfsm status {named}" if ended else f"drfsm approve {named} …, then drfsm resume"
+    raise ActionFailed(f"{told}: {found['reason']}. Next: {found.get('way') or hint}", hint=hint, final=ended)
 
 
 def _observe_promotion(world: World, _run: Run) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def _statements(raw: str | None) -> list[Statement]:
     content = field(object_of(raw, _POLICY), "Statement", (list, dict), _POLICY)
     statements = [content] if isinstance(content, dict) else list(content)
     if not all(isinstance(entry, dict) for entry in statements):
-        raise Unreadable(f"{_POLICY} can't be read: one of its statements is no object", way=_LOOK)
+        raise Unreadable(f"{_POLICY} can't be read: one of its statements is no object", hint=_LOOK)
     return statements
 
 
@@ -198,7 +198,7 @@ def _raise(site: str) -> Callable[[World, Run], Any]:
         if not identified(role):
             raise ActionFailed(
                 f"{role or 'nobody'!r} is named to be fenced on {site}: it takes the ARN of one role or user",
-                way=f"--fence-{site}-role arn:aws:iam::<account>:role/<name>",
+                hint=f"--fence-{site}-role arn:aws:iam::<account>:role/<name>",
                 fault="operator",
             )
         others = _write(world, run, site, [_wanted(site, run.inputs)])

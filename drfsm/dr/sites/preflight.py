@@ -104,7 +104,7 @@ def cronjob_of(cluster: Cluster, namespace: str, name: str = "") -> Manifest:
     told = ", ".join(sorted(found)) or "none"
     raise ActionFailed(
         f"which CronJob publishes on {cluster.name}? In namespace {namespace} there are: {told}",
-        way="name it with --cronjob",
+        hint="name it with --cronjob",
     )
 
 

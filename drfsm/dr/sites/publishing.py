@@ -29,7 +29,7 @@ def see(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]:
     if found is None:
         raise ActionFailed(
             f"ConfigMap {namespace}/{name} is not on {cluster.name}",
-            way="name the right one with --configmap",
+            hint="name the right one with --configmap",
         )
     return _image(found)
 
@@ -110,7 +110,7 @@ def _restore(fact: str, site: str, ours: str) -> Callable[[World, Run], Any]:
                 raise ActionFailed(
                     f"somebody else set {told} in ConfigMap {live['metadata']['name']} on {site} since this run"
                     f" switched publishing {ours}: that is not overwritten",
-                    way="set it as it is to be, then `drfsm resume`; or `drfsm request waive_undo --reason …`",
+                    hint="set it as it is to be, then `drfsm resume`; or `drfsm request waive_undo --reason …`",
                 )
             data = {name: image[name] for name in SWITCHES}
             return {"data": data, "metadata": {"annotations": {BEFORE: image["before"]}}}

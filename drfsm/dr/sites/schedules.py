@@ -46,15 +46,15 @@ def before_of(manifest: Manifest) -> str | None:
 def _check_record(raw: str, kind: str, name: object) -> None:
     """Raise Unreadable unless a text is what a freeze or a restore writes into ``drfsm/before``."""
     what = f"the annotation {BEFORE} of {kind} {claims.bounded(name, 100)}"
-    way = "look who wrote it, and take it off"
+    hint = "look who wrote it, and take it off"
     if claims.is_name("Kubernetes name", name) and kind in ("CronJob", "ConfigMap"):
-        way += f": kubectl annotate {kind.lower()} {name} {BEFORE}-"
-    record = claims.object_of(raw, what, largest_bytes=_LARGEST_RECORD, way=way)
+        hint += f": kubectl annotate {kind.lower()} {name} {BEFORE}-"
+    record = claims.object_of(raw, what, largest_bytes=_LARGEST_RECORD, hint=hint)
     if "suspend" in record:
-        claims.field(record, "suspend", bool, what, way=way)
-    for switch, value in (claims.field(record, "data", dict, what, way=way) if "data" in record else {}).items():
+        claims.field(record, "suspend", bool, what, hint=hint)
+    for switch, value in (claims.field(record, "data", dict, what, hint=hint) if "data" in record else {}).items():
         if not isinstance(value, str | None):
-            raise Unreadable(f"{what} can't be read: its {claims.bounded(switch, 100)} is no text", way=way)
+            raise Unreadable(f"{what} can't be read: its {claims.bounded(switch, 100)} is no text", hint=hint)
 
 
 _LARGEST_RECORD = 256 << 10  # bytes: what Kubernetes allows all annotations of an object together
@@ -230,7 +230,7 @@ def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
             except ActionFailed as fault:
                 faults.append(fault)
         if faults:
-            raise ActionFailed("; ".join(each.what for each in faults), way=faults[0].way)
+            raise ActionFailed("; ".join(each.what for each in faults), hint=faults[0].hint)
         return {"restored": done, "changed_meanwhile": changed}
 
     return restore
@@ -277,7 +277,7 @@ def edit(cluster: Cluster, kind: str, namespace: str, name: str, change: Callabl
         if live is None:
             raise ActionFailed(
                 f"{kind} {namespace}/{name} on {cluster.name} is gone",
-                way="put it back, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason …`",
+                hint="put it back, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason …`",
             )
         patch = change(live)
         if not patch:

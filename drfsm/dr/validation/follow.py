@@ -106,7 +106,7 @@ def _validate(world: World, run: Run) -> dict[str, Any]:
     seen = _followed(world, run)
     if _verdict(seen, run) == "failed":
         _give_up_unless_mendable(seen)
-        raise ActionFailed(_told(seen), way="the log of this attempt has the evidence")
+        raise ActionFailed(_told(seen), hint="the log of this attempt has the evidence")
     return {"run_id": new_run(run.inputs), "publishes_to": staged(run.inputs, run.id).prefix, **seen["publishes_as"]}
 
 
@@ -138,7 +138,7 @@ def _verdict(seen: Mapping[str, Any], run: Run) -> str | None:
 
 def _give_up_unless_mendable(seen: Mapping[str, Any]) -> None:
     if seen.get("cause") not in MENDABLE:
-        raise ActionFailed(_told(seen), way="trying again would not mend it", final=True)
+        raise ActionFailed(_told(seen), hint="trying again would not mend it", final=True)
 
 
 def _told(seen: Mapping[str, Any]) -> str:

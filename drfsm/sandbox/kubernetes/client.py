@@ -60,7 +60,7 @@ class Access:
         cluster = _named(config, "clusters", context["cluster"])["cluster"]
         user = _named(config, "users", context["user"])["user"]
         if not user.get("token"):
-            raise UsageFault(f"{kubeconfig}: user {context['user']} has no token", way="use a bearer token")
+            raise UsageFault(f"{kubeconfig}: user {context['user']} has no token", hint="use a bearer token")
         server = urlsplit(cluster["server"])
         secure = server.scheme == "https"
         tls = _tls(cluster, kubeconfig.parent) if secure else None
@@ -335,7 +335,7 @@ def _named(config: Manifest, section: str, name: object) -> Manifest:
         if each["name"] == name:
             found: Manifest = each
             return found
-    raise UsageFault(f"the kubeconfig has no {section} entry named {name}", way="check the kubeconfig")
+    raise UsageFault(f"the kubeconfig has no {section} entry named {name}", hint="check the kubeconfig")
 
 
 def _tls(cluster: Manifest, home: Path) -> ssl.SSLContext:

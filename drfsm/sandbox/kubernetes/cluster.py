@@ -116,7 +116,7 @@ class EmulatedCluster:
         kind = BY_KIND.get((manifest.get("apiVersion", ""), manifest.get("kind", "")))
         if kind is None:
             told = f"{manifest.get('apiVersion')} {manifest.get('kind')}"
-            raise UsageFault(f"the sandbox's cluster keeps no {told}", way="see drfsm/sandbox/kubernetes/resources.py")
+            raise UsageFault(f"the sandbox's cluster keeps no {told}", hint="see drfsm/sandbox/kubernetes/resources.py")
         new = clone(manifest)
         new["metadata"].pop("resourceVersion", None)
         if kind.namespaced:
@@ -158,7 +158,7 @@ class EmulatedCluster:
 
     def _running(self) -> Server:
         if self._server is None:
-            raise UsageFault(f"the cluster {self.name} is not running", way="start it first")
+            raise UsageFault(f"the cluster {self.name} is not running", hint="start it first")
         return self._server
 
     def _denials(self) -> Denials:
@@ -168,5 +168,5 @@ class EmulatedCluster:
 
     def _node(self) -> Kubelet:
         if self._kubelet is None:
-            raise UsageFault(f"the cluster {self.name} is not running", way="start it first")
+            raise UsageFault(f"the cluster {self.name} is not running", hint="start it first")
         return self._kubelet

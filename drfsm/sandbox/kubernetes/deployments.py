@@ -164,8 +164,8 @@ class Deployments:
         before = replicaset["spec"]["replicas"]
         scaled = {**clone(replicaset), "spec": {**clone(replicaset["spec"]), "replicas": wanted}}
         written = self._desk.write("replicasets", scaled)
-        way = "up" if wanted > before else "down"
-        self._tell(deployment, f"Scaled {way} replica set {place(replicaset).name} from {before} to {wanted}")
+        hint = "up" if wanted > before else "down"
+        self._tell(deployment, f"Scaled {hint} replica set {place(replicaset).name} from {before} to {wanted}")
         return written
 
     def _shrink(self, deployment: Manifest, old: Sequence[Manifest]) -> None:

@@ -58,7 +58,7 @@ class Faults:
         client repeat the request by itself. Raises UsageFault for a mode that doesn't exist.
         """
         if isinstance(status, str) and status not in MODES:
-            raise UsageFault(f"no fault is called {status}", way=f"one of {', '.join(MODES)}, or a status")
+            raise UsageFault(f"no fault is called {status}", hint=f"one of {', '.join(MODES)}, or a status")
         rule = Fault(method.upper(), re.compile(path_regex), status, times, delay_seconds, retry_after_seconds)
         with self._lock:
             self._rules.append(rule)

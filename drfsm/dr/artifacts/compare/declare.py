@@ -57,9 +57,9 @@ def load(raw: bytes, source: str) -> Profile:
     try:
         profile = _profile(json_of(raw), faults, hashlib.sha256(raw).hexdigest())
     except Unreadable as fault:
-        raise DeclarationFault(f"{source} is no comparison profile", [str(fault)], way=_WAY) from None
+        raise DeclarationFault(f"{source} is no comparison profile", [str(fault)], hint=_WAY) from None
     if profile is None or faults.told:
-        raise DeclarationFault(f"{source} is no comparison profile", faults.told, way=_WAY)
+        raise DeclarationFault(f"{source} is no comparison profile", faults.told, hint=_WAY)
     return profile
 
 

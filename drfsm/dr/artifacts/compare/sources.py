@@ -82,7 +82,7 @@ class DirectoryRun:
     def names(self) -> Mapping[str, int]:
         """List regular files; links to directories are not followed."""
         if not self.path.is_dir():
-            raise UsageFault(f"{self.path} is no directory", way="name the directory that holds one run's files")
+            raise UsageFault(f"{self.path} is no directory", hint="name the directory that holds one run's files")
         try:
             found = [each for each in self.path.rglob("*") if each.is_file()]
             return {each.relative_to(self.path).as_posix(): each.stat().st_size for each in found}
