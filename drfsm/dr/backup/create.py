@@ -28,9 +28,9 @@ from drfsm.dr.backup.manifests import Collected, collect
 from drfsm.dr.backup.state_volume import Home, Image, Pace, Transport, check_idle, home_of
 from drfsm.dr.control_plane.bundle import pretty
 from drfsm.dr.layout import Layout
+from drfsm.dr.objects import cronjob_of
 from drfsm.dr.pointers.pointers import pairs
 from drfsm.dr.safe_tar import UnsafeArchive, members
-from drfsm.dr.sites.preflight import cronjob_of
 from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import Cluster, ObjectStore
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr.sites.drain import ROLE_LABEL
+from drfsm.dr.objects import ROLE_LABEL
 from drfsm.errors import ActionFailed
 from drfsm.world import Cluster, Manifest
 

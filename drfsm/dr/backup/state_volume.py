@@ -16,7 +16,7 @@ from attrs import frozen
 from drfsm.claims import bounded, object_of
 from drfsm.dr.backup.archive import LARGEST_UNPACKED_BYTES, STATE
 from drfsm.dr.backup.manifests import pod_of
-from drfsm.dr.sites.drain import ROLE_LABEL, condition
+from drfsm.dr.objects import ROLE_LABEL, condition
 from drfsm.dr.sites.health import pod_at_fault
 from drfsm.engine.ports import Clock
 from drfsm.errors import ActionFailed, Unreadable, UsageFault

@@ -27,6 +27,7 @@ from drfsm.dr.control_plane import read as control_plane
 from drfsm.dr.infrastructure import provision
 from drfsm.dr.infrastructure.runners import TAGS
 from drfsm.dr.layout import layout_of
+from drfsm.dr.objects import cronjob_of
 from drfsm.dr.pointers import ownership
 from drfsm.dr.sites import baseline, preflight, publishing, schedules
 from drfsm.dr.validation import follow as validation_follow
@@ -153,7 +154,7 @@ def _image(world: World, run: Run) -> dict[str, Any]:
             )
         cronjob, of = named[0], "the backup"
     else:
-        cronjob, of = preflight.cronjob_of(world.dr, str(inputs["namespace"]), str(inputs["cronjob"])), "the site"
+        cronjob, of = cronjob_of(world.dr, str(inputs["namespace"]), str(inputs["cronjob"])), "the site"
     containers = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     return {"image": str(containers[0]["image"]), "of": of, "needed": True}
 

@@ -13,7 +13,7 @@ from typing import Any
 from drfsm import claims
 from drfsm.claims import is_name
 from drfsm.dr.layout import layout_of
-from drfsm.dr.sites.preflight import cronjob_of
+from drfsm.dr.objects import cronjob_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import JournalDamaged, Unreadable
 from drfsm.journal import Record, read
