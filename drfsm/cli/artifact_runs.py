@@ -39,7 +39,7 @@ def _out(output: str, record: Any, lines: list[str]) -> None:
 def list_command(output: str, **given: Any) -> int:
     """List the published runs, newest first; * marks the canonical one. Exits with 9 if that can't be told."""
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers.pointers import shown
+    from drfsm.dr.pointers import shown
 
     store, layout = connected(given), layout_of(given)
     home = layout.run("")
@@ -64,7 +64,7 @@ def list_command(output: str, **given: Any) -> int:
 
 def _unless_told(pointers: Iterable[Any]) -> int:
     """Say which pointers can't be read; return the exit code of a verb that had to look at them."""
-    from drfsm.dr.pointers.pointers import MEND
+    from drfsm.dr.pointers import MEND
 
     wrong = [each for each in pointers if isinstance(each, str)]
     say_lines((f"drfsm: {each}" for each in wrong), err=True)
@@ -83,9 +83,9 @@ def show(run_id: str, output: str, **given: Any) -> int:
 
     Exits with 11 if nothing lies there, with 9 if a pointer can't be read.
     """
-    from drfsm.dr.artifacts.verification import run_home
+    from drfsm.dr.artifacts import run_home
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers.pointers import named_pairs, shown
+    from drfsm.dr.pointers import named_pairs, shown
 
     store, layout = connected(given), layout_of(given)
     home = run_home(layout, run_id)

@@ -19,7 +19,7 @@ from drfsm.runs.git import head
 from drfsm.runs.receipts import APPLIED, FETCHED, RESTORED, ReceiptFiles, fetch_values
 
 if TYPE_CHECKING:
-    from drfsm.dr.control_plane.read import Bundle
+    from drfsm.dr.control_plane import Bundle
 
 
 @click.group("control-plane")
@@ -109,7 +109,7 @@ def fetched(receipts: ReceiptFiles, bundle: "Bundle", directory: str) -> None:
 
 def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -> None:
     """Write what applying a bundle leaves behind."""
-    from drfsm.dr.control_plane.apply import summary
+    from drfsm.dr.control_plane import summary
 
     at = {"schema_version": 1, "applied_at": datetime.now(UTC).isoformat(timespec="seconds")}
     receipts.json(APPLIED, {**at, **done}, "control_plane.apply.summary")
@@ -125,7 +125,7 @@ def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -
 @wiring.output
 def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str, output: str, **given: Any) -> None:
     """Fetch the current bundle, verify all of it, and lay it out as files."""
-    from drfsm.dr.control_plane.bundle import lay_out
+    from drfsm.dr.control_plane import lay_out
 
     bundle = _found(given, bundle_uri, bundle_sha256)
     receipts = ReceiptFiles(receipt_dir, f"control-plane-{stamp()}")
@@ -192,7 +192,7 @@ def apply(
 @wiring.output
 def verify(kubeconfig: str, namespace: str, bundle_uri: str, bundle_sha256: str, output: str, **given: Any) -> int:
     """Hold a site's ConfigMaps against the current bundle. Exits with 0 if they are the same, 11 if they differ."""
-    from drfsm.dr.control_plane.read import parity, same
+    from drfsm.dr.control_plane import parity, same
 
     bundle = _found(given, bundle_uri, bundle_sha256)
     seen = parity(cluster_of(kubeconfig), namespace, bundle)

@@ -31,7 +31,7 @@ def show(output: str, **given: Any) -> int:
     Exits with 0 if all name one run, 11 if they don't or one can't be read, 3 if there are none.
     """
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers.pointers import MEND, named_pairs, shown
+    from drfsm.dr.pointers import MEND, named_pairs, shown
 
     store, layout = connected(given), layout_of(given)
     pointers = {key: shown(store, key) for key in layout.global_pointers()}
@@ -106,7 +106,7 @@ def set_pointers(
     """
     from drfsm.adapters.s3_lease import S3Lease
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers.pointers import set_by_hand
+    from drfsm.dr.pointers import set_by_hand
     from drfsm.engine.runner import new_run_id, who
 
     wanted = f"CONFIRM-{run_id}"

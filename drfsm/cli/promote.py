@@ -246,13 +246,13 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
 
 def _receipt(named: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return a validation's receipt, as text and parsed. It is checked by the run, here only read."""
-    from drfsm.dr.validation.receipt import LARGEST_BYTES, malformed
+    from drfsm.dr.validation import LARGEST_RECEIPT_BYTES, malformed
 
     if not named:
         return "", {}
-    text = _of_store(named, given, LARGEST_BYTES) if named.startswith("s3://") else _of_file(named)
+    text = _of_store(named, given, LARGEST_RECEIPT_BYTES) if named.startswith("s3://") else _of_file(named)
     try:
-        receipt = claims.object_of(text, named, largest_bytes=LARGEST_BYTES)
+        receipt = claims.object_of(text, named, largest_bytes=LARGEST_RECEIPT_BYTES)
     except Unreadable as fault:
         raise UsageFault(f"--validation-receipt: {fault.what}") from None
     if wrong := malformed(receipt):
@@ -312,7 +312,7 @@ def _store(bucket: str, given: dict[str, Any]) -> Any:
 def _canonical_now(given: dict[str, Any]) -> str:
     """Return the run that the pointer which decides names now; "" where there is none."""
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers.pointers import read
+    from drfsm.dr.pointers import read
 
     key = layout_of(given).global_pointers()[0]
     return str((read(_store(given["bucket"], given), (key,))[key] or {}).get("run_id") or "")
@@ -331,7 +331,7 @@ def approve(run: str | None, who: wiring.Who, *, ticket: str, plan: str, allow_o
 
     The approval is bound to the plan's digest: whatever changes makes it stale, and the run says so and waits.
     """
-    from drfsm.dr.procedures.approval import SHOWN
+    from drfsm.dr.procedures import SHOWN
 
     state, now, run, who = _plan_now(run, who)
     digest = now["sha256"]
@@ -355,7 +355,7 @@ def approve(run: str | None, who: wiring.Who, *, ticket: str, plan: str, allow_o
 
 def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: bool) -> dict[str, Any]:
     """Return what is recorded of an approval; the plan itself, where it is the one whose digest was given."""
-    from drfsm.dr.procedures.approval import canonical_now
+    from drfsm.dr.procedures import canonical_now
 
     return {
         **({"plan": now["plan"]} if digest == now["sha256"] else {}),
@@ -371,7 +371,7 @@ def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: b
 
 def _plan_now(named: str | None, who: wiring.Who) -> tuple[RunState, Any, str, wiring.Who]:
     """Return a run's state, its plan as the world is now, its bundle, and whoever vouched for it. Moves nothing."""
-    from drfsm.dr.procedures.approval import FACTS
+    from drfsm.dr.procedures import FACTS
 
     place, who = wiring.looked_up(named, who)
     state = fold(read_chain(place).records)
@@ -384,7 +384,7 @@ def _plan_now(named: str | None, who: wiring.Who) -> tuple[RunState, Any, str, w
 
 def _show(now: Any, state: RunState) -> None:
     """Show a plan and its digest, and what in it changed; to whoever sits there: results alone go to stdout."""
-    from drfsm.dr.procedures.approval import told
+    from drfsm.dr.procedures import told
 
     say(f"The plan of {state.run_id}:", err=True)
     for line in told(now["plan"]):
@@ -396,7 +396,7 @@ def _show(now: Any, state: RunState) -> None:
 
 def _changed(now: Any, state: RunState) -> list[str]:
     """Return what is another than was approved; where nothing was yet, than was shown last."""
-    from drfsm.dr.procedures.approval import differences
+    from drfsm.dr.procedures import differences
 
     shown = (state.facts.get("approval") or {}).get("seen")
     if state.args.get("approve") or not shown:

@@ -3,7 +3,7 @@
 ``<bundle>/<name>/`` is the child's bundle; its id is the parent's with the machine's name in front, so that the
 same child is found again by whoever goes on, also on another machine (then it is fetched from its mirror). It is a
 run like any other: `drfsm list` shows it, and a person can approve, resume and abort it by itself. Whatever stops
-the parent stops the child at its next clean point. Implements world.Procedures for drive.py.
+the parent stops the child at its next clean point. Implements world.Procedures for wiring.py.
 """
 
 import os

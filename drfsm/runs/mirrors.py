@@ -3,7 +3,7 @@
     s3://<bucket>/<prefix>/drfsm/runs/<run>    as a person types it; every part is held against its grammar
 
 What lies there is a claim: its run, bucket and prefix must be those of the address, and its declaration the one that
-its records name. Executes nothing, writes nothing. Used by `status`, `replay`, `list`, and by drive.py before a run
+its records name. Executes nothing, writes nothing. Used by `status`, `replay`, `list`, and by wiring.py before a run
 is gone on with.
 """
 

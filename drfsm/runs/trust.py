@@ -6,7 +6,7 @@ the next action, and typed the head. An approval among such records counts only 
 the person approves it again. Where a person vouches, what the records say of the world is read again before anything
 is done (``Vouched.by_person``). Where a run's sites lie is never taken from records that began elsewhere.
 
-Owns the questions and their order; asks of the world nothing but signatures. Used by drive.py and records.py.
+Owns the questions and their order; asks of the world nothing but signatures. Used by wiring.py and records.py.
 """
 
 import hashlib
@@ -187,7 +187,7 @@ def check_expected(lines: Sequence[bytes], word: Word) -> None:
 
 
 def _audited(journal: Journal, state: RunState) -> None:
-    from drfsm.dr.procedures.bindings import binding
+    from drfsm.dr.procedures import binding
     from drfsm.evidence.audit import audit
 
     verdict = audit(b"".join(journal.lines), journal.spec, judges=binding(journal.spec.name).judges)

@@ -351,7 +351,7 @@ class _Wired:
         inputs: Mapping[str, Any],
         who: Who,
     ) -> None:
-        from drfsm.dr.procedures.bindings import with_defaults
+        from drfsm.dr.procedures import with_defaults
 
         self._place, self._spec, self._who = place, spec, who
         self._local = journal
@@ -463,7 +463,7 @@ class _Wired:
 
     def _recheck(self, what: str) -> None:
         """Read again what a person's word alone stands for, then remember the word. Raises WorldDiffers."""
-        from drfsm.dr.procedures.bindings import binding
+        from drfsm.dr.procedures import binding
         from drfsm.dr.sites import snapshots
 
         if self._vouched.by_person:
@@ -488,7 +488,7 @@ class _Wired:
 
     def work(self, act: Act, *, above: Path | None = None, recheck: str = "all") -> RunState:
         """Let the runner act. ``above``: the bundle of the run that this one belongs to; who holds that, holds this."""
-        from drfsm.dr.procedures.bindings import binding
+        from drfsm.dr.procedures import binding
 
         self._prove()
         progress = listener(sys.stderr)
@@ -535,7 +535,7 @@ def _for_children(who: Who, here: Mapping[str, Any], heads: Heads) -> Who:
 
 def observer(state: RunState) -> Run:
     """Return what a fact may know of a run, for whoever only looks."""
-    from drfsm.dr.procedures.bindings import with_defaults
+    from drfsm.dr.procedures import with_defaults
 
     return Run(
         id=state.run_id, inputs=with_defaults(state.machine, state.inputs), operator="", epoch=0, dry_run=False,
@@ -591,7 +591,7 @@ def connect(inputs: Mapping[str, Any], take_over: str, place: Path, run_id: str 
     from drfsm.adapters.kube import KubeCluster
     from drfsm.adapters.registry import ImageRegistry
     from drfsm.adapters.s3_lease import S3Lease
-    from drfsm.dr.infrastructure.provision import charter_for as charter_of
+    from drfsm.dr.infrastructure import charter_for as charter_of
     from drfsm.world import World
 
     account = aws.connect(

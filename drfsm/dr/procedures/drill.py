@@ -17,15 +17,13 @@ from uuid import uuid4
 
 from drfsm import claims
 from drfsm.dr.artifacts import publish as publish_artifacts
+from drfsm.dr.backup import METADATA, restore, restore_policy, restore_state
 from drfsm.dr.backup import check as backup_check
-from drfsm.dr.backup import restore, restore_policy, restore_state
-from drfsm.dr.backup.address import METADATA
-from drfsm.dr.backup.address import home_of as backup_home
+from drfsm.dr.backup import home_of as backup_home
 from drfsm.dr.callers import callers
 from drfsm.dr.control_plane import apply as control_plane_apply
 from drfsm.dr.control_plane import read as control_plane
-from drfsm.dr.infrastructure import provision
-from drfsm.dr.infrastructure.runners import TAGS
+from drfsm.dr.infrastructure import TAGS, provision
 from drfsm.dr.layout import layout_of
 from drfsm.dr.objects import cronjob_of
 from drfsm.dr.pointers import ownership

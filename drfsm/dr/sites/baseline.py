@@ -24,7 +24,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from drfsm.dr.control_plane.read import SECTIONS, configmap_of
+from drfsm.dr.control_plane import SECTIONS, configmap_of
 from drfsm.dr.layout import layout_of
 from drfsm.dr.objects import condition, redacted
 from drfsm.dr.progress import first_of

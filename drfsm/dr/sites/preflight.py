@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 
 from drfsm.dr.callers import callers
-from drfsm.dr.infrastructure.runners import TAGS
+from drfsm.dr.infrastructure import TAGS
 from drfsm.dr.layout import layout_of, staged, taker
 from drfsm.dr.objects import condition, cronjob_of, time_of
-from drfsm.dr.pointers.ownership import left_alone, lost
+from drfsm.dr.pointers import left_alone, lost
 from drfsm.dr.sites import fence
 from drfsm.dr.sites.cron_forecast import thaw
 from drfsm.dr.sites.schedules import listed, ought_to_run, see

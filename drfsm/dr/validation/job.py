@@ -15,7 +15,7 @@ from typing import Any
 from drfsm.claims import moment
 from drfsm.dr.layout import layout_of, new_run, pairs_of, staged, taker
 from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL, condition, cronjob_of, redacted, time_of
-from drfsm.dr.pointers.pointers import pairs, read
+from drfsm.dr.pointers import pairs, read
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Cluster, Manifest, World
