@@ -14,10 +14,10 @@ import click
 from drfsm.claims import bounded, is_name, printable
 from drfsm.cli.control_plane import applied, fetched
 from drfsm.cli.options import at_bucket, connected, endpoint_url, pair, region
+from drfsm.cli.outcome import output
 from drfsm.cli.say import say as say_line
 from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
 from drfsm.errors import ExitCode, UsageFault
-from drfsm.runs import wiring
 from drfsm.runs.receipts import ReceiptFiles
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _pace() -> Any:
 @_state_claim
 @_job_image
 @_job_python
-@wiring.output
+@output
 def create(
     kubeconfig: str,
     namespace: str,
@@ -101,7 +101,7 @@ def create(
 
 @backup.command("list")
 @at_prefix
-@wiring.output
+@output
 def list_(output: str, **given: Any) -> None:
     """List the backups below a prefix, the newest first: age, run, digest. Reads their metadata, not their parts."""
     from drfsm.dr.backup import age, aged, listed
@@ -134,7 +134,7 @@ def _store_of(uri: str, given: Mapping[str, Any]) -> "S3Store":
 @region
 @_objective
 @expect_sha256
-@wiring.output
+@output
 def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, output: str, **given: Any) -> int:
     """Read all of a backup: there, whole, safe to unpack, and what of it a restore would refuse.
 
@@ -178,7 +178,7 @@ def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, o
 @allow_in_backup
 @force_conflicts
 @receipt_dir
-@wiring.output
+@output
 def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int:
     """Restore a backup to a site, quiet: schedules suspended, publishing off, the published control plane applied.
 

@@ -17,7 +17,7 @@ from attrs import frozen
 from drfsm import claims
 from drfsm.adapters.file_journal import read_chain
 from drfsm.claims import bounded, is_name
-from drfsm.cli.options import assignments, policy_inputs
+from drfsm.cli.options import assignments, new_workload_run_id, policy_inputs
 from drfsm.errors import DrfsmError, Unreadable, UsageFault
 from drfsm.files import Directory
 from drfsm.journal import RunState, fold
@@ -258,7 +258,7 @@ def inputs_of(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) ->
         "only_teardown": "yes" if tuple(asked) == ("teardown",) else "no",
         "journal_prefix": own,
         "staged_prefix": receipt.get("staged_prefix") or f"{own}/validation",
-        "dr_run_id": receipt.get("run_id") or wiring.new_workload_run_id(),
+        "dr_run_id": receipt.get("run_id") or new_workload_run_id(),
         "validation_receipt": json.dumps(receipt) if receipt else "",
         "primary_run_id": _canonical_run(given),
         "taker": "dr",

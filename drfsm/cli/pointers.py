@@ -8,9 +8,10 @@ import click
 
 from drfsm.claims import bounded
 from drfsm.cli.options import at_bucket, connected, pair
+from drfsm.cli.outcome import output
+from drfsm.cli.prompts import prompted
 from drfsm.cli.say import say, say_json, say_lines
 from drfsm.errors import ExitCode, UsageFault
-from drfsm.runs import wiring
 
 if TYPE_CHECKING:
     from drfsm.dr.layout import Layout
@@ -24,7 +25,7 @@ def pointers() -> None:
 @pointers.command()
 @at_bucket
 @pair
-@wiring.output
+@output
 def show(output: str, **given: Any) -> int:
     """Show every pointer of the set.
 
@@ -88,7 +89,7 @@ def _wrong(pointer: Any, layout: "Layout") -> str:
 @click.option("--allow-older", is_flag=True, help="Name a run that is older than the canonical one.")
 @click.option("--operator", default="", help="Your name in the records.  [default: the user's]")
 @click.option("--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead.")
-@wiring.output
+@output
 def set_pointers(
     run_id: str,
     confirm: str,
@@ -110,7 +111,7 @@ def set_pointers(
     from drfsm.engine.runner import new_run_id, who
 
     wanted = f"CONFIRM-{run_id}"
-    confirm = confirm or wiring.prompted(f"Type {wanted}")
+    confirm = confirm or prompted(f"Type {wanted}")
     if confirm != wanted:
         raise UsageFault(f"the token is not {wanted}: nothing was touched", hint="give --confirm")
     store, layout = connected(given), layout_of(given)
