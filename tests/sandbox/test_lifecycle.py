@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 def answers(state: State) -> bool:
     """Return whether the sandbox's AWS answers."""
     try:
-        with urllib.request.urlopen(f"{state.endpoint}/moto-api/data.json", timeout=5) as answer:  # noqa: S310  loopback
+        with urllib.request.urlopen(f"{state.endpoint}/moto-api/data.json", timeout=60) as answer:  # noqa: S310  loopback
             return bool(answer.status == 200)
     except OSError:
         return False
