@@ -319,10 +319,10 @@ def _store(bucket: str, given: dict[str, Any]) -> Any:
 
 def _canonical_now(given: dict[str, Any]) -> str:
     """Return the run that the pointer which decides names now; "" where there is none."""
-    from drfsm.dr.layout import layout_of
     from drfsm.dr.pointers import read
+    from drfsm.dr.terms import terms_of
 
-    key = layout_of(given).global_pointers()[0]
+    key = terms_of(given).layout.global_pointers()[0]
     return str((read(_store(given["bucket"], given), (key,))[key] or {}).get("run_id") or "")
 
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr.layout import PROTECTED, layout_of
+from drfsm.dr.layout import PROTECTED
 from drfsm.dr.progress import Note, Progress, first_of, quiet
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, UsageFault
 from drfsm.world import Check, Copy, ObjectStore, Stat, World
@@ -154,11 +155,12 @@ def execute(store: ObjectStore, planned: Plan, *, note: Note = quiet, check: Che
 
 
 def _planned(world: World, run: Run) -> Plan:
+    terms = terms_of(run.inputs)
     return plan(
         world.store,
-        str(run.inputs["sync_src_prefix"]),
-        str(run.inputs["sync_dst_prefix"]),
-        guarded=[layout_of(run.inputs).prefix],
+        terms.sync_src_prefix,
+        terms.sync_dst_prefix,
+        guarded=[terms.prefix],
         check=run.check,
     )
 

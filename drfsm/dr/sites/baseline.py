@@ -25,11 +25,11 @@ from typing import Any
 from attrs import field, frozen
 
 from drfsm.dr.control_plane import SECTIONS, configmap_of
-from drfsm.dr.layout import layout_of
 from drfsm.dr.objects import condition, redacted
 from drfsm.dr.progress import first_of
 from drfsm.dr.sites.health import cronjobs_at_fault, deployment_at_fault, nodes_at_fault, pod_at_fault
 from drfsm.dr.sites.publishing import PLACE, visible
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Unreachable
 from drfsm.world import Cluster, Manifest, Registry, World
@@ -286,15 +286,15 @@ def _redacted(lines: Iterable[str]) -> list[str]:
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    inputs = run.inputs
+    terms = terms_of(run.inputs)
     return examine(
         world.dr,
-        str(inputs["namespace"]),
-        str(inputs["cronjob"]),
-        identity=inputs["skip_workload_assume"] != "yes",
-        image_ref=str(inputs["image_ref"]),
+        terms.namespace,
+        terms.cronjob,
+        identity=not terms.skip_workload_assume,
+        image_ref=terms.image_ref,
         registry=world.registry,
-        place=dict(zip(PLACE, (str(inputs["bucket"]), layout_of(inputs).prefix), strict=True)),
+        place=dict(zip(PLACE, (terms.bucket, terms.prefix), strict=True)),
     )
 
 

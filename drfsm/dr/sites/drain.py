@@ -15,6 +15,7 @@ from typing import Any
 from drfsm.claims import moment
 from drfsm.dr.objects import RUN_LABEL, condition, time_of
 from drfsm.dr.sites.schedules import listed
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.world import Manifest, World
 
@@ -24,7 +25,7 @@ _ENDED_JOBS = ("Complete", "Failed")
 
 def _observe(site: str) -> Callable[[World, Run], Any]:
     def observe(world: World, run: Run) -> dict[str, Any]:
-        cluster, namespace = world.site(site), run.inputs["namespace"]
+        cluster, namespace = world.site(site), terms_of(run.inputs).namespace
         left_out = _left_out(world, site, run)
         # BEFORE the pods, so that a Job that starts in between is seen by one of the two.
         listed_jobs = cluster.list("Job", namespace)
@@ -48,9 +49,10 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
 
 def _left_out(world: World, site: str, run: Run) -> set[tuple[str, str]]:
     """Return the CronJobs that the operator's selector leaves out: he says that they publish nothing."""
-    if not run.inputs["cronjob_selector"]:
+    terms = terms_of(run.inputs)
+    if not terms.cronjob_selector:
         return set()
-    everything = world.site(site).list("CronJob", run.inputs["namespace"])
+    everything = world.site(site).list("CronJob", terms.namespace)
     return {_key(each, "CronJob") for each in everything} - {("CronJob", name) for name in listed(world, site, run)}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from drfsm.claims import bounded
 from drfsm.dr.objects import condition
 from drfsm.dr.progress import first_of
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.world import Cluster, Manifest, World
 
@@ -104,7 +105,7 @@ def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> 
 
 
 def _observe(site: str) -> Callable[[World, Run], Any]:
-    return lambda world, run: examine(world.site(site), str(run.inputs["namespace"]), str(run.inputs["cronjob"]))
+    return lambda world, run: examine(world.site(site), terms_of(run.inputs).namespace, terms_of(run.inputs).cronjob)
 
 
 FACTS = {"primary_health": Fact(_observe("primary"), judge)}

@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from drfsm.dr.layout import layout_of, taker
 from drfsm.dr.pointers import left_alone
 from drfsm.dr.sites.schedules import BEFORE, before_of, edit, listed, parsed
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed
 from drfsm.world import Cluster, Manifest, World
@@ -48,13 +48,18 @@ def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> 
 
 
 def _observe(site: str) -> Callable[[World, Run], Any]:
-    return lambda world, run: see(world.site(site), run.inputs["namespace"], run.inputs["configmap"])
+    def observe(world: World, run: Run) -> Any:
+        terms = terms_of(run.inputs)
+        return see(world.site(site), terms.namespace, terms.configmap)
+
+    return observe
 
 
 def _edit(world: World, site: str, run: Run, change: Callable[[Manifest], Manifest], words: str) -> dict[str, Any]:
-    changed = edit(world.site(site), "ConfigMap", run.inputs["namespace"], run.inputs["configmap"], change)
+    terms = terms_of(run.inputs)
+    changed = edit(world.site(site), "ConfigMap", terms.namespace, terms.configmap, change)
     if changed:
-        run.note(f"{words} in ConfigMap {run.inputs['configmap']} on {site}")
+        run.note(f"{words} in ConfigMap {terms.configmap} on {site}")
     return {"changed": changed}
 
 
@@ -122,7 +127,8 @@ def _restore(fact: str, site: str, ours: str) -> Callable[[World, Run], Any]:
 
 def _observe_switch(world: World, run: Run) -> dict[str, Any]:
     """Look for whatever would publish, or not, whatever the ConfigMap is made to say."""
-    namespace, name = str(run.inputs["namespace"]), str(run.inputs["configmap"])
+    terms = terms_of(run.inputs)
+    namespace, name = terms.namespace, terms.configmap
     found: list[str] = []
     for site in (each for each in ("primary", "dr") if not left_alone(run, each)):
         configmaps = {each["metadata"]["name"]: each for each in world.site(site).list("ConfigMap", namespace)}
@@ -182,15 +188,16 @@ def visible(cronjob: Manifest, name: str, configmaps: Mapping[str, Manifest]) ->
 
 def _observe_place(world: World, run: Run) -> dict[str, Any]:
     """See where the site that takes over would publish by itself, as far as its settings can be seen."""
-    namespace, site = str(run.inputs["namespace"]), taker(run.inputs)
+    terms = terms_of(run.inputs)
+    namespace, site = terms.namespace, terms.target_site
     configmaps = {each["metadata"]["name"]: each for each in world.site(site).list("ConfigMap", namespace)}
-    named = str(run.inputs["cronjob"])
+    named = terms.cronjob
     seen = {}
     for name, cronjob in listed(world, site, run).items():
         if named in ("", name):
             found = {each: visible(cronjob, each, configmaps) for each in PLACE}
             seen[name] = {each: {"value": told[0], "from": told[1]} if told else None for each, told in found.items()}
-    return {"wanted": dict(zip(PLACE, (str(run.inputs["bucket"]), layout_of(run.inputs).prefix), strict=True)), **seen}
+    return {"wanted": dict(zip(PLACE, (terms.bucket, terms.prefix), strict=True)), **seen}
 
 
 def _judge_place(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:

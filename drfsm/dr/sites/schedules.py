@@ -15,13 +15,13 @@ replicas, given their number back by the row that resumes the schedules.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from drfsm import claims
-from drfsm.dr.layout import taker
 from drfsm.dr.objects import time_of
 from drfsm.dr.sites.cron_forecast import thaw, words
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import Cluster, Manifest, World
@@ -71,7 +71,7 @@ def parsed(raw: str | None) -> Mapping[str, Any]:
         return {}
 
 
-def ought_to_run(entry: Mapping[str, Any], name: str, named: str = "") -> bool:
+def ought_to_run(entry: Mapping[str, Any], name: str, named: Sequence[str] = ()) -> bool:
     """Say whether a CronJob, as seen, is to run in the end: as recorded, else as named, else as it is."""
     before = parsed(entry["before"])
     recorded = before.get("suspend")
@@ -79,20 +79,22 @@ def ought_to_run(entry: Mapping[str, Any], name: str, named: str = "") -> bool:
         return not recorded
     if name.startswith(_DEPLOYMENT):
         return _replicas(before) > 0
-    return name in named.split(",") or not entry["suspend"]
+    return name in named or not entry["suspend"]
 
 
 def listed(world: World, site: str, run: Run) -> dict[str, Manifest]:
     """Return the CronJobs of a site that are meant, by name."""
-    found = world.site(site).list("CronJob", run.inputs["namespace"], labels=str(run.inputs["cronjob_selector"]))
+    terms = terms_of(run.inputs)
+    found = world.site(site).list("CronJob", terms.namespace, labels=terms.cronjob_selector)
     return {each["metadata"]["name"]: each for each in found}
 
 
 def stopped(world: World, site: str, run: Run) -> dict[str, Manifest]:
     """Return the Deployments of the site that takes over that a restore scaled to 0, as ``Deployment/<name>``."""
-    if site != taker(run.inputs):
+    terms = terms_of(run.inputs)
+    if site != terms.target_site:
         return {}
-    found = world.site(site).list("Deployment", run.inputs["namespace"])
+    found = world.site(site).list("Deployment", terms.namespace)
     return {f"{_DEPLOYMENT}{each['metadata']['name']}": each for each in found if _replicas(parsed(before_of(each)))}
 
 
@@ -140,7 +142,7 @@ def _changed_meanwhile(run: Run, froze: str, site: str, live: Mapping[str, Manif
     return told
 
 
-def judge(seen: Mapping[str, Any], named: str = "") -> str:
+def judge(seen: Mapping[str, Any], named: Sequence[str] = ()) -> str:
     """Judge a site's schedules: ``on`` is every CronJob as it ought to be and at least one running."""
     if not seen:
         return "none"
@@ -152,7 +154,7 @@ def judge(seen: Mapping[str, Any], named: str = "") -> str:
 
 def _suspend(site: str) -> Callable[[World, Run], Any]:
     def suspend(world: World, run: Run) -> dict[str, Any]:
-        cluster, namespace = world.site(site), run.inputs["namespace"]
+        cluster, namespace = world.site(site), terms_of(run.inputs).namespace
         live, done = listed(world, site, run), []
         for name, each in live.items():
             run.check()
@@ -182,7 +184,8 @@ def _resume(world: World, run: Run, site: str, froze: str = "") -> dict[str, Any
 
     ``froze`` is the trigger by which this run froze it, "" where it did not.
     """
-    namespace, named = run.inputs["namespace"], str(run.inputs["resume_cronjobs"])
+    terms = terms_of(run.inputs)
+    namespace, named = terms.namespace, terms.resume_cronjobs
     live = listed(world, site, run)
     now = time_of(world.site(site), run)  # AFTER the list: the site's controller reckons by it
     to_run = [name for name, each in live.items() if ought_to_run(_seen(each), name, named)]
@@ -231,7 +234,7 @@ def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
 def _object(name: str, run: Run) -> tuple[str, str, str]:
     """Return (kind, namespace, name) of what a site's schedules hold under a name."""
     kind = "Deployment" if name.startswith(_DEPLOYMENT) else "CronJob"
-    return kind, run.inputs["namespace"], name.removeprefix(_DEPLOYMENT)
+    return kind, terms_of(run.inputs).namespace, name.removeprefix(_DEPLOYMENT)
 
 
 def _said(name: str) -> str:
@@ -285,7 +288,12 @@ def edit(cluster: Cluster, kind: str, namespace: str, name: str, change: Callabl
 
 def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
     """Judge by what the operator named to run at the end, on the site that takes over."""
-    return lambda seen, inputs: judge(seen, str(inputs["resume_cronjobs"]) if site == taker(inputs) else "")
+
+    def judge_site(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+        terms = terms_of(inputs)
+        return judge(seen, terms.resume_cronjobs if site == terms.target_site else ())
+
+    return judge_site
 
 
 FACTS = {f"{site}_schedules": Fact(_observe(site), _judge(site)) for site in ("primary", "dr")}
