@@ -51,7 +51,7 @@ def _observe_validated(world: World, run: Run) -> dict[str, Any]:
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
     """Say what a verification says; of a run and its latest, the worse."""
     verdicts = {seen["verdict"], (seen.get("latest") or seen)["verdict"]}
-    return next(each for each in ("damaged", "missing", "verified") if each in verdicts)
+    return next(verdict for verdict in ("damaged", "missing", "verified") if verdict in verdicts)
 
 
 @frozen
@@ -66,7 +66,7 @@ class _Published:
 
     @property
     def equal(self) -> list[str]:
-        return sorted(path for path, found in self.staged.items() if self.placed.get(path) == found)
+        return sorted(path for path, content in self.staged.items() if self.placed.get(path) == content)
 
     @property
     def other(self) -> list[str]:
@@ -151,8 +151,10 @@ def _refuse_to_publish(store: ObjectStore, run: Run, now: _Published) -> None:
     statement = declared(blob.body, terms_of(run.inputs).new_run)
     untrue = [path for path, wanted in statement.entries.items() if now.staged.get(path) != wanted]
     if statement.problems or untrue:
-        told = "; ".join([*(each.told for each in statement.problems), *untrue][:3])
-        raise ActionFailed(f"the validated run's report does not hold, so it is not published: {told}", fault="store")
+        problems = "; ".join([*(problem.told for problem in statement.problems), *untrue][:3])
+        raise ActionFailed(
+            f"the validated run's report does not hold, so it is not published: {problems}", fault="store"
+        )
 
 
 def _withdraw(world: World, run: Run) -> dict[str, Any]:
@@ -198,7 +200,7 @@ class _Latest:
         }
 
     def _unlike(self, files: Mapping[str, Found | None]) -> list[str]:
-        return sorted(path for path, found in self.now.items() if found != files.get(path))
+        return sorted(path for path, content in self.now.items() if content != files.get(path))
 
 
 def _latest(world: World, run: Run) -> _Latest:
@@ -233,13 +235,13 @@ def _judge_latest(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 
 def _switch_latest(world: World, run: Run) -> dict[str, Any]:
     now = _latest(world, run)
-    files = {path: found for path, found in now.of[terms_of(run.inputs).target_site].items() if found is not None}
+    files = {path: content for path, content in now.of[terms_of(run.inputs).target_site].items() if content is not None}
     if not files:
         raise ActionFailed("the validated run left no latest beside that could be switched to", fault="store")
-    changed = sorted(path for path, found in files.items() if now.now[path] != found)
+    changed = sorted(path for path, content in files.items() if now.now[path] != content)
     copies = [Copy(now.stage + path, now.canonical + path, files[path][1]) for path in changed]
-    for each in world.store.copy_many(copies, check=run.check):
-        run.note(f"switched {each.target}")
+    for copied in world.store.copy_many(copies, check=run.check):
+        run.note(f"switched {copied.target}")
     return {"copied": len(changed), "equal": len(files) - len(changed), "tree_sha256": tree_digest(files)}
 
 

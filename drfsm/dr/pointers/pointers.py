@@ -102,7 +102,7 @@ def pairs(store: ObjectStore, layout: Layout, provider: str, profile: str) -> li
 
 def named_pairs(pointers: Iterable[Pointer | str | None], pair: tuple[str, str]) -> list[tuple[str, str]]:
     """Return every pair that these global pointers name, and the operator's; what can't be read names none."""
-    named = [each for pointer in pointers if isinstance(pointer, dict) for each in pairs_of(pointer)]
+    named = [named_pair for pointer in pointers if isinstance(pointer, dict) for named_pair in pairs_of(pointer)]
     return list(dict.fromkeys([*named, pair]))
 
 
@@ -131,11 +131,14 @@ def _site(pointer: Pointer | None, named: Mapping[str, str], layout: Layout) -> 
 
 
 def _observe_set(world: World, run: Run) -> dict[str, Any]:
-    """See which run each pointer names and when that ended; ``decides`` is the one that readers follow."""
+    """Observe which run each pointer names and when that run ended; readers follow the pointer ``decides``."""
     provider_keys, global_keys = keys_of(world, run)
-    found = read(world.store, (*global_keys, *provider_keys))
-    named = {key: each and {name: each.get(name) for name in ("run_id", "ended_at")} for key, each in found.items()}
-    return {"decides": global_keys[0], "pointers": named}
+    pointers = read(world.store, (*global_keys, *provider_keys))
+    endings = {
+        key: pointer and {name: pointer.get(name) for name in ("run_id", "ended_at")}
+        for key, pointer in pointers.items()
+    }
+    return {"decides": global_keys[0], "pointers": endings}
 
 
 def _judge_set(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
@@ -146,9 +149,9 @@ def _judge_set(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
     deciding, others = seen["pointers"][seen["decides"]], list(seen["pointers"].values())
     if deciding is None or None in others:
         return "torn"
-    if all(each["run_id"] == deciding["run_id"] for each in others):
+    if all(other["run_id"] == deciding["run_id"] for other in others):
         return "whole"
-    behind = all(each["run_id"] == deciding["run_id"] or _before(each["ended_at"], deciding) for each in others)
+    behind = all(other["run_id"] == deciding["run_id"] or _before(other["ended_at"], deciding) for other in others)
     return "half_moved" if behind else "torn"
 
 
@@ -175,9 +178,9 @@ def _complete(world: World, run: Run) -> dict[str, Any]:
     completed = []
     for key in (*global_keys[1:], *provider_keys):
         run.check()
-        found = get(world.store, key)
-        if found is None or fields(found.body, key).get("run_id") != terms.old_run:
-            write(world.store, key, deciding, found.etag if found else None, _ours(run))
+        blob_of_key = get(world.store, key)
+        if blob_of_key is None or fields(blob_of_key.body, key).get("run_id") != terms.old_run:
+            write(world.store, key, deciding, blob_of_key.etag if blob_of_key else None, _ours(run))
             completed.append(key)
             run.note(f"brought {key} to {deciding['run_id']}")
     return {"completed": completed}
@@ -198,10 +201,10 @@ def _capture(world: World, run: Run) -> dict[str, Any]:
 
 
 def _captured(run: Run) -> Mapping[str, Mapping[str, str]]:
-    found: Mapping[str, Mapping[str, str]] = run.results.get("capture_pointers", {}).get("pointers", {})
-    if not found:
+    captured: Mapping[str, Mapping[str, str]] = run.results.get("capture_pointers", {}).get("pointers", {})
+    if not captured:
         raise ActionFailed("no pointers were captured yet", fault="drfsm")
-    return found
+    return captured
 
 
 def _content(body: bytes, key: str) -> str:
@@ -236,9 +239,9 @@ def _set_by_hand(run: Run, run_id: str) -> str:
 def _observe_present(world: World, run: Run) -> dict[str, Any]:
     """See which pointers of the set are missing: none of them could be moved, or given back."""
     provider_keys, global_keys = keys_of(world, run)
-    found = read(world.store, (*global_keys, *provider_keys))
-    missing = [key for key, each in found.items() if each is None]
-    return {"missing": missing, "way": _way_to_complete(run) if missing else "", "looked_for": list(found)}
+    pointers = read(world.store, (*global_keys, *provider_keys))
+    missing = [key for key, pointer in pointers.items() if pointer is None]
+    return {"missing": missing, "way": _way_to_complete(run) if missing else "", "looked_for": list(pointers)}
 
 
 def _observe_captured(world: World, run: Run) -> dict[str, Any]:
@@ -264,7 +267,9 @@ def _mark(body: bytes, key: str) -> Mapping[str, Any]:
 
 
 def _judge_captured(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
-    unmoved = all(each["ours"] or each["put_back"] or each["now"] == each["captured"] for each in seen.values())
+    unmoved = all(
+        pointer["ours"] or pointer["put_back"] or pointer["now"] == pointer["captured"] for pointer in seen.values()
+    )
     return "unmoved" if unmoved else "moved"
 
 
@@ -272,9 +277,9 @@ def staged_end(world: World, run: Run) -> Any:
     """Return when the validated run ended, as its own pointer beside says."""
     terms = terms_of(run.inputs)
     layout = terms.staged(run.id)
-    for found in read(world.store, layout.global_pointers()).values():
-        if found and found.get("run_id") == terms.new_run:
-            return found.get("ended_at")
+    for pointer in read(world.store, layout.global_pointers()).values():
+        if pointer and pointer.get("run_id") == terms.new_run:
+            return pointer.get("ended_at")
     raise ActionFailed("the validated run has no pointer beside that says when it ended", fault="store")
 
 
@@ -444,7 +449,7 @@ def set_by_hand(
             hint=f"drfsm runs verify {quote(run_id)}",
         )
     standing, spoiled = _by_hand(store, layout.global_pointers())
-    canonical = next((each for each in standing.values() if each), {})
+    canonical = next((pointer for pointer in standing.values() if pointer), {})
     pattern = _pattern(store, layout, run_id, pair, canonical)
     _refuse_older(run_id, pattern["ended_at"], canonical, spoiled, allow_older=allow_older)
     moved = []

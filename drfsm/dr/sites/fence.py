@@ -52,7 +52,7 @@ def statement(site: str, bucket: str, prefix: str, role: str) -> Statement:
         "Effect": "Deny",
         "Principal": "*",
         "Action": list(ACTIONS_DENIED),
-        "Resource": [f"arn:{partition}:s3:::{bucket}/{prefix}/{each}" for each in below],
+        "Resource": [f"arn:{partition}:s3:::{bucket}/{prefix}/{path}" for path in below],
         "Condition": {"ArnEquals": {"aws:PrincipalArn": role}},
     }
 
@@ -67,8 +67,8 @@ def principal(arn: str) -> str:
 
 def _who(arn: str) -> tuple[str, str, str]:
     """Return (account, role or user, name) of an ARN: names are unique in an account, whatever their path."""
-    found = _IDENTITY.fullmatch(principal(arn))
-    return (found["account"], found["kind"], found["name"]) if found else ("", "", arn)
+    identity = _IDENTITY.fullmatch(principal(arn))
+    return (identity["account"], identity["kind"], identity["name"]) if identity else ("", "", arn)
 
 
 def identified(arn: str) -> bool:
@@ -125,7 +125,7 @@ def _wanted(site: str, terms: Terms) -> Statement:
 
 def _ours(statements: list[Statement], run: Run, site: str) -> list[Statement]:
     mine = sid(site, terms_of(run.inputs).prefix)
-    return [each for each in statements if each.get("Sid") == mine]
+    return [entry for entry in statements if entry.get("Sid") == mine]
 
 
 def _observe(site: str) -> Callable[[World, Run], Any]:
@@ -136,8 +136,8 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
 
     def observe(world: World, run: Run) -> dict[str, Any]:
         wanted = _wanted(site, terms_of(run.inputs))
-        found = _ours(_statements(world.policy.read()), run, site)
-        return {"statements": [wanted] if same(found, [wanted]) else sorted(found, key=_essence)}
+        statements = _ours(_statements(world.policy.read()), run, site)
+        return {"statements": [wanted] if same(statements, [wanted]) else sorted(statements, key=_essence)}
 
     return observe
 
@@ -153,8 +153,8 @@ def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
 
 def _judge_with_risk(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """Judge the primary's fence in a promote: where it is not up, a person may take the risk of that."""
-    found = _judge("primary")(seen, inputs)
-    return "risked" if found != "up" and terms_of(inputs).risk_taken else found
+    verdict = _judge("primary")(seen, inputs)
+    return "risked" if verdict != "up" and terms_of(inputs).risk_taken else verdict
 
 
 def target(world: World, terms: Terms, site: str) -> dict[str, str]:
@@ -222,7 +222,7 @@ def _write(world: World, run: Run, site: str, ours: list[Statement]) -> dict[str
     raw = world.policy.read()
     policy = object_of(raw, _POLICY) if raw else {"Version": "2012-10-17"}
     mine = sid(site, terms_of(run.inputs).prefix)
-    kept = [each for each in _statements(raw) if each.get("Sid") != mine]
+    kept = [entry for entry in _statements(raw) if entry.get("Sid") != mine]
     statements = [*kept, *ours]
     world.policy.write(json.dumps({**policy, "Statement": statements}) if statements else None)
     again = _statements(world.policy.read())

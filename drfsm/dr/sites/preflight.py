@@ -34,7 +34,7 @@ VERBS = (
     ("list", "", "nodes"),
     ("get", "", "namespaces"),
 )
-# ... and beside these, of the site that takes over: it is validated.
+# ... and, on the target site only, what its validation needs.
 VALIDATION_VERBS = (
     ("list", "", "events"),
     *((verb, "batch", "jobs") for verb in ("create", "delete")),
@@ -78,8 +78,8 @@ def _judge_identity(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str 
 
 
 def _clusters(world: World, run: Run) -> dict[str, str]:
-    words = {each: LOST if lost(run, each) else LEFT_ALONE for each in ("primary", "dr") if left_alone(run, each)}
-    return {each: words.get(each) or world.site(each).uid() for each in ("primary", "dr")}
+    words = {site: LOST if lost(run, site) else LEFT_ALONE for site in ("primary", "dr") if left_alone(run, site)}
+    return {site: words.get(site) or world.site(site).uid() for site in ("primary", "dr")}
 
 
 def _loss(site: str) -> Fact:
@@ -92,7 +92,7 @@ def _loss(site: str) -> Fact:
 
 def sites(run: Run) -> tuple[str, ...]:
     """Return the sites that can be asked: all but one that a person declared lost, or that a rehearsal leaves alone."""
-    return tuple(each for each in ("primary", "dr") if not left_alone(run, each))
+    return tuple(site for site in ("primary", "dr") if not left_alone(run, site))
 
 
 def _image(world: World, run: Run) -> dict[str, Any]:
@@ -131,16 +131,16 @@ def _verbs(run: Run, site: str) -> tuple[tuple[str, str, str], ...]:
 
 def _gitops(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
-    found: list[str] = []
+    marks_by_object: list[str] = []
     for site in sites(run):
         configmaps = world.site(site).list("ConfigMap", terms.namespace)
-        for kind, name, each in (
-            *(("CronJob", name, each) for name, each in listed(world, site, run).items()),
-            *(("ConfigMap", each["metadata"]["name"], each) for each in configmaps),
+        for kind, name, manifest in (
+            *(("CronJob", name, manifest) for name, manifest in listed(world, site, run).items()),
+            *(("ConfigMap", manifest["metadata"]["name"], manifest) for manifest in configmaps),
         ):
             if kind == "CronJob" or name == terms.configmap:
-                found += (f"{site}: {kind} {name}: {told}" for told in marks(each))
-    return {"marks": found}
+                marks_by_object += (f"{site}: {kind} {name}: {mark}" for mark in marks(manifest))
+    return {"marks": marks_by_object}
 
 
 def _judge_gitops(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
@@ -176,7 +176,7 @@ def refusals(run: Run, asked: Mapping[str, Callable[[], Iterable[str]]]) -> dict
     for what, ask in asked.items():
         run.check()
         try:
-            refused += (f"{what}: {told}" for told in ask())
+            refused += (f"{what}: {reason}" for reason in ask())
         except ActionFailed as fault:
             refused.append(f"{what}: {fault.what}")
     return {"refused": refused, "asked": sorted(asked)}
@@ -213,8 +213,8 @@ def _unfit(world: World, run: Run, site: str) -> Iterator[str]:
         yield f"who drfsm itself is, is {seen['caller']}: it could be {seen['role']}"
     elif verdict != "distinct":
         nobody = "no role or user that there is" if seen["known"] == "absent" else "no ARN of one role or user"
-        told = nobody if verdict == "unnamed" else "also the other site's, or drfsm's own"
-        yield f"{seen['role'] or 'nobody'} is {told}"
+        verdict_in_words = nobody if verdict == "unnamed" else "also the other site's, or drfsm's own"
+        yield f"{seen['role'] or 'nobody'} is {verdict_in_words}"
 
 
 def nothing(_answer: object) -> tuple[str, ...]:
@@ -224,13 +224,13 @@ def nothing(_answer: object) -> tuple[str, ...]:
 
 def _unknown(world: World, alarms: Sequence[str]) -> list[str]:
     known = world.alarms.states(alarms)
-    return [each for each in alarms if each not in known]
+    return [alarm for alarm in alarms if alarm not in known]
 
 
 def marks(manifest: Manifest) -> Iterator[str]:
     """Yield what says that a GitOps controller keeps this object as declared, and what to pause."""
     metadata = manifest["metadata"]
-    managers = {str(each.get("manager")) for each in metadata.get("managedFields") or []}
+    managers = {str(field_manager.get("manager")) for field_manager in metadata.get("managedFields") or []}
     present = {*(metadata.get("labels") or {}), *(metadata.get("annotations") or {}), *managers}
     for mark, pause in GITOPS.items():
         if mark in present:
@@ -238,7 +238,7 @@ def marks(manifest: Manifest) -> Iterator[str]:
 
 
 def _plan(world: World, run: Run) -> dict[str, Any]:
-    """See which schedules of the site that takes over will run in the end."""
+    """Observe which schedules of the target site will run in the end."""
     terms = terms_of(run.inputs)
     everything = see(world, terms.target_site, run)
     named, live = terms.resume_cronjobs, listed(world, terms.target_site, run)
@@ -255,7 +255,7 @@ def _plan(world: World, run: Run) -> dict[str, Any]:
 
 
 def _left_out(world: World, run: Run) -> Iterator[str]:
-    """Yield the CronJobs that publish and that the selector leaves out: they would be neither frozen nor drained."""
+    """Yield the CronJobs that publish but that the selector leaves out: nobody would freeze or drain them."""
     terms = terms_of(run.inputs)
     if terms.cronjob_selector:
         for site in sites(run):
@@ -269,7 +269,7 @@ def _reachability(site: str) -> Callable[[World, Run], Any]:
         nodes = world.site(site).list("Node", "")
         return {
             "nodes": len(nodes),
-            "ready": sum(bool(condition(each, "Ready")) for each in nodes),
+            "ready": sum(bool(condition(node, "Ready")) for node in nodes),
             "namespace": world.site(site).get("Namespace", "", terms_of(run.inputs).namespace) is not None,
         }
 
@@ -277,7 +277,7 @@ def _reachability(site: str) -> Callable[[World, Run], Any]:
 
 
 def _survey(world: World, run: Run) -> dict[str, Any]:
-    """Return what the rest of the run, and its receipt, take as given."""
+    """Return what the rest of the run and its receipt rely on: identities, clusters, image, machines."""
     terms = terms_of(run.inputs)
     runners = [runner.instance_id for runner in world.infrastructure.runners(TAGS)] if terms.teardown else []
     more = _promote_survey(world, run) if terms.target_site == "dr" else {}
@@ -294,10 +294,10 @@ def _survey(world: World, run: Run) -> dict[str, Any]:
 
 
 def _promote_survey(world: World, run: Run) -> dict[str, Any]:
-    """Return what a promote's receipt takes as given. That the machines can't be asked for stops no promote."""
+    """Return what only a promote's receipt holds. Machines that can't be listed do not stop a promote."""
     terms = terms_of(run.inputs)
     try:
-        instance_ids: Any = sorted(each.instance_id for each in world.infrastructure.runners(TAGS))
+        instance_ids: Any = sorted(runner.instance_id for runner in world.infrastructure.runners(TAGS))
     except (ActionFailed, Unreachable) as fault:
         instance_ids = {"unknown": fault.what}
     return {

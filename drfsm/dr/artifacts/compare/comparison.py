@@ -49,11 +49,11 @@ def runs_of(world: World, run: Run) -> tuple[StoreRun, StoreRun]:
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    found = compare(*runs_of(world, run), default_profile())
-    for number, line in enumerate(found.lines()):
+    comparison = compare(*runs_of(world, run), default_profile())
+    for number, line in enumerate(comparison.lines()):
         if number < _NOTED:
             run.note(line)
-    return found.record
+    return comparison.record
 
 
 _NOTED = 25  # lines; the record holds as many differences
