@@ -24,7 +24,7 @@ _KNOWN: Mapping[str, Known] = {
     "76ecc84145408f9ac4ab00a3a7edca632785185643dc3c8115da33bb53289398": Known("failback", "0.1.0"),
     "7359c2cbaaf84ed03d469202b0ec4bf2bdfbabd83db2eb83876829a5b1fa8821": Known("drill", "0.2.0"),
     "467bb67e167bed78a02b1e6dafb64fea19a4383a72125e5d5fdb9ad2e1e4d4ba": Known("promote", "0.2.0"),
-    "a89f59774e33d0539adc4144861e1fa390eb77b9ff03e9f6010451bb5d7f8e1b": Known("drill", "0.3.0"),
+    "2ea5894784bc3793e7f034fd50a6d4c6e2b260fc75fd908d6162123b3c89e716": Known("drill", "0.3.0"),
     "3dbac00de6480a7b720df23a8ba3cbcdab40c126964d939033dec93293c3d5e9": Known("promote", "0.3.0"),
     "8601242e7ed15e1e33e6bafd7234359e82aaa1af78c90340e3d28dc80936dd79": Known("failback", "0.3.0"),
 }

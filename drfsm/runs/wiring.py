@@ -4,7 +4,6 @@ Used by every verb that moves something (failback, resume, abort, request, resol
 are gone on with is trust.py's matter.
 """
 
-import hashlib
 import os
 import signal
 import sys
@@ -22,7 +21,7 @@ from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.ssh_signatures import signer_of, verifier_of
-from drfsm.claims import LARGEST_BYTES, bounded, name_of, printable, yaml_of
+from drfsm.claims import bounded, printable, yaml_of
 from drfsm.cli.progress import listener
 from drfsm.cli.say import say, say_lines, say_text
 from drfsm.engine import Run, Runner, SystemClock
@@ -51,6 +50,7 @@ from drfsm.resources import shipped
 from drfsm.runs import bundle, mirrors, trust
 from drfsm.runs.children import ChildRuns
 from drfsm.runs.clusters import SiteCluster, kubeconfig_of, pinned, provisioner
+from drfsm.runs.declared import declaration
 from drfsm.runs.derived import derived_by
 from drfsm.runs.heads import Heads
 from drfsm.runs.identity import asked, process_owner
@@ -267,21 +267,6 @@ def _gone_on(place: Path, who: Who, do: Callable[["_Wired"], Done]) -> Done:
         raise LeaseHeld(f"somebody else goes on with {state.run_id} all the time", hint="talk to them")
 
 
-def declaration(place: Path, state: RunState) -> tuple[MachineSpec, bytes]:
-    """Return the declaration that a run is pinned to, from its bundle. Raises EvidenceFault if it is another."""
-    path = place / f"{name_of('machine', state.machine, 'the machine that the journal names')}.yaml"
-    with Directory.look(place) as directory:
-        text = directory.read(path.name, LARGEST_BYTES)
-    if text is None:
-        raise EvidenceFault(f"the bundle lacks its declaration {path.name}", hint="put it back from a copy")
-    if hashlib.sha256(text).hexdigest() != state.machine_sha256:
-        raise EvidenceFault(
-            f"{path} is not the declaration that the run is pinned to ({state.machine_sha256[:12]}…)",
-            hint="put the right one back from a copy of the bundle",
-        )
-    return load_machine(text, source=path.name), text
-
-
 def fetched(uri: str, who: Who) -> tuple[Path, Who]:
     """Bring a mirrored run to this machine, as a bundle, once somebody vouches for it.
 
@@ -367,7 +352,7 @@ class _Wired:
         self._journal = MirroredJournal(
             journal, world.store, own_prefix(inputs), run_id, text, note=self._heads.note, signer=signer_of()
         )
-        self._derived = derived_by(spec.name, place, journal, self._journal, world.store)
+        self._derived = derived_by(spec, place, journal, self._journal, world.store)
 
     @property
     def overtaken(self) -> bool:

@@ -13,7 +13,8 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.errors import DeclarationFault
-from drfsm.spec.model import Attempts, By, Effect, FactSpec, Guard, InputSpec, MachineSpec, Row, Rule, Wait
+from drfsm.spec.model import Attempts, By, Effect, FactSpec, Guard, InputSpec, MachineSpec, PhaseSpec, Row, Rule, Wait
+from drfsm.spec.phases import check_phases
 from drfsm.spec.shorthand import OLD_KEYS, source, write_out
 from drfsm.spec.soundness import STATUSES, unsound
 from drfsm.spec.words import (
@@ -98,6 +99,11 @@ _NEVER = {
     "because": Key(TEXT, required=True),
 }
 _FROZEN = {"when": Key(_WANTED, required=True), "because": Key(TEXT, required=True)}
+_PHASE = {
+    "triggers": Key(_NAMES, required=True),
+    "ends": Key(table(NAME), required=True),
+    "fails": Key(_NAMES),
+}
 _MACHINE = {
     "machine": Key(NAME, required=True),
     "because": Key(TEXT, required=True),
@@ -112,6 +118,7 @@ _MACHINE = {
     "never": Key(listing(block(_NEVER, "a never rule"))),
     "frozen": Key(listing(block(_FROZEN, "a frozen rule"))),
     "transitions": Key(listing(block(_ROW, "a transition", OLD_KEYS)), required=True),
+    "phases": Key(table(block(_PHASE, "a phase"))),
     "receipt": Key(FREE_TABLE),
 }
 _DECLARATION = block(_MACHINE, "a machine")
@@ -252,6 +259,7 @@ def _check_names(machine: Block, faults: Faults) -> None:
     _check_rule_names(machine, faults)
     _check_hidden(machine, faults)
     _check_used(machine, faults)
+    check_phases(machine, faults)
 
 
 def _rules(machine: Block) -> Iterator[Block]:
@@ -556,6 +564,7 @@ def _built(machine: Block, source: str, sha256: str) -> MachineSpec | None:
         environment=_built_rules(machine, "environment"),
         never=_built_rules(machine, "never"),
         frozen=_built_rules(machine, "frozen"),
+        phases={str(n): _phase(n, each) for n, each in machine.get("phases", {}).items()},
         receipt=machine.get("receipt", {}),
         sha256=sha256,
         source=source,
@@ -598,6 +607,11 @@ def _fact(name: Word, found: Block) -> FactSpec:
 def _guard(name: Word, found: Block) -> Guard:
     requires, unless = _wanted(found.get("requires", {})), _wanted(found.get("unless", {}))
     return Guard(str(name), requires, _text(found, "because"), unless, name.line)
+
+
+def _phase(name: Word, found: Block) -> PhaseSpec:
+    triggers, fails = _texts(found.get("triggers", ())), _texts(found.get("fails", ()))
+    return PhaseSpec(str(name), triggers, _sets(found.get("ends", {})), fails, name.line)
 
 
 def _built_rules(machine: Block, section: str) -> tuple[Rule, ...]:

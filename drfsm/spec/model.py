@@ -156,6 +156,17 @@ class Rule:
 
 
 @frozen
+class PhaseSpec:
+    """A part of a run that gets a receipt of its own: the triggers of its rows, and what becomes of it."""
+
+    name: str
+    triggers: tuple[str, ...]
+    ends: Mapping[str, str] = _table()  # trigger that ends it -> its outcome then
+    fails: tuple[str, ...] = ()  # the triggers by which its failure is sent on
+    line: int = 0
+
+
+@frozen
 class MachineSpec:
     """One declared machine: states, rows, facts, guards, environment and invariants."""
 
@@ -170,6 +181,7 @@ class MachineSpec:
     environment: tuple[Rule, ...] = ()
     never: tuple[Rule, ...] = ()
     frozen: tuple[Rule, ...] = ()  # what facts mean that something is frozen, in the operator's words
+    phases: Mapping[str, PhaseSpec] = _table()
     receipt: Mapping[str, Any] = _table()
     sha256: str = ""  # of the declaration's bytes
     source: str = ""  # the file's name, for messages

@@ -228,7 +228,7 @@ class Drill:
             if not fresh:
                 lease.look()
                 journal.catch_up(lambda _lines: None)
-            files = DrillFiles(self.directory, local.lines, journal.uri, world.store)
+            files = DrillFiles(SPEC, self.directory, local.lines, journal.uri, world.store)
             self.runner = Runner(
                 SPEC, binding("drill"), fenced(evolve(world, procedures=children), lease), journal, lease=lease,
                 clock=self.clock, on_record=[Written(self.directory, SPEC, journal), files],
