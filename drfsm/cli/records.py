@@ -18,7 +18,7 @@ from drfsm.adapters.file_journal import holder, read_chain, read_lines
 from drfsm.claims import LARGEST_BYTES, object_of, printable
 from drfsm.cli.say import say, say_json, say_lines, say_text
 from drfsm.errors import DiskFault, DrfsmError, EvidenceFault, ExitCode, FileDamaged, Unreadable, UsageFault
-from drfsm.evidence.story import standing, tell
+from drfsm.evidence.narrative import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read

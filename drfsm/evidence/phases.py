@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.evidence.story import lines_of
+from drfsm.evidence.narrative import lines_of
 from drfsm.evidence.wording import moment, seconds_between, trigger_of
 from drfsm.journal import Record, RunState
 

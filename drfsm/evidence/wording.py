@@ -1,7 +1,7 @@
 """How records are put into words: times, what was seen, commands to type; and what is never shown.
 
-Owns what summary, story and steps have in common. Every text that came from a journal passes ``claims.printable``
-before it reaches a terminal, so that what somebody named a Job can't move a cursor.
+Owns what summary, narrative and step logs have in common. Every text that came from a journal passes
+``claims.printable`` before it reaches a terminal, so that what somebody named a Job can't move a cursor.
 """
 
 import json

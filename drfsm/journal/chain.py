@@ -24,7 +24,7 @@ GENESIS = "0" * 64
 LARGEST_LINE_BYTES = claims.LARGEST_BYTES
 """What a line may have; the longest that drfsm writes has some ten thousand."""
 DEEPEST_LINE = 500
-"""How many levels a line may have and still be read; the audit finds fault with far fewer (shapes.py)."""
+"""How many levels a line may have and still be read; the audit finds fault with far fewer (record_types.py)."""
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 ``fold`` is the only place that knows what a record means. It is pure and total over well-formed records; one whose
 body is no such thing is damage, named by its line. Whether a record was *allowed* is the audit's question
-(evidence/audit.py), not this module's. Resume, status, replay and audit all stand on it, so an interrupted run and
+(evidence/audit/), not this module's. Resume, status, replay and audit all stand on it, so an interrupted run and
 an offline reader see the same.
 """
 
@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 
 from drfsm.journal.chain import damage, read
 from drfsm.journal.record import Record
-from drfsm.journal.shapes import misshapen
+from drfsm.journal.record_types import misshapen
 
 Body = Mapping[str, Any]
 

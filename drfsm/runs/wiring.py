@@ -41,9 +41,9 @@ from drfsm.errors import (
     UsageFault,
     WorldDiffers,
 )
+from drfsm.evidence.narrative import standing
 from drfsm.evidence.signatures import RECORD
-from drfsm.evidence.steps import StepFiles
-from drfsm.evidence.story import standing
+from drfsm.evidence.step_logs import StepFiles
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, digest, fold

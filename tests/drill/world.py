@@ -28,7 +28,7 @@ from drfsm.dr.procedures.bindings import binding
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.evidence.audit import audit
-from drfsm.evidence.story import standing
+from drfsm.evidence.narrative import standing
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
 from drfsm.runs.children import ChildRuns

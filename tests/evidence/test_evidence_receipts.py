@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from drfsm.evidence.receipts import check
 from drfsm.journal import KINDS, Record
-from drfsm.journal.shapes import SHAPES, faults
+from drfsm.journal.record_types import SHAPES, faults
 
 if TYPE_CHECKING:
     from tests.evidence.conftest import Play

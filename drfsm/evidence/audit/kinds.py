@@ -1,19 +1,19 @@
 """Walks a run's records from the first to the last and holds each against the declared machine.
 
 Owns what kind of record may follow what: the beginning, leases, holds and resumes, the end and its seal;
-moves.py owns the steps, forecasts.py the dry run. Judges a record before it folds it in, so that every rule
+steps.py owns the steps, forecasts.py the dry run. Judges a record before it folds it in, so that every rule
 sees where the run stood. Pure; called by audit.py.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from drfsm.evidence import forecasts, moves
-from drfsm.evidence.findings import Findings
-from drfsm.evidence.invariants import Invariants
-from drfsm.evidence.moves import Here
-from drfsm.evidence.observations import Judges, Observations
-from drfsm.journal import Record, RunState, fold, shapes
+from drfsm.evidence.audit import forecasts, steps
+from drfsm.evidence.audit.findings import Findings
+from drfsm.evidence.audit.invariants import Invariants
+from drfsm.evidence.audit.observations import Judges, Observations
+from drfsm.evidence.audit.steps import Here
+from drfsm.journal import Record, RunState, fold, record_types
 from drfsm.spec.model import MachineSpec
 
 _ONLY_FOR_REAL = ("intent", "commit", "failed", "repaired", "sampled", "resolved")
@@ -42,7 +42,7 @@ def walk(
 
 def _readable(records: Iterable[Record], findings: Findings) -> Iterator[Record]:
     for record in records:
-        wrong = list(shapes.faults(record))
+        wrong = list(record_types.faults(record))
         for what in wrong:
             findings.add(record.seq, "shape", what)
         if not wrong:
@@ -118,8 +118,8 @@ def _rejected(here: Here, record: Record) -> None:
 
 def _held(here: Here, record: Record) -> None:
     _stands(here, record)
-    moves.frozen(here, record)
-    moves.next_actions(here, record, here.state.state)
+    steps.frozen(here, record)
+    steps.next_actions(here, record, here.state.state)
     here.halted = True
     here.begun.clear()
     here.samples.clear()
@@ -131,7 +131,7 @@ def _stands(here: Here, record: Record) -> None:
 
 
 def _ended(here: Here, record: Record) -> None:
-    moves.frozen(here, record)
+    steps.frozen(here, record)
     if here.state.dry_run:
         forecasts.ended(here, record)
         return
@@ -169,12 +169,12 @@ _RULES: Mapping[str, Callable[[Here, Record], None]] = {
     "lease_acquired": _leased,
     "resumed": _resumed,
     "tail_cut": _cut,
-    "sampled": moves.sampled,
-    "intent": moves.intent,
-    "failed": moves.failed,
-    "repaired": moves.repaired,
-    "commit": moves.commit,
-    "resolved": moves.resolved,
+    "sampled": steps.sampled,
+    "intent": steps.intent,
+    "failed": steps.failed,
+    "repaired": steps.repaired,
+    "commit": steps.commit,
+    "resolved": steps.resolved,
     "rejected": _rejected,
     "held": _held,
     "forecast": forecasts.forecast,

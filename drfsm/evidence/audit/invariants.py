@@ -3,13 +3,13 @@
 A rule is judged only where each of its facts is known and *current*: one that only the run's own rows can
 change stays as it was last seen; one that the world may change by itself (``environment``, or what depends
 on it) is current only in the record that read it. What an action may have changed and nobody read again is
-not current. Called by walk.py.
+not current. Called by kinds.py.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from drfsm.evidence.findings import Findings
+from drfsm.evidence.audit.findings import Findings
 from drfsm.spec.model import MachineSpec, holds
 
 

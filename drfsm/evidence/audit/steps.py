@@ -2,7 +2,7 @@
 
 The rules are the engine's order of things (engine/step.py) and the recovery table (spec/recovery.py), read
 from the other side: from the records alone. Each rule adds findings in words and goes on. ``Here`` is where
-the audited run stands before the record in hand. Called by walk.py, which folds the record afterwards.
+the audited run stands before the record in hand. Called by kinds.py, which folds the record afterwards.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +10,9 @@ from typing import Any
 
 from attrs import define, field
 
-from drfsm.evidence.findings import Findings
-from drfsm.evidence.invariants import Invariants
-from drfsm.evidence.observations import Observations
+from drfsm.evidence.audit.findings import Findings
+from drfsm.evidence.audit.invariants import Invariants
+from drfsm.evidence.audit.observations import Observations
 from drfsm.journal import OpenIntent, Record, RunState, Undoable
 from drfsm.journal.replay import keep_first
 from drfsm.spec.model import By, Effect, MachineSpec, Row

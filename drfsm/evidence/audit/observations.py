@@ -1,13 +1,13 @@
 """Holds what a record says was seen against the declaration: guards complete and held, every reading judged again.
 
 A judge is pure, so the recorded observation and the run's inputs must give the recorded value. Who alters a
-value without what was seen, or the other way round, is found here. Called by walk.py, once for each record.
+value without what was seen, or the other way round, is found here. Called by kinds.py, once for each record.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from drfsm.evidence.findings import Findings
+from drfsm.evidence.audit.findings import Findings
 from drfsm.journal import Record
 from drfsm.spec.model import MachineSpec, Row
 

@@ -7,7 +7,7 @@ after every record (a subscriber of the runner's) with the bundle writing the fi
 import re
 
 from drfsm.claims import printable
-from drfsm.evidence.story import lines_of
+from drfsm.evidence.narrative import lines_of
 from drfsm.evidence.wording import moment, trigger_of
 from drfsm.journal import Record
 

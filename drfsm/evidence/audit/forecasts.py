@@ -1,6 +1,6 @@
 """What a dry run's records must be: a walk over the whole table that hides no finding and moves nothing."""
 
-from drfsm.evidence.moves import Here
+from drfsm.evidence.audit.steps import Here
 from drfsm.journal import Record
 from drfsm.spec.model import By, Row
 

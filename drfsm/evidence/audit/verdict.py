@@ -2,7 +2,7 @@
 
 Three questions, all findings at once. Unaltered: the bytes' chain, the seal, and what a copied summary knows of
 it (``expected_head``), because a bare chain stops neither truncation nor a rewrite of the whole. Allowed: every
-record is one that the declared machine allows where the run stood (walk.py), and every observation, judged
+record is one that the declared machine allows where the run stood (kinds.py), and every observation, judged
 again, says what the record says. Complete: nothing begun, waited for, held or left to undo is passed over.
 
 It trusts no word of the log, and of the world only what was handed in: the bytes, the declaration, the judges.
@@ -17,9 +17,9 @@ from attrs import frozen
 
 from drfsm.claims import printable
 from drfsm.errors import JournalDamaged
-from drfsm.evidence.findings import Finding, Findings
-from drfsm.evidence.observations import Judges
-from drfsm.evidence.walk import walk
+from drfsm.evidence.audit.findings import Finding, Findings
+from drfsm.evidence.audit.kinds import walk
+from drfsm.evidence.audit.observations import Judges
 from drfsm.journal import GENESIS, Record, RunState, digest
 from drfsm.journal import read as read_journal
 from drfsm.spec.model import MachineSpec

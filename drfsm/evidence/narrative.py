@@ -23,7 +23,7 @@ from drfsm.evidence.wording import (
     shown_inputs,
     trigger_of,
 )
-from drfsm.journal import Record, RunState, shapes
+from drfsm.journal import Record, RunState, record_types
 
 _REASON_WIDTH = 400
 _TYPED_WIDTH = 72  # what is longer has its reason on the next line
@@ -182,7 +182,7 @@ def _in_brief(records: Sequence[Record]) -> Iterator[tuple[Record, list[str]]]:
     known: dict[str, Any] = {}
     for record, following in zip(records, [*records[1:], None][: len(records)], strict=True):
         lines = lines_of(record)
-        if any(shapes.faults(record)) or record.kind not in ("intent", "commit", "sampled", "forecast"):
+        if any(record_types.faults(record)) or record.kind not in ("intent", "commit", "sampled", "forecast"):
             yield record, lines
             continue
         if record.kind == "intent" and following and following.kind == "commit":
@@ -199,7 +199,7 @@ def _in_brief(records: Sequence[Record]) -> Iterator[tuple[Record, list[str]]]:
 
 def lines_of(record: Record, width: int = _SEEN_WIDTH) -> list[str]:
     """Return what a record says: one line, then its details; what was seen in at most ``width`` characters."""
-    wrong = list(shapes.faults(record))
+    wrong = list(record_types.faults(record))
     if wrong:
         return [f"a {printable(record.kind)} record that can't be read", *wrong]
     return list(_TELL[record.kind](record.body, width))
