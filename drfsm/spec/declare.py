@@ -616,12 +616,12 @@ def _rows(found: Block) -> Iterator[Row]:
             attempts=_attempts(found.get("attempts", Block(0))),
             wait=_wait(found.get("wait")),
             undo=_optional(found, "undo"),
-            keeps=_text(found, "keeps"),
+            not_undone_because=_text(found, "keeps"),
             amends=_texts(found.get("amends", ())),
-            each=_optional(found, "each"),
+            foreach=_optional(found, "each"),
             timeout_seconds=found.get("timeout_seconds"),
-            final_write=found.get("final_write", False),
-            abandons=found.get("abandons", False),
+            point_of_no_return=found.get("final_write", False),
+            overrides_open_intent=found.get("abandons", False),
             line=found.line,
         )
 

@@ -115,12 +115,12 @@ class Row:
     attempts: Attempts = Attempts()
     wait: Wait | None = None
     undo: str | None = None
-    keeps: str = ""  # instead of undo: why an abort does not give this back
+    not_undone_because: str = ""  # instead of undo: why an abort does not give this back
     amends: tuple[str, ...] = ()  # inputs that the operator's recorded arguments replace from the commit on
-    each: str | None = None  # "undo": taken once for each thing left to undo, newest first
+    foreach: str | None = None  # "undo": taken once for each thing left to undo, newest first
     timeout_seconds: float | None = None
-    final_write: bool = False  # the intent of this row is the point of no return
-    abandons: bool = False  # by failure, also with an intent open, or when nothing could be reached
+    point_of_no_return: bool = False  # the intent of this row is the point of no return
+    overrides_open_intent: bool = False  # by failure, also with an intent open, or when nothing could be reached
     line: int = 0
 
     @property

@@ -62,7 +62,7 @@ def _overlaps(spec: MachineSpec) -> Iterator[Fault]:
     for one, other in combinations(spec.rows, 2):
         if one.source != other.source or not _both_possible(one, other):
             continue
-        same_runner = one.by is other.by is By.RUNNER and one.each == other.each
+        same_runner = one.by is other.by is By.RUNNER and one.foreach == other.foreach
         # Of a failure's rows the first whose guards hold is taken: only the last may be without.
         same_failure = one.by is other.by is By.FAILURE and not one.guards
         if same_runner or same_failure:
@@ -86,7 +86,7 @@ def _both_possible(one: Row, other: Row) -> bool:
 def _gaps(spec: MachineSpec) -> Iterator[Fault]:
     """Exactly one row of the runner fits each state and input, unless the state waits for a person."""
     for state in spec.states:
-        rows = [row for row in spec.rows if row.source == state and row.by is By.RUNNER and row.each is None]
+        rows = [row for row in spec.rows if row.source == state and row.by is By.RUNNER and row.foreach is None]
         names = sorted({name for row in rows for name in row.when if name in spec.inputs})
         if not rows or not names:
             continue
@@ -100,7 +100,7 @@ def _gaps(spec: MachineSpec) -> Iterator[Fault]:
 
 def _loops(spec: MachineSpec) -> Iterator[Fault]:
     """Find circles that the runner could go in by itself; a loop of undos ends with its stack."""
-    edges = {(row.source, row.to) for row in spec.rows if row.by is not By.OPERATOR and row.each is None}
+    edges = {(row.source, row.to) for row in spec.rows if row.by is not By.OPERATOR and row.foreach is None}
     for state in spec.states:
         onward = {to for source, to in edges if source == state}
         if state in _closure(onward, edges):
@@ -115,11 +115,11 @@ def _loops(spec: MachineSpec) -> Iterator[Fault]:
 
 def _mutations(spec: MachineSpec) -> Iterator[Fault]:
     """Find changes that an abort would forget: each one before the point of no return has undo or keeps."""
-    undo_states = {row.source for row in spec.rows if row.each == "undo"}
-    abortable = {row.source for row in spec.rows if row.to in undo_states and row.each is None}
+    undo_states = {row.source for row in spec.rows if row.foreach == "undo"}
+    abortable = {row.source for row in spec.rows if row.to in undo_states and row.foreach is None}
     for row in spec.rows:
-        changes = bool(row.action and row.sets and not row.final_write)
-        if changes and {row.source, row.to} & abortable and not (row.undo or row.keeps):
+        changes = bool(row.action and row.sets and not row.point_of_no_return)
+        if changes and {row.source, row.to} & abortable and not (row.undo or row.not_undone_because):
             yield (
                 row.line,
                 f"{row.trigger} changes something, can be aborted, and says nothing of giving it back",
@@ -131,7 +131,7 @@ def _mutations(spec: MachineSpec) -> Iterator[Fault]:
 
 def _points_of_no_return(spec: MachineSpec) -> Iterator[Fault]:
     """Find two of them on one way: branches that part before may have one each."""
-    finals = [row for row in spec.rows if row.final_write]
+    finals = [row for row in spec.rows if row.point_of_no_return]
     edges = {(row.source, row.to) for row in spec.rows}
     for one, other in combinations(finals, 2):
         on_one_way = other.source in _closure({one.to}, edges) or one.source in _closure({other.to}, edges)

@@ -118,7 +118,7 @@ def as_declared(bench: Bench, left: Left, undisturbed: Left) -> None:
         assert (left.state.status, left.world) == ("complete", undisturbed.world)
         return
     begun = [row for row in bench.spec.rows if row.key in left.state.images and row.sets]
-    assert not any(row.final_write for row in begun)
+    assert not any(row.point_of_no_return for row in begun)
     expected = bench.start.world
     befores = []
     for row in begun:
@@ -128,7 +128,9 @@ def as_declared(bench: Bench, left: Left, undisturbed: Left) -> None:
     for row, before in reversed(befores):
         for fact in row.sets if row.undo else ():
             expected |= {key: before[key] for key in keys_of(bench.spec, fact)}
-    torn = {key for row in begun[-1:] if row.keeps for fact in row.sets for key in keys_of(bench.spec, fact)}
+    torn = {
+        key for row in begun[-1:] if row.not_undone_because for fact in row.sets for key in keys_of(bench.spec, fact)
+    }
     assert {k: v for k, v in left.world.items() if k not in torn} == {
         k: v for k, v in expected.items() if k not in torn
     }

@@ -18,7 +18,7 @@ def forecast(here: Here, record: Record) -> None:
     if here.refused:
         here.add(record, "dry_run", f"the dry run goes on with {row.trigger} after it was refused")
     where = here.position or here.spec.initial
-    if row.source != where or row.by is not By.RUNNER or row.each:
+    if row.source != where or row.by is not By.RUNNER or row.foreach:
         here.add(record, "legality", f"the dry run foresees {row.trigger} from {row.source}, but stood in {where}")
     told = (body["trigger"], body["from"], body["to"], dict(body["sets"]))
     if told != (row.trigger, row.source, row.to, dict(row.sets)):
@@ -60,6 +60,6 @@ def ended(here: Here, record: Record) -> None:
     if len(body.get("findings", ())) != here.failed_checks:
         here.add(record, "dry_run", f"it tells {len(body.get('findings', ()))} findings of {here.failed_checks}")
     where = here.position or here.spec.initial
-    onward = [row for row in here.spec.rows_from(where, here.state.inputs, By.RUNNER) if not row.each]
+    onward = [row for row in here.spec.rows_from(where, here.state.inputs, By.RUNNER) if not row.foreach]
     if onward and not here.refused:
         here.add(record, "dry_run", f"the dry run ends before {onward[0].trigger} was foreseen")

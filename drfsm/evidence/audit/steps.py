@@ -56,11 +56,11 @@ class Here:
     @property
     def no_return(self) -> bool:
         """Whether the point of no return is passed."""
-        return any(row.final_write and row.key in self.state.images for row in self.spec.rows)
+        return any(row.point_of_no_return and row.key in self.state.images for row in self.spec.rows)
 
     def undoes_at(self, state: str) -> bool:
         """Whether a state is where things are undone."""
-        return any(row.each == "undo" for row in self.spec.rows if row.source == state)
+        return any(row.foreach == "undo" for row in self.spec.rows if row.source == state)
 
 
 # --- begun ----------------------------------------------------------------------------------------------
@@ -96,13 +96,13 @@ def _begins(here: Here, record: Record, row: Row, *, redo: bool) -> None:
         here.add(record, "lease", f"{row.trigger} begins without a lease")
     if body["effect"] != row.effect.value:
         here.add(record, "row", f"{row.trigger} has effect {row.effect}, recorded is {body['effect']}")
-    if redo and row.effect is Effect.ONCE and not row.each:
+    if redo and row.effect is Effect.ONCE and not row.foreach:
         here.add(record, "recovery", f"{row.trigger} may be done once; it begins again though its outcome is open (E)")
     if redo and state.open is not None and state.open.verdict:
         here.add(record, "recovery", f"{row.trigger} begins again though a person said that it was done")
     if (body.get("undo") or None) != row.undo:
         here.add(record, "undo", f"{row.trigger}: its undo is {row.undo}, recorded is {body.get('undo')}")
-    if body.get("kept", "") != row.keeps:
+    if body.get("kept", "") != row.not_undone_because:
         here.add(record, "row", f"{row.trigger}: what it keeps is recorded other than declared")
     _counted(here, record, row, redo=redo)
 
@@ -186,7 +186,7 @@ def commit(here: Here, record: Record) -> None:
         return
     _move(here, record, row)
     _HOWS.get(body["how"], _no_way)(here, record, row)
-    if body.get("kept", "") != row.keeps:
+    if body.get("kept", "") != row.not_undone_because:
         here.add(record, "row", f"{row.trigger}: what it keeps is recorded other than declared")
     _frozen(here, record, (body["facts"],))
     next_actions(here, record, row.to)
@@ -221,7 +221,7 @@ def _acted(here: Here, record: Record, row: Row) -> None:
 
 def _found(here: Here, record: Record, row: Row) -> None:
     """Check what was found done: a begun action whose commit was missing (C), or an undo that is there already."""
-    opened, undo = here.state.open, row.each == "undo"
+    opened, undo = here.state.open, row.foreach == "undo"
     if opened is None and not undo:
         here.add(record, "intent", f"{row.trigger} is found done without having begun: its intent is missing")
     elif opened is not None:
@@ -325,17 +325,18 @@ def _settled(here: Here, record: Record, row: Row) -> None:
         here.add(record, "recovery", f"{row.trigger} says that it supersedes {says}, open was {other and other.row}")
     if other is None:
         return
-    undoing = any(each.key == other.row and each.each for each in here.spec.rows)
-    final = any(each.key == other.row and each.final_write for each in here.spec.rows)
-    if not (row.by is By.OPERATOR or row.abandons) or final or (other.effect == Effect.ONCE and not undoing):
+    undoing = any(each.key == other.row and each.foreach for each in here.spec.rows)
+    final = any(each.key == other.row and each.point_of_no_return for each in here.spec.rows)
+    allowed = row.by is By.OPERATOR or row.overrides_open_intent
+    if not allowed or final or (other.effect == Effect.ONCE and not undoing):
         here.add(record, "recovery", f"{row.trigger} comes before it is settled what became of {other.trigger}")
 
 
 def _undoing(here: Here, record: Record, row: Row) -> None:
     undoes, entry = record.body.get("undoes"), newest(here, row)
-    if here.no_return and (row.each == "undo" or here.undoes_at(row.to)):
+    if here.no_return and (row.foreach == "undo" or here.undoes_at(row.to)):
         here.add(record, "undo", f"{row.trigger} gives back what is past the point of no return")
-    if row.each != "undo":
+    if row.foreach != "undo":
         left = [each.trigger for each in here.state.undo]
         if row.by is By.RUNNER and left and here.undoes_at(row.source):
             here.add(record, "undo", f"{row.trigger} though not yet undone: {', '.join(left)}")
@@ -349,7 +350,7 @@ def _undoing(here: Here, record: Record, row: Row) -> None:
 
 def newest(here: Here, row: Row) -> Undoable | None:
     """Return what a row that undoes is about: the newest thing left to undo."""
-    return here.state.undo[-1] if row.each == "undo" and here.state.undo else None
+    return here.state.undo[-1] if row.foreach == "undo" and here.state.undo else None
 
 
 def _changes(here: Here, row: Row) -> tuple[str, ...]:
@@ -359,7 +360,7 @@ def _changes(here: Here, row: Row) -> tuple[str, ...]:
 
 
 def _acts(row: Row) -> bool:
-    return bool(row.action) or (row.each == "undo" and row.by is By.RUNNER)
+    return bool(row.action) or (row.foreach == "undo" and row.by is By.RUNNER)
 
 
 def _frozen(here: Here, record: Record, readings: Iterable[Mapping[str, Body]]) -> None:
