@@ -1,12 +1,13 @@
 """A run in words: where it stands (`drfsm status`), and everything that happened (`drfsm replay`).
 
-``standing`` is for a tired person at 3 a.m.: what is frozen, why it stopped, what to type. ``tell`` is for
-whoever wants to understand it afterwards: one paragraph a record, what was seen and who did it. Neither shows
-a confirmation token. Both read records only, however badly those were written, and load nothing heavy.
+``standing`` is for a tired operator at 3 a.m.: what is frozen, why the run stopped, what to type. ``tell`` is for
+whoever wants to understand the run afterwards: one paragraph a record, with what was seen and who did it. Neither
+shows a confirmation token. Both read records only, however badly those were written, and load nothing heavy.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
+from shlex import quote
 from typing import Any
 
 from drfsm.claims import printable
@@ -23,7 +24,26 @@ from drfsm.evidence.wording import (
     shown_inputs,
     trigger_of,
 )
-from drfsm.journal import Record, RunState, record_types
+from drfsm.journal import Record, RunState
+from drfsm.journal.record_types import (
+    Check,
+    Commit,
+    Ended,
+    Failed,
+    Forecast,
+    Held,
+    Intent,
+    LeaseAcquired,
+    Reading,
+    Rejected,
+    Repaired,
+    Resolved,
+    Resumed,
+    RunStarted,
+    Sampled,
+    Seal,
+    TailCut,
+)
 
 _REASON_WIDTH = 400
 _TYPED_WIDTH = 72  # what is longer has its reason on the next line
@@ -39,7 +59,7 @@ _HOW = {
     "found": "found done already",
     "resolved": "a person said that it was done",
 }
-Body = Mapping[str, Any]
+Json = Mapping[str, Any]
 
 
 # --- where it stands ------------------------------------------------------------------------------------
@@ -103,7 +123,7 @@ def _frozen(state: RunState) -> Iterator[str]:
             yield "Frozen now: nothing that this run knows of."
         return
     yield "Frozen now:"
-    for word, since in sorted(state.frozen_since.items(), key=lambda each: not each[0].startswith(NOBODY)):
+    for word, since in sorted(state.frozen_since.items(), key=lambda frozen: not frozen[0].startswith(NOBODY)):
         loud = printable(word).replace(NOBODY, NOBODY.upper()) if word.startswith(NOBODY) else printable(word)
         yield f"  {loud}, since {moment(since)}"
 
@@ -112,9 +132,9 @@ def _actors(state: RunState) -> Iterator[str]:
     """Yield who started the run, who went on with it last and who decided what, as far as something proves it."""
     latest = {actor.did: actor for actor in state.actors}
     lines = [
-        f"  {printable(did)} by {printable(actor.operator)} at {moment(actor.at)}: {told}"
+        f"  {printable(did)} by {printable(actor.operator)} at {moment(actor.at)}: {identity}"
         for did, actor in latest.items()
-        if (told := identities(actor.proven))
+        if (identity := identities(actor.proven))
     ]
     if lines:
         yield "Who:"
@@ -126,12 +146,13 @@ def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:
     if state.status == "running" and not interrupted and not place.startswith("s3://"):
         yield "Next: wait; Ctrl-C where it runs stops it at a clean point."
         return
-    found = list(commands(state, named)) if state.status != "running" or interrupted else list(_from_afar(state, named))
+    at_work = state.status == "running" and not interrupted
+    actions = list(_from_afar(state, named) if at_work else commands(state, named))
     if state.ended:
-        found.append((f"drfsm replay {_quoted(named)}", "what happened, and whether the log proves it"))
-    width = max((len(typed) for typed, _ in found if len(typed) <= _TYPED_WIDTH), default=0)
+        actions.append((f"drfsm replay {quote(named)}", "what happened, and whether the log proves it"))
+    width = max((len(typed) for typed, _ in actions if len(typed) <= _TYPED_WIDTH), default=0)
     yield "Next:"
-    for typed, reason in found:
+    for typed, reason in actions:
         if len(typed) <= _TYPED_WIDTH:
             yield f"  {typed:<{width}}  {reason}"
         else:
@@ -141,10 +162,10 @@ def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:
 
 def _from_afar(state: RunState, named: str) -> Iterator[tuple[str, str]]:
     """Yield what to type where a mirror was left by a run at work: whether it still is, only its machine sees."""
-    status, resume = f"drfsm status {_quoted(named)}", f"drfsm resume {_quoted(named)}"
+    status, resume = f"drfsm status {quote(named)}", f"drfsm resume {quote(named)}"
     yield status, "again: if its last record gets newer, it is at work; wait"
     yield (
-        f"{resume} --take-over {_quoted(state.run_id)}",
+        f"{resume} --take-over {quote(state.run_id)}",
         f"go on here, if you know that nobody on {printable(state.host)} works on it; it says what else it needs",
     )
 
@@ -157,22 +178,17 @@ def _named(state: RunState, place: str) -> str:
     return state.run_id if not place or path.parts[-2:] == ("runs", state.run_id) else place
 
 
-def _quoted(named: str) -> str:
-    from shlex import quote
-
-    return quote(named)
-
-
 # --- what happened --------------------------------------------------------------------------------------
 
 
 def tell(records: Iterable[Record], *, brief: bool = False) -> Iterator[str]:
-    """Yield the story of a run: for each record its time and number, what happened, and what was seen.
+    """Yield what happened in a run: for each record its time and number, what it says, and what was seen.
 
-    ``brief``: what was begun and then done is told once, of what was seen only what is new, and of the guards
-    only those that do not hold.
+    ``brief``: an action and its commit make one paragraph; of the readings it has only new ones, of the guards only
+    those that do not hold.
     """
-    for record, lines in _in_brief(list(records)) if brief else ((each, lines_of(each)) for each in records):
+    paragraphs = _in_brief(list(records)) if brief else ((record, lines_of(record)) for record in records)
+    for record, lines in paragraphs:
         first, *rest = lines
         yield f"{moment(record.at)} #{record.seq:<4} {first}"
         yield from (f"{'':27}{line}" for line in rest)
@@ -182,165 +198,168 @@ def _in_brief(records: Sequence[Record]) -> Iterator[tuple[Record, list[str]]]:
     known: dict[str, Any] = {}
     for record, following in zip(records, [*records[1:], None][: len(records)], strict=True):
         lines = lines_of(record)
-        if any(record_types.faults(record)) or record.kind not in ("intent", "commit", "sampled", "forecast"):
+        content = None if any(record.faults()) else record.content
+        if not isinstance(content, Intent | Commit | Sampled | Forecast):
             yield record, lines
             continue
-        if record.kind == "intent" and following and following.kind == "commit":
+        if isinstance(content, Intent) and following and following.kind == "commit":
             continue
-        kept = [each for each in lines if not each.startswith(("saw ", "result ", "guard ")) or "DOES NOT HOLD" in each]
-        if record.kind == "forecast":
-            yield record, [each for each in kept if "passed" not in each and "not_evaluated" not in each]
+        kept = [line for line in lines if not line.startswith(_DETAILS) or "DOES NOT HOLD" in line]
+        if isinstance(content, Forecast):
+            yield record, [line for line in kept if "passed" not in line and "not_evaluated" not in line]
             continue
-        facts = {name: found["value"] or "unknown" for name, found in record.body["facts"].items()}
-        new = [f"{name}={value}" for name, value in facts.items() if known.get(name) != value]
-        known |= facts
+        values = {name: reading.value or "unknown" for name, reading in content.facts.items()}
+        new = [f"{name}={value}" for name, value in values.items() if known.get(name) != value]
+        known |= values
         yield record, [*kept, *([printable("saw " + ", ".join(new))] if new else [])]
+
+
+_DETAILS = ("saw ", "result ", "guard ")
 
 
 def lines_of(record: Record, width: int = _SEEN_WIDTH) -> list[str]:
     """Return what a record says: one line, then its details; what was seen in at most ``width`` characters."""
-    wrong = list(record_types.faults(record))
-    if wrong:
-        return [f"a {printable(record.kind)} record that can't be read", *wrong]
-    return list(_TELL[record.kind](record.body, width))
+    faults = list(record.faults())
+    if faults:
+        return [f"a {printable(record.kind)} record that can't be read", *faults]
+    return list(_TELL[record.kind](record.content, width))
 
 
-def _started(body: Body, width: int) -> Iterator[str]:
-    dry = "a dry run" if body["dry_run"] else body["scope"]
-    yield printable(f"{body['run_id']} starts in {body['state']} ({dry}), by {body['operator']} on {body['host']}")
-    yield from _proven(body)
-    yield printable(f"machine {body['machine']}, sha256 {body['machine_sha256']}, drfsm {body['version']}")
-    yield from (f"{printable(name)} = {clip(value, width)}" for name, value in shown_inputs(body["inputs"]).items())
+def _started(started: RunStarted, width: int) -> Iterator[str]:
+    dry = "a dry run" if started.dry_run else started.scope
+    yield printable(f"{started.run_id} starts in {started.state} ({dry}), by {started.operator} on {started.host}")
+    yield from _proven(started.proven)
+    yield printable(f"machine {started.machine}, sha256 {started.machine_sha256}, drfsm {started.version}")
+    yield from (f"{printable(name)} = {clip(value, width)}" for name, value in shown_inputs(started.inputs).items())
 
 
-def _leased(body: Body, _width: int) -> Iterator[str]:
-    yield printable(f"takes the lease, epoch {body['epoch']}, by {body['operator']} on {body['host']}")
+def _leased(lease: LeaseAcquired, _width: int) -> Iterator[str]:
+    yield printable(f"takes the lease, epoch {lease.epoch}, by {lease.operator} on {lease.host}")
 
 
-def _resumed(body: Body, _width: int) -> Iterator[str]:
-    yield printable(f"resumed in {body['state']}, by {body['operator']} on {body['host']}")
-    yield from _proven(body)
+def _resumed(resumed: Resumed, _width: int) -> Iterator[str]:
+    yield printable(f"resumed in {resumed.state}, by {resumed.operator} on {resumed.host}")
+    yield from _proven(resumed.proven)
 
 
-def _cut(body: Body, _width: int) -> Iterator[str]:
-    yield printable(f"a torn last line of {body['bytes']} bytes (sha256 {body['sha256']}) was cut off")
+def _cut(cut: TailCut, _width: int) -> Iterator[str]:
+    yield printable(f"a torn last line of {cut.bytes} bytes (sha256 {cut.sha256}) was cut off")
 
 
-def _sampled(body: Body, width: int) -> Iterator[str]:
-    clear = "clear" if body["holds"] else "not yet"
-    waited = f", waited {lasting(body['waited_seconds'])}" if "waited_seconds" in body else ""
-    yield printable(f"{trigger_of(body['row'])} waits: {clear}{waited}")
-    yield from _readings(body["facts"], width)
+def _sampled(sample: Sampled, width: int) -> Iterator[str]:
+    clear = "clear" if sample.holds else "not yet"
+    waited = "" if sample.waited_seconds is None else f", waited {lasting(sample.waited_seconds)}"
+    yield printable(f"{trigger_of(sample.row)} waits: {clear}{waited}")
+    yield from _readings(sample.facts, width)
 
 
-def _intended(body: Body, width: int) -> Iterator[str]:
-    undone = f", undo of {body['undoes']}" if body.get("undoes") else ""
-    yield printable(f"{body['trigger']} begins: {body['from']} -> {body['to']}{undone}, attempt {body['attempt']}")
-    yield from _given(body)
-    yield from _guards(body["guards"])
-    yield from _readings(body["facts"], width)
+def _intended(intent: Intent, width: int) -> Iterator[str]:
+    undone = f", undo of {intent.undoes}" if intent.undoes else ""
+    yield printable(f"{intent.trigger} begins: {intent.source} -> {intent.to}{undone}, attempt {intent.attempt}")
+    yield from _args(intent.args)
+    yield from _guards(intent.guards)
+    yield from _readings(intent.facts, width)
 
 
-def _committed(body: Body, width: int) -> Iterator[str]:
-    undone = f", undo of {body['undoes']}" if body.get("undoes") else ""
-    how = _HOW.get(body["how"], body["how"]) if body["by"] == "runner" or body["how"] != "judged" else body["by"]
-    lasted = f", {lasting(body['seconds'])}" if "seconds" in body else ""
-    yield printable(f"{body['trigger']}: {body['from']} -> {body['to']}{undone} ({how}{lasted})")
-    yield printable(body["because"])
-    yield from _given(body)
-    if body["how"] != "acted":  # else they stand with its beginning
-        yield from _guards(body["guards"])
-    yield from _readings(body["facts"], width)
-    if body["result"] is not None:
-        yield f"result {compact(body['result'], width)}"
-    if body.get("kept"):
-        yield printable(f"an abort would not give this back: {body['kept']}")
+def _committed(commit: Commit, width: int) -> Iterator[str]:
+    undone = f", undo of {commit.undoes}" if commit.undoes else ""
+    how = _HOW.get(commit.how, commit.how) if commit.by == "runner" or commit.how != "judged" else commit.by
+    lasted = "" if commit.seconds is None else f", {lasting(commit.seconds)}"
+    yield printable(f"{commit.trigger}: {commit.source} -> {commit.to}{undone} ({how}{lasted})")
+    yield printable(commit.reason)
+    yield from _args(commit.args)
+    if commit.how != "acted":  # else the guards stand with the intent
+        yield from _guards(commit.guards)
+    yield from _readings(commit.facts, width)
+    if commit.result is not None:
+        yield f"result {compact(commit.result, width)}"
+    if commit.kept:
+        yield printable(f"an abort would not give this back: {commit.kept}")
 
 
-def _failed(body: Body, _width: int) -> Iterator[str]:
-    verdict = _VERDICTS.get(body["verdict"], body["verdict"])
-    yield printable(f"{body['trigger']} failed, attempt {body['attempt']}; {verdict}")
-    yield clip(body["error"], _REASON_WIDTH)
+def _failed(failed: Failed, _width: int) -> Iterator[str]:
+    verdict = _VERDICTS.get(failed.verdict, failed.verdict)
+    yield printable(f"{failed.trigger} failed, attempt {failed.attempt}; {verdict}")
+    yield clip(failed.error, _REASON_WIDTH)
 
 
-def _repaired(body: Body, width: int) -> Iterator[str]:
-    yield printable(f"repaired by {body['action']} before {trigger_of(body['row'])} is tried again")
-    if body["result"] is not None:
-        yield f"result {compact(body['result'], width)}"
+def _repaired(repair: Repaired, width: int) -> Iterator[str]:
+    yield printable(f"repaired by {repair.action} before {trigger_of(repair.row)} is tried again")
+    if repair.result is not None:
+        yield f"result {compact(repair.result, width)}"
 
 
-def _resolved(body: Body, _width: int) -> Iterator[str]:
-    yield printable(f"{body['operator']} says that {trigger_of(body['row'])} is {body['outcome']}: {body['reason']}")
-    yield from _proven(body)
+def _resolved(verdict: Resolved, _width: int) -> Iterator[str]:
+    yield printable(f"{verdict.operator} says that {trigger_of(verdict.row)} is {verdict.outcome}: {verdict.reason}")
+    yield from _proven(verdict.proven)
 
 
-def _rejected(body: Body, _width: int) -> Iterator[str]:
-    yield printable(f"{body['trigger']} was rejected in {body['state']}; nothing moved")
-    yield clip(body["why"], _REASON_WIDTH)
-    yield from _proven(body)
+def _rejected(rejected: Rejected, _width: int) -> Iterator[str]:
+    yield printable(f"{rejected.trigger} was rejected in {rejected.state}; nothing moved")
+    yield clip(rejected.why, _REASON_WIDTH)
+    yield from _proven(rejected.proven)
 
 
-def _held(body: Body, _width: int) -> Iterator[str]:
-    yield printable(f"HELD in {body['state']} at {body['stage']}")
-    yield clip(body["reason"], _REASON_WIDTH)
-    yield from (printable(f"frozen: {each}") for each in body["frozen"])
+def _held(held: Held, _width: int) -> Iterator[str]:
+    yield printable(f"HELD in {held.state} at {held.stage}")
+    yield clip(held.reason, _REASON_WIDTH)
+    yield from (printable(f"frozen: {words}") for words in held.frozen)
 
 
-def _forecast(body: Body, width: int) -> Iterator[str]:
+def _forecast(forecast: Forecast, width: int) -> Iterator[str]:
     words = {
         "pass": "would pass",
         "wait": "would wait",
         "refused": "WOULD BE REFUSED",
         "depends": "depends on what was not done",
     }
-    yield printable(f"{body['trigger']}: {body['from']} -> {body['to']}: {words[outcome(body)]}")
-    for each in body["guards"]:
-        told = f"{each['guard']}: {each['fact']} is {each['value'] or 'not read'}, {each['outcome']}"
-        yield printable(told) + (f" {compact(each['seen'], width)}" if each["outcome"] == "failed" else "")
-    if body["sets"]:
-        yield printable("would set " + ", ".join(f"{fact}={value}" for fact, value in body["sets"].items()))
+    yield printable(f"{forecast.trigger}: {forecast.source} -> {forecast.to}: {words[outcome(forecast)]}")
+    for check in forecast.guards:
+        seen = f" {compact(check.seen, width)}" if check.outcome == "failed" else ""
+        yield printable(f"{check.guard}: {check.fact} is {check.value or 'not read'}, {check.outcome}") + seen
+    if forecast.sets:
+        yield printable("would set " + ", ".join(f"{fact}={value}" for fact, value in forecast.sets.items()))
 
 
-def _ended(body: Body, _width: int) -> Iterator[str]:
-    yield printable(f"ENDS {body['status']} in {body['state']}")
-    if body["reason"]:
-        yield clip(body["reason"], _REASON_WIDTH)
-    yield from (printable(f"frozen: {each}") for each in body["frozen"])
-    yield from (printable(f"not given back, on purpose: {each}") for each in body["kept"])
+def _ended(ended: Ended, _width: int) -> Iterator[str]:
+    yield printable(f"ENDS {ended.status} in {ended.state}")
+    if ended.reason:
+        yield clip(ended.reason, _REASON_WIDTH)
+    yield from (printable(f"frozen: {words}") for words in ended.frozen)
+    yield from (printable(f"not given back, on purpose: {kept}") for kept in ended.kept)
 
 
-def _seal(body: Body, _width: int) -> Iterator[str]:
-    yield printable(f"sealed: {body['records']} records, head {body['head']}")
+def _seal(seal: Seal, _width: int) -> Iterator[str]:
+    yield printable(f"sealed: {seal.records} records, head {seal.head}")
 
 
-def _given(body: Body) -> Iterator[str]:
-    args = body.get("args", {})
+def _args(args: Json) -> Iterator[str]:
     for name, value in shown_inputs(args).items():
         if name != "proven":
             yield f"{printable(name)}: {clip(value, _REASON_WIDTH)}"
-    yield from _proven(args)
+    yield from _proven(args.get("proven"))
 
 
-def _proven(body: Body) -> Iterator[str]:
+def _proven(proven: object) -> Iterator[str]:
     """Yield what is proven of whoever did it, where something is."""
-    proven = body.get("proven")
-    if isinstance(proven, Mapping) and (told := identities(proven)):
-        yield f"proven: {told}"
+    if isinstance(proven, Mapping) and (words := identities(proven)):
+        yield f"proven: {words}"
 
 
-def _guards(checks: Iterable[Body]) -> Iterator[str]:
-    for each in checks:
-        verb = "holds" if each["holds"] else "DOES NOT HOLD"
-        yield printable(f"guard {each['guard']} {verb}: {each['fact']} is {each['value']}")
+def _guards(checks: Iterable[Check]) -> Iterator[str]:
+    for check in checks:
+        verb = "holds" if check.holds else "DOES NOT HOLD"
+        yield printable(f"guard {check.guard} {verb}: {check.fact} is {check.value}")
 
 
-def _readings(facts: Mapping[str, Body], width: int) -> Iterator[str]:
-    for name, found in facts.items():
-        why = f" ({clip(found['why'], width)})" if found.get("why") else ""
-        yield f"saw {printable(name)}={printable(found['value'] or 'unknown')} {compact(found['seen'], width)}{why}"
+def _readings(facts: Mapping[str, Reading], width: int) -> Iterator[str]:
+    for name, reading in facts.items():
+        why = f" ({clip(reading.why, width)})" if reading.why else ""
+        value = printable(reading.value or "unknown")
+        yield f"saw {printable(name)}={value} {compact(reading.seen, width)}{why}"
 
 
-_TELL: Mapping[str, Callable[[Body, int], Iterator[str]]] = {
+_TELL: Mapping[str, Callable[[Any, int], Iterator[str]]] = {
     "run_started": _started,
     "lease_acquired": _leased,
     "resumed": _resumed,

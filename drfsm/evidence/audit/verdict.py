@@ -72,10 +72,10 @@ class Verdict:
 
     def lines(self) -> Iterator[str]:
         """Yield the verdict in words."""
-        for each in self.findings:
-            where = f"line {each.line}" if each.line else "the log"
-            yield printable(f"{where}: {each.what} [{each.rule}]")
-        yield from (printable(f"note: {each}") for each in self.notes)
+        for finding in self.findings:
+            where = f"line {finding.line}" if finding.line else "the log"
+            yield printable(f"{where}: {finding.what} [{finding.rule}]")
+        yield from (printable(f"note: {note}") for note in self.notes)
         if self.findings:
             count = "one finding" if len(self.findings) == 1 else f"{len(self.findings)} findings"
             yield f"The evidence does NOT hold: {count} in {self.records} records."
@@ -176,7 +176,7 @@ def _expect(heads: list[str], head: str | None, count: int | None, findings: Fin
         return
     if head is None:
         return
-    known = [count - 1] if count else [place for place, each in enumerate(heads) if each == head]
+    known = [count - 1] if count else [place for place, known_head in enumerate(heads) if known_head == head]
     if not known or heads[known[0]] != head:
         findings.add(None, "rewritten", f"the log has no line with the head that the summary knows ({head})")
         return
