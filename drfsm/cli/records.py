@@ -254,7 +254,7 @@ def _logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | 
 
 def _judges(machine: str) -> Mapping[str, Any]:
     """Return the judges of a shipped machine, none for any other."""
-    from drfsm.dr.procedures.bindings import MACHINES, binding
+    from drfsm.dr.procedures import MACHINES, binding
 
     return binding(machine).judges if machine in MACHINES else {}
 

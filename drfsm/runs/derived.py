@@ -1,6 +1,6 @@
 """What a machine's bundle holds besides its summary: derived from records by a subscriber, true after any crash.
 
-Only the drill has such files (drill_files.py). Used by drive.py while a run works, and by `status` when none does.
+Only the drill has such files (derived_files.py). Used by wiring.py while a run works, and by `status` when none does.
 """
 
 from collections.abc import Callable, Sequence
