@@ -334,7 +334,9 @@ def _canonical_now(given: dict[str, Any]) -> str:
 @click.option("--plan", default="", metavar="SHA256", help="The digest of the plan.  [default: typed on a terminal]")
 @click.option("--allow-older", is_flag=True, help="The canonical run may be newer than the validated one.")
 @on_a_run
-def approve(run: str | None, invocation: Invocation, *, ticket: str, plan: str, allow_older: bool) -> "wiring.Outcome | int":
+def approve(
+    run: str | None, invocation: Invocation, *, ticket: str, plan: str, allow_older: bool
+) -> wiring.Outcome | int:
     """Approve what a promote would do, as it is shown here; then the promote goes on.
 
     The approval is bound to the plan's digest: whatever changes makes it stale, and the run says so and waits.
