@@ -1,5 +1,6 @@
 """The floor plan of the house is held by import-linter; what start-up may load is held by a deny-list."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -50,3 +51,24 @@ def test_status_loads_nothing_heavy(tmp_path: Path) -> None:
     """`drfsm status` starts without YAML, transitions, structlog, jsonschema or rich as well."""
     assert not loaded("status", home=tmp_path) & HEAVIER
     assert not loaded("--help", home=tmp_path) & HEAVIER
+
+
+DR = ROOT / "drfsm" / "dr"
+DOORS = {"drfsm.dr.artifacts.compare", *(f"drfsm.dr.{room.name}" for room in DR.iterdir() if room.is_dir())}
+
+
+def past_the_door(path: Path) -> list[str]:
+    """Return each import by which a module of drfsm takes a name out of a room's inside."""
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    taken = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        source = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+        door = max((door for door in DOORS if f"{source}.".startswith(f"{door}.")), key=len, default=source)
+        if source != door and not module.startswith(f"{door}."):
+            taken.append(f"{path.relative_to(ROOT)}: from {source} import ...")
+    return taken
+
+
+def test_a_room_of_dr_is_entered_by_its_door() -> None:
+    """Who is outside imports what a room exports, or one of its modules whole."""
+    assert not [line for path in (ROOT / "drfsm").rglob("*.py") for line in past_the_door(path)]

@@ -146,7 +146,7 @@ def test_all_that_it_names_is_bound_and_what_it_lacks_has_a_default(place: Path)
     _, now = today(then.name)
     assert binding(then.name).missing_for(then) == []
     lacking = now.inputs.keys() - then.inputs.keys() - INPUT_DEFAULTS[then.name].keys()
-    where = f'add to "{then.name}" in INPUT_DEFAULTS of drfsm/dr/bindings.py'
+    where = f'add to "{then.name}" in INPUT_DEFAULTS of drfsm/dr/procedures/bindings.py'
     lines = [f'{where}: "{name}": <what leaves older runs as they were>' for name in sorted(lacking)]
     assert not lines, "\n".join(lines)
 

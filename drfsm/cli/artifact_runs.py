@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from drfsm.cli.options import at_bucket, connected, pair
+from drfsm.cli.outcome import output
 from drfsm.cli.say import say, say_json, say_lines
 from drfsm.errors import ExitCode, UsageFault
-from drfsm.runs import wiring
 
 
 @click.group()
@@ -35,11 +35,11 @@ def _out(output: str, record: Any, lines: list[str]) -> None:
 @runs.command("list")
 @at_bucket
 @pair
-@wiring.output
+@output
 def list_command(output: str, **given: Any) -> int:
     """List the published runs, newest first; * marks the canonical one. Exits with 9 if that can't be told."""
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers.pointers import shown
+    from drfsm.dr.pointers import shown
 
     store, layout = connected(given), layout_of(given)
     home = layout.run("")
@@ -64,7 +64,7 @@ def list_command(output: str, **given: Any) -> int:
 
 def _unless_told(pointers: Iterable[Any]) -> int:
     """Say which pointers can't be read; return the exit code of a verb that had to look at them."""
-    from drfsm.dr.pointers.pointers import MEND
+    from drfsm.dr.pointers import MEND
 
     wrong = [each for each in pointers if isinstance(each, str)]
     say_lines((f"drfsm: {each}" for each in wrong), err=True)
@@ -77,15 +77,15 @@ def _unless_told(pointers: Iterable[Any]) -> int:
 @click.argument("run_id")
 @at_bucket
 @pair
-@wiring.output
+@output
 def show(run_id: str, output: str, **given: Any) -> int:
     """Show what lies in S3 of a run, and which pointers name it.
 
     Exits with 11 if nothing lies there, with 9 if a pointer can't be read.
     """
-    from drfsm.dr.artifacts.verification import run_home
+    from drfsm.dr.artifacts import run_home
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers.pointers import named_pairs, shown
+    from drfsm.dr.pointers import named_pairs, shown
 
     store, layout = connected(given), layout_of(given)
     home = run_home(layout, run_id)
@@ -119,7 +119,7 @@ def show(run_id: str, output: str, **given: Any) -> int:
 @click.option(
     "--offline", type=click.Path(path_type=Path), help="Verify a local copy in this directory; no bucket is needed."
 )
-@wiring.output
+@output
 def verify(
     run_id: str | None, run_report: Path | None, offline: Path | None, output: str, *, verify_latest: bool, **given: Any
 ) -> int:
@@ -177,7 +177,7 @@ def _bytes(path: Path) -> bytes:
     help="Each run's files name their own run.",
 )
 @click.option("--offline", is_flag=True, help="LEFT and RIGHT are directories; no bucket is needed.")
-@wiring.output
+@output
 def compare(
     left: str,
     right: str,
@@ -214,7 +214,7 @@ def compare(
 @click.argument("target")
 @at_bucket
 @click.option("--dry-run", is_flag=True, help="Say what would be copied; change nothing.")
-@wiring.output
+@output
 def sync(source: str, target: str, output: str, *, dry_run: bool, **given: Any) -> None:
     """Copy a prefix on the server: what is equal is skipped, nothing is deleted, no pointer is touched."""
     from drfsm.dr.artifacts import prefix_sync

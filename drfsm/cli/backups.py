@@ -14,16 +14,16 @@ import click
 from drfsm.claims import bounded, is_name, printable
 from drfsm.cli.control_plane import applied, fetched
 from drfsm.cli.options import at_bucket, connected, endpoint_url, pair, region
+from drfsm.cli.outcome import output
 from drfsm.cli.say import say as say_line
 from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
 from drfsm.errors import ExitCode, UsageFault
-from drfsm.runs import wiring
 from drfsm.runs.receipts import ReceiptFiles
 
 if TYPE_CHECKING:
     from drfsm.adapters.aws import S3Store
-    from drfsm.dr.backup.restore_policy import RestoreRefused
-    from drfsm.dr.control_plane.read import Bundle
+    from drfsm.dr.backup import RestoreRefused
+    from drfsm.dr.control_plane import Bundle
 
 _job_image = click.option("--job-image", default="", help="Of the Job that moves the state.  [default: the workload's]")
 _job_python = click.option("--job-python", default="python3", show_default=True, help="Python in that image.")
@@ -50,7 +50,7 @@ def backup() -> None:
 
 
 def _pace() -> Any:
-    from drfsm.dr.backup.state_volume import Pace
+    from drfsm.dr.backup import Pace
     from drfsm.engine import SystemClock
 
     return Pace(lambda: None, say, SystemClock())
@@ -65,7 +65,7 @@ def _pace() -> Any:
 @_state_claim
 @_job_image
 @_job_python
-@wiring.output
+@output
 def create(
     kubeconfig: str,
     namespace: str,
@@ -78,11 +78,9 @@ def create(
     **given: Any,
 ) -> None:
     """Take a backup: the site's objects without Secrets, the pointers, and the state if it has a lasting volume."""
-    from drfsm.dr.backup.create import Site
-    from drfsm.dr.backup.create import create as take
-    from drfsm.dr.backup.restore_policy import findings
-    from drfsm.dr.backup.restore_policy import told as restore_policy_told
-    from drfsm.dr.backup.state_volume import Image
+    from drfsm.dr.backup import Image, Site, findings
+    from drfsm.dr.backup import create as take
+    from drfsm.dr.backup import told as restore_policy_told
     from drfsm.dr.layout import layout_of
 
     store, named = connected(given), backup_id or f"backup-{stamp()}"
@@ -103,11 +101,10 @@ def create(
 
 @backup.command("list")
 @at_prefix
-@wiring.output
+@output
 def list_(output: str, **given: Any) -> None:
     """List the backups below a prefix, the newest first: age, run, digest. Reads their metadata, not their parts."""
-    from drfsm.dr.backup.address import listed
-    from drfsm.dr.backup.check import age, aged
+    from drfsm.dr.backup import age, aged, listed
     from drfsm.dr.layout import layout_of
 
     store, now = connected(given), datetime.now(UTC).isoformat()
@@ -137,7 +134,7 @@ def _store_of(uri: str, given: Mapping[str, Any]) -> "S3Store":
 @region
 @_objective
 @expect_sha256
-@wiring.output
+@output
 def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, output: str, **given: Any) -> int:
     """Read all of a backup: there, whole, safe to unpack, and what of it a restore would refuse.
 
@@ -145,7 +142,7 @@ def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, o
     if it is whole and a restore would refuse what it brings.
     """
     from drfsm.dr.backup import check as backup_check
-    from drfsm.dr.backup.address import judge
+    from drfsm.dr.backup import judge
 
     asked = backup_check.objective(recovery_point_objective)
     expect = backup_check.expected(expect_sha256)
@@ -181,17 +178,13 @@ def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, o
 @allow_in_backup
 @force_conflicts
 @receipt_dir
-@wiring.output
+@output
 def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int:
     """Restore a backup to a site, quiet: schedules suspended, publishing off, the published control plane applied.
 
     Type the same again until it exits with 0: what is done already is as good as done once.
     """
-    from drfsm.dr.backup.check import expected, objective
-    from drfsm.dr.backup.restore import Target
-    from drfsm.dr.backup.restore_policy import RestoreRefused
-    from drfsm.dr.backup.restore_site import Wishes, restore_site
-    from drfsm.dr.backup.state_volume import Image
+    from drfsm.dr.backup import Image, RestoreRefused, Target, Wishes, expected, objective, restore_site
     from drfsm.engine.runner import new_run_id
 
     run_id = new_run_id("restore")
@@ -228,7 +221,7 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int
 
 def _note_refusal(receipts: ReceiptFiles, run_id: str, fault: "RestoreRefused", allowed: Sequence[str]) -> None:
     """Leave a receipt of everything that was refused."""
-    from drfsm.dr.backup.restore_policy import told
+    from drfsm.dr.backup import told
 
     record = {
         "schema_version": 1,

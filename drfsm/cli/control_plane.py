@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drfsm.cli.options import connected
+from drfsm.cli.outcome import output
 from drfsm.cli.say import say_text
 from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
 from drfsm.errors import ExitCode, UsageFault
-from drfsm.runs import wiring
 from drfsm.runs.git import head
 from drfsm.runs.receipts import APPLIED, FETCHED, RESTORED, ReceiptFiles, fetch_values
 
 if TYPE_CHECKING:
-    from drfsm.dr.control_plane.read import Bundle
+    from drfsm.dr.control_plane import Bundle
 
 
 @click.group("control-plane")
@@ -34,7 +34,7 @@ def control_plane() -> None:
 @click.option("--source", default="", help="A directory with a folder a section, instead of the site's ConfigMaps.")
 @click.option("--git-sha", default="", help="The commit that it comes from.  [default: of --source, or of here]")
 @click.option("--created-at", default="", help="As 20260227T002229Z; the same gives the same bytes.  [default: now]")
-@wiring.output
+@output
 def publish(
     kubeconfig: str,
     namespace: str,
@@ -109,7 +109,7 @@ def fetched(receipts: ReceiptFiles, bundle: "Bundle", directory: str) -> None:
 
 def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -> None:
     """Write what applying a bundle leaves behind."""
-    from drfsm.dr.control_plane.apply import summary
+    from drfsm.dr.control_plane import summary
 
     at = {"schema_version": 1, "applied_at": datetime.now(UTC).isoformat(timespec="seconds")}
     receipts.json(APPLIED, {**at, **done}, "control_plane.apply.summary")
@@ -122,10 +122,10 @@ def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -
 @_which[1]
 @click.option("--output-dir", default="", help="Where control-plane/ is to appear.  [default: with the receipt]")
 @receipt_dir
-@wiring.output
+@output
 def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str, output: str, **given: Any) -> None:
     """Fetch the current bundle, verify all of it, and lay it out as files."""
-    from drfsm.dr.control_plane.bundle import lay_out
+    from drfsm.dr.control_plane import lay_out
 
     bundle = _found(given, bundle_uri, bundle_sha256)
     receipts = ReceiptFiles(receipt_dir, f"control-plane-{stamp()}")
@@ -150,7 +150,7 @@ def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str
 @click.option("--render-only", is_flag=True, help="Print the ConfigMaps as YAML; change nothing, ask no cluster.")
 @force_conflicts
 @receipt_dir
-@wiring.output
+@output
 def apply(
     kubeconfig: str,
     namespace: str,
@@ -189,10 +189,10 @@ def apply(
 @at_site("KUBECONFIG")
 @_which[0]
 @_which[1]
-@wiring.output
+@output
 def verify(kubeconfig: str, namespace: str, bundle_uri: str, bundle_sha256: str, output: str, **given: Any) -> int:
     """Hold a site's ConfigMaps against the current bundle. Exits with 0 if they are the same, 11 if they differ."""
-    from drfsm.dr.control_plane.read import parity, same
+    from drfsm.dr.control_plane import parity, same
 
     bundle = _found(given, bundle_uri, bundle_sha256)
     seen = parity(cluster_of(kubeconfig), namespace, bundle)

@@ -15,6 +15,8 @@ from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
 from drfsm.cli.drill_inputs import DEFAULT_PREFIX, PHASES, beside, earlier_in, inputs_of, lay_kubeconfig, settle
 from drfsm.cli.options import approval_policy, of_a_run, patience
+from drfsm.cli.outcome import output, reported
+from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import UsageFault
@@ -44,7 +46,7 @@ _WORKLOAD = (
     click.option("--receipt-dir", type=click.Path(), help="The bundle's directory.  [default: below $DRFSM_HOME/runs]"),
     click.option("--git-sha", default="", help="The commit that is drilled.  [default: of the working directory]"),
     of_a_run,
-    wiring.output,
+    output,
 )  # fmt: skip
 
 
@@ -152,19 +154,22 @@ def _verdict(place: Path) -> str:
 
 def _drill(given: dict[str, Any]) -> tuple[int, Path]:
     """Start it; return the exit code and the bundle."""
-    who = wiring.Who(**{name: given.pop(name) for name in ("operator", "take_over", "output")})
+    invocation = at_terminal(**{name: given.pop(name) for name in ("operator", "take_over")})
+    output_format = str(given.pop("output"))
     earlier = earlier_in(given["receipt_dir"])
     run_id = new_run_id("drill")
     settle(given, earlier)
     inputs = inputs_of(given, earlier, run_id)
     if given["diagnostics_only"]:
-        return diagnose(inputs, run_id, given["receipt_dir"], earlier, who.output), Path()
+        return diagnose(inputs, run_id, given["receipt_dir"], earlier, output_format), Path()
     if earlier is not None:
         given["receipt_dir"] = str(beside(earlier.place))
         say(f"goes on with the site of {earlier.site_run}; the new bundle is {given['receipt_dir']}", err=True)
     scope = "live" if inputs["promote"] == "asked" and inputs["promote_target"] == "canonical" else "drill"
-    code = wiring.start(
-        "drill", inputs, who, dry_run=False, receipt_dir=given["receipt_dir"], run_id=run_id, scope=scope,
+    outcome = wiring.start(
+        "drill", inputs, invocation, dry_run=False, receipt_dir=given["receipt_dir"], run_id=run_id, scope=scope,
         before=lambda place: lay_kubeconfig(earlier, place),
     )  # fmt: skip
-    return code, Path(given["receipt_dir"]) if given["receipt_dir"] else bundle.home() / "runs" / run_id
+    return reported(outcome, output_format), Path(given["receipt_dir"]) if given[
+        "receipt_dir"
+    ] else bundle.home() / "runs" / run_id

@@ -17,7 +17,7 @@ from attrs import frozen
 from drfsm import claims
 from drfsm.adapters.file_journal import read_chain
 from drfsm.claims import bounded, is_name
-from drfsm.cli.options import assignments, policy_inputs
+from drfsm.cli.options import assignments, new_workload_run_id, policy_inputs
 from drfsm.errors import DrfsmError, Unreadable, UsageFault
 from drfsm.files import Directory
 from drfsm.journal import RunState, fold
@@ -56,7 +56,7 @@ class Earlier:
 
     def receipt(self) -> dict[str, Any]:
         """Return its validation's receipt, {} where it has none. Raises UsageFault for what is none."""
-        from drfsm.dr.validation.receipt import malformed
+        from drfsm.dr.validation import malformed
 
         path = self.place / "validation.receipt.json"
         try:
@@ -258,7 +258,7 @@ def inputs_of(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) ->
         "only_teardown": "yes" if tuple(asked) == ("teardown",) else "no",
         "journal_prefix": own,
         "staged_prefix": receipt.get("staged_prefix") or f"{own}/validation",
-        "dr_run_id": receipt.get("run_id") or wiring.new_workload_run_id(),
+        "dr_run_id": receipt.get("run_id") or new_workload_run_id(),
         "validation_receipt": json.dumps(receipt) if receipt else "",
         "primary_run_id": _canonical_run(given),
         "taker": "dr",
@@ -279,7 +279,7 @@ def inputs_of(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) ->
 
 def _of_the_backup(given: Mapping[str, Any]) -> dict[str, str]:
     """Return what the operator says of the backup: its digest, and what may be restored though it is outside."""
-    from drfsm.dr.backup.check import expected
+    from drfsm.dr.backup import expected
 
     allowed = given["allow_in_backup"]
     for each in allowed:
@@ -318,7 +318,7 @@ def _canonical_run(given: Mapping[str, Any]) -> str:
     """Return the run that is canonical now, "" where none is. What keeps it from being read names the options."""
     from drfsm.adapters import aws
     from drfsm.dr.layout import Layout
-    from drfsm.dr.pointers.pointers import read
+    from drfsm.dr.pointers import read
 
     store = aws.connect(
         bucket=given["bucket"], endpoint_url=given["endpoint_url"] or None, region=given["region"] or None

@@ -5,7 +5,9 @@ from typing import Any
 
 import click
 
-from drfsm.cli.options import assignments, of_a_run, patience
+from drfsm.cli.options import assignments, both_or_none, new_workload_run_id, of_a_run, patience
+from drfsm.cli.outcome import output, reported
+from drfsm.cli.prompts import at_terminal, tokens
 from drfsm.errors import UsageFault
 from drfsm.runs import wiring
 
@@ -67,15 +69,16 @@ from drfsm.runs import wiring
 @patience
 @click.option("--soak-timeout", type=click.FloatRange(0), default=90000, show_default=True, help="Seconds.")
 @of_a_run
-@wiring.output
+@output
 def failback(**given: Any) -> int:
     """Make the primary canonical again: freeze both sites, prove, switch the pointers, resume.
 
     Needs two tokens, so that it is never run by habit. Everything that it does is written down before it
     is done; kill it at any moment, and `drfsm resume` goes on from exactly there.
     """
-    tokens = wiring.tokens(given.pop("confirm1"), given.pop("confirm2"), given["dr_run_id"])
-    who = wiring.Who(**{name: given.pop(name) for name in ("operator", "take_over", "output")})
+    confirmations = tokens(given.pop("confirm1"), given.pop("confirm2"), given["dr_run_id"])
+    invocation = at_terminal(**{name: given.pop(name) for name in ("operator", "take_over")})
+    output_format = str(given.pop("output"))
     options = {name: given.pop(name) for name in ("dry_run", "receipt_dir")}
     for flag, role in (("fence_primary", "fence_primary_role"), ("fence_dr", "fence_dr_role")):
         if given[flag] and not given[role]:
@@ -86,7 +89,7 @@ def failback(**given: Any) -> int:
         raise UsageFault("--dr-unreachable needs --fence-dr-role: what can't be frozen is fenced")
     inputs = {
         **given,
-        **tokens,
+        **confirmations,
         "prefix": given["prefix"].strip("/"),
         "gitops_paused": "yes" if given["gitops_paused"] else "no",
         "allow_image_drift": "yes" if given["allow_image_drift"] else "no",
@@ -97,14 +100,14 @@ def failback(**given: Any) -> int:
         "dr_unreachable": "yes" if given["dr_unreachable"] else "no",
         "adopt_ownership": "yes" if given["adopt_ownership"] else "no",
         "primary_pod_answered_for": "",
-        "primary_run_id": wiring.new_workload_run_id(),
+        "primary_run_id": new_workload_run_id(),
         "allow_tag": "yes" if given["allow_tag"] else "no",
         "teardown": "true" if given["teardown"] else "false",
-        "sync": wiring.both_or_none(given, "sync_src_prefix", "sync_dst_prefix"),
+        "sync": both_or_none(given, "sync_src_prefix", "sync_dst_prefix"),
         "restore_check": "asked" if given["primary_restore_backup_uri"] else "none",
         "kubeconfig_dr": str(Path(given["kubeconfig_dr"]).absolute()),
         "kubeconfig_primary": str(Path(given["kubeconfig_primary"]).absolute()),
     }
     if not inputs["prefix"]:
         raise UsageFault("--prefix is empty: a procedure owns a part of the bucket, never all of it")
-    return wiring.start("failback", inputs, who, **options)
+    return reported(wiring.start("failback", inputs, invocation, **options), output_format)

@@ -1,22 +1,18 @@
 """Options that several commands share, and what they lead to."""
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
 
 from drfsm.errors import UsageFault
+from drfsm.runs.trust import region_here
 
 _OURS = re.compile(r"AWS_|PUBLISH_S3|JOBINTEL_S3_|JOBINTEL_RUN_ID$")
 _SECRET = re.compile(r"(?i)secret|token|passw|credential|key$")
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def region_here(environ: Mapping[str, str] = os.environ) -> str:
-    """Return the region that the environment names, "" where it names none."""
-    return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION", "")
 
 
 def address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -154,3 +150,15 @@ def assignments(given: Sequence[str]) -> Sequence[str]:
                 f"--validation-env {name}: what is recorded must be no secret", hint="put it into the Secret"
             )
     return given
+
+
+def new_workload_run_id() -> str:
+    """Return an id for the run that validates a site, as the workload would give it: the time."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def both_or_none(given: Mapping[str, Any], one: str, other: str) -> str:
+    """Return ``asked`` or ``none`` for two options that go together. Raises UsageFault for only one."""
+    if bool(given[one]) != bool(given[other]):
+        raise UsageFault(f"--{one.replace('_', '-')} and --{other.replace('_', '-')} go together")
+    return "asked" if given[one] else "none"

@@ -8,9 +8,10 @@ import click
 
 from drfsm.claims import bounded
 from drfsm.cli.options import at_bucket, connected, pair
+from drfsm.cli.outcome import output
+from drfsm.cli.prompts import prompted
 from drfsm.cli.say import say, say_json, say_lines
 from drfsm.errors import ExitCode, UsageFault
-from drfsm.runs import wiring
 
 if TYPE_CHECKING:
     from drfsm.dr.layout import Layout
@@ -24,14 +25,14 @@ def pointers() -> None:
 @pointers.command()
 @at_bucket
 @pair
-@wiring.output
+@output
 def show(output: str, **given: Any) -> int:
     """Show every pointer of the set.
 
     Exits with 0 if all name one run, 11 if they don't or one can't be read, 3 if there are none.
     """
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers.pointers import MEND, named_pairs, shown
+    from drfsm.dr.pointers import MEND, named_pairs, shown
 
     store, layout = connected(given), layout_of(given)
     pointers = {key: shown(store, key) for key in layout.global_pointers()}
@@ -88,7 +89,7 @@ def _wrong(pointer: Any, layout: "Layout") -> str:
 @click.option("--allow-older", is_flag=True, help="Name a run that is older than the canonical one.")
 @click.option("--operator", default="", help="Your name in the records.  [default: the user's]")
 @click.option("--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead.")
-@wiring.output
+@output
 def set_pointers(
     run_id: str,
     confirm: str,
@@ -106,11 +107,11 @@ def set_pointers(
     """
     from drfsm.adapters.s3_lease import S3Lease
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers.pointers import set_by_hand
+    from drfsm.dr.pointers import set_by_hand
     from drfsm.engine.runner import new_run_id, who
 
     wanted = f"CONFIRM-{run_id}"
-    confirm = confirm or wiring.prompted(f"Type {wanted}")
+    confirm = confirm or prompted(f"Type {wanted}")
     if confirm != wanted:
         raise UsageFault(f"the token is not {wanted}: nothing was touched", hint="give --confirm")
     store, layout = connected(given), layout_of(given)

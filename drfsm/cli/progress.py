@@ -8,24 +8,15 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from drfsm.claims import printable_json
 from drfsm.cli.say import write_line
 from drfsm.journal import Record, RunState
+from drfsm.runs.invocation import Listener
 
 Body = Mapping[str, Any]
 Line = tuple[str, str]  # a mark, and words
-
-
-class Listener(Protocol):
-    """Hears of a run while it works."""
-
-    def say(self, words: str, **fields: Any) -> None:
-        """Hear what an action tells."""
-
-    def on_record(self, record: Record, state: RunState) -> None:
-        """Hear of a record that is durable."""
 
 
 def listener(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Listener:

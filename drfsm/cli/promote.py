@@ -11,8 +11,10 @@ import click
 from drfsm import claims
 from drfsm.adapters.file_journal import read_chain
 from drfsm.cli import reserved_plans
-from drfsm.cli.go_on import on_a_run
-from drfsm.cli.options import approval_policy, assignments, of_a_run, patience, policy_inputs
+from drfsm.cli.options import approval_policy, assignments, new_workload_run_id, of_a_run, patience, policy_inputs
+from drfsm.cli.outcome import output, reported
+from drfsm.cli.prompts import at_terminal, prompted
+from drfsm.cli.run_verbs import on_a_run
 from drfsm.cli.say import say, say_text
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
@@ -20,6 +22,8 @@ from drfsm.engine.runner import who as this_user
 from drfsm.errors import EvidenceFault, ExitCode, Unreadable, UntrustedRecords, UsageFault
 from drfsm.journal import RunState, fold
 from drfsm.runs import wiring
+from drfsm.runs.fetching import looked_up
+from drfsm.runs.invocation import Invocation
 
 ORCHESTRATORS = ("AWS_STEPFUNCTIONS_EXECUTION_ARN", "STEPFUNCTIONS_EXECUTION_ARN", "SFN_EXECUTION_ARN")
 """Environment variables by which an orchestrator says which of its executions this is; the first that is set."""
@@ -88,12 +92,13 @@ FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_ima
 @click.option("--drain-timeout", type=click.FloatRange(0), default=300, show_default=True, help="Seconds.")
 @patience
 @of_a_run
-@wiring.output
+@output
 def promote(**given: Any) -> int:
     """Make DR's validated run canonical, and let DR publish; stop the primary. Never without a person's approval."""
-    who = wiring.Who(**{name: given.pop(name) for name in ("operator", "take_over", "output")})
+    invocation = at_terminal(**{name: given.pop(name) for name in ("operator", "take_over")})
+    output_format = str(given.pop("output"))
     options = {name: given.pop(name) for name in ("dry_run", "receipt_dir")}
-    text = who.output == "text"
+    text = output_format == "text"
     ticket, approved_plan, plan_of = (given.pop(name).strip() for name in ("ticket", "plan", "plan_of"))
     allow_older = given.pop("allow_older")
     dry_run = bool(options["dry_run"])
@@ -114,7 +119,7 @@ def promote(**given: Any) -> int:
         if approved_plan and runner.state.status == "held" and runner.state.state == "dr_run_verified":
             seen = runner.state.facts["approval"]["seen"]
             return runner.request(
-                "approve", _answer(seen, approved_plan, who.operator, ticket, allow_older=allow_older)
+                "approve", _answer(seen, approved_plan, invocation.operator, ticket, allow_older=allow_older)
             )
         return runner.state
 
@@ -122,7 +127,10 @@ def promote(**given: Any) -> int:
         if reserved is not None:
             reserved_plans.use(approved_plan, reserved)
 
-    return wiring.start("promote", inputs, who, run_id=run_id, then=approve_at_once, before=use_plan, **options)
+    outcome = wiring.start(
+        "promote", inputs, invocation, run_id=run_id, then=approve_at_once, before=use_plan, **options
+    )
+    return reported(outcome, output_format)
 
 
 def _reserved(plan: str, plan_of: str) -> reserved_plans.Reserved | None:
@@ -220,7 +228,7 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
         "taker": "dr",
         "target": "canonical",
         "primary_run_id": _canonical_now(given),
-        "dr_run_id": given["dr_run_id"] or str(receipt.get("run_id") or wiring.new_workload_run_id()),
+        "dr_run_id": given["dr_run_id"] or str(receipt.get("run_id") or new_workload_run_id()),
         "staged_prefix": str(receipt.get("staged_prefix") or f"{given['prefix']}/promotes/{planned.run_id}"),
         "validation": "receipt" if receipt else "own",
         "validation_receipt": receipt_text,
@@ -246,13 +254,13 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
 
 def _receipt(named: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return a validation's receipt, as text and parsed. It is checked by the run, here only read."""
-    from drfsm.dr.validation.receipt import LARGEST_BYTES, malformed
+    from drfsm.dr.validation import LARGEST_RECEIPT_BYTES, malformed
 
     if not named:
         return "", {}
-    text = _of_store(named, given, LARGEST_BYTES) if named.startswith("s3://") else _of_file(named)
+    text = _of_store(named, given, LARGEST_RECEIPT_BYTES) if named.startswith("s3://") else _of_file(named)
     try:
-        receipt = claims.object_of(text, named, largest_bytes=LARGEST_BYTES)
+        receipt = claims.object_of(text, named, largest_bytes=LARGEST_RECEIPT_BYTES)
     except Unreadable as fault:
         raise UsageFault(f"--validation-receipt: {fault.what}") from None
     if wrong := malformed(receipt):
@@ -312,7 +320,7 @@ def _store(bucket: str, given: dict[str, Any]) -> Any:
 def _canonical_now(given: dict[str, Any]) -> str:
     """Return the run that the pointer which decides names now; "" where there is none."""
     from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers.pointers import read
+    from drfsm.dr.pointers import read
 
     key = layout_of(given).global_pointers()[0]
     return str((read(_store(given["bucket"], given), (key,))[key] or {}).get("run_id") or "")
@@ -326,23 +334,25 @@ def _canonical_now(given: dict[str, Any]) -> str:
 @click.option("--plan", default="", metavar="SHA256", help="The digest of the plan.  [default: typed on a terminal]")
 @click.option("--allow-older", is_flag=True, help="The canonical run may be newer than the validated one.")
 @on_a_run
-def approve(run: str | None, who: wiring.Who, *, ticket: str, plan: str, allow_older: bool) -> int:
+def approve(
+    run: str | None, invocation: Invocation, *, ticket: str, plan: str, allow_older: bool
+) -> wiring.Outcome | int:
     """Approve what a promote would do, as it is shown here; then the promote goes on.
 
     The approval is bound to the plan's digest: whatever changes makes it stale, and the run says so and waits.
     """
-    from drfsm.dr.procedures.approval import SHOWN
+    from drfsm.dr.procedures import approval
 
-    state, now, run, who = _plan_now(run, who)
+    state, now, run, invocation = _plan_now(run, invocation)
     digest = now["sha256"]
-    operator = (who.operator or this_user()).strip()
+    operator = (invocation.operator or this_user()).strip()
     if not ticket.strip() or not operator:
         raise UsageFault("an approval has a name and a ticket")
     _show(now, state)
     given = plan.strip()
     if not given:
-        typed = wiring.prompted(f"Type the first {SHOWN} characters of the digest to approve it")
-        given = digest if len(typed.strip()) >= SHOWN and digest.startswith(typed.strip()) else typed.strip()
+        typed = prompted(f"Type the first {approval.SHOWN} characters of the digest to approve it")
+        given = digest if len(typed.strip()) >= approval.SHOWN and digest.startswith(typed.strip()) else typed.strip()
     if not given:
         named = run or state.run_id
         command = _command(named, digest, ticket.strip(), allow_older=allow_older)
@@ -350,12 +360,12 @@ def approve(run: str | None, who: wiring.Who, *, ticket: str, plan: str, allow_o
         say(f"  {command}", err=True)
         return int(ExitCode.REFUSED)
     answer = _answer(now, given, operator, ticket, allow_older=allow_older)
-    return wiring.go_on(run, lambda runner: runner.request("approve", answer), who)
+    return wiring.resume(run, lambda runner: runner.request("approve", answer), invocation)
 
 
 def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: bool) -> dict[str, Any]:
     """Return what is recorded of an approval; the plan itself, where it is the one whose digest was given."""
-    from drfsm.dr.procedures.approval import canonical_now
+    from drfsm.dr.procedures import approval
 
     return {
         **({"plan": now["plan"]} if digest == now["sha256"] else {}),
@@ -364,30 +374,30 @@ def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: b
         "approved_by": operator or this_user(),
         "approved_at": now["store_time"],
         "ticket": ticket.strip(),
-        "primary_run_id": canonical_now(now["plan"]),
+        "primary_run_id": approval.canonical_now(now["plan"]),
         "reason": f"approved under {ticket.strip()}",
     }
 
 
-def _plan_now(named: str | None, who: wiring.Who) -> tuple[RunState, Any, str, wiring.Who]:
+def _plan_now(named: str | None, invocation: Invocation) -> tuple[RunState, Any, str, Invocation]:
     """Return a run's state, its plan as the world is now, its bundle, and whoever vouched for it. Moves nothing."""
-    from drfsm.dr.procedures.approval import FACTS
+    from drfsm.dr.procedures import approval
 
-    place, who = wiring.looked_up(named, who)
+    place, invocation = looked_up(named, invocation)
     state = fold(read_chain(place).records)
     if state.machine != "promote" or state.ended:
         told = f"it has ended: {state.status}" if state.machine == "promote" else f"it is a {state.machine}"
         raise UsageFault(f"{state.run_id or place} waits for no approval: {told}", hint="drfsm list")
-    state, world, who = wiring.connected(place, who)
-    return state, FACTS["approval"].observe(world, wiring.observer(state)), str(place), who
+    state, world, invocation = wiring.connected(place, invocation)
+    return state, approval.FACTS["approval"].observe(world, wiring.observer(state)), str(place), invocation
 
 
 def _show(now: Any, state: RunState) -> None:
     """Show a plan and its digest, and what in it changed; to whoever sits there: results alone go to stdout."""
-    from drfsm.dr.procedures.approval import told
+    from drfsm.dr.procedures import approval
 
     say(f"The plan of {state.run_id}:", err=True)
-    for line in told(now["plan"]):
+    for line in approval.told(now["plan"]):
         say(f"  {line}", err=True)
     for line in _changed(now, state):
         say(f"  CHANGED             {line}", err=True)
@@ -396,12 +406,12 @@ def _show(now: Any, state: RunState) -> None:
 
 def _changed(now: Any, state: RunState) -> list[str]:
     """Return what is another than was approved; where nothing was yet, than was shown last."""
-    from drfsm.dr.procedures.approval import differences
+    from drfsm.dr.procedures import approval
 
     shown = (state.facts.get("approval") or {}).get("seen")
     if state.args.get("approve") or not shown:
         return list(now["changed"])
-    return list(differences(shown["plan"], now["plan"]))
+    return list(approval.differences(shown["plan"], now["plan"]))
 
 
 def _foreseen(state: RunState) -> Any:

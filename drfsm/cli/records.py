@@ -27,7 +27,7 @@ from drfsm.errors import (
     Unreadable,
     UsageFault,
 )
-from drfsm.evidence.story import standing, tell
+from drfsm.evidence.narrative import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read
@@ -263,7 +263,7 @@ def _logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | 
 
 def _judges(machine: str) -> Mapping[str, Any]:
     """Return the judges of a shipped machine, none for any other."""
-    from drfsm.dr.procedures.bindings import MACHINES, binding
+    from drfsm.dr.procedures import MACHINES, binding
 
     return binding(machine).judges if machine in MACHINES else {}
 

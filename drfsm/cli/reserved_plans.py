@@ -3,9 +3,9 @@
     <home>/plans/<sha256>.json    {schema_version, run_id, nonce, dry_run}: kept when a dry run shows its plan
     <home>/plans/<run>.used       made once, by the start that uses it; holds the plan's SHA-256
 
-A plan is of one run (dr/approval.py), so what a dry run shows can be approved only if the start takes that run's id and
-nonce. On another machine they are given by hand (``RUN:NONCE``, as the dry run printed them). That a run was started
-elsewhere is seen in its mirror in S3. Knows digests, run ids and nonces, and no rules. Used by promote.py.
+A plan is of one run (dr/procedures/approval.py), so what a dry run shows can be approved only if the start takes that
+run's id and nonce. On another machine they are given by hand (``RUN:NONCE``, as the dry run printed them). That a run
+was started elsewhere is seen in its mirror in S3. Knows digests, run ids and nonces, and no rules. Used by promote.py.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 One unsafe member refuses all of it. Nothing is ever extracted to disk by tarfile: its filters have been
 escaped from. Names are bounded in length and depth; what else a name may be is its reader's matter.
-Called by control_plane.py, backup_create.py and backup_archive.py, which bound what they unpack beforehand.
+Called by control_plane/read.py, backup/create.py and backup/archive.py, which bound what they unpack beforehand.
 """
 
 import io

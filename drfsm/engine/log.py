@@ -70,7 +70,7 @@ class RunLog:
     @property
     def no_return(self) -> bool:
         """Whether the point of no return is passed: the intent of the final write was recorded, ever."""
-        return any(row.point_of_no_return and row.key in self.state.images for row in self.spec.rows)
+        return any(row.point_of_no_return and row.key in self.state.snapshots for row in self.spec.rows)
 
     def next_actions(self, state: str | None = None) -> list[dict[str, Any]]:
         """Return what a person can do from a state: to go on, and each operator's row with its reason."""

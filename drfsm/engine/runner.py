@@ -490,8 +490,9 @@ class Runner:
         elif begun.point_of_no_return:
             raise self._illegal(trigger, reason="the point of no return is passed: the only way is forward")
         row = self._operator_row(trigger)
-        if case.do is not RecoveryAction.COMMIT and intent.behind and not self._log.leads_to_undo(row.to):
-            raise self._illegal(trigger, reason=f"{begun.trigger} and {intent.behind.trigger} are half done: resume")
+        if case.do is not RecoveryAction.COMMIT and intent.superseded and not self._log.leads_to_undo(row.to):
+            half_done = f"{begun.trigger} and {intent.superseded.trigger} are half done: resume"
+            raise self._illegal(trigger, reason=half_done)
         return row
 
     # --- pieces -----------------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ class Step:
             args=state.args,
             clock=clock,
             undoing=undoing or {},
-            first_seen=state.images.get(row.key, {}),
+            first_seen=state.snapshots.get(row.key, {}),
             deadline=None if limit is None else clock.monotonic() + limit,
             interrupted=self._interrupted,
             say=self._say,

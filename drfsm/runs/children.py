@@ -3,49 +3,57 @@
 ``<bundle>/<name>/`` is the child's bundle; its id is the parent's with the machine's name in front, so that the
 same child is found again by whoever goes on, also on another machine (then it is fetched from its mirror). It is a
 run like any other: `drfsm list` shows it, and a person can approve, resume and abort it by itself. Whatever stops
-the parent stops the child at its next clean point. Implements world.Procedures for drive.py.
+the parent stops the child at its next clean point. Implements world.Procedures for wiring.py.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from drfsm.adapters.file_journal import FileJournal, read_chain
 from drfsm.errors import ActionFailed, LeaseHeld
 from drfsm.evidence.wording import commands
 from drfsm.files import Directory
-from drfsm.journal import fold
+from drfsm.journal import RunState, fold
 from drfsm.runs import bundle
+from drfsm.runs.invocation import Invocation
 
-if TYPE_CHECKING:
-    from drfsm.runs.wiring import Who
+
+@frozen
+class Verbs:
+    """How wiring.py starts a child, resumes it, and brings it from its mirror into a directory."""
+
+    start: Callable[..., RunState]
+    resume: Callable[..., RunState]
+    fetch: Callable[..., bool]
 
 
 class ChildRuns:
     """The children of the run whose bundle is at ``place``."""
 
-    def __init__(self, place: Path, run_id: str, who: "Who", kubeconfig_dr: Path) -> None:
-        self._place, self._run_id, self._who, self._kubeconfig_dr = place, run_id, who, kubeconfig_dr
+    def __init__(self, place: Path, run_id: str, invocation: Invocation, kubeconfig_dr: Path, verbs: Verbs) -> None:
+        self._place, self._run_id, self._invocation = place, run_id, invocation
+        self._kubeconfig_dr, self._verbs = kubeconfig_dr, verbs
 
     def run(self, machine: str, name: str, inputs: Mapping[str, Any], scope: str) -> Mapping[str, Any]:
-        """Start it, or go on with it, as far as it goes. Raises ActionFailed where somebody else works on it."""
-        from drfsm.runs import wiring
-
+        """Start it, or resume it, as far as it goes. Raises ActionFailed where somebody else works on it."""
         place, child_id = self._place / name, f"{machine}-{self._run_id.partition('-')[2]}"
-        given = {**inputs, "kubeconfig_dr": str(inputs.get("kubeconfig_dr") or self._kubeconfig_dr)}
-        # Who says that the parent's process is dead says it of the child's: it was the same one.
-        who = evolve(self._who, take_over=child_id) if self._who.take_over == self._run_id else self._who
+        inputs = {**inputs, "kubeconfig_dr": str(inputs.get("kubeconfig_dr") or self._kubeconfig_dr)}
         # Where the site's kubeconfig lies is this machine's matter: a child that was begun elsewhere recorded another.
-        who = evolve(who, kubeconfigs={**who.kubeconfigs, "dr": str(self._kubeconfig_dr)})
+        files = {**self._invocation.kubeconfigs, "dr": str(self._kubeconfig_dr)}
+        invocation = evolve(self._invocation, kubeconfigs=files)
+        if invocation.take_over == self._run_id:
+            # Whoever says that the parent's process is dead says it of the child's: both were the same one.
+            invocation = evolve(invocation, take_over=child_id)
         try:
-            if self._started(place) or wiring.fetched_into(place, given, child_id, who):
-                wiring.go_on_quietly(place, who, above=self._place)
+            if self._started(place) or self._verbs.fetch(place, inputs, child_id, invocation):
+                self._verbs.resume(place, invocation, above=self._place)
             else:
                 self._forget(child_id, place)
-                wiring.start_quietly(machine, given, who, child_id, place, scope, above=self._place)
+                self._verbs.start(machine, inputs, invocation, child_id, place, scope, above=self._place)
         except LeaseHeld as fault:  # the child's: the parent's own lease is as good as before
             raise ActionFailed(f"{child_id}: {fault.what}", hint=fault.hint, fault="operator") from None
         found = self.look(name)

@@ -3,7 +3,7 @@
 The owner of this process is known at once, offline (not LOGNAME, which anybody may set). Who that is to the cloud and
 to the clusters is asked by every command that starts a run, goes on with it, or decides something in it: once, before
 anything is recorded, and of no site that was declared lost or has no kubeconfig here. Commands that only read ask
-nobody. Used by drive.py, which hands the answers to the Runner.
+nobody. Used by wiring.py, which hands the answers to the Runner.
 """
 
 import os

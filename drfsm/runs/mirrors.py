@@ -3,7 +3,7 @@
     s3://<bucket>/<prefix>/drfsm/runs/<run>    as a person types it; every part is held against its grammar
 
 What lies there is a claim: its run, bucket and prefix must be those of the address, and its declaration the one that
-its records name. Executes nothing, writes nothing. Used by `status`, `replay`, `list`, and by drive.py before a run
+its records name. Executes nothing, writes nothing. Used by `status`, `replay`, `list`, and by wiring.py before a run
 is gone on with.
 """
 
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from attrs import frozen
 
 from drfsm.claims import LARGEST_BYTES, bounded, is_name
-from drfsm.cli.options import region_here
 from drfsm.errors import DrfsmError, EvidenceFault, UsageFault
 from drfsm.evidence.signatures import APPROVAL, RECORD, SEAL
 from drfsm.journal import Record, RunState, digest, read
@@ -66,7 +65,7 @@ def is_mirror(named: str | None) -> TypeGuard[str]:
 def open_mirror(uri: str, places: Mapping[str, str]) -> Mirror:
     """Read a mirror. Raises UsageFault where there is none; JournalDamaged, EvidenceFault where it does not hold."""
     bucket, prefix, run_id = parts_of(uri)
-    mirror = mirror_at(_store(bucket, places), prefix, run_id)
+    mirror = mirror_at(store_of(bucket, places), prefix, run_id)
     if not mirror.lines:
         raise UsageFault(f"{uri} holds no run", hint=ADDRESS)
     return mirror
@@ -86,16 +85,17 @@ def mirrors_below(uri: str, places: Mapping[str, str]) -> Iterator[Callable[[], 
     prefix = prefix.removesuffix("/drfsm/runs").removesuffix("/drfsm")
     if not (is_name("bucket", bucket) and is_name("prefix", prefix)):
         raise UsageFault(f"{bounded(uri)} names no part of a bucket", hint="s3://<bucket>/<prefix>")
-    store, home = _store(bucket, places), home_of(prefix, "")
+    store, home = store_of(bucket, places), home_of(prefix, "")
     names = {stat.key.removeprefix(home).partition("/")[0] for stat in store.list(home)}
     for name in sorted(name for name in names if is_name("drfsm run", name)):
         yield lambda name=name: mirror_at(store, prefix, name)  # type: ignore[misc]  # bound now, called later
 
 
-def _store(bucket: str, places: Mapping[str, str]) -> "ObjectStore":
+def store_of(bucket: str, places: Mapping[str, str]) -> "ObjectStore":
+    """Return a bucket's store, by places (``endpoint_url``, ``region``) or else by what the environment says."""
     from drfsm.adapters import aws
 
-    endpoint_url, region = places.get("endpoint_url") or None, places.get("region") or region_here() or None
+    endpoint_url, region = places.get("endpoint_url") or None, places.get("region") or trust.region_here() or None
     store: ObjectStore = aws.connect(bucket=bucket, endpoint_url=endpoint_url, region=region).store
     return store
 

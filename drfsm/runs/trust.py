@@ -6,22 +6,21 @@ the next action, and typed the head. An approval among such records counts only 
 the person approves it again. Where a person vouches, what the records say of the world is read again before anything
 is done (``Vouched.by_person``). Where a run's sites lie is never taken from records that began elsewhere.
 
-Owns the questions and their order; asks of the world nothing but signatures. Used by drive.py and records.py.
+Owns the questions and their order; asks of the world nothing but signatures. Used by wiring.py and records.py.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 
 from drfsm.claims import bounded, is_name, printable
-from drfsm.cli.options import region_here
-from drfsm.cli.say import say
 from drfsm.errors import EvidenceFault, UntrustedRecords, UsageFault
 from drfsm.evidence.signatures import Verifier, is_approval, namespace_of
 from drfsm.evidence.wording import shown_inputs
-from drfsm.journal import Record, RunState, digest, fold, read, shapes
+from drfsm.journal import Record, RunState, digest, fold, read
 from drfsm.resources import known
 from drfsm.runs.heads import Heads
 from drfsm.spec.model import By, MachineSpec
@@ -53,6 +52,7 @@ class Word:
     approved_plans: tuple[str, ...] = ()  # --approved-plan
     machines: tuple[str, ...] = ()  # --trust-machine, DRFSM_TRUST_MACHINES
     ask: Callable[[str], str] = lambda _words: ""  # what a person types; "" where nobody sits there
+    tell: Callable[[str], None] = lambda _line: None  # a line for that person, on stderr
 
 
 @frozen
@@ -121,7 +121,7 @@ def check_origin(spec: MachineSpec, trusted: Sequence[str]) -> None:
 def sound(records: Sequence[Record]) -> RunState:
     """Return where records say that a run stands. Raises EvidenceFault for records that no writer of drfsm wrote."""
     for record in records:
-        if wrong := next(iter(shapes.faults(record)), ""):
+        if wrong := next(record.faults(), ""):
             raise EvidenceFault(
                 f"line {record.seq + 1} of the journal is no record of drfsm: {bounded(wrong)}",
                 hint="go on from a copy of the bundle that verifies: drfsm replay shows whether one does",
@@ -166,11 +166,10 @@ def vouch(journal: Journal, heads: Heads, word: Word) -> Vouched:
     _audited(journal, state)
     signer = _signer(journal, records[-1], head)
     if signer:
-        say(
+        word.tell(
             f"{printable(state.run_id)}: {bounded(signer)} signed the last of these {len(records)} records, of"
             f" {printable(state.last_at)}. No signature says that none came after it: where the run went on later, the"
-            " machine that ran it knows",
-            err=True,
+            " machine that ran it knows"
         )
     by, how = (signer, "signed") if signer else (_typed(journal, state, head, word), "typed")
     _approvals(journal, records, heads, word)
@@ -187,7 +186,7 @@ def check_expected(lines: Sequence[bytes], word: Word) -> None:
 
 
 def _audited(journal: Journal, state: RunState) -> None:
-    from drfsm.dr.procedures.bindings import binding
+    from drfsm.dr.procedures import binding
     from drfsm.evidence.audit import audit
 
     verdict = audit(b"".join(journal.lines), journal.spec, judges=binding(journal.spec.name).judges)
@@ -221,7 +220,7 @@ def _typed(journal: Journal, state: RunState, head: str, word: Word) -> str:
     if head in word.heads:
         return "--expect-head"
     for line in _shown(journal, state, head):
-        say(line, err=True)
+        word.tell(line)
     typed = word.ask(f"Type the first {TYPED} characters of the head to go on from exactly these records").strip()
     if len(typed) >= TYPED and head.startswith(typed):
         return "typed at the terminal"
@@ -269,10 +268,9 @@ def _approvals(journal: Journal, records: Sequence[Record], heads: Heads, word: 
         plan, name, ticket = (str(answers.get(key, "")) for key in ("approved_plan", "approved_by", "ticket"))
         if plan and plan in word.approved_plans:
             continue
-        say(
+        word.tell(
             f"  These records say that {bounded(name)} approved the plan {bounded(plan, 64)} under {bounded(ticket)}:"
-            " no trusted key signed that.",
-            err=True,
+            " no trusted key signed that."
         )
         typed = word.ask(f"Type the first {TYPED} characters of the plan's digest to approve it again").strip()
         if not (is_name("sha256", plan) and len(typed) >= TYPED and plan.startswith(typed)):
@@ -283,6 +281,11 @@ def _approvals(journal: Journal, records: Sequence[Record], heads: Heads, word: 
 
 
 # --- where the sites lie ---------------------------------------------------------------------------------
+
+
+def region_here(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the region that the environment names, "" where it names none."""
+    return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION", "")
 
 
 def places_here(inputs: Mapping[str, Any], given: Mapping[str, str], kept: Mapping[str, str] | None) -> dict[str, str]:

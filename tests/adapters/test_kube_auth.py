@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from drfsm.adapters.kube import KubeCluster
+from drfsm.dr.objects import time_of
 from drfsm.dr.sites import cron_forecast
-from drfsm.dr.sites.schedules import time_of
 from drfsm.dr.validation import job as validation_job
 from drfsm.engine import Run
 from drfsm.errors import ActionFailed, Unreadable, UsageFault

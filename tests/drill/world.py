@@ -28,14 +28,17 @@ from drfsm.dr.procedures.bindings import binding
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.evidence.audit import audit
-from drfsm.evidence.story import standing
+from drfsm.evidence.narrative import standing
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
-from drfsm.runs.children import ChildRuns
+from drfsm.runs.children import ChildRuns, Verbs
 from drfsm.runs.clusters import kubeconfig_of
 from drfsm.runs.derived_files import DrillFiles
+from drfsm.runs.fetching import fetched_into
+from drfsm.runs.invocation import Invocation
 from drfsm.runs.mirrors import own_prefix
-from drfsm.runs.wiring import Who, Written, connect
+from drfsm.runs.summary_files import SummaryFiles
+from drfsm.runs.wiring import connect, resume_child, start_child
 from drfsm.sandbox import Sandbox
 from drfsm.spec import load_machine
 from tests.safety.world import Clock, Killed
@@ -222,7 +225,10 @@ class Drill:
     def _verb(self, act: Callable[[Runner], RunState], *, fresh: bool = False) -> RunState:
         (self.directory / "drill.yaml").write_bytes(TEXT)
         world, lease = connect(self.inputs, "", self.directory, self.id)
-        children = ChildRuns(self.directory, self.id, Who("ann"), kubeconfig_of(self.inputs, self.directory))
+        children = ChildRuns(
+            self.directory, self.id, Invocation("ann"), kubeconfig_of(self.inputs, self.directory),
+            Verbs(start_child, resume_child, fetched_into),
+        )  # fmt: skip
         with FileJournal(self.directory, fresh=fresh) as local:
             journal = MirroredJournal(local, world.store, own_prefix(self.inputs), self.id, TEXT)
             if not fresh:
@@ -231,7 +237,7 @@ class Drill:
             files = DrillFiles(SPEC, self.directory, local.lines, journal.uri, world.store)
             self.runner = Runner(
                 SPEC, binding("drill"), fenced(evolve(world, procedures=children), lease), journal, lease=lease,
-                clock=self.clock, on_record=[Written(self.directory, SPEC, journal), files],
+                clock=self.clock, on_record=[SummaryFiles(self.directory, SPEC, journal), files],
                 say=lambda words, **_: self.said.append(words), operator="ann", host="here",
             )  # fmt: skip
             self.runner._log._on_record += (_Deeds(self),)

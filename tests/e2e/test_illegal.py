@@ -16,6 +16,7 @@ from drfsm.errors import ExitCode, IllegalTransition
 from drfsm.journal import RunState
 from drfsm.resources import shipped
 from drfsm.runs import wiring
+from drfsm.runs.invocation import Invocation
 from drfsm.spec import MachineSpec, load_machine
 from drfsm.spec.model import By
 from tests.e2e.sites import Place, Site, at, at_undo
@@ -75,7 +76,7 @@ def assert_all_rejected(site: Site, spec: MachineSpec, state: str) -> None:
             assert (found.machine, found.state, found.trigger) == ("failback", state, trigger)
         return runner.state
 
-    assert wiring.go_on(str(site.bundle), everything, wiring.Who()) == ExitCode.HELD
+    assert wiring.resume(str(site.bundle), everything, Invocation()).state.status == "held"
     assert moved(site) == before
     rejected = [each["body"] for each in site.records() if each["kind"] == "rejected"]
     here = [each for each in rejected if each["state"] == state]

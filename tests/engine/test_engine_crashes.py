@@ -40,7 +40,7 @@ def given_back(bench: Bench, left: Left) -> None:
     assert not changed(bench.start, left).keys() - kept
     for row in acting_rows(bench.spec):
         began = any(each.kind == "intent" and each.body["row"] == row.key for each in left.records)
-        if row.not_undone_because and row.key in left.state.images:
+        if row.not_undone_because and row.key in left.state.snapshots:
             assert began
             assert row.not_undone_because in left.state.kept
 

@@ -117,7 +117,7 @@ def as_declared(bench: Bench, left: Left, undisturbed: Left) -> None:
     if left.state.status != "aborted":
         assert (left.state.status, left.world) == ("complete", undisturbed.world)
         return
-    begun = [row for row in bench.spec.rows if row.key in left.state.images and row.sets]
+    begun = [row for row in bench.spec.rows if row.key in left.state.snapshots and row.sets]
     assert not any(row.point_of_no_return for row in begun)
     expected = bench.start.world
     befores = []

@@ -534,8 +534,8 @@ ELSEWHERE = {
     "adapters/terraform_process.py": "terraform's cache of providers",
     "adapters/ssh_signatures.py": "a signature that is checked, in the temporary directory",
     "cli/main.py": "a defect's traceback, in the temporary directory",
-    "dr/control_plane_bundle.py": "--output-dir of `control-plane fetch`",
-    "dr/in_pod.py": "runs in a pod",
+    "dr/control_plane/bundle.py": "--output-dir of `control-plane fetch`",
+    "dr/backup/in_pod.py": "runs in a pod",
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr.artifacts.run_report import LARGEST_BYTES, REPORT, Found, declared
+from drfsm.dr.artifacts.run_report import LARGEST_REPORT_BYTES, REPORT, Found, declared
 from drfsm.dr.artifacts.verification import (
     Verification,
     present,
@@ -143,7 +143,7 @@ def _refuse_to_publish(store: ObjectStore, run: Run, now: _Published) -> None:
             " from what this run copies, if it had to be withdrawn",
             hint="abort, and start again with another run id",
         )
-    if (blob := store.get(now.stage + REPORT, largest_bytes=LARGEST_BYTES)) is None:
+    if (blob := store.get(now.stage + REPORT, largest_bytes=LARGEST_REPORT_BYTES)) is None:
         return
     statement = declared(blob.body, new_run(run.inputs))
     untrue = [path for path, wanted in statement.entries.items() if now.staged.get(path) != wanted]

@@ -16,7 +16,7 @@ from drfsm import claims
 from drfsm.errors import Unreadable
 
 REPORT = "run_report.json"
-LARGEST_BYTES = 32 << 20
+LARGEST_REPORT_BYTES = 32 << 20
 """What a report may have: some two hundred bytes an artifact, so a hundred thousand of them."""
 TOLD = 400  # characters: a report may hold anything
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -58,7 +58,7 @@ def declared(body: bytes, run_id: str | None) -> Declared:
     """
     sha256 = hashlib.sha256(body).hexdigest()
     try:
-        report = claims.json_of(body, "it", largest_bytes=LARGEST_BYTES)
+        report = claims.json_of(body, "it", largest_bytes=LARGEST_REPORT_BYTES)
     except Unreadable as fault:
         return _useless(sha256, fault.what)
     if not isinstance(report, Mapping):

@@ -21,7 +21,7 @@ from typing import Any
 from attrs import field, frozen
 
 from drfsm import claims
-from drfsm.dr.artifacts.run_report import LARGEST_BYTES, REPORT, Declared, Found, Problem, declared
+from drfsm.dr.artifacts.run_report import LARGEST_REPORT_BYTES, REPORT, Declared, Found, Problem, declared
 from drfsm.dr.layout import Layout
 from drfsm.dr.progress import Note, Progress, first_of, quiet
 from drfsm.errors import ActionFailed, Unreadable, UsageFault
@@ -143,7 +143,7 @@ def sizes_below(store: ObjectStore, home: str) -> dict[str, int]:
 def _report(store: ObjectStore, home: str, given: bytes | None) -> tuple[bytes | None, str]:
     if given is not None:
         return given, "given"
-    blob = store.get(home + REPORT, largest_bytes=LARGEST_BYTES)
+    blob = store.get(home + REPORT, largest_bytes=LARGEST_REPORT_BYTES)
     return (blob.body, "store") if blob else (None, "")
 
 
@@ -296,7 +296,7 @@ def _verified_local(root: Path, run_id: str | None, given: bytes | None) -> Veri
 
 def _own_id(body: bytes) -> str:
     try:
-        report = claims.object_of(body, "the report", largest_bytes=LARGEST_BYTES)
+        report = claims.object_of(body, "the report", largest_bytes=LARGEST_REPORT_BYTES)
         return str(claims.field(report, "run_id", str, "the report"))
     except Unreadable:
         return ""

@@ -1,1 +1,39 @@
-"""TODO."""
+"""Backups of a site: taken, listed, checked, restored quiet.
+
+Owns the archive, what of it may be restored, and the state volume; never restores a Secret's value.
+"""
+
+from drfsm.dr.backup import address, check, restore, restore_policy, restore_state
+from drfsm.dr.backup.address import METADATA, home_of, judge, listed
+from drfsm.dr.backup.check import age, aged, expected, objective
+from drfsm.dr.backup.create import Site, create
+from drfsm.dr.backup.restore import Target
+from drfsm.dr.backup.restore_policy import RestoreRefused, findings, told
+from drfsm.dr.backup.restore_site import Wishes, restore_site
+from drfsm.dr.backup.state_volume import Image, Pace
+
+__all__ = [
+    "METADATA",
+    "Image",
+    "Pace",
+    "RestoreRefused",
+    "Site",
+    "Target",
+    "Wishes",
+    "address",
+    "age",
+    "aged",
+    "check",
+    "create",
+    "expected",
+    "findings",
+    "home_of",
+    "judge",
+    "listed",
+    "objective",
+    "restore",
+    "restore_policy",
+    "restore_site",
+    "restore_state",
+    "told",
+]

@@ -5,7 +5,7 @@
 
 Every part is read and hashed; what the store claims of it counts for nothing. Who can write a part can write its
 checksum, so a backup has one digest over all of it, to be pinned by whoever knows it (``digest_of``). Restores nothing,
-changes nothing. Looking into the archives is backup_check.py's, taking a backup backup_create.py's, restoring
+changes nothing. Looking into the archives is backup/check.py's, taking a backup backup/create.py's, restoring
 restore.py's.
 """
 

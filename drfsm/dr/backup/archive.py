@@ -4,7 +4,7 @@
     manifests.tar.zst   manifests/<kind>.<name>.json
 
 Unpacking bounds what it holds in memory before it holds it, and refuses what follows the frame's end. Called
-by backup_create.py, backup_check.py and restore.py.
+by backup/create.py, backup/check.py and restore.py.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drfsm.claims import bounded
-from drfsm.dr.control_plane.bundle import tarred
+from drfsm.dr.control_plane import tarred
 from drfsm.dr.safe_tar import UnsafeArchive, members
 from drfsm.errors import UsageFault
 

@@ -26,11 +26,11 @@ from drfsm.dr.backup.archive import (
 from drfsm.dr.backup.check import Backup, BackupFault, opened
 from drfsm.dr.backup.manifests import Collected, collect
 from drfsm.dr.backup.state_volume import Home, Image, Pace, Transport, check_idle, home_of
-from drfsm.dr.control_plane.bundle import pretty
+from drfsm.dr.control_plane import pretty
 from drfsm.dr.layout import Layout
-from drfsm.dr.pointers.pointers import pairs
+from drfsm.dr.objects import cronjob_of
+from drfsm.dr.pointers import pairs
 from drfsm.dr.safe_tar import UnsafeArchive, members
-from drfsm.dr.sites.preflight import cronjob_of
 from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import Cluster, ObjectStore
 

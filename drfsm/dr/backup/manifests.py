@@ -3,7 +3,7 @@
 Kept: the namespace, ServiceAccounts, Roles, RoleBindings, PersistentVolumeClaims, ConfigMaps, CronJobs, Deployments.
 Left out, and said: what the cluster or another object makes by itself, cluster-wide RBAC, and every Secret:
 those are listed by name and keys, so that a restore can say which are missing. Their values are never
-returned from here. Pure but for ``collect``. Called by backup_create.py and restore.py.
+returned from here. Pure but for ``collect``. Called by backup/create.py and restore.py.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr.sites.drain import ROLE_LABEL
+from drfsm.dr.objects import ROLE_LABEL
 from drfsm.errors import ActionFailed
 from drfsm.world import Cluster, Manifest
 

@@ -2,7 +2,7 @@
 
 In this order, each step done again being as good as done once:
 
-    namespace → (the published control plane, by control_plane_apply.py) → ServiceAccounts … ConfigMaps with
+    namespace → (the published control plane, by control_plane/apply.py) → ServiceAccounts … ConfigMaps with
     publishing off → CronJobs suspended → Deployments scaled to 0 → (the state, by restore_state.py) → what is missing
 
 Whether a pod would publish can't be told by looking at it: its image, its command, a Secret or any ConfigMap may say
@@ -26,10 +26,8 @@ from drfsm.dr.backup import restore_policy
 from drfsm.dr.backup.check import Backup, of_run
 from drfsm.dr.backup.manifests import APIS, wanted_secrets
 from drfsm.dr.backup.state_volume import Pace
-from drfsm.dr.control_plane.read import SECTIONS, configmap_of
-from drfsm.dr.sites.publishing import OFF, SWITCHES, overrides
-from drfsm.dr.sites.publishing import judge as publishing
-from drfsm.dr.sites.schedules import BEFORE, before_of, parsed
+from drfsm.dr.control_plane import SECTIONS, configmap_of
+from drfsm.dr.sites import BEFORE, OFF, SWITCHES, before_of, overrides, parsed, publishing
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Cluster, Manifest, World
@@ -105,7 +103,7 @@ def _quiet(manifest: Manifest, configmap: str, run_id: str) -> Manifest:
         data = manifest.setdefault("data", {})
         switches = {name: data.get(name) for name in SWITCHES}
         data |= dict(zip(SWITCHES, OFF, strict=True))
-        if publishing(switches) == "on" and not _was_on(before):
+        if publishing.judge(switches) == "on" and not _was_on(before):
             _keep(manifest, {"run": run_id, "data": switches})
     return manifest
 
@@ -122,7 +120,7 @@ def _was_on(before: Mapping[str, Any]) -> bool:
     data, replicas = before.get("data"), before.get("replicas")
     if before.get("suspend") is False or (type(replicas) is int and replicas > 0):
         return True
-    return isinstance(data, Mapping) and publishing({name: data.get(name) for name in SWITCHES}) == "on"
+    return isinstance(data, Mapping) and publishing.judge({name: data.get(name) for name in SWITCHES}) == "on"
 
 
 def quieted(backup: Backup, target: Target) -> dict[str, list[str]]:
@@ -177,7 +175,7 @@ def live(target: Target) -> list[str]:
     running = [each for each in target.cluster.list("CronJob", target.namespace) if not each["spec"].get("suspend")]
     told = [f"CronJob {each['metadata']['name']} is on" for each in running]
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap) or {}
-    if publishing({name: (config.get("data") or {}).get(name) for name in SWITCHES}) == "on":
+    if publishing.judge({name: (config.get("data") or {}).get(name) for name in SWITCHES}) == "on":
         told.append(f"ConfigMap {target.configmap} has publishing on")
     return told
 
@@ -229,7 +227,7 @@ def compared(target: Target, manifests: Sequence[Manifest]) -> dict[str, Any]:
             seen["loud"].append(f"CronJob {each['metadata']['name']} is on")
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap)
     data = (config or {}).get("data") or {}
-    if publishing({name: data.get(name) for name in SWITCHES}) != "off":
+    if publishing.judge({name: data.get(name) for name in SWITCHES}) != "off":
         told = (
             "is not there" if config is None else f"says {', '.join(f'{name}={data.get(name)}' for name in SWITCHES)}"
         )

@@ -8,7 +8,7 @@ owner, a finalizer, another namespace, or what only a cluster or drfsm writes. S
 
 Two kinds of findings. *Malformed* is what has a wrong type or name: such a backup is damaged, and nobody can allow
 that. *Outside* is refused by name, object and field, all of it before anything is applied, unless the operator allows
-the object by its name. Pure. Called by backup_check.py (malformed), restore.py, restore_site.py and the drill.
+the object by its name. Pure. Called by backup/check.py (malformed), restore.py, restore_site.py and the drill.
 """
 
 import json
@@ -21,7 +21,7 @@ from attrs import frozen
 
 from drfsm.claims import bounded, is_name, printable
 from drfsm.dr.backup.manifests import CLUSTERS_OWN
-from drfsm.dr.sites.schedules import BEFORE
+from drfsm.dr.sites import BEFORE
 from drfsm.errors import ActionFailed, UsageFault
 from drfsm.world import Manifest
 

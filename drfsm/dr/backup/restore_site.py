@@ -14,8 +14,8 @@ from attrs import frozen
 from drfsm.dr.backup import restore, restore_policy, restore_state
 from drfsm.dr.backup.check import Backup, age, aged, opened
 from drfsm.dr.backup.state_volume import Image, Pace
+from drfsm.dr.control_plane import Bundle, published
 from drfsm.dr.control_plane import apply as control_plane_apply
-from drfsm.dr.control_plane.read import Bundle, published
 from drfsm.dr.layout import Layout
 from drfsm.errors import DrfsmError, ExitCode, UsageFault
 from drfsm.world import ObjectStore

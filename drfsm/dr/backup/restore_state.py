@@ -15,7 +15,7 @@ from drfsm.dr.backup.check import Backup, of_run, opened, pinned
 from drfsm.dr.backup.restore import Target, target_of
 from drfsm.dr.backup.state_volume import Home, Image, Pace, Transport, check_idle, home_of
 from drfsm.dr.layout import Layout, layout_of
-from drfsm.dr.sites.schedules import edit, parsed
+from drfsm.dr.sites import edit, parsed
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed
 from drfsm.world import Manifest, ObjectStore, World

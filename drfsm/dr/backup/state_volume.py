@@ -3,7 +3,7 @@
 The Job runs in_pod.py with Python, mounts the claim and an emptyDir, and has one presigned URL, from a Secret that
 lives as long as the Job does. What it transports lies for that time below ``<prefix>/drfsm/state/``. The Job, its
 Secret and the object are named after what is transported, so that whoever comes after a crash clears them away
-and begins anew; in_pod.py says why that is safe. Called by backup_create.py and restore.py.
+and begins anew; in_pod.py says why that is safe. Called by backup/create.py and restore.py.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from attrs import frozen
 from drfsm.claims import bounded, object_of
 from drfsm.dr.backup.archive import LARGEST_UNPACKED_BYTES, STATE
 from drfsm.dr.backup.manifests import pod_of
-from drfsm.dr.sites.drain import ROLE_LABEL, condition
-from drfsm.dr.sites.health import pod_at_fault
+from drfsm.dr.objects import ROLE_LABEL, condition
+from drfsm.dr.sites import pod_at_fault
 from drfsm.engine.ports import Clock
 from drfsm.errors import ActionFailed, Unreadable, UsageFault
 from drfsm.world import Check, Cluster, Manifest, ObjectStore

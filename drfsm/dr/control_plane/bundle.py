@@ -20,7 +20,7 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr.artifacts.compare.reading import Unreadable, json_of
+from drfsm.dr.artifacts.compare import Unreadable, json_of
 from drfsm.dr.control_plane.read import (
     HOME,
     SCHEMA_VERSION,

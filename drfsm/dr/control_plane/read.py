@@ -8,7 +8,7 @@ Owns the fact ``control_plane``, and ``published`` and ``opened``, by which all 
 every hash verified, regular files only. A bundle that does not hold is refused, never read in part; the fact
 then is ``different``, with what is wrong on record, because a configuration that can't be verified can't be
 equal. Only hashes are recorded: alerts may hold addresses that are secrets. Changes nothing; publishing is
-control_plane_bundle.py's, applying control_plane_apply.py's.
+control_plane/bundle.py's, applying control_plane/apply.py's.
 """
 
 import base64
@@ -24,10 +24,7 @@ from attrs import frozen
 
 from drfsm import claims, errors
 from drfsm.claims import GRAMMAR, bounded, is_name
-from drfsm.dr.artifacts.compare.fields import apart
-from drfsm.dr.artifacts.compare.outcome import printable, short
-from drfsm.dr.artifacts.compare.profile import Path, Treatment
-from drfsm.dr.artifacts.compare.reading import Unreadable, json_of
+from drfsm.dr.artifacts.compare import Path, Treatment, Unreadable, apart, json_of, printable, short
 from drfsm.dr.layout import layout_of
 from drfsm.dr.safe_tar import UnsafeArchive, members
 from drfsm.engine import Fact, Run

@@ -1,1 +1,15 @@
-"""TODO."""
+"""The machines of a DR site: provisioned, found again, priced, taken down.
+
+Takes down only what a run recorded as its own.
+"""
+
+from drfsm.dr.infrastructure import provision, runners
+from drfsm.dr.infrastructure.provision import charter_for
+from drfsm.dr.infrastructure.runners import TAGS
+
+__all__ = [
+    "TAGS",
+    "charter_for",
+    "provision",
+    "runners",
+]

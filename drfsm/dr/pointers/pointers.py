@@ -20,7 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 from drfsm import claims
-from drfsm.dr.artifacts.run_report import LARGEST_BYTES as LARGEST_REPORT_BYTES
+from drfsm.dr.artifacts import LARGEST_REPORT_BYTES
 from drfsm.dr.layout import Layout, giver, layout_of, new_run, old_run, pairs_of, staged, taker
 from drfsm.dr.pointers.ownership import hand_over
 from drfsm.engine import Fact, Run
@@ -427,7 +427,7 @@ def set_by_hand(
     for a run that may not be named, Conflict if somebody else moves pointers at the same time. ``check`` is
     called before every write and raises if we may no longer write.
     """
-    from drfsm.dr.artifacts.publish import verify
+    from drfsm.dr.artifacts import verify
 
     verification = verify(store, layout, run_id, note=lambda *_, **__: None, check=check)
     if verification.record["verdict"] != "verified":

@@ -17,14 +17,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from drfsm import claims
-from drfsm.dr.artifacts.verification import verify, verify_latest
+from drfsm.dr.artifacts import verify, verify_latest
 from drfsm.dr.layout import layout_of, new_run, staged, taker
-from drfsm.dr.pointers.ownership import lost
-from drfsm.dr.pointers.pointers import is_older, keys_of, said, staged_end
+from drfsm.dr.pointers import is_older, keys_of, lost, said, staged_end
 from drfsm.dr.procedures.approver import store_time
 from drfsm.dr.progress import quiet
 from drfsm.dr.sites import fence
-from drfsm.dr.validation.receipt import parsed
+from drfsm.dr.validation import parsed
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Unreachable, Unreadable, UsageFault
 from drfsm.world import World

@@ -16,7 +16,7 @@ from typing import Any
 
 from drfsm.claims import moment
 from drfsm.dr.callers import callers
-from drfsm.dr.sites.preflight import sites
+from drfsm.dr.sites import sites
 from drfsm.engine import Fact, Run
 from drfsm.errors import Unreadable
 from drfsm.world import World

@@ -17,16 +17,15 @@ from uuid import uuid4
 
 from drfsm import claims
 from drfsm.dr.artifacts import publish as publish_artifacts
+from drfsm.dr.backup import METADATA, restore, restore_policy, restore_state
 from drfsm.dr.backup import check as backup_check
-from drfsm.dr.backup import restore, restore_policy, restore_state
-from drfsm.dr.backup.address import METADATA
-from drfsm.dr.backup.address import home_of as backup_home
+from drfsm.dr.backup import home_of as backup_home
 from drfsm.dr.callers import callers
 from drfsm.dr.control_plane import apply as control_plane_apply
 from drfsm.dr.control_plane import read as control_plane
-from drfsm.dr.infrastructure import provision
-from drfsm.dr.infrastructure.runners import TAGS
+from drfsm.dr.infrastructure import TAGS, provision
 from drfsm.dr.layout import layout_of
+from drfsm.dr.objects import cronjob_of
 from drfsm.dr.pointers import ownership
 from drfsm.dr.sites import baseline, preflight, publishing, schedules
 from drfsm.dr.validation import follow as validation_follow
@@ -153,7 +152,7 @@ def _image(world: World, run: Run) -> dict[str, Any]:
             )
         cronjob, of = named[0], "the backup"
     else:
-        cronjob, of = preflight.cronjob_of(world.dr, str(inputs["namespace"]), str(inputs["cronjob"])), "the site"
+        cronjob, of = cronjob_of(world.dr, str(inputs["namespace"]), str(inputs["cronjob"])), "the site"
     containers = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     return {"image": str(containers[0]["image"]), "of": of, "needed": True}
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drfsm.dr.layout import Layout, layout_of, pairs_of, staged
-from drfsm.dr.pointers.pointers import Pointer, keys_of, pairs, read, rebuilt, write
+from drfsm.dr.pointers import Pointer, keys_of, pairs, read, rebuilt, write
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed
 from drfsm.world import World

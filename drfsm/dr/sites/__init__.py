@@ -1,1 +1,31 @@
-"""TODO."""
+"""A site's cluster, stopped and started: schedules, publishing, drain, fence, health, preflight.
+
+Owns what a site had before drfsm changed it, kept on the objects themselves, and gives exactly that back.
+"""
+
+from drfsm.dr.sites import baseline, drain, fence, health, preflight, publishing, schedules, snapshots
+from drfsm.dr.sites.health import pod_at_fault
+from drfsm.dr.sites.preflight import alarms_of, sites
+from drfsm.dr.sites.publishing import OFF, SWITCHES, overrides
+from drfsm.dr.sites.schedules import BEFORE, before_of, edit, parsed
+
+__all__ = [
+    "BEFORE",
+    "OFF",
+    "SWITCHES",
+    "alarms_of",
+    "baseline",
+    "before_of",
+    "drain",
+    "edit",
+    "fence",
+    "health",
+    "overrides",
+    "parsed",
+    "pod_at_fault",
+    "preflight",
+    "publishing",
+    "schedules",
+    "sites",
+    "snapshots",
+]

@@ -24,13 +24,12 @@ from typing import Any
 
 from attrs import field, frozen
 
-from drfsm.dr.control_plane.read import SECTIONS, configmap_of
+from drfsm.dr.control_plane import SECTIONS, configmap_of
 from drfsm.dr.layout import layout_of
+from drfsm.dr.objects import condition, redacted
 from drfsm.dr.progress import first_of
-from drfsm.dr.sites.drain import condition
 from drfsm.dr.sites.health import cronjobs_at_fault, deployment_at_fault, nodes_at_fault, pod_at_fault
 from drfsm.dr.sites.publishing import PLACE, visible
-from drfsm.dr.validation.job import redacted
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Unreachable
 from drfsm.world import Cluster, Manifest, Registry, World

@@ -13,21 +13,13 @@ from datetime import datetime
 from typing import Any
 
 from drfsm.claims import moment
-from drfsm.dr.sites.schedules import listed, time_of
+from drfsm.dr.objects import RUN_LABEL, condition, time_of
+from drfsm.dr.sites.schedules import listed
 from drfsm.engine import Fact, Run
 from drfsm.world import Manifest, World
 
-RUN_LABEL, ROLE_LABEL = "drfsm/run", "drfsm/role"
 _ENDED_PODS = ("Succeeded", "Failed")
 _ENDED_JOBS = ("Complete", "Failed")
-
-
-def condition(manifest: Manifest, *kinds: str) -> str:
-    """Return which of these conditions is true of an object, "" if none."""
-    for each in (manifest.get("status") or {}).get("conditions") or []:
-        if each["type"] in kinds and each["status"] == "True":
-            return str(each["type"])
-    return ""
 
 
 def _observe(site: str) -> Callable[[World, Run], Any]:

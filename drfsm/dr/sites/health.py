@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from drfsm.claims import bounded
+from drfsm.dr.objects import condition
 from drfsm.dr.progress import first_of
-from drfsm.dr.sites.drain import condition
 from drfsm.engine import Fact, Run
 from drfsm.world import Cluster, Manifest, World
 

@@ -11,17 +11,17 @@ from functools import partial
 from typing import Any
 
 from drfsm.dr.callers import callers
-from drfsm.dr.infrastructure.runners import TAGS
+from drfsm.dr.infrastructure import TAGS
 from drfsm.dr.layout import layout_of, staged, taker
-from drfsm.dr.pointers.ownership import left_alone, lost
+from drfsm.dr.objects import condition, cronjob_of, time_of
+from drfsm.dr.pointers import left_alone, lost
 from drfsm.dr.sites import fence
 from drfsm.dr.sites.cron_forecast import thaw
-from drfsm.dr.sites.drain import condition
-from drfsm.dr.sites.schedules import listed, ought_to_run, see, time_of
+from drfsm.dr.sites.schedules import listed, ought_to_run, see
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict, Unreachable
 from drfsm.journal.mirror import home_of
-from drfsm.world import UNTOLD, Cluster, Manifest, World
+from drfsm.world import UNTOLD, Manifest, World
 
 PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}\Z")
 
@@ -92,20 +92,6 @@ def _loss(site: str) -> Fact:
 def sites(run: Run) -> tuple[str, ...]:
     """Return the sites that can be asked: all but one that a person declared lost, or that a rehearsal leaves alone."""
     return tuple(each for each in ("primary", "dr") if not left_alone(run, each))
-
-
-def cronjob_of(cluster: Cluster, namespace: str, name: str = "") -> Manifest:
-    """Return the CronJob that publishes: the named one, else the only one. Raises ActionFailed."""
-    found = {each["metadata"]["name"]: each for each in cluster.list("CronJob", namespace)}
-    if name in found:
-        return found[name]
-    if not name and len(found) == 1:
-        return next(iter(found.values()))
-    told = ", ".join(sorted(found)) or "none"
-    raise ActionFailed(
-        f"which CronJob publishes on {cluster.name}? In namespace {namespace} there are: {told}",
-        hint="name it with --cronjob",
-    )
 
 
 def _image(world: World, run: Run) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from drfsm.dr.layout import layout_of, taker
-from drfsm.dr.pointers.ownership import left_alone
+from drfsm.dr.pointers import left_alone
 from drfsm.dr.sites.schedules import BEFORE, before_of, edit, listed, parsed
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed

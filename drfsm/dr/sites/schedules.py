@@ -16,11 +16,11 @@ replicas, given their number back by the row that resumes the schedules.
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
 from drfsm import claims
 from drfsm.dr.layout import taker
+from drfsm.dr.objects import time_of
 from drfsm.dr.sites.cron_forecast import thaw, words
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict, Unreadable
@@ -80,14 +80,6 @@ def ought_to_run(entry: Mapping[str, Any], name: str, named: str = "") -> bool:
     if name.startswith(_DEPLOYMENT):
         return _replicas(before) > 0
     return name in named.split(",") or not entry["suspend"]
-
-
-def time_of(cluster: Cluster, run: Run) -> datetime:
-    """Return a site's own time, which stamped its objects; this machine's where the site has not said it.
-
-    Call it after something was asked of the site: its time is the one of its latest answer.
-    """
-    return cluster.now() or datetime.fromisoformat(run.clock.now())
 
 
 def listed(world: World, site: str, run: Run) -> dict[str, Manifest]:

@@ -1,1 +1,17 @@
-"""TODO."""
+"""A site does the work once, published beside: the Job, its outcome, the receipt, the soak afterwards.
+
+Never publishes to a canonical key.
+"""
+
+from drfsm.dr.validation import follow, job, receipt, soak
+from drfsm.dr.validation.receipt import LARGEST_RECEIPT_BYTES, malformed, parsed
+
+__all__ = [
+    "LARGEST_RECEIPT_BYTES",
+    "follow",
+    "job",
+    "malformed",
+    "parsed",
+    "receipt",
+    "soak",
+]

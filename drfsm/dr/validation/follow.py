@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from drfsm.dr.layout import new_run, staged, taker
+from drfsm.dr.objects import redacted
 from drfsm.dr.validation import job as validation_job
-from drfsm.dr.validation.job import POLL_SECONDS, redacted
+from drfsm.dr.validation.job import POLL_SECONDS
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed
 from drfsm.world import Manifest, World

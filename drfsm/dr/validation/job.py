@@ -7,38 +7,21 @@ by its exit code: with publishing off the workload succeeds too. Volumes that ou
 by empty ones, so that a validation leaves no trace in the site's state.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
-from drfsm.claims import bounded, moment
+from drfsm.claims import moment
 from drfsm.dr.layout import layout_of, new_run, pairs_of, staged, taker
-from drfsm.dr.pointers.pointers import pairs, read
-from drfsm.dr.sites.drain import ROLE_LABEL, RUN_LABEL, condition
-from drfsm.dr.sites.preflight import cronjob_of
-from drfsm.dr.sites.schedules import time_of
+from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL, condition, cronjob_of, redacted, time_of
+from drfsm.dr.pointers import pairs, read
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Cluster, Manifest, World
 
 REMOVE_SECONDS = 180
 LOG_LINES, MOST_EVENTS = 20, 10
-LONGEST_WORDS = 1000  # characters of one thing that a workload or a cluster says
-# What a workload or a cluster says is not ours: what looks like a credential in it stays out of the journal.
-SECRETS = (
-    (
-        re.compile(
-            r"(?i)((?:secret|token|password|passwd|authorization|credential|signature|access_?key)[\w-]*[\"']?"
-            r"\s*[:= ]\s*)\S.*"
-        ),
-        r"\1…",
-    ),
-    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), "…"),
-    (re.compile(r"(?i)\bbearer\s+\S+"), "bearer …"),
-    (re.compile(r"(://)[^/\s@]+@"), r"\1…@"),
-)
 POLL_SECONDS = 1.0
 HOPELESS = ("InvalidImageName", "CreateContainerConfigError", "ErrImageNeverPull")
 STUCK = (
@@ -249,13 +232,6 @@ def seen_job(world: World, run: Run, job: Manifest | None, *, satisfied: bool) -
     for each in (*seen.get("trouble", ()), *seen.get("log", ())[-1:]):
         run.note(f"{name}: {each}")
     return seen
-
-
-def redacted(words: str) -> str:
-    """Return words on one line, bounded and printable, without what looks like a credential."""
-    for pattern, instead in SECRETS:
-        words = pattern.sub(instead, words)
-    return bounded(words, LONGEST_WORDS)
 
 
 def _events(cluster: Cluster, run: Run, names: set[str]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from drfsm import claims
 from drfsm.claims import is_name
 from drfsm.dr.layout import layout_of
-from drfsm.dr.sites.preflight import cronjob_of
+from drfsm.dr.objects import cronjob_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import JournalDamaged, Unreadable
 from drfsm.journal import Record, read
@@ -24,7 +24,7 @@ TEXTS = (
     "drfsm_run", "machine", "site", "cluster_uid", "namespace", "bucket", "prefix", "candidate", "provider", "profile",
     "staged_prefix", "run_id", "image", "service_account", "tree_sha256", "verification_level", "validated_at",
 )  # fmt: skip
-LARGEST_BYTES = 1 << 20
+LARGEST_RECEIPT_BYTES = 1 << 20
 MOST_RECORDS = 100_000
 NAMES = {
     "drfsm_run": "drfsm run", "machine": "machine", "run_id": "workload run", "provider": "provider",
@@ -39,7 +39,7 @@ Receipt = Mapping[str, Any]
 def parsed(text: str) -> dict[str, Any]:
     """Return a receipt's content; {} for what is no receipt at all."""
     try:
-        return claims.object_of(text, "the validation's receipt", largest_bytes=LARGEST_BYTES)
+        return claims.object_of(text, "the validation's receipt", largest_bytes=LARGEST_RECEIPT_BYTES)
     except Unreadable:
         return {}
 

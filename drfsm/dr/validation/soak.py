@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from drfsm import claims
-from drfsm.dr.artifacts.publish import verify
+from drfsm.dr.artifacts import verify
 from drfsm.dr.layout import layout_of
-from drfsm.dr.pointers.pointers import is_newer, keys_of, read
-from drfsm.dr.sites.preflight import alarms_of, cronjob_of
+from drfsm.dr.objects import cronjob_of
+from drfsm.dr.pointers import is_newer, keys_of, read
+from drfsm.dr.sites import alarms_of
 from drfsm.dr.validation.job import create, find, job_from, job_of, left_of, remove_jobs, seen_job
 from drfsm.engine import Fact, Run
 from drfsm.errors import Unreadable

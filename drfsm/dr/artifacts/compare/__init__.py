@@ -6,18 +6,27 @@ come from), checks.py (one run by itself), fields.py (two values), compare.py (t
 
 from drfsm.dr.artifacts.compare.compare import compare
 from drfsm.dr.artifacts.compare.declare import default_profile, load
-from drfsm.dr.artifacts.compare.outcome import Comparison, Difference
-from drfsm.dr.artifacts.compare.profile import Profile
+from drfsm.dr.artifacts.compare.fields import apart
+from drfsm.dr.artifacts.compare.outcome import Comparison, Difference, printable, short
+from drfsm.dr.artifacts.compare.profile import Path, Profile, Treatment
+from drfsm.dr.artifacts.compare.reading import Unreadable, json_of
 from drfsm.dr.artifacts.compare.sources import DirectoryRun, Reader, StoreRun
 
 __all__ = [
     "Comparison",
     "Difference",
     "DirectoryRun",
+    "Path",
     "Profile",
     "Reader",
     "StoreRun",
+    "Treatment",
+    "Unreadable",
+    "apart",
     "compare",
     "default_profile",
+    "json_of",
     "load",
+    "printable",
+    "short",
 ]

@@ -14,13 +14,17 @@ import click
 
 from drfsm.claims import bounded, is_name
 from drfsm.cli.options import address
+from drfsm.cli.outcome import output, reported
+from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say
 from drfsm.engine import Runner
 from drfsm.engine.runner import OUTCOMES
 from drfsm.errors import ExitCode, UsageFault
 from drfsm.journal import RunState
 from drfsm.runs import bundle, wiring
+from drfsm.runs.invocation import Invocation
 from drfsm.runs.trust import Word, trusted_machines
+from drfsm.runs.wiring import Outcome
 
 _WHO = (
     click.argument("run", required=False),
@@ -50,13 +54,13 @@ _WHO = (
         metavar="SHA256",
         help="Go on by this declaration.  [$DRFSM_TRUST_MACHINES]",
     ),
-    wiring.output,
+    output,
 )
 _reason = click.option("--reason", required=True, help="Why; it is recorded.")
 
 
-def on_a_run(command: Callable[..., int]) -> Callable[..., int]:
-    """Add what every verb on a run takes; hand it over as ``run`` and ``who``."""
+def on_a_run(command: Callable[..., Outcome | int]) -> Callable[..., int]:
+    """Add what every verb on a run takes; hand it over as ``run`` and ``invocation``; report what became of the run."""
 
     @functools.wraps(command)
     def wrapped(run: str | None, operator: str, take_over: str, output: str, **given: Any) -> int:
@@ -69,9 +73,10 @@ def on_a_run(command: Callable[..., int]) -> Callable[..., int]:
             heads=_digests("--expect-head", given.pop("heads")),
             approved_plans=_digests("--approved-plan", given.pop("plans")),
             machines=trusted_machines(given.pop("machines"), os.environ),
-            ask=wiring.prompted,
         )
-        return command(run, wiring.Who(operator, take_over, output, files, places, word), **given)
+        invocation = at_terminal(operator=operator, take_over=take_over, kubeconfigs=files, places=places, word=word)
+        result = command(run, invocation, **given)
+        return reported(result, output) if isinstance(result, Outcome) else result
 
     for option in reversed(_WHO):
         wrapped = option(wrapped)
@@ -92,10 +97,12 @@ def _digests(option: str, texts: tuple[str, ...]) -> tuple[str, ...]:
 @click.option("--fence-dr-role", default="", metavar="ARN", help="The identity that DR publishes with.")
 @click.option("--reason", default="", help="Why DR is declared lost; it is recorded.")
 @on_a_run
-def resume(run: str | None, who: wiring.Who, *, dr_unreachable: bool, fence_dr_role: str, reason: str) -> int:
+def resume(
+    run: str | None, invocation: Invocation, *, dr_unreachable: bool, fence_dr_role: str, reason: str
+) -> Outcome:
     """Go on with a run from exactly where it stands."""
     if not dr_unreachable:
-        return wiring.go_on(run, lambda runner: runner.resume(), who)
+        return wiring.resume(run, lambda runner: runner.resume(), invocation)
     if not reason:
         raise UsageFault("--dr-unreachable needs a --reason: it is recorded")
 
@@ -103,15 +110,15 @@ def resume(run: str | None, who: wiring.Who, *, dr_unreachable: bool, fence_dr_r
         role = fence_dr_role or str(runner.state.inputs.get("fence_dr_role", ""))
         return runner.request("declare_dr_lost", {"dr_unreachable": "yes", "reason": reason, "fence_dr_role": role})
 
-    return wiring.go_on(run, declare, who, recheck="readable")
+    return wiring.resume(run, declare, invocation, recheck="readable")
 
 
 @click.command()
 @_reason
 @on_a_run
-def abort(run: str | None, who: wiring.Who, *, reason: str) -> int:
+def abort(run: str | None, invocation: Invocation, *, reason: str) -> Outcome:
     """Give back what a run changed, newest first. Refused after the point of no return."""
-    return wiring.go_on(run, lambda runner: runner.abort(reason), who, recheck="snapshots")
+    return wiring.resume(run, lambda runner: runner.abort(reason), invocation, recheck="snapshots")
 
 
 @click.command()
@@ -139,7 +146,7 @@ def hold(run: str | None, reason: str, operator: str) -> int:
 @click.command()
 @_reason
 @on_a_run
-def skip(run: str | None, who: wiring.Who, *, reason: str) -> int:
+def skip(run: str | None, invocation: Invocation, *, reason: str) -> Outcome:
     """Pass over the optional step that the run stands before: sync, backup check, soak or teardown. Never a gate."""
 
     def skipped(runner: Runner) -> RunState:
@@ -150,7 +157,7 @@ def skip(run: str | None, who: wiring.Who, *, reason: str) -> int:
             )
         return runner.request(next_actions[0] if next_actions else "skip", {"reason": reason})
 
-    return wiring.go_on(run, skipped, who, recheck="readable")
+    return wiring.resume(run, skipped, invocation, recheck="readable")
 
 
 @click.command()
@@ -158,7 +165,7 @@ def skip(run: str | None, who: wiring.Who, *, reason: str) -> int:
 @_reason
 @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="What the row amends, e.g. dr_run_id=….")
 @on_a_run
-def request(run: str | None, who: wiring.Who, *, trigger: str, reason: str, args: tuple[str, ...]) -> int:
+def request(run: str | None, invocation: Invocation, *, trigger: str, reason: str, args: tuple[str, ...]) -> Outcome:
     """Fire TRIGGER, one of the rows that only a person may fire; `drfsm status` names those that are legal now."""
     if trigger == "approve":
         raise UsageFault(
@@ -171,8 +178,8 @@ def request(run: str | None, who: wiring.Who, *, trigger: str, reason: str, args
         if not equals:
             raise UsageFault(f"--arg {each} is no NAME=VALUE")
         given[name] = value
-    return wiring.go_on(
-        run, lambda runner: runner.request(trigger, {"reason": reason, **given}), who, recheck="readable"
+    return wiring.resume(
+        run, lambda runner: runner.request(trigger, {"reason": reason, **given}), invocation, recheck="readable"
     )
 
 
@@ -180,6 +187,6 @@ def request(run: str | None, who: wiring.Who, *, trigger: str, reason: str, args
 @click.argument("outcome", type=click.Choice(OUTCOMES))
 @_reason
 @on_a_run
-def resolve(run: str | None, who: wiring.Who, *, outcome: str, reason: str) -> int:
+def resolve(run: str | None, invocation: Invocation, *, outcome: str, reason: str) -> Outcome:
     """Say what became of an interrupted action that the machine can't tell, then go on."""
-    return wiring.go_on(run, lambda runner: runner.resolve(outcome, reason), who, recheck="readable")
+    return wiring.resume(run, lambda runner: runner.resolve(outcome, reason), invocation, recheck="readable")

@@ -1,0 +1,54 @@
+"""What a verb that moves a run prints in the end, and what its process exits with."""
+
+from collections.abc import Sequence
+
+import click
+
+from drfsm.cli.say import say, say_text
+from drfsm.errors import ExitCode
+from drfsm.evidence.narrative import standing
+from drfsm.evidence.summary import summarise, summary_bytes
+from drfsm.journal import Record, RunState
+from drfsm.runs import wiring
+
+output = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What stdout carries; progress goes to stderr.",
+)
+
+STATUS_CODES = {
+    "complete": ExitCode.DONE,
+    "dry_run": ExitCode.DONE,
+    "refused": ExitCode.REFUSED,
+    "held": ExitCode.HELD,
+    "running": ExitCode.HELD,
+    "aborted": ExitCode.ABORTED,
+    "failed": ExitCode.ABORTED,
+}
+
+
+def exit_code(state: RunState, records: Sequence[Record]) -> ExitCode:
+    """Return what a verb's process exits with for where the run stands."""
+    last = next((each for each in reversed(records) if each.kind in ("held", "ended")), None)
+    if state.status == "held" and last and last.body.get("interrupted"):
+        return ExitCode.INTERRUPTED
+    if state.status == "dry_run" and last and last.body.get("findings"):
+        return ExitCode.REFUSED
+    if state.status == "refused" and any(each.get("error") == "LeaseHeld" for each in state.args.values()):
+        return ExitCode.LEASE_HELD
+    return STATUS_CODES.get(state.status, ExitCode.DEFECT)
+
+
+def reported(outcome: wiring.Outcome, output: str) -> int:
+    """Print where a run stands, as ``text`` or ``json``; return the exit code."""
+    state, records = outcome.state, outcome.records
+    if output == "json":
+        say_text(summary_bytes(summarise(state, records, head=outcome.head)).decode())
+    else:
+        for line in standing(state, str(outcome.place)):
+            say(line)
+    return int(exit_code(state, records))
