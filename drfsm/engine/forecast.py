@@ -35,7 +35,7 @@ def walk(spec: MachineSpec, log: RunLog, step: Step, interrupted: Callable[[], b
 
 def _next(spec: MachineSpec, log: RunLog, position: str) -> Row | None:
     rows = spec.rows_from(position, log.state.inputs, By.RUNNER)
-    return next((row for row in rows if row.each != "undo"), None)
+    return next((row for row in rows if row.foreach != "undo"), None)
 
 
 def _forecast(spec: MachineSpec, row: Row, judged: Judged) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _forecast(spec: MachineSpec, row: Row, judged: Judged) -> dict[str, Any]:
         "sets": dict(row.sets),
         "facts": judged.facts,
         "waits": row.wait is not None and any(each["outcome"] == "failed" for each in checks),
-        "final_write": row.final_write,
+        "final_write": row.point_of_no_return,
         "because": row.reason,
     }
 

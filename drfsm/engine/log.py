@@ -70,7 +70,7 @@ class RunLog:
     @property
     def no_return(self) -> bool:
         """Whether the point of no return is passed: the intent of the final write was recorded, ever."""
-        return any(row.final_write and row.key in self.state.images for row in self.spec.rows)
+        return any(row.point_of_no_return and row.key in self.state.snapshots for row in self.spec.rows)
 
     def next_actions(self, state: str | None = None) -> list[dict[str, Any]]:
         """Return what a person can do from a state: to go on, and each operator's row with its reason."""
@@ -86,7 +86,7 @@ class RunLog:
 
     def leads_to_undo(self, state: str) -> bool:
         """Whether a state is where everything is undone."""
-        return any(row.each == "undo" for row in self.spec.rows if row.source == state)
+        return any(row.foreach == "undo" for row in self.spec.rows if row.source == state)
 
 
 def _way(row: Row) -> dict[str, Any]:

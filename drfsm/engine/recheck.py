@@ -62,7 +62,7 @@ def expected(records: Iterable[Record], spec: MachineSpec, state: RunState) -> E
         _moved(known, spec, _row(spec, state, body["row"]), undoes=bool(body.get("undoes")))
     if state.open is not None:  # half done: nobody knows
         _moved(known, spec, _row(spec, state, state.open.row), undoes=True)
-    if state.undo and any(row.each == "undo" for row in spec.rows if row.source == state.state):
+    if state.undo and any(row.foreach == "undo" for row in spec.rows if row.source == state.state):
         return {}  # things are being given back: each undo is held against the object itself
     return _without_the_worlds_own(known, spec, state.state)
 

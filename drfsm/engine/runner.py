@@ -40,7 +40,7 @@ from drfsm.errors import (
 )
 from drfsm.journal import RunState, Undoable, exact
 from drfsm.spec.model import By, Effect, MachineSpec, Row, holds
-from drfsm.spec.recovery import Do
+from drfsm.spec.recovery import RecoveryAction
 
 OUTCOMES = ("done", "not_done")
 SCOPES = ("live", "drill")
@@ -205,7 +205,7 @@ class Runner:
         self._take_lease()
         intent = self.state.open
         row = self._row(intent.row) if intent else None
-        if row is None or self._step.recover(row)[0].do is not Do.HOLD:
+        if row is None or self._step.recover(row)[0].do is not RecoveryAction.HOLD:
             reason = "the machine can tell by itself what became of it" if row else "no action's outcome is open"
             fault = self._illegal("resolve", reason=reason)
             self._reject("resolve", fault)
@@ -410,7 +410,9 @@ class Runner:
         if not unclear:
             return True
         begun = self._row(self.state.open.row) if self.state.open is not None else None
-        return row.abandons and (begun is None or not (begun.final_write or begun.effect is Effect.ONCE))
+        return row.overrides_open_intent and (
+            begun is None or not (begun.point_of_no_return or begun.effect is Effect.ONCE)
+        )
 
     def _hold(self, stage: str, fault: DrfsmError) -> RunState:
         self._log.append(
@@ -478,18 +480,19 @@ class Runner:
             return begun  # on with it
         if not any(row.trigger == trigger for state in (begun.source, begun.to) for row in self._operator_rows(state)):
             raise self._illegal(trigger)
-        if begun.each and begun.by is By.RUNNER and (row := self._operator_row(trigger)).each:
+        if begun.foreach and begun.by is By.RUNNER and (row := self._operator_row(trigger)).foreach:
             return row  # a person answers for the undo in hand, whatever became of it
         case, seen = self._step.recover(begun)
-        if case.do is Do.HOLD:
+        if case.do is RecoveryAction.HOLD:
             raise NeedsPerson(begun, case, seen)
-        if case.do is Do.COMMIT:
+        if case.do is RecoveryAction.COMMIT:
             self._step.attempt(begun)
-        elif begun.final_write:
+        elif begun.point_of_no_return:
             raise self._illegal(trigger, reason="the point of no return is passed: the only way is forward")
         row = self._operator_row(trigger)
-        if case.do is not Do.COMMIT and intent.behind and not self._log.leads_to_undo(row.to):
-            raise self._illegal(trigger, reason=f"{begun.trigger} and {intent.behind.trigger} are half done: resume")
+        if case.do is not RecoveryAction.COMMIT and intent.superseded and not self._log.leads_to_undo(row.to):
+            half_done = f"{begun.trigger} and {intent.superseded.trigger} are half done: resume"
+            raise self._illegal(trigger, reason=half_done)
         return row
 
     # --- pieces -----------------------------------------------------------------------------------------
@@ -538,8 +541,8 @@ class Runner:
             return self._row(self.state.open.row)
         rows = list(self._spec.rows_from(self.state.state, self.state.inputs, By.RUNNER))
         if self.state.undo:
-            return next((row for row in rows if row.each == "undo"), rows[0] if rows else None)
-        return next((row for row in rows if row.each != "undo"), None)
+            return next((row for row in rows if row.foreach == "undo"), rows[0] if rows else None)
+        return next((row for row in rows if row.foreach != "undo"), None)
 
     def _row(self, key: str) -> Row:
         try:
@@ -556,7 +559,7 @@ class Runner:
             raise self._illegal(trigger)
         if self._log.no_return and self._log.leads_to_undo(row.to):
             raise self._illegal(trigger, reason="the point of no return is passed: the only way is forward")
-        if row.each == "undo" and not self.state.undo:
+        if row.foreach == "undo" and not self.state.undo:
             raise self._illegal(trigger, reason="nothing is left to undo")
         return row
 
@@ -598,7 +601,7 @@ class Runner:
         """Whether a row touches anything but its inputs; only then the lease is needed."""
         named = {fact for _, fact, _ in self._spec.wanted_of(row)} | self._spec.stand_ins(row)
         facts = [self._spec.facts[fact] for fact in named]
-        return row.action is not None or row.each is not None or not all(fact.local for fact in facts)
+        return row.action is not None or row.foreach is not None or not all(fact.local for fact in facts)
 
     def _take_lease(self) -> None:
         if self._leased:

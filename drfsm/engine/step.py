@@ -19,7 +19,7 @@ from drfsm.errors import ActionFailed, DrfsmError, GuardRefused, Interrupted, Le
 from drfsm.journal import Undoable, exact
 from drfsm.journal.replay import keep_first
 from drfsm.spec.model import By, Effect, Row
-from drfsm.spec.recovery import Case, Do, Probe, decide, probe
+from drfsm.spec.recovery import Probe, RecoveryAction, RecoveryCase, decide, probe
 
 Say = Callable[..., None]
 LONGEST_WHY = 1200  # characters of why a fact could not be read
@@ -74,7 +74,7 @@ class Judged:
 class NeedsPerson(ActionFailed):
     """An interrupted action whose outcome the machine may not decide by itself (case E), or can't see (case F)."""
 
-    def __init__(self, row: Row, case: Case, seen: Readings) -> None:
+    def __init__(self, row: Row, case: RecoveryCase, seen: Readings) -> None:
         told = ", ".join(f"{name} is {each.value or 'unknown'} {each.why}".strip() for name, each in seen.items())
         super().__init__(
             f"{row.trigger} was interrupted and {case.reason} ({told})",
@@ -88,7 +88,7 @@ class _Hand:
     """The row in hand and what its stages tell each other."""
 
     row: Row
-    case: Case
+    case: RecoveryCase
     args: Mapping[str, Any]
     by: str
     judged: Judged | None
@@ -209,7 +209,7 @@ class Step:
             args=state.args,
             clock=clock,
             undoing=undoing or {},
-            first_seen=state.images.get(row.key, {}),
+            first_seen=state.snapshots.get(row.key, {}),
             deadline=None if limit is None else clock.monotonic() + limit,
             interrupted=self._interrupted,
             say=self._say,
@@ -225,7 +225,7 @@ class Step:
 
     # --- taking -------------------------------------------------------------------------------------
 
-    def recover(self, row: Row) -> tuple[Case, Readings]:
+    def recover(self, row: Row) -> tuple[RecoveryCase, Readings]:
         """Say what the table says about this row now: start it, or settle what was left open."""
         intent = self._log.state.open
         if intent is None or intent.row != row.key:
@@ -243,7 +243,7 @@ class Step:
         NeedsPerson (cases E and F), Interrupted (the intent stays open), LeaseLost.
         """
         case, after = self.recover(row)
-        if case.do is Do.HOLD:
+        if case.do is RecoveryAction.HOLD:
             raise NeedsPerson(row, case, after)
         intent = self._log.state.open if case.open_intent else None
         given = args or (intent.args if intent else {})
@@ -276,12 +276,12 @@ class Step:
 
     def _judge(self, row: Row) -> None:
         hand = self._held()
-        if hand.case.do is Do.COMMIT:
+        if hand.case.do is RecoveryAction.COMMIT:
             hand.how = "found"
             return
         if hand.judged is None:
             # On a redo the facts that the row itself sets may be half way: its own work must not stop it.
-            hand.judged = self.judge(row, skip=row.sets if hand.case.do is Do.REDO else None)
+            hand.judged = self.judge(row, skip=row.sets if hand.case.do is RecoveryAction.REDO else None)
         if hand.judged.refusals:
             raise GuardRefused(hand.judged.refusals, trigger=row.trigger)
 
@@ -289,7 +289,7 @@ class Step:
         hand, state = self._held(), self._log.state
         if state.epoch:
             self._lease.check()  # BEFORE anything is written: not the world, not the journal
-        if hand.case.do is Do.COMMIT or not self._acts(hand):
+        if hand.case.do is RecoveryAction.COMMIT or not self._acts(hand):
             return
         names = hand.entry.before if hand.entry else row.sets
         known = hand.judged.readings if hand.judged else {}
@@ -326,8 +326,8 @@ class Step:
             body["amends"] = self._amended(row)
         if row.undo:
             body["undo"] = row.undo
-        if row.keeps:
-            body["kept"] = row.keeps
+        if row.not_undone_because:
+            body["kept"] = row.not_undone_because
         if hand.entry:
             body["undoes"] = hand.entry.row
         return body
@@ -373,11 +373,11 @@ class Step:
             body["amends"] = self._amended(row)
         if hand.entry:
             body["undoes"] = hand.entry.row
-        if row.keeps:
-            body["kept"] = row.keeps
+        if row.not_undone_because:
+            body["kept"] = row.not_undone_because
         if hand.fault:
             body["error"] = hand.fault.what
-        if state.open and hand.case.do is Do.COMMIT:
+        if state.open and hand.case.do is RecoveryAction.COMMIT:
             body |= {"how": "resolved", "by": By.OPERATOR.value} if state.open.verdict else {"case": hand.case.letter}
         elif state.open and state.open.row != row.key:
             body["supersedes"] = state.open.row
@@ -391,7 +391,7 @@ class Step:
 
     def _entry(self, row: Row) -> Undoable | None:
         """Return what an ``each: undo`` row is about: the newest thing left to undo."""
-        return self._log.state.undo[-1] if row.each == "undo" and self._log.state.undo else None
+        return self._log.state.undo[-1] if row.foreach == "undo" and self._log.state.undo else None
 
     def _acts(self, hand: _Hand) -> bool:
         return bool(hand.row.action) or (hand.entry is not None and hand.row.by is By.RUNNER)

@@ -1,7 +1,7 @@
-"""How records are put into words: times, what was seen, commands to type; and what is never shown.
+"""The words that summary, narrative and step logs share: times, observations, commands; and what is never shown.
 
-Owns what summary, story and steps have in common. Every text that came from a journal passes ``claims.printable``
-before it reaches a terminal, so that what somebody named a Job can't move a cursor.
+Every text that came from a journal passes ``claims.printable`` before it reaches a terminal, so that the name of a Job
+can't move a cursor.
 """
 
 import json
@@ -12,7 +12,8 @@ from typing import Any
 
 from drfsm.claims import is_name, printable
 from drfsm.claims import moment as moment_of
-from drfsm.journal import OpenIntent, RunState
+from drfsm.journal import OpenIntent, Record, RunState
+from drfsm.journal.record_types import Failed, Forecast, Held, Repaired, Resolved, Sampled, Transition
 
 BY_A_PERSON = "a person decides"  # the end of the cases of spec/recovery.py that resume can't settle
 NOBODY = "nobody can publish"
@@ -48,8 +49,8 @@ def _seconds_of(at: str) -> float:
 
 def clip(text: object, width: int) -> str:
     """Return a plain text of at most ``width`` characters; what was cut off is marked."""
-    told = printable(text)
-    return told if len(told) <= width else f"{told[: width - 1]}…"
+    shown = printable(text)
+    return shown if len(shown) <= width else f"{shown[: width - 1]}…"
 
 
 def compact(seen: Any, width: int) -> str:
@@ -60,7 +61,7 @@ def compact(seen: Any, width: int) -> str:
 def identities(proven: Mapping[str, Any]) -> str:
     """Return what is proven of somebody in words: ``OS user ada (uid 1000) on desk; cloud arn:…; dr as system:admin``.
 
-    "" where nothing is; what was asked for and not told is left out here and stands in the summary.
+    "" where nothing is. An identity that was asked for without an answer is left out here; the summary has it.
     """
     os_user, clusters = proven.get("os_user"), proven.get("cluster_users")
     words = []
@@ -76,8 +77,18 @@ def identities(proven: Mapping[str, Any]) -> str:
 
 def trigger_of(row: object) -> str:
     """Return the trigger that a row's key names (``source --trigger--> to``)."""
-    found = _ROW.fullmatch(str(row))
-    return found["trigger"] if found else str(row)
+    key = _ROW.fullmatch(str(row))
+    return key["trigger"] if key else str(row)
+
+
+def step_of(record: Record) -> str:
+    """Return the trigger of the step that a record belongs to; "" if to none."""
+    content = record.content
+    if isinstance(content, Held):
+        return content.stage
+    if isinstance(content, Transition | Failed | Forecast):
+        return content.trigger
+    return trigger_of(content.row) if isinstance(content, Sampled | Repaired | Resolved) else ""
 
 
 def source_of(row: object) -> str:
@@ -130,8 +141,8 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
             yield f"drfsm approve {run} --ticket ...", reason + proviso
             continue
         verb = "abort" if trigger == "abort" else f"request {quote(trigger)}"
-        given = "".join(f" --arg {name}=..." for name in args)
-        yield f"drfsm {verb} {run} {WHY}{given}", reason + proviso
+        options = "".join(f" --arg {name}=..." for name in args)
+        yield f"drfsm {verb} {run} {WHY}{options}", reason + proviso
 
 
 def _resume_words(intent: OpenIntent | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.errors import DiskFault, FileDamaged, UsageFault
-from drfsm.evidence.steps import StepFiles
+from drfsm.evidence.step_logs import StepFiles
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold

@@ -20,7 +20,7 @@ from drfsm.claims import bounded, is_name, printable
 from drfsm.errors import EvidenceFault, UntrustedRecords, UsageFault
 from drfsm.evidence.signatures import Verifier, is_approval, namespace_of
 from drfsm.evidence.wording import shown_inputs
-from drfsm.journal import Record, RunState, digest, fold, read, shapes
+from drfsm.journal import Record, RunState, digest, fold, read
 from drfsm.resources import known
 from drfsm.runs.heads import Heads
 from drfsm.spec.model import By, MachineSpec
@@ -121,7 +121,7 @@ def check_origin(spec: MachineSpec, trusted: Sequence[str]) -> None:
 def sound(records: Sequence[Record]) -> RunState:
     """Return where records say that a run stands. Raises EvidenceFault for records that no writer of drfsm wrote."""
     for record in records:
-        if wrong := next(iter(shapes.faults(record)), ""):
+        if wrong := next(record.faults(), ""):
             raise EvidenceFault(
                 f"line {record.seq + 1} of the journal is no record of drfsm: {bounded(wrong)}",
                 hint="go on from a copy of the bundle that verifies: drfsm replay shows whether one does",

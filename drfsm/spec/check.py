@@ -180,7 +180,7 @@ class _Search:
         self._spec, self._rule, self._limit, self._names = spec, rule, limit, names
         self._index = {name: number for number, name in enumerate(names)}
         self.relevant = _relevant(spec, rule)
-        self._loops = {row.source for row in spec.rows if row.each == "undo"}
+        self._loops = {row.source for row in spec.rows if row.foreach == "undo"}
         self._undoing = bool(self._loops & self.relevant)  # else no undo stack need be kept
         self._bad = self._wanted(rule.when)
         self._world = [self._environment(each) for each in spec.environment]
@@ -279,7 +279,7 @@ class _Search:
             yield told, Node(node.state, facts, node.undo, node.no_return, node.open)
         for move in self._rows_of[node.state]:
             if move.row is not None and self._may(node, move.row):
-                yield from self._undo(node, move.row) if move.row.each else self._take(node, move, move.row)
+                yield from self._undo(node, move.row) if move.row.foreach else self._take(node, move, move.row)
 
     def _by_itself(self, state: str, number: int) -> list[tuple[Told, int]]:
         """Return what the world may do by itself from these facts."""
@@ -296,9 +296,9 @@ class _Search:
 
     def _may(self, node: Node, row: Row) -> bool:
         """Whether the engine would take a row here at all, whatever its guards."""
-        if row.each:
+        if row.foreach:
             return bool(node.undo)
-        if node.open and node.open[-1] != row.key and row.by is not By.OPERATOR and not row.abandons:
+        if node.open and node.open[-1] != row.key and row.by is not By.OPERATOR and not row.overrides_open_intent:
             return False  # what was begun comes first; a failure passes over it only where that is declared
         if len(node.open) > 1 and node.open[-1] != row.key and row.to not in self._loops:
             return False  # nor does a third in front of two
@@ -319,7 +319,8 @@ class _Search:
         if not row.action or not row.sets:
             yield move.told, Node(row.to, node.facts, node.undo, node.no_return, left)
             return
-        undo, no_return, began = self._begun(node, move, row), node.no_return or row.final_write, (*behind, row.key)
+        undo, began = self._begun(node, move, row), (*behind, row.key)
+        no_return = node.no_return or row.point_of_no_return
         done, cut = self._outcome(move, node.facts)
         for after in done:
             yield move.told, Node(row.to, after, undo, no_return, left)

@@ -341,7 +341,8 @@ def test_what_starts_late_does_not_outlive_the_run_that_asked_for_it(site: Site)
     late = Late(machines)
     fleet = aws.Fleet(cast("aws_cloud.Ec2Machines", late), parameters)
     site.provisioner = Ec2Runner(fleet, site.private, lambda: ADDRESS)
-    site.machine = SITE.replace('by: failure, because: "It is', 'by: failure, abandons: true, because: "It is')
+    overriding = 'by: failure, overrides_open_intent: true, because: "It is'
+    site.machine = SITE.replace('by: failure, because: "It is', overriding)
     state = site.start()
     assert (state.status, len(state.results["tear_down"]["torn_down"])) == ("failed", 1)
     assert late.take_effect() is None  # its token is spent

@@ -44,7 +44,7 @@ def test_a_full_drill_must_be_allowed(site: Site, drill: Make) -> None:
 def test_no_drill_beside_a_live_dr(site: Site, drill: Make) -> None:
     """While DR owns the pointers, by drfsm's own object, nothing is brought up."""
     site.own()
-    refused(site, drill(), "dr_does_not_own", "no drill works beside a live DR")
+    refused(site, drill(), "dr_does_not_own", "no drill runs beside a live DR")
 
 
 def test_the_primary_or_an_unknown_owner_is_no_reason_to_refuse(site: Site, drill: Make) -> None:

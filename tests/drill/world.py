@@ -28,7 +28,7 @@ from drfsm.dr.procedures.bindings import binding
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.evidence.audit import audit
-from drfsm.evidence.story import standing
+from drfsm.evidence.narrative import standing
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
 from drfsm.runs.children import ChildRuns, Verbs
@@ -234,7 +234,7 @@ class Drill:
             if not fresh:
                 lease.look()
                 journal.catch_up(lambda _lines: None)
-            files = DrillFiles(self.directory, local.lines, journal.uri, world.store)
+            files = DrillFiles(SPEC, self.directory, local.lines, journal.uri, world.store)
             self.runner = Runner(
                 SPEC, binding("drill"), fenced(evolve(world, procedures=children), lease), journal, lease=lease,
                 clock=self.clock, on_record=[SummaryFiles(self.directory, SPEC, journal), files],

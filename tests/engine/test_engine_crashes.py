@@ -29,14 +29,20 @@ def same_end(bench: Bench, left: Left, undisturbed: Left) -> None:
 def given_back(bench: Bench, left: Left) -> None:
     """Assert that an aborted run left nothing but what is declared to be kept."""
     assert (left.state.status, left.state.sealed, left.state.undo) == ("aborted", True, ())
-    kept = {key for row in bench.spec.rows if row.keeps for fact in row.sets for key in keys_of(bench.spec, fact)}
+    kept = {
+        key
+        for row in bench.spec.rows
+        if row.not_undone_because
+        for fact in row.sets
+        for key in keys_of(bench.spec, fact)
+    }
     kept |= {f"{key}#count" for key in kept} | OILED
     assert not changed(bench.start, left).keys() - kept
     for row in acting_rows(bench.spec):
         began = any(each.kind == "intent" and each.body["row"] == row.key for each in left.records)
-        if row.keeps and row.key in left.state.images:
+        if row.not_undone_because and row.key in left.state.snapshots:
             assert began
-            assert row.keeps in left.state.kept
+            assert row.not_undone_because in left.state.kept
 
 
 def either_end(bench: Bench, left: Left, undisturbed: Left) -> None:

@@ -13,11 +13,11 @@ LIGHT = """
   - {from: start, trigger: switch_on, to: lit, guards: [light_is_off, door_is_shut], action: press,
      sets: {light: on}, effect: idempotent, undo: unpress, because: "light"}
   - {from: lit, trigger: open_door, to: done, action: push, sets: {door: open}, effect: idempotent,
-     final_write: true, because: "out"}
+     point_of_no_return: true, because: "out"}
 """
 RING = """
   - {from: start, trigger: ring, to: done, action: pull, sets: {alarm: loud}, effect: once, attempts: {max: 3},
-     keeps: "it was heard", because: "fire"}
+     not_undone_because: "it was heard", because: "fire"}
 """
 
 
@@ -353,8 +353,8 @@ OPERATOR = """
      because: "light"}
   - {from: start, trigger: by_hand, to: lit, by: operator, guards: [door_is_shut], action: strike, sets: {alarm: loud},
      effect: idempotent, undo: hush, because: "a match"}
-  - {from: lit, trigger: leave, to: done, action: push, sets: {door: open}, effect: idempotent, keeps: "it stays open",
-     because: "out"}
+  - {from: lit, trigger: leave, to: done, action: push, sets: {door: open}, effect: idempotent,
+     not_undone_because: "it stays open", because: "out"}
 """
 
 
@@ -459,7 +459,7 @@ def test_what_keeps_its_change_is_told_from_its_intent_on() -> None:
     """Aborted after a crash in a row that keeps its change: the end names it, though it was never committed."""
     rows = """
   - {from: start, trigger: open_door, to: lit, action: push, sets: {door: open}, effect: idempotent,
-     keeps: "it stays open", because: "air"}
+     not_undone_because: "it stays open", because: "air"}
   - {from: lit, trigger: leave, to: done, because: "out"}
 """
     room = Room(machine(rows, "[start, lit]"))

@@ -53,7 +53,7 @@ def test_every_illegal_command_is_rejected_and_nothing_moves(state: str) -> None
     journal = standing_in(state)
     world = World(FAILBACK.start.world, Fuse())
     runner = Runner(SPEC, FAILBACK.binding, world, journal, clock=Clock(), operator="op")
-    allowed = {row.trigger for row in SPEC.rows_from(state, runner.state.inputs, By.OPERATOR) if not row.each}
+    allowed = {row.trigger for row in SPEC.rows_from(state, runner.state.inputs, By.OPERATOR) if not row.foreach}
     final = state in SPEC.finals
     assert not (final and allowed)
     for trigger in (*SPEC.triggers, "no_such_trigger", "to_complete", "state", ""):

@@ -232,7 +232,7 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
     ),
     "another reason": (
         complete,
-        altered("commit", "look", reason="It seemed right"),
+        altered("commit", "look", because="It seemed right"),
         "row",
         "reason is recorded other",
     ),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drfsm.evidence.steps import StepFiles
-from drfsm.evidence.story import standing, tell
+from drfsm.evidence.narrative import standing, tell
+from drfsm.evidence.step_logs import StepFiles
 from drfsm.journal import Record, RunState
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def test_a_step_of_a_forged_journal_names_no_other_directory() -> None:
 def test_summary_and_story_load_nothing_heavy() -> None:
     """`drfsm status` stands on them: no YAML, no transitions, no structlog, no jsonschema, no client."""
     program = (
-        "import sys, drfsm.evidence.summary, drfsm.evidence.story, drfsm.evidence.steps\n"
+        "import sys, drfsm.evidence.summary, drfsm.evidence.narrative, drfsm.evidence.step_logs\n"
         "heavy = {'yaml', 'transitions', 'structlog', 'jsonschema', 'rich', 'boto3', 'kubernetes'}\n"
         "print(*sorted(heavy & set(sys.modules)))"
     )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from drfsm.evidence.story import standing, tell
+from drfsm.evidence.narrative import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.journal import Record, RunState, fold
 

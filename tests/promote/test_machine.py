@@ -73,7 +73,7 @@ def test_every_illegal_command_is_rejected_and_nothing_moves(state: str) -> None
     """In each state each trigger that no person may fire there: rejected, on record, the world as it was."""
     journal, world = standing_in(state), World(BENCH.start.world, Fuse())
     runner = Runner(SPEC, BENCH.binding, world, journal, clock=Clock(), operator="op")
-    allowed = {row.trigger for row in SPEC.rows_from(state, runner.state.inputs, By.OPERATOR) if not row.each}
+    allowed = {row.trigger for row in SPEC.rows_from(state, runner.state.inputs, By.OPERATOR) if not row.foreach}
     final = state in SPEC.finals
     for trigger in (*SPEC.triggers, "no_such_trigger", "to_complete", ""):
         if trigger in allowed:

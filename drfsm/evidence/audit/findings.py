@@ -38,4 +38,4 @@ class Findings:
 
     def __iter__(self) -> Iterator[Finding]:
         """Yield the findings, those of the whole log first, then in the order of the lines."""
-        return iter(sorted(self._found, key=lambda each: each.line))
+        return iter(sorted(self._found, key=lambda finding: finding.line))

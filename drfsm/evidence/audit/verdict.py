@@ -2,7 +2,7 @@
 
 Three questions, all findings at once. Unaltered: the bytes' chain, the seal, and what a copied summary knows of
 it (``expected_head``), because a bare chain stops neither truncation nor a rewrite of the whole. Allowed: every
-record is one that the declared machine allows where the run stood (walk.py), and every observation, judged
+record is one that the declared machine allows where the run stood (kinds.py), and every observation, judged
 again, says what the record says. Complete: nothing begun, waited for, held or left to undo is passed over.
 
 It trusts no word of the log, and of the world only what was handed in: the bytes, the declaration, the judges.
@@ -17,9 +17,9 @@ from attrs import frozen
 
 from drfsm.claims import printable
 from drfsm.errors import JournalDamaged
-from drfsm.evidence.findings import Finding, Findings
-from drfsm.evidence.observations import Judges
-from drfsm.evidence.walk import walk
+from drfsm.evidence.audit.findings import Finding, Findings
+from drfsm.evidence.audit.kinds import walk
+from drfsm.evidence.audit.observations import Judges
 from drfsm.journal import GENESIS, Record, RunState, digest
 from drfsm.journal import read as read_journal
 from drfsm.spec.model import MachineSpec
@@ -72,10 +72,10 @@ class Verdict:
 
     def lines(self) -> Iterator[str]:
         """Yield the verdict in words."""
-        for each in self.findings:
-            where = f"line {each.line}" if each.line else "the log"
-            yield printable(f"{where}: {each.what} [{each.rule}]")
-        yield from (printable(f"note: {each}") for each in self.notes)
+        for finding in self.findings:
+            where = f"line {finding.line}" if finding.line else "the log"
+            yield printable(f"{where}: {finding.what} [{finding.rule}]")
+        yield from (printable(f"note: {note}") for note in self.notes)
         if self.findings:
             count = "one finding" if len(self.findings) == 1 else f"{len(self.findings)} findings"
             yield f"The evidence does NOT hold: {count} in {self.records} records."
@@ -176,7 +176,7 @@ def _expect(heads: list[str], head: str | None, count: int | None, findings: Fin
         return
     if head is None:
         return
-    known = [count - 1] if count else [place for place, each in enumerate(heads) if each == head]
+    known = [count - 1] if count else [place for place, known_head in enumerate(heads) if known_head == head]
     if not known or heads[known[0]] != head:
         findings.add(None, "rewritten", f"the log has no line with the head that the summary knows ({head})")
         return

@@ -1,18 +1,17 @@
 """Holds what a record says was seen against the declaration: guards complete and held, every reading judged again.
 
 A judge is pure, so the recorded observation and the run's inputs must give the recorded value. Who alters a
-value without what was seen, or the other way round, is found here. Called by walk.py, once for each record.
+value without what was seen, or the other way round, is found here. Called by kinds.py, once for each record.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from drfsm.evidence.findings import Findings
-from drfsm.journal import Record
+from drfsm.evidence.audit.findings import Findings
+from drfsm.journal.record_types import Check, Reading, Transition
 from drfsm.spec.model import MachineSpec, Row
 
 Judges = Mapping[str, Callable[[Any, Mapping[str, Any]], str | None]]
-Body = Mapping[str, Any]
 Declared = Mapping[tuple[str, str], tuple[list[str], str]]
 """(guard, fact) -> (values that will do, why)."""
 
@@ -25,66 +24,60 @@ class Observations:
         self.inputs: Mapping[str, Any] = {}
         self._without_judge: dict[str, int] = {}
 
-    def facts(self, seq: int, facts: Mapping[str, Body]) -> None:
+    def facts(self, seq: int, facts: Mapping[str, Reading]) -> None:
         """Judge every reading of a record again."""
-        for name, found in facts.items():
-            self._reading(seq, name, found["value"], found["seen"])
+        for name, reading in facts.items():
+            self._reading(seq, name, reading.value, reading.seen)
 
-    def declared(self, row: Row, facts: Mapping[str, Body], skipped: Iterable[str] = ()) -> Declared:
+    def declared(self, row: Row, facts: Mapping[str, Reading], skipped: Iterable[str] = ()) -> Declared:
         """Return the guards that a row has by what was read: of one that something stands in for, the stand-in.
 
         ``skipped`` facts are not held against anything (on a redo those that the row sets itself).
         """
         left_out = set(skipped)
         stand_ins = (self._spec.stand_ins(row) & facts.keys()) - left_out
-        waived = self._spec.waived(row, {name: facts[name]["value"] for name in stand_ins})
+        waived = self._spec.waived(row, {name: facts[name].value for name in stand_ins})
         return {
             (guard.name, fact): (list(values), guard.reason)
             for guard, fact, values in self._spec.wanted_of(row, waived)
             if fact not in left_out and not left_out & set(guard.unless)
         }
 
-    def guards(self, record: Record, row: Row, *, skipped: Iterable[str] = ()) -> None:
+    def guards(self, seq: int, step: Transition, row: Row, *, skipped: Iterable[str] = ()) -> None:
         """Hold a record's guards against the row's: the same, all of them held, and as its facts say."""
-        seq, checks, facts = record.seq, record.body["guards"], record.body["facts"]
-        self.same_guards(seq, row, checks, self.declared(row, facts, skipped))
-        for check in checks:
-            if check["holds"] is not True or check["value"] not in check["needed"]:
+        self.same_guards(seq, row, step.guards, self.declared(row, step.facts, skipped))
+        for check in step.guards:
+            if check.holds is not True or check.value not in check.needed:
                 self._findings.add(
                     seq,
                     "guard",
-                    f"{row.trigger} went on though {check['guard']} does not hold: {check['fact']} is "
-                    f"{check['value']}, needed {'|'.join(check['needed'])}",
+                    f"{row.trigger} went on though {check.guard} does not hold: {check.fact} is "
+                    f"{check.value}, needed {'|'.join(check.needed)}",
                 )
             self.check(seq, check)
-            found = facts.get(check["fact"], {})
-            if check["value"] != "unknown" and (found.get("value"), found.get("seen")) != (
-                check["value"],
-                check["seen"],
-            ):
-                self._findings.add(
-                    seq, "guard", f"{check['guard']} and the record's facts disagree about {check['fact']}"
-                )
+            reading = step.facts.get(check.fact)
+            recorded = (reading.value, reading.seen) if reading else (None, None)
+            if check.value != "unknown" and recorded != (check.value, check.seen):
+                self._findings.add(seq, "guard", f"{check.guard} and the record's facts disagree about {check.fact}")
 
-    def same_guards(self, seq: int, row: Row, checks: Sequence[Body], declared: Declared) -> None:
+    def same_guards(self, seq: int, row: Row, checks: Sequence[Check], declared: Declared) -> None:
         """Find guards that are declared and not on record, on record and not declared, or other than declared."""
-        recorded = {(each["guard"], each["fact"]): each for each in checks}
+        recorded = {(check.guard, check.fact): check for check in checks}
         for guard, fact in declared.keys() - recorded.keys():
             self._findings.add(seq, "guard", f"{row.trigger}: the guard {guard} over {fact} is not on record")
         for guard, fact in recorded.keys() - declared.keys():
             self._findings.add(seq, "guard", f"{row.trigger}: {guard} over {fact} is no guard of it here")
         for key in recorded.keys() & declared.keys():
-            needed, reason = declared[key]
-            if recorded[key]["needed"] != needed or recorded[key]["because"] != reason:
+            if (list(recorded[key].needed), recorded[key].reason) != declared[key]:
                 self._findings.add(seq, "guard", f"{row.trigger}: the guard {key[0]} is recorded other than declared")
         if len(recorded) != len(checks):
             self._findings.add(seq, "guard", f"{row.trigger}: a guard is on record twice")
 
-    def check(self, seq: int, check: Body) -> None:
-        """Judge what a guard saw again."""
-        if check["value"] in (None, "unknown"):
-            return  # its `seen` then holds words, not an observation
-        self._reading(seq, check["fact"], check["value"], check["seen"])
+    def check(self, seq: int, check: Check) -> None:
+        """Judge again what a guard saw."""
+        if check.value in (None, "unknown"):
+            return  # its ``seen`` then holds words, not an observation
+        self._reading(seq, check.fact, check.value, check.seen)
 
     def _reading(self, seq: int, name: str, value: str | None, seen: Any) -> None:
         if name not in self._spec.facts:
@@ -111,12 +104,13 @@ class Observations:
             self._findings.add(seq, "judge", f"{name}: what was seen can't be judged ({type(fault).__name__}: {fault})")
             return
         if again != value and not (value is None and again not in values):
-            told = value or "unknown"
             self._findings.add(
-                seq, "judge", f"{name} is recorded as {told}, but what was seen says {again or 'unknown'}"
+                seq,
+                "judge",
+                f"{name} is recorded as {value or 'unknown'}, but what was seen says {again or 'unknown'}",
             )
 
-    def tell(self) -> None:
+    def note_missing_judges(self) -> None:
         """Note what could not be judged again for want of a judge."""
         if self._without_judge:
             count = sum(self._without_judge.values())

@@ -7,8 +7,8 @@ after every record (a subscriber of the runner's) with the bundle writing the fi
 import re
 
 from drfsm.claims import printable
-from drfsm.evidence.story import lines_of
-from drfsm.evidence.wording import moment, trigger_of
+from drfsm.evidence.narrative import lines_of
+from drfsm.evidence.wording import moment, step_of
 from drfsm.journal import Record
 
 _SEEN_WIDTH = 4000
@@ -17,7 +17,7 @@ _NAME_LENGTH = 60
 
 
 class StepFiles:
-    """The step logs of one run. A record that was given before changes nothing."""
+    """The step logs of one run. A record that was added before changes nothing."""
 
     def __init__(self) -> None:
         self._files: dict[str, str] = {}  # trigger -> file name
@@ -26,26 +26,16 @@ class StepFiles:
 
     def add(self, record: Record) -> dict[str, bytes]:
         """Return {file name: whole content} of the log that a record belongs to; {} for a record of no step."""
-        trigger = _trigger(record)
+        trigger = step_of(record)
         if not trigger or (record.kind == "held" and trigger not in self._files):
             return {}
         name = self._files.setdefault(trigger, f"{len(self._files) + 1:02}-{_fit(trigger)}.log")
         lines = self._text.setdefault(name, [printable(trigger)])
         if record.seq > self._known:
             first, *rest = lines_of(record, _SEEN_WIDTH)
-            lines += [f"{moment(record.at)} #{record.seq} {first}", *(f"    {each}" for each in rest)]
+            lines += [f"{moment(record.at)} #{record.seq} {first}", *(f"    {line}" for line in rest)]
             self._known = record.seq
         return {name: ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")}
-
-
-def _trigger(record: Record) -> str:
-    """Return the step that a record belongs to; "" if to none."""
-    body = record.body
-    if record.kind in ("rejected", "ended", "run_started"):
-        return ""
-    if record.kind == "held":
-        return str(body.get("stage", ""))
-    return str(body["trigger"]) if "trigger" in body else trigger_of(body["row"]) if "row" in body else ""
 
 
 def _fit(trigger: str) -> str:

@@ -3,13 +3,13 @@
 A rule is judged only where each of its facts is known and *current*: one that only the run's own rows can
 change stays as it was last seen; one that the world may change by itself (``environment``, or what depends
 on it) is current only in the record that read it. What an action may have changed and nobody read again is
-not current. Called by walk.py.
+not current. Called by kinds.py.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from drfsm.evidence.findings import Findings
+from drfsm.evidence.audit.findings import Findings
+from drfsm.journal.record_types import Reading
 from drfsm.spec.model import MachineSpec, holds
 
 
@@ -23,10 +23,10 @@ class Invariants:
         self._current: dict[str, str | None] = {}
         self._broken: set[str] = set()
 
-    def read(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    def read(self, facts: Mapping[str, Reading]) -> None:
         """Take in what a record read."""
         kept = {name: value for name, value in self._current.items() if name in self._steady}
-        self._current = kept | {name: found["value"] for name, found in facts.items()}
+        self._current = kept | {name: reading.value for name, reading in facts.items()}
 
     def changed(self, names: Iterable[str], *, but: Iterable[str] = ()) -> None:
         """Forget what an action changed or may have changed, except what was read again afterwards."""
