@@ -17,7 +17,7 @@ import pytest
 from drfsm.errors import DrfsmError, UsageFault
 from drfsm.sandbox.controlplane import build
 from drfsm.sandbox.controlplane.cluster import LEASH
-from drfsm.sandbox.controlplane.gate import HOST, Gate
+from drfsm.sandbox.controlplane.tcp_proxy import HOST, Gate
 from drfsm.sandbox.lifecycle import _born
 
 

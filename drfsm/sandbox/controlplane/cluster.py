@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from drfsm.errors import DrfsmError, Unreachable, UsageFault
 from drfsm.sandbox.controlplane import build
 from drfsm.sandbox.controlplane.faulty import Forwarder
-from drfsm.sandbox.controlplane.gate import HOST, Gate
+from drfsm.sandbox.controlplane.tcp_proxy import HOST, Gate
 from drfsm.sandbox.kubernetes import certificates
 from drfsm.sandbox.kubernetes.certificates import Certificates
 from drfsm.sandbox.kubernetes.client import Client
@@ -43,7 +43,7 @@ from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.resources import BY_KIND
 from drfsm.sandbox.kubernetes.server import Server
 
-LEASH = Path(__file__).with_name("leash.py")
+LEASH = Path(__file__).with_name("supervisor.py")
 OPERATOR, NODE, CONTROLLERS = "sandbox-operator", "sandbox-kubelet", "sandbox-controllers"
 ADMINS = "system:masters"
 READY_SECONDS, POLL_SECONDS, ASK_SECONDS = 60.0, 0.05, 2.0

@@ -10,9 +10,9 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-from drfsm.sandbox.controlplane.gate import HOST
+from drfsm.sandbox.controlplane.tcp_proxy import HOST
 from drfsm.sandbox.kubernetes.api import refusal
-from drfsm.sandbox.kubernetes.exchange import JSON, Answer, Request
+from drfsm.sandbox.kubernetes.http_messages import JSON, Answer, Request
 from drfsm.sandbox.kubernetes.refusals import ApiError
 
 HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "accept-encoding", "host", "te"})

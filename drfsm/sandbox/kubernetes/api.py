@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from drfsm.sandbox.kubernetes import discovery, listing, pod_parts, reviews, writing
-from drfsm.sandbox.kubernetes.exchange import JSON, Answer, Request, Target, answer, target, verb
+from drfsm.sandbox.kubernetes.http_messages import JSON, Answer, Request, Target, answer, target, verb
 from drfsm.sandbox.kubernetes.pod_parts import PodLogs
 from drfsm.sandbox.kubernetes.refusals import ApiError
 from drfsm.sandbox.kubernetes.store import Store

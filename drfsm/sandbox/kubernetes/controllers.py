@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 from drfsm.sandbox.kubernetes.cronjobs import CronJobs
 from drfsm.sandbox.kubernetes.deployments import Deployments, ReplicaSets
-from drfsm.sandbox.kubernetes.desk import WATCHED, Clock, Controller, Desk, Subject
 from drfsm.sandbox.kubernetes.jobs import BACK_OFF_SECONDS, Jobs
 from drfsm.sandbox.kubernetes.reading import place, uid
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.scheduling import Scheduler
 from drfsm.sandbox.kubernetes.store import Store
+from drfsm.sandbox.kubernetes.workqueue import WATCHED, Clock, Controller, Desk, Subject
 
 FOREVER = float("inf")
 LONGEST_SLEEP_SECONDS = 3600.0

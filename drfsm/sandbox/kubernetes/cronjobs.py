@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 from attrs import frozen
 from cronsim import CronSim, CronSimError
 
-from drfsm.sandbox.kubernetes.desk import Desk
 from drfsm.sandbox.kubernetes.jobs import is_finished
 from drfsm.sandbox.kubernetes.reading import (
     Place,
@@ -31,6 +30,7 @@ from drfsm.sandbox.kubernetes.reading import (
 from drfsm.sandbox.kubernetes.recorder import Severity
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.store import clone
+from drfsm.sandbox.kubernetes.workqueue import Desk
 
 COMPONENT = "cronjob-controller"
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from math import floor
 
-from drfsm.sandbox.kubernetes.desk import Desk
 from drfsm.sandbox.kubernetes.reading import (
     Place,
     by_readiness,
@@ -28,6 +27,7 @@ from drfsm.sandbox.kubernetes.reading import (
 )
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.store import clone
+from drfsm.sandbox.kubernetes.workqueue import Desk
 
 HASH, REVISION = "pod-template-hash", "deployment.kubernetes.io/revision"
 RETRY_SECONDS = 1.0

@@ -16,7 +16,6 @@ from typing import Literal, NamedTuple
 
 from attrs import evolve, frozen
 
-from drfsm.sandbox.kubernetes.desk import Desk
 from drfsm.sandbox.kubernetes.reading import (
     Place,
     by_readiness,
@@ -36,6 +35,7 @@ from drfsm.sandbox.kubernetes.reading import (
 from drfsm.sandbox.kubernetes.recorder import Severity
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.store import clone
+from drfsm.sandbox.kubernetes.workqueue import Desk
 
 COMPONENT = "job-controller"
 BACK_OFF_SECONDS, BACK_OFF_LIMIT_SECONDS = 10.0, 600.0

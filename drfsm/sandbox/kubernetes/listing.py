@@ -15,7 +15,7 @@ from typing import NamedTuple
 from attrs import evolve, frozen
 
 from drfsm.sandbox.kubernetes import selectors, tables
-from drfsm.sandbox.kubernetes.exchange import Answer, Request, Shape, Target, answer, encoded, shape
+from drfsm.sandbox.kubernetes.http_messages import Answer, Request, Shape, Target, answer, encoded, shape
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest, bad_request, expired
 from drfsm.sandbox.kubernetes.selectors import Predicate
 from drfsm.sandbox.kubernetes.store import Change, Store

@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import evolve
 
 from drfsm.sandbox.kubernetes import writing
-from drfsm.sandbox.kubernetes.exchange import Answer, Request, Target, answer, manifest_of
+from drfsm.sandbox.kubernetes.http_messages import Answer, Request, Target, answer, manifest_of
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest, bad_request, conflict, invalid, unacceptable
 from drfsm.sandbox.kubernetes.store import Store, timestamp
 

@@ -5,7 +5,7 @@
 
 import threading
 
-from drfsm.sandbox.kubernetes.exchange import Answer, Request, Target, answer, manifest_of
+from drfsm.sandbox.kubernetes.http_messages import Answer, Request, Target, answer, manifest_of
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest, forbidden, invalid
 
 Denial = tuple[str, str, str]

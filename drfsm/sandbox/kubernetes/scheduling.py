@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from drfsm.sandbox.kubernetes.desk import Desk
 from drfsm.sandbox.kubernetes.reading import (
     Place,
     condition,
@@ -23,6 +22,7 @@ from drfsm.sandbox.kubernetes.reading import (
     with_condition,
 )
 from drfsm.sandbox.kubernetes.refusals import Manifest
+from drfsm.sandbox.kubernetes.workqueue import Desk
 
 COMPONENT = "default-scheduler"
 REPELLING = ("NoSchedule", "NoExecute")

@@ -23,8 +23,8 @@ from urllib.parse import parse_qsl
 from attrs import evolve
 
 from drfsm.sandbox.kubernetes.api import HEALTH, refusal
-from drfsm.sandbox.kubernetes.exchange import Answer, Request
 from drfsm.sandbox.kubernetes.faults import Fault, Faults
+from drfsm.sandbox.kubernetes.http_messages import Answer, Request
 from drfsm.sandbox.kubernetes.refusals import ApiError
 
 HOST = "127.0.0.1"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from drfsm.sandbox.kubernetes import admission
-from drfsm.sandbox.kubernetes.memory import Change, Memory
+from drfsm.sandbox.kubernetes.etcd import Change, Memory
 from drfsm.sandbox.kubernetes.objects import (
     FOREGROUND,
     ORPHAN,

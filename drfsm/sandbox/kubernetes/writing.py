@@ -7,7 +7,7 @@ import json
 from functools import partial
 
 from drfsm.sandbox.kubernetes import listing, managed, patches
-from drfsm.sandbox.kubernetes.exchange import (
+from drfsm.sandbox.kubernetes.http_messages import (
     Answer,
     Options,
     Request,
