@@ -20,7 +20,7 @@ from drfsm.sandbox.kubernetes.reading import place, uid
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.scheduling import Scheduler
 from drfsm.sandbox.kubernetes.store import Store
-from drfsm.sandbox.kubernetes.workqueue import WATCHED, Clock, Controller, Desk, Subject
+from drfsm.sandbox.kubernetes.workqueue import WATCHED, Clock, Controller, Subject, Workqueue
 
 FOREVER = float("inf")
 LONGEST_SLEEP_SECONDS = 3600.0
@@ -47,14 +47,14 @@ class Controllers:
         clock: Clock = lambda: datetime.now(UTC),
         job_back_off_seconds: float = BACK_OFF_SECONDS,
     ) -> None:
-        self._store, self._desk = store, Desk(store, clock)
-        desk = self._desk
+        self._store, self._workqueue = store, Workqueue(store, clock)
+        workqueue = self._workqueue
         self._controllers: Sequence[Controller] = (
-            Scheduler(desk),
-            Jobs(desk, back_off_seconds=job_back_off_seconds),
-            CronJobs(desk),
-            ReplicaSets(desk),
-            Deployments(desk),
+            Scheduler(workqueue),
+            Jobs(workqueue, back_off_seconds=job_back_off_seconds),
+            CronJobs(workqueue),
+            ReplicaSets(workqueue),
+            Deployments(workqueue),
         )
         self._inbox: queue.SimpleQueue[_News | None] = queue.SimpleQueue()
         self._dirty: dict[Subject, None] = {}  # in order of arrival
@@ -112,7 +112,7 @@ class Controllers:
             for news in self._take():
                 if news is not None:
                     self._apply(news)
-            for subject in self._desk.take_due():
+            for subject in self._workqueue.take_due():
                 self._dirty[subject] = None
             self._sync_all()
 
@@ -127,13 +127,13 @@ class Controllers:
             return taken
 
     def _sleep_seconds(self) -> float:
-        due = self._desk.next_due()
+        due = self._workqueue.next_due()
         if due is None:
             return LONGEST_SLEEP_SECONDS
-        return min(max((due - self._desk.now()).total_seconds(), 0), LONGEST_SLEEP_SECONDS)
+        return min(max((due - self._workqueue.now()).total_seconds(), 0), LONGEST_SLEEP_SECONDS)
 
     def _apply(self, news: _News) -> None:
-        mirror = self._desk.mirror(news.resource)
+        mirror = self._workqueue.mirror(news.resource)
         if news.type == "LOOK":
             for each in mirror:
                 self._mark(news.resource, each, gone=False)
@@ -174,5 +174,5 @@ class Controllers:
                 # What it was read from is stale; the watch brings the newer version, and another sync.
                 return
             _log.warning("%s %s: %s", subject.resource, "/".join(subject.place), refusal.message)
-            later = self._desk.now() + timedelta(seconds=RETRY_SECONDS)
-            self._desk.look_again(subject.resource, subject.place, later)
+            later = self._workqueue.now() + timedelta(seconds=RETRY_SECONDS)
+            self._workqueue.look_again(subject.resource, subject.place, later)

@@ -30,7 +30,7 @@ from drfsm.sandbox.kubernetes.reading import (
 from drfsm.sandbox.kubernetes.recorder import Severity
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.store import clone
-from drfsm.sandbox.kubernetes.workqueue import Desk
+from drfsm.sandbox.kubernetes.workqueue import Workqueue
 
 COMPONENT = "cronjob-controller"
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
@@ -131,8 +131,8 @@ class CronJobs:
 
     resource = "cronjobs"
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, workqueue: Workqueue) -> None:
+        self._workqueue = workqueue
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
         """Return the CronJob of a Job."""
@@ -144,10 +144,10 @@ class CronJobs:
 
     def sync(self, where: Place) -> None:
         """Clean up after a CronJob's finished Jobs, and start the one that is due."""
-        cronjob = self._desk.mirror("cronjobs").get(where)
+        cronjob = self._workqueue.mirror("cronjobs").get(where)
         if cronjob is None:
             return
-        jobs = self._desk.mirror("jobs").owned(uid(cronjob))
+        jobs = self._workqueue.mirror("jobs").owned(uid(cronjob))
         status = clone(cronjob.get("status", {}))
         self._clean_up(cronjob, status, jobs)
         self._observe(cronjob, status, jobs)
@@ -156,7 +156,7 @@ class CronJobs:
         if not status.get("active"):
             status.pop("active", None)
         if status != cronjob.get("status", {}):
-            self._desk.write("cronjobs", {**cronjob, "status": status}, status=True)
+            self._workqueue.write("cronjobs", {**cronjob, "status": status}, status=True)
 
     def _clean_up(self, cronjob: Manifest, status: Manifest, jobs: Sequence[Manifest]) -> None:
         """Delete the oldest finished Jobs beyond the history's limits."""
@@ -198,7 +198,7 @@ class CronJobs:
         if found is None:
             return
         if found.following is not None:
-            self._desk.look_again("cronjobs", place(cronjob), found.following)
+            self._workqueue.look_again("cronjobs", place(cronjob), found.following)
         at = found.missed
         if at is None or self._is_processed(cronjob, status, at):
             return
@@ -223,7 +223,7 @@ class CronJobs:
             if spec.get("suspend"):
                 return None
             created = moment(cronjob["metadata"]["creationTimestamp"])
-            return due(spec, created, moment(last) if last else None, self._desk.now())
+            return due(spec, created, moment(last) if last else None, self._workqueue.now())
         except UnknownTimeZone:
             self._tell(cronjob, "Warning", "UnknownTimeZone", f'invalid timeZone: "{spec["timeZone"]}"')
         except ValueError as fault:
@@ -240,9 +240,9 @@ class CronJobs:
     def _start(self, cronjob: Manifest, status: Manifest, at: datetime) -> None:
         wanted = job_of(cronjob, at)
         try:
-            job = self._desk.create("jobs", wanted)
+            job = self._workqueue.create("jobs", wanted)
         except ApiError as refusal:
-            there = self._desk.mirror("jobs").get(place(wanted))
+            there = self._workqueue.mirror("jobs").get(place(wanted))
             if refusal.reason != "AlreadyExists" or there is None:
                 self._tell(cronjob, "Warning", "FailedCreate", f"Error creating job: {refusal.message}")
                 return
@@ -256,17 +256,17 @@ class CronJobs:
         status["lastScheduleTime"] = stamp(at)
 
     def _replace(self, cronjob: Manifest, status: Manifest, active: Manifest) -> None:
-        job = self._desk.mirror("jobs").get(Place(active["namespace"], active["name"]))
+        job = self._workqueue.mirror("jobs").get(Place(active["namespace"], active["name"]))
         if job is not None:
             self._delete(cronjob, status, job)
 
     def _delete(self, cronjob: Manifest, status: Manifest, job: Manifest) -> None:
-        if self._desk.delete("jobs", job):
+        if self._workqueue.delete("jobs", job):
             self._tell(cronjob, "Normal", "SuccessfulDelete", f"Deleted job {place(job).name}")
         _strike_out(status, uid(job))
 
     def _tell(self, cronjob: Manifest, severity: Severity, reason: str, message: str) -> None:
-        self._desk.tell(COMPONENT, cronjob, severity, reason, message)
+        self._workqueue.tell(COMPONENT, cronjob, severity, reason, message)
 
 
 def _strike_out(status: Manifest, job_uid: str) -> None:

@@ -27,7 +27,7 @@ from drfsm.sandbox.kubernetes.reading import (
 )
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.store import clone
-from drfsm.sandbox.kubernetes.workqueue import Desk
+from drfsm.sandbox.kubernetes.workqueue import Workqueue
 
 HASH, REVISION = "pod-template-hash", "deployment.kubernetes.io/revision"
 RETRY_SECONDS = 1.0
@@ -40,8 +40,8 @@ class ReplicaSets:
     resource = "replicasets"
     component = "replicaset-controller"
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, workqueue: Workqueue) -> None:
+        self._workqueue = workqueue
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
         """Return the ReplicaSet of a pod."""
@@ -50,32 +50,32 @@ class ReplicaSets:
 
     def sync(self, where: Place) -> None:
         """Create or remove pods, then count them."""
-        replicaset = self._desk.mirror("replicasets").get(where)
+        replicaset = self._workqueue.mirror("replicasets").get(where)
         if replicaset is None:
             return
         if not is_being_deleted(replicaset):
-            active = [each for each in self._desk.mirror("pods").owned(uid(replicaset)) if is_active(each)]
+            active = [each for each in self._workqueue.mirror("pods").owned(uid(replicaset)) if is_active(each)]
             missing = replicaset["spec"].get("replicas", 1) - len(active)
             self._create(replicaset, missing)
             for pod in by_readiness(active)[: max(0, -missing)]:
-                if self._desk.delete("pods", pod):
+                if self._workqueue.delete("pods", pod):
                     self._tell(replicaset, "SuccessfulDelete", f"Deleted pod: {place(pod).name}")
         self._count(replicaset)
 
     def _create(self, replicaset: Manifest, missing: int) -> None:
         for _ in range(missing):
             try:
-                pod = self._desk.create("pods", _pod_of(replicaset))
+                pod = self._workqueue.create("pods", _pod_of(replicaset))
             except ApiError as refusal:
                 message = f"Error creating: {refusal.message}"
-                self._desk.tell(self.component, replicaset, "Warning", "FailedCreate", message)
-                later = self._desk.now() + timedelta(seconds=RETRY_SECONDS)
-                self._desk.look_again("replicasets", place(replicaset), later)
+                self._workqueue.tell(self.component, replicaset, "Warning", "FailedCreate", message)
+                later = self._workqueue.now() + timedelta(seconds=RETRY_SECONDS)
+                self._workqueue.look_again("replicasets", place(replicaset), later)
                 return
             self._tell(replicaset, "SuccessfulCreate", f"Created pod: {place(pod).name}")
 
     def _count(self, replicaset: Manifest) -> None:
-        active = [each for each in self._desk.mirror("pods").owned(uid(replicaset)) if is_active(each)]
+        active = [each for each in self._workqueue.mirror("pods").owned(uid(replicaset)) if is_active(each)]
         ready = [each for each in active if is_true(each, "Ready")]
         status = {
             "replicas": len(active),
@@ -86,7 +86,7 @@ class ReplicaSets:
         }
         status = {name: count for name, count in status.items() if count or name == "replicas"}
         if status != replicaset.get("status"):
-            self._desk.write("replicasets", {**replicaset, "status": status}, status=True)
+            self._workqueue.write("replicasets", {**replicaset, "status": status}, status=True)
 
     def _available(self, replicaset: Manifest, ready: Sequence[Manifest]) -> list[Manifest]:
         """Return the pods that have been ready for long enough; look again when others will have been."""
@@ -94,15 +94,15 @@ class ReplicaSets:
         available = []
         for pod in ready:
             since = (condition(pod, "Ready") or {}).get("lastTransitionTime")
-            at = moment(since) + least if since and least else self._desk.now()
-            if at <= self._desk.now():
+            at = moment(since) + least if since and least else self._workqueue.now()
+            if at <= self._workqueue.now():
                 available.append(pod)
             else:
-                self._desk.look_again("replicasets", place(replicaset), at)
+                self._workqueue.look_again("replicasets", place(replicaset), at)
         return available
 
     def _tell(self, replicaset: Manifest, reason: str, message: str) -> None:
-        self._desk.tell(self.component, replicaset, "Normal", reason, message)
+        self._workqueue.tell(self.component, replicaset, "Normal", reason, message)
 
 
 class Deployments:
@@ -111,8 +111,8 @@ class Deployments:
     resource = "deployments"
     component = "deployment-controller"
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, workqueue: Workqueue) -> None:
+        self._workqueue = workqueue
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
         """Return the Deployment of a ReplicaSet, and of a pod that is gone: ``Recreate`` waits for that."""
@@ -120,25 +120,25 @@ class Deployments:
             yield from _owner_place("Deployment", manifest)
         elif resource == "pods" and gone:
             for each in _owner_place("ReplicaSet", manifest):
-                if (replicaset := self._desk.mirror("replicasets").get(each)) is not None:
+                if (replicaset := self._workqueue.mirror("replicasets").get(each)) is not None:
                     yield from _owner_place("Deployment", replicaset)
 
     def sync(self, where: Place) -> None:
         """Roll towards the current template, then say how far that is."""
-        deployment = self._desk.mirror("deployments").get(where)
+        deployment = self._workqueue.mirror("deployments").get(where)
         if deployment is None:
             return
         if not is_being_deleted(deployment) and not deployment["spec"].get("paused"):
             self._roll(deployment)
-        self._report(self._desk.mirror("deployments").get(where) or deployment)
+        self._report(self._workqueue.mirror("deployments").get(where) or deployment)
 
     def _roll(self, deployment: Manifest) -> None:
         name = f"{place(deployment).name}-{template_hash(deployment)}"
-        owned = self._desk.mirror("replicasets").owned(uid(deployment))
+        owned = self._workqueue.mirror("replicasets").owned(uid(deployment))
         old = [each for each in owned if place(each).name != name]
         current = next((each for each in owned if place(each).name == name), None)
         recreate = deployment["spec"].get("strategy", {}).get("type") == "Recreate"
-        if recreate and any(self._desk.mirror("pods").owned(uid(each)) for each in old):
+        if recreate and any(self._workqueue.mirror("pods").owned(uid(each)) for each in old):
             self._shrink(deployment, old)
             return
         wanted = deployment["spec"].get("replicas", 1)
@@ -152,18 +152,18 @@ class Deployments:
 
     def _create(self, deployment: Manifest, name: str, owned: Sequence[Manifest]) -> Manifest:
         revision = str(1 + max((_revision(each) for each in owned), default=0))
-        created = self._desk.create("replicasets", _replicaset_of(deployment, name, revision))
+        created = self._workqueue.create("replicasets", _replicaset_of(deployment, name, revision))
         count = created["spec"]["replicas"]
         self._tell(deployment, f"Scaled up replica set {name} from 0 to {count}")
         marked = clone(deployment)
         marked["metadata"].setdefault("annotations", {})[REVISION] = revision
-        self._desk.write("deployments", marked)
+        self._workqueue.write("deployments", marked)
         return created
 
     def _scale(self, deployment: Manifest, replicaset: Manifest, wanted: int) -> Manifest:
         before = replicaset["spec"]["replicas"]
         scaled = {**clone(replicaset), "spec": {**clone(replicaset["spec"]), "replicas": wanted}}
-        written = self._desk.write("replicasets", scaled)
+        written = self._workqueue.write("replicasets", scaled)
         way = "up" if wanted > before else "down"
         self._tell(deployment, f"Scaled {way} replica set {place(replicaset).name} from {before} to {wanted}")
         return written
@@ -178,11 +178,11 @@ class Deployments:
         limit = deployment["spec"].get("revisionHistoryLimit", 10)
         empty = [each for each in old if not each["spec"]["replicas"] and not each.get("status", {}).get("replicas")]
         for each in sorted(empty, key=_revision)[: max(0, len(empty) - limit)]:
-            self._desk.delete("replicasets", each)
+            self._workqueue.delete("replicasets", each)
 
     def _report(self, deployment: Manifest) -> None:
         spec = deployment["spec"]
-        owned = self._desk.mirror("replicasets").owned(uid(deployment))
+        owned = self._workqueue.mirror("replicasets").owned(uid(deployment))
         name = f"{place(deployment).name}-{template_hash(deployment)}"
         current = next((each for each in owned if place(each).name == name), None)
         wanted = spec.get("replicas", 1)
@@ -195,10 +195,10 @@ class Deployments:
             "conditions": self._conditions(deployment, name, totals, wanted),
         }
         if status != deployment.get("status"):
-            self._desk.write("deployments", {**deployment, "status": status}, status=True)
+            self._workqueue.write("deployments", {**deployment, "status": status}, status=True)
 
     def _conditions(self, deployment: Manifest, name: str, totals: Manifest, wanted: int) -> list[Manifest]:
-        spec, now = deployment["spec"], self._desk.now()
+        spec, now = deployment["spec"], self._workqueue.now()
         least = wanted - _unavailable_allowed(spec, wanted)
         if totals["availableReplicas"] >= least:
             available = _mark("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
@@ -221,7 +221,7 @@ class Deployments:
         return list(conditions)
 
     def _tell(self, deployment: Manifest, message: str) -> None:
-        self._desk.tell(self.component, deployment, "Normal", "ScalingReplicaSet", message)
+        self._workqueue.tell(self.component, deployment, "Normal", "ScalingReplicaSet", message)
 
 
 def template_hash(deployment: Manifest) -> str:

@@ -1,7 +1,8 @@
-"""What a cluster remembers: its objects, who owns which, and what happened lately, by rising versions.
+"""The part of etcd: the cluster's objects, an index of their owners, and the recent changes, by rising versions.
 
-It does what etcd does for kube-apiserver, and keeps no rules: store.py decides what is written, and calls it
-under ``lock``, except for ``wait``. Kept objects are never changed in place: a write replaces them.
+It does for store.py what etcd does for kube-apiserver, in memory. It decides nothing: store.py checks every write, and
+calls it under ``lock``; only ``changes_after`` takes the lock itself. Kept objects are never changed in place: a write
+replaces them.
 """
 
 import threading
@@ -26,7 +27,7 @@ class Change(NamedTuple):
     previous: Manifest | None
 
 
-class Memory:
+class Etcd:
     """All objects of one cluster, and the recent past."""
 
     def __init__(self, history: int) -> None:

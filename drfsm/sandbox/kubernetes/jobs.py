@@ -35,7 +35,7 @@ from drfsm.sandbox.kubernetes.reading import (
 from drfsm.sandbox.kubernetes.recorder import Severity
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.store import clone
-from drfsm.sandbox.kubernetes.workqueue import Desk
+from drfsm.sandbox.kubernetes.workqueue import Workqueue
 
 COMPONENT = "job-controller"
 BACK_OFF_SECONDS, BACK_OFF_LIMIT_SECONDS = 10.0, 600.0
@@ -295,8 +295,8 @@ class Jobs:
 
     resource = "jobs"
 
-    def __init__(self, desk: Desk, *, back_off_seconds: float = BACK_OFF_SECONDS) -> None:
-        self._desk, self._back_off_seconds = desk, back_off_seconds
+    def __init__(self, workqueue: Workqueue, *, back_off_seconds: float = BACK_OFF_SECONDS) -> None:
+        self._workqueue, self._back_off_seconds = workqueue, back_off_seconds
         self._ledgers: dict[str, Ledger] = {}
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
@@ -307,40 +307,40 @@ class Jobs:
         if owner is None or owner["kind"] != "Job":
             return ()
         if gone and owner["uid"] in self._ledgers:
-            counted = self._ledgers[owner["uid"]].counting([manifest], self._desk.now(), all_failed=True)
+            counted = self._ledgers[owner["uid"]].counting([manifest], self._workqueue.now(), all_failed=True)
             self._ledgers[owner["uid"]] = counted
         return (Place(place(manifest).namespace, owner["name"]),)
 
     def sync(self, where: Place) -> None:
         """Take a Job's next step."""
-        job = self._desk.mirror("jobs").get(where)
+        job = self._workqueue.mirror("jobs").get(where)
         if job is None or is_being_deleted(job):
             return
         if is_finished(job):
             self._expire(job)
             return
-        pods = self._desk.mirror("pods").owned(uid(job))
+        pods = self._workqueue.mirror("pods").owned(uid(job))
         ledger = self._ledgers.get(uid(job), Ledger())
-        taken = step(job, pods, ledger, self._desk.now(), back_off_seconds=self._back_off_seconds)
+        taken = step(job, pods, ledger, self._workqueue.now(), back_off_seconds=self._back_off_seconds)
         # Before anything is removed: what we remove must not be taken for a failure when its deletion is seen.
         self._ledgers[uid(job)] = taken.ledger
         for pod in taken.remove:
-            if self._desk.delete("pods", pod):
+            if self._workqueue.delete("pods", pod):
                 self._tell(job, Told("Normal", "SuccessfulDelete", f"Deleted pod: {place(pod).name}"))
         created = self._create(job, taken.create)
         self._write(job, taken, missing=taken.create - created)
         if taken.again is not None:
-            self._desk.look_again("jobs", where, taken.again)
+            self._workqueue.look_again("jobs", where, taken.again)
 
     def _create(self, job: Manifest, wanted: int) -> int:
         """Create that many pods, or as many as is allowed; return how many."""
         for number in range(wanted):
             try:
-                pod = self._desk.create("pods", pod_of(job))
+                pod = self._workqueue.create("pods", pod_of(job))
             except ApiError as refusal:
                 self._tell(job, Told("Warning", "FailedCreate", f"Error creating: {refusal.message}"))
-                later = self._desk.now() + timedelta(seconds=RETRY_SECONDS)
-                self._desk.look_again("jobs", place(job), later)
+                later = self._workqueue.now() + timedelta(seconds=RETRY_SECONDS)
+                self._workqueue.look_again("jobs", place(job), later)
                 return number
             self._tell(job, Told("Normal", "SuccessfulCreate", f"Created pod: {place(pod).name}"))
         return wanted
@@ -352,7 +352,7 @@ class Jobs:
                 del status[name]
         if status == job.get("status"):
             return
-        self._desk.write("jobs", {**job, "status": clone(status)}, status=True)
+        self._workqueue.write("jobs", {**job, "status": clone(status)}, status=True)
         for told in taken.told:
             self._tell(job, told)
 
@@ -363,13 +363,13 @@ class Jobs:
         if seconds is None or end is None:
             return
         at = moment(end["lastTransitionTime"]) + timedelta(seconds=seconds)
-        if self._desk.now() >= at:
-            self._desk.delete("jobs", job)
+        if self._workqueue.now() >= at:
+            self._workqueue.delete("jobs", job)
         else:
-            self._desk.look_again("jobs", place(job), at)
+            self._workqueue.look_again("jobs", place(job), at)
 
     def _tell(self, job: Manifest, told: Told) -> None:
-        self._desk.tell(COMPONENT, job, *told)
+        self._workqueue.tell(COMPONENT, job, *told)
 
 
 def pod_of(job: Manifest) -> Manifest:

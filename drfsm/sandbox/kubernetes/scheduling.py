@@ -22,7 +22,7 @@ from drfsm.sandbox.kubernetes.reading import (
     with_condition,
 )
 from drfsm.sandbox.kubernetes.refusals import Manifest
-from drfsm.sandbox.kubernetes.workqueue import Desk
+from drfsm.sandbox.kubernetes.workqueue import Workqueue
 
 COMPONENT = "default-scheduler"
 REPELLING = ("NoSchedule", "NoExecute")
@@ -97,22 +97,22 @@ class Scheduler:
 
     resource = "pods"
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, workqueue: Workqueue) -> None:
+        self._workqueue = workqueue
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
         """Return the waiting pods: another node, or a change of one, may let them in."""
         del manifest, gone
         if resource != "nodes":
             return ()
-        return [place(each) for each in self._desk.mirror("pods") if waits_for_a_node(each)]
+        return [place(each) for each in self._workqueue.mirror("pods") if waits_for_a_node(each)]
 
     def sync(self, where: Place) -> None:
         """Bind a pod, if it waits and fits somewhere."""
-        pod = self._desk.mirror("pods").get(where)
+        pod = self._workqueue.mirror("pods").get(where)
         if pod is None or not waits_for_a_node(pod):
             return
-        fit = place_pod(pod, self._desk.mirror("nodes"))
+        fit = place_pod(pod, self._workqueue.mirror("nodes"))
         if fit.node:
             self._bind(pod, fit.node)
         else:
@@ -120,17 +120,17 @@ class Scheduler:
 
     def _bind(self, pod: Manifest, node: str) -> None:
         scheduled = self._marked(pod, {"type": "PodScheduled", "status": "True"})
-        bound = self._desk.write("pods", {**scheduled, "spec": {**scheduled["spec"], "nodeName": node}})
+        bound = self._workqueue.write("pods", {**scheduled, "spec": {**scheduled["spec"], "nodeName": node}})
         message = f"Successfully assigned {place(pod).namespace}/{place(pod).name} to {node}"
-        self._desk.tell(COMPONENT, bound, "Normal", "Scheduled", message)
+        self._workqueue.tell(COMPONENT, bound, "Normal", "Scheduled", message)
 
     def _refuse(self, pod: Manifest, why: str) -> None:
         before = condition(pod, "PodScheduled") or {}
         if before.get("message") != why:
             self._marked(pod, unschedulable(why))
-            self._desk.tell(COMPONENT, pod, "Warning", "FailedScheduling", why)
+            self._workqueue.tell(COMPONENT, pod, "Warning", "FailedScheduling", why)
 
     def _marked(self, pod: Manifest, mark: Manifest) -> Manifest:
         status = pod.get("status", {})
-        conditions = with_condition(status.get("conditions") or (), mark, self._desk.now())
-        return self._desk.write("pods", {**pod, "status": {**status, "conditions": conditions}}, status=True)
+        conditions = with_condition(status.get("conditions") or (), mark, self._workqueue.now())
+        return self._workqueue.write("pods", {**pod, "status": {**status, "conditions": conditions}}, status=True)

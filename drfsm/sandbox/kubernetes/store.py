@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from drfsm.sandbox.kubernetes import admission
-from drfsm.sandbox.kubernetes.etcd import Change, Memory
+from drfsm.sandbox.kubernetes.etcd import Change, Etcd
 from drfsm.sandbox.kubernetes.objects import (
     FOREGROUND,
     ORPHAN,
@@ -58,8 +58,8 @@ class Store:
     """All objects of one cluster."""
 
     def __init__(self, *, history: int = HISTORY, root_ca: str = "") -> None:
-        self._memory = Memory(history)
-        self._lock = self._memory.lock
+        self._etcd = Etcd(history)
+        self._lock = self._etcd.lock
         self._root_ca = root_ca
         for name in NAMESPACES:
             self.create("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -69,7 +69,7 @@ class Store:
     @property
     def version(self) -> int:
         """The version of the newest write."""
-        return self._memory.version
+        return self._etcd.version
 
     def get(self, resource: str, namespace: str, name: str) -> Manifest:
         """Return an object. Raises ApiError NotFound."""
@@ -78,7 +78,7 @@ class Store:
     def peek(self, resource: str, namespace: str, name: str) -> Manifest:
         """Return the kept object itself, which must not be changed. Raises ApiError NotFound."""
         with self._lock:
-            found = self._memory.find(Key(resource, namespace, name))
+            found = self._etcd.find(Key(resource, namespace, name))
         if found is None:
             raise not_found(BY_PLURAL[resource].qualified, name)
         return found
@@ -94,11 +94,11 @@ class Store:
         With ``at``, as they were at that version. Raises ApiError Expired if that is forgotten.
         """
         with self._lock:
-            kept = self._memory.objects(resource)
-            if at is not None and at < self._memory.version:
-                kept = self._memory.objects_at(at, resource)
+            kept = self._etcd.objects(resource)
+            if at is not None and at < self._etcd.version:
+                kept = self._etcd.objects_at(at, resource)
             found = [kept[key] for key in sorted(kept) if not namespace or key[0] == namespace]
-            return found, self._memory.version if at is None else at
+            return found, self._etcd.version if at is None else at
 
     def watch(
         self,
@@ -133,7 +133,7 @@ class Store:
             wait_seconds = min(deadline - time.monotonic(), POLL_SECONDS)
             if wait_seconds <= 0:
                 return
-            news = self._memory.changes_after(since, wait_seconds)
+            news = self._etcd.changes_after(since, wait_seconds)
             since = news[-1].version if news else since
             found = [
                 each
@@ -158,7 +158,7 @@ class Store:
     def compact(self) -> None:
         """Forget the past: watches from before now are refused with 410, as after etcd's compaction."""
         with self._lock:
-            self._memory.forget()
+            self._etcd.forget()
 
     def create(
         self, resource: str, manifest: Manifest, *, dry_run: bool = False, finish: Finish | None = None
@@ -190,13 +190,13 @@ class Store:
             admission.admit_new(kind, new)
             key = key_of(kind, new)
             self._check_account(key, new)
-            if self._memory.find(key) is not None:
+            if self._etcd.find(key) is not None:
                 raise already_exists(kind.qualified, key.name)
             if finish is not None:
                 finish(new, None)
             if dry_run:
                 return new
-            kept = self._memory.keep("ADDED", key, new)
+            kept = self._etcd.keep("ADDED", key, new)
             self._follow_up(kind, key, kept)
             return clone(kept)
 
@@ -228,7 +228,7 @@ class Store:
             key = key_of(kind, new)
             if may_go(new):
                 return clone(self._remove(key, new))
-            return clone(self._memory.keep("MODIFIED", key, new))
+            return clone(self._etcd.keep("MODIFIED", key, new))
 
     def delete(
         self,
@@ -254,15 +254,15 @@ class Store:
             if dry_run:
                 return clone(new)
             if propagation == "Orphan":
-                for each in self._memory.owned_by(old):
+                for each in self._etcd.owned_by(old):
                     self._disown(each, old["metadata"]["uid"])
             if resource == "namespaces":
                 return self._terminate(key, new)
             if may_go(new):  # only a pod's watchers see the marks of a deletion that is done at once
                 return clone(self._remove(key, new if resource == "pods" else clone(old)))
-            kept = new if is_same(new, old) else self._memory.keep("MODIFIED", key, new)
+            kept = new if is_same(new, old) else self._etcd.keep("MODIFIED", key, new)
             if FOREGROUND in kept["metadata"].get("finalizers", ()):
-                for each in self._memory.owned_by(kept):
+                for each in self._etcd.owned_by(kept):
                     self._collect(each, propagation)
                 self._release_owner(kept["metadata"]["uid"])
             return clone(kept)
@@ -291,8 +291,8 @@ class Store:
 
     def _remove(self, key: Key, last: Manifest) -> Manifest:
         """Take an object out, then see to what it owned, to its owners, and to its namespace."""
-        dependents = self._memory.owned_by(last)
-        gone = self._memory.keep("DELETED", key, clone(last))
+        dependents = self._etcd.owned_by(last)
+        gone = self._etcd.keep("DELETED", key, clone(last))
         for each in dependents:
             self._collect(each, "Background")
         for owner in gone["metadata"].get("ownerReferences") or ():
@@ -304,37 +304,37 @@ class Store:
 
     def _collect(self, key: Key, propagation: str) -> None:
         """Delete an object whose owner goes, unless another owner stays."""
-        kept = self._memory.find(key)
+        kept = self._etcd.find(key)
         if kept is None or any(self._stays(each["uid"]) for each in kept["metadata"].get("ownerReferences", ())):
             return
-        if not self._memory.owned_by(kept):
+        if not self._etcd.owned_by(kept):
             propagation = "Background"  # nothing to wait for
         self.delete(*key, propagation=propagation)
 
     def _stays(self, uid: str) -> bool:
-        key = self._memory.key_of(uid)
-        kept = self._memory.find(key) if key else None
+        key = self._etcd.key_of(uid)
+        kept = self._etcd.find(key) if key else None
         return kept is not None and "deletionTimestamp" not in kept["metadata"]
 
     def _disown(self, key: Key, uid: str) -> None:
         new = clone(self.peek(*key))
         put(new["metadata"], "ownerReferences", [o for o in new["metadata"]["ownerReferences"] if o["uid"] != uid])
-        self._memory.keep("MODIFIED", key, new)
+        self._etcd.keep("MODIFIED", key, new)
 
     def _release_owner(self, uid: str) -> None:
         """Let an owner go that waits in the foreground for what it owned."""
-        key = self._memory.key_of(uid)
-        owner = self._memory.find(key) if key else None
+        key = self._etcd.key_of(uid)
+        owner = self._etcd.find(key) if key else None
         if key is None or owner is None or FOREGROUND not in owner["metadata"].get("finalizers", ()):
             return
-        if self._memory.owned_by(owner):
+        if self._etcd.owned_by(owner):
             return
         new = clone(owner)
         put(new["metadata"], "finalizers", [each for each in new["metadata"]["finalizers"] if each != FOREGROUND])
         if may_go(new):
             self._remove(key, new)
         else:
-            self._memory.keep("MODIFIED", key, new)
+            self._etcd.keep("MODIFIED", key, new)
 
     def _follow_up(self, kind: Resource, key: Key, kept: Manifest) -> None:
         """Do what the controllers of a real cluster do about a new object."""
@@ -346,7 +346,7 @@ class Store:
             self.create("configmaps", {"metadata": root, "data": {"ca.crt": self._root_ca}})
         owners = kept["metadata"].get("ownerReferences") or ()
         known = all((each.get("apiVersion"), each.get("kind")) in BY_KIND for each in owners)
-        if owners and known and not any(self._memory.key_of(each["uid"]) for each in owners):
+        if owners and known and not any(self._etcd.key_of(each["uid"]) for each in owners):
             # None of its owners exists, as after a restore from a backup: the garbage collector takes it.
             self.delete(*key)
 
@@ -375,27 +375,27 @@ class Store:
         if key.resource != "pods":
             return
         account = new["spec"]["serviceAccountName"]
-        if self._memory.find(Key("serviceaccounts", key.namespace, account)) is None:
+        if self._etcd.find(Key("serviceaccounts", key.namespace, account)) is None:
             told = f'error looking up service account {key.namespace}/{account}: serviceaccount "{account}" not found'
             raise forbidden("pods", key.name, told)
 
     def _terminate(self, key: Key, new: Manifest) -> Manifest:
         """Mark a namespace, delete what is in it, and take it out as soon as that is gone."""
         new["status"] = {**new.get("status", {}), "phase": "Terminating"}
-        marked = self._memory.keep("MODIFIED", key, new)
-        for each in self._memory.inside(key.name):
-            if self._memory.find(each) is not None:  # it may have gone with its owner
+        marked = self._etcd.keep("MODIFIED", key, new)
+        for each in self._etcd.inside(key.name):
+            if self._etcd.find(each) is not None:  # it may have gone with its owner
                 self.delete(*each)
         self._finish_namespace(key.name)
         return clone(marked)
 
     def _finish_namespace(self, name: str) -> None:
-        namespace = self._memory.find(Key("namespaces", "", name)) if name else None
+        namespace = self._etcd.find(Key("namespaces", "", name)) if name else None
         if namespace is None or namespace["status"]["phase"] != "Terminating":
             return
-        if self._memory.inside(name):
+        if self._etcd.inside(name):
             return
         new = clone(namespace)
         new["spec"] = {}
         if may_go(new):
-            self._memory.keep("DELETED", Key("namespaces", "", name), new)
+            self._etcd.keep("DELETED", Key("namespaces", "", name), new)

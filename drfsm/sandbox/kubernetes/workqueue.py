@@ -1,8 +1,8 @@
-"""What the controllers work at: a mirror of the store, writes that show in it at once, and a calendar.
+"""The controllers' work queue: mirrors of the store to read, writes that show in them at once, objects due later.
 
-One thread works here (``Controllers``): it alone applies what the watches bring, so a controller never
-sees less than what it wrote itself, and creates nothing twice. Controllers read mirrors, write through the
-desk, and may ask to look at an object again at a time. They never change what a mirror gives.
+``Controllers`` owns it, and only its one thread uses it: that thread alone applies what the watches bring. So a
+controller never sees less than what it wrote itself, and creates nothing twice. A controller reads mirrors, writes
+through the work queue, and may ask for another sync of an object at a time. It never changes what a mirror returns.
 """
 
 import heapq
@@ -86,7 +86,7 @@ class Mirror:
                 del self._owned[owner["uid"]]
 
 
-class Desk:
+class Workqueue:
     """The one place through which controllers read and write."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
