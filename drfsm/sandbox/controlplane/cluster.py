@@ -28,13 +28,14 @@ from typing import Self
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from drfsm.errors import DrfsmError, Unreachable, UsageFault
+from drfsm.errors import DrfsmError
 from drfsm.sandbox.controlplane import build
 from drfsm.sandbox.controlplane.faulty import Forwarder
 from drfsm.sandbox.controlplane.tcp_proxy import HOST, TcpProxy
 from drfsm.sandbox.kubernetes import certificates
 from drfsm.sandbox.kubernetes.certificates import Certificates
 from drfsm.sandbox.kubernetes.client import Client
+from drfsm.sandbox.kubernetes.errors import ApiUnreachable, UsageError
 from drfsm.sandbox.kubernetes.faults import Faults
 from drfsm.sandbox.kubernetes.kubeconfigs import write_kubeconfig, write_private
 from drfsm.sandbox.kubernetes.kubelet import Kubelet
@@ -148,13 +149,13 @@ class RealCluster:
     def apply(self, manifest: Manifest) -> Manifest:
         """Create an object, or replace what is there of that name; return it as kept. Its status is not taken.
 
-        Raises ApiError, Unreachable, and UsageFault for a kind that the sandbox's own client doesn't speak.
+        Raises ApiError, ApiUnreachable, and UsageError for a kind that the sandbox's own client doesn't speak.
         """
         kind = BY_KIND.get((manifest.get("apiVersion", ""), manifest.get("kind", "")))
         if kind is None:
             kind_name = f"{manifest.get('apiVersion')} {manifest.get('kind')}"
-            raise UsageFault(
-                f"the sandbox's client speaks no {kind_name}", way="use kubectl with the cluster's kubeconfig"
+            raise UsageError(
+                f"the sandbox's client speaks no {kind_name}", hint="use kubectl with the cluster's kubeconfig"
             )
         metadata = {key: value for key, value in manifest["metadata"].items() if key not in ("resourceVersion", "uid")}
         if kind.namespaced:
@@ -235,7 +236,7 @@ class RealCluster:
         try:
             for resource, namespace, name in AWAITED:
                 self.store.get(resource, namespace, name)
-        except (ApiError, Unreachable):
+        except (ApiError, ApiUnreachable):
             return False
         return True
 
@@ -262,7 +263,7 @@ class RealCluster:
         self._supervised.clear()
 
     def _running_proxies(self) -> list[TcpProxy]:
-        """Return the proxies, the operator's first. Raises UsageFault if the cluster is down."""
+        """Return the proxies, the operator's first. Raises UsageError if the cluster is down."""
         if not self._proxies:
             raise self._down()
         return self._proxies
@@ -272,8 +273,8 @@ class RealCluster:
             raise self._down()
         return self._kubelet
 
-    def _down(self) -> UsageFault:
-        return UsageFault(f"the cluster {self.name} is not running", way="start it first")
+    def _down(self) -> UsageError:
+        return UsageError(f"the cluster {self.name} is not running", hint="start it first")
 
 
 class _Supervised:

@@ -7,8 +7,8 @@ The kubelet starts it where it is asked to (``binds``). It decides as the emulat
 import threading
 from datetime import UTC, datetime
 
-from drfsm.errors import Unreachable
 from drfsm.sandbox.kubernetes.client import Client
+from drfsm.sandbox.kubernetes.errors import ApiUnreachable
 from drfsm.sandbox.kubernetes.reading import Place, condition, place, with_condition
 from drfsm.sandbox.kubernetes.recorder import Recorder
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
@@ -69,7 +69,7 @@ class Binder:
                 self._bind(pod, fit.node)
             else:
                 self._refuse(pod, fit.why)
-        except (ApiError, Unreachable):
+        except (ApiError, ApiUnreachable):
             return  # it was bound or deleted meanwhile, or will be tried again
 
     def _bind(self, pod: Manifest, node: str) -> None:

@@ -1,7 +1,7 @@
 """A client of the Kubernetes API on the standard library: enough for a kubelet, on any API server.
 
 Reads a kubeconfig (server, CA, bearer token), keeps its connections, and tells what is the server's no
-(``ApiError``) from a server that can't be reached (``Unreachable``). ``follow`` is a watch that survives
+(``ApiError``) from a server that can't be reached (``ApiUnreachable``). ``follow`` is a watch that survives
 outages and compacted histories: what it missed it finds out by listing. Nothing but reads, replacements and
 patches is ever sent twice. Safe for use by many threads; ``close`` ends what is under way.
 """
@@ -22,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 
 from attrs import frozen
 
-from drfsm.errors import Unreachable, UsageFault
+from drfsm.sandbox.kubernetes.errors import ApiUnreachable, UsageError
 from drfsm.sandbox.kubernetes.reading import Place, place
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.resources import BY_PLURAL
@@ -52,7 +52,7 @@ class Access:
 
     @classmethod
     def read(cls, kubeconfig: Path) -> "Access":
-        """Return the access of a kubeconfig's current context. Raises UsageFault for what isn't spoken here."""
+        """Return the access of a kubeconfig's current context. Raises UsageError for what isn't spoken here."""
         import yaml
 
         config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ class Access:
         cluster = _named(config, "clusters", context["cluster"])["cluster"]
         user = _named(config, "users", context["user"])["user"]
         if not user.get("token"):
-            raise UsageFault(f"{kubeconfig}: user {context['user']} has no token", way="use a bearer token")
+            raise UsageError(f"{kubeconfig}: user {context['user']} has no token", hint="use a bearer token")
         server = urlsplit(cluster["server"])
         secure = server.scheme == "https"
         tls = _tls(cluster, kubeconfig.parent) if secure else None
@@ -80,7 +80,7 @@ class Client:
     # --- single objects -------------------------------------------------------------------------------
 
     def get(self, resource: str, namespace: str, name: str) -> Manifest:
-        """Return an object. Raises ApiError, Unreachable; so do all of these."""
+        """Return an object. Raises ApiError, ApiUnreachable; so do all of these."""
         return self._ask("GET", _path(resource, namespace, name))
 
     def list(self, resource: str, namespace: str = "", *, fields: str = "") -> tuple[list[Manifest], str]:
@@ -126,7 +126,7 @@ class Client:
     ) -> Iterator[Change]:
         """Yield the changes after a version until the server ends it. BOOKMARKs are yielded, too.
 
-        Raises ApiError with status 410 if the version is too old, Unreachable if the connection breaks.
+        Raises ApiError with status 410 if the version is too old, ApiUnreachable if the connection breaks.
         """
         query = _query(
             watch="1",
@@ -169,11 +169,11 @@ class Client:
                 version = "" if refusal.status == HTTPStatus.GONE else version
                 if refusal.status != HTTPStatus.GONE:
                     pause_seconds = self._pause(pause_seconds)
-            except Unreachable:
+            except ApiUnreachable:
                 pause_seconds = self._pause(pause_seconds)
 
     def close(self) -> None:
-        """Break every connection: whoever waits for an answer gets Unreachable, ``follow`` ends."""
+        """Break every connection: whoever waits for an answer gets ApiUnreachable, ``follow`` ends."""
         self._closed.set()
         with self._lock:
             connections = [*self._busy, *self._idle]
@@ -202,7 +202,7 @@ class Client:
         """Send a request; on a connection that the server closed while it was idle, once more on a fresh one."""
         try:
             return self._once(method, target, body, kind, fresh=False)
-        except Unreachable:
+        except ApiUnreachable:
             if method not in REPEATABLE or self._closed.is_set():
                 raise
             return self._once(method, target, body, kind, fresh=True)
@@ -225,18 +225,18 @@ class Client:
             if connection.sock is None:
                 connection.connect()
             if self._closed.is_set():  # `close` may have looked at the connection before it had a socket
-                raise Unreachable("the client is closed")
+                raise ApiUnreachable("the client is closed")
             connection.request(method, target, body, headers)
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as fault:
-            raise Unreachable(f"{method} {self._access.host}:{self._access.port}{target}: {fault!r}") from None
+            raise ApiUnreachable(f"{method} {self._access.host}:{self._access.port}{target}: {fault!r}") from None
 
     @contextmanager
     def _borrowed(self, *, fresh: bool) -> Iterator[http.client.HTTPConnection]:
         """Lend a connection; it is closed afterwards unless it was given back."""
         with self._lock:
             if self._closed.is_set():
-                raise Unreachable("the client is closed")
+                raise ApiUnreachable("the client is closed")
             connection = self._idle.pop() if self._idle and not fresh else self._new()
             self._busy.add(connection)
         try:
@@ -276,7 +276,7 @@ def _read(answer: http.client.HTTPResponse) -> bytes:
     try:
         return answer.read()
     except (OSError, http.client.HTTPException) as fault:
-        raise Unreachable(f"the answer broke off: {fault!r}") from None
+        raise ApiUnreachable(f"the answer broke off: {fault!r}") from None
 
 
 def _lines(answer: http.client.HTTPResponse) -> Iterator[bytes]:
@@ -284,7 +284,7 @@ def _lines(answer: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
             line = answer.readline()
         except (OSError, ValueError, http.client.HTTPException) as fault:
-            raise Unreachable(f"the watch broke off: {fault!r}") from None
+            raise ApiUnreachable(f"the watch broke off: {fault!r}") from None
         if not line:
             return
         yield line
@@ -294,7 +294,7 @@ def _told(line: bytes) -> Manifest:
     try:
         told: Manifest = json.loads(line)
     except ValueError:
-        raise Unreachable("the watch broke off in the middle of a line") from None
+        raise ApiUnreachable("the watch broke off in the middle of a line") from None
     return told
 
 
@@ -335,7 +335,7 @@ def _named(config: Manifest, section: str, name: object) -> Manifest:
         if each["name"] == name:
             found: Manifest = each
             return found
-    raise UsageFault(f"the kubeconfig has no {section} entry named {name}", way="check the kubeconfig")
+    raise UsageError(f"the kubeconfig has no {section} entry named {name}", hint="check the kubeconfig")
 
 
 def _tls(cluster: Manifest, home: Path) -> ssl.SSLContext:

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from drfsm.errors import UsageFault
 from drfsm.sandbox.kubernetes import certificates
 from drfsm.sandbox.kubernetes.api import Api
 from drfsm.sandbox.kubernetes.controllers import Controllers
+from drfsm.sandbox.kubernetes.errors import UsageError
 from drfsm.sandbox.kubernetes.faults import Faults
 from drfsm.sandbox.kubernetes.kubeconfigs import write_kubeconfig
 from drfsm.sandbox.kubernetes.kubelet import Kubelet
@@ -111,12 +111,12 @@ class EmulatedCluster:
     def apply(self, manifest: Manifest) -> Manifest:
         """Create an object, or replace what is there of that name; return it as kept. Its status is not taken.
 
-        Raises ApiError, as the API would, and UsageFault for a kind that isn't kept here.
+        Raises ApiError, as the API would, and UsageError for a kind that isn't kept here.
         """
         kind = BY_KIND.get((manifest.get("apiVersion", ""), manifest.get("kind", "")))
         if kind is None:
             told = f"{manifest.get('apiVersion')} {manifest.get('kind')}"
-            raise UsageFault(f"the sandbox's cluster keeps no {told}", way="see drfsm/sandbox/kubernetes/resources.py")
+            raise UsageError(f"the sandbox's cluster keeps no {told}", hint="see drfsm/sandbox/kubernetes/resources.py")
         new = clone(manifest)
         new["metadata"].pop("resourceVersion", None)
         if kind.namespaced:
@@ -158,7 +158,7 @@ class EmulatedCluster:
 
     def _running(self) -> Server:
         if self._server is None:
-            raise UsageFault(f"the cluster {self.name} is not running", way="start it first")
+            raise UsageError(f"the cluster {self.name} is not running", hint="start it first")
         return self._server
 
     def _denials(self) -> Denials:
@@ -168,5 +168,5 @@ class EmulatedCluster:
 
     def _node(self) -> Kubelet:
         if self._kubelet is None:
-            raise UsageFault(f"the cluster {self.name} is not running", way="start it first")
+            raise UsageError(f"the cluster {self.name} is not running", hint="start it first")
         return self._kubelet

@@ -9,7 +9,7 @@ from typing import Literal
 
 from attrs import define
 
-from drfsm.errors import UsageFault
+from drfsm.sandbox.kubernetes.errors import UsageError
 
 Mode = Literal["reset", "hang", "reset-after-commit", "hang-after-commit"]
 """``reset``: cut before anything is done. ``hang``: nothing is done, nothing is said. ``…-after-commit``: the
@@ -55,10 +55,10 @@ class Faults:
 
         ``method`` is one of HTTP's, or ``*``; ``path_regex`` is searched for in the path with its query. The
         rule's ``hits`` tell how often it was met. A refusal may carry a Retry-After, which makes the official
-        client repeat the request by itself. Raises UsageFault for a mode that doesn't exist.
+        client repeat the request by itself. Raises UsageError for a mode that doesn't exist.
         """
         if isinstance(status, str) and status not in MODES:
-            raise UsageFault(f"no fault is called {status}", way=f"one of {', '.join(MODES)}, or a status")
+            raise UsageError(f"no fault is called {status}", hint=f"one of {', '.join(MODES)}, or a status")
         rule = Fault(method.upper(), re.compile(path_regex), status, times, delay_seconds, retry_after_seconds)
         with self._lock:
             self._rules.append(rule)

@@ -78,7 +78,7 @@ class Kubelet:
         return self._log_server.port
 
     def start(self) -> None:
-        """End what an earlier kubelet left, register the node, and take pods. Raises Unreachable, ApiError."""
+        """End what an earlier kubelet left, register the node, and take pods. Raises ApiUnreachable, ApiError."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # pods' Secrets will lie there
         end_leftovers(self._directory)
         self._log_server.start(self._directory)

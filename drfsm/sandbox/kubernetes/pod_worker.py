@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 from attrs import frozen
 
-from drfsm.errors import Unreachable
 from drfsm.sandbox.kubernetes import pod_volumes
 from drfsm.sandbox.kubernetes.containers import Container, repository
+from drfsm.sandbox.kubernetes.errors import ApiUnreachable
 from drfsm.sandbox.kubernetes.pod_environment import Misconfigured, command_line, environment
 from drfsm.sandbox.kubernetes.pod_status import ADDRESS, conditions_of, ended_phase, phase_of, quality
 from drfsm.sandbox.kubernetes.pod_volumes import Unmountable, VolumeSources, inside
@@ -255,7 +255,7 @@ class PodWorker:
             )
         except Unmountable as fault:
             self._tell("Warning", "FailedMount", str(fault))
-        except (Unreachable, ApiError) as fault:
+        except (ApiUnreachable, ApiError) as fault:
             self._tell("Warning", "FailedMount", f"the API doesn't give what a volume needs: {fault}")
         if self._volumes is None:
             self._wake(time.monotonic() + RETRY_SECONDS)
@@ -277,7 +277,7 @@ class PodWorker:
             container.wait("CreateContainerConfigError", str(fault), RETRY_SECONDS)
             self._tell("Warning", "Failed", f"Error: {fault}")
             return
-        except (Unreachable, ApiError):
+        except (ApiUnreachable, ApiError):
             container.not_before = time.monotonic() + RETRY_SECONDS
             return
         self._tell("Normal", "Pulled", f'Container image "{container.image}" already present on machine')

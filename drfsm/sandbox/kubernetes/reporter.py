@@ -12,8 +12,8 @@ from http import HTTPStatus
 
 from attrs import frozen
 
-from drfsm.errors import Unreachable
 from drfsm.sandbox.kubernetes.client import Client
+from drfsm.sandbox.kubernetes.errors import ApiUnreachable
 from drfsm.sandbox.kubernetes.reading import place, uid
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 
@@ -77,7 +77,7 @@ class Reporter:
             try:
                 self._send(task)
                 pause_seconds = SOONEST_SECONDS
-            except Unreachable:
+            except ApiUnreachable:
                 self._keep(task)
                 with self._news:
                     self._news.wait_for(lambda: self._stopping, pause_seconds)
@@ -111,7 +111,7 @@ class Reporter:
                 self._client.replace("events", task[0])
         except ApiError as refusal:
             if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR or refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
-                raise Unreachable(refusal.message) from None
+                raise ApiUnreachable(refusal.message) from None
             # The pod is gone, or another one has its name, or its namespace is going: nobody is to be told.
             if refusal.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.FORBIDDEN):
                 _log.warning("the API refuses what the kubelet reports: %s", refusal.message)
