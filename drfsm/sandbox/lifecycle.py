@@ -36,6 +36,7 @@ from attrs import asdict, evolve, frozen
 
 from drfsm.errors import DrfsmError, UsageFault
 from drfsm.sandbox.clusters import Cluster, Kind
+from drfsm.sandbox.kubernetes.processes import end_leftovers
 from drfsm.sandbox.seed import Options, Seeded, Site, read
 
 if TYPE_CHECKING:
@@ -423,25 +424,11 @@ def _end(pid: int, born: str | None) -> None:
 
 
 def _clear(directory: Path) -> None:
-    """Remove what a sandbox that has ended may have left: pods, files; the log stays."""
-    for pid in _pods(directory):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    """Remove what a sandbox that has ended may have left: pods (found where there is /proc), files; the log stays."""
+    end_leftovers(directory)
     (directory / "sandbox.json").unlink(missing_ok=True)
     for name in ("primary", "dr", "runners", "outages"):
         shutil.rmtree(directory / name, ignore_errors=True)
-
-
-def _pods(directory: Path) -> Iterator[int]:
-    """Yield the pids of pods that outlived a killed server: those whose root lies in our directory.
-
-    Needs /proc; elsewhere such pods end by themselves or stay, and hold nothing that a new sandbox needs.
-    """
-    ours = f"DRFSM_SANDBOX_ROOT={directory}/".encode()
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            if any(each.startswith(ours) for each in entry.read_bytes().split(b"\0")):
-                yield int(entry.parent.name)
 
 
 def _born(pid: int) -> str | None:

@@ -47,8 +47,8 @@ class Api:
         """Answer a request; refusals are answers too."""
         try:
             return self._answer(request, kubelet=kubelet)
-        except ApiError as told:
-            return refusal(told)
+        except ApiError as error:
+            return refusal(error)
         except (AttributeError, LookupError, TypeError, ValueError) as fault:
             # A defect of ours, or a body so malformed that our checks missed it: the client gets an answer.
             _log.exception("kubernetes.request_failed method=%s path=%s", request.method, request.path)
@@ -56,8 +56,8 @@ class Api:
 
     def _answer(self, request: Request, *, kubelet: bool) -> Answer:
         path = request.path.rstrip("/") or "/"
-        if request.method in ("GET", "HEAD") and (found := self._about(request, path)):
-            return found
+        if request.method in ("GET", "HEAD") and (about := self._about(request, path)):
+            return about
         if not discovery.serves(path):
             return Answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
         where = target(path)
@@ -80,12 +80,12 @@ class Api:
         aggregated = wants and path in ("/api", "/apis")
         if path == "/":
             return answer(200, {"paths": ["/api", "/apis", *HEALTH, "/openapi/v3", "/version"]})
-        found = discovery.document(path, aggregated=aggregated)
-        if found is None:
+        document = discovery.document(path, aggregated=aggregated)
+        if document is None:
             return None
-        return answer(200, found, content_type=discovery.AGGREGATED if aggregated else JSON)
+        return answer(200, document, content_type=discovery.AGGREGATED if aggregated else JSON)
 
 
-def refusal(told: ApiError) -> Answer:
+def refusal(error: ApiError) -> Answer:
     """Return a refusal as an answer."""
-    return answer(told.status, told.body())
+    return answer(error.status, error.body())

@@ -26,21 +26,21 @@ class Binder:
         self._news = threading.Condition()
         self._fresh = self._stopping = False
         self._threads = [
-            threading.Thread(target=each, name="kubelet-binding", daemon=True) for each in (self._watch, self._work)
+            threading.Thread(target=work, name="kubelet-binding", daemon=True) for work in (self._watch, self._work)
         ]
 
     def start(self) -> None:
         """Start."""
-        for each in self._threads:
-            each.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Stop; the client must be closed."""
         with self._news:
             self._stopping = True
             self._news.notify_all()
-        for each in self._threads:
-            each.join()
+        for thread in self._threads:
+            thread.join()
 
     def _watch(self) -> None:
         for change in self._client.follow("pods"):

@@ -87,7 +87,7 @@ class Client:
         """Return the objects, of one namespace or all, and the version that they are of."""
         answer = self._ask("GET", _path(resource, namespace) + _query(fieldSelector=fields))
         head = {"apiVersion": BY_PLURAL[resource].api_version, "kind": BY_PLURAL[resource].kind}
-        items = [{**head, **each} for each in answer.get("items") or ()]  # items of a list don't say what they are
+        items = [{**head, **item} for item in answer.get("items") or ()]  # items of a list don't say what they are
         return items, str(answer["metadata"]["resourceVersion"])
 
     def create(self, resource: str, manifest: Manifest, *, part: str = "", name: str = "") -> Manifest:
@@ -142,10 +142,10 @@ class Client:
             if connection.sock is not None:
                 connection.sock.settimeout(seconds + ANSWER_SECONDS)
             for line in _lines(answer):
-                told = _told(line)
-                if told["type"] == "ERROR":
-                    raise _refusal(int(told["object"].get("code", 500)), line, told["object"])
-                yield Change(told["type"], told["object"])
+                event = _event(line)
+                if event["type"] == "ERROR":
+                    raise _refusal(int(event["object"].get("code", 500)), line, event["object"])
+                yield Change(event["type"], event["object"])
 
     def follow(self, resource: str, namespace: str = "", *, fields: str = "") -> Iterator[Change]:
         """Yield what is there as ADDED, then every change, for as long as the client isn't closed.
@@ -178,10 +178,10 @@ class Client:
         with self._lock:
             connections = [*self._busy, *self._idle]
             self._idle.clear()
-        for each in connections:
-            if each.sock is not None:
+        for connection in connections:
+            if connection.sock is not None:
                 with suppress(OSError):
-                    each.sock.shutdown(socket.SHUT_RDWR)
+                    connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _pause(self, seconds: float) -> float:
         """Wait before another try; return how long to wait before the one after it."""
@@ -195,8 +195,8 @@ class Client:
         status, answer = self._exchange(method, target, raw, kind)
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             raise _refusal(status, answer)
-        found: Manifest = json.loads(answer)
-        return found
+        manifest: Manifest = json.loads(answer)
+        return manifest
 
     def _exchange(self, method: str, target: str, body: bytes | None, kind: str) -> tuple[int, bytes]:
         """Send a request; on a connection that the server closed while it was idle, once more on a fresh one."""
@@ -264,11 +264,11 @@ def _path(resource: str, namespace: str = "", name: str = "", part: str = "") ->
     row = BY_PLURAL[resource]
     root = f"/apis/{row.group}/{row.version}" if row.group else f"/api/{row.version}"
     home = f"/namespaces/{namespace}" if namespace and row.namespaced else ""
-    return "/".join([f"{root}{home}/{resource}", *(each for each in (name, part) if each)])
+    return "/".join([f"{root}{home}/{resource}", *(word for word in (name, part) if word)])
 
 
-def _query(**given: str) -> str:
-    said = {name: value for name, value in given.items() if value}
+def _query(**parameters: str) -> str:
+    said = {name: value for name, value in parameters.items() if value}
     return f"?{urlencode(said)}" if said else ""
 
 
@@ -290,26 +290,28 @@ def _lines(answer: http.client.HTTPResponse) -> Iterator[bytes]:
         yield line
 
 
-def _told(line: bytes) -> Manifest:
+def _event(line: bytes) -> Manifest:
     try:
-        told: Manifest = json.loads(line)
+        event: Manifest = json.loads(line)
     except ValueError:
         raise ApiUnreachable("the watch broke off in the middle of a line") from None
-    return told
+    return event
 
 
-def _refusal(status: int, raw: bytes, told: Any = None) -> ApiError:
+def _refusal(status: int, raw: bytes, status_object: Any = None) -> ApiError:
     """Return the server's no; also one that isn't a Status, as of a proxy in between."""
     with suppress(ValueError):
-        told = told or json.loads(raw)
-    if not isinstance(told, dict):
-        told = {}
-    return ApiError(status, told.get("reason", ""), told.get("message") or raw[:200].decode(errors="replace"))
+        status_object = status_object or json.loads(raw)
+    if not isinstance(status_object, dict):
+        status_object = {}
+    return ApiError(
+        status, status_object.get("reason", ""), status_object.get("message") or raw[:200].decode(errors="replace")
+    )
 
 
 def _differences(known: dict[Place, Manifest], items: list[Manifest]) -> Iterator[Change]:
     """Yield what a fresh list tells beyond what is known, and know it."""
-    fresh = {place(each): each for each in items}
+    fresh = {place(item): item for item in items}
     for where, old in list(known.items()):
         if where not in fresh or fresh[where]["metadata"]["uid"] != old["metadata"]["uid"]:
             del known[where]
@@ -331,10 +333,10 @@ def _keep(known: dict[Place, Manifest], change: Change) -> None:
 
 
 def _named(config: Manifest, section: str, name: object) -> Manifest:
-    for each in config.get(section) or ():
-        if each["name"] == name:
-            found: Manifest = each
-            return found
+    for entry in config.get(section) or ():
+        if entry["name"] == name:
+            match: Manifest = entry
+            return match
     raise UsageError(f"the kubeconfig has no {section} entry named {name}", hint="check the kubeconfig")
 
 

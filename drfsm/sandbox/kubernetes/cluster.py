@@ -28,14 +28,15 @@ from drfsm.sandbox.kubernetes.store import Store, clone
 class EmulatedCluster:
     """One cluster. Usable as a context manager; starts once.
 
-    ``images`` tells which command an image's repository stands for. Everything it writes lies below
-    ``directory``; keys and kubeconfigs there are readable by their owner only.
+    ``images`` maps an image's repository to the command that the image runs. Everything it writes lies below
+    ``directory``; keys and kubeconfigs there are readable by their owner only. ``port`` is the API's, 0 any free one.
     """
 
     store: Store
 
-    def __init__(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, name: str, directory: Path, images: Mapping[str, Sequence[str]], port: int = 0) -> None:
         self.name, self.directory, self.images = name, directory.resolve(), images
+        self._port = port
         self.kubeconfig = self.directory / "kubeconfig.yaml"
         self._stop = threading.Event()
         self._api: Api | None = None
@@ -44,13 +45,16 @@ class EmulatedCluster:
         self._kubelet: Kubelet | None = None
 
     def start(self) -> Self:
-        """Start the API, the controllers and the node. If anything fails, nothing is left running."""
+        """Start the API, the controllers and the node. If anything fails, nothing is left running.
+
+        Raises OSError if the port or the directory can't be used.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
         issued = certificates.issue(self.name, self.directory)
         tokens = {secrets.token_urlsafe(24): user for user in (OPERATOR, KUBELET)}
         self.store = Store(root_ca=issued.authority)
         api = self._api = Api(self.store, self._stop)
-        self._server = Server(api, issued.chain, tokens)
+        self._server = Server(api, issued.chain, tokens, self._port)
         try:
             kubelets = self.directory / "kubelet.kubeconfig.yaml"
             for (token, user), path in zip(tokens.items(), (self.kubeconfig, kubelets), strict=True):
@@ -115,8 +119,10 @@ class EmulatedCluster:
         """
         kind = BY_KIND.get((manifest.get("apiVersion", ""), manifest.get("kind", "")))
         if kind is None:
-            told = f"{manifest.get('apiVersion')} {manifest.get('kind')}"
-            raise UsageError(f"the sandbox's cluster keeps no {told}", hint="see drfsm/sandbox/kubernetes/resources.py")
+            kind_name = f"{manifest.get('apiVersion')} {manifest.get('kind')}"
+            raise UsageError(
+                f"the sandbox's cluster keeps no {kind_name}", hint="see drfsm/sandbox/kubernetes/resources.py"
+            )
         new = clone(manifest)
         new["metadata"].pop("resourceVersion", None)
         if kind.namespaced:

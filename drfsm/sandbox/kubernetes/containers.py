@@ -48,8 +48,8 @@ class Container:
     @property
     def ended(self) -> Manifest | None:
         """How it ended, unless it waits or runs."""
-        found: Manifest | None = self.state.get("terminated")
-        return found
+        terminated: Manifest | None = self.state.get("terminated")
+        return terminated
 
     @property
     def was_started(self) -> bool:

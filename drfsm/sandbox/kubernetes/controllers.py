@@ -71,16 +71,16 @@ class Controllers:
                 target=self._watch, args=(resource, version), name=f"controllers-{resource}", daemon=True
             )
             self._threads.append(watch)
-        for each in self._threads:
-            each.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Stop, and wait for it. The store keeps what was reached."""
         self._stopping.set()
         self._store.wake()
         self._inbox.put(None)
-        for each in self._threads:
-            each.join()
+        for thread in self._threads:
+            thread.join()
         self._threads = []
 
     def look(self) -> None:
@@ -135,21 +135,21 @@ class Controllers:
     def _apply(self, news: _News) -> None:
         mirror = self._workqueue.mirror(news.resource)
         if news.type == "LOOK":
-            for each in mirror:
-                self._mark(news.resource, each, gone=False)
+            for manifest in mirror:
+                self._mark(news.resource, manifest, gone=False)
             return
         if news.type == "LISTED":
-            there = {uid(each) for each in news.objects}
-            for each in mirror:
-                if uid(each) not in there:
-                    mirror.forget(each)
-                    self._mark(news.resource, each, gone=True)
-        for each in news.objects:
+            there = {uid(manifest) for manifest in news.objects}
+            for manifest in mirror:
+                if uid(manifest) not in there:
+                    mirror.forget(manifest)
+                    self._mark(news.resource, manifest, gone=True)
+        for manifest in news.objects:
             if news.type == "DELETED":
-                mirror.forget(each)
+                mirror.forget(manifest)
             else:
-                mirror.see(each)
-            self._mark(news.resource, each, gone=news.type == "DELETED")
+                mirror.see(manifest)
+            self._mark(news.resource, manifest, gone=news.type == "DELETED")
 
     def _mark(self, resource: str, manifest: Manifest, *, gone: bool) -> None:
         """Note which objects are to be synced because of a change."""

@@ -34,7 +34,7 @@ class Etcd:
         self.lock = threading.Condition()  # on an RLock: what is done under it is one step for everybody else
         self.version = 0
         self._forgotten = 0
-        self._objects: dict[str, Objects] = {each.plural: {} for each in KEPT}
+        self._objects: dict[str, Objects] = {resource.plural: {} for resource in KEPT}
         self._owned: dict[str, set[Key]] = {}  # an owner's uid -> what it owns
         self._uids: dict[str, Key] = {}
         self._history, self._changes = history, dict[int, Change]()

@@ -119,7 +119,7 @@ def missing() -> ApiError:
 
 def target(path: str) -> Target:
     """Read a resource's path. Raises ApiError NotFound if it names nothing that we have."""
-    words = [unquote(each) for each in path.strip("/").split("/")]
+    words = [unquote(word) for word in path.strip("/").split("/")]
     if words[:2] == ["api", "v1"]:
         group, version, rest = "", "v1", words[2:]
     elif words[0] == "apis" and len(words) > 3:  # noqa: PLR2004  apis, group, version, resource
@@ -145,17 +145,17 @@ def verb(request: Request, where: Target) -> str:
     if request.method == "GET":
         if request.says("watch"):
             return "watch"
-        found = "get" if where.name else "list"
+        action = "get" if where.name else "list"
     elif request.method == "DELETE":
-        found = "delete" if where.name else "deletecollection"
+        action = "delete" if where.name else "deletecollection"
     else:
-        found = VERBS.get(request.method, "")
+        action = VERBS.get(request.method, "")
     allowed = discovery.parts(where.resource)[where.part][3] if where.part else discovery.verbs(where.resource)
-    named = found in ("get", "update", "patch", "delete") or (found == "create" and where.part)
-    if found not in allowed or bool(where.name) is not bool(named):
-        told = "the server does not allow this method on the requested resource"
-        raise ApiError(405, "MethodNotAllowed", told, {})
-    return found
+    named = action in ("get", "update", "patch", "delete") or (action == "create" and where.part)
+    if action not in allowed or bool(where.name) is not bool(named):
+        message = "the server does not allow this method on the requested resource"
+        raise ApiError(405, "MethodNotAllowed", message, {})
+    return action
 
 
 def manifest_of(request: Request) -> Manifest:
@@ -165,10 +165,10 @@ def manifest_of(request: Request) -> Manifest:
         return protobuf.decode(request.body)
     if kind not in (JSON, YAML):
         raise unsupported(JSON, YAML, protobuf.MEDIA_TYPE)
-    found = parsed(request.body, also_yaml=kind == YAML)
-    if not isinstance(found, dict):
+    manifest = parsed(request.body, also_yaml=kind == YAML)
+    if not isinstance(manifest, dict):
         raise bad_request(f"{UNTYPED}: cannot unmarshal into Go value")
-    return found
+    return manifest
 
 
 UNTYPED = "couldn't get version/kind; json parse error"
@@ -189,8 +189,8 @@ def parsed(body: bytes, *, also_yaml: bool = False, prefix: str = UNTYPED) -> An
 
 def unsupported(*accepted: str) -> ApiError:
     """Refuse a body's media type."""
-    told = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
-    return ApiError(415, "UnsupportedMediaType", told)
+    message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
+    return ApiError(415, "UnsupportedMediaType", message)
 
 
 def options_of(request: Request) -> Options:
@@ -211,14 +211,14 @@ def options_of(request: Request) -> Options:
         request.number("gracePeriodSeconds") if grace is None else int(grace),
         conditions.get("uid") or "",
         conditions.get("resourceVersion") or "",
-        any(_dry_run(each) for each in dry_run),
+        any(_dry_run(directive) for directive in dry_run),
     )
 
 
-def _dry_run(given: str | None) -> bool:
-    if given not in (None, "", "All"):
-        raise ApiError(422, "Invalid", f'dryRun: Unsupported value: "{given}": supported values: "All"')
-    return given == "All"
+def _dry_run(directive: str | None) -> bool:
+    if directive not in (None, "", "All"):
+        raise ApiError(422, "Invalid", f'dryRun: Unsupported value: "{directive}": supported values: "All"')
+    return directive == "All"
 
 
 @frozen
@@ -232,8 +232,8 @@ class Shape:
 
 def shape(request: Request) -> Shape:
     """Read it from the Accept header: the first that we can do."""
-    for each in request.headers.get("accept", "").split(","):
-        words = dict(word.strip().partition("=")[::2] for word in each.split(";"))
+    for media_range in request.headers.get("accept", "").split(","):
+        words = dict(word.strip().partition("=")[::2] for word in media_range.split(";"))
         wanted, version = words.get("as", ""), words.get("v", "")
         if JSON not in words or (wanted and (words.get("g"), version) != ("meta.k8s.io", "v1")):
             continue

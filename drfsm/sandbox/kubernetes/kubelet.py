@@ -151,7 +151,7 @@ class Kubelet:
 
     def _forget(self, worker: PodWorker) -> None:
         del self._workers[place(worker.pod)]
-        self._leaving = [each for each in self._leaving if not each.has_ended]
+        self._leaving = [leaving for leaving in self._leaving if not leaving.has_ended]
         if worker.remove():
             self._leaving.append(worker)
         else:
@@ -178,13 +178,13 @@ class Kubelet:
 
     def _container(self, worker: PodWorker, name: str) -> Container:
         pod = place(worker.pod).name
-        names = [each["name"] for each in worker.pod["spec"]["containers"]]
+        names = [container_spec["name"] for container_spec in worker.pod["spec"]["containers"]]
         if not name and len(names) > 1:
             raise bad_request(f"a container name must be specified for pod {pod}, choose one of: {names}")
-        found = worker.container(name or names[0])
-        if found is None:
+        container = worker.container(name or names[0])
+        if container is None:
             raise bad_request(f"container {name} is not valid for pod {pod}")
-        return found
+        return container
 
 
 def _no_log(container: Container, pod: str, *, previous: bool) -> str:

@@ -29,9 +29,9 @@ class Key(NamedTuple):
 def clone(value: Json) -> Json:
     """Copy a JSON value; many times faster than deepcopy."""
     if isinstance(value, dict):
-        return cast("Json", {key: clone(each) for key, each in value.items()})
+        return cast("Json", {key: clone(item) for key, item in value.items()})
     if isinstance(value, list):
-        return cast("Json", [clone(each) for each in value])
+        return cast("Json", [clone(item) for item in value])
     return value
 
 
@@ -58,14 +58,16 @@ def give_name(kind: Resource, metadata: Manifest) -> None:
 
 def check_same(kind: Resource, manifest: Manifest, old: Manifest) -> None:
     """Refuse a write that was meant for another object of that name, or made from an older version."""
-    given, kept, name = manifest["metadata"], old["metadata"], old["metadata"]["name"]
-    uid = given.get("uid")
+    written, kept, name = manifest["metadata"], old["metadata"], old["metadata"]["name"]
+    uid = written.get("uid")
     if uid and uid != kept["uid"]:
         key = "/".join(filter(None, (kind.plural, kept.get("namespace", ""), name)))
-        told = f"StorageError: invalid object, Code: 4, Key: /registry/{key}, ResourceVersion: 0, AdditionalErrorMsg"
-        why = f"{told}: Precondition failed: UID in precondition: {uid}, UID in object meta: {kept['uid']}"
+        storage_error = (
+            f"StorageError: invalid object, Code: 4, Key: /registry/{key}, ResourceVersion: 0, AdditionalErrorMsg"
+        )
+        why = f"{storage_error}: Precondition failed: UID in precondition: {uid}, UID in object meta: {kept['uid']}"
         raise conflict(kind.qualified, name, why)
-    version = given.get("resourceVersion")
+    version = written.get("resourceVersion")
     if version and version != kept["resourceVersion"]:
         raise modified(kind.qualified, name)
 
@@ -109,7 +111,7 @@ def essence_of(manifest: Manifest) -> Manifest:
     """Return what an object says, without its version and the times of its managers."""
     metadata = {name: value for name, value in manifest["metadata"].items() if name != "resourceVersion"}
     if "managedFields" in metadata:
-        metadata["managedFields"] = [{**each, "time": ""} for each in metadata["managedFields"]]
+        metadata["managedFields"] = [{**entry, "time": ""} for entry in metadata["managedFields"]]
     return {**manifest, "metadata": metadata}
 
 

@@ -72,25 +72,26 @@ class Process:
         self._on_exit(code if code >= 0 else SIGNALLED - code)
 
 
-def end_leftovers(directory: Path) -> int:
-    """Kill the processes whose container's root lies below a directory; return how many there were.
+def processes_below(directory: Path) -> Iterator[int]:
+    """Yield the pids of the pods' processes whose root lies below a directory, also of a kubelet that died.
 
-    They are those of a kubelet that died. Needs /proc; elsewhere they end by themselves or stay.
+    Needs /proc; without it nothing is yielded.
     """
-    ours = f"{MARK}={directory}/".encode()
-    ended = 0
-    for pid in _pids():
+    mark = f"{MARK}={directory}/".encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
-            environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            if any(each.startswith(ours) for each in environ):
-                os.kill(pid, signal.SIGKILL)
-                ended += 1
+            if any(variable.startswith(mark) for variable in path.read_bytes().split(b"\0")):
+                yield int(path.parent.name)
+
+
+def end_leftovers(directory: Path) -> int:
+    """Kill what ``processes_below`` finds; return how many processes there were."""
+    ended = 0
+    for pid in processes_below(directory):
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+            ended += 1
     return ended
-
-
-def _pids() -> Iterator[int]:
-    for entry in Path("/proc").glob("[0-9]*"):
-        yield int(entry.name)
 
 
 def _to_group(pid: int, number: signal.Signals) -> None:

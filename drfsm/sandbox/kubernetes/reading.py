@@ -43,8 +43,8 @@ def controller_of(manifest: Manifest) -> Manifest | None:
     """Return the owner reference of the one controller that an object has, if any."""
     for owner in manifest["metadata"].get("ownerReferences") or ():
         if owner.get("controller"):
-            found: Manifest = owner
-            return found
+            controller: Manifest = owner
+            return controller
     return None
 
 
@@ -75,17 +75,17 @@ def reference(manifest: Manifest) -> Manifest:
 
 def condition(manifest: Manifest, kind: str) -> Manifest | None:
     """Return an object's condition of a type."""
-    for each in manifest.get("status", {}).get("conditions") or ():
-        if each["type"] == kind:
-            found: Manifest = each
-            return found
+    for entry in manifest.get("status", {}).get("conditions") or ():
+        if entry["type"] == kind:
+            match: Manifest = entry
+            return match
     return None
 
 
 def is_true(manifest: Manifest, kind: str) -> bool:
     """Return whether an object's condition of a type is there and True."""
-    found = condition(manifest, kind)
-    return found is not None and found["status"] == "True"
+    entry = condition(manifest, kind)
+    return entry is not None and entry["status"] == "True"
 
 
 def with_condition(conditions: Iterable[Manifest], new: Manifest, now: datetime) -> list[Manifest]:

@@ -66,8 +66,8 @@ def forbidden(qualified: str, name: str, why: str) -> ApiError:
 
 def invalid(kind: str, group: str, name: str, causes: Sequence[Fault]) -> ApiError:
     """Refuse an object with its faults, each (field, reason as FieldValueInvalid, message)."""
-    told = list(dict.fromkeys(f"{field}: {message}" for field, _, message in causes))
-    faults = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+    texts = list(dict.fromkeys(f"{field}: {message}" for field, _, message in causes))
+    faults = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     qualified = f"{kind}.{group}" if group else kind
     details = {
         **({"name": name} if name else {}),
@@ -88,24 +88,24 @@ def expired(message: str) -> ApiError:
     return ApiError(410, "Expired", message)
 
 
-def unacceptable(path: str, value: Any, told: str) -> Fault:
+def unacceptable(path: str, value: Any, reason: str) -> Fault:
     """Fault a value."""
-    return path, "FieldValueInvalid", f"Invalid value: {json.dumps(value)}: {told}"
+    return path, "FieldValueInvalid", f"Invalid value: {json.dumps(value)}: {reason}"
 
 
-def required(path: str, told: str = "") -> Fault:
+def required(path: str, reason: str = "") -> Fault:
     """Fault that there is none."""
-    return path, "FieldValueRequired", f"Required value{f': {told}' if told else ''}"
+    return path, "FieldValueRequired", f"Required value{f': {reason}' if reason else ''}"
 
 
-def refused(path: str, told: str) -> Fault:
+def refused(path: str, reason: str) -> Fault:
     """Fault what may not be said here."""
-    return path, "FieldValueForbidden", f"Forbidden: {told}"
+    return path, "FieldValueForbidden", f"Forbidden: {reason}"
 
 
 def unsupported(path: str, value: Any, supported: tuple[str, ...]) -> Fault:
     """Fault a word that isn't one of a few."""
-    words = ", ".join(f'"{each}"' for each in supported)
+    words = ", ".join(f'"{word}"' for word in supported)
     return path, "FieldValueNotSupported", f"Unsupported value: {json.dumps(value)}: supported values: {words}"
 
 

@@ -36,7 +36,7 @@ class Denials:
     def denied(self, verb: str, group: str, resource: str) -> bool:
         """Return whether something is denied."""
         asked = (verb, group, resource)
-        return any(all(a in (b, "*") for a, b in zip(each, asked, strict=True)) for each in self.all())
+        return any(all(a in (b, "*") for a, b in zip(denial, asked, strict=True)) for denial in self.all())
 
 
 def authorize(denials: Denials, request: Request, verb: str, where: Target) -> None:
@@ -45,12 +45,12 @@ def authorize(denials: Denials, request: Request, verb: str, where: Target) -> N
     named = f"{resource.plural}/{where.part}" if where.part else resource.plural
     if denials.denied(verb, resource.group, named):
         place = f'in the namespace "{where.namespace}"' if where.namespace else "at the cluster scope"
-        told = f'User "{request.user}" cannot {verb} resource "{named}" in API group "{resource.group}" {place}'
-        raise _forbidden(where, told)
+        reason = f'User "{request.user}" cannot {verb} resource "{named}" in API group "{resource.group}" {place}'
+        raise _forbidden(where, reason)
 
 
-def _forbidden(where: Target, told: str) -> ApiError:
-    return forbidden(where.resource.qualified, where.name, told)
+def _forbidden(where: Target, reason: str) -> ApiError:
+    return forbidden(where.resource.qualified, where.name, reason)
 
 
 def review(denials: Denials, request: Request, where: Target) -> Answer:
@@ -73,8 +73,8 @@ def _access(denials: Denials, request: Request, body: Manifest) -> Manifest:
     if not asked:
         if (body.get("spec") or {}).get("nonResourceAttributes"):
             return {"allowed": True}
-        told = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        raise invalid("", "authorization.k8s.io", "", [("spec.resourceAttributes", "FieldValueInvalid", told)])
+        message = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        raise invalid("", "authorization.k8s.io", "", [("spec.resourceAttributes", "FieldValueInvalid", message)])
     part = f"/{asked['subresource']}" if asked.get("subresource") else ""
     verb, group = asked.get("verb", "*"), asked.get("group", "")
     if denials.denied(verb, group, asked.get("resource", "*") + part):

@@ -47,9 +47,9 @@ def place_pod(pod: Manifest, nodes: Iterable[Manifest]) -> Fit:
     total = sum(obstacles.values())
     if not total:
         return Fit("", "no nodes available to schedule pods")
-    told = ", ".join(f"{count} {obstacle}" for obstacle, count in sorted(obstacles.items()))
+    summary = ", ".join(f"{count} {obstacle}" for obstacle, count in sorted(obstacles.items()))
     unhelpful = f"preemption: 0/{total} nodes are available: {total} Preemption is not helpful for scheduling."
-    return Fit("", f"0/{total} nodes are available: {told}. {unhelpful}")
+    return Fit("", f"0/{total} nodes are available: {summary}. {unhelpful}")
 
 
 def unschedulable(why: str) -> Manifest:
@@ -79,7 +79,7 @@ def _obstacle(pod: Manifest, node: Manifest) -> str | None:
 
 def _repelled(tolerations: Sequence[Manifest], taints: Sequence[Manifest]) -> Manifest | None:
     for taint in taints:
-        if taint["effect"] in REPELLING and not any(_tolerates(each, taint) for each in tolerations):
+        if taint["effect"] in REPELLING and not any(_tolerates(toleration, taint) for toleration in tolerations):
             return taint
     return None
 
@@ -105,7 +105,7 @@ class Scheduler:
         del manifest, gone
         if resource != "nodes":
             return ()
-        return [place(each) for each in self._workqueue.mirror("pods") if waits_for_a_node(each)]
+        return [place(pod) for pod in self._workqueue.mirror("pods") if waits_for_a_node(pod)]
 
     def sync(self, where: Place) -> None:
         """Bind a pod, if it waits and fits somewhere."""

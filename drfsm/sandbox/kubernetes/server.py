@@ -44,9 +44,9 @@ class Answering(Protocol):
 
 
 class Server:
-    """The API of one cluster, on loopback."""
+    """The API of one cluster, on loopback; on a free port unless one is given. Raises OSError if it is taken."""
 
-    def __init__(self, api: Answering, chain: Path, tokens: Mapping[str, str]) -> None:
+    def __init__(self, api: Answering, chain: Path, tokens: Mapping[str, str], port: int = 0) -> None:
         self.api, self.faults = api, Faults()
         self._tokens = dict(tokens)  # token -> user
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -55,7 +55,7 @@ class Server:
         self._listener: _Listener | None = None
         self._reserved = socket.socket()
         self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reserved.bind((HOST, 0))  # bound and never listening: nobody else gets the port during an outage
+        self._reserved.bind((HOST, port))  # bound and never listening: nobody else gets the port during an outage
         self.port: int = self._reserved.getsockname()[1]
 
     @property
@@ -83,8 +83,8 @@ class Server:
 
     def user(self, authorization: str) -> str | None:
         """Return whose token that is; None for nobody's."""
-        kind, _, given = authorization.partition(" ")
-        known = [user for token, user in self._tokens.items() if hmac.compare_digest(token, given.strip())]
+        kind, _, sent_token = authorization.partition(" ")
+        known = [user for token, user in self._tokens.items() if hmac.compare_digest(token, sent_token.strip())]
         return known[0] if known and kind.lower() == "bearer" else None
 
 
@@ -117,8 +117,8 @@ class _Listener(ThreadingHTTPServer):
         self.server_close()
         with self._guard:
             left = list(self._connections)
-        for each in left:
-            _cut(each)
+        for connection in left:
+            _cut(connection)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Shake hands in the connection's own thread, so that a slow client delays nobody."""
@@ -179,8 +179,8 @@ class _Connection(BaseHTTPRequestHandler):
         size = int(headers.get("content-length") or 0)
         if size > BODY_MAX:
             self.close_connection = True
-            told = f"Request entity too large: limit is {BODY_MAX}"
-            self._send(refusal(ApiError(413, "RequestEntityTooLarge", told)))
+            message = f"Request entity too large: limit is {BODY_MAX}"
+            self._send(refusal(ApiError(413, "RequestEntityTooLarge", message)))
             return None
         body = self.rfile.read(size) if size else self._chunks(headers)
         user = self.server.owner.user(headers.get("authorization", ""))
@@ -207,28 +207,28 @@ class _Connection(BaseHTTPRequestHandler):
 
     # --- answers --------------------------------------------------------------------------------------
 
-    def _send(self, given: Answer) -> None:
+    def _send(self, answer: Answer) -> None:
         head = [
-            f"HTTP/1.1 {given.status} {_phrase(given.status)}",
-            f"Content-Type: {given.content_type}",
+            f"HTTP/1.1 {answer.status} {_phrase(answer.status)}",
+            f"Content-Type: {answer.content_type}",
             "Cache-Control: no-cache, private",
             f"Date: {self.date_time_string()}",
-            *(f'Warning: 299 - "{_quoted(each)}"' for each in given.warnings),
-            f"Content-Length: {len(given.body)}" if isinstance(given.body, bytes) else "Transfer-Encoding: chunked",
-            *([] if given.retry_after_seconds is None else [f"Retry-After: {given.retry_after_seconds}"]),
+            *(f'Warning: 299 - "{_quoted(warning)}"' for warning in answer.warnings),
+            f"Content-Length: {len(answer.body)}" if isinstance(answer.body, bytes) else "Transfer-Encoding: chunked",
+            *([] if answer.retry_after_seconds is None else [f"Retry-After: {answer.retry_after_seconds}"]),
             *(["Connection: close"] if self.close_connection else []),
         ]
         raw = "\r\n".join([*head, "", ""]).encode()
-        if isinstance(given.body, bytes):
-            self.wfile.write(raw + (given.body if self.command != "HEAD" else b""))
+        if isinstance(answer.body, bytes):
+            self.wfile.write(raw + (answer.body if self.command != "HEAD" else b""))
         else:
             self.wfile.write(raw)
-            self._stream(given.body)
+            self._stream(answer.body)
 
     def _stream(self, pieces: Iterator[bytes]) -> None:
-        for each in pieces:
-            if each:
-                self.wfile.write(b"%x\r\n%b\r\n" % (len(each), each))
+        for piece in pieces:
+            if piece:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             elif self._client_left():
                 raise _CutOff
         self.wfile.write(b"0\r\n\r\n")
@@ -243,8 +243,8 @@ class _Connection(BaseHTTPRequestHandler):
         self.server.closing.wait(max(0.0, fault.delay_seconds - (time.monotonic() - arrived)))
         kind, api = fault.status, self.server.owner.api
         if isinstance(kind, int):
-            told = ApiError(kind, STATUS_REASONS.get(kind, "InternalError"), "refused by a fault of the sandbox")
-            self._send(evolve(refusal(told), retry_after_seconds=fault.retry_after_seconds))
+            refused = ApiError(kind, STATUS_REASONS.get(kind, "InternalError"), "refused by a fault of the sandbox")
+            self._send(evolve(refusal(refused), retry_after_seconds=fault.retry_after_seconds))
             return
         if kind is None or kind.endswith("-after-commit"):
             carried_out = api.answer(request)

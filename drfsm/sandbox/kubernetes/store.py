@@ -78,15 +78,15 @@ class Store:
     def peek(self, resource: str, namespace: str, name: str) -> Manifest:
         """Return the kept object itself, which must not be changed. Raises ApiError NotFound."""
         with self._lock:
-            found = self._etcd.find(Key(resource, namespace, name))
-        if found is None:
+            manifest = self._etcd.find(Key(resource, namespace, name))
+        if manifest is None:
             raise not_found(BY_PLURAL[resource].qualified, name)
-        return found
+        return manifest
 
     def list(self, resource: str, namespace: str = "") -> tuple[Manifests, int]:
         """Return the objects of a namespace ("" for all), by name, and the version that they are of."""
-        found, version = self.snapshot(resource, namespace)
-        return [clone(each) for each in found], version
+        manifests, version = self.snapshot(resource, namespace)
+        return [clone(manifest) for manifest in manifests], version
 
     def snapshot(self, resource: str, namespace: str = "", *, at: int | None = None) -> tuple[Manifests, int]:
         """Return as ``list`` does, but the kept objects themselves, which must not be changed.
@@ -97,8 +97,8 @@ class Store:
             kept = self._etcd.objects(resource)
             if at is not None and at < self._etcd.version:
                 kept = self._etcd.objects_at(at, resource)
-            found = [kept[key] for key in sorted(kept) if not namespace or key[0] == namespace]
-            return found, self._etcd.version if at is None else at
+            manifests = [kept[key] for key in sorted(kept) if not namespace or key[0] == namespace]
+            return manifests, self._etcd.version if at is None else at
 
     def watch(
         self,
@@ -113,8 +113,8 @@ class Store:
         With 0, what is there comes first, as ADDED. Raises ApiError Expired (410) if ``since`` is too old.
         """
         if since == 0:
-            found, since = self.list(resource, namespace)
-            yield from (("ADDED", each) for each in found)
+            manifests, since = self.list(resource, namespace)
+            yield from (("ADDED", manifest) for manifest in manifests)
         for change in self.changes(resource, namespace, since, timeout_seconds, stop):
             if isinstance(change, Change):
                 yield change.type, clone(change.object)
@@ -135,12 +135,12 @@ class Store:
                 return
             news = self._etcd.changes_after(since, wait_seconds)
             since = news[-1].version if news else since
-            found = [
-                each
-                for each in news
-                if each.key.resource == resource and (not namespace or each.key.namespace == namespace)
+            relevant = [
+                change
+                for change in news
+                if change.key.resource == resource and (not namespace or change.key.namespace == namespace)
             ]
-            yield from found or (since,)
+            yield from relevant or (since,)
 
     def wake(self) -> None:
         """Let every watch look at its ``stop`` now."""
@@ -254,16 +254,16 @@ class Store:
             if dry_run:
                 return clone(new)
             if propagation == "Orphan":
-                for each in self._etcd.owned_by(old):
-                    self._disown(each, old["metadata"]["uid"])
+                for dependent in self._etcd.owned_by(old):
+                    self._disown(dependent, old["metadata"]["uid"])
             if resource == "namespaces":
                 return self._terminate(key, new)
             if may_go(new):  # only a pod's watchers see the marks of a deletion that is done at once
                 return clone(self._remove(key, new if resource == "pods" else clone(old)))
             kept = new if is_same(new, old) else self._etcd.keep("MODIFIED", key, new)
             if FOREGROUND in kept["metadata"].get("finalizers", ()):
-                for each in self._etcd.owned_by(kept):
-                    self._collect(each, propagation)
+                for dependent in self._etcd.owned_by(kept):
+                    self._collect(dependent, propagation)
                 self._release_owner(kept["metadata"]["uid"])
             return clone(kept)
 
@@ -273,7 +273,9 @@ class Store:
         """Return the object with the marks of a deletion; one that may go at once has grace 0 or none."""
         new = clone(old)
         metadata = new["metadata"]
-        finalizers = [each for each in metadata.get("finalizers") or () if each not in (FOREGROUND, ORPHAN)]
+        finalizers = [
+            finalizer for finalizer in metadata.get("finalizers") or () if finalizer not in (FOREGROUND, ORPHAN)
+        ]
         if propagation == "Foreground" and key.resource != "namespaces":
             finalizers.append(FOREGROUND)
         put(metadata, "finalizers", finalizers)
@@ -293,8 +295,8 @@ class Store:
         """Take an object out, then see to what it owned, to its owners, and to its namespace."""
         dependents = self._etcd.owned_by(last)
         gone = self._etcd.keep("DELETED", key, clone(last))
-        for each in dependents:
-            self._collect(each, "Background")
+        for dependent in dependents:
+            self._collect(dependent, "Background")
         for owner in gone["metadata"].get("ownerReferences") or ():
             self._release_owner(owner["uid"])
         self._finish_namespace(key.namespace)
@@ -305,7 +307,7 @@ class Store:
     def _collect(self, key: Key, propagation: str) -> None:
         """Delete an object whose owner goes, unless another owner stays."""
         kept = self._etcd.find(key)
-        if kept is None or any(self._stays(each["uid"]) for each in kept["metadata"].get("ownerReferences", ())):
+        if kept is None or any(self._stays(owner["uid"]) for owner in kept["metadata"].get("ownerReferences", ())):
             return
         if not self._etcd.owned_by(kept):
             propagation = "Background"  # nothing to wait for
@@ -330,7 +332,11 @@ class Store:
         if self._etcd.owned_by(owner):
             return
         new = clone(owner)
-        put(new["metadata"], "finalizers", [each for each in new["metadata"]["finalizers"] if each != FOREGROUND])
+        put(
+            new["metadata"],
+            "finalizers",
+            [finalizer for finalizer in new["metadata"]["finalizers"] if finalizer != FOREGROUND],
+        )
         if may_go(new):
             self._remove(key, new)
         else:
@@ -341,12 +347,12 @@ class Store:
         if kind.plural == "namespaces":
             account = {"metadata": {"name": "default", "namespace": key.name}}
             self.create("serviceaccounts", account)
-            told = {"kubernetes.io/description": ROOT_CA}
-            root = {"name": "kube-root-ca.crt", "namespace": key.name, "annotations": told}
+            annotations = {"kubernetes.io/description": ROOT_CA}
+            root = {"name": "kube-root-ca.crt", "namespace": key.name, "annotations": annotations}
             self.create("configmaps", {"metadata": root, "data": {"ca.crt": self._root_ca}})
         owners = kept["metadata"].get("ownerReferences") or ()
-        known = all((each.get("apiVersion"), each.get("kind")) in BY_KIND for each in owners)
-        if owners and known and not any(self._etcd.key_of(each["uid"]) for each in owners):
+        known = all((owner.get("apiVersion"), owner.get("kind")) in BY_KIND for owner in owners)
+        if owners and known and not any(self._etcd.key_of(owner["uid"]) for owner in owners):
             # None of its owners exists, as after a restore from a backup: the garbage collector takes it.
             self.delete(*key)
 
@@ -376,16 +382,16 @@ class Store:
             return
         account = new["spec"]["serviceAccountName"]
         if self._etcd.find(Key("serviceaccounts", key.namespace, account)) is None:
-            told = f'error looking up service account {key.namespace}/{account}: serviceaccount "{account}" not found'
-            raise forbidden("pods", key.name, told)
+            reason = f'error looking up service account {key.namespace}/{account}: serviceaccount "{account}" not found'
+            raise forbidden("pods", key.name, reason)
 
     def _terminate(self, key: Key, new: Manifest) -> Manifest:
         """Mark a namespace, delete what is in it, and take it out as soon as that is gone."""
         new["status"] = {**new.get("status", {}), "phase": "Terminating"}
         marked = self._etcd.keep("MODIFIED", key, new)
-        for each in self._etcd.inside(key.name):
-            if self._etcd.find(each) is not None:  # it may have gone with its owner
-                self.delete(*each)
+        for content_key in self._etcd.inside(key.name):
+            if self._etcd.find(content_key) is not None:  # it may have gone with its owner
+                self.delete(*content_key)
         self._finish_namespace(key.name)
         return clone(marked)
 

@@ -54,7 +54,7 @@ class Mirror:
 
     def owned(self, owner_uid: str) -> list[Manifest]:
         """Return what an object is the controller of, by name."""
-        return [each for _, each in sorted(self._owned.get(owner_uid, {}).items())]
+        return [manifest for _, manifest in sorted(self._owned.get(owner_uid, {}).items())]
 
     def __iter__(self) -> Iterator[Manifest]:
         return iter(list(self._kept.values()))
