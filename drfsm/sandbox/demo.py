@@ -37,8 +37,8 @@ def tell(directory: Path, say: Say) -> Path:
     """Tell the whole story in a directory of its own; return the failback's bundle."""
     directory = directory.resolve()
     down(directory / "sandbox")
-    for each in FOLDERS:
-        shutil.rmtree(directory / each, ignore_errors=True)
+    for folder in FOLDERS:
+        shutil.rmtree(directory / folder, ignore_errors=True)
     _chapter(say, "Two sites on this computer. The primary publishes; DR is nothing but a launch template")
     say("$ drfsm sandbox up --canonical primary")
     state = up(directory / "sandbox", Options(pods_sleep_seconds=1, canonical="primary"))
@@ -151,7 +151,7 @@ class _Shell:
         """Run ``drfsm WORDS``; variables stand for themselves in what is said. Returns the exit code."""
         for line in _folded(["$ drfsm", *words]):
             self._say(line)
-        argv = [_expanded(each, self._environ) for each in words]
+        argv = [_expanded(word, self._environ) for word in words]
         process = subprocess.Popen(
             [sys.executable, "-m", "drfsm", *argv],
             env=self._environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -182,14 +182,14 @@ class _Shell:
 def _found(pattern: str, lines: Sequence[str]) -> str:
     """Return what a pattern (or its group) finds first in what was printed."""
     for line in lines:
-        if found := re.search(pattern, line):
-            return found[found.re.groups]
+        if match := re.search(pattern, line):
+            return match[match.re.groups]
     raise DrfsmError(f"the demo did not go as it must: nothing like {pattern} was printed")
 
 
 def _folded(words: Sequence[str]) -> list[str]:
     """Return the lines of a command as a person would type it: options on lines of their own where there are many."""
-    typed = " ".join(each if each.startswith(("$", "CONFIRM-$")) else shlex.quote(each) for each in words)
+    typed = " ".join(word if word.startswith(("$", "CONFIRM-$")) else shlex.quote(word) for word in words)
     if len(words) <= 9:  # noqa: PLR2004
         return [typed]
     first, *options = typed.split(" --")

@@ -92,8 +92,8 @@ class Status:
 
 def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
     """Return where the sandbox lives unless told otherwise."""
-    if given := environ.get("DRFSM_SANDBOX_DIR"):
-        return Path(given)
+    if directory := environ.get("DRFSM_SANDBOX_DIR"):
+        return Path(directory)
     home = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
     return Path(home) / "drfsm/sandbox"
 
@@ -242,7 +242,7 @@ class TwoSites(ABC, Generic[C]):
         self.primary, self.dr = (self._cluster(name, self.directory / name, images) for name in ("primary", "dr"))
         try:
             with ThreadPoolExecutor() as pool:
-                list(pool.map(lambda each: each.start(), (self.cloud, self.primary, self.dr)))
+                list(pool.map(lambda server: server.start(), (self.cloud, self.primary, self.dr)))
             seeded = seed(self.cloud, self.primary, self.dr, self.options)
             self.runners = self._runners(images)
             self.runners.start()
@@ -262,7 +262,7 @@ class TwoSites(ABC, Generic[C]):
         if self.runners is not None:
             self.runners.stop()
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda each: each.stop(), (self.primary, self.dr, self.cloud)))
+            list(pool.map(lambda server: server.stop(), (self.primary, self.dr, self.cloud)))
 
     def __enter__(self) -> Self:
         """Start."""
@@ -443,8 +443,8 @@ def _born(pid: int) -> str | None:
         if Path("/proc/self/stat").exists():
             return None
     command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    word, _, born = told.stdout.strip().partition(" ")
+    printed = subprocess.run(command, capture_output=True, text=True, check=False)
+    word, _, born = printed.stdout.strip().partition(" ")
     return None if not born or word.startswith("Z") else born.strip()
 
 
@@ -473,10 +473,10 @@ def _alone(directory: Path) -> Iterator[None]:
 
 def _running(directory: Path) -> State:
     """Return the state of what runs there. Raises UsageFault if nothing does."""
-    found = status(directory)
-    if not found.running or found.state is None:
-        raise UsageFault(found.note, way="drfsm sandbox up")
-    return found.state
+    current = status(directory)
+    if not current.running or current.state is None:
+        raise UsageFault(current.note, way="drfsm sandbox up")
+    return current.state
 
 
 def _wish(directory: Path, site: Site) -> Path:
@@ -517,8 +517,8 @@ def main(argv: Sequence[str]) -> int:
     command, directory, options = argv
     if command != "serve":
         raise UsageFault(f"unknown command {command}", way="drfsm sandbox up")
-    given: dict[str, Any] = json.loads(options)
-    serve(Path(directory), Options(**given))
+    fields: dict[str, Any] = json.loads(options)
+    serve(Path(directory), Options(**fields))
     return 0
 
 

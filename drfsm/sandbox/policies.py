@@ -32,7 +32,7 @@ def install() -> None:
 
 def permission(statements: list[Statement], action: str, resource: str, caller: str) -> str:
     """Return ``denied``, ``permitted`` or ``neutral``: an explicit Deny wins over any Allow."""
-    effects = {each["Effect"] for each in statements if _concerns(each, action, resource, caller)}
+    effects = {statement["Effect"] for statement in statements if _concerns(statement, action, resource, caller)}
     if "Deny" in effects:
         return "denied"
     return "permitted" if "Allow" in effects else "neutral"
@@ -43,7 +43,7 @@ def _concerns(statement: Statement, action: str, resource: str, caller: str) -> 
         _any(statement.get("Action"), action)
         and _any(statement.get("Resource"), resource)
         and _principal(statement.get("Principal"), caller)
-        and all(_condition(each, wanted, caller) for each, wanted in statement.get("Condition", {}).items())
+        and all(_condition(operator, wanted, caller) for operator, wanted in statement.get("Condition", {}).items())
     )
 
 
@@ -59,12 +59,12 @@ def _condition(operator: str, wanted: Mapping[str, Any], caller: str) -> bool:
 
 def _any(patterns: Any, value: str) -> bool:
     listed = [patterns] if isinstance(patterns, str) else patterns or []
-    return any(_like(each, value) for each in listed)
+    return any(_like(pattern, value) for pattern in listed)
 
 
 def _like(pattern: str, value: str) -> bool:
     """Match a policy's wildcards: ``*`` and ``?``; S3's keys are case sensitive, and brackets are literal."""
-    parts = (".*" if each == "*" else "." if each == "?" else re.escape(each) for each in pattern)
+    parts = (".*" if character == "*" else "." if character == "?" else re.escape(character) for character in pattern)
     return re.fullmatch("".join(parts), value, re.DOTALL) is not None
 
 
@@ -78,11 +78,11 @@ def _get_permission(bucket: Any, action: str, resource: str) -> Any:
         return PermissionResult.NEUTRAL
     statements = json.loads(bucket.policy)["Statement"]
     listed = [statements] if isinstance(statements, Mapping) else statements
-    found = permission(listed, action, resource, _caller(bucket.account_id))
+    effect = permission(listed, action, resource, _caller(bucket.account_id))
     of_many = has_request_context() and "delete" in request.args  # told for each object apart
-    if found == "denied" and not of_many:
+    if effect == "denied" and not of_many:
         raise S3AccessDeniedError
-    return getattr(PermissionResult, found.upper())
+    return getattr(PermissionResult, effect.upper())
 
 
 def _caller(account: str) -> str:
@@ -91,8 +91,8 @@ def _caller(account: str) -> str:
     from moto.sts.models import sts_backends
 
     header = request.headers.get("Authorization", "") if has_request_context() else ""
-    found = re.search(r"Credential=([^/]+)/", header)
-    _, arn, _ = sts_backends[account]["aws"].get_caller_identity(found[1] if found else "", "us-east-1")
+    match = re.search(r"Credential=([^/]+)/", header)
+    _, arn, _ = sts_backends[account]["aws"].get_caller_identity(match[1] if match else "", "us-east-1")
     role = _ROLE_SESSION.fullmatch(arn)
     return f"arn:{role['partition']}:iam::{role['account']}:role/{role['role']}" if role else str(arn)
 
@@ -102,8 +102,8 @@ def _checked(put: Callable[..., Any]) -> Callable[..., Any]:
         from moto.s3.exceptions import S3ClientError
 
         statements = json.loads(policy)["Statement"]
-        for each in [statements] if isinstance(statements, Mapping) else statements:
-            for operator, wanted in each.get("Condition", {}).items():
+        for statement in [statements] if isinstance(statements, Mapping) else statements:
+            for operator, wanted in statement.get("Condition", {}).items():
                 if operator not in _EXACT or set(wanted) != {"aws:PrincipalArn"}:
                     raise S3ClientError("MalformedPolicy", f"the sandbox can't evaluate {operator} on {list(wanted)}")
         return put(backend, bucket_name, policy)

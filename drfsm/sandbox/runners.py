@@ -65,7 +65,7 @@ class Runners:
     def _look(self) -> None:
         launched = [{"Name": "tag-key", "Values": ["aws:ec2launchtemplate:id"]}]
         answer = self._cloud.client("ec2").describe_instances(Filters=launched)
-        for instance in (each for reservation in answer["Reservations"] for each in reservation["Instances"]):
+        for instance in (instance for reservation in answer["Reservations"] for instance in reservation["Instances"]):
             self._see_to(instance["InstanceId"], instance)
 
     def _see_to(self, instance_id: str, instance: Mapping[str, Any]) -> None:
@@ -83,8 +83,8 @@ class Runners:
         cluster = self._made(f"dr-{instance_id}", self._directory / instance_id)
         self.clusters[instance_id] = cluster
         cluster.start()
-        for each in self._furniture():
-            cluster.apply(each)
+        for manifest in self._furniture():
+            cluster.apply(manifest)
         if self.guarded:
             self._let_out(instance_id, out=True)
         self._cloud.client("ssm").put_parameter(
@@ -101,12 +101,12 @@ class Runners:
             key = self._cloud.client("iam").create_access_key(UserName=f"{self._options.bucket}-dr")["AccessKey"]
             self._identity = Identity("", key["AccessKeyId"], key["SecretAccessKey"])
         made = manifests("dr", self._options, self._identity, self._cloud.endpoint)
-        return [each for each in made if each["kind"] in ("Namespace", "Secret")]
+        return [manifest for manifest in made if manifest["kind"] in ("Namespace", "Secret")]
 
     def _lets_in(self, instance: Mapping[str, Any]) -> bool:
-        groups = [each["GroupId"] for each in instance["SecurityGroups"]]
-        found = self._cloud.client("ec2").describe_security_groups(GroupIds=groups)["SecurityGroups"]
-        return any(rule.get("FromPort") == API_PORT for group in found for rule in group["IpPermissions"])
+        groups = [group["GroupId"] for group in instance["SecurityGroups"]]
+        security_groups = self._cloud.client("ec2").describe_security_groups(GroupIds=groups)["SecurityGroups"]
+        return any(rule.get("FromPort") == API_PORT for group in security_groups for rule in group["IpPermissions"])
 
     def _let_out(self, instance_id: str, *, out: bool) -> None:
         if self._out.get(instance_id, False) != out:
@@ -121,8 +121,8 @@ class Runners:
 def launch_template(cloud: Cloud) -> str:
     """Make DR's launch template and its security group; return the template's id."""
     ec2 = cloud.client("ec2")
-    if found := _templates(ec2):
-        return found[0]
+    if templates := _templates(ec2):
+        return templates[0]
     vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
     about = "DR's runner: nobody gets in until he is let in"
     group = ec2.create_security_group(GroupName=TEMPLATE, Description=about, VpcId=vpc)["GroupId"]
@@ -139,7 +139,7 @@ def launch_template(cloud: Cloud) -> str:
 
 def _templates(ec2: Any) -> list[str]:
     listed = ec2.describe_launch_templates()["LaunchTemplates"]
-    return [each["LaunchTemplateId"] for each in listed if each["LaunchTemplateName"] == TEMPLATE]
+    return [template["LaunchTemplateId"] for template in listed if template["LaunchTemplateName"] == TEMPLATE]
 
 
 def honour_client_tokens() -> None:
@@ -159,15 +159,15 @@ def _remembering(run_instances: Callable[..., Any]) -> Callable[..., Any]:
 
     alone = threading.Lock()
 
-    def remembering(self: Any, *given: Any, **more: Any) -> Any:
+    def remembering(self: Any, *arguments: Any, **more: Any) -> Any:
         with alone:
             for reservation in self.reservations.values() if more.get("client_token") != NO_TOKEN else ():
-                if any(each.client_token == more["client_token"] for each in reservation.instances):
-                    if all(each._state.name == "terminated" for each in reservation.instances):  # noqa: SLF001  moto tells it nowhere else
-                        told = "The client token was used for an instance that is terminated"
-                        raise EC2ClientError("IdempotentInstanceTerminated", told)
+                if any(instance.client_token == more["client_token"] for instance in reservation.instances):
+                    if all(instance._state.name == "terminated" for instance in reservation.instances):  # noqa: SLF001  moto tells it nowhere else
+                        message = "The client token was used for an instance that is terminated"
+                        raise EC2ClientError("IdempotentInstanceTerminated", message)
                     return reservation
-            return run_instances(self, *given, **more)
+            return run_instances(self, *arguments, **more)
 
     remembering.forgetful = run_instances  # type: ignore[attr-defined]  # a mark, so that it is wrapped once
     return remembering

@@ -40,22 +40,22 @@ class Forwarder:
             return refusal(ApiError(503, "ServiceUnavailable", f"the API server does not answer: {fault!r}"))
 
 
-def _passed_on(request: Request, connection: http.client.HTTPSConnection, found: http.client.HTTPResponse) -> Answer:
-    kind = found.headers.get("Content-Type", JSON)
+def _passed_on(request: Request, connection: http.client.HTTPSConnection, response: http.client.HTTPResponse) -> Answer:
+    kind = response.headers.get("Content-Type", JSON)
     if request.says("watch") or request.says("follow"):
         if connection.sock is not None:
             connection.sock.settimeout(None)
-        return Answer(found.status, _pieces(connection, found), kind)
-    body = found.read()
+        return Answer(response.status, _pieces(connection, response), kind)
+    body = response.read()
     connection.close()
-    after = found.headers.get("Retry-After")
-    return Answer(found.status, body, kind, retry_after_seconds=int(after) if after else None)
+    after = response.headers.get("Retry-After")
+    return Answer(response.status, body, kind, retry_after_seconds=int(after) if after else None)
 
 
-def _pieces(connection: http.client.HTTPSConnection, found: http.client.HTTPResponse) -> Iterator[bytes]:
+def _pieces(connection: http.client.HTTPSConnection, response: http.client.HTTPResponse) -> Iterator[bytes]:
     """Yield a stream as it comes; its end is the client's or the server's to make."""
     try:
-        while piece := found.read1(BLOCK):
+        while piece := response.read1(BLOCK):
             yield piece
     finally:
         connection.close()

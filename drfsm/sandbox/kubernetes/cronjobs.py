@@ -113,14 +113,14 @@ def _simulated(schedule: str, after: datetime, *, reverse: bool = False) -> Cron
 def job_of(cronjob: Manifest, at: datetime) -> Manifest:
     """Return the Job that a CronJob starts for a scheduled time; its name makes it the only one."""
     template = clone(cronjob["spec"]["jobTemplate"])
-    given = template.get("metadata") or {}
+    template_metadata = template.get("metadata") or {}
     local = at.astimezone(zone_of(cronjob["spec"]))
-    told = stamp(at) if local.utcoffset() == timedelta(0) else local.isoformat(timespec="seconds")
+    scheduled_at = stamp(at) if local.utcoffset() == timedelta(0) else local.isoformat(timespec="seconds")
     metadata = {
         "name": f"{place(cronjob).name}-{int(at.timestamp()) // 60}",
         "namespace": place(cronjob).namespace,
-        "labels": given.get("labels") or {},
-        "annotations": {**(given.get("annotations") or {}), SCHEDULED_AT: told},
+        "labels": template_metadata.get("labels") or {},
+        "annotations": {**(template_metadata.get("annotations") or {}), SCHEDULED_AT: scheduled_at},
         "ownerReferences": [owner_reference(cronjob)],
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"]}
@@ -165,13 +165,13 @@ class CronJobs:
             ("Complete", spec.get("successfulJobsHistoryLimit")),
             ("Failed", spec.get("failedJobsHistoryLimit")),
         ):
-            ended = sorted((each for each in jobs if is_true(each, end)), key=_by_start)
+            ended = sorted((job for job in jobs if is_true(job, end)), key=_by_start)
             for job in ended[: max(0, len(ended) - limit)] if limit is not None else ():
                 self._delete(cronjob, status, job)
 
     def _observe(self, cronjob: Manifest, status: Manifest, jobs: Sequence[Manifest]) -> None:
         """Bring ``active`` and ``lastSuccessfulTime`` up to date."""
-        active = {each["uid"] for each in status.get("active") or ()}
+        active = {reference["uid"] for reference in status.get("active") or ()}
         for job in jobs:
             if not is_finished(job):
                 if uid(job) not in active:
@@ -186,23 +186,23 @@ class CronJobs:
             completed = job["status"].get("completionTime")
             if completed and completed > status.get("lastSuccessfulTime", ""):
                 status["lastSuccessfulTime"] = completed
-        there = {uid(each) for each in jobs}
-        for each in list(status.get("active") or ()):
-            if each["uid"] not in there:
-                _strike_out(status, each["uid"])
-                self._tell(cronjob, "Normal", "MissingJob", f"Active job went missing: {each['name']}")
+        there = {uid(job) for job in jobs}
+        for started in list(status.get("active") or ()):
+            if started["uid"] not in there:
+                _strike_out(status, started["uid"])
+                self._tell(cronjob, "Normal", "MissingJob", f"Active job went missing: {started['name']}")
 
     def _start_if_due(self, cronjob: Manifest, status: Manifest) -> None:
         spec = cronjob["spec"]
-        found = self._due(cronjob, status)
-        if found is None:
+        start = self._due(cronjob, status)
+        if start is None:
             return
-        if found.following is not None:
-            self._workqueue.look_again("cronjobs", place(cronjob), found.following)
-        at = found.missed
+        if start.following is not None:
+            self._workqueue.look_again("cronjobs", place(cronjob), start.following)
+        at = start.missed
         if at is None or self._is_processed(cronjob, status, at):
             return
-        if found.many:
+        if start.many:
             advice = "Set or decrease .spec.startingDeadlineSeconds or check clock skew"
             self._tell(cronjob, "Warning", "TooManyMissedTimes", f"too many missed start times. {advice}")
         policy = spec.get("concurrencyPolicy", "Allow")
@@ -211,8 +211,8 @@ class CronJobs:
             self._tell(cronjob, "Normal", "JobAlreadyActive", message)
             return
         if policy == "Replace":
-            for each in list(status.get("active") or ()):
-                self._replace(cronjob, status, each)
+            for reference in list(status.get("active") or ()):
+                self._replace(cronjob, status, reference)
         self._start(cronjob, status, at)
 
     def _due(self, cronjob: Manifest, status: Manifest) -> Due | None:
@@ -235,7 +235,7 @@ class CronJobs:
         name = f"{place(cronjob).name}-{int(at.timestamp()) // 60}"
         if status.get("lastScheduleTime") == stamp(at):
             return True
-        return any(each["name"] == name for each in status.get("active") or ())
+        return any(reference["name"] == name for reference in status.get("active") or ())
 
     def _start(self, cronjob: Manifest, status: Manifest, at: datetime) -> None:
         wanted = job_of(cronjob, at)
@@ -270,7 +270,7 @@ class CronJobs:
 
 
 def _strike_out(status: Manifest, job_uid: str) -> None:
-    status["active"] = [each for each in status.get("active") or () if each["uid"] != job_uid]
+    status["active"] = [reference for reference in status.get("active") or () if reference["uid"] != job_uid]
 
 
 def _by_start(job: Manifest) -> tuple[str, str]:

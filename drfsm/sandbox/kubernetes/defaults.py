@@ -62,10 +62,10 @@ def _pod_spec(spec: Manifest) -> None:
     _fill(spec, {"securityContext": {}})
     if account := spec.get("serviceAccountName") or spec.get("serviceAccount"):
         spec["serviceAccountName"] = spec["serviceAccount"] = account
-    for each in containers(spec):
-        _container(each)
-    for each in spec.get("volumes") or ():
-        _volume(each)
+    for container in containers(spec):
+        _container(container)
+    for container in spec.get("volumes") or ():
+        _volume(container)
 
 
 def _container(container: Manifest) -> None:
@@ -103,7 +103,7 @@ def _pod(manifest: Manifest) -> None:
     _fill(spec, {"priority": 0, "preemptionPolicy": "PreemptLowerPriority"})
     tolerated = [*(spec.get("tolerations") or ())]
     for key in PATIENT:
-        if not any(each.get("key") in (None, key) for each in tolerated):
+        if not any(toleration.get("key") in (None, key) for toleration in tolerated):
             rule = {"key": key, "operator": "Exists", "effect": "NoExecute"}
             tolerated.append({**rule, "tolerationSeconds": TOLERATED_SECONDS})
     spec["tolerations"] = tolerated
@@ -157,8 +157,8 @@ def _namespace(manifest: Manifest) -> None:
 
 def _secret(manifest: Manifest) -> None:
     _fill(manifest, {"type": "Opaque"})
-    if given := manifest.pop("stringData", None):
-        encoded = {name: base64.b64encode(value.encode()).decode() for name, value in given.items()}
+    if texts := manifest.pop("stringData", None):
+        encoded = {name: base64.b64encode(value.encode()).decode() for name, value in texts.items()}
         manifest["data"] = {**(manifest.get("data") or {}), **encoded}
 
 

@@ -54,7 +54,7 @@ class ReplicaSets:
         if replicaset is None:
             return
         if not is_being_deleted(replicaset):
-            active = [each for each in self._workqueue.mirror("pods").owned(uid(replicaset)) if is_active(each)]
+            active = [pod for pod in self._workqueue.mirror("pods").owned(uid(replicaset)) if is_active(pod)]
             missing = replicaset["spec"].get("replicas", 1) - len(active)
             self._create(replicaset, missing)
             for pod in by_readiness(active)[: max(0, -missing)]:
@@ -75,8 +75,8 @@ class ReplicaSets:
             self._tell(replicaset, "SuccessfulCreate", f"Created pod: {place(pod).name}")
 
     def _count(self, replicaset: Manifest) -> None:
-        active = [each for each in self._workqueue.mirror("pods").owned(uid(replicaset)) if is_active(each)]
-        ready = [each for each in active if is_true(each, "Ready")]
+        active = [pod for pod in self._workqueue.mirror("pods").owned(uid(replicaset)) if is_active(pod)]
+        ready = [pod for pod in active if is_true(pod, "Ready")]
         status = {
             "replicas": len(active),
             "fullyLabeledReplicas": len(active),
@@ -119,8 +119,8 @@ class Deployments:
         if resource == "replicasets":
             yield from _owner_place("Deployment", manifest)
         elif resource == "pods" and gone:
-            for each in _owner_place("ReplicaSet", manifest):
-                if (replicaset := self._workqueue.mirror("replicasets").get(each)) is not None:
+            for where in _owner_place("ReplicaSet", manifest):
+                if (replicaset := self._workqueue.mirror("replicasets").get(where)) is not None:
                     yield from _owner_place("Deployment", replicaset)
 
     def sync(self, where: Place) -> None:
@@ -135,10 +135,10 @@ class Deployments:
     def _roll(self, deployment: Manifest) -> None:
         name = f"{place(deployment).name}-{template_hash(deployment)}"
         owned = self._workqueue.mirror("replicasets").owned(uid(deployment))
-        old = [each for each in owned if place(each).name != name]
-        current = next((each for each in owned if place(each).name == name), None)
+        old = [replicaset for replicaset in owned if place(replicaset).name != name]
+        current = next((replicaset for replicaset in owned if place(replicaset).name == name), None)
         recreate = deployment["spec"].get("strategy", {}).get("type") == "Recreate"
-        if recreate and any(self._workqueue.mirror("pods").owned(uid(each)) for each in old):
+        if recreate and any(self._workqueue.mirror("pods").owned(uid(replicaset)) for replicaset in old):
             self._shrink(deployment, old)
             return
         wanted = deployment["spec"].get("replicas", 1)
@@ -151,7 +151,7 @@ class Deployments:
             self._forget(deployment, old)
 
     def _create(self, deployment: Manifest, name: str, owned: Sequence[Manifest]) -> Manifest:
-        revision = str(1 + max((_revision(each) for each in owned), default=0))
+        revision = str(1 + max((_revision(replicaset) for replicaset in owned), default=0))
         created = self._workqueue.create("replicasets", _replicaset_of(deployment, name, revision))
         count = created["spec"]["replicas"]
         self._tell(deployment, f"Scaled up replica set {name} from 0 to {count}")
@@ -169,24 +169,24 @@ class Deployments:
         return written
 
     def _shrink(self, deployment: Manifest, old: Sequence[Manifest]) -> None:
-        for each in old:
-            if each["spec"]["replicas"]:
-                self._scale(deployment, each, 0)
+        for replicaset in old:
+            if replicaset["spec"]["replicas"]:
+                self._scale(deployment, replicaset, 0)
 
     def _forget(self, deployment: Manifest, old: Sequence[Manifest]) -> None:
         """Delete old ReplicaSets beyond the history's limit."""
         limit = deployment["spec"].get("revisionHistoryLimit", 10)
-        empty = [each for each in old if not each["spec"]["replicas"] and not each.get("status", {}).get("replicas")]
-        for each in sorted(empty, key=_revision)[: max(0, len(empty) - limit)]:
-            self._workqueue.delete("replicasets", each)
+        empty = [one for one in old if not one["spec"]["replicas"] and not one.get("status", {}).get("replicas")]
+        for replicaset in sorted(empty, key=_revision)[: max(0, len(empty) - limit)]:
+            self._workqueue.delete("replicasets", replicaset)
 
     def _report(self, deployment: Manifest) -> None:
         spec = deployment["spec"]
         owned = self._workqueue.mirror("replicasets").owned(uid(deployment))
         name = f"{place(deployment).name}-{template_hash(deployment)}"
-        current = next((each for each in owned if place(each).name == name), None)
+        current = next((replicaset for replicaset in owned if place(replicaset).name == name), None)
         wanted = spec.get("replicas", 1)
-        totals = {field: sum(each["status"].get(field, 0) for each in owned) for field in COUNTS}
+        totals = {field: sum(replicaset["status"].get(field, 0) for replicaset in owned) for field in COUNTS}
         totals["updatedReplicas"] = current["status"].get("replicas", 0) if current else 0
         totals["unavailableReplicas"] = max(0, max(wanted, totals["replicas"]) - totals["availableReplicas"])
         status = {
@@ -214,7 +214,7 @@ class Deployments:
             progress = _mark("Progressing", "True", "ReplicaSetUpdated", message)
         conditions: Sequence[Manifest] = deployment.get("status", {}).get("conditions") or ()
         for mark in (available, progress):
-            before = next((each for each in conditions if each["type"] == mark["type"]), {})
+            before = next((old_mark for old_mark in conditions if old_mark["type"] == mark["type"]), {})
             if any(before.get(field) != value for field, value in mark.items()):
                 updated = {**mark, "lastUpdateTime": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
                 conditions = with_condition(conditions, updated, now)
@@ -258,12 +258,12 @@ def _replicaset_of(deployment: Manifest, name: str, revision: str) -> Manifest:
 
 def _pod_of(replicaset: Manifest) -> Manifest:
     template = clone(replicaset["spec"]["template"])
-    given = template.get("metadata") or {}
+    template_metadata = template.get("metadata") or {}
     metadata = {
         "generateName": f"{place(replicaset).name[:52]}-",
         "namespace": place(replicaset).namespace,
-        "labels": given.get("labels") or {},
-        "annotations": given.get("annotations") or {},
+        "labels": template_metadata.get("labels") or {},
+        "annotations": template_metadata.get("annotations") or {},
         "ownerReferences": [owner_reference(replicaset)],
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
@@ -274,10 +274,10 @@ def _unavailable_allowed(spec: Manifest, wanted: int) -> int:
     strategy = spec.get("strategy", {})
     if strategy.get("type") == "Recreate":
         return 0
-    given = strategy.get("rollingUpdate", {}).get("maxUnavailable", "25%")
-    if isinstance(given, int):
-        return given
-    return floor(wanted * float(given.rstrip("%")) / 100)
+    allowed = strategy.get("rollingUpdate", {}).get("maxUnavailable", "25%")
+    if isinstance(allowed, int):
+        return allowed
+    return floor(wanted * float(allowed.rstrip("%")) / 100)
 
 
 def _owner_place(kind: str, manifest: Manifest) -> Iterable[Place]:

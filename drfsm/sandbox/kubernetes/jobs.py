@@ -74,7 +74,7 @@ class Ledger:
 
     def ignoring(self, pods: Iterable[Manifest]) -> "Ledger":
         """Return it with pods that we take away ourselves."""
-        return evolve(self, ignored=self.ignored | {uid(each) for each in pods})
+        return evolve(self, ignored=self.ignored | {uid(pod) for pod in pods})
 
     def waits_until(self, base_seconds: float) -> datetime | None:
         """Return before when no pod is to be created: 10 s after a failure, 20 s after the next, and so on."""
@@ -84,7 +84,7 @@ class Ledger:
         return self.last_failure + timedelta(seconds=delay_seconds)
 
 
-class Told(NamedTuple):
+class JobEvent(NamedTuple):
     """An event about the Job."""
 
     severity: Severity
@@ -100,7 +100,7 @@ class Step:
     ledger: Ledger
     create: int = 0
     remove: Sequence[Manifest] = ()
-    told: Sequence[Told] = ()
+    events: Sequence[JobEvent] = ()
     again: datetime | None = None
 
 
@@ -115,12 +115,12 @@ class _Sight:
 
     @property
     def spec(self) -> Manifest:
-        found: Manifest = self.job["spec"]
-        return found
+        spec: Manifest = self.job["spec"]
+        return spec
 
     @property
     def active(self) -> list[Manifest]:
-        return [each for each in self.pods if is_active(each)]
+        return [pod for pod in self.pods if is_active(pod)]
 
     @property
     def suspended(self) -> bool:
@@ -163,10 +163,10 @@ def step(
     active = len(sight.active) + create - len(remove)
     if _is_complete(sight, active):
         return _ending(sight, _condition("SuccessCriteriaMet", "CompletionsReached", SUCCESS))
-    status, told = _running(sight)
+    status, events = _running(sight)
     status |= _counts(sight, counted, remove, create)
-    times = [each for each in (again, sight.deadline) if each is not None]
-    return Step(status, counted, create, remove, told, min(times, default=None))
+    times = [at for at in (again, sight.deadline) if at is not None]
+    return Step(status, counted, create, remove, events, min(times, default=None))
 
 
 SUCCESS = "Reached expected number of succeeded pods"
@@ -234,20 +234,20 @@ def _ending(sight: _Sight, fate: Manifest) -> Step:
     if not sight.suspended:
         status.setdefault("startTime", stamp(sight.now))
     status["conditions"] = _conditions(status, [fate], sight.now)
-    told: list[Told] = []
+    events: list[JobEvent] = []
     if not status["terminating"] and not remove:
         end = _condition(ENDS[fate["type"]], fate["reason"], fate["message"])
         status["conditions"] = _conditions(status, [end], sight.now)
         if not failed:
             status["completionTime"] = stamp(sight.now)
-        told = [Told("Warning", fate["reason"], fate["message"]) if failed else _COMPLETED]
-    return Step(status, ledger, remove=remove, told=told)
+        events = [JobEvent("Warning", fate["reason"], fate["message"]) if failed else _COMPLETED]
+    return Step(status, ledger, remove=remove, events=events)
 
 
-_COMPLETED = Told("Normal", "Completed", "Job completed")
+_COMPLETED = JobEvent("Normal", "Completed", "Job completed")
 
 
-def _running(sight: _Sight) -> tuple[Manifest, list[Told]]:
+def _running(sight: _Sight) -> tuple[Manifest, list[JobEvent]]:
     """Return the status of a Job that goes on, but for its counts, with the marks of a suspension."""
     status = dict(sight.job.get("status", {}))
     suspended, before = sight.suspended, condition(sight.job, "Suspended")
@@ -256,21 +256,21 @@ def _running(sight: _Sight) -> tuple[Manifest, list[Told]]:
     if suspended == (before is not None and before["status"] == "True"):
         return status, []
     if suspended:
-        mark, told = _condition("Suspended", "JobSuspended", "Job suspended"), "Suspended"
+        mark, word = _condition("Suspended", "JobSuspended", "Job suspended"), "Suspended"
     else:
-        mark, told = {**_condition("Suspended", "JobResumed", "Job resumed"), "status": "False"}, "Resumed"
+        mark, word = {**_condition("Suspended", "JobResumed", "Job resumed"), "status": "False"}, "Resumed"
         status["startTime"] = stamp(sight.now)  # the deadline counts anew
     status["conditions"] = _conditions(status, [mark], sight.now)
-    return status, [Told("Normal", told, f"Job {told.lower()}")]
+    return status, [JobEvent("Normal", word, f"Job {word.lower()}")]
 
 
 def _counts(sight: _Sight, ledger: Ledger, remove: Sequence[Manifest], create: int) -> Manifest:
-    removed = {uid(each) for each in remove}
-    active = [each for each in sight.active if uid(each) not in removed]
-    terminating = sum(is_being_deleted(each) and not has_ended(each) for each in sight.pods)
+    removed = {uid(pod) for pod in remove}
+    active = [pod for pod in sight.active if uid(pod) not in removed]
+    terminating = sum(is_being_deleted(pod) and not has_ended(pod) for pod in sight.pods)
     return {
         "active": len(active) + create,
-        "ready": sum(is_true(each, "Ready") for each in active),
+        "ready": sum(is_true(pod, "Ready") for pod in active),
         "terminating": terminating + len(remove),
         "succeeded": len(ledger.succeeded),
         "failed": len(ledger.failed),
@@ -283,10 +283,10 @@ def _condition(kind: str, reason: str, message: str) -> Manifest:
 
 
 def _conditions(status: Manifest, new: Iterable[Manifest], now: datetime) -> list[Manifest]:
-    kept = {each["type"]: each for each in status.get("conditions") or ()}
-    for each in new:
-        if each["type"] not in kept or kept[each["type"]]["status"] != each["status"]:
-            kept[each["type"]] = {**each, "lastProbeTime": stamp(now), "lastTransitionTime": stamp(now)}
+    kept = {mark["type"]: mark for mark in status.get("conditions") or ()}
+    for mark in new:
+        if mark["type"] not in kept or kept[mark["type"]]["status"] != mark["status"]:
+            kept[mark["type"]] = {**mark, "lastProbeTime": stamp(now), "lastTransitionTime": stamp(now)}
     return list(kept.values())
 
 
@@ -326,7 +326,7 @@ class Jobs:
         self._ledgers[uid(job)] = taken.ledger
         for pod in taken.remove:
             if self._workqueue.delete("pods", pod):
-                self._tell(job, Told("Normal", "SuccessfulDelete", f"Deleted pod: {place(pod).name}"))
+                self._tell(job, JobEvent("Normal", "SuccessfulDelete", f"Deleted pod: {place(pod).name}"))
         created = self._create(job, taken.create)
         self._write(job, taken, missing=taken.create - created)
         if taken.again is not None:
@@ -338,11 +338,11 @@ class Jobs:
             try:
                 pod = self._workqueue.create("pods", pod_of(job))
             except ApiError as refusal:
-                self._tell(job, Told("Warning", "FailedCreate", f"Error creating: {refusal.message}"))
+                self._tell(job, JobEvent("Warning", "FailedCreate", f"Error creating: {refusal.message}"))
                 later = self._workqueue.now() + timedelta(seconds=RETRY_SECONDS)
                 self._workqueue.look_again("jobs", place(job), later)
                 return number
-            self._tell(job, Told("Normal", "SuccessfulCreate", f"Created pod: {place(pod).name}"))
+            self._tell(job, JobEvent("Normal", "SuccessfulCreate", f"Created pod: {place(pod).name}"))
         return wanted
 
     def _write(self, job: Manifest, taken: Step, *, missing: int) -> None:
@@ -353,8 +353,8 @@ class Jobs:
         if status == job.get("status"):
             return
         self._workqueue.write("jobs", {**job, "status": clone(status)}, status=True)
-        for told in taken.told:
-            self._tell(job, told)
+        for event in taken.events:
+            self._tell(job, event)
 
     def _expire(self, job: Manifest) -> None:
         """Delete a finished Job when its ttlSecondsAfterFinished are over."""
@@ -368,14 +368,14 @@ class Jobs:
         else:
             self._workqueue.look_again("jobs", place(job), at)
 
-    def _tell(self, job: Manifest, told: Told) -> None:
-        self._workqueue.tell(COMPONENT, job, *told)
+    def _tell(self, job: Manifest, event: JobEvent) -> None:
+        self._workqueue.tell(COMPONENT, job, *event)
 
 
 def pod_of(job: Manifest) -> Manifest:
     """Return a new pod of a Job."""
     template = clone(job["spec"]["template"])
-    given = template.get("metadata") or {}
+    template_metadata = template.get("metadata") or {}
     where = place(job)
     marks = {
         "job-name": where.name,
@@ -386,8 +386,8 @@ def pod_of(job: Manifest) -> Manifest:
     metadata = {
         "generateName": f"{where.name[:52]}-",
         "namespace": where.namespace,
-        "labels": {**(given.get("labels") or {}), **marks},
-        "annotations": given.get("annotations") or {},
+        "labels": {**(template_metadata.get("labels") or {}), **marks},
+        "annotations": template_metadata.get("annotations") or {},
         "ownerReferences": [owner_reference(job)],
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}

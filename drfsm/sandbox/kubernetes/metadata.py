@@ -46,8 +46,8 @@ def metadata_faults(kind: Resource, metadata: Manifest) -> Iterator[Fault]:
     if sum(len(key) + len(value or "") for key, value in annotations.items()) > ANNOTATIONS_MAX:
         yield "metadata.annotations", "FieldValueTooLong", f"Too long: may not be more than {ANNOTATIONS_MAX} bytes"
     yield from _owner_faults(metadata.get("ownerReferences") or [])
-    for number, each in enumerate(metadata.get("finalizers") or ()):
-        yield from _key_faults(f"metadata.finalizers[{number}]", each)
+    for number, finalizer in enumerate(metadata.get("finalizers") or ()):
+        yield from _key_faults(f"metadata.finalizers[{number}]", finalizer)
 
 
 def _name_faults(kind: Resource, name: str) -> Iterator[Fault]:
@@ -100,8 +100,8 @@ def _owner_faults(owners: list[Manifest]) -> Iterator[Fault]:
                 )
                 yield path, "FieldValueInvalid", f'Invalid value: "": {field} must not be empty'
     if sum(bool(owner.get("controller")) for owner in owners) > 1:
-        told = "Only one reference can have Controller set to true"
-        yield "metadata.ownerReferences", "FieldValueInvalid", f"Invalid value: {json.dumps(owners)}: {told}"
+        reason = "Only one reference can have Controller set to true"
+        yield "metadata.ownerReferences", "FieldValueInvalid", f"Invalid value: {json.dumps(owners)}: {reason}"
 
 
 def late_finalizers(new: Manifest, old: Manifest) -> Iterator[Fault]:
@@ -109,6 +109,6 @@ def late_finalizers(new: Manifest, old: Manifest) -> Iterator[Fault]:
     if "deletionTimestamp" not in old["metadata"]:
         return
     before = old["metadata"].get("finalizers") or ()
-    if added := [each for each in new["metadata"].get("finalizers") or () if each not in before]:
-        told = "no new finalizers can be added if the object is being deleted, found new finalizers"
-        yield refused("metadata.finalizers", f"{told} {json.dumps(added)}")
+    if added := [finalizer for finalizer in new["metadata"].get("finalizers") or () if finalizer not in before]:
+        reason = "no new finalizers can be added if the object is being deleted, found new finalizers"
+        yield refused("metadata.finalizers", f"{reason} {json.dumps(added)}")

@@ -92,7 +92,7 @@ def _stamped(pieces: Iterator[bytes], log: Log) -> Iterator[bytes]:
         *lines, rest = (rest + piece).split(b"\n")
         when = begin if there > 0 else datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
         there -= len(piece)
-        yield b"".join(when.encode() + b" " + each + b"\n" for each in lines)
+        yield b"".join(when.encode() + b" " + line + b"\n" for line in lines)
     if rest:
         yield begin.encode() + b" " + rest
 
@@ -166,16 +166,16 @@ def _answering(logs: Logs) -> type[BaseHTTPRequestHandler]:
             path = url.path.strip("/").split("/")
             if len(path) != PARTS or path[0] != "containerLogs":
                 raise ApiError(404, "NotFound", f"no such path: {url.path}")
-            given = parse_qs(url.query)
+            parameters = parse_qs(url.query)
             _, namespace, pod, container = path
             return logs.read(
                 namespace,
                 pod,
                 container,
-                _number(given.get("tailLines")),
-                _flag(given.get("follow")),
-                previous=_flag(given.get("previous")),
-                timestamps=_flag(given.get("timestamps")),
+                _number(parameters.get("tailLines")),
+                _flag(parameters.get("follow")),
+                previous=_flag(parameters.get("previous")),
+                timestamps=_flag(parameters.get("timestamps")),
             )
 
         def _refuse(self, refusal: ApiError) -> None:

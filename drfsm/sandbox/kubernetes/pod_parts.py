@@ -64,28 +64,28 @@ def log(store: Store, logs: PodLogs | None, request: Request, where: Target) -> 
 
 def _container(pod: Manifest, asked: str) -> str:
     name, spec = pod["metadata"]["name"], pod["spec"]
-    names = [each["name"] for group in ("containers", "initContainers") for each in spec.get(group) or ()]
+    names = [container["name"] for group in ("containers", "initContainers") for container in spec.get(group) or ()]
     if asked and asked not in names:
         raise bad_request(f"container {asked} is not valid for pod {name}")
     if not asked and len(spec["containers"]) > 1:
-        choice = " ".join(each["name"] for each in spec["containers"])
+        choice = " ".join(container["name"] for container in spec["containers"])
         raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{choice}]")
     return asked or str(spec["containers"][0]["name"])
 
 
 def _check_started(pod: Manifest, container: str) -> None:
-    for each in (pod.get("status") or {}).get("containerStatuses") or ():
-        waiting = (each.get("state") or {}).get("waiting")
-        if each["name"] == container and waiting is not None and not (each.get("lastState") or {}):
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        waiting = (status.get("state") or {}).get("waiting")
+        if status["name"] == container and waiting is not None and not (status.get("lastState") or {}):
             reason = waiting.get("reason", "ContainerCreating")
             name = pod["metadata"]["name"]
             raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
 
 
 def _cut(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    for each in pieces:
-        yield each[:limit]
-        limit -= len(each)
+    for piece in pieces:
+        yield piece[:limit]
+        limit -= len(piece)
         if limit <= 0:
             return
 
@@ -104,7 +104,7 @@ def bind(store: Store, request: Request, where: Target) -> Answer:
             store.update("pods", pod)
             pod = store.get("pods", where.namespace, where.name)
             scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": timestamp()}
-            others = [each for each in pod["status"].get("conditions") or () if each["type"] != "PodScheduled"]
+            others = [mark for mark in pod["status"].get("conditions") or () if mark["type"] != "PodScheduled"]
             pod["status"]["conditions"] = [*others, scheduled]
             store.update("pods", pod, status=True)
     return answer(201, _done(201))

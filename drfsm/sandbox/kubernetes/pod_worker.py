@@ -81,8 +81,8 @@ class PodWorker:
         spec, status = pod["spec"], pod.get("status", {})
         initial = spec.get("initContainers") or ()
         waiting = "PodInitializing" if initial else "ContainerCreating"
-        self._inits = [Container(each, initial=True, waiting="PodInitializing") for each in initial]
-        self._mains = [Container(each, initial=False, waiting=waiting) for each in spec["containers"]]
+        self._inits = [Container(container, initial=True, waiting="PodInitializing") for container in initial]
+        self._mains = [Container(container, initial=False, waiting=waiting) for container in spec["containers"]]
         self._started_at = status.get("startTime") or stamp(_now())
         self._conditions = status.get("conditions") or []
         self._reported: tuple[Manifest, bool] | None = None
@@ -131,7 +131,7 @@ class PodWorker:
 
     def container(self, name: str) -> Container | None:
         """Return a container by its name."""
-        return next((each for each in (*self._mains, *self._inits) if each.name == name), None)
+        return next((container for container in (*self._mains, *self._inits) if container.name == name), None)
 
     def log(self, container: Container, number: int) -> Path:
         """Return where the log of a container's start is; the first has the number 0."""
@@ -206,13 +206,13 @@ class PodWorker:
             return
         if self._volumes is None and not self._mount():
             return
-        for each in self._inits:
-            if each.ended is None or each.ended["exitCode"]:
-                self._move(each)
-            if each.ended is None or each.ended["exitCode"]:
+        for container in self._inits:
+            if container.ended is None or container.ended["exitCode"]:
+                self._move(container)
+            if container.ended is None or container.ended["exitCode"]:
                 return
-        for each in self._mains:
-            self._move(each)
+        for container in self._mains:
+            self._move(container)
 
     def _move(self, container: Container) -> None:
         """Start a container if it waits and may start; let one that ended wait if it is to start again."""
@@ -286,8 +286,8 @@ class PodWorker:
     def _environment(self, container: Container, root: Path) -> dict[str, str]:
         base = {"PATH": PATH, "HOME": str(root), "HOSTNAME": place(self._pod).name}
         known = {**self._pod.get("status", {}), **_addresses()}
-        given = environment({**self._pod, "status": known}, container.spec, self._host.sources, base)
-        return {**given, MARK: str(root)}
+        environ = environment({**self._pod, "status": known}, container.spec, self._host.sources, base)
+        return {**environ, MARK: str(root)}
 
     def _spawn(self, container: Container, argv: Sequence[str], environ: Mapping[str, str], root: Path) -> None:
         home = inside(root, container.spec.get("workingDir") or "/")
@@ -341,9 +341,9 @@ class PodWorker:
         """Ask everything to end, and see to it when the grace is over. A shorter grace later wins."""
         kill_at = time.monotonic() + max(float(grace_seconds), LEAST_GRACE_SECONDS)
         if self._kill_at is None:
-            for each in self._all():
-                if each.process is not None:
-                    self._tell("Normal", "Killing", f"Stopping container {each.name}")
+            for container in self._all():
+                if container.process is not None:
+                    self._tell("Normal", "Killing", f"Stopping container {container.name}")
             self._signal(signal.SIGTERM)
             self._kill_at = kill_at
         self._kill_at = min(kill_at, self._kill_at)
@@ -355,27 +355,27 @@ class PodWorker:
             self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        for each in self._all():
-            if each.process is not None:
-                each.process.send(number)
+        for container in self._all():
+            if container.process is not None:
+                container.process.send(number)
 
     def _last_words(self, container: Container, code: int) -> str:
         """Return a container's termination message: its file, or by policy the end of its log."""
         path = container.spec.get("terminationMessagePath") or "/dev/termination-log"
-        told = _tail(inside(self.home / "roots" / container.name, path), MESSAGE_BYTES)
+        message = _tail(inside(self.home / "roots" / container.name, path), MESSAGE_BYTES)
         fallback = container.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
-        if not told and code and fallback:
-            told = _tail(self.log(container, container.restarts), MESSAGE_LOG_BYTES)
-        return told
+        if not message and code and fallback:
+            message = _tail(self.log(container, container.restarts), MESSAGE_LOG_BYTES)
+        return message
 
     # --- reporting ------------------------------------------------------------------------------------
 
     def _adopt(self, status: Manifest) -> None:
         for name, containers in (("initContainerStatuses", self._inits), ("containerStatuses", self._mains)):
-            before = {each["name"]: each for each in status.get(name) or ()}
-            for each in containers:
-                if each.name in before:
-                    each.adopt(before[each.name], _now())
+            before = {container_status["name"]: container_status for container_status in status.get(name) or ()}
+            for container in containers:
+                if container.name in before:
+                    container.adopt(before[container.name], _now())
         if is_being_deleted(self._pod):
             self._end(0)
 
@@ -385,14 +385,14 @@ class PodWorker:
         ends = self._kill_at is not None
         if ends and not self._runs():
             return "Failed" if self._why else ended_phase(mains)
-        found = phase_of(self._pod["spec"].get("restartPolicy", "Always"), inits, mains)
-        return "Running" if ends and found in ("Succeeded", "Failed") else found
+        phase = phase_of(self._pod["spec"].get("restartPolicy", "Always"), inits, mains)
+        return "Running" if ends and phase in ("Succeeded", "Failed") else phase
 
     def _runs(self) -> bool:
-        return any(each.process for each in self._all())
+        return any(container.process for container in self._all())
 
     def _statuses(self) -> tuple[list[Manifest], list[Manifest]]:
-        return [each.status() for each in self._inits], [each.status() for each in self._mains]
+        return [container.status() for container in self._inits], [container.status() for container in self._mains]
 
     def _report(self) -> None:
         """Report the status if it changed; a pod that is being deleted and has ended may be deleted."""

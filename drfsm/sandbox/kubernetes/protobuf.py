@@ -44,23 +44,23 @@ def _message_name(api_version: str, kind: str) -> str:
 
 
 def _message(name: str, body: bytes) -> Manifest:
-    found: Manifest = {}
+    fields: Manifest = {}
     for number, raw in _items(body):
         field = message(name).numbers.get(number)
         if field is None:
             continue
         if field.name == "-":
-            found.update(_message(field.type, _bytes(raw)))
+            fields.update(_message(field.type, _bytes(raw)))
         elif field.mapped:
             key, value = _entry(field, _bytes(raw))
-            found.setdefault(field.name, {})[key] = value
+            fields.setdefault(field.name, {})[key] = value
         elif field.repeated:
-            found.setdefault(field.name, []).append(_value(field.type, raw))
+            fields.setdefault(field.name, []).append(_value(field.type, raw))
         else:
             value = _value(field.type, raw)
             if value or (field.pointer and value is not None):
-                found[field.name] = value
-    return found
+                fields[field.name] = value
+    return fields
 
 
 def _entry(field: Field, body: bytes) -> tuple[str, Any]:

@@ -78,8 +78,8 @@ VIRTUAL: tuple[Resource, ...] = (
     Resource("selfsubjectreviews", "SelfSubjectReview", "authentication.k8s.io", namespaced=False, virtual=True),
 )
 
-BY_PLURAL: Mapping[str, Resource] = {each.plural: each for each in KEPT}
-BY_KIND: Mapping[tuple[str, str], Resource] = {(each.api_version, each.kind): each for each in KEPT}
+BY_PLURAL: Mapping[str, Resource] = {resource.plural: resource for resource in KEPT}
+BY_KIND: Mapping[tuple[str, str], Resource] = {(resource.api_version, resource.kind): resource for resource in KEPT}
 BY_PATH: Mapping[tuple[str, str, str], Resource] = {
-    (each.group, each.version, each.plural): each for each in (*KEPT, *VIRTUAL)
+    (resource.group, resource.version, resource.plural): resource for resource in (*KEPT, *VIRTUAL)
 }

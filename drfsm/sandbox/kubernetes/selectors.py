@@ -77,7 +77,10 @@ def of_object(selector: Mapping[str, Any] | None) -> Predicate:
         return lambda _: False
     words = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
     expressions = selector.get("matchExpressions") or ()
-    words += [_expression(each["key"], each["operator"], each.get("values") or ()) for each in expressions]
+    words += [
+        _expression(expression["key"], expression["operator"], expression.get("values") or ())
+        for expression in expressions
+    ]
     return labels(",".join(words))
 
 
@@ -87,12 +90,12 @@ def field(plural: str, manifest: Manifest, path: str) -> str:
         return str((manifest.get("status") or {}).get("succeeded", 0))
     if plural == "events" and path == "source":
         return str((manifest.get("source") or {}).get("component") or manifest.get("reportingComponent", ""))
-    found: Any = manifest
+    value: Any = manifest
     for name in path.split("."):
-        found = (found or {}).get(name)
-    if found is None:
+        value = (value or {}).get(name)
+    if value is None:
         return "false" if path in ("spec.unschedulable", "spec.hostNetwork") else ""
-    return str(found).lower() if isinstance(found, bool) else str(found)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _expression(key: str, operator: str, values: Any) -> str:
@@ -102,8 +105,8 @@ def _expression(key: str, operator: str, values: Any) -> str:
 
 def _term(term: str) -> tuple[str, str, str]:
     for sign in ("!=", "==", "="):
-        name, found, value = term.partition(sign)
-        if found:
+        name, separator, value = term.partition(sign)
+        if separator:
             return name.strip(), sign, value.strip()
     raise bad_request(f"invalid selector: '{term}'; can't understand '{term}'")
 
@@ -111,42 +114,42 @@ def _term(term: str) -> tuple[str, str, str]:
 def _tokens(text: str) -> Iterator[str]:
     at, text = 0, text.rstrip()
     while at < len(text):
-        found = _TOKEN.match(text, at)
-        if found is None:
+        match = _TOKEN.match(text, at)
+        if match is None:
             raise bad_request(f"unable to parse requirement: found '{text[at:]}'")
-        yield found[1] or found[2]
-        at = found.end()
+        yield match[1] or match[2]
+        at = match.end()
 
 
 def _requirement(tokens: list[str], text: str) -> Callable[[Mapping[str, str]], bool]:
     word = tokens.pop(0)
     if word == "!":
         key = _key(tokens.pop(0) if tokens else "")
-        return lambda given: key not in given
+        return lambda object_labels: key not in object_labels
     key = _key(word)
     if not tokens or tokens[0] == ",":
-        return lambda given: key in given
+        return lambda object_labels: key in object_labels
     sign = tokens.pop(0)
     if sign in ("=", "==", "!="):
         return _equality(key, sign, _value(key, tokens))
     if sign in ("in", "notin"):
         values = _values(key, tokens, text)
-        return lambda given: (given.get(key) in values) is (sign == "in")
+        return lambda object_labels: (object_labels.get(key) in values) is (sign == "in")
     if sign in ("<", ">"):
         return _comparison(key, sign, tokens.pop(0) if tokens else "")
     raise bad_request(f"unable to parse requirement: found '{sign}', expected: in, notin, =, ==, !=, gt, lt")
 
 
 def _equality(key: str, sign: str, value: str) -> Callable[[Mapping[str, str]], bool]:
-    return lambda given: (given.get(key) == value) is (sign != "!=")
+    return lambda object_labels: (object_labels.get(key) == value) is (sign != "!=")
 
 
 def _comparison(key: str, sign: str, bound: str) -> Callable[[Mapping[str, str]], bool]:
     if not re.fullmatch(r"-?\d+", bound):
         raise bad_request(f"values[0][{key}]: Invalid value: \"{bound}\": for 'Gt', 'Lt' operators, must be an integer")
 
-    def compared(given: Mapping[str, str]) -> bool:
-        value = given.get(key, "")
+    def compared(object_labels: Mapping[str, str]) -> bool:
+        value = object_labels.get(key, "")
         if not re.fullmatch(r"-?\d+", value):
             return False
         return int(value) > int(bound) if sign == ">" else int(value) < int(bound)
@@ -165,8 +168,8 @@ def _values(key: str, tokens: list[str], text: str) -> set[str]:
         raise bad_request(f"unable to parse requirement: found '{text}', expected: '('")
     end = tokens.index(")")
     inside, tokens[: end + 1] = tokens[:end], []
-    values = {""} if not inside else {each for each in inside if each != ","}
-    _check(label_faults(f"values[0][{key}]", {f"k{at}": each for at, each in enumerate(values)}))
+    values = {""} if not inside else {word for word in inside if word != ","}
+    _check(label_faults(f"values[0][{key}]", {f"k{at}": value for at, value in enumerate(values)}))
     return values
 
 
@@ -178,9 +181,9 @@ def _key(word: str) -> str:
 
 
 def _check(faults: Iterator[tuple[str, str, str]]) -> None:
-    for path, _, told in faults:
-        raise _unparsable(f"{path}: {told}")
+    for path, _, reason in faults:
+        raise _unparsable(f"{path}: {reason}")
 
 
-def _unparsable(told: str) -> ApiError:
-    return bad_request(f"unable to parse requirement: {told}")
+def _unparsable(reason: str) -> ApiError:
+    return bad_request(f"unable to parse requirement: {reason}")
