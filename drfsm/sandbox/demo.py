@@ -1,9 +1,8 @@
-"""The whole story, for anybody to watch: rehearsal, disaster, promote, failback (killed, and goes on), audit.
+"""The demo: rehearsal, disaster, promote, failback (killed and resumed), audit.
 
-Runs drfsm's own commands, as processes, on a sandbox of its own; what it prints is what they print. The
-outage is real, the machines that the drill brings up are real clusters, and so is the SIGKILL: it is sent while an
-intent is open, whichever moment that turns out to be. Called by ``drfsm sandbox demo`` (``make demo``); raises
-DrfsmError where the story does not end as it must.
+It runs drfsm's own commands as processes on a sandbox of its own, and prints their output. The outage, the clusters of
+the machines that the drill starts, and the SIGKILL are real: it is sent at some moment while an intent is open.
+``drfsm sandbox demo`` (``make demo``) calls it. It raises DrfsmError if a step does not end as it must.
 """
 
 import json
@@ -34,7 +33,7 @@ Say = Callable[[str], None]
 
 
 def tell(directory: Path, say: Say) -> Path:
-    """Tell the whole story in a directory of its own; return the failback's bundle."""
+    """Run the demo in a directory of its own; return the failback's bundle."""
     directory = directory.resolve()
     down(directory / "sandbox")
     for folder in FOLDERS:
@@ -130,7 +129,7 @@ def _begun(bundle: Path, trigger: str) -> bool:
 
 
 class _Shell:
-    """Runs drfsm as a shell would, and passes on what it prints."""
+    """Runs drfsm as a shell would, and prints its output."""
 
     def __init__(self, environ: Mapping[str, str], say: Say) -> None:
         self._environ, self._say = dict(environ), say
@@ -148,7 +147,7 @@ class _Shell:
         return self.said
 
     def run(self, words: Sequence[str], *, kill_when: Callable[[], bool] | None = None) -> int:
-        """Run ``drfsm WORDS``; variables stand for themselves in what is said. Returns the exit code."""
+        """Run ``drfsm WORDS``, and print the command with its variables unexpanded. Returns the exit code."""
         for line in _folded(["$ drfsm", *words]):
             self._say(line)
         argv = [_expanded(word, self._environ) for word in words]
@@ -180,7 +179,7 @@ class _Shell:
 
 
 def _found(pattern: str, lines: Sequence[str]) -> str:
-    """Return what a pattern (or its group) finds first in what was printed."""
+    """Return the first match of a pattern (or its group) in the printed lines."""
     for line in lines:
         if match := re.search(pattern, line):
             return match[match.re.groups]

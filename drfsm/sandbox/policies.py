@@ -1,9 +1,9 @@
-"""Bucket policies in the sandbox's AWS, read as S3 reads them: who asks matters, and so do conditions.
+"""Bucket policies in the sandbox's AWS, evaluated as S3 does: with the caller and the conditions.
 
-moto takes a Deny for everybody: it looks at neither Principal nor Condition. A fence that denies one role
-would shut out everybody, its own maker included. So the world is mended here (not the code under test):
-an explicit Deny counts where principal, action, resource and every condition match. Conditions other than
-those on ``aws:PrincipalArn`` are refused when the policy is put, rather than misread. Called by cloud.py.
+moto applies a Deny to everybody, because it ignores Principal and Condition. A fence that denies one role would lock
+out everybody, drfsm too. So moto is corrected here: an explicit Deny counts where principal, action, resource and every
+condition match. Conditions other than those on ``aws:PrincipalArn`` are refused when the policy is put. cloud.py calls
+this module.
 
 The rule: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
@@ -20,7 +20,7 @@ _ROLE_SESSION = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d+):assu
 
 
 def install() -> None:
-    """Let moto's buckets ask ``permission``. Doing it again changes nothing."""
+    """Make moto's buckets use ``permission``. A second call changes nothing."""
     from moto.s3.models import FakeBucket, S3Backend
 
     buckets: Any = FakeBucket
@@ -69,7 +69,7 @@ def _like(pattern: str, value: str) -> bool:
 
 
 def _get_permission(bucket: Any, action: str, resource: str) -> Any:
-    """Answer as moto's bucket does; a denied request for one object is refused in S3's words, which moto lacks."""
+    """Answer as moto's bucket does; refuse a denied request for one object with S3's error, which moto lacks."""
     from flask import has_request_context, request
     from moto.iam.access_control import PermissionResult
     from moto.s3.exceptions import S3AccessDeniedError
@@ -79,14 +79,14 @@ def _get_permission(bucket: Any, action: str, resource: str) -> Any:
     statements = json.loads(bucket.policy)["Statement"]
     listed = [statements] if isinstance(statements, Mapping) else statements
     effect = permission(listed, action, resource, _caller(bucket.account_id))
-    of_many = has_request_context() and "delete" in request.args  # told for each object apart
+    of_many = has_request_context() and "delete" in request.args  # moto asks for each object by itself
     if effect == "denied" and not of_many:
         raise S3AccessDeniedError
     return getattr(PermissionResult, effect.upper())
 
 
 def _caller(account: str) -> str:
-    """Return the ARN behind the request in hand, as ``aws:PrincipalArn`` has it: the role, not its session."""
+    """Return the ARN of the current request's caller, as in ``aws:PrincipalArn``: the role, not its session."""
     from flask import has_request_context, request
     from moto.sts.models import sts_backends
 

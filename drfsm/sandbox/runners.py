@@ -1,12 +1,13 @@
-"""DR's runners, for real: an instance started from the launch template brings up a cluster of its own.
+"""DR's runners: an instance that is started from the launch template brings up a cluster of its own.
 
-What an image's user data would do on a real machine happens here beside moto: the instance boots a cluster,
-furnishes it with the namespace and DR's own Secret, and writes its kubeconfig into its SSM parameter. Stopped,
-the cluster is out; terminated, it is gone, while its parameter stays, as in the cloud. The seeded instance was
-started without a template and is none of these: lifecycle.py ties DR's own cluster to it.
+This module does beside moto what the image's user data would do on a real machine: it starts a cluster, creates the
+namespace and DR's own Secret, and writes the kubeconfig into the instance's SSM parameter. While the instance is
+stopped, its cluster has an outage; when it is terminated, the cluster is removed, while the parameter stays, as in the
+cloud. The seeded instance was started without a template and is no such runner: lifecycle.py ties DR's own cluster to
+it.
 
-Owns the launch template and its security group, and lets moto honour client tokens, which it only stores.
-Called by lifecycle.py; tests play with ``boots``, ``guarded`` and ``clusters``.
+It owns the launch template and its security group, and makes moto honour client tokens, which moto only stores.
+lifecycle.py calls it; tests use ``boots``, ``guarded`` and ``clusters``.
 """
 
 import shutil
@@ -28,10 +29,10 @@ _RUNS, _STOPS = ("pending", "running"), ("stopping", "stopped")
 
 
 class Runners:
-    """Watches the instances and sees to their clusters.
+    """Watches the instances, and starts and stops their clusters.
 
-    ``boots``: whether user data comes to its end; False: an instance runs and never gives a kubeconfig.
-    ``guarded``: whether a cluster answers only once its security group lets somebody in to its port.
+    ``boots``: whether user data succeeds; if not, an instance runs and never publishes a kubeconfig.
+    ``guarded``: whether a cluster answers only while its security group opens its port to somebody.
     """
 
     def __init__(self, cloud: Cloud, directory: Path, options: Options, made: Callable[[str, Path], Cluster]) -> None:
@@ -44,7 +45,7 @@ class Runners:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Make the launch template and begin to watch."""
+        """Make the launch template, and begin to watch the instances."""
         honour_client_tokens()
         launch_template(self._cloud)
         self._thread = threading.Thread(target=self._watch, name="runners", daemon=True)
@@ -96,7 +97,7 @@ class Runners:
         )
 
     def _furniture(self) -> list[dict[str, Any]]:
-        """Return what a backup doesn't bring: the namespace, and the Secret with a key of DR's own identity."""
+        """Return the objects that no backup holds: the namespace, and the Secret with a key of DR's identity."""
         if self._identity is None:  # one key for all: an identity may have two, and the seed made the first
             key = self._cloud.client("iam").create_access_key(UserName=f"{self._options.bucket}-dr")["AccessKey"]
             self._identity = Identity("", key["AccessKeyId"], key["SecretAccessKey"])
@@ -143,7 +144,7 @@ def _templates(ec2: Any) -> list[str]:
 
 
 def honour_client_tokens() -> None:
-    """Let moto start one instance for a client token, however often it is asked. Doing it again changes nothing.
+    """Make moto start only one instance for each client token. A second call changes nothing.
 
     The rule: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
     """

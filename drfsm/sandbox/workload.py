@@ -93,7 +93,7 @@ class Settings(NamedTuple):
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> "Settings":
-        """Return the settings. Raises ValueError, naming the variable, for a value that makes no sense."""
+        """Return the settings. Raises ValueError, which names the variable, for an invalid value."""
         variables = {name: text.strip() for name, text in environ.items()}
         die_after = variables.get("SANDBOX_DIE_AFTER", "")
         if die_after not in ("", *STEPS):
@@ -141,12 +141,12 @@ class Write(NamedTuple):
 
 
 def now() -> str:
-    """Return the time as run ids have it: ``2026-02-27T00:22:29.934039+00:00``."""
+    """Return the time in the format of run ids: ``2026-02-27T00:22:29.934039+00:00``."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def sanitised(run_id: str) -> str:
-    """Return the run id as a local folder's name; in S3 it stands raw."""
+    """Return the run id as the name of a local folder; in S3 it is used unchanged."""
     return run_id.replace(":", "").replace("-", "").replace(".", "")
 
 
@@ -176,7 +176,7 @@ def pointer_keys(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def writes(settings: Settings, run: Run, made: Sequence[Artifact], run_report: bytes) -> Iterator[Write]:
-    """Yield every object of a run in the order in which the contract has it written."""
+    """Yield every object of a run in the order in which the contract says to write it."""
     for artifact in made:
         yield Write("artifacts", f"{settings.run_path}/{artifact.path}", artifact.body)
     if settings.publish_report:
@@ -234,7 +234,7 @@ def _before_publishing(settings: Settings, store: Store | None) -> None:
 
 
 def _publish(settings: Settings, store: Store | None, planned: Sequence[Write]) -> bool:
-    """Publish what is planned, as far as the switches let it; return False if a publish failed."""
+    """Publish the planned objects, unless the switches say no; return False if that failed."""
     if not settings.publish:
         _say("publishing is off (PUBLISH_S3=0): nothing published")
         return True
@@ -330,7 +330,7 @@ def _pairs(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _state(variables: Mapping[str, str]) -> Path:
-    """Return where the container's state directory lies on this machine."""
+    """Return the path of the container's state directory on this machine."""
     path, root = variables.get("JOBINTEL_STATE_DIR") or "/app/state", variables.get("DRFSM_SANDBOX_ROOT")
     return Path(root) / path.lstrip("/") if root else Path(path)
 

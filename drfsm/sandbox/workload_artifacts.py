@@ -1,4 +1,4 @@
-"""What one run of the sandbox's workload makes: files with bytes, from nothing but the run's inputs.
+"""The files of one run of the sandbox's workload, made from the run's inputs alone.
 
 Pure: no clock, no network, no disk. The ranked files depend only on snapshot, provider, profile and
 ``diverge``; only the three v1 statements also carry the run's id, time stamps and durations:
@@ -34,7 +34,7 @@ DIVERGING = 8  # every eighth record changes when the input diverges
 
 
 class Run(NamedTuple):
-    """The inputs of one run, and the few things about it that are not input: id, start, end."""
+    """The inputs of one run, and its id, start and end."""
 
     run_id: str
     candidate: str
@@ -79,7 +79,7 @@ def artifacts(run: Run, pairs: Sequence[tuple[str, str]]) -> list[Artifact]:
 
 
 def report(run: Run, pairs: Sequence[tuple[str, str]], made: Sequence[Artifact]) -> dict[str, Any]:
-    """Return the run's report: what it made, each with path, SHA-256 and size."""
+    """Return the run's report: its artifacts with path, SHA-256 and size."""
     return {
         "run_report_schema_version": 1,
         "run_id": run.run_id,
@@ -100,7 +100,7 @@ def distinct(words: Iterator[str]) -> list[str]:
 
 
 def encoded(value: Any) -> bytes:
-    """Return the bytes in which the workload writes JSON: readable, keys sorted, one newline at the end."""
+    """Return JSON as the workload writes it: readable, keys sorted, one newline at the end."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 

@@ -43,7 +43,7 @@ Say = Callable[[str], None]
 
 
 def programs(say: Say = lambda _words: None) -> Mapping[str, Path]:
-    """Return where each program is, and build what is nowhere. Raises UsageFault without Go, DrfsmError if it fails."""
+    """Return the path of each program; build the missing ones. Raises UsageFault without Go, DrfsmError if it fails."""
     paths = known()
     missing = [name for name in PACKAGES if name not in paths]
     if missing:
@@ -53,7 +53,7 @@ def programs(say: Say = lambda _words: None) -> Mapping[str, Path]:
 
 
 def known(environ: Mapping[str, str] = os.environ) -> dict[str, Path]:
-    """Return the programs that are there already."""
+    """Return the paths of the programs that exist already."""
     homes = [cache(environ)]
     if assets := environ.get("KUBEBUILDER_ASSETS"):
         homes.insert(0, Path(assets))
@@ -67,7 +67,7 @@ def known(environ: Mapping[str, str] = os.environ) -> dict[str, Path]:
 
 
 def cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where the programs of these versions lie on this kind of machine."""
+    """Return the directory of programs of these versions for this kind of machine."""
     home = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     digest = hashlib.sha256(b"".join((MODULE / name).read_bytes() for name in SOURCES)).hexdigest()[:12]
     machine = f"{platform.system()}-{platform.machine()}".lower()
@@ -89,9 +89,8 @@ def _build(missing: list[str], say: Say) -> None:
     with _alone(home, say), tempfile.TemporaryDirectory(prefix=".building-", dir=home) as building:
         work = Path(building)
         for source in SOURCES:
-            shutil.copyfile(
-                MODULE / source, work / source
-            )  # go may write there; the package's own folder may be read-only
+            # Go may write there; the package's own folder may be read-only.
+            shutil.copyfile(MODULE / source, work / source)
         for name in missing:
             if not (home / name).exists():  # somebody else may have built it while we waited
                 began = time.monotonic()
@@ -125,7 +124,7 @@ def _go() -> str:
 
 @contextmanager
 def _alone(home: Path, say: Say) -> Iterator[None]:
-    """Let one process build at a time: two would only slow each other down."""
+    """Let only one process build at a time; two would slow each other down."""
     with (home / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -141,7 +140,7 @@ def _tell(words: str) -> None:
 
 
 def main() -> int:
-    """Build what is missing, and print where each program is."""
+    """Build the missing programs, and print the path of each."""
     try:
         paths = programs(_tell)
     except DrfsmError as fault:

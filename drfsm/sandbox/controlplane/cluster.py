@@ -57,9 +57,9 @@ AWAITED = (  # what the controller manager makes first, and nothing works withou
 
 
 class RealCluster:
-    """One cluster. Usable as a context manager; starts once. The programs must be there or buildable, see build.py.
+    """One cluster. Usable as a context manager; it can be started once. build.py finds or builds its programs.
 
-    ``images`` tells which command an image's repository stands for. Everything that it writes lies below
+    ``images`` maps an image's repository to the command that the image runs. Everything that it writes lies below
     ``directory``; keys, tokens and kubeconfigs are readable by their owner only.
     """
 
@@ -89,7 +89,7 @@ class RealCluster:
         return self
 
     def stop(self) -> None:
-        """End the pods and every program; nothing if it isn't running."""
+        """End the pods and every program. Does nothing if the cluster isn't running."""
         if self._kubelet is not None:
             self._kubelet.stop()
         for proxy in self._proxies:
@@ -147,7 +147,7 @@ class RealCluster:
     # --- what tests do to it --------------------------------------------------------------------------
 
     def apply(self, manifest: Manifest) -> Manifest:
-        """Create an object, or replace what is there of that name; return it as kept. Its status is not taken.
+        """Create or replace an object; return it as stored. The manifest's status is ignored.
 
         Raises ApiError, ApiUnreachable, and UsageError for a kind that the sandbox's own client doesn't speak.
         """
@@ -169,7 +169,7 @@ class RealCluster:
         return self.store.replace(kind.plural, new)
 
     def outage(self, on: bool) -> None:
-        """Lose the site, or get it back: every connection is cut, new ones are refused; its pods run on."""
+        """Begin or end an outage: every connection is cut and new ones are refused, while the pods keep running."""
         for proxy in self._running_proxies():
             if on:
                 proxy.close()
@@ -180,11 +180,11 @@ class RealCluster:
             self._faulty.open()  # nobody reaches it but through the proxy
 
     def node_ready(self, ready: bool) -> None:
-        """Let the node report itself as ready, or not; its pods are seen to either way."""
+        """Let the node report itself as ready or not ready; its pods run either way."""
         self._node().node_ready(ready)
 
     def node_lost(self, lost: bool) -> None:
-        """Lose the node, or find it again: it goes silent and hears nothing, while its processes run on."""
+        """Disconnect or reconnect the node: it neither reports nor hears anything, while its processes keep running."""
         if lost:
             self._node().lose()
         else:
@@ -232,7 +232,7 @@ class RealCluster:
         self._kubelet.start()
 
     def _has_begun(self) -> bool:
-        """Return whether the controllers made what must be there before anything else."""
+        """Return whether the controllers made the objects that everything else needs."""
         try:
             for resource, namespace, name in AWAITED:
                 self.store.get(resource, namespace, name)
@@ -321,7 +321,7 @@ class _Supervised:
         return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
 
     def stillborn(self) -> DrfsmError:
-        """Return what to raise if it isn't there in time."""
+        """Return the error of a program that ended or isn't ready in time."""
         why = "was not ready in time" if self.runs else "ended while it was starting"
         return DrfsmError(f"{self._program} {why}; its last words:\n{self.last_words()}", way=f"read {self._log}")
 

@@ -1,8 +1,7 @@
-"""A real API server whose answers go wrong on command, as the emulated one's do: by the same server and rules.
+"""Faults on command before a real API server, by the emulated API's own server and rules.
 
-``Forwarder`` asks the real one and passes its answer on. Only connections for which there are faults to make
-come this way (see cluster.py): all others reach the real server untouched. Upgrades (exec, port-forward) don't
-pass.
+``Forwarder`` asks the real server and passes its answer on. Only connections that are opened while faults are pending
+come this way (see cluster.py); all others reach the real server directly. Upgrades (exec, port-forward) don't pass.
 """
 
 import http.client
@@ -21,7 +20,7 @@ ANSWER_SECONDS = 60.0
 
 
 class Forwarder:
-    """Answers by asking."""
+    """Answers requests by forwarding them to a real API server."""
 
     def __init__(self, port: int, authority: str) -> None:
         self._port, self._context = port, ssl.create_default_context(cadata=authority)
@@ -53,7 +52,7 @@ def _passed_on(request: Request, connection: http.client.HTTPSConnection, respon
 
 
 def _pieces(connection: http.client.HTTPSConnection, response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Yield a stream as it comes; its end is the client's or the server's to make."""
+    """Yield the pieces of a stream as they arrive, until the client or the server ends it."""
     try:
         while piece := response.read1(BLOCK):
             yield piece

@@ -34,15 +34,15 @@ class TcpProxy:
         self._thread.start()
 
     def open(self) -> None:
-        """Let connections through; nothing if it does already."""
+        """Let connections through. Does nothing if the proxy is open."""
         self._call(self._open())
 
     def close(self) -> None:
-        """Cut every connection and refuse new ones; nothing if it does already."""
+        """Cut every connection and refuse new ones. Does nothing if the proxy is shut."""
         self._call(self._close())
 
     def end(self) -> None:
-        """Close for good, and give the port back."""
+        """Shut for good, and free the port."""
         self.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from drfsm.sandbox.kubernetes.cluster import EmulatedCluster
 from drfsm.sandbox.kubernetes.containers import repository
 from drfsm.sandbox.kubernetes.errors import ClusterError
 from drfsm.sandbox.kubernetes.kubeconfigs import write_private
@@ -37,7 +36,8 @@ exit codes:
   0  stopped by SIGINT, SIGTERM or SIGHUP; no pod and no file is left
   1  a defect of this program
   2  wrong usage: nothing was started
-  3  the cluster could not be started: the port is taken, or a file can't be written; nothing is left
+  3  the cluster could not be started: the port is taken, a file can't be written, or a package is missing;
+     nothing is left
 
 example:
   python -m drfsm.sandbox.kubernetes --kubeconfig cluster.yaml --image busybox=/bin/sh"""
@@ -52,14 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             signal.signal(number, lambda *_: stop.set())
     try:
         _run(options, stop)
-    except (ClusterError, OSError) as fault:
+    except (ClusterError, ImportError, OSError) as fault:
         print(f"{PROGRAM}: the cluster could not be started: {_reason(fault, options)}", file=sys.stderr)  # noqa: T201
         return NOT_STARTED
     return STOPPED
 
 
 def _run(options: argparse.Namespace, stop: threading.Event) -> None:
-    """Run a cluster until ``stop``. Raises ClusterError or OSError if it can't be started."""
+    """Run a cluster until ``stop``. Raises ClusterError, ImportError or OSError if it can't be started."""
+    from drfsm.sandbox.kubernetes.cluster import EmulatedCluster
+
     directory = Path(tempfile.mkdtemp(prefix="drfsm-kubernetes-")).resolve()
     with (
         _reaped(directory, options.kubeconfig),
@@ -111,6 +113,8 @@ def _say(server: str, kubeconfig: Path) -> None:
 
 
 def _reason(fault: Exception, options: argparse.Namespace) -> str:
+    if isinstance(fault, ImportError):
+        return f"{fault.name} is not installed; pip install 'drfsm[sandbox]'"
     if isinstance(fault, OSError) and fault.errno == errno.EADDRINUSE and options.port:
         return f"port {options.port} is taken; name another --port, or none for a free one"
     return str(fault)

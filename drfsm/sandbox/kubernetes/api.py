@@ -1,6 +1,7 @@
-"""The emulated API: a request in, an answer out. No sockets, no TLS, no tokens; those are server.py's.
+"""The emulated API: it turns a request into an answer by calling the module that is responsible.
 
-It owns no data (the store does) and no rules of objects (admission's); it says who does what.
+It has no sockets, TLS or tokens (server.py), no data (store.py) and no rules of objects (admission.py). server.py calls
+it.
 """
 
 import logging
@@ -35,7 +36,7 @@ PARTS: Mapping[str, Callable[[Store, Request, Target], Answer]] = {
 
 
 class Api:
-    """One cluster's API. ``logs`` is there as soon as its kubelet is; ``stop`` ends every watch."""
+    """One cluster's API. ``logs`` is set as soon as the kubelet runs; ``stop`` ends every watch."""
 
     def __init__(self, store: Store, stop: threading.Event) -> None:
         self.store = store
@@ -44,7 +45,7 @@ class Api:
         self._stop = stop
 
     def answer(self, request: Request, *, kubelet: bool = False) -> Answer:
-        """Answer a request; refusals are answers too."""
+        """Answer a request; a refusal is an answer, too."""
         try:
             return self._answer(request, kubelet=kubelet)
         except ApiError as error:
@@ -73,7 +74,7 @@ class Api:
         return PARTS.get(where.part, WRITES[action])(self.store, request, where)
 
     def _about(self, request: Request, path: str) -> Answer | None:
-        """Answer how the API is, and what it says about itself."""
+        """Answer for health, versions, discovery and OpenAPI; None for any other path."""
         if path.startswith(HEALTH):
             return Answer(200, b"ok", "text/plain; charset=utf-8")
         wants = "as=APIGroupDiscoveryList" in request.headers.get("accept", "")
@@ -87,5 +88,5 @@ class Api:
 
 
 def refusal(error: ApiError) -> Answer:
-    """Return a refusal as an answer."""
+    """Return an error as an answer."""
     return answer(error.status, error.body())

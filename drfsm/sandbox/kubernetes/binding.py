@@ -1,7 +1,7 @@
-"""Binds pods to nodes over the API, for a control plane that runs no scheduler.
+"""Binds pods to nodes over the API, for a control plane without a scheduler.
 
-The kubelet starts it where it is asked to (``binds``). It decides as the emulated cluster's scheduler does
-(``place_pod``), and looks at a pod that fits nowhere again every second.
+A kubelet with ``binds=True`` starts it. It decides as the emulated cluster's scheduler does (``place_pod``), and tries
+a pod that fits nowhere again every second.
 """
 
 import threading
@@ -18,7 +18,7 @@ AGAIN_SECONDS = 1.0
 
 
 class Binder:
-    """One control plane's missing scheduler. It ends when the client is closed."""
+    """The scheduler of a control plane that has none. It ends when the client is closed."""
 
     def __init__(self, client: Client, recorder: Recorder) -> None:
         self._client, self._recorder = client, recorder

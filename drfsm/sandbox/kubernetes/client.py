@@ -1,9 +1,9 @@
 """A client of the Kubernetes API on the standard library: enough for a kubelet, on any API server.
 
-Reads a kubeconfig (server, CA, bearer token), keeps its connections, and tells what is the server's no
-(``ApiError``) from a server that can't be reached (``ApiUnreachable``). ``follow`` is a watch that survives
-outages and compacted histories: what it missed it finds out by listing. Nothing but reads, replacements and
-patches is ever sent twice. Safe for use by many threads; ``close`` ends what is under way.
+It reads a kubeconfig (server, CA, bearer token) and keeps its connections open. A refusal of the server raises
+``ApiError``, a server that can't be reached ``ApiUnreachable``. ``follow`` is a watch that survives outages and a
+compacted history: it lists again, and yields what it missed. Only reads, replacements, patches and deletions are sent
+a second time. Safe for use by many threads; ``close`` ends whatever is under way.
 """
 
 import base64
@@ -35,7 +35,7 @@ REPEATABLE = ("GET", "PUT", "PATCH", "DELETE")
 
 
 class Change(NamedTuple):
-    """What a watch tells."""
+    """One event of a watch."""
 
     type: str  # ADDED, MODIFIED, DELETED
     object: Manifest
@@ -43,7 +43,7 @@ class Change(NamedTuple):
 
 @frozen
 class Access:
-    """How to reach a cluster, as a kubeconfig says."""
+    """How a kubeconfig reaches a cluster."""
 
     host: str
     port: int
@@ -52,7 +52,7 @@ class Access:
 
     @classmethod
     def read(cls, kubeconfig: Path) -> "Access":
-        """Return the access of a kubeconfig's current context. Raises UsageError for what isn't spoken here."""
+        """Return the access of a kubeconfig's current context. Raises UsageError where it needs more than a token."""
         import yaml
 
         config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
@@ -84,10 +84,10 @@ class Client:
         return self._ask("GET", _path(resource, namespace, name))
 
     def list(self, resource: str, namespace: str = "", *, fields: str = "") -> tuple[list[Manifest], str]:
-        """Return the objects, of one namespace or all, and the version that they are of."""
+        """Return the objects of one namespace or of all, and the list's version."""
         answer = self._ask("GET", _path(resource, namespace) + _query(fieldSelector=fields))
         head = {"apiVersion": BY_PLURAL[resource].api_version, "kind": BY_PLURAL[resource].kind}
-        items = [{**head, **item} for item in answer.get("items") or ()]  # items of a list don't say what they are
+        items = [{**head, **item} for item in answer.get("items") or ()]  # the items of a list carry no kind
         return items, str(answer["metadata"]["resourceVersion"])
 
     def create(self, resource: str, manifest: Manifest, *, part: str = "", name: str = "") -> Manifest:
@@ -107,7 +107,7 @@ class Client:
     def delete(
         self, resource: str, namespace: str, name: str, *, uid: str = "", grace_seconds: int | None = None
     ) -> None:
-        """Delete an object; with ``uid`` only if it is that one. One that isn't there is fine."""
+        """Delete an object; with ``uid`` only the one of that uid. Does nothing if there is none."""
         options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid:
             options["preconditions"] = {"uid": uid}
@@ -124,7 +124,7 @@ class Client:
     def watch(
         self, resource: str, namespace: str, version: str, *, fields: str = "", seconds: int = WATCH_SECONDS
     ) -> Iterator[Change]:
-        """Yield the changes after a version until the server ends it. BOOKMARKs are yielded, too.
+        """Yield the changes after a version, BOOKMARKs too, until the server ends the watch.
 
         Raises ApiError with status 410 if the version is too old, ApiUnreachable if the connection breaks.
         """
@@ -148,9 +148,9 @@ class Client:
                 yield Change(event["type"], event["object"])
 
     def follow(self, resource: str, namespace: str = "", *, fields: str = "") -> Iterator[Change]:
-        """Yield what is there as ADDED, then every change, for as long as the client isn't closed.
+        """Yield the present objects as ADDED, then every change, until the client is closed.
 
-        After an outage, or if the server forgot the version, it lists again and yields the differences.
+        After an outage, or if the version is too old for the server, it lists again and yields the differences.
         """
         known: dict[Place, Manifest] = {}
         version, pause_seconds = "", SOONEST_SECONDS
@@ -173,7 +173,7 @@ class Client:
                 pause_seconds = self._pause(pause_seconds)
 
     def close(self) -> None:
-        """Break every connection: whoever waits for an answer gets ApiUnreachable, ``follow`` ends."""
+        """Cut every connection: a request that waits for its answer raises ApiUnreachable, ``follow`` ends."""
         self._closed.set()
         with self._lock:
             connections = [*self._busy, *self._idle]
@@ -299,7 +299,7 @@ def _event(line: bytes) -> Manifest:
 
 
 def _refusal(status: int, raw: bytes, status_object: Any = None) -> ApiError:
-    """Return the server's no; also one that isn't a Status, as of a proxy in between."""
+    """Return a refusal of the server, or of a proxy before it, whose body is no Status."""
     with suppress(ValueError):
         status_object = status_object or json.loads(raw)
     if not isinstance(status_object, dict):
@@ -310,7 +310,7 @@ def _refusal(status: int, raw: bytes, status_object: Any = None) -> ApiError:
 
 
 def _differences(known: dict[Place, Manifest], items: list[Manifest]) -> Iterator[Change]:
-    """Yield what a fresh list tells beyond what is known, and know it."""
+    """Yield the differences between the known objects and a fresh list; update the known objects."""
     fresh = {place(item): item for item in items}
     for where, old in list(known.items()):
         if where not in fresh or fresh[where]["metadata"]["uid"] != old["metadata"]["uid"]:

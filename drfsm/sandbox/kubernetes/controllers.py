@@ -1,9 +1,9 @@
 """The emulated cluster's controllers and scheduler, in one thread, on the store.
 
-Watches bring every change to that thread; it mirrors them, asks each controller which objects are concerned,
-and has those synced. Nothing polls: the thread sleeps until a change comes or an object asked to be looked at
-again (a deadline, a back-off, a CronJob's next start). The clock is handed in, so that a test can move time;
-having moved it, it calls ``look``. cluster.py starts and stops them.
+Watches bring every change to that thread. It updates its mirrors, asks each controller which objects the change
+concerns, and syncs those. Nothing polls: the thread sleeps until a change comes or the next object is due (a deadline,
+a back-off, a CronJob's next start). The clock is passed in, so that a test can move time; a test that moved it calls
+``look``. cluster.py starts and stops the controllers.
 """
 
 import logging
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class _News(NamedTuple):
-    """What the watches bring: a change, or all that there is (after a gap)."""
+    """News of a watch: one change, or all objects (at first, and after a gap)."""
 
     resource: str
     type: str
@@ -62,7 +62,7 @@ class Controllers:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Start; what is there already is seen to first. May be called again after ``stop``."""
+        """Start with the objects that exist already. May be called again after ``stop``."""
         self._stopping = threading.Event()
         versions = {resource: self._list(resource) for resource in WATCHED}
         self._threads = [threading.Thread(target=self._work, name="controllers", daemon=True)]
@@ -75,7 +75,7 @@ class Controllers:
             thread.start()
 
     def stop(self) -> None:
-        """Stop, and wait for it. The store keeps what was reached."""
+        """Stop, and wait until the threads have ended. The store keeps what was reached."""
         self._stopping.set()
         self._store.wake()
         self._inbox.put(None)
@@ -84,7 +84,7 @@ class Controllers:
         self._threads = []
 
     def look(self) -> None:
-        """Look at everything again now: for those who moved the clock."""
+        """Sync every object again now, since the clock was moved."""
         for resource in WATCHED:
             self._inbox.put(_News(resource, "LOOK", ()))
 
@@ -117,7 +117,7 @@ class Controllers:
             self._sync_all()
 
     def _take(self) -> Sequence[_News | None]:
-        """Return the news; wait for them, or until something is due."""
+        """Return the news; wait until there are some, or until an object is due."""
         taken: list[_News | None] = []
         try:
             taken.append(self._inbox.get(timeout=self._sleep_seconds()))
@@ -152,7 +152,7 @@ class Controllers:
             self._mark(news.resource, manifest, gone=news.type == "DELETED")
 
     def _mark(self, resource: str, manifest: Manifest, *, gone: bool) -> None:
-        """Note which objects are to be synced because of a change."""
+        """Note which objects a change makes due for a sync."""
         for controller in self._controllers:
             if controller.resource == resource:
                 self._dirty[Subject(resource, place(manifest))] = None

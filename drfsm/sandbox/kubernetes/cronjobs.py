@@ -1,10 +1,10 @@
-"""CronJobs as batch/v1 has them: when one is due, and what it starts.
+"""The CronJob controller: when a CronJob is due, and the Job that it starts.
 
-``due`` is pure: schedule, times and deadline → the newest start that was missed, and the next one. The rules
-are those of kube-controller-manager's cronjob_controllerv2: the newest missed start is made up for at once
-(only that one, and only within startingDeadlineSeconds), also just after a suspension ends; Forbid looks at
-the Jobs that it started itself, so it ignores one made by hand; more than a hundred missed starts are only
-warned about. Schedules are read by cronsim, as Debian's cron reads them; ``@every`` is not known.
+``due`` is pure: from schedule, times and deadline it returns the newest missed start and the next start. The rules are
+those of kube-controller-manager's cronjob_controllerv2. The newest missed start is made up for at once (only that one,
+and only within startingDeadlineSeconds), also just after a suspension ends. Forbid considers only Jobs that the CronJob
+started, and ignores one made by hand. More than a hundred missed starts give a warning and nothing else. cronsim reads
+the schedules as Debian's cron does; ``@every`` is not supported.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ FIELDS = 5
 
 @frozen
 class Due:
-    """When a CronJob should have started, and when it will."""
+    """The newest missed start of a CronJob, and its next one."""
 
     missed: datetime | None  # the newest start that is over and wasn't made
     many: bool  # more starts were missed than anybody would expect
@@ -57,7 +57,7 @@ class Due:
 
 
 class UnknownTimeZone(ValueError):
-    """The CronJob's timeZone isn't in the database."""
+    """The CronJob's timeZone is not in the database of time zones."""
 
 
 def due(spec: Manifest, created: datetime, last: datetime | None, now: datetime) -> Due:
@@ -111,7 +111,7 @@ def _simulated(schedule: str, after: datetime, *, reverse: bool = False) -> Cron
 
 
 def job_of(cronjob: Manifest, at: datetime) -> Manifest:
-    """Return the Job that a CronJob starts for a scheduled time; its name makes it the only one."""
+    """Return the Job of a scheduled start. Its name follows from the time, so there is only one."""
     template = clone(cronjob["spec"]["jobTemplate"])
     template_metadata = template.get("metadata") or {}
     local = at.astimezone(zone_of(cronjob["spec"]))
@@ -216,7 +216,7 @@ class CronJobs:
         self._start(cronjob, status, at)
 
     def _due(self, cronjob: Manifest, status: Manifest) -> Due | None:
-        """Return when the CronJob is due; None if it is suspended, or says something that can't be read."""
+        """Return when the CronJob is due; None if it is suspended, or its schedule can't be read."""
         spec, last = cronjob["spec"], status.get("lastScheduleTime")
         try:
             zone_of(spec)

@@ -1,8 +1,8 @@
-"""Deployments and ReplicaSets: enough of apps/v1 for a dashboard that scales, rolls and is seen to be available.
+"""The controllers of Deployments and ReplicaSets: enough of apps/v1 to scale, to roll and to report availability.
 
-A changed template makes a new ReplicaSet. ``RollingUpdate`` brings all of it up before the old one goes down,
-``Recreate`` the other way round; the fine steps of maxSurge and maxUnavailable, pausing and rollback are not
-here. Pods that an owner leaves behind are the store's to collect.
+A changed template makes a new ReplicaSet. ``RollingUpdate`` brings all of it up before the old one goes down;
+``Recreate`` does the opposite. Left out: the steps of maxSurge and maxUnavailable, and rollback. The store deletes the
+pods whose owner is gone.
 """
 
 import hashlib
@@ -89,7 +89,7 @@ class ReplicaSets:
             self._workqueue.write("replicasets", {**replicaset, "status": status}, status=True)
 
     def _available(self, replicaset: Manifest, ready: Sequence[Manifest]) -> list[Manifest]:
-        """Return the pods that have been ready for long enough; look again when others will have been."""
+        """Return the pods that have been ready for long enough; sync again when the others will have been."""
         least = timedelta(seconds=replicaset["spec"].get("minReadySeconds") or 0)
         available = []
         for pod in ready:
@@ -115,7 +115,7 @@ class Deployments:
         self._workqueue = workqueue
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
-        """Return the Deployment of a ReplicaSet, and of a pod that is gone: ``Recreate`` waits for that."""
+        """Return the Deployment of a ReplicaSet, or of a deleted pod, for which ``Recreate`` waits."""
         if resource == "replicasets":
             yield from _owner_place("Deployment", manifest)
         elif resource == "pods" and gone:
@@ -124,7 +124,7 @@ class Deployments:
                     yield from _owner_place("Deployment", replicaset)
 
     def sync(self, where: Place) -> None:
-        """Roll towards the current template, then say how far that is."""
+        """Roll towards the current template, then report how far the rollout is."""
         deployment = self._workqueue.mirror("deployments").get(where)
         if deployment is None:
             return
@@ -225,7 +225,7 @@ class Deployments:
 
 
 def template_hash(deployment: Manifest) -> str:
-    """Return what names a template's ReplicaSet: the same template gives the same name."""
+    """Return the hash in the name of a template's ReplicaSet; the same template has the same one."""
     body = json.dumps(deployment["spec"]["template"], sort_keys=True)
     return hashlib.sha256(body.encode()).hexdigest()[:10]
 

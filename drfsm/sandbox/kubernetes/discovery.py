@@ -1,7 +1,7 @@
-"""What the API says about itself: versions, groups, resources, and enough of OpenAPI for kubectl.
+"""Discovery: versions, groups, resources, and enough of OpenAPI for kubectl.
 
-Documents made from resources.py and schema.py; api.py serves them. kubectl asks OpenAPI whether a kind can be
-validated by the server (``fieldValidation``), and explains fields by it.
+The documents are made from resources.py and schema.py; api.py serves them. kubectl reads in OpenAPI whether the server
+validates a kind (``fieldValidation``), and explains fields by it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -68,7 +68,7 @@ def _group_version(path: str) -> tuple[str, str]:
 
 
 def serves(path: str) -> bool:
-    """Return whether a path lies below a version of a group that there is."""
+    """Return whether a path lies below the version of an existing group."""
     words = path.strip("/").split("/")
     place = "/".join(words[: 2 if words[0] == "api" else 3])
     return bool(_in(*_group_version(place)))
@@ -91,7 +91,7 @@ def _groups() -> Manifest:
 
 
 def verbs(resource: Resource) -> tuple[str, ...]:
-    """Return what can be done with a resource."""
+    """Return the verbs of a resource."""
     if not resource.virtual:
         return STANDARD
     return ("create",)
@@ -242,5 +242,5 @@ def _property(field: Field) -> Manifest:
 
 
 def known(group: str, version: str, plural: str) -> Resource | None:
-    """Return the resource at a path's words."""
+    """Return the resource of a group, version and plural; None if there is none."""
     return BY_PATH.get((group, version, plural))

@@ -1,18 +1,18 @@
-"""Jobs as batch/v1 has them: pods from a template, retried with back-off, until complete or failed.
+"""The Job controller: pods from a template, retried with back-off, until the Job is complete or failed.
 
-``step`` is pure: a Job, its pods and what was counted before → the status to write, and what to create or
-remove. The rules are those of kube-controller-manager's job controller (pkg/controller/job), recent versions:
-a pod that is being deleted counts as failed at once, and is replaced; a Job whose fate is sealed carries
-SuccessCriteriaMet or FailureTarget until its last pod is gone, and only then Complete or Failed. Not here:
-Indexed Jobs, podFailurePolicy, successPolicy, podReplacementPolicy Failed, managedBy.
+``step`` is pure: from a Job, its pods and the pods counted before, it returns the status to write, and the pods to
+create or remove. The rules are those of kube-controller-manager (pkg/controller/job), recent versions: a pod that is
+being deleted counts as failed at once, and is replaced; a Job whose outcome is decided has SuccessCriteriaMet or
+FailureTarget until its last pod is gone, and only then Complete or Failed. Left out: Indexed Jobs, podFailurePolicy,
+successPolicy, podReplacementPolicy Failed, managedBy.
 
-Instead of the finalizer and uncountedTerminatedPods of the real one, a ``Ledger`` in memory remembers which
-pods were counted: this controller lives as long as its store does.
+The real controller remembers counted pods by a finalizer and uncountedTerminatedPods. Here a ``Ledger`` in memory does,
+since this controller lives as long as its store.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from attrs import evolve, frozen
 
@@ -42,12 +42,10 @@ BACK_OFF_SECONDS, BACK_OFF_LIMIT_SECONDS = 10.0, 600.0
 RETRY_SECONDS = 1.0
 ENDS: Mapping[str, str] = {"SuccessCriteriaMet": "Complete", "FailureTarget": "Failed"}
 
-Verdict = Literal["SuccessCriteriaMet", "FailureTarget"]
-
 
 @frozen
 class Ledger:
-    """What was counted of a Job, by the uids of its pods."""
+    """The pods of a Job that were counted, by their uids."""
 
     succeeded: frozenset[str] = frozenset()
     failed: frozenset[str] = frozenset()
@@ -56,7 +54,7 @@ class Ledger:
     last_failure: datetime | None = None
 
     def counting(self, pods: Iterable[Manifest], now: datetime, *, all_failed: bool = False) -> "Ledger":
-        """Return it with pods that ended, or are on their way out; with ``all_failed`` also with the others."""
+        """Return the ledger with pods that ended or are being deleted; with ``all_failed`` the others count, too."""
         ledger = self
         for pod in pods:
             if uid(pod) in ledger.succeeded | ledger.failed | ledger.ignored:
@@ -73,11 +71,11 @@ class Ledger:
         return ledger
 
     def ignoring(self, pods: Iterable[Manifest]) -> "Ledger":
-        """Return it with pods that we take away ourselves."""
+        """Return the ledger with pods that the controller removes itself."""
         return evolve(self, ignored=self.ignored | {uid(pod) for pod in pods})
 
     def waits_until(self, base_seconds: float) -> datetime | None:
-        """Return before when no pod is to be created: 10 s after a failure, 20 s after the next, and so on."""
+        """Return when the next pod may be created: 10 s after a failure, 20 s after the next, and so on."""
         if not self.failures or self.last_failure is None:
             return None
         delay_seconds = min(base_seconds * 2 ** (self.failures - 1), BACK_OFF_LIMIT_SECONDS)
@@ -94,7 +92,7 @@ class JobEvent(NamedTuple):
 
 @frozen
 class Step:
-    """What is to be done about a Job now."""
+    """The next step of a Job."""
 
     status: Manifest
     ledger: Ledger
@@ -106,7 +104,7 @@ class Step:
 
 @frozen
 class _Sight:
-    """A Job as one look at it finds it."""
+    """A Job, its pods and its ledger at one time."""
 
     job: Manifest
     pods: Sequence[Manifest]
@@ -133,7 +131,7 @@ class _Sight:
 
     @property
     def deadline(self) -> datetime | None:
-        """When activeDeadlineSeconds are over; a suspended Job has no deadline."""
+        """The end of activeDeadlineSeconds; a suspended Job has no deadline."""
         seconds = self.spec.get("activeDeadlineSeconds")
         if seconds is None or self.suspended:
             return None
@@ -153,7 +151,7 @@ def step(
     *,
     back_off_seconds: float = BACK_OFF_SECONDS,
 ) -> Step:
-    """Return what is to be done about a Job that isn't finished."""
+    """Return the next step of a Job that isn't finished."""
     sight = _Sight(job, pods, ledger.counting(pods, now), now)
     fate = _sealed(job) or _failure(sight)
     if fate:
@@ -173,7 +171,7 @@ SUCCESS = "Reached expected number of succeeded pods"
 
 
 def _sealed(job: Manifest) -> Manifest | None:
-    """Return the condition that has decided the Job's fate already."""
+    """Return the condition that decided the Job's outcome before; None if it is open."""
     return next((condition(job, kind) for kind in ENDS if is_true(job, kind)), None)
 
 
@@ -201,7 +199,7 @@ def _restarted_too_often(sight: _Sight, limit: int) -> bool:
 
 
 def _wanted(sight: _Sight, back_off_seconds: float) -> tuple[int, list[Manifest], datetime | None]:
-    """Return how many pods to create, which to remove, and when to look again because of a back-off."""
+    """Return how many pods to create, which pods to remove, and when a back-off ends."""
     active = sight.active
     wanted = 0 if sight.suspended else _wanted_active(sight)
     if len(active) > wanted:
@@ -226,7 +224,7 @@ def _is_complete(sight: _Sight, active: int) -> bool:
 
 
 def _ending(sight: _Sight, fate: Manifest) -> Step:
-    """Return the step of a Job whose fate is sealed: remove what runs, and finish once nothing is left."""
+    """Return the step of a Job whose outcome is decided: remove running pods, and finish once none is left."""
     failed = fate["type"] == "FailureTarget"
     remove = sight.active
     ledger = sight.ledger.counting(remove, sight.now, all_failed=failed)
@@ -248,7 +246,7 @@ _COMPLETED = JobEvent("Normal", "Completed", "Job completed")
 
 
 def _running(sight: _Sight) -> tuple[Manifest, list[JobEvent]]:
-    """Return the status of a Job that goes on, but for its counts, with the marks of a suspension."""
+    """Return the status of a Job that continues, without its counts but with the marks of a suspension."""
     status = dict(sight.job.get("status", {}))
     suspended, before = sight.suspended, condition(sight.job, "Suspended")
     if not suspended:
@@ -333,7 +331,7 @@ class Jobs:
             self._workqueue.look_again("jobs", where, taken.again)
 
     def _create(self, job: Manifest, wanted: int) -> int:
-        """Create that many pods, or as many as is allowed; return how many."""
+        """Create that many pods, or as many as are admitted; return how many."""
         for number in range(wanted):
             try:
                 pod = self._workqueue.create("pods", pod_of(job))

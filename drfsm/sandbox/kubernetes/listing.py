@@ -1,7 +1,7 @@
-"""Reading: one object, lists in pages, and watches, as tables if kubectl asks so.
+"""Reads: one object, lists in pages, and watches; as tables if the client asks for them.
 
-A list and all its pages are of one version; a watch goes on from it. What is older than the store's memory is
-refused with 410 Expired: at once for a list, as an ERROR event for a watch, as the real server does.
+A list and all its pages are of one version, from which a watch can continue. A version that is too old is refused with
+410 Expired: at once for a list, by an ERROR event for a watch, as the real server does.
 """
 
 import base64
@@ -39,7 +39,7 @@ class Token(NamedTuple):
 
 @frozen
 class Filter:
-    """Which objects of a target are meant."""
+    """The selectors of a request."""
 
     text: str
     matches: Predicate
@@ -62,7 +62,7 @@ def get(store: Store, request: Request, where: Target) -> Answer:
 def shown(
     status: int, manifest: Manifest, request: Request, where: Target, *, warnings: tuple[str, ...] = ()
 ) -> Answer:
-    """Answer with an object in the shape that the client wants."""
+    """Answer with an object in the form that the client asks for."""
     form = shape(request)
     return answer(status, _shaped(form, where, manifest), warnings=warnings)
 
@@ -162,7 +162,7 @@ def _token_text(token: Token) -> str:
 
 
 def watch(store: Store, request: Request, where: Target, stop: threading.Event) -> Answer:
-    """Answer with a stream of what happens, until the time is up or the server stops."""
+    """Answer with a stream of changes, until the timeout or the server's stop."""
     if where.name:
         request = _narrowed(request, where.name)
     wanted = filter_of(request, where)
@@ -182,14 +182,14 @@ def _narrowed(request: Request, name: str) -> Request:
 
 
 class _View:
-    """What one watch shows of a change."""
+    """What one watch shows of the changes."""
 
     def __init__(self, where: Target, matches: Predicate, form: Shape) -> None:
         self.where, self.matches, self.form = where, matches, form
         self._headers = True
 
     def of(self, change: Change) -> bytes | None:
-        """Return the event of a change; an object that comes to match, or no longer does, comes or goes."""
+        """Return the event of a change. An object that begins or ceases to match is ADDED or DELETED."""
         before = change.previous is not None and self.matches(change.previous)
         after = change.type != "DELETED" and self.matches(change.object)
         if after:
@@ -209,7 +209,7 @@ class _View:
         return encoded({"type": kind, "object": body})
 
     def bookmark(self, version: int, *, initial: bool = False) -> bytes:
-        """Return the event that says how far the watch has come."""
+        """Return the BOOKMARK event with the version that the watch has reached."""
         resource = self.where.resource
         metadata: Manifest = {"resourceVersion": str(version), "creationTimestamp": None}
         if initial:

@@ -1,9 +1,9 @@
-"""Who set which field: metadata.managedFields, and the server-side apply that goes by it.
+"""Field managers: metadata.managedFields, and the server-side apply that depends on them.
 
-Pure: manifests in, manifests out; the server calls it under the store's lock. A field is named by its path in
-the notation of FieldsV1 (``f:spec``, ``k:{"name":"a"}``, ``v:"a"``); how lists are told apart is schema.py's.
-Rules: an Update takes what it changes; an Apply owns what it says, may not change what another set (Conflict,
-unless forced), and removes what it no longer says and nobody else owns.
+Pure: manifests in, manifests out; writing.py calls it under the store's lock. A field is named by its path in the
+notation of FieldsV1 (``f:spec``, ``k:{"name":"a"}``, ``v:"a"``); schema.py says by which keys lists are merged. The
+rules: an Update owns what it changes. An Apply owns what it contains, may not change another manager's field (Conflict,
+unless forced), and removes a field that it no longer contains and nobody else owns.
 """
 
 import json
@@ -38,7 +38,7 @@ _ITEM = object()  # stands for an item of a list as such, apart from what is in 
 
 @frozen
 class Writer:
-    """Who writes, and what part: status or, with "", all else."""
+    """A field manager, and the part that it writes: ``status``, or "" for everything else."""
 
     manager: str
     operation: str  # Apply, Update
@@ -46,14 +46,14 @@ class Writer:
     subresource: str = ""
 
     def described(self) -> str:
-        """Name it as conflicts do: the version only of one that updates."""
+        """Return its name as conflicts show it: with the API version only for an Update."""
         part = f' with subresource "{self.subresource}"' if self.subresource else ""
         return f'"{self.manager}"{part} using {self.api_version}' if self.operation == "Update" else f'"{self.manager}"'
 
 
 @frozen
 class Claim:
-    """What a writer owns, since when."""
+    """The fields that a writer owns, and since when."""
 
     time: str
     paths: frozenset[Path] = attribute(factory=frozenset)
@@ -63,7 +63,7 @@ Claims = dict[Writer, Claim]
 
 
 def record(kind: str, old: Manifest | None, new: Manifest, writer: Writer, now: str) -> None:
-    """Note in ``new``, an object of message ``kind``, what an Update changed."""
+    """Record in ``new``, an object of message ``kind``, the fields that an Update changed."""
     claims = _read(new) or _read(old or {})
     before = leaves(kind, old or {}, writer.subresource)
     after = leaves(kind, new, writer.subresource)
@@ -99,7 +99,7 @@ def apply(kind: str, live: Manifest, wanted: Manifest, writer: Writer, now: str,
 
 
 def _names_its_item(path: Path) -> bool:
-    """Return whether a field is a part of its item's key: it goes with the item, not before it."""
+    """Return whether a field is a part of its item's key; it is removed with the item, not before it."""
     *_, item, name = ("", *path)
     return item.startswith("k:") and name.removeprefix("f:") in json.loads(item.removeprefix("k:"))
 

@@ -1,6 +1,6 @@
-"""What is wrong with an object's metadata: names, labels, annotations, owners, finalizers.
+"""Validation of an object's metadata: names, labels, annotations, owners, finalizers.
 
-Pure functions; admission.py and specs.py call them. Grammars and words are those of the real validation
+Pure functions; admission.py and specs.py call them. Grammars and messages are those of the real validation
 (apimachinery's api/validation).
 """
 
@@ -37,7 +37,7 @@ _VALUE_SAID = (
 
 
 def metadata_faults(kind: Resource, metadata: Manifest) -> Iterator[Fault]:
-    """Yield what is wrong with it."""
+    """Yield the faults of an object's metadata."""
     yield from _name_faults(kind, metadata["name"])
     yield from label_faults("metadata.labels", metadata.get("labels") or {})
     annotations = metadata.get("annotations") or {}
@@ -66,7 +66,7 @@ def _name_faults(kind: Resource, name: str) -> Iterator[Fault]:
 
 
 def label_faults(path: str, labels: Mapping[str, str]) -> Iterator[Fault]:
-    """Yield what is wrong with labels: keys ``[prefix/]name``, values of at most 63 characters."""
+    """Yield the faults of labels: keys ``[prefix/]name``, values of at most 63 characters."""
     for key, value in labels.items():
         yield from _key_faults(path, key)
         if len(value) > LABEL_MAX:
@@ -105,7 +105,7 @@ def _owner_faults(owners: list[Manifest]) -> Iterator[Fault]:
 
 
 def late_finalizers(new: Manifest, old: Manifest) -> Iterator[Fault]:
-    """Yield the finalizers that come too late: the object is being deleted."""
+    """Yield the fault of finalizers that are added while the object is being deleted."""
     if "deletionTimestamp" not in old["metadata"]:
         return
     before = old["metadata"].get("finalizers") or ()

@@ -1,7 +1,7 @@
 """The kubelet's own node: registered once, then kept alive by its status and its lease.
 
-``ready(False)`` reports a node that is in trouble but can be reached; ``lose`` stops all signs of life, and
-leaves the node as the control plane's node controller would mark it some time later: Ready Unknown.
+``ready(False)`` reports a node that is not ready but can be reached. ``lose`` stops the heartbeats, and marks the node
+as the control plane's node controller would some time later: Ready Unknown.
 """
 
 import os
@@ -44,7 +44,7 @@ class Node:
         self._thread = threading.Thread(target=self._beat, name="kubelet-node", daemon=True)
 
     def start(self, timeout_seconds: float) -> None:
-        """Register, and go on with heartbeats. Raises ApiUnreachable if the API doesn't answer in time."""
+        """Register, and begin the heartbeats. Raises ApiUnreachable if the API doesn't answer in time."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             try:
@@ -63,13 +63,13 @@ class Node:
             self._thread.join()
 
     def ready(self, is_ready: bool) -> None:
-        """Report the node as ready, or as not. Raises ApiError, ApiUnreachable."""
+        """Report the node as ready or not ready. Raises ApiError, ApiUnreachable."""
         self._ready = is_ready
         if not self._lost:
             self._write_status()
 
     def lose(self) -> None:
-        """Go silent, and look like it: Ready Unknown. Raises ApiError, ApiUnreachable."""
+        """Stop the heartbeats, and mark the node Ready Unknown. Raises ApiError, ApiUnreachable."""
         with self._writing:
             self._lost = True
             for kind in ("Ready", *PRESSURES):
@@ -85,7 +85,7 @@ class Node:
             self._client.patch("nodes", "", self._name, {"status": {"conditions": self._conditions}}, part="status")
 
     def rejoin(self) -> None:
-        """Show signs of life again. Raises ApiError, ApiUnreachable."""
+        """Resume the heartbeats. Raises ApiError, ApiUnreachable."""
         self._lost = False
         self._write_status()
         self._renew()
@@ -152,7 +152,7 @@ class Node:
         return [*marks, {"type": "Ready", **ready}]
 
     def _renew(self) -> None:
-        """Renew the lease by which a control plane knows that the node lives."""
+        """Renew the lease, by which a control plane sees that the node is alive."""
         times = {"renewTime": _now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
         try:
             self._client.patch("leases", LEASES, self._name, {"spec": times})

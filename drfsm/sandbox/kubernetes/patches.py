@@ -1,7 +1,7 @@
-"""The three patches that say what to change: JSON merge (RFC 7386), JSON patch (RFC 6902), strategic merge.
+"""The three patches that describe changes: JSON merge (RFC 7386), JSON patch (RFC 6902), strategic merge.
 
-Pure: each takes a manifest and a patch, and returns a new manifest. Server-side apply, which says what is
-wanted, is managed.py's. The server calls them under the store's lock.
+Pure: each takes a manifest and a patch, and returns a new manifest. writing.py calls them under the store's lock.
+Server-side apply, which describes the desired state instead, is in managed.py.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 class _Inapplicable(Exception):
-    """A step that doesn't fit the object."""
+    """A step of a patch that can't be applied to the object."""
 
 
 def steps(target: Manifest, patch: Any) -> Manifest:
@@ -121,7 +121,7 @@ def _take(document: Any, path: list[str]) -> Any:
 
 
 def strategic(kind: str, target: Manifest, patch: Any) -> Manifest:
-    """Apply a strategic merge patch to an object of a message: lists merge by their keys, see schema.py."""
+    """Apply a strategic merge patch to an object of a message. Lists merge by their keys, see schema.py."""
     if not isinstance(patch, dict):
         raise bad_request("error decoding patch: cannot unmarshal into a map")
     return _strategic(kind, target, patch) or {}
@@ -192,7 +192,7 @@ def _merge_item(merged: list[Any], patch: Any, field: Field) -> None:
 
 
 def _ordered(items: list[Any], order: list[Any], field: Field | None) -> list[Any]:
-    """Sort what the client ordered as it ordered it; the rest keeps its place behind."""
+    """Sort the items that the client ordered in its order; the others follow in theirs."""
     key = field.merge if field else None
 
     def name(item: Any) -> Any:

@@ -1,7 +1,7 @@
-"""What a container is run with: its environment and its command line, as Kubernetes puts them together.
+"""The environment and the command line of a container, composed as Kubernetes does.
 
-``env`` goes over ``envFrom``; ``$(NAME)`` is replaced by what is defined before, ``$$`` is a dollar sign. What
-can't be found and isn't optional is ``Misconfigured``: the container waits, and is tried again.
+``env`` overrides ``envFrom``; ``$(NAME)`` is replaced by a variable defined before it, ``$$`` is a dollar sign. A
+missing reference that isn't optional raises ``Misconfigured``: the container waits, and is tried again.
 """
 
 import base64
@@ -16,17 +16,17 @@ SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 
 class Misconfigured(Exception):
-    """A container names something that isn't there: CreateContainerConfigError."""
+    """A container refers to something that doesn't exist: CreateContainerConfigError."""
 
 
 class Sources(Protocol):
-    """Where ConfigMaps and Secrets come from; None where there is none."""
+    """The source of ConfigMaps and Secrets."""
 
     def config_map(self, namespace: str, name: str) -> Manifest | None:
-        """Return a ConfigMap."""
+        """Return a ConfigMap; None if there is none."""
 
     def secret(self, namespace: str, name: str) -> Manifest | None:
-        """Return a Secret."""
+        """Return a Secret; None if there is none."""
 
 
 def environment(pod: Manifest, container: Manifest, sources: Sources, base: Mapping[str, str]) -> dict[str, str]:
@@ -57,7 +57,7 @@ def command_line(container: Manifest, entrypoint: Sequence[str], environ: Mappin
 
 
 def expanded(text: str, variables: Mapping[str, str]) -> str:
-    """Return a text with its references replaced; one to nothing stays as it is."""
+    """Return a text with its references replaced; an unknown reference stays as it is."""
 
     def replaced(match: re.Match[str]) -> str:
         if match[0] == "$$":
@@ -68,12 +68,12 @@ def expanded(text: str, variables: Mapping[str, str]) -> str:
 
 
 def decoded(secret: Manifest) -> dict[str, bytes]:
-    """Return what a Secret holds."""
+    """Return a Secret's data, decoded."""
     return {name: base64.b64decode(value) for name, value in (secret.get("data") or {}).items()}
 
 
 def field(pod: Manifest, path: str) -> str:
-    """Return a field of a pod, as fieldRef names it. Raises Misconfigured for one that nobody may ask for."""
+    """Return a field of a pod by its fieldPath. Raises Misconfigured for an unsupported one."""
     metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status", {})
     if subscript := SUBSCRIPT.fullmatch(path):
         return str((metadata.get(subscript[1]) or {}).get(subscript[2], ""))
@@ -96,7 +96,7 @@ def field(pod: Manifest, path: str) -> str:
 
 
 def _whole(namespace: str, source: Manifest, sources: Sources) -> dict[str, str]:
-    """Return everything of a ConfigMap or Secret."""
+    """Return all variables of a ConfigMap or Secret."""
     if reference := source.get("configMapRef"):
         manifest = sources.config_map(namespace, reference["name"])
         if manifest is None:
@@ -116,7 +116,7 @@ def _missing(reference: Manifest, message: str) -> dict[str, str]:
 
 
 def _one(pod: Manifest, source: Manifest, sources: Sources) -> str | None:
-    """Return one value; None if it isn't there and needn't be."""
+    """Return one value; None if it is optional and missing."""
     namespace = pod["metadata"]["namespace"]
     if reference := source.get("fieldRef"):
         return field(pod, reference["fieldPath"])

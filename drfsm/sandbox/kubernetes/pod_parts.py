@@ -1,4 +1,4 @@
-"""The parts of objects that aren't status: a pod's log, binding and eviction, tokens, and the scale of workloads."""
+"""Subresources beside status: a pod's log, binding and eviction, a ServiceAccount's token, a workload's scale."""
 
 import secrets
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ TOKEN_SECONDS = 3600
 
 
 class PodLogs(Protocol):
-    """Where logs are read: the kubelet."""
+    """The kubelet's logs."""
 
     def read(
         self,
@@ -36,9 +36,9 @@ def log(store: Store, logs: PodLogs | None, request: Request, where: Target) -> 
     """Answer with a container's log."""
     pod = store.peek("pods", where.namespace, where.name)
     container = _container(pod, request.query.get("container", ""))
-    if unkept := [name for name in ("sinceSeconds", "sinceTime") if request.query.get(name)]:
-        raise bad_request(f"the sandbox's kubelet doesn't know how old a line is, so {unkept[0]} can't be done")
-    tail, limit = request.number("tailLines"), request.number("limitBytes")
+    if unkept := [name for name in ("sinceSeconds", "sinceTime", "limitBytes") if request.query.get(name)]:
+        raise bad_request(f"{unkept[0]} is not supported: the sandbox's kubelet knows no line's time, and cuts no line")
+    tail = request.number("tailLines")
     if tail is not None and tail < 0:
         fault = unacceptable("tailLines", tail, "must be greater than or equal to 0")
         raise invalid("PodLogOptions", "", where.name, [fault])
@@ -58,8 +58,7 @@ def log(store: Store, logs: PodLogs | None, request: Request, where: Target) -> 
         timestamps=says("timestamps"),
     )
     # The first piece is fetched before the answer begins, so that a refusal can still be one.
-    whole = chain([next(pieces, b"")], pieces)
-    return Answer(200, whole if limit is None else _cut(whole, limit), "text/plain")
+    return Answer(200, chain([next(pieces, b"")], pieces), "text/plain")
 
 
 def _container(pod: Manifest, asked: str) -> str:
@@ -80,14 +79,6 @@ def _check_started(pod: Manifest, container: str) -> None:
             reason = waiting.get("reason", "ContainerCreating")
             name = pod["metadata"]["name"]
             raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
-
-
-def _cut(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    for piece in pieces:
-        yield piece[:limit]
-        limit -= len(piece)
-        if limit <= 0:
-            return
 
 
 def bind(store: Store, request: Request, where: Target) -> Answer:
@@ -122,7 +113,7 @@ def _done(code: int) -> Manifest:
 
 
 def token(store: Store, request: Request, where: Target) -> Answer:
-    """Issue a service account's token: one for a pod to find in its volume. It opens nothing here."""
+    """Issue a ServiceAccount's token, for a pod to find in its volume. It is accepted nowhere."""
     store.peek("serviceaccounts", where.namespace, where.name)
     spec = manifest_of(request).get("spec") or {}
     seconds = spec.get("expirationSeconds") or TOKEN_SECONDS

@@ -1,4 +1,4 @@
-"""What a pod's status says, given what its containers do. Pure; the rules are the real kubelet's."""
+"""A pod's phase and conditions, derived from its containers' statuses. Pure; the rules are the real kubelet's."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -24,12 +24,12 @@ def phase_of(policy: str, inits: Sequence[Manifest], mains: Sequence[Manifest]) 
 
 
 def ended_phase(mains: Iterable[Manifest]) -> str:
-    """Return the phase of a pod that was stopped: it succeeded only if all of it did."""
+    """Return the phase of a pod that was stopped: Succeeded only if every container succeeded."""
     return "Succeeded" if all(succeeded(main) for main in mains) else "Failed"
 
 
 def succeeded(container: Manifest) -> bool:
-    """Return whether a container has ended well."""
+    """Return whether a container has ended with exit code 0."""
     ended = container["state"].get("terminated")
     return ended is not None and ended["exitCode"] == 0
 
@@ -37,7 +37,7 @@ def succeeded(container: Manifest) -> bool:
 def conditions_of(
     before: Iterable[Manifest], phase: str, inits: Sequence[Manifest], mains: Sequence[Manifest], now: datetime
 ) -> list[Manifest]:
-    """Return a pod's conditions; those of others stay."""
+    """Return a pod's conditions; those that others set are kept."""
     incomplete = [init["name"] for init in inits if not succeeded(init)]
     unready = [main["name"] for main in mains if not main["ready"]]
     initialized: Manifest = {"type": "Initialized", "status": "True"}
@@ -61,21 +61,3 @@ def conditions_of(
     ):
         conditions = with_condition(conditions, mark, now)
     return conditions
-
-
-def quality(pod: Manifest) -> str:
-    """Return a pod's quality of service class."""
-    wanted = [
-        (container.get("resources") or {}).get(kind) or {}
-        for name in ("initContainers", "containers")
-        for container in pod["spec"].get(name) or ()
-        for kind in ("requests", "limits")
-    ]
-    if not any(wanted):
-        return "BestEffort"
-    for requests, limits in zip(wanted[::2], wanted[1::2], strict=True):
-        if not {"cpu", "memory"} <= set(limits):
-            return "Burstable"
-        if any(requests.get(name, limits[name]) != limits[name] for name in ("cpu", "memory")):
-            return "Burstable"
-    return "Guaranteed"

@@ -1,11 +1,11 @@
-"""A pod's volumes as directories, and a container's root in which links to them are its mounts.
+"""A pod's volumes as directories, and a container's root, where links to the volumes are its mounts.
 
     <pod>/volumes/<name>/        emptyDir (shared by the pod's containers), configMap, secret, projected
     <claims>/<namespace>/<name>/ persistentVolumeClaim: outlives every pod
-    <pod>/roots/<container>/     made anew for every start; DRFSM_SANDBOX_ROOT of the process
+    <pod>/roots/<container>/     made anew for every start; the process's DRFSM_SANDBOX_ROOT
 
 Nothing isolates a process from the machine: a program finds its mounts through DRFSM_SANDBOX_ROOT. Paths from
-manifests can't leave the root. A volume that isn't there (yet) is ``Unmountable``: it is tried again.
+manifests can't leave the root. A volume that isn't available (yet) raises ``Unmountable``, and is tried again.
 """
 
 import posixpath
@@ -21,11 +21,11 @@ DEFAULT_MODE = 0o644
 
 
 class Unmountable(Exception):
-    """A volume can't be had now: FailedMount."""
+    """A volume isn't available now: FailedMount."""
 
 
 class VolumeSources(Sources, Protocol):
-    """Where volumes come from."""
+    """The source of ConfigMaps, Secrets, claims and tokens."""
 
     def claim(self, namespace: str, name: str) -> Manifest | None:
         """Return a PersistentVolumeClaim."""
@@ -35,7 +35,7 @@ class VolumeSources(Sources, Protocol):
 
 
 def prepare(pod: Manifest, home: Path, claims: Path, sources: VolumeSources) -> dict[str, Path]:
-    """Make a pod's volumes; return where each lies. Raises Unmountable."""
+    """Make a pod's volumes; return the path of each by its name. Raises Unmountable."""
     paths: dict[str, Path] = {}
     for volume in pod["spec"].get("volumes") or ():
         name = _plain(volume["name"])
@@ -64,12 +64,12 @@ def make_root(container: Manifest, root: Path, volumes: Mapping[str, Path]) -> N
 
 
 def inside(root: Path, path: str) -> Path:
-    """Return where an absolute path of the container lies; it can't lead out of the root."""
+    """Return the path below the root for an absolute path of the container; it can't leave the root."""
     return root / posixpath.normpath(posixpath.join("/", path)).lstrip("/")
 
 
 def _source(mount: Manifest, volume: Path) -> Path:
-    """Return what of a volume is mounted: all, or its subPath, made where it isn't there."""
+    """Return the path of the mounted part of a volume: all of it, or its subPath, which is made if missing."""
     below = mount.get("subPath") or ""
     if ".." in below.split("/") or below.startswith("/"):
         raise Misconfigured(f"subPath {below} leads out of the volume")
@@ -162,7 +162,7 @@ def _write(home: Path, files: Mapping[str, bytes], mode: int | None) -> None:
 
 
 def _plain(name: str) -> str:
-    """Return a name that is to be a directory's. Raises Unmountable for one that is more than a name."""
+    """Return a name that becomes a directory's. Raises Unmountable for one that holds a path."""
     if not name or "/" in name or name in (".", ".."):
         raise Unmountable(f"{name!r} is no name")
     return name

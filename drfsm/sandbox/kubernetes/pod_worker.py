@@ -1,9 +1,8 @@
 """One pod on its node, from its binding to its end: a thread that starts and ends its containers.
 
-Everything that happens to the pod (its object changed, a process ended, it is to stop) comes as a message to
-the one thread, which then does what can be done now, reports the status if it changed, and sleeps until the
-next message or time. It never talks to the API but through ``Host``, so an outage delays only what needs it:
-containers go on running, and are ended in time.
+Every event (the object changed, a process ended, the kubelet stops) is a message to that one thread. The thread does
+what can be done now, reports the status if it changed, and sleeps until the next message or time. It reaches the API
+only through ``Host``, so an outage delays only what needs the API: containers keep running, and are ended in time.
 """
 
 import queue
@@ -22,7 +21,7 @@ from drfsm.sandbox.kubernetes import pod_volumes
 from drfsm.sandbox.kubernetes.containers import Container, repository
 from drfsm.sandbox.kubernetes.errors import ApiUnreachable
 from drfsm.sandbox.kubernetes.pod_environment import Misconfigured, command_line, environment
-from drfsm.sandbox.kubernetes.pod_status import ADDRESS, conditions_of, ended_phase, phase_of, quality
+from drfsm.sandbox.kubernetes.pod_status import ADDRESS, conditions_of, ended_phase, phase_of
 from drfsm.sandbox.kubernetes.pod_volumes import Unmountable, VolumeSources, inside
 from drfsm.sandbox.kubernetes.processes import MARK, Process
 from drfsm.sandbox.kubernetes.reading import has_ended, is_being_deleted, moment, place, stamp, uid
@@ -39,7 +38,7 @@ MESSAGE_BYTES, MESSAGE_LOG_BYTES = 4096, 2048
 
 @frozen
 class Host:
-    """What a worker needs of its kubelet."""
+    """What a worker needs from its kubelet."""
 
     directory: Path
     images: Mapping[str, Sequence[str]]
@@ -58,7 +57,7 @@ class _Changed(NamedTuple):
 
 
 class _Removed(NamedTuple):
-    """The object is gone from the API: nobody is to be told any more."""
+    """The object was deleted from the API: nothing is reported any more."""
 
 
 class _Exited(NamedTuple):
@@ -67,7 +66,7 @@ class _Exited(NamedTuple):
 
 
 class _Stop(NamedTuple):
-    """The kubelet stops: end everything at once, and report nothing."""
+    """The kubelet stops: kill every process at once, and report nothing."""
 
 
 _Message = _Changed | _Removed | _Exited | _Stop
@@ -99,12 +98,12 @@ class PodWorker:
 
     @property
     def has_ended(self) -> bool:
-        """Whether there is nothing left to do for it."""
+        """Whether nothing is left to do for the pod."""
         return self._done
 
     @property
     def pod(self) -> Manifest:
-        """The object as it was last seen."""
+        """The pod's object, as a watch last showed it."""
         return self._pod
 
     def start(self) -> None:
@@ -113,15 +112,15 @@ class PodWorker:
             self._thread.start()
 
     def change(self, pod: Manifest) -> bool:
-        """Tell it that its object changed; return False if it has ended before."""
+        """Note that the object changed; return False if the worker has ended."""
         return self._put(_Changed(pod))
 
     def remove(self) -> bool:
-        """Tell it that its object is gone; return False if it has ended before."""
+        """Note that the object was deleted; return False if the worker has ended."""
         return self._put(_Removed())
 
     def stop(self) -> None:
-        """Have it end everything at once."""
+        """Kill every process of the pod at once."""
         self._put(_Stop())
 
     def join(self) -> None:
@@ -134,7 +133,7 @@ class PodWorker:
         return next((container for container in (*self._mains, *self._inits) if container.name == name), None)
 
     def log(self, container: Container, number: int) -> Path:
-        """Return where the log of a container's start is; the first has the number 0."""
+        """Return the path of the log of a container's start; the first start has the number 0."""
         return self.home / "logs" / container.name / f"{number}.log"
 
     # --- the thread -----------------------------------------------------------------------------------
@@ -160,7 +159,7 @@ class PodWorker:
             shutil.rmtree(self.home, ignore_errors=True)
 
     def _messages(self) -> Iterable[_Message]:
-        """Yield the next messages; wait for one, or until the time to wake."""
+        """Yield the next messages; wait until there is one, or until the time to wake."""
         timeout = None if self._wake_at is None else max(0.0, self._wake_at - time.monotonic())
         try:
             yield self._inbox.get(timeout=timeout)
@@ -215,7 +214,7 @@ class PodWorker:
             self._move(container)
 
     def _move(self, container: Container) -> None:
-        """Start a container if it waits and may start; let one that ended wait if it is to start again."""
+        """Start a container that waits and may start; let one that ended wait if it is restarted."""
         if container.process is not None:
             return
         if container.ended is not None:
@@ -248,7 +247,7 @@ class PodWorker:
             container.not_before = 0.0
 
     def _mount(self) -> bool:
-        """Make the volumes; return False, and try again later, if that can't be done now."""
+        """Make the volumes; return False, and try again later, if they aren't available now."""
         try:
             self._volumes = pod_volumes.prepare(
                 self._pod, self.home, self._host.directory / "claims", self._host.sources
@@ -308,7 +307,7 @@ class PodWorker:
         self._tell("Normal", "Started", f"Started container {container.name}")
 
     def _fail_to_pull(self, container: Container) -> None:
-        """Show the two states between which a container without an image goes back and forth."""
+        """Report ErrImagePull and ImagePullBackOff in turn for a container whose image doesn't exist."""
         image, waiting = container.image, container.state.get("waiting", {})
         why = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": {image}: not found'
         if waiting.get("reason") == "ErrImagePull":
@@ -338,7 +337,7 @@ class PodWorker:
         self._end(self._pod["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS))
 
     def _end(self, grace_seconds: float) -> None:
-        """Ask everything to end, and see to it when the grace is over. A shorter grace later wins."""
+        """Ask every process to end, and kill those left after the grace period. A later, shorter grace wins."""
         kill_at = time.monotonic() + max(float(grace_seconds), LEAST_GRACE_SECONDS)
         if self._kill_at is None:
             for container in self._all():
@@ -380,7 +379,7 @@ class PodWorker:
             self._end(0)
 
     def _phase(self) -> str:
-        """Return the phase; it never says that the pod has ended while a process of it is there."""
+        """Return the phase. It is never a final one while a process of the pod is left."""
         inits, mains = self._statuses()
         ends = self._kill_at is not None
         if ends and not self._runs():
@@ -395,7 +394,7 @@ class PodWorker:
         return [container.status() for container in self._inits], [container.status() for container in self._mains]
 
     def _report(self) -> None:
-        """Report the status if it changed; a pod that is being deleted and has ended may be deleted."""
+        """Report the status if it changed; the object of a deleted pod that has ended may be removed."""
         if self._stopping or self._removed:
             return
         ended = self._kill_at is not None and not self._runs()
@@ -414,7 +413,7 @@ class PodWorker:
             "message": self._why.get("message") if phase == "Failed" else None,
             **_addresses(),
             "startTime": self._started_at,
-            "qosClass": self._pod.get("status", {}).get("qosClass") or quality(self._pod),
+            "qosClass": self._pod.get("status", {}).get("qosClass"),
             "containerStatuses": mains,
             "initContainerStatuses": inits or None,
         }

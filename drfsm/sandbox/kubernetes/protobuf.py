@@ -1,6 +1,6 @@
-"""Kubernetes' protobuf bodies as JSON objects: what kubectl sends for built-in kinds since 1.32.
+"""Decodes Kubernetes' protobuf bodies to JSON objects: kubectl sends them for built-in kinds since 1.32.
 
-Only decoding: a client that sends protobuf takes JSON for an answer. Field numbers and types are schema.py's.
+There is no encoder: a client that sends protobuf accepts JSON as the answer. Field numbers and types are schema.py's.
 A zero is left out unless its Go field is a pointer, since Go writes every other field, set or not.
 """
 
@@ -23,7 +23,7 @@ Item = tuple[int, int | bytes]
 
 
 def decode(body: bytes) -> Manifest:
-    """Return the object in a body. Raises ApiError BadRequest for what isn't one of the kinds we know."""
+    """Return the object in a body. Raises ApiError BadRequest for an unknown kind or a broken message."""
     if not body.startswith(MAGIC):
         raise bad_request("provided data does not appear to be a protobuf message, expected prefix 6b 38 73 00")
     try:

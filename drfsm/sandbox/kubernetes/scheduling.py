@@ -1,10 +1,10 @@
-"""Which node a pod goes to.
+"""The scheduler: chooses the node of a pod, and binds it.
 
-``place_pod`` is pure; the controllers' scheduler and a kubelet that serves a control plane without one both
-ask it, and bind in their own way.
+``place_pod`` is pure. The ``Scheduler`` of the controllers calls it, and so does binding.py for a control plane without
+a scheduler; each binds in its own way.
 
-A pod fits a node that is Ready, not cordoned, has what its nodeSelector names, and no taint that it doesn't
-tolerate. Resources, affinity and spreading are not looked at: a sandbox's cluster has one node.
+A pod fits a node that is Ready and not cordoned, matches the pod's nodeSelector, and has no taint that the pod doesn't
+tolerate. Resources, affinity and spreading are ignored, because a sandbox's cluster has one node.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ REPELLING = ("NoSchedule", "NoExecute")
 
 @frozen
 class Fit:
-    """Where a pod can go; ``node`` is empty if nowhere, and then ``why`` says why not, as the real one does."""
+    """The node that a pod fits. ``node`` is empty if it fits none; then ``why`` is the real scheduler's message."""
 
     node: str
     why: str = ""
@@ -58,12 +58,12 @@ def unschedulable(why: str) -> Manifest:
 
 
 def waits_for_a_node(pod: Manifest) -> bool:
-    """Return whether a pod is to be bound."""
+    """Return whether a pod still needs a node."""
     return not pod["spec"].get("nodeName") and not has_ended(pod) and not is_being_deleted(pod)
 
 
 def _obstacle(pod: Manifest, node: Manifest) -> str | None:
-    """Return why a pod can't go to a node, in the real scheduler's words."""
+    """Return why a pod doesn't fit a node, in the real scheduler's words; None if it fits."""
     if node.get("spec", {}).get("unschedulable"):
         return "node(s) were unschedulable"
     if not is_true(node, "Ready"):
@@ -93,7 +93,7 @@ def _tolerates(toleration: Manifest, taint: Manifest) -> bool:
 
 
 class Scheduler:
-    """Binds pods that wait for a node, and says why one can't be bound."""
+    """Binds pods that wait for a node, and reports why one can't be bound."""
 
     resource = "pods"
 
@@ -101,7 +101,7 @@ class Scheduler:
         self._workqueue = workqueue
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
-        """Return the waiting pods: another node, or a change of one, may let them in."""
+        """Return the waiting pods when a node changed: they may fit now."""
         del manifest, gone
         if resource != "nodes":
             return ()

@@ -1,8 +1,8 @@
-"""The shapes of Kubernetes' objects: which fields there are, of which types, and how their lists merge.
+"""The schema of Kubernetes' objects: their fields, the types of these, and how their lists merge.
 
-Read once from messages.txt, which is derived from the Go types of k8s.io/api. Admission prunes and checks by
-it what comes in as JSON, protobuf.py decodes by it, patches.py and managed.py merge by it, discovery.py
-publishes it. It knows nothing of what values mean.
+It is read once from messages.txt, which is derived from the Go types of k8s.io/api. admission.py prunes and checks JSON
+by it, protobuf.py decodes, patches.py and managed.py merge, and discovery.py publishes it. It knows no meaning of
+values.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,7 +53,7 @@ class Field:
 
 @frozen
 class Message:
-    """A shape: its fields by JSON name, those of inlined messages among them."""
+    """A message: its fields by JSON name, including those of inlined messages."""
 
     name: str
     atomic: bool
@@ -122,7 +122,7 @@ def _field(row: str) -> Field:
 
 
 def pruned(resource: Resource, manifest: Manifest) -> tuple[Manifest, list[str]]:
-    """Return a manifest with only the fields that exist, as Go would write it, and the paths of the others.
+    """Return a manifest with only its known fields, as Go would write it, and the paths of the unknown ones.
 
     Raises ApiError BadRequest where a value isn't of its field's type: the real API can't decode it either.
     """
@@ -136,7 +136,7 @@ def pruned(resource: Resource, manifest: Manifest) -> tuple[Manifest, list[str]]
 
 
 def strict_refusal(unknown: list[str]) -> ApiError:
-    """Refuse unknown fields, where the client asked for it."""
+    """Return the refusal of unknown fields, for a client that asked for strict validation."""
     return bad_request("strict decoding error: " + ", ".join(f'unknown field "{path}"' for path in unknown))
 
 
@@ -198,17 +198,17 @@ def _item(field: Field, value: Any, path: str, unknown: list[str], owner: str) -
 
 
 def field_of(name: str | None, key: str) -> Field | None:
-    """Return a message's field; None for what isn't known (as in a free-form map)."""
+    """Return a message's field; None for an unknown one (as in a free-form map)."""
     return message(name).fields.get(key) if name else None
 
 
 def inner(field: Field | None) -> str | None:
-    """Return the message that a field, or each item of it, is of; None for scalars and the unknown."""
+    """Return the message of a field or of its items; None for scalars and unknown fields."""
     return field.type if field is not None and "/" in field.type else None
 
 
 def reachable(names: Iterator[str] | list[str]) -> list[str]:
-    """Return the messages that these are made of, themselves among them."""
+    """Return the messages that these consist of, including themselves."""
     todo, reached = list(names), set[str]()
     while todo:
         if (name := todo.pop()) not in reached:

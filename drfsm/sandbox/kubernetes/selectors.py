@@ -1,7 +1,7 @@
-"""Label and field selectors, in the full grammar of the real API.
+"""Label and field selectors, in the grammar of the real API, but for the numeric ``<`` and ``>``.
 
-``labels`` and ``fields`` turn a query's text into a predicate of a manifest; ``of_object`` does so for the
-selector of a Job or Deployment. Raises ApiError BadRequest for what can't be parsed or isn't supported.
+``labels`` and ``fields`` turn a query's text into a predicate of a manifest. Raises ApiError BadRequest for what
+can't be parsed or isn't supported.
 """
 
 import re
@@ -47,7 +47,7 @@ _SUPPORTED: Mapping[str, tuple[str, ...]] = {
 
 
 def labels(text: str) -> Predicate:
-    """Return the predicate of a label selector: ``a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1``."""
+    """Return the predicate of a label selector: ``a=b,c!=d,e in (f,g),h notin (i),j,!k``."""
     tokens = list(_tokens(text))
     tests: list[Callable[[Mapping[str, str]], bool]] = []
     while tokens:
@@ -71,19 +71,6 @@ def fields(plural: str, text: str) -> Predicate:
     return lambda manifest: all((field(plural, manifest, name) == value) is same for name, same, value in tests)
 
 
-def of_object(selector: Mapping[str, Any] | None) -> Predicate:
-    """Return the predicate of a LabelSelector; none at all matches nothing."""
-    if selector is None:
-        return lambda _: False
-    words = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    expressions = selector.get("matchExpressions") or ()
-    words += [
-        _expression(expression["key"], expression["operator"], expression.get("values") or ())
-        for expression in expressions
-    ]
-    return labels(",".join(words))
-
-
 def field(plural: str, manifest: Manifest, path: str) -> str:
     """Return the text of a field as selectors compare it."""
     if plural == "jobs" and path == "status.successful":
@@ -96,11 +83,6 @@ def field(plural: str, manifest: Manifest, path: str) -> str:
     if value is None:
         return "false" if path in ("spec.unschedulable", "spec.hostNetwork") else ""
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _expression(key: str, operator: str, values: Any) -> str:
-    words = {"In": f"{key} in ({','.join(values)})", "NotIn": f"{key} notin ({','.join(values)})"}
-    return words.get(operator) or {"Exists": key, "DoesNotExist": f"!{key}"}[operator]
 
 
 def _term(term: str) -> tuple[str, str, str]:
@@ -135,26 +117,11 @@ def _requirement(tokens: list[str], text: str) -> Callable[[Mapping[str, str]], 
     if sign in ("in", "notin"):
         values = _values(key, tokens, text)
         return lambda object_labels: (object_labels.get(key) in values) is (sign == "in")
-    if sign in ("<", ">"):
-        return _comparison(key, sign, tokens.pop(0) if tokens else "")
-    raise bad_request(f"unable to parse requirement: found '{sign}', expected: in, notin, =, ==, !=, gt, lt")
+    raise bad_request(f"unable to parse requirement: found '{sign}', expected: in, notin, =, ==, !=")
 
 
 def _equality(key: str, sign: str, value: str) -> Callable[[Mapping[str, str]], bool]:
     return lambda object_labels: (object_labels.get(key) == value) is (sign != "!=")
-
-
-def _comparison(key: str, sign: str, bound: str) -> Callable[[Mapping[str, str]], bool]:
-    if not re.fullmatch(r"-?\d+", bound):
-        raise bad_request(f"values[0][{key}]: Invalid value: \"{bound}\": for 'Gt', 'Lt' operators, must be an integer")
-
-    def compared(object_labels: Mapping[str, str]) -> bool:
-        value = object_labels.get(key, "")
-        if not re.fullmatch(r"-?\d+", value):
-            return False
-        return int(value) > int(bound) if sign == ">" else int(value) < int(bound)
-
-    return compared
 
 
 def _value(key: str, tokens: list[str]) -> str:

@@ -1,6 +1,6 @@
-"""What is wrong with a spec, and what of it may not change: the rules of one resource each.
+"""Validation of specs, and their immutable fields: the rules of single resources.
 
-Pure functions of manifests that have their defaults; admission.py calls them. Fields and words are those of
+Pure functions of manifests that have their defaults; admission.py calls them. Fields and messages are those of
 the real validation (pkg/apis/*/validation), for the fields that users and drfsm meet.
 """
 
@@ -41,7 +41,7 @@ SELECTED = ("deployments", "replicasets")
 
 
 def faults(plural: str, manifest: Manifest) -> Iterator[Fault]:
-    """Yield what is wrong with what is peculiar to a resource."""
+    """Yield the faults of an object by the rules of its resource."""
     spec = manifest.get("spec") or {}
     for name in COUNTS.get(plural, ()):
         if (spec.get(name) or 0) < 0:
@@ -61,7 +61,7 @@ def faults(plural: str, manifest: Manifest) -> Iterator[Fault]:
 
 
 def immutable(plural: str, new: Manifest, old: Manifest) -> Iterator[Fault]:
-    """Yield what changed and may not."""
+    """Yield the faults of immutable fields that changed."""
     if plural == "jobs":
         yield from _fixed("spec", new["spec"], old["spec"], _job_fixed(old))
     elif plural == "pods":
@@ -96,7 +96,7 @@ def adopt_selector(job: Manifest) -> None:
 
 
 def quality(pod: Manifest) -> str:
-    """Return a pod's class of service, from what its containers ask for."""
+    """Return a pod's quality of service class, from its containers' resources."""
     asked = [container.get("resources") or {} for container in (pod.get("spec") or {}).get("containers") or ()]
     if not any(resources.get("requests") or resources.get("limits") for resources in asked):
         return "BestEffort"
@@ -212,7 +212,7 @@ def _schedule_faults(schedule: str) -> Iterator[Fault]:
 
 
 def _field_fault(field: str, least: int, most: int, names: tuple[str, ...] = ()) -> str:
-    """Return what is wrong with a field of a schedule, as robfig/cron says it; "" if nothing is."""
+    """Return the fault of a field of a schedule, in robfig/cron's words; "" without one."""
     for part in field.split(","):
         ends, _, step = part.partition("/")
         numbers: list[int] = []
@@ -291,13 +291,13 @@ def _fixed(path: str, new: Manifest, old: Manifest, names: tuple[str, ...]) -> I
 
 
 def _job_fixed(old: Manifest) -> tuple[str, ...]:
-    """Return what of a Job stays: its template may change as long as it is suspended and hasn't started."""
+    """Return the immutable fields of a Job. Its template may change while it is suspended and hasn't started."""
     waiting = old["spec"].get("suspend") and not (old.get("status") or {}).get("startTime")
     return tuple(name for name in JOB_FIXED if not (waiting and name == "template"))
 
 
 def _fixed_pod(spec: Manifest, old: Manifest) -> Mapping[str, Any]:
-    """Return what of a pod's spec may not change; its node may be set once."""
+    """Return the immutable part of a pod's spec. Its node may be set once."""
     free = {"activeDeadlineSeconds", "tolerations", *(() if old.get("nodeName") else ("nodeName",))}
     fixed = {name: value for name, value in spec.items() if name not in free}
     for group in ("initContainers", "containers"):

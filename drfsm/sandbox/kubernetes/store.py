@@ -1,12 +1,12 @@
-"""The cluster's memory: every object, one rising version for all, and the recent past for watches.
+"""The registry of kube-apiserver: every write of an object, its checks, and what follows from it.
 
-It does what etcd and the registry behind kube-apiserver do: versions and conflicts, generations, graceful
-deletion, finalizers, and at once what the garbage collector and the namespace controller do a moment later.
-Defaults and refusals of contents are admission.py's. It speaks no HTTP; the API's server and the controllers
-of the same process call it. Safe for use by many threads.
+It owns versions and conflicts, generations, graceful deletion and finalizers. It also does, within the same write, what
+the garbage collector and the namespace controller of a real cluster do a moment later. admission.py sets defaults and
+refuses contents; etcd.py keeps the objects. The store speaks no HTTP: the API (api.py) and the controllers call it, all
+in one process. Safe for use by many threads.
 
-Kept objects are never changed in place: a write replaces them, so the server may read them without a copy.
-What ``get``, ``list``, ``create``, ``update`` and ``watch`` return is the caller's own.
+Stored objects are never changed in place, because a write replaces them; so the API may read them without a copy.
+``get``, ``list``, ``create``, ``update`` and ``watch`` return copies, which belong to the caller.
 """
 
 import threading
@@ -51,7 +51,7 @@ Manifests = list[Manifest]
 
 
 Finish = Callable[[Manifest, Manifest | None], None]
-"""(what will be kept, what was kept before)"""
+"""(the object to be stored, the object stored before it)"""
 
 
 class Store:
@@ -76,7 +76,7 @@ class Store:
         return clone(self.peek(resource, namespace, name))
 
     def peek(self, resource: str, namespace: str, name: str) -> Manifest:
-        """Return the kept object itself, which must not be changed. Raises ApiError NotFound."""
+        """Return the stored object itself, which must not be changed. Raises ApiError NotFound."""
         with self._lock:
             manifest = self._etcd.find(Key(resource, namespace, name))
         if manifest is None:
@@ -84,14 +84,14 @@ class Store:
         return manifest
 
     def list(self, resource: str, namespace: str = "") -> tuple[Manifests, int]:
-        """Return the objects of a namespace ("" for all), by name, and the version that they are of."""
+        """Return the objects of a namespace ("" for all) in the order of their names, and the list's version."""
         manifests, version = self.snapshot(resource, namespace)
         return [clone(manifest) for manifest in manifests], version
 
     def snapshot(self, resource: str, namespace: str = "", *, at: int | None = None) -> tuple[Manifests, int]:
-        """Return as ``list`` does, but the kept objects themselves, which must not be changed.
+        """Return what ``list`` does, but the stored objects themselves, which must not be changed.
 
-        With ``at``, as they were at that version. Raises ApiError Expired if that is forgotten.
+        With ``at``, as they were at that version. Raises ApiError Expired if it is too old.
         """
         with self._lock:
             kept = self._etcd.objects(resource)
@@ -108,9 +108,9 @@ class Store:
         timeout_seconds: float,
         stop: threading.Event | None = None,
     ) -> Iterator[tuple[str, Manifest]]:
-        """Yield (ADDED, MODIFIED or DELETED; object) after version ``since``, until the time is up or ``stop``.
+        """Yield (ADDED, MODIFIED or DELETED; object) after version ``since``, until the timeout or ``stop``.
 
-        With 0, what is there comes first, as ADDED. Raises ApiError Expired (410) if ``since`` is too old.
+        With 0, the present objects come first, as ADDED. Raises ApiError Expired (410) if ``since`` is too old.
         """
         if since == 0:
             manifests, since = self.list(resource, namespace)
@@ -127,7 +127,7 @@ class Store:
         timeout_seconds: float,
         stop: threading.Event | None = None,
     ) -> Iterator[Change | int]:
-        """Yield the changes after version ``since``; when nothing happened for a moment, the version so far."""
+        """Yield the changes after version ``since``; after a moment without any, the present version."""
         deadline = time.monotonic() + timeout_seconds
         while not (stop is not None and stop.is_set()):
             wait_seconds = min(deadline - time.monotonic(), POLL_SECONDS)
@@ -143,7 +143,7 @@ class Store:
             yield from relevant or (since,)
 
     def wake(self) -> None:
-        """Let every watch look at its ``stop`` now."""
+        """Let every watch check its ``stop`` now."""
         with self._lock:
             self._lock.notify_all()
 
@@ -151,23 +151,23 @@ class Store:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold everybody else off: a read and the write made from it are one step."""
+        """Lock the store: a read and the write that is made from it are one step."""
         with self._lock:
             yield
 
     def compact(self) -> None:
-        """Forget the past: watches from before now are refused with 410, as after etcd's compaction."""
+        """Forget all past changes, as etcd's compaction does: watches from an earlier version are refused with 410."""
         with self._lock:
             self._etcd.forget()
 
     def create(
         self, resource: str, manifest: Manifest, *, dry_run: bool = False, finish: Finish | None = None
     ) -> Manifest:
-        """Create an object; return it as kept: with defaults, uid, creationTimestamp, resourceVersion.
+        """Create an object; return it as stored: with defaults, uid, creationTimestamp, resourceVersion.
 
-        ``finish`` may put the last touch to what is about to be kept, as may that of ``update``.
+        ``finish`` may change the object just before it is stored; so may the one of ``update``.
 
-        Raises ApiError AlreadyExists, NotFound (its namespace), Forbidden (which is terminating), Invalid.
+        Raises ApiError AlreadyExists, NotFound (no such namespace), Forbidden (it is terminating), Invalid.
         """
         kind, new = BY_PLURAL[resource], clone(manifest)
         metadata = new.setdefault("metadata", {})
@@ -209,9 +209,9 @@ class Store:
         dry_run: bool = False,
         finish: Finish | None = None,
     ) -> Manifest:
-        """Replace an object, or with ``status`` only its status; return it as kept.
+        """Replace an object, or with ``status`` only its status; return it as stored.
 
-        A resourceVersion in it makes the write conditional (Conflict). What changes nothing writes nothing.
+        A resourceVersion in it makes the write conditional (Conflict). A write that changes nothing makes no version.
         """
         kind = BY_PLURAL[resource]
         with self._lock:
@@ -242,8 +242,8 @@ class Store:
     ) -> Manifest:
         """Delete an object, and by ``propagation`` (Background, Foreground, Orphan) what it owns.
 
-        A pod that runs on a node is only marked: its kubelet deletes it with grace 0. An object with
-        finalizers is only marked, too: it goes with its last finalizer. Returns it as it was last.
+        A pod on a node is only marked: its kubelet deletes it with grace 0. An object with finalizers is
+        only marked, too: it is removed with its last finalizer. Returns the object's last state.
         """
         with self._lock:
             old = self.peek(resource, namespace, name)
@@ -258,7 +258,7 @@ class Store:
                     self._disown(dependent, old["metadata"]["uid"])
             if resource == "namespaces":
                 return self._terminate(key, new)
-            if may_go(new):  # only a pod's watchers see the marks of a deletion that is done at once
+            if may_go(new):  # of a deletion that is done at once, only watchers of pods see the marks
                 return clone(self._remove(key, new if resource == "pods" else clone(old)))
             kept = new if is_same(new, old) else self._etcd.keep("MODIFIED", key, new)
             if FOREGROUND in kept["metadata"].get("finalizers", ()):
@@ -270,7 +270,7 @@ class Store:
     # --- one write ------------------------------------------------------------------------------------
 
     def _marked(self, key: Key, old: Manifest, propagation: str, grace_seconds: int | None) -> Manifest:
-        """Return the object with the marks of a deletion; one that may go at once has grace 0 or none."""
+        """Return the object marked for deletion. One that may be removed at once has grace 0 or none."""
         new = clone(old)
         metadata = new["metadata"]
         finalizers = [
@@ -292,7 +292,7 @@ class Store:
         return new
 
     def _remove(self, key: Key, last: Manifest) -> Manifest:
-        """Take an object out, then see to what it owned, to its owners, and to its namespace."""
+        """Remove an object, then handle its dependents, its owners and its namespace."""
         dependents = self._etcd.owned_by(last)
         gone = self._etcd.keep("DELETED", key, clone(last))
         for dependent in dependents:
@@ -305,12 +305,12 @@ class Store:
     # --- owners ---------------------------------------------------------------------------------------
 
     def _collect(self, key: Key, propagation: str) -> None:
-        """Delete an object whose owner goes, unless another owner stays."""
+        """Delete an object whose owner is removed, unless another owner stays."""
         kept = self._etcd.find(key)
         if kept is None or any(self._stays(owner["uid"]) for owner in kept["metadata"].get("ownerReferences", ())):
             return
         if not self._etcd.owned_by(kept):
-            propagation = "Background"  # nothing to wait for
+            propagation = "Background"  # it has no dependents to wait for
         self.delete(*key, propagation=propagation)
 
     def _stays(self, uid: str) -> bool:
@@ -324,7 +324,7 @@ class Store:
         self._etcd.keep("MODIFIED", key, new)
 
     def _release_owner(self, uid: str) -> None:
-        """Let an owner go that waits in the foreground for what it owned."""
+        """Remove an owner in foreground deletion once all its dependents are gone."""
         key = self._etcd.key_of(uid)
         owner = self._etcd.find(key) if key else None
         if key is None or owner is None or FOREGROUND not in owner["metadata"].get("finalizers", ()):
@@ -343,7 +343,7 @@ class Store:
             self._etcd.keep("MODIFIED", key, new)
 
     def _follow_up(self, kind: Resource, key: Key, kept: Manifest) -> None:
-        """Do what the controllers of a real cluster do about a new object."""
+        """Do for a new object what controllers of a real cluster would do a moment later."""
         if kind.plural == "namespaces":
             account = {"metadata": {"name": "default", "namespace": key.name}}
             self.create("serviceaccounts", account)
@@ -353,7 +353,7 @@ class Store:
         owners = kept["metadata"].get("ownerReferences") or ()
         known = all((owner.get("apiVersion"), owner.get("kind")) in BY_KIND for owner in owners)
         if owners and known and not any(self._etcd.key_of(owner["uid"]) for owner in owners):
-            # None of its owners exists, as after a restore from a backup: the garbage collector takes it.
+            # None of its owners exists, as after a restore from a backup: the garbage collector deletes it.
             self.delete(*key)
 
     # --- namespaces -----------------------------------------------------------------------------------
@@ -377,7 +377,7 @@ class Store:
             raise refusal
 
     def _check_account(self, key: Key, new: Manifest) -> None:
-        """Refuse a pod whose service account isn't there: a restore that forgets it runs nothing."""
+        """Refuse a pod whose ServiceAccount doesn't exist: after a restore without it nothing runs."""
         if key.resource != "pods":
             return
         account = new["spec"]["serviceAccountName"]
@@ -386,11 +386,11 @@ class Store:
             raise forbidden("pods", key.name, reason)
 
     def _terminate(self, key: Key, new: Manifest) -> Manifest:
-        """Mark a namespace, delete what is in it, and take it out as soon as that is gone."""
+        """Mark a namespace, delete its objects, and remove it as soon as they are gone."""
         new["status"] = {**new.get("status", {}), "phase": "Terminating"}
         marked = self._etcd.keep("MODIFIED", key, new)
         for content_key in self._etcd.inside(key.name):
-            if self._etcd.find(content_key) is not None:  # it may have gone with its owner
+            if self._etcd.find(content_key) is not None:  # it may have been removed with its owner
                 self.delete(*content_key)
         self._finish_namespace(key.name)
         return clone(marked)

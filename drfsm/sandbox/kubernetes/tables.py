@@ -1,12 +1,13 @@
-"""kubectl's tables, which the server renders: the real columns for the kinds that operators look at.
+"""kubectl's tables, which the server renders, with the real columns of the kinds that operators look at.
 
-Pure functions of manifests; api.py calls ``table``. A kind without a row in ``KINDS`` has NAME and AGE.
+Pure functions of manifests; listing.py calls ``table``. A kind without a row in ``KINDS`` has NAME and AGE.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from drfsm.sandbox.kubernetes.reading import moment
 from drfsm.sandbox.kubernetes.refusals import Manifest
 
 NONE = "<none>"
@@ -14,7 +15,7 @@ MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
 
 
 class Column(NamedTuple):
-    """A column; with a priority above 0 it is shown by ``-o wide``."""
+    """A column. One with a priority above 0 is shown only by ``-o wide``."""
 
     name: str
     type: str = "string"
@@ -61,13 +62,8 @@ def _object(manifest: Manifest, include: str) -> Manifest:
 # --- times ----------------------------------------------------------------------------------------------
 
 
-def moment(text: str) -> datetime:
-    """Read a timestamp."""
-    return datetime.fromisoformat(text)
-
-
 def since(text: str | None) -> str:
-    """Return how long ago a time is, as kubectl says it."""
+    """Return how long ago a time is, as kubectl writes it."""
     return "<unknown>" if not text else duration((datetime.now(UTC) - moment(text)).total_seconds())
 
 
@@ -86,7 +82,7 @@ _SECONDS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
 
 
 def duration(seconds: float) -> str:
-    """Say a duration in at most two units, as the real one does: 95s, 5m3s, 3h12m, 4d2h, 2y30d."""
+    """Return a duration in at most two units, as the real server writes it: 95s, 5m3s, 3h12m, 4d2h, 2y30d."""
     whole = int(seconds)
     if whole < 0:
         return "0s" if whole >= -1 else "<invalid>"
@@ -144,7 +140,7 @@ def _restarts(number: int, states: Iterable[Manifest]) -> str:
 
 
 def pod_status(pod: Manifest) -> str:
-    """Return the one word that kubectl says about a pod."""
+    """Return the status of a pod that kubectl shows."""
     status = pod.get("status") or {}
     word = status.get("reason") or status.get("phase") or "Unknown"
     running = False
@@ -191,7 +187,7 @@ def _job(job: Manifest) -> Sequence[Any]:
 
 
 def job_status(job: Manifest) -> str:
-    """Return the one word that kubectl says about a Job."""
+    """Return the status of a Job that kubectl shows."""
     conditions = (job.get("status") or {}).get("conditions") or ()
     true = {mark["type"] for mark in conditions if mark["status"] == "True"}
     words = {"Complete": "Complete", "Failed": "Failed"}
@@ -324,7 +320,7 @@ def _claim(claim: Manifest) -> Sequence[Any]:
 
 
 def _columns(text: str) -> tuple[Column, ...]:
-    """Read columns: ``Name|Data#|Age|Node+``; # is a number, + is shown when wide."""
+    """Parse columns: ``Name|Data#|Age|Node+``; # marks a number, + a column that only ``-o wide`` shows."""
     return tuple(
         Column(column.rstrip("#+"), "integer" if "#" in column else "string", int(column.endswith("+")))
         for column in text.split("|")

@@ -1,6 +1,6 @@
-"""Writing: create, replace, patch in five ways, delete one or many; all with dryRun and field managers.
+"""Writes: create, replace, patch in four ways, delete one or many; all with dryRun and field managers.
 
-What is wanted is worked out here, from the body and under the store's lock; the store keeps it, or refuses.
+This module computes the new object from the body, under the store's lock; the store checks and stores it, or refuses.
 """
 
 import json
@@ -27,7 +27,7 @@ from drfsm.sandbox.kubernetes.store import Finish, Store, timestamp
 
 MERGE, STEPS = "application/merge-patch+json", "application/json-patch+json"
 STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
-RETURNED = ("pods", "namespaces", "serviceaccounts", "persistentvolumeclaims", "resourcequotas")
+RETURNED = ("pods", "namespaces", "serviceaccounts", "persistentvolumeclaims")
 ORPHANS = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or "
     "set propagationPolicy=Orphan to suppress this warning"
@@ -84,7 +84,7 @@ def patch(store: Store, request: Request, where: Target) -> Answer:
 
 
 def _unfit(changed: Manifest, refusal: ApiError) -> ApiError:
-    """Return the refusal of a patch whose outcome can't be decoded; unlike a whole body's it is Invalid."""
+    """Return the refusal of a patch whose result can't be decoded; unlike that of a whole body it is Invalid."""
     value = json.dumps(json.dumps(changed, separators=(",", ":")))
     why = refusal.message.partition(" cannot be handled as a ")[2].partition(": ")[2] or refusal.message
     return invalid("", "", "", [("patch", "FieldValueInvalid", f"Invalid value: {value}: {why}")])
@@ -107,7 +107,7 @@ def patched(request: Request, resource: Resource | None, old: Manifest) -> Manif
 
 
 def _apply(store: Store, request: Request, where: Target) -> Answer:
-    """Apply what is wanted, server side."""
+    """Do a server-side apply."""
     resource, manager = where.resource, request.query.get("fieldManager")
     if not manager:
         raise invalid("PatchOptions", "meta.k8s.io", "", [required("fieldManager", "is required for apply patch")])
@@ -268,7 +268,7 @@ def _check_name(manifest: Manifest, where: Target) -> None:
 
 
 def finish_of(request: Request, where: Target) -> Finish:
-    """Return what notes, as the object is kept, who set which field."""
+    """Return the function that records the field managers of an object as it is stored."""
     writer = Writer(request.manager, "Update", where.resource.api_version, where.part)
     return partial(_record, message_of(where.resource), writer)
 

@@ -148,6 +148,18 @@ def test_sigkill_leaves_no_pod_and_no_file_for_long(tmp_path: Path, clusters: li
     eventually(lambda: is_gone(cluster))
 
 
+@pytest.mark.parametrize(("content", "stays"), [("ours", False), ("somebody else's", True)])
+def test_what_remains_is_removed_but_no_file_of_somebody_else(tmp_path: Path, content: str, stays: bool) -> None:
+    """The directory goes; the kubeconfig's copy goes only while it is that copy."""
+    directory, copy = tmp_path / "cluster", tmp_path / "cluster.yaml"
+    directory.mkdir()
+    (directory / "kubeconfig.yaml").write_text("ours", encoding="utf-8")
+    copy.write_text(content, encoding="utf-8")
+    argv = [sys.executable, "-m", f"{MODULE}.reaper", str(directory), str(copy)]
+    subprocess.run(argv, stdin=subprocess.DEVNULL, check=True, timeout=30)
+    assert (directory.exists(), copy.exists()) == (False, stays)
+
+
 def test_readmes_example_for_tests_runs() -> None:
     """The README's Python is run as it stands."""
     subprocess.run([sys.executable, "-c", readme("python")], check=True, timeout=60)
@@ -180,6 +192,16 @@ def test_wrong_usage_starts_nothing(
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert (caught.value.code, said in capsys.readouterr().err) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path: Path) -> None:
+    """Without the extra ``sandbox`` it ends with exit code 3, and leaves nothing."""
+    script = f"import sys; sys.modules['cryptography'] = None; from {MODULE}.__main__ import main; sys.exit(main([]))"
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environ)
+    said = "the cluster could not be started: cryptography is not installed; pip install 'drfsm[sandbox]'"
+    assert (done.returncode, said in done.stderr) == (3, True), done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
