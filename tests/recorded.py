@@ -174,7 +174,7 @@ class _Cluster(EmulatedCluster):
     def start(self) -> Self:
         """Start, then lay every object as it was kept: the past is then forgotten, and all watches list anew."""
         super().start()
-        memory = self.store._memory
+        memory = self.store._etcd
         authority = self.store.get("configmaps", "default", "kube-root-ca.crt")["data"]
         with self.store.alone():
             newest = memory.version

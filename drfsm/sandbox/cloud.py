@@ -1,13 +1,13 @@
 """The sandbox's AWS: moto's server on loopback, with S3, STS, IAM, EC2 and SSM.
 
-It owns the server and hands out clients with dummy credentials; what lies in it is seed.py's affair. It
-is called by lifecycle.py and by tests. What to know of moto:
+It owns the server and makes clients with dummy credentials; seed.py fills it. lifecycle.py and tests call it. Facts
+about moto:
 
-- Its state belongs to the process, not to the server. So each Cloud of a process is an account of its own: its
-  server says so to moto with every request, whichever key that is made with. Only bucket names are everybody's,
-  as in the cloud. The first Cloud of a process starts empty.
-- It checks no signature; any key will do. A key that IAM made (``create_identity``) has its user's ARN.
-- It applies a bucket policy's Deny to everybody; policies.py makes it look at who asks.
+- Its state belongs to the process, not to the server. So each Cloud of a process is an account of its own: its server
+  names the account to moto in every request, whatever the key. Only bucket names are shared by all accounts, as in the
+  cloud. The first Cloud of a process starts empty.
+- It checks no signature, and accepts any key. A key that IAM made (``create_identity``) has its user's ARN.
+- It applies a bucket policy's Deny to everybody; policies.py makes it check the caller.
 """
 
 import logging
@@ -28,7 +28,7 @@ SECRET_ACCESS_KEY = "sandbox-operator-secret"  # noqa: S105  moto takes any secr
 
 
 class Identity(NamedTuple):
-    """A user that moto's IAM knows, with the key that makes a request his."""
+    """A user of moto's IAM, with an access key."""
 
     arn: str
     access_key_id: str
@@ -49,7 +49,7 @@ class Cloud:
         self.endpoint, self.account = "", ""
 
     def start(self) -> None:
-        """Serve, on a free port unless one was asked for."""
+        """Serve on the given port, or on a free one."""
         from moto.server import ThreadedMotoServer
 
         from drfsm.sandbox.policies import install
@@ -71,7 +71,7 @@ class Cloud:
                 self._reset()
 
     def stop(self) -> None:
-        """Stop serving. Clients of this Cloud are of no use afterwards."""
+        """Stop serving. Clients of this Cloud can't be used afterwards."""
         if self._server is None:
             return
         ending = threading.Thread(target=self._server.stop)
@@ -115,7 +115,7 @@ class Cloud:
         self.client("s3").create_bucket(Bucket=name)
 
     def create_identity(self, user: str) -> Identity:
-        """Make an IAM user and a key of his."""
+        """Make an IAM user with an access key."""
         iam = self.client("iam")
         arn = iam.create_user(UserName=user)["User"]["Arn"]
         key = iam.create_access_key(UserName=user)["AccessKey"]
@@ -128,7 +128,7 @@ class Cloud:
 
 
 def _application(account: str) -> Callable[..., Any]:
-    """Return moto's application, every request to which is said to be of one account."""
+    """Return moto's application, with every request attributed to one account."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     class Application(DomainDispatcherApplication):
@@ -143,7 +143,7 @@ def _application(account: str) -> Callable[..., Any]:
 
 @cache
 def _session() -> Any:
-    """Return the one session of the process: each would read the services' descriptions anew."""
+    """Return the process's one session; every further one would read the services' descriptions again."""
     import boto3
 
     return boto3.session.Session()

@@ -1,12 +1,13 @@
-"""DR's runners, for real: an instance started from the launch template brings up a cluster of its own.
+"""DR's runners: an instance that is started from the launch template brings up a cluster of its own.
 
-What an image's user data would do on a real machine happens here beside moto: the instance boots a cluster,
-furnishes it with the namespace and DR's own Secret, and writes its kubeconfig into its SSM parameter. Stopped,
-the cluster is out; terminated, it is gone, while its parameter stays, as in the cloud. The seeded instance was
-started without a template and is none of these: lifecycle.py ties DR's own cluster to it.
+This module does beside moto what the image's user data would do on a real machine: it starts a cluster, creates the
+namespace and DR's own Secret, and writes the kubeconfig into the instance's SSM parameter. While the instance is
+stopped, its cluster has an outage; when it is terminated, the cluster is removed, while the parameter stays, as in the
+cloud. The seeded instance was started without a template and is no such runner: lifecycle.py ties DR's own cluster to
+it.
 
-Owns the launch template and its security group, and lets moto honour client tokens, which it only stores.
-Called by lifecycle.py; tests play with ``boots``, ``guarded`` and ``clusters``.
+It owns the launch template and its security group, and makes moto honour client tokens, which moto only stores.
+lifecycle.py calls it; tests use ``boots``, ``guarded`` and ``clusters``.
 """
 
 import shutil
@@ -28,10 +29,10 @@ _RUNS, _STOPS = ("pending", "running"), ("stopping", "stopped")
 
 
 class Runners:
-    """Watches the instances and sees to their clusters.
+    """Watches the instances, and starts and stops their clusters.
 
-    ``boots``: whether user data comes to its end; False: an instance runs and never gives a kubeconfig.
-    ``guarded``: whether a cluster answers only once its security group lets somebody in to its port.
+    ``boots``: whether user data succeeds; if not, an instance runs and never publishes a kubeconfig.
+    ``guarded``: whether a cluster answers only while its security group opens its port to somebody.
     """
 
     def __init__(self, cloud: Cloud, directory: Path, options: Options, made: Callable[[str, Path], Cluster]) -> None:
@@ -44,7 +45,7 @@ class Runners:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Make the launch template and begin to watch."""
+        """Make the launch template, and begin to watch the instances."""
         honour_client_tokens()
         launch_template(self._cloud)
         self._thread = threading.Thread(target=self._watch, name="runners", daemon=True)
@@ -65,7 +66,7 @@ class Runners:
     def _look(self) -> None:
         launched = [{"Name": "tag-key", "Values": ["aws:ec2launchtemplate:id"]}]
         answer = self._cloud.client("ec2").describe_instances(Filters=launched)
-        for instance in (each for reservation in answer["Reservations"] for each in reservation["Instances"]):
+        for instance in (instance for reservation in answer["Reservations"] for instance in reservation["Instances"]):
             self._see_to(instance["InstanceId"], instance)
 
     def _see_to(self, instance_id: str, instance: Mapping[str, Any]) -> None:
@@ -83,8 +84,8 @@ class Runners:
         cluster = self._made(f"dr-{instance_id}", self._directory / instance_id)
         self.clusters[instance_id] = cluster
         cluster.start()
-        for each in self._furniture():
-            cluster.apply(each)
+        for manifest in self._furniture():
+            cluster.apply(manifest)
         if self.guarded:
             self._let_out(instance_id, out=True)
         self._cloud.client("ssm").put_parameter(
@@ -96,17 +97,17 @@ class Runners:
         )
 
     def _furniture(self) -> list[dict[str, Any]]:
-        """Return what a backup doesn't bring: the namespace, and the Secret with a key of DR's own identity."""
+        """Return the objects that no backup holds: the namespace, and the Secret with a key of DR's identity."""
         if self._identity is None:  # one key for all: an identity may have two, and the seed made the first
             key = self._cloud.client("iam").create_access_key(UserName=f"{self._options.bucket}-dr")["AccessKey"]
             self._identity = Identity("", key["AccessKeyId"], key["SecretAccessKey"])
         made = manifests("dr", self._options, self._identity, self._cloud.endpoint)
-        return [each for each in made if each["kind"] in ("Namespace", "Secret")]
+        return [manifest for manifest in made if manifest["kind"] in ("Namespace", "Secret")]
 
     def _lets_in(self, instance: Mapping[str, Any]) -> bool:
-        groups = [each["GroupId"] for each in instance["SecurityGroups"]]
-        found = self._cloud.client("ec2").describe_security_groups(GroupIds=groups)["SecurityGroups"]
-        return any(rule.get("FromPort") == API_PORT for group in found for rule in group["IpPermissions"])
+        groups = [group["GroupId"] for group in instance["SecurityGroups"]]
+        security_groups = self._cloud.client("ec2").describe_security_groups(GroupIds=groups)["SecurityGroups"]
+        return any(rule.get("FromPort") == API_PORT for group in security_groups for rule in group["IpPermissions"])
 
     def _let_out(self, instance_id: str, *, out: bool) -> None:
         if self._out.get(instance_id, False) != out:
@@ -121,8 +122,8 @@ class Runners:
 def launch_template(cloud: Cloud) -> str:
     """Make DR's launch template and its security group; return the template's id."""
     ec2 = cloud.client("ec2")
-    if found := _templates(ec2):
-        return found[0]
+    if templates := _templates(ec2):
+        return templates[0]
     vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
     about = "DR's runner: nobody gets in until he is let in"
     group = ec2.create_security_group(GroupName=TEMPLATE, Description=about, VpcId=vpc)["GroupId"]
@@ -139,11 +140,11 @@ def launch_template(cloud: Cloud) -> str:
 
 def _templates(ec2: Any) -> list[str]:
     listed = ec2.describe_launch_templates()["LaunchTemplates"]
-    return [each["LaunchTemplateId"] for each in listed if each["LaunchTemplateName"] == TEMPLATE]
+    return [template["LaunchTemplateId"] for template in listed if template["LaunchTemplateName"] == TEMPLATE]
 
 
 def honour_client_tokens() -> None:
-    """Let moto start one instance for a client token, however often it is asked. Doing it again changes nothing.
+    """Make moto start only one instance for each client token. A second call changes nothing.
 
     The rule: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
     """
@@ -159,15 +160,15 @@ def _remembering(run_instances: Callable[..., Any]) -> Callable[..., Any]:
 
     alone = threading.Lock()
 
-    def remembering(self: Any, *given: Any, **more: Any) -> Any:
+    def remembering(self: Any, *arguments: Any, **more: Any) -> Any:
         with alone:
             for reservation in self.reservations.values() if more.get("client_token") != NO_TOKEN else ():
-                if any(each.client_token == more["client_token"] for each in reservation.instances):
-                    if all(each._state.name == "terminated" for each in reservation.instances):  # noqa: SLF001  moto tells it nowhere else
-                        told = "The client token was used for an instance that is terminated"
-                        raise EC2ClientError("IdempotentInstanceTerminated", told)
+                if any(instance.client_token == more["client_token"] for instance in reservation.instances):
+                    if all(instance._state.name == "terminated" for instance in reservation.instances):  # noqa: SLF001  moto tells it nowhere else
+                        message = "The client token was used for an instance that is terminated"
+                        raise EC2ClientError("IdempotentInstanceTerminated", message)
                     return reservation
-            return run_instances(self, *given, **more)
+            return run_instances(self, *arguments, **more)
 
     remembering.forgetful = run_instances  # type: ignore[attr-defined]  # a mark, so that it is wrapped once
     return remembering

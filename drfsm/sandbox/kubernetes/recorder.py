@@ -1,7 +1,7 @@
-"""Events, as ``kubectl describe`` and ``kubectl get events`` show them. The same again only counts up.
+"""Events, as ``kubectl describe`` and ``kubectl get events`` show them. A repeated event only raises its count.
 
-Whoever records hands in a sink: the controllers' writes to the store, the kubelet's posts to the API. An
-event is commentary: a sink that can't deliver it drops it. Safe for use by many threads.
+The caller passes in a sink: that of the controllers writes to the store, that of the kubelet posts to the API. Events
+are commentary: a sink that can't deliver one drops it. Safe for use by many threads.
 """
 
 import itertools
@@ -22,7 +22,7 @@ Sink = Callable[[Manifest, bool], None]  # the event, and whether it is a new on
 
 
 class Recorder:
-    """Events by one component."""
+    """Records the events of one component."""
 
     def __init__(self, component: str, sink: Sink, *, host: str = "") -> None:
         self._component, self._sink, self._host = component, sink, host
