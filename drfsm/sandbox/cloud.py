@@ -3,11 +3,13 @@
 It owns the server and makes clients with dummy credentials; seed.py fills it. lifecycle.py and tests call it. Facts
 about moto:
 
-- Its state belongs to the process, not to the server. So each Cloud of a process is an account of its own: its server
-  names the account to moto in every request, whatever the key. Only bucket names are shared by all accounts, as in the
-  cloud. The first Cloud of a process starts empty.
-- It checks no signature, and accepts any key. A key that IAM made (``create_identity``) has its user's ARN.
-- It applies a bucket policy's Deny to everybody; policies.py makes it check the caller.
+- Its state belongs to the process, not to the server. So each Cloud of a process is an account of its own: its
+  server says so to moto with every request, whichever key that is made with. Only bucket names are everybody's,
+  as in the cloud. The first Cloud of a process starts empty.
+- It checks no signature; any key will do. A key that IAM made (``create_identity``) has its user's ARN.
+- It applies a bucket policy's Deny to everybody; policies.py makes it look at who asks.
+- It gives each account hundreds of machine images, each with a snapshot and a volume: a third of the time that a
+  sandbox needs to start. Here an account has one, ``MACHINE_IMAGE``.
 """
 
 import logging
@@ -23,6 +25,7 @@ from typing import Any, NamedTuple, Self
 
 REGION = "us-east-1"
 FIRST_ACCOUNT = 123456789012
+MACHINE_IMAGE = "ami-03cf127a"  # one of those that moto knows from the start
 ACCESS_KEY_ID = "sandbox-access-key"
 SECRET_ACCESS_KEY = "sandbox-operator-secret"  # noqa: S105  moto takes any secret
 
@@ -55,6 +58,7 @@ class Cloud:
         from drfsm.sandbox.policies import install
 
         install()
+        keep_one_machine_image()
         # One line per request would bury whatever else the process has to say.
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = ThreadedMotoServer("127.0.0.1", self._port, verbose=False)
@@ -110,6 +114,12 @@ class Cloud:
                 )
             return self._clients[service, key]
 
+    def instances(self) -> list[Any]:
+        """Return EC2's instances as moto holds them, without a request: watchers look several times a second."""
+        from moto.ec2.models import ec2_backends
+
+        return list(ec2_backends[self.account][REGION].all_instances())
+
     def create_bucket(self, name: str) -> None:
         """Make an empty bucket."""
         self.client("s3").create_bucket(Bucket=name)
@@ -139,6 +149,20 @@ def _application(account: str) -> Callable[..., Any]:
             return super().__call__({**environ, "HTTP_X_MOTO_ACCOUNT_ID": account}, start_response)
 
     return Application(create_backend_app)
+
+
+def keep_one_machine_image() -> None:
+    """Let moto give a new account ``MACHINE_IMAGE`` and no other image. Doing it again changes nothing."""
+    from moto.ec2.models.amis import AMIS, Ami, AmiBackend
+
+    (image,) = (image for image in AMIS if image["ami_id"] == MACHINE_IMAGE)
+    fields = {**image, "owner_alias": "amazon", "creation_date": None}  # made when it is asked for
+
+    def load(backend: Any) -> None:
+        backend.amis[MACHINE_IMAGE] = Ami(backend, **fields)
+
+    images: Any = AmiBackend
+    images._load_amis = load  # noqa: SLF001  moto has a switch for all images or none
 
 
 @cache

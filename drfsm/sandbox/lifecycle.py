@@ -347,8 +347,7 @@ class TwoSites(ABC, Generic[C]):
         return site == "dr" and bool(self.instance_id) and self._runner_state() not in ("pending", "running")
 
     def _runner_state(self) -> str:
-        answer = self.cloud.client("ec2").describe_instances(InstanceIds=[self.instance_id])
-        return str(answer["Reservations"][0]["Instances"][0]["State"]["Name"])
+        return next(str(runner.state) for runner in self.cloud.instances() if runner.id == self.instance_id)
 
 
 class Sandbox(TwoSites["EmulatedCluster"]):

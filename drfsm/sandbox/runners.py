@@ -12,18 +12,17 @@ lifecycle.py calls it; tests use ``boots``, ``guarded`` and ``clusters``.
 
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from drfsm.adapters.ec2 import API_PORT, KUBECONFIG_PARAMETER, TEMPLATE
-from drfsm.sandbox.cloud import Cloud, Identity
+from drfsm.sandbox.cloud import MACHINE_IMAGE, Cloud, Identity
 from drfsm.sandbox.clusters import Cluster
 from drfsm.sandbox.seed import Options, manifests
 
 POLL_SECONDS = 0.25
 INSTANCE_TYPE, DISK_GB = "t3.large", 40
-IMAGE = "ami-03cf127a"  # one of those that moto knows from the start
 NO_TOKEN = "ABCDE"  # noqa: S105  what moto takes where none is given
 _RUNS, _STOPS = ("pending", "running"), ("stopping", "stopped")
 
@@ -64,18 +63,16 @@ class Runners:
             self._look()
 
     def _look(self) -> None:
-        launched = [{"Name": "tag-key", "Values": ["aws:ec2launchtemplate:id"]}]
-        answer = self._cloud.client("ec2").describe_instances(Filters=launched)
-        for instance in (instance for reservation in answer["Reservations"] for instance in reservation["Instances"]):
-            self._see_to(instance["InstanceId"], instance)
+        for instance in self._cloud.instances():
+            if any(tag["key"] == "aws:ec2launchtemplate:id" for tag in instance.get_tags()):
+                self._see_to(instance.id, instance.state)
 
-    def _see_to(self, instance_id: str, instance: Mapping[str, Any]) -> None:
-        state = instance["State"]["Name"]
+    def _see_to(self, instance_id: str, state: str) -> None:
         if instance_id in self.clusters:
             if state not in (*_RUNS, *_STOPS):
                 self._remove(instance_id)
                 return
-            self._let_out(instance_id, out=state in _STOPS or (self.guarded and not self._lets_in(instance)))
+            self._let_out(instance_id, out=state in _STOPS or (self.guarded and not self._lets_in(instance_id)))
         elif state in _RUNS and self.boots:
             self._boot(instance_id)
 
@@ -104,9 +101,11 @@ class Runners:
         made = manifests("dr", self._options, self._identity, self._cloud.endpoint)
         return [manifest for manifest in made if manifest["kind"] in ("Namespace", "Secret")]
 
-    def _lets_in(self, instance: Mapping[str, Any]) -> bool:
-        groups = [group["GroupId"] for group in instance["SecurityGroups"]]
-        security_groups = self._cloud.client("ec2").describe_security_groups(GroupIds=groups)["SecurityGroups"]
+    def _lets_in(self, instance_id: str) -> bool:
+        ec2 = self._cloud.client("ec2")
+        (reservation,) = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+        groups = [group["GroupId"] for group in reservation["Instances"][0]["SecurityGroups"]]
+        security_groups = ec2.describe_security_groups(GroupIds=groups)["SecurityGroups"]
         return any(rule.get("FromPort") == API_PORT for group in security_groups for rule in group["IpPermissions"])
 
     def _let_out(self, instance_id: str, *, out: bool) -> None:
@@ -129,7 +128,7 @@ def launch_template(cloud: Cloud) -> str:
     group = ec2.create_security_group(GroupName=TEMPLATE, Description=about, VpcId=vpc)["GroupId"]
     disk = {"VolumeSize": DISK_GB, "VolumeType": "gp3", "DeleteOnTermination": True}
     data = {
-        "ImageId": IMAGE,
+        "ImageId": MACHINE_IMAGE,
         "InstanceType": INSTANCE_TYPE,
         "SecurityGroupIds": [group],
         "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": disk}],

@@ -45,7 +45,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from drfsm.errors import DrfsmError
-from drfsm.sandbox.cloud import REGION, Cloud, Identity
+from drfsm.sandbox.cloud import MACHINE_IMAGE, REGION, Cloud, Identity
 from drfsm.sandbox.clusters import Cluster, Kind, Manifest
 
 Site = Literal["primary", "dr"]
@@ -311,7 +311,7 @@ def launch_runner(cloud: Cloud) -> str:
     """Launch DR's runner, tagged as the real one is; return its instance id."""
     tags = [{"Key": key, "Value": value} for key, value in RUNNER_TAGS.items()]
     answer = cloud.client("ec2").run_instances(
-        ImageId="ami-03cf127a",  # one of those that moto knows from the start
+        ImageId=MACHINE_IMAGE,
         InstanceType="t3.small",
         MinCount=1,
         MaxCount=1,
