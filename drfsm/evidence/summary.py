@@ -1,9 +1,10 @@
-"""The summary of a run: one derived JSON statement, true at every moment, for whoever wasn't there.
+"""The summary of a run of any machine: one derived JSON statement, true at every moment, for whoever wasn't there.
 
-Owns its fields (receipts_schema/failback.summary.schema.json is their schema). A field that can't be known
-yet is ``{"unknown": why}``, one that doesn't apply is ``{"none": why}``. The head and the number of records
-stand in it because a bare chain doesn't stop truncation: keep a copy of this off the machine. Confirmation
-tokens are never in it. Loads nothing heavy: `drfsm status` stands on this. Called after every record.
+Owns its fields; evidence/schemas/ declares their types, and receipts_schema/<machine>.summary.schema.json is generated
+from that. A field that can't be known yet is ``{"unknown": why}``, one that doesn't apply is ``{"none": why}``. The
+head and the number of records stand in it because a bare chain doesn't stop truncation: keep a copy of this off the
+machine. Confirmation tokens are never in it. Loads nothing heavy: `drfsm status` stands on this. Called after every
+record.
 """
 
 import json
@@ -15,7 +16,8 @@ from drfsm.evidence.derive import derive
 from drfsm.evidence.wording import commands, nobody_since, seconds_between, shown_inputs, source_of
 from drfsm.journal import Actor, Record, RunState
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""1: 0.1.0. 2: with `actors`. 3: `phases` became `state_durations`. drfsm reads `journal` alone (cli/bundle.py)."""
 Fields = dict[str, Any]
 
 
@@ -54,7 +56,7 @@ def summarise(
         "kept": list(state.kept),
         "decisions": _decisions(records),
         "attempts": _attempts(records),
-        "phases": _phases(records),
+        "state_durations": _state_durations(records),
         "forecast": _forecast(state, records),
         "receipt": derive(state.receipt, state, records),
         "journal": {"records": len(records), "head": head, "sealed": state.sealed},
@@ -162,26 +164,26 @@ def _attempts(records: Sequence[Record]) -> list[Fields]:
     return [{**entry, "last_error": entry["last_error"] or _none("no attempt failed")} for entry in found.values()]
 
 
-def _phases(records: Sequence[Record]) -> list[Fields]:
-    """How long the run stood in each state, from entering it to the commit that left it."""
-    found: list[Fields] = []
+def _state_durations(records: Sequence[Record]) -> list[Fields]:
+    """Return how long the run stood in each state, from entering it to the commit that left it; oldest first."""
+    durations: list[Fields] = []
     entered = records[0].at if records else ""
-    for each in records:
-        if each.kind == "commit":
-            lasted = seconds_between(entered, each.at)
-            found.append(
+    for record in records:
+        if record.kind == "commit":
+            seconds = seconds_between(entered, record.at)
+            durations.append(
                 {
-                    "state": each.body["from"],
-                    "trigger": each.body["trigger"],
-                    "to": each.body["to"],
-                    "how": each.body["how"],
+                    "state": record.body["from"],
+                    "trigger": record.body["trigger"],
+                    "to": record.body["to"],
+                    "how": record.body["how"],
                     "entered_at": entered,
-                    "left_at": each.at,
-                    "seconds": _unknown("a time on record is no time") if lasted is None else lasted,
+                    "left_at": record.at,
+                    "seconds": _unknown("a time on record is no time") if seconds is None else seconds,
                 }
             )
-            entered = each.at
-    return found
+            entered = record.at
+    return durations
 
 
 def _forecast(state: RunState, records: Sequence[Record]) -> Fields:
