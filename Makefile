@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo dr-drill test test-servers test-cluster control-plane check bench sbom clean
+.PHONY: help demo dr-drill test test-servers test-cluster control-plane check schemas bench sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _tables.py)
 
 help:
@@ -50,6 +50,10 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The schemas of receipts, from the tables that declare them: drfsm/evidence/schemas.
+schemas: $(VENV)/.installed
+	@$(BIN)/python -m drfsm.evidence.schemas
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.objects
