@@ -329,7 +329,7 @@ class Transition(Body):
     frozen: tuple[str, ...] = required(WORDS)
     reason: str | None = optional(TEXT, key="because")
     args: Json = optional(OBJECT, {})
-    undoes: str = optional(TEXT, "", note="the row whose change it gives back")
+    undoes: str = optional(TEXT, "", note="the row whose change it undoes")
     kept: str = optional(TEXT, "")
     amends: Json = optional(OBJECT, {}, note=AMENDS)
 
@@ -340,7 +340,7 @@ class Intent(Transition):
 
     attempt: int = required(POSITIVE)
     effect: str = required(one_of("none", "idempotent", "once"))
-    before: Json = required(OBJECT, note="fact -> the exact image that an undo restores")
+    before: Json = required(OBJECT, note="fact -> the exact snapshot that an undo restores")
     undo: str | None = optional(TEXT)
 
 
