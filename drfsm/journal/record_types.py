@@ -14,6 +14,7 @@ wrote them may still have written nonsense, so nobody looks into a body before i
 # ruff: noqa: RUF009  `required` and `optional` are attrs' own `field`, with a type
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -128,6 +129,7 @@ def optional(type_: Type, default: Any = None, *, key: str = "", since: str = ""
     return field(default=default, metadata={"type": type_, "key": key, "required": False, "since": since, "note": note})
 
 
+@cache
 def fields_of(declared: type[Any]) -> tuple[Field, ...]:
     """Return the lines of the table for one class."""
     return tuple(
