@@ -130,7 +130,7 @@ def optional(type_: Type, default: Any = None, *, key: str = "", since: str = ""
 
 
 @cache
-def fields_of(declared: type[Any]) -> tuple[Field, ...]:
+def fields_of(declared: Any) -> tuple[Field, ...]:  # a class; mypy takes no frozen class of attrs for hashable
     """Return the lines of the table for one class."""
     return tuple(
         Field(
