@@ -122,10 +122,10 @@ def up(directory: Path, options: Options | None = None, *, timeout_seconds: floa
         deadline = time.monotonic() + timeout_seconds
         while not (state := _read(directory)):
             if _born(pid) is None:
-                raise _stillborn(directory, "the sandbox died while it was starting")
+                raise _start_error(directory, "the sandbox died while it was starting")
             if time.monotonic() > deadline:
                 _end(pid, _born(pid))
-                raise _stillborn(directory, f"the sandbox was not ready after {timeout_seconds:.0f} s")
+                raise _start_error(directory, f"the sandbox was not ready after {timeout_seconds:.0f} s")
             time.sleep(POLL_SECONDS)
         return state
 
@@ -162,18 +162,18 @@ def outage(directory: Path, site: Site, *, on: bool = True, timeout_seconds: flo
     _running(directory)  # BEFORE the lock: there may be no directory to hold it
     with _alone(directory):
         state = _running(directory)
-        wish = _wish(directory, site)
+        outage_file = _outage_file(directory, site)
         if on:
-            wish.parent.mkdir(exist_ok=True)
-            wish.touch()
+            outage_file.parent.mkdir(exist_ok=True)
+            outage_file.touch()
         else:
-            wish.unlink(missing_ok=True)
+            outage_file.unlink(missing_ok=True)
         kubeconfig = Path(state.kubeconfig_primary if site == "primary" else state.kubeconfig_dr)
         deadline = time.monotonic() + timeout_seconds
         while _answers(kubeconfig) == on:
             _running(directory)
             if time.monotonic() > deadline:
-                raise _unheeded(state, site, on=on)
+                raise _outage_error(state, site, on=on)
             time.sleep(POLL_SECONDS)
         _running(directory)  # a cluster doesn't answer either when the sandbox has died
 
@@ -335,14 +335,14 @@ class TwoSites(ABC, Generic[C]):
         was: dict[Site, bool] = {"primary": False, "dr": False}
         while not self._stopping.wait(WATCH_POLL_SECONDS):
             for site, cluster in clusters.items():
-                out = self._to_be_out(site)
+                out = self._has_outage(site)
                 if out != was[site]:
                     cluster.outage(out)
                 was[site] = out
 
-    def _to_be_out(self, site: Site) -> bool:
+    def _has_outage(self, site: Site) -> bool:
         """Return whether an outage was asked for, or DR's runner isn't running."""
-        if _wish(self.directory, site).exists():
+        if _outage_file(self.directory, site).exists():
             return True
         return site == "dr" and bool(self.instance_id) and self._runner_state() not in ("pending", "running")
 
@@ -478,7 +478,7 @@ def _running(directory: Path) -> State:
     return current.state
 
 
-def _wish(directory: Path, site: Site) -> Path:
+def _outage_file(directory: Path, site: Site) -> Path:
     return directory / "outages" / site
 
 
@@ -493,7 +493,7 @@ def _answers(kubeconfig: Path) -> bool:
     return True
 
 
-def _unheeded(state: State, site: Site, *, on: bool) -> DrfsmError:
+def _outage_error(state: State, site: Site, *, on: bool) -> DrfsmError:
     """Return the error of an outage that didn't begin, or end. DR's cluster is also out without its runner."""
     what = f"the cluster of {site} {'still answers' if on else 'does not answer yet'}"
     if site == "dr" and state.instance_id and not on:
@@ -501,10 +501,10 @@ def _unheeded(state: State, site: Site, *, on: bool) -> DrfsmError:
     return DrfsmError(what, hint=f"read {state.log}")
 
 
-def _stillborn(directory: Path, what: str) -> DrfsmError:
+def _start_error(directory: Path, what: str) -> DrfsmError:
     log = directory / "sandbox.log"
     tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:])
-    return DrfsmError(f"{what}; its last words:\n{tail}", hint=f"read {log}")
+    return DrfsmError(f"{what}; the end of its log:\n{tail}", hint=f"read {log}")
 
 
 def _say(words: str) -> None:

@@ -60,19 +60,19 @@ class Runners:
 
     def _watch(self) -> None:
         while not self._stopping.wait(POLL_SECONDS):
-            self._look()
+            self._check_instances()
 
-    def _look(self) -> None:
+    def _check_instances(self) -> None:
         for instance in self._cloud.instances():
             if any(tag["key"] == "aws:ec2launchtemplate:id" for tag in instance.get_tags()):
-                self._see_to(instance.id, instance.state)
+                self._follow(instance.id, instance.state)
 
-    def _see_to(self, instance_id: str, state: str) -> None:
+    def _follow(self, instance_id: str, state: str) -> None:
         if instance_id in self.clusters:
             if state not in (*_RUNS, *_STOPS):
                 self._remove(instance_id)
                 return
-            self._let_out(instance_id, out=state in _STOPS or (self.guarded and not self._lets_in(instance_id)))
+            self._set_outage(instance_id, out=state in _STOPS or (self.guarded and not self._is_open(instance_id)))
         elif state in _RUNS and self.boots:
             self._boot(instance_id)
 
@@ -81,10 +81,10 @@ class Runners:
         cluster = self._made(f"dr-{instance_id}", self._directory / instance_id)
         self.clusters[instance_id] = cluster
         cluster.start()
-        for manifest in self._furniture():
+        for manifest in self._base_objects():
             cluster.apply(manifest)
         if self.guarded:
-            self._let_out(instance_id, out=True)
+            self._set_outage(instance_id, out=True)
         self._cloud.client("ssm").put_parameter(
             Name=KUBECONFIG_PARAMETER.format(instance=instance_id),
             Value=cluster.kubeconfig.read_text(encoding="utf-8"),
@@ -93,7 +93,7 @@ class Runners:
             Overwrite=True,
         )
 
-    def _furniture(self) -> list[dict[str, Any]]:
+    def _base_objects(self) -> list[dict[str, Any]]:
         """Return the objects that no backup holds: the namespace, and the Secret with a key of DR's identity."""
         if self._identity is None:  # one key for all: an identity may have two, and the seed made the first
             key = self._cloud.client("iam").create_access_key(UserName=f"{self._options.bucket}-dr")["AccessKey"]
@@ -101,14 +101,14 @@ class Runners:
         made = manifests("dr", self._options, self._identity, self._cloud.endpoint)
         return [manifest for manifest in made if manifest["kind"] in ("Namespace", "Secret")]
 
-    def _lets_in(self, instance_id: str) -> bool:
+    def _is_open(self, instance_id: str) -> bool:
         ec2 = self._cloud.client("ec2")
         (reservation,) = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
         groups = [group["GroupId"] for group in reservation["Instances"][0]["SecurityGroups"]]
         security_groups = ec2.describe_security_groups(GroupIds=groups)["SecurityGroups"]
         return any(rule.get("FromPort") == API_PORT for group in security_groups for rule in group["IpPermissions"])
 
-    def _let_out(self, instance_id: str, *, out: bool) -> None:
+    def _set_outage(self, instance_id: str, *, out: bool) -> None:
         if self._out.get(instance_id, False) != out:
             self.clusters[instance_id].outage(out)
             self._out[instance_id] = out

@@ -128,16 +128,16 @@ def seed(cloud: Cloud, primary: Cluster, dr: Cluster, options: Options) -> Seede
     with ThreadPoolExecutor() as pool:
         runner = pool.submit(launch_runner, cloud) if options.runner and promoted else None
         (primary_role, of_primary), (dr_role, of_dr) = (_site(cloud, site, options) for site in ("primary", "dr"))
-        _lay(primary, of_primary)
+        _apply(primary, of_primary)
         run_once(primary, of_primary, primary_run_id)
         backup_uri = publish_backup(cloud, options, of_primary, primary_run_id)
         publish_control_plane(cloud, options)
         if promoted:
-            _lay(dr, of_dr)
+            _apply(dr, of_dr)
             run_once(dr, of_dr, dr_run_id)
-            _lay(primary, after_promote(of_primary))
+            _apply(primary, after_promote(of_primary))
         else:
-            _lay(dr, after_restore(of_dr, _bundle_sha256(cloud, options)))
+            _apply(dr, after_restore(of_dr, _bundle_sha256(cloud, options)))
         instance_id = runner.result() if runner else ""
     return Seeded(primary_run_id, dr_run_id, backup_uri, primary_role, dr_role, instance_id)
 
@@ -326,7 +326,7 @@ def _site(cloud: Cloud, site: Site, options: Options) -> tuple[str, list[Manifes
     return identity.arn, manifests(site, options, identity, cloud.endpoint)
 
 
-def _lay(cluster: Cluster, site_manifests: Sequence[Manifest]) -> None:
+def _apply(cluster: Cluster, site_manifests: Sequence[Manifest]) -> None:
     for manifest in site_manifests:
         cluster.apply(manifest)
 

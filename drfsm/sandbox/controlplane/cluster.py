@@ -251,9 +251,9 @@ class RealCluster:
                 if answers(port):
                     return port
                 time.sleep(POLL_SECONDS)
-            lost_its_port = not started.runs and "address already in use" in started.last_words()
+            lost_its_port = not started.runs and "address already in use" in started.log_tail()
             if number == START_TRIES or not lost_its_port:
-                raise started.stillborn()
+                raise started.start_error()
             self._supervised.remove(started)
         raise AssertionError
 
@@ -316,14 +316,14 @@ class _Supervised:
         self._process.kill()
         self._process.wait()
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Return the end of its log."""
         return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
 
-    def stillborn(self) -> DrfsmError:
+    def start_error(self) -> DrfsmError:
         """Return the error of a program that ended or isn't ready in time."""
         why = "was not ready in time" if self.runs else "ended while it was starting"
-        return DrfsmError(f"{self._program} {why}; its last words:\n{self.last_words()}", hint=f"read {self._log}")
+        return DrfsmError(f"{self._program} {why}; the end of its log:\n{self.log_tail()}", hint=f"read {self._log}")
 
 
 def _etcd(programs: Mapping[str, Path], port: int, home: Path) -> list[str]:

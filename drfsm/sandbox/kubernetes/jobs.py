@@ -103,7 +103,7 @@ class Step:
 
 
 @frozen
-class _Sight:
+class _JobView:
     """A Job, its pods and its ledger at one time."""
 
     job: Manifest
@@ -152,45 +152,45 @@ def step(
     back_off_seconds: float = BACK_OFF_SECONDS,
 ) -> Step:
     """Return the next step of a Job that isn't finished."""
-    sight = _Sight(job, pods, ledger.counting(pods, now), now)
-    fate = _sealed(job) or _failure(sight)
+    view = _JobView(job, pods, ledger.counting(pods, now), now)
+    fate = _decided(job) or _failure(view)
     if fate:
-        return _ending(sight, fate)
-    create, remove, again = _wanted(sight, back_off_seconds)
-    counted = sight.ledger.ignoring(remove)
-    active = len(sight.active) + create - len(remove)
-    if _is_complete(sight, active):
-        return _ending(sight, _condition("SuccessCriteriaMet", "CompletionsReached", SUCCESS))
-    status, events = _running(sight)
-    status |= _counts(sight, counted, remove, create)
-    times = [at for at in (again, sight.deadline) if at is not None]
+        return _ending(view, fate)
+    create, remove, again = _wanted(view, back_off_seconds)
+    counted = view.ledger.ignoring(remove)
+    active = len(view.active) + create - len(remove)
+    if _is_complete(view, active):
+        return _ending(view, _condition("SuccessCriteriaMet", "CompletionsReached", SUCCESS))
+    status, events = _running(view)
+    status |= _counts(view, counted, remove, create)
+    times = [at for at in (again, view.deadline) if at is not None]
     return Step(status, counted, create, remove, events, min(times, default=None))
 
 
 SUCCESS = "Reached expected number of succeeded pods"
 
 
-def _sealed(job: Manifest) -> Manifest | None:
+def _decided(job: Manifest) -> Manifest | None:
     """Return the condition that decided the Job's outcome before; None if it is open."""
     return next((condition(job, kind) for kind in ENDS if is_true(job, kind)), None)
 
 
-def _failure(sight: _Sight) -> Manifest | None:
-    limit = sight.spec.get("backoffLimit", 6)
-    if len(sight.ledger.failed) > limit or _restarted_too_often(sight, limit):
+def _failure(view: _JobView) -> Manifest | None:
+    limit = view.spec.get("backoffLimit", 6)
+    if len(view.ledger.failed) > limit or _restarted_too_often(view, limit):
         return _condition("FailureTarget", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
-    if sight.started and sight.deadline and sight.now >= sight.deadline:
+    if view.started and view.deadline and view.now >= view.deadline:
         return _condition("FailureTarget", "DeadlineExceeded", "Job was active longer than specified deadline")
     return None
 
 
-def _restarted_too_often(sight: _Sight, limit: int) -> bool:
+def _restarted_too_often(view: _JobView, limit: int) -> bool:
     """Return whether the containers of an OnFailure Job were restarted more often than it allows."""
-    if sight.spec["template"]["spec"].get("restartPolicy") != "OnFailure":
+    if view.spec["template"]["spec"].get("restartPolicy") != "OnFailure":
         return False
     restarts = sum(
         container.get("restartCount", 0)
-        for pod in sight.pods
+        for pod in view.pods
         if not has_ended(pod)
         for kind in ("initContainerStatuses", "containerStatuses")
         for container in pod.get("status", {}).get(kind) or ()
@@ -198,46 +198,46 @@ def _restarted_too_often(sight: _Sight, limit: int) -> bool:
     return bool(restarts > 0 if limit == 0 else restarts >= limit)
 
 
-def _wanted(sight: _Sight, back_off_seconds: float) -> tuple[int, list[Manifest], datetime | None]:
+def _wanted(view: _JobView, back_off_seconds: float) -> tuple[int, list[Manifest], datetime | None]:
     """Return how many pods to create, which pods to remove, and when a back-off ends."""
-    active = sight.active
-    wanted = 0 if sight.suspended else _wanted_active(sight)
+    active = view.active
+    wanted = 0 if view.suspended else _wanted_active(view)
     if len(active) > wanted:
         return 0, by_readiness(active)[: len(active) - wanted], None
-    until = sight.ledger.waits_until(back_off_seconds)
-    if len(active) < wanted and until is not None and sight.now < until:
+    until = view.ledger.waits_until(back_off_seconds)
+    if len(active) < wanted and until is not None and view.now < until:
         return 0, [], until
     return wanted - len(active), [], None
 
 
-def _wanted_active(sight: _Sight) -> int:
-    parallelism, completions = sight.spec.get("parallelism", 1), sight.spec.get("completions")
+def _wanted_active(view: _JobView) -> int:
+    parallelism, completions = view.spec.get("parallelism", 1), view.spec.get("completions")
     if completions is None:  # a work queue: after the first success nothing new is started
-        return len(sight.active) if sight.ledger.succeeded else int(parallelism)
-    return int(max(0, min(parallelism, completions - len(sight.ledger.succeeded))))
+        return len(view.active) if view.ledger.succeeded else int(parallelism)
+    return int(max(0, min(parallelism, completions - len(view.ledger.succeeded))))
 
 
-def _is_complete(sight: _Sight, active: int) -> bool:
-    completions = sight.spec.get("completions")
+def _is_complete(view: _JobView, active: int) -> bool:
+    completions = view.spec.get("completions")
     wanted = 1 if completions is None else completions
-    return len(sight.ledger.succeeded) >= wanted and active == 0
+    return len(view.ledger.succeeded) >= wanted and active == 0
 
 
-def _ending(sight: _Sight, fate: Manifest) -> Step:
+def _ending(view: _JobView, fate: Manifest) -> Step:
     """Return the step of a Job whose outcome is decided: remove running pods, and finish once none is left."""
     failed = fate["type"] == "FailureTarget"
-    remove = sight.active
-    ledger = sight.ledger.counting(remove, sight.now, all_failed=failed)
-    status = {**sight.job.get("status", {}), **_counts(sight, ledger, remove, 0)}
-    if not sight.suspended:
-        status.setdefault("startTime", stamp(sight.now))
-    status["conditions"] = _conditions(status, [fate], sight.now)
+    remove = view.active
+    ledger = view.ledger.counting(remove, view.now, all_failed=failed)
+    status = {**view.job.get("status", {}), **_counts(view, ledger, remove, 0)}
+    if not view.suspended:
+        status.setdefault("startTime", stamp(view.now))
+    status["conditions"] = _conditions(status, [fate], view.now)
     events: list[JobEvent] = []
     if not status["terminating"] and not remove:
         end = _condition(ENDS[fate["type"]], fate["reason"], fate["message"])
-        status["conditions"] = _conditions(status, [end], sight.now)
+        status["conditions"] = _conditions(status, [end], view.now)
         if not failed:
-            status["completionTime"] = stamp(sight.now)
+            status["completionTime"] = stamp(view.now)
         events = [JobEvent("Warning", fate["reason"], fate["message"]) if failed else _COMPLETED]
     return Step(status, ledger, remove=remove, events=events)
 
@@ -245,27 +245,27 @@ def _ending(sight: _Sight, fate: Manifest) -> Step:
 _COMPLETED = JobEvent("Normal", "Completed", "Job completed")
 
 
-def _running(sight: _Sight) -> tuple[Manifest, list[JobEvent]]:
+def _running(view: _JobView) -> tuple[Manifest, list[JobEvent]]:
     """Return the status of a Job that continues, without its counts but with the marks of a suspension."""
-    status = dict(sight.job.get("status", {}))
-    suspended, before = sight.suspended, condition(sight.job, "Suspended")
+    status = dict(view.job.get("status", {}))
+    suspended, before = view.suspended, condition(view.job, "Suspended")
     if not suspended:
-        status.setdefault("startTime", stamp(sight.now))
+        status.setdefault("startTime", stamp(view.now))
     if suspended == (before is not None and before["status"] == "True"):
         return status, []
     if suspended:
         mark, word = _condition("Suspended", "JobSuspended", "Job suspended"), "Suspended"
     else:
         mark, word = {**_condition("Suspended", "JobResumed", "Job resumed"), "status": "False"}, "Resumed"
-        status["startTime"] = stamp(sight.now)  # the deadline counts anew
-    status["conditions"] = _conditions(status, [mark], sight.now)
+        status["startTime"] = stamp(view.now)  # the deadline counts anew
+    status["conditions"] = _conditions(status, [mark], view.now)
     return status, [JobEvent("Normal", word, f"Job {word.lower()}")]
 
 
-def _counts(sight: _Sight, ledger: Ledger, remove: Sequence[Manifest], create: int) -> Manifest:
+def _counts(view: _JobView, ledger: Ledger, remove: Sequence[Manifest], create: int) -> Manifest:
     removed = {uid(pod) for pod in remove}
-    active = [pod for pod in sight.active if uid(pod) not in removed]
-    terminating = sum(is_being_deleted(pod) and not has_ended(pod) for pod in sight.pods)
+    active = [pod for pod in view.active if uid(pod) not in removed]
+    terminating = sum(is_being_deleted(pod) and not has_ended(pod) for pod in view.pods)
     return {
         "active": len(active) + create,
         "ready": sum(is_true(pod, "Ready") for pod in active),

@@ -26,7 +26,7 @@ class Recorder:
 
     def __init__(self, component: str, sink: Sink, *, host: str = "") -> None:
         self._component, self._sink, self._host = component, sink, host
-        self._told: OrderedDict[tuple[str, str, str], Manifest] = OrderedDict()
+        self._recorded: OrderedDict[tuple[str, str, str], Manifest] = OrderedDict()
         self._numbers = itertools.count(time.time_ns())
         self._lock = threading.Lock()
 
@@ -34,11 +34,11 @@ class Recorder:
         """Record that something happened to an object."""
         key = (str(about["metadata"].get("uid")), reason, message)
         with self._lock:
-            before = self._told.pop(key, None)
+            before = self._recorded.pop(key, None)
             event = self._again(before, now) if before else self._new(about, severity, reason, message, now)
-            self._told[key] = event
-            if len(self._told) > REMEMBERED:
-                self._told.popitem(last=False)
+            self._recorded[key] = event
+            if len(self._recorded) > REMEMBERED:
+                self._recorded.popitem(last=False)
             self._sink(event, before is None)
 
     def _again(self, before: Manifest, now: datetime) -> Manifest:

@@ -70,7 +70,7 @@ def patch(store: Store, request: Request, where: Target) -> Answer:
         try:
             manifest, warnings = _checked(request, where.resource, changed)
         except ApiError as refusal:
-            raise _unfit(changed, refusal) from None
+            raise _patch_refusal(changed, refusal) from None
         _check_same_kind(manifest, where.resource)
         _check_name(manifest, where)
         kept = store.update(
@@ -83,7 +83,7 @@ def patch(store: Store, request: Request, where: Target) -> Answer:
         return shown(200, kept, request, where, warnings=warnings)
 
 
-def _unfit(changed: Manifest, refusal: ApiError) -> ApiError:
+def _patch_refusal(changed: Manifest, refusal: ApiError) -> ApiError:
     """Return the refusal of a patch whose result can't be decoded; unlike that of a whole body it is Invalid."""
     value = json.dumps(json.dumps(changed, separators=(",", ":")))
     why = refusal.message.partition(" cannot be handled as a ")[2].partition(": ")[2] or refusal.message
