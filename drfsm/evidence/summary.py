@@ -17,7 +17,7 @@ from drfsm.evidence.wording import commands, nobody_since, seconds_between, show
 from drfsm.journal import Actor, Record, RunState
 
 SCHEMA_VERSION = 3
-"""1: 0.1.0. 2: with `actors`. 3: `phases` became `state_durations`. drfsm reads `journal` alone (cli/bundle.py)."""
+"""1: 0.1.0. 2: with `actors`. 3: `phases` became `state_durations`. drfsm reads `journal` alone, in bundle.py."""
 Fields = dict[str, Any]
 
 
