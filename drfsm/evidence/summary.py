@@ -18,7 +18,7 @@ from drfsm.journal import Actor, Record, RunState
 from drfsm.journal.record_types import Commit, Ended, Failed, Forecast, Intent, Repaired, Resolved
 
 SCHEMA_VERSION = 3
-"""1: 0.1.0. 2: with `actors`. 3: `phases` became `state_durations`. drfsm reads `journal` alone (runs/bundle.py)."""
+"""1: 0.1.0. 2: with `actors`. 3: `phases` became `state_durations`. drfsm reads `journal` alone, in bundle.py."""
 Fields = dict[str, Any]
 
 
