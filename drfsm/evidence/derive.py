@@ -104,13 +104,13 @@ def _seen(run: _Run, trigger: str, fact: str, *keys: str) -> Any:
 
 def _before(run: _Run, trigger: str, fact: str, *keys: str) -> Any:
     _, intent = run.first_intent(trigger)
-    return _into(intent.before, (fact, *keys), f"the image before {trigger}")
+    return _into(intent.before, (fact, *keys), f"the snapshot before {trigger}")
 
 
 def _value(run: _Run, trigger: str, fact: str) -> Any:
     reading = run.reading(trigger, fact)
     if reading.value is None:
-        raise _Unknown(reading.why or f"{fact} could not be told in {trigger}")
+        raise _Unknown(reading.why or f"{fact} has no known value in {trigger}")
     return reading.value
 
 
@@ -123,7 +123,7 @@ def _result(run: _Run, trigger: str, *keys: str) -> Any:
 
 def _args(run: _Run, trigger: str, key: str) -> Any:
     _, commit = run.last_commit(trigger)
-    return _into(commit.args, (key,), f"what was given with {trigger}")
+    return _into(commit.args, (key,), f"the arguments of {trigger}")
 
 
 def _because(run: _Run, trigger: str) -> Any:
@@ -173,7 +173,7 @@ def _derived(run: _Run, said: Any) -> Any:
     for alternative in str(said).split("|"):
         verb, words = _parsed(alternative)
         if verb is None:
-            why.append(f"the declaration says {alternative.strip()!r}, which is no receipt expression")
+            why.append(f"the declaration has {alternative.strip()!r}, which is no receipt expression")
             continue
         try:
             return verb.read(run, *words)

@@ -49,14 +49,14 @@ _REASON_WIDTH = 400
 _TYPED_WIDTH = 72  # what is longer has its reason on the next line
 _SEEN_WIDTH = 100
 _VERDICTS = {
-    "not_done": "nothing of it is done",
-    "mixed": "it may be done in part",
-    "unknown": "what it did could not be seen",
+    "not_done": "nothing was done",
+    "mixed": "it may be half done",
+    "unknown": "its outcome could not be read",
 }
 _HOW = {
     "judged": "guards held",
     "acted": "done",
-    "found": "found done already",
+    "found": "already done",
     "resolved": "a person said that it was done",
 }
 Json = Mapping[str, Any]
@@ -66,7 +66,7 @@ Json = Mapping[str, Any]
 
 
 def standing(state: RunState, place: str, dead: bool = False) -> Iterator[str]:
-    """Yield the lines of `drfsm status`. ``place`` is the bundle; ``dead``: nobody works on the run any more."""
+    """Yield the lines of `drfsm status`. ``place`` is the bundle; ``dead``: no process works on the run."""
     if state.status == "none":
         yield "No run was started here."
         return
@@ -84,7 +84,7 @@ def _headline(state: RunState, *, interrupted: bool) -> str:
     run, at = printable(state.run_id) + printable(kind), moment(state.last_at)
     where = printable(state.state)
     if interrupted:
-        return f"{run} was INTERRUPTED in {where}: nobody works on it. Its last record is of {at}."
+        return f"{run} was INTERRUPTED in {where}: no process works on it. Its last record is of {at}."
     if state.status == "held":
         return f"{run} is HELD in {where} since {at}."
     if state.ended:
@@ -103,7 +103,7 @@ def _why(state: RunState) -> Iterator[str]:
     for loud in state.loud:
         yield f"  {printable(loud)}"
     for kept in state.kept if state.ended else ():
-        yield f"  not given back, on purpose: {printable(kept)}"
+        yield f"  not undone, on purpose: {printable(kept)}"
 
 
 def _begun(state: RunState, *, alive: bool) -> Iterator[str]:
@@ -112,15 +112,15 @@ def _begun(state: RunState, *, alive: bool) -> Iterator[str]:
         return
     begun = f"{printable(intent.trigger)} at {moment(intent.at)} (attempt {intent.attempt})"
     if alive:
-        yield f"  at work on: {begun}"
+        yield f"  working on: {begun}"
     else:
-        yield f"  begun, and not known to be done: {begun}. resume looks first what became of it."
+        yield f"  unfinished action: {begun}. Nobody knows yet whether it was done; drfsm resume checks that first."
 
 
 def _frozen(state: RunState) -> Iterator[str]:
     if not state.frozen_since:
         if not state.ended:
-            yield "Frozen now: nothing that this run knows of."
+            yield "Frozen now: nothing, as far as this run knows."
         return
     yield "Frozen now:"
     for word, since in sorted(state.frozen_since.items(), key=lambda frozen: not frozen[0].startswith(NOBODY)):
@@ -129,7 +129,7 @@ def _frozen(state: RunState) -> Iterator[str]:
 
 
 def _actors(state: RunState) -> Iterator[str]:
-    """Yield who started the run, who went on with it last and who decided what, as far as something proves it."""
+    """Yield who started, last resumed and decided, as far as an identity is proven."""
     latest = {actor.did: actor for actor in state.actors}
     lines = [
         f"  {printable(did)} by {printable(actor.operator)} at {moment(actor.at)}: {identity}"
@@ -144,7 +144,7 @@ def _actors(state: RunState) -> Iterator[str]:
 def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:
     named = _named(state, place)
     if state.status == "running" and not interrupted and not place.startswith("s3://"):
-        yield "Next: wait; Ctrl-C where it runs stops it at a clean point."
+        yield "Next: wait. Ctrl-C in its terminal stops it at a clean point."
         return
     at_work = state.status == "running" and not interrupted
     actions = list(_from_afar(state, named) if at_work else commands(state, named))
@@ -161,12 +161,12 @@ def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:
 
 
 def _from_afar(state: RunState, named: str) -> Iterator[tuple[str, str]]:
-    """Yield what to type where a mirror was left by a run at work: whether it still is, only its machine sees."""
+    """Yield what to type for a mirror whose run may still be working: only the run's own machine can see that."""
     status, resume = f"drfsm status {quote(named)}", f"drfsm resume {quote(named)}"
-    yield status, "again: if its last record gets newer, it is at work; wait"
+    yield status, "run this again: if the last record is newer, the run is working; wait"
     yield (
         f"{resume} --take-over {quote(state.run_id)}",
-        f"go on here, if you know that nobody on {printable(state.host)} works on it; it says what else it needs",
+        f"go on here, if no process on {printable(state.host)} works on it; the command says what else it needs",
     )
 
 
@@ -274,7 +274,7 @@ def _committed(commit: Commit, width: int) -> Iterator[str]:
     if commit.result is not None:
         yield f"result {compact(commit.result, width)}"
     if commit.kept:
-        yield printable(f"an abort would not give this back: {commit.kept}")
+        yield printable(f"an abort will not undo this: {commit.kept}")
 
 
 def _failed(failed: Failed, _width: int) -> Iterator[str]:
@@ -326,7 +326,7 @@ def _ended(ended: Ended, _width: int) -> Iterator[str]:
     if ended.reason:
         yield clip(ended.reason, _REASON_WIDTH)
     yield from (printable(f"frozen: {words}") for words in ended.frozen)
-    yield from (printable(f"not given back, on purpose: {kept}") for kept in ended.kept)
+    yield from (printable(f"not undone, on purpose: {kept}") for kept in ended.kept)
 
 
 def _seal(seal: Seal, _width: int) -> Iterator[str]:

@@ -27,7 +27,7 @@ def summarise(
     head: str,
     dead: bool = False,
 ) -> Fields:
-    """Return the summary. ``dead``: nobody works on the run any more."""
+    """Return the summary. ``dead``: no process works on the run."""
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": state.run_id,
@@ -41,7 +41,7 @@ def summarise(
         "state_since": _state_since(records) or _unknown("the run has not started"),
         "failed_stage": state.stage or _none("no stage failed or was left waiting"),
         "reason": state.reason or _none("nothing stopped the run"),
-        "what_to_do": state.hint or _none("nothing is waited for that the ways on don't name"),
+        "what_to_do": state.hint or _none("no advice beside the next actions"),
         **_times(state),
         "operators": _people(records, "operator"),
         "hosts": _people(records, "host"),
@@ -103,12 +103,12 @@ def _people(records: Sequence[Record], name: str) -> list[str]:
 def _actor(actor: Actor) -> Fields:
     """Return who started the run, went on with it or decided something, and what of that is proven."""
     proven = actor.proven or {}
-    not_asked = _unknown("nobody asked" if proven else "this version of drfsm recorded names only")
+    not_asked = _unknown("not asked" if proven else "this version of drfsm recorded names only")
     return {
         "did": actor.did,
         "at": actor.at,
         "operator": actor.operator or _unknown("no operator is on record"),
-        "host": actor.host or _none("of a command it is told with the OS user"),
+        "host": actor.host or _none("the host of a command stands with its OS user"),
         "proven": {name: proven.get(name) or not_asked for name in ("os_user", "cloud_caller", "cluster_users")},
     }
 

@@ -118,7 +118,7 @@ def lasting(seconds: float) -> str:
 
 
 def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
-    """Yield (the exact command, why) for every way on from where a run stands; none if there is nothing to do.
+    """Yield (the exact command, why) for every next action where a run stands; none if there is nothing to do.
 
     A row whose name no declaration could have is no command: whoever wrote the journal wrote that too.
     """
@@ -131,10 +131,10 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
     if state.status == "held" and state.open is not None and BY_A_PERSON in state.reason:
         yield (
             f"drfsm resolve done {run} {WHY}",
-            f"say that {printable(state.open.trigger)} was done, if resume can't see it",
+            f"say that {printable(state.open.trigger)} was done, if resume can't see that",
         )
         yield f"drfsm resolve not_done {run} {WHY}", "say that it was not done"
-    # An intent may be the point of no return; the ways on record are those from before it.
+    # An open intent may be the point of no return; the recorded actions are those from before it.
     proviso = " (refused past the point of no return)" if state.open and state.status != "held" else ""
     for trigger, reason, args in _requests(state.next_actions):
         if trigger == "approve":  # a verb of its own: it shows what is approved
@@ -146,7 +146,7 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
 
 
 def _resume_words(intent: OpenIntent | None) -> str:
-    return f"look what became of {printable(intent.trigger)}, then go on" if intent else "go on from exactly here"
+    return f"check whether {printable(intent.trigger)} was done, then go on" if intent else "go on from exactly here"
 
 
 def _requests(next_actions: Iterable[Any]) -> Iterator[tuple[str, str, list[str]]]:

@@ -14,6 +14,7 @@ wrote them may still have written nonsense, so nobody looks into a body before i
 # ruff: noqa: RUF009  `required` and `optional` are attrs' own `field`, with a type
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -128,6 +129,7 @@ def optional(type_: Type, default: Any = None, *, key: str = "", since: str = ""
     return field(default=default, metadata={"type": type_, "key": key, "required": False, "since": since, "note": note})
 
 
+@cache
 def fields_of(declared: type[Any]) -> tuple[Field, ...]:
     """Return the lines of the table for one class."""
     return tuple(
@@ -329,7 +331,7 @@ class Transition(Body):
     frozen: tuple[str, ...] = required(WORDS)
     reason: str | None = optional(TEXT, key="because")
     args: Json = optional(OBJECT, {})
-    undoes: str = optional(TEXT, "", note="the row whose change it gives back")
+    undoes: str = optional(TEXT, "", note="the row whose change it undoes")
     kept: str = optional(TEXT, "")
     amends: Json = optional(OBJECT, {}, note=AMENDS)
 
@@ -340,7 +342,7 @@ class Intent(Transition):
 
     attempt: int = required(POSITIVE)
     effect: str = required(one_of("none", "idempotent", "once"))
-    before: Json = required(OBJECT, note="fact -> the exact image that an undo restores")
+    before: Json = required(OBJECT, note="fact -> the exact snapshot that an undo restores")
     undo: str | None = optional(TEXT)
 
 

@@ -94,6 +94,7 @@ class Actor:
 class RunState:
     """Where a run stands. ``status``: none | running | held | dry_run | complete | aborted | failed | refused."""
 
+    # the run
     status: str = "none"
     state: str = ""
     run_id: str = ""
@@ -105,33 +106,39 @@ class RunState:
     host: str = ""
     dry_run: bool = False
     scope: str = "live"
+    receipt: Mapping[str, Any] = field(factory=dict)  # what the summary is to hold, as the machine declares it
     started_at: str = ""
     ended_at: str = ""
     last_at: str = ""
-    epoch: int = 0
-    open: OpenIntent | None = None
-    facts: Mapping[str, Json] = field(factory=dict)  # fact -> {"value", "seen", "at"}
+    length: int = 0  # records
+    sealed: bool = False
+    epoch: int = 0  # of the last lease; 0: none was taken
+
+    # what is begun, known and done
+    open: OpenIntent | None = None  # None: no action's outcome is open
+    attempts: Mapping[str, int] = field(factory=dict)  # row key -> failed attempts in this visit
+    facts: Mapping[str, Json] = field(factory=dict)  # fact -> {"value", "seen", "at"}, as last read
     known: Mapping[str, str] = field(factory=dict)  # fact -> its last known value
-    receipt: Mapping[str, Any] = field(factory=dict)  # what the summary is to hold, as the machine declares it
-    snapshots: Mapping[str, Json] = field(factory=dict)  # row key -> {fact: seen} before its first attempt
-    kept_by_row: Mapping[str, str] = field(factory=dict)  # row key -> why an abort does not undo its change
     results: Mapping[str, Any] = field(factory=dict)  # trigger -> what its action returned
     args: Mapping[str, Json] = field(factory=dict)  # trigger -> an operator's recorded arguments
+    forecasts: tuple[Json, ...] = ()  # of a dry run
+
+    # what an abort would undo
+    snapshots: Mapping[str, Json] = field(factory=dict)  # row key -> {fact: seen} before its first attempt
     undo: tuple[Undoable, ...] = ()  # oldest first
-    attempts: Mapping[str, int] = field(factory=dict)  # row key -> failed attempts in this visit
+    kept_by_row: Mapping[str, str] = field(factory=dict)  # row key -> why an abort does not undo its change
+    kept: tuple[str, ...] = ()  # the same reasons, each once
+
+    # what a person wants to know
     frozen: tuple[str, ...] = ()
     frozen_since: Mapping[str, str] = field(factory=dict)
-    next_actions: tuple[Any, ...] = ()
+    next_actions: tuple[Any, ...] = ()  # {"do", "because", "args"}: what may be asked for here
     stage: str = ""
     reason: str = ""
     hint: str = ""  # of a hold: what mends it, in words
     causes: tuple[tuple[str, str, str], ...] = ()  # why the run left its main path: (by, reason, stage), oldest first
     loud: tuple[str, ...] = ()  # reasons in capitals of rows that were taken: something was left out, or is a risk
-    kept: tuple[str, ...] = ()
-    actors: tuple[Actor, ...] = ()  # who started it, went on with it, decided; oldest first
-    forecasts: tuple[Json, ...] = ()
-    sealed: bool = False
-    length: int = 0
+    actors: tuple[Actor, ...] = ()  # who started, resumed and decided; oldest first
 
     @property
     def ended(self) -> bool:

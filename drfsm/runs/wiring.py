@@ -19,8 +19,9 @@ from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.ssh_signatures import signer_of, verifier_of
 from drfsm.claims import bounded, yaml_of
 from drfsm.engine import Run, Runner, SystemClock
+from drfsm.engine.inputs import check_inputs
 from drfsm.engine.recheck import in_words
-from drfsm.engine.runner import check_inputs, new_run_id
+from drfsm.engine.runner import new_run_id
 from drfsm.errors import (
     ActionFailed,
     EvidenceFault,

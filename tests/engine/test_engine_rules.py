@@ -95,7 +95,7 @@ def test_an_action_that_did_nothing_without_an_error_is_no_success() -> None:
     room.actions["press"] = lambda _room, _run: None
     state = room.start().state
     assert state.status == "held"
-    assert "light is off, wanted on" in state.reason
+    assert "light is off, not on" in state.reason
 
 
 # --- what can't be read -----------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def test_a_trigger_inside_a_stage_is_refused() -> None:
     """Re-entrant firing raises instead of silently overwriting the state."""
     row, other = MILL.spec.rows[0], MILL.spec.rows[1]
     engine = Engine(MILL.spec, "asked", [lambda _row: engine.fire(other)])
-    with pytest.raises(DrfsmError, match="while ask is in hand"):
+    with pytest.raises(DrfsmError, match="while ask is being taken"):
         engine.fire(row)
     assert engine.state == "asked"
 

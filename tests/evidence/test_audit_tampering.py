@@ -379,7 +379,7 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
         aborted,
         lambda draft: the(draft, "intent", "shut_sluices").update(before={"sluices": SHUT}),
         "undo",
-        "the image of sluices is not what was seen",
+        "the snapshot of sluices is not what was seen",
     ),
     "one thing not undone": (
         aborted,
@@ -401,7 +401,7 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
         "postcondition",
         "shut_sluices is not undone",
     ),
-    "kept in silence": (aborted, altered("ended", "", kept=[]), "undo", "not given back is told other than recorded"),
+    "kept in silence": (aborted, altered("ended", "", kept=[]), "undo", "what was kept on purpose differs"),
     "given back past the point of no return": (
         complete,
         added(("intent", "hand_over"), lambda draft: {**draft[-1], "kind": "commit", "body": ABORT}),

@@ -72,7 +72,7 @@ def test_a_dead_process_never_leaves_running_behind(play: Make) -> None:
     assert told["open_intent"]["trigger"] == "change_keys"
     assert told["ways_on"][0] == {
         "type": "drfsm resume run-1",
-        "because": "look what became of change_keys, then go on",
+        "because": "check whether change_keys was done, then go on",
     }
     abort = next(each for each in told["ways_on"] if each["type"].startswith("drfsm abort"))
     assert abort["type"] == 'drfsm abort run-1 --reason "..."'

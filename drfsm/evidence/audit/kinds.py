@@ -157,7 +157,7 @@ def _undone(here: Position, record: Record, ended: Ended) -> None:
     """Check that an aborted run undid everything, and says what it kept on purpose."""
     aborted = ended.status == "aborted"
     if ended.kept != (here.state.kept if aborted else ()):
-        here.add(record, "undo", "what was not given back is told other than recorded")
+        here.add(record, "undo", "what was kept on purpose differs from what the records say")
     if aborted and here.state.undo:
         left = ", ".join(entry.trigger for entry in here.state.undo)
         here.add(record, "undo", f"the run ends aborted though not undone: {left}")

@@ -1,4 +1,4 @@
-"""Where the audited run stands before the record in hand, and what its records so far oblige it to.
+"""Where the audited run stands before the next record, and what its records so far oblige it to.
 
 Written by kinds.py, steps.py and forecasts.py; each of their rules reads it and adds findings.
 """

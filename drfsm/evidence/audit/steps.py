@@ -1,7 +1,7 @@
 """What each record of a step must be: begun, failed, done, waited for, settled by a person; as declared.
 
 The rules are the engine's order of things (engine/step.py) and the recovery table (spec/recovery.py), read from the
-other side: from the records alone. Each rule adds findings in words and goes on. ``here`` is where the audited run
+other side: from the records alone. Each rule adds its findings and stops nothing. ``here`` is where the audited run
 stood before the record. Called by kinds.py, which folds the record afterwards.
 """
 
@@ -81,11 +81,11 @@ def _counted(here: Position, record: Record, begun: Intent, row: Row, *, redo: b
 def _snapshot(here: Position, record: Record, begun: Intent, names: Iterable[str]) -> None:
     """Check that the snapshot before an action is what the same record saw, of exactly the facts that it changes."""
     if set(begun.before) != set(names):
-        here.add(record, "undo", f"{begun.trigger}: the image before it is not of the facts that it changes")
+        here.add(record, "undo", f"{begun.trigger}: the snapshot before it is not of the facts that it changes")
     for name, snapshot in begun.before.items():
         reading = begun.facts.get(name)
         if reading is None or reading.seen != snapshot:
-            here.add(record, "undo", f"{begun.trigger}: the image of {name} is not what was seen")
+            here.add(record, "undo", f"{begun.trigger}: the snapshot of {name} is not what was seen")
 
 
 def failed(here: Position, record: Record, failure: Failed) -> None:
@@ -166,7 +166,7 @@ def _acted(here: Position, record: Record, done: Commit, row: Row) -> None:
     elif opened.guards != done.guards:
         here.add(record, "guard", f"{row.trigger}: the guards are not those that it began with")
     if opened is not None and done.args != opened.args:
-        here.add(record, "row", f"{row.trigger}: what was given with it is not what it began with")
+        here.add(record, "row", f"{row.trigger}: its arguments are not those that it began with")
     _postcondition(here, record, done, row)
 
 
@@ -235,7 +235,7 @@ def _amending(here: Position, record: Record, step: Transition, row: Row | None)
     """Check that inputs are replaced only by a row that declares it, as the person's arguments have them."""
     names = row.amends if row is not None else ()
     if step.amends != {name: step.args[name] for name in names if name in step.args} or set(step.amends) != set(names):
-        here.add(record, "inputs", f"{step.trigger} replaces other inputs than it declares and was given")
+        here.add(record, "inputs", f"{step.trigger} replaces other inputs than it declares and its arguments name")
     for name in step.amends.keys() & here.spec.inputs.keys():
         values = here.spec.inputs[name].values
         if values and str(step.amends[name]) not in values:

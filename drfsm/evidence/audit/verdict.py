@@ -1,9 +1,9 @@
-"""Proves, offline, from a run's log and its declared machine, that what happened was allowed, complete, unaltered.
+"""Proves offline, from a run's log and its declared machine, that the run was allowed, complete and unaltered.
 
 Three questions, all findings at once. Unaltered: the bytes' chain, the seal, and what a copied summary knows of
 it (``expected_head``), because a bare chain stops neither truncation nor a rewrite of the whole. Allowed: every
 record is one that the declared machine allows where the run stood (kinds.py), and every observation, judged
-again, says what the record says. Complete: nothing begun, waited for, held or left to undo is passed over.
+again, says what the record says. Complete: no open intent, wait, hold or undo is passed over.
 
 It trusts no word of the log, and of the world only what was handed in: the bytes, the declaration, the judges.
 Raises nothing for a bad log: that is a finding. Called by the CLI and by library users.
@@ -38,7 +38,7 @@ class Verdict:
     machine: str
     machine_sha256: str
     expected: bool  # whether a copied summary's head was held against it
-    origin: str | None = None  # whose declaration it is, as the caller knows; "" for nobody's; None: not asked
+    origin: str | None = None  # whose declaration it is; "": nobody's that the caller knows; None: not asked
 
     @property
     def ok(self) -> bool:
@@ -88,7 +88,7 @@ class Verdict:
             f" {self.rejudged} observations judged again; head {self.head}."
         )
         if not self.expected:
-            yield "Whether this is the whole log only a summary that was copied off the machine can say: its head."
+            yield "Only the head in a summary that was copied off the machine can show that this log is complete."
 
     def _declared(self) -> str:
         by = f", {self.origin}" if self.origin else ""
