@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 from attrs import evolve
+from jsonschema import Draft202012Validator
 
 from drfsm.errors import DeclarationFault
 from drfsm.resources import shipped
-from drfsm.spec import MachineSpec, load_machine
+from drfsm.spec import MachineSpec, dump_schema, load_machine
 from drfsm.spec.shorthand import OLD_KEYS
 from tests.spec.copies import words, written_out
 
@@ -244,3 +245,12 @@ def test_a_recorded_declaration_is_read_with_what_its_old_keys_say(machine: str)
             one = next(one for one in spec.rows if one.trigger == row["trigger"] and one.source == sources[0])
             for name in row.keys() & OLD_KEYS.keys():
                 assert str(getattr(one, OLD_KEYS[name])).lower() == row[name].lower()
+
+
+@pytest.mark.parametrize("text", [TRAIN, ALIASES, old(ALIASES)], ids=["shorthand", "new names", "old names"])
+def test_an_editors_schema_accepts_what_is_read(text: str) -> None:
+    """Shorthand and both names of the keys are green in an editor; the old ones are marked as deprecated."""
+    schema = dump_schema()
+    assert not list(Draft202012Validator(schema).iter_errors(plain(text)))
+    keys = schema["properties"]["transitions"]["items"]["properties"]
+    assert {name for name, key in keys.items() if key.get("deprecated")} == set(OLD_KEYS)
