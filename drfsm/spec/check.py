@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from attrs import field, frozen
 
+from drfsm.spec.graph import closure, onward
 from drfsm.spec.model import By, MachineSpec, Row, Rule
 
 LIMIT = 1_000_000
@@ -153,10 +154,7 @@ def _one_value(spec: MachineSpec, name: str, needed: list[tuple[str, ...]]) -> b
 
 def _relevant(spec: MachineSpec, rule: Rule) -> frozenset[str]:
     """Return the states that matter for a rule: those from which one of its own can be reached."""
-    reached = set(rule.states or spec.states)
-    while more := {row.source for row in spec.rows if row.to in reached} - reached:
-        reached |= more
-    return frozenset(reached)
+    return frozenset(closure(rule.states or spec.states, onward((row.to, row.source) for row in spec.rows)))
 
 
 @frozen
@@ -180,7 +178,7 @@ class _Search:
         self._spec, self._rule, self._limit, self._names = spec, rule, limit, names
         self._index = {name: number for number, name in enumerate(names)}
         self.relevant = _relevant(spec, rule)
-        self._loops = {row.source for row in spec.rows if row.foreach == "undo"}
+        self._loops = spec.undo_states
         self._undoing = bool(self._loops & self.relevant)  # else no undo stack need be kept
         self._bad = self._wanted(rule.when)
         self._world = [self._environment(each) for each in spec.environment]

@@ -11,6 +11,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from drfsm.spec.graph import closure, onward
+
 Wanted = Mapping[str, tuple[str, ...]]
 """Fact name -> the values that will do."""
 
@@ -200,6 +202,11 @@ class MachineSpec:
         """Every trigger, in the order of the rows."""
         return tuple(dict.fromkeys(row.trigger for row in self.rows))
 
+    @property
+    def undo_states(self) -> frozenset[str]:
+        """The states in which a run undoes what it changed, newest first."""
+        return frozenset(row.source for row in self.rows if row.foreach == "undo")
+
     def refuses(self, state: str, inputs: Mapping[str, Any]) -> bool:
         """Whether a failure in ``state`` ends the run as refused."""
         failures = self.rows_from(state, inputs, By.FAILURE)
@@ -245,12 +252,8 @@ class MachineSpec:
 
     def depending_on(self, changed: set[str]) -> set[str]:
         """Return the facts that change with ``changed``, directly or through others, themselves included."""
-        reached = set(changed)
-        while True:
-            more = {f.name for f in self.facts.values() if reached & set(f.depends)} - reached
-            if not more:
-                return reached
-            reached |= more
+        changes = onward((on, fact.name) for fact in self.facts.values() for on in fact.depends)
+        return closure(changed, changes)
 
 
 def holds(wanted: Wanted, values: Mapping[str, str | None]) -> bool:

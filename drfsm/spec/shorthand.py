@@ -8,7 +8,7 @@ Works on what was read, before anything is checked, so that every later rule see
 these three. Refuses shorthand that says nothing: a group or a default that nobody uses. Called by declare.py.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 import yaml
@@ -22,6 +22,10 @@ OLD_KEYS: Mapping[str, str] = {
     "abandons": "overrides_open_intent",
 }
 """Keys of a row up to 0.2.0 -> their names now. Runs that 0.1.0 and 0.2.0 started pin declarations that use them."""
+
+
+MOST = 5_000
+"""States that all groups of a declaration may stand for, counted wherever one is listed (136 in promote.yaml)."""
 
 
 class Source(Word):
@@ -61,18 +65,24 @@ def write_out(machine: Block, faults: Faults) -> None:
 
 
 class _Groups:
-    """The groups of one machine, and which of them are used."""
+    """The groups of one machine: what each stands for, and which of them are used.
+
+    A group may hold only groups that stand above it, so that there is no circle, and one pass writes them all out.
+    """
 
     def __init__(self, machine: Block, faults: Faults) -> None:
         self._machine, self._faults = machine, faults
         self._declared: Mapping[Word, tuple[Word, ...]] = machine.get("groups", {})
+        self._states: dict[str, tuple[Word, ...]] = {}
         self._used: set[str] = set()
+        self._left = MOST
 
     def write_out(self) -> None:
         """Replace each group by its states in every list of states, and find what is wrong with the groups."""
         if not self._declared:
             return
-        self._refuse_circles()
+        for name, members in self._declared.items():
+            self._states[name] = self._written_out(members, f"group {name}")
         self._refuse_groups_as_states()
         for row in self._machine.get("transitions", ()):
             if "from" in row:
@@ -86,38 +96,29 @@ class _Groups:
                 self._faults.add(name.line, f"group {name} is used nowhere", "list it in from or states, or remove it")
         self._refuse_unknown()
 
-    def _written_out(self, names: Iterable[Word], key: str) -> tuple[Word, ...]:
+    def _written_out(self, names: Iterable[Word], called: str) -> tuple[Word, ...]:
+        """Return the states of one list, each once, in the order in which they are named."""
         states: dict[str, Word] = {}
         for name in names:
-            for state in self._states_of(name, ()):
+            for state in self._states_of(name, called):
                 if state in states:
                     by = f" (group {name} holds it, too)" if name in self._declared else ""
-                    self._faults.add(name.line, f"{state} is in {key} twice{by}", "remove one")
+                    self._faults.add(name.line, f"{state} is in {called} twice{by}", "remove one")
                 states.setdefault(state, Source.of(state, name.when) if isinstance(name, Source) else state)
         return tuple(states.values())
 
-    def _states_of(self, name: Word, within: tuple[str, ...]) -> Iterator[Word]:
-        """Yield the states that a name stands for; ``within``: the groups that led to it."""
+    def _states_of(self, name: Word, called: str) -> tuple[Word, ...]:
         if name not in self._declared:
-            yield name
-        elif name not in within:
-            self._used.add(name)
-            for member in self._declared[name]:
-                yield from self._states_of(member, (*within, name))
-
-    def _refuse_circles(self) -> None:
-        for name in self._declared:
-            if name in self._reached_from(name):
-                self._faults.add(name.line, f"group {name} holds itself", "list the states in it, without the circle")
-
-    def _reached_from(self, name: Word) -> set[Word]:
-        reached, todo = set[Word](), list(self._declared[name])
-        while todo:
-            member = todo.pop()
-            if member in self._declared and member not in reached:
-                reached.add(member)
-                todo += self._declared[member]
-        return reached
+            return (name,)
+        self._used.add(name)
+        if name not in self._states:
+            self._faults.add(name.line, f"{called} holds {name}, which is not declared above it", "move it up, or out")
+        states = self._states.get(name, ())
+        if len(states) <= self._left:
+            self._left -= len(states)
+            return states
+        self._faults.add(name.line, f"with {name}, groups stand for more than {MOST} states in all", "list fewer")
+        return ()
 
     def _refuse_groups_as_states(self) -> None:
         """Find groups where one state is meant: a row leads to one state, a run begins and ends in one."""

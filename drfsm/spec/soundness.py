@@ -4,15 +4,14 @@ Owns the rules of the table; declare.py has those of one row or name, check.py e
 do in between. Pure. Called by declare.py when every row could be read.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from itertools import combinations, product
 
+from drfsm.spec.graph import closure, leading_to_circles, onward
 from drfsm.spec.model import By, MachineSpec, Row
 
 STATUSES = ("complete", "aborted", "refused", "failed")
 Fault = tuple[int, str, str]
-Onward = Mapping[str, Collection[str]]
-"""State -> the states that one step leads to."""
 
 
 def unsound(spec: MachineSpec) -> Iterator[Fault]:
@@ -38,8 +37,8 @@ def _finals(spec: MachineSpec) -> Iterator[Fault]:
 
 
 def _reach(spec: MachineSpec) -> Iterator[Fault]:
-    forth = _closure({spec.initial}, _onward((row.source, row.to) for row in spec.rows))
-    back = _closure(spec.finals, _onward((row.to, row.source) for row in spec.rows))
+    forth = closure({spec.initial}, onward((row.source, row.to) for row in spec.rows))
+    back = closure(spec.finals, onward((row.to, row.source) for row in spec.rows))
     lines: dict[str, int] = {}
     for row in spec.rows:
         lines.setdefault(row.source, row.line)
@@ -54,23 +53,6 @@ def _reach(spec: MachineSpec) -> Iterator[Fault]:
             )
         elif state not in back:
             yield line, f"no final state can be reached from {state}", "add a way on, or make it final"
-
-
-def _onward(edges: Iterable[tuple[str, str]]) -> Onward:
-    onward: dict[str, dict[str, None]] = {}
-    for source, to in edges:
-        onward.setdefault(source, {})[to] = None
-    return onward
-
-
-def _closure(start: Iterable[str], onward: Onward) -> set[str]:
-    """Return the states that are reached from ``start``, itself included. Looks at each edge once."""
-    reached, todo = set(start), list(start)
-    while todo:
-        more = [to for to in onward.get(todo.pop(), ()) if to not in reached]
-        reached.update(more)
-        todo += more
-    return reached
 
 
 def _by_source(spec: MachineSpec) -> dict[str, list[Row]]:
@@ -124,30 +106,18 @@ def _gaps(spec: MachineSpec) -> Iterator[Fault]:
 def _loops(spec: MachineSpec) -> Iterator[Fault]:
     """Find circles that the runner could go in by itself; a loop of undos ends with its stack."""
     rows = [row for row in spec.rows if row.by is not By.OPERATOR and row.foreach is None]
-    onward = _onward((row.source, row.to) for row in rows)
-    left = _without_ends(onward)
-    state = next((state for state in spec.states if state in left and state in _closure(onward[state], onward)), "")
+    leads_to = onward((row.source, row.to) for row in rows)
+    suspects = leading_to_circles(leads_to)
+    circling = (state for state in spec.states if state in suspects and state in closure(leads_to[state], leads_to))
+    state = next(circling, "")
     if state:
         line = next(row.line for row in spec.rows if row.source == state)
         yield line, f"the runner can go round in circles through {state}", "let the operator take one of the rows"
 
 
-def _without_ends(onward: Onward) -> set[str]:
-    """Return the states from which a circle is reached, none if there is no circle. Looks at each edge once."""
-    ways_on = {state: len(tos) for state, tos in onward.items()}
-    back = _onward((to, source) for source, tos in onward.items() for to in tos)
-    ends = [state for state in back if state not in onward]
-    while ends:
-        for source in back.get(ends.pop(), ()):
-            ways_on[source] -= 1
-            if not ways_on[source]:
-                ends.append(source)
-    return {state for state, count in ways_on.items() if count}
-
-
 def _mutations(spec: MachineSpec) -> Iterator[Fault]:
     """Find changes that an abort would forget: before the point of no return each says how, or why not."""
-    undo_states = {row.source for row in spec.rows if row.foreach == "undo"}
+    undo_states = spec.undo_states
     abortable = {row.source for row in spec.rows if row.to in undo_states and row.foreach is None}
     for row in spec.rows:
         changes = bool(row.action and row.sets and not row.point_of_no_return)
@@ -164,8 +134,8 @@ def _mutations(spec: MachineSpec) -> Iterator[Fault]:
 def _points_of_no_return(spec: MachineSpec) -> Iterator[Fault]:
     """Find two of them on one way: branches that part before may have one each."""
     finals = [row for row in spec.rows if row.point_of_no_return]
-    onward = _onward((row.source, row.to) for row in spec.rows)
-    after = {to: _closure({to}, onward) for to in {row.to for row in finals}}
+    leads_to = onward((row.source, row.to) for row in spec.rows)
+    after = {to: closure({to}, leads_to) for to in {row.to for row in finals}}
     for one, other in combinations(finals, 2):
         on_one_way = other.source in after[one.to] or one.source in after[other.to]
         if on_one_way and (one.trigger, one.to) != (other.trigger, other.to):
@@ -179,8 +149,8 @@ def _points_of_no_return(spec: MachineSpec) -> Iterator[Fault]:
 def _refusals(spec: MachineSpec) -> Iterator[Fault]:
     """Find failures that would end as refused, which says that nothing moved, though something may have."""
     refused = {state for state, status in spec.finals.items() if status == "refused"}
-    onward = _onward((row.source, row.to) for row in spec.rows)
-    moved = _closure({row.to for row in spec.rows if row.action and row.sets}, onward)
+    leads_to = onward((row.source, row.to) for row in spec.rows)
+    moved = closure({row.to for row in spec.rows if row.action and row.sets}, leads_to)
     for row in spec.rows:
         if row.by is By.FAILURE and row.to in refused and row.source in moved:
             yield (

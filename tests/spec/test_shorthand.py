@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import yaml
 from attrs import evolve
+from jsonschema import Draft202012Validator
 
 from drfsm.errors import DeclarationFault
 from drfsm.resources import shipped
-from drfsm.spec import MachineSpec, load_machine
-from drfsm.spec.shorthand import OLD_KEYS
+from drfsm.spec import MachineSpec, dump_schema, load_machine
+from drfsm.spec.shorthand import MOST, OLD_KEYS
 from tests.spec.copies import words, written_out
 
 RECORDED = Path(__file__).resolve().parents[1] / "data" / "bundles"
@@ -149,8 +150,13 @@ FAULTS = {
         "3: there is no state moving; did you mean rolling?",
     ]),
     "groups in a circle": (changed(("[rolling, fast]", "[rolling, fast, on_the_way]")), [
-        "12: group moving holds itself; list the states in it, without the circle",
-        "13: group on_the_way holds itself; list the states in it, without the circle",
+        "12: group moving holds on_the_way, which is not declared above it; move it up, or out",
+    ]),
+    "a group that holds itself": (changed(("[moving, halted]", "[moving, halted, on_the_way]")), [
+        "13: group on_the_way holds on_the_way, which is not declared above it; move it up, or out",
+    ]),
+    "a state twice in a group": (changed(("[moving, halted]", "[moving, halted, fast]")), [
+        "13: fast is in group on_the_way twice; remove one",
     ]),
     "a state that a group holds, too": (changed(("from: on_the_way", "from: [fast, on_the_way]")), [
         "44: fast is in from twice (group on_the_way holds it, too); remove one",
@@ -187,6 +193,20 @@ def test_each_fault_is_told_with_its_line_and_mend(fault: str) -> None:
     """One thing changed in a good declaration: exactly these faults, in the order of the lines."""
     text, expected = FAULTS[fault]
     assert faults_of(text) == expected
+
+
+def test_groups_that_stand_for_too_much_are_a_fault() -> None:
+    """A few lines must not become millions of rows: a declaration may come from somebody else's bucket."""
+    states = ", ".join(f"s{number}" for number in range(100))
+    lists = "".join(f"  g{number}: [{states}]\n" for number in range(60))
+    names = ", ".join(f"g{number}" for number in range(60))
+    text = changed(("groups:\n", f"groups:\n{lists}"), ("from: on_the_way", f"from: [on_the_way, {names}]"))
+    assert f"groups stand for more than {MOST} states in all; list fewer" in "\n".join(faults_of(text))
+    levels = "".join(
+        f"  g{number}: [g{number - 1}, h{number - 1}]\n  h{number}: [g{number}]\n" for number in range(1, 60)
+    )
+    doubling = changed(("groups:\n", f"groups:\n  g0: [rolling]\n  h0: [fast]\n{levels}"))
+    assert "16: rolling is in group g2 twice (group h1 holds it, too); remove one" in faults_of(doubling)
 
 
 def old(text: str) -> str:
@@ -244,3 +264,12 @@ def test_a_recorded_declaration_is_read_with_what_its_old_keys_say(machine: str)
             one = next(one for one in spec.rows if one.trigger == row["trigger"] and one.source == sources[0])
             for name in row.keys() & OLD_KEYS.keys():
                 assert str(getattr(one, OLD_KEYS[name])).lower() == row[name].lower()
+
+
+@pytest.mark.parametrize("text", [TRAIN, ALIASES, old(ALIASES)], ids=["shorthand", "new names", "old names"])
+def test_an_editors_schema_accepts_what_is_read(text: str) -> None:
+    """Shorthand and both names of the keys are green in an editor; the old ones are marked as deprecated."""
+    schema = dump_schema()
+    assert not list(Draft202012Validator(schema).iter_errors(plain(text)))
+    keys = schema["properties"]["transitions"]["items"]["properties"]
+    assert {name for name, key in keys.items() if key.get("deprecated")} == set(OLD_KEYS)
