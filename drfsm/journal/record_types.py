@@ -14,7 +14,6 @@ wrote them may still have written nonsense, so nobody looks into a body before i
 # ruff: noqa: RUF009  `required` and `optional` are attrs' own `field`, with a type
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -129,9 +128,17 @@ def optional(type_: Type, default: Any = None, *, key: str = "", since: str = ""
     return field(default=default, metadata={"type": type_, "key": key, "required": False, "since": since, "note": note})
 
 
-@cache
 def fields_of(declared: type[Any]) -> tuple[Field, ...]:
     """Return the lines of the table for one class."""
+    if declared not in _FIELDS:
+        _FIELDS[declared] = _read_fields(declared)
+    return _FIELDS[declared]
+
+
+_FIELDS: dict[Any, tuple[Field, ...]] = {}
+
+
+def _read_fields(declared: type[Any]) -> tuple[Field, ...]:
     return tuple(
         Field(
             attribute.name,

@@ -24,9 +24,9 @@ from drfsm.engine import Binding, MemoryJournal, Run, Runner, SystemClock
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.journal import RunState
 from drfsm.sandbox import Options
-from drfsm.sandbox.cloud import REGION, Cloud
+from drfsm.sandbox.cloud import MACHINE_IMAGE, REGION, Cloud
 from drfsm.sandbox.kubernetes import EmulatedCluster
-from drfsm.sandbox.runners import IMAGE, Runners
+from drfsm.sandbox.runners import Runners
 from drfsm.sandbox.seed import RUNNER_TAGS, launch_runner
 from drfsm.spec import load_machine
 from drfsm.world import Charter, Provisioner, Standing, Watch, World
@@ -244,7 +244,7 @@ def test_a_teardown_leaves_what_somebody_else_started_meanwhile(site: Site) -> N
         site.start()
     copied = {**RUNNER_TAGS, RUN_TAG: site.id}
     answer = site.ec2.run_instances(
-        ImageId=IMAGE,
+        ImageId=MACHINE_IMAGE,
         MinCount=1,
         MaxCount=1,
         TagSpecifications=[

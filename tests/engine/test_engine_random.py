@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 from attrs import frozen
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -136,6 +137,7 @@ def as_declared(bench: Bench, left: Left, undisturbed: Left) -> None:
     }
 
 
+@pytest.mark.long
 @settings(ONE_BY_ONE, max_examples=8)
 @given(benches())
 def test_any_chain_killed_once_or_twice_ends_as_declared(bench: Bench) -> None:

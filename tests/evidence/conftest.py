@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -258,9 +259,15 @@ def mill_world() -> dict[str, Any]:
     }
 
 
+@cache
+def mill_spec() -> MachineSpec:
+    """Return the mill's machine, read once: a test plays hundreds of runs of it."""
+    return load_machine(MILL, source="mill.yaml")
+
+
 def mill() -> tuple[MachineSpec, Binding, dict[str, Any]]:
     """Return the mill's machine, binding and world."""
-    return load_machine(MILL, source="mill.yaml"), Binding(_mill_facts(), _mill_actions()), mill_world()
+    return mill_spec(), Binding(_mill_facts(), _mill_actions()), mill_world()
 
 
 def _sight(name: str) -> Callable[[Any, Run], Any]:
@@ -337,9 +344,15 @@ def _mill_actions() -> dict[str, Any]:
 # --- the failback, in a world of words ------------------------------------------------------------------
 
 
+@cache
+def failback_spec() -> MachineSpec:
+    """Return the shipped failback, read once."""
+    return load_machine((ROOT / "machines" / "failback.yaml").read_bytes(), source="failback.yaml")
+
+
 def failback() -> tuple[MachineSpec, Binding, dict[str, Any]]:
     """Return the real declaration, bound to a world in which every fact is a word that its rows change."""
-    spec = load_machine((ROOT / "machines" / "failback.yaml").read_bytes(), source="failback.yaml")
+    spec = failback_spec()
     facts = {
         name: Fact(_word(name), lambda seen, _given: seen["value"])
         for name, fact in spec.facts.items()

@@ -178,11 +178,18 @@ def without_guards_over(*facts: str, but: Iterable[str] = ()) -> Change:
     return change
 
 
+def _wordless(node: Any) -> Any:
+    """Return a declaration without its sentences, which may hold a fact's name by chance."""
+    if isinstance(node, Mapping):
+        return {key: _wordless(value) for key, value in node.items() if key != "because"}
+    return [_wordless(item) for item in node] if isinstance(node, list) else node
+
+
 def _prune(machine: Words) -> None:
     """Remove the guards, and then the facts, that nothing names any more."""
     used = {name for each in machine["transitions"] for name in each.get("guards", ())}
     machine["guards"] = {name: guard for name, guard in machine["guards"].items() if name in used}
-    rest = json.dumps({key: value for key, value in machine.items() if key not in ("facts", "inputs")})
+    rest = json.dumps(_wordless({key: value for key, value in machine.items() if key not in ("facts", "inputs")}))
     depends = {name for fact in machine["facts"].values() for name in fact.get("depends", ())}
     for name in list(machine["facts"]):
         if f'"{name}"' not in rest and f" {name}" not in rest and name not in depends:

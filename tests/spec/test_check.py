@@ -189,6 +189,21 @@ def test_a_machine_without_rules_is_said_to_have_none() -> None:
     assert list(check(tap("", rows)).lines()) == ["tap declares no never rule: only its rows were looked at"]
 
 
+def test_a_way_that_changes_a_fact_away_from_what_it_needs_is_no_finding() -> None:
+    """The pump needs a shut tap, which is shut at first and which the row before opens: the rule holds."""
+    rows = OPEN + PUMP.replace("to: done,", "to: done, guards: [tap_is_shut],")
+    report = check(tap(never("pump: on"), rows))
+    assert not report.findings
+    assert report.dead == ("wet --start--> done",)
+
+
+def test_a_fact_that_is_changed_elsewhere_only_is_as_it_was_at_first() -> None:
+    """The tap is shut at first, and only a row behind the pump opens it: the pump's guard holds, the way is found."""
+    rows = PUMP.replace("from: wet", "from: dry").replace("to: done,", "to: wet, guards: [tap_is_shut],")
+    rows += OPEN.replace("from: dry", "from: wet").replace("to: wet", "to: done")
+    assert way_of(check(tap(never("pump: on", "wet"), rows))) == ["start: dry -> wet (pump=on)"]
+
+
 def test_facts_that_nothing_changes_are_the_same_all_the_way() -> None:
     """One row needs the level low, a later one high, and nothing changes it: no way leads there."""
     rows = """
