@@ -17,7 +17,16 @@ import click
 from drfsm.adapters.file_journal import holder, read_chain, read_lines
 from drfsm.claims import LARGEST_BYTES, object_of, printable
 from drfsm.cli.say import say, say_json, say_lines, say_text
-from drfsm.errors import DiskFault, DrfsmError, EvidenceFault, ExitCode, FileDamaged, Unreadable, UsageFault
+from drfsm.errors import (
+    DeclarationFault,
+    DiskFault,
+    DrfsmError,
+    EvidenceFault,
+    ExitCode,
+    FileDamaged,
+    Unreadable,
+    UsageFault,
+)
 from drfsm.evidence.narrative import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.files import Directory
@@ -108,7 +117,7 @@ def _make_true(
         if _differs(old, summary):
             bundle.replace(place / name, summary_bytes(summary))
         make_true(state.machine, place, records, state)
-    except (DiskFault, UsageFault, FileDamaged) as fault:
+    except (DiskFault, UsageFault, FileDamaged, EvidenceFault, DeclarationFault) as fault:
         fault.what = f"the summary on disk was not made true again: {fault.what}"
         return fault
     return None

@@ -1,13 +1,13 @@
 """A run's phases, from its records: how each went, how long it took, how often it was tried, and what stopped it.
 
-A phase is a set of triggers that the caller names; what they do does not matter here. An attempt of a phase ends where
-one of its steps failed, and the next begins with the repair; or where it was cut off, and the next begins where that
-step was begun again. Pure: the same records give the same receipts and logs, whichever process asks. Called after
-every record, and by `status`.
+A phase is a set of triggers that the machine declares; what they do does not matter here. An attempt of a phase ends
+where one of its steps failed, and the next begins with the repair; or where it was cut off, and the next begins where
+that step was begun again. Pure: the same records give the same receipts and logs, whichever process asks. Called by
+runs/derived_files.py, after every record and by `status`.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -16,6 +16,7 @@ from drfsm.evidence.narrative import lines_of
 from drfsm.evidence.wording import moment, seconds_between, step_of
 from drfsm.journal import Record, RunState
 from drfsm.journal.record_types import Commit, Failed, Intent, Transition
+from drfsm.spec import PhaseSpec
 
 SCHEMA_VERSION = 1
 _SEEN_WIDTH = 4000
@@ -26,9 +27,14 @@ _STEPS = ("intent", "commit", "failed", "repaired", "sampled", "resolved", "held
 class Phase:
     """What one phase left in the records."""
 
-    name: str
+    declared: PhaseSpec
     records: tuple[Record, ...]  # of its steps, in order
     failure: Record | None  # the commit that sent its failure on
+
+    @property
+    def name(self) -> str:
+        """What the declaration calls it."""
+        return self.declared.name
 
     @property
     def attempts(self) -> list[list[Record]]:
@@ -43,27 +49,26 @@ class Phase:
         return attempts if attempts[0] else []
 
 
-def split(records: Sequence[Record], phases: Mapping[str, Collection[str]], failures: Collection[str]) -> list[Phase]:
-    """Return every phase. ``failures``: the triggers by which a failure is sent on; their arguments name the step."""
-    steps_of: dict[str, list[Record]] = {name: [] for name in phases}
+def split(records: Sequence[Record], declared: Iterable[PhaseSpec]) -> list[Phase]:
+    """Return every declared phase with the records of its rows, in the declaration's order."""
+    declared = tuple(declared)
+    phase_of = {trigger: phase.name for phase in declared for trigger in phase.triggers}
+    fails = {trigger: phase.name for phase in declared for trigger in phase.fails}
+    steps: dict[str, list[Record]] = {phase.name: [] for phase in declared}
     failed: dict[str, Record] = {}
-    current = ""
     for record in records:
         trigger = _trigger(record)
-        if record.kind == "commit" and trigger in failures:
-            stage = str(Commit.of(record).args.get("stage", ""))
-            failed |= {name: record for name, steps in phases.items() if stage in steps}
-            continue
-        current = next((name for name, steps in phases.items() if trigger in steps), current if trigger == "" else "")
-        if current and record.kind in _STEPS and trigger:
-            steps_of[current].append(record)
-    return [Phase(name, tuple(steps_of[name]), failed.get(name)) for name in phases]
+        if record.kind == "commit" and trigger in fails:
+            failed[fails[trigger]] = record
+        elif record.kind in _STEPS and trigger in phase_of:
+            steps[phase_of[trigger]].append(record)
+    return [Phase(phase, tuple(steps[phase.name]), failed.get(phase.name)) for phase in declared]
 
 
-def receipt(phase: Phase, state: RunState, ending: Mapping[str, str]) -> dict[str, Any]:
-    """Return a phase's receipt. ``ending``: the triggers that end a phase, and what its outcome then is."""
+def receipt(phase: Phase, state: RunState) -> dict[str, Any]:
+    """Return a phase's receipt."""
     rows = list(_rows(phase))
-    outcome = _outcome(phase, state, rows, ending)
+    outcome = _outcome(phase, state, rows)
     began, ended = _times(phase, outcome)
     lasted = seconds_between(began, ended) if began and ended else None
     return {
@@ -133,11 +138,11 @@ def _rows(phase: Phase) -> Iterator[dict[str, Any]]:
         }
 
 
-def _outcome(phase: Phase, state: RunState, rows: Sequence[Mapping[str, Any]], ending: Mapping[str, str]) -> str:
+def _outcome(phase: Phase, state: RunState, rows: Sequence[Mapping[str, Any]]) -> str:
     if phase.failure is not None:
         return "failed"
     done = [row["trigger"] for row in rows if row["outcome"] == "done"]
-    if outcomes := [ending[trigger] for trigger in done if trigger in ending]:
+    if outcomes := [phase.declared.ends[trigger] for trigger in done if trigger in phase.declared.ends]:
         return outcomes[-1]
     if not rows:
         return "not_reached"

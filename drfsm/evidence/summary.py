@@ -1,9 +1,10 @@
-"""The summary of a run: one derived JSON statement, true at every moment, for whoever wasn't there.
+"""The summary of a run of any machine: one derived JSON statement, true at every moment, for whoever wasn't there.
 
-Owns its fields (receipts_schema/failback.summary.schema.json is their schema). A field that can't be known
-yet is ``{"unknown": why}``, one that doesn't apply is ``{"none": why}``. The head and the number of records
-stand in it because a bare chain doesn't stop truncation: keep a copy of this off the machine. Confirmation
-tokens are never in it. Loads nothing heavy: `drfsm status` stands on this. Called after every record.
+Owns its fields; evidence/schemas/ declares their types, and receipts_schema/<machine>.summary.schema.json is generated
+from that. A field that can't be known yet is ``{"unknown": why}``, one that doesn't apply is ``{"none": why}``. The
+head and the number of records stand in it because a bare chain doesn't stop truncation: keep a copy of this off the
+machine. Confirmation tokens are never in it. Loads nothing heavy: `drfsm status` stands on this. Called after every
+record.
 """
 
 import json
@@ -16,7 +17,8 @@ from drfsm.evidence.wording import commands, nobody_since, seconds_between, show
 from drfsm.journal import Actor, Record, RunState
 from drfsm.journal.record_types import Commit, Ended, Failed, Forecast, Intent, Repaired, Resolved
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""1: 0.1.0. 2: with `actors`. 3: `phases` became `state_durations`. drfsm reads `journal` alone, in bundle.py."""
 Fields = dict[str, Any]
 
 
@@ -55,7 +57,7 @@ def summarise(
         "kept": list(state.kept),
         "decisions": _decisions(records),
         "attempts": _attempts(records),
-        "phases": _phases(records),
+        "state_durations": _state_durations(records),
         "forecast": _forecast(state, records),
         "receipt": derive(state.receipt, state, records),
         "journal": {"records": len(records), "head": head, "sealed": state.sealed},
@@ -167,8 +169,8 @@ def _attempts(records: Sequence[Record]) -> list[Fields]:
     return [{**entry, "last_error": entry["last_error"] or _none("no attempt failed")} for entry in rows.values()]
 
 
-def _phases(records: Sequence[Record]) -> list[Fields]:
-    """How long the run stood in each state, from entering it to the commit that left it."""
+def _state_durations(records: Sequence[Record]) -> list[Fields]:
+    """Return how long the run stood in each state, from entering it to the commit that left it; oldest first."""
     durations: list[Fields] = []
     entered = records[0].at if records else ""
     for record in records:

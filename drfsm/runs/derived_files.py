@@ -21,28 +21,42 @@ from drfsm.journal import Record, RunState, fold
 from drfsm.journal.mirror import home_of
 from drfsm.runs.receipts import APPLIED, FETCHED, RESTORED, env_bytes, fetch_values
 from drfsm.runs.receipts import hold as hold_to_schema
+from drfsm.spec import MachineSpec, PhaseSpec
 
 if TYPE_CHECKING:
     from drfsm.world import ObjectStore
 
-PHASES: Mapping[str, Sequence[str]] = {
-    "bringup": ("plan_site", "bring_up_site", "adopt_site", "reach_site", "pass_over_phases"),
-    "restore": (
-        "check_backup", "restore_objects", "apply_control_plane", "confirm_secrets", "restore_state",
-        "go_on_without_state", "skip_restore",
+PHASES_UNTIL_0_2 = (
+    PhaseSpec(
+        "bringup",
+        ("plan_site", "bring_up_site", "adopt_site", "reach_site", "pass_over_phases"),
+        {"reach_site": "complete", "pass_over_phases": "skipped"},
+        ("fail_bringup",),
     ),
-    "validate": ("check_site", "validate", "verify_validation", "measure_recovery", "skip_validation"),
-    "promote": ("start_promotion", "finish_promotion", "skip_promotion"),
-    "teardown": ("tear_down_site", "leave_site"),
-}  # fmt: skip
-ENDING: Mapping[str, str] = {
-    **dict.fromkeys(
-        ("reach_site", "restore_state", "measure_recovery", "finish_promotion", "tear_down_site"), "complete"
+    PhaseSpec(
+        "restore",
+        ("check_backup", "restore_objects", "apply_control_plane", "confirm_secrets", "restore_state",
+         "go_on_without_state", "skip_restore"),
+        {"restore_state": "complete", "go_on_without_state": "state_not_restored", "skip_restore": "skipped"},
+        ("fail_restore",),
     ),
-    **dict.fromkeys(("pass_over_phases", "skip_restore", "skip_validation", "skip_promotion", "leave_site"), "skipped"),
-    "go_on_without_state": "state_not_restored",
-}
-FAILURES = ("fail_bringup", "fail_restore", "fail_validate", "fail_promote")
+    PhaseSpec(
+        "validate",
+        ("check_site", "validate", "verify_validation", "measure_recovery", "skip_validation"),
+        {"measure_recovery": "complete", "skip_validation": "skipped"},
+        ("fail_validate",),
+    ),
+    PhaseSpec(
+        "promote",
+        ("start_promotion", "finish_promotion", "skip_promotion"),
+        {"finish_promotion": "complete", "skip_promotion": "skipped"},
+        ("fail_promote",),
+    ),
+    PhaseSpec(
+        "teardown", ("tear_down_site", "leave_site"), {"tear_down_site": "complete", "leave_site": "skipped"}
+    ),
+)  # fmt: skip
+"""The phases of a drill that 0.1.0 or 0.2.0 started: the declaration that it is pinned to says nothing of phases."""
 RECEIPT = "validation.receipt.json"
 
 
@@ -50,8 +64,10 @@ class DrillFiles:
     """A subscriber of the runner. ``lines``: the journal's raw lines; without a store nothing goes to S3."""
 
     def __init__(
-        self, place: Path, lines: Callable[[], Sequence[bytes]], uri: str, store: "ObjectStore | None"
-    ) -> None:
+        self, spec: MachineSpec, place: Path, lines: Callable[[], Sequence[bytes]], uri: str,
+        store: "ObjectStore | None",
+    ) -> None:  # fmt: skip
+        self._phases = tuple(spec.phases.values()) or PHASES_UNTIL_0_2
         self._place, self._lines, self._uri, self._store = place, lines, uri, store
         self._records: list[Record] = []
         self._written: dict[str, bytes] = {}
@@ -68,8 +84,8 @@ class DrillFiles:
 
     def write(self, records: Sequence[Record], state: RunState) -> None:
         """Write every file that says something else by now."""
-        for phase in phases.split(records, PHASES, FAILURES):
-            told = phases.receipt(phase, state, ENDING)
+        for phase in phases.split(records, self._phases):
+            told = phases.receipt(phase, state)
             settled = isinstance(told["ended_at"], str)  # holding it to its schema costs a tenth of a second
             self._json(f"phases/{phase.name}.receipt.json", told, "phase.receipt", hold=settled)
             for name, body in phases.logs(phase):

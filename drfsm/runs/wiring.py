@@ -4,7 +4,6 @@ Used by every command that moves something. Holds no rules: whether records are 
 what a bundle holds derived_files.py's and summary_files.py's. Prints nothing: a command tells what became of a run.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.ssh_signatures import signer_of, verifier_of
-from drfsm.claims import LARGEST_BYTES, bounded, name_of, yaml_of
+from drfsm.claims import bounded, yaml_of
 from drfsm.engine import Run, Runner, SystemClock
 from drfsm.engine.inputs import check_inputs
 from drfsm.engine.recheck import in_words
@@ -34,12 +33,12 @@ from drfsm.errors import (
     WorldDiffers,
 )
 from drfsm.evidence.signatures import RECORD
-from drfsm.files import Directory
 from drfsm.journal import Record, RunState, digest, fold
 from drfsm.resources import shipped
 from drfsm.runs import bundle, mirrors, trust
 from drfsm.runs.children import ChildRuns, Verbs
 from drfsm.runs.clusters import SiteCluster, kubeconfig_of, pinned, provisioner
+from drfsm.runs.declared import declaration
 from drfsm.runs.derived import derived_by
 from drfsm.runs.fetching import fetched_into, inputs_here, looked_up, with_word
 from drfsm.runs.heads import Heads
@@ -214,21 +213,6 @@ def _taken_up(place: Path, invocation: Invocation, do: Callable[["RunContext"], 
         raise LeaseHeld(f"somebody else goes on with {state.run_id} all the time", hint="talk to them")
 
 
-def declaration(place: Path, state: RunState) -> tuple[MachineSpec, bytes]:
-    """Return the declaration that a run is pinned to, from its bundle. Raises EvidenceFault if it is another."""
-    path = place / f"{name_of('machine', state.machine, 'the machine that the journal names')}.yaml"
-    with Directory.look(place) as directory:
-        text = directory.read(path.name, LARGEST_BYTES)
-    if text is None:
-        raise EvidenceFault(f"the bundle lacks its declaration {path.name}", hint="put it back from a copy")
-    if hashlib.sha256(text).hexdigest() != state.machine_sha256:
-        raise EvidenceFault(
-            f"{path} is not the declaration that the run is pinned to ({state.machine_sha256[:12]}…)",
-            hint="put the right one back from a copy of the bundle",
-        )
-    return load_machine(text, source=path.name), text
-
-
 class RunContext:
     """A run with its journal, world, lease and subscribers."""
 
@@ -260,7 +244,7 @@ class RunContext:
         self._journal = MirroredJournal(
             journal, world.store, own_prefix(inputs), run_id, text, note=self._heads.note, signer=signer_of()
         )
-        self._derived = derived_by(spec.name, place, journal, self._journal, world.store)
+        self._derived = derived_by(spec, place, journal, self._journal, world.store)
 
     @property
     def overtaken(self) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from drfsm.adapters.ec2 import RUN_TAG
 from drfsm.cli import main
 from drfsm.errors import UsageFault
-from drfsm.sandbox.runners import IMAGE
+from drfsm.sandbox.cloud import MACHINE_IMAGE
 from drfsm.sandbox.seed import CRONJOB
 from tests.drill.conftest import Make
 from tests.drill.test_canonical import edited
@@ -44,7 +44,7 @@ def test_a_full_drill_must_be_allowed(site: Site, drill: Make) -> None:
 def test_no_drill_beside_a_live_dr(site: Site, drill: Make) -> None:
     """While DR owns the pointers, by drfsm's own object, nothing is brought up."""
     site.own()
-    refused(site, drill(), "dr_does_not_own", "no drill works beside a live DR")
+    refused(site, drill(), "dr_does_not_own", "no drill runs beside a live DR")
 
 
 def test_the_primary_or_an_unknown_owner_is_no_reason_to_refuse(site: Site, drill: Make) -> None:
@@ -69,7 +69,7 @@ def test_an_earlier_drills_runner_is_told_with_what_takes_it_down(site: Site, dr
     """The refusal names the run that its tag names, and the command for that run's bundle."""
     tags = [{"Key": "Purpose", "Value": "jobintel-dr"}, {"Key": RUN_TAG, "Value": "drill-of-friday"}]
     specification = [{"ResourceType": "instance", "Tags": tags}]
-    site.ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1, TagSpecifications=specification)
+    site.ec2.run_instances(ImageId=MACHINE_IMAGE, MinCount=1, MaxCount=1, TagSpecifications=specification)
     refused(site, drill(), "drfsm drill --receipt-dir <bundle of drill-of-friday> --start-at teardown")
 
 

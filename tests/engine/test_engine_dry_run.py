@@ -119,8 +119,7 @@ def test_a_dry_run_killed_anywhere_is_finished_as_one_by_its_resume(point: int) 
     again = Runner(
         MILL.spec, MILL.binding, world, DyingJournal(journal.records(), world), clock=Clock(), lease=NoLeaseAtAll()
     )
-    if not journal.records():
-        return
+    assert journal.records()
     state: RunState = again.resume()
     assert (state.status, state.sealed) == ("dry_run", True)
     assert [forecast.row for forecast in state.forecasts] == [forecast.row for forecast in whole.state.forecasts]

@@ -445,7 +445,7 @@ def test_after_the_point_of_no_return_a_failure_leads_no_way_back() -> None:
     """The final write fails without a trace: the failure's row that leads to the undos is not taken."""
     rows = """
   - {from: start, trigger: open_door, to: done, action: push, sets: {door: open}, effect: idempotent,
-     final_write: true, because: "out"}
+     point_of_no_return: true, because: "out"}
   - {from: start, trigger: give_up, to: going, by: failure, because: "back"}
 """
     room = Room(machine(rows, "[start]"))

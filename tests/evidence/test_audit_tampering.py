@@ -539,6 +539,7 @@ def _other(value: Any) -> Any:
     return [*value, "x"] if isinstance(value, list) else {**(value or {}), "x": "x"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", [complete, aborted, held, superseded, found], ids=lambda make: make.__name__)
 def test_every_field_that_is_not_commentary_is_proven(make: Callable[[Make], "Play"], play: Make) -> None:
     """Whichever field of whichever record is altered, the audit finds it; the exceptions are a list, above."""

@@ -34,11 +34,9 @@ CLI = Path(main.__file__).parent
 DOORS = {"echo", "secho", "echo_via_pager", "print", "print_exception"}
 
 
-@pytest.mark.parametrize("path", sorted(CLI.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted({*CLI.glob("*.py")} - {CLI / "say.py"}), ids=lambda path: path.name)
 def test_nothing_in_cli_prints_but_the_one_mouth(path: Path) -> None:
     """What isn't printed through say.py could carry anything; a prompt's words pass printable."""
-    if path.name == "say.py":
-        return
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Call):
             if isinstance(node, ast.Attribute) and ast.unparse(node) in ("click.echo", "click.secho"):

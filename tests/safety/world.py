@@ -36,6 +36,7 @@ from drfsm.resources import shipped
 from drfsm.runs.receipts import hold
 from drfsm.runs.wiring import connect
 from drfsm.sandbox import Sandbox
+from drfsm.sandbox.cloud import MACHINE_IMAGE
 from drfsm.sandbox.seed import BEFORE, CONFIGMAP, CRONJOB, NAMESPACE, RUNNER_TAGS, job_from
 from drfsm.spec import MachineSpec, load_machine
 from drfsm.world import Cluster, World
@@ -382,7 +383,7 @@ class Site:
         wanted = [{"Key": key, "Value": value} for key, value in {**RUNNER_TAGS, **tags}.items()]
         self._launched = True
         found = self.ec2.run_instances(
-            ImageId="ami-03cf127a", InstanceType="t3.small", MinCount=1, MaxCount=1,
+            ImageId=MACHINE_IMAGE, InstanceType="t3.small", MinCount=1, MaxCount=1,
             TagSpecifications=[{"ResourceType": "instance", "Tags": wanted}],
         )  # fmt: skip
         return str(found["Instances"][0]["InstanceId"])

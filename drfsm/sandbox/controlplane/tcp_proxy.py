@@ -1,8 +1,8 @@
-"""A door before a server on loopback that can be shut: every connection is cut, and new ones are refused.
+"""A TCP proxy before a server on loopback that can be shut: every connection is cut, and new ones are refused.
 
-It passes bytes on and knows nothing of them: TLS is spoken through it. To which port a connection goes is asked
-anew for each. The gate's own port stays its own while it is shut. cluster.py puts one before a real API server,
-which has no outages on command.
+It passes bytes on and reads none of them: TLS is spoken through it. Each new connection asks anew to which port it
+goes. The proxy keeps its own port while it is shut. cluster.py puts one before a real API server, which has no
+outages on command.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ CALL_SECONDS = 10.0
 CUT_SECONDS = 1.0
 
 
-class Gate:
-    """One door, shut at first; safe for use by many threads."""
+class TcpProxy:
+    """One proxy, shut at first; safe for use by many threads."""
 
     def __init__(self, target_port: Callable[[], int]) -> None:
         self._target_port = target_port
@@ -30,19 +30,19 @@ class Gate:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="gate", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy", daemon=True)
         self._thread.start()
 
     def open(self) -> None:
-        """Let connections through; nothing if it does already."""
+        """Let connections through. Does nothing if the proxy is open."""
         self._call(self._open())
 
     def close(self) -> None:
-        """Cut every connection and refuse new ones; nothing if it does already."""
+        """Cut every connection and refuse new ones. Does nothing if the proxy is shut."""
         self._call(self._close())
 
     def end(self) -> None:
-        """Close for good, and give the port back."""
+        """Shut for good, and free the port."""
         self.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -63,27 +63,30 @@ class Gate:
         self._server = None
         for writer in list(self._writers):
             writer.transport.abort()  # which ends whoever reads or writes there
-        mine = asyncio.current_task()
-        if passing := [each for each in asyncio.all_tasks() if each is not mine]:
+        this_task = asyncio.current_task()
+        if passing := [task for task in asyncio.all_tasks() if task is not this_task]:
             await asyncio.wait(passing, timeout=CUT_SECONDS)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""
         self._writers.add(writer)
         try:
-            there, back = await asyncio.open_connection(HOST, self._target_port())
-        except OSError:  # the server behind is not there: whoever knocks hears the same
+            target_reader, target_writer = await asyncio.open_connection(HOST, self._target_port())
+        except OSError:  # the server behind is not there: the client's connection just ends
             self._forget(writer)
             return
-        self._writers.add(back)
-        pumps = (asyncio.ensure_future(_pump(reader, back)), asyncio.ensure_future(_pump(there, writer)))
+        self._writers.add(target_writer)
+        pumps = (
+            asyncio.ensure_future(_pump(reader, target_writer)),
+            asyncio.ensure_future(_pump(target_reader, writer)),
+        )
         if self._server is None:  # shut while we reached out
             writer.transport.abort()
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         self._forget(writer)
-        self._forget(back)
-        for each in pumps:
-            each.cancel()
+        self._forget(target_writer)
+        for pump in pumps:
+            pump.cancel()
 
     def _forget(self, writer: asyncio.StreamWriter) -> None:
         self._writers.discard(writer)

@@ -1,8 +1,8 @@
-"""Runs one program that must not outlive whoever started it: ``python leash.py PROGRAM ARGUMENT...``.
+"""Runs one program that must not outlive its parent: ``python supervisor.py PROGRAM ARGUMENT...``.
 
-Whoever starts this holds the other end of its stdin. When that end is closed, by a stop or because its holder
-was killed, the program is killed; should this process itself be killed, the kernel does it (Linux). Run by its
-path and on the standard library alone, so that it is small and there at once; started by cluster.py.
+Its parent holds the other end of its stdin. When that end is closed, by a stop or because the parent was killed,
+the program is killed; should the supervisor itself be killed, the kernel kills the program (Linux). cluster.py
+starts it by its path, and it uses the standard library alone, so that it starts at once and stays small.
 """
 
 import ctypes
@@ -14,11 +14,11 @@ import sys
 from collections.abc import Sequence
 
 PR_SET_PDEATHSIG = 1
-SIGNALLED = 128  # a program that a signal ended is told as this much more than the signal's number
+SIGNALLED = 128  # the exit code of a program that a signal ended is this plus the signal's number
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the program until it ends by itself, or its holder is gone; return its exit code."""
+    """Run the program until it ends by itself or the parent is gone; return its exit code."""
     ended, awake = os.pipe()
     os.set_blocking(awake, False)
     signal.set_wakeup_fd(awake, warn_on_full_buffer=False)

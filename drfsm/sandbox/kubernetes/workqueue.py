@@ -1,8 +1,8 @@
-"""What the controllers work at: a mirror of the store, writes that show in it at once, and a calendar.
+"""The controllers' work queue: mirrors of the store to read, writes that show in them at once, objects due later.
 
-One thread works here (``Controllers``): it alone applies what the watches bring, so a controller never
-sees less than what it wrote itself, and creates nothing twice. Controllers read mirrors, write through the
-desk, and may ask to look at an object again at a time. They never change what a mirror gives.
+``Controllers`` owns it, and only its one thread uses it: that thread alone applies what the watches bring. So a
+controller never sees less than what it wrote itself, and creates nothing twice. A controller reads mirrors, writes
+through the work queue, and may ask for another sync of an object at a time. It never changes what a mirror returns.
 """
 
 import heapq
@@ -21,28 +21,28 @@ Clock = Callable[[], datetime]
 
 
 class Subject(NamedTuple):
-    """An object that some controller is to look at."""
+    """An object that is due for a sync."""
 
     resource: str
     place: Place
 
 
 class Controller(Protocol):
-    """Who sees to the objects of one resource."""
+    """Brings the objects of one resource to their desired state."""
 
     @property
     def resource(self) -> str:
-        """What it sees to."""
+        """The resource that it syncs."""
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
-        """Return the objects that it must look at because another one changed, or is gone."""
+        """Return the objects that are due for a sync because another one changed, or is gone."""
 
     def sync(self, where: Place) -> None:
-        """Bring one object nearer to what it should be. Raises ApiError; a conflict is tried again."""
+        """Bring one object closer to its desired state. Raises ApiError; after a conflict it is called again."""
 
 
 class Mirror:
-    """One resource as it was last seen."""
+    """The objects of one resource, as a watch last showed them."""
 
     def __init__(self) -> None:
         self._kept: dict[Place, Manifest] = {}
@@ -53,14 +53,14 @@ class Mirror:
         return self._kept.get(where)
 
     def owned(self, owner_uid: str) -> list[Manifest]:
-        """Return what an object is the controller of, by name."""
-        return [each for _, each in sorted(self._owned.get(owner_uid, {}).items())]
+        """Return the objects whose controller has that uid, in the order of their names."""
+        return [manifest for _, manifest in sorted(self._owned.get(owner_uid, {}).items())]
 
     def __iter__(self) -> Iterator[Manifest]:
         return iter(list(self._kept.values()))
 
     def see(self, manifest: Manifest) -> Manifest | None:
-        """Keep an object unless a newer version of it is kept; return the version before."""
+        """Store an object unless a newer version of it is stored; return the version before it."""
         where = place(manifest)
         old = self._kept.get(where)
         if old is not None and _version(old) >= _version(manifest):
@@ -72,7 +72,7 @@ class Mirror:
         return old
 
     def forget(self, manifest: Manifest) -> None:
-        """Drop an object, unless another one is there under its name by now."""
+        """Remove an object, unless another one has its name by now."""
         old = self._kept.get(place(manifest))
         if old is not None and uid(old) == uid(manifest):
             self._drop(place(manifest))
@@ -86,8 +86,8 @@ class Mirror:
                 del self._owned[owner["uid"]]
 
 
-class Desk:
-    """The one place through which controllers read and write."""
+class Workqueue:
+    """The mirrors, the writes and the due objects of all controllers."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self.now = store, clock
@@ -130,18 +130,18 @@ class Desk:
         self._recorders[component].tell(about, severity, reason, message, self.now())
 
     def look_again(self, resource: str, where: Place, at: datetime) -> None:
-        """Have an object looked at when the clock says ``at``."""
+        """Have an object synced when the clock reaches ``at``."""
         entry = (at, Subject(resource, where))
         if entry not in self._noted:
             self._noted.add(entry)
             heapq.heappush(self._due, entry)
 
     def next_due(self) -> datetime | None:
-        """Return when there is something to look at again."""
+        """Return when the next object is due; None if none is."""
         return self._due[0][0] if self._due else None
 
     def take_due(self) -> Iterable[Subject]:
-        """Yield the objects whose time has come, and strike them out."""
+        """Yield the objects that are due, and remove them from the queue."""
         while self._due and self._due[0][0] <= self.now():
             entry = heapq.heappop(self._due)
             self._noted.discard(entry)

@@ -1,7 +1,8 @@
-"""What a cluster remembers: its objects, who owns which, and what happened lately, by rising versions.
+"""Plays etcd's part: the cluster's objects, an index of their owners, and the recent changes by rising versions.
 
-It does what etcd does for kube-apiserver, and keeps no rules: store.py decides what is written, and calls it
-under ``lock``, except for ``wait``. Kept objects are never changed in place: a write replaces them.
+It does for store.py what etcd does for kube-apiserver, in memory. It decides nothing: store.py checks every write, and
+calls it under ``lock``; only ``changes_after`` takes the lock itself. Kept objects are never changed in place: a write
+replaces them.
 """
 
 import threading
@@ -17,7 +18,7 @@ Objects = dict[tuple[str, str], Manifest]
 
 
 class Change(NamedTuple):
-    """One version of the cluster: what happened to which object. Not to be changed in place."""
+    """The change of one object that made a version. It must not be changed in place."""
 
     version: int
     type: ChangeType
@@ -26,14 +27,14 @@ class Change(NamedTuple):
     previous: Manifest | None
 
 
-class Memory:
-    """All objects of one cluster, and the recent past."""
+class Etcd:
+    """All objects of one cluster, and the recent changes."""
 
     def __init__(self, history: int) -> None:
         self.lock = threading.Condition()  # on an RLock: what is done under it is one step for everybody else
         self.version = 0
         self._forgotten = 0
-        self._objects: dict[str, Objects] = {each.plural: {} for each in KEPT}
+        self._objects: dict[str, Objects] = {resource.plural: {} for resource in KEPT}
         self._owned: dict[str, set[Key]] = {}  # an owner's uid -> what it owns
         self._uids: dict[str, Key] = {}
         self._history, self._changes = history, dict[int, Change]()
@@ -41,7 +42,7 @@ class Memory:
     # --- now ------------------------------------------------------------------------------------------
 
     def find(self, key: Key) -> Manifest | None:
-        """Return an object, if it is there."""
+        """Return an object; None if there is none."""
         return self._objects[key.resource].get(key[1:])
 
     def objects(self, resource: str) -> Objects:
@@ -49,7 +50,7 @@ class Memory:
         return self._objects[resource]
 
     def inside(self, namespace: str) -> list[Key]:
-        """Return what is in a namespace."""
+        """Return the keys of a namespace's objects."""
         return [
             Key(resource, *place)
             for resource, kept in self._objects.items()
@@ -58,15 +59,15 @@ class Memory:
         ]
 
     def key_of(self, uid: str) -> Key | None:
-        """Return where the object with a uid lies, if it is there."""
+        """Return the key of the object with a uid; None if there is none."""
         return self._uids.get(uid)
 
     def owned_by(self, owner: Manifest) -> list[Key]:
-        """Return what an object owns."""
+        """Return the keys of an object's dependents."""
         return sorted(self._owned.get(owner["metadata"]["uid"], ()))
 
     def keep(self, change: ChangeType, key: Key, new: Manifest) -> Manifest:
-        """Write an object, or take it out, as a new version; return it."""
+        """Store or remove an object as a new version; return it."""
         kept, place = self._objects[key.resource], key[1:]
         old = kept.get(place)
         self.version += 1
@@ -103,12 +104,12 @@ class Memory:
     # --- the past -------------------------------------------------------------------------------------
 
     def forget(self) -> None:
-        """Forget what happened before now."""
+        """Forget every change so far."""
         self._changes.clear()
         self._forgotten = self.version
 
     def objects_at(self, version: int, resource: str) -> Objects:
-        """Return a resource's objects as they were, by undoing what happened since. Raises ApiError Expired."""
+        """Return a resource's objects as they were at a version, by undoing later changes. Raises ApiError Expired."""
         if version < self._forgotten:
             raise expired("The resourceVersion for the provided list is too old.")
         kept = dict(self._objects[resource])
@@ -123,7 +124,7 @@ class Memory:
         return kept
 
     def changes_after(self, version: int, wait_seconds: float) -> list[Change]:
-        """Return what happened after a version; wait a while if nothing did. Raises ApiError Expired."""
+        """Return the changes after a version; wait up to ``wait_seconds`` for one. Raises ApiError Expired."""
         with self.lock:
             if self._forgotten <= version >= self.version:
                 self.lock.wait(wait_seconds)

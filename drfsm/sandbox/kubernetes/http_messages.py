@@ -1,6 +1,7 @@
-"""One request and its answer, apart from sockets: what was asked for, of whom, in which words.
+"""HTTP requests and answers as values: paths, queries, bodies and media types of the Kubernetes API.
 
-server.py makes Requests and sends Answers; api.py and the modules behind it turn one into the other.
+server.py reads Requests from sockets and writes Answers to them; api.py and the modules behind it turn one into the
+other. Nothing here knows of sockets or of stored objects.
 """
 
 import json
@@ -24,7 +25,7 @@ TRUE = ("true", "1", "t", "T", "True", "TRUE")
 
 @frozen
 class Request:
-    """A request. Header names are lower case; of a parameter given twice, the first counts."""
+    """A request. Header names are lower case; the first value of a repeated parameter counts."""
 
     method: str
     path: str
@@ -39,7 +40,7 @@ class Request:
         return self.query.get(name) in TRUE
 
     def number(self, name: str) -> int | None:
-        """Return a parameter that is a number; None if it isn't given. Raises ApiError BadRequest."""
+        """Return a parameter as a number; None without it. Raises ApiError BadRequest."""
         text = self.query.get(name, "")
         if not text:
             return None
@@ -50,18 +51,18 @@ class Request:
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing is to be kept. Raises ApiError Invalid for anything but ``All``."""
+        """Whether nothing is to be stored. Raises ApiError Invalid for anything but ``All``."""
         return _dry_run(self.query.get("dryRun"))
 
     @property
     def manager(self) -> str:
-        """Who writes: the field manager, else the client's program."""
+        """The field manager, else the name of the client's program."""
         agent = self.headers.get("user-agent", "unknown").partition("/")[0]
         return self.query.get("fieldManager") or agent[:128] or "unknown"
 
     @property
     def media_type(self) -> str:
-        """What the body is."""
+        """The body's media type."""
         return self.headers.get("content-type", JSON).partition(";")[0].strip() or JSON
 
 
@@ -78,7 +79,7 @@ class Answer:
 
 @frozen
 class Target:
-    """What a path names: a resource, in a namespace or everywhere, one object of it, or a part of that."""
+    """What a path names: a resource in one or all namespaces, one object, or a part of one (status, log, scale)."""
 
     resource: Resource
     namespace: str = ""
@@ -93,7 +94,7 @@ class Target:
 
 @frozen
 class Options:
-    """How to delete."""
+    """The options of a deletion."""
 
     propagation: str | None = None
     grace_seconds: int | None = None
@@ -113,13 +114,13 @@ def encoded(body: Any) -> bytes:
 
 
 def missing() -> ApiError:
-    """Refuse a path that names nothing."""
+    """Return the refusal of a path that names nothing."""
     return ApiError(404, "NotFound", "the server could not find the requested resource", {})
 
 
 def target(path: str) -> Target:
-    """Read a resource's path. Raises ApiError NotFound if it names nothing that we have."""
-    words = [unquote(each) for each in path.strip("/").split("/")]
+    """Read a resource's path. Raises ApiError NotFound if there is no such resource."""
+    words = [unquote(word) for word in path.strip("/").split("/")]
     if words[:2] == ["api", "v1"]:
         group, version, rest = "", "v1", words[2:]
     elif words[0] == "apis" and len(words) > 3:  # noqa: PLR2004  apis, group, version, resource
@@ -141,21 +142,21 @@ def target(path: str) -> Target:
 
 
 def verb(request: Request, where: Target) -> str:
-    """Return what is to be done, in the words of authorization. Raises ApiError MethodNotAllowed."""
+    """Return the verb, as authorization names it (get, list, watch, ...). Raises ApiError MethodNotAllowed."""
     if request.method == "GET":
         if request.says("watch"):
             return "watch"
-        found = "get" if where.name else "list"
+        action = "get" if where.name else "list"
     elif request.method == "DELETE":
-        found = "delete" if where.name else "deletecollection"
+        action = "delete" if where.name else "deletecollection"
     else:
-        found = VERBS.get(request.method, "")
+        action = VERBS.get(request.method, "")
     allowed = discovery.parts(where.resource)[where.part][3] if where.part else discovery.verbs(where.resource)
-    named = found in ("get", "update", "patch", "delete") or (found == "create" and where.part)
-    if found not in allowed or bool(where.name) is not bool(named):
-        told = "the server does not allow this method on the requested resource"
-        raise ApiError(405, "MethodNotAllowed", told, {})
-    return found
+    named = action in ("get", "update", "patch", "delete") or (action == "create" and where.part)
+    if action not in allowed or bool(where.name) is not bool(named):
+        message = "the server does not allow this method on the requested resource"
+        raise ApiError(405, "MethodNotAllowed", message, {})
+    return action
 
 
 def manifest_of(request: Request) -> Manifest:
@@ -165,17 +166,17 @@ def manifest_of(request: Request) -> Manifest:
         return protobuf.decode(request.body)
     if kind not in (JSON, YAML):
         raise unsupported(JSON, YAML, protobuf.MEDIA_TYPE)
-    found = parsed(request.body, also_yaml=kind == YAML)
-    if not isinstance(found, dict):
+    manifest = parsed(request.body, also_yaml=kind == YAML)
+    if not isinstance(manifest, dict):
         raise bad_request(f"{UNTYPED}: cannot unmarshal into Go value")
-    return found
+    return manifest
 
 
 UNTYPED = "couldn't get version/kind; json parse error"
 
 
 def parsed(body: bytes, *, also_yaml: bool = False, prefix: str = UNTYPED) -> Any:
-    """Parse JSON, or YAML. Raises ApiError BadRequest, in words that begin with ``prefix``."""
+    """Parse JSON, or YAML. Raises ApiError BadRequest, with a message that begins with ``prefix``."""
     try:
         return json.loads(body)
     except ValueError as fault:
@@ -188,13 +189,13 @@ def parsed(body: bytes, *, also_yaml: bool = False, prefix: str = UNTYPED) -> An
 
 
 def unsupported(*accepted: str) -> ApiError:
-    """Refuse a body's media type."""
-    told = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
-    return ApiError(415, "UnsupportedMediaType", told)
+    """Return the refusal of a body's media type."""
+    message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
+    return ApiError(415, "UnsupportedMediaType", message)
 
 
 def options_of(request: Request) -> Options:
-    """Read how to delete: from the body, else from the query. Raises ApiError BadRequest, Invalid."""
+    """Read the options of a deletion from the body, else from the query. Raises ApiError BadRequest, Invalid."""
     body = manifest_of(request) if request.body.strip() else {}
     conditions = body.get("preconditions") or {}
     propagation = body.get("propagationPolicy") or request.query.get("propagationPolicy")
@@ -211,19 +212,19 @@ def options_of(request: Request) -> Options:
         request.number("gracePeriodSeconds") if grace is None else int(grace),
         conditions.get("uid") or "",
         conditions.get("resourceVersion") or "",
-        any(_dry_run(each) for each in dry_run),
+        any(_dry_run(directive) for directive in dry_run),
     )
 
 
-def _dry_run(given: str | None) -> bool:
-    if given not in (None, "", "All"):
-        raise ApiError(422, "Invalid", f'dryRun: Unsupported value: "{given}": supported values: "All"')
-    return given == "All"
+def _dry_run(directive: str | None) -> bool:
+    if directive not in (None, "", "All"):
+        raise ApiError(422, "Invalid", f'dryRun: Unsupported value: "{directive}": supported values: "All"')
+    return directive == "All"
 
 
 @frozen
 class Shape:
-    """How the client wants objects: as they are, as rows of a table, or their metadata alone."""
+    """The form in which the client asks for objects: whole, as rows of a table, or their metadata alone."""
 
     kind: str = ""  # Table, PartialObjectMetadata, or "" as they are
     include: str = "Metadata"
@@ -231,9 +232,9 @@ class Shape:
 
 
 def shape(request: Request) -> Shape:
-    """Read it from the Accept header: the first that we can do."""
-    for each in request.headers.get("accept", "").split(","):
-        words = dict(word.strip().partition("=")[::2] for word in each.split(";"))
+    """Return the first form in the Accept header that is supported."""
+    for media_range in request.headers.get("accept", "").split(","):
+        words = dict(word.strip().partition("=")[::2] for word in media_range.split(";"))
         wanted, version = words.get("as", ""), words.get("v", "")
         if JSON not in words or (wanted and (words.get("g"), version) != ("meta.k8s.io", "v1")):
             continue
