@@ -117,7 +117,7 @@ def promote(**given: Any) -> int:
         if text:
             _show_standing(runner.state, planned)
         if approved_plan and runner.state.status == "held" and runner.state.state == "dr_run_verified":
-            seen = runner.state.facts["approval"]["seen"]
+            seen = runner.state.facts["approval"].seen
             return runner.request(
                 "approve", _answer(seen, approved_plan, invocation.operator, ticket, allow_older=allow_older)
             )
@@ -408,7 +408,7 @@ def _changed(now: Any, state: RunState) -> list[str]:
     """Return what is another than was approved; where nothing was yet, than was shown last."""
     from drfsm.dr.procedures import approval
 
-    shown = (state.facts.get("approval") or {}).get("seen")
+    shown = reading.seen if (reading := state.facts.get("approval")) else None
     if state.args.get("approve") or not shown:
         return list(now["changed"])
     return list(approval.differences(shown["plan"], now["plan"]))
@@ -416,18 +416,18 @@ def _changed(now: Any, state: RunState) -> list[str]:
 
 def _foreseen(state: RunState) -> Any:
     """Return the last reading of the plan in a dry run, None if there is none that could be read."""
-    readings = (each["facts"].get("approval") for each in reversed(state.forecasts))
+    readings = (forecast.facts.get("approval") for forecast in reversed(state.forecasts))
     found = next((each for each in readings if each), None)
-    return found if found and found["seen"] else None
+    return found if found and found.seen else None
 
 
 def _show_standing(state: RunState, planned: reserved_plans.Reserved) -> None:
     """Show the plan that a run waits with, or that a dry run foresees, and what to type."""
     found = _foreseen(state) if state.dry_run else state.facts.get("approval")
-    if not (found and found["seen"] and (state.dry_run or state.state == "dr_run_verified")):
+    if not (found and found.seen and (state.dry_run or state.state == "dr_run_verified")):
         return
-    _show(found["seen"], state)
-    sha256 = found["seen"]["sha256"]
+    _show(found.seen, state)
+    sha256 = found.seen["sha256"]
     if state.dry_run:
         say_text(
             "To approve exactly this at once, for one start: the same command without --dry-run, with\n"

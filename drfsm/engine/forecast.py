@@ -23,8 +23,7 @@ def walk(
     spec: MachineSpec, log: RunLog, observer: Observer, interrupted: Callable[[], bool] = lambda: False
 ) -> RunState:
     """Forecast from where the records end to a final state, then end the run. Raises Interrupted between two rows."""
-    earlier = _forecasts(log)
-    position = earlier[-1].to if earlier else spec.initial
+    position = log.state.forecasts[-1].to if log.state.forecasts else spec.initial
     while position not in spec.finals and not _refused(spec, log):
         if interrupted():
             raise Interrupted("the dry run was interrupted between two steps")
@@ -84,14 +83,10 @@ def _not_evaluated(spec: MachineSpec, row: Row, judgement: Judgement) -> list[Ch
 # --- what the forecasts so far add up to ------------------------------------------------------------------
 
 
-def _forecasts(log: RunLog) -> list[Forecast]:
-    return [record.content for record in log.journal.records() if isinstance(record.content, Forecast)]
-
-
 def _changed(spec: MachineSpec, log: RunLog) -> set[str]:
     """Return the facts that the steps so far would have changed: what they read now says nothing."""
     changed: set[str] = set()
-    for forecast in _forecasts(log):
+    for forecast in log.state.forecasts:
         row = spec.row_of(forecast.row, log.state.inputs)
         changed |= set(row.sets)
         if row.wait:  # likewise what the run would have waited for by then
@@ -106,7 +101,7 @@ def _failed(forecast: Forecast) -> list[Check]:
 
 def _refused(spec: MachineSpec, log: RunLog) -> str:
     """Return the trigger at which the run would be refused, "" if none."""
-    for forecast in _forecasts(log):
+    for forecast in log.state.forecasts:
         known = any(check.value != "unknown" for check in _failed(forecast))
         if known and spec.refuses(forecast.source, log.state.inputs):
             return forecast.trigger
@@ -117,7 +112,7 @@ def _end(spec: MachineSpec, log: RunLog, position: str) -> None:
     refused, changed_nothing = _refused(spec, log), "nothing was changed: this was a dry run"
     findings = [
         f"{forecast.trigger}: {check.guard}: {check.fact} is {check.value} ({check.reason})"
-        for forecast in _forecasts(log)
+        for forecast in log.state.forecasts
         for check in _failed(forecast)
     ]
     waits = "" if refused or position in spec.finals else f"; from {position} on a person decides"

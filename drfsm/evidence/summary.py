@@ -197,9 +197,7 @@ def _forecast(state: RunState, records: Sequence[Record]) -> Fields:
     contents = [record.content for record in records]
     findings = next((list(content.findings) for content in contents if isinstance(content, Ended)), [])
     steps = [
-        {"trigger": content.trigger, "to": content.to, "outcome": outcome(content)}
-        for content in contents
-        if isinstance(content, Forecast)
+        {"trigger": forecast.trigger, "to": forecast.to, "outcome": outcome(forecast)} for forecast in state.forecasts
     ]
     return {"steps": steps, "findings": findings}
 

@@ -13,7 +13,7 @@ from typing import Any
 from drfsm.claims import is_name, printable
 from drfsm.claims import moment as moment_of
 from drfsm.journal import OpenIntent, Record, RunState
-from drfsm.journal.record_types import Failed, Forecast, Held, Repaired, Resolved, Sampled, Transition
+from drfsm.journal.record_types import Failed, Forecast, Held, NextAction, Repaired, Resolved, Sampled, Transition
 
 BY_A_PERSON = "a person decides"  # the end of the cases of spec/recovery.py that resume can't settle
 NOBODY = "nobody can publish"
@@ -149,8 +149,8 @@ def _resume_words(intent: OpenIntent | None) -> str:
     return f"check whether {printable(intent.trigger)} was done, then go on" if intent else "go on from exactly here"
 
 
-def _requests(next_actions: Iterable[Any]) -> Iterator[tuple[str, str, list[str]]]:
-    for hint in next_actions:
-        if isinstance(hint, Mapping) and hint.get("do") not in (None, "resume") and is_name("state", hint["do"]):
-            args = [name for name in hint.get("args", ()) if name != "reason" and is_name("state", name)]
-            yield hint["do"], printable(hint.get("because", "")), args
+def _requests(next_actions: Iterable[NextAction]) -> Iterator[tuple[str, str, list[str]]]:
+    for offered in next_actions:
+        if offered.action != "resume" and is_name("state", offered.action):
+            args = [name for name in offered.args if name != "reason" and is_name("state", name)]
+            yield offered.action, printable(offered.reason), args

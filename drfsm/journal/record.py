@@ -11,7 +11,8 @@ from attrs import frozen
 
 from drfsm import claims
 from drfsm.journal import record_types
-from drfsm.journal.record_types import Body, fields_of
+from drfsm.journal.field_types import fields_of
+from drfsm.journal.record_types import Body
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     kind: tuple(line.key for line in fields_of(declared) if line.required)

@@ -6,7 +6,8 @@ file to it. It says more than drfsm's own reader asks (record_types.py): which w
 
 from typing import Any
 
-from drfsm.journal.record_types import KINDS, Check, Field, NextAction, Reading, fields_of
+from drfsm.journal.field_types import Field, fields_of
+from drfsm.journal.record_types import KINDS, Check, NextAction, Reading
 
 Schema = dict[str, Any]
 

@@ -13,166 +13,45 @@ wrote them may still have written nonsense, so nobody looks into a body before i
 
 # ruff: noqa: RUF009  `required` and `optional` are attrs' own `field`, with a type
 
-from collections.abc import Callable, Iterator, Mapping
-from math import isfinite
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
-from attrs import field, fields, frozen
+from attrs import frozen
 
-from drfsm import claims
+from drfsm.journal.field_types import (
+    ANYTHING,
+    COUNT,
+    FLAG,
+    NON_EMPTY,
+    NUMBER,
+    OBJECT,
+    OBJECT_OF_TEXT,
+    POSITIVE,
+    PROVEN,
+    ROW_KEY,
+    SHA256,
+    TEXT,
+    WORDS,
+    Json,
+    Type,
+    fields_of,
+    fits_into,
+    list_of,
+    name_of,
+    object_of,
+    one,
+    one_of,
+    only,
+    optional,
+    or_none,
+    parsed,
+    required,
+)
 
 if TYPE_CHECKING:
     from drfsm.journal.record import Record
 
-Json = Mapping[str, Any]
-
-
-# --- the types of a field -------------------------------------------------------------------------------
-
-
-@frozen
-class Type:
-    """What a JSON value must be: how the reader checks it, how it is turned into a value, what the schema says."""
-
-    fits: Callable[[Any], bool]
-    schema: Any
-    parse: Callable[[Any], Any] = lambda value: value
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
-def _object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def one_of(*words: str) -> Type:
-    """Return the type of a text that is one of these words (by the schema; the audit says what a wrong one breaks)."""
-    return Type(_text, {"enum": list(words)})
-
-
-def or_none(item: Type) -> Type:
-    """Return the type of a value that may be null."""
-    return Type(
-        lambda value: value is None or item.fits(value), {"type": [item.schema["type"], "null"]}, parse=item.parse
-    )
-
-
-def list_of(item: Type, **schema: Any) -> Type:
-    """Return the type of a list; it is read as a tuple."""
-    return Type(
-        lambda value: isinstance(value, list) and all(map(item.fits, value)),
-        {"type": "array", "items": item.schema, **schema},
-        parse=lambda value: tuple(map(item.parse, value)),
-    )
-
-
-def object_of(item: Type) -> Type:
-    """Return the type of an object whose values are all of one type."""
-    return Type(
-        lambda value: isinstance(value, dict) and all(map(item.fits, value.values())),
-        {"type": "object", "additionalProperties": item.schema},
-        parse=lambda value: {name: item.parse(member) for name, member in value.items()},
-    )
-
-
-TEXT = Type(_text, {"type": "string"})
-FLAG = Type(lambda value: isinstance(value, bool), {"type": "boolean"})
-COUNT = Type(_count, {"type": "integer", "minimum": 0})
-POSITIVE = Type(_count, {"type": "integer", "minimum": 1})
-NUMBER = Type(_number, {"type": "number"})
-OBJECT = Type(_object, {"type": "object"})
-ANYTHING = Type(lambda _value: True, schema=True)
-WORDS = list_of(TEXT)
-SHA256 = Type(_text, {"$ref": "#/$defs/sha256"})
-ROW_KEY = Type(_text, {"type": "string", "pattern": "^.+ --.+--> .+$"})
-PROVEN = Type(_object, {"$ref": "#/$defs/proven"})
-
-
-def name_of(kind: str) -> Type:
-    """Return the type of a name that becomes a path, a key or an object's name: claims.py has its grammar."""
-    return Type(lambda value: claims.is_name(kind, value), {"type": "string"})
-
-
-# --- the fields of an object ----------------------------------------------------------------------------
-
-
-@frozen
-class Field:
-    """One line of the table."""
-
-    name: str  # in Python
-    key: str  # in JSON
-    type: Type
-    required: bool
-    since: str  # the version of drfsm that first wrote it; "": every version
-    note: str  # for the schema
-
-
-def required(type_: Type, *, key: str = "", note: str = "") -> Any:
-    """Declare a field that every record of its kind has."""
-    return field(metadata={"type": type_, "key": key, "required": True, "since": "", "note": note})
-
-
-def optional(type_: Type, default: Any = None, *, key: str = "", since: str = "", note: str = "") -> Any:
-    """Declare a field that a record may lack, and the value that stands for it then."""
-    return field(default=default, metadata={"type": type_, "key": key, "required": False, "since": since, "note": note})
-
-
-def fields_of(declared: type[Any]) -> tuple[Field, ...]:
-    """Return the lines of the table for one class."""
-    if declared not in _FIELDS:
-        _FIELDS[declared] = _read_fields(declared)
-    return _FIELDS[declared]
-
-
-_FIELDS: dict[Any, tuple[Field, ...]] = {}
-
-
-def _read_fields(declared: type[Any]) -> tuple[Field, ...]:
-    return tuple(
-        Field(
-            attribute.name,
-            attribute.metadata["key"] or attribute.name,
-            attribute.metadata["type"],
-            attribute.metadata["required"],
-            attribute.metadata["since"],
-            attribute.metadata["note"],
-        )
-        for attribute in fields(declared)
-    )
-
-
-Declared = TypeVar("Declared")
-
-
-def _parsed(declared: type[Declared], value: Json) -> Declared:
-    present = [line for line in fields_of(declared) if line.key in value]
-    return declared(**{line.name: line.type.parse(value[line.key]) for line in present})
-
-
-def _fits(declared: type[Any], value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        line.type.fits(value[line.key]) if line.key in value else not line.required for line in fields_of(declared)
-    )
-
-
-def one(declared: type[Any], definition: str) -> Type:
-    """Return the type of an object that one of the classes below declares; ``definition`` is its name in the schema."""
-    return Type(
-        lambda value: _fits(declared, value),
-        {"$ref": f"#/$defs/{definition}"},
-        parse=lambda value: _parsed(declared, value),
-    )
+# --- what several kinds hold ----------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -228,11 +107,11 @@ class NextAction:
 
 def _closed(reading: Any) -> bool:
     """Whether a reading has nothing beside its fields: what nobody knows of could carry anything."""
-    return _fits(Reading, reading) and reading.keys() <= {"value", "seen", "why"}
+    return fits_into(Reading, reading) and reading.keys() <= {"value", "seen", "why"}
 
 
 READINGS = object_of(
-    Type(_closed, {"$ref": "#/$defs/reading"}, parse=lambda value: _parsed(Reading, value))  # fact -> Reading
+    Type(_closed, {"$ref": "#/$defs/reading"}, parse=lambda value: parsed(Reading, value))  # fact -> Reading
 )
 CHECK = one(Check, "check")
 CHECKS = list_of(CHECK)
@@ -384,7 +263,7 @@ class Commit(Transition):
     how: str = required(one_of("judged", "acted", "found", "resolved"))
     result: Any = required(ANYTHING)
     next_actions: tuple[NextAction, ...] = required(NEXT_ACTIONS, key="ways")
-    case: str | None = optional(Type(_text, {"const": "C"}))
+    case: str | None = optional(only("C"))
     seconds: float | None = optional(NUMBER)
     error: str = optional(TEXT, "")
     supersedes: str | None = optional(TEXT)
@@ -396,7 +275,7 @@ class Resolved(Body):
 
     row: str = required(ROW_KEY)
     outcome: str = required(one_of("done", "not_done"))
-    reason: str = required(Type(_text, {"type": "string", "minLength": 1}))
+    reason: str = required(NON_EMPTY)
     operator: str = required(TEXT)
     proven: Json = optional(PROVEN, {}, since="0.2.0")
 
@@ -436,7 +315,7 @@ class Forecast(Body):
     source: str = required(TEXT, key="from")
     to: str = required(TEXT)
     guards: tuple[Check, ...] = required(FORECAST_CHECKS)
-    sets: Mapping[str, str] = required(Type(_object, {"type": "object", "additionalProperties": TEXT.schema}))
+    sets: Mapping[str, str] = required(OBJECT_OF_TEXT)
     action: str | None = optional(or_none(TEXT))
     facts: Mapping[str, Reading] = optional(READINGS, {})
     waits: bool = optional(FLAG, default=False)
@@ -510,4 +389,4 @@ def parse(kind: str, body: Json) -> Body:
     """Return a body as its kind declares it. Raises ValueError, in words, for one that does not fit."""
     for misfit in misfits(kind, body):
         raise ValueError(misfit)
-    return _parsed(KINDS[kind], body)
+    return parsed(KINDS[kind], body)

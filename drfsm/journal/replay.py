@@ -27,6 +27,7 @@ from drfsm.journal.record_types import (
     Held,
     Intent,
     LeaseAcquired,
+    NextAction,
     Reading,
     Resolved,
     Resumed,
@@ -117,11 +118,11 @@ class RunState:
     # what is begun, known and done
     open: OpenIntent | None = None  # None: no action's outcome is open
     attempts: Mapping[str, int] = field(factory=dict)  # row key -> failed attempts in this visit
-    facts: Mapping[str, Json] = field(factory=dict)  # fact -> {"value", "seen", "at"}, as last read
+    facts: Mapping[str, Reading] = field(factory=dict)  # as last read
     known: Mapping[str, str] = field(factory=dict)  # fact -> its last known value
     results: Mapping[str, Any] = field(factory=dict)  # trigger -> what its action returned
     args: Mapping[str, Json] = field(factory=dict)  # trigger -> an operator's recorded arguments
-    forecasts: tuple[Json, ...] = ()  # of a dry run
+    forecasts: tuple[Forecast, ...] = ()  # of a dry run
 
     # what an abort would undo
     snapshots: Mapping[str, Json] = field(factory=dict)  # row key -> {fact: seen} before its first attempt
@@ -132,7 +133,7 @@ class RunState:
     # what a person wants to know
     frozen: tuple[str, ...] = ()
     frozen_since: Mapping[str, str] = field(factory=dict)
-    next_actions: tuple[Any, ...] = ()  # {"do", "because", "args"}: what may be asked for here
+    next_actions: tuple[NextAction, ...] = ()  # what may be asked for here
     stage: str = ""
     reason: str = ""
     hint: str = ""  # of a hold: what mends it, in words
@@ -148,7 +149,7 @@ class RunState:
     def value(self, fact: str) -> str | None:
         """Return the last recorded value of a fact, None if never read or unknown."""
         reading = self.facts.get(fact)
-        return reading["value"] if reading else None
+        return reading.value if reading else None
 
 
 def fold(records: Iterable[Record], start: RunState | None = None) -> RunState:
@@ -200,13 +201,9 @@ def _freeze_words(state: RunState, words: Iterable[str], at: str) -> RunState:
     return evolve(state, frozen=tuple(since), frozen_since=since)
 
 
-def _observe(state: RunState, facts: Mapping[str, Reading], at: str) -> RunState:
+def _observe(state: RunState, facts: Mapping[str, Reading]) -> RunState:
     known = {name: reading.value for name, reading in facts.items() if reading.value is not None}
-    return evolve(
-        state,
-        facts={**state.facts, **{name: {**reading.json, "at": at} for name, reading in facts.items()}},
-        known={**state.known, **known},
-    )
+    return evolve(state, facts={**state.facts, **facts}, known={**state.known, **known})
 
 
 def _acted(state: RunState, at: str, did: str, operator: Any, host: Any, proven: Any) -> RunState:
@@ -267,13 +264,13 @@ def _unchanged(state: RunState, _record: Record, _content: Any) -> RunState:
     return state
 
 
-def _sampled(state: RunState, record: Record, sample: Sampled) -> RunState:
-    return _observe(state, sample.facts, record.at)
+def _sampled(state: RunState, _record: Record, sample: Sampled) -> RunState:
+    return _observe(state, sample.facts)
 
 
 def _intended(state: RunState, record: Record, intent: Intent) -> RunState:
     opened = _opened(state, record, intent)
-    state = _freeze_words(_observe(state, intent.facts, record.at), intent.frozen, record.at)
+    state = _freeze_words(_observe(state, intent.facts), intent.frozen, record.at)
     state = _with_args(state, intent)
     if intent.undo:
         state = _push(state, Undoable(intent.row, intent.trigger, intent.undo, opened.before))
@@ -333,7 +330,7 @@ def _failed(state: RunState, record: Record, failed: Failed) -> RunState:
     """Close an intent that was seen not to be done. What is half done stays open, and ``once`` is never repeated."""
     count = {**state.attempts, failed.row: state.attempts.get(failed.row, 0) + 1}
     state = evolve(state, attempts=count, stage=failed.trigger, reason=failed.error)
-    state = _observe(state, failed.facts, record.at)
+    state = _observe(state, failed.facts)
     if failed.frozen is not None:
         state = _freeze_words(state, failed.frozen, record.at)
     if state.open is None or failed.verdict != "not_done" or state.open.effect == "once":
@@ -354,7 +351,7 @@ def _resolved(state: RunState, record: Record, resolved: Resolved) -> RunState:
 
 def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
     args = commit.args
-    state = _freeze_words(_observe(state, commit.facts, record.at), commit.frozen, record.at)
+    state = _freeze_words(_observe(state, commit.facts), commit.frozen, record.at)
     if commit.by == "operator" and commit.how != "resolved":
         state = _acted(
             state, record.at, commit.trigger, args.get("operator", ""), args.get("host", ""), args.get("proven")
@@ -379,7 +376,7 @@ def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
         open=_left_open(state.open, commit),
         state=commit.to,
         attempts={},
-        next_actions=_recorded_actions(record),
+        next_actions=commit.next_actions,
         stage="",
         reason="",
         hint="",
@@ -410,12 +407,12 @@ def _held(state: RunState, record: Record, held: Held) -> RunState:
         stage=held.stage,
         reason=held.reason,
         hint=held.hint,
-        next_actions=_recorded_actions(record),
+        next_actions=held.next_actions,
     )
 
 
-def _forecast(state: RunState, record: Record, _forecast: Forecast) -> RunState:
-    return evolve(state, forecasts=(*state.forecasts, record.body))
+def _forecast(state: RunState, _record: Record, forecast: Forecast) -> RunState:
+    return evolve(state, forecasts=(*state.forecasts, forecast))
 
 
 def _ended(state: RunState, record: Record, ended: Ended) -> RunState:
@@ -425,14 +422,9 @@ def _ended(state: RunState, record: Record, ended: Ended) -> RunState:
         ended_at=record.at,
         reason=ended.reason,
         stage=ended.stage,
-        next_actions=_recorded_actions(record),
+        next_actions=ended.next_actions,
         kept=ended.kept,
     )
-
-
-def _recorded_actions(record: Record) -> tuple[Json, ...]:
-    """Return a record's next actions as RunState has them for its readers: {"do", "because", "args"} mappings."""
-    return tuple(record.body["ways"])
 
 
 def _sealed(state: RunState, _record: Record, _content: Any) -> RunState:

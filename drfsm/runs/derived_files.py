@@ -148,9 +148,10 @@ def validation_receipt(records: Sequence[Record], lines: Sequence[bytes], uri: s
     if verified is None:
         return None
     state = fold(records[: verified.seq + 1])
-    run, inputs = state.facts["validated_run"], state.inputs
-    result, baseline = state.facts["validation_result"]["seen"], state.facts["site_baseline"]["seen"]
-    restored = (state.facts.get("backup_contents") or {}).get("seen") or {}
+    validated, inputs = state.facts["validated_run"].seen, state.inputs
+    result, baseline = state.facts["validation_result"].seen, state.facts["site_baseline"].seen
+    reading = state.facts.get("backup_contents")
+    restored = (reading.seen if reading else None) or {}
     backup = {name: restored[name] for name in ("uri", "sha256")} if restored.get("sha256") else None
     return {
         "schema_version": 2 if backup else 1,
@@ -164,9 +165,9 @@ def validation_receipt(records: Sequence[Record], lines: Sequence[bytes], uri: s
         "staged_prefix": str(inputs["staged_prefix"]),
         "run_id": str(inputs["dr_run_id"]),
         **result["publishes_as"],
-        "tree_sha256": run["seen"]["tree_sha256"],
-        "objects": run["seen"]["checked"],
-        "verification_level": run["seen"]["level"],
+        "tree_sha256": validated["tree_sha256"],
+        "objects": validated["checked"],
+        "verification_level": validated["level"],
         "validated_at": verified.at,
         "journal": {
             "uri": uri,

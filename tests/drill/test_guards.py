@@ -53,7 +53,7 @@ def test_the_primary_or_an_unknown_owner_is_no_reason_to_refuse(site: Site, dril
     run = drill()
     run.when("commit", "run_preflight", run.interrupt)
     run.start()
-    assert (run.state.state, run.state.facts["pointer_owner"]["value"]) == ("preflight_ok", "primary")
+    assert (run.state.state, run.state.facts["pointer_owner"].value) == ("preflight_ok", "primary")
 
 
 def test_somebody_elses_runner_refuses_and_lives_on(site: Site, drill: Make) -> None:
@@ -174,7 +174,7 @@ def test_one_promote_flag_promotes_nothing_and_names_the_other(drill: Make, flag
     run = drill(flag, "true", "--stop-after", "bringup", "--teardown", "true")
     assert run.start().status == "complete"
     assert not (run.directory / "promote").exists()
-    assert run.state.facts["promote_flags"]["seen"]["missing"] == [missing]
+    assert run.state.facts["promote_flags"].seen["missing"] == [missing]
     assert run.file("drill.summary.json")["receipt"]["promotion"]["missing"] == [missing]
     assert run.phase("promote")["outcome"] == "skipped"
 

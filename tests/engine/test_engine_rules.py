@@ -436,7 +436,7 @@ def test_a_state_that_waits_for_a_person_holds_the_run() -> None:
     room = Room(machine(rows))
     runner = room.start()
     assert (runner.state.status, runner.state.stage) == ("held", "waiting")
-    assert [hint["do"] for hint in runner.state.next_actions] == ["resume", "leave"]
+    assert [offered.action for offered in runner.state.next_actions] == ["resume", "leave"]
     state = runner.request("leave", {"reason": "late"})
     assert (state.status, state.args["leave"]) == ("complete", {"reason": "late", "operator": "op"})
 

@@ -21,6 +21,7 @@ from drfsm.evidence.step_logs import StepFiles
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.evidence.wording import commands
 from drfsm.journal import Record, RunState, fold
+from drfsm.journal.record_types import NextAction
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
 from tests.hostile.test_documents import AT, BODIES, bundle, harmless
 
@@ -159,11 +160,11 @@ def test_progress_is_as_harmless(collects: str) -> None:
 def test_a_way_that_no_declaration_could_have_is_never_offered_as_a_command() -> None:
     """Ways stand in the journal; one that holds a shell's words is left out, the rest is quoted."""
     next_actions = (
-        {"do": "abort", "because": "x"},
-        {"do": "x; rm -rf ~", "because": "x"},
-        {"do": "$(id)", "because": "x"},
+        NextAction(action="abort", reason="x"),
+        NextAction(action="x; rm -rf ~", reason="x"),
+        NextAction(action="$(id)", reason="x"),
     )
-    bad_arg = {"do": "accept_newer_run", "because": "x", "args": ["dr_run_id", "x;id"]}
+    bad_arg = NextAction(action="accept_newer_run", reason="x", args=("dr_run_id", "x;id"))
     state = RunState(status="held", state="frozen", run_id="run-1", next_actions=(*next_actions, bad_arg))
     offered = [typed for typed, _ in commands(state, "a b; id")]
     assert len(offered) == 3

@@ -9,8 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from drfsm.journal import Record, read
+from drfsm.journal.field_types import fields_of
 from drfsm.journal.record_schema import record_schema
-from drfsm.journal.record_types import KINDS, Commit, Held, Intent, LeaseAcquired, RunStarted, fields_of
+from drfsm.journal.record_types import KINDS, Commit, Held, Intent, LeaseAcquired, RunStarted
 
 BUNDLES = Path(__file__).parents[1] / "data" / "bundles"
 AT, HASH, ROW = "2026-02-27T00:00:00.000000Z", "a" * 64, "shut --open--> open"

@@ -713,7 +713,7 @@ class Failback:
     @property
     def next_actions(self) -> set[str]:
         """What a person can do now."""
-        return {each["do"] for each in self.state.next_actions}
+        return {offered.action for offered in self.state.next_actions}
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -727,7 +727,7 @@ class Failback:
 
     def seen(self, fact: str) -> Any:
         """Return what was last seen of a fact."""
-        return self.state.facts[fact]["seen"]
+        return self.state.facts[fact].seen
 
     def audit(self) -> Verdict:
         """Hold the journal against the machine, offline."""

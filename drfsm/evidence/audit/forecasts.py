@@ -17,13 +17,13 @@ def forecast(here: Position, record: Record, foreseen: Forecast) -> None:
     if not here.state.dry_run:
         here.add(record, "dry_run", "a forecast stands in a run that is no dry run")
     if here.refused:
-        here.add(record, "dry_run", f"the dry run goes on with {row.trigger} after it was refused")
+        here.add(record, "dry_run", f"the dry run continues with {row.trigger} after it was refused")
     where = here.forecast_state or here.spec.initial
     if row.source != where or row.by is not By.RUNNER or row.foreach:
-        here.add(record, "legality", f"the dry run foresees {row.trigger} from {row.source}, but stood in {where}")
+        here.add(record, "legality", f"the dry run forecasts {row.trigger} from {row.source}, but stood in {where}")
     recorded = (foreseen.trigger, foreseen.source, foreseen.to, dict(foreseen.sets))
     if recorded != (row.trigger, row.source, row.to, dict(row.sets)):
-        here.add(record, "row", f"{row.trigger} is foreseen other than declared")
+        here.add(record, "row", f"{row.trigger} is recorded other than declared")
     _guards(here, record, foreseen, row)
     here.skipped |= set(row.sets)
     if row.wait:  # a dry run awaits nothing, so what these facts read later says nothing
@@ -39,7 +39,7 @@ def _guards(here: Position, record: Record, foreseen: Forecast, row: Row) -> Non
         unless = here.spec.guards[check.guard].unless if check.guard in here.spec.guards else {}
         held = None if blind & {check.fact, *unless} else check.value in check.needed
         if check.outcome not in _HOLDS or _HOLDS[check.outcome] is not held:
-            here.add(record, "guard", f"{row.trigger}: {check.guard} is said to be {check.outcome}, which is not so")
+            here.add(record, "guard", f"{row.trigger}: {check.guard} is recorded as {check.outcome}, but is not")
         here.observations.check(record.seq, check)
     failed = [check for check in foreseen.guards if check.outcome == "failed" and row.wait is None]
     here.failed_checks += len(failed)
@@ -48,15 +48,15 @@ def _guards(here: Position, record: Record, foreseen: Forecast, row: Row) -> Non
 
 
 def ended(here: Position, record: Record, end: Ended) -> None:
-    """Check that a dry run ends as dry_run or refused, where it began, and tells everything that it found."""
+    """Check that a dry run ends as dry_run or refused, where it began, and names everything that it found."""
     due = "refused" if here.refused else "dry_run"
     if end.status != due:
-        here.add(record, "dry_run", f"a dry run that found what this one did ends {due}, not {end.status}")
+        here.add(record, "dry_run", f"with its findings this dry run ends {due}, not {end.status}")
     if end.state != here.spec.initial:
         here.add(record, "dry_run", f"a dry run stays in {here.spec.initial}, this one ends in {end.state}")
     if len(end.findings) != here.failed_checks:
-        here.add(record, "dry_run", f"it tells {len(end.findings)} findings of {here.failed_checks}")
+        here.add(record, "dry_run", f"it names {len(end.findings)} findings of {here.failed_checks}")
     where = here.forecast_state or here.spec.initial
     onward = [row for row in here.spec.rows_from(where, here.state.inputs, By.RUNNER) if not row.foreach]
     if onward and not here.refused:
-        here.add(record, "dry_run", f"the dry run ends before {onward[0].trigger} was foreseen")
+        here.add(record, "dry_run", f"the dry run ends before {onward[0].trigger} was forecast")

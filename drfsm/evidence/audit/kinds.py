@@ -99,7 +99,7 @@ def _leased(here: Position, record: Record, lease: LeaseAcquired) -> None:
         here.add(
             record,
             "lease",
-            f"epoch {lease.epoch} does not rise above {here.state.epoch}: two could have acted at once",
+            f"epoch {lease.epoch} does not rise above {here.state.epoch}: two processes could have acted at once",
         )
     here.begun.clear()
     here.invariants.forget()
@@ -149,7 +149,7 @@ def _ended(here: Position, record: Record, ended: Ended) -> None:
     elif ended.status != due:
         here.add(record, "legality", f"an end in {ended.state} is {due}, not {ended.status}")
     if here.state.open is not None:
-        here.add(record, "recovery", f"the run ends before it is settled what became of {here.state.open.trigger}")
+        here.add(record, "recovery", f"the run ends before the open intent of {here.state.open.trigger} is settled")
     _undone(here, record, ended)
 
 
@@ -160,7 +160,7 @@ def _undone(here: Position, record: Record, ended: Ended) -> None:
         here.add(record, "undo", "what was kept on purpose differs from what the records say")
     if aborted and here.state.undo:
         left = ", ".join(entry.trigger for entry in here.state.undo)
-        here.add(record, "undo", f"the run ends aborted though not undone: {left}")
+        here.add(record, "undo", f"the run ends aborted, but not undone: {left}")
 
 
 def _sealed(here: Position, record: Record, seal: Seal) -> None:

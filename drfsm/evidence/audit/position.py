@@ -56,8 +56,8 @@ class Position:
             self.add(
                 record,
                 "frozen",
-                f"it says that frozen is: {', '.join(words) or 'nothing'};"
-                f" its facts say: {', '.join(sorted(set(allowed[-1]))) or 'nothing'}",
+                f"recorded as frozen: {', '.join(words) or 'nothing'};"
+                f" by its facts frozen: {', '.join(sorted(set(allowed[-1]))) or 'nothing'}",
             )
 
     def check_next_actions(self, record: Record, actions: Sequence[NextAction], state: str) -> None:

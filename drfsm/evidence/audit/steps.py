@@ -43,13 +43,13 @@ def intent(here: Position, record: Record, begun: Intent) -> None:
 def _begins(here: Position, record: Record, begun: Intent, row: Row, *, redo: bool) -> None:
     state = here.state
     if not acts(row):
-        here.add(record, "legality", f"{row.trigger} has no action, so nothing of it can begin")
+        here.add(record, "legality", f"{row.trigger} has no action, so it can have no intent")
     if not state.epoch:
         here.add(record, "lease", f"{row.trigger} begins without a lease")
     if begun.effect != row.effect.value:
         here.add(record, "row", f"{row.trigger} has effect {row.effect}, recorded is {begun.effect}")
     if redo and row.effect is Effect.ONCE and not row.foreach:
-        here.add(record, "recovery", f"{row.trigger} may be done once; it begins again though its outcome is open (E)")
+        here.add(record, "recovery", f"{row.trigger} may be done once; it begins again while its outcome is open (E)")
     if redo and state.open is not None and state.open.verdict:
         here.add(record, "recovery", f"{row.trigger} begins again though a person said that it was done")
     if (begun.undo or None) != row.undo:
@@ -94,7 +94,7 @@ def failed(here: Position, record: Record, failure: Failed) -> None:
     if row is None:
         return
     if opened is None or opened.row != row.key:
-        here.add(record, "recovery", f"{row.trigger} failed without having begun")
+        here.add(record, "recovery", f"{row.trigger} failed without an intent")
     elif (failure.trigger, failure.state, failure.attempt) != (row.trigger, row.source, opened.attempt):
         here.add(record, "row", f"{row.trigger}: the failed attempt is not the one that was begun")
     if failure.verdict not in (Probe.NOT_DONE, Probe.MIXED, Probe.UNKNOWN):
@@ -152,7 +152,7 @@ def commit(here: Position, record: Record, done: Commit) -> None:
 
 def _judged(here: Position, record: Record, done: Commit, row: Row) -> None:
     if acts(row):
-        here.add(record, "intent", f"{row.trigger} is done without having begun: its intent is missing")
+        here.add(record, "intent", f"{row.trigger} is committed without an intent")
     here.observations.guards(record.seq, done, row)
     if row.wait:
         _waited(here, record, done, row)
@@ -161,7 +161,7 @@ def _judged(here: Position, record: Record, done: Commit, row: Row) -> None:
 def _acted(here: Position, record: Record, done: Commit, row: Row) -> None:
     opened = here.state.open
     if opened is None or opened.row != row.key:
-        here.add(record, "intent", f"{row.trigger} is done without having begun: its intent is missing")
+        here.add(record, "intent", f"{row.trigger} is committed without an intent")
         here.observations.guards(record.seq, done, row)
     elif opened.guards != done.guards:
         here.add(record, "guard", f"{row.trigger}: the guards are not those that it began with")
@@ -174,7 +174,7 @@ def _found(here: Position, record: Record, done: Commit, row: Row) -> None:
     """Check what was found done: a begun action whose commit was missing (C), or an undo that is there already."""
     opened, undo = here.state.open, row.foreach == "undo"
     if opened is None and not undo:
-        here.add(record, "intent", f"{row.trigger} is found done without having begun: its intent is missing")
+        here.add(record, "intent", f"{row.trigger} is committed as found without an intent")
     elif opened is not None:
         # Without a case: an undo that was to be done again, and then was seen to be there.
         allowed = done.case == "C" or (undo and done.case is None)
@@ -192,7 +192,7 @@ def _by_a_person(here: Position, record: Record, _done: Commit, row: Row) -> Non
 
 
 def _unknown_how(here: Position, record: Record, done: Commit, row: Row) -> None:
-    here.add(record, "row", f"{row.trigger} is done {done.how!r}, which is no way to be done")
+    here.add(record, "row", f"{row.trigger} is committed as {done.how!r}: there is no such word")
 
 
 _HOW_DONE = {"judged": _judged, "acted": _acted, "found": _found, "resolved": _by_a_person}
@@ -275,7 +275,7 @@ def _settled(here: Position, record: Record, step: Transition, row: Row) -> None
     final = any(declared.key == other.row and declared.point_of_no_return for declared in here.spec.rows)
     may = row.by is By.OPERATOR or row.overrides_open_intent
     if not may or final or (other.effect == Effect.ONCE and not undoing):
-        here.add(record, "recovery", f"{row.trigger} comes before it is settled what became of {other.trigger}")
+        here.add(record, "recovery", f"{row.trigger} comes before the open intent of {other.trigger} is settled")
 
 
 def _undoing(here: Position, record: Record, step: Transition, row: Row) -> None:
@@ -285,7 +285,7 @@ def _undoing(here: Position, record: Record, step: Transition, row: Row) -> None
     if row.foreach != "undo":
         left = [undoable.trigger for undoable in state.undo]
         if row.by is By.RUNNER and left and leads_to_undo(spec, row.source):
-            here.add(record, "undo", f"{row.trigger} though not yet undone: {', '.join(left)}")
+            here.add(record, "undo", f"{row.trigger} comes before these are undone: {', '.join(left)}")
         if step.undoes:
             here.add(record, "undo", f"{row.trigger} undoes nothing, yet names {step.undoes}")
     elif entry is None:
@@ -339,7 +339,7 @@ def _waited(here: Position, record: Record, step: Transition, row: Row) -> None:
         return
     last = samples[-1]
     if not last.holds or any(step.facts.get(name) != reading for name, reading in last.facts.items()):
-        here.add(record, "wait", f"{row.trigger} went on upon something else than its last sample")
+        here.add(record, "wait", f"{row.trigger} went on with other readings than its last sample")
     _long_enough(here, record, row, samples)
 
 
@@ -359,7 +359,7 @@ def resolved(here: Position, record: Record, verdict: Resolved) -> None:
     opened = here.state.open
     if opened is None or opened.row != verdict.row:
         operator = verdict.operator or "somebody"
-        here.add(record, "recovery", f"{operator} settles {verdict.row}, whose outcome is not open")
+        here.add(record, "recovery", f"{operator} settles {verdict.row}, which has no open intent")
     if verdict.outcome not in ("done", "not_done") or not verdict.reason or not verdict.operator:
         here.add(record, "recovery", "an open outcome is settled as done or not_done, by a person, with a reason")
     here.halted = False
