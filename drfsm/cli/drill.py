@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from drfsm import claims
 from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
 from drfsm.cli.drill_inputs import DEFAULT_PREFIX, PHASES, beside, earlier_in, inputs_of, lay_kubeconfig, settle
@@ -144,12 +143,13 @@ def validate(**given: Any) -> int:
 
 def _verdict(place: Path) -> str:
     """Say in a line what became of a validation."""
-    receipt = place / "validation.receipt.json"
-    if not receipt.is_file():
-        return f"NOT VALIDATED; {place / 'phases/validate.receipt.json'} says why"
-    validated = claims.object_of(receipt.read_bytes(), str(receipt))
-    told = [validated.get(name) for name in ("run_id", "objects", "verification_level")]
-    return f"validated: {told[0]}, {told[1]} objects, {told[2]}; {receipt}"
+    from drfsm.runs import validation_receipts
+
+    receipt = validation_receipts.in_bundle(place)
+    if receipt is None:
+        return f"NOT VALIDATED; see {place / 'phases/validate.receipt.json'} for the reason"
+    run_id, objects, level = (receipt.get(name) for name in ("run_id", "objects", "verification_level"))
+    return f"validated: {run_id}, {objects} objects, {level}; {place / 'validation.receipt.json'}"
 
 
 def _drill(given: dict[str, Any]) -> tuple[int, Path]:

@@ -19,7 +19,6 @@ from drfsm.adapters.file_journal import read_chain
 from drfsm.claims import bounded, is_name
 from drfsm.cli.options import assignments, new_workload_run_id, policy_inputs
 from drfsm.errors import DrfsmError, Unreadable, UsageFault
-from drfsm.files import Directory
 from drfsm.journal import RunState, fold
 from drfsm.runs import bundle, wiring
 from drfsm.runs.clusters import private_files
@@ -56,20 +55,13 @@ class Earlier:
 
     def receipt(self) -> dict[str, Any]:
         """Return its validation's receipt, {} where it has none. Raises UsageFault for what is none."""
-        from drfsm.dr.validation import malformed
+        from drfsm.runs import validation_receipts
 
-        path = self.place / "validation.receipt.json"
         try:
-            with Directory.look(self.place) as directory:
-                body = directory.read(path.name)
-            if body is None:
-                return {}
-            receipt = claims.object_of(body, str(path))
-        except Unreadable as fault:
-            raise UsageFault(f"--receipt-dir: {path} can't be read: {fault}") from None
-        if wrong := malformed(receipt):
-            raise UsageFault(f"--receipt-dir: {path} is no validation's receipt: {wrong[0]}")
-        return receipt
+            return validation_receipts.in_bundle(self.place) or {}
+        except UsageFault as fault:
+            fault.what = f"--receipt-dir: {fault.what}"
+            raise
 
 
 def earlier_in(receipt_dir: str | None) -> Earlier | None:

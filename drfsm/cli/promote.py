@@ -1,6 +1,5 @@
 """`drfsm promote` and `drfsm approve`: the seed's promote, and a person's yes to exactly what it shows. No rules."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,6 @@ from uuid import uuid4
 
 import click
 
-from drfsm import claims
 from drfsm.adapters.file_journal import read_chain
 from drfsm.cli import reserved_plans
 from drfsm.cli.options import approval_policy, assignments, new_workload_run_id, of_a_run, patience, policy_inputs
@@ -19,7 +17,7 @@ from drfsm.cli.say import say, say_text
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.engine.runner import who as this_user
-from drfsm.errors import EvidenceFault, ExitCode, Unreadable, UntrustedRecords, UsageFault
+from drfsm.errors import ExitCode, UsageFault
 from drfsm.journal import RunState, fold
 from drfsm.runs import wiring
 from drfsm.runs.fetching import looked_up
@@ -207,10 +205,7 @@ def _refuse_halves(given: dict[str, Any]) -> None:
 
 def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str, Any]:
     """Return the run's inputs: as given, else the receipt's, else the usual ones."""
-    named, expected = given.pop("validation_receipt"), given.pop("expect_receipt")
-    receipt_text, receipt = _receipt(named, given)
-    if named.startswith("s3://"):
-        _vouched(named, receipt_text, receipt, expected, given)
+    receipt_text, receipt = _receipt(given.pop("validation_receipt"), given.pop("expect_receipt"), given)
     for name in OF_RECEIPT:
         given[name] = given[name] or str(receipt.get(name) or USUAL.get(name, ""))
     given["prefix"] = given["prefix"].strip("/")
@@ -252,63 +247,17 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
     }
 
 
-def _receipt(named: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return a validation's receipt, as text and parsed. It is checked by the run, here only read."""
-    from drfsm.dr.validation import LARGEST_RECEIPT_BYTES, malformed
+def _receipt(source: str, expected_sha256: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the receipt that --validation-receipt names, as its text and as its content; empty without that option."""
+    from drfsm.runs import validation_receipts
 
-    if not named:
+    if not source:
         return "", {}
-    text = _of_store(named, given, LARGEST_RECEIPT_BYTES) if named.startswith("s3://") else _of_file(named)
     try:
-        receipt = claims.object_of(text, named, largest_bytes=LARGEST_RECEIPT_BYTES)
-    except Unreadable as fault:
-        raise UsageFault(f"--validation-receipt: {fault.what}") from None
-    if wrong := malformed(receipt):
-        raise UsageFault(f"--validation-receipt: {named} is no validation's receipt: {wrong[0]}")
-    return text, receipt
-
-
-def _vouched(uri: str, text: str, receipt: dict[str, Any], expected: str, given: dict[str, Any]) -> None:
-    """Raise UntrustedRecords for a receipt in a bucket that nobody vouches for: who writes there can forge it whole.
-
-    Its journal's head stands in this user's home, or a trusted key signed it, or a person knows the receipt's digest.
-    What the receipt says is held against that journal by the run itself.
-    """
-    from drfsm.runs.heads import Heads
-    from drfsm.runs.mirrors import signed_at
-
-    digest, head = hashlib.sha256(text.encode()).hexdigest(), str(receipt["journal"]["head"])
-    if expected and expected != digest:
-        raise EvidenceFault(
-            f"{uri} has the SHA-256 {digest}, not {claims.bounded(expected, 64)}",
-            hint="look who wrote it; give the receipt that the validation left: --validation-receipt FILE",
-        )
-    if expected or Heads(str(receipt["drfsm_run"])).knows(head):
-        return
-    if signed_at(_store(uri.removeprefix("s3://").partition("/")[0], given), receipt["journal"]):
-        return
-    raise UntrustedRecords(
-        f"nobody vouches for the receipt {uri}: this machine did not validate, and no trusted key signed that journal",
-        hint=f"compare it with the one that the validation kept; if it is that: --expect-receipt {digest}",
-    )
-
-
-def _of_file(named: str) -> str:
-    try:
-        return Path(named).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise UsageFault(f"--validation-receipt: {named} can't be read: {fault}") from None
-
-
-def _of_store(uri: str, given: dict[str, Any], largest_bytes: int) -> str:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    blob = _store(bucket, given).get(key, largest_bytes=largest_bytes)
-    if blob is None:
-        raise UsageFault(f"--validation-receipt: there is no {uri}")
-    try:
-        return str(blob.body.decode("utf-8"))
-    except UnicodeDecodeError as fault:
-        raise UsageFault(f"--validation-receipt: {uri} can't be read: {fault}") from None
+        return validation_receipts.named(source, given, expected_sha256)
+    except UsageFault as fault:
+        fault.what = f"--validation-receipt: {fault.what}"
+        raise
 
 
 def _store(bucket: str, given: dict[str, Any]) -> Any:
