@@ -168,7 +168,7 @@ def _drill(given: dict[str, Any]) -> tuple[int, Path]:
     scope = "live" if inputs["promote"] == "asked" and inputs["promote_target"] == "canonical" else "drill"
     outcome = wiring.start(
         "drill", inputs, invocation, dry_run=False, receipt_dir=given["receipt_dir"], run_id=run_id, scope=scope,
-        before=lambda place: lay_kubeconfig(earlier, place),
+        prepare=lambda place: lay_kubeconfig(earlier, place),
     )  # fmt: skip
     return reported(outcome, output_format), Path(given["receipt_dir"]) if given[
         "receipt_dir"

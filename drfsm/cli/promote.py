@@ -20,7 +20,7 @@ from drfsm.engine.runner import who as this_user
 from drfsm.errors import ExitCode, UsageFault
 from drfsm.journal import RunState, fold
 from drfsm.runs import wiring
-from drfsm.runs.fetching import looked_up
+from drfsm.runs.fetching import find_or_fetch
 from drfsm.runs.invocation import Invocation
 
 ORCHESTRATORS = ("AWS_STEPFUNCTIONS_EXECUTION_ARN", "STEPFUNCTIONS_EXECUTION_ARN", "SFN_EXECUTION_ARN")
@@ -126,7 +126,7 @@ def promote(**given: Any) -> int:
             reserved_plans.use(approved_plan, reserved)
 
     outcome = wiring.start(
-        "promote", inputs, invocation, run_id=run_id, then=approve_at_once, before=use_plan, **options
+        "promote", inputs, invocation, run_id=run_id, then=approve_at_once, prepare=use_plan, **options
     )
     return reported(outcome, output_format)
 
@@ -332,12 +332,12 @@ def _plan_now(named: str | None, invocation: Invocation) -> tuple[RunState, Any,
     """Return a run's state, its plan as the world is now, its bundle, and whoever vouched for it. Moves nothing."""
     from drfsm.dr.procedures import approval
 
-    place, invocation = looked_up(named, invocation)
+    place, invocation = find_or_fetch(named, invocation)
     state = fold(read_chain(place).records)
     if state.machine != "promote" or state.ended:
         told = f"it has ended: {state.status}" if state.machine == "promote" else f"it is a {state.machine}"
         raise UsageFault(f"{state.run_id or place} waits for no approval: {told}", hint="drfsm list")
-    state, world, invocation = wiring.connected(place, invocation)
+    state, world, invocation = wiring.look_at(place, invocation)
     return state, approval.FACTS["approval"].observe(world, wiring.observer(state)), str(place), invocation
 
 

@@ -11,7 +11,7 @@ from drfsm.claims import printable
 from drfsm.cli.progress import listener
 from drfsm.cli.say import say
 from drfsm.runs.invocation import Invocation
-from drfsm.runs.trust import Word
+from drfsm.runs.trust import Assurances
 
 
 def prompted(words: str) -> str:
@@ -34,7 +34,7 @@ def tokens(first: str | None, second: str | None, dr_run_id: str) -> dict[str, s
     return {name: each if each in ("", *right) else "(something else)" for name, each in given.items()}
 
 
-def at_terminal(**said: Any) -> Invocation:
+def at_terminal(**options: Any) -> Invocation:
     """Return the invocation of a person who sees stderr and may be asked."""
-    word = evolve(said.pop("word", Word()), ask=prompted, tell=partial(say, err=True))
-    return Invocation(**said, word=word, listen=lambda: listener(sys.stderr))
+    assurances = evolve(options.pop("assurances", Assurances()), ask=prompted, tell=partial(say, err=True))
+    return Invocation(**options, assurances=assurances, listen=lambda: listener(sys.stderr))

@@ -23,7 +23,7 @@ from drfsm.errors import ExitCode, UsageFault
 from drfsm.journal import RunState
 from drfsm.runs import bundle, wiring
 from drfsm.runs.invocation import Invocation
-from drfsm.runs.trust import Word, trusted_machines
+from drfsm.runs.trust import Assurances, trusted_machines
 from drfsm.runs.wiring import Outcome
 
 _WHO = (
@@ -69,12 +69,14 @@ def on_a_run(command: Callable[..., Outcome | int]) -> Callable[..., int]:
             for site in ("dr", "primary")
         }
         places = {name: given.pop(name) for name in ("endpoint_url", "region", "terraform_dir")}
-        word = Word(
+        assurances = Assurances(
             heads=_digests("--expect-head", given.pop("heads")),
             approved_plans=_digests("--approved-plan", given.pop("plans")),
             machines=trusted_machines(given.pop("machines"), os.environ),
         )
-        invocation = at_terminal(operator=operator, take_over=take_over, kubeconfigs=files, places=places, word=word)
+        invocation = at_terminal(
+            operator=operator, take_over=take_over, kubeconfigs=files, places=places, assurances=assurances
+        )
         result = command(run, invocation, **given)
         return reported(result, output) if isinstance(result, Outcome) else result
 

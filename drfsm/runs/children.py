@@ -50,10 +50,10 @@ class ChildRuns:
             invocation = evolve(invocation, take_over=child_id)
         try:
             if self._started(place) or self._verbs.fetch(place, inputs, child_id, invocation):
-                self._verbs.resume(place, invocation, above=self._place)
+                self._verbs.resume(place, invocation, parent=self._place)
             else:
                 self._forget(child_id, place)
-                self._verbs.start(machine, inputs, invocation, child_id, place, scope, above=self._place)
+                self._verbs.start(machine, inputs, invocation, child_id, place, scope, parent=self._place)
         except LeaseHeld as fault:  # the child's: the parent's own lease is as good as before
             raise ActionFailed(f"{child_id}: {fault.what}", hint=fault.hint, fault="operator") from None
         found = self.look(name)

@@ -1,10 +1,10 @@
-"""Whether a run goes on from the records that lie there: on whose word, and by whose declaration.
+"""Whether a run goes on from the records that lie there: on whose assurances, and by whose declaration.
 
 A journal is a claim unless its last head stands in this user's home (heads.py). Any other is audited first; then it
 needs somebody who vouches for it: a trusted key that signed its head, or a person who saw the state, the inputs and
 the next action, and typed the head. An approval among such records counts only if a trusted key signed it as one, or
 the person approves it again. Where a person vouches, what the records say of the world is read again before anything
-is done (``Vouched.by_person``). Where a run's sites lie is never taken from records that began elsewhere.
+is done (``Voucher.by_person``). Where a run's sites lie is never taken from records that began elsewhere.
 
 Owns the questions and their order; asks of the world nothing but signatures. Used by wiring.py and records.py.
 """
@@ -45,7 +45,7 @@ STARTS = (
 
 
 @frozen
-class Word:
+class Assurances:
     """What the person at the keyboard says about records and declarations."""
 
     heads: tuple[str, ...] = ()  # --expect-head
@@ -56,7 +56,7 @@ class Word:
 
 
 @frozen
-class Vouched:
+class Voucher:
     """Who answers for a journal: ``how`` is ``own``, ``signed`` or ``typed``."""
 
     how: str
@@ -146,15 +146,15 @@ class Journal:
     verifier: Callable[[], Verifier | None]
 
 
-def vouch(journal: Journal, heads: Heads, word: Word) -> Vouched:
+def vouch(journal: Journal, heads: Heads, assurances: Assurances) -> Voucher:
     """Return who answers for a journal.
 
     Raises EvidenceFault where it does not hold, UntrustedRecords, with what to check and to type, where it holds and
     nobody vouches for it.
     """
     head = digest(journal.lines[-1])
-    if heads.knows(head) and (len(journal.lines) >= heads.written or head in word.heads):
-        return Vouched("own")
+    if heads.knows(head) and (len(journal.lines) >= heads.written or head in assurances.heads):
+        return Voucher("own")
     if heads.knows(head):
         raise EvidenceFault(
             f"this machine wrote {heads.written} records of the run, and the journal holds {len(journal.lines)}: its"
@@ -166,21 +166,21 @@ def vouch(journal: Journal, heads: Heads, word: Word) -> Vouched:
     _audited(journal, state)
     signer = _signer(journal, records[-1], head)
     if signer:
-        word.tell(
+        assurances.tell(
             f"{printable(state.run_id)}: {bounded(signer)} signed the last of these {len(records)} records, of"
             f" {printable(state.last_at)}. No signature says that none came after it: where the run went on later, the"
             " machine that ran it knows"
         )
-    by, how = (signer, "signed") if signer else (_typed(journal, state, head, word), "typed")
-    _approvals(journal, records, heads, word)
-    return Vouched(how, by, head, len(records))
+    by, how = (signer, "signed") if signer else (_typed(journal, state, head, assurances), "typed")
+    _approvals(journal, records, heads, assurances)
+    return Voucher(how, by, head, len(records))
 
 
-def check_expected(lines: Sequence[bytes], word: Word) -> None:
+def check_expected(lines: Sequence[bytes], assurances: Assurances) -> None:
     """Raise EvidenceFault where heads are expected and the journal holds none of them, whoever wrote it."""
-    if word.heads and not {digest(line) for line in lines} & set(word.heads):
+    if assurances.heads and not {digest(line) for line in lines} & set(assurances.heads):
         raise EvidenceFault(
-            f"no record of the journal has the head {word.heads[0]}; its last has {digest(lines[-1])}",
+            f"no record of the journal has the head {assurances.heads[0]}; its last has {digest(lines[-1])}",
             hint="drfsm status -o json shows the head; give that one, or leave --expect-head out",
         )
 
@@ -208,7 +208,7 @@ def _signer(journal: Journal, record: Record, head: str) -> str:
     return verifier.signer(namespace_of(record), journal.lines[record.seq], signature) or ""
 
 
-def _typed(journal: Journal, state: RunState, head: str, word: Word) -> str:
+def _typed(journal: Journal, state: RunState, head: str, assurances: Assurances) -> str:
     """Return the name of who typed the head. Raises UntrustedRecords; EvidenceFault for what nobody can look over."""
     for name in STARTS:
         if len(str(state.inputs.get(name) or "")) > LONGEST_SHOWN:
@@ -217,11 +217,11 @@ def _typed(journal: Journal, state: RunState, head: str, word: Word) -> str:
                 " look it over, and it starts a program or says what is written",
                 hint="go on where the run was started",
             )
-    if head in word.heads:
+    if head in assurances.heads:
         return "--expect-head"
     for line in _shown(journal, state, head):
-        word.tell(line)
-    typed = word.ask(f"Type the first {TYPED} characters of the head to go on from exactly these records").strip()
+        assurances.tell(line)
+    typed = assurances.ask(f"Type the first {TYPED} characters of the head to go on from exactly these records").strip()
     if len(typed) >= TYPED and head.startswith(typed):
         return "typed at the terminal"
     raise UntrustedRecords(
@@ -258,7 +258,7 @@ def _next_action(spec: MachineSpec, state: RunState) -> str:
     return f"{row.trigger}: {row.reason}"
 
 
-def _approvals(journal: Journal, records: Sequence[Record], heads: Heads, word: Word) -> None:
+def _approvals(journal: Journal, records: Sequence[Record], heads: Heads, assurances: Assurances) -> None:
     """Raise UntrustedRecords for an approval that is neither signed as one, nor of this machine, nor given again."""
     for record in filter(is_approval, records):
         head = digest(journal.lines[record.seq])
@@ -266,13 +266,13 @@ def _approvals(journal: Journal, records: Sequence[Record], heads: Heads, word: 
             continue
         answers = record.body.get("args", {})
         plan, name, ticket = (str(answers.get(key, "")) for key in ("approved_plan", "approved_by", "ticket"))
-        if plan and plan in word.approved_plans:
+        if plan and plan in assurances.approved_plans:
             continue
-        word.tell(
+        assurances.tell(
             f"  These records say that {bounded(name)} approved the plan {bounded(plan, 64)} under {bounded(ticket)}:"
             " no trusted key signed that."
         )
-        typed = word.ask(f"Type the first {TYPED} characters of the plan's digest to approve it again").strip()
+        typed = assurances.ask(f"Type the first {TYPED} characters of the plan's digest to approve it again").strip()
         if not (is_name("sha256", plan) and len(typed) >= TYPED and plan.startswith(typed)):
             raise UntrustedRecords(
                 f"no trusted key signed the approval of the plan {bounded(plan, 64)}: it counts for nothing",

@@ -34,7 +34,7 @@ from drfsm.resources import shipped
 from drfsm.runs.children import ChildRuns, Verbs
 from drfsm.runs.clusters import kubeconfig_of
 from drfsm.runs.derived_files import DrillFiles
-from drfsm.runs.fetching import fetched_into
+from drfsm.runs.fetching import fetch_into
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.mirrors import own_prefix
 from drfsm.runs.summary_files import SummaryFiles
@@ -227,7 +227,7 @@ class Drill:
         world, lease = connect(self.inputs, "", self.directory, self.id)
         children = ChildRuns(
             self.directory, self.id, Invocation("ann"), kubeconfig_of(self.inputs, self.directory),
-            Verbs(start_child, resume_child, fetched_into),
+            Verbs(start_child, resume_child, fetch_into),
         )  # fmt: skip
         with FileJournal(self.directory, fresh=fresh) as local:
             journal = MirroredJournal(local, world.store, own_prefix(self.inputs), self.id, TEXT)
