@@ -8,7 +8,6 @@ from uuid import uuid4
 import click
 
 from drfsm.adapters.file_journal import read_chain
-from drfsm.cli import reserved_plans
 from drfsm.cli.options import approval_policy, assignments, new_workload_run_id, of_a_run, patience, policy_inputs
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal, prompted
@@ -19,7 +18,7 @@ from drfsm.engine.runner import new_run_id
 from drfsm.engine.runner import who as this_user
 from drfsm.errors import ExitCode, UsageFault
 from drfsm.journal import RunState, fold
-from drfsm.runs import wiring
+from drfsm.runs import reserved_plans, wiring
 from drfsm.runs.fetching import find_or_fetch
 from drfsm.runs.invocation import Invocation
 

@@ -18,9 +18,10 @@ from typing import NamedTuple
 import pytest
 
 from drfsm.adapters.private import PrivateFiles
-from drfsm.cli import main, reserved_plans
+from drfsm.cli import main
 from drfsm.errors import ActionFailed, DiskFault, DrfsmError, ExitCode, FileDamaged, UsageFault
 from drfsm.files import Directory
+from drfsm.runs import reserved_plans
 from drfsm.runs.receipts import ReceiptFiles
 
 ROOT = Path(__file__).parents[2]
