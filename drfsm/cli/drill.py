@@ -12,7 +12,7 @@ import click
 
 from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
-from drfsm.cli.drill_inputs import DEFAULT_PREFIX, PHASES, beside, earlier_in, inputs_of, lay_kubeconfig, settle
+from drfsm.cli.drill_inputs import DEFAULT_PREFIX, PHASES, inputs_of, settle
 from drfsm.cli.options import approval_policy, of_a_run, patience
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal
@@ -20,6 +20,7 @@ from drfsm.cli.say import say
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import UsageFault
 from drfsm.runs import bundle, wiring
+from drfsm.runs.earlier_drills import copy_private_files, directory_beside, earlier_in
 
 _phase = click.Choice(PHASES)
 
@@ -163,12 +164,12 @@ def _drill(given: dict[str, Any]) -> tuple[int, Path]:
     if given["diagnostics_only"]:
         return diagnose(inputs, run_id, given["receipt_dir"], earlier, output_format), Path()
     if earlier is not None:
-        given["receipt_dir"] = str(beside(earlier.place))
+        given["receipt_dir"] = str(directory_beside(earlier.place))
         say(f"goes on with the site of {earlier.site_run}; the new bundle is {given['receipt_dir']}", err=True)
     scope = "live" if inputs["promote"] == "asked" and inputs["promote_target"] == "canonical" else "drill"
     outcome = wiring.start(
         "drill", inputs, invocation, dry_run=False, receipt_dir=given["receipt_dir"], run_id=run_id, scope=scope,
-        prepare=lambda place: lay_kubeconfig(earlier, place),
+        prepare=lambda place: copy_private_files(earlier, place),
     )  # fmt: skip
     return reported(outcome, output_format), Path(given["receipt_dir"]) if given[
         "receipt_dir"

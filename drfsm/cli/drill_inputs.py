@@ -1,104 +1,29 @@
-"""From a drill's flags to its machine's inputs: which phases, which site, what an earlier drill left.
+"""Turns the options of `drfsm drill` and `drfsm validate` into the inputs of the machine.
 
-Owns what goes together and what doesn't: every UsageFault of `drfsm drill` and `validate` is said here, before
-anything is made. Which phases run becomes inputs of the machine, so that the log says it. Called by drill.py.
+Owns which options go together: every UsageFault of the two commands is raised here, before anything is made. The
+phases that the operator asks for become inputs of the machine, so the log records them. What an earlier drill left is
+the matter of runs/earlier_drills.py. Called by drill.py.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
-from attrs import frozen
-
 from drfsm import claims
-from drfsm.adapters.file_journal import read_chain
 from drfsm.claims import bounded, is_name
 from drfsm.cli.options import assignments, new_workload_run_id, policy_inputs
 from drfsm.errors import DrfsmError, Unreadable, UsageFault
-from drfsm.journal import RunState, fold
-from drfsm.runs import bundle, wiring
-from drfsm.runs.clusters import private_files
+from drfsm.runs import wiring
+from drfsm.runs.canonical import canonical_run
+from drfsm.runs.earlier_drills import EarlierDrill, recovery_inputs
 from drfsm.runs.git import head
 
 PHASES = ("bringup", "restore", "validate", "promote", "teardown")
 DEFAULT_PREFIX = "jobintel"
 
 
-@frozen
-class Earlier:
-    """An earlier drill, whose site is gone on with. ``done``: the triggers of the rows that it took."""
-
-    place: Path
-    state: RunState
-    done: frozenset[str] = frozenset()
-
-    @property
-    def site_run(self) -> str:
-        """The run that brought its site up."""
-        return str(self.state.inputs.get("site_run") or self.state.run_id)
-
-    @property
-    def gone(self) -> bool:
-        """Whether it took its site down."""
-        return "tear_down_site" in self.done
-
-    @property
-    def restored(self) -> bool:
-        """Whether its site, since it was brought up, was restored by a drill: this one, or one before."""
-        inputs = self.state.inputs
-        before = inputs.get("restore") != "asked" and inputs.get("recovery_covers") == "whole"
-        return before or bool(self.done & {"restore_state", "go_on_without_state"})
-
-    def receipt(self) -> dict[str, Any]:
-        """Return its validation's receipt, {} where it has none. Raises UsageFault for what is none."""
-        from drfsm.runs import validation_receipts
-
-        try:
-            return validation_receipts.in_bundle(self.place) or {}
-        except UsageFault as fault:
-            fault.what = f"--receipt-dir: {fault.what}"
-            raise
-
-
-def earlier_in(receipt_dir: str | None) -> Earlier | None:
-    """Return the earlier drill that a directory holds, None if it holds none. Raises UsageFault for another run."""
-    if not receipt_dir or not os.path.lexists(Path(receipt_dir) / bundle.LOG):
-        return None
-    place = Path(receipt_dir).resolve()
-    records = read_chain(place).records
-    state = fold(records)
-    if state.machine != "drill":
-        raise UsageFault(f"{place} holds a {state.machine or 'broken'} run, not a drill", hint="another --receipt-dir")
-    if state.status in ("running", "held"):
-        named = quote(str(place))
-        hint = f"drfsm resume {named}, or drfsm abort {named}, before another drill goes on with its site"
-        raise UsageFault(f"the drill {state.run_id} in {place} has not ended: it is {state.status}", hint=hint)
-    return Earlier(place, state, frozenset(str(each.body["trigger"]) for each in records if each.kind == "commit"))
-
-
-def beside(place: Path) -> Path:
-    """Return a directory beside an earlier bundle, for one that goes on with its site."""
-    number = 2
-    while (candidate := place.with_name(f"{place.name}.{number}")).exists():
-        number += 1
-    return candidate
-
-
-def lay_kubeconfig(earlier: Earlier | None, place: Path) -> None:
-    """Take the earlier drill's kubeconfig over, and whatever else is private to its site."""
-    if earlier is None:
-        return
-    old, new = private_files(earlier.place), private_files(place)
-    for name in (old.kubeconfig.name, "allowed_address"):
-        if (body := old.read(name)) is not None:
-            new.write(name, body)
-
-
-def settle(given: dict[str, Any], earlier: Earlier | None) -> None:
+def settle(given: dict[str, Any], earlier: EarlierDrill | None) -> None:
     """Fill in what flags leave open. Raises UsageFault for what doesn't fit together."""
     uri = given["backup_uri"]
     bucket, _, rest = uri.removeprefix("s3://").partition("/")
@@ -153,7 +78,7 @@ def _sites_are_two(given: Mapping[str, Any]) -> None:
         )
 
 
-def _settle_site(given: dict[str, Any], earlier: Earlier | None, known: Mapping[str, Any]) -> None:
+def _settle_site(given: dict[str, Any], earlier: EarlierDrill | None, known: Mapping[str, Any]) -> None:
     if given["kubeconfig"]:
         given["site"], given["site_run"] = "given", ""
     elif earlier is not None and known.get("infrastructure") == "existing":
@@ -187,7 +112,7 @@ def _settle_teardown(given: dict[str, Any]) -> None:
         given["teardown"] = given["site"] != "given" and given["stop_after"] in (None, "teardown")
 
 
-def _asked_phases(given: Mapping[str, Any], earlier: Earlier | None) -> Sequence[str]:
+def _asked_phases(given: Mapping[str, Any], earlier: EarlierDrill | None) -> Sequence[str]:
     """Return the phases that are asked for. Raises UsageFault where they can't be."""
     first, last = PHASES.index(given["start_at"] or PHASES[0]), PHASES.index(given["stop_after"] or PHASES[-1])
     if first > last:
@@ -208,7 +133,7 @@ def _asked_phases(given: Mapping[str, Any], earlier: Earlier | None) -> Sequence
     return asked
 
 
-def _site_is_there(given: Mapping[str, Any], earlier: Earlier | None, asked: Sequence[str]) -> None:
+def _site_is_there(given: Mapping[str, Any], earlier: EarlierDrill | None, asked: Sequence[str]) -> None:
     """Raise UsageFault for an earlier drill that took its site down. What started late may still be taken down."""
     harmless = given["diagnostics_only"] or tuple(asked) == ("teardown",)
     if given["site"] == "earlier" and earlier is not None and earlier.gone and not harmless:
@@ -218,7 +143,7 @@ def _site_is_there(given: Mapping[str, Any], earlier: Earlier | None, asked: Seq
         )
 
 
-def inputs_of(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) -> dict[str, Any]:
+def inputs_of(given: Mapping[str, Any], earlier: EarlierDrill | None, run_id: str) -> dict[str, Any]:
     """Return the inputs of the machine."""
     asked = _asked_phases(given, earlier)
     own = f"{given['prefix']}/drills/{run_id}"
@@ -264,7 +189,7 @@ def inputs_of(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) ->
         "validation_env": "\n".join(assignments(given["validation_env"])),
         "recovery_time_objective": _seconds("--recovery-time-objective", given["recovery_time_objective"]),
         "recovery_point_objective": _seconds("--recovery-point-objective", given["recovery_point_objective"]),
-        **_recovery(given, earlier, asked),
+        **recovery_inputs(earlier, site=given["site"], restores="restore" in asked),
         "prices": _prices(given["prices"]),
     }
 
@@ -285,7 +210,7 @@ def _of_the_backup(given: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _receipt(earlier: Earlier | None) -> dict[str, Any]:
+def _receipt(earlier: EarlierDrill | None) -> dict[str, Any]:
     """Return the receipt that a promotion without a validation of its own stands on."""
     found = earlier.receipt() if earlier is not None else {}
     if not found:
@@ -295,31 +220,12 @@ def _receipt(earlier: Earlier | None) -> dict[str, Any]:
     return found
 
 
-def _recovery(given: Mapping[str, Any], earlier: Earlier | None, asked: Sequence[str]) -> dict[str, str]:
-    """Return where the measured time begins, and whether it covers a recovery: of this site, in all drills on it."""
-    ours, goes_on = given["site"] != "given", earlier if given["site"] == "earlier" else None
-    covers = ours and ("restore" in asked or (goes_on is not None and goes_on.restored))
-    now = datetime.now(UTC).isoformat(timespec="microseconds")
-    return {
-        "started_at": now if goes_on is None else str(goes_on.state.inputs["started_at"]),
-        "recovery_covers": "whole" if covers else "part",
-    }
-
-
 def _canonical_run(given: Mapping[str, Any]) -> str:
-    """Return the run that is canonical now, "" where none is. What keeps it from being read names the options."""
-    from drfsm.adapters import aws
-    from drfsm.dr.layout import Layout
-    from drfsm.dr.pointers import read
-
-    store = aws.connect(
-        bucket=given["bucket"], endpoint_url=given["endpoint_url"] or None, region=given["region"] or None
-    ).store
-    key = Layout(given["prefix"], given["candidate"]).global_pointers()[0]
+    """Return the run that is canonical now, "" where none is. An error names the option."""
     try:
-        return str((read(store, (key,))[key] or {}).get("run_id") or "")
+        return canonical_run(given)
     except DrfsmError as fault:
-        fault.what = f"--bucket {given['bucket']}: which run is canonical can't be read: {fault.what}"
+        fault.what = f"--bucket {given['bucket']}: cannot read which run is canonical: {fault.what}"
         raise
 
 

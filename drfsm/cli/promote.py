@@ -19,8 +19,10 @@ from drfsm.engine.runner import who as this_user
 from drfsm.errors import ExitCode, UsageFault
 from drfsm.journal import RunState, fold
 from drfsm.runs import reserved_plans, wiring
+from drfsm.runs.canonical import canonical_run
 from drfsm.runs.fetching import find_or_fetch
 from drfsm.runs.invocation import Invocation
+from drfsm.runs.mirrors import has_mirror
 
 ORCHESTRATORS = ("AWS_STEPFUNCTIONS_EXECUTION_ARN", "STEPFUNCTIONS_EXECUTION_ARN", "SFN_EXECUTION_ARN")
 """Environment variables by which an orchestrator says which of its executions this is; the first that is set."""
@@ -107,7 +109,7 @@ def promote(**given: Any) -> int:
     run_id = new_run_id("promote") if dry_run else planned.run_id
     inputs = _inputs(given, planned)
     if reserved is not None:
-        reserved_plans.refuse_used(reserved, _mirrored(given, reserved.run_id))
+        reserved_plans.refuse_used(reserved, mirrored=has_mirror(given, reserved.run_id))
 
     def approve_at_once(runner: Runner) -> RunState:
         _keep_plan(runner.state, planned)
@@ -144,13 +146,6 @@ def _reserved(plan: str, plan_of: str) -> reserved_plans.Reserved | None:
             err=True,
         )
     return kept
-
-
-def _mirrored(given: dict[str, Any], run_id: str) -> bool:
-    """Whether a run has records in S3: whoever started it, and wherever."""
-    from drfsm.journal.mirror import home_of, key_of
-
-    return _store(given["bucket"], given).stat(key_of(home_of(given["prefix"], run_id), 0)) is not None
 
 
 def _keep_plan(state: RunState, planned: reserved_plans.Reserved) -> None:
@@ -221,7 +216,7 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
         **{name: "yes" if given[name] else "no" for name in FLAGS},
         "taker": "dr",
         "target": "canonical",
-        "primary_run_id": _canonical_now(given),
+        "primary_run_id": canonical_run(given),
         "dr_run_id": given["dr_run_id"] or str(receipt.get("run_id") or new_workload_run_id()),
         "staged_prefix": str(receipt.get("staged_prefix") or f"{given['prefix']}/promotes/{planned.run_id}"),
         "validation": "receipt" if receipt else "own",
@@ -257,21 +252,6 @@ def _receipt(source: str, expected_sha256: str, given: dict[str, Any]) -> tuple[
     except UsageFault as fault:
         fault.what = f"--validation-receipt: {fault.what}"
         raise
-
-
-def _store(bucket: str, given: dict[str, Any]) -> Any:
-    from drfsm.adapters import aws
-
-    return aws.connect(bucket=bucket, endpoint_url=given["endpoint_url"] or None, region=given["region"] or None).store
-
-
-def _canonical_now(given: dict[str, Any]) -> str:
-    """Return the run that the pointer which decides names now; "" where there is none."""
-    from drfsm.dr.layout import layout_of
-    from drfsm.dr.pointers import read
-
-    key = layout_of(given).global_pointers()[0]
-    return str((read(_store(given["bucket"], given), (key,))[key] or {}).get("run_id") or "")
 
 
 # --- the approval -----------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def _read(name: str) -> bytes | None:
         return home.read(name, _LARGEST_BYTES)
 
 
-def refuse_used(reserved: Reserved, mirrored: bool) -> None:
+def refuse_used(reserved: Reserved, *, mirrored: bool) -> None:
     """Raise ActionFailed if a start has used this plan: here, or (``mirrored``) anywhere, by its records in S3."""
     if mirrored or _read(_used(reserved)) is not None:
         raise _spent(reserved)

@@ -93,7 +93,7 @@ def test_an_ownership_object_that_nobody_can_read_is_no_permission(site: Site, d
 def test_a_bucket_that_nobody_has_is_told_by_its_option(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """What is asked before a run begins names the option that it was asked of."""
     assert main.run(["drill", "--bucket", "nobody-has-it", "--backup-uri", site.backup_uri]) == 3
-    assert "--bucket nobody-has-it: which run is canonical can't be read" in capsys.readouterr().err
+    assert "--bucket nobody-has-it: cannot read which run is canonical" in capsys.readouterr().err
 
 
 def test_a_canonical_target_is_never_taken_down(site: Site, drill: Make) -> None:

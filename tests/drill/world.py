@@ -31,6 +31,7 @@ from drfsm.evidence.audit import audit
 from drfsm.evidence.story import standing
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
+from drfsm.runs import earlier_drills
 from drfsm.runs.children import ChildRuns, Verbs
 from drfsm.runs.clusters import kubeconfig_of
 from drfsm.runs.derived_files import DrillFiles
@@ -168,11 +169,11 @@ class Drill:
     def __attrs_post_init__(self) -> None:
         """Make the inputs as the CLI does."""
         given = dict(command.drill.make_context("drill", list(self.argv)).params)
-        earlier = drill_inputs.earlier_in(given["receipt_dir"])
+        earlier = earlier_drills.earlier_in(given["receipt_dir"])
         drill_inputs.settle(given, earlier)
         self.inputs = drill_inputs.inputs_of(given, earlier, self.id)
         self.directory.mkdir(parents=True)
-        drill_inputs.lay_kubeconfig(earlier, self.directory)
+        earlier_drills.copy_private_files(earlier, self.directory)
 
     # --- meddling -----------------------------------------------------------------------------------------------
 
