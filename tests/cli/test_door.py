@@ -240,7 +240,7 @@ def test_a_defect_leaves_its_traceback_in_a_file_and_words_on_the_terminal(
     told = drfsm("status", tmp_path / "bundle")
     assert told.code == ExitCode.DEFECT
     assert "a defect in drfsm, not in your sites" in told.err
-    (found,) = re.findall(r"what it saw is in (\S+)", told.err)
+    (found,) = re.findall(r"its traceback is in (\S+)", told.err)
     assert "KeyError" in Path(found).read_text(encoding="utf-8")
 
 
