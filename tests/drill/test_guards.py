@@ -206,7 +206,7 @@ def test_both_flags_are_looked_at_again_by_the_row_that_promotes(site: Site, dri
         (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--infrastructure", "ec2"), "names a site that is there"),
         (("--backup-uri", "s3://b/p/backups/x", "--recovery-time-objective", "soon"), "a number of seconds"),
         (("--backup-uri", "s3://b/p/backups/x", "--prices", "/nowhere.json"), "is no JSON file"),
-        (("--backup-uri", "s3://b/p/backups/x", "--validation-env", "API_TOKEN=x"), "must be no secret"),
+        (("--backup-uri", "s3://b/p/backups/x", "--validation-env", "API_TOKEN=x"), "looks like a secret"),
         (("--backup-uri", "s3://b/p/backups/x", "--max-attempts", "0"), "--max-attempts"),
     ],
 )  # fmt: skip

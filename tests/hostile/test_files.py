@@ -386,7 +386,7 @@ def test_a_start_that_was_cut_off_is_told_as_that(drfsm: Drfsm, bundle: Path) ->
     assert (told.code, str(heads) in told.err) == (ExitCode.DAMAGED, True), told
     heads.write_bytes(heads.read_bytes()[:65])
     told = drfsm("resume", bundle)
-    assert (told.code, "look into the run's mirror" in told.err) == (ExitCode.USAGE, True), told
+    assert (told.code, "look for the run's mirror" in told.err) == (ExitCode.USAGE, True), told
     assert drfsm("replay", bundle).code == ExitCode.EVIDENCE
 
 
@@ -510,7 +510,7 @@ def test_a_defect_on_a_full_disk_is_told_all_the_same(
     monkeypatch.setattr("tempfile.tempdir", "/dev/null")
     assert main.run(["status"]) == ExitCode.DEFECT
     told = capsys.readouterr().err
-    assert "could not be kept" in told
+    assert "could not be written to a file" in told
     assert "KeyError" in told
 
 
