@@ -24,7 +24,7 @@ DEFAULT_PREFIX = "jobintel"
 
 
 def settle(given: dict[str, Any], earlier: EarlierDrill | None) -> None:
-    """Fill in what flags leave open. Raises UsageFault for what doesn't fit together."""
+    """Fill in what the options leave open. Raises UsageFault for options that do not fit together."""
     uri = given["backup_uri"]
     bucket, _, rest = uri.removeprefix("s3://").partition("/")
     if uri and (not uri.startswith("s3://") or "/backups/" not in f"/{rest}"):
@@ -34,12 +34,15 @@ def settle(given: dict[str, Any], earlier: EarlierDrill | None) -> None:
     given["prefix"] = (given["prefix"] or rest.partition("/backups/")[0] or str(known.get("prefix", ""))).strip("/")
     given["prefix"] = given["prefix"] or DEFAULT_PREFIX
     if not given["bucket"]:
-        raise UsageFault("no bucket is named", hint="give --bucket, or --backup-uri")
+        raise UsageFault("no bucket is named", hint="add --bucket or --backup-uri")
     if given["kubeconfig"]:
         _kubeconfig_is_one(given)
     if given["validate_only"]:
         if given["start_at"] or given["stop_after"]:
-            raise UsageFault("--validate-only goes without --start-at and --stop-after")
+            raise UsageFault(
+                "--validate-only goes without --start-at and --stop-after",
+                hint="leave out one or the other",
+            )
         given["start_at"] = given["stop_after"] = "validate"
     _settle_site(given, earlier, known)
     _settle_teardown(given)
@@ -50,7 +53,8 @@ def settle(given: dict[str, Any], earlier: EarlierDrill | None) -> None:
 def _kubeconfig_is_one(given: dict[str, Any]) -> None:
     if given["infrastructure"] not in (None, "existing"):
         raise UsageFault(
-            f"--kubeconfig names a site that is there: --infrastructure {given['infrastructure']} makes one"
+            f"--kubeconfig names an existing site, and --infrastructure {given['infrastructure']} makes a new one",
+            hint="give only one of the two",
         )
     wiring.check_kubeconfig("--kubeconfig", Path(given["kubeconfig"]))
     given["kubeconfig"] = str(Path(given["kubeconfig"]).absolute())
@@ -69,12 +73,12 @@ def _sites_are_two(given: Mapping[str, Any]) -> None:
         try:
             same = len({KubeCluster(name, file).uid() for name, file in files.items()}) == 1
         except DrfsmError as fault:
-            fault.what = f"whether --kubeconfig and --kubeconfig-primary lead to two clusters: {fault.what}"
+            fault.what = f"cannot check that --kubeconfig and --kubeconfig-primary lead to two clusters: {fault.what}"
             raise
     if same:
         raise UsageFault(
-            "--kubeconfig and --kubeconfig-primary lead to the same cluster: the primary is not drilled",
-            hint="--kubeconfig names the site that is drilled",
+            "--kubeconfig and --kubeconfig-primary lead to the same cluster: a drill never works on the primary",
+            hint="give the kubeconfig of the site to drill as --kubeconfig",
         )
 
 
@@ -95,51 +99,58 @@ def _settle_site(given: dict[str, Any], earlier: EarlierDrill | None, known: Map
     else:
         given |= {"site": "new", "site_run": "", "infrastructure": given["infrastructure"] or "ec2"}
     if given["infrastructure"] == "existing" and not given["kubeconfig"]:
-        raise UsageFault("--infrastructure existing needs --kubeconfig: it leads to the site that is there")
+        raise UsageFault(
+            "--infrastructure existing needs --kubeconfig", hint="name the existing site: --kubeconfig PATH"
+        )
     if given["infrastructure"] == "terraform":
         if not given["terraform_dir"]:
-            raise UsageFault("--infrastructure terraform needs --terraform-dir")
+            raise UsageFault("--infrastructure terraform needs --terraform-dir", hint="add the path to the module")
         given["terraform_dir"] = str(Path(given["terraform_dir"]).absolute())
 
 
 def _settle_teardown(given: dict[str, Any]) -> None:
     if given["site"] == "given" and given["teardown"]:
         raise UsageFault(
-            "--teardown true, and the site was given: drfsm takes down only what it brought up",
-            hint="--teardown false, and take it down where it was brought up",
+            "--teardown true is for a site of drfsm's own: drfsm takes down only what it brought up",
+            hint="give --teardown false, and take the site down by the tool that made it",
         )
     if given["teardown"] is None:
         given["teardown"] = given["site"] != "given" and given["stop_after"] in (None, "teardown")
 
 
 def _asked_phases(given: Mapping[str, Any], earlier: EarlierDrill | None) -> Sequence[str]:
-    """Return the phases that are asked for. Raises UsageFault where they can't be."""
+    """Return the phases that the options ask for. Raises UsageFault if they cannot be run."""
     first, last = PHASES.index(given["start_at"] or PHASES[0]), PHASES.index(given["stop_after"] or PHASES[-1])
     if first > last:
-        raise UsageFault(f"--start-at {PHASES[first]} comes after --stop-after {PHASES[last]}")
+        raise UsageFault(
+            f"--start-at {PHASES[first]} comes after --stop-after {PHASES[last]}",
+            hint=f"order: {', '.join(PHASES)}",
+        )
     asked = PHASES[first : last + 1]
     if given["site"] == "new" and "bringup" not in asked and not given["diagnostics_only"]:
         raise UsageFault(
-            f"--start-at {PHASES[first]} needs a site that is there",
-            hint="--receipt-dir of the drill that brought it up, or --kubeconfig",
+            f"--start-at {PHASES[first]} needs an existing site",
+            hint="add --receipt-dir of the drill that brought it up, or --kubeconfig",
         )
     _site_is_there(given, earlier, asked)
     if given["site"] != "earlier" and asked == ("teardown",):
-        raise UsageFault("--start-at teardown needs --receipt-dir of the drill that brought the site up")
+        raise UsageFault(
+            "--start-at teardown needs the drill that brought the site up", hint="add --receipt-dir of that drill"
+        )
     if "restore" in asked and not given["backup_uri"] and not given["diagnostics_only"]:
         raise UsageFault(
-            "--backup-uri is missing: it says what is restored", hint="--start-at validate restores nothing"
+            "--backup-uri is missing: it names the backup to restore", hint="add it; or give --start-at validate"
         )
     return asked
 
 
 def _site_is_there(given: Mapping[str, Any], earlier: EarlierDrill | None, asked: Sequence[str]) -> None:
-    """Raise UsageFault for an earlier drill that took its site down. What started late may still be taken down."""
+    """Raise UsageFault for an earlier drill that took its site down. Its late machines may still be removed."""
     harmless = given["diagnostics_only"] or tuple(asked) == ("teardown",)
     if given["site"] == "earlier" and earlier is not None and earlier.gone and not harmless:
         raise UsageFault(
-            f"the drill {earlier.state.run_id} in {earlier.place} took its site down: its site is gone",
-            hint="another --receipt-dir, for a drill that brings up a site of its own",
+            f"the drill {earlier.state.run_id} in {earlier.place} took its site down",
+            hint="name another --receipt-dir: a new drill brings up a new site",
         )
 
 
@@ -195,14 +206,14 @@ def inputs_of(given: Mapping[str, Any], earlier: EarlierDrill | None, run_id: st
 
 
 def _of_the_backup(given: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the operator says of the backup: its digest, and what may be restored though it is outside."""
+    """Return what the operator says about the backup: its digest, and the objects that may be restored by name."""
     from drfsm.dr.backup import expected
 
     allowed = given["allow_in_backup"]
-    for each in allowed:
-        kind, _, name = each.partition("/")
+    for reference in allowed:
+        kind, _, name = reference.partition("/")
         if not kind.isalpha() or not is_name("RBAC name", name):
-            raise UsageFault(f"--allow-in-backup {bounded(repr(each), 100)} names no object", hint="give KIND/NAME")
+            raise UsageFault(f"--allow-in-backup {bounded(repr(reference), 100)} names no object", hint="KIND/NAME")
     return {
         "expect_backup_sha256": expected(given["expect_sha256"]),
         "allow_in_backup": "\n".join(allowed),
@@ -211,13 +222,13 @@ def _of_the_backup(given: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _receipt(earlier: EarlierDrill | None) -> dict[str, Any]:
-    """Return the receipt that a promotion without a validation of its own stands on."""
-    found = earlier.receipt() if earlier is not None else {}
-    if not found:
+    """Return the receipt on which a promotion relies if this drill does not validate."""
+    receipt = earlier.receipt() if earlier is not None else {}
+    if not receipt:
         raise UsageFault(
-            "nothing was validated that could be promoted", hint="--receipt-dir of a drill that validated its site"
+            "there is no validated run to promote", hint="add --receipt-dir of a drill that validated its site"
         )
-    return found
+    return receipt
 
 
 def _canonical_run(given: Mapping[str, Any]) -> str:
@@ -230,14 +241,14 @@ def _canonical_run(given: Mapping[str, Any]) -> str:
 
 
 def _git_sha(given: str) -> dict[str, str]:
-    """Return the commit that is drilled, and where that is from; an empty one is found later, or not."""
+    """Return the commit that is drilled, and its source; both empty if neither the option nor git names one."""
     if given:
         return {"git_sha": given, "git_sha_from": "--git-sha"}
-    found = head(untracked=False)
-    if found is None:
+    checkout = head(untracked=False)
+    if checkout is None:
         return {"git_sha": "", "git_sha_from": ""}
-    told = {None: ", which could not be looked at for changes", False: "", True: ", which had changes beside it"}
-    return {"git_sha": found.sha, "git_sha_from": f"the working directory{told[found.changed]}"}
+    remark = {None: ", not checked for changes", False: "", True: ", with uncommitted changes"}
+    return {"git_sha": checkout.sha, "git_sha_from": f"the working directory{remark[checkout.changed]}"}
 
 
 def _prices(path: str) -> str:
@@ -247,7 +258,7 @@ def _prices(path: str) -> str:
     try:
         prices = claims.json_of(Path(path).read_bytes(), path)
     except (OSError, Unreadable) as fault:
-        raise UsageFault(f"--prices: {path} is no JSON file: {fault}") from None
+        raise UsageFault(f"--prices: {path} is no JSON file: {fault}", hint="docs/drill.md shows one") from None
     if not isinstance(prices, dict):
         raise UsageFault(f"--prices: {path} holds no JSON object", hint="docs/drill.md shows one")
     return json.dumps(prices, separators=(",", ":"))
@@ -261,5 +272,5 @@ def _seconds(option: str, given: str) -> str:
     except ValueError:
         seconds = -1
     if not 0 < seconds < float("inf"):
-        raise UsageFault(f"{option} is a number of seconds above 0, not {given!r}")
+        raise UsageFault(f"{option} must be a number of seconds above 0, not {given!r}", hint="e.g. 3600")
     return f"{seconds:g}"

@@ -94,7 +94,7 @@ _APPROVAL_POLICY = (
         envvar="DRFSM_APPROVAL_EXPIRES",
         show_envvar=True,
         metavar="HOURS",
-        help="How long an approval is valid: within it the stop of the primary must begin.",
+        help="How long an approval is valid: the stop of the primary must begin by then.",
     ),
 )
 _PAIR = (
