@@ -161,7 +161,7 @@ def test_a_lease_that_is_none_is_refused_and_never_to_be_deleted(store: S3Store,
     """Whoever wrote it: it is looked at and restored; deleting it would begin the epochs anew."""
     with pytest.raises(ActionFailed, match="can't be understood") as refused:
         lying(store, **changed).acquire("run-b", "bob", "host-b")
-    assert "never delete it" in refused.value.hint
+    assert "Never delete it" in refused.value.hint
     assert "restore its last good version" in refused.value.hint
 
 

@@ -134,7 +134,7 @@ def test_two_journals_that_went_apart_are_not_mixed(shared: Site) -> None:
     before = site.world()
     told = site.run("resume", str(site.bundle))
     assert told.code == ExitCode.EVIDENCE, told
-    assert "tell different stories" in told.err
+    assert "have different records" in told.err
     assert site.world() == before
     hint = f"drfsm resume {site.mirror}"
     assert f"DRFSM_HOME=<a new directory> {hint}" in told.err
