@@ -274,10 +274,10 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "its parent can be swapped": (_open_to(0o777), "below", "others may write to"),
     "its parent's owner could swap it": (_owned_by_nobody, "below", "belongs to the user"),
     "a file of somebody's lies in it": (
-        _holding("notes.txt"), "", "holds what is not this run's: n",
+        _holding("notes.txt"), "", "holds files of something else: n",
     ),
     "another run's summary lies in it": (
-        _holding(SUMMARY), "", "holds what is not this run's: failb",
+        _holding(SUMMARY), "", "holds files of something else: failb",
     ),
     "it is a file": (lambda path: path.write_text("x"), "", "can't be "),
     "its parent is a file": (lambda path: path.write_text("x"), "below", "can't be made"),
