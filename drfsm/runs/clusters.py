@@ -59,7 +59,7 @@ def provisioner(inputs: Mapping[str, Any], place: Path) -> Provisioner | None:
     from drfsm.adapters.terraform_process import Terraform
 
     if not inputs["terraform_dir"]:
-        raise UsageFault("--infrastructure terraform needs --terraform-dir", hint="name the module's directory")
+        raise UsageFault("--infrastructure terraform needs --terraform-dir", hint="add the path to the module")
     module = module_at(Path(str(inputs["terraform_dir"])))
     terraform = Terraform(module, private, place / LOGS, dict(os.environ))
     return TerraformSite(terraform, private, fleet.parameters.read, own_address)
@@ -68,8 +68,8 @@ def provisioner(inputs: Mapping[str, Any], place: Path) -> Provisioner | None:
 def pinned(cluster: "Cluster", site: str, results: Mapping[str, Any]) -> "Cluster":
     """Return a site's cluster, refused where it is not the one that the run's own results name.
 
-    A run that is gone on with, or aborted, through another kubeconfig would give back one site's schedules to the
-    other: both sites publish, or none.
+    A resume or an abort through another kubeconfig would restore one site's schedules on the other: then both sites
+    publish, or none.
     """
     clusters = (results.get("run_preflight") or {}).get("clusters") or {}
     named = [clusters.get(site)] if site in clusters else []
@@ -106,8 +106,8 @@ class PinnedCluster:
     def _recognise(self) -> None:
         if (seen := self._of.uid()) != self._uid:
             raise ActionFailed(
-                f"the kubeconfig of {self._site} leads to the cluster {seen}, and this run has worked on {self._uid}:"
-                f" nothing is asked of another one; name the right file with --kubeconfig-{self._site}",
+                f"the kubeconfig of {self._site} leads to the cluster {seen}, and this run works on {self._uid}",
+                hint=f"name the right kubeconfig: --kubeconfig-{self._site} PATH",
                 fault="operator",
             )
         self._known = True

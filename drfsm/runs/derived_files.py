@@ -8,7 +8,6 @@ Every file is a function of the records, written whole, and held to its schema b
 record, and again by `status` and by whoever goes on: a crash in between leaves nothing untrue for long.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from drfsm.claims import printable_json
 from drfsm.evidence import phases
 from drfsm.files import Directory
-from drfsm.journal import Record, RunState, fold
+from drfsm.journal import Record, RunState
 from drfsm.journal.mirror import home_of
 from drfsm.runs.receipts import APPLIED, FETCHED, RESTORED, env_bytes, fetch_values
 from drfsm.runs.receipts import hold as hold_to_schema
@@ -91,9 +90,17 @@ class DrillFiles:
             for name, body in phases.logs(phase):
                 self._keep(f"phases/{name}", body)
         self._control_plane(records)
-        if (receipt := validation_receipt(records, list(self._lines()), self._uri or self._uri_of(state))) is not None:
-            self._json(RECEIPT, receipt, "validation.receipt")
-            self._publish(receipt)
+        if _last(records, "verify_validation") is not None:
+            self._validation(records, state)
+
+    def _validation(self, records: Sequence[Record], state: RunState) -> None:
+        """Write the validation's receipt into the bundle, and put it beside the run that it is about."""
+        from drfsm.dr.validation import receipt as validation_receipt  # only here: `status` stays quick without it
+
+        receipt = validation_receipt.receipt_of(records, list(self._lines()), self._uri or self._uri_of(state))
+        if receipt is not None:
+            self._json(validation_receipt.FILE_NAME, receipt)
+            self._publish(f"{receipt['staged_prefix']}/{validation_receipt.FILE_NAME}", _bytes(receipt))
 
     @staticmethod
     def _uri_of(state: RunState) -> str:
@@ -115,14 +122,13 @@ class DrillFiles:
         values = fetch_values(result["bundle_uri"], result["bundle_sha256"], counts, directory="", at=done.at)
         self._keep(FETCHED, env_bytes(values))
 
-    def _publish(self, receipt: Mapping[str, Any]) -> None:
-        """Put the receipt beside the run that it is about, where it isn't there yet."""
+    def _publish(self, key: str, receipt: bytes) -> None:
+        """Put the receipt into the store, unless it is there already."""
         if self._store is None or self._published:
             return
-        key, body = f"{receipt['staged_prefix']}/{RECEIPT}", _bytes(receipt)
-        found = self._store.get(key)
-        if found is None or found.body != body:
-            self._store.put(key, body)
+        blob = self._store.get(key)
+        if blob is None or blob.body != receipt:
+            self._store.put(key, receipt)
         self._published = True
 
     def _json(self, path: str, record: Mapping[str, Any], schema: str = "", *, hold: bool = True) -> None:
@@ -140,41 +146,6 @@ class DrillFiles:
             if directory.read(path) != body:
                 directory.write(path, body)
         self._written[path] = body
-
-
-def validation_receipt(records: Sequence[Record], lines: Sequence[bytes], uri: str) -> dict[str, Any] | None:
-    """Return what a promote relies on, None where nothing was validated. A function of the records alone."""
-    verified = _last(records, "verify_validation")
-    if verified is None:
-        return None
-    state = fold(records[: verified.seq + 1])
-    validated, inputs = state.facts["validated_run"].seen, state.inputs
-    result, baseline = state.facts["validation_result"].seen, state.facts["site_baseline"].seen
-    reading = state.facts.get("backup_contents")
-    restored = (reading.seen if reading else None) or {}
-    backup = {name: restored[name] for name in ("uri", "sha256")} if restored.get("sha256") else None
-    return {
-        "schema_version": 2 if backup else 1,
-        **({"backup": backup} if backup else {}),
-        "drfsm_run": state.run_id,
-        "machine": state.machine,
-        "scope": state.scope,
-        "site": "dr",
-        "cluster_uid": baseline["cluster_uid"],
-        **{name: str(inputs[name]) for name in ("namespace", "bucket", "prefix", "candidate", "provider", "profile")},
-        "staged_prefix": str(inputs["staged_prefix"]),
-        "run_id": str(inputs["dr_run_id"]),
-        **result["publishes_as"],
-        "tree_sha256": validated["tree_sha256"],
-        "objects": validated["checked"],
-        "verification_level": validated["level"],
-        "validated_at": verified.at,
-        "journal": {
-            "uri": uri,
-            "records": verified.seq + 1,
-            "head": hashlib.sha256(lines[verified.seq]).hexdigest(),
-        },
-    }
 
 
 def _last(records: Sequence[Record], trigger: str) -> Record | None:

@@ -27,7 +27,7 @@ def process_owner() -> dict[str, Any]:
     return {"os_user": {"uid": uid, "name": name, "host": platform.node()}}
 
 
-def asked(world: "World", inputs: Mapping[str, Any], kubeconfigs: Mapping[str, Path]) -> dict[str, Any]:
+def identify(world: "World", inputs: Mapping[str, Any], kubeconfigs: Mapping[str, Path]) -> dict[str, Any]:
     """Return what is proven of this process's owner, the cloud and the run's sites asked. Raises nothing."""
     from drfsm.dr.callers import callers
 

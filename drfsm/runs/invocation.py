@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from attrs import field, frozen
 
 from drfsm.journal import Record, RunState
-from drfsm.runs.trust import Word
+from drfsm.runs.trust import Assurances
 
 
 class Listener(Protocol):
@@ -38,7 +38,7 @@ class Invocation:
     take_over: str = ""  # the run whose lease is taken, because its process is known to be dead
     kubeconfigs: Mapping[str, str] = field(factory=dict)  # site -> file, where it lies elsewhere than when started
     places: Mapping[str, str] = field(factory=dict)  # endpoint_url, region, terraform_dir: likewise
-    word: Word = field(factory=Word)  # on whose word records are gone on with
+    assurances: Assurances = field(factory=Assurances)  # what the operator answers for, and how to ask for more
     listen: Callable[[], Listener] = Deaf  # makes a listener for one run's work
 
     @property

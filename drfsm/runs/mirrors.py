@@ -100,6 +100,12 @@ def store_of(bucket: str, places: Mapping[str, str]) -> "ObjectStore":
     return store
 
 
+def has_mirror(options: Mapping[str, Any], run_id: str) -> bool:
+    """Return whether a run has records in S3, whoever started it. ``options``: bucket, prefix, endpoint_url, region."""
+    first = key_of(home_of(options["prefix"], run_id), 0)
+    return store_of(options["bucket"], options).stat(first) is not None
+
+
 def own_prefix(inputs: Mapping[str, Any]) -> str:
     """Return the prefix that a run's journal and lease lie below: its own, where it has one."""
     return str(inputs.get("journal_prefix") or inputs.get("prefix") or "").strip("/")

@@ -93,7 +93,7 @@ def test_an_ownership_object_that_nobody_can_read_is_no_permission(site: Site, d
 def test_a_bucket_that_nobody_has_is_told_by_its_option(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """What is asked before a run begins names the option that it was asked of."""
     assert main.run(["drill", "--bucket", "nobody-has-it", "--backup-uri", site.backup_uri]) == 3
-    assert "--bucket nobody-has-it: which run is canonical can't be read" in capsys.readouterr().err
+    assert "--bucket nobody-has-it: cannot read which run is canonical" in capsys.readouterr().err
 
 
 def test_a_canonical_target_is_never_taken_down(site: Site, drill: Make) -> None:
@@ -194,8 +194,8 @@ def test_both_flags_are_looked_at_again_by_the_row_that_promotes(site: Site, dri
         ((), "no bucket is named"),
         (("--bucket", "b"), "--backup-uri is missing"),
         (("--backup-uri", "https://b/backups/x"), "names no backup"),
-        (("--bucket", "b", "--start-at", "validate"), "needs a site that is there"),
-        (("--bucket", "b", "--start-at", "teardown"), "needs a site that is there"),
+        (("--bucket", "b", "--start-at", "validate"), "needs an existing site"),
+        (("--bucket", "b", "--start-at", "teardown"), "needs an existing site"),
         (("--bucket", "b", "--start-at", "promote", "--stop-after", "restore"), "comes after"),
         (("--bucket", "b", "--validate-only", "--stop-after", "restore"), "--validate-only goes without"),
         (("--bucket", "b", "--infrastructure", "existing"), "needs --kubeconfig"),
@@ -203,10 +203,10 @@ def test_both_flags_are_looked_at_again_by_the_row_that_promotes(site: Site, dri
         (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--kubeconfig-primary", "KUBECONFIG", "--validate-only"),
          "lead to the same cluster"),
         (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--teardown", "true"), "takes down only what it brought up"),
-        (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--infrastructure", "ec2"), "names a site that is there"),
+        (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--infrastructure", "ec2"), "names an existing site"),
         (("--backup-uri", "s3://b/p/backups/x", "--recovery-time-objective", "soon"), "a number of seconds"),
         (("--backup-uri", "s3://b/p/backups/x", "--prices", "/nowhere.json"), "is no JSON file"),
-        (("--backup-uri", "s3://b/p/backups/x", "--validation-env", "API_TOKEN=x"), "must be no secret"),
+        (("--backup-uri", "s3://b/p/backups/x", "--validation-env", "API_TOKEN=x"), "looks like a secret"),
         (("--backup-uri", "s3://b/p/backups/x", "--max-attempts", "0"), "--max-attempts"),
     ],
 )  # fmt: skip
@@ -229,7 +229,7 @@ def test_another_address_of_the_primary_is_the_primary(site: Site, drill: Make, 
     other = tmp_path / "other.yaml"
     other.write_text(primary.read_text(encoding="utf-8").replace("//127.0.0.1:", "//localhost:"), encoding="utf-8")
     assert other.read_bytes() != primary.read_bytes()
-    with pytest.raises(UsageFault, match="the primary is not drilled"):
+    with pytest.raises(UsageFault, match="a drill never works on the primary"):
         drill("--kubeconfig", str(other), "--kubeconfig-primary", str(primary), "--validate-only")
 
 
@@ -237,12 +237,12 @@ def test_a_site_that_was_taken_down_is_not_gone_on_with(drill: Make) -> None:
     """--receipt-dir of a drill that took its site down is wrong usage, but for a teardown of what came late."""
     first = drill("--stop-after", "bringup", "--teardown", "true", bundle="first")
     assert first.start().status == "complete"
-    with pytest.raises(UsageFault, match="its site is gone"):
+    with pytest.raises(UsageFault, match="took its site down"):
         drill("--receipt-dir", str(first.directory), "--start-at", "validate")
     assert drill("--receipt-dir", str(first.directory), "--start-at", "teardown").inputs["only_teardown"] == "yes"
 
 
-@pytest.mark.parametrize(("changed", "told"), [(False, "the working directory"), (True, "had changes beside it")])
+@pytest.mark.parametrize(("changed", "told"), [(False, "the working directory"), (True, "with uncommitted changes")])
 def test_where_the_commit_is_from_is_on_record(
     drill: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, changed: bool, told: str
 ) -> None:

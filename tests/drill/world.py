@@ -31,10 +31,11 @@ from drfsm.evidence.audit import audit
 from drfsm.evidence.narrative import standing
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
+from drfsm.runs import earlier_drills
 from drfsm.runs.children import ChildRuns, Verbs
 from drfsm.runs.clusters import kubeconfig_of
 from drfsm.runs.derived_files import DrillFiles
-from drfsm.runs.fetching import fetched_into
+from drfsm.runs.fetching import fetch_into
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.mirrors import own_prefix
 from drfsm.runs.summary_files import SummaryFiles
@@ -171,11 +172,11 @@ class Drill:
     def __attrs_post_init__(self) -> None:
         """Make the inputs as the CLI does."""
         given = dict(command.drill.make_context("drill", list(self.argv)).params)
-        earlier = drill_inputs.earlier_in(given["receipt_dir"])
+        earlier = earlier_drills.earlier_in(given["receipt_dir"])
         drill_inputs.settle(given, earlier)
         self.inputs = drill_inputs.inputs_of(given, earlier, self.id)
         self.directory.mkdir(parents=True)
-        drill_inputs.lay_kubeconfig(earlier, self.directory)
+        earlier_drills.copy_private_files(earlier, self.directory)
 
     # --- meddling -----------------------------------------------------------------------------------------------
 
@@ -230,7 +231,7 @@ class Drill:
         world, lease = connect(self.inputs, "", self.directory, self.id)
         children = ChildRuns(
             self.directory, self.id, Invocation("ann"), kubeconfig_of(self.inputs, self.directory),
-            Verbs(start_child, resume_child, fetched_into),
+            Verbs(start_child, resume_child, fetch_into),
         )  # fmt: skip
         with FileJournal(self.directory, fresh=fresh) as local:
             journal = MirroredJournal(local, world.store, own_prefix(self.inputs), self.id, TEXT)

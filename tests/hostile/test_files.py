@@ -18,9 +18,10 @@ from typing import NamedTuple
 import pytest
 
 from drfsm.adapters.private import PrivateFiles
-from drfsm.cli import main, reserved_plans
+from drfsm.cli import main
 from drfsm.errors import ActionFailed, DiskFault, DrfsmError, ExitCode, FileDamaged, UsageFault
 from drfsm.files import Directory
+from drfsm.runs import reserved_plans
 from drfsm.runs.receipts import ReceiptFiles
 
 ROOT = Path(__file__).parents[2]
@@ -273,10 +274,10 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "its parent can be swapped": (_open_to(0o777), "below", "others may write to"),
     "its parent's owner could swap it": (_owned_by_nobody, "below", "belongs to the user"),
     "a file of somebody's lies in it": (
-        _holding("notes.txt"), "", "holds what is not this run's: n",
+        _holding("notes.txt"), "", "holds files of something else: n",
     ),
     "another run's summary lies in it": (
-        _holding(SUMMARY), "", "holds what is not this run's: failb",
+        _holding(SUMMARY), "", "holds files of something else: failb",
     ),
     "it is a file": (lambda path: path.write_text("x"), "", "can't be "),
     "its parent is a file": (lambda path: path.write_text("x"), "below", "can't be made"),
@@ -385,7 +386,7 @@ def test_a_start_that_was_cut_off_is_told_as_that(drfsm: Drfsm, bundle: Path) ->
     assert (told.code, str(heads) in told.err) == (ExitCode.DAMAGED, True), told
     heads.write_bytes(heads.read_bytes()[:65])
     told = drfsm("resume", bundle)
-    assert (told.code, "look into the run's mirror" in told.err) == (ExitCode.USAGE, True), told
+    assert (told.code, "look for the run's mirror" in told.err) == (ExitCode.USAGE, True), told
     assert drfsm("replay", bundle).code == ExitCode.EVIDENCE
 
 
@@ -509,7 +510,7 @@ def test_a_defect_on_a_full_disk_is_told_all_the_same(
     monkeypatch.setattr("tempfile.tempdir", "/dev/null")
     assert main.run(["status"]) == ExitCode.DEFECT
     told = capsys.readouterr().err
-    assert "could not be kept" in told
+    assert "could not be written to a file" in told
     assert "KeyError" in told
 
 

@@ -1,11 +1,11 @@
-"""Plans that dry runs showed: which run and which nonce each is reserved for, and that one start uses it.
+"""Plans that dry runs showed: each is reserved for one run and its nonce, and one start may use it.
 
     <home>/plans/<sha256>.json    {schema_version, run_id, nonce, dry_run}: kept when a dry run shows its plan
     <home>/plans/<run>.used       made once, by the start that uses it; holds the plan's SHA-256
 
-A plan is of one run (dr/procedures/approval.py), so what a dry run shows can be approved only if the start takes that
-run's id and nonce. On another machine they are given by hand (``RUN:NONCE``, as the dry run printed them). That a run
-was started elsewhere is seen in its mirror in S3. Knows digests, run ids and nonces, and no rules. Used by promote.py.
+A plan belongs to one run (dr/procedures/approval.py): the plan of a dry run can be approved only if the start takes
+that run's id and nonce. On another machine the operator gives them (``RUN:NONCE``, as the dry run printed them). The
+mirror in S3 shows whether another machine has started the run. Used by cli/promote.py.
 """
 
 import json
@@ -18,7 +18,7 @@ from drfsm.errors import ActionFailed, Unreadable, UsageFault
 from drfsm.files import Directory, disk_fault
 from drfsm.runs import bundle
 
-_AGAIN = "make the dry run again"
+_AGAIN = "repeat the dry run"
 _LARGEST_BYTES = 1 << 16
 
 
@@ -39,28 +39,30 @@ def parsed(text: str) -> Reserved:
     run_id, _, nonce = text.strip().rpartition(":")
     if not (claims.is_name("drfsm run", run_id) and run_id.startswith("promote-") and claims.is_name("nonce", nonce)):
         raise UsageFault(
-            f"--plan-of {claims.bounded(text)} is no RUN:NONCE", hint="take it from what the dry run printed"
+            f"--plan-of {claims.bounded(text)} is no RUN:NONCE", hint="copy it from the output of the dry run"
         )
     return Reserved(run_id, nonce)
 
 
 def keep(sha256: str, reserved: Reserved, dry_run: str) -> None:
-    """Keep whose plan a digest is. Raises UsageFault, FileDamaged, DiskFault where the home can't be written."""
-    told = {"schema_version": 1, "run_id": reserved.run_id, "nonce": reserved.nonce, "dry_run": dry_run}
+    """Remember which run may use the plan with this digest. Raises UsageFault, FileDamaged, DiskFault."""
+    reservation = {"schema_version": 1, "run_id": reserved.run_id, "nonce": reserved.nonce, "dry_run": dry_run}
     with bundle.own_home() as home:
-        home.write(_file(sha256), json.dumps(told).encode() + b"\n", durable=True)
+        home.write(_file(sha256), json.dumps(reservation).encode() + b"\n", durable=True)
 
 
 def kept(sha256: str) -> Reserved | None:
-    """Return whose plan a digest is, None if no dry run of this machine showed it. Raises UsageFault for a bad file."""
+    """Return the run that may use a plan; None if no dry run here showed it. Raises UsageFault for a damaged file."""
     name = _file(sha256)
     path = str(bundle.home() / name)
     raw = _read(name)
     if raw is None:
         return None
     try:
-        told = claims.object_of(raw, path, largest_bytes=_LARGEST_BYTES)
-        return parsed(f"{claims.field(told, 'run_id', str, path)}:{claims.field(told, 'nonce', str, path)}")
+        reservation = claims.object_of(raw, path, largest_bytes=_LARGEST_BYTES)
+        return parsed(
+            f"{claims.field(reservation, 'run_id', str, path)}:{claims.field(reservation, 'nonce', str, path)}"
+        )
     except (Unreadable, UsageFault) as fault:
         raise UsageFault(f"{path} is damaged: {fault.what}", hint=_AGAIN) from None
 
@@ -72,8 +74,8 @@ def _read(name: str) -> bytes | None:
         return home.read(name, _LARGEST_BYTES)
 
 
-def refuse_used(reserved: Reserved, mirrored: bool) -> None:
-    """Raise ActionFailed if a start has used this plan: here, or (``mirrored``) anywhere, by its records in S3."""
+def refuse_used(reserved: Reserved, *, mirrored: bool) -> None:
+    """Raise ActionFailed if a start has used this plan: here, or (``mirrored``: it has records in S3) anywhere."""
     if mirrored or _read(_used(reserved)) is not None:
         raise _spent(reserved)
 
@@ -96,20 +98,22 @@ def use(sha256: str, reserved: Reserved) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             except OSError as fault:
-                raise disk_fault(fault, "that the plan is used can't be written down", bundle.home()) from None
+                raise disk_fault(fault, "cannot record that the plan is used", bundle.home()) from None
 
 
 def _spent(reserved: Reserved) -> ActionFailed:
     return ActionFailed(
-        f"this plan was used by the start of {reserved.run_id}: it is approved for one start, and declined for good",
-        hint=f"see how that went: drfsm status {reserved.run_id}; or make a new dry run",
+        f"the run {reserved.run_id} has used this plan: an approval holds for one start only",
+        hint=f"see how it went: drfsm status {reserved.run_id}; or make a new dry run",
         fault="operator",
     )
 
 
 def _file(sha256: str) -> str:
     if not claims.is_name("sha256", sha256):
-        raise UsageFault(f"--plan {claims.bounded(sha256)} is no SHA-256", hint="take it from what the dry run printed")
+        raise UsageFault(
+            f"--plan {claims.bounded(sha256)} is no SHA-256", hint="copy it from the output of the dry run"
+        )
     return f"plans/{sha256}.json"
 
 
