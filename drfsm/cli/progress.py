@@ -126,7 +126,7 @@ def _forecast(body: Body) -> Line:
 
 
 def _held(body: Body) -> Line:
-    hint = f" (next: {body['way']})" if body.get("way") else ""
+    hint = f" (what to do: {body['way']})" if body.get("way") else ""
     return "■", f"held in {body['state']}: {body['reason']}{hint}"
 
 
