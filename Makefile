@@ -63,6 +63,7 @@ check: $(VENV)/.installed
 # The schemas of receipts, from the tables that declare them: drfsm/evidence/schemas.
 schemas: $(VENV)/.installed
 	@$(BIN)/python -m drfsm.evidence.schemas
+	@$(BIN)/python -m tests.record_schema
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.objects

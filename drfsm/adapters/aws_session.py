@@ -91,7 +91,7 @@ class Services:
         except ValueError as fault:  # botocore's word for an address that is none
             raise UsageFault(
                 f"the endpoint of {service.upper()} is no address: {bounded(fault)}",
-                hint="look at AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 and the profile's endpoint_url",
+                hint="check AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 and the profile's endpoint_url",
             ) from None
         except boto.BotoCoreError as fault:
             raise meaning(f"finding {service.upper()}", fault) from None
@@ -181,7 +181,7 @@ def refusal(what: str, status: int, code: str, message: str) -> DrfsmError:
     if (keys := _of_keys(what, code, message)) is not None:
         return keys
     if code in _CONFLICT or (code and status in _CONFLICT_STATUS):
-        return Conflict(f"{what}: somebody else wrote it in between ({code or status})")
+        return Conflict(f"{what}: another process wrote it in between ({code or status})")
     if code in NOT_OFFERED:
         return ActionFailed(f"{what}: the service does not offer it ({code})", hint="see docs/stores.md", fault="store")
     if status >= _SERVER_FAULT or status == _BUSY_STATUS or code in _BUSY:
@@ -197,7 +197,7 @@ def refusal(what: str, status: int, code: str, message: str) -> DrfsmError:
 def _of_keys(what: str, code: str, message: str) -> DrfsmError | None:
     """Return what a refusal of the keys or of the time of a signature means, None for any other."""
     if code in EXPIRED:
-        told = f"{what}: the AWS credentials are not, or no longer, good ({code})"
+        told = f"{what}: the AWS credentials are invalid or expired ({code})"
         return Unreachable(told, hint=RENEW, fault="operator")
     if code in _CLOCK or _SIGNED_TOO_LATE.search(message):
         return Unreachable(

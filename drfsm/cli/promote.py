@@ -213,7 +213,7 @@ def _refuse_half_an_approval(
             "--ticket and --plan go together", hint="give both to approve at once, or none and `drfsm approve` later"
         )
     if plan and dry_run:
-        raise UsageFault("--dry-run shows a plan and cannot approve one", hint="leave out --ticket and --plan")
+        raise UsageFault("a dry run cannot be approved: it shows the plan", hint="leave out --ticket and --plan")
     if plan and not given["validation_receipt"]:
         raise UsageFault(
             "--plan needs --validation-receipt: a run that validates DR itself makes a new plan; no dry run shows it",

@@ -1,4 +1,4 @@
-"""What a machine's bundle holds besides its summary: derived from records by a subscriber, true after any crash.
+"""What a machine's bundle holds besides its summary: files that a subscriber derives from the records.
 
 Only the drill has such files (derived_files.py). Used by wiring.py while a run works, and by `status` when none does.
 """
@@ -22,7 +22,7 @@ Subscriber = Callable[[Record, RunState], None]
 def derived_by(
     spec: MachineSpec, place: Path, journal: "FileJournal", mirrored: "MirroredJournal", store: "ObjectStore"
 ) -> Sequence[Subscriber]:
-    """Return the subscribers that keep a machine's own files true."""
+    """Return the subscribers that keep a machine's own files up to date."""
     if spec.name != "drill":
         return ()
     from drfsm.runs.derived_files import DrillFiles
@@ -31,7 +31,7 @@ def derived_by(
 
 
 def make_true(machine: str, place: Path, records: Sequence[Record], state: RunState) -> None:
-    """Write a machine's own files of a run that nobody works on, where they say something else.
+    """Write a machine's own files of a run that nobody works on, if they differ from its records.
 
     Raises EvidenceFault, DeclarationFault where the bundle's declaration is not the one that the run is pinned to.
     """

@@ -103,7 +103,7 @@ def use(sha256: str, reserved: Reserved) -> None:
 
 def _spent(reserved: Reserved) -> ActionFailed:
     return ActionFailed(
-        f"the run {reserved.run_id} has used this plan: an approval holds for one start only",
+        f"this plan was used by the start of {reserved.run_id}: a plan is approved for one start, or declined for good",
         hint=f"see how it went: drfsm status {reserved.run_id}; or make a new dry run",
         fault="operator",
     )

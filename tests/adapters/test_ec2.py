@@ -221,7 +221,7 @@ def test_one_address_is_let_in_at_a_time_and_none_after_the_teardown(bench: Benc
 
 def test_without_an_instance_nobody_knows_where_to_let_in(bench: Bench) -> None:
     """The security group must be clear; it can be named."""
-    with pytest.raises(ActionFailed, match=r"which security group is to let .+ in is not clear: none"):
+    with pytest.raises(ActionFailed, match=r"not clear which security group must let .+ in: none"):
         bench.runner().allow(bench.charter, WATCH)
 
 

@@ -314,7 +314,7 @@ def test_no_room_at_all_is_told(small_disk: Path) -> None:
         with pytest.raises(DiskFault, match="ENOSPC") as caught:
             journal.append("rejected", {**BODY, "why": "w" * 8000}, AT)  # more than the last block has room for
         assert (caught.value.exit_code, caught.value.fault) == (ExitCode.DISK, "journal")
-        assert "make room" in caught.value.hint
+        assert "free some space" in caught.value.hint
         assert "drfsm resume" in caught.value.hint
         (small_disk / "filler").unlink()
         with pytest.raises(DiskFault, match="nothing more is done"):

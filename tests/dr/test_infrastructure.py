@@ -395,7 +395,7 @@ def test_a_given_site_is_neither_brought_up_nor_torn_down(site: Site, tmp_path: 
         assert reached["cluster_uid"] == cluster.uid
         ready = provision.FACTS["runner_ready"].observe(world, run)
         assert provision.FACTS["runner_ready"].judge(ready, {}) == "yes"
-        with pytest.raises(UsageFault, match="was given to drfsm, which does not take it down"):
+        with pytest.raises(UsageFault, match="so it does not take it down"):
             provision.ACTIONS["tear_down_runner"](world, run)
         assert [each for each in said if each.startswith("nothing is brought up or torn down")]
         assert cluster.kubeconfig.read_bytes() == before

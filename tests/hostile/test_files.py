@@ -452,9 +452,9 @@ def test_on_a_full_disk_status_prints_and_a_run_says_what_to_do(drfsm: Drfsm, bu
     told = drfsm("status", place)
     assert (told.code, "ended: refused" in told.out) == (ExitCode.DONE, True), told
     assert "No space left on device" in told.err
-    assert "make room" in told.err
+    assert "free some space" in told.err
     told = drfsm(*failback(bundle.parent, small_disk / "another"))
-    assert (told.code, "make room" in told.err) == (ExitCode.DISK, True), told
+    assert (told.code, "free some space" in told.err) == (ExitCode.DISK, True), told
 
 
 def test_on_a_read_only_disk_status_prints_and_nothing_goes_on(drfsm: Drfsm, bundle: Path, small_disk: Path) -> None:
@@ -598,7 +598,7 @@ def test_a_file_is_written_whole_or_not_at_all(small_disk: Path) -> None:
         _fill(small_disk)
         with pytest.raises(DiskFault, match="ENOSPC") as caught:
             directory.write("summary", b"n" * 100_000)
-        assert "make room" in caught.value.hint
+        assert "free some space" in caught.value.hint
         assert isinstance(caught.value, DrfsmError)
         assert directory.read("summary") == b"old"
         assert directory.names() == ["summary"]
