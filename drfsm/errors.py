@@ -1,8 +1,8 @@
-"""Every way in which drfsm says no, named by whose fault it is, with the exit code of each.
+"""Every error of drfsm: what happened, whose fault it is, the next step, and the exit code.
 
-An error is somebody's next step: ``what`` happened, ``fault`` (whose it is), what is ``frozen`` now,
-and ``way`` (what to do or run next). The CLI prints exactly these four and exits with ``exit_code``.
-docs/exit-codes.md is this file's table in prose.
+``what`` says what happened, ``fault`` whose fault it is, ``frozen`` what is frozen now, ``hint`` what to do or to run
+next. The CLI prints ``what``, ``frozen`` and ``hint`` and exits with ``exit_code``. docs/exit-codes.md explains the
+codes in prose.
 """
 
 import json
@@ -13,18 +13,18 @@ _SHOWN = 1200  # characters
 
 
 class ExitCode(IntEnum):
-    """What a script may rely on. Never reuse a number."""
+    """Exit codes that a script may rely on. A number is never reused."""
 
     DONE = 0
     DEFECT = 1  # a defect in drfsm itself
     USAGE = 2  # wrong usage: nothing was touched
     REFUSED = 3  # refused by a guard, a wrong token or the world, which says why
-    HELD = 4  # held: go on with `drfsm resume`
+    HELD = 4  # held: continue with `drfsm resume`
     LEASE_HELD = 5  # someone else holds the lease
-    EVIDENCE = 6  # evidence does not hold: chain, legality, digest
+    EVIDENCE = 6  # the evidence does not hold: chain, legality, digest
     DAMAGED = 7  # the journal is damaged
     ILLEGAL = 8  # the trigger is not legal in the run's state
-    UNREACHABLE = 9  # the world could not be read
+    UNREACHABLE = 9  # a site, a bucket or a service could not be read or written
     ABORTED = 10  # the run ended aborted (or failed), as declared
     DIFFERENT = 11  # a comparison ran and found differences
     DISK = 12  # this computer's disk or system refused: full, read-only, broken, too many open files
@@ -32,7 +32,7 @@ class ExitCode(IntEnum):
 
 
 class DrfsmError(Exception):
-    """The base of every refusal. ``fault`` is one of operator, site, store, machine, journal, drfsm."""
+    """The base of all errors. ``fault`` is one of operator, site, store, machine, journal, drfsm."""
 
     exit_code = ExitCode.DEFECT
     fault = "drfsm"
@@ -41,7 +41,7 @@ class DrfsmError(Exception):
         self, what: str, *, hint: str = "", frozen: Sequence[str] = (), fault: str | None = None, final: bool = False
     ) -> None:
         super().__init__(what)
-        self.final = final  # trying again won't help: what it says was seen
+        self.final = final  # a retry cannot help: the cause was observed, not guessed
         self.what = what
         self.hint = hint
         self.frozen = tuple(frozen)
@@ -49,8 +49,8 @@ class DrfsmError(Exception):
             self.fault = fault
 
     def lines(self) -> list[str]:
-        """Return what happened, what is frozen now and the next step, a line each; as raw as what was seen."""
-        lines = [self.what, *(f"  frozen now: {each}" for each in self.frozen)]
+        """Return what happened, what is frozen now and the next step, one line each. Unprintable characters stay in."""
+        lines = [self.what, *(f"  frozen now: {name}" for name in self.frozen)]
         return [*lines, f"  next: {self.hint}"] if self.hint else lines
 
     def diagnostics(self) -> str:
@@ -66,7 +66,7 @@ class UsageFault(DrfsmError):
 
 
 class DeclarationFault(DrfsmError):
-    """A machine's declaration is wrong; ``faults`` holds every fault found, each with file, line and mend."""
+    """A machine's declaration is wrong. ``faults`` holds every fault, each with its file, its line and its remedy."""
 
     exit_code = ExitCode.USAGE
     fault = "machine"
@@ -77,7 +77,7 @@ class DeclarationFault(DrfsmError):
 
     def lines(self) -> list[str]:
         """Return what is wrong, then a line for each fault."""
-        return [self.what, *(f"  {each}" for each in self.faults)]
+        return [self.what, *(f"  {fault}" for fault in self.faults)]
 
 
 class BindingFault(DrfsmError):
@@ -94,11 +94,11 @@ class IllegalTransition(DrfsmError):
     fault = "operator"
 
     def __init__(self, *, machine: str, state: str, trigger: str, legal: Sequence[str], reason: str = "") -> None:
-        next_actions = ", ".join(legal) if legal else "nothing: the run has ended"
+        legal_triggers = ", ".join(legal) if legal else "nothing: the run has ended"
         why = f" ({reason})" if reason else ""
         super().__init__(
             f"{machine}: {trigger} is not legal in state {state}{why}; nothing moved",
-            hint=f"legal here: {next_actions}",
+            hint=f"legal here: {legal_triggers}",
         )
         self.machine = machine
         self.state = state
@@ -107,53 +107,53 @@ class IllegalTransition(DrfsmError):
 
 
 def _shown(seen: object) -> str:
-    """Return what was seen as people read it: words as they are, anything else as JSON; the record has it whole."""
-    told = seen if isinstance(seen, str) else json.dumps(seen, ensure_ascii=False, default=str)
-    return told if len(told) <= _SHOWN else f"{told[:_SHOWN]}… ({len(told)} characters; the record has all of it)"
+    """Return an observation for a message: text as it is, anything else as JSON. Long ones are cut."""
+    text = seen if isinstance(seen, str) else json.dumps(seen, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters; all of them are in the journal)"
 
 
 class GuardRefused(DrfsmError):
-    """A guard does not hold: says which fact, what was seen, and why it matters."""
+    """A guard does not hold. Names the fact, its value, the values that it may have, and why that matters."""
 
     exit_code = ExitCode.REFUSED
     fault = "site"
 
     def __init__(self, refusals: Sequence[Mapping[str, object]], *, trigger: str) -> None:
-        told = "; ".join(
+        reasons = "; ".join(
             f"{r['guard']}: {r['fact']} is {r['value']}, needed {'|'.join(map(str, r['needed']))}"  # type: ignore[call-overload]  # a record's JSON
             f" (seen: {_shown(r['seen'])}). {r['because']}"
             for r in refusals
         )
-        super().__init__(f"{trigger} refused: {told}")
+        super().__init__(f"{trigger} refused: {reasons}")
         self.trigger = trigger
         self.refusals = tuple(dict(r) for r in refusals)
 
 
 class Unreachable(DrfsmError):
-    """The world could not be read or written just now; it says nothing about how the world is."""
+    """A site, a bucket or a service could not be read or written just now. Its condition is unknown."""
 
     exit_code = ExitCode.UNREACHABLE
     fault = "site"
 
 
 class Unreadable(Unreachable):
-    """An answer came, or a document is there, and it is not what was asked for: it says nothing about the world.
+    """An answer or a document was read and has the wrong form, so the condition of the world stays unknown.
 
-    Never taken for "nothing there". A fact that gets one is unknown, so the run holds.
+    Never mistaken for "nothing is there". A fact that depends on it is unknown, so the run holds.
     """
 
     fault = "store"
 
 
 class ActionFailed(DrfsmError):
-    """An action was refused by the world for a reason that it can name. In a run it is held; alone it is refused."""
+    """An action was refused for a reason that can be named. A run is then held; a single command ends as refused."""
 
     exit_code = ExitCode.REFUSED
     fault = "site"
 
 
 class Conflict(ActionFailed):
-    """A compare-and-swap lost: someone else wrote in between. Nothing of ours was written."""
+    """A compare-and-swap lost: someone else wrote in between. drfsm wrote nothing."""
 
     fault = "store"
 
@@ -173,11 +173,11 @@ class LeaseHeld(DrfsmError):
 
 
 class LeaseLost(LeaseHeld):
-    """This process held the lease and has lost it: it must not write anything any more."""
+    """This process has lost its lease. It must not write anything any more."""
 
 
 class JournalDamaged(DrfsmError):
-    """A journal's bytes don't hold: the line is named. Nothing is repaired silently."""
+    """A journal is damaged. The line is named; nothing is repaired silently."""
 
     exit_code = ExitCode.DAMAGED
     fault = "journal"
@@ -188,17 +188,17 @@ class JournalDamaged(DrfsmError):
 
 
 class FileDamaged(DrfsmError):
-    """A file of a bundle is none of drfsm's: a link, a device, a directory in its place, or somebody else's."""
+    """drfsm did not make this file of a bundle: it is a link, a device or a directory, or belongs to another user."""
 
     exit_code = ExitCode.DAMAGED
     fault = "journal"
 
     def __init__(self, what: str, *, hint: str = "") -> None:
-        super().__init__(what, hint=hint or "find out who put it there, and take it away; nothing was written to it")
+        super().__init__(what, hint=hint or "find out who put it there, then remove it; drfsm wrote nothing to it")
 
 
 class DiskFault(DrfsmError):
-    """This computer's disk or system refused: it is full, read-only or broken, or no more files can be opened."""
+    """This computer refused: its disk is full, read-only or broken, or too many files are open."""
 
     exit_code = ExitCode.DISK
     fault = "operator"
@@ -208,21 +208,21 @@ class DiskFault(DrfsmError):
 
 
 class EvidenceFault(DrfsmError):
-    """The records are readable but what they claim does not hold."""
+    """The records can be read, but what they claim does not hold."""
 
     exit_code = ExitCode.EVIDENCE
     fault = "journal"
 
 
 class UntrustedRecords(DrfsmError):
-    """The records hold by themselves, and nobody vouches for them. Nothing was done, and nothing was written."""
+    """The records are consistent, but nobody vouches for them. Nothing was done, and nothing was written."""
 
     exit_code = ExitCode.REFUSED
     fault = "operator"
 
 
 class WorldDiffers(DrfsmError):
-    """The world is not as records say that somebody else wrote. Nothing was done, and nothing was written."""
+    """The world differs from what another machine recorded. Nothing was done, and nothing was written."""
 
     exit_code = ExitCode.HELD
     fault = "site"
@@ -230,8 +230,8 @@ class WorldDiffers(DrfsmError):
     def __init__(self, differences: Sequence[str]) -> None:
         super().__init__(
             "the world is not as these records say, so the run holds: " + "; ".join(differences),
-            hint="look which of the two is true. Mend the world and give the same command again; or go on where the"
-            " true journal lies; or `drfsm abort`",
+            hint="find out whether the records or the sites are right. Repair the site and repeat this command; or"
+            " resume where the true journal is; or `drfsm abort`",
         )
         self.differences = tuple(differences)
 
@@ -244,6 +244,6 @@ class Interrupted(DrfsmError):
 
 
 class HoldAsked(Interrupted):
-    """A person asked the run, from elsewhere, to stop before its next step."""
+    """A person asked the run, from another process, to stop before its next step."""
 
     exit_code = ExitCode.HELD

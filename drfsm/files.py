@@ -41,25 +41,25 @@ _KINDS = {
 }
 _DISK = {
     # what a disk or a system may say: what to do about it; {path} is the place
-    errno.ENOSPC: "make room: df -h {path}",
-    errno.EDQUOT: "make room, or ask for a larger quota: quota -s",
+    errno.ENOSPC: "free some space: df -h {path}",
+    errno.EDQUOT: "free some space, or ask for a larger quota: quota -s",
     errno.EFBIG: "raise the limit on the size of files: ulimit -f unlimited",
-    errno.EROFS: "mount it for writing: findmnt -T {path}",
-    errno.EIO: "the disk fails: look at dmesg, and copy what can be read to another disk",
-    errno.ESTALE: "the file server lost it: mount it again",
-    errno.EMFILE: "this process may open no more files: raise the limit, ulimit -n 4096",
-    errno.ENFILE: "this computer can open no more files: close what holds them (lsof)",
-    errno.ENOMEM: "this computer has no memory left: make room",
-    errno.EACCES: "run it as the user who owns it: ls -ld {path}",
-    errno.EPERM: "run it as the user who owns it: ls -ld {path}",
+    errno.EROFS: "mount the file system for writing: findmnt -T {path}",
+    errno.EIO: "the disk is failing: check dmesg, and copy the bundle to another disk",
+    errno.ESTALE: "the file server lost the file: mount it again",
+    errno.EMFILE: "this process has too many open files: raise the limit, ulimit -n 4096",
+    errno.ENFILE: "this computer has too many open files: end what holds them (lsof)",
+    errno.ENOMEM: "this computer has no memory left: end other programs",
+    errno.EACCES: "run the command as the owner: ls -ld {path}",
+    errno.EPERM: "run the command as the owner: ls -ld {path}",
 }
 _DRAFTS = count()
 _OF_THE_DISK = frozenset(_DISK) - {errno.EACCES, errno.EPERM}
 
 
 def disk_fault(fault: OSError, what: str, path: object) -> DiskFault:
-    """Return what the disk or the system refused, in words, with what to do. ``what`` is the sentence's subject."""
-    return DiskFault(f"{what}: {_words(fault)}", hint=f"{_way(fault, path)}; then go on")
+    """Return the error for what the disk or the system refused. ``what`` is the subject of the sentence."""
+    return DiskFault(f"{what}: {_words(fault)}", hint=f"{_way(fault, path)}; then continue")
 
 
 def is_of_the_disk(fault: OSError) -> bool:
@@ -77,11 +77,11 @@ def _way(fault: OSError, path: object) -> str:
     there = Path(str(path))
     while fault.errno in _OF_THE_DISK and not os.path.lexists(there) and there != there.parent:
         there = there.parent  # a file that could not be made is none that df or findmnt find
-    return _DISK.get(fault.errno or 0, "look at {path}").format(path=quote(printable(there)))
+    return _DISK.get(fault.errno or 0, "check {path}").format(path=quote(printable(there)))
 
 
 def _refused(fault: OSError, what: str, path: object) -> DrfsmError:
-    """Return the error for a place that a person named and that can't be used."""
+    """Return the error for a path that a person named and that cannot be used."""
     if is_of_the_disk(fault):
         return disk_fault(fault, what, path)
     return UsageFault(f"{what}: {_words(fault)}", hint=_way(fault, path))
@@ -157,7 +157,7 @@ class Directory:
         if max(size, len(body)) > largest_bytes:
             raise FileDamaged(
                 f"{self.named(name)} has {max(size, len(body))} bytes, and {largest_bytes} at most are read",
-                hint="keep it for the investigation; go on from a copy of the bundle, or from its mirror in S3",
+                hint="keep it for the investigation; resume from a copy of the bundle, or from its mirror in S3",
             )
         return body
 
@@ -212,7 +212,7 @@ class Directory:
             try:
                 return _made(inner, last, os.O_WRONLY)
             except FileExistsError:
-                raise UsageFault(f"{self.named(name)} is there already") from None
+                raise UsageFault(f"{self.named(name)} exists already", hint="choose another name") from None
             except OSError as fault:
                 raise disk_fault(fault, f"{self.named(name)} can't be made", self.path / name) from None
 
@@ -397,11 +397,11 @@ def _check(directory: Directory, name: str, status: os.stat_result | None) -> No
         raise FileDamaged(f"{told} is {_KINDS.get(kind, 'no file')}, not the file that drfsm keeps there")
     if status.st_nlink > 1:
         raise FileDamaged(
-            f"{told} has {status.st_nlink} names (hard links): what is written here would be written elsewhere too",
-            hint=f"go on from a copy of the bundle: cp -r {printable(directory.path)} <a new directory>",
+            f"{told} has {status.st_nlink} names (hard links): writing to it would change another file, too",
+            hint=f"resume from a copy of the bundle: cp -r {printable(directory.path)} <a new directory>",
         )
     if status.st_uid not in (os.geteuid(), 0, os.fstat(directory.descriptor).st_uid):
-        raise FileDamaged(f"{told} belongs to the user {status.st_uid}, not to who runs drfsm")
+        raise FileDamaged(f"{told} belongs to the user {status.st_uid}, not to the user who runs drfsm")
 
 
 def _close_to_others(directory: Directory, *, below: bool = False) -> None:
@@ -412,7 +412,7 @@ def _close_to_others(directory: Directory, *, below: bool = False) -> None:
     status = os.fstat(directory.descriptor)
     if status.st_uid not in (os.geteuid(), 0):
         raise UsageFault(
-            f"{printable(directory.path)} belongs to the user {status.st_uid}, not to who runs drfsm",
+            f"{printable(directory.path)} belongs to the user {status.st_uid}, not to the user who runs drfsm",
             hint="name a directory of your own",
         )
     if not below and _others_write(status):
@@ -469,8 +469,8 @@ def _is_own_group(group: int) -> bool:
 
 
 def _writable(path: Path) -> UsageFault:
-    told = printable(path)
+    named = printable(path)
     return UsageFault(
-        f"others may write to {told}: they could change what a run keeps there",
-        hint=f"name a directory of your own, or look at what lies there and close it: chmod go-w {told}",
+        f"others may write to {named}: they could change what a run keeps there",
+        hint=f"name a directory of your own; or check its contents and protect it: chmod go-w {named}",
     )

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
-from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud, _application
+from drfsm.sandbox.cloud import ACCESS_KEY_ID, MACHINE_IMAGE, REGION, SECRET_ACCESS_KEY, Cloud, _application
 from drfsm.sandbox.kubernetes import EmulatedCluster
 from drfsm.sandbox.kubernetes.objects import key_of, timestamp
 from drfsm.sandbox.kubernetes.resources import BY_KIND
-from drfsm.sandbox.runners import IMAGE, Runners, launch_template
+from drfsm.sandbox.runners import Runners, launch_template
 from drfsm.sandbox.seed import REPOSITORY, Options
 
 BUNDLES = Path(__file__).parent / "data" / "bundles"
@@ -125,7 +125,7 @@ class World:
         template = launch_template(self.cloud)
         for each in self.told["instances"]:
             tags = [{"Key": name, "Value": value} for name, value in each["tags"].items()]
-            by = {"LaunchTemplate": {"LaunchTemplateId": template}} if each["templated"] else {"ImageId": IMAGE}
+            by = {"LaunchTemplate": {"LaunchTemplateId": template}} if each["templated"] else {"ImageId": MACHINE_IMAGE}
             with patch("moto.ec2.models.instances.random_instance_id", lambda named=each["id"]: named):
                 ec2.run_instances(
                     InstanceType=each["type"], MinCount=1, MaxCount=1, ClientToken=each["token"], **by,
@@ -174,7 +174,7 @@ class _Cluster(EmulatedCluster):
     def start(self) -> Self:
         """Start, then lay every object as it was kept: the past is then forgotten, and all watches list anew."""
         super().start()
-        memory = self.store._memory
+        memory = self.store._etcd
         authority = self.store.get("configmaps", "default", "kube-root-ca.crt")["data"]
         with self.store.alone():
             newest = memory.version

@@ -30,7 +30,7 @@ def test_the_wheel_and_the_source_hold_everything(tmp_path: Path) -> None:
         for path in (ROOT / folder).iterdir()
     }
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "drfsm").rglob("*.py")}
-    assert {"drfsm/py.typed", *shipped, *modules} <= names
+    assert {"drfsm/py.typed", "drfsm/sandbox/kubernetes/README.md", *shipped, *modules} <= names
     assert not [name for name in names if not name.startswith(("drfsm/", "drfsm-"))]
     with tarfile.open(source) as unpacked:
         inside = {name.partition("/")[2] for name in unpacked.getnames()}

@@ -33,7 +33,9 @@ def asked(url: str) -> str:
     """Ask a service. Raises Unreachable if it doesn't answer."""
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
-        raise UsageFault(f"{url}: who may come in is not asked over an open wire", hint="an https:// address")
+        raise UsageFault(
+            f"{url}: the address to let in must not be asked for without TLS", hint="give an https:// address"
+        )
     try:
         with urllib.request.build_opener(_NoRedirects()).open(url, timeout=SECONDS) as answer:
             return one(answer.read(LONGEST).decode("ascii", "replace"), url)
@@ -55,7 +57,9 @@ def one(text: str, origin: str) -> str:
         block = ipaddress.ip_network(text.strip())
     except ValueError:
         shown = bounded(text.strip())
-        raise ActionFailed(f"{origin} gives {shown!r}, which is no address", fault="operator") from None
+        raise ActionFailed(
+            f"{origin} gives {shown!r}, which is no IP address", hint="name another address service", fault="operator"
+        ) from None
     if block.num_addresses != 1:
         told = f"{origin} gives {block}, which would let in {block.num_addresses} addresses"
         raise ActionFailed(told, hint="name one address", fault="operator")

@@ -167,7 +167,7 @@ class S3Store:
             if now is not None and now.body == body:
                 return now.etag
             if isinstance(last, Conflict) or (now.etag if now else None) != if_match:
-                raise Conflict(f"{what}: somebody else wrote it in between")
+                raise Conflict(f"{what}: another process wrote it in between")
         raise last or Unreachable(what)
 
     def copy(self, source: str, target: str) -> None:

@@ -12,6 +12,7 @@ is Unreachable (timeouts, 5xx, no connection, credentials that have expired) or 
 import re
 import threading
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -40,6 +41,14 @@ _CONFLICT_STATUS, _LOCKED_STATUS, _BUSY_STATUS, _SERVER_FAULT = (409, 412), (401
 _OWN_CODE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 _SIGNED_TOO_LATE = re.compile(r"Signature (expired|not yet current)")
 _AWS_HOST = re.compile(r"(.+\.)?(amazonaws\.com(\.cn)?|api\.aws|amazonaws\.eu|c2s\.ic\.gov|sc2s\.sgov\.gov)")
+
+
+@cache
+def _loader(data_path: str | None) -> Any:
+    """Return what reads the descriptions of services below a path: EC2's alone takes a quarter of a second."""
+    from botocore.loaders import create_loader
+
+    return create_loader(data_path)
 
 
 class Services:
@@ -82,7 +91,7 @@ class Services:
         except ValueError as fault:  # botocore's word for an address that is none
             raise UsageFault(
                 f"the endpoint of {service.upper()} is no address: {bounded(fault)}",
-                hint="look at AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 and the profile's endpoint_url",
+                hint="check AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 and the profile's endpoint_url",
             ) from None
         except boto.BotoCoreError as fault:
             raise meaning(f"finding {service.upper()}", fault) from None
@@ -99,6 +108,7 @@ class Services:
             import botocore.session
 
             self._core = botocore.session.get_session()
+            self._core.register_component("data_loader", _loader(self._core.get_config_variable("data_path")))
             self._made_session = boto3.session.Session(botocore_session=self._core, region_name=self._region)
         return self._made_session
 
@@ -171,7 +181,7 @@ def refusal(what: str, status: int, code: str, message: str) -> DrfsmError:
     if (keys := _of_keys(what, code, message)) is not None:
         return keys
     if code in _CONFLICT or (code and status in _CONFLICT_STATUS):
-        return Conflict(f"{what}: somebody else wrote it in between ({code or status})")
+        return Conflict(f"{what}: another process wrote it in between ({code or status})")
     if code in NOT_OFFERED:
         return ActionFailed(f"{what}: the service does not offer it ({code})", hint="see docs/stores.md", fault="store")
     if status >= _SERVER_FAULT or status == _BUSY_STATUS or code in _BUSY:
@@ -187,7 +197,7 @@ def refusal(what: str, status: int, code: str, message: str) -> DrfsmError:
 def _of_keys(what: str, code: str, message: str) -> DrfsmError | None:
     """Return what a refusal of the keys or of the time of a signature means, None for any other."""
     if code in EXPIRED:
-        told = f"{what}: the AWS credentials are not, or no longer, good ({code})"
+        told = f"{what}: the AWS credentials are invalid or expired ({code})"
         return Unreachable(told, hint=RENEW, fault="operator")
     if code in _CLOCK or _SIGNED_TOO_LATE.search(message):
         return Unreachable(

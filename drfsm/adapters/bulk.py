@@ -98,7 +98,7 @@ def check_size(uri: str, size_bytes: int, largest_bytes: int) -> None:
     if size_bytes > largest_bytes:
         raise Unreadable(
             f"{printable(uri)} has {size_bytes} bytes, and {largest_bytes} at most are read",
-            hint="look at who wrote it; restore its last good version, then `drfsm resume`",
+            hint="find out who wrote it; restore its last good version, then `drfsm resume`",
         )
 
 

@@ -152,7 +152,7 @@ class Ec2Runner:
             group for each in self._own(charter) for group in each["security_groups"]
         }  # fmt: skip
         if len(groups) != 1:
-            told = f"which security group is to let {address} in is not clear: {', '.join(sorted(groups)) or 'none'}"
+            told = f"it is not clear which security group must let {address} in: {', '.join(sorted(groups)) or 'none'}"
             raise ActionFailed(told, hint="name it with --security-group", fault="operator")
         (group,) = groups
         self._machines.admit(group, address, self._port, mark)

@@ -150,7 +150,7 @@ class FileJournal:
             raise UsageFault(f"{printable(bundle)} already holds a run", hint=f"drfsm resume {printable(bundle)}")
         descriptor = self._directory.open(LOG, os.O_RDWR | os.O_APPEND | (os.O_CREAT if fresh else 0))
         if descriptor is None:
-            raise UsageFault(f"{printable(self._path)}: No such file or directory", hint="look at the directory")
+            raise UsageFault(f"{printable(self._path)}: No such file or directory", hint="check the path of the bundle")
         return descriptor
 
     def _load(self) -> None:
@@ -228,7 +228,7 @@ class FileJournal:
                 (_is_at(self._directory.descriptor, self._directory.path), "was moved or replaced with its bundle"),
                 (
                     status.st_size == self._size,
-                    f"was cut, or written to by somebody else ({status.st_size} bytes, not {self._size}),",
+                    f"was cut, or written to by another process ({status.st_size} bytes, not {self._size}),",
                 ),
                 (os.pread(self._file, len(last), self._size - len(last)) == last, "was edited in its last line"),
             ):
@@ -237,7 +237,7 @@ class FileJournal:
             if self._times() != self._seen and (line := self._first_edited()):
                 return f"was edited in line {line}"
         except OSError as fault:
-            return f"can't be looked at ({fault.strerror})"
+            return f"cannot be checked ({fault.strerror})"
         return ""
 
     def _times(self) -> tuple[int, int]:
@@ -333,14 +333,14 @@ def _locked(directory: Directory, bundle: Path) -> int:
             os.close(descriptor)
             told = f"process {who.get('pid', '?')} on {who.get('host', '?')}"
             raise LeaseHeld(
-                f"{told} works on {printable(bundle)} just now",
-                hint=f"wait for it, or look: drfsm status {printable(bundle)}",
+                f"{told} is working on {printable(bundle)}",
+                hint=f"wait for it; to see where it stands: drfsm status {printable(bundle)}",
             ) from None
         except OSError as fault:
             os.close(descriptor)
             raise disk_fault(fault, f"{printable(bundle / LOCK)} can't be taken", bundle) from None
         os.close(descriptor)  # it was removed between opening and locking it: another one lies there now
-    raise FileDamaged(f"{printable(bundle / LOCK)} is put in place anew all the time")
+    raise FileDamaged(f"{printable(bundle / LOCK)} is replaced again and again by another process")
 
 
 def _flock(descriptor: int) -> None:

@@ -57,9 +57,9 @@ def _check_ends(lines: Sequence[bytes], first: int, home: str) -> None:
     for number, line in enumerate(lines, first):
         if not line.endswith(b"\n"):
             raise JournalDamaged(
-                f"the mirror {home}: record {number} is no line of a journal: it has no end",
+                f"the mirror {home}: record {number} is incomplete: it does not end with a newline",
                 line=number + 1,
-                hint="look for who wrote it; the journal of the machine that ran it has the true one",
+                hint="find out who wrote it; the journal on the machine that ran it has the true record",
             )
 
 
@@ -75,7 +75,7 @@ def _numbers(store: ObjectStore, home: str) -> list[int]:
         if len(numbers) > LONGEST or size > LARGEST_BYTES:
             raise EvidenceFault(
                 f"the mirror {home} has more than {LONGEST} records or {LARGEST_BYTES} bytes: no run of drfsm has",
-                hint="look for who wrote them",
+                hint="find out who wrote them",
             )
     return sorted(numbers)
 
@@ -87,7 +87,7 @@ def _whole(numbers: Sequence[int], first: int, home: str) -> list[int]:
         if number != wanted:
             raise EvidenceFault(
                 f"the mirror {home} lacks record {wanted}",
-                hint="look for who deleted it; the journal of the machine that ran it has it",
+                hint="find out who deleted it; the journal on the machine that ran it has it",
             )
     return found
 
@@ -158,9 +158,9 @@ class MirroredJournal:
         # Each line holds the hash of the one before: where the last that both have is the same, all before it are.
         if _lines(self._store, self._home, both) != tuple(ours[number] for number in both):
             raise EvidenceFault(
-                f"the journal here and its mirror {self.uri} tell different stories",
-                hint="keep both as they are for the investigation. Where the mirror is right, go on from it in another"
-                f" place: DRFSM_HOME=<a new directory> drfsm resume {self.uri}",
+                f"the journal here and its mirror {self.uri} have different records",
+                hint="keep both as they are for the investigation. If the mirror is right, resume from it in another"
+                f" directory: DRFSM_HOME=<a new directory> drfsm resume {self.uri}",
             )
         more = _lines(self._store, self._home, _whole(there, len(ours), self._home))
         _check_ends(more, len(ours), self._home)
@@ -234,7 +234,10 @@ class MirroredJournal:
         if blob is None:
             self._store.put(key, self._declaration, if_absent=True)
         elif blob.body != self._declaration:
-            raise EvidenceFault(f"{key} is another declaration than the run is pinned to")
+            raise EvidenceFault(
+                f"{key} is not the declaration that the run is pinned to",
+                hint="find out who wrote it, and restore it from the bundle",
+            )
         self._on = True
 
     def _follow(self) -> None:
@@ -254,8 +257,8 @@ class MirroredJournal:
             if blob is not None and blob.body == line:
                 return
             raise LeaseLost(
-                f"record {number} of {self._run_id} was written by somebody else: the run goes on elsewhere",
-                hint=f"see how it stands there: drfsm resume {self.uri}",
+                f"record {number} of {self._run_id} was written by another process: the run continues elsewhere",
+                hint=f"see where it stands: drfsm status {self.uri}",
             ) from None
 
     def _sign(self, record: Record, line: bytes) -> None:

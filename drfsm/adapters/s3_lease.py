@@ -91,8 +91,8 @@ class S3Lease:
         raise LeaseHeld(
             f"the lease of {self._prefix} is held by the run {found['run_id']}, started by"
             f" {_said(found, 'operator')} on {_said(found, 'host')}, since {_said(found, 'at')}",
-            hint=f"go on with that run there (drfsm resume {_where(found)});"
-            f" or, if you know that nobody works on it there any more: --take-over {found['run_id']}",
+            hint=f"continue that run there (drfsm resume {_where(found)});"
+            f" or, if you know that its process is dead: --take-over {found['run_id']}",
         )
 
     def check(self) -> None:
@@ -102,7 +102,7 @@ class S3Lease:
             raise LeaseLost(
                 f"the lease was taken over by the run {_said(found, 'run_id')} of {_said(found, 'operator')} on"
                 f" {_said(found, 'host')} at {_said(found, 'at')}: nothing more is done here",
-                hint="talk to them; this run can't go on while theirs holds the lease",
+                hint="ask its operator; this run cannot continue while that run holds the lease",
             )
 
     def release(self, run_id: str) -> None:
@@ -126,10 +126,10 @@ class S3Lease:
         except Unreadable as fault:
             key = f"--bucket {quote(self._store.bucket)} --prefix {quote(self._key)}"
             raise ActionFailed(
-                f"the lease {self._key} can't be understood: {fault.what}",
+                f"the lease {self._key} is damaged: {fault.what}",
                 fault="store",
-                hint=f"look at who wrote it (aws s3api list-object-versions {key}) and restore its last good version;"
-                " never delete it: its epoch would begin anew, and a run that lost it could write again",
+                hint=f"find out who wrote it (aws s3api list-object-versions {key}) and restore its last good version."
+                " Never delete it: its epoch would start again, and a run that lost the lease could write again",
             ) from None
 
     def _write(self, body: Mapping[str, Any], etag: str | None) -> None:

@@ -72,9 +72,9 @@ def read(body: bytes, origin: str) -> dict[str, Any]:
         _check_fields(entry, origin)
     names = [set(config) - set(_TOP), *(set(entry) - set(FIELDS[kind]) for kind, entry in _kinds(entries))]
     if strange := sum(map(len, names)) - sum(len(_idle(entry)) for entry in entries):
-        told = f"the kubeconfig from {origin} has {strange} fields that a site's has no use for"
+        told = f"the kubeconfig from {origin} has {strange} fields that a site's kubeconfig does not need"
         may = "; ".join(f"{kind}: {', '.join(fields)}" for kind, fields in FIELDS.items())
-        raise ActionFailed(told, hint=f"what it may have: {may}")
+        raise ActionFailed(told, hint=f"allowed fields: {may}")
     _check_server(config, origin)
     return config
 
@@ -145,8 +145,10 @@ def _entry(config: Mapping[str, Any], kind: str, body: bytes, origin: str) -> di
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed) or not listed:
         raise _none(body, origin)
     if len(listed) > 1:
-        told = f"the kubeconfig from {origin} has {len(listed)} {kind}s: which of them is the site can't be told"
-        raise ActionFailed(told, hint="kubectl config view --minify --flatten --raw on the runner gives one with one")
+        told = f"the kubeconfig from {origin} has {len(listed)} {kind}s: which of them is the site is not clear"
+        raise ActionFailed(
+            told, hint="on the runner, kubectl config view --minify --flatten --raw prints one with a single cluster"
+        )
     context = config.get("contexts")
     named = context[0].get("context") if isinstance(context, list) and isinstance(context[0], dict) else None
     wanted = config.get("current-context") if kind == "context" else (named or {}).get(kind) if named else None
@@ -179,7 +181,7 @@ def _check_server(config: Mapping[str, Any], origin: str) -> None:
     host = (parts.hostname or "") if parts else ""
     if parts is None or parts.scheme != "https" or port is None:
         told = f"the kubeconfig from {origin} names the server {_told(server)}, and not https://<host>[:<port>]"
-        raise ActionFailed(told, hint="a site's API is reached over TLS: let the runner give its https:// address")
+        raise ActionFailed(told, hint="a site's API must use TLS: let the runner give its https:// address")
     plain = _address(host) is not None or _HOST.match(host)
     if not plain or not _PATH.match(parts.path) or parts.username is not None or parts.query or parts.fragment:
         told = f"the kubeconfig from {origin} names the server {_told(server)}, which is no plain address"

@@ -58,8 +58,8 @@ class TerraformSite:
         changes = self._changes(charter, shown)
         if doomed := [each.address for each in changes.changes if "delete" in each.actions]:
             raise ActionFailed(
-                f"bringing up would destroy {', '.join(doomed)}: somebody changed what is up already",
-                hint="tear it down first, or put the module back as it was",
+                f"bringing up the site would destroy {', '.join(doomed)}: somebody changed what exists already",
+                hint="take the site down first, or restore the module as it was",
             )
         self._keep(charter, changes)
         for words in changes.words:
@@ -243,7 +243,7 @@ class TerraformSite:
             told = ", ".join(f"{'+'.join(each.actions)} {each.address}" for each in more)
             raise ActionFailed(
                 f"the plan holds more than what was shown: {told}; nothing was applied",
-                hint="plan again and look at it, or tear down what is up",
+                hint="plan again and check the plan, or take the site down",
             )
 
     def _changes(self, charter: Charter, shown: Any, name: str = PLAN) -> Changes:

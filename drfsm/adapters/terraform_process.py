@@ -238,7 +238,7 @@ class _Running:
         while self._process.poll() is None:
             if time.monotonic() > deadline:
                 told = f"terraform (process {self._process.pid}) does not end and may hold its lock"
-                raise ActionFailed(told, hint="look at what it waits for; then resume")
+                raise ActionFailed(told, hint="find out what it waits for, then drfsm resume")
             with suppress(KeyboardInterrupt):  # a second Ctrl-C changes nothing: stopping now would leave the lock
                 time.sleep(POLL_SECONDS)
 

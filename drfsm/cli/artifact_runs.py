@@ -37,7 +37,7 @@ def _out(output: str, record: Any, lines: list[str]) -> None:
 @pair
 @output
 def list_command(output: str, **given: Any) -> int:
-    """List the published runs, newest first; * marks the canonical one. Exits with 9 if that can't be told."""
+    """List the published runs, newest first; * marks the canonical one. Exits with 9 if its pointer cannot be read."""
     from drfsm.dr.pointers import shown
     from drfsm.dr.terms import terms_of
 
@@ -59,18 +59,18 @@ def list_command(output: str, **given: Any) -> int:
         for r in rows
     ]
     _out(output, rows, told or [f"there is no run below s3://{store.bucket}/{home}"])
-    return _unless_told([deciding])
+    return _pointers_code([deciding])
 
 
-def _unless_told(pointers: Iterable[Any]) -> int:
-    """Say which pointers can't be read; return the exit code of a verb that had to look at them."""
+def _pointers_code(pointers: Iterable[Any]) -> int:
+    """Print which pointers cannot be read; return the exit code."""
     from drfsm.dr.pointers import MEND
 
-    wrong = [each for each in pointers if isinstance(each, str)]
-    say_lines((f"drfsm: {each}" for each in wrong), err=True)
-    if wrong:
+    unreadable = [pointer for pointer in pointers if isinstance(pointer, str)]
+    say_lines((f"drfsm: {reason}" for reason in unreadable), err=True)
+    if unreadable:
         say(f"  next: {MEND}", err=True)
-    return int(ExitCode.UNREACHABLE if wrong else ExitCode.DONE)
+    return int(ExitCode.UNREACHABLE if unreadable else ExitCode.DONE)
 
 
 @runs.command()
@@ -79,9 +79,9 @@ def _unless_told(pointers: Iterable[Any]) -> int:
 @pair
 @output
 def show(run_id: str, output: str, **given: Any) -> int:
-    """Show what lies in S3 of a run, and which pointers name it.
+    """Show a run's files in S3, and which pointers name it.
 
-    Exits with 11 if nothing lies there, with 9 if a pointer can't be read.
+    Exits with 11 if it has no files, with 9 if a pointer cannot be read.
     """
     from drfsm.dr.artifacts import run_home
     from drfsm.dr.pointers import named_pairs, shown
@@ -105,7 +105,7 @@ def show(run_id: str, output: str, **given: Any) -> int:
     told += [f"  {size:>10} {name}" for name, size in sorted(files.items())]
     told += [f"  named by {key}" for key in named_by] or ["  no pointer names it"]
     _out(output, record, told)
-    unread = _unless_told(pointers.values())
+    unread = _pointers_code(pointers.values())
     return unread or int(ExitCode.DONE if files else ExitCode.DIFFERENT)
 
 
@@ -113,9 +113,9 @@ def show(run_id: str, output: str, **given: Any) -> int:
 @click.argument("run_id", required=False)
 @at_bucket
 @click.option(
-    "--run-report", type=click.Path(path_type=Path), help="Hold the run against this report, not the one in S3."
+    "--run-report", type=click.Path(path_type=Path), help="Compare the run with this report instead of the one in S3."
 )
-@click.option("--verify-latest", is_flag=True, help="Hold latest/ against the run as well.")
+@click.option("--verify-latest", is_flag=True, help="Compare latest/ with the run, too.")
 @click.option(
     "--offline", type=click.Path(path_type=Path), help="Verify a local copy in this directory; no bucket is needed."
 )
@@ -123,7 +123,7 @@ def show(run_id: str, output: str, **given: Any) -> int:
 def verify(
     run_id: str | None, run_report: Path | None, offline: Path | None, output: str, *, verify_latest: bool, **given: Any
 ) -> int:
-    """Read every artifact of a run: present, of its size, with its SHA-256. Exits with 0 if whole, 11 if not."""
+    """Read every artifact of a run; check its size and SHA-256. Exits with 0 if the run is complete, with 11 if not."""
     from drfsm.dr.artifacts import verification
     from drfsm.dr.terms import terms_of
 
@@ -143,14 +143,14 @@ def verify(
 
 
 def _told(found: Any) -> list[str]:
-    """Say a verification to a person: every problem, and what could not be proven."""
+    """Return a verification as lines: every problem, and what could not be proven."""
     lines = [
         f"{found.where}: {found.verdict} ({found.checked} of {found.expected} artifacts read, level {found.level})"
     ]
     lines += [f"  {each.kind}: {each.path or '-'}: {each.told}" for each in found.problems]
     lines += [f"  not named by the report: {each}" for each in found.extra]
     if found.level == "observed":
-        lines.append("  there is no report: all that lies there could be read; that nothing is missing is not proven")
+        lines.append("  there is no report: every file could be read, but a missing one would not be noticed")
     return lines
 
 
@@ -158,7 +158,7 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as fault:
-        raise UsageFault(f"{path}: {fault.strerror}") from None
+        raise UsageFault(f"{path}: {fault.strerror}", hint="check the path") from None
 
 
 @runs.command()
@@ -168,13 +168,13 @@ def _bytes(path: Path) -> bytes:
 @click.option(
     "--comparison-profile",
     type=click.Path(path_type=Path),
-    help="What matters and what may differ (docs/comparison.md).",
+    help="YAML file: which differences matter (docs/comparison.md).",
 )
 @click.option(
     "--allow-run-id-drift/--no-run-id-drift",
     default=True,
     show_default=True,
-    help="Each run's files name their own run.",
+    help="Accept that the files of each run name that run's own id.",
 )
 @click.option("--offline", is_flag=True, help="LEFT and RIGHT are directories; no bucket is needed.")
 @output
@@ -188,7 +188,7 @@ def compare(
     offline: bool,
     **given: Any,
 ) -> int:
-    """Compare two runs. Exits with 0 if they are the same, 1 if they differ, 2 if they can't be compared."""
+    """Compare two runs. Exits with 0 if they match, with 1 if they differ, with 2 if they cannot be compared."""
     from drfsm.dr.artifacts.compare import comparison
     from drfsm.dr.terms import terms_of
 
@@ -213,10 +213,10 @@ def compare(
 @click.argument("source")
 @click.argument("target")
 @at_bucket
-@click.option("--dry-run", is_flag=True, help="Say what would be copied; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be copied; change nothing.")
 @output
 def sync(source: str, target: str, output: str, *, dry_run: bool, **given: Any) -> None:
-    """Copy a prefix on the server: what is equal is skipped, nothing is deleted, no pointer is touched."""
+    """Copy a prefix, server side: equal objects are skipped, nothing is deleted, no pointer is touched."""
     from drfsm.dr.artifacts import prefix_sync
 
     store, began = connected(given), time.monotonic()
@@ -233,5 +233,5 @@ def _sync_line(record: Mapping[str, Any], planned: Any, *, dry_run: bool) -> str
     done = "would be copied" if dry_run else "copied"
     return (
         f"{len(planned.copies)} objects ({planned.size_bytes} bytes) {done}, {planned.equal} were equal,"
-        f" {len(planned.protected)} left alone (pointers, latest, drfsm's own), in {record['seconds']} s"
+        f" {len(planned.protected)} protected (pointers, latest, drfsm's own), in {record['seconds']} s"
     )

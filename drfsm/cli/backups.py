@@ -1,8 +1,8 @@
-"""`drfsm backup`: a site's objects and state, taken, listed, checked, restored quiet.
+"""`drfsm backup`: takes, lists, verifies and restores backups of a site's objects and state.
 
-Exit codes: `verify` 0 intact, 11 not, or not the one that was pinned, or older than asked for, 3 intact, and a restore
-would refuse what it brings; `restore` 0 all of it, 3 refused and nothing moved, 4 what is named is missing: mend it and
-type the same again, 11 the backup does not hold, or is not the one that was pinned.
+Exit codes: `verify` 0 intact, 11 damaged, not the expected one, or too old, 3 intact but a restore would refuse
+objects in it; `restore` 0 complete, 3 refused (nothing changed), 4 something is missing that it names (repair it and
+repeat the command), 11 the backup is damaged or not the expected one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,22 +25,24 @@ if TYPE_CHECKING:
     from drfsm.dr.backup import RestoreRefused
     from drfsm.dr.control_plane import Bundle
 
-_job_image = click.option("--job-image", default="", help="Of the Job that moves the state.  [default: the workload's]")
-_job_python = click.option("--job-python", default="python3", show_default=True, help="Python in that image.")
-_cronjob = click.option("--cronjob", default="", help="The one that publishes, where there are several.")
-_state_claim = click.option(
-    "--state-claim", default="", help="The claim that holds the state, where there are several."
+_job_image = click.option(
+    "--job-image", default="", help="Image of the Job that copies the state.  [default: the workload's]"
 )
-_backup_uri = click.option("--backup-uri", required=True, help="s3://<bucket>/<prefix>/backups/<backup id>")
+_job_python = click.option("--job-python", default="python3", show_default=True, help="Python command in that image.")
+_cronjob = click.option("--cronjob", default="", help="CronJob that publishes, if there are several.")
+_state_claim = click.option(
+    "--state-claim", default="", help="PersistentVolumeClaim with the state, if there are several."
+)
+_backup_uri = click.option("--backup-uri", required=True, help="Backup: s3://<bucket>/<prefix>/backups/<backup id>")
 _objective = click.option(
     "--recovery-point-objective", default="", metavar="SECONDS", help="How old a backup may be.  [default: any age]"
 )
 expect_sha256 = click.option(
-    "--expect-sha256", default="", metavar="HEX", help="The digest that the backup must have, as `create` showed it."
+    "--expect-sha256", default="", metavar="HEX", help="SHA-256 that the backup must have, as `create` printed it."
 )
 allow_in_backup = click.option(
     "--allow-in-backup", multiple=True, metavar="KIND/NAME",
-    help="Restore this object though it is outside of what a restore brings; it is recorded.",
+    help="Restore this object, too, although it is outside of the restore policy. The journal records it.",
 )  # fmt: skip
 
 
@@ -60,7 +62,7 @@ def _pace() -> Any:
 @at_bucket
 @pair
 @at_site("KUBECONFIG_PRIMARY", "KUBECONFIG")
-@click.option("--backup-id", default="", help="[default: backup-<time>]")
+@click.option("--backup-id", default="", help="Name of the backup.  [default: backup-<time>]")
 @_cronjob
 @_state_claim
 @_job_image
@@ -77,7 +79,7 @@ def create(
     output: str,
     **given: Any,
 ) -> None:
-    """Take a backup: the site's objects without Secrets, the pointers, and the state if it has a lasting volume."""
+    """Take a backup: the site's objects (without Secrets), the pointers, the state on a persistent volume."""
     from drfsm.dr.backup import Image, Site, findings
     from drfsm.dr.backup import create as take
     from drfsm.dr.backup import told as restore_policy_told
@@ -87,7 +89,7 @@ def create(
     if not is_name("file", named):
         raise UsageFault(
             f"--backup-id {bounded(repr(named), 100)} is no name",
-            hint="letters, digits, '.', '_', '@', '=', '+' and '-'",
+            hint="use letters, digits, '.', '_', '@', '=', '+' and '-'",
         )
     site = Site(cluster_of(kubeconfig), namespace, cronjob, state_claim, (given["provider"], given["profile"]))
     taken = take(store, terms_of(given).layout, site, named, image=Image(job_image, job_python), pace=_pace())
@@ -103,7 +105,7 @@ def create(
 @at_prefix
 @output
 def list_(output: str, **given: Any) -> None:
-    """List the backups below a prefix, the newest first: age, run, digest. Reads their metadata, not their parts."""
+    """List the backups below a prefix, newest first: age, run, SHA-256. Reads only their metadata."""
     from drfsm.dr.backup import age, aged, listed
     from drfsm.dr.terms import terms_of
 
@@ -118,7 +120,7 @@ def list_(output: str, **given: Any) -> None:
 
 
 def _store_of(uri: str, given: Mapping[str, Any]) -> "S3Store":
-    """Return the store that a backup lies in."""
+    """Return the store that holds a backup."""
     bucket = uri.removeprefix("s3://").partition("/")[0] if uri.startswith("s3://") else ""
     if not bucket:
         raise UsageFault(
@@ -136,10 +138,10 @@ def _store_of(uri: str, given: Mapping[str, Any]) -> "S3Store":
 @expect_sha256
 @output
 def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, output: str, **given: Any) -> int:
-    """Read all of a backup: there, whole, safe to unpack, and what of it a restore would refuse.
+    """Verify a backup: complete, undamaged, safe to unpack; list the objects that a restore would refuse.
 
-    Exits with 0 if nothing is wrong; with 11 if it is not whole, not the one of --expect-sha256, or too old; with 3
-    if it is whole and a restore would refuse what it brings.
+    Exits with 0 if nothing is wrong; with 11 if it is damaged, not the one of --expect-sha256, or too old; with 3 if
+    it is intact but a restore would refuse objects in it.
     """
     from drfsm.dr.backup import check as backup_check
     from drfsm.dr.backup import judge
@@ -164,25 +166,27 @@ def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, o
 @at_site("KUBECONFIG_DR", "KUBECONFIG")
 @endpoint_url
 @region
-@click.option("--configmap", default="jobintel-config", show_default=True, help="Holds the publishing switches.")
+@click.option(
+    "--configmap", default="jobintel-config", show_default=True, help="ConfigMap that switches publishing on and off."
+)
 @_cronjob
 @_state_claim
 @_job_image
 @_job_python
 @_objective
-@click.option("--replace-state", is_flag=True, help="What the volume holds makes way for the backup's state.")
-@click.option("--replace-live", is_flag=True, help="Restore over a site that is at work: it is quiet afterwards.")
+@click.option("--replace-state", is_flag=True, help="Replace what the volume holds with the backup's state.")
+@click.option("--replace-live", is_flag=True, help="Restore over a working site. It is quiet afterwards.")
 @click.option("--without-control-plane", is_flag=True, help="Take the configuration from the backup, not the bundle.")
-@click.option("--accept-state-loss", is_flag=True, help="Go on without the state where it can't be restored.")
+@click.option("--accept-state-loss", is_flag=True, help="Continue without the state if it cannot be restored.")
 @expect_sha256
 @allow_in_backup
 @force_conflicts
 @receipt_dir
 @output
 def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int:
-    """Restore a backup to a site, quiet: schedules suspended, publishing off, the published control plane applied.
+    """Restore a backup to a quiet site: schedules suspended, publishing off, the published control plane applied.
 
-    Type the same again until it exits with 0: what is done already is as good as done once.
+    Repeat the command until it exits with 0: what is done already is not done twice.
     """
     from drfsm.dr.backup import Image, RestoreRefused, Target, Wishes, expected, objective, restore_site
     from drfsm.engine.runner import new_run_id
@@ -215,12 +219,12 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int
     out(output, {**record, "receipts": str(receipts.directory)}, [*told, f"  receipts: {receipts.directory}"])
     if record["status"] != "held":
         return int(ExitCode.DONE)
-    say_line("drfsm: mend what it is held for, then type the same again", err=True)
+    say_line("drfsm: held. Repair what is listed above, then repeat the command", err=True)
     return int(ExitCode.HELD)
 
 
 def _note_refusal(receipts: ReceiptFiles, run_id: str, fault: "RestoreRefused", allowed: Sequence[str]) -> None:
-    """Leave a receipt of everything that was refused."""
+    """Write a receipt of everything that was refused."""
     from drfsm.dr.backup import told
 
     record = {

@@ -1,6 +1,6 @@
-"""`drfsm control-plane`: the workload's configuration as a bundle, published, fetched, applied, held against a site.
+"""`drfsm control-plane`: publishes, fetches and applies the workload's configuration, and compares it with a site.
 
-Exit codes: `verify` 0 the same, 11 different; a bundle that does not hold 11; somebody published meanwhile 4.
+Exit codes: `verify` 0 equal, 11 different; 11 for a damaged bundle; 4 if somebody else published meanwhile.
 """
 
 from collections.abc import Mapping
@@ -30,10 +30,18 @@ def control_plane() -> None:
 @control_plane.command()
 @at_prefix
 @at_site("KUBECONFIG_PRIMARY", "KUBECONFIG")
-@click.option("--image-ref-digest", required=True, help="The image that it belongs to: <repository>@sha256:<digest>.")
-@click.option("--source", default="", help="A directory with a folder a section, instead of the site's ConfigMaps.")
-@click.option("--git-sha", default="", help="The commit that it comes from.  [default: of --source, or of here]")
-@click.option("--created-at", default="", help="As 20260227T002229Z; the same gives the same bytes.  [default: now]")
+@click.option(
+    "--image-ref-digest", required=True, help="Image that the configuration belongs to: <repository>@sha256:<digest>."
+)
+@click.option(
+    "--source", default="", help="Directory with one folder for each section, instead of the site's ConfigMaps."
+)
+@click.option(
+    "--git-sha", default="", help="Git commit of the configuration.  [default: that of --source or of this directory]"
+)
+@click.option(
+    "--created-at", default="", help="Time of creation, as 20260227T002229Z; the bundle contains it.  [default: now]"
+)
 @output
 def publish(
     kubeconfig: str,
@@ -45,7 +53,7 @@ def publish(
     output: str,
     **given: Any,
 ) -> None:
-    """Publish the configuration that a site runs with, or a directory, and make it the current one."""
+    """Publish the configuration of a site or of a directory, and make it the current one."""
     from drfsm.dr.control_plane import bundle as bundles
 
     store = connected(given)
@@ -69,46 +77,46 @@ def publish(
 
 def _git_sha(source: str) -> str:
     """Return the commit of the directory that the configuration comes from, or of the working directory."""
-    found = head(source or ".")
-    if found is None:
-        raise UsageFault(f"{source or 'this directory'} is no git checkout with a commit", hint="give --git-sha")
-    if source and found.changed:
-        say(f"{source} has changes that its commit {found.sha[:12]} doesn't have")
-    return found.sha
+    checkout = head(source or ".")
+    if checkout is None:
+        raise UsageFault(f"{source or 'this directory'} is no git checkout with a commit", hint="add --git-sha")
+    if source and checkout.changed:
+        say(f"{source} has changes that are not in its commit {checkout.sha[:12]}")
+    return checkout.sha
 
 
 _which = (
-    click.option("--bundle-uri", default="", help="Another bundle than the current one; with --bundle-sha256."),
-    click.option("--bundle-sha256", default="", help="What that bundle's hash has to be."),
+    click.option("--bundle-uri", default="", help="Bundle to use instead of the current one. Needs --bundle-sha256."),
+    click.option("--bundle-sha256", default="", help="SHA-256 that this bundle must have."),
 )
 
 
 def _found(given: Mapping[str, Any], bundle_uri: str, bundle_sha256: str) -> "Bundle":
-    """Return the bundle that is meant, verified."""
+    """Return the bundle that the options name, verified."""
     from drfsm.dr.control_plane import read as rooms
 
     store = connected(given)
     if bool(bundle_uri) != bool(bundle_sha256):
-        raise UsageFault("--bundle-uri and --bundle-sha256 go together")
+        raise UsageFault("--bundle-uri and --bundle-sha256 go together", hint="give both, or none")
     if bundle_uri:
         named = {"bundle_uri": bundle_uri, "bundle_sha256": bundle_sha256}
         return rooms.fetch(store, rooms.home_of(given["prefix"]), named)
-    found = rooms.published(store, given["prefix"])
-    if found is None:
+    current = rooms.published(store, given["prefix"])
+    if current is None:
         raise UsageFault(
             f"no control plane is published below s3://{store.bucket}/{given['prefix']}",
             hint="drfsm control-plane publish",
         )
-    return found
+    return current
 
 
 def fetched(receipts: ReceiptFiles, bundle: "Bundle", directory: str) -> None:
-    """Write what fetching a bundle leaves behind."""
+    """Write the receipt of a fetched bundle."""
     receipts.env(FETCHED, fetch_values(bundle.uri, bundle.sha256, bundle.counts, directory=directory, at=stamp()))
 
 
 def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -> None:
-    """Write what applying a bundle leaves behind."""
+    """Write the receipts of an applied bundle."""
     from drfsm.dr.control_plane import summary
 
     at = {"schema_version": 1, "applied_at": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -120,11 +128,13 @@ def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -
 @at_prefix
 @_which[0]
 @_which[1]
-@click.option("--output-dir", default="", help="Where control-plane/ is to appear.  [default: with the receipt]")
+@click.option(
+    "--output-dir", default="", help="Directory in which control-plane/ is made.  [default: beside the receipt]"
+)
 @receipt_dir
 @output
 def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str, output: str, **given: Any) -> None:
-    """Fetch the current bundle, verify all of it, and lay it out as files."""
+    """Fetch the current bundle, verify it, and write it as files."""
     from drfsm.dr.control_plane import lay_out
 
     bundle = _found(given, bundle_uri, bundle_sha256)
@@ -139,7 +149,7 @@ def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str
         "directory": str(directory),
         "receipts": str(receipts.directory),
     }
-    out(output, record, [f"{bundle.uri} holds", f"  laid out in {directory}/control-plane"])
+    out(output, record, [f"{bundle.uri} is intact", f"  written to {directory}/control-plane"])
 
 
 @control_plane.command()
@@ -147,7 +157,7 @@ def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str
 @at_site("KUBECONFIG")
 @_which[0]
 @_which[1]
-@click.option("--render-only", is_flag=True, help="Print the ConfigMaps as YAML; change nothing, ask no cluster.")
+@click.option("--render-only", is_flag=True, help="Print the ConfigMaps as YAML; change nothing, call no cluster.")
 @force_conflicts
 @receipt_dir
 @output
@@ -176,11 +186,14 @@ def apply(
     done = room.apply(cluster_of(kubeconfig), namespace, bundle, force=force_conflicts, check=lambda: None, say=say)
     receipts = ReceiptFiles(receipt_dir, f"control-plane-{stamp()}")
     applied(receipts, bundle, done)
-    told = [f"{each['configmap']}: {each['files']} files, was {each['was']}" for each in done["sections"].values()]
+    lines = [
+        f"  {section['configmap']}: {section['files']} files, was {section['was']}"
+        for section in done["sections"].values()
+    ]
     out(
         output,
         {**done, "receipts": str(receipts.directory)},
-        [f"{bundle.uri} is applied", *(f"  {each}" for each in told)],
+        [f"{bundle.uri} is applied", *lines],
     )
 
 
@@ -191,7 +204,7 @@ def apply(
 @_which[1]
 @output
 def verify(kubeconfig: str, namespace: str, bundle_uri: str, bundle_sha256: str, output: str, **given: Any) -> int:
-    """Hold a site's ConfigMaps against the current bundle. Exits with 0 if they are the same, 11 if they differ."""
+    """Compare a site's ConfigMaps with the current bundle. Exits with 0 if they are equal, with 11 if they differ."""
     from drfsm.dr.control_plane import parity, same
 
     bundle = _found(given, bundle_uri, bundle_sha256)

@@ -1,113 +1,30 @@
-"""From a drill's flags to its machine's inputs: which phases, which site, what an earlier drill left.
+"""Turns the options of `drfsm drill` and `drfsm validate` into the inputs of the machine.
 
-Owns what goes together and what doesn't: every UsageFault of `drfsm drill` and `validate` is said here, before
-anything is made. Which phases run becomes inputs of the machine, so that the log says it. Called by drill.py.
+Owns which options go together: every UsageFault of the two commands is raised here, before anything is made. The
+phases that the operator asks for become inputs of the machine, so the log records them. What an earlier drill left is
+the matter of runs/earlier_drills.py. Called by drill.py.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
-from attrs import frozen
-
 from drfsm import claims
-from drfsm.adapters.file_journal import read_chain
 from drfsm.claims import bounded, is_name
 from drfsm.cli.options import assignments, new_workload_run_id, policy_inputs
 from drfsm.errors import DrfsmError, Unreadable, UsageFault
-from drfsm.files import Directory
-from drfsm.journal import RunState, fold
-from drfsm.runs import bundle, wiring
-from drfsm.runs.clusters import private_files
+from drfsm.runs import wiring
+from drfsm.runs.canonical import canonical_run
+from drfsm.runs.earlier_drills import EarlierDrill, recovery_inputs
 from drfsm.runs.git import head
 
 PHASES = ("bringup", "restore", "validate", "promote", "teardown")
 DEFAULT_PREFIX = "jobintel"
 
 
-@frozen
-class Earlier:
-    """An earlier drill, whose site is gone on with. ``done``: the triggers of the rows that it took."""
-
-    place: Path
-    state: RunState
-    done: frozenset[str] = frozenset()
-
-    @property
-    def site_run(self) -> str:
-        """The run that brought its site up."""
-        return str(self.state.inputs.get("site_run") or self.state.run_id)
-
-    @property
-    def gone(self) -> bool:
-        """Whether it took its site down."""
-        return "tear_down_site" in self.done
-
-    @property
-    def restored(self) -> bool:
-        """Whether its site, since it was brought up, was restored by a drill: this one, or one before."""
-        inputs = self.state.inputs
-        before = inputs.get("restore") != "asked" and inputs.get("recovery_covers") == "whole"
-        return before or bool(self.done & {"restore_state", "go_on_without_state"})
-
-    def receipt(self) -> dict[str, Any]:
-        """Return its validation's receipt, {} where it has none. Raises UsageFault for what is none."""
-        from drfsm.dr.validation import malformed
-
-        path = self.place / "validation.receipt.json"
-        try:
-            with Directory.look(self.place) as directory:
-                body = directory.read(path.name)
-            if body is None:
-                return {}
-            receipt = claims.object_of(body, str(path))
-        except Unreadable as fault:
-            raise UsageFault(f"--receipt-dir: {path} can't be read: {fault}") from None
-        if wrong := malformed(receipt):
-            raise UsageFault(f"--receipt-dir: {path} is no validation's receipt: {wrong[0]}")
-        return receipt
-
-
-def earlier_in(receipt_dir: str | None) -> Earlier | None:
-    """Return the earlier drill that a directory holds, None if it holds none. Raises UsageFault for another run."""
-    if not receipt_dir or not os.path.lexists(Path(receipt_dir) / bundle.LOG):
-        return None
-    place = Path(receipt_dir).resolve()
-    records = read_chain(place).records
-    state = fold(records)
-    if state.machine != "drill":
-        raise UsageFault(f"{place} holds a {state.machine or 'broken'} run, not a drill", hint="another --receipt-dir")
-    if state.status in ("running", "held"):
-        named = quote(str(place))
-        hint = f"drfsm resume {named}, or drfsm abort {named}, before another drill goes on with its site"
-        raise UsageFault(f"the drill {state.run_id} in {place} has not ended: it is {state.status}", hint=hint)
-    return Earlier(place, state, frozenset(str(each.body["trigger"]) for each in records if each.kind == "commit"))
-
-
-def beside(place: Path) -> Path:
-    """Return a directory beside an earlier bundle, for one that goes on with its site."""
-    number = 2
-    while (candidate := place.with_name(f"{place.name}.{number}")).exists():
-        number += 1
-    return candidate
-
-
-def lay_kubeconfig(earlier: Earlier | None, place: Path) -> None:
-    """Take the earlier drill's kubeconfig over, and whatever else is private to its site."""
-    if earlier is None:
-        return
-    old, new = private_files(earlier.place), private_files(place)
-    for name in (old.kubeconfig.name, "allowed_address"):
-        if (body := old.read(name)) is not None:
-            new.write(name, body)
-
-
-def settle(given: dict[str, Any], earlier: Earlier | None) -> None:
-    """Fill in what flags leave open. Raises UsageFault for what doesn't fit together."""
+def settle(given: dict[str, Any], earlier: EarlierDrill | None) -> None:
+    """Fill in what the options leave open. Raises UsageFault for options that do not fit together."""
     uri = given["backup_uri"]
     bucket, _, rest = uri.removeprefix("s3://").partition("/")
     if uri and (not uri.startswith("s3://") or "/backups/" not in f"/{rest}"):
@@ -117,12 +34,15 @@ def settle(given: dict[str, Any], earlier: Earlier | None) -> None:
     given["prefix"] = (given["prefix"] or rest.partition("/backups/")[0] or str(known.get("prefix", ""))).strip("/")
     given["prefix"] = given["prefix"] or DEFAULT_PREFIX
     if not given["bucket"]:
-        raise UsageFault("no bucket is named", hint="give --bucket, or --backup-uri")
+        raise UsageFault("no bucket is named", hint="add --bucket or --backup-uri")
     if given["kubeconfig"]:
         _kubeconfig_is_one(given)
     if given["validate_only"]:
         if given["start_at"] or given["stop_after"]:
-            raise UsageFault("--validate-only goes without --start-at and --stop-after")
+            raise UsageFault(
+                "--validate-only goes without --start-at and --stop-after",
+                hint="leave out one or the other",
+            )
         given["start_at"] = given["stop_after"] = "validate"
     _settle_site(given, earlier, known)
     _settle_teardown(given)
@@ -133,7 +53,8 @@ def settle(given: dict[str, Any], earlier: Earlier | None) -> None:
 def _kubeconfig_is_one(given: dict[str, Any]) -> None:
     if given["infrastructure"] not in (None, "existing"):
         raise UsageFault(
-            f"--kubeconfig names a site that is there: --infrastructure {given['infrastructure']} makes one"
+            f"--kubeconfig names an existing site, and --infrastructure {given['infrastructure']} makes a new one",
+            hint="give only one of the two",
         )
     wiring.check_kubeconfig("--kubeconfig", Path(given["kubeconfig"]))
     given["kubeconfig"] = str(Path(given["kubeconfig"]).absolute())
@@ -152,16 +73,16 @@ def _sites_are_two(given: Mapping[str, Any]) -> None:
         try:
             same = len({KubeCluster(name, file).uid() for name, file in files.items()}) == 1
         except DrfsmError as fault:
-            fault.what = f"whether --kubeconfig and --kubeconfig-primary lead to two clusters: {fault.what}"
+            fault.what = f"cannot check that --kubeconfig and --kubeconfig-primary lead to two clusters: {fault.what}"
             raise
     if same:
         raise UsageFault(
-            "--kubeconfig and --kubeconfig-primary lead to the same cluster: the primary is not drilled",
-            hint="--kubeconfig names the site that is drilled",
+            "--kubeconfig and --kubeconfig-primary lead to the same cluster: a drill never works on the primary",
+            hint="give the kubeconfig of the site to drill as --kubeconfig",
         )
 
 
-def _settle_site(given: dict[str, Any], earlier: Earlier | None, known: Mapping[str, Any]) -> None:
+def _settle_site(given: dict[str, Any], earlier: EarlierDrill | None, known: Mapping[str, Any]) -> None:
     if given["kubeconfig"]:
         given["site"], given["site_run"] = "given", ""
     elif earlier is not None and known.get("infrastructure") == "existing":
@@ -178,55 +99,62 @@ def _settle_site(given: dict[str, Any], earlier: Earlier | None, known: Mapping[
     else:
         given |= {"site": "new", "site_run": "", "infrastructure": given["infrastructure"] or "ec2"}
     if given["infrastructure"] == "existing" and not given["kubeconfig"]:
-        raise UsageFault("--infrastructure existing needs --kubeconfig: it leads to the site that is there")
+        raise UsageFault(
+            "--infrastructure existing needs --kubeconfig", hint="name the existing site: --kubeconfig PATH"
+        )
     if given["infrastructure"] == "terraform":
         if not given["terraform_dir"]:
-            raise UsageFault("--infrastructure terraform needs --terraform-dir")
+            raise UsageFault("--infrastructure terraform needs --terraform-dir", hint="add the path to the module")
         given["terraform_dir"] = str(Path(given["terraform_dir"]).absolute())
 
 
 def _settle_teardown(given: dict[str, Any]) -> None:
     if given["site"] == "given" and given["teardown"]:
         raise UsageFault(
-            "--teardown true, and the site was given: drfsm takes down only what it brought up",
-            hint="--teardown false, and take it down where it was brought up",
+            "--teardown true is for a site of drfsm's own: drfsm takes down only what it brought up",
+            hint="give --teardown false, and take the site down by the tool that made it",
         )
     if given["teardown"] is None:
         given["teardown"] = given["site"] != "given" and given["stop_after"] in (None, "teardown")
 
 
-def _asked_phases(given: Mapping[str, Any], earlier: Earlier | None) -> Sequence[str]:
-    """Return the phases that are asked for. Raises UsageFault where they can't be."""
+def _asked_phases(given: Mapping[str, Any], earlier: EarlierDrill | None) -> Sequence[str]:
+    """Return the phases that the options ask for. Raises UsageFault if they cannot be run."""
     first, last = PHASES.index(given["start_at"] or PHASES[0]), PHASES.index(given["stop_after"] or PHASES[-1])
     if first > last:
-        raise UsageFault(f"--start-at {PHASES[first]} comes after --stop-after {PHASES[last]}")
+        raise UsageFault(
+            f"--start-at {PHASES[first]} comes after --stop-after {PHASES[last]}",
+            hint=f"order: {', '.join(PHASES)}",
+        )
     asked = PHASES[first : last + 1]
     if given["site"] == "new" and "bringup" not in asked and not given["diagnostics_only"]:
         raise UsageFault(
-            f"--start-at {PHASES[first]} needs a site that is there",
-            hint="--receipt-dir of the drill that brought it up, or --kubeconfig",
+            f"--start-at {PHASES[first]} needs an existing site",
+            hint="add --receipt-dir of the drill that brought it up, or --kubeconfig",
         )
     _site_is_there(given, earlier, asked)
     if given["site"] != "earlier" and asked == ("teardown",):
-        raise UsageFault("--start-at teardown needs --receipt-dir of the drill that brought the site up")
+        raise UsageFault(
+            "--start-at teardown needs the drill that brought the site up", hint="add --receipt-dir of that drill"
+        )
     if "restore" in asked and not given["backup_uri"] and not given["diagnostics_only"]:
         raise UsageFault(
-            "--backup-uri is missing: it says what is restored", hint="--start-at validate restores nothing"
+            "--backup-uri is missing: it names the backup to restore", hint="add it; or give --start-at validate"
         )
     return asked
 
 
-def _site_is_there(given: Mapping[str, Any], earlier: Earlier | None, asked: Sequence[str]) -> None:
-    """Raise UsageFault for an earlier drill that took its site down. What started late may still be taken down."""
+def _site_is_there(given: Mapping[str, Any], earlier: EarlierDrill | None, asked: Sequence[str]) -> None:
+    """Raise UsageFault for an earlier drill that took its site down. Its late machines may still be removed."""
     harmless = given["diagnostics_only"] or tuple(asked) == ("teardown",)
     if given["site"] == "earlier" and earlier is not None and earlier.gone and not harmless:
         raise UsageFault(
-            f"the drill {earlier.state.run_id} in {earlier.place} took its site down: its site is gone",
-            hint="another --receipt-dir, for a drill that brings up a site of its own",
+            f"the drill {earlier.state.run_id} in {earlier.place} took its site down",
+            hint="name another --receipt-dir: a new drill brings up a new site",
         )
 
 
-def inputs_of(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) -> dict[str, Any]:
+def inputs_of(given: Mapping[str, Any], earlier: EarlierDrill | None, run_id: str) -> dict[str, Any]:
     """Return the inputs of the machine."""
     asked = _asked_phases(given, earlier)
     own = f"{given['prefix']}/drills/{run_id}"
@@ -272,20 +200,20 @@ def inputs_of(given: Mapping[str, Any], earlier: Earlier | None, run_id: str) ->
         "validation_env": "\n".join(assignments(given["validation_env"])),
         "recovery_time_objective": _seconds("--recovery-time-objective", given["recovery_time_objective"]),
         "recovery_point_objective": _seconds("--recovery-point-objective", given["recovery_point_objective"]),
-        **_recovery(given, earlier, asked),
+        **recovery_inputs(earlier, site=given["site"], restores="restore" in asked),
         "prices": _prices(given["prices"]),
     }
 
 
 def _of_the_backup(given: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the operator says of the backup: its digest, and what may be restored though it is outside."""
+    """Return what the operator says about the backup: its digest, and the objects that may be restored by name."""
     from drfsm.dr.backup import expected
 
     allowed = given["allow_in_backup"]
-    for each in allowed:
-        kind, _, name = each.partition("/")
+    for reference in allowed:
+        kind, _, name = reference.partition("/")
         if not kind.isalpha() or not is_name("RBAC name", name):
-            raise UsageFault(f"--allow-in-backup {bounded(repr(each), 100)} names no object", hint="give KIND/NAME")
+            raise UsageFault(f"--allow-in-backup {bounded(repr(reference), 100)} names no object", hint="KIND/NAME")
     return {
         "expect_backup_sha256": expected(given["expect_sha256"]),
         "allow_in_backup": "\n".join(allowed),
@@ -293,53 +221,34 @@ def _of_the_backup(given: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _receipt(earlier: Earlier | None) -> dict[str, Any]:
-    """Return the receipt that a promotion without a validation of its own stands on."""
-    found = earlier.receipt() if earlier is not None else {}
-    if not found:
+def _receipt(earlier: EarlierDrill | None) -> dict[str, Any]:
+    """Return the receipt on which a promotion relies if this drill does not validate."""
+    receipt = earlier.receipt() if earlier is not None else {}
+    if not receipt:
         raise UsageFault(
-            "nothing was validated that could be promoted", hint="--receipt-dir of a drill that validated its site"
+            "there is no validated run to promote", hint="add --receipt-dir of a drill that validated its site"
         )
-    return found
-
-
-def _recovery(given: Mapping[str, Any], earlier: Earlier | None, asked: Sequence[str]) -> dict[str, str]:
-    """Return where the measured time begins, and whether it covers a recovery: of this site, in all drills on it."""
-    ours, goes_on = given["site"] != "given", earlier if given["site"] == "earlier" else None
-    covers = ours and ("restore" in asked or (goes_on is not None and goes_on.restored))
-    now = datetime.now(UTC).isoformat(timespec="microseconds")
-    return {
-        "started_at": now if goes_on is None else str(goes_on.state.inputs["started_at"]),
-        "recovery_covers": "whole" if covers else "part",
-    }
+    return receipt
 
 
 def _canonical_run(given: Mapping[str, Any]) -> str:
-    """Return the run that is canonical now, "" where none is. What keeps it from being read names the options."""
-    from drfsm.adapters import aws
-    from drfsm.dr.layout import Layout
-    from drfsm.dr.pointers import read
-
-    store = aws.connect(
-        bucket=given["bucket"], endpoint_url=given["endpoint_url"] or None, region=given["region"] or None
-    ).store
-    key = Layout(given["prefix"], given["candidate"]).global_pointers()[0]
+    """Return the run that is canonical now, "" where none is. An error names the option."""
     try:
-        return str((read(store, (key,))[key] or {}).get("run_id") or "")
+        return canonical_run(given)
     except DrfsmError as fault:
-        fault.what = f"--bucket {given['bucket']}: which run is canonical can't be read: {fault.what}"
+        fault.what = f"--bucket {given['bucket']}: cannot read which run is canonical: {fault.what}"
         raise
 
 
 def _git_sha(given: str) -> dict[str, str]:
-    """Return the commit that is drilled, and where that is from; an empty one is found later, or not."""
+    """Return the commit that is drilled, and its source; both empty if neither the option nor git names one."""
     if given:
         return {"git_sha": given, "git_sha_from": "--git-sha"}
-    found = head(untracked=False)
-    if found is None:
+    checkout = head(untracked=False)
+    if checkout is None:
         return {"git_sha": "", "git_sha_from": ""}
-    told = {None: ", which could not be looked at for changes", False: "", True: ", which had changes beside it"}
-    return {"git_sha": found.sha, "git_sha_from": f"the working directory{told[found.changed]}"}
+    remark = {None: ", not checked for changes", False: "", True: ", with uncommitted changes"}
+    return {"git_sha": checkout.sha, "git_sha_from": f"the working directory{remark[checkout.changed]}"}
 
 
 def _prices(path: str) -> str:
@@ -349,7 +258,7 @@ def _prices(path: str) -> str:
     try:
         prices = claims.json_of(Path(path).read_bytes(), path)
     except (OSError, Unreadable) as fault:
-        raise UsageFault(f"--prices: {path} is no JSON file: {fault}") from None
+        raise UsageFault(f"--prices: {path} is no JSON file: {fault}", hint="docs/drill.md shows one") from None
     if not isinstance(prices, dict):
         raise UsageFault(f"--prices: {path} holds no JSON object", hint="docs/drill.md shows one")
     return json.dumps(prices, separators=(",", ":"))
@@ -363,5 +272,5 @@ def _seconds(option: str, given: str) -> str:
     except ValueError:
         seconds = -1
     if not 0 < seconds < float("inf"):
-        raise UsageFault(f"{option} is a number of seconds above 0, not {given!r}")
+        raise UsageFault(f"{option} must be a number of seconds above 0, not {given!r}", hint="e.g. 3600")
     return f"{seconds:g}"

@@ -1,4 +1,4 @@
-"""`drfsm failback`: the seed's command. Parses, asks for the tokens, wires, starts."""
+"""`drfsm failback`: checks its options, asks for the two tokens, and starts the run."""
 
 from pathlib import Path
 from typing import Any
@@ -13,68 +13,90 @@ from drfsm.runs import wiring
 
 
 @click.command(
-    epilog="While it runs, Ctrl-C stops at the next clean point; `drfsm resume` goes on from there.",
+    epilog="Ctrl-C stops the run at the next clean point; `drfsm resume` continues it from there.",
 )
-@click.option("--bucket", required=True, help="Where both sites publish.")
-@click.option("--prefix", default="jobintel", show_default=True, help="The part of the bucket that is theirs.")
-@click.option("--dr-run-id", required=True, help="The run that is canonical now, as you see it.")
-@click.option("--kubeconfig-dr", required=True, type=click.Path(), help="Leads to DR's cluster.")
-@click.option("--kubeconfig-primary", required=True, type=click.Path(), help="Leads to the primary's cluster.")
-@click.option("--image-ref", default="", help="Image to validate, repo@sha256:<64 hex>.  [default: the CronJob's]")
-@click.option("--namespace", default="jobintel", show_default=True, help="Of the workload, on both sites.")
+@click.option("--bucket", required=True, help="Bucket to which both sites publish.")
+@click.option(
+    "--prefix", default="jobintel", show_default=True, help="Prefix in the bucket below which both sites publish."
+)
+@click.option("--dr-run-id", required=True, help="Run of DR that is canonical now, as you know it.")
+@click.option("--kubeconfig-dr", required=True, type=click.Path(), help="Path to DR's kubeconfig.")
+@click.option("--kubeconfig-primary", required=True, type=click.Path(), help="Path to the primary's kubeconfig.")
+@click.option(
+    "--image-ref", default="", help="Image to validate, as repo@sha256:<64 hex>.  [default: the CronJob's image]"
+)
+@click.option("--namespace", default="jobintel", show_default=True, help="Namespace of the workload, on both sites.")
 @click.option("--provider", default="openai", show_default=True)
 @click.option("--profile", default="cs", show_default=True)
-@click.option("--primary-restore-backup-uri", default="", help="Check that this backup of the primary is whole.")
+@click.option("--primary-restore-backup-uri", default="", help="Check that this backup of the primary is intact.")
 @click.option("--sync-src-prefix", default="", help="Copy this prefix of the bucket ...")
 @click.option("--sync-dst-prefix", default="", help="... to this one, before the primary is assessed.")
-@click.option("--teardown", type=click.BOOL, default=True, show_default=True, help="Terminate DR's runners at the end.")
-@click.option("--confirm1", help="The first token: FAILBACK.  [default: asked for on a terminal]")
-@click.option("--confirm2", help="The second token: CONFIRM-<dr run id>.  [default: asked for on a terminal]")
-@click.option("--dry-run", is_flag=True, help="Walk the whole machine and change nothing.")
-@click.option("--receipt-dir", type=click.Path(), help="The bundle's directory.  [default: below $DRFSM_HOME/runs]")
-@click.option("--allow-tag", is_flag=True, help="Accept an image that is not pinned by digest.")
-@click.option("--candidate", default="local", show_default=True, help="Whose pointers are moved.")
-@click.option("--cronjob", default="", help="The CronJob that publishes.  [default: the only one]")
-@click.option("--configmap", default="jobintel-config", show_default=True, help="It switches publishing.")
-@click.option("--resume-cronjobs", default="", help="Schedules to switch on where no promote recorded them.")
-@click.option("--cronjob-selector", default="", help="Label selector of the CronJobs to freeze.  [default: all]")
+@click.option(
+    "--teardown", type=click.BOOL, default=True, show_default=True, help="Terminate DR's machines at the end."
+)
+@click.option("--confirm1", help="The first token: FAILBACK.  [default: typed at a terminal]")
+@click.option("--confirm2", help="The second token: CONFIRM-<dr run id>.  [default: typed at a terminal]")
+@click.option("--dry-run", is_flag=True, help="Go through the whole procedure and change nothing.")
+@click.option(
+    "--receipt-dir", type=click.Path(), help="Directory of the run's bundle.  [default: below $DRFSM_HOME/runs]"
+)
+@click.option("--allow-tag", is_flag=True, help="Accept an image that is not pinned by a digest.")
+@click.option("--candidate", default="local", show_default=True, help="Candidate whose pointers are moved.")
+@click.option("--cronjob", default="", help="CronJob that publishes.  [default: the only one]")
+@click.option(
+    "--configmap", default="jobintel-config", show_default=True, help="ConfigMap that switches publishing on and off."
+)
+@click.option("--resume-cronjobs", default="", help="CronJobs to resume if no promote recorded which.")
+@click.option("--cronjob-selector", default="", help="Label selector of the CronJobs to suspend.  [default: all]")
 @click.option("--allow-image-drift", is_flag=True, help="Accept that the CronJob runs another image than --image-ref.")
-@click.option("--gitops-paused", is_flag=True, help="The GitOps controllers that preflight finds are paused.")
+@click.option(
+    "--gitops-paused", is_flag=True, help="Confirm that the GitOps controllers that preflight finds are paused."
+)
 @click.option(
     "--validation-env",
     multiple=True,
     metavar="NAME=VALUE",
-    help="More environment for the validation Job; it is recorded, so no secrets.",
+    help="Environment variable for the validation Job. The journal records it, so no secrets.",
 )
 @click.option(
-    "--alarm", "alarms", multiple=True, metavar="NAME", help="CloudWatch alarm that must be quiet in the end."
+    "--alarm", "alarms", multiple=True, metavar="NAME", help="CloudWatch alarm that must not be in alarm at the end."
 )
-@click.option("--fence-primary", is_flag=True, help="Fence the primary's identity until the switch.")
-@click.option("--fence-primary-role", default="", metavar="ARN", help="The identity that the primary publishes with.")
-@click.option("--fence-dr", is_flag=True, help="Fence DR's identity after its drain.")
-@click.option("--fence-dr-role", default="", metavar="ARN", help="The identity that DR publishes with.")
+@click.option("--fence-primary", is_flag=True, help="Deny the primary's identity the pointers until the switch.")
+@click.option("--fence-primary-role", default="", metavar="ARN", help="IAM role with which the primary publishes.")
+@click.option("--fence-dr", is_flag=True, help="Deny DR's identity the pointers after its drain.")
+@click.option("--fence-dr-role", default="", metavar="ARN", help="IAM role with which DR publishes.")
 @click.option(
-    "--adopt-ownership", is_flag=True, help="DR was promoted by hand since another site owned. Needs --reason."
+    "--adopt-ownership",
+    is_flag=True,
+    help="DR was promoted by hand while another site owned the pointers. Needs --reason.",
 )
 @click.option("--dr-unreachable", is_flag=True, help="DR is lost: fence it instead of freezing it. Needs --reason.")
-@click.option("--reason", default="", help="Why DR is declared lost, or why there is no soak; it is recorded.")
+@click.option("--reason", default="", help="Why DR is declared lost, or why there is no soak. The journal records it.")
 @click.option(
     "--soak",
     type=click.Choice(["now", "next", "none"]),
     default="now",
     show_default=True,
-    help="Which batch cycle of the primary to await: its Job run now, its next one, none.",
+    help="Batch run of the primary to wait for: one started now, the next scheduled one, or none.",
 )
-@click.option("--drain-timeout", type=click.FloatRange(0), default=300, show_default=True, help="Seconds.")
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(0),
+    default=300,
+    show_default=True,
+    help="Limit for running Jobs to end, in seconds.",
+)
 @patience
-@click.option("--soak-timeout", type=click.FloatRange(0), default=90000, show_default=True, help="Seconds.")
+@click.option(
+    "--soak-timeout", type=click.FloatRange(0), default=90000, show_default=True, help="Limit for the soak, in seconds."
+)
 @of_a_run
 @output
 def failback(**given: Any) -> int:
-    """Make the primary canonical again: freeze both sites, prove, switch the pointers, resume.
+    """Make the primary canonical again: freeze both sites, validate, switch the pointers, resume the primary.
 
-    Needs two tokens, so that it is never run by habit. Everything that it does is written down before it
-    is done; kill it at any moment, and `drfsm resume` goes on from exactly there.
+    Needs two tokens, so that nobody runs it by habit. Every action is recorded before it is done: if the run is
+    killed at any moment, `drfsm resume` continues it from exactly there.
     """
     confirmations = tokens(given.pop("confirm1"), given.pop("confirm2"), given["dr_run_id"])
     invocation = at_terminal(**{name: given.pop(name) for name in ("operator", "take_over")})
@@ -82,11 +104,18 @@ def failback(**given: Any) -> int:
     options = {name: given.pop(name) for name in ("dry_run", "receipt_dir")}
     for flag, role in (("fence_primary", "fence_primary_role"), ("fence_dr", "fence_dr_role")):
         if given[flag] and not given[role]:
-            raise UsageFault(f"--{flag.replace('_', '-')} needs --{role.replace('_', '-')}")
+            raise UsageFault(
+                f"--{flag.replace('_', '-')} needs --{role.replace('_', '-')}", hint="name the IAM role that is fenced"
+            )
     if (given["dr_unreachable"] or given["adopt_ownership"] or given["soak"] == "none") and not given["reason"]:
-        raise UsageFault("--dr-unreachable, --adopt-ownership and --soak none need a --reason: it is recorded")
+        raise UsageFault(
+            "--dr-unreachable, --adopt-ownership and --soak none need a --reason", hint="the journal records it"
+        )
     if given["dr_unreachable"] and not given["fence_dr_role"]:
-        raise UsageFault("--dr-unreachable needs --fence-dr-role: what can't be frozen is fenced")
+        raise UsageFault(
+            "--dr-unreachable needs --fence-dr-role: a site that cannot be frozen must be fenced",
+            hint="name the IAM role with which DR publishes",
+        )
     inputs = {
         **given,
         **confirmations,
@@ -94,7 +123,7 @@ def failback(**given: Any) -> int:
         "gitops_paused": "yes" if given["gitops_paused"] else "no",
         "allow_image_drift": "yes" if given["allow_image_drift"] else "no",
         "validation_env": "\n".join(assignments(given["validation_env"])),
-        "alarms": "\n".join(name for each in given["alarms"] if (name := each.strip())),
+        "alarms": "\n".join(name for alarm in given["alarms"] if (name := alarm.strip())),
         "fence_primary": "asked" if given["fence_primary"] else "none",
         "fence_dr": "asked" if given["fence_dr"] else "none",
         "dr_unreachable": "yes" if given["dr_unreachable"] else "no",
@@ -109,5 +138,7 @@ def failback(**given: Any) -> int:
         "kubeconfig_primary": str(Path(given["kubeconfig_primary"]).absolute()),
     }
     if not inputs["prefix"]:
-        raise UsageFault("--prefix is empty: a procedure owns a part of the bucket, never all of it")
+        raise UsageFault(
+            "--prefix is empty: a procedure owns one prefix of the bucket, never all of it", hint="add --prefix"
+        )
     return reported(wiring.start("failback", inputs, invocation, **options), output_format)

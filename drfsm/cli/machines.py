@@ -1,4 +1,4 @@
-"""`drfsm machine`: an author's verbs, offline."""
+"""`drfsm machine`: checks, shows and draws declarations, offline."""
 
 from pathlib import Path
 
@@ -25,19 +25,19 @@ def _load(named: str) -> MachineSpec:
         return load_machine(path.read_bytes(), source=path.name)
     except OSError as fault:
         known = ", ".join(sorted(each.stem for each in shipped("machines").glob("*.yaml")))
-        raise UsageFault(f"{path}: {fault.strerror}", hint=f"a YAML file, or one of {known}") from None
+        raise UsageFault(f"{path}: {fault.strerror}", hint=f"name a YAML file, or one of {known}") from None
 
 
 @machine.command("check")
 @_named
 def check_command(named: str) -> None:
-    """Search all that can happen for what must never happen; show the shortest way there."""
+    """Search every possible run for a state that must never happen; show the shortest way to it."""
     spec = _load(named)
     report = check(spec)
     for line in report.lines():
         say(line)
     if not report.ok:
-        raise EvidenceFault(f"{spec.name} is not safe as declared", hint="mend the declaration")
+        raise EvidenceFault(f"{spec.name} is not safe as declared", hint="correct the declaration as the findings say")
 
 
 @machine.command()

@@ -1,6 +1,6 @@
-"""The door: finds the command, and turns every refusal into words and an exit code. No rules live here.
+"""The entry point: finds the command, and turns every error into a message and an exit code. Holds no rules.
 
-Commands are loaded when they are named, so that `drfsm --help` and `drfsm status` start in a moment.
+A command's module is loaded when the command is used, so that `drfsm --help` and `drfsm status` start at once.
 """
 
 import atexit
@@ -22,26 +22,34 @@ _DEFECT_SHOWN = 4000  # characters
 
 # command -> (module below drfsm.cli, attribute, one line of help)
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
-    "drill": ("drill", "drill", "Bring a site up from a backup, let it do the work, take it down."),
-    "validate": ("drill", "validate", "Let a site that is there do the work once, beside, and prove it."),
-    "failback": ("failback", "failback", "Make the primary canonical again, with hard safety gates."),
-    "promote": ("promote", "promote", "Make DR's validated run canonical, after a person approved."),
-    "approve": ("promote", "approve", "Approve the plan with which a promote waits."),
-    "resume": ("run_verbs", "resume", "Go on with an interrupted or held run, from exactly where it stands."),
-    "abort": ("run_verbs", "abort", "Give back what a run changed, newest first."),
-    "hold": ("run_verbs", "hold", "Let a working run stop before its next step."),
-    "skip": ("run_verbs", "skip", "Pass over the optional step that a run stands before."),
-    "request": ("run_verbs", "request", "Fire one of the rows that only a person may fire (see `status`)."),
-    "resolve": ("run_verbs", "resolve", "Say what became of an interrupted action that the machine can't tell."),
-    "status": ("records", "status", "Where a run stands, what is frozen, and what to type next."),
-    "list": ("records", "list_runs", "The runs of this machine, newest first."),
-    "replay": ("records", "replay", "Tell a run's story from its log, offline, and check it."),
-    "pointers": ("pointers", "pointers", "Which run is canonical; by hand, another one."),
-    "runs": ("artifact_runs", "runs", "The workload's published runs: list, show, verify, compare, sync."),
-    "control-plane": ("control_plane", "control_plane", "The workload's configuration: publish, fetch, apply, verify."),
-    "backup": ("backups", "backup", "A site's objects and state: create, verify, restore."),
-    "machine": ("machines", "machine", "Check, show and draw declared machines, offline."),
-    "sandbox": ("sandboxes", "sandbox", "Two sites on this computer, to try everything on."),
+    "drill": ("drill", "drill", "Rehearse a recovery: bring up a site from a backup, validate it, take it down."),
+    "validate": (
+        "drill",
+        "validate",
+        "Validate an existing site: run its Job once, in a staging prefix, and verify the result.",
+    ),
+    "failback": ("failback", "failback", "Make the primary canonical again, with strict safety checks."),
+    "promote": ("promote", "promote", "Make DR's validated run canonical, after a person's approval."),
+    "approve": ("promote", "approve", "Approve the plan of a promote that waits for it."),
+    "resume": ("run_verbs", "resume", "Continue an interrupted or held run from exactly where it stands."),
+    "abort": ("run_verbs", "abort", "Undo what a run changed, newest first."),
+    "hold": ("run_verbs", "hold", "Stop a working run before its next step."),
+    "skip": ("run_verbs", "skip", "Skip the optional step that a run stands before."),
+    "request": ("run_verbs", "request", "Fire a trigger that only a person may fire (see `status`)."),
+    "resolve": ("run_verbs", "resolve", "Say how an interrupted action ended, if drfsm cannot tell."),
+    "status": ("records", "status", "Show where a run stands, what is frozen, and what to type next."),
+    "list": ("records", "list_runs", "List the runs of this computer, newest first."),
+    "replay": ("records", "replay", "Tell a run's story from its journal, offline, and audit it."),
+    "pointers": ("pointers", "pointers", "Show which run is canonical; set another one by hand."),
+    "runs": ("artifact_runs", "runs", "Published runs of the workload: list, show, verify, compare, sync."),
+    "control-plane": (
+        "control_plane",
+        "control_plane",
+        "Configuration of the workload: publish, fetch, apply, verify.",
+    ),
+    "backup": ("backups", "backup", "Backups of a site's objects and state: create, verify, restore."),
+    "machine": ("machines", "machine", "Check, show and draw the declared machines, offline."),
+    "sandbox": ("sandboxes", "sandbox", "Run two sites on this computer, to try everything."),
 }
 
 
@@ -73,10 +81,10 @@ def cli() -> None:
 
     Try it on two sites of your own:  drfsm sandbox up;  eval "$(drfsm sandbox env)"
 
-    Exit codes: 0 done, 1 a defect of drfsm, 2 wrong usage, 3 refused, 4 held (go on with `drfsm resume`),
-    5 someone else holds the lease, 6 evidence does not hold, 7 damaged journal, 8 not legal here,
-    9 unreachable, 10 aborted, 11 something checked does not hold, 12 this computer's disk is full or refuses,
-    130 interrupted.
+    Exit codes: 0 done, 1 a defect in drfsm, 2 wrong usage, 3 refused, 4 held (continue with `drfsm resume`),
+    5 someone else holds the lease, 6 the evidence does not hold, 7 the journal is damaged, 8 not legal in this
+    state, 9 unreachable, 10 aborted or failed, 11 a check found differences, 12 this computer's disk is full or
+    refuses, 130 interrupted.
     """
 
 
@@ -111,7 +119,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 
 def _told(fault: BaseException) -> int:
-    """Say what went wrong, in words; return the exit code."""
+    """Print what went wrong; return the exit code."""
     match fault:
         case DrfsmError():
             first, *rest = fault.lines()  # each printed as one line: none can forge another
@@ -122,7 +130,7 @@ def _told(fault: BaseException) -> int:
             code = fault.exit_code
         case click.Abort() | KeyboardInterrupt():
             with _telling():
-                say("drfsm: interrupted; `drfsm status` says where the run stands", err=True)
+                say("drfsm: interrupted; `drfsm status` shows where the run stands", err=True)
             code = ExitCode.INTERRUPTED
         case click.ClickException():
             with _telling():
@@ -139,39 +147,37 @@ def _told(fault: BaseException) -> int:
 
 
 def _of_the_system(fault: OSError) -> DrfsmError:
-    """Return what the network or this computer refused, as a refusal with words and a next step."""
+    """Return an error of the network or of this computer as one with a message and a next step."""
     from drfsm.files import disk_fault
 
     if isinstance(fault, ConnectionError | TimeoutError | socket.gaierror):
-        return Unreachable(
-            f"the network refused: {fault.strerror or fault}", hint="look at the network, then try again"
-        )
+        return Unreachable(f"the network refused: {fault.strerror or fault}", hint="check the network, then try again")
     names = [bounded(name, 500) for name in (fault.filename, fault.filename2) if isinstance(name, str | bytes)]
     subject = " and ".join(names) or "this computer"
     return disk_fault(fault, f"{subject} refused what drfsm asked for", names[0] if names else ".")
 
 
 def _telling() -> AbstractContextManager[None]:
-    """Tell on stderr; where nobody can be told, the exit code says it."""
+    """Print to stderr; if that is closed, the exit code alone says it."""
     return suppress(OSError, ValueError)
 
 
 def _defect(fault: BaseException) -> int:
-    """Keep the traceback in a file of this user's; where none can be written, on stderr."""
+    """Write the traceback to a file of this user; if that is impossible, to stderr."""
     import tempfile
     import traceback
 
     try:
         with tempfile.NamedTemporaryFile("w", prefix="drfsm-defect-", suffix=".txt", delete=False) as file:
             traceback.print_exception(fault, file=file)
-        where = f"what it saw is in {file.name}"
+        where = f"its traceback is in {file.name}"
     except OSError as refused:
-        where = f"what it saw could not be kept ({refused.strerror or refused}):\n"
+        where = f"its traceback could not be written to a file ({refused.strerror or refused}):\n"
         where += "".join(traceback.format_exception(fault))[-_DEFECT_SHOWN:]
     with _telling():
         say_text(
             f"drfsm: this is a defect in drfsm, not in your sites; {where}\n"
-            "  next: drfsm status   (what was done until here is in the journal; nothing is lost)",
+            "  next: drfsm status   (the journal has everything that was done; nothing is lost)",
             err=True,
         )
     return int(ExitCode.DEFECT)

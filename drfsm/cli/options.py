@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they lead to."""
+"""Options that several commands share, and the checks of their values."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    """Return a flag's endpoint. Raises UsageFault for what is no address."""
+    """Return the endpoint that the option names. Raises UsageFault if it is no address."""
     if not value:
         return ""
     from drfsm.adapters.aws_session import checked_endpoint
@@ -29,34 +29,53 @@ endpoint_url = click.option(
     "--endpoint-url",
     default="",
     callback=address,
-    help="Of all the cloud's services.  [default: as AWS's own tools find them: AWS_ENDPOINT_URL_S3, ...]",
+    help="Endpoint of all cloud services.  [default: as AWS tools find it: AWS_ENDPOINT_URL_S3, ...]",
 )
 region = click.option(
     "--region",
     default=region_here,
-    help="Of the cloud.  [default: $AWS_REGION]",
+    help="Region of the cloud.  [default: $AWS_REGION]",
 )
 
 _AT_BUCKET = (
-    click.option("--bucket", default="", help="Where both sites publish."),
-    click.option("--prefix", default="jobintel", show_default=True, help="The part of the bucket that is theirs."),
-    click.option("--candidate", default="local", show_default=True, help="Whose runs and pointers."),
+    click.option("--bucket", default="", help="Bucket to which both sites publish."),
+    click.option(
+        "--prefix", default="jobintel", show_default=True, help="Prefix in the bucket below which both sites publish."
+    ),
+    click.option(
+        "--candidate", default="local", show_default=True, help="Candidate whose runs and pointers are meant."
+    ),
     endpoint_url,
     region,
 )
 _PATIENCE = (
-    click.option("--validation-timeout", type=click.FloatRange(0), default=3600, show_default=True, help="Seconds."),
     click.option(
-        "--startup-timeout", type=click.FloatRange(0), default=600, show_default=True, help="Seconds, for pods."
+        "--validation-timeout",
+        type=click.FloatRange(0),
+        default=3600,
+        show_default=True,
+        help="Limit for a validation, in seconds.",
+    ),
+    click.option(
+        "--startup-timeout",
+        type=click.FloatRange(0),
+        default=600,
+        show_default=True,
+        help="Limit for pods to start, in seconds.",
     ),
 )
 _OF_A_RUN = (
-    click.option("--expect-account", default="", help="The cloud account that this must happen in."),
+    click.option(
+        "--expect-account", default="", help="Cloud account in which the run must happen; refused in any other."
+    ),
     endpoint_url,
     region,
-    click.option("--operator", default="", help="Your name in the records.  [default: the user's]"),
+    click.option("--operator", default="", help="Your name in the journal.  [default: your user name]"),
     click.option(
-        "--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead."
+        "--take-over",
+        default="",
+        metavar="RUN",
+        help="Take over the lease of this run. Only if you know that its process is dead.",
     ),
 )
 _APPROVAL_POLICY = (
@@ -65,7 +84,7 @@ _APPROVAL_POLICY = (
         is_flag=True,
         envvar="DRFSM_TWO_PEOPLE",
         show_envvar=True,
-        help="Who approves must be another than who starts, by what can be proven.",
+        help="Another person than the one who starts the run must approve it (checked by proven identities).",
     ),
     click.option(
         "--approval-expires",
@@ -75,7 +94,7 @@ _APPROVAL_POLICY = (
         envvar="DRFSM_APPROVAL_EXPIRES",
         show_envvar=True,
         metavar="HOURS",
-        help="How long an approval holds until the primary's stop begins.",
+        help="How long an approval is valid: the stop of the primary must begin by then.",
     ),
 )
 _PAIR = (
@@ -85,22 +104,22 @@ _PAIR = (
 
 
 def at_bucket(command: Command) -> Command:
-    """Add what says which part of which bucket."""
+    """Add the options that name a bucket, a prefix and a candidate."""
     return _with(command, _AT_BUCKET)
 
 
 def pair(command: Command) -> Command:
-    """Add what names a provider and a profile."""
+    """Add the options that name a provider and a profile."""
     return _with(command, _PAIR)
 
 
 def approval_policy(command: Command) -> Command:
-    """Add what is asked of an approval."""
+    """Add the options that say which approval is valid."""
     return _with(command, _APPROVAL_POLICY)
 
 
 def policy_inputs(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is asked of an approval, as a run's inputs have it."""
+    """Return the inputs of a run that say which approval is valid."""
     return {
         "approval_expires": given["approval_expires"],
         "approval_distinct": "yes" if given["two_people"] else "no",
@@ -108,12 +127,12 @@ def policy_inputs(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def patience(command: Command) -> Command:
-    """Add how long a validation may take."""
+    """Add the time limits of a validation."""
     return _with(command, _PATIENCE)
 
 
 def of_a_run(command: Command) -> Command:
-    """Add where a run happens, and who answers for it."""
+    """Add the options of every run: account, endpoint, region, operator, lease."""
     return _with(command, _OF_A_RUN)
 
 
@@ -126,7 +145,7 @@ def _with(command: Command, options: tuple[Callable[[Command], Command], ...]) -
 def connected(given: Mapping[str, Any]) -> Any:
     """Return the store that ``at_bucket``'s options lead to. Makes no call yet. Raises UsageFault without a bucket."""
     if not given["bucket"]:
-        raise UsageFault("no bucket is named", hint="give --bucket")
+        raise UsageFault("no bucket is named", hint="add --bucket BUCKET")
     from drfsm.adapters import aws
 
     return aws.connect(
@@ -135,30 +154,35 @@ def connected(given: Mapping[str, Any]) -> Any:
 
 
 def assignments(given: Sequence[str]) -> Sequence[str]:
-    """Return what --validation-env says, one NAME=VALUE each. Raises UsageFault for what is none, or a secret."""
-    for each in given:
-        name, equals, value = each.partition("=")
+    """Return the values of --validation-env. Raises UsageFault for one that is no NAME=VALUE, or a secret."""
+    for assignment in given:
+        name, equals, value = assignment.partition("=")
         if not (equals and name.isidentifier()) or "\n" in value:
-            raise UsageFault(f"--validation-env {name!r} is no NAME=VALUE")
+            raise UsageFault(
+                f"--validation-env {name!r} is no NAME=VALUE", hint="give it as --validation-env NAME=VALUE"
+            )
         if _OURS.match(name):
             raise UsageFault(
-                f"--validation-env {name}: where and as whom a validation publishes is what it is to show",
-                hint="change it in the site's own settings",
+                f"--validation-env {name}: where and with which identity the site publishes must come from the site",
+                hint="change it in the site's own configuration",
             )
         if _SECRET.search(name):
             raise UsageFault(
-                f"--validation-env {name}: what is recorded must be no secret", hint="put it into the Secret"
+                f"--validation-env {name} looks like a secret, and the journal would record it",
+                hint="put it into the site's Secret",
             )
     return given
 
 
 def new_workload_run_id() -> str:
-    """Return an id for the run that validates a site, as the workload would give it: the time."""
+    """Return an id for a validation's workload run. The workload uses the time as id."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def both_or_none(given: Mapping[str, Any], one: str, other: str) -> str:
     """Return ``asked`` or ``none`` for two options that go together. Raises UsageFault for only one."""
     if bool(given[one]) != bool(given[other]):
-        raise UsageFault(f"--{one.replace('_', '-')} and --{other.replace('_', '-')} go together")
+        raise UsageFault(
+            f"--{one.replace('_', '-')} and --{other.replace('_', '-')} go together", hint="give both, or none"
+        )
     return "asked" if given[one] else "none"

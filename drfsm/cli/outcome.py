@@ -6,7 +6,7 @@ import click
 
 from drfsm.cli.say import say, say_text
 from drfsm.errors import ExitCode
-from drfsm.evidence.story import standing
+from drfsm.evidence.narrative import standing
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.journal import Record, RunState
 from drfsm.runs import wiring

@@ -1,4 +1,4 @@
-"""`drfsm pointers`: which run is canonical, and, by hand, with the same care as a procedure's, another one."""
+"""`drfsm pointers`: shows which run is canonical; sets another one by hand, with the checks of a procedure."""
 
 import platform
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def pointers() -> None:
 def show(output: str, **given: Any) -> int:
     """Show every pointer of the set.
 
-    Exits with 0 if all name one run, 11 if they don't or one can't be read, 3 if there are none.
+    Exits with 0 if all name one run, with 11 if they do not or one cannot be read, with 3 if there are none.
     """
     from drfsm.dr.pointers import MEND, named_pairs, shown
     from drfsm.dr.terms import terms_of
@@ -55,10 +55,10 @@ def show(output: str, **given: Any) -> int:
 
 
 _VERDICTS = {
-    "one": "all name {run}",
+    "one": "all pointers name {run}",
     "none": "there is no pointer",
-    "mixed": "they do not name one run: a job was killed in between, or somebody moved some",
-    "wrong": "they can't be relied on: {mend}",
+    "mixed": "the pointers name different runs: a Job was killed in between, or somebody moved some of them",
+    "wrong": "the pointers are not reliable: {mend}",
 }
 
 
@@ -71,7 +71,7 @@ def _verdict(named: list[str], missing: list[str], wrong: Mapping[str, str]) -> 
 
 
 def _wrong(pointer: Any, layout: "Layout") -> str:
-    """Say why a pointer can't be relied on; "" where it can, or isn't there."""
+    """Return why a pointer is not reliable; "" if it is, or if it does not exist."""
     if pointer is None or isinstance(pointer, str):
         return pointer or ""
     run_id, place = pointer["run_id"], pointer.get("run_path")
@@ -84,11 +84,16 @@ def _wrong(pointer: Any, layout: "Layout") -> str:
 @click.argument("run_id")
 @at_bucket
 @pair
-@click.option("--confirm", default="", help="The token: CONFIRM-<run id>.  [default: asked for on a terminal]")
-@click.option("--reason", required=True, help="Why; it stands in every pointer that is moved.")
-@click.option("--allow-older", is_flag=True, help="Name a run that is older than the canonical one.")
-@click.option("--operator", default="", help="Your name in the records.  [default: the user's]")
-@click.option("--take-over", default="", metavar="RUN", help="Take the lease from this run, which you know is dead.")
+@click.option("--confirm", default="", help="The token: CONFIRM-<run id>.  [default: typed at a terminal]")
+@click.option("--reason", required=True, help="Why. Every moved pointer records it.")
+@click.option("--allow-older", is_flag=True, help="Accept a run that is older than the canonical one.")
+@click.option("--operator", default="", help="Your name in the pointers.  [default: your user name]")
+@click.option(
+    "--take-over",
+    default="",
+    metavar="RUN",
+    help="Take over the lease of this run. Only if you know that its process is dead.",
+)
 @output
 def set_pointers(
     run_id: str,
@@ -101,19 +106,19 @@ def set_pointers(
     output: str,
     **given: Any,
 ) -> int:
-    """Make RUN_ID canonical by hand: verified first, provider pointers first, each by compare-and-swap.
+    """Make RUN_ID canonical by hand: verify the run, then move each pointer by compare-and-swap, the global one last.
 
-    For mending what a killed job left half moved. Takes the lease, so that no procedure runs meanwhile.
+    Repairs pointers that a killed Job left half moved. Takes the lease, so that no procedure runs meanwhile.
     """
     from drfsm.adapters.s3_lease import S3Lease
     from drfsm.dr.pointers import set_by_hand
     from drfsm.dr.terms import terms_of
     from drfsm.engine.runner import new_run_id, who
 
-    wanted = f"CONFIRM-{run_id}"
-    confirm = confirm or prompted(f"Type {wanted}")
-    if confirm != wanted:
-        raise UsageFault(f"the token is not {wanted}: nothing was touched", hint="give --confirm")
+    token = f"CONFIRM-{run_id}"
+    confirm = confirm or prompted(f"Type {token}")
+    if confirm != token:
+        raise UsageFault(f"the token is not {token}: nothing was touched", hint=f"add --confirm {token}")
     store, layout = connected(given), terms_of(given).layout
     lease = S3Lease(store, layout.prefix, take_over_from=take_over or None)
     by, me = operator or who(), new_run_id("pointers")
@@ -128,5 +133,5 @@ def set_pointers(
     if output == "json":
         say_json({"run_id": run_id, "moved": moved, "by": by, "reason": reason})
     else:
-        say(f"{len(moved)} pointers moved; all of the set name {run_id}")
+        say(f"{len(moved)} pointers moved; all pointers name {run_id}")
     return int(ExitCode.DONE)

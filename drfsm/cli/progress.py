@@ -1,7 +1,7 @@
-"""What is told on stderr while a run works: one line for each thing that happened, with its reason.
+"""The progress of a working run on stderr: one line for each event, with its reason.
 
-For people by default; with ``DRFSM_LOG=json`` as structlog's JSON lines, for whoever collects logs. What was seen
-of the world stands in the journal only.
+Plain text for people; with ``DRFSM_LOG=json`` JSON lines (structlog) for log collectors. Observations of the world
+are in the journal only.
 """
 
 import json
@@ -20,12 +20,12 @@ Line = tuple[str, str]  # a mark, and words
 
 
 def listener(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Listener:
-    """Return who tells people, or collectors of logs, of a run."""
+    """Return the listener that prints a run's progress, for people or for log collectors."""
     return Events(stream) if environ.get("DRFSM_LOG") == "json" else Progress(stream)
 
 
 class Events:
-    """Tells of a run as JSON lines: ``event`` is a dotted name, the rest are its fields."""
+    """Prints a run's progress as JSON lines: ``event`` is a dotted name, the rest are its fields."""
 
     def __init__(self, stream: TextIO) -> None:
         import structlog
@@ -34,21 +34,23 @@ class Events:
             structlog.PrintLogger(stream),
             processors=[
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-                lambda _logger, _name, told: {name: told[name] for name in sorted(told, key=_first)},
-                structlog.processors.JSONRenderer(lambda told, **how: printable_json(json.dumps(told, **how))),
+                lambda _logger, _name, event: {name: event[name] for name in sorted(event, key=_first)},
+                structlog.processors.JSONRenderer(
+                    lambda event, **options: printable_json(json.dumps(event, **options))
+                ),
             ],
             wrapper_class=structlog.BoundLogger,
         )
 
     def say(self, words: str, **fields: Any) -> None:
-        """Tell what an action tells."""
+        """Print a note of an action."""
         self._log.msg("action.note", words=words, **fields)
 
     def on_record(self, record: Record, state: RunState) -> None:
-        """Tell of a record: what kind, where the run stands, and what of it is plain words or numbers."""
-        told = {name: value for name, value in record.body.items() if name in _TOLD}
+        """Print a record: its kind, where the run stands, and its fields that are plain words or numbers."""
+        plain = {name: value for name, value in record.body.items() if name in _PLAIN_FIELDS}
         run = {"run": state.run_id, "machine": state.machine, "seq": record.seq}
-        fields = {**run, "state": state.state, "status": state.status, **told}
+        fields = {**run, "state": state.state, "status": state.status, **plain}
         self._log.msg(f"run.{record.kind.removeprefix('run_')}", **fields)
 
 
@@ -56,7 +58,7 @@ def _first(name: str) -> int:
     return ("at", "event").index(name) if name in ("at", "event") else 2
 
 
-_TOLD = frozenset({
+_PLAIN_FIELDS = frozenset({
     "trigger", "from", "to", "because", "by", "how", "attempt", "error", "verdict", "action", "holds", "unmet",
     "waited_seconds", "limit_seconds", "reason", "stage", "way", "frozen", "operator", "host", "epoch", "dry_run",
     "scope",
@@ -64,7 +66,7 @@ _TOLD = frozenset({
 
 
 class Progress:
-    """A subscriber of the runner, and the ear for what actions tell."""
+    """Prints a run's progress for people: one line for each record that matters to them, and each note."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -72,14 +74,14 @@ class Progress:
         self._noted = ""
 
     def say(self, words: str, **fields: Any) -> None:
-        """Tell what an action tells, once."""
-        told = " ".join([words, *(f"{name}={value}" for name, value in fields.items())])
-        if told != self._noted:
-            self._line("  ·", told)
-            self._noted = told
+        """Print a note of an action; not again if it is the same as the last one."""
+        note = " ".join([words, *(f"{name}={value}" for name, value in fields.items())])
+        if note != self._noted:
+            self._line("  ·", note)
+            self._noted = note
 
     def on_record(self, record: Record, _state: RunState) -> None:
-        """Tell what a record means, if it means something to a person."""
+        """Print what a record means, if it matters to a person."""
         if record.kind in _LINES:
             self._line(*_LINES[record.kind](record.body))
 
@@ -94,17 +96,17 @@ def _started(body: Body) -> Line:
 
 
 def _intent(body: Body) -> Line:
-    return "…", f"giving back {body['undoes']}" if body.get("undoes") else str(body["trigger"])
+    return "…", f"undoing {body['undoes']}" if body.get("undoes") else str(body["trigger"])
 
 
 def _commit(body: Body) -> Line:
-    found = "  (was done already)" if body["how"] == "found" else ""
-    return "✓", f"{body['to']:<26} {body['because']}{found}"
+    remark = "  (was done already)" if body["how"] == "found" else ""
+    return "✓", f"{body['to']:<26} {body['because']}{remark}"
 
 
 def _sampled(body: Body) -> Line:
     if body["holds"]:
-        return "⏳", f"{body['state']}: nothing is left to wait for"
+        return "⏳", f"{body['state']}: nothing left to wait for"
     unmet = ", ".join(f"{name} is {body['facts'][name]['value'] or 'unknown'}" for name in body["unmet"])
     return "⏳", f"{body['state']}: {unmet}; waiting, at most {body['limit_seconds']:.0f} s"
 
@@ -114,18 +116,18 @@ def _failed(body: Body) -> Line:
 
 
 def _forecast(body: Body) -> Line:
-    outcomes = [each["outcome"] for each in body["guards"]]
+    outcomes = [guard["outcome"] for guard in body["guards"]]
     if "failed" in outcomes:
-        unread = all(each["value"] == "unknown" for each in body["guards"] if each["outcome"] == "failed")
-        told = "would wait" if body["waits"] else "COULD NOT BE READ" if unread else "WOULD BE REFUSED"
+        unread = all(guard["value"] == "unknown" for guard in body["guards"] if guard["outcome"] == "failed")
+        forecast = "would wait" if body["waits"] else "COULD NOT BE READ" if unread else "WOULD BE REFUSED"
     else:
-        told = "depends on what was not done" if "not_evaluated" in outcomes else "would pass"
-    return "?", f"{body['to']:<26} {told}"
+        forecast = "depends on steps that a dry run leaves out" if "not_evaluated" in outcomes else "would pass"
+    return "?", f"{body['to']:<26} {forecast}"
 
 
 def _held(body: Body) -> Line:
-    mend = f" (what to do: {body['way']})" if body.get("way") else ""
-    return "■", f"held in {body['state']}: {body['reason']}{mend}"
+    hint = f" (what to do: {body['way']})" if body.get("way") else ""
+    return "■", f"held in {body['state']}: {body['reason']}{hint}"
 
 
 def _ended(body: Body) -> Line:

@@ -1,6 +1,5 @@
-"""`drfsm promote` and `drfsm approve`: the seed's promote, and a person's yes to exactly what it shows. No rules."""
+"""`drfsm promote` and `drfsm approve`: check their options, show the plan, start the run or record the approval."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,7 @@ from uuid import uuid4
 
 import click
 
-from drfsm import claims
 from drfsm.adapters.file_journal import read_chain
-from drfsm.cli import reserved_plans
 from drfsm.cli.options import approval_policy, assignments, new_workload_run_id, of_a_run, patience, policy_inputs
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal, prompted
@@ -19,11 +16,13 @@ from drfsm.cli.say import say, say_text
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.engine.runner import who as this_user
-from drfsm.errors import EvidenceFault, ExitCode, Unreadable, UntrustedRecords, UsageFault
+from drfsm.errors import ExitCode, UsageFault
 from drfsm.journal import RunState, fold
-from drfsm.runs import wiring
-from drfsm.runs.fetching import looked_up
+from drfsm.runs import reserved_plans, wiring
+from drfsm.runs.canonical import canonical_run
+from drfsm.runs.fetching import find_or_fetch
 from drfsm.runs.invocation import Invocation
+from drfsm.runs.mirrors import has_mirror
 
 ORCHESTRATORS = ("AWS_STEPFUNCTIONS_EXECUTION_ARN", "STEPFUNCTIONS_EXECUTION_ARN", "SFN_EXECUTION_ARN")
 """Environment variables by which an orchestrator says which of its executions this is; the first that is set."""
@@ -33,68 +32,116 @@ FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_ima
 
 
 @click.command(
-    epilog="It stops before anything is changed, shows its plan, and waits for `drfsm approve`.",
+    epilog="It stops before it changes anything, shows its plan, and waits for `drfsm approve`.",
 )
-@click.option("--bucket", default="", help="Where both sites publish.  [default: the receipt's]")
-@click.option("--prefix", default="", help="The part of it that is theirs.  [default: the receipt's, or jobintel]")
+@click.option("--bucket", default="", help="Bucket to which both sites publish.  [default: the receipt's]")
 @click.option(
-    "--dr-run-id", default="", help="The run to promote.  [default: the receipt's; or a new, own validation's]"
+    "--prefix", default="", help="Prefix below which both sites publish.  [default: the receipt's, or jobintel]"
 )
+@click.option("--dr-run-id", default="", help="Run to promote.  [default: the receipt's, or that of a new validation]")
 @click.option(
-    "--validation-receipt", default="", metavar="FILE|S3_URI", help="Of a validation.  [default: validate DR now]"
+    "--validation-receipt",
+    default="",
+    metavar="FILE|S3_URI",
+    help="Receipt of a validation.  [default: validate DR now]",
 )
 @click.option(
     "--expect-receipt",
     default="",
     metavar="SHA256",
-    help="Of a receipt in S3 that neither this machine nor a key wrote.",
+    help="SHA-256 of a receipt in S3 that neither this machine wrote nor a trusted key signed.",
 )
-@click.option("--kubeconfig-dr", required=True, type=click.Path(), help="Leads to DR's cluster.")
-@click.option("--kubeconfig-primary", default="", type=click.Path(), help="Leads to the primary's, unless it is lost.")
+@click.option("--kubeconfig-dr", required=True, type=click.Path(), help="Path to DR's kubeconfig.")
 @click.option(
-    "--image-ref", default="", help="Image, repo@sha256:<64 hex>.  [default: the receipt's, or the CronJob's]"
+    "--kubeconfig-primary", default="", type=click.Path(), help="Path to the primary's kubeconfig, unless it is lost."
 )
-@click.option("--namespace", default="", help="Of the workload, on both sites.  [default: the receipt's, or jobintel]")
+@click.option(
+    "--image-ref", default="", help="Image, as repo@sha256:<64 hex>.  [default: the receipt's, or the CronJob's]"
+)
+@click.option(
+    "--namespace", default="", help="Namespace of the workload, on both sites.  [default: the receipt's, or jobintel]"
+)
 @click.option("--provider", default="", help="[default: the receipt's, or openai]")
 @click.option("--profile", default="", help="[default: the receipt's, or cs]")
-@click.option("--candidate", default="", help="Whose pointers are moved.  [default: the receipt's, or local]")
+@click.option("--candidate", default="", help="Candidate whose pointers are moved.  [default: the receipt's, or local]")
 @click.option(
-    "--primary-unreachable", is_flag=True, help="The primary is lost: fence it, freeze nothing. Needs --reason."
-)
-@click.option("--fence-primary", is_flag=True, help="Fence the primary's identity although it can be reached.")
-@click.option("--fence-primary-role", default="", metavar="ARN", help="The identity that the primary publishes with.")
-@click.option("--fence-dr-role", default="", metavar="ARN", help="The identity that DR publishes with; it must differ.")
-@click.option("--no-fence", is_flag=True, help="A lost primary stays unfenced: a risk that you take. Needs --reason.")
-@click.option("--reason", default="", help="Why the primary is lost, unfenced, or owned by another; it is recorded.")
-@click.option("--ticket", default="", help="With --plan: approve at once, under this change or incident.")
-@click.option(
-    "--plan", default="", metavar="SHA256", help="The plan that --dry-run showed; approve it if it still holds."
+    "--primary-unreachable",
+    is_flag=True,
+    help="The primary is lost: fence its identity instead of freezing it. Needs --reason.",
 )
 @click.option(
-    "--plan-of", default="", metavar="RUN:NONCE", help="With --plan, where the dry run was made on another machine."
+    "--fence-primary", is_flag=True, help="Fence the primary's identity even though the primary can be reached."
+)
+@click.option("--fence-primary-role", default="", metavar="ARN", help="IAM role with which the primary publishes.")
+@click.option(
+    "--fence-dr-role", default="", metavar="ARN", help="IAM role with which DR publishes; it must be another one."
+)
+@click.option("--no-fence", is_flag=True, help="Leave a lost primary unfenced, at your own risk. Needs --reason.")
+@click.option(
+    "--reason",
+    default="",
+    help="Why the primary is lost or unfenced, or its ownership is adopted. The journal records it.",
+)
+@click.option("--ticket", default="", help="With --plan: approve at once, under this change or incident number.")
+@click.option(
+    "--plan",
+    default="",
+    metavar="SHA256",
+    help="Digest of the plan that --dry-run showed; approve it if it is still current.",
+)
+@click.option(
+    "--plan-of",
+    default="",
+    metavar="RUN:NONCE",
+    help="With --plan, if the dry run was made on another machine: as it printed it.",
 )
 @approval_policy
-@click.option("--allow-older", is_flag=True, help="With --plan: the canonical run may be newer than the validated one.")
-@click.option("--dry-run", is_flag=True, help="Walk the machine and change nothing; with a receipt, show the plan.")
-@click.option("--receipt-dir", type=click.Path(), help="The bundle's directory.  [default: below $DRFSM_HOME/runs]")
-@click.option("--cronjob", default="", help="The CronJob that publishes.  [default: the only one]")
-@click.option("--configmap", default="jobintel-config", show_default=True, help="It switches publishing.")
-@click.option("--cronjob-selector", default="", help="Label selector of the CronJobs to freeze.  [default: all]")
-@click.option("--resume-cronjobs", default="", help="Schedules of DR to switch on where no restore recorded them.")
-@click.option("--allow-tag", is_flag=True, help="Accept an image that is not pinned by digest.")
-@click.option("--allow-image-drift", is_flag=True, help="Accept that DR's CronJob runs another image.")
-@click.option("--gitops-paused", is_flag=True, help="The GitOps controllers that preflight finds are paused.")
 @click.option(
-    "--adopt-ownership", is_flag=True, help="The primary is canonical, by hand, since another owned. Needs --reason."
+    "--allow-older", is_flag=True, help="With --plan: accept that the canonical run is newer than the validated one."
 )
-@click.option("--validation-env", multiple=True, metavar="NAME=VALUE", help="For an own validation's Job; no secrets.")
-@click.option("--execution-id", default="", help="The orchestrator's execution.  [default: its variable, or none]")
-@click.option("--drain-timeout", type=click.FloatRange(0), default=300, show_default=True, help="Seconds.")
+@click.option(
+    "--dry-run", is_flag=True, help="Go through the whole procedure and change nothing; with a receipt, show the plan."
+)
+@click.option(
+    "--receipt-dir", type=click.Path(), help="Directory of the run's bundle.  [default: below $DRFSM_HOME/runs]"
+)
+@click.option("--cronjob", default="", help="CronJob that publishes.  [default: the only one]")
+@click.option(
+    "--configmap", default="jobintel-config", show_default=True, help="ConfigMap that switches publishing on and off."
+)
+@click.option("--cronjob-selector", default="", help="Label selector of the CronJobs to suspend.  [default: all]")
+@click.option("--resume-cronjobs", default="", help="CronJobs of DR to resume if no restore recorded which.")
+@click.option("--allow-tag", is_flag=True, help="Accept an image that is not pinned by a digest.")
+@click.option("--allow-image-drift", is_flag=True, help="Accept that DR's CronJob runs another image.")
+@click.option(
+    "--gitops-paused", is_flag=True, help="Confirm that the GitOps controllers that preflight finds are paused."
+)
+@click.option(
+    "--adopt-ownership",
+    is_flag=True,
+    help="The primary was made canonical by hand while another site owned the pointers. Needs --reason.",
+)
+@click.option(
+    "--validation-env",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Environment variable for the Job of a new validation; no secrets.",
+)
+@click.option(
+    "--execution-id", default="", help="Execution id of the orchestrator.  [default: its environment variable, or none]"
+)
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(0),
+    default=300,
+    show_default=True,
+    help="Limit for running Jobs to end, in seconds.",
+)
 @patience
 @of_a_run
 @output
 def promote(**given: Any) -> int:
-    """Make DR's validated run canonical, and let DR publish; stop the primary. Never without a person's approval."""
+    """Stop the primary, make DR's validated run canonical, and let DR publish. Never without a person's approval."""
     invocation = at_terminal(**{name: given.pop(name) for name in ("operator", "take_over")})
     output_format = str(given.pop("output"))
     options = {name: given.pop(name) for name in ("dry_run", "receipt_dir")}
@@ -110,14 +157,14 @@ def promote(**given: Any) -> int:
     run_id = new_run_id("promote") if dry_run else planned.run_id
     inputs = _inputs(given, planned)
     if reserved is not None:
-        reserved_plans.refuse_used(reserved, _mirrored(given, reserved.run_id))
+        reserved_plans.refuse_used(reserved, mirrored=has_mirror(given, reserved.run_id))
 
     def approve_at_once(runner: Runner) -> RunState:
         _keep_plan(runner.state, planned)
         if text:
             _show_standing(runner.state, planned)
         if approved_plan and runner.state.status == "held" and runner.state.state == "dr_run_verified":
-            seen = runner.state.facts["approval"]["seen"]
+            seen = runner.state.facts["approval"].seen
             return runner.request(
                 "approve", _answer(seen, approved_plan, invocation.operator, ticket, allow_older=allow_older)
             )
@@ -128,13 +175,13 @@ def promote(**given: Any) -> int:
             reserved_plans.use(approved_plan, reserved)
 
     outcome = wiring.start(
-        "promote", inputs, invocation, run_id=run_id, then=approve_at_once, before=use_plan, **options
+        "promote", inputs, invocation, run_id=run_id, then=approve_at_once, prepare=use_plan, **options
     )
     return reported(outcome, output_format)
 
 
 def _reserved(plan: str, plan_of: str) -> reserved_plans.Reserved | None:
-    """Return the run that the plan which a dry run showed is of; None where there is no plan, or nobody knows it."""
+    """Return the run that may use a plan; None without --plan, or if no dry run of this machine showed that plan."""
     if not plan:
         return None
     kept = reserved_plans.kept(plan)
@@ -142,84 +189,84 @@ def _reserved(plan: str, plan_of: str) -> reserved_plans.Reserved | None:
         return reserved_plans.parsed(plan_of)
     if kept is None:
         say(
-            f"no dry run of this machine showed the plan {plan}: it can't be approved at once. Where it was shown on"
-            " another machine, give --plan-of RUN:NONCE, too",
+            f"no dry run of this machine showed the plan {plan}: it cannot be approved at once. If it was shown on"
+            " another machine, add --plan-of RUN:NONCE",
             err=True,
         )
     return kept
 
 
-def _mirrored(given: dict[str, Any], run_id: str) -> bool:
-    """Whether a run has records in S3: whoever started it, and wherever."""
-    from drfsm.journal.mirror import home_of, key_of
-
-    return _store(given["bucket"], given).stat(key_of(home_of(given["prefix"], run_id), 0)) is not None
-
-
 def _keep_plan(state: RunState, planned: reserved_plans.Reserved) -> None:
-    """Keep whose plan it is that a dry run foresees."""
-    if state.dry_run and (found := _foreseen(state)):
-        reserved_plans.keep(found["seen"]["sha256"], planned, state.run_id)
+    """Remember which run may use the plan that a dry run showed."""
+    if state.dry_run and (forecast := _forecast_plan(state)):
+        reserved_plans.keep(forecast.seen["sha256"], planned, state.run_id)
 
 
 def _refuse_half_an_approval(
     given: dict[str, Any], ticket: str, plan: str, plan_of: str, *, dry_run: bool, allow_older: bool
 ) -> None:
-    """Raise UsageFault for options of an approval at once that need another one, or exclude it."""
+    """Raise UsageFault for options of an immediate approval that need or exclude another option."""
     if plan_of and not plan:
-        raise UsageFault("--plan-of says whose plan the --plan is: give both")
+        raise UsageFault("--plan-of needs --plan", hint="give both, as the dry run printed them")
     if bool(ticket) != bool(plan):
-        raise UsageFault("--ticket and --plan go together: they approve at once what a dry run showed")
+        raise UsageFault(
+            "--ticket and --plan go together", hint="give both to approve at once, or none and `drfsm approve` later"
+        )
     if plan and dry_run:
-        raise UsageFault("a dry run is not approved; it shows what is to be")
+        raise UsageFault("a dry run cannot be approved: it shows the plan", hint="leave out --ticket and --plan")
     if plan and not given["validation_receipt"]:
         raise UsageFault(
-            "--plan needs a --validation-receipt: a run that validates DR itself has a plan of its own, which is in"
-            " no dry run",
-            hint="drfsm promote without --ticket and --plan, then `drfsm approve`; or `drfsm validate` before",
+            "--plan needs --validation-receipt: a run that validates DR itself makes a new plan; no dry run shows it",
+            hint="drfsm promote without --ticket and --plan, then `drfsm approve`; or `drfsm validate` first",
         )
     if allow_older and not plan:
-        raise UsageFault("--allow-older is part of an approval: with --plan, or on `drfsm approve`")
+        raise UsageFault("--allow-older is part of an approval", hint="give it with --plan, or to `drfsm approve`")
 
 
 def _refuse_halves(given: dict[str, Any]) -> None:
-    """Raise UsageFault for options that need another one, or exclude it."""
+    """Raise UsageFault for options that need or exclude another option."""
     lost, no_fence = given["primary_unreachable"], given["no_fence"]
     if (lost or no_fence or given["adopt_ownership"]) and not given["reason"].strip():
-        raise UsageFault("--primary-unreachable, --no-fence and --adopt-ownership need a --reason: it is recorded")
+        raise UsageFault(
+            "--primary-unreachable, --no-fence and --adopt-ownership need a --reason", hint="the journal records it"
+        )
     if no_fence and not lost:
-        raise UsageFault("--no-fence is for a primary that can't be reached: --primary-unreachable")
+        raise UsageFault(
+            "--no-fence needs --primary-unreachable", hint="a primary that can be reached is frozen, not fenced"
+        )
     if no_fence and given["fence_primary"]:
-        raise UsageFault("--fence-primary and --no-fence exclude each other")
+        raise UsageFault("--fence-primary and --no-fence exclude each other", hint="give one of them")
     if (given["fence_primary"] or (lost and not no_fence)) and not (
         given["fence_primary_role"] and given["fence_dr_role"]
     ):
         raise UsageFault(
-            "a fence needs --fence-primary-role and --fence-dr-role: an identity that both share would fence both",
-            hint="name both; or, where a lost primary can't be fenced, --no-fence --reason …",
+            "a fence needs --fence-primary-role and --fence-dr-role: a role that both sites share would fence both",
+            hint="name both roles; or, if a lost primary cannot be fenced, --no-fence --reason …",
         )
     if not lost and not given["kubeconfig_primary"]:
         raise UsageFault(
-            "--kubeconfig-primary leads to the primary, which is to be stopped",
-            hint="or, where it can't be reached: --primary-unreachable --reason …",
+            "--kubeconfig-primary is missing: a promote stops the primary",
+            hint="add --kubeconfig-primary PATH; or, if it cannot be reached, --primary-unreachable --reason …",
         )
 
 
 def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str, Any]:
-    """Return the run's inputs: as given, else the receipt's, else the usual ones."""
-    named, expected = given.pop("validation_receipt"), given.pop("expect_receipt")
-    receipt_text, receipt = _receipt(named, given)
-    if named.startswith("s3://"):
-        _vouched(named, receipt_text, receipt, expected, given)
+    """Return the inputs of the run: from the options, else from the receipt, else the usual values."""
+    receipt_text, receipt = _receipt(given.pop("validation_receipt"), given.pop("expect_receipt"), given)
     for name in OF_RECEIPT:
         given[name] = given[name] or str(receipt.get(name) or USUAL.get(name, ""))
     given["prefix"] = given["prefix"].strip("/")
     if not given["bucket"]:
-        raise UsageFault("no bucket is named", hint="give --bucket, or a receipt that names it")
+        raise UsageFault("no bucket is named", hint="add --bucket, or a receipt that names it")
     if not given["prefix"]:
-        raise UsageFault("--prefix is empty: a procedure owns a part of the bucket, never all of it")
+        raise UsageFault(
+            "--prefix is empty: a procedure owns one prefix of the bucket, never all of it", hint="add --prefix"
+        )
     if not receipt and given["dr_run_id"]:
-        raise UsageFault("--dr-run-id names a run that was validated before: give its --validation-receipt, too")
+        raise UsageFault(
+            "--dr-run-id names a validated run, and its receipt is missing",
+            hint="add --validation-receipt, or leave it out",
+        )
     lost = given["primary_unreachable"]
     fenced = given["fence_primary"] or (lost and not given["no_fence"])
     return {
@@ -227,7 +274,7 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
         **{name: "yes" if given[name] else "no" for name in FLAGS},
         "taker": "dr",
         "target": "canonical",
-        "primary_run_id": _canonical_now(given),
+        "primary_run_id": canonical_run(given),
         "dr_run_id": given["dr_run_id"] or str(receipt.get("run_id") or new_workload_run_id()),
         "staged_prefix": str(receipt.get("staged_prefix") or f"{given['prefix']}/promotes/{planned.run_id}"),
         "validation": "receipt" if receipt else "own",
@@ -246,100 +293,41 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
         "allow_older": "no",
         "fence_primary": "asked" if fenced else "none",
         "validation_env": "\n".join(assignments(given["validation_env"])),
-        "execution_id": given["execution_id"] or next((os.environ[e] for e in ORCHESTRATORS if os.environ.get(e)), ""),
+        "execution_id": given["execution_id"]
+        or next((os.environ[name] for name in ORCHESTRATORS if os.environ.get(name)), ""),
         "kubeconfig_dr": str(Path(given["kubeconfig_dr"]).absolute()),
         "kubeconfig_primary": str(Path(given["kubeconfig_primary"]).absolute()) if given["kubeconfig_primary"] else "",
     }
 
 
-def _receipt(named: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return a validation's receipt, as text and parsed. It is checked by the run, here only read."""
-    from drfsm.dr.validation import LARGEST_RECEIPT_BYTES, malformed
+def _receipt(source: str, expected_sha256: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the receipt that --validation-receipt names, as its text and as its content; empty without that option."""
+    from drfsm.runs import validation_receipts
 
-    if not named:
+    if not source:
         return "", {}
-    text = _of_store(named, given, LARGEST_RECEIPT_BYTES) if named.startswith("s3://") else _of_file(named)
     try:
-        receipt = claims.object_of(text, named, largest_bytes=LARGEST_RECEIPT_BYTES)
-    except Unreadable as fault:
-        raise UsageFault(f"--validation-receipt: {fault.what}") from None
-    if wrong := malformed(receipt):
-        raise UsageFault(f"--validation-receipt: {named} is no validation's receipt: {wrong[0]}")
-    return text, receipt
-
-
-def _vouched(uri: str, text: str, receipt: dict[str, Any], expected: str, given: dict[str, Any]) -> None:
-    """Raise UntrustedRecords for a receipt in a bucket that nobody vouches for: who writes there can forge it whole.
-
-    Its journal's head stands in this user's home, or a trusted key signed it, or a person knows the receipt's digest.
-    What the receipt says is held against that journal by the run itself.
-    """
-    from drfsm.runs.heads import Heads
-    from drfsm.runs.mirrors import signed_at
-
-    digest, head = hashlib.sha256(text.encode()).hexdigest(), str(receipt["journal"]["head"])
-    if expected and expected != digest:
-        raise EvidenceFault(
-            f"{uri} has the SHA-256 {digest}, not {claims.bounded(expected, 64)}",
-            hint="look who wrote it; give the receipt that the validation left: --validation-receipt FILE",
-        )
-    if expected or Heads(str(receipt["drfsm_run"])).knows(head):
-        return
-    if signed_at(_store(uri.removeprefix("s3://").partition("/")[0], given), receipt["journal"]):
-        return
-    raise UntrustedRecords(
-        f"nobody vouches for the receipt {uri}: this machine did not validate, and no trusted key signed that journal",
-        hint=f"compare it with the one that the validation kept; if it is that: --expect-receipt {digest}",
-    )
-
-
-def _of_file(named: str) -> str:
-    try:
-        return Path(named).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise UsageFault(f"--validation-receipt: {named} can't be read: {fault}") from None
-
-
-def _of_store(uri: str, given: dict[str, Any], largest_bytes: int) -> str:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    blob = _store(bucket, given).get(key, largest_bytes=largest_bytes)
-    if blob is None:
-        raise UsageFault(f"--validation-receipt: there is no {uri}")
-    try:
-        return str(blob.body.decode("utf-8"))
-    except UnicodeDecodeError as fault:
-        raise UsageFault(f"--validation-receipt: {uri} can't be read: {fault}") from None
-
-
-def _store(bucket: str, given: dict[str, Any]) -> Any:
-    from drfsm.adapters import aws
-
-    return aws.connect(bucket=bucket, endpoint_url=given["endpoint_url"] or None, region=given["region"] or None).store
-
-
-def _canonical_now(given: dict[str, Any]) -> str:
-    """Return the run that the pointer which decides names now; "" where there is none."""
-    from drfsm.dr.pointers import read
-    from drfsm.dr.terms import terms_of
-
-    key = terms_of(given).layout.global_pointers()[0]
-    return str((read(_store(given["bucket"], given), (key,))[key] or {}).get("run_id") or "")
+        return validation_receipts.named(source, given, expected_sha256)
+    except UsageFault as fault:
+        fault.what = f"--validation-receipt: {fault.what}"
+        raise
 
 
 # --- the approval -----------------------------------------------------------------------------------------
 
 
 @click.command()
-@click.option("--ticket", required=True, help="The change or incident under which it is approved.")
-@click.option("--plan", default="", metavar="SHA256", help="The digest of the plan.  [default: typed on a terminal]")
-@click.option("--allow-older", is_flag=True, help="The canonical run may be newer than the validated one.")
+@click.option("--ticket", required=True, help="Change or incident number of the approval.")
+@click.option("--plan", default="", metavar="SHA256", help="Digest of the plan.  [default: typed at a terminal]")
+@click.option("--allow-older", is_flag=True, help="Accept that the canonical run is newer than the validated one.")
 @on_a_run
 def approve(
     run: str | None, invocation: Invocation, *, ticket: str, plan: str, allow_older: bool
 ) -> wiring.Outcome | int:
-    """Approve what a promote would do, as it is shown here; then the promote goes on.
+    """Show the plan of a waiting promote, approve it, and continue the promote.
 
-    The approval is bound to the plan's digest: whatever changes makes it stale, and the run says so and waits.
+    The approval holds for this plan's digest only. If anything in the plan changes, the approval is stale: the run
+    says so and waits for a new one.
     """
     from drfsm.dr.procedures import approval
 
@@ -347,7 +335,7 @@ def approve(
     digest = now["sha256"]
     operator = (invocation.operator or this_user()).strip()
     if not ticket.strip() or not operator:
-        raise UsageFault("an approval has a name and a ticket")
+        raise UsageFault("an approval needs a name and a ticket", hint="add --operator NAME --ticket TICKET")
     _show(now, state)
     given = plan.strip()
     if not given:
@@ -356,7 +344,7 @@ def approve(
     if not given:
         named = run or state.run_id
         command = _command(named, digest, ticket.strip(), allow_older=allow_older)
-        say("not approved. To approve exactly this:", err=True)
+        say("not approved. To approve exactly this plan:", err=True)
         say(f"  {command}", err=True)
         return int(ExitCode.REFUSED)
     answer = _answer(now, given, operator, ticket, allow_older=allow_older)
@@ -364,7 +352,7 @@ def approve(
 
 
 def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: bool) -> dict[str, Any]:
-    """Return what is recorded of an approval; the plan itself, where it is the one whose digest was given."""
+    """Return what the journal records of an approval, with the plan itself if its digest is the given one."""
     from drfsm.dr.procedures import approval
 
     return {
@@ -380,20 +368,20 @@ def _answer(now: Any, digest: str, operator: str, ticket: str, *, allow_older: b
 
 
 def _plan_now(named: str | None, invocation: Invocation) -> tuple[RunState, Any, str, Invocation]:
-    """Return a run's state, its plan as the world is now, its bundle, and whoever vouched for it. Moves nothing."""
+    """Return a run's state, its plan as of now, its bundle, and the invocation. Changes nothing."""
     from drfsm.dr.procedures import approval
 
-    place, invocation = looked_up(named, invocation)
+    place, invocation = find_or_fetch(named, invocation)
     state = fold(read_chain(place).records)
     if state.machine != "promote" or state.ended:
-        told = f"it has ended: {state.status}" if state.machine == "promote" else f"it is a {state.machine}"
-        raise UsageFault(f"{state.run_id or place} waits for no approval: {told}", hint="drfsm list")
-    state, world, invocation = wiring.connected(place, invocation)
+        reason = f"it has ended: {state.status}" if state.machine == "promote" else f"it is a {state.machine}"
+        raise UsageFault(f"{state.run_id or place} waits for no approval: {reason}", hint="drfsm list")
+    state, world, invocation = wiring.look_at(place, invocation)
     return state, approval.FACTS["approval"].observe(world, wiring.observer(state)), str(place), invocation
 
 
 def _show(now: Any, state: RunState) -> None:
-    """Show a plan and its digest, and what in it changed; to whoever sits there: results alone go to stdout."""
+    """Show a plan, its changes and its digest, on stderr: stdout is for results."""
     from drfsm.dr.procedures import approval
 
     say(f"The plan of {state.run_id}:", err=True)
@@ -405,41 +393,41 @@ def _show(now: Any, state: RunState) -> None:
 
 
 def _changed(now: Any, state: RunState) -> list[str]:
-    """Return what is another than was approved; where nothing was yet, than was shown last."""
+    """Return the differences to the approved plan; before an approval, to the plan that was shown last."""
     from drfsm.dr.procedures import approval
 
-    shown = (state.facts.get("approval") or {}).get("seen")
+    shown = reading.seen if (reading := state.facts.get("approval")) else None
     if state.args.get("approve") or not shown:
         return list(now["changed"])
     return list(approval.differences(shown["plan"], now["plan"]))
 
 
-def _foreseen(state: RunState) -> Any:
+def _forecast_plan(state: RunState) -> Any:
     """Return the last reading of the plan in a dry run, None if there is none that could be read."""
-    readings = (each["facts"].get("approval") for each in reversed(state.forecasts))
-    found = next((each for each in readings if each), None)
-    return found if found and found["seen"] else None
+    readings = (forecast.facts.get("approval") for forecast in reversed(state.forecasts))
+    reading = next((reading for reading in readings if reading), None)
+    return reading if reading and reading.seen else None
 
 
 def _show_standing(state: RunState, planned: reserved_plans.Reserved) -> None:
-    """Show the plan that a run waits with, or that a dry run foresees, and what to type."""
-    found = _foreseen(state) if state.dry_run else state.facts.get("approval")
-    if not (found and found["seen"] and (state.dry_run or state.state == "dr_run_verified")):
+    """Show the plan that waits for an approval, or that a dry run forecasts, and the command that approves it."""
+    reading = _forecast_plan(state) if state.dry_run else state.facts.get("approval")
+    if not (reading and reading.seen and (state.dry_run or state.state == "dr_run_verified")):
         return
-    _show(found["seen"], state)
-    sha256 = found["seen"]["sha256"]
+    _show(reading.seen, state)
+    sha256 = reading.seen["sha256"]
     if state.dry_run:
         say_text(
-            "To approve exactly this at once, for one start: the same command without --dry-run, with\n"
-            f"  --ticket ... --plan {sha256}\nand on another machine also\n  --plan-of {planned}",
+            "To approve exactly this plan at once, for one start: repeat the command without --dry-run, with\n"
+            f"  --ticket ... --plan {sha256}\nand, on another machine, also\n  --plan-of {planned}",
             err=True,
         )
     else:
-        say_text(f"To approve exactly this:\n  {_command(state.run_id, sha256, '...')}", err=True)
+        say_text(f"To approve exactly this plan:\n  {_command(state.run_id, sha256, '...')}", err=True)
 
 
 def _command(named: str, digest: str, ticket: str, *, allow_older: bool = False) -> str:
     from shlex import quote
 
-    more = " --allow-older" if allow_older else ""
-    return f"drfsm approve {quote(named)} --ticket {quote(ticket)} --plan {quote(digest)}{more}"
+    suffix = " --allow-older" if allow_older else ""
+    return f"drfsm approve {quote(named)} --ticket {quote(ticket)} --plan {quote(digest)}{suffix}"

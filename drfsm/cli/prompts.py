@@ -1,4 +1,4 @@
-"""What a person is asked for at a terminal, and what stands for it where nobody sits at one."""
+"""What a person is asked at a terminal, and what is used instead if there is no terminal."""
 
 import sys
 from functools import partial
@@ -11,30 +11,30 @@ from drfsm.claims import printable
 from drfsm.cli.progress import listener
 from drfsm.cli.say import say
 from drfsm.runs.invocation import Invocation
-from drfsm.runs.trust import Word
+from drfsm.runs.trust import Assurances
 
 
 def prompted(words: str) -> str:
-    """Return what a person types at a terminal; "" where nobody sits at one."""
+    """Return what a person types at a terminal; "" if there is no terminal."""
     if not sys.stdin.isatty():
         return ""
     return str(click.prompt(printable(words), err=True, default="", show_default=False))
 
 
 def tokens(first: str | None, second: str | None, dr_run_id: str) -> dict[str, str]:
-    """Return the two tokens: as given, else asked for on a terminal, else empty (which is wrong)."""
+    """Return the two tokens: as given, else as typed at a terminal, else empty, which a guard refuses."""
     if first is None or second is None:
-        say(f"This makes the primary canonical again instead of DR's run {dr_run_id}.", err=True)
+        say(f"This makes the primary canonical again, instead of DR's run {dr_run_id}.", err=True)
     given = {
-        "confirm1": prompted("Type FAILBACK to go on") if first is None else first,
+        "confirm1": prompted("Type FAILBACK to continue") if first is None else first,
         "confirm2": prompted(f"Type CONFIRM-{dr_run_id}") if second is None else second,
     }
     right = ("FAILBACK", f"CONFIRM-{dr_run_id}")
     # What is typed instead of a token may be anything, also a password: it is not kept.
-    return {name: each if each in ("", *right) else "(something else)" for name, each in given.items()}
+    return {name: token if token in ("", *right) else "(something else)" for name, token in given.items()}
 
 
-def at_terminal(**said: Any) -> Invocation:
-    """Return the invocation of a person who sees stderr and may be asked."""
-    word = evolve(said.pop("word", Word()), ask=prompted, tell=partial(say, err=True))
-    return Invocation(**said, word=word, listen=lambda: listener(sys.stderr))
+def at_terminal(**options: Any) -> Invocation:
+    """Return the invocation of a person who reads stderr and can be asked."""
+    assurances = evolve(options.pop("assurances", Assurances()), ask=prompted, tell=partial(say, err=True))
+    return Invocation(**options, assurances=assurances, listen=lambda: listener(sys.stderr))

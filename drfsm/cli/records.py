@@ -1,9 +1,9 @@
-"""The verbs that only read: status, list, replay. `status` loads nothing heavy.
+"""The commands that only read: status, list, replay. `status` loads nothing heavy.
 
-Of a bundle they are offline. Of a mirror (``s3://…``) they read what lies there, and adopt, execute and write nothing.
+They read a bundle offline. From a mirror (``s3://…``) they read the records, and adopt, execute and write nothing.
 
-`status` makes the summary true again when the process that ran the run is gone: it takes the bundle's
-lock to be sure of that, and lets it go. It leaves a summary alone that its log contradicts, and says so.
+If the process of a run is gone, `status` writes the summary again; it takes the bundle's lock for a moment to be sure
+of that. A summary that contradicts its journal is evidence: `status` leaves it as it is, and says so.
 """
 
 import os
@@ -17,8 +17,17 @@ import click
 from drfsm.adapters.file_journal import holder, read_chain, read_lines
 from drfsm.claims import LARGEST_BYTES, object_of, printable
 from drfsm.cli.say import say, say_json, say_lines, say_text
-from drfsm.errors import DiskFault, DrfsmError, EvidenceFault, ExitCode, FileDamaged, Unreadable, UsageFault
-from drfsm.evidence.story import standing, tell
+from drfsm.errors import (
+    DeclarationFault,
+    DiskFault,
+    DrfsmError,
+    EvidenceFault,
+    ExitCode,
+    FileDamaged,
+    Unreadable,
+    UsageFault,
+)
+from drfsm.evidence.narrative import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read
@@ -37,9 +46,9 @@ _output = click.option("-o", "--output", type=click.Choice(["text", "json"]), de
 @_bundle
 @_output
 def status(bundle_: str | None, output: str) -> int:
-    """Say where a run stands, since when, what is frozen now, and what to type next.
+    """Show where a run stands, since when, what is frozen now, and what to type next.
 
-    BUNDLE is a directory or a run id; without it the newest run. S3_URI is a run's mirror, which is only read.
+    BUNDLE is a directory or a run's id; without it the newest run. S3_URI is a run's mirror, which is only read.
     """
     if bundle_ is not None and bundle_.startswith("s3://"):
         return _status_of_mirror(bundle_, output)
@@ -66,7 +75,7 @@ def status(bundle_: str | None, output: str) -> int:
 
 
 def _status_of_mirror(uri: str, output: str) -> int:
-    """Say where a mirrored run stands, as its records say: nobody's word for it is taken or given."""
+    """Show where a mirrored run stands, as its unchecked records say."""
     from drfsm.runs import mirrors
 
     mirror = mirrors.open_mirror(uri, {})
@@ -74,14 +83,14 @@ def _status_of_mirror(uri: str, output: str) -> int:
     if output == "json":
         say_text(summary_bytes(summarise(state, mirror.records, head=mirror.head)).decode())
         return int(ExitCode.DONE)
-    say(f"As the mirror says; nobody has checked it, drfsm replay {quote(uri)} does. Its head is {mirror.head}.")
+    say(f"Unchecked records of the mirror (drfsm replay {quote(uri)} checks them). Head: {mirror.head}")
     for line in standing(state, uri):
         say(line)
     return int(ExitCode.DONE)
 
 
 def _holder(place: Path) -> tuple[dict[str, Any] | None, DrfsmError | None]:
-    """Return who works on a bundle, or what lies there in the lock's place: then nobody can tell."""
+    """Return the process that works on a bundle; or the error, if the lock file is damaged and nobody can tell."""
     try:
         return holder(place), None
     except FileDamaged as fault:
@@ -91,25 +100,25 @@ def _holder(place: Path) -> tuple[dict[str, Any] | None, DrfsmError | None]:
 def _make_true(
     place: Path, state: RunState, records: Sequence[Record], lines: Sequence[bytes], summary: dict[str, Any]
 ) -> DrfsmError | None:
-    """Write what is derived from the records of a run that nobody works on, where the disk says something else.
+    """Write the derived files of a run that nobody works on, if they differ from its records.
 
-    Return why it was not written: the log contradicts the summary (which then stays: it is evidence), or the disk
-    refuses, or the bundle is somebody else's.
+    Returns the reason if it wrote nothing: the journal contradicts the summary (which stays, as evidence), the disk
+    refuses, or the bundle belongs to another user.
     """
     name = f"{state.machine}.summary.json"
     try:
-        if told := bundle.contradiction(place, state.machine, lines):
+        if contradiction := bundle.contradiction(place, state.machine, lines):
             return EvidenceFault(
-                f"the evidence does NOT hold: {told}; the summary was left as it is",
-                hint="keep both for the investigation; go on from the run's mirror, or from a whole copy of the bundle",
+                f"the evidence does NOT hold: {contradiction}; the summary was left as it is",
+                hint="keep both for the investigation; resume from the run's mirror, or from an undamaged copy",
             )
         with Directory.look(place) as directory:
             old = directory.read(name)
         if _differs(old, summary):
             bundle.replace(place / name, summary_bytes(summary))
         make_true(state.machine, place, records, state)
-    except (DiskFault, UsageFault, FileDamaged) as fault:
-        fault.what = f"the summary on disk was not made true again: {fault.what}"
+    except (DiskFault, UsageFault, FileDamaged, EvidenceFault, DeclarationFault) as fault:
+        fault.what = f"the summary on disk is out of date and could not be written: {fault.what}"
         return fault
     return None
 
@@ -122,7 +131,7 @@ def _differs(old: bytes | None, summary: dict[str, Any]) -> bool:
 
 
 def _row(place: Path) -> dict[str, str]:
-    """Return a run's line; one whose journal can't be read is told as that, and hides no other."""
+    """Return a run's line. A run whose journal cannot be read is listed as damaged."""
     try:
         records = read_chain(place).records
         bundle.check_not_emptied(place, records)
@@ -161,13 +170,13 @@ def _row_of_mirror(read_mirror: Callable[[], "Mirror"], uri: str) -> dict[str, s
 @click.argument("uri", metavar="[S3_URI]", required=False)
 @_output
 def list_runs(uri: str | None, output: str) -> None:
-    """List the runs that this machine knows, newest first; or those mirrored below s3://<bucket>/<prefix>."""
+    """List the runs of this computer, newest first; or the mirrored runs below s3://<bucket>/<prefix>."""
     if uri is None:
         rows = [_row(place) for place in bundle.runs()]
     else:
         from drfsm.runs import mirrors
 
-        rows = [_row_of_mirror(each, uri) for each in mirrors.mirrors_below(uri, {})]
+        rows = [_row_of_mirror(read_mirror, uri) for read_mirror in mirrors.mirrors_below(uri, {})]
         rows.sort(key=lambda row: row["started_at"], reverse=True)
     if output == "json":
         say_json(rows)
@@ -183,18 +192,18 @@ def list_runs(uri: str | None, output: str) -> None:
 @click.command()
 @_bundle
 @_output
-@click.option("--quiet", is_flag=True, help="Only check; tell no story.")
-@click.option("-v", "--verbose", is_flag=True, help="Tell what was seen, not only what it meant, and every guard.")
+@click.option("--quiet", is_flag=True, help="Only audit; do not tell the story.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every observation and every guard.")
 @click.option(
-    "--expect-head", metavar="SHA256", help="The journal's head in a summary that was copied off the machine."
+    "--expect-head", metavar="SHA256", help="Head of the journal, from a summary that was copied to another place."
 )
-@click.option("--expect-records", type=int, metavar="N", help="The journal's length in that summary.")
+@click.option("--expect-records", type=int, metavar="N", help="Number of records, from that summary.")
 @click.option(
     "--trust-machine",
     "machines",
     multiple=True,
     metavar="SHA256",
-    help="A declaration that is as good as drfsm's own.  [$DRFSM_TRUST_MACHINES]",
+    help="Trust this declaration like one of drfsm's own.  [$DRFSM_TRUST_MACHINES]",
 )
 def replay(
     bundle_: str | None,
@@ -206,10 +215,10 @@ def replay(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Tell a run's story from its log, then check it: chain, legality, guards, seal. Offline, but for S3_URI.
+    """Tell a run's story from its journal, then audit it: chain, legality, guards, seal. Offline, except for S3_URI.
 
-    Exits with 6 where the evidence doesn't hold, with 7 where the log can't be read at all. A bare log can't say
-    that its end was cut off: the head in a copied summary can.
+    Exits with 6 if the evidence does not hold, with 7 if the journal cannot be read at all. A journal alone does not
+    show that its end was cut off; the head in a summary that was copied to another place does.
     """
     from drfsm.evidence.audit import audit
     from drfsm.runs import trust
@@ -231,11 +240,11 @@ def replay(
             say(line)
     if verdict.ok:
         return int(ExitCode.DONE)
-    return int(ExitCode.DAMAGED if any(each.rule == "chain" for each in verdict.findings) else ExitCode.EVIDENCE)
+    return int(ExitCode.DAMAGED if any(finding.rule == "chain" for finding in verdict.findings) else ExitCode.EVIDENCE)
 
 
 def _logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | None]:
-    """Return a log's bytes, its declaration, and what the summary beside it knows; from a bundle or a mirror."""
+    """Return a journal's bytes, its declaration, and the head that the summary beside it names."""
     from drfsm.spec import load_machine
 
     if named is None or not named.startswith("s3://"):
@@ -253,14 +262,14 @@ def _logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | 
 
 
 def _judges(machine: str) -> Mapping[str, Any]:
-    """Return the judges of a shipped machine, none for any other."""
+    """Return the judges of a shipped machine; none for another one."""
     from drfsm.dr.procedures import MACHINES, binding
 
     return binding(machine).judges if machine in MACHINES else {}
 
 
 def _readable(raw: bytes) -> tuple[Record, ...]:
-    """Return the records up to the first line that can't be read or doesn't follow."""
+    """Return the records up to the first line that is damaged."""
     from drfsm.errors import JournalDamaged
 
     lines = raw.splitlines(keepends=True)
@@ -279,7 +288,7 @@ def _declared(place: Path) -> "MachineSpec":
         text = directory.read(names[0], LARGEST_BYTES) if len(names) == 1 else None
     if text is None:
         raise EvidenceFault(
-            f"{place} holds {len(names)} declarations, not one: legality can't be checked",
-            hint="put it back from a copy",
+            f"{place} holds {len(names)} declarations instead of one: legality cannot be checked",
+            hint="restore the bundle's <machine>.yaml from a copy",
         )
     return load_machine(text, source=names[0])

@@ -14,13 +14,13 @@ _directory = click.option(
     "--dir",
     "directory",
     type=click.Path(path_type=Path),
-    help="Where it lives.  [default: $DRFSM_SANDBOX_DIR]",
+    help="Directory of the sandbox.  [default: $DRFSM_SANDBOX_DIR]",
 )
 
 
 @click.group()
 def sandbox() -> None:
-    """Two sites on this computer: an object store, two Kubernetes clusters, after a promote or before any disaster."""
+    """Run two sites on this computer: an object store and two Kubernetes clusters, to try everything."""
 
 
 def _place(directory: Path | None) -> Path:
@@ -40,7 +40,7 @@ def _place(directory: Path | None) -> Path:
     type=click.Choice(["dr", "primary"]),
     default="dr",
     show_default=True,
-    help="dr: it was promoted, the primary is frozen. primary: nothing has happened yet, DR stands by.",
+    help="dr: DR was promoted, the primary is frozen. primary: nothing has happened yet, DR stands by.",
 )
 @click.option("--diverge-on-primary", default="", help="Make the primary's results differ from DR's.")
 @click.option("--pods-sleep-seconds", default=0.0, show_default=True, help="How long each batch Job takes.")
@@ -50,7 +50,7 @@ def _place(directory: Path | None) -> Path:
     type=click.Choice(["emulated", "real"]),
     default="emulated",
     show_default=True,
-    help="Emulated clusters start in a moment; real control planes are built first, with Go, once a machine.",
+    help="emulated: starts at once. real: Kubernetes control planes, built with Go the first time.",
 )
 def up(
     directory: Path | None,
@@ -60,7 +60,7 @@ def up(
     without_reports: bool,
     kubernetes: Literal["emulated", "real"],
 ) -> None:
-    """Start it in the background, seeded; if it runs already, say so."""
+    """Start the sandbox in the background, with example data."""
     place = _place(directory)
     from drfsm.sandbox import Options
     from drfsm.sandbox import up as start
@@ -73,17 +73,17 @@ def up(
         diverge_on_primary=diverge_on_primary, pods_sleep_seconds=pods_sleep_seconds,
         publish_reports=not without_reports, kubernetes=kubernetes, canonical=canonical,
     ))  # fmt: skip
-    told = "runs already" if state.already_running else "is up"
+    status = "runs already" if state.already_running else "is up"
     sites = f"two sites on {state.kubernetes} clusters"
     site = "DR" if state.canonical == "dr" else "the primary"
-    say(f"the sandbox {told}: {sites}, {site} canonical with the run {state.canonical_run_id}")
+    say(f"the sandbox {status}: {sites}, {site} canonical with the run {state.canonical_run_id}")
     say(f'  next: eval "$(drfsm sandbox env)"      its log: {state.log}')
 
 
 @sandbox.command()
 @_directory
 def down(directory: Path | None) -> None:
-    """End it, and everything that it started."""
+    """Stop the sandbox and everything that it started."""
     place = _place(directory)
     from drfsm.sandbox import down as stop
 
@@ -92,22 +92,22 @@ def down(directory: Path | None) -> None:
 
 @sandbox.command()
 @click.argument("site", type=click.Choice(["primary", "dr"]))
-@click.option("--end", is_flag=True, help="Let it answer again.")
+@click.option("--end", is_flag=True, help="End the outage.")
 @_directory
 def outage(directory: Path | None, site: Literal["primary", "dr"], *, end: bool) -> None:
-    """Let the cluster of SITE stop answering, as in a lost network: its pods run on. Wait until it is so."""
+    """Make the cluster of SITE unreachable, as in a network outage; its pods keep running."""
     place = _place(directory)
     from drfsm.sandbox.lifecycle import outage as let
 
     let(place, site, on=not end)
-    say(f"the cluster of {site} {'answers again' if end else 'does not answer any more; its pods run on'}")
+    say(f"the cluster of {site} {'answers again' if end else 'does not answer any more; its pods keep running'}")
 
 
 @sandbox.command()
 @_directory
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def status(directory: Path | None, output: str) -> int:
-    """Say whether it runs."""
+    """Show whether the sandbox runs."""
     place = _place(directory)
     from drfsm.sandbox import status as look
 
@@ -137,10 +137,10 @@ def env(directory: Path | None) -> None:
     type=click.Path(path_type=Path),
     default=Path("build/demo"),
     show_default=True,
-    help="Where everything that it makes lies; what an earlier demo left there is removed.",
+    help="Directory for everything that the demo makes; the files of an earlier demo there are removed.",
 )
 def demo(directory: Path) -> None:
-    """Watch a rehearsal, a disaster, a promote, and a failback that is killed in the middle and goes on."""
+    """Watch a rehearsal, a disaster, a promote, and a failback that is killed in the middle and resumed."""
     _place(directory)
     from drfsm.sandbox.demo import tell
 

@@ -1,4 +1,4 @@
-"""What the commands on one site share: its options, its cluster, and how they tell what they did."""
+"""What the commands on one site share: their options, the site's cluster, and how they print."""
 
 import os
 from collections.abc import Callable
@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 
 def at_prefix(command: Command) -> Command:
-    """Add what says which part of which bucket."""
+    """Add the options that name a bucket and a prefix."""
     options = (
-        click.option("--bucket", default="", help="Where both sites publish."),
-        click.option("--prefix", default="jobintel", show_default=True, help="The part of the bucket that is theirs."),
+        click.option("--bucket", default="", help="Bucket to which both sites publish."),
+        click.option(
+            "--prefix",
+            default="jobintel",
+            show_default=True,
+            help="Prefix in the bucket below which both sites publish.",
+        ),
         endpoint_url,
         region,
     )
@@ -29,13 +34,13 @@ def at_prefix(command: Command) -> Command:
 
 
 def at_site(*variables: str) -> Callable[[Command], Command]:
-    """Add what says which site; the kubeconfig stands in one of these variables by default."""
-    told = ", ".join(f"${each}" for each in variables)
+    """Add the options that name a site. The kubeconfig's default is the first of these variables that is set."""
+    names = ", ".join(f"${name}" for name in variables)
     options = (
         click.option(
             "--kubeconfig",
-            default=lambda: next((os.environ[each] for each in variables if os.environ.get(each)), ""),
-            help=f"Leads to the site's cluster.  [default: {told}]",
+            default=lambda: next((os.environ[name] for name in variables if os.environ.get(name)), ""),
+            help=f"Path to the site's kubeconfig.  [default: {names}]",
         ),
         click.option("--namespace", default="jobintel", show_default=True),
     )
@@ -48,28 +53,30 @@ def _with(command: Command, options: tuple[Callable[[Command], Command], ...]) -
     return command
 
 
-receipt_dir = click.option("--receipt-dir", default="", help="Where receipts go.  [default: below $DRFSM_HOME]")
-force_conflicts = click.option("--force-conflicts", is_flag=True, help="Take over the fields that others have set.")
+receipt_dir = click.option("--receipt-dir", default="", help="Directory for receipts.  [default: below $DRFSM_HOME]")
+force_conflicts = click.option(
+    "--force-conflicts", is_flag=True, help="Take over fields that another field manager set."
+)
 
 
 def cluster_of(kubeconfig: str) -> "KubeCluster":
     """Return the cluster that a kubeconfig leads to. Raises UsageFault where none is named."""
     if not kubeconfig:
-        raise UsageFault("no kubeconfig is named", hint="give --kubeconfig")
+        raise UsageFault("no kubeconfig is named", hint="add --kubeconfig PATH")
     if not Path(kubeconfig).is_file():
-        raise UsageFault(f"--kubeconfig: there is no file {kubeconfig}")
+        raise UsageFault(f"--kubeconfig: there is no file {kubeconfig}", hint="check the path")
     from drfsm.adapters.kube import KubeCluster
 
     return KubeCluster(f"the cluster of {Path(kubeconfig).name}", Path(kubeconfig))
 
 
 def say(words: str) -> None:
-    """Tell progress."""
+    """Print progress."""
     say_line(f"  · {words}", err=True)
 
 
 def out(output: str, record: Any, lines: list[str]) -> None:
-    """Tell a result."""
+    """Print a result."""
     if output == "json":
         say_json(record)
     else:

@@ -1,9 +1,9 @@
-"""Names become deeds: facts and actions that a machine names, and what they are handed.
+"""Binds the names in a machine to code: its facts and actions, and what each is called with.
 
-Owns ``Fact``, ``Binding`` (complete, or refused before anything starts) and ``Run`` (what one row's fact
-or action may know of the run). A run that was started by an older version is pinned to that version's declaration:
-that may name fewer facts, actions and inputs than are bound today, never others. Knows no world: ``world`` is
-whatever the binding's author passes to the Runner. Called by runner.py; dr/ and library users write bindings.
+Owns ``Fact``, ``Binding`` (complete, or refused before anything starts) and ``Run`` (what a fact or an action of one
+row may know of the run). A run that an older version started is pinned to that version's declaration, which may name
+fewer facts, actions and inputs than are bound today, never others. Knows no world: ``world`` is whatever the caller
+passes to the Runner. Called by legal.py and observer.py; dr/ and library users write bindings.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,29 +19,29 @@ from drfsm.spec.model import MachineSpec
 Act = Callable[[Any, "Run"], Any]
 """Action, repair and undo alike: (world, run) -> a JSON value worth recording, or None.
 
-Assume that you died halfway last time: look whether the goal is reached before you do anything.
+Write it as if it had been killed halfway last time: check whether the goal is reached before changing anything.
 """
 
 
 @frozen
 class Fact:
-    """One reading: ``observe`` asks the world (Unreachable if it can't), ``judge`` says what it means.
+    """A fact in code: ``observe`` reads the world (Unreachable if it can't), ``judge`` says what that means.
 
-    ``observe`` returns exact JSON, never secrets; ``judge`` is pure and returns one of the fact's declared
-    values, or None for "can't be told from what was seen".
+    ``observe`` returns exact JSON, never secrets. ``judge`` is pure: it returns one of the fact's declared values, or
+    None where the observation doesn't say.
     """
 
     observe: Callable[[Any, "Run"], Any]
     judge: Callable[[Any, Mapping[str, Any]], str | None]
-    of_machine: bool = False  # read from this machine's own files: on another machine it says nothing of the run
+    of_machine: bool = False  # read from this computer's own files: on another one it says nothing about the run
 
 
 @frozen
 class Run:
-    """What a fact or an action may know. ``undoing`` holds the images to restore, in an undo only.
+    """What a fact or an action may know. ``undoing`` holds the snapshots to restore, in an undo only.
 
-    A result is lost where a crash came between an action and its commit: what was found done is committed without
-    one. Later rows may lean on results of actions with effect ``none`` only, which are done again.
+    A result is lost where a crash came between an action and its commit: the recovered commit has none. So later rows
+    may use the results of actions with effect ``none`` only, which are done again.
     """
 
     id: str
@@ -49,12 +49,12 @@ class Run:
     operator: str
     epoch: int  # the fencing token
     dry_run: bool
-    trigger: str  # the row in hand
+    trigger: str  # of the row that is being taken
     results: Mapping[str, Any]  # trigger -> what its action returned
     args: Mapping[str, Mapping[str, Any]]  # trigger -> an operator's recorded arguments
     clock: Clock
-    undoing: Mapping[str, Any] = field(factory=dict)  # fact -> the image before, to be restored
-    first_seen: Mapping[str, Any] = field(factory=dict)  # fact -> its image before this row's first attempt
+    undoing: Mapping[str, Any] = field(factory=dict)  # fact -> the snapshot to restore
+    first_seen: Mapping[str, Any] = field(factory=dict)  # fact -> its snapshot before this row's first attempt
     deadline: float | None = None  # on the clock's monotonic scale
     interrupted: Callable[[], bool] = lambda: False
     say: Callable[..., None] = lambda *_, **__: None
@@ -62,11 +62,11 @@ class Run:
     proven: Mapping[str, Any] = field(factory=dict)  # what is proven of whoever runs this process
 
     def note(self, words: str, **fields: Any) -> None:
-        """Say what is going on, for progress and the step's log. Never pass secrets."""
+        """Report progress, for the terminal. Never pass secrets."""
         self.say(words, **fields)
 
     def check(self) -> None:
-        """Stop here if the row's time is up or somebody wants to stop; call it between requests."""
+        """Raise if the row's time is up, or a person asked to stop; call it between two requests."""
         if self.interrupted():
             raise Interrupted(f"{self.trigger} was interrupted between two requests")
         if self.deadline is not None and self.clock.monotonic() > self.deadline:
@@ -75,7 +75,7 @@ class Run:
 
 @frozen
 class Binding:
-    """Facts and actions by name; and the inputs that older declarations lack, with the value that stands for them."""
+    """Facts and actions by name, and a value for each input that older declarations lack."""
 
     facts: Mapping[str, Fact]
     actions: Mapping[str, Act] = field(factory=dict)

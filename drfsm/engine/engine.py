@@ -5,7 +5,7 @@ included, leaves the state unmoved. The rest closes what ``transitions`` leaves 
 
 - ``auto_transitions=False``: no ``to_<state>()`` back doors.
 - of two rows with the same source and trigger the first would win silently: each has a condition that
-  lets only the row in hand pass.
+  lets only the row that is being fired pass.
 - a false condition returns False silently: here it raises.
 - an unknown trigger is a KeyError, a wrong state a MachineError: here both are IllegalTransition.
 - re-entrant triggers are silently overwritten: here a second ``fire`` inside a stage raises.
@@ -34,7 +34,7 @@ class Engine:
 
     def __init__(self, spec: MachineSpec, state: str, stages: Sequence[Stage] = ()) -> None:
         self._spec = spec
-        self._in_hand: Row | None = None
+        self._firing: Row | None = None
         self._position = Position()
         self._machine = Machine(
             model=None,
@@ -63,18 +63,18 @@ class Engine:
 
     def fire(self, row: Row) -> None:
         """Take exactly this row: run the stages, then move. Raises IllegalTransition, or what a stage raises."""
-        if self._in_hand is not None:
-            raise DrfsmError(f"{row.trigger} was fired while {self._in_hand.trigger} is in hand")
+        if self._firing is not None:
+            raise DrfsmError(f"{row.trigger} was fired while {self._firing.trigger} is being taken")
         event = self._machine.events.get(row.trigger)
         if event is None:
             raise self._illegal(row.trigger)
-        self._in_hand = row
+        self._firing = row
         try:
             moved = event.trigger(self._position)
         except MachineError:
             raise self._illegal(row.trigger) from None
         finally:
-            self._in_hand = None
+            self._firing = None
         if not moved:
             raise self._illegal(row.trigger)
 
@@ -82,11 +82,11 @@ class Engine:
         return IllegalTransition(machine=self._spec.name, state=self.state, trigger=trigger, legal=self.legal())
 
     def _only(self, row: Row) -> Callable[[EventData], bool]:
-        return lambda _event: self._in_hand is row
+        return lambda _event: self._firing is row
 
     def _staged(self, stage: Stage) -> Callable[[EventData], Any]:
         def run_stage(_event: EventData) -> None:
-            assert self._in_hand is not None  # noqa: S101  fire() has set it
-            stage(self._in_hand)
+            assert self._firing is not None  # noqa: S101  fire() has set it
+            stage(self._firing)
 
         return run_stage

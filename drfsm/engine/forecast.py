@@ -3,31 +3,34 @@
 A guard is *passed*, *failed* or *not_evaluated* (it reads a fact that an earlier step would have changed,
 so what it reads now says nothing). Nothing here writes anything but ``forecast`` records: no lease, no
 intent, no commit; and it ends as ``dry_run``, or ``refused``, never as a success. What is walked already is
-on record, so a walk that was cut short goes on from there.
+on record, so an interrupted walk continues from there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+from attrs import evolve
+
 from drfsm.engine.log import RunLog
-from drfsm.engine.step import Judged, Step
+from drfsm.engine.observer import Judgement, Observer, recorded
 from drfsm.errors import Interrupted
 from drfsm.journal import RunState
+from drfsm.journal.record_types import Check, Forecast
 from drfsm.spec.model import By, MachineSpec, Row
 
-Body = Mapping[str, Any]
 
-
-def walk(spec: MachineSpec, log: RunLog, step: Step, interrupted: Callable[[], bool] = lambda: False) -> RunState:
+def walk(
+    spec: MachineSpec, log: RunLog, observer: Observer, interrupted: Callable[[], bool] = lambda: False
+) -> RunState:
     """Forecast from where the records end to a final state, then end the run. Raises Interrupted between two rows."""
-    position = log.state.forecasts[-1]["to"] if log.state.forecasts else spec.initial
+    position = log.state.forecasts[-1].to if log.state.forecasts else spec.initial
     while position not in spec.finals and not _refused(spec, log):
         if interrupted():
             raise Interrupted("the dry run was interrupted between two steps")
         row = _next(spec, log, position)
         if row is None:
             break
-        log.append("forecast", _forecast(spec, row, step.judge(row, skip=dict.fromkeys(_changed(spec, log)))))
+        log.append("forecast", _forecast(spec, row, observer.judge(row, skip=_changed(spec, log))))
         position = row.to
     _end(spec, log, position)
     return log.state
@@ -35,44 +38,45 @@ def walk(spec: MachineSpec, log: RunLog, step: Step, interrupted: Callable[[], b
 
 def _next(spec: MachineSpec, log: RunLog, position: str) -> Row | None:
     rows = spec.rows_from(position, log.state.inputs, By.RUNNER)
-    return next((row for row in rows if row.each != "undo"), None)
+    return next((row for row in rows if row.foreach != "undo"), None)
 
 
-def _forecast(spec: MachineSpec, row: Row, judged: Judged) -> dict[str, Any]:
-    checks = [*map(_outcome, judged.checks), *_not_evaluated(spec, row, judged)]
+def _forecast(spec: MachineSpec, row: Row, judgement: Judgement) -> dict[str, Any]:
+    checks = [*map(_with_outcome, judgement.checks), *_not_evaluated(spec, row, judgement)]
     return {
         "row": row.key,
         "trigger": row.trigger,
         "from": row.source,
         "to": row.to,
-        "guards": checks,
+        "guards": [check.json for check in checks],
         "action": row.action,
         "sets": dict(row.sets),
-        "facts": judged.facts,
-        "waits": row.wait is not None and any(each["outcome"] == "failed" for each in checks),
-        "final_write": row.final_write,
+        "facts": recorded(judgement.readings),
+        "waits": row.wait is not None and any(check.outcome == "failed" for check in checks),
+        "final_write": row.point_of_no_return,
         "because": row.reason,
     }
 
 
-def _outcome(check: dict[str, Any]) -> dict[str, Any]:
-    return {**check, "outcome": "passed" if check["holds"] else "failed"}
+def _with_outcome(check: Check) -> Check:
+    return evolve(check, outcome="passed" if check.holds else "failed")
 
 
-def _not_evaluated(spec: MachineSpec, row: Row, judged: Judged) -> list[dict[str, Any]]:
+def _not_evaluated(spec: MachineSpec, row: Row, judgement: Judgement) -> list[Check]:
+    evaluated = {(check.guard, check.fact) for check in judgement.checks}
     return [
-        {
-            "guard": guard.name,
-            "fact": fact,
-            "value": None,
-            "needed": list(values),
-            "seen": None,
-            "holds": None,
-            "because": guard.reason,
-            "outcome": "not_evaluated",
-        }
-        for guard, fact, values in spec.wanted_of(row, spec.waived(row, judged.values))
-        if (guard.name, fact) not in judged.named
+        Check(
+            guard=guard.name,
+            fact=fact,
+            value=None,
+            needed=needed,
+            seen=None,
+            reason=guard.reason,
+            holds=None,
+            outcome="not_evaluated",
+        )
+        for guard, fact, needed in spec.wanted_of(row, spec.waived(row, judgement.values))
+        if (guard.name, fact) not in evaluated
     ]
 
 
@@ -82,34 +86,34 @@ def _not_evaluated(spec: MachineSpec, row: Row, judged: Judged) -> list[dict[str
 def _changed(spec: MachineSpec, log: RunLog) -> set[str]:
     """Return the facts that the steps so far would have changed: what they read now says nothing."""
     changed: set[str] = set()
-    for body in log.state.forecasts:
-        row = spec.row_of(body["row"], log.state.inputs)
+    for forecast in log.state.forecasts:
+        row = spec.row_of(forecast.row, log.state.inputs)
         changed |= set(row.sets)
-        if row.wait:  # likewise what will have been awaited by then
+        if row.wait:  # likewise what the run would have waited for by then
             changed |= {fact for _, fact, _ in spec.wanted_of(row)}
     return spec.depending_on(changed)
 
 
-def _failed(body: Body) -> list[Body]:
-    """Return the guards of a forecast that would refuse it; those of a wait are awaited."""
-    return [] if body["waits"] else [each for each in body["guards"] if each["outcome"] == "failed"]
+def _failed(forecast: Forecast) -> list[Check]:
+    """Return the guards of a forecast that would refuse the row; a wait's guards are waited for."""
+    return [] if forecast.waits else [check for check in forecast.guards if check.outcome == "failed"]
 
 
 def _refused(spec: MachineSpec, log: RunLog) -> str:
-    """Return the trigger at which the run would be refused, "" if none: then the walk goes on."""
-    for body in log.state.forecasts:
-        known = any(each["value"] != "unknown" for each in _failed(body))
-        if known and spec.refuses(body["from"], log.state.inputs):
-            return str(body["trigger"])
+    """Return the trigger at which the run would be refused, "" if none."""
+    for forecast in log.state.forecasts:
+        known = any(check.value != "unknown" for check in _failed(forecast))
+        if known and spec.refuses(forecast.source, log.state.inputs):
+            return forecast.trigger
     return ""
 
 
 def _end(spec: MachineSpec, log: RunLog, position: str) -> None:
     refused, changed_nothing = _refused(spec, log), "nothing was changed: this was a dry run"
     findings = [
-        f"{body['trigger']}: {each['guard']}: {each['fact']} is {each['value']} ({each['because']})"
-        for body in log.state.forecasts
-        for each in _failed(body)
+        f"{forecast.trigger}: {check.guard}: {check.fact} is {check.value} ({check.reason})"
+        for forecast in log.state.forecasts
+        for check in _failed(forecast)
     ]
     waits = "" if refused or position in spec.finals else f"; from {position} on a person decides"
     log.append(

@@ -1,8 +1,8 @@
-"""The journal of a run together with the state that it folds to, and whoever wants to hear of each record.
+"""The journal of a run, the state that it folds to, and the subscribers that are called with each record.
 
-Owns the one way in which a record comes to be: append durably, fold, tell the subscribers. A subscriber
-derives things (a summary, a step's log, progress); the journal is the truth, so it hears after the fact, and
-what goes wrong with it can't undo a record: it is kept in ``fault``, and the run stops at the next clean point.
+Owns the one way in which a record is written: append durably, fold, call the subscribers. A subscriber derives
+something (a summary, a step's log, progress). The journal is the truth, so subscribers come after it, and their
+failure can't undo a record: it is kept in ``fault``, and the run stops at the next clean point.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ from typing import Any
 from drfsm.engine.ports import Clock, Journal
 from drfsm.errors import DrfsmError
 from drfsm.journal import Record, RunState, fold
+from drfsm.journal.undoing import leads_to_undo, past_point_of_no_return
 from drfsm.spec.model import By, MachineSpec, Row
 
 OnRecord = Callable[[Record, RunState], None]
@@ -25,30 +26,30 @@ class RunLog:
         self.clock = clock
         self.fault: DrfsmError | None = None
         self._on_record = tuple(on_record)
-        self._untold: list[tuple[Record, RunState]] = []
+        self._pending: list[tuple[Record, RunState]] = []
         self.state: RunState = fold(journal.records())
 
-    def append(self, kind: str, body: Mapping[str, Any], *, tell: bool = True) -> Record:
-        """Write one record durably, then fold it in, then tell the subscribers (or, if not now, at ``tell()``)."""
+    def append(self, kind: str, body: Mapping[str, Any], *, notify: bool = True) -> Record:
+        """Write one record durably, then fold it in, then call the subscribers (or, if not now, at ``notify()``)."""
         record = self.journal.append(kind, body, self.clock.now())
         self._fold([record] if record.seq == self.state.length else self.journal.records()[self.state.length :])
-        if tell:
-            self.tell()
+        if notify:
+            self.notify()
         return record
 
     def catch_up(self) -> None:
-        """Fold what the journal has and we don't: an interruption may have come in between."""
+        """Fold records that the journal has and this state lacks: an interruption may have come in between."""
         self._fold(self.journal.records()[self.state.length :])
 
     def _fold(self, records: Sequence[Record]) -> None:
         for record in records:
             self.state = fold([record], self.state)
-            self._untold.append((record, self.state))
+            self._pending.append((record, self.state))
 
-    def tell(self) -> None:
-        """Tell the subscribers what they have not heard yet."""
-        untold, self._untold = self._untold, []
-        for record, state in untold:
+    def notify(self) -> None:
+        """Call the subscribers with the records that they have not had yet."""
+        pending, self._pending = self._pending, []
+        for record, state in pending:
             for subscriber in self._on_record:
                 try:
                     subscriber(record, state)
@@ -56,21 +57,21 @@ class RunLog:
                     self._blame(record, fault)
 
     def _blame(self, record: Record, fault: Exception) -> None:
-        told = fault.what if isinstance(fault, DrfsmError) else f"{type(fault).__name__}: {fault}"
+        what = fault.what if isinstance(fault, DrfsmError) else f"{type(fault).__name__}: {fault}"
         self.fault = self.fault or DrfsmError(
-            f"the summary or a step's log could not be written (at record {record.seq}): {told}",
+            f"the summary or a step's log could not be written (at record {record.seq}): {what}",
             hint="mend the cause, then `drfsm resume`; the journal itself is whole",
         )
 
-    def frozen(self, readings: Mapping[str, str | None] | None = None) -> list[str]:
-        """Say in the operator's words what is frozen, by these readings, else as it was known last."""
-        now = {name: value for name, value in (readings or {}).items() if value is not None}
+    def frozen(self, values: Mapping[str, str | None] | None = None) -> list[str]:
+        """Say in the operator's words what is frozen: by these values, for all other facts by the last known ones."""
+        now = {name: value for name, value in (values or {}).items() if value is not None}
         return list(self.spec.says_frozen({**self.state.known, **now}))
 
     @property
     def no_return(self) -> bool:
-        """Whether the point of no return is passed: the intent of the final write was recorded, ever."""
-        return any(row.final_write and row.key in self.state.images for row in self.spec.rows)
+        """Whether the point of no return is passed."""
+        return past_point_of_no_return(self.spec, self.state)
 
     def next_actions(self, state: str | None = None) -> list[dict[str, Any]]:
         """Return what a person can do from a state: to go on, and each operator's row with its reason."""
@@ -78,17 +79,13 @@ class RunLog:
         if at in self.spec.finals:
             return []
         rows = self.spec.rows_from(at, self.state.inputs, By.OPERATOR)
-        open_to = [row for row in rows if not (self.no_return and self.leads_to_undo(row.to))]
+        open_to = [row for row in rows if not (self.no_return and leads_to_undo(self.spec, row.to))]
         return [
             {"do": "resume", "because": "go on from exactly here"},
-            *(_way(row) for row in open_to),
+            *(_action(row) for row in open_to),
         ]
 
-    def leads_to_undo(self, state: str) -> bool:
-        """Whether a state is where everything is undone."""
-        return any(row.each == "undo" for row in self.spec.rows if row.source == state)
 
-
-def _way(row: Row) -> dict[str, Any]:
-    """Return a way on as records carry it: what to ask for, why, and which arguments it takes."""
+def _action(row: Row) -> dict[str, Any]:
+    """Return a next action as records carry it: what to ask for, why, and which arguments it takes."""
     return {"do": row.trigger, "because": row.reason, **({"args": list(row.amends)} if row.amends else {})}

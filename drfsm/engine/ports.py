@@ -1,4 +1,4 @@
-"""What the engine needs of the outside, as small protocols: a journal, a lease, a clock.
+"""What the engine needs from outside, as small protocols: a journal, a lease, a clock.
 
 The real ones live in adapters/; ``MemoryJournal``, ``NoLease`` and ``SystemClock`` are enough for a
 library user's first machine.
@@ -23,7 +23,7 @@ class Journal(Protocol):
         """Return every record so far, oldest first."""
 
     def append(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
-        """Append one record durably. Raises on any doubt: nothing may be done that isn't written."""
+        """Append one record durably. Raises on any doubt: nothing may be done that is not on record."""
 
 
 class Lease(Protocol):
@@ -108,4 +108,4 @@ class NoLease:
         """Nobody else can hold it."""
 
     def release(self, run_id: str) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""

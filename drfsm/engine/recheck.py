@@ -1,17 +1,18 @@
-"""What a run's records say of the world, to be held against the world: for records that somebody else wrote.
+"""Compares the world with what a run's records say of it, for records that another computer wrote.
 
-Whoever goes on with records that this machine did not write can't know that the guards in them were ever judged. So
-every fact behind a guard that was passed is read again. Expected is what the last guard over a fact required, or what
-an action of the run set since; nothing is expected of a fact that an undo or the world itself (``environment``) may
-have changed meanwhile, nor of one that the next row judges anyway. Pure but for ``differences``, which reads.
+Whoever resumes a run from such records can't know that its guards were ever judged. So every fact behind a guard that
+was passed is read again. Expected is what the last guard over a fact required, or what an action of the run set since.
+Nothing is expected of a fact that an undo or the world itself (``environment``) may have changed meanwhile, nor of one
+that the next row judges anyway. Pure but for ``differences``, which reads.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from attrs import frozen
 
-from drfsm.engine.step import Reading
 from drfsm.journal import Record, RunState
+from drfsm.journal.record_types import Commit, Reading
+from drfsm.journal.undoing import leads_to_undo
 from drfsm.spec.model import MachineSpec, Row
 
 Expected = Mapping[str, frozenset[str]]
@@ -39,31 +40,30 @@ class Difference:
         return f"{self.fact} is {self.reading.value}; the records say that it is {expected}"
 
 
-def in_words(found: Iterable[Difference]) -> Iterator[str]:
-    """Yield differences in words; what can't be read for one and the same reason is said once."""
-    silent: dict[str, list[str]] = {}
-    for difference in found:
+def in_words(differences: Iterable[Difference]) -> Iterator[str]:
+    """Yield differences in words; facts that can't be read for one and the same reason share a line."""
+    unreadable: dict[str, list[str]] = {}
+    for difference in differences:
         if difference.unreadable:
-            silent.setdefault(difference.reading.why, []).append(difference.fact)
+            unreadable.setdefault(difference.reading.why, []).append(difference.fact)
         else:
             yield str(difference)
-    yield from (f"{', '.join(facts)} can't be read ({why})" for why, facts in silent.items())
+    yield from (f"{', '.join(facts)} can't be read ({why})" for why, facts in unreadable.items())
 
 
 def expected(records: Iterable[Record], spec: MachineSpec, state: RunState) -> Expected:
     """Return what the records say of the world as it must be now, by fact."""
     known: dict[str, frozenset[str]] = {}
     for record in records:
-        if record.kind != "commit":
+        if not isinstance(commit := record.content, Commit):
             continue
-        body = record.body
-        for check in body["guards"]:
-            known[check["fact"]] = frozenset(check["needed"])
-        _moved(known, spec, _row(spec, state, body["row"]), undoes=bool(body.get("undoes")))
+        for check in commit.guards:
+            known[check.fact] = frozenset(check.needed)
+        _moved(known, spec, _row(spec, state, commit.row), undoes=bool(commit.undoes))
     if state.open is not None:  # half done: nobody knows
         _moved(known, spec, _row(spec, state, state.open.row), undoes=True)
-    if state.undo and any(row.each == "undo" for row in spec.rows if row.source == state.state):
-        return {}  # things are being given back: each undo is held against the object itself
+    if state.undo and leads_to_undo(spec, state.state):
+        return {}  # changes are being undone: each undo is compared with the object itself
     return _without_the_worlds_own(known, spec, state.state)
 
 
@@ -108,14 +108,14 @@ def _without_the_worlds_own(known: Mapping[str, frozenset[str]], spec: MachineSp
 
 
 def differences(
-    wanted: Expected, upcoming: Sequence[Row], spec: MachineSpec, read: Callable[[set[str]], Mapping[str, Reading]]
+    expected: Expected, upcoming: Sequence[Row], spec: MachineSpec, read: Callable[[set[str]], Mapping[str, Reading]]
 ) -> tuple[Difference, ...]:
     """Read what is expected, but for what the rows that come next judge themselves; return what is otherwise."""
     judged_anyway = {fact for row in upcoming for _, fact, _ in spec.wanted_of(row)}
-    names = {name for name in wanted if name not in judged_anyway and not spec.facts[name].hidden}
+    names = {name for name in expected if name not in judged_anyway and not spec.facts[name].hidden}
     readings = read(names)
     return tuple(
-        Difference(name, wanted[name], readings[name])
+        Difference(name, expected[name], readings[name])
         for name in sorted(names)
-        if readings[name].value not in wanted[name]
+        if readings[name].value not in expected[name]
     )

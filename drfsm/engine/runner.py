@@ -1,11 +1,11 @@
 """Runs a declared machine: start, resume, an operator's request, a person's verdict on an open intent.
 
-Owns the loops around one step (step.py): which row comes next, attempts with back-off and one repair,
-waits, where a failure goes, when a run is held and how it ends. Everything that it decides is in the
-journal before it acts on it, so that any process with the journal and the world can go on.
+Owns the loop that takes one row after the other, and where a run goes when a row fails: to a failure's row where one
+is safe, else it is *held*. Everything that is decided is in the journal before it is acted on, so that any process
+with the journal and the world can go on: ``resume`` reads the journal, takes the lease, and enters the same loop. An
+open intent (a step that was killed) is always the first row that the loop takes; step.py says what becomes of it.
 
-Attempts are counted from one again whenever a person asks for the run to go on: the limit guards against
-a machine that tries for ever, not against a person who has mended something.
+legal.py says which row is legal, attempts.py tries a row, step.py takes one attempt, inputs.py checks inputs.
 """
 
 import getpass
@@ -13,48 +13,47 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any
 from uuid import uuid4
 
 from drfsm import __version__
 from drfsm.engine import forecast, recheck
+from drfsm.engine.attempts import Attempts
 from drfsm.engine.binding import Binding
+from drfsm.engine.inputs import check_amendments, check_inputs, recordable
+from drfsm.engine.legal import FORWARD_ONLY, LegalRows, check_binding
 from drfsm.engine.log import OnRecord, RunLog
+from drfsm.engine.observer import Observer, Say
 from drfsm.engine.ports import Clock, Journal, Lease, NoLease, SystemClock
-from drfsm.engine.step import Judged, NeedsPerson, Say, Step
+from drfsm.engine.step import NeedsPerson, Step
 from drfsm.errors import (
-    DiskFault,
     DrfsmError,
     EvidenceFault,
-    FileDamaged,
     GuardRefused,
     HoldAsked,
     IllegalTransition,
     Interrupted,
-    JournalDamaged,
     LeaseHeld,
     LeaseLost,
-    Unreachable,
     UsageFault,
 )
-from drfsm.journal import RunState, Undoable, exact
-from drfsm.spec.model import By, Effect, MachineSpec, Row, holds
-from drfsm.spec.recovery import Do
+from drfsm.journal import RunState, Undoable
+from drfsm.journal.undoing import leads_to_undo
+from drfsm.spec.model import By, MachineSpec, Row
+from drfsm.spec.recovery import RecoveryAction
 
 OUTCOMES = ("done", "not_done")
 SCOPES = ("live", "drill")
-_NAP_SECONDS = 0.2  # so that a wait notices an interruption soon
 
 
 class Runner:
     """One run of one machine. ``world`` is handed to every fact and action as it is.
 
-    ``on_record`` subscribers hear every record after it is durable; ``say`` hears what actions tell while
-    they work; ``vouched`` says who answers for records that this machine did not write. ``proven`` is what can be
-    proven of whoever runs this process, beside ``operator``, which anybody may set: it is recorded wherever a person
-    starts, goes on or decides. Raises BindingFault unless the binding is exactly the machine's; where the journal holds
-    a run already, of whichever version, EvidenceFault unless it has all that the run's declaration names.
+    ``on_record`` subscribers are called with every record after it is durable; ``say`` with an action's progress notes;
+    ``vouched`` says who answers for records that this machine did not write. ``proven`` is what can be proven of
+    whoever runs this process, beside ``operator``, which anybody may set: it is recorded wherever a person starts,
+    resumes or decides. Raises BindingFault unless the binding is exactly the machine's; where the journal holds a run
+    already, of whichever version, EvidenceFault unless the binding has all that the run's declaration names.
     """
 
     def __init__(
@@ -76,18 +75,25 @@ class Runner:
     ) -> None:
         self._spec, self._binding = spec, binding
         self._lease: Lease = lease or NoLease()
-        self._clock: Clock = clock or SystemClock()
-        self._log = RunLog(spec, journal, self._clock, on_record)
-        self._check_binding()
+        self._log = log = RunLog(spec, journal, clock or SystemClock(), on_record)
+        check_binding(spec, binding, log)
         self._operator, self._host = operator or who(), host or platform.node()
         self._proven = {"proven": dict(proven)} if proven else {}
         self._vouched = dict(vouched or {})
         self._leased = False
         self._interrupted = False
         self._hold_asked = hold_asked
-        self._step = Step(
-            self._log, binding, world, self._lease, interrupted=lambda: self._interrupted, say=say, proven=proven or {}
+        self._observer = Observer(log, binding, world, interrupted=lambda: self._interrupted, say=say, proven=proven)
+        self._step = Step(log, binding, self._lease, self._observer)
+        self._attempts = Attempts(
+            log,
+            self._step,
+            self._observer,
+            self._lease,
+            interrupted=lambda: self._interrupted,
+            stop_asked=self._stop_asked,
         )
+        self._rows = LegalRows(spec, log)
 
     @property
     def state(self) -> RunState:
@@ -96,11 +102,11 @@ class Runner:
 
     def next_actions(self) -> tuple[str, ...]:
         """Return what a person can do here: ``resume``, and the operator's rows that are legal."""
-        return tuple(each["do"] for each in self._log.next_actions())
+        return tuple(action["do"] for action in self._log.next_actions())
 
     @property
     def undoable(self) -> tuple[Undoable, ...]:
-        """What an abort would give back, oldest first: nothing after the end, or past the point of no return."""
+        """What an abort would undo, oldest first: nothing after the end, or past the point of no return."""
         self._ready()
         return () if self._over() or self._log.no_return else self.state.undo
 
@@ -126,7 +132,7 @@ class Runner:
                 "machine": self._spec.name,
                 "machine_sha256": self._spec.sha256,
                 "version": __version__,
-                "inputs": _said("inputs", dict(inputs)),
+                "inputs": recordable("inputs", dict(inputs)),
                 "operator": self._operator,
                 **self._proven,
                 "host": self._host,
@@ -138,10 +144,10 @@ class Runner:
             },
         )
         self._step.engine.place(self._spec.initial)
-        return self._go()
+        return self._drive()
 
     def resume(self) -> RunState:
-        """Go on from exactly where the journal says. A run that has ended stays ended; an unsealed end is sealed."""
+        """Go on from exactly where the journal says. A run that has ended stays ended; its seal is added if missing."""
         self._ready()
         if self._over():
             return self._finish()
@@ -157,39 +163,39 @@ class Runner:
                 "pid": os.getpid(),
             },
         )
-        return self._go()
+        return self._drive()
 
     def request(self, trigger: str, args: Mapping[str, Any] | None = None) -> RunState:
-        """Fire an operator's row, then go on. An open intent is settled before.
+        """Fire an operator's row, then go on. An open intent is settled first.
 
         Raises IllegalTransition where the row is not legal: nothing moved, a ``rejected`` record remains.
         Raises GuardRefused, with a ``rejected`` record too, where its guards don't hold.
         """
         self._ready()
-        arguments = {name: value for name, value in (args or {}).items() if name != "proven"}  # nobody's own word
-        given = _said("arguments", {**arguments, "operator": self._operator, **self._proven})
+        own = {name: value for name, value in (args or {}).items() if name != "proven"}  # nobody proves himself
+        arguments = recordable("arguments", {**own, "operator": self._operator, **self._proven})
         self._refuse_ended(trigger)
-        self._check_amendments(trigger, given)
+        check_amendments(self._spec, self.state.state, self.state.inputs, trigger, arguments)
         self._take_lease()
         try:
-            self._attempts(self._settled(trigger), given)
+            self._attempts.take(self._settled(trigger), arguments)
         except LeaseLost:
             raise
         except (IllegalTransition, GuardRefused) as refused:
-            if self._over():  # what was open is settled, and that was the end
+            if self._over():  # settling the open intent ended the run
                 self._finish()
                 raise
             self._reject(trigger, refused)
-            if self.state.status == "running":  # nobody works on it any more
+            if self.state.status == "running":  # this process works on it no more
                 self._hold(trigger, refused)
             raise
         except DrfsmError as fault:
             return self._hold(trigger, fault)
-        return self._go()
+        return self._drive()
 
     def abort(self, reason: str = "") -> RunState:
         """Ask for the machine's ``abort`` row; where everything is being undone already, go on with that."""
-        if self._log.leads_to_undo(self.state.state) and not self._over():
+        if leads_to_undo(self._spec, self.state.state) and not self._over():
             return self.resume()
         return self.request("abort", {"reason": reason})
 
@@ -204,15 +210,17 @@ class Runner:
         self._refuse_ended("resolve")
         self._take_lease()
         intent = self.state.open
-        row = self._row(intent.row) if intent else None
-        if row is None or self._step.recover(row)[0].do is not Do.HOLD:
+        row = self._rows.row(intent.row) if intent else None
+        if row is None or self._step.recover(row)[0].do is not RecoveryAction.HOLD:
             reason = "the machine can tell by itself what became of it" if row else "no action's outcome is open"
-            fault = self._illegal("resolve", reason=reason)
+            fault = self._rows.illegal("resolve", reason=reason)
             self._reject("resolve", fault)
             raise fault
-        verdict = {"row": row.key, "outcome": outcome, "reason": reason, "operator": self._operator}
-        self._log.append("resolved", {**verdict, **self._proven})
-        return self._go()
+        self._log.append(
+            "resolved",
+            {"row": row.key, "outcome": outcome, "reason": reason, "operator": self._operator, **self._proven},
+        )
+        return self._drive()
 
     def recheck(self) -> tuple[recheck.Difference, ...]:
         """Read every fact behind an earlier guard again; return those that are not as the records say.
@@ -222,195 +230,96 @@ class Runner:
         self._ready()
         if self._over() or self.state.dry_run:
             return ()
-        upcoming = [row] if (row := self._next()) else []
-        here = upcoming or list(self._spec.rows_from(self.state.state, self.state.inputs)) or list(self._spec.rows)
-        wanted = {
+        row, state = self._rows.next_row(), self.state
+        upcoming = [row] if row else []
+        here = upcoming or list(self._spec.rows_from(state.state, state.inputs)) or list(self._spec.rows)
+        expected = {
             name: values
-            for name, values in recheck.expected(self._log.journal.records(), self._spec, self.state).items()
+            for name, values in recheck.expected(self._log.journal.records(), self._spec, state).items()
             if name in self._binding.facts and not self._binding.facts[name].of_machine
         }
-        return recheck.differences(wanted, upcoming, self._spec, lambda names: self._step.read(names, here[0]))
+        return recheck.differences(expected, upcoming, self._spec, lambda names: self._observer.read(names, here[0]))
 
-    # --- driving --------------------------------------------------------------------------------------
+    # --- the loop ---------------------------------------------------------------------------------------
 
-    def _go(self) -> RunState:
+    def _drive(self) -> RunState:
+        """Take one row after the other until the run ends, is held, or waits for a person's decision."""
+        if self.state.dry_run:
+            return self._forecast()
         while not self._over():
-            if self._log.fault:
-                return self._hold("telling", self._log.fault)
-            if stop := self._stop_asked("stopped on request"):
-                return self._hold(self.state.stage or "between two steps", stop)
-            if self.state.dry_run:
-                if not self._walked():
-                    return self.state
-                continue
-            row = self._next()
+            if reason := self._stop():
+                return self._hold(*reason)
+            row = self._rows.next_row()
             if row is None:
-                told = f"{self.state.state} waits for a person's decision"
-                return self._hold("waiting", DrfsmError(told, fault="operator"))
-            if not self._through(row):
-                return self.state
-        return self._finish()
-
-    def _walked(self) -> bool:
-        """Walk a dry run to its end; return whether it got there."""
-        try:
-            forecast.walk(self._spec, self._log, self._step, lambda: self._interrupted)
-        except LeaseLost:
-            raise
-        except DrfsmError as fault:
-            self._hold("forecast", fault)
-            return False
-        return True
-
-    def _through(self, row: Row) -> bool:
-        """Take a row with all its attempts; return whether the run can go on."""
-        try:
-            if self._touches(row):
-                self._take_lease()
-            self._attempts(row)
-        except LeaseLost:
-            raise
-        except LeaseHeld as fault:  # it ends or is held in its own journal; who called must know whose turn it is
-            if self._failed(row, fault):
-                self._finish()
-            raise
-        except DrfsmError as fault:
-            return self._failed(row, fault)
-        return True
-
-    def _attempts(self, row: Row, args: Mapping[str, Any] | None = None) -> None:
-        """Try, with back-off and one repair between tries. A refusal by what was really seen is final."""
-        most = row.attempts.limit(self.state.inputs)
-        for number in range(1, most + 1):
+                waiting = f"{self.state.state} waits for a person's decision"
+                return self._hold("waiting", DrfsmError(waiting, fault="operator"))
             try:
-                judged = self._wait(row) if row.wait and not self._begun(row) else None
-                self._step.attempt(row, args=args, judged=judged)
-            except (LeaseLost, Interrupted):
+                self._take(row)
+            except LeaseLost:
                 raise
             except DrfsmError as fault:
-                if number == most or not self._again(row, fault):
+                goes_on = self._take_failure_row(row, fault)
+                if isinstance(fault, LeaseHeld):  # the caller must learn that another run has the lease
+                    if goes_on:
+                        self._finish()
                     raise
-            else:
-                return
-            self._pause(row.attempts.backoff_seconds * 2 ** (number - 1), row)
-            if number == 1 and row.attempts.repair:
-                self._repair(row)
+                if not goes_on:
+                    return self.state
+        return self._finish()
 
-    def _again(self, row: Row, fault: DrfsmError) -> bool:
-        """Whether trying again may help, and may be done: what could not be read may be read now."""
-        if fault.final:
-            return False
-        if isinstance(fault, GuardRefused):
-            return _unreadable(fault)
-        if isinstance(fault, NeedsPerson):
-            return fault.case.letter == "F"
-        return not (self._begun(row) and row.effect is Effect.ONCE)
+    def _forecast(self) -> RunState:
+        """Walk a dry run to its end."""
+        if not self._over():
+            if reason := self._stop():
+                return self._hold(*reason)
+            try:
+                forecast.walk(self._spec, self._log, self._observer, lambda: self._interrupted)
+            except LeaseLost:
+                raise
+            except DrfsmError as fault:
+                return self._hold("forecast", fault)
+        return self._finish()
 
-    def _begun(self, row: Row) -> bool:
-        return self.state.open is not None and self.state.open.row == row.key
+    def _stop(self) -> tuple[str, DrfsmError] | None:
+        """Return (stage, why) to hold the run between two rows; None to go on."""
+        if self._log.fault:
+            return "telling", self._log.fault
+        asked = self._stop_asked("stopped on request")
+        return (self.state.stage or "between two steps", asked) if asked else None
 
-    def _repair(self, row: Row) -> None:
-        name = row.attempts.repair
-        assert name is not None  # noqa: S101  the caller asked
-        self._lease.check()
-        result, fault = self._step.call(name, self._step.run(row))
-        told = {"failed": fault.what} if fault else result
-        self._log.append("repaired", {"row": row.key, "action": name, "result": told})
+    def _take(self, row: Row, args: Mapping[str, Any] | None = None) -> None:
+        """Take a row with all its attempts, and the lease before it if it needs one."""
+        if self._rows.touches_world(row):
+            self._take_lease()
+        self._attempts.take(row, args)
 
-    def _wait(self, row: Row) -> Judged:
-        """Sample the guards until they hold often enough in a row; the last sample is the row's judgement."""
-        wait = row.wait
-        assert wait is not None  # noqa: S101  the caller asked
-        limit = float(self.state.inputs[wait.limit]) if isinstance(wait.limit, str) else wait.limit
-        began, clear, told = self._clock.monotonic(), 0, None
-        while True:
-            judged = self._step.judge(row)
-            clear = 0 if judged.refusals else clear + 1
-            waited = self._clock.monotonic() - began
-            # What is clear is recorded each time, so that the samples in a row can be proven.
-            if (seen := _essence(judged)) != told or not judged.refusals:
-                self._log.append(
-                    "sampled",
-                    {
-                        "row": row.key,
-                        "state": row.source,
-                        "facts": judged.facts,
-                        "holds": not judged.refusals,
-                        "unmet": sorted({each["fact"] for each in judged.refusals}),
-                        "waited_seconds": round(waited, 1),
-                        "limit_seconds": limit,
-                    },
-                )
-                told = seen
-            if clear >= wait.consecutive:
-                return judged
-            values = {name: each.value for name, each in judged.readings.items()}
-            if any(holds({name: hopeless}, values) for name, hopeless in wait.give_up.items()):
-                raise GuardRefused(judged.refusals, trigger=row.trigger)
-            if waited >= limit:
-                raise _late(row, judged, waited, limit, f"{clear} of {wait.consecutive} clear samples")
-            self._pause(min(wait.every_seconds, max(limit - waited, 0)), row)
-
-    def _pause(self, seconds: float, row: Row) -> None:
-        until = self._clock.monotonic() + seconds
-        while (left := until - self._clock.monotonic()) > 0 and not self._interrupted:
-            self._clock.sleep(min(left, _NAP_SECONDS))
-        if stop := self._stop_asked(f"{row.trigger} was interrupted while it waited"):
-            raise stop
-
-    def _stop_asked(self, words: str) -> Interrupted | None:
-        """Return why to stop here: a signal to this process, or a person's word from elsewhere; None to go on."""
-        if self._interrupted:
-            return Interrupted(words)
-        asked = self._hold_asked()
-        return HoldAsked(asked) if asked else None
-
-    # --- where things go --------------------------------------------------------------------------------
-
-    def _failed(self, row: Row, fault: DrfsmError) -> bool:
+    def _take_failure_row(self, row: Row, fault: DrfsmError) -> bool:
         """Send a failure where it is safe, else hold; return whether the run can go on."""
-        safe = self._safe_row(fault)
+        safe = self._rows.failure_row(fault, self._guards_hold)
         if safe is None:
             self._hold(row.trigger, fault)
             return False
         try:
-            if self._touches(safe):
-                self._take_lease()
-            self._attempts(safe, {"stage": row.trigger, "reason": fault.what, "error": type(fault).__name__})
+            self._take(safe, {"stage": row.trigger, "reason": fault.what, "error": type(fault).__name__})
         except LeaseLost:
             raise
-        except DrfsmError as worse:
-            worse.what = f"{fault.what}; and then {safe.trigger}: {worse.what}"
-            self._hold(row.trigger, worse)
+        except DrfsmError as second:
+            second.what = f"{fault.what}; and then {safe.trigger}: {second.what}"
+            self._hold(row.trigger, second)
             return False
         return True
 
-    def _safe_row(self, fault: DrfsmError) -> Row | None:
-        """Return the row by failure that may be taken; None where the run must be held.
+    def _guards_hold(self, row: Row) -> bool:
+        return not (row.guards and self._observer.judge(row).refusals)
 
-        What is half done (an open intent) is settled by going on, not by a failure, and what could not be reached
-        says nothing about the world: but for a row that abandons what was begun, because what follows takes it
-        all down. After the point of no return nothing is undone. Of several rows the first whose guards hold.
-        """
-        if isinstance(fault, Interrupted):
-            return None
-        unclear = self.state.open is not None or _says_nothing(fault)
-        for row in self._spec.rows_from(self.state.state, self.state.inputs, By.FAILURE):
-            barred = self._log.no_return and self._log.leads_to_undo(row.to)
-            if (
-                not barred
-                and self._may_pass(row, unclear=unclear)
-                and not (row.guards and self._step.judge(row).refusals)
-            ):
-                return row
-        return None
+    def _stop_asked(self, reason: str) -> Interrupted | None:
+        """Return why to stop here: a signal to this process, or a person's request from elsewhere; None to go on."""
+        if self._interrupted:
+            return Interrupted(reason)
+        request = self._hold_asked()
+        return HoldAsked(request) if request else None
 
-    def _may_pass(self, row: Row, *, unclear: bool) -> bool:
-        """Whether a failure's row may be taken; where it is unclear how the world is, only one that abandons all."""
-        if not unclear:
-            return True
-        begun = self._row(self.state.open.row) if self.state.open is not None else None
-        return row.abandons and (begun is None or not (begun.final_write or begun.effect is Effect.ONCE))
+    # --- holds and ends ---------------------------------------------------------------------------------
 
     def _hold(self, stage: str, fault: DrfsmError) -> RunState:
         self._log.append(
@@ -427,11 +336,11 @@ class Runner:
             },
         )
         if isinstance(fault, Interrupted):
-            self._interrupted = False  # it was heeded: the next verb goes on
+            self._interrupted = False  # done: the next verb may go on
         return self.state
 
     def _finish(self) -> RunState:
-        """Write down the end of a run that stands in a final state. Each line may be the last one that we reach."""
+        """Record the end of a run that stands in a final state. ``resume`` mends a crash between any two lines."""
         if not self.state.ended:
             status = self._spec.finals[self.state.state]
             reason, stage = self._why_ended() if status != "complete" else ("", "")
@@ -444,7 +353,7 @@ class Runner:
                     "stage": stage,
                     "frozen": self._log.frozen(),
                     "ways": [],
-                    # What an undo did not give back, on purpose, matters only where things were undone.
+                    # What was kept on purpose matters only where the rest was undone.
                     "kept": list(self.state.kept) if status == "aborted" else [],
                 },
             )
@@ -460,53 +369,42 @@ class Runner:
     def _why_ended(self) -> tuple[str, str]:
         """Return why a run did not end as it was meant to, and at which stage; nothing if it did."""
         failed = self._spec.finals[self.state.state] == "failed"
-        causes = (each for each in reversed(self.state.causes) if each[0] == By.FAILURE or not failed)
+        causes = (cause for cause in reversed(self.state.causes) if cause[0] == By.FAILURE or not failed)
         _, reason, stage = next(causes, ("", "", ""))
         return reason, stage
+
+    # --- pieces -----------------------------------------------------------------------------------------
 
     def _settled(self, trigger: str) -> Row:
         """Settle an open intent, then return the operator's row. Raises IllegalTransition, NeedsPerson.
 
-        What is done is committed before anything else. What is half done stays open until the operator's row
-        moves the run on, so that neither a crash in between nor a row that stays where it is leaves it forgotten.
+        An action that was done is committed before anything else. One that is half done stays open until the
+        operator's row moves the run on, so that neither a crash in between nor a row that stays in its state loses it.
         """
         intent = self.state.open
         if intent is None:
-            return self._operator_row(trigger)
-        begun = self._row(intent.row)
+            return self._rows.operator_row(trigger)
+        begun = self._rows.row(intent.row)
         if begun.trigger == trigger and begun.by is By.OPERATOR:
-            return begun  # on with it
-        if not any(row.trigger == trigger for state in (begun.source, begun.to) for row in self._operator_rows(state)):
-            raise self._illegal(trigger)
-        if begun.each and begun.by is By.RUNNER and (row := self._operator_row(trigger)).each:
-            return row  # a person answers for the undo in hand, whatever became of it
-        case, seen = self._step.recover(begun)
-        if case.do is Do.HOLD:
-            raise NeedsPerson(begun, case, seen)
-        if case.do is Do.COMMIT:
+            return begun  # the same request again: its own attempt goes on
+        states = (begun.source, begun.to)
+        if not any(row.trigger == trigger for state in states for row in self._rows.operator_rows(state)):
+            raise self._rows.illegal(trigger)
+        if begun.foreach and begun.by is By.RUNNER and (row := self._rows.operator_row(trigger)).foreach:
+            return row  # a person answers for the undo that was begun, whatever became of it
+        case, readings = self._step.recover(begun)
+        if case.do is RecoveryAction.HOLD:
+            raise NeedsPerson(begun, case, readings)
+        if case.do is RecoveryAction.COMMIT:
             self._step.attempt(begun)
-        elif begun.final_write:
-            raise self._illegal(trigger, reason="the point of no return is passed: the only way is forward")
-        row = self._operator_row(trigger)
-        if case.do is not Do.COMMIT and intent.behind and not self._log.leads_to_undo(row.to):
-            raise self._illegal(trigger, reason=f"{begun.trigger} and {intent.behind.trigger} are half done: resume")
+        elif begun.point_of_no_return:
+            raise self._rows.illegal(trigger, reason=FORWARD_ONLY)
+        row = self._rows.operator_row(trigger)
+        both_open = case.do is not RecoveryAction.COMMIT and intent.superseded
+        if both_open and not leads_to_undo(self._spec, row.to):
+            half_done = f"{begun.trigger} and {both_open.trigger} are half done: resume"
+            raise self._rows.illegal(trigger, reason=half_done)
         return row
-
-    # --- pieces -----------------------------------------------------------------------------------------
-
-    def _check_binding(self) -> None:
-        """Hold the binding against the machine: exactly for a new run, for all that it names where one is pinned to it.
-
-        Raises BindingFault, EvidenceFault.
-        """
-        if self.state.machine_sha256 != self._spec.sha256:
-            self._binding.complete_for(self._spec)
-        elif missing := self._binding.missing_for(self._spec):
-            raise EvidenceFault(
-                f"this drfsm ({__version__}) lacks what the run's declaration of {self._spec.name} names:"
-                f" {'; '.join(missing)}",
-                hint=f"go on with drfsm {self.state.version}, which started the run",
-            )
 
     def _ready(self) -> None:
         self._log.catch_up()
@@ -525,48 +423,12 @@ class Runner:
         return self.state.ended or self.state.state in self._spec.finals
 
     def _refuse_ended(self, trigger: str) -> None:
-        """Raise IllegalTransition for what can't be moved any more, or never is."""
+        """Raise IllegalTransition for a run that has ended, and for a dry run, which moves nothing."""
         if self._over():
             self._finish()
-            raise self._illegal(trigger, reason=f"the run has ended: {self.state.status}")
+            raise self._rows.illegal(trigger, reason=f"the run has ended: {self.state.status}")
         if self.state.dry_run:
-            raise self._illegal(trigger, reason="this is a dry run, which moves nothing")
-
-    def _next(self) -> Row | None:
-        """Return the runner's row from here: of a loop of undos and the row behind it, the undo comes first."""
-        if self.state.open is not None:
-            return self._row(self.state.open.row)
-        rows = list(self._spec.rows_from(self.state.state, self.state.inputs, By.RUNNER))
-        if self.state.undo:
-            return next((row for row in rows if row.each == "undo"), rows[0] if rows else None)
-        return next((row for row in rows if row.each != "undo"), None)
-
-    def _row(self, key: str) -> Row:
-        try:
-            return self._spec.row_of(key, self.state.inputs)
-        except KeyError:
-            raise EvidenceFault(f"the journal names {key}, which the declaration doesn't have") from None
-
-    def _operator_rows(self, state: str) -> list[Row]:
-        return list(self._spec.rows_from(state, self.state.inputs, By.OPERATOR))
-
-    def _operator_row(self, trigger: str) -> Row:
-        row = next((each for each in self._operator_rows(self.state.state) if each.trigger == trigger), None)
-        if row is None:
-            raise self._illegal(trigger)
-        if self._log.no_return and self._log.leads_to_undo(row.to):
-            raise self._illegal(trigger, reason="the point of no return is passed: the only way is forward")
-        if row.each == "undo" and not self.state.undo:
-            raise self._illegal(trigger, reason="nothing is left to undo")
-        return row
-
-    def _illegal(self, trigger: str, reason: str = "") -> IllegalTransition:
-        legal = [hint["do"] for hint in self._log.next_actions()]
-        if not reason and any(r.trigger == trigger for r in self._spec.rows_from(self.state.state, self.state.inputs)):
-            reason = "the runner fires it by itself: drfsm resume"
-        return IllegalTransition(
-            machine=self._spec.name, state=self.state.state, trigger=trigger, legal=legal, reason=reason
-        )
+            raise self._rows.illegal(trigger, reason="this is a dry run, which moves nothing")
 
     def _reject(self, trigger: str, fault: IllegalTransition | GuardRefused) -> None:
         """Leave a trace of what was refused. The caller has the lease, and the run has not ended."""
@@ -583,23 +445,6 @@ class Runner:
             },
         )
 
-    def _check_amendments(self, trigger: str, given: Mapping[str, Any]) -> None:
-        """Raise UsageFault, naming all of them, where a row that amends inputs lacks them, or may not set them so."""
-        for row in self._spec.rows_from(self.state.state, self.state.inputs, By.OPERATOR):
-            if row.trigger == trigger and row.amends:
-                check_inputs(self._spec, {**self.state.inputs, **{n: given[n] for n in row.amends if n in given}})
-                if missing := [name for name in row.amends if name not in given]:
-                    raise UsageFault(
-                        f"{trigger} replaces {', '.join(row.amends)}, and {', '.join(missing)} is missing",
-                        hint=f"drfsm request {trigger} " + " ".join(f"--arg {name}=…" for name in missing),
-                    )
-
-    def _touches(self, row: Row) -> bool:
-        """Whether a row touches anything but its inputs; only then the lease is needed."""
-        named = {fact for _, fact, _ in self._spec.wanted_of(row)} | self._spec.stand_ins(row)
-        facts = [self._spec.facts[fact] for fact in named]
-        return row.action is not None or row.each is not None or not all(fact.local for fact in facts)
-
     def _take_lease(self) -> None:
         if self._leased:
             return
@@ -609,77 +454,6 @@ class Runner:
             body["vouched"] = self._vouched
         self._log.append("lease_acquired", body)
         self._leased = True
-
-
-def check_inputs(spec: MachineSpec, inputs: Mapping[str, Any]) -> None:
-    """Raise UsageFault, naming all of them, for inputs that the machine lacks, doesn't know or doesn't allow."""
-    faults = [f"{name} is missing" for name in spec.inputs if name not in inputs]
-    faults += [f"{name} is not an input of {spec.name}" for name in inputs if name not in spec.inputs]
-    faults += [
-        f"{name} is {inputs[name]!r}, which must be one of {', '.join(wanted.values)}"
-        for name, wanted in spec.inputs.items()
-        if name in inputs and wanted.values and str(inputs[name]) not in wanted.values
-    ]
-    limits = {row.wait.limit for row in spec.rows if row.wait and isinstance(row.wait.limit, str)}
-    faults += [
-        f"{name} is {inputs[name]!r}, which must be a number of seconds, 0 or more"
-        for name in spec.inputs
-        if name in limits and name in inputs and not _seconds(inputs[name])
-    ]
-    counts = {row.attempts.max for row in spec.rows if isinstance(row.attempts.max, str)}
-    faults += [
-        f"{name} is {inputs[name]!r}, which must be a whole number, 1 or more"
-        for name in spec.inputs
-        if name in counts and name in inputs and not _count(inputs[name])
-    ]
-    if faults:
-        raise UsageFault(f"{spec.name} can't start: {'; '.join(faults)}")
-
-
-def _seconds(given: Any) -> bool:
-    try:
-        number = float(given)
-    except (TypeError, ValueError):
-        return False
-    return isfinite(number) and number >= 0
-
-
-def _count(given: Any) -> bool:
-    try:
-        return int(str(given)) >= 1
-    except ValueError:
-        return False
-
-
-def _said(what: str, given: Mapping[str, Any]) -> Any:
-    """Return what a person gave as a record carries it. Raises UsageFault for what JSON can't say."""
-    try:
-        return exact(given)
-    except ValueError as fault:
-        raise UsageFault(f"the {what} can't be written down: {fault}") from None
-
-
-def _essence(judged: Judged) -> Mapping[str, Any]:
-    """Return what must change for a sample to be worth a record: values and what was seen."""
-    return {name: (each.value, each.seen) for name, each in judged.readings.items()}
-
-
-def _late(row: Row, judged: Judged, waited: float, limit: float, samples: str) -> GuardRefused:
-    late = GuardRefused(judged.refusals, trigger=row.trigger)
-    told = late.what if judged.refusals else f"{row.trigger} refused: {samples}"
-    late.what = f"waited {waited:.0f} s (limit {limit:.0f} s). {told}"
-    return late
-
-
-def _unreadable(refused: GuardRefused) -> bool:
-    return any(each["value"] == "unknown" for each in refused.refusals)
-
-
-def _says_nothing(fault: DrfsmError) -> bool:
-    """Whether a failure says nothing about how the world is: it could not be read or reached, or is this computer's."""
-    if isinstance(fault, GuardRefused):
-        return all(each["value"] == "unknown" for each in fault.refusals)
-    return isinstance(fault, Unreachable | DiskFault | FileDamaged | JournalDamaged)
 
 
 def new_run_id(machine: str) -> str:

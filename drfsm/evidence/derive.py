@@ -21,14 +21,16 @@ records are all that it reads. Called by summary.py; ``faults`` is for tests and
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import frozen
 
 from drfsm.journal import Record, RunState
+from drfsm.journal.record_types import Body, Commit, Intent, Reading
 from drfsm.spec.model import MachineSpec
 
 _ANY_NUMBER = 99
+_Kind = TypeVar("_Kind", bound=Body)
 
 
 class _Unknown(Exception):
@@ -40,14 +42,28 @@ class _Run:
     state: RunState
     records: Sequence[Record]
 
-    def all_of(self, kind: str, trigger: str) -> list[Record]:
-        return [each for each in self.records if each.kind == kind and each.body.get("trigger") == trigger]
+    def commits(self, trigger: str) -> list[tuple[Record, Commit]]:
+        return [(record, commit) for record, commit in self._of(Commit) if commit.trigger == trigger]
 
-    def last(self, trigger: str) -> Record:
-        found = self.all_of("commit", trigger)
-        if not found:
+    def intents(self, trigger: str) -> list[tuple[Record, Intent]]:
+        return [(record, intent) for record, intent in self._of(Intent) if intent.trigger == trigger]
+
+    def _of(self, kind: type[_Kind]) -> Iterator[tuple[Record, _Kind]]:
+        for record in self.records:
+            if isinstance(record.content, kind):
+                yield record, record.content
+
+    def last_commit(self, trigger: str) -> tuple[Record, Commit]:
+        commits = self.commits(trigger)
+        if not commits:
             raise _Unknown(self.not_reached(trigger))
-        return found[-1]
+        return commits[-1]
+
+    def first_intent(self, trigger: str) -> tuple[Record, Intent]:
+        intents = self.intents(trigger)
+        if not intents:
+            raise _Unknown(self.not_reached(trigger))
+        return intents[0]
 
     def not_reached(self, trigger: str) -> str:
         if self.state.dry_run:
@@ -56,13 +72,12 @@ class _Run:
             return f"the run ended {self.state.status} without {trigger}"
         return f"{trigger} has not been reached"
 
-    def reading(self, trigger: str, fact: str) -> Mapping[str, Any]:
+    def reading(self, trigger: str, fact: str) -> Reading:
         """Return a fact as its commit saw it; a commit that was only found has its guards in the intent."""
-        commit = self.last(trigger)
-        for record in (commit, *reversed(self.all_of("intent", trigger))):
-            found = record.body["facts"].get(fact)
-            if found is not None:
-                return dict(found)
+        _, commit = self.last_commit(trigger)
+        for step in (commit, *(intent for _, intent in reversed(self.intents(trigger)))):
+            if fact in step.facts:
+                return step.facts[fact]
         raise _Unknown(f"{fact} was not read in {trigger}")
 
 
@@ -73,58 +88,55 @@ def _input(run: _Run, name: str) -> Any:
 
 
 def _intent_at(run: _Run, trigger: str) -> Any:
-    found = run.all_of("intent", trigger)
-    if not found:
-        raise _Unknown(run.not_reached(trigger))
-    return found[0].at
+    return run.first_intent(trigger)[0].at
 
 
 def _commit_at(run: _Run, trigger: str) -> Any:
-    return run.last(trigger).at
+    return run.last_commit(trigger)[0].at
 
 
 def _seen(run: _Run, trigger: str, fact: str, *keys: str) -> Any:
-    found = run.reading(trigger, fact)
-    if found["seen"] is None:
-        raise _Unknown(str(found.get("why") or f"nothing was seen of {fact} in {trigger}"))
-    return _into(found["seen"], keys, f"what was seen of {fact} in {trigger}")
+    reading = run.reading(trigger, fact)
+    if reading.seen is None:
+        raise _Unknown(reading.why or f"nothing was seen of {fact} in {trigger}")
+    return _into(reading.seen, keys, f"what was seen of {fact} in {trigger}")
 
 
 def _before(run: _Run, trigger: str, fact: str, *keys: str) -> Any:
-    found = run.all_of("intent", trigger)
-    if not found:
-        raise _Unknown(run.not_reached(trigger))
-    return _into(found[0].body["before"], (fact, *keys), f"the image before {trigger}")
+    _, intent = run.first_intent(trigger)
+    return _into(intent.before, (fact, *keys), f"the snapshot before {trigger}")
 
 
 def _value(run: _Run, trigger: str, fact: str) -> Any:
-    found = run.reading(trigger, fact)
-    if found["value"] is None:
-        raise _Unknown(str(found.get("why") or f"{fact} could not be told in {trigger}"))
-    return found["value"]
+    reading = run.reading(trigger, fact)
+    if reading.value is None:
+        raise _Unknown(reading.why or f"{fact} has no known value in {trigger}")
+    return reading.value
 
 
 def _result(run: _Run, trigger: str, *keys: str) -> Any:
-    result = run.last(trigger).body["result"]
-    if result is None:
+    _, commit = run.last_commit(trigger)
+    if commit.result is None:
         raise _Unknown(f"no result of {trigger} is on record")
-    return _into(result, keys, f"the result of {trigger}")
+    return _into(commit.result, keys, f"the result of {trigger}")
 
 
 def _args(run: _Run, trigger: str, key: str) -> Any:
-    return _into(run.last(trigger).body.get("args", {}), (key,), f"what was given with {trigger}")
+    _, commit = run.last_commit(trigger)
+    return _into(commit.args, (key,), f"the arguments of {trigger}")
 
 
 def _because(run: _Run, trigger: str) -> Any:
-    return run.last(trigger).body["because"]
+    _, commit = run.last_commit(trigger)
+    return commit.reason
 
 
-def _into(found: Any, keys: Sequence[str], what: str) -> Any:
+def _into(value: Any, keys: Sequence[str], what: str) -> Any:
     for key in keys:
-        if not isinstance(found, Mapping) or found.get(key) is None:
+        if not isinstance(value, Mapping) or value.get(key) is None:
             raise _Unknown(f"{what} has no {key}")
-        found = found[key]
-    return found
+        value = value[key]
+    return value
 
 
 @frozen
@@ -161,7 +173,7 @@ def _derived(run: _Run, said: Any) -> Any:
     for alternative in str(said).split("|"):
         verb, words = _parsed(alternative)
         if verb is None:
-            why.append(f"the declaration says {alternative.strip()!r}, which is no receipt expression")
+            why.append(f"the declaration has {alternative.strip()!r}, which is no receipt expression")
             continue
         try:
             return verb.read(run, *words)

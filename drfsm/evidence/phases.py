@@ -1,19 +1,22 @@
 """A run's phases, from its records: how each went, how long it took, how often it was tried, and what stopped it.
 
-A phase is a set of triggers, handed in: what they are about is no matter of this room. An attempt of a phase ends
-where one of its steps failed, and the next begins with the repair; or where it was cut off, and the next begins
-where that step was begun again. Pure: the same records give the same receipts and
-logs, whichever process asks. Called by the CLI, after every record and by `status`.
+A phase is a set of triggers that the machine declares; what they do does not matter here. An attempt of a phase ends
+where one of its steps failed, and the next begins with the repair; or where it was cut off, and the next begins where
+that step was begun again. Pure: the same records give the same receipts and logs, whichever process asks. Called by
+runs/derived_files.py, after every record and by `status`.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 
-from drfsm.evidence.story import lines_of
-from drfsm.evidence.wording import moment, seconds_between, trigger_of
+from drfsm.evidence.narrative import lines_of
+from drfsm.evidence.wording import moment, seconds_between, step_of
 from drfsm.journal import Record, RunState
+from drfsm.journal.record_types import Commit, Failed, Intent, Transition
+from drfsm.spec import PhaseSpec
 
 SCHEMA_VERSION = 1
 _SEEN_WIDTH = 4000
@@ -24,43 +27,48 @@ _STEPS = ("intent", "commit", "failed", "repaired", "sampled", "resolved", "held
 class Phase:
     """What one phase left in the records."""
 
-    name: str
+    declared: PhaseSpec
     records: tuple[Record, ...]  # of its steps, in order
     failure: Record | None  # the commit that sent its failure on
 
     @property
+    def name(self) -> str:
+        """What the declaration calls it."""
+        return self.declared.name
+
+    @property
     def attempts(self) -> list[list[Record]]:
         """Its records by attempt: each ends with a failure or a cut, the last with whatever was reached."""
-        found: list[list[Record]] = [[]]
+        attempts: list[list[Record]] = [[]]
         for record in self.records:
-            failed = bool(found[-1]) and found[-1][-1].kind == "failed" and record.body.get("by") != "failure"
-            if failed or _begun_again(record, found[-1]):
-                found.append([])
-            found[-1].append(record)
-        return found if found[0] else []
+            by_failure = isinstance(record.content, Transition) and record.content.by == "failure"
+            failed = bool(attempts[-1]) and attempts[-1][-1].kind == "failed" and not by_failure
+            if failed or _begun_again(record, attempts[-1]):
+                attempts.append([])
+            attempts[-1].append(record)
+        return attempts if attempts[0] else []
 
 
-def split(records: Sequence[Record], phases: Mapping[str, Collection[str]], failures: Collection[str]) -> list[Phase]:
-    """Return every phase. ``failures``: the triggers by which a failure is sent on; their arguments name the step."""
-    found: dict[str, list[Record]] = {name: [] for name in phases}
+def split(records: Sequence[Record], declared: Iterable[PhaseSpec]) -> list[Phase]:
+    """Return every declared phase with the records of its rows, in the declaration's order."""
+    declared = tuple(declared)
+    phase_of = {trigger: phase.name for phase in declared for trigger in phase.triggers}
+    fails = {trigger: phase.name for phase in declared for trigger in phase.fails}
+    steps: dict[str, list[Record]] = {phase.name: [] for phase in declared}
     failed: dict[str, Record] = {}
-    current = ""
     for record in records:
         trigger = _trigger(record)
-        if record.kind == "commit" and trigger in failures:
-            stage = str((record.body.get("args") or {}).get("stage", ""))
-            failed |= {name: record for name, steps in phases.items() if stage in steps}
-            continue
-        current = next((name for name, steps in phases.items() if trigger in steps), current if trigger == "" else "")
-        if current and record.kind in _STEPS and trigger:
-            found[current].append(record)
-    return [Phase(name, tuple(found[name]), failed.get(name)) for name in phases]
+        if record.kind == "commit" and trigger in fails:
+            failed[fails[trigger]] = record
+        elif record.kind in _STEPS and trigger in phase_of:
+            steps[phase_of[trigger]].append(record)
+    return [Phase(phase, tuple(steps[phase.name]), failed.get(phase.name)) for phase in declared]
 
 
-def receipt(phase: Phase, state: RunState, ending: Mapping[str, str]) -> dict[str, Any]:
-    """Return a phase's receipt. ``ending``: the triggers that end a phase, and what its outcome then is."""
+def receipt(phase: Phase, state: RunState) -> dict[str, Any]:
+    """Return a phase's receipt."""
     rows = list(_rows(phase))
-    outcome = _outcome(phase, state, rows, ending)
+    outcome = _outcome(phase, state, rows)
     began, ended = _times(phase, outcome)
     lasted = seconds_between(began, ended) if began and ended else None
     return {
@@ -82,10 +90,11 @@ def receipt(phase: Phase, state: RunState, ending: Mapping[str, str]) -> dict[st
 
 def _begun_again(record: Record, attempt: Sequence[Record]) -> bool:
     """Whether a step is begun that this attempt had begun already, and never ended: it was cut off."""
-    if record.kind != "intent":
+    if not isinstance(intent := record.content, Intent):
         return False
-    last = next((each for each in reversed(attempt) if each.kind in ("intent", "commit")), None)
-    return last is not None and last.kind == "intent" and last.body["row"] == record.body["row"]
+    steps = (earlier.content for earlier in reversed(attempt))
+    last = next((step for step in steps if isinstance(step, Transition)), None)
+    return isinstance(last, Intent) and last.row == intent.row
 
 
 def log_name(phase: Phase, number: int) -> str:
@@ -101,44 +110,40 @@ def logs(phase: Phase) -> Iterator[tuple[str, bytes]]:
         more = [phase.failure] if phase.failure is not None and number == len(attempts) else []
         for record in (*records, *more):
             first, *rest = lines_of(record, _SEEN_WIDTH)
-            text += [f"{moment(record.at)} #{record.seq} {first}", *(f"    {each}" for each in rest)]
+            text += [f"{moment(record.at)} #{record.seq} {first}", *(f"    {line}" for line in rest)]
         yield log_name(phase, number), ("\n".join(text) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _trigger(record: Record) -> str:
-    body = record.body
-    if record.kind == "held":
-        return str(body.get("stage", ""))
-    if record.kind not in _STEPS:
-        return ""
-    return str(body["trigger"]) if "trigger" in body else trigger_of(body["row"]) if "row" in body else ""
+    return step_of(record) if record.kind in _STEPS else ""
 
 
 def _rows(phase: Phase) -> Iterator[dict[str, Any]]:
     """Yield each step: its end, its tries, and what was said when it failed last."""
     for trigger in dict.fromkeys(map(_trigger, phase.records)):
-        of = [each for each in phase.records if _trigger(each) == trigger]
-        commits = [each for each in of if each.kind == "commit"]
-        failed = [each for each in of if each.kind == "failed"]
-        ended = commits[-1].at if commits else of[-1].at
+        records = [record for record in phase.records if _trigger(record) == trigger]
+        kinds = Counter(record.kind for record in records)
+        commits = [record for record in records if record.kind == "commit"]
+        failed = [record for record in records if record.kind == "failed"]
+        ended = commits[-1].at if commits else records[-1].at
         yield {
             "trigger": trigger,
             "outcome": "done" if commits else "failed" if failed or phase.failure else "begun",
-            "attempts": max(1, sum(each.kind == "intent" for each in of), len(failed) + bool(commits)),
-            "repaired": sum(each.kind == "repaired" for each in of),
-            "started_at": of[0].at,
+            "attempts": max(1, kinds["intent"], len(failed) + bool(commits)),
+            "repaired": kinds["repaired"],
+            "started_at": records[0].at,
             "ended_at": ended,
-            "because": str(commits[-1].body["because"]) if commits else {"none": "it is not done"},
-            "last_error": str(failed[-1].body["error"]) if failed else {"none": "no attempt failed"},
+            "because": Commit.of(commits[-1]).reason if commits else {"none": "it is not done"},
+            "last_error": Failed.of(failed[-1]).error if failed else {"none": "no attempt failed"},
         }
 
 
-def _outcome(phase: Phase, state: RunState, rows: Sequence[Mapping[str, Any]], ending: Mapping[str, str]) -> str:
+def _outcome(phase: Phase, state: RunState, rows: Sequence[Mapping[str, Any]]) -> str:
     if phase.failure is not None:
         return "failed"
-    done = [each["trigger"] for each in rows if each["outcome"] == "done"]
-    if found := [ending[trigger] for trigger in done if trigger in ending]:
-        return found[-1]
+    done = [row["trigger"] for row in rows if row["outcome"] == "done"]
+    if outcomes := [phase.declared.ends[trigger] for trigger in done if trigger in phase.declared.ends]:
+        return outcomes[-1]
     if not rows:
         return "not_reached"
     if state.ended:
@@ -155,11 +160,11 @@ def _times(phase: Phase, outcome: str) -> tuple[str, str]:
 
 def _cause(phase: Phase, state: RunState, outcome: str) -> Any:
     if phase.failure is not None:
-        given = phase.failure.body.get("args") or {}
+        args = Commit.of(phase.failure).args
         return {
-            "step": str(given.get("stage", "")),
-            "reason": str(given.get("reason", "")),
-            "error": str(given.get("error", "")),
+            "step": str(args.get("stage", "")),
+            "reason": str(args.get("reason", "")),
+            "error": str(args.get("error", "")),
         }
     if outcome == "held":
         return {"step": state.stage, "reason": state.reason, "error": "held"}

@@ -1,4 +1,4 @@
-"""Holds a derived statement against its JSON Schema (draft 2020-12), in words, all violations at once.
+"""Checks a receipt or summary against its JSON Schema (draft 2020-12), in words, all violations at once.
 
 The schemas are shipped in receipts_schema/; the caller hands their content in. ``jsonschema`` is loaded only
 when something is checked. Called by the CLI and the tests.
@@ -14,7 +14,7 @@ _HEAD, _TAIL = 60, 200  # of a message that quotes a large value first
 
 
 def check(receipt: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
-    """Return every violation as ``where: what``; [] if the receipt is as the schema wants it.
+    """Return every violation as ``where: what``; [] for a valid receipt.
 
     Raises UsageFault where jsonschema is not installed.
     """
@@ -23,10 +23,10 @@ def check(receipt: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
         from jsonschema.exceptions import best_match
     except ImportError:
         raise UsageFault("checking a receipt needs jsonschema", hint="pip install jsonschema") from None
-    found = (best_match([each]) for each in Draft202012Validator(schema).iter_errors(receipt))
-    return sorted(f"{each.json_path}: {_short(each.message)}" for each in found)
+    violations = (best_match([error]) for error in Draft202012Validator(schema).iter_errors(receipt))
+    return sorted(f"{violation.json_path}: {_short(violation.message)}" for violation in violations)
 
 
 def _short(message: str) -> str:
-    told = printable(message)
-    return told if len(told) <= _HEAD + _TAIL else f"{told[:_HEAD]}…{told[-_TAIL:]}"
+    text = printable(message)
+    return text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]}…{text[-_TAIL:]}"

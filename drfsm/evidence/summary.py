@@ -1,9 +1,10 @@
-"""The summary of a run: one derived JSON statement, true at every moment, for whoever wasn't there.
+"""The summary of a run of any machine: one derived JSON statement, true at every moment, for whoever wasn't there.
 
-Owns its fields (receipts_schema/failback.summary.schema.json is their schema). A field that can't be known
-yet is ``{"unknown": why}``, one that doesn't apply is ``{"none": why}``. The head and the number of records
-stand in it because a bare chain doesn't stop truncation: keep a copy of this off the machine. Confirmation
-tokens are never in it. Loads nothing heavy: `drfsm status` stands on this. Called after every record.
+Owns its fields; evidence/schemas/ declares their types, and receipts_schema/<machine>.summary.schema.json is generated
+from that. A field that can't be known yet is ``{"unknown": why}``, one that doesn't apply is ``{"none": why}``. The
+head and the number of records stand in it because a bare chain doesn't stop truncation: keep a copy of this off the
+machine. Confirmation tokens are never in it. Loads nothing heavy: `drfsm status` stands on this. Called after every
+record.
 """
 
 import json
@@ -14,8 +15,10 @@ from drfsm.claims import printable_json
 from drfsm.evidence.derive import derive
 from drfsm.evidence.wording import commands, nobody_since, seconds_between, shown_inputs, source_of
 from drfsm.journal import Actor, Record, RunState
+from drfsm.journal.record_types import Commit, Ended, Failed, Forecast, Intent, Repaired, Resolved
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""1: 0.1.0. 2: with `actors`. 3: `phases` became `state_durations`. drfsm reads `journal` alone, in bundle.py."""
 Fields = dict[str, Any]
 
 
@@ -26,7 +29,7 @@ def summarise(
     head: str,
     dead: bool = False,
 ) -> Fields:
-    """Return the summary. ``dead``: nobody works on the run any more."""
+    """Return the summary. ``dead``: no process works on the run."""
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": state.run_id,
@@ -40,11 +43,11 @@ def summarise(
         "state_since": _state_since(records) or _unknown("the run has not started"),
         "failed_stage": state.stage or _none("no stage failed or was left waiting"),
         "reason": state.reason or _none("nothing stopped the run"),
-        "what_to_do": state.hint or _none("nothing is waited for that the ways on don't name"),
+        "what_to_do": state.hint or _none("no advice beside the next actions"),
         **_times(state),
         "operators": _people(records, "operator"),
         "hosts": _people(records, "host"),
-        "actors": [_actor(each) for each in state.actors],
+        "actors": [_actor(actor) for actor in state.actors],
         "inputs": shown_inputs(state.inputs),
         "frozen": [{"what": word, "since": since} for word, since in state.frozen_since.items()],
         "nobody_can_publish_since": nobody_since(state.frozen_since)
@@ -54,7 +57,7 @@ def summarise(
         "kept": list(state.kept),
         "decisions": _decisions(records),
         "attempts": _attempts(records),
-        "phases": _phases(records),
+        "state_durations": _state_durations(records),
         "forecast": _forecast(state, records),
         "receipt": derive(state.receipt, state, records),
         "journal": {"records": len(records), "head": head, "sealed": state.sealed},
@@ -85,16 +88,16 @@ def _times(state: RunState) -> Fields:
 
 
 def _state_since(records: Sequence[Record]) -> str:
-    return next((each.at for each in reversed(records) if each.kind in ("commit", "run_started")), "")
+    return next((record.at for record in reversed(records) if record.kind in ("commit", "run_started")), "")
 
 
 def _people(records: Sequence[Record], name: str) -> list[str]:
     """Return who worked on the run, or where, in order of first appearance."""
     named = (
-        given[name]
-        for each in records
-        for given in (each.body, each.body.get("args") or {})
-        if each.kind != "rejected" and given.get(name)
+        source[name]
+        for record in records
+        for source in (record.body, record.body.get("args") or {})
+        if record.kind != "rejected" and source.get(name)
     )
     return list(dict.fromkeys(named))
 
@@ -102,12 +105,12 @@ def _people(records: Sequence[Record], name: str) -> list[str]:
 def _actor(actor: Actor) -> Fields:
     """Return who started the run, went on with it or decided something, and what of that is proven."""
     proven = actor.proven or {}
-    not_asked = _unknown("nobody asked" if proven else "this version of drfsm recorded names only")
+    not_asked = _unknown("not asked" if proven else "this version of drfsm recorded names only")
     return {
         "did": actor.did,
         "at": actor.at,
         "operator": actor.operator or _unknown("no operator is on record"),
-        "host": actor.host or _none("of a command it is told with the OS user"),
+        "host": actor.host or _none("the host of a command stands with its OS user"),
         "proven": {name: proven.get(name) or not_asked for name in ("os_user", "cloud_caller", "cluster_users")},
     }
 
@@ -128,73 +131,80 @@ def _open(state: RunState) -> Fields:
 
 def _decisions(records: Sequence[Record]) -> list[Fields]:
     """Return what persons decided, by commands that only a person may give."""
-    found = []
-    for each in records:
-        if each.kind == "resolved":
-            found.append(_decision(each, f"resolve {each.body['outcome']}", each.body))
-        elif each.kind == "commit" and each.body["by"] == "operator" and each.body["how"] != "resolved":
-            found.append(_decision(each, each.body["trigger"], each.body.get("args", {})))
-    return found
+    decisions = []
+    for record in records:
+        content = record.content
+        if isinstance(content, Resolved):
+            what = f"resolve {content.outcome}"
+            decisions.append(_decision(record.at, what, content.operator, content.reason, source_of(content.row)))
+        elif isinstance(content, Commit) and content.by == "operator" and content.how != "resolved":
+            operator, reason = content.args.get("operator"), content.args.get("reason")
+            decisions.append(_decision(record.at, content.trigger, operator, reason, content.source))
+    return decisions
 
 
-def _decision(record: Record, what: str, given: Mapping[str, Any]) -> Fields:
+def _decision(at: str, what: str, operator: Any, reason: Any, state: str) -> Fields:
     return {
-        "at": record.at,
+        "at": at,
         "what": what,
-        "operator": given.get("operator") or _unknown("no operator is on record"),
-        "reason": given.get("reason") or _none("no reason was given"),
-        "state": record.body.get("from") or source_of(record.body["row"]),
+        "operator": operator or _unknown("no operator is on record"),
+        "reason": reason or _none("no reason was given"),
+        "state": state,
     }
 
 
 def _attempts(records: Sequence[Record]) -> list[Fields]:
     """How often each action was begun and failed, and the last error."""
-    found: dict[str, Fields] = {}
-    for each in records:
-        if each.kind not in ("intent", "failed", "repaired"):
+    rows: dict[str, Fields] = {}
+    for record in records:
+        content = record.content
+        if not isinstance(content, Intent | Failed | Repaired):
             continue
-        entry = found.setdefault(
-            each.body["row"], {"row": each.body["row"], "begun": 0, "failed": 0, "repaired": 0, "last_error": ""}
+        entry = rows.setdefault(
+            content.row, {"row": content.row, "begun": 0, "failed": 0, "repaired": 0, "last_error": ""}
         )
-        entry["begun" if each.kind == "intent" else each.kind] += 1
-        if each.kind == "failed":
-            entry["last_error"] = each.body["error"]
-    return [{**entry, "last_error": entry["last_error"] or _none("no attempt failed")} for entry in found.values()]
+        entry["begun" if isinstance(content, Intent) else record.kind] += 1
+        if isinstance(content, Failed):
+            entry["last_error"] = content.error
+    return [{**entry, "last_error": entry["last_error"] or _none("no attempt failed")} for entry in rows.values()]
 
 
-def _phases(records: Sequence[Record]) -> list[Fields]:
-    """How long the run stood in each state, from entering it to the commit that left it."""
-    found: list[Fields] = []
+def _state_durations(records: Sequence[Record]) -> list[Fields]:
+    """Return how long the run stood in each state, from entering it to the commit that left it; oldest first."""
+    durations: list[Fields] = []
     entered = records[0].at if records else ""
-    for each in records:
-        if each.kind == "commit":
-            lasted = seconds_between(entered, each.at)
-            found.append(
+    for record in records:
+        if isinstance(commit := record.content, Commit):
+            lasted = seconds_between(entered, record.at)
+            durations.append(
                 {
-                    "state": each.body["from"],
-                    "trigger": each.body["trigger"],
-                    "to": each.body["to"],
-                    "how": each.body["how"],
+                    "state": commit.source,
+                    "trigger": commit.trigger,
+                    "to": commit.to,
+                    "how": commit.how,
                     "entered_at": entered,
-                    "left_at": each.at,
+                    "left_at": record.at,
                     "seconds": _unknown("a time on record is no time") if lasted is None else lasted,
                 }
             )
-            entered = each.at
-    return found
+            entered = record.at
+    return durations
 
 
 def _forecast(state: RunState, records: Sequence[Record]) -> Fields:
     if not state.dry_run:
         return _none("this was no dry run")
-    ended = next((each.body for each in records if each.kind == "ended"), {})
-    steps = [{"trigger": each["trigger"], "to": each["to"], "outcome": outcome(each)} for each in state.forecasts]
-    return {"steps": steps, "findings": list(ended.get("findings", ()))}
+    contents = [record.content for record in records]
+    findings = next((list(content.findings) for content in contents if isinstance(content, Ended)), [])
+    steps = [
+        {"trigger": forecast.trigger, "to": forecast.to, "outcome": outcome(forecast)} for forecast in state.forecasts
+    ]
+    return {"steps": steps, "findings": findings}
 
 
-def outcome(forecast: Mapping[str, Any]) -> str:
+def outcome(forecast: Forecast) -> str:
     """Say what a dry run foresees for a step: pass, wait, refused, or depends (on what was not done)."""
-    outcomes = {each["outcome"] for each in forecast["guards"]}
+    outcomes = {check.outcome for check in forecast.guards}
     if "failed" in outcomes:
-        return "wait" if forecast.get("waits") else "refused"
+        return "wait" if forecast.waits else "refused"
     return "depends" if "not_evaluated" in outcomes else "pass"

@@ -1,7 +1,7 @@
-"""How records are put into words: times, what was seen, commands to type; and what is never shown.
+"""The words that summary, narrative and step logs share: times, observations, commands; and what is never shown.
 
-Owns what summary, story and steps have in common. Every text that came from a journal passes ``claims.printable``
-before it reaches a terminal, so that what somebody named a Job can't move a cursor.
+Every text that came from a journal passes ``claims.printable`` before it reaches a terminal, so that the name of a Job
+can't move a cursor.
 """
 
 import json
@@ -12,7 +12,8 @@ from typing import Any
 
 from drfsm.claims import is_name, printable
 from drfsm.claims import moment as moment_of
-from drfsm.journal import OpenIntent, RunState
+from drfsm.journal import OpenIntent, Record, RunState
+from drfsm.journal.record_types import Failed, Forecast, Held, NextAction, Repaired, Resolved, Sampled, Transition
 
 BY_A_PERSON = "a person decides"  # the end of the cases of spec/recovery.py that resume can't settle
 NOBODY = "nobody can publish"
@@ -48,8 +49,8 @@ def _seconds_of(at: str) -> float:
 
 def clip(text: object, width: int) -> str:
     """Return a plain text of at most ``width`` characters; what was cut off is marked."""
-    told = printable(text)
-    return told if len(told) <= width else f"{told[: width - 1]}…"
+    shown = printable(text)
+    return shown if len(shown) <= width else f"{shown[: width - 1]}…"
 
 
 def compact(seen: Any, width: int) -> str:
@@ -60,7 +61,7 @@ def compact(seen: Any, width: int) -> str:
 def identities(proven: Mapping[str, Any]) -> str:
     """Return what is proven of somebody in words: ``OS user ada (uid 1000) on desk; cloud arn:…; dr as system:admin``.
 
-    "" where nothing is; what was asked for and not told is left out here and stands in the summary.
+    "" where nothing is. An identity that was asked for without an answer is left out here; the summary has it.
     """
     os_user, clusters = proven.get("os_user"), proven.get("cluster_users")
     words = []
@@ -76,8 +77,18 @@ def identities(proven: Mapping[str, Any]) -> str:
 
 def trigger_of(row: object) -> str:
     """Return the trigger that a row's key names (``source --trigger--> to``)."""
-    found = _ROW.fullmatch(str(row))
-    return found["trigger"] if found else str(row)
+    key = _ROW.fullmatch(str(row))
+    return key["trigger"] if key else str(row)
+
+
+def step_of(record: Record) -> str:
+    """Return the trigger of the step that a record belongs to; "" if to none."""
+    content = record.content
+    if isinstance(content, Held):
+        return content.stage
+    if isinstance(content, Transition | Failed | Forecast):
+        return content.trigger
+    return trigger_of(content.row) if isinstance(content, Sampled | Repaired | Resolved) else ""
 
 
 def source_of(row: object) -> str:
@@ -107,7 +118,7 @@ def lasting(seconds: float) -> str:
 
 
 def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
-    """Yield (the exact command, why) for every way on from where a run stands; none if there is nothing to do.
+    """Yield (the exact command, why) for every next action where a run stands; none if there is nothing to do.
 
     A row whose name no declaration could have is no command: whoever wrote the journal wrote that too.
     """
@@ -120,26 +131,26 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
     if state.status == "held" and state.open is not None and BY_A_PERSON in state.reason:
         yield (
             f"drfsm resolve done {run} {WHY}",
-            f"say that {printable(state.open.trigger)} was done, if resume can't see it",
+            f"say that {printable(state.open.trigger)} was done, if resume can't see that",
         )
         yield f"drfsm resolve not_done {run} {WHY}", "say that it was not done"
-    # An intent may be the point of no return; the ways on record are those from before it.
+    # An open intent may be the point of no return; the recorded actions are those from before it.
     proviso = " (refused past the point of no return)" if state.open and state.status != "held" else ""
     for trigger, reason, args in _requests(state.next_actions):
         if trigger == "approve":  # a verb of its own: it shows what is approved
             yield f"drfsm approve {run} --ticket ...", reason + proviso
             continue
         verb = "abort" if trigger == "abort" else f"request {quote(trigger)}"
-        given = "".join(f" --arg {name}=..." for name in args)
-        yield f"drfsm {verb} {run} {WHY}{given}", reason + proviso
+        options = "".join(f" --arg {name}=..." for name in args)
+        yield f"drfsm {verb} {run} {WHY}{options}", reason + proviso
 
 
 def _resume_words(intent: OpenIntent | None) -> str:
-    return f"look what became of {printable(intent.trigger)}, then go on" if intent else "go on from exactly here"
+    return f"check whether {printable(intent.trigger)} was done, then go on" if intent else "go on from exactly here"
 
 
-def _requests(next_actions: Iterable[Any]) -> Iterator[tuple[str, str, list[str]]]:
-    for hint in next_actions:
-        if isinstance(hint, Mapping) and hint.get("do") not in (None, "resume") and is_name("state", hint["do"]):
-            args = [name for name in hint.get("args", ()) if name != "reason" and is_name("state", name)]
-            yield hint["do"], printable(hint.get("because", "")), args
+def _requests(next_actions: Iterable[NextAction]) -> Iterator[tuple[str, str, list[str]]]:
+    for offered in next_actions:
+        if offered.action != "resume" and is_name("state", offered.action):
+            args = [name for name in offered.args if name != "reason" and is_name("state", name)]
+            yield offered.action, printable(offered.reason), args

@@ -24,7 +24,7 @@ GENESIS = "0" * 64
 LARGEST_LINE_BYTES = claims.LARGEST_BYTES
 """What a line may have; the longest that drfsm writes has some ten thousand."""
 DEEPEST_LINE = 500
-"""How many levels a line may have and still be read; the audit finds fault with far fewer (shapes.py)."""
+"""How many levels a line may have and still be read; the audit finds fault with far fewer (record_types.py)."""
 
 
 @frozen
@@ -106,7 +106,7 @@ def read(stream: bytes | BinaryIO | Iterable[bytes]) -> Chain:
 
 
 def _split(stream: bytes | BinaryIO | Iterable[bytes]) -> Iterable[bytes]:
-    """Return the lines, none of them longer than can be told to be too long."""
+    """Return the lines, each read no further than it takes to see that it is too long."""
     file = BytesIO(stream) if isinstance(stream, bytes) else stream
     return iter(lambda: file.readline(LARGEST_LINE_BYTES + 1), b"") if hasattr(file, "readline") else file
 

@@ -1,77 +1,26 @@
-"""One record of a journal, and the table of its kinds.
+"""One record of a journal: a frozen value, as it lies in the file and as it is read.
 
-A record is a frozen value: its place in the chain is chain.py's matter, its meaning replay.py's. The
-kinds are a table and not classes, so that an auditor needs this page and the YAML, nothing else.
+Its place in the chain is chain.py's matter, what its body must hold record_types.py's, its meaning replay.py's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from attrs import frozen
 
+from drfsm import claims
+from drfsm.journal import record_types
+from drfsm.journal.field_types import fields_of
+from drfsm.journal.record_types import Body
+
 KINDS: Mapping[str, tuple[str, ...]] = {
-    # kind: the keys that its body must have
-    "run_started": (
-        "run_id",
-        "machine",
-        "machine_sha256",
-        "version",
-        "inputs",
-        "operator",
-        "host",
-        "dry_run",
-        "scope",
-        "state",
-    ),
-    "lease_acquired": ("epoch", "operator", "host"),
-    "resumed": ("operator", "host", "state"),
-    "tail_cut": ("bytes", "sha256"),  # a torn last line was cut off by the lease holder
-    "sampled": ("row", "state", "facts", "holds"),  # while waiting, when what was seen changed
-    "intent": (
-        "row",
-        "trigger",
-        "from",
-        "to",
-        "by",
-        "attempt",
-        "effect",
-        "guards",
-        "facts",
-        "before",
-        "frozen",
-    ),
-    "failed": (  # closes its intent only if the verdict is not_done; what is half done stays open
-        "row",
-        "trigger",
-        "state",
-        "attempt",
-        "error",
-        "verdict",
-    ),
-    "repaired": ("row", "action", "result"),
-    "commit": (
-        "row",
-        "trigger",
-        "from",
-        "to",
-        "by",
-        "how",
-        "guards",
-        "facts",
-        "result",
-        "frozen",
-        "ways",
-        "because",
-    ),
-    "resolved": ("row", "outcome", "reason", "operator"),  # a person settled an open intent
-    "rejected": ("state", "trigger", "why", "legal"),
-    "held": ("state", "stage", "reason", "frozen", "ways"),
-    "forecast": ("row", "trigger", "from", "to", "guards", "sets"),
-    "ended": ("state", "status", "reason", "frozen", "ways", "kept"),
-    "seal": ("records", "head"),
+    kind: tuple(line.key for line in fields_of(declared) if line.required)
+    for kind, declared in record_types.KINDS.items()
 }
-"""Every kind of record and what its body must carry. ``facts`` is {fact: {"value": …, "seen": …}} throughout;
-``before`` is {fact: seen}, the exact image that an undo restores; ``frozen`` and ``ways`` are words for people."""
+"""Every kind of record and the keys that its body must have."""
+
+_DEEPEST = 100  # an observation needs ten levels; a bomb of brackets gets no further
 
 
 @frozen
@@ -81,11 +30,41 @@ class Record:
     seq: int
     kind: str
     at: str
-    body: Mapping[str, Any]
+    body: Mapping[str, Any]  # as it lies in the file
+
+    @cached_property
+    def content(self) -> Body:
+        """The body, read once. Raises ValueError, in words, for a body that is not what its kind declares."""
+        return record_types.parse(self.kind, self.body)
 
     def missing(self) -> tuple[str, ...]:
         """Return what the body lacks for its kind; an unknown kind lacks everything (``("?",)``)."""
-        wanted = KINDS.get(self.kind)
-        if wanted is None:
+        keys = KINDS.get(self.kind)
+        if keys is None:
             return ("?",)
-        return tuple(key for key in wanted if key not in self.body)
+        return tuple(key for key in keys if key not in self.body)
+
+    def faults(self) -> Iterator[str]:
+        """Yield, in words, everything in the record that is not of the type that its kind has there."""
+        yield from record_types.misfits(self.kind, self.body)
+        if _too_deep(self.body):
+            yield f"its body is nested deeper than {_DEEPEST} levels"
+        if not _is_time(self.at):
+            yield f"its time {claims.bounded(self.at, 100)!r} is no UTC time"
+
+
+def _too_deep(body: Mapping[str, Any]) -> bool:
+    pending: list[tuple[Any, int]] = [(body, 0)]
+    while pending:
+        value, depth = pending.pop()
+        if depth > _DEEPEST:
+            return True
+        if isinstance(value, Mapping):
+            pending += [(member, depth + 1) for member in value.values()]
+        elif isinstance(value, list | tuple):
+            pending += [(item, depth + 1) for item in value]
+    return False
+
+
+def _is_time(at: str) -> bool:
+    return at.endswith("Z") and claims.moment(at) is not None

@@ -1,9 +1,12 @@
 """Folds records into the state of a run: replay without effects.
 
-``fold`` is the only place that knows what a record means. It is pure and total over well-formed records; one whose
-body is no such thing is damage, named by its line. Whether a record was *allowed* is the audit's question
-(evidence/audit.py), not this module's. Resume, status, replay and audit all stand on it, so an interrupted run and
-an offline reader see the same.
+``fold`` is the only place that knows what a record means. It is pure, and total over records whose bodies are what
+record_types.py declares; any other record is damage, named by its line. Whether a record was *allowed* is the audit's
+question (evidence/audit/), not this module's. Resume, status, replay and audit all stand on the fold, so an
+interrupted run and an offline reader see the same.
+
+A killed step is found here: its ``intent`` record has no ``commit`` after it, so ``RunState.open`` holds an OpenIntent.
+What the runner does about an open intent is spec/recovery.py's table, read by engine/step.py.
 """
 
 import re
@@ -12,21 +15,37 @@ from typing import Any, BinaryIO, cast
 
 from attrs import evolve, field, frozen
 
+from drfsm.journal import record_types
 from drfsm.journal.chain import damage, read
 from drfsm.journal.record import Record
-from drfsm.journal.shapes import misshapen
+from drfsm.journal.record_types import (
+    Check,
+    Commit,
+    Ended,
+    Failed,
+    Forecast,
+    Held,
+    Intent,
+    LeaseAcquired,
+    NextAction,
+    Reading,
+    Resolved,
+    Resumed,
+    RunStarted,
+    Sampled,
+    Transition,
+)
 
-Body = Mapping[str, Any]
-
+Json = Mapping[str, Any]
 
 _LOUD = re.compile(r"[A-Z]{3,}[A-Z ]*:")
 
 
 @frozen
 class OpenIntent:
-    """An action that was begun and is not known to be done, nor known not to be begun: its end is open.
+    """An action that was begun, and nobody knows yet whether it was done: its outcome is open.
 
-    It stays open until a commit, until what it changed is seen to be as before, or until a person decides.
+    It stays open until a commit, until what it changes is seen to be as before, or until a person decides.
     """
 
     seq: int
@@ -38,23 +57,23 @@ class OpenIntent:
     by: str
     attempt: int
     effect: str
-    before: Body  # the first images, as an undo gives them back
-    values: Body = field(factory=dict)  # fact -> its value before the first attempt
-    guards: tuple[Any, ...] = ()
-    args: Body = field(factory=dict)
-    undoes: str = ""  # the row whose change it gives back
-    verdict: str = ""  # a person's: done
-    behind: "OpenIntent | None" = None  # what was open when an operator's own action began
+    before: Json  # {fact: seen} before the first attempt: the snapshots that an undo restores
+    values: Json = field(factory=dict)  # fact -> its value before the first attempt
+    guards: tuple[Check, ...] = ()
+    args: Json = field(factory=dict)
+    undoes: str = ""  # of an undo: the row whose change it takes back
+    verdict: str = ""  # "done": a person said so, and the commit is still missing
+    superseded: "OpenIntent | None" = None  # what was open already when an operator's own action began
 
 
 @frozen
 class Undoable:
-    """One thing that an abort gives back: the undo action and the exact images to restore."""
+    """One thing that an abort undoes: the undo action and the exact snapshots to restore."""
 
     row: str
     trigger: str
     undo: str
-    before: Body  # {fact: seen}
+    before: Json  # {fact: seen}
 
 
 @frozen
@@ -62,58 +81,65 @@ class Actor:
     """Who did something to a run, by the name that they gave, and what is proven of them.
 
     ``proven``: ``os_user`` {uid, name, host}, ``cloud_caller`` (an ARN), ``cluster_users`` {site: user}; where one
-    was asked for and not told ``{"unknown": why}``; empty where the record is of a version that proved nothing.
+    was asked for without an answer ``{"unknown": why}``; empty where the record is of a version that proved nothing.
     """
 
     did: str  # started | resumed | resolved | an operator's trigger
     at: str
     operator: str
     host: str = ""
-    proven: Body = field(factory=dict)
+    proven: Json = field(factory=dict)
 
 
 @frozen
 class RunState:
     """Where a run stands. ``status``: none | running | held | dry_run | complete | aborted | failed | refused."""
 
+    # the run
     status: str = "none"
     state: str = ""
     run_id: str = ""
     machine: str = ""
     machine_sha256: str = ""
     version: str = ""
-    inputs: Body = field(factory=dict)
+    inputs: Json = field(factory=dict)
     operator: str = ""
     host: str = ""
     dry_run: bool = False
     scope: str = "live"
+    receipt: Mapping[str, Any] = field(factory=dict)  # what the summary is to hold, as the machine declares it
     started_at: str = ""
     ended_at: str = ""
     last_at: str = ""
-    epoch: int = 0
-    open: OpenIntent | None = None
-    facts: Mapping[str, Body] = field(factory=dict)  # fact -> {"value", "seen", "at"}
-    known: Mapping[str, str] = field(factory=dict)  # fact -> its last value that could be told
-    receipt: Mapping[str, Any] = field(factory=dict)  # what the summary is to hold, as the machine declares it
-    images: Mapping[str, Body] = field(factory=dict)  # row key -> {fact: seen}, the first ones
-    keeps: Mapping[str, str] = field(factory=dict)  # row key -> why an abort does not give its change back
-    results: Mapping[str, Any] = field(factory=dict)  # trigger -> what its action returned
-    args: Mapping[str, Body] = field(factory=dict)  # trigger -> an operator's recorded arguments
-    undo: tuple[Undoable, ...] = ()  # oldest first
+    length: int = 0  # records
+    sealed: bool = False
+    epoch: int = 0  # of the last lease; 0: none was taken
+
+    # what is begun, known and done
+    open: OpenIntent | None = None  # None: no action's outcome is open
     attempts: Mapping[str, int] = field(factory=dict)  # row key -> failed attempts in this visit
+    facts: Mapping[str, Reading] = field(factory=dict)  # as last read
+    known: Mapping[str, str] = field(factory=dict)  # fact -> its last known value
+    results: Mapping[str, Any] = field(factory=dict)  # trigger -> what its action returned
+    args: Mapping[str, Json] = field(factory=dict)  # trigger -> an operator's recorded arguments
+    forecasts: tuple[Forecast, ...] = ()  # of a dry run
+
+    # what an abort would undo
+    snapshots: Mapping[str, Json] = field(factory=dict)  # row key -> {fact: seen} before its first attempt
+    undo: tuple[Undoable, ...] = ()  # oldest first
+    kept_by_row: Mapping[str, str] = field(factory=dict)  # row key -> why an abort does not undo its change
+    kept: tuple[str, ...] = ()  # the same reasons, each once
+
+    # what a person wants to know
     frozen: tuple[str, ...] = ()
     frozen_since: Mapping[str, str] = field(factory=dict)
-    next_actions: tuple[Any, ...] = ()
+    next_actions: tuple[NextAction, ...] = ()  # what may be asked for here
     stage: str = ""
     reason: str = ""
     hint: str = ""  # of a hold: what mends it, in words
-    causes: tuple[tuple[str, str, str], ...] = ()  # what moved the run off its way: (by, reason, stage), oldest first
-    loud: tuple[str, ...] = ()  # reasons of rows taken that begin in capitals: what was left out, or is a risk
-    kept: tuple[str, ...] = ()
-    actors: tuple[Actor, ...] = ()  # who started it, went on with it, decided; oldest first
-    forecasts: tuple[Body, ...] = ()
-    sealed: bool = False
-    length: int = 0
+    causes: tuple[tuple[str, str, str], ...] = ()  # why the run left its main path: (by, reason, stage), oldest first
+    loud: tuple[str, ...] = ()  # reasons in capitals of rows that were taken: something was left out, or is a risk
+    actors: tuple[Actor, ...] = ()  # who started, resumed and decided; oldest first
 
     @property
     def ended(self) -> bool:
@@ -122,20 +148,23 @@ class RunState:
 
     def value(self, fact: str) -> str | None:
         """Return the last recorded value of a fact, None if never read or unknown."""
-        found = self.facts.get(fact)
-        return found["value"] if found else None
+        reading = self.facts.get(fact)
+        return reading.value if reading else None
 
 
 def fold(records: Iterable[Record], start: RunState | None = None) -> RunState:
     """Fold records, in order, into a RunState (from ``start``, or from nothing).
 
-    Raises JournalDamaged for a record whose body isn't what its kind has: the chain says only who wrote it after whom.
+    Raises JournalDamaged for a record whose body is not what its kind declares: the chain proves the order only.
     """
     state = start or RunState()
     for record in records:
-        for wrong in misshapen(record):
-            raise damage(record.seq + 1, f"can't be understood: {wrong}")
-        state = _FOLDS[record.kind](evolve(state, last_at=record.at, length=state.length + 1), record)
+        try:
+            content = record.content
+        except ValueError as fault:
+            raise damage(record.seq + 1, f"can't be understood: {fault}") from None
+        state = evolve(state, last_at=record.at, length=state.length + 1)
+        state = _FOLDS[type(content)](state, record, content)
     return state
 
 
@@ -149,10 +178,10 @@ def replay(journal: bytes | BinaryIO | Iterable[Record]) -> RunState:
 
 
 def keep_first(first: Any, later: Any) -> Any:
-    """Merge two images of the same fact so that what was seen first wins, object by object.
+    """Merge two snapshots of the same fact so that the earlier one wins, object by object.
 
-    A crash between two freezes of one action makes the redo see its own work as "before": only what
-    the first image did not know (an object that appeared since) is taken from the later one.
+    A crash between two freezes of one action makes the redo see its own work as "before". So only what the first
+    snapshot did not have (an object that appeared since) is taken from the later one.
     """
     if isinstance(first, Mapping) and isinstance(later, Mapping):
         merged = {key: keep_first(value, later[key]) if key in later else value for key, value in first.items()}
@@ -160,30 +189,31 @@ def keep_first(first: Any, later: Any) -> Any:
     return first
 
 
+def covers(observation: Any, snapshot: Any) -> bool:
+    """Say whether an observation has everything of a snapshot; objects that appeared later don't matter."""
+    if isinstance(observation, Mapping) and isinstance(snapshot, Mapping):
+        return bool(keep_first(snapshot, observation) == observation)
+    return bool(observation == snapshot)
+
+
 def _freeze_words(state: RunState, words: Iterable[str], at: str) -> RunState:
     since = {word: state.frozen_since.get(word, at) for word in words}
     return evolve(state, frozen=tuple(since), frozen_since=since)
 
 
-def _see(state: RunState, facts: Mapping[str, Body], at: str) -> RunState:
-    known = {name: found["value"] for name, found in facts.items() if found["value"] is not None}
-    return evolve(
-        state,
-        facts={**state.facts, **{name: {**found, "at": at} for name, found in facts.items()}},
-        known={**state.known, **known},
-    )
+def _observe(state: RunState, facts: Mapping[str, Reading]) -> RunState:
+    known = {name: reading.value for name, reading in facts.items() if reading.value is not None}
+    return evolve(state, facts={**state.facts, **facts}, known={**state.known, **known})
 
 
-def _acted(state: RunState, record: Record, did: str, body: Body) -> RunState:
+def _acted(state: RunState, at: str, did: str, operator: Any, host: Any, proven: Any) -> RunState:
     """Note who did something. From here on the process at work is theirs."""
-    proven = body.get("proven")
-    operator, host = str(body.get("operator", "")), str(body.get("host", ""))
-    actor = Actor(did, record.at, operator, host, proven if isinstance(proven, Mapping) else {})
+    actor = Actor(did, at, str(operator), str(host), proven if isinstance(proven, Mapping) else {})
     return evolve(state, actors=(*state.actors, actor))
 
 
-def _asked(state: RunState, result: Any) -> RunState:
-    """Add what an action learnt of the process at work (``proven`` of its result) to what is known of its actor."""
+def _learnt(state: RunState, result: Any) -> RunState:
+    """Add what an action learnt of whoever runs the process (``proven`` of its result) to the newest actor."""
     learnt = result.get("proven") if isinstance(result, Mapping) else None
     if not state.actors or not isinstance(learnt, Mapping):
         return state
@@ -191,41 +221,38 @@ def _asked(state: RunState, result: Any) -> RunState:
     return evolve(state, actors=(*earlier, evolve(actor, proven=keep_first(actor.proven, learnt))))
 
 
-def _started(state: RunState, record: Record) -> RunState:
-    body = record.body
+# --- one function a kind of record: (state, record, content) -> state --------------------------------------
+
+
+def _started(state: RunState, record: Record, started: RunStarted) -> RunState:
     return evolve(
-        _acted(state, record, "started", body),
+        _acted(state, record.at, "started", started.operator, started.host, started.proven),
         status="running",
         started_at=record.at,
-        receipt=body.get("receipt", {}),
-        **{
-            name: body[name]
-            for name in (
-                "run_id",
-                "machine",
-                "machine_sha256",
-                "version",
-                "inputs",
-                "operator",
-                "host",
-                "dry_run",
-                "scope",
-                "state",
-            )
-        },
+        receipt=started.receipt or {},
+        run_id=started.run_id,
+        machine=started.machine,
+        machine_sha256=started.machine_sha256,
+        version=started.version,
+        inputs=started.inputs,
+        operator=started.operator,
+        host=started.host,
+        dry_run=started.dry_run,
+        scope=started.scope,
+        state=started.state,
     )
 
 
-def _leased(state: RunState, record: Record) -> RunState:
-    return evolve(state, epoch=record.body["epoch"])
+def _leased(state: RunState, _record: Record, lease: LeaseAcquired) -> RunState:
+    return evolve(state, epoch=lease.epoch)
 
 
-def _resumed(state: RunState, record: Record) -> RunState:
+def _resumed(state: RunState, record: Record, resumed: Resumed) -> RunState:
     return evolve(
-        _acted(state, record, "resumed", record.body),
+        _acted(state, record.at, "resumed", resumed.operator, resumed.host, resumed.proven),
         status="running",
-        operator=record.body["operator"],
-        host=record.body["host"],
+        operator=resumed.operator,
+        host=resumed.host,
         stage="",
         reason="",
         hint="",
@@ -233,191 +260,191 @@ def _resumed(state: RunState, record: Record) -> RunState:
     )
 
 
-def _unchanged(state: RunState, record: Record) -> RunState:  # noqa: ARG001  a fold's shape
+def _unchanged(state: RunState, _record: Record, _content: Any) -> RunState:
     return state
 
 
-def _sampled(state: RunState, record: Record) -> RunState:
-    return _see(state, record.body["facts"], record.at)
+def _sampled(state: RunState, _record: Record, sample: Sampled) -> RunState:
+    return _observe(state, sample.facts)
 
 
-def _intended(state: RunState, record: Record) -> RunState:
-    body = record.body
-    row, again = body["row"], state.open
-    if again is not None and again.row != row:
-        again = None
-    before = keep_first(again.before if again else state.images.get(row, {}), body["before"])
-    values = {name: found["value"] for name, found in body["facts"].items() if name in body["before"]}
-    intent = OpenIntent(
+def _intended(state: RunState, record: Record, intent: Intent) -> RunState:
+    opened = _opened(state, record, intent)
+    state = _freeze_words(_observe(state, intent.facts), intent.frozen, record.at)
+    state = _with_args(state, intent)
+    if intent.undo:
+        state = _push(state, Undoable(intent.row, intent.trigger, intent.undo, opened.before))
+    if intent.kept:
+        state = _keep(state, {**state.kept_by_row, intent.row: intent.kept})
+    if not intent.undoes:  # what an undo finds before it is no snapshot to restore: the undo restores one
+        state = evolve(state, snapshots={**state.snapshots, intent.row: opened.before})
+    return evolve(state, status="running", open=opened)
+
+
+def _opened(state: RunState, record: Record, intent: Intent) -> OpenIntent:
+    """Return what an intent leaves open. An attempt that is made again keeps the snapshots of the first."""
+    again = state.open if state.open is not None and state.open.row == intent.row else None
+    first = again.before if again else state.snapshots.get(intent.row, {})
+    values = {name: reading.value for name, reading in intent.facts.items() if name in intent.before}
+    return OpenIntent(
         seq=record.seq,
         at=record.at,
-        row=row,
-        trigger=body["trigger"],
-        source=body["from"],
-        to=body["to"],
-        by=body["by"],
-        attempt=body["attempt"],
-        effect=body["effect"],
-        before=before,
+        row=intent.row,
+        trigger=intent.trigger,
+        source=intent.source,
+        to=intent.to,
+        by=intent.by,
+        attempt=intent.attempt,
+        effect=intent.effect,
+        before=keep_first(first, intent.before),
         values=keep_first(again.values, values) if again else values,
-        guards=tuple(body["guards"]),
-        args=body.get("args", {}),
-        undoes=body.get("undoes", ""),
-        behind=again.behind if again else state.open,
+        guards=intent.guards,
+        args=intent.args,
+        undoes=intent.undoes,
+        superseded=again.superseded if again else state.open,
     )
-    state = _freeze_words(_see(state, body["facts"], record.at), body["frozen"], record.at)
-    if body.get("args"):
-        state = evolve(state, args={**state.args, body["trigger"]: body["args"]})
-    if body.get("undo"):
-        state = _push(state, Undoable(row, intent.trigger, body["undo"], before))
-    if body.get("kept"):
-        state = _keep(state, {**state.keeps, row: body["kept"]})
-    if not intent.undoes:  # an undo's own image is the one it restores
-        state = evolve(state, images={**state.images, row: before})
-    return evolve(state, status="running", open=intent)
 
 
-def _keep(state: RunState, keeps: Mapping[str, str]) -> RunState:
-    return evolve(state, keeps=keeps, kept=tuple(dict.fromkeys(keeps.values())))
+def _with_args(state: RunState, step: Transition) -> RunState:
+    return evolve(state, args={**state.args, step.trigger: step.args}) if step.args else state
+
+
+def _keep(state: RunState, kept_by_row: Mapping[str, str]) -> RunState:
+    return evolve(state, kept_by_row=kept_by_row, kept=tuple(dict.fromkeys(kept_by_row.values())))
 
 
 def _push(state: RunState, entry: Undoable) -> RunState:
-    """Put an entry on the undo stack once: what restores the same facts by the same deed restores the first image.
+    """Put an entry on the undo stack once: entries with the same undo action and facts restore the first snapshot.
 
-    A redo, or another row that changes the same thing later, only adds objects that the first image didn't know.
+    A redo, or another row that changes the same thing later, only adds objects that the first snapshot didn't have.
     """
-    same = [each for each in state.undo if each.undo == entry.undo and each.before.keys() == entry.before.keys()]
+    same = [other for other in state.undo if other.undo == entry.undo and other.before.keys() == entry.before.keys()]
     if not same:
         return evolve(state, undo=(*state.undo, entry))
     (first,) = same
     merged = evolve(first, before=keep_first(first.before, entry.before))
-    return evolve(state, undo=tuple(merged if each is first else each for each in state.undo))
+    return evolve(state, undo=tuple(merged if other is first else other for other in state.undo))
 
 
-def _failed(state: RunState, record: Record) -> RunState:
-    """Close an intent that is seen not to be done. What is half done stays open, and ``once`` is never repeated."""
-    body = record.body
-    count = {**state.attempts, body["row"]: state.attempts.get(body["row"], 0) + 1}
-    state = evolve(state, attempts=count, stage=body["trigger"], reason=body["error"])
-    if body.get("facts"):
-        state = _see(state, body["facts"], record.at)
-    if "frozen" in body:
-        state = _freeze_words(state, body["frozen"], record.at)
-    if state.open is None or body["verdict"] != "not_done" or state.open.effect == "once":
+def _failed(state: RunState, record: Record, failed: Failed) -> RunState:
+    """Close an intent that was seen not to be done. What is half done stays open, and ``once`` is never repeated."""
+    count = {**state.attempts, failed.row: state.attempts.get(failed.row, 0) + 1}
+    state = evolve(state, attempts=count, stage=failed.trigger, reason=failed.error)
+    state = _observe(state, failed.facts)
+    if failed.frozen is not None:
+        state = _freeze_words(state, failed.frozen, record.at)
+    if state.open is None or failed.verdict != "not_done" or state.open.effect == "once":
         return state
-    keeps = {row: why for row, why in state.keeps.items() if row != state.open.row}
-    return _keep(evolve(state, open=state.open.behind), keeps)
+    kept_by_row = {row: reason for row, reason in state.kept_by_row.items() if row != state.open.row}
+    return _keep(evolve(state, open=state.open.superseded), kept_by_row)
 
 
-def _resolved(state: RunState, record: Record) -> RunState:
-    """Note a person's verdict: done waits for its commit, not_done closes."""
-    state = _acted(state, record, f"resolved {record.body['outcome']}", record.body)
+def _resolved(state: RunState, record: Record, resolved: Resolved) -> RunState:
+    """Note a person's verdict: ``done`` waits for its commit, ``not_done`` closes the intent."""
+    did = f"resolved {resolved.outcome}"
+    state = _acted(state, record.at, did, resolved.operator, "", resolved.proven)
     if state.open is None:
         return state
-    done = record.body["outcome"] == "done"
-    return evolve(state, open=evolve(state.open, verdict="done") if done else state.open.behind)
+    done = resolved.outcome == "done"
+    return evolve(state, open=evolve(state.open, verdict="done") if done else state.open.superseded)
 
 
-def _committed(state: RunState, record: Record) -> RunState:
-    body = record.body
-    state = _freeze_words(_see(state, body["facts"], record.at), body["frozen"], record.at)
-    if body["by"] == "operator" and body["how"] != "resolved":
-        state = _acted(state, record, str(body["trigger"]), body.get("args") or {})
-    if body["result"] is not None:
-        state = _asked(evolve(state, results={**state.results, body["trigger"]: body["result"]}), body["result"])
-    if body.get("args"):
-        state = evolve(state, args={**state.args, body["trigger"]: body["args"]})
-    if body.get("amends"):
-        state = evolve(state, inputs={**state.inputs, **body["amends"]})
-    if body["by"] in ("failure", "operator") and body["to"] != body["from"]:
-        given = body.get("args", {})
-        cause = (str(body["by"]), str(given.get("reason", "")), str(given.get("stage", "")))
+def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
+    args = commit.args
+    state = _freeze_words(_observe(state, commit.facts), commit.frozen, record.at)
+    if commit.by == "operator" and commit.how != "resolved":
+        state = _acted(
+            state, record.at, commit.trigger, args.get("operator", ""), args.get("host", ""), args.get("proven")
+        )
+    if commit.result is not None:
+        state = _learnt(evolve(state, results={**state.results, commit.trigger: commit.result}), commit.result)
+    state = _with_args(state, commit)
+    if commit.amends:
+        state = evolve(state, inputs={**state.inputs, **commit.amends})
+    if commit.by in ("failure", "operator") and commit.to != commit.source:
+        cause = (commit.by, str(args.get("reason", "")), str(args.get("stage", "")))
         state = evolve(state, causes=(*state.causes, cause))
-    if _LOUD.match(str(body.get("because", ""))):
-        state = evolve(state, loud=tuple(dict.fromkeys((*state.loud, str(body["because"])))))
-    if body.get("undoes"):
-        state = _undone(state, body)
-    if body.get("kept"):
-        state = _keep(state, {**state.keeps, body["row"]: body["kept"]})
+    if _LOUD.match(commit.reason):
+        state = evolve(state, loud=tuple(dict.fromkeys((*state.loud, commit.reason))))
+    if commit.undoes:
+        state = _undone(state, commit)
+    if commit.kept:
+        state = _keep(state, {**state.kept_by_row, commit.row: commit.kept})
     return evolve(
         state,
         status="running",
-        open=_left_open(state.open, body),
-        state=body["to"],
+        open=_left_open(state.open, commit),
+        state=commit.to,
         attempts={},
-        next_actions=tuple(body["ways"]),
+        next_actions=commit.next_actions,
         stage="",
         reason="",
         hint="",
     )
 
 
-def _left_open(intent: OpenIntent | None, body: Body) -> OpenIntent | None:
+def _left_open(intent: OpenIntent | None, commit: Commit) -> OpenIntent | None:
     """Return what a commit leaves open: nothing, where the run moves on; else what the row was taken in front of."""
-    if intent is None or body["to"] != body["from"] or body.get("undoes"):
+    if intent is None or commit.to != commit.source or commit.undoes:
         return None
-    return intent.behind if intent.row == body["row"] else intent
+    return intent.superseded if intent.row == commit.row else intent
 
 
-def _undone(state: RunState, body: Body) -> RunState:
-    """Take an entry off the undo stack; one that a person waived is not given back, and that is remembered."""
-    entry = next((each for each in state.undo if each.row == body["undoes"]), None)
-    state = evolve(state, undo=tuple(each for each in state.undo if each is not entry))
-    if entry is None or body["by"] != "operator" or body["how"] == "resolved":
+def _undone(state: RunState, commit: Commit) -> RunState:
+    """Take an entry off the undo stack; where a person waived its undo, remember that it was kept."""
+    entry = next((entry for entry in state.undo if entry.row == commit.undoes), None)
+    state = evolve(state, undo=tuple(other for other in state.undo if other is not entry))
+    if entry is None or commit.by != "operator" or commit.how == "resolved":
         return state
-    why = body.get("args", {}).get("reason") or body["because"]
-    return _keep(state, {**state.keeps, entry.row: f"{entry.trigger} was not given back: {why}"})
+    reason = commit.args.get("reason") or commit.reason
+    return _keep(state, {**state.kept_by_row, entry.row: f"{entry.trigger} was not given back: {reason}"})
 
 
-def _held(state: RunState, record: Record) -> RunState:
-    body = record.body
-    state = _freeze_words(state, body["frozen"], record.at)
+def _held(state: RunState, record: Record, held: Held) -> RunState:
     return evolve(
-        state,
+        _freeze_words(state, held.frozen, record.at),
         status="held",
-        stage=body["stage"],
-        reason=body["reason"],
-        hint=str(body.get("way", "")),
-        next_actions=tuple(body["ways"]),
+        stage=held.stage,
+        reason=held.reason,
+        hint=held.hint,
+        next_actions=held.next_actions,
     )
 
 
-def _forecast(state: RunState, record: Record) -> RunState:
-    return evolve(state, forecasts=(*state.forecasts, record.body))
+def _forecast(state: RunState, _record: Record, forecast: Forecast) -> RunState:
+    return evolve(state, forecasts=(*state.forecasts, forecast))
 
 
-def _ended(state: RunState, record: Record) -> RunState:
-    body = record.body
-    state = _freeze_words(state, body["frozen"], record.at)
+def _ended(state: RunState, record: Record, ended: Ended) -> RunState:
     return evolve(
-        state,
-        status=body["status"],
+        _freeze_words(state, ended.frozen, record.at),
+        status=ended.status,
         ended_at=record.at,
-        reason=body["reason"],
-        stage=body.get("stage", ""),
-        next_actions=tuple(body["ways"]),
-        kept=tuple(body["kept"]),
+        reason=ended.reason,
+        stage=ended.stage,
+        next_actions=ended.next_actions,
+        kept=ended.kept,
     )
 
 
-def _sealed(state: RunState, record: Record) -> RunState:  # noqa: ARG001
+def _sealed(state: RunState, _record: Record, _content: Any) -> RunState:
     return evolve(state, sealed=True)
 
 
-_FOLDS: Mapping[str, Callable[[RunState, Record], RunState]] = {
-    "run_started": _started,
-    "lease_acquired": _leased,
-    "resumed": _resumed,
-    "tail_cut": _unchanged,
-    "sampled": _sampled,
-    "intent": _intended,
-    "failed": _failed,
-    "repaired": _unchanged,
-    "commit": _committed,
-    "resolved": _resolved,
-    "rejected": _unchanged,
-    "held": _held,
-    "forecast": _forecast,
-    "ended": _ended,
-    "seal": _sealed,
+_FOLDS: Mapping[type[record_types.Body], Callable[[RunState, Record, Any], RunState]] = {
+    RunStarted: _started,
+    LeaseAcquired: _leased,
+    Resumed: _resumed,
+    record_types.TailCut: _unchanged,
+    Sampled: _sampled,
+    Intent: _intended,
+    Failed: _failed,
+    record_types.Repaired: _unchanged,
+    Commit: _committed,
+    Resolved: _resolved,
+    record_types.Rejected: _unchanged,
+    Held: _held,
+    Forecast: _forecast,
+    Ended: _ended,
+    record_types.Seal: _sealed,
 }

@@ -1,1 +1,1 @@
-"""One run, wired: its bundle, its journal, its world, its lease; what is fetched for it and derived from it."""
+"""One run, wired: its bundle, journal, world and lease; what is fetched for it, and what is derived from it."""

@@ -4,6 +4,7 @@
     <machine>.yaml             the declaration that the run is pinned to
     <machine>.summary.json     derived; made true by every record, and by `status` after a SIGKILL
     steps/NN-<trigger>.log     what each step saw and said
+    phases/, private/, logs/   a drill's: derived files (derived.py), and the files of its site (site_world.py)
 
 Bundles live in ``<home>/runs/<run id>``; one that ``--receipt-dir`` put elsewhere has a link there. Every file is
 opened and written by files.py: nobody else may read it, and no link is followed. What a summary knows of its log (its
@@ -30,7 +31,7 @@ _DERIVED = re.compile(r"[0-9]{2,}-[A-Za-z0-9_-]+\.log|[a-z_]+\.(receipt\.json|at
 HEAD_BYTES = 74  # of a line in <home>/heads: eight digits, a space, a SHA-256, a newline
 _HOLD_BYTES = 8000
 _SUMMARY_BYTES = 64 << 20
-_WHERE = "name the bundle's directory, or find the run's mirror: drfsm list s3://<bucket>/<prefix>"
+_WHERE = "name the bundle's directory; or look for the run's mirror: drfsm list s3://<bucket>/<prefix>"
 _MIRROR = "drfsm resume s3://<bucket>/<prefix>/drfsm/runs/<run>"
 
 
@@ -77,8 +78,8 @@ def find(named: str | None) -> Path:
 
     Raises UsageFault, JournalDamaged for one that a run left traces in and that has no journal.
 
-    Without a name a run that another one started stands for that one: going on with the child alone would leave its
-    parent lying, and what the parent has to take down.
+    Without a name, a child run stands for its parent: a resume of the child alone would leave the parent unfinished,
+    and standing what the parent has to take down.
     """
     if named is None:
         newest = next(runs(), None)
@@ -93,7 +94,7 @@ def find(named: str | None) -> Path:
             return candidate.resolve()
         if candidate.is_dir() and (left := traces(candidate)):
             raise _emptied(candidate, left, "has no journal (state_transitions.log)")
-    raise UsageFault(f"{bounded(named)} is no bundle: it holds no {LOG}", hint="drfsm list")
+    raise UsageFault(f"{bounded(named)} is no bundle: it holds no {LOG}", hint="drfsm list shows the known runs")
 
 
 def new(run_id: str, receipt_dir: str | None) -> Path:
@@ -111,8 +112,8 @@ def new(run_id: str, receipt_dir: str | None) -> Path:
         if foreign := [name for name in inside if not _BEFORE_A_RUN.fullmatch(name)] or _left_in(place):
             more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""  # noqa: PLR2004  enough to know it by
             raise UsageFault(
-                f"{printable(place)} holds what is not this run's: {', '.join(map(printable, foreign[:3]))}{more}",
-                hint="name a directory that is empty, or not there yet, as --receipt-dir",
+                f"{printable(place)} holds files of something else: {', '.join(map(printable, foreign[:3]))}{more}",
+                hint="give a --receipt-dir that is empty or does not exist yet",
             )
         known = ours.sub("runs")
         assert known is not None  # noqa: S101  it was made
@@ -123,14 +124,14 @@ def new(run_id: str, receipt_dir: str | None) -> Path:
 
 
 def ask_hold(place: Path, operator: str, reason: str) -> None:
-    """Ask whoever works on a bundle to stop before the next step."""
+    """Ask the process that works on a bundle to stop before its next step."""
     replace(place / HOLD, f"{operator} asked to hold: {reason}".encode("utf-8", "backslashreplace"))
 
 
 def asked_hold(place: Path, *, forget: bool = False) -> str:
-    """Return who asked this run to hold, and why; "" if nobody did. ``forget``: the question is answered.
+    """Return who asked this run to hold, and why; "" if nobody did. ``forget`` removes the request.
 
-    Something else in that file's place is a reason to hold too.
+    Anything else in that file's place is a reason to hold, too.
     """
     if forget:
         with Directory.own(place) as directory:
@@ -188,8 +189,8 @@ def contradiction(place: Path, machine: str, lines: Sequence[bytes]) -> str:
     if len(whole) < count:
         return f"{machine}.summary.json knows {count} records, the log holds {len(whole)}: it was cut off"
     if digest(whole[count - 1]) != head:
-        told = f"another record {count - 1} (head {bounded(head, 64)})"
-        return f"{machine}.summary.json knows {told}: the log was rewritten"
+        expected = f"another record {count - 1} (head {bounded(head, 64)})"
+        return f"{machine}.summary.json knows {expected}: the log was rewritten"
     return ""
 
 
@@ -230,6 +231,6 @@ def _emptied(place: Path, left: Sequence[str], what: str) -> JournalDamaged:
     return JournalDamaged(
         f"{printable(place)} {what}, and {', '.join(left)} say that a run was at work: its records were removed",
         line=1,
-        hint="keep the bundle for the investigation; go on from the run's mirror, in another place:"
+        hint="keep the bundle for the investigation; resume from the run's mirror, in another directory:"
         f" DRFSM_HOME=<a new directory> {_MIRROR}",
     )

@@ -1,9 +1,9 @@
-"""Runs that a run starts: each in a directory of its bundle, with a journal, a lease and a mirror of its own.
+"""Runs that another run starts: each in a directory of its parent's bundle, with its own journal, lease and mirror.
 
-``<bundle>/<name>/`` is the child's bundle; its id is the parent's with the machine's name in front, so that the
-same child is found again by whoever goes on, also on another machine (then it is fetched from its mirror). It is a
-run like any other: `drfsm list` shows it, and a person can approve, resume and abort it by itself. Whatever stops
-the parent stops the child at its next clean point. Implements world.Procedures for wiring.py.
+``<bundle>/<name>/`` is the child's bundle. Its id is the parent's with the machine's name in front, so a resume on any
+machine finds the same child (and fetches it from its mirror). It is a run like any other: `drfsm list` shows it, and a
+person can approve, resume and abort it by itself. What stops the parent stops the child at its next clean point.
+Implements world.Procedures for wiring.py.
 """
 
 import os
@@ -39,30 +39,34 @@ class ChildRuns:
         self._kubeconfig_dr, self._verbs = kubeconfig_dr, verbs
 
     def run(self, machine: str, name: str, inputs: Mapping[str, Any], scope: str) -> Mapping[str, Any]:
-        """Start it, or resume it, as far as it goes. Raises ActionFailed where somebody else works on it."""
+        """Start or resume a child, and let it work until it stops. Raises ActionFailed if another works on it."""
         place, child_id = self._place / name, f"{machine}-{self._run_id.partition('-')[2]}"
         inputs = {**inputs, "kubeconfig_dr": str(inputs.get("kubeconfig_dr") or self._kubeconfig_dr)}
-        # Where the site's kubeconfig lies is this machine's matter: a child that was begun elsewhere recorded another.
+        # The path of the site's kubeconfig is this machine's: a child that began elsewhere recorded another one.
         files = {**self._invocation.kubeconfigs, "dr": str(self._kubeconfig_dr)}
         invocation = evolve(self._invocation, kubeconfigs=files)
         if invocation.take_over == self._run_id:
-            # Whoever says that the parent's process is dead says it of the child's: both were the same one.
+            # One process ran both: if the parent's is dead, so is the child's.
             invocation = evolve(invocation, take_over=child_id)
         try:
             if self._started(place) or self._verbs.fetch(place, inputs, child_id, invocation):
-                self._verbs.resume(place, invocation, above=self._place)
+                self._verbs.resume(place, invocation, parent=self._place)
             else:
                 self._forget(child_id, place)
-                self._verbs.start(machine, inputs, invocation, child_id, place, scope, above=self._place)
+                self._verbs.start(machine, inputs, invocation, child_id, place, scope, parent=self._place)
         except LeaseHeld as fault:  # the child's: the parent's own lease is as good as before
             raise ActionFailed(f"{child_id}: {fault.what}", hint=fault.hint, fault="operator") from None
-        found = self.look(name)
-        if found is None:
-            raise ActionFailed(f"{child_id} was started and has no record", fault="drfsm")
-        return found
+        child = self.look(name)
+        if child is None:
+            raise ActionFailed(
+                f"{child_id} was started and has no record",
+                hint="drfsm resume of the run that started it",
+                fault="drfsm",
+            )
+        return child
 
     def look(self, name: str) -> Mapping[str, Any] | None:
-        """Tell of a child by its journal, None if it was never started."""
+        """Return where a child stands, from its journal; None if it was never started."""
         place = self._place / name
         if not self._started(place):
             return None
@@ -76,7 +80,9 @@ class ChildRuns:
             "status": state.status,
             "state": state.state,
             "reason": state.reason,
-            "way": next((each for each in next_actions if " approve" in each), next_actions[0] if next_actions else ""),
+            "way": next(
+                (action for action in next_actions if " approve" in action), next_actions[0] if next_actions else ""
+            ),
             "records": len(chain.records),
             "head": chain.head,
         }
@@ -92,7 +98,7 @@ class ChildRuns:
 
     @staticmethod
     def _forget(child_id: str, place: Path) -> None:
-        """Take away what a start left that was killed before it wrote anything down."""
+        """Remove what an earlier start left that was killed before its first record."""
         link = bundle.home() / "runs" / child_id
         if link.is_symlink():
             with Directory.own(link.parent) as known:

@@ -1,4 +1,4 @@
-"""The drilled site as a run's inputs name it: what provisions it, and the cluster that its kubeconfig leads to.
+"""A run's sites as its inputs name them: what provisions a drilled site, and the clusters of the kubeconfigs.
 
 Owns where a drill's private files lie in its bundle (``private/``: kubeconfig, plans; ``logs/``: terraform's own
 words). The kubeconfig may appear, or become another, while the run works, and a bundle that was fetched from S3
@@ -35,7 +35,7 @@ def kubeconfig_of(inputs: Mapping[str, Any], place: Path) -> Path:
 
 
 def provisioner(inputs: Mapping[str, Any], place: Path) -> Provisioner | None:
-    """Return what brings the site up, None for a machine that brings none up. Makes no call yet."""
+    """Return what brings the site up; None for a machine that brings up no site. Makes no call yet."""
     kind = inputs.get("infrastructure")
     if kind is None:
         return None
@@ -59,62 +59,62 @@ def provisioner(inputs: Mapping[str, Any], place: Path) -> Provisioner | None:
     from drfsm.adapters.terraform_process import Terraform
 
     if not inputs["terraform_dir"]:
-        raise UsageFault("--infrastructure terraform needs --terraform-dir", hint="name the module's directory")
+        raise UsageFault("--infrastructure terraform needs --terraform-dir", hint="add the path to the module")
     module = module_at(Path(str(inputs["terraform_dir"])))
     terraform = Terraform(module, private, place / LOGS, dict(os.environ))
     return TerraformSite(terraform, private, fleet.parameters.read, own_address)
 
 
 def pinned(cluster: "Cluster", site: str, results: Mapping[str, Any]) -> "Cluster":
-    """Return a site's cluster, refused where it is not the one that the run's own results name.
+    """Return a site's cluster, which refuses every call unless it is the one that the run's results name.
 
-    A run that is gone on with, or aborted, through another kubeconfig would give back one site's schedules to the
-    other: both sites publish, or none.
+    A resume or an abort through another kubeconfig would restore one site's schedules on the other: then both sites
+    publish, or none.
     """
     clusters = (results.get("run_preflight") or {}).get("clusters") or {}
     named = [clusters.get(site)] if site in clusters else []
     if site == "dr":
         named += [(results.get(trigger) or {}).get("cluster_uid") for trigger in ("reach_site", "adopt_site")]
-    uid = next((str(each) for each in named if each and not str(each).startswith("not evaluated")), "")
-    pinned_to: Any = PinnedCluster(cluster, site, uid) if uid else cluster
-    found: Cluster = pinned_to
-    return found
+    uid = next((str(name) for name in named if name and not str(name).startswith("not evaluated")), "")
+    held: Any = PinnedCluster(cluster, site, uid) if uid else cluster
+    result: Cluster = held
+    return result
 
 
 class PinnedCluster:
-    """A cluster that must be the one with this UID: asked once, before anything else is asked of it."""
+    """A cluster that must have this UID. That is checked once, before its first call."""
 
     def __init__(self, of: "Cluster", site: str, uid: str) -> None:
         self._of, self._site, self._uid = of, site, uid
         self._known = False
 
     def __getattr__(self, name: str) -> Any:
-        """Hand over what the cluster does, once it is known to be the right one. Raises ActionFailed."""
+        """Return what the cluster offers; a call checks the UID first. Raises ActionFailed for another cluster."""
         if name.startswith("_"):
             raise AttributeError(name)
-        found = getattr(self._of, name)
-        if not callable(found):
-            return found
+        attribute = getattr(self._of, name)
+        if not callable(attribute):
+            return attribute
 
-        def asked(*args: Any, **given: Any) -> Any:
+        def checked(*args: Any, **options: Any) -> Any:
             if not self._known:
                 self._recognise()
-            return found(*args, **given)
+            return attribute(*args, **options)
 
-        return asked
+        return checked
 
     def _recognise(self) -> None:
         if (seen := self._of.uid()) != self._uid:
             raise ActionFailed(
-                f"the kubeconfig of {self._site} leads to the cluster {seen}, and this run has worked on {self._uid}:"
-                f" nothing is asked of another one; name the right file with --kubeconfig-{self._site}",
+                f"the kubeconfig of {self._site} leads to the cluster {seen}, and this run works on {self._uid}",
+                hint=f"name the right kubeconfig: --kubeconfig-{self._site} PATH",
                 fault="operator",
             )
         self._known = True
 
 
 class SiteCluster:
-    """DR's cluster, by whatever kubeconfig lies there now."""
+    """DR's cluster, by the kubeconfig that exists at the time of a call."""
 
     def __init__(self, kubeconfig: Path, gives: Provisioner | None = None, charter: Charter | None = None) -> None:
         self._kubeconfig, self._gives, self._charter = kubeconfig, gives, charter
@@ -122,11 +122,11 @@ class SiteCluster:
 
     @property
     def name(self) -> str:
-        """What operators call this site."""
+        """The name of this site."""
         return "dr"
 
     def __getattr__(self, name: str) -> Any:
-        """Ask the cluster of now."""
+        """Return what the present cluster offers."""
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._now(), name)
@@ -143,12 +143,12 @@ class SiteCluster:
         return found
 
     def _mark(self) -> tuple[int, int] | None:
-        """Return what tells one version of the file from another, None if there is none."""
+        """Return what distinguishes one version of the file from another; None if there is no file."""
         try:
-            found = self._kubeconfig.stat()
+            status = self._kubeconfig.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_ino
+        return status.st_mtime_ns, status.st_ino
 
     def _fetched(self) -> bool:
         if self._gives is None or self._charter is None:

@@ -1,4 +1,4 @@
-"""What a machine's bundle holds besides its summary: derived from records by a subscriber, true after any crash.
+"""What a machine's bundle holds besides its summary: files that a subscriber derives from the records.
 
 Only the drill has such files (derived_files.py). Used by wiring.py while a run works, and by `status` when none does.
 """
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from drfsm.adapters.file_journal import read_lines
 from drfsm.journal import Record, RunState
+from drfsm.spec import MachineSpec
 
 if TYPE_CHECKING:
     from drfsm.adapters.file_journal import FileJournal
@@ -19,20 +20,24 @@ Subscriber = Callable[[Record, RunState], None]
 
 
 def derived_by(
-    machine: str, place: Path, journal: "FileJournal", mirrored: "MirroredJournal", store: "ObjectStore"
+    spec: MachineSpec, place: Path, journal: "FileJournal", mirrored: "MirroredJournal", store: "ObjectStore"
 ) -> Sequence[Subscriber]:
-    """Return the subscribers that keep a machine's own files true."""
-    if machine != "drill":
+    """Return the subscribers that keep a machine's own files up to date."""
+    if spec.name != "drill":
         return ()
     from drfsm.runs.derived_files import DrillFiles
 
-    return (DrillFiles(place, journal.lines, mirrored.uri, store),)
+    return (DrillFiles(spec, place, journal.lines, mirrored.uri, store),)
 
 
 def make_true(machine: str, place: Path, records: Sequence[Record], state: RunState) -> None:
-    """Write a machine's own files of a run that nobody works on, where they say something else."""
-    if machine == "drill":
+    """Write a machine's own files of a run that nobody works on, if they differ from its records.
+
+    Raises EvidenceFault, DeclarationFault where the bundle's declaration is not the one that the run is pinned to.
+    """
+    if machine == "drill":  # only then is the declaration read: `status` of any other run needs no YAML
+        from drfsm.runs.declared import declaration
         from drfsm.runs.derived_files import DrillFiles
 
         lines = read_lines(place)[: len(records)]
-        DrillFiles(place, lambda: lines, "", None).write(records, state)
+        DrillFiles(declaration(place, state)[0], place, lambda: lines, "", None).write(records, state)

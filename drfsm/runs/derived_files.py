@@ -8,7 +8,6 @@ Every file is a function of the records, written whole, and held to its schema b
 record, and again by `status` and by whoever goes on: a crash in between leaves nothing untrue for long.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,32 +16,46 @@ from typing import TYPE_CHECKING, Any
 from drfsm.claims import printable_json
 from drfsm.evidence import phases
 from drfsm.files import Directory
-from drfsm.journal import Record, RunState, fold
+from drfsm.journal import Record, RunState
 from drfsm.journal.mirror import home_of
 from drfsm.runs.receipts import APPLIED, FETCHED, RESTORED, env_bytes, fetch_values
 from drfsm.runs.receipts import hold as hold_to_schema
+from drfsm.spec import MachineSpec, PhaseSpec
 
 if TYPE_CHECKING:
     from drfsm.world import ObjectStore
 
-PHASES: Mapping[str, Sequence[str]] = {
-    "bringup": ("plan_site", "bring_up_site", "adopt_site", "reach_site", "pass_over_phases"),
-    "restore": (
-        "check_backup", "restore_objects", "apply_control_plane", "confirm_secrets", "restore_state",
-        "go_on_without_state", "skip_restore",
+PHASES_UNTIL_0_2 = (
+    PhaseSpec(
+        "bringup",
+        ("plan_site", "bring_up_site", "adopt_site", "reach_site", "pass_over_phases"),
+        {"reach_site": "complete", "pass_over_phases": "skipped"},
+        ("fail_bringup",),
     ),
-    "validate": ("check_site", "validate", "verify_validation", "measure_recovery", "skip_validation"),
-    "promote": ("start_promotion", "finish_promotion", "skip_promotion"),
-    "teardown": ("tear_down_site", "leave_site"),
-}  # fmt: skip
-ENDING: Mapping[str, str] = {
-    **dict.fromkeys(
-        ("reach_site", "restore_state", "measure_recovery", "finish_promotion", "tear_down_site"), "complete"
+    PhaseSpec(
+        "restore",
+        ("check_backup", "restore_objects", "apply_control_plane", "confirm_secrets", "restore_state",
+         "go_on_without_state", "skip_restore"),
+        {"restore_state": "complete", "go_on_without_state": "state_not_restored", "skip_restore": "skipped"},
+        ("fail_restore",),
     ),
-    **dict.fromkeys(("pass_over_phases", "skip_restore", "skip_validation", "skip_promotion", "leave_site"), "skipped"),
-    "go_on_without_state": "state_not_restored",
-}
-FAILURES = ("fail_bringup", "fail_restore", "fail_validate", "fail_promote")
+    PhaseSpec(
+        "validate",
+        ("check_site", "validate", "verify_validation", "measure_recovery", "skip_validation"),
+        {"measure_recovery": "complete", "skip_validation": "skipped"},
+        ("fail_validate",),
+    ),
+    PhaseSpec(
+        "promote",
+        ("start_promotion", "finish_promotion", "skip_promotion"),
+        {"finish_promotion": "complete", "skip_promotion": "skipped"},
+        ("fail_promote",),
+    ),
+    PhaseSpec(
+        "teardown", ("tear_down_site", "leave_site"), {"tear_down_site": "complete", "leave_site": "skipped"}
+    ),
+)  # fmt: skip
+"""The phases of a drill that 0.1.0 or 0.2.0 started: the declaration that it is pinned to says nothing of phases."""
 RECEIPT = "validation.receipt.json"
 
 
@@ -50,8 +63,10 @@ class DrillFiles:
     """A subscriber of the runner. ``lines``: the journal's raw lines; without a store nothing goes to S3."""
 
     def __init__(
-        self, place: Path, lines: Callable[[], Sequence[bytes]], uri: str, store: "ObjectStore | None"
-    ) -> None:
+        self, spec: MachineSpec, place: Path, lines: Callable[[], Sequence[bytes]], uri: str,
+        store: "ObjectStore | None",
+    ) -> None:  # fmt: skip
+        self._phases = tuple(spec.phases.values()) or PHASES_UNTIL_0_2
         self._place, self._lines, self._uri, self._store = place, lines, uri, store
         self._records: list[Record] = []
         self._written: dict[str, bytes] = {}
@@ -68,16 +83,24 @@ class DrillFiles:
 
     def write(self, records: Sequence[Record], state: RunState) -> None:
         """Write every file that says something else by now."""
-        for phase in phases.split(records, PHASES, FAILURES):
-            told = phases.receipt(phase, state, ENDING)
+        for phase in phases.split(records, self._phases):
+            told = phases.receipt(phase, state)
             settled = isinstance(told["ended_at"], str)  # holding it to its schema costs a tenth of a second
             self._json(f"phases/{phase.name}.receipt.json", told, "phase.receipt", hold=settled)
             for name, body in phases.logs(phase):
                 self._keep(f"phases/{name}", body)
         self._control_plane(records)
-        if (receipt := validation_receipt(records, list(self._lines()), self._uri or self._uri_of(state))) is not None:
-            self._json(RECEIPT, receipt, "validation.receipt")
-            self._publish(receipt)
+        if _last(records, "verify_validation") is not None:
+            self._validation(records, state)
+
+    def _validation(self, records: Sequence[Record], state: RunState) -> None:
+        """Write the validation's receipt into the bundle, and put it beside the run that it is about."""
+        from drfsm.dr.validation import receipt as validation_receipt  # only here: `status` stays quick without it
+
+        receipt = validation_receipt.receipt_of(records, list(self._lines()), self._uri or self._uri_of(state))
+        if receipt is not None:
+            self._json(validation_receipt.FILE_NAME, receipt)
+            self._publish(f"{receipt['staged_prefix']}/{validation_receipt.FILE_NAME}", _bytes(receipt))
 
     @staticmethod
     def _uri_of(state: RunState) -> str:
@@ -99,14 +122,13 @@ class DrillFiles:
         values = fetch_values(result["bundle_uri"], result["bundle_sha256"], counts, directory="", at=done.at)
         self._keep(FETCHED, env_bytes(values))
 
-    def _publish(self, receipt: Mapping[str, Any]) -> None:
-        """Put the receipt beside the run that it is about, where it isn't there yet."""
+    def _publish(self, key: str, receipt: bytes) -> None:
+        """Put the receipt into the store, unless it is there already."""
         if self._store is None or self._published:
             return
-        key, body = f"{receipt['staged_prefix']}/{RECEIPT}", _bytes(receipt)
-        found = self._store.get(key)
-        if found is None or found.body != body:
-            self._store.put(key, body)
+        blob = self._store.get(key)
+        if blob is None or blob.body != receipt:
+            self._store.put(key, receipt)
         self._published = True
 
     def _json(self, path: str, record: Mapping[str, Any], schema: str = "", *, hold: bool = True) -> None:
@@ -124,40 +146,6 @@ class DrillFiles:
             if directory.read(path) != body:
                 directory.write(path, body)
         self._written[path] = body
-
-
-def validation_receipt(records: Sequence[Record], lines: Sequence[bytes], uri: str) -> dict[str, Any] | None:
-    """Return what a promote relies on, None where nothing was validated. A function of the records alone."""
-    verified = _last(records, "verify_validation")
-    if verified is None:
-        return None
-    state = fold(records[: verified.seq + 1])
-    run, inputs = state.facts["validated_run"], state.inputs
-    result, baseline = state.facts["validation_result"]["seen"], state.facts["site_baseline"]["seen"]
-    restored = (state.facts.get("backup_contents") or {}).get("seen") or {}
-    backup = {name: restored[name] for name in ("uri", "sha256")} if restored.get("sha256") else None
-    return {
-        "schema_version": 2 if backup else 1,
-        **({"backup": backup} if backup else {}),
-        "drfsm_run": state.run_id,
-        "machine": state.machine,
-        "scope": state.scope,
-        "site": "dr",
-        "cluster_uid": baseline["cluster_uid"],
-        **{name: str(inputs[name]) for name in ("namespace", "bucket", "prefix", "candidate", "provider", "profile")},
-        "staged_prefix": str(inputs["staged_prefix"]),
-        "run_id": str(inputs["dr_run_id"]),
-        **result["publishes_as"],
-        "tree_sha256": run["seen"]["tree_sha256"],
-        "objects": run["seen"]["checked"],
-        "verification_level": run["seen"]["level"],
-        "validated_at": verified.at,
-        "journal": {
-            "uri": uri,
-            "records": verified.seq + 1,
-            "head": hashlib.sha256(lines[verified.seq]).hexdigest(),
-        },
-    }
 
 
 def _last(records: Sequence[Record], trigger: str) -> Record | None:

@@ -1,6 +1,7 @@
-"""Runs that lie in S3, brought to this machine: as a bundle, once somebody vouches for their records.
+"""Fetches a run from its mirror in S3: onto this machine, as a bundle, once somebody vouches for its records.
 
-Nothing of a mirror is laid down before its place, its audit, its declaration and its records hold (trust.py).
+Writes nothing before the mirror's place, audit, declaration and records hold (trust.py). Used by wiring.py, and by
+`approve`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,15 +17,16 @@ from drfsm.runs.invocation import Invocation
 from drfsm.spec import MachineSpec, load_machine
 
 
-def looked_up(named: str | None, invocation: Invocation) -> tuple[Path, Invocation]:
-    """Return a run's bundle, fetched from its mirror where ``named`` is one, and whoever vouched for it meanwhile."""
-    return fetched(named, invocation) if mirrors.is_mirror(named) else (bundle.find(named), invocation)
+def find_or_fetch(named: str | None, invocation: Invocation) -> tuple[Path, Invocation]:
+    """Return a run's bundle, and ``invocation`` with what the operator vouched for; fetch the bundle from a mirror."""
+    return fetch(named, invocation) if mirrors.is_mirror(named) else (bundle.find(named), invocation)
 
 
-def fetched(uri: str, invocation: Invocation) -> tuple[Path, Invocation]:
-    """Bring a mirrored run to this machine, as a bundle, once somebody vouches for it.
+def fetch(uri: str, invocation: Invocation) -> tuple[Path, Invocation]:
+    """Fetch a mirrored run onto this machine, as a bundle, once somebody vouches for it.
 
-    Returns its directory, and ``invocation`` with what was said meanwhile. Raises EvidenceFault, UntrustedRecords.
+    Returns its directory, and ``invocation`` with what the operator vouched for.
+    Raises EvidenceFault, UntrustedRecords.
     """
     mirror = mirrors.open_mirror(uri, invocation.places)
     place = bundle.home() / "runs" / mirror.run_id
@@ -32,13 +34,11 @@ def fetched(uri: str, invocation: Invocation) -> tuple[Path, Invocation]:
         return place.resolve(), invocation
     spec, text, state = _checked(mirror, invocation)
     heads = Heads(state.run_id)
-    inputs_here(
-        state.inputs, invocation, heads, mirror.lines
-    )  # what is missing is told BEFORE anybody is asked for his word
-    vouched = trust.vouch(mirror.journal(spec), heads, invocation.word)
-    invocation = with_word(invocation, vouched, state)
+    local_inputs(state.inputs, invocation, heads, mirror.lines)  # refuses BEFORE the operator is asked to vouch
+    voucher = trust.vouch(mirror.journal(spec), heads, invocation.assurances)
+    invocation = with_assurances_of(invocation, voucher, state)
     place = bundle.new(mirror.run_id, None)
-    _lay(place, state, text, mirror.lines, invocation.word.tell)
+    _lay(place, state, text, mirror.lines, invocation.assurances.tell)
     return place.resolve(), invocation
 
 
@@ -47,29 +47,29 @@ def _checked(mirror: mirrors.Mirror, invocation: Invocation) -> tuple[MachineSpe
     state = mirrors.state_of(mirror)
     text = mirrors.declaration_of(mirror, state)
     spec = load_machine(text, source=f"{state.machine}.yaml")
-    trust.check_origin(spec, invocation.word.machines)
+    trust.check_origin(spec, invocation.assurances.machines)
     return spec, text, state
 
 
-def with_word(invocation: Invocation, vouched: trust.Vouched, state: RunState) -> Invocation:
-    """Return ``invocation`` with what was typed, so that it is asked for once."""
-    if vouched.how == "own":
+def with_assurances_of(invocation: Invocation, voucher: trust.Voucher, state: RunState) -> Invocation:
+    """Return ``invocation`` with what the operator typed, so that it is asked for only once."""
+    if voucher.how == "own":
         return invocation
     plan = str(state.args.get("approve", {}).get("approved_plan", ""))
-    heads = (*invocation.word.heads, vouched.head) if vouched.by_person else invocation.word.heads
-    plans = (*invocation.word.approved_plans, plan) if plan else invocation.word.approved_plans
-    return evolve(invocation, word=evolve(invocation.word, heads=heads, approved_plans=plans))
+    heads = (*invocation.assurances.heads, voucher.head) if voucher.by_person else invocation.assurances.heads
+    plans = (*invocation.assurances.approved_plans, plan) if plan else invocation.assurances.approved_plans
+    return evolve(invocation, assurances=evolve(invocation.assurances, heads=heads, approved_plans=plans))
 
 
-def fetched_into(place: Path, inputs: Mapping[str, Any], run_id: str, invocation: Invocation) -> bool:
-    """Bring a mirrored run into a directory; return whether there is one. The run's inputs say where it would lie."""
+def fetch_into(place: Path, inputs: Mapping[str, Any], run_id: str, invocation: Invocation) -> bool:
+    """Fetch a mirrored run into a directory; return whether there is one. Its inputs say where the mirror lies."""
     store = mirrors.store_of(inputs["bucket"], {name: str(inputs[name]) for name in ("endpoint_url", "region")})
     mirror = mirrors.mirror_at(store, mirrors.own_prefix(inputs), run_id)
     if not mirror.lines:
         return False
     spec, text, state = _checked(mirror, invocation)
-    trust.vouch(mirror.journal(spec), Heads(run_id), invocation.word)
-    _lay(bundle.new(run_id, str(place)), state, text, mirror.lines, invocation.word.tell)
+    trust.vouch(mirror.journal(spec), Heads(run_id), invocation.assurances)
+    _lay(bundle.new(run_id, str(place)), state, text, mirror.lines, invocation.assurances.tell)
     return True
 
 
@@ -79,10 +79,10 @@ def _lay(place: Path, state: RunState, declared: bytes, lines: Sequence[bytes], 
     tell(f"fetched {len(lines)} records of {state.run_id} into {place}")
 
 
-def inputs_here(
+def local_inputs(
     inputs: Mapping[str, Any], invocation: Invocation, heads: Heads, lines: Sequence[bytes]
 ) -> dict[str, Any]:
-    """Return a run's inputs with where its sites lie on this machine: never as records from elsewhere have it."""
+    """Return a run's inputs, with the places of its sites on this machine: never those that other machines recorded."""
     kept = heads.places
     if kept is None and (not lines or heads.knows(digest(lines[0]))):
         return {**inputs, **invocation.given}

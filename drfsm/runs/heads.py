@@ -1,11 +1,11 @@
-"""What this machine knows of its runs outside their bundles: the heads that it wrote, and where a fetched run lies.
+"""What this machine knows about its runs outside their bundles: the heads that it wrote, the places of their sites.
 
     <home>/heads/<run id>    number and SHA-256 of every record that this machine wrote, or that was vouched for here
     <home>/places/<run id>   of a run that began elsewhere: kubeconfigs, endpoint and the like, as given here
 
-A journal whose last head stands here goes on without a question, unless this machine wrote more records than it
-holds: then its end was cut off. A head is written down BEFORE its record lies anywhere, so a crash between the two
-asks nothing of anybody. Nothing here comes from a bucket.
+A run continues without a question if its journal's last head is recorded here, unless this machine wrote more records
+than the journal holds: then its end was cut off. A head is recorded BEFORE its record is written anywhere, so a crash
+between the two needs no person. Nothing here comes from a bucket.
 """
 
 import json

@@ -1,9 +1,9 @@
-"""What can be proven of whoever types a command, beside the name that they give.
+"""The proven identity of the person who types a command, beside the name that they give.
 
-The owner of this process is known at once, offline (not LOGNAME, which anybody may set). Who that is to the cloud and
-to the clusters is asked by every command that starts a run, goes on with it, or decides something in it: once, before
-anything is recorded, and of no site that was declared lost or has no kubeconfig here. Commands that only read ask
-nobody. Used by wiring.py, which hands the answers to the Runner.
+The owner of this process is known offline (not from LOGNAME, which anybody may set). Every command that starts,
+continues or decides a run asks the cloud and the clusters for their names of the caller: once, before anything is
+recorded, and no site that was declared lost or has no kubeconfig here. Commands that only read ask nobody. Used by
+wiring.py, which passes the answers to the Runner.
 """
 
 import os
@@ -27,8 +27,8 @@ def process_owner() -> dict[str, Any]:
     return {"os_user": {"uid": uid, "name": name, "host": platform.node()}}
 
 
-def asked(world: "World", inputs: Mapping[str, Any], kubeconfigs: Mapping[str, Path]) -> dict[str, Any]:
-    """Return what is proven of this process's owner, the cloud and the run's sites asked. Raises nothing."""
+def identify(world: "World", inputs: Mapping[str, Any], kubeconfigs: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the identity of the caller: of this process, to the cloud, and to the run's sites. Raises nothing."""
     from drfsm.dr.callers import callers
 
     return {**process_owner(), **callers(world, _sites(inputs, kubeconfigs))}

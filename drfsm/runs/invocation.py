@@ -1,4 +1,7 @@
-"""Who acts on a run, from where, and how that person is told and asked. Made by a command, used by wiring.py."""
+"""What the command line says beside a run's inputs: the operator, the lease, paths on this machine, assurances.
+
+Made by a command, used by wiring.py.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,42 +10,42 @@ from typing import Any, Protocol
 from attrs import field, frozen
 
 from drfsm.journal import Record, RunState
-from drfsm.runs.trust import Word
+from drfsm.runs.trust import Assurances
 
 
 class Listener(Protocol):
-    """Hears of a run while it works."""
+    """Follows a run while it works."""
 
     def say(self, words: str, **fields: Any) -> None:
-        """Hear what an action tells."""
+        """Receive a note of an action."""
 
     def on_record(self, record: Record, state: RunState) -> None:
-        """Hear of a record that is durable."""
+        """Receive a record that is durable."""
 
 
-class Deaf:
-    """A listener for a run that nobody watches."""
+class Silent:
+    """The listener of a run that nobody follows."""
 
     def say(self, words: str, **fields: Any) -> None:
-        """Pass over what an action tells."""
+        """Ignore a note."""
 
     def on_record(self, record: Record, state: RunState) -> None:
-        """Pass over a record."""
+        """Ignore a record."""
 
 
 @frozen
 class Invocation:
-    """Who acts, and what the command line says beside the run's inputs."""
+    """The operator, and what the command line says beside the run's inputs."""
 
     operator: str = ""
     take_over: str = ""  # the run whose lease is taken, because its process is known to be dead
     kubeconfigs: Mapping[str, str] = field(factory=dict)  # site -> file, where it lies elsewhere than when started
     places: Mapping[str, str] = field(factory=dict)  # endpoint_url, region, terraform_dir: likewise
-    word: Word = field(factory=Word)  # on whose word records are gone on with
-    listen: Callable[[], Listener] = Deaf  # makes a listener for one run's work
+    assurances: Assurances = field(factory=Assurances)  # what the operator answers for, and how to ask for more
+    listen: Callable[[], Listener] = Silent  # makes a listener for one run's work
 
     @property
     def given(self) -> dict[str, str]:
-        """Where the sites lie, as said on the command line: input -> value."""
+        """The paths and addresses of the sites that the command line names: input -> value."""
         files = {f"kubeconfig_{site}": str(Path(file).absolute()) for site, file in self.kubeconfigs.items() if file}
         return {**files, **{name: value for name, value in self.places.items() if value}}

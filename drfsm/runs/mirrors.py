@@ -1,10 +1,10 @@
-"""A run's mirror in S3, read and never adopted: its lines, its declaration, where it stands.
+"""A run's mirror in S3, read and never adopted: its lines, its declaration, its state.
 
-    s3://<bucket>/<prefix>/drfsm/runs/<run>    as a person types it; every part is held against its grammar
+    s3://<bucket>/<prefix>/drfsm/runs/<run>    as a person types it; every part is checked against its grammar
 
-What lies there is a claim: its run, bucket and prefix must be those of the address, and its declaration the one that
-its records name. Executes nothing, writes nothing. Used by `status`, `replay`, `list`, and by wiring.py before a run
-is gone on with.
+A mirror is a claim: its run, bucket and prefix must be those of the address, and its declaration the one that its
+records name. Executes nothing, writes nothing. Used by `status`, `replay` and `list`, and by wiring.py and fetching.py
+before a run continues from it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ LARGEST_SIGNATURE_BYTES = 16 << 10
 
 @frozen
 class Mirror:
-    """What lies of one run in S3: its raw lines, the chain verified."""
+    """The mirror of one run in S3: its raw lines, with their chain verified."""
 
     uri: str
     prefix: str
@@ -39,7 +39,7 @@ class Mirror:
 
     @property
     def home(self) -> str:
-        """The prefix below which all of it lies."""
+        """The prefix below which all its objects are."""
         return home_of(self.prefix, self.run_id)
 
     @property
@@ -53,7 +53,7 @@ class Mirror:
         return digest(self.lines[-1])
 
     def journal(self, spec: MachineSpec) -> trust.Journal:
-        """Return it as something that somebody may vouch for."""
+        """Return it as a journal that somebody may vouch for."""
         return journal_of(self.lines, spec, self.uri, self.store, self.home)
 
 
@@ -63,7 +63,7 @@ def is_mirror(named: str | None) -> TypeGuard[str]:
 
 
 def open_mirror(uri: str, places: Mapping[str, str]) -> Mirror:
-    """Read a mirror. Raises UsageFault where there is none; JournalDamaged, EvidenceFault where it does not hold."""
+    """Read a mirror. Raises UsageFault if there is none; JournalDamaged, EvidenceFault if it does not hold."""
     bucket, prefix, run_id = parts_of(uri)
     mirror = mirror_at(store_of(bucket, places), prefix, run_id)
     if not mirror.lines:
@@ -72,7 +72,7 @@ def open_mirror(uri: str, places: Mapping[str, str]) -> Mirror:
 
 
 def mirror_at(store: "ObjectStore", prefix: str, run_id: str) -> Mirror:
-    """Read what lies of a run below a prefix; it has no lines where there is none."""
+    """Read the mirror of a run below a prefix; it has no lines if there is none."""
     from drfsm.adapters.s3_journal import fetch
 
     home = home_of(prefix, run_id)
@@ -100,30 +100,39 @@ def store_of(bucket: str, places: Mapping[str, str]) -> "ObjectStore":
     return store
 
 
+def has_mirror(options: Mapping[str, Any], run_id: str) -> bool:
+    """Return whether a run has records in S3, whoever started it. ``options``: bucket, prefix, endpoint_url, region."""
+    first = key_of(home_of(options["prefix"], run_id), 0)
+    return store_of(options["bucket"], options).stat(first) is not None
+
+
 def own_prefix(inputs: Mapping[str, Any]) -> str:
     """Return the prefix that a run's journal and lease lie below: its own, where it has one."""
     return str(inputs.get("journal_prefix") or inputs.get("prefix") or "").strip("/")
 
 
 def state_of(mirror: Mirror) -> RunState:
-    """Return where a mirrored run stands. Raises EvidenceFault for records without sense, or of another place."""
+    """Return the state of a mirrored run. Raises EvidenceFault for inconsistent records, or another run's."""
     state = trust.sound(mirror.records)
     _check_place(mirror, state)
     return state
 
 
 def _check_place(mirror: Mirror, state: RunState) -> None:
-    """Raise EvidenceFault for records that are of another run, bucket or prefix than the place where they lie."""
-    said = {"run": state.run_id, "bucket": str(state.inputs.get("bucket", "")), "prefix": own_prefix(state.inputs)}
-    lies = {"run": mirror.run_id, "bucket": mirror.store.bucket, "prefix": mirror.prefix}
-    for what, name in lies.items():
-        if said[what] != name:
+    """Raise EvidenceFault for records of another run, bucket or prefix than the mirror's."""
+    recorded = {"run": state.run_id, "bucket": str(state.inputs.get("bucket", "")), "prefix": own_prefix(state.inputs)}
+    expected = {"run": mirror.run_id, "bucket": mirror.store.bucket, "prefix": mirror.prefix}
+    for what, name in expected.items():
+        if recorded[what] != name:
             raise EvidenceFault(
-                f"{mirror.uri} holds records of the {what} {bounded(said[what], 100)}, not of {name}",
-                hint="look for who wrote them; nothing was taken over",
+                f"{mirror.uri} holds records of the {what} {bounded(recorded[what], 100)}, not of {name}",
+                hint="find out who wrote them; nothing was taken over",
             )
     if not is_name("machine", state.machine):
-        raise EvidenceFault(f"{mirror.uri}: {bounded(state.machine, 100)} is no name of a machine", hint="as above")
+        raise EvidenceFault(
+            f"{mirror.uri}: {bounded(state.machine, 100)} is no name of a machine",
+            hint="find out who wrote the records; nothing was taken over",
+        )
 
 
 def declaration_of(mirror: Mirror, state: RunState) -> bytes:
@@ -137,7 +146,7 @@ def declaration_of(mirror: Mirror, state: RunState) -> bytes:
     blob = mirror.store.get(f"{mirror.home}/{state.machine}.yaml", largest_bytes=LARGEST_BYTES)
     if blob is None or trust.sha256_of(blob.body) != state.machine_sha256:
         what = "lacks the declaration" if blob is None else "has another declaration than the records name:"
-        raise EvidenceFault(f"{mirror.uri} {what} {state.machine}.yaml", hint="put it back from a copy")
+        raise EvidenceFault(f"{mirror.uri} {what} {state.machine}.yaml", hint="restore it from a copy of the bundle")
     return blob.body
 
 
@@ -159,14 +168,14 @@ def signed_at(store: "ObjectStore", journal: Mapping[str, Any]) -> bool:
 
 
 def journal_of(lines: Sequence[bytes], spec: MachineSpec, uri: str, store: "ObjectStore", home: str) -> trust.Journal:
-    """Return lines as something that somebody may vouch for; their signatures lie in the mirror."""
+    """Return lines as a journal that somebody may vouch for; their signatures are in the mirror."""
     from drfsm.adapters.ssh_signatures import verifier_of
 
     def signature(head: str) -> bytes | None:
         try:
             blob = store.get(signature_of(home, head), largest_bytes=LARGEST_SIGNATURE_BYTES)
         except DrfsmError:
-            return None  # whoever can't be asked vouches for nothing
+            return None  # without an answer nobody vouches
         return blob.body if blob else None
 
     return trust.Journal(lines, spec, uri, signature, verifier_of)

@@ -1,4 +1,7 @@
-"""Receipts that a noun leaves behind: a directory, files that appear whole, JSON held to its schema."""
+"""Receipts of single commands: a directory of files, each written whole, JSON checked against its schema.
+
+Used by cli/backups.py, cli/control_plane.py and diagnosis.py; derived_files.py writes the same files for a drill.
+"""
 
 import json
 import re
@@ -20,10 +23,14 @@ RESTORED = "dr_restore.control_plane.summary.json"
 
 
 def hold(path: str, record: Mapping[str, Any], schema: str) -> None:
-    """Hold a receipt against its schema. Raises EvidenceFault if it isn't as that wants it: a defect of ours."""
+    """Check a receipt against its schema. Raises EvidenceFault if it does not fit: a defect in drfsm."""
     shape = json.loads((shipped("receipts_schema") / f"{schema}.schema.json").read_bytes())
     if faults := check(record, shape):
-        raise EvidenceFault(f"the receipt {path} is not as its schema wants it: {'; '.join(faults)}", fault="drfsm")
+        raise EvidenceFault(
+            f"the receipt {path} does not fit its schema: {'; '.join(faults)}",
+            hint="report this defect; the journal has everything that was done",
+            fault="drfsm",
+        )
 
 
 def env_bytes(values: Mapping[str, object]) -> bytes:
@@ -32,7 +39,7 @@ def env_bytes(values: Mapping[str, object]) -> bytes:
 
 
 def fetch_values(uri: str, sha256: str, files: Mapping[str, int], *, directory: str, at: str) -> dict[str, object]:
-    """Return what control-plane/fetch/fetch.summary.env says. ``directory`` is "" where nothing was kept."""
+    """Return the variables of control-plane/fetch/fetch.summary.env. ``directory`` is "" if no files were written."""
     return {
         "CONTROL_PLANE_BUNDLE_URI": uri,
         "CONTROL_PLANE_BUNDLE_SHA256": sha256,
@@ -45,14 +52,14 @@ def fetch_values(uri: str, sha256: str, files: Mapping[str, int], *, directory: 
 RECEIPTS = frozenset(
     {"control-plane", RESTORED, "dr_restore.summary.json", "dr_restore.refused.json", "diagnostics.receipt.json"}
 )
-"""What commands leave in a directory of receipts; several may leave theirs in one."""
+"""The files that commands write into a directory of receipts; several commands may share one."""
 _DRAFT = re.compile(r"\.(.+)\.[0-9]+\.[0-9]+")  # of a command that was killed (files.py)
 
 
 class ReceiptFiles:
     """The receipts of one command. ``directory`` is made when the first one is written.
 
-    A directory of the person's own may hold receipts, and nothing else.
+    A directory that the operator names may hold receipts, and nothing else.
     """
 
     def __init__(self, given: str, name: str) -> None:
@@ -60,7 +67,7 @@ class ReceiptFiles:
         self._checked = False
 
     def json(self, path: str, record: Mapping[str, Any], schema: str = "") -> None:
-        """Write a receipt. Raises EvidenceFault if it isn't as its schema wants it: then it isn't written."""
+        """Write a receipt. Raises EvidenceFault, and writes nothing, if it does not fit its schema."""
         hold(path, record, schema or path)
         self.write(path, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
 
@@ -73,9 +80,9 @@ class ReceiptFiles:
         with Directory.make(self.directory) as directory:
             if foreign := [] if self._checked else [name for name in directory.names() if not _is_receipt(name)]:
                 raise UsageFault(
-                    f"{printable(self.directory)} holds what is no receipt: {printable(foreign[0])}; nothing was"
+                    f"{printable(self.directory)} holds a file that is no receipt: {printable(foreign[0])}; nothing was"
                     " written there",
-                    hint="name another --receipt-dir, that is empty or holds receipts only",
+                    hint="name another --receipt-dir, which is empty or holds only receipts",
                 )
             self._checked = True
             directory.write(path, body)

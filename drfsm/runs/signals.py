@@ -19,15 +19,15 @@ def stopping(runner: Runner, tell: Callable[[str], None]) -> Iterator[None]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        tell("stopping at the next clean point (again: at once)")
-        for each in _AT_WORK:  # a run, and the one that started it
-            each.interrupt()
+        tell("stopping at the next clean point; press Ctrl-C again to stop at once")
+        for working in _AT_WORK:  # a run, and the run that started it
+            working.interrupt()
 
-    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     _AT_WORK.append(runner)
     try:
         yield
     finally:
         _AT_WORK.remove(runner)
-        for each, old in before.items():
-            signal.signal(each, old)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

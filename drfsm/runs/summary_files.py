@@ -7,7 +7,7 @@ from typing import Any
 
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.errors import DiskFault, FileDamaged, UsageFault
-from drfsm.evidence.steps import StepFiles
+from drfsm.evidence.step_logs import StepFiles
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold
@@ -37,13 +37,15 @@ class SummaryFiles:
             self._journal.keep_summary(body)
 
     def leave(self) -> None:
-        """Write the summary of whatever was reached, here and off this machine, for whatever reason it stopped.
+        """Write the summary here and to the mirror, for whatever reason the run stopped.
 
-        A run that still reads as running is said to be interrupted: nobody works on it any more.
+        A run whose state still says ``running`` is summarised as interrupted: nobody works on it any more.
         """
         state = fold(self._journal.records())
         if state.status != "none":
-            with suppress(DiskFault, FileDamaged, UsageFault):  # what stopped it is what must be told
+            with suppress(
+                DiskFault, FileDamaged, UsageFault
+            ):  # the error that stopped the run must be the one that is shown
                 self._journal.settle(summary_bytes(self._summarise(state, dead=state.status == "running")))
 
     def _summarise(self, state: RunState, *, dead: bool = False) -> dict[str, Any]:
@@ -53,6 +55,6 @@ class SummaryFiles:
         return summary
 
     def _check(self, summary: Mapping[str, Any]) -> None:
-        """Hold the summary against its schema. Raises EvidenceFault: a receipt that is wrong is a defect of ours."""
+        """Check the summary against its schema. Raises EvidenceFault if it does not fit: a defect in drfsm."""
         name = f"{self._spec.name}.summary"
         hold_to_schema(f"{name}.json", summary, name)

@@ -1,10 +1,11 @@
-"""One run, wired: bundle, journal, world, lease, subscribers and signals; then the Runner has it.
+"""One run, wired: its bundle, journal, world, lease, subscribers and signals come together, then the Runner works.
 
-Used by every command that moves something. Holds no rules: whether records are gone on with is trust.py's matter,
-what a bundle holds derived_files.py's and summary_files.py's. Prints nothing: a command tells what became of a run.
+``start`` begins a run in a new bundle; ``resume`` takes up one that was begun; ``start_child`` and ``resume_child`` do
+the same for a run that belongs to another one; ``look_at`` only reads. Every command that changes something comes in
+by one of these. The rules lie elsewhere: trust.py decides whether a run may continue from its records, derived_files.py
+and summary_files.py what a bundle holds. Prints nothing: the command tells the outcome.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,10 +19,11 @@ from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.ssh_signatures import signer_of, verifier_of
-from drfsm.claims import LARGEST_BYTES, bounded, name_of, yaml_of
+from drfsm.claims import bounded, yaml_of
 from drfsm.engine import Run, Runner, SystemClock
+from drfsm.engine.inputs import check_inputs
 from drfsm.engine.recheck import in_words
-from drfsm.engine.runner import check_inputs, new_run_id
+from drfsm.engine.runner import new_run_id
 from drfsm.errors import (
     ActionFailed,
     EvidenceFault,
@@ -33,16 +35,16 @@ from drfsm.errors import (
     WorldDiffers,
 )
 from drfsm.evidence.signatures import RECORD
-from drfsm.files import Directory
 from drfsm.journal import Record, RunState, digest, fold
 from drfsm.resources import shipped
 from drfsm.runs import bundle, mirrors, trust
 from drfsm.runs.children import ChildRuns, Verbs
 from drfsm.runs.clusters import SiteCluster, kubeconfig_of, pinned, provisioner
+from drfsm.runs.declared import declaration
 from drfsm.runs.derived import derived_by
-from drfsm.runs.fetching import fetched_into, inputs_here, looked_up, with_word
+from drfsm.runs.fetching import fetch_into, find_or_fetch, local_inputs, with_assurances_of
 from drfsm.runs.heads import Heads
-from drfsm.runs.identity import asked, process_owner
+from drfsm.runs.identity import identify, process_owner
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.mirrors import own_prefix
 from drfsm.runs.signals import stopping
@@ -53,9 +55,9 @@ if TYPE_CHECKING:
     from drfsm.adapters.s3_lease import S3Lease
     from drfsm.world import World
 
-TRIES = 3
+ATTEMPTS = 3  # to take up a run while another process still writes to it
 
-Act = Callable[[Runner], RunState]
+Operation = Callable[[Runner], RunState]
 Answer = TypeVar("Answer")
 
 
@@ -69,6 +71,9 @@ class Outcome:
     head: str
 
 
+# --- a new run ------------------------------------------------------------------------------------------
+
+
 def start(
     machine: str,
     inputs: Mapping[str, Any],
@@ -78,21 +83,22 @@ def start(
     receipt_dir: str | None,
     run_id: str = "",
     scope: str = "live",
-    then: Act = lambda runner: runner.state,
-    before: Callable[[Path], object] = lambda _place: None,
+    then: Operation = lambda runner: runner.state,
+    prepare: Callable[[Path], object] = lambda _place: None,
 ) -> Outcome:
-    """Start a run in a new bundle; return where it stands. ``then`` is done where it got to, under the same lease.
+    """Start a run in a new bundle; return where it stands.
 
-    ``before`` lays into the bundle what the run needs there.
+    ``prepare`` puts into the new bundle what the run needs there. ``then`` follows the start, under the same lease.
+    Raises UsageFault, before anything is made, for inputs, keys or kubeconfigs that can't be used.
     """
-    named = run_id or new_run_id(machine)
+    run_id = run_id or new_run_id(machine)
 
-    def act(runner: Runner) -> RunState:
-        runner.start(inputs, run_id=named, dry_run=dry_run, scope=scope)
+    def start_then(runner: Runner) -> RunState:
+        runner.start(inputs, run_id=run_id, dry_run=dry_run, scope=scope)
         return then(runner)
 
-    with _new(machine, inputs, invocation, named, receipt_dir, before) as run:
-        return run.outcome(run.work(act))
+    with _new_run(machine, inputs, invocation, run_id, receipt_dir, prepare) as run:
+        return run.outcome(run.work(start_then))
 
 
 def start_child(
@@ -103,21 +109,21 @@ def start_child(
     place: Path,
     scope: str,
     *,
-    above: Path,
+    parent: Path,
 ) -> RunState:
-    """Start a run on behalf of another one, whose bundle is ``above``."""
-    with _new(machine, inputs, invocation, run_id, str(place), lambda _place: None) as run:
-        return run.work(lambda runner: runner.start(inputs, run_id=run_id, scope=scope), above=above)
+    """Start a run that belongs to another one. ``parent``: the bundle of that other run."""
+    with _new_run(machine, inputs, invocation, run_id, str(place), lambda _place: None) as run:
+        return run.work(lambda runner: runner.start(inputs, run_id=run_id, scope=scope), parent=parent)
 
 
 @contextmanager
-def _new(
+def _new_run(
     machine: str,
     inputs: Mapping[str, Any],
     invocation: Invocation,
     run_id: str,
     receipt_dir: str | None,
-    before: Callable[[Path], object],
+    prepare: Callable[[Path], object],
 ) -> Iterator["RunContext"]:
     """Wire a run in a new bundle."""
     text = (shipped("machines") / f"{machine}.yaml").read_bytes()
@@ -129,7 +135,7 @@ def _new(
             check_kubeconfig(f"--{name.replace('_', '-')}", Path(inputs[name]))
     place = bundle.new(run_id, receipt_dir)
     bundle.replace(place / f"{machine}.yaml", text)
-    before(place)
+    prepare(place)
     with FileJournal.create(place) as journal:
         yield RunContext(place, spec, text, journal, run_id, inputs, invocation)
 
@@ -142,94 +148,79 @@ def check_keys() -> None:
 
 
 def check_kubeconfig(option: str, path: Path) -> None:
-    """Raise UsageFault for what is no kubeconfig at all. Runs nothing of it: the tokens come first."""
+    """Raise UsageFault for a file that is no kubeconfig. Starts no credential plugin: the tokens come first."""
     if not path.is_file():
-        raise UsageFault(f"{option}: there is no file {path}")
+        raise UsageFault(f"{option}: there is no file {path}", hint="check the path")
     try:
-        found = yaml_of(path.read_bytes(), str(path))
+        content = yaml_of(path.read_bytes(), str(path))
     except (OSError, Unreadable):
-        found = None
-    if not isinstance(found, dict) or not found.get("clusters") or not found.get("contexts"):
+        content = None
+    if not isinstance(content, dict) or not content.get("clusters") or not content.get("contexts"):
         # Never the file's contents: they may hold credentials.
         raise UsageFault(f"{option}: {path} is no kubeconfig", hint=f"kubectl --kubeconfig {quote(str(path))} version")
 
 
-def resume(named: str | None, act: Act, invocation: Invocation, *, recheck: str = "all") -> Outcome:
-    """Take up a run where its bundle says that it stands. ``named`` may be a mirror's URI.
+# --- a run that was begun -------------------------------------------------------------------------------
 
-    ``recheck`` says what is read again where nothing but a person's word stands behind the records: ``all``, what is
-    ``readable``, or the ``snapshots`` that an abort would give back, which are held against the objects always.
+
+def resume(named: str | None, operation: Operation, invocation: Invocation, *, recheck: str = "all") -> Outcome:
+    """Continue a run from where its bundle says that it stands. ``named``: a bundle, a run's id or a mirror's URI.
+
+    ``recheck`` says what is read again where only a person's word vouches for the records: ``all``; what is
+    ``readable``; or only the ``snapshots`` that an abort would restore. These are always held against the objects.
     """
-    place, invocation = looked_up(named, invocation)
-    return _taken_up(place, invocation, lambda run: run.outcome(_as_expected(run).work(act, recheck=recheck)))
+
+    def work(run: "RunContext") -> Outcome:
+        trust.check_expected(run.lines(), run.assurances)
+        return run.outcome(run.work(operation, recheck=recheck))
+
+    place, invocation = find_or_fetch(named, invocation)
+    return _with_begun_run(place, invocation, work)
 
 
-def _as_expected(run: "RunContext") -> "RunContext":
-    """Return a run that a person named, once it is the one whose head he named."""
-    trust.check_expected(run.lines(), run.word)
-    return run
+def resume_child(place: Path, invocation: Invocation, *, parent: Path) -> RunState:
+    """Continue a run that belongs to another one. ``parent``: the bundle of that other run."""
+    return _with_begun_run(place, invocation, lambda run: run.work(lambda runner: runner.resume(), parent=parent))
 
 
-def resume_child(place: Path, invocation: Invocation, *, above: Path) -> RunState:
-    """Resume a run on behalf of another one, whose bundle is ``above``."""
-    return _taken_up(place, invocation, lambda run: run.work(lambda runner: runner.resume(), above=above))
-
-
-def connected(place: Path, invocation: Invocation) -> tuple[RunState, "World", Invocation]:
-    """Return where a run stands, its world, and ``invocation`` with what was typed. Raises as ``vouch`` does."""
-    return _taken_up(
-        place, invocation, lambda run: (run.state, run.world, with_word(invocation, run.vouched, run.state))
+def look_at(place: Path, invocation: Invocation) -> tuple[RunState, "World", Invocation]:
+    """Return a run's state, its world for reading, and ``invocation`` with what the operator vouched for meanwhile."""
+    return _with_begun_run(
+        place, invocation, lambda run: (run.state, run.world, with_assurances_of(invocation, run.voucher, run.state))
     )
 
 
-def _taken_up(place: Path, invocation: Invocation, do: Callable[["RunContext"], Answer]) -> Answer:
-    """Wire a run that was begun, and do something with it."""
+def _with_begun_run(place: Path, invocation: Invocation, use: Callable[["RunContext"], Answer]) -> Answer:
+    """Wire a run that was begun, check it, and ``use`` it. Raises EvidenceFault, UntrustedRecords, LeaseHeld."""
     with FileJournal.open(place) as journal:
         bundle.check_not_emptied(place, journal.records())
         state = trust.sound(journal.records())
         if not state.machine:
             raise UsageFault(
-                f"{place} holds a journal without a record: a start was cut off before it moved anything, or its"
+                f"the journal in {place} has no record: the start was interrupted before it changed anything, or the"
                 " records were removed",
-                hint="look into the run's mirror (s3://<bucket>/<prefix>/drfsm/runs/<run>); where there is none, start"
-                " a new run in another directory",
+                hint="look for the run's mirror (s3://<bucket>/<prefix>/drfsm/runs/<run>). If there is none, start a"
+                " new run in another directory",
             )
         spec, text = declaration(place, state)
-        trust.check_origin(spec, invocation.word.machines)
+        trust.check_origin(spec, invocation.assurances.machines)
         run = RunContext(place, spec, text, journal, state.run_id, state.inputs, invocation)
-        for _ in range(TRIES):
-            run.catch_up()
-            if told := bundle.contradiction(place, spec.name, journal.lines()):
-                raise EvidenceFault(f"{place}: {told}", hint="keep it; go on from its mirror, or from a whole copy")
-            run.vouch(journal.lines())  # AFTER what the mirror has more: one word is enough for all of it
-            run.pin()
-            run.check_account()
+        for _ in range(ATTEMPTS):
+            run.prepare()
             try:
-                return do(run)
+                return use(run)
             except LeaseLost:
-                # Whoever we took it over from wrote one more record in that moment, his last: read it, begin again.
+                # The process that held the lease before us wrote one last record in that moment: read it, begin again.
                 if not run.overtaken:
                     raise
-        raise LeaseHeld(f"somebody else goes on with {state.run_id} all the time", hint="talk to them")
-
-
-def declaration(place: Path, state: RunState) -> tuple[MachineSpec, bytes]:
-    """Return the declaration that a run is pinned to, from its bundle. Raises EvidenceFault if it is another."""
-    path = place / f"{name_of('machine', state.machine, 'the machine that the journal names')}.yaml"
-    with Directory.look(place) as directory:
-        text = directory.read(path.name, LARGEST_BYTES)
-    if text is None:
-        raise EvidenceFault(f"the bundle lacks its declaration {path.name}", hint="put it back from a copy")
-    if hashlib.sha256(text).hexdigest() != state.machine_sha256:
-        raise EvidenceFault(
-            f"{path} is not the declaration that the run is pinned to ({state.machine_sha256[:12]}…)",
-            hint="put the right one back from a copy of the bundle",
+        raise LeaseHeld(
+            f"another process keeps writing records of {state.run_id}",
+            hint="ask its operator to stop it; drfsm status shows where the run stands",
         )
-    return load_machine(text, source=path.name), text
 
 
 class RunContext:
-    """A run with its journal, world, lease and subscribers."""
+    """A run with its journal, world, lease and subscribers. Its methods stand in the order of a run's life."""
 
     def __init__(
         self,
@@ -244,150 +235,143 @@ class RunContext:
         from drfsm.dr.procedures import with_defaults
 
         self._place, self._spec, self._invocation = place, spec, invocation
-        self._local = journal
-        self._heads, self._vouched = Heads(run_id), trust.Vouched("own")
-        self._pending: Sequence[str] = ()  # heads that somebody vouches for, not yet remembered
+        self._file_journal = journal
+        self._heads, self._voucher = Heads(run_id), trust.Voucher("own")
+        self._heads_to_keep: Sequence[str] = ()  # somebody vouched for them; kept once the world was read again
+        self._identity = process_owner()
         inputs = with_defaults(spec.name, inputs)
-        self._here = here = inputs_here(inputs, invocation, self._heads, journal.lines())
-        self._proven = process_owner()
-        world, self._lease = connect(here, invocation.take_over, place, run_id)
-        for_children = _for_children(invocation, here, self._heads)
-        verbs = Verbs(start_child, resume_child, fetched_into)
-        children = ChildRuns(place, run_id, for_children, kubeconfig_of(here, place), verbs)
-        self._unfenced = evolve(world, procedures=children)  # for looking only, before the lease is ours
+        self._inputs = local_inputs(inputs, invocation, self._heads, journal.lines())
+        world, self._lease = connect(self._inputs, invocation.take_over, place, run_id)
+        children = ChildRuns(
+            place,
+            run_id,
+            _for_children(invocation, self._inputs, self._heads),
+            kubeconfig_of(self._inputs, place),
+            Verbs(start_child, resume_child, fetch_into),
+        )
+        self._unfenced = evolve(world, procedures=children)  # only for reading, before this process has the lease
         self._world = fenced(self._unfenced, self._lease)
         self._journal = MirroredJournal(
             journal, world.store, own_prefix(inputs), run_id, text, note=self._heads.note, signer=signer_of()
         )
-        self._derived = derived_by(spec.name, place, journal, self._journal, world.store)
+        self._derived = derived_by(spec, place, journal, self._journal, world.store)
 
-    @property
-    def overtaken(self) -> bool:
-        """Whether the last try ended because somebody else wrote a record where the first of ours was to lie."""
-        return self._journal.overtaken
-
-    def catch_up(self) -> None:
-        """Take over what the mirror knows more than this machine. A store that can't be reached says nothing yet."""
-        try:
-            self._lease.look()  # BEFORE the records are read: who takes it in between wins
-            more, vanished = self._journal.catch_up(self.vouch)
-        except Unreachable as fault:
-            self._tell(f"the mirror could not be read ({fault.what})")
-            return
-        if more:
-            self._tell(f"the run went on elsewhere: {more} records were fetched from {self._journal.uri}")
-        if vanished:
-            told = ", ".join(map(str, vanished))
-            self._tell(
-                f"{self._journal.uri} lacks record {told}: look for who deleted it. It is put back from the journal"
-                " here, which is whole"
-            )
-
-    def pin(self) -> None:
-        """Hold every site to the cluster that the run saw under its name, whatever a kubeconfig leads to by now."""
-        results = fold(self._journal.records()).results
-        self._world, self._unfenced = (
-            evolve(each, primary=pinned(each.primary, "primary", results), dr=pinned(each.dr, "dr", results))
-            for each in (self._world, self._unfenced)
-        )
-
-    def _prove(self) -> None:
-        """Ask the cloud and the clusters who acts: it is recorded beside the name."""
-        if self.state.ended or self.state.status == "none":
-            return  # a run that starts asks nobody before its tokens are right; its survey asks afterwards
-        here = self._here
-        primary = Path(here.get("kubeconfig_primary") or os.devnull)
-        self._proven = asked(self._world, here, {"primary": primary, "dr": kubeconfig_of(here, self._place)})
-
-    def _tell(self, line: str) -> None:
-        self._invocation.word.tell(line)
+    # What a run is made of, for reading.
 
     @property
     def state(self) -> RunState:
         """Where the run stands."""
         return fold(self._journal.records())
 
-    def lines(self) -> Sequence[bytes]:
-        """Return the raw lines of its journal."""
-        return self._local.lines()
-
-    @property
-    def word(self) -> trust.Word:
-        """What the person at the keyboard says about records."""
-        return self._invocation.word
-
-    @property
-    def vouched(self) -> trust.Vouched:
-        """Who answers for the records."""
-        return self._vouched
-
     @property
     def world(self) -> "World":
-        """What the run acts on, for looking at it."""
+        """What the run acts on."""
         return self._unfenced
 
-    def vouch(self, lines: Sequence[bytes]) -> None:
-        """Find out who answers for these lines. Raises EvidenceFault, UntrustedRecords: nothing was done."""
-        if self._pending and self._pending[-1] == digest(lines[-1]):
+    @property
+    def assurances(self) -> trust.Assurances:
+        """What the operator answers for."""
+        return self._invocation.assurances
+
+    @property
+    def voucher(self) -> trust.Voucher:
+        """Who answers for the records."""
+        return self._voucher
+
+    def lines(self) -> Sequence[bytes]:
+        """Return the raw lines of its journal."""
+        return self._file_journal.lines()
+
+    def _tell(self, line: str) -> None:
+        self.assurances.tell(line)
+
+    # 1. A run that was begun: its records are completed and vouched for, and its sites are checked.
+
+    def prepare(self) -> None:
+        """Complete the records from the mirror, have them vouched for, and check sites and account.
+
+        Raises EvidenceFault, UntrustedRecords, ActionFailed: then nothing was done.
+        """
+        self._catch_up()
+        lines = self._file_journal.lines()
+        if contradiction := bundle.contradiction(self._place, self._spec.name, lines):
+            raise EvidenceFault(
+                f"{self._place}: {contradiction}", hint="keep it; resume from its mirror, or from an undamaged copy"
+            )
+        self._vouch(lines)  # AFTER the mirror's records: one confirmation covers them all
+        self._pin_clusters()
+        self._check_account()
+
+    def _catch_up(self) -> None:
+        """Fetch the records that only the mirror has. A store that can't be reached stops nothing yet."""
+        try:
+            self._lease.look()  # BEFORE the records are read: a process that takes the lease in between is noticed
+            fetched_count, missing = self._journal.catch_up(self._vouch)
+        except Unreachable as fault:
+            self._tell(f"cannot read the mirror: {fault.what}")
+            return
+        if fetched_count:
+            self._tell(f"the run continued elsewhere: fetched {fetched_count} records from {self._journal.uri}")
+        if missing:
+            numbers = ", ".join(map(str, missing))
+            self._tell(
+                f"record {numbers} is missing in {self._journal.uri}: find out who deleted it. drfsm writes it again"
+                " from the journal here, which is whole"
+            )
+
+    def _vouch(self, lines: Sequence[bytes]) -> None:
+        """Find out who answers for these lines. Raises EvidenceFault, UntrustedRecords: then nothing was done."""
+        if self._heads_to_keep and self._heads_to_keep[-1] == digest(lines[-1]):
             return
         journal = mirrors.journal_of(lines, self._spec, self._journal.uri, self._world.store, self._journal.home)
-        vouched = trust.vouch(journal, self._heads, self._invocation.word)
-        if vouched.how != "own":
-            self._vouched, self._pending = vouched, [digest(line) for line in lines]
+        voucher = trust.vouch(journal, self._heads, self.assurances)
+        if voucher.how != "own":
+            self._voucher, self._heads_to_keep = voucher, [digest(line) for line in lines]
 
-    def check_account(self) -> None:
-        """Hold the cloud's account against what the run recorded, where the records were not written here."""
+    def _pin_clusters(self) -> None:
+        """Hold every site to the cluster that the run recorded, whatever cluster a kubeconfig leads to now."""
+        results = fold(self._journal.records()).results
+        self._world, self._unfenced = (
+            evolve(world, primary=pinned(world.primary, "primary", results), dr=pinned(world.dr, "dr", results))
+            for world in (self._world, self._unfenced)
+        )
+
+    def _check_account(self) -> None:
+        """Compare the cloud account with the recorded one, if other machines wrote records. Raises ActionFailed."""
         state = self.state
         recorded = (state.results.get("run_preflight") or {}).get("account")
-        if self._vouched.how == "own" or not recorded:
+        if self._voucher.how == "own" or not recorded:
             return
-        for line in trust.differing_places(state.inputs, self._here):
+        for line in trust.differing_places(state.inputs, self._inputs):
             self._tell(line)
         try:
             account = self._world.identity.account()
         except (Unreachable, ActionFailed) as fault:
-            self._tell(f"the run recorded the account {bounded(recorded)}; ours can't be asked: {fault.what}")
+            self._tell(
+                f"the run recorded the account {bounded(recorded)}; cannot ask for the current one: {fault.what}"
+            )
             return
         if account != str(recorded):
             raise ActionFailed(
-                f"these credentials are of the account {account}; the run worked in {bounded(recorded)}",
-                hint="use the credentials of that account",
+                f"these credentials belong to the account {account}; the run worked in {bounded(recorded)}",
+                hint="use credentials of that account",
                 fault="operator",
             )
 
-    def _recheck(self, what: str) -> None:
-        """Read again what a person's word alone stands for, then remember the word. Raises WorldDiffers."""
-        from drfsm.dr.procedures import binding
-        from drfsm.dr.sites import snapshots
+    @property
+    def overtaken(self) -> bool:
+        """Whether the last attempt ended because another process wrote the record that ours was to be."""
+        return self._journal.overtaken
 
-        if self._vouched.by_person:
-            runner = Runner(self._spec, binding(self._spec.name), self._unfenced, self._journal)
-            undo = runner.undoable
-            findings = list(snapshots.forged(self._unfenced, observer(runner.state), undo)) if undo else []
-            if what != "snapshots":
-                differences = runner.recheck()
-                passed_over = [each for each in differences if each.unreadable and what != "all"]
-                findings += in_words(each for each in differences if each not in passed_over)
-                for words in in_words(passed_over):
-                    self._tell(f"not known: {words}")
-            if findings:
-                raise WorldDiffers(findings)
-        if self._vouched.how != "own":
-            if not self._heads.knows(self._pending[0]):
-                self._heads.keep_places({name: str(self._here.get(name) or "") for name in trust.PLACES})
-            self._heads.note(self._pending, 0)
+    # 2. The runner works.
 
-    def outcome(self, state: RunState) -> Outcome:
-        """Return a state with the records behind it."""
-        return Outcome(self._place, state, self._journal.records(), self._journal.head)
-
-    def work(self, act: Act, *, above: Path | None = None, recheck: str = "all") -> RunState:
-        """Let the runner act. ``above``: the bundle of the run that this one belongs to; who holds that, holds this."""
+    def work(self, operation: Operation, *, parent: Path | None = None, recheck: str = "all") -> RunState:
+        """Let the runner work. ``parent``: the bundle of the run that this one belongs to; a hold of it holds both."""
         from drfsm.dr.procedures import binding
 
-        self._prove()
+        self._identify()
         listener = self._invocation.listen()
-        written = SummaryFiles(self._place, self._spec, self._journal)
+        summary = SummaryFiles(self._place, self._spec, self._journal)
         runner = Runner(
             self._spec,
             binding(self._spec.name),
@@ -395,33 +379,75 @@ class RunContext:
             self._journal,
             lease=self._lease,
             clock=SystemClock(),
-            on_record=[written, *self._derived, listener.on_record],
+            on_record=[summary, *self._derived, listener.on_record],
             say=listener.say,
             operator=self._invocation.operator,
-            proven=self._proven,
-            hold_asked=lambda: bundle.asked_hold(self._place) or (above is not None and bundle.asked_hold(above)) or "",
-            vouched=self._vouched.record,
+            proven=self._identity,
+            hold_asked=lambda: bundle.asked_hold(self._place) or (bundle.asked_hold(parent) if parent else ""),
+            vouched=self._voucher.record,
         )
         self._recheck(recheck)
+        self._keep_heads()
         bundle.asked_hold(self._place, forget=True)
         try:
             with stopping(runner, self._tell):
-                return act(runner)
+                return operation(runner)
         finally:
-            written.leave()
+            summary.leave()
+
+    def _identify(self) -> None:
+        """Ask the cloud and the clusters who the caller is: a record carries that beside the operator's name."""
+        if self.state.ended or self.state.status == "none":
+            return  # a new run asks nobody before its tokens are right; its preflight asks afterwards
+        primary = Path(self._inputs.get("kubeconfig_primary") or os.devnull)
+        kubeconfigs = {"primary": primary, "dr": kubeconfig_of(self._inputs, self._place)}
+        self._identity = identify(self._world, self._inputs, kubeconfigs)
+
+    def _recheck(self, scope: str) -> None:
+        """Read the world again where only a person's word vouches for the records. Raises WorldDiffers."""
+        from drfsm.dr.procedures import binding
+        from drfsm.dr.sites import snapshots
+
+        if not self._voucher.by_person:
+            return
+        runner = Runner(self._spec, binding(self._spec.name), self._unfenced, self._journal)
+        undo = runner.undoable
+        findings = list(snapshots.forged(self._unfenced, observer(runner.state), undo)) if undo else []
+        if scope != "snapshots":
+            differences = runner.recheck()
+            unknown = [difference for difference in differences if difference.unreadable and scope != "all"]
+            findings += in_words(difference for difference in differences if difference not in unknown)
+            for words in in_words(unknown):
+                self._tell(f"unknown: {words}")
+        if findings:
+            raise WorldDiffers(findings)
+
+    def _keep_heads(self) -> None:
+        """Remember on this machine what somebody vouched for, so that the next command asks nothing."""
+        if self._voucher.how == "own":
+            return
+        if not self._heads.knows(self._heads_to_keep[0]):
+            self._heads.keep_places({name: str(self._inputs.get(name) or "") for name in trust.PLACES})
+        self._heads.note(self._heads_to_keep, 0)
+
+    # 3. The run stands.
+
+    def outcome(self, state: RunState) -> Outcome:
+        """Return a state with the records behind it."""
+        return Outcome(self._place, state, self._journal.records(), self._journal.head)
 
 
-def _for_children(invocation: Invocation, here: Mapping[str, Any], heads: Heads) -> Invocation:
-    """Return ``who`` for the runs that this one starts: where sites lie on this machine goes for them, too."""
+def _for_children(invocation: Invocation, inputs: Mapping[str, Any], heads: Heads) -> Invocation:
+    """Return the invocation for the child runs: they find the sites where this run finds them on this machine."""
     if heads.places is None and not invocation.given:
         return invocation
-    files = {site: str(here.get(f"kubeconfig_{site}") or "") for site in ("dr", "primary")}
-    places = {name: str(here.get(name) or "") for name in trust.PLACES if not name.startswith("kubeconfig")}
+    files = {site: str(inputs.get(f"kubeconfig_{site}") or "") for site in ("dr", "primary")}
+    places = {name: str(inputs.get(name) or "") for name in trust.PLACES if not name.startswith("kubeconfig")}
     return evolve(invocation, kubeconfigs=files, places=places)
 
 
 def observer(state: RunState) -> Run:
-    """Return what a fact may know of a run, for whoever only looks."""
+    """Return what a fact may know of a run, for a command that only reads."""
     from drfsm.dr.procedures import with_defaults
 
     return Run(
@@ -444,14 +470,14 @@ def connect(inputs: Mapping[str, Any], take_over: str, place: Path, run_id: str 
     )
     world = World(
         **account._asdict(),
-        # A site that was never named leads nowhere: asking it is refused as wrong usage.
+        # A site without a kubeconfig leads nowhere: a call to it is refused as wrong usage.
         primary=KubeCluster("primary", Path(inputs.get("kubeconfig_primary") or os.devnull)),
         dr=KubeCluster("dr", Path(inputs.get("kubeconfig_dr") or os.devnull)),
     )
-    if (gives := provisioner(inputs, place)) is not None:
+    if (site_provisioner := provisioner(inputs, place)) is not None:
         charter = charter_of(run_id, inputs)
-        dr = SiteCluster(kubeconfig_of(inputs, place), gives, charter)
-        world = evolve(world, dr=dr, provisioner=gives, registry=ImageRegistry())
+        dr = SiteCluster(kubeconfig_of(inputs, place), site_provisioner, charter)
+        world = evolve(world, dr=dr, provisioner=site_provisioner, registry=ImageRegistry())
     return world, S3Lease(
         account.store, own_prefix(inputs), take_over_from=take_over or None, bundle=str(place.resolve())
     )

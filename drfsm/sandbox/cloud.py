@@ -1,13 +1,15 @@
 """The sandbox's AWS: moto's server on loopback, with S3, STS, IAM, EC2 and SSM.
 
-It owns the server and hands out clients with dummy credentials; what lies in it is seed.py's affair. It
-is called by lifecycle.py and by tests. What to know of moto:
+It owns the server and makes clients with dummy credentials; seed.py fills it. lifecycle.py and tests call it. Facts
+about moto:
 
 - Its state belongs to the process, not to the server. So each Cloud of a process is an account of its own: its
   server says so to moto with every request, whichever key that is made with. Only bucket names are everybody's,
   as in the cloud. The first Cloud of a process starts empty.
 - It checks no signature; any key will do. A key that IAM made (``create_identity``) has its user's ARN.
 - It applies a bucket policy's Deny to everybody; policies.py makes it look at who asks.
+- It gives each account hundreds of machine images, each with a snapshot and a volume: a third of the time that a
+  sandbox needs to start. Here an account has one, ``MACHINE_IMAGE``.
 """
 
 import logging
@@ -23,12 +25,13 @@ from typing import Any, NamedTuple, Self
 
 REGION = "us-east-1"
 FIRST_ACCOUNT = 123456789012
+MACHINE_IMAGE = "ami-03cf127a"  # one of those that moto knows from the start
 ACCESS_KEY_ID = "sandbox-access-key"
 SECRET_ACCESS_KEY = "sandbox-operator-secret"  # noqa: S105  moto takes any secret
 
 
 class Identity(NamedTuple):
-    """A user that moto's IAM knows, with the key that makes a request his."""
+    """A user of moto's IAM, with an access key."""
 
     arn: str
     access_key_id: str
@@ -49,12 +52,13 @@ class Cloud:
         self.endpoint, self.account = "", ""
 
     def start(self) -> None:
-        """Serve, on a free port unless one was asked for."""
+        """Serve on the given port, or on a free one."""
         from moto.server import ThreadedMotoServer
 
         from drfsm.sandbox.policies import install
 
         install()
+        keep_one_machine_image()
         # One line per request would bury whatever else the process has to say.
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = ThreadedMotoServer("127.0.0.1", self._port, verbose=False)
@@ -71,7 +75,7 @@ class Cloud:
                 self._reset()
 
     def stop(self) -> None:
-        """Stop serving. Clients of this Cloud are of no use afterwards."""
+        """Stop serving. Clients of this Cloud can't be used afterwards."""
         if self._server is None:
             return
         ending = threading.Thread(target=self._server.stop)
@@ -110,12 +114,18 @@ class Cloud:
                 )
             return self._clients[service, key]
 
+    def instances(self) -> list[Any]:
+        """Return EC2's instances as moto holds them, without a request: watchers look several times a second."""
+        from moto.ec2.models import ec2_backends
+
+        return list(ec2_backends[self.account][REGION].all_instances())
+
     def create_bucket(self, name: str) -> None:
         """Make an empty bucket."""
         self.client("s3").create_bucket(Bucket=name)
 
     def create_identity(self, user: str) -> Identity:
-        """Make an IAM user and a key of his."""
+        """Make an IAM user with an access key."""
         iam = self.client("iam")
         arn = iam.create_user(UserName=user)["User"]["Arn"]
         key = iam.create_access_key(UserName=user)["AccessKey"]
@@ -128,7 +138,7 @@ class Cloud:
 
 
 def _application(account: str) -> Callable[..., Any]:
-    """Return moto's application, every request to which is said to be of one account."""
+    """Return moto's application, with every request attributed to one account."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     class Application(DomainDispatcherApplication):
@@ -141,9 +151,23 @@ def _application(account: str) -> Callable[..., Any]:
     return Application(create_backend_app)
 
 
+def keep_one_machine_image() -> None:
+    """Let moto give a new account ``MACHINE_IMAGE`` and no other image. Doing it again changes nothing."""
+    from moto.ec2.models.amis import AMIS, Ami, AmiBackend
+
+    (image,) = (image for image in AMIS if image["ami_id"] == MACHINE_IMAGE)
+    fields = {**image, "owner_alias": "amazon", "creation_date": None}  # made when it is asked for
+
+    def load(backend: Any) -> None:
+        backend.amis[MACHINE_IMAGE] = Ami(backend, **fields)
+
+    images: Any = AmiBackend
+    images._load_amis = load  # noqa: SLF001  moto has a switch for all images or none
+
+
 @cache
 def _session() -> Any:
-    """Return the one session of the process: each would read the services' descriptions anew."""
+    """Return the process's one session; every further one would read the services' descriptions again."""
     import boto3
 
     return boto3.session.Session()

@@ -1,4 +1,4 @@
-"""What the sandbox asks of a cluster, whichever kind it is of: emulated in this process, or a real control plane."""
+"""What the sandbox needs of a cluster of either kind: emulated in this process, or a real control plane."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ class Cluster(Protocol):
         """Start the API, the controllers and one node. If anything fails, nothing is left running."""
 
     def stop(self) -> None:
-        """End the pods and everything else; nothing if it isn't running."""
+        """End the pods and everything else. Does nothing if the cluster isn't running."""
 
     @property
     def server(self) -> str:
@@ -31,13 +31,13 @@ class Cluster(Protocol):
         """The UID of the namespace kube-system."""
 
     def apply(self, manifest: Manifest) -> Manifest:
-        """Create an object, or replace what is there of that name, also during an outage."""
+        """Create or replace an object, also during an outage."""
 
     def outage(self, on: bool) -> None:
-        """Lose the site, or get it back: its connections are cut, its pods run on."""
+        """Begin or end an outage: connections are cut, pods keep running."""
 
     def node_ready(self, ready: bool) -> None:
-        """Let the node report itself as ready, or not."""
+        """Let the node report itself as ready or not ready."""
 
     def node_lost(self, lost: bool) -> None:
-        """Lose the node, or find it again."""
+        """Disconnect or reconnect the node."""

@@ -1,9 +1,8 @@
-"""The whole story, for anybody to watch: rehearsal, disaster, promote, failback (killed, and goes on), audit.
+"""The demo: rehearsal, disaster, promote, failback (killed and resumed), audit.
 
-Runs drfsm's own commands, as processes, on a sandbox of its own; what it prints is what they print. The
-outage is real, the machines that the drill brings up are real clusters, and so is the SIGKILL: it is sent while an
-intent is open, whichever moment that turns out to be. Called by ``drfsm sandbox demo`` (``make demo``); raises
-DrfsmError where the story does not end as it must.
+It runs drfsm's own commands as processes on a sandbox of its own, and prints their output. The outage, the clusters of
+the machines that the drill starts, and the SIGKILL are real: it is sent at some moment while an intent is open.
+``drfsm sandbox demo`` (``make demo``) calls it. It raises DrfsmError if a step does not end as it must.
 """
 
 import json
@@ -34,11 +33,11 @@ Say = Callable[[str], None]
 
 
 def tell(directory: Path, say: Say) -> Path:
-    """Tell the whole story in a directory of its own; return the failback's bundle."""
+    """Run the demo in a directory of its own; return the failback's bundle."""
     directory = directory.resolve()
     down(directory / "sandbox")
-    for each in FOLDERS:
-        shutil.rmtree(directory / each, ignore_errors=True)
+    for folder in FOLDERS:
+        shutil.rmtree(directory / folder, ignore_errors=True)
     _chapter(say, "Two sites on this computer. The primary publishes; DR is nothing but a launch template")
     say("$ drfsm sandbox up --canonical primary")
     state = up(directory / "sandbox", Options(pods_sleep_seconds=1, canonical="primary"))
@@ -130,7 +129,7 @@ def _begun(bundle: Path, trigger: str) -> bool:
 
 
 class _Shell:
-    """Runs drfsm as a shell would, and passes on what it prints."""
+    """Runs drfsm as a shell would, and prints its output."""
 
     def __init__(self, environ: Mapping[str, str], say: Say) -> None:
         self._environ, self._say = dict(environ), say
@@ -148,10 +147,10 @@ class _Shell:
         return self.said
 
     def run(self, words: Sequence[str], *, kill_when: Callable[[], bool] | None = None) -> int:
-        """Run ``drfsm WORDS``; variables stand for themselves in what is said. Returns the exit code."""
+        """Run ``drfsm WORDS``, and print the command with its variables unexpanded. Returns the exit code."""
         for line in _folded(["$ drfsm", *words]):
             self._say(line)
-        argv = [_expanded(each, self._environ) for each in words]
+        argv = [_expanded(word, self._environ) for word in words]
         process = subprocess.Popen(
             [sys.executable, "-m", "drfsm", *argv],
             env=self._environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -180,16 +179,16 @@ class _Shell:
 
 
 def _found(pattern: str, lines: Sequence[str]) -> str:
-    """Return what a pattern (or its group) finds first in what was printed."""
+    """Return the first match of a pattern (or its group) in the printed lines."""
     for line in lines:
-        if found := re.search(pattern, line):
-            return found[found.re.groups]
+        if match := re.search(pattern, line):
+            return match[match.re.groups]
     raise DrfsmError(f"the demo did not go as it must: nothing like {pattern} was printed")
 
 
 def _folded(words: Sequence[str]) -> list[str]:
     """Return the lines of a command as a person would type it: options on lines of their own where there are many."""
-    typed = " ".join(each if each.startswith(("$", "CONFIRM-$")) else shlex.quote(each) for each in words)
+    typed = " ".join(word if word.startswith(("$", "CONFIRM-$")) else shlex.quote(word) for word in words)
     if len(words) <= 9:  # noqa: PLR2004
         return [typed]
     first, *options = typed.split(" --")

@@ -1,9 +1,9 @@
-"""The sandbox as a process (up, down, status, environment), and as an object in one's own (``Sandbox``).
+"""The sandbox as a background process (up, down, status, environment), and as an object in this one (``Sandbox``).
 
-``up`` starts one background process, in a session of its own, that hosts the AWS and both clusters; what
-it has to say goes to ``sandbox.log``, and ``sandbox.json`` appears when it is ready. A process is known
-by its pid *and* its time of birth, so that a recycled pid is never taken for the sandbox, nor killed.
-The CLI and the tests call this; it loads servers only where it starts them.
+``up`` starts one background process, in a session of its own, that hosts the AWS and both clusters. Its output goes to
+``sandbox.log``; ``sandbox.json`` appears when it is ready. A process is identified by its pid *and* its start time, so
+a recycled pid is never taken for the sandbox, nor killed. The CLI and the tests call this module; it loads servers only
+where it starts them.
 
     <directory>/sandbox.json     what runs: see ``State``
     <directory>/sandbox.log      the server's output, kept until the next ``up``
@@ -36,6 +36,7 @@ from attrs import asdict, evolve, frozen
 
 from drfsm.errors import DrfsmError, UsageFault
 from drfsm.sandbox.clusters import Cluster, Kind
+from drfsm.sandbox.kubernetes.processes import end_leftovers
 from drfsm.sandbox.seed import Options, Seeded, Site, read
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ C = TypeVar("C", bound=Cluster)
 
 @frozen
 class State:
-    """What a running sandbox is: enough to use it, and to end exactly it."""
+    """A running sandbox: enough to use it, and to end exactly that process."""
 
     directory: str
     pid: int
@@ -90,9 +91,9 @@ class Status:
 
 
 def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where the sandbox lives unless told otherwise."""
-    if given := environ.get("DRFSM_SANDBOX_DIR"):
-        return Path(given)
+    """Return the directory of a sandbox that names none."""
+    if directory := environ.get("DRFSM_SANDBOX_DIR"):
+        return Path(directory)
     home = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
     return Path(home) / "drfsm/sandbox"
 
@@ -121,10 +122,10 @@ def up(directory: Path, options: Options | None = None, *, timeout_seconds: floa
         deadline = time.monotonic() + timeout_seconds
         while not (state := _read(directory)):
             if _born(pid) is None:
-                raise _stillborn(directory, "the sandbox died while it was starting")
+                raise _start_error(directory, "the sandbox died while it was starting")
             if time.monotonic() > deadline:
                 _end(pid, _born(pid))
-                raise _stillborn(directory, f"the sandbox was not ready after {timeout_seconds:.0f} s")
+                raise _start_error(directory, f"the sandbox was not ready after {timeout_seconds:.0f} s")
             time.sleep(POLL_SECONDS)
         return state
 
@@ -143,7 +144,7 @@ def down(directory: Path) -> bool:
 
 
 def status(directory: Path) -> Status:
-    """Tell whether a sandbox runs there. Reads one file and the process table."""
+    """Return whether a sandbox runs there. Reads one file and the process table."""
     state = _read(directory.resolve())
     if state is None:
         return Status(running=False, note=f"no sandbox in {directory}")
@@ -153,37 +154,37 @@ def status(directory: Path) -> Status:
 
 
 def outage(directory: Path, site: Site, *, on: bool = True, timeout_seconds: float = OUTAGE_SECONDS) -> None:
-    """Let a site's cluster not answer any more, or answer again, and wait until it is so. Its pods run on.
+    """Begin or end an outage of a site's cluster, and wait until it is in effect. Pods keep running.
 
-    Raises UsageFault if no sandbox runs there, DrfsmError if it doesn't come about.
+    Raises UsageFault if no sandbox runs there, DrfsmError if the outage doesn't begin, or end, in time.
     """
     directory = directory.resolve()
     _running(directory)  # BEFORE the lock: there may be no directory to hold it
     with _alone(directory):
         state = _running(directory)
-        wish = _wish(directory, site)
+        outage_file = _outage_file(directory, site)
         if on:
-            wish.parent.mkdir(exist_ok=True)
-            wish.touch()
+            outage_file.parent.mkdir(exist_ok=True)
+            outage_file.touch()
         else:
-            wish.unlink(missing_ok=True)
+            outage_file.unlink(missing_ok=True)
         kubeconfig = Path(state.kubeconfig_primary if site == "primary" else state.kubeconfig_dr)
         deadline = time.monotonic() + timeout_seconds
         while _answers(kubeconfig) == on:
             _running(directory)
             if time.monotonic() > deadline:
-                raise _unheeded(state, site, on=on)
+                raise _outage_error(state, site, on=on)
             time.sleep(POLL_SECONDS)
         _running(directory)  # a cluster doesn't answer either when the sandbox has died
 
 
 def environment(directory: Path) -> dict[str, str]:
-    """Return the environment that makes drfsm's commands work on it. Raises UsageFault if none runs."""
+    """Return the environment in which drfsm's commands work on the sandbox. Raises UsageFault if none runs."""
     return environment_of(_running(directory))
 
 
 def environment_of(state: State) -> dict[str, str]:
-    """Return a sandbox's environment: for AWS clients, and the names that the documents' commands use."""
+    """Return a sandbox's environment: for AWS clients, and the variables that the documents' commands use."""
     from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 
     return {
@@ -209,11 +210,11 @@ def environment_of(state: State) -> dict[str, str]:
 
 
 class TwoSites(ABC, Generic[C]):
-    """Both sites in this process, seeded; ``Sandbox`` and ``RealSandbox`` say which kind of clusters.
+    """Both sites in this process, seeded; ``Sandbox`` and ``RealSandbox`` choose the kind of clusters.
 
-    ``cloud``, ``primary`` and ``dr`` are there to be played with: ``sandbox.dr.outage(True)``. While DR's
-    runner isn't running in EC2, DR's cluster is out, as if the instance had taken it along; and either
-    cluster is while ``outage`` asks for it.
+    Tests use ``cloud``, ``primary`` and ``dr`` directly: ``sandbox.dr.outage(True)``. DR's cluster has an outage
+    while DR's runner isn't running in EC2, as if the cluster ran on the instance; either cluster has one while
+    ``outage`` asks for it.
     """
 
     kubernetes: Kind
@@ -232,7 +233,7 @@ class TwoSites(ABC, Generic[C]):
         self.runners: Runners | None = None  # what a drill brings up
 
     def start(self) -> Self:
-        """Start the servers and lay the seed. If anything fails, nothing is left running."""
+        """Start the servers and seed them. If anything fails, nothing is left running."""
         from drfsm.sandbox.cloud import Cloud
         from drfsm.sandbox.seed import REPOSITORY, seed
 
@@ -241,7 +242,7 @@ class TwoSites(ABC, Generic[C]):
         self.primary, self.dr = (self._cluster(name, self.directory / name, images) for name in ("primary", "dr"))
         try:
             with ThreadPoolExecutor() as pool:
-                list(pool.map(lambda each: each.start(), (self.cloud, self.primary, self.dr)))
+                list(pool.map(lambda server: server.start(), (self.cloud, self.primary, self.dr)))
             seeded = seed(self.cloud, self.primary, self.dr, self.options)
             self.runners = self._runners(images)
             self.runners.start()
@@ -261,7 +262,7 @@ class TwoSites(ABC, Generic[C]):
         if self.runners is not None:
             self.runners.stop()
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda each: each.stop(), (self.primary, self.dr, self.cloud)))
+            list(pool.map(lambda server: server.stop(), (self.primary, self.dr, self.cloud)))
 
     def __enter__(self) -> Self:
         """Start."""
@@ -282,7 +283,7 @@ class TwoSites(ABC, Generic[C]):
 
     @property
     def state(self) -> State:
-        """What ``sandbox.json`` says."""
+        """The content of ``sandbox.json``."""
         return State(
             directory=str(self.directory),
             pid=os.getpid(),
@@ -329,25 +330,24 @@ class TwoSites(ABC, Generic[C]):
         self.backup_uri, self.instance_id = seeded.backup_uri, seeded.instance_id
 
     def _watch(self) -> None:
-        """Take each cluster down while it is to be out, and up again; leave outages that a test makes alone."""
+        """Make and end each cluster's outage as it is asked for; never end one that a test made."""
         clusters: dict[Site, Cluster] = {"primary": self.primary, "dr": self.dr}
         was: dict[Site, bool] = {"primary": False, "dr": False}
         while not self._stopping.wait(WATCH_POLL_SECONDS):
             for site, cluster in clusters.items():
-                out = self._to_be_out(site)
+                out = self._has_outage(site)
                 if out != was[site]:
                     cluster.outage(out)
                 was[site] = out
 
-    def _to_be_out(self, site: Site) -> bool:
-        """Say whether somebody asked for it, or DR's runner has gone."""
-        if _wish(self.directory, site).exists():
+    def _has_outage(self, site: Site) -> bool:
+        """Return whether an outage was asked for, or DR's runner isn't running."""
+        if _outage_file(self.directory, site).exists():
             return True
         return site == "dr" and bool(self.instance_id) and self._runner_state() not in ("pending", "running")
 
     def _runner_state(self) -> str:
-        answer = self.cloud.client("ec2").describe_instances(InstanceIds=[self.instance_id])
-        return str(answer["Reservations"][0]["Instances"][0]["State"]["Name"])
+        return next(str(runner.state) for runner in self.cloud.instances() if runner.id == self.instance_id)
 
 
 class Sandbox(TwoSites["EmulatedCluster"]):
@@ -373,7 +373,7 @@ class RealSandbox(TwoSites["RealCluster"]):
 
 
 def serve(directory: Path, options: Options) -> None:
-    """Be the background process: host a sandbox until SIGTERM."""
+    """Host a sandbox until SIGTERM, as the background process."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     chosen = RealSandbox if options.kubernetes == "real" else Sandbox
@@ -386,7 +386,7 @@ def serve(directory: Path, options: Options) -> None:
 
 
 def _spawn(directory: Path, options: Options) -> int:
-    """Start the server in a session of its own, deaf to our terminal; return its pid."""
+    """Start the server in a session of its own, apart from our terminal; return its pid."""
     # An operator's profile or endpoint must not reach the sandbox's own clients.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     argv = [
@@ -412,7 +412,7 @@ def _spawn(directory: Path, options: Options) -> int:
 
 
 def _end(pid: int, born: str | None) -> None:
-    """End exactly that process: SIGTERM, and SIGKILL if it doesn't listen."""
+    """End exactly that process by SIGTERM, or by SIGKILL if it doesn't end in time."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if born is None or _born(pid) != born:
             return
@@ -423,29 +423,15 @@ def _end(pid: int, born: str | None) -> None:
 
 
 def _clear(directory: Path) -> None:
-    """Remove what a sandbox that has ended may have left: pods, files; the log stays."""
-    for pid in _pods(directory):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    """Remove what a sandbox that has ended may have left: pods (found where there is /proc), files; the log stays."""
+    end_leftovers(directory)
     (directory / "sandbox.json").unlink(missing_ok=True)
     for name in ("primary", "dr", "runners", "outages"):
         shutil.rmtree(directory / name, ignore_errors=True)
 
 
-def _pods(directory: Path) -> Iterator[int]:
-    """Yield the pids of pods that outlived a killed server: those whose root lies in our directory.
-
-    Needs /proc; elsewhere such pods end by themselves or stay, and hold nothing that a new sandbox needs.
-    """
-    ours = f"DRFSM_SANDBOX_ROOT={directory}/".encode()
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            if any(each.startswith(ours) for each in entry.read_bytes().split(b"\0")):
-                yield int(entry.parent.name)
-
-
 def _born(pid: int) -> str | None:
-    """Return a process's time of birth, or None if it isn't alive (a zombie isn't)."""
+    """Return a process's start time; None if it isn't alive (a zombie isn't)."""
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)  # if it is our own child, let it go
     try:
@@ -456,8 +442,8 @@ def _born(pid: int) -> str | None:
         if Path("/proc/self/stat").exists():
             return None
     command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    word, _, born = told.stdout.strip().partition(" ")
+    printed = subprocess.run(command, capture_output=True, text=True, check=False)
+    word, _, born = printed.stdout.strip().partition(" ")
     return None if not born or word.startswith("Z") else born.strip()
 
 
@@ -486,18 +472,18 @@ def _alone(directory: Path) -> Iterator[None]:
 
 def _running(directory: Path) -> State:
     """Return the state of what runs there. Raises UsageFault if nothing does."""
-    found = status(directory)
-    if not found.running or found.state is None:
-        raise UsageFault(found.note, hint="drfsm sandbox up")
-    return found.state
+    current = status(directory)
+    if not current.running or current.state is None:
+        raise UsageFault(current.note, hint="drfsm sandbox up")
+    return current.state
 
 
-def _wish(directory: Path, site: Site) -> Path:
+def _outage_file(directory: Path, site: Site) -> Path:
     return directory / "outages" / site
 
 
 def _answers(kubeconfig: Path) -> bool:
-    """Say whether a cluster's API answers just now, whatever it says."""
+    """Return whether a cluster's API answers now, even by an error."""
     try:
         read(kubeconfig, "/version")
     except urllib.error.HTTPError:
@@ -507,18 +493,18 @@ def _answers(kubeconfig: Path) -> bool:
     return True
 
 
-def _unheeded(state: State, site: Site, *, on: bool) -> DrfsmError:
-    """Say that an outage didn't begin, or end. DR's cluster also goes with its runner."""
+def _outage_error(state: State, site: Site, *, on: bool) -> DrfsmError:
+    """Return the error of an outage that didn't begin, or end. DR's cluster is also out without its runner."""
     what = f"the cluster of {site} {'still answers' if on else 'does not answer yet'}"
     if site == "dr" and state.instance_id and not on:
         return DrfsmError(what, hint=f"its runner {state.instance_id} must run in EC2; else read {state.log}")
     return DrfsmError(what, hint=f"read {state.log}")
 
 
-def _stillborn(directory: Path, what: str) -> DrfsmError:
+def _start_error(directory: Path, what: str) -> DrfsmError:
     log = directory / "sandbox.log"
     tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:])
-    return DrfsmError(f"{what}; its last words:\n{tail}", hint=f"read {log}")
+    return DrfsmError(f"{what}; the end of its log:\n{tail}", hint=f"read {log}")
 
 
 def _say(words: str) -> None:
@@ -530,8 +516,8 @@ def main(argv: Sequence[str]) -> int:
     command, directory, options = argv
     if command != "serve":
         raise UsageFault(f"unknown command {command}", hint="drfsm sandbox up")
-    given: dict[str, Any] = json.loads(options)
-    serve(Path(directory), Options(**given))
+    fields: dict[str, Any] = json.loads(options)
+    serve(Path(directory), Options(**fields))
     return 0
 
 

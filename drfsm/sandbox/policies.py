@@ -1,9 +1,9 @@
-"""Bucket policies in the sandbox's AWS, read as S3 reads them: who asks matters, and so do conditions.
+"""Bucket policies in the sandbox's AWS, evaluated as S3 does: with the caller and the conditions.
 
-moto takes a Deny for everybody: it looks at neither Principal nor Condition. A fence that denies one role
-would shut out everybody, its own maker included. So the world is mended here (not the code under test):
-an explicit Deny counts where principal, action, resource and every condition match. Conditions other than
-those on ``aws:PrincipalArn`` are refused when the policy is put, rather than misread. Called by cloud.py.
+moto applies a Deny to everybody, because it ignores Principal and Condition. A fence that denies one role would lock
+out everybody, drfsm too. So moto is corrected here: an explicit Deny counts where principal, action, resource and every
+condition match. Conditions other than those on ``aws:PrincipalArn`` are refused when the policy is put. cloud.py calls
+this module.
 
 The rule: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
@@ -20,7 +20,7 @@ _ROLE_SESSION = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d+):assu
 
 
 def install() -> None:
-    """Let moto's buckets ask ``permission``. Doing it again changes nothing."""
+    """Make moto's buckets use ``permission``. A second call changes nothing."""
     from moto.s3.models import FakeBucket, S3Backend
 
     buckets: Any = FakeBucket
@@ -32,7 +32,7 @@ def install() -> None:
 
 def permission(statements: list[Statement], action: str, resource: str, caller: str) -> str:
     """Return ``denied``, ``permitted`` or ``neutral``: an explicit Deny wins over any Allow."""
-    effects = {each["Effect"] for each in statements if _concerns(each, action, resource, caller)}
+    effects = {statement["Effect"] for statement in statements if _concerns(statement, action, resource, caller)}
     if "Deny" in effects:
         return "denied"
     return "permitted" if "Allow" in effects else "neutral"
@@ -43,7 +43,7 @@ def _concerns(statement: Statement, action: str, resource: str, caller: str) -> 
         _any(statement.get("Action"), action)
         and _any(statement.get("Resource"), resource)
         and _principal(statement.get("Principal"), caller)
-        and all(_condition(each, wanted, caller) for each, wanted in statement.get("Condition", {}).items())
+        and all(_condition(operator, wanted, caller) for operator, wanted in statement.get("Condition", {}).items())
     )
 
 
@@ -59,17 +59,17 @@ def _condition(operator: str, wanted: Mapping[str, Any], caller: str) -> bool:
 
 def _any(patterns: Any, value: str) -> bool:
     listed = [patterns] if isinstance(patterns, str) else patterns or []
-    return any(_like(each, value) for each in listed)
+    return any(_like(pattern, value) for pattern in listed)
 
 
 def _like(pattern: str, value: str) -> bool:
     """Match a policy's wildcards: ``*`` and ``?``; S3's keys are case sensitive, and brackets are literal."""
-    parts = (".*" if each == "*" else "." if each == "?" else re.escape(each) for each in pattern)
+    parts = (".*" if character == "*" else "." if character == "?" else re.escape(character) for character in pattern)
     return re.fullmatch("".join(parts), value, re.DOTALL) is not None
 
 
 def _get_permission(bucket: Any, action: str, resource: str) -> Any:
-    """Answer as moto's bucket does; a denied request for one object is refused in S3's words, which moto lacks."""
+    """Answer as moto's bucket does; refuse a denied request for one object with S3's error, which moto lacks."""
     from flask import has_request_context, request
     from moto.iam.access_control import PermissionResult
     from moto.s3.exceptions import S3AccessDeniedError
@@ -78,21 +78,21 @@ def _get_permission(bucket: Any, action: str, resource: str) -> Any:
         return PermissionResult.NEUTRAL
     statements = json.loads(bucket.policy)["Statement"]
     listed = [statements] if isinstance(statements, Mapping) else statements
-    found = permission(listed, action, resource, _caller(bucket.account_id))
-    of_many = has_request_context() and "delete" in request.args  # told for each object apart
-    if found == "denied" and not of_many:
+    effect = permission(listed, action, resource, _caller(bucket.account_id))
+    of_many = has_request_context() and "delete" in request.args  # moto asks for each object by itself
+    if effect == "denied" and not of_many:
         raise S3AccessDeniedError
-    return getattr(PermissionResult, found.upper())
+    return getattr(PermissionResult, effect.upper())
 
 
 def _caller(account: str) -> str:
-    """Return the ARN behind the request in hand, as ``aws:PrincipalArn`` has it: the role, not its session."""
+    """Return the ARN of the current request's caller, as in ``aws:PrincipalArn``: the role, not its session."""
     from flask import has_request_context, request
     from moto.sts.models import sts_backends
 
     header = request.headers.get("Authorization", "") if has_request_context() else ""
-    found = re.search(r"Credential=([^/]+)/", header)
-    _, arn, _ = sts_backends[account]["aws"].get_caller_identity(found[1] if found else "", "us-east-1")
+    match = re.search(r"Credential=([^/]+)/", header)
+    _, arn, _ = sts_backends[account]["aws"].get_caller_identity(match[1] if match else "", "us-east-1")
     role = _ROLE_SESSION.fullmatch(arn)
     return f"arn:{role['partition']}:iam::{role['account']}:role/{role['role']}" if role else str(arn)
 
@@ -102,8 +102,8 @@ def _checked(put: Callable[..., Any]) -> Callable[..., Any]:
         from moto.s3.exceptions import S3ClientError
 
         statements = json.loads(policy)["Statement"]
-        for each in [statements] if isinstance(statements, Mapping) else statements:
-            for operator, wanted in each.get("Condition", {}).items():
+        for statement in [statements] if isinstance(statements, Mapping) else statements:
+            for operator, wanted in statement.get("Condition", {}).items():
                 if operator not in _EXACT or set(wanted) != {"aws:PrincipalArn"}:
                     raise S3ClientError("MalformedPolicy", f"the sandbox can't evaluate {operator} on {list(wanted)}")
         return put(backend, bucket_name, policy)

@@ -1,37 +1,37 @@
-"""DR's runners, for real: an instance started from the launch template brings up a cluster of its own.
+"""DR's runners: an instance that is started from the launch template brings up a cluster of its own.
 
-What an image's user data would do on a real machine happens here beside moto: the instance boots a cluster,
-furnishes it with the namespace and DR's own Secret, and writes its kubeconfig into its SSM parameter. Stopped,
-the cluster is out; terminated, it is gone, while its parameter stays, as in the cloud. The seeded instance was
-started without a template and is none of these: lifecycle.py ties DR's own cluster to it.
+This module does beside moto what the image's user data would do on a real machine: it starts a cluster, creates the
+namespace and DR's own Secret, and writes the kubeconfig into the instance's SSM parameter. While the instance is
+stopped, its cluster has an outage; when it is terminated, the cluster is removed, while the parameter stays, as in the
+cloud. The seeded instance was started without a template and is no such runner: lifecycle.py ties DR's own cluster to
+it.
 
-Owns the launch template and its security group, and lets moto honour client tokens, which it only stores.
-Called by lifecycle.py; tests play with ``boots``, ``guarded`` and ``clusters``.
+It owns the launch template and its security group, and makes moto honour client tokens, which moto only stores.
+lifecycle.py calls it; tests use ``boots``, ``guarded`` and ``clusters``.
 """
 
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from drfsm.adapters.ec2 import API_PORT, KUBECONFIG_PARAMETER, TEMPLATE
-from drfsm.sandbox.cloud import Cloud, Identity
+from drfsm.sandbox.cloud import MACHINE_IMAGE, Cloud, Identity
 from drfsm.sandbox.clusters import Cluster
 from drfsm.sandbox.seed import Options, manifests
 
 POLL_SECONDS = 0.25
 INSTANCE_TYPE, DISK_GB = "t3.large", 40
-IMAGE = "ami-03cf127a"  # one of those that moto knows from the start
 NO_TOKEN = "ABCDE"  # noqa: S105  what moto takes where none is given
 _RUNS, _STOPS = ("pending", "running"), ("stopping", "stopped")
 
 
 class Runners:
-    """Watches the instances and sees to their clusters.
+    """Watches the instances, and starts and stops their clusters.
 
-    ``boots``: whether user data comes to its end; False: an instance runs and never gives a kubeconfig.
-    ``guarded``: whether a cluster answers only once its security group lets somebody in to its port.
+    ``boots``: whether user data succeeds; if not, an instance runs and never publishes a kubeconfig.
+    ``guarded``: whether a cluster answers only while its security group opens its port to somebody.
     """
 
     def __init__(self, cloud: Cloud, directory: Path, options: Options, made: Callable[[str, Path], Cluster]) -> None:
@@ -44,7 +44,7 @@ class Runners:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Make the launch template and begin to watch."""
+        """Make the launch template, and begin to watch the instances."""
         honour_client_tokens()
         launch_template(self._cloud)
         self._thread = threading.Thread(target=self._watch, name="runners", daemon=True)
@@ -60,21 +60,19 @@ class Runners:
 
     def _watch(self) -> None:
         while not self._stopping.wait(POLL_SECONDS):
-            self._look()
+            self._check_instances()
 
-    def _look(self) -> None:
-        launched = [{"Name": "tag-key", "Values": ["aws:ec2launchtemplate:id"]}]
-        answer = self._cloud.client("ec2").describe_instances(Filters=launched)
-        for instance in (each for reservation in answer["Reservations"] for each in reservation["Instances"]):
-            self._see_to(instance["InstanceId"], instance)
+    def _check_instances(self) -> None:
+        for instance in self._cloud.instances():
+            if any(tag["key"] == "aws:ec2launchtemplate:id" for tag in instance.get_tags()):
+                self._follow(instance.id, instance.state)
 
-    def _see_to(self, instance_id: str, instance: Mapping[str, Any]) -> None:
-        state = instance["State"]["Name"]
+    def _follow(self, instance_id: str, state: str) -> None:
         if instance_id in self.clusters:
             if state not in (*_RUNS, *_STOPS):
                 self._remove(instance_id)
                 return
-            self._let_out(instance_id, out=state in _STOPS or (self.guarded and not self._lets_in(instance)))
+            self._set_outage(instance_id, out=state in _STOPS or (self.guarded and not self._is_open(instance_id)))
         elif state in _RUNS and self.boots:
             self._boot(instance_id)
 
@@ -83,10 +81,10 @@ class Runners:
         cluster = self._made(f"dr-{instance_id}", self._directory / instance_id)
         self.clusters[instance_id] = cluster
         cluster.start()
-        for each in self._furniture():
-            cluster.apply(each)
+        for manifest in self._base_objects():
+            cluster.apply(manifest)
         if self.guarded:
-            self._let_out(instance_id, out=True)
+            self._set_outage(instance_id, out=True)
         self._cloud.client("ssm").put_parameter(
             Name=KUBECONFIG_PARAMETER.format(instance=instance_id),
             Value=cluster.kubeconfig.read_text(encoding="utf-8"),
@@ -95,20 +93,22 @@ class Runners:
             Overwrite=True,
         )
 
-    def _furniture(self) -> list[dict[str, Any]]:
-        """Return what a backup doesn't bring: the namespace, and the Secret with a key of DR's own identity."""
+    def _base_objects(self) -> list[dict[str, Any]]:
+        """Return the objects that no backup holds: the namespace, and the Secret with a key of DR's identity."""
         if self._identity is None:  # one key for all: an identity may have two, and the seed made the first
             key = self._cloud.client("iam").create_access_key(UserName=f"{self._options.bucket}-dr")["AccessKey"]
             self._identity = Identity("", key["AccessKeyId"], key["SecretAccessKey"])
         made = manifests("dr", self._options, self._identity, self._cloud.endpoint)
-        return [each for each in made if each["kind"] in ("Namespace", "Secret")]
+        return [manifest for manifest in made if manifest["kind"] in ("Namespace", "Secret")]
 
-    def _lets_in(self, instance: Mapping[str, Any]) -> bool:
-        groups = [each["GroupId"] for each in instance["SecurityGroups"]]
-        found = self._cloud.client("ec2").describe_security_groups(GroupIds=groups)["SecurityGroups"]
-        return any(rule.get("FromPort") == API_PORT for group in found for rule in group["IpPermissions"])
+    def _is_open(self, instance_id: str) -> bool:
+        ec2 = self._cloud.client("ec2")
+        (reservation,) = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+        groups = [group["GroupId"] for group in reservation["Instances"][0]["SecurityGroups"]]
+        security_groups = ec2.describe_security_groups(GroupIds=groups)["SecurityGroups"]
+        return any(rule.get("FromPort") == API_PORT for group in security_groups for rule in group["IpPermissions"])
 
-    def _let_out(self, instance_id: str, *, out: bool) -> None:
+    def _set_outage(self, instance_id: str, *, out: bool) -> None:
         if self._out.get(instance_id, False) != out:
             self.clusters[instance_id].outage(out)
             self._out[instance_id] = out
@@ -121,14 +121,14 @@ class Runners:
 def launch_template(cloud: Cloud) -> str:
     """Make DR's launch template and its security group; return the template's id."""
     ec2 = cloud.client("ec2")
-    if found := _templates(ec2):
-        return found[0]
+    if templates := _templates(ec2):
+        return templates[0]
     vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
     about = "DR's runner: nobody gets in until he is let in"
     group = ec2.create_security_group(GroupName=TEMPLATE, Description=about, VpcId=vpc)["GroupId"]
     disk = {"VolumeSize": DISK_GB, "VolumeType": "gp3", "DeleteOnTermination": True}
     data = {
-        "ImageId": IMAGE,
+        "ImageId": MACHINE_IMAGE,
         "InstanceType": INSTANCE_TYPE,
         "SecurityGroupIds": [group],
         "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": disk}],
@@ -139,11 +139,11 @@ def launch_template(cloud: Cloud) -> str:
 
 def _templates(ec2: Any) -> list[str]:
     listed = ec2.describe_launch_templates()["LaunchTemplates"]
-    return [each["LaunchTemplateId"] for each in listed if each["LaunchTemplateName"] == TEMPLATE]
+    return [template["LaunchTemplateId"] for template in listed if template["LaunchTemplateName"] == TEMPLATE]
 
 
 def honour_client_tokens() -> None:
-    """Let moto start one instance for a client token, however often it is asked. Doing it again changes nothing.
+    """Make moto start only one instance for each client token. A second call changes nothing.
 
     The rule: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
     """
@@ -159,15 +159,15 @@ def _remembering(run_instances: Callable[..., Any]) -> Callable[..., Any]:
 
     alone = threading.Lock()
 
-    def remembering(self: Any, *given: Any, **more: Any) -> Any:
+    def remembering(self: Any, *arguments: Any, **more: Any) -> Any:
         with alone:
             for reservation in self.reservations.values() if more.get("client_token") != NO_TOKEN else ():
-                if any(each.client_token == more["client_token"] for each in reservation.instances):
-                    if all(each._state.name == "terminated" for each in reservation.instances):  # noqa: SLF001  moto tells it nowhere else
-                        told = "The client token was used for an instance that is terminated"
-                        raise EC2ClientError("IdempotentInstanceTerminated", told)
+                if any(instance.client_token == more["client_token"] for instance in reservation.instances):
+                    if all(instance._state.name == "terminated" for instance in reservation.instances):  # noqa: SLF001  moto tells it nowhere else
+                        message = "The client token was used for an instance that is terminated"
+                        raise EC2ClientError("IdempotentInstanceTerminated", message)
                     return reservation
-            return run_instances(self, *given, **more)
+            return run_instances(self, *arguments, **more)
 
     remembering.forgetful = run_instances  # type: ignore[attr-defined]  # a mark, so that it is wrapped once
     return remembering

@@ -1,4 +1,4 @@
-"""What lies in the sandbox when it is ready: two sites, after a promote or before any disaster.
+"""The content of a new sandbox: two sites, after a promote or before any disaster.
 
 ``Options.canonical`` is "dr": a history in which DR was promoted.
 
@@ -45,7 +45,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from drfsm.errors import DrfsmError
-from drfsm.sandbox.cloud import REGION, Cloud, Identity
+from drfsm.sandbox.cloud import MACHINE_IMAGE, REGION, Cloud, Identity
 from drfsm.sandbox.clusters import Cluster, Kind, Manifest
 
 Site = Literal["primary", "dr"]
@@ -75,7 +75,7 @@ CONTROL_PLANE: Mapping[str, Mapping[str, Any]] = {
 
 @frozen
 class Options:
-    """What may differ from one sandbox to another."""
+    """The options of a sandbox."""
 
     bucket: str = "jobintel-sandbox"
     prefix: str = "jobintel"
@@ -91,7 +91,7 @@ class Options:
 
 @frozen
 class Seeded:
-    """What the seed made, for commands and tests to name. ``dr_run_id``: "" where DR has run nothing."""
+    """The ids and names that the seed made. ``dr_run_id`` is "" where DR has run nothing."""
 
     primary_run_id: str
     dr_run_id: str
@@ -120,7 +120,7 @@ def manifests(site: Site, options: Options, identity: Identity, endpoint: str) -
 
 
 def seed(cloud: Cloud, primary: Cluster, dr: Cluster, options: Options) -> Seeded:
-    """Lay the whole seed into empty, running servers. Raises DrfsmError if a seeded run doesn't succeed."""
+    """Seed empty, running servers. Raises DrfsmError if a seeded run doesn't succeed."""
     cloud.create_bucket(options.bucket)
     promoted = options.canonical == "dr"
     earlier, now = run_ids()
@@ -128,23 +128,23 @@ def seed(cloud: Cloud, primary: Cluster, dr: Cluster, options: Options) -> Seede
     with ThreadPoolExecutor() as pool:
         runner = pool.submit(launch_runner, cloud) if options.runner and promoted else None
         (primary_role, of_primary), (dr_role, of_dr) = (_site(cloud, site, options) for site in ("primary", "dr"))
-        _lay(primary, of_primary)
+        _apply(primary, of_primary)
         run_once(primary, of_primary, primary_run_id)
         backup_uri = publish_backup(cloud, options, of_primary, primary_run_id)
         publish_control_plane(cloud, options)
         if promoted:
-            _lay(dr, of_dr)
+            _apply(dr, of_dr)
             run_once(dr, of_dr, dr_run_id)
-            _lay(primary, after_promote(of_primary))
+            _apply(primary, after_promote(of_primary))
         else:
-            _lay(dr, after_restore(of_dr, _bundle_sha256(cloud, options)))
+            _apply(dr, after_restore(of_dr, _bundle_sha256(cloud, options)))
         instance_id = runner.result() if runner else ""
     return Seeded(primary_run_id, dr_run_id, backup_uri, primary_role, dr_role, instance_id)
 
 
 def run_once(cluster: Cluster, site_manifests: Sequence[Manifest], run_id: str) -> None:
-    """Run the site's CronJob now, under that run id, and wait until its Job is complete."""
-    (cronjob,) = (each for each in site_manifests if each["kind"] == "CronJob")
+    """Run the site's CronJob once, with that run id, and wait until its Job is complete."""
+    (cronjob,) = (manifest for manifest in site_manifests if manifest["kind"] == "CronJob")
     live = read(cluster.kubeconfig, f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs/{CRONJOB}")
     owned = {**cronjob, "metadata": {**cronjob["metadata"], "uid": live["metadata"]["uid"]}}
     environment = {"JOBINTEL_RUN_ID": run_id, "PUBLISH_S3_REQUIRE": "1", "SANDBOX_SLEEP_SECONDS": "0"}
@@ -152,7 +152,7 @@ def run_once(cluster: Cluster, site_manifests: Sequence[Manifest], run_id: str) 
     deadline = time.monotonic() + RUN_SECONDS
     while time.monotonic() < deadline:
         job = read(cluster.kubeconfig, f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs/{SEED_JOB}")
-        ended = {each["type"] for each in job.get("status", {}).get("conditions", []) if each["status"] == "True"}
+        ended = {mark["type"] for mark in job.get("status", {}).get("conditions", []) if mark["status"] == "True"}
         if "Complete" in ended:
             return
         if "Failed" in ended:
@@ -162,7 +162,7 @@ def run_once(cluster: Cluster, site_manifests: Sequence[Manifest], run_id: str) 
 
 
 def read(kubeconfig: Path, path: str) -> Manifest:
-    """Return what a cluster's API answers to a GET; enough for the seed, without the client's half second."""
+    """Return the answer of a cluster's API to a GET, without the half second that loading the client takes."""
     import yaml
 
     config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
@@ -174,38 +174,42 @@ def read(kubeconfig: Path, path: str) -> Manifest:
         context = ssl.create_default_context(cadata=authority)
     request = urllib.request.Request(cluster["server"] + path, headers=headers)  # noqa: S310  loopback
     with urllib.request.urlopen(request, timeout=10, context=context) as answer:  # noqa: S310  loopback
-        found: Manifest = json.loads(answer.read())
-    return found
+        body: Manifest = json.loads(answer.read())
+    return body
 
 
 def after_promote(site_manifests: Sequence[Manifest]) -> list[Manifest]:
     """Return the primary's CronJob and ConfigMap as a promote by drfsm leaves them: frozen, and annotated."""
-    return [_quiet(each, PROMOTE_RUN) for each in site_manifests if each["metadata"]["name"] in (CRONJOB, CONFIGMAP)]
+    return [
+        _quiet(manifest, PROMOTE_RUN)
+        for manifest in site_manifests
+        if manifest["metadata"]["name"] in (CRONJOB, CONFIGMAP)
+    ]
 
 
 def after_restore(site_manifests: Sequence[Manifest], bundle_sha256: str) -> list[Manifest]:
-    """Return all of DR's objects as a restore by drfsm leaves them: quiet, its control plane from the bundle."""
-    quiet = [_quiet(each, RESTORE_RUN) for each in site_manifests]
-    for each in quiet:
-        if each["metadata"]["name"] in map(control_plane_name, CONTROL_PLANE):
-            each["metadata"]["annotations"] = {BUNDLE: bundle_sha256}
+    """Return DR's objects as a restore by drfsm leaves them: quiet, and its control plane from the bundle."""
+    quiet = [_quiet(manifest, RESTORE_RUN) for manifest in site_manifests]
+    for manifest in quiet:
+        if manifest["metadata"]["name"] in map(control_plane_name, CONTROL_PLANE):
+            manifest["metadata"]["annotations"] = {BUNDLE: bundle_sha256}
     return quiet
 
 
 def _quiet(manifest: Manifest, run: str) -> Manifest:
-    """Return an object so that nothing starts or publishes by it; how it was is kept on it."""
-    found = deepcopy(manifest)
-    if found["metadata"]["name"] == CRONJOB:
-        found["metadata"]["annotations"] = {BEFORE: _compact({"run": run, "suspend": False})}
-        found["spec"]["suspend"] = True
-    elif found["metadata"]["name"] == CONFIGMAP:
-        switches = {name: found["data"][name] for name in ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")}
-        found["metadata"]["annotations"] = {BEFORE: _compact({"run": run, "data": switches})}
-        found["data"] |= {"PUBLISH_S3": "0", "PUBLISH_S3_DRY_RUN": "1"}
-    elif found["kind"] == "Deployment":  # a pod of it could publish by itself
-        found["metadata"]["annotations"] = {BEFORE: _compact({"run": run, "replicas": found["spec"]["replicas"]})}
-        found["spec"]["replicas"] = 0
-    return found
+    """Return an object changed so that it starts and publishes nothing; an annotation holds its old values."""
+    quieted = deepcopy(manifest)
+    if quieted["metadata"]["name"] == CRONJOB:
+        quieted["metadata"]["annotations"] = {BEFORE: _compact({"run": run, "suspend": False})}
+        quieted["spec"]["suspend"] = True
+    elif quieted["metadata"]["name"] == CONFIGMAP:
+        switches = {name: quieted["data"][name] for name in ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")}
+        quieted["metadata"]["annotations"] = {BEFORE: _compact({"run": run, "data": switches})}
+        quieted["data"] |= {"PUBLISH_S3": "0", "PUBLISH_S3_DRY_RUN": "1"}
+    elif quieted["kind"] == "Deployment":  # a pod of it could publish by itself
+        quieted["metadata"]["annotations"] = {BEFORE: _compact({"run": run, "replicas": quieted["spec"]["replicas"]})}
+        quieted["spec"]["replicas"] = 0
+    return quieted
 
 
 def job_from(cronjob: Manifest, name: str, environment: Mapping[str, str]) -> Manifest:
@@ -228,7 +232,7 @@ def job_from(cronjob: Manifest, name: str, environment: Mapping[str, str]) -> Ma
 
 
 def run_ids(now: datetime | None = None) -> tuple[str, str]:
-    """Return the ids of a run a day ago, and of one now."""
+    """Return the ids of a run of a day ago and of one of now."""
     later = now or datetime.now(UTC)
     earlier = later - timedelta(days=1, minutes=7, microseconds=1)
     return earlier.isoformat(timespec="microseconds"), later.isoformat(timespec="microseconds")
@@ -282,9 +286,9 @@ def publish_backup(cloud: Cloud, options: Options, site_manifests: Sequence[Mani
     pointer = s3.get_object(Bucket=options.bucket, Key=f"{options.prefix}/{key}")["Body"].read()
     state = {"state/last_run.json": _pretty({"run_id": run_id}), key: pointer}
     kept = {
-        f"manifests/{each['kind'].lower()}.{each['metadata']['name']}.json": _pretty(each)
-        for each in site_manifests
-        if each["kind"] != "Secret"
+        f"manifests/{manifest['kind'].lower()}.{manifest['metadata']['name']}.json": _pretty(manifest)
+        for manifest in site_manifests
+        if manifest["kind"] != "Secret"
     }
     bodies = {"state.tar.zst": zstd_stored(_tar(state)), "manifests.tar.zst": zstd_stored(_tar(kept))}
     metadata = {
@@ -307,7 +311,7 @@ def launch_runner(cloud: Cloud) -> str:
     """Launch DR's runner, tagged as the real one is; return its instance id."""
     tags = [{"Key": key, "Value": value} for key, value in RUNNER_TAGS.items()]
     answer = cloud.client("ec2").run_instances(
-        ImageId="ami-03cf127a",  # one of those that moto knows from the start
+        ImageId=MACHINE_IMAGE,
         InstanceType="t3.small",
         MinCount=1,
         MaxCount=1,
@@ -322,16 +326,16 @@ def _site(cloud: Cloud, site: Site, options: Options) -> tuple[str, list[Manifes
     return identity.arn, manifests(site, options, identity, cloud.endpoint)
 
 
-def _lay(cluster: Cluster, site_manifests: Sequence[Manifest]) -> None:
-    for each in site_manifests:
-        cluster.apply(each)
+def _apply(cluster: Cluster, site_manifests: Sequence[Manifest]) -> None:
+    for manifest in site_manifests:
+        cluster.apply(manifest)
 
 
 def _bundle_sha256(cloud: Cloud, options: Options) -> str:
-    """Return what ``current.json`` says of the published bundle."""
+    """Return the digest of the published bundle from ``current.json``."""
     key = f"{options.prefix}/control-plane/current.json"
-    found = json.loads(cloud.client("s3").get_object(Bucket=options.bucket, Key=key)["Body"].read())
-    return str(found["bundle_sha256"])
+    pointer = json.loads(cloud.client("s3").get_object(Bucket=options.bucket, Key=key)["Body"].read())
+    return str(pointer["bundle_sha256"])
 
 
 def zstd_stored(body: bytes) -> bytes:
@@ -437,7 +441,7 @@ def _object(api: str, kind: str, name: str, **rest: Any) -> Manifest:
 
 
 def _tar(files: Mapping[str, bytes]) -> bytes:
-    """Return a tar whose bytes depend on nothing but names and contents."""
+    """Return a tar whose bytes depend only on names and contents."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         for name, body in sorted(files.items()):

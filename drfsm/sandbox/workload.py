@@ -93,32 +93,32 @@ class Settings(NamedTuple):
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> "Settings":
-        """Return the settings. Raises ValueError, naming the variable, for a value that makes no sense."""
-        given = {name: text.strip() for name, text in environ.items()}
-        die_after = given.get("SANDBOX_DIE_AFTER", "")
+        """Return the settings. Raises ValueError, which names the variable, for an invalid value."""
+        variables = {name: text.strip() for name, text in environ.items()}
+        die_after = variables.get("SANDBOX_DIE_AFTER", "")
         if die_after not in ("", *STEPS):
             raise ValueError(f"SANDBOX_DIE_AFTER={die_after}: must be one of {', '.join(STEPS)}")
         return cls(
-            bucket=given.get("JOBINTEL_S3_BUCKET", ""),
-            prefix=(given.get("JOBINTEL_S3_PREFIX") or "jobintel").strip("/"),
-            publish=_flag(given, "PUBLISH_S3"),
-            dry_run=_flag(given, "PUBLISH_S3_DRY_RUN"),
-            require=_flag(given, "PUBLISH_S3_REQUIRE"),
-            publish_report=_flag(given, "JOBINTEL_PUBLISH_RUN_REPORT"),
-            run_id=given.get("JOBINTEL_RUN_ID") or now(),
-            candidate=given.get("JOBINTEL_CANDIDATE") or "local",
-            pairs=_pairs(given),
-            snapshot=given.get("JOBINTEL_SNAPSHOT") or "2026-02-20",
-            diverge=given.get("JOBINTEL_DIVERGE", ""),
-            state=_state(given),
-            fail=_flag(given, "SANDBOX_FAIL"),
-            objects=int(_number(given, "SANDBOX_OBJECTS")),
-            sleep_seconds=_number(given, "SANDBOX_SLEEP_SECONDS"),
-            sleep_before_pointers_seconds=_number(given, "SANDBOX_SLEEP_BEFORE_POINTERS_SECONDS"),
-            wait_for=given.get("SANDBOX_WAIT_FOR", ""),
-            wait_for_before_pointers=given.get("SANDBOX_WAIT_FOR_BEFORE_POINTERS", ""),
+            bucket=variables.get("JOBINTEL_S3_BUCKET", ""),
+            prefix=(variables.get("JOBINTEL_S3_PREFIX") or "jobintel").strip("/"),
+            publish=_flag(variables, "PUBLISH_S3"),
+            dry_run=_flag(variables, "PUBLISH_S3_DRY_RUN"),
+            require=_flag(variables, "PUBLISH_S3_REQUIRE"),
+            publish_report=_flag(variables, "JOBINTEL_PUBLISH_RUN_REPORT"),
+            run_id=variables.get("JOBINTEL_RUN_ID") or now(),
+            candidate=variables.get("JOBINTEL_CANDIDATE") or "local",
+            pairs=_pairs(variables),
+            snapshot=variables.get("JOBINTEL_SNAPSHOT") or "2026-02-20",
+            diverge=variables.get("JOBINTEL_DIVERGE", ""),
+            state=_state(variables),
+            fail=_flag(variables, "SANDBOX_FAIL"),
+            objects=int(_number(variables, "SANDBOX_OBJECTS")),
+            sleep_seconds=_number(variables, "SANDBOX_SLEEP_SECONDS"),
+            sleep_before_pointers_seconds=_number(variables, "SANDBOX_SLEEP_BEFORE_POINTERS_SECONDS"),
+            wait_for=variables.get("SANDBOX_WAIT_FOR", ""),
+            wait_for_before_pointers=variables.get("SANDBOX_WAIT_FOR_BEFORE_POINTERS", ""),
             die_after=die_after,
-            die_after_writes=int(_number(given, "SANDBOX_DIE_AFTER_WRITES")),
+            die_after_writes=int(_number(variables, "SANDBOX_DIE_AFTER_WRITES")),
         )
 
     @property
@@ -141,12 +141,12 @@ class Write(NamedTuple):
 
 
 def now() -> str:
-    """Return the time as run ids have it: ``2026-02-27T00:22:29.934039+00:00``."""
+    """Return the time in the format of run ids: ``2026-02-27T00:22:29.934039+00:00``."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def sanitised(run_id: str) -> str:
-    """Return the run id as a local folder's name; in S3 it stands raw."""
+    """Return the run id as the name of a local folder; in S3 it is used unchanged."""
     return run_id.replace(":", "").replace("-", "").replace(".", "")
 
 
@@ -176,14 +176,14 @@ def pointer_keys(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def writes(settings: Settings, run: Run, made: Sequence[Artifact], run_report: bytes) -> Iterator[Write]:
-    """Yield every object of a run in the order in which the contract has it written."""
-    for each in made:
-        yield Write("artifacts", f"{settings.run_path}/{each.path}", each.body)
+    """Yield every object of a run in the order in which the contract says to write it."""
+    for artifact in made:
+        yield Write("artifacts", f"{settings.run_path}/{artifact.path}", artifact.body)
     if settings.publish_report:
         yield Write("artifacts", f"{settings.run_path}/run_report.json", run_report)
-    for each in made:
-        if each.name in RANKED:
-            yield Write("latest", f"{settings.base}/latest/{each.path}", each.body)
+    for artifact in made:
+        if artifact.name in RANKED:
+            yield Write("latest", f"{settings.base}/latest/{artifact.path}", artifact.body)
     if run.successful:
         body = encoded(pointer(settings, run))
         for step, key in pointer_keys(settings):
@@ -234,13 +234,13 @@ def _before_publishing(settings: Settings, store: Store | None) -> None:
 
 
 def _publish(settings: Settings, store: Store | None, planned: Sequence[Write]) -> bool:
-    """Publish what is planned, as far as the switches let it; return False if a publish failed."""
+    """Publish the planned objects, unless the switches say no; return False if that failed."""
     if not settings.publish:
         _say("publishing is off (PUBLISH_S3=0): nothing published")
         return True
     if settings.dry_run:
-        for each in planned:
-            _say(f"would write s3://{settings.bucket}/{each.key}")
+        for write in planned:
+            _say(f"would write s3://{settings.bucket}/{write.key}")
         _say(f"dry run (PUBLISH_S3_DRY_RUN=1): nothing of {len(planned)} objects published")
         return True
     if store is None:
@@ -260,9 +260,9 @@ def _step(settings: Settings, store: Store, step: str, planned: Sequence[Write])
     if step == "global":
         time.sleep(settings.sleep_before_pointers_seconds)
         _wait(store, settings.wait_for_before_pointers)
-    for number, each in enumerate(planned, start=1):
-        if each.step == step:
-            store.put(each.key, each.body, _TYPES[Path(each.key).suffix])
+    for number, write in enumerate(planned, start=1):
+        if write.step == step:
+            store.put(write.key, write.body, _TYPES[Path(write.key).suffix])
             if number == settings.die_after_writes:
                 _die(f"after object {number}")
     if step == settings.die_after:
@@ -272,9 +272,9 @@ def _step(settings: Settings, store: Store, step: str, planned: Sequence[Write])
 def _last_success(store: Store, settings: Settings) -> str:
     """Return the run id that readers would find now: the candidate's key, else the older one."""
     for step, key in pointer_keys(settings):
-        if step == "global" and (found := store.get(key)) is not None:
+        if step == "global" and (body := store.get(key)) is not None:
             try:
-                return str(json.loads(found)["run_id"])
+                return str(json.loads(body)["run_id"])
             except (ValueError, TypeError, KeyError):
                 return f"unreadable ({key})"
     return "none"
@@ -283,7 +283,7 @@ def _last_success(store: Store, settings: Settings) -> str:
 def _keep(settings: Settings, made: Sequence[Artifact], run_report: bytes) -> None:
     """Write the run to the local state."""
     home = settings.state / "runs" / sanitised(settings.run_id)
-    for path, body in [*((each.path, each.body) for each in made), ("run_report.json", run_report)]:
+    for path, body in [*((artifact.path, artifact.body) for artifact in made), ("run_report.json", run_report)]:
         target = home / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(body)
@@ -305,12 +305,12 @@ def _say(words: str, code: int = DONE) -> int:
     return code
 
 
-def _flag(given: Mapping[str, str], name: str) -> bool:
-    return given.get(name, "").lower() in ("1", "true", "yes", "on")
+def _flag(variables: Mapping[str, str], name: str) -> bool:
+    return variables.get(name, "").lower() in ("1", "true", "yes", "on")
 
 
-def _number(given: Mapping[str, str], name: str) -> float:
-    text = given.get(name) or "0"
+def _number(variables: Mapping[str, str], name: str) -> float:
+    text = variables.get(name) or "0"
     try:
         number = float(text)
     except ValueError:
@@ -320,18 +320,18 @@ def _number(given: Mapping[str, str], name: str) -> float:
     return number
 
 
-def _pairs(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    providers = (given.get("JOBINTEL_PROVIDERS") or "openai").split(",")
-    profiles = (given.get("JOBINTEL_PROFILES") or "cs").split(",")
+def _pairs(variables: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    providers = (variables.get("JOBINTEL_PROVIDERS") or "openai").split(",")
+    profiles = (variables.get("JOBINTEL_PROFILES") or "cs").split(",")
     pairs = tuple((provider.strip(), profile.strip()) for provider in providers for profile in profiles)
     if not all(provider and profile for provider, profile in pairs):
         raise ValueError("JOBINTEL_PROVIDERS and JOBINTEL_PROFILES must be lists of names with commas")
     return pairs
 
 
-def _state(given: Mapping[str, str]) -> Path:
-    """Return where the container's state directory lies on this machine."""
-    path, root = given.get("JOBINTEL_STATE_DIR") or "/app/state", given.get("DRFSM_SANDBOX_ROOT")
+def _state(variables: Mapping[str, str]) -> Path:
+    """Return the path of the container's state directory on this machine."""
+    path, root = variables.get("JOBINTEL_STATE_DIR") or "/app/state", variables.get("DRFSM_SANDBOX_ROOT")
     return Path(root) / path.lstrip("/") if root else Path(path)
 
 

@@ -1,4 +1,4 @@
-"""What one run of the sandbox's workload makes: files with bytes, from nothing but the run's inputs.
+"""The files of one run of the sandbox's workload, made from the run's inputs alone.
 
 Pure: no clock, no network, no disk. The ranked files depend only on snapshot, provider, profile and
 ``diverge``; only the three v1 statements also carry the run's id, time stamps and durations:
@@ -34,7 +34,7 @@ DIVERGING = 8  # every eighth record changes when the input diverges
 
 
 class Run(NamedTuple):
-    """The inputs of one run, and the few things about it that are not input: id, start, end."""
+    """The inputs of one run, and its id, start and end."""
 
     run_id: str
     candidate: str
@@ -66,20 +66,20 @@ class Artifact(NamedTuple):
 
 def records(run: Run, provider: str, profile: str) -> list[dict[str, Any]]:
     """Return the jobs of a provider as the profile ranks them: highest score first."""
-    found = [_record(run, provider, profile, number) for number in range(RECORDS)]
-    return sorted(found, key=lambda job: (-job["score"], job["job_id"]))
+    records = [_record(run, provider, profile, number) for number in range(RECORDS)]
+    return sorted(records, key=lambda job: (-job["score"], job["job_id"]))
 
 
 def artifacts(run: Run, pairs: Sequence[tuple[str, str]]) -> list[Artifact]:
     """Return every artifact of a run, in the order in which they are published."""
-    made = [each for provider, profile in pairs for each in _of_pair(run, provider, profile)]
+    made = [artifact for provider, profile in pairs for artifact in _of_pair(run, provider, profile)]
     provider, profile = pairs[0]
     made += [_extra(run, provider, profile, number) for number in range(run.extra_objects)]
     return made
 
 
 def report(run: Run, pairs: Sequence[tuple[str, str]], made: Sequence[Artifact]) -> dict[str, Any]:
-    """Return the run's report: what it made, each with path, SHA-256 and size."""
+    """Return the run's report: its artifacts with path, SHA-256 and size."""
     return {
         "run_report_schema_version": 1,
         "run_id": run.run_id,
@@ -90,7 +90,7 @@ def report(run: Run, pairs: Sequence[tuple[str, str]], made: Sequence[Artifact])
         "profiles": distinct(profile for _, profile in pairs),
         "timestamps": {"started_at": run.started_at, "ended_at": run.ended_at},
         "durations": {"total_sec": run.duration_seconds},
-        "verifiable_artifacts": {each.logical_key: each.described() for each in made},
+        "verifiable_artifacts": {artifact.logical_key: artifact.described() for artifact in made},
     }
 
 
@@ -100,7 +100,7 @@ def distinct(words: Iterator[str]) -> list[str]:
 
 
 def encoded(value: Any) -> bytes:
-    """Return the bytes in which the workload writes JSON: readable, keys sorted, one newline at the end."""
+    """Return JSON as the workload writes it: readable, keys sorted, one newline at the end."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -156,16 +156,20 @@ def _csv(jobs: Sequence[dict[str, Any]]) -> bytes:
 
 
 def _families(jobs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    found = []
+    families = []
     for family in sorted({job["family"] for job in jobs}):
         members = [job for job in jobs if job["family"] == family]
         best = max(job["score"] for job in members)
-        found.append({"family": family, "count": len(members), "best_score": best, "top_job_id": members[0]["job_id"]})
-    return sorted(found, key=lambda each: (-each["best_score"], each["family"]))
+        families.append(
+            {"family": family, "count": len(members), "best_score": best, "top_job_id": members[0]["job_id"]}
+        )
+    return sorted(families, key=lambda family: (-family["best_score"], family["family"]))
 
 
 def _summary(run: Run, provider: str, profile: str, ranked: Sequence[Artifact]) -> dict[str, Any]:
-    outputs = {each.name: [{"provider": provider, "profile": profile, **each.described()}] for each in ranked}
+    outputs = {
+        artifact.name: [{"provider": provider, "profile": profile, **artifact.described()}] for artifact in ranked
+    }
     config = {
         "source": "sandbox",
         "config_sha256": _sha256(b"scoring.v1"),

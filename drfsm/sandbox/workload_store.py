@@ -41,12 +41,12 @@ class Store:
         self._session_token = environ.get("AWS_SESSION_TOKEN", "")
 
     def get(self, key: str) -> bytes | None:
-        """Return an object's bytes, or None where there is none."""
+        """Return an object's bytes; None if there is none."""
         status, body = self._request("GET", key, b"", "")
         return None if status == _NOT_FOUND else body
 
     def put(self, key: str, body: bytes, content_type: str = "application/json") -> None:
-        """Write an object, over whatever lies there: this workload knows no conditions."""
+        """Write an object unconditionally, as this workload does."""
         status, _ = self._request("PUT", key, body, content_type)
         if status == _NOT_FOUND:
             raise StoreFault(f"no bucket {self.bucket}")

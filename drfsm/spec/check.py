@@ -9,8 +9,9 @@ changed may have any value from then on.
 
 What is proven: the rule holds in every moment of that search. What is abstracted, so that it ends:
 - Only some facts are followed, at first those that the rule names; a guard over any other fact may hold or
-  not, so both ways are searched. A way to the broken rule that needs others is no finding yet: they are
-  followed, too, and the search begins again. What is found in the end needs nothing that isn't followed.
+  not, so both ways are searched. A way to the broken rule that sets others that it needs, or that needs them as
+  they can't have been at first, is no finding yet: they are followed, too, and the search begins again. What is
+  found in the end needs of other facts nothing but what they may have been at first, and leaves them so.
   Likewise ``when``: rows for different inputs are searched together.
 - A fact that no row and no environment rule sets, and that depends on none that is set, stays as it is.
 - Guards are read and the action is begun in one step; what the environment does in between is covered by
@@ -27,6 +28,7 @@ from typing import NamedTuple
 
 from attrs import field, frozen
 
+from drfsm.spec.graph import closure, onward
 from drfsm.spec.model import By, MachineSpec, Row, Rule
 
 LIMIT = 1_000_000
@@ -61,6 +63,7 @@ class Told(NamedTuple):
 
     words: str
     needs: Needs = frozenset()
+    moved: frozenset[str] = frozenset()  # the facts that aren't followed and that it may have set
 
 
 Step = tuple[Told, Node]
@@ -132,31 +135,26 @@ def check(spec: MachineSpec, *, limit: int = LIMIT, only: Collection[str] = ()) 
 
 
 def _searched(spec: MachineSpec, rule: Rule, limit: int) -> "_Search":
-    """Search for a way to the broken rule that needs no fact but those followed; prove that there is none."""
-    changing = {name for row in spec.rows for name in row.sets}
-    changing |= {name for each in spec.environment for name in each.sets}
+    """Search for a way to the broken rule on which what isn't followed can stay as it was; prove that there is none."""
     followed = set(rule.when)
     while True:
         search = _Search(spec, tuple(name for name in spec.facts if name in followed), rule, limit)
         needed = search.run()
-        more = {name for name in needed if name in changing or not _one_value(spec, name, needed[name])}
+        more = {name for name in needed if name in search.moved or not _one_value(spec, name, needed[name])}
         if not more:
             return search
         followed |= more
 
 
 def _one_value(spec: MachineSpec, name: str, needed: list[tuple[str, ...]]) -> bool:
-    """Whether a fact that nothing changes could be as the whole way needs it."""
+    """Whether a fact that nothing on the way changes could be as the whole way needs it."""
     fact = spec.facts[name]
     return any(all(value in values for values in needed) for value in fact.initial or fact.values)
 
 
 def _relevant(spec: MachineSpec, rule: Rule) -> frozenset[str]:
     """Return the states that matter for a rule: those from which one of its own can be reached."""
-    reached = set(rule.states or spec.states)
-    while more := {row.source for row in spec.rows if row.to in reached} - reached:
-        reached |= more
-    return frozenset(reached)
+    return frozenset(closure(rule.states or spec.states, onward((row.to, row.source) for row in spec.rows)))
 
 
 @frozen
@@ -180,7 +178,7 @@ class _Search:
         self._spec, self._rule, self._limit, self._names = spec, rule, limit, names
         self._index = {name: number for number, name in enumerate(names)}
         self.relevant = _relevant(spec, rule)
-        self._loops = {row.source for row in spec.rows if row.each == "undo"}
+        self._loops = spec.undo_states
         self._undoing = bool(self._loops & self.relevant)  # else no undo stack need be kept
         self._bad = self._wanted(rule.when)
         self._world = [self._environment(each) for each in spec.environment]
@@ -200,6 +198,7 @@ class _Search:
         self.seen: dict[Node, tuple[Node | None, Told]] = {}
         self.found: Finding | None = None
         self.taken: set[str] = set()
+        self.moved: frozenset[str] = frozenset()  # what the way that was found sets of facts that aren't followed
 
     def run(self) -> dict[str, list[tuple[str, ...]]]:
         """Search for the shortest way to the broken rule; return what it needs of facts that aren't followed.
@@ -213,10 +212,11 @@ class _Search:
         while queue and len(self.seen) < self._limit:
             node = queue.popleft()
             if self._broken(node):
-                hint = self._way(node)
-                self.found = Finding(self._rule.name, self._rule.reason, tuple(step.words for step in hint))
+                path = self._way(node)
+                self.found = Finding(self._rule.name, self._rule.reason, tuple(step.words for step in path))
+                self.moved = frozenset().union(*(step.moved for step in path))
                 needed: dict[str, list[tuple[str, ...]]] = {}
-                for name, values in (each for step in hint for each in step.needs):
+                for name, values in (each for step in path for each in step.needs):
                     needed.setdefault(name, []).append(values)
                 return needed
             for step, after in self._next(node):
@@ -238,7 +238,8 @@ class _Search:
         moved = frozenset(rule.sets) - frozenset(self._names)
         told = f"the world: {_words(rule.sets)}"
         needs = frozenset((name, values) for name, values in rule.when.items() if name not in self._index)
-        return _Move(Told(told, needs), when, when, self._places(rule.sets), moved, needs, frozenset(rule.states))
+        states = frozenset(rule.states)
+        return _Move(Told(told, needs, moved), when, when, self._places(rule.sets), moved, needs, states)
 
     def _moves(self, row: Row) -> Iterator[_Move]:
         """Yield the ways in which a row's guards can hold: each guard by itself, or by what stands in for it."""
@@ -253,7 +254,7 @@ class _Search:
         moved = frozenset(row.sets) - frozenset(self._names)
         told = f"{row.trigger}: {row.source} -> {row.to}" + (f" ({_words(row.sets)})" if row.sets else "")
         needs = frozenset((fact, values) for fact, values in guards if fact not in self._index)
-        return _Move(Told(told, needs), when, own, self._places(row.sets), moved, needs, row=row)
+        return _Move(Told(told, needs, moved), when, own, self._places(row.sets), moved, needs, row=row)
 
     def _worlds(self) -> Iterator[Node]:
         facts = [self._spec.facts[name] for name in self._names]
@@ -279,7 +280,7 @@ class _Search:
             yield told, Node(node.state, facts, node.undo, node.no_return, node.open)
         for move in self._rows_of[node.state]:
             if move.row is not None and self._may(node, move.row):
-                yield from self._undo(node, move.row) if move.row.each else self._take(node, move, move.row)
+                yield from self._undo(node, move.row) if move.row.foreach else self._take(node, move, move.row)
 
     def _by_itself(self, state: str, number: int) -> list[tuple[Told, int]]:
         """Return what the world may do by itself from these facts."""
@@ -296,9 +297,9 @@ class _Search:
 
     def _may(self, node: Node, row: Row) -> bool:
         """Whether the engine would take a row here at all, whatever its guards."""
-        if row.each:
+        if row.foreach:
             return bool(node.undo)
-        if node.open and node.open[-1] != row.key and row.by is not By.OPERATOR and not row.abandons:
+        if node.open and node.open[-1] != row.key and row.by is not By.OPERATOR and not row.overrides_open_intent:
             return False  # what was begun comes first; a failure passes over it only where that is declared
         if len(node.open) > 1 and node.open[-1] != row.key and row.to not in self._loops:
             return False  # nor does a third in front of two
@@ -319,7 +320,8 @@ class _Search:
         if not row.action or not row.sets:
             yield move.told, Node(row.to, node.facts, node.undo, node.no_return, left)
             return
-        undo, no_return, began = self._begun(node, move, row), node.no_return or row.final_write, (*behind, row.key)
+        undo, began = self._begun(node, move, row), (*behind, row.key)
+        no_return = node.no_return or row.point_of_no_return
         done, cut = self._outcome(move, node.facts)
         for after in done:
             yield move.told, Node(row.to, after, undo, no_return, left)
@@ -337,7 +339,7 @@ class _Search:
             cut = []
             for part in self._parts(facts, move.sets):
                 seen = ", ".join(f"{self._names[place]}={value}" for place, value in part) or "nothing seen of it"
-                told = Told(f"{move.row.trigger if move.row else ''} is cut off ({seen})", move.needs)
+                told = Told(f"{move.row.trigger if move.row else ''} is cut off ({seen})", move.needs, move.moved)
                 cut += [(told, self._numbered(after)) for after in self._after(facts, part, move.moved)]
             self._outcomes[id(move), number] = (done, cut)
         return self._outcomes[id(move), number]
@@ -368,10 +370,10 @@ class _Search:
         facts, moved = self._values[node.facts], self._undone[newest.key].moved
         back = tuple((place, value) for place, value in enumerate(newest.image) if value)
         for after in self._after(facts, back, moved):
-            yield Told(told), node._replace(facts=self._numbered(after), undo=newest.below, open=())
+            yield Told(told, moved=moved), node._replace(facts=self._numbered(after), undo=newest.below, open=())
         for part in self._parts(facts, back):
             for after in self._after(facts, part, moved):
-                yield Told(f"{told} is cut off"), node._replace(facts=self._numbered(after))
+                yield Told(f"{told} is cut off", moved=moved), node._replace(facts=self._numbered(after))
 
     def _parts(self, facts: Values, sets: tuple[tuple[int, str], ...]) -> Iterator[tuple[tuple[int, str], ...]]:
         """Yield all that an action may have done when it is cut off: of each fact nothing, some (mixed), or all."""

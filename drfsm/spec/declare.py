@@ -7,13 +7,15 @@ copy) and authors' tests; it touches no file, the text is handed in.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import frozen
 
 from drfsm.errors import DeclarationFault
-from drfsm.spec.model import Attempts, By, Effect, FactSpec, Guard, InputSpec, MachineSpec, Row, Rule, Wait
+from drfsm.spec.model import Attempts, By, Effect, FactSpec, Guard, InputSpec, MachineSpec, PhaseSpec, Row, Rule, Wait
+from drfsm.spec.phases import check_phases
+from drfsm.spec.shorthand import OLD_KEYS, source, write_out
 from drfsm.spec.soundness import STATUSES, unsound
 from drfsm.spec.words import (
     COUNT,
@@ -51,8 +53,9 @@ _WAIT = {
     "consecutive": Key(COUNT),
     "give_up": Key(_WANTED),
 }
+_SOURCE = {"state": Key(NAME, required=True), "when": Key(_WANTED, required=True)}
 _ROW = {
-    "from": Key(listing(NAME, or_one=True), required=True),
+    "from": Key(listing(source(NAME, block(_SOURCE, "a source")), or_one=True), required=True),
     "trigger": Key(NAME, required=True),
     "to": Key(NAME),
     "by": Key(choice(*By)),
@@ -64,14 +67,15 @@ _ROW = {
     "attempts": Key(block(_ATTEMPTS, "attempts")),
     "wait": Key(block(_WAIT, "wait")),
     "undo": Key(NAME),
-    "keeps": Key(TEXT),
+    "not_undone_because": Key(TEXT),
     "amends": Key(_NAMES),
-    "each": Key(choice("undo")),
+    "foreach": Key(choice("undo")),
     "timeout_seconds": Key(SECONDS),
-    "final_write": Key(FLAG),
-    "abandons": Key(FLAG),
+    "point_of_no_return": Key(FLAG),
+    "overrides_open_intent": Key(FLAG),
     "because": Key(TEXT, required=True),
 }
+_DEFAULTS = {key: _ROW[key] for key in ("effect", "attempts")}
 _INPUT = {"values": Key(listing(WORD)), "because": Key(TEXT)}
 _FACT = {
     "values": Key(listing(WORD), required=True),
@@ -95,18 +99,26 @@ _NEVER = {
     "because": Key(TEXT, required=True),
 }
 _FROZEN = {"when": Key(_WANTED, required=True), "because": Key(TEXT, required=True)}
+_PHASE = {
+    "triggers": Key(_NAMES, required=True),
+    "ends": Key(table(NAME), required=True),
+    "fails": Key(_NAMES),
+}
 _MACHINE = {
     "machine": Key(NAME, required=True),
     "because": Key(TEXT, required=True),
     "initial": Key(NAME, required=True),
     "finals": Key(table(choice(*STATUSES)), required=True),
+    "defaults": Key(block(_DEFAULTS, "defaults")),
+    "groups": Key(table(_NAMES)),
     "inputs": Key(table(block(_INPUT, "an input"))),
     "facts": Key(table(block(_FACT, "a fact"))),
     "guards": Key(table(block(_GUARD, "a guard"))),
     "environment": Key(listing(block(_ENVIRONMENT, "an environment rule"))),
     "never": Key(listing(block(_NEVER, "a never rule"))),
     "frozen": Key(listing(block(_FROZEN, "a frozen rule"))),
-    "transitions": Key(listing(block(_ROW, "a transition")), required=True),
+    "transitions": Key(listing(block(_ROW, "a transition", OLD_KEYS)), required=True),
+    "phases": Key(table(block(_PHASE, "a phase"))),
     "receipt": Key(FREE_TABLE),
 }
 _DECLARATION = block(_MACHINE, "a machine")
@@ -129,6 +141,7 @@ def load_machine(text: bytes | str, *, source: str = "<machine>") -> MachineSpec
     declared = _read(raw, faults)
     spec = None
     if declared is not None:
+        write_out(declared, faults)
         _check_names(declared, faults)
         _check_rows(declared, faults)
         spec = _built(declared, source, hashlib.sha256(raw).hexdigest())
@@ -165,7 +178,7 @@ class _Known:
     facts: Mapping[str, tuple[Word, ...]]
     inputs: Mapping[str, tuple[Word, ...]]
     guards: Mapping[str, Any]
-    states: tuple[str, ...]
+    states: Collection[str]
 
     @classmethod
     def of(cls, machine: Block, faults: Faults) -> "_Known":
@@ -174,7 +187,7 @@ class _Known:
             {name: fact.get("values", ()) for name, fact in machine.get("facts", {}).items()},
             {name: given.get("values", ()) for name, given in machine.get("inputs", {}).items()},
             machine.get("guards", {}),
-            tuple(str(each) for each in _states(machine)),
+            dict.fromkeys(map(str, _states(machine))),
         )
 
     def name(self, word: Word, known: Iterable[str], kind: str, declare: str) -> bool:
@@ -246,6 +259,7 @@ def _check_names(machine: Block, faults: Faults) -> None:
     _check_rule_names(machine, faults)
     _check_hidden(machine, faults)
     _check_used(machine, faults)
+    check_phases(machine, faults)
 
 
 def _rules(machine: Block) -> Iterator[Block]:
@@ -268,6 +282,10 @@ def _check_fact(name: Word, fact: Block, known: _Known) -> None:
 
 
 def _check_row_names(row: Block, known: _Known) -> None:
+    for source_state in row.get("from", ()):
+        known.when(source_state.when)
+        for name in set(source_state.when) & set(row.get("when", ())):
+            known.faults.add(name.line, f"{source_state} and its row both select by {name}", "say it in one of them")
     known.when(row.get("when", {}))
     for name in row.get("amends", ()):
         known.name(name, known.inputs, "input", "declare it under inputs")
@@ -317,6 +335,7 @@ def _check_used(machine: Block, faults: Faults) -> None:
     waits = [row["wait"] for row in rows if "wait" in row]
     guards = {each for row in rows for each in row.get("guards", ())}
     inputs = {each for row in rows for key in ("when", "amends") for each in row.get(key, ())}
+    inputs |= {each for row in rows for state in row.get("from", ()) for each in state.when}
     inputs |= {each.get("limit") for each in waits}
     inputs |= {row["attempts"].get("max") for row in rows if "attempts" in row}
     for name in set(machine.get("guards", ())) - guards:
@@ -392,7 +411,7 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
         "add the action that does it, or remove sets",
     ),
     (
-        lambda r: "action" not in r.lines and _mutates(r) and "each" not in r,
+        lambda r: "action" not in r.lines and _mutates(r) and "foreach" not in r,
         "effect",
         "an effect without an action",
         "add the action, or remove effect",
@@ -404,21 +423,21 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
         "remove undo: there is nothing to undo",
     ),
     (
-        lambda r: "action" not in r.lines and "keeps" in r,
-        "keeps",
-        "keeps without an action",
-        "remove keeps: there is nothing to keep",
+        lambda r: "action" not in r.lines and "not_undone_because" in r,
+        "not_undone_because",
+        "not_undone_because without an action",
+        "remove it: there is nothing to undo",
     ),
     (
-        lambda r: "undo" in r and "keeps" in r,
-        "keeps",
-        "both undo and keeps",
+        lambda r: "undo" in r and "not_undone_because" in r,
+        "not_undone_because",
+        "both undo and not_undone_because",
         "keep one: an abort either gives it back or says why not",
     ),
     (
-        lambda r: "action" in r and r.get("effect") == Effect.NONE and ("undo" in r or "keeps" in r),
+        lambda r: "action" in r and r.get("effect") == Effect.NONE and ("undo" in r or "not_undone_because" in r),
         "effect",
-        "undo or keeps for an action with effect none",
+        "undo or not_undone_because for an action with effect none",
         "remove it, or name the effect",
     ),
     (
@@ -428,13 +447,13 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
         "add the guards to wait for",
     ),
     (
-        lambda r: "each" in r and r.get("by", By.RUNNER) == By.FAILURE,
+        lambda r: "foreach" in r and r.get("by", By.RUNNER) == By.FAILURE,
         "by",
         "an undo loop by failure",
         "let the runner take it (or, to waive an undo, the operator)",
     ),
     (
-        lambda r: "each" in r and "from" in r and "to" in r and tuple(r["from"]) != (r["to"],),
+        lambda r: "foreach" in r and "from" in r and "to" in r and tuple(r["from"]) != (r["to"],),
         "to",
         "an undo loop that leaves its state",
         "let from and to name the same one state",
@@ -452,28 +471,28 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
         "write `by: operator`: only a person may change what was asked for",
     ),
     (
-        lambda r: r.get("abandons", False) and r.get("by", By.RUNNER) != By.FAILURE,
-        "abandons",
-        "only a failure abandons what was begun",
-        "write `by: failure`, or remove abandons",
+        lambda r: r.get("overrides_open_intent", False) and r.get("by", By.RUNNER) != By.FAILURE,
+        "overrides_open_intent",
+        "only a failure overrides an open intent",
+        "write `by: failure`, or remove overrides_open_intent",
     ),
     (
-        lambda r: "each" in r and ("action" in r or "undo" in r or "keeps" in r),
-        "each",
-        "an undo loop with its own action, undo or keeps",
+        lambda r: "foreach" in r and ("action" in r or "undo" in r or "not_undone_because" in r),
+        "foreach",
+        "an undo loop with its own action, undo or not_undone_because",
         "remove it: each undo is named by the row undone",
     ),
     (
-        lambda r: r.get("final_write", False) and "action" in r and r.get("effect") == Effect.NONE,
-        "final_write",
-        "a final_write that writes nothing",
-        "name the action's effect, or remove final_write",
+        lambda r: r.get("point_of_no_return", False) and "action" in r and r.get("effect") == Effect.NONE,
+        "point_of_no_return",
+        "a point_of_no_return that writes nothing",
+        "name the action's effect, or remove point_of_no_return",
     ),
     (
-        lambda r: r.get("final_write", False) and "action" not in r.lines,
-        "final_write",
-        "a final_write without an action",
-        "add the action, or remove final_write",
+        lambda r: r.get("point_of_no_return", False) and "action" not in r.lines,
+        "point_of_no_return",
+        "a point_of_no_return without an action",
+        "add the action, or remove point_of_no_return",
     ),
     (
         lambda r: "repair" in r.get("attempts", {}) and r["attempts"].get("max", 1) == 1,
@@ -485,14 +504,16 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
 
 
 def _check_rows(machine: Block, faults: Faults) -> None:
-    undo_loop = any("each" in row for row in machine.get("transitions", ()))
+    undo_loop = any("foreach" in row for row in machine.get("transitions", ()))
     guards = machine.get("guards", {})
     for row in machine.get("transitions", ()):
         for broken, key, what, mend in _ROW_RULES:
             if broken(row):
                 faults.add(row.at(key), what, mend)
         if "undo" in row and not undo_loop:
-            faults.add(row.at("undo"), "no row takes this undo", "add a row with `each: undo`, or write keeps")
+            faults.add(
+                row.at("undo"), "no row takes this undo", "add a row with `foreach: undo`, or write not_undone_because"
+            )
         _check_give_up(row, guards, faults)
 
 
@@ -516,7 +537,8 @@ def _skeleton_is_whole(machine: Block) -> bool:
     rows, inputs = machine["transitions"], machine.get("inputs", {})
     blocks = (*rows, *inputs.values())
     states = set(_states(machine))
-    selected = ((name, value) for row in rows for name, values in row.get("when", {}).items() for value in values)
+    whens = [*(row.get("when", {}) for row in rows), *(state.when for row in rows for state in row["from"])]
+    selected = ((name, value) for when in whens for name, values in when.items() for value in values)
     return (
         all(set(each.lines) == set(each) for each in blocks)
         and {machine["initial"], *machine["finals"]} <= states
@@ -542,6 +564,7 @@ def _built(machine: Block, source: str, sha256: str) -> MachineSpec | None:
         environment=_built_rules(machine, "environment"),
         never=_built_rules(machine, "never"),
         frozen=_built_rules(machine, "frozen"),
+        phases={str(n): _phase(n, each) for n, each in machine.get("phases", {}).items()},
         receipt=machine.get("receipt", {}),
         sha256=sha256,
         source=source,
@@ -586,6 +609,11 @@ def _guard(name: Word, found: Block) -> Guard:
     return Guard(str(name), requires, _text(found, "because"), unless, name.line)
 
 
+def _phase(name: Word, found: Block) -> PhaseSpec:
+    triggers, fails = _texts(found.get("triggers", ())), _texts(found.get("fails", ()))
+    return PhaseSpec(str(name), triggers, _sets(found.get("ends", {})), fails, name.line)
+
+
 def _built_rules(machine: Block, section: str) -> tuple[Rule, ...]:
     return tuple(
         Rule(
@@ -608,7 +636,7 @@ def _rows(found: Block) -> Iterator[Row]:
             to=str(found.get("to", state)),
             reason=_text(found, "because"),
             by=By(found.get("by", By.RUNNER)),
-            when=_wanted(found.get("when", {})),
+            when=_wanted({**state.when, **found.get("when", {})}),
             guards=_texts(found.get("guards", ())),
             action=_optional(found, "action"),
             sets=_sets(found.get("sets", {})),
@@ -616,12 +644,12 @@ def _rows(found: Block) -> Iterator[Row]:
             attempts=_attempts(found.get("attempts", Block(0))),
             wait=_wait(found.get("wait")),
             undo=_optional(found, "undo"),
-            keeps=_text(found, "keeps"),
+            not_undone_because=_text(found, "not_undone_because"),
             amends=_texts(found.get("amends", ())),
-            each=_optional(found, "each"),
+            foreach=_optional(found, "foreach"),
             timeout_seconds=found.get("timeout_seconds"),
-            final_write=found.get("final_write", False),
-            abandons=found.get("abandons", False),
+            point_of_no_return=found.get("point_of_no_return", False),
+            overrides_open_intent=found.get("overrides_open_intent", False),
             line=found.line,
         )
 

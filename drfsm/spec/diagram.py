@@ -29,7 +29,7 @@ def _lines(spec: MachineSpec) -> Iterator[str]:
 
 def _mark(row: Row) -> str:
     told = {By.OPERATOR: " (operator)", By.FAILURE: " (failure)", By.RUNNER: ""}[row.by]
-    return told + (" (point of no return)" if row.final_write else "")
+    return told + (" (point of no return)" if row.point_of_no_return else "")
 
 
 def table(spec: MachineSpec) -> str:
@@ -41,9 +41,6 @@ def table(spec: MachineSpec) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     selected = "; ".join(f"{name}={'/'.join(values)}" for name, values in row.when.items())
-    back = f"undoes it ({row.undo})" if row.undo else (f"keeps it: {row.keeps}" if row.keeps else "")
-    if row.final_write:
-        back = "is refused from this intent on"
     return (
         row.source,
         row.trigger + (f" [{selected}]" if selected else ""),
@@ -51,6 +48,14 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.by.value,
         ", ".join(row.guards),
         ", ".join(f"{fact}: {value}" for fact, value in row.sets.items()),
-        back,
+        _on_abort(row),
         row.reason,
     )
+
+
+def _on_abort(row: Row) -> str:
+    if row.point_of_no_return:
+        return "is refused from this intent on"
+    if row.undo:
+        return f"undoes it ({row.undo})"
+    return f"keeps it: {row.not_undone_because}" if row.not_undone_because else ""

@@ -11,6 +11,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from drfsm.spec.graph import closure, onward
+
 Wanted = Mapping[str, tuple[str, ...]]
 """Fact name -> the values that will do."""
 
@@ -115,12 +117,12 @@ class Row:
     attempts: Attempts = Attempts()
     wait: Wait | None = None
     undo: str | None = None
-    keeps: str = ""  # instead of undo: why an abort does not give this back
+    not_undone_because: str = ""  # instead of undo: why an abort does not give this back
     amends: tuple[str, ...] = ()  # inputs that the operator's recorded arguments replace from the commit on
-    each: str | None = None  # "undo": taken once for each thing left to undo, newest first
+    foreach: str | None = None  # "undo": taken once for each thing left to undo, newest first
     timeout_seconds: float | None = None
-    final_write: bool = False  # the intent of this row is the point of no return
-    abandons: bool = False  # by failure, also with an intent open, or when nothing could be reached
+    point_of_no_return: bool = False  # the intent of this row is the point of no return
+    overrides_open_intent: bool = False  # by failure, also with an intent open, or when nothing could be reached
     line: int = 0
 
     @property
@@ -156,6 +158,17 @@ class Rule:
 
 
 @frozen
+class PhaseSpec:
+    """A part of a run that gets a receipt of its own: the triggers of its rows, and what becomes of it."""
+
+    name: str
+    triggers: tuple[str, ...]
+    ends: Mapping[str, str] = _table()  # trigger that ends it -> its outcome then
+    fails: tuple[str, ...] = ()  # the triggers by which its failure is sent on
+    line: int = 0
+
+
+@frozen
 class MachineSpec:
     """One declared machine: states, rows, facts, guards, environment and invariants."""
 
@@ -170,6 +183,7 @@ class MachineSpec:
     environment: tuple[Rule, ...] = ()
     never: tuple[Rule, ...] = ()
     frozen: tuple[Rule, ...] = ()  # what facts mean that something is frozen, in the operator's words
+    phases: Mapping[str, PhaseSpec] = _table()
     receipt: Mapping[str, Any] = _table()
     sha256: str = ""  # of the declaration's bytes
     source: str = ""  # the file's name, for messages
@@ -187,6 +201,11 @@ class MachineSpec:
     def triggers(self) -> tuple[str, ...]:
         """Every trigger, in the order of the rows."""
         return tuple(dict.fromkeys(row.trigger for row in self.rows))
+
+    @property
+    def undo_states(self) -> frozenset[str]:
+        """The states in which a run undoes what it changed, newest first."""
+        return frozenset(row.source for row in self.rows if row.foreach == "undo")
 
     def refuses(self, state: str, inputs: Mapping[str, Any]) -> bool:
         """Whether a failure in ``state`` ends the run as refused."""
@@ -233,12 +252,8 @@ class MachineSpec:
 
     def depending_on(self, changed: set[str]) -> set[str]:
         """Return the facts that change with ``changed``, directly or through others, themselves included."""
-        reached = set(changed)
-        while True:
-            more = {f.name for f in self.facts.values() if reached & set(f.depends)} - reached
-            if not more:
-                return reached
-            reached |= more
+        changes = onward((on, fact.name) for fact in self.facts.values() for on in fact.depends)
+        return closure(changed, changes)
 
 
 def holds(wanted: Wanted, values: Mapping[str, str | None]) -> bool:

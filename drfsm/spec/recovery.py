@@ -30,7 +30,7 @@ class Probe(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Do(StrEnum):
+class RecoveryAction(StrEnum):
     """What is done about it."""
 
     START = "start"
@@ -40,14 +40,14 @@ class Do(StrEnum):
 
 
 @frozen
-class Case:
+class RecoveryCase:
     """One lettered row of the table."""
 
     letter: str
     open_intent: bool
     effects: tuple[Effect, ...]
     probes: tuple[Probe, ...]
-    do: Do
+    do: RecoveryAction
     reason: str
 
 
@@ -57,17 +57,19 @@ _UNDONE = (Probe.NOT_DONE, Probe.MIXED)
 
 OPEN, NOT_OPEN = True, False
 
+START, COMMIT, REDO, HOLD = RecoveryAction
+
 CASES = (
-    Case("A", NOT_OPEN, _ANY_EFFECT, _ANY_PROBE, Do.START, "nothing was begun"),
-    Case("B", OPEN, (Effect.NONE,), _ANY_PROBE, Do.START, "it changes nothing, so it is done again"),
-    Case("C", OPEN, _CHANGES, (Probe.DONE,), Do.COMMIT, "it was done; only its commit is missing"),
-    Case("D", OPEN, (Effect.IDEMPOTENT,), _UNDONE, Do.REDO, "doing it again ends the same"),
-    Case("E", OPEN, (Effect.ONCE,), _UNDONE, Do.HOLD, "doing it again might do it twice: a person decides"),
-    Case("F", OPEN, _CHANGES, (Probe.UNKNOWN,), Do.HOLD, "what it did can't be seen: a person decides"),
+    RecoveryCase("A", NOT_OPEN, _ANY_EFFECT, _ANY_PROBE, START, "nothing was begun"),
+    RecoveryCase("B", OPEN, (Effect.NONE,), _ANY_PROBE, START, "it changes nothing, so it is done again"),
+    RecoveryCase("C", OPEN, _CHANGES, (Probe.DONE,), COMMIT, "it was done; only its commit is missing"),
+    RecoveryCase("D", OPEN, (Effect.IDEMPOTENT,), _UNDONE, REDO, "doing it again ends the same"),
+    RecoveryCase("E", OPEN, (Effect.ONCE,), _UNDONE, HOLD, "doing it again might do it twice: a person decides"),
+    RecoveryCase("F", OPEN, _CHANGES, (Probe.UNKNOWN,), HOLD, "what it did can't be seen: a person decides"),
 )
 
 
-def decide(*, open_intent: bool, effect: Effect, probe: Probe) -> Case:
+def decide(*, open_intent: bool, effect: Effect, probe: Probe) -> RecoveryCase:
     """Return the one case that matches."""
     (case,) = (
         each for each in CASES if each.open_intent == open_intent and effect in each.effects and probe in each.probes

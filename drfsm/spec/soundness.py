@@ -7,6 +7,7 @@ do in between. Pure. Called by declare.py when every row could be read.
 from collections.abc import Iterator
 from itertools import combinations, product
 
+from drfsm.spec.graph import closure, leading_to_circles, onward
 from drfsm.spec.model import By, MachineSpec, Row
 
 STATUSES = ("complete", "aborted", "refused", "failed")
@@ -36,10 +37,14 @@ def _finals(spec: MachineSpec) -> Iterator[Fault]:
 
 
 def _reach(spec: MachineSpec) -> Iterator[Fault]:
-    forth = _closure({spec.initial}, {(row.source, row.to) for row in spec.rows})
-    back = _closure(set(spec.finals), {(row.to, row.source) for row in spec.rows})
+    forth = closure({spec.initial}, onward((row.source, row.to) for row in spec.rows))
+    back = closure(spec.finals, onward((row.to, row.source) for row in spec.rows))
+    lines: dict[str, int] = {}
+    for row in spec.rows:
+        lines.setdefault(row.source, row.line)
+        lines.setdefault(row.to, row.line)
     for state in spec.states:
-        line = next((row.line for row in spec.rows if state in (row.source, row.to)), 1)
+        line = lines.get(state, 1)
         if state not in forth:
             yield (
                 line,
@@ -50,19 +55,19 @@ def _reach(spec: MachineSpec) -> Iterator[Fault]:
             yield line, f"no final state can be reached from {state}", "add a way on, or make it final"
 
 
-def _closure(start: set[str], edges: set[tuple[str, str]]) -> set[str]:
-    reached = set(start)
-    while more := {to for source, to in edges if source in reached} - reached:
-        reached |= more
-    return reached
+def _by_source(spec: MachineSpec) -> dict[str, list[Row]]:
+    rows: dict[str, list[Row]] = {}
+    for row in spec.rows:
+        rows.setdefault(row.source, []).append(row)
+    return rows
 
 
 def _overlaps(spec: MachineSpec) -> Iterator[Fault]:
     """Of two rows that fit the same state and inputs nobody could say which is meant."""
-    for one, other in combinations(spec.rows, 2):
-        if one.source != other.source or not _both_possible(one, other):
+    for one, other in (pair for rows in _by_source(spec).values() for pair in combinations(rows, 2)):
+        if not _both_possible(one, other):
             continue
-        same_runner = one.by is other.by is By.RUNNER and one.each == other.each
+        same_runner = one.by is other.by is By.RUNNER and one.foreach == other.foreach
         # Of a failure's rows the first whose guards hold is taken: only the last may be without.
         same_failure = one.by is other.by is By.FAILURE and not one.guards
         if same_runner or same_failure:
@@ -85,8 +90,8 @@ def _both_possible(one: Row, other: Row) -> bool:
 
 def _gaps(spec: MachineSpec) -> Iterator[Fault]:
     """Exactly one row of the runner fits each state and input, unless the state waits for a person."""
-    for state in spec.states:
-        rows = [row for row in spec.rows if row.source == state and row.by is By.RUNNER and row.each is None]
+    for state, leaving in _by_source(spec).items():
+        rows = [row for row in leaving if row.by is By.RUNNER and row.foreach is None]
         names = sorted({name for row in rows for name in row.when if name in spec.inputs})
         if not rows or not names:
             continue
@@ -100,30 +105,27 @@ def _gaps(spec: MachineSpec) -> Iterator[Fault]:
 
 def _loops(spec: MachineSpec) -> Iterator[Fault]:
     """Find circles that the runner could go in by itself; a loop of undos ends with its stack."""
-    edges = {(row.source, row.to) for row in spec.rows if row.by is not By.OPERATOR and row.each is None}
-    for state in spec.states:
-        onward = {to for source, to in edges if source == state}
-        if state in _closure(onward, edges):
-            line = next(row.line for row in spec.rows if row.source == state)
-            yield (
-                line,
-                f"the runner can go round in circles through {state}",
-                "let the operator take one of the rows",
-            )
-            return
+    rows = [row for row in spec.rows if row.by is not By.OPERATOR and row.foreach is None]
+    leads_to = onward((row.source, row.to) for row in rows)
+    suspects = leading_to_circles(leads_to)
+    circling = (state for state in spec.states if state in suspects and state in closure(leads_to[state], leads_to))
+    state = next(circling, "")
+    if state:
+        line = next(row.line for row in spec.rows if row.source == state)
+        yield line, f"the runner can go round in circles through {state}", "let the operator take one of the rows"
 
 
 def _mutations(spec: MachineSpec) -> Iterator[Fault]:
-    """Find changes that an abort would forget: each one before the point of no return has undo or keeps."""
-    undo_states = {row.source for row in spec.rows if row.each == "undo"}
-    abortable = {row.source for row in spec.rows if row.to in undo_states and row.each is None}
+    """Find changes that an abort would forget: before the point of no return each says how, or why not."""
+    undo_states = spec.undo_states
+    abortable = {row.source for row in spec.rows if row.to in undo_states and row.foreach is None}
     for row in spec.rows:
-        changes = bool(row.action and row.sets and not row.final_write)
-        if changes and {row.source, row.to} & abortable and not (row.undo or row.keeps):
+        changes = bool(row.action and row.sets and not row.point_of_no_return)
+        if changes and {row.source, row.to} & abortable and not (row.undo or row.not_undone_because):
             yield (
                 row.line,
                 f"{row.trigger} changes something, can be aborted, and says nothing of giving it back",
-                "add undo, or keeps with the reason",
+                "add undo, or not_undone_because with the reason",
             )
     yield from _refusals(spec)
     yield from _points_of_no_return(spec)
@@ -131,14 +133,15 @@ def _mutations(spec: MachineSpec) -> Iterator[Fault]:
 
 def _points_of_no_return(spec: MachineSpec) -> Iterator[Fault]:
     """Find two of them on one way: branches that part before may have one each."""
-    finals = [row for row in spec.rows if row.final_write]
-    edges = {(row.source, row.to) for row in spec.rows}
+    finals = [row for row in spec.rows if row.point_of_no_return]
+    leads_to = onward((row.source, row.to) for row in spec.rows)
+    after = {to: closure({to}, leads_to) for to in {row.to for row in finals}}
     for one, other in combinations(finals, 2):
-        on_one_way = other.source in _closure({one.to}, edges) or one.source in _closure({other.to}, edges)
+        on_one_way = other.source in after[one.to] or one.source in after[other.to]
         if on_one_way and (one.trigger, one.to) != (other.trigger, other.to):
             yield (
                 other.line,
-                f"{other.trigger} is a second final_write on the way of {one.trigger}",
+                f"{other.trigger} is a second point of no return on the way of {one.trigger}",
                 "there is one point of no return",
             )
 
@@ -146,8 +149,8 @@ def _points_of_no_return(spec: MachineSpec) -> Iterator[Fault]:
 def _refusals(spec: MachineSpec) -> Iterator[Fault]:
     """Find failures that would end as refused, which says that nothing moved, though something may have."""
     refused = {state for state, status in spec.finals.items() if status == "refused"}
-    edges = {(row.source, row.to) for row in spec.rows}
-    moved = _closure({row.to for row in spec.rows if row.action and row.sets}, edges)
+    leads_to = onward((row.source, row.to) for row in spec.rows)
+    moved = closure({row.to for row in spec.rows if row.action and row.sets}, leads_to)
     for row in spec.rows:
         if row.by is By.FAILURE and row.to in refused and row.source in moved:
             yield (

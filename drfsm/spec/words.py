@@ -3,7 +3,7 @@
 Owns the kinds of things that a declaration is made of (a name, a count, a table of names, a block with
 known keys). Each kind knows both how it is read and its JSON Schema, so the loader and the schema that
 editors use can't disagree. Refuses YAML's cleverness: no anchors, no tags, no duplicate keys, and every
-scalar stays the word that was written (``on`` is ``on``). Called by declare.py only.
+scalar stays the word that was written (``on`` is ``on``). Called by declare.py and shorthand.py.
 """
 
 import re
@@ -383,8 +383,9 @@ def _checked_key(key: Word, faults: Faults, called: str) -> Word | None:
     return None
 
 
-def block(keys: Mapping[str, Key], called: str) -> Kind:
-    """Return the kind of a mapping with known keys."""
+def block(keys: Mapping[str, Key], called: str, old_keys: Mapping[str, str] | None = None) -> Kind:
+    """Return the kind of a mapping with known keys. ``old_keys``: names that keys had before, which are read, too."""
+    names = old_keys or {}
 
     def read(node: yaml.Node, faults: Faults, name: str) -> Block | None:
         pairs = _pairs(node, faults, name)
@@ -392,17 +393,19 @@ def block(keys: Mapping[str, Key], called: str) -> Kind:
             return None
         found = Block(_line(node))
         for word, value in pairs:
-            if word not in keys:
-                faults.add(
-                    word.line,
-                    f"{called} has no key {word}",
-                    did_you_mean(word, keys, f"its keys are {', '.join(keys)}"),
-                )
+            key = names.get(word, str(word))
+            if key not in keys:
+                mend = did_you_mean(word, keys, f"its keys are {', '.join(keys)}")
+                faults.add(word.line, f"{called} has no key {word}", mend)
                 continue
-            found.lines[word] = word.line
-            read_value = keys[word].kind.read(value, faults, str(word))
+            if key in found.lines:
+                old = next(old for old, new in names.items() if new == key)
+                faults.add(word.line, f"{called} has {key} twice: {old} is its old name", f"remove {old}")
+                continue
+            found.lines[key] = word.line
+            read_value = keys[key].kind.read(value, faults, str(word))
             if read_value is not None:
-                found[str(word)] = read_value
+                found[key] = read_value
         for key, spec in keys.items():
             if spec.required and key not in found.lines:
                 faults.add(found.line, f"{called} lacks {key}", f"add `{key}:`")
@@ -414,6 +417,9 @@ def block(keys: Mapping[str, Key], called: str) -> Kind:
             "type": "object",
             "additionalProperties": False,
             "required": [name for name, key in keys.items() if key.required],
-            "properties": {name: key.kind.schema for name, key in keys.items()},
+            "properties": {
+                **{name: key.kind.schema for name, key in keys.items()},
+                **{old: {**keys[new].kind.schema, "deprecated": True} for old, new in names.items()},
+            },
         },
     )

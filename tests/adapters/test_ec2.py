@@ -19,8 +19,8 @@ from drfsm.adapters.ec2 import KUBECONFIG_PARAMETER, RUN_TAG, TEMPLATE, Ec2Runne
 from drfsm.adapters.private import PrivateFiles, described
 from drfsm.adapters.site_kubeconfig import Addresses
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
-from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
-from drfsm.sandbox.runners import IMAGE, honour_client_tokens, launch_template
+from drfsm.sandbox.cloud import ACCESS_KEY_ID, MACHINE_IMAGE, REGION, SECRET_ACCESS_KEY, Cloud
+from drfsm.sandbox.runners import honour_client_tokens, launch_template
 from drfsm.world import Charter, Kubeconfig, Watch
 
 WATCH = Watch()
@@ -168,7 +168,7 @@ def test_copied_tags_make_no_instance_ours(bench: Bench) -> None:
     """Somebody's instance with all our tags is neither seen as the charter's nor taken down by it."""
     tags = [{"Key": RUN_TAG, "Value": bench.charter.run}]
     answer = bench.ec2.run_instances(
-        ImageId=IMAGE, MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": tags}]
+        ImageId=MACHINE_IMAGE, MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": tags}]
     )
     stranger = answer["Instances"][0]["InstanceId"]
     assert bench.runner().standing(bench.charter).machines == ()
@@ -186,7 +186,7 @@ def test_exactly_the_planned_version_is_started(bench: Bench) -> None:
     newer = bench.ec2.create_launch_template_version(
         LaunchTemplateName=TEMPLATE,
         SourceVersion=version,
-        LaunchTemplateData={"ImageId": IMAGE, "InstanceType": "m5.large"},
+        LaunchTemplateData={"ImageId": MACHINE_IMAGE, "InstanceType": "m5.large"},
     )
     assert str(newer["LaunchTemplateVersion"]["VersionNumber"]) != version
     assert "an instance t3.large with a disk of 40 GB" in changes.words[0]
@@ -221,7 +221,7 @@ def test_one_address_is_let_in_at_a_time_and_none_after_the_teardown(bench: Benc
 
 def test_without_an_instance_nobody_knows_where_to_let_in(bench: Bench) -> None:
     """The security group must be clear; it can be named."""
-    with pytest.raises(ActionFailed, match=r"which security group is to let .+ in is not clear: none"):
+    with pytest.raises(ActionFailed, match=r"not clear which security group must let .+ in: none"):
         bench.runner().allow(bench.charter, WATCH)
 
 

@@ -314,7 +314,7 @@ def test_no_room_at_all_is_told(small_disk: Path) -> None:
         with pytest.raises(DiskFault, match="ENOSPC") as caught:
             journal.append("rejected", {**BODY, "why": "w" * 8000}, AT)  # more than the last block has room for
         assert (caught.value.exit_code, caught.value.fault) == (ExitCode.DISK, "journal")
-        assert "make room" in caught.value.hint
+        assert "free some space" in caught.value.hint
         assert "drfsm resume" in caught.value.hint
         (small_disk / "filler").unlink()
         with pytest.raises(DiskFault, match="nothing more is done"):
@@ -351,7 +351,7 @@ def _behind_a_link(path: Path) -> None:
 ALTERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut": (lambda log: os.truncate(log, log.stat().st_size // 2), "was cut"),
     "emptied": (lambda log: os.truncate(log, 0), "was cut"),
-    "a line of somebody else's": (lambda log: log.open("ab").write(b"{}\n"), "written to by somebody else"),
+    "a line of somebody else's": (lambda log: log.open("ab").write(b"{}\n"), "written to by another process"),
     "edited in the middle, with its old time": (lambda log: _edited(log, 100), "was edited in line 1"),
     "edited at its end": (lambda log: _edited(log, -5), "was edited in its last line"),
     "removed": (Path.unlink, "was removed"),

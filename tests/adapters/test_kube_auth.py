@@ -311,20 +311,32 @@ class Late:
         time.sleep(seconds)
 
 
-@pytest.mark.parametrize("date", ["served", "none", "garbage"])
-def test_ages_go_by_the_clock_that_stamped_the_objects(date: str, api: Answering, tmp_path: Path) -> None:
-    """A Job that is two seconds old is not an hour old where this machine's clock is wrong; nor was a start missed."""
-    header = {"served": {"Date": "Fri, 27 Feb 2026 00:22:31 GMT"}, "none": {}, "garbage": {"Date": "\u00e9 99"}}[date]
+def asked_by_a_clock_that_is_late(
+    api: Answering, directory: Path, header: dict[str, str]
+) -> tuple[KubeCluster, Any, datetime]:
+    """Return a cluster whose answers have this header, an object of it, and what is taken for its time."""
     api.answer = lambda request: good(request)._replace(headers=header)
-    cluster = KubeCluster("site", api.kubeconfig(tmp_path))
+    cluster = KubeCluster("site", api.kubeconfig(directory))
     namespace = cluster.get("Namespace", "", "kube-system")
     assert namespace is not None
     run = Run("run", {}, "ann", 1, dry_run=False, trigger="t", results={}, args={}, clock=Late())
-    now = time_of(cluster, run)
-    if date != "served":
-        assert cluster.now() is None
-        assert (now - datetime.now(UTC)).total_seconds() > 3000
-        return
+    return cluster, namespace, time_of(cluster, run)
+
+
+@pytest.mark.parametrize("header", [{}, {"Date": "\u00e9 99"}], ids=["none", "garbage"])
+def test_where_no_time_is_served_this_machines_clock_is_taken(
+    header: dict[str, str], api: Answering, tmp_path: Path
+) -> None:
+    """A cluster that says no time, or garbage, has none; ages then go by the run's own clock."""
+    cluster, _, now = asked_by_a_clock_that_is_late(api, tmp_path, header)
+    assert cluster.now() is None
+    assert (now - datetime.now(UTC)).total_seconds() > 3000
+
+
+def test_ages_go_by_the_clock_that_stamped_the_objects(api: Answering, tmp_path: Path) -> None:
+    """A Job that is two seconds old is not an hour old where this machine's clock is wrong; nor was a start missed."""
+    served = {"Date": "Fri, 27 Feb 2026 00:22:31 GMT"}
+    cluster, namespace, now = asked_by_a_clock_that_is_late(api, tmp_path, served)
     assert not validation_job._too_long(namespace, now, 90)
     spec = {"schedule": "0 1 * * *", "startingDeadlineSeconds": None}
     thawed = cron_forecast.thaw({"metadata": namespace["metadata"], "spec": spec}, now)

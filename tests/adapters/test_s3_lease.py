@@ -106,7 +106,7 @@ def test_of_sixteen_who_grab_at_once_one_wins(store: S3Store) -> None:
 def test_a_lease_that_cannot_be_understood_is_never_overwritten(store: S3Store) -> None:
     """Damaged bytes may hide a living holder: a person looks."""
     store.put("p/drfsm/lease.json", b"{half")
-    with pytest.raises(ActionFailed, match="can't be understood"):
+    with pytest.raises(ActionFailed, match="is damaged"):
         S3Lease(store, "p").acquire("run-a", "ann", "host")
     blob = store.get("p/drfsm/lease.json")
     assert blob is not None
@@ -159,9 +159,9 @@ def lying(store: S3Store, **changed: Any) -> S3Lease:
 )  # fmt: skip
 def test_a_lease_that_is_none_is_refused_and_never_to_be_deleted(store: S3Store, changed: dict[str, Any]) -> None:
     """Whoever wrote it: it is looked at and restored; deleting it would begin the epochs anew."""
-    with pytest.raises(ActionFailed, match="can't be understood") as refused:
+    with pytest.raises(ActionFailed, match="is damaged") as refused:
         lying(store, **changed).acquire("run-b", "bob", "host-b")
-    assert "never delete it" in refused.value.hint
+    assert "Never delete it" in refused.value.hint
     assert "restore its last good version" in refused.value.hint
 
 

@@ -122,7 +122,7 @@ def test_the_help_of_all_names_every_command_and_the_exit_codes(drfsm: Drfsm) ->
     assert told.code == ExitCode.DONE
     for name in (words[0] for words in COMMANDS if len(words) == 1):
         assert re.search(rf"^  {name} ", told.out, re.MULTILINE), name
-    assert "go on with `drfsm resume`" in " ".join(told.out.split())
+    assert "continue with `drfsm resume`" in " ".join(told.out.split())
     assert drfsm("--version").out.startswith("drfsm")
 
 
@@ -177,8 +177,8 @@ def test_a_bundle_that_holds_a_run_is_not_written_over(drfsm: Drfsm, tmp_path: P
         ({"drain_timeout": -1}, "--drain-timeout"),
         ({"soak": "none"}, "--reason"),
         ({"validation_env": "no-assignment"}, "NAME=VALUE"),
-        ({"validation_env": "JOBINTEL_S3_BUCKET=mine"}, "where and as whom"),
-        ({"validation_env": "AWS_ROLE_ARN=mine"}, "where and as whom"),
+        ({"validation_env": "JOBINTEL_S3_BUCKET=mine"}, "where and with which identity"),
+        ({"validation_env": "AWS_ROLE_ARN=mine"}, "where and with which identity"),
         ({"teardown": "perhaps"}, "--teardown"),
     ],
     ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",
@@ -240,7 +240,7 @@ def test_a_defect_leaves_its_traceback_in_a_file_and_words_on_the_terminal(
     told = drfsm("status", tmp_path / "bundle")
     assert told.code == ExitCode.DEFECT
     assert "a defect in drfsm, not in your sites" in told.err
-    (found,) = re.findall(r"what it saw is in (\S+)", told.err)
+    (found,) = re.findall(r"its traceback is in (\S+)", told.err)
     assert "KeyError" in Path(found).read_text(encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
-from drfsm.runs.identity import asked, process_owner
+from drfsm.runs.identity import identify, process_owner
 
 
 class Says:
@@ -65,7 +65,7 @@ def test_whoever_does_not_say_who_we_are_stops_nothing(says: Any, told: Any, tmp
     kubeconfig = tmp_path / "config"
     kubeconfig.touch()
     world: Any = Around(says, dr=says)
-    proven = asked(world, {}, {"dr": kubeconfig})
+    proven = identify(world, {}, {"dr": kubeconfig})
     assert (proven["cloud_caller"], proven["cluster_users"]) == (told, {"dr": told})
 
 
@@ -74,5 +74,5 @@ def test_only_sites_that_may_be_asked_are_asked(tmp_path: Path) -> None:
     kubeconfig = tmp_path / "config"
     kubeconfig.touch()
     world: Any = Around("me")
-    assert asked(world, {"primary_unreachable": "yes"}, {"primary": kubeconfig})["cluster_users"] == {}
-    assert asked(world, {}, {"primary": Path(os.devnull), "dr": tmp_path / "none"})["cluster_users"] == {}
+    assert identify(world, {"primary_unreachable": "yes"}, {"primary": kubeconfig})["cluster_users"] == {}
+    assert identify(world, {}, {"primary": Path(os.devnull), "dr": tmp_path / "none"})["cluster_users"] == {}

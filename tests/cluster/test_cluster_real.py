@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from drfsm.adapters.kube import KubeCluster
-from drfsm.errors import Unreachable, UsageFault
+from drfsm.errors import Unreachable
 from drfsm.sandbox import Options, down, status, up
 from drfsm.sandbox.controlplane import RealCluster
 from drfsm.sandbox.kubernetes.client import Client
+from drfsm.sandbox.kubernetes.errors import ApiUnreachable, UsageError
 from drfsm.sandbox.kubernetes.faults import Mode
 from drfsm.sandbox.lifecycle import _born
 
@@ -71,7 +72,7 @@ def test_apply_creates_and_replaces(cluster: RealCluster) -> None:
     """The second apply replaces the first one's data; a kind that nobody speaks is refused."""
     cluster.apply(config_map("applied", a="1"))
     assert cluster.apply(config_map("applied", b="2"))["data"] == {"b": "2"}
-    with pytest.raises(UsageFault):
+    with pytest.raises(UsageError):
         cluster.apply({"apiVersion": "v1", "kind": "Gizmo", "metadata": {"name": "x"}})
 
 
@@ -84,7 +85,7 @@ def test_an_outage_cuts_what_is_open_refuses_what_is_new_and_passes(cluster: Rea
     assert next(watch).object["metadata"]["name"] == "before-the-outage"
     cluster.outage(on=True)
     try:
-        with suppress(Unreachable):  # a watch may break off, or just end
+        with suppress(ApiUnreachable):  # a watch may break off, or just end
             assert list(watch) == []
         with pytest.raises(Unreachable):
             client.get("Namespace", "", "default")

@@ -282,7 +282,7 @@ def test_a_local_copy_without_a_report_is_observed(tmp_path: Path) -> None:
         verify_local(tmp_path / "none")
 
 
-@pytest.mark.parametrize("way", ["report", "file link", "folder link", "report link"])
+@pytest.mark.parametrize("hint", ["report", "file link", "folder link", "report link"])
 def test_a_local_copy_is_never_left(tmp_path: Path, hint: str) -> None:
     """Neither a path of the report nor a link makes a file outside count as an artifact."""
     (tmp_path / "outside").mkdir()

@@ -26,7 +26,7 @@ def test_a_cost_is_hours_times_prices() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "because"),
+    ("change", "reason"),
     [
         pytest.param({"prices": None}, "no prices were given", id="no prices"),
         pytest.param({"instance_type": ""}, "instance_type is not known", id="an unknown type"),

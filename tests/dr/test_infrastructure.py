@@ -24,9 +24,9 @@ from drfsm.engine import Binding, MemoryJournal, Run, Runner, SystemClock
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.journal import RunState
 from drfsm.sandbox import Options
-from drfsm.sandbox.cloud import REGION, Cloud
+from drfsm.sandbox.cloud import MACHINE_IMAGE, REGION, Cloud
 from drfsm.sandbox.kubernetes import EmulatedCluster
-from drfsm.sandbox.runners import IMAGE, Runners
+from drfsm.sandbox.runners import Runners
 from drfsm.sandbox.seed import RUNNER_TAGS, launch_runner
 from drfsm.spec import load_machine
 from drfsm.world import Charter, Provisioner, Standing, Watch, World
@@ -244,7 +244,7 @@ def test_a_teardown_leaves_what_somebody_else_started_meanwhile(site: Site) -> N
         site.start()
     copied = {**RUNNER_TAGS, RUN_TAG: site.id}
     answer = site.ec2.run_instances(
-        ImageId=IMAGE,
+        ImageId=MACHINE_IMAGE,
         MinCount=1,
         MaxCount=1,
         TagSpecifications=[
@@ -341,7 +341,8 @@ def test_what_starts_late_does_not_outlive_the_run_that_asked_for_it(site: Site)
     late = Late(machines)
     fleet = aws.Fleet(cast("aws_cloud.Ec2Machines", late), parameters)
     site.provisioner = Ec2Runner(fleet, site.private, lambda: ADDRESS)
-    site.machine = SITE.replace('by: failure, because: "It is', 'by: failure, abandons: true, because: "It is')
+    overriding = 'by: failure, overrides_open_intent: true, because: "It is'
+    site.machine = SITE.replace('by: failure, because: "It is', overriding)
     state = site.start()
     assert (state.status, len(state.results["tear_down"]["torn_down"])) == ("failed", 1)
     assert late.take_effect() is None  # its token is spent
@@ -394,7 +395,7 @@ def test_a_given_site_is_neither_brought_up_nor_torn_down(site: Site, tmp_path: 
         assert reached["cluster_uid"] == cluster.uid
         ready = provision.FACTS["runner_ready"].observe(world, run)
         assert provision.FACTS["runner_ready"].judge(ready, {}) == "yes"
-        with pytest.raises(UsageFault, match="was given to drfsm, which does not take it down"):
+        with pytest.raises(UsageFault, match="so it does not take it down"):
             provision.ACTIONS["tear_down_runner"](world, run)
         assert [each for each in said if each.startswith("nothing is brought up or torn down")]
         assert cluster.kubeconfig.read_bytes() == before

@@ -9,7 +9,7 @@ import pytest
 from drfsm.adapters.ec2 import RUN_TAG
 from drfsm.cli import main
 from drfsm.errors import UsageFault
-from drfsm.sandbox.runners import IMAGE
+from drfsm.sandbox.cloud import MACHINE_IMAGE
 from drfsm.sandbox.seed import CRONJOB
 from tests.drill.conftest import Make
 from tests.drill.test_canonical import edited
@@ -44,7 +44,7 @@ def test_a_full_drill_must_be_allowed(site: Site, drill: Make) -> None:
 def test_no_drill_beside_a_live_dr(site: Site, drill: Make) -> None:
     """While DR owns the pointers, by drfsm's own object, nothing is brought up."""
     site.own()
-    refused(site, drill(), "dr_does_not_own", "no drill works beside a live DR")
+    refused(site, drill(), "dr_does_not_own", "no drill runs beside a live DR")
 
 
 def test_the_primary_or_an_unknown_owner_is_no_reason_to_refuse(site: Site, drill: Make) -> None:
@@ -53,7 +53,7 @@ def test_the_primary_or_an_unknown_owner_is_no_reason_to_refuse(site: Site, dril
     run = drill()
     run.when("commit", "run_preflight", run.interrupt)
     run.start()
-    assert (run.state.state, run.state.facts["pointer_owner"]["value"]) == ("preflight_ok", "primary")
+    assert (run.state.state, run.state.facts["pointer_owner"].value) == ("preflight_ok", "primary")
 
 
 def test_somebody_elses_runner_refuses_and_lives_on(site: Site, drill: Make) -> None:
@@ -69,7 +69,7 @@ def test_an_earlier_drills_runner_is_told_with_what_takes_it_down(site: Site, dr
     """The refusal names the run that its tag names, and the command for that run's bundle."""
     tags = [{"Key": "Purpose", "Value": "jobintel-dr"}, {"Key": RUN_TAG, "Value": "drill-of-friday"}]
     specification = [{"ResourceType": "instance", "Tags": tags}]
-    site.ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1, TagSpecifications=specification)
+    site.ec2.run_instances(ImageId=MACHINE_IMAGE, MinCount=1, MaxCount=1, TagSpecifications=specification)
     refused(site, drill(), "drfsm drill --receipt-dir <bundle of drill-of-friday> --start-at teardown")
 
 
@@ -93,7 +93,7 @@ def test_an_ownership_object_that_nobody_can_read_is_no_permission(site: Site, d
 def test_a_bucket_that_nobody_has_is_told_by_its_option(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """What is asked before a run begins names the option that it was asked of."""
     assert main.run(["drill", "--bucket", "nobody-has-it", "--backup-uri", site.backup_uri]) == 3
-    assert "--bucket nobody-has-it: which run is canonical can't be read" in capsys.readouterr().err
+    assert "--bucket nobody-has-it: cannot read which run is canonical" in capsys.readouterr().err
 
 
 def test_a_canonical_target_is_never_taken_down(site: Site, drill: Make) -> None:
@@ -174,7 +174,7 @@ def test_one_promote_flag_promotes_nothing_and_names_the_other(drill: Make, flag
     run = drill(flag, "true", "--stop-after", "bringup", "--teardown", "true")
     assert run.start().status == "complete"
     assert not (run.directory / "promote").exists()
-    assert run.state.facts["promote_flags"]["seen"]["missing"] == [missing]
+    assert run.state.facts["promote_flags"].seen["missing"] == [missing]
     assert run.file("drill.summary.json")["receipt"]["promotion"]["missing"] == [missing]
     assert run.phase("promote")["outcome"] == "skipped"
 
@@ -194,8 +194,8 @@ def test_both_flags_are_looked_at_again_by_the_row_that_promotes(site: Site, dri
         ((), "no bucket is named"),
         (("--bucket", "b"), "--backup-uri is missing"),
         (("--backup-uri", "https://b/backups/x"), "names no backup"),
-        (("--bucket", "b", "--start-at", "validate"), "needs a site that is there"),
-        (("--bucket", "b", "--start-at", "teardown"), "needs a site that is there"),
+        (("--bucket", "b", "--start-at", "validate"), "needs an existing site"),
+        (("--bucket", "b", "--start-at", "teardown"), "needs an existing site"),
         (("--bucket", "b", "--start-at", "promote", "--stop-after", "restore"), "comes after"),
         (("--bucket", "b", "--validate-only", "--stop-after", "restore"), "--validate-only goes without"),
         (("--bucket", "b", "--infrastructure", "existing"), "needs --kubeconfig"),
@@ -203,10 +203,10 @@ def test_both_flags_are_looked_at_again_by_the_row_that_promotes(site: Site, dri
         (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--kubeconfig-primary", "KUBECONFIG", "--validate-only"),
          "lead to the same cluster"),
         (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--teardown", "true"), "takes down only what it brought up"),
-        (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--infrastructure", "ec2"), "names a site that is there"),
+        (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--infrastructure", "ec2"), "names an existing site"),
         (("--backup-uri", "s3://b/p/backups/x", "--recovery-time-objective", "soon"), "a number of seconds"),
         (("--backup-uri", "s3://b/p/backups/x", "--prices", "/nowhere.json"), "is no JSON file"),
-        (("--backup-uri", "s3://b/p/backups/x", "--validation-env", "API_TOKEN=x"), "must be no secret"),
+        (("--backup-uri", "s3://b/p/backups/x", "--validation-env", "API_TOKEN=x"), "looks like a secret"),
         (("--backup-uri", "s3://b/p/backups/x", "--max-attempts", "0"), "--max-attempts"),
     ],
 )  # fmt: skip
@@ -229,7 +229,7 @@ def test_another_address_of_the_primary_is_the_primary(site: Site, drill: Make, 
     other = tmp_path / "other.yaml"
     other.write_text(primary.read_text(encoding="utf-8").replace("//127.0.0.1:", "//localhost:"), encoding="utf-8")
     assert other.read_bytes() != primary.read_bytes()
-    with pytest.raises(UsageFault, match="the primary is not drilled"):
+    with pytest.raises(UsageFault, match="a drill never works on the primary"):
         drill("--kubeconfig", str(other), "--kubeconfig-primary", str(primary), "--validate-only")
 
 
@@ -237,12 +237,12 @@ def test_a_site_that_was_taken_down_is_not_gone_on_with(drill: Make) -> None:
     """--receipt-dir of a drill that took its site down is wrong usage, but for a teardown of what came late."""
     first = drill("--stop-after", "bringup", "--teardown", "true", bundle="first")
     assert first.start().status == "complete"
-    with pytest.raises(UsageFault, match="its site is gone"):
+    with pytest.raises(UsageFault, match="took its site down"):
         drill("--receipt-dir", str(first.directory), "--start-at", "validate")
     assert drill("--receipt-dir", str(first.directory), "--start-at", "teardown").inputs["only_teardown"] == "yes"
 
 
-@pytest.mark.parametrize(("changed", "told"), [(False, "the working directory"), (True, "had changes beside it")])
+@pytest.mark.parametrize(("changed", "told"), [(False, "the working directory"), (True, "with uncommitted changes")])
 def test_where_the_commit_is_from_is_on_record(
     drill: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, changed: bool, told: str
 ) -> None:

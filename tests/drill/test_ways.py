@@ -180,9 +180,9 @@ def test_a_canonical_promotion_waits_for_a_person_and_then_completes(
     assert (canonical(), child.scope) == (disaster.primary_run_id, "live")
     assert main.run(["resume", str(bundle)]) == 4  # nobody approved it: held as before, and nothing moved
     assert canonical() == disaster.primary_run_id
-    digest = child.facts["approval"]["seen"]["sha256"]
+    digest = child.facts["approval"].seen["sha256"]
     assert main.run(["approve", child.run_id, "--ticket", "INC-1", "--plan", digest]) == 0
     assert main.run(["resume", str(bundle)]) == 0
     state = fold(read_chain(bundle).records)
     assert (state.status, canonical()) == ("complete", state.inputs["dr_run_id"])
-    assert state.facts["pointer_owner"]["value"] == "dr"
+    assert state.facts["pointer_owner"].value == "dr"

@@ -19,7 +19,8 @@ from drfsm.journal import fold
 from drfsm.resources import shipped
 from drfsm.sandbox.cloud import REGION
 from tests.drill.conftest import QUICK
-from tests.drill.world import Drill, Site, environment
+from tests.drill.world import TEXT, Drill, Site, environment
+from tests.transcripts import held
 
 pytestmark = pytest.mark.sandbox
 PRICES = {"currency": "USD", "instance_hour": {"t3.large": "1.20"}, "disk_gb_month": "7.30", "source": "a test"}
@@ -65,6 +66,18 @@ def test_it_ends_complete_and_nothing_is_left_running(whole: Whole) -> None:
     reached = whole.run.reached
     passed = ["site_reached", "objects_restored", "validated", "promoted", "torn_down", "complete"]
     assert [each for each in reached if each in passed] == passed
+
+
+def test_its_replay_is_the_committed_transcript(whole: Whole) -> None:
+    """What `drfsm replay` prints of it (tests/transcripts.py)."""
+    inputs = whole.run.inputs
+    names = {
+        whole.site.backup_uri: "s3://artifacts/jobintel/backups/<backup>",
+        whole.site.bucket: "artifacts",
+        inputs["dr_run_id"]: "<the run of DR>",
+        inputs["primary_run_id"]: "<the run of the primary>",
+    }
+    held("drill", whole.run.directory, TEXT, names)
 
 
 def test_no_key_outside_its_own_prefix_is_touched(whole: Whole) -> None:

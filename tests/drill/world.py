@@ -28,13 +28,14 @@ from drfsm.dr.procedures.bindings import binding
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.evidence.audit import audit
-from drfsm.evidence.story import standing
+from drfsm.evidence.narrative import standing
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
+from drfsm.runs import earlier_drills
 from drfsm.runs.children import ChildRuns, Verbs
 from drfsm.runs.clusters import kubeconfig_of
 from drfsm.runs.derived_files import DrillFiles
-from drfsm.runs.fetching import fetched_into
+from drfsm.runs.fetching import fetch_into
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.mirrors import own_prefix
 from drfsm.runs.summary_files import SummaryFiles
@@ -46,6 +47,7 @@ from tests.safety.world import Clock, Killed
 TEXT = (shipped("machines") / "drill.yaml").read_bytes()
 SPEC = load_machine(TEXT, source="drill.yaml")
 Deed = Callable[[], object]
+MOST_KEYS = 1000  # of one request that deletes
 
 
 class Site:
@@ -136,13 +138,15 @@ class Site:
     # --- back to the start --------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Put everything back as it was seeded; drills' own keys stay."""
+        """Put everything back as it was seeded."""
         self.runners.boots, self.runners.guarded = True, False
-        now = self.canonical()
-        for key in now.keys() - self.seeded.keys():
-            self.s3.delete_object(Bucket=self.bucket, Key=key)
+        now = self.keys()
+        extra = [{"Key": key} for key in now.keys() - self.seeded.keys()]
+        for first in range(0, len(extra), MOST_KEYS):
+            objects = {"Objects": extra[first : first + MOST_KEYS], "Quiet": True}
+            self.s3.delete_objects(Bucket=self.bucket, Delete=objects)
         for key, body in self.seeded.items():
-            if now.get(key) != body:
+            if now.get(key) != f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"':
                 self.put(key, body)
         for each in self.alive():
             self.ec2.modify_instance_attribute(InstanceId=each, DisableApiTermination={"Value": False})
@@ -168,11 +172,11 @@ class Drill:
     def __attrs_post_init__(self) -> None:
         """Make the inputs as the CLI does."""
         given = dict(command.drill.make_context("drill", list(self.argv)).params)
-        earlier = drill_inputs.earlier_in(given["receipt_dir"])
+        earlier = earlier_drills.earlier_in(given["receipt_dir"])
         drill_inputs.settle(given, earlier)
         self.inputs = drill_inputs.inputs_of(given, earlier, self.id)
         self.directory.mkdir(parents=True)
-        drill_inputs.lay_kubeconfig(earlier, self.directory)
+        earlier_drills.copy_private_files(earlier, self.directory)
 
     # --- meddling -----------------------------------------------------------------------------------------------
 
@@ -227,14 +231,14 @@ class Drill:
         world, lease = connect(self.inputs, "", self.directory, self.id)
         children = ChildRuns(
             self.directory, self.id, Invocation("ann"), kubeconfig_of(self.inputs, self.directory),
-            Verbs(start_child, resume_child, fetched_into),
+            Verbs(start_child, resume_child, fetch_into),
         )  # fmt: skip
         with FileJournal(self.directory, fresh=fresh) as local:
             journal = MirroredJournal(local, world.store, own_prefix(self.inputs), self.id, TEXT)
             if not fresh:
                 lease.look()
                 journal.catch_up(lambda _lines: None)
-            files = DrillFiles(self.directory, local.lines, journal.uri, world.store)
+            files = DrillFiles(SPEC, self.directory, local.lines, journal.uri, world.store)
             self.runner = Runner(
                 SPEC, binding("drill"), fenced(evolve(world, procedures=children), lease), journal, lease=lease,
                 clock=self.clock, on_record=[SummaryFiles(self.directory, SPEC, journal), files],

@@ -54,9 +54,9 @@ def assert_aborted(site: Site, before: dict[str, Any]) -> None:
     assert site.owner() == "dr"
     summary = site.summary()
     assert (summary["status"], summary["state"], summary["reason"]) == ("aborted", "aborted", "second thoughts")
-    assert "the primary's schedules stay suspended: given back, it could publish beside DR" in summary["kept"]
+    assert "the primary's schedules stay suspended: with them on, it could publish beside DR" in summary["kept"]
     told = site.run("status", str(site.bundle))
-    assert "not given back, on purpose: the primary's schedules stay suspended" in told.out
+    assert "not undone, on purpose: the primary's schedules stay suspended" in told.out
     assert json.loads(site.body("jobintel/drfsm/lease.json"))["held"] is False
     told = site.run("replay", str(site.bundle), "--quiet")
     assert told.code == ExitCode.DONE, told

@@ -1,7 +1,7 @@
 """What is not legal in a state is rejected in the real world too: nothing moves, and a record of it remains.
 
 All pairs of state and trigger are tried in memory (tests/engine); here every trigger of the machine is asked for
-in states that a real run passes through, each with the whole wiring of `drfsm request`: lease, mirror, sites.
+in one of the states that a real run passes through, with the whole wiring of `drfsm request`: lease, mirror, sites.
 """
 
 import json
@@ -30,6 +30,7 @@ STATES: dict[str, Place] = {
     "validation_started": at("commit", "await_validation", "before"),
     "provider_switched": at("intent", "switch_global_pointer", "before"),
 }
+BY_COMMAND = {"switch_global_pointer", "freeze_dr", "accept_divergence"}
 
 
 @pytest.fixture
@@ -61,12 +62,12 @@ def moved(site: Site) -> Any:
     return objects, site.versions()
 
 
-def assert_all_rejected(site: Site, spec: MachineSpec, state: str) -> None:
-    """Ask for everything that is not legal here; each is rejected, on record, and nothing moved."""
+def assert_rejected(site: Site, spec: MachineSpec, state: str, triggers: set[str]) -> set[str]:
+    """Ask for those of these triggers that are not legal here: rejected, on record, and nothing moved. Return them."""
     inputs = site.records()[0]["body"]["inputs"]
     before = moved(site)
-    asked = list(illegal(spec, state, inputs))
-    assert len(asked) > 30
+    asked = [trigger for trigger in illegal(spec, state, inputs) if trigger in triggers]
+    assert asked
 
     def everything(runner: Runner) -> RunState:
         for trigger in asked:
@@ -83,19 +84,22 @@ def assert_all_rejected(site: Site, spec: MachineSpec, state: str) -> None:
     assert sorted(each["trigger"] for each in here) == asked
     legal = sorted({row.trigger for row in spec.rows_from(state, inputs, By.OPERATOR)})
     assert {tuple(sorted(each["legal"])) for each in here} == {tuple(sorted(["resume", *legal]))}
+    return set(asked)
 
 
 def test_every_illegal_trigger_is_rejected_in_the_states_of_a_real_run(as_operator: Site, spec: MachineSpec) -> None:
-    """Killed in each of these states: every other trigger is illegal there, nothing moves, a record remains."""
+    """Killed in each of these states, asked there for its share of the triggers: nothing moves, a record remains."""
     site = as_operator
     command = site.failback(*CRONJOB)
-    for state, place in STATES.items():
+    triggers = sorted({row.trigger for row in spec.rows})
+    legal_at_its_turn = set(triggers)
+    for number, (state, place) in enumerate(STATES.items()):
         site.killed(command, place)
-        assert_all_rejected(site, spec, state)
+        legal_at_its_turn -= assert_rejected(site, spec, state, {*triggers[number :: len(STATES)]})
         command = ["resume", str(site.bundle)]
     site.killed(["abort", str(site.bundle), "--reason", "over"], at_undo("demote_dr", "intent", "before"))
     before = moved(site)
-    for trigger in ("abort", "switch_global_pointer", "freeze_dr", "accept_divergence"):
+    for trigger in sorted(BY_COMMAND | legal_at_its_turn | {"abort"}):
         told = site.run("request", trigger, str(site.bundle), "--reason", "no")
         assert told.code == ExitCode.ILLEGAL, told
         assert f"{trigger} is not legal in state aborting" in told.err

@@ -78,9 +78,9 @@ def test_the_interactive_command_runs_as_it_stands_in_an_evaluated_environment(m
     bundle = f"--teardown false --receipt-dir {site.bundle}"
     line = f'eval "$(drfsm sandbox env --dir {place})" && {INTERACTIVE.strip()} {bundle}'
     second = f"CONFIRM-{site.sandbox.dr_run_id}"
-    told = typed(site, line, {"Type FAILBACK to go on": "FAILBACK", f"Type {second}": second})
+    told = typed(site, line, {"Type FAILBACK to continue": "FAILBACK", f"Type {second}": second})
     assert told.code == ExitCode.DONE, told
-    assert f"canonical again instead of DR's run {site.sandbox.dr_run_id}" in told.err
+    assert f"canonical again, instead of DR's run {site.sandbox.dr_run_id}" in told.err
     assert "DR stays, frozen and demoted" in told.err
     assert "complete" in told.out
     assert site.sandbox._runner_state() == "running"

@@ -125,8 +125,8 @@ def test_after_sigkill_the_next_status_makes_the_summary_true(site: Site) -> Non
     assert told.summary["state"] == "primary_quiesced"
     assert told.summary["open_intent"]["trigger"] == "freeze_dr"
     status = site.run("status", str(site.bundle)).out
-    assert "INTERRUPTED in primary_quiesced: nobody works on it" in status
-    assert "begun, and not known to be done: freeze_dr" in status
+    assert "INTERRUPTED in primary_quiesced: no process works on it" in status
+    assert "unfinished action: freeze_dr" in status
     assert site.run("list").out.splitlines()[0].startswith("interrupted")
     type_abort(site)
 

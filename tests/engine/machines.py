@@ -39,13 +39,13 @@ transitions:
   - {from: seen, trigger: let_down, to: dammed, guards: [sluices_are_up], action: let_down, sets: {sluices: down},
      effect: idempotent, attempts: {max: 2, backoff_seconds: 1, repair: oil}, undo: pull_up, because: "No water"}
   - {from: dammed, trigger: shut_doors, to: shut, action: shut_doors, sets: {doors: shut}, effect: idempotent,
-     keeps: "the doors stay shut: rats", because: "Nobody walks in"}
+     not_undone_because: "the doors stay shut: rats", because: "Nobody walks in"}
   - {from: shut, trigger: await_wheel, to: still, guards: [wheel_is_still],
      wait: {every_seconds: 1, limit: patience, consecutive: 2}, because: "It runs down"}
   - {from: still, trigger: ring, to: told, action: ring, sets: {bell: rung}, effect: once,
-     keeps: "what was heard is heard", because: "Everybody knows"}
+     not_undone_because: "what was heard is heard", because: "Everybody knows"}
   - {from: told, trigger: hand_over, to: handed, guards: [wheel_is_still, sign_is_old], action: hand_over,
-     sets: {key: new, sign: new}, effect: idempotent, attempts: {max: 2, backoff_seconds: 1}, final_write: true,
+     sets: {key: new, sign: new}, effect: idempotent, attempts: {max: 2, backoff_seconds: 1}, point_of_no_return: true,
      because: "The new miller has it"}
   - {from: handed, trigger: light, to: handed_over, action: light, sets: {lamp: lit}, effect: idempotent,
      because: "Work begins"}
@@ -54,9 +54,9 @@ transitions:
   - {from: [asked, heard, seen], trigger: refuse, to: refused, by: failure, because: "Nothing moved"}
   - {from: [heard, seen, dammed, shut, still, told], trigger: abort, to: going_back, by: operator,
      because: "All is given back"}
-  - {from: going_back, trigger: undo_newest, to: going_back, each: undo, attempts: {max: 2}, because: "Newest first"}
+  - {from: going_back, trigger: undo_newest, to: going_back, foreach: undo, attempts: {max: 2}, because: "Newest first"}
   - {from: going_back, trigger: finish_abort, to: given_back, because: "All is as before"}
-  - {from: going_back, trigger: waive_undo, to: going_back, by: operator, each: undo, because: "A person answers"}
+  - {from: going_back, trigger: waive_undo, to: going_back, by: operator, foreach: undo, because: "A person answers"}
 """
 
 

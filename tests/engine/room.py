@@ -28,9 +28,9 @@ transitions:
 """
 ABORT = """
   - {from: %s, trigger: abort, to: going, by: operator, because: "back"}
-  - {from: going, trigger: undo_newest, to: going, each: undo, attempts: {max: 2}, because: "newest first"}
+  - {from: going, trigger: undo_newest, to: going, foreach: undo, attempts: {max: 2}, because: "newest first"}
   - {from: going, trigger: finish_abort, to: back, because: "all is as before"}
-  - {from: going, trigger: waive_undo, to: going, by: operator, each: undo, because: "A person answers"}
+  - {from: going, trigger: waive_undo, to: going, by: operator, foreach: undo, because: "A person answers"}
 """
 UNUSED = """
   - {from: start, trigger: use, to: done, by: operator, guards: [light_is_off, door_is_shut, alarm_is_armed],

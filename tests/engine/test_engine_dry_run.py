@@ -50,16 +50,18 @@ def test_a_dry_run_walks_to_the_end_and_changes_nothing(bench: Bench) -> None:
     assert world.data == bench.start.world
     assert (state.status, state.state, state.sealed) == ("dry_run", bench.spec.initial, True)
     steps = state.forecasts
-    assert steps[0]["from"] == bench.spec.initial
-    assert bench.spec.finals[steps[-1]["to"]] == "complete"
-    assert all(one["to"] == other["from"] for one, other in pairwise(steps))
+    assert steps[0].source == bench.spec.initial
+    assert bench.spec.finals[steps[-1].to] == "complete"
+    assert all(one.to == other.source for one, other in pairwise(steps))
 
 
 def test_a_guard_over_what_was_not_done_is_not_evaluated() -> None:
     """What an earlier step would have changed says nothing now; what nobody changes is passed or failed."""
     runner, _ = walk(FAILBACK)
     outcomes = {
-        (body["trigger"], each["fact"]): each["outcome"] for body in runner.state.forecasts for each in body["guards"]
+        (forecast.trigger, check.fact): check.outcome
+        for forecast in runner.state.forecasts
+        for check in forecast.guards
     }
     assert outcomes["run_preflight", "clusters"] == "passed"
     assert outcomes["freeze_dr", "primary_schedules"] == "not_evaluated"
@@ -74,7 +76,7 @@ def test_a_dry_run_that_would_be_refused_ends_as_refused() -> None:
     runner, _ = walk(FAILBACK, bad)
     assert (runner.state.status, runner.state.stage) == ("refused", "run_preflight")
     assert "clusters is same" in runner.state.reason
-    assert runner.state.forecasts[-1]["trigger"] == "run_preflight"
+    assert runner.state.forecasts[-1].trigger == "run_preflight"
 
 
 def test_a_dry_run_tells_what_would_hold_it_and_walks_on() -> None:
@@ -84,7 +86,7 @@ def test_a_dry_run_tells_what_would_hold_it_and_walks_on() -> None:
     runner, _ = walk(FAILBACK, bad)
     assert runner.state.status == "dry_run"
     assert "primary_health is degraded" in runner.state.reason
-    assert runner.state.forecasts[-1]["to"] == "complete"
+    assert runner.state.forecasts[-1].to == "complete"
 
 
 def test_what_would_be_awaited_is_no_finding() -> None:
@@ -92,9 +94,9 @@ def test_what_would_be_awaited_is_no_finding() -> None:
     spec = MILL.spec
     turning = Left(tuple(sorted((data_of(spec, quiet(spec, wheel="turning")) | {"oil": "no"}).items())))
     runner, _ = walk(MILL, turning)
-    by_trigger = {body["trigger"]: body for body in runner.state.forecasts}
-    assert by_trigger["await_wheel"]["waits"] is True
-    assert {each["fact"]: each["outcome"] for each in by_trigger["hand_over"]["guards"]}["wheel"] == "not_evaluated"
+    by_trigger = {forecast.trigger: forecast for forecast in runner.state.forecasts}
+    assert by_trigger["await_wheel"].waits is True
+    assert {check.fact: check.outcome for check in by_trigger["hand_over"].guards}["wheel"] == "not_evaluated"
     assert runner.state.reason == "nothing was changed: this was a dry run"
 
 
@@ -117,12 +119,11 @@ def test_a_dry_run_killed_anywhere_is_finished_as_one_by_its_resume(point: int) 
     again = Runner(
         MILL.spec, MILL.binding, world, DyingJournal(journal.records(), world), clock=Clock(), lease=NoLeaseAtAll()
     )
-    if not journal.records():
-        return
+    assert journal.records()
     state: RunState = again.resume()
     assert (state.status, state.sealed) == ("dry_run", True)
-    assert [each["row"] for each in state.forecasts] == [each["row"] for each in whole.state.forecasts]
-    assert [each["guards"] for each in state.forecasts] == [each["guards"] for each in whole.state.forecasts]
+    assert [forecast.row for forecast in state.forecasts] == [forecast.row for forecast in whole.state.forecasts]
+    assert [forecast.guards for forecast in state.forecasts] == [forecast.guards for forecast in whole.state.forecasts]
     assert kinds(again) <= {"run_started", "resumed", "forecast", "ended", "seal"}
 
 

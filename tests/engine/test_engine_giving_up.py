@@ -31,7 +31,8 @@ transitions:
   - {from: dark, trigger: switch_on, to: lit, action: press, sets: {light: on}, effect: idempotent,
      attempts: {max: tries, repair: change_bulb}, because: "light"}
   - {from: dark, trigger: light_candle, to: candle, by: failure, guards: [candles_are_there], because: "candle light"}
-  - {from: dark, trigger: give_up, to: hopeless, by: failure, abandons: true, because: "what follows makes it safe"}
+  - {from: dark, trigger: give_up, to: hopeless, by: failure, overrides_open_intent: true,
+     because: "what follows makes it safe"}
   - {from: hopeless, trigger: take_fuse_out, to: safe, action: pull, sets: {fuse: out}, effect: idempotent,
      because: "nobody can touch the wire"}
   - {from: safe, trigger: end, to: given_up, because: "it stays dark, and is safe"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 from attrs import frozen
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -61,9 +62,9 @@ def declared(links: Sequence[Link], final_write: int) -> str:
             fields += [f"action: do_{number}", f"effect: {link.kind}", f"sets: {{{link.fact}: {link.value}}}"]
             fields.append(f"attempts: {{max: {link.attempts}}}")
             if number == final_write:
-                fields.append("final_write: true")
+                fields.append("point_of_no_return: true")
             else:
-                fields.append(f"undo: undo_{number}" if link.back == "undo" else f'keeps: "kept {number}"')
+                fields.append(f"undo: undo_{number}" if link.back == "undo" else f'not_undone_because: "kept {number}"')
             now[link.fact] = link.value
         rows.append(f"  - {{{', '.join(fields)}}}")
     last = final_write if 0 <= final_write < len(links) else len(links) - 1
@@ -86,7 +87,7 @@ def declared(links: Sequence[Link], final_write: int) -> str:
             '  - {from: s0, trigger: refuse, to: refused, by: failure, because: "nothing moved"}',
             '  - {from: s0, trigger: shelter, to: refused, by: operator, guards: [calm], because: "calm is used"}',
             f'  - {{from: [{abortable}], trigger: abort, to: going, by: operator, because: "back"}}',
-            '  - {from: going, trigger: undo_newest, to: going, each: undo, because: "newest first"}',
+            '  - {from: going, trigger: undo_newest, to: going, foreach: undo, because: "newest first"}',
             '  - {from: going, trigger: finish_abort, to: back, because: "all is as before"}',
         ]
     )
@@ -117,8 +118,8 @@ def as_declared(bench: Bench, left: Left, undisturbed: Left) -> None:
     if left.state.status != "aborted":
         assert (left.state.status, left.world) == ("complete", undisturbed.world)
         return
-    begun = [row for row in bench.spec.rows if row.key in left.state.images and row.sets]
-    assert not any(row.final_write for row in begun)
+    begun = [row for row in bench.spec.rows if row.key in left.state.snapshots and row.sets]
+    assert not any(row.point_of_no_return for row in begun)
     expected = bench.start.world
     befores = []
     for row in begun:
@@ -128,12 +129,15 @@ def as_declared(bench: Bench, left: Left, undisturbed: Left) -> None:
     for row, before in reversed(befores):
         for fact in row.sets if row.undo else ():
             expected |= {key: before[key] for key in keys_of(bench.spec, fact)}
-    torn = {key for row in begun[-1:] if row.keeps for fact in row.sets for key in keys_of(bench.spec, fact)}
+    torn = {
+        key for row in begun[-1:] if row.not_undone_because for fact in row.sets for key in keys_of(bench.spec, fact)
+    }
     assert {k: v for k, v in left.world.items() if k not in torn} == {
         k: v for k, v in expected.items() if k not in torn
     }
 
 
+@pytest.mark.long
 @settings(ONE_BY_ONE, max_examples=8)
 @given(benches())
 def test_any_chain_killed_once_or_twice_ends_as_declared(bench: Bench) -> None:

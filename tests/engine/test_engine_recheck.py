@@ -38,7 +38,7 @@ transitions:
   - {from: shut, trigger: wait, to: waited, by: operator, because: "A person is in no hurry"}
   - {from: waited, trigger: leave, to: left, guards: [door_is_shut], because: "It is locked"}
   - {from: [looked, dark, shut], trigger: abort, to: going_back, by: operator, because: "back"}
-  - {from: going_back, trigger: undo_newest, to: going_back, each: undo, because: "newest first"}
+  - {from: going_back, trigger: undo_newest, to: going_back, foreach: undo, because: "newest first"}
   - {from: going_back, trigger: finish_abort, to: given_back, because: "all is as before"}
 """
 SPEC = load_machine(HOUSE, source="house.yaml")

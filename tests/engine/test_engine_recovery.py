@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from drfsm.engine import Run
+from drfsm.engine import Run, Runner
 from drfsm.errors import ActionFailed, IllegalTransition, Unreachable, UsageFault
 from drfsm.journal import fold
 from tests.engine.room import Room, machine
@@ -13,11 +13,11 @@ LIGHT = """
   - {from: start, trigger: switch_on, to: lit, guards: [light_is_off, door_is_shut], action: press,
      sets: {light: on}, effect: idempotent, undo: unpress, because: "light"}
   - {from: lit, trigger: open_door, to: done, action: push, sets: {door: open}, effect: idempotent,
-     final_write: true, because: "out"}
+     point_of_no_return: true, because: "out"}
 """
 RING = """
   - {from: start, trigger: ring, to: done, action: pull, sets: {alarm: loud}, effect: once, attempts: {max: 3},
-     keeps: "it was heard", because: "fire"}
+     not_undone_because: "it was heard", because: "fire"}
 """
 
 
@@ -186,21 +186,28 @@ def test_the_same_word_for_something_half_done_is_not_as_before() -> None:
     assert lamps == {"hall": "on", "stairs": "off", "attic": "off"}
 
 
-@pytest.mark.parametrize("seen", ["armed", "loud"])
-def test_what_may_be_done_once_is_not_repeated_after_a_failure(seen: str) -> None:
-    """An action of effect once that fails is called once, though the row has three attempts: a person decides."""
+def rung_with_a_rope_that_breaks(alarm: str) -> tuple[Room, Runner]:
+    """Return the room, and the run, in which the action failed once the alarm was like this."""
     room = Room(machine(RING))
 
     def pull(here: Room, _run: Run) -> None:
-        here.has["alarm"] = seen
+        here.has["alarm"] = alarm
         raise ActionFailed("the rope broke")
 
     room.actions["pull"] = pull
-    runner = room.start()
-    if seen == "loud":
-        assert runner.state.status == "complete"
-        assert room.records("commit")[0].body["error"] == "the rope broke"
-        return
+    return room, room.start()
+
+
+def test_what_may_be_done_once_and_was_done_is_committed_although_it_failed() -> None:
+    """An action of effect once that did its work and then failed is committed, with what it failed of."""
+    room, runner = rung_with_a_rope_that_breaks("loud")
+    assert (runner.state.status, room.acts) == ("complete", ["pull"])
+    assert room.records("commit")[0].body["error"] == "the rope broke"
+
+
+def test_what_may_be_done_once_is_not_repeated_after_a_failure() -> None:
+    """An action of effect once that fails is called once, though the row has three attempts: a person decides."""
+    room, runner = rung_with_a_rope_that_breaks("armed")
     assert (runner.state.status, room.acts) == ("held", ["pull"])
     assert runner.resume().status == "held"
     assert room.acts == ["pull"]
@@ -353,8 +360,8 @@ OPERATOR = """
      because: "light"}
   - {from: start, trigger: by_hand, to: lit, by: operator, guards: [door_is_shut], action: strike, sets: {alarm: loud},
      effect: idempotent, undo: hush, because: "a match"}
-  - {from: lit, trigger: leave, to: done, action: push, sets: {door: open}, effect: idempotent, keeps: "it stays open",
-     because: "out"}
+  - {from: lit, trigger: leave, to: done, action: push, sets: {door: open}, effect: idempotent,
+     not_undone_because: "it stays open", because: "out"}
 """
 
 
@@ -459,7 +466,7 @@ def test_what_keeps_its_change_is_told_from_its_intent_on() -> None:
     """Aborted after a crash in a row that keeps its change: the end names it, though it was never committed."""
     rows = """
   - {from: start, trigger: open_door, to: lit, action: push, sets: {door: open}, effect: idempotent,
-     keeps: "it stays open", because: "air"}
+     not_undone_because: "it stays open", because: "air"}
   - {from: lit, trigger: leave, to: done, because: "out"}
 """
     room = Room(machine(rows, "[start, lit]"))

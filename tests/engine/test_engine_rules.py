@@ -95,7 +95,7 @@ def test_an_action_that_did_nothing_without_an_error_is_no_success() -> None:
     room.actions["press"] = lambda _room, _run: None
     state = room.start().state
     assert state.status == "held"
-    assert "light is off, wanted on" in state.reason
+    assert "light is off, not on" in state.reason
 
 
 # --- what can't be read -----------------------------------------------------------------------------------
@@ -436,7 +436,7 @@ def test_a_state_that_waits_for_a_person_holds_the_run() -> None:
     room = Room(machine(rows))
     runner = room.start()
     assert (runner.state.status, runner.state.stage) == ("held", "waiting")
-    assert [hint["do"] for hint in runner.state.next_actions] == ["resume", "leave"]
+    assert [offered.action for offered in runner.state.next_actions] == ["resume", "leave"]
     state = runner.request("leave", {"reason": "late"})
     assert (state.status, state.args["leave"]) == ("complete", {"reason": "late", "operator": "op"})
 
@@ -445,7 +445,7 @@ def test_after_the_point_of_no_return_a_failure_leads_no_way_back() -> None:
     """The final write fails without a trace: the failure's row that leads to the undos is not taken."""
     rows = """
   - {from: start, trigger: open_door, to: done, action: push, sets: {door: open}, effect: idempotent,
-     final_write: true, because: "out"}
+     point_of_no_return: true, because: "out"}
   - {from: start, trigger: give_up, to: going, by: failure, because: "back"}
 """
     room = Room(machine(rows, "[start]"))

@@ -53,7 +53,7 @@ def test_every_illegal_command_is_rejected_and_nothing_moves(state: str) -> None
     journal = standing_in(state)
     world = World(FAILBACK.start.world, Fuse())
     runner = Runner(SPEC, FAILBACK.binding, world, journal, clock=Clock(), operator="op")
-    allowed = {row.trigger for row in SPEC.rows_from(state, runner.state.inputs, By.OPERATOR) if not row.each}
+    allowed = {row.trigger for row in SPEC.rows_from(state, runner.state.inputs, By.OPERATOR) if not row.foreach}
     final = state in SPEC.finals
     assert not (final and allowed)
     for trigger in (*SPEC.triggers, "no_such_trigger", "to_complete", "state", ""):
@@ -98,7 +98,7 @@ def test_a_trigger_inside_a_stage_is_refused() -> None:
     """Re-entrant firing raises instead of silently overwriting the state."""
     row, other = MILL.spec.rows[0], MILL.spec.rows[1]
     engine = Engine(MILL.spec, "asked", [lambda _row: engine.fire(other)])
-    with pytest.raises(DrfsmError, match="while ask is in hand"):
+    with pytest.raises(DrfsmError, match="while ask is being taken"):
         engine.fire(row)
     assert engine.state == "asked"
 

@@ -321,7 +321,7 @@ class Bench:
 
     def no_return(self, left: Left) -> bool:
         """Whether the intent of the final write is on record."""
-        finals = {row.key for row in self.spec.rows if row.final_write}
+        finals = {row.key for row in self.spec.rows if row.point_of_no_return}
         return any(record.kind == "intent" and record.body["row"] in finals for record in left.records)
 
     def needs_person(self, left: Left) -> bool:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ transitions:
   - {from: seen, trigger: shut_sluices, to: dammed, action: shut, sets: {sluices: shut}, effect: idempotent,
      attempts: {max: 3, backoff_seconds: 1, repair: grease}, undo: reopen, because: "No water comes any more"}
   - {from: dammed, trigger: silence, to: silenced, action: silence, sets: {mute: yes}, effect: idempotent,
-     keeps: "the old miller stays silent", because: "He rings no more"}
+     not_undone_because: "the old miller stays silent", because: "He rings no more"}
   - {from: silenced, trigger: await_still, to: stilled, guards: [sluices_are_shut, wheel_is_still],
      wait: {every_seconds: 2, limit: patience, consecutive: 2}, because: "The wheel stands"}
   - {from: stilled, trigger: count_sacks, to: counted, when: {sacks: asked}, guards: [wheel_is_still], action: tally,
@@ -68,7 +69,7 @@ transitions:
   - {from: counted, trigger: change_keys, to: keyed, guards: [wheel_is_still], action: rekey, sets: {keys: new},
      effect: idempotent, attempts: {max: 2}, undo: unkey, because: "The new miller can get in"}
   - {from: keyed, trigger: hand_over, to: owned, guards: [wheel_is_still, sluices_are_shut], action: sign,
-     sets: {owner: new}, effect: idempotent, attempts: {max: 2}, final_write: true, because: "It is his"}
+     sets: {owner: new}, effect: idempotent, attempts: {max: 2}, point_of_no_return: true, because: "It is his"}
   - {from: owned, trigger: ring, to: rung, guards: [new_owner], action: ring, sets: {bell: rung}, effect: once,
      because: "Everybody hears it, once"}
   - {from: rung, trigger: finish, to: handed_over, guards: [new_owner], because: "It is done"}
@@ -76,9 +77,9 @@ transitions:
   - {from: [start, confirmed], trigger: refuse, to: refused, by: failure, because: "Nothing was changed"}
   - {from: [confirmed, seen, dammed, silenced, stilled, counted, keyed], trigger: abort, to: aborting, by: operator,
      because: "Everything is given back"}
-  - {from: aborting, trigger: undo_newest, to: aborting, each: undo, attempts: {max: 2}, because: "The newest first"}
+  - {from: aborting, trigger: undo_newest, to: aborting, foreach: undo, attempts: {max: 2}, because: "The newest first"}
   - {from: aborting, trigger: finish_abort, to: given_back, because: "It is as it was"}
-  - {from: aborting, trigger: waive_undo, to: aborting, by: operator, each: undo, because: "A person answers for it"}
+  - {from: aborting, trigger: waive_undo, to: aborting, by: operator, foreach: undo, because: "A person answers for it"}
 receipt:
   miller: input miller
   shut_at: intent_at shut_sluices
@@ -258,9 +259,15 @@ def mill_world() -> dict[str, Any]:
     }
 
 
+@cache
+def mill_spec() -> MachineSpec:
+    """Return the mill's machine, read once: a test plays hundreds of runs of it."""
+    return load_machine(MILL, source="mill.yaml")
+
+
 def mill() -> tuple[MachineSpec, Binding, dict[str, Any]]:
     """Return the mill's machine, binding and world."""
-    return load_machine(MILL, source="mill.yaml"), Binding(_mill_facts(), _mill_actions()), mill_world()
+    return mill_spec(), Binding(_mill_facts(), _mill_actions()), mill_world()
 
 
 def _sight(name: str) -> Callable[[Any, Run], Any]:
@@ -337,9 +344,15 @@ def _mill_actions() -> dict[str, Any]:
 # --- the failback, in a world of words ------------------------------------------------------------------
 
 
+@cache
+def failback_spec() -> MachineSpec:
+    """Return the shipped failback, read once."""
+    return load_machine((ROOT / "machines" / "failback.yaml").read_bytes(), source="failback.yaml")
+
+
 def failback() -> tuple[MachineSpec, Binding, dict[str, Any]]:
     """Return the real declaration, bound to a world in which every fact is a word that its rows change."""
-    spec = load_machine((ROOT / "machines" / "failback.yaml").read_bytes(), source="failback.yaml")
+    spec = failback_spec()
     facts = {
         name: Fact(_word(name), lambda seen, _given: seen["value"])
         for name, fact in spec.facts.items()

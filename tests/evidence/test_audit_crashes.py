@@ -72,6 +72,7 @@ def test_a_process_that_dies_inside_an_action_is_proven(action: str, when: str, 
     assert run.state.status == "complete"
 
 
+@pytest.mark.long
 def test_a_failback_that_dies_anywhere_is_resumed_and_proven(failback_play: Make, deaths: Deaths) -> None:
     """The shipped machine, killed before and after every record, resumed, proven."""
     for run in deaths(failback_play, lambda run, **how: run.start(**how)):

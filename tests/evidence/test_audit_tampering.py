@@ -232,7 +232,7 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
     ),
     "another reason": (
         complete,
-        altered("commit", "look", reason="It seemed right"),
+        altered("commit", "look", because="It seemed right"),
         "row",
         "reason is recorded other",
     ),
@@ -256,18 +256,18 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
         "it offers ring",
     ),
     # begun and done
-    "done without having begun": (complete, without("intent", "hand_over"), "intent", "its intent is missing"),
+    "done without having begun": (complete, without("intent", "hand_over"), "intent", "is committed without an intent"),
     "done without having begun, said to be judged": (
         complete,
         both(without("intent", "hand_over"), altered("commit", "hand_over", how="judged")),
         "intent",
-        "its intent is missing",
+        "is committed without an intent",
     ),
     "done without having begun, said to be found": (
         complete,
         both(without("intent", "hand_over"), altered("commit", "hand_over", how="found", case="C", guards=[])),
         "intent",
-        "found done without having begun",
+        "is committed as found without an intent",
     ),
     "done, as nobody resolved": (
         complete,
@@ -275,7 +275,12 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
         "recovery",
         "nobody said that it was done",
     ),
-    "done in a way that there isn't": (complete, altered("commit", "ring", how="hoped"), "row", "no way to be done"),
+    "done in a way that there isn't": (
+        complete,
+        altered("commit", "ring", how="hoped"),
+        "row",
+        "there is no such word",
+    ),
     "done, but not so": (
         complete,
         fact("commit", "shut_sluices", "sluices", value="open", seen=OPEN),
@@ -296,7 +301,12 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
         "more often than its 3 declared attempts",
     ),
     "another attempt's number": (complete, altered("intent", "ring", attempt=2), "attempts", "where 1 is due"),
-    "failed without having begun": (complete, without("intent", "shut_sluices"), "recovery", "without having begun"),
+    "failed without having begun": (
+        complete,
+        without("intent", "shut_sluices"),
+        "recovery",
+        "failed without an intent",
+    ),
     "half done, said not to be done": (
         superseded,
         altered("failed", "shut_sluices", verdict="not_done"),
@@ -360,7 +370,7 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
         complete,
         altered("commit", "ring", frozen=[]),
         "frozen",
-        "it says that frozen is: nothing",
+        "recorded as frozen: nothing",
     ),
     "frozen at the end, though not": (
         aborted,
@@ -379,7 +389,7 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
         aborted,
         lambda draft: the(draft, "intent", "shut_sluices").update(before={"sluices": SHUT}),
         "undo",
-        "the image of sluices is not what was seen",
+        "the snapshot of sluices is not what was seen",
     ),
     "one thing not undone": (
         aborted,
@@ -391,7 +401,7 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
         aborted,
         both(without("intent", "undo_newest", every=True), without("commit", "undo_newest", every=True)),
         "undo",
-        "finish_abort though not yet undone: shut_sluices, change_keys",
+        "finish_abort comes before these are undone: shut_sluices, change_keys",
     ),
     "undone, but not as it was": (
         aborted,
@@ -401,7 +411,7 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
         "postcondition",
         "shut_sluices is not undone",
     ),
-    "kept in silence": (aborted, altered("ended", "", kept=[]), "undo", "not given back is told other than recorded"),
+    "kept in silence": (aborted, altered("ended", "", kept=[]), "undo", "what was kept on purpose differs"),
     "given back past the point of no return": (
         complete,
         added(("intent", "hand_over"), lambda draft: {**draft[-1], "kind": "commit", "body": ABORT}),
@@ -450,13 +460,13 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
         dry,
         lambda draft: the(draft, "forecast", "look")["guards"][0].update(outcome="passed", holds=True),
         "guard",
-        "said to be passed, which is not so",
+        "is recorded as passed, but is not",
     ),
     "a dry run that did not look": (
         dry,
         lambda draft: the(draft, "forecast", "look")["guards"][0].update(outcome="not_evaluated", holds=None),
         "guard",
-        "said to be not_evaluated, which is not so",
+        "is recorded as not_evaluated, but is not",
     ),
     "a dry run's finding left out": (dry, altered("ended", "", findings=[]), "dry_run", "0 findings of 1"),
     "a dry run said to be real": (
@@ -466,7 +476,7 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
         "in a run that is no dry run",
     ),
     "a dry run said to pass": (dry, altered("ended", "", status="dry_run"), "dry_run", "ends refused, not dry_run"),
-    "a dry run cut short": (dry, without("forecast", "look"), "dry_run", "ends before look was foreseen"),
+    "a dry run cut short": (dry, without("forecast", "look"), "dry_run", "ends before look was forecast"),
     # nonsense
     "a record of the wrong shape": (complete, altered("commit", "look", facts=[]), "shape", "facts of a commit record"),
     "a bomb of brackets": (
@@ -529,6 +539,7 @@ def _other(value: Any) -> Any:
     return [*value, "x"] if isinstance(value, list) else {**(value or {}), "x": "x"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", [complete, aborted, held, superseded, found], ids=lambda make: make.__name__)
 def test_every_field_that_is_not_commentary_is_proven(make: Callable[[Make], "Play"], play: Make) -> None:
     """Whichever field of whichever record is altered, the audit finds it; the exceptions are a list, above."""

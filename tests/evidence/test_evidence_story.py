@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drfsm.evidence.steps import StepFiles
-from drfsm.evidence.story import standing, tell
+from drfsm.evidence.narrative import standing, tell
+from drfsm.evidence.step_logs import StepFiles
 from drfsm.journal import Record, RunState
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def test_a_hold_says_why_what_is_frozen_since_when_and_what_to_type(play: Make) 
 def test_an_interrupted_run_names_what_was_begun(play: Make) -> None:
     """Its process is gone in the middle of an action: that one is named, and that resume looks first."""
     text = told(play(fails={"rekey": ["die"]}).start(), dead=True)
-    assert "was INTERRUPTED in stilled: nobody works on it." in text
-    assert "begun, and not known to be done: change_keys at 2026-02-27 00:00:06Z (attempt 1)" in text
+    assert "was INTERRUPTED in stilled: no process works on it." in text
+    assert "unfinished action: change_keys at 2026-02-27 00:00:06Z (attempt 1)" in text
     assert "drfsm resume run-1" in text
 
 
@@ -53,7 +53,7 @@ def test_a_run_at_work_says_what_it_is_at(play: Make) -> None:
     """Alive, it wants nothing from anybody."""
     text = told(play(fails={"rekey": ["die"]}).start())
     assert "run-1 is running, in stilled." in text
-    assert "at work on: change_keys" in text
+    assert "working on: change_keys" in text
     assert "Next: wait" in text
 
 
@@ -66,7 +66,7 @@ def test_an_ended_run_says_how_and_what_stays_frozen(play: Make) -> None:
     assert "the sluices are shut, since" in told(complete)
     assert "run-1 ended: aborted" in told(aborted)
     assert "why: too windy" in told(aborted)
-    assert "not given back, on purpose: the old miller stays silent" in told(aborted)
+    assert "not undone, on purpose: the old miller stays silent" in told(aborted)
     assert "token_is_right" in told(play(given={"confirm1": "hm"}).start())
     assert "(DRY RUN: nothing was changed) ended: dry run" in told(play().start(dry_run=True))
 
@@ -107,7 +107,7 @@ STORIES: dict[str, tuple[Callable[[Make], "Play"], tuple[str, ...]]] = {
             "guard token_is_right holds: confirmation is right",
             "takes the lease, epoch 1",
             "shut_sluices begins: seen -> dammed, attempt 1",
-            "shut_sluices failed, attempt 1; nothing of it is done",
+            "shut_sluices failed, attempt 1; nothing was done",
             "repaired by grease before shut_sluices is tried again",
             "await_still waits: not yet, waited",
             'saw wheel=turning {"spokes":"turning"}',
@@ -124,7 +124,7 @@ STORIES: dict[str, tuple[Callable[[Make], "Play"], tuple[str, ...]]] = {
             "abort: silenced -> aborting",
             "reason: too windy",
             "undo_newest begins: aborting -> aborting, undo of seen --shut_sluices--> dammed, attempt 1",
-            "not given back, on purpose: the old miller stays silent",
+            "not undone, on purpose: the old miller stays silent",
         ),
     ),
     "a crash and a person": (
@@ -192,7 +192,7 @@ def test_a_step_of_a_forged_journal_names_no_other_directory() -> None:
 def test_summary_and_story_load_nothing_heavy() -> None:
     """`drfsm status` stands on them: no YAML, no transitions, no structlog, no jsonschema, no client."""
     program = (
-        "import sys, drfsm.evidence.summary, drfsm.evidence.story, drfsm.evidence.steps\n"
+        "import sys, drfsm.evidence.summary, drfsm.evidence.narrative, drfsm.evidence.step_logs\n"
         "heavy = {'yaml', 'transitions', 'structlog', 'jsonschema', 'rich', 'boto3', 'kubernetes'}\n"
         "print(*sorted(heavy & set(sys.modules)))"
     )

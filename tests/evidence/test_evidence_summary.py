@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from drfsm.evidence.story import standing, tell
+from drfsm.evidence.narrative import standing, tell
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.journal import Record, RunState, fold
 
@@ -21,8 +21,8 @@ def test_a_complete_run_is_told_with_its_phases_attempts_and_receipt(play: Make)
         "complete", "handed_over", ["ann"], ["desk"],
     )  # fmt: skip
     assert told["duration_seconds"] > 0
-    assert [each["trigger"] for each in told["phases"]][:3] == ["confirm", "look", "shut_sluices"]
-    assert all(each["seconds"] >= 0 for each in told["phases"])
+    assert [each["trigger"] for each in told["state_durations"]][:3] == ["confirm", "look", "shut_sluices"]
+    assert all(each["seconds"] >= 0 for each in told["state_durations"])
     (shut,) = [each for each in told["attempts"] if "shut_sluices" in each["row"]]
     assert (shut["begun"], shut["failed"], shut["repaired"], shut["last_error"]) == (2, 1, 1, "shut is stuck")
     receipt = told["receipt"]
@@ -51,7 +51,7 @@ def test_a_dry_run_knows_nothing_of_what_was_not_done(play: Make) -> None:
     assert told["receipt"]["signed_at"] == {"unknown": "this was a dry run: hand_over was not done"}
     assert told["forecast"]["steps"][-1] == {"trigger": "look", "to": "seen", "outcome": "refused"}
     assert len(told["forecast"]["findings"]) == 1
-    assert told["phases"] == []
+    assert told["state_durations"] == []
 
 
 def test_nobody_can_publish_is_told_since_when(play: Make) -> None:
@@ -72,7 +72,7 @@ def test_a_dead_process_never_leaves_running_behind(play: Make) -> None:
     assert told["open_intent"]["trigger"] == "change_keys"
     assert told["ways_on"][0] == {
         "type": "drfsm resume run-1",
-        "because": "look what became of change_keys, then go on",
+        "because": "check whether change_keys was done, then go on",
     }
     abort = next(each for each in told["ways_on"] if each["type"].startswith("drfsm abort"))
     assert abort["type"] == 'drfsm abort run-1 --reason "..."'

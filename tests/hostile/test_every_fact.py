@@ -22,9 +22,10 @@ from attrs import define, evolve, field
 from drfsm.adapters.aws_cloud import AwsIdentity
 from drfsm.adapters.kube import KubeCluster
 from drfsm.dr.procedures.bindings import MACHINES, binding
-from drfsm.engine import MemoryJournal, NoLease, Run, SystemClock
+from drfsm.engine import MemoryJournal, Run, SystemClock
 from drfsm.engine.log import RunLog
-from drfsm.engine.step import Reading, Step
+from drfsm.engine.observer import Observer
+from drfsm.journal.record_types import Reading
 from drfsm.resources import shipped
 from drfsm.runs.wiring import connect
 from drfsm.sandbox import Options, Sandbox
@@ -138,7 +139,7 @@ class Reader:
 
     machine: str
     inputs: Mapping[str, Any]
-    step: Step
+    observer: Observer
 
     def facts(self) -> list[str]:
         """Return their names."""
@@ -146,12 +147,12 @@ class Reader:
 
     def read(self, name: str, world: World) -> Reading:
         """Read one."""
-        self.step.world = world
+        self.observer.world = world
         run = Run(
             "hostile-1", self.inputs, "ann", 1, dry_run=False, trigger="hostile", results={}, args={},
             clock=SystemClock(),
         )  # fmt: skip
-        return self.step._read(name, run)
+        return self.observer.read_one(name, run)
 
 
 @define
@@ -224,7 +225,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             spec = load_machine((shipped("machines") / f"{machine}.yaml").read_bytes(), source=machine)
             found.worlds[machine] = _world(inputs, home / machine, kubeconfigs)
             log = RunLog(spec, MemoryJournal(), SystemClock())
-            found.readers.append(Reader(machine, inputs, Step(log, binding(machine), None, NoLease())))
+            found.readers.append(Reader(machine, inputs, Observer(log, binding(machine), None)))
         found.look()
         yield found
 

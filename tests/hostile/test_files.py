@@ -18,9 +18,10 @@ from typing import NamedTuple
 import pytest
 
 from drfsm.adapters.private import PrivateFiles
-from drfsm.cli import main, reserved_plans
+from drfsm.cli import main
 from drfsm.errors import ActionFailed, DiskFault, DrfsmError, ExitCode, FileDamaged, UsageFault
 from drfsm.files import Directory
+from drfsm.runs import reserved_plans
 from drfsm.runs.receipts import ReceiptFiles
 
 ROOT = Path(__file__).parents[2]
@@ -273,10 +274,10 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "its parent can be swapped": (_open_to(0o777), "below", "others may write to"),
     "its parent's owner could swap it": (_owned_by_nobody, "below", "belongs to the user"),
     "a file of somebody's lies in it": (
-        _holding("notes.txt"), "", "holds what is not this run's: n",
+        _holding("notes.txt"), "", "holds files of something else: n",
     ),
     "another run's summary lies in it": (
-        _holding(SUMMARY), "", "holds what is not this run's: failb",
+        _holding(SUMMARY), "", "holds files of something else: failb",
     ),
     "it is a file": (lambda path: path.write_text("x"), "", "can't be "),
     "its parent is a file": (lambda path: path.write_text("x"), "below", "can't be made"),
@@ -385,7 +386,7 @@ def test_a_start_that_was_cut_off_is_told_as_that(drfsm: Drfsm, bundle: Path) ->
     assert (told.code, str(heads) in told.err) == (ExitCode.DAMAGED, True), told
     heads.write_bytes(heads.read_bytes()[:65])
     told = drfsm("resume", bundle)
-    assert (told.code, "look into the run's mirror" in told.err) == (ExitCode.USAGE, True), told
+    assert (told.code, "look for the run's mirror" in told.err) == (ExitCode.USAGE, True), told
     assert drfsm("replay", bundle).code == ExitCode.EVIDENCE
 
 
@@ -451,9 +452,9 @@ def test_on_a_full_disk_status_prints_and_a_run_says_what_to_do(drfsm: Drfsm, bu
     told = drfsm("status", place)
     assert (told.code, "ended: refused" in told.out) == (ExitCode.DONE, True), told
     assert "No space left on device" in told.err
-    assert "make room" in told.err
+    assert "free some space" in told.err
     told = drfsm(*failback(bundle.parent, small_disk / "another"))
-    assert (told.code, "make room" in told.err) == (ExitCode.DISK, True), told
+    assert (told.code, "free some space" in told.err) == (ExitCode.DISK, True), told
 
 
 def test_on_a_read_only_disk_status_prints_and_nothing_goes_on(drfsm: Drfsm, bundle: Path, small_disk: Path) -> None:
@@ -509,7 +510,7 @@ def test_a_defect_on_a_full_disk_is_told_all_the_same(
     monkeypatch.setattr("tempfile.tempdir", "/dev/null")
     assert main.run(["status"]) == ExitCode.DEFECT
     told = capsys.readouterr().err
-    assert "could not be kept" in told
+    assert "could not be written to a file" in told
     assert "KeyError" in told
 
 
@@ -597,7 +598,7 @@ def test_a_file_is_written_whole_or_not_at_all(small_disk: Path) -> None:
         _fill(small_disk)
         with pytest.raises(DiskFault, match="ENOSPC") as caught:
             directory.write("summary", b"n" * 100_000)
-        assert "make room" in caught.value.hint
+        assert "free some space" in caught.value.hint
         assert isinstance(caught.value, DrfsmError)
         assert directory.read("summary") == b"old"
         assert directory.names() == ["summary"]

@@ -75,7 +75,7 @@ REFUSED: Mapping[str, tuple[bytes, str]] = {
             ("server", "https://198.51.100.4/a//b", "no plain address"),
             ("server", "https://169.254.169.254", "no site's address"),
             ("server", "https://[fe80::1]:6443", "no site's address"),
-            ("futureField", WORD, "no use for"),
+            ("futureField", WORD, "does not need"),
         )
     },
     **{
@@ -93,11 +93,11 @@ REFUSED: Mapping[str, tuple[bytes, str]] = {
             ("username", WORD, "has a password"),
             ("password", WORD, "has a password"),
             ("token", 7, "no texts"),
-            ("futureField", WORD, "no use for"),
+            ("futureField", WORD, "does not need"),
         )
     },
     **{f"two {kind}": (raw(twice(kind)), f"has 2 {kind}") for kind in ("clusters", "users", "contexts")},
-    "another file beside it": (raw(kubeconfig(top={WORD: 1})), "no use for"),
+    "another file beside it": (raw(kubeconfig(top={WORD: 1})), "does not need"),
     "a context that isn't there": (raw(kubeconfig(top={"current-context": WORD})), "is no kubeconfig"),
     "no context": (raw(kubeconfig(top={"current-context": None})), "is no kubeconfig"),
     "a cluster of another name": (

@@ -114,7 +114,7 @@ def test_a_redo_keeps_the_first_image_and_the_first_values(story: Story) -> None
     first = {"hall": "off", "stairs": "off", "attic": "off"}
     assert state.undo[0].before == {"lamps": first}
     assert len(state.undo) == 1
-    assert state.images["start --go--> there"] == {"lamps": first}
+    assert state.snapshots["start --go--> there"] == {"lamps": first}
     assert state.open is not None
     assert state.open.values == {"lamps": "old"}
 
@@ -162,8 +162,8 @@ def test_a_row_in_front_of_another_gives_it_back_where_the_run_stays(story: Stor
     story.intent("go", {"a": "x"})
     state = story.intent("mend", {"b": "y"}, by="operator")
     assert state.open is not None
-    assert state.open.behind is not None
-    assert (state.open.trigger, state.open.behind.trigger) == ("mend", "go")
+    assert state.open.superseded is not None
+    assert (state.open.trigger, state.open.superseded.trigger) == ("mend", "go")
     state = story.failed("mend", "not_done")
     assert state.open is not None
     assert state.open.trigger == "go"
@@ -179,14 +179,14 @@ def test_frozen_words_keep_the_time_when_they_were_first_said(story: Story) -> N
     """Said again, a frozen word keeps its time; unsaid and said again, it begins anew."""
     first = story.intent("go", {"a": "x"}, frozen=["DR"]).frozen_since
     assert story.commit("go", frozen=["DR", "primary"]).frozen_since["DR"] == first["DR"]
-    assert story.add("held", state="there", stage="go", reason="no", frozen=[], next_actions=[]).frozen == ()
+    assert story.add("held", state="there", stage="go", reason="no", frozen=[], ways=[]).frozen == ()
 
 
 def test_a_resume_counts_attempts_from_the_beginning(story: Story) -> None:
     """After a person said go on, no failed attempt is counted any more, and the reason of the hold is gone."""
     story.intent("go", {"a": "x"})
     story.failed("go", "not_done")
-    story.add("held", state="start", stage="go", reason="no", frozen=[], next_actions=[])
+    story.add("held", state="start", stage="go", reason="no", frozen=[], ways=[])
     state = story.add("resumed", operator="other", host="h", state="start")
     assert (state.attempts, state.status, state.reason, state.operator) == ({}, "running", "", "other")
 

@@ -59,23 +59,27 @@ def test_an_abort_gives_everything_back_also_when_it_is_killed_on_its_way(
     ready: Ready, site: Site, promote: Make, state: str
 ) -> None:
     """Newest first: pointers, artifacts, publishing, schedules, fence; killed between and within, it goes on."""
+    before = picture(site)
+    run = promote(**inputs_for(ready, state))
+    run.brought_to(state)
+    if run.state.undo:
+        killed_while_it_gives_back(run)
+    else:
+        run.abort()
+    ended(site, run, before)
+
+
+def killed_while_it_gives_back(run: Promote) -> None:
+    """Abort a run, killed before and after its first undo, to its end."""
 
     def cut() -> None:
         raise Killed
 
-    before = picture(site)
-    run = promote(**inputs_for(ready, state))
-    run.brought_to(state)
-    if not run.state.undo:
-        run.abort()
-        ended(site, run, before)
-        return
     run.when("intent", "undo_newest", cut)  # in the journal, and not done
     run.killed(run.abort)
     run.when("commit", "undo_newest", cut)  # done, and not told
     run.killed(run.abort)
     run.resume()
-    ended(site, run, before)
 
 
 @pytest.mark.parametrize("after", ["switch_global_pointer", "enable_dr_publish", "schedule_dr"])

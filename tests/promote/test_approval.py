@@ -312,8 +312,8 @@ def test_the_plan_of_one_run_is_approved_in_no_other(site: Site, promote: Make, 
     other = promote()
     ENDS[end](other)
     assert other.state.ended
-    readings = [each["facts"].get("approval") for each in other.state.forecasts] or [other.state.facts["approval"]]
-    plan = next(each["seen"] for each in reversed(readings) if each)
+    readings = [forecast.facts.get("approval") for forecast in other.state.forecasts] or [other.state.facts["approval"]]
+    plan = next(reading.seen for reading in reversed(readings) if reading)
     run = promote()
     run.start()
     assert run.state.state == "dr_run_verified", run.words

@@ -8,8 +8,6 @@ import yaml
 from drfsm.spec import check, load_machine
 from tests.promote.world import TEXT
 
-pytestmark = pytest.mark.timeout(900)  # a search of minutes, where many share two cores
-
 # rule -> guards without which it does not hold
 LACKING: dict[str, tuple[str, ...]] = {
     "two_sites_publish": ("primary_is_frozen", "primary_is_drained", "lost_primary_is_cut_off"),

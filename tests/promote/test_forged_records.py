@@ -306,12 +306,12 @@ def test_an_object_without_an_end_is_no_record(waiting: Waiting, elsewhere: Call
     before, typed_head = waiting.untouched(), ("--expect-head", hashlib.sha256(body).hexdigest())
     for more in ((), typed_head):
         code, _, err = waiting.type_("resume", *more)
-        assert (code, "it has no end" in err) == (ExitCode.DAMAGED, True), err
+        assert (code, "it does not end with a newline" in err) == (ExitCode.DAMAGED, True), err
     home = elsewhere()
     for words in (("resume", waiting.uri, *waiting.places(), *typed_head), ("status", waiting.uri),
                   ("replay", waiting.uri)):  # fmt: skip
         code, out, err = waiting.type_(*words)
-        assert (code, "it has no end" in err) == (ExitCode.DAMAGED, True), out + err
+        assert (code, "it does not end with a newline" in err) == (ExitCode.DAMAGED, True), out + err
     assert (waiting.home / "runs" / waiting.run_id / "state_transitions.log").read_bytes() == local
     assert not list(home.rglob("state_transitions.log"))
     assert waiting.untouched() == before

@@ -103,14 +103,14 @@ def test_flags_do_not_promote_what_is_canonical(site: Site, promote: Make) -> No
 @pytest.mark.parametrize(
     "prefix", ["jobintel", "jobintel/state", "jobintel/drills/../x", "jobintel/drills/d", "other/drills/d/rehearsal"]
 )
-def test_a_rehearsal_elsewhere_than_in_a_drills_own_place_is_refused(
-    ready: Ready, site: Site, promote: Make, prefix: str
-) -> None:
-    """The canonical prefix, a path that climbs out of the drills, another's: refused before anything is written."""
-    assert rehearsal.judge_place({"prefix": prefix, "rehearses": site.prefix}) == "canonical"
-    if prefix != site.prefix:
-        return
-    run = promote(ready.rehearsal(DRILL) | {"prefix": prefix})
+def test_elsewhere_than_in_a_drills_own_place_a_rehearsal_is_judged_canonical(prefix: str) -> None:
+    """The canonical prefix, a path that climbs out of the drills, another's: all are judged as canonical keys."""
+    assert rehearsal.judge_place({"prefix": prefix, "rehearses": "jobintel"}) == "canonical"
+
+
+def test_a_rehearsal_on_canonical_keys_is_refused(ready: Ready, site: Site, promote: Make) -> None:
+    """The canonical prefix: refused before anything is written."""
+    run = promote(ready.rehearsal(DRILL) | {"prefix": site.prefix})
     run.start()
     assert run.state.status == "refused"
     assert "rehearsal_stays_beside" in run.state.reason

@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from drfsm.dr.sites.cron_forecast import thaw, words
@@ -166,8 +166,7 @@ def test_what_is_said_to_be_next_is_a_time_on_the_wall_and_none_lies_between(
 ) -> None:
     """In zones whose clocks leap: the next start lies ahead, and from just before it, it is next again."""
     found = thaw(cronjob(schedule, timeZone=zone), now)
-    if "unreadable" in found:
-        return
+    assume("unreadable" not in found)
     following = datetime.fromisoformat(found["next"])
     assert following > now
     assert thaw(cronjob(schedule, timeZone=zone), following - timedelta(seconds=1))["next"] == found["next"]

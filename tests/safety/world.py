@@ -29,13 +29,14 @@ from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import DrfsmError
 from drfsm.evidence.audit import Verdict, audit
-from drfsm.evidence.story import standing
+from drfsm.evidence.narrative import standing
 from drfsm.evidence.summary import summarise
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
 from drfsm.runs.receipts import hold
 from drfsm.runs.wiring import connect
 from drfsm.sandbox import Sandbox
+from drfsm.sandbox.cloud import MACHINE_IMAGE
 from drfsm.sandbox.seed import BEFORE, CONFIGMAP, CRONJOB, NAMESPACE, RUNNER_TAGS, job_from
 from drfsm.spec import MachineSpec, load_machine
 from drfsm.world import Cluster, World
@@ -382,7 +383,7 @@ class Site:
         wanted = [{"Key": key, "Value": value} for key, value in {**RUNNER_TAGS, **tags}.items()]
         self._launched = True
         found = self.ec2.run_instances(
-            ImageId="ami-03cf127a", InstanceType="t3.small", MinCount=1, MaxCount=1,
+            ImageId=MACHINE_IMAGE, InstanceType="t3.small", MinCount=1, MaxCount=1,
             TagSpecifications=[{"ResourceType": "instance", "Tags": wanted}],
         )  # fmt: skip
         return str(found["Instances"][0]["InstanceId"])
@@ -712,7 +713,7 @@ class Failback:
     @property
     def next_actions(self) -> set[str]:
         """What a person can do now."""
-        return {each["do"] for each in self.state.next_actions}
+        return {offered.action for offered in self.state.next_actions}
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -726,7 +727,7 @@ class Failback:
 
     def seen(self, fact: str) -> Any:
         """Return what was last seen of a fact."""
-        return self.state.facts[fact]["seen"]
+        return self.state.facts[fact].seen
 
     def audit(self) -> Verdict:
         """Hold the journal against the machine, offline."""

@@ -1,4 +1,4 @@
-"""What a real control plane stands on, without one: finding programs, the leash that ends them, the gate."""
+"""What a real control plane stands on, without one: finding programs, the supervisor that ends them, the TCP proxy."""
 
 import os
 import signal
@@ -16,8 +16,8 @@ import pytest
 
 from drfsm.errors import DrfsmError, UsageFault
 from drfsm.sandbox.controlplane import build
-from drfsm.sandbox.controlplane.cluster import LEASH
-from drfsm.sandbox.controlplane.gate import HOST, Gate
+from drfsm.sandbox.controlplane.cluster import SUPERVISOR
+from drfsm.sandbox.controlplane.tcp_proxy import HOST, TcpProxy
 from drfsm.sandbox.lifecycle import _born
 
 
@@ -98,16 +98,16 @@ def test_a_build_that_fails_is_told_in_go_s_own_words(tmp_path: Path, monkeypatc
     assert build.known() == {}
 
 
-# --- the leash --------------------------------------------------------------------------------------------
+# --- the supervisor ---------------------------------------------------------------------------------------
 
 
-def leashed(*argv: str) -> "subprocess.Popen[bytes]":
-    """Start a program on a leash that we hold."""
-    return subprocess.Popen([sys.executable, "-I", "-S", str(LEASH), *argv], stdin=subprocess.PIPE)
+def supervised(*argv: str) -> "subprocess.Popen[bytes]":
+    """Start a program under a supervisor whose stdin we hold."""
+    return subprocess.Popen([sys.executable, "-I", "-S", str(SUPERVISOR), *argv], stdin=subprocess.PIPE)
 
 
 def child_of(pid: int) -> int:
-    """Return the process that a leash holds, once it is there."""
+    """Return the process that a supervisor runs, once it is there."""
     path = Path(f"/proc/{pid}/task/{pid}/children")
     assert eventually(lambda: path.read_text(encoding="utf-8").split())
     return int(path.read_text(encoding="utf-8").split()[0])
@@ -117,23 +117,23 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lo
 
 
 @needs_proc
-def test_a_program_ends_when_its_leash_is_let_go() -> None:
+def test_a_program_ends_when_its_supervisors_stdin_is_closed() -> None:
     """Closing our end kills it, though it listens to no SIGTERM, and is told as a signal's death."""
-    leash = leashed("/bin/sh", "-c", "trap '' TERM; sleep 100 & wait")
-    child = child_of(leash.pid)
-    leash.stdin.close()  # type: ignore[union-attr]  # a pipe was asked for
-    assert leash.wait(10) == 128 + signal.SIGKILL
+    supervisor = supervised("/bin/sh", "-c", "trap '' TERM; sleep 100 & wait")
+    child = child_of(supervisor.pid)
+    supervisor.stdin.close()  # type: ignore[union-attr]  # a pipe was asked for
+    assert supervisor.wait(10) == 128 + signal.SIGKILL
     assert _born(child) is None
 
 
 @needs_proc
-def test_a_program_ends_with_a_killed_holder_and_with_a_killed_leash(tmp_path: Path) -> None:
-    """SIGKILL of whoever holds the leash, and of the leash itself, ends the program either way."""
+def test_a_program_ends_with_a_killed_holder_and_with_a_killed_supervisor(tmp_path: Path) -> None:
+    """SIGKILL of whoever started the supervisor, and of the supervisor itself, ends the program either way."""
     note = tmp_path / "pid"
     script = f"""
         import subprocess, sys, time
-        leash = subprocess.Popen([sys.executable, {str(LEASH)!r}, "/bin/sleep", "100"], stdin=subprocess.PIPE)
-        open({str(note)!r}, "w").write(str(leash.pid) + "\\n")
+        supervisor = subprocess.Popen([sys.executable, {str(SUPERVISOR)!r}, "/bin/sleep", "100"], stdin=subprocess.PIPE)
+        open({str(note)!r}, "w").write(str(supervisor.pid) + "\\n")
         time.sleep(100)
     """
     holder = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
@@ -142,22 +142,22 @@ def test_a_program_ends_with_a_killed_holder_and_with_a_killed_leash(tmp_path: P
     holder.kill()
     holder.wait()
     assert eventually(lambda: _born(child) is None)
-    leash = leashed("/bin/sleep", "100")
-    child = child_of(leash.pid)
-    # BEFORE it is the program, it has not yet asked to die with its leash.
+    supervisor = supervised("/bin/sleep", "100")
+    child = child_of(supervisor.pid)
+    # BEFORE it is the program, it has not yet asked to die with its supervisor.
     assert eventually(lambda: Path(f"/proc/{child}/comm").read_text(encoding="utf-8") == "sleep\n")
-    leash.kill()
-    leash.wait()
+    supervisor.kill()
+    supervisor.wait()
     assert eventually(lambda: _born(child) is None)
 
 
-def test_a_program_that_ends_by_itself_ends_its_leash_with_its_code() -> None:
+def test_a_program_that_ends_by_itself_ends_its_supervisor_with_its_code() -> None:
     """Nobody has to let go: the exit code is passed on."""
-    with leashed("/bin/sh", "-c", "exit 7") as leash:
-        assert leash.wait(10) == 7
+    with supervised("/bin/sh", "-c", "exit 7") as supervisor:
+        assert supervisor.wait(10) == 7
 
 
-# --- the gate ---------------------------------------------------------------------------------------------
+# --- the TCP proxy ----------------------------------------------------------------------------------------
 
 
 class Echo(threading.Thread):
@@ -196,57 +196,57 @@ def echo() -> Iterator[Echo]:
     server.stop()
 
 
-def test_a_gate_passes_on_cuts_and_opens_again_at_the_same_port(echo: Echo) -> None:
+def test_a_proxy_passes_on_cuts_and_opens_again_at_the_same_port(echo: Echo) -> None:
     """Open it is transparent; shut, what is open ends and new connections are refused; then all goes on."""
-    gate = Gate(lambda: echo.port)
+    proxy = TcpProxy(lambda: echo.port)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((HOST, gate.port), 5)
-    gate.open()
-    gate.open()
-    talk = socket.create_connection((HOST, gate.port), 5)
+        socket.create_connection((HOST, proxy.port), 5)
+    proxy.open()
+    proxy.open()
+    talk = socket.create_connection((HOST, proxy.port), 5)
     talk.sendall(b"hello")
     assert talk.recv(1024) == b"1:hello"
-    gate.close()
+    proxy.close()
     with suppress(ConnectionResetError):
         assert talk.recv(1024) == b""
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((HOST, gate.port), 5)
-    gate.open()
-    with socket.create_connection((HOST, gate.port), 5) as again:
+        socket.create_connection((HOST, proxy.port), 5)
+    proxy.open()
+    with socket.create_connection((HOST, proxy.port), 5) as again:
         again.sendall(b"there")
         assert again.recv(1024) == b"1:there"
     talk.close()
-    gate.end()
+    proxy.end()
 
 
-def test_where_a_gate_leads_is_asked_for_each_connection(echo: Echo) -> None:
+def test_where_a_proxy_leads_is_asked_for_each_connection(echo: Echo) -> None:
     """Another target holds for connections from then on; one that is open stays where it is."""
     other = Echo(b"2:")
     targets = [echo.port]
-    gate = Gate(lambda: targets[0])
-    gate.open()
-    first = socket.create_connection((HOST, gate.port), 5)
+    proxy = TcpProxy(lambda: targets[0])
+    proxy.open()
+    first = socket.create_connection((HOST, proxy.port), 5)
     first.sendall(b"a")
     assert first.recv(1024) == b"1:a"
     targets[0] = other.port
-    second = socket.create_connection((HOST, gate.port), 5)
+    second = socket.create_connection((HOST, proxy.port), 5)
     for talk, answer in ((second, b"2:b"), (first, b"1:b")):
         talk.sendall(b"b")
         assert talk.recv(1024) == answer
         talk.close()
     other.stop()
-    gate.end()
+    proxy.end()
 
 
-def test_a_gate_before_nothing_ends_who_knocks() -> None:
+def test_a_proxy_before_nothing_ends_the_connection() -> None:
     """If the server behind isn't there, the connection just ends."""
     with socket.create_server((HOST, 0)) as taken:
         free = taken.getsockname()[1]
-    gate = Gate(lambda: free)
-    gate.open()
-    with socket.create_connection((HOST, gate.port), 5) as talk, suppress(ConnectionResetError):
+    proxy = TcpProxy(lambda: free)
+    proxy.open()
+    with socket.create_connection((HOST, proxy.port), 5) as talk, suppress(ConnectionResetError):
         assert talk.recv(1024) == b""
-    gate.end()
+    proxy.end()
 
 
 def test_nothing_of_it_needs_go_until_a_cluster_is_started() -> None:

@@ -17,7 +17,8 @@ from attrs import evolve
 
 from drfsm.errors import DrfsmError, UsageFault
 from drfsm.sandbox import Options, default_directory, down, environment, status, up
-from drfsm.sandbox.lifecycle import State, _born, _end, _pods, _write, outage
+from drfsm.sandbox.kubernetes.processes import processes_below
+from drfsm.sandbox.lifecycle import State, _born, _end, _write, outage
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_up_a_second_up_status_environment_and_down(home: Path) -> None:
     assert answers(state)
     assert (status(home).running, status(home).state) == (True, state)
     assert up(home) == evolve(state, already_running=True)
-    assert list(_pods(home))
+    assert list(processes_below(home))
 
     environ = environment(home)
     assert environ["AWS_ENDPOINT_URL"] == state.endpoint
@@ -94,7 +95,7 @@ def test_up_a_second_up_status_environment_and_down(home: Path) -> None:
     assert not status(home).running
     assert _born(state.pid) is None
     assert not answers(state)
-    assert not list(_pods(home))
+    assert not list(processes_below(home))
     assert not down(home)
     with pytest.raises(UsageFault, match="no sandbox in"):
         environment(home)
@@ -108,11 +109,11 @@ def test_a_killed_sandbox_is_seen_as_dead_and_up_starts_a_new_one_without_its_po
         time.sleep(0.01)
     assert not status(home).running
     assert "died" in status(home).note
-    left = set(_pods(home))
+    left = set(processes_below(home))
     second = up(home)
     assert second.pid != first.pid
     assert answers(second)
-    assert not left & set(_pods(home))
+    assert not left & set(processes_below(home))
 
 
 def test_a_recycled_pid_is_never_taken_for_the_sandbox_nor_killed(home: Path) -> None:
@@ -175,7 +176,7 @@ def test_an_outage_is_so_when_the_command_returns_and_ends_when_it_is_ended(home
     state = up(home, Options(runner=False))  # a standby's dashboard would have no pods
     kubeconfigs = {"primary": state.kubeconfig_primary, "dr": state.kubeconfig_dr}
     before = {site: uid(each) for site, each in kubeconfigs.items()}
-    while len(pods := set(_pods(home))) < len(kubeconfigs):  # each site's dashboard
+    while len(pods := set(processes_below(home))) < len(kubeconfigs):  # each site's dashboard
         time.sleep(0.02)
     for site, other in (("primary", "dr"), ("dr", "primary")):
         for _ in range(2):
@@ -183,13 +184,13 @@ def test_an_outage_is_so_when_the_command_returns_and_ends_when_it_is_ended(home
             assert (told.returncode, f"the cluster of {site} does not answer any more" in told.stdout) == (0, True)
             assert uid(kubeconfigs[site]) is None
         assert uid(kubeconfigs[other]) == before[other]
-        assert pods <= set(_pods(home))
+        assert pods <= set(processes_below(home))
         for _ in range(2):
             assert drfsm(home, "outage", site, "--end").returncode == 0
             assert uid(kubeconfigs[site]) == before[site]
     outage(home, "primary")
     assert down(home)
-    assert not list(_pods(home))
+    assert not list(processes_below(home))
     again = up(home, Options(canonical="primary"))
     assert uid(again.kubeconfig_primary) is not None
     time.sleep(0.6)

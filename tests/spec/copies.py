@@ -5,7 +5,7 @@ told by what it changes and not by where it stands in the file.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -71,10 +71,34 @@ HIDDEN: Words = {
 }
 
 
-def words() -> Words:
-    """Return the shipped failback as plain words."""
-    found: Words = yaml.load((shipped("machines") / "failback.yaml").read_text(), Loader=yaml.BaseLoader)  # noqa: S506  BaseLoader makes strings only
-    return found
+def words(machine: str = "failback") -> Words:
+    """Return a shipped machine as plain words, its shorthand written out: each row has one source and says all."""
+    text = (shipped("machines") / f"{machine}.yaml").read_text()
+    return written_out(yaml.load(text, Loader=yaml.BaseLoader))  # noqa: S506  BaseLoader makes strings only
+
+
+def written_out(machine: Words) -> Words:
+    """Return a declaration that says the same without defaults, groups and sources with a ``when``."""
+    groups, defaults = machine.get("groups", {}), machine.get("defaults", {})
+    rows = []
+    for row in machine["transitions"]:
+        said = row | {key: value for key, value in defaults.items() if "action" in row and key not in row}
+        for source in _states([row["from"]] if isinstance(row["from"], str) else row["from"], groups):
+            state, when = (source, {}) if isinstance(source, str) else (source["state"], source["when"])
+            both = when | row.get("when", {})
+            rows.append(said | {"from": state} | ({"when": both} if both else {}))
+    rules = {
+        section: [rule | ({"states": _states(rule["states"], groups)} if "states" in rule else {}) for rule in rules]
+        for section, rules in machine.items()
+        if section in ("environment", "never")
+    }
+    rest = {key: value for key, value in machine.items() if key not in ("groups", "defaults")}
+    return rest | rules | {"transitions": rows}
+
+
+def _states(names: Iterable[Any], groups: Mapping[str, list[str]]) -> list[Any]:
+    written = [_states(groups[name], groups) if isinstance(name, str) and name in groups else [name] for name in names]
+    return [state for states in written for state in states]
 
 
 def followed(machine: Words) -> None:
@@ -154,11 +178,18 @@ def without_guards_over(*facts: str, but: Iterable[str] = ()) -> Change:
     return change
 
 
+def _wordless(node: Any) -> Any:
+    """Return a declaration without its sentences, which may hold a fact's name by chance."""
+    if isinstance(node, Mapping):
+        return {key: _wordless(value) for key, value in node.items() if key != "because"}
+    return [_wordless(item) for item in node] if isinstance(node, list) else node
+
+
 def _prune(machine: Words) -> None:
     """Remove the guards, and then the facts, that nothing names any more."""
     used = {name for each in machine["transitions"] for name in each.get("guards", ())}
     machine["guards"] = {name: guard for name, guard in machine["guards"].items() if name in used}
-    rest = json.dumps({key: value for key, value in machine.items() if key not in ("facts", "inputs")})
+    rest = json.dumps(_wordless({key: value for key, value in machine.items() if key not in ("facts", "inputs")}))
     depends = {name for fact in machine["facts"].values() for name in fact.get("depends", ())}
     for name in list(machine["facts"]):
         if f'"{name}"' not in rest and f" {name}" not in rest and name not in depends:

@@ -26,7 +26,7 @@ guards:
 USE = '  - {from: dry, trigger: use, to: done, by: operator, guards: [%s], because: "so that all is used"}\n'
 BACK = """
   - {from: %s, trigger: abort, to: going, by: operator, because: "back"}
-  - {from: going, trigger: undo_newest, to: going, each: undo, because: "newest first"}
+  - {from: going, trigger: undo_newest, to: going, foreach: undo, because: "newest first"}
   - {from: going, trigger: finish_abort, to: back, because: "as before"}
 """
 
@@ -53,10 +53,10 @@ def way_of(report: Report) -> list[str]:
 
 
 OPEN = """
-  - {from: dry, trigger: open, to: wet, action: turn, sets: {tap: open}, effect: idempotent, keeps: "it drips",
-     because: "w"}
+  - {from: dry, trigger: open, to: wet, action: turn, sets: {tap: open}, effect: idempotent,
+     not_undone_because: "it drips", because: "w"}
 """
-GIVEN_BACK = OPEN.replace('keeps: "it drips"', "undo: unturn")
+GIVEN_BACK = OPEN.replace('not_undone_because: "it drips"', "undo: unturn")
 PUMP = """
   - {from: wet, trigger: start, to: done, action: pump, sets: {pump: on}, effect: idempotent, because: "p"}
 """
@@ -123,7 +123,7 @@ def test_an_undo_can_be_cut_off_too() -> None:
 
 
 def test_what_is_kept_is_not_given_back_by_an_abort() -> None:
-    """The same rule with keeps in place of undo is broken."""
+    """The same rule with not_undone_because in place of undo is broken."""
     other = PUMP.replace("because", "undo: stop, because").replace("to: done", "to: wetter")
     rows = other + GO.replace("from: wet", "from: wetter")
     assert not check(tap(never("tap: [open, mixed]", "back"), OPEN + rows, "[dry, wet, wetter]")).ok
@@ -132,14 +132,14 @@ def test_what_is_kept_is_not_given_back_by_an_abort() -> None:
 
 def test_a_person_may_waive_an_undo_and_the_search_knows() -> None:
     """With a row that waives undos, the end of an abort may be anything that was left."""
-    waive = '  - {from: going, trigger: waive, to: going, by: operator, each: undo, because: "a person answers"}\n'
+    waive = '  - {from: going, trigger: waive, to: going, by: operator, foreach: undo, because: "a person answers"}\n'
     report = check(tap(never("tap: open", "back"), GIVEN_BACK + GO + waive, "[dry, wet]"))
     assert any("waive of" in step for step in way_of(report))
 
 
 def test_after_the_point_of_no_return_no_abort_is_searched() -> None:
     """From the intent of the final write on the way back is closed, in the middle of that row too."""
-    final = PUMP.replace("because", "final_write: true, because")
+    final = PUMP.replace("because", "point_of_no_return: true, because")
     assert check(tap(never("pump: on", "going, back"), GIVEN_BACK + final, "[dry, wet]")).ok
     undone = PUMP.replace("because", "undo: stop, because")
     assert not check(tap(never("pump: on", "going, back"), GIVEN_BACK + undone, "[dry, wet]")).ok
@@ -189,6 +189,21 @@ def test_a_machine_without_rules_is_said_to_have_none() -> None:
     assert list(check(tap("", rows)).lines()) == ["tap declares no never rule: only its rows were looked at"]
 
 
+def test_a_way_that_changes_a_fact_away_from_what_it_needs_is_no_finding() -> None:
+    """The pump needs a shut tap, which is shut at first and which the row before opens: the rule holds."""
+    rows = OPEN + PUMP.replace("to: done,", "to: done, guards: [tap_is_shut],")
+    report = check(tap(never("pump: on"), rows))
+    assert not report.findings
+    assert report.dead == ("wet --start--> done",)
+
+
+def test_a_fact_that_is_changed_elsewhere_only_is_as_it_was_at_first() -> None:
+    """The tap is shut at first, and only a row behind the pump opens it: the pump's guard holds, the way is found."""
+    rows = PUMP.replace("from: wet", "from: dry").replace("to: done,", "to: wet, guards: [tap_is_shut],")
+    rows += OPEN.replace("from: dry", "from: wet").replace("to: wet", "to: done")
+    assert way_of(check(tap(never("pump: on", "wet"), rows))) == ["start: dry -> wet (pump=on)"]
+
+
 def test_facts_that_nothing_changes_are_the_same_all_the_way() -> None:
     """One row needs the level low, a later one high, and nothing changes it: no way leads there."""
     rows = """
@@ -233,7 +248,7 @@ def abort_gives_the_primary_back(machine: Words) -> None:
         ("silence_primary", "restore_primary_publishing"),
     ):
         each = row(machine, trigger)
-        each.pop("keeps")
+        each.pop("not_undone_because")
         each["undo"] = undo
 
 

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from drfsm.errors import DeclarationFault
 from drfsm.resources import shipped
 from drfsm.spec import By, Effect, MachineSpec, dump_schema, load_machine
+from drfsm.spec.shorthand import OLD_KEYS
 
 LAMP = """\
 machine: lamp
@@ -88,14 +89,15 @@ def test_words_stay_words(word: str) -> None:
 ROW_KEYS = dump_schema()["properties"]["transitions"]["items"]["properties"]
 NOTHING_SET = "add `sets: {fact: value}`, or write `effect: none`"
 HIDDEN = "name it in environment and never only, or bind it and remove hidden"
-BOTH = 'effect: idempotent\n    undo: unpress\n    keeps: "light"'
+BOTH = 'effect: idempotent\n    undo: unpress\n    not_undone_because: "light"'
+NO_RETURN = "point_of_no_return: true"
 FAULTS = {
     "an unknown key": (changed("initial: dark", "intial: dark"), [
         "1: a machine lacks initial; add `initial:`",
         "3: a machine has no key intial; did you mean initial?",
     ]),
     "an unknown key of a row": (changed("    to: lit\n", "    to: lit\n    colour: red\n"), [
-        f"17: a transition has no key colour; its keys are {', '.join(ROW_KEYS)}",
+        f"17: a transition has no key colour; its keys are {', '.join(key for key in ROW_KEYS if key not in OLD_KEYS)}",
     ]),
     "an unknown state": (changed("initial: dark", "initial: drak"), ["3: there is no state drak; did you mean dark?"]),
     "an unknown guard": (changed("[light_is_off]", "[light_is_of]"), [
@@ -145,9 +147,9 @@ FAULTS = {
     "an unknown effect": (changed("effect: idempotent", "effect: twice"), [
         "21: effect is twice; write one of none, idempotent, once",
     ]),
-    "undo and keeps": (changed("effect: idempotent", BOTH), [
-        "22: no row takes this undo; add a row with `each: undo`, or write keeps",
-        "23: both undo and keeps; keep one: an abort either gives it back or says why not",
+    "undo and why not": (changed("effect: idempotent", BOTH), [
+        "22: no row takes this undo; add a row with `foreach: undo`, or write not_undone_because",
+        "23: both undo and not_undone_because; keep one: an abort either gives it back or says why not",
     ]),
     "a wait without guards": (changed("    guards: [door_is_shut]\n    wait:", "    wait:"), [
         "12: guard door_is_shut is used by no transition; guard one with it, or remove it",
@@ -194,8 +196,8 @@ FAULTS = {
     "an unknown status": (changed("{lit: complete}", "{lit: completed}"), [
         "4: lit is completed; did you mean complete?",
     ]),
-    "a final write that writes nothing": (changed('because: "No', 'final_write: true\n    because: "No'), [
-        "27: a final_write without an action; add the action, or remove final_write",
+    "a point of no return that writes nothing": (changed('because: "No', f'{NO_RETURN}\n    because: "No'), [
+        "27: a point_of_no_return without an action; add the action, or remove point_of_no_return",
     ]),
     "an unused fact": (changed("  door: {", "  smell: {values: [x]}\n  door: {"), [
         "9: fact smell is used nowhere; require or set it somewhere, or remove it",

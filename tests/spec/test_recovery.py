@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from drfsm.spec import Effect
-from drfsm.spec.recovery import CASES, Do, Probe, decide, probe
+from drfsm.spec.recovery import CASES, Probe, RecoveryAction, decide, probe
 
 ALL = list(product((True, False), Effect, Probe))
 TABLE = {
@@ -21,7 +21,14 @@ TABLE = {
     (True, Effect.IDEMPOTENT, Probe.UNKNOWN): "F",
     (True, Effect.ONCE, Probe.UNKNOWN): "F",
 }
-DOES = {"A": Do.START, "B": Do.START, "C": Do.COMMIT, "D": Do.REDO, "E": Do.HOLD, "F": Do.HOLD}
+DOES = {
+    "A": RecoveryAction.START,
+    "B": RecoveryAction.START,
+    "C": RecoveryAction.COMMIT,
+    "D": RecoveryAction.REDO,
+    "E": RecoveryAction.HOLD,
+    "F": RecoveryAction.HOLD,
+}
 
 
 @pytest.mark.parametrize(("begun", "effect", "seen"), ALL)
@@ -35,7 +42,10 @@ def test_every_combination_matches_exactly_one_row(begun: bool, effect: Effect, 
 
 def test_what_may_be_done_once_is_never_redone() -> None:
     """No combination redoes or starts an action of effect once whose intent is open."""
-    assert all(decide(open_intent=True, effect=Effect.ONCE, probe=seen).do in (Do.COMMIT, Do.HOLD) for seen in Probe)
+    assert all(
+        decide(open_intent=True, effect=Effect.ONCE, probe=seen).do in (RecoveryAction.COMMIT, RecoveryAction.HOLD)
+        for seen in Probe
+    )
 
 
 @pytest.mark.parametrize(

@@ -127,13 +127,13 @@ CASES = {
             DRESS,
             '  - {from: street, trigger: on, to: away, because: "b"}',
             '  - {from: street, trigger: abort, to: going, by: operator, because: "c"}',
-            '  - {from: going, trigger: undo_newest, to: going, each: undo, because: "d"}',
+            '  - {from: going, trigger: undo_newest, to: going, foreach: undo, because: "d"}',
             '  - {from: going, trigger: finish_abort, to: away, because: "e"}',
         ],
         [
             (
                 f"{FIRST}: go changes something, can be aborted, and says nothing of giving it back;"
-                " add undo, or keeps with the reason"
+                " add undo, or not_undone_because with the reason"
             ),
         ],
     ),
@@ -142,20 +142,20 @@ CASES = {
             DRESS,
             '  - {from: street, trigger: on, to: away, because: "b"}',
             '  - {from: home, trigger: abort, to: going, by: operator, because: "c"}',
-            '  - {from: going, trigger: undo_newest, to: going, each: undo, because: "d"}',
+            '  - {from: going, trigger: undo_newest, to: going, foreach: undo, because: "d"}',
             '  - {from: going, trigger: finish_abort, to: away, because: "e"}',
         ],
         [
             (
                 f"{FIRST}: go changes something, can be aborted, and says nothing of giving it back;"
-                " add undo, or keeps with the reason"
+                " add undo, or not_undone_because with the reason"
             ),
         ],
     ),
     "an undo loop that leaves its state": (
         [
             '  - {from: home, trigger: go, to: away, because: "a"}',
-            '  - {from: home, trigger: back, to: away, by: operator, each: undo, because: "b"}',
+            '  - {from: home, trigger: back, to: away, by: operator, foreach: undo, because: "b"}',
         ],
         [f"{FIRST + 1}: an undo loop that leaves its state; let from and to name the same one state"],
     ),
@@ -163,14 +163,14 @@ CASES = {
         [
             (
                 "  - {from: home, trigger: go, to: street, action: dress, sets: {coat: on}, effect: idempotent,"
-                ' final_write: true, because: "a"}'
+                ' point_of_no_return: true, because: "a"}'
             ),
             (
                 "  - {from: street, trigger: on, to: away, action: undress, sets: {coat: off}, effect: idempotent,"
-                ' final_write: true, because: "b"}'
+                ' point_of_no_return: true, because: "b"}'
             ),
         ],
-        [f"{FIRST + 1}: on is a second final_write on the way of go; there is one point of no return"],
+        [f"{FIRST + 1}: on is a second point of no return on the way of go; there is one point of no return"],
     ),
 }
 

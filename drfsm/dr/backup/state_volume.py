@@ -212,7 +212,11 @@ class Transport:
         ours: Manifest = {
             "name": ROLE,
             "image": self.image.ref or container["image"],
-            "command": [self.image.python, "-c", files("drfsm.dr").joinpath("in_pod.py").read_text(encoding="utf-8")],
+            "command": [
+                self.image.python,
+                "-c",
+                files("drfsm.dr.backup").joinpath("in_pod.py").read_text(encoding="utf-8"),
+            ],
             "env": [*told, url],
             "workingDir": _HOME,
             "volumeMounts": [

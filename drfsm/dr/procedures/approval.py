@@ -4,7 +4,7 @@ The plan is read from the world each time anew: the run that is to become canoni
 artifacts, where it goes, the cluster that takes over, what the pointers say now (their content, never ETags), and how
 the primary is kept from publishing. It is of one run: the run's id and a nonce are in it, so that an approval, or a
 no, of one run says nothing in another, though they would do the same. A dry run's plan is of the one start that it
-reserves (cli/reserved_plans.py). An approval is the SHA-256 of that plan, a name and a ticket, recorded by the row
+reserves (runs/reserved_plans.py). An approval is the SHA-256 of that plan, a name and a ticket, recorded by the row
 ``approve`` whose record has the time. Whatever changes in the world or in how the primary is stopped makes it stale.
 Once the pointers are captured the plan says what was captured: that they stay so is pointers.py's matter. Nothing
 here looks at a clock; how old an approval is, and whose, is approver.py's matter. Whether a primary that is to go

@@ -4,14 +4,6 @@ Never publishes to a canonical key.
 """
 
 from drfsm.dr.validation import follow, job, receipt, soak
-from drfsm.dr.validation.receipt import LARGEST_RECEIPT_BYTES, malformed, parsed
+from drfsm.dr.validation.receipt import parsed
 
-__all__ = [
-    "LARGEST_RECEIPT_BYTES",
-    "follow",
-    "job",
-    "malformed",
-    "parsed",
-    "receipt",
-    "soak",
-]
+__all__ = ["follow", "job", "parsed", "receipt", "soak"]

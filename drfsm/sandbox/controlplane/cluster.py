@@ -1,9 +1,9 @@
 """A whole real cluster: etcd, kube-apiserver and kube-controller-manager as processes, and our kubelet as its node.
 
-``RealCluster`` is used as ``EmulatedCluster`` is. Clients and the kubelet come in through a gate each, which make
-outages; the operator's also leads to faults, while there are any. The controller manager, ``apply`` and ``store``
-stand behind them. There is no scheduler: the kubelet binds. Data are thrown away with the cluster, so etcd syncs
-nothing and everything is ended by SIGKILL, by a leash that holds also when this process dies.
+``RealCluster`` is used as ``EmulatedCluster`` is. Clients and the kubelet each come in through a TCP proxy, which
+makes outages; the operator's proxy also leads to faults, while there are any. The controller manager, ``apply`` and
+``store`` go past the proxies. There is no scheduler: the kubelet binds. Data are thrown away with the cluster, so
+etcd syncs nothing and every program is ended by SIGKILL. A supervisor does that, also when this process dies.
 
     <directory>/kubeconfig.yaml           the operator's; kubelet.kubeconfig.yaml, admin.kubeconfig.yaml: ours
     <directory>/control-plane/            keys, tokens, etcd's data, and each program's log
@@ -28,13 +28,14 @@ from typing import Self
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from drfsm.errors import DrfsmError, Unreachable, UsageFault
+from drfsm.errors import DrfsmError
 from drfsm.sandbox.controlplane import build
 from drfsm.sandbox.controlplane.faulty import Forwarder
-from drfsm.sandbox.controlplane.gate import HOST, Gate
+from drfsm.sandbox.controlplane.tcp_proxy import HOST, TcpProxy
 from drfsm.sandbox.kubernetes import certificates
 from drfsm.sandbox.kubernetes.certificates import Certificates
 from drfsm.sandbox.kubernetes.client import Client
+from drfsm.sandbox.kubernetes.errors import ApiUnreachable, UsageError
 from drfsm.sandbox.kubernetes.faults import Faults
 from drfsm.sandbox.kubernetes.kubeconfigs import write_kubeconfig, write_private
 from drfsm.sandbox.kubernetes.kubelet import Kubelet
@@ -43,7 +44,7 @@ from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.resources import BY_KIND
 from drfsm.sandbox.kubernetes.server import Server
 
-LEASH = Path(__file__).with_name("leash.py")
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
 OPERATOR, NODE, CONTROLLERS = "sandbox-operator", "sandbox-kubelet", "sandbox-controllers"
 ADMINS = "system:masters"
 READY_SECONDS, POLL_SECONDS, ASK_SECONDS = 60.0, 0.05, 2.0
@@ -56,9 +57,9 @@ AWAITED = (  # what the controller manager makes first, and nothing works withou
 
 
 class RealCluster:
-    """One cluster. Usable as a context manager; starts once. The programs must be there or buildable, see build.py.
+    """One cluster. Usable as a context manager; it can be started once. build.py finds or builds its programs.
 
-    ``images`` tells which command an image's repository stands for. Everything that it writes lies below
+    ``images`` maps an image's repository to the command that the image runs. Everything that it writes lies below
     ``directory``; keys, tokens and kubeconfigs are readable by their owner only.
     """
 
@@ -68,8 +69,8 @@ class RealCluster:
         self._home = self.directory / "control-plane"
         self._kubelets = self.directory / "kubelet.kubeconfig.yaml"
         self._admins = self.directory / "admin.kubeconfig.yaml"
-        self._leashed: list[_Leashed] = []
-        self._gates: list[Gate] = []
+        self._supervised: list[_Supervised] = []
+        self._proxies: list[TcpProxy] = []
         self._faulty: Server | None = None
         self._admin: Client | None = None
         self._kubelet: Kubelet | None = None
@@ -88,17 +89,17 @@ class RealCluster:
         return self
 
     def stop(self) -> None:
-        """End the pods and every program; nothing if it isn't running."""
+        """End the pods and every program. Does nothing if the cluster isn't running."""
         if self._kubelet is not None:
             self._kubelet.stop()
-        for each in self._gates:
-            each.end()
+        for proxy in self._proxies:
+            proxy.end()
         if self._faulty is not None:
             self._faulty.end()
         if self._admin is not None:
             self._admin.close()
         self._end_programs()
-        self._gates.clear()
+        self._proxies.clear()
         self._kubelet = self._faulty = self._admin = None
         shutil.rmtree(self._home / "etcd", ignore_errors=True)
 
@@ -117,7 +118,7 @@ class RealCluster:
     @property
     def server(self) -> str:
         """The API's address."""
-        return f"https://{HOST}:{self._doors()[0].port}"
+        return f"https://{HOST}:{self._running_proxies()[0].port}"
 
     @property
     def uid(self) -> str:
@@ -126,34 +127,36 @@ class RealCluster:
 
     @property
     def store(self) -> Client:
-        """What it keeps, read behind the gates, as ``EmulatedCluster.store`` is: get, list."""
+        """What the cluster keeps, read without the proxies, as ``EmulatedCluster.store`` is: get, list."""
         if self._admin is None:
             raise self._down()
         return self._admin
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong with requests of connections that the operator makes from then on, see Faults.add."""
+        """What goes wrong with requests on connections that the operator opens from then on, see Faults.add."""
         if self._faulty is None:
             raise self._down()
         return self._faulty.faults
 
     @property
     def pids(self) -> list[int]:
-        """The processes of its control plane: the programs' leashes."""
-        return [each.pid for each in self._leashed]
+        """The processes of its control plane: the programs' supervisors."""
+        return [program.pid for program in self._supervised]
 
     # --- what tests do to it --------------------------------------------------------------------------
 
     def apply(self, manifest: Manifest) -> Manifest:
-        """Create an object, or replace what is there of that name; return it as kept. Its status is not taken.
+        """Create or replace an object; return it as stored. The manifest's status is ignored.
 
-        Raises ApiError, Unreachable, and UsageFault for a kind that the sandbox's own client doesn't speak.
+        Raises ApiError, ApiUnreachable, and UsageError for a kind that the sandbox's own client doesn't speak.
         """
         kind = BY_KIND.get((manifest.get("apiVersion", ""), manifest.get("kind", "")))
         if kind is None:
-            told = f"{manifest.get('apiVersion')} {manifest.get('kind')}"
-            raise UsageFault(f"the sandbox's client speaks no {told}", hint="use kubectl with the cluster's kubeconfig")
+            kind_name = f"{manifest.get('apiVersion')} {manifest.get('kind')}"
+            raise UsageError(
+                f"the sandbox's client speaks no {kind_name}", hint="use kubectl with the cluster's kubeconfig"
+            )
         metadata = {key: value for key, value in manifest["metadata"].items() if key not in ("resourceVersion", "uid")}
         if kind.namespaced:
             metadata.setdefault("namespace", "default")
@@ -166,22 +169,22 @@ class RealCluster:
         return self.store.replace(kind.plural, new)
 
     def outage(self, on: bool) -> None:
-        """Lose the site, or get it back: every connection is cut, new ones are refused; its pods run on."""
-        for each in self._doors():
+        """Begin or end an outage: every connection is cut and new ones are refused, while the pods keep running."""
+        for proxy in self._running_proxies():
             if on:
-                each.close()
+                proxy.close()
             else:
-                each.open()
+                proxy.open()
         if on and self._faulty is not None:
             self._faulty.close()
-            self._faulty.open()  # nobody reaches it but through the gate
+            self._faulty.open()  # nobody reaches it but through the proxy
 
     def node_ready(self, ready: bool) -> None:
-        """Let the node report itself as ready, or not; its pods are seen to either way."""
+        """Let the node report itself as ready or not ready; its pods run either way."""
         self._node().node_ready(ready)
 
     def node_lost(self, lost: bool) -> None:
-        """Lose the node, or find it again: it goes silent and hears nothing, while its processes run on."""
+        """Disconnect or reconnect the node: it neither reports nor hears anything, while its processes keep running."""
         if lost:
             self._node().lose()
         else:
@@ -213,14 +216,15 @@ class RealCluster:
         )
         faulty = self._faulty = Server(Forwarder(api, issued.authority), issued.chain, {tokens[OPERATOR]: OPERATOR})
         faulty.open()
-        for path, user, target in (
+        for kubeconfig, user, target_port in (
             (self.kubeconfig, OPERATOR, lambda: faulty.port if faulty.faults.pending else api),
             (self._kubelets, NODE, lambda: api),
         ):
-            gate = Gate(target)
-            self._gates.append(gate)
-            gate.open()
-            write_kubeconfig(path, self.name, f"https://{HOST}:{gate.port}", issued.authority, user, tokens[user])
+            proxy = TcpProxy(target_port)
+            self._proxies.append(proxy)
+            proxy.open()
+            url = f"https://{HOST}:{proxy.port}"
+            write_kubeconfig(kubeconfig, self.name, url, issued.authority, user, tokens[user])
 
     def _start_node(self) -> None:
         node = f"{self.name}-node"
@@ -228,11 +232,11 @@ class RealCluster:
         self._kubelet.start()
 
     def _has_begun(self) -> bool:
-        """Return whether the controllers made what must be there before anything else."""
+        """Return whether the controllers made the objects that everything else needs."""
         try:
             for resource, namespace, name in AWAITED:
                 self.store.get(resource, namespace, name)
-        except (ApiError, Unreachable):
+        except (ApiError, ApiUnreachable):
             return False
         return True
 
@@ -240,41 +244,41 @@ class RealCluster:
         """Start a program on a free port, and wait until it answers; return the port. Raises DrfsmError."""
         for number in range(1, START_TRIES + 1):
             port = _free_port()
-            leashed = _Leashed(program, argv(port), self._home)
-            self._leashed.append(leashed)
+            started = _Supervised(program, argv(port), self._home)
+            self._supervised.append(started)
             deadline = time.monotonic() + READY_SECONDS
-            while leashed.runs and time.monotonic() < deadline:
+            while started.runs and time.monotonic() < deadline:
                 if answers(port):
                     return port
                 time.sleep(POLL_SECONDS)
-            lost_its_port = not leashed.runs and "address already in use" in leashed.last_words()
+            lost_its_port = not started.runs and "address already in use" in started.log_tail()
             if number == START_TRIES or not lost_its_port:
-                raise leashed.stillborn()
-            self._leashed.remove(leashed)
+                raise started.start_error()
+            self._supervised.remove(started)
         raise AssertionError
 
     def _end_programs(self) -> None:
-        for each in reversed(self._leashed):  # the controllers first, so that they don't complain of the rest
-            each.end()
-        self._leashed.clear()
+        for program in reversed(self._supervised):  # the controllers first, so that they don't complain of the rest
+            program.end()
+        self._supervised.clear()
 
-    def _doors(self) -> list[Gate]:
-        """Return the gates, the operator's first."""
-        if not self._gates:
+    def _running_proxies(self) -> list[TcpProxy]:
+        """Return the proxies, the operator's first. Raises UsageError if the cluster is down."""
+        if not self._proxies:
             raise self._down()
-        return self._gates
+        return self._proxies
 
     def _node(self) -> Kubelet:
         if self._kubelet is None:
             raise self._down()
         return self._kubelet
 
-    def _down(self) -> UsageFault:
-        return UsageFault(f"the cluster {self.name} is not running", hint="start it first")
+    def _down(self) -> UsageError:
+        return UsageError(f"the cluster {self.name} is not running", hint="start it first")
 
 
-class _Leashed:
-    """One program, on a leash whose other end we hold."""
+class _Supervised:
+    """One program under a supervisor, whose stdin we hold open for as long as the program is to run."""
 
     def __init__(self, program: str, argv: Sequence[str], home: Path) -> None:
         self._program = program
@@ -283,7 +287,7 @@ class _Leashed:
         environ = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), MARK: str(home / program)}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(LEASH), *argv],
+                [sys.executable, "-I", "-S", str(SUPERVISOR), *argv],
                 env=environ,
                 cwd=home,
                 stdin=subprocess.PIPE,
@@ -294,7 +298,7 @@ class _Leashed:
 
     @property
     def pid(self) -> int:
-        """The leash's process, which leads the program's group."""
+        """The supervisor's process, which leads the program's group."""
         return self._process.pid
 
     @property
@@ -312,14 +316,14 @@ class _Leashed:
         self._process.kill()
         self._process.wait()
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Return the end of its log."""
         return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
 
-    def stillborn(self) -> DrfsmError:
-        """Return what to raise if it isn't there in time."""
+    def start_error(self) -> DrfsmError:
+        """Return the error of a program that ended or isn't ready in time."""
         why = "was not ready in time" if self.runs else "ended while it was starting"
-        return DrfsmError(f"{self._program} {why}; its last words:\n{self.last_words()}", hint=f"read {self._log}")
+        return DrfsmError(f"{self._program} {why}; the end of its log:\n{self.log_tail()}", hint=f"read {self._log}")
 
 
 def _etcd(programs: Mapping[str, Path], port: int, home: Path) -> list[str]:

@@ -1,8 +1,7 @@
-"""A real API server whose answers go wrong on command, as the emulated one's do: by the same server and rules.
+"""Faults on command before a real API server, by the emulated API's own server and rules.
 
-``Forwarder`` asks the real one and passes its answer on. Only connections for which there are faults to make
-come this way (see cluster.py): all others reach the real server untouched. Upgrades (exec, port-forward) don't
-pass.
+``Forwarder`` asks the real server and passes its answer on. Only connections that are opened while faults are pending
+come this way (see cluster.py); all others reach the real server directly. Upgrades (exec, port-forward) don't pass.
 """
 
 import http.client
@@ -10,9 +9,9 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-from drfsm.sandbox.controlplane.gate import HOST
+from drfsm.sandbox.controlplane.tcp_proxy import HOST
 from drfsm.sandbox.kubernetes.api import refusal
-from drfsm.sandbox.kubernetes.exchange import JSON, Answer, Request
+from drfsm.sandbox.kubernetes.http_messages import JSON, Answer, Request
 from drfsm.sandbox.kubernetes.refusals import ApiError
 
 HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "accept-encoding", "host", "te"})
@@ -21,7 +20,7 @@ ANSWER_SECONDS = 60.0
 
 
 class Forwarder:
-    """Answers by asking."""
+    """Answers requests by forwarding them to a real API server."""
 
     def __init__(self, port: int, authority: str) -> None:
         self._port, self._context = port, ssl.create_default_context(cadata=authority)
@@ -40,22 +39,22 @@ class Forwarder:
             return refusal(ApiError(503, "ServiceUnavailable", f"the API server does not answer: {fault!r}"))
 
 
-def _passed_on(request: Request, connection: http.client.HTTPSConnection, found: http.client.HTTPResponse) -> Answer:
-    kind = found.headers.get("Content-Type", JSON)
+def _passed_on(request: Request, connection: http.client.HTTPSConnection, response: http.client.HTTPResponse) -> Answer:
+    kind = response.headers.get("Content-Type", JSON)
     if request.says("watch") or request.says("follow"):
         if connection.sock is not None:
             connection.sock.settimeout(None)
-        return Answer(found.status, _pieces(connection, found), kind)
-    body = found.read()
+        return Answer(response.status, _pieces(connection, response), kind)
+    body = response.read()
     connection.close()
-    after = found.headers.get("Retry-After")
-    return Answer(found.status, body, kind, retry_after_seconds=int(after) if after else None)
+    after = response.headers.get("Retry-After")
+    return Answer(response.status, body, kind, retry_after_seconds=int(after) if after else None)
 
 
-def _pieces(connection: http.client.HTTPSConnection, found: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Yield a stream as it comes; its end is the client's or the server's to make."""
+def _pieces(connection: http.client.HTTPSConnection, response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield the pieces of a stream as they arrive, until the client or the server ends it."""
     try:
-        while piece := found.read1(BLOCK):
+        while piece := response.read1(BLOCK):
             yield piece
     finally:
         connection.close()

@@ -1,7 +1,7 @@
-"""Kubernetes for the sandbox: an emulated API with controllers, and a kubelet that serves any control plane.
+"""An emulated Kubernetes: API server, controllers, and a kubelet that also serves a real control plane; see README.md.
 
-``EmulatedCluster`` is the whole of it in one process. It is loaded on first use, so that the kubelet's and the
-controllers' modules can be imported alone.
+``EmulatedCluster`` is all of it in one process. It is loaded on first use, so that the modules of the kubelet and the
+controllers can be imported by themselves. Nothing here imports anything else of drfsm.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,8 +1,8 @@
-"""What an object must look like to be kept: defaults first, then every fault at once, as the real API does.
+"""Admission of an object: defaults first, then every fault at once, as the real API does.
 
-``admit_new`` and ``admit_change`` are called by the store, under its lock, for every write, be it a client's
-or a controller's. They change the object in place (defaults, a Job's selector and labels, a new object's
-status) or raise ApiError BadRequest (400) or Invalid (422). What belongs to one resource stands in specs.py.
+The store calls ``admit_new`` and ``admit_change`` under its lock for every write, a client's or a controller's. They
+change the object in place (defaults, a Job's selector and labels, a new object's status) or raise ApiError BadRequest
+(400) or Invalid (422). The rules of single resources are in specs.py.
 """
 
 from drfsm.sandbox.kubernetes import defaults, specs
@@ -48,7 +48,7 @@ def _refuse_if_any(kind: Resource, manifest: Manifest, faults: list[Fault]) -> N
 
 
 def _prune(kind: Resource, manifest: Manifest) -> None:
-    """Drop what the real API wouldn't keep; refuse with 400 what it can't even decode."""
+    """Drop the fields that the real API wouldn't store. Raises ApiError BadRequest (400) for what it can't decode."""
     kept, _ = pruned(kind, manifest)
     manifest.clear()
     manifest.update(kept)

@@ -1,6 +1,7 @@
-"""The emulated API: a request in, an answer out. No sockets, no TLS, no tokens; those are server.py's.
+"""The emulated API: it turns a request into an answer by calling the module that is responsible.
 
-It owns no data (the store does) and no rules of objects (admission's); it says who does what.
+It has no sockets, TLS or tokens (server.py), no data (store.py) and no rules of objects (admission.py). server.py calls
+it.
 """
 
 import logging
@@ -8,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from drfsm.sandbox.kubernetes import discovery, listing, pod_parts, reviews, writing
-from drfsm.sandbox.kubernetes.exchange import JSON, Answer, Request, Target, answer, target, verb
+from drfsm.sandbox.kubernetes.http_messages import JSON, Answer, Request, Target, answer, target, verb
 from drfsm.sandbox.kubernetes.pod_parts import PodLogs
 from drfsm.sandbox.kubernetes.refusals import ApiError
 from drfsm.sandbox.kubernetes.store import Store
@@ -35,7 +36,7 @@ PARTS: Mapping[str, Callable[[Store, Request, Target], Answer]] = {
 
 
 class Api:
-    """One cluster's API. ``logs`` is there as soon as its kubelet is; ``stop`` ends every watch."""
+    """One cluster's API. ``logs`` is set as soon as the kubelet runs; ``stop`` ends every watch."""
 
     def __init__(self, store: Store, stop: threading.Event) -> None:
         self.store = store
@@ -44,11 +45,11 @@ class Api:
         self._stop = stop
 
     def answer(self, request: Request, *, kubelet: bool = False) -> Answer:
-        """Answer a request; refusals are answers too."""
+        """Answer a request; a refusal is an answer, too."""
         try:
             return self._answer(request, kubelet=kubelet)
-        except ApiError as told:
-            return refusal(told)
+        except ApiError as error:
+            return refusal(error)
         except (AttributeError, LookupError, TypeError, ValueError) as fault:
             # A defect of ours, or a body so malformed that our checks missed it: the client gets an answer.
             _log.exception("kubernetes.request_failed method=%s path=%s", request.method, request.path)
@@ -56,8 +57,8 @@ class Api:
 
     def _answer(self, request: Request, *, kubelet: bool) -> Answer:
         path = request.path.rstrip("/") or "/"
-        if request.method in ("GET", "HEAD") and (found := self._about(request, path)):
-            return found
+        if request.method in ("GET", "HEAD") and (about := self._about(request, path)):
+            return about
         if not discovery.serves(path):
             return Answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
         where = target(path)
@@ -73,19 +74,19 @@ class Api:
         return PARTS.get(where.part, WRITES[action])(self.store, request, where)
 
     def _about(self, request: Request, path: str) -> Answer | None:
-        """Answer how the API is, and what it says about itself."""
+        """Answer for health, versions, discovery and OpenAPI; None for any other path."""
         if path.startswith(HEALTH):
             return Answer(200, b"ok", "text/plain; charset=utf-8")
         wants = "as=APIGroupDiscoveryList" in request.headers.get("accept", "")
         aggregated = wants and path in ("/api", "/apis")
         if path == "/":
             return answer(200, {"paths": ["/api", "/apis", *HEALTH, "/openapi/v3", "/version"]})
-        found = discovery.document(path, aggregated=aggregated)
-        if found is None:
+        document = discovery.document(path, aggregated=aggregated)
+        if document is None:
             return None
-        return answer(200, found, content_type=discovery.AGGREGATED if aggregated else JSON)
+        return answer(200, document, content_type=discovery.AGGREGATED if aggregated else JSON)
 
 
-def refusal(told: ApiError) -> Answer:
-    """Return a refusal as an answer."""
-    return answer(told.status, told.body())
+def refusal(error: ApiError) -> Answer:
+    """Return an error as an answer."""
+    return answer(error.status, error.body())

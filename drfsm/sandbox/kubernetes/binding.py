@@ -1,14 +1,14 @@
-"""Binds pods to nodes over the API, for a control plane that runs no scheduler.
+"""Binds pods to nodes over the API, for a control plane without a scheduler.
 
-The kubelet starts it where it is asked to (``binds``). It decides as the emulated cluster's scheduler does
-(``place_pod``), and looks at a pod that fits nowhere again every second.
+A kubelet with ``binds=True`` starts it. It decides as the emulated cluster's scheduler does (``place_pod``), and tries
+a pod that fits nowhere again every second.
 """
 
 import threading
 from datetime import UTC, datetime
 
-from drfsm.errors import Unreachable
 from drfsm.sandbox.kubernetes.client import Client
+from drfsm.sandbox.kubernetes.errors import ApiUnreachable
 from drfsm.sandbox.kubernetes.reading import Place, condition, place, with_condition
 from drfsm.sandbox.kubernetes.recorder import Recorder
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
@@ -18,7 +18,7 @@ AGAIN_SECONDS = 1.0
 
 
 class Binder:
-    """One control plane's missing scheduler. It ends when the client is closed."""
+    """The scheduler of a control plane that has none. It ends when the client is closed."""
 
     def __init__(self, client: Client, recorder: Recorder) -> None:
         self._client, self._recorder = client, recorder
@@ -26,21 +26,21 @@ class Binder:
         self._news = threading.Condition()
         self._fresh = self._stopping = False
         self._threads = [
-            threading.Thread(target=each, name="kubelet-binding", daemon=True) for each in (self._watch, self._work)
+            threading.Thread(target=work, name="kubelet-binding", daemon=True) for work in (self._watch, self._work)
         ]
 
     def start(self) -> None:
         """Start."""
-        for each in self._threads:
-            each.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Stop; the client must be closed."""
         with self._news:
             self._stopping = True
             self._news.notify_all()
-        for each in self._threads:
-            each.join()
+        for thread in self._threads:
+            thread.join()
 
     def _watch(self) -> None:
         for change in self._client.follow("pods"):
@@ -69,7 +69,7 @@ class Binder:
                 self._bind(pod, fit.node)
             else:
                 self._refuse(pod, fit.why)
-        except (ApiError, Unreachable):
+        except (ApiError, ApiUnreachable):
             return  # it was bound or deleted meanwhile, or will be tried again
 
     def _bind(self, pod: Manifest, node: str) -> None:

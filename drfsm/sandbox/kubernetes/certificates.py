@@ -1,4 +1,4 @@
-"""A certificate authority for one cluster, and its server's certificate: elliptic curves, made in a millisecond."""
+"""A certificate authority, and the certificate of one server: elliptic curves, made in a millisecond."""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
@@ -22,8 +22,8 @@ class Certificates:
     chain: Path
 
 
-def issue(name: str, directory: Path, host: str = "127.0.0.1") -> Certificates:
-    """Make both; the server's key is written below ``directory``, readable by its owner only."""
+def issue(name: str, directory: Path, host: str = "127.0.0.1", server: str = "apiserver") -> Certificates:
+    """Make a CA and a server certificate, in ``directory/<server>.pem``, which only its owner may read."""
     authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = _named(f"drfsm sandbox {name}")
     own_key_usage = x509.KeyUsage(
@@ -46,20 +46,20 @@ def issue(name: str, directory: Path, host: str = "127.0.0.1") -> Certificates:
         .sign(authority_key, hashes.SHA256())
     )
     alternatives = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(host))]
-    server = (
-        _draft(_named("kube-apiserver"), issuer, server_key.public_key())
+    certificate = (
+        _draft(_named(server), issuer, server_key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_identifier), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
-    chain = directory / "apiserver.pem"
+    chain = directory / f"{server}.pem"
     key = server_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     chain.touch(mode=0o600)
-    chain.write_bytes(key + server.public_bytes(serialization.Encoding.PEM))
+    chain.write_bytes(key + certificate.public_bytes(serialization.Encoding.PEM))
     return Certificates(authority.public_bytes(serialization.Encoding.PEM).decode(), chain)
 
 

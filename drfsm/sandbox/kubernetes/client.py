@@ -1,9 +1,9 @@
 """A client of the Kubernetes API on the standard library: enough for a kubelet, on any API server.
 
-Reads a kubeconfig (server, CA, bearer token), keeps its connections, and tells what is the server's no
-(``ApiError``) from a server that can't be reached (``Unreachable``). ``follow`` is a watch that survives
-outages and compacted histories: what it missed it finds out by listing. Nothing but reads, replacements and
-patches is ever sent twice. Safe for use by many threads; ``close`` ends what is under way.
+It reads a kubeconfig (server, CA, bearer token) and keeps its connections open. A refusal of the server raises
+``ApiError``, a server that can't be reached ``ApiUnreachable``. ``follow`` is a watch that survives outages and a
+compacted history: it lists again, and yields what it missed. Only reads, replacements, patches and deletions are sent
+a second time. Safe for use by many threads; ``close`` ends whatever is under way.
 """
 
 import base64
@@ -22,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 
 from attrs import frozen
 
-from drfsm.errors import Unreachable, UsageFault
+from drfsm.sandbox.kubernetes.errors import ApiUnreachable, UsageError
 from drfsm.sandbox.kubernetes.reading import Place, place
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.resources import BY_PLURAL
@@ -35,7 +35,7 @@ REPEATABLE = ("GET", "PUT", "PATCH", "DELETE")
 
 
 class Change(NamedTuple):
-    """What a watch tells."""
+    """One event of a watch."""
 
     type: str  # ADDED, MODIFIED, DELETED
     object: Manifest
@@ -43,7 +43,7 @@ class Change(NamedTuple):
 
 @frozen
 class Access:
-    """How to reach a cluster, as a kubeconfig says."""
+    """How a kubeconfig reaches a cluster."""
 
     host: str
     port: int
@@ -52,7 +52,7 @@ class Access:
 
     @classmethod
     def read(cls, kubeconfig: Path) -> "Access":
-        """Return the access of a kubeconfig's current context. Raises UsageFault for what isn't spoken here."""
+        """Return the access of a kubeconfig's current context. Raises UsageError where it needs more than a token."""
         import yaml
 
         config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ class Access:
         cluster = _named(config, "clusters", context["cluster"])["cluster"]
         user = _named(config, "users", context["user"])["user"]
         if not user.get("token"):
-            raise UsageFault(f"{kubeconfig}: user {context['user']} has no token", hint="use a bearer token")
+            raise UsageError(f"{kubeconfig}: user {context['user']} has no token", hint="use a bearer token")
         server = urlsplit(cluster["server"])
         secure = server.scheme == "https"
         tls = _tls(cluster, kubeconfig.parent) if secure else None
@@ -80,14 +80,14 @@ class Client:
     # --- single objects -------------------------------------------------------------------------------
 
     def get(self, resource: str, namespace: str, name: str) -> Manifest:
-        """Return an object. Raises ApiError, Unreachable; so do all of these."""
+        """Return an object. Raises ApiError, ApiUnreachable; so do all of these."""
         return self._ask("GET", _path(resource, namespace, name))
 
     def list(self, resource: str, namespace: str = "", *, fields: str = "") -> tuple[list[Manifest], str]:
-        """Return the objects, of one namespace or all, and the version that they are of."""
+        """Return the objects of one namespace or of all, and the list's version."""
         answer = self._ask("GET", _path(resource, namespace) + _query(fieldSelector=fields))
         head = {"apiVersion": BY_PLURAL[resource].api_version, "kind": BY_PLURAL[resource].kind}
-        items = [{**head, **each} for each in answer.get("items") or ()]  # items of a list don't say what they are
+        items = [{**head, **item} for item in answer.get("items") or ()]  # the items of a list carry no kind
         return items, str(answer["metadata"]["resourceVersion"])
 
     def create(self, resource: str, manifest: Manifest, *, part: str = "", name: str = "") -> Manifest:
@@ -107,7 +107,7 @@ class Client:
     def delete(
         self, resource: str, namespace: str, name: str, *, uid: str = "", grace_seconds: int | None = None
     ) -> None:
-        """Delete an object; with ``uid`` only if it is that one. One that isn't there is fine."""
+        """Delete an object; with ``uid`` only the one of that uid. Does nothing if there is none."""
         options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid:
             options["preconditions"] = {"uid": uid}
@@ -124,9 +124,9 @@ class Client:
     def watch(
         self, resource: str, namespace: str, version: str, *, fields: str = "", seconds: int = WATCH_SECONDS
     ) -> Iterator[Change]:
-        """Yield the changes after a version until the server ends it. BOOKMARKs are yielded, too.
+        """Yield the changes after a version, BOOKMARKs too, until the server ends the watch.
 
-        Raises ApiError with status 410 if the version is too old, Unreachable if the connection breaks.
+        Raises ApiError with status 410 if the version is too old, ApiUnreachable if the connection breaks.
         """
         query = _query(
             watch="1",
@@ -142,15 +142,15 @@ class Client:
             if connection.sock is not None:
                 connection.sock.settimeout(seconds + ANSWER_SECONDS)
             for line in _lines(answer):
-                told = _told(line)
-                if told["type"] == "ERROR":
-                    raise _refusal(int(told["object"].get("code", 500)), line, told["object"])
-                yield Change(told["type"], told["object"])
+                event = _event(line)
+                if event["type"] == "ERROR":
+                    raise _refusal(int(event["object"].get("code", 500)), line, event["object"])
+                yield Change(event["type"], event["object"])
 
     def follow(self, resource: str, namespace: str = "", *, fields: str = "") -> Iterator[Change]:
-        """Yield what is there as ADDED, then every change, for as long as the client isn't closed.
+        """Yield the present objects as ADDED, then every change, until the client is closed.
 
-        After an outage, or if the server forgot the version, it lists again and yields the differences.
+        After an outage, or if the version is too old for the server, it lists again and yields the differences.
         """
         known: dict[Place, Manifest] = {}
         version, pause_seconds = "", SOONEST_SECONDS
@@ -169,19 +169,19 @@ class Client:
                 version = "" if refusal.status == HTTPStatus.GONE else version
                 if refusal.status != HTTPStatus.GONE:
                     pause_seconds = self._pause(pause_seconds)
-            except Unreachable:
+            except ApiUnreachable:
                 pause_seconds = self._pause(pause_seconds)
 
     def close(self) -> None:
-        """Break every connection: whoever waits for an answer gets Unreachable, ``follow`` ends."""
+        """Cut every connection: a request that waits for its answer raises ApiUnreachable, ``follow`` ends."""
         self._closed.set()
         with self._lock:
             connections = [*self._busy, *self._idle]
             self._idle.clear()
-        for each in connections:
-            if each.sock is not None:
+        for connection in connections:
+            if connection.sock is not None:
                 with suppress(OSError):
-                    each.sock.shutdown(socket.SHUT_RDWR)
+                    connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _pause(self, seconds: float) -> float:
         """Wait before another try; return how long to wait before the one after it."""
@@ -195,14 +195,14 @@ class Client:
         status, answer = self._exchange(method, target, raw, kind)
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             raise _refusal(status, answer)
-        found: Manifest = json.loads(answer)
-        return found
+        manifest: Manifest = json.loads(answer)
+        return manifest
 
     def _exchange(self, method: str, target: str, body: bytes | None, kind: str) -> tuple[int, bytes]:
         """Send a request; on a connection that the server closed while it was idle, once more on a fresh one."""
         try:
             return self._once(method, target, body, kind, fresh=False)
-        except Unreachable:
+        except ApiUnreachable:
             if method not in REPEATABLE or self._closed.is_set():
                 raise
             return self._once(method, target, body, kind, fresh=True)
@@ -225,18 +225,18 @@ class Client:
             if connection.sock is None:
                 connection.connect()
             if self._closed.is_set():  # `close` may have looked at the connection before it had a socket
-                raise Unreachable("the client is closed")
+                raise ApiUnreachable("the client is closed")
             connection.request(method, target, body, headers)
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as fault:
-            raise Unreachable(f"{method} {self._access.host}:{self._access.port}{target}: {fault!r}") from None
+            raise ApiUnreachable(f"{method} {self._access.host}:{self._access.port}{target}: {fault!r}") from None
 
     @contextmanager
     def _borrowed(self, *, fresh: bool) -> Iterator[http.client.HTTPConnection]:
         """Lend a connection; it is closed afterwards unless it was given back."""
         with self._lock:
             if self._closed.is_set():
-                raise Unreachable("the client is closed")
+                raise ApiUnreachable("the client is closed")
             connection = self._idle.pop() if self._idle and not fresh else self._new()
             self._busy.add(connection)
         try:
@@ -264,11 +264,11 @@ def _path(resource: str, namespace: str = "", name: str = "", part: str = "") ->
     row = BY_PLURAL[resource]
     root = f"/apis/{row.group}/{row.version}" if row.group else f"/api/{row.version}"
     home = f"/namespaces/{namespace}" if namespace and row.namespaced else ""
-    return "/".join([f"{root}{home}/{resource}", *(each for each in (name, part) if each)])
+    return "/".join([f"{root}{home}/{resource}", *(word for word in (name, part) if word)])
 
 
-def _query(**given: str) -> str:
-    said = {name: value for name, value in given.items() if value}
+def _query(**parameters: str) -> str:
+    said = {name: value for name, value in parameters.items() if value}
     return f"?{urlencode(said)}" if said else ""
 
 
@@ -276,7 +276,7 @@ def _read(answer: http.client.HTTPResponse) -> bytes:
     try:
         return answer.read()
     except (OSError, http.client.HTTPException) as fault:
-        raise Unreachable(f"the answer broke off: {fault!r}") from None
+        raise ApiUnreachable(f"the answer broke off: {fault!r}") from None
 
 
 def _lines(answer: http.client.HTTPResponse) -> Iterator[bytes]:
@@ -284,32 +284,34 @@ def _lines(answer: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
             line = answer.readline()
         except (OSError, ValueError, http.client.HTTPException) as fault:
-            raise Unreachable(f"the watch broke off: {fault!r}") from None
+            raise ApiUnreachable(f"the watch broke off: {fault!r}") from None
         if not line:
             return
         yield line
 
 
-def _told(line: bytes) -> Manifest:
+def _event(line: bytes) -> Manifest:
     try:
-        told: Manifest = json.loads(line)
+        event: Manifest = json.loads(line)
     except ValueError:
-        raise Unreachable("the watch broke off in the middle of a line") from None
-    return told
+        raise ApiUnreachable("the watch broke off in the middle of a line") from None
+    return event
 
 
-def _refusal(status: int, raw: bytes, told: Any = None) -> ApiError:
-    """Return the server's no; also one that isn't a Status, as of a proxy in between."""
+def _refusal(status: int, raw: bytes, status_object: Any = None) -> ApiError:
+    """Return a refusal of the server, or of a proxy before it, whose body is no Status."""
     with suppress(ValueError):
-        told = told or json.loads(raw)
-    if not isinstance(told, dict):
-        told = {}
-    return ApiError(status, told.get("reason", ""), told.get("message") or raw[:200].decode(errors="replace"))
+        status_object = status_object or json.loads(raw)
+    if not isinstance(status_object, dict):
+        status_object = {}
+    return ApiError(
+        status, status_object.get("reason", ""), status_object.get("message") or raw[:200].decode(errors="replace")
+    )
 
 
 def _differences(known: dict[Place, Manifest], items: list[Manifest]) -> Iterator[Change]:
-    """Yield what a fresh list tells beyond what is known, and know it."""
-    fresh = {place(each): each for each in items}
+    """Yield the differences between the known objects and a fresh list; update the known objects."""
+    fresh = {place(item): item for item in items}
     for where, old in list(known.items()):
         if where not in fresh or fresh[where]["metadata"]["uid"] != old["metadata"]["uid"]:
             del known[where]
@@ -331,11 +333,11 @@ def _keep(known: dict[Place, Manifest], change: Change) -> None:
 
 
 def _named(config: Manifest, section: str, name: object) -> Manifest:
-    for each in config.get(section) or ():
-        if each["name"] == name:
-            found: Manifest = each
-            return found
-    raise UsageFault(f"the kubeconfig has no {section} entry named {name}", hint="check the kubeconfig")
+    for entry in config.get(section) or ():
+        if entry["name"] == name:
+            match: Manifest = entry
+            return match
+    raise UsageError(f"the kubeconfig has no {section} entry named {name}", hint="check the kubeconfig")
 
 
 def _tls(cluster: Manifest, home: Path) -> ssl.SSLContext:

@@ -1,7 +1,7 @@
 """A whole emulated cluster in this process: API, controllers, and one node whose pods are local processes.
 
-``EmulatedCluster`` is what the sandbox and tests hold. Clients get in by ``kubeconfig``, as on any cluster;
-the rest is for tests: ``apply`` as an admin behind the API, ``outage``, ``faults``, ``deny``, ``node_ready``.
+The sandbox and the tests hold an ``EmulatedCluster``. Clients use its ``kubeconfig``, as on any cluster. All else is
+for tests: ``apply`` writes as an admin behind the API; ``outage``, ``faults``, ``deny`` and ``node_ready`` break it.
 """
 
 import secrets
@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from drfsm.errors import UsageFault
 from drfsm.sandbox.kubernetes import certificates
 from drfsm.sandbox.kubernetes.api import Api
 from drfsm.sandbox.kubernetes.controllers import Controllers
+from drfsm.sandbox.kubernetes.errors import UsageError
 from drfsm.sandbox.kubernetes.faults import Faults
 from drfsm.sandbox.kubernetes.kubeconfigs import write_kubeconfig
 from drfsm.sandbox.kubernetes.kubelet import Kubelet
@@ -26,16 +26,17 @@ from drfsm.sandbox.kubernetes.store import Store, clone
 
 
 class EmulatedCluster:
-    """One cluster. Usable as a context manager; starts once.
+    """One cluster. Usable as a context manager; it can be started once.
 
-    ``images`` tells which command an image's repository stands for. Everything it writes lies below
-    ``directory``; keys and kubeconfigs there are readable by their owner only.
+    ``images`` maps an image's repository to the command that the image runs. Everything it writes lies below
+    ``directory``; keys and kubeconfigs there are readable by their owner only. ``port`` is the API's, 0 any free one.
     """
 
     store: Store
 
-    def __init__(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, name: str, directory: Path, images: Mapping[str, Sequence[str]], port: int = 0) -> None:
         self.name, self.directory, self.images = name, directory.resolve(), images
+        self._port = port
         self.kubeconfig = self.directory / "kubeconfig.yaml"
         self._stop = threading.Event()
         self._api: Api | None = None
@@ -44,13 +45,16 @@ class EmulatedCluster:
         self._kubelet: Kubelet | None = None
 
     def start(self) -> Self:
-        """Start the API, the controllers and the node. If anything fails, nothing is left running."""
+        """Start the API, the controllers and the node. If anything fails, nothing is left running.
+
+        Raises OSError if the port or the directory can't be used.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
         issued = certificates.issue(self.name, self.directory)
         tokens = {secrets.token_urlsafe(24): user for user in (OPERATOR, KUBELET)}
         self.store = Store(root_ca=issued.authority)
         api = self._api = Api(self.store, self._stop)
-        self._server = Server(api, issued.chain, tokens)
+        self._server = Server(api, issued.chain, tokens, self._port)
         try:
             kubelets = self.directory / "kubelet.kubeconfig.yaml"
             for (token, user), path in zip(tokens.items(), (self.kubeconfig, kubelets), strict=True):
@@ -68,7 +72,7 @@ class EmulatedCluster:
         return self
 
     def stop(self) -> None:
-        """End the pods, the controllers and the API; nothing if it isn't running."""
+        """End the pods, the controllers and the API. Does nothing if the cluster isn't running."""
         if self._kubelet is not None:
             self._kubelet.stop()
         if self._controllers is not None:
@@ -103,20 +107,22 @@ class EmulatedCluster:
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong with the operator's requests, see Faults.add."""
+        """The faults that the operator's requests meet; see Faults.add."""
         return self._running().faults
 
     # --- what tests do to it --------------------------------------------------------------------------
 
     def apply(self, manifest: Manifest) -> Manifest:
-        """Create an object, or replace what is there of that name; return it as kept. Its status is not taken.
+        """Create or replace an object; return it as stored. The manifest's status is ignored.
 
-        Raises ApiError, as the API would, and UsageFault for a kind that isn't kept here.
+        Raises ApiError, as the API would, and UsageError for a kind that the cluster doesn't have.
         """
         kind = BY_KIND.get((manifest.get("apiVersion", ""), manifest.get("kind", "")))
         if kind is None:
-            told = f"{manifest.get('apiVersion')} {manifest.get('kind')}"
-            raise UsageFault(f"the sandbox's cluster keeps no {told}", hint="see drfsm/sandbox/kubernetes/resources.py")
+            kind_name = f"{manifest.get('apiVersion')} {manifest.get('kind')}"
+            raise UsageError(
+                f"the sandbox's cluster keeps no {kind_name}", hint="see drfsm/sandbox/kubernetes/resources.py"
+            )
         new = clone(manifest)
         new["metadata"].pop("resourceVersion", None)
         if kind.namespaced:
@@ -131,26 +137,26 @@ class EmulatedCluster:
             return self.store.update(kind.plural, new)
 
     def outage(self, on: bool) -> None:
-        """Lose the site, or get it back: every connection is cut, new ones are refused; its pods run on."""
+        """Begin or end an outage: every connection is cut and new ones are refused, while the pods keep running."""
         if on:
             self._running().close()
         else:
             self._running().open()
 
     def deny(self, verb: str, group: str, resource: str) -> None:
-        """Deny the operator something from now on (each may be ``*``): reviews say no, requests are 403."""
+        """Deny the operator a verb on a resource (any of the three may be ``*``): reviews say no, requests get 403."""
         self._denials().deny(verb, group, resource)
 
     def allow_all(self) -> None:
-        """Deny nothing any more."""
+        """Remove every denial."""
         self._denials().clear()
 
     def node_ready(self, ready: bool) -> None:
-        """Let the node report itself as ready, or not; its pods are seen to either way."""
+        """Let the node report itself as ready or not ready; its pods run either way."""
         self._node().node_ready(ready)
 
     def node_lost(self, lost: bool) -> None:
-        """Lose the node, or find it again: it goes silent and hears nothing, while its processes run on."""
+        """Disconnect or reconnect the node: it neither reports nor hears anything, while its processes keep running."""
         if lost:
             self._node().lose()
         else:
@@ -158,7 +164,7 @@ class EmulatedCluster:
 
     def _running(self) -> Server:
         if self._server is None:
-            raise UsageFault(f"the cluster {self.name} is not running", hint="start it first")
+            raise UsageError(f"the cluster {self.name} is not running", hint="start it first")
         return self._server
 
     def _denials(self) -> Denials:
@@ -168,5 +174,5 @@ class EmulatedCluster:
 
     def _node(self) -> Kubelet:
         if self._kubelet is None:
-            raise UsageFault(f"the cluster {self.name} is not running", hint="start it first")
+            raise UsageError(f"the cluster {self.name} is not running", hint="start it first")
         return self._kubelet

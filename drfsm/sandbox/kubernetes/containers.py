@@ -1,8 +1,8 @@
-"""One container of a pod through all its starts: what its status says, and when it may start again.
+"""One container of a pod through all its starts: its status, and when it may start again.
 
-It does nothing by itself: pod_worker.py starts and ends processes and notes here what happened. Back-off is
-the real kubelet's: the first restart comes at once, the next after 10 s, 20 s, 40 s, ... up to five minutes,
-and a container that ran for ten minutes begins anew.
+It does nothing by itself: pod_worker.py starts and ends processes, and records here what happened. The back-off is the
+real kubelet's: the first restart comes at once, the next after 10 s, 20 s, 40 s, ... up to five minutes; after ten
+minutes of running it begins anew.
 """
 
 import hashlib
@@ -47,17 +47,17 @@ class Container:
 
     @property
     def ended(self) -> Manifest | None:
-        """How it ended, unless it waits or runs."""
-        found: Manifest | None = self.state.get("terminated")
-        return found
+        """Its ``terminated`` state; None while it waits or runs."""
+        terminated: Manifest | None = self.state.get("terminated")
+        return terminated
 
     @property
     def was_started(self) -> bool:
-        """Whether it ran, ever."""
+        """Whether it was ever started."""
         return bool(self._id)
 
     def adopt(self, status: Manifest, now: datetime) -> None:
-        """Go on from what a kubelet before us reported; what ran then is lost."""
+        """Continue from the status that an earlier kubelet reported; a container that ran then is lost."""
         self.restarts = self._crashes = status.get("restartCount", 0)
         self.last = status.get("lastState") or {}
         self._id = status.get("containerID", "")
@@ -68,20 +68,20 @@ class Container:
             self.end(LOST, now, reason="ContainerStatusUnknown", message=LOST_MESSAGE)
 
     def begin(self, process: Process, now: datetime) -> None:
-        """Note that it runs."""
+        """Record that it runs."""
         self._count()
         self.process = process
         self._started, self._started_at = time.monotonic(), stamp(now)
         self.state = {"running": {"startedAt": self._started_at}}
 
     def fail_to_start(self, message: str, now: datetime) -> None:
-        """Note that its program could not be run."""
+        """Record that its program could not be started."""
         self._count()
         self._started_at = "1970-01-01T00:00:00Z"
         self.end(128, now, reason="StartError", message=message)
 
     def end(self, code: int, now: datetime, *, reason: str = "", message: str = "") -> None:
-        """Note that it ended."""
+        """Record that it ended."""
         if self.process is not None and time.monotonic() - self._started > BACK_OFF_RESET_SECONDS:
             self._crashes = 0
         self.process = None
@@ -96,7 +96,7 @@ class Container:
         self.state = {"terminated": ended}
 
     def wait(self, reason: str, message: str, seconds: float) -> None:
-        """Have it wait before (another) start is tried."""
+        """Record why it waits, and for how many seconds."""
         if self.ended is not None:
             self.last = self.state
         self.state = {"waiting": {"reason": reason, **({"message": message} if message else {})}}
@@ -141,6 +141,6 @@ def repository(image: str) -> str:
 
 
 def image_id(image: str) -> str:
-    """Return what an image is: by its digest, or one made from its name."""
+    """Return an image's id: with its digest, or one made from its name."""
     _, _, digest = image.partition("@")
     return f"{repository(image)}@{digest or 'sha256:' + hashlib.sha256(image.encode()).hexdigest()}"

@@ -1,9 +1,9 @@
 """The emulated cluster's controllers and scheduler, in one thread, on the store.
 
-Watches bring every change to that thread; it mirrors them, asks each controller which objects are concerned,
-and has those synced. Nothing polls: the thread sleeps until a change comes or an object asked to be looked at
-again (a deadline, a back-off, a CronJob's next start). The clock is handed in, so that a test can move time;
-having moved it, it calls ``look``. cluster.py starts and stops them.
+Watches bring every change to that thread. It updates its mirrors, asks each controller which objects the change
+concerns, and syncs those. Nothing polls: the thread sleeps until a change comes or the next object is due (a deadline,
+a back-off, a CronJob's next start). The clock is passed in, so that a test can move time; a test that moved it calls
+``look``. cluster.py starts and stops the controllers.
 """
 
 import logging
@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 from drfsm.sandbox.kubernetes.cronjobs import CronJobs
 from drfsm.sandbox.kubernetes.deployments import Deployments, ReplicaSets
-from drfsm.sandbox.kubernetes.desk import WATCHED, Clock, Controller, Desk, Subject
 from drfsm.sandbox.kubernetes.jobs import BACK_OFF_SECONDS, Jobs
 from drfsm.sandbox.kubernetes.reading import place, uid
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.scheduling import Scheduler
 from drfsm.sandbox.kubernetes.store import Store
+from drfsm.sandbox.kubernetes.workqueue import WATCHED, Clock, Controller, Subject, Workqueue
 
 FOREVER = float("inf")
 LONGEST_SLEEP_SECONDS = 3600.0
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class _News(NamedTuple):
-    """What the watches bring: a change, or all that there is (after a gap)."""
+    """News of a watch: one change, or all objects (at first, and after a gap)."""
 
     resource: str
     type: str
@@ -47,14 +47,14 @@ class Controllers:
         clock: Clock = lambda: datetime.now(UTC),
         job_back_off_seconds: float = BACK_OFF_SECONDS,
     ) -> None:
-        self._store, self._desk = store, Desk(store, clock)
-        desk = self._desk
+        self._store, self._workqueue = store, Workqueue(store, clock)
+        workqueue = self._workqueue
         self._controllers: Sequence[Controller] = (
-            Scheduler(desk),
-            Jobs(desk, back_off_seconds=job_back_off_seconds),
-            CronJobs(desk),
-            ReplicaSets(desk),
-            Deployments(desk),
+            Scheduler(workqueue),
+            Jobs(workqueue, back_off_seconds=job_back_off_seconds),
+            CronJobs(workqueue),
+            ReplicaSets(workqueue),
+            Deployments(workqueue),
         )
         self._inbox: queue.SimpleQueue[_News | None] = queue.SimpleQueue()
         self._dirty: dict[Subject, None] = {}  # in order of arrival
@@ -62,7 +62,7 @@ class Controllers:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Start; what is there already is seen to first. May be called again after ``stop``."""
+        """Start with the objects that exist already. May be called again after ``stop``."""
         self._stopping = threading.Event()
         versions = {resource: self._list(resource) for resource in WATCHED}
         self._threads = [threading.Thread(target=self._work, name="controllers", daemon=True)]
@@ -71,20 +71,20 @@ class Controllers:
                 target=self._watch, args=(resource, version), name=f"controllers-{resource}", daemon=True
             )
             self._threads.append(watch)
-        for each in self._threads:
-            each.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """Stop, and wait for it. The store keeps what was reached."""
+        """Stop, and wait until the threads have ended. The store keeps what was reached."""
         self._stopping.set()
         self._store.wake()
         self._inbox.put(None)
-        for each in self._threads:
-            each.join()
+        for thread in self._threads:
+            thread.join()
         self._threads = []
 
     def look(self) -> None:
-        """Look at everything again now: for those who moved the clock."""
+        """Sync every object again now, since the clock was moved."""
         for resource in WATCHED:
             self._inbox.put(_News(resource, "LOOK", ()))
 
@@ -112,12 +112,12 @@ class Controllers:
             for news in self._take():
                 if news is not None:
                     self._apply(news)
-            for subject in self._desk.take_due():
+            for subject in self._workqueue.take_due():
                 self._dirty[subject] = None
             self._sync_all()
 
     def _take(self) -> Sequence[_News | None]:
-        """Return the news; wait for them, or until something is due."""
+        """Return the news; wait until there are some, or until an object is due."""
         taken: list[_News | None] = []
         try:
             taken.append(self._inbox.get(timeout=self._sleep_seconds()))
@@ -127,32 +127,32 @@ class Controllers:
             return taken
 
     def _sleep_seconds(self) -> float:
-        due = self._desk.next_due()
+        due = self._workqueue.next_due()
         if due is None:
             return LONGEST_SLEEP_SECONDS
-        return min(max((due - self._desk.now()).total_seconds(), 0), LONGEST_SLEEP_SECONDS)
+        return min(max((due - self._workqueue.now()).total_seconds(), 0), LONGEST_SLEEP_SECONDS)
 
     def _apply(self, news: _News) -> None:
-        mirror = self._desk.mirror(news.resource)
+        mirror = self._workqueue.mirror(news.resource)
         if news.type == "LOOK":
-            for each in mirror:
-                self._mark(news.resource, each, gone=False)
+            for manifest in mirror:
+                self._mark(news.resource, manifest, gone=False)
             return
         if news.type == "LISTED":
-            there = {uid(each) for each in news.objects}
-            for each in mirror:
-                if uid(each) not in there:
-                    mirror.forget(each)
-                    self._mark(news.resource, each, gone=True)
-        for each in news.objects:
+            there = {uid(manifest) for manifest in news.objects}
+            for manifest in mirror:
+                if uid(manifest) not in there:
+                    mirror.forget(manifest)
+                    self._mark(news.resource, manifest, gone=True)
+        for manifest in news.objects:
             if news.type == "DELETED":
-                mirror.forget(each)
+                mirror.forget(manifest)
             else:
-                mirror.see(each)
-            self._mark(news.resource, each, gone=news.type == "DELETED")
+                mirror.see(manifest)
+            self._mark(news.resource, manifest, gone=news.type == "DELETED")
 
     def _mark(self, resource: str, manifest: Manifest, *, gone: bool) -> None:
-        """Note which objects are to be synced because of a change."""
+        """Note which objects a change makes due for a sync."""
         for controller in self._controllers:
             if controller.resource == resource:
                 self._dirty[Subject(resource, place(manifest))] = None
@@ -174,5 +174,5 @@ class Controllers:
                 # What it was read from is stale; the watch brings the newer version, and another sync.
                 return
             _log.warning("%s %s: %s", subject.resource, "/".join(subject.place), refusal.message)
-            later = self._desk.now() + timedelta(seconds=RETRY_SECONDS)
-            self._desk.look_again(subject.resource, subject.place, later)
+            later = self._workqueue.now() + timedelta(seconds=RETRY_SECONDS)
+            self._workqueue.look_again(subject.resource, subject.place, later)

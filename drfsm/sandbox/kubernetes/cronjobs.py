@@ -1,10 +1,10 @@
-"""CronJobs as batch/v1 has them: when one is due, and what it starts.
+"""The CronJob controller: when a CronJob is due, and the Job that it starts.
 
-``due`` is pure: schedule, times and deadline → the newest start that was missed, and the next one. The rules
-are those of kube-controller-manager's cronjob_controllerv2: the newest missed start is made up for at once
-(only that one, and only within startingDeadlineSeconds), also just after a suspension ends; Forbid looks at
-the Jobs that it started itself, so it ignores one made by hand; more than a hundred missed starts are only
-warned about. Schedules are read by cronsim, as Debian's cron reads them; ``@every`` is not known.
+``due`` is pure: from schedule, times and deadline it returns the newest missed start and the next start. The rules are
+those of kube-controller-manager's cronjob_controllerv2. The newest missed start is made up for at once (only that one,
+and only within startingDeadlineSeconds), also just after a suspension ends. Forbid considers only Jobs that the CronJob
+started, and ignores one made by hand. More than a hundred missed starts give a warning and nothing else. cronsim reads
+the schedules as Debian's cron does; ``@every`` is not supported.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 from attrs import frozen
 from cronsim import CronSim, CronSimError
 
-from drfsm.sandbox.kubernetes.desk import Desk
 from drfsm.sandbox.kubernetes.jobs import is_finished
 from drfsm.sandbox.kubernetes.reading import (
     Place,
@@ -31,6 +30,7 @@ from drfsm.sandbox.kubernetes.reading import (
 from drfsm.sandbox.kubernetes.recorder import Severity
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.store import clone
+from drfsm.sandbox.kubernetes.workqueue import Workqueue
 
 COMPONENT = "cronjob-controller"
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
@@ -49,7 +49,7 @@ FIELDS = 5
 
 @frozen
 class Due:
-    """When a CronJob should have started, and when it will."""
+    """The newest missed start of a CronJob, and its next one."""
 
     missed: datetime | None  # the newest start that is over and wasn't made
     many: bool  # more starts were missed than anybody would expect
@@ -57,7 +57,7 @@ class Due:
 
 
 class UnknownTimeZone(ValueError):
-    """The CronJob's timeZone isn't in the database."""
+    """The CronJob's timeZone is not in the database of time zones."""
 
 
 def due(spec: Manifest, created: datetime, last: datetime | None, now: datetime) -> Due:
@@ -111,16 +111,16 @@ def _simulated(schedule: str, after: datetime, *, reverse: bool = False) -> Cron
 
 
 def job_of(cronjob: Manifest, at: datetime) -> Manifest:
-    """Return the Job that a CronJob starts for a scheduled time; its name makes it the only one."""
+    """Return the Job of a scheduled start. Its name follows from the time, so there is only one."""
     template = clone(cronjob["spec"]["jobTemplate"])
-    given = template.get("metadata") or {}
+    template_metadata = template.get("metadata") or {}
     local = at.astimezone(zone_of(cronjob["spec"]))
-    told = stamp(at) if local.utcoffset() == timedelta(0) else local.isoformat(timespec="seconds")
+    scheduled_at = stamp(at) if local.utcoffset() == timedelta(0) else local.isoformat(timespec="seconds")
     metadata = {
         "name": f"{place(cronjob).name}-{int(at.timestamp()) // 60}",
         "namespace": place(cronjob).namespace,
-        "labels": given.get("labels") or {},
-        "annotations": {**(given.get("annotations") or {}), SCHEDULED_AT: told},
+        "labels": template_metadata.get("labels") or {},
+        "annotations": {**(template_metadata.get("annotations") or {}), SCHEDULED_AT: scheduled_at},
         "ownerReferences": [owner_reference(cronjob)],
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"]}
@@ -131,8 +131,8 @@ class CronJobs:
 
     resource = "cronjobs"
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, workqueue: Workqueue) -> None:
+        self._workqueue = workqueue
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
         """Return the CronJob of a Job."""
@@ -144,10 +144,10 @@ class CronJobs:
 
     def sync(self, where: Place) -> None:
         """Clean up after a CronJob's finished Jobs, and start the one that is due."""
-        cronjob = self._desk.mirror("cronjobs").get(where)
+        cronjob = self._workqueue.mirror("cronjobs").get(where)
         if cronjob is None:
             return
-        jobs = self._desk.mirror("jobs").owned(uid(cronjob))
+        jobs = self._workqueue.mirror("jobs").owned(uid(cronjob))
         status = clone(cronjob.get("status", {}))
         self._clean_up(cronjob, status, jobs)
         self._observe(cronjob, status, jobs)
@@ -156,7 +156,7 @@ class CronJobs:
         if not status.get("active"):
             status.pop("active", None)
         if status != cronjob.get("status", {}):
-            self._desk.write("cronjobs", {**cronjob, "status": status}, status=True)
+            self._workqueue.write("cronjobs", {**cronjob, "status": status}, status=True)
 
     def _clean_up(self, cronjob: Manifest, status: Manifest, jobs: Sequence[Manifest]) -> None:
         """Delete the oldest finished Jobs beyond the history's limits."""
@@ -165,13 +165,13 @@ class CronJobs:
             ("Complete", spec.get("successfulJobsHistoryLimit")),
             ("Failed", spec.get("failedJobsHistoryLimit")),
         ):
-            ended = sorted((each for each in jobs if is_true(each, end)), key=_by_start)
+            ended = sorted((job for job in jobs if is_true(job, end)), key=_by_start)
             for job in ended[: max(0, len(ended) - limit)] if limit is not None else ():
                 self._delete(cronjob, status, job)
 
     def _observe(self, cronjob: Manifest, status: Manifest, jobs: Sequence[Manifest]) -> None:
         """Bring ``active`` and ``lastSuccessfulTime`` up to date."""
-        active = {each["uid"] for each in status.get("active") or ()}
+        active = {reference["uid"] for reference in status.get("active") or ()}
         for job in jobs:
             if not is_finished(job):
                 if uid(job) not in active:
@@ -186,23 +186,23 @@ class CronJobs:
             completed = job["status"].get("completionTime")
             if completed and completed > status.get("lastSuccessfulTime", ""):
                 status["lastSuccessfulTime"] = completed
-        there = {uid(each) for each in jobs}
-        for each in list(status.get("active") or ()):
-            if each["uid"] not in there:
-                _strike_out(status, each["uid"])
-                self._tell(cronjob, "Normal", "MissingJob", f"Active job went missing: {each['name']}")
+        there = {uid(job) for job in jobs}
+        for started in list(status.get("active") or ()):
+            if started["uid"] not in there:
+                _strike_out(status, started["uid"])
+                self._tell(cronjob, "Normal", "MissingJob", f"Active job went missing: {started['name']}")
 
     def _start_if_due(self, cronjob: Manifest, status: Manifest) -> None:
         spec = cronjob["spec"]
-        found = self._due(cronjob, status)
-        if found is None:
+        start = self._due(cronjob, status)
+        if start is None:
             return
-        if found.following is not None:
-            self._desk.look_again("cronjobs", place(cronjob), found.following)
-        at = found.missed
+        if start.following is not None:
+            self._workqueue.look_again("cronjobs", place(cronjob), start.following)
+        at = start.missed
         if at is None or self._is_processed(cronjob, status, at):
             return
-        if found.many:
+        if start.many:
             advice = "Set or decrease .spec.startingDeadlineSeconds or check clock skew"
             self._tell(cronjob, "Warning", "TooManyMissedTimes", f"too many missed start times. {advice}")
         policy = spec.get("concurrencyPolicy", "Allow")
@@ -211,19 +211,19 @@ class CronJobs:
             self._tell(cronjob, "Normal", "JobAlreadyActive", message)
             return
         if policy == "Replace":
-            for each in list(status.get("active") or ()):
-                self._replace(cronjob, status, each)
+            for reference in list(status.get("active") or ()):
+                self._replace(cronjob, status, reference)
         self._start(cronjob, status, at)
 
     def _due(self, cronjob: Manifest, status: Manifest) -> Due | None:
-        """Return when the CronJob is due; None if it is suspended, or says something that can't be read."""
+        """Return when the CronJob is due; None if it is suspended, or its schedule can't be read."""
         spec, last = cronjob["spec"], status.get("lastScheduleTime")
         try:
             zone_of(spec)
             if spec.get("suspend"):
                 return None
             created = moment(cronjob["metadata"]["creationTimestamp"])
-            return due(spec, created, moment(last) if last else None, self._desk.now())
+            return due(spec, created, moment(last) if last else None, self._workqueue.now())
         except UnknownTimeZone:
             self._tell(cronjob, "Warning", "UnknownTimeZone", f'invalid timeZone: "{spec["timeZone"]}"')
         except ValueError as fault:
@@ -235,14 +235,14 @@ class CronJobs:
         name = f"{place(cronjob).name}-{int(at.timestamp()) // 60}"
         if status.get("lastScheduleTime") == stamp(at):
             return True
-        return any(each["name"] == name for each in status.get("active") or ())
+        return any(reference["name"] == name for reference in status.get("active") or ())
 
     def _start(self, cronjob: Manifest, status: Manifest, at: datetime) -> None:
         wanted = job_of(cronjob, at)
         try:
-            job = self._desk.create("jobs", wanted)
+            job = self._workqueue.create("jobs", wanted)
         except ApiError as refusal:
-            there = self._desk.mirror("jobs").get(place(wanted))
+            there = self._workqueue.mirror("jobs").get(place(wanted))
             if refusal.reason != "AlreadyExists" or there is None:
                 self._tell(cronjob, "Warning", "FailedCreate", f"Error creating job: {refusal.message}")
                 return
@@ -256,21 +256,21 @@ class CronJobs:
         status["lastScheduleTime"] = stamp(at)
 
     def _replace(self, cronjob: Manifest, status: Manifest, active: Manifest) -> None:
-        job = self._desk.mirror("jobs").get(Place(active["namespace"], active["name"]))
+        job = self._workqueue.mirror("jobs").get(Place(active["namespace"], active["name"]))
         if job is not None:
             self._delete(cronjob, status, job)
 
     def _delete(self, cronjob: Manifest, status: Manifest, job: Manifest) -> None:
-        if self._desk.delete("jobs", job):
+        if self._workqueue.delete("jobs", job):
             self._tell(cronjob, "Normal", "SuccessfulDelete", f"Deleted job {place(job).name}")
         _strike_out(status, uid(job))
 
     def _tell(self, cronjob: Manifest, severity: Severity, reason: str, message: str) -> None:
-        self._desk.tell(COMPONENT, cronjob, severity, reason, message)
+        self._workqueue.tell(COMPONENT, cronjob, severity, reason, message)
 
 
 def _strike_out(status: Manifest, job_uid: str) -> None:
-    status["active"] = [each for each in status.get("active") or () if each["uid"] != job_uid]
+    status["active"] = [reference for reference in status.get("active") or () if reference["uid"] != job_uid]
 
 
 def _by_start(job: Manifest) -> tuple[str, str]:

@@ -1,7 +1,7 @@
-"""What the real API fills in where a manifest says nothing: clients read these values back.
+"""Defaults that the real API sets in a manifest, and that clients read back.
 
-Called by admission.py for every new and every changed object, before it is validated. Only fields that users
-and drfsm meet; a field that stands there already is never touched.
+admission.py calls ``fill`` for every new and every changed object, before its validation. Only fields that users and
+drfsm meet have defaults here; a field that is set is never changed.
 """
 
 import base64
@@ -31,7 +31,7 @@ PATIENT = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 def fill(plural: str, manifest: Manifest) -> None:
-    """Fill in a manifest's defaults, in place."""
+    """Set a manifest's defaults, in place."""
     if rule := RULES.get(plural):
         rule(manifest)
 
@@ -43,7 +43,7 @@ def _fill(into: Manifest, values: Mapping[str, Any]) -> None:
 
 
 def _section(manifest: Manifest, *names: str) -> Manifest:
-    """Return a part of a manifest, made where it isn't there."""
+    """Return a part of a manifest; make it if it is missing."""
     for name in names:
         if manifest.get(name) is None:
             manifest[name] = {}
@@ -52,7 +52,7 @@ def _section(manifest: Manifest, *names: str) -> Manifest:
 
 
 def containers(pod_spec: Manifest) -> Iterator[Manifest]:
-    """Yield a pod's containers, the initial ones first."""
+    """Yield a pod's containers, the init containers first."""
     for name in ("initContainers", "containers"):
         yield from pod_spec.get(name) or ()
 
@@ -62,10 +62,10 @@ def _pod_spec(spec: Manifest) -> None:
     _fill(spec, {"securityContext": {}})
     if account := spec.get("serviceAccountName") or spec.get("serviceAccount"):
         spec["serviceAccountName"] = spec["serviceAccount"] = account
-    for each in containers(spec):
-        _container(each)
-    for each in spec.get("volumes") or ():
-        _volume(each)
+    for container in containers(spec):
+        _container(container)
+    for container in spec.get("volumes") or ():
+        _volume(container)
 
 
 def _container(container: Manifest) -> None:
@@ -90,7 +90,7 @@ def _volume(volume: Manifest) -> None:
 
 
 def pull_policy(image: str) -> str:
-    """Return what is pulled anew each time: an image without a tag or digest, or tagged latest."""
+    """Return the default pull policy: Always for an image without tag and digest, or with the tag latest."""
     last = image.rpartition("/")[2]
     return "Always" if "@" not in image and last.partition(":")[2] in ("", "latest") else "IfNotPresent"
 
@@ -103,7 +103,7 @@ def _pod(manifest: Manifest) -> None:
     _fill(spec, {"priority": 0, "preemptionPolicy": "PreemptLowerPriority"})
     tolerated = [*(spec.get("tolerations") or ())]
     for key in PATIENT:
-        if not any(each.get("key") in (None, key) for each in tolerated):
+        if not any(toleration.get("key") in (None, key) for toleration in tolerated):
             rule = {"key": key, "operator": "Exists", "effect": "NoExecute"}
             tolerated.append({**rule, "tolerationSeconds": TOLERATED_SECONDS})
     spec["tolerations"] = tolerated
@@ -157,8 +157,8 @@ def _namespace(manifest: Manifest) -> None:
 
 def _secret(manifest: Manifest) -> None:
     _fill(manifest, {"type": "Opaque"})
-    if given := manifest.pop("stringData", None):
-        encoded = {name: base64.b64encode(value.encode()).decode() for name, value in given.items()}
+    if texts := manifest.pop("stringData", None):
+        encoded = {name: base64.b64encode(value.encode()).decode() for name, value in texts.items()}
         manifest["data"] = {**(manifest.get("data") or {}), **encoded}
 
 

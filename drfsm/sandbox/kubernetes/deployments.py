@@ -1,8 +1,8 @@
-"""Deployments and ReplicaSets: enough of apps/v1 for a dashboard that scales, rolls and is seen to be available.
+"""The controllers of Deployments and ReplicaSets: enough of apps/v1 to scale, to roll and to report availability.
 
-A changed template makes a new ReplicaSet. ``RollingUpdate`` brings all of it up before the old one goes down,
-``Recreate`` the other way round; the fine steps of maxSurge and maxUnavailable, pausing and rollback are not
-here. Pods that an owner leaves behind are the store's to collect.
+A changed template makes a new ReplicaSet. ``RollingUpdate`` brings all of it up before the old one goes down;
+``Recreate`` does the opposite. Left out: the steps of maxSurge and maxUnavailable, and rollback. The store deletes the
+pods whose owner is gone.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from math import floor
 
-from drfsm.sandbox.kubernetes.desk import Desk
 from drfsm.sandbox.kubernetes.reading import (
     Place,
     by_readiness,
@@ -28,6 +27,7 @@ from drfsm.sandbox.kubernetes.reading import (
 )
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.store import clone
+from drfsm.sandbox.kubernetes.workqueue import Workqueue
 
 HASH, REVISION = "pod-template-hash", "deployment.kubernetes.io/revision"
 RETRY_SECONDS = 1.0
@@ -40,8 +40,8 @@ class ReplicaSets:
     resource = "replicasets"
     component = "replicaset-controller"
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, workqueue: Workqueue) -> None:
+        self._workqueue = workqueue
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
         """Return the ReplicaSet of a pod."""
@@ -50,33 +50,33 @@ class ReplicaSets:
 
     def sync(self, where: Place) -> None:
         """Create or remove pods, then count them."""
-        replicaset = self._desk.mirror("replicasets").get(where)
+        replicaset = self._workqueue.mirror("replicasets").get(where)
         if replicaset is None:
             return
         if not is_being_deleted(replicaset):
-            active = [each for each in self._desk.mirror("pods").owned(uid(replicaset)) if is_active(each)]
+            active = [pod for pod in self._workqueue.mirror("pods").owned(uid(replicaset)) if is_active(pod)]
             missing = replicaset["spec"].get("replicas", 1) - len(active)
             self._create(replicaset, missing)
             for pod in by_readiness(active)[: max(0, -missing)]:
-                if self._desk.delete("pods", pod):
+                if self._workqueue.delete("pods", pod):
                     self._tell(replicaset, "SuccessfulDelete", f"Deleted pod: {place(pod).name}")
         self._count(replicaset)
 
     def _create(self, replicaset: Manifest, missing: int) -> None:
         for _ in range(missing):
             try:
-                pod = self._desk.create("pods", _pod_of(replicaset))
+                pod = self._workqueue.create("pods", _pod_of(replicaset))
             except ApiError as refusal:
                 message = f"Error creating: {refusal.message}"
-                self._desk.tell(self.component, replicaset, "Warning", "FailedCreate", message)
-                later = self._desk.now() + timedelta(seconds=RETRY_SECONDS)
-                self._desk.look_again("replicasets", place(replicaset), later)
+                self._workqueue.tell(self.component, replicaset, "Warning", "FailedCreate", message)
+                later = self._workqueue.now() + timedelta(seconds=RETRY_SECONDS)
+                self._workqueue.look_again("replicasets", place(replicaset), later)
                 return
             self._tell(replicaset, "SuccessfulCreate", f"Created pod: {place(pod).name}")
 
     def _count(self, replicaset: Manifest) -> None:
-        active = [each for each in self._desk.mirror("pods").owned(uid(replicaset)) if is_active(each)]
-        ready = [each for each in active if is_true(each, "Ready")]
+        active = [pod for pod in self._workqueue.mirror("pods").owned(uid(replicaset)) if is_active(pod)]
+        ready = [pod for pod in active if is_true(pod, "Ready")]
         status = {
             "replicas": len(active),
             "fullyLabeledReplicas": len(active),
@@ -86,23 +86,23 @@ class ReplicaSets:
         }
         status = {name: count for name, count in status.items() if count or name == "replicas"}
         if status != replicaset.get("status"):
-            self._desk.write("replicasets", {**replicaset, "status": status}, status=True)
+            self._workqueue.write("replicasets", {**replicaset, "status": status}, status=True)
 
     def _available(self, replicaset: Manifest, ready: Sequence[Manifest]) -> list[Manifest]:
-        """Return the pods that have been ready for long enough; look again when others will have been."""
+        """Return the pods that have been ready for long enough; sync again when the others will have been."""
         least = timedelta(seconds=replicaset["spec"].get("minReadySeconds") or 0)
         available = []
         for pod in ready:
             since = (condition(pod, "Ready") or {}).get("lastTransitionTime")
-            at = moment(since) + least if since and least else self._desk.now()
-            if at <= self._desk.now():
+            at = moment(since) + least if since and least else self._workqueue.now()
+            if at <= self._workqueue.now():
                 available.append(pod)
             else:
-                self._desk.look_again("replicasets", place(replicaset), at)
+                self._workqueue.look_again("replicasets", place(replicaset), at)
         return available
 
     def _tell(self, replicaset: Manifest, reason: str, message: str) -> None:
-        self._desk.tell(self.component, replicaset, "Normal", reason, message)
+        self._workqueue.tell(self.component, replicaset, "Normal", reason, message)
 
 
 class Deployments:
@@ -111,34 +111,34 @@ class Deployments:
     resource = "deployments"
     component = "deployment-controller"
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, workqueue: Workqueue) -> None:
+        self._workqueue = workqueue
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
-        """Return the Deployment of a ReplicaSet, and of a pod that is gone: ``Recreate`` waits for that."""
+        """Return the Deployment of a ReplicaSet, or of a deleted pod, for which ``Recreate`` waits."""
         if resource == "replicasets":
             yield from _owner_place("Deployment", manifest)
         elif resource == "pods" and gone:
-            for each in _owner_place("ReplicaSet", manifest):
-                if (replicaset := self._desk.mirror("replicasets").get(each)) is not None:
+            for where in _owner_place("ReplicaSet", manifest):
+                if (replicaset := self._workqueue.mirror("replicasets").get(where)) is not None:
                     yield from _owner_place("Deployment", replicaset)
 
     def sync(self, where: Place) -> None:
-        """Roll towards the current template, then say how far that is."""
-        deployment = self._desk.mirror("deployments").get(where)
+        """Roll towards the current template, then report how far the rollout is."""
+        deployment = self._workqueue.mirror("deployments").get(where)
         if deployment is None:
             return
         if not is_being_deleted(deployment) and not deployment["spec"].get("paused"):
             self._roll(deployment)
-        self._report(self._desk.mirror("deployments").get(where) or deployment)
+        self._report(self._workqueue.mirror("deployments").get(where) or deployment)
 
     def _roll(self, deployment: Manifest) -> None:
         name = f"{place(deployment).name}-{template_hash(deployment)}"
-        owned = self._desk.mirror("replicasets").owned(uid(deployment))
-        old = [each for each in owned if place(each).name != name]
-        current = next((each for each in owned if place(each).name == name), None)
+        owned = self._workqueue.mirror("replicasets").owned(uid(deployment))
+        old = [replicaset for replicaset in owned if place(replicaset).name != name]
+        current = next((replicaset for replicaset in owned if place(replicaset).name == name), None)
         recreate = deployment["spec"].get("strategy", {}).get("type") == "Recreate"
-        if recreate and any(self._desk.mirror("pods").owned(uid(each)) for each in old):
+        if recreate and any(self._workqueue.mirror("pods").owned(uid(replicaset)) for replicaset in old):
             self._shrink(deployment, old)
             return
         wanted = deployment["spec"].get("replicas", 1)
@@ -151,42 +151,42 @@ class Deployments:
             self._forget(deployment, old)
 
     def _create(self, deployment: Manifest, name: str, owned: Sequence[Manifest]) -> Manifest:
-        revision = str(1 + max((_revision(each) for each in owned), default=0))
-        created = self._desk.create("replicasets", _replicaset_of(deployment, name, revision))
+        revision = str(1 + max((_revision(replicaset) for replicaset in owned), default=0))
+        created = self._workqueue.create("replicasets", _replicaset_of(deployment, name, revision))
         count = created["spec"]["replicas"]
         self._tell(deployment, f"Scaled up replica set {name} from 0 to {count}")
         marked = clone(deployment)
         marked["metadata"].setdefault("annotations", {})[REVISION] = revision
-        self._desk.write("deployments", marked)
+        self._workqueue.write("deployments", marked)
         return created
 
     def _scale(self, deployment: Manifest, replicaset: Manifest, wanted: int) -> Manifest:
         before = replicaset["spec"]["replicas"]
         scaled = {**clone(replicaset), "spec": {**clone(replicaset["spec"]), "replicas": wanted}}
-        written = self._desk.write("replicasets", scaled)
-        hint = "up" if wanted > before else "down"
-        self._tell(deployment, f"Scaled {hint} replica set {place(replicaset).name} from {before} to {wanted}")
+        written = self._workqueue.write("replicasets", scaled)
+        way = "up" if wanted > before else "down"
+        self._tell(deployment, f"Scaled {way} replica set {place(replicaset).name} from {before} to {wanted}")
         return written
 
     def _shrink(self, deployment: Manifest, old: Sequence[Manifest]) -> None:
-        for each in old:
-            if each["spec"]["replicas"]:
-                self._scale(deployment, each, 0)
+        for replicaset in old:
+            if replicaset["spec"]["replicas"]:
+                self._scale(deployment, replicaset, 0)
 
     def _forget(self, deployment: Manifest, old: Sequence[Manifest]) -> None:
         """Delete old ReplicaSets beyond the history's limit."""
         limit = deployment["spec"].get("revisionHistoryLimit", 10)
-        empty = [each for each in old if not each["spec"]["replicas"] and not each.get("status", {}).get("replicas")]
-        for each in sorted(empty, key=_revision)[: max(0, len(empty) - limit)]:
-            self._desk.delete("replicasets", each)
+        empty = [one for one in old if not one["spec"]["replicas"] and not one.get("status", {}).get("replicas")]
+        for replicaset in sorted(empty, key=_revision)[: max(0, len(empty) - limit)]:
+            self._workqueue.delete("replicasets", replicaset)
 
     def _report(self, deployment: Manifest) -> None:
         spec = deployment["spec"]
-        owned = self._desk.mirror("replicasets").owned(uid(deployment))
+        owned = self._workqueue.mirror("replicasets").owned(uid(deployment))
         name = f"{place(deployment).name}-{template_hash(deployment)}"
-        current = next((each for each in owned if place(each).name == name), None)
+        current = next((replicaset for replicaset in owned if place(replicaset).name == name), None)
         wanted = spec.get("replicas", 1)
-        totals = {field: sum(each["status"].get(field, 0) for each in owned) for field in COUNTS}
+        totals = {field: sum(replicaset["status"].get(field, 0) for replicaset in owned) for field in COUNTS}
         totals["updatedReplicas"] = current["status"].get("replicas", 0) if current else 0
         totals["unavailableReplicas"] = max(0, max(wanted, totals["replicas"]) - totals["availableReplicas"])
         status = {
@@ -195,10 +195,10 @@ class Deployments:
             "conditions": self._conditions(deployment, name, totals, wanted),
         }
         if status != deployment.get("status"):
-            self._desk.write("deployments", {**deployment, "status": status}, status=True)
+            self._workqueue.write("deployments", {**deployment, "status": status}, status=True)
 
     def _conditions(self, deployment: Manifest, name: str, totals: Manifest, wanted: int) -> list[Manifest]:
-        spec, now = deployment["spec"], self._desk.now()
+        spec, now = deployment["spec"], self._workqueue.now()
         least = wanted - _unavailable_allowed(spec, wanted)
         if totals["availableReplicas"] >= least:
             available = _mark("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
@@ -214,18 +214,18 @@ class Deployments:
             progress = _mark("Progressing", "True", "ReplicaSetUpdated", message)
         conditions: Sequence[Manifest] = deployment.get("status", {}).get("conditions") or ()
         for mark in (available, progress):
-            before = next((each for each in conditions if each["type"] == mark["type"]), {})
+            before = next((old_mark for old_mark in conditions if old_mark["type"] == mark["type"]), {})
             if any(before.get(field) != value for field, value in mark.items()):
                 updated = {**mark, "lastUpdateTime": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
                 conditions = with_condition(conditions, updated, now)
         return list(conditions)
 
     def _tell(self, deployment: Manifest, message: str) -> None:
-        self._desk.tell(self.component, deployment, "Normal", "ScalingReplicaSet", message)
+        self._workqueue.tell(self.component, deployment, "Normal", "ScalingReplicaSet", message)
 
 
 def template_hash(deployment: Manifest) -> str:
-    """Return what names a template's ReplicaSet: the same template gives the same name."""
+    """Return the hash in the name of a template's ReplicaSet; the same template has the same one."""
     body = json.dumps(deployment["spec"]["template"], sort_keys=True)
     return hashlib.sha256(body.encode()).hexdigest()[:10]
 
@@ -258,12 +258,12 @@ def _replicaset_of(deployment: Manifest, name: str, revision: str) -> Manifest:
 
 def _pod_of(replicaset: Manifest) -> Manifest:
     template = clone(replicaset["spec"]["template"])
-    given = template.get("metadata") or {}
+    template_metadata = template.get("metadata") or {}
     metadata = {
         "generateName": f"{place(replicaset).name[:52]}-",
         "namespace": place(replicaset).namespace,
-        "labels": given.get("labels") or {},
-        "annotations": given.get("annotations") or {},
+        "labels": template_metadata.get("labels") or {},
+        "annotations": template_metadata.get("annotations") or {},
         "ownerReferences": [owner_reference(replicaset)],
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
@@ -274,10 +274,10 @@ def _unavailable_allowed(spec: Manifest, wanted: int) -> int:
     strategy = spec.get("strategy", {})
     if strategy.get("type") == "Recreate":
         return 0
-    given = strategy.get("rollingUpdate", {}).get("maxUnavailable", "25%")
-    if isinstance(given, int):
-        return given
-    return floor(wanted * float(given.rstrip("%")) / 100)
+    allowed = strategy.get("rollingUpdate", {}).get("maxUnavailable", "25%")
+    if isinstance(allowed, int):
+        return allowed
+    return floor(wanted * float(allowed.rstrip("%")) / 100)
 
 
 def _owner_place(kind: str, manifest: Manifest) -> Iterable[Place]:

@@ -1,7 +1,7 @@
-"""What the API says about itself: versions, groups, resources, and enough of OpenAPI for kubectl.
+"""Discovery: versions, groups, resources, and enough of OpenAPI for kubectl.
 
-Documents made from resources.py and schema.py; api.py serves them. kubectl asks OpenAPI whether a kind can be
-validated by the server (``fieldValidation``), and explains fields by it.
+The documents are made from resources.py and schema.py; api.py serves them. kubectl reads in OpenAPI whether the server
+validates a kind (``fieldValidation``), and explains fields by it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -68,18 +68,18 @@ def _group_version(path: str) -> tuple[str, str]:
 
 
 def serves(path: str) -> bool:
-    """Return whether a path lies below a version of a group that there is."""
+    """Return whether a path lies below the version of an existing group."""
     words = path.strip("/").split("/")
     place = "/".join(words[: 2 if words[0] == "api" else 3])
     return bool(_in(*_group_version(place)))
 
 
 def _in(group: str, version: str) -> list[Resource]:
-    return [each for each in ALL if (each.group, each.version) == (group, version)]
+    return [resource for resource in ALL if (resource.group, resource.version) == (group, version)]
 
 
 def _named_groups() -> list[str]:
-    return sorted({each.group for each in ALL if each.group})
+    return sorted({resource.group for resource in ALL if resource.group})
 
 
 def _groups() -> Manifest:
@@ -91,7 +91,7 @@ def _groups() -> Manifest:
 
 
 def verbs(resource: Resource) -> tuple[str, ...]:
-    """Return what can be done with a resource."""
+    """Return the verbs of a resource."""
     if not resource.virtual:
         return STANDARD
     return ("create",)
@@ -105,26 +105,26 @@ def parts(resource: Resource) -> dict[str, tuple[str, str, str, tuple[str, ...]]
 
 
 def _resources(group: str, version: str) -> Manifest | None:
-    found = _in(group, version)
-    if not found:
+    resources = _in(group, version)
+    if not resources:
         return None
     rows: list[Manifest] = []
-    for each in found:
-        about = {"shortNames": list(each.short), "categories": list(each.categories)}
+    for resource in resources:
+        about = {"shortNames": list(resource.short), "categories": list(resource.categories)}
         rows.append(
             {
-                "name": each.plural,
-                "singularName": each.singular,
-                "namespaced": each.namespaced,
-                "kind": each.kind,
-                "verbs": list(verbs(each)),
+                "name": resource.plural,
+                "singularName": resource.singular,
+                "namespaced": resource.namespaced,
+                "kind": resource.kind,
+                "verbs": list(verbs(resource)),
                 **{key: value for key, value in about.items() if value},
             }
         )
-        for part, (kind, part_group, part_version, allowed) in parts(each).items():
+        for part, (kind, part_group, part_version, allowed) in parts(resource).items():
             home = {"group": part_group, "version": part_version} if part_group != group else {}
-            row = {"name": f"{each.plural}/{part}", "singularName": "", "namespaced": each.namespaced, "kind": kind}
-            rows.append({**row, "verbs": list(allowed), **home})
+            row = {"name": f"{resource.plural}/{part}", "singularName": "", "namespaced": resource.namespaced}
+            rows.append({**row, "kind": kind, "verbs": list(allowed), **home})
     group_version = f"{group}/{version}" if group else version
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}
 
@@ -134,7 +134,7 @@ def _aggregated(root: str) -> Manifest:
     items = [
         {
             "metadata": {"name": group} if group else {},
-            "versions": [{"version": "v1", "resources": [_discovered(each) for each in _in(group, "v1")]}],
+            "versions": [{"version": "v1", "resources": [_discovered(resource) for resource in _in(group, "v1")]}],
         }
         for group in names
     ]
@@ -170,20 +170,20 @@ def _discovered(resource: Resource) -> Manifest:
 def _openapi(place: str) -> Manifest | None:
     places = ["api/v1", *(f"apis/{group}/v1" for group in _named_groups())]
     if not place:
-        return {"paths": {each: {"serverRelativeURL": f"/openapi/v3/{each}?hash=sandbox"} for each in places}}
+        return {"paths": {word: {"serverRelativeURL": f"/openapi/v3/{word}?hash=sandbox"} for word in places}}
     if place not in places:
         return None
-    found = _in(*_group_version(f"/{place}"))
+    resources = _in(*_group_version(f"/{place}"))
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": VERSION["gitVersion"]},
-        "paths": {path: each for resource in found for path, each in _paths(place, resource)},
-        "components": {"schemas": {_schema_name(name): _schema(name) for name in _messages(found)}},
+        "paths": {path: operations for resource in resources for path, operations in _paths(place, resource)},
+        "components": {"schemas": {_schema_name(name): _schema(name) for name in _messages(resources)}},
     }
 
 
-def _messages(found: Iterable[Resource]) -> list[str]:
-    return reachable([message_of(each) for each in found])
+def _messages(resources: Iterable[Resource]) -> list[str]:
+    return reachable([message_of(resource) for resource in resources])
 
 
 def _paths(place: str, resource: Resource) -> Iterable[tuple[str, Manifest]]:
@@ -214,14 +214,14 @@ def _schema_name(name: str) -> str:
 
 
 def _schema(name: str) -> Manifest:
-    fields = {each.name: _property(each) for each in message(name).fields.values()}
-    found: Manifest = {"type": "object", "properties": fields}
-    for each in ALL:
-        if message_of(each) == name:
-            kind = {"group": each.group, "version": each.version, "kind": each.kind}
-            found["x-kubernetes-group-version-kind"] = [kind]
-            found["properties"] = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, **fields}
-    return found
+    fields = {field.name: _property(field) for field in message(name).fields.values()}
+    schema: Manifest = {"type": "object", "properties": fields}
+    for resource in ALL:
+        if message_of(resource) == name:
+            kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+            schema["x-kubernetes-group-version-kind"] = [kind]
+            schema["properties"] = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, **fields}
+    return schema
 
 
 def _property(field: Field) -> Manifest:
@@ -242,5 +242,5 @@ def _property(field: Field) -> Manifest:
 
 
 def known(group: str, version: str, plural: str) -> Resource | None:
-    """Return the resource at a path's words."""
+    """Return the resource of a group, version and plural; None if there is none."""
     return BY_PATH.get((group, version, plural))

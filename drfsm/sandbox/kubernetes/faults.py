@@ -1,6 +1,6 @@
-"""Faults on command: a test says which requests go wrong, how, and how often; the server asks before it answers.
+"""Faults on command: a test says which requests fail, how, and how often; the server asks before it answers.
 
-Only the operator's requests are hit (drfsm's, kubectl's), never the kubelet's.
+Only requests with the operator's token meet faults (drfsm's, kubectl's), never those of the kubelet.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import Literal
 
 from attrs import define
 
-from drfsm.errors import UsageFault
+from drfsm.sandbox.kubernetes.errors import UsageError
 
 Mode = Literal["reset", "hang", "reset-after-commit", "hang-after-commit"]
 """``reset``: cut before anything is done. ``hang``: nothing is done, nothing is said. ``…-after-commit``: the
@@ -19,7 +19,7 @@ MODES = ("reset", "hang", "reset-after-commit", "hang-after-commit")
 
 @define
 class Fault:
-    """One rule. With a number as ``status`` the request isn't carried out but refused so, after the delay."""
+    """One rule. With a number as ``status`` the request is refused with it, after the delay, and not carried out."""
 
     method: str
     path: re.Pattern[str]
@@ -30,7 +30,7 @@ class Fault:
     hits: int = 0
 
     def fits(self, method: str, path: str) -> bool:
-        """Return whether a request is meant."""
+        """Return whether the rule applies to a request."""
         return self.hits < self.times and self.method in ("*", method) and bool(self.path.search(path))
 
 
@@ -51,27 +51,27 @@ class Faults:
         delay_seconds: float = 0,
         retry_after_seconds: int | None = None,
     ) -> Fault:
-        """Let the next ``times`` requests that fit go wrong; with no ``status`` they are only slow.
+        """Add a fault for the next ``times`` requests that match; without ``status`` they are only delayed.
 
-        ``method`` is one of HTTP's, or ``*``; ``path_regex`` is searched for in the path with its query. The
-        rule's ``hits`` tell how often it was met. A refusal may carry a Retry-After, which makes the official
-        client repeat the request by itself. Raises UsageFault for a mode that doesn't exist.
+        ``method`` is an HTTP method or ``*``; ``path_regex`` is searched for in the path with its query. The
+        rule's ``hits`` count the requests that met it. A refusal may carry a Retry-After, which makes the
+        official client repeat the request by itself. Raises UsageError for a mode that doesn't exist.
         """
         if isinstance(status, str) and status not in MODES:
-            raise UsageFault(f"no fault is called {status}", hint=f"one of {', '.join(MODES)}, or a status")
+            raise UsageError(f"no fault is called {status}", hint=f"one of {', '.join(MODES)}, or a status")
         rule = Fault(method.upper(), re.compile(path_regex), status, times, delay_seconds, retry_after_seconds)
         with self._lock:
             self._rules.append(rule)
         return rule
 
     def clear(self) -> None:
-        """Let nothing go wrong any more."""
+        """Remove every fault."""
         with self._lock:
             self._rules.clear()
 
     @property
     def pending(self) -> bool:
-        """Whether a request may yet meet one."""
+        """Whether a request may still meet a fault."""
         return any(rule.hits < rule.times for rule in self._rules)
 
     def meet(self, method: str, path: str) -> Fault | None:

@@ -1,22 +1,21 @@
-"""Jobs as batch/v1 has them: pods from a template, retried with back-off, until complete or failed.
+"""The Job controller: pods from a template, retried with back-off, until the Job is complete or failed.
 
-``step`` is pure: a Job, its pods and what was counted before → the status to write, and what to create or
-remove. The rules are those of kube-controller-manager's job controller (pkg/controller/job), recent versions:
-a pod that is being deleted counts as failed at once, and is replaced; a Job whose fate is sealed carries
-SuccessCriteriaMet or FailureTarget until its last pod is gone, and only then Complete or Failed. Not here:
-Indexed Jobs, podFailurePolicy, successPolicy, podReplacementPolicy Failed, managedBy.
+``step`` is pure: from a Job, its pods and the pods counted before, it returns the status to write, and the pods to
+create or remove. The rules are those of kube-controller-manager (pkg/controller/job), recent versions: a pod that is
+being deleted counts as failed at once, and is replaced; a Job whose outcome is decided has SuccessCriteriaMet or
+FailureTarget until its last pod is gone, and only then Complete or Failed. Left out: Indexed Jobs, podFailurePolicy,
+successPolicy, podReplacementPolicy Failed, managedBy.
 
-Instead of the finalizer and uncountedTerminatedPods of the real one, a ``Ledger`` in memory remembers which
-pods were counted: this controller lives as long as its store does.
+The real controller remembers counted pods by a finalizer and uncountedTerminatedPods. Here a ``Ledger`` in memory does,
+since this controller lives as long as its store.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from attrs import evolve, frozen
 
-from drfsm.sandbox.kubernetes.desk import Desk
 from drfsm.sandbox.kubernetes.reading import (
     Place,
     by_readiness,
@@ -36,18 +35,17 @@ from drfsm.sandbox.kubernetes.reading import (
 from drfsm.sandbox.kubernetes.recorder import Severity
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 from drfsm.sandbox.kubernetes.store import clone
+from drfsm.sandbox.kubernetes.workqueue import Workqueue
 
 COMPONENT = "job-controller"
 BACK_OFF_SECONDS, BACK_OFF_LIMIT_SECONDS = 10.0, 600.0
 RETRY_SECONDS = 1.0
 ENDS: Mapping[str, str] = {"SuccessCriteriaMet": "Complete", "FailureTarget": "Failed"}
 
-Verdict = Literal["SuccessCriteriaMet", "FailureTarget"]
-
 
 @frozen
 class Ledger:
-    """What was counted of a Job, by the uids of its pods."""
+    """The pods of a Job that were counted, by their uids."""
 
     succeeded: frozenset[str] = frozenset()
     failed: frozenset[str] = frozenset()
@@ -56,7 +54,7 @@ class Ledger:
     last_failure: datetime | None = None
 
     def counting(self, pods: Iterable[Manifest], now: datetime, *, all_failed: bool = False) -> "Ledger":
-        """Return it with pods that ended, or are on their way out; with ``all_failed`` also with the others."""
+        """Return the ledger with pods that ended or are being deleted; with ``all_failed`` the others count, too."""
         ledger = self
         for pod in pods:
             if uid(pod) in ledger.succeeded | ledger.failed | ledger.ignored:
@@ -73,18 +71,18 @@ class Ledger:
         return ledger
 
     def ignoring(self, pods: Iterable[Manifest]) -> "Ledger":
-        """Return it with pods that we take away ourselves."""
-        return evolve(self, ignored=self.ignored | {uid(each) for each in pods})
+        """Return the ledger with pods that the controller removes itself."""
+        return evolve(self, ignored=self.ignored | {uid(pod) for pod in pods})
 
     def waits_until(self, base_seconds: float) -> datetime | None:
-        """Return before when no pod is to be created: 10 s after a failure, 20 s after the next, and so on."""
+        """Return when the next pod may be created: 10 s after a failure, 20 s after the next, and so on."""
         if not self.failures or self.last_failure is None:
             return None
         delay_seconds = min(base_seconds * 2 ** (self.failures - 1), BACK_OFF_LIMIT_SECONDS)
         return self.last_failure + timedelta(seconds=delay_seconds)
 
 
-class Told(NamedTuple):
+class JobEvent(NamedTuple):
     """An event about the Job."""
 
     severity: Severity
@@ -94,19 +92,19 @@ class Told(NamedTuple):
 
 @frozen
 class Step:
-    """What is to be done about a Job now."""
+    """The next step of a Job."""
 
     status: Manifest
     ledger: Ledger
     create: int = 0
     remove: Sequence[Manifest] = ()
-    told: Sequence[Told] = ()
+    events: Sequence[JobEvent] = ()
     again: datetime | None = None
 
 
 @frozen
-class _Sight:
-    """A Job as one look at it finds it."""
+class _JobView:
+    """A Job, its pods and its ledger at one time."""
 
     job: Manifest
     pods: Sequence[Manifest]
@@ -115,12 +113,12 @@ class _Sight:
 
     @property
     def spec(self) -> Manifest:
-        found: Manifest = self.job["spec"]
-        return found
+        spec: Manifest = self.job["spec"]
+        return spec
 
     @property
     def active(self) -> list[Manifest]:
-        return [each for each in self.pods if is_active(each)]
+        return [pod for pod in self.pods if is_active(pod)]
 
     @property
     def suspended(self) -> bool:
@@ -133,7 +131,7 @@ class _Sight:
 
     @property
     def deadline(self) -> datetime | None:
-        """When activeDeadlineSeconds are over; a suspended Job has no deadline."""
+        """The end of activeDeadlineSeconds; a suspended Job has no deadline."""
         seconds = self.spec.get("activeDeadlineSeconds")
         if seconds is None or self.suspended:
             return None
@@ -153,46 +151,46 @@ def step(
     *,
     back_off_seconds: float = BACK_OFF_SECONDS,
 ) -> Step:
-    """Return what is to be done about a Job that isn't finished."""
-    sight = _Sight(job, pods, ledger.counting(pods, now), now)
-    fate = _sealed(job) or _failure(sight)
+    """Return the next step of a Job that isn't finished."""
+    view = _JobView(job, pods, ledger.counting(pods, now), now)
+    fate = _decided(job) or _failure(view)
     if fate:
-        return _ending(sight, fate)
-    create, remove, again = _wanted(sight, back_off_seconds)
-    counted = sight.ledger.ignoring(remove)
-    active = len(sight.active) + create - len(remove)
-    if _is_complete(sight, active):
-        return _ending(sight, _condition("SuccessCriteriaMet", "CompletionsReached", SUCCESS))
-    status, told = _running(sight)
-    status |= _counts(sight, counted, remove, create)
-    times = [each for each in (again, sight.deadline) if each is not None]
-    return Step(status, counted, create, remove, told, min(times, default=None))
+        return _ending(view, fate)
+    create, remove, again = _wanted(view, back_off_seconds)
+    counted = view.ledger.ignoring(remove)
+    active = len(view.active) + create - len(remove)
+    if _is_complete(view, active):
+        return _ending(view, _condition("SuccessCriteriaMet", "CompletionsReached", SUCCESS))
+    status, events = _running(view)
+    status |= _counts(view, counted, remove, create)
+    times = [at for at in (again, view.deadline) if at is not None]
+    return Step(status, counted, create, remove, events, min(times, default=None))
 
 
 SUCCESS = "Reached expected number of succeeded pods"
 
 
-def _sealed(job: Manifest) -> Manifest | None:
-    """Return the condition that has decided the Job's fate already."""
+def _decided(job: Manifest) -> Manifest | None:
+    """Return the condition that decided the Job's outcome before; None if it is open."""
     return next((condition(job, kind) for kind in ENDS if is_true(job, kind)), None)
 
 
-def _failure(sight: _Sight) -> Manifest | None:
-    limit = sight.spec.get("backoffLimit", 6)
-    if len(sight.ledger.failed) > limit or _restarted_too_often(sight, limit):
+def _failure(view: _JobView) -> Manifest | None:
+    limit = view.spec.get("backoffLimit", 6)
+    if len(view.ledger.failed) > limit or _restarted_too_often(view, limit):
         return _condition("FailureTarget", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
-    if sight.started and sight.deadline and sight.now >= sight.deadline:
+    if view.started and view.deadline and view.now >= view.deadline:
         return _condition("FailureTarget", "DeadlineExceeded", "Job was active longer than specified deadline")
     return None
 
 
-def _restarted_too_often(sight: _Sight, limit: int) -> bool:
+def _restarted_too_often(view: _JobView, limit: int) -> bool:
     """Return whether the containers of an OnFailure Job were restarted more often than it allows."""
-    if sight.spec["template"]["spec"].get("restartPolicy") != "OnFailure":
+    if view.spec["template"]["spec"].get("restartPolicy") != "OnFailure":
         return False
     restarts = sum(
         container.get("restartCount", 0)
-        for pod in sight.pods
+        for pod in view.pods
         if not has_ended(pod)
         for kind in ("initContainerStatuses", "containerStatuses")
         for container in pod.get("status", {}).get(kind) or ()
@@ -200,77 +198,77 @@ def _restarted_too_often(sight: _Sight, limit: int) -> bool:
     return bool(restarts > 0 if limit == 0 else restarts >= limit)
 
 
-def _wanted(sight: _Sight, back_off_seconds: float) -> tuple[int, list[Manifest], datetime | None]:
-    """Return how many pods to create, which to remove, and when to look again because of a back-off."""
-    active = sight.active
-    wanted = 0 if sight.suspended else _wanted_active(sight)
+def _wanted(view: _JobView, back_off_seconds: float) -> tuple[int, list[Manifest], datetime | None]:
+    """Return how many pods to create, which pods to remove, and when a back-off ends."""
+    active = view.active
+    wanted = 0 if view.suspended else _wanted_active(view)
     if len(active) > wanted:
         return 0, by_readiness(active)[: len(active) - wanted], None
-    until = sight.ledger.waits_until(back_off_seconds)
-    if len(active) < wanted and until is not None and sight.now < until:
+    until = view.ledger.waits_until(back_off_seconds)
+    if len(active) < wanted and until is not None and view.now < until:
         return 0, [], until
     return wanted - len(active), [], None
 
 
-def _wanted_active(sight: _Sight) -> int:
-    parallelism, completions = sight.spec.get("parallelism", 1), sight.spec.get("completions")
+def _wanted_active(view: _JobView) -> int:
+    parallelism, completions = view.spec.get("parallelism", 1), view.spec.get("completions")
     if completions is None:  # a work queue: after the first success nothing new is started
-        return len(sight.active) if sight.ledger.succeeded else int(parallelism)
-    return int(max(0, min(parallelism, completions - len(sight.ledger.succeeded))))
+        return len(view.active) if view.ledger.succeeded else int(parallelism)
+    return int(max(0, min(parallelism, completions - len(view.ledger.succeeded))))
 
 
-def _is_complete(sight: _Sight, active: int) -> bool:
-    completions = sight.spec.get("completions")
+def _is_complete(view: _JobView, active: int) -> bool:
+    completions = view.spec.get("completions")
     wanted = 1 if completions is None else completions
-    return len(sight.ledger.succeeded) >= wanted and active == 0
+    return len(view.ledger.succeeded) >= wanted and active == 0
 
 
-def _ending(sight: _Sight, fate: Manifest) -> Step:
-    """Return the step of a Job whose fate is sealed: remove what runs, and finish once nothing is left."""
+def _ending(view: _JobView, fate: Manifest) -> Step:
+    """Return the step of a Job whose outcome is decided: remove running pods, and finish once none is left."""
     failed = fate["type"] == "FailureTarget"
-    remove = sight.active
-    ledger = sight.ledger.counting(remove, sight.now, all_failed=failed)
-    status = {**sight.job.get("status", {}), **_counts(sight, ledger, remove, 0)}
-    if not sight.suspended:
-        status.setdefault("startTime", stamp(sight.now))
-    status["conditions"] = _conditions(status, [fate], sight.now)
-    told: list[Told] = []
+    remove = view.active
+    ledger = view.ledger.counting(remove, view.now, all_failed=failed)
+    status = {**view.job.get("status", {}), **_counts(view, ledger, remove, 0)}
+    if not view.suspended:
+        status.setdefault("startTime", stamp(view.now))
+    status["conditions"] = _conditions(status, [fate], view.now)
+    events: list[JobEvent] = []
     if not status["terminating"] and not remove:
         end = _condition(ENDS[fate["type"]], fate["reason"], fate["message"])
-        status["conditions"] = _conditions(status, [end], sight.now)
+        status["conditions"] = _conditions(status, [end], view.now)
         if not failed:
-            status["completionTime"] = stamp(sight.now)
-        told = [Told("Warning", fate["reason"], fate["message"]) if failed else _COMPLETED]
-    return Step(status, ledger, remove=remove, told=told)
+            status["completionTime"] = stamp(view.now)
+        events = [JobEvent("Warning", fate["reason"], fate["message"]) if failed else _COMPLETED]
+    return Step(status, ledger, remove=remove, events=events)
 
 
-_COMPLETED = Told("Normal", "Completed", "Job completed")
+_COMPLETED = JobEvent("Normal", "Completed", "Job completed")
 
 
-def _running(sight: _Sight) -> tuple[Manifest, list[Told]]:
-    """Return the status of a Job that goes on, but for its counts, with the marks of a suspension."""
-    status = dict(sight.job.get("status", {}))
-    suspended, before = sight.suspended, condition(sight.job, "Suspended")
+def _running(view: _JobView) -> tuple[Manifest, list[JobEvent]]:
+    """Return the status of a Job that continues, without its counts but with the marks of a suspension."""
+    status = dict(view.job.get("status", {}))
+    suspended, before = view.suspended, condition(view.job, "Suspended")
     if not suspended:
-        status.setdefault("startTime", stamp(sight.now))
+        status.setdefault("startTime", stamp(view.now))
     if suspended == (before is not None and before["status"] == "True"):
         return status, []
     if suspended:
-        mark, told = _condition("Suspended", "JobSuspended", "Job suspended"), "Suspended"
+        mark, word = _condition("Suspended", "JobSuspended", "Job suspended"), "Suspended"
     else:
-        mark, told = {**_condition("Suspended", "JobResumed", "Job resumed"), "status": "False"}, "Resumed"
-        status["startTime"] = stamp(sight.now)  # the deadline counts anew
-    status["conditions"] = _conditions(status, [mark], sight.now)
-    return status, [Told("Normal", told, f"Job {told.lower()}")]
+        mark, word = {**_condition("Suspended", "JobResumed", "Job resumed"), "status": "False"}, "Resumed"
+        status["startTime"] = stamp(view.now)  # the deadline counts anew
+    status["conditions"] = _conditions(status, [mark], view.now)
+    return status, [JobEvent("Normal", word, f"Job {word.lower()}")]
 
 
-def _counts(sight: _Sight, ledger: Ledger, remove: Sequence[Manifest], create: int) -> Manifest:
-    removed = {uid(each) for each in remove}
-    active = [each for each in sight.active if uid(each) not in removed]
-    terminating = sum(is_being_deleted(each) and not has_ended(each) for each in sight.pods)
+def _counts(view: _JobView, ledger: Ledger, remove: Sequence[Manifest], create: int) -> Manifest:
+    removed = {uid(pod) for pod in remove}
+    active = [pod for pod in view.active if uid(pod) not in removed]
+    terminating = sum(is_being_deleted(pod) and not has_ended(pod) for pod in view.pods)
     return {
         "active": len(active) + create,
-        "ready": sum(is_true(each, "Ready") for each in active),
+        "ready": sum(is_true(pod, "Ready") for pod in active),
         "terminating": terminating + len(remove),
         "succeeded": len(ledger.succeeded),
         "failed": len(ledger.failed),
@@ -283,10 +281,10 @@ def _condition(kind: str, reason: str, message: str) -> Manifest:
 
 
 def _conditions(status: Manifest, new: Iterable[Manifest], now: datetime) -> list[Manifest]:
-    kept = {each["type"]: each for each in status.get("conditions") or ()}
-    for each in new:
-        if each["type"] not in kept or kept[each["type"]]["status"] != each["status"]:
-            kept[each["type"]] = {**each, "lastProbeTime": stamp(now), "lastTransitionTime": stamp(now)}
+    kept = {mark["type"]: mark for mark in status.get("conditions") or ()}
+    for mark in new:
+        if mark["type"] not in kept or kept[mark["type"]]["status"] != mark["status"]:
+            kept[mark["type"]] = {**mark, "lastProbeTime": stamp(now), "lastTransitionTime": stamp(now)}
     return list(kept.values())
 
 
@@ -295,8 +293,8 @@ class Jobs:
 
     resource = "jobs"
 
-    def __init__(self, desk: Desk, *, back_off_seconds: float = BACK_OFF_SECONDS) -> None:
-        self._desk, self._back_off_seconds = desk, back_off_seconds
+    def __init__(self, workqueue: Workqueue, *, back_off_seconds: float = BACK_OFF_SECONDS) -> None:
+        self._workqueue, self._back_off_seconds = workqueue, back_off_seconds
         self._ledgers: dict[str, Ledger] = {}
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
@@ -307,42 +305,42 @@ class Jobs:
         if owner is None or owner["kind"] != "Job":
             return ()
         if gone and owner["uid"] in self._ledgers:
-            counted = self._ledgers[owner["uid"]].counting([manifest], self._desk.now(), all_failed=True)
+            counted = self._ledgers[owner["uid"]].counting([manifest], self._workqueue.now(), all_failed=True)
             self._ledgers[owner["uid"]] = counted
         return (Place(place(manifest).namespace, owner["name"]),)
 
     def sync(self, where: Place) -> None:
         """Take a Job's next step."""
-        job = self._desk.mirror("jobs").get(where)
+        job = self._workqueue.mirror("jobs").get(where)
         if job is None or is_being_deleted(job):
             return
         if is_finished(job):
             self._expire(job)
             return
-        pods = self._desk.mirror("pods").owned(uid(job))
+        pods = self._workqueue.mirror("pods").owned(uid(job))
         ledger = self._ledgers.get(uid(job), Ledger())
-        taken = step(job, pods, ledger, self._desk.now(), back_off_seconds=self._back_off_seconds)
+        taken = step(job, pods, ledger, self._workqueue.now(), back_off_seconds=self._back_off_seconds)
         # Before anything is removed: what we remove must not be taken for a failure when its deletion is seen.
         self._ledgers[uid(job)] = taken.ledger
         for pod in taken.remove:
-            if self._desk.delete("pods", pod):
-                self._tell(job, Told("Normal", "SuccessfulDelete", f"Deleted pod: {place(pod).name}"))
+            if self._workqueue.delete("pods", pod):
+                self._tell(job, JobEvent("Normal", "SuccessfulDelete", f"Deleted pod: {place(pod).name}"))
         created = self._create(job, taken.create)
         self._write(job, taken, missing=taken.create - created)
         if taken.again is not None:
-            self._desk.look_again("jobs", where, taken.again)
+            self._workqueue.look_again("jobs", where, taken.again)
 
     def _create(self, job: Manifest, wanted: int) -> int:
-        """Create that many pods, or as many as is allowed; return how many."""
+        """Create that many pods, or as many as are admitted; return how many."""
         for number in range(wanted):
             try:
-                pod = self._desk.create("pods", pod_of(job))
+                pod = self._workqueue.create("pods", pod_of(job))
             except ApiError as refusal:
-                self._tell(job, Told("Warning", "FailedCreate", f"Error creating: {refusal.message}"))
-                later = self._desk.now() + timedelta(seconds=RETRY_SECONDS)
-                self._desk.look_again("jobs", place(job), later)
+                self._tell(job, JobEvent("Warning", "FailedCreate", f"Error creating: {refusal.message}"))
+                later = self._workqueue.now() + timedelta(seconds=RETRY_SECONDS)
+                self._workqueue.look_again("jobs", place(job), later)
                 return number
-            self._tell(job, Told("Normal", "SuccessfulCreate", f"Created pod: {place(pod).name}"))
+            self._tell(job, JobEvent("Normal", "SuccessfulCreate", f"Created pod: {place(pod).name}"))
         return wanted
 
     def _write(self, job: Manifest, taken: Step, *, missing: int) -> None:
@@ -352,9 +350,9 @@ class Jobs:
                 del status[name]
         if status == job.get("status"):
             return
-        self._desk.write("jobs", {**job, "status": clone(status)}, status=True)
-        for told in taken.told:
-            self._tell(job, told)
+        self._workqueue.write("jobs", {**job, "status": clone(status)}, status=True)
+        for event in taken.events:
+            self._tell(job, event)
 
     def _expire(self, job: Manifest) -> None:
         """Delete a finished Job when its ttlSecondsAfterFinished are over."""
@@ -363,19 +361,19 @@ class Jobs:
         if seconds is None or end is None:
             return
         at = moment(end["lastTransitionTime"]) + timedelta(seconds=seconds)
-        if self._desk.now() >= at:
-            self._desk.delete("jobs", job)
+        if self._workqueue.now() >= at:
+            self._workqueue.delete("jobs", job)
         else:
-            self._desk.look_again("jobs", place(job), at)
+            self._workqueue.look_again("jobs", place(job), at)
 
-    def _tell(self, job: Manifest, told: Told) -> None:
-        self._desk.tell(COMPONENT, job, *told)
+    def _tell(self, job: Manifest, event: JobEvent) -> None:
+        self._workqueue.tell(COMPONENT, job, *event)
 
 
 def pod_of(job: Manifest) -> Manifest:
     """Return a new pod of a Job."""
     template = clone(job["spec"]["template"])
-    given = template.get("metadata") or {}
+    template_metadata = template.get("metadata") or {}
     where = place(job)
     marks = {
         "job-name": where.name,
@@ -386,8 +384,8 @@ def pod_of(job: Manifest) -> Manifest:
     metadata = {
         "generateName": f"{where.name[:52]}-",
         "namespace": where.namespace,
-        "labels": {**(given.get("labels") or {}), **marks},
-        "annotations": given.get("annotations") or {},
+        "labels": {**(template_metadata.get("labels") or {}), **marks},
+        "annotations": template_metadata.get("annotations") or {},
         "ownerReferences": [owner_reference(job)],
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}

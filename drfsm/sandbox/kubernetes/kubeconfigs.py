@@ -8,7 +8,7 @@ import yaml
 
 
 def write_kubeconfig(path: Path, name: str, url: str, authority: str, user: str, token: str) -> None:
-    """Write one. ``authority`` is the cluster's own, in PEM."""
+    """Write a kubeconfig. ``authority`` is the cluster's CA certificate, in PEM."""
     cluster = {"server": url, "certificate-authority-data": b64encode(authority.encode()).decode()}
     context = {"cluster": name, "user": user, "namespace": "default"}
     config = {

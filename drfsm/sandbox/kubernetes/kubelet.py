@@ -1,15 +1,15 @@
 """A kubelet whose containers are processes of this machine; it serves the emulated API and a real one alike.
 
-It speaks to the API server through a kubeconfig and nothing else: registers its node, watches the pods that
-are bound to it, and gives each a ``PodWorker``. Where a control plane has no scheduler (``binds=True``) it also
-binds the pods that fit. It isolates nothing: a container sees this machine, its volumes below
-DRFSM_SANDBOX_ROOT, and no variable of ours but PATH.
+It reaches the API server through a kubeconfig and in no other way. It registers its node, watches the pods that are
+bound to the node, and runs a ``PodWorker`` for each. Where a control plane has no scheduler (``binds=True``) it also
+binds the pods that fit. It isolates nothing: a container sees this machine and its volumes below DRFSM_SANDBOX_ROOT;
+it inherits no variable of our environment.
 
     <directory>/pods/<uid>/{volumes,roots,logs}/       until the pod is gone from the API
-    <directory>/claims/<namespace>/<name>/             persistent volume claims: they stay
-    <directory>/kubelet.{crt,key}                      of its logs' server
+    <directory>/claims/<namespace>/<name>/             persistent volume claims: they are never removed
+    <directory>/kubelet.pem                            key and certificate of the server that serves its logs
 
-What a kubelet that died left running is ended at the next ``start``. ``stop`` ends every process.
+``stop`` ends every process; ``start`` ends those that a kubelet before it left when it was killed.
 """
 
 import shutil
@@ -61,24 +61,14 @@ class Kubelet:
         sources = _ApiSources(self._client, self._connected)
         self._host = Host(self._directory, images, sources, self._reporter.report, self._tell, back_off_seconds)
         self._workers: dict[Place, PodWorker] = {}
-        self._leaving: list[PodWorker] = []  # their objects are gone, their processes may not be yet
+        self._leaving: list[PodWorker] = []  # their objects are deleted, their processes may still run
         self._watcher = threading.Thread(target=self._watch, name="kubelet-pods", daemon=True)
         binding = Recorder(COMPONENT, self._reporter.event)
         self._binder = Binder(self._client, binding) if binds else None
         self._started = self._stopping = False
 
-    @property
-    def name(self) -> str:
-        """The node's name."""
-        return self._name
-
-    @property
-    def port(self) -> int:
-        """Where its logs are served."""
-        return self._log_server.port
-
     def start(self) -> None:
-        """End what an earlier kubelet left, register the node, and take pods. Raises Unreachable, ApiError."""
+        """End what an earlier kubelet left, register the node, and run pods. Raises ApiUnreachable, ApiError."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # pods' Secrets will lie there
         end_leftovers(self._directory)
         self._log_server.start(self._directory)
@@ -90,7 +80,7 @@ class Kubelet:
             self._binder.start()
 
     def stop(self) -> None:
-        """End every process that it started, and wait for them; the API is told nothing any more."""
+        """End every process that it started, and wait for them. Nothing of that is reported to the API."""
         self._stopping = True
         self._client.close()
         self._connected.set()
@@ -108,17 +98,17 @@ class Kubelet:
         self._log_server.stop()
 
     def node_ready(self, ready: bool) -> None:
-        """Report the node as ready, or as not."""
+        """Report the node as ready or not ready."""
         self._node.ready(ready)
 
     def lose(self) -> None:
-        """Lose the node: it goes silent and hears nothing, while its processes run on."""
+        """Disconnect the node: it neither reports nor hears anything, while its processes keep running."""
         self._connected.clear()
         self._reporter.hold(held=True)
         self._node.lose()
 
     def rejoin(self) -> None:
-        """Find the node again: it hears what it missed, and says what it couldn't."""
+        """Reconnect the node: it learns what it missed, and reports what it could not."""
         self._node.rejoin()
         self._reporter.hold(held=False)
         self._connected.set()
@@ -151,7 +141,7 @@ class Kubelet:
 
     def _forget(self, worker: PodWorker) -> None:
         del self._workers[place(worker.pod)]
-        self._leaving = [each for each in self._leaving if not each.has_ended]
+        self._leaving = [leaving for leaving in self._leaving if not leaving.has_ended]
         if worker.remove():
             self._leaving.append(worker)
         else:
@@ -178,13 +168,13 @@ class Kubelet:
 
     def _container(self, worker: PodWorker, name: str) -> Container:
         pod = place(worker.pod).name
-        names = [each["name"] for each in worker.pod["spec"]["containers"]]
+        names = [container_spec["name"] for container_spec in worker.pod["spec"]["containers"]]
         if not name and len(names) > 1:
             raise bad_request(f"a container name must be specified for pod {pod}, choose one of: {names}")
-        found = worker.container(name or names[0])
-        if found is None:
+        container = worker.container(name or names[0])
+        if container is None:
             raise bad_request(f"container {name} is not valid for pod {pod}")
-        return found
+        return container
 
 
 def _no_log(container: Container, pod: str, *, previous: bool) -> str:
@@ -195,7 +185,7 @@ def _no_log(container: Container, pod: str, *, previous: bool) -> str:
 
 
 def _writes(container: Container, number: int) -> bool:
-    if not container.was_started:  # its file is there a moment before its process
+    if not container.was_started:  # the log's file exists a moment before the process
         return True
     return container.restarts == number and container.process is not None
 

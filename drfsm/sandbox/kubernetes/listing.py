@@ -1,7 +1,7 @@
-"""Reading: one object, lists in pages, and watches, as tables if kubectl asks so.
+"""Reads: one object, lists in pages, and watches; as tables if the client asks for them.
 
-A list and all its pages are of one version; a watch goes on from it. What is older than the store's memory is
-refused with 410 Expired: at once for a list, as an ERROR event for a watch, as the real server does.
+A list and all its pages are of one version, from which a watch can continue. A version that is too old is refused with
+410 Expired: at once for a list, by an ERROR event for a watch, as the real server does.
 """
 
 import base64
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from attrs import evolve, frozen
 
 from drfsm.sandbox.kubernetes import selectors, tables
-from drfsm.sandbox.kubernetes.exchange import Answer, Request, Shape, Target, answer, encoded, shape
+from drfsm.sandbox.kubernetes.http_messages import Answer, Request, Shape, Target, answer, encoded, shape
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest, bad_request, expired
 from drfsm.sandbox.kubernetes.selectors import Predicate
 from drfsm.sandbox.kubernetes.store import Change, Store
@@ -39,7 +39,7 @@ class Token(NamedTuple):
 
 @frozen
 class Filter:
-    """Which objects of a target are meant."""
+    """The selectors of a request."""
 
     text: str
     matches: Predicate
@@ -55,22 +55,22 @@ def filter_of(request: Request, where: Target) -> Filter:
 
 def get(store: Store, request: Request, where: Target) -> Answer:
     """Answer with one object."""
-    found = store.peek(where.resource.plural, where.namespace, where.name)
-    return shown(200, found, request, where)
+    manifest = store.peek(where.resource.plural, where.namespace, where.name)
+    return shown(200, manifest, request, where)
 
 
 def shown(
     status: int, manifest: Manifest, request: Request, where: Target, *, warnings: tuple[str, ...] = ()
 ) -> Answer:
-    """Answer with an object in the shape that the client wants."""
+    """Answer with an object in the form that the client asks for."""
     form = shape(request)
     return answer(status, _shaped(form, where, manifest), warnings=warnings)
 
 
 def _shaped(form: Shape, where: Target, manifest: Manifest, *, headers: bool = True) -> Manifest:
     if form.kind == "Table":
-        found = tables.table(where.resource.plural, [manifest], include=form.include, headers=headers)
-        return {**found, "metadata": {"resourceVersion": manifest["metadata"]["resourceVersion"]}}
+        table = tables.table(where.resource.plural, [manifest], include=form.include, headers=headers)
+        return {**table, "metadata": {"resourceVersion": manifest["metadata"]["resourceVersion"]}}
     return tables.partial(manifest) if form.kind else manifest
 
 
@@ -81,15 +81,15 @@ def list_(store: Store, request: Request, where: Target) -> Answer:
     """Answer with the objects of a target, or a page of them."""
     wanted = filter_of(request, where)
     token = _token(request.query.get("continue", ""))
-    found, version = _of_version(store, request, where, token)
+    manifests, version = _of_version(store, request, where, token)
     if token is not None:
-        found = [each for each in found if _place(each) >= (token.namespace, token.name)]
-    found = [each for each in found if wanted.matches(each)]
+        manifests = [manifest for manifest in manifests if _place(manifest) >= (token.namespace, token.name)]
+    manifests = [manifest for manifest in manifests if wanted.matches(manifest)]
     limit = request.number("limit") or 0
-    page = found[:limit] if limit > 0 else found
+    page = manifests[:limit] if limit > 0 else manifests
     metadata: Manifest = {"resourceVersion": str(version)}
-    if rest := len(found) - len(page):
-        metadata["continue"] = _token_text(Token(version, *_place(found[len(page)])))
+    if rest := len(manifests) - len(page):
+        metadata["continue"] = _token_text(Token(version, *_place(manifests[len(page)])))
         if not wanted.text:
             metadata["remainingItemCount"] = rest
     return answer(200, _listed(shape(request), where, page, metadata))
@@ -101,9 +101,9 @@ def _listed(form: Shape, where: Target, items: list[Manifest], metadata: Manifes
         return {**tables.table(resource.plural, items, include=form.include), "metadata": metadata}
     if form.kind:
         header = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
-        return {**header, "metadata": metadata, "items": [tables.partial(each) for each in items]}
+        return {**header, "metadata": metadata, "items": [tables.partial(manifest) for manifest in items]}
     # As the real one: an item of a list doesn't say what it is.
-    bare = [{k: v for k, v in each.items() if k not in ("apiVersion", "kind")} for each in items]
+    bare = [{k: v for k, v in manifest.items() if k not in ("apiVersion", "kind")} for manifest in items]
     return {"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": metadata, "items": bare}
 
 
@@ -124,17 +124,17 @@ def _of_version(store: Store, request: Request, where: Target, token: Token | No
 
 def _too_large(asked: int, version: int) -> ApiError:
     cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
-    told = f"Timeout: Too large resource version: {asked}, current: {version}"
-    return ApiError(504, "Timeout", told, {"causes": [cause], "retryAfterSeconds": 1})
+    message = f"Timeout: Too large resource version: {asked}, current: {version}"
+    return ApiError(504, "Timeout", message, {"causes": [cause], "retryAfterSeconds": 1})
 
 
 def _version(request: Request) -> int | None:
     text = request.query.get("resourceVersion", "")
     if text and not text.isdecimal():
-        told = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        message = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
         if request.says("watch"):
-            raise ApiError(500, "", told)  # as the real one, strange as it is
-        raise bad_request(f"invalid resource version: {told}")
+            raise ApiError(500, "", message)  # as the real one, strange as it is
+        raise bad_request(f"invalid resource version: {message}")
     return int(text) if text else None
 
 
@@ -147,29 +147,29 @@ def _token(text: str) -> Token | None:
     if not text:
         return None
     try:
-        found = json.loads(base64.urlsafe_b64decode(text))
-        return Token(int(found["rv"]), str(found["namespace"]), str(found["name"]))
+        fields = json.loads(base64.urlsafe_b64decode(text))
+        return Token(int(fields["rv"]), str(fields["namespace"]), str(fields["name"]))
     except (ValueError, KeyError, TypeError):
         raise bad_request("invalid continue token: continue key is not valid") from None
 
 
 def _token_text(token: Token) -> str:
-    found = {"v": "meta.k8s.io/v1", "rv": token.version, "namespace": token.namespace, "name": token.name}
-    return base64.urlsafe_b64encode(json.dumps(found).encode()).decode()
+    fields = {"v": "meta.k8s.io/v1", "rv": token.version, "namespace": token.namespace, "name": token.name}
+    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
 
 
 # --- watches --------------------------------------------------------------------------------------------
 
 
 def watch(store: Store, request: Request, where: Target, stop: threading.Event) -> Answer:
-    """Answer with a stream of what happens, until the time is up or the server stops."""
+    """Answer with a stream of changes, until the timeout or the server's stop."""
     if where.name:
         request = _narrowed(request, where.name)
     wanted = filter_of(request, where)
     since, initial = _version(request), request.says("sendInitialEvents")
     if initial and request.query.get("resourceVersionMatch") != "NotOlderThan":
-        told = "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents"
-        raise ApiError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: {told} is provided')
+        why = "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents"
+        raise ApiError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: {why} is provided')
     seconds = request.number("timeoutSeconds") or WATCH_SECONDS + randbelow(WATCH_SECONDS)
     view = _View(where, wanted.matches, shape(request))
     bookmarks = request.says("allowWatchBookmarks")
@@ -182,14 +182,14 @@ def _narrowed(request: Request, name: str) -> Request:
 
 
 class _View:
-    """What one watch shows of a change."""
+    """What one watch shows of the changes."""
 
     def __init__(self, where: Target, matches: Predicate, form: Shape) -> None:
         self.where, self.matches, self.form = where, matches, form
         self._headers = True
 
     def of(self, change: Change) -> bytes | None:
-        """Return the event of a change; an object that comes to match, or no longer does, comes or goes."""
+        """Return the event of a change. An object that begins or ceases to match is ADDED or DELETED."""
         before = change.previous is not None and self.matches(change.previous)
         after = change.type != "DELETED" and self.matches(change.object)
         if after:
@@ -209,7 +209,7 @@ class _View:
         return encoded({"type": kind, "object": body})
 
     def bookmark(self, version: int, *, initial: bool = False) -> bytes:
-        """Return the event that says how far the watch has come."""
+        """Return the BOOKMARK event with the version that the watch has reached."""
         resource = self.where.resource
         metadata: Manifest = {"resourceVersion": str(version), "creationTimestamp": None}
         if initial:
@@ -231,8 +231,8 @@ def _streamed(
     plural, namespace = view.where.resource.plural, view.where.namespace
     version = since or 0
     if initial or not since:
-        found, version = store.snapshot(plural, namespace)
-        yield from (view.event("ADDED", each) for each in found if view.matches(each))
+        manifests, version = store.snapshot(plural, namespace)
+        yield from (view.event("ADDED", manifest) for manifest in manifests if view.matches(manifest))
         if initial and bookmarks:
             yield view.bookmark(version, initial=True)
     told_at = time.monotonic()

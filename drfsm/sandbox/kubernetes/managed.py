@@ -1,9 +1,9 @@
-"""Who set which field: metadata.managedFields, and the server-side apply that goes by it.
+"""Field managers: metadata.managedFields, and the server-side apply that depends on them.
 
-Pure: manifests in, manifests out; the server calls it under the store's lock. A field is named by its path in
-the notation of FieldsV1 (``f:spec``, ``k:{"name":"a"}``, ``v:"a"``); how lists are told apart is schema.py's.
-Rules: an Update takes what it changes; an Apply owns what it says, may not change what another set (Conflict,
-unless forced), and removes what it no longer says and nobody else owns.
+Pure: manifests in, manifests out; writing.py calls it under the store's lock. A field is named by its path in the
+notation of FieldsV1 (``f:spec``, ``k:{"name":"a"}``, ``v:"a"``); schema.py says by which keys lists are merged. The
+rules: an Update owns what it changes. An Apply owns what it contains, may not change another manager's field (Conflict,
+unless forced), and removes a field that it no longer contains and nobody else owns.
 """
 
 import json
@@ -38,22 +38,22 @@ _ITEM = object()  # stands for an item of a list as such, apart from what is in 
 
 @frozen
 class Writer:
-    """Who writes, and what part: status or, with "", all else."""
+    """A field manager, and the part that it writes: ``status``, or "" for everything else."""
 
     manager: str
     operation: str  # Apply, Update
     api_version: str
     subresource: str = ""
 
-    def told(self) -> str:
-        """Name it as conflicts do: the version only of one that updates."""
+    def described(self) -> str:
+        """Return its name as conflicts show it: with the API version only for an Update."""
         part = f' with subresource "{self.subresource}"' if self.subresource else ""
         return f'"{self.manager}"{part} using {self.api_version}' if self.operation == "Update" else f'"{self.manager}"'
 
 
 @frozen
 class Claim:
-    """What a writer owns, since when."""
+    """The fields that a writer owns, and since when."""
 
     time: str
     paths: frozenset[Path] = attribute(factory=frozenset)
@@ -63,14 +63,14 @@ Claims = dict[Writer, Claim]
 
 
 def record(kind: str, old: Manifest | None, new: Manifest, writer: Writer, now: str) -> None:
-    """Note in ``new``, an object of message ``kind``, what an Update changed."""
+    """Record in ``new``, an object of message ``kind``, the fields that an Update changed."""
     claims = _read(new) or _read(old or {})
     before = leaves(kind, old or {}, writer.subresource)
     after = leaves(kind, new, writer.subresource)
     changed = {path for path, value in after.items() if path not in before or before[path] != value}
     gone = before.keys() - after.keys()
-    for each, claim in list(claims.items()):
-        claims[each] = Claim(claim.time, claim.paths - gone - (changed if each != writer else set()))
+    for writer_key, claim in list(claims.items()):
+        claims[writer_key] = Claim(claim.time, claim.paths - gone - (changed if writer_key != writer else set()))
     mine = claims.get(writer, Claim(now))
     claims[writer] = Claim(now if changed or gone else mine.time, mine.paths | changed)
     _write(new, claims)
@@ -80,18 +80,18 @@ def apply(kind: str, live: Manifest, wanted: Manifest, writer: Writer, now: str,
     """Return the object that a server-side apply makes of a live one ({} if it is new). Raises ApiError Conflict."""
     claims = _read(live)
     applied, before = leaves(kind, wanted, writer.subresource), leaves(kind, live, writer.subresource)
-    others = {each: claim for each, claim in claims.items() if each != writer}
+    others = {other: claim for other, claim in claims.items() if other != writer}
     changed = {path for path, value in applied.items() if path in before and before[path] != value}
-    if conflicts := [(each, path) for each in _by_name(others) for path in sorted(others[each].paths & changed)]:
+    if conflicts := [(other, path) for other in _by_name(others) for path in sorted(others[other].paths & changed)]:
         if not force:
             raise _conflict(conflicts)
-        others = {each: Claim(claim.time, claim.paths - changed) for each, claim in others.items()}
+        others = {other: Claim(claim.time, claim.paths - changed) for other, claim in others.items()}
     mine = claims.get(writer, Claim(now))
     previous = mine.paths
     held = frozenset[Path]().union(*(claim.paths for claim in others.values()))
     new = _merged(kind, clone(live), wanted)
     for path in sorted(previous - applied.keys(), key=len):  # an item as a whole before what is in it
-        if not any(each[: len(path)] == path for each in held) and not _names_its_item(path):
+        if not any(held_path[: len(path)] == path for held_path in held) and not _names_its_item(path):
             _drop(new, path)
     same = previous == applied.keys() and not changed
     _write(new, {**others, writer: Claim(mine.time if same else now, frozenset(applied))})
@@ -99,28 +99,28 @@ def apply(kind: str, live: Manifest, wanted: Manifest, writer: Writer, now: str,
 
 
 def _names_its_item(path: Path) -> bool:
-    """Return whether a field is a part of its item's key: it goes with the item, not before it."""
+    """Return whether a field is a part of its item's key; it is removed with the item, not before it."""
     *_, item, name = ("", *path)
     return item.startswith("k:") and name.removeprefix("f:") in json.loads(item.removeprefix("k:"))
 
 
 def _by_name(claims: Claims) -> list[Writer]:
-    return sorted(claims, key=lambda each: (each.manager, each.operation, each.subresource))
+    return sorted(claims, key=lambda claimant: (claimant.manager, claimant.operation, claimant.subresource))
 
 
 def _conflict(conflicts: list[tuple[Writer, Path]]) -> ApiError:
-    told = {each: each.told() for each, _ in conflicts}
+    names = {holder: holder.described() for holder, _ in conflicts}
     causes = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {told[each]}", "field": _said(path)}
-        for each, path in conflicts
+        {"reason": "FieldManagerConflict", "message": f"conflict with {names[holder]}", "field": _said(path)}
+        for holder, path in conflicts
     ]
     if len(conflicts) == 1:
-        message_ = f"Apply failed with 1 conflict: conflict with {told[conflicts[0][0]]}: {_said(conflicts[0][1])}"
+        message_ = f"Apply failed with 1 conflict: conflict with {names[conflicts[0][0]]}: {_said(conflicts[0][1])}"
     else:
         lines: list[str] = []
-        for writer in dict.fromkeys(each for each, _ in conflicts):
-            lines.append(f"conflicts with {told[writer]}:")
-            lines += [f"- {_said(path)}" for each, path in conflicts if each == writer]
+        for writer in dict.fromkeys(holder for holder, _ in conflicts):
+            lines.append(f"conflicts with {names[writer]}:")
+            lines += [f"- {_said(path)}" for holder, path in conflicts if holder == writer]
         message_ = f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(lines)
     return ApiError(409, "Conflict", message_, {"causes": causes})
 
@@ -142,31 +142,31 @@ def _said(path: Path) -> str:
 
 def leaves(kind: str, manifest: Manifest, part: str = "") -> Leaves:
     """Return the fields of an object that somebody can own: those of status, or all but those."""
-    found: Leaves = {}
+    owned: Leaves = {}
     for name, value in manifest.items():
         if name in ("apiVersion", "kind") or (name == "status") is not (part == "status"):
             continue
         if name == "metadata":
-            value = {key: each for key, each in value.items() if key not in SYSTEM}  # noqa: PLW2901  a part of it
-        found.update(_leaves(field_of(kind, name), value, (f"f:{name}",)))
-    found.pop(("f:metadata",), None)
-    return found
+            value = {key: item for key, item in value.items() if key not in SYSTEM}  # noqa: PLW2901  a part of it
+        owned.update(_leaves(field_of(kind, name), value, (f"f:{name}",)))
+    owned.pop(("f:metadata",), None)
+    return owned
 
 
 def _leaves(field: Field | None, value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     if isinstance(value, dict) and value and _granular(field):
         kind = None if field is None or field.mapped else inner(field)
-        for name, each in value.items():
-            yield from _leaves(field_of(kind, name), each, (*path, f"f:{name}"))
+        for name, inner_value in value.items():
+            yield from _leaves(field_of(kind, name), inner_value, (*path, f"f:{name}"))
     elif isinstance(value, list) and field is not None and field.keys:
-        for each in value:
-            here = (*path, _key(field, each))
+        for inner_value in value:
+            here = (*path, _key(field, inner_value))
             yield here, _ITEM
-            for name, part in each.items():
+            for name, part in inner_value.items():
                 yield from _leaves(field_of(inner(field), name), part, (*here, f"f:{name}"))
     elif isinstance(value, list) and field is not None and field.is_set:
-        for each in value:
-            yield (*path, f"v:{json.dumps(each)}"), each
+        for inner_value in value:
+            yield (*path, f"v:{json.dumps(inner_value)}"), inner_value
     else:
         yield path, value
 
@@ -181,8 +181,8 @@ def _granular(field: Field | None) -> bool:
 
 def _key(field: Field, item: Manifest) -> str:
     ported = {"protocol": "TCP"} if "protocol" in field.keys else {}
-    found = {**ported, **{name: item[name] for name in field.keys if name in item}}
-    return "k:" + json.dumps(found, sort_keys=True, separators=(",", ":"))
+    key_fields = {**ported, **{name: item[name] for name in field.keys if name in item}}
+    return "k:" + json.dumps(key_fields, sort_keys=True, separators=(",", ":"))
 
 
 def _merged(kind: str | None, live: Any, wanted: Manifest) -> Manifest:
@@ -195,21 +195,21 @@ def _merged(kind: str | None, live: Any, wanted: Manifest) -> Manifest:
         elif isinstance(value, list) and field is not None and field.keys:
             merged[name] = _merged_items(field, old or [], value)
         elif isinstance(value, list) and field is not None and field.is_set:
-            merged[name] = [*(old or ()), *(each for each in value if each not in (old or ()))]
+            merged[name] = [*(old or ()), *(item for item in value if item not in (old or ()))]
         else:
             merged[name] = clone(value)
     return merged
 
 
 def _merged_items(field: Field, items: list[Any], wanted: list[Any]) -> list[Any]:
-    places = {_key(field, each): at for at, each in enumerate(items)}
+    places = {_key(field, item): at for at, item in enumerate(items)}
     merged = list(items)
-    for each in wanted:
-        at = places.get(_key(field, each))
+    for item in wanted:
+        at = places.get(_key(field, item))
         if at is None:
-            merged.append(_merged(inner(field), {}, each))
+            merged.append(_merged(inner(field), {}, item))
         else:
-            merged[at] = _merged(inner(field), merged[at], each)
+            merged[at] = _merged(inner(field), merged[at], item)
     return merged
 
 
@@ -226,12 +226,12 @@ def _drop(manifest: Any, path: Path) -> None:
             else:
                 manifest = manifest[rest]
         else:
-            found = [each for each in manifest if _is(each, sort, json.loads(rest))]
-            if not found:
+            matches = [item for item in manifest if _is(item, sort, json.loads(rest))]
+            if not matches:
                 return
             if last:
-                manifest.remove(found[0])
-            manifest = found[0]
+                manifest.remove(matches[0])
+            manifest = matches[0]
 
 
 def _is(item: Any, sort: str, key: Any) -> bool:
@@ -245,12 +245,12 @@ def _is(item: Any, sort: str, key: Any) -> bool:
 
 def _read(manifest: Manifest) -> Claims:
     claims: Claims = {}
-    for each in (manifest.get("metadata") or {}).get("managedFields") or ():
-        if "manager" not in each:
+    for entry in (manifest.get("metadata") or {}).get("managedFields") or ():
+        if "manager" not in entry:
             continue
-        names = (each["manager"], each.get("operation", "Update"), each.get("apiVersion", ""))
-        writer = Writer(*names, each.get("subresource", ""))
-        claims[writer] = Claim(each.get("time", ""), frozenset(_paths(each.get("fieldsV1") or {}, ())))
+        names = (entry["manager"], entry.get("operation", "Update"), entry.get("apiVersion", ""))
+        writer = Writer(*names, entry.get("subresource", ""))
+        claims[writer] = Claim(entry.get("time", ""), frozenset(_paths(entry.get("fieldsV1") or {}, ())))
     return claims
 
 
@@ -265,7 +265,7 @@ def _write(manifest: Manifest, claims: Claims) -> None:
             "fieldsV1": _nested(claims[writer].paths),
             **({"subresource": writer.subresource} if writer.subresource else {}),
         }
-        for writer in sorted(claims, key=lambda each: (each.operation, claims[each].time, each.manager))
+        for writer in sorted(claims, key=lambda claimant: (claimant.operation, claims[claimant].time, claimant.manager))
         if claims[writer].paths
     ]
     manifest.setdefault("metadata", {})["managedFields"] = entries

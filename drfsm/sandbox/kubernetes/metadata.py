@@ -1,6 +1,6 @@
-"""What is wrong with an object's metadata: names, labels, annotations, owners, finalizers.
+"""Validation of an object's metadata: names, labels, annotations, owners, finalizers.
 
-Pure functions; admission.py and specs.py call them. Grammars and words are those of the real validation
+Pure functions; admission.py and specs.py call them. Grammars and messages are those of the real validation
 (apimachinery's api/validation).
 """
 
@@ -37,7 +37,7 @@ _VALUE_SAID = (
 
 
 def metadata_faults(kind: Resource, metadata: Manifest) -> Iterator[Fault]:
-    """Yield what is wrong with it."""
+    """Yield the faults of an object's metadata."""
     yield from _name_faults(kind, metadata["name"])
     yield from label_faults("metadata.labels", metadata.get("labels") or {})
     annotations = metadata.get("annotations") or {}
@@ -46,8 +46,8 @@ def metadata_faults(kind: Resource, metadata: Manifest) -> Iterator[Fault]:
     if sum(len(key) + len(value or "") for key, value in annotations.items()) > ANNOTATIONS_MAX:
         yield "metadata.annotations", "FieldValueTooLong", f"Too long: may not be more than {ANNOTATIONS_MAX} bytes"
     yield from _owner_faults(metadata.get("ownerReferences") or [])
-    for number, each in enumerate(metadata.get("finalizers") or ()):
-        yield from _key_faults(f"metadata.finalizers[{number}]", each)
+    for number, finalizer in enumerate(metadata.get("finalizers") or ()):
+        yield from _key_faults(f"metadata.finalizers[{number}]", finalizer)
 
 
 def _name_faults(kind: Resource, name: str) -> Iterator[Fault]:
@@ -66,7 +66,7 @@ def _name_faults(kind: Resource, name: str) -> Iterator[Fault]:
 
 
 def label_faults(path: str, labels: Mapping[str, str]) -> Iterator[Fault]:
-    """Yield what is wrong with labels: keys ``[prefix/]name``, values of at most 63 characters."""
+    """Yield the faults of labels: keys ``[prefix/]name``, values of at most 63 characters."""
     for key, value in labels.items():
         yield from _key_faults(path, key)
         if len(value) > LABEL_MAX:
@@ -100,15 +100,15 @@ def _owner_faults(owners: list[Manifest]) -> Iterator[Fault]:
                 )
                 yield path, "FieldValueInvalid", f'Invalid value: "": {field} must not be empty'
     if sum(bool(owner.get("controller")) for owner in owners) > 1:
-        told = "Only one reference can have Controller set to true"
-        yield "metadata.ownerReferences", "FieldValueInvalid", f"Invalid value: {json.dumps(owners)}: {told}"
+        reason = "Only one reference can have Controller set to true"
+        yield "metadata.ownerReferences", "FieldValueInvalid", f"Invalid value: {json.dumps(owners)}: {reason}"
 
 
 def late_finalizers(new: Manifest, old: Manifest) -> Iterator[Fault]:
-    """Yield the finalizers that come too late: the object is being deleted."""
+    """Yield the fault of finalizers that are added while the object is being deleted."""
     if "deletionTimestamp" not in old["metadata"]:
         return
     before = old["metadata"].get("finalizers") or ()
-    if added := [each for each in new["metadata"].get("finalizers") or () if each not in before]:
-        told = "no new finalizers can be added if the object is being deleted, found new finalizers"
-        yield refused("metadata.finalizers", f"{told} {json.dumps(added)}")
+    if added := [finalizer for finalizer in new["metadata"].get("finalizers") or () if finalizer not in before]:
+        reason = "no new finalizers can be added if the object is being deleted, found new finalizers"
+        yield refused("metadata.finalizers", f"{reason} {json.dumps(added)}")

@@ -1,7 +1,7 @@
 """The kubelet's own node: registered once, then kept alive by its status and its lease.
 
-``ready(False)`` reports a node that is in trouble but can be reached; ``lose`` stops all signs of life, and
-leaves the node as the control plane's node controller would mark it some time later: Ready Unknown.
+``ready(False)`` reports a node that is not ready but can be reached. ``lose`` stops the heartbeats, and marks the node
+as the control plane's node controller would some time later: Ready Unknown.
 """
 
 import os
@@ -11,8 +11,8 @@ import time
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from drfsm.errors import Unreachable
 from drfsm.sandbox.kubernetes.client import Client
+from drfsm.sandbox.kubernetes.errors import ApiUnreachable
 from drfsm.sandbox.kubernetes.pod_status import ADDRESS
 from drfsm.sandbox.kubernetes.reading import condition, stamp, with_condition
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
@@ -44,13 +44,13 @@ class Node:
         self._thread = threading.Thread(target=self._beat, name="kubelet-node", daemon=True)
 
     def start(self, timeout_seconds: float) -> None:
-        """Register, and go on with heartbeats. Raises Unreachable if the API doesn't answer in time."""
+        """Register, and begin the heartbeats. Raises ApiUnreachable if the API doesn't answer in time."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             try:
                 self._register()
                 break
-            except Unreachable:
+            except ApiUnreachable:
                 if time.monotonic() > deadline:
                     raise
                 self._stopping.wait(RETRY_SECONDS)
@@ -63,13 +63,13 @@ class Node:
             self._thread.join()
 
     def ready(self, is_ready: bool) -> None:
-        """Report the node as ready, or as not. Raises ApiError, Unreachable."""
+        """Report the node as ready or not ready. Raises ApiError, ApiUnreachable."""
         self._ready = is_ready
         if not self._lost:
             self._write_status()
 
     def lose(self) -> None:
-        """Go silent, and look like it: Ready Unknown. Raises ApiError, Unreachable."""
+        """Stop the heartbeats, and mark the node Ready Unknown. Raises ApiError, ApiUnreachable."""
         with self._writing:
             self._lost = True
             for kind in ("Ready", *PRESSURES):
@@ -85,7 +85,7 @@ class Node:
             self._client.patch("nodes", "", self._name, {"status": {"conditions": self._conditions}}, part="status")
 
     def rejoin(self) -> None:
-        """Show signs of life again. Raises ApiError, Unreachable."""
+        """Resume the heartbeats. Raises ApiError, ApiUnreachable."""
         self._lost = False
         self._write_status()
         self._renew()
@@ -97,7 +97,7 @@ class Node:
             try:
                 self._write_status()
                 self._renew()
-            except (Unreachable, ApiError):
+            except (ApiUnreachable, ApiError):
                 continue  # the next heartbeat will tell
 
     def _register(self) -> None:
@@ -152,7 +152,7 @@ class Node:
         return [*marks, {"type": "Ready", **ready}]
 
     def _renew(self) -> None:
-        """Renew the lease by which a control plane knows that the node lives."""
+        """Renew the lease, by which a control plane sees that the node is alive."""
         times = {"renewTime": _now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
         try:
             self._client.patch("leases", LEASES, self._name, {"spec": times})

@@ -1,6 +1,6 @@
-"""What a single object is made of, and what becomes of it in a write: pure functions of manifests.
+"""A single object in a write: its key and name, its copy, and what of it is stored. Pure functions of manifests.
 
-store.py and its neighbours call them; nothing here knows of other objects, locks or versions to come.
+store.py and its neighbours call them. Nothing here knows of other objects, of locks or of the next version.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 
 
 class Key(NamedTuple):
-    """Where an object lies."""
+    """The key of an object: resource, namespace and name."""
 
     resource: str
     namespace: str
@@ -29,9 +29,9 @@ class Key(NamedTuple):
 def clone(value: Json) -> Json:
     """Copy a JSON value; many times faster than deepcopy."""
     if isinstance(value, dict):
-        return cast("Json", {key: clone(each) for key, each in value.items()})
+        return cast("Json", {key: clone(item) for key, item in value.items()})
     if isinstance(value, list):
-        return cast("Json", [clone(each) for each in value])
+        return cast("Json", [clone(item) for item in value])
     return value
 
 
@@ -41,7 +41,7 @@ def timestamp(after_seconds: float = 0) -> str:
 
 
 def key_of(kind: Resource, manifest: Mapping[str, Any]) -> Key:
-    """Return where an object lies."""
+    """Return the key of an object."""
     metadata = manifest["metadata"]
     return Key(kind.plural, metadata.get("namespace") or "" if kind.namespaced else "", metadata["name"])
 
@@ -57,15 +57,17 @@ def give_name(kind: Resource, metadata: Manifest) -> None:
 
 
 def check_same(kind: Resource, manifest: Manifest, old: Manifest) -> None:
-    """Refuse a write that was meant for another object of that name, or made from an older version."""
-    given, kept, name = manifest["metadata"], old["metadata"], old["metadata"]["name"]
-    uid = given.get("uid")
+    """Raise ApiError Conflict if a write is meant for another uid or was made from an older version."""
+    written, kept, name = manifest["metadata"], old["metadata"], old["metadata"]["name"]
+    uid = written.get("uid")
     if uid and uid != kept["uid"]:
         key = "/".join(filter(None, (kind.plural, kept.get("namespace", ""), name)))
-        told = f"StorageError: invalid object, Code: 4, Key: /registry/{key}, ResourceVersion: 0, AdditionalErrorMsg"
-        why = f"{told}: Precondition failed: UID in precondition: {uid}, UID in object meta: {kept['uid']}"
+        storage_error = (
+            f"StorageError: invalid object, Code: 4, Key: /registry/{key}, ResourceVersion: 0, AdditionalErrorMsg"
+        )
+        why = f"{storage_error}: Precondition failed: UID in precondition: {uid}, UID in object meta: {kept['uid']}"
         raise conflict(kind.qualified, name, why)
-    version = given.get("resourceVersion")
+    version = written.get("resourceVersion")
     if version and version != kept["resourceVersion"]:
         raise modified(kind.qualified, name)
 
@@ -80,7 +82,7 @@ def with_status(old: Manifest, manifest: Manifest) -> Manifest:
 
 
 def with_rest(kind: Resource, old: Manifest, manifest: Manifest) -> Manifest:
-    """Return an object with the old one's status, identity and marks."""
+    """Return a manifest with the old object's status, identity and deletion marks."""
     new = clone(manifest)
     new["apiVersion"], new["kind"] = kind.api_version, kind.kind
     metadata = new["metadata"]
@@ -93,7 +95,7 @@ def with_rest(kind: Resource, old: Manifest, manifest: Manifest) -> Manifest:
 
 
 def put(into: Manifest, name: str, value: Any) -> None:
-    """Set a field, or leave it out where it would be empty."""
+    """Set a field, or remove it where the value is empty."""
     if value in (None, [], {}, ""):
         into.pop(name, None)
     else:
@@ -101,20 +103,20 @@ def put(into: Manifest, name: str, value: Any) -> None:
 
 
 def is_same(new: Manifest, old: Manifest) -> bool:
-    """Return whether they say the same, apart from when it was said."""
+    """Return whether two objects are equal, apart from their versions and the times of their managers."""
     return essence_of(new) == essence_of(old)
 
 
 def essence_of(manifest: Manifest) -> Manifest:
-    """Return what an object says, without its version and the times of its managers."""
+    """Return an object without its version and the times of its managers."""
     metadata = {name: value for name, value in manifest["metadata"].items() if name != "resourceVersion"}
     if "managedFields" in metadata:
-        metadata["managedFields"] = [{**each, "time": ""} for each in metadata["managedFields"]]
+        metadata["managedFields"] = [{**entry, "time": ""} for entry in metadata["managedFields"]]
     return {**manifest, "metadata": metadata}
 
 
 def may_go(manifest: Manifest) -> bool:
-    """Return whether an object marked for deletion can go now."""
+    """Return whether an object is marked for deletion and can be removed now."""
     metadata = manifest["metadata"]
     if "deletionTimestamp" not in metadata or metadata.get("finalizers"):
         return False
@@ -122,7 +124,7 @@ def may_go(manifest: Manifest) -> bool:
 
 
 def grace_seconds_of(pod: Manifest, asked: int | None) -> int:
-    """Return how long a pod has to end; 0 where there is nothing to end, as the real strategy has it."""
+    """Return a pod's grace period; 0 where nothing runs, as the real strategy does."""
     spec, phase = pod.get("spec", {}), pod.get("status", {}).get("phase")
     if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
         return 0

@@ -1,7 +1,7 @@
-"""The three patches that say what to change: JSON merge (RFC 7386), JSON patch (RFC 6902), strategic merge.
+"""The three patches that describe changes: JSON merge (RFC 7386), JSON patch (RFC 6902), strategic merge.
 
-Pure: each takes a manifest and a patch, and returns a new manifest. Server-side apply, which says what is
-wanted, is managed.py's. The server calls them under the store's lock.
+Pure: each takes a manifest and a patch, and returns a new manifest. writing.py calls them under the store's lock.
+Server-side apply, which describes the desired state instead, is in managed.py.
 """
 
 from collections.abc import Iterator
@@ -34,21 +34,21 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 class _Inapplicable(Exception):
-    """A step that doesn't fit the object."""
+    """A step of a patch that can't be applied to the object."""
 
 
 def steps(target: Manifest, patch: Any) -> Manifest:
     """Apply an RFC 6902 patch, as a whole or not at all. Raises ApiError Invalid (422), BadRequest."""
-    if not isinstance(patch, list) or not all(isinstance(each, dict) for each in patch):
+    if not isinstance(patch, list) or not all(isinstance(step, dict) for step in patch):
         raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     document: Any = clone(target)
-    for each in patch:
+    for step in patch:
         try:
-            document = _step(document, each)
+            document = _step(document, step)
         except (_Inapplicable, KeyError, IndexError, ValueError, TypeError) as fault:
-            # What doesn't fit isn't told, by the real server neither.
-            told = "the server rejected our request due to an error in our request"
-            raise ApiError(422, "Invalid", told, {}) from fault
+            # The real server doesn't say either what doesn't fit.
+            why = "the server rejected our request due to an error in our request"
+            raise ApiError(422, "Invalid", why, {}) from fault
     if not isinstance(document, dict):
         raise bad_request("the patch leaves no object")
     return document
@@ -74,7 +74,7 @@ def _step(document: Any, step: Manifest) -> Any:
 def _pointer(path: str) -> list[str]:
     if path and not path.startswith("/"):
         raise _Inapplicable(f"{path} is no JSON pointer")
-    return [each.replace("~1", "/").replace("~0", "~") for each in path.split("/")[1:]]
+    return [word.replace("~1", "/").replace("~0", "~") for word in path.split("/")[1:]]
 
 
 def _at(document: Any, path: list[str]) -> Any:
@@ -121,7 +121,7 @@ def _take(document: Any, path: list[str]) -> Any:
 
 
 def strategic(kind: str, target: Manifest, patch: Any) -> Manifest:
-    """Apply a strategic merge patch to an object of a message: lists merge by their keys, see schema.py."""
+    """Apply a strategic merge patch to an object of a message. Lists merge by their keys, see schema.py."""
     if not isinstance(patch, dict):
         raise bad_request("error decoding patch: cannot unmarshal into a map")
     return _strategic(kind, target, patch) or {}
@@ -141,7 +141,7 @@ def _strategic(kind: str | None, target: Any, patch: Manifest) -> Manifest | Non
         if not name.startswith("$"):
             _merge_field(merged, name, value, field_of(kind, name))
     for name, value in _directed(patch, DROPPED):
-        merged[name] = [each for each in merged.get(name) or () if each not in value]
+        merged[name] = [item for item in merged.get(name) or () if item not in value]
     for name, value in _directed(patch, ORDER):
         if isinstance(merged.get(name), list):
             merged[name] = _ordered(merged[name], value, field_of(kind, name))
@@ -156,11 +156,11 @@ def _merge_field(merged: Manifest, name: str, value: Any, field: Field | None) -
     if value is None:
         merged.pop(name, None)
     elif isinstance(value, dict):
-        found = _strategic(None if field and field.mapped else inner(field), merged.get(name), value)
-        if found is None:
+        new_value = _strategic(None if field and field.mapped else inner(field), merged.get(name), value)
+        if new_value is None:
             merged.pop(name, None)
         else:
-            merged[name] = found
+            merged[name] = new_value
     elif isinstance(value, list) and field is not None and field.merge is not None:
         merged[name] = _merge_list(merged.get(name) or [], value, field)
     else:
@@ -169,12 +169,12 @@ def _merge_field(merged: Manifest, name: str, value: Any, field: Field | None) -
 
 def _merge_list(items: list[Any], patch: list[Any], field: Field) -> list[Any]:
     if not field.merge:  # plain values: a union
-        return [*items, *(each for each in patch if each not in items)]
-    if any(isinstance(each, dict) and each.get(DIRECTIVE) == "replace" for each in patch):
-        return [clone(each) for each in patch if DIRECTIVE not in each]
+        return [*items, *(item for item in patch if item not in items)]
+    if any(isinstance(item, dict) and item.get(DIRECTIVE) == "replace" for item in patch):
+        return [clone(item) for item in patch if DIRECTIVE not in item]
     merged = list(items)
-    for each in patch:
-        _merge_item(merged, each, field)
+    for item in patch:
+        _merge_item(merged, item, field)
     return merged
 
 
@@ -182,21 +182,21 @@ def _merge_item(merged: list[Any], patch: Any, field: Field) -> None:
     key = field.merge or ""
     if not isinstance(patch, dict) or key not in patch:
         raise bad_request(f"map: {patch} does not contain declared merge key: {key}")
-    for at, each in enumerate(merged):
-        if each.get(key) == patch[key]:
-            found = _strategic(inner(field), each, patch)
-            merged[at : at + 1] = [] if found is None else [found]
+    for at, item in enumerate(merged):
+        if item.get(key) == patch[key]:
+            new_item = _strategic(inner(field), item, patch)
+            merged[at : at + 1] = [] if new_item is None else [new_item]
             return
     if (fresh := _strategic(inner(field), {}, patch)) is not None:
         merged.append(fresh)
 
 
 def _ordered(items: list[Any], order: list[Any], field: Field | None) -> list[Any]:
-    """Sort what the client ordered as it ordered it; the rest keeps its place behind."""
+    """Sort the items that the client ordered in its order; the others follow in theirs."""
     key = field.merge if field else None
 
     def name(item: Any) -> Any:
         return item.get(key) if key and isinstance(item, dict) else item
 
-    places = {name(each): at for at, each in enumerate(order)}
+    places = {name(item): at for at, item in enumerate(order)}
     return sorted(items, key=lambda item: places.get(name(item), len(places)))

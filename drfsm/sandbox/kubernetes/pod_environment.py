@@ -1,7 +1,7 @@
-"""What a container is run with: its environment and its command line, as Kubernetes puts them together.
+"""The environment and the command line of a container, composed as Kubernetes does.
 
-``env`` goes over ``envFrom``; ``$(NAME)`` is replaced by what is defined before, ``$$`` is a dollar sign. What
-can't be found and isn't optional is ``Misconfigured``: the container waits, and is tried again.
+``env`` overrides ``envFrom``; ``$(NAME)`` is replaced by a variable defined before it, ``$$`` is a dollar sign. A
+missing reference that isn't optional raises ``Misconfigured``: the container waits, and is tried again.
 """
 
 import base64
@@ -16,64 +16,64 @@ SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 
 class Misconfigured(Exception):
-    """A container names something that isn't there: CreateContainerConfigError."""
+    """A container refers to something that doesn't exist: CreateContainerConfigError."""
 
 
 class Sources(Protocol):
-    """Where ConfigMaps and Secrets come from; None where there is none."""
+    """The source of ConfigMaps and Secrets."""
 
     def config_map(self, namespace: str, name: str) -> Manifest | None:
-        """Return a ConfigMap."""
+        """Return a ConfigMap; None if there is none."""
 
     def secret(self, namespace: str, name: str) -> Manifest | None:
-        """Return a Secret."""
+        """Return a Secret; None if there is none."""
 
 
 def environment(pod: Manifest, container: Manifest, sources: Sources, base: Mapping[str, str]) -> dict[str, str]:
     """Return a container's environment over ``base``. Raises Misconfigured."""
-    given: dict[str, str] = {}
-    for each in container.get("envFrom") or ():
-        prefix = each.get("prefix") or ""
-        found = _whole(pod["metadata"]["namespace"], each, sources)
-        given |= {f"{prefix}{name}": value for name, value in found.items()}
-    for each in container.get("env") or ():
-        value = each.get("value")
+    environ: dict[str, str] = {}
+    for source in container.get("envFrom") or ():
+        prefix = source.get("prefix") or ""
+        values = _whole(pod["metadata"]["namespace"], source, sources)
+        environ |= {f"{prefix}{name}": value for name, value in values.items()}
+    for variable in container.get("env") or ():
+        value = variable.get("value")
         if value:
-            given[each["name"]] = expanded(value, given)
-        elif each.get("valueFrom"):
-            one = _one(pod, each["valueFrom"], sources)
+            environ[variable["name"]] = expanded(value, environ)
+        elif variable.get("valueFrom"):
+            one = _one(pod, variable["valueFrom"], sources)
             if one is not None:
-                given[each["name"]] = one
+                environ[variable["name"]] = one
         else:
-            given[each["name"]] = ""
-    return {**base, **given}
+            environ[variable["name"]] = ""
+    return {**base, **environ}
 
 
 def command_line(container: Manifest, entrypoint: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     """Return the argv: ``command`` or else the image's entrypoint, then ``args``."""
-    command = [expanded(each, environ) for each in container.get("command") or ()]
-    args = [expanded(each, environ) for each in container.get("args") or ()]
+    command = [expanded(word, environ) for word in container.get("command") or ()]
+    args = [expanded(word, environ) for word in container.get("args") or ()]
     return [*(command or entrypoint), *args]
 
 
 def expanded(text: str, variables: Mapping[str, str]) -> str:
-    """Return a text with its references replaced; one to nothing stays as it is."""
+    """Return a text with its references replaced; an unknown reference stays as it is."""
 
-    def replaced(found: re.Match[str]) -> str:
-        if found[0] == "$$":
+    def replaced(match: re.Match[str]) -> str:
+        if match[0] == "$$":
             return "$"
-        return variables.get(found[1], found[0])
+        return variables.get(match[1], match[0])
 
     return REFERENCE.sub(replaced, text)
 
 
 def decoded(secret: Manifest) -> dict[str, bytes]:
-    """Return what a Secret holds."""
+    """Return a Secret's data, decoded."""
     return {name: base64.b64decode(value) for name, value in (secret.get("data") or {}).items()}
 
 
 def field(pod: Manifest, path: str) -> str:
-    """Return a field of a pod, as fieldRef names it. Raises Misconfigured for one that nobody may ask for."""
+    """Return a field of a pod by its fieldPath. Raises Misconfigured for an unsupported one."""
     metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status", {})
     if subscript := SUBSCRIPT.fullmatch(path):
         return str((metadata.get(subscript[1]) or {}).get(subscript[2], ""))
@@ -85,7 +85,7 @@ def field(pod: Manifest, path: str) -> str:
         "spec.serviceAccountName": spec.get("serviceAccountName", ""),
         "status.hostIP": status.get("hostIP", ""),
         "status.podIP": status.get("podIP", ""),
-        "status.podIPs": ",".join(each["ip"] for each in status.get("podIPs") or ()),
+        "status.podIPs": ",".join(address["ip"] for address in status.get("podIPs") or ()),
     }
     if path in known:
         return str(known[path])
@@ -96,17 +96,17 @@ def field(pod: Manifest, path: str) -> str:
 
 
 def _whole(namespace: str, source: Manifest, sources: Sources) -> dict[str, str]:
-    """Return everything of a ConfigMap or Secret."""
+    """Return all variables of a ConfigMap or Secret."""
     if reference := source.get("configMapRef"):
-        found = sources.config_map(namespace, reference["name"])
-        if found is None:
+        manifest = sources.config_map(namespace, reference["name"])
+        if manifest is None:
             return _missing(reference, f'configmap "{reference["name"]}" not found')
-        return dict(found.get("data") or {})
+        return dict(manifest.get("data") or {})
     reference = source.get("secretRef") or {}
-    found = sources.secret(namespace, reference.get("name", ""))
-    if found is None:
+    manifest = sources.secret(namespace, reference.get("name", ""))
+    if manifest is None:
         return _missing(reference, f'secret "{reference.get("name", "")}" not found')
-    return {name: value.decode(errors="replace") for name, value in decoded(found).items()}
+    return {name: value.decode(errors="replace") for name, value in decoded(manifest).items()}
 
 
 def _missing(reference: Manifest, message: str) -> dict[str, str]:
@@ -116,17 +116,17 @@ def _missing(reference: Manifest, message: str) -> dict[str, str]:
 
 
 def _one(pod: Manifest, source: Manifest, sources: Sources) -> str | None:
-    """Return one value; None if it isn't there and needn't be."""
+    """Return one value; None if it is optional and missing."""
     namespace = pod["metadata"]["namespace"]
     if reference := source.get("fieldRef"):
         return field(pod, reference["fieldPath"])
     if reference := source.get("configMapKeyRef"):
-        found = sources.config_map(namespace, reference["name"])
-        values = None if found is None else found.get("data") or {}
+        manifest = sources.config_map(namespace, reference["name"])
+        values = None if manifest is None else manifest.get("data") or {}
         return _key("configmap", "ConfigMap", namespace, reference, values)
     if reference := source.get("secretKeyRef"):
-        found = sources.secret(namespace, reference["name"])
-        texts = None if found is None else {k: v.decode(errors="replace") for k, v in decoded(found).items()}
+        manifest = sources.secret(namespace, reference["name"])
+        texts = None if manifest is None else {k: v.decode(errors="replace") for k, v in decoded(manifest).items()}
         return _key("secret", "Secret", namespace, reference, texts)
     raise Misconfigured(f"this kubelet can't take a value from {', '.join(source)}")
 

@@ -1,8 +1,8 @@
 """Containers' logs: read in this process (``Logs``), and served over HTTPS as a real kubelet does (``LogServer``).
 
-A log is the file that the process itself writes, so nothing is lost when the kubelet dies; the file holds no
-times: with ``timestamps`` a line that is there already carries the time at which the container was started,
-one that comes while it is followed the time at which it came.
+A log is the file that the process itself writes, so nothing is lost when the kubelet dies. The file holds no times.
+With ``timestamps`` an existing line therefore has the time of the container's start, and a line that arrives while
+the log is followed has the time of its arrival.
 """
 
 import ssl
@@ -10,14 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from attrs import frozen
 
+from drfsm.sandbox.kubernetes import certificates
 from drfsm.sandbox.kubernetes.pod_status import ADDRESS
 from drfsm.sandbox.kubernetes.refusals import ApiError, bad_request, not_found
 
@@ -28,7 +28,7 @@ PARTS = 4  # containerLogs, namespace, pod, container
 
 @frozen
 class Log:
-    """One start of a container: its file, and whether it still writes."""
+    """The log of one start of a container: its file, and whether the container still runs."""
 
     path: Path
     runs: Callable[[], bool]
@@ -75,7 +75,7 @@ def _pieces(log: Log, tail_lines: int | None, *, follow: bool) -> Iterator[bytes
 
 
 def _offset(body: bytes, lines: int) -> int:
-    """Return where the last so many lines begin."""
+    """Return the offset at which the last ``lines`` lines begin."""
     at = len(body)
     end = at - 1 if body.endswith(b"\n") else at
     for _ in range(lines):
@@ -92,7 +92,7 @@ def _stamped(pieces: Iterator[bytes], log: Log) -> Iterator[bytes]:
         *lines, rest = (rest + piece).split(b"\n")
         when = begin if there > 0 else datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
         there -= len(piece)
-        yield b"".join(when.encode() + b" " + each + b"\n" for each in lines)
+        yield b"".join(when.encode() + b" " + line + b"\n" for line in lines)
     if rest:
         yield begin.encode() + b" " + rest
 
@@ -109,14 +109,13 @@ class LogServer:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return self._server.server_port
 
     def start(self, home: Path) -> None:
         """Start, with a certificate of its own in ``home``."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        certificate, key = _self_signed(home)
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificates.issue("kubelet", home, ADDRESS, server="kubelet").chain)
         # The handshake is left to each connection's thread, so that a silent client can't hold up the others.
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread.start()
@@ -131,7 +130,7 @@ class LogServer:
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of readers that go away, or never spoke TLS."""
+        """Print nothing about clients that go away or don't speak TLS."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # the base names a socket
 
@@ -159,23 +158,23 @@ def _answering(logs: Logs) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(b"0\r\n\r\n")
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
-            """Say nothing: who reads a log is no news."""
+            """Print nothing about requests."""
 
         def _asked(self) -> Iterator[bytes]:
             url = urlsplit(self.path)
             path = url.path.strip("/").split("/")
             if len(path) != PARTS or path[0] != "containerLogs":
                 raise ApiError(404, "NotFound", f"no such path: {url.path}")
-            given = parse_qs(url.query)
+            parameters = parse_qs(url.query)
             _, namespace, pod, container = path
             return logs.read(
                 namespace,
                 pod,
                 container,
-                _number(given.get("tailLines")),
-                _flag(given.get("follow")),
-                previous=_flag(given.get("previous")),
-                timestamps=_flag(given.get("timestamps")),
+                _number(parameters.get("tailLines")),
+                _flag(parameters.get("follow")),
+                previous=_flag(parameters.get("previous")),
+                timestamps=_flag(parameters.get("timestamps")),
             )
 
         def _refuse(self, refusal: ApiError) -> None:
@@ -202,35 +201,5 @@ def _number(values: Sequence[str] | None) -> int | None:
 
 
 def no_pod(name: str) -> ApiError:
-    """Refuse: there is no such pod here."""
+    """Return the refusal for a pod that isn't on this node."""
     return not_found("pods", name)
-
-
-def _self_signed(home: Path) -> tuple[Path, Path]:
-    """Make a certificate for loopback; return where it and its key lie."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "drfsm-kubelet")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=365))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(ADDRESS))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    certificate, secret = home / "kubelet.crt", home / "kubelet.key"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    secret.touch(mode=0o600)
-    secret.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return certificate, secret

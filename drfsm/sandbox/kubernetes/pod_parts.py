@@ -1,4 +1,4 @@
-"""The parts of objects that aren't status: a pod's log, binding and eviction, tokens, and the scale of workloads."""
+"""Subresources beside status: a pod's log, binding and eviction, a ServiceAccount's token, a workload's scale."""
 
 import secrets
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import evolve
 
 from drfsm.sandbox.kubernetes import writing
-from drfsm.sandbox.kubernetes.exchange import Answer, Request, Target, answer, manifest_of
+from drfsm.sandbox.kubernetes.http_messages import Answer, Request, Target, answer, manifest_of
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest, bad_request, conflict, invalid, unacceptable
 from drfsm.sandbox.kubernetes.store import Store, timestamp
 
@@ -16,7 +16,7 @@ TOKEN_SECONDS = 3600
 
 
 class PodLogs(Protocol):
-    """Where logs are read: the kubelet."""
+    """The kubelet's logs."""
 
     def read(
         self,
@@ -36,9 +36,9 @@ def log(store: Store, logs: PodLogs | None, request: Request, where: Target) -> 
     """Answer with a container's log."""
     pod = store.peek("pods", where.namespace, where.name)
     container = _container(pod, request.query.get("container", ""))
-    if unkept := [name for name in ("sinceSeconds", "sinceTime") if request.query.get(name)]:
-        raise bad_request(f"the sandbox's kubelet doesn't know how old a line is, so {unkept[0]} can't be done")
-    tail, limit = request.number("tailLines"), request.number("limitBytes")
+    if unkept := [name for name in ("sinceSeconds", "sinceTime", "limitBytes") if request.query.get(name)]:
+        raise bad_request(f"{unkept[0]} is not supported: the sandbox's kubelet knows no line's time, and cuts no line")
+    tail = request.number("tailLines")
     if tail is not None and tail < 0:
         fault = unacceptable("tailLines", tail, "must be greater than or equal to 0")
         raise invalid("PodLogOptions", "", where.name, [fault])
@@ -58,36 +58,27 @@ def log(store: Store, logs: PodLogs | None, request: Request, where: Target) -> 
         timestamps=says("timestamps"),
     )
     # The first piece is fetched before the answer begins, so that a refusal can still be one.
-    whole = chain([next(pieces, b"")], pieces)
-    return Answer(200, whole if limit is None else _cut(whole, limit), "text/plain")
+    return Answer(200, chain([next(pieces, b"")], pieces), "text/plain")
 
 
 def _container(pod: Manifest, asked: str) -> str:
     name, spec = pod["metadata"]["name"], pod["spec"]
-    names = [each["name"] for group in ("containers", "initContainers") for each in spec.get(group) or ()]
+    names = [container["name"] for group in ("containers", "initContainers") for container in spec.get(group) or ()]
     if asked and asked not in names:
         raise bad_request(f"container {asked} is not valid for pod {name}")
     if not asked and len(spec["containers"]) > 1:
-        choice = " ".join(each["name"] for each in spec["containers"])
+        choice = " ".join(container["name"] for container in spec["containers"])
         raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{choice}]")
     return asked or str(spec["containers"][0]["name"])
 
 
 def _check_started(pod: Manifest, container: str) -> None:
-    for each in (pod.get("status") or {}).get("containerStatuses") or ():
-        waiting = (each.get("state") or {}).get("waiting")
-        if each["name"] == container and waiting is not None and not (each.get("lastState") or {}):
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        waiting = (status.get("state") or {}).get("waiting")
+        if status["name"] == container and waiting is not None and not (status.get("lastState") or {}):
             reason = waiting.get("reason", "ContainerCreating")
             name = pod["metadata"]["name"]
             raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
-
-
-def _cut(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    for each in pieces:
-        yield each[:limit]
-        limit -= len(each)
-        if limit <= 0:
-            return
 
 
 def bind(store: Store, request: Request, where: Target) -> Answer:
@@ -104,7 +95,7 @@ def bind(store: Store, request: Request, where: Target) -> Answer:
             store.update("pods", pod)
             pod = store.get("pods", where.namespace, where.name)
             scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": timestamp()}
-            others = [each for each in pod["status"].get("conditions") or () if each["type"] != "PodScheduled"]
+            others = [mark for mark in pod["status"].get("conditions") or () if mark["type"] != "PodScheduled"]
             pod["status"]["conditions"] = [*others, scheduled]
             store.update("pods", pod, status=True)
     return answer(201, _done(201))
@@ -122,7 +113,7 @@ def _done(code: int) -> Manifest:
 
 
 def token(store: Store, request: Request, where: Target) -> Answer:
-    """Issue a service account's token: one for a pod to find in its volume. It opens nothing here."""
+    """Issue a ServiceAccount's token, for a pod to find in its volume. It is accepted nowhere."""
     store.peek("serviceaccounts", where.namespace, where.name)
     spec = manifest_of(request).get("spec") or {}
     seconds = spec.get("expirationSeconds") or TOKEN_SECONDS

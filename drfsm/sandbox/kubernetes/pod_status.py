@@ -1,4 +1,4 @@
-"""What a pod's status says, given what its containers do. Pure; the rules are the real kubelet's."""
+"""A pod's phase and conditions, derived from its containers' statuses. Pure; the rules are the real kubelet's."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -11,25 +11,25 @@ ADDRESS = "127.0.0.1"
 
 def phase_of(policy: str, inits: Sequence[Manifest], mains: Sequence[Manifest]) -> str:
     """Return a pod's phase, by its restartPolicy and the statuses of its containers."""
-    for each in inits:
-        if not succeeded(each):
-            return "Failed" if policy == "Never" and "terminated" in each["state"] else "Pending"
-    if any("waiting" in each["state"] and not each.get("lastState") for each in mains):
+    for init in inits:
+        if not succeeded(init):
+            return "Failed" if policy == "Never" and "terminated" in init["state"] else "Pending"
+    if any("waiting" in main["state"] and not main.get("lastState") for main in mains):
         return "Pending"
-    if any("terminated" not in each["state"] for each in mains) or policy == "Always":
+    if any("terminated" not in main["state"] for main in mains) or policy == "Always":
         return "Running"
-    if all(succeeded(each) for each in mains):
+    if all(succeeded(main) for main in mains):
         return "Succeeded"
     return "Failed" if policy == "Never" else "Running"
 
 
 def ended_phase(mains: Iterable[Manifest]) -> str:
-    """Return the phase of a pod that was stopped: it succeeded only if all of it did."""
-    return "Succeeded" if all(succeeded(each) for each in mains) else "Failed"
+    """Return the phase of a pod that was stopped: Succeeded only if every container succeeded."""
+    return "Succeeded" if all(succeeded(main) for main in mains) else "Failed"
 
 
 def succeeded(container: Manifest) -> bool:
-    """Return whether a container has ended well."""
+    """Return whether a container has ended with exit code 0."""
     ended = container["state"].get("terminated")
     return ended is not None and ended["exitCode"] == 0
 
@@ -37,9 +37,9 @@ def succeeded(container: Manifest) -> bool:
 def conditions_of(
     before: Iterable[Manifest], phase: str, inits: Sequence[Manifest], mains: Sequence[Manifest], now: datetime
 ) -> list[Manifest]:
-    """Return a pod's conditions; those of others stay."""
-    incomplete = [each["name"] for each in inits if not succeeded(each)]
-    unready = [each["name"] for each in mains if not each["ready"]]
+    """Return a pod's conditions; those that others set are kept."""
+    incomplete = [init["name"] for init in inits if not succeeded(init)]
+    unready = [main["name"] for main in mains if not main["ready"]]
     initialized: Manifest = {"type": "Initialized", "status": "True"}
     if phase == "Succeeded":
         initialized["reason"] = "PodCompleted"
@@ -53,29 +53,11 @@ def conditions_of(
         message = f"containers with unready status: [{' '.join(unready)}]"
         ready = {"status": "False", "reason": "ContainersNotReady", "message": message}
     conditions = list(before)
-    for each in (
+    for mark in (
         initialized,
         {"type": "Ready", **ready},
         {"type": "ContainersReady", **ready},
         {"type": "PodScheduled", "status": "True"},
     ):
-        conditions = with_condition(conditions, each, now)
+        conditions = with_condition(conditions, mark, now)
     return conditions
-
-
-def quality(pod: Manifest) -> str:
-    """Return a pod's quality of service class."""
-    wanted = [
-        (container.get("resources") or {}).get(kind) or {}
-        for name in ("initContainers", "containers")
-        for container in pod["spec"].get(name) or ()
-        for kind in ("requests", "limits")
-    ]
-    if not any(wanted):
-        return "BestEffort"
-    for requests, limits in zip(wanted[::2], wanted[1::2], strict=True):
-        if not {"cpu", "memory"} <= set(limits):
-            return "Burstable"
-        if any(requests.get(name, limits[name]) != limits[name] for name in ("cpu", "memory")):
-            return "Burstable"
-    return "Guaranteed"

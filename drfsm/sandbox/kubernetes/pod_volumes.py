@@ -1,11 +1,11 @@
-"""A pod's volumes as directories, and a container's root in which links to them are its mounts.
+"""A pod's volumes as directories, and a container's root, where links to the volumes are its mounts.
 
     <pod>/volumes/<name>/        emptyDir (shared by the pod's containers), configMap, secret, projected
     <claims>/<namespace>/<name>/ persistentVolumeClaim: outlives every pod
-    <pod>/roots/<container>/     made anew for every start; DRFSM_SANDBOX_ROOT of the process
+    <pod>/roots/<container>/     made anew for every start; the process's DRFSM_SANDBOX_ROOT
 
 Nothing isolates a process from the machine: a program finds its mounts through DRFSM_SANDBOX_ROOT. Paths from
-manifests can't leave the root. A volume that isn't there (yet) is ``Unmountable``: it is tried again.
+manifests can't leave the root. A volume that isn't available (yet) raises ``Unmountable``, and is tried again.
 """
 
 import posixpath
@@ -21,11 +21,11 @@ DEFAULT_MODE = 0o644
 
 
 class Unmountable(Exception):
-    """A volume can't be had now: FailedMount."""
+    """A volume isn't available now: FailedMount."""
 
 
 class VolumeSources(Sources, Protocol):
-    """Where volumes come from."""
+    """The source of ConfigMaps, Secrets, claims and tokens."""
 
     def claim(self, namespace: str, name: str) -> Manifest | None:
         """Return a PersistentVolumeClaim."""
@@ -35,25 +35,25 @@ class VolumeSources(Sources, Protocol):
 
 
 def prepare(pod: Manifest, home: Path, claims: Path, sources: VolumeSources) -> dict[str, Path]:
-    """Make a pod's volumes; return where each lies. Raises Unmountable."""
-    found: dict[str, Path] = {}
+    """Make a pod's volumes; return the path of each by its name. Raises Unmountable."""
+    paths: dict[str, Path] = {}
     for volume in pod["spec"].get("volumes") or ():
         name = _plain(volume["name"])
         try:
-            found[name] = _volume(pod, volume, home / "volumes" / name, claims, sources)
+            paths[name] = _volume(pod, volume, home / "volumes" / name, claims, sources)
         except (Unmountable, Misconfigured, OSError) as fault:
             raise Unmountable(f'MountVolume.SetUp failed for volume "{name}" : {fault}') from None
-    return found
+    return paths
 
 
 def make_root(container: Manifest, root: Path, volumes: Mapping[str, Path]) -> None:
     """Make a container's root, with links to its volumes. Raises Misconfigured."""
     if root.exists():
         shutil.rmtree(root)
-    for each in ("tmp", "dev"):
-        (root / each).mkdir(parents=True)
+    for folder in ("tmp", "dev"):
+        (root / folder).mkdir(parents=True)
     mounts: Sequence[Manifest] = container.get("volumeMounts") or ()
-    for mount in sorted(mounts, key=lambda each: len(inside(root, each["mountPath"]).parts)):
+    for mount in sorted(mounts, key=lambda volume_mount: len(inside(root, volume_mount["mountPath"]).parts)):
         if mount["name"] not in volumes:
             raise Misconfigured(f'volume "{mount["name"]}" of a mount is not a volume of the pod')
         target = _source(mount, volumes[mount["name"]])
@@ -64,12 +64,12 @@ def make_root(container: Manifest, root: Path, volumes: Mapping[str, Path]) -> N
 
 
 def inside(root: Path, path: str) -> Path:
-    """Return where an absolute path of the container lies; it can't lead out of the root."""
+    """Return the path below the root for an absolute path of the container; it can't leave the root."""
     return root / posixpath.normpath(posixpath.join("/", path)).lstrip("/")
 
 
 def _source(mount: Manifest, volume: Path) -> Path:
-    """Return what of a volume is mounted: all, or its subPath, made where it isn't there."""
+    """Return the path of the mounted part of a volume: all of it, or its subPath, which is made if missing."""
     below = mount.get("subPath") or ""
     if ".." in below.split("/") or below.startswith("/"):
         raise Misconfigured(f"subPath {below} leads out of the volume")
@@ -100,14 +100,14 @@ def _volume(pod: Manifest, volume: Manifest, at: Path, claims: Path, sources: Vo
     if "emptyDir" in volume or claim:
         return at
     if "projected" in volume:
-        for each in volume["projected"].get("sources") or ():
-            _write(at, _projected(pod, each, sources), volume["projected"].get("defaultMode"))
+        for source in volume["projected"].get("sources") or ():
+            _write(at, _projected(pod, source, sources), volume["projected"].get("defaultMode"))
         return at
     for kind in ("configMap", "secret"):
         if kind in volume:
-            given = volume[kind]
-            name = given.get("name") or given.get("secretName") or ""
-            _write(at, _files(kind, namespace, {**given, "name": name}, sources), given.get("defaultMode"))
+            source = volume[kind]
+            name = source.get("name") or source.get("secretName") or ""
+            _write(at, _files(kind, namespace, {**source, "name": name}, sources), source.get("defaultMode"))
             return at
     raise Unmountable(f"this kubelet knows no volumes of the kind {', '.join(k for k in volume if k != 'name')}")
 
@@ -116,13 +116,13 @@ def _files(kind: str, namespace: str, source: Manifest, sources: VolumeSources) 
     """Return the files of a ConfigMap or Secret: all of it, or its ``items``."""
     name = source["name"]
     if kind == "configMap":
-        found = sources.config_map(namespace, name)
-        held = {key: value.encode() for key, value in ((found or {}).get("data") or {}).items()}
-        held |= decoded({"data": (found or {}).get("binaryData")})
+        manifest = sources.config_map(namespace, name)
+        held = {key: value.encode() for key, value in ((manifest or {}).get("data") or {}).items()}
+        held |= decoded({"data": (manifest or {}).get("binaryData")})
     else:
-        found = sources.secret(namespace, name)
-        held = decoded(found or {})
-    if found is None and not source.get("optional"):
+        manifest = sources.secret(namespace, name)
+        held = decoded(manifest or {})
+    if manifest is None and not source.get("optional"):
         raise Unmountable(f'{kind.lower()} "{name}" not found')
     if not source.get("items"):
         return held
@@ -142,7 +142,7 @@ def _projected(pod: Manifest, source: Manifest, sources: VolumeSources) -> dict[
             return _files(kind, namespace, source[kind], sources)
     if "downwardAPI" in source:
         items = source["downwardAPI"].get("items") or ()
-        return {each["path"]: field(pod, each["fieldRef"]["fieldPath"]).encode() for each in items}
+        return {item["path"]: field(pod, item["fieldRef"]["fieldPath"]).encode() for item in items}
     if "serviceAccountToken" in source:
         asked = source["serviceAccountToken"]
         account = pod["spec"].get("serviceAccountName") or "default"
@@ -162,7 +162,7 @@ def _write(home: Path, files: Mapping[str, bytes], mode: int | None) -> None:
 
 
 def _plain(name: str) -> str:
-    """Return a name that is to be a directory's. Raises Unmountable for one that is more than a name."""
+    """Return a name that becomes a directory's. Raises Unmountable for one that holds a path."""
     if not name or "/" in name or name in (".", ".."):
         raise Unmountable(f"{name!r} is no name")
     return name

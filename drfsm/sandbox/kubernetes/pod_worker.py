@@ -1,9 +1,8 @@
 """One pod on its node, from its binding to its end: a thread that starts and ends its containers.
 
-Everything that happens to the pod (its object changed, a process ended, it is to stop) comes as a message to
-the one thread, which then does what can be done now, reports the status if it changed, and sleeps until the
-next message or time. It never talks to the API but through ``Host``, so an outage delays only what needs it:
-containers go on running, and are ended in time.
+Every event (the object changed, a process ended, the kubelet stops) is a message to that one thread. The thread does
+what can be done now, reports the status if it changed, and sleeps until the next message or time. It reaches the API
+only through ``Host``, so an outage delays only what needs the API: containers keep running, and are ended in time.
 """
 
 import queue
@@ -18,11 +17,11 @@ from typing import NamedTuple
 
 from attrs import frozen
 
-from drfsm.errors import Unreachable
 from drfsm.sandbox.kubernetes import pod_volumes
 from drfsm.sandbox.kubernetes.containers import Container, repository
+from drfsm.sandbox.kubernetes.errors import ApiUnreachable
 from drfsm.sandbox.kubernetes.pod_environment import Misconfigured, command_line, environment
-from drfsm.sandbox.kubernetes.pod_status import ADDRESS, conditions_of, ended_phase, phase_of, quality
+from drfsm.sandbox.kubernetes.pod_status import ADDRESS, conditions_of, ended_phase, phase_of
 from drfsm.sandbox.kubernetes.pod_volumes import Unmountable, VolumeSources, inside
 from drfsm.sandbox.kubernetes.processes import MARK, Process
 from drfsm.sandbox.kubernetes.reading import has_ended, is_being_deleted, moment, place, stamp, uid
@@ -39,7 +38,7 @@ MESSAGE_BYTES, MESSAGE_LOG_BYTES = 4096, 2048
 
 @frozen
 class Host:
-    """What a worker needs of its kubelet."""
+    """What a worker needs from its kubelet."""
 
     directory: Path
     images: Mapping[str, Sequence[str]]
@@ -58,7 +57,7 @@ class _Changed(NamedTuple):
 
 
 class _Removed(NamedTuple):
-    """The object is gone from the API: nobody is to be told any more."""
+    """The object was deleted from the API: nothing is reported any more."""
 
 
 class _Exited(NamedTuple):
@@ -67,7 +66,7 @@ class _Exited(NamedTuple):
 
 
 class _Stop(NamedTuple):
-    """The kubelet stops: end everything at once, and report nothing."""
+    """The kubelet stops: kill every process at once, and report nothing."""
 
 
 _Message = _Changed | _Removed | _Exited | _Stop
@@ -81,8 +80,8 @@ class PodWorker:
         spec, status = pod["spec"], pod.get("status", {})
         initial = spec.get("initContainers") or ()
         waiting = "PodInitializing" if initial else "ContainerCreating"
-        self._inits = [Container(each, initial=True, waiting="PodInitializing") for each in initial]
-        self._mains = [Container(each, initial=False, waiting=waiting) for each in spec["containers"]]
+        self._inits = [Container(container, initial=True, waiting="PodInitializing") for container in initial]
+        self._mains = [Container(container, initial=False, waiting=waiting) for container in spec["containers"]]
         self._started_at = status.get("startTime") or stamp(_now())
         self._conditions = status.get("conditions") or []
         self._reported: tuple[Manifest, bool] | None = None
@@ -99,12 +98,12 @@ class PodWorker:
 
     @property
     def has_ended(self) -> bool:
-        """Whether there is nothing left to do for it."""
+        """Whether nothing is left to do for the pod."""
         return self._done
 
     @property
     def pod(self) -> Manifest:
-        """The object as it was last seen."""
+        """The pod's object, as a watch last showed it."""
         return self._pod
 
     def start(self) -> None:
@@ -113,15 +112,15 @@ class PodWorker:
             self._thread.start()
 
     def change(self, pod: Manifest) -> bool:
-        """Tell it that its object changed; return False if it has ended before."""
+        """Note that the object changed; return False if the worker has ended."""
         return self._put(_Changed(pod))
 
     def remove(self) -> bool:
-        """Tell it that its object is gone; return False if it has ended before."""
+        """Note that the object was deleted; return False if the worker has ended."""
         return self._put(_Removed())
 
     def stop(self) -> None:
-        """Have it end everything at once."""
+        """Kill every process of the pod at once."""
         self._put(_Stop())
 
     def join(self) -> None:
@@ -131,10 +130,10 @@ class PodWorker:
 
     def container(self, name: str) -> Container | None:
         """Return a container by its name."""
-        return next((each for each in (*self._mains, *self._inits) if each.name == name), None)
+        return next((container for container in (*self._mains, *self._inits) if container.name == name), None)
 
     def log(self, container: Container, number: int) -> Path:
-        """Return where the log of a container's start is; the first has the number 0."""
+        """Return the path of the log of a container's start; the first start has the number 0."""
         return self.home / "logs" / container.name / f"{number}.log"
 
     # --- the thread -----------------------------------------------------------------------------------
@@ -160,7 +159,7 @@ class PodWorker:
             shutil.rmtree(self.home, ignore_errors=True)
 
     def _messages(self) -> Iterable[_Message]:
-        """Yield the next messages; wait for one, or until the time to wake."""
+        """Yield the next messages; wait until there is one, or until the time to wake."""
         timeout = None if self._wake_at is None else max(0.0, self._wake_at - time.monotonic())
         try:
             yield self._inbox.get(timeout=timeout)
@@ -206,16 +205,16 @@ class PodWorker:
             return
         if self._volumes is None and not self._mount():
             return
-        for each in self._inits:
-            if each.ended is None or each.ended["exitCode"]:
-                self._move(each)
-            if each.ended is None or each.ended["exitCode"]:
+        for container in self._inits:
+            if container.ended is None or container.ended["exitCode"]:
+                self._move(container)
+            if container.ended is None or container.ended["exitCode"]:
                 return
-        for each in self._mains:
-            self._move(each)
+        for container in self._mains:
+            self._move(container)
 
     def _move(self, container: Container) -> None:
-        """Start a container if it waits and may start; let one that ended wait if it is to start again."""
+        """Start a container that waits and may start; let one that ended wait if it is restarted."""
         if container.process is not None:
             return
         if container.ended is not None:
@@ -248,14 +247,14 @@ class PodWorker:
             container.not_before = 0.0
 
     def _mount(self) -> bool:
-        """Make the volumes; return False, and try again later, if that can't be done now."""
+        """Make the volumes; return False, and try again later, if they aren't available now."""
         try:
             self._volumes = pod_volumes.prepare(
                 self._pod, self.home, self._host.directory / "claims", self._host.sources
             )
         except Unmountable as fault:
             self._tell("Warning", "FailedMount", str(fault))
-        except (Unreachable, ApiError) as fault:
+        except (ApiUnreachable, ApiError) as fault:
             self._tell("Warning", "FailedMount", f"the API doesn't give what a volume needs: {fault}")
         if self._volumes is None:
             self._wake(time.monotonic() + RETRY_SECONDS)
@@ -277,7 +276,7 @@ class PodWorker:
             container.wait("CreateContainerConfigError", str(fault), RETRY_SECONDS)
             self._tell("Warning", "Failed", f"Error: {fault}")
             return
-        except (Unreachable, ApiError):
+        except (ApiUnreachable, ApiError):
             container.not_before = time.monotonic() + RETRY_SECONDS
             return
         self._tell("Normal", "Pulled", f'Container image "{container.image}" already present on machine')
@@ -286,8 +285,8 @@ class PodWorker:
     def _environment(self, container: Container, root: Path) -> dict[str, str]:
         base = {"PATH": PATH, "HOME": str(root), "HOSTNAME": place(self._pod).name}
         known = {**self._pod.get("status", {}), **_addresses()}
-        given = environment({**self._pod, "status": known}, container.spec, self._host.sources, base)
-        return {**given, MARK: str(root)}
+        environ = environment({**self._pod, "status": known}, container.spec, self._host.sources, base)
+        return {**environ, MARK: str(root)}
 
     def _spawn(self, container: Container, argv: Sequence[str], environ: Mapping[str, str], root: Path) -> None:
         home = inside(root, container.spec.get("workingDir") or "/")
@@ -308,7 +307,7 @@ class PodWorker:
         self._tell("Normal", "Started", f"Started container {container.name}")
 
     def _fail_to_pull(self, container: Container) -> None:
-        """Show the two states between which a container without an image goes back and forth."""
+        """Report ErrImagePull and ImagePullBackOff in turn for a container whose image doesn't exist."""
         image, waiting = container.image, container.state.get("waiting", {})
         why = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": {image}: not found'
         if waiting.get("reason") == "ErrImagePull":
@@ -338,12 +337,12 @@ class PodWorker:
         self._end(self._pod["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS))
 
     def _end(self, grace_seconds: float) -> None:
-        """Ask everything to end, and see to it when the grace is over. A shorter grace later wins."""
+        """Ask every process to end, and kill those left after the grace period. A later, shorter grace wins."""
         kill_at = time.monotonic() + max(float(grace_seconds), LEAST_GRACE_SECONDS)
         if self._kill_at is None:
-            for each in self._all():
-                if each.process is not None:
-                    self._tell("Normal", "Killing", f"Stopping container {each.name}")
+            for container in self._all():
+                if container.process is not None:
+                    self._tell("Normal", "Killing", f"Stopping container {container.name}")
             self._signal(signal.SIGTERM)
             self._kill_at = kill_at
         self._kill_at = min(kill_at, self._kill_at)
@@ -355,47 +354,47 @@ class PodWorker:
             self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        for each in self._all():
-            if each.process is not None:
-                each.process.send(number)
+        for container in self._all():
+            if container.process is not None:
+                container.process.send(number)
 
     def _last_words(self, container: Container, code: int) -> str:
         """Return a container's termination message: its file, or by policy the end of its log."""
         path = container.spec.get("terminationMessagePath") or "/dev/termination-log"
-        told = _tail(inside(self.home / "roots" / container.name, path), MESSAGE_BYTES)
+        message = _tail(inside(self.home / "roots" / container.name, path), MESSAGE_BYTES)
         fallback = container.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
-        if not told and code and fallback:
-            told = _tail(self.log(container, container.restarts), MESSAGE_LOG_BYTES)
-        return told
+        if not message and code and fallback:
+            message = _tail(self.log(container, container.restarts), MESSAGE_LOG_BYTES)
+        return message
 
     # --- reporting ------------------------------------------------------------------------------------
 
     def _adopt(self, status: Manifest) -> None:
         for name, containers in (("initContainerStatuses", self._inits), ("containerStatuses", self._mains)):
-            before = {each["name"]: each for each in status.get(name) or ()}
-            for each in containers:
-                if each.name in before:
-                    each.adopt(before[each.name], _now())
+            before = {container_status["name"]: container_status for container_status in status.get(name) or ()}
+            for container in containers:
+                if container.name in before:
+                    container.adopt(before[container.name], _now())
         if is_being_deleted(self._pod):
             self._end(0)
 
     def _phase(self) -> str:
-        """Return the phase; it never says that the pod has ended while a process of it is there."""
+        """Return the phase. It is never a final one while a process of the pod is left."""
         inits, mains = self._statuses()
         ends = self._kill_at is not None
         if ends and not self._runs():
             return "Failed" if self._why else ended_phase(mains)
-        found = phase_of(self._pod["spec"].get("restartPolicy", "Always"), inits, mains)
-        return "Running" if ends and found in ("Succeeded", "Failed") else found
+        phase = phase_of(self._pod["spec"].get("restartPolicy", "Always"), inits, mains)
+        return "Running" if ends and phase in ("Succeeded", "Failed") else phase
 
     def _runs(self) -> bool:
-        return any(each.process for each in self._all())
+        return any(container.process for container in self._all())
 
     def _statuses(self) -> tuple[list[Manifest], list[Manifest]]:
-        return [each.status() for each in self._inits], [each.status() for each in self._mains]
+        return [container.status() for container in self._inits], [container.status() for container in self._mains]
 
     def _report(self) -> None:
-        """Report the status if it changed; a pod that is being deleted and has ended may be deleted."""
+        """Report the status if it changed; the object of a deleted pod that has ended may be removed."""
         if self._stopping or self._removed:
             return
         ended = self._kill_at is not None and not self._runs()
@@ -414,7 +413,7 @@ class PodWorker:
             "message": self._why.get("message") if phase == "Failed" else None,
             **_addresses(),
             "startTime": self._started_at,
-            "qosClass": self._pod.get("status", {}).get("qosClass") or quality(self._pod),
+            "qosClass": self._pod.get("status", {}).get("qosClass"),
             "containerStatuses": mains,
             "initContainerStatuses": inits or None,
         }

@@ -1,7 +1,8 @@
-"""A container as a process of this machine: started fast, signalled as a group, and never left behind.
+"""Containers as processes of this machine: started fast, signalled as a group, and found again after a crash.
 
-The process leads a session of its own. When it ends, whatever it left in its group is killed while its pid
-is still ours, so that no signal can ever reach somebody else's process.
+A container's process leads a session of its own. When it ends, the rest of its group is killed before its pid is
+reaped, so that no signal can reach a process of somebody else. Every process of a pod has the variable
+DRFSM_SANDBOX_ROOT; by that ``processes_below`` finds what a killed kubelet left.
 """
 
 import os
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-SIGNALLED = 128  # a process that a signal ended has this much more than the signal's number
+SIGNALLED = 128  # the exit code of a process that a signal ended is this plus the signal's number
 MARK = "DRFSM_SANDBOX_ROOT"
 
 
@@ -39,25 +40,11 @@ class Process:
         self._thread = threading.Thread(target=self._wait, name=f"container-{self._process.pid}", daemon=True)
         self._thread.start()
 
-    @property
-    def pid(self) -> int:
-        """Its process id, which is its group's."""
-        return self._process.pid
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it and its group are gone."""
-        return self._ended
-
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to the whole group, if it is still there."""
+        """Send a signal to the whole group, unless it has ended."""
         with self._lock:
             if not self._ended:
                 _to_group(self._process.pid, number)
-
-    def join(self) -> None:
-        """Wait until it is gone and ``on_exit`` has been called."""
-        self._thread.join()
 
     def _wait(self) -> None:
         if hasattr(os, "waitid"):
@@ -72,25 +59,26 @@ class Process:
         self._on_exit(code if code >= 0 else SIGNALLED - code)
 
 
-def end_leftovers(directory: Path) -> int:
-    """Kill the processes whose container's root lies below a directory; return how many there were.
+def processes_below(directory: Path) -> Iterator[int]:
+    """Yield the pids of pods' processes whose root lies below a directory, also those of a killed kubelet.
 
-    They are those of a kubelet that died. Needs /proc; elsewhere they end by themselves or stay.
+    Needs /proc; without it nothing is yielded.
     """
-    ours = f"{MARK}={directory}/".encode()
-    ended = 0
-    for pid in _pids():
+    mark = f"{MARK}={directory}/".encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
-            environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            if any(each.startswith(ours) for each in environ):
-                os.kill(pid, signal.SIGKILL)
-                ended += 1
+            if any(variable.startswith(mark) for variable in path.read_bytes().split(b"\0")):
+                yield int(path.parent.name)
+
+
+def end_leftovers(directory: Path) -> int:
+    """Kill what ``processes_below`` finds; return how many processes there were."""
+    ended = 0
+    for pid in processes_below(directory):
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+            ended += 1
     return ended
-
-
-def _pids() -> Iterator[int]:
-    for entry in Path("/proc").glob("[0-9]*"):
-        yield int(entry.name)
 
 
 def _to_group(pid: int, number: signal.Signals) -> None:

@@ -1,6 +1,6 @@
-"""Kubernetes' protobuf bodies as JSON objects: what kubectl sends for built-in kinds since 1.32.
+"""Decodes Kubernetes' protobuf bodies to JSON objects: kubectl sends them for built-in kinds since 1.32.
 
-Only decoding: a client that sends protobuf takes JSON for an answer. Field numbers and types are schema.py's.
+There is no encoder: a client that sends protobuf accepts JSON as the answer. Field numbers and types are schema.py's.
 A zero is left out unless its Go field is a pointer, since Go writes every other field, set or not.
 """
 
@@ -23,7 +23,7 @@ Item = tuple[int, int | bytes]
 
 
 def decode(body: bytes) -> Manifest:
-    """Return the object in a body. Raises ApiError BadRequest for what isn't one of the kinds we know."""
+    """Return the object in a body. Raises ApiError BadRequest for an unknown kind or a broken message."""
     if not body.startswith(MAGIC):
         raise bad_request("provided data does not appear to be a protobuf message, expected prefix 6b 38 73 00")
     try:
@@ -44,23 +44,23 @@ def _message_name(api_version: str, kind: str) -> str:
 
 
 def _message(name: str, body: bytes) -> Manifest:
-    found: Manifest = {}
+    fields: Manifest = {}
     for number, raw in _items(body):
         field = message(name).numbers.get(number)
         if field is None:
             continue
         if field.name == "-":
-            found.update(_message(field.type, _bytes(raw)))
+            fields.update(_message(field.type, _bytes(raw)))
         elif field.mapped:
             key, value = _entry(field, _bytes(raw))
-            found.setdefault(field.name, {})[key] = value
+            fields.setdefault(field.name, {})[key] = value
         elif field.repeated:
-            found.setdefault(field.name, []).append(_value(field.type, raw))
+            fields.setdefault(field.name, []).append(_value(field.type, raw))
         else:
             value = _value(field.type, raw)
             if value or (field.pointer and value is not None):
-                found[field.name] = value
-    return found
+                fields[field.name] = value
+    return fields
 
 
 def _entry(field: Field, body: bytes) -> tuple[str, Any]:

@@ -1,7 +1,7 @@
-"""Small readings of Kubernetes manifests, and the shapes that all controllers write alike.
+"""Small readings of Kubernetes manifests, and the parts of manifests that all controllers write alike.
 
-Pure: no clock, no store. Times are aware datetimes; in manifests they are whole seconds of UTC. Used by the
-controllers and the kubelet.
+Pure: no clock, no store. Times are aware datetimes; in manifests they are whole seconds of UTC. The controllers, the
+kubelet and its client use them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,39 +12,39 @@ from drfsm.sandbox.kubernetes.refusals import Manifest
 
 
 class Place(NamedTuple):
-    """Where an object of a resource lies."""
+    """An object's namespace and name."""
 
     namespace: str
     name: str
 
 
 def place(manifest: Manifest) -> Place:
-    """Return where an object lies."""
+    """Return an object's namespace and name."""
     metadata = manifest["metadata"]
     return Place(metadata.get("namespace") or "", metadata["name"])
 
 
 def uid(manifest: Manifest) -> str:
-    """Return which object it is, whatever it is called."""
+    """Return an object's uid."""
     return str(manifest["metadata"]["uid"])
 
 
 def stamp(at: datetime) -> str:
-    """Return a time as manifests have it."""
+    """Return a time as manifests write it."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def moment(text: str) -> datetime:
-    """Return the time that a manifest names."""
+    """Return the time that a manifest's text stands for."""
     return datetime.fromisoformat(text)
 
 
 def controller_of(manifest: Manifest) -> Manifest | None:
-    """Return the owner reference of the one controller that an object has, if any."""
+    """Return the owner reference of an object's controller; None without one."""
     for owner in manifest["metadata"].get("ownerReferences") or ():
         if owner.get("controller"):
-            found: Manifest = owner
-            return found
+            controller: Manifest = owner
+            return controller
     return None
 
 
@@ -74,22 +74,22 @@ def reference(manifest: Manifest) -> Manifest:
 
 
 def condition(manifest: Manifest, kind: str) -> Manifest | None:
-    """Return an object's condition of a type."""
-    for each in manifest.get("status", {}).get("conditions") or ():
-        if each["type"] == kind:
-            found: Manifest = each
-            return found
+    """Return an object's condition of a type; None without one."""
+    for entry in manifest.get("status", {}).get("conditions") or ():
+        if entry["type"] == kind:
+            match: Manifest = entry
+            return match
     return None
 
 
 def is_true(manifest: Manifest, kind: str) -> bool:
-    """Return whether an object's condition of a type is there and True."""
-    found = condition(manifest, kind)
-    return found is not None and found["status"] == "True"
+    """Return whether an object has a condition of a type, and it is True."""
+    entry = condition(manifest, kind)
+    return entry is not None and entry["status"] == "True"
 
 
 def with_condition(conditions: Iterable[Manifest], new: Manifest, now: datetime) -> list[Manifest]:
-    """Return the conditions with one replaced or added; its transition time changes only with its status."""
+    """Return the conditions with one replaced or added. Its transition time changes only with its status."""
     kept = list(conditions)
     for number, old in enumerate(kept):
         if old["type"] == new["type"]:
@@ -105,12 +105,12 @@ def is_being_deleted(manifest: Manifest) -> bool:
 
 
 def phase(pod: Manifest) -> str:
-    """Return a pod's phase; a pod that nobody reported on is Pending."""
+    """Return a pod's phase; without a reported one it is Pending."""
     return str(pod.get("status", {}).get("phase") or "Pending")
 
 
 def has_ended(pod: Manifest) -> bool:
-    """Return whether a pod's containers have all ended for good."""
+    """Return whether all containers of a pod have ended for good."""
     return phase(pod) in ("Succeeded", "Failed")
 
 
@@ -120,7 +120,7 @@ def is_active(pod: Manifest) -> bool:
 
 
 def by_readiness(pods: Sequence[Manifest]) -> list[Manifest]:
-    """Return pods in the order in which a controller gives them up: unbound, pending, not ready, youngest first."""
+    """Return pods in the order of their removal by a controller: unbound, pending, not ready, youngest first."""
 
     def rank(pod: Manifest) -> tuple[bool, bool, bool, float]:
         bound = bool(pod.get("spec", {}).get("nodeName"))

@@ -1,7 +1,7 @@
-"""Events, as ``kubectl describe`` and ``kubectl get events`` show them. The same again only counts up.
+"""Events, as ``kubectl describe`` and ``kubectl get events`` show them. A repeated event only raises its count.
 
-Whoever records hands in a sink: the controllers' writes to the store, the kubelet's posts to the API. An
-event is commentary: a sink that can't deliver it drops it. Safe for use by many threads.
+The caller passes in a sink: that of the controllers writes to the store, that of the kubelet posts to the API. Events
+are commentary: a sink that can't deliver one drops it. Safe for use by many threads.
 """
 
 import itertools
@@ -22,11 +22,11 @@ Sink = Callable[[Manifest, bool], None]  # the event, and whether it is a new on
 
 
 class Recorder:
-    """Events by one component."""
+    """Records the events of one component."""
 
     def __init__(self, component: str, sink: Sink, *, host: str = "") -> None:
         self._component, self._sink, self._host = component, sink, host
-        self._told: OrderedDict[tuple[str, str, str], Manifest] = OrderedDict()
+        self._recorded: OrderedDict[tuple[str, str, str], Manifest] = OrderedDict()
         self._numbers = itertools.count(time.time_ns())
         self._lock = threading.Lock()
 
@@ -34,11 +34,11 @@ class Recorder:
         """Record that something happened to an object."""
         key = (str(about["metadata"].get("uid")), reason, message)
         with self._lock:
-            before = self._told.pop(key, None)
+            before = self._recorded.pop(key, None)
             event = self._again(before, now) if before else self._new(about, severity, reason, message, now)
-            self._told[key] = event
-            if len(self._told) > REMEMBERED:
-                self._told.popitem(last=False)
+            self._recorded[key] = event
+            if len(self._recorded) > REMEMBERED:
+                self._recorded.popitem(last=False)
             self._sink(event, before is None)
 
     def _again(self, before: Manifest, now: datetime) -> Manifest:

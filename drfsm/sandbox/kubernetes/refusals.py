@@ -1,7 +1,7 @@
-"""Every way in which the emulated API says no: a Kubernetes Status, with the code and reason of the real one.
+"""Every refusal of the emulated API: a Kubernetes Status with the code and reason of the real one.
 
-Store, admission, patches and the server raise these; the server writes ``body()``. In-process callers (the
-controllers, the tests) catch ``ApiError`` and look at ``reason``.
+The store, admission, patches and the server raise these errors; the server writes their ``body()``. Callers in the
+same process (the controllers, the tests) catch ``ApiError`` and read its ``reason``.
 """
 
 import json
@@ -13,7 +13,7 @@ Fault = tuple[str, str, str]  # (field, reason, message)
 
 
 class ApiError(Exception):
-    """A refusal. ``reason`` is Kubernetes' word: NotFound, AlreadyExists, Conflict, Invalid, Expired, ..."""
+    """A refusal. ``reason`` is Kubernetes' own word: NotFound, AlreadyExists, Conflict, Invalid, Expired, ..."""
 
     def __init__(self, status: int, reason: str, message: str, details: Manifest | None = None) -> None:
         super().__init__(message)
@@ -23,7 +23,7 @@ class ApiError(Exception):
         self.details = details
 
     def body(self) -> Manifest:
-        """Return it as a v1 Status."""
+        """Return the refusal as a v1 Status."""
         return {
             "kind": "Status",
             "apiVersion": "v1",
@@ -37,37 +37,37 @@ class ApiError(Exception):
 
 
 def not_found(qualified: str, name: str) -> ApiError:
-    """Refuse: ``jobs.batch "x" not found``."""
+    """Return the refusal ``jobs.batch "x" not found``."""
     return ApiError(404, "NotFound", f'{qualified} "{name}" not found', _named(qualified, name))
 
 
 def already_exists(qualified: str, name: str) -> ApiError:
-    """Refuse: there is one of that name."""
+    """Return the refusal of a second object of that name."""
     return ApiError(409, "AlreadyExists", f'{qualified} "{name}" already exists', _named(qualified, name))
 
 
 def conflict(qualified: str, name: str, why: str) -> ApiError:
-    """Refuse a conditional write whose condition doesn't hold."""
+    """Return the refusal of a conditional write whose condition doesn't hold."""
     message = f'Operation cannot be fulfilled on {qualified} "{name}": {why}'
     return ApiError(409, "Conflict", message, _named(qualified, name))
 
 
 def modified(qualified: str, name: str) -> ApiError:
-    """Refuse a write that was made from an older version."""
+    """Return the refusal of a write that was made from an older version."""
     why = "the object has been modified; please apply your changes to the latest version and try again"
     return conflict(qualified, name, why)
 
 
 def forbidden(qualified: str, name: str, why: str) -> ApiError:
-    """Refuse what may not be done."""
+    """Return the refusal of what is not allowed."""
     named = f'{qualified} "{name}"' if name else qualified
     return ApiError(403, "Forbidden", f"{named} is forbidden: {why}", _named(qualified, name))
 
 
 def invalid(kind: str, group: str, name: str, causes: Sequence[Fault]) -> ApiError:
-    """Refuse an object with its faults, each (field, reason as FieldValueInvalid, message)."""
-    told = list(dict.fromkeys(f"{field}: {message}" for field, _, message in causes))
-    faults = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+    """Return the refusal of an object for its faults: (field, reason such as FieldValueInvalid, message)."""
+    texts = list(dict.fromkeys(f"{field}: {message}" for field, _, message in causes))
+    faults = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     qualified = f"{kind}.{group}" if group else kind
     details = {
         **({"name": name} if name else {}),
@@ -79,33 +79,33 @@ def invalid(kind: str, group: str, name: str, causes: Sequence[Fault]) -> ApiErr
 
 
 def bad_request(message: str) -> ApiError:
-    """Refuse what can't be understood."""
+    """Return the refusal of a request that can't be understood."""
     return ApiError(400, "BadRequest", message)
 
 
 def expired(message: str) -> ApiError:
-    """Refuse to go on from a version that is no longer kept."""
+    """Return the refusal of a version that is too old."""
     return ApiError(410, "Expired", message)
 
 
-def unacceptable(path: str, value: Any, told: str) -> Fault:
-    """Fault a value."""
-    return path, "FieldValueInvalid", f"Invalid value: {json.dumps(value)}: {told}"
+def unacceptable(path: str, value: Any, reason: str) -> Fault:
+    """Return the fault of an invalid value."""
+    return path, "FieldValueInvalid", f"Invalid value: {json.dumps(value)}: {reason}"
 
 
-def required(path: str, told: str = "") -> Fault:
-    """Fault that there is none."""
-    return path, "FieldValueRequired", f"Required value{f': {told}' if told else ''}"
+def required(path: str, reason: str = "") -> Fault:
+    """Return the fault of a missing value."""
+    return path, "FieldValueRequired", f"Required value{f': {reason}' if reason else ''}"
 
 
-def refused(path: str, told: str) -> Fault:
-    """Fault what may not be said here."""
-    return path, "FieldValueForbidden", f"Forbidden: {told}"
+def refused(path: str, reason: str) -> Fault:
+    """Return the fault of a field that is not allowed here."""
+    return path, "FieldValueForbidden", f"Forbidden: {reason}"
 
 
 def unsupported(path: str, value: Any, supported: tuple[str, ...]) -> Fault:
-    """Fault a word that isn't one of a few."""
-    words = ", ".join(f'"{each}"' for each in supported)
+    """Return the fault of a value that is none of the supported ones."""
+    words = ", ".join(f'"{word}"' for word in supported)
     return path, "FieldValueNotSupported", f"Unsupported value: {json.dumps(value)}: supported values: {words}"
 
 

@@ -1,8 +1,8 @@
-"""Carries what the kubelet has to say to the API: pod statuses, deletions, events. One thread.
+"""Sends what the kubelet reports to the API: pod statuses, deletions, events. One thread.
 
-Only a pod's latest status counts, so a later one replaces one that wasn't sent yet. During an outage it tries
-again, with back-off, until it is sent; events are commentary, and the oldest give way. ``hold`` keeps
-everything back, as a node does that lost its network.
+Only a pod's latest status counts, so it replaces an earlier one that wasn't sent yet. During an outage the reporter
+retries with back-off until the status is sent. Events are commentary: of too many the oldest are dropped. ``hold``
+holds everything back, as on a node that lost its network.
 """
 
 import logging
@@ -12,8 +12,8 @@ from http import HTTPStatus
 
 from attrs import frozen
 
-from drfsm.errors import Unreachable
 from drfsm.sandbox.kubernetes.client import Client
+from drfsm.sandbox.kubernetes.errors import ApiUnreachable
 from drfsm.sandbox.kubernetes.reading import place, uid
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
 
@@ -31,7 +31,7 @@ class _Report:
 
 
 class Reporter:
-    """Statuses first, events when there is nothing else to say."""
+    """Sends statuses first, and events when no status is left."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -46,14 +46,14 @@ class Reporter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop; what wasn't sent is dropped. The client must be closed first, or be idle soon."""
+        """Stop, and drop what wasn't sent. The client must be closed first, or be idle soon."""
         with self._news:
             self._stopping = True
             self._news.notify_all()
         self._thread.join()
 
     def report(self, pod: Manifest, status: Manifest, deletable: bool) -> None:
-        """Send a pod's status, and then delete its object if it may go."""
+        """Send a pod's status, and then delete its object if it is deletable."""
         with self._news:
             self._reports.pop(uid(pod), None)
             self._reports[uid(pod)] = _Report(pod, status, deletable)
@@ -66,7 +66,7 @@ class Reporter:
             self._news.notify_all()
 
     def hold(self, held: bool) -> None:
-        """Keep everything back, or let it go."""
+        """Hold everything back, or send again."""
         with self._news:
             self._held = held
             self._news.notify_all()
@@ -77,7 +77,7 @@ class Reporter:
             try:
                 self._send(task)
                 pause_seconds = SOONEST_SECONDS
-            except Unreachable:
+            except ApiUnreachable:
                 self._keep(task)
                 with self._news:
                     self._news.wait_for(lambda: self._stopping, pause_seconds)
@@ -94,7 +94,7 @@ class Reporter:
             return self._events.popleft()
 
     def _keep(self, task: "_Report | tuple[Manifest, bool]") -> None:
-        """Put back what couldn't be sent, unless there is something newer."""
+        """Put back what couldn't be sent, unless something newer replaced it."""
         with self._news:
             if isinstance(task, _Report):
                 self._reports.setdefault(uid(task.pod), task)
@@ -111,7 +111,7 @@ class Reporter:
                 self._client.replace("events", task[0])
         except ApiError as refusal:
             if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR or refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
-                raise Unreachable(refusal.message) from None
+                raise ApiUnreachable(refusal.message) from None
             # The pod is gone, or another one has its name, or its namespace is going: nobody is to be told.
             if refusal.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.FORBIDDEN):
                 _log.warning("the API refuses what the kubelet reports: %s", refusal.message)

@@ -1,8 +1,8 @@
-"""The table of what the emulated API keeps: one row a resource, as the real discovery names it.
+"""The table of the emulated API's resources: a row each, named as by the real discovery.
 
-Discovery, paths, the store and kubectl's tables are all read from it. A resource that isn't here doesn't
-exist: its paths answer 404. ``statuses`` says that status is a part of its own, written apart from the rest;
-``generations`` that metadata.generation counts the changes of spec. ``virtual`` ones are asked, not kept.
+Discovery, paths, the store and kubectl's tables follow from it. A resource without a row doesn't exist: its paths
+answer 404. With ``statuses``, status is a subresource, written apart from the rest. With ``generations``,
+metadata.generation counts the changes of spec. ``virtual`` resources are reviews, which are answered and not stored.
 """
 
 from collections.abc import Mapping
@@ -54,11 +54,8 @@ KEPT: tuple[Resource, ...] = (
     Resource("secrets", "Secret"),
     Resource("serviceaccounts", "ServiceAccount", short=("sa",)),
     Resource("services", "Service", short=("svc",), categories=("all",), statuses=True),
-    Resource("endpoints", "Endpoints", short=("ep",)),
     Resource("events", "Event", short=("ev",)),
     Resource("persistentvolumeclaims", "PersistentVolumeClaim", short=("pvc",), statuses=True),
-    Resource("resourcequotas", "ResourceQuota", short=("quota",), statuses=True),
-    Resource("limitranges", "LimitRange", short=("limits",)),
     Resource("jobs", "Job", "batch", categories=("all",), statuses=True, generations=True),
     Resource("cronjobs", "CronJob", "batch", short=("cj",), categories=("all",), statuses=True, generations=True),
     Resource(
@@ -74,12 +71,11 @@ KEPT: tuple[Resource, ...] = (
 
 VIRTUAL: tuple[Resource, ...] = (
     Resource("selfsubjectaccessreviews", "SelfSubjectAccessReview", _REVIEWS, namespaced=False, virtual=True),
-    Resource("selfsubjectrulesreviews", "SelfSubjectRulesReview", _REVIEWS, namespaced=False, virtual=True),
     Resource("selfsubjectreviews", "SelfSubjectReview", "authentication.k8s.io", namespaced=False, virtual=True),
 )
 
-BY_PLURAL: Mapping[str, Resource] = {each.plural: each for each in KEPT}
-BY_KIND: Mapping[tuple[str, str], Resource] = {(each.api_version, each.kind): each for each in KEPT}
+BY_PLURAL: Mapping[str, Resource] = {resource.plural: resource for resource in KEPT}
+BY_KIND: Mapping[tuple[str, str], Resource] = {(resource.api_version, resource.kind): resource for resource in KEPT}
 BY_PATH: Mapping[tuple[str, str, str], Resource] = {
-    (each.group, each.version, each.plural): each for each in (*KEPT, *VIRTUAL)
+    (resource.group, resource.version, resource.plural): resource for resource in (*KEPT, *VIRTUAL)
 }

@@ -1,10 +1,10 @@
-"""Which node a pod goes to.
+"""The scheduler: chooses the node of a pod, and binds it.
 
-``place_pod`` is pure; the controllers' scheduler and a kubelet that serves a control plane without one both
-ask it, and bind in their own way.
+``place_pod`` is pure. The ``Scheduler`` of the controllers calls it, and so does binding.py for a control plane without
+a scheduler; each binds in its own way.
 
-A pod fits a node that is Ready, not cordoned, has what its nodeSelector names, and no taint that it doesn't
-tolerate. Resources, affinity and spreading are not looked at: a sandbox's cluster has one node.
+A pod fits a node that is Ready and not cordoned, matches the pod's nodeSelector, and has no taint that the pod doesn't
+tolerate. Resources, affinity and spreading are ignored, because a sandbox's cluster has one node.
 """
 
 from collections import Counter
@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from drfsm.sandbox.kubernetes.desk import Desk
 from drfsm.sandbox.kubernetes.reading import (
     Place,
     condition,
@@ -23,6 +22,7 @@ from drfsm.sandbox.kubernetes.reading import (
     with_condition,
 )
 from drfsm.sandbox.kubernetes.refusals import Manifest
+from drfsm.sandbox.kubernetes.workqueue import Workqueue
 
 COMPONENT = "default-scheduler"
 REPELLING = ("NoSchedule", "NoExecute")
@@ -30,7 +30,7 @@ REPELLING = ("NoSchedule", "NoExecute")
 
 @frozen
 class Fit:
-    """Where a pod can go; ``node`` is empty if nowhere, and then ``why`` says why not, as the real one does."""
+    """The node that a pod fits. ``node`` is empty if it fits none; then ``why`` is the real scheduler's message."""
 
     node: str
     why: str = ""
@@ -47,9 +47,9 @@ def place_pod(pod: Manifest, nodes: Iterable[Manifest]) -> Fit:
     total = sum(obstacles.values())
     if not total:
         return Fit("", "no nodes available to schedule pods")
-    told = ", ".join(f"{count} {obstacle}" for obstacle, count in sorted(obstacles.items()))
+    summary = ", ".join(f"{count} {obstacle}" for obstacle, count in sorted(obstacles.items()))
     unhelpful = f"preemption: 0/{total} nodes are available: {total} Preemption is not helpful for scheduling."
-    return Fit("", f"0/{total} nodes are available: {told}. {unhelpful}")
+    return Fit("", f"0/{total} nodes are available: {summary}. {unhelpful}")
 
 
 def unschedulable(why: str) -> Manifest:
@@ -58,12 +58,12 @@ def unschedulable(why: str) -> Manifest:
 
 
 def waits_for_a_node(pod: Manifest) -> bool:
-    """Return whether a pod is to be bound."""
+    """Return whether a pod still needs a node."""
     return not pod["spec"].get("nodeName") and not has_ended(pod) and not is_being_deleted(pod)
 
 
 def _obstacle(pod: Manifest, node: Manifest) -> str | None:
-    """Return why a pod can't go to a node, in the real scheduler's words."""
+    """Return why a pod doesn't fit a node, in the real scheduler's words; None if it fits."""
     if node.get("spec", {}).get("unschedulable"):
         return "node(s) were unschedulable"
     if not is_true(node, "Ready"):
@@ -79,7 +79,7 @@ def _obstacle(pod: Manifest, node: Manifest) -> str | None:
 
 def _repelled(tolerations: Sequence[Manifest], taints: Sequence[Manifest]) -> Manifest | None:
     for taint in taints:
-        if taint["effect"] in REPELLING and not any(_tolerates(each, taint) for each in tolerations):
+        if taint["effect"] in REPELLING and not any(_tolerates(toleration, taint) for toleration in tolerations):
             return taint
     return None
 
@@ -93,26 +93,26 @@ def _tolerates(toleration: Manifest, taint: Manifest) -> bool:
 
 
 class Scheduler:
-    """Binds pods that wait for a node, and says why one can't be bound."""
+    """Binds pods that wait for a node, and reports why one can't be bound."""
 
     resource = "pods"
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, workqueue: Workqueue) -> None:
+        self._workqueue = workqueue
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
-        """Return the waiting pods: another node, or a change of one, may let them in."""
+        """Return the waiting pods when a node changed: they may fit now."""
         del manifest, gone
         if resource != "nodes":
             return ()
-        return [place(each) for each in self._desk.mirror("pods") if waits_for_a_node(each)]
+        return [place(pod) for pod in self._workqueue.mirror("pods") if waits_for_a_node(pod)]
 
     def sync(self, where: Place) -> None:
         """Bind a pod, if it waits and fits somewhere."""
-        pod = self._desk.mirror("pods").get(where)
+        pod = self._workqueue.mirror("pods").get(where)
         if pod is None or not waits_for_a_node(pod):
             return
-        fit = place_pod(pod, self._desk.mirror("nodes"))
+        fit = place_pod(pod, self._workqueue.mirror("nodes"))
         if fit.node:
             self._bind(pod, fit.node)
         else:
@@ -120,17 +120,17 @@ class Scheduler:
 
     def _bind(self, pod: Manifest, node: str) -> None:
         scheduled = self._marked(pod, {"type": "PodScheduled", "status": "True"})
-        bound = self._desk.write("pods", {**scheduled, "spec": {**scheduled["spec"], "nodeName": node}})
+        bound = self._workqueue.write("pods", {**scheduled, "spec": {**scheduled["spec"], "nodeName": node}})
         message = f"Successfully assigned {place(pod).namespace}/{place(pod).name} to {node}"
-        self._desk.tell(COMPONENT, bound, "Normal", "Scheduled", message)
+        self._workqueue.tell(COMPONENT, bound, "Normal", "Scheduled", message)
 
     def _refuse(self, pod: Manifest, why: str) -> None:
         before = condition(pod, "PodScheduled") or {}
         if before.get("message") != why:
             self._marked(pod, unschedulable(why))
-            self._desk.tell(COMPONENT, pod, "Warning", "FailedScheduling", why)
+            self._workqueue.tell(COMPONENT, pod, "Warning", "FailedScheduling", why)
 
     def _marked(self, pod: Manifest, mark: Manifest) -> Manifest:
         status = pod.get("status", {})
-        conditions = with_condition(status.get("conditions") or (), mark, self._desk.now())
-        return self._desk.write("pods", {**pod, "status": {**status, "conditions": conditions}}, status=True)
+        conditions = with_condition(status.get("conditions") or (), mark, self._workqueue.now())
+        return self._workqueue.write("pods", {**pod, "status": {**status, "conditions": conditions}}, status=True)

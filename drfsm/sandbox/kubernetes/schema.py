@@ -1,8 +1,8 @@
-"""The shapes of Kubernetes' objects: which fields there are, of which types, and how their lists merge.
+"""The schema of Kubernetes' objects: their fields, the types of these, and how their lists merge.
 
-Read once from messages.txt, which is derived from the Go types of k8s.io/api. Admission prunes and checks by
-it what comes in as JSON, protobuf.py decodes by it, patches.py and managed.py merge by it, discovery.py
-publishes it. It knows nothing of what values mean.
+It is read once from messages.txt, which is derived from the Go types of k8s.io/api. admission.py prunes and checks JSON
+by it, protobuf.py decodes, patches.py and managed.py merge, and discovery.py publishes it. It knows no meaning of
+values.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,7 +53,7 @@ class Field:
 
 @frozen
 class Message:
-    """A shape: its fields by JSON name, those of inlined messages among them."""
+    """A message: its fields by JSON name, including those of inlined messages."""
 
     name: str
     atomic: bool
@@ -72,12 +72,12 @@ def message(name: str) -> Message:
     atomic, rows = _blocks()[name]
     listed = [_field(row) for row in rows]
     fields: dict[str, Field] = {}
-    for each in listed:
-        if each.name == "-":
-            fields.update(message(each.type).fields)
+    for field in listed:
+        if field.name == "-":
+            fields.update(message(field.type).fields)
         else:
-            fields[each.name] = each
-    return Message(name, atomic, fields, {each.number: each for each in listed})
+            fields[field.name] = field
+    return Message(name, atomic, fields, {field.number: field for field in listed})
 
 
 @cache
@@ -101,7 +101,7 @@ def _field(row: str) -> Field:
         mapped = True
     else:
         mapped = False
-    said = dict(each.partition("=")[::2] for each in notes)
+    said = dict(note.partition("=")[::2] for note in notes)
     bare = kind.removeprefix("*")
     return Field(
         int(number),
@@ -122,7 +122,7 @@ def _field(row: str) -> Field:
 
 
 def pruned(resource: Resource, manifest: Manifest) -> tuple[Manifest, list[str]]:
-    """Return a manifest with only the fields that exist, as Go would write it, and the paths of the others.
+    """Return a manifest with only its known fields, as Go would write it, and the paths of the unknown ones.
 
     Raises ApiError BadRequest where a value isn't of its field's type: the real API can't decode it either.
     """
@@ -130,13 +130,13 @@ def pruned(resource: Resource, manifest: Manifest) -> tuple[Manifest, list[str]]
     try:
         body = _message(message_of(resource), manifest, "", unknown, skip=HEADER)
     except _Mistyped as fault:
-        told = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {fault}'
-        raise bad_request(told) from None
+        why = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {fault}'
+        raise bad_request(why) from None
     return {"apiVersion": resource.api_version, "kind": resource.kind, **body}, unknown
 
 
 def strict_refusal(unknown: list[str]) -> ApiError:
-    """Refuse unknown fields, where the client asked for it."""
+    """Return the refusal of unknown fields, for a client that asked for strict validation."""
     return bad_request("strict decoding error: " + ", ".join(f'unknown field "{path}"' for path in unknown))
 
 
@@ -151,29 +151,29 @@ def _message(name: str, value: Any, path: str, unknown: list[str], skip: tuple[s
     if not isinstance(value, dict):
         raise _Mistyped(value, path, name.replace(".v1/", "."), name)
     fields = message(name).fields
-    found: Manifest = {}
-    for key, each in value.items():
+    known: Manifest = {}
+    for key, item in value.items():
         here = f"{path}.{key}" if path else key
         if key in skip:
             continue
         if (field := fields.get(key)) is None:
             unknown.append(here)
-        elif each is not None:
-            kept = _value(field, each, here, unknown, name)
+        elif item is not None:
+            kept = _value(field, item, here, unknown, name)
             if kept or field.keeps_zero or (isinstance(kept, dict) and not field.mapped):
-                found[key] = kept
-    return found
+                known[key] = kept
+    return known
 
 
 def _value(field: Field, value: Any, path: str, unknown: list[str], owner: str) -> Any:
     if field.mapped:
         if not isinstance(value, dict):
             raise _Mistyped(value, path, f"map[string]{field.type}", owner)
-        return {key: _item(field, each, path, unknown, owner) for key, each in value.items()}
+        return {key: _item(field, item, path, unknown, owner) for key, item in value.items()}
     if field.repeated:
         if not isinstance(value, list):
             raise _Mistyped(value, path, f"[]{field.type}", owner)
-        return [_item(field, each, f"{path}[{at}]", unknown, owner) for at, each in enumerate(value)]
+        return [_item(field, item, f"{path}[{at}]", unknown, owner) for at, item in enumerate(value)]
     return _item(field, value, path, unknown, owner)
 
 
@@ -198,20 +198,20 @@ def _item(field: Field, value: Any, path: str, unknown: list[str], owner: str) -
 
 
 def field_of(name: str | None, key: str) -> Field | None:
-    """Return a message's field; None for what isn't known (as in a free-form map)."""
+    """Return a message's field; None for an unknown one (as in a free-form map)."""
     return message(name).fields.get(key) if name else None
 
 
 def inner(field: Field | None) -> str | None:
-    """Return the message that a field, or each item of it, is of; None for scalars and the unknown."""
+    """Return the message of a field or of its items; None for scalars and unknown fields."""
     return field.type if field is not None and "/" in field.type else None
 
 
 def reachable(names: Iterator[str] | list[str]) -> list[str]:
-    """Return the messages that these are made of, themselves among them."""
-    todo, found = list(names), set[str]()
+    """Return the messages that these consist of, including themselves."""
+    todo, reached = list(names), set[str]()
     while todo:
-        if (name := todo.pop()) not in found:
-            found.add(name)
-            todo += [each.type for each in message(name).fields.values() if "/" in each.type]
-    return sorted(found)
+        if (name := todo.pop()) not in reached:
+            reached.add(name)
+            todo += [field.type for field in message(name).fields.values() if "/" in field.type]
+    return sorted(reached)

@@ -1,7 +1,7 @@
-"""Label and field selectors, in the full grammar of the real API.
+"""Label and field selectors, in the grammar of the real API, but for the numeric ``<`` and ``>``.
 
-``labels`` and ``fields`` turn a query's text into a predicate of a manifest; ``of_object`` does so for the
-selector of a Job or Deployment. Raises ApiError BadRequest for what can't be parsed or isn't supported.
+``labels`` and ``fields`` turn a query's text into a predicate of a manifest. Raises ApiError BadRequest for what
+can't be parsed or isn't supported.
 """
 
 import re
@@ -47,7 +47,7 @@ _SUPPORTED: Mapping[str, tuple[str, ...]] = {
 
 
 def labels(text: str) -> Predicate:
-    """Return the predicate of a label selector: ``a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1``."""
+    """Return the predicate of a label selector: ``a=b,c!=d,e in (f,g),h notin (i),j,!k``."""
     tokens = list(_tokens(text))
     tests: list[Callable[[Mapping[str, str]], bool]] = []
     while tokens:
@@ -71,39 +71,24 @@ def fields(plural: str, text: str) -> Predicate:
     return lambda manifest: all((field(plural, manifest, name) == value) is same for name, same, value in tests)
 
 
-def of_object(selector: Mapping[str, Any] | None) -> Predicate:
-    """Return the predicate of a LabelSelector; none at all matches nothing."""
-    if selector is None:
-        return lambda _: False
-    words = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    expressions = selector.get("matchExpressions") or ()
-    words += [_expression(each["key"], each["operator"], each.get("values") or ()) for each in expressions]
-    return labels(",".join(words))
-
-
 def field(plural: str, manifest: Manifest, path: str) -> str:
     """Return the text of a field as selectors compare it."""
     if plural == "jobs" and path == "status.successful":
         return str((manifest.get("status") or {}).get("succeeded", 0))
     if plural == "events" and path == "source":
         return str((manifest.get("source") or {}).get("component") or manifest.get("reportingComponent", ""))
-    found: Any = manifest
+    value: Any = manifest
     for name in path.split("."):
-        found = (found or {}).get(name)
-    if found is None:
+        value = (value or {}).get(name)
+    if value is None:
         return "false" if path in ("spec.unschedulable", "spec.hostNetwork") else ""
-    return str(found).lower() if isinstance(found, bool) else str(found)
-
-
-def _expression(key: str, operator: str, values: Any) -> str:
-    words = {"In": f"{key} in ({','.join(values)})", "NotIn": f"{key} notin ({','.join(values)})"}
-    return words.get(operator) or {"Exists": key, "DoesNotExist": f"!{key}"}[operator]
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _term(term: str) -> tuple[str, str, str]:
     for sign in ("!=", "==", "="):
-        name, found, value = term.partition(sign)
-        if found:
+        name, separator, value = term.partition(sign)
+        if separator:
             return name.strip(), sign, value.strip()
     raise bad_request(f"invalid selector: '{term}'; can't understand '{term}'")
 
@@ -111,47 +96,32 @@ def _term(term: str) -> tuple[str, str, str]:
 def _tokens(text: str) -> Iterator[str]:
     at, text = 0, text.rstrip()
     while at < len(text):
-        found = _TOKEN.match(text, at)
-        if found is None:
+        match = _TOKEN.match(text, at)
+        if match is None:
             raise bad_request(f"unable to parse requirement: found '{text[at:]}'")
-        yield found[1] or found[2]
-        at = found.end()
+        yield match[1] or match[2]
+        at = match.end()
 
 
 def _requirement(tokens: list[str], text: str) -> Callable[[Mapping[str, str]], bool]:
     word = tokens.pop(0)
     if word == "!":
         key = _key(tokens.pop(0) if tokens else "")
-        return lambda given: key not in given
+        return lambda object_labels: key not in object_labels
     key = _key(word)
     if not tokens or tokens[0] == ",":
-        return lambda given: key in given
+        return lambda object_labels: key in object_labels
     sign = tokens.pop(0)
     if sign in ("=", "==", "!="):
         return _equality(key, sign, _value(key, tokens))
     if sign in ("in", "notin"):
         values = _values(key, tokens, text)
-        return lambda given: (given.get(key) in values) is (sign == "in")
-    if sign in ("<", ">"):
-        return _comparison(key, sign, tokens.pop(0) if tokens else "")
-    raise bad_request(f"unable to parse requirement: found '{sign}', expected: in, notin, =, ==, !=, gt, lt")
+        return lambda object_labels: (object_labels.get(key) in values) is (sign == "in")
+    raise bad_request(f"unable to parse requirement: found '{sign}', expected: in, notin, =, ==, !=")
 
 
 def _equality(key: str, sign: str, value: str) -> Callable[[Mapping[str, str]], bool]:
-    return lambda given: (given.get(key) == value) is (sign != "!=")
-
-
-def _comparison(key: str, sign: str, bound: str) -> Callable[[Mapping[str, str]], bool]:
-    if not re.fullmatch(r"-?\d+", bound):
-        raise bad_request(f"values[0][{key}]: Invalid value: \"{bound}\": for 'Gt', 'Lt' operators, must be an integer")
-
-    def compared(given: Mapping[str, str]) -> bool:
-        value = given.get(key, "")
-        if not re.fullmatch(r"-?\d+", value):
-            return False
-        return int(value) > int(bound) if sign == ">" else int(value) < int(bound)
-
-    return compared
+    return lambda object_labels: (object_labels.get(key) == value) is (sign != "!=")
 
 
 def _value(key: str, tokens: list[str]) -> str:
@@ -165,8 +135,8 @@ def _values(key: str, tokens: list[str], text: str) -> set[str]:
         raise bad_request(f"unable to parse requirement: found '{text}', expected: '('")
     end = tokens.index(")")
     inside, tokens[: end + 1] = tokens[:end], []
-    values = {""} if not inside else {each for each in inside if each != ","}
-    _check(label_faults(f"values[0][{key}]", {f"k{at}": each for at, each in enumerate(values)}))
+    values = {""} if not inside else {word for word in inside if word != ","}
+    _check(label_faults(f"values[0][{key}]", {f"k{at}": value for at, value in enumerate(values)}))
     return values
 
 
@@ -178,9 +148,9 @@ def _key(word: str) -> str:
 
 
 def _check(faults: Iterator[tuple[str, str, str]]) -> None:
-    for path, _, told in faults:
-        raise _unparsable(f"{path}: {told}")
+    for path, _, reason in faults:
+        raise _unparsable(f"{path}: {reason}")
 
 
-def _unparsable(told: str) -> ApiError:
-    return bad_request(f"unable to parse requirement: {told}")
+def _unparsable(reason: str) -> ApiError:
+    return bad_request(f"unable to parse requirement: {reason}")

@@ -1,8 +1,8 @@
 """The API's sockets: TLS, tokens, keep-alive, chunked streams; faults on command, and a whole outage.
 
-One thread a connection. It knows users by their tokens and nothing of Kubernetes; api.py has the answers. An
-outage closes the listening socket and every open connection, also idle and watching ones (``shutdown`` of the
-standard server leaves those serving), and keeps the port for the end of the outage.
+Each connection has a thread. The server maps tokens to users and knows nothing of Kubernetes; api.py answers. An
+outage closes the listening socket and every open connection, also idle and watching ones (``shutdown`` of the standard
+server would let those go on), and reserves the port until the outage ends.
 """
 
 import hmac
@@ -23,8 +23,8 @@ from urllib.parse import parse_qsl
 from attrs import evolve
 
 from drfsm.sandbox.kubernetes.api import HEALTH, refusal
-from drfsm.sandbox.kubernetes.exchange import Answer, Request
 from drfsm.sandbox.kubernetes.faults import Fault, Faults
+from drfsm.sandbox.kubernetes.http_messages import Answer, Request
 from drfsm.sandbox.kubernetes.refusals import ApiError
 
 HOST = "127.0.0.1"
@@ -37,16 +37,16 @@ STATUS_REASONS = {429: "TooManyRequests", 500: "InternalError", 503: "ServiceUna
 
 
 class Answering(Protocol):
-    """Whoever has the answers: the emulated API, or one that asks a real one."""
+    """Answers requests: the emulated API, or a forwarder to a real one."""
 
     def answer(self, request: Request, *, kubelet: bool = False) -> Answer:
-        """Answer a request; refusals are answers too."""
+        """Answer a request; a refusal is an answer, too."""
 
 
 class Server:
-    """The API of one cluster, on loopback."""
+    """The API of one cluster, on loopback; on a free port unless one is given. Raises OSError if it is taken."""
 
-    def __init__(self, api: Answering, chain: Path, tokens: Mapping[str, str]) -> None:
+    def __init__(self, api: Answering, chain: Path, tokens: Mapping[str, str], port: int = 0) -> None:
         self.api, self.faults = api, Faults()
         self._tokens = dict(tokens)  # token -> user
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -55,41 +55,41 @@ class Server:
         self._listener: _Listener | None = None
         self._reserved = socket.socket()
         self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reserved.bind((HOST, 0))  # bound and never listening: nobody else gets the port during an outage
+        self._reserved.bind((HOST, port))  # bound but not listening: nobody else gets the port during an outage
         self.port: int = self._reserved.getsockname()[1]
 
     @property
     def url(self) -> str:
-        """Where the API is."""
+        """The API's address."""
         return f"https://{HOST}:{self.port}"
 
     def open(self) -> None:
-        """Answer from now on; nothing if it does already."""
+        """Begin to answer. Does nothing if the server is open."""
         with self._lock:
             if self._listener is None:
                 self._listener = _Listener(self, self._tls)
 
     def close(self) -> None:
-        """Cut every connection and refuse new ones; nothing if it does already."""
+        """Cut every connection and refuse new ones. Does nothing if the server is closed."""
         with self._lock:
             if self._listener is not None:
                 self._listener.close()
                 self._listener = None
 
     def end(self) -> None:
-        """Close, and give the port back."""
+        """Close, and free the port."""
         self.close()
         self._reserved.close()
 
     def user(self, authorization: str) -> str | None:
-        """Return whose token that is; None for nobody's."""
-        kind, _, given = authorization.partition(" ")
-        known = [user for token, user in self._tokens.items() if hmac.compare_digest(token, given.strip())]
+        """Return the user whose token an Authorization header holds; None if it is nobody's."""
+        kind, _, sent_token = authorization.partition(" ")
+        known = [user for token, user in self._tokens.items() if hmac.compare_digest(token, sent_token.strip())]
         return known[0] if known and kind.lower() == "bearer" else None
 
 
 class _Listener(ThreadingHTTPServer):
-    """One life of the listening socket, with the connections that it accepted."""
+    """A listening socket from its opening to its closing, with the connections that it accepted."""
 
     daemon_threads = True
     block_on_close = False
@@ -106,22 +106,22 @@ class _Listener(ThreadingHTTPServer):
         self._thread.start()
 
     def server_bind(self) -> None:
-        """Bind; the standard one would also look its own name up."""
+        """Bind without the standard method's look-up of the host's name."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, self.owner.port
 
     def close(self) -> None:
-        """Stop listening, and cut what is open."""
+        """Stop listening, and cut every open connection."""
         self.closing.set()
         self.shutdown()
         self.server_close()
         with self._guard:
             left = list(self._connections)
-        for each in left:
-            _cut(each)
+        for connection in left:
+            _cut(connection)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Shake hands in the connection's own thread, so that a slow client delays nobody."""
+        """Do the TLS handshake in the connection's own thread, so that a slow client delays nobody."""
         with self._guard:
             self._connections.add(request)
         secured: socket.socket | None = None
@@ -133,7 +133,7 @@ class _Listener(ThreadingHTTPServer):
                 self._connections.add(secured)
             if not self.closing.is_set():
                 self.finish_request(secured, client_address)
-        except (OSError, ValueError):  # the client went, or we cut it; also in the middle of TLS
+        except (OSError, ValueError):  # the client went away, or we cut it, perhaps during the handshake
             pass
         finally:
             with self._guard:
@@ -142,24 +142,24 @@ class _Listener(ThreadingHTTPServer):
 
 
 def _cut(connection: socket.socket) -> None:
-    """End a connection under whoever uses it; SSLSocket's own shutdown would let plain bytes through."""
+    """Cut a connection, whoever uses it. SSLSocket's own shutdown would let plain bytes through."""
     with suppress(OSError):
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class _CutOff(ConnectionError):
-    """The connection ends here, by a fault."""
+    """A fault, or the client, ended the connection."""
 
 
 class _Connection(BaseHTTPRequestHandler):
-    """One connection: requests, one after the other."""
+    """One connection, and its requests one after the other."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Listener
 
     def _serve(self) -> None:
-        """Read a request, meet its fault if it has one, and answer."""
+        """Read a request; make the fault that it meets, or answer it."""
         owner, arrived = self.server.owner, time.monotonic()
         request = self._request()
         if request is None:
@@ -173,14 +173,14 @@ class _Connection(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve  # noqa: N815  http.server's names
 
     def _request(self) -> Request | None:
-        """Return the request; None if it was refused already."""
+        """Read a request; None if it was refused at once."""
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         size = int(headers.get("content-length") or 0)
         if size > BODY_MAX:
             self.close_connection = True
-            told = f"Request entity too large: limit is {BODY_MAX}"
-            self._send(refusal(ApiError(413, "RequestEntityTooLarge", told)))
+            message = f"Request entity too large: limit is {BODY_MAX}"
+            self._send(refusal(ApiError(413, "RequestEntityTooLarge", message)))
             return None
         body = self.rfile.read(size) if size else self._chunks(headers)
         user = self.server.owner.user(headers.get("authorization", ""))
@@ -207,34 +207,34 @@ class _Connection(BaseHTTPRequestHandler):
 
     # --- answers --------------------------------------------------------------------------------------
 
-    def _send(self, given: Answer) -> None:
+    def _send(self, answer: Answer) -> None:
         head = [
-            f"HTTP/1.1 {given.status} {_phrase(given.status)}",
-            f"Content-Type: {given.content_type}",
+            f"HTTP/1.1 {answer.status} {_phrase(answer.status)}",
+            f"Content-Type: {answer.content_type}",
             "Cache-Control: no-cache, private",
             f"Date: {self.date_time_string()}",
-            *(f'Warning: 299 - "{_quoted(each)}"' for each in given.warnings),
-            f"Content-Length: {len(given.body)}" if isinstance(given.body, bytes) else "Transfer-Encoding: chunked",
-            *([] if given.retry_after_seconds is None else [f"Retry-After: {given.retry_after_seconds}"]),
+            *(f'Warning: 299 - "{_quoted(warning)}"' for warning in answer.warnings),
+            f"Content-Length: {len(answer.body)}" if isinstance(answer.body, bytes) else "Transfer-Encoding: chunked",
+            *([] if answer.retry_after_seconds is None else [f"Retry-After: {answer.retry_after_seconds}"]),
             *(["Connection: close"] if self.close_connection else []),
         ]
         raw = "\r\n".join([*head, "", ""]).encode()
-        if isinstance(given.body, bytes):
-            self.wfile.write(raw + (given.body if self.command != "HEAD" else b""))
+        if isinstance(answer.body, bytes):
+            self.wfile.write(raw + (answer.body if self.command != "HEAD" else b""))
         else:
             self.wfile.write(raw)
-            self._stream(given.body)
+            self._stream(answer.body)
 
     def _stream(self, pieces: Iterator[bytes]) -> None:
-        for each in pieces:
-            if each:
-                self.wfile.write(b"%x\r\n%b\r\n" % (len(each), each))
+        for piece in pieces:
+            if piece:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             elif self._client_left():
                 raise _CutOff
         self.wfile.write(b"0\r\n\r\n")
 
     def _client_left(self) -> bool:
-        """Return whether the client of a stream has gone: one that listens has nothing to say."""
+        """Return whether the client of a stream has gone: a client that only listens sends nothing."""
         return bool(select.select([self.connection], [], [], 0)[0])
 
     # --- faults ---------------------------------------------------------------------------------------
@@ -243,8 +243,8 @@ class _Connection(BaseHTTPRequestHandler):
         self.server.closing.wait(max(0.0, fault.delay_seconds - (time.monotonic() - arrived)))
         kind, api = fault.status, self.server.owner.api
         if isinstance(kind, int):
-            told = ApiError(kind, STATUS_REASONS.get(kind, "InternalError"), "refused by a fault of the sandbox")
-            self._send(evolve(refusal(told), retry_after_seconds=fault.retry_after_seconds))
+            refused = ApiError(kind, STATUS_REASONS.get(kind, "InternalError"), "refused by a fault of the sandbox")
+            self._send(evolve(refusal(refused), retry_after_seconds=fault.retry_after_seconds))
             return
         if kind is None or kind.endswith("-after-commit"):
             carried_out = api.answer(request)
@@ -258,7 +258,7 @@ class _Connection(BaseHTTPRequestHandler):
         raise _CutOff
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  http.server's name
-        """Say nothing: a line for each request would bury what a test has to say."""
+        """Print nothing: a line for each request would bury a test's own output."""
 
 
 def _phrase(status: int) -> str:

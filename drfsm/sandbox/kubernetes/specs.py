@@ -1,6 +1,6 @@
-"""What is wrong with a spec, and what of it may not change: the rules of one resource each.
+"""Validation of specs, and their immutable fields: the rules of single resources.
 
-Pure functions of manifests that have their defaults; admission.py calls them. Fields and words are those of
+Pure functions of manifests that have their defaults; admission.py calls them. Fields and messages are those of
 the real validation (pkg/apis/*/validation), for the fields that users and drfsm meet.
 """
 
@@ -41,7 +41,7 @@ SELECTED = ("deployments", "replicasets")
 
 
 def faults(plural: str, manifest: Manifest) -> Iterator[Fault]:
-    """Yield what is wrong with what is peculiar to a resource."""
+    """Yield the faults of an object by the rules of its resource."""
     spec = manifest.get("spec") or {}
     for name in COUNTS.get(plural, ()):
         if (spec.get(name) or 0) < 0:
@@ -61,7 +61,7 @@ def faults(plural: str, manifest: Manifest) -> Iterator[Fault]:
 
 
 def immutable(plural: str, new: Manifest, old: Manifest) -> Iterator[Fault]:
-    """Yield what changed and may not."""
+    """Yield the faults of immutable fields that changed."""
     if plural == "jobs":
         yield from _fixed("spec", new["spec"], old["spec"], _job_fixed(old))
     elif plural == "pods":
@@ -96,12 +96,12 @@ def adopt_selector(job: Manifest) -> None:
 
 
 def quality(pod: Manifest) -> str:
-    """Return a pod's class of service, from what its containers ask for."""
-    asked = [each.get("resources") or {} for each in (pod.get("spec") or {}).get("containers") or ()]
-    if not any(each.get("requests") or each.get("limits") for each in asked):
+    """Return a pod's quality of service class, from its containers' resources."""
+    asked = [container.get("resources") or {} for container in (pod.get("spec") or {}).get("containers") or ()]
+    if not any(resources.get("requests") or resources.get("limits") for resources in asked):
         return "BestEffort"
-    limits = [each.get("limits") or {} for each in asked]
-    same = all((each.get("requests") or limit) == limit for each, limit in zip(asked, limits, strict=True))
+    limits = [resources.get("limits") or {} for resources in asked]
+    same = all((resources.get("requests") or limit) == limit for resources, limit in zip(asked, limits, strict=True))
     return "Guaranteed" if same and all({"cpu", "memory"} <= set(limit) for limit in limits) else "Burstable"
 
 
@@ -117,10 +117,10 @@ def _pod_specs(plural: str, manifest: Manifest) -> Iterator[tuple[str, Manifest]
         "replicasets": ("spec", "template", "spec"),
     }
     if path := paths.get(plural):
-        found: Any = manifest
+        value: Any = manifest
         for name in path:
-            found = found.get(name) or {}
-        yield ".".join(path), found
+            value = value.get(name) or {}
+        yield ".".join(path), value
 
 
 def _pod_faults(path: str, pod: Manifest) -> Iterator[Fault]:
@@ -128,7 +128,7 @@ def _pod_faults(path: str, pod: Manifest) -> Iterator[Fault]:
         yield required(f"{path}.containers")
     if pod.get("restartPolicy") not in (None, *RESTARTS):
         yield unsupported(f"{path}.restartPolicy", pod["restartPolicy"], RESTARTS)
-    volumes = {each.get("name") for each in pod.get("volumes") or ()}
+    volumes = {volume.get("name") for volume in pod.get("volumes") or ()}
     names: set[str] = set()
     for group in ("initContainers", "containers"):
         for number, container in enumerate(pod.get(group) or ()):
@@ -141,8 +141,8 @@ def _container_faults(path: str, container: Manifest, volumes: set[Any], names: 
     if not name:
         yield required(f"{path}.name")
     elif not re.fullmatch("[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) or len(name) > NAME_MAX:
-        told = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'"
-        yield unacceptable(f"{path}.name", name, told)
+        label_rule = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'"
+        yield unacceptable(f"{path}.name", name, label_rule)
     elif name in names:
         yield f"{path}.name", "FieldValueDuplicate", f'Duplicate value: "{name}"'
     if not container.get("image"):
@@ -155,12 +155,12 @@ def _reference_faults(path: str, container: Manifest, volumes: set[Any]) -> Iter
         if not variable.get("name"):
             yield required(f"{path}.env[{number}].name")
         if variable.get("value") and variable.get("valueFrom"):
-            told = "may not be specified when `value` is not empty"
-            yield unacceptable(f"{path}.env[{number}].valueFrom", "", told)
+            reason = "may not be specified when `value` is not empty"
+            yield unacceptable(f"{path}.env[{number}].valueFrom", "", reason)
     for number, mount in enumerate(container.get("volumeMounts") or ()):
         if mount.get("name") not in volumes:
-            found = f"{path}.volumeMounts[{number}].name"
-            yield found, "FieldValueNotFound", f"Not found: {json.dumps(mount.get('name'))}"
+            field = f"{path}.volumeMounts[{number}].name"
+            yield field, "FieldValueNotFound", f"Not found: {json.dumps(mount.get('name'))}"
         if not mount.get("mountPath"):
             yield required(f"{path}.volumeMounts[{number}].mountPath")
 
@@ -196,25 +196,25 @@ def _schedule_faults(schedule: str) -> Iterator[Fault]:
     if not fields:
         yield required("spec.schedule")
     elif "TZ" in schedule:
-        told = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
-        yield unacceptable("spec.schedule", schedule, told)
+        reason = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+        yield unacceptable("spec.schedule", schedule, reason)
     elif schedule.startswith("@"):
         if schedule not in SHORTHAND and not schedule.startswith("@every "):
             yield unacceptable("spec.schedule", schedule, f"unrecognized descriptor: {schedule}")
     elif len(fields) != 5:  # noqa: PLR2004  minute, hour, day, month, weekday
-        told = f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
-        yield unacceptable("spec.schedule", schedule, told)
+        reason = f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
+        yield unacceptable("spec.schedule", schedule, reason)
     else:
         for field, bounds in zip(fields, BOUNDS, strict=True):
-            if told := _field_fault(field, *bounds):
-                yield unacceptable("spec.schedule", schedule, told)
+            if reason := _field_fault(field, *bounds):
+                yield unacceptable("spec.schedule", schedule, reason)
                 return
 
 
 def _field_fault(field: str, least: int, most: int, names: tuple[str, ...] = ()) -> str:
-    """Return what is wrong with a field of a schedule, as robfig/cron says it; "" if nothing is."""
-    for each in field.split(","):
-        ends, _, step = each.partition("/")
+    """Return the fault of a field of a schedule, in robfig/cron's words; "" without one."""
+    for part in field.split(","):
+        ends, _, step = part.partition("/")
         numbers: list[int] = []
         for word in filter(None, (step, *ends.split("-", 1))):
             if word.lower() in names:
@@ -223,10 +223,10 @@ def _field_fault(field: str, least: int, most: int, names: tuple[str, ...] = ())
                 numbers += [int(word)] if word is not step else []
             elif word not in ("*", "?"):
                 return f'failed to parse int from {word}: strconv.Atoi: parsing "{word}": invalid syntax'
-        if told := _range_fault(each, numbers, least, most):
-            return told
+        if reason := _range_fault(part, numbers, least, most):
+            return reason
         if step.isdecimal() and not int(step):
-            return f"step of range should be a positive number: {each}"
+            return f"step of range should be a positive number: {part}"
     return ""
 
 
@@ -254,8 +254,8 @@ def _selector_faults(spec: Manifest) -> Iterator[Fault]:
         yield required("spec.selector")
     labels = (spec["template"].get("metadata") or {}).get("labels") or {}
     if any(labels.get(name) != value for name, value in wanted.items()):
-        told = "`selector` does not match template `labels`"
-        yield unacceptable("spec.template.metadata.labels", labels, told)
+        reason = "`selector` does not match template `labels`"
+        yield unacceptable("spec.template.metadata.labels", labels, reason)
     policy = spec["template"]["spec"].get("restartPolicy")
     if policy != "Always":
         yield unsupported("spec.template.spec.restartPolicy", policy, ("Always",))
@@ -266,11 +266,11 @@ def _data_faults(plural: str, manifest: Manifest) -> Iterator[Fault]:
     binary = manifest.get("binaryData") or {}
     for name in (*data, *binary):
         if not re.fullmatch(r"[-._a-zA-Z0-9]{1,253}", name) or name in (".", ".."):
-            told = (
+            reason = (
                 "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
                 "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
             )
-            yield unacceptable(f"data[{name}]", name, told)
+            yield unacceptable(f"data[{name}]", name, reason)
     size = sum(len((value or "").encode()) for value in data.values()) if plural == "configmaps" else 0
     coded = binary if plural == "configmaps" else data
     for name, value in coded.items():
@@ -291,16 +291,16 @@ def _fixed(path: str, new: Manifest, old: Manifest, names: tuple[str, ...]) -> I
 
 
 def _job_fixed(old: Manifest) -> tuple[str, ...]:
-    """Return what of a Job stays: its template may change as long as it is suspended and hasn't started."""
+    """Return the immutable fields of a Job. Its template may change while it is suspended and hasn't started."""
     waiting = old["spec"].get("suspend") and not (old.get("status") or {}).get("startTime")
-    return tuple(each for each in JOB_FIXED if not (waiting and each == "template"))
+    return tuple(name for name in JOB_FIXED if not (waiting and name == "template"))
 
 
 def _fixed_pod(spec: Manifest, old: Manifest) -> Mapping[str, Any]:
-    """Return what of a pod's spec may not change; its node may be set once."""
+    """Return the immutable part of a pod's spec. Its node may be set once."""
     free = {"activeDeadlineSeconds", "tolerations", *(() if old.get("nodeName") else ("nodeName",))}
     fixed = {name: value for name, value in spec.items() if name not in free}
     for group in ("initContainers", "containers"):
         if group in fixed:
-            fixed[group] = [{k: v for k, v in each.items() if k != "image"} for each in fixed[group] or ()]
+            fixed[group] = [{k: v for k, v in container.items() if k != "image"} for container in fixed[group] or ()]
     return fixed

@@ -1,12 +1,12 @@
-"""The cluster's memory: every object, one rising version for all, and the recent past for watches.
+"""The registry of kube-apiserver: every write of an object, its checks, and what follows from it.
 
-It does what etcd and the registry behind kube-apiserver do: versions and conflicts, generations, graceful
-deletion, finalizers, and at once what the garbage collector and the namespace controller do a moment later.
-Defaults and refusals of contents are admission.py's. It speaks no HTTP; the API's server and the controllers
-of the same process call it. Safe for use by many threads.
+It owns versions and conflicts, generations, graceful deletion and finalizers. It also does, within the same write, what
+the garbage collector and the namespace controller of a real cluster do a moment later. admission.py sets defaults and
+refuses contents; etcd.py keeps the objects. The store speaks no HTTP: the API (api.py) and the controllers call it, all
+in one process. Safe for use by many threads.
 
-Kept objects are never changed in place: a write replaces them, so the server may read them without a copy.
-What ``get``, ``list``, ``create``, ``update`` and ``watch`` return is the caller's own.
+Stored objects are never changed in place, because a write replaces them; so the API may read them without a copy.
+``get``, ``list``, ``create``, ``update`` and ``watch`` return copies, which belong to the caller.
 """
 
 import threading
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from drfsm.sandbox.kubernetes import admission
-from drfsm.sandbox.kubernetes.memory import Change, Memory
+from drfsm.sandbox.kubernetes.etcd import Change, Etcd
 from drfsm.sandbox.kubernetes.objects import (
     FOREGROUND,
     ORPHAN,
@@ -51,15 +51,15 @@ Manifests = list[Manifest]
 
 
 Finish = Callable[[Manifest, Manifest | None], None]
-"""(what will be kept, what was kept before)"""
+"""(the object to be stored, the object stored before it)"""
 
 
 class Store:
     """All objects of one cluster."""
 
     def __init__(self, *, history: int = HISTORY, root_ca: str = "") -> None:
-        self._memory = Memory(history)
-        self._lock = self._memory.lock
+        self._etcd = Etcd(history)
+        self._lock = self._etcd.lock
         self._root_ca = root_ca
         for name in NAMESPACES:
             self.create("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -69,36 +69,36 @@ class Store:
     @property
     def version(self) -> int:
         """The version of the newest write."""
-        return self._memory.version
+        return self._etcd.version
 
     def get(self, resource: str, namespace: str, name: str) -> Manifest:
         """Return an object. Raises ApiError NotFound."""
         return clone(self.peek(resource, namespace, name))
 
     def peek(self, resource: str, namespace: str, name: str) -> Manifest:
-        """Return the kept object itself, which must not be changed. Raises ApiError NotFound."""
+        """Return the stored object itself, which must not be changed. Raises ApiError NotFound."""
         with self._lock:
-            found = self._memory.find(Key(resource, namespace, name))
-        if found is None:
+            manifest = self._etcd.find(Key(resource, namespace, name))
+        if manifest is None:
             raise not_found(BY_PLURAL[resource].qualified, name)
-        return found
+        return manifest
 
     def list(self, resource: str, namespace: str = "") -> tuple[Manifests, int]:
-        """Return the objects of a namespace ("" for all), by name, and the version that they are of."""
-        found, version = self.snapshot(resource, namespace)
-        return [clone(each) for each in found], version
+        """Return the objects of a namespace ("" for all) in the order of their names, and the list's version."""
+        manifests, version = self.snapshot(resource, namespace)
+        return [clone(manifest) for manifest in manifests], version
 
     def snapshot(self, resource: str, namespace: str = "", *, at: int | None = None) -> tuple[Manifests, int]:
-        """Return as ``list`` does, but the kept objects themselves, which must not be changed.
+        """Return what ``list`` does, but the stored objects themselves, which must not be changed.
 
-        With ``at``, as they were at that version. Raises ApiError Expired if that is forgotten.
+        With ``at``, as they were at that version. Raises ApiError Expired if it is too old.
         """
         with self._lock:
-            kept = self._memory.objects(resource)
-            if at is not None and at < self._memory.version:
-                kept = self._memory.objects_at(at, resource)
-            found = [kept[key] for key in sorted(kept) if not namespace or key[0] == namespace]
-            return found, self._memory.version if at is None else at
+            kept = self._etcd.objects(resource)
+            if at is not None and at < self._etcd.version:
+                kept = self._etcd.objects_at(at, resource)
+            manifests = [kept[key] for key in sorted(kept) if not namespace or key[0] == namespace]
+            return manifests, self._etcd.version if at is None else at
 
     def watch(
         self,
@@ -108,13 +108,13 @@ class Store:
         timeout_seconds: float,
         stop: threading.Event | None = None,
     ) -> Iterator[tuple[str, Manifest]]:
-        """Yield (ADDED, MODIFIED or DELETED; object) after version ``since``, until the time is up or ``stop``.
+        """Yield (ADDED, MODIFIED or DELETED; object) after version ``since``, until the timeout or ``stop``.
 
-        With 0, what is there comes first, as ADDED. Raises ApiError Expired (410) if ``since`` is too old.
+        With 0, the present objects come first, as ADDED. Raises ApiError Expired (410) if ``since`` is too old.
         """
         if since == 0:
-            found, since = self.list(resource, namespace)
-            yield from (("ADDED", each) for each in found)
+            manifests, since = self.list(resource, namespace)
+            yield from (("ADDED", manifest) for manifest in manifests)
         for change in self.changes(resource, namespace, since, timeout_seconds, stop):
             if isinstance(change, Change):
                 yield change.type, clone(change.object)
@@ -127,23 +127,23 @@ class Store:
         timeout_seconds: float,
         stop: threading.Event | None = None,
     ) -> Iterator[Change | int]:
-        """Yield the changes after version ``since``; when nothing happened for a moment, the version so far."""
+        """Yield the changes after version ``since``; after a moment without any, the present version."""
         deadline = time.monotonic() + timeout_seconds
         while not (stop is not None and stop.is_set()):
             wait_seconds = min(deadline - time.monotonic(), POLL_SECONDS)
             if wait_seconds <= 0:
                 return
-            news = self._memory.changes_after(since, wait_seconds)
+            news = self._etcd.changes_after(since, wait_seconds)
             since = news[-1].version if news else since
-            found = [
-                each
-                for each in news
-                if each.key.resource == resource and (not namespace or each.key.namespace == namespace)
+            relevant = [
+                change
+                for change in news
+                if change.key.resource == resource and (not namespace or change.key.namespace == namespace)
             ]
-            yield from found or (since,)
+            yield from relevant or (since,)
 
     def wake(self) -> None:
-        """Let every watch look at its ``stop`` now."""
+        """Let every watch check its ``stop`` now."""
         with self._lock:
             self._lock.notify_all()
 
@@ -151,23 +151,23 @@ class Store:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold everybody else off: a read and the write made from it are one step."""
+        """Lock the store: a read and the write that is made from it are one step."""
         with self._lock:
             yield
 
     def compact(self) -> None:
-        """Forget the past: watches from before now are refused with 410, as after etcd's compaction."""
+        """Forget all past changes, as etcd's compaction does: watches from an earlier version are refused with 410."""
         with self._lock:
-            self._memory.forget()
+            self._etcd.forget()
 
     def create(
         self, resource: str, manifest: Manifest, *, dry_run: bool = False, finish: Finish | None = None
     ) -> Manifest:
-        """Create an object; return it as kept: with defaults, uid, creationTimestamp, resourceVersion.
+        """Create an object; return it as stored: with defaults, uid, creationTimestamp, resourceVersion.
 
-        ``finish`` may put the last touch to what is about to be kept, as may that of ``update``.
+        ``finish`` may change the object just before it is stored; so may the one of ``update``.
 
-        Raises ApiError AlreadyExists, NotFound (its namespace), Forbidden (which is terminating), Invalid.
+        Raises ApiError AlreadyExists, NotFound (no such namespace), Forbidden (it is terminating), Invalid.
         """
         kind, new = BY_PLURAL[resource], clone(manifest)
         metadata = new.setdefault("metadata", {})
@@ -190,13 +190,13 @@ class Store:
             admission.admit_new(kind, new)
             key = key_of(kind, new)
             self._check_account(key, new)
-            if self._memory.find(key) is not None:
+            if self._etcd.find(key) is not None:
                 raise already_exists(kind.qualified, key.name)
             if finish is not None:
                 finish(new, None)
             if dry_run:
                 return new
-            kept = self._memory.keep("ADDED", key, new)
+            kept = self._etcd.keep("ADDED", key, new)
             self._follow_up(kind, key, kept)
             return clone(kept)
 
@@ -209,9 +209,9 @@ class Store:
         dry_run: bool = False,
         finish: Finish | None = None,
     ) -> Manifest:
-        """Replace an object, or with ``status`` only its status; return it as kept.
+        """Replace an object, or with ``status`` only its status; return it as stored.
 
-        A resourceVersion in it makes the write conditional (Conflict). What changes nothing writes nothing.
+        A resourceVersion in it makes the write conditional (Conflict). A write that changes nothing makes no version.
         """
         kind = BY_PLURAL[resource]
         with self._lock:
@@ -228,7 +228,7 @@ class Store:
             key = key_of(kind, new)
             if may_go(new):
                 return clone(self._remove(key, new))
-            return clone(self._memory.keep("MODIFIED", key, new))
+            return clone(self._etcd.keep("MODIFIED", key, new))
 
     def delete(
         self,
@@ -242,8 +242,8 @@ class Store:
     ) -> Manifest:
         """Delete an object, and by ``propagation`` (Background, Foreground, Orphan) what it owns.
 
-        A pod that runs on a node is only marked: its kubelet deletes it with grace 0. An object with
-        finalizers is only marked, too: it goes with its last finalizer. Returns it as it was last.
+        A pod on a node is only marked: its kubelet deletes it with grace 0. An object with finalizers is
+        only marked, too: it is removed with its last finalizer. Returns the object's last state.
         """
         with self._lock:
             old = self.peek(resource, namespace, name)
@@ -254,26 +254,28 @@ class Store:
             if dry_run:
                 return clone(new)
             if propagation == "Orphan":
-                for each in self._memory.owned_by(old):
-                    self._disown(each, old["metadata"]["uid"])
+                for dependent in self._etcd.owned_by(old):
+                    self._disown(dependent, old["metadata"]["uid"])
             if resource == "namespaces":
                 return self._terminate(key, new)
-            if may_go(new):  # only a pod's watchers see the marks of a deletion that is done at once
+            if may_go(new):  # of a deletion that is done at once, only watchers of pods see the marks
                 return clone(self._remove(key, new if resource == "pods" else clone(old)))
-            kept = new if is_same(new, old) else self._memory.keep("MODIFIED", key, new)
+            kept = new if is_same(new, old) else self._etcd.keep("MODIFIED", key, new)
             if FOREGROUND in kept["metadata"].get("finalizers", ()):
-                for each in self._memory.owned_by(kept):
-                    self._collect(each, propagation)
+                for dependent in self._etcd.owned_by(kept):
+                    self._collect(dependent, propagation)
                 self._release_owner(kept["metadata"]["uid"])
             return clone(kept)
 
     # --- one write ------------------------------------------------------------------------------------
 
     def _marked(self, key: Key, old: Manifest, propagation: str, grace_seconds: int | None) -> Manifest:
-        """Return the object with the marks of a deletion; one that may go at once has grace 0 or none."""
+        """Return the object marked for deletion. One that may be removed at once has grace 0 or none."""
         new = clone(old)
         metadata = new["metadata"]
-        finalizers = [each for each in metadata.get("finalizers") or () if each not in (FOREGROUND, ORPHAN)]
+        finalizers = [
+            finalizer for finalizer in metadata.get("finalizers") or () if finalizer not in (FOREGROUND, ORPHAN)
+        ]
         if propagation == "Foreground" and key.resource != "namespaces":
             finalizers.append(FOREGROUND)
         put(metadata, "finalizers", finalizers)
@@ -290,11 +292,11 @@ class Store:
         return new
 
     def _remove(self, key: Key, last: Manifest) -> Manifest:
-        """Take an object out, then see to what it owned, to its owners, and to its namespace."""
-        dependents = self._memory.owned_by(last)
-        gone = self._memory.keep("DELETED", key, clone(last))
-        for each in dependents:
-            self._collect(each, "Background")
+        """Remove an object, then handle its dependents, its owners and its namespace."""
+        dependents = self._etcd.owned_by(last)
+        gone = self._etcd.keep("DELETED", key, clone(last))
+        for dependent in dependents:
+            self._collect(dependent, "Background")
         for owner in gone["metadata"].get("ownerReferences") or ():
             self._release_owner(owner["uid"])
         self._finish_namespace(key.namespace)
@@ -303,51 +305,55 @@ class Store:
     # --- owners ---------------------------------------------------------------------------------------
 
     def _collect(self, key: Key, propagation: str) -> None:
-        """Delete an object whose owner goes, unless another owner stays."""
-        kept = self._memory.find(key)
-        if kept is None or any(self._stays(each["uid"]) for each in kept["metadata"].get("ownerReferences", ())):
+        """Delete an object whose owner is removed, unless another owner stays."""
+        kept = self._etcd.find(key)
+        if kept is None or any(self._stays(owner["uid"]) for owner in kept["metadata"].get("ownerReferences", ())):
             return
-        if not self._memory.owned_by(kept):
-            propagation = "Background"  # nothing to wait for
+        if not self._etcd.owned_by(kept):
+            propagation = "Background"  # it has no dependents to wait for
         self.delete(*key, propagation=propagation)
 
     def _stays(self, uid: str) -> bool:
-        key = self._memory.key_of(uid)
-        kept = self._memory.find(key) if key else None
+        key = self._etcd.key_of(uid)
+        kept = self._etcd.find(key) if key else None
         return kept is not None and "deletionTimestamp" not in kept["metadata"]
 
     def _disown(self, key: Key, uid: str) -> None:
         new = clone(self.peek(*key))
         put(new["metadata"], "ownerReferences", [o for o in new["metadata"]["ownerReferences"] if o["uid"] != uid])
-        self._memory.keep("MODIFIED", key, new)
+        self._etcd.keep("MODIFIED", key, new)
 
     def _release_owner(self, uid: str) -> None:
-        """Let an owner go that waits in the foreground for what it owned."""
-        key = self._memory.key_of(uid)
-        owner = self._memory.find(key) if key else None
+        """Remove an owner in foreground deletion once all its dependents are gone."""
+        key = self._etcd.key_of(uid)
+        owner = self._etcd.find(key) if key else None
         if key is None or owner is None or FOREGROUND not in owner["metadata"].get("finalizers", ()):
             return
-        if self._memory.owned_by(owner):
+        if self._etcd.owned_by(owner):
             return
         new = clone(owner)
-        put(new["metadata"], "finalizers", [each for each in new["metadata"]["finalizers"] if each != FOREGROUND])
+        put(
+            new["metadata"],
+            "finalizers",
+            [finalizer for finalizer in new["metadata"]["finalizers"] if finalizer != FOREGROUND],
+        )
         if may_go(new):
             self._remove(key, new)
         else:
-            self._memory.keep("MODIFIED", key, new)
+            self._etcd.keep("MODIFIED", key, new)
 
     def _follow_up(self, kind: Resource, key: Key, kept: Manifest) -> None:
-        """Do what the controllers of a real cluster do about a new object."""
+        """Do for a new object what controllers of a real cluster would do a moment later."""
         if kind.plural == "namespaces":
             account = {"metadata": {"name": "default", "namespace": key.name}}
             self.create("serviceaccounts", account)
-            told = {"kubernetes.io/description": ROOT_CA}
-            root = {"name": "kube-root-ca.crt", "namespace": key.name, "annotations": told}
+            annotations = {"kubernetes.io/description": ROOT_CA}
+            root = {"name": "kube-root-ca.crt", "namespace": key.name, "annotations": annotations}
             self.create("configmaps", {"metadata": root, "data": {"ca.crt": self._root_ca}})
         owners = kept["metadata"].get("ownerReferences") or ()
-        known = all((each.get("apiVersion"), each.get("kind")) in BY_KIND for each in owners)
-        if owners and known and not any(self._memory.key_of(each["uid"]) for each in owners):
-            # None of its owners exists, as after a restore from a backup: the garbage collector takes it.
+        known = all((owner.get("apiVersion"), owner.get("kind")) in BY_KIND for owner in owners)
+        if owners and known and not any(self._etcd.key_of(owner["uid"]) for owner in owners):
+            # None of its owners exists, as after a restore from a backup: the garbage collector deletes it.
             self.delete(*key)
 
     # --- namespaces -----------------------------------------------------------------------------------
@@ -371,31 +377,31 @@ class Store:
             raise refusal
 
     def _check_account(self, key: Key, new: Manifest) -> None:
-        """Refuse a pod whose service account isn't there: a restore that forgets it runs nothing."""
+        """Refuse a pod whose ServiceAccount doesn't exist: after a restore without it nothing runs."""
         if key.resource != "pods":
             return
         account = new["spec"]["serviceAccountName"]
-        if self._memory.find(Key("serviceaccounts", key.namespace, account)) is None:
-            told = f'error looking up service account {key.namespace}/{account}: serviceaccount "{account}" not found'
-            raise forbidden("pods", key.name, told)
+        if self._etcd.find(Key("serviceaccounts", key.namespace, account)) is None:
+            reason = f'error looking up service account {key.namespace}/{account}: serviceaccount "{account}" not found'
+            raise forbidden("pods", key.name, reason)
 
     def _terminate(self, key: Key, new: Manifest) -> Manifest:
-        """Mark a namespace, delete what is in it, and take it out as soon as that is gone."""
+        """Mark a namespace, delete its objects, and remove it as soon as they are gone."""
         new["status"] = {**new.get("status", {}), "phase": "Terminating"}
-        marked = self._memory.keep("MODIFIED", key, new)
-        for each in self._memory.inside(key.name):
-            if self._memory.find(each) is not None:  # it may have gone with its owner
-                self.delete(*each)
+        marked = self._etcd.keep("MODIFIED", key, new)
+        for content_key in self._etcd.inside(key.name):
+            if self._etcd.find(content_key) is not None:  # it may have been removed with its owner
+                self.delete(*content_key)
         self._finish_namespace(key.name)
         return clone(marked)
 
     def _finish_namespace(self, name: str) -> None:
-        namespace = self._memory.find(Key("namespaces", "", name)) if name else None
+        namespace = self._etcd.find(Key("namespaces", "", name)) if name else None
         if namespace is None or namespace["status"]["phase"] != "Terminating":
             return
-        if self._memory.inside(name):
+        if self._etcd.inside(name):
             return
         new = clone(namespace)
         new["spec"] = {}
         if may_go(new):
-            self._memory.keep("DELETED", Key("namespaces", "", name), new)
+            self._etcd.keep("DELETED", Key("namespaces", "", name), new)

@@ -1,12 +1,13 @@
-"""kubectl's tables, which the server renders: the real columns for the kinds that operators look at.
+"""kubectl's tables, which the server renders, with the real columns of the kinds that operators look at.
 
-Pure functions of manifests; api.py calls ``table``. A kind without a row in ``KINDS`` has NAME and AGE.
+Pure functions of manifests; listing.py calls ``table``. A kind without a row in ``KINDS`` has NAME and AGE.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from drfsm.sandbox.kubernetes.reading import moment
 from drfsm.sandbox.kubernetes.refusals import Manifest
 
 NONE = "<none>"
@@ -14,7 +15,7 @@ MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
 
 
 class Column(NamedTuple):
-    """A column; with a priority above 0 it is shown by ``-o wide``."""
+    """A column. One with a priority above 0 is shown only by ``-o wide``."""
 
     name: str
     type: str = "string"
@@ -33,15 +34,15 @@ def table(plural: str, items: Iterable[Manifest], *, include: str = "Metadata", 
     layout = KINDS.get(plural, GENERIC)
     columns = [
         {
-            "name": each.name,
-            "type": each.type,
-            "format": "name" if each.name == "Name" else "",
+            "name": column.name,
+            "type": column.type,
+            "format": "name" if column.name == "Name" else "",
             "description": "",
-            "priority": each.priority,
+            "priority": column.priority,
         }
-        for each in layout.columns
+        for column in layout.columns
     ]
-    rows = [{"cells": list(layout.cells(each)), **_object(each, include)} for each in items]
+    rows = [{"cells": list(layout.cells(manifest)), **_object(manifest, include)} for manifest in items]
     header = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}}
     return {**header, "columnDefinitions": columns if headers else None, "rows": rows}
 
@@ -61,13 +62,8 @@ def _object(manifest: Manifest, include: str) -> Manifest:
 # --- times ----------------------------------------------------------------------------------------------
 
 
-def moment(text: str) -> datetime:
-    """Read a timestamp."""
-    return datetime.fromisoformat(text)
-
-
 def since(text: str | None) -> str:
-    """Return how long ago a time is, as kubectl says it."""
+    """Return how long ago a time is, as kubectl writes it."""
     return "<unknown>" if not text else duration((datetime.now(UTC) - moment(text)).total_seconds())
 
 
@@ -86,7 +82,7 @@ _SECONDS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
 
 
 def duration(seconds: float) -> str:
-    """Say a duration in at most two units, as the real one does: 95s, 5m3s, 3h12m, 4d2h, 2y30d."""
+    """Return a duration in at most two units, as the real server writes it: 95s, 5m3s, 3h12m, 4d2h, 2y30d."""
     whole = int(seconds)
     if whole < 0:
         return "0s" if whole >= -1 else "<invalid>"
@@ -114,15 +110,16 @@ def _selected(selector: Mapping[str, Any] | None) -> str:
 
 
 def _images(template: Manifest) -> tuple[str, str]:
-    found = (template.get("spec") or {}).get("containers") or ()
-    return ",".join(each["name"] for each in found), ",".join(each.get("image", "") for each in found)
+    containers = (template.get("spec") or {}).get("containers") or ()
+    names = ",".join(container["name"] for container in containers)
+    return names, ",".join(container.get("image", "") for container in containers)
 
 
 def _pod(pod: Manifest) -> Sequence[Any]:
     spec, status = pod["spec"], pod.get("status") or {}
     states = status.get("containerStatuses") or ()
-    ready = sum(bool(each.get("ready")) and "running" in (each.get("state") or {}) for each in states)
-    restarts = sum(each.get("restartCount", 0) for each in states)
+    ready = sum(bool(state.get("ready")) and "running" in (state.get("state") or {}) for state in states)
+    restarts = sum(state.get("restartCount", 0) for state in states)
     return (
         _name(pod),
         f"{ready}/{len(spec['containers'])}",
@@ -137,23 +134,23 @@ def _pod(pod: Manifest) -> Sequence[Any]:
 
 
 def _restarts(number: int, states: Iterable[Manifest]) -> str:
-    ends = [((each.get("lastState") or {}).get("terminated") or {}).get("finishedAt") for each in states]
-    known = [each for each in ends if each]
+    ends = [((state.get("lastState") or {}).get("terminated") or {}).get("finishedAt") for state in states]
+    known = [end for end in ends if end]
     return f"{number} ({since(max(known))} ago)" if number and known else str(number)
 
 
 def pod_status(pod: Manifest) -> str:
-    """Return the one word that kubectl says about a pod."""
+    """Return the status of a pod that kubectl shows."""
     status = pod.get("status") or {}
     word = status.get("reason") or status.get("phase") or "Unknown"
     running = False
-    for each in reversed(status.get("containerStatuses") or ()):
-        state = each.get("state") or {}
+    for container in reversed(status.get("containerStatuses") or ()):
+        state = container.get("state") or {}
         if state.get("waiting", {}).get("reason"):
             word = state["waiting"]["reason"]
         elif "terminated" in state:
             word = _ending(state["terminated"])
-        elif each.get("ready") and "running" in state:
+        elif container.get("ready") and "running" in state:
             running = True
     if word == "Completed" and running:
         word = "Running"
@@ -190,15 +187,15 @@ def _job(job: Manifest) -> Sequence[Any]:
 
 
 def job_status(job: Manifest) -> str:
-    """Return the one word that kubectl says about a Job."""
+    """Return the status of a Job that kubectl shows."""
     conditions = (job.get("status") or {}).get("conditions") or ()
-    true = {each["type"] for each in conditions if each["status"] == "True"}
+    true = {mark["type"] for mark in conditions if mark["status"] == "True"}
     words = {"Complete": "Complete", "Failed": "Failed"}
     if ended := next((word for kind, word in words.items() if kind in true), ""):
         return ended
     if "deletionTimestamp" in job["metadata"]:
         return "Terminating"
-    return next((each for each in ("Suspended", "FailureTarget", "SuccessCriteriaMet") if each in true), "Running")
+    return next((word for word in ("Suspended", "FailureTarget", "SuccessCriteriaMet") if word in true), "Running")
 
 
 def _took(status: Manifest) -> str:
@@ -229,22 +226,22 @@ def _cronjob(cronjob: Manifest) -> Sequence[Any]:
 def _node(node: Manifest) -> Sequence[Any]:
     status = node.get("status") or {}
     info, addresses = status.get("nodeInfo") or {}, status.get("addresses") or ()
-    ready = [each for each in status.get("conditions") or () if each["type"] == "Ready"]
+    ready = [mark for mark in status.get("conditions") or () if mark["type"] == "Ready"]
     words = ["Ready" if ready[0]["status"] == "True" else "NotReady"] if ready else ["Unknown"]
     if (node.get("spec") or {}).get("unschedulable"):
         words.append("SchedulingDisabled")
     prefix = "node-role.kubernetes.io/"
     labels = node["metadata"].get("labels") or {}
     roles = sorted(key.removeprefix(prefix) for key in labels if key.startswith(prefix))
-    found = {each["type"]: each["address"] for each in reversed(addresses)}
+    address_of = {address["type"]: address["address"] for address in reversed(addresses)}
     return (
         _name(node),
         ",".join(words),
         ",".join(roles) or NONE,
         _age(node),
         info.get("kubeletVersion", ""),
-        found.get("InternalIP", NONE),
-        found.get("ExternalIP", NONE),
+        address_of.get("InternalIP", NONE),
+        address_of.get("ExternalIP", NONE),
         info.get("osImage") or "<unknown>",
         info.get("kernelVersion") or "<unknown>",
         info.get("containerRuntimeVersion") or "<unknown>",
@@ -287,7 +284,7 @@ def _event(event: Manifest) -> Sequence[Any]:
         event.get("reason", ""),
         f"{about.get('kind', '').lower()}/{about.get('name', '')}",
         about.get("fieldPath", ""),
-        ", ".join(each for each in (component, source.get("host")) if each),
+        ", ".join(word for word in (component, source.get("host")) if word),
         (event.get("message") or "").strip(),
         since(first),
         event.get("count") or 1,
@@ -297,7 +294,7 @@ def _event(event: Manifest) -> Sequence[Any]:
 
 def _service(service: Manifest) -> Sequence[Any]:
     spec = service["spec"]
-    ports = ",".join(f"{each['port']}/{each.get('protocol', 'TCP')}" for each in spec.get("ports") or ())
+    ports = ",".join(f"{port['port']}/{port.get('protocol', 'TCP')}" for port in spec.get("ports") or ())
     selector = {"matchLabels": spec.get("selector")}
     kind, address = spec.get("type", "ClusterIP"), spec.get("clusterIP") or NONE
     return _name(service), kind, address, NONE, ports or NONE, _age(service), _selected(selector)
@@ -306,7 +303,7 @@ def _service(service: Manifest) -> Sequence[Any]:
 def _claim(claim: Manifest) -> Sequence[Any]:
     spec, status = claim["spec"], claim.get("status") or {}
     short = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
-    modes = ",".join(short.get(each, each) for each in status.get("accessModes") or ())
+    modes = ",".join(short.get(mode, mode) for mode in status.get("accessModes") or ())
     phase = "Terminating" if "deletionTimestamp" in claim["metadata"] else status.get("phase", "")
     capacity = (status.get("capacity") or {}).get("storage", "")
     return (
@@ -323,10 +320,10 @@ def _claim(claim: Manifest) -> Sequence[Any]:
 
 
 def _columns(text: str) -> tuple[Column, ...]:
-    """Read columns: ``Name|Data#|Age|Node+``; # is a number, + is shown when wide."""
+    """Parse columns: ``Name|Data#|Age|Node+``; # marks a number, + a column that only ``-o wide`` shows."""
     return tuple(
-        Column(each.rstrip("#+"), "integer" if "#" in each else "string", int(each.endswith("+")))
-        for each in text.split("|")
+        Column(column.rstrip("#+"), "integer" if "#" in column else "string", int(column.endswith("+")))
+        for column in text.split("|")
     )
 
 

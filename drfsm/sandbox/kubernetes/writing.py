@@ -1,13 +1,13 @@
-"""Writing: create, replace, patch in five ways, delete one or many; all with dryRun and field managers.
+"""Writes: create, replace, patch in four ways, delete one or many; all with dryRun and field managers.
 
-What is wanted is worked out here, from the body and under the store's lock; the store keeps it, or refuses.
+This module computes the new object from the body, under the store's lock; the store checks and stores it, or refuses.
 """
 
 import json
 from functools import partial
 
 from drfsm.sandbox.kubernetes import listing, managed, patches
-from drfsm.sandbox.kubernetes.exchange import (
+from drfsm.sandbox.kubernetes.http_messages import (
     Answer,
     Options,
     Request,
@@ -27,7 +27,7 @@ from drfsm.sandbox.kubernetes.store import Finish, Store, timestamp
 
 MERGE, STEPS = "application/merge-patch+json", "application/json-patch+json"
 STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
-RETURNED = ("pods", "namespaces", "serviceaccounts", "persistentvolumeclaims", "resourcequotas")
+RETURNED = ("pods", "namespaces", "serviceaccounts", "persistentvolumeclaims")
 ORPHANS = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or "
     "set propagationPolicy=Orphan to suppress this warning"
@@ -70,7 +70,7 @@ def patch(store: Store, request: Request, where: Target) -> Answer:
         try:
             manifest, warnings = _checked(request, where.resource, changed)
         except ApiError as refusal:
-            raise _unfit(changed, refusal) from None
+            raise _patch_refusal(changed, refusal) from None
         _check_same_kind(manifest, where.resource)
         _check_name(manifest, where)
         kept = store.update(
@@ -83,8 +83,8 @@ def patch(store: Store, request: Request, where: Target) -> Answer:
         return shown(200, kept, request, where, warnings=warnings)
 
 
-def _unfit(changed: Manifest, refusal: ApiError) -> ApiError:
-    """Return the refusal of a patch whose outcome can't be decoded; unlike a whole body's it is Invalid."""
+def _patch_refusal(changed: Manifest, refusal: ApiError) -> ApiError:
+    """Return the refusal of a patch whose result can't be decoded; unlike that of a whole body it is Invalid."""
     value = json.dumps(json.dumps(changed, separators=(",", ":")))
     why = refusal.message.partition(" cannot be handled as a ")[2].partition(": ")[2] or refusal.message
     return invalid("", "", "", [("patch", "FieldValueInvalid", f"Invalid value: {value}: {why}")])
@@ -102,12 +102,12 @@ def patched(request: Request, resource: Resource | None, old: Manifest) -> Manif
         raise bad_request("json: cannot unmarshal into Go value of type map[string]interface {}")
     if kind == STRATEGIC and resource is not None:
         return patches.strategic(message_of(resource), old, change)
-    found: Manifest = patches.merge(old, change)
-    return found
+    merged: Manifest = patches.merge(old, change)
+    return merged
 
 
 def _apply(store: Store, request: Request, where: Target) -> Answer:
-    """Apply what is wanted, server side."""
+    """Do a server-side apply."""
     resource, manager = where.resource, request.query.get("fieldManager")
     if not manager:
         raise invalid("PatchOptions", "meta.k8s.io", "", [required("fieldManager", "is required for apply patch")])
@@ -134,10 +134,10 @@ def _apply(store: Store, request: Request, where: Target) -> Answer:
 
 
 def _wanted(request: Request) -> Manifest:
-    found = parsed(request.body, also_yaml=True)
-    if not isinstance(found, dict):
+    manifest = parsed(request.body, also_yaml=True)
+    if not isinstance(manifest, dict):
         raise bad_request("error decoding YAML: the body is no object")
-    return found
+    return manifest
 
 
 # --- deleting -------------------------------------------------------------------------------------------
@@ -162,11 +162,13 @@ def delete_collection(store: Store, request: Request, where: Target) -> Answer:
     """Delete all objects that the selectors choose."""
     wanted, asked = listing.filter_of(request, where), options_of(request)
     with store.alone():
-        found, version = store.snapshot(where.resource.plural, where.namespace)
-        chosen = [each for each in found if wanted.matches(each)]
-        last = [_deleted(store, where.resource, each, asked) for each in chosen]
+        manifests, version = store.snapshot(where.resource.plural, where.namespace)
+        chosen = [manifest for manifest in manifests if wanted.matches(manifest)]
+        last = [_deleted(store, where.resource, manifest, asked) for manifest in chosen]
     header = {"kind": f"{where.resource.kind}List", "apiVersion": where.resource.api_version}
-    bare = [{name: value for name, value in each.items() if name not in ("apiVersion", "kind")} for each in last]
+    bare = [
+        {name: value for name, value in manifest.items() if name not in ("apiVersion", "kind")} for manifest in last
+    ]
     return answer(200, {**header, "metadata": {"resourceVersion": str(version)}, "items": bare})
 
 
@@ -198,9 +200,9 @@ def _check_preconditions(where: Target, old: Manifest, asked: Options) -> None:
         ("UID", asked.uid, metadata["uid"], "deleted and then recreated"),
         ("ResourceVersion", asked.resource_version, metadata["resourceVersion"], "modified"),
     )
-    for called, wanted, found, guess in checks:
-        if wanted and wanted != found:
-            differ = f"the {called} in the precondition ({wanted}) does not match the {called} in record ({found})"
+    for called, wanted, actual, guess in checks:
+        if wanted and wanted != actual:
+            differ = f"the {called} in the precondition ({wanted}) does not match the {called} in record ({actual})"
             # As the real one: here it names the kind, not the resource.
             kind = f"{where.resource.kind}.{where.resource.group}".rstrip(".")
             raise conflict(kind, where.name, f"{differ}. The object might have been {guess}")
@@ -218,55 +220,55 @@ def _success(resource: Resource, old: Manifest) -> Manifest:
 
 def _read(request: Request, where: Target) -> tuple[Manifest, tuple[str, ...]]:
     """Return the manifest of a body, for its target, and warnings about it."""
-    given = manifest_of(request)
-    _check_same_kind(given, where.resource)
-    manifest, warnings = _checked(request, where.resource, given)
+    body = manifest_of(request)
+    _check_same_kind(body, where.resource)
+    manifest, warnings = _checked(request, where.resource, body)
     manifest.setdefault("metadata", {})
     _check_namespace(manifest, where)
     return manifest, warnings
 
 
-def _checked(request: Request, resource: Resource, given: Manifest) -> tuple[Manifest, tuple[str, ...]]:
+def _checked(request: Request, resource: Resource, body: Manifest) -> tuple[Manifest, tuple[str, ...]]:
     """Drop unknown fields: silently, with a warning, or not at all, as the client asks."""
-    manifest, unknown = pruned(resource, given)
+    manifest, unknown = pruned(resource, body)
     validation = request.query.get("fieldValidation") or "Warn"
     if unknown and validation == "Strict":
         raise strict_refusal(unknown)
     warnings = tuple(f'unknown field "{path}"' for path in unknown) if validation == "Warn" else ()
-    return {**manifest, "apiVersion": given.get("apiVersion", ""), "kind": given.get("kind", "")}, warnings
+    return {**manifest, "apiVersion": body.get("apiVersion", ""), "kind": body.get("kind", "")}, warnings
 
 
 def _check_same_kind(manifest: Manifest, resource: Resource) -> None:
     version, kind = manifest.get("apiVersion") or "", manifest.get("kind") or ""
     if version and version != resource.api_version:
-        told = f'{kind} in version "{version.rpartition("/")[2]}" cannot be handled as a {resource.kind}'
+        mismatch = f'{kind} in version "{version.rpartition("/")[2]}" cannot be handled as a {resource.kind}'
         unknown = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
-        raise bad_request(f"{told}: {unknown}")
+        raise bad_request(f"{mismatch}: {unknown}")
     if kind and kind != resource.kind:
-        told = f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
-        raise bad_request(f"{told}: the object provided is unrecognized (must be of type {resource.kind})")
+        mismatch = f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        raise bad_request(f"{mismatch}: the object provided is unrecognized (must be of type {resource.kind})")
 
 
 def _check_namespace(manifest: Manifest, where: Target) -> None:
     if not where.resource.namespaced:
         return
-    given = manifest["metadata"].get("namespace")
-    if given and where.namespace and given != where.namespace:
-        told = "the namespace of the provided object does not match the namespace sent on the request"
-        raise bad_request(told)
+    namespace = manifest["metadata"].get("namespace")
+    if namespace and where.namespace and namespace != where.namespace:
+        message = "the namespace of the provided object does not match the namespace sent on the request"
+        raise bad_request(message)
     manifest["metadata"]["namespace"] = where.namespace
 
 
 def _check_name(manifest: Manifest, where: Target) -> None:
-    given = (manifest.get("metadata") or {}).get("name")
-    if given != where.name:
-        told = f"the name of the object ({given}) does not match the name on the URL ({where.name})"
-        raise bad_request(told if given else "name must be provided")
+    name = (manifest.get("metadata") or {}).get("name")
+    if name != where.name:
+        message = f"the name of the object ({name}) does not match the name on the URL ({where.name})"
+        raise bad_request(message if name else "name must be provided")
     _check_namespace(manifest, where)
 
 
 def finish_of(request: Request, where: Target) -> Finish:
-    """Return what notes, as the object is kept, who set which field."""
+    """Return the function that records the field managers of an object as it is stored."""
     writer = Writer(request.manager, "Update", where.resource.api_version, where.part)
     return partial(_record, message_of(where.resource), writer)
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from drfsm.errors import UsageFault
 from drfsm.sandbox.kubernetes import EmulatedCluster
+from drfsm.sandbox.kubernetes.errors import UsageError
 from drfsm.sandbox.kubernetes.refusals import ApiError
 
 IMAGE = "registry.example/shell:1"
@@ -266,7 +266,7 @@ def test_a_slow_answer(shared: EmulatedCluster, line: Line) -> None:
 def test_an_unknown_fault_is_refused(shared: EmulatedCluster) -> None:
     """A misspelt mode is named, so that no test passes because its fault never happened."""
     misspelt: Any = "rest"
-    with pytest.raises(UsageFault, match="rest"):
+    with pytest.raises(UsageError, match="rest"):
         shared.faults.add("GET", "/", status=misspelt)
 
 
@@ -329,7 +329,7 @@ def test_apply_creates_and_replaces(shared: EmulatedCluster, line: Line) -> None
     shared.outage(on=False)
     line.wire.close()
     assert line.ask("GET", f"{MAPS}/a")[1]["data"] == {"k": "2"}
-    with pytest.raises(UsageFault, match=r"example\.org/v1 Gizmo"):
+    with pytest.raises(UsageError, match=r"example\.org/v1 Gizmo"):
         shared.apply({"apiVersion": "example.org/v1", "kind": "Gizmo", "metadata": {"name": "g"}})
 
 
@@ -359,5 +359,5 @@ def test_a_cluster_that_is_not_running_says_so(tmp_path: Path) -> None:
     """Before the start and after the stop its address is refused with words, and stop does no harm."""
     cluster = EmulatedCluster("still", tmp_path / "c", {})
     cluster.stop()
-    with pytest.raises(UsageFault, match="not running"):
+    with pytest.raises(UsageError, match="not running"):
         _ = cluster.server

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drfsm.sandbox.kubernetes import managed, patches, protobuf, selectors, tables
+from drfsm.sandbox.kubernetes import managed, patches, protobuf, tables
 from drfsm.sandbox.kubernetes.managed import Writer
 from drfsm.sandbox.kubernetes.refusals import ApiError
 from drfsm.sandbox.kubernetes.resources import KEPT, Resource
@@ -335,17 +335,3 @@ def test_a_broken_body_is_refused_or_read_but_never_more(at: int, byte: int) -> 
 def test_durations_are_said_as_kubectl_does(seconds: int, said: str) -> None:
     """The steps are those of the real HumanDuration."""
     assert tables.duration(seconds) == said
-
-
-def test_a_selector_of_an_object() -> None:
-    """MatchLabels and matchExpressions all have to fit; no selector at all fits nothing."""
-    expressions = [
-        {"key": "tier", "operator": "In", "values": ["a", "b"]},
-        {"key": "old", "operator": "DoesNotExist"},
-    ]
-    fits = selectors.of_object({"matchLabels": {"app": "x"}, "matchExpressions": expressions})
-    assert fits({"metadata": {"labels": {"app": "x", "tier": "b"}}})
-    assert not fits({"metadata": {"labels": {"app": "x", "tier": "b", "old": ""}}})
-    assert not fits({"metadata": {}})
-    assert selectors.of_object({})({"metadata": {}})
-    assert not selectors.of_object(None)({"metadata": {}})

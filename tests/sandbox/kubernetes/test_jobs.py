@@ -78,7 +78,7 @@ def test_a_succeeded_pod_completes_the_job() -> None:
     taken = step(job(), [pod("a", "Succeeded")], Ledger(), NOW)
     assert ends(taken.status) == ["SuccessCriteriaMet", "Complete"]
     assert (taken.status["succeeded"], taken.status["completionTime"]) == (1, "2026-02-27T12:00:00Z")
-    assert [each.reason for each in taken.told] == ["Completed"]
+    assert [each.reason for each in taken.events] == ["Completed"]
 
 
 def test_a_failed_pod_is_replaced_after_a_back_off() -> None:
@@ -133,7 +133,7 @@ def test_a_resumed_job_starts_anew() -> None:
     later = NOW + timedelta(hours=1)
     taken = step(job(conditions=(suspended,)), [], Ledger(), later)
     assert (taken.create, ends(taken.status), taken.status["startTime"]) == (1, [], "2026-02-27T13:00:00Z")
-    assert [each.reason for each in taken.told] == ["Resumed"]
+    assert [each.reason for each in taken.events] == ["Resumed"]
 
 
 def test_a_pod_that_is_being_deleted_counts_as_failed_and_is_replaced() -> None:

@@ -1,0 +1,131 @@
+"""A row with all its attempts: waiting for its guards, pauses that double, one repair between two attempts.
+
+Attempts are counted from one again whenever a person asks for the run to go on: the limit guards against a machine
+that tries for ever, not against a person who has mended something. Called by runner.py; step.py takes one attempt.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from drfsm.engine.log import RunLog
+from drfsm.engine.observer import Judgement, Observer, recorded
+from drfsm.engine.ports import Lease
+from drfsm.engine.step import NeedsPerson, Step
+from drfsm.errors import DrfsmError, GuardRefused, Interrupted, LeaseLost
+from drfsm.spec.model import Effect, Row, Wait, holds
+
+_NAP_SECONDS = 0.2  # so that a wait notices an interruption soon
+
+
+class Attempts:
+    """Takes rows. ``interrupted``: whether to end a pause now; ``stop_asked``: why to stop after it, None to go on."""
+
+    def __init__(
+        self,
+        log: RunLog,
+        step: Step,
+        observer: Observer,
+        lease: Lease,
+        *,
+        interrupted: Callable[[], bool],
+        stop_asked: Callable[[str], Interrupted | None],
+    ) -> None:
+        self._log, self._step, self._observer, self._lease = log, step, observer, lease
+        self._interrupted, self._stop_asked = interrupted, stop_asked
+
+    def take(self, row: Row, args: Mapping[str, Any] | None = None) -> None:
+        """Try the row as often as it declares. Raises what the last attempt raised.
+
+        A guard that refuses by a value that was really read is final: no other attempt follows.
+        """
+        most = row.attempts.limit(self._log.state.inputs)
+        for number in range(1, most + 1):
+            try:
+                judgement = self._wait(row, row.wait) if row.wait and not self._begun(row) else None
+                self._step.attempt(row, args=args, judgement=judgement)
+            except (LeaseLost, Interrupted):
+                raise
+            except DrfsmError as fault:
+                if number == most or not self._may_try_again(row, fault):
+                    raise
+            else:
+                return
+            self._pause(row.attempts.backoff_seconds * 2 ** (number - 1), row)
+            if number == 1 and row.attempts.repair:
+                self._repair(row, row.attempts.repair)
+
+    def _may_try_again(self, row: Row, fault: DrfsmError) -> bool:
+        """Say whether another attempt may help, and is allowed: what could not be read may be readable now."""
+        if fault.final:
+            return False
+        if isinstance(fault, GuardRefused):
+            return any(check["value"] == "unknown" for check in fault.refusals)
+        if isinstance(fault, NeedsPerson):
+            return fault.case.letter == "F"
+        return not (self._begun(row) and row.effect is Effect.ONCE)
+
+    def _begun(self, row: Row) -> bool:
+        intent = self._log.state.open
+        return intent is not None and intent.row == row.key
+
+    def _repair(self, row: Row, action: str) -> None:
+        self._lease.check()
+        result, fault = self._step.call(action, self._observer.run(row))
+        self._log.append(
+            "repaired", {"row": row.key, "action": action, "result": {"failed": fault.what} if fault else result}
+        )
+
+    # --- waiting ----------------------------------------------------------------------------------------
+
+    def _wait(self, row: Row, wait: Wait) -> Judgement:
+        """Sample the guards until they hold ``consecutive`` times in a row; the last sample is the row's judgement."""
+        limit = float(self._log.state.inputs[wait.limit]) if isinstance(wait.limit, str) else wait.limit
+        began, clear, last = self._log.clock.monotonic(), 0, None
+        while True:
+            judgement = self._observer.judge(row)
+            clear = 0 if judgement.refusals else clear + 1
+            waited = self._log.clock.monotonic() - began
+            seen = {name: (reading.value, reading.seen) for name, reading in judgement.readings.items()}
+            # Every clear sample is recorded, so that their number in a row can be proven.
+            if seen != last or not judgement.refusals:
+                self._record_sample(row, judgement, waited, limit)
+                last = seen
+            if clear >= wait.consecutive:
+                return judgement
+            if any(holds({name: hopeless}, judgement.values) for name, hopeless in wait.give_up.items()):
+                raise _refused(row, judgement)
+            if waited >= limit:
+                raise _late(row, judgement, waited, limit, f"{clear} of {wait.consecutive} clear samples")
+            self._pause(min(wait.every_seconds, max(limit - waited, 0)), row)
+
+    def _record_sample(self, row: Row, judgement: Judgement, waited: float, limit: float) -> None:
+        self._log.append(
+            "sampled",
+            {
+                "row": row.key,
+                "state": row.source,
+                "facts": recorded(judgement.readings),
+                "holds": not judgement.refusals,
+                "unmet": sorted({check.fact for check in judgement.refusals}),
+                "waited_seconds": round(waited, 1),
+                "limit_seconds": limit,
+            },
+        )
+
+    def _pause(self, seconds: float, row: Row) -> None:
+        until = self._log.clock.monotonic() + seconds
+        while (left := until - self._log.clock.monotonic()) > 0 and not self._interrupted():
+            self._log.clock.sleep(min(left, _NAP_SECONDS))
+        if stop := self._stop_asked(f"{row.trigger} was interrupted while it waited"):
+            raise stop
+
+
+def _refused(row: Row, judgement: Judgement) -> GuardRefused:
+    return GuardRefused([check.json for check in judgement.refusals], trigger=row.trigger)
+
+
+def _late(row: Row, judgement: Judgement, waited: float, limit: float, samples: str) -> GuardRefused:
+    late = _refused(row, judgement)
+    what = late.what if judgement.refusals else f"{row.trigger} refused: {samples}"
+    late.what = f"waited {waited:.0f} s (limit {limit:.0f} s). {what}"
+    return late

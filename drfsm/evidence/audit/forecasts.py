@@ -1,0 +1,62 @@
+"""What a dry run's records must be: a walk over the whole table that hides no finding and moves nothing."""
+
+from drfsm.evidence.audit.position import Position
+from drfsm.journal import Record
+from drfsm.journal.record_types import Ended, Forecast
+from drfsm.spec.model import By, Row
+
+_HOLDS = {"passed": True, "failed": False, "not_evaluated": None}
+
+
+def forecast(here: Position, record: Record, foreseen: Forecast) -> None:
+    """Check that a forecast is the runner's next row, with every guard passed, failed, or rightly not evaluated."""
+    row = here.row(record, foreseen.row)
+    here.observations.facts(record.seq, foreseen.facts)
+    if row is None:
+        return
+    if not here.state.dry_run:
+        here.add(record, "dry_run", "a forecast stands in a run that is no dry run")
+    if here.refused:
+        here.add(record, "dry_run", f"the dry run continues with {row.trigger} after it was refused")
+    where = here.forecast_state or here.spec.initial
+    if row.source != where or row.by is not By.RUNNER or row.foreach:
+        here.add(record, "legality", f"the dry run forecasts {row.trigger} from {row.source}, but stood in {where}")
+    recorded = (foreseen.trigger, foreseen.source, foreseen.to, dict(foreseen.sets))
+    if recorded != (row.trigger, row.source, row.to, dict(row.sets)):
+        here.add(record, "row", f"{row.trigger} is recorded other than declared")
+    _guards(here, record, foreseen, row)
+    here.skipped |= set(row.sets)
+    if row.wait:  # a dry run awaits nothing, so what these facts read later says nothing
+        here.skipped |= {fact for _, fact, _ in here.spec.wanted_of(row)}
+    here.forecast_state = row.to
+
+
+def _guards(here: Position, record: Record, foreseen: Forecast, row: Row) -> None:
+    declared = here.observations.declared(row, foreseen.facts)
+    here.observations.same_guards(record.seq, row, foreseen.guards, declared)
+    blind = here.spec.depending_on(here.skipped)
+    for check in foreseen.guards:
+        unless = here.spec.guards[check.guard].unless if check.guard in here.spec.guards else {}
+        held = None if blind & {check.fact, *unless} else check.value in check.needed
+        if check.outcome not in _HOLDS or _HOLDS[check.outcome] is not held:
+            here.add(record, "guard", f"{row.trigger}: {check.guard} is recorded as {check.outcome}, but is not")
+        here.observations.check(record.seq, check)
+    failed = [check for check in foreseen.guards if check.outcome == "failed" and row.wait is None]
+    here.failed_checks += len(failed)
+    known = any(check.value != "unknown" for check in failed)  # a fact that could not be read refuses nothing
+    here.refused |= known and here.spec.refuses(row.source, here.state.inputs)
+
+
+def ended(here: Position, record: Record, end: Ended) -> None:
+    """Check that a dry run ends as dry_run or refused, where it began, and names everything that it found."""
+    due = "refused" if here.refused else "dry_run"
+    if end.status != due:
+        here.add(record, "dry_run", f"with its findings this dry run ends {due}, not {end.status}")
+    if end.state != here.spec.initial:
+        here.add(record, "dry_run", f"a dry run stays in {here.spec.initial}, this one ends in {end.state}")
+    if len(end.findings) != here.failed_checks:
+        here.add(record, "dry_run", f"it names {len(end.findings)} findings of {here.failed_checks}")
+    where = here.forecast_state or here.spec.initial
+    onward = [row for row in here.spec.rows_from(where, here.state.inputs, By.RUNNER) if not row.foreach]
+    if onward and not here.refused:
+        here.add(record, "dry_run", f"the dry run ends before {onward[0].trigger} was forecast")

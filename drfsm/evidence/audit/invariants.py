@@ -1,0 +1,49 @@
+"""The machine's ``never`` rules, held against the facts at every point of a run.
+
+A rule is judged only where each of its facts is known and *current*: one that only the run's own rows can
+change stays as it was last seen; one that the world may change by itself (``environment``, or what depends
+on it) is current only in the record that read it. What an action may have changed and nobody read again is
+not current. Called by kinds.py.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from drfsm.evidence.audit.findings import Findings
+from drfsm.journal.record_types import Reading
+from drfsm.spec.model import MachineSpec, holds
+
+
+class Invariants:
+    """Follows the facts of one run."""
+
+    def __init__(self, spec: MachineSpec, findings: Findings) -> None:
+        self._spec, self._findings = spec, findings
+        moved = {name for rule in spec.environment for name in rule.sets}
+        self._steady = set(spec.facts) - spec.depending_on(moved)
+        self._current: dict[str, str | None] = {}
+        self._broken: set[str] = set()
+
+    def read(self, facts: Mapping[str, Reading]) -> None:
+        """Take in what a record read."""
+        kept = {name: value for name, value in self._current.items() if name in self._steady}
+        self._current = kept | {name: reading.value for name, reading in facts.items()}
+
+    def changed(self, names: Iterable[str], *, but: Iterable[str] = ()) -> None:
+        """Forget what an action changed or may have changed, except what was read again afterwards."""
+        for name in self._spec.depending_on(set(names)) - set(but):
+            self._current.pop(name, None)
+
+    def forget(self) -> None:
+        """Forget everything: time has passed unseen."""
+        self._current = {}
+
+    def hold(self, seq: int, state: str) -> None:
+        """Find the rules that are broken now; one that stays broken is said once."""
+        broken = {
+            rule.name: rule.reason
+            for rule in self._spec.never
+            if (not rule.states or state in rule.states) and holds(rule.when, self._current)
+        }
+        for name in broken.keys() - self._broken:
+            self._findings.add(seq, "never", f"{name} in {state}: {broken[name]}")
+        self._broken = set(broken)

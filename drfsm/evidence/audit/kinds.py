@@ -1,0 +1,201 @@
+"""Walks a run's records from the first to the last and holds each against the declared machine.
+
+Owns which kind of record may follow which: the beginning, leases, holds and resumes, the end and its seal. steps.py
+owns the steps, forecasts.py the dry run. Each record is judged before it is folded in, so that every rule sees where
+the run stood. Pure. Called by verdict.py.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from drfsm.evidence.audit import forecasts, steps
+from drfsm.evidence.audit.findings import Findings
+from drfsm.evidence.audit.invariants import Invariants
+from drfsm.evidence.audit.observations import Judges, Observations
+from drfsm.evidence.audit.position import Position
+from drfsm.journal import Record, RunState, fold
+from drfsm.journal.record_types import Ended, Held, LeaseAcquired, Rejected, Resumed, RunStarted, Seal, TailCut
+from drfsm.spec.model import MachineSpec
+
+_ONLY_FOR_REAL = ("intent", "commit", "failed", "repaired", "sampled", "resolved")
+_AFTER_THE_END = ("tail_cut", "seal")
+_SCOPES = ("live", "drill")
+
+
+def walk(
+    records: Sequence[Record], spec: MachineSpec, judges: Judges, findings: Findings, heads: Sequence[str]
+) -> RunState:
+    """Add everything that does not hold to ``findings``; return where the records say that the run stands."""
+    observations = Observations(spec, judges, findings)
+    here = Position(
+        spec, findings, observations, Invariants(spec, findings), heads, [record.kind for record in records]
+    )
+    if records and records[0].kind != "run_started":
+        findings.add(0, "order", "the log does not begin with run_started: nothing in it can be judged")
+        return here.state
+    for record in _readable(records, findings):
+        if _in_order(here, record):
+            observations.inputs = here.state.inputs
+            _RULES[record.kind](here, record, record.content)
+            here.state = fold([record], here.state)
+    _times(records, findings)
+    observations.note_missing_judges()
+    return here.state
+
+
+def _readable(records: Iterable[Record], findings: Findings) -> Iterator[Record]:
+    for record in records:
+        faults = list(record.faults())
+        for fault in faults:
+            findings.add(record.seq, "shape", fault)
+        if not faults:
+            yield record
+
+
+def _in_order(here: Position, record: Record) -> bool:
+    """Say whether a record may stand here at all; a second beginning is not even folded in."""
+    state, kind = here.state, record.kind
+    if kind == "run_started" and state.status != "none":
+        here.add(record, "order", "a second run begins in the same log")
+        return False
+    if state.sealed:
+        here.add(record, "order", f"a {kind} record stands after the seal")
+    elif state.ended and kind not in _AFTER_THE_END:
+        here.add(record, "order", f"a {kind} record stands after the end")
+    elif not state.ended and state.state in here.spec.finals and kind not in ("ended", "tail_cut"):
+        here.add(record, "order", f"a {kind} record stands in the final state {state.state} before the end")
+    if state.dry_run and kind in _ONLY_FOR_REAL:
+        here.add(record, "dry_run", f"a dry run has {kind} records: something was done, or is claimed to be")
+    return True
+
+
+def _started(here: Position, record: Record, started: RunStarted) -> None:
+    spec = here.spec
+    if started.machine != spec.name:
+        here.add(record, "digest", f"the run is of {started.machine}, the declaration at hand of {spec.name}")
+    if started.receipt is not None and started.receipt != spec.receipt:
+        here.add(record, "digest", "the receipt's table is another than the declaration's")
+    if started.machine_sha256 != spec.sha256:
+        here.add(
+            record,
+            "digest",
+            f"the run is pinned to the declaration {started.machine_sha256}, the one at hand is {spec.sha256}",
+        )
+    if started.state != spec.initial:
+        here.add(record, "legality", f"the run begins in {started.state}, the machine in {spec.initial}")
+    if started.scope not in _SCOPES:
+        here.add(record, "shape", f"its scope {started.scope!r} is none of {', '.join(_SCOPES)}")
+    for name in spec.inputs.keys() ^ started.inputs.keys():
+        here.add(record, "inputs", f"input {name} is {'missing' if name in spec.inputs else 'not declared'}")
+    for name in spec.inputs.keys() & started.inputs.keys():
+        values = spec.inputs[name].values
+        if values and str(started.inputs[name]) not in values:
+            here.add(record, "inputs", f"input {name} is {started.inputs[name]!r}, none of {', '.join(values)}")
+
+
+def _leased(here: Position, record: Record, lease: LeaseAcquired) -> None:
+    if lease.epoch <= here.state.epoch:
+        here.add(
+            record,
+            "lease",
+            f"epoch {lease.epoch} does not rise above {here.state.epoch}: two processes could have acted at once",
+        )
+    here.begun.clear()
+    here.invariants.forget()
+
+
+def _resumed(here: Position, record: Record, resumed: Resumed) -> None:
+    _stands(here, record, resumed.state)
+    if not here.state.epoch and not here.state.dry_run:
+        here.add(record, "lease", "the run is resumed without a lease")
+    here.halted = False
+    here.begun.clear()
+    here.samples.clear()
+    here.invariants.forget()
+
+
+def _cut(here: Position, record: Record, cut: TailCut) -> None:
+    here.findings.note(f"line {record.seq + 1}: a torn last line of {cut.bytes} bytes was cut off")
+
+
+def _rejected(here: Position, record: Record, rejected: Rejected) -> None:
+    _stands(here, record, rejected.state)
+
+
+def _held(here: Position, record: Record, held: Held) -> None:
+    _stands(here, record, held.state)
+    here.check_frozen(record, held.frozen)
+    here.check_next_actions(record, held.next_actions, here.state.state)
+    here.halted = True
+    here.begun.clear()
+    here.samples.clear()
+
+
+def _stands(here: Position, record: Record, state: str) -> None:
+    if state != here.state.state:
+        here.add(record, "legality", f"it says that the run stands in {state}, not {here.state.state}")
+
+
+def _ended(here: Position, record: Record, ended: Ended) -> None:
+    here.check_frozen(record, ended.frozen)
+    if here.state.dry_run:
+        forecasts.ended(here, record, ended)
+        return
+    _stands(here, record, ended.state)
+    due = here.spec.finals.get(ended.state)
+    if due is None:
+        here.add(record, "legality", f"the run ends in {ended.state}, which is no final state")
+    elif ended.status != due:
+        here.add(record, "legality", f"an end in {ended.state} is {due}, not {ended.status}")
+    if here.state.open is not None:
+        here.add(record, "recovery", f"the run ends before the open intent of {here.state.open.trigger} is settled")
+    _undone(here, record, ended)
+
+
+def _undone(here: Position, record: Record, ended: Ended) -> None:
+    """Check that an aborted run undid everything, and says what it kept on purpose."""
+    aborted = ended.status == "aborted"
+    if ended.kept != (here.state.kept if aborted else ()):
+        here.add(record, "undo", "what was kept on purpose differs from what the records say")
+    if aborted and here.state.undo:
+        left = ", ".join(entry.trigger for entry in here.state.undo)
+        here.add(record, "undo", f"the run ends aborted, but not undone: {left}")
+
+
+def _sealed(here: Position, record: Record, seal: Seal) -> None:
+    if not here.state.ended:
+        here.add(record, "seal", "the log is sealed before the run has ended")
+    counted = record.seq  # what the sealing process saw: a torn line that it cut off itself came in between
+    while counted and here.kinds[counted - 1] == "tail_cut":
+        counted -= 1
+    if seal.records not in (counted, record.seq):
+        here.add(record, "seal", f"the seal counts {seal.records} records, there are {record.seq}")
+    elif record.seq and seal.head != here.heads[seal.records - 1]:
+        here.add(record, "seal", "the seal names another head than the line before it has")
+
+
+_RULES: Mapping[str, Callable[[Position, Record, Any], None]] = {
+    "run_started": _started,
+    "lease_acquired": _leased,
+    "resumed": _resumed,
+    "tail_cut": _cut,
+    "sampled": steps.sampled,
+    "intent": steps.intent,
+    "failed": steps.failed,
+    "repaired": steps.repaired,
+    "commit": steps.commit,
+    "resolved": steps.resolved,
+    "rejected": _rejected,
+    "held": _held,
+    "forecast": forecasts.forecast,
+    "ended": _ended,
+    "seal": _sealed,
+}
+
+
+def _times(records: Sequence[Record], findings: Findings) -> None:
+    """Note times that run backwards. Clocks are set, and another machine's differs: no proof of anything."""
+    for earlier, later in pairwise(records):
+        if later.at < earlier.at:
+            findings.note(f"line {later.seq + 1}: its time is before that of the line above it")

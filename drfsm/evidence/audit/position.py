@@ -1,0 +1,70 @@
+"""Where the audited run stands before the next record, and what its records so far oblige it to.
+
+Written by kinds.py, steps.py and forecasts.py; each of their rules reads it and adds findings.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from attrs import define, field
+
+from drfsm.evidence.audit.findings import Findings
+from drfsm.evidence.audit.invariants import Invariants
+from drfsm.evidence.audit.observations import Observations
+from drfsm.journal import Record, RunState
+from drfsm.journal.record_types import NextAction, Reading, Sampled
+from drfsm.spec.model import By, MachineSpec, Row
+
+
+@define
+class Position:
+    """The run so far. Rules that several kinds of records share are its methods."""
+
+    spec: MachineSpec
+    findings: Findings
+    observations: Observations
+    invariants: Invariants
+    heads: Sequence[str]  # the hash of each line
+    kinds: Sequence[str]  # the kind of each line
+    state: RunState = field(factory=RunState)
+    halted: bool = False  # held, and nobody has resumed the run since
+    begun: dict[str, int] = field(factory=dict)  # row -> intents since a person last started or resumed the run
+    samples: list[Sampled] = field(factory=list)  # of the present wait
+    forecast_state: str = ""  # where a dry run has got to
+    skipped: set[str] = field(factory=set)  # facts that a dry run would have changed, and what depends on them
+    failed_checks: int = 0  # of a dry run
+    refused: bool = False  # by a dry run
+
+    def add(self, record: Record, rule: str, what: str) -> None:
+        """Add a finding: what a record breaks."""
+        self.findings.add(record.seq, rule, what)
+
+    def row(self, record: Record, key: str) -> Row | None:
+        """Return the declared row that a record names by ``key``; without one, that is a finding."""
+        try:
+            return self.spec.row_of(key, self.state.inputs)
+        except KeyError:
+            self.add(record, "legality", f"{key} is no declared row for this run's inputs")
+            return None
+
+    def check_frozen(self, record: Record, words: Sequence[str], *readings: Mapping[str, Reading]) -> None:
+        """Check that what a record calls frozen is what the facts mean, by one of ``readings`` over what was known."""
+        allowed = [
+            self.spec.says_frozen({**self.state.known, **{name: r.value for name, r in facts.items() if r.value}})
+            for facts in readings or ({},)
+        ]
+        if set(words) not in map(set, allowed):
+            self.add(
+                record,
+                "frozen",
+                f"recorded as frozen: {', '.join(words) or 'nothing'};"
+                f" by its facts frozen: {', '.join(sorted(set(allowed[-1]))) or 'nothing'}",
+            )
+
+    def check_next_actions(self, record: Record, actions: Sequence[NextAction], state: str) -> None:
+        """Check that the next actions that a record offers are declared, and open to a person in ``state``."""
+        rows = {row.trigger: row for row in self.spec.rows_from(state, self.state.inputs, By.OPERATOR)}
+        for offered in actions:
+            if offered.action not in {*rows, "resume"} or state in self.spec.finals:
+                self.add(record, "row", f"it offers {offered.action}, which nobody can do in {state}")
+            elif offered.action in rows and offered.args != rows[offered.action].amends:
+                self.add(record, "row", f"it offers {offered.action} with other arguments than it takes")

@@ -1,0 +1,184 @@
+"""Proves offline, from a run's log and its declared machine, that the run was allowed, complete and unaltered.
+
+Three questions, all findings at once. Unaltered: the bytes' chain, the seal, and what a copied summary knows of
+it (``expected_head``), because a bare chain stops neither truncation nor a rewrite of the whole. Allowed: every
+record is one that the declared machine allows where the run stood (kinds.py), and every observation, judged
+again, says what the record says. Complete: no open intent, wait, hold or undo is passed over.
+
+It trusts no word of the log, and of the world only what was handed in: the bytes, the declaration, the judges.
+Raises nothing for a bad log: that is a finding. Called by the CLI and by library users.
+"""
+
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+from attrs import frozen
+
+from drfsm.claims import printable
+from drfsm.errors import JournalDamaged
+from drfsm.evidence.audit.findings import Finding, Findings
+from drfsm.evidence.audit.kinds import walk
+from drfsm.evidence.audit.observations import Judges
+from drfsm.journal import GENESIS, Record, RunState, digest
+from drfsm.journal import read as read_journal
+from drfsm.spec.model import MachineSpec
+
+
+@frozen
+class Verdict:
+    """What an audit says of one log."""
+
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    state: RunState
+    records: int
+    head: str
+    rejudged: int
+    machine: str
+    machine_sha256: str
+    expected: bool  # whether a copied summary's head was held against it
+    origin: str | None = None  # whose declaration it is; "": nobody's that the caller knows; None: not asked
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that the log says holds."""
+        return not self.findings
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended and its log is sealed."""
+        return self.state.sealed
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The verdict as JSON."""
+        return {
+            "ok": self.ok,
+            "finished": self.finished,
+            "run_id": self.state.run_id,
+            "machine": self.machine,
+            "machine_sha256": self.machine_sha256,
+            "declaration": {"": "unknown", None: "not asked"}.get(self.origin, self.origin),
+            "status": self.state.status,
+            "state": self.state.state,
+            "records": self.records,
+            "head": self.head,
+            "head_expected": self.expected,
+            "observations_judged_again": self.rejudged,
+            "findings": [{"line": f.line or None, "seq": f.seq, "rule": f.rule, "what": f.what} for f in self.findings],
+            "notes": list(self.notes),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield the verdict in words."""
+        for finding in self.findings:
+            where = f"line {finding.line}" if finding.line else "the log"
+            yield printable(f"{where}: {finding.what} [{finding.rule}]")
+        yield from (printable(f"note: {note}") for note in self.notes)
+        if self.findings:
+            count = "one finding" if len(self.findings) == 1 else f"{len(self.findings)} findings"
+            yield f"The evidence does NOT hold: {count} in {self.records} records."
+            return
+        if not self.finished:
+            where = printable(f"{self.state.status} in {self.state.state}")
+            yield f"Not finished ({where}): as far as it goes, it holds."
+        yield (
+            f"The evidence holds: {self.records} records, unaltered, each allowed by {self._declared()},"
+            f" {self.rejudged} observations judged again; head {self.head}."
+        )
+        if not self.expected:
+            yield "Only the head in a summary that was copied off the machine can show that this log is complete."
+
+    def _declared(self) -> str:
+        by = f", {self.origin}" if self.origin else ""
+        return f"{printable(self.machine)}{by} ({self.machine_sha256[:12]}…)"
+
+
+def audit(
+    raw: bytes,
+    spec: MachineSpec,
+    *,
+    judges: Judges,
+    expected_head: str | None = None,
+    expected_records: int | None = None,
+    beside: tuple[str, int] | None = None,
+    origin: str | None = None,
+) -> Verdict:
+    """Audit a log's bytes. ``judges``: fact -> (what was seen, the run's inputs) -> value or None.
+
+    ``origin`` says whose declaration ``spec`` is (``shipped with drfsm 0.1.0``); "" is nobody's that the caller knows,
+    and a finding: what an unknown declaration allows may be anything. None where the caller makes no such claim.
+    ``expected_head`` and ``expected_records`` are the ``journal`` of a summary that was copied off the machine.
+    ``beside`` is that (head, records) of the summary in the same bundle: it proves nothing, and it can contradict.
+    """
+    findings = Findings()
+    records, heads = _read(raw, findings)
+    _expect(heads, expected_head, expected_records, findings)
+    _contradicted(heads, beside, findings)
+    if origin == "":
+        findings.add(None, "declaration", f"drfsm ships no declaration {spec.sha256}, and nobody trusts it here")
+    state = walk(records, spec, judges, findings, heads)
+    return Verdict(
+        findings=tuple(findings),
+        notes=tuple(findings.notes),
+        state=state,
+        records=len(records),
+        head=heads[-1] if heads else GENESIS,
+        rejudged=findings.rejudged,
+        machine=spec.name,
+        machine_sha256=spec.sha256,
+        expected=expected_head is not None,
+        origin=origin,
+    )
+
+
+def _read(raw: bytes, findings: Findings) -> tuple[tuple[Record, ...], list[str]]:
+    """Return the records as far as the chain holds, and the hash of each of their lines."""
+    lines = list(BytesIO(raw))
+    try:
+        chain = read_journal(lines)
+    except JournalDamaged as damage:
+        findings.add(damage.line - 1, "chain", damage.what)
+        if rest := len(lines) - damage.line:
+            findings.note(
+                f"the lines after line {damage.line} ({rest}) were not judged: the chain is broken before them"
+            )
+        chain = read_journal(lines[: damage.line - 1])
+    if chain.torn:
+        findings.note(
+            f"the last line is torn ({len(chain.torn)} bytes without a newline): its writer died in the middle"
+        )
+    if not chain.records and not any(findings):
+        findings.add(None, "order", "the log holds no record")
+    return chain.records, [digest(line) for line in lines[: len(chain.records)]]
+
+
+def _contradicted(heads: list[str], beside: tuple[str, int] | None, findings: Findings) -> None:
+    """Hold the log against the summary beside it. A log that has grown since is as it must be."""
+    if beside is None:
+        return
+    head, count = beside
+    if len(heads) < count:
+        findings.add(None, "truncated", f"the summary beside the log knows {count} records, the log holds {len(heads)}")
+    elif heads[count - 1] != head:
+        findings.add(
+            None, "rewritten", f"the summary beside the log knows another record {count - 1} (its head is {head})"
+        )
+
+
+def _expect(heads: list[str], head: str | None, count: int | None, findings: Findings) -> None:
+    """Hold the log against what a copied summary knows. A log that has grown since is said, and no fault."""
+    if count is not None and len(heads) < count:
+        findings.add(
+            None, "truncated", f"the summary knows {count} records, the log holds {len(heads)}: it was cut off"
+        )
+        return
+    if head is None:
+        return
+    known = [count - 1] if count else [place for place, known_head in enumerate(heads) if known_head == head]
+    if not known or heads[known[0]] != head:
+        findings.add(None, "rewritten", f"the log has no line with the head that the summary knows ({head})")
+        return
+    if grown := len(heads) - known[0] - 1:
+        findings.note(f"{grown} records were added since the summary was copied")

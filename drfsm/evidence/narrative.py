@@ -1,0 +1,378 @@
+"""A run in words: where it stands (`drfsm status`), and everything that happened (`drfsm replay`).
+
+``standing`` is for a tired operator at 3 a.m.: what is frozen, why the run stopped, what to type. ``tell`` is for
+whoever wants to understand the run afterwards: one paragraph a record, with what was seen and who did it. Neither
+shows a confirmation token. Both read records only, however badly those were written, and load nothing heavy.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePath
+from shlex import quote
+from typing import Any
+
+from drfsm.claims import printable
+from drfsm.evidence.summary import outcome
+from drfsm.evidence.wording import (
+    NOBODY,
+    clip,
+    commands,
+    compact,
+    identities,
+    lasting,
+    moment,
+    seconds_between,
+    shown_inputs,
+    trigger_of,
+)
+from drfsm.journal import Record, RunState
+from drfsm.journal.record_types import (
+    Check,
+    Commit,
+    Ended,
+    Failed,
+    Forecast,
+    Held,
+    Intent,
+    LeaseAcquired,
+    Reading,
+    Rejected,
+    Repaired,
+    Resolved,
+    Resumed,
+    RunStarted,
+    Sampled,
+    Seal,
+    TailCut,
+)
+
+_REASON_WIDTH = 400
+_TYPED_WIDTH = 72  # what is longer has its reason on the next line
+_SEEN_WIDTH = 100
+_VERDICTS = {
+    "not_done": "nothing was done",
+    "mixed": "it may be half done",
+    "unknown": "its outcome could not be read",
+}
+_HOW = {
+    "judged": "guards held",
+    "acted": "done",
+    "found": "already done",
+    "resolved": "a person said that it was done",
+}
+Json = Mapping[str, Any]
+
+
+# --- where it stands ------------------------------------------------------------------------------------
+
+
+def standing(state: RunState, place: str, dead: bool = False) -> Iterator[str]:
+    """Yield the lines of `drfsm status`. ``place`` is the bundle; ``dead``: no process works on the run."""
+    if state.status == "none":
+        yield "No run was started here."
+        return
+    interrupted = dead and state.status == "running"
+    yield _headline(state, interrupted=interrupted)
+    yield from _why(state)
+    yield from _begun(state, alive=state.status == "running" and not interrupted)
+    yield from _frozen(state)
+    yield from _actors(state)
+    yield from _next(state, place, interrupted=interrupted)
+
+
+def _headline(state: RunState, *, interrupted: bool) -> str:
+    kind = "".join([" (DRY RUN: nothing was changed)" * state.dry_run, f" ({state.scope})" * (state.scope != "live")])
+    run, at = printable(state.run_id) + printable(kind), moment(state.last_at)
+    where = printable(state.state)
+    if interrupted:
+        return f"{run} was INTERRUPTED in {where}: no process works on it. Its last record is of {at}."
+    if state.status == "held":
+        return f"{run} is HELD in {where} since {at}."
+    if state.ended:
+        lasted = seconds_between(state.started_at, state.ended_at) or 0.0
+        status = printable(state.status).replace("_", " ")
+        return f"{run} ended: {status}, in {where}, at {moment(state.ended_at)}, after {lasting(lasted)}."
+    return f"{run} is running, in {where}. Its last record is of {at}."
+
+
+def _why(state: RunState) -> Iterator[str]:
+    if state.reason:
+        stage = f"{printable(state.stage)}: " if state.stage else ""
+        yield f"  why: {stage}{clip(state.reason, _REASON_WIDTH)}"
+    if state.hint:
+        yield f"  what to do: {clip(state.hint, _REASON_WIDTH)}"
+    for loud in state.loud:
+        yield f"  {printable(loud)}"
+    for kept in state.kept if state.ended else ():
+        yield f"  not undone, on purpose: {printable(kept)}"
+
+
+def _begun(state: RunState, *, alive: bool) -> Iterator[str]:
+    intent = state.open
+    if intent is None:
+        return
+    begun = f"{printable(intent.trigger)} at {moment(intent.at)} (attempt {intent.attempt})"
+    if alive:
+        yield f"  working on: {begun}"
+    else:
+        yield f"  unfinished action: {begun}. Nobody knows yet whether it was done; drfsm resume checks that first."
+
+
+def _frozen(state: RunState) -> Iterator[str]:
+    if not state.frozen_since:
+        if not state.ended:
+            yield "Frozen now: nothing, as far as this run knows."
+        return
+    yield "Frozen now:"
+    for word, since in sorted(state.frozen_since.items(), key=lambda frozen: not frozen[0].startswith(NOBODY)):
+        loud = printable(word).replace(NOBODY, NOBODY.upper()) if word.startswith(NOBODY) else printable(word)
+        yield f"  {loud}, since {moment(since)}"
+
+
+def _actors(state: RunState) -> Iterator[str]:
+    """Yield who started, last resumed and decided, as far as an identity is proven."""
+    latest = {actor.did: actor for actor in state.actors}
+    lines = [
+        f"  {printable(did)} by {printable(actor.operator)} at {moment(actor.at)}: {identity}"
+        for did, actor in latest.items()
+        if (identity := identities(actor.proven))
+    ]
+    if lines:
+        yield "Who:"
+        yield from lines
+
+
+def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:
+    named = _named(state, place)
+    if state.status == "running" and not interrupted and not place.startswith("s3://"):
+        yield "Next: wait. Ctrl-C in its terminal stops it at a clean point."
+        return
+    at_work = state.status == "running" and not interrupted
+    actions = list(_from_afar(state, named) if at_work else commands(state, named))
+    if state.ended:
+        actions.append((f"drfsm replay {quote(named)}", "what happened, and whether the log proves it"))
+    width = max((len(typed) for typed, _ in actions if len(typed) <= _TYPED_WIDTH), default=0)
+    yield "Next:"
+    for typed, reason in actions:
+        if len(typed) <= _TYPED_WIDTH:
+            yield f"  {typed:<{width}}  {reason}"
+        else:
+            yield f"  {typed}"
+            yield f"      {reason}"
+
+
+def _from_afar(state: RunState, named: str) -> Iterator[tuple[str, str]]:
+    """Yield what to type for a mirror whose run may still be working: only the run's own machine can see that."""
+    status, resume = f"drfsm status {quote(named)}", f"drfsm resume {quote(named)}"
+    yield status, "run this again: if the last record is newer, the run is working; wait"
+    yield (
+        f"{resume} --take-over {quote(state.run_id)}",
+        f"go on here, if no process on {printable(state.host)} works on it; the command says what else it needs",
+    )
+
+
+def _named(state: RunState, place: str) -> str:
+    """Return the shortest name by which the commands find the bundle: the run's id where it is at home."""
+    path = PurePath(place)
+    if place.startswith("s3://"):  # another machine knows it by no other name
+        return place
+    return state.run_id if not place or path.parts[-2:] == ("runs", state.run_id) else place
+
+
+# --- what happened --------------------------------------------------------------------------------------
+
+
+def tell(records: Iterable[Record], *, brief: bool = False) -> Iterator[str]:
+    """Yield what happened in a run: for each record its time and number, what it says, and what was seen.
+
+    ``brief``: an action and its commit make one paragraph; of the readings it has only new ones, of the guards only
+    those that do not hold.
+    """
+    paragraphs = _in_brief(list(records)) if brief else ((record, lines_of(record)) for record in records)
+    for record, lines in paragraphs:
+        first, *rest = lines
+        yield f"{moment(record.at)} #{record.seq:<4} {first}"
+        yield from (f"{'':27}{line}" for line in rest)
+
+
+def _in_brief(records: Sequence[Record]) -> Iterator[tuple[Record, list[str]]]:
+    known: dict[str, Any] = {}
+    for record, following in zip(records, [*records[1:], None][: len(records)], strict=True):
+        lines = lines_of(record)
+        content = None if any(record.faults()) else record.content
+        if not isinstance(content, Intent | Commit | Sampled | Forecast):
+            yield record, lines
+            continue
+        if isinstance(content, Intent) and following and following.kind == "commit":
+            continue
+        kept = [line for line in lines if not line.startswith(_DETAILS) or "DOES NOT HOLD" in line]
+        if isinstance(content, Forecast):
+            yield record, [line for line in kept if "passed" not in line and "not_evaluated" not in line]
+            continue
+        values = {name: reading.value or "unknown" for name, reading in content.facts.items()}
+        new = [f"{name}={value}" for name, value in values.items() if known.get(name) != value]
+        known |= values
+        yield record, [*kept, *([printable("saw " + ", ".join(new))] if new else [])]
+
+
+_DETAILS = ("saw ", "result ", "guard ")
+
+
+def lines_of(record: Record, width: int = _SEEN_WIDTH) -> list[str]:
+    """Return what a record says: one line, then its details; what was seen in at most ``width`` characters."""
+    faults = list(record.faults())
+    if faults:
+        return [f"a {printable(record.kind)} record that can't be read", *faults]
+    return list(_TELL[record.kind](record.content, width))
+
+
+def _started(started: RunStarted, width: int) -> Iterator[str]:
+    dry = "a dry run" if started.dry_run else started.scope
+    yield printable(f"{started.run_id} starts in {started.state} ({dry}), by {started.operator} on {started.host}")
+    yield from _proven(started.proven)
+    yield printable(f"machine {started.machine}, sha256 {started.machine_sha256}, drfsm {started.version}")
+    yield from (f"{printable(name)} = {clip(value, width)}" for name, value in shown_inputs(started.inputs).items())
+
+
+def _leased(lease: LeaseAcquired, _width: int) -> Iterator[str]:
+    yield printable(f"takes the lease, epoch {lease.epoch}, by {lease.operator} on {lease.host}")
+
+
+def _resumed(resumed: Resumed, _width: int) -> Iterator[str]:
+    yield printable(f"resumed in {resumed.state}, by {resumed.operator} on {resumed.host}")
+    yield from _proven(resumed.proven)
+
+
+def _cut(cut: TailCut, _width: int) -> Iterator[str]:
+    yield printable(f"a torn last line of {cut.bytes} bytes (sha256 {cut.sha256}) was cut off")
+
+
+def _sampled(sample: Sampled, width: int) -> Iterator[str]:
+    clear = "clear" if sample.holds else "not yet"
+    waited = "" if sample.waited_seconds is None else f", waited {lasting(sample.waited_seconds)}"
+    yield printable(f"{trigger_of(sample.row)} waits: {clear}{waited}")
+    yield from _readings(sample.facts, width)
+
+
+def _intended(intent: Intent, width: int) -> Iterator[str]:
+    undone = f", undo of {intent.undoes}" if intent.undoes else ""
+    yield printable(f"{intent.trigger} begins: {intent.source} -> {intent.to}{undone}, attempt {intent.attempt}")
+    yield from _args(intent.args)
+    yield from _guards(intent.guards)
+    yield from _readings(intent.facts, width)
+
+
+def _committed(commit: Commit, width: int) -> Iterator[str]:
+    undone = f", undo of {commit.undoes}" if commit.undoes else ""
+    how = _HOW.get(commit.how, commit.how) if commit.by == "runner" or commit.how != "judged" else commit.by
+    lasted = "" if commit.seconds is None else f", {lasting(commit.seconds)}"
+    yield printable(f"{commit.trigger}: {commit.source} -> {commit.to}{undone} ({how}{lasted})")
+    yield printable(commit.reason)
+    yield from _args(commit.args)
+    if commit.how != "acted":  # else the guards stand with the intent
+        yield from _guards(commit.guards)
+    yield from _readings(commit.facts, width)
+    if commit.result is not None:
+        yield f"result {compact(commit.result, width)}"
+    if commit.kept:
+        yield printable(f"an abort will not undo this: {commit.kept}")
+
+
+def _failed(failed: Failed, _width: int) -> Iterator[str]:
+    verdict = _VERDICTS.get(failed.verdict, failed.verdict)
+    yield printable(f"{failed.trigger} failed, attempt {failed.attempt}; {verdict}")
+    yield clip(failed.error, _REASON_WIDTH)
+
+
+def _repaired(repair: Repaired, width: int) -> Iterator[str]:
+    yield printable(f"repaired by {repair.action} before {trigger_of(repair.row)} is tried again")
+    if repair.result is not None:
+        yield f"result {compact(repair.result, width)}"
+
+
+def _resolved(verdict: Resolved, _width: int) -> Iterator[str]:
+    yield printable(f"{verdict.operator} says that {trigger_of(verdict.row)} is {verdict.outcome}: {verdict.reason}")
+    yield from _proven(verdict.proven)
+
+
+def _rejected(rejected: Rejected, _width: int) -> Iterator[str]:
+    yield printable(f"{rejected.trigger} was rejected in {rejected.state}; nothing moved")
+    yield clip(rejected.why, _REASON_WIDTH)
+    yield from _proven(rejected.proven)
+
+
+def _held(held: Held, _width: int) -> Iterator[str]:
+    yield printable(f"HELD in {held.state} at {held.stage}")
+    yield clip(held.reason, _REASON_WIDTH)
+    yield from (printable(f"frozen: {words}") for words in held.frozen)
+
+
+def _forecast(forecast: Forecast, width: int) -> Iterator[str]:
+    words = {
+        "pass": "would pass",
+        "wait": "would wait",
+        "refused": "WOULD BE REFUSED",
+        "depends": "depends on what was not done",
+    }
+    yield printable(f"{forecast.trigger}: {forecast.source} -> {forecast.to}: {words[outcome(forecast)]}")
+    for check in forecast.guards:
+        seen = f" {compact(check.seen, width)}" if check.outcome == "failed" else ""
+        yield printable(f"{check.guard}: {check.fact} is {check.value or 'not read'}, {check.outcome}") + seen
+    if forecast.sets:
+        yield printable("would set " + ", ".join(f"{fact}={value}" for fact, value in forecast.sets.items()))
+
+
+def _ended(ended: Ended, _width: int) -> Iterator[str]:
+    yield printable(f"ENDS {ended.status} in {ended.state}")
+    if ended.reason:
+        yield clip(ended.reason, _REASON_WIDTH)
+    yield from (printable(f"frozen: {words}") for words in ended.frozen)
+    yield from (printable(f"not undone, on purpose: {kept}") for kept in ended.kept)
+
+
+def _seal(seal: Seal, _width: int) -> Iterator[str]:
+    yield printable(f"sealed: {seal.records} records, head {seal.head}")
+
+
+def _args(args: Json) -> Iterator[str]:
+    for name, value in shown_inputs(args).items():
+        if name != "proven":
+            yield f"{printable(name)}: {clip(value, _REASON_WIDTH)}"
+    yield from _proven(args.get("proven"))
+
+
+def _proven(proven: object) -> Iterator[str]:
+    """Yield what is proven of whoever did it, where something is."""
+    if isinstance(proven, Mapping) and (words := identities(proven)):
+        yield f"proven: {words}"
+
+
+def _guards(checks: Iterable[Check]) -> Iterator[str]:
+    for check in checks:
+        verb = "holds" if check.holds else "DOES NOT HOLD"
+        yield printable(f"guard {check.guard} {verb}: {check.fact} is {check.value}")
+
+
+def _readings(facts: Mapping[str, Reading], width: int) -> Iterator[str]:
+    for name, reading in facts.items():
+        why = f" ({clip(reading.why, width)})" if reading.why else ""
+        value = printable(reading.value or "unknown")
+        yield f"saw {printable(name)}={value} {compact(reading.seen, width)}{why}"
+
+
+_TELL: Mapping[str, Callable[[Any, int], Iterator[str]]] = {
+    "run_started": _started,
+    "lease_acquired": _leased,
+    "resumed": _resumed,
+    "tail_cut": _cut,
+    "sampled": _sampled,
+    "intent": _intended,
+    "failed": _failed,
+    "repaired": _repaired,
+    "commit": _committed,
+    "resolved": _resolved,
+    "rejected": _rejected,
+    "held": _held,
+    "forecast": _forecast,
+    "ended": _ended,
+    "seal": _seal,
+}

@@ -1,0 +1,204 @@
+"""What a drill leaves: its summary, a receipt of each phase, and the receipt that a promote checks."""
+
+from drfsm.evidence.schemas.shapes import (
+    COUNT,
+    NONE,
+    NUMBER,
+    NUMBER_OR_NULL,
+    OBJECT_OR_UNKNOWN,
+    S3_URI,
+    SCOPE,
+    SHA256,
+    SHA256_OR_UNKNOWN,
+    TEXT,
+    TEXT_OR_UNKNOWN,
+    TIME,
+    TIME_OR_UNKNOWN,
+    UNKNOWN,
+    WORDS,
+    WORDS_OR_NONE,
+    WORDS_OR_UNKNOWN,
+    Fields,
+    Receipt,
+    about,
+    array,
+    const,
+    either,
+    having,
+    matching,
+    one_of,
+    record,
+    ref,
+    whole,
+)
+from drfsm.evidence.schemas.summary import receipt_of, summary
+
+_WORDS_OR_OBJECT = either(WORDS, OBJECT_OR_UNKNOWN)
+_COST = having({"machines": {}, "total": {}})
+_RECEIPT: Fields = {
+    "git_sha": about("The commit that was drilled") | WORDS_OR_UNKNOWN,
+    "git_sha_from": about(
+        "Where that commit is from: --git-sha, the working directory (and whether it had changes), the published"
+        " control plane"
+    )
+    | WORDS_OR_UNKNOWN,
+    "image_ref": about("The image that was validated; empty where none was asked for") | TEXT_OR_UNKNOWN,
+    "account": about("The cloud account") | WORDS_OR_UNKNOWN,
+    "caller": about("Whose credentials it was done with") | WORDS_OR_UNKNOWN,
+    "region": about("The cloud's region") | WORDS_OR_UNKNOWN,
+    "canonical_owner": about("Who owned the pointers when it began")
+    | either(one_of("unclaimed", "primary", "dr", "other"), UNKNOWN),
+    "backup_uri": about("What was restored; empty where nothing was") | TEXT,
+    "infrastructure": about("How the site was brought up") | one_of("ec2", "terraform", "existing"),
+    "bring_up_started_at": TIME_OR_UNKNOWN,
+    "bring_up_ended_at": TIME_OR_UNKNOWN,
+    "restore_started_at": TIME_OR_UNKNOWN,
+    "restore_ended_at": TIME_OR_UNKNOWN,
+    "state": about("Whether the workload's state was restored, in words") | WORDS_OR_UNKNOWN,
+    "control_plane": about("The published bundle that the site ran with") | _WORDS_OR_OBJECT,
+    "validate_started_at": TIME_OR_UNKNOWN,
+    "validated_at": about("When the validated run was proven whole") | TIME_OR_UNKNOWN,
+    "validated_run_id": about("The run that the site did") | WORDS_OR_UNKNOWN,
+    "validation": about("Its verification as it was seen, or why there is none") | _WORDS_OR_OBJECT,
+    "recovery": about(
+        "Seconds from the start until validated, the objective, and whether that covers a recovery or a part of one"
+    )
+    | either(
+        UNKNOWN,
+        having(
+            {
+                "started_at": {},
+                "validated_by": {},
+                "seconds": NUMBER | {"minimum": 0},
+                "objective_seconds": NUMBER_OR_NULL,
+                "covers": WORDS,
+            }
+        ),
+    ),
+    "recovery_objective": either(one_of("within", "over", "unasked"), UNKNOWN),
+    "promotion": about("The promote's run, with its journal's head and length; or which flags were missing")
+    | OBJECT_OR_UNKNOWN,
+    "teardown": about("What was taken down, seen to be gone; or why it was left") | _WORDS_OR_OBJECT,
+    "torn_down_at": TIME_OR_UNKNOWN,
+    "costs": about(
+        "Estimated from the plan, and what ran: instance type, minutes, disk; the amount where prices are known"
+    )
+    | either(
+        UNKNOWN,
+        having(
+            {
+                "estimated": _COST,
+                "actual": _COST,
+                "ended_at": TIME,
+                "ended_at_is": about("What the minutes are counted to, and whether that is an upper bound") | WORDS,
+            }
+        ),
+    ),
+}
+_SINCE_0_2_0: Fields = {
+    "backup_sha256": about("That backup's digest, over its metadata and its parts") | SHA256_OR_UNKNOWN,
+    "restore_allowed": about(
+        "What is outside of what a restore brings, and was restored because the operator allowed the object by name"
+    )
+    | either(ref("exceptions"), UNKNOWN),
+    "restore_quiet": either(ref("quiet"), UNKNOWN),
+}
+
+DRILL = summary(
+    "drill",
+    inputs=(
+        "bucket",
+        "prefix",
+        "journal_prefix",
+        "infrastructure",
+        "site",
+        "restore",
+        "validate",
+        "promote",
+        "teardown",
+    ),
+    receipt=receipt_of("The machine's own receipt table", record(_RECEIPT, optional=_SINCE_0_2_0)),
+)
+
+PHASE = Receipt(
+    "phase.receipt",
+    title="phases/<phase>.receipt.json",
+    description="How one phase of a drill went, derived from the journal.",
+    shape=record(
+        {
+            "schema_version": const(1),
+            "drfsm_run": WORDS,
+            "machine": const("drill"),
+            "scope": SCOPE,
+            "phase": one_of("bringup", "restore", "validate", "promote", "teardown"),
+            "outcome": about("skipped: passed over, as asked; given_up: the run ended without it")
+            | one_of(
+                "not_reached", "running", "held", "complete", "state_not_restored", "skipped", "failed", "given_up"
+            ),
+            "started_at": either(TIME, NONE),
+            "ended_at": TIME_OR_UNKNOWN,
+            "seconds": either(NUMBER | {"minimum": 0}, UNKNOWN),
+            "attempts": COUNT,
+            "cause": either(NONE, record({"step": TEXT, "reason": TEXT, "error": TEXT})),
+            "rows": array(
+                record(
+                    {
+                        "trigger": WORDS,
+                        "outcome": one_of("done", "failed", "begun"),
+                        "attempts": whole(1),
+                        "repaired": COUNT,
+                        "started_at": TIME,
+                        "ended_at": TIME,
+                        "because": WORDS_OR_NONE,
+                        "last_error": WORDS_OR_NONE,
+                    }
+                )
+            ),
+            "logs": array(matching(r"^[a-z]+\.attempt-[0-9]+\.log$")),
+        }
+    ),
+)
+
+VALIDATION = Receipt(
+    "validation.receipt",
+    title="validation.receipt.json",
+    description="That DR's site did the work once and published beside, with its own identity and settings, and that"
+    " what it published is whole. A promote checks it and believes nothing: the journal named here proves it.",
+    shape=record(
+        {
+            "schema_version": one_of(1, 2),
+            "drfsm_run": WORDS,
+            "machine": one_of("drill"),
+            "scope": SCOPE,
+            "site": const("dr"),
+            "cluster_uid": WORDS,
+            "namespace": WORDS,
+            "bucket": WORDS,
+            "prefix": WORDS,
+            "candidate": WORDS,
+            "provider": WORDS,
+            "profile": WORDS,
+            "staged_prefix": about("Where the run was published, beside; without slashes at its ends")
+            | WORDS
+            | matching("^[^/].*[^/]$"),
+            "run_id": about("The workload's run") | WORDS,
+            "image": about("What the Job ran") | WORDS,
+            "service_account": about("The identity that it ran as") | WORDS,
+            "settings_from": about("Where its environment came from: Kind/name, never values")
+            | array(matching("^(Secret|ConfigMap)/.+$")),
+            "tree_sha256": about("One digest over every object of the run") | SHA256,
+            "objects": whole(1),
+            "verification_level": about(
+                "declared: held against the run's own report; observed: listed, read and hashed"
+            )
+            | one_of("declared", "observed"),
+            "validated_at": TIME,
+            "journal": about("The records that prove it: the last of them commits the verified validation")
+            | record({"uri": matching("^s3://[^/]+/.+/drfsm/runs/[^/]+$"), "records": whole(1), "head": SHA256}),
+        },
+        optional={
+            "backup": about("Of version 2: the backup that the same run restored, and its digest")
+            | record({"uri": S3_URI, "sha256": SHA256}),
+        },
+    ),
+)

@@ -1,0 +1,50 @@
+"""The summary of a failback: the minimum failback receipt fields, and that a complete run knows them."""
+
+from drfsm.evidence.schemas.shapes import (
+    OBJECT,
+    POINTERS_OR_UNKNOWN,
+    TIME_OR_UNKNOWN,
+    WORDS_OR_UNKNOWN,
+    Fields,
+    about,
+    const,
+    having,
+    when,
+)
+from drfsm.evidence.schemas.summary import known, receipt_of, summary
+
+_RECEIPT: Fields = {
+    "dr_run_id": about("The run that was canonical while DR owned the pointers") | WORDS_OR_UNKNOWN,
+    "primary_run_id": about("The run of the primary that became canonical") | WORDS_OR_UNKNOWN,
+    "freeze_started_at": about("Freeze start: the first schedule of the primary") | TIME_OR_UNKNOWN,
+    "dr_freeze_started_at": about("Freeze start on DR") | TIME_OR_UNKNOWN,
+    "freeze_ended_at": about("Freeze end: the primary's schedules run again") | TIME_OR_UNKNOWN,
+    "pointers_before": about("The global pointer (each of its keys) before: DR's") | POINTERS_OR_UNKNOWN,
+    "provider_pointers_before": about("The provider pointers before: DR's") | POINTERS_OR_UNKNOWN,
+    "pointers_after": about("The global pointer after: the primary's") | POINTERS_OR_UNKNOWN,
+    "provider_pointers_after": about("The provider pointers after: the primary's") | POINTERS_OR_UNKNOWN,
+    "dr_run_verification": about("Artifact verification of DR's run") | OBJECT,
+    "primary_run_verification": about("Artifact verification of the primary's run") | OBJECT,
+    "divergence": about("What differs between the two runs") | OBJECT,
+    "switched_back_at": about("When the global pointer was moved: the switchback") | TIME_OR_UNKNOWN,
+    "first_post_failback_run_id": about("The first run that the primary published by itself afterwards")
+    | WORDS_OR_UNKNOWN,
+    "soak": about("Whether one full batch cycle was awaited; NOT SOAKED, and by whose decision, where it was not")
+    | WORDS_OR_UNKNOWN,
+}
+_COMPLETE = (
+    "freeze_started_at",
+    "freeze_ended_at",
+    "pointers_before",
+    "pointers_after",
+    "dr_run_verification",
+    "primary_run_verification",
+    "switched_back_at",
+)
+
+FAILBACK = summary(
+    "failback",
+    inputs=("bucket", "prefix", "dr_run_id", "primary_run_id"),
+    receipt=receipt_of("The machine's own receipt table (the minimum failback receipt fields)", having(_RECEIPT)),
+    rules=(when({"status": const("complete")}, known(*_COMPLETE)),),
+)

@@ -1,0 +1,210 @@
+"""What the fields of receipts are made of: the words for types, the shared definitions, and a whole receipt.
+
+A shape is a JSON Schema (draft 2020-12) as a dict, so that ``about("...") | TEXT`` is one with a description.
+Called by the tables beside this module; refuses nothing: a test holds every schema against the draft's own.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+Shape = dict[str, Any]
+Fields = Mapping[str, Shape]
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+HOME = "https://drfsm.invalid/receipts_schema"
+_REF = "#/$defs/"
+
+
+def about(description: str) -> Shape:
+    """Return a description, to be joined to a shape."""
+    return {"description": description}
+
+
+def ref(name: str) -> Shape:
+    """Return a reference to one of ``DEFINITIONS``."""
+    return {"$ref": _REF + name}
+
+
+def const(value: object) -> Shape:
+    """Return the shape of this one value."""
+    return {"const": value}
+
+
+def one_of(*values: object) -> Shape:
+    """Return the shape of any of these values."""
+    return {"enum": list(values)}
+
+
+def either(*shapes: Shape) -> Shape:
+    """Return the shape of what fits one of these at least."""
+    return {"anyOf": list(shapes)}
+
+
+def not_a(shape: Shape) -> Shape:
+    """Return the shape of what does not fit this one."""
+    return {"not": shape}
+
+
+def matching(pattern: str) -> Shape:
+    """Return the shape of a text that matches a regular expression."""
+    return {"type": "string", "pattern": pattern}
+
+
+def whole(least: int) -> Shape:
+    """Return the shape of a whole number, from ``least`` on."""
+    return {"type": "integer", "minimum": least}
+
+
+def array(items: Shape, least: int = 0) -> Shape:
+    """Return the shape of an array with ``least`` items or more."""
+    return {"type": "array", **({"minItems": least} if least else {}), "items": items}
+
+
+def mapping(values: Shape) -> Shape:
+    """Return the shape of an object with any keys, and these values."""
+    return {"type": "object", "additionalProperties": values}
+
+
+def record(fields: Fields, optional: Fields | None = None) -> Shape:
+    """Return the shape of an object with all of these fields, some of the optional ones, and no other."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(fields),
+        "properties": {**fields, **(optional or {})},
+    }
+
+
+def having(fields: Fields, optional: Fields | None = None) -> Shape:
+    """Return the shape of an object with all of these fields and any others; the optional ones are of their shapes."""
+    return record(fields, optional) | {"additionalProperties": True}
+
+
+def when(fields: Fields, then: Fields, otherwise: Fields | None = None) -> Shape:
+    """Return a rule: where ``fields`` are so, these are so too; where they are not, ``otherwise`` are."""
+    rule: Shape = {"if": {"properties": dict(fields)}, "then": {"properties": dict(then)}}
+    return rule if otherwise is None else {**rule, "else": {"properties": dict(otherwise)}}
+
+
+TEXT: Shape = {"type": "string"}
+WORDS: Shape = {"type": "string", "minLength": 1}
+NUMBER: Shape = {"type": "number"}
+FLAG: Shape = {"type": "boolean"}
+OBJECT: Shape = {"type": "object"}
+COUNT = whole(0)
+TEXT_OR_NULL: Shape = {"type": ["string", "null"]}
+NUMBER_OR_NULL: Shape = {"type": ["number", "null"]}
+NAMES = array(WORDS)
+
+TIME, SHA256, UNKNOWN, NONE = map(ref, ("time", "sha256", "unknown", "none"))
+TIME_OR_UNKNOWN, WORDS_OR_UNKNOWN, WORDS_OR_NONE = map(ref, ("time_or_unknown", "words_or_unknown", "words_or_none"))
+TEXT_OR_UNKNOWN = either(TEXT, UNKNOWN)
+NUMBER_OR_UNKNOWN = either(NUMBER, UNKNOWN)
+SHA256_OR_UNKNOWN = either(UNKNOWN, SHA256)
+S3_URI = matching("^s3://[^/]+/.+")
+SCOPE = one_of("live", "drill")
+UNKNOWN_SAID: Shape = {"required": ["unknown"]}
+
+DEFINITIONS: Fields = {
+    "time": about("UTC, ISO 8601 with Z") | matching(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z$"),
+    "sha256": matching("^[0-9a-f]{64}$"),
+    "unknown": about("It can't be known (yet); the words say why") | record({"unknown": WORDS}),
+    "none": about("It does not apply; the words say why") | record({"none": WORDS}),
+    "time_or_unknown": either(TIME, UNKNOWN),
+    "words_or_unknown": either(WORDS, UNKNOWN),
+    "words_or_none": either(WORDS, NONE),
+    "os_user": record({"uid": COUNT, "name": TEXT, "host": TEXT}),
+    "object_or_unknown": either(UNKNOWN, OBJECT | not_a(UNKNOWN_SAID)),
+    "facts_or_unknown": either(UNKNOWN, OBJECT | {"minProperties": 1} | not_a(UNKNOWN_SAID)),
+    "pointers_or_unknown": either(
+        UNKNOWN,
+        about("pointer key -> its fields; null: there was none")
+        | mapping({"type": ["object", "null"]})
+        | {"minProperties": 1}
+        | not_a(UNKNOWN_SAID),
+    ),
+    "exceptions": about("What is outside of what a restore brings")
+    | array(record({"object": TEXT, "field": TEXT, "why": TEXT})),
+    "quiet": about(
+        "What came up quiet: CronJobs suspended, Deployments without pods (drfsm/before keeps how many they had),"
+        " ConfigMaps made mutable so that they can be switched on; and which CronJobs would publish, or not, whatever"
+        " the ConfigMap is made to say"
+    )
+    | record(dict.fromkeys(("suspended", "scaled_to_zero", "made_mutable", "by_themselves"), NAMES)),
+    "applied_section": record(
+        {
+            "configmap": WORDS,
+            "was": one_of("absent", "different", "equal"),
+            "files": COUNT,
+            "bytes": COUNT,
+            "removed": NAMES,
+            "sha256": mapping(SHA256),
+        }
+    ),
+    "control_plane": record(
+        {
+            "bundle_uri": S3_URI,
+            "bundle_sha256": SHA256,
+            **{f"{section}_count": whole(1) for section in ("candidate", "alert", "provider", "scoring")},
+        }
+    ),
+}
+"""What schemas share. Each file holds those that it uses."""
+OBJECT_OR_UNKNOWN, FACTS_OR_UNKNOWN, POINTERS_OR_UNKNOWN = map(
+    ref, ("object_or_unknown", "facts_or_unknown", "pointers_or_unknown")
+)
+
+
+@frozen
+class Receipt:
+    """The schema of one kind of receipt: ``<name>.schema.json``. ``title`` is the file that a run leaves."""
+
+    name: str
+    title: str
+    description: str
+    shape: Shape
+    rules: Sequence[Shape] = field(factory=tuple)
+
+    @property
+    def schema(self) -> Shape:
+        """The whole schema; it refers to nothing outside of itself."""
+        rules = {"allOf": list(self.rules)} if self.rules else {}
+        body = {**self.shape, **rules}
+        return {
+            "$schema": DRAFT,
+            "$id": f"{HOME}/{self.name}.schema.json",
+            "title": self.title,
+            "description": self.description,
+            **body,
+            **_definitions(body),
+        }
+
+    @property
+    def text(self) -> str:
+        """The content of its file."""
+        return json.dumps(self.schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _definitions(shape: Shape) -> Shape:
+    """Return the definitions that a shape refers to, and those that they refer to, in the order of the table."""
+    names: set[str] = set()
+    waiting = list(_references(shape))
+    while waiting:
+        name = waiting.pop()
+        if name not in names:
+            names.add(name)
+            waiting += _references(DEFINITIONS[name])
+    return {"$defs": {name: DEFINITIONS[name] for name in DEFINITIONS if name in names}} if names else {}
+
+
+def _references(node: object) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if isinstance(target := node.get("$ref"), str):
+            yield target.removeprefix(_REF)
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            yield from _references(value)

@@ -1,0 +1,180 @@
+"""The summary of a run: what all machines' summaries say, and where a machine adds its receipt.
+
+drfsm/evidence/summary.py makes it. A machine adds the inputs that it can't be without, the table of its receipt,
+and what may not be unknown once a run is complete (failback.py, promote.py, drill.py).
+"""
+
+from collections.abc import Sequence
+
+from drfsm.evidence.schemas.shapes import (
+    COUNT,
+    FLAG,
+    NONE,
+    NUMBER,
+    NUMBER_OR_UNKNOWN,
+    SCOPE,
+    SHA256,
+    TEXT,
+    TEXT_OR_UNKNOWN,
+    TIME,
+    TIME_OR_UNKNOWN,
+    UNKNOWN,
+    UNKNOWN_SAID,
+    WORDS,
+    WORDS_OR_NONE,
+    WORDS_OR_UNKNOWN,
+    Fields,
+    Receipt,
+    Shape,
+    about,
+    array,
+    const,
+    either,
+    mapping,
+    matching,
+    not_a,
+    one_of,
+    record,
+    ref,
+    when,
+    whole,
+)
+from drfsm.evidence.summary import SCHEMA_VERSION
+
+_DESCRIPTION = (
+    "What a {}'s journal says, for whoever wasn't there. Derived; the journal is the truth. A field that can't be known"
+    ' yet is {{"unknown": why}}, one that doesn\'t apply {{"none": why}}; nothing is null without reason.'
+)
+_ENDED = ("complete", "aborted", "failed", "refused")
+_UNDER_WAY = ("running", "held", "interrupted")
+
+_PROVEN = record(
+    {
+        "os_user": about("The owner of the process") | either(UNKNOWN, ref("os_user")),
+        "cloud_caller": about("The ARN of the credentials, as the cloud says it") | either(UNKNOWN, WORDS),
+        "cluster_users": about("site -> the user, as the cluster says it")
+        | either(UNKNOWN, mapping(either(UNKNOWN, WORDS))),
+    }
+)
+_ACTOR = record(
+    {
+        "did": about("started, resumed, resolved, or the trigger of an operator's row") | WORDS,
+        "at": TIME,
+        "operator": about("The name that was given: free text") | WORDS_OR_UNKNOWN,
+        "host": WORDS_OR_NONE,
+        "proven": _PROVEN,
+    }
+)
+_OPEN_INTENT = record(
+    {
+        "trigger": TEXT,
+        "from": TEXT,
+        "to": TEXT,
+        "begun_at": TIME,
+        "attempt": whole(1),
+        "effect": one_of("none", "idempotent", "once"),
+    }
+)
+_DECISION = record({"at": TIME, "what": TEXT, "operator": TEXT_OR_UNKNOWN, "reason": either(TEXT, NONE), "state": TEXT})
+_ATTEMPTS = record({"row": TEXT, "begun": COUNT, "failed": COUNT, "repaired": COUNT, "last_error": WORDS_OR_NONE})
+_STATE_DURATION = record(
+    {
+        "state": TEXT,
+        "trigger": TEXT,
+        "to": TEXT,
+        "how": one_of("judged", "acted", "found", "resolved"),
+        "entered_at": TIME,
+        "left_at": TIME,
+        "seconds": NUMBER_OR_UNKNOWN,
+    }
+)
+_FORECAST = record(
+    {
+        "steps": array(record({"trigger": TEXT, "to": TEXT, "outcome": one_of("pass", "wait", "refused", "depends")})),
+        "findings": array(TEXT),
+    }
+)
+
+
+def _fields(machine: str, inputs: Sequence[str], receipt: Shape) -> Fields:
+    return {
+        "schema_version": const(SCHEMA_VERSION),
+        "run_id": WORDS,
+        "machine": const(machine),
+        "machine_sha256": SHA256,
+        "drfsm_version": WORDS,
+        "scope": SCOPE,
+        "dry_run": FLAG,
+        "status": about("interrupted: its process is gone without having said so")
+        | one_of(*_UNDER_WAY, "dry_run", *_ENDED),
+        "state": WORDS,
+        "state_since": TIME,
+        "failed_stage": WORDS_OR_NONE,
+        "reason": WORDS_OR_NONE,
+        "what_to_do": WORDS_OR_NONE,
+        "started_at": TIME,
+        "ended_at": TIME_OR_UNKNOWN,
+        "duration_seconds": NUMBER_OR_UNKNOWN,
+        "operators": array(WORDS, least=1),
+        "hosts": array(WORDS, least=1),
+        "actors": about("Who started the run, who went on with it, who decided what; and what of that is proven")
+        | array(_ACTOR, least=1),
+        "inputs": about("The run's inputs that say something, without confirmation tokens")
+        | {"type": "object", "required": list(inputs), "propertyNames": not_a({"pattern": "confirm"})}
+        | {"additionalProperties": {"type": ["string", "number", "boolean"]}},
+        "frozen": about("What is frozen now, and since when this run knows of it")
+        | array(record({"what": TEXT, "since": TIME})),
+        "nobody_can_publish_since": either(TIME, NONE),
+        "open_intent": about("An action that was begun and whose outcome is not on record")
+        | either(NONE, _OPEN_INTENT),
+        "ways_on": about("What can be typed now") | array(record({"type": matching("^drfsm "), "because": TEXT})),
+        "kept": about("What an abort did not give back, on purpose") | array(TEXT),
+        "decisions": about("What persons decided") | array(_DECISION),
+        "attempts": array(_ATTEMPTS),
+        "state_durations": about("How long the run stood in each state") | array(_STATE_DURATION),
+        "forecast": either(NONE, _FORECAST),
+        "receipt": receipt | {"if": UNKNOWN_SAID, "then": UNKNOWN},
+        "journal": about(
+            "To be held against the log: a copy of this off the machine is what finds a log cut short or rewritten"
+        )
+        | record({"records": whole(1), "head": SHA256, "sealed": FLAG}),
+    }
+
+
+_RULES = (
+    when(
+        {"status": one_of(*_ENDED, "dry_run")},
+        {"ended_at": TIME, "duration_seconds": NUMBER},
+        {"ended_at": UNKNOWN, "ways_on": {"minItems": 1}},
+    ),
+    when(
+        {"dry_run": const(value=True)},
+        {
+            "status": one_of(*_UNDER_WAY, "dry_run", "refused"),
+            "state_durations": {"maxItems": 0},
+            "attempts": {"maxItems": 0},
+        },
+        {"status": not_a(const("dry_run")), "forecast": NONE},
+    ),
+)
+
+
+def summary(machine: str, *, inputs: Sequence[str], receipt: Shape, rules: Sequence[Shape] = ()) -> Receipt:
+    """Return a machine's summary. ``receipt`` is the shape of its receipt, where that is not unknown as a whole."""
+    return Receipt(
+        f"{machine}.summary",
+        title=f"{machine}.summary.json",
+        description=_DESCRIPTION.format(machine),
+        shape=record(_fields(machine, inputs, receipt)),
+        rules=(*_RULES, *rules),
+    )
+
+
+def receipt_of(description: str, table: Shape) -> Shape:
+    """Return the shape of the field ``receipt``: the machine's table, or why nothing of it can be known."""
+    return about(description) | {"else": table}
+
+
+def known(*names: str) -> Fields:
+    """Return the fields of a summary in whose receipt nothing of this is unknown."""
+    return {"receipt": {"properties": {name: not_a(UNKNOWN) for name in names}}}

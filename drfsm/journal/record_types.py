@@ -1,0 +1,392 @@
+"""Every kind of record, in one table: the fields of its body, the JSON type of each, and which may be missing.
+
+Each class below is one kind; each line of a class is one field: ``required`` or ``optional`` (with the default that
+stands for it in a record without it), its type, its JSON key where that is another word, and the version of drfsm that
+first wrote it. Four readers share the table: the check of records that somebody else may have written (``faults``), the
+values that the fold, the audit and the narrative work with (``parse``), the list of required keys (record.py), and the
+JSON Schema for other tools (``python -m tests.record_schema`` writes receipts_schema/journal_record.schema.json).
+
+The check here asks for the JSON type only. The schema says more (which words, which pattern): whether a word is right
+where it stands is the audit's matter, which names what was broken. The chain proves that bytes are unaltered; whoever
+wrote them may still have written nonsense, so nobody looks into a body before it passed this table.
+"""
+
+# ruff: noqa: RUF009  `required` and `optional` are attrs' own `field`, with a type
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from attrs import frozen
+
+from drfsm.journal.field_types import (
+    ANYTHING,
+    COUNT,
+    FLAG,
+    NON_EMPTY,
+    NUMBER,
+    OBJECT,
+    OBJECT_OF_TEXT,
+    POSITIVE,
+    PROVEN,
+    ROW_KEY,
+    SHA256,
+    TEXT,
+    WORDS,
+    Json,
+    Type,
+    fields_of,
+    fits_into,
+    list_of,
+    name_of,
+    object_of,
+    one,
+    one_of,
+    only,
+    optional,
+    or_none,
+    parsed,
+    required,
+)
+
+if TYPE_CHECKING:
+    from drfsm.journal.record import Record
+
+# --- what several kinds hold ----------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Reading:
+    """One fact as it was read. ``value`` None: nobody can tell, and ``why`` says why."""
+
+    value: str | None = required(or_none(TEXT))
+    seen: Any = required(ANYTHING)
+    why: str = optional(TEXT, "")
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """As records carry it."""
+        return {"value": self.value, "seen": self.seen, **({"why": self.why} if self.why else {})}
+
+
+@frozen(kw_only=True)
+class Check:
+    """One guard held against one fact. ``holds`` None: a dry run could not evaluate it (``outcome`` says so)."""
+
+    guard: str = required(TEXT)
+    fact: str = required(TEXT)
+    value: str | None = required(or_none(TEXT))
+    needed: tuple[str, ...] = required(WORDS)
+    seen: Any = required(ANYTHING)
+    reason: str = required(TEXT, key="because")
+    holds: bool | None = required(or_none(FLAG))
+    outcome: str = optional(one_of("passed", "failed", "not_evaluated"), "")
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """As records carry it."""
+        return {
+            "guard": self.guard,
+            "fact": self.fact,
+            "value": self.value,
+            "needed": list(self.needed),
+            "seen": self.seen,
+            "because": self.reason,
+            "holds": self.holds,
+            **({"outcome": self.outcome} if self.outcome else {}),
+        }
+
+
+@frozen(kw_only=True)
+class NextAction:
+    """One thing that a person can ask for where the run stands."""
+
+    action: str = required(TEXT, key="do")
+    reason: str = required(TEXT, key="because")
+    args: tuple[str, ...] = optional(list_of(TEXT, minItems=1), ())
+
+
+def _closed(reading: Any) -> bool:
+    """Whether a reading has nothing beside its fields: what nobody knows of could carry anything."""
+    return fits_into(Reading, reading) and reading.keys() <= {"value", "seen", "why"}
+
+
+READINGS = object_of(
+    Type(_closed, {"$ref": "#/$defs/reading"}, parse=lambda value: parsed(Reading, value))  # fact -> Reading
+)
+CHECK = one(Check, "check")
+CHECKS = list_of(CHECK)
+FORECAST_CHECKS = list_of(
+    Type(
+        lambda value: CHECK.fits(value) and "outcome" in value,
+        {"allOf": [CHECK.schema, {"required": ["outcome"]}]},
+        parse=CHECK.parse,
+    )
+)
+NEXT_ACTIONS = list_of(one(NextAction, "way"))
+BY = one_of("runner", "operator", "failure")
+AMENDS = "inputs that a person's arguments replace from here on"
+
+
+# --- the kinds of records -------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Body:
+    """The body of a record. A JSON body may carry more than its kind declares."""
+
+    @classmethod
+    def of(cls, record: "Record") -> Self:
+        """Return the body of a record of this kind. Raises TypeError for another kind, ValueError for a misfit."""
+        if not isinstance(record.content, cls):
+            raise TypeError(f"a {record.kind} record is no {cls.__name__}")
+        return record.content
+
+
+@frozen(kw_only=True)
+class RunStarted(Body):
+    """A run begins: the declaration that it is pinned to, and its inputs."""
+
+    run_id: str = required(name_of("drfsm run"))
+    machine: str = required(name_of("machine"))
+    machine_sha256: str = required(SHA256)
+    version: str = required(TEXT)
+    inputs: Json = required(OBJECT)
+    operator: str = required(TEXT)
+    host: str = required(TEXT)
+    dry_run: bool = required(FLAG)
+    scope: str = required(one_of("live", "drill"))
+    state: str = required(TEXT)
+    pid: int = optional(COUNT, 0)
+    receipt: Json | None = optional(OBJECT)
+    proven: Json = optional(PROVEN, {}, since="0.2.0")
+
+
+@frozen(kw_only=True)
+class LeaseAcquired(Body):
+    """The right to act was taken; ``epoch`` is the fencing token."""
+
+    epoch: int = required(POSITIVE)
+    operator: str = required(TEXT)
+    host: str = required(TEXT)
+    vouched: Json = optional(OBJECT, {}, since="0.2.0", note="who answers for the records before this one")
+
+
+@frozen(kw_only=True)
+class Resumed(Body):
+    """A person asked for the run to go on."""
+
+    operator: str = required(TEXT)
+    host: str = required(TEXT)
+    state: str = required(TEXT)
+    pid: int = optional(COUNT, 0)
+    proven: Json = optional(PROVEN, {}, since="0.2.0")
+
+
+@frozen(kw_only=True)
+class TailCut(Body):
+    """A torn last line was cut off by the holder of the bundle's lock."""
+
+    bytes: int = required(POSITIVE)
+    sha256: str = required(SHA256)
+
+
+@frozen(kw_only=True)
+class Sampled(Body):
+    """While a row waits: what was seen, whenever that changed."""
+
+    row: str = required(ROW_KEY)
+    state: str = required(TEXT)
+    facts: Mapping[str, Reading] = required(READINGS)
+    holds: bool = required(FLAG)
+    unmet: tuple[str, ...] | None = optional(WORDS)
+    waited_seconds: float | None = optional(NUMBER)
+    limit_seconds: float | None = optional(NUMBER)
+
+
+@frozen(kw_only=True)
+class Transition(Body):
+    """What an intent and a commit have in common: a row, who fired it, and what was read before."""
+
+    row: str = required(ROW_KEY)
+    trigger: str = required(TEXT)
+    source: str = required(TEXT, key="from")
+    to: str = required(TEXT)
+    by: str = required(BY)
+    guards: tuple[Check, ...] = required(CHECKS)
+    facts: Mapping[str, Reading] = required(READINGS)
+    frozen: tuple[str, ...] = required(WORDS)
+    reason: str | None = optional(TEXT, key="because")
+    args: Json = optional(OBJECT, {})
+    undoes: str = optional(TEXT, "", note="the row whose change it undoes")
+    kept: str = optional(TEXT, "")
+    amends: Json = optional(OBJECT, {}, note=AMENDS)
+
+
+@frozen(kw_only=True)
+class Intent(Transition):
+    """An action is about to begin. Its outcome stays open until a commit, a failure or a person settles it."""
+
+    attempt: int = required(POSITIVE)
+    effect: str = required(one_of("none", "idempotent", "once"))
+    before: Json = required(OBJECT, note="fact -> the exact snapshot that an undo restores")
+    undo: str | None = optional(TEXT)
+
+
+@frozen(kw_only=True)
+class Failed(Body):
+    """An attempt failed. Only the verdict ``not_done`` closes its intent: what is half done stays open."""
+
+    row: str = required(ROW_KEY)
+    trigger: str = required(TEXT)
+    state: str = required(TEXT)
+    attempt: int = required(POSITIVE)
+    error: str = required(TEXT)
+    verdict: str = required(one_of("not_done", "mixed", "unknown"))
+    facts: Mapping[str, Reading] = optional(READINGS, {})
+    frozen: tuple[str, ...] | None = optional(WORDS)
+
+
+@frozen(kw_only=True)
+class Repaired(Body):
+    """The declared repair ran between two attempts."""
+
+    row: str = required(ROW_KEY)
+    action: str = required(TEXT)
+    result: Any = required(ANYTHING)
+
+
+@frozen(kw_only=True)
+class Commit(Transition):
+    """A row was taken: the state moves."""
+
+    reason: str = required(TEXT, key="because")
+    how: str = required(one_of("judged", "acted", "found", "resolved"))
+    result: Any = required(ANYTHING)
+    next_actions: tuple[NextAction, ...] = required(NEXT_ACTIONS, key="ways")
+    case: str | None = optional(only("C"))
+    seconds: float | None = optional(NUMBER)
+    error: str = optional(TEXT, "")
+    supersedes: str | None = optional(TEXT)
+
+
+@frozen(kw_only=True)
+class Resolved(Body):
+    """A person settled an open intent."""
+
+    row: str = required(ROW_KEY)
+    outcome: str = required(one_of("done", "not_done"))
+    reason: str = required(NON_EMPTY)
+    operator: str = required(TEXT)
+    proven: Json = optional(PROVEN, {}, since="0.2.0")
+
+
+@frozen(kw_only=True)
+class Rejected(Body):
+    """A person asked for something that is not legal here; nothing moved."""
+
+    state: str = required(TEXT)
+    trigger: str = required(TEXT)
+    why: str = required(TEXT)
+    legal: tuple[str, ...] = required(WORDS)
+    operator: str = optional(TEXT, "")
+    proven: Json = optional(PROVEN, {}, since="0.2.0")
+
+
+@frozen(kw_only=True)
+class Held(Body):
+    """The run stopped where it stands, and waits for a person."""
+
+    state: str = required(TEXT)
+    stage: str = required(TEXT)
+    reason: str = required(TEXT)
+    frozen: tuple[str, ...] = required(WORDS)
+    next_actions: tuple[NextAction, ...] = required(NEXT_ACTIONS, key="ways")
+    fault: str = optional(TEXT, "")
+    hint: str = optional(TEXT, "", key="way")
+    interrupted: bool = optional(FLAG, default=False)
+
+
+@frozen(kw_only=True)
+class Forecast(Body):
+    """What a dry run would meet at one row."""
+
+    row: str = required(ROW_KEY)
+    trigger: str = required(TEXT)
+    source: str = required(TEXT, key="from")
+    to: str = required(TEXT)
+    guards: tuple[Check, ...] = required(FORECAST_CHECKS)
+    sets: Mapping[str, str] = required(OBJECT_OF_TEXT)
+    action: str | None = optional(or_none(TEXT))
+    facts: Mapping[str, Reading] = optional(READINGS, {})
+    waits: bool = optional(FLAG, default=False)
+    point_of_no_return: bool = optional(FLAG, default=False, key="final_write")
+    reason: str = optional(TEXT, "", key="because")
+
+
+@frozen(kw_only=True)
+class Ended(Body):
+    """The run is over."""
+
+    state: str = required(TEXT)
+    status: str = required(one_of("dry_run", "complete", "aborted", "failed", "refused"))
+    reason: str = required(TEXT)
+    frozen: tuple[str, ...] = required(WORDS)
+    next_actions: tuple[NextAction, ...] = required(NEXT_ACTIONS, key="ways")
+    kept: tuple[str, ...] = required(WORDS)
+    stage: str = optional(TEXT, "")
+    findings: tuple[str, ...] = optional(WORDS, ())
+
+
+@frozen(kw_only=True)
+class Seal(Body):
+    """The last line of a finished run: how many records come before it, and the hash of the last of them."""
+
+    records: int = required(POSITIVE)
+    head: str = required(SHA256)
+
+
+KINDS: Mapping[str, type[Body]] = {
+    "run_started": RunStarted,
+    "lease_acquired": LeaseAcquired,
+    "resumed": Resumed,
+    "tail_cut": TailCut,
+    "sampled": Sampled,
+    "intent": Intent,
+    "failed": Failed,
+    "repaired": Repaired,
+    "commit": Commit,
+    "resolved": Resolved,
+    "rejected": Rejected,
+    "held": Held,
+    "forecast": Forecast,
+    "ended": Ended,
+    "seal": Seal,
+}
+"""The word in a record's ``kind`` -> what its body is."""
+
+_OPTIONAL_ANYWHERE = {line.key: line.type for kind in KINDS.values() for line in fields_of(kind) if not line.required}
+"""An optional key means the same in every kind, so that a reader of several kinds may rely on its type."""
+
+
+# --- reading --------------------------------------------------------------------------------------------
+
+
+def misfits(kind: str, body: Json) -> Iterator[str]:
+    """Yield, in words, what keeps a body from being read at all: a required field that is missing, or a wrong type."""
+    declared = KINDS.get(kind)
+    if declared is None:
+        yield f"there is no kind of record {kind!r}"
+        return
+    lines = fields_of(declared)
+    yield from (f"a {kind} record lacks {line.key}" for line in lines if line.required and line.key not in body)
+    types = _OPTIONAL_ANYWHERE | {line.key: line.type for line in lines}
+    for key in (key for key in types if key in body):
+        if not types[key].fits(body[key]):
+            yield f"{key} of a {kind} record is not of its type"
+
+
+def parse(kind: str, body: Json) -> Body:
+    """Return a body as its kind declares it. Raises ValueError, in words, for one that does not fit."""
+    for misfit in misfits(kind, body):
+        raise ValueError(misfit)
+    return parsed(KINDS[kind], body)

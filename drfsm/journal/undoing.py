@@ -1,0 +1,27 @@
+"""What may still be undone: questions about a run's state that need its machine as well.
+
+Stated once, so that the runner (engine/) and the audit (evidence/) give the same answers. Pure.
+"""
+
+from drfsm.journal.replay import RunState, Undoable
+from drfsm.spec.model import By, MachineSpec, Row
+
+
+def past_point_of_no_return(spec: MachineSpec, state: RunState) -> bool:
+    """Say whether the point of no return is passed: an intent of its row was recorded, ever."""
+    return any(row.point_of_no_return and row.key in state.snapshots for row in spec.rows)
+
+
+def leads_to_undo(spec: MachineSpec, state_name: str) -> bool:
+    """Say whether a state is one in which everything is undone."""
+    return any(row.foreach == "undo" for row in spec.rows if row.source == state_name)
+
+
+def undo_entry(row: Row, state: RunState) -> Undoable | None:
+    """Return what an ``each: undo`` row is about, the newest entry of the undo stack; None for any other row."""
+    return state.undo[-1] if row.foreach == "undo" and state.undo else None
+
+
+def acts(row: Row) -> bool:
+    """Say whether taking the row changes the world, so that an intent must come first."""
+    return bool(row.action) or (row.foreach == "undo" and row.by is By.RUNNER)
