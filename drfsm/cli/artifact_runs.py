@@ -38,10 +38,10 @@ def _out(output: str, record: Any, lines: list[str]) -> None:
 @output
 def list_command(output: str, **given: Any) -> int:
     """List the published runs, newest first; * marks the canonical one. Exits with 9 if its pointer cannot be read."""
-    from drfsm.dr.layout import layout_of
     from drfsm.dr.pointers import shown
+    from drfsm.dr.terms import terms_of
 
-    store, layout = connected(given), layout_of(given)
+    store, layout = connected(given), terms_of(given).layout
     home = layout.run("")
     found: dict[str, list[int]] = {}
     for each in store.list(home):
@@ -84,10 +84,10 @@ def show(run_id: str, output: str, **given: Any) -> int:
     Exits with 11 if it has no files, with 9 if a pointer cannot be read.
     """
     from drfsm.dr.artifacts import run_home
-    from drfsm.dr.layout import layout_of
     from drfsm.dr.pointers import named_pairs, shown
+    from drfsm.dr.terms import terms_of
 
-    store, layout = connected(given), layout_of(given)
+    store, layout = connected(given), terms_of(given).layout
     home = run_home(layout, run_id)
     files = {each.key.removeprefix(home): each.size_bytes for each in store.list(home)}
     pointers = {key: shown(store, key) for key in layout.global_pointers()}
@@ -125,7 +125,7 @@ def verify(
 ) -> int:
     """Read every artifact of a run; check its size and SHA-256. Exits with 0 if the run is complete, with 11 if not."""
     from drfsm.dr.artifacts import verification
-    from drfsm.dr.layout import layout_of
+    from drfsm.dr.terms import terms_of
 
     report = _bytes(run_report) if run_report else None
     if offline:
@@ -133,7 +133,7 @@ def verify(
     elif not run_id:
         raise UsageFault("no run is named", hint="drfsm runs list")
     else:
-        store, layout = connected(given), layout_of(given)
+        store, layout = connected(given), terms_of(given).layout
         found = [verification.verify(store, layout, run_id, note=_note, report=report)]
         if verify_latest:
             found.append(verification.verify_latest(store, layout, run_id, note=_note, report=report))
@@ -190,7 +190,7 @@ def compare(
 ) -> int:
     """Compare two runs. Exits with 0 if they match, with 1 if they differ, with 2 if they cannot be compared."""
     from drfsm.dr.artifacts.compare import comparison
-    from drfsm.dr.layout import layout_of
+    from drfsm.dr.terms import terms_of
 
     profile = (
         comparison.load(_bytes(comparison_profile), str(comparison_profile))
@@ -202,7 +202,7 @@ def compare(
     if offline:
         ours, theirs = [comparison.DirectoryRun(Path(each), label=each) for each in (left, right)]
     else:
-        store, layout = connected(given), layout_of(given)
+        store, layout = connected(given), terms_of(given).layout
         ours, theirs = [comparison.StoreRun(store, layout.run(each), each, each) for each in (left, right)]
     found = comparison.compare(ours, theirs, profile, allow_run_id_drift=allow_run_id_drift)
     _out(output, found.record, list(found.lines()))

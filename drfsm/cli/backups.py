@@ -83,7 +83,7 @@ def create(
     from drfsm.dr.backup import Image, Site, findings
     from drfsm.dr.backup import create as take
     from drfsm.dr.backup import told as restore_policy_told
-    from drfsm.dr.layout import layout_of
+    from drfsm.dr.terms import terms_of
 
     store, named = connected(given), backup_id or f"backup-{stamp()}"
     if not is_name("file", named):
@@ -92,7 +92,7 @@ def create(
             hint="use letters, digits, '.', '_', '@', '=', '+' and '-'",
         )
     site = Site(cluster_of(kubeconfig), namespace, cronjob, state_claim, (given["provider"], given["profile"]))
-    taken = take(store, layout_of(given), site, named, image=Image(job_image, job_python), pace=_pace())
+    taken = take(store, terms_of(given).layout, site, named, image=Image(job_image, job_python), pace=_pace())
     outside = findings(taken.manifests)
     told = [taken.uri, f"  sha256 {taken.sha256}", f"  {len(taken.manifests)} objects"]
     told += [f"  state: {taken.metadata['state']['told']}"]
@@ -107,16 +107,16 @@ def create(
 def list_(output: str, **given: Any) -> None:
     """List the backups below a prefix, newest first: age, run, SHA-256. Reads only their metadata."""
     from drfsm.dr.backup import age, aged, listed
-    from drfsm.dr.layout import layout_of
+    from drfsm.dr.terms import terms_of
 
     store, now = connected(given), datetime.now(UTC).isoformat()
-    found = listed(store, layout_of(given).prefix)
+    found = listed(store, terms_of(given).prefix)
     record = [{**each, "age": age(each["created_at"], now, None)} for each in found]
     told: list[str] = []
     for each in record:
         told.append(f"{each['uri']}: {'; '.join(each['damaged']) or aged(each['age'])}")
         told += [f"  run {each['run_id']}", f"  sha256 {each['sha256']}"] if each["sha256"] else []
-    out(output, record, told or [f"there is no backup below s3://{store.bucket}/{layout_of(given).prefix}/backups/"])
+    out(output, record, told or [f"there is no backup below s3://{store.bucket}/{terms_of(given).prefix}/backups/"])
 
 
 def _store_of(uri: str, given: Mapping[str, Any]) -> "S3Store":

@@ -31,10 +31,10 @@ def show(output: str, **given: Any) -> int:
 
     Exits with 0 if all name one run, with 11 if they do not or one cannot be read, with 3 if there are none.
     """
-    from drfsm.dr.layout import layout_of
     from drfsm.dr.pointers import MEND, named_pairs, shown
+    from drfsm.dr.terms import terms_of
 
-    store, layout = connected(given), layout_of(given)
+    store, layout = connected(given), terms_of(given).layout
     pointers = {key: shown(store, key) for key in layout.global_pointers()}
     found = named_pairs(pointers.values(), (given["provider"], given["profile"]))
     pointers |= {key: shown(store, key) for key in layout.provider_pointers(found)}
@@ -111,15 +111,15 @@ def set_pointers(
     Repairs pointers that a killed Job left half moved. Takes the lease, so that no procedure runs meanwhile.
     """
     from drfsm.adapters.s3_lease import S3Lease
-    from drfsm.dr.layout import layout_of
     from drfsm.dr.pointers import set_by_hand
+    from drfsm.dr.terms import terms_of
     from drfsm.engine.runner import new_run_id, who
 
     token = f"CONFIRM-{run_id}"
     confirm = confirm or prompted(f"Type {token}")
     if confirm != token:
         raise UsageFault(f"the token is not {token}: nothing was touched", hint=f"add --confirm {token}")
-    store, layout = connected(given), layout_of(given)
+    store, layout = connected(given), terms_of(given).layout
     lease = S3Lease(store, layout.prefix, take_over_from=take_over or None)
     by, me = operator or who(), new_run_id("pointers")
     epoch = lease.acquire(me, by, platform.node())

@@ -1,4 +1,4 @@
-"""Where things lie in the bucket: the workload's contract as functions of the run's inputs. Nothing else.
+"""Where things lie in the bucket: the workload's contract, as functions of a prefix and a candidate. Nothing else.
 
 <prefix>/runs/<run_id>/<provider>/<profile>/<file>      candidate ``local``
 <prefix>/candidates/<candidate>/runs/<run_id>/…         other candidates
@@ -53,46 +53,6 @@ class Layout:
     def _homes(self) -> tuple[str, ...]:
         home = f"{self.prefix}/state/candidates/{self.candidate}"
         return (home, f"{self.prefix}/state") if self.candidate == "local" else (home,)
-
-
-def layout_of(inputs: Mapping[str, Any]) -> Layout:
-    """Return the canonical layout of a run's inputs."""
-    return Layout(str(inputs["prefix"]).strip("/"), str(inputs.get("candidate") or "local"))
-
-
-def staged(inputs: Mapping[str, Any], run_id: str) -> Layout:
-    """Return the layout beside the canonical one into which the validation of drfsm run ``run_id`` publishes.
-
-    The input ``staged_prefix`` names it where it is another run's validation, or a drill's own place.
-    """
-    canonical = layout_of(inputs)
-    given = str(inputs.get("staged_prefix") or "").strip("/")
-    return Layout(given or f"{canonical.prefix}/validations/{run_id}", canonical.candidate)
-
-
-def taker(inputs: Mapping[str, Any]) -> str:
-    """Return the site that takes over: whose validated run becomes canonical. A failback's is the primary."""
-    return str(inputs.get("taker") or "primary")
-
-
-def giver(inputs: Mapping[str, Any]) -> str:
-    """Return the other site: whose run is canonical when the procedure begins."""
-    return "primary" if taker(inputs) == "dr" else "dr"
-
-
-def run_of(inputs: Mapping[str, Any], site: str) -> str:
-    """Return the id of a site's run: the taker's is the validated one, the giver's the one that is canonical."""
-    return str(inputs[f"{site}_run_id"])
-
-
-def new_run(inputs: Mapping[str, Any]) -> str:
-    """Return the id of the run that is to become canonical."""
-    return run_of(inputs, taker(inputs))
-
-
-def old_run(inputs: Mapping[str, Any]) -> str:
-    """Return the id of the run that is canonical when the procedure begins."""
-    return run_of(inputs, giver(inputs))
 
 
 def pairs_of(pointer: Mapping[str, Any]) -> list[tuple[str, str]]:

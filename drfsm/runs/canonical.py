@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from drfsm.dr.layout import layout_of
 from drfsm.dr.pointers import read
+from drfsm.dr.terms import terms_of
 from drfsm.runs.mirrors import store_of
 
 
@@ -13,6 +13,6 @@ def canonical_run(options: Mapping[str, Any]) -> str:
 
     ``options``: bucket, prefix, candidate, endpoint_url and region. Raises Unreachable, Unreadable, ActionFailed.
     """
-    key = layout_of(options).global_pointers()[0]
+    key = terms_of(options).layout.global_pointers()[0]
     pointer = read(store_of(options["bucket"], options), (key,))[key]
     return str((pointer or {}).get("run_id") or "")

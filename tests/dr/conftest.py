@@ -12,7 +12,8 @@ import pytest
 from attrs import fields
 
 from drfsm.adapters.aws import S3Store, connect
-from drfsm.dr.layout import Layout, layout_of, staged
+from drfsm.dr.layout import Layout
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Run, SystemClock
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
 from drfsm.world import World
@@ -50,12 +51,12 @@ class Bench:
     @property
     def layout(self) -> Layout:
         """The canonical layout."""
-        return layout_of(self.inputs)
+        return terms_of(self.inputs).layout
 
     @property
     def beside(self) -> Layout:
         """The layout that the validation publishes into."""
-        return staged(self.inputs, DRFSM_RUN)
+        return terms_of(self.inputs).staged(DRFSM_RUN)
 
     @property
     def world(self) -> World:

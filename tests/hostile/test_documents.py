@@ -14,9 +14,10 @@ import pytest
 
 from drfsm.cli import main
 from drfsm.dr.artifacts import run_report
-from drfsm.dr.layout import Layout, layout_of
+from drfsm.dr.layout import Layout
 from drfsm.dr.pointers import ownership, pointers
 from drfsm.dr.sites import schedules
+from drfsm.dr.terms import terms_of
 from drfsm.dr.validation import receipt as validation_receipt
 from drfsm.engine import Run, SystemClock
 from drfsm.errors import Unreadable
@@ -205,7 +206,7 @@ def test_what_is_no_ownership_object_leaves_the_owner_unknown(bench: Bench, raw:
     """Neither unclaimed, as where there is none, nor another's: unknown, with words, in every machine."""
     from drfsm.dr.procedures import drill
 
-    bench.put(layout_of(bench.inputs).own("ownership.json"), raw)
+    bench.put(terms_of(bench.inputs).layout.own("ownership.json"), raw)
     seen = ownership.FACTS["owner"].observe(bench.world(), bench.here())
     assert ownership.FACTS["owner"].judge(seen, bench.inputs) is None
     assert "ownership" in seen["why"]

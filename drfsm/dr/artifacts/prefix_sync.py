@@ -17,8 +17,9 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr.layout import PROTECTED, layout_of
+from drfsm.dr.layout import PROTECTED
 from drfsm.dr.progress import Note, Progress, first_of, quiet
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, UsageFault
 from drfsm.world import Check, Copy, ObjectStore, Stat, World
@@ -41,7 +42,7 @@ class Plan:
     @property
     def size_bytes(self) -> int:
         """How much is to be copied."""
-        return sum(each.size_bytes for each in self.copies)
+        return sum(copy.size_bytes for copy in self.copies)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -51,7 +52,7 @@ class Plan:
             "target": self.target,
             "objects": self.equal + len(self.copies),
             "equal": self.equal,
-            "pending": first_of(each.target for each in self.copies),
+            "pending": first_of(copy.target for copy in self.copies),
             "pending_bytes": self.size_bytes,
             "replacing": first_of(self.replaced),
             "protected": first_of(self.protected),
@@ -107,23 +108,23 @@ def plan(
     here, there = prefix_of(store, source, "the source"), prefix_of(store, target, "the destination")
     if there.startswith(here):
         raise UsageFault(f"the destination {there} lies in the source {here}: each copy would be copied again")
-    homes = (here, there, *(f"{each.strip('/')}/".removeprefix("/") for each in guarded))
+    homes = (here, there, *(f"{entry.strip('/')}/".removeprefix("/") for entry in guarded))
     wanted: dict[str, Stat] = {}
     left_out: list[str] = []
-    for each in store.list(here):
-        landing = there + each.key.removeprefix(here)
+    for entry in store.list(here):
+        landing = there + entry.key.removeprefix(here)
         if landing == there:
             continue  # the marker of the folder itself
-        if protected(each.key, homes) or protected(landing, homes):
-            left_out.append(each.key)
+        if protected(entry.key, homes) or protected(landing, homes):
+            left_out.append(entry.key)
         elif landing.startswith(here):
-            raise UsageFault(f"{each.key} would be copied into the source {here} itself, to {landing}")
+            raise UsageFault(f"{entry.key} would be copied into the source {here} itself, to {landing}")
         else:
-            wanted[landing] = each
-    present = {each.key: each for each in store.list(there) if each.key in wanted}
+            wanted[landing] = entry
+    present = {entry.key: entry for entry in store.list(there) if entry.key in wanted}
     equal = set(_equal(store, wanted, present, check))
-    copies = tuple(Copy(each.key, key, each.size_bytes) for key, each in wanted.items() if key not in equal)
-    replaced = tuple(each.target for each in copies if each.target in present)
+    copies = tuple(Copy(entry.key, key, entry.size_bytes) for key, entry in wanted.items() if key not in equal)
+    replaced = tuple(copy.target for copy in copies if copy.target in present)
     return Plan(here, there, copies, replaced, len(equal), tuple(left_out))
 
 
@@ -148,17 +149,18 @@ def _equal(
 def execute(store: ObjectStore, planned: Plan, *, note: Note = quiet, check: Check | None = None) -> Copied:
     """Copy what was planned. Raises ActionFailed, Unreachable, or what ``check`` raises; plan again to go on."""
     progress = Progress(note, "copied", len(planned.copies), planned.size_bytes)
-    for each in store.copy_many(planned.copies, check=check):
-        progress.add(each.size_bytes)
+    for copied in store.copy_many(planned.copies, check=check):
+        progress.add(copied.size_bytes)
     return Copied(len(planned.copies), planned.size_bytes, progress.end())
 
 
 def _planned(world: World, run: Run) -> Plan:
+    terms = terms_of(run.inputs)
     return plan(
         world.store,
-        str(run.inputs["sync_src_prefix"]),
-        str(run.inputs["sync_dst_prefix"]),
-        guarded=[layout_of(run.inputs).prefix],
+        terms.sync_src_prefix,
+        terms.sync_dst_prefix,
+        guarded=[terms.prefix],
         check=run.check,
     )
 

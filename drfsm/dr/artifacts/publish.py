@@ -1,10 +1,10 @@
 """The two runs' artifacts: proven whole, brought to their canonical place, and taken away again.
 
-The validated run is published beside (layout.staged) and copied on the server, byte for byte, with its
+The validated run is published beside (Terms.staged) and copied on the server, byte for byte, with its
 report last: its paths are relative to the run, so what it says stays true. An object with other content is
 never overwritten, and withdrawing deletes what equals the staged run and was not there before. Places are
 compared by what reading them gives, never by ETags. ``latest`` is judged by content: where both runs have
-the same files it is the taker's as soon as those exist.
+the same files it is the target site's as soon as those exist.
 """
 
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ from drfsm.dr.artifacts.verification import (
     verify_latest,
     verify_local,
 )
-from drfsm.dr.layout import giver, layout_of, new_run, old_run, staged, taker
 from drfsm.dr.progress import FIRST, Progress, first_of, quiet
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Copy, ObjectStore, World
@@ -34,13 +34,15 @@ __all__ = ["ACTIONS", "FACTS", "Verification", "judge", "verify", "verify_latest
 
 
 def _observe_canonical(world: World, run: Run) -> dict[str, Any]:
-    layout, run_id = layout_of(run.inputs), old_run(run.inputs)
+    terms = terms_of(run.inputs)
+    layout, run_id = terms.layout, terms.old_run
     return verify(world.store, layout, run_id, note=run.note, check=run.check).record
 
 
 def _observe_validated(world: World, run: Run) -> dict[str, Any]:
     """Verify the validated run and its ``latest`` beside: after the switch it would be too late to find it missing."""
-    layout, run_id = staged(run.inputs, run.id), new_run(run.inputs)
+    terms = terms_of(run.inputs)
+    layout, run_id = terms.staged(run.id), terms.new_run
     whole = verify(world.store, layout, run_id, note=run.note, check=run.check)
     newest = verify_latest(world.store, layout, run_id, note=run.note, check=run.check, every_ranked=False)
     return {**whole.record, "latest": newest.record}
@@ -49,7 +51,7 @@ def _observe_validated(world: World, run: Run) -> dict[str, Any]:
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
     """Say what a verification says; of a run and its latest, the worse."""
     verdicts = {seen["verdict"], (seen.get("latest") or seen)["verdict"]}
-    return next(each for each in ("damaged", "missing", "verified") if each in verdicts)
+    return next(verdict for verdict in ("damaged", "missing", "verified") if verdict in verdicts)
 
 
 @frozen
@@ -64,7 +66,7 @@ class _Published:
 
     @property
     def equal(self) -> list[str]:
-        return sorted(path for path, found in self.staged.items() if self.placed.get(path) == found)
+        return sorted(path for path, content in self.staged.items() if self.placed.get(path) == content)
 
     @property
     def other(self) -> list[str]:
@@ -87,8 +89,9 @@ class _Published:
 
 
 def _side_by_side(world: World, run: Run) -> _Published:
-    run_id = new_run(run.inputs)
-    stage, canonical = run_home(staged(run.inputs, run.id), run_id), run_home(layout_of(run.inputs), run_id)
+    terms = terms_of(run.inputs)
+    run_id = terms.new_run
+    stage, canonical = run_home(terms.staged(run.id), run_id), run_home(terms.layout, run_id)
     here, there = sizes_below(world.store, stage), sizes_below(world.store, canonical)
     common = [path for path in here if path in there]
     return _Published(
@@ -145,11 +148,13 @@ def _refuse_to_publish(store: ObjectStore, run: Run, now: _Published) -> None:
         )
     if (blob := store.get(now.stage + REPORT, largest_bytes=LARGEST_REPORT_BYTES)) is None:
         return
-    statement = declared(blob.body, new_run(run.inputs))
+    statement = declared(blob.body, terms_of(run.inputs).new_run)
     untrue = [path for path, wanted in statement.entries.items() if now.staged.get(path) != wanted]
     if statement.problems or untrue:
-        told = "; ".join([*(each.told for each in statement.problems), *untrue][:3])
-        raise ActionFailed(f"the validated run's report does not hold, so it is not published: {told}", fault="store")
+        problems = "; ".join([*(problem.told for problem in statement.problems), *untrue][:3])
+        raise ActionFailed(
+            f"the validated run's report does not hold, so it is not published: {problems}", fault="store"
+        )
 
 
 def _withdraw(world: World, run: Run) -> dict[str, Any]:
@@ -195,11 +200,12 @@ class _Latest:
         }
 
     def _unlike(self, files: Mapping[str, Found | None]) -> list[str]:
-        return sorted(path for path, found in self.now.items() if found != files.get(path))
+        return sorted(path for path, content in self.now.items() if content != files.get(path))
 
 
 def _latest(world: World, run: Run) -> _Latest:
-    layout, beside = layout_of(run.inputs), staged(run.inputs, run.id)
+    terms = terms_of(run.inputs)
+    layout, beside = terms.layout, terms.staged(run.id)
     stage, canonical = f"{beside.latest()}/", f"{layout.latest()}/"
     allowed = sizes_below(world.store, stage)
     paths = allowed or sizes_below(world.store, canonical)
@@ -213,14 +219,15 @@ def _latest(world: World, run: Run) -> _Latest:
         canonical=canonical,
         now=read(canonical),
         of={
-            taker(run.inputs): read(stage) if allowed else {},
-            giver(run.inputs): read(run_home(layout, old)) if (old := old_run(run.inputs)) else {},
+            terms.target_site: read(stage) if allowed else {},
+            terms.source_site: read(run_home(layout, old)) if (old := terms.old_run) else {},
         },
     )
 
 
 def _judge_latest(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    new, old = taker(inputs), giver(inputs)
+    terms = terms_of(inputs)
+    new, old = terms.target_site, terms.source_site
     if seen["there"] and seen["allowed_by"] == "staged" and not seen[f"unlike_{new}"]["total"]:
         return new
     return old if seen["there"] and not seen[f"unlike_{old}"]["total"] else "other"
@@ -228,13 +235,13 @@ def _judge_latest(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 
 def _switch_latest(world: World, run: Run) -> dict[str, Any]:
     now = _latest(world, run)
-    files = {path: found for path, found in now.of[taker(run.inputs)].items() if found is not None}
+    files = {path: content for path, content in now.of[terms_of(run.inputs).target_site].items() if content is not None}
     if not files:
         raise ActionFailed("the validated run left no latest beside that could be switched to", fault="store")
-    changed = sorted(path for path, found in files.items() if now.now[path] != found)
+    changed = sorted(path for path, content in files.items() if now.now[path] != content)
     copies = [Copy(now.stage + path, now.canonical + path, files[path][1]) for path in changed]
-    for each in world.store.copy_many(copies, check=run.check):
-        run.note(f"switched {each.target}")
+    for copied in world.store.copy_many(copies, check=run.check):
+        run.note(f"switched {copied.target}")
     return {"copied": len(changed), "equal": len(files) - len(changed), "tree_sha256": tree_digest(files)}
 
 

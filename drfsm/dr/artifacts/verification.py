@@ -56,7 +56,7 @@ class Verification:
     @property
     def verdict(self) -> str:
         """Verified, missing or damaged; damage tells more than absence."""
-        kinds = {each.kind for each in self.problems}
+        kinds = {problem.kind for problem in self.problems}
         if kinds - {"missing"}:
             return "damaged"
         return "missing" if kinds else "verified"
@@ -78,28 +78,28 @@ class Verification:
             "checked": self.checked,
             "bytes": sum(size for _, size in self.read.values()),
             "tree_sha256": self.tree_sha256,
-            "problems": first_of(each.record for each in self.problems),
+            "problems": first_of(problem.record for problem in self.problems),
             "extra": first_of(self.extra),
             "report": None if self.report is None else dict(self.report),
         }
 
 
-def tree_digest(found: Mapping[str, Found]) -> str:
+def tree_digest(files: Mapping[str, Found]) -> str:
     """Return the SHA-256 over ``["<path>","<sha256>",<bytes>]`` lines in JSON, sorted by path."""
     digest = hashlib.sha256()
-    for path, (sha256, size_bytes) in sorted(found.items()):
+    for path, (sha256, size_bytes) in sorted(files.items()):
         digest.update((json.dumps([path, sha256, size_bytes], separators=(",", ":")) + "\n").encode())
     return digest.hexdigest()
 
 
-def _held(path: str, wanted: Found, found: Found | None) -> Problem | None:
+def _held(path: str, wanted: Found, content: Found | None) -> Problem | None:
     """Hold what reading gave against what it ought to be."""
-    if found is None:
+    if content is None:
         return Problem(path, "missing", "it is not there")
-    if found[1] != wanted[1]:
-        return Problem(path, "size", f"it has {found[1]} bytes, {wanted[1]} are declared")
-    if found[0] != wanted[0]:
-        return Problem(path, "content", f"its SHA-256 is {found[0]}, {wanted[0]} is declared")
+    if content[1] != wanted[1]:
+        return Problem(path, "size", f"it has {content[1]} bytes, {wanted[1]} are declared")
+    if content[0] != wanted[0]:
+        return Problem(path, "content", f"its SHA-256 is {content[0]}, {wanted[0]} is declared")
     return None
 
 
@@ -136,13 +136,13 @@ def run_home(layout: Layout, run_id: str) -> str:
 
 def sizes_below(store: ObjectStore, home: str) -> dict[str, int]:
     """Return the size of every object below a prefix, by its path; markers of folders are no objects."""
-    found = ((each.key.removeprefix(home), each.size_bytes) for each in store.list(home))
-    return {path: size for path, size in found if path and not (path.endswith("/") and size == 0)}
+    sizes = ((entry.key.removeprefix(home), entry.size_bytes) for entry in store.list(home))
+    return {path: size for path, size in sizes if path and not (path.endswith("/") and size == 0)}
 
 
-def _report(store: ObjectStore, home: str, given: bytes | None) -> tuple[bytes | None, str]:
-    if given is not None:
-        return given, "given"
+def _report(store: ObjectStore, home: str, report: bytes | None) -> tuple[bytes | None, str]:
+    if report is not None:
+        return report, "given"
     blob = store.get(home + REPORT, largest_bytes=LARGEST_REPORT_BYTES)
     return (blob.body, "store") if blob else (None, "")
 
@@ -152,11 +152,11 @@ def read_all(
 ) -> dict[str, Found | None]:
     """Read and hash what lies below a prefix; None where there is nothing."""
     progress = Progress(note, "read", len(paths), 0)
-    found: dict[str, Found | None] = {}
-    for each in store.hash_many([home + path for path in paths], check=check):
-        found[each.key.removeprefix(home)] = _found(each)
-        progress.add(each.size_bytes or 0)
-    return found
+    contents: dict[str, Found | None] = {}
+    for hashed in store.hash_many([home + path for path in paths], check=check):
+        contents[hashed.key.removeprefix(home)] = _found(hashed)
+        progress.add(hashed.size_bytes or 0)
+    return contents
 
 
 def _found(hashed: Hashed) -> Found | None:
@@ -181,15 +181,17 @@ def _observed(
     )
 
 
-def _as_listed(path: str, size: int, found: Found | None) -> Problem | None:
-    if found is None:
+def _as_listed(path: str, size: int, content: Found | None) -> Problem | None:
+    if content is None:
         return Problem(path, "missing", "it was listed, and is gone")
-    return None if found[1] == size else Problem(path, "size", f"it was listed with {size} bytes and has {found[1]}")
+    return (
+        None if content[1] == size else Problem(path, "size", f"it was listed with {size} bytes and has {content[1]}")
+    )
 
 
 def present(read: Mapping[str, Found | None]) -> dict[str, Found]:
     """Return what is there of what was read."""
-    return {path: found for path, found in read.items() if found is not None}
+    return {path: content for path, content in read.items() if content is not None}
 
 
 def _verified(
@@ -270,17 +272,17 @@ def verify_local(directory: Path, *, run_id: str | None = None, report: bytes | 
         raise UsageFault(f"reading {fault.filename or directory}: {fault.strerror}") from None
 
 
-def _verified_local(root: Path, run_id: str | None, given: bytes | None) -> Verification:
+def _verified_local(root: Path, run_id: str | None, report: bytes | None) -> Verification:
     names = sorted(_local_files(root))
-    body, source = given, "given"
+    body, source = report, "given"
     if body is None and (own := _inside(root, REPORT)):
         body, source = own.read_bytes(), "local"
     if body is not None:
         statement = declared(body, run_id)
         read = {path: _hash_local(root, path) for path in statement.entries}
         return _verified(statement, read, names, run_id or _own_id(body), str(root), source)
-    found = {path: _hash_local(root, path) for path in names}
-    problems = [Problem(path, "missing", "it is no file inside the directory") for path in names if not found[path]]
+    contents = {path: _hash_local(root, path) for path in names}
+    problems = [Problem(path, "missing", "it is no file inside the directory") for path in names if not contents[path]]
     if not names:
         problems.append(Problem("", "missing", "there is no file"))
     return Verification(
@@ -288,8 +290,8 @@ def _verified_local(root: Path, run_id: str | None, given: bytes | None) -> Veri
         where=str(root),
         level="observed",
         expected=len(names),
-        checked=len(found),
-        read=present(found),
+        checked=len(contents),
+        read=present(contents),
         problems=tuple(problems),
     )
 
@@ -310,16 +312,16 @@ def _local_files(root: Path) -> Iterator[str]:
 
 def _inside(root: Path, path: str) -> Path | None:
     """Return a regular file of the directory, None if there is none or a link leads out of it."""
-    found = (root / path).resolve()
-    return found if found.is_relative_to(root) and found.is_file() else None
+    resolved = (root / path).resolve()
+    return resolved if resolved.is_relative_to(root) and resolved.is_file() else None
 
 
 def _hash_local(root: Path, path: str) -> Found | None:
-    found = _inside(root, path)
-    if found is None:
+    file_path = _inside(root, path)
+    if file_path is None:
         return None
     digest, size = hashlib.sha256(), 0
-    with found.open("rb") as file:
+    with file_path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
             size += len(chunk)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from drfsm.claims import bounded, is_name, json_of, moment
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import Unreadable, UsageFault
 from drfsm.world import Check, Hashed, ObjectStore, World
@@ -188,8 +189,9 @@ def _names(value: object) -> bool:
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    run.note(f"reading the backup {run.inputs['primary_restore_backup_uri']}")
-    return examine(world.store, str(run.inputs["primary_restore_backup_uri"]), check=run.check)
+    terms = terms_of(run.inputs)
+    run.note(f"reading the backup {terms.primary_restore_backup_uri}")
+    return examine(world.store, terms.primary_restore_backup_uri, check=run.check)
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:

@@ -29,6 +29,7 @@ from drfsm.dr.backup.address import (
 from drfsm.dr.backup.archive import LARGEST_PACKED_BYTES, MANIFESTS, STATE, unpacked
 from drfsm.dr.backup.manifests import APIS
 from drfsm.dr.safe_tar import UnsafeArchive
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, ExitCode, Unreadable, UsageFault
 from drfsm.world import Check, Manifest, ObjectStore, World
@@ -137,12 +138,12 @@ def pinned(run: Run) -> str:
     """Return the digest that a run's backup must have: the operator's, else what the run's first reading found."""
     recorded = run.results.get("check_backup")
     first = recorded.get("backup_sha256") if isinstance(recorded, Mapping) else None
-    return str(run.inputs.get("expect_backup_sha256") or first or "")
+    return terms_of(run.inputs).expect_backup_sha256 or str(first or "")
 
 
 def of_run(world: World, run: Run) -> Backup:
     """Return the outline of a run's backup: always the same one. Raises BackupFault."""
-    return outline(world.store, str(run.inputs["backup_uri"]), expect=pinned(run))
+    return outline(world.store, terms_of(run.inputs).backup_uri, expect=pinned(run))
 
 
 def _looked_into(
@@ -282,18 +283,19 @@ def objective(given: object) -> float | None:
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    run.note(f"opening the backup {run.inputs['backup_uri']}")
-    return verify(world.store, str(run.inputs["backup_uri"]), expect=pinned(run), check=run.check)
+    terms = terms_of(run.inputs)
+    run.note(f"opening the backup {terms.backup_uri}")
+    return verify(world.store, terms.backup_uri, expect=pinned(run), check=run.check)
 
 
 def _observe_age(world: World, run: Run) -> dict[str, Any]:
-    raw, faults = metadata_of(world.store, home_of(world.store, str(run.inputs["backup_uri"])))
+    raw, faults = metadata_of(world.store, home_of(world.store, terms_of(run.inputs).backup_uri))
     try:
         found = json_of(raw or b"{}", METADATA) if not faults else {}
     except Unreadable:
         found = {}
     created_at = found.get("created_at") if isinstance(found, dict) else None
-    return age(created_at, run.clock.now(), objective(run.inputs.get("recovery_point_objective")))
+    return age(created_at, run.clock.now(), objective(terms_of(run.inputs).recovery_point_objective))
 
 
 def _judge_age(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:

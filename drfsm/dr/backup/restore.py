@@ -28,6 +28,7 @@ from drfsm.dr.backup.manifests import APIS, wanted_secrets
 from drfsm.dr.backup.state_volume import Pace
 from drfsm.dr.control_plane import SECTIONS, configmap_of
 from drfsm.dr.sites import BEFORE, OFF, SWITCHES, before_of, overrides, parsed, publishing
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Cluster, Manifest, World
@@ -275,21 +276,15 @@ def missing_secrets(target: Target, backup: Backup) -> list[dict[str, Any]]:
 # --- for the machines -----------------------------------------------------------------------------------
 
 
-def allowed_of(inputs: Mapping[str, Any]) -> list[str]:
-    """Return the objects that an operator allowed outside of the policy, as KIND/NAME."""
-    return [each for each in str(inputs.get("allow_in_backup") or "").splitlines() if each]
-
-
 def target_of(world: World, run: Run) -> Target:
     """Return where a run restores to: DR."""
-    inputs = run.inputs
+    terms = terms_of(run.inputs)
     return Target(
         world.dr,
-        str(inputs["namespace"]),
-        str(inputs["configmap"]),
-        str(inputs.get("cronjob") or ""),
-        str(inputs.get("state_claim") or ""),
-        bundled=inputs.get("control_plane_source", "bundle") == "bundle",
+        terms.namespace,
+        terms.configmap,
+        terms.cronjob,
+        bundled=terms.control_plane_is_bundled,
     )
 
 
@@ -297,7 +292,7 @@ def _observe_manifests(world: World, run: Run) -> dict[str, Any]:
     target = target_of(world, run)
     backup = of_run(world, run)
     seen = compared(target, planned(backup, target, run.id))
-    if run.inputs.get("deployments") == "as_backed_up" and _judge_manifests(seen) != "quiet":
+    if terms_of(run.inputs).deployments_as_backed_up and _judge_manifests(seen) != "quiet":
         as_then = compared(target, planned(backup, target, run.id, stops=False))
         seen = as_then if _judge_manifests(as_then) == "quiet" else seen
     return {**seen, "backup": backup.uri, "backup_sha256": backup.sha256}
@@ -328,7 +323,7 @@ def _restore_manifests(world: World, run: Run) -> dict[str, Any]:
             f"{target.cluster.name} is live: {'; '.join(why)}", hint="freeze it first, or restore elsewhere"
         )
     backup = of_run(world, run)
-    outside = restore_policy.permit(backup.uri, backup.sha256, backup.manifests, allowed_of(run.inputs))
+    outside = restore_policy.permit(backup.uri, backup.sha256, backup.manifests, terms_of(run.inputs).allow_in_backup)
     check_mutable(target)
     done = apply(target, planned(backup, target, run.id), Pace(run.check, run.note, run.clock), force=True)
     return {**done, "allowed": restore_policy.told(outside), "quiet": quieted(backup, target)}

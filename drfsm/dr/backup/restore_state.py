@@ -14,8 +14,9 @@ from drfsm.dr.backup.archive import LARGEST_UNPACKED_BYTES, STATE, decompressed,
 from drfsm.dr.backup.check import Backup, of_run, opened, pinned
 from drfsm.dr.backup.restore import Target, target_of
 from drfsm.dr.backup.state_volume import Home, Image, Pace, Transport, check_idle, home_of
-from drfsm.dr.layout import Layout, layout_of
+from drfsm.dr.layout import Layout
 from drfsm.dr.sites import edit, parsed
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed
 from drfsm.world import Manifest, ObjectStore, World
@@ -85,13 +86,12 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
 
 
 def _restore(world: World, run: Run) -> dict[str, Any]:
-    inputs, pace = run.inputs, Pace(run.check, run.note, run.clock)
-    backup = opened(world.store, str(inputs["backup_uri"]), expect=pinned(run), check=run.check)
-    image = Image(str(inputs.get("job_image") or ""), str(inputs.get("job_python") or "python3"))
-    replace = inputs.get("replace_state") == "yes"
+    terms = terms_of(run.inputs)
+    pace = Pace(run.check, run.note, run.clock)
+    backup = opened(world.store, terms.backup_uri, expect=pinned(run), check=run.check)
     # A drill's objects lie below its own prefix: it touches no canonical one.
-    own = Layout(str(inputs.get("journal_prefix") or layout_of(inputs).prefix))
-    return restore(world.store, own, backup, target_of(world, run), image, pace, replace=replace)
+    own = Layout(terms.journal_prefix or terms.prefix)
+    return restore(world.store, own, backup, target_of(world, run), Image(), pace, replace=False)
 
 
 FACTS = {"restored_state": Fact(_observe, judge)}

@@ -23,7 +23,7 @@ from drfsm.dr.control_plane.read import (
     same,
     see,
 )
-from drfsm.dr.layout import layout_of
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Check, Cluster, Manifest, World
@@ -152,21 +152,24 @@ def summary(bundle: Bundle) -> dict[str, Any]:
 
 
 def _observe_dr(world: World, run: Run) -> dict[str, Any]:
-    return see(world.store, layout_of(run.inputs).prefix, world.dr, str(run.inputs["namespace"]), run.check)
+    terms = terms_of(run.inputs)
+    return see(world.store, terms.prefix, world.dr, terms.namespace, run.check)
 
 
 def _apply_dr(world: World, run: Run) -> dict[str, Any]:
     """Apply what is published now to DR. DR's ConfigMaps are the bundle's: what others set there is taken over."""
-    bundle = published(world.store, layout_of(run.inputs).prefix)
+    terms = terms_of(run.inputs)
+    bundle = published(world.store, terms.prefix)
     if bundle is None:
         raise ActionFailed("no control plane is published", hint="drfsm control-plane publish, on the primary")
-    applied = apply(world.dr, str(run.inputs["namespace"]), bundle, force=True, check=run.check, say=run.note)
+    applied = apply(world.dr, terms.namespace, bundle, force=True, check=run.check, say=run.note)
     return {**summary(bundle), "applied": applied}
 
 
 def read_back_dr(world: World, run: Run) -> dict[str, Any]:
     """Return the same of what is on DR already. Changes nothing: for the receipts, where applying was interrupted."""
-    namespace, bundle = str(run.inputs["namespace"]), published(world.store, layout_of(run.inputs).prefix)
+    terms = terms_of(run.inputs)
+    namespace, bundle = terms.namespace, published(world.store, terms.prefix)
     if bundle is None:
         raise ActionFailed("no control plane is published", hint="drfsm control-plane publish, on the primary")
     told = _told(world.dr, namespace, bundle, parity(world.dr, namespace, bundle), {})

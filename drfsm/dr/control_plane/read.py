@@ -25,8 +25,8 @@ from attrs import frozen
 from drfsm import claims, errors
 from drfsm.claims import GRAMMAR, bounded, is_name
 from drfsm.dr.artifacts.compare import Path, Treatment, Unreadable, apart, json_of, printable, short
-from drfsm.dr.layout import layout_of
 from drfsm.dr.safe_tar import UnsafeArchive, members
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, ExitCode
 from drfsm.world import Blob, Check, Cluster, ObjectStore, World
@@ -238,7 +238,8 @@ def home_of(prefix: str) -> str:
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    return see(world.store, layout_of(run.inputs).prefix, world.primary, str(run.inputs["namespace"]), run.check)
+    terms = terms_of(run.inputs)
+    return see(world.store, terms.prefix, world.primary, terms.namespace, run.check)
 
 
 def see(store: ObjectStore, prefix: str, cluster: Cluster, namespace: str, check: Check) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from drfsm.claims import is_name
 from drfsm.dr.callers import cluster_users
 from drfsm.dr.infrastructure.costs import cost_inputs, minutes_between, total
 from drfsm.dr.infrastructure.runners import TAGS
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Unreachable, Unreadable, UsageFault
 from drfsm.world import Change, Changes, Charter, Kubeconfig, Machine, Provisioner, Standing, Watch, World
@@ -32,7 +33,6 @@ from drfsm.world import Change, Changes, Charter, Kubeconfig, Machine, Provision
 RUN_TAG = "drfsm-run"
 POLL_SECONDS = 1.0
 SEEN_SECONDS = 60.0  # what the cloud gets to show a machine that it says it started
-REACH_SECONDS = 60.0  # what the API gets to answer once its kubeconfig is there; then the repair is due
 _GONE = "terminated"
 
 
@@ -43,8 +43,8 @@ def charter_of(run: Run) -> Charter:
 
 def charter_for(run_id: str, inputs: Mapping[str, Any]) -> Charter:
     """Return on whose behalf a run of this id and inputs brings up and takes down."""
-    site_run = str(inputs.get("site_run") or run_id)
-    return Charter(site_run, str(inputs.get("drill_id") or site_run))
+    site_run = terms_of(inputs).site_run or run_id
+    return Charter(site_run, site_run)
 
 
 def recorded(run: Run) -> tuple[str, ...]:
@@ -176,9 +176,9 @@ def _adopt(world: World, run: Run) -> dict[str, Any]:
 
 def _fetch_kubeconfig(world: World, run: Run) -> dict[str, Any]:
     """Wait until the site has given its kubeconfig (bounded by the row's time), keep it, and see the API answer."""
-    provisioner, charter = provisioner_of(world), charter_of(run)
+    provisioner, charter, terms = provisioner_of(world), charter_of(run), terms_of(run.inputs)
     run.note("waiting for the site's kubeconfig")
-    began, limit = run.clock.monotonic(), float(run.inputs.get("boot_timeout") or "inf")
+    began, limit = run.clock.monotonic(), terms.boot_timeout
     while (kubeconfig := provisioner.fetch_kubeconfig(charter)) is None:
         run.check()
         if run.clock.monotonic() - began > limit:
@@ -186,7 +186,7 @@ def _fetch_kubeconfig(world: World, run: Run) -> dict[str, Any]:
             raise ActionFailed(told, hint="look at the machine's console log")
         run.clock.sleep(POLL_SECONDS)
     run.note(f"waiting for {kubeconfig.server} to answer")
-    began, limit = run.clock.monotonic(), float(run.inputs.get("reach_timeout") or REACH_SECONDS)
+    began, limit = run.clock.monotonic(), terms.reach_timeout
     while (answer := _coming_up(world)) != "answers":
         if run.clock.monotonic() - began > limit:
             told = f"{kubeconfig.server} does not answer: {answer}"

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from drfsm import claims
-from drfsm.dr.layout import giver, layout_of, taker
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import Conflict, Unreadable
 from drfsm.world import ObjectStore, World
@@ -25,7 +25,7 @@ NOT_ASKED = "not evaluated: lost, or left alone"
 
 
 def _key(run: Run) -> str:
-    return layout_of(run.inputs).own("ownership.json")
+    return terms_of(run.inputs).layout.own("ownership.json")
 
 
 def read(store: ObjectStore, key: str) -> dict[str, Any]:
@@ -73,20 +73,22 @@ def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
 
 def lost(run: Run, site: str) -> bool:
     """Whether a person declared this site lost: then nothing of it is evaluated, and it is fenced instead."""
-    return run.inputs.get(f"{site}_unreachable") == "yes"
+    return terms_of(run.inputs).unreachable(site)
 
 
 def left_alone(run: Run, site: str) -> bool:
-    """Whether a site is not asked anything: it is lost, or this is a rehearsal, which leaves the giver alone."""
-    return lost(run, site) or (run.inputs.get("target") == "drill" and site == giver(run.inputs))
+    """Whether a site is not asked anything: it is lost, or this is a rehearsal, which leaves the source site alone."""
+    terms = terms_of(run.inputs)
+    return terms.unreachable(site) or (terms.is_rehearsal and site == terms.source_site)
 
 
 def _adopt(world: World, run: Run) -> dict[str, Any]:
-    """Write down that the giver owns the pointers, where nobody has said so yet, or where a person answers for it."""
-    blob, seen, site = world.store.stat(_key(run)), _observe(world, run), giver(run.inputs)
+    """Record the source site as the owner, where nobody is recorded yet or a person answers for it."""
+    terms = terms_of(run.inputs)
+    blob, seen, site = world.store.stat(_key(run)), _observe(world, run), terms.source_site
     if _judge(seen, run.inputs) == site:
         return {"adopted": False}
-    if blob is not None and run.inputs.get("adopt_ownership") != "yes":
+    if blob is not None and not terms.adopt_ownership:
         raise Conflict(
             seen.get("why") or f"the ownership object names {seen['site']}",
             hint=f"--adopt-ownership, if {site} was made canonical by hand",
@@ -98,18 +100,21 @@ def _adopt(world: World, run: Run) -> dict[str, Any]:
     return {"adopted": True, "in_place_of": seen["site"]}
 
 
-def hand_over(world: World, run: Run, *, giver: str, taker: str) -> None:
-    """Make ``taker`` the owner, if ``giver`` is; done already is fine. Raises Conflict for anybody else's."""
+def hand_over(world: World, run: Run) -> None:
+    """Make the target site the owner, if the source site is; done already is fine. Raises Conflict otherwise."""
+    terms = terms_of(run.inputs)
     blob, seen = world.store.stat(_key(run)), _observe(world, run)
     site = seen["site"]
     if "why" in seen:
         raise Conflict(f"{seen['why']}: somebody else wrote it", hint="look who did; put it back, then `drfsm resume`")
-    if site == taker and seen.get("is_ours") is not False:
+    if site == terms.target_site and seen.get("is_ours") is not False:
         return
-    if blob is None or site != giver:
-        raise Conflict(f"the pointers are owned by {site or 'nobody'}, not by {giver}: somebody else changed that")
-    world.store.put(_key(run), _body(world, run, taker), if_match=blob.etag)
-    run.note(f"{taker} owns the pointers now")
+    if blob is None or site != terms.source_site:
+        raise Conflict(
+            f"the pointers are owned by {site or 'nobody'}, not by {terms.source_site}: somebody else changed that"
+        )
+    world.store.put(_key(run), _body(world, run, terms.target_site), if_match=blob.etag)
+    run.note(f"{terms.target_site} owns the pointers now")
 
 
 def _body(world: World, run: Run, site: str) -> bytes:
@@ -127,5 +132,5 @@ def _body(world: World, run: Run, site: str) -> bytes:
 FACTS = {"owner": Fact(_observe, _judge)}
 ACTIONS = {
     "adopt_ownership": _adopt,
-    "hand_over_ownership": lambda world, run: hand_over(world, run, giver=giver(run.inputs), taker=taker(run.inputs)),
+    "hand_over_ownership": hand_over,
 }

@@ -21,8 +21,9 @@ from uuid import uuid4
 
 from drfsm import claims
 from drfsm.dr.artifacts import LARGEST_REPORT_BYTES
-from drfsm.dr.layout import Layout, giver, layout_of, new_run, old_run, pairs_of, staged, taker
+from drfsm.dr.layout import Layout, pairs_of
 from drfsm.dr.pointers.ownership import hand_over
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import Blob, ObjectStore, World
@@ -101,22 +102,22 @@ def pairs(store: ObjectStore, layout: Layout, provider: str, profile: str) -> li
 
 def named_pairs(pointers: Iterable[Pointer | str | None], pair: tuple[str, str]) -> list[tuple[str, str]]:
     """Return every pair that these global pointers name, and the operator's; what can't be read names none."""
-    named = [each for pointer in pointers if isinstance(pointer, dict) for each in pairs_of(pointer)]
+    named = [named_pair for pointer in pointers if isinstance(pointer, dict) for named_pair in pairs_of(pointer)]
     return list(dict.fromkeys([*named, pair]))
 
 
 def keys_of(world: World, run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return (provider keys, global keys) of the run's pointer set, in the order in which they are moved."""
-    layout = layout_of(run.inputs)
-    found = pairs(world.store, layout, str(run.inputs["provider"]), str(run.inputs["profile"]))
-    return layout.provider_pointers(found), layout.global_pointers()
+    terms = terms_of(run.inputs)
+    canonical_pairs = pairs(world.store, terms.layout, *terms.pair)
+    return terms.layout.provider_pointers(canonical_pairs), terms.layout.global_pointers()
 
 
 def judge(seen: Mapping[str, Pointer | None], inputs: Mapping[str, Any]) -> str:
     """Say which run all of these pointers name: dr, primary, a mixture of the two, or anything else."""
-    layout = layout_of(inputs)
-    named = {"dr": str(inputs["dr_run_id"]), "primary": str(inputs["primary_run_id"])}
-    sites = {_site(pointer, named, layout) for pointer in seen.values()}
+    terms = terms_of(inputs)
+    named = {"dr": terms.dr_run_id, "primary": terms.primary_run_id}
+    sites = {_site(pointer, named, terms.layout) for pointer in seen.values()}
     if not sites or "other" in sites:
         return "other"
     return sites.pop() if len(sites) == 1 else "mixed"
@@ -130,11 +131,14 @@ def _site(pointer: Pointer | None, named: Mapping[str, str], layout: Layout) -> 
 
 
 def _observe_set(world: World, run: Run) -> dict[str, Any]:
-    """See which run each pointer names and when that ended; ``decides`` is the one that readers follow."""
+    """Observe which run each pointer names and when that run ended; readers follow the pointer ``decides``."""
     provider_keys, global_keys = keys_of(world, run)
-    found = read(world.store, (*global_keys, *provider_keys))
-    named = {key: each and {name: each.get(name) for name in ("run_id", "ended_at")} for key, each in found.items()}
-    return {"decides": global_keys[0], "pointers": named}
+    pointers = read(world.store, (*global_keys, *provider_keys))
+    endings = {
+        key: pointer and {name: pointer.get(name) for name in ("run_id", "ended_at")}
+        for key, pointer in pointers.items()
+    }
+    return {"decides": global_keys[0], "pointers": endings}
 
 
 def _judge_set(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
@@ -145,9 +149,9 @@ def _judge_set(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
     deciding, others = seen["pointers"][seen["decides"]], list(seen["pointers"].values())
     if deciding is None or None in others:
         return "torn"
-    if all(each["run_id"] == deciding["run_id"] for each in others):
+    if all(other["run_id"] == deciding["run_id"] for other in others):
         return "whole"
-    behind = all(each["run_id"] == deciding["run_id"] or _before(each["ended_at"], deciding) for each in others)
+    behind = all(other["run_id"] == deciding["run_id"] or _before(other["ended_at"], deciding) for other in others)
     return "half_moved" if behind else "torn"
 
 
@@ -158,23 +162,25 @@ def _before(ended_at: Any, pointer: Mapping[str, Any]) -> bool:
 
 
 def _judge_canonical(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    terms = terms_of(inputs)
     deciding = seen["pointers"][seen["decides"]]
-    return giver(inputs) if deciding and deciding["run_id"] == old_run(inputs) else "other"
+    return terms.source_site if deciding and deciding["run_id"] == terms.old_run else "other"
 
 
 def _complete(world: World, run: Run) -> dict[str, Any]:
     """Bring every pointer of the set to the run that the deciding one names, as the killed job would have."""
+    terms = terms_of(run.inputs)
     provider_keys, global_keys = keys_of(world, run)
     blob = get(world.store, global_keys[0])
     deciding = fields(blob.body, global_keys[0]) if blob else {}
-    if deciding.get("run_id") != old_run(run.inputs):
+    if deciding.get("run_id") != terms.old_run:
         raise Conflict(f"the pointer {global_keys[0]} names {deciding.get('run_id')} now: somebody moved it")
     completed = []
     for key in (*global_keys[1:], *provider_keys):
         run.check()
-        found = get(world.store, key)
-        if found is None or fields(found.body, key).get("run_id") != old_run(run.inputs):
-            write(world.store, key, deciding, found.etag if found else None, _ours(run))
+        blob_of_key = get(world.store, key)
+        if blob_of_key is None or fields(blob_of_key.body, key).get("run_id") != terms.old_run:
+            write(world.store, key, deciding, blob_of_key.etag if blob_of_key else None, _ours(run))
             completed.append(key)
             run.note(f"brought {key} to {deciding['run_id']}")
     return {"completed": completed}
@@ -195,10 +201,10 @@ def _capture(world: World, run: Run) -> dict[str, Any]:
 
 
 def _captured(run: Run) -> Mapping[str, Mapping[str, str]]:
-    found: Mapping[str, Mapping[str, str]] = run.results.get("capture_pointers", {}).get("pointers", {})
-    if not found:
+    captured: Mapping[str, Mapping[str, str]] = run.results.get("capture_pointers", {}).get("pointers", {})
+    if not captured:
         raise ActionFailed("no pointers were captured yet", fault="drfsm")
-    return found
+    return captured
 
 
 def _content(body: bytes, key: str) -> str:
@@ -218,12 +224,13 @@ def said(body: bytes, key: str) -> dict[str, Any]:
 
 def _way_to_complete(run: Run) -> str:
     """Return what to type when a pointer of the set is missing: it is made to name the run that is canonical now."""
-    return f"look who deleted it, then {_set_by_hand(run, old_run(run.inputs))}, then `drfsm resume {run.id}`"
+    return f"look who deleted it, then {_set_by_hand(run, terms_of(run.inputs).old_run)}, then `drfsm resume {run.id}`"
 
 
 def _set_by_hand(run: Run, run_id: str) -> str:
     """Return the command that makes all pointers name a run while this run stands still."""
-    where = " ".join(f"--{name} {quote(str(run.inputs[name]))}" for name in ("bucket", "prefix", "candidate"))
+    terms = terms_of(run.inputs)
+    where = " ".join(f"--{name} {quote(str(terms.recorded(name)))}" for name in ("bucket", "prefix", "candidate"))
     named = quote(run_id) if run_id else "RUN"
     token = quote(f"CONFIRM-{run_id}") if run_id else "CONFIRM-RUN"
     return f"`drfsm pointers set {named} {where} --confirm {token} --take-over {run.id} --reason …`"
@@ -232,9 +239,9 @@ def _set_by_hand(run: Run, run_id: str) -> str:
 def _observe_present(world: World, run: Run) -> dict[str, Any]:
     """See which pointers of the set are missing: none of them could be moved, or given back."""
     provider_keys, global_keys = keys_of(world, run)
-    found = read(world.store, (*global_keys, *provider_keys))
-    missing = [key for key, each in found.items() if each is None]
-    return {"missing": missing, "way": _way_to_complete(run) if missing else "", "looked_for": list(found)}
+    pointers = read(world.store, (*global_keys, *provider_keys))
+    missing = [key for key, pointer in pointers.items() if pointer is None]
+    return {"missing": missing, "way": _way_to_complete(run) if missing else "", "looked_for": list(pointers)}
 
 
 def _observe_captured(world: World, run: Run) -> dict[str, Any]:
@@ -260,16 +267,19 @@ def _mark(body: bytes, key: str) -> Mapping[str, Any]:
 
 
 def _judge_captured(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
-    unmoved = all(each["ours"] or each["put_back"] or each["now"] == each["captured"] for each in seen.values())
+    unmoved = all(
+        pointer["ours"] or pointer["put_back"] or pointer["now"] == pointer["captured"] for pointer in seen.values()
+    )
     return "unmoved" if unmoved else "moved"
 
 
 def staged_end(world: World, run: Run) -> Any:
     """Return when the validated run ended, as its own pointer beside says."""
-    layout = staged(run.inputs, run.id)
-    for found in read(world.store, layout.global_pointers()).values():
-        if found and found.get("run_id") == new_run(run.inputs):
-            return found.get("ended_at")
+    terms = terms_of(run.inputs)
+    layout = terms.staged(run.id)
+    for pointer in read(world.store, layout.global_pointers()).values():
+        if pointer and pointer.get("run_id") == terms.new_run:
+            return pointer.get("ended_at")
     raise ActionFailed("the validated run has no pointer beside that says when it ended", fault="store")
 
 
@@ -296,10 +306,11 @@ def _moment(text: Any) -> datetime | None:
 
 def _observe_succession(world: World, run: Run) -> dict[str, Any]:
     """See when the validated run ended, and the one that the deciding pointer names."""
-    deciding = read(world.store, layout_of(run.inputs).global_pointers()[:1])
+    terms = terms_of(run.inputs)
+    deciding = read(world.store, terms.layout.global_pointers()[:1])
     canonical = next(iter(deciding.values())) or {}
     return {
-        "validated": {"run_id": new_run(run.inputs), "ended_at": staged_end(world, run)},
+        "validated": {"run_id": terms.new_run, "ended_at": staged_end(world, run)},
         "canonical": {name: canonical.get(name) for name in ("run_id", "ended_at")},
     }
 
@@ -307,7 +318,7 @@ def _observe_succession(world: World, run: Run) -> dict[str, Any]:
 def _judge_succession(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     if not is_older(seen["validated"]["ended_at"], seen["canonical"]["ended_at"]):
         return "newer"
-    return "older_allowed" if inputs["allow_older"] == "yes" else "older"
+    return "older_allowed" if terms_of(inputs).allow_older else "older"
 
 
 def _move(world: World, run: Run, keys: Iterable[str]) -> dict[str, Any]:
@@ -316,20 +327,21 @@ def _move(world: World, run: Run, keys: Iterable[str]) -> dict[str, Any]:
         run.check()
         if _move_one(world, run, key, ended_at):
             moved.append(key)
-            run.note(f"moved {key} to {new_run(run.inputs)}")
+            run.note(f"moved {key} to {terms_of(run.inputs).new_run}")
     return {"moved": moved, "ended_at": ended_at}
 
 
 def _move_one(world: World, run: Run, key: str, ended_at: Any) -> bool:
+    terms = terms_of(run.inputs)
     blob = get(world.store, key)
-    new_id = new_run(run.inputs)
+    new_id = terms.new_run
     if blob is None:
         raise Conflict(f"the pointer {key} is gone since it was captured")
     old = fields(blob.body, key)
     if old.get("run_id") == new_id:
         return False
     _refuse_strangers(run, key, blob.body)
-    write(world.store, key, rebuilt(old, layout_of(run.inputs), new_id, ended_at), blob.etag, _ours(run))
+    write(world.store, key, rebuilt(old, terms.layout, new_id, ended_at), blob.etag, _ours(run))
     return True
 
 
@@ -352,7 +364,7 @@ def _way_past(run: Run) -> str:
     """Return what to type when somebody else moved a pointer: before the last switch there is a way back."""
     if run.trigger != "switch_global_pointer":
         return f"look who did, then `drfsm abort {run.id} --reason …`; or `drfsm resume` when it is put back"
-    return f"look who did, then {_set_by_hand(run, new_run(run.inputs))}, then `drfsm resume {run.id}`"
+    return f"look who did, then {_set_by_hand(run, terms_of(run.inputs).new_run)}, then `drfsm resume {run.id}`"
 
 
 def rebuilt(old: Pointer, layout: Layout, run_id: str, ended_at: Any) -> Pointer:
@@ -437,7 +449,7 @@ def set_by_hand(
             hint=f"drfsm runs verify {quote(run_id)}",
         )
     standing, spoiled = _by_hand(store, layout.global_pointers())
-    canonical = next((each for each in standing.values() if each), {})
+    canonical = next((pointer for pointer in standing.values() if pointer), {})
     pattern = _pattern(store, layout, run_id, pair, canonical)
     _refuse_older(run_id, pattern["ended_at"], canonical, spoiled, allow_older=allow_older)
     moved = []
@@ -507,12 +519,12 @@ def _reported_end(store: ObjectStore, key: str) -> str:
 
 
 def _move_global(world: World, run: Run) -> dict[str, Any]:
-    hand_over(world, run, giver=giver(run.inputs), taker=taker(run.inputs))
+    hand_over(world, run)
     return _move(world, run, keys_of(world, run)[1])
 
 
 def _observe_global(world: World, run: Run) -> dict[str, Pointer | None]:
-    return read(world.store, layout_of(run.inputs).global_pointers())
+    return read(world.store, terms_of(run.inputs).layout.global_pointers())
 
 
 def _observe_provider(world: World, run: Run) -> dict[str, Pointer | None]:

@@ -18,11 +18,11 @@ from typing import Any
 
 from drfsm import claims
 from drfsm.dr.artifacts import verify, verify_latest
-from drfsm.dr.layout import layout_of, new_run, staged, taker
 from drfsm.dr.pointers import is_older, keys_of, lost, said, staged_end
 from drfsm.dr.procedures.approver import store_time
 from drfsm.dr.progress import quiet
 from drfsm.dr.sites import fence
+from drfsm.dr.terms import Terms, terms_of
 from drfsm.dr.validation import parsed
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Unreachable, Unreadable, UsageFault
@@ -34,17 +34,18 @@ SHOWN = 12  # characters of a digest that a person types
 
 def plan(world: World, run: Run) -> dict[str, Any]:
     """Return what would be done now."""
-    site = taker(run.inputs)
-    beside, run_id = staged(run.inputs, run.id), new_run(run.inputs)
+    terms = terms_of(run.inputs)
+    site = terms.target_site
+    beside, run_id = terms.staged(run.id), terms.new_run
     whole = verify(world.store, beside, run_id, note=quiet, check=run.check)
     newest = verify_latest(world.store, beside, run_id, note=quiet, check=run.check, every_ranked=False)
-    receipt = str(run.inputs["validation_receipt"])
+    receipt = terms.validation_receipt
     decides, pointers = _pointers(world, run)
     return {
         **_of_run(run),
-        "bucket": str(run.inputs["bucket"]),
-        "prefix": layout_of(run.inputs).prefix,
-        "candidate": layout_of(run.inputs).candidate,
+        "bucket": terms.bucket,
+        "prefix": terms.prefix,
+        "candidate": terms.candidate,
         "canonical_run": {
             "run_id": run_id,
             "ended_at": staged_end(world, run),
@@ -56,7 +57,7 @@ def plan(world: World, run: Run) -> dict[str, Any]:
             "latest_sha256": newest.tree_sha256,
         },
         "validated_by": {
-            "how": str(run.inputs["validation"]),
+            "how": terms.validation,
             "receipt_sha256": hashlib.sha256(receipt.encode()).hexdigest() if receipt else None,
             "validated_at": parsed(receipt).get("validated_at") if receipt else None,
         },
@@ -64,27 +65,27 @@ def plan(world: World, run: Run) -> dict[str, Any]:
         "decides": decides,
         "pointers": pointers,
         "primary": {
-            "stop": stop(run.inputs),
+            "stop": stop(terms),
             "unreachable": lost(run, "primary"),
-            "fence_role": str(run.inputs["fence_primary_role"]) if _fences(run.inputs) else None,
-            "reason": str(run.inputs["reason"]) if lost(run, "primary") else None,
+            "fence_role": terms.fence_primary_role if _fences(terms) else None,
+            "reason": terms.reason if lost(run, "primary") else None,
         },
     }
 
 
 def _of_run(run: Run) -> dict[str, Any]:
     """Return what makes the plan this run's own. Runs that 0.1.0 began have no nonce: theirs stays as it was."""
-    nonce = str(run.inputs.get("plan_nonce") or "")
-    if not nonce:
+    terms = terms_of(run.inputs)
+    if not terms.plan_nonce:
         return {"schema_version": 1}
-    reserved = str(run.inputs.get("plan_run") or run.id)
-    return {"schema_version": 2, "run": reserved if run.dry_run else run.id, "nonce": nonce}
+    reserved = terms.plan_run or run.id
+    return {"schema_version": 2, "run": reserved if run.dry_run else run.id, "nonce": terms.plan_nonce}
 
 
 def _pointers(world: World, run: Run) -> tuple[str, dict[str, Any]]:
     """Return the key that decides, and what each pointer of the set says: as captured, else as it is now."""
     captured = run.results.get("capture_pointers")
-    decides = layout_of(run.inputs).global_pointers()[0]
+    decides = terms_of(run.inputs).layout.global_pointers()[0]
     if captured is not None:
         return decides, {key: each["says"] for key, each in captured["pointers"].items()}
     provider_keys, global_keys = keys_of(world, run)
@@ -92,19 +93,18 @@ def _pointers(world: World, run: Run) -> tuple[str, dict[str, Any]]:
     return decides, {key: said(blob.body, key) if blob else None for key, blob in found.items()}
 
 
-def stop(inputs: Mapping[str, Any]) -> str:
+def stop(terms: Terms) -> str:
     """Say how the primary is to be kept from publishing, by what the operator asked for."""
-    if _fences(inputs):
-        roles = (str(inputs["fence_primary_role"]), str(inputs["fence_dr_role"]))
+    if _fences(terms):
+        roles = (terms.fence_primary_role, terms.fence_dr_role)
         return "by_fence" if all(map(fence.identified, roles)) else "unclear"
-    if inputs["primary_unreachable"] == "yes":
-        return "by_risk" if fence.risk_taken(inputs) else "unclear"
+    if terms.primary_unreachable:
+        return "by_risk" if terms.risk_taken else "unclear"
     return "by_freeze"
 
 
-def _fences(inputs: Mapping[str, Any]) -> bool:
-    lost_and_fenced = inputs["primary_unreachable"] == "yes" and inputs["no_fence"] != "yes"
-    return bool(inputs["fence_primary"] == "asked" or lost_and_fenced)
+def _fences(terms: Terms) -> bool:
+    return terms.fence_primary or (terms.primary_unreachable and not terms.no_fence)
 
 
 def digest(found: Plan) -> str:
@@ -196,14 +196,11 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
 
     In the row `approve` itself nobody can tell yet who fires it: that is held against the name from the next row on.
     """
+    terms = terms_of(run.inputs)
     found, earlier = plan(world, run), run.args.get("approve", {})
-    on_record = run.trigger != "approve" and earlier.get("approved_plan") == run.inputs["approved_plan"]
+    on_record = run.trigger != "approve" and earlier.get("approved_plan") == terms.approved_plan
     fired_by = earlier.get("operator") if on_record else None
-    borrowed = (
-        [f"approved in the name of {run.inputs['approved_by']}, by {fired_by}"]
-        if _borrowed(fired_by, run.inputs)
-        else []
-    )
+    borrowed = [f"approved in the name of {terms.approved_by}, by {fired_by}"] if _borrowed(fired_by, terms) else []
     return {
         "changed": [*borrowed, *_changed(earlier, found, run)],
         "fired_by": fired_by,
@@ -215,25 +212,27 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
 
 def _changed(earlier: Mapping[str, Any], found: Plan, run: Run) -> Iterator[str]:
     """Yield what differs from the plan that was approved last, where that is on record."""
+    terms = terms_of(run.inputs)
     approved = earlier.get("plan")
     if isinstance(approved, Mapping) and digest(approved) == earlier.get("approved_plan"):
         yield from differences(approved, found)
-    elif run.inputs["approved_plan"] not in ("", digest(found)):
-        yield f"the plan is {digest(found)} now, not {run.inputs['approved_plan']}"
+    elif terms.approved_plan not in ("", digest(found)):
+        yield f"the plan is {digest(found)} now, not {terms.approved_plan}"
 
 
 def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """Judge by the plan itself: the digest beside it is for readers. A yes in somebody else's name is none."""
-    given = [str(inputs[name]).strip() for name in ("approved_plan", "approved_by", "ticket")]
-    if not all(given) or _borrowed(seen["fired_by"], inputs):
+    terms = terms_of(inputs)
+    approval = [words.strip() for words in (terms.approved_plan, terms.approved_by, terms.ticket)]
+    if not all(approval) or _borrowed(seen["fired_by"], terms):
         return "none"
-    of_this_run = seen["plan"].get("nonce", "") == str(inputs.get("plan_nonce") or "")
-    return "current" if of_this_run and digest(seen["plan"]) == given[0] else "stale"
+    of_this_run = seen["plan"].get("nonce", "") == terms.plan_nonce
+    return "current" if of_this_run and digest(seen["plan"]) == approval[0] else "stale"
 
 
-def _borrowed(fired_by: Any, inputs: Mapping[str, Any]) -> bool:
+def _borrowed(fired_by: Any, terms: Terms) -> bool:
     """Whether it is known that another one fired the approval than the one it names."""
-    return fired_by is not None and str(fired_by).strip() != str(inputs["approved_by"]).strip()
+    return fired_by is not None and str(fired_by).strip() != terms.approved_by.strip()
 
 
 def _primary_answers(world: World, _run: Run) -> dict[str, Any]:
@@ -254,11 +253,11 @@ FACTS = {
     "primary_answers": Fact(_primary_answers, lambda seen, _inputs: "yes" if seen["answers"] else "no"),
     "primary_stop": Fact(
         lambda _world, run: {
-            name: str(run.inputs[name])
+            name: str(terms_of(run.inputs).recorded(name))
             for name in (
                 "fence_primary", "fence_primary_role", "fence_dr_role", "primary_unreachable", "no_fence", "reason"
             )
         },
-        lambda seen, _inputs: stop(seen),
+        lambda seen, _inputs: stop(terms_of(seen)),
     ),
 }  # fmt: skip

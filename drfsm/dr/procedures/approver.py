@@ -11,12 +11,12 @@ Of the approver the same proof is asked. One identity that two people share prov
 """
 
 from collections.abc import Iterable, Mapping
-from math import isfinite
 from typing import Any
 
 from drfsm.claims import moment
 from drfsm.dr.callers import callers
 from drfsm.dr.sites import sites
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import Unreadable
 from drfsm.world import World
@@ -44,9 +44,10 @@ def store_time(world: World, key: str) -> str:
 
 
 def _observe_age(world: World, run: Run) -> dict[str, Any]:
-    approved_at, hours = str(run.inputs["approved_at"]), str(run.inputs["approval_expires"])
+    terms = terms_of(run.inputs)
+    approved_at, hours = terms.approved_at, str(terms.recorded("approval_expires"))
     begun = _stop_begun(run)
-    now = None if begun else store_time(world, f"{run.inputs['prefix']}/drfsm/ownership.json")
+    now = None if begun else store_time(world, f"{terms.prefix}/drfsm/ownership.json")
     return {
         "says": _in_words(approved_at, now, hours),
         "approved_at": approved_at,
@@ -60,7 +61,7 @@ def _stop_begun(run: Run) -> bool:
     """Whether the primary's stop has begun: its fence or its freeze has an intent on record, or the risk was taken."""
     if run.trigger not in _BEFORE_THE_STOP:
         return True
-    if run.trigger == "freeze_primary" and run.inputs["fence_primary"] == "asked":
+    if run.trigger == "freeze_primary" and terms_of(run.inputs).fence_primary:
         return True  # the fence came first
     return bool(run.first_seen)
 
@@ -82,34 +83,28 @@ def _age_seconds(approved_at: object, now: object) -> float | None:
 
 def _judge_age(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """Judge by the store's times. One from the future is no time of an approval: it would never expire."""
+    terms = terms_of(inputs)
     if seen["stop_begun"]:
         return "in_time"
-    age, limit = _age_seconds(inputs["approved_at"], seen["store_time"]), _seconds(inputs["approval_expires"])
+    age, limit = _age_seconds(terms.approved_at, seen["store_time"]), terms.approval_expires_seconds
     if age is None or limit is None or age < -SKEW_SECONDS:
         return "unclear"
     return "in_time" if age <= limit else "expired"
-
-
-def _seconds(hours: object) -> float | None:
-    try:
-        number = float(str(hours))
-    except ValueError:
-        return None
-    return number * _HOUR if isfinite(number) and number > 0 else None
 
 
 # --- who ------------------------------------------------------------------------------------------------
 
 
 def _observe_approver(world: World, run: Run) -> dict[str, Any]:
+    terms = terms_of(run.inputs)
     starter = {
         "operator": run.starter.operator if run.starter else "",
         "proven": dict(run.starter.proven) if run.starter else {},
     }
-    approver = {"operator": str(run.inputs["approved_by"]), "proven": _proven_of_approver(world, run)}
+    approver = {"operator": terms.approved_by, "proven": _proven_of_approver(world, run)}
     compared_by, _ = compared(starter, approver)
     return {
-        "asked_for_two_people": str(run.inputs["approval_distinct"]),
+        "asked_for_two_people": str(terms.recorded("approval_distinct")),
         "compared_by": compared_by,
         "starter": starter,
         "approver": approver,
@@ -158,7 +153,7 @@ _PROOFS = {"cloud_caller": _cloud, "cluster_users": _clusters, "os_user": _owner
 
 
 def _judge_approver(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    if inputs["approval_distinct"] != "yes":
+    if not terms_of(inputs).approval_distinct:
         return "not_asked"
     return compared(seen["starter"], seen["approver"])[1]
 

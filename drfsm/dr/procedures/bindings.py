@@ -1,7 +1,7 @@
 """The bindings of the shipped machines by name; each is put together in the module of the machine's name.
 
 Owns ``INPUT_DEFAULTS``: what stands for an input that a machine got after 0.1.0, in a run that was started before.
-Facts and actions read ``run.inputs[name]``; the one line in this table is all that a new input needs.
+A new input needs a line here, for older runs, and one in ``drfsm.dr.terms``, by which facts and actions read it.
 """
 
 import importlib

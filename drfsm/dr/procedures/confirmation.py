@@ -6,6 +6,7 @@ The tokens are no secrets; they keep a command from being run by habit, or on an
 from collections.abc import Mapping
 from typing import Any
 
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 
 FIRST = "FAILBACK"
@@ -17,10 +18,10 @@ def second(dr_run_id: str) -> str:
 
 
 def _observe(_world: Any, run: Run) -> dict[str, bool]:
-    given = run.inputs
+    terms = terms_of(run.inputs)
     return {
-        "first": given["confirm1"] == FIRST,
-        "second": given["confirm2"] == second(str(given["dr_run_id"])),
+        "first": terms.confirm1 == FIRST,
+        "second": terms.confirm2 == second(terms.dr_run_id),
     }
 
 

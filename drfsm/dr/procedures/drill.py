@@ -24,10 +24,10 @@ from drfsm.dr.callers import callers
 from drfsm.dr.control_plane import apply as control_plane_apply
 from drfsm.dr.control_plane import read as control_plane
 from drfsm.dr.infrastructure import TAGS, provision
-from drfsm.dr.layout import layout_of
 from drfsm.dr.objects import cronjob_of
 from drfsm.dr.pointers import ownership
 from drfsm.dr.sites import baseline, preflight, publishing, schedules
+from drfsm.dr.terms import terms_of
 from drfsm.dr.validation import follow as validation_follow
 from drfsm.dr.validation import job as validation_job
 from drfsm.engine import Binding, Fact, Run
@@ -46,21 +46,22 @@ _ENDED_BADLY = ("failed", "refused", "aborted")
 
 
 def _scope(_world: World, run: Run) -> dict[str, Any]:
-    inputs = run.inputs
-    phases = {name: inputs[name] for name in ("site", "restore", "validate", "promote", "teardown")}
+    terms = terms_of(run.inputs)
+    phases = {name: terms.recorded(name) for name in ("site", "restore", "validate", "promote", "teardown")}
     full = (phases["restore"], phases["teardown"]) == ("asked", "true")
-    return {**phases, "full": full, "allowed": inputs["allow_full_drill"]}
+    return {**phases, "full": full, "allowed": terms.recorded("allow_full_drill")}
 
 
 def _flags(_world: World, run: Run) -> dict[str, Any]:
-    given = {name: str(run.inputs[name]) for name in ("auto_promote", "allow_promote_bypass")}
+    terms = terms_of(run.inputs)
+    given = {name: str(terms.recorded(name)) for name in ("auto_promote", "allow_promote_bypass")}
     missing = [f"--{name.replace('_', '-')} true" for name, value in given.items() if value != "true"]
     return {
         **given,
         "missing": missing,
-        "promotion": str(run.inputs["promote"]),
-        "target": str(run.inputs["promote_target"]),
-        "teardown": str(run.inputs["teardown"]),
+        "promotion": str(terms.recorded("promote")),
+        "target": str(terms.recorded("promote_target")),
+        "teardown": str(terms.recorded("teardown")),
     }
 
 
@@ -80,7 +81,8 @@ def _judge_flags(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
 def _said(name: str, value: str, then: str, otherwise: str) -> Fact:
     """Return a fact that is an input's word."""
     return Fact(
-        lambda _world, run: {name: str(run.inputs[name])}, lambda seen, _: then if seen[name] == value else otherwise
+        lambda _world, run: {name: str(terms_of(run.inputs).recorded(name))},
+        lambda seen, _: then if seen[name] == value else otherwise,
     )
 
 
@@ -88,7 +90,7 @@ def _said(name: str, value: str, then: str, otherwise: str) -> Fact:
 
 
 def _ownership(world: World, run: Run) -> dict[str, Any]:
-    return ownership.read(world.store, layout_of(run.inputs).own("ownership.json"))
+    return ownership.read(world.store, terms_of(run.inputs).layout.own("ownership.json"))
 
 
 def _judge_owner(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
@@ -135,16 +137,16 @@ def _image(world: World, run: Run) -> dict[str, Any]:
 
     Before a site is reached it is not asked.
     """
-    inputs = run.inputs
-    needed = inputs["validate"] == "asked"
-    if inputs["image_ref"] or not needed:
-        return {"image": str(inputs["image_ref"]), "of": "--image-ref", "needed": needed}
-    if inputs["restore"] != "asked" and run.trigger == PREFLIGHT:
+    terms = terms_of(run.inputs)
+    needed = terms.validate
+    if terms.image_ref or not needed:
+        return {"image": terms.image_ref, "of": "--image-ref", "needed": needed}
+    if not terms.restore and run.trigger == PREFLIGHT:
         return {"image": None, "of": "the site's CronJob, once the site is reached", "needed": True}
-    if inputs["restore"] == "asked":
-        backup = backup_check.outline(world.store, str(inputs["backup_uri"]))
+    if terms.restore:
+        backup = backup_check.outline(world.store, terms.backup_uri)
         found = [each for each in backup.manifests if each["kind"] == "CronJob"]
-        named = [each for each in found if inputs["cronjob"] in ("", each["metadata"]["name"])]
+        named = [each for each in found if terms.cronjob in ("", each["metadata"]["name"])]
         if len(named) != 1:
             told = ", ".join(each["metadata"]["name"] for each in found) or "none"
             raise ActionFailed(
@@ -152,7 +154,7 @@ def _image(world: World, run: Run) -> dict[str, Any]:
             )
         cronjob, of = named[0], "the backup"
     else:
-        cronjob, of = cronjob_of(world.dr, str(inputs["namespace"]), str(inputs["cronjob"])), "the site"
+        cronjob, of = cronjob_of(world.dr, terms.namespace, terms.cronjob), "the site"
     containers = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     return {"image": str(containers[0]["image"]), "of": of, "needed": True}
 
@@ -161,35 +163,37 @@ def _judge_image(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     if seen["image"] is None:
         return "later"
     unasked = not seen["needed"] and not seen["image"]
-    return "pinned" if unasked or preflight.PINNED.match(seen["image"]) or inputs["allow_tag"] == "yes" else "loose"
+    return "pinned" if unasked or preflight.PINNED.match(seen["image"]) or terms_of(inputs).allow_tag else "loose"
 
 
 def _rights(world: World, run: Run) -> dict[str, Any]:
     """Ask the cloud everything that the drill will ask later, as far as asking changes nothing."""
+    terms = terms_of(run.inputs)
     asked: dict[str, Callable[[], Iterable[str]]] = {
-        "writing below the drill's prefix": lambda: preflight.unwritable(world, run, [str(run.inputs["staged_prefix"])])
+        "writing below the drill's prefix": lambda: preflight.unwritable(world, run, [terms.staged(run.id).prefix])
     }
-    if run.inputs["site"] != "given":
+    if terms.site != "given":
         asked["DR's runners"] = lambda: preflight.nothing(world.infrastructure.runners(TAGS))
         charter = provision.charter_of(run)
         asked["the site's machines"] = lambda: preflight.nothing(provision.provisioner_of(world).standing(charter))
-    if run.inputs["restore"] == "asked":
+    if terms.restore:
         asked["the backup"] = partial(_no_backup, world, run)
         asked["the control plane"] = partial(_no_control_plane, world, run)
-    if run.inputs["promote"] == "asked" and run.inputs["validate"] == "none":
-        asked["the validation"] = lambda: () if run.inputs["validation_receipt"] else ("there is no receipt of one",)
+    if terms.promote and not terms.validate:
+        asked["the validation"] = lambda: () if terms.validation_receipt else ("there is no receipt of one",)
     return preflight.refusals(run, asked)
 
 
 def _no_backup(world: World, run: Run) -> Iterable[str]:
     """Yield why this backup is not restored, as far as its metadata and its objects tell: before anything comes up."""
-    uri = str(run.inputs["backup_uri"])
+    terms = terms_of(run.inputs)
+    uri = terms.backup_uri
     if world.store.stat(backup_home(world.store, uri) + METADATA) is None:
         yield f"{uri} has no {METADATA}"
         return
     try:
         backup = backup_check.of_run(world, run)
-        restore_policy.permit(uri, backup.sha256, backup.manifests, restore.allowed_of(run.inputs))
+        restore_policy.permit(uri, backup.sha256, backup.manifests, terms.allow_in_backup)
     except (backup_check.OtherBackup, restore_policy.RestoreRefused, UsageFault) as fault:
         yield f"{fault.what} ({fault.hint})"
     except backup_check.BackupFault:
@@ -200,31 +204,31 @@ def _no_backup(world: World, run: Run) -> Iterable[str]:
 
 
 def _no_control_plane(world: World, run: Run) -> Iterable[str]:
-    key = f"{control_plane.home_of(layout_of(run.inputs).prefix)}/current.json"
+    key = f"{control_plane.home_of(terms_of(run.inputs).prefix)}/current.json"
     if world.store.stat(key) is None:
         yield f"none is published: there is no {key}"
 
 
 def _survey(world: World, run: Run) -> dict[str, Any]:
     """Return what the receipts take as given."""
-    identity, inputs = world.identity, run.inputs
-    given = str(inputs["git_sha"])
+    terms = terms_of(run.inputs)
+    identity = world.identity
     return {
-        "git_sha": given or _published_sha(world, run),
-        "git_sha_from": str(inputs["git_sha_from"]) if given else "the published control plane",
-        "image": _image(world, run)["image"] if inputs["only_teardown"] == "no" else str(inputs["image_ref"]),
+        "git_sha": terms.git_sha or _published_sha(world, run),
+        "git_sha_from": terms.git_sha_from if terms.git_sha else "the published control plane",
+        "image": _image(world, run)["image"] if not terms.only_teardown else terms.image_ref,
         "account": identity.account(),
         "caller": identity.caller(),
         "proven": callers(world, ()),  # there may be no cluster yet
         "region": identity.region(),
         "operator": run.operator,
-        "drill_prefix": str(inputs["journal_prefix"]),
+        "drill_prefix": terms.journal_prefix,
     }
 
 
 def _published_sha(world: World, run: Run) -> str:
     """Return the commit that the published control plane is of; words where that can't be told."""
-    blob = world.store.get(f"{control_plane.home_of(layout_of(run.inputs).prefix)}/current.json")
+    blob = world.store.get(f"{control_plane.home_of(terms_of(run.inputs).prefix)}/current.json")
     if blob is None:
         return "unknown: no control plane is published"
     what = "the published control plane's current.json"
@@ -241,9 +245,9 @@ def _published_sha(world: World, run: Run) -> str:
 
 def _open_backup(world: World, run: Run) -> dict[str, Any]:
     """Read all of the backup. Raises BackupFault unless it holds, RestoreRefused for what a restore doesn't bring."""
-    expect = backup_check.pinned(run)
-    backup = backup_check.opened(world.store, str(run.inputs["backup_uri"]), expect=expect, check=run.check)
-    restore_policy.permit(backup.uri, backup.sha256, backup.manifests, restore.allowed_of(run.inputs))
+    terms, expect = terms_of(run.inputs), backup_check.pinned(run)
+    backup = backup_check.opened(world.store, terms.backup_uri, expect=expect, check=run.check)
+    restore_policy.permit(backup.uri, backup.sha256, backup.manifests, terms.allow_in_backup)
     return {
         "backup_uri": backup.uri,
         "backup_sha256": backup.sha256,
@@ -257,7 +261,7 @@ def _open_backup(world: World, run: Run) -> dict[str, Any]:
 def _reread_backup(world: World, run: Run) -> dict[str, Any]:
     """Read the backup's contract again, all of it: the repair of a restore."""
     expect = backup_check.pinned(run)
-    seen = backup_check.verify(world.store, str(run.inputs["backup_uri"]), expect=expect, check=run.check)
+    seen = backup_check.verify(world.store, terms_of(run.inputs).backup_uri, expect=expect, check=run.check)
     told = [*(f"{name} is missing" for name in seen["missing"]), *seen["damaged"]]
     run.note(f"read the backup again: {'; '.join(told) or 'it holds'}")
     return {"missing": seen["missing"], "damaged": seen["damaged"]}
@@ -281,20 +285,20 @@ def _note_validated(_world: World, run: Run) -> dict[str, Any]:
 
 def _recovery(_world: World, run: Run) -> dict[str, Any]:
     """Measure from the command to the proof, by what is on record."""
-    inputs, given = run.inputs, str(run.inputs["recovery_time_objective"])
+    terms = terms_of(run.inputs)
     results = (each for each in run.results.values() if isinstance(each, Mapping))
     ended = next((str(each["validated_at"]) for each in results if "validated_at" in each), None)
     if ended is None:
         raise ActionFailed("nothing was validated yet: there is no recovery to measure")
-    first, last = claims.moment(str(inputs["started_at"])), claims.moment(ended)
+    first, last = claims.moment(terms.started_at), claims.moment(ended)
     if first is None or last is None:
         raise Unreadable("the run's own records say when it began, or when it was validated, in what is no time")
     return {
-        "started_at": inputs["started_at"],
+        "started_at": terms.started_at,
         "validated_by": ended,
         "seconds": round((last - first).total_seconds(), 1),
-        "objective_seconds": float(given) if given else None,
-        "covers": "bring-up, restore and validation" if inputs["recovery_covers"] == "whole" else PART,
+        "objective_seconds": terms.recovery_time_objective,
+        "covers": "bring-up, restore and validation" if terms.recovery_is_whole else PART,
     }
 
 
@@ -326,7 +330,8 @@ def _procedures(world: World) -> Procedures:
 
 def promote_inputs(world: World, run: Run) -> dict[str, str]:
     """Return what the promote is started with: below the drill's own prefix, or, asked for, at the canonical one."""
-    given, canonical = run.inputs, run.inputs["promote_target"] == "canonical"
+    terms = terms_of(run.inputs)
+    given, canonical = terms.recorded, terms.promotes_canonical
     same = (
         "bucket", "namespace", "candidate", "provider", "profile", "cronjob", "cronjob_selector", "configmap", "taker",
         "primary_run_id", "dr_run_id", "staged_prefix", "auto_promote", "allow_promote_bypass", "image_ref",
@@ -337,27 +342,27 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
         "primary_unreachable": "no", "fence_primary": "none", "fence_primary_role": "", "fence_dr_role": "",
         "no_fence": "no", "reason": "", "kubeconfig_primary": "", "resume_cronjobs": "",
     }  # fmt: skip
-    own = {name: str(given[name]) if canonical else usual for name, usual in only_canonical.items()}
+    own = {name: str(given(name)) if canonical else usual for name, usual in only_canonical.items()}
     return {
-        **{name: str(given[name]) for name in same},
+        **{name: str(given(name)) for name in same},
         **own,
-        "prefix": str(given["prefix"]) if canonical else f"{given['journal_prefix']}/rehearsal",
+        "prefix": str(given("prefix")) if canonical else f"{given('journal_prefix')}/rehearsal",
         "target": "canonical" if canonical else "drill",
-        "rehearses": "" if canonical else str(given["prefix"]),
+        "rehearses": "" if canonical else str(given("prefix")),
         "validation": "receipt",
-        "validation_receipt": str(given["validation_receipt"]) or _own_receipt(world, run),
+        "validation_receipt": terms.validation_receipt or _own_receipt(world, run),
         "approved_plan": "", "approved_by": "", "approved_at": "", "ticket": "", "allow_older": "no",
         "plan_run": "", "plan_nonce": uuid4().hex,
-        "approval_expires": str(given.get("approval_expires") or "24"),
-        "approval_distinct": str(given.get("approval_distinct") or "no"),
+        "approval_expires": str(given("approval_expires") or "24"),
+        "approval_distinct": str(given("approval_distinct") or "no"),
         "adopt_ownership": "no", "allow_image_drift": "no", "gitops_paused": "no",
         "execution_id": "", "drain_timeout": "300",
-        "kubeconfig_dr": str(given["kubeconfig_dr"]),
+        "kubeconfig_dr": str(given("kubeconfig_dr")),
     }  # fmt: skip
 
 
 def _own_receipt(world: World, run: Run) -> str:
-    key = f"{run.inputs['staged_prefix']}/{VALIDATION_RECEIPT}"
+    key = f"{terms_of(run.inputs).staged(run.id).prefix}/{VALIDATION_RECEIPT}"
     blob = world.store.get(key)
     if blob is None:
         raise ActionFailed(f"the validation's receipt is not at s3://{world.store.bucket}/{key}", hint="drfsm resume")
@@ -365,7 +370,7 @@ def _own_receipt(world: World, run: Run) -> str:
 
 
 def _run_promotion(world: World, run: Run) -> dict[str, Any]:
-    canonical = run.inputs["promote_target"] == "canonical"
+    canonical = terms_of(run.inputs).promotes_canonical
     world.dr.uid()  # BEFORE the promote needs it: where this machine lacks the site's kubeconfig it is fetched for both
     found = _procedures(world).run(PROMOTE, PROMOTE, promote_inputs(world, run), "live" if canonical else "drill")
     run.check()
@@ -419,15 +424,15 @@ def _await_teardown(world: World, run: Run) -> dict[str, Any]:
 
 
 def _account(_world: World, run: Run) -> dict[str, Any]:
-    prices = claims.json_of(str(run.inputs["prices"]) or "null", "--prices")
-    minutes = str(run.inputs["expected_minutes"])
-    told = provision.costs(run, prices, expected_minutes=float(minutes) if minutes else None)
+    terms = terms_of(run.inputs)
+    prices = claims.json_of(terms.prices or "null", "--prices")
+    told = provision.costs(run, prices, expected_minutes=terms.expected_minutes)
     return {**told, "ended_at_is": _how_ended(run)}
 
 
 def _how_ended(run: Run) -> str:
     """Say what the minutes are counted to."""
-    if run.inputs["teardown"] != "true":
+    if not terms_of(run.inputs).teardown:
         return "now: the site stands, and costs go on"
     if any(isinstance(each, Mapping) and each.get("ended_at") for each in run.results.values()):
         return "when the machines were seen to be gone"

@@ -8,8 +8,9 @@ the validated run left beside, and name no run. Writes below the run's own prefi
 from collections.abc import Mapping
 from typing import Any
 
-from drfsm.dr.layout import Layout, layout_of, pairs_of, staged
+from drfsm.dr.layout import Layout, pairs_of
 from drfsm.dr.pointers import Pointer, keys_of, pairs, read, rebuilt, write
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed
 from drfsm.world import World
@@ -31,22 +32,29 @@ def judge_place(seen: Mapping[str, str], _inputs: Mapping[str, Any] | None = Non
 
 
 def _place(run: Run) -> dict[str, str]:
-    return {name: str(run.inputs[name]) for name in ("prefix", "rehearses")}
+    terms = terms_of(run.inputs)
+    return {name: str(terms.recorded(name)) for name in ("prefix", "rehearses")}
+
+
+def _flags(run: Run) -> dict[str, str]:
+    terms = terms_of(run.inputs)
+    return {name: str(terms.recorded(name)) for name in ("auto_promote", "allow_promote_bypass")}
 
 
 def _sources(world: World, run: Run) -> dict[str, Pointer]:
     """Return the pointers that the rehearsal begins with, by the keys that they get."""
-    own, pair = layout_of(run.inputs), (str(run.inputs["provider"]), str(run.inputs["profile"]))
-    canonical = Layout(str(run.inputs["rehearses"]).strip("/"), own.candidate)
+    terms = terms_of(run.inputs)
+    own, pair = terms.layout, terms.pair
+    canonical = Layout(terms.rehearses, own.candidate)
     named = pairs(world.store, canonical, *pair)
     there = dict(zip(_keys(own, named), read(world.store, _keys(canonical, named)).values(), strict=True))
     if all(each is not None for each in there.values()):
         return {key: each for key, each in there.items() if each is not None}
-    beside = staged(run.inputs, run.id)
+    beside = terms.staged(run.id)
     left = next((each for each in read(world.store, beside.global_pointers()).values() if each), None)
     if left is None:
         raise ActionFailed(f"neither {canonical.prefix} nor {beside.prefix} has a pointer", fault="store")
-    nobody = {**rebuilt(left, own, str(run.inputs["primary_run_id"]), None), "run_path": None}
+    nobody = {**rebuilt(left, own, terms.primary_run_id, None), "run_path": None}
     return dict.fromkeys(_keys(own, pairs_of(left) or [pair]), nobody)
 
 
@@ -57,7 +65,9 @@ def _keys(layout: Layout, named: list[tuple[str, str]]) -> tuple[str, ...]:
 def _stage(world: World, run: Run) -> dict[str, Any]:
     """Put what is not there yet; what is there is this rehearsal's own."""
     if judge_place(_place(run)) != "beside":
-        raise ActionFailed(f"{run.inputs['prefix']} is no drill's own prefix: nothing is staged there", fault="drfsm")
+        raise ActionFailed(
+            f"{terms_of(run.inputs).prefix} is no drill's own prefix: nothing is staged there", fault="drfsm"
+        )
     made = []
     for key, pointer in _sources(world, run).items():
         run.check()
@@ -78,7 +88,7 @@ def _judge(seen: Mapping[str, bool], _inputs: Mapping[str, Any]) -> str:
 
 FACTS = {
     "promote_flags": Fact(
-        lambda _world, run: {name: str(run.inputs[name]) for name in ("auto_promote", "allow_promote_bypass")},
+        lambda _world, run: _flags(run),
         lambda seen, _inputs: _FLAGS[seen["auto_promote"], seen["allow_promote_bypass"]],
     ),
     "place": Fact(lambda _world, run: _place(run), judge_place),

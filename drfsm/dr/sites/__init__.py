@@ -5,7 +5,7 @@ Owns what a site had before drfsm changed it, kept on the objects themselves, an
 
 from drfsm.dr.sites import baseline, drain, fence, health, preflight, publishing, schedules, snapshots
 from drfsm.dr.sites.health import pod_at_fault
-from drfsm.dr.sites.preflight import alarms_of, sites
+from drfsm.dr.sites.preflight import sites
 from drfsm.dr.sites.publishing import OFF, SWITCHES, overrides
 from drfsm.dr.sites.schedules import BEFORE, before_of, edit, parsed
 
@@ -13,7 +13,6 @@ __all__ = [
     "BEFORE",
     "OFF",
     "SWITCHES",
-    "alarms_of",
     "baseline",
     "before_of",
     "drain",

@@ -25,11 +25,11 @@ from typing import Any
 from attrs import field, frozen
 
 from drfsm.dr.control_plane import SECTIONS, configmap_of
-from drfsm.dr.layout import layout_of
 from drfsm.dr.objects import condition, redacted
 from drfsm.dr.progress import first_of
 from drfsm.dr.sites.health import cronjobs_at_fault, deployment_at_fault, nodes_at_fault, pod_at_fault
 from drfsm.dr.sites.publishing import PLACE, visible
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Unreachable
 from drfsm.world import Cluster, Manifest, Registry, World
@@ -88,22 +88,22 @@ def examine(
     """
     nodes = cluster.list("Node", "")
     there = cluster.get("Namespace", "", namespace) is not None
-    found = cluster.list("CronJob", namespace) if there else []
-    site = _site(cluster, namespace, found, cronjob)
+    cronjobs = cluster.list("CronJob", namespace) if there else []
+    site = _site(cluster, namespace, cronjobs, cronjob)
     wrong = [] if there else [f"there is no namespace {namespace}"]
     if there:
-        wrong += [*cronjobs_at_fault(found, cronjob, namespace), *_cronjob(site), *_account(site), *_settings(site)]
+        wrong += [*cronjobs_at_fault(cronjobs, cronjob, namespace), *_cronjob(site), *_account(site), *_settings(site)]
         wrong += [*_pull_secrets(site), *_control_plane(site), *(_identity(site) if identity else ())]
         wrong += _place(site, place)
     image = image_ref or site.image
     built_for, unknown = _architecture(registry, image)
-    runs_on = sorted({architecture_of(each) for each in nodes} - {""})
+    runs_on = sorted({architecture_of(node) for node in nodes} - {""})
     if built_for and runs_on and not set(built_for) & set(runs_on):
         wrong.append(f"{image} is built for {', '.join(built_for)}, and the nodes are {', '.join(runs_on)}")
     return {
         "cluster_uid": cluster.uid(),
         "nodes": len(nodes),
-        "nodes_ready": sum(bool(condition(each, "Ready")) for each in nodes),
+        "nodes_ready": sum(bool(condition(node, "Ready")) for node in nodes),
         "not_ready": first_of(list(nodes_at_fault(nodes))),
         "wrong": first_of(wrong),
         "unknown": [unknown] if unknown else [],
@@ -121,7 +121,7 @@ def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> 
 
 
 def _site(cluster: Cluster, namespace: str, cronjobs: Sequence[Manifest], named: str) -> _Site:
-    fitting = [each for each in cronjobs if named in ("", each["metadata"]["name"])]
+    fitting = [cronjob for cronjob in cronjobs if named in ("", cronjob["metadata"]["name"])]
     cronjob = fitting[0] if len(fitting) == 1 else None
     site = _Site(cluster, namespace, cronjob, None)
     account = cluster.get("ServiceAccount", namespace, site.account_name) if cronjob else None
@@ -145,7 +145,7 @@ def _account(site: _Site) -> Iterator[str]:
 
 def _pull_secrets(site: _Site) -> Iterator[str]:
     named = [*(site.pod.get("imagePullSecrets") or ()), *((site.account or {}).get("imagePullSecrets") or ())]
-    for name in dict.fromkeys(str(each["name"]) for each in named):
+    for name in dict.fromkeys(str(reference["name"]) for reference in named):
         if site.secret(name) is None:
             yield f"pull Secret {name} is not there"
 
@@ -161,8 +161,8 @@ def _sources(site: _Site) -> Iterator[tuple[str, str]]:
 
 def _settings(site: _Site) -> Iterator[str]:
     for kind, name in dict.fromkeys(_sources(site)):
-        found = site.secret(name) if kind == "Secret" else site.cluster.get(kind, site.namespace, name)
-        if found is None:
+        source = site.secret(name) if kind == "Secret" else site.cluster.get(kind, site.namespace, name)
+        if source is None:
             yield f"{kind} {name} is not there, and the workload takes its settings from it"
 
 
@@ -176,11 +176,13 @@ def _place(site: _Site, place: Mapping[str, str]) -> Iterator[str]:
     """Yield which of its own settings, as far as ConfigMaps and the CronJob say them, name another place."""
     if site.cronjob is None or not site.image:
         return
-    configmaps = {each["metadata"]["name"]: each for each in site.cluster.list("ConfigMap", site.namespace)}
+    configmaps = {
+        configmap["metadata"]["name"]: configmap for configmap in site.cluster.list("ConfigMap", site.namespace)
+    }
     for name, wanted in place.items():
-        found = visible(site.cronjob, name, configmaps)
-        if found is not None and found[0].strip("/") != wanted:
-            yield f"{found[1]} sets {name} to {found[0]!r}, not to {wanted!r}: by itself it would publish there"
+        sets = visible(site.cronjob, name, configmaps)
+        if sets is not None and sets[0].strip("/") != wanted:
+            yield f"{sets[1]} sets {name} to {sets[0]!r}, not to {wanted!r}: by itself it would publish there"
 
 
 def _identity(site: _Site) -> Iterator[str]:
@@ -196,7 +198,11 @@ def _identity(site: _Site) -> Iterator[str]:
         if kind == "Secret"
         for key in ((site.secret(name) or {}).get("data") or {})
     }
-    held |= {str(each["name"]) for container in site.pod.get("containers") or () for each in container.get("env") or ()}
+    held |= {
+        str(variable["name"])
+        for container in site.pod.get("containers") or ()
+        for variable in container.get("env") or ()
+    }
     if lacking := [key for key in KEYS if key not in held]:
         yield (
             f"the workload has no identity: no Secret of it has {', '.join(lacking)}, and ServiceAccount"
@@ -206,8 +212,8 @@ def _identity(site: _Site) -> Iterator[str]:
 
 def architecture_of(node: Manifest) -> str:
     """Return what a node's machine is: amd64, arm64; "" where it doesn't say."""
-    told = ((node.get("status") or {}).get("nodeInfo") or {}).get("architecture")
-    return str(told or (node["metadata"].get("labels") or {}).get("kubernetes.io/arch") or "")
+    reported = ((node.get("status") or {}).get("nodeInfo") or {}).get("architecture")
+    return str(reported or (node["metadata"].get("labels") or {}).get("kubernetes.io/arch") or "")
 
 
 def _architecture(registry: Registry | None, image: str) -> tuple[list[str], str]:
@@ -230,15 +236,15 @@ def diagnose(cluster: Cluster, namespace: str) -> dict[str, Any]:
     nodes = cluster.list("Node", "")
     return {
         "cluster_uid": cluster.uid(),
-        "nodes": [_node(each) for each in nodes],
-        "cronjobs": [_schedule(each) for each in cluster.list("CronJob", namespace)],
-        "jobs": [_named(each, **_ended(each)) for each in cluster.list("Job", namespace)],
+        "nodes": [_node(node) for node in nodes],
+        "cronjobs": [_schedule(cronjob) for cronjob in cluster.list("CronJob", namespace)],
+        "jobs": [_named(job, **_ended(job)) for job in cluster.list("Job", namespace)],
         "deployments": [
             _named(e, wrong=_redacted(deployment_at_fault(e))) for e in cluster.list("Deployment", namespace)
         ],
-        "pods": [_named(each, phase=_phase(each), wrong=_redacted(pod_at_fault(each))) for each in pods],
-        "logs": {each["metadata"]["name"]: _log(cluster, namespace, each) for each in pods if _phase(each) == "Failed"},
-        "events": [_event(each) for each in events][-MOST_EVENTS:],
+        "pods": [_named(pod, phase=_phase(pod), wrong=_redacted(pod_at_fault(pod))) for pod in pods],
+        "logs": {pod["metadata"]["name"]: _log(cluster, namespace, pod) for pod in pods if _phase(pod) == "Failed"},
+        "events": [_event(event) for event in events][-MOST_EVENTS:],
         "wrong": _redacted(nodes_at_fault(nodes)),
     }
 
@@ -254,9 +260,9 @@ def _node(node: Manifest) -> dict[str, Any]:
 
 def _schedule(cronjob: Manifest) -> dict[str, Any]:
     spec, status = cronjob["spec"], cronjob.get("status") or {}
-    told = {"schedule": spec["schedule"], "suspended": bool(spec.get("suspend"))}
+    planned = {"schedule": spec["schedule"], "suspended": bool(spec.get("suspend"))}
     last = {name: status.get(name) for name in ("lastScheduleTime", "lastSuccessfulTime")}
-    return _named(cronjob, **told, **last, active=len(status.get("active") or ()))
+    return _named(cronjob, **planned, **last, active=len(status.get("active") or ()))
 
 
 def _ended(job: Manifest) -> dict[str, Any]:
@@ -274,27 +280,27 @@ def _log(cluster: Cluster, namespace: str, pod: Manifest) -> list[str]:
 
 def _event(event: Manifest) -> dict[str, Any]:
     about = event["involvedObject"]
-    told = redacted(f"{event.get('reason')}: {event.get('message')}")
-    return {"about": f"{about.get('kind')}/{about.get('name')}", "told": told, "at": event.get("lastTimestamp")}
+    words = redacted(f"{event.get('reason')}: {event.get('message')}")
+    return {"about": f"{about.get('kind')}/{about.get('name')}", "told": words, "at": event.get("lastTimestamp")}
 
 
 def _redacted(lines: Iterable[str]) -> list[str]:
-    return [redacted(each) for each in lines]
+    return [redacted(line) for line in lines]
 
 
 # --- for the machine --------------------------------------------------------------------------------------------
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    inputs = run.inputs
+    terms = terms_of(run.inputs)
     return examine(
         world.dr,
-        str(inputs["namespace"]),
-        str(inputs["cronjob"]),
-        identity=inputs["skip_workload_assume"] != "yes",
-        image_ref=str(inputs["image_ref"]),
+        terms.namespace,
+        terms.cronjob,
+        identity=not terms.skip_workload_assume,
+        image_ref=terms.image_ref,
         registry=world.registry,
-        place=dict(zip(PLACE, (str(inputs["bucket"]), layout_of(inputs).prefix), strict=True)),
+        place=dict(zip(PLACE, (terms.bucket, terms.prefix), strict=True)),
     )
 
 

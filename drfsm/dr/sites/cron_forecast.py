@@ -62,18 +62,18 @@ def _nearest(expression: str, zone: ZoneInfo, now: datetime, *, back: bool = Fal
     from cronsim import CronSim
 
     here = now.astimezone(zone).replace(tzinfo=None)
-    found: list[datetime] = []
+    instants: list[datetime] = []
     for wall in CronSim(expression, here + (LEAP if back else -LEAP), reverse=back):
-        found += (each for each in _instants(wall, zone) if (each <= now if back else each > now))
-        if found and (wall < here - LEAP if back else wall > here + LEAP):
+        instants += (instant for instant in _instants(wall, zone) if (instant <= now if back else instant > now))
+        if instants and (wall < here - LEAP if back else wall > here + LEAP):
             break  # AFTER whatever a leap of the clock may have put out of order
-    return (max if back else min)(found, default=None)
+    return (max if back else min)(instants, default=None)
 
 
 def _instants(wall: datetime, zone: ZoneInfo) -> Iterator[datetime]:
     """Yield the moments at which a zone's clock shows a time: one, none in a leap ahead, two in a leap back."""
     moments = {wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
-    yield from (each for each in moments if each.astimezone(zone).replace(tzinfo=None) == wall)
+    yield from (moment for moment in moments if moment.astimezone(zone).replace(tzinfo=None) == wall)
 
 
 def _since(cronjob: Mapping[str, Any], now: datetime) -> datetime | None:

@@ -5,7 +5,7 @@ pod of a Job that has not ended. A pod on a node that is not ready, or gone, is 
 say whether it still runs, so the run holds, or fences. Jobs that this run made itself (label
 ``drfsm/run``) are left out: they publish beside, and are awaited by name; so are those of CronJobs that the
 input ``cronjob_selector`` leaves out. A pod that was deleted by force from a node that does not answer is
-seen nowhere: only a fence stops it, so such nodes are told.
+seen nowhere: only a fence stops it, so such nodes are reported.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +15,7 @@ from typing import Any
 from drfsm.claims import moment
 from drfsm.dr.objects import RUN_LABEL, condition, time_of
 from drfsm.dr.sites.schedules import listed
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.world import Manifest, World
 
@@ -24,23 +25,23 @@ _ENDED_JOBS = ("Complete", "Failed")
 
 def _observe(site: str) -> Callable[[World, Run], Any]:
     def observe(world: World, run: Run) -> dict[str, Any]:
-        cluster, namespace = world.site(site), run.inputs["namespace"]
+        cluster, namespace = world.site(site), terms_of(run.inputs).namespace
         left_out = _left_out(world, site, run)
         # BEFORE the pods, so that a Job that starts in between is seen by one of the two.
         listed_jobs = cluster.list("Job", namespace)
-        left_out |= {_key(each) for each in listed_jobs if _owners(each) & left_out}
-        jobs = [each for each in listed_jobs if not _ours(each, run) and _key(each) not in left_out]
-        pods = [each for each in cluster.list("Pod", namespace) if _of_a_job(each) and not _ours(each, run)]
-        pods = [each for each in pods if not _owners(each) & left_out]
-        nodes = {each["metadata"]["name"]: bool(condition(each, "Ready")) for each in cluster.list("Node", "")}
+        left_out |= {_key(job) for job in listed_jobs if _owners(job) & left_out}
+        jobs = [job for job in listed_jobs if not _ours(job, run) and _key(job) not in left_out]
+        pods = [pod for pod in cluster.list("Pod", namespace) if _of_a_job(pod) and not _ours(pod, run)]
+        pods = [pod for pod in pods if not _owners(pod) & left_out]
+        nodes = {node["metadata"]["name"]: bool(condition(node, "Ready")) for node in cluster.list("Node", "")}
         alive = list(_alive_pods(pods, {name for name, ready in nodes.items() if ready}))
         seen = {
             "jobs": list(_alive_jobs(jobs, alive)),
             "pods": alive,
             "nodes_out_of_sight": sorted(name for name, ready in nodes.items() if not ready),
         }
-        for each in _told(seen, time_of(cluster, run)):
-            run.note(f"on {site}: {each}")
+        for words in _told(seen, time_of(cluster, run)):
+            run.note(f"on {site}: {words}")
         return seen
 
     return observe
@@ -48,10 +49,13 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
 
 def _left_out(world: World, site: str, run: Run) -> set[tuple[str, str]]:
     """Return the CronJobs that the operator's selector leaves out: he says that they publish nothing."""
-    if not run.inputs["cronjob_selector"]:
+    terms = terms_of(run.inputs)
+    if not terms.cronjob_selector:
         return set()
-    everything = world.site(site).list("CronJob", run.inputs["namespace"])
-    return {_key(each, "CronJob") for each in everything} - {("CronJob", name) for name in listed(world, site, run)}
+    everything = world.site(site).list("CronJob", terms.namespace)
+    return {_key(cronjob, "CronJob") for cronjob in everything} - {
+        ("CronJob", name) for name in listed(world, site, run)
+    }
 
 
 def _key(manifest: Manifest, kind: str = "Job") -> tuple[str, str]:
@@ -59,18 +63,18 @@ def _key(manifest: Manifest, kind: str = "Job") -> tuple[str, str]:
 
 
 def _owners(manifest: Manifest) -> set[tuple[str, str]]:
-    return {(each["kind"], each["name"]) for each in manifest["metadata"].get("ownerReferences") or []}
+    return {(owner["kind"], owner["name"]) for owner in manifest["metadata"].get("ownerReferences") or []}
 
 
 def _told(seen: Mapping[str, Any], now: datetime) -> Iterator[str]:
     """Say what is still running and for how long, to ten seconds, so that it is said when it changes."""
     for kind, alive in (("Job", seen["jobs"]), ("pod", seen["pods"])):
-        for each in alive:
-            since = moment(each["since"]) or now
-            told = "out of sight, its node does not answer" if each["out_of_sight"] else "running"
-            yield f"{kind} {each['name']}, {told}, {int((now - since).total_seconds()) // 10 * 10} s old"
-    for each in seen["nodes_out_of_sight"]:
-        yield f"node {each} does not answer: a pod that was deleted by force while it ran there may run on"
+        for workload in alive:
+            since = moment(workload["since"]) or now
+            state = "out of sight, its node does not answer" if workload["out_of_sight"] else "running"
+            yield f"{kind} {workload['name']}, {state}, {int((now - since).total_seconds()) // 10 * 10} s old"
+    for node in seen["nodes_out_of_sight"]:
+        yield f"node {node} does not answer: a pod that was deleted by force while it ran there may run on"
 
 
 def _ours(manifest: Manifest, run: Run) -> bool:
@@ -88,11 +92,11 @@ def _alive_jobs(jobs: Iterable[Manifest], pods: Sequence[Mapping[str, Any]]) -> 
         counted = (status.get("active") or 0) + (status.get("terminating") or 0)
         if condition(job, *_ENDED_JOBS) and not counted:
             continue
-        told = "being deleted" if job["metadata"].get("deletionTimestamp") else "active"
-        of_it = [each["out_of_sight"] for each in pods if each["job"] == name]
+        state = "being deleted" if job["metadata"].get("deletionTimestamp") else "active"
+        of_it = [pod["out_of_sight"] for pod in pods if pod["job"] == name]
         yield {
             "name": name,
-            "state": told,
+            "state": state,
             "since": job["metadata"].get("creationTimestamp"),
             "out_of_sight": bool(of_it) and all(of_it),  # all that is left of it
         }
@@ -117,7 +121,7 @@ def _alive_pods(pods: Iterable[Manifest], ready: set[str]) -> Iterator[dict[str,
 
 def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
     alive = [*seen["jobs"], *seen["pods"]]
-    if any(not each["out_of_sight"] for each in alive):
+    if any(not workload["out_of_sight"] for workload in alive):
         return "yes"
     return "out_of_sight" if alive else "no"
 

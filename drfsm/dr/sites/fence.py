@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from drfsm.claims import field, object_of
-from drfsm.dr.layout import layout_of
+from drfsm.dr.terms import Terms, terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import UNTOLD, World
@@ -52,7 +52,7 @@ def statement(site: str, bucket: str, prefix: str, role: str) -> Statement:
         "Effect": "Deny",
         "Principal": "*",
         "Action": list(ACTIONS_DENIED),
-        "Resource": [f"arn:{partition}:s3:::{bucket}/{prefix}/{each}" for each in below],
+        "Resource": [f"arn:{partition}:s3:::{bucket}/{prefix}/{path}" for path in below],
         "Condition": {"ArnEquals": {"aws:PrincipalArn": role}},
     }
 
@@ -67,23 +67,13 @@ def principal(arn: str) -> str:
 
 def _who(arn: str) -> tuple[str, str, str]:
     """Return (account, role or user, name) of an ARN: names are unique in an account, whatever their path."""
-    found = _IDENTITY.fullmatch(principal(arn))
-    return (found["account"], found["kind"], found["name"]) if found else ("", "", arn)
+    identity = _IDENTITY.fullmatch(principal(arn))
+    return (identity["account"], identity["kind"], identity["name"]) if identity else ("", "", arn)
 
 
 def identified(arn: str) -> bool:
     """Whether an ARN names one role or user, as a fence takes it."""
     return bool(_IDENTITY.fullmatch(arn))
-
-
-def risk_taken(inputs: Mapping[str, Any]) -> bool:
-    """Whether a person declared the primary lost, and goes on without a fence, for a reason."""
-    given = [str(inputs.get(name, "")) for name in ("primary_unreachable", "no_fence")]
-    return given == ["yes", "yes"] and bool(str(inputs.get("reason", "")).strip())
-
-
-def _role(inputs: Mapping[str, Any], site: str) -> str:
-    return str(inputs[f"fence_{site}_role"])
 
 
 def _statements(raw: str | None) -> list[Statement]:
@@ -129,13 +119,13 @@ def _set(value: Any) -> list[str]:
     return sorted({entry if isinstance(entry, str) else json.dumps(entry, sort_keys=True) for entry in values})
 
 
-def _wanted(site: str, inputs: Mapping[str, Any]) -> Statement:
-    return statement(site, str(inputs["bucket"]), layout_of(inputs).prefix, _role(inputs, site))
+def _wanted(site: str, terms: Terms) -> Statement:
+    return statement(site, terms.bucket, terms.prefix, terms.fence_role(site))
 
 
 def _ours(statements: list[Statement], run: Run, site: str) -> list[Statement]:
-    mine = sid(site, layout_of(run.inputs).prefix)
-    return [each for each in statements if each.get("Sid") == mine]
+    mine = sid(site, terms_of(run.inputs).prefix)
+    return [entry for entry in statements if entry.get("Sid") == mine]
 
 
 def _observe(site: str) -> Callable[[World, Run], Any]:
@@ -145,9 +135,9 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
     """
 
     def observe(world: World, run: Run) -> dict[str, Any]:
-        wanted = _wanted(site, run.inputs)
-        found = _ours(_statements(world.policy.read()), run, site)
-        return {"statements": [wanted] if same(found, [wanted]) else sorted(found, key=_essence)}
+        wanted = _wanted(site, terms_of(run.inputs))
+        statements = _ours(_statements(world.policy.read()), run, site)
+        return {"statements": [wanted] if same(statements, [wanted]) else sorted(statements, key=_essence)}
 
     return observe
 
@@ -156,23 +146,23 @@ def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
     def judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
         if not seen["statements"]:
             return "down"
-        return "up" if same(seen["statements"], [_wanted(site, inputs)]) else "foreign"
+        return "up" if same(seen["statements"], [_wanted(site, terms_of(inputs))]) else "foreign"
 
     return judge
 
 
 def _judge_with_risk(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """Judge the primary's fence in a promote: where it is not up, a person may take the risk of that."""
-    found = _judge("primary")(seen, inputs)
-    return "risked" if found != "up" and risk_taken(inputs) else found
+    verdict = _judge("primary")(seen, inputs)
+    return "risked" if verdict != "up" and terms_of(inputs).risk_taken else verdict
 
 
-def target(world: World, inputs: Mapping[str, Any], site: str) -> dict[str, str]:
+def target(world: World, terms: Terms, site: str) -> dict[str, str]:
     """See who would be fenced, and whom that must not be."""
     other = "dr" if site == "primary" else "primary"
-    role = _role(inputs, site)
+    role = terms.fence_role(site)
     known = world.identity.known(role) if identified(role) else "untold"
-    return {"role": role, "known": known, "other": _role(inputs, other), "caller": world.identity.caller()}
+    return {"role": role, "known": known, "other": terms.fence_role(other), "caller": world.identity.caller()}
 
 
 def judge_target(seen: Mapping[str, str], _inputs: Mapping[str, Any] | None = None) -> str | None:
@@ -194,16 +184,17 @@ def _judge_both_named(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> st
 
 def _raise(site: str) -> Callable[[World, Run], Any]:
     def raise_fence(world: World, run: Run) -> dict[str, Any]:
-        role = _role(run.inputs, site)
+        terms = terms_of(run.inputs)
+        role = terms.fence_role(site)
         if not identified(role):
             raise ActionFailed(
                 f"{role or 'nobody'!r} is named to be fenced on {site}: it takes the ARN of one role or user",
                 hint=f"--fence-{site}-role arn:aws:iam::<account>:role/<name>",
                 fault="operator",
             )
-        others = _write(world, run, site, [_wanted(site, run.inputs)])
+        others = _write(world, run, site, [_wanted(site, terms)])
         run.note(f"{role} is denied the pointers and latest")
-        return {"sid": sid(site, layout_of(run.inputs).prefix), "role": role, **others}
+        return {"sid": sid(site, terms.prefix), "role": role, **others}
 
     return raise_fence
 
@@ -230,8 +221,8 @@ def _write(world: World, run: Run, site: str, ours: list[Statement]) -> dict[str
     """
     raw = world.policy.read()
     policy = object_of(raw, _POLICY) if raw else {"Version": "2012-10-17"}
-    mine = sid(site, layout_of(run.inputs).prefix)
-    kept = [each for each in _statements(raw) if each.get("Sid") != mine]
+    mine = sid(site, terms_of(run.inputs).prefix)
+    kept = [entry for entry in _statements(raw) if entry.get("Sid") != mine]
     statements = [*kept, *ours]
     world.policy.write(json.dumps({**policy, "Statement": statements}) if statements else None)
     again = _statements(world.policy.read())
@@ -247,12 +238,12 @@ def _write(world: World, run: Run, site: str, ours: list[Statement]) -> dict[str
 FACTS = {
     "primary_fence": Fact(_observe("primary"), _judge("primary")),
     "dr_fence": Fact(_observe("dr"), _judge("dr")),
-    "primary_fence_target": Fact(lambda world, run: target(world, run.inputs, "primary"), judge_target),
-    "dr_fence_target": Fact(lambda world, run: target(world, run.inputs, "dr"), judge_target),
+    "primary_fence_target": Fact(lambda world, run: target(world, terms_of(run.inputs), "primary"), judge_target),
+    "dr_fence_target": Fact(lambda world, run: target(world, terms_of(run.inputs), "dr"), judge_target),
 }
 PROMOTE = {
     "primary_fence": Fact(_observe("primary"), _judge_with_risk),
-    "primary_fence_target": Fact(lambda world, run: target(world, run.inputs, "primary"), _judge_both_named),
+    "primary_fence_target": Fact(lambda world, run: target(world, terms_of(run.inputs), "primary"), _judge_both_named),
 }
 ACTIONS = {
     "raise_primary_fence": _raise("primary"),

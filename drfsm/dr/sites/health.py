@@ -10,6 +10,7 @@ from typing import Any
 from drfsm.claims import bounded
 from drfsm.dr.objects import condition
 from drfsm.dr.progress import first_of
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.world import Cluster, Manifest, World
 
@@ -35,12 +36,12 @@ def examine(cluster: Cluster, namespace: str, cronjob: str) -> dict[str, Any]:
     wrong = [
         *nodes_at_fault(nodes),
         *cronjobs_at_fault(cluster.list("CronJob", namespace), cronjob, namespace),
-        *(words for each in deployments for words in deployment_at_fault(each)),
-        *(words for each in pods for words in pod_at_fault(each)),
+        *(words for deployment in deployments for words in deployment_at_fault(deployment)),
+        *(words for pod in pods for words in pod_at_fault(pod)),
     ]
     return {
         "nodes": len(nodes),
-        "nodes_ready": sum(bool(condition(each, "Ready")) for each in nodes),
+        "nodes_ready": sum(bool(condition(node, "Ready")) for node in nodes),
         "deployments": len(deployments),
         "pods": len(pods),
         "wrong": first_of(wrong),
@@ -49,19 +50,19 @@ def examine(cluster: Cluster, namespace: str, cronjob: str) -> dict[str, Any]:
 
 def nodes_at_fault(nodes: Sequence[Manifest]) -> Iterator[str]:
     """Yield what keeps nodes from taking pods."""
-    if not any(condition(each, "Ready") and not each["spec"].get("unschedulable") for each in nodes):
+    if not any(condition(node, "Ready") and not node["spec"].get("unschedulable") for node in nodes):
         yield "no node is ready to take a pod"
-    for each in nodes:
-        name = each["metadata"]["name"]
-        if not condition(each, "Ready"):
+    for node in nodes:
+        name = node["metadata"]["name"]
+        if not condition(node, "Ready"):
             yield f"node {name} is not ready"
-        elif pressure := condition(each, *_PRESSURES):
+        elif pressure := condition(node, *_PRESSURES):
             yield f"node {name} is under {pressure}"
 
 
 def cronjobs_at_fault(cronjobs: Sequence[Manifest], named: str, namespace: str) -> Iterator[str]:
     """Yield why it can't be told which CronJob publishes."""
-    names = sorted(each["metadata"]["name"] for each in cronjobs)
+    names = sorted(cronjob["metadata"]["name"] for cronjob in cronjobs)
     if named and named not in names:
         yield f"CronJob {namespace}/{named} is not there; there are: {', '.join(names) or 'none'}"
     elif not names:
@@ -88,14 +89,18 @@ def pod_at_fault(pod: Manifest) -> Iterator[str]:
     if status.get("phase") in _ENDED or pod["metadata"].get("deletionTimestamp"):
         return
     for kind in ("initContainerStatuses", "containerStatuses"):
-        for each in status.get(kind) or []:
-            waiting = (each.get("state") or {}).get("waiting") or {}
+        for container in status.get(kind) or []:
+            waiting = (container.get("state") or {}).get("waiting") or {}
             if waiting.get("reason") in STUCK:
                 message = f": {bounded(waiting['message'])}" if waiting.get("message") else ""
-                yield f"pod {name}, container {each['name']}: {waiting['reason']}{message}"
-    for each in status.get("conditions") or []:
-        if each["type"] == "PodScheduled" and each["status"] == "False" and each.get("reason") == "Unschedulable":
-            yield f"pod {name} finds no node: {bounded(each.get('message') or 'no reason given')}"
+                yield f"pod {name}, container {container['name']}: {waiting['reason']}{message}"
+    for status_condition in status.get("conditions") or []:
+        if (
+            status_condition["type"] == "PodScheduled"
+            and status_condition["status"] == "False"
+            and status_condition.get("reason") == "Unschedulable"
+        ):
+            yield f"pod {name} finds no node: {bounded(status_condition.get('message') or 'no reason given')}"
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
@@ -104,7 +109,7 @@ def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> 
 
 
 def _observe(site: str) -> Callable[[World, Run], Any]:
-    return lambda world, run: examine(world.site(site), str(run.inputs["namespace"]), str(run.inputs["cronjob"]))
+    return lambda world, run: examine(world.site(site), terms_of(run.inputs).namespace, terms_of(run.inputs).cronjob)
 
 
 FACTS = {"primary_health": Fact(_observe("primary"), judge)}

@@ -12,12 +12,12 @@ from typing import Any
 
 from drfsm.dr.callers import callers
 from drfsm.dr.infrastructure import TAGS
-from drfsm.dr.layout import layout_of, staged, taker
 from drfsm.dr.objects import condition, cronjob_of, time_of
 from drfsm.dr.pointers import left_alone, lost
 from drfsm.dr.sites import fence
 from drfsm.dr.sites.cron_forecast import thaw
 from drfsm.dr.sites.schedules import listed, ought_to_run, see
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict, Unreachable
 from drfsm.journal.mirror import home_of
@@ -34,7 +34,7 @@ VERBS = (
     ("list", "", "nodes"),
     ("get", "", "namespaces"),
 )
-# ... and beside these, of the site that takes over: it is validated.
+# ... and, on the target site only, what its validation needs.
 VALIDATION_VERBS = (
     ("list", "", "events"),
     *((verb, "batch", "jobs") for verb in ("create", "delete")),
@@ -62,7 +62,7 @@ GITOPS = {
 def _identity(world: World, run: Run) -> dict[str, str]:
     return {
         "account": world.identity.account(),
-        "expected_account": str(run.inputs["expect_account"]),
+        "expected_account": terms_of(run.inputs).expect_account,
         "region": world.identity.region(),
         "bucket_region": world.identity.bucket_region(),
     }
@@ -78,45 +78,47 @@ def _judge_identity(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str 
 
 
 def _clusters(world: World, run: Run) -> dict[str, str]:
-    words = {each: LOST if lost(run, each) else LEFT_ALONE for each in ("primary", "dr") if left_alone(run, each)}
-    return {each: words.get(each) or world.site(each).uid() for each in ("primary", "dr")}
+    words = {site: LOST if lost(run, site) else LEFT_ALONE for site in ("primary", "dr") if left_alone(run, site)}
+    return {site: words.get(site) or world.site(site).uid() for site in ("primary", "dr")}
 
 
 def _loss(site: str) -> Fact:
     def observe(_world: World, run: Run) -> dict[str, str]:
-        return {"declared": str(run.inputs[f"{site}_unreachable"]), "reason": str(run.inputs["reason"])}
+        terms = terms_of(run.inputs)
+        return {"declared": str(terms.recorded(f"{site}_unreachable")), "reason": terms.reason}
 
     return Fact(observe, lambda seen, _: "declared" if seen["declared"] == "yes" and seen["reason"].strip() else "none")
 
 
 def sites(run: Run) -> tuple[str, ...]:
     """Return the sites that can be asked: all but one that a person declared lost, or that a rehearsal leaves alone."""
-    return tuple(each for each in ("primary", "dr") if not left_alone(run, each))
+    return tuple(site for site in ("primary", "dr") if not left_alone(run, site))
 
 
 def _image(world: World, run: Run) -> dict[str, Any]:
-    cronjob = cronjob_of(world.site(taker(run.inputs)), run.inputs["namespace"], run.inputs["cronjob"])
+    terms = terms_of(run.inputs)
+    cronjob = cronjob_of(world.site(terms.target_site), terms.namespace, terms.cronjob)
     containers = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     current = str(containers[0]["image"])
-    return {"image": str(run.inputs["image_ref"]) or current, "cronjob_image": current}
+    return {"image": terms.image_ref or current, "cronjob_image": current}
 
 
 def _judge_drift(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     if seen["image"] == seen["cronjob_image"]:
         return "none"
-    return "accepted" if inputs["allow_image_drift"] == "yes" else "differs"
+    return "accepted" if terms_of(inputs).allow_image_drift else "differs"
 
 
 def _judge_image(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    return "pinned" if PINNED.match(seen["image"]) or inputs["allow_tag"] == "yes" else "loose"
+    return "pinned" if PINNED.match(seen["image"]) or terms_of(inputs).allow_tag else "loose"
 
 
 def _permissions(world: World, run: Run) -> dict[str, Any]:
-    asked = [(site, each) for site in sites(run) for each in _verbs(run, site)]
-    missing = []
+    asked = [(site, verb) for site in sites(run) for verb in _verbs(run, site)]
+    namespace_of_workload, missing = terms_of(run.inputs).namespace, []
     for site, (verb, group, resource) in asked:
         run.check()
-        namespace = "" if resource in _CLUSTER_WIDE else run.inputs["namespace"]
+        namespace = "" if resource in _CLUSTER_WIDE else namespace_of_workload
         if not world.site(site).allowed(verb, group, resource, namespace):
             where = f" in {namespace}" if namespace else ""
             missing.append(f"{site}: {verb} {resource}{'.' + group if group else ''}{where}")
@@ -124,35 +126,36 @@ def _permissions(world: World, run: Run) -> dict[str, Any]:
 
 
 def _verbs(run: Run, site: str) -> tuple[tuple[str, str, str], ...]:
-    return (*VERBS, *VALIDATION_VERBS) if site == taker(run.inputs) else VERBS
+    return (*VERBS, *VALIDATION_VERBS) if site == terms_of(run.inputs).target_site else VERBS
 
 
 def _gitops(world: World, run: Run) -> dict[str, Any]:
-    found: list[str] = []
+    terms = terms_of(run.inputs)
+    marks_by_object: list[str] = []
     for site in sites(run):
-        configmaps = world.site(site).list("ConfigMap", run.inputs["namespace"])
-        for kind, name, each in (
-            *(("CronJob", name, each) for name, each in listed(world, site, run).items()),
-            *(("ConfigMap", each["metadata"]["name"], each) for each in configmaps),
+        configmaps = world.site(site).list("ConfigMap", terms.namespace)
+        for kind, name, manifest in (
+            *(("CronJob", name, manifest) for name, manifest in listed(world, site, run).items()),
+            *(("ConfigMap", manifest["metadata"]["name"], manifest) for manifest in configmaps),
         ):
-            if kind == "CronJob" or name == run.inputs["configmap"]:
-                found += (f"{site}: {kind} {name}: {told}" for told in marks(each))
-    return {"marks": found}
+            if kind == "CronJob" or name == terms.configmap:
+                marks_by_object += (f"{site}: {kind} {name}: {mark}" for mark in marks(manifest))
+    return {"marks": marks_by_object}
 
 
 def _judge_gitops(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """Judge the marks: they stay when a controller is paused, so that is the operator's word; or both are fenced."""
     if not seen["marks"]:
         return "absent"
-    if inputs["gitops_paused"] == "yes":
+    terms = terms_of(inputs)
+    if terms.gitops_paused:
         return "paused"
-    fences = [inputs.get(f"fence_{site}") for site in ("primary", "dr")]
-    return "fenced" if fences == ["asked", "asked"] else "present"
+    return "fenced" if terms.fence_primary and terms.fence_dr else "present"
 
 
 def _cloud(world: World, run: Run) -> dict[str, Any]:
     """Ask the cloud everything that the run will ask much later."""
-    inputs = run.inputs
+    terms = terms_of(run.inputs)
     fences = [site for site in ("primary", "dr") if _is_to_be_fenced(run, site)]
     asked: dict[str, Callable[[], Iterable[str]]] = {
         f"the identity to fence on {site}": partial(_unfit, world, run, site) for site in fences
@@ -160,10 +163,10 @@ def _cloud(world: World, run: Run) -> dict[str, Any]:
     asked["the bucket's policy"] = lambda: nothing(world.policy.read())  # read before the primary's fence is lifted
     if not run.dry_run:
         asked["writing to the bucket"] = lambda: unwritable(world, run, _written_to(run))
-    if inputs.get("teardown") == "true":
+    if terms.teardown:
         asked["DR's runners"] = lambda: nothing(world.infrastructure.runners(TAGS))
-    if names := alarms_of(run):
-        asked["the alarms"] = lambda: (f"there is no {each}" for each in _unknown(world, names))
+    if terms.alarms:
+        asked["the alarms"] = lambda: (f"there is no {alarm}" for alarm in _unknown(world, terms.alarms))
     return refusals(run, asked)
 
 
@@ -173,19 +176,20 @@ def refusals(run: Run, asked: Mapping[str, Callable[[], Iterable[str]]]) -> dict
     for what, ask in asked.items():
         run.check()
         try:
-            refused += (f"{what}: {told}" for told in ask())
+            refused += (f"{what}: {reason}" for reason in ask())
         except ActionFailed as fault:
             refused.append(f"{what}: {fault.what}")
     return {"refused": refused, "asked": sorted(asked)}
 
 
 def _is_to_be_fenced(run: Run, site: str) -> bool:
-    asked = run.inputs.get(f"fence_{site}") == "asked"
-    return asked or (lost(run, site) and not fence.risk_taken(run.inputs))
+    terms = terms_of(run.inputs)
+    return terms.fence(site) or (terms.unreachable(site) and not terms.risk_taken)
 
 
 def _written_to(run: Run) -> tuple[str, ...]:
-    base, beside = layout_of(run.inputs), staged(run.inputs, run.id)
+    terms = terms_of(run.inputs)
+    base, beside = terms.layout, terms.staged(run.id)
     return (f"{base.prefix}/state", base.latest(), base.run("").rstrip("/"), beside.prefix.rpartition("/")[0])
 
 
@@ -204,13 +208,13 @@ def unwritable(world: World, run: Run, places: Iterable[str]) -> Iterator[str]:
 
 
 def _unfit(world: World, run: Run, site: str) -> Iterator[str]:
-    seen = fence.target(world, run.inputs, site)
+    seen = fence.target(world, terms_of(run.inputs), site)
     if (verdict := fence.judge_target(seen)) is None:
         yield f"who drfsm itself is, is {seen['caller']}: it could be {seen['role']}"
     elif verdict != "distinct":
         nobody = "no role or user that there is" if seen["known"] == "absent" else "no ARN of one role or user"
-        told = nobody if verdict == "unnamed" else "also the other site's, or drfsm's own"
-        yield f"{seen['role'] or 'nobody'} is {told}"
+        verdict_in_words = nobody if verdict == "unnamed" else "also the other site's, or drfsm's own"
+        yield f"{seen['role'] or 'nobody'} is {verdict_in_words}"
 
 
 def nothing(_answer: object) -> tuple[str, ...]:
@@ -218,20 +222,15 @@ def nothing(_answer: object) -> tuple[str, ...]:
     return ()
 
 
-def alarms_of(run: Run) -> list[str]:
-    """Return the names of the alarms that must be quiet: one in a line, for a name may have commas."""
-    return str(run.inputs.get("alarms", "")).splitlines()
-
-
 def _unknown(world: World, alarms: Sequence[str]) -> list[str]:
     known = world.alarms.states(alarms)
-    return [each for each in alarms if each not in known]
+    return [alarm for alarm in alarms if alarm not in known]
 
 
 def marks(manifest: Manifest) -> Iterator[str]:
     """Yield what says that a GitOps controller keeps this object as declared, and what to pause."""
     metadata = manifest["metadata"]
-    managers = {str(each.get("manager")) for each in metadata.get("managedFields") or []}
+    managers = {str(field_manager.get("manager")) for field_manager in metadata.get("managedFields") or []}
     present = {*(metadata.get("labels") or {}), *(metadata.get("annotations") or {}), *managers}
     for mark, pause in GITOPS.items():
         if mark in present:
@@ -239,26 +238,28 @@ def marks(manifest: Manifest) -> Iterator[str]:
 
 
 def _plan(world: World, run: Run) -> dict[str, Any]:
-    """See which schedules of the site that takes over will run in the end."""
-    everything = see(world, taker(run.inputs), run)
-    named, live = str(run.inputs["resume_cronjobs"]), listed(world, taker(run.inputs), run)
+    """Observe which schedules of the target site will run in the end."""
+    terms = terms_of(run.inputs)
+    everything = see(world, terms.target_site, run)
+    named, live = terms.resume_cronjobs, listed(world, terms.target_site, run)
     seen = {name: entry for name, entry in everything.items() if name in live}
-    now = time_of(world.site(taker(run.inputs)), run)
+    now = time_of(world.site(terms.target_site), run)
     return {
         "if_resumed_now": {n: thaw(live[n], now) for n, entry in seen.items() if ought_to_run(entry, n, named)},
         "to_run": sorted(name for name, entry in seen.items() if ought_to_run(entry, name, named)),
         "to_stay_suspended": sorted(name for name, entry in seen.items() if not ought_to_run(entry, name, named)),
         "to_scale_back": sorted(everything.keys() - live.keys()),
-        "not_there": sorted(name for name in named.split(",") if name and name not in seen),
+        "not_there": sorted(name for name in named if name not in seen),
         "left_out": list(_left_out(world, run)),
     }
 
 
 def _left_out(world: World, run: Run) -> Iterator[str]:
-    """Yield the CronJobs that publish and that the selector leaves out: they would be neither frozen nor drained."""
-    if run.inputs["cronjob_selector"]:
+    """Yield the CronJobs that publish but that the selector leaves out: nobody would freeze or drain them."""
+    terms = terms_of(run.inputs)
+    if terms.cronjob_selector:
         for site in sites(run):
-            name = cronjob_of(world.site(site), run.inputs["namespace"], run.inputs["cronjob"])["metadata"]["name"]
+            name = cronjob_of(world.site(site), terms.namespace, terms.cronjob)["metadata"]["name"]
             if name not in listed(world, site, run):
                 yield f"{site}: {name}"
 
@@ -268,18 +269,18 @@ def _reachability(site: str) -> Callable[[World, Run], Any]:
         nodes = world.site(site).list("Node", "")
         return {
             "nodes": len(nodes),
-            "ready": sum(bool(condition(each, "Ready")) for each in nodes),
-            "namespace": world.site(site).get("Namespace", "", run.inputs["namespace"]) is not None,
+            "ready": sum(bool(condition(node, "Ready")) for node in nodes),
+            "namespace": world.site(site).get("Namespace", "", terms_of(run.inputs).namespace) is not None,
         }
 
     return observe
 
 
 def _survey(world: World, run: Run) -> dict[str, Any]:
-    """Return what the rest of the run, and its receipt, take as given."""
-    teardown = run.inputs.get("teardown") == "true"
-    runners = [each.instance_id for each in world.infrastructure.runners(TAGS)] if teardown else []
-    more = _promote_survey(world, run) if taker(run.inputs) == "dr" else {}
+    """Return what the rest of the run and its receipt rely on: identities, clusters, image, machines."""
+    terms = terms_of(run.inputs)
+    runners = [runner.instance_id for runner in world.infrastructure.runners(TAGS)] if terms.teardown else []
+    more = _promote_survey(world, run) if terms.target_site == "dr" else {}
     return {
         **more,
         "account": world.identity.account(),
@@ -293,17 +294,25 @@ def _survey(world: World, run: Run) -> dict[str, Any]:
 
 
 def _promote_survey(world: World, run: Run) -> dict[str, Any]:
-    """Return what a promote's receipt takes as given. That the machines can't be asked for stops no promote."""
-    execution = str(run.inputs["execution_id"])
+    """Return what only a promote's receipt holds. Machines that can't be listed do not stop a promote."""
+    terms = terms_of(run.inputs)
     try:
-        instance_ids: Any = sorted(each.instance_id for each in world.infrastructure.runners(TAGS))
+        instance_ids: Any = sorted(runner.instance_id for runner in world.infrastructure.runners(TAGS))
     except (ActionFailed, Unreachable) as fault:
         instance_ids = {"unknown": fault.what}
     return {
-        "execution": {"id": execution or run.id, "kind": "orchestrator" if execution else "drfsm run"},
+        "execution": {
+            "id": terms.execution_id or run.id,
+            "kind": "orchestrator" if terms.execution_id else "drfsm run",
+        },
         "instance_ids": instance_ids,
-        "receipts": f"s3://{world.store.bucket}/{home_of(layout_of(run.inputs).prefix, run.id)}",
+        "receipts": f"s3://{world.store.bucket}/{home_of(terms.prefix, run.id)}",
     }
+
+
+def _adoption(_world: World, run: Run) -> dict[str, Any]:
+    terms = terms_of(run.inputs)
+    return {name: terms.recorded(name) for name in ("adopt_ownership", "reason")}
 
 
 def _reachable(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
@@ -316,11 +325,11 @@ FACTS = {
     "image": Fact(_image, _judge_image),
     "image_drift": Fact(_image, _judge_drift),
     "adoption": Fact(
-        lambda _world, run: {"adopt_ownership": run.inputs["adopt_ownership"], "reason": run.inputs["reason"]},
+        _adoption,
         lambda seen, _: "asked" if seen["adopt_ownership"] == "yes" else "none",
     ),
     "primary_pod": Fact(
-        lambda _world, run: {"said": run.inputs["primary_pod_answered_for"]},
+        lambda _world, run: {"said": terms_of(run.inputs).primary_pod_answered_for},
         lambda seen, _: "answered_for" if seen["said"] else "none",
     ),
     "dr_loss": _loss("dr"),

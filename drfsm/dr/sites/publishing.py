@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from drfsm.dr.layout import layout_of, taker
 from drfsm.dr.pointers import left_alone
 from drfsm.dr.sites.schedules import BEFORE, before_of, edit, listed, parsed
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed
 from drfsm.world import Cluster, Manifest, World
@@ -25,13 +25,13 @@ _TRUE = ("1", "true", "yes", "on")
 
 def see(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]:
     """Return the two switches and the annotation: exactly what an undo gives back."""
-    found = cluster.get("ConfigMap", namespace, name)
-    if found is None:
+    configmap = cluster.get("ConfigMap", namespace, name)
+    if configmap is None:
         raise ActionFailed(
             f"ConfigMap {namespace}/{name} is not on {cluster.name}",
             hint="name the right one with --configmap",
         )
-    return _image(found)
+    return _image(configmap)
 
 
 def _image(manifest: Manifest) -> dict[str, Any]:
@@ -48,13 +48,18 @@ def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> 
 
 
 def _observe(site: str) -> Callable[[World, Run], Any]:
-    return lambda world, run: see(world.site(site), run.inputs["namespace"], run.inputs["configmap"])
+    def observe(world: World, run: Run) -> Any:
+        terms = terms_of(run.inputs)
+        return see(world.site(site), terms.namespace, terms.configmap)
+
+    return observe
 
 
 def _edit(world: World, site: str, run: Run, change: Callable[[Manifest], Manifest], words: str) -> dict[str, Any]:
-    changed = edit(world.site(site), "ConfigMap", run.inputs["namespace"], run.inputs["configmap"], change)
+    terms = terms_of(run.inputs)
+    changed = edit(world.site(site), "ConfigMap", terms.namespace, terms.configmap, change)
     if changed:
-        run.note(f"{words} in ConfigMap {run.inputs['configmap']} on {site}")
+        run.note(f"{words} in ConfigMap {terms.configmap} on {site}")
     return {"changed": changed}
 
 
@@ -106,9 +111,9 @@ def _restore(fact: str, site: str, ours: str) -> Callable[[World, Run], Any]:
             if now == dict(image):
                 return {}
             if judge(now) != ours and any(now[name] != image[name] for name in SWITCHES):
-                told = ", ".join(f"{name}={now[name]}" for name in SWITCHES)
+                switches = ", ".join(f"{name}={now[name]}" for name in SWITCHES)
                 raise ActionFailed(
-                    f"somebody else set {told} in ConfigMap {live['metadata']['name']} on {site} since this run"
+                    f"somebody else set {switches} in ConfigMap {live['metadata']['name']} on {site} since this run"
                     f" switched publishing {ours}: that is not overwritten",
                     hint="set it as it is to be, then `drfsm resume`; or `drfsm request waive_undo --reason …`",
                 )
@@ -121,19 +126,24 @@ def _restore(fact: str, site: str, ours: str) -> Callable[[World, Run], Any]:
 
 
 def _observe_switch(world: World, run: Run) -> dict[str, Any]:
-    """Look for whatever would publish, or not, whatever the ConfigMap is made to say."""
-    namespace, name = str(run.inputs["namespace"]), str(run.inputs["configmap"])
-    found: list[str] = []
-    for site in (each for each in ("primary", "dr") if not left_alone(run, each)):
-        configmaps = {each["metadata"]["name"]: each for each in world.site(site).list("ConfigMap", namespace)}
+    """Look for settings that decide over publishing instead of the ConfigMap."""
+    terms = terms_of(run.inputs)
+    namespace, name = terms.namespace, terms.configmap
+    faults: list[str] = []
+    for site in ("primary", "dr"):
+        if left_alone(run, site):
+            continue
+        configmaps = {
+            configmap["metadata"]["name"]: configmap for configmap in world.site(site).list("ConfigMap", namespace)
+        }
         if name not in configmaps:
-            found.append(f"{site}: there is no ConfigMap {name}; name the right one with --configmap")
+            faults.append(f"{site}: there is no ConfigMap {name}; name the right one with --configmap")
             continue
         if configmaps[name].get("immutable"):
-            found.append(f"{site}: ConfigMap {name} is immutable, so nothing can be switched in it")
+            faults.append(f"{site}: ConfigMap {name} is immutable, so nothing can be switched in it")
         for cronjob in listed(world, site, run).values():
-            found += (f"{site}: {each}" for each in overrides(cronjob, name, configmaps))
-    return {"overridden": found}
+            faults += (f"{site}: {override}" for override in overrides(cronjob, name, configmaps))
+    return {"overridden": faults}
 
 
 def overrides(cronjob: Manifest, configmap: str, configmaps: Mapping[str, Manifest]) -> Iterator[str]:
@@ -145,17 +155,20 @@ def overrides(cronjob: Manifest, configmap: str, configmaps: Mapping[str, Manife
     pod = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     for container in (*(pod.get("initContainers") or ()), *pod["containers"]):
         where = f"CronJob {cronjob['metadata']['name']}, container {container['name']}"
-        own = [each for each in container.get("env") or [] if each["name"] in SWITCHES]
-        for each in own:
-            source = (each.get("valueFrom") or {}).get("configMapKeyRef") or {}
-            if (source.get("name"), source.get("key")) != (configmap, each["name"]):
-                yield f"{where} sets {each['name']} by itself"
-        mapped = [each for each in container.get("envFrom") or [] if _says(each, configmap, configmaps)]
-        if {each["name"] for each in own} == set(SWITCHES):
+        own = [variable for variable in container.get("env") or [] if variable["name"] in SWITCHES]
+        for variable in own:
+            source = (variable.get("valueFrom") or {}).get("configMapKeyRef") or {}
+            if (source.get("name"), source.get("key")) != (configmap, variable["name"]):
+                yield f"{where} sets {variable['name']} by itself"
+        mapped = [source for source in container.get("envFrom") or [] if _says(source, configmap, configmaps)]
+        if {variable["name"] for variable in own} == set(SWITCHES):
             continue  # what a container sets by itself goes before all that it maps
         if mapped and _source(mapped[-1]) != configmap:
             yield f"{where} takes a switch from ConfigMap {_source(mapped[-1])}, which comes after {configmap}"
-        elif not any(not each.get("prefix") for each in mapped) and container["image"] == pod["containers"][0]["image"]:
+        elif (
+            not any(not source.get("prefix") for source in mapped)
+            and container["image"] == pod["containers"][0]["image"]
+        ):
             yield f"{where} does not take its environment from ConfigMap {configmap}"
 
 
@@ -165,7 +178,7 @@ def visible(cronjob: Manifest, name: str, configmaps: Mapping[str, Manifest]) ->
     What a Secret says can't be seen, and it may say it: the last that maps it wins, so a Secret behind hides it.
     """
     container = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
-    own = next((each for each in reversed(container.get("env") or []) if each["name"] == name), None)
+    own = next((variable for variable in reversed(container.get("env") or []) if variable["name"] == name), None)
     if own is not None:
         source = (own.get("valueFrom") or {}).get("configMapKeyRef")
         if source is None:
@@ -181,21 +194,26 @@ def visible(cronjob: Manifest, name: str, configmaps: Mapping[str, Manifest]) ->
 
 
 def _observe_place(world: World, run: Run) -> dict[str, Any]:
-    """See where the site that takes over would publish by itself, as far as its settings can be seen."""
-    namespace, site = str(run.inputs["namespace"]), taker(run.inputs)
-    configmaps = {each["metadata"]["name"]: each for each in world.site(site).list("ConfigMap", namespace)}
-    named = str(run.inputs["cronjob"])
+    """Observe where the target site would publish by itself, as far as its settings can be read."""
+    terms = terms_of(run.inputs)
+    namespace, site = terms.namespace, terms.target_site
+    configmaps = {
+        configmap["metadata"]["name"]: configmap for configmap in world.site(site).list("ConfigMap", namespace)
+    }
+    named = terms.cronjob
     seen = {}
     for name, cronjob in listed(world, site, run).items():
         if named in ("", name):
-            found = {each: visible(cronjob, each, configmaps) for each in PLACE}
-            seen[name] = {each: {"value": told[0], "from": told[1]} if told else None for each, told in found.items()}
-    return {"wanted": dict(zip(PLACE, (str(run.inputs["bucket"]), layout_of(run.inputs).prefix), strict=True)), **seen}
+            values = {setting: visible(cronjob, setting, configmaps) for setting in PLACE}
+            seen[name] = {
+                setting: {"value": value[0], "from": value[1]} if value else None for setting, value in values.items()
+            }
+    return {"wanted": dict(zip(PLACE, (terms.bucket, terms.prefix), strict=True)), **seen}
 
 
 def _judge_place(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
-    found = [(each, told[each]) for name, told in seen.items() if name != "wanted" for each in PLACE]
-    elsewhere = any(told and told["value"].strip("/") != seen["wanted"][each] for each, told in found)
+    settings = [(setting, values[setting]) for name, values in seen.items() if name != "wanted" for setting in PLACE]
+    elsewhere = any(value and value["value"].strip("/") != seen["wanted"][setting] for setting, value in settings)
     return "elsewhere" if elsewhere else "ours"
 
 

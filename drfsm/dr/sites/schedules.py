@@ -9,19 +9,19 @@ object between freeze and thaw is left as it is, and said. Whoever may edit the 
 that is no record of drfsm's raises Unreadable, never counts as none, and is never written over.
 
 A restore also scales Deployments to 0, because a pod of theirs could publish. Those that carry its record
-(``{"replicas": 3}``) are part of the schedules of the site that takes over, under ``Deployment/<name>``: suspended at 0
+(``{"replicas": 3}``) are part of the schedules of the target site, under ``Deployment/<name>``: suspended at 0
 replicas, given their number back by the row that resumes the schedules.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from drfsm import claims
-from drfsm.dr.layout import taker
 from drfsm.dr.objects import time_of
 from drfsm.dr.sites.cron_forecast import thaw, words
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import Cluster, Manifest, World
@@ -71,7 +71,7 @@ def parsed(raw: str | None) -> Mapping[str, Any]:
         return {}
 
 
-def ought_to_run(entry: Mapping[str, Any], name: str, named: str = "") -> bool:
+def ought_to_run(entry: Mapping[str, Any], name: str, named: Sequence[str] = ()) -> bool:
     """Say whether a CronJob, as seen, is to run in the end: as recorded, else as named, else as it is."""
     before = parsed(entry["before"])
     recorded = before.get("suspend")
@@ -79,21 +79,27 @@ def ought_to_run(entry: Mapping[str, Any], name: str, named: str = "") -> bool:
         return not recorded
     if name.startswith(_DEPLOYMENT):
         return _replicas(before) > 0
-    return name in named.split(",") or not entry["suspend"]
+    return name in named or not entry["suspend"]
 
 
 def listed(world: World, site: str, run: Run) -> dict[str, Manifest]:
-    """Return the CronJobs of a site that are meant, by name."""
-    found = world.site(site).list("CronJob", run.inputs["namespace"], labels=str(run.inputs["cronjob_selector"]))
-    return {each["metadata"]["name"]: each for each in found}
+    """Return the CronJobs of a site that the selector matches, by name."""
+    terms = terms_of(run.inputs)
+    cronjobs = world.site(site).list("CronJob", terms.namespace, labels=terms.cronjob_selector)
+    return {cronjob["metadata"]["name"]: cronjob for cronjob in cronjobs}
 
 
 def stopped(world: World, site: str, run: Run) -> dict[str, Manifest]:
-    """Return the Deployments of the site that takes over that a restore scaled to 0, as ``Deployment/<name>``."""
-    if site != taker(run.inputs):
+    """Return the Deployments of the target site that a restore scaled to 0, as ``Deployment/<name>``."""
+    terms = terms_of(run.inputs)
+    if site != terms.target_site:
         return {}
-    found = world.site(site).list("Deployment", run.inputs["namespace"])
-    return {f"{_DEPLOYMENT}{each['metadata']['name']}": each for each in found if _replicas(parsed(before_of(each)))}
+    deployments = world.site(site).list("Deployment", terms.namespace)
+    return {
+        f"{_DEPLOYMENT}{deployment['metadata']['name']}": deployment
+        for deployment in deployments
+        if _replicas(parsed(before_of(deployment)))
+    }
 
 
 def _replicas(before: Mapping[str, Any]) -> int:
@@ -104,7 +110,9 @@ def _replicas(before: Mapping[str, Any]) -> int:
 
 def see(world: World, site: str, run: Run) -> dict[str, dict[str, Any]]:
     """Return {CronJob, or Deployment/…: {"suspend", "before"}} of a site: exactly what an undo gives back."""
-    return {name: _seen(each) for name, each in {**listed(world, site, run), **stopped(world, site, run)}.items()}
+    return {
+        name: _seen(manifest) for name, manifest in {**listed(world, site, run), **stopped(world, site, run)}.items()
+    }
 
 
 def _seen(manifest: Manifest) -> dict[str, Any]:
@@ -124,42 +132,42 @@ def fingerprint(manifest: Manifest) -> str:
 
 
 def _changed_meanwhile(run: Run, froze: str, site: str, live: Mapping[str, Manifest]) -> list[str]:
-    """Say what somebody else did to the CronJobs since the freeze: it is left as it is."""
+    """Report what somebody else changed on the CronJobs since the freeze; those changes are left as they are."""
     before: Mapping[str, str] = (run.results.get(froze) or {}).get("specs") or {}
     if not before:  # the freeze was found done after a crash: nobody kept how they were
         run.note(f"whether somebody changed a CronJob on {site} since the freeze can't be told")
-    told = [f"CronJob {name} is gone" for name in sorted(before.keys() - live.keys())]
-    told += [f"CronJob {name} is new" for name in sorted(live.keys() - before.keys()) if before]
-    told += [
+    changes = [f"CronJob {name} is gone" for name in sorted(before.keys() - live.keys())]
+    changes += [f"CronJob {name} is new" for name in sorted(live.keys() - before.keys()) if before]
+    changes += [
         f"the spec of CronJob {name} was changed"
         for name in sorted(before.keys() & live.keys())
         if fingerprint(live[name]) != before[name]
     ]
-    for each in told:
-        run.note(f"on {site}, since the freeze and not by this run: {each}")
-    return told
+    for change in changes:
+        run.note(f"on {site}, since the freeze and not by this run: {change}")
+    return changes
 
 
-def judge(seen: Mapping[str, Any], named: str = "") -> str:
+def judge(seen: Mapping[str, Any], named: Sequence[str] = ()) -> str:
     """Judge a site's schedules: ``on`` is every CronJob as it ought to be and at least one running."""
     if not seen:
         return "none"
-    if all(each["suspend"] for each in seen.values()):
+    if all(schedule["suspend"] for schedule in seen.values()):
         return "off"
-    fits = all(each["suspend"] != ought_to_run(each, name, named) for name, each in seen.items())
+    fits = all(schedule["suspend"] != ought_to_run(schedule, name, named) for name, schedule in seen.items())
     return "on" if fits else "mixed"
 
 
 def _suspend(site: str) -> Callable[[World, Run], Any]:
     def suspend(world: World, run: Run) -> dict[str, Any]:
-        cluster, namespace = world.site(site), run.inputs["namespace"]
+        cluster, namespace = world.site(site), terms_of(run.inputs).namespace
         live, done = listed(world, site, run), []
-        for name, each in live.items():
+        for name, cronjob in live.items():
             run.check()
-            if not each["spec"].get("suspend") and edit(cluster, "CronJob", namespace, name, _freeze(run)):
+            if not cronjob["spec"].get("suspend") and edit(cluster, "CronJob", namespace, name, _freeze(run)):
                 done.append(name)
                 run.note(f"suspended CronJob {name} on {site}")
-        return {"suspended": done, "specs": {name: fingerprint(each) for name, each in live.items()}}
+        return {"suspended": done, "specs": {name: fingerprint(cronjob) for name, cronjob in live.items()}}
 
     return suspend
 
@@ -182,16 +190,17 @@ def _resume(world: World, run: Run, site: str, froze: str = "") -> dict[str, Any
 
     ``froze`` is the trigger by which this run froze it, "" where it did not.
     """
-    namespace, named = run.inputs["namespace"], str(run.inputs["resume_cronjobs"])
+    terms = terms_of(run.inputs)
+    namespace, named = terms.namespace, terms.resume_cronjobs
     live = listed(world, site, run)
     now = time_of(world.site(site), run)  # AFTER the list: the site's controller reckons by it
-    to_run = [name for name, each in live.items() if ought_to_run(_seen(each), name, named)]
+    to_run = [name for name, cronjob in live.items() if ought_to_run(_seen(cronjob), name, named)]
     forecast = {name: thaw(live[name], now) for name in to_run}
-    for name, each in forecast.items():
-        run.note(words(name, each))
+    for name, thawed in forecast.items():
+        run.note(words(name, thawed))
     changed = _changed_meanwhile(run, froze, site, live) if froze else []
     # BEFORE the thaw: whatever Job of theirs is not among these was started by it, and is the soak's.
-    jobs = sorted(str(each["metadata"]["name"]) for each in world.site(site).list("Job", namespace))
+    jobs = sorted(str(job["metadata"]["name"]) for job in world.site(site).list("Job", namespace))
     resumed = []
     for name in live:
         run.check()
@@ -222,7 +231,7 @@ def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
             except ActionFailed as fault:
                 faults.append(fault)
         if faults:
-            raise ActionFailed("; ".join(each.what for each in faults), hint=faults[0].hint)
+            raise ActionFailed("; ".join(failure.what for failure in faults), hint=faults[0].hint)
         return {"restored": done, "changed_meanwhile": changed}
 
     return restore
@@ -231,7 +240,7 @@ def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
 def _object(name: str, run: Run) -> tuple[str, str, str]:
     """Return (kind, namespace, name) of what a site's schedules hold under a name."""
     kind = "Deployment" if name.startswith(_DEPLOYMENT) else "CronJob"
-    return kind, run.inputs["namespace"], name.removeprefix(_DEPLOYMENT)
+    return kind, terms_of(run.inputs).namespace, name.removeprefix(_DEPLOYMENT)
 
 
 def _said(name: str) -> str:
@@ -284,8 +293,13 @@ def edit(cluster: Cluster, kind: str, namespace: str, name: str, change: Callabl
 
 
 def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
-    """Judge by what the operator named to run at the end, on the site that takes over."""
-    return lambda seen, inputs: judge(seen, str(inputs["resume_cronjobs"]) if site == taker(inputs) else "")
+    """Judge a site's schedules; on the target site, by what the operator named to run at the end."""
+
+    def judge_site(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+        terms = terms_of(inputs)
+        return judge(seen, terms.resume_cronjobs if site == terms.target_site else ())
+
+    return judge_site
 
 
 FACTS = {f"{site}_schedules": Fact(_observe(site), _judge(site)) for site in ("primary", "dr")}

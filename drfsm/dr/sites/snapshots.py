@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from drfsm.dr.sites import publishing, schedules
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Run
 from drfsm.journal import Undoable
 from drfsm.world import World
@@ -43,8 +44,9 @@ def _schedules(world: World, site: str, run: Run, snapshot: Any) -> Iterator[str
 
 
 def _publishing(world: World, site: str, run: Run, snapshot: Any) -> Iterator[str]:
-    live = publishing.see(world.site(site), run.inputs["namespace"], run.inputs["configmap"])
-    where = f"ConfigMap {run.inputs['configmap']} on {site}"
+    terms = terms_of(run.inputs)
+    live = publishing.see(world.site(site), terms.namespace, terms.configmap)
+    where = f"ConfigMap {terms.configmap} on {site}"
     if not isinstance(snapshot, Mapping) or not set(publishing.SWITCHES) <= snapshot.keys():
         yield f"{where}: the snapshot says nothing of its switches"
         return

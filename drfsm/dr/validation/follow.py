@@ -13,8 +13,8 @@ judges it, and with what the Job publishes as). Bound to the drill; the Job itse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from drfsm.dr.layout import new_run, staged, taker
 from drfsm.dr.objects import redacted
+from drfsm.dr.terms import terms_of
 from drfsm.dr.validation import job as validation_job
 from drfsm.dr.validation.job import POLL_SECONDS
 from drfsm.engine import Fact, Run
@@ -39,8 +39,9 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
 
 
 def _pods(world: World, run: Run, job: Manifest) -> Sequence[Manifest]:
+    terms = terms_of(run.inputs)
     name = job["metadata"]["name"]
-    return world.site(taker(run.inputs)).list("Pod", str(run.inputs["namespace"]), labels=f"job-name={name}")
+    return world.site(terms.target_site).list("Pod", terms.namespace, labels=f"job-name={name}")
 
 
 def cause(job: Manifest, pods: Sequence[Manifest]) -> tuple[str, list[str]]:
@@ -96,6 +97,7 @@ def _ends(pod: Manifest) -> Iterator[str]:
 
 def _validate(world: World, run: Run) -> dict[str, Any]:
     """Have the site do its work once, beside. Raises ActionFailed, with cause and evidence, where it doesn't."""
+    terms = terms_of(run.inputs)
     seen = _observe(world, run)
     if seen["job"] != "absent" and _verdict(seen, run) == "failed":
         _give_up_unless_mendable(seen)
@@ -108,7 +110,7 @@ def _validate(world: World, run: Run) -> dict[str, Any]:
     if _verdict(seen, run) == "failed":
         _give_up_unless_mendable(seen)
         raise ActionFailed(_told(seen), hint="the log of this attempt has the evidence")
-    return {"run_id": new_run(run.inputs), "publishes_to": staged(run.inputs, run.id).prefix, **seen["publishes_as"]}
+    return {"run_id": terms.new_run, "publishes_to": terms.staged(run.id).prefix, **seen["publishes_as"]}
 
 
 def _left(world: World, run: Run) -> bool:
@@ -116,7 +118,7 @@ def _left(world: World, run: Run) -> bool:
 
 
 def _followed(world: World, run: Run) -> dict[str, Any]:
-    began, limit = run.clock.monotonic(), float(run.inputs["validation_timeout"])
+    began, limit = run.clock.monotonic(), terms_of(run.inputs).validation_timeout
     said = began
     while True:
         seen = _observe(world, run)

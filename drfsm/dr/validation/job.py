@@ -13,9 +13,10 @@ from datetime import datetime
 from typing import Any
 
 from drfsm.claims import moment
-from drfsm.dr.layout import layout_of, new_run, pairs_of, staged, taker
+from drfsm.dr.layout import pairs_of
 from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL, condition, cronjob_of, redacted, time_of
 from drfsm.dr.pointers import pairs, read
+from drfsm.dr.terms import Terms, terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Cluster, Manifest, World
@@ -41,7 +42,7 @@ def selector(run: Run, role: str) -> str:
 
 def find(cluster: Cluster, run: Run, role: str) -> Sequence[Manifest]:
     """Return the Jobs that this run started in a role: one, or none."""
-    return cluster.list("Job", run.inputs["namespace"], labels=selector(run, role))
+    return cluster.list("Job", terms_of(run.inputs).namespace, labels=selector(run, role))
 
 
 def job_from(cronjob: Manifest, run: Run, role: str) -> Manifest:
@@ -57,7 +58,7 @@ def job_from(cronjob: Manifest, run: Run, role: str) -> Manifest:
         "kind": "Job",
         "metadata": {
             "name": f"drfsm-{role}-{run.id}"[:63].rstrip("-."),
-            "namespace": run.inputs["namespace"],
+            "namespace": terms_of(run.inputs).namespace,
             "labels": labels,
             "annotations": {"cronjob.kubernetes.io/instantiate": "manual"},
         },
@@ -77,29 +78,31 @@ def create(cluster: Cluster, job: Manifest, run: Run, role: str) -> None:
 
 def environment(run: Run) -> dict[str, str]:
     """Return what the validation's environment says, whatever the site's says; where it publishes is ours alone."""
-    asked = dict(line.split("=", 1) for line in str(run.inputs["validation_env"]).splitlines() if "=" in line)
+    terms = terms_of(run.inputs)
+    asked = dict(line.split("=", 1) for line in terms.validation_env if "=" in line)
     # A DR that is promoted must be able to publish: its bucket is the one that its own settings name.
-    bucket = {"JOBINTEL_S3_BUCKET": str(run.inputs["bucket"])} if taker(run.inputs) == "primary" else {}
+    bucket = {"JOBINTEL_S3_BUCKET": terms.bucket} if terms.target_site == "primary" else {}
     return {
         **asked,
         **bucket,
         "PUBLISH_S3": "1",
         "PUBLISH_S3_DRY_RUN": "0",
         "PUBLISH_S3_REQUIRE": "1",
-        "JOBINTEL_S3_PREFIX": staged(run.inputs, run.id).prefix,
-        "JOBINTEL_RUN_ID": new_run(run.inputs),
+        "JOBINTEL_S3_PREFIX": terms.staged(run.id).prefix,
+        "JOBINTEL_RUN_ID": terms.new_run,
     }
 
 
 def _start(world: World, run: Run) -> dict[str, Any]:
-    cluster = world.site(taker(run.inputs))
+    terms = terms_of(run.inputs)
+    cluster = world.site(terms.target_site)
     found = find(cluster, run, "validation")
     if not found:
-        job = job_from(cronjob_of(cluster, run.inputs["namespace"], run.inputs["cronjob"]), run, "validation")
+        job = job_from(cronjob_of(cluster, terms.namespace, terms.cronjob), run, "validation")
         beside(job, run)
         create(cluster, job, run, "validation")
         found = [job]
-    return {"publishes_to": staged(run.inputs, run.id).prefix, **publishes_as(found[0])}
+    return {"publishes_to": terms.staged(run.id).prefix, **publishes_as(found[0])}
 
 
 def publishes_as(job: Manifest) -> dict[str, Any]:
@@ -133,22 +136,23 @@ def beside(job: Manifest, run: Run) -> None:
     wanted, current = environment(run), pod["containers"][0]["image"]
     for container in (*(pod.get("initContainers") or ()), *pod["containers"]):
         if container["image"] == current:  # others in the pod are no part of what is validated
-            container["image"] = str(run.inputs["image_ref"]) or current
+            container["image"] = terms_of(run.inputs).image_ref or current
         kept = [each for each in container.get("env") or [] if each["name"] not in wanted]
         container["env"] = [*kept, *({"name": name, "value": value} for name, value in wanted.items())]
 
 
 def _remove(world: World, run: Run) -> dict[str, Any]:
     """Delete the Job, wait until its pods are gone too, then delete what it published beside."""
-    jobs = remove_jobs(world.site(taker(run.inputs)), run, "validation")
-    beside = [each.key for each in world.store.list(f"{staged(run.inputs, run.id).prefix}/")]
+    terms = terms_of(run.inputs)
+    jobs = remove_jobs(world.site(terms.target_site), run, "validation")
+    beside = [each.key for each in world.store.list(f"{terms.staged(run.id).prefix}/")]
     removed = len(list(world.store.delete_many(beside, check=run.check)))
     return {"jobs": jobs, "objects_removed": removed}
 
 
 def remove_jobs(cluster: Cluster, run: Run, role: str) -> list[str]:
     """Delete the Jobs that this run started in a role, and wait until nothing of them can write any more."""
-    namespace = run.inputs["namespace"]
+    namespace = terms_of(run.inputs).namespace
     jobs = [str(each["metadata"]["name"]) for each in find(cluster, run, role)]
     for name in jobs:
         cluster.delete("Job", namespace, name)
@@ -167,13 +171,14 @@ def remove_jobs(cluster: Cluster, run: Run, role: str) -> list[str]:
 
 def _observe_job(world: World, run: Run) -> dict[str, Any]:
     """See all that there is of the validation: it is gone when nothing of it is left."""
-    beside_all = world.store.list(f"{staged(run.inputs, run.id).prefix}/")
-    return {**left_of(world.site(taker(run.inputs)), run, "validation"), "objects": sum(1 for _ in beside_all)}
+    terms = terms_of(run.inputs)
+    beside_all = world.store.list(f"{terms.staged(run.id).prefix}/")
+    return {**left_of(world.site(terms.target_site), run, "validation"), "objects": sum(1 for _ in beside_all)}
 
 
 def left_of(cluster: Cluster, run: Run, role: str) -> dict[str, list[str]]:
     """Return the Jobs that this run started in a role, and their pods: those may outlive a Job."""
-    pods = cluster.list("Pod", run.inputs["namespace"], labels=selector(run, role))
+    pods = cluster.list("Pod", terms_of(run.inputs).namespace, labels=selector(run, role))
     return {
         "jobs": sorted(str(each["metadata"]["name"]) for each in find(cluster, run, role)),
         "pods": sorted(str(each["metadata"]["name"]) for each in pods),
@@ -181,25 +186,25 @@ def left_of(cluster: Cluster, run: Run, role: str) -> dict[str, list[str]]:
 
 
 def _observe_result(world: World, run: Run) -> dict[str, Any]:
+    terms = terms_of(run.inputs)
     job = job_of(world, run, "validation")  # BEFORE what it published: that is there when the Job has ended
-    layout = staged(run.inputs, run.id)
+    layout = terms.staged(run.id)
     global_pointers = read(world.store, layout.global_pointers())
-    provider, profile = str(run.inputs["provider"]), str(run.inputs["profile"])
     # Every pair that is canonical must have been done: its pointer will name this run.
-    canonical = pairs(world.store, layout_of(run.inputs), provider, profile)
+    canonical = pairs(world.store, terms.layout, *terms.pair)
     found = [pair for each in global_pointers.values() for pair in pairs_of(each or {})]
     providers = read(world.store, layout.provider_pointers(dict.fromkeys([*found, *canonical])))
     named = {key: (each or {}).get("run_id") for key, each in {**global_pointers, **providers}.items()}
-    return {**seen_job(world, run, job, satisfied=_published(named, run.inputs)), "published": named}
+    return {**seen_job(world, run, job, satisfied=_published(named, terms)), "published": named}
 
 
-def _published(named: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
-    return all(each == new_run(inputs) for each in named.values())
+def _published(named: Mapping[str, Any], terms: Terms) -> bool:
+    return all(each == terms.new_run for each in named.values())
 
 
 def job_of(world: World, run: Run, role: str) -> Manifest | None:
     """Return the Job that this run started in a role, None if there is none."""
-    return next(iter(find(world.site(taker(run.inputs)), run, role)), None)
+    return next(iter(find(world.site(terms_of(run.inputs).target_site), run, role)), None)
 
 
 def seen_job(world: World, run: Run, job: Manifest | None, *, satisfied: bool) -> dict[str, Any]:
@@ -207,15 +212,16 @@ def seen_job(world: World, run: Run, job: Manifest | None, *, satisfied: bool) -
 
     ``satisfied``: what it was to publish is there; where it isn't, the last words of one that has ended are told.
     """
+    terms = terms_of(run.inputs)
     if job is None:
         return {"job": "absent"}
-    name, namespace, cluster = str(job["metadata"]["name"]), str(run.inputs["namespace"]), world.site(taker(run.inputs))
+    name, namespace, cluster = str(job["metadata"]["name"]), terms.namespace, world.site(terms.target_site)
     ended = condition(job, "Complete", "Failed")
     seen: dict[str, Any] = {"job": ended.lower() or "running", "name": name}
     pods = cluster.list("Pod", namespace, labels=f"job-name={name}")
     now = time_of(cluster, run)  # AFTER the list: the site stamped its objects by it
     troubles = sorted({reason for pod in pods for reason in _troubles(pod)})
-    limit = float(run.inputs["startup_timeout"])
+    limit = terms.startup_timeout
     if not ended and not pods and _too_long(job, now, limit):
         troubles = ["no pod of it was created"]
     if troubles:
@@ -236,7 +242,7 @@ def seen_job(world: World, run: Run, job: Manifest | None, *, satisfied: bool) -
 
 def _events(cluster: Cluster, run: Run, names: set[str]) -> list[str]:
     """Return what the cluster tells of these objects, each thing once."""
-    found = cluster.list("Event", run.inputs["namespace"])
+    found = cluster.list("Event", terms_of(run.inputs).namespace)
     told = (f"{e.get('reason')}: {e.get('message')}" for e in found if e["involvedObject"].get("name") in names)
     return sorted(dict.fromkeys(map(redacted, told)))[:MOST_EVENTS]
 
@@ -265,7 +271,7 @@ def _too_long(manifest: Manifest, now: datetime, limit: float) -> bool:
 def _judge_result(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """Judge by what was published beside, once the Job has ended (it writes its pointers last)."""
     if seen["job"] in ("complete", "failed"):
-        return "succeeded" if _published(seen["published"], inputs) else "failed"
+        return "succeeded" if _published(seen["published"], terms_of(inputs)) else "failed"
     hopeless = any(told.startswith(HOPELESS) for told in seen.get("trouble", ()))
     return "failed" if hopeless or seen.get("too_long") or seen["job"] == "absent" else "pending"
 

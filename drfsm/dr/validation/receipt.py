@@ -17,8 +17,8 @@ from typing import Any
 
 from drfsm import claims
 from drfsm.claims import is_name
-from drfsm.dr.layout import layout_of
 from drfsm.dr.objects import cronjob_of
+from drfsm.dr.terms import Terms, terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import JournalDamaged, Unreadable, UsageFault
 from drfsm.journal import Record, fold, read
@@ -152,36 +152,36 @@ def _version_faults(receipt: Receipt) -> Iterator[str]:
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    if run.inputs["validation"] == "own":
+    terms = terms_of(run.inputs)
+    if terms.validation == "own":
         return {"own": True}
-    receipt = parsed(str(run.inputs["validation_receipt"]))
+    receipt = parsed(terms.validation_receipt)
     seen: dict[str, Any] = {"own": False, "differs": malformed(receipt), "unproven": []}
     if seen["differs"]:
         return seen
     seen |= {name: receipt[name] for name in ("drfsm_run", "machine", "scope", "validated_at") if name in receipt}
     seen |= {name: receipt[name] for name in ("run_id", "tree_sha256", "image", "service_account", "settings_from")}
     seen |= {name: dict(receipt[name]) for name in ("journal", "backup") if receipt.get(name) is not None}
-    seen["differs"] = list(_differs(receipt, run.inputs, world.dr))
+    seen["differs"] = list(_differs(receipt, terms, world.dr))
     if not seen["differs"]:
         seen["differs"], seen["unproven"] = _proof(world, run, receipt)
     return seen
 
 
-def _differs(receipt: Receipt, inputs: Mapping[str, Any], dr: Cluster) -> Iterator[str]:
+def _differs(receipt: Receipt, terms: Terms, dr: Cluster) -> Iterator[str]:
     """Yield what the receipt says otherwise than the run's inputs and the cluster at hand."""
-    rehearses = str(inputs["rehearses"]).strip("/")
     expected = {
         "site": "dr",
         "cluster_uid": dr.uid(),
-        "run_id": str(inputs["dr_run_id"]),
-        "staged_prefix": str(inputs["staged_prefix"]).strip("/"),
-        "prefix": rehearses if inputs["target"] == "drill" else layout_of(inputs).prefix,
-        **{name: str(inputs[name]) for name in _INPUTS},
+        "run_id": terms.dr_run_id,
+        "staged_prefix": terms.staged_prefix,
+        "prefix": terms.rehearses if terms.is_rehearsal else terms.prefix,
+        **{name: str(terms.recorded(name)) for name in _INPUTS},
     }
-    if inputs["image_ref"]:
-        expected["image"] = str(inputs["image_ref"])
-    elif inputs["allow_image_drift"] != "yes":  # what was validated is to be what runs next
-        cronjob = cronjob_of(dr, str(inputs["namespace"]), str(inputs["cronjob"]))
+    if terms.image_ref:
+        expected["image"] = terms.image_ref
+    elif not terms.allow_image_drift:  # what was validated is to be what runs next
+        cronjob = cronjob_of(dr, terms.namespace, terms.cronjob)
         expected["image"] = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"]
     for name, value in expected.items():
         if receipt[name] != value:

@@ -11,10 +11,9 @@ from typing import Any
 
 from drfsm import claims
 from drfsm.dr.artifacts import verify
-from drfsm.dr.layout import layout_of
 from drfsm.dr.objects import cronjob_of
 from drfsm.dr.pointers import is_newer, keys_of, read
-from drfsm.dr.sites import alarms_of
+from drfsm.dr.terms import terms_of
 from drfsm.dr.validation.job import create, find, job_from, job_of, left_of, remove_jobs, seen_job
 from drfsm.engine import Fact, Run
 from drfsm.errors import Unreadable
@@ -22,8 +21,9 @@ from drfsm.world import Manifest, World
 
 
 def _start(world: World, run: Run) -> dict[str, Any]:
+    terms = terms_of(run.inputs)
     if not find(world.primary, run, "soak"):
-        cronjob = cronjob_of(world.primary, run.inputs["namespace"], run.inputs["cronjob"])
+        cronjob = cronjob_of(world.primary, terms.namespace, terms.cronjob)
         job = job_from(cronjob, run, "soak")
         job["metadata"]["ownerReferences"] = [
             {
@@ -48,12 +48,13 @@ def _remove(world: World, run: Run) -> dict[str, Any]:
 
 
 def _observe_result(world: World, run: Run) -> dict[str, Any]:
+    terms = terms_of(run.inputs)
     kind, job = _job(world, run)  # BEFORE what it published: that is there when the Job has ended
     provider_keys, global_keys = keys_of(world, run)
     pointers = list(read(world.store, (*provider_keys, *global_keys)).values())
     named = {str((each or {}).get("run_id")) for each in pointers}
     run_id = next(iter(named)) if len(named) == 1 else None
-    fresh = run_id not in (None, "None", run.inputs["dr_run_id"], run.inputs["primary_run_id"])
+    fresh = run_id not in (None, "None", terms.dr_run_id, terms.primary_run_id)
     seen: dict[str, Any] = {
         **({"job": kind} if kind else seen_job(world, run, job, satisfied=fresh)),
         "run_id": run_id,
@@ -62,7 +63,7 @@ def _observe_result(world: World, run: Run) -> dict[str, Any]:
     }
     if not fresh or seen["job"] == "running":
         return {**seen, "verification": None}
-    verification = verify(world.store, layout_of(run.inputs), str(run_id), note=run.note, check=run.check)
+    verification = verify(world.store, terms.layout, str(run_id), note=run.note, check=run.check)
     return {**seen, "verification": verification.record}
 
 
@@ -79,15 +80,16 @@ def _job(world: World, run: Run) -> tuple[str, Manifest | None]:
 
     Where there is none by schedule yet, or it can't be told, the first of the two says so.
     """
-    if run.inputs["soak"] == "now":
+    terms = terms_of(run.inputs)
+    if terms.soak == "now":
         return "", job_of(world, run, "soak")
     known = (run.results.get("resume_primary") or {}).get("jobs")
     if known is None:  # the thaw was found done after a crash: nobody kept which Jobs were there before
         return "by schedule", None
-    cronjob = cronjob_of(world.primary, run.inputs["namespace"], run.inputs["cronjob"])
+    cronjob = cronjob_of(world.primary, terms.namespace, terms.cronjob)
     jobs = [
         each
-        for each in world.primary.list("Job", run.inputs["namespace"])
+        for each in world.primary.list("Job", terms.namespace)
         if each["metadata"]["name"] not in known
         and any(owner["uid"] == cronjob["metadata"]["uid"] for owner in each["metadata"].get("ownerReferences") or ())
     ]
@@ -112,7 +114,7 @@ def _judge_result(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | 
 
 
 def _observe_alarms(world: World, run: Run) -> dict[str, Any]:
-    names = alarms_of(run)
+    names = terms_of(run.inputs).alarms
     return {"named": names, "states": dict(world.alarms.states(names)) if names else {}}
 
 

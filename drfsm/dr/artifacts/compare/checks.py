@@ -190,5 +190,5 @@ def dotted(path: Path | Pattern) -> str:
 
 
 def _listed(numbers: Any) -> str:
-    told = ", ".join(map(str, numbers[:_TOLD]))
-    return f"{told} and {len(numbers) - _TOLD} more" if len(numbers) > _TOLD else told
+    first_numbers = ", ".join(map(str, numbers[:_TOLD]))
+    return f"{first_numbers} and {len(numbers) - _TOLD} more" if len(numbers) > _TOLD else first_numbers

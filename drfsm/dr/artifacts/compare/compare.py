@@ -107,7 +107,7 @@ def _outcome(
     profile: Profile,
     ours: _Run,
     theirs: _Run,
-    found: Iterable[Difference],
+    differences: Iterable[Difference],
     *,
     compared: int = 0,
     identical: int = 0,
@@ -124,7 +124,7 @@ def _outcome(
         compared=compared,
         identical=identical,
         not_compared=tuple(printable(name) for name in sorted(lone | unknown)),
-        differences=tuple(sorted(found, key=lambda each: each.weight != INTEGRITY)),
+        differences=tuple(sorted(differences, key=lambda difference: difference.weight != INTEGRITY)),
         incomparable=incomparable,
     )
 
@@ -198,8 +198,8 @@ def _file(
         yield from _apart(name, ours, theirs, document, again, treat)
 
 
-def _wrong(name: str, rule: Rule, found: Document | Fault) -> Iterable[Fault]:
-    return [found] if isinstance(found, Fault) else alone(name, rule, found)
+def _wrong(name: str, rule: Rule, content: Document | Fault) -> Iterable[Fault]:
+    return [content] if isinstance(content, Fault) else alone(name, rule, content)
 
 
 def _look(name: str, run: _Run, raw: bytes | None) -> Document | Fault:
@@ -262,10 +262,10 @@ def _records(file: str, rule: Rule, left: Document, right: Document, treat: Trea
 
 
 def _faults(*, left: Iterable[Fault], right: Iterable[Fault]) -> Iterator[Difference]:
-    for each in left:
-        yield Difference(printable(each.file), each.where, FAULT, INTEGRITY, _seen(each), None, each.because)
-    for each in right:
-        yield Difference(printable(each.file), each.where, FAULT, INTEGRITY, None, _seen(each), each.because)
+    for fault in left:
+        yield Difference(printable(fault.file), fault.where, FAULT, INTEGRITY, _seen(fault), None, fault.because)
+    for fault in right:
+        yield Difference(printable(fault.file), fault.where, FAULT, INTEGRITY, None, _seen(fault), fault.because)
 
 
 def _words(one: str, other: str) -> tuple[str | None, str | None]:

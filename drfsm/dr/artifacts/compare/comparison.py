@@ -19,7 +19,7 @@ from drfsm.dr.artifacts.compare import (
     default_profile,
     load,
 )
-from drfsm.dr.layout import layout_of, staged
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.world import World
 
@@ -40,19 +40,20 @@ __all__ = [
 
 def runs_of(world: World, run: Run) -> tuple[StoreRun, StoreRun]:
     """Return DR's run and the primary's validated run."""
-    dr, primary = str(run.inputs["dr_run_id"]), str(run.inputs["primary_run_id"])
+    terms = terms_of(run.inputs)
+    dr, primary = terms.dr_run_id, terms.primary_run_id
     return (
-        StoreRun(world.store, layout_of(run.inputs).run(dr), dr, "dr", run.check),
-        StoreRun(world.store, staged(run.inputs, run.id).run(primary), primary, "primary", run.check),
+        StoreRun(world.store, terms.layout.run(dr), dr, "dr", run.check),
+        StoreRun(world.store, terms.staged(run.id).run(primary), primary, "primary", run.check),
     )
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    found = compare(*runs_of(world, run), default_profile())
-    for number, line in enumerate(found.lines()):
+    comparison = compare(*runs_of(world, run), default_profile())
+    for number, line in enumerate(comparison.lines()):
         if number < _NOTED:
             run.note(line)
-    return found.record
+    return comparison.record
 
 
 _NOTED = 25  # lines; the record holds as many differences
@@ -60,7 +61,8 @@ _NOTED = 25  # lines; the record holds as many differences
 
 def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | None:
     """Two runs that can't be compared differ in integrity: one of them is not what it should be."""
-    if (seen["left"]["run_id"], seen["right"]["run_id"]) != (inputs["dr_run_id"], inputs["primary_run_id"]):
+    terms = terms_of(inputs)
+    if (seen["left"]["run_id"], seen["right"]["run_id"]) != (terms.dr_run_id, terms.primary_run_id):
         return None
     if seen["incomparable"] or any(seen["counts"]["integrity"].values()):
         return "integrity"

@@ -224,15 +224,15 @@ _PROFILE: Mapping[str, _Key] = {
 
 
 def _profile(value: Any, faults: _Faults, sha256: str) -> Profile | None:
-    found = _block(value, _PROFILE, faults, "the profile")
-    if found.get("comparison_profile_schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+    parts = _block(value, _PROFILE, faults, "the profile")
+    if parts.get("comparison_profile_schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
         faults.add("comparison_profile_schema_version", f"must be {SCHEMA_VERSION}")
-    rules = [each for each in found.get("files", ()) if each is not None]
+    rules = [file for file in parts.get("files", ()) if file is not None]
     if not faults.told:  # else a rule that could not be read would be called unknown
         _names_fit(rules, faults)
     if faults.told:
         return None
-    return Profile(found["name"], sha256, tuple(rules), found.get("because", ""))
+    return Profile(parts["name"], sha256, tuple(rules), parts.get("because", ""))
 
 
 def _block(value: Any, keys: Mapping[str, _Key], faults: _Faults, where: str) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def _as_tables(
     """Return two lists as tables: by the names of their elements if all have one of their own, else by number."""
     if keyed and all(isinstance(each, dict) for each in (*left, *right)):
         named = identified(left, keyed), identified(right, keyed)
-        if not any(each.repeated or each.nameless for each in named):
+        if not any(reference.repeated or reference.nameless for reference in named):
             return named[0].records, named[1].records
     return _numbered(left), _numbered(right)
 
@@ -93,7 +93,7 @@ class Identified:
 
 def identified(records: Sequence[Mapping[str, Any]], identify: Sequence[str]) -> Identified:
     """Name each record by the first of these fields that says anything. Numbers count from 1."""
-    found: dict[str, Mapping[str, Any]] = {}
+    by_identity: dict[str, Mapping[str, Any]] = {}
     first: dict[str, int] = {}
     repeated: dict[str, list[int]] = {}
     nameless = []
@@ -101,11 +101,11 @@ def identified(records: Sequence[Mapping[str, Any]], identify: Sequence[str]) ->
         name = _name(record, identify)
         if name is None:
             nameless.append(number)
-        elif name in found:
+        elif name in by_identity:
             repeated.setdefault(name, [first[name]]).append(number)
         else:
-            found[name], first[name] = record, number
-    return Identified(found, repeated, nameless)
+            by_identity[name], first[name] = record, number
+    return Identified(by_identity, repeated, nameless)
 
 
 def _name(record: Mapping[str, Any], identify: Sequence[str]) -> str | None:

@@ -47,10 +47,10 @@ class Difference:
     def line(self, left: str, right: str) -> str:
         """Return the difference in one line; ``left`` and ``right`` are what people call the two sides."""
         place = f"{self.file}: {self.where}" if self.where else self.file
-        told = [f"{side} {value}" for side, value in ((left, self.left), (right, self.right)) if value is not None]
+        sides = [f"{side} {value}" for side, value in ((left, self.left), (right, self.right)) if value is not None]
         why = f" ({self.because})" if self.because else ""
         what = {MISSING: f"missing from {right}", EXTRA: f"only in {right}"}.get(self.kind, self.kind)
-        return f"{self.weight:9}  {place}: {what}{': ' if told else ''}{', '.join(told)}{why}"
+        return f"{self.weight:9}  {place}: {what}{': ' if sides else ''}{', '.join(sides)}{why}"
 
 
 @frozen
@@ -82,7 +82,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """The heaviest of the differences: ``integrity``, ``content`` or ``none``."""
-        weights = {each.weight for each in self.differences}
+        weights = {difference.weight for difference in self.differences}
         return next((each for each in (INTEGRITY, CONTENT) if each in weights), NONE)
 
     @property
@@ -95,7 +95,7 @@ class Comparison:
     @property
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """How many differences of each weight and kind."""
-        counted = Counter((each.weight, each.kind) for each in self.differences)
+        counted = Counter((difference.weight, difference.kind) for difference in self.differences)
         return {
             weight: {kind: counted[weight, kind] for kind in (MISSING, EXTRA, CHANGED, ORDER, FAULT)}
             for weight in (INTEGRITY, CONTENT)
@@ -105,8 +105,8 @@ class Comparison:
     def sha256(self) -> str:
         """The digest of all differences, those included that ``record`` has no room for."""
         digest = hashlib.sha256()
-        for each in self.differences:
-            digest.update(json.dumps(asdict(each), sort_keys=True).encode() + b"\n")
+        for difference in self.differences:
+            digest.update(json.dumps(asdict(difference), sort_keys=True).encode() + b"\n")
         return digest.hexdigest()
 
     @property
@@ -145,8 +145,8 @@ class Comparison:
         if self.not_compared:
             shown = ", ".join(self.not_compared[:3])
             yield f"not compared: {len(self.not_compared)} files ({shown}{', ...' if self.not_compared[3:] else ''})"
-        for each in self.differences:
-            yield each.line(self.left.label, self.right.label)
+        for difference in self.differences:
+            yield difference.line(self.left.label, self.right.label)
 
 
 def shown(value: Any) -> str | None:
@@ -175,7 +175,7 @@ def printable(text: str) -> str:
     """Return a text without anything that a terminal obeys or UTF-8 can't carry."""
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
+    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)
 
 
 def _text(value: Any) -> str:

@@ -108,7 +108,7 @@ class Profile:
     def rule_for(self, name: str) -> Rule | None:
         """Return the rule of a file, None if the profile does not know it."""
         parts = tuple(name.split("/"))
-        return next((each for each in self.rules if matches(each.glob, parts)), None)
+        return next((rule for rule in self.rules if matches(rule.glob, parts)), None)
 
 
 def pattern_of(text: str) -> Pattern:
@@ -131,9 +131,9 @@ def find(value: Any, pattern: Pattern, path: Path = ()) -> Iterator[tuple[Path, 
         yield path, value
         return
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, each in inside:
+    for name, child in inside:
         if fnmatchcase(str(name), pattern[0]):
-            yield from find(each, pattern[1:], (*path, str(name)))
+            yield from find(child, pattern[1:], (*path, str(name)))
 
 
 def treatments(rule: Rule, *, allow_run_id_drift: bool) -> Callable[[Path], Treatment]:
@@ -147,7 +147,7 @@ def treatments(rule: Rule, *, allow_run_id_drift: bool) -> Callable[[Path], Trea
         return Treatment(
             volatile=any(matches(each, path) for each in volatile),
             integrity=any(matches(each, path) for each in rule.integrity),
-            tolerance=next((each for pattern, each in rule.numbers.items() if matches(pattern, path)), None),
+            tolerance=next((number for pattern, number in rule.numbers.items() if matches(pattern, path)), None),
             keyed=next((each for pattern, each in rule.keyed.items() if matches(pattern, path)), ()),
         )
 

@@ -56,8 +56,8 @@ class StoreRun:
     def names(self) -> Mapping[str, int]:
         """List the prefix; markers of folders are no files."""
         home = f"{self.prefix}/"
-        found = ((each.key.removeprefix(home), each.size_bytes) for each in self.store.list(home))
-        return {name: size for name, size in found if name and not name.endswith("/")}
+        entries = ((entry.key.removeprefix(home), entry.size_bytes) for entry in self.store.list(home))
+        return {name: size for name, size in entries if name and not name.endswith("/")}
 
     def read(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """Get the objects, many at once."""
@@ -84,8 +84,8 @@ class DirectoryRun:
         if not self.path.is_dir():
             raise UsageFault(f"{self.path} is no directory", hint="name the directory that holds one run's files")
         try:
-            found = [each for each in self.path.rglob("*") if each.is_file()]
-            return {each.relative_to(self.path).as_posix(): each.stat().st_size for each in found}
+            entries = [entry for entry in self.path.rglob("*") if entry.is_file()]
+            return {entry.relative_to(self.path).as_posix(): entry.stat().st_size for entry in entries}
         except OSError as fault:
             raise UsageFault(f"listing {self.path}: {fault.strerror}") from None
 
