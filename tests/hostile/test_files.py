@@ -537,6 +537,7 @@ ELSEWHERE = {
     "cli/main.py": "a defect's traceback, in the temporary directory",
     "dr/control_plane/bundle.py": "--output-dir of `control-plane fetch`",
     "dr/backup/in_pod.py": "runs in a pod",
+    "evidence/schemas/__main__.py": "the schemas, in a checkout",
 }
 
 
