@@ -1,4 +1,7 @@
-"""What to do about an action that was begun and whose end is not on record: a table, and its reader.
+"""What to do about an action that was killed, or cut off in another way, before its end was recorded: a table.
+
+The action's intent is on record, its commit is not. So the facts that it changes are read again (the probe), and the
+table says what follows.
 
       open intent   effect             probe sees        -> do
     A   no            any                any                 start
@@ -31,7 +34,7 @@ class Probe(StrEnum):
 
 
 class RecoveryAction(StrEnum):
-    """What is done about it."""
+    """What the next attempt does: the whole row, its commit only, the action again, or nothing (a person decides)."""
 
     START = "start"
     COMMIT = "commit"
