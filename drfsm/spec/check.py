@@ -29,7 +29,7 @@ from typing import NamedTuple
 from attrs import field, frozen
 
 from drfsm.spec.graph import closure, onward
-from drfsm.spec.model import By, MachineSpec, Row, Rule
+from drfsm.spec.model import By, FactSpec, MachineSpec, Row, Rule
 
 LIMIT = 1_000_000
 Values = tuple[str, ...]
@@ -75,7 +75,7 @@ class Finding:
 
     name: str
     reason: str
-    hint: tuple[str, ...]
+    path: tuple[str, ...]
 
 
 @frozen
@@ -106,7 +106,7 @@ class Report:
             yield f"{name}: {told} ({count} moments searched)"
             if name in broken:
                 yield f"  {broken[name].reason}"
-                yield from (f"  {number}. {step}" for number, step in enumerate(broken[name].hint, start=1))
+                yield from (f"  {number}. {step}" for number, step in enumerate(broken[name].path, start=1))
         if not self.explored:
             yield f"{self.machine} declares no never rule: only its rows were looked at"
         for row in self.dead:
@@ -117,7 +117,7 @@ def check(spec: MachineSpec, *, limit: int = LIMIT, only: Collection[str] = ()) 
     """Search the machine for each of its ``never`` rules (``only`` these, if named), and first for its rows alone."""
     findings, vacuous, open_ended = [], [], []
     explored: dict[str, int] = {}
-    dead = set[str]()
+    dead = {row.key for row in spec.rows if _unattainable(spec, row)}
     for rule in (Rule(), *(each for each in spec.never if not only or each.name in only)):
         search = _searched(spec, rule, limit)
         if rule.when:
@@ -132,6 +132,27 @@ def check(spec: MachineSpec, *, limit: int = LIMIT, only: Collection[str] = ()) 
                 vacuous.append(rule.name)
     never_taken = dict.fromkeys(row.key for row in spec.rows if row.key in dead)
     return Report(spec.name, tuple(findings), explored, tuple(never_taken), tuple(vacuous), tuple(open_ended))
+
+
+def _unattainable(spec: MachineSpec, row: Row) -> bool:
+    """Whether a guard of a row needs a value that its fact neither has at first nor gets before the row is taken."""
+    needs = (
+        (spec.facts[fact], values)
+        for guard in map(spec.guards.__getitem__, row.guards)
+        if not guard.unless
+        for fact, values in guard.requires.items()
+    )
+    return any(not set(values) & _possible(spec, fact, besides=row) for fact, values in needs)
+
+
+def _possible(spec: MachineSpec, fact: FactSpec, besides: Row) -> set[str]:
+    """Return the values that a fact may have while one row was not taken: its first ones, and what all others set."""
+    if fact.depends:
+        return set(fact.values)
+    rows = [other for other in spec.rows if other.key != besides.key and fact.name in other.sets]
+    set_by_rows = {*(other.sets[fact.name] for other in rows), *("mixed" for other in rows if other.action)}
+    world = {rule.sets[fact.name] for rule in spec.environment if fact.name in rule.sets}
+    return {*(fact.initial or fact.values), *set_by_rows, *world}
 
 
 def _searched(spec: MachineSpec, rule: Rule, limit: int) -> "_Search":

@@ -37,4 +37,4 @@ def test_without_its_guards_the_rule_does_not_hold(rule: str) -> None:
     copy = load_machine(yaml.safe_dump(words, sort_keys=False).encode(), source="copy.yaml")
     (found,) = check(copy, only=[rule]).findings
     assert found.name == rule
-    assert len(found.hint) > 3
+    assert len(found.path) > 3

@@ -49,7 +49,7 @@ def never(when: str, states: str = "") -> str:
 def way_of(report: Report) -> list[str]:
     """Return the steps of the only finding."""
     (finding,) = report.findings
-    return [step for step in finding.hint if not step.startswith(("at first", "there"))]
+    return [step for step in finding.path if not step.startswith(("at first", "there"))]
 
 
 OPEN = """
@@ -116,9 +116,9 @@ def test_what_is_found_done_is_committed_whatever_the_guards_say() -> None:
 def test_an_undo_can_be_cut_off_too() -> None:
     """On the way back the tap is neither open nor shut for a while; in the end it is as it was."""
     rows = GIVEN_BACK + GO
-    hint = way_of(check(tap(never("tap: mixed", "going"), rows, "[dry, wet]")))
-    assert "aborted" not in hint
-    assert any("abort" in step for step in hint)
+    path = way_of(check(tap(never("tap: mixed", "going"), rows, "[dry, wet]")))
+    assert "aborted" not in path
+    assert any("abort" in step for step in path)
     assert check(tap(never("tap: [open, mixed]", "back"), rows, "[dry, wet]")).ok
 
 
@@ -175,6 +175,36 @@ def test_a_row_that_can_never_be_taken_is_named() -> None:
     assert "row can never be taken: wet --on--> done" in list(report.lines())
 
 
+DOOR = """
+machine: door
+because: "a rule"
+initial: inside
+finals: {outside: complete}
+facts: {lock: {values: [open, shut], initial: [shut]}, bell: {values: [on, off], initial: [off]}}
+guards: {is_open: {requires: {lock: open}, because: "so"}, is_quiet: {requires: {bell: off}, because: "so"}}
+%s
+transitions:
+  - {from: inside, trigger: leave, to: outside, guards: [is_open], action: pull, sets: {lock: open},
+     effect: idempotent, because: "w"}
+  - {from: inside, trigger: ring, to: inside, by: operator, guards: [is_quiet], action: press, sets: {%s},
+     effect: idempotent, because: "w"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("world", "sets", "dead"),
+    [
+        ("", "bell: on", ("inside --leave--> outside",)),
+        ("", "bell: on, lock: open", ()),
+        ('environment:\n  - {when: {bell: off}, sets: {lock: open}, because: "a guest"}', "bell: on", ()),
+    ],
+    ids=["only the row itself", "another row", "the world"],
+)
+def test_a_row_that_needs_what_only_it_would_bring_about_is_dead(world: str, sets: str, dead: tuple[str, ...]) -> None:
+    """Its guard's fact is never so before it; where another row or the world makes it so, the row can be taken."""
+    assert check(load_machine(DOOR % (world, sets), source="door.yaml")).dead == dead
+
+
 def test_a_search_that_is_cut_off_proves_nothing() -> None:
     """With a limit of a few moments the rule is not proven, and the report doesn't call it so."""
     report = check(tap(never("tap: open, pump: on, flood: yes"), OPEN + PUMP), limit=3)
@@ -218,8 +248,8 @@ def test_facts_that_nothing_changes_are_the_same_all_the_way() -> None:
         f"{head}{spec_text}\ntransitions:\n{rows}".replace("from: dry, trigger: use", "from: wet, trigger: use"),
         source="tap.yaml",
     )
-    hint = way_of(check(spec))
-    assert hint == ["look: dry -> wet", "use: wet -> done"]
+    path = way_of(check(spec))
+    assert path == ["look: dry -> wet", "use: wet -> done"]
 
 
 # --- the failback, and the stories of ../shared/failback.md ---------------------------------------------------
@@ -312,7 +342,7 @@ def test_each_story_of_the_naive_order_is_found(story: str) -> None:
     """The failback changed as the story tells: the search shows the way to what goes wrong."""
     changes, rule = STORIES[story]
     report = check(copy(*changes), only=[rule])
-    broken = {each.name: each.hint for each in report.findings}
+    broken = {each.name: each.path for each in report.findings}
     assert rule in broken, "\n".join(report.lines())
     assert len(broken[rule]) > 3
 
