@@ -110,6 +110,8 @@ class Services:
             self._core = botocore.session.get_session()
             self._core.register_component("data_loader", _loader(self._core.get_config_variable("data_path")))
             self._made_session = boto3.session.Session(botocore_session=self._core, region_name=self._region)
+            paths = self._core.get_component("data_loader").search_paths
+            paths[:] = dict.fromkeys(paths)  # every session of boto3 adds its own, and the loader is shared
         return self._made_session
 
     def signer(self) -> Any:

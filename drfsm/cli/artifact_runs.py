@@ -12,7 +12,8 @@ import click
 
 from drfsm.cli.options import at_bucket, connected, pair
 from drfsm.cli.outcome import output
-from drfsm.cli.say import say, say_json, say_lines
+from drfsm.cli.say import say, say_lines
+from drfsm.cli.site_options import out
 from drfsm.errors import ExitCode, UsageFault
 
 
@@ -23,13 +24,6 @@ def runs() -> None:
 
 def _note(words: str, **_fields: Any) -> None:
     say(f"  · {words}", err=True)
-
-
-def _out(output: str, record: Any, lines: list[str]) -> None:
-    if output == "json":
-        say_json(record)
-    else:
-        say_lines(lines)
 
 
 @runs.command("list")
@@ -58,7 +52,7 @@ def list_command(output: str, **given: Any) -> int:
         f"{'*' if r['canonical'] else ' '} {r['run_id']:<36} {r['objects']:>7} objects {r['bytes']:>12} bytes"
         for r in rows
     ]
-    _out(output, rows, told or [f"there is no run below s3://{store.bucket}/{home}"])
+    out(output, rows, told or [f"there is no run below s3://{store.bucket}/{home}"])
     return _pointers_code([deciding])
 
 
@@ -104,7 +98,7 @@ def show(run_id: str, output: str, **given: Any) -> int:
     told = [f"{record['where']}: {len(files)} objects, {sum(files.values())} bytes"]
     told += [f"  {size:>10} {name}" for name, size in sorted(files.items())]
     told += [f"  named by {key}" for key in named_by] or ["  no pointer names it"]
-    _out(output, record, told)
+    out(output, record, told)
     unread = _pointers_code(pointers.values())
     return unread or int(ExitCode.DONE if files else ExitCode.DIFFERENT)
 
@@ -138,7 +132,7 @@ def verify(
         if verify_latest:
             found.append(verification.verify_latest(store, layout, run_id, note=_note, report=report))
     record = found[0].record if len(found) == 1 else {"run": found[0].record, "latest": found[1].record}
-    _out(output, record, [line for each in found for line in _told(each)])
+    out(output, record, [line for each in found for line in _told(each)])
     return int(ExitCode.DONE if all(each.verdict == "verified" for each in found) else ExitCode.DIFFERENT)
 
 
@@ -205,7 +199,7 @@ def compare(
         store, layout = connected(given), terms_of(given).layout
         ours, theirs = [comparison.StoreRun(store, layout.run(each), each, each) for each in (left, right)]
     found = comparison.compare(ours, theirs, profile, allow_run_id_drift=allow_run_id_drift)
-    _out(output, found.record, list(found.lines()))
+    out(output, found.record, list(found.lines()))
     return found.exit_code
 
 
@@ -226,7 +220,7 @@ def sync(source: str, target: str, output: str, *, dry_run: bool, **given: Any) 
         copied = prefix_sync.execute(store, planned, note=_note)
         record |= {"copied": copied.objects, "copied_bytes": copied.size_bytes}
     record["seconds"] = round(time.monotonic() - began, 3)
-    _out(output, record, [_sync_line(record, planned, dry_run=dry_run)])
+    out(output, record, [_sync_line(record, planned, dry_run=dry_run)])
 
 
 def _sync_line(record: Mapping[str, Any], planned: Any, *, dry_run: bool) -> str:

@@ -105,17 +105,17 @@ _PAIR = (
 
 def at_bucket(command: Command) -> Command:
     """Add the options that name a bucket, a prefix and a candidate."""
-    return _with(command, _AT_BUCKET)
+    return with_options(command, _AT_BUCKET)
 
 
 def pair(command: Command) -> Command:
     """Add the options that name a provider and a profile."""
-    return _with(command, _PAIR)
+    return with_options(command, _PAIR)
 
 
 def approval_policy(command: Command) -> Command:
     """Add the options that say which approval is valid."""
-    return _with(command, _APPROVAL_POLICY)
+    return with_options(command, _APPROVAL_POLICY)
 
 
 def policy_inputs(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,15 +128,16 @@ def policy_inputs(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def patience(command: Command) -> Command:
     """Add the time limits of a validation."""
-    return _with(command, _PATIENCE)
+    return with_options(command, _PATIENCE)
 
 
 def of_a_run(command: Command) -> Command:
     """Add the options of every run: account, endpoint, region, operator, lease."""
-    return _with(command, _OF_A_RUN)
+    return with_options(command, _OF_A_RUN)
 
 
-def _with(command: Command, options: tuple[Callable[[Command], Command], ...]) -> Command:
+def with_options(command: Command, options: tuple[Callable[[Command], Command], ...]) -> Command:
+    """Add options to a command, in their order."""
     for option in reversed(options):
         command = option(command)
     return command

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drfsm.cli.options import Command, endpoint_url, region
+from drfsm.cli.options import Command, endpoint_url, region, with_options
 from drfsm.cli.say import say as say_line
 from drfsm.cli.say import say_json, say_lines
 from drfsm.errors import UsageFault
@@ -30,7 +30,7 @@ def at_prefix(command: Command) -> Command:
         endpoint_url,
         region,
     )
-    return _with(command, options)
+    return with_options(command, options)
 
 
 def at_site(*variables: str) -> Callable[[Command], Command]:
@@ -44,13 +44,7 @@ def at_site(*variables: str) -> Callable[[Command], Command]:
         ),
         click.option("--namespace", default="jobintel", show_default=True),
     )
-    return lambda command: _with(command, options)
-
-
-def _with(command: Command, options: tuple[Callable[[Command], Command], ...]) -> Command:
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return lambda command: with_options(command, options)
 
 
 receipt_dir = click.option("--receipt-dir", default="", help="Directory for receipts.  [default: below $DRFSM_HOME]")

@@ -56,7 +56,7 @@ class Attempt:
     case: RecoveryCase
     args: Mapping[str, Any]  # what a person or a failure gave with it
     by: str  # who fires the row
-    undoing: Undoable | None  # of an ``each: undo`` row: what is being undone
+    undoing: Undoable | None  # of an ``foreach: undo`` row: what is being undone
     started: float  # on the clock's monotonic scale
     judgement: Judgement = field(factory=Judgement)
     judged: bool = False  # by a wait, before the attempt began

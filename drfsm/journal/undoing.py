@@ -18,7 +18,7 @@ def leads_to_undo(spec: MachineSpec, state_name: str) -> bool:
 
 
 def undo_entry(row: Row, state: RunState) -> Undoable | None:
-    """Return what an ``each: undo`` row is about, the newest entry of the undo stack; None for any other row."""
+    """Return what an ``foreach: undo`` row is about, the newest entry of the undo stack; None for any other row."""
     return state.undo[-1] if row.foreach == "undo" and state.undo else None
 
 

@@ -4,7 +4,7 @@
     <machine>.yaml             the declaration that the run is pinned to
     <machine>.summary.json     derived; made true by every record, and by `status` after a SIGKILL
     steps/NN-<trigger>.log     what each step saw and said
-    phases/, private/, logs/   a drill's: derived files (derived.py), and the files of its site (site_world.py)
+    phases/, private/, logs/   a drill's: derived files (derived_files.py), and the files of its site (clusters.py)
 
 Bundles live in ``<home>/runs/<run id>``; one that ``--receipt-dir`` put elsewhere has a link there. Every file is
 opened and written by files.py: nobody else may read it, and no link is followed. What a summary knows of its log (its

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from drfsm.dr.pointers import read
-from drfsm.dr.terms import terms_of
 from drfsm.runs.mirrors import store_of
 
 
@@ -13,6 +11,9 @@ def canonical_run(options: Mapping[str, Any]) -> str:
 
     ``options``: bucket, prefix, candidate, endpoint_url and region. Raises Unreachable, Unreadable, ActionFailed.
     """
+    from drfsm.dr.pointers import read
+    from drfsm.dr.terms import terms_of
+
     key = terms_of(options).layout.global_pointers()[0]
     pointer = read(store_of(options["bucket"], options), (key,))[key]
     return str((pointer or {}).get("run_id") or "")

@@ -56,7 +56,6 @@ PHASES_UNTIL_0_2 = (
     ),
 )  # fmt: skip
 """The phases of a drill that 0.1.0 or 0.2.0 started: the declaration that it is pinned to says nothing of phases."""
-RECEIPT = "validation.receipt.json"
 
 
 class DrillFiles:

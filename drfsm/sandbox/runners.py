@@ -13,6 +13,7 @@ lifecycle.py calls it; tests use ``boots``, ``guarded`` and ``clusters``.
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,9 @@ class Runners:
 
     def _watch(self) -> None:
         while not self._stopping.wait(POLL_SECONDS):
-            self._check_instances()
+            # moto changes its own objects while they are read: then the next look sees them.
+            with suppress(RuntimeError):
+                self._check_instances()
 
     def _check_instances(self) -> None:
         for instance in self._cloud.instances():

@@ -337,7 +337,7 @@ def test_the_current_address_is_asked_for(body: bytes, expected: str) -> None:
 def test_an_answer_that_is_no_single_address_lets_nobody_in(body: bytes) -> None:
     """A page, a range or nothing is refused: never is more let in than one address."""
     server, url = serving(body)
-    with pytest.raises(ActionFailed, match=r"no address|would let in"):
+    with pytest.raises(ActionFailed, match=r"no IP address|would let in"):
         from_environment({"DRFSM_ADDRESS_URL": url})()
     server.shutdown()
 
@@ -346,7 +346,7 @@ def test_a_given_address_is_taken_and_a_silent_or_open_service_is_told() -> None
     """The environment's address needs no service; plain HTTP is refused; silence says what to do."""
     assert from_environment({"DRFSM_ALLOWED_ADDRESS": "198.51.100.9"})() == "198.51.100.9/32"
     assert one("198.51.100.9/32", "it") == "198.51.100.9/32"
-    with pytest.raises(UsageFault, match="open wire"):
+    with pytest.raises(UsageFault, match="without TLS"):
         from_environment({"DRFSM_ADDRESS_URL": "http://checkip.example"})()
     refusing: Callable[[], str] = from_environment({"DRFSM_ADDRESS_URL": "http://127.0.0.1:9"})
     with pytest.raises(Unreachable, match="does not tell this machine's address") as silent:

@@ -1,7 +1,7 @@
 """The drill's binding, and the facts and actions that only a drill has.
 
 From the rooms: the site's machines (infrastructure), backup and restore, the control plane, the validation, what a
-site must have (site_baseline). Its own: whether so much was meant, the two promote flags, who owns the pointers
+site must have (sites/baseline.py). Its own: whether so much was meant, the two promote flags, who owns the pointers
 (asked of the ownership object alone: there is no primary cluster in a drill), whether the drilled site itself is the
 owner, the validation as one step with its retries, the time of recovery, and the promote as a run of its own.
 
@@ -30,13 +30,13 @@ from drfsm.dr.sites import baseline, preflight, publishing, schedules
 from drfsm.dr.terms import terms_of
 from drfsm.dr.validation import follow as validation_follow
 from drfsm.dr.validation import job as validation_job
+from drfsm.dr.validation import receipt as validation_receipt
 from drfsm.engine import Binding, Fact, Run
 from drfsm.errors import ActionFailed, DrfsmError, Unreachable, Unreadable, UsageFault
 from drfsm.world import Procedures, World
 
 PREFLIGHT = "run_preflight"  # the trigger before which, and with which, no site is asked
 PROMOTE = "promote"  # the machine, and the name of its run in the drill's bundle
-VALIDATION_RECEIPT = "validation.receipt.json"
 PART = "only a part: no site was brought up and restored in this time, so it says nothing of the objective"
 WAIT_SECONDS = 5.0  # the repair of a teardown
 _ENDED_BADLY = ("failed", "refused", "aborted")
@@ -362,7 +362,7 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
 
 
 def _own_receipt(world: World, run: Run) -> str:
-    key = f"{terms_of(run.inputs).staged(run.id).prefix}/{VALIDATION_RECEIPT}"
+    key = f"{terms_of(run.inputs).staged(run.id).prefix}/{validation_receipt.FILE_NAME}"
     blob = world.store.get(key)
     if blob is None:
         raise ActionFailed(f"the validation's receipt is not at s3://{world.store.bucket}/{key}", hint="drfsm resume")

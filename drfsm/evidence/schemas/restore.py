@@ -1,4 +1,4 @@
-"""What backups, restores and applied control planes say of themselves (dr/backup_*.py, dr/control_plane_apply.py)."""
+"""What backups, restores and applied control planes say of themselves (dr/backup/, dr/control_plane/apply.py)."""
 
 from drfsm.evidence.schemas.shapes import (
     COUNT,
