@@ -106,8 +106,9 @@ class PinnedCluster:
     def _recognise(self) -> None:
         if (seen := self._of.uid()) != self._uid:
             raise ActionFailed(
-                f"the kubeconfig of {self._site} leads to the cluster {seen}, and this run works on {self._uid}",
-                hint=f"name the right kubeconfig: --kubeconfig-{self._site} PATH",
+                # Whoever reads a fact keeps the sentence alone, so that it says what to do, too.
+                f"the kubeconfig of {self._site} leads to the cluster {seen}, and this run works on {self._uid}:"
+                f" nothing is asked of another cluster; name the right kubeconfig with --kubeconfig-{self._site}",
                 fault="operator",
             )
         self._known = True
