@@ -153,13 +153,20 @@ class _Cloud(Cloud):
         self._server._server.app = _application(self.account)
 
     def forget(self, bucket: str) -> None:
-        """Empty the account; moto keeps it for as long as the process lives."""
+        """Empty the account; moto keeps it for as long as the process lives.
+
+        S3 has only this bucket taken away: moto's own reset of it closes every account's objects.
+        """
         from moto.backends import get_backend
 
         for service in SERVICES:
             backends: Any = get_backend(service)  # type: ignore[call-overload]  # one of its many literals
-            backends[self.account].reset()
-            getattr(backends, "bucket_accounts", {}).pop(bucket, None)
+            if service != "s3":
+                backends[self.account].reset()
+                continue
+            backends.bucket_accounts.pop(bucket, None)
+            for backend in backends[self.account].values():
+                backend.buckets.pop(bucket, None)
 
 
 class _Cluster(EmulatedCluster):
