@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 from drfsm.claims import bounded, moment, object_of
-from drfsm.errors import Unreadable
+from drfsm.errors import ActionFailed, Unreadable
 
 _SUCCESS, _REDIRECT, _REFUSED, _SERVER_FAULT = 200, 300, 400, 500
 _ERRORS = ("ErrorResponse", "Response", "Error")  # outermost elements of a refusal
@@ -195,7 +195,8 @@ def _check_raw(service: str, operation: str, endpoint: str, answer: Mapping[str,
         object_of(answer["body"], f"what {endpoint} answers to {service.upper()}'s {operation}", hint=WAY)
     elif root_of and (root := _root(answer["body"])) != root_of:
         if root and root == answer_of.untold:
-            raise Unworded(f"{bounded(endpoint)} answers {service.upper()}'s {operation} with a {root}", hint=WAY)
+            told = f"{bounded(endpoint)} answers {service.upper()}'s {operation} with a {root}"
+            raise ActionFailed(told, hint="see docs/stores.md", fault="store")
         told = f"an XML document {bounded(root, 60)}" if root else f"no XML, but {_words(answer['body'])}"
         raise _unreadable(service, operation, endpoint, f"it is {told}, not {root_of}")
 
