@@ -61,6 +61,6 @@ def one(text: str, origin: str) -> str:
             f"{origin} gives {shown!r}, which is no IP address", hint="name another address service", fault="operator"
         ) from None
     if block.num_addresses != 1:
-        told = f"{origin} gives {block}, which would let in {block.num_addresses} addresses"
-        raise ActionFailed(told, hint="name one address", fault="operator")
+        message = f"{origin} gives {block}, which would let in {block.num_addresses} addresses"
+        raise ActionFailed(message, hint="name one address", fault="operator")
     return str(block)

@@ -130,8 +130,8 @@ class S3Store:
     def _check_page(self, what: str, page: Any, prefix: str) -> None:
         """Raise Unreadable for the listing of another bucket, or of another prefix."""
         if page["Name"] != self._bucket or page.get("Prefix", prefix) != prefix:
-            told = f"s3://{page['Name']}/{page.get('Prefix', '')}"
-            raise Unreadable(f"{what}: it is the listing of {bounded(told)}", hint=WAY)
+            message = f"s3://{page['Name']}/{page.get('Prefix', '')}"
+            raise Unreadable(f"{what}: it is the listing of {bounded(message)}", hint=WAY)
         others = [each["Key"] for each in page.get("Contents", ()) if not each["Key"].startswith(prefix)]
         if others:
             raise Unreadable(f"{what}: it lists {bounded(others[0])}, which is not below it", hint=WAY)

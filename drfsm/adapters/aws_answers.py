@@ -182,8 +182,10 @@ def _check_raw(service: str, operation: str, endpoint: str, answer: Mapping[str,
         _check_redirect(operation, endpoint, answer)
         return
     if _REFUSED <= status < _SERVER_FAULT and protocol in _WORDED_IN_XML and _root(answer["body"]) not in _ERRORS:
-        told = f"{bounded(endpoint)} answers {service.upper()}'s {operation} with {status} and {_words(answer['body'])}"
-        raise Unworded(f"{told}: that has not the service's own error code", hint=WAY)
+        message = (
+            f"{bounded(endpoint)} answers {service.upper()}'s {operation} with {status} and {_words(answer['body'])}"
+        )
+        raise Unworded(f"{message}: that has not the service's own error code", hint=WAY)
     if status >= _REDIRECT:
         return  # what a refusal means is told by its code, see aws_session.refusal
     if status < _SUCCESS or answer_of.status not in (0, status):
@@ -195,10 +197,10 @@ def _check_raw(service: str, operation: str, endpoint: str, answer: Mapping[str,
         object_of(answer["body"], f"what {endpoint} answers to {service.upper()}'s {operation}", hint=WAY)
     elif root_of and (root := _root(answer["body"])) != root_of:
         if root and root == answer_of.untold:
-            told = f"{bounded(endpoint)} answers {service.upper()}'s {operation} with a {root}"
-            raise ActionFailed(told, hint="see docs/stores.md", fault="store")
-        told = f"an XML document {bounded(root, 60)}" if root else f"no XML, but {_words(answer['body'])}"
-        raise _unreadable(service, operation, endpoint, f"it is {told}, not {root_of}")
+            message = f"{bounded(endpoint)} answers {service.upper()}'s {operation} with a {root}"
+            raise ActionFailed(message, hint="see docs/stores.md", fault="store")
+        message = f"an XML document {bounded(root, 60)}" if root else f"no XML, but {_words(answer['body'])}"
+        raise _unreadable(service, operation, endpoint, f"it is {message}, not {root_of}")
 
 
 def _check_redirect(operation: str, endpoint: str, answer: Mapping[str, Any]) -> None:

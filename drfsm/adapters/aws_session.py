@@ -264,8 +264,8 @@ def _of_credentials(what: str, fault: Exception) -> DrfsmError | None:
     )
     # Renewed, and still expired: botocore has no class of its own for that.
     if isinstance(fault, renewing) or (isinstance(fault, RuntimeError) and "expired" in str(fault)):
-        told = f"{what}: the AWS credentials could not be renewed ({type(fault).__name__}: {bounded(fault)})"
-        return Unreachable(told, hint=RENEW, fault="operator")
+        message = f"{what}: the AWS credentials could not be renewed ({type(fault).__name__}: {bounded(fault)})"
+        return Unreachable(message, hint=RENEW, fault="operator")
     return None
 
 

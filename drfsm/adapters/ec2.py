@@ -152,8 +152,10 @@ class Ec2Runner:
             group for each in self._own(charter) for group in each["security_groups"]
         }  # fmt: skip
         if len(groups) != 1:
-            told = f"it is not clear which security group must let {address} in: {', '.join(sorted(groups)) or 'none'}"
-            raise ActionFailed(told, hint="name it with --security-group", fault="operator")
+            message = (
+                f"it is not clear which security group must let {address} in: {', '.join(sorted(groups)) or 'none'}"
+            )
+            raise ActionFailed(message, hint="name it with --security-group", fault="operator")
         (group,) = groups
         self._machines.admit(group, address, self._port, mark)
         for where, cidr, port in self._machines.admitted(mark):

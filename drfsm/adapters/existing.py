@@ -62,5 +62,5 @@ class Existing:
 
     def tear_down(self, _charter: Charter, _instance_ids: Sequence[str], _watch: Watch) -> None:
         """Refuse. Raises UsageFault."""
-        told = f"drfsm did not bring up the site of {self.kubeconfig}, so it does not take it down"
-        raise UsageFault(told, hint="give --teardown false, and take the site down by the tool that made it")
+        message = f"drfsm did not bring up the site of {self.kubeconfig}, so it does not take it down"
+        raise UsageFault(message, hint="give --teardown false, and take the site down by the tool that made it")

@@ -331,9 +331,9 @@ def _locked(directory: Directory, bundle: Path) -> int:
         except BlockingIOError:
             who = _who(descriptor)
             os.close(descriptor)
-            told = f"process {who.get('pid', '?')} on {who.get('host', '?')}"
+            message = f"process {who.get('pid', '?')} on {who.get('host', '?')}"
             raise LeaseHeld(
-                f"{told} is working on {printable(bundle)}",
+                f"{message} is working on {printable(bundle)}",
                 hint=f"wait for it; to see where it stands: drfsm status {printable(bundle)}",
             ) from None
         except OSError as fault:

@@ -77,8 +77,8 @@ class KubeCluster:
                 return self._pages(asked)
             except answers.Expired:
                 continue
-        told = f"{asked.words}: the list changed before its last page was read, {LIST_TRIES} times"
-        raise Unreachable(told, hint="drfsm resume")
+        message = f"{asked.words}: the list changed before its last page was read, {LIST_TRIES} times"
+        raise Unreachable(message, hint="drfsm resume")
 
     def create(self, manifest: Manifest) -> Manifest:
         """Create an object. Raises Conflict if one of that name is there."""

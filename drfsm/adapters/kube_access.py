@@ -270,8 +270,8 @@ def _tls(config: Kubeconfig, keys: Keys | None, *, verify: bool) -> ssl.SSLConte
             with _as_file(keys.certificate) as certificate, _as_file(keys.key) as key:
                 context.load_cert_chain(certificate, key, password=lambda: b"")
         except (ssl.SSLError, OSError, ValueError) as fault:
-            told = "its client certificate and key don't fit, or are no PEM without a passphrase"
-            raise config.unusable(f"{told} ({type(fault).__name__})") from None
+            message = "its client certificate and key don't fit, or are no PEM without a passphrase"
+            raise config.unusable(f"{message} ({type(fault).__name__})") from None
     return context
 
 

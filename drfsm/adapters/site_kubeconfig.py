@@ -72,9 +72,9 @@ def read(body: bytes, origin: str) -> dict[str, Any]:
         _check_fields(entry, origin)
     names = [set(config) - set(_TOP), *(set(entry) - set(FIELDS[kind]) for kind, entry in _kinds(entries))]
     if strange := sum(map(len, names)) - sum(len(_idle(entry)) for entry in entries):
-        told = f"the kubeconfig from {origin} has {strange} fields that a site's kubeconfig does not need"
+        message = f"the kubeconfig from {origin} has {strange} fields that a site's kubeconfig does not need"
         may = "; ".join(f"{kind}: {', '.join(fields)}" for kind, fields in FIELDS.items())
-        raise ActionFailed(told, hint=f"allowed fields: {may}")
+        raise ActionFailed(message, hint=f"allowed fields: {may}")
     _check_server(config, origin)
     return config
 
@@ -145,9 +145,9 @@ def _entry(config: Mapping[str, Any], kind: str, body: bytes, origin: str) -> di
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed) or not listed:
         raise _none(body, origin)
     if len(listed) > 1:
-        told = f"the kubeconfig from {origin} has {len(listed)} {kind}s: which of them is the site is not clear"
+        message = f"the kubeconfig from {origin} has {len(listed)} {kind}s: which of them is the site is not clear"
         raise ActionFailed(
-            told, hint="on the runner, kubectl config view --minify --flatten --raw prints one with a single cluster"
+            message, hint="on the runner, kubectl config view --minify --flatten --raw prints one with a single cluster"
         )
     context = config.get("contexts")
     named = context[0].get("context") if isinstance(context, list) and isinstance(context[0], dict) else None
@@ -180,20 +180,20 @@ def _check_server(config: Mapping[str, Any], origin: str) -> None:
     parts, port = _split(server)
     host = (parts.hostname or "") if parts else ""
     if parts is None or parts.scheme != "https" or port is None:
-        told = f"the kubeconfig from {origin} names the server {_told(server)}, and not https://<host>[:<port>]"
-        raise ActionFailed(told, hint="a site's API must use TLS: let the runner give its https:// address")
+        message = f"the kubeconfig from {origin} names the server {_told(server)}, and not https://<host>[:<port>]"
+        raise ActionFailed(message, hint="a site's API must use TLS: let the runner give its https:// address")
     plain = _address(host) is not None or _HOST.match(host)
     if not plain or not _PATH.match(parts.path) or parts.username is not None or parts.query or parts.fragment:
-        told = f"the kubeconfig from {origin} names the server {_told(server)}, which is no plain address"
-        raise ActionFailed(told, hint="let the runner give https://<host>[:<port>]")
+        message = f"the kubeconfig from {origin} names the server {_told(server)}, which is no plain address"
+        raise ActionFailed(message, hint="let the runner give https://<host>[:<port>]")
     address = _address(host)
     if address is not None and (address.is_link_local or address.is_multicast):
-        told = f"the kubeconfig from {origin} names the server {_told(server)}, which is no site's address"
-        raise ActionFailed(told, hint="let the runner give the address that its API is reached at")
+        message = f"the kubeconfig from {origin} names the server {_told(server)}, which is no site's address"
+        raise ActionFailed(message, hint="let the runner give the address that its API is reached at")
     if name and not (name == host or (name in _SERVICE and cluster.get("certificate-authority-data"))):
-        told = f"the kubeconfig from {origin} would take a certificate of another name than its server's"
+        message = f"the kubeconfig from {origin} would take a certificate of another name than its server's"
         raise ActionFailed(
-            told, hint="let the runner give one without tls-server-name: its certificate names its address"
+            message, hint="let the runner give one without tls-server-name: its certificate names its address"
         )
 
 
@@ -232,13 +232,13 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def _authority(config: Mapping[str, Any], origin: str) -> ssl.SSLContext:
     data = config["clusters"][0]["cluster"].get("certificate-authority-data")
     if not data:
-        told = f"the kubeconfig from {origin} names this machine, and no authority that the site could be told by"
-        raise ActionFailed(told, hint="let the runner give one with its own address and certificate-authority-data")
+        message = f"the kubeconfig from {origin} names this machine, and no authority that the site could be told by"
+        raise ActionFailed(message, hint="let the runner give one with its own address and certificate-authority-data")
     try:
         return ssl.create_default_context(cadata=base64.b64decode(data, validate=True).decode("ascii"))
     except (binascii.Error, ValueError, ssl.SSLError):
-        told = f"the kubeconfig from {origin} has a certificate-authority-data that is no certificate"
-        raise ActionFailed(told, hint="kubectl config view --flatten --raw on the runner gives one") from None
+        message = f"the kubeconfig from {origin} has a certificate-authority-data that is no certificate"
+        raise ActionFailed(message, hint="kubectl config view --flatten --raw on the runner gives one") from None
 
 
 def _hold(address: str, port: int, authority: ssl.SSLContext) -> None:

@@ -134,8 +134,8 @@ class TerraformSite:
                 value.encode(), f"the parameter {name}", lambda: self._addresses(charter)
             )
         given = ", ".join(outputs) or "none"
-        told = f"the module gives neither kubeconfig nor kubeconfig_parameter (its outputs: {given})"
-        raise ActionFailed(told, hint="add one of these outputs to the module", fault="operator")
+        message = f"the module gives neither kubeconfig nor kubeconfig_parameter (its outputs: {given})"
+        raise ActionFailed(message, hint="add one of these outputs to the module", fault="operator")
 
     def _addresses(self, charter: Charter) -> Sequence[str]:
         """Return where the state says that the charter's machines are, public addresses first."""
@@ -157,8 +157,8 @@ class TerraformSite:
         self._enter(charter, watch)
         shown = self._planned(charter, PLAN, watch)
         if ADDRESS_VARIABLE not in shown["configuration"]["root_module"].get("variables", {}):
-            told = f"the module declares no variable {ADDRESS_VARIABLE}: there is nowhere to put {address}"
-            raise ActionFailed(told, hint=f'variable "{ADDRESS_VARIABLE}" {{ type = string }}', fault="operator")
+            message = f"the module declares no variable {ADDRESS_VARIABLE}: there is nowhere to put {address}"
+            raise ActionFailed(message, hint=f'variable "{ADDRESS_VARIABLE}" {{ type = string }}', fault="operator")
         acting = _acting(shown)
         broken = _broken(shown)
         self._refuse_more(acting, lambda each: _keeps_what_is_up(each) or each.address in broken)

@@ -149,8 +149,8 @@ class Terraform:
                 umask=0o077,
             )
         except subprocess.TimeoutExpired:
-            told = f"terraform {command[0]} did not answer within {QUERY_SECONDS:.0f} s"
-            raise ActionFailed(told, hint="check the backend's network") from None
+            message = f"terraform {command[0]} did not answer within {QUERY_SECONDS:.0f} s"
+            raise ActionFailed(message, hint="check the backend's network") from None
         if ended.returncode:
             raise self._failed(command[0], _boxed(ended.stderr), None)
         return ended.stdout
@@ -237,8 +237,8 @@ class _Running:
         deadline = time.monotonic() + ENDING_SECONDS
         while self._process.poll() is None:
             if time.monotonic() > deadline:
-                told = f"terraform (process {self._process.pid}) does not end and may hold its lock"
-                raise ActionFailed(told, hint="find out what it waits for, then drfsm resume")
+                message = f"terraform (process {self._process.pid}) does not end and may hold its lock"
+                raise ActionFailed(message, hint="find out what it waits for, then drfsm resume")
             with suppress(KeyboardInterrupt):  # a second Ctrl-C changes nothing: stopping now would leave the lock
                 time.sleep(POLL_SECONDS)
 
@@ -298,8 +298,8 @@ def found_binary(environ: Mapping[str, str]) -> str:
     wanted = environ.get("TERRAFORM") or "terraform"
     found = shutil.which(wanted, path=environ.get("PATH"))
     if found is None:
-        told = f"there is no {wanted} on the PATH"
-        raise UsageFault(told, hint="install terraform 1.4 or newer, or export TERRAFORM=/path/to/terraform")
+        message = f"there is no {wanted} on the PATH"
+        raise UsageFault(message, hint="install terraform 1.4 or newer, or export TERRAFORM=/path/to/terraform")
     return found
 
 

@@ -43,8 +43,8 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(member) if member.size >= 0 else None
     content = file.read() if file is not None else b""
     if len(content) != member.size:
-        told = f"the member {bounded(repr(member.name))} says {member.size} bytes, which are not there"
-        raise UnsafeArchive(f"it is no tar archive: {told}")
+        message = f"the member {bounded(repr(member.name))} says {member.size} bytes, which are not there"
+        raise UnsafeArchive(f"it is no tar archive: {message}")
     return content
 
 

@@ -98,12 +98,12 @@ class Report:
         """Yield the report in words."""
         broken = {each.name: each for each in self.findings}
         for name, count in self.explored.items():
-            told = "DOES NOT HOLD" if name in broken else "holds"
+            message = "DOES NOT HOLD" if name in broken else "holds"
             if name in self.vacuous:
-                told = "SAYS NOTHING: none of its states can be reached"
+                message = "SAYS NOTHING: none of its states can be reached"
             if name in self.unproven:
-                told = "NOT PROVEN: the search was cut off"
-            yield f"{name}: {told} ({count} moments searched)"
+                message = "NOT PROVEN: the search was cut off"
+            yield f"{name}: {message} ({count} moments searched)"
             if name in broken:
                 yield f"  {broken[name].reason}"
                 yield from (f"  {number}. {step}" for number, step in enumerate(broken[name].path, start=1))
@@ -257,10 +257,10 @@ class _Search:
     def _environment(self, rule: Rule) -> _Move:
         when = self._wanted(rule.when)
         moved = frozenset(rule.sets) - frozenset(self._names)
-        told = f"the world: {_words(rule.sets)}"
+        message = f"the world: {_words(rule.sets)}"
         needs = frozenset((name, values) for name, values in rule.when.items() if name not in self._index)
         states = frozenset(rule.states)
-        return _Move(Told(told, needs, moved), when, when, self._places(rule.sets), moved, needs, states)
+        return _Move(Told(message, needs, moved), when, when, self._places(rule.sets), moved, needs, states)
 
     def _moves(self, row: Row) -> Iterator[_Move]:
         """Yield the ways in which a row's guards can hold: each guard by itself, or by what stands in for it."""
@@ -384,17 +384,17 @@ class _Search:
     def _undo(self, node: Node, row: Row) -> Iterator[Step]:
         newest = self._stacks[node.undo]
         self.taken.add(row.key)
-        told = f"{row.trigger} of {newest.key}"
+        message = f"{row.trigger} of {newest.key}"
         if row.by is By.OPERATOR:
-            yield Told(told), node._replace(undo=newest.below, open=())
+            yield Told(message), node._replace(undo=newest.below, open=())
             return
         facts, moved = self._values[node.facts], self._undone[newest.key].moved
         back = tuple((place, value) for place, value in enumerate(newest.image) if value)
         for after in self._after(facts, back, moved):
-            yield Told(told, moved=moved), node._replace(facts=self._numbered(after), undo=newest.below, open=())
+            yield Told(message, moved=moved), node._replace(facts=self._numbered(after), undo=newest.below, open=())
         for part in self._parts(facts, back):
             for after in self._after(facts, part, moved):
-                yield Told(f"{told} is cut off", moved=moved), node._replace(facts=self._numbered(after))
+                yield Told(f"{message} is cut off", moved=moved), node._replace(facts=self._numbered(after))
 
     def _parts(self, facts: Values, sets: tuple[tuple[int, str], ...]) -> Iterator[tuple[tuple[int, str], ...]]:
         """Yield all that an action may have done when it is cut off: of each fact nothing, some (mixed), or all."""

@@ -54,8 +54,8 @@ def metadata_of(store: ObjectStore, home: str) -> tuple[bytes | None, list[str]]
     """Return metadata.json's bytes, None where it isn't there, and what keeps it from being read."""
     stat = store.stat(home + METADATA)
     if stat is not None and stat.size_bytes > LARGEST_METADATA_BYTES:
-        told = f"{METADATA} has {stat.size_bytes} bytes, and {LARGEST_METADATA_BYTES} at most are read"
-        return b"", [told]
+        message = f"{METADATA} has {stat.size_bytes} bytes, and {LARGEST_METADATA_BYTES} at most are read"
+        return b"", [message]
     blob = store.get(home + METADATA) if stat is not None else None
     return (None if blob is None else blob.body), []
 

@@ -212,8 +212,8 @@ def _manifests(files: Mapping[str, bytes], seen: dict[str, Any]) -> Iterator[Man
         if not isinstance(kind, str) or not isinstance(api, str) or not isinstance(metadata, Mapping):
             seen["damaged"].append(f"{MANIFESTS}: {path} holds no Kubernetes object")
         elif {"Namespace": "v1", **APIS}.get(kind) != api:
-            told = f"{bounded(api, 100)} {bounded(kind, 100)}"
-            seen["damaged"].append(f"{MANIFESTS}: {path} is a {told}, which a backup does not hold")
+            message = f"{bounded(api, 100)} {bounded(kind, 100)}"
+            seen["damaged"].append(f"{MANIFESTS}: {path} is a {message}, which a backup does not hold")
         elif faults := restore_policy.malformed(manifest):
             seen["damaged"] += [f"{MANIFESTS}: {path}: {each}" for each in faults]
         elif (kind, metadata["name"] if kind != "Namespace" else "") in known:

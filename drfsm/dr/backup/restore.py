@@ -229,10 +229,10 @@ def compared(target: Target, manifests: Sequence[Manifest]) -> dict[str, Any]:
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap)
     data = (config or {}).get("data") or {}
     if publishing.judge({name: data.get(name) for name in SWITCHES}) != "off":
-        told = (
+        message = (
             "is not there" if config is None else f"says {', '.join(f'{name}={data.get(name)}' for name in SWITCHES)}"
         )
-        seen["loud"].append(f"ConfigMap {target.configmap} {told}")
+        seen["loud"].append(f"ConfigMap {target.configmap} {message}")
     return {**seen, "objects": len(manifests)}
 
 

@@ -182,15 +182,15 @@ def _fetch_kubeconfig(world: World, run: Run) -> dict[str, Any]:
     while (kubeconfig := provisioner.fetch_kubeconfig(charter)) is None:
         run.check()
         if run.clock.monotonic() - began > limit:
-            told = f"{charter.run} has given no kubeconfig within {limit:.0f} s"
-            raise ActionFailed(told, hint="look at the machine's console log")
+            message = f"{charter.run} has given no kubeconfig within {limit:.0f} s"
+            raise ActionFailed(message, hint="look at the machine's console log")
         run.clock.sleep(POLL_SECONDS)
     run.note(f"waiting for {kubeconfig.server} to answer")
     began, limit = run.clock.monotonic(), terms.reach_timeout
     while (answer := _coming_up(world)) != "answers":
         if run.clock.monotonic() - began > limit:
-            told = f"{kubeconfig.server} does not answer: {answer}"
-            raise Unreachable(told, hint="is this machine's address let in? then `drfsm resume`")
+            message = f"{kubeconfig.server} does not answer: {answer}"
+            raise Unreachable(message, hint="is this machine's address let in? then `drfsm resume`")
         run.check()
         run.clock.sleep(POLL_SECONDS)
     ready = _standing(provisioner.standing(charter), run)
@@ -232,8 +232,8 @@ def _late(provisioner: Provisioner, charter: Charter, run: Run) -> tuple[str, ..
     while unseen := late - {each.instance_id for each in provisioner.standing(charter).machines}:
         run.check()
         if run.clock.monotonic() - began > SEEN_SECONDS:
-            told = f"{', '.join(sorted(unseen))} of {charter.run} was started late, and can't be seen yet"
-            raise ActionFailed(told, hint="drfsm resume")
+            message = f"{', '.join(sorted(unseen))} of {charter.run} was started late, and can't be seen yet"
+            raise ActionFailed(message, hint="drfsm resume")
         run.clock.sleep(POLL_SECONDS)
     return tuple(sorted(late))
 

@@ -386,10 +386,10 @@ def _finish_promotion(world: World, run: Run) -> dict[str, Any]:
     if found["status"] == "complete":
         return dict(found)
     ended = found["status"] in _ENDED_BADLY
-    told = f"the promote {found['run_id']} {'ended' if ended else 'is'} {found['status']} in {found['state']}"
+    message = f"the promote {found['run_id']} {'ended' if ended else 'is'} {found['status']} in {found['state']}"
     named = quote(str(found["run_id"]))
     hint = f"drfsm status {named}" if ended else f"drfsm approve {named} …, then drfsm resume"
-    raise ActionFailed(f"{told}: {found['reason']}. Next: {found.get('way') or hint}", hint=hint, final=ended)
+    raise ActionFailed(f"{message}: {found['reason']}. Next: {found.get('way') or hint}", hint=hint, final=ended)
 
 
 def _observe_promotion(world: World, _run: Run) -> dict[str, Any]:

@@ -127,8 +127,8 @@ def _followed(world: World, run: Run) -> dict[str, Any]:
         run.check()
         waited = run.clock.monotonic() - began
         if waited > limit:
-            told = f"the validation has not ended within {limit:.0f} s"
-            raise ActionFailed(f"{told}; {'; '.join(seen.get('trouble', ()))}".rstrip("; "), final=True)
+            message = f"the validation has not ended within {limit:.0f} s"
+            raise ActionFailed(f"{message}; {'; '.join(seen.get('trouble', ()))}".rstrip("; "), final=True)
         if run.clock.monotonic() - said > TOLD_SECONDS:
             said = run.clock.monotonic()
             run.note(f"the validation runs, since {waited:.0f} s")

@@ -138,8 +138,8 @@ def _incomparable(ours: _Run, theirs: _Run) -> str:
             return f"{run.reader.label} ({printable(run.reader.where)}) has none of the files that matter"
     if ours.pairs and theirs.pairs and not ours.pairs & theirs.pairs:
         one, other = (", ".join(sorted(map("/".join, each.pairs))) for each in (ours, theirs))
-        told = f"{ours.reader.label} has {short(one)}, {theirs.reader.label} {short(other)}"
-        return f"no provider and profile is in both: {told}"
+        message = f"{ours.reader.label} has {short(one)}, {theirs.reader.label} {short(other)}"
+        return f"no provider and profile is in both: {message}"
     return ""
 
 
