@@ -87,7 +87,9 @@ class AwsIdentity:
         try:
             answer = call(what, lambda: self._services.client("s3").get_bucket_location(Bucket=self._bucket))
         except ActionFailed as fault:  # only its own word: a store that does not answer is no store that can't tell
-            return self._untold("the store", "s3", fault)
+            if not self._services.is_elsewhere():
+                raise
+            return f"{UNTOLD}: the store tells no region ({bounded(fault.what)})"
         region = str(answer.get("LocationConstraint") or "us-east-1")
         if not _REGION.fullmatch(region):
             raise Unreadable(f"{what}: {bounded(region, 100)} names no region", hint=WAY)

@@ -37,6 +37,14 @@ region = click.option(
     help="Region of the cloud.  [default: $AWS_REGION]",
 )
 
+operator = click.option("--operator", default="", help="Your name in the journal.  [default: your user name]")
+take_over = click.option(
+    "--take-over",
+    default="",
+    metavar="RUN",
+    help="Take over the lease of this run. Only if you know that its process is dead.",
+)
+
 _AT_BUCKET = (
     click.option("--bucket", default="", help="Bucket to which both sites publish."),
     click.option(
@@ -70,13 +78,8 @@ _OF_A_RUN = (
     ),
     endpoint_url,
     region,
-    click.option("--operator", default="", help="Your name in the journal.  [default: your user name]"),
-    click.option(
-        "--take-over",
-        default="",
-        metavar="RUN",
-        help="Take over the lease of this run. Only if you know that its process is dead.",
-    ),
+    operator,
+    take_over,
 )
 _APPROVAL_POLICY = (
     click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drfsm.claims import bounded
-from drfsm.cli.options import at_bucket, connected, pair
+from drfsm.cli.options import at_bucket, connected, pair, take_over
 from drfsm.cli.outcome import output
 from drfsm.cli.prompts import prompted
 from drfsm.cli.say import say, say_json, say_lines
@@ -88,12 +88,7 @@ def _wrong(pointer: Any, layout: "Layout") -> str:
 @click.option("--reason", required=True, help="Why. Every moved pointer records it.")
 @click.option("--allow-older", is_flag=True, help="Accept a run that is older than the canonical one.")
 @click.option("--operator", default="", help="Your name in the pointers.  [default: your user name]")
-@click.option(
-    "--take-over",
-    default="",
-    metavar="RUN",
-    help="Take over the lease of this run. Only if you know that its process is dead.",
-)
+@take_over
 @output
 def set_pointers(
     run_id: str,

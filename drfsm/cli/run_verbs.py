@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from drfsm.claims import bounded, is_name
-from drfsm.cli.options import address
+from drfsm.cli.options import address, operator, take_over
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say
@@ -28,13 +28,8 @@ from drfsm.runs.wiring import Outcome
 
 _WHO = (
     click.argument("run", required=False),
-    click.option("--operator", default="", help="Your name in the journal.  [default: your user name]"),
-    click.option(
-        "--take-over",
-        default="",
-        metavar="RUN",
-        help="Take over the lease of this run. Only if you know that its process is dead.",
-    ),
+    operator,
+    take_over,
     click.option(
         "--kubeconfig-dr", default="", type=click.Path(), help="Path to DR's kubeconfig.  [$DRFSM_KUBECONFIG_DR]"
     ),
@@ -147,7 +142,7 @@ def abort(run: str | None, invocation: Invocation, *, reason: str) -> Outcome:
 @click.command()
 @click.argument("run", required=False)
 @_reason
-@click.option("--operator", default="", help="Your name in the journal.  [default: your user name]")
+@operator
 def hold(run: str | None, reason: str, operator: str) -> int:
     """Let a working run finish its current step and stop before the next one. `resume` continues it.
 

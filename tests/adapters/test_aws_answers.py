@@ -247,6 +247,19 @@ def test_a_signed_request_goes_to_no_other_host(asked: Asked, front: Front) -> N
         assert elsewhere.seen == []
 
 
+@pytest.mark.parametrize("inner", ["", "<LocationConstraint>eu-north-1</LocationConstraint>"])
+def test_a_store_that_names_its_region_in_another_document_does_not_tell_it(
+    asked: Asked, front: Front, inner: str
+) -> None:
+    """SeaweedFS does so: nothing in that document is taken for the region, and to no other question is it an answer."""
+    body = f"<CreateBucketConfiguration>{inner}</CreateBucketConfiguration>".encode()
+    front.rule = lambda _method, _path: Fault(status=200, body=body)
+    assert asked.account.identity.bucket_region().startswith(f"{UNTOLD}: the store tells no region (")
+    for name in ("list", "copy", "account"):
+        with pytest.raises(Unreadable):
+            QUESTIONS[name](asked)
+
+
 def refused(code: str) -> Mapping[str, bytes]:
     """Return a refusal as each protocol spells it."""
     inner = f"<Code>{code}</Code><Message>of keys</Message>"
