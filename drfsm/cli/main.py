@@ -24,13 +24,13 @@ _DEFECT_SHOWN = 4000  # characters
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "drill": ("drill", "drill", "Rehearse a recovery: bring up a site from a backup, validate it, take it down."),
     "validate": (
-        "drill",
+        "validate",
         "validate",
         "Validate an existing site: run its Job once, in a staging prefix, and verify the result.",
     ),
     "failback": ("failback", "failback", "Make the primary canonical again, with strict safety checks."),
     "promote": ("promote", "promote", "Make DR's validated run canonical, after a person's approval."),
-    "approve": ("promote", "approve", "Approve the plan of a promote that waits for it."),
+    "approve": ("approve", "approve", "Approve the plan of a promote that waits for it."),
     "resume": ("run_verbs", "resume", "Continue an interrupted or held run from exactly where it stands."),
     "abort": ("run_verbs", "abort", "Undo what a run changed, newest first."),
     "hold": ("run_verbs", "hold", "Stop a working run before its next step."),
