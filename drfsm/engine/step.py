@@ -22,7 +22,6 @@ from attrs import define, field
 
 from drfsm.claims import bounded
 from drfsm.engine.binding import Binding, Run
-from drfsm.engine.engine import Engine
 from drfsm.engine.log import RunLog
 from drfsm.engine.observer import Judgement, Observer, Readings, amended, recorded, values_of
 from drfsm.engine.ports import Lease
@@ -71,6 +70,8 @@ class Step:
 
     def __init__(self, log: RunLog, binding: Binding, lease: Lease, observer: Observer) -> None:
         self._log, self._binding, self._lease, self._observer = log, binding, lease, observer
+        from drfsm.engine.engine import Engine  # only here: whoever reads a run needs no `transitions`
+
         self.engine = Engine(
             log.spec,
             log.state.state or log.spec.initial,
