@@ -15,6 +15,7 @@ from drfsm.journal import RunState, fold
 from drfsm.runs import wiring
 from drfsm.runs.fetching import find_or_fetch
 from drfsm.runs.invocation import Invocation
+from drfsm.runs.run_context import Outcome, observer
 
 
 @click.command()
@@ -22,9 +23,7 @@ from drfsm.runs.invocation import Invocation
 @click.option("--plan", default="", metavar="SHA256", help="Digest of the plan.  [default: typed at a terminal]")
 @click.option("--allow-older", is_flag=True, help="Accept that the canonical run is newer than the validated one.")
 @on_a_run
-def approve(
-    run: str | None, invocation: Invocation, *, ticket: str, plan: str, allow_older: bool
-) -> wiring.Outcome | int:
+def approve(run: str | None, invocation: Invocation, *, ticket: str, plan: str, allow_older: bool) -> Outcome | int:
     """Show the plan of a waiting promote, approve it, and continue the promote.
 
     The approval holds for this plan's digest only. If anything in the plan changes, the approval is stale: the run
@@ -62,4 +61,4 @@ def _plan_now(named: str | None, invocation: Invocation) -> tuple[RunState, Any,
         reason = f"it has ended: {state.status}" if state.machine == "promote" else f"it is a {state.machine}"
         raise UsageFault(f"{state.run_id or place} waits for no approval: {reason}", hint="drfsm list")
     state, world, invocation = wiring.look_at(place, invocation)
-    return state, approval.FACTS["approval"].observe(world, wiring.observer(state)), str(place), invocation
+    return state, approval.FACTS["approval"].observe(world, observer(state)), str(place), invocation

@@ -9,7 +9,7 @@ from drfsm.errors import ExitCode
 from drfsm.evidence.narrative import standing
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.journal import Record, RunState
-from drfsm.runs import wiring
+from drfsm.runs.run_context import Outcome
 
 output = click.option(
     "-o",
@@ -43,7 +43,7 @@ def exit_code(state: RunState, records: Sequence[Record]) -> ExitCode:
     return STATUS_CODES.get(state.status, ExitCode.DEFECT)
 
 
-def reported(outcome: wiring.Outcome, output: str) -> int:
+def reported(outcome: Outcome, output: str) -> int:
     """Print where a run stands, as ``text`` or ``json``; return the exit code."""
     state, records = outcome.state, outcome.records
     if output == "json":

@@ -23,8 +23,8 @@ from drfsm.errors import ExitCode, UsageFault
 from drfsm.journal import RunState
 from drfsm.runs import bundle, wiring
 from drfsm.runs.invocation import Invocation
+from drfsm.runs.run_context import Outcome
 from drfsm.runs.trust import Assurances, trusted_machines
-from drfsm.runs.wiring import Outcome
 
 _WHO = (
     click.argument("run", required=False),

@@ -2,7 +2,8 @@
 
 Owns where a drill's private files lie in its bundle (``private/``: kubeconfig, plans; ``logs/``: terraform's own
 words). The kubeconfig may appear, or become another, while the run works, and a bundle that was fetched from S3
-lacks it: so the file is looked at before every call, and fetched where the site can give it. Used by wiring.py.
+lacks it: so the file is looked at before every call, and fetched where the site can give it. Used by world.py and
+run_context.py.
 """
 
 import os

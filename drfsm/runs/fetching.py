@@ -1,7 +1,7 @@
 """Fetches a run from its mirror in S3: onto this machine, as a bundle, once somebody vouches for its records.
 
-Writes nothing before the mirror's place, audit, declaration and records hold (trust.py). Used by wiring.py, and by
-`approve`.
+Writes nothing before the mirror's place, audit, declaration and records hold (trust.py). Used by wiring.py,
+run_context.py and `approve`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """What the command line says beside a run's inputs: the operator, the lease, paths on this machine, assurances.
 
-Made by a command, used by wiring.py.
+Made by a command, used by wiring.py and run_context.py.
 """
 
 from collections.abc import Callable, Mapping

@@ -6,7 +6,8 @@ and the next action and typed the head. An approval in such a journal is valid o
 person approves the plan again. If only a person vouches, the world is read again before anything is done
 (``Voucher.by_person``). Where the sites of a run are is never taken from records that began on another machine.
 
-Owns the checks and their order; reads nothing of the world but signatures. Used by wiring.py and cli/records.py.
+Owns the checks and their order; reads nothing of the world but signatures. Used by wiring.py, run_context.py and
+cli/records.py.
 """
 
 import hashlib
