@@ -37,17 +37,19 @@ def approve(run: str | None, invocation: Invocation, *, ticket: str, plan: str, 
     if not ticket.strip() or not operator:
         raise UsageFault("an approval needs a name and a ticket", hint="add --operator NAME --ticket TICKET")
     plans.show(now, state)
-    given = plan.strip()
-    if not given:
+    confirmed = plan.strip()
+    if not confirmed:
         typed = prompted(f"Type the first {approval.SHOWN} characters of the digest to approve it")
-        given = digest if len(typed.strip()) >= approval.SHOWN and digest.startswith(typed.strip()) else typed.strip()
-    if not given:
+        confirmed = (
+            digest if len(typed.strip()) >= approval.SHOWN and digest.startswith(typed.strip()) else typed.strip()
+        )
+    if not confirmed:
         named = run or state.run_id
         command = plans.approve_command(named, digest, ticket.strip(), allow_older=allow_older)
         say("not approved. To approve exactly this plan:", err=True)
         say(f"  {command}", err=True)
         return int(ExitCode.REFUSED)
-    answer = plans.answer_of(now, given, operator, ticket, allow_older=allow_older)
+    answer = plans.answer_of(now, confirmed, operator, ticket, allow_older=allow_older)
     return wiring.resume(run, lambda runner: runner.request("approve", answer), invocation)
 
 

@@ -154,7 +154,7 @@ def workload_options(command: Command) -> Command:
 @click.option("--no-fence", is_flag=True, help="For a canonical promotion: do not fence a lost primary.")
 @click.option("--reason", default="", help="For a canonical promotion: why. The journal records it.")
 @workload_options
-def drill(**given: Any) -> int:
+def drill(**options: Any) -> int:
     """Rehearse a recovery from a backup: bring up a site, restore, validate, promote (optional), take the site down.
 
     Each step is tried up to three times, with a repair in between where there is one. If a phase fails, the drill
@@ -162,25 +162,25 @@ def drill(**given: Any) -> int:
     action is recorded before it is done: if the drill is killed at any moment, `drfsm resume` continues it from
     exactly there.
     """
-    return start_drill(given)[0]
+    return start_drill(options)[0]
 
 
-def start_drill(given: dict[str, Any]) -> tuple[int, Path]:
+def start_drill(options: dict[str, Any]) -> tuple[int, Path]:
     """Start the drill; return the exit code and the bundle."""
-    invocation = at_terminal(**{name: given.pop(name) for name in ("operator", "take_over")})
-    output_format = str(given.pop("output"))
-    earlier = earlier_in(given["receipt_dir"])
+    invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
+    output_format = str(options.pop("output"))
+    earlier = earlier_in(options["receipt_dir"])
     run_id = new_run_id("drill")
-    settle(given, earlier)
-    inputs = inputs_of(given, earlier, run_id)
-    if given["diagnostics_only"]:
-        return diagnose(inputs, run_id, given["receipt_dir"], earlier, output_format), Path()
+    settle(options, earlier)
+    inputs = inputs_of(options, earlier, run_id)
+    if options["diagnostics_only"]:
+        return diagnose(inputs, run_id, options["receipt_dir"], earlier, output_format), Path()
     if earlier is not None:
-        given["receipt_dir"] = str(directory_beside(earlier.place))
-        say(f"using the site of {earlier.site_run}; the new bundle is {given['receipt_dir']}", err=True)
+        options["receipt_dir"] = str(directory_beside(earlier.place))
+        say(f"using the site of {earlier.site_run}; the new bundle is {options['receipt_dir']}", err=True)
     scope = "live" if inputs["promote"] == "asked" and inputs["promote_target"] == "canonical" else "drill"
     outcome = wiring.start(
-        "drill", inputs, invocation, dry_run=False, receipt_dir=given["receipt_dir"], run_id=run_id, scope=scope,
+        "drill", inputs, invocation, dry_run=False, receipt_dir=options["receipt_dir"], run_id=run_id, scope=scope,
         prepare=lambda place: copy_private_files(earlier, place),
     )  # fmt: skip
     return reported(outcome, output_format), outcome.place

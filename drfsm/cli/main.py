@@ -65,8 +65,8 @@ class Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        found: click.Command = getattr(importlib.import_module(f"drfsm.cli.{module}"), attribute)
-        return found
+        command: click.Command = getattr(importlib.import_module(f"drfsm.cli.{module}"), attribute)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing any of them."""
@@ -96,10 +96,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     after this line is still called, and output is flushed.
     """
     os.umask(0o077)  # whatever is written by whichever library is for this user only
-    told: list[int] = []
-    atexit.register(lambda: _leave(*told))
-    told.append(run(argv))
-    sys.exit(told[0])
+    codes: list[int] = []
+    atexit.register(lambda: _leave(*codes))
+    codes.append(run(argv))
+    sys.exit(codes[0])
 
 
 def _leave(code: int = ExitCode.DEFECT) -> None:
@@ -114,11 +114,11 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         code: Any = cli.main(args=None if argv is None else list(argv), prog_name="drfsm", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001  the last line of defence: no traceback reaches an operator
-        return int(_told(fault))
+        return int(_report_fault(fault))
     return code if isinstance(code, int) else int(ExitCode.DONE)
 
 
-def _told(fault: BaseException) -> int:
+def _report_fault(fault: BaseException) -> int:
     """Print what went wrong; return the exit code."""
     match fault:
         case DrfsmError():
@@ -140,7 +140,7 @@ def _told(fault: BaseException) -> int:
             sys.stderr.close()
             code = ExitCode.DONE
         case OSError() if fault.errno is not None:
-            code = _told(_of_the_system(fault))
+            code = _report_fault(_of_the_system(fault))
         case _:
             code = _defect(fault)
     return code

@@ -33,12 +33,12 @@ STATUS_CODES = {
 
 def exit_code(state: RunState, records: Sequence[Record]) -> ExitCode:
     """Return what a verb's process exits with for where the run stands."""
-    last = next((each for each in reversed(records) if each.kind in ("held", "ended")), None)
+    last = next((record for record in reversed(records) if record.kind in ("held", "ended")), None)
     if state.status == "held" and last and last.body.get("interrupted"):
         return ExitCode.INTERRUPTED
     if state.status == "dry_run" and last and last.body.get("findings"):
         return ExitCode.REFUSED
-    if state.status == "refused" and any(each.get("error") == "LeaseHeld" for each in state.args.values()):
+    if state.status == "refused" and any(args.get("error") == "LeaseHeld" for args in state.args.values()):
         return ExitCode.LEASE_HELD
     return STATUS_CODES.get(state.status, ExitCode.DEFECT)
 

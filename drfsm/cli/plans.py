@@ -66,7 +66,7 @@ def approve_command(named: str, digest: str, ticket: str, *, allow_older: bool =
 
 
 def answer_of(now: Any, digest: str, operator: str, ticket: str, *, allow_older: bool) -> dict[str, Any]:
-    """Return what the journal records of an approval, with the plan itself if its digest is the given one."""
+    """Return what the journal records of an approval, with the plan itself if ``digest`` is its digest."""
     from drfsm.dr.procedures import approval
 
     return {

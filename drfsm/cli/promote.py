@@ -128,24 +128,24 @@ from drfsm.runs.mirrors import has_mirror
 @patience
 @of_a_run
 @output
-def promote(**given: Any) -> int:
+def promote(**options: Any) -> int:
     """Stop the primary, make DR's validated run canonical, and let DR publish. Never without a person's approval."""
-    invocation = at_terminal(**{name: given.pop(name) for name in ("operator", "take_over")})
-    output_format = str(given.pop("output"))
-    options = {name: given.pop(name) for name in ("dry_run", "receipt_dir")}
+    invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
+    output_format = str(options.pop("output"))
+    start_options = {name: options.pop(name) for name in ("dry_run", "receipt_dir")}
     text = output_format == "text"
-    ticket, approved_plan, plan_of = (given.pop(name).strip() for name in ("ticket", "plan", "plan_of"))
-    allow_older = given.pop("allow_older")
-    dry_run = bool(options["dry_run"])
-    check_immediate_approval(given, ticket, approved_plan, plan_of, dry_run=dry_run, allow_older=allow_older)
-    check_combinations(given)
+    ticket, approved_plan, plan_of = (options.pop(name).strip() for name in ("ticket", "plan", "plan_of"))
+    allow_older = options.pop("allow_older")
+    dry_run = bool(start_options["dry_run"])
+    check_immediate_approval(options, ticket, approved_plan, plan_of, dry_run=dry_run, allow_older=allow_older)
+    check_combinations(options)
     reserved = _reserved(approved_plan, plan_of)
     planned = reserved or reserved_plans.Reserved(new_run_id("promote"), uuid4().hex)
     # A dry run is a run of its own: its plan is of the one start that may use it.
     run_id = new_run_id("promote") if dry_run else planned.run_id
-    inputs = inputs_of(given, planned)
+    inputs = inputs_of(options, planned)
     if reserved is not None:
-        reserved_plans.refuse_used(reserved, mirrored=has_mirror(given, reserved.run_id))
+        reserved_plans.refuse_used(reserved, mirrored=has_mirror(options, reserved.run_id))
 
     def approve_at_once(runner: Runner) -> RunState:
         _keep_plan(runner.state, planned)
@@ -163,7 +163,7 @@ def promote(**given: Any) -> int:
             reserved_plans.use(approved_plan, reserved)
 
     outcome = wiring.start(
-        "promote", inputs, invocation, run_id=run_id, then=approve_at_once, prepare=use_plan, **options
+        "promote", inputs, invocation, run_id=run_id, then=approve_at_once, prepare=use_plan, **start_options
     )
     return reported(outcome, output_format)
 

@@ -20,18 +20,18 @@ from drfsm.errors import UsageFault
     help="Path to the site's kubeconfig.  [default: $KUBECONFIG_DR]",
 )  # fmt: skip
 @workload_options
-def validate(**given: Any) -> int:
+def validate(**options: Any) -> int:
     """Run an existing site's Job once, publishing to a staging prefix, and verify what it published.
 
     The site must be quiet (schedules suspended, publishing off) and stays quiet. Exits with 0 if the run is valid, with
     10 if not. Leaves validation.receipt.json in the bundle and beside the run: a promote relies on it.
     """
-    if not given["kubeconfig"]:
+    if not options["kubeconfig"]:
         raise UsageFault("no kubeconfig is named", hint="add --kubeconfig PATH")
     usual = drill.make_context("drill", []).params
     alone = {"teardown": False, "validate_only": True, "infrastructure": "existing", "allow_full_drill": False}
-    shown = given["output"] == "text"
-    code, place = start_drill({**usual, **alone, **given})
+    shown = options["output"] == "text"
+    code, place = start_drill({**usual, **alone, **options})
     if shown:
         say(_verdict(place))
     return code

@@ -85,5 +85,5 @@ def local_inputs(
     """Return a run's inputs, with the places of its sites on this machine: never those that other machines recorded."""
     kept = heads.places
     if kept is None and (not lines or heads.knows(digest(lines[0]))):
-        return {**inputs, **invocation.given}
-    return {**inputs, **trust.places_here(inputs, invocation.given, kept)}
+        return {**inputs, **invocation.named_places}
+    return {**inputs, **trust.places_here(inputs, invocation.named_places, kept)}

@@ -272,7 +272,7 @@ class RunContext:
 
 def _for_children(invocation: Invocation, inputs: Mapping[str, Any], heads: Heads) -> Invocation:
     """Return the invocation for the child runs: they find the sites where this run finds them on this machine."""
-    if heads.places is None and not invocation.given:
+    if heads.places is None and not invocation.named_places:
         return invocation
     files = {site: str(inputs.get(f"kubeconfig_{site}") or "") for site in ("dr", "primary")}
     places = {name: str(inputs.get(name) or "") for name in trust.PLACES if not name.startswith("kubeconfig")}
