@@ -237,9 +237,9 @@ def field(value: Mapping[str, Any], name: str, kind: type | tuple[type, ...], wh
     if name not in value:
         raise _unreadable(what, f"it has no {name}", hint)
     content = value[name]
-    wanted = kind if isinstance(kind, tuple) else (kind,)
-    if not isinstance(content, wanted) or (isinstance(content, bool) and bool not in wanted):
-        names = " or ".join(each.__name__ for each in wanted)
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(content, kinds) or (isinstance(content, bool) and bool not in kinds):
+        names = " or ".join(expected.__name__ for expected in kinds)
         raise _unreadable(what, f"its {name} is {_kind(content)}, not {names}", hint)
     return content
 

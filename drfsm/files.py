@@ -130,7 +130,7 @@ class Directory:
         real = Path(os.path.realpath(path))
         try:
             _check_above(real)  # BEFORE anything is made there
-            for missing in [each for each in (*reversed(real.parents), real) if not os.path.lexists(each)]:
+            for missing in [ancestor for ancestor in (*reversed(real.parents), real) if not os.path.lexists(ancestor)]:
                 with suppress(FileExistsError):
                     missing.mkdir(mode=PRIVATE_DIRECTORY)
         except OSError as fault:
@@ -392,16 +392,16 @@ def _check(directory: Directory, name: str, status: os.stat_result | None) -> No
     """Raise FileDamaged where a name is taken by something else than a file of drfsm's."""
     if status is None:
         return
-    kind, told = stat.S_IFMT(status.st_mode), directory.named(name)
+    kind, label = stat.S_IFMT(status.st_mode), directory.named(name)
     if kind != stat.S_IFREG:
-        raise FileDamaged(f"{told} is {_KINDS.get(kind, 'no file')}, not the file that drfsm keeps there")
+        raise FileDamaged(f"{label} is {_KINDS.get(kind, 'no file')}, not the file that drfsm keeps there")
     if status.st_nlink > 1:
         raise FileDamaged(
-            f"{told} has {status.st_nlink} names (hard links): writing to it would change another file, too",
+            f"{label} has {status.st_nlink} names (hard links): writing to it would change another file, too",
             hint=f"resume from a copy of the bundle: cp -r {printable(directory.path)} <a new directory>",
         )
     if status.st_uid not in (os.geteuid(), 0, os.fstat(directory.descriptor).st_uid):
-        raise FileDamaged(f"{told} belongs to the user {status.st_uid}, not to the user who runs drfsm")
+        raise FileDamaged(f"{label} belongs to the user {status.st_uid}, not to the user who runs drfsm")
 
 
 def _close_to_others(directory: Directory, *, below: bool = False) -> None:

@@ -23,8 +23,8 @@ Address = Callable[[], str]
 
 def from_environment(environ: Mapping[str, str]) -> Address:
     """Return how the operator's address is found, as the environment says."""
-    if given := environ.get("DRFSM_ALLOWED_ADDRESS"):
-        cidr = one(given, "DRFSM_ALLOWED_ADDRESS")
+    if allowed := environ.get("DRFSM_ALLOWED_ADDRESS"):
+        cidr = one(allowed, "DRFSM_ALLOWED_ADDRESS")
         return lambda: cidr
     return lambda: asked(environ.get("DRFSM_ADDRESS_URL") or URL)
 

@@ -89,9 +89,9 @@ class S3Store:
             except ClientError as fault:
                 if status_of(fault) >= _SERVER_FAULT:
                     raise
-            told = self._s3.get_object(Bucket=self._bucket, Key=key)  # a HEAD's refusal has no words: a GET has
-            told["Body"].close()
-            return told
+            answer = self._s3.get_object(Bucket=self._bucket, Key=key)  # a HEAD's refusal has no words: a GET has
+            answer["Body"].close()
+            return answer
 
         answer = call(f"looking at {self._uri(key)}", head, NO_OBJECT)
         return answer and Stat(key, answer["ContentLength"], answer["ETag"], answer["LastModified"].isoformat())
@@ -117,8 +117,8 @@ class S3Store:
         while True:
             page = call(what, lambda: self._s3.list_objects_v2(**asked))
             self._check_page(what, page, prefix)
-            for each in page.get("Contents", ()):
-                yield Stat(each["Key"], each["Size"], each["ETag"], each["LastModified"].isoformat())
+            for entry in page.get("Contents", ()):
+                yield Stat(entry["Key"], entry["Size"], entry["ETag"], entry["LastModified"].isoformat())
             if not page["IsTruncated"]:
                 return
             token = page.get("NextContinuationToken")
@@ -132,7 +132,7 @@ class S3Store:
         if page["Name"] != self._bucket or page.get("Prefix", prefix) != prefix:
             message = f"s3://{page['Name']}/{page.get('Prefix', '')}"
             raise Unreadable(f"{what}: it is the listing of {bounded(message)}", hint=WAY)
-        others = [each["Key"] for each in page.get("Contents", ()) if not each["Key"].startswith(prefix)]
+        others = [entry["Key"] for entry in page.get("Contents", ()) if not entry["Key"].startswith(prefix)]
         if others:
             raise Unreadable(f"{what}: it lists {bounded(others[0])}, which is not below it", hint=WAY)
 

@@ -142,18 +142,18 @@ class Times:
     def keep(self, date: str) -> None:
         """Keep the time of an answer. One that makes no sense is nothing."""
         try:
-            told = parsedate_to_datetime(date)
+            time_told = parsedate_to_datetime(date)
         except (ValueError, OverflowError):
             return
-        if told.tzinfo is not None and moment(told.isoformat()) is not None:
-            self._last = told, time.monotonic()
+        if time_told.tzinfo is not None and moment(time_told.isoformat()) is not None:
+            self._last = time_told, time.monotonic()
 
     def now(self) -> datetime | None:
         """Return the last time that was told, and what has passed since; None if none was told."""
         if self._last is None:
             return None
-        told, at = self._last
-        return told + timedelta(seconds=time.monotonic() - at)
+        time_told, at = self._last
+        return time_told + timedelta(seconds=time.monotonic() - at)
 
 
 def watch(client: Any, service: str, heard: Callable[[Mapping[str, Any]], None]) -> None:
@@ -242,9 +242,9 @@ def _check_parsed(service: str, operation: str, endpoint: str, parsed: Any) -> N
 
 def _misfit(value: Any, shape: Any, where: str) -> str:
     """Return what of a value is not as its shape says, "" where all of it is."""
-    wanted = Mapping if isinstance(shape, Mapping) else list if isinstance(shape, list) else shape
-    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
-        return f"its {where or 'whole'} is {type(value).__name__}, not {wanted.__name__}"
+    expected = Mapping if isinstance(shape, Mapping) else list if isinstance(shape, list) else shape
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is int):
+        return f"its {where or 'whole'} is {type(value).__name__}, not {expected.__name__}"
     if isinstance(shape, list):
         parts = [(entry, shape[0], f"{where}[{at}]") for at, entry in enumerate(value)]
     elif isinstance(shape, Mapping):

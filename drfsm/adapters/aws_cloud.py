@@ -118,7 +118,7 @@ class Ec2Infrastructure:
         known = {runner.instance_id: runner.state for runner in runners}
         if others := sorted(known.keys() - set(instance_ids)):
             raise _unasked("looking at runners", others)
-        return {each: known.get(each, "terminated") for each in instance_ids}
+        return {instance_id: known.get(instance_id, "terminated") for instance_id in instance_ids}
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
         """Ask for these machines, and no others, to be terminated."""
@@ -131,13 +131,13 @@ class Ec2Infrastructure:
         ))  # fmt: skip
         return [
             Runner(
-                name_of("instance", each["InstanceId"], "an instance that EC2 names"),
-                each["State"]["Name"],
-                {tag["Key"]: tag.get("Value", "") for tag in each.get("Tags", ())},
+                name_of("instance", instance["InstanceId"], "an instance that EC2 names"),
+                instance["State"]["Name"],
+                {tag["Key"]: tag.get("Value", "") for tag in instance.get("Tags", ())},
             )
             for page in pages
             for reservation in page["Reservations"]
-            for each in reservation["Instances"]
+            for instance in reservation["Instances"]
         ]
 
 
@@ -181,15 +181,15 @@ class CloudWatchAlarms:
 
     def states(self, names: Sequence[str]) -> Mapping[str, str]:
         """Return the state of each named alarm that there is."""
-        found = call("looking at alarms", lambda: list(
+        pages = call("looking at alarms", lambda: list(
             self._services.client("cloudwatch").get_paginator("describe_alarms")
             .paginate(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
         ))  # fmt: skip
         kinds = ("MetricAlarms", "CompositeAlarms")
-        if not all(any(kind in page for kind in kinds) for page in found):
+        if not all(any(kind in page for kind in kinds) for page in pages):
             raise Unreadable("looking at alarms: the answer lists none, not even an empty list", hint=WAY)
         states = {
-            each["AlarmName"]: each["StateValue"] for page in found for kind in kinds for each in page.get(kind, ())
+            alarm["AlarmName"]: alarm["StateValue"] for page in pages for kind in kinds for alarm in page.get(kind, ())
         }
         if others := sorted(states.keys() - set(names)):
             raise _unasked("looking at alarms", others)
@@ -212,28 +212,28 @@ class Ec2Machines:
         asked = {by: name, "Versions": [version or "$Default"]}
         what = f"looking at the launch template {name}"
         answer = call(what, lambda: self._ec2.describe_launch_template_versions(**asked))
-        found = answer["LaunchTemplateVersions"]
-        if not found:
+        versions = answer["LaunchTemplateVersions"]
+        if not versions:
             raise ActionFailed(f"{what}: it has no version {version}", hint="aws ec2 describe-launch-templates")
-        data = found[0]["LaunchTemplateData"]
-        sizes = [each.get("Ebs", {}).get("VolumeSize") for each in data.get("BlockDeviceMappings", ())]
+        data = versions[0]["LaunchTemplateData"]
+        sizes = [device.get("Ebs", {}).get("VolumeSize") for device in data.get("BlockDeviceMappings", ())]
         return {
-            "id": found[0]["LaunchTemplateId"],
-            "name": found[0]["LaunchTemplateName"],
-            "version": str(found[0]["VersionNumber"]),
+            "id": versions[0]["LaunchTemplateId"],
+            "name": versions[0]["LaunchTemplateName"],
+            "version": str(versions[0]["VersionNumber"]),
             "instance_type": data.get("InstanceType", ""),
             "disk_gb": sum(sizes) if sizes and all(sizes) else None,
         }
 
     def launch(self, template: str, version: str, token: str, tags: Mapping[str, str]) -> Mapping[str, Any] | None:
         """Start one instance, or return the one that this token started; None if that one is terminated already."""
-        told = [{"Key": key, "Value": value} for key, value in tags.items()]
+        tag_list = [{"Key": key, "Value": value} for key, value in tags.items()]
         asked = {
             "LaunchTemplate": {"LaunchTemplateId": template, "Version": version},
             "MinCount": 1,
             "MaxCount": 1,
             "ClientToken": token,
-            "TagSpecifications": [{"ResourceType": kind, "Tags": told} for kind in ("instance", "volume")],
+            "TagSpecifications": [{"ResourceType": kind, "Tags": tag_list} for kind in ("instance", "volume")],
         }
         what = f"starting an instance from {template} version {version}"
         answer = call(what, lambda: self._ec2.run_instances(**asked), "IdempotentInstanceTerminated")
@@ -249,16 +249,18 @@ class Ec2Machines:
         pages = call("looking at instances", lambda: list(
             self._ec2.get_paginator("describe_instances").paginate(Filters=asked)
         ))  # fmt: skip
-        found = (each for page in pages for reservation in page["Reservations"] for each in reservation["Instances"])
-        return [_instance(each) for each in found]
+        described = (
+            instance for page in pages for reservation in page["Reservations"] for instance in reservation["Instances"]
+        )
+        return [_instance(instance) for instance in described]
 
     def disk_gb(self, volume_ids: Sequence[str]) -> int | None:
         """Return what these volumes hold together, None if that can't be told."""
         if not volume_ids:
             return None
         asked = [{"Name": "volume-id", "Values": list(volume_ids)}]
-        found = call("looking at volumes", lambda: self._ec2.describe_volumes(Filters=asked))["Volumes"]
-        return sum(each["Size"] for each in found) if len(found) == len(volume_ids) else None
+        volumes = call("looking at volumes", lambda: self._ec2.describe_volumes(Filters=asked))["Volumes"]
+        return sum(volume["Size"] for volume in volumes) if len(volumes) == len(volume_ids) else None
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
         """Ask for these instances, and no others, to be terminated."""
@@ -336,16 +338,16 @@ def _permission(cidr: str, port: int, reason: str) -> dict[str, Any]:
     return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, kind: [{name: cidr, "Description": reason}]}
 
 
-def _instance(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    disks = (each.get("Ebs", {}).get("VolumeId") for each in found.get("BlockDeviceMappings", ()))
+def _instance(instance: Mapping[str, Any]) -> Mapping[str, Any]:
+    disks = (device.get("Ebs", {}).get("VolumeId") for device in instance.get("BlockDeviceMappings", ()))
     return {
-        "instance_id": name_of("instance", found["InstanceId"], "an instance that EC2 names"),
-        "state": found["State"]["Name"],
-        "tags": {tag["Key"]: tag.get("Value", "") for tag in found.get("Tags", ())},
-        "token": found.get("ClientToken", ""),
-        "instance_type": found.get("InstanceType", ""),
-        "launched_at": found["LaunchTime"].isoformat() if "LaunchTime" in found else "",
-        "addresses": [found[name] for name in ("PublicIpAddress", "PrivateIpAddress") if found.get(name)],
-        "security_groups": [each["GroupId"] for each in found.get("SecurityGroups", ())],
-        "volumes": [each for each in disks if each],
+        "instance_id": name_of("instance", instance["InstanceId"], "an instance that EC2 names"),
+        "state": instance["State"]["Name"],
+        "tags": {tag["Key"]: tag.get("Value", "") for tag in instance.get("Tags", ())},
+        "token": instance.get("ClientToken", ""),
+        "instance_type": instance.get("InstanceType", ""),
+        "launched_at": instance["LaunchTime"].isoformat() if "LaunchTime" in instance else "",
+        "addresses": [instance[name] for name in ("PublicIpAddress", "PrivateIpAddress") if instance.get(name)],
+        "security_groups": [group["GroupId"] for group in instance.get("SecurityGroups", ())],
+        "volumes": [volume_id for volume_id in disks if volume_id],
     }

@@ -199,8 +199,8 @@ def refusal(what: str, status: int, code: str, message: str) -> DrfsmError:
 def _of_keys(what: str, code: str, message: str) -> DrfsmError | None:
     """Return what a refusal of the keys or of the time of a signature means, None for any other."""
     if code in EXPIRED:
-        told = f"{what}: the AWS credentials are invalid or expired ({code})"
-        return Unreachable(told, hint=RENEW, fault="operator")
+        message = f"{what}: the AWS credentials are invalid or expired ({code})"
+        return Unreachable(message, hint=RENEW, fault="operator")
     if code in _CLOCK or _SIGNED_TOO_LATE.search(message):
         return Unreachable(
             f"{what}: this machine's clock differs too much from the service's ({code})",
@@ -222,8 +222,8 @@ def meaning(what: str, fault: Exception) -> DrfsmError:
     if isinstance(fault, boto.NoRegionError | boto.InvalidRegionError):
         return Unreachable(f"{what}: no region is set", fault="operator", hint="--region, or export AWS_REGION")
     if isinstance(fault, boto.ParamValidationError):
-        told = " ".join(bounded(line) for line in str(fault).splitlines())
-        return ActionFailed(f"{what}: {told}", hint="check the name", fault="operator")
+        complaint = " ".join(bounded(line) for line in str(fault).splitlines())
+        return ActionFailed(f"{what}: {complaint}", hint="check the name", fault="operator")
     if isinstance(fault, boto.BotoCoreError | OSError) and not isinstance(fault, boto.FlexibleChecksumError):
         words = f"{type(fault).__name__}: {bounded(fault)}"
         return Unreachable(

@@ -238,9 +238,9 @@ class Bulk:
         try:
             return await request
         except (BaseError, FileNotFoundError, PermissionError) as error:
-            told = str(error)
+            text = str(error)
         status, code, message = (
-            found[1] if (found := each.search(told)) else "" for each in (_STATUS, _CODE, _MESSAGE)
+            match[1] if (match := pattern.search(text)) else "" for pattern in (_STATUS, _CODE, _MESSAGE)
         )
         if status == "404" and code == NO_OBJECT:
             return absent
@@ -248,7 +248,7 @@ class Bulk:
             raise self._meaning(what, int(status), code, message)
         if (fault := self._credentials.fault) is not None:
             raise meaning_of(what, fault)
-        first = bounded(told.partition("\n")[0].removeprefix("Generic S3 error: "))
+        first = bounded(text.partition("\n")[0].removeprefix("Generic S3 error: "))
         if "redirect" in first:
             raise ActionFailed(f"{what}: {first}", hint="name the bucket's region with --region", fault="operator")
         raise Unreachable(
@@ -383,15 +383,15 @@ class _Crew(Generic[Question, Answer]):
         while True:
             check()
             try:
-                told = self._told.get(timeout=POLL_SECONDS)
+                answer = self._told.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 continue
-            if not isinstance(told, _End):
-                yield told
-            elif told.fault is None:
+            if not isinstance(answer, _End):
+                yield answer
+            elif answer.fault is None:
                 return
             else:
-                raise told.fault
+                raise answer.fault
 
     def close(self) -> None:
         """Drop what is still under way, and wait until it is dropped."""

@@ -57,13 +57,13 @@ class Ec2Runner:
 
     def plan(self, charter: Charter, watch: Watch) -> Changes:
         """Pin the version of the launch template, and tell what it says."""
-        found = self._machines.template(self._template, self._version)
-        disk = f"{found['disk_gb']} GB" if found["disk_gb"] else "its image's own size"
+        template = self._machines.template(self._template, self._version)
+        disk = f"{template['disk_gb']} GB" if template["disk_gb"] else "its image's own size"
         words = (
-            f"1 to add: an instance {found['instance_type'] or 'of its image type'} with a disk of {disk}, "
-            f"from {found['name']} ({found['id']}) version {found['version']}, tagged {RUN_TAG}={charter.run}"
+            f"1 to add: an instance {template['instance_type'] or 'of its image type'} with a disk of {disk}, "
+            f"from {template['name']} ({template['id']}) version {template['version']}, tagged {RUN_TAG}={charter.run}"
         )
-        body = json.dumps({**found, "run": charter.run, "words": words}, indent=2, sort_keys=True).encode()
+        body = json.dumps({**template, "run": charter.run, "words": words}, indent=2, sort_keys=True).encode()
         self._private.write(PLAN, body)
         watch.say(words)
         return _changes(body)
@@ -122,17 +122,17 @@ class Ec2Runner:
 
     def standing(self, charter: Charter) -> Standing:
         """Return the charter's instances, terminated ones left out."""
-        found = tuple(self._machine(each) for each in self._own(charter))
-        return Standing(found, len(found))
+        machines = tuple(self._machine(instance) for instance in self._own(charter))
+        return Standing(machines, len(machines))
 
     # --- in -------------------------------------------------------------------------------------------------
 
     def fetch_kubeconfig(self, charter: Charter) -> Kubeconfig | None:
         """Keep what the instance wrote into its parameter; None as long as there is nothing."""
-        running = [each for each in self._own(charter) if each["state"] == "running"]
+        running = [instance for instance in self._own(charter) if instance["state"] == "running"]
         if len(running) > 1:
-            told = ", ".join(each["instance_id"] for each in running)
-            raise ActionFailed(f"{charter.run} has {len(running)} running instances, not one: {told}")
+            names = ", ".join(instance["instance_id"] for instance in running)
+            raise ActionFailed(f"{charter.run} has {len(running)} running instances, not one: {names}")
         if not running:
             return None
         name = self._name(running[0]["instance_id"])
@@ -149,7 +149,7 @@ class Ec2Runner:
         """Let the operator's address in at the instance's security group, and the address before it no more."""
         address, mark = self._address(), _mark(charter)
         groups = {self._group} if self._group else {
-            group for each in self._own(charter) for group in each["security_groups"]
+            group for instance in self._own(charter) for group in instance["security_groups"]
         }  # fmt: skip
         if len(groups) != 1:
             message = (
@@ -168,9 +168,9 @@ class Ec2Runner:
 
     def tear_down(self, charter: Charter, instance_ids: Sequence[str], watch: Watch) -> None:
         """Terminate these instances, and take back what was made for them: rules, parameter, kubeconfig."""
-        own = {each["instance_id"] for each in self._own(charter)}
-        found = self._machines.instances({"instance-id": instance_ids}) if instance_ids else ()
-        alive = {each["instance_id"] for each in found if each["state"] != _GONE}
+        own = {instance["instance_id"] for instance in self._own(charter)}
+        instances = self._machines.instances({"instance-id": instance_ids}) if instance_ids else ()
+        alive = {instance["instance_id"] for instance in instances if instance["state"] != _GONE}
         if strangers := alive - own:
             raise ActionFailed(
                 f"{', '.join(sorted(strangers))} is recorded, but was not started by {charter.run}: nothing was"
@@ -189,22 +189,22 @@ class Ec2Runner:
         for group, cidr, port in self._machines.admitted(_mark(charter)):
             self._machines.dismiss(group, cidr, port, _mark(charter))
             watch.say(f"{cidr} may reach port {port} at {group} no more")
-        for each in instance_ids:
-            self._parameters.delete(self._name(each))
+        for instance_id in instance_ids:
+            self._parameters.delete(self._name(instance_id))
         self._private.forget(KUBECONFIG)
 
     def _own(self, charter: Charter) -> Sequence[Mapping[str, Any]]:
         tagged = self._machines.instances({f"tag:{RUN_TAG}": [charter.run]})
         tokens = {_token(charter, number) for number in range(TOKENS)}
-        return [each for each in tagged if each["token"] in tokens and each["state"] != _GONE]
+        return [instance for instance in tagged if instance["token"] in tokens and instance["state"] != _GONE]
 
-    def _machine(self, found: Mapping[str, Any]) -> Machine:
+    def _machine(self, instance: Mapping[str, Any]) -> Machine:
         return Machine(
-            found["instance_id"],
-            found["state"],
-            found["instance_type"],
-            self._machines.disk_gb(found["volumes"]),
-            found["launched_at"],
+            instance["instance_id"],
+            instance["state"],
+            instance["instance_type"],
+            self._machines.disk_gb(instance["volumes"]),
+            instance["launched_at"],
         )
 
     def _name(self, instance_id: str) -> str:

@@ -42,7 +42,7 @@ class Existing:
 
     def standing(self, _charter: Charter) -> Standing:
         """Return that the site was given."""
-        return Standing(given=True)
+        return Standing(existing=True)
 
     def fetch_kubeconfig(self, _charter: Charter) -> Kubeconfig | None:
         """Look at the file."""

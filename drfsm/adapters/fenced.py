@@ -30,7 +30,7 @@ BULK_SECONDS = 1.0  # among thousands of objects the lease is asked this often
 
 def fenced(world: World, lease: Lease) -> World:
     """Return the same world, writable only while ``lease`` is held. Its writes raise LeaseLost otherwise."""
-    parts = {each.name: getattr(world, each.name) for each in fields(World)}
+    parts = {part.name: getattr(world, part.name) for part in fields(World)}
     return World(**{name: part and _Fenced(part, lease.check) for name, part in parts.items()})
 
 
@@ -41,14 +41,14 @@ class _Fenced:
         self._of, self._held = of, held
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._of, name)
+        member = getattr(self._of, name)
         if name in READS:
-            return found
+            return member
 
-        def asked(*args: Any, **given: Any) -> Any:
+        def asked(*args: Any, **options: Any) -> Any:
             self._held()
-            return found(
-                *args, **(given | {"check": self._now_and_then(given.get("check"))} if name in BULK else given)
+            return member(
+                *args, **(options | {"check": self._now_and_then(options.get("check"))} if name in BULK else options)
             )
 
         return asked

@@ -257,17 +257,17 @@ class FileJournal:
 
     def _add(self, line: bytes, record: Record) -> None:
         self._check()
-        told = printable(self._path)
+        path = printable(self._path)
         # BEFORE the write, so that whatever interrupts it (Ctrl-C too) leaves a journal that is written no more.
         self._broken = lambda: Interrupted(
-            f"the journal {told} was interrupted while a record was written: nothing more is done",
+            f"the journal {path} was interrupted while a record was written: nothing more is done",
             hint="drfsm resume",
             fault="journal",
         )
         try:
             self._write(line)
         except OSError as fault:
-            refusal = disk_fault(fault, f"the journal {told} can't be written", self._path)
+            refusal = disk_fault(fault, f"the journal {path} can't be written", self._path)
             what = f"{refusal.what}: nothing more is done"
             self._broken = lambda: DiskFault(what, hint=f"{refusal.hint} with `drfsm resume`", fault="journal")
             raise self._broken() from None

@@ -153,11 +153,11 @@ class KubeCluster:
         tokens: set[str] = set()
         for _ in range(MOST_PAGES):
             page, following = answers.page_in(self._read(asked, query), asked)
-            for each in page:
-                place = each["metadata"].get("namespace", ""), each["metadata"]["name"]
+            for item in page:
+                place = item["metadata"].get("namespace", ""), item["metadata"]["name"]
                 if place in items:
                     raise asked.unreadable(f"its list tells {asked.kind} {'/'.join(filter(None, place))} twice")
-                items[place] = each
+                items[place] = item
             if not following:
                 return list(items.values())
             if following in tokens:

@@ -92,8 +92,10 @@ def read(path: Path) -> Kubeconfig:
 
 
 def _named(config: Any, section: str, name: Any) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = next(each for each in (*config[section], {}) if not each or each["name"] == name)
-    return found
+    entry_of_name: Mapping[str, Any] = next(
+        entry for entry in (*config[section], {}) if not entry or entry["name"] == name
+    )
+    return entry_of_name
 
 
 # --- who we are -----------------------------------------------------------------------------------------
@@ -151,9 +153,9 @@ def _impersonation(config: Kubeconfig) -> Iterator[tuple[str, str]]:
     headers = [(header, config.text(user, name)) for name, header in _IMPERSONATED.items()]
     groups, extra = user.get("as-groups") or [], user.get("as-user-extra") or {}
     lists = [groups, *extra.values()] if isinstance(extra, dict) else [None]
-    if not all(isinstance(each, list) for each in lists):
+    if not all(isinstance(group, list) for group in lists):
         raise config.unusable("its as-groups is no list, or its as-user-extra no lists by name")
-    headers += [("Impersonate-Group", each) for each in groups]
+    headers += [("Impersonate-Group", group) for group in groups]
     headers += [
         (f"Impersonate-Extra-{quote(str(name).lower(), safe='')}", value) for name in extra for value in extra[name]
     ]

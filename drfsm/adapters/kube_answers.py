@@ -79,7 +79,7 @@ class Asked(NamedTuple):
     @property
     def words(self) -> str:
         """Return it for people: ``GET Job jobintel/x on dr``."""
-        place = "/".join(each for each in (self.namespace, self.name) if each)
+        place = "/".join(part for part in (self.namespace, self.name) if part)
         return f"{self.method} {self.kind}{f' {place}' if place else ''} on {self.site}"
 
     def unreadable(self, why: str) -> Unreadable:
@@ -153,7 +153,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_texts(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
 _MARK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -310,7 +310,7 @@ def misfit(value: Any, shape: Shape, where: str = "") -> str:
     if isinstance(shape, Each):
         if not isinstance(value, list) or len(value) < shape.least:
             return f"{where or 'it'} is {_kind(value)}, not a list{' with anything in it' if shape.least else ''}"
-        return next(filter(None, (misfit(each, shape.of, f"{where}[{at}]") for at, each in enumerate(value))), "")
+        return next(filter(None, (misfit(item, shape.of, f"{where}[{at}]") for at, item in enumerate(value))), "")
     if not isinstance(value, dict):
         return f"{where or 'it'} is {_kind(value)}, not an object"
     return next(filter(None, _misfits(value, shape, f"{where}." if where else "")), "")
@@ -338,42 +338,42 @@ def _kind(value: Any) -> str:
 
 def object_in(answer: Answer, asked: Asked) -> Manifest:
     """Return the object that was asked for, written or made. Raises Unreadable, or what the status says."""
-    found = _json(answer, asked, LARGEST_OBJECT_BYTES)
-    _check(found, asked, found.get("kind"), found.get("apiVersion"))
+    manifest = _json(answer, asked, LARGEST_OBJECT_BYTES)
+    _check(manifest, asked, manifest.get("kind"), manifest.get("apiVersion"))
     if asked.kind in REVIEWS:
-        return found
-    _check_place(found, asked)
-    return found
+        return manifest
+    _check_place(manifest, asked)
+    return manifest
 
 
 def page_in(answer: Answer, asked: Asked) -> tuple[list[Manifest], str]:
     """Return the objects of one page, and the token of the next ("" for none). Raises Unreadable, Expired."""
-    found = _json(answer, asked, LARGEST_PAGE_BYTES)
+    page = _json(answer, asked, LARGEST_PAGE_BYTES)
     kind = KINDS[asked.kind]
-    _check_header(found, asked, f"{asked.kind}List", found.get("kind"), found.get("apiVersion"))
-    if fault := misfit(found.get("metadata"), _LIST_METADATA, "metadata"):
+    _check_header(page, asked, f"{asked.kind}List", page.get("kind"), page.get("apiVersion"))
+    if fault := misfit(page.get("metadata"), _LIST_METADATA, "metadata"):
         raise asked.unreadable(fault)
-    items = found.get("items")
+    items = page.get("items")
     if not isinstance(items, list):
         raise asked.unreadable(f"its items are {_kind(items)}, not a list")
-    for each in items:
-        if not isinstance(each, dict):
-            raise asked.unreadable(f"an item of its list is {_kind(each)}, not an object")
-        each.setdefault("kind", asked.kind)  # a server names neither in a list's items
-        each.setdefault("apiVersion", kind.version)
-        _check(each, asked, each["kind"], each["apiVersion"])
-        _check_place(each, asked)
-    return items, found["metadata"].get("continue", "")
+    for item in items:
+        if not isinstance(item, dict):
+            raise asked.unreadable(f"an item of its list is {_kind(item)}, not an object")
+        item.setdefault("kind", asked.kind)  # a server names neither in a list's items
+        item.setdefault("apiVersion", kind.version)
+        _check(item, asked, item["kind"], item["apiVersion"])
+        _check_place(item, asked)
+    return items, page["metadata"].get("continue", "")
 
 
 def deleted(answer: Answer, asked: Asked) -> None:
     """Check that a deletion was taken: a Status that says so, or the object. Raises as ``object_in`` does."""
-    found = _json(answer, asked, LARGEST_OBJECT_BYTES)
-    if found.get("kind") != "Status":
-        _check(found, asked, found.get("kind"), found.get("apiVersion"))
-        _check_place(found, asked)
-    elif found.get("apiVersion") != "v1" or found.get("status") != "Success":
-        raise asked.unreadable(f"its Status says {_kind(found.get('status'))}, not Success")
+    body = _json(answer, asked, LARGEST_OBJECT_BYTES)
+    if body.get("kind") != "Status":
+        _check(body, asked, body.get("kind"), body.get("apiVersion"))
+        _check_place(body, asked)
+    elif body.get("apiVersion") != "v1" or body.get("status") != "Success":
+        raise asked.unreadable(f"its Status says {_kind(body.get('status'))}, not Success")
 
 
 def is_no_log(answer: Answer, asked: Asked) -> bool:
@@ -401,28 +401,28 @@ def _json(answer: Answer, asked: Asked, largest_bytes: int) -> dict[str, Any]:
         raise asked.unreadable(fault.what) from None
 
 
-def _check(found: dict[str, Any], asked: Asked, kind: Any, version: Any) -> None:
+def _check(manifest: dict[str, Any], asked: Asked, kind: Any, version: Any) -> None:
     """Check an object's kind and shape."""
-    _check_header(found, asked, asked.kind, kind, version)
+    _check_header(manifest, asked, asked.kind, kind, version)
     shape = SHAPES[asked.kind]
-    if asked.kind not in REVIEWS and (fault := misfit(found.get("metadata"), METADATA[asked.kind], "metadata")):
+    if asked.kind not in REVIEWS and (fault := misfit(manifest.get("metadata"), METADATA[asked.kind], "metadata")):
         raise asked.unreadable(f"of a {asked.kind}, {fault}")
-    if fault := misfit(found, shape):
+    if fault := misfit(manifest, shape):
         raise asked.unreadable(f"of a {asked.kind}, {fault}")
 
 
-def _check_header(found: Mapping[str, Any], asked: Asked, wanted: str, kind: Any, version: Any) -> None:
+def _check_header(body: Mapping[str, Any], asked: Asked, expected_kind: str, kind: Any, version: Any) -> None:
     of = KINDS[asked.kind].version
-    if (kind, version) != (wanted, of):
-        what = f"{bounded(kind, 60)} of {bounded(version, 60)}" if "kind" in found else "an object without a kind"
-        raise asked.unreadable(f"it is {what}, not a {wanted} of {of}")
+    if (kind, version) != (expected_kind, of):
+        what = f"{bounded(kind, 60)} of {bounded(version, 60)}" if "kind" in body else "an object without a kind"
+        raise asked.unreadable(f"it is {what}, not a {expected_kind} of {of}")
 
 
-def _check_place(found: Mapping[str, Any], asked: Asked) -> None:
+def _check_place(manifest: Mapping[str, Any], asked: Asked) -> None:
     """Check that an object is the one, or one of those, that were asked for."""
-    metadata = found["metadata"]
-    for what, wanted in (("name", asked.name), ("namespace", asked.namespace)):
-        if wanted and metadata.get(what, "") != wanted:
+    metadata = manifest["metadata"]
+    for what, expected in (("name", asked.name), ("namespace", asked.namespace)):
+        if expected and metadata.get(what, "") != expected:
             raise asked.unreadable(f"it is the {asked.kind} of another {what}, {metadata.get(what)!r}")
     labels = metadata.get("labels", {})
     for name, value in _equalities(asked.labels):
@@ -437,8 +437,8 @@ def _equalities(selector: str) -> Iterator[tuple[str, str]]:
     """Yield what a label selector says by ``=``; what it says in sets, only the server can tell."""
     if "(" in selector:
         return
-    for each in selector.split(","):
-        if term := _EQUALITY.fullmatch(each):
+    for requirement in selector.split(","):
+        if term := _EQUALITY.fullmatch(requirement):
             yield term[1], term[2]
 
 
@@ -448,11 +448,11 @@ def _equalities(selector: str) -> Iterator[tuple[str, str]]:
 def _status(answer: Answer) -> dict[str, Any] | None:
     """Return the Kubernetes Status that refuses a request, None for whatever else came."""
     try:
-        found = claims.object_of(answer.body, "a status", largest_bytes=LARGEST_OBJECT_BYTES)
+        status = claims.object_of(answer.body, "a status", largest_bytes=LARGEST_OBJECT_BYTES)
     except Unreadable:
         return None
-    fits = (found.get("kind"), found.get("apiVersion")) == ("Status", "v1") and not misfit(found, _REFUSAL)
-    return found if fits and found["status"] == "Failure" and found["code"] == answer.status else None
+    fits = (status.get("kind"), status.get("apiVersion")) == ("Status", "v1") and not misfit(status, _REFUSAL)
+    return status if fits and status["status"] == "Failure" and status["code"] == answer.status else None
 
 
 def _refusal(answer: Answer, asked: Asked) -> DrfsmError:

@@ -26,7 +26,7 @@ from drfsm.errors import Unreadable, UsageFault
 PROGRAM_SECONDS, PERSON_SECONDS = 60.0, 300.0  # a person may have to log in
 LARGEST_BYTES = 1 << 20
 EARLY_SECONDS = 60.0  # so long before it expires a token is renewed, but not before half of its life
-VERSIONS = tuple(f"client.authentication.k8s.io/{each}" for each in ("v1", "v1beta1", "v1alpha1"))
+VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 _OPAQUE = re.compile(r"[A-Za-z0-9+/=_.-]{24,}")
 
 
@@ -56,8 +56,8 @@ def credentials(kubeconfig: Path, exec_: Any, cluster: Mapping[str, Any], keys: 
     """Run the program, and return what it gives; ``keys`` are the kubeconfig's own. Raises Unreadable, UsageFault."""
     program = _Program(kubeconfig, _checked(kubeconfig, exec_), cluster)
     status, obtained = program.status(), time.time()
-    token, certificate, key = (status.get(each) for each in ("token", "clientCertificateData", "clientKeyData"))
-    if any(each is not None and not isinstance(each, str) for each in (token, certificate, key)):
+    token, certificate, key = (status.get(name) for name in ("token", "clientCertificateData", "clientKeyData"))
+    if any(value is not None and not isinstance(value, str) for value in (token, certificate, key)):
         raise program.fault("it prints credentials that are no texts")
     if not token and not (certificate and key):
         raise program.fault("it prints neither a token nor a certificate with its key")
@@ -70,8 +70,10 @@ def credentials(kubeconfig: Path, exec_: Any, cluster: Mapping[str, Any], keys: 
 def _checked(kubeconfig: Path, exec_: Any) -> Mapping[str, Any]:
     """Return the program's entry. Raises UsageFault for one that names none."""
     fits = isinstance(exec_, dict) and isinstance(exec_.get("command"), str) and exec_.get("apiVersion") in VERSIONS
-    fits = fits and all(isinstance(each, str) for each in exec_.get("args") or ())
-    fits = fits and all(isinstance(each, dict) and {"name", "value"} <= each.keys() for each in exec_.get("env") or ())
+    fits = fits and all(isinstance(argument, str) for argument in exec_.get("args") or ())
+    fits = fits and all(
+        isinstance(variable, dict) and {"name", "value"} <= variable.keys() for variable in exec_.get("env") or ()
+    )
     if not fits:
         raise UsageFault(
             f"the kubeconfig {kubeconfig} names a program for credentials (exec) without a command, an apiVersion of"
@@ -155,14 +157,14 @@ class _Program:
         return path
 
     def _environment(self, *, person: bool) -> dict[str, str]:
-        own = {str(each["name"]): str(each["value"]) for each in self.entry.get("env") or ()}
+        own = {str(variable["name"]): str(variable["value"]) for variable in self.entry.get("env") or ()}
         spec: dict[str, Any] = {"interactive": person}
         if self.entry.get("provideClusterInfo") is True:
             kept = {name: value for name, value in self.cluster.items() if name != "extensions"}
             settings = (
-                each.get("extension")
-                for each in self.cluster.get("extensions") or ()
-                if isinstance(each, dict) and each.get("name") == "client.authentication.k8s.io/exec"
+                extension.get("extension")
+                for extension in self.cluster.get("extensions") or ()
+                if isinstance(extension, dict) and extension.get("name") == "client.authentication.k8s.io/exec"
             )
             spec["cluster"] = {**kept, "config": next(settings, None)}
         info = {"apiVersion": self.entry["apiVersion"], "kind": "ExecCredential", "spec": spec}
@@ -171,5 +173,5 @@ class _Program:
 
 def _complaint(stderr: bytes | None) -> str:
     """Return the last line of what a program complained, without words that may be secrets; "" for none."""
-    lines = [each.strip() for each in (stderr or b"").decode("utf-8", "replace").splitlines() if each.strip()]
+    lines = [line.strip() for line in (stderr or b"").decode("utf-8", "replace").splitlines() if line.strip()]
     return f": {bounded(_OPAQUE.sub('…', lines[-1]), 200)}" if lines else ""

@@ -74,9 +74,9 @@ class PrivateFiles:
         config = site_kubeconfig.read(body, origin)
         if (other := site_kubeconfig.reached(config, origin, addresses, here=self.site_is_here)) is not None:
             body = yaml.safe_dump(other, sort_keys=False).encode()
-        found = described(body, origin)
+        kubeconfig = described(body, origin)
         self.write(KUBECONFIG, body)
-        return found
+        return kubeconfig
 
     def held_kubeconfig(self) -> Kubeconfig | None:
         """Return the kubeconfig that is kept, None if there is none."""
@@ -100,5 +100,5 @@ def described(body: bytes, origin: str, *, own: bool = False) -> Kubeconfig:
 
 
 def _current(config: Any) -> Any:
-    context = next(each for each in config["contexts"] if each["name"] == config["current-context"])["context"]
-    return next(each for each in config["clusters"] if each["name"] == context["cluster"])["cluster"]
+    context = next(entry for entry in config["contexts"] if entry["name"] == config["current-context"])["context"]
+    return next(entry for entry in config["clusters"] if entry["name"] == context["cluster"])["cluster"]

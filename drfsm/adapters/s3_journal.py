@@ -82,24 +82,24 @@ def _numbers(store: ObjectStore, home: str) -> list[int]:
 
 def _whole(numbers: Sequence[int], first: int, home: str) -> list[int]:
     """Return the numbers from ``first`` on. Raises EvidenceFault if one is missing."""
-    found = [each for each in numbers if each >= first]
-    for wanted, number in enumerate(found, first):
-        if number != wanted:
+    following = [n for n in numbers if n >= first]
+    for expected, number in enumerate(following, first):
+        if number != expected:
             raise EvidenceFault(
-                f"the mirror {home} lacks record {wanted}",
+                f"the mirror {home} lacks record {expected}",
                 hint="find out who deleted it; the journal on the machine that ran it has it",
             )
-    return found
+    return following
 
 
 def _lines(store: ObjectStore, home: str, numbers: Sequence[int]) -> tuple[bytes, ...]:
     """Return the raw lines of these records."""
     keys = [key_of(home, number) for number in numbers]
-    found = dict(store.get_many(keys)) if len(keys) > 1 else {key: store.get(key) for key in keys}
-    for key, blob in found.items():
+    blobs = dict(store.get_many(keys)) if len(keys) > 1 else {key: store.get(key) for key in keys}
+    for key, blob in blobs.items():
         if blob is None:
             raise EvidenceFault(f"{key} vanished while it was read", hint="try again")
-    return tuple(blob.body for key in keys if (blob := found[key]) is not None)
+    return tuple(blob.body for key in keys if (blob := blobs[key]) is not None)
 
 
 class MirroredJournal:

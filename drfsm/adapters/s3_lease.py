@@ -63,11 +63,11 @@ class S3Lease:
         not honour compare-and-swap.
         """
         probe_compare_and_swap(self._store, self._prefix)
-        (found, etag), self._looked = self._looked or self._read(), None
-        taken_from = self._held_by_other(found, run_id, host)
+        (current, etag), self._looked = self._looked or self._read(), None
+        taken_from = self._held_by_other(current, run_id, host)
         body: dict[str, Any] = {
             "schema_version": 1,
-            "epoch": found.get("epoch", 0) + 1,
+            "epoch": current.get("epoch", 0) + 1,
             "held": True,
             "run_id": run_id,
             "operator": operator,
@@ -81,39 +81,39 @@ class S3Lease:
         self._write(body, etag)
         return int(body["epoch"])
 
-    def _held_by_other(self, found: Mapping[str, Any], run_id: str, host: str) -> str:
+    def _held_by_other(self, current: Mapping[str, Any], run_id: str, host: str) -> str:
         """Return whom it is taken over from, "" for nobody. Raises LeaseHeld."""
         ours = {"run_id": run_id, "host": host, "bundle": self._bundle}
-        if not found.get("held") or all(found.get(name, "") == value for name, value in ours.items()):
+        if not current.get("held") or all(current.get(name, "") == value for name, value in ours.items()):
             return ""
-        if found.get("run_id") == self._take_over_from:
-            return str(found["run_id"])
+        if current.get("run_id") == self._take_over_from:
+            return str(current["run_id"])
         raise LeaseHeld(
-            f"the lease of {self._prefix} is held by the run {found['run_id']}, started by"
-            f" {_said(found, 'operator')} on {_said(found, 'host')}, since {_said(found, 'at')}",
-            hint=f"continue that run there (drfsm resume {_where(found)});"
-            f" or, if you know that its process is dead: --take-over {found['run_id']}",
+            f"the lease of {self._prefix} is held by the run {current['run_id']}, started by"
+            f" {_said(current, 'operator')} on {_said(current, 'host')}, since {_said(current, 'at')}",
+            hint=f"continue that run there (drfsm resume {_where(current)});"
+            f" or, if you know that its process is dead: --take-over {current['run_id']}",
         )
 
     def check(self) -> None:
         """Raise LeaseLost unless this process still holds the lease."""
-        found, _ = self._read()
-        if found.get("nonce") != self._nonce:
+        current, _ = self._read()
+        if current.get("nonce") != self._nonce:
             raise LeaseLost(
-                f"the lease was taken over by the run {_said(found, 'run_id')} of {_said(found, 'operator')} on"
-                f" {_said(found, 'host')} at {_said(found, 'at')}: nothing more is done here",
+                f"the lease was taken over by the run {_said(current, 'run_id')} of {_said(current, 'operator')} on"
+                f" {_said(current, 'host')} at {_said(current, 'at')}: nothing more is done here",
                 hint="ask its operator; this run cannot continue while that run holds the lease",
             )
 
     def release(self, run_id: str) -> None:
         """Give the lease back if this run holds it."""
-        found, etag = self._read()
-        if not found.get("held") or found.get("run_id") != run_id:
+        current, etag = self._read()
+        if not current.get("held") or current.get("run_id") != run_id:
             return
-        if self._nonce and found.get("nonce") != self._nonce:
+        if self._nonce and current.get("nonce") != self._nonce:
             return
         try:
-            self._write({**found, "held": False, "released_at": self._clock.now(), "nonce": uuid4().hex}, etag)
+            self._write({**current, "held": False, "released_at": self._clock.now(), "nonce": uuid4().hex}, etag)
         except Conflict:
             return  # somebody took it over in between: it is theirs
 
@@ -137,10 +137,10 @@ class S3Lease:
         try:
             self._store.put(self._key, raw, if_match=etag, if_absent=etag is None)
         except Conflict:
-            found, _ = self._read()
+            current, _ = self._read()
             raise LeaseHeld(
-                f"the run {_said(found, 'run_id')} of {_said(found, 'operator')} on {_said(found, 'host')} took the"
-                " lease in the same moment",
+                f"the run {_said(current, 'run_id')} of {_said(current, 'operator')} on {_said(current, 'host')} took"
+                " the lease in the same moment",
                 hint="wait for it to end, then try again",
             ) from None
         again, _ = self._read()

@@ -103,21 +103,21 @@ def reached(config: dict[str, Any], origin: str, addresses: Addresses, *, here: 
     if here or not is_loopback(server):
         return None
     authority, parts = _authority(config, origin), urlsplit(server)
-    told, silent = [], False
+    failures, silent = [], False
     for address in addresses():
         try:
             _hold(address, parts.port or 443, authority)
         except ssl.SSLCertVerificationError as fault:
-            told.append(f"{address}: {fault.verify_message}")
+            failures.append(f"{address}: {fault.verify_message}")
         except OSError as fault:
             silent = True
-            told.append(f"{address}: {fault.strerror or type(fault).__name__}")
+            failures.append(f"{address}: {fault.strerror or type(fault).__name__}")
         else:
             cluster = {**config["clusters"][0]["cluster"], "server": _at(parts, address)}
             return {**config, "clusters": [{**config["clusters"][0], "cluster": cluster}]}
     what = (
         f"the kubeconfig from {origin} names {server}, which is this machine, and not the site; of the site's own"
-        f" addresses none is proven by its certificate: {'; '.join(map(bounded, told)) or 'none is known'}"
+        f" addresses none is proven by its certificate: {'; '.join(map(bounded, failures)) or 'none is known'}"
     )
     if silent:
         raise Unreachable(what, hint="is this machine's address let in at the site? then `drfsm resume`")
@@ -142,7 +142,7 @@ def _kinds(entries: Sequence[Mapping[str, Any]]) -> Sequence[tuple[str, Mapping[
 def _entry(config: Mapping[str, Any], kind: str, body: bytes, origin: str) -> dict[str, Any]:
     """Return the one cluster, user or context, which the current context must be made of."""
     listed = config.get(f"{kind}s")
-    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed) or not listed:
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed) or not listed:
         raise _none(body, origin)
     if len(listed) > 1:
         message = f"the kubeconfig from {origin} has {len(listed)} {kind}s: which of them is the site is not clear"
@@ -151,9 +151,9 @@ def _entry(config: Mapping[str, Any], kind: str, body: bytes, origin: str) -> di
         )
     context = config.get("contexts")
     named = context[0].get("context") if isinstance(context, list) and isinstance(context[0], dict) else None
-    wanted = config.get("current-context") if kind == "context" else (named or {}).get(kind) if named else None
+    expected_name = config.get("current-context") if kind == "context" else (named or {}).get(kind) if named else None
     entry = listed[0].get(kind)
-    if not isinstance(entry, dict) or not isinstance(wanted, str) or listed[0].get("name") != wanted:
+    if not isinstance(entry, dict) or not isinstance(expected_name, str) or listed[0].get("name") != expected_name:
         raise _none(body, origin)
     return entry
 
@@ -164,10 +164,10 @@ def _idle(entry: Mapping[str, Any]) -> list[str]:
 
 
 def _check_fields(entry: Mapping[str, Any], origin: str) -> None:
-    found = [name for name in entry if name in REFUSED and entry[name]]
-    for name in found:
+    refused = [name for name in entry if name in REFUSED and entry[name]]
+    for name in refused:
         does, hint = REFUSED[name]
-        same = ", ".join(sorted(each for each in found if REFUSED[each][0] == does))
+        same = ", ".join(sorted(field for field in refused if REFUSED[field][0] == does))
         raise ActionFailed(f"the kubeconfig from {origin} {does} ({same})", hint=hint)
     if not all(isinstance(text, str) for name, text in entry.items() if name.endswith(("data", "token", "server"))):
         raise ActionFailed(f"the kubeconfig from {origin} has credentials that are no texts")
@@ -217,13 +217,13 @@ def _split(server: object) -> tuple[SplitResult | None, int | None]:
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Return the address that a host's text is, however it is written; None for a name."""
     try:
-        found = ipaddress.ip_address(host.partition("%")[0])
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         try:
             return ipaddress.IPv4Address(socket.inet_aton(host))
         except (OSError, ValueError):
             return None
-    return getattr(found, "ipv4_mapped", None) or found
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 # --- where it is ----------------------------------------------------------------------------------------

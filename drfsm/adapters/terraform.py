@@ -56,7 +56,7 @@ class TerraformSite:
         self._enter(charter, watch)
         shown = self._planned(charter, PLAN, watch)
         changes = self._changes(charter, shown)
-        if doomed := [each.address for each in changes.changes if "delete" in each.actions]:
+        if doomed := [change.address for change in changes.changes if "delete" in change.actions]:
             raise ActionFailed(
                 f"bringing up the site would destroy {', '.join(doomed)}: somebody changed what exists already",
                 hint="take the site down first, or restore the module as it was",
@@ -105,11 +105,14 @@ class TerraformSite:
         try:
             state = shown.get("values", {})
             resources = list(_resources(state.get("root_module", {})))
-            given = state.get("outputs", {}).get("instance_ids", {}).get("value") or ()
-            known = {each.instance_id: each for each in _machines(each["values"] | each for each in resources)}
+            instance_ids = state.get("outputs", {}).get("instance_ids", {}).get("value") or ()
+            known = {
+                resource.instance_id: resource
+                for resource in _machines(resource["values"] | resource for resource in resources)
+            }
         except (AttributeError, KeyError, TypeError) as fault:
             raise Unreadable(f"what terraform show prints is no state ({type(fault).__name__}: {fault})") from None
-        named = [_named(name) for name in ([given] if isinstance(given, str) else list(given))]
+        named = [_named(name) for name in ([instance_ids] if isinstance(instance_ids, str) else list(instance_ids))]
         machines = {**{name: Machine(name) for name in named}, **known}
         # Without a resource there is nothing that outputs could speak of: terraform keeps them until an apply.
         return Standing(tuple(machines.values()) if resources else (), len(resources))
@@ -133,15 +136,19 @@ class TerraformSite:
             return self._private.keep_kubeconfig(
                 value.encode(), f"the parameter {name}", lambda: self._addresses(charter)
             )
-        given = ", ".join(outputs) or "none"
-        message = f"the module gives neither kubeconfig nor kubeconfig_parameter (its outputs: {given})"
+        names = ", ".join(outputs) or "none"
+        message = f"the module gives neither kubeconfig nor kubeconfig_parameter (its outputs: {names})"
         raise ActionFailed(message, hint="add one of these outputs to the module", fault="operator")
 
     def _addresses(self, charter: Charter) -> Sequence[str]:
         """Return where the state says that the charter's machines are, public addresses first."""
         state = self._terraform.json(["show", "-json"], self._variables(charter), _workspace(charter)).get("values", {})
-        values = [each["values"] for each in _resources(state.get("root_module", {})) if each["type"] == "aws_instance"]
-        return [str(each[name]) for name in ("public_ip", "private_ip") for each in values if each.get(name)]
+        values = [
+            resource["values"]
+            for resource in _resources(state.get("root_module", {}))
+            if resource["type"] == "aws_instance"
+        ]
+        return [str(machine[name]) for name in ("public_ip", "private_ip") for machine in values if machine.get(name)]
 
     def held_kubeconfig(self) -> Kubeconfig | None:
         """Return the kubeconfig that is kept, None if there is none."""
@@ -161,9 +168,9 @@ class TerraformSite:
             raise ActionFailed(message, hint=f'variable "{ADDRESS_VARIABLE}" {{ type = string }}', fault="operator")
         acting = _acting(shown)
         broken = _broken(shown)
-        self._refuse_more(acting, lambda each: _keeps_what_is_up(each) or each.address in broken)
+        self._refuse_more(acting, lambda change: _keeps_what_is_up(change) or change.address in broken)
         self._keep(charter, self._changes(charter, shown))
-        if all(each.actions == ("update",) or _is_rule(each) for each in acting):
+        if all(change.actions == ("update",) or _is_rule(change) for change in acting):
             self._apply(charter, PLAN, watch)
         else:
             watch.say("it comes into force with what is left to bring up")
@@ -179,7 +186,7 @@ class TerraformSite:
             return
         self._enter(charter, watch)
         standing = self.standing(charter)
-        if more := {each.instance_id for each in standing.machines} - set(instance_ids):
+        if more := {machine.instance_id for machine in standing.machines} - set(instance_ids):
             raise ActionFailed(f"{', '.join(sorted(more))} of {charter.run} is not recorded: nothing was touched")
         if standing.resources:
             changes = self._changes(charter, self._planned(charter, DESTROY, watch, "-destroy"), DESTROY)
@@ -194,8 +201,8 @@ class TerraformSite:
 
     def _variables(self, charter: Charter) -> Mapping[str, str]:
         allowed = self._private.read(ALLOWED)
-        told = {RUN_VARIABLE: charter.run, DRILL_VARIABLE: charter.drill}
-        return told | ({ADDRESS_VARIABLE: allowed.decode()} if allowed else {})
+        variables = {RUN_VARIABLE: charter.run, DRILL_VARIABLE: charter.drill}
+        return variables | ({ADDRESS_VARIABLE: allowed.decode()} if allowed else {})
 
     def _enter(self, charter: Charter, watch: Watch) -> None:
         """See that the charter's workspace is there. Each command is told it: what is *selected* decides nothing."""
@@ -227,10 +234,10 @@ class TerraformSite:
     def _apply_rest(self, charter: Charter, changes: Changes, watch: Watch) -> None:
         watch.say("the plan was overtaken: what is left of it is planned anew")
         left = self._planned(charter, PLAN, watch)
-        shown, broken = {each.address for each in changes.changes}, _broken(left)
+        shown, broken = {change.address for change in changes.changes}, _broken(left)
         acting = _acting(left)
         self._refuse_more(
-            acting, lambda each: each.address in shown and (_keeps_what_is_up(each) or each.address in broken)
+            acting, lambda change: change.address in shown and (_keeps_what_is_up(change) or change.address in broken)
         )
         if acting:
             self._apply(charter, PLAN, watch)
@@ -239,22 +246,24 @@ class TerraformSite:
         self._private.write(PLANNED, json.dumps({"run": charter.run, "changes": asdict(changes)}, indent=2).encode())
 
     def _refuse_more(self, left: Sequence[Change], expected: Callable[[Change], bool]) -> None:
-        if more := [each for each in left if not expected(each)]:
-            told = ", ".join(f"{'+'.join(each.actions)} {each.address}" for each in more)
+        if more := [change for change in left if not expected(change)]:
+            unexpected = ", ".join(f"{'+'.join(change.actions)} {change.address}" for change in more)
             raise ActionFailed(
-                f"the plan holds more than what was shown: {told}; nothing was applied",
+                f"the plan holds more than what was shown: {unexpected}; nothing was applied",
                 hint="plan again and check the plan, or take the site down",
             )
 
     def _changes(self, charter: Charter, shown: Any, name: str = PLAN) -> Changes:
         acting = _acting(shown)
-        count = {verb: sum(each in change.actions for change in acting) for each, verb in _VERBS.items()}
+        count = {verb: sum(action in change.actions for change in acting) for action, verb in _VERBS.items()}
         words = [", ".join(f"{number} to {verb}" for verb, number in count.items())]
-        words += [f"{' and '.join(each.actions)} {each.address}" for each in acting]
+        words += [f"{' and '.join(change.actions)} {change.address}" for change in acting]
         declared = shown["configuration"]["root_module"].get("variables", {})
         if name == PLAN and RUN_VARIABLE not in declared:
             words.append(f"the module declares no variable {RUN_VARIABLE}: names and tags will not tell {charter.run}")
-        machines = _machines(each["change"]["after"] | each for each in shown.get("resource_changes", ()) if _new(each))
+        machines = _machines(
+            resource["change"]["after"] | resource for resource in shown.get("resource_changes", ()) if _new(resource)
+        )
         plan = self._private.read(name) or b""
         return Changes(self._terraform.version, tuple(acting), tuple(words), _sha256(plan), tuple(machines))
 
@@ -282,14 +291,16 @@ def _workspace(charter: Charter) -> str:
 
 
 def _acting(shown: Any) -> list[Change]:
-    found = ((each["address"], tuple(each["change"]["actions"])) for each in shown.get("resource_changes", ()))
-    return [Change(address, actions) for address, actions in found if actions not in (("no-op",), ("read",))]
+    changes = (
+        (resource["address"], tuple(resource["change"]["actions"])) for resource in shown.get("resource_changes", ())
+    )
+    return [Change(address, actions) for address, actions in changes if actions not in (("no-op",), ("read",))]
 
 
 def _broken(shown: Any) -> set[str]:
     """Return the addresses of what came up only half, and is made anew: terraform calls it tainted."""
     changes = shown.get("resource_changes", ())
-    return {each["address"] for each in changes if each.get("action_reason") == "replace_because_tainted"}
+    return {change["address"] for change in changes if change.get("action_reason") == "replace_because_tainted"}
 
 
 def _keeps_what_is_up(change: Change) -> bool:
@@ -306,38 +317,38 @@ def _new(change: Any) -> bool:
 
 
 def _resources(module: Any) -> Iterator[Any]:
-    yield from (each for each in module.get("resources", ()) if each.get("mode") == "managed")
+    yield from (resource for resource in module.get("resources", ()) if resource.get("mode") == "managed")
     for child in module.get("child_modules", ()):
         yield from _resources(child)
 
 
 def _machines(resources: Iterator[Any]) -> Iterator[Machine]:
-    for each in resources:
-        if each["type"] == "aws_instance":
-            sizes = [disk.get("volume_size") for disk in each.get("root_block_device") or ()]
+    for resource in resources:
+        if resource["type"] == "aws_instance":
+            sizes = [disk.get("volume_size") for disk in resource.get("root_block_device") or ()]
             disk_gb = sum(sizes) if sizes and all(sizes) else None
-            state = each.get("instance_state") or ""
-            yield Machine(each.get("id") or "", state, each.get("instance_type") or "", disk_gb)
+            state = resource.get("instance_state") or ""
+            yield Machine(resource.get("id") or "", state, resource.get("instance_type") or "", disk_gb)
 
 
 def _sensitive(shown: Any) -> Iterator[str]:
     """Yield the values of variables and outputs that the module calls sensitive."""
     declared = shown["configuration"]["root_module"].get("variables", {})
-    for name, each in shown.get("variables", {}).items():
-        if declared.get(name, {}).get("sensitive") and isinstance(each.get("value"), str):
-            yield each["value"]
-    for each in shown.get("planned_values", {}).get("outputs", {}).values():
-        if each.get("sensitive") and isinstance(each.get("value"), str):
-            yield each["value"]
+    for name, variable in shown.get("variables", {}).items():
+        if declared.get(name, {}).get("sensitive") and isinstance(variable.get("value"), str):
+            yield variable["value"]
+    for output in shown.get("planned_values", {}).get("outputs", {}).values():
+        if output.get("sensitive") and isinstance(output.get("value"), str):
+            yield output["value"]
 
 
 def _restored(kept: Mapping[str, Any]) -> Changes:
     return Changes(
         kept["tool"],
-        tuple(Change(each["address"], tuple(each["actions"])) for each in kept["changes"]),
+        tuple(Change(change["address"], tuple(change["actions"])) for change in kept["changes"]),
         tuple(kept["words"]),
         kept["sha256"],
-        tuple(Machine(**each) for each in kept["machines"]),
+        tuple(Machine(**machine) for machine in kept["machines"]),
     )
 
 

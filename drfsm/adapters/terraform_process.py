@@ -78,9 +78,9 @@ class Terraform:
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Never let these values into the log."""
-        for each in secrets:
-            self._secrets |= {each} if len(each) >= _SHORTEST else set()
-            self._secrets |= {line.strip() for line in each.splitlines() if len(line.strip()) >= _LINE}
+        for secret in secrets:
+            self._secrets |= {secret} if len(secret) >= _SHORTEST else set()
+            self._secrets |= {line.strip() for line in secret.splitlines() if len(line.strip()) >= _LINE}
 
     def init(self, watch: Watch, variables: Mapping[str, str]) -> None:
         """Make the module ready, with the backend as TF_BACKEND_* say; once in a process."""
@@ -157,19 +157,19 @@ class Terraform:
 
     def _backend(self) -> Path | None:
         """Write the backend's settings into a private file: arguments could be read off the process table."""
-        given = {
+        settings = {
             name.removeprefix("TF_BACKEND_").lower(): value
             for name, value in sorted(self._environ.items())
             if name.startswith("TF_BACKEND_")
         }
-        if not given:
+        if not settings:
             return None
-        lines = "".join(f"{name} = {_quoted(value)}\n" for name, value in given.items())
+        lines = "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items())
         return self._private.write("terraform.backend.hcl", lines.encode())
 
     def _hidden(self, text: str) -> str:
-        for each in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(each, "***")
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, "***")
         return text
 
     def _failed(self, verb: str, errors: Sequence[tuple[str, str]], log: Path | None) -> TerraformFailed:
@@ -187,8 +187,8 @@ class Terraform:
         if summary == _STALE:
             hint = "go on: what is left is planned anew"
         first = next((line.strip() for line in detail.splitlines() if line.strip()), "")
-        told = self._hidden(f"terraform {verb}: {summary}{f': {first}' if first else ''}{more}")
-        return TerraformFailed(told, hint=hint, summary=summary)
+        message = self._hidden(f"terraform {verb}: {summary}{f': {first}' if first else ''}{more}")
+        return TerraformFailed(message, hint=hint, summary=summary)
 
 
 class _Running:
@@ -274,10 +274,10 @@ class _Log:
         """Write down what it said."""
         with Directory.own(self.path.parent) as directory:
             for words, important in self._read(lines):
-                told = self._hidden(words)
-                directory.append(self.path.name, f"{told}\n".encode("utf-8", "backslashreplace"))
+                line = self._hidden(words)
+                directory.append(self.path.name, f"{line}\n".encode("utf-8", "backslashreplace"))
                 if important:
-                    self._watch.say(told)
+                    self._watch.say(line)
 
     def _read(self, lines: Iterable[str]) -> Iterator[tuple[str, bool]]:
         for line in lines:
@@ -285,22 +285,22 @@ class _Log:
                 said: Any = json.loads(line) if self._json else {"@message": line}
             except ValueError:
                 continue  # half a line, of a terraform that was killed
-            found = said.get("diagnostic") or {}
-            if found.get("severity") == "error":
-                self.errors.append((found.get("summary", ""), found.get("detail", "")))
-            detail = f": {found['detail']}" if found.get("detail") else ""
+            diagnostic = said.get("diagnostic") or {}
+            if diagnostic.get("severity") == "error":
+                self.errors.append((diagnostic.get("summary", ""), diagnostic.get("detail", "")))
+            detail = f": {diagnostic['detail']}" if diagnostic.get("detail") else ""
             words = str(said.get("@message", ""))
             yield f"{words}{detail}", said.get("type") in _TOLD or words.lstrip("│ ").startswith("Warning: ")
 
 
 def found_binary(environ: Mapping[str, str]) -> str:
     """Return the binary's path. Raises UsageFault if there is none."""
-    wanted = environ.get("TERRAFORM") or "terraform"
-    found = shutil.which(wanted, path=environ.get("PATH"))
-    if found is None:
-        message = f"there is no {wanted} on the PATH"
+    binary = environ.get("TERRAFORM") or "terraform"
+    location = shutil.which(binary, path=environ.get("PATH"))
+    if location is None:
+        message = f"there is no {binary} on the PATH"
         raise UsageFault(message, hint="install terraform 1.4 or newer, or export TERRAFORM=/path/to/terraform")
-    return found
+    return location
 
 
 def _checked(environ: Mapping[str, str]) -> dict[str, str]:

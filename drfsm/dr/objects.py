@@ -30,22 +30,22 @@ SECRETS = (
 
 def condition(manifest: Manifest, *kinds: str) -> str:
     """Return which of these conditions is true of an object, "" if none."""
-    for each in (manifest.get("status") or {}).get("conditions") or []:
-        if each["type"] in kinds and each["status"] == "True":
-            return str(each["type"])
+    for entry in (manifest.get("status") or {}).get("conditions") or []:
+        if entry["type"] in kinds and entry["status"] == "True":
+            return str(entry["type"])
     return ""
 
 
 def cronjob_of(cluster: Cluster, namespace: str, name: str = "") -> Manifest:
     """Return the CronJob that publishes: the named one, else the only one. Raises ActionFailed."""
-    found = {each["metadata"]["name"]: each for each in cluster.list("CronJob", namespace)}
-    if name in found:
-        return found[name]
-    if not name and len(found) == 1:
-        return next(iter(found.values()))
-    told = ", ".join(sorted(found)) or "none"
+    cronjobs = {cronjob["metadata"]["name"]: cronjob for cronjob in cluster.list("CronJob", namespace)}
+    if name in cronjobs:
+        return cronjobs[name]
+    if not name and len(cronjobs) == 1:
+        return next(iter(cronjobs.values()))
+    names = ", ".join(sorted(cronjobs)) or "none"
     raise ActionFailed(
-        f"which CronJob publishes on {cluster.name}? In namespace {namespace} there are: {told}",
+        f"which CronJob publishes on {cluster.name}? In namespace {namespace} there are: {names}",
         hint="name it with --cronjob",
     )
 

@@ -18,9 +18,9 @@ def quiet(_words: str, **_fields: object) -> None:
     """Say nothing."""
 
 
-def first_of(found: Iterable[Any]) -> dict[str, Any]:
+def first_of(items: Iterable[Any]) -> dict[str, Any]:
     """Return how many there are and the first of them: what a journal can carry."""
-    everything = list(found)
+    everything = list(items)
     return {"total": len(everything), "first": everything[:FIRST]}
 
 

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from drfsm.spec.graph import closure, onward
 
-Wanted = Mapping[str, tuple[str, ...]]
+Required = Mapping[str, tuple[str, ...]]
 """Fact name -> the values that will do."""
 
 
@@ -64,9 +64,9 @@ class Guard:
     """Facts that a row requires, and why. Where all of ``unless`` hold, what it requires is not evaluated."""
 
     name: str
-    requires: Wanted = _table()
+    requires: Required = _table()
     reason: str = ""
-    unless: Wanted = _table()
+    unless: Required = _table()
     line: int = 0
 
 
@@ -97,7 +97,7 @@ class Wait:
     every_seconds: float
     limit: float | str
     consecutive: int = 1
-    give_up: Wanted = _table()
+    give_up: Required = _table()
 
 
 @frozen
@@ -113,7 +113,7 @@ class Row:
     to: str
     reason: str = ""
     by: By = By.RUNNER
-    when: Wanted = _table()  # input name -> values that select this row
+    when: Required = _table()  # input name -> values that select this row
     guards: tuple[str, ...] = ()
     action: str | None = None
     sets: Mapping[str, str] = _table()  # fact -> value once the action is done
@@ -153,7 +153,7 @@ class InputSpec:
 class Rule:
     """What the world may do by itself (environment), or must never be (never), or means (frozen)."""
 
-    when: Wanted = _table()
+    when: Required = _table()
     sets: Mapping[str, str] = _table()
     name: str = ""
     reason: str = ""
@@ -246,7 +246,7 @@ class MachineSpec:
     def waived(self, row: Row, values: Mapping[str, str | None]) -> frozenset[str]:
         """Return those of the row's guards for which, by these fact values, something else stands in."""
         guards = (self.guards[name] for name in row.guards)
-        return frozenset(each.name for each in guards if each.unless and holds(each.unless, values))
+        return frozenset(guard.name for guard in guards if guard.unless and holds(guard.unless, values))
 
     def says_frozen(self, facts: Mapping[str, str | None]) -> tuple[str, ...]:
         """Tell in the operator's words what these fact values mean is frozen."""
@@ -260,6 +260,6 @@ class MachineSpec:
         return closure(changed, changes)
 
 
-def holds(wanted: Wanted, values: Mapping[str, str | None]) -> bool:
+def holds(required: Required, values: Mapping[str, str | None]) -> bool:
     """Say whether every wanted fact has one of its wanted values; an unknown fact never has."""
-    return all(values.get(fact) in options for fact, options in wanted.items())
+    return all(values.get(fact) in options for fact, options in required.items())

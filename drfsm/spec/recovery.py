@@ -75,17 +75,17 @@ CASES = (
 def decide(*, open_intent: bool, effect: Effect, probe: Probe) -> RecoveryCase:
     """Return the one case that matches."""
     (case,) = (
-        each for each in CASES if each.open_intent == open_intent and effect in each.effects and probe in each.probes
+        case for case in CASES if case.open_intent == open_intent and effect in case.effects and probe in case.probes
     )
     return case
 
 
-def probe(wanted: Mapping[str, str], now: Mapping[str, str | None], before: Mapping[str, str | None]) -> Probe:
+def probe(expected: Mapping[str, str], now: Mapping[str, str | None], before: Mapping[str, str | None]) -> Probe:
     """Say what facts read again mean: as wanted, as before, neither, or not to be told."""
-    if any(now.get(name) is None for name in wanted):
+    if any(now.get(name) is None for name in expected):
         return Probe.UNKNOWN
-    if all(now[name] == value for name, value in wanted.items()):
+    if all(now[name] == value for name, value in expected.items()):
         return Probe.DONE
-    if all(name in before and now[name] == before[name] for name in wanted):
+    if all(name in before and now[name] == before[name] for name in expected):
         return Probe.NOT_DONE
     return Probe.MIXED

@@ -49,8 +49,8 @@ def source(name: Kind, with_when: Kind) -> Kind:
         if not isinstance(node, yaml.MappingNode):
             state = name.read(node, faults, called)
             return None if state is None else Source.of(state, {})
-        found = with_when.read(node, faults, called)
-        return Source.of(found["state"], found.get("when", {})) if found and "state" in found else None
+        declared = with_when.read(node, faults, called)
+        return Source.of(declared["state"], declared.get("when", {})) if declared and "state" in declared else None
 
     return Kind(read, {"anyOf": [name.schema, with_when.schema]})
 

@@ -96,10 +96,10 @@ def _gaps(spec: MachineSpec) -> Iterator[Fault]:
         if not rows or not names:
             continue
         for values in product(*(spec.inputs[name].values for name in names)):
-            given = dict(zip(names, values, strict=True))
-            if not any(row.selected(given) for row in rows):
-                told = ", ".join(f"{name}: {value}" for name, value in given.items())
-                yield rows[0].line, f"no row of the runner leaves {state} for {told}", "add the row for it"
+            inputs = dict(zip(names, values, strict=True))
+            if not any(row.selected(inputs) for row in rows):
+                combination = ", ".join(f"{name}: {value}" for name, value in inputs.items())
+                yield rows[0].line, f"no row of the runner leaves {state} for {combination}", "add the row for it"
                 break
 
 

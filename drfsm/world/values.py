@@ -112,7 +112,7 @@ class Standing:
 
     machines: tuple[Machine, ...] = ()
     resources: int = 0
-    given: bool = False  # somebody else's site: not brought up by us, never to be taken down by us
+    existing: bool = False  # somebody else's site: not brought up by us, never to be taken down by us
 
 
 @frozen

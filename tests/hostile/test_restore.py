@@ -386,7 +386,7 @@ def test_what_is_outside_is_refused_by_object_and_field_and_nothing_is_applied(
     assert untouched(dr)
     seen = backup_check.verify(bench.store, uri)
     assert judge(seen) == "intact"
-    assert seen["outside"] == restore_policy.told(refused.value.findings)
+    assert seen["outside"] == restore_policy.findings_json(refused.value.findings)
 
 
 def test_an_honest_backup_has_nothing_outside_and_everything_hostile_is_named_at_once(

@@ -47,7 +47,7 @@ def digest_of(metadata: bytes, parts: Mapping[str, str]) -> str:
     ``parts``: name → SHA-256 of each part that ``metadata``, the bytes of metadata.json, names.
     """
     every = {METADATA: hashlib.sha256(metadata).hexdigest(), **parts}
-    return hashlib.sha256("".join(f"{each}  {name}\n" for name, each in sorted(every.items())).encode()).hexdigest()
+    return hashlib.sha256("".join(f"{sha256}  {name}\n" for name, sha256 in sorted(every.items())).encode()).hexdigest()
 
 
 def metadata_of(store: ObjectStore, home: str) -> tuple[bytes | None, list[str]]:
@@ -83,9 +83,9 @@ def read(store: ObjectStore, uri: str, *, expect: str, check: Check | None) -> t
 def listed(store: ObjectStore, prefix: str) -> list[dict[str, Any]]:
     """Return the backups below a prefix by their metadata, the newest first; ids that are no names are left out."""
     home = f"{prefix}/backups/"
-    ids = {each.key.removeprefix(home).partition("/")[0] for each in store.list(home) if each.key.endswith(METADATA)}
-    found = [_entry(store, f"{home}{each}/") for each in sorted(ids) if is_name("file", each)]
-    return sorted(found, key=lambda each: (moment(each["created_at"]) or _LONG_AGO, each["uri"]), reverse=True)
+    ids = {entry.key.removeprefix(home).partition("/")[0] for entry in store.list(home) if entry.key.endswith(METADATA)}
+    backups = [_entry(store, f"{home}{backup_id}/") for backup_id in sorted(ids) if is_name("file", backup_id)]
+    return sorted(backups, key=lambda backup: (moment(backup["created_at"]) or _LONG_AGO, backup["uri"]), reverse=True)
 
 
 def _entry(store: ObjectStore, home: str) -> dict[str, Any]:
@@ -97,10 +97,10 @@ def _entry(store: ObjectStore, home: str) -> dict[str, Any]:
         return {**nothing, "damaged": [*faults, *more]}
     metadata = json_of(raw, METADATA)
     known = {name: metadata.get(name) for name in ("created_at", "run_id") if isinstance(metadata.get(name), str)}
-    told = {name: bounded(text, 200) for name, text in known.items()}
-    sha256 = digest_of(raw, {name: each["sha256"] for name, each in parts.items()})
-    size = sum(each["bytes"] for each in parts.values())
-    return {**nothing, **told, "sha256": sha256, "bytes": size, "damaged": []}
+    shown = {name: bounded(text, 200) for name, text in known.items()}
+    sha256 = digest_of(raw, {name: part["sha256"] for name, part in parts.items()})
+    size = sum(part["bytes"] for part in parts.values())
+    return {**nothing, **shown, "sha256": sha256, "bytes": size, "damaged": []}
 
 
 def _examined(store: ObjectStore, uri: str, expect: str, check: Check | None) -> tuple[dict[str, Any], bytes]:
@@ -117,23 +117,23 @@ def _examined(store: ObjectStore, uri: str, expect: str, check: Check | None) ->
     seen["sha256"] = digest_of(raw, {name: declared["sha256"] for name, declared in metadata.items()})
     if faults := unlike_pinned(seen["sha256"], expect):
         return {**seen, "damaged": faults}, raw
-    answers = {each.key: each for each in store.hash_many([home + name for name in metadata], check=check)}
+    answers = {answer.key: answer for answer in store.hash_many([home + name for name in metadata], check=check)}
     for name, declared in sorted(metadata.items()):
-        found = answers[home + name]
-        seen["parts"][name] = {"sha256": found.sha256, "bytes": found.size_bytes}
-        if found.sha256 is None:
+        content = answers[home + name]
+        seen["parts"][name] = {"sha256": content.sha256, "bytes": content.size_bytes}
+        if content.sha256 is None:
             seen["missing"].append(name)
-        seen["damaged"] += _unlike(name, declared, found)
+        seen["damaged"] += _unlike(name, declared, content)
     return seen, raw
 
 
-def _unlike(name: str, declared: Mapping[str, Any], found: Hashed) -> Iterator[str]:
-    if found.sha256 is None:
+def _unlike(name: str, declared: Mapping[str, Any], content: Hashed) -> Iterator[str]:
+    if content.sha256 is None:
         return
-    if found.size_bytes != declared["bytes"]:
-        yield f"{name} has {found.size_bytes} bytes, {METADATA} says {declared['bytes']}"
-    elif found.sha256 != declared["sha256"]:
-        yield f"{name} has the SHA-256 {found.sha256}, {METADATA} says {declared['sha256']}"
+    if content.size_bytes != declared["bytes"]:
+        yield f"{name} has {content.size_bytes} bytes, {METADATA} says {declared['bytes']}"
+    elif content.sha256 != declared["sha256"]:
+        yield f"{name} has the SHA-256 {content.sha256}, {METADATA} says {declared['sha256']}"
 
 
 def understood(body: bytes, backup_id: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
@@ -148,8 +148,8 @@ def understood(body: bytes, backup_id: str) -> tuple[dict[str, dict[str, Any]], 
     if not isinstance(checksums, Mapping) or not isinstance(sizes, Mapping):
         return {}, [f"{METADATA} has no checksums and sizes"]
     faults = [f"{METADATA} names no {name}" for name in PARTS if name not in checksums]
-    if (told := metadata.get("backup_id", backup_id)) != backup_id:
-        faults.append(f"{METADATA} is that of the backup {bounded(repr(told), 100)}")
+    if (named_id := metadata.get("backup_id", backup_id)) != backup_id:
+        faults.append(f"{METADATA} is that of the backup {bounded(repr(named_id), 100)}")
     if len(checksums) > MOST_PARTS:
         return {}, [*faults, f"{METADATA} names {len(checksums)} parts, more than {MOST_PARTS}"]
     faults += [*_part_faults(checksums, sizes), *_metadata_faults(metadata)]
@@ -174,18 +174,18 @@ def _metadata_faults(metadata: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(state := metadata.get("state") or {}, Mapping) or not isinstance(state.get("claim") or "", str):
         yield f"{METADATA} does not say where its state is from"
     secrets = metadata.get("secrets") or {}
-    known = isinstance(secrets, Mapping) and all(_names(each or []) for each in secrets.values())
+    known = isinstance(secrets, Mapping) and all(_names(keys or []) for keys in secrets.values())
     if not known or not all(is_name("Kubernetes name", name) for name in secrets):
         yield f"{METADATA} names Secrets, or keys of them, by what is no name"
     excluded = metadata.get("excluded") or []
     left_out = excluded if _names(excluded) else []
-    named = [each[len("Secret/") :].partition(":")[0] for each in left_out if str(each).startswith("Secret/")]
+    named = [entry[len("Secret/") :].partition(":")[0] for entry in left_out if str(entry).startswith("Secret/")]
     if not _names(excluded) or not all(is_name("Kubernetes name", name) for name in named):
         yield f"{METADATA} does not say properly what is not in it"
 
 
 def _names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) and each.isprintable() for each in value)
+    return isinstance(value, list) and all(isinstance(text, str) and text.isprintable() for text in value)
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:

@@ -38,8 +38,8 @@ def packed(files: Mapping[str, bytes]) -> bytes:
 
 def compressed(body: bytes) -> bytes:
     """Return a frame with its content's size and checksum in it."""
-    found: bytes = _zstandard().ZstdCompressor(level=_LEVEL, write_checksum=True).compress(body)
-    return found
+    frame: bytes = _zstandard().ZstdCompressor(level=_LEVEL, write_checksum=True).compress(body)
+    return frame
 
 
 def unpacked(name: str, raw: bytes) -> dict[str, bytes]:
@@ -76,11 +76,11 @@ def merged(body: bytes, root: str, more: Mapping[str, bytes]) -> bytes:
 
 def tree(files: Mapping[str, bytes], root: str) -> dict[str, Any]:
     """Return how many files lie below ``root``, and one digest over their names and contents, as in_pod.py has it."""
-    found = hashlib.sha256()
+    tree_digest = hashlib.sha256()
     names = sorted(name for name in files if name.startswith(f"{root}/"))
     for name in names:
-        found.update(f"{name.removeprefix(f'{root}/')}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
-    return {"files": len(names), "tree_sha256": found.hexdigest()}
+        tree_digest.update(f"{name.removeprefix(f'{root}/')}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
+    return {"files": len(names), "tree_sha256": tree_digest.hexdigest()}
 
 
 def decompressed(raw: bytes, most: int) -> bytes:

@@ -77,8 +77,8 @@ class Backup:
     @property
     def holds_state(self) -> bool:
         """Whether there is state of a lasting volume in it, as far as it says; older backups don't."""
-        told = self.metadata.get("state")
-        return not isinstance(told, Mapping) or bool(told.get("claim"))
+        state = self.metadata.get("state")
+        return not isinstance(state, Mapping) or bool(state.get("claim"))
 
     @property
     def secrets(self) -> dict[str, Sequence[str] | None]:
@@ -87,9 +87,9 @@ class Backup:
         if isinstance(listed, Mapping):
             return {str(name): keys if isinstance(keys, list) else None for name, keys in listed.items()}
         left_out = self.metadata.get("excluded")  # as older backups say it
-        told = left_out if isinstance(left_out, list) else []
-        named = [str(each).removeprefix("Secret/") for each in told if str(each).startswith("Secret/")]
-        return {each.partition(":")[0]: None for each in named}
+        entries = left_out if isinstance(left_out, list) else []
+        named = [str(entry).removeprefix("Secret/") for entry in entries if str(entry).startswith("Secret/")]
+        return {secret.partition(":")[0]: None for secret in named}
 
 
 def verify(store: ObjectStore, uri: str, *, expect: str = "", check: Check | None = None) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def outline(store: ObjectStore, uri: str, *, expect: str = "") -> Backup:
         declared, seen["damaged"] = understood(raw, home.rstrip("/").rpartition("/")[2])
     if seen["damaged"]:
         raise BackupFault(seen["uri"], seen["damaged"])
-    sha256 = digest_of(raw, {name: each["sha256"] for name, each in declared.items()})
+    sha256 = digest_of(raw, {name: part["sha256"] for name, part in declared.items()})
     if faults := unlike_pinned(sha256, expect):
         raise OtherBackup(seen["uri"], faults)
     body = _part(store, home, MANIFESTS, declared[MANIFESTS]["sha256"], seen)
@@ -165,7 +165,7 @@ def _looked_into(
     seen["created_at"] = metadata.get("created_at")
     if seen["damaged"]:
         return seen, None
-    seen["outside"] = restore_policy.told(restore_policy.findings(manifests))
+    seen["outside"] = restore_policy.findings_json(restore_policy.findings(manifests))
     return seen, Backup(seen["uri"], seen["sha256"], metadata, manifests, contents[STATE], archive)
 
 
@@ -191,12 +191,12 @@ def _part(
 
 def _files(name: str, raw: bytes, seen: dict[str, Any]) -> dict[str, bytes]:
     try:
-        found = unpacked(name, raw)
+        files = unpacked(name, raw)
     except UnsafeArchive as fault:
         seen["damaged"].append(f"{name}: {fault}")
         return {}
-    seen["archives"][name] = {"files": len(found), "bytes": sum(map(len, found.values()))}
-    return found
+    seen["archives"][name] = {"files": len(files), "bytes": sum(map(len, files.values()))}
+    return files
 
 
 def _manifests(files: Mapping[str, bytes], seen: dict[str, Any]) -> Iterator[Manifest]:
@@ -215,7 +215,7 @@ def _manifests(files: Mapping[str, bytes], seen: dict[str, Any]) -> Iterator[Man
             message = f"{bounded(api, 100)} {bounded(kind, 100)}"
             seen["damaged"].append(f"{MANIFESTS}: {path} is a {message}, which a backup does not hold")
         elif faults := restore_policy.malformed(manifest):
-            seen["damaged"] += [f"{MANIFESTS}: {path}: {each}" for each in faults]
+            seen["damaged"] += [f"{MANIFESTS}: {path}: {fault}" for fault in faults]
         elif (kind, metadata["name"] if kind != "Namespace" else "") in known:
             seen["damaged"].append(f"{MANIFESTS}: {path} is another {kind} {metadata['name']}")
         else:
@@ -226,8 +226,8 @@ def _manifests(files: Mapping[str, bytes], seen: dict[str, Any]) -> Iterator[Man
 def _without_nulls(value: Any) -> Any:
     """Return a document without what is null in an object: to Kubernetes it isn't there."""
     if isinstance(value, dict):
-        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
-    return [_without_nulls(each) for each in value] if isinstance(value, list) else value
+        return {name: _without_nulls(content) for name, content in value.items() if content is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 # --- how old it is --------------------------------------------------------------------------------------
@@ -235,15 +235,15 @@ def _without_nulls(value: Any) -> Any:
 
 def age(created_at: object, now: str, objective_seconds: float | None) -> dict[str, Any]:
     """Return how old a backup is against an objective; ``within`` is None where nothing is asked or known."""
-    told: dict[str, Any] = {"created_at": bounded(created_at, 100) if isinstance(created_at, str) else None}
-    told = {**told, "objective_seconds": objective_seconds, "age_seconds": None, "within": None}
+    report: dict[str, Any] = {"created_at": bounded(created_at, 100) if isinstance(created_at, str) else None}
+    report = {**report, "objective_seconds": objective_seconds, "age_seconds": None, "within": None}
     born, at = moment(created_at), moment(now)
     if born is None or at is None:
-        return {**told, "within": None if objective_seconds is None else False}
+        return {**report, "within": None if objective_seconds is None else False}
     seconds = (at - born).total_seconds()
     # A backup from the future has no age that could be relied on.
     within = None if objective_seconds is None else -_CLOCKS_APART_SECONDS <= seconds <= objective_seconds
-    return {**told, "age_seconds": int(seconds), "within": within}
+    return {**report, "age_seconds": int(seconds), "within": within}
 
 
 def aged(seen: Mapping[str, Any]) -> str:
@@ -255,27 +255,27 @@ def aged(seen: Mapping[str, Any]) -> str:
     return f"it is {seen['age_seconds']} s old{asked}{late}"
 
 
-def expected(given: object) -> str:
+def expected(digest: object) -> str:
     """Return the digest that an operator expects of a backup, "" for any. Raises UsageFault."""
-    text = str(given or "").strip().lower()
+    text = str(digest or "").strip().lower()
     if text and not is_name("sha256", text):
         raise UsageFault(
-            f"a backup's digest is 64 hex digits, not {bounded(repr(given), 100)}",
+            f"a backup's digest is 64 hex digits, not {bounded(repr(digest), 100)}",
             hint="`drfsm backup create`, `verify` and `list` show it",
         )
     return text
 
 
-def objective(given: object) -> float | None:
+def objective(number: object) -> float | None:
     """Return an objective in seconds, None for none. Raises UsageFault."""
-    if given in (None, ""):
+    if number in (None, ""):
         return None
     try:
-        seconds = float(str(given))
+        seconds = float(str(number))
     except ValueError:
         seconds = -1
     if not 0 < seconds < float("inf"):
-        raise UsageFault(f"a recovery point objective is a number of seconds above 0, not {given!r}")
+        raise UsageFault(f"a recovery point objective is a number of seconds above 0, not {number!r}")
     return seconds
 
 
@@ -291,10 +291,10 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
 def _observe_age(world: World, run: Run) -> dict[str, Any]:
     raw, faults = metadata_of(world.store, home_of(world.store, terms_of(run.inputs).backup_uri))
     try:
-        found = json_of(raw or b"{}", METADATA) if not faults else {}
+        metadata = json_of(raw or b"{}", METADATA) if not faults else {}
     except Unreadable:
-        found = {}
-    created_at = found.get("created_at") if isinstance(found, dict) else None
+        metadata = {}
+    created_at = metadata.get("created_at") if isinstance(metadata, dict) else None
     return age(created_at, run.clock.now(), objective(terms_of(run.inputs).recovery_point_objective))
 
 

@@ -59,9 +59,9 @@ def create(store: ObjectStore, layout: Layout, site: Site, backup_id: str, *, im
     pace.say(f"{len(collected.manifests)} objects of {site.namespace} on {site.cluster.name}")
     pointers, run_id = _pointers(store, layout, site.pair)
     lies = home_of(cronjob_of(site.cluster, site.namespace, site.cronjob), site.claim)
-    body, told = _state(store, layout, site, lies, backup_id, image, pace)
+    body, description = _state(store, layout, site, lies, backup_id, image, pace)
     archives = {
-        STATE: compressed(merged(body, "state", {f"pointers/{key}": each for key, each in pointers.items()})),
+        STATE: compressed(merged(body, "state", {f"pointers/{key}": pointer for key, pointer in pointers.items()})),
         MANIFESTS: packed(_named(collected)),
     }
     metadata = {
@@ -73,16 +73,16 @@ def create(store: ObjectStore, layout: Layout, site: Site, backup_id: str, *, im
         "cluster_uid": site.cluster.uid(),
         "namespace": site.namespace,
         "compression": "zstd",
-        "state": told,
+        "state": description,
         "pointers": sorted(pointers),
         "secrets": collected.secrets,
         "excluded": list(collected.excluded),
-        "checksums": {name: hashlib.sha256(each).hexdigest() for name, each in archives.items()},
-        "sizes": {name: len(each) for name, each in archives.items()},
+        "checksums": {name: hashlib.sha256(archive).hexdigest() for name, archive in archives.items()},
+        "sizes": {name: len(archive) for name, archive in archives.items()},
     }
-    for name, each in {**archives, METADATA: pretty(metadata)}.items():
+    for name, content in {**archives, METADATA: pretty(metadata)}.items():
         pace.check()
-        store.put(home + name, each, if_absent=True)
+        store.put(home + name, content, if_absent=True)
     try:
         return opened(store, uri, check=pace.check)
     except BackupFault as fault:
@@ -91,8 +91,8 @@ def create(store: ObjectStore, layout: Layout, site: Site, backup_id: str, *, im
 
 def _named(collected: Collected) -> dict[str, bytes]:
     return {
-        f"manifests/{each['kind'].lower()}.{each['metadata']['name']}.json": pretty(each)
-        for each in collected.manifests
+        f"manifests/{manifest['kind'].lower()}.{manifest['metadata']['name']}.json": pretty(manifest)
+        for manifest in collected.manifests
     }
 
 
@@ -100,9 +100,9 @@ def _pointers(store: ObjectStore, layout: Layout, pair: tuple[str, str]) -> tupl
     """Return the pointers that there are, by key below the prefix, and the run that the deciding one names."""
     named = pairs(store, layout, *pair)
     keys = (*layout.global_pointers(), *layout.provider_pointers(named))
-    found = {key: blob.body for key, blob in store.get_many(dict.fromkeys(keys)) if blob is not None}
-    deciding = found.get(layout.global_pointers()[0])
-    return {key.removeprefix(f"{layout.prefix}/"): body for key, body in found.items()}, _run_of(deciding)
+    pointers = {key: blob.body for key, blob in store.get_many(dict.fromkeys(keys)) if blob is not None}
+    deciding = pointers.get(layout.global_pointers()[0])
+    return {key.removeprefix(f"{layout.prefix}/"): body for key, body in pointers.items()}, _run_of(deciding)
 
 
 def _run_of(pointer: bytes | None) -> str | None:
@@ -118,26 +118,26 @@ def _state(
 ) -> tuple[bytes, Mapping[str, Any]]:
     """Return the state's tar, and what metadata.json says of it."""
     if not lies.claim:
-        told = f"the workload keeps its state in {lies.kind}: it is gone with its pods, so there is none to keep"
-        pace.say(told)
-        return merged(_EMPTY, "state", {}), {"source": lies.kind, "claim": None, "files": 0, "told": told}
+        message = f"the workload keeps its state in {lies.kind}: it is gone with its pods, so there is none to keep"
+        pace.say(message)
+        return merged(_EMPTY, "state", {}), {"source": lies.kind, "claim": None, "files": 0, "told": message}
     check_idle(site.cluster, site.namespace, lies.claim)
     name = f"drfsm-save-{hashlib.sha256(f'{layout.prefix}/{backup_id}'.encode()).hexdigest()[:16]}"
     key = layout.own(f"state/{name}.tar")
     body, done = Transport(site.cluster, store, site.namespace, name, key, lies, image, pace).save()
     try:
-        found = dict(members(body, ("state",), MOST_MEMBERS[STATE]))
+        files = dict(members(body, ("state",), MOST_MEMBERS[STATE]))
     except UnsafeArchive as fault:
         raise ActionFailed(f"what Job {name} sent can't be kept: {fault}") from None
-    if len(found) != done.get("files") or len(body) > LARGEST_UNPACKED_BYTES[STATE]:
-        raise ActionFailed(f"Job {name} says {done.get('files')} files, and sent {len(found)} ({len(body)} bytes)")
+    if len(files) != done.get("files") or len(body) > LARGEST_UNPACKED_BYTES[STATE]:
+        raise ActionFailed(f"Job {name} says {done.get('files')} files, and sent {len(files)} ({len(body)} bytes)")
     named = done.get("skipped")
-    skipped = [bounded(each) for each in named[:100]] if isinstance(named, list) else []
-    told = f"{len(found)} files of the claim {lies.claim}" + (f"; no regular files: {skipped}" if skipped else "")
-    pace.say(told)
+    skipped = [bounded(path) for path in named[:100]] if isinstance(named, list) else []
+    message = f"{len(files)} files of the claim {lies.claim}" + (f"; no regular files: {skipped}" if skipped else "")
+    pace.say(message)
     tree = name_of("sha256", done.get("tree_sha256"), f"what Job {name} says of the tree")
     claimed = {"source": lies.kind, "claim": lies.claim, "tree_sha256": tree}
-    return body, {**claimed, "files": len(found), "skipped": skipped, "told": told}
+    return body, {**claimed, "files": len(files), "skipped": skipped, "told": message}
 
 
 _EMPTY = b"\0" * 10240

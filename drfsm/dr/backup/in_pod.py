@@ -111,17 +111,17 @@ def restore() -> dict[str, Any]:
     if occupied and not begun and os.environ.get("DRFSM_REPLACE") != "1":
         raise Fault(f"the volume is not empty: {', '.join(path.name for path in occupied[:10])}")
     lay_out()
-    wanted = tree(BESIDE)
+    laid_out = tree(BESIDE)
     with MARKER.open("w") as file:
         file.write(sha256)
         file.flush()
         os.fsync(file.fileno())
     move(occupied)
-    if (found := tree(STATE)) != wanted:
-        raise Fault(f"the volume does not hold what was laid out: {found['files']} files of {wanted['files']}")
+    if (restored := tree(STATE)) != laid_out:
+        raise Fault(f"the volume does not hold what was laid out: {restored['files']} files of {laid_out['files']}")
     os.sync()
     MARKER.unlink()
-    return {"sha256": sha256, "bytes": size, **found}
+    return {"sha256": sha256, "bytes": size, **restored}
 
 
 def fetch() -> None:
@@ -167,22 +167,22 @@ def move(occupied: list[Path]) -> None:
 
 def digest(path: Path) -> tuple[str, int]:
     """Return a file's SHA-256 and size."""
-    found, size = hashlib.sha256(), 0
+    file_digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while piece := file.read(PIECE_BYTES):
-            found.update(piece)
+            file_digest.update(piece)
             size += len(piece)
-    return found.hexdigest(), size
+    return file_digest.hexdigest(), size
 
 
 def tree(home: Path) -> dict[str, Any]:
     """Return how many regular files lie below a directory, and one digest over all names and contents."""
-    found, files = hashlib.sha256(), 0
+    tree_digest, files = hashlib.sha256(), 0
     regular = [path for path in walk(home) if path.is_file() and not path.is_symlink()]
     for name, path in sorted((path.relative_to(home).as_posix(), path) for path in regular):
-        found.update(f"{name}\0{digest(path)[0]}\n".encode("utf-8", "surrogateescape"))
+        tree_digest.update(f"{name}\0{digest(path)[0]}\n".encode("utf-8", "surrogateescape"))
         files += 1
-    return {"files": files, "tree_sha256": found.hexdigest()}
+    return {"files": files, "tree_sha256": tree_digest.hexdigest()}
 
 
 def tried(request: Callable[[], None]) -> None:

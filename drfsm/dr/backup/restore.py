@@ -58,13 +58,19 @@ def planned(backup: Backup, target: Target, run_id: str, *, stops: bool = True) 
     ``stops``: Deployments come up without pods. 0.1.0 restored them as they were backed up.
     """
     order = {"Namespace": -1, **{kind: number for number, kind in enumerate(APIS)}}
-    old = next((each["metadata"]["name"] for each in backup.manifests if each["kind"] == "Namespace"), target.namespace)
-    kept = [each for each in backup.manifests if each["kind"] != "Namespace" and not _bundles(each, target)]
-    found = [_namespace(backup, target.namespace), *(_moved(each, old, target.namespace) for each in kept)]
-    quiet = [
-        each if each["kind"] == "Deployment" and not stops else _quiet(each, target.configmap, run_id) for each in found
+    old = next(
+        (manifest["metadata"]["name"] for manifest in backup.manifests if manifest["kind"] == "Namespace"),
+        target.namespace,
+    )
+    kept = [
+        manifest for manifest in backup.manifests if manifest["kind"] != "Namespace" and not _bundles(manifest, target)
     ]
-    return sorted(quiet, key=lambda each: (order[each["kind"]], str(each["metadata"]["name"])))
+    moved = [_namespace(backup, target.namespace), *(_moved(manifest, old, target.namespace) for manifest in kept)]
+    quiet = [
+        manifest if manifest["kind"] == "Deployment" and not stops else _quiet(manifest, target.configmap, run_id)
+        for manifest in moved
+    ]
+    return sorted(quiet, key=lambda manifest: (order[manifest["kind"]], str(manifest["metadata"]["name"])))
 
 
 def _bundles(manifest: Manifest, target: Target) -> bool:
@@ -72,18 +78,20 @@ def _bundles(manifest: Manifest, target: Target) -> bool:
 
 
 def _namespace(backup: Backup, namespace: str) -> Manifest:
-    theirs: Manifest = next((each["metadata"] for each in backup.manifests if each["kind"] == "Namespace"), {})
+    theirs: Manifest = next(
+        (manifest["metadata"] for manifest in backup.manifests if manifest["kind"] == "Namespace"), {}
+    )
     metadata = {**deepcopy(theirs), "name": namespace}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
 def _moved(manifest: Manifest, old: str, new: str) -> Manifest:
-    found = deepcopy(manifest)
-    found["metadata"]["namespace"] = new
-    for each in found.get("subjects") or [] if found["kind"] == "RoleBinding" else []:
-        if each.get("namespace") == old:
-            each["namespace"] = new
-    return found
+    moved = deepcopy(manifest)
+    moved["metadata"]["namespace"] = new
+    for subject in moved.get("subjects") or [] if moved["kind"] == "RoleBinding" else []:
+        if subject.get("namespace") == old:
+            subject["namespace"] = new
+    return moved
 
 
 def _quiet(manifest: Manifest, configmap: str, run_id: str) -> Manifest:
@@ -129,16 +137,16 @@ def quieted(backup: Backup, target: Target) -> dict[str, list[str]]:
 
     ``by_themselves``: what would publish, or not, whatever the ConfigMap is made to say. It is not woken with it.
     """
-    there = [each for each in backup.manifests if not _bundles(each, target)]
-    configmaps = {each["metadata"]["name"]: each for each in there if each["kind"] == "ConfigMap"}
+    there = [manifest for manifest in backup.manifests if not _bundles(manifest, target)]
+    configmaps = {manifest["metadata"]["name"]: manifest for manifest in there if manifest["kind"] == "ConfigMap"}
     switches = configmaps.get(target.configmap) or {}
-    makers = {kind: [each for each in there if each["kind"] == kind] for kind in ("CronJob", "Deployment")}
-    alone = [words for each in makers["CronJob"] for words in overrides(each, target.configmap, configmaps)]
+    makers = {kind: [manifest for manifest in there if manifest["kind"] == kind] for kind in ("CronJob", "Deployment")}
+    alone = [words for cronjob in makers["CronJob"] for words in overrides(cronjob, target.configmap, configmaps)]
     return {
-        "suspended": [restore_policy.object_of(each) for each in makers["CronJob"]],
+        "suspended": [restore_policy.object_of(cronjob) for cronjob in makers["CronJob"]],
         "scaled_to_zero": [
-            f"{restore_policy.object_of(each)}, which had {each['spec'].get('replicas', 1)}"
-            for each in makers["Deployment"]
+            f"{restore_policy.object_of(deployment)}, which had {deployment['spec'].get('replicas', 1)}"
+            for deployment in makers["Deployment"]
         ],
         "made_mutable": [restore_policy.object_of(switches)] if switches.get("immutable") else [],
         "by_themselves": alone,
@@ -173,12 +181,14 @@ def live(target: Target) -> list[str]:
     Either is enough: the live site's schedules may be suspended for a while, by hand or by a procedure. A restore
     leaves neither, at no moment, so that one that was cut off never finds its own work live.
     """
-    running = [each for each in target.cluster.list("CronJob", target.namespace) if not each["spec"].get("suspend")]
-    told = [f"CronJob {each['metadata']['name']} is on" for each in running]
+    running = [
+        cronjob for cronjob in target.cluster.list("CronJob", target.namespace) if not cronjob["spec"].get("suspend")
+    ]
+    reasons = [f"CronJob {cronjob['metadata']['name']} is on" for cronjob in running]
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap) or {}
     if publishing.judge({name: (config.get("data") or {}).get(name) for name in SWITCHES}) == "on":
-        told.append(f"ConfigMap {target.configmap} has publishing on")
-    return told
+        reasons.append(f"ConfigMap {target.configmap} has publishing on")
+    return reasons
 
 
 def apply(target: Target, manifests: Sequence[Manifest], pace: Pace, *, force: bool) -> dict[str, Any]:
@@ -187,15 +197,15 @@ def apply(target: Target, manifests: Sequence[Manifest], pace: Pace, *, force: b
     Raises Conflict, naming the fields, where somebody else set them otherwise and ``force`` isn't given.
     """
     done: dict[str, list[str]] = {"created": [], "applied": [], "left": []}
-    for each in manifests:
+    for manifest in manifests:
         pace.check()
-        kind, name = each["kind"], each["metadata"]["name"]
-        there = target.cluster.get(kind, each["metadata"].get("namespace", ""), name)
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        there = target.cluster.get(kind, manifest["metadata"].get("namespace", ""), name)
         if kind in ("PersistentVolumeClaim", "Namespace") and there is not None:
             done["left"].append(f"{kind}/{name}")  # a claim's spec can't be changed; a namespace may be others' too
             continue
         try:
-            target.cluster.apply(_as_before(each, there), force=force)
+            target.cluster.apply(_as_before(manifest, there), force=force)
         except Conflict as fault:
             raise Conflict(fault.what, hint="look at who set them, then --force-conflicts", fault="site") from None
         done["created" if there is None else "applied"].append(f"{kind}/{name}")
@@ -216,16 +226,18 @@ def _as_before(manifest: Manifest, there: Manifest | None) -> Manifest:
 def compared(target: Target, manifests: Sequence[Manifest]) -> dict[str, Any]:
     """See how a site stands against what was to be applied: missing, different, and what is not quiet."""
     seen: dict[str, list[str]] = {"missing": [], "different": [], "loud": []}
-    for each in manifests:
-        kind, name = each["kind"], each["metadata"]["name"]
-        found = target.cluster.get(kind, each["metadata"].get("namespace", ""), name)
-        if found is None:
+    for manifest in manifests:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        live_object = target.cluster.get(kind, manifest["metadata"].get("namespace", ""), name)
+        if live_object is None:
             seen["missing"].append(f"{kind}/{name}")
         elif kind not in ("PersistentVolumeClaim", "Namespace"):
-            seen["different"] += [f"{kind}/{name}: {where}" for where in _unlike(_compared(each), found, "")][:_NAMED]
-    for each in target.cluster.list("CronJob", target.namespace):
-        if not each["spec"].get("suspend"):
-            seen["loud"].append(f"CronJob {each['metadata']['name']} is on")
+            seen["different"] += [f"{kind}/{name}: {where}" for where in _unlike(_compared(manifest), live_object, "")][
+                :_NAMED
+            ]
+    for cronjob in target.cluster.list("CronJob", target.namespace):
+        if not cronjob["spec"].get("suspend"):
+            seen["loud"].append(f"CronJob {cronjob['metadata']['name']} is on")
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap)
     data = (config or {}).get("data") or {}
     if publishing.judge({name: data.get(name) for name in SWITCHES}) != "off":
@@ -244,15 +256,15 @@ def _compared(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
 
 
-def _unlike(wanted: Any, found: Any, where: str) -> Iterator[str]:
+def _unlike(expected: Any, actual: Any, where: str) -> Iterator[str]:
     """Yield where something wanted isn't found. Values are never told: a ConfigMap may hold addresses."""
-    if isinstance(wanted, dict) and (isinstance(found, dict) or (found is None and not wanted)):
-        for name, value in wanted.items():
-            yield from _unlike(value, (found or {}).get(name), f"{where}.{name}" if where else name)
-    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
-        for number, (ours, theirs) in enumerate(zip(wanted, found, strict=True)):
+    if isinstance(expected, dict) and (isinstance(actual, dict) or (actual is None and not expected)):
+        for name, value in expected.items():
+            yield from _unlike(value, (actual or {}).get(name), f"{where}.{name}" if where else name)
+    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        for number, (ours, theirs) in enumerate(zip(expected, actual, strict=True)):
             yield from _unlike(ours, theirs, f"{where}[{number}]")
-    elif wanted != found and not (found is None and wanted in ({}, [], None)):
+    elif expected != actual and not (actual is None and expected in ({}, [], None)):
         yield where
 
 
@@ -261,16 +273,16 @@ def _unlike(wanted: Any, found: Any, where: str) -> Iterator[str]:
 
 def missing_secrets(target: Target, backup: Backup) -> list[dict[str, Any]]:
     """Return the Secrets that the workload needs and the site lacks, with the keys that are missing."""
-    wanted: dict[str, set[str]] = {name: set(keys or ()) for name, keys in backup.secrets.items()}
+    needed: dict[str, set[str]] = {name: set(keys or ()) for name, keys in backup.secrets.items()}
     for name, keys in wanted_secrets(backup.manifests).items():
-        wanted.setdefault(name, set()).update(keys)
-    found = []
-    for name, keys in sorted(wanted.items()):
+        needed.setdefault(name, set()).update(keys)
+    missing = []
+    for name, keys in sorted(needed.items()):
         secret = target.cluster.get("Secret", target.namespace, name)
         lacks = sorted(keys - (secret.get("data") or {}).keys()) if secret is not None else sorted(keys)
         if secret is None or lacks:
-            found.append({"name": name, "there": secret is not None, "keys": lacks})
-    return found
+            missing.append({"name": name, "there": secret is not None, "keys": lacks})
+    return missing
 
 
 # --- for the machines -----------------------------------------------------------------------------------
@@ -301,7 +313,7 @@ def _observe_manifests(world: World, run: Run) -> dict[str, Any]:
 def _judge_manifests(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
     """Judge what ``compared`` saw. Where there is nothing yet but perhaps the namespace, nothing is loud."""
     there = seen["objects"] - len(seen["missing"])
-    if there == (0 if any(each.startswith("Namespace/") for each in seen["missing"]) else 1):
+    if there == (0 if any(name.startswith("Namespace/") for name in seen["missing"]) else 1):
         return "absent"
     if seen["loud"]:
         return "loud"
@@ -326,7 +338,7 @@ def _restore_manifests(world: World, run: Run) -> dict[str, Any]:
     outside = restore_policy.permit(backup.uri, backup.sha256, backup.manifests, terms_of(run.inputs).allow_in_backup)
     check_mutable(target)
     done = apply(target, planned(backup, target, run.id), Pace(run.check, run.note, run.clock), force=True)
-    return {**done, "allowed": restore_policy.told(outside), "quiet": quieted(backup, target)}
+    return {**done, "allowed": restore_policy.findings_json(outside), "quiet": quieted(backup, target)}
 
 
 FACTS = {

@@ -60,12 +60,14 @@ class RestoreRefused(ActionFailed):
     """A backup would bring what no restore brings. Nothing was touched. ``findings`` are all of them."""
 
     def __init__(self, uri: str, sha256: str, findings: Sequence[Finding]) -> None:
-        told = [each.words() for each in findings[:NAMED]]
+        shown = [finding.words() for finding in findings[:NAMED]]
         if len(findings) > NAMED:
-            told.append(f"and {len(findings) - NAMED} more: `drfsm backup verify` names them all")
-        options = " ".join(f"--allow-in-backup {shlex.quote(each)}" for each in _objects(findings)[:NAMED])
+            shown.append(f"and {len(findings) - NAMED} more: `drfsm backup verify` names them all")
+        options = " ".join(
+            f"--allow-in-backup {shlex.quote(object_name)}" for object_name in _objects(findings)[:NAMED]
+        )
         super().__init__(
-            f"nothing was touched: the backup {uri} would bring what a restore does not bring: {'; '.join(told)}",
+            f"nothing was touched: the backup {uri} would bring what a restore does not bring: {'; '.join(shown)}",
             hint=f"ask who wrote the backup; only where each of these is meant: {options}",
             fault="store",
             final=True,
@@ -120,7 +122,7 @@ def _one_of(values: Sequence[Any], why: str, shape: Any = str) -> Rule:
     """Return the rule that a value, or each of a list, is one of these."""
 
     def judge(value: Any, _scope: Scope) -> Iterator[tuple[str, str]]:
-        if other := [each for each in (value if isinstance(value, list) else [value]) if each not in values]:
+        if other := [item for item in (value if isinstance(value, list) else [value]) if item not in values]:
             yield "", f"{bounded(', '.join(map(str, other)), 100)}: {why}"
 
     return Rule(shape, judge)
@@ -172,13 +174,13 @@ def _role_rule(value: Any, _scope: Scope) -> Iterator[tuple[str, str]]:
     """
     groups, resources, verbs = (value.get(name) or [] for name in ("apiGroups", "resources", "verbs"))
     for name, words in (("apiGroups", groups), ("resources", resources), ("verbs", verbs)):
-        if any("*" in each for each in words):
+        if any("*" in word for word in words):
             yield f".{name}", "it has a wildcard"
     pairs = {(group, resource) for group in groups for resource in resources}
     more, beyond = sorted(set(verbs) - {*READS, "*"}), sorted(pairs - set(WRITES))
     if more and beyond:
-        told = ", ".join(f"{resource}.{group}".rstrip(".") for group, resource in beyond)
-        yield ".verbs", bounded(f"it may {', '.join(more)} {told}: a restored Role writes only Events and Leases")
+        targets = ", ".join(f"{resource}.{group}".rstrip(".") for group, resource in beyond)
+        yield ".verbs", bounded(f"it may {', '.join(more)} {targets}: a restored Role writes only Events and Leases")
     for resource in resources:
         _, _, part = resource.partition("/")
         if part and part not in (*_READ_PARTS, "*"):
@@ -509,20 +511,20 @@ def malformed(manifest: Manifest) -> list[str]:
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     if not is_name("RBAC name" if kind in _RBAC else "Kubernetes name", name):
         return [f"{bounded(name, 100)} is no name of a {kind}"]
-    found = _walk(manifest, KINDS[kind], "", Scope("", frozenset(), frozenset()))
-    return [f"{kind}/{name}: {where}: {why}" for where, why, wrong in found if wrong]
+    faults = _walk(manifest, KINDS[kind], "", Scope("", frozenset(), frozenset()))
+    return [f"{kind}/{name}: {where}: {why}" for where, why, wrong in faults if wrong]
 
 
 def findings(manifests: Sequence[Manifest]) -> list[Finding]:
     """Return everything in a backup's objects that a restore does not bring, by object and field."""
     scope = _scope(manifests)
     return [
-        Finding(object_of(each), where, why)
-        for each in manifests
+        Finding(object_of(manifest), where, why)
+        for manifest in manifests
         for where, why in (
-            *((where, why) for where, why, _ in _walk(each, KINDS[each["kind"]], "", scope)),
-            *_before_faults(each),
-            *_own_faults(each),
+            *((where, why) for where, why, _ in _walk(manifest, KINDS[manifest["kind"]], "", scope)),
+            *_before_faults(manifest),
+            *_own_faults(manifest),
         )
     ]
 
@@ -532,14 +534,14 @@ def permit(uri: str, sha256: str, manifests: Sequence[Manifest], allowed: Sequen
 
     Raises UsageFault for an allowed object that the backup doesn't hold: that is a slip, or another backup.
     """
-    there = {object_of(each) for each in manifests}
-    if strange := [each for each in allowed if each not in there]:
+    there = {object_of(manifest) for manifest in manifests}
+    if strange := [name for name in allowed if name not in there]:
         raise UsageFault(
             f"--allow-in-backup: the backup {uri} has no {', '.join(map(bounded, strange))}",
             hint="`drfsm backup verify` names what would be refused, as KIND/NAME",
         )
     outside = findings(manifests)
-    if refused := [each for each in outside if each.object not in allowed]:
+    if refused := [finding for finding in outside if finding.object not in allowed]:
         raise RestoreRefused(uri, sha256, refused)
     return outside
 
@@ -549,19 +551,21 @@ def object_of(manifest: Manifest) -> str:
     return f"{manifest['kind']}/{manifest['metadata']['name']}"
 
 
-def told(outside: Sequence[Finding]) -> list[dict[str, str]]:
+def findings_json(outside: Sequence[Finding]) -> list[dict[str, str]]:
     """Return findings as a record holds them."""
-    return [{"object": each.object, "field": each.field, "why": each.why} for each in outside]
+    return [{"object": finding.object, "field": finding.field, "why": finding.why} for finding in outside]
 
 
 def _objects(outside: Sequence[Finding]) -> list[str]:
-    return list(dict.fromkeys(each.object for each in outside))
+    return list(dict.fromkeys(finding.object for finding in outside))
 
 
 def _scope(manifests: Sequence[Manifest]) -> Scope:
-    names = {kind: [each["metadata"]["name"] for each in manifests if each["kind"] == kind] for kind in KINDS}
-    others = [each["metadata"].get("namespace") for each in manifests if each["kind"] != "Namespace"]
-    home = next(iter(names["Namespace"]), next((each for each in others if each), ""))
+    names = {
+        kind: [manifest["metadata"]["name"] for manifest in manifests if manifest["kind"] == kind] for kind in KINDS
+    }
+    others = [manifest["metadata"].get("namespace") for manifest in manifests if manifest["kind"] != "Namespace"]
+    home = next(iter(names["Namespace"]), next((namespace for namespace in others if namespace), ""))
     return Scope(home, frozenset(names["Role"]), frozenset({"default", *names["ServiceAccount"]}))
 
 
@@ -605,9 +609,9 @@ def _walk(value: Any, shape: Any, where: str, scope: Scope) -> Iterator[tuple[st
         if not any(malformed for _, _, malformed in wrong):
             yield from ((f"{where}{below}".lstrip("."), why, False) for below, why in shape.judge(value, scope))
         return
-    wanted: Any = shape if isinstance(shape, type) else type(shape)
-    if type(value) is not wanted:
-        yield where or "the object", f"it is {_kind(value)}, not {_WORDS[wanted]}", True
+    expected_type: Any = shape if isinstance(shape, type) else type(shape)
+    if type(value) is not expected_type:
+        yield where or "the object", f"it is {_kind(value)}, not {_WORDS[expected_type]}", True
     elif isinstance(shape, list):
         for number, item in enumerate(value):
             if item is None:

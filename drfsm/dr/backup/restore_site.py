@@ -67,10 +67,10 @@ def restore_site(
     manifests = restore.planned(backup, target, run_id)
     done = restore.apply(target, manifests[:1], pace, force=wishes.force_conflicts)
     if bundle is not None:
-        told = control_plane_apply.apply(
+        application = control_plane_apply.apply(
             target.cluster, target.namespace, bundle, force=wishes.force_conflicts, check=pace.check, say=pace.say
         )
-        applied(bundle, told)
+        applied(bundle, application)
     rest = restore.apply(target, manifests[1:], pace, force=wishes.force_conflicts)
     replace = wishes.replace_state
     state = restore_state.restore(store, layout, backup, target, wishes.image, pace, replace=replace)
@@ -92,7 +92,7 @@ def restore_site(
         "applied": {kind: [*done[kind], *rest[kind]] for kind in done},
         "read_back": seen,
         "missing_secrets": missing,
-        "allowed": restore_policy.told(outside),
+        "allowed": restore_policy.findings_json(outside),
         "quiet": restore.quieted(backup, target),
         "state": {**state, "verdict": verdict},
     }
@@ -109,20 +109,20 @@ def _origin(backup: Backup) -> dict[str, Any]:
 
 def _prefix_of(store: ObjectStore, uri: str) -> str:
     """Return the prefix that a backup lies below. Raises UsageFault."""
-    prefix, found, _ = uri.removeprefix(f"s3://{store.bucket}/").partition("/backups/")
-    if not found or not prefix or "://" in prefix:
+    prefix, separator, _ = uri.removeprefix(f"s3://{store.bucket}/").partition("/backups/")
+    if not separator or not prefix or "://" in prefix:
         raise UsageFault(f"{uri!r} lies below no prefix", hint="give it as s3://<bucket>/<prefix>/backups/<backup id>")
     return prefix
 
 
 def _bundle(store: ObjectStore, prefix: str) -> Bundle:
-    found = published(store, prefix)
-    if found is None:
+    bundle = published(store, prefix)
+    if bundle is None:
         raise UsageFault(
             f"no control plane is published below s3://{store.bucket}/{prefix}",
             hint="drfsm control-plane publish, or --without-control-plane to take the backup's",
         )
-    return found
+    return bundle
 
 
 def _permit(how_old: Mapping[str, Any], live: Sequence[str]) -> None:
@@ -140,12 +140,12 @@ def _held_for(
     seen: Mapping[str, Any], missing: Sequence[Mapping[str, Any]], state: Mapping[str, Any], wishes: Wishes
 ) -> Iterator[str]:
     """Yield what keeps the restore from being complete, in words."""
-    for each in missing:
-        keys = f" {', '.join(each['keys'])}" if each["keys"] else ""
-        lacks = f"lacks{keys}" if each["there"] else f"is missing{f', with the keys{keys}' if keys else ''}"
-        yield f"Secret {each['name']} {lacks}"
+    for secret in missing:
+        keys = f" {', '.join(secret['keys'])}" if secret["keys"] else ""
+        lacks = f"lacks{keys}" if secret["there"] else f"is missing{f', with the keys{keys}' if keys else ''}"
+        yield f"Secret {secret['name']} {lacks}"
     for kind in ("missing", "different", "loud"):
-        yield from (f"{each} ({kind})" for each in seen[kind])
+        yield from (f"{name} ({kind})" for name in seen[kind])
     verdict = restore_state.judge(state)
     if verdict == "absent" or (verdict == "not_restorable" and not wishes.accept_state_loss):
         yield str(state["told"])

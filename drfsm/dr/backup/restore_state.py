@@ -26,10 +26,10 @@ RESTORED = "drfsm/restored-state"
 
 def goes_to(backup: Backup, target: Target) -> Home:
     """Return where the restored workload keeps its state, as its CronJob in the backup says."""
-    cronjobs = [each for each in backup.manifests if each["kind"] == "CronJob"]
-    named = [each for each in cronjobs if target.cronjob in ("", each["metadata"]["name"])]
+    cronjobs = [cronjob for cronjob in backup.manifests if cronjob["kind"] == "CronJob"]
+    named = [cronjob for cronjob in cronjobs if target.cronjob in ("", cronjob["metadata"]["name"])]
     if len(named) != 1:
-        there = ", ".join(each["metadata"]["name"] for each in cronjobs) or "none"
+        there = ", ".join(cronjob["metadata"]["name"] for cronjob in cronjobs) or "none"
         raise ActionFailed(f"the backup has these CronJobs: {there}", hint="name the one that publishes with --cronjob")
     return home_of(named[0], target.claim)
 
@@ -44,10 +44,10 @@ def see(backup: Backup, target: Target) -> dict[str, Any]:
         return {**seen, "given": None, "told": "state not restorable: the backup holds none"}
     claim = target.cluster.get("PersistentVolumeClaim", target.namespace, home.claim)
     annotations = (claim or {"metadata": {}})["metadata"].get("annotations") or {}
-    given = dict(parsed(annotations.get(RESTORED)))
-    if given.get("state_sha256") == backup.state_sha256:
-        return {**seen, "given": given, "told": f"the claim {home.claim} was given the {given.get('files')} files"}
-    return {**seen, "given": given or None, "told": f"the claim {home.claim} was not given this state"}
+    record = dict(parsed(annotations.get(RESTORED)))
+    if record.get("state_sha256") == backup.state_sha256:
+        return {**seen, "given": record, "told": f"the claim {home.claim} was given the {record.get('files')} files"}
+    return {**seen, "given": record or None, "told": f"the claim {home.claim} was not given this state"}
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
@@ -72,11 +72,13 @@ def restore(
     key = layout.own(f"state/{name}.tar")
     transport = Transport(target.cluster, store, target.namespace, name, key, home, image, pace)
     done = transport.restore(body, sha256(body).hexdigest(), replace=replace)
-    wanted = tree(backup.state, "state")
-    if {each: done.get(each) for each in wanted} != wanted:
-        raise ActionFailed(f"the volume holds {done.get('files')} files, not the backup's {wanted['files']}, or others")
-    given = {"backup": backup.uri, "state_sha256": backup.state_sha256, **wanted}
-    note: Manifest = {"metadata": {"annotations": {RESTORED: json.dumps(given, sort_keys=True)}}}
+    expected_tree = tree(backup.state, "state")
+    if {name: done.get(name) for name in expected_tree} != expected_tree:
+        raise ActionFailed(
+            f"the volume holds {done.get('files')} files, not the backup's {expected_tree['files']}, or others"
+        )
+    record = {"backup": backup.uri, "state_sha256": backup.state_sha256, **expected_tree}
+    note: Manifest = {"metadata": {"annotations": {RESTORED: json.dumps(record, sort_keys=True)}}}
     edit(target.cluster, "PersistentVolumeClaim", target.namespace, home.claim, lambda _live: note)
     return see(backup, target)
 

@@ -69,7 +69,9 @@ class Image:
 def home_of(cronjob: Manifest, claim: str = "") -> Home:
     """Return where a CronJob's pods keep their state. Raises UsageFault if that can't be told."""
     volumes = pod_of(cronjob).get("volumes") or []
-    claims = sorted({each["persistentVolumeClaim"]["claimName"] for each in volumes if "persistentVolumeClaim" in each})
+    claims = sorted(
+        {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume}
+    )
     name = cronjob["metadata"]["name"]
     if claim and claim not in claims:
         raise UsageFault(f"CronJob {name} has no claim {claim}; it has: {', '.join(claims) or 'none'}")
@@ -77,7 +79,7 @@ def home_of(cronjob: Manifest, claim: str = "") -> Home:
         raise UsageFault(f"CronJob {name} has several claims: {', '.join(claims)}", hint="name one with --state-claim")
     if claims:
         return Home("persistentVolumeClaim", claim or claims[0], cronjob)
-    fleeting = any("emptyDir" in each for each in volumes)
+    fleeting = any("emptyDir" in volume for volume in volumes)
     return Home("emptyDir" if fleeting else "none", "", cronjob)
 
 
@@ -85,9 +87,11 @@ def check_idle(cluster: Cluster, namespace: str, claim: str) -> None:
     """Raise ActionFailed while a Job's pod uses the claim: it could write while we do."""
     for pod in cluster.list("Pod", namespace):
         ended = (pod.get("status") or {}).get("phase") in _ENDED
-        owners = {each["kind"] for each in pod["metadata"].get("ownerReferences") or []}
+        owners = {owner["kind"] for owner in pod["metadata"].get("ownerReferences") or []}
         ours = (pod["metadata"].get("labels") or {}).get(ROLE_LABEL) == ROLE
-        used = {(each.get("persistentVolumeClaim") or {}).get("claimName") for each in pod["spec"].get("volumes") or []}
+        used = {
+            (volume.get("persistentVolumeClaim") or {}).get("claimName") for volume in pod["spec"].get("volumes") or []
+        }
         if "Job" in owners and claim in used and not ended and not ours:
             raise ActionFailed(
                 f"pod {pod['metadata']['name']} on {cluster.name} is at work on the claim {claim}",
@@ -121,9 +125,9 @@ class Transport:
     def restore(self, body: bytes, sha256: str, *, replace: bool) -> Mapping[str, Any]:
         """Put a tar's files into the volume; return what the pod read back. Raises ActionFailed."""
         self.store.put(self.key, body)
-        given = {"DRFSM_VERB": "restore", "DRFSM_SHA256": sha256, "DRFSM_REPLACE": "1" if replace else "0"}
+        environment = {"DRFSM_VERB": "restore", "DRFSM_SHA256": sha256, "DRFSM_REPLACE": "1" if replace else "0"}
         try:
-            return self._run(given, write=False)
+            return self._run(environment, write=False)
         finally:
             self.store.delete(self.key)
 
@@ -208,7 +212,7 @@ class Transport:
         theirs = pod_of(self.home.cronjob)
         container = theirs["containers"][0]
         url = {"name": "DRFSM_URL", "valueFrom": {"secretKeyRef": {"name": self.name, "key": "url"}}}
-        told = [{"name": name, "value": value} for name, value in environment.items()]
+        variables = [{"name": name, "value": value} for name, value in environment.items()]
         ours: Manifest = {
             "name": ROLE,
             "image": self.image.ref or container["image"],
@@ -217,7 +221,7 @@ class Transport:
                 "-c",
                 files("drfsm.dr.backup").joinpath("in_pod.py").read_text(encoding="utf-8"),
             ],
-            "env": [*told, url],
+            "env": [*variables, url],
             "workingDir": _HOME,
             "volumeMounts": [
                 {"name": "state", "mountPath": f"{_HOME}/state"},

@@ -73,19 +73,19 @@ def apply(cluster: Cluster, namespace: str, bundle: Bundle, *, force: bool, chec
     """
     manifests = rendered(bundle, namespace)
     before = parity(cluster, namespace, bundle)
-    for each in manifests:
+    for manifest in manifests:
         check()
         try:
-            cluster.apply(each, force=force)
+            cluster.apply(manifest, force=force)
         except Conflict as fault:
             raise Conflict(fault.what, hint="look at who set them, then --force-conflicts", fault="site") from None
-        say(f"applied ConfigMap {each['metadata']['name']} on {cluster.name}")
+        say(f"applied ConfigMap {manifest['metadata']['name']} on {cluster.name}")
     removed = _without_extras(cluster, namespace, bundle, say) if force else {}
     after = parity(cluster, namespace, bundle)
     if not same(after):
-        told = ", ".join(f"{section}: {_apart(seen)}" for section, seen in after.items() if _apart(seen))
+        deviations = ", ".join(f"{section}: {_apart(seen)}" for section, seen in after.items() if _apart(seen))
         raise ActionFailed(
-            f"the ConfigMaps on {cluster.name} are not as the bundle after it was applied: {told}",
+            f"the ConfigMaps on {cluster.name} are not as the bundle after it was applied: {deviations}",
             hint="somebody else keeps keys there: look at them, then --force-conflicts",
         )
     return _told(cluster, namespace, bundle, before, removed)
@@ -126,9 +126,11 @@ def _without_extras(cluster: Cluster, namespace: str, bundle: Bundle, say: Say) 
     """Remove the keys that the bundle lacks, each ConfigMap as it was read and no other."""
     removed: dict[str, list[str]] = {}
     for section in SECTIONS:
-        name, wanted = configmap_of(section), {key_of(each) for each in bundle.sections[section]}
+        name, bundle_keys = configmap_of(section), {key_of(file_name) for file_name in bundle.sections[section]}
         live = cluster.get("ConfigMap", namespace, name) or {}
-        extra = {kind: [key for key in live.get(kind) or {} if key not in wanted] for kind in ("data", "binaryData")}
+        extra = {
+            kind: [key for key in live.get(kind) or {} if key not in bundle_keys] for kind in ("data", "binaryData")
+        }
         if keys := sorted({key for named in extra.values() for key in named}):
             change: dict[str, Any] = {kind: dict.fromkeys(named) for kind, named in extra.items() if named}
             metadata = {"resourceVersion": live["metadata"]["resourceVersion"]}
@@ -172,8 +174,8 @@ def read_back_dr(world: World, run: Run) -> dict[str, Any]:
     namespace, bundle = terms.namespace, published(world.store, terms.prefix)
     if bundle is None:
         raise ActionFailed("no control plane is published", hint="drfsm control-plane publish, on the primary")
-    told = _told(world.dr, namespace, bundle, parity(world.dr, namespace, bundle), {})
-    return {**summary(bundle), "applied": told}
+    application = _told(world.dr, namespace, bundle, parity(world.dr, namespace, bundle), {})
+    return {**summary(bundle), "applied": application}
 
 
 FACTS = {"dr_control_plane": Fact(_observe_dr, judge)}

@@ -90,7 +90,7 @@ def _read(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def from_cluster(cluster: Cluster, namespace: str) -> dict[str, dict[str, bytes]]:
     """Read the ConfigMaps that a site runs with; ``__`` in a key is ``/`` in a file's name."""
-    found: dict[str, dict[str, bytes]] = {}
+    sections: dict[str, dict[str, bytes]] = {}
     for section in SECTIONS:
         manifest = cluster.get("ConfigMap", namespace, configmap_of(section))
         if manifest is None:
@@ -98,8 +98,8 @@ def from_cluster(cluster: Cluster, namespace: str) -> dict[str, dict[str, bytes]
                 f"ConfigMap {namespace}/{configmap_of(section)} is not on {cluster.name}",
                 hint="name the right --namespace, or publish from a directory with --source",
             )
-        found[section] = {_name(key): body for key, body in data_of(manifest).items()}
-    return found
+        sections[section] = {_name(key): body for key, body in data_of(manifest).items()}
+    return sections
 
 
 def _name(key: str) -> str:
@@ -153,8 +153,8 @@ def check_sizes(sections: Mapping[str, Files]) -> None:
 def _version(body: bytes) -> int:
     """Return the schema_version that a JSON file states, 0 for none."""
     try:
-        found = json_of(body)
-        return int(found["schema_version"]) if isinstance(found, dict) else 0
+        content = json_of(body)
+        return int(content["schema_version"]) if isinstance(content, dict) else 0
     except (Unreadable, KeyError, TypeError, ValueError, ArithmeticError):
         return 0
 
@@ -209,10 +209,10 @@ def publish(store: ObjectStore, prefix: str, raw: bytes, origin: Origin) -> Bund
         store.put(current_key, pretty(current), if_match=before.etag if before else None, if_absent=before is None)
     except Conflict:
         raise _overtaken(f"current.json of {store.bucket}/{home} was moved by somebody else meanwhile") from None
-    found = published(store, prefix)
-    if found is None or (found.uri, found.sha256) != (uri, current["bundle_sha256"]):
+    bundle = published(store, prefix)
+    if bundle is None or (bundle.uri, bundle.sha256) != (uri, current["bundle_sha256"]):
         raise _overtaken(f"current.json does not name {uri} any more, right after it was moved there")
-    return found
+    return bundle
 
 
 def _write_bundle(store: ObjectStore, key: str, raw: bytes) -> None:

@@ -56,14 +56,14 @@ class BundleFault(ActionFailed):
     exit_code = ExitCode.DIFFERENT
 
     def __init__(self, faults: Sequence[str]) -> None:
-        told = tuple(printable(each[:_LONGEST_FAULT]) for each in faults)
-        more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+        shown = tuple(printable(text[:_LONGEST_FAULT]) for text in faults)
+        more = f"; and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
         super().__init__(
-            f"the control-plane bundle does not hold: {'; '.join(told[:_NAMED])}{more}",
+            f"the control-plane bundle does not hold: {'; '.join(shown[:_NAMED])}{more}",
             hint="publish the control plane again from the primary",
             fault="store",
         )
-        self.faults = told
+        self.faults = shown
 
 
 @frozen
@@ -151,19 +151,19 @@ def _manifest(raw: bytes) -> Mapping[str, Any]:
     if not raw:
         raise BundleFault(["it has no manifest.json"])
     try:
-        found = json_of(raw)
+        manifest = json_of(raw)
     except Unreadable as fault:
         raise BundleFault([f"its manifest.json can't be read: {fault}"]) from None
-    if not isinstance(found, dict):
+    if not isinstance(manifest, dict):
         raise BundleFault(["its manifest.json holds no object"])
-    return found
+    return manifest
 
 
 def _manifest_faults(manifest: Mapping[str, Any]) -> Iterator[str]:
     if manifest.get("schema_version") != SCHEMA_VERSION:
         yield f"its manifest's schema_version is {manifest.get('schema_version')}, not {SCHEMA_VERSION}"
     supported = manifest.get("supported_sections")
-    if not isinstance(supported, list) or not all(isinstance(each, str) for each in supported):
+    if not isinstance(supported, list) or not all(isinstance(section_name, str) for section_name in supported):
         yield "its manifest lacks the list supported_sections"
         return
     for section in SECTIONS:
@@ -284,14 +284,14 @@ def _current(raw: bytes) -> dict[str, str]:
     if len(raw) > LARGEST_CURRENT_BYTES:
         raise BundleFault([f"current.json has {len(raw)} bytes, more than {LARGEST_CURRENT_BYTES}"])
     try:
-        found = claims.object_of(raw, "current.json")
+        current = claims.object_of(raw, "current.json")
     except errors.Unreadable as fault:
         raise BundleFault([fault.what]) from None
-    uri, sha256 = found.get("bundle_uri"), found.get("bundle_sha256")
+    uri, sha256 = current.get("bundle_uri"), current.get("bundle_sha256")
     if not isinstance(uri, str) or len(uri) > _LONGEST_URI or not isinstance(sha256, str) or not _SHA256.match(sha256):
         raise BundleFault(["current.json has no proper bundle_uri and bundle_sha256"])
-    told = {name: short(found[name]) for name in ("created_at", "git_sha") if isinstance(found.get(name), str)}
-    return {"bundle_uri": uri, "bundle_sha256": sha256, **told}
+    origin = {name: short(current[name]) for name in ("created_at", "git_sha") if isinstance(current.get(name), str)}
+    return {"bundle_uri": uri, "bundle_sha256": sha256, **origin}
 
 
 def fetch(store: ObjectStore, home: str, current: Mapping[str, str]) -> Bundle:
@@ -338,13 +338,13 @@ def _section(cluster: Cluster, namespace: str, section: str, files: Files) -> di
 
 def data_of(manifest: Mapping[str, Any]) -> dict[str, bytes]:
     """Return a ConfigMap's content by key; what is no Base64 is kept as it stands."""
-    found = {key: str(text).encode("utf-8", "surrogatepass") for key, text in (manifest.get("data") or {}).items()}
+    content = {key: str(text).encode("utf-8", "surrogatepass") for key, text in (manifest.get("data") or {}).items()}
     for key, text in (manifest.get("binaryData") or {}).items():
         try:
-            found[key] = base64.b64decode(text, validate=True)
+            content[key] = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
-            found[key] = str(text).encode()
-    return found
+            content[key] = str(text).encode()
+    return content
 
 
 def alike(name: str, left: bytes, right: bytes) -> bool:
@@ -370,7 +370,7 @@ def _hash(body: bytes | None) -> str | None:
 
 def same(sections: Mapping[str, Mapping[str, Any]]) -> bool:
     """Say whether a parity found nothing."""
-    return not any(each[kind] for each in sections.values() for kind in ("missing", "extra", "changed"))
+    return not any(section[kind] for section in sections.values() for kind in ("missing", "extra", "changed"))
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:

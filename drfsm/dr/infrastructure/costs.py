@@ -29,8 +29,8 @@ def cost_inputs(
     hours = Decimal(str(minutes)) / MINUTES_OF_AN_HOUR
     amount = hours * _price(prices["instance_hour"][instance_type])
     amount += hours * _price(prices["disk_gb_month"]) * Decimal(str(disk_gb)) / HOURS_OF_A_MONTH
-    told = {name: prices.get(name) for name in ("source", "as_of")}
-    return {**inputs, "amount": f"{amount:.4f}", "currency": prices["currency"], "because": "", "prices": told}
+    price_origin = {name: prices.get(name) for name in ("source", "as_of")}
+    return {**inputs, "amount": f"{amount:.4f}", "currency": prices["currency"], "because": "", "prices": price_origin}
 
 
 def minutes_between(began: str, ended: str) -> float | None:
@@ -43,10 +43,10 @@ def minutes_between(began: str, ended: str) -> float | None:
 
 def total(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what all machines cost together; unknown if one of them is."""
-    unknown = [each["because"] for each in parts if each["amount"] is None]
+    unknown = [part["because"] for part in parts if part["amount"] is None]
     if not parts or unknown:
         return {"amount": None, "currency": None, "because": "; ".join(dict.fromkeys(unknown)) or "no machine is known"}
-    amount = sum((Decimal(each["amount"]) for each in parts), Decimal(0))
+    amount = sum((Decimal(part["amount"]) for part in parts), Decimal(0))
     return {"amount": f"{amount:.4f}", "currency": parts[0]["currency"], "because": ""}
 
 

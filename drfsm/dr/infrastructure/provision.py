@@ -49,7 +49,7 @@ def charter_for(run_id: str, inputs: Mapping[str, Any]) -> Charter:
 
 def recorded(run: Run) -> tuple[str, ...]:
     """Return the ids of the machines that this run's journal holds as its own."""
-    named = {each for result in run.results.values() for each in _ids(result, "instance_ids")}
+    named = {instance_id for result in run.results.values() for instance_id in _ids(result, "instance_ids")}
     seen = run.first_seen.get("runner") or run.undoing.get("runner")
     return tuple(sorted(named | set(_ids(seen, "machines"))))
 
@@ -64,10 +64,13 @@ def costs(
     planned = _result(run, "planned_machines") or []
     ran = _machines(run)
     ended = ended_at or _result(run, "ended_at") or run.clock.now()
-    estimated = [_cost(each, expected_minutes, prices) for each in planned]
+    estimated = [_cost(machine, expected_minutes, prices) for machine in planned]
     actual = [
-        {"instance_id": each["instance_id"], **_cost(each, minutes_between(each["launched_at"], ended), prices)}
-        for each in ran
+        {
+            "instance_id": machine["instance_id"],
+            **_cost(machine, minutes_between(machine["launched_at"], ended), prices),
+        }
+        for machine in ran
     ]
     return {
         "estimated": {"machines": estimated, "total": total(estimated)},
@@ -82,10 +85,10 @@ def costs(
 def _observe_runner(world: World, run: Run) -> dict[str, Any]:
     provisioner, charter = provisioner_of(world), charter_of(run)
     standing = provisioner.standing(charter)
-    states = {each.instance_id: each.state for each in standing.machines}
+    states = {machine.instance_id: machine.state for machine in standing.machines}
     if ids := sorted({*states, *recorded(run)}):
         states = {**states, **world.infrastructure.states(ids)}
-    seen = {"by": provisioner.kind, "run": charter.run, "given": standing.given, "machines": states}
+    seen = {"by": provisioner.kind, "run": charter.run, "given": standing.existing, "machines": states}
     return {**seen, "resources": standing.resources}
 
 
@@ -97,19 +100,25 @@ def _judge_runner(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
 
 def _observe_foreign(world: World, run: Run) -> dict[str, Any]:
     charter = charter_of(run)
-    own = {*recorded(run), *(each.instance_id for each in provisioner_of(world).standing(charter).machines)}
-    found = world.infrastructure.runners(TAGS)
-    strangers = [each for each in found if each.instance_id not in own and each.tags.get(RUN_TAG) != charter.run]
+    own = {*recorded(run), *(machine.instance_id for machine in provisioner_of(world).standing(charter).machines)}
+    runners = world.infrastructure.runners(TAGS)
+    strangers = [
+        runner for runner in runners if runner.instance_id not in own and runner.tags.get(RUN_TAG) != charter.run
+    ]
     return {
         "tags": TAGS,
         "foreign": {
-            each.instance_id: {"state": each.state, "run": each.tags.get(RUN_TAG), "name": each.tags.get("Name")}
-            for each in sorted(strangers, key=lambda each: each.instance_id)
+            runner.instance_id: {
+                "state": runner.state,
+                "run": runner.tags.get(RUN_TAG),
+                "name": runner.tags.get("Name"),
+            }
+            for runner in sorted(strangers, key=lambda runner: runner.instance_id)
         },
         "taken down with": [
             f"drfsm drill --receipt-dir <bundle of {run}> --start-at teardown"
             for run in sorted(
-                {each.tags[RUN_TAG] for each in strangers if is_name("drfsm run", each.tags.get(RUN_TAG))}
+                {runner.tags[RUN_TAG] for runner in strangers if is_name("drfsm run", runner.tags.get(RUN_TAG))}
             )
         ],
     }
@@ -120,8 +129,8 @@ def _observe_ready(world: World, run: Run) -> dict[str, Any]:
     standing, kubeconfig = provisioner.standing(charter_of(run)), provisioner.held_kubeconfig()
     return {
         "by": provisioner.kind,
-        "given": standing.given,
-        "machines": {each.instance_id: each.state for each in standing.machines},
+        "given": standing.existing,
+        "machines": {machine.instance_id: machine.state for machine in standing.machines},
         "resources": standing.resources,
         "kubeconfig": _told(kubeconfig),
         "api": _api(world) if kubeconfig else "no kubeconfig yet",
@@ -130,7 +139,7 @@ def _observe_ready(world: World, run: Run) -> dict[str, Any]:
 
 def _judge_ready(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
     # A tool that names no states ("") says nothing against them: the API's answer is the proof.
-    up = seen["given"] or (seen["resources"] and all(each in ("running", "") for each in seen["machines"].values()))
+    up = seen["given"] or (seen["resources"] and all(state in ("running", "") for state in seen["machines"].values()))
     return "yes" if up and seen["kubeconfig"] and seen["api"] == "answers" else "no"
 
 
@@ -149,7 +158,7 @@ def _observe_kubeconfig(world: World, _run: Run) -> dict[str, Any]:
 def _plan(world: World, run: Run) -> dict[str, Any]:
     """Plan what bringing up would do, keep it, and record it in words."""
     changes = provisioner_of(world).plan(charter_of(run), _watch(run))
-    return {"plan": asdict(changes), "planned_machines": [asdict(each) for each in changes.machines]}
+    return {"plan": asdict(changes), "planned_machines": [asdict(machine) for machine in changes.machines]}
 
 
 def _bring_up(world: World, run: Run) -> dict[str, Any]:
@@ -168,7 +177,7 @@ def _adopt(world: World, run: Run) -> dict[str, Any]:
     """Record what an earlier run brought up, to go on with it: from here on it is this run's."""
     provisioner, charter = provisioner_of(world), charter_of(run)
     standing = provisioner.standing(charter)
-    if not standing.given and not standing.resources:
+    if not standing.existing and not standing.resources:
         raise ActionFailed(f"nothing stands of {charter.run}: there is no site to go on with", hint="bring one up")
     run.note(f"goes on with the site that {charter.run} brought up")
     return {"by": provisioner.kind, "run": charter.run, "drill": charter.drill, **_standing(standing, run)}
@@ -227,9 +236,9 @@ def _late(provisioner: Provisioner, charter: Charter, run: Run) -> tuple[str, ..
     changes = provisioner.planned(charter) if plan is None else _changes(plan)
     if changes is None:
         return ()
-    late = {each.instance_id for each in provisioner.asked_again(charter, changes, _watch(run)).machines}
+    late = {machine.instance_id for machine in provisioner.asked_again(charter, changes, _watch(run)).machines}
     began = run.clock.monotonic()
-    while unseen := late - {each.instance_id for each in provisioner.standing(charter).machines}:
+    while unseen := late - {machine.instance_id for machine in provisioner.standing(charter).machines}:
         run.check()
         if run.clock.monotonic() - began > SEEN_SECONDS:
             message = f"{', '.join(sorted(unseen))} of {charter.run} was started late, and can't be seen yet"
@@ -272,27 +281,27 @@ def _coming_up(world: World) -> str:
 
 def _standing(standing: Standing, run: Run) -> dict[str, Any]:
     now = run.clock.now()
-    machines = [{**asdict(each), "launched_at": each.launched_at or now} for each in standing.machines]
+    machines = [{**asdict(machine), "launched_at": machine.launched_at or now} for machine in standing.machines]
     return {
-        "instance_ids": [each.instance_id for each in standing.machines],
+        "instance_ids": [machine.instance_id for machine in standing.machines],
         "machines": machines,
         "resources": standing.resources,
-        "given": standing.given,
+        "given": standing.existing,
     }
 
 
 def _changes(plan: Mapping[str, Any]) -> Changes:
     return Changes(
         plan["tool"],
-        tuple(Change(each["address"], tuple(each["actions"])) for each in plan["changes"]),
+        tuple(Change(change["address"], tuple(change["actions"])) for change in plan["changes"]),
         tuple(plan["words"]),
         plan["sha256"],
-        tuple(Machine(**each) for each in plan["machines"]),
+        tuple(Machine(**machine) for machine in plan["machines"]),
     )
 
 
 def _left(seen: Mapping[str, Any]) -> list[str]:
-    return [each for each, state in seen["machines"].items() if state != _GONE]
+    return [instance_id for instance_id, state in seen["machines"].items() if state != _GONE]
 
 
 def _told(kubeconfig: Kubeconfig | None) -> dict[str, str] | None:
@@ -304,7 +313,7 @@ def _has(result: Any, name: str) -> bool:
 
 
 def _ids(result: Any, name: str) -> list[str]:
-    return [str(each) for each in result[name]] if _has(result, name) else []
+    return [str(value) for value in result[name]] if _has(result, name) else []
 
 
 def _result(run: Run, name: str) -> Any:
@@ -315,11 +324,13 @@ def _result(run: Run, name: str) -> Any:
 def _machines(run: Run) -> list[dict[str, Any]]:
     """Return the machines that the run's rows returned, each with all that was ever known of it."""
     known: dict[str, dict[str, Any]] = {}
-    for machine in (each for result in run.results.values() if _has(result, "machines") for each in result["machines"]):
+    for machine in (
+        entry for result in run.results.values() if _has(result, "machines") for entry in result["machines"]
+    ):
         before = known.get(machine["instance_id"], {})
-        told = {name: value for name, value in machine.items() if value not in (None, "")}
+        reported = {name: value for name, value in machine.items() if value not in (None, "")}
         launched = before.get("launched_at") or machine["launched_at"]
-        known[machine["instance_id"]] = {**machine, **before, **told, "launched_at": launched}
+        known[machine["instance_id"]] = {**machine, **before, **reported, "launched_at": launched}
     return list(known.values())
 
 

@@ -18,7 +18,7 @@ def _recorded(world: World, run: Run) -> list[str]:
     survey = run.results.get("run_preflight")
     if survey is not None:
         return list(survey["runners"])
-    return sorted(each.instance_id for each in world.infrastructure.runners(TAGS))  # a dry run has no survey
+    return sorted(runner.instance_id for runner in world.infrastructure.runners(TAGS))  # a dry run has no survey
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
 
 
 def _left(seen: Mapping[str, Any]) -> list[str]:
-    return [each for each in seen["recorded"] if seen["states"].get(each) != "terminated"]
+    return [instance_id for instance_id in seen["recorded"] if seen["states"].get(instance_id) != "terminated"]
 
 
 def _terminate(world: World, run: Run) -> dict[str, Any]:

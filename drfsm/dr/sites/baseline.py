@@ -179,10 +179,10 @@ def _place(site: _Site, place: Mapping[str, str]) -> Iterator[str]:
     configmaps = {
         configmap["metadata"]["name"]: configmap for configmap in site.cluster.list("ConfigMap", site.namespace)
     }
-    for name, wanted in place.items():
+    for name, expected in place.items():
         sets = visible(site.cronjob, name, configmaps)
-        if sets is not None and sets[0].strip("/") != wanted:
-            yield f"{sets[1]} sets {name} to {sets[0]!r}, not to {wanted!r}: by itself it would publish there"
+        if sets is not None and sets[0].strip("/") != expected:
+            yield f"{sets[1]} sets {name} to {sets[0]!r}, not to {expected!r}: by itself it would publish there"
 
 
 def _identity(site: _Site) -> Iterator[str]:

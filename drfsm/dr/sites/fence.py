@@ -119,7 +119,7 @@ def _set(value: Any) -> list[str]:
     return sorted({entry if isinstance(entry, str) else json.dumps(entry, sort_keys=True) for entry in values})
 
 
-def _wanted(site: str, terms: Terms) -> Statement:
+def _statement(site: str, terms: Terms) -> Statement:
     return statement(site, terms.bucket, terms.prefix, terms.fence_role(site))
 
 
@@ -135,9 +135,9 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
     """
 
     def observe(world: World, run: Run) -> dict[str, Any]:
-        wanted = _wanted(site, terms_of(run.inputs))
+        statement = _statement(site, terms_of(run.inputs))
         statements = _ours(_statements(world.policy.read()), run, site)
-        return {"statements": [wanted] if same(statements, [wanted]) else sorted(statements, key=_essence)}
+        return {"statements": [statement] if same(statements, [statement]) else sorted(statements, key=_essence)}
 
     return observe
 
@@ -146,7 +146,7 @@ def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
     def judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
         if not seen["statements"]:
             return "down"
-        return "up" if same(seen["statements"], [_wanted(site, terms_of(inputs))]) else "foreign"
+        return "up" if same(seen["statements"], [_statement(site, terms_of(inputs))]) else "foreign"
 
     return judge
 
@@ -192,7 +192,7 @@ def _raise(site: str) -> Callable[[World, Run], Any]:
                 hint=f"--fence-{site}-role arn:aws:iam::<account>:role/<name>",
                 fault="operator",
             )
-        others = _write(world, run, site, [_wanted(site, terms)])
+        others = _write(world, run, site, [_statement(site, terms)])
         run.note(f"{role} is denied the pointers and latest")
         return {"sid": sid(site, terms.prefix), "role": role, **others}
 

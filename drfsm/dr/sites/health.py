@@ -74,13 +74,13 @@ def cronjobs_at_fault(cronjobs: Sequence[Manifest], named: str, namespace: str) 
 def deployment_at_fault(deployment: Manifest) -> Iterator[str]:
     """Yield what a Deployment lacks."""
     metadata, status = deployment["metadata"], deployment.get("status") or {}
-    wanted = deployment["spec"].get("replicas")
-    wanted = 1 if wanted is None else wanted
+    expected = deployment["spec"].get("replicas")
+    expected = 1 if expected is None else expected
     available = status.get("availableReplicas") or 0
     if (status.get("observedGeneration") or 0) < (metadata.get("generation") or 0):
         yield f"Deployment {metadata['name']} was changed, and its controller has not seen it yet"
-    elif available < wanted:
-        yield f"Deployment {metadata['name']} has {available} of {wanted} replicas available"
+    elif available < expected:
+        yield f"Deployment {metadata['name']} has {available} of {expected} replicas available"
 
 
 def pod_at_fault(pod: Manifest) -> Iterator[str]:

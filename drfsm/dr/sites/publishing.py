@@ -94,8 +94,8 @@ def _enable(site: str) -> Callable[[World, Run], Any]:
         now = _image(live)
         if judge(now) == "on" and now["before"] is None:
             return {}
-        wanted = _recorded(now) or dict(zip(SWITCHES, ON, strict=True))
-        return {"data": dict(wanted), "metadata": {"annotations": {BEFORE: None}}}
+        switches = _recorded(now) or dict(zip(SWITCHES, ON, strict=True))
+        return {"data": dict(switches), "metadata": {"annotations": {BEFORE: None}}}
 
     return lambda world, run: _edit(world, site, run, change, "publishing is on again")
 

@@ -204,8 +204,8 @@ def _resume(world: World, run: Run, site: str, froze: str = "") -> dict[str, Any
     resumed = []
     for name in live:
         run.check()
-        wanted = {"suspend": name not in to_run, "before": None}
-        if edit(world.site(site), "CronJob", namespace, name, _to(wanted)) and not wanted["suspend"]:
+        record = {"suspend": name not in to_run, "before": None}
+        if edit(world.site(site), "CronJob", namespace, name, _to(record)) and not record["suspend"]:
             resumed.append(name)
             run.note(f"CronJob {name} on {site} runs again")
     for name in stopped(world, site, run):
@@ -249,9 +249,9 @@ def _said(name: str) -> str:
 
 def _scaled_back(live: Manifest) -> Manifest:
     """Give a Deployment the replicas that its record says. One that somebody scaled since keeps what he gave it."""
-    wanted = _replicas(parsed(before_of(live)))
-    spec = {"spec": {"replicas": wanted}} if live["spec"].get("replicas") == 0 else {}
-    return {**spec, "metadata": {"annotations": {BEFORE: None}}} if wanted else {}
+    replicas = _replicas(parsed(before_of(live)))
+    spec = {"spec": {"replicas": replicas}} if live["spec"].get("replicas") == 0 else {}
+    return {**spec, "metadata": {"annotations": {BEFORE: None}}} if replicas else {}
 
 
 def _to(image: Mapping[str, Any]) -> Callable[[Manifest], Manifest]:
