@@ -90,9 +90,9 @@ def test_what_is_not_there_is_none(store: S3Store) -> None:
     assert list(store.list("none/")) == []
     store.delete("none")
     assert list(store.delete_many(["none"])) == ["none"]
-    with pytest.raises(ActionFailed, match="gone"):
+    with pytest.raises(ActionFailed, match="no longer exists"):
         store.copy("none", "other")
-    with pytest.raises(ActionFailed, match="gone"):
+    with pytest.raises(ActionFailed, match="no longer exists"):
         list(store.copy_many([Copy("none", "other", 4)]))
 
 
