@@ -142,18 +142,18 @@ class Times:
     def keep(self, date: str) -> None:
         """Keep the time of a response. An invalid one is ignored."""
         try:
-            time_told = parsedate_to_datetime(date)
+            reported = parsedate_to_datetime(date)
         except (ValueError, OverflowError):
             return
-        if time_told.tzinfo is not None and moment(time_told.isoformat()) is not None:
-            self._last = time_told, time.monotonic()
+        if reported.tzinfo is not None and moment(reported.isoformat()) is not None:
+            self._last = reported, time.monotonic()
 
     def now(self) -> datetime | None:
         """Return the last reported time plus the time since then; None before the first report."""
         if self._last is None:
             return None
-        time_told, at = self._last
-        return time_told + timedelta(seconds=time.monotonic() - at)
+        reported, at = self._last
+        return reported + timedelta(seconds=time.monotonic() - at)
 
 
 def watch(client: Any, service: str, heard: Callable[[Mapping[str, Any]], None]) -> None:

@@ -38,7 +38,7 @@ class AwsIdentity:
             raise Unreadable(f"{what}: STS returned no ARN, but {bounded(answer['Arn'], 100)}", hint=WAY)
         return {"Account": name_of("account", answer["Account"], "the account that STS names"), "Arn": answer["Arn"]}
 
-    def _told(self, name: str) -> str:
+    def _identity_field(self, name: str) -> str:
         try:
             return self._who()[name]
         except (ActionFailed, Unreachable) as fault:
@@ -54,11 +54,11 @@ class AwsIdentity:
 
     def account(self) -> str:
         """Return the account's id."""
-        return self._told("Account")
+        return self._identity_field("Account")
 
     def caller(self) -> str:
         """Return our own ARN."""
-        return self._told("Arn")
+        return self._identity_field("Arn")
 
     def known(self, arn: str) -> str:
         """Return whether a role or user exists: ``there``, ``absent``, or ``untold`` where asking is not permitted."""

@@ -374,7 +374,7 @@ class _Crew(Generic[Question, Answer]):
 
     def __init__(self, questions: Sequence[Question], ask: Callable[[Question], Awaitable[Answer]]) -> None:
         self._questions, self._ask = questions, ask
-        self._told: queue.SimpleQueue[Answer | _End] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Answer | _End] = queue.SimpleQueue()
         self._loop = asyncio.new_event_loop()
         self._all = self._loop.create_task(self._work())
         self._thread = threading.Thread(target=self._run, name="drfsm-bulk", daemon=True)
@@ -385,7 +385,7 @@ class _Crew(Generic[Question, Answer]):
         while True:
             check()
             try:
-                answer = self._told.get(timeout=POLL_SECONDS)
+                answer = self._results.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 continue
             if not isinstance(answer, _End):
@@ -414,7 +414,7 @@ class _Crew(Generic[Question, Answer]):
         except BaseExceptionGroup as several:
             fault = several.exceptions[0]
         finally:
-            self._told.put(_End(fault))
+            self._results.put(_End(fault))
 
     async def _work(self) -> None:
         waiting = iter(self._questions)
@@ -424,6 +424,6 @@ class _Crew(Generic[Question, Answer]):
 
     async def _worker(self, waiting: Iterator[Question]) -> None:
         for question in waiting:
-            while self._told.qsize() >= HELD:  # noqa: ASYNC110  it is emptied in another thread
+            while self._results.qsize() >= HELD:  # noqa: ASYNC110  it is emptied in another thread
                 await asyncio.sleep(POLL_SECONDS / 10)
-            self._told.put(await self._ask(question))
+            self._results.put(await self._ask(question))

@@ -180,15 +180,17 @@ def _check_server(config: Mapping[str, Any], origin: str) -> None:
     parts, port = _split(server)
     host = (parts.hostname or "") if parts else ""
     if parts is None or parts.scheme != "https" or port is None:
-        message = f"the kubeconfig from {origin} names the server {_told(server)}, not https://<host>[:<port>]"
+        message = f"the kubeconfig from {origin} names the server {_shown(server)}, not https://<host>[:<port>]"
         raise ActionFailed(message, hint="a site's API must use TLS: let the runner give its https:// address")
     plain = _address(host) is not None or _HOST.match(host)
     if not plain or not _PATH.match(parts.path) or parts.username is not None or parts.query or parts.fragment:
-        message = f"the kubeconfig from {origin} names the server {_told(server)}, which is not a plain address"
+        message = f"the kubeconfig from {origin} names the server {_shown(server)}, which is not a plain address"
         raise ActionFailed(message, hint="let the runner give https://<host>[:<port>]")
     address = _address(host)
     if address is not None and (address.is_link_local or address.is_multicast):
-        message = f"the kubeconfig from {origin} names the server {_told(server)}, which can't be the address of a site"
+        message = (
+            f"the kubeconfig from {origin} names the server {_shown(server)}, which can't be the address of a site"
+        )
         raise ActionFailed(message, hint="let the runner give the address of its API")
     if name and not (name == host or (name in _SERVICE and cluster.get("certificate-authority-data"))):
         message = f"the kubeconfig from {origin} would accept a certificate with another name than its server's"
@@ -197,7 +199,7 @@ def _check_server(config: Mapping[str, Any], origin: str) -> None:
         )
 
 
-def _told(server: object) -> str:
+def _shown(server: object) -> str:
     """Return an address for a message; one with credentials is not shown."""
     return "with credentials in its address" if "@" in str(server) else bounded(server, 100)
 

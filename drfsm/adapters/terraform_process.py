@@ -35,7 +35,7 @@ _SHORTEST = 4  # a shorter value is no secret, and would mask half of the log
 LARGEST_BYTES = 64 << 20  # bytes of the output about a plan or a state
 _LINE = 16  # of a secret with many lines, mask each line of this length
 _LOCKED, _STALE = "Error acquiring the state lock", "Saved plan is stale"
-_TOLD = frozenset({"change_summary", "apply_start", "apply_complete", "apply_errored", "diagnostic"})
+_REPORTED = frozenset({"change_summary", "apply_start", "apply_complete", "apply_errored", "diagnostic"})
 _OURS = frozenset({"TF_WORKSPACE", "TF_DATA_DIR", "TF_INPUT", "TF_IN_AUTOMATION"})
 
 
@@ -290,7 +290,7 @@ class _Log:
                 self.errors.append((diagnostic.get("summary", ""), diagnostic.get("detail", "")))
             detail = f": {diagnostic['detail']}" if diagnostic.get("detail") else ""
             words = str(said.get("@message", ""))
-            yield f"{words}{detail}", said.get("type") in _TOLD or words.lstrip("│ ").startswith("Warning: ")
+            yield f"{words}{detail}", said.get("type") in _REPORTED or words.lstrip("│ ").startswith("Warning: ")
 
 
 def found_binary(environ: Mapping[str, str]) -> str:

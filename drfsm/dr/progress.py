@@ -30,16 +30,16 @@ class Progress:
     def __init__(self, note: Note, verb: str, objects: int, size_bytes: int) -> None:
         self._note, self._verb, self._objects, self._size_bytes = note, verb, objects, size_bytes
         self._done = self._done_bytes = 0
-        self._started = self._told = time.monotonic()
+        self._started = self._last_report = time.monotonic()
 
     def add(self, size_bytes: int) -> None:
         """Count one object; report if it is time."""
         self._done += 1
         self._done_bytes += size_bytes
         now = time.monotonic()
-        if now - self._told < EVERY_SECONDS:
+        if now - self._last_report < EVERY_SECONDS:
             return
-        self._told = now
+        self._last_report = now
         done = self._done * OBJECT_WEIGHT_BYTES + self._done_bytes
         whole = self._objects * OBJECT_WEIGHT_BYTES + self._size_bytes
         left = max(0.0, (now - self._started) * (whole - done) / done)

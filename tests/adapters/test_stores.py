@@ -130,7 +130,7 @@ def test_an_object_that_is_too_large_is_refused(store: S3Store) -> None:
         lambda: store.get("large", largest_bytes=1_999_999),
         lambda: list(store.get_many(["large"], largest_bytes=1_999_999)),
     ):
-        with pytest.raises(Unreadable, match="2000000 bytes, and 1999999 at most"):
+        with pytest.raises(Unreadable, match="2000000 bytes; drfsm reads at most 1999999"):
             ask()
 
 

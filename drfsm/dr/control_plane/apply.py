@@ -90,10 +90,10 @@ def apply(cluster: Cluster, namespace: str, bundle: Bundle, *, force: bool, chec
             f"the ConfigMaps on {cluster.name} differ from the bundle after it was applied: {deviations}",
             hint="another manager owns keys there: check them, then give --force-conflicts",
         )
-    return _told(cluster, namespace, bundle, before, removed)
+    return _application(cluster, namespace, bundle, before, removed)
 
 
-def _told(
+def _application(
     cluster: Cluster, namespace: str, bundle: Bundle, before: Mapping[str, Any], removed: Mapping[str, list[str]]
 ) -> dict[str, Any]:
     return {
@@ -176,7 +176,7 @@ def read_back_dr(world: World, run: Run) -> dict[str, Any]:
     namespace, bundle = terms.namespace, published(world.store, terms.prefix)
     if bundle is None:
         raise ActionFailed("no control plane is published", hint="run drfsm control-plane publish on the primary")
-    application = _told(world.dr, namespace, bundle, parity(world.dr, namespace, bundle), {})
+    application = _application(world.dr, namespace, bundle, parity(world.dr, namespace, bundle), {})
     return {**summary(bundle), "applied": application}
 
 

@@ -132,7 +132,7 @@ def _observe_ready(world: World, run: Run) -> dict[str, Any]:
         "given": standing.existing,
         "machines": {machine.instance_id: machine.state for machine in standing.machines},
         "resources": standing.resources,
-        "kubeconfig": _told(kubeconfig),
+        "kubeconfig": _recorded_fields(kubeconfig),
         "api": _api(world) if kubeconfig else "no kubeconfig yet",
     }
 
@@ -149,7 +149,7 @@ def _observe_plan(world: World, run: Run) -> dict[str, Any]:
 
 
 def _observe_kubeconfig(world: World, _run: Run) -> dict[str, Any]:
-    return {"kubeconfig": _told(provisioner_of(world).held_kubeconfig())}
+    return {"kubeconfig": _recorded_fields(provisioner_of(world).held_kubeconfig())}
 
 
 # --- actions ----------------------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ def _fetch_kubeconfig(world: World, run: Run) -> dict[str, Any]:
         run.clock.sleep(POLL_SECONDS)
     ready = _standing(provisioner.standing(charter), run)
     return {
-        "kubeconfig": _told(kubeconfig),
+        "kubeconfig": _recorded_fields(kubeconfig),
         "cluster_uid": world.dr.uid(),
         "machines": ready["machines"],
         "proven": {"cluster_users": cluster_users(world, ("dr",))},
@@ -310,7 +310,7 @@ def _left(seen: Mapping[str, Any]) -> list[str]:
     return [instance_id for instance_id, state in seen["machines"].items() if state != _GONE]
 
 
-def _told(kubeconfig: Kubeconfig | None) -> dict[str, str] | None:
+def _recorded_fields(kubeconfig: Kubeconfig | None) -> dict[str, str] | None:
     return None if kubeconfig is None else asdict(kubeconfig)
 
 
