@@ -1,4 +1,4 @@
-"""Explores all that can happen, and shows the shortest way to what must never happen.
+"""Searches every possible course of a machine, and shows the shortest way to a broken ``never`` rule.
 
 For each ``never`` rule the machine is searched breadth first over every initial world: the runner's, the
 operator's and the failures' rows whose guards hold; actions that set their facts, wholly or in part; a crash
@@ -37,7 +37,7 @@ Required = tuple[tuple[int, frozenset[str]], ...]  # (place of a followed fact, 
 
 
 class Node(NamedTuple):
-    """A moment: the state, the facts that are followed, what can be undone, and what was left open."""
+    """A moment: the state, the followed facts, the undo stack, and the open intents."""
 
     state: str
     facts: int  # the number of the facts' values, see _Search.values
@@ -47,7 +47,7 @@ class Node(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """An undo stack: its newest entry, and the number of what lies below."""
+    """An undo stack: its newest entry, and the number of the stack below it."""
 
     key: str
     image: Values  # "" for the facts that the row doesn't set
@@ -59,7 +59,7 @@ Needs = frozenset[tuple[str, tuple[str, ...]]]  # (a fact that isn't followed, v
 
 
 class Event(NamedTuple):
-    """What happened, in words, and what would have had to be followed to be sure that it can."""
+    """What happened, in words, and the facts that must be followed to be sure that it can happen."""
 
     words: str
     needs: Needs = frozenset()
@@ -80,7 +80,7 @@ class Finding:
 
 @frozen
 class Report:
-    """What a search found. ``explored`` counts the moments that were looked at, rule by rule."""
+    """The result of a check. ``explored``: the number of searched moments, by rule."""
 
     machine: str
     findings: tuple[Finding, ...]
@@ -108,7 +108,7 @@ class Report:
                 yield f"  {broken[name].reason}"
                 yield from (f"  {number}. {step}" for number, step in enumerate(broken[name].path, start=1))
         if not self.explored:
-            yield f"{self.machine} declares no never rule: only its rows were looked at"
+            yield f"{self.machine} declares no never rule: only its rows were checked"
         for row in self.dead:
             yield f"row can never be taken: {row}"
 
@@ -135,7 +135,7 @@ def check(spec: MachineSpec, *, limit: int = LIMIT, only: Collection[str] = ()) 
 
 
 def _unattainable(spec: MachineSpec, row: Row) -> bool:
-    """Whether a guard of a row needs a value that its fact neither has at first nor gets before the row is taken."""
+    """Whether a guard needs a value that its fact neither has at first nor gets before the row is taken."""
     needs = (
         (spec.facts[fact], values)
         for guard in map(spec.guards.__getitem__, row.guards)
@@ -146,7 +146,7 @@ def _unattainable(spec: MachineSpec, row: Row) -> bool:
 
 
 def _possible(spec: MachineSpec, fact: FactSpec, besides: Row) -> set[str]:
-    """Return the values that a fact may have while one row was not taken: its first ones, and what all others set."""
+    """Return the values that a fact may have before one row is taken: its first ones, and those of all other rows."""
     if fact.depends:
         return set(fact.values)
     rows = [other for other in spec.rows if other.key != besides.key and fact.name in other.sets]
@@ -156,7 +156,7 @@ def _possible(spec: MachineSpec, fact: FactSpec, besides: Row) -> set[str]:
 
 
 def _searched(spec: MachineSpec, rule: Rule, limit: int) -> "_Search":
-    """Search for a way to the broken rule on which what isn't followed can stay as it was; prove that there is none."""
+    """Search for a way to break the rule on which facts that aren't followed stay as they were, or prove the rule."""
     followed = set(rule.when)
     while True:
         search = _Search(spec, tuple(name for name in spec.facts if name in followed), rule, limit)
@@ -168,7 +168,7 @@ def _searched(spec: MachineSpec, rule: Rule, limit: int) -> "_Search":
 
 
 def _one_value(spec: MachineSpec, name: str, needed: list[tuple[str, ...]]) -> bool:
-    """Whether a fact that nothing on the way changes could be as the whole way needs it."""
+    """Whether a fact that no step of the way changes could have the values that the whole way needs."""
     fact = spec.facts[name]
     return any(all(value in values for values in needed) for value in fact.initial or fact.values)
 
@@ -222,9 +222,9 @@ class _Search:
         self.moved: frozenset[str] = frozenset()  # what the way that was found sets of facts that aren't followed
 
     def run(self) -> dict[str, list[tuple[str, ...]]]:
-        """Search for the shortest way to the broken rule; return what it needs of facts that aren't followed.
+        """Search for the shortest way to break the rule; return the values that it needs of facts that aren't followed.
 
-        ``found`` is that way; where there is none, the rule is proven.
+        ``finding`` has that way; without one, the rule is proven.
         """
         queue: deque[Node] = deque()
         for node in self._worlds():
@@ -265,7 +265,7 @@ class _Search:
         return _Move(Event(message, needs, moved), when, when, self._places(rule.sets), moved, needs, states)
 
     def _moves(self, row: Row) -> Iterator[_Move]:
-        """Yield the ways in which a row's guards can hold: each guard by itself, or by what stands in for it."""
+        """Yield the ways in which a row's guards can hold: each guard by itself, or by its ``unless``."""
         either = [name for name in row.guards if self._spec.guards[name].unless]
         for waived in product(*((None, name) for name in either)):
             guards = self._spec.wanted_of(row, [name for name in waived if name])
@@ -319,7 +319,7 @@ class _Search:
         return self._world_after[state, number]
 
     def _may(self, node: Node, row: Row) -> bool:
-        """Whether the engine would take a row here at all, whatever its guards."""
+        """Whether the engine could take a row here, whatever its guards."""
         if row.foreach:
             return bool(node.undo)
         if node.open and node.open[-1] != row.key and row.by is not By.OPERATOR and not row.overrides_open_intent:
@@ -399,7 +399,7 @@ class _Search:
                 yield Event(f"{message} is cut off", moved=moved), node._replace(facts=self._numbered(after))
 
     def _parts(self, facts: Values, sets: tuple[tuple[int, str], ...]) -> Iterator[tuple[tuple[int, str], ...]]:
-        """Yield all that an action may have done when it is cut off: of each fact nothing, some (mixed), or all."""
+        """Yield the possible effects of an interrupted action: of each fact nothing, a part (mixed), or all."""
         choices = []
         for place, value in sets:
             mixed = "mixed" in self._spec.facts[self._names[place]].values and facts[place] != value

@@ -2,7 +2,7 @@
 
 Owns the declaration's format (the tables of keys below) and the rules that one row or one name can break
 by itself; soundness.py has the rules of the whole table. Refuses to guess: a fault says where it is
-(``source:line``), what is wrong and the mend. Called by the CLI, the runner (which reads the run's own
+(``source:line``), what is wrong and how to correct it. Called by the CLI, the runner (which reads the run's own
 copy) and authors' tests; it touches no file, the text is handed in.
 """
 
@@ -135,7 +135,7 @@ def dump_schema() -> dict[str, Any]:
 
 
 def load_machine(text: bytes | str, *, source: str = "<machine>") -> MachineSpec:
-    """Read a declaration. Raises DeclarationFault with every fault found, each with line and mend."""
+    """Read a declaration. Raises DeclarationFault with every fault, each with its line and a correction."""
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     faults = Faults(source)
     declared = _read(raw, faults)
@@ -151,7 +151,7 @@ def load_machine(text: bytes | str, *, source: str = "<machine>") -> MachineSpec
     if faults.entries or spec is None:
         lines = faults.lines()
         count = "one fault" if len(lines) == 1 else f"{len(lines)} faults"
-        raise DeclarationFault(f"{source}: {count} in the declaration", lines, hint="mend the declaration")
+        raise DeclarationFault(f"{source}: {count} in the declaration", lines, hint="correct the declaration")
     return spec
 
 
@@ -172,7 +172,7 @@ def _read(raw: bytes, faults: Faults) -> Block | None:
 
 @frozen
 class _Known:
-    """Names and values that a declaration has declared, and what is said when one isn't."""
+    """The declared names and values, and the fault for an undeclared one."""
 
     faults: Faults
     facts: Mapping[str, tuple[Word, ...]]
@@ -191,7 +191,7 @@ class _Known:
         )
 
     def name(self, word: Word, known: Iterable[str], kind: str, declare: str) -> bool:
-        """Say whether a name is known; if not, that is a fault."""
+        """Return whether a name is known; an unknown one is a fault."""
         if word in known:
             return True
         self.faults.add(word.line, f"there is no {kind} {word}", did_you_mean(word, known, declare))
@@ -285,7 +285,9 @@ def _check_row_names(row: Block, known: _Known) -> None:
     for source_state in row.get("from", ()):
         known.when(source_state.when)
         for name in set(source_state.when) & set(row.get("when", ())):
-            known.faults.add(name.line, f"{source_state} and its row both select by {name}", "say it in one of them")
+            known.faults.add(
+                name.line, f"{source_state} and its row both select by {name}", "select by it in one of them"
+            )
     known.when(row.get("when", {}))
     for name in row.get("amends", ()):
         known.name(name, known.inputs, "input", "declare it under inputs")
@@ -312,7 +314,7 @@ def _check_rule_names(machine: Block, faults: Faults) -> None:
 
 
 def _check_hidden(machine: Block, faults: Faults) -> None:
-    """Find hidden facts where something would have to be read; only the environment and never rules may name them."""
+    """Find hidden facts that would have to be read; only environment and never rules may name them."""
     hidden = {name for name, fact in machine.get("facts", {}).items() if fact.get("hidden")}
     named: list[Word] = []
     for guard in machine.get("guards", {}).values():
@@ -344,7 +346,7 @@ def _check_used(machine: Block, faults: Faults) -> None:
         faults.add(name.line, f"fact {name} is used nowhere", "require or set it somewhere, or remove it")
     for name, declared in machine.get("inputs", {}).items():
         if name not in inputs and "because" not in declared:
-            mend = "select a transition with it, or say in because who reads it"
+            mend = "select a transition with it, or say in because what reads it"
             faults.add(name.line, f"input {name} is used by no transition", mend)
 
 
@@ -432,7 +434,7 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
         lambda r: "undo" in r and "not_undone_because" in r,
         "not_undone_because",
         "both undo and not_undone_because",
-        "keep one: an abort either gives it back or says why not",
+        "keep one: an abort either undoes it or says why not",
     ),
     (
         lambda r: "action" in r and r.get("effect") == Effect.NONE and ("undo" in r or "not_undone_because" in r),
@@ -468,7 +470,7 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
         lambda r: "amends" in r and r.get("by", By.RUNNER) != By.OPERATOR,
         "amends",
         "inputs that nobody amends",
-        "write `by: operator`: only a person may change what was asked for",
+        "write `by: operator`: only an operator may change the inputs",
     ),
     (
         lambda r: r.get("overrides_open_intent", False) and r.get("by", By.RUNNER) != By.FAILURE,
@@ -485,7 +487,7 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
     (
         lambda r: r.get("point_of_no_return", False) and "action" in r and r.get("effect") == Effect.NONE,
         "point_of_no_return",
-        "a point_of_no_return that writes nothing",
+        "a point_of_no_return without an effect",
         "name the action's effect, or remove point_of_no_return",
     ),
     (
@@ -532,8 +534,8 @@ def _check_give_up(row: Block, guards: Mapping[str, Block], faults: Faults) -> N
 def _skeleton_is_whole(machine: Block) -> bool:
     """Say whether rows, finals and inputs were read without a fault, so that the table can be judged.
 
-    A misspelt state or input, or an empty group, would look like gaps and dead ends all over the table: it is told
-    alone.
+    A misspelt state or input, or an empty group, would look like gaps and dead ends all over the table, so only
+    that fault is reported.
     """
     rows, inputs = machine["transitions"], machine.get("inputs", {})
     blocks = (*rows, *inputs.values())

@@ -1,7 +1,7 @@
 """What may happen: the frozen specification of one declared machine.
 
-Owns the shapes and the pure questions that one asks of them. Reads no YAML (declare.py does), knows no
-world and no journal. Everybody above reads it; nobody changes it.
+Owns the types and their pure questions. Reads no YAML (declare.py does), knows no world and no journal. Every higher
+floor reads it; none changes it.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -14,7 +14,7 @@ from attrs import field, frozen
 from drfsm.spec.graph import closure, onward
 
 Required = Mapping[str, tuple[str, ...]]
-"""Fact name -> the values that will do."""
+"""Fact name -> the values that satisfy it."""
 
 
 def _freeze(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -26,19 +26,19 @@ def _table() -> Any:
 
 
 class Effect(StrEnum):
-    """May an action be done again after a crash. recovery.py's table says what follows from it."""
+    """Whether an action may be repeated after a crash; recovery.py's table says what follows."""
 
     NONE = "none"  # it changes nothing outside
-    IDEMPOTENT = "idempotent"  # doing it again ends the same
-    ONCE = "once"  # never blindly again: a person decides
+    IDEMPOTENT = "idempotent"  # repeating it gives the same result
+    ONCE = "once"  # never repeated blindly: an operator decides
 
 
 class By(StrEnum):
-    """Who fires a row."""
+    """What fires a row."""
 
     RUNNER = "runner"  # the runner, as soon as its guards hold
-    OPERATOR = "operator"  # a person's command, with recorded arguments
-    FAILURE = "failure"  # where a failure has a safe place to go
+    OPERATOR = "operator"  # an operator's command, with recorded arguments
+    FAILURE = "failure"  # a failure that has a safe state to go to
 
 
 @frozen
@@ -82,7 +82,7 @@ class Attempts:
     repair: str | None = None
 
     def limit(self, inputs: Mapping[str, Any]) -> int:
-        """Return how often, for these inputs."""
+        """Return the number of attempts, for these inputs."""
         return self.max if isinstance(self.max, int) else int(inputs[self.max])
 
 
@@ -151,7 +151,7 @@ class InputSpec:
 
 @frozen
 class Rule:
-    """What the world may do by itself (environment), or must never be (never), or means (frozen)."""
+    """A rule about facts: a change by the environment, a forbidden combination (never), or a freeze (frozen)."""
 
     when: Required = _table()
     sets: Mapping[str, str] = _table()
@@ -249,7 +249,7 @@ class MachineSpec:
         return frozenset(guard.name for guard in guards if guard.unless and holds(guard.unless, values))
 
     def says_frozen(self, facts: Mapping[str, str | None]) -> tuple[str, ...]:
-        """Tell in the operator's words what these fact values mean is frozen."""
+        """Yield what is frozen by these fact values, in the operator's words."""
         return tuple(
             rule.reason for rule in self.frozen if all(facts.get(fact) in values for fact, values in rule.when.items())
         )
@@ -261,5 +261,5 @@ class MachineSpec:
 
 
 def holds(required: Required, values: Mapping[str, str | None]) -> bool:
-    """Say whether every wanted fact has one of its wanted values; an unknown fact never has."""
+    """Return whether every required fact has one of its required values; an unknown fact never has."""
     return all(values.get(fact) in options for fact, options in required.items())

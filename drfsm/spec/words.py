@@ -1,4 +1,4 @@
-"""Reads YAML nodes into words that know their line, and collects every fault on the way.
+"""Reads YAML nodes into words with their line numbers, and collects every fault.
 
 Owns the kinds of things that a declaration is made of (a name, a count, a table of names, a block with
 known keys). Each kind knows both how it is read and its JSON Schema, so the loader and the schema that
@@ -37,7 +37,7 @@ class Word(str):
 
 
 class Block(dict[str, Any]):
-    """What was read of a mapping with known keys: values by key, and the line of each key."""
+    """A mapping with known keys: values by key, and the line of each key."""
 
     def __init__(self, line: int) -> None:
         super().__init__()
@@ -51,17 +51,17 @@ class Block(dict[str, Any]):
 
 @frozen
 class Faults:
-    """Every fault found in one source, in no order until ``told``."""
+    """The faults of one source; ``lines`` sorts them."""
 
     source: str
     entries: list[tuple[int, str]] = field(factory=list)
 
     def add(self, line: int, what: str, mend: str) -> None:
-        """Remember that something is wrong on a line, and how to mend it."""
+        """Add a fault on a line, and its correction."""
         self.entries.append((line, f"{what}; {mend}"))
 
     def lines(self) -> tuple[str, ...]:
-        """Return ``source:line: what is wrong; the mend`` for each, in the order of the lines."""
+        """Return ``source:line: what is wrong; the correction`` for each, in the order of the lines."""
         return tuple(dict.fromkeys(f"{self.source}:{line}: {text}" for line, text in sorted(self.entries)))
 
 
@@ -78,7 +78,7 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
 
 
 def compose(text: str, faults: Faults) -> yaml.Node | None:
-    """Return the document's root node; None (and a fault) if it is no single plain YAML document."""
+    """Return the document's root node; None (and a fault) if it is not one plain YAML document."""
     if not _shallow(text, faults):
         return None
     try:
@@ -86,10 +86,10 @@ def compose(text: str, faults: Faults) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = 1 if mark is None else mark.line + 1
-        faults.add(line, f"no YAML: {error.problem or error.context}", "mend the syntax")
+        faults.add(line, f"not YAML: {error.problem or error.context}", "correct the syntax")
         return None
     except (yaml.YAMLError, RecursionError) as error:
-        faults.add(1, f"no YAML: {' '.join(str(error).split())}", "save it as plain UTF-8 text")
+        faults.add(1, f"not YAML: {' '.join(str(error).split())}", "save it as plain UTF-8 text")
         return None
     if root is None:
         faults.add(1, "the declaration is empty", "start with `machine: NAME`")
@@ -98,9 +98,9 @@ def compose(text: str, faults: Faults) -> yaml.Node | None:
 
 
 def _shallow(text: str, faults: Faults) -> bool:
-    """Say whether a text is small and shallow enough to be composed: the C composer recurses, and dies without a word.
+    """Return whether a text is small and shallow enough to compose: the C composer recurses and would crash.
 
-    Reads events, which don't recurse. What is wrong otherwise is the composer's to say.
+    Reads events, which don't recurse. The composer reports all other faults.
     """
     if len(text) > _LARGEST:
         faults.add(1, f"it has {len(text)} characters", f"a declaration has {_LARGEST} at most")
@@ -180,7 +180,7 @@ class Key:
 
 def _word(node: yaml.Node, faults: Faults, called: str) -> Word | None:
     if not isinstance(node, yaml.ScalarNode):
-        faults.add(_line(node), f"{called} is no single word", "write one word")
+        faults.add(_line(node), f"{called} is not a single word", "write one word")
     elif not node.value.strip():
         faults.add(_line(node), f"{called} is empty", "write it or leave the key out")
     else:
@@ -268,7 +268,7 @@ def _free(node: yaml.Node, faults: Faults, called: str) -> Any:
 def _pairs(node: yaml.Node, faults: Faults, called: str) -> list[tuple[Word, yaml.Node]] | None:
     """Return the keys and nodes of a mapping, the first of each key; None if it is no mapping."""
     if not isinstance(node, yaml.MappingNode):
-        faults.add(_line(node), f"{called} is no mapping", "write `key: value` lines or {key: value}")
+        faults.add(_line(node), f"{called} is not a mapping", "write `key: value` lines or {key: value}")
         return None
     pairs: dict[Hashable, tuple[Word, yaml.Node]] = {}
     for key_node, value in node.value:
@@ -330,7 +330,7 @@ def listing(kind: Kind, *, or_one: bool = False) -> Kind:
             one = kind.read(node, faults, called)
             return None if one is None else (one,)
         if not isinstance(node, yaml.SequenceNode):
-            faults.add(_line(node), f"{called} is no list", "write [a, b]")
+            faults.add(_line(node), f"{called} is not a list", "write [a, b]")
             return None
         if not node.value:
             faults.add(_line(node), f"{called} is an empty list", "name at least one or leave the key out")

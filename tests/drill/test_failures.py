@@ -32,7 +32,7 @@ def test_a_site_that_never_boots_fails_the_bring_up(site: Site, drill: Make) -> 
     site.runners.boots = False
     run = drill("--boot-timeout", "1")
     run.start()
-    ended_failed(run, "bringup", "reach_site", "has given no kubeconfig")
+    ended_failed(run, "bringup", "reach_site", "provided no kubeconfig")
     assert [each["attempt"] for each in run.of("failed", "reach_site")] == [1, 2, 3]
     assert len(run.of("repaired")) == 1
     assert run.phase("bringup")["attempts"] == 3

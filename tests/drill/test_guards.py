@@ -152,7 +152,7 @@ def test_what_a_restore_does_not_bring_is_found_before_machines_run(site: Site, 
 
 def test_a_backup_that_is_not_the_pinned_one_is_found_before_machines_run(site: Site, drill: Make) -> None:
     """--expect-sha256 is held against the metadata in preflight, and both digests are told."""
-    refused(site, drill("--expect-sha256", "0" * 64), "rights_suffice", "0" * 64, "not the backup that was pinned")
+    refused(site, drill("--expect-sha256", "0" * 64), "rights_suffice", "0" * 64, "the pinned backup has")
 
 
 def test_a_backup_that_is_too_old_is_found_before_machines_run(site: Site, drill: Make) -> None:

@@ -157,10 +157,10 @@ def test_a_site_that_would_publish_elsewhere_by_itself_is_unfit(site: Site) -> N
 @pytest.mark.parametrize(
     ("plural", "name", "told"),
     [
-        ("serviceaccounts", "jobintel", "ServiceAccount jobintel is not there"),
-        ("secrets", "jobintel-secrets", "Secret jobintel-secrets is not there"),
-        ("configmaps", "jobintel-config", "ConfigMap jobintel-config is not there"),
-        ("configmaps", "jobintel-control-plane-scoring", "ConfigMap jobintel-control-plane-scoring is not there"),
+        ("serviceaccounts", "jobintel", "ServiceAccount jobintel does not exist"),
+        ("secrets", "jobintel-secrets", "Secret jobintel-secrets does not exist"),
+        ("configmaps", "jobintel-config", "ConfigMap jobintel-config does not exist"),
+        ("configmaps", "jobintel-control-plane-scoring", "ConfigMap jobintel-control-plane-scoring does not exist"),
     ],
 )
 def test_what_is_missing_is_named(site: Site, plural: str, name: str, told: str) -> None:
@@ -175,7 +175,7 @@ def test_what_is_missing_is_named(site: Site, plural: str, name: str, told: str)
     ("change", "told"),
     [
         (lambda live: live["spec"].update(suspend=False), "is not suspended"),
-        (lambda live: pod_of(live).update(imagePullSecrets=[{"name": "pull"}]), "pull Secret pull is not there"),
+        (lambda live: pod_of(live).update(imagePullSecrets=[{"name": "pull"}]), "pull Secret pull does not exist"),
         (lambda live: pod_of(live)["containers"][0].update(envFrom=[]), "the workload has no identity"),
     ],
 )

@@ -121,7 +121,7 @@ def test_the_words_say_what_starts_at_once_or_when() -> None:
     missed = thaw(cronjob("0 13 * * *", last="2026-03-02T13:00:00Z"), NOW)
     assert words("x", missed) == "CronJob x starts at once: the run due at 2026-03-03T13:00:00Z was missed"
     quiet = thaw(cronjob("0 13 * * *", last="2026-03-03T13:00:00Z"), NOW)
-    assert words("x", quiet) == "CronJob x is due next at 2026-03-04T13:00:00Z; nothing starts at once"
+    assert words("x", quiet) == "CronJob x runs next at 2026-03-04T13:00:00Z; nothing starts at once"
 
 
 FIELDS = st.tuples(

@@ -216,7 +216,7 @@ def test_a_search_that_is_cut_off_proves_nothing() -> None:
 def test_a_machine_without_rules_is_said_to_have_none() -> None:
     """Nothing is claimed where nothing is declared."""
     rows = OPEN + PUMP.replace("to: done,", "to: done, guards: [level_is_low],")
-    assert list(check(tap("", rows)).lines()) == ["tap declares no never rule: only its rows were looked at"]
+    assert list(check(tap("", rows)).lines()) == ["tap declares no never rule: only its rows were checked"]
 
 
 def test_a_way_that_changes_a_fact_away_from_what_it_needs_is_no_finding() -> None:

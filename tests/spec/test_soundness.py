@@ -42,7 +42,7 @@ CASES = {
             '  - {from: home, trigger: go, to: away, because: "a"}',
             '  - {from: home, trigger: fall, to: pit, by: operator, because: "b"}',
         ],
-        [f"{FIRST + 1}: no final state can be reached from pit; add a way on, or make it final"],
+        [f"{FIRST + 1}: no final state can be reached from pit; add a transition from it, or make it final"],
     ),
     "two rows of the runner fit": (
         [
@@ -52,7 +52,7 @@ CASES = {
         [
             (
                 f"{FIRST + 1}: run and go (line {FIRST}) both fit state home, both by runner;"
-                " tell them apart with when, or let the operator choose"
+                " distinguish them with when, or let the operator choose"
             ),
         ],
     ),
@@ -65,7 +65,7 @@ CASES = {
         [
             (
                 f"{FIRST + 1}: run and go (line {FIRST}) both fit state home, both by runner;"
-                " tell them apart with when, or let the operator choose"
+                " distinguish them with when, or let the operator choose"
             ),
         ],
     ),
@@ -78,7 +78,7 @@ CASES = {
         [
             (
                 f"{FIRST + 2}: slip and trip (line {FIRST + 1}) both fit state home, both by failure;"
-                " tell them apart with when, or let the operator choose"
+                " distinguish them with when, or let the operator choose"
             ),
         ],
     ),
@@ -99,7 +99,7 @@ CASES = {
             '  - {from: street, trigger: back, to: home, because: "b"}',
             '  - {from: street, trigger: on, to: away, by: operator, because: "c"}',
         ],
-        ["9: the runner can go round in circles through home; let the operator take one of the rows"],
+        ["9: the runner can loop for ever through home; let the operator take one of the rows"],
     ),
     "a failure and the runner go in circles": (
         [
@@ -107,7 +107,7 @@ CASES = {
             '  - {from: street, trigger: back, to: home, by: failure, because: "b"}',
             '  - {from: street, trigger: on, to: away, because: "c"}',
         ],
-        ["9: the runner can go round in circles through home; let the operator take one of the rows"],
+        ["9: the runner can loop for ever through home; let the operator take one of the rows"],
     ),
     "a failure ends as refused though something changed": (
         [
@@ -117,8 +117,8 @@ CASES = {
         ],
         [
             (
-                f"{FIRST + 2}: trip ends street as refused, though something may have been changed by then;"
-                " lead it to where changes are given back, or to a final state that failed"
+                f"{FIRST + 2}: trip ends street as refused, although something may have changed by then;"
+                " lead it to a state that undoes changes, or to a final state of status failed"
             ),
         ],
     ),
@@ -132,7 +132,7 @@ CASES = {
         ],
         [
             (
-                f"{FIRST}: go changes something, can be aborted, and says nothing of giving it back;"
+                f"{FIRST}: go changes something and can be aborted, but does not declare how to undo it;"
                 " add undo, or not_undone_because with the reason"
             ),
         ],
@@ -147,7 +147,7 @@ CASES = {
         ],
         [
             (
-                f"{FIRST}: go changes something, can be aborted, and says nothing of giving it back;"
+                f"{FIRST}: go changes something and can be aborted, but does not declare how to undo it;"
                 " add undo, or not_undone_because with the reason"
             ),
         ],

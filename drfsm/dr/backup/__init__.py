@@ -1,6 +1,6 @@
-"""Backups of a site: taken, listed, checked, restored quiet.
+"""Backups of a site: created, listed, checked, restored with everything suspended.
 
-Owns the archive, what of it may be restored, and the state volume; never restores a Secret's value.
+Owns the archive, the restore policy and the state volume. Never restores a Secret's value.
 """
 
 from drfsm.dr.backup import address, check, restore, restore_policy, restore_state

@@ -1,18 +1,17 @@
-"""Restores a backup's objects, quiet: nothing that comes up runs a pod, whatever the backup said.
+"""Restores a backup's objects, quiet: nothing that is restored runs a pod, whatever the backup says.
 
-In this order, each step done again being as good as done once:
+The order of the steps, each of which may be repeated:
 
     namespace → (the published control plane, by control_plane/apply.py) → ServiceAccounts … ConfigMaps with
-    publishing off → CronJobs suspended → Deployments scaled to 0 → (the state, by restore_state.py) → what is missing
+    publishing off → CronJobs suspended → Deployments scaled to 0 → (the state, by restore_state.py) → missing Secrets
 
-Whether a pod would publish can't be told by looking at it: its image, its command, a Secret or any ConfigMap may say
-so. So no pod of a backup runs: CronJobs are suspended, Deployments have no replicas. How schedules, replicas and
-publishing were is kept in ``drfsm/before``, as a freeze keeps it, and the row that wakes the site gives it back; what
-an object there says already wins. A ConfigMap with the switches is restored mutable: an immutable one could never be
-switched on. What a restore may bring at all is restore_policy.py's. A claim that is there is left as it is. Secrets
-are not in a backup: those that are missing are named, with their keys. A site that is live (a schedule on, or
-publishing on) is refused. Owns the facts ``restored_manifests``, ``restored_secrets`` and ``restore_target``. Called
-by the CLI and the drill.
+A pod's manifest does not show whether it would publish: its image, its command, a Secret or any ConfigMap may decide.
+So no pod of a backup runs: CronJobs are suspended, Deployments have no replicas. The former schedules, replicas and
+switches are recorded in ``drfsm/before``, as by a freeze, and the row that resumes the site restores them; a record
+that is already on the live object wins. A ConfigMap with the switches is restored mutable, because an immutable one
+could never be switched on. restore_policy.py owns what a restore may bring. An existing claim stays as it is. A backup
+contains no Secrets: missing ones are named, with their keys. A live site (a schedule or publishing is on) is refused.
+Owns the facts ``restored_manifests``, ``restored_secrets`` and ``restore_target``. Called by the CLI and the drill.
 """
 
 import json
@@ -39,7 +38,7 @@ _NAMED = 20
 
 @frozen
 class Target:
-    """Where to, and how. ``bundled``: the control plane comes from the published bundle, not from the backup."""
+    """The target site. ``bundled``: the control plane comes from the published bundle, not from the backup."""
 
     cluster: Cluster
     namespace: str
@@ -53,9 +52,9 @@ class Target:
 
 
 def planned(backup: Backup, target: Target, run_id: str, *, stops: bool = True) -> list[Manifest]:
-    """Return what is to be applied, quiet, in order; pure. The namespace comes first.
+    """Return the quiet manifests to apply, in order, the namespace first. Pure.
 
-    ``stops``: Deployments come up without pods. 0.1.0 restored them as they were backed up.
+    ``stops``: Deployments are restored without pods. 0.1.0 restored them with their replicas.
     """
     order = {"Namespace": -1, **{kind: number for number, kind in enumerate(APIS)}}
     old = next(
@@ -118,14 +117,14 @@ def _quiet(manifest: Manifest, configmap: str, run_id: str) -> Manifest:
 
 
 def _without_marks(manifest: Manifest) -> None:
-    """Take away what drfsm noted on the object about another site: here nothing of it was done."""
+    """Remove drfsm's annotations about another site: they do not apply here."""
     if annotations := manifest["metadata"].get("annotations"):
         kept = {name: text for name, text in annotations.items() if name not in restore_policy.LEFT_OUT}
         manifest["metadata"]["annotations"] = kept
 
 
 def _was_on(before: Mapping[str, Any]) -> bool:
-    """Return whether a record says that an object was at work."""
+    """Return whether a record says that an object was active."""
     data, replicas = before.get("data"), before.get("replicas")
     if before.get("suspend") is False or (type(replicas) is int and replicas > 0):
         return True
@@ -133,9 +132,9 @@ def _was_on(before: Mapping[str, Any]) -> bool:
 
 
 def quieted(backup: Backup, target: Target) -> dict[str, list[str]]:
-    """Return what a restore does to what a backup would run, in words for its receipt; pure.
+    """Return how a restore stops a backup's workloads, in words for its receipt. Pure.
 
-    ``by_themselves``: what would publish, or not, whatever the ConfigMap is made to say. It is not woken with it.
+    ``by_themselves``: workloads that set the switches themselves, so that the ConfigMap does not control them.
     """
     there = [manifest for manifest in backup.manifests if not _bundles(manifest, target)]
     configmaps = {manifest["metadata"]["name"]: manifest for manifest in there if manifest["kind"] == "ConfigMap"}
@@ -158,9 +157,9 @@ def check_mutable(target: Target) -> None:
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap) or {}
     if config.get("immutable"):
         raise ActionFailed(
-            f"ConfigMap {target.namespace}/{target.configmap} on {target.cluster.name} is immutable: publishing could"
-            " never be switched in it; nothing was touched",
-            hint="delete it there, then restore again: it is restored mutable",
+            f"ConfigMap {target.namespace}/{target.configmap} on {target.cluster.name} is immutable, so publishing"
+            " could never be switched; nothing was changed",
+            hint="delete it there, then restore again: the restored one is mutable",
             final=True,
         )
 
@@ -176,10 +175,10 @@ def _keep(manifest: Manifest, before: Mapping[str, Any]) -> None:
 
 
 def live(target: Target) -> list[str]:
-    """Return why a site is live, [] if it isn't: a CronJob runs on schedule, or what is started there publishes.
+    """Return the reasons why a site is live, [] if it isn't: a CronJob runs on schedule, or publishing is on.
 
-    Either is enough: the live site's schedules may be suspended for a while, by hand or by a procedure. A restore
-    leaves neither, at no moment, so that one that was cut off never finds its own work live.
+    One is enough: the live site's schedules may be suspended for a while, by hand or by a procedure. A restore never
+    sets either, so an interrupted restore does not find its own work live.
     """
     running = [
         cronjob for cronjob in target.cluster.list("CronJob", target.namespace) if not cronjob["spec"].get("suspend")
@@ -192,9 +191,9 @@ def live(target: Target) -> list[str]:
 
 
 def apply(target: Target, manifests: Sequence[Manifest], pace: Pace, *, force: bool) -> dict[str, Any]:
-    """Apply objects on the server; return which were made, which were there, and which claims were left alone.
+    """Apply objects on the server; return which were created, applied, and left alone (claims).
 
-    Raises Conflict, naming the fields, where somebody else set them otherwise and ``force`` isn't given.
+    Raises Conflict, naming the fields, where another manager set them and ``force`` isn't given.
     """
     done: dict[str, list[str]] = {"created": [], "applied": [], "left": []}
     for manifest in manifests:
@@ -202,19 +201,23 @@ def apply(target: Target, manifests: Sequence[Manifest], pace: Pace, *, force: b
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         there = target.cluster.get(kind, manifest["metadata"].get("namespace", ""), name)
         if kind in ("PersistentVolumeClaim", "Namespace") and there is not None:
-            done["left"].append(f"{kind}/{name}")  # a claim's spec can't be changed; a namespace may be others' too
+            done["left"].append(
+                f"{kind}/{name}"
+            )  # a claim's spec can't be changed; a namespace may have other users, too
             continue
         try:
             target.cluster.apply(_as_before(manifest, there), force=force)
         except Conflict as fault:
-            raise Conflict(fault.what, hint="look at who set them, then --force-conflicts", fault="site") from None
+            raise Conflict(
+                fault.what, hint="find out who set these fields, then give --force-conflicts", fault="site"
+            ) from None
         done["created" if there is None else "applied"].append(f"{kind}/{name}")
-        pace.say(f"{'made' if there is None else 'applied'} {kind} {name} on {target.cluster.name}")
+        pace.say(f"{'created' if there is None else 'applied'} {kind} {name} on {target.cluster.name}")
     return done
 
 
 def _as_before(manifest: Manifest, there: Manifest | None) -> Manifest:
-    """Return a manifest with what a live object says about how it was before, if that says that it was on."""
+    """Return a manifest with the live object's ``drfsm/before``, if that record says that it was on."""
     raw = before_of(there) if there is not None else None
     before = parsed(raw)
     if _was_on(before):
@@ -224,7 +227,7 @@ def _as_before(manifest: Manifest, there: Manifest | None) -> Manifest:
 
 
 def compared(target: Target, manifests: Sequence[Manifest]) -> dict[str, Any]:
-    """See how a site stands against what was to be applied: missing, different, and what is not quiet."""
+    """Compare a site with the applied manifests: which objects are missing, different, or not quiet."""
     seen: dict[str, list[str]] = {"missing": [], "different": [], "loud": []}
     for manifest in manifests:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
@@ -249,7 +252,7 @@ def compared(target: Target, manifests: Sequence[Manifest]) -> dict[str, Any]:
 
 
 def _compared(manifest: Manifest) -> Manifest:
-    """Return a manifest without the annotation that may rightly differ."""
+    """Return a manifest without the annotation that may differ."""
     annotations = {
         name: value for name, value in (manifest["metadata"].get("annotations") or {}).items() if name != BEFORE
     }
@@ -257,7 +260,7 @@ def _compared(manifest: Manifest) -> Manifest:
 
 
 def _unlike(expected: Any, actual: Any, where: str) -> Iterator[str]:
-    """Yield where something wanted isn't found. Values are never told: a ConfigMap may hold addresses."""
+    """Yield the paths where an expected value differs. Never the values: a ConfigMap may contain addresses."""
     if isinstance(expected, dict) and (isinstance(actual, dict) or (actual is None and not expected)):
         for name, value in expected.items():
             yield from _unlike(value, (actual or {}).get(name), f"{where}.{name}" if where else name)
@@ -289,7 +292,7 @@ def missing_secrets(target: Target, backup: Backup) -> list[dict[str, Any]]:
 
 
 def target_of(world: World, run: Run) -> Target:
-    """Return where a run restores to: DR."""
+    """Return the site to which a run restores: DR."""
     terms = terms_of(run.inputs)
     return Target(
         world.dr,
@@ -311,7 +314,7 @@ def _observe_manifests(world: World, run: Run) -> dict[str, Any]:
 
 
 def _judge_manifests(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
-    """Judge what ``compared`` saw. Where there is nothing yet but perhaps the namespace, nothing is loud."""
+    """Judge the observation of ``compared``. Where nothing but the namespace exists, the verdict is ``absent``."""
     there = seen["objects"] - len(seen["missing"])
     if there == (0 if any(name.startswith("Namespace/") for name in seen["missing"]) else 1):
         return "absent"
@@ -332,7 +335,7 @@ def _restore_manifests(world: World, run: Run) -> dict[str, Any]:
     target = target_of(world, run)
     if why := live(target):
         raise ActionFailed(
-            f"{target.cluster.name} is live: {'; '.join(why)}", hint="freeze it first, or restore elsewhere"
+            f"{target.cluster.name} is live: {'; '.join(why)}", hint="freeze that site first, or restore to another one"
         )
     backup = of_run(world, run)
     outside = restore_policy.permit(backup.uri, backup.sha256, backup.manifests, terms_of(run.inputs).allow_in_backup)

@@ -1,7 +1,7 @@
-"""The machines that carry DR: seen, terminated, seen to be gone.
+"""DR's machines: observed, terminated, observed to be gone.
 
-Only machines that the survey recorded at the start are touched, by id: whatever appeared since, somebody
-else started. A machine counts as gone when the cloud says ``terminated``, not when it was asked to be.
+Terminates only the machines that the survey recorded at the start, by id: later ones are not this run's. A machine
+counts as gone when the cloud reports ``terminated``, not when its termination was requested.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ def _left(seen: Mapping[str, Any]) -> list[str]:
 
 
 def _terminate(world: World, run: Run) -> dict[str, Any]:
-    """Terminate what was recorded, and wait until nothing of it is left (bounded by the row's time)."""
+    """Terminate the recorded machines, and wait until they are gone (bounded by the row's time)."""
     seen = _observe(world, run)
     if left := _left(seen):
         world.infrastructure.terminate(left)
-        run.note(f"asked for {', '.join(left)} to be terminated")
+        run.note(f"requested the termination of {', '.join(left)}")
     while left := _left(seen := _observe(world, run)):
         run.check()
         run.note(f"waiting for {', '.join(left)} to be gone")

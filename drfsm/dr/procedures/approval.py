@@ -1,4 +1,4 @@
-"""What a person approves: a plan, its digest, and whether it is still what would be done.
+"""What an operator approves: a plan, its digest, and whether it is still current.
 
 The plan is read from the world each time anew: the run that is to become canonical and the digest over all of its
 artifacts, where it goes, the cluster that takes over, what the pointers say now (their content, never ETags), and how
@@ -33,7 +33,7 @@ SHOWN = 12  # characters of a digest that a person types
 
 
 def plan(world: World, run: Run) -> dict[str, Any]:
-    """Return what would be done now."""
+    """Return the plan as of now."""
     terms = terms_of(run.inputs)
     site = terms.target_site
     beside, run_id = terms.staged(run.id), terms.new_run
@@ -74,7 +74,7 @@ def plan(world: World, run: Run) -> dict[str, Any]:
 
 
 def _of_run(run: Run) -> dict[str, Any]:
-    """Return what makes the plan this run's own. Runs that 0.1.0 began have no nonce: theirs stays as it was."""
+    """Return the fields that bind the plan to this run. Runs of 0.1.0 have no nonce, and their plan does not change."""
     terms = terms_of(run.inputs)
     if not terms.plan_nonce:
         return {"schema_version": 1}
@@ -83,7 +83,7 @@ def _of_run(run: Run) -> dict[str, Any]:
 
 
 def _pointers(world: World, run: Run) -> tuple[str, dict[str, Any]]:
-    """Return the key that decides, and what each pointer of the set says: as captured, else as it is now."""
+    """Return the deciding key, and each pointer's content: as captured, else as of now."""
     captured = run.results.get("capture_pointers")
     decides = terms_of(run.inputs).layout.global_pointers()[0]
     if captured is not None:
@@ -94,7 +94,7 @@ def _pointers(world: World, run: Run) -> tuple[str, dict[str, Any]]:
 
 
 def stop(terms: Terms) -> str:
-    """Say how the primary is to be kept from publishing, by what the operator asked for."""
+    """Return how the primary is kept from publishing, by the run's inputs."""
     if _fences(terms):
         roles = (terms.fence_primary_role, terms.fence_dr_role)
         return "by_fence" if all(map(fence.identified, roles)) else "unclear"
@@ -114,7 +114,7 @@ def digest(shown_plan: Plan) -> str:
 
 
 def canonical_now(shown_plan: Plan) -> str:
-    """Return the run that a plan takes the place of: the one that the deciding pointer names, "" where none does."""
+    """Return the run that a plan replaces: the one of the deciding pointer, "" for none."""
     return str(_deciding(shown_plan).get("run_id") or "")
 
 
@@ -123,14 +123,14 @@ def _deciding(shown_plan: Plan) -> Mapping[str, Any]:
 
 
 def differences(before: Plan, now: Plan) -> Iterator[str]:
-    """Yield in words what is another in the plan now than it was, most telling first: the pointers."""
+    """Yield the differences between two plans in words, the pointers first."""
     was, are = before.get("pointers", {}), now.get("pointers", {})
     for key in sorted(was.keys() | are.keys()):
         old, new = was.get(key) or {}, are.get(key) or {}
         if old.get("run_id") != new.get("run_id"):
             yield f"pointers {_short(key, now)}: was run {old.get('run_id')}, is run {new.get('run_id')}"
         elif old != new:
-            yield f"pointers {_short(key, now)}: says something else of the run {new.get('run_id')}"
+            yield f"pointers {_short(key, now)}: other fields of the run {new.get('run_id')} changed"
     rest = [{name: value for name, value in document.items() if name != "pointers"} for document in (before, now)]
     yield from _apart("", *rest)
 
@@ -148,7 +148,7 @@ def _apart(where: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def in_words(shown_plan: Plan) -> Iterator[str]:
-    """Yield a plan in words, for the person who is to approve it."""
+    """Yield a plan in words, for its approver."""
     run, primary = shown_plan["canonical_run"], shown_plan["primary"]
     yield (
         f"Done by:            {shown_plan['run']}, by no other run"
@@ -182,7 +182,7 @@ _STOPS = {
     "by_freeze": "is reachable: its schedules are suspended, its publishing is switched off, its Jobs are awaited",
     "by_fence": "its identity is denied every write to pointers and latest",
     "by_risk": "IS LOST AND NOT FENCED: if it returns, it may publish over DR",
-    "unclear": "it is not said how it is kept from publishing",
+    "unclear": "it is not decided how it is kept from publishing",
 }
 
 
@@ -194,15 +194,15 @@ def _validated(shown_plan: Plan) -> str:
 
 
 def _by(ended_at: Any, canonical: Any) -> str:
-    """Say by how much; "" where one of the two can't be understood."""
+    """Return the difference in words; "" if one of the two times is invalid."""
     later, earlier = claims.moment(canonical), claims.moment(ended_at)
     return "" if later is None or earlier is None else f" by {str(later - earlier).partition('.')[0]}"
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    """See the plan as it is now; first of all what in it is another than a person approved.
+    """Observe the current plan, and first its differences from the approved one.
 
-    In the row `approve` itself nobody can tell yet who fires it: that is held against the name from the next row on.
+    In the row `approve` itself it is not known yet who fires it: that is compared with the name from the next row on.
     """
     terms = terms_of(run.inputs)
     current, earlier = plan(world, run), run.args.get("approve", {})
@@ -219,17 +219,17 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
 
 
 def _changed(earlier: Mapping[str, Any], current: Plan, run: Run) -> Iterator[str]:
-    """Yield what differs from the plan that was approved last, where that is on record."""
+    """Yield the differences from the last approved plan, if that is on record."""
     terms = terms_of(run.inputs)
     approved = earlier.get("plan")
     if isinstance(approved, Mapping) and digest(approved) == earlier.get("approved_plan"):
         yield from differences(approved, current)
     elif terms.approved_plan not in ("", digest(current)):
-        yield f"the plan is {digest(current)} now, not {terms.approved_plan}"
+        yield f"the plan's digest is now {digest(current)}, not {terms.approved_plan}"
 
 
 def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    """Judge by the plan itself: the digest beside it is for readers. A yes in somebody else's name is none."""
+    """Judge by the plan itself: the digest beside it is for readers. An approval in another person's name is void."""
     terms = terms_of(inputs)
     approval = [words.strip() for words in (terms.approved_plan, terms.approved_by, terms.ticket)]
     if not all(approval) or _borrowed(seen["fired_by"], terms):
@@ -239,12 +239,12 @@ def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 
 
 def _borrowed(fired_by: Any, terms: Terms) -> bool:
-    """Whether it is known that another one fired the approval than the one it names."""
+    """Whether the approval is known to be fired by another person than the one it names."""
     return fired_by is not None and str(fired_by).strip() != terms.approved_by.strip()
 
 
 def _primary_answers(world: World, _run: Run) -> dict[str, Any]:
-    """Ask the primary's cluster, whatever was declared: also a refusal is an answer, only silence is none."""
+    """Ask the primary's cluster, whatever was declared. A refusal is an answer, too; only silence is none."""
     try:
         world.site("primary").get("Namespace", "", "kube-system")
     except Unreadable:

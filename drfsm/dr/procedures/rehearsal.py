@@ -66,7 +66,7 @@ def _stage(world: World, run: Run) -> dict[str, Any]:
     """Put what is not there yet; what is there is this rehearsal's own."""
     if judge_place(_place(run)) != "beside":
         raise ActionFailed(
-            f"{terms_of(run.inputs).prefix} is no drill's own prefix: nothing is staged there", fault="drfsm"
+            f"{terms_of(run.inputs).prefix} is not a drill's own prefix: nothing is staged there", fault="drfsm"
         )
     made = []
     for key, pointer in _sources(world, run).items():
