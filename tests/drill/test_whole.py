@@ -83,7 +83,7 @@ def test_its_replay_is_the_committed_transcript(whole: Whole) -> None:
 def test_no_key_outside_its_own_prefix_is_touched(whole: Whole) -> None:
     """Rehearsed promotion included, every other key of the bucket has the ETag that it had before."""
     assert whole.after == whole.before
-    assert whole.site.keys(f"{whole.site.prefix}/drills/{whole.run.id}/rehearsal/state/")
+    assert whole.site.etags(f"{whole.site.prefix}/drills/{whole.run.id}/rehearsal/state/")
 
 
 def test_what_was_restored_was_quiet(whole: Whole) -> None:
@@ -163,7 +163,7 @@ def test_the_promotion_is_a_run_of_its_own_whose_head_stands_in_the_drills(whole
     assert (seen["head"], seen["records"], seen["status"]) == (chain.head, len(chain.records), "complete")
     assert fold(chain.records).scope == "drill"
     own = f"{whole.site.prefix}/drills/{whole.run.id}"
-    assert f"{own}/rehearsal/drfsm/runs/{seen['run_id']}/000000.json" in whole.site.keys(own)
+    assert f"{own}/rehearsal/drfsm/runs/{seen['run_id']}/000000.json" in whole.site.etags(own)
 
 
 def test_the_validations_receipt_names_the_records_that_prove_it(whole: Whole) -> None:
