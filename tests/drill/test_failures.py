@@ -52,7 +52,7 @@ def test_a_corrupt_backup_fails_the_restore(site: Site, drill: Make) -> None:
 
 def test_a_bundle_with_a_wrong_hash_fails_the_restore(site: Site, drill: Make) -> None:
     """A control plane whose bytes are not those that current.json names is applied nowhere."""
-    (bundle,) = site.keys(f"{site.prefix}/control-plane/bundles/")
+    (bundle,) = site.etags(f"{site.prefix}/control-plane/bundles/")
     site.flip(bundle)
     run = drill("--max-attempts", "2")
     run.start()
@@ -85,7 +85,7 @@ def test_a_run_that_is_damaged_afterwards_fails_the_promotion(site: Site, drill:
     run = drill("--auto-promote", "true", "--allow-promote-bypass", "true")
 
     def damage() -> None:
-        staged = site.keys(f"{run.inputs['staged_prefix']}/runs/")
+        staged = site.etags(f"{run.inputs['staged_prefix']}/runs/")
         site.flip(next(each for each in staged if not each.endswith("run_report.json")))
 
     run.when("commit", "measure_recovery", damage)

@@ -65,10 +65,10 @@ def test_diagnostics_change_nothing_and_need_no_allowance(
 ) -> None:
     """They work beside a live DR, without a lease: every key has the ETag that it had, and a receipt tells all."""
     site.own()
-    before = site.keys()
+    before = site.etags()
     argv = ["drill", *standing_by(site), "--diagnostics-only", "--receipt-dir", str(tmp_path / "d")]
     assert main.run(argv) == 0
-    assert site.keys() == before
+    assert site.etags() == before
     told = json.loads((tmp_path / "d/diagnostics.receipt.json").read_bytes())
     assert told["facts"]["pointer_owner"]["value"] == "dr"
     assert [each["name"] for each in told["site"]["cronjobs"]] == [CRONJOB]
