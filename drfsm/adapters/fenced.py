@@ -3,8 +3,8 @@
 Every request that may change something checks the lease first: a process whose lease was taken over while its machine
 slept wakes up in the middle of an action, and must do nothing more. READS names the methods that only read and need no
 check; every other method checks. A request that is already on its way when the lease is lost can only be stopped by
-its condition: a pointer's ETag, an object's resourceVersion. runs/run_context.py wraps it around the adapters; the lease and
-the journal use the bare store.
+its condition: a pointer's ETag, an object's resourceVersion. runs/run_context.py wraps it around the adapters; the
+lease and the journal use the bare store.
 """
 
 import time
