@@ -28,7 +28,7 @@ from drfsm.dr.objects import cronjob_of
 from drfsm.dr.pointers import ownership
 from drfsm.dr.sites import baseline, preflight, publishing, schedules
 from drfsm.dr.terms import terms_of
-from drfsm.dr.validation import follow as validation_follow
+from drfsm.dr.validation import failure as validation_failure
 from drfsm.dr.validation import job as validation_job
 from drfsm.dr.validation import receipt as validation_receipt
 from drfsm.engine import Binding, Fact, Run
@@ -482,7 +482,7 @@ FACTS: Mapping[str, Fact] = {
     "dr_schedules": schedules.FACTS["dr_schedules"],
     "dr_publishing": publishing.FACTS["dr_publishing"],
     "validation_job": validation_job.FACTS["validation_job"],
-    **validation_follow.FACTS,
+    **validation_failure.FACTS,
     "validated_run": publish_artifacts.VALIDATED,
     "recovery_time": Fact(_recovery, _judge_recovery),
     "promotion_run": Fact(_observe_promotion, lambda seen, _: "absent" if seen["run_id"] is None else "present"),
@@ -497,7 +497,7 @@ ACTIONS = {
     **control_plane_apply.ACTIONS,
     "read_back_control_plane": control_plane_apply.read_back_dr,
     "restore_state": _restore_state,
-    **validation_follow.ACTIONS,
+    **validation_failure.ACTIONS,
     "renew_kubeconfig": _renew_kubeconfig,
     "note_validated": _note_validated,
     "tell_recovery": _tell_recovery,
