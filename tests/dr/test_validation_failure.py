@@ -101,7 +101,8 @@ def look(bench: Bench, site: Cluster) -> tuple[Json, list[str]]:
         **bench.inputs, "target_site": "dr", "taker": "dr", "namespace": "jobintel", "provider": "openai",
         "profile": "cs", "startup_timeout": 900, "staged_prefix": "",
     }  # fmt: skip
-    world = evolve(bench.world, dr=site)
+    parts: Json = {"dr": site}
+    world = evolve(bench.world, **parts)
     seen = FACTS["validation_result"].observe(
         world, bench.run(inputs=inputs, say=lambda words, **_: notes.append(words))
     )
