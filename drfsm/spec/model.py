@@ -6,6 +6,7 @@ world and no journal. Everybody above reads it; nobody changes it.
 
 from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -125,7 +126,7 @@ class Row:
     overrides_open_intent: bool = False  # by failure, also with an intent open, or when nothing could be reached
     line: int = 0
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Name the row in records: ``source --trigger--> to``."""
         return f"{self.source} --{self.trigger}--> {self.to}"
