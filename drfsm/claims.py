@@ -149,7 +149,7 @@ def _check_tree(value: Any, what: str, hint: str, deepest: int = DEEPEST) -> Non
         for where, node in level:
             if isinstance(node, str):
                 _check_characters(where, node, what, hint)
-            elif isinstance(node, Mapping):
+            elif isinstance(node, dict):
                 for name, child in node.items():
                     if not isinstance(name, str):
                         raise _unreadable(what, f"it has a key that is {_kind(name)}, at {where or 'its top'}", hint)

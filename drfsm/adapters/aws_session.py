@@ -12,6 +12,9 @@ An object is absent only if the service says so with its own error code: a proxy
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -40,6 +43,8 @@ _OTHER_REGION = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", 
 _CONFLICT_STATUS, _LOCKED_STATUS, _BUSY_STATUS, _SERVER_FAULT = (409, 412), (401, 403), 429, 500
 _OWN_CODE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 _SIGNED_TOO_LATE = re.compile(r"Signature (expired|not yet current)")
+_ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
+_HTTP_TIME = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", re.ASCII)
 _AWS_HOST = re.compile(r"(.+\.)?(amazonaws\.com(\.cn)?|api\.aws|amazonaws\.eu|c2s\.ic\.gov|sc2s\.sgov\.gov)")
 
 
@@ -49,6 +54,23 @@ def _loader(data_path: str | None) -> Any:
     from botocore.loaders import create_loader
 
     return create_loader(data_path)
+
+
+def parsed_time(value: Any) -> datetime:
+    """Return a time of an answer, as botocore reads it. Raises ValueError.
+
+    botocore guesses at a time's form with dateutil, which takes most of the time of a long listing. The two forms in
+    which S3 says it are read directly; whatever else there is, botocore reads.
+    """
+    from botocore.utils import parse_timestamp
+
+    with suppress(ValueError):
+        if isinstance(value, str) and _ISO_TIME.fullmatch(value):
+            return datetime.fromisoformat(value)
+        if isinstance(value, str) and _HTTP_TIME.fullmatch(value):
+            return parsedate_to_datetime(value)
+    moment: datetime = parse_timestamp(value)
+    return moment
 
 
 class Services:
@@ -109,6 +131,7 @@ class Services:
 
             self._core = botocore.session.get_session()
             self._core.register_component("data_loader", _loader(self._core.get_config_variable("data_path")))
+            self._core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parsed_time)
             self._made_session = boto3.session.Session(botocore_session=self._core, region_name=self._region)
             paths = self._core.get_component("data_loader").search_paths
             paths[:] = dict.fromkeys(paths)  # every session of boto3 adds its own, and the loader is shared

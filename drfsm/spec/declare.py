@@ -8,6 +8,7 @@ copy) and authors' tests; it touches no file, the text is handed in.
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from attrs import frozen
@@ -137,7 +138,12 @@ def dump_schema() -> dict[str, Any]:
 
 def load_machine(text: bytes | str, *, source: str = "<machine>") -> MachineSpec:
     """Read a declaration. Raises DeclarationFault with every fault, each with its line and a correction."""
-    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return _loaded(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text), source)
+
+
+@lru_cache(maxsize=16)
+def _loaded(raw: bytes, source: str) -> MachineSpec:
+    """Read a declaration once: a command asks for the same one several times, and each reading costs 0.1 s."""
     faults = Faults(source)
     declared = _read(raw, faults)
     spec = None
@@ -218,7 +224,9 @@ class _Known:
 
     def give_up(self, required: Mapping[Word, tuple[Word, ...]]) -> None:
         """Check the values at which a wait gives up: also ``unknown``, for what could not be read."""
-        self.requirements({fact: tuple(word for word in words if word != "unknown") for fact, words in required.items()})
+        self.requirements(
+            {fact: tuple(word for word in words if word != "unknown") for fact, words in required.items()}
+        )
 
     def sets(self, sets: Mapping[Word, Word]) -> None:
         self.requirements({fact: (word,) for fact, word in sets.items()})

@@ -6,6 +6,7 @@ floor reads it; none changes it.
 
 from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -130,7 +131,7 @@ class Row:
     rounds: int | str = 0  # by failure: how often the circle that it closes is gone through; 0: it closes none
     line: int = 0
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Name the row in records: ``source --trigger--> to``."""
         return f"{self.source} --{self.trigger}--> {self.to}"

@@ -263,6 +263,7 @@ def test_the_shipped_failback_is_proven() -> None:
     assert report.explored
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rule", [each["name"] for each in HIDDEN["never"]])
 def test_the_failback_holds_with_jobs_that_keep_what_they_started_with(rule: str) -> None:
     """Followed beside what can be observed: what a Job started with, a newer run, a primary that was quiet."""
