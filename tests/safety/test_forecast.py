@@ -147,14 +147,23 @@ def test_it_says_what_the_sandboxs_controller_does(
         spec["startingDeadlineSeconds"] = deadline_seconds
     made = last.isoformat().replace("+00:00", "Z")
     found = thaw({"metadata": {"creationTimestamp": made}, "spec": spec, "status": {}}, now)
-    if "unreadable" in found:
-        with pytest.raises(ValueError, match=r".+"):
-            due(spec, last, None, now)
-        return
+    assume("unreadable" not in found)
     theirs = due(spec, last, None, now)
     said = found["starts_at_once"] and datetime.fromisoformat(found["starts_at_once"])
     assert said == theirs.missed
     assert datetime.fromisoformat(found["next"]) == theirs.following
+
+
+@pytest.mark.parametrize("schedule", ["0 0 31 2 *", "*/7 13 31 2 *", "5,35 */6 31 2 *"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
+def test_what_it_cant_tell_the_sandboxs_controller_cant_either(schedule: str, zone: str) -> None:
+    """A day that never comes: the forecast says that it can't be told, and the emulated controller refuses it."""
+    spec = {"schedule": schedule, "timeZone": zone}
+    made = (NOW - timedelta(days=40)).replace(microsecond=0)
+    found = thaw({"metadata": {"creationTimestamp": made.isoformat()}, "spec": spec, "status": {}}, NOW)
+    assert set(found) == {"unreadable"}
+    with pytest.raises(ValueError, match=r".+"):
+        due(spec, made, None, NOW)
 
 
 @settings(max_examples=100, deadline=None)
