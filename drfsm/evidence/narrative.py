@@ -198,7 +198,7 @@ def _in_brief(records: Sequence[Record]) -> Iterator[tuple[Record, list[str]]]:
     known: dict[str, Any] = {}
     for record, following in zip(records, [*records[1:], None][: len(records)], strict=True):
         lines = lines_of(record)
-        content = None if any(record.faults()) else record.content
+        content = None if any(record.unreadable()) else record.content
         if not isinstance(content, Intent | Commit | Sampled | Forecast):
             yield record, lines
             continue
@@ -219,7 +219,7 @@ _DETAILS = ("saw ", "result ", "guard ")
 
 def lines_of(record: Record, width: int = _SEEN_WIDTH) -> list[str]:
     """Return what a record says: one line, then its details; what was seen in at most ``width`` characters."""
-    faults = list(record.faults())
+    faults = list(record.unreadable())
     if faults:
         return [f"a {printable(record.kind)} record that can't be read", *faults]
     return list(_TELL[record.kind](record.content, width))

@@ -45,7 +45,16 @@ class Record:
         return tuple(key for key in keys if key not in self.body)
 
     def faults(self) -> Iterator[str]:
-        """Yield, in words, everything in the record that is not of the type that its kind has there."""
+        """Yield, in words, everything that a record of drfsm's own cannot have: for whoever judges records."""
+        yield from self.unreadable()
+        yield from self.undeclared()
+
+    def undeclared(self) -> Iterator[str]:
+        """Yield, in words, each key inside an object of the body that nobody declared. A reader ignores it."""
+        yield from record_types.undeclared(self.kind, self.body)
+
+    def unreadable(self) -> Iterator[str]:
+        """Yield, in words, what keeps the record from being read: a field that is missing or of another type."""
         yield from record_types.misfits(self.kind, self.body)
         if _too_deep(self.body):
             yield f"its body is nested deeper than {_DEEPEST} levels"

@@ -2,9 +2,13 @@
 
 Each class below is one kind; each line of a class is one field: ``required`` or ``optional`` (with the default that
 stands for it in a record without it), its type, its JSON key where that is another word, and the version of drfsm that
-first wrote it. Four readers share the table: the check of records that somebody else may have written (``faults``), the
-values that the fold, the audit and the narrative work with (``parse``), the list of required keys (record.py), and the
-JSON Schema for other tools (``python -m tests.record_schema`` writes receipts_schema/journal_record.schema.json).
+first wrote it. Five readers share the table: the check of a record before it is written (``misfits``, ``undeclared``),
+the same check of records that somebody else may have written, the values that the fold, the audit and the narrative
+work with (``parse``), the list of required keys (record.py), and the JSON Schema for other tools (``python -m
+tests.record_schema`` writes receipts_schema/journal_record.schema.json).
+
+A reader ignores a key that it does not know: a later version may have added it. Whoever judges a record refuses such a
+key inside a guard, a reading, a next action or an identity (``undeclared``): no rule compares it, and no page shows it.
 
 The check here asks for the JSON type only. The schema says more (which words, which pattern): whether a word is right
 where it stands is the audit's matter, which names what was broken. The chain proves that bytes are unaltered; whoever
@@ -38,6 +42,7 @@ from drfsm.journal.field_types import (
     fields_of,
     list_of,
     name_of,
+    nothing,
     object_of,
     one,
     one_of,
@@ -46,6 +51,7 @@ from drfsm.journal.field_types import (
     or_none,
     parsed,
     required,
+    types_of,
 )
 
 if TYPE_CHECKING:
@@ -117,6 +123,7 @@ FORECAST_CHECKS = list_of(
         lambda value: CHECK.fits(value) and "outcome" in value,
         {"allOf": [CHECK.schema, {"required": ["outcome"]}]},
         parse=CHECK.parse,
+        undeclared=CHECK.undeclared,
     )
 )
 NEXT_ACTIONS = list_of(one(NextAction, "way"))
@@ -374,12 +381,26 @@ def misfits(kind: str, body: Json) -> Iterator[str]:
     if declared is None:
         yield f"there is no kind of record {kind!r}"
         return
-    lines = fields_of(declared)
-    yield from (f"a {kind} record lacks {line.key}" for line in lines if line.required and line.key not in body)
-    types = _OPTIONAL_ANYWHERE | {line.key: line.type for line in lines}
-    for key in (key for key in types if key in body):
-        if not types[key].fits(body[key]):
+    yield from (
+        f"a {kind} record lacks {line.key}" for line in fields_of(declared) if line.required and line.key not in body
+    )
+    for key, type_ in _types_in(declared, body):
+        if not type_.fits(body[key]):
             yield f"{key} of a {kind} record is not of its type"
+
+
+def undeclared(kind: str, body: Json) -> Iterator[str]:
+    """Yield, in words, each undeclared key inside an object of the body; ``misfits`` has the fields that misfit."""
+    declared = KINDS.get(kind)
+    for key, type_ in _types_in(declared, body) if declared else ():
+        if type_.undeclared is not nothing and type_.fits(body[key]):
+            yield from type_.undeclared(body[key], key)
+
+
+def _types_in(declared: type[Body], body: Json) -> Iterator[tuple[str, Type]]:
+    """Yield each declared key of a body, with its type."""
+    types = {**_OPTIONAL_ANYWHERE, **types_of(declared)}
+    return ((key, type_) for key, type_ in types.items() if key in body)
 
 
 def parse(kind: str, body: Json) -> Body:
