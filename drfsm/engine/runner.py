@@ -13,6 +13,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from shlex import quote
 from typing import Any
 from uuid import uuid4
 
@@ -278,7 +279,7 @@ class Runner:
         decisions = f"{', '.join(others)} or {last}" if others else last
         return DrfsmError(
             f"a person must choose {decisions}",
-            hint="`drfsm status` shows the command for each decision, ready to paste",
+            hint=f"`drfsm status {quote(self.state.run_id)}` shows the command for each decision, ready to paste",
             fault="operator",
         )
 

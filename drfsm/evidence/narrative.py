@@ -45,6 +45,7 @@ from drfsm.journal.record_types import (
     TailCut,
 )
 
+_UNDECIDED = "waiting"  # the stage of a hold for a person's decision: its hint leads here, where the commands follow
 _REASON_WIDTH = 400
 _TYPED_WIDTH = 72  # what is longer has its reason on the next line
 _SEEN_WIDTH = 100
@@ -98,7 +99,7 @@ def _why(state: RunState) -> Iterator[str]:
     if state.reason:
         stage = f"{printable(state.stage)}: " if state.stage else ""
         yield f"  why: {stage}{clip(state.reason, _REASON_WIDTH)}"
-    if state.hint:
+    if state.hint and state.stage != _UNDECIDED:
         yield f"  what to do: {clip(state.hint, _REASON_WIDTH)}"
     for loud in state.loud:
         yield f"  {printable(loud)}"

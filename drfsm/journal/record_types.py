@@ -203,6 +203,7 @@ class Sampled(Body):
     facts: Mapping[str, Reading] = required(READINGS)
     holds: bool = required(FLAG)
     unmet: tuple[str, ...] | None = optional(WORDS)
+    attempt: int = optional(POSITIVE, 0, since="0.3.0", note="which try of the wait, counted anew by every process")
     waited_seconds: float | None = optional(NUMBER)
     limit_seconds: float | None = optional(NUMBER)
 
