@@ -13,7 +13,7 @@ wrote them may still have written nonsense, so nobody looks into a body before i
 
 # ruff: noqa: RUF009  `required` and `optional` are attrs' own `field`, with a type
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve, frozen
@@ -365,6 +365,11 @@ _OPTIONAL_ANYWHERE = {line.key: line.type for kind in KINDS.values() for line in
 """An optional key means the same in every kind, so that a reader of several kinds may rely on its type."""
 
 
+_TYPES = {
+    kind: _OPTIONAL_ANYWHERE | {line.key: line.type for line in fields_of(declared)} for kind, declared in KINDS.items()
+}
+
+
 # --- reading --------------------------------------------------------------------------------------------
 
 
@@ -376,14 +381,14 @@ def misfits(kind: str, body: Json) -> Iterator[str]:
         return
     lines = fields_of(declared)
     yield from (f"a {kind} record lacks {line.key}" for line in lines if line.required and line.key not in body)
-    types = _OPTIONAL_ANYWHERE | {line.key: line.type for line in lines}
+    types = _TYPES[kind]
     for key in (key for key in types if key in body):
         if not types[key].fits(body[key]):
             yield f"{key} of a {kind} record is not of its type"
 
 
-def parse(kind: str, body: Json) -> Body:
-    """Return a body as its kind declares it. Raises ValueError, in words, for one that does not fit."""
-    for misfit in misfits(kind, body):
-        raise ValueError(misfit)
+def parse(kind: str, body: Json, faults: Sequence[str]) -> Body:
+    """Return a body as its kind declares it. Raises ValueError with the first of its ``misfits``."""
+    if faults:
+        raise ValueError(faults[0])
     return parsed(KINDS[kind], body)
