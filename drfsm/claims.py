@@ -344,9 +344,12 @@ def printable(text: object) -> str:
     Escapes, carriage returns, bidirectional marks and unpaired surrogates become ``\x1b``, ``\r``, ``\u202e`` and so
     on, so that the name of a Job can't move the cursor or reverse a line.
     """
+    whole = str(text)
+    if whole.isprintable():
+        return whole
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
-        for character in str(text)
+        for character in whole
     )
 
 
@@ -360,6 +363,8 @@ def bounded(text: object, longest: int = LONGEST_WORDS) -> str:
 
 def printable_json(text: str) -> str:
     """Return a JSON text with unprintable characters escaped as in JSON, so the meaning is the same."""
+    if text.replace("\n", "").isprintable():
+        return text
     return "".join(
         character if character.isprintable() or character == "\n" else _escaped(character) for character in text
     )
