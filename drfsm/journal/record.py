@@ -35,7 +35,12 @@ class Record:
     @cached_property
     def content(self) -> Body:
         """The body, read once. Raises ValueError, in words, for a body that is not what its kind declares."""
-        return record_types.parse(self.kind, self.body)
+        return record_types.parse(self.kind, self.body, self.misfits)
+
+    @cached_property
+    def misfits(self) -> tuple[str, ...]:
+        """What keeps the body from being read, in words; asked by the fold, and by the audit for the same record."""
+        return tuple(record_types.misfits(self.kind, self.body))
 
     def missing(self) -> tuple[str, ...]:
         """Return what the body lacks for its kind; an unknown kind lacks everything (``("?",)``)."""
@@ -55,7 +60,7 @@ class Record:
 
     def unreadable(self) -> Iterator[str]:
         """Yield, in words, what keeps the record from being read: a field that is missing or of another type."""
-        yield from record_types.misfits(self.kind, self.body)
+        yield from self.misfits
         if _too_deep(self.body):
             yield f"its body is nested deeper than {_DEEPEST} levels"
         if not _is_time(self.at):

@@ -17,7 +17,7 @@ wrote them may still have written nonsense, so nobody looks into a body before i
 
 # ruff: noqa: RUF009  `required` and `optional` are attrs' own `field`, with a type
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve, frozen
@@ -51,7 +51,6 @@ from drfsm.journal.field_types import (
     or_none,
     parsed,
     required,
-    types_of,
 )
 
 if TYPE_CHECKING:
@@ -373,6 +372,11 @@ _OPTIONAL_ANYWHERE = {line.key: line.type for kind in KINDS.values() for line in
 """An optional key means the same in every kind, so that a reader of several kinds may rely on its type."""
 
 
+_TYPES = {
+    kind: _OPTIONAL_ANYWHERE | {line.key: line.type for line in fields_of(declared)} for kind, declared in KINDS.items()
+}
+
+
 # --- reading --------------------------------------------------------------------------------------------
 
 
@@ -382,30 +386,27 @@ def misfits(kind: str, body: Json) -> Iterator[str]:
     if declared is None:
         yield f"there is no kind of record {kind!r}"
         return
-    yield from (
-        f"a {kind} record lacks {line.key}" for line in fields_of(declared) if line.required and line.key not in body
-    )
-    for key, type_ in _types_in(declared, body):
+    lines = fields_of(declared)
+    yield from (f"a {kind} record lacks {line.key}" for line in lines if line.required and line.key not in body)
+    for key, type_ in _types_in(kind, body):
         if not type_.fits(body[key]):
             yield f"{key} of a {kind} record is not of its type"
 
 
 def undeclared(kind: str, body: Json) -> Iterator[str]:
     """Yield, in words, each undeclared key inside an object of the body; ``misfits`` has the fields that misfit."""
-    declared = KINDS.get(kind)
-    for key, type_ in _types_in(declared, body) if declared else ():
+    for key, type_ in _types_in(kind, body) if kind in KINDS else ():
         if type_.undeclared is not nothing and type_.fits(body[key]):
             yield from type_.undeclared(body[key], key)
 
 
-def _types_in(declared: type[Body], body: Json) -> Iterator[tuple[str, Type]]:
+def _types_in(kind: str, body: Json) -> Iterator[tuple[str, Type]]:
     """Yield each declared key of a body, with its type."""
-    types = {**_OPTIONAL_ANYWHERE, **types_of(declared)}
-    return ((key, type_) for key, type_ in types.items() if key in body)
+    return ((key, type_) for key, type_ in _TYPES[kind].items() if key in body)
 
 
-def parse(kind: str, body: Json) -> Body:
-    """Return a body as its kind declares it. Raises ValueError, in words, for one that does not fit."""
-    for misfit in misfits(kind, body):
-        raise ValueError(misfit)
+def parse(kind: str, body: Json, faults: Sequence[str]) -> Body:
+    """Return a body as its kind declares it. Raises ValueError with the first of its ``misfits``."""
+    if faults:
+        raise ValueError(faults[0])
     return parsed(KINDS[kind], body)
