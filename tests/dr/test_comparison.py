@@ -17,7 +17,6 @@ from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drfsm.adapters.aws import S3Store, connect
 from drfsm.dr.artifacts.compare import comparison
 from drfsm.dr.artifacts.compare.comparison import (
     Comparison,
@@ -33,7 +32,9 @@ from drfsm.dr.artifacts.compare.declare import DEFAULT
 from drfsm.engine import Run
 from drfsm.engine.ports import SystemClock
 from drfsm.errors import DeclarationFault, UsageFault
-from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
+from drfsm.sandbox.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Cloud
+from drfsm.world import ObjectStore
+from tests.direct_store import DirectStore
 from tests.growth import growth
 
 DR, PRIMARY = "2026-02-27T00:22:29.934039+00:00", "2026-02-28T01:00:00.000001+00:00"
@@ -60,23 +61,23 @@ def cloud() -> Iterator[Cloud]:
 
 
 @pytest.fixture(scope="module")
-def store(cloud: Cloud) -> S3Store:
-    """Return the store as the CLI opens it."""
-    return connect(bucket=BUCKET, endpoint_url=cloud.endpoint, region=REGION)[0]
+def store(cloud: Cloud) -> ObjectStore:
+    """Return the bucket, asked in this process."""
+    return DirectStore(cloud, BUCKET)
 
 
 @frozen
 class World:
     """As much of a world as a comparison touches."""
 
-    store: S3Store
+    store: ObjectStore
 
 
 @frozen
 class Bench:
     """Three runs that really ran, and shelves for altered copies of them."""
 
-    store: S3Store
+    store: ObjectStore
     state: Path
 
     @property
@@ -111,7 +112,7 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(cloud: Cloud, store: S3Store, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(cloud: Cloud, store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Run the workload three times."""
     state = tmp_path_factory.mktemp("state")
 
@@ -144,7 +145,7 @@ def failback(**given: Any) -> Run:
     )  # fmt: skip
 
 
-def observed(store: S3Store, **given: Any) -> tuple[Any, str | None]:
+def observed(store: ObjectStore, **given: Any) -> tuple[Any, str | None]:
     """Return what the fact sees, and how it is judged."""
     run, fact = failback(**given), comparison.FACTS["divergence"]
     seen = fact.observe(World(store), run)

@@ -1,10 +1,14 @@
-"""Killed at any moment, a drill goes on from exactly there, and ends as if it had not been."""
+"""Killed at any moment, a drill goes on from exactly there, and ends as if it had not been.
+
+One process is started and resumed by `python -m drfsm`; the others are forked (tests/starter.py).
+"""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from drfsm.adapters.file_journal import read_chain
 from drfsm.journal import fold
 from tests.drill.conftest import QUICK, Make
 from tests.drill.world import Site, until
+from tests.starter import Command
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
@@ -124,11 +129,19 @@ def test_a_process_that_is_killed_in_the_validation_finds_its_job_again(site: Si
     assert json.loads((bundle / "drill.summary.json").read_bytes())["status"] == "complete"
 
 
+def _ended(argv: list[str], env: Mapping[str, str] = os.environ) -> tuple[int, str]:
+    """Run a forked command to its end; return its exit code and what it said."""
+    command = Command(argv, env)
+    said = "".join(command.communicate(timeout=120))
+    return command.wait(), said
+
+
 def test_ctrl_c_while_the_promote_works_stops_both_and_resume_goes_on(site: Site, tmp_path: Path) -> None:
     """The signal reaches the child: both are held at a clean point; one `resume` of the drill completes both."""
     bundle = tmp_path / "bundle"
     flags = ["--auto-promote", "true", "--allow-promote-bypass", "true"]
-    process = _started(["drill", "--backup-uri", site.backup_uri, *QUICK, "--receipt-dir", str(bundle), *flags])
+    argv = ["drill", "--backup-uri", site.backup_uri, *QUICK, "--receipt-dir", str(bundle), *flags]
+    process = Command(argv, os.environ)
     child = bundle / "promote" / "state_transitions.log"
     until("the promote runs", lambda: child.is_file() or process.poll() is not None, 60)
     process.send_signal(signal.SIGINT)
@@ -136,7 +149,8 @@ def test_ctrl_c_while_the_promote_works_stops_both_and_resume_goes_on(site: Site
     assert process.returncode == 130, told
     assert fold(read_chain(bundle).records).status == "held"
     assert fold(read_chain(bundle / "promote").records).status in ("held", "complete")
-    assert subprocess.run([sys.executable, "-m", "drfsm", "resume", str(bundle)], check=False).returncode == 0
+    code, told = _ended(["resume", str(bundle)])
+    assert code == 0, told
     assert fold(read_chain(bundle / "promote").records).status == "complete"
     assert site.alive() == {}
 
@@ -155,7 +169,8 @@ def test_a_lost_machine_strands_nobody(site: Site, tmp_path: Path) -> None:
     """From the drill's mirror alone another machine goes on: kubeconfig, promote and all are found again."""
     bundle = tmp_path / "bundle"
     flags = ["--auto-promote", "true", "--allow-promote-bypass", "true"]
-    process = _started(["drill", "--backup-uri", site.backup_uri, *QUICK, "--receipt-dir", str(bundle), *flags])
+    argv = ["drill", "--backup-uri", site.backup_uri, *QUICK, "--receipt-dir", str(bundle), *flags]
+    process = Command(argv, os.environ)
     child = bundle / "promote" / "state_transitions.log"
     until("the promote works", lambda: child.is_file() and len(child.read_bytes().splitlines()) > 4, 60)
     process.send_signal(signal.SIGKILL)
@@ -163,9 +178,8 @@ def test_a_lost_machine_strands_nobody(site: Site, tmp_path: Path) -> None:
     run_id = fold(read_chain(bundle).records).run_id
     mirror = f"s3://{site.bucket}/{site.prefix}/drills/{run_id}/drfsm/runs/{run_id}"
     elsewhere = {**os.environ, "DRFSM_HOME": str(tmp_path / "elsewhere")}
-    argv = [sys.executable, "-m", "drfsm", "resume", mirror, "--take-over", run_id, *_heads(site, run_id)]
-    told = subprocess.run(argv, env=elsewhere, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stdout + told.stderr
+    code, told = _ended(["resume", mirror, "--take-over", run_id, *_heads(site, run_id)], elsewhere)
+    assert code == 0, told
     found = tmp_path / "elsewhere/runs" / run_id
     assert fold(read_chain(found / "promote").records).status == "complete"
     assert site.alive() == {}

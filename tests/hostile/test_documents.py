@@ -24,6 +24,7 @@ from drfsm.errors import Unreadable
 from drfsm.journal import Record, lines
 from drfsm.resources import shipped
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
+from tests.direct_store import DirectStore
 from tests.test_claims import JSON_GARBAGE
 
 RUN, OLDER = "2026-02-27T00:22:29.934039+00:00", "2026-02-26T00:22:29.934039+00:00"
@@ -75,11 +76,9 @@ class Bench:
     """A bucket, and drfsm's verbs on it in this process."""
 
     def __init__(self, cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
-        from drfsm.adapters.aws import connect
-
-        self.s3, self.bucket, self._capsys = cloud.client("s3"), "documents", capsys
+        self.bucket, self._capsys = "documents", capsys
         self.endpoint = cloud.endpoint
-        self.store = connect(bucket=self.bucket, endpoint_url=cloud.endpoint, region=REGION).store
+        self.store = DirectStore(cloud, self.bucket)  # verbs open their own
         self.inputs: dict[str, Any] = {
             "bucket": self.bucket, "prefix": "jobintel", "candidate": "local", "provider": "openai", "profile": "cs",
             "dr_run_id": RUN, "primary_run_id": OLDER,
@@ -90,7 +89,7 @@ class Bench:
 
     def put(self, key: str, body: bytes) -> None:
         """Put an object, as anybody else would."""
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
+        self.store.put(key, body)
 
     def run(self, *argv: str, at_bucket: bool = True) -> tuple[int, str]:
         """Run a verb; return its exit code and all that it said, which can't steer a terminal."""
