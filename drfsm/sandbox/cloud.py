@@ -173,7 +173,7 @@ def keep_one_machine_image() -> None:
 def share_descriptions() -> None:
     """Let the sessions of this process share what they read of EC2, which takes 0.25 s each time.
 
-    Of EC2 only: botocore changes what it has read of S3 (it takes the bucket out of paths), and moto needs it as it was.
+    Of EC2 only: botocore changes what it read of S3 (it takes the bucket out of paths), and moto wants it as it was.
     """
     from botocore.loaders import JSONFileLoader, Loader
 
