@@ -40,7 +40,7 @@ def json_of(
 ) -> Any:
     """Return the JSON value that ``raw`` holds, exact: what is written again has the same meaning.
 
-    ``what`` names the document in the message (``the pointer jobintel/state/last_success.json``), ``way`` is the next
+    ``what`` names the document in the message (``the pointer <prefix>/state/last_success.json``), ``way`` is the next
     step. Raises Unreadable for more than ``largest_bytes``, more than ``deepest`` levels, a key that stands twice, NaN
     or an infinity, an integer over 64 bits, half a surrogate pair, a byte order mark, or an encoding other than UTF-8.
     """

@@ -24,9 +24,9 @@ _KNOWN: Mapping[str, Known] = {
     "76ecc84145408f9ac4ab00a3a7edca632785185643dc3c8115da33bb53289398": Known("failback", "0.1.0"),
     "7359c2cbaaf84ed03d469202b0ec4bf2bdfbabd83db2eb83876829a5b1fa8821": Known("drill", "0.2.0"),
     "467bb67e167bed78a02b1e6dafb64fea19a4383a72125e5d5fdb9ad2e1e4d4ba": Known("promote", "0.2.0"),
-    "30e139e2fd58819e3139c9fd38a2c316582af7d6b0a19140e2ce5b76195384d8": Known("drill", "0.3.0"),
-    "6b27c94d4e0344d84b2b05fa2b308ef8552fd664aa679abe7892c5d53a7f5442": Known("promote", "0.3.0"),
-    "ce231507cbe68fd5c679472f2fd8acc2628732b7caa96846066cfd0fe4141b24": Known("failback", "0.3.0"),
+    "2b0781b3694789db176a6768dc6ec3f91c95d802fa4475295ea9e18a5b351ac7": Known("drill", "0.3.0"),
+    "163f0c5661aa8323eb4b63631a5733a679596df6ca52696d8cc9ace9ffaf1329": Known("promote", "0.3.0"),
+    "61daef14754d39ac6c1971e1654299a6f42b5a96619eb85a49bd2297e951ebfc": Known("failback", "0.3.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

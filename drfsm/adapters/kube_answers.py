@@ -78,7 +78,7 @@ class Asked(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Return it for people: ``GET Job jobintel/x on dr``."""
+        """Return it for people: ``GET Job batch/x on dr``."""
         place = "/".join(each for each in (self.namespace, self.name) if each)
         return f"{self.method} {self.kind}{f' {place}' if place else ''} on {self.site}"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from drfsm.cli.options import at_bucket, connected, pair
+from drfsm.cli.options import at_bucket, comparison_profile, connected, contract_of, pair
 from drfsm.cli.outcome import output
 from drfsm.cli.say import say, say_lines
 from drfsm.cli.site_options import out
@@ -36,13 +36,13 @@ def list_command(output: str, **given: Any) -> int:
     from drfsm.dr.terms import terms_of
 
     store, layout = connected(given), terms_of(given).layout
-    home = layout.run("")
+    home = layout.runs()
     found: dict[str, list[int]] = {}
     for each in store.list(home):
         sizes = found.setdefault(each.key.removeprefix(home).partition("/")[0], [0, 0])
         sizes[0] += 1
         sizes[1] += each.size_bytes
-    deciding = shown(store, layout.global_pointers()[0])
+    deciding = shown(store, layout.global_pointers()[0], layout.workload.pointers)
     canonical = deciding.get("run_id") if isinstance(deciding, dict) else None
     rows = [
         {"run_id": name, "objects": count, "bytes": size, "canonical": name == canonical}
@@ -84,16 +84,17 @@ def show(run_id: str, output: str, **given: Any) -> int:
     store, layout = connected(given), terms_of(given).layout
     home = run_home(layout, run_id)
     files = {each.key.removeprefix(home): each.size_bytes for each in store.list(home)}
-    pointers = {key: shown(store, key) for key in layout.global_pointers()}
+    form, report = layout.workload.pointers, layout.workload.report
+    pointers = {key: shown(store, key, form) for key in layout.global_pointers()}
     found = named_pairs(pointers.values(), (given["provider"], given["profile"]))
-    pointers |= {key: shown(store, key) for key in layout.provider_pointers(found)}
+    pointers |= {key: shown(store, key, form) for key in layout.provider_pointers(found)}
     named_by = [key for key, each in pointers.items() if isinstance(each, dict) and each["run_id"] == run_id]
     record = {
         "run_id": run_id,
         "where": f"s3://{store.bucket}/{home}",
         "files": files,
         "named_by": named_by,
-        "has_report": "run_report.json" in files,
+        "has_report": report is not None and report.key in files,
     }
     told = [f"{record['where']}: {len(files)} objects, {sum(files.values())} bytes"]
     told += [f"  {size:>10} {name}" for name, size in sorted(files.items())]
@@ -123,7 +124,7 @@ def verify(
 
     report = _bytes(run_report) if run_report else None
     if offline:
-        found = [verification.verify_local(offline, run_id=run_id, report=report)]
+        found = [verification.verify_local(offline, contract_of(given), run_id=run_id, report=report)]
     elif not run_id:
         raise UsageFault("no run is named", hint="drfsm runs list")
     else:
@@ -143,8 +144,8 @@ def _told(found: Any) -> list[str]:
     ]
     lines += [f"  {each.kind}: {each.path or '-'}: {each.told}" for each in found.problems]
     lines += [f"  not named by the report: {each}" for each in found.extra]
-    if found.level == "observed":
-        lines.append("  there is no report: every file could be read, but a missing one would not be noticed")
+    if found.level == "observed" and found.verdict == "verified":
+        lines.append("  there is no report: what the contract requires is there, and no digest says what it must hold")
     return lines
 
 
@@ -159,11 +160,7 @@ def _bytes(path: Path) -> bytes:
 @click.argument("left")
 @click.argument("right")
 @at_bucket
-@click.option(
-    "--comparison-profile",
-    type=click.Path(path_type=Path),
-    help="YAML file: which differences matter (docs/comparison.md).",
-)
+@comparison_profile
 @click.option(
     "--allow-run-id-drift/--no-run-id-drift",
     default=True,
@@ -175,7 +172,7 @@ def _bytes(path: Path) -> bytes:
 def compare(
     left: str,
     right: str,
-    comparison_profile: Path | None,
+    comparison_profile: str,
     output: str,
     *,
     allow_run_id_drift: bool,
@@ -186,11 +183,8 @@ def compare(
     from drfsm.dr.artifacts.compare import comparison
     from drfsm.dr.terms import terms_of
 
-    profile = (
-        comparison.load(_bytes(comparison_profile), str(comparison_profile))
-        if comparison_profile
-        else comparison.default_profile()
-    )
+    workload = contract_of(given)
+    profile = comparison.profile_of(workload, comparison_profile)
     ours: comparison.Reader
     theirs: comparison.Reader
     if offline:
@@ -198,7 +192,7 @@ def compare(
     else:
         store, layout = connected(given), terms_of(given).layout
         ours, theirs = [comparison.StoreRun(store, layout.run(each), each, each) for each in (left, right)]
-    found = comparison.compare(ours, theirs, profile, allow_run_id_drift=allow_run_id_drift)
+    found = comparison.compare(ours, theirs, profile, workload, allow_run_id_drift=allow_run_id_drift)
     out(output, found.record, list(found.lines()))
     return found.exit_code
 
@@ -214,7 +208,7 @@ def sync(source: str, target: str, output: str, *, dry_run: bool, **given: Any) 
     from drfsm.dr.artifacts import prefix_sync
 
     store, began = connected(given), time.monotonic()
-    planned = prefix_sync.plan(store, source, target, guarded=[given["prefix"]])
+    planned = prefix_sync.plan(store, source, target, contract_of(given), guarded=[given["prefix"]])
     record: dict[str, Any] = dict(planned.record)
     if not dry_run:
         copied = prefix_sync.execute(store, planned, note=_note)

@@ -13,7 +13,7 @@ import click
 
 from drfsm.claims import bounded, is_name, printable
 from drfsm.cli.control_plane import applied, fetched
-from drfsm.cli.options import at_bucket, connected, endpoint_url, pair, region
+from drfsm.cli.options import at_bucket, configmap, connected, contract_of, endpoint_url, pair, region, workload_file
 from drfsm.cli.outcome import output
 from drfsm.cli.say import say as say_line
 from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
@@ -163,12 +163,11 @@ def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, o
 
 @backup.command()
 @_backup_uri
+@workload_file
 @at_site("KUBECONFIG_DR", "KUBECONFIG")
 @endpoint_url
 @region
-@click.option(
-    "--configmap", default="jobintel-config", show_default=True, help="ConfigMap that switches publishing on and off."
-)
+@configmap
 @_cronjob
 @_state_claim
 @_job_image
@@ -194,7 +193,12 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int
     run_id = new_run_id("restore")
     receipts = ReceiptFiles(receipt_dir, run_id)
     names = {name: given[option] for name, option in _TARGET.items()}
-    target = Target(cluster_of(given["kubeconfig"]), bundled=not given["without_control_plane"], **names)
+    target = Target(
+        cluster_of(given["kubeconfig"]),
+        workload=contract_of(given),
+        bundled=not given["without_control_plane"],
+        **names,
+    )
     wishes = Wishes(
         Image(given["job_image"], given["job_python"]),
         objective(given["recovery_point_objective"]),

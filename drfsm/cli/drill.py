@@ -12,8 +12,19 @@ import click
 
 from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
-from drfsm.cli.drill_inputs import DEFAULT_PREFIX, PHASES, inputs_of, settle
-from drfsm.cli.options import approval_policy, of_a_run, patience
+from drfsm.cli.drill_inputs import PHASES, inputs_of, settle
+from drfsm.cli.options import (
+    approval_policy,
+    candidate,
+    configmap,
+    namespace,
+    of_a_run,
+    patience,
+    prefix,
+    profile,
+    provider,
+    workload_file,
+)
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say
@@ -25,19 +36,14 @@ from drfsm.runs.earlier_drills import copy_private_files, directory_beside, earl
 _phase = click.Choice(PHASES)
 
 _WORKLOAD = (
-    click.option("--namespace", default="jobintel", show_default=True, help="Namespace of the workload."),
-    click.option("--provider", default="openai", show_default=True),
-    click.option("--profile", default="cs", show_default=True),
-    click.option(
-        "--candidate", default="local", show_default=True,
-        help="Candidate whose runs and pointers are meant.",
-    ),
+    workload_file,
+    namespace,
+    provider,
+    profile,
+    candidate,
     click.option("--cronjob", default="", help="CronJob that publishes.  [default: the only one]"),
     click.option("--cronjob-selector", default="", help="Label selector of the CronJobs that must be suspended."),
-    click.option(
-        "--configmap", default="jobintel-config", show_default=True,
-        help="ConfigMap that switches publishing on and off.",
-    ),
+    configmap,
     click.option(
         "--image-ref", default="",
         help="Image to validate, as repo@sha256:<64 hex>.  [default: the CronJob's image]",
@@ -169,7 +175,7 @@ def drill(**given: Any) -> int:
 
 @click.command()
 @click.option("--bucket", required=True, help="Bucket to which both sites publish.")
-@click.option("--prefix", default=DEFAULT_PREFIX, show_default=True, help="Prefix below which both sites publish.")
+@prefix
 @click.option(
     "--kubeconfig", type=click.Path(), default=lambda: os.environ.get("KUBECONFIG_DR", ""),
     help="Path to the site's kubeconfig.  [default: $KUBECONFIG_DR]",

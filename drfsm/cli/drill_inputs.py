@@ -12,7 +12,7 @@ from typing import Any
 
 from drfsm import claims
 from drfsm.claims import bounded, is_name
-from drfsm.cli.options import assignments, new_workload_run_id, policy_inputs
+from drfsm.cli.options import assignments, contract_of, new_workload_run_id, policy_inputs
 from drfsm.errors import DrfsmError, Unreadable, UsageFault
 from drfsm.runs import wiring
 from drfsm.runs.canonical import canonical_run
@@ -20,7 +20,6 @@ from drfsm.runs.earlier_drills import EarlierDrill, recovery_inputs
 from drfsm.runs.git import head
 
 PHASES = ("bringup", "restore", "validate", "promote", "teardown")
-DEFAULT_PREFIX = "jobintel"
 
 
 def settle(given: dict[str, Any], earlier: EarlierDrill | None) -> None:
@@ -32,7 +31,11 @@ def settle(given: dict[str, Any], earlier: EarlierDrill | None) -> None:
     known = earlier.state.inputs if earlier is not None else {}
     given["bucket"] = given["bucket"] or bucket or str(known.get("bucket", ""))
     given["prefix"] = (given["prefix"] or rest.partition("/backups/")[0] or str(known.get("prefix", ""))).strip("/")
-    given["prefix"] = given["prefix"] or DEFAULT_PREFIX
+    given["prefix"] = given["prefix"] or contract_of(given).defaults.prefix
+    if known.get("workload", given["workload"]) != given["workload"]:
+        raise UsageFault(
+            "the earlier drill was of a workload with another contract", hint="add --workload with its contract"
+        )
     if not given["bucket"]:
         raise UsageFault("no bucket is named", hint="add --bucket or --backup-uri")
     if given["kubeconfig"]:
@@ -170,7 +173,8 @@ def inputs_of(given: Mapping[str, Any], earlier: EarlierDrill | None, run_id: st
         "expected_minutes",
     )
     words = (
-        "bucket", "prefix", "namespace", "candidate", "provider", "profile", "cronjob", "cronjob_selector", "configmap",
+        "workload", "bucket", "prefix", "namespace", "candidate", "provider", "profile", "cronjob", "cronjob_selector",
+        "configmap",
         "backup_uri", "image_ref", "infrastructure", "terraform_dir", "site", "site_run", "promote_target",
         "fence_primary_role", "fence_dr_role", "resume_cronjobs", "reason", "expect_account", "endpoint_url", "region",
     )  # fmt: skip
@@ -186,7 +190,7 @@ def inputs_of(given: Mapping[str, Any], earlier: EarlierDrill | None, run_id: st
         "only_teardown": "yes" if tuple(asked) == ("teardown",) else "no",
         "journal_prefix": own,
         "staged_prefix": receipt.get("staged_prefix") or f"{own}/validation",
-        "dr_run_id": receipt.get("run_id") or new_workload_run_id(),
+        "dr_run_id": receipt.get("run_id") or new_workload_run_id(contract_of(given)),
         "validation_receipt": json.dumps(receipt) if receipt else "",
         "primary_run_id": _canonical_run(given),
         "taker": "dr",
@@ -197,7 +201,7 @@ def inputs_of(given: Mapping[str, Any], earlier: EarlierDrill | None, run_id: st
         "max_attempts": 1 if given["no_retry"] else given["max_attempts"],
         **_of_the_backup(given),
         **policy_inputs(given),
-        "validation_env": "\n".join(assignments(given["validation_env"])),
+        "validation_env": "\n".join(assignments(given["validation_env"], contract_of(given))),
         "recovery_time_objective": _seconds("--recovery-time-objective", given["recovery_time_objective"]),
         "recovery_point_objective": _seconds("--recovery-point-objective", given["recovery_point_objective"]),
         **recovery_inputs(earlier, site=given["site"], restores="restore" in asked),

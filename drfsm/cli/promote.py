@@ -6,9 +6,21 @@ from typing import Any
 from uuid import uuid4
 
 import click
+from attrs import asdict
 
 from drfsm.adapters.file_journal import read_chain
-from drfsm.cli.options import approval_policy, assignments, new_workload_run_id, of_a_run, patience, policy_inputs
+from drfsm.cli.options import (
+    approval_policy,
+    assignments,
+    comparison_profile,
+    configmap,
+    contract_of,
+    new_workload_run_id,
+    of_a_run,
+    patience,
+    policy_inputs,
+    workload_file,
+)
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal, prompted
 from drfsm.cli.run_verbs import on_a_run
@@ -27,7 +39,6 @@ from drfsm.runs.mirrors import has_mirror
 ORCHESTRATORS = ("AWS_STEPFUNCTIONS_EXECUTION_ARN", "STEPFUNCTIONS_EXECUTION_ARN", "SFN_EXECUTION_ARN")
 """Environment variables by which an orchestrator says which of its executions this is; the first that is set."""
 OF_RECEIPT = ("bucket", "prefix", "namespace", "candidate", "provider", "profile")
-USUAL = {"prefix": "jobintel", "namespace": "jobintel", "candidate": "local", "provider": "openai", "profile": "cs"}
 FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_image_drift", "primary_unreachable")
 
 
@@ -36,8 +47,9 @@ FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_ima
 )
 @click.option("--bucket", default="", help="Bucket to which both sites publish.  [default: the receipt's]")
 @click.option(
-    "--prefix", default="", help="Prefix below which both sites publish.  [default: the receipt's, or jobintel]"
+    "--prefix", default="", help="Prefix below which both sites publish.  [default: the receipt's, or the workload's]"
 )
+@workload_file
 @click.option("--dr-run-id", default="", help="Run to promote.  [default: the receipt's, or that of a new validation]")
 @click.option(
     "--validation-receipt",
@@ -59,11 +71,15 @@ FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_ima
     "--image-ref", default="", help="Image, as repo@sha256:<64 hex>.  [default: the receipt's, or the CronJob's]"
 )
 @click.option(
-    "--namespace", default="", help="Namespace of the workload, on both sites.  [default: the receipt's, or jobintel]"
+    "--namespace",
+    default="",
+    help="Namespace of the workload, on both sites.  [default: the receipt's, or the workload's]",
 )
-@click.option("--provider", default="", help="[default: the receipt's, or openai]")
-@click.option("--profile", default="", help="[default: the receipt's, or cs]")
-@click.option("--candidate", default="", help="Candidate whose pointers are moved.  [default: the receipt's, or local]")
+@click.option("--provider", default="", help="[default: the receipt's, or the workload's]")
+@click.option("--profile", default="", help="[default: the receipt's, or the workload's]")
+@click.option(
+    "--candidate", default="", help="Candidate whose pointers are moved.  [default: the receipt's, or the workload's]"
+)
 @click.option(
     "--primary-unreachable",
     is_flag=True,
@@ -106,9 +122,8 @@ FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_ima
     "--receipt-dir", type=click.Path(), help="Directory of the run's bundle.  [default: below $DRFSM_HOME/runs]"
 )
 @click.option("--cronjob", default="", help="CronJob that publishes.  [default: the only one]")
-@click.option(
-    "--configmap", default="jobintel-config", show_default=True, help="ConfigMap that switches publishing on and off."
-)
+@configmap
+@comparison_profile
 @click.option("--cronjob-selector", default="", help="Label selector of the CronJobs to suspend.  [default: all]")
 @click.option("--resume-cronjobs", default="", help="CronJobs of DR to resume if no restore recorded which.")
 @click.option("--allow-tag", is_flag=True, help="Accept an image that is not pinned by a digest.")
@@ -253,8 +268,10 @@ def _refuse_halves(given: dict[str, Any]) -> None:
 def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str, Any]:
     """Return the inputs of the run: from the options, else from the receipt, else the usual values."""
     receipt_text, receipt = _receipt(given.pop("validation_receipt"), given.pop("expect_receipt"), given)
+    contract = contract_of(given)
+    usual = {**asdict(contract.defaults), "namespace": contract.kubernetes.namespace}
     for name in OF_RECEIPT:
-        given[name] = given[name] or str(receipt.get(name) or USUAL.get(name, ""))
+        given[name] = given[name] or str(receipt.get(name) or usual.get(name, ""))
     given["prefix"] = given["prefix"].strip("/")
     if not given["bucket"]:
         raise UsageFault("no bucket is named", hint="add --bucket, or a receipt that names it")
@@ -275,7 +292,7 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
         "taker": "dr",
         "target": "canonical",
         "primary_run_id": canonical_run(given),
-        "dr_run_id": given["dr_run_id"] or str(receipt.get("run_id") or new_workload_run_id()),
+        "dr_run_id": given["dr_run_id"] or str(receipt.get("run_id") or new_workload_run_id(contract)),
         "staged_prefix": str(receipt.get("staged_prefix") or f"{given['prefix']}/promotes/{planned.run_id}"),
         "validation": "receipt" if receipt else "own",
         "validation_receipt": receipt_text,
@@ -292,7 +309,7 @@ def _inputs(given: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str
         "ticket": "",
         "allow_older": "no",
         "fence_primary": "asked" if fenced else "none",
-        "validation_env": "\n".join(assignments(given["validation_env"])),
+        "validation_env": "\n".join(assignments(given["validation_env"], contract)),
         "execution_id": given["execution_id"]
         or next((os.environ[name] for name in ORCHESTRATORS if os.environ.get(name)), ""),
         "kubeconfig_dr": str(Path(given["kubeconfig_dr"]).absolute()),

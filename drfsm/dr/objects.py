@@ -36,16 +36,19 @@ def condition(manifest: Manifest, *kinds: str) -> str:
     return ""
 
 
-def cronjob_of(cluster: Cluster, namespace: str, name: str = "") -> Manifest:
-    """Return the CronJob that publishes: the named one, else the only one. Raises ActionFailed."""
-    found = {each["metadata"]["name"]: each for each in cluster.list("CronJob", namespace)}
-    if name in found:
-        return found[name]
-    if not name and len(found) == 1:
-        return next(iter(found.values()))
-    told = ", ".join(sorted(found)) or "none"
+def cronjob_of(cluster: Cluster, namespace: str, name: str = "", usual: str = "") -> Manifest:
+    """Return the CronJob that publishes: the named one, else the contract's (``usual``), else the only one.
+
+    Raises ActionFailed where it can't be told.
+    """
+    cronjobs = {manifest["metadata"]["name"]: manifest for manifest in cluster.list("CronJob", namespace)}
+    if (wanted := name or usual) in cronjobs:
+        return cronjobs[wanted]
+    if not name and len(cronjobs) == 1:
+        return next(iter(cronjobs.values()))
     raise ActionFailed(
-        f"which CronJob publishes on {cluster.name}? In namespace {namespace} there are: {told}",
+        f"which CronJob publishes on {cluster.name}? In namespace {namespace} there are:"
+        f" {', '.join(sorted(cronjobs)) or 'none'}",
         hint="name it with --cronjob",
     )
 

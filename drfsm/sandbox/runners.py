@@ -12,16 +12,25 @@ lifecycle.py calls it; tests use ``boots``, ``guarded`` and ``clusters``.
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from drfsm.adapters.ec2 import API_PORT, KUBECONFIG_PARAMETER, TEMPLATE
+from drfsm.adapters.ec2 import API_PORT
+from drfsm.dr.workload import shipped
 from drfsm.sandbox.cloud import MACHINE_IMAGE, Cloud, Identity
 from drfsm.sandbox.clusters import Cluster
 from drfsm.sandbox.seed import Options, manifests
 
+_OF_CONTRACT = shipped().runners
+TEMPLATE, KUBECONFIG_PARAMETER = _OF_CONTRACT.template, _OF_CONTRACT.kubeconfig_parameter
+RUNNER_NAMES: Mapping[str, Any] = {
+    "template": TEMPLATE,
+    "parameter": KUBECONFIG_PARAMETER,
+    "tags": {"Name": _OF_CONTRACT.name, **_OF_CONTRACT.tags},
+}
+"""What drfsm's own Ec2Runner is told of the machines."""
 POLL_SECONDS = 0.25
 INSTANCE_TYPE, DISK_GB = "t3.large", 40
 NO_TOKEN = "ABCDE"  # noqa: S105  what moto takes where none is given

@@ -10,6 +10,7 @@ import pytest
 
 from drfsm.dr.artifacts.publish import ACTIONS, FACTS, Verification, verify, verify_latest, verify_local
 from drfsm.dr.artifacts.verification import tree_digest
+from drfsm.dr.workload import legacy
 from drfsm.errors import ActionFailed, Conflict, Interrupted, Unreachable, UsageFault
 from tests.bench.faulty import Fault, Front
 
@@ -247,10 +248,10 @@ def test_an_empty_latest_is_missing_with_a_short_allow_list_too(bench: "Bench") 
     """Where the workload's allow-list may be shorter, one ranked file is enough and none is not."""
     bench.work(RUN)
     bench.delete(f"jobintel/latest/{FAMILIES}")
-    assert verify_latest(bench.store, bench.layout, RUN, every_ranked=False).verdict == "verified"
+    assert verify_latest(bench.store, bench.layout, RUN, whole=False).verdict == "verified"
     for path in (RANKED_CSV, RANKED_JSON):
         bench.delete(f"jobintel/latest/{path}")
-    assert verify_latest(bench.store, bench.layout, RUN, every_ranked=False).verdict == "missing"
+    assert verify_latest(bench.store, bench.layout, RUN, whole=False).verdict == "missing"
 
 
 # --- verify_local ----------------------------------------------------------------------------------------------
@@ -259,27 +260,27 @@ def test_an_empty_latest_is_missing_with_a_short_allow_list_too(bench: "Bench") 
 def test_a_local_copy_is_verified_offline(bench: "Bench") -> None:
     """The workload's own directory holds; a flipped byte, a missing and an extra file are told."""
     local = bench.work(RUN)
-    found = verify_local(local)
+    found = verify_local(local, legacy())
     assert (found.verdict, found.level, found.expected, found.run_id) == ("verified", "declared", 6, RUN)
     assert found.tree_sha256 == verify(bench.store, bench.layout, RUN).tree_sha256
     (local / "extra.txt").write_text("extra")
     (local / FAMILIES).unlink()
     body = (local / SUMMARY).read_bytes()
     (local / SUMMARY).write_bytes(body.replace(b"success", b"succeSs"))
-    found = verify_local(local, run_id=RUN)
+    found = verify_local(local, legacy(), run_id=RUN)
     assert (found.extra, sorted(told(found))) == (("extra.txt",), [(FAMILIES, "missing"), (SUMMARY, "content")])
-    assert verify_local(local, run_id="another").verdict == "damaged"
+    assert verify_local(local, legacy(), run_id="another").verdict == "damaged"
 
 
 def test_a_local_copy_without_a_report_is_observed(tmp_path: Path) -> None:
     """What lies there is hashed; an empty directory is missing; no directory is a wrong call."""
     (tmp_path / "run").mkdir()
-    assert verify_local(tmp_path / "run").verdict == "missing"
+    assert verify_local(tmp_path / "run", legacy()).verdict == "missing"
     (tmp_path / "run" / "a").write_bytes(b"x")
-    found = verify_local(tmp_path / "run")
+    found = verify_local(tmp_path / "run", legacy())
     assert (found.verdict, found.level, found.read) == ("verified", "observed", {"a": (SHA256, 1)})
     with pytest.raises(UsageFault, match="no directory"):
-        verify_local(tmp_path / "none")
+        verify_local(tmp_path / "none", legacy())
 
 
 @pytest.mark.parametrize("hint", ["report", "file link", "folder link", "report link"])
@@ -300,7 +301,7 @@ def test_a_local_copy_is_never_left(tmp_path: Path, hint: str) -> None:
         (root / "run_report.json").symlink_to(tmp_path / "outside" / "r")
     else:
         (root / "run_report.json").write_bytes(statement)
-    found = verify_local(root)
+    found = verify_local(root, legacy())
     assert found.verdict in ("missing", "damaged")
     assert found.read == {}
 

@@ -26,7 +26,7 @@ from drfsm.journal import RunState
 from drfsm.sandbox import Options
 from drfsm.sandbox.cloud import MACHINE_IMAGE, REGION, Cloud
 from drfsm.sandbox.kubernetes import EmulatedCluster
-from drfsm.sandbox.runners import Runners
+from drfsm.sandbox.runners import RUNNER_NAMES, Runners
 from drfsm.sandbox.seed import RUNNER_TAGS, launch_runner
 from drfsm.spec import load_machine
 from drfsm.world import Charter, Provisioner, Standing, Watch, World
@@ -118,7 +118,7 @@ class Site:
         self.ec2 = cloud.client("ec2")
         self.machine = SITE
         self.provisioner: Provisioner = Ec2Runner(
-            aws.fleet(endpoint_url=cloud.endpoint, region=REGION), self.private, lambda: ADDRESS
+            aws.fleet(endpoint_url=cloud.endpoint, region=REGION), self.private, lambda: ADDRESS, **RUNNER_NAMES
         )
 
     @property
@@ -340,7 +340,7 @@ def test_what_starts_late_does_not_outlive_the_run_that_asked_for_it(site: Site)
     machines, parameters = aws.fleet(endpoint_url=site.cloud.endpoint, region=REGION)
     late = Late(machines)
     fleet = aws.Fleet(cast("aws_cloud.Ec2Machines", late), parameters)
-    site.provisioner = Ec2Runner(fleet, site.private, lambda: ADDRESS)
+    site.provisioner = Ec2Runner(fleet, site.private, lambda: ADDRESS, **RUNNER_NAMES)
     overriding = 'by: failure, overrides_open_intent: true, because: "It is'
     site.machine = SITE.replace('by: failure, because: "It is', overriding)
     state = site.start()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from drfsm.dr.layout import Layout
 from drfsm.dr.sites.fence import sid
 from drfsm.errors import GuardRefused
 from drfsm.sandbox.seed import CRONJOB
@@ -289,11 +290,12 @@ def test_drs_own_fence_of_an_earlier_failback_is_lifted_before_dr_may_publish(
     ready: Ready, site: Site, promote: Make
 ) -> None:
     """A statement that an earlier failback left on DR goes before publishing is on; foreign statements stay."""
-    from drfsm.dr.sites.fence import statement
+    from drfsm.dr.layout import Layout
+from drfsm.dr.sites.fence import statement
 
     other = {"Sid": "Theirs", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
              "Resource": f"arn:aws:s3:::{site.bucket}"}  # fmt: skip
-    old = statement("dr", site.bucket, site.prefix, site.role("dr"))
+    old = statement("dr", site.bucket, Layout(site.prefix), site.role("dr"))
     site.policy({"Version": "2012-10-17", "Statement": [other, old]})
     run = promote()
     run.promoted()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from drfsm.dr.layout import Layout
 from drfsm.dr.sites.fence import statement
 from drfsm.engine.runner import new_run_id
 from drfsm.sandbox.seed import IMAGE_REF
@@ -128,7 +129,7 @@ def test_a_dr_that_cannot_publish_is_found_before_anybody_is_asked(site: Site, p
     run_id = new_run_id("promote")
     run = promote(own(site, run_id))
     run.id = run_id
-    fenced = statement("dr", site.bucket, site.prefix, site.role("dr"))
+    fenced = statement("dr", site.bucket, Layout(site.prefix), site.role("dr"))
     site.policy({"Version": "2012-10-17", "Statement": [{**fenced, "Resource": f"arn:aws:s3:::{site.bucket}/*"}]})
     run.start()
     assert (run.state.status, run.state.state) == ("held", "validation_started"), run.words

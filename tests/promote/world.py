@@ -73,6 +73,7 @@ def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
     """Return a promote's inputs as the CLI makes them of its defaults and a receipt."""
     sandbox = site.sandbox
     usual: dict[str, Any] = {
+        "workload": "", "comparison_profile": "",
         "bucket": site.bucket, "prefix": site.prefix, "namespace": NAMESPACE, "candidate": "local",
         "provider": "openai", "profile": "cs", "cronjob": "", "cronjob_selector": "", "configmap": CONFIGMAP,
         "taker": "dr", "target": "canonical", "primary_run_id": sandbox.primary_run_id,

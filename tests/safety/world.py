@@ -756,6 +756,7 @@ def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
     """Return a failback's inputs as `drfsm failback` makes them of its defaults, without a soak and a teardown."""
     sandbox = site.sandbox
     usual: dict[str, Any] = {
+        "workload": "", "comparison_profile": "",
         "bucket": site.bucket, "prefix": site.prefix, "dr_run_id": site.dr_run_id, "namespace": NAMESPACE,
         "primary_run_id": datetime.now(UTC).isoformat(timespec="microseconds"), "candidate": "local",
         "provider": "openai", "profile": "cs", "image_ref": "", "allow_tag": "no", "cronjob": "",

@@ -26,14 +26,14 @@ from drfsm.dr.backup import restore_policy
 from drfsm.dr.backup.check import Backup, of_run
 from drfsm.dr.backup.manifests import APIS, wanted_secrets
 from drfsm.dr.backup.state_volume import Pace
-from drfsm.dr.control_plane import SECTIONS, configmap_of
-from drfsm.dr.sites import BEFORE, OFF, SWITCHES, before_of, overrides, parsed, publishing
+from drfsm.dr.control_plane import SECTIONS
+from drfsm.dr.sites import BEFORE, before_of, overrides, parsed, switched
 from drfsm.dr.terms import terms_of
+from drfsm.dr.workload import Switches, Workload
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Cluster, Manifest, World
 
-_CONTROL_PLANE = tuple(configmap_of(section) for section in SECTIONS)
 _NAMED = 20
 
 
@@ -43,7 +43,8 @@ class Target:
 
     cluster: Cluster
     namespace: str
-    configmap: str = "jobintel-config"
+    workload: Workload
+    configmap: str
     cronjob: str = ""
     claim: str = ""
     bundled: bool = True
@@ -61,14 +62,13 @@ def planned(backup: Backup, target: Target, run_id: str, *, stops: bool = True) 
     old = next((each["metadata"]["name"] for each in backup.manifests if each["kind"] == "Namespace"), target.namespace)
     kept = [each for each in backup.manifests if each["kind"] != "Namespace" and not _bundles(each, target)]
     found = [_namespace(backup, target.namespace), *(_moved(each, old, target.namespace) for each in kept)]
-    quiet = [
-        each if each["kind"] == "Deployment" and not stops else _quiet(each, target.configmap, run_id) for each in found
-    ]
+    quiet = [each if each["kind"] == "Deployment" and not stops else _quiet(each, target, run_id) for each in found]
     return sorted(quiet, key=lambda each: (order[each["kind"]], str(each["metadata"]["name"])))
 
 
 def _bundles(manifest: Manifest, target: Target) -> bool:
-    return target.bundled and manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"] in _CONTROL_PLANE
+    own = [target.workload.kubernetes.control_plane_of(section) for section in SECTIONS]
+    return target.bundled and manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"] in own
 
 
 def _namespace(backup: Backup, namespace: str) -> Manifest:
@@ -86,7 +86,8 @@ def _moved(manifest: Manifest, old: str, new: str) -> Manifest:
     return found
 
 
-def _quiet(manifest: Manifest, configmap: str, run_id: str) -> Manifest:
+def _quiet(manifest: Manifest, target: Target, run_id: str) -> Manifest:
+    switches = target.workload.switches
     _without_marks(manifest)
     before = parsed(before_of(manifest))
     if manifest["kind"] == "CronJob":
@@ -99,13 +100,13 @@ def _quiet(manifest: Manifest, configmap: str, run_id: str) -> Manifest:
         manifest["spec"]["replicas"] = 0
         if replicas > 0:
             _keep(manifest, {"run": run_id, "replicas": replicas})
-    elif manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"] == configmap:
+    elif manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"] == target.configmap:
         manifest.pop("immutable", None)
         data = manifest.setdefault("data", {})
-        switches = {name: data.get(name) for name in SWITCHES}
-        data |= dict(zip(SWITCHES, OFF, strict=True))
-        if publishing.judge(switches) == "on" and not _was_on(before):
-            _keep(manifest, {"run": run_id, "data": switches})
+        values = switched(manifest, switches)
+        data |= switches.off
+        if switches.position(values) == "on" and not _was_on(before, switches):
+            _keep(manifest, {"run": run_id, "data": values})
     return manifest
 
 
@@ -116,12 +117,12 @@ def _without_marks(manifest: Manifest) -> None:
         manifest["metadata"]["annotations"] = kept
 
 
-def _was_on(before: Mapping[str, Any]) -> bool:
+def _was_on(before: Mapping[str, Any], switches: Switches) -> bool:
     """Return whether a record says that an object was at work."""
     data, replicas = before.get("data"), before.get("replicas")
     if before.get("suspend") is False or (type(replicas) is int and replicas > 0):
         return True
-    return isinstance(data, Mapping) and publishing.judge({name: data.get(name) for name in SWITCHES}) == "on"
+    return isinstance(data, Mapping) and switches.position(data) == "on"
 
 
 def quieted(backup: Backup, target: Target) -> dict[str, list[str]]:
@@ -133,7 +134,8 @@ def quieted(backup: Backup, target: Target) -> dict[str, list[str]]:
     configmaps = {each["metadata"]["name"]: each for each in there if each["kind"] == "ConfigMap"}
     switches = configmaps.get(target.configmap) or {}
     makers = {kind: [each for each in there if each["kind"] == kind] for kind in ("CronJob", "Deployment")}
-    alone = [words for each in makers["CronJob"] for words in overrides(each, target.configmap, configmaps)]
+    named = target.workload.switches.names
+    alone = [words for each in makers["CronJob"] for words in overrides(each, target.configmap, configmaps, named)]
     return {
         "suspended": [restore_policy.object_of(each) for each in makers["CronJob"]],
         "scaled_to_zero": [
@@ -176,7 +178,7 @@ def live(target: Target) -> list[str]:
     running = [each for each in target.cluster.list("CronJob", target.namespace) if not each["spec"].get("suspend")]
     told = [f"CronJob {each['metadata']['name']} is on" for each in running]
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap) or {}
-    if publishing.judge({name: (config.get("data") or {}).get(name) for name in SWITCHES}) == "on":
+    if target.workload.switches.position(config.get("data") or {}) == "on":
         told.append(f"ConfigMap {target.configmap} has publishing on")
     return told
 
@@ -195,7 +197,7 @@ def apply(target: Target, manifests: Sequence[Manifest], pace: Pace, *, force: b
             done["left"].append(f"{kind}/{name}")  # a claim's spec can't be changed; a namespace may be others' too
             continue
         try:
-            target.cluster.apply(_as_before(each, there), force=force)
+            target.cluster.apply(_as_before(each, there, target.workload.switches), force=force)
         except Conflict as fault:
             raise Conflict(fault.what, hint="look at who set them, then --force-conflicts", fault="site") from None
         done["created" if there is None else "applied"].append(f"{kind}/{name}")
@@ -203,11 +205,11 @@ def apply(target: Target, manifests: Sequence[Manifest], pace: Pace, *, force: b
     return done
 
 
-def _as_before(manifest: Manifest, there: Manifest | None) -> Manifest:
+def _as_before(manifest: Manifest, there: Manifest | None, switches: Switches) -> Manifest:
     """Return a manifest with what a live object says about how it was before, if that says that it was on."""
     raw = before_of(there) if there is not None else None
     before = parsed(raw)
-    if _was_on(before):
+    if _was_on(before, switches):
         annotations = {**(manifest["metadata"].get("annotations") or {}), BEFORE: raw}
         return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
     return manifest
@@ -227,11 +229,10 @@ def compared(target: Target, manifests: Sequence[Manifest]) -> dict[str, Any]:
         if not each["spec"].get("suspend"):
             seen["loud"].append(f"CronJob {each['metadata']['name']} is on")
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap)
-    data = (config or {}).get("data") or {}
-    if publishing.judge({name: data.get(name) for name in SWITCHES}) != "off":
-        message = (
-            "is not there" if config is None else f"says {', '.join(f'{name}={data.get(name)}' for name in SWITCHES)}"
-        )
+    values = switched(config or {}, target.workload.switches)
+    if target.workload.switches.position(values) != "off":
+        says = ", ".join(f"{name}={value}" for name, value in values.items())
+        message = "is not there" if config is None else f"says {says}"
         seen["loud"].append(f"ConfigMap {target.configmap} {message}")
     return {**seen, "objects": len(manifests)}
 
@@ -282,6 +283,7 @@ def target_of(world: World, run: Run) -> Target:
     return Target(
         world.dr,
         terms.namespace,
+        terms.workload,
         terms.configmap,
         terms.cronjob,
         bundled=terms.control_plane_is_bundled,

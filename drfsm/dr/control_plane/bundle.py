@@ -28,12 +28,12 @@ from drfsm.dr.control_plane.read import (
     Bundle,
     BundleFault,
     Files,
-    configmap_of,
     data_of,
     home_of,
     opened,
     published,
 )
+from drfsm.dr.workload import Workload
 from drfsm.errors import Conflict, UsageFault
 from drfsm.world import Cluster, ObjectStore
 
@@ -88,14 +88,15 @@ def _read(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield path.relative_to(folder).as_posix(), path.read_bytes()
 
 
-def from_cluster(cluster: Cluster, namespace: str) -> dict[str, dict[str, bytes]]:
+def from_cluster(cluster: Cluster, namespace: str, workload: Workload) -> dict[str, dict[str, bytes]]:
     """Read the ConfigMaps that a site runs with; ``__`` in a key is ``/`` in a file's name."""
     found: dict[str, dict[str, bytes]] = {}
     for section in SECTIONS:
-        manifest = cluster.get("ConfigMap", namespace, configmap_of(section))
+        name = workload.kubernetes.control_plane_of(section)
+        manifest = cluster.get("ConfigMap", namespace, name)
         if manifest is None:
             raise UsageFault(
-                f"ConfigMap {namespace}/{configmap_of(section)} is not on {cluster.name}",
+                f"ConfigMap {namespace}/{name} is not on {cluster.name}",
                 hint="name the right --namespace, or publish from a directory with --source",
             )
         found[section] = {_name(key): body for key, body in data_of(manifest).items()}
@@ -110,7 +111,7 @@ def _name(key: str) -> str:
 # --- packing --------------------------------------------------------------------------------------------
 
 
-def pack(sections: Mapping[str, Files], origin: Origin) -> bytes:
+def pack(sections: Mapping[str, Files], origin: Origin, workload: Workload) -> bytes:
     """Return a bundle's bytes. Raises UsageFault for what no bundle can hold, and for what can't be applied."""
     origin.check()
     files = {f"{section}/{name}": body for section in SECTIONS for name, body in sections[section].items()}
@@ -130,7 +131,7 @@ def pack(sections: Mapping[str, Files], origin: Origin) -> bytes:
         tarred({f"{HOME}/{path}": body for path, body in {**files, "manifest.json": pretty(manifest)}.items()})
     )
     try:
-        bundle = opened(raw, hashlib.sha256(raw).hexdigest(), "")
+        bundle = opened(raw, hashlib.sha256(raw).hexdigest(), "", workload)
     except BundleFault as fault:
         raise UsageFault(
             f"this can't be published: {'; '.join(fault.faults[:10])}", hint="mend the source; nothing was written"
@@ -185,7 +186,7 @@ def pretty(value: Any) -> bytes:
 # --- publishing -----------------------------------------------------------------------------------------
 
 
-def publish(store: ObjectStore, prefix: str, raw: bytes, origin: Origin) -> Bundle:
+def publish(store: ObjectStore, prefix: str, raw: bytes, origin: Origin, workload: Workload) -> Bundle:
     """Write a bundle, then move current.json to it; return what is published, read back and verified.
 
     Raises Conflict if somebody else published meanwhile: current.json is then as they left it.
@@ -209,7 +210,7 @@ def publish(store: ObjectStore, prefix: str, raw: bytes, origin: Origin) -> Bund
         store.put(current_key, pretty(current), if_match=before.etag if before else None, if_absent=before is None)
     except Conflict:
         raise _overtaken(f"current.json of {store.bucket}/{home} was moved by somebody else meanwhile") from None
-    found = published(store, prefix)
+    found = published(store, prefix, workload)
     if found is None or (found.uri, found.sha256) != (uri, current["bundle_sha256"]):
         raise _overtaken(f"current.json does not name {uri} any more, right after it was moved there")
     return found

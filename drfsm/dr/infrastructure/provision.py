@@ -24,7 +24,7 @@ from attrs import asdict
 from drfsm.claims import is_name
 from drfsm.dr.callers import cluster_users
 from drfsm.dr.infrastructure.costs import cost_inputs, minutes_between, total
-from drfsm.dr.infrastructure.runners import TAGS
+from drfsm.dr.infrastructure.runners import tags_of
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Unreachable, Unreadable, UsageFault
@@ -98,10 +98,10 @@ def _judge_runner(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
 def _observe_foreign(world: World, run: Run) -> dict[str, Any]:
     charter = charter_of(run)
     own = {*recorded(run), *(each.instance_id for each in provisioner_of(world).standing(charter).machines)}
-    found = world.infrastructure.runners(TAGS)
+    found = world.infrastructure.runners(tags_of(run))
     strangers = [each for each in found if each.instance_id not in own and each.tags.get(RUN_TAG) != charter.run]
     return {
-        "tags": TAGS,
+        "tags": dict(tags_of(run)),
         "foreign": {
             each.instance_id: {"state": each.state, "run": each.tags.get(RUN_TAG), "name": each.tags.get("Name")}
             for each in sorted(strangers, key=lambda each: each.instance_id)

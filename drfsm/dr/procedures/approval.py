@@ -24,6 +24,7 @@ from drfsm.dr.progress import quiet
 from drfsm.dr.sites import fence
 from drfsm.dr.terms import Terms, terms_of
 from drfsm.dr.validation import parsed
+from drfsm.dr.workload import digest as digest_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Unreachable, Unreadable, UsageFault
 from drfsm.world import World
@@ -37,8 +38,8 @@ def plan(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
     site = terms.target_site
     beside, run_id = terms.staged(run.id), terms.new_run
-    whole = verify(world.store, beside, run_id, note=quiet, check=run.check)
-    newest = verify_latest(world.store, beside, run_id, note=quiet, check=run.check, every_ranked=False)
+    whole = verify(world.store, beside, run_id, pairs=[terms.pair], note=quiet, check=run.check)
+    newest = verify_latest(world.store, beside, run_id, pairs=[terms.pair], note=quiet, check=run.check, whole=False)
     receipt = terms.validation_receipt
     decides, pointers = _pointers(world, run)
     return {
@@ -46,6 +47,7 @@ def plan(world: World, run: Run) -> dict[str, Any]:
         "bucket": terms.bucket,
         "prefix": terms.prefix,
         "candidate": terms.candidate,
+        **_of_workload(terms),
         "canonical_run": {
             "run_id": run_id,
             "ended_at": staged_end(world, run),
@@ -73,6 +75,11 @@ def plan(world: World, run: Run) -> dict[str, Any]:
     }
 
 
+def _of_workload(terms: Terms) -> dict[str, str]:
+    """Return the digest of the contract. Runs that older versions began recorded none: their plan stays as it was."""
+    return {"workload_sha256": digest_of(terms.workload)} if terms.recorded_contract else {}
+
+
 def _of_run(run: Run) -> dict[str, Any]:
     """Return what makes the plan this run's own. Runs that 0.1.0 began have no nonce: theirs stays as it was."""
     terms = terms_of(run.inputs)
@@ -84,13 +91,13 @@ def _of_run(run: Run) -> dict[str, Any]:
 
 def _pointers(world: World, run: Run) -> tuple[str, dict[str, Any]]:
     """Return the key that decides, and what each pointer of the set says: as captured, else as it is now."""
-    captured = run.results.get("capture_pointers")
+    captured, form = run.results.get("capture_pointers"), terms_of(run.inputs).workload.pointers
     decides = terms_of(run.inputs).layout.global_pointers()[0]
     if captured is not None:
         return decides, {key: each["says"] for key, each in captured["pointers"].items()}
     provider_keys, global_keys = keys_of(world, run)
     found = {key: world.store.get(key) for key in (*global_keys, *provider_keys)}
-    return decides, {key: said(blob.body, key) if blob else None for key, blob in found.items()}
+    return decides, {key: said(blob.body, key, form) if blob else None for key, blob in found.items()}
 
 
 def stop(terms: Terms) -> str:

@@ -23,7 +23,7 @@ from drfsm.dr.backup import home_of as backup_home
 from drfsm.dr.callers import callers
 from drfsm.dr.control_plane import apply as control_plane_apply
 from drfsm.dr.control_plane import read as control_plane
-from drfsm.dr.infrastructure import TAGS, provision
+from drfsm.dr.infrastructure import provision, tags_of
 from drfsm.dr.objects import cronjob_of
 from drfsm.dr.pointers import ownership
 from drfsm.dr.sites import baseline, preflight, publishing, schedules
@@ -154,7 +154,7 @@ def _image(world: World, run: Run) -> dict[str, Any]:
             )
         cronjob, of = named[0], "the backup"
     else:
-        cronjob, of = cronjob_of(world.dr, terms.namespace, terms.cronjob), "the site"
+        cronjob, of = cronjob_of(world.dr, terms.namespace, terms.cronjob, terms.usual_cronjob), "the site"
     containers = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     return {"image": str(containers[0]["image"]), "of": of, "needed": True}
 
@@ -173,7 +173,7 @@ def _rights(world: World, run: Run) -> dict[str, Any]:
         "writing below the drill's prefix": lambda: preflight.unwritable(world, run, [terms.staged(run.id).prefix])
     }
     if terms.site != "given":
-        asked["DR's runners"] = lambda: preflight.nothing(world.infrastructure.runners(TAGS))
+        asked["DR's runners"] = lambda: preflight.nothing(world.infrastructure.runners(tags_of(run)))
         charter = provision.charter_of(run)
         asked["the site's machines"] = lambda: preflight.nothing(provision.provisioner_of(world).standing(charter))
     if terms.restore:
@@ -333,7 +333,8 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
     terms = terms_of(run.inputs)
     given, canonical = terms.recorded, terms.promotes_canonical
     same = (
-        "bucket", "namespace", "candidate", "provider", "profile", "cronjob", "cronjob_selector", "configmap", "taker",
+        "workload", "bucket", "namespace", "candidate", "provider", "profile", "cronjob", "cronjob_selector",
+        "configmap", "taker",
         "primary_run_id", "dr_run_id", "staged_prefix", "auto_promote", "allow_promote_bypass", "image_ref",
         "allow_tag", "validation_env", "validation_timeout", "startup_timeout", "expect_account", "endpoint_url",
         "region",
@@ -351,6 +352,7 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
         "rehearses": "" if canonical else str(given("prefix")),
         "validation": "receipt",
         "validation_receipt": terms.validation_receipt or _own_receipt(world, run),
+        "comparison_profile": "",
         "approved_plan": "", "approved_by": "", "approved_at": "", "ticket": "", "allow_older": "no",
         "plan_run": "", "plan_nonce": uuid4().hex,
         "approval_expires": str(given("approval_expires") or "24"),

@@ -81,15 +81,15 @@ def environment(run: Run) -> dict[str, str]:
     terms = terms_of(run.inputs)
     asked = dict(line.split("=", 1) for line in terms.validation_env if "=" in line)
     # A DR that is promoted must be able to publish: its bucket is the one that its own settings name.
-    bucket = {"JOBINTEL_S3_BUCKET": terms.bucket} if terms.target_site == "primary" else {}
+    variables = terms.workload.variables
+    bucket = {variables.bucket: terms.bucket} if terms.target_site == "primary" else {}
     return {
         **asked,
         **bucket,
-        "PUBLISH_S3": "1",
-        "PUBLISH_S3_DRY_RUN": "0",
-        "PUBLISH_S3_REQUIRE": "1",
-        "JOBINTEL_S3_PREFIX": terms.staged(run.id).prefix,
-        "JOBINTEL_RUN_ID": terms.new_run,
+        **terms.workload.switches.on,
+        **variables.validation,
+        variables.prefix: terms.staged(run.id).prefix,
+        variables.run_id: terms.new_run,
     }
 
 
@@ -98,7 +98,7 @@ def _start(world: World, run: Run) -> dict[str, Any]:
     cluster = world.site(terms.target_site)
     found = find(cluster, run, "validation")
     if not found:
-        job = job_from(cronjob_of(cluster, terms.namespace, terms.cronjob), run, "validation")
+        job = job_from(cronjob_of(cluster, terms.namespace, terms.cronjob, terms.usual_cronjob), run, "validation")
         beside(job, run)
         create(cluster, job, run, "validation")
         found = [job]
@@ -189,11 +189,12 @@ def _observe_result(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
     job = job_of(world, run, "validation")  # BEFORE what it published: that is there when the Job has ended
     layout = terms.staged(run.id)
-    global_pointers = read(world.store, layout.global_pointers())
+    form = layout.workload.pointers
+    global_pointers = read(world.store, layout.global_pointers(), form)
     # Every pair that is canonical must have been done: its pointer will name this run.
     canonical = pairs(world.store, terms.layout, *terms.pair)
     found = [pair for each in global_pointers.values() for pair in pairs_of(each or {})]
-    providers = read(world.store, layout.provider_pointers(dict.fromkeys([*found, *canonical])))
+    providers = read(world.store, layout.provider_pointers(dict.fromkeys([*found, *canonical])), form)
     named = {key: (each or {}).get("run_id") for key, each in {**global_pointers, **providers}.items()}
     return {**seen_job(world, run, job, satisfied=_published(named, terms)), "published": named}
 

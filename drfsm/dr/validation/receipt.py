@@ -181,7 +181,7 @@ def _differs(receipt: Receipt, terms: Terms, dr: Cluster) -> Iterator[str]:
     if terms.image_ref:
         expected["image"] = terms.image_ref
     elif not terms.allow_image_drift:  # what was validated is to be what runs next
-        cronjob = cronjob_of(dr, terms.namespace, terms.cronjob)
+        cronjob = cronjob_of(dr, terms.namespace, terms.cronjob, terms.usual_cronjob)
         expected["image"] = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"]
     for name, value in expected.items():
         if receipt[name] != value:

@@ -23,7 +23,7 @@ from drfsm.world import Manifest, World
 def _start(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
     if not find(world.primary, run, "soak"):
-        cronjob = cronjob_of(world.primary, terms.namespace, terms.cronjob)
+        cronjob = cronjob_of(world.primary, terms.namespace, terms.cronjob, terms.usual_cronjob)
         job = job_from(cronjob, run, "soak")
         job["metadata"]["ownerReferences"] = [
             {
@@ -51,7 +51,7 @@ def _observe_result(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
     kind, job = _job(world, run)  # BEFORE what it published: that is there when the Job has ended
     provider_keys, global_keys = keys_of(world, run)
-    pointers = list(read(world.store, (*provider_keys, *global_keys)).values())
+    pointers = list(read(world.store, (*provider_keys, *global_keys), terms.workload.pointers).values())
     named = {str((each or {}).get("run_id")) for each in pointers}
     run_id = next(iter(named)) if len(named) == 1 else None
     fresh = run_id not in (None, "None", terms.dr_run_id, terms.primary_run_id)
@@ -63,7 +63,7 @@ def _observe_result(world: World, run: Run) -> dict[str, Any]:
     }
     if not fresh or seen["job"] == "running":
         return {**seen, "verification": None}
-    verification = verify(world.store, terms.layout, str(run_id), note=run.note, check=run.check)
+    verification = verify(world.store, terms.layout, str(run_id), pairs=[terms.pair], note=run.note, check=run.check)
     return {**seen, "verification": verification.record}
 
 
@@ -86,7 +86,7 @@ def _job(world: World, run: Run) -> tuple[str, Manifest | None]:
     known = (run.results.get("resume_primary") or {}).get("jobs")
     if known is None:  # the thaw was found done after a crash: nobody kept which Jobs were there before
         return "by schedule", None
-    cronjob = cronjob_of(world.primary, terms.namespace, terms.cronjob)
+    cronjob = cronjob_of(world.primary, terms.namespace, terms.cronjob, terms.usual_cronjob)
     jobs = [
         each
         for each in world.primary.list("Job", terms.namespace)
