@@ -36,6 +36,7 @@ from attrs import asdict, evolve, frozen
 
 from drfsm.errors import DrfsmError, UsageFault
 from drfsm.sandbox.clusters import Cluster, Kind
+from drfsm.sandbox.kubernetes.images import Images
 from drfsm.sandbox.kubernetes.processes import end_leftovers
 from drfsm.sandbox.seed import Options, Seeded, Site, read
 
@@ -312,10 +313,10 @@ class TwoSites(ABC, Generic[C]):
         return environment_of(self.state)
 
     @abstractmethod
-    def _cluster(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> C:
+    def _cluster(self, name: str, directory: Path, images: Images) -> C:
         """Return a cluster of the kind that a subclass stands for, not yet started."""
 
-    def _runners(self, images: Mapping[str, Sequence[str]]) -> "Runners":
+    def _runners(self, images: Images) -> "Runners":
         from drfsm.sandbox.runners import Runners
 
         def made(name: str, directory: Path) -> Cluster:
@@ -355,7 +356,7 @@ class Sandbox(TwoSites["EmulatedCluster"]):
 
     kubernetes = "emulated"
 
-    def _cluster(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> "EmulatedCluster":
+    def _cluster(self, name: str, directory: Path, images: Images) -> "EmulatedCluster":
         from drfsm.sandbox.kubernetes import EmulatedCluster
 
         return EmulatedCluster(name, directory, images)
@@ -366,7 +367,7 @@ class RealSandbox(TwoSites["RealCluster"]):
 
     kubernetes = "real"
 
-    def _cluster(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> "RealCluster":
+    def _cluster(self, name: str, directory: Path, images: Images) -> "RealCluster":
         from drfsm.sandbox.controlplane import RealCluster
 
         return RealCluster(name, directory, images)
