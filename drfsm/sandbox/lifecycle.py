@@ -9,6 +9,7 @@ where it starts them.
     <directory>/sandbox.log      the server's output, kept until the next ``up``
     <directory>/primary/, dr/    each cluster's files, and its pods'
     <directory>/runners/         likewise, of each instance that was started from the launch template (runners.py)
+    <directory>/image/           the files of the image that the sites run (workload_image.py)
     <directory>/outages/SITE     there while that site's cluster is asked not to answer; the server looks at it
     <directory>/.lock            held by the one ``up``, ``down`` or ``outage`` at a time
 """
@@ -235,10 +236,11 @@ class TwoSites(ABC, Generic[C]):
 
     def start(self) -> Self:
         """Start the servers and seed them. If anything fails, nothing is left running."""
+        from drfsm.sandbox import workload_image
         from drfsm.sandbox.cloud import Cloud
         from drfsm.sandbox.seed import REPOSITORY, seed
 
-        images = {REPOSITORY: [sys.executable, "-m", "drfsm.sandbox.workload"]}
+        images = {REPOSITORY: workload_image.build(self.directory / "image", self.options.contract)}
         self.cloud = Cloud()
         self.primary, self.dr = (self._cluster(name, self.directory / name, images) for name in ("primary", "dr"))
         try:
@@ -427,7 +429,7 @@ def _clear(directory: Path) -> None:
     """Remove what a sandbox that has ended may have left: pods (found where there is /proc), files; the log stays."""
     end_leftovers(directory)
     (directory / "sandbox.json").unlink(missing_ok=True)
-    for name in ("primary", "dr", "runners", "outages"):
+    for name in ("primary", "dr", "runners", "outages", "image"):
         shutil.rmtree(directory / name, ignore_errors=True)
 
 

@@ -20,6 +20,8 @@ What it reads. The first five have other names where ``--contract`` says so (wor
     JOBINTEL_STATE_DIR                            ``/app/state``, below DRFSM_SANDBOX_ROOT if that is set; its data
                                                   folder lies beside it
     JOBINTEL_PUBLISH_RUN_REPORT=1                 publish run_report.json too; without it, it stays local
+    JOBINTEL_PUBLISH_STATEMENTS=1                 publish each pair's run_summary, run_health and provider_availability
+                                                  too, as an uploader of one's own might
 
 What it writes, in this order (``<base>`` is ``<prefix>``; for other candidates than local it is
 ``<prefix>/candidates/<candidate>``):
@@ -69,7 +71,7 @@ from typing import NamedTuple, NoReturn
 
 from drfsm.sandbox.workload_artifacts import Artifact, Input, artifacts, encoded
 from drfsm.sandbox.workload_contract import Contract, filled, is_true
-from drfsm.sandbox.workload_local import Run, keep, keep_success, keep_unchanged, report, unchanged_since
+from drfsm.sandbox.workload_local import Run, keep, keep_success, keep_unchanged, report, statements, unchanged_since
 from drfsm.sandbox.workload_store import Store, StoreFault
 
 DONE, FAILED, FAULTY, TERMINATED = 0, 1, 2, 143
@@ -99,6 +101,7 @@ class Settings(NamedTuple):
     dry_run: bool
     require: bool
     publish_report: bool
+    publish_statements: bool
     run_id: str
     candidate: str
     pairs: tuple[tuple[str, str], ...]
@@ -130,6 +133,7 @@ class Settings(NamedTuple):
             dry_run=contract.only_says(variables),
             require=contract.requires(variables),
             publish_report=_flag(variables, "JOBINTEL_PUBLISH_RUN_REPORT"),
+            publish_statements=_flag(variables, "JOBINTEL_PUBLISH_STATEMENTS"),
             run_id=variables.get(place["run_id"]) or new_run_id(contract),
             candidate=variables.get("JOBINTEL_CANDIDATE") or defaults["candidate"],
             pairs=_pairs(variables, argv, defaults),
@@ -207,7 +211,7 @@ def pointer_keys(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield (step, key) of every pointer in the order of writing: the candidate's keys, then the older ones."""
     pointers, candidate = settings.contract.pointers, settings.candidate
     homes = [("global", "provider", filled(pointers["home"], candidate=candidate))]
-    if pointers["older"] and candidate == settings.contract.defaults["candidate"]:
+    if pointers.get("older") and candidate == settings.contract.defaults["candidate"]:
         homes.append(("older", "older", pointers["older"]))
     for of_all, of_pair, home in homes:
         yield of_all, f"{settings.prefix}/{home}/{pointers['name']}"
@@ -239,7 +243,7 @@ def main(environ: Mapping[str, str], argv: Sequence[str] = ()) -> int:
         return _say(f"wrong environment: {fault}", FAULTY)
     if settings.preflight:
         return _preflight(settings, environ)
-    _say(f"{settings.contract.run_ids['marker']}{settings.run_id}")
+    _say(f"{settings.contract.run_ids.get('marker', '')}{settings.run_id}")
     started_at, started = now(), time.monotonic()
     store = Store(settings.bucket, environ) if settings.publish and settings.bucket else None
     _before_publishing(settings, store)
@@ -257,9 +261,10 @@ def main(environ: Mapping[str, str], argv: Sequence[str] = ()) -> int:
     if run.successful and unchanged_since(run, made, settings.state):
         keep_unchanged(run, settings.state)
         return _say(UNCHANGED.format(marker=settings.contract.unchanged))
-    run_report = report(settings.contract, run, made)
+    more = statements(run, made) if settings.publish_statements else []
+    run_report = report(settings.contract, run, [*made, *more])
     keep(settings.contract, run, made, run_report, data=settings.data, state=settings.state)
-    published = _publish(settings, store, list(writes(settings, run, made, run_report)))
+    published = _publish(settings, store, list(writes(settings, run, [*made, *more], run_report)))
     if not run.successful:
         return _say("the run failed; no pointer was moved", FAILED)
     if not published and settings.require:
@@ -320,7 +325,7 @@ def _step(settings: Settings, store: Store, step: str, planned: Sequence[Write])
         _wait(store, settings.wait_for_before_pointers)
     for number, write in enumerate(planned, start=1):
         if write.step == step:
-            store.put(write.key, write.body, _TYPES[Path(write.key).suffix])
+            store.put(write.key, write.body, _TYPES.get(Path(write.key).suffix, "application/octet-stream"))
             if number == settings.die_after_writes:
                 _die(f"after object {number}")
     if step == settings.die_after:

@@ -108,7 +108,7 @@ class Contract(NamedTuple):
     def publishes(self, variables: Mapping[str, str]) -> bool:
         """Return whether the switches that are yes when publishing is on say yes."""
         enabling = [name for name, value in self.switches["on"].items() if is_true(value)]
-        return all(is_true(variables.get(name, "")) for name in enabling)
+        return bool(enabling) and all(is_true(variables.get(name, "")) for name in enabling)
 
     def only_says(self, variables: Mapping[str, str]) -> bool:
         """Return whether a switch that is yes when publishing is off, such as a dry run, says yes."""

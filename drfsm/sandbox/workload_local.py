@@ -93,6 +93,21 @@ def report(contract: Contract, run: Run, made: Sequence[Artifact]) -> bytes:
     })  # fmt: skip
 
 
+def statements(run: Run, made: Sequence[Artifact]) -> list[Artifact]:
+    """Return the run's statements as files of each pair, for an uploader that publishes them."""
+    health = encoded(_health(run))
+    bodies = {
+        "run_summary": ("run_summary.v1.json", encoded(_summary(run, made, health))),
+        "run_health": ("run_health.v1.json", health),
+        "provider_availability": (AVAILABILITY, encoded(_availability(run, reason="ok"))),
+    }
+    return [
+        Artifact(provider, profile, name, file, body, latest=False)
+        for provider, profile in run.pairs
+        for name, (file, body) in bodies.items()
+    ]
+
+
 def keep(contract: Contract, run: Run, made: Sequence[Artifact], run_report: bytes, *, data: Path, state: Path) -> None:
     """Write a run to the local disk, before anything of it is published."""
     home = state / "runs" / run.folder
@@ -139,7 +154,7 @@ def _files(contract: Contract, run: Run, made: Sequence[Artifact], run_report: b
     yield contract.report["key"], run_report
     health = encoded(_health(run))
     yield "run_health.v1.json", health
-    yield "run_summary.v1.json", encoded(_summary(run, made, run_report, health))
+    yield "run_summary.v1.json", encoded(_summary(run, made, health, run_report))
     yield AVAILABILITY, encoded(_availability(run, reason="ok"))
     yield "index.json", _pretty(_index(run, made))
 
@@ -168,7 +183,7 @@ def _outputs(made: Sequence[Artifact]) -> Document:
     return outputs
 
 
-def _summary(run: Run, made: Sequence[Artifact], run_report: bytes, health: bytes) -> Document:
+def _summary(run: Run, made: Sequence[Artifact], health: bytes, run_report: bytes = b"") -> Document:
     home = f"state/runs/{run.folder}"
     outputs: dict[str, list[Document]] = {}
     for artifact in made:
@@ -183,14 +198,14 @@ def _summary(run: Run, made: Sequence[Artifact], run_report: bytes, health: byte
         "git_sha": "unknown",
         "ranked_outputs": outputs,
         "run_health": {"path": f"{home}/run_health.v1.json", "sha256": sha256(health), "status": run.status},
-        "run_report": {
-            "path": f"{home}/run_report.json",
-            "bytes": len(run_report),
-            "sha256": sha256(run_report),
-        },
+        **(_described(f"{home}/run_report.json", run_report) if run_report else {}),
         "scoring_config": {"config_sha256": SCORING, "source": "archived_scoring_config"},
         "snapshot_manifest": {"applicable": True, "sha256": sha256(run.snapshot.encode())},
     }
+
+
+def _described(path: str, run_report: bytes) -> Document:
+    return {"run_report": {"path": path, "bytes": len(run_report), "sha256": sha256(run_report)}}
 
 
 def _health(run: Run) -> Document:

@@ -222,6 +222,7 @@ _CONTRACT = block(
             for name, keys in _PARTS.items()
         },
         "comparison": Key(choice(RANKED, VALUES)),
+        "unchanged": Key(_LINE),
     },
     "a contract",
 )
@@ -288,6 +289,7 @@ def _built(found: Block) -> Workload:
             | {"kubeconfig_parameter": f"/{name}-dr/{{instance}}/kubeconfig"}
             | parts["runners"]
         ),
+        unchanged=str(found.get("unchanged", "")),
     )
 
 
