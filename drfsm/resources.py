@@ -26,7 +26,7 @@ _KNOWN: Mapping[str, Known] = {
     "467bb67e167bed78a02b1e6dafb64fea19a4383a72125e5d5fdb9ad2e1e4d4ba": Known("promote", "0.2.0"),
     "30e139e2fd58819e3139c9fd38a2c316582af7d6b0a19140e2ce5b76195384d8": Known("drill", "0.3.0"),
     "6b27c94d4e0344d84b2b05fa2b308ef8552fd664aa679abe7892c5d53a7f5442": Known("promote", "0.3.0"),
-    "ce231507cbe68fd5c679472f2fd8acc2628732b7caa96846066cfd0fe4141b24": Known("failback", "0.3.0"),
+    "af3994b6902da104212104ab93f3c4567383a019d84a141612af39544beeecde": Known("failback", "0.3.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

@@ -70,7 +70,7 @@ def _walked(value: Any, key: str, contract: workload.Workload, table: Mapping[st
     if isinstance(value, dict):
         walked = {name: _walked(item, name, contract, table) for name, item in value.items()}
         own = workload.shipped().kubernetes.labels
-        if key in ("labels", "matchLabels") and own.keys() <= value.keys():
+        if key in ("labels", "matchLabels", "selector") and own.keys() <= value.keys():
             return {**contract.kubernetes.labels, **{name: walked[name] for name in walked if name not in own}}
         return walked
     if isinstance(value, list):
