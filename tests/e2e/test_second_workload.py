@@ -37,7 +37,7 @@ def named(site: Site) -> set[str]:
 
 
 def test_a_contract_of_thirty_lines_is_all_that_another_workload_needs(second: Site) -> None:
-    """The drill ends complete, then the promote, and the failback brings the primary back; no report lies in the store."""
+    """Drill, promote and failback end complete, by other names everywhere, and without any report in the store."""
     assert len(CONTRACT.read_text(encoding="utf-8").splitlines()) <= 30
     sandbox, bundles = second.sandbox, second.directory
     rehearsal = drfsm(
