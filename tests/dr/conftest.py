@@ -35,7 +35,7 @@ class Bench:
     """A bucket of one's own, with the workload and the store to act on it."""
 
     def __init__(self, cloud: Cloud, state: Path) -> None:
-        self.cloud, self.state = cloud, state
+        self.cloud, self.state, self._runs = cloud, state, 0
         self.s3 = cloud.client("s3")
         self.bucket = f"bench-{uuid.uuid4().hex[:12]}"
         cloud.create_bucket(self.bucket)
@@ -88,23 +88,26 @@ class Bench:
         return Run(**{**usual, **given})
 
     def work(self, run_id: str, **given: str) -> Path:
-        """Run the workload to its end under a run id; return the local copy of its run."""
+        """Run the workload to its end under a run id, its report and statements uploaded; return its local copy."""
+        self._runs += 1
+        state = self.state / str(self._runs) / "state"  # a state of its own, as a pod with an emptyDir has
         environment = {
             "PATH": os.environ["PATH"],
             "AWS_ENDPOINT_URL": self.cloud.endpoint,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
             "JOBINTEL_S3_BUCKET": self.bucket,
-            "JOBINTEL_STATE_DIR": str(self.state),
+            "JOBINTEL_STATE_DIR": str(state),
             "JOBINTEL_RUN_ID": run_id,
             "JOBINTEL_PUBLISH_RUN_REPORT": "1",
+            "JOBINTEL_PUBLISH_STATEMENTS": "1",
             "PUBLISH_S3": "1",
             "PUBLISH_S3_REQUIRE": "1",
             **given,
         }
         argv = [sys.executable, "-m", "drfsm.sandbox.workload"]
         subprocess.run(argv, env=environment, check=True, timeout=30, stdout=subprocess.DEVNULL)
-        return self.state / "runs" / run_id.replace(":", "").replace("-", "").replace(".", "")
+        return state / "runs" / run_id.replace(":", "").replace("-", "").replace(".", "")
 
     def validate(self, **given: str) -> Path:
         """Run the workload as a validation does: beside."""

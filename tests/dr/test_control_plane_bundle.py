@@ -232,13 +232,8 @@ def test_an_applied_bundle_reads_back_the_same_and_can_be_published_from_there(b
 
 def test_a_newer_bundle_takes_its_own_older_keys_away(bench: "Bench", place: Place) -> None:
     """What an earlier bundle put there and this one lacks is gone, without any force."""
-    publish(
-        bench.store,
-        "jobintel",
-        pack({**FILES, "alerts": {"alerts.json": b"[]", "old.json": b"1"}}, ORIGIN, shipped()),
-        ORIGIN,
-        shipped(),
-    )
+    older = {**FILES, "alerts": {"alerts.json": b"[]", "old.json": b"1"}}
+    publish(bench.store, "jobintel", pack(older, ORIGIN, shipped()), ORIGIN, shipped())
     apply(place, bench)
     later = Origin(ORIGIN.git_sha, IMAGE_REF, "20260228T000000Z")
     publish(bench.store, "jobintel", pack(FILES, later, shipped()), later, shipped())

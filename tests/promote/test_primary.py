@@ -290,8 +290,7 @@ def test_drs_own_fence_of_an_earlier_failback_is_lifted_before_dr_may_publish(
     ready: Ready, site: Site, promote: Make
 ) -> None:
     """A statement that an earlier failback left on DR goes before publishing is on; foreign statements stay."""
-    from drfsm.dr.layout import Layout
-from drfsm.dr.sites.fence import statement
+    from drfsm.dr.sites.fence import statement
 
     other = {"Sid": "Theirs", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
              "Resource": f"arn:aws:s3:::{site.bucket}"}  # fmt: skip

@@ -3,8 +3,9 @@
 The Job is made from that site's CronJob, with the image to validate, no owner, no second try, and an
 environment that publishes into ``<prefix>/validations/<drfsm run>/`` (layout.staged) under a run id chosen beforehand.
 It is found again by its label after a crash, never started twice, and counts by what it published, not
-by its exit code: with publishing off the workload succeeds too. Volumes that outlive a pod are replaced
-by empty ones, so that a validation leaves no trace in the site's state.
+by its exit code: with publishing off the workload succeeds too. Volumes that outlive a pod, and that it could write,
+are replaced by empty ones: a validation leaves no trace in the site's state, and finds none there, so that it does the
+work, where a workload that knows its last run would find nothing new and publish nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ from drfsm.world import Cluster, Manifest, World
 REMOVE_SECONDS = 180
 LOG_LINES, MOST_EVENTS = 20, 10
 POLL_SECONDS = 1.0
+FLEETING = ("emptyDir", "configMap", "secret", "projected", "downwardAPI", "ephemeral", "csi", "image")
+"""The kinds of volumes that end with their pod, or hold nothing of its own. Any other kind outlives it."""
 HOPELESS = ("InvalidImageName", "CreateContainerConfigError", "ErrImageNeverPull")
 STUCK = (
     "ErrImagePull",
@@ -130,8 +133,8 @@ def beside(job: Manifest, run: Run) -> None:
     pod = spec["template"]["spec"]
     pod["restartPolicy"] = "Never"
     pod["volumes"] = [
-        {"name": each["name"], "emptyDir": {}} if "persistentVolumeClaim" in each else each
-        for each in pod.get("volumes") or []
+        {"name": volume["name"], "emptyDir": {}} if keeps_state(volume, pod) else volume
+        for volume in pod.get("volumes") or []
     ]
     wanted, current = environment(run), pod["containers"][0]["image"]
     for container in (*(pod.get("initContainers") or ()), *pod["containers"]):
@@ -139,6 +142,16 @@ def beside(job: Manifest, run: Run) -> None:
             container["image"] = terms_of(run.inputs).image_ref or current
         kept = [each for each in container.get("env") or [] if each["name"] not in wanted]
         container["env"] = [*kept, *({"name": name, "value": value} for name, value in wanted.items())]
+
+
+def keeps_state(volume: Manifest, pod: Manifest) -> bool:
+    """Return whether a volume outlives its pod with what a container of it writes there."""
+    kinds = [kind for kind in volume if kind != "name"]
+    if not kinds or kinds[0] in FLEETING or (volume[kinds[0]] or {}).get("readOnly"):
+        return False
+    containers = (*(pod.get("initContainers") or ()), *pod["containers"])
+    mounts = [mount for container in containers for mount in container.get("volumeMounts") or ()]
+    return any(mount["name"] == volume["name"] and not mount.get("readOnly") for mount in mounts)
 
 
 def _remove(world: World, run: Run) -> dict[str, Any]:

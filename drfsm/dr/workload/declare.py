@@ -223,6 +223,7 @@ _CONTRACT = block(
             for name, keys in _PARTS.items()
         },
         "comparison": Key(choice(RANKED, VALUES)),
+        "unchanged": Key(_LINE),
     },
     "a contract",
 )
@@ -289,6 +290,7 @@ def _built(found: Block) -> Workload:
             | {"kubeconfig_parameter": f"/{name}-dr/{{instance}}/kubeconfig"}
             | parts["runners"]
         ),
+        unchanged=str(found.get("unchanged", "")),
     )
 
 
