@@ -53,6 +53,12 @@ def report(**more: Any) -> dict[str, Any]:
     return {"run_id": RUN, "status": "success", "success": True, "verifiable_artifacts": entries, **more}
 
 
+def remove(*runs: Path) -> None:
+    """Take a required file away from runs."""
+    for run in runs:
+        (run / TOP).unlink()
+
+
 # --- the recorded runs --------------------------------------------------------------------------------------
 
 
@@ -107,9 +113,9 @@ SCORING = json.dumps(report(scoring_model={"config_sha256": "a" * 64})).encode()
 Change = Callable[[Path, Path], object]
 COMPARED: dict[str, tuple[Change, str, str]] = {
     "nothing differs": (lambda _one, _other: None, "none", ""),
-    "only one run lacks a required file": (lambda one, _other: (one / TOP).unlink(), "integrity", ""),
+    "only one run lacks a required file": (lambda one, _other: remove(one), "integrity", ""),
     "neither run has a required file": (
-        lambda one, other: ((one / TOP).unlink(), (other / TOP).unlink()), "none", "neither run has it"
+        remove, "none", "neither run has it"
     ),
     "the shortlist tells another history": (
         lambda one, _other: (one / SHORTLIST).write_bytes(BODIES[3] + b"New: 3\n"), "none", ""
@@ -156,14 +162,13 @@ def test_another_workloads_files_are_compared_by_their_values(tmp_path: Path) ->
         "workload: weather\nswitches: {on: {P: 1}, off: {P: 0}}\n"
         "variables: {bucket: B, prefix: X, run_id: R}\nfiles: {required: ['{provider}.json', '{profile}.txt']}\n"
     )
-    runs = []
     for name, json_text, text in (("one", b'{"a": 1}', b"x"), ("other", b'{ "a":1 }', b"y")):
         home = tmp_path / name / "north" / "rain"
         home.mkdir(parents=True)
         (home / "north.json").write_bytes(json_text)
         (home / "rain.txt").write_bytes(text)
-        runs.append(DirectoryRun(tmp_path / name))
-    comparison = compare(*runs, profile_of(weather), weather)
+    one, other = DirectoryRun(tmp_path / "one"), DirectoryRun(tmp_path / "other")
+    comparison = compare(one, other, profile_of(weather), weather)
     assert [difference.file for difference in comparison.differences] == ["north/rain/rain.txt"]
 
 
