@@ -155,7 +155,7 @@ def sizes_below(store: ObjectStore, home: str) -> dict[str, int]:
 
 
 def _named(store: ObjectStore, layout: Layout, run_id: str) -> Iterator[Pair]:
-    """Yield the pairs that a global pointer to this run names; one that can't be read is told where pointers are read."""
+    """Yield the pairs that a global pointer to this run names; one that can't be read names none here."""
     form = layout.workload.pointers
     for key in layout.global_pointers():
         try:
