@@ -1,6 +1,8 @@
 """What goes for every test: it talks to this machine alone, and fails for no reason of time."""
 
+import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,11 @@ from drfsm.adapters.site_kubeconfig import HERE
 
 # The sandbox's machines have addresses that moto invents: nobody may be asked there whether a certificate proves them.
 os.environ[HERE] = "1"
+
+# Python keeps what it compiled, whatever the shell says: the tests start a thousand processes, and each of them would
+# compile drfsm anew; each worker would rewrite every test's assertions.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile("drfsm", deadline=None)  # a machine that has much to do is no fault
 settings.load_profile("drfsm")
@@ -23,3 +30,8 @@ def real_workload() -> Path:
     if found is None:
         pytest.skip("the recorded data of the real workload is not beside the project, at ../shared/data/real-workload")
     return found
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from what the collection made: modules and tests, which stay to the end."""
+    gc.freeze()

@@ -51,12 +51,12 @@ def publish(
     git_sha: str,
     created_at: str,
     output: str,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Publish the configuration of a site or of a directory, and make it the current one."""
     from drfsm.dr.control_plane import bundle as bundles
 
-    store, workload = connected(given), contract_of(given)
+    store, workload = connected(options), contract_of(options)
     origin = bundles.Origin(git_sha or _git_sha(source), image_ref_digest, created_at or stamp())
     origin.check()
     sections = (
@@ -64,7 +64,7 @@ def publish(
         if source
         else bundles.from_cluster(cluster_of(kubeconfig), namespace, workload)
     )
-    published = bundles.publish(store, given["prefix"], bundles.pack(sections, origin, workload), origin, workload)
+    published = bundles.publish(store, options["prefix"], bundles.pack(sections, origin, workload), origin, workload)
     record = {
         "bundle_uri": published.uri,
         "bundle_sha256": published.sha256,
@@ -73,8 +73,8 @@ def publish(
         "created_at": origin.created_at,
         "files": published.counts,
     }
-    told = ", ".join(f"{count} {section}" for section, count in published.counts.items())
-    out(output, record, [f"{published.uri} is current", f"  sha256 {published.sha256}", f"  files: {told}"])
+    file_counts = ", ".join(f"{count} {section}" for section, count in published.counts.items())
+    out(output, record, [f"{published.uri} is current", f"  sha256 {published.sha256}", f"  files: {file_counts}"])
 
 
 def _git_sha(source: str) -> str:
@@ -93,20 +93,20 @@ _which = (
 )
 
 
-def _found(given: Mapping[str, Any], bundle_uri: str, bundle_sha256: str) -> "Bundle":
+def _found(options: Mapping[str, Any], bundle_uri: str, bundle_sha256: str) -> "Bundle":
     """Return the bundle that the options name, verified."""
     from drfsm.dr.control_plane import read as rooms
 
-    store = connected(given)
+    store = connected(options)
     if bool(bundle_uri) != bool(bundle_sha256):
         raise UsageFault("--bundle-uri and --bundle-sha256 go together", hint="give both, or none")
     if bundle_uri:
         named = {"bundle_uri": bundle_uri, "bundle_sha256": bundle_sha256}
-        return rooms.fetch(store, rooms.home_of(given["prefix"]), named, contract_of(given))
-    current = rooms.published(store, given["prefix"], contract_of(given))
+        return rooms.fetch(store, rooms.home_of(options["prefix"]), named, contract_of(options))
+    current = rooms.published(store, options["prefix"], contract_of(options))
     if current is None:
         raise UsageFault(
-            f"no control plane is published below s3://{store.bucket}/{given['prefix']}",
+            f"no control plane is published below s3://{store.bucket}/{options['prefix']}",
             hint="drfsm control-plane publish",
         )
     return current
@@ -135,11 +135,11 @@ def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -
 )
 @receipt_dir
 @output
-def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str, output: str, **given: Any) -> None:
+def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str, output: str, **options: Any) -> None:
     """Fetch the current bundle, verify it, and write it as files."""
     from drfsm.dr.control_plane import lay_out
 
-    bundle = _found(given, bundle_uri, bundle_sha256)
+    bundle = _found(options, bundle_uri, bundle_sha256)
     receipts = ReceiptFiles(receipt_dir, f"control-plane-{stamp()}")
     directory = Path(output_dir).absolute() if output_dir else receipts.directory / "control-plane/fetch"
     lay_out(bundle, directory)
@@ -173,17 +173,17 @@ def apply(
     *,
     render_only: bool,
     force_conflicts: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Apply the current bundle to a site as four ConfigMaps, and read them back."""
     from drfsm.dr.control_plane import apply as room
 
-    bundle = _found(given, bundle_uri, bundle_sha256)
+    bundle = _found(options, bundle_uri, bundle_sha256)
     if render_only:
         import yaml
 
         text = yaml.safe_dump_all(
-            room.rendered(bundle, namespace, contract_of(given)), sort_keys=False
+            room.rendered(bundle, namespace, contract_of(options)), sort_keys=False
         )  # ASCII: nothing is escaped twice
         say_text(text)
         return
@@ -191,7 +191,7 @@ def apply(
         cluster_of(kubeconfig),
         namespace,
         bundle,
-        contract_of(given),
+        contract_of(options),
         force=force_conflicts,
         check=lambda: None,
         say=say,
@@ -215,17 +215,17 @@ def apply(
 @_which[0]
 @_which[1]
 @output
-def verify(kubeconfig: str, namespace: str, bundle_uri: str, bundle_sha256: str, output: str, **given: Any) -> int:
+def verify(kubeconfig: str, namespace: str, bundle_uri: str, bundle_sha256: str, output: str, **options: Any) -> int:
     """Compare a site's ConfigMaps with the current bundle. Exits with 0 if they are equal, with 11 if they differ."""
     from drfsm.dr.control_plane import parity, same
 
-    bundle = _found(given, bundle_uri, bundle_sha256)
-    seen = parity(cluster_of(kubeconfig), namespace, bundle, contract_of(given))
+    bundle = _found(options, bundle_uri, bundle_sha256)
+    seen = parity(cluster_of(kubeconfig), namespace, bundle, contract_of(options))
     verdict = "same" if same(seen) else "different"
-    told = [f"{bundle.uri}: {verdict}"]
-    for section, each in seen.items():
-        kinds = [f"{kind} {key}" for kind, keys in each["first"].items() for key in keys]
-        told += [f"  {section}: {kind}" for kind in kinds]
+    lines = [f"{bundle.uri}: {verdict}"]
+    for section, differences in seen.items():
+        kinds = [f"{kind} {key}" for kind, keys in differences["first"].items() for key in keys]
+        lines += [f"  {section}: {kind}" for kind in kinds]
     record = {"verdict": verdict, "bundle_uri": bundle.uri, "bundle_sha256": bundle.sha256, "sections": seen}
-    out(output, record, told)
+    out(output, record, lines)
     return int(ExitCode.DONE if verdict == "same" else ExitCode.DIFFERENT)

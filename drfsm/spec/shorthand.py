@@ -1,11 +1,11 @@
-"""Writes out what a declaration says once for many rows: old key names, defaults, groups of states.
+"""Expands a declaration's shorthand: old key names, defaults, groups of states.
 
     defaults: {effect: idempotent, attempts: {max: 3}}     for each row with an action that doesn't say otherwise
     groups: {frozen_states: [a, b]}                        a name for states, wherever states are listed
     from: [a, {state: b, when: {validate: asked}}]         rows that differ only in their source and its ``when``
 
-Works on what was read, before anything is checked, so that every later rule sees plain rows only. Owns the faults of
-these three. Refuses shorthand that says nothing: a group or a default that nobody uses. Called by declare.py.
+Runs before any check, so that every later rule sees plain rows only. Owns the faults of these three. Refuses unused
+shorthand: a group or a default without a row. Called by declare.py.
 """
 
 from collections.abc import Iterable, Mapping
@@ -49,10 +49,28 @@ def source(name: Kind, with_when: Kind) -> Kind:
         if not isinstance(node, yaml.MappingNode):
             state = name.read(node, faults, called)
             return None if state is None else Source.of(state, {})
-        found = with_when.read(node, faults, called)
-        return Source.of(found["state"], found.get("when", {})) if found and "state" in found else None
+        declared = with_when.read(node, faults, called)
+        return Source.of(declared["state"], declared.get("when", {})) if declared and "state" in declared else None
 
     return Kind(read, {"anyOf": [name.schema, with_when.schema]})
+
+
+def members(states: Kind) -> Kind:
+    """Return the kind of a group: a list of states. A list at fault is read as (), so that its name stays known.
+
+    Else each use of the name would be a fault of its own, and a misleading one.
+    """
+
+    def read(node: yaml.Node, faults: Faults, called: str) -> tuple[Word, ...]:
+        listed: tuple[Word, ...] | None = states.read(node, faults, called)
+        return listed or ()
+
+    return Kind(read, states.schema)
+
+
+def groups_are_whole(machine: Block) -> bool:
+    """Say whether each group was read without a fault, so that the lists which use it hold what was meant."""
+    return all(machine.get("groups", {}).values())
 
 
 def write_out(machine: Block, faults: Faults) -> None:
@@ -92,7 +110,7 @@ class _Groups:
                 if "states" in rule:
                     rule["states"] = self._written_out(rule["states"], "states")
         for name in self._declared:
-            if name not in self._used:
+            if name not in self._used and self._declared[name]:
                 self._faults.add(name.line, f"group {name} is used nowhere", "list it in from or states, or remove it")
         self._refuse_unknown()
 
