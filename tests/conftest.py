@@ -1,7 +1,9 @@
 """What goes for every test: it talks to this machine alone, and fails for no reason of time."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 from drfsm.adapters.site_kubeconfig import HERE
@@ -11,3 +13,13 @@ os.environ[HERE] = "1"
 
 settings.register_profile("drfsm", deadline=None)  # a machine that has much to do is no fault
 settings.load_profile("drfsm")
+
+
+@pytest.fixture(scope="session")
+def real_workload() -> Path:
+    """Return the directory with what the real workload published; the tests of it are skipped where it is not."""
+    beside = Path("shared") / "data" / "real-workload"
+    found = next((folder / beside for folder in Path(__file__).parents[2:] if (folder / beside).is_dir()), None)
+    if found is None:
+        pytest.skip("the recorded data of the real workload is not beside the project, at ../shared/data/real-workload")
+    return found

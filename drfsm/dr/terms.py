@@ -128,8 +128,7 @@ class Terms:
     inputs: Mapping[str, Any]
 
     # --- the workload and its place: every machine declares these
-    workload = Input("workload", contract, default="")  # empty: begun before contracts were recorded
-    recorded_contract = Input("workload", text, default="")
+    workload = Input("workload", contract)  # empty: begun before contracts were recorded
     comparison_profile = Input("comparison_profile", text, default="")  # empty: the contract's
     bucket = Input("bucket", text)
     prefix = Input("prefix", bare_prefix)
@@ -231,6 +230,11 @@ class Terms:
                 hint="a run's inputs can't change: look at them with `drfsm status`, and start another run",
             )
         return self.inputs[name]
+
+    @property
+    def recorded_contract(self) -> str:
+        """Return the workload's contract as the run recorded it; "" for runs that older versions began."""
+        return text(self.inputs.get("workload"))
 
     @property
     def usual_cronjob(self) -> str:

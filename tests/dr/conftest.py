@@ -12,6 +12,7 @@ import pytest
 from attrs import fields
 
 from drfsm.adapters.aws import S3Store, connect
+from drfsm.dr import workload
 from drfsm.dr.layout import Layout
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Run, SystemClock
@@ -41,9 +42,12 @@ class Bench:
         cloud.create_bucket(self.bucket)
         self.store = self.store_at(cloud.endpoint)
         self.inputs: dict[str, Any] = {
+            "workload": "",
             "bucket": self.bucket,
             "prefix": "jobintel",
             "candidate": "local",
+            "provider": "openai",
+            "profile": "cs",
             "dr_run_id": DR_RUN,
             "primary_run_id": PRIMARY_RUN,
         }
@@ -105,13 +109,26 @@ class Bench:
             "PUBLISH_S3_REQUIRE": "1",
             **given,
         }
-        argv = [sys.executable, "-m", "drfsm.sandbox.workload"]
+        contract = self.state.parent / "legacy.json"  # its report's paths are relative to the run, as the bench's are
+        contract.write_text(workload.canonical(workload.legacy()), encoding="utf-8")
+        argv = [sys.executable, "-m", "drfsm.sandbox.workload", "--contract", str(contract)]
         subprocess.run(argv, env=environment, check=True, timeout=30, stdout=subprocess.DEVNULL)
         return state / "runs" / run_id.replace(":", "").replace("-", "").replace(".", "")
 
     def validate(self, **given: str) -> Path:
         """Run the workload as a validation does: beside."""
         return self.work(PRIMARY_RUN, JOBINTEL_S3_PREFIX=self.beside.prefix, **given)
+
+    def copy_of(self, run_id: str, directory: Path) -> Path:
+        """Run the workload, and lay down a copy of what it published."""
+        self.work(run_id)
+        home = f"{self.layout.run(run_id)}/"
+        for key, body in self.everything().items():
+            if key.startswith(home):
+                target = directory / key.removeprefix(home)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(body)
+        return directory
 
     def put(self, key: str, body: bytes) -> None:
         """Put an object, as anybody else would."""

@@ -48,7 +48,7 @@ def test_a_whole_run_is_verified_against_its_own_report(bench: "Bench") -> None:
     """Every artifact that the report names is there with its size and hash; the digest covers them all."""
     local = bench.work(RUN)
     found = verify(bench.store, bench.layout, RUN)
-    bodies = {path: (local / path).read_bytes() for path in found.read}
+    bodies = {path: bench.body(f"{HOME}/{path}") for path in found.read}
     assert len(bodies) == 6
     record = found.record
     assert record == {
@@ -148,7 +148,8 @@ def test_a_path_that_leads_out_of_the_run_is_refused(bench: "Bench", front: Fron
     found = verify(bench.store_at(front.endpoint), bench.layout, RUN)
     assert (found.verdict, told(found), found.expected, found.checked) == ("damaged", [("bad", "report")], 2, 2)
     asked = {seen.removeprefix(f"/{bench.bucket}") for method, seen in front.seen if method == "GET"}
-    assert asked <= {"", "/", f"/{HOME}/run_report.json", f"/{HOME}/good"}
+    pointers = {f"/{key}" for key in bench.layout.global_pointers()}
+    assert asked <= {"", "/", f"/{HOME}/run_report.json", f"/{HOME}/good", *pointers}
 
 
 @pytest.mark.parametrize(
@@ -257,9 +258,9 @@ def test_an_empty_latest_is_missing_with_a_short_allow_list_too(bench: "Bench") 
 # --- verify_local ----------------------------------------------------------------------------------------------
 
 
-def test_a_local_copy_is_verified_offline(bench: "Bench") -> None:
-    """The workload's own directory holds; a flipped byte, a missing and an extra file are told."""
-    local = bench.work(RUN)
+def test_a_local_copy_is_verified_offline(bench: "Bench", tmp_path: Path) -> None:
+    """A copy of what was published holds; a flipped byte, a missing and an extra file are told."""
+    local = bench.copy_of(RUN, tmp_path / "copy")
     found = verify_local(local, legacy())
     assert (found.verdict, found.level, found.expected, found.run_id) == ("verified", "declared", 6, RUN)
     assert found.tree_sha256 == verify(bench.store, bench.layout, RUN).tree_sha256
@@ -489,8 +490,8 @@ def test_latest_is_drs_until_it_is_switched(validated: "Bench") -> None:
     result = ACTIONS["switch_latest"](validated.world, validated.run())
     assert observed(validated, "latest")[1] == "primary"
     changed = {key for key, body in validated.everything().items() if before.get(key) != body}
-    assert changed == {f"jobintel/latest/{path}" for path in (RANKED_JSON, RANKED_CSV)}
-    assert (result["copied"], result["equal"]) == (2, 1)  # the families are the same in both runs
+    assert changed == {f"jobintel/latest/{path}" for path in (RANKED_JSON, RANKED_CSV, FAMILIES)}
+    assert (result["copied"], result["equal"]) == (3, 0)
     assert ACTIONS["switch_latest"](validated.world, validated.run())["copied"] == 0
 
 

@@ -121,7 +121,8 @@ class Bench:
     def observed(self) -> tuple[Any, str | None]:
         """Return what the fact sees, and how it is judged."""
         run = Run(
-            id="failback-1", inputs={"prefix": self.prefix, "candidate": "local", "namespace": NAMESPACE},
+            id="failback-1",
+            inputs={"workload": "", "prefix": self.prefix, "candidate": "local", "namespace": NAMESPACE},
             operator="test", epoch=1, dry_run=False, trigger="assess_primary", results={}, args={}, clock=SystemClock(),
         )  # fmt: skip
         fact = control_plane.FACTS["control_plane"]

@@ -15,6 +15,7 @@ import pytest
 from drfsm.adapters.kube import KubeCluster
 from drfsm.adapters.registry import ImageRegistry, parsed
 from drfsm.cli import main
+from drfsm.dr import workload
 from drfsm.dr.sites.baseline import examine, judge
 from drfsm.errors import ActionFailed, Unreachable
 from drfsm.evidence.receipts import check
@@ -101,7 +102,16 @@ def look(
 ) -> tuple[str, dict[str, Any]]:
     """Return what the baseline of the site that stands by says, and what was seen."""
     cluster = KubeCluster("dr", site.sandbox.dr.kubeconfig)
-    seen = examine(cluster, NAMESPACE, "", identity=identity, image_ref="", registry=registry, place=place or {})
+    seen = examine(
+        cluster,
+        NAMESPACE,
+        "",
+        workload.shipped().kubernetes,
+        identity=identity,
+        image_ref="",
+        registry=registry,
+        place=place or {},
+    )
     return judge(seen), seen
 
 

@@ -28,13 +28,14 @@ from drfsm.dr.artifacts.run_report import (
     declared,
     said_at,
 )
-from drfsm.dr.layout import Layout
+from drfsm.dr.layout import Layout, pairs_of
 from drfsm.dr.progress import Note, Progress, first_of, quiet
 from drfsm.dr.workload import Pair, Report, Workload
 from drfsm.errors import ActionFailed, Unreadable, UsageFault
 from drfsm.world import Check, Hashed, ObjectStore
 
 CHUNK_BYTES = 1 << 20
+LARGEST_POINTER_BYTES = 1 << 20
 
 
 @frozen
@@ -121,13 +122,14 @@ def verify(
 ) -> Verification:
     """Read every artifact of a run and hold it against the run's report, if there is one. Changes nothing.
 
-    ``pairs``: those that the run must have; those that it has files of count anyhow. ``report``: the bytes of a report
+    ``pairs``: those that the run must have, beside those that the global pointer names where it names this run, and
+    those that the run has files of. ``report``: the bytes of a report
     that was handed in; it goes before the one in S3. Raises Unreachable if something could not be read: that says
     nothing about it.
     """
     home = run_home(layout, run_id)
     where, form = f"s3://{store.bucket}/{home[:-1]}", layout.workload.report
-    sizes = sizes_below(store, home)
+    sizes, pairs = sizes_below(store, home), (*pairs, *_named(store, layout, run_id))
     body, source = _report(store, home, form, report)
     if body is None or form is None:
         lacking = _lacking(layout.workload, pairs, sizes)
@@ -150,6 +152,24 @@ def sizes_below(store: ObjectStore, home: str) -> dict[str, int]:
     """Return the size of every object below a prefix, by its path; markers of folders are no objects."""
     sizes = ((entry.key.removeprefix(home), entry.size_bytes) for entry in store.list(home))
     return {path: size for path, size in sizes if path and not (path.endswith("/") and size == 0)}
+
+
+def _named(store: ObjectStore, layout: Layout, run_id: str) -> Iterator[Pair]:
+    """Yield the pairs that a global pointer to this run names; one that can't be read is told where pointers are read."""
+    form = layout.workload.pointers
+    for key in layout.global_pointers():
+        try:
+            blob = store.get(key, largest_bytes=LARGEST_POINTER_BYTES)
+            pointer = form.inward(claims.object_of(blob.body, key)) if blob else {}
+        except (Unreadable, ValueError):
+            continue
+        if pointer.get("run_id") == run_id:
+            yield from (pair for pair in pairs_of(pointer) if is_pair(pair))
+
+
+def is_pair(pair: Pair) -> bool:
+    """Return whether both names are names."""
+    return claims.is_name("provider", pair[0]) and claims.is_name("profile", pair[1])
 
 
 def pairs_of_run(workload: Workload, pairs: Iterable[Pair], paths: Collection[str]) -> list[Pair]:
@@ -290,7 +310,7 @@ def verify_latest(
     statement = declared(body, run_id, workload.report) if body is not None and workload.report else None
     held = sizes_below(store, newest)
     names = statement.entries if statement else sizes_below(store, home)
-    run_pairs = pairs_of_run(workload, pairs, names)
+    run_pairs = pairs_of_run(workload, (*pairs, *_named(store, layout, run_id)), names)
     kept = {path for pair in run_pairs for path in workload.latest(pair)}
     wanted = [path for path in names if path in held or (whole and path in kept)]
     of_run = dict(statement.entries) if statement else present(read_all(store, home, wanted, note, check))

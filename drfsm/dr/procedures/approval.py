@@ -18,6 +18,8 @@ from typing import Any
 
 from drfsm import claims
 from drfsm.dr.artifacts import verify, verify_latest
+from drfsm.dr.artifacts.compare import StoreRun, compare, profile_of
+from drfsm.dr.layout import Layout
 from drfsm.dr.pointers import is_older, keys_of, lost, said, staged_end
 from drfsm.dr.procedures.approver import store_time
 from drfsm.dr.progress import quiet
@@ -63,6 +65,7 @@ def plan(world: World, run: Run) -> dict[str, Any]:
             "receipt_sha256": hashlib.sha256(receipt.encode()).hexdigest() if receipt else None,
             "validated_at": parsed(receipt).get("validated_at") if receipt else None,
         },
+        **_compared(world, run),
         "cluster_uid": world.site(site).uid(),
         "decides": decides,
         "pointers": pointers,
@@ -77,7 +80,40 @@ def plan(world: World, run: Run) -> dict[str, Any]:
 
 def _of_workload(terms: Terms) -> dict[str, str]:
     """Return the digest of the contract. Runs that older versions began recorded none: their plan stays as it was."""
-    return {"workload_sha256": digest_of(terms.workload)} if terms.recorded_contract else {}
+    return (
+        {"workload": terms.workload.name, "workload_sha256": digest_of(terms.workload)}
+        if terms.recorded_contract
+        else {}
+    )
+
+
+def _compared(world: World, run: Run) -> dict[str, Any]:
+    """Return how the validated run differs from the one whose place it takes: told to who approves, it decides nothing.
+
+    Runs that older versions began compare none.
+    """
+    terms = terms_of(run.inputs)
+    if not terms.recorded_contract or not terms.old_run:
+        return {}
+    check, beside, layout = run.check, terms.staged(run.id), terms.layout
+    canonical = Layout(terms.rehearses, layout.candidate, layout.workload) if terms.is_rehearsal else layout
+    found = compare(
+        StoreRun(world.store, canonical.run(terms.old_run), terms.old_run, "canonical", check),
+        StoreRun(world.store, beside.run(terms.new_run), terms.new_run, "validated", check),
+        profile_of(terms.workload, terms.comparison_profile),
+        terms.workload,
+    )
+    counts = {weight: sum(kinds.values()) for weight, kinds in found.counts.items()}
+    return {
+        "compared": {
+            "profile": found.profile,
+            "profile_sha256": found.profile_sha256,
+            "with": terms.old_run,
+            "incomparable": found.incomparable,
+            **counts,
+            "differences_sha256": found.sha256,
+        }
+    }
 
 
 def _of_run(run: Run) -> dict[str, Any]:
@@ -154,6 +190,13 @@ def _apart(where: str, old: Any, new: Any) -> Iterator[str]:
         yield f"{where}: was {old}, is {new}"
 
 
+def _difference(compared: Mapping[str, Any]) -> str:
+    if compared["incomparable"]:
+        return f"not comparable: {compared['incomparable']}"
+    numbers = f"{compared['integrity']} differences of integrity, {compared['content']} of content"
+    return f"{numbers}, by the profile {compared['profile']}"
+
+
 def told(found: Plan) -> Iterator[str]:
     """Yield a plan in words, for the person who is to approve it."""
     run, primary = found["canonical_run"], found["primary"]
@@ -165,7 +208,11 @@ def told(found: Plan) -> Iterator[str]:
     if is_older(run["ended_at"], _deciding(found).get("ended_at")):
         yield f"ATTENTION:          OLDER than what is canonical{_by(run['ended_at'], _deciding(found)['ended_at'])}"
         yield "                    its results are replaced by older ones; to approve that: --allow-older"
+    if compared := found.get("compared"):
+        yield f"Compared with it:   {_difference(compared)}"
     yield f"At:                 s3://{found['bucket']}/{found['prefix']}, candidate {found['candidate']}"
+    if "workload" in found:
+        yield f"By the contract:    {found['workload']}, sha256 {found['workload_sha256']}"
     yield f"Published by:       DR, cluster {found['cluster_uid']}, validated by {_validated(found)}"
     yield f"The primary:        {_STOPS[primary['stop']]}"
     if primary["fence_role"]:
