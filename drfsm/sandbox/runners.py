@@ -48,6 +48,7 @@ class Runners:
         self.clusters: dict[str, Cluster] = {}
         self.boots, self.guarded = True, False
         self._cloud, self._directory, self._options, self._made = cloud, directory, options, made
+        self._names = options.contract.runners
         self._out: dict[str, bool] = {}
         self._identity: Identity | None = None
         self._stopping = threading.Event()
@@ -56,7 +57,7 @@ class Runners:
     def start(self) -> None:
         """Make the launch template, and begin to watch the instances."""
         honour_client_tokens()
-        launch_template(self._cloud)
+        launch_template(self._cloud, self._names.template)
         self._thread = threading.Thread(target=self._watch, name="runners", daemon=True)
         self._thread.start()
 
@@ -98,7 +99,7 @@ class Runners:
         if self.guarded:
             self._set_outage(instance_id, out=True)
         self._cloud.client("ssm").put_parameter(
-            Name=KUBECONFIG_PARAMETER.format(instance=instance_id),
+            Name=self._names.kubeconfig_parameter.format(instance=instance_id),
             Value=cluster.kubeconfig.read_text(encoding="utf-8"),
             Type="SecureString",
             Tier="Advanced",
@@ -130,14 +131,14 @@ class Runners:
         shutil.rmtree(self._directory / instance_id, ignore_errors=True)
 
 
-def launch_template(cloud: Cloud) -> str:
+def launch_template(cloud: Cloud, name: str = TEMPLATE) -> str:
     """Make DR's launch template and its security group; return the template's id."""
     ec2 = cloud.client("ec2")
-    if templates := _templates(ec2):
+    if templates := _templates(ec2, name):
         return templates[0]
     vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
     about = "DR's runner: nobody gets in until he is let in"
-    group = ec2.create_security_group(GroupName=TEMPLATE, Description=about, VpcId=vpc)["GroupId"]
+    group = ec2.create_security_group(GroupName=name, Description=about, VpcId=vpc)["GroupId"]
     disk = {"VolumeSize": DISK_GB, "VolumeType": "gp3", "DeleteOnTermination": True}
     data = {
         "ImageId": MACHINE_IMAGE,
@@ -145,13 +146,13 @@ def launch_template(cloud: Cloud) -> str:
         "SecurityGroupIds": [group],
         "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": disk}],
     }
-    made = ec2.create_launch_template(LaunchTemplateName=TEMPLATE, LaunchTemplateData=data)
+    made = ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
     return str(made["LaunchTemplate"]["LaunchTemplateId"])
 
 
-def _templates(ec2: Any) -> list[str]:
+def _templates(ec2: Any, name: str) -> list[str]:
     listed = ec2.describe_launch_templates()["LaunchTemplates"]
-    return [template["LaunchTemplateId"] for template in listed if template["LaunchTemplateName"] == TEMPLATE]
+    return [template["LaunchTemplateId"] for template in listed if template["LaunchTemplateName"] == name]
 
 
 def honour_client_tokens() -> None:

@@ -159,7 +159,7 @@ def seed(cloud: Cloud, primary: Cluster, dr: Cluster, options: Options) -> Seede
     earlier, now = run_ids()
     primary_run_id, dr_run_id = (earlier, now) if promoted else (now, "")
     with ThreadPoolExecutor() as pool:
-        runner = pool.submit(launch_runner, cloud) if options.runner and promoted else None
+        runner = pool.submit(launch_runner, cloud, contract) if options.runner and promoted else None
         of_primary, of_dr = (_site(cloud, site, options) for site in ("primary", "dr"))
         install(primary, of_primary, contract, primary_run_id)
         backup_uri = publish_backup(cloud, options, of_primary.lasting, primary_run_id)
@@ -358,9 +358,12 @@ def publish_backup(cloud: Cloud, options: Options, site_manifests: Sequence[Mani
     return f"s3://{options.bucket}/{home}"
 
 
-def launch_runner(cloud: Cloud) -> str:
-    """Launch DR's runner, tagged as the real one is; return its instance id."""
-    tags = [{"Key": key, "Value": value} for key, value in RUNNER_TAGS.items()]
+def launch_runner(cloud: Cloud, contract: Workload | None = None) -> str:
+    """Launch DR's runner, tagged as the real one is, or as a contract says; return its instance id."""
+    wanted = RUNNER_TAGS
+    if contract is not None:
+        wanted = {**RUNNER_TAGS, **contract.runners.tags, "Name": contract.runners.name}
+    tags = [{"Key": key, "Value": value} for key, value in wanted.items()]
     answer = cloud.client("ec2").run_instances(
         ImageId=MACHINE_IMAGE,
         InstanceType="t3.small",

@@ -35,14 +35,19 @@ def standing_by(site: Site) -> list[str]:
 def test_validate_alone_proves_a_site_and_leaves_it_as_it_was(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It exits with 0, says its verdict, leaves a receipt that fits its schema, and site and bucket as they were."""
+    """It exits with 0, says its verdict, leaves a receipt that fits its schema, and site and bucket as they were.
+
+    Here the run publishes its report too, so that it is declared; the other tests' runs are observed.
+    """
+    reported = ("--validation-env", "JOBINTEL_PUBLISH_RUN_REPORT=1")
     store, before = site.sandbox.dr.store, site.canonical()
     objects = {each: store.list(each)[0] for each in ("cronjobs", "configmaps", "secrets")}
-    assert main.run(["validate", *standing_by(site), "--receipt-dir", str(tmp_path / "b")]) == 0
+    assert main.run(["validate", *standing_by(site), *reported, "--receipt-dir", str(tmp_path / "b")]) == 0
     assert "validated: " in capsys.readouterr().out
     receipt = json.loads((tmp_path / "b/validation.receipt.json").read_bytes())
     shape = json.loads((shipped("receipts_schema") / "validation.receipt.schema.json").read_bytes())
     assert (check(receipt, shape), receipt["cluster_uid"]) == ([], site.sandbox.dr.uid)
+    assert receipt["verification_level"] == "declared"
     assert site.canonical() == before
     assert {each: store.list(each)[0] for each in objects} == objects
     for each in store.list("jobs", NAMESPACE)[0]:

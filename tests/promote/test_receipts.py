@@ -103,9 +103,9 @@ def test_an_artifact_that_was_altered_since_the_validation_stops_the_promote(
 
 
 def test_dr_validates_itself_with_its_own_secret_identity_and_bucket(site: Site, promote: Make) -> None:
-    """Without a receipt DR runs once, stays quiet, and what it published beside becomes canonical."""
+    """Without a receipt DR runs once, stays quiet, and what it published beside, with a report, becomes canonical."""
     run_id = new_run_id("promote")
-    run = promote(own(site, run_id))
+    run = promote(own(site, run_id, validation_env="JOBINTEL_PUBLISH_RUN_REPORT=1"))
     run.id = run_id
     quiet = site.touchable("dr")
     run.start()
@@ -122,6 +122,7 @@ def test_dr_validates_itself_with_its_own_secret_identity_and_bucket(site: Site,
     assert run.state.status == "complete", run.words
     dr_publishes_alone(site, run.inputs["dr_run_id"])
     assert run.summary["receipt"]["validation"] == started
+    assert run.seen("dr_run")["level"] == "declared"
 
 
 def test_a_dr_that_cannot_publish_is_found_before_anybody_is_asked(site: Site, promote: Make) -> None:
