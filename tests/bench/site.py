@@ -107,7 +107,8 @@ class Place:
 def _with_claim(cronjob: Mapping[str, Any]) -> dict[str, Any]:
     found = deepcopy(dict(cronjob))
     pod = found["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    pod["volumes"] = [{"name": "jobintel-state", "persistentVolumeClaim": {"claimName": CLAIM}}]
+    claim = {"name": "jobintel-state", "persistentVolumeClaim": {"claimName": CLAIM}}
+    pod["volumes"] = [claim if volume["name"] == claim["name"] else volume for volume in pod["volumes"]]
     return found
 
 
