@@ -54,6 +54,8 @@ class Place:
             found["metadata"]["name"] = self.namespace
         else:
             found["metadata"]["namespace"] = self.namespace
+        for subject in found.get("subjects", ()):
+            subject["namespace"] = self.namespace
         return self.emulated.apply(found)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
