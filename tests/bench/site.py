@@ -54,6 +54,8 @@ class Place:
             found["metadata"]["name"] = self.namespace
         else:
             found["metadata"]["namespace"] = self.namespace
+        for subject in found.get("subjects", ()):
+            subject["namespace"] = self.namespace
         return self.emulated.apply(found)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
@@ -107,7 +109,8 @@ class Place:
 def _with_claim(cronjob: Mapping[str, Any]) -> dict[str, Any]:
     found = deepcopy(dict(cronjob))
     pod = found["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    pod["volumes"] = [{"name": "jobintel-state", "persistentVolumeClaim": {"claimName": CLAIM}}]
+    claim = {"name": "jobintel-state", "persistentVolumeClaim": {"claimName": CLAIM}}
+    pod["volumes"] = [claim if volume["name"] == claim["name"] else volume for volume in pod["volumes"]]
     return found
 
 

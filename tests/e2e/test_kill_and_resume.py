@@ -127,7 +127,7 @@ def assert_right_end(site: Site) -> None:
     assert dr["cronjobs"] == {name: [True, {"drfsm/before": frozen}] for name in ("jobintel-daily", SECOND)}
     assert dr["config"][0].items() >= OFF.items()
     assert json.loads(dr["config"][1]["drfsm/before"]) == {"data": ON, "run": "<run>"}
-    assert len(end["latest"]) == 3
+    assert len(end["latest"]) == 5
     assert (end["owner"], end["validations"], end["soaks"], end["runner"]) == ("primary", 1, 1, "terminated")
 
 

@@ -23,6 +23,7 @@ from drfsm.dr.backup import restore_policy
 from drfsm.dr.backup.address import digest_of, judge, listed
 from drfsm.dr.backup.archive import compressed, packed
 from drfsm.dr.backup.check import BackupFault
+from drfsm.dr.backup.manifests import APIS
 from drfsm.dr.backup.restore import Target
 from drfsm.dr.backup.restore_policy import RestoreRefused
 from drfsm.dr.backup.restore_site import Wishes, restore_site
@@ -81,7 +82,7 @@ def objects() -> Objects:
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "spare"},
          "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}},
     ]  # fmt: skip
-    kept = [each for each in (*deepcopy(made), *more) if each["kind"] != "Secret"]
+    kept = [each for each in (*deepcopy(made), *more) if each["kind"] in ("Namespace", *APIS)]
     return {f"{each['kind']}/{each['metadata']['name']}": each for each in kept}
 
 

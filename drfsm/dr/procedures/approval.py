@@ -65,7 +65,7 @@ def plan(world: World, run: Run) -> dict[str, Any]:
             "receipt_sha256": hashlib.sha256(receipt.encode()).hexdigest() if receipt else None,
             "validated_at": parsed(receipt).get("validated_at") if receipt else None,
         },
-        **_compared(world, run),
+        **_compared(world, run, terms.old_run if terms.is_rehearsal else _named(pointers, decides)),
         "cluster_uid": world.site(site).uid(),
         "decides": decides,
         "pointers": pointers,
@@ -87,18 +87,23 @@ def _of_workload(terms: Terms) -> dict[str, str]:
     )
 
 
-def _compared(world: World, run: Run) -> dict[str, Any]:
+def _named(pointers: Mapping[str, Any], decides: str) -> str:
+    """Return the run that the deciding pointer names, "" for none."""
+    return str((pointers.get(decides) or {}).get("run_id") or "")
+
+
+def _compared(world: World, run: Run, replaced: str) -> dict[str, Any]:
     """Return how the validated run differs from the one whose place it takes: told to who approves, it decides nothing.
 
     Runs that older versions began compare none.
     """
     terms = terms_of(run.inputs)
-    if not terms.recorded_contract or not terms.old_run:
+    if not terms.recorded_contract or not replaced:
         return {}
     check, beside, layout = run.check, terms.staged(run.id), terms.layout
     canonical = Layout(terms.rehearses, layout.candidate, layout.workload) if terms.is_rehearsal else layout
     found = compare(
-        StoreRun(world.store, canonical.run(terms.old_run), terms.old_run, "canonical", check),
+        StoreRun(world.store, canonical.run(replaced), replaced, "canonical", check),
         StoreRun(world.store, beside.run(terms.new_run), terms.new_run, "validated", check),
         profile_of(terms.workload, terms.comparison_profile),
         terms.workload,
@@ -108,7 +113,7 @@ def _compared(world: World, run: Run) -> dict[str, Any]:
         "compared": {
             "profile": found.profile,
             "profile_sha256": found.profile_sha256,
-            "with": terms.old_run,
+            "with": replaced,
             "incomparable": found.incomparable,
             **counts,
             "differences_sha256": found.sha256,
@@ -158,7 +163,7 @@ def digest(shown_plan: Plan) -> str:
 
 def canonical_now(shown_plan: Plan) -> str:
     """Return the run that a plan replaces: the one of the deciding pointer, "" for none."""
-    return str(_deciding(shown_plan).get("run_id") or "")
+    return _named(shown_plan["pointers"], shown_plan["decides"])
 
 
 def _deciding(shown_plan: Plan) -> Mapping[str, Any]:
