@@ -153,7 +153,7 @@ def test_pointers_set_moves_the_whole_set_with_a_token_a_reason_and_the_lease(si
     assert {each["run_id"] for each in after.values()} == {newer}
     assert {each["run_path"] for each in after.values()} == {f"{sandbox.prefix}/runs/{newer}"}
     lease = json.loads(site.body(f"{sandbox.prefix}/drfsm/lease.json"))
-    assert (lease["held"], lease["epoch"]) == (False, 4)
+    assert (lease["held"], lease["epoch"]) == (False, 6)
 
 
 # --- machine ----------------------------------------------------------------------------------------------
