@@ -56,8 +56,30 @@ def json_of(
         raise _unreadable(what, f"it has more than {deepest} levels", hint) from None
     except ValueError as fault:
         raise _unreadable(what, f"it is not JSON: {fault}", hint) from None
-    _check_tree(value, what, hint, deepest)
+    if not text.isascii() or "\\u" in text or _is_deeper(value, text, deepest):
+        _check_tree(value, what, hint, deepest)
     return value
+
+
+def _is_deeper(value: Any, text: str, levels: int) -> bool:
+    """Say whether objects and lists are nested deeper than that in a JSON value that was parsed from ``text``.
+
+    All that is left to ask of JSON without a surrogate, for its numbers are checked as they are parsed; and most
+    documents have none. The whole check would take as long as the parsing.
+    """
+    if text.count("{") + text.count("[") <= levels:
+        return False
+    containers: list[Any] = [[value]]
+    for _ in range(levels + 1):
+        containers = [
+            child
+            for container in containers
+            for child in (container.values() if type(container) is dict else container)
+            if type(child) is dict or type(child) is list
+        ]
+        if not containers:
+            return False
+    return True
 
 
 def object_of(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, hint: str = "") -> dict[str, Any]:
@@ -334,9 +356,12 @@ def printable(text: object) -> str:
     Escapes, carriage returns, bidirectional marks and unpaired surrogates become ``\x1b``, ``\r``, ``\u202e`` and so
     on, so that the name of a Job can't move the cursor or reverse a line.
     """
+    whole = str(text)
+    if whole.isprintable():
+        return whole
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
-        for character in str(text)
+        for character in whole
     )
 
 
@@ -350,6 +375,8 @@ def bounded(text: object, longest: int = LONGEST_WORDS) -> str:
 
 def printable_json(text: str) -> str:
     """Return a JSON text with unprintable characters escaped as in JSON, so the meaning is the same."""
+    if text.replace("\n", "").isprintable():
+        return text
     return "".join(
         character if character.isprintable() or character == "\n" else _escaped(character) for character in text
     )

@@ -7,6 +7,7 @@ keeps on real servers; sockets, signatures and lost answers are tested there and
 """
 
 import hashlib
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -22,7 +23,9 @@ T = TypeVar("T")
 
 
 class DirectStore:
-    """One bucket of a Cloud of this process. Safe for use by many threads, as far as moto is."""
+    """One bucket of a Cloud of this process. Safe for use by many threads; of two conditional writes one wins."""
+
+    _WRITES = threading.Lock()  # of every bucket: nothing is written between a condition's check and its write
 
     def __init__(self, cloud: Cloud, bucket: str) -> None:
         from moto.s3.models import s3_backends
@@ -63,12 +66,15 @@ class DirectStore:
         yield from [_stat(key, held[key]) for key in sorted(held, key=str.encode) if key.startswith(prefix)]
 
     def put(self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
-        """Write an object; return its ETag. Raises Conflict if the condition does not hold."""
+        """Write an object; return its ETag. Raises Conflict if the condition does not hold and the body is not ours."""
         self._permit("PutObject", key)
-        held = self._backend.get_object(self._bucket, key)
-        if (if_absent and held is not None) or (if_match and (held is None or held.etag != if_match)):
-            raise Conflict(f"writing {self._uri(key)}: another process wrote it in between")
-        return str(self._backend.put_object(self._bucket, key, body).etag)
+        with self._WRITES:
+            held = self._backend.get_object(self._bucket, key)
+            if (if_absent and held is not None) or (if_match and (held is None or held.etag != if_match)):
+                if held is not None and held.value == body:
+                    return str(held.etag)  # as the adapter does after it read the object again
+                raise Conflict(f"writing {self._uri(key)}: another process wrote it in between")
+            return str(self._backend.put_object(self._bucket, key, body).etag)
 
     def copy(self, source: str, target: str) -> None:
         """Copy an object within the bucket."""

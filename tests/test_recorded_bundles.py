@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from drfsm import __version__
 from drfsm.adapters.file_journal import LOG, read_chain
@@ -17,7 +18,7 @@ from drfsm.cli.main import run as drfsm
 from drfsm.dr.procedures.bindings import INPUT_DEFAULTS, MACHINES, binding
 from drfsm.errors import ExitCode
 from drfsm.evidence.audit import audit
-from drfsm.journal import fold
+from drfsm.journal import fold, lines
 from drfsm.resources import known, shipped
 from drfsm.spec import MachineSpec, load_machine
 from tests.recorded import BUNDLES, World, recorded
@@ -92,6 +93,31 @@ def test_status_and_replay_tell_it(
     assert state.open is not None
     assert state.open.trigger in told
     assert "The evidence holds" in told
+
+
+def test_keys_of_a_later_version_are_ignored_by_status_and_refused_by_the_audit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In an identity and in a guard: the run is told as ever, and the audit names both keys."""
+    monkeypatch.setenv("DRFSM_HOME", str(tmp_path / "home"))
+    copy = tmp_path / "home" / "runs" / "later"
+    shutil.copytree(BUNDLES / "0.2.0" / "failback", copy)
+    (copy / "failback.summary.json").unlink()  # it knows the head that this log had before
+    records = list(read_chain(copy).records)
+    guarded = next(number for number, record in enumerate(records) if record.body.get("guards"))
+    guard, *guards = records[guarded].body["guards"]
+    identity = {**records[0].body["proven"], "sso": "ann@x"}
+    for number, later in ((0, {"proven": identity}), (guarded, {"guards": [{**guard, "unit": "s"}, *guards]})):
+        records[number] = evolve(records[number], body={**records[number].body, **later})
+    (copy / LOG).write_bytes(b"".join(lines(records)))
+    for command in (["status", str(copy)], ["list"]):
+        assert drfsm(command) == ExitCode.DONE, command
+        assert "held" in capfd.readouterr().out.lower(), command
+    assert drfsm(["replay", str(copy)]) == ExitCode.EVIDENCE
+    findings = [line for line in capfd.readouterr().out.splitlines() if "[shape]" in line]
+    assert len(findings) == 2
+    assert "proven has the undeclared key sso" in findings[0]
+    assert "guards[0] has the undeclared key unit" in findings[1]
 
 
 def vouching(copy: Path) -> list[str]:

@@ -100,15 +100,17 @@ def _intent(body: Body) -> Line:
 
 
 def _commit(body: Body) -> Line:
-    remark = "  (was done already)" if body["how"] == "found" else ""
-    return "✓", f"{body['to']:<26} {body['because']}{remark}"
+    words = f"{body['to']:<26} {body['because']}"
+    if body["by"] == "failure":
+        return "✗", f"{words}  Cause: {body['args']['reason']}"
+    return "✓", f"{words}  (was done already)" if body["how"] == "found" else words
 
 
 def _sampled(body: Body) -> Line:
     if body["holds"]:
         return "⏳", f"{body['state']}: nothing left to wait for"
     unmet = ", ".join(f"{name} is {body['facts'][name]['value'] or 'unknown'}" for name in body["unmet"])
-    return "⏳", f"{body['state']}: {unmet}; waiting, at most {body['limit_seconds']:.0f} s"
+    return "⏳", f"{body['state']}: {unmet} (limit {body['limit_seconds']:.0f} s)"
 
 
 def _failed(body: Body) -> Line:

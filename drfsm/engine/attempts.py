@@ -41,7 +41,7 @@ class Attempts:
         most = row.attempts.limit(self._log.state.inputs)
         for number in range(1, most + 1):
             try:
-                judgement = self._wait(row, row.wait) if row.wait and not self._begun(row) else None
+                judgement = self._wait(row, row.wait, number) if row.wait and not self._begun(row) else None
                 self._step.attempt(row, args=args, judgement=judgement)
             except (LeaseLost, Interrupted):
                 raise
@@ -77,7 +77,7 @@ class Attempts:
 
     # --- waiting ----------------------------------------------------------------------------------------
 
-    def _wait(self, row: Row, wait: Wait) -> Judgement:
+    def _wait(self, row: Row, wait: Wait, number: int) -> Judgement:
         """Sample the guards until they hold ``consecutive`` times in a row; the last sample is the row's judgement."""
         limit = float(self._log.state.inputs[wait.limit]) if isinstance(wait.limit, str) else wait.limit
         began, clear, last = self._log.clock.monotonic(), 0, None
@@ -88,7 +88,7 @@ class Attempts:
             seen = {name: (reading.value, reading.seen) for name, reading in judgement.readings.items()}
             # Every clear sample is recorded, so that their number in a row can be proven.
             if seen != last or not judgement.refusals:
-                self._record_sample(row, judgement, waited, limit)
+                self._record_sample(row, judgement, number, waited, limit)
                 last = seen
             if clear >= wait.consecutive:
                 return judgement
@@ -98,7 +98,7 @@ class Attempts:
                 raise _late(row, judgement, waited, limit, f"{clear} of {wait.consecutive} clear samples")
             self._pause(min(wait.every_seconds, max(limit - waited, 0)), row)
 
-    def _record_sample(self, row: Row, judgement: Judgement, waited: float, limit: float) -> None:
+    def _record_sample(self, row: Row, judgement: Judgement, number: int, waited: float, limit: float) -> None:
         self._log.append(
             "sampled",
             {
@@ -107,6 +107,7 @@ class Attempts:
                 "facts": recorded(judgement.readings),
                 "holds": not judgement.refusals,
                 "unmet": sorted({check.fact for check in judgement.refusals}),
+                "attempt": number,
                 "waited_seconds": round(waited, 1),
                 "limit_seconds": limit,
             },

@@ -1,4 +1,4 @@
-"""What a person hands to a run: inputs and arguments, checked before anything is recorded or moved.
+"""What a caller hands to a run: inputs, arguments, identities; checked before anything is recorded or moved.
 
 Raises UsageFault, naming every fault at once. Called by runner.py, and by runs/ before a run is begun.
 """
@@ -9,6 +9,8 @@ from typing import Any
 
 from drfsm.errors import UsageFault
 from drfsm.journal import exact
+from drfsm.journal.field_types import Type
+from drfsm.journal.record_types import IDENTITY, VOUCHED
 from drfsm.spec.model import By, MachineSpec
 
 
@@ -51,12 +53,35 @@ def check_amendments(
                 )
 
 
-def recordable(what: str, values: Mapping[str, Any]) -> Any:
+def recordable(what: str, values: Mapping[str, Any], *, hint: str = "") -> Any:
     """Return what a person gave as a record will give it back. Raises UsageFault for what JSON can't say."""
     try:
         return exact(values)
     except ValueError as fault:
-        raise UsageFault(f"the {what} can't be written down: {fault}") from None
+        raise UsageFault(f"the {what} can't be written down: {fault}", hint=hint) from None
+
+
+def check_identity(proven: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return ``proven`` as records hold it, {} for none. Raises UsageFault, naming its fields, for anything else."""
+    fields = "os_user {uid, name, host}, cloud_caller, cluster_users {site: user}; an unknown one is {unknown: why}"
+    return _of_type(IDENTITY, "proven", proven, fields)
+
+
+def check_vouched(vouched: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return ``vouched`` as records hold it, {} for none. Raises UsageFault, naming its fields, for anything else."""
+    return _of_type(VOUCHED, "vouched", vouched, "how (signed or typed), by, head (SHA-256), records (how many)")
+
+
+def _of_type(type_: Type, what: str, values: Mapping[str, Any] | None, fields: str) -> dict[str, Any]:
+    """Return a mapping whose members are all optional, checked one by one so that the wrong one is named."""
+    hint = f"the fields of {what}: {fields}"
+    if values is not None and not isinstance(values, Mapping):
+        raise UsageFault(f"{what} is {values!r}, which is no mapping", hint=hint)
+    recorded: dict[str, Any] = recordable(f"fields of {what}", dict(values or {}), hint=hint)
+    faults = [f"{what}.{name} is not of its type" for name in recorded if not type_.fits({name: recorded[name]})]
+    if faults := faults or list(type_.undeclared(recorded, what)):
+        raise UsageFault("; ".join(faults), hint=hint)
+    return recorded
 
 
 def _is_seconds(value: Any) -> bool:

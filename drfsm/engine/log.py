@@ -1,6 +1,7 @@
 """The journal of a run, the state that it folds to, and the subscribers that are called with each record.
 
-Owns the one way in which a record is written: append durably, fold, call the subscribers. A subscriber derives
+Owns the one way in which a record is written: check it against its kind, append durably, fold, call the subscribers. A
+record that does not fit its kind is refused, and nothing is written: it could never be read again. A subscriber derives
 something (a summary, a step's log, progress). The journal is the truth, so subscribers come after it, and their
 failure can't undo a record: it is kept in ``fault``, and the run stops at the next clean point.
 """
@@ -9,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from drfsm.engine.ports import Clock, Journal
-from drfsm.errors import DrfsmError
+from drfsm.errors import DrfsmError, UsageFault
 from drfsm.journal import Record, RunState, fold
+from drfsm.journal.record_types import misfits, undeclared
 from drfsm.journal.undoing import leads_to_undo, past_point_of_no_return
 from drfsm.spec.model import By, MachineSpec, Row
 
@@ -30,7 +32,15 @@ class RunLog:
         self.state: RunState = fold(journal.records())
 
     def append(self, kind: str, body: Mapping[str, Any], *, notify: bool = True) -> Record:
-        """Write one record durably, then fold it in, then call the subscribers (or, if not now, at ``notify()``)."""
+        """Write one record durably, then fold it in, then call the subscribers (or, if not now, at ``notify()``).
+
+        Raises UsageFault, and writes nothing, for a body that does not fit its kind (journal/record_types.py).
+        """
+        if faults := [*misfits(kind, body), *undeclared(kind, body)]:
+            raise UsageFault(
+                f"the {kind} record can't be written: {'; '.join(faults)}",
+                hint="correct the value that was handed to drfsm; nothing was recorded",
+            )
         record = self.journal.append(kind, body, self.clock.now())
         self._fold([record] if record.seq == self.state.length else self.journal.records()[self.state.length :])
         if notify:

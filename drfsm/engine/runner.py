@@ -13,6 +13,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from shlex import quote
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ from drfsm import __version__
 from drfsm.engine import forecast, recheck
 from drfsm.engine.attempts import Attempts
 from drfsm.engine.binding import Binding
-from drfsm.engine.inputs import check_amendments, check_inputs, recordable
+from drfsm.engine.inputs import check_amendments, check_identity, check_inputs, check_vouched, recordable
 from drfsm.engine.legal import FORWARD_ONLY, LegalRows, check_binding
 from drfsm.engine.log import OnRecord, RunLog
 from drfsm.engine.observer import Observer, Say
@@ -50,10 +51,13 @@ class Runner:
     """One run of one machine. ``world`` is handed to every fact and action as it is.
 
     ``on_record`` subscribers are called with every record after it is durable; ``say`` with an action's progress notes;
-    ``vouched`` says who answers for records that this machine did not write. ``proven`` is what can be proven of
-    whoever runs this process, beside ``operator``, which anybody may set: it is recorded wherever a person starts,
-    resumes or decides. Raises BindingFault unless the binding is exactly the machine's; where the journal holds a run
-    already, of whichever version, EvidenceFault unless the binding has all that the run's declaration names.
+    ``vouched`` says who answers for records that this machine did not write: ``how`` (signed or typed), ``by`` whom,
+    the ``head`` (SHA-256) and the number of ``records``. ``proven`` is what can be proven of whoever runs this process,
+    beside ``operator``, which anybody may set: ``os_user`` {uid, name, host}, ``cloud_caller`` (a text) and
+    ``cluster_users`` {site: user}; an unknown caller or user is {unknown: why}. Each field may be missing. It is
+    recorded wherever a person starts, resumes or decides. Raises UsageFault where one of the two is anything else.
+    Raises BindingFault unless the binding is exactly the machine's; where the journal holds a run already, of whichever
+    version, EvidenceFault unless the binding has all that the run's declaration names.
     """
 
     def __init__(
@@ -75,15 +79,15 @@ class Runner:
     ) -> None:
         self._spec, self._binding = spec, binding
         self._lease: Lease = lease or NoLease()
+        identity, self._vouched = check_identity(proven), check_vouched(vouched)
         self._log = log = RunLog(spec, journal, clock or SystemClock(), on_record)
         check_binding(spec, binding, log)
         self._operator, self._host = operator or who(), host or platform.node()
-        self._proven = {"proven": dict(proven)} if proven else {}
-        self._vouched = dict(vouched or {})
+        self._proven = {"proven": identity} if identity else {}
         self._leased = False
         self._interrupted = False
         self._hold_asked = hold_asked
-        self._observer = Observer(log, binding, world, interrupted=lambda: self._interrupted, say=say, proven=proven)
+        self._observer = Observer(log, binding, world, interrupted=lambda: self._interrupted, say=say, proven=identity)
         self._step = Step(log, binding, self._lease, self._observer)
         self._attempts = Attempts(
             log,
@@ -208,7 +212,7 @@ class Runner:
         Raises IllegalTransition where no intent is open, or the machine can tell by itself what became of it.
         """
         self._ready()
-        if outcome not in OUTCOMES or not reason:
+        if outcome not in OUTCOMES or not reason or not isinstance(reason, str):
             raise UsageFault(f"an open intent is resolved as one of {', '.join(OUTCOMES)}, with a reason")
         self._refuse_ended("resolve")
         self._take_lease()
@@ -275,7 +279,7 @@ class Runner:
         decisions = f"{', '.join(others)} or {last}" if others else last
         return DrfsmError(
             f"a person must choose {decisions}",
-            hint="`drfsm status` shows the command for each decision, ready to paste",
+            hint=f"`drfsm status {quote(self.state.run_id)}` shows the command for each decision, ready to paste",
             fault="operator",
         )
 

@@ -45,6 +45,7 @@ from drfsm.journal.record_types import (
     TailCut,
 )
 
+_UNDECIDED = "waiting"  # the stage of a hold for a person's decision: its hint leads here, where the commands follow
 _REASON_WIDTH = 400
 _TYPED_WIDTH = 72  # what is longer has its reason on the next line
 _SEEN_WIDTH = 100
@@ -98,7 +99,7 @@ def _why(state: RunState) -> Iterator[str]:
     if state.reason:
         stage = f"{printable(state.stage)}: " if state.stage else ""
         yield f"  why: {stage}{clip(state.reason, _REASON_WIDTH)}"
-    if state.hint:
+    if state.hint and state.stage != _UNDECIDED:
         yield f"  what to do: {clip(state.hint, _REASON_WIDTH)}"
     for loud in state.loud:
         yield f"  {printable(loud)}"
@@ -198,7 +199,7 @@ def _in_brief(records: Sequence[Record]) -> Iterator[tuple[Record, list[str]]]:
     known: dict[str, Any] = {}
     for record, following in zip(records, [*records[1:], None][: len(records)], strict=True):
         lines = lines_of(record)
-        content = None if any(record.faults()) else record.content
+        content = None if any(record.unreadable()) else record.content
         if not isinstance(content, Intent | Commit | Sampled | Forecast):
             yield record, lines
             continue
@@ -219,7 +220,7 @@ _DETAILS = ("saw ", "result ", "guard ")
 
 def lines_of(record: Record, width: int = _SEEN_WIDTH) -> list[str]:
     """Return what a record says: one line, then its details; what was seen in at most ``width`` characters."""
-    faults = list(record.faults())
+    faults = list(record.unreadable())
     if faults:
         return [f"a {printable(record.kind)} record that can't be read", *faults]
     return list(_TELL[record.kind](record.content, width))

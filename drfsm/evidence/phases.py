@@ -6,16 +6,16 @@ begins where that step is begun again. Pure: the same records give the same rece
 Called by runs/derived_files.py, after every record and by `status`.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 
 from drfsm.evidence.narrative import lines_of
+from drfsm.evidence.tries import Tries, ends_wait, failed_step
 from drfsm.evidence.wording import moment, seconds_between, step_of
 from drfsm.journal import Record, RunState
-from drfsm.journal.record_types import Commit, Failed, Intent, Transition
+from drfsm.journal.record_types import Commit, Intent, Transition
 from drfsm.spec import PhaseSpec
 
 SCHEMA_VERSION = 1
@@ -42,9 +42,10 @@ class Phase:
         attempts: list[list[Record]] = [[]]
         for record in self.records:
             by_failure = isinstance(record.content, Transition) and record.content.by == "failure"
-            failed = bool(attempts[-1]) and attempts[-1][-1].kind == "failed" and not by_failure
-            repaired = bool(attempts[-1]) and record.kind == "repaired"  # also a wait that could not read its facts
-            if failed or repaired or _begun_again(record, attempts[-1]):
+            last = attempts[-1][-1] if attempts[-1] else None
+            failed = last is not None and last.kind == "failed" and not by_failure
+            waits_again = last is not None and (record.kind == "repaired" or ends_wait(last, record))
+            if failed or waits_again or _begun_again(record, attempts[-1]):
                 attempts.append([])
             attempts[-1].append(record)
         return attempts if attempts[0] else []
@@ -123,20 +124,30 @@ def _rows(phase: Phase) -> Iterator[dict[str, Any]]:
     """Yield each step: its end, its tries, and what was said when it failed last."""
     for trigger in dict.fromkeys(map(_trigger, phase.records)):
         records = [record for record in phase.records if _trigger(record) == trigger]
-        kinds = Counter(record.kind for record in records)
         commits = [record for record in records if record.kind == "commit"]
-        failed = [record for record in records if record.kind == "failed"]
+        tries = _tries(phase, trigger)
         ended = commits[-1].at if commits else records[-1].at
         yield {
             "trigger": trigger,
-            "outcome": "done" if commits else "failed" if failed or phase.failure else "begun",
-            "attempts": max(1, kinds["intent"], len(failed) + bool(commits)),
-            "repaired": kinds["repaired"],
+            "outcome": "done" if commits else "failed" if tries.failed or phase.failure else "begun",
+            "attempts": max(1, tries.begun, tries.failed + bool(commits)),
+            "repaired": tries.repaired,
             "started_at": records[0].at,
             "ended_at": ended,
             "because": Commit.of(commits[-1]).reason if commits else {"none": "it is not done"},
-            "last_error": Failed.of(failed[-1]).error if failed else {"none": "no attempt failed"},
+            "last_error": tries.last_error or {"none": "no attempt failed"},
         }
+
+
+def _tries(phase: Phase, trigger: str) -> Tries:
+    """Count a step's tries: its own records, and the commits that send its failures on, also out of the phase."""
+    tries = Tries()
+    for record in (*phase.records, *((phase.failure,) if phase.failure is not None else ())):
+        if _trigger(record) == trigger:
+            tries.add(record)
+        if failed_step(record) == trigger:
+            tries.send_on(record)
+    return tries
 
 
 def _outcome(phase: Phase, state: RunState, rows: Sequence[Mapping[str, Any]]) -> str:

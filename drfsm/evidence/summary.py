@@ -14,9 +14,18 @@ from typing import Any
 
 from drfsm.claims import printable_json
 from drfsm.evidence.derive import derive
-from drfsm.evidence.wording import commands, document_name, nobody_since, seconds_between, shown_inputs, source_of
+from drfsm.evidence.tries import Tries, failed_step
+from drfsm.evidence.wording import (
+    commands,
+    document_name,
+    nobody_since,
+    seconds_between,
+    shown_inputs,
+    source_of,
+    trigger_of,
+)
 from drfsm.journal import Actor, Record, RunState
-from drfsm.journal.record_types import Commit, Ended, Failed, Forecast, Intent, Repaired, Resolved
+from drfsm.journal.record_types import Commit, Ended, Failed, Forecast, Intent, Repaired, Resolved, Sampled
 
 SCHEMA_VERSION = 3
 """1: 0.1.0. 2: with `actors`. 3: `phases` became `state_durations`. drfsm reads `journal` alone, in bundle.py."""
@@ -164,19 +173,30 @@ def _decision(at: str, what: str, operator: Any, reason: Any, state: str) -> Fie
 
 
 def _attempts(records: Sequence[Record]) -> list[Fields]:
-    """How often each action was begun and failed, and the last error."""
-    rows: dict[str, Fields] = {}
+    """How often each action was begun and failed, and the last error; of the waits those that failed or were mended."""
+    rows: dict[str, Tries] = {}
+    latest: dict[tuple[str, str], str] = {}  # (state, trigger) -> the row that was tried there last
     for record in records:
         content = record.content
-        if not isinstance(content, Intent | Failed | Repaired):
-            continue
-        entry = rows.setdefault(
-            content.row, {"row": content.row, "begun": 0, "failed": 0, "repaired": 0, "last_error": ""}
-        )
-        entry["begun" if isinstance(content, Intent) else record.kind] += 1
-        if isinstance(content, Failed):
-            entry["last_error"] = content.error
-    return [{**entry, "last_error": entry["last_error"] or _none("no attempt failed")} for entry in rows.values()]
+        if isinstance(content, Intent | Failed | Repaired | Sampled):
+            latest[source_of(content.row), trigger_of(content.row)] = content.row
+            rows.setdefault(content.row, Tries()).add(record)
+        elif isinstance(content, Commit):
+            if tries := rows.get(content.row):
+                tries.add(record)
+            if failed := latest.get((content.source, failed_step(record))):
+                rows[failed].send_on(record)
+    return [
+        {
+            "row": row,
+            "begun": tries.begun,
+            "failed": tries.failed,
+            "repaired": tries.repaired,
+            "last_error": tries.last_error or _none("no attempt failed"),
+        }
+        for row, tries in rows.items()
+        if tries.acted or tries.failed or tries.repaired
+    ]
 
 
 def _state_durations(records: Sequence[Record]) -> list[Fields]:

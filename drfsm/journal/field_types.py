@@ -1,10 +1,11 @@
 """The types that a field of a record may have, and the two words that declare one: ``required`` and ``optional``.
 
-A type says three things at once: what the reader accepts, what the JSON Schema says (it may be narrower), and how the
-JSON value is read. Knows no kind of record; record_types.py has the table.
+A type says four things at once: what the reader accepts, which keys inside it nobody declared, what the JSON Schema
+says (it may be narrower), and how the JSON value is read. A reader ignores an undeclared key, so that a later version
+may add one; the audit refuses it. Knows no kind of record; record_types.py has the table.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -18,13 +19,22 @@ Json = Mapping[str, Any]
 # --- the types of a field -------------------------------------------------------------------------------
 
 
+def nothing(_value: Any, _path: str) -> Iterable[str]:
+    """Find no undeclared key: a type without an object of a declared shape has none."""
+    return ()
+
+
 @frozen
 class Type:
-    """What a JSON value must be: how the reader checks it, how it is turned into a value, what the schema says."""
+    """What a JSON value must be: how the reader checks it, how it is turned into a value, what the schema says.
+
+    ``undeclared`` takes a value that fits and the path to it, and returns the undeclared keys in it, in words.
+    """
 
     fits: Callable[[Any], bool]
     schema: Any
     parse: Callable[[Any], Any] = lambda value: value
+    undeclared: Callable[[Any, str], Iterable[str]] = nothing
 
 
 def _text(value: Any) -> bool:
@@ -66,6 +76,7 @@ def list_of(item: Type, **schema: Any) -> Type:
         lambda value: isinstance(value, list) and all(map(item.fits, value)),
         {"type": "array", "items": item.schema, **schema},
         parse=lambda value: tuple(map(item.parse, value)),
+        undeclared=_within(item, lambda value: ((f"[{number}]", member) for number, member in enumerate(value))),
     )
 
 
@@ -75,28 +86,61 @@ def object_of(item: Type) -> Type:
         lambda value: isinstance(value, dict) and all(map(item.fits, value.values())),
         {"type": "object", "additionalProperties": item.schema},
         parse=lambda value: {name: item.parse(member) for name, member in value.items()},
+        undeclared=_within(item, lambda value: ((f".{name}", member) for name, member in value.items())),
+    )
+
+
+def _within(item: Type, members: Callable[[Any], Iterable[tuple[str, Any]]]) -> Callable[[Any, str], Iterable[str]]:
+    """Return ``undeclared`` of many values of one type; ``members`` yields the end of each path, and the value."""
+    if item.undeclared is nothing:
+        return nothing
+    return lambda value, path: (
+        fault for end, member in members(value) for fault in item.undeclared(member, path + end)
     )
 
 
 def closed(**members: Type) -> Type:
-    """Return the type of an object that has these members, some of them or none, and no other. It stays JSON."""
+    """Return the type of an object that has these members, some of them or none. It stays JSON, without any other."""
     return Type(
         lambda value: (
             isinstance(value, dict)
-            and value.keys() <= members.keys()
-            and all(members[name].fits(member) for name, member in value.items())
+            and all(members[name].fits(member) for name, member in value.items() if name in members)
         ),
         {
             "type": "object",
             "additionalProperties": False,
             "properties": {name: member.schema for name, member in members.items()},
         },
+        parse=lambda value: {name: members[name].parse(member) for name, member in value.items() if name in members},
+        undeclared=lambda value, path: _undeclared(members, value, path),
     )
+
+
+def _undeclared(members: Mapping[str, Type], value: Json, path: str) -> Iterator[str]:
+    """Yield the undeclared keys of an object and of what is in it."""
+    for name, member in value.items():
+        if name in members:
+            yield from members[name].undeclared(member, f"{path}.{name}")
+        else:
+            yield f"{_short(path)} has the undeclared key {_short(name)}"
+
+
+def _short(name: str) -> str:
+    return claims.bounded(name, 100)
 
 
 def either(one_type: Type, other: Type) -> Type:
     """Return the type of a value that is of one of two types. It stays JSON."""
-    return Type(lambda value: one_type.fits(value) or other.fits(value), {"anyOf": [one_type.schema, other.schema]})
+
+    def of(value: Any) -> Type:
+        return one_type if one_type.fits(value) else other
+
+    return Type(
+        lambda value: one_type.fits(value) or other.fits(value),
+        {"anyOf": [one_type.schema, other.schema]},
+        parse=lambda value: of(value).parse(value),
+        undeclared=lambda value, path: of(value).undeclared(value, path),
+    )
 
 
 TEXT = Type(_text, {"type": "string"})
@@ -163,6 +207,16 @@ def fields_of(declared: type[Any]) -> tuple[Field, ...]:
     return _LINES[declared]
 
 
+_TYPES: dict[type[Any], Mapping[str, Type]] = {}
+
+
+def types_of(declared: type[Any]) -> Mapping[str, Type]:
+    """Return the type of each JSON key of a class."""
+    if declared not in _TYPES:
+        _TYPES[declared] = {line.key: line.type for line in fields_of(declared)}
+    return _TYPES[declared]
+
+
 Declared = TypeVar("Declared")
 
 
@@ -173,22 +227,17 @@ def parsed(declared: type[Declared], value: Json) -> Declared:
 
 
 def fits_into(declared: type[Any], value: Any) -> bool:
-    """Say whether a JSON value has every required field of a class, all its fields their types, and nothing beside.
-
-    What no reader knows of could carry anything: no rule compares it, and no page shows it.
-    """
-    lines = fields_of(declared)
-    return (
-        isinstance(value, dict)
-        and value.keys() <= {line.key for line in lines}
-        and all(line.type.fits(value[line.key]) if line.key in value else not line.required for line in lines)
+    """Say whether a JSON value has every required field of a class, and each field that it has is of its type."""
+    return isinstance(value, dict) and all(
+        line.type.fits(value[line.key]) if line.key in value else not line.required for line in fields_of(declared)
     )
 
 
 def one(declared: type[Any], definition: str) -> Type:
-    """Return the type of a closed object that a class declares; ``definition`` is its name in the schema."""
+    """Return the type of an object that a class declares; ``definition`` is its name in the schema."""
     return Type(
         lambda value: fits_into(declared, value),
         {"$ref": f"#/$defs/{definition}"},
         parse=lambda value: parsed(declared, value),
+        undeclared=lambda value, path: _undeclared(types_of(declared), value, path),
     )

@@ -35,7 +35,12 @@ class Record:
     @cached_property
     def content(self) -> Body:
         """The body, read once. Raises ValueError, in words, for a body that is not what its kind declares."""
-        return record_types.parse(self.kind, self.body)
+        return record_types.parse(self.kind, self.body, self.misfits)
+
+    @cached_property
+    def misfits(self) -> tuple[str, ...]:
+        """What keeps the body from being read, in words; asked by the fold, and by the audit for the same record."""
+        return tuple(record_types.misfits(self.kind, self.body))
 
     def missing(self) -> tuple[str, ...]:
         """Return what the body lacks for its kind; an unknown kind lacks everything (``("?",)``)."""
@@ -45,8 +50,17 @@ class Record:
         return tuple(key for key in keys if key not in self.body)
 
     def faults(self) -> Iterator[str]:
-        """Yield, in words, everything in the record that is not of the type that its kind has there."""
-        yield from record_types.misfits(self.kind, self.body)
+        """Yield, in words, everything that a record of drfsm's own cannot have: for whoever judges records."""
+        yield from self.unreadable()
+        yield from self.undeclared()
+
+    def undeclared(self) -> Iterator[str]:
+        """Yield, in words, each key inside an object of the body that nobody declared. A reader ignores it."""
+        yield from record_types.undeclared(self.kind, self.body)
+
+    def unreadable(self) -> Iterator[str]:
+        """Yield, in words, what keeps the record from being read: a field that is missing or of another type."""
+        yield from self.misfits
         if _too_deep(self.body):
             yield f"its body is nested deeper than {_DEEPEST} levels"
         if not _is_time(self.at):

@@ -2,9 +2,13 @@
 
 Each class below is one kind; each line of a class is one field: ``required`` or ``optional`` (with the default that
 stands for it in a record without it), its type, its JSON key where that is another word, and the version of drfsm that
-first wrote it. Four readers share the table: the check of records that somebody else may have written (``faults``), the
-values that the fold, the audit and the narrative work with (``parse``), the list of required keys (record.py), and the
-JSON Schema for other tools (``python -m tests.record_schema`` writes receipts_schema/journal_record.schema.json).
+first wrote it. Five readers share the table: the check of a record before it is written (``misfits``, ``undeclared``),
+the same check of records that somebody else may have written, the values that the fold, the audit and the narrative
+work with (``parse``), the list of required keys (record.py), and the JSON Schema for other tools (``python -m
+tests.record_schema`` writes receipts_schema/journal_record.schema.json).
+
+A reader ignores a key that it does not know: a later version may have added it. Whoever judges a record refuses such a
+key inside a guard, a reading, a next action or an identity (``undeclared``): no rule compares it, and no page shows it.
 
 The check here asks for the JSON type only. The schema says more (which words, which pattern): whether a word is right
 where it stands is the audit's matter, which names what was broken. The chain proves that bytes are unaltered; whoever
@@ -13,7 +17,7 @@ wrote them may still have written nonsense, so nobody looks into a body before i
 
 # ruff: noqa: RUF009  `required` and `optional` are attrs' own `field`, with a type
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve, frozen
@@ -38,6 +42,7 @@ from drfsm.journal.field_types import (
     fields_of,
     list_of,
     name_of,
+    nothing,
     object_of,
     one,
     one_of,
@@ -117,6 +122,7 @@ FORECAST_CHECKS = list_of(
         lambda value: CHECK.fits(value) and "outcome" in value,
         {"allOf": [CHECK.schema, {"required": ["outcome"]}]},
         parse=CHECK.parse,
+        undeclared=CHECK.undeclared,
     )
 )
 NEXT_ACTIONS = list_of(one(NextAction, "way"))
@@ -196,6 +202,7 @@ class Sampled(Body):
     facts: Mapping[str, Reading] = required(READINGS)
     holds: bool = required(FLAG)
     unmet: tuple[str, ...] | None = optional(WORDS)
+    attempt: int = optional(POSITIVE, 0, since="0.3.0", note="which try of the wait, counted anew by every process")
     waited_seconds: float | None = optional(NUMBER)
     limit_seconds: float | None = optional(NUMBER)
 
@@ -365,6 +372,11 @@ _OPTIONAL_ANYWHERE = {line.key: line.type for kind in KINDS.values() for line in
 """An optional key means the same in every kind, so that a reader of several kinds may rely on its type."""
 
 
+_TYPES = {
+    kind: _OPTIONAL_ANYWHERE | {line.key: line.type for line in fields_of(declared)} for kind, declared in KINDS.items()
+}
+
+
 # --- reading --------------------------------------------------------------------------------------------
 
 
@@ -376,14 +388,25 @@ def misfits(kind: str, body: Json) -> Iterator[str]:
         return
     lines = fields_of(declared)
     yield from (f"a {kind} record lacks {line.key}" for line in lines if line.required and line.key not in body)
-    types = _OPTIONAL_ANYWHERE | {line.key: line.type for line in lines}
-    for key in (key for key in types if key in body):
-        if not types[key].fits(body[key]):
+    for key, type_ in _types_in(kind, body):
+        if not type_.fits(body[key]):
             yield f"{key} of a {kind} record is not of its type"
 
 
-def parse(kind: str, body: Json) -> Body:
-    """Return a body as its kind declares it. Raises ValueError, in words, for one that does not fit."""
-    for misfit in misfits(kind, body):
-        raise ValueError(misfit)
+def undeclared(kind: str, body: Json) -> Iterator[str]:
+    """Yield, in words, each undeclared key inside an object of the body; ``misfits`` has the fields that misfit."""
+    for key, type_ in _types_in(kind, body) if kind in KINDS else ():
+        if type_.undeclared is not nothing and type_.fits(body[key]):
+            yield from type_.undeclared(body[key], key)
+
+
+def _types_in(kind: str, body: Json) -> Iterator[tuple[str, Type]]:
+    """Yield each declared key of a body, with its type."""
+    return ((key, type_) for key, type_ in _TYPES[kind].items() if key in body)
+
+
+def parse(kind: str, body: Json, faults: Sequence[str]) -> Body:
+    """Return a body as its kind declares it. Raises ValueError with the first of its ``misfits``."""
+    if faults:
+        raise ValueError(faults[0])
     return parsed(KINDS[kind], body)

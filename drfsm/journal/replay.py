@@ -210,14 +210,19 @@ def _observe(state: RunState, facts: Mapping[str, Reading]) -> RunState:
 
 def _acted(state: RunState, at: str, did: str, operator: Any, host: Any, proven: Any) -> RunState:
     """Note who did something. From here on the process at work is theirs, and rounds are counted anew."""
-    actor = Actor(did, at, str(operator), str(host), proven if isinstance(proven, Mapping) else {})
+    actor = Actor(did, at, str(operator), str(host), _identity(proven))
     return evolve(state, actors=(*state.actors, actor), returns={})
+
+
+def _identity(proven: Any) -> Json:
+    """Return what this version knows of an identity; nothing of what is none."""
+    return record_types.IDENTITY.parse(proven) if record_types.IDENTITY.fits(proven) else {}
 
 
 def _learnt(state: RunState, result: Any) -> RunState:
     """Add what an action learnt of whoever runs the process (``proven`` of its result) to the newest actor."""
-    learnt = result.get("proven") if isinstance(result, Mapping) else None
-    if not state.actors or not isinstance(learnt, Mapping):
+    learnt = _identity(result.get("proven")) if isinstance(result, Mapping) else {}
+    if not state.actors or not learnt:
         return state
     *earlier, actor = state.actors
     return evolve(state, actors=(*earlier, evolve(actor, proven=keep_first(actor.proven, learnt))))

@@ -31,10 +31,9 @@ class SummaryFiles:
             for name, body in self._steps.add(record).items():
                 directory.write(f"steps/{name}", body)
         summary = self._summarise(state)
-        body = summary_bytes(summary)
         if record.kind in ("held", "ended", "seal"):
             self._check(summary)
-            self._journal.keep_summary(body)
+            self._journal.keep_summary(summary_bytes(summary))
 
     def leave(self) -> None:
         """Write the summary here and to the mirror, for whatever reason the run stopped.

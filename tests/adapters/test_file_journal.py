@@ -546,7 +546,7 @@ def test_killed_while_it_writes_the_chain_holds_and_grows_on(tmp_path: Path) -> 
 
 
 def test_appending_costs_the_same_at_the_end_as_at_the_beginning(tmp_path: Path) -> None:
-    """Two thousand records: the last hundred take no longer than a few times the first hundred."""
+    """Of 4,500 records the last hundred cost a few times the first hundred at most; by the length it were 20 times."""
     with FileJournal.create(tmp_path) as journal:
 
         def hundred() -> float:
@@ -556,6 +556,6 @@ def test_appending_costs_the_same_at_the_end_as_at_the_beginning(tmp_path: Path)
             return time.process_time() - began
 
         first = min(hundred() for _ in range(3))
-        for _ in range(14):
+        for _ in range(37):
             hundred()
-        assert min(hundred() for _ in range(3)) < 5 * first + 0.01
+        assert min(hundred() for _ in range(5)) < 10 * first

@@ -15,7 +15,7 @@ from drfsm.adapters.aws import Account, S3Store, connect
 from drfsm.adapters.s3_lease import S3Lease, probe_compare_and_swap
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreadable
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
-from drfsm.world import UNTOLD, Copy, Hashed
+from drfsm.world import UNTOLD, Blob, Copy, Hashed
 from tests.adapters.servers import SERVERS, serving
 from tests.direct_store import DirectStore
 
@@ -152,8 +152,10 @@ def test_conditions_are_kept_or_nothing_that_needs_them_is_begun(served: Served,
         for condition in ({"if_absent": True}, {"if_match": '"0123456789abcdef0123456789abcdef"'}):
             with pytest.raises(Conflict):
                 store.put("k", b"second", **condition)
+            assert store.put("k", b"first", **condition) == first  # the same bytes once more are our own
         with pytest.raises(Conflict):
             store.put("none", b"second", if_match=first)
+        assert store.get("k") == Blob("k", b"first", first)
         assert store.put("k", b"second", if_match=first) != first
         probe_compare_and_swap(store, "p")
         assert [S3Lease(store, "p").acquire("run-a", "ann", "host") for _ in range(2)] == [1, 2]

@@ -17,8 +17,9 @@ from drfsm.dr.layout import Layout
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Run, SystemClock
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
-from drfsm.world import World
+from drfsm.world import ObjectStore, World
 from tests.bench.faulty import Front
+from tests.direct_store import DirectStore
 
 DR_RUN = "2026-02-27T00:22:29.934039+00:00"
 PRIMARY_RUN = "2026-02-28T13:00:00.000001+00:00"
@@ -33,14 +34,17 @@ def cloud() -> Iterator[Cloud]:
 
 
 class Bench:
-    """A bucket of one's own, with the workload and the store to act on it."""
+    """A bucket of one's own, with the workload and the store to act on it.
+
+    ``store`` is asked in this process (tests/direct_store.py); ``store_at`` is the adapter, for what lies on the way.
+    """
 
     def __init__(self, cloud: Cloud, state: Path) -> None:
         self.cloud, self.state, self._runs = cloud, state, 0
         self.s3 = cloud.client("s3")
         self.bucket = f"bench-{uuid.uuid4().hex[:12]}"
         cloud.create_bucket(self.bucket)
-        self.store = self.store_at(cloud.endpoint)
+        self.store: ObjectStore = DirectStore(cloud, self.bucket)
         self.inputs: dict[str, Any] = {
             "workload": "",
             "bucket": self.bucket,
@@ -67,7 +71,7 @@ class Bench:
         """Return a world that is nothing but this bucket: who asks for a cluster here has lost its way."""
         return self.world_of(self.store)
 
-    def world_of(self, store: S3Store) -> World:
+    def world_of(self, store: ObjectStore) -> World:
         """Return a world over another way to the bucket."""
         parts: dict[str, Any] = dict.fromkeys(each.name for each in fields(World))
         return World(**{**parts, "store": store})

@@ -8,6 +8,8 @@ from attrs import evolve
 
 from drfsm.dr.objects import RUN_LABEL
 from drfsm.dr.validation.failure import FACTS, cause
+from drfsm.engine import Run
+from drfsm.world import World
 from tests.dr.conftest import DRFSM_RUN, Bench
 
 NOW = datetime(2026, 2, 28, 13, tzinfo=UTC)
@@ -94,8 +96,8 @@ class Cluster:
         return NOW
 
 
-def look(bench: Bench, site: Cluster) -> tuple[Json, list[str]]:
-    """Return what is seen of the validation, and what is noted."""
+def on_site(bench: Bench, site: Cluster) -> tuple[World, Run, list[str]]:
+    """Return a world with this site, a run in it, and the list that its notes go to."""
     notes: list[str] = []
     inputs = {
         **bench.inputs, "target_site": "dr", "taker": "dr", "namespace": "jobintel", "provider": "openai",
@@ -103,10 +105,13 @@ def look(bench: Bench, site: Cluster) -> tuple[Json, list[str]]:
     }  # fmt: skip
     parts: Json = {"dr": site}
     world = evolve(bench.world, **parts)
-    seen = FACTS["validation_result"].observe(
-        world, bench.run(inputs=inputs, say=lambda words, **_: notes.append(words))
-    )
-    return seen, notes
+    return world, bench.run(inputs=inputs, say=lambda words, **_: notes.append(words)), notes
+
+
+def look(bench: Bench, site: Cluster) -> tuple[Json, list[str]]:
+    """Return what is seen of the validation, and what is noted."""
+    world, run, notes = on_site(bench, site)
+    return FACTS["validation_result"].observe(world, run), notes
 
 
 @pytest.mark.sandbox
@@ -117,6 +122,16 @@ def test_a_running_validation_is_noted_every_ten_seconds(bench: Bench, age: floa
     assert (seen["job"], notes) == ("running", note)
     assert "in_words" not in seen
     assert str(age) not in str(seen)
+
+
+@pytest.mark.sandbox
+def test_a_running_validation_says_in_words_what_keeps_it_from_working(bench: Bench) -> None:
+    """So that one that is late is no JSON in the message."""
+    site = Cluster(60)
+    site.objects["Pod"] = [pod({"conditions": [{**NO_NODE, "status": "False", "reason": "Unschedulable"}]})]
+    seen, _ = look(bench, site)
+    words = "the validation has not ended: Unschedulable: 0/1 nodes: Insufficient memory"
+    assert (seen["job"], seen["in_words"]) == ("running", words)
 
 
 @pytest.mark.sandbox

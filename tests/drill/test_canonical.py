@@ -152,7 +152,7 @@ class Cut(list[str]):
         super().append(words)
 
 
-@pytest.mark.parametrize("words", ["made ConfigMap", "made CronJob"])
+@pytest.mark.parametrize("words", ["created ConfigMap", "created CronJob"])
 def test_a_restore_that_was_cut_in_the_middle_goes_on(drill: Make, words: str) -> None:
     """What a drill restored itself, half of it, is never taken for a site at work; the phase shows two attempts."""
     run: Drill = drill("--stop-after", "restore", "--teardown", "true")

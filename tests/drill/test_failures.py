@@ -81,6 +81,9 @@ def test_a_job_that_fails_fails_the_validation(
     seen = run.of("sampled", "await_validation")[-1]["facts"]["validation_result"]["seen"]
     assert (seen["cause"], bool(seen["evidence"])) == (cause, True)
     assert seen["evidence"][0] in run.state.reason
+    (row,) = [row for row in run.phase("validate")["rows"] if row["trigger"] == "await_validation"]
+    assert (row["outcome"], row["attempts"]) == ("failed", attempts)
+    assert row["last_error"] == run.phase("validate")["cause"]["reason"] == run.state.reason
 
 
 def test_a_run_that_is_damaged_afterwards_fails_the_promotion(site: Site, drill: Make) -> None:

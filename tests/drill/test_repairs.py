@@ -69,6 +69,9 @@ def test_a_kubeconfig_that_goes_stale_while_the_job_runs_is_fetched_again(drill:
     assert [each["action"] for each in run.of("repaired", "await_validation")] == ["renew_kubeconfig"]
     assert run.of("sampled", "await_validation")[0]["facts"]["validation_result"]["value"] is None
     assert (len(run.of("commit", "start_validation")), run.phase("validate")["attempts"]) == (1, 2)
+    (row,) = [row for row in run.phase("validate")["rows"] if row["trigger"] == "await_validation"]
+    assert (row["outcome"], row["attempts"]) == ("done", 2)
+    assert row["last_error"].startswith("validation_result is unknown")
 
 
 def test_an_image_that_can_be_pulled_again_is_tried_again(site: Site, drill: Make) -> None:
@@ -90,6 +93,8 @@ def test_an_image_that_can_be_pulled_again_is_tried_again(site: Site, drill: Mak
     assert run.state.status == "complete", run.words
     (retried,) = run.of("commit", "retry_validation")
     assert "(image_pull)" in retried["args"]["reason"]
+    (row,) = [row for row in run.phase("validate")["rows"] if row["trigger"] == "await_validation"]
+    assert (row["outcome"], row["attempts"], row["last_error"]) == ("done", 2, retried["args"]["reason"])
     assert len(run.of("commit", "remove_validation")) == 1
     assert run.phase("validate")["attempts"] == 2
     assert len(set(jobs)) == len(jobs) == 2  # one at a time: the first was gone when the second had run

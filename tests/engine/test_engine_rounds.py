@@ -133,7 +133,7 @@ def test_a_number_of_rounds_that_is_none_is_a_finding() -> None:
     start, *others = room.records()
     altered = evolve(start, body={**start.body, "inputs": {"tries": "many"}})
     found = [str(each) for each in audited([altered, *others]).findings]
-    assert [each for each in found if "try_another: its attempts are limited by tries, which is no number" in each]
+    assert [each for each in found if "try_another: its rounds are limited by tries, which is no number" in each]
 
 
 def test_a_wait_may_give_up_on_what_can_not_be_read() -> None:

@@ -20,6 +20,7 @@ from drfsm.errors import (
     UsageFault,
 )
 from drfsm.evidence.audit import audit
+from drfsm.evidence.narrative import standing
 from drfsm.journal import fold, lines, read
 from tests.engine.room import Room, machine
 from tests.engine.world import Clock
@@ -439,7 +440,8 @@ def test_a_state_that_waits_for_a_person_holds_the_run() -> None:
     assert (runner.state.status, runner.state.stage) == ("held", "waiting")
     assert [offered.action for offered in runner.state.next_actions] == ["resume", "leave"]
     assert runner.state.reason == "a person must choose leave"
-    assert "drfsm status" in runner.state.hint
+    assert runner.state.hint == "`drfsm status run-1` shows the command for each decision, ready to paste"
+    assert not [line for line in standing(runner.state, "") if "what to do" in line]
     state = runner.request("leave", {"reason": "late"})
     assert (state.status, state.args["leave"]) == ("complete", {"reason": "late", "operator": "op"})
 

@@ -8,17 +8,20 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
 
+from drfsm.cli.main import run
 from drfsm.errors import DrfsmError, UsageFault
 from drfsm.sandbox import Options, default_directory, down, environment, status, up
 from drfsm.sandbox.kubernetes.processes import processes_below
 from drfsm.sandbox.lifecycle import State, _born, _end, _write, outage
+
+Typed = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -54,9 +57,22 @@ def uid(kubeconfig: str) -> str | None:
 
 
 def drfsm(home: Path, *argv: str) -> "subprocess.CompletedProcess[str]":
-    """Return what `drfsm sandbox …` says on a sandbox."""
+    """Return what `drfsm sandbox …` says on a sandbox, as a process of its own."""
     command = [sys.executable, "-m", "drfsm", "sandbox", *argv, "--dir", str(home)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
+
+
+@pytest.fixture
+def typed(home: Path, capfd: pytest.CaptureFixture[str]) -> Typed:
+    """Return what `drfsm sandbox …` does in this process; it gives the exit code, stdout and stderr."""
+
+    def type_(*argv: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = run(("sandbox", *argv, "--dir", str(home)))
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return type_
 
 
 def ec2(state: State) -> Any:
@@ -171,7 +187,7 @@ def test_up_before_any_disaster_says_so_and_exports_the_primarys_run(home: Path)
     assert ec2(state).describe_instances()["Reservations"] == []
 
 
-def test_an_outage_is_so_when_the_command_returns_and_ends_when_it_is_ended(home: Path) -> None:
+def test_an_outage_is_so_when_the_command_returns_and_ends_when_it_is_ended(home: Path, typed: Typed) -> None:
     """Either site stops answering alone, its pods running on, and is the same cluster afterwards; twice is as once."""
     state = up(home, Options(runner=False))  # a standby's dashboard would have no pods
     kubeconfigs = {"primary": state.kubeconfig_primary, "dr": state.kubeconfig_dr}
@@ -180,13 +196,13 @@ def test_an_outage_is_so_when_the_command_returns_and_ends_when_it_is_ended(home
         time.sleep(0.02)
     for site, other in (("primary", "dr"), ("dr", "primary")):
         for _ in range(2):
-            told = drfsm(home, "outage", site)
-            assert (told.returncode, f"the cluster of {site} does not answer any more" in told.stdout) == (0, True)
+            code, out, _ = typed("outage", site)
+            assert (code, f"the cluster of {site} does not answer any more" in out) == (0, True)
             assert uid(kubeconfigs[site]) is None
         assert uid(kubeconfigs[other]) == before[other]
         assert pods <= set(processes_below(home))
         for _ in range(2):
-            assert drfsm(home, "outage", site, "--end").returncode == 0
+            assert typed("outage", site, "--end")[0] == 0
             assert uid(kubeconfigs[site]) == before[site]
     outage(home, "primary")
     assert down(home)
@@ -214,10 +230,10 @@ def test_drs_cluster_answers_only_if_neither_its_runner_is_gone_nor_an_outage_is
     assert uid(state.kubeconfig_dr) is not None
 
 
-def test_an_outage_where_no_sandbox_runs_is_refused(home: Path) -> None:
+def test_an_outage_where_no_sandbox_runs_is_refused(home: Path, typed: Typed) -> None:
     """Nothing there, or a sandbox that died: the command says so, and what to do, with the exit code of wrong usage."""
-    told = drfsm(home, "outage", "primary")
-    assert (told.returncode, "no sandbox in" in told.stderr, "drfsm sandbox up" in told.stderr) == (2, True, True)
+    code, _, err = typed("outage", "primary")
+    assert (code, "no sandbox in" in err, "drfsm sandbox up" in err) == (2, True, True)
     assert not home.exists()
     state = up(home)
     os.kill(state.pid, signal.SIGKILL)
@@ -225,4 +241,4 @@ def test_an_outage_where_no_sandbox_runs_is_refused(home: Path) -> None:
         time.sleep(0.01)
     with pytest.raises(UsageFault, match="the sandbox died"):
         outage(home, "primary")
-    assert drfsm(home, "outage", "nowhere").returncode == 2
+    assert typed("outage", "nowhere")[0] == 2

@@ -5,8 +5,8 @@
     other        everything else: another try would only cost time
 
 Owns the fact ``validation_result`` as a drill observes it (job.py judges it; here it also says as what the Job
-publishes, and why it failed, in words) and the fact ``validation_failure``, by which machines/drill.yaml decides
-whether there is another try. Changes nothing. The Job itself is job.py's.
+publishes, and in words why it failed or what keeps its pods from working) and the fact ``validation_failure``, by which
+machines/drill.yaml decides whether there is another try. Changes nothing. The Job itself is job.py's.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +39,8 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
             seen["cause"], seen["evidence"] = cause(job, _pods(world, run, job))
         seen["in_words"] = _in_words(seen)
     elif result == "pending" and job is not None:
+        if seen.get("trouble"):
+            seen["in_words"] = f"the validation has not ended: {'; '.join(seen['trouble'])}"
         _note_progress(world, run, job)
     return seen
 

@@ -20,9 +20,12 @@ MENDABLE = ("image_pull", "memory")
 def _validate(world: World, run: Run) -> dict[str, Any]:
     """Have the site do its work once, beside. Raises ActionFailed, with cause and evidence, where it doesn't."""
     result, seen = _look(world, run)
-    if result == "failed":  # also where there is no Job: one may have been removed, and not yet what it published
-        if seen["job"] != "absent" and seen["cause"] not in MENDABLE:
+    if result == "failed":
+        cause = seen.get("cause")  # none without a Job: one may have been removed, and not yet what it published
+        if cause is not None and cause not in MENDABLE:
             raise _failure(seen)
+        if cause is not None:
+            run.note(f"the last validation failed ({cause}): it is removed before the next")
         ACTIONS["remove_validation"](world, run)
     ACTIONS["start_validation"](world, run)
     result, seen = _followed(world, run)

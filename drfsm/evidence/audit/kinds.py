@@ -46,10 +46,10 @@ def walk(
 
 def _readable(records: Iterable[Record], findings: Findings) -> Iterator[Record]:
     for record in records:
-        faults = list(record.faults())
-        for fault in faults:
+        unreadable = list(record.unreadable())
+        for fault in (*unreadable, *record.undeclared()):
             findings.add(record.seq, "shape", fault)
-        if not faults:
+        if not unreadable:
             yield record
 
 

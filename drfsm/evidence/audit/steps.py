@@ -70,19 +70,19 @@ def _counted(here: Position, record: Record, begun: Intent, row: Row, *, redo: b
     due = (state.open.attempt if redo and state.open else state.attempts.get(row.key, 0)) + 1
     if begun.attempt != due:
         here.add(record, "attempts", f"{row.trigger} says attempt {begun.attempt} where {due} is due")
-    most = _limit(here, record, row, row.attempts.limit, row.attempts.max)
+    most = _limit(here, record, row, row.attempts.limit, f"its attempts are limited by {row.attempts.max}")
     if most is not None and here.begun.get(row.key, 0) >= most:
         here.add(record, "attempts", f"{row.trigger} begins more often than its {most} declared attempts")
 
 
 def _limit(
-    here: Position, record: Record, row: Row, limit: Callable[[Mapping[str, Any]], int | None], by: int | str
+    here: Position, record: Record, row: Row, limit: Callable[[Mapping[str, Any]], int | None], declared: str
 ) -> int | None:
     """Return how often something may be done by this run's inputs; an input that is no number is a finding."""
     try:
         return limit(here.state.inputs)
     except (KeyError, TypeError, ValueError):
-        here.add(record, "inputs", f"{row.trigger}: its attempts are limited by {by}, which is no number")
+        here.add(record, "inputs", f"{row.trigger}: {declared}, which is no number")
         return None
 
 
@@ -266,7 +266,7 @@ def _asked_for(here: Position, record: Record, step: Transition, row: Row) -> No
 
 def _leads_back(here: Position, record: Record, row: Row) -> None:
     """Check that a failure's row that leads back is taken no more often than its rounds allow."""
-    most = _limit(here, record, row, row.returns, row.rounds)
+    most = _limit(here, record, row, row.returns, f"its rounds are limited by {row.rounds}")
     if most is not None and here.state.returns.get(row.key, 0) >= most:
         here.add(record, "attempts", f"{row.trigger} leads back more often than its {most + 1} declared rounds allow")
 
@@ -335,9 +335,22 @@ def sampled(here: Position, record: Record, sample: Sampled) -> None:
         here.add(record, "wait", f"{row.trigger}: the sample says that it waits for {list(sample.unmet)}, not {unmet}")
     if sample.holds is bool(unmet):
         here.add(record, "wait", f"{row.trigger}: the sample is not {'clear' if sample.holds else 'unclear'}")
+    _wait_counted(here, record, sample, row)
     here.samples.append(sample)
     here.invariants.read(sample.facts)
     here.invariants.hold(record.seq, row.source)
+
+
+def _wait_counted(here: Position, record: Record, sample: Sampled, row: Row) -> None:
+    """Check that a wait's tries are counted up, or by another process from one, and are no more than declared."""
+    if not sample.attempt:  # 0.1.0 and 0.2.0 did not record it
+        return
+    last = next((other.attempt for other in reversed(here.samples) if other.row == row.key), 0)
+    if 1 < sample.attempt < last:
+        here.add(record, "attempts", f"{row.trigger} says try {sample.attempt} of its wait after try {last}")
+    most = _limit(here, record, row, row.attempts.limit, f"its attempts are limited by {row.attempts.max}")
+    if most is not None and sample.attempt > most:
+        here.add(record, "attempts", f"{row.trigger} is waited for more often than its {most} declared attempts")
 
 
 def _unmet(here: Position, row: Row, facts: Mapping[str, Reading]) -> list[str]:

@@ -97,9 +97,7 @@ def is_cut(call: Callable[[], Any]) -> bool:
 def test_starting_leaves_private_files_and_no_thread(tmp_path: Path) -> None:
     """A cluster is there, its keys and kubeconfigs are its owner's alone, and no thread is left."""
     before = threading.active_count()
-    began = time.monotonic()
     with EmulatedCluster("quick", tmp_path / "c", {}) as cluster:
-        assert time.monotonic() - began < 30
         for file in (cluster.kubeconfig, tmp_path / "c/kubelet.kubeconfig.yaml", tmp_path / "c/apiserver.pem"):
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
     cluster.stop()

