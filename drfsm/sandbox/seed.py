@@ -45,7 +45,7 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from drfsm.dr.backup.manifests import APIS
+from drfsm.dr.backup import APIS
 from drfsm.dr.workload import Workload, shipped
 from drfsm.dr.workload import read as read_contract
 from drfsm.errors import DrfsmError
