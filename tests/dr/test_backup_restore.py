@@ -421,7 +421,7 @@ def test_the_published_control_plane_wins_over_the_backups(bench: "Bench", prima
         put_back(bench, backup.uri, dr, bundled=True)
     publish_control_plane(bench.cloud, Options(bucket=bench.bucket))
     record = put_back(bench, backup.uri, dr, bundled=True, accept_state_loss=True)
-    assert record["control_plane"]["candidate_count"] == 2
+    assert record["control_plane"]["candidate_count"] == 1
     assert "new-top-job" in dr.get("ConfigMap", "jobintel-control-plane-alerts")["data"]["alerts.json"]
 
 
