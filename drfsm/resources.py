@@ -24,9 +24,9 @@ _KNOWN: Mapping[str, Known] = {
     "76ecc84145408f9ac4ab00a3a7edca632785185643dc3c8115da33bb53289398": Known("failback", "0.1.0"),
     "7359c2cbaaf84ed03d469202b0ec4bf2bdfbabd83db2eb83876829a5b1fa8821": Known("drill", "0.2.0"),
     "467bb67e167bed78a02b1e6dafb64fea19a4383a72125e5d5fdb9ad2e1e4d4ba": Known("promote", "0.2.0"),
-    "72e15ed8e71e388eaa9b64ecf5ca541a61a262ce6eb0675e7a1ca5fac6984baa": Known("drill", "0.3.0"),
-    "6b27c94d4e0344d84b2b05fa2b308ef8552fd664aa679abe7892c5d53a7f5442": Known("promote", "0.3.0"),
-    "ce231507cbe68fd5c679472f2fd8acc2628732b7caa96846066cfd0fe4141b24": Known("failback", "0.3.0"),
+    "087cfad397a6f8cef8d746ba6829d4132ced37fdfe39d07779b54c657ed24124": Known("drill", "0.3.0"),
+    "163f0c5661aa8323eb4b63631a5733a679596df6ca52696d8cc9ace9ffaf1329": Known("promote", "0.3.0"),
+    "f5a73bf7d43d39d32ae207f1e8df84f39fb16fcf986db500c99801060e30f59c": Known("failback", "0.3.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

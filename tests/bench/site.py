@@ -1,6 +1,5 @@
 """A site for the tests of one noun: an emulated cluster, a namespace of one's own, and the real client for it."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from attrs import frozen
 from drfsm.adapters.kube import KubeCluster
 from drfsm.dr.backup.state_volume import Pace
 from drfsm.engine import SystemClock
+from drfsm.sandbox import workload_image
 from drfsm.sandbox.cloud import Identity
 from drfsm.sandbox.kubernetes import EmulatedCluster
 from drfsm.sandbox.seed import CRONJOB, REPOSITORY, Options, manifests
@@ -54,6 +54,8 @@ class Place:
             found["metadata"]["name"] = self.namespace
         else:
             found["metadata"]["namespace"] = self.namespace
+        for subject in found.get("subjects", ()):
+            subject["namespace"] = self.namespace
         return self.emulated.apply(found)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
@@ -107,14 +109,15 @@ class Place:
 def _with_claim(cronjob: Mapping[str, Any]) -> dict[str, Any]:
     found = deepcopy(dict(cronjob))
     pod = found["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    pod["volumes"] = [{"name": "jobintel-state", "persistentVolumeClaim": {"claimName": CLAIM}}]
+    claim = {"name": "jobintel-state", "persistentVolumeClaim": {"claimName": CLAIM}}
+    pod["volumes"] = [claim if volume["name"] == claim["name"] else volume for volume in pod["volumes"]]
     return found
 
 
 @contextmanager
 def emulated(directory: Path) -> Iterator[EmulatedCluster]:
     """Start a cluster that knows the workload's image."""
-    images = {REPOSITORY: [sys.executable, "-m", "drfsm.sandbox.workload"]}
+    images = {REPOSITORY: workload_image.build(directory.parent / "image")}
     with EmulatedCluster("site", directory, images) as started:
         yield started
 

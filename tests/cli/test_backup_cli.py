@@ -77,7 +77,7 @@ def test_the_seeds_restore_command_runs_as_it_stands(sandbox: Sandbox, drfsm: Dr
     record = held_to_schema(receipts / "dr_restore.summary.json", "dr_restore.summary")
     assert record["status"] == "held"
     summary = held_to_schema(receipts / "dr_restore.control_plane.summary.json", "dr_restore.control_plane.summary")
-    assert summary["candidate_count"] == 2
+    assert summary["candidate_count"] == 1
     assert (receipts / "control-plane/fetch/fetch.summary.env").is_file()
     held_to_schema(receipts / "control-plane/apply/apply.summary.json", "control_plane.apply.summary")
     assert Place(sandbox.dr, namespace).get("CronJob", "jobintel-daily")["spec"]["suspend"] is True

@@ -15,7 +15,7 @@ from tests.e2e.sites import Site, Sites
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Return a seeded site for commands that look, or mend what they broke."""
     sites = Sites(tmp_path_factory.mktemp("nouns"))
-    yield sites()
+    yield sites(publish_reports=True)
     sites.close()
 
 
@@ -123,11 +123,22 @@ def test_pointers_set_moves_the_whole_set_with_a_token_a_reason_and_the_lease(si
     """Half a set is mended by hand: verified, newer only, by compare-and-swap; and back when that is asked for."""
     sandbox, bucket = site.sandbox, ("--bucket", site.sandbox.bucket)
     older, newer = sandbox.primary_run_id, sandbox.dr_run_id
-    before = site.pointers()
+    before, report = site.pointers(), f"{sandbox.prefix}/runs/{older}/run_report.json"
+    said_by_it = json.loads(site.body(report))
+    said_by_it["timestamps"]["ended_at"] = "2020-01-01T00:00:00Z"  # both runs of the seed may end in one second
+    reported = json.dumps(said_by_it).encode()
+    site.s3.put_object(Bucket=sandbox.bucket, Key=report, Body=reported)
     assert site.run("pointers", "set", older, *bucket, "--confirm", "CONFIRM", "--reason", "x").code == 2
     refused = site.run("pointers", "set", older, *bucket, "--confirm", f"CONFIRM-{older}", "--reason", "x")
     assert refused.code == 3
     assert "--allow-older" in refused.err
+    site.s3.delete_object(Bucket=sandbox.bucket, Key=report)
+    silent = site.run("pointers", "set", older, *bucket, "--confirm", f"CONFIRM-{older}", "--reason", "x")
+    assert (silent.code, "--ended-at" in silent.err) == (3, True)  # as the real workload leaves it
+    named = ("--ended-at", "2020-01-01T00:00:00Z")
+    silent = site.run("pointers", "set", older, *bucket, "--confirm", f"CONFIRM-{older}", "--reason", "x", *named)
+    assert (silent.code, "--allow-older" in silent.err) == (3, True)
+    site.s3.put_object(Bucket=sandbox.bucket, Key=report, Body=reported)
     unknown = site.run("pointers", "set", "2020-01-01", *bucket, "--confirm", "CONFIRM-2020-01-01", "--reason", "x")
     assert unknown.code == 3
     assert site.pointers() == before
@@ -142,7 +153,7 @@ def test_pointers_set_moves_the_whole_set_with_a_token_a_reason_and_the_lease(si
     assert {each["run_id"] for each in after.values()} == {newer}
     assert {each["run_path"] for each in after.values()} == {f"{sandbox.prefix}/runs/{newer}"}
     lease = json.loads(site.body(f"{sandbox.prefix}/drfsm/lease.json"))
-    assert (lease["held"], lease["epoch"]) == (False, 4)
+    assert (lease["held"], lease["epoch"]) == (False, 6)
 
 
 # --- machine ----------------------------------------------------------------------------------------------

@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from drfsm.dr import workload
 from drfsm.dr.backup import check as backup_check
 from drfsm.dr.backup import restore_policy
 from drfsm.dr.backup.address import digest_of, judge, listed
 from drfsm.dr.backup.archive import compressed, packed
 from drfsm.dr.backup.check import BackupFault
+from drfsm.dr.backup.manifests import APIS
 from drfsm.dr.backup.restore import Target
 from drfsm.dr.backup.restore_policy import RestoreRefused
 from drfsm.dr.backup.restore_site import Wishes, restore_site
@@ -80,7 +82,7 @@ def objects() -> Objects:
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "spare"},
          "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}},
     ]  # fmt: skip
-    kept = [each for each in (*deepcopy(made), *more) if each["kind"] != "Secret"]
+    kept = [each for each in (*deepcopy(made), *more) if each["kind"] in ("Namespace", *APIS)]
     return {f"{each['kind']}/{each['metadata']['name']}": each for each in kept}
 
 
@@ -105,7 +107,7 @@ def lay_parts(at: Bench, parts: Mapping[str, bytes], **metadata: Any) -> str:
 
 def put_back(at: Bench, uri: str, place: Place, **wishes: Any) -> dict[str, Any]:
     """Restore it for real."""
-    target = Target(place.cluster, place.namespace, bundled=False)
+    target = Target(place.cluster, place.namespace, workload.shipped(), CONFIGMAP, bundled=False)
     record = restore_site(
         at.store, uri, target, Wishes(Image(), accept_state_loss=True, **wishes), run_id="restore-1", pace=pace(),
         applied=lambda _bundle, _done: None,
