@@ -21,7 +21,6 @@ import base64
 import binascii
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -30,32 +29,18 @@ from typing import Any
 from drfsm import claims
 from drfsm.errors import ActionFailed, Unreadable
 from drfsm.world import Cluster, Manifest, PullTokens
+from drfsm.world.registries import DOCKER_HUB, ecr_of, registry_of
 
 TOKEN_LASTS = timedelta(hours=12)
 """How long a token of ECR lasts: https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html"""
-ECR = re.compile(
-    r"(?P<account>\d{12})\.dkr[.-]ecr(-fips)?\.(?P<region>[a-z]{2}[a-z0-9-]{1,30})\.(amazonaws\.com(\.cn)?|on\.aws)"
-)
 TYPE, KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
 EXPIRES = "drfsm/token-expires"
 """Annotation: until when the token lasts that drfsm wrote, and the digest of the data that this is said of."""
-DOCKER_HUB = "docker.io"
 MEND = "`--refresh-pull-secret` puts a new token in"
 _LARGEST_BYTES = 1 << 20
 
 
 # --- which Secrets, for which registry --------------------------------------------------------------------------
-
-
-def registry_of(image: str) -> str:
-    """Return the host that an image is pulled from, by Docker's rule: without a host it is Docker's own."""
-    host, slash, _ = image.partition("/")
-    return host if slash and ("." in host or ":" in host or host == "localhost") else DOCKER_HUB
-
-
-def is_ecr(registry: str) -> bool:
-    """Return whether a registry is AWS's, whose tokens expire."""
-    return ECR.fullmatch(registry) is not None
 
 
 def named_by(pod: Mapping[str, Any], account: Manifest | None) -> list[str]:
@@ -90,7 +75,7 @@ def observe(
     manifests = {name: cluster.get("Secret", namespace, name) for name in names}
     at = now or cluster.now() or datetime.now(UTC)  # AFTER the reads: it is the time of the latest answer
     secrets = [_seen(name, manifest, registry, at) for name, manifest in manifests.items()]
-    return {"registry": registry, "ecr": is_ecr(registry), "secrets": secrets}
+    return {"registry": registry, "ecr": ecr_of(registry) is not None, "secrets": secrets}
 
 
 def _seen(name: str, manifest: Manifest | None, registry: str, now: datetime) -> dict[str, Any]:
@@ -103,7 +88,7 @@ def _seen(name: str, manifest: Manifest | None, registry: str, now: datetime) ->
         return {"name": name, "is": "unreadable", "why": fault.what}
     covering = [entry for pattern, entry in entries.items() if covers(pattern, registry)]
     seen = {"name": name, "is": "there", "covers": bool(covering), "sha256": _digest(body), **_age(manifest, now)}
-    if not covering or not is_ecr(registry):
+    if not covering or ecr_of(registry) is None:
         return seen
     expires = _expiry(manifest, body, covering[0])
     return {**seen, "expires_at": expires.isoformat(timespec="seconds"), "expired": expires <= now}
@@ -237,7 +222,7 @@ def refresh(cluster: Cluster, namespace: str, names: Sequence[str], image: str, 
     named, where it is unclear which, and for a registry that gives no tokens; Conflict after a write in between.
     """
     registry = registry_of(image)
-    if not is_ecr(registry):
+    if ecr_of(registry) is None:
         raise ActionFailed(
             f"{registry} is no registry of AWS: drfsm has no token for it",
             hint="write the Secret yourself: kubectl create secret docker-registry",
