@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "status": ("records", "status", "Show where a run stands, what is frozen, and what to type next."),
     "list": ("records", "list_runs", "List the runs of this computer, newest first."),
     "replay": ("records", "replay", "Tell a run's story from its journal, offline, and audit it."),
+    "health": ("health", "health", "Say whether what is published is fresh and correct: for people, cron and alarms."),
     "pointers": ("pointers", "pointers", "Show which run is canonical; set another one by hand."),
     "runs": ("artifact_runs", "runs", "Published runs of the workload: list, show, verify, compare, sync."),
     "control-plane": (
