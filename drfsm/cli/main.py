@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
         "Configuration of the workload: publish, fetch, apply, verify.",
     ),
     "backup": ("backups", "backup", "Backups of a site's objects and state: create, verify, restore."),
+    "kubeconfig": ("kubeconfig", "kubeconfig", "Fetch the kubeconfig of a machine that carries a site, through SSM."),
     "machine": ("machines", "machine", "Check, show and draw the declared machines, offline."),
     "sandbox": ("sandboxes", "sandbox", "Run two sites on this computer, to try everything."),
 }

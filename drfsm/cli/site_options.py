@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drfsm.cli.options import Command, endpoint_url, region, with_options
+from drfsm.cli.options import Command, endpoint_url, expect_account, region, with_options
 from drfsm.cli.say import say as say_line
 from drfsm.cli.say import say_json, say_lines
 from drfsm.errors import UsageFault
@@ -27,6 +27,7 @@ def at_prefix(command: Command) -> Command:
             show_default=True,
             help="Prefix in the bucket below which both sites publish.",
         ),
+        expect_account,
         endpoint_url,
         region,
     )

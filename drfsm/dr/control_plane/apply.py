@@ -145,7 +145,8 @@ def _hash(body: bytes) -> str:
 def summary(bundle: Bundle) -> dict[str, Any]:
     """Return what dr_restore.control_plane.summary.json says: the bundle, and how many files each section has."""
     counts = {NUMBERS[section]: count for section, count in bundle.counts.items()}
-    return {"bundle_uri": bundle.uri, "bundle_sha256": bundle.sha256, **counts}
+    digests = {"bundle_sha256": bundle.sha256, "manifest_sha256": _hash(bundle.manifest)}
+    return {"bundle_uri": bundle.uri, **digests, **counts}
 
 
 # --- for the machines -----------------------------------------------------------------------------------

@@ -185,14 +185,23 @@ def pretty(value: Any) -> bytes:
 # --- publishing -----------------------------------------------------------------------------------------
 
 
+def planned(store: ObjectStore, prefix: str, raw: bytes, origin: Origin) -> Bundle:
+    """Return what would be published, verified as a reader would, under the name that it would have. Makes no call."""
+    return opened(raw, hashlib.sha256(raw).hexdigest(), _uri(store, prefix, origin))
+
+
+def _uri(store: ObjectStore, prefix: str, origin: Origin) -> str:
+    return f"s3://{store.bucket}/{home_of(prefix)}/bundles/{origin.created_at}-{origin.git_sha[:12]}.tar.gz"
+
+
 def publish(store: ObjectStore, prefix: str, raw: bytes, origin: Origin) -> Bundle:
     """Write a bundle, then move current.json to it; return what is published, read back and verified.
 
     Raises Conflict if somebody else published meanwhile: current.json is then as they left it.
     """
     home = home_of(prefix)
-    key = f"{home}/bundles/{origin.created_at}-{origin.git_sha[:12]}.tar.gz"
-    uri, current_key = f"s3://{store.bucket}/{key}", f"{home}/current.json"
+    uri, current_key = _uri(store, prefix, origin), f"{home}/current.json"
+    key = uri.removeprefix(f"s3://{store.bucket}/")
     before = store.get(current_key)  # BEFORE the bundle, so that whoever publishes meanwhile is noticed
     _write_bundle(store, key, raw)
     current = {

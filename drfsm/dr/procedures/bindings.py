@@ -17,6 +17,7 @@ MACHINES = ("drill", "promote", "failback")
 
 INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "drill": {
+        "refresh_pull_secret": "no",
         "expect_backup_sha256": "",
         "allow_in_backup": "",
         "deployments": "as_backed_up",  # what 0.1.0 restored is as good as restored
@@ -24,6 +25,7 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "approval_distinct": "no",
     },
     "promote": {
+        "refresh_pull_secret": "no",
         # Without a nonce the plan is that of 0.1.0: it names no run.
         "approved_at": "",
         "plan_run": "",
@@ -31,7 +33,7 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "approval_expires": 24,
         "approval_distinct": "no",
     },
-    "failback": {},
+    "failback": {"refresh_pull_secret": "no"},
 }
 """Machine -> input -> its value in a run whose declaration does not name it: so that nothing changes for that run."""
 

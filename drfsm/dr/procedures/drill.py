@@ -26,7 +26,7 @@ from drfsm.dr.control_plane import read as control_plane
 from drfsm.dr.infrastructure import TAGS, provision
 from drfsm.dr.objects import cronjob_of
 from drfsm.dr.pointers import ownership
-from drfsm.dr.sites import baseline, preflight, publishing, schedules
+from drfsm.dr.sites import baseline, preflight, publishing, pull_secret, schedules
 from drfsm.dr.terms import terms_of
 from drfsm.dr.validation import follow as validation_follow
 from drfsm.dr.validation import job as validation_job
@@ -336,7 +336,7 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
         "bucket", "namespace", "candidate", "provider", "profile", "cronjob", "cronjob_selector", "configmap", "taker",
         "primary_run_id", "dr_run_id", "staged_prefix", "auto_promote", "allow_promote_bypass", "image_ref",
         "allow_tag", "validation_env", "validation_timeout", "startup_timeout", "expect_account", "endpoint_url",
-        "region",
+        "region", "refresh_pull_secret",
     )  # fmt: skip
     only_canonical = {
         "primary_unreachable": "no", "fence_primary": "none", "fence_primary_role": "", "fence_dr_role": "",
@@ -440,12 +440,13 @@ def _how_ended(run: Run) -> str:
 
 
 def _renew_kubeconfig(world: World, run: Run) -> dict[str, Any]:
-    """Fetch the kubeconfig again, once: the repair of a validation."""
+    """Fetch the kubeconfig again, once; where asked, renew the pull Secret, too: the repair of a validation."""
     found = provision.provisioner_of(world).fetch_kubeconfig(provision.charter_of(run))
     if found is None:
         raise Unreachable("the site gives no kubeconfig now")
     run.note(f"fetched the kubeconfig of {found.server} again")
-    return {"sha256": found.sha256, "server": found.server}
+    renewed = pull_secret.ACTIONS["refresh_pull_secret"](world, run) if terms_of(run.inputs).refresh_pull_secret else {}
+    return {"sha256": found.sha256, "server": found.server, **({"pull_secret": renewed} if renewed else {})}
 
 
 def diagnosed(world: World, run: Run, names: Iterable[str]) -> dict[str, Any]:
@@ -479,6 +480,7 @@ FACTS: Mapping[str, Fact] = {
     **control_plane_apply.FACTS,
     **restore_state.FACTS,
     **baseline.FACTS,
+    **pull_secret.FACTS,
     "dr_schedules": schedules.FACTS["dr_schedules"],
     "dr_publishing": publishing.FACTS["dr_publishing"],
     "validation_job": validation_job.FACTS["validation_job"],
@@ -495,6 +497,7 @@ ACTIONS = {
     "reread_backup": _reread_backup,
     **restore.ACTIONS,
     **control_plane_apply.ACTIONS,
+    **pull_secret.ACTIONS,
     "read_back_control_plane": control_plane_apply.read_back_dr,
     "restore_state": _restore_state,
     **validation_follow.ACTIONS,

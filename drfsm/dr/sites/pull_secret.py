@@ -13,8 +13,8 @@ the pod and its ServiceAccount name are looked at, for the registry of the image
 A token says itself until when it lasts; where this one does not, twelve hours are counted from the last time that
 somebody wrote the Secret's data. Only names, ages and digests are seen or recorded: no token and no password.
 
-``refresh`` puts a new token into the entry and leaves every other entry as it is. Called by preflight and by the
-machines' repairs of pulling.
+``refresh`` puts a new token into the entry and leaves every other entry as it is. Owns the fact
+``pull_token``, by which the machines' rows that renew a token know that it was. Called by preflight and by these rows.
 """
 
 import base64
@@ -27,8 +27,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from drfsm import claims
+from drfsm.dr.objects import cronjob_of
+from drfsm.dr.terms import terms_of
+from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Unreadable
-from drfsm.world import Cluster, Manifest, PullTokens
+from drfsm.world import Cluster, Manifest, PullTokens, World
 from drfsm.world.registries import DOCKER_HUB, ecr_of, registry_of
 
 TOKEN_LASTS = timedelta(hours=12)
@@ -295,3 +298,39 @@ def _entries_or_none(manifest: Manifest) -> Mapping[str, Any]:
         )
     body = _data(manifest)
     return _entries(body, str(manifest["metadata"]["name"])) if body else {}
+
+
+# --- for the machines -------------------------------------------------------------------------------------------
+
+
+def _of_the_workload(world: World, run: Run) -> tuple[Cluster, str, list[str], str]:
+    """Return the site that is to run the workload, its namespace, the pull Secrets of its CronJob, and the image."""
+    terms = terms_of(run.inputs)
+    cluster = world.site(terms.target_site)
+    pod = pod_of(cronjob_of(cluster, terms.namespace, terms.cronjob))
+    image = terms.image_ref or str(pod["containers"][0]["image"])
+    return cluster, terms.namespace, secrets_of(cluster, terms.namespace, pod), image
+
+
+def _observe(world: World, run: Run) -> dict[str, Any]:
+    return observe(*_of_the_workload(world, run))
+
+
+def _judge_token(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    """Judge whether there is a token that lasts, whatever else there is."""
+    lasts = [secret for secret in seen["secrets"] if secret.get("covers") and not secret.get("expired")]
+    return "fresh" if lasts else "expired"
+
+
+def _refresh(world: World, run: Run) -> dict[str, Any]:
+    if world.pull_tokens is None:
+        raise ActionFailed("nobody gives tokens to pull with here", fault="drfsm")
+    cluster, namespace, names, image = _of_the_workload(world, run)
+    renewed = refresh(cluster, namespace, names, image, world.pull_tokens)
+    run.note(f"Secret {renewed['secret']} on {cluster.name} has a token of {renewed['registry']} until"
+             f" {renewed['expires_at']}")  # fmt: skip
+    return renewed
+
+
+FACTS = {"pull_token": Fact(_observe, _judge_token)}
+ACTIONS = {"refresh_pull_secret": _refresh}

@@ -101,6 +101,7 @@ _SINCE_0_2_0: Fields = {
         "What is outside of what a restore brings, and was restored because the operator allowed the object by name"
     )
     | either(ref("exceptions"), UNKNOWN),
+    "account_confirmed": about("Whether somebody said which account it must be: yes, or no and why") | WORDS_OR_UNKNOWN,
     "restore_quiet": either(ref("quiet"), UNKNOWN),
 }
 

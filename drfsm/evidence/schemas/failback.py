@@ -1,6 +1,7 @@
 """The summary of a failback: the minimum failback receipt fields, and that a complete run knows them."""
 
 from drfsm.evidence.schemas.shapes import (
+    FACTS_OR_UNKNOWN,
     OBJECT,
     POINTERS_OR_UNKNOWN,
     TIME_OR_UNKNOWN,
@@ -32,6 +33,10 @@ _RECEIPT: Fields = {
     "soak": about("Whether one full batch cycle was awaited; NOT SOAKED, and by whose decision, where it was not")
     | WORDS_OR_UNKNOWN,
 }
+_SINCE_0_3_0: Fields = {
+    "account": about("The cloud account and region, and whether somebody said which account it must be")
+    | FACTS_OR_UNKNOWN,
+}
 _COMPLETE = (
     "freeze_started_at",
     "freeze_ended_at",
@@ -45,6 +50,8 @@ _COMPLETE = (
 FAILBACK = summary(
     "failback",
     inputs=("bucket", "prefix", "dr_run_id", "primary_run_id"),
-    receipt=receipt_of("The machine's own receipt table (the minimum failback receipt fields)", having(_RECEIPT)),
+    receipt=receipt_of(
+        "The machine's own receipt table (the minimum failback receipt fields)", having(_RECEIPT, optional=_SINCE_0_3_0)
+    ),
     rules=(when({"status": const("complete")}, known(*_COMPLETE)),),
 )
