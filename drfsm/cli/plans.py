@@ -18,7 +18,7 @@ def show(now: Any, state: RunState) -> None:
     from drfsm.dr.procedures import approval
 
     say(f"The plan of {state.run_id}:", err=True)
-    for line in approval.told(now["plan"]):
+    for line in approval.in_words(now["plan"]):
         say(f"  {line}", err=True)
     expected = state.inputs.get("expect_account")
     say(f"  Account:            {expected or 'NOT CONFIRMED: no --expect-account, no EXPECTED_ACCOUNT_ID'}", err=True)

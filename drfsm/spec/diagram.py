@@ -14,7 +14,7 @@ def mermaid(spec: MachineSpec) -> str:
 
 def _lines(spec: MachineSpec) -> Iterator[str]:
     yield f"[*] --> {spec.initial}"
-    crowds = {row.trigger: [each for each in spec.rows if each.trigger == row.trigger] for row in spec.rows}
+    crowds = {row.trigger: [other for other in spec.rows if other.trigger == row.trigger] for row in spec.rows}
     crowded = {trigger for trigger, rows in crowds.items() if len(rows) >= CROWD and len({row.to for row in rows}) == 1}
     for row in spec.rows:
         if row.trigger not in crowded:
@@ -28,14 +28,14 @@ def _lines(spec: MachineSpec) -> Iterator[str]:
 
 
 def _mark(row: Row) -> str:
-    told = {By.OPERATOR: " (operator)", By.FAILURE: " (failure)", By.RUNNER: ""}[row.by]
-    return told + (" (point of no return)" if row.point_of_no_return else "")
+    mark = "" if row.by is By.RUNNER else f" ({_by(row)})"
+    return mark + (" (point of no return)" if row.point_of_no_return else "")
 
 
 def table(spec: MachineSpec) -> str:
     """Return the rows as a Markdown table."""
     head = ("from", "trigger", "to", "by", "requires", "sets", "an abort", "because")
-    rows = [head, tuple("-" * len(each) for each in head), *(_cells(row) for row in spec.rows)]
+    rows = [head, tuple("-" * len(title) for title in head), *(_cells(row) for row in spec.rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows) + "\n"
 
 
@@ -45,12 +45,16 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.source,
         row.trigger + (f" [{selected}]" if selected else ""),
         row.to,
-        row.by.value,
+        _by(row),
         ", ".join(row.guards),
         ", ".join(f"{fact}: {value}" for fact, value in row.sets.items()),
         _on_abort(row),
         row.reason,
     )
+
+
+def _by(row: Row) -> str:
+    return f"{row.by}, {row.rounds} rounds at most" if row.rounds else row.by.value
 
 
 def _on_abort(row: Row) -> str:

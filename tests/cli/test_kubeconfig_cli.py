@@ -59,6 +59,6 @@ def test_a_loopback_address_that_no_machine_proves_leaves_no_file(
     """Elsewhere than on this machine the address must be proven: held with the mend, and nothing is written."""
     monkeypatch.setenv(HERE, "")
     assert run(argv) == 3
-    assert "of the site's own addresses none is proven" in capsys.readouterr().err
+    assert "no address of the site is proven by a certificate" in capsys.readouterr().err
     assert not (tmp_path / "dr.yaml").exists()
     assert run([*argv, "--path", "/etc/rancher/k3s/other.yaml"]) == 9

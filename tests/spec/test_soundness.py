@@ -19,6 +19,10 @@ transitions:
 """
 DRESS = '  - {from: home, trigger: go, to: street, action: dress, sets: {coat: on}, effect: idempotent, because: "a"}'
 FIRST = len(HEAD.splitlines()) + 1  # the line of a test's own first row
+CIRCLE = (
+    "9: the runner can loop for ever through home;"
+    " let the operator take one of the rows, or count `rounds` of a failure's row that leads back"
+)
 
 CASES = {
     "a final state is left": (
@@ -42,7 +46,7 @@ CASES = {
             '  - {from: home, trigger: go, to: away, because: "a"}',
             '  - {from: home, trigger: fall, to: pit, by: operator, because: "b"}',
         ],
-        [f"{FIRST + 1}: no final state can be reached from pit; add a way on, or make it final"],
+        [f"{FIRST + 1}: no final state can be reached from pit; add a transition from it, or make it final"],
     ),
     "two rows of the runner fit": (
         [
@@ -52,7 +56,7 @@ CASES = {
         [
             (
                 f"{FIRST + 1}: run and go (line {FIRST}) both fit state home, both by runner;"
-                " tell them apart with when, or let the operator choose"
+                " distinguish them with when, or let the operator choose"
             ),
         ],
     ),
@@ -65,7 +69,7 @@ CASES = {
         [
             (
                 f"{FIRST + 1}: run and go (line {FIRST}) both fit state home, both by runner;"
-                " tell them apart with when, or let the operator choose"
+                " distinguish them with when, or let the operator choose"
             ),
         ],
     ),
@@ -78,7 +82,7 @@ CASES = {
         [
             (
                 f"{FIRST + 2}: slip and trip (line {FIRST + 1}) both fit state home, both by failure;"
-                " tell them apart with when, or let the operator choose"
+                " distinguish them with when, or let the operator choose"
             ),
         ],
     ),
@@ -99,7 +103,7 @@ CASES = {
             '  - {from: street, trigger: back, to: home, because: "b"}',
             '  - {from: street, trigger: on, to: away, by: operator, because: "c"}',
         ],
-        ["9: the runner can go round in circles through home; let the operator take one of the rows"],
+        [CIRCLE],
     ),
     "a failure and the runner go in circles": (
         [
@@ -107,7 +111,23 @@ CASES = {
             '  - {from: street, trigger: back, to: home, by: failure, because: "b"}',
             '  - {from: street, trigger: on, to: away, because: "c"}',
         ],
-        ["9: the runner can go round in circles through home; let the operator take one of the rows"],
+        [CIRCLE],
+    ),
+    "a circle beside the one whose rounds are counted": (
+        [
+            '  - {from: home, trigger: go, to: street, because: "a"}',
+            '  - {from: street, trigger: back, to: home, by: failure, guards: [coat_is_on], rounds: 2, because: "b"}',
+            '  - {from: street, trigger: flee, to: home, by: failure, because: "c"}',
+            '  - {from: street, trigger: on, to: away, because: "d"}',
+        ],
+        [CIRCLE],
+    ),
+    "rounds of no circle": (
+        [
+            '  - {from: home, trigger: go, to: away, because: "a"}',
+            '  - {from: home, trigger: trip, to: away, by: failure, rounds: 2, because: "b"}',
+        ],
+        [f"{FIRST + 1}: trip counts rounds of home, and leads nowhere back; remove rounds"],
     ),
     "a failure ends as refused though something changed": (
         [
@@ -117,8 +137,8 @@ CASES = {
         ],
         [
             (
-                f"{FIRST + 2}: trip ends street as refused, though something may have been changed by then;"
-                " lead it to where changes are given back, or to a final state that failed"
+                f"{FIRST + 2}: trip ends street as refused, although something may have changed by then;"
+                " lead it to a state that undoes changes, or to a final state of status failed"
             ),
         ],
     ),
@@ -132,7 +152,7 @@ CASES = {
         ],
         [
             (
-                f"{FIRST}: go changes something, can be aborted, and says nothing of giving it back;"
+                f"{FIRST}: go changes something and can be aborted, but does not declare how to undo it;"
                 " add undo, or not_undone_because with the reason"
             ),
         ],
@@ -147,7 +167,7 @@ CASES = {
         ],
         [
             (
-                f"{FIRST}: go changes something, can be aborted, and says nothing of giving it back;"
+                f"{FIRST}: go changes something and can be aborted, but does not declare how to undo it;"
                 " add undo, or not_undone_because with the reason"
             ),
         ],
@@ -197,3 +217,16 @@ def test_a_failure_before_anything_changed_may_end_as_refused() -> None:
 """
     )
     assert load_machine(text).finals["refused"] == "refused"
+
+
+def test_a_circle_whose_rounds_are_counted_ends() -> None:
+    """A failure's row may lead back where it says how often: as a number, or as an input that is one."""
+    rows = """
+  - {from: home, trigger: go, to: street, because: "a"}
+  - {from: street, trigger: back, to: home, by: failure, guards: [coat_is_on], rounds: %s, because: "b"}
+  - {from: street, trigger: on, to: away, because: "c"}
+"""
+    inputs = HEAD.replace("wind: {values: [yes, no]}", "wind: {values: [yes, no]}, tries: {}")
+    for text, inputs_of_run in ((HEAD + rows % 3, {}), (inputs + rows % "tries", {"tries": "3"})):
+        (back,) = [row for row in load_machine(text).rows if row.trigger == "back"]
+        assert back.returns(inputs_of_run) == 2

@@ -15,19 +15,19 @@ from drfsm.world import Manifest, Registry, World
 
 
 def architecture_of(node: Manifest) -> str:
-    """Return what a node's machine is: amd64, arm64; "" where it doesn't say."""
+    """Return a node's architecture (amd64, arm64); "" if it is unknown."""
     reported = ((node.get("status") or {}).get("nodeInfo") or {}).get("architecture")
     return str(reported or (node["metadata"].get("labels") or {}).get("kubernetes.io/arch") or "")
 
 
 def built_for(registry: Registry | None, image: str) -> tuple[list[str], str]:
-    """Return what an image is built for, and why that isn't known ("" where it is)."""
+    """Return an image's architectures, and why they are unknown ("" if they are known)."""
     if registry is None or not image:
-        return [], "what the image is built for was not asked"
+        return [], "the image's architectures were not read"
     try:
         return sorted(registry.architectures(image)), ""
     except (Unreachable, ActionFailed) as fault:
-        return [], f"what {image} is built for is not known: {fault.what}"
+        return [], f"the architectures of {image} are unknown: {fault.what}"
 
 
 def see(registry: Registry | None, image: str, nodes: Sequence[Manifest]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""What a site must have before it can do the work: looked at, told in words, never changed.
+"""What a site must have before it can run the workload: checked and reported, never changed.
 
-Three verdicts. ``fit``; ``unfit``: something is missing that no waiting brings; ``not_ready``: only its nodes are
-not ready yet. What can't be told (a registry that doesn't answer, an image that several platforms may have) is
-``unknown`` in the observation and no failure. Values of Secrets are never read out: only the names of their keys.
+Three verdicts. ``fit``; ``unfit``: something is missing, and waiting does not help; ``not_ready``: only its nodes are
+not ready yet. An open question (a registry that doesn't answer, an image for several platforms) is ``unknown`` in the
+observation and no failure. Only the names of a Secret's keys are used, never their values.
 
     nodes                ready to take a pod
     namespace            there
@@ -15,7 +15,7 @@ not ready yet. What can't be told (a registry that doesn't answer, an image that
     place                where it would publish by itself: the bucket and prefix that the drill is about
     architecture         of the image, where its registry answers, against the nodes'
 
-``diagnose`` collects more, for a person: nodes, pods, events, CronJobs, Jobs, redacted. Owns the fact
+``diagnose`` collects more, for an operator: nodes, pods, events, CronJobs, Jobs, redacted. Owns the fact
 ``site_baseline``. Called by the drill's binding and the CLI.
 """
 
@@ -42,7 +42,7 @@ MOST_EVENTS, LOG_LINES = 40, 20
 
 @frozen
 class _Site:
-    """What was read of a site, once."""
+    """The readings of a site, each made once."""
 
     cluster: Cluster
     namespace: str
@@ -52,17 +52,17 @@ class _Site:
 
     @property
     def pod(self) -> Manifest:
-        """The pod that the CronJob makes; {} where there is none."""
+        """The CronJob's pod spec; {} if there is none."""
         return self.cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"] if self.cronjob else {}
 
     @property
     def account_name(self) -> str:
-        """The service account that it runs under."""
+        """The pod's service account."""
         return str(self.pod.get("serviceAccountName") or "default")
 
     @property
     def image(self) -> str:
-        """The image of its first container; "" where there is none."""
+        """The image of the first container; "" if there is none."""
         containers = self.pod.get("containers") or ()
         return str(containers[0]["image"]) if containers else ""
 
@@ -83,15 +83,15 @@ def examine(
     registry: Registry | None,
     place: Mapping[str, str],
 ) -> dict[str, Any]:
-    """See a site's baseline. ``identity``: whether the workload's identity is looked at; ``place``: variable -> value.
+    """Observe a site's baseline. ``identity``: whether to check the workload's identity; ``place``: variable -> value.
 
-    A validation publishes beside, whatever the site's prefix is: so where it would publish by itself is looked at here.
+    A validation publishes to its own prefix, whatever the site's prefix is: so the site's own prefix is checked here.
     """
     nodes = cluster.list("Node", "")
     there = cluster.get("Namespace", "", namespace) is not None
     cronjobs = cluster.list("CronJob", namespace) if there else []
     site = _site(cluster, namespace, cronjobs, cronjob)
-    wrong = [] if there else [f"there is no namespace {namespace}"]
+    wrong = [] if there else [f"the namespace {namespace} does not exist"]
     if there:
         wrong += [*cronjobs_at_fault(cronjobs, cronjob, namespace), *_cronjob(site), *_account(site), *_settings(site)]
         wrong += [*_pull_secrets(site), *_control_plane(site), *(_identity(site) if identity else ())]
@@ -119,7 +119,7 @@ def examine(
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
-    """Say whether the site could do the work."""
+    """Judge whether the site could run the workload."""
     if seen["wrong"]["total"]:
         return "unfit"
     return "not_ready" if seen["not_ready"]["total"] else "fit"
@@ -135,28 +135,28 @@ def _site(cluster: Cluster, namespace: str, cronjobs: Sequence[Manifest], named:
 
 def _cronjob(site: _Site) -> Iterator[str]:
     if site.cronjob is None:
-        return  # said already
+        return  # already reported
     name = site.cronjob["metadata"]["name"]
     if not site.cronjob["spec"].get("suspend"):
         yield f"CronJob {name} is not suspended"
     if not site.image:
-        yield f"CronJob {name} names no image"
+        yield f"CronJob {name} has no image"
 
 
 def _account(site: _Site) -> Iterator[str]:
     if site.cronjob is not None and site.account is None and site.account_name != "default":
-        yield f"ServiceAccount {site.account_name} is not there"
+        yield f"ServiceAccount {site.account_name} does not exist"
 
 
 def _pull_secrets(site: _Site) -> Iterator[str]:
     named = [*(site.pod.get("imagePullSecrets") or ()), *((site.account or {}).get("imagePullSecrets") or ())]
     for name in dict.fromkeys(str(reference["name"]) for reference in named):
         if site.secret(name) is None:
-            yield f"pull Secret {name} is not there"
+            yield f"pull Secret {name} does not exist"
 
 
 def _sources(site: _Site) -> Iterator[tuple[str, str]]:
-    """Yield (kind, name) of everything that the containers take their environment from, and must have."""
+    """Yield (kind, name) of every required source of the containers' environment."""
     for container in (*(site.pod.get("initContainers") or ()), *(site.pod.get("containers") or ())):
         for entry in container.get("envFrom") or ():
             for kind, reference in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
@@ -168,30 +168,30 @@ def _settings(site: _Site) -> Iterator[str]:
     for kind, name in dict.fromkeys(_sources(site)):
         source = site.secret(name) if kind == "Secret" else site.cluster.get(kind, site.namespace, name)
         if source is None:
-            yield f"{kind} {name} is not there, and the workload takes its settings from it"
+            yield f"{kind} {name} does not exist, but the workload takes its settings from it"
 
 
 def _control_plane(site: _Site) -> Iterator[str]:
     for name in map(configmap_of, SECTIONS):
         if site.cluster.get("ConfigMap", site.namespace, name) is None:
-            yield f"ConfigMap {name} is not there"
+            yield f"ConfigMap {name} does not exist"
 
 
 def _place(site: _Site, place: Mapping[str, str]) -> Iterator[str]:
-    """Yield which of its own settings, as far as ConfigMaps and the CronJob say them, name another place."""
+    """Yield which settings in ConfigMaps and the CronJob name another place."""
     if site.cronjob is None or not site.image:
         return
     configmaps = {
         configmap["metadata"]["name"]: configmap for configmap in site.cluster.list("ConfigMap", site.namespace)
     }
-    for name, wanted in place.items():
+    for name, expected in place.items():
         sets = visible(site.cronjob, name, configmaps)
-        if sets is not None and sets[0].strip("/") != wanted:
-            yield f"{sets[1]} sets {name} to {sets[0]!r}, not to {wanted!r}: by itself it would publish there"
+        if sets is not None and sets[0].strip("/") != expected:
+            yield f"{sets[1]} sets {name} to {sets[0]!r} instead of {expected!r}: the site would publish there"
 
 
 def _identity(site: _Site) -> Iterator[str]:
-    """Find a workload that would have no identity to publish with."""
+    """Find a workload without an identity to publish with."""
     if site.cronjob is None:
         return
     annotations = (site.account or {"metadata": {}})["metadata"].get("annotations") or {}
@@ -219,7 +219,7 @@ def _identity(site: _Site) -> Iterator[str]:
 
 
 def diagnose(cluster: Cluster, namespace: str) -> dict[str, Any]:
-    """Collect what a person wants to see of a site, in words, without what looks like a credential."""
+    """Collect a site's state for an operator, in words, without anything that looks like a credential."""
     pods = cluster.list("Pod", namespace)
     events = cluster.list("Event", namespace)
     nodes = cluster.list("Node", "")
