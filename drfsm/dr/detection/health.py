@@ -25,7 +25,6 @@ from drfsm import claims
 from drfsm.dr.artifacts import verification
 from drfsm.dr.layout import Layout
 from drfsm.dr.pointers import named_pairs, ownership, shown
-from drfsm.dr.workload import Workload
 from drfsm.errors import ActionFailed, Unreachable
 from drfsm.world import ObjectStore
 
@@ -107,15 +106,15 @@ class Health:
 # --- looked at --------------------------------------------------------------------------------------------------
 
 
-def observe(store: ObjectStore, layout: Layout, workload: Workload, pair: Pair) -> dict[str, Any]:
+def observe(store: ObjectStore, layout: Layout, pair: Pair) -> dict[str, Any]:
     """See what a consumer would read. What can't be read stands there as ``{"unread": why}``: it raises nothing.
 
     The pairs are those that the global pointer names, and ``pair``.
     """
-    global_keys = layout.global_pointers()
-    pointers = {key: _read(partial(shown, store, key)) for key in global_keys}
+    global_keys, form = layout.global_pointers(), layout.workload.pointers
+    pointers = {key: _read(partial(shown, store, key, form)) for key in global_keys}
     pairs = named_pairs(pointers.values(), pair)
-    pointers |= {key: _read(partial(shown, store, key)) for key in layout.provider_pointers(pairs)}
+    pointers |= {key: _read(partial(shown, store, key, form)) for key in layout.provider_pointers(pairs)}
     decides = next((key for key in global_keys if _is_pointer(pointers[key])), global_keys[0])
     deciding = pointers[decides]
     run_id = str(deciding["run_id"]) if _is_pointer(deciding) else ""
@@ -127,8 +126,8 @@ def observe(store: ObjectStore, layout: Layout, workload: Workload, pair: Pair) 
         "pointers": pointers,
         "run_path": layout.run(run_id) if run_id else None,
         "pairs": [list(each) for each in pairs],
-        "markers": {key: _read(partial(_size, store, key)) for key in _markers(layout, workload, pairs)},
-        "run": _read(partial(_verified, store, layout, workload, run_id, pairs)) if run_id else None,
+        "markers": {key: _read(partial(_size, store, key)) for key in _markers(layout, pairs)},
+        "run": _read(partial(_verified, store, layout, run_id, pairs)) if run_id else None,
         "lease": _read(partial(_holder, store, layout)),
         "owner": _read(partial(ownership.read, store, layout.own("ownership.json"))),
     }
@@ -145,8 +144,8 @@ def _is_pointer(pointer: Any) -> bool:
     return isinstance(pointer, Mapping) and "run_id" in pointer
 
 
-def _markers(layout: Layout, workload: Workload, pairs: Sequence[Pair]) -> list[str]:
-    return [f"{layout.latest()}/{workload.marker(pair)}" for pair in pairs]
+def _markers(layout: Layout, pairs: Sequence[Pair]) -> list[str]:
+    return [f"{layout.latest()}/{layout.workload.marker(pair)}" for pair in pairs]
 
 
 def _modified(store: ObjectStore, key: str) -> str | None:
@@ -159,15 +158,11 @@ def _size(store: ObjectStore, key: str) -> int | None:
     return None if stat is None else stat.size_bytes
 
 
-def _verified(
-    store: ObjectStore, layout: Layout, workload: Workload, run_id: str, pairs: Sequence[Pair]
-) -> dict[str, Any]:
-    """Read the whole run; see which required files it lacks."""
-    checked = verification.verify(store, layout, run_id)
-    there = {*checked.read, *checked.extra}
-    lacking = [place for pair in pairs for place in workload.required(pair) if place not in there]
+def _verified(store: ObjectStore, layout: Layout, run_id: str, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Read the whole run, and hold it against the files that it must have."""
+    checked = verification.verify(store, layout, run_id, pairs=pairs)
     problems = [f"{problem.path or 'the run'}: {problem.told}" for problem in checked.problems]
-    return {"verdict": checked.verdict, "files": len(checked.read), "problems": problems, "lacking": lacking}
+    return {"verdict": checked.verdict, "files": len(checked.read), "problems": problems}
 
 
 def _holder(store: ObjectStore, layout: Layout) -> dict[str, str] | None:
@@ -182,7 +177,6 @@ def _holder(store: ObjectStore, layout: Layout) -> dict[str, str] | None:
 def look(
     store: ObjectStore,
     layout: Layout,
-    workload: Workload,
     pair: Pair,
     limit_seconds: float,
     *,
@@ -190,10 +184,10 @@ def look(
     sleep: Callable[[float], object],
 ) -> Health:
     """Look and judge; once more after a while where the publication is not correct, or something could not be read."""
-    health = judge(observe(store, layout, workload, pair), limit_seconds)
+    health = judge(observe(store, layout, pair), limit_seconds)
     if again_seconds > 0 and health.verdict in ("incorrect", "unknown"):
         sleep(again_seconds)
-        health = judge(observe(store, layout, workload, pair), limit_seconds)
+        health = judge(observe(store, layout, pair), limit_seconds)
     return health
 
 
@@ -312,8 +306,7 @@ def _run(seen: Mapping[str, Any]) -> Check:
         return Check("run", status, "no pointer names a run")
     if unread := _unread({"run": run}):
         return Check("run", UNKNOWN, "; ".join(unread))
-    faults = [*run["problems"], *(f"{place}: it is required, and not there" for place in run["lacking"])]
-    if faults:
+    if faults := run["problems"]:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         return Check("run", WRONG, "; ".join(faults[:_SHOWN]) + more)
     return Check("run", OK, f"{run['files']} files could be read, every required one among them")

@@ -18,6 +18,7 @@ MACHINES = ("drill", "promote", "failback")
 INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "drill": {
         "refresh_pull_secret": "no",
+        "workload": "",  # the contract that was in the code, whatever it became since
         "expect_backup_sha256": "",
         "allow_in_backup": "",
         "deployments": "as_backed_up",  # what 0.1.0 restored is as good as restored
@@ -26,6 +27,8 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     },
     "promote": {
         "refresh_pull_secret": "no",
+        "workload": "",
+        "comparison_profile": "",
         # Without a nonce the plan is that of 0.1.0: it names no run.
         "approved_at": "",
         "plan_run": "",
@@ -33,7 +36,7 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "approval_expires": 24,
         "approval_distinct": "no",
     },
-    "failback": {"refresh_pull_secret": "no"},
+    "failback": {"refresh_pull_secret": "no", "workload": "", "comparison_profile": ""},
 }
 """Machine -> input -> its value in a run whose declaration does not name it: so that nothing changes for that run."""
 

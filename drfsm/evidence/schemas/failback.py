@@ -36,6 +36,8 @@ _RECEIPT: Fields = {
 _SINCE_0_3_0: Fields = {
     "account": about("The cloud account and region, and whether somebody said which account it must be")
     | FACTS_OR_UNKNOWN,
+    "soak_result": about("passed: the primary published a run by itself; unchanged: it ran, and found nothing new")
+    | WORDS_OR_UNKNOWN,
 }
 _COMPLETE = (
     "freeze_started_at",
