@@ -154,7 +154,7 @@ def test_apply_mends_what_verify_finds(sandbox: Sandbox, drfsm: Drfsm, tmp_path:
     assert apply["sections"]["alerts"]["was"] == "different"
     summary = held_to_schema(tmp_path / "r/dr_restore.control_plane.summary.json", "dr_restore.control_plane.summary")
     counts = {each: summary[each] for each in summary if each.endswith("_count")}
-    assert counts == {"candidate_count": 2, "alert_count": 1, "provider_count": 1, "scoring_count": 1}
+    assert counts == {"candidate_count": 1, "alert_count": 1, "provider_count": 1, "scoring_count": 1}
     manifest = Path(summary["bundle_dir"], "manifest.json").read_bytes()
     assert hashlib.sha256(manifest).hexdigest() == summary["manifest_sha256"]
 

@@ -186,7 +186,7 @@ def test_a_published_run_is_healthy_and_looking_writes_nothing(bench: Any) -> No
     assert health.age_seconds is not None
     assert 0 <= health.age_seconds + 2 < HOUR
     assert bench.everything() == before
-    marker = f"{bench.layout.latest()}/openai/cs/openai_top.cs.md"
+    marker = f"{bench.layout.latest()}/{bench.layout.workload.marker(('openai', 'cs'))}"
     bench.delete(marker)
     assert looked(bench).record["checks"]["marker"]["status"] == "wrong"
     bench.put(marker, before[marker])
