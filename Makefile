@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo dr-drill test test-fast test-servers test-cluster control-plane check schemas bench sbom clean
+.PHONY: help demo dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-cluster control-plane check schemas bench sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _networking.py _tables.py)
 
 help:
@@ -27,6 +27,20 @@ demo: $(VENV)/.installed
 dr-drill: $(if $(filter $(BIN)/drfsm,$(DRFSM)),$(VENV)/.installed)
 	@test -n "$(BACKUP_URI)" || { echo "BACKUP_URI is missing: make dr-drill BACKUP_URI=s3://<bucket>/<prefix>/backups/<backup id>" >&2; exit 2; }
 	@$(DRFSM) drill --backup-uri "$(BACKUP_URI)" $(if $(IMAGE_REF),--image-ref "$(IMAGE_REF)") --auto-promote false --teardown true $(DRILL_ARGS)
+
+# The other steps, one verb each; `drfsm VERB --help` says what ARGS may hold. KUBECONFIG and the like come from the environment.
+dr-plan:  # what a drill would meet: looks at everything, changes nothing
+	@$(DRFSM) drill --diagnostics-only $(if $(BACKUP_URI),--backup-uri "$(BACKUP_URI)") $(ARGS)
+dr-restore:
+	@$(DRFSM) backup restore --backup-uri "$(BACKUP_URI)" $(ARGS)
+dr-validate:
+	@$(DRFSM) validate --bucket "$(BUCKET)" $(ARGS)
+dr-approve:
+	@$(DRFSM) approve $(RUN) --ticket "$(TICKET)" $(ARGS)
+dr-failback:
+	@$(DRFSM) failback --bucket "$(BUCKET)" --dr-run-id "$(DR_RUN_ID)" --kubeconfig-dr "$(KUBECONFIG_DR)" --kubeconfig-primary "$(KUBECONFIG_PRIMARY)" $(ARGS)
+dr-status:
+	@$(DRFSM) status $(RUN) $(ARGS)
 
 test: check
 	$(BIN)/pytest -n 4 --dist worksteal $(AGAIN)

@@ -1,4 +1,4 @@
-"""What a valid response of S3, STS, IAM, EC2, SSM and CloudWatch must contain: two tables, and the check against them.
+"""What a valid response of S3, STS, IAM, EC2, SSM, ECR and CloudWatch must contain, and the check against that.
 
 botocore reads any response into a dict and leaves out what is missing: a login page, an empty body or another
 document becomes "no objects", "no runners", "no policy". So ANSWERS lists, for each operation that drfsm calls, the
@@ -45,6 +45,7 @@ class Answer(NamedTuple):
     fields: Shape
     status: int = 0  # the only one that means success, 0 for any 2xx
     empty: bool = False  # whether it has no body
+    silent: bool = False  # whether it may also have no body: then its status says all
     untold: str = ""  # the root of a response that does not contain what was asked for (stores other than AWS's)
 
 
@@ -121,9 +122,18 @@ ANSWERS: Mapping[str, Mapping[str, Answer]] = {
     "ssm": {
         "GetParameter": Answer(JSON, {"Parameter": {"Name": _TEXT, "Value": _TEXT}}),
         "DeleteParameter": Answer(JSON, {}),
+        "SendCommand": Answer(JSON, {"Command": {"CommandId": _TEXT}}),
+        "GetCommandInvocation": Answer(JSON, {"CommandId": _TEXT, "InstanceId": _TEXT, "Status": _TEXT}),
+    },
+    "ecr": {
+        "GetAuthorizationToken": Answer(
+            JSON,
+            {"authorizationData": [{"authorizationToken": _TEXT, "expiresAt": datetime, "proxyEndpoint": _TEXT}]},
+        ),
     },
     "cloudwatch": {
         "DescribeAlarms": Answer("", {"MetricAlarms?": _ALARMS, "CompositeAlarms?": _ALARMS}),
+        "PutMetricData": Answer("", {}, silent=True),
     },
 }
 """service -> operation -> what its response always contains, by the API references of the services."""
@@ -194,6 +204,8 @@ def _check_raw(service: str, operation: str, endpoint: str, answer: Mapping[str,
         )
     if answer_of.empty and answer["body"]:
         raise _unreadable(service, operation, endpoint, f"it should be empty, but is {_words(answer['body'])}")
+    if answer_of.silent and not answer["body"]:
+        return
     root_of = answer_of.root or (JSON if protocol == "json" else "")
     if root_of == JSON:
         object_of(answer["body"], f"what {endpoint} answers to {service.upper()}'s {operation}", hint=WAY)

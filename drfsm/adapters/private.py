@@ -70,12 +70,7 @@ class PrivateFiles:
 
         Raises ActionFailed, which quotes nothing of the file, if it can't be used.
         """
-        import yaml
-
-        config = site_kubeconfig.read(body, origin)
-        if (other := site_kubeconfig.reached(config, origin, addresses, here=self.site_is_here)) is not None:
-            body = yaml.safe_dump(other, sort_keys=False).encode()
-        kubeconfig = described(body, origin)
+        body, kubeconfig = settled(body, origin, addresses, here=self.site_is_here)
         self.write(KUBECONFIG, body)
         return kubeconfig
 
@@ -83,6 +78,20 @@ class PrivateFiles:
         """Return the saved kubeconfig, None if there is none."""
         body = self.read(KUBECONFIG)
         return None if body is None else described(body, str(self.kubeconfig))
+
+
+def settled(body: bytes, origin: str, addresses: Addresses, *, here: bool) -> tuple[bytes, Kubeconfig]:
+    """Return a site's kubeconfig as it can be used from here, and what may be told of it.
+
+    One that names this machine gets an address of ``addresses`` instead, if its certificate proves it; ``here``: the
+    site really runs on this machine. Raises ActionFailed, Unreachable, without a word of its contents.
+    """
+    import yaml
+
+    config = site_kubeconfig.read(body, origin)
+    if (other := site_kubeconfig.reached(config, origin, addresses, here=here)) is not None:
+        body = yaml.safe_dump(other, sort_keys=False).encode()
+    return body, described(body, origin)
 
 
 def described(body: bytes, origin: str, *, own: bool = False) -> Kubeconfig:

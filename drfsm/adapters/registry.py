@@ -1,11 +1,12 @@
-"""The architectures of an image, read from its registry by the OCI distribution protocol, without credentials.
+"""The architectures of an image, read from its registry by the OCI distribution protocol.
 
-Reads manifests only, never layers. A registry that requires a login (most private ones do) gives no result, which is
-not a fault of the image. Uses HTTPS except on loopback. A registry's response is only a claim: its login service must
-be in its own domain, a redirect is followed by HTTPS and without the token, and content named by a digest must match
-it. Implements world.Registry.
+Reads manifests only, never layers. AWS's registry gets a login of the operator's own account; any other that requires
+one (most private ones do) gives no result, which is not a fault of the image. Uses HTTPS except on loopback. A
+registry's response is only a claim: its login service must be in its own domain, a redirect is followed by HTTPS and
+without the login, and content named by a digest must match it. Implements world.Registry.
 """
 
+import base64
 import hashlib
 import http.client
 import re
@@ -17,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 from drfsm.claims import bounded, field, object_of
 from drfsm.errors import ActionFailed, Unreachable, Unreadable
+from drfsm.world import PullTokens
 
 SECONDS, LARGEST_BYTES = 5.0, 4 << 20
 INDEX = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
@@ -53,12 +55,15 @@ def parsed(image: str) -> Image:
 
 
 class ImageRegistry:
-    """Reads from the registry that an image names."""
+    """Reads from the registry that an image names; with a login if ``tokens`` gives one for it."""
+
+    def __init__(self, tokens: PullTokens | None = None) -> None:
+        self._tokens = tokens
 
     def architectures(self, image: str) -> Sequence[str]:
         """Return an image's architectures. Raises Unreachable, Unreadable or ActionFailed if they are unknown."""
         at = parsed(image)
-        ask = _Asking(at)
+        ask = _Asking(at, self._tokens)
         manifest = ask.json(f"manifests/{at.reference}", (*INDEX, *MANIFEST))
         return sorted(set(_of_index(manifest) if "manifests" in manifest else _of_manifest(ask, manifest)))
 
@@ -104,10 +109,10 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class _Asking:
-    """One image's registry, and its token."""
+    """One image's registry, and the login that it accepted."""
 
-    def __init__(self, at: Image) -> None:
-        self._at, self._token = at, ""
+    def __init__(self, at: Image, tokens: PullTokens | None = None) -> None:
+        self._at, self._tokens, self._login = at, tokens, ""
         self._scheme = "http" if at.host.partition(":")[0] in _LOOPBACK else "https"
         self._opener = urllib.request.build_opener(_Redirects())
 
@@ -117,9 +122,10 @@ class _Asking:
         try:
             body = self._get(url, accept)
         except urllib.error.HTTPError as fault:
-            if fault.code != 401 or self._token:  # noqa: PLR2004  HTTP's own number
+            if fault.code != 401 or self._login:  # noqa: PLR2004  HTTP's own number
                 raise ActionFailed(f"{self._at.host} answers {fault.code}", fault="store") from None
-            self._token = self._asked_for(fault.headers.get("WWW-Authenticate") or "")
+            challenge = fault.headers.get("WWW-Authenticate") or ""
+            self._login = self._own_login(challenge) or f"Bearer {self._asked_for(challenge)}"
             return self.json(path, accept)
         except (OSError, http.client.HTTPException, ValueError) as fault:
             raise Unreachable(f"{self._at.host} does not answer ({bounded(fault)})") from None
@@ -130,14 +136,24 @@ class _Asking:
 
     def _get(self, url: str, accept: Sequence[str]) -> bytes:
         headers = {"Accept": ", ".join(accept)} if accept else {}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        if self._login:
+            headers["Authorization"] = self._login
         request = urllib.request.Request(url, headers=headers)  # noqa: S310  the scheme is ours
         with self._opener.open(request, timeout=SECONDS) as answer:
             body: bytes = answer.read(LARGEST_BYTES + 1)
         if len(body) > LARGEST_BYTES:
             raise Unreadable(f"the response of {url} has more than {LARGEST_BYTES} bytes")
         return body
+
+    def _own_login(self, challenge: str) -> str:
+        """Return our own login where the registry asks for one and we are given one for it; "" otherwise."""
+        if self._tokens is None or not challenge.lower().startswith("basic"):
+            return ""
+        try:
+            token = self._tokens.token(self._at.host)
+        except ActionFailed:  # a registry of others: AWS is not asked
+            return ""
+        return f"Basic {base64.b64encode(f'{token.username}:{token.password}'.encode()).decode()}"
 
     def _asked_for(self, challenge: str) -> str:
         """Return an anonymous token from the service that the registry's challenge names."""

@@ -5,7 +5,8 @@ with credentials in the file itself. ``FIELDS`` lists the allowed fields. A fiel
 use a proxy, trust any server or impersonate another user is refused by name. Exactly one cluster, user and context.
 
 A loopback address is this machine, not the site (k3s writes 127.0.0.1). It is replaced by an address of the site's
-machine only if the certificate served there verifies, for that address, against the file's own authority. It is used
+machine only if the certificate served there verifies against the file's own authority: for that address, or for the
+loopback name that the file itself had (k3s's certificate names that, and no public address of its machine). It is used
 unchanged only with ``DRFSM_SITE_ON_THIS_MACHINE=1``: the site runs on this machine, as the sandbox's do.
 
 Of the file's contents, only the server's address ever enters a message. Called by private.py.
@@ -56,6 +57,7 @@ REFUSED: Mapping[str, tuple[str, str]] = {
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z")
 _PATH = re.compile(r"(/[A-Za-z0-9._-]+)*/?\Z")
 _SERVICE = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+_LOOPBACK = ("127.0.0.1", "localhost")
 _LOCAL = re.compile(r"(.*\.)?localhost(\.localdomain)?\.?|ip6-(localhost|loopback)\.?", re.IGNORECASE)
 
 
@@ -106,14 +108,15 @@ def reached(config: dict[str, Any], origin: str, addresses: Addresses, *, here: 
     failures, silent = [], False
     for address in addresses():
         try:
-            _hold(address, parts.port or 443, authority)
+            name = _proven_name(address, parts, authority)
         except ssl.SSLCertVerificationError as fault:
             failures.append(f"{address}: {fault.verify_message}")
         except OSError as fault:
             silent = True
             failures.append(f"{address}: {fault.strerror or type(fault).__name__}")
         else:
-            cluster = {**config["clusters"][0]["cluster"], "server": _at(parts, address)}
+            named = {} if name == address else {"tls-server-name": name}
+            cluster = {**config["clusters"][0]["cluster"], "server": _at(parts, address), **named}
             return {**config, "clusters": [{**config["clusters"][0], "cluster": cluster}]}
     what = (
         f"the kubeconfig from {origin} names {server}, which is this machine, not the site; no address of"
@@ -192,7 +195,7 @@ def _check_server(config: Mapping[str, Any], origin: str) -> None:
             f"the kubeconfig from {origin} names the server {_shown(server)}, which can't be the address of a site"
         )
         raise ActionFailed(message, hint="let the runner give the address of its API")
-    if name and not (name == host or (name in _SERVICE and cluster.get("certificate-authority-data"))):
+    if name and not (name == host or (name in (*_SERVICE, *_LOOPBACK) and cluster.get("certificate-authority-data"))):
         message = f"the kubeconfig from {origin} would accept a certificate with another name than its server's"
         raise ActionFailed(
             message, hint="let the runner give one without tls-server-name: its certificate names its address"
@@ -243,11 +246,30 @@ def _authority(config: Mapping[str, Any], origin: str) -> ssl.SSLContext:
         raise ActionFailed(message, hint="kubectl config view --flatten --raw on the runner prints one") from None
 
 
-def _hold(address: str, port: int, authority: ssl.SSLContext) -> None:
-    """Raise SSLCertVerificationError unless this authority certifies the server for this address; OSError."""
+def _proven_name(address: str, parts: SplitResult, authority: ssl.SSLContext) -> str:
+    """Return which name proves the server at an address: the address, or the loopback name that the file had.
+
+    Raises SSLCertVerificationError, of the address, if neither does; OSError if there is no answer.
+    """
+    port, own = parts.port or 443, parts.hostname or ""
+    try:
+        _hold(address, port, authority, address)
+    except ssl.SSLCertVerificationError as fault:
+        if own not in _LOOPBACK:
+            raise
+        try:
+            _hold(address, port, authority, own)
+        except ssl.SSLCertVerificationError:
+            raise fault from None
+        return own
+    return address
+
+
+def _hold(address: str, port: int, authority: ssl.SSLContext, name: str) -> None:
+    """Raise SSLCertVerificationError unless this authority certifies the server for this name; OSError."""
     with (
         socket.create_connection((address, port), timeout=TLS_SECONDS) as plain,
-        authority.wrap_socket(plain, server_hostname=address),
+        authority.wrap_socket(plain, server_hostname=name),
     ):
         pass
 

@@ -37,7 +37,16 @@ def control_plane() -> None:
     "--source", default="", help="Directory with one folder for each section, instead of the site's ConfigMaps."
 )
 @click.option(
-    "--git-sha", default="", help="Git commit of the configuration.  [default: that of --source or of this directory]"
+    "--from-workspace",
+    default="",
+    metavar="DIR",
+    help="The workload's working directory, with config/ and state/, instead of the site's ConfigMaps.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be published; write nothing.")
+@click.option(
+    "--git-sha",
+    default="",
+    help="Git commit of the configuration.  [default: that of --source, --from-workspace or this directory]",
 )
 @click.option(
     "--created-at", default="", help="Time of creation, as 20260227T002229Z; the bundle contains it.  [default: now]"
@@ -48,24 +57,34 @@ def publish(
     namespace: str,
     image_ref_digest: str,
     source: str,
+    from_workspace: str,
     git_sha: str,
     created_at: str,
     output: str,
+    *,
+    dry_run: bool,
     **options: Any,
 ) -> None:
     """Publish the configuration of a site or of a directory, and make it the current one."""
     from drfsm.dr.control_plane import bundle as bundles
+    from drfsm.dr.control_plane import workspace as workspaces
 
+    if source and from_workspace:
+        raise UsageFault("--source and --from-workspace are two places", hint="give one of them")
     store, workload = connected(options), contract_of(options)
-    origin = bundles.Origin(git_sha or _git_sha(source), image_ref_digest, created_at or stamp())
+    origin = bundles.Origin(git_sha or _git_sha(source or from_workspace), image_ref_digest, created_at or stamp())
     origin.check()
-    sections = (
-        bundles.from_directory(Path(source))
-        if source
-        else bundles.from_cluster(cluster_of(kubeconfig), namespace, workload)
-    )
-    published = bundles.publish(store, options["prefix"], bundles.pack(sections, origin, workload), origin, workload)
+    if from_workspace:
+        sections = workspaces.from_workspace(Path(from_workspace))
+    elif source:
+        sections = bundles.from_directory(Path(source))
+    else:
+        sections = bundles.from_cluster(cluster_of(kubeconfig), namespace, workload)
+    raw = bundles.pack(sections, origin, workload)
+    write = bundles.planned if dry_run else bundles.publish
+    published = write(store, options["prefix"], raw, origin, workload)
     record = {
+        **({"dry_run": True} if dry_run else {}),
         "bundle_uri": published.uri,
         "bundle_sha256": published.sha256,
         "git_sha": origin.git_sha,
@@ -74,7 +93,8 @@ def publish(
         "files": published.counts,
     }
     file_counts = ", ".join(f"{count} {section}" for section, count in published.counts.items())
-    out(output, record, [f"{published.uri} is current", f"  sha256 {published.sha256}", f"  files: {file_counts}"])
+    told = "would be current (a dry run: nothing was written)" if dry_run else "is current"
+    out(output, record, [f"{published.uri} {told}", f"  sha256 {published.sha256}", f"  files: {file_counts}"])
 
 
 def _git_sha(source: str) -> str:
@@ -118,12 +138,16 @@ def fetched(receipts: ReceiptFiles, bundle: "Bundle", directory: str) -> None:
 
 
 def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -> None:
-    """Write the receipts of an applied bundle."""
-    from drfsm.dr.control_plane import summary
+    """Write the receipts of an applied bundle, and its files beside them."""
+    from drfsm.dr.control_plane import lay_out, summary
 
     at = {"schema_version": 1, "applied_at": datetime.now(UTC).isoformat(timespec="seconds")}
     receipts.json(APPLIED, {**at, **done}, "control_plane.apply.summary")
-    receipts.json(RESTORED, summary(bundle), "dr_restore.control_plane.summary")
+    directory = receipts.directory / "control-plane" / f"bundle-{bundle.sha256[:12]}"
+    if not (directory / "control-plane").exists():  # named by its content: an earlier command wrote the same
+        lay_out(bundle, directory)
+    restored = {**summary(bundle), "bundle_dir": str(directory / "control-plane")}
+    receipts.json(RESTORED, restored, "dr_restore.control_plane.summary")
 
 
 @control_plane.command()

@@ -5,11 +5,14 @@ the new bundle is made beside it (`<directory>.2`, `.3`, ...). drill_inputs.py t
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from drfsm.claims import bounded
+from drfsm.cli import typed
 from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
 from drfsm.cli.drill_inputs import PHASES, inputs_of, settle
@@ -30,6 +33,7 @@ from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say
 from drfsm.engine.runner import new_run_id
+from drfsm.errors import UsageFault
 from drfsm.runs import wiring
 from drfsm.runs.earlier_drills import copy_private_files, directory_beside, earlier_in
 
@@ -71,6 +75,16 @@ _WORKLOAD = (
 )  # fmt: skip
 
 
+def _allowed_by_the_environment() -> bool:
+    """Return what ALLOW_FULL_DRILL says. Raises UsageFault for a word that is neither yes nor no."""
+    word = os.environ.get("ALLOW_FULL_DRILL", "")
+    if word.lower() not in typed.WORDS:
+        raise UsageFault(
+            f"ALLOW_FULL_DRILL={bounded(word, 40)} is neither yes nor no", hint="export ALLOW_FULL_DRILL=1"
+        )
+    return typed.WORDS[word.lower()]
+
+
 def workload_options(command: Command) -> Command:
     """Add the options that `drfsm drill` and `drfsm validate` share."""
     return with_options(command, _WORKLOAD)
@@ -106,8 +120,8 @@ def workload_options(command: Command) -> Command:
 @click.option("--diagnostics-only", is_flag=True, help="Check everything, change nothing, leave a receipt.")
 @click.option(
     "--allow-full-drill", is_flag=True,
-    default=lambda: os.environ.get("ALLOW_FULL_DRILL", "") == "1",
-    help="Allow one drill to restore a site and take it down.  [default: if $ALLOW_FULL_DRILL is 1]",
+    default=_allowed_by_the_environment,
+    help="Allow one drill to restore a site and take it down.  [default: if $ALLOW_FULL_DRILL says 1, true, yes or y]",
 )  # fmt: skip
 @click.option("--kubeconfig", default="", type=click.Path(), help="Path to the kubeconfig of an existing site.")
 @click.option(
@@ -172,6 +186,17 @@ def drill(**options: Any) -> int:
     return start_drill(options)[0]
 
 
+def _show_way_to_a_full_drill(inputs: Mapping[str, Any]) -> None:
+    """Show, where a drill was refused as a full one, the command that allows it, and one that needs no allowance."""
+    if (inputs["restore"], inputs["teardown"], inputs["allow_full_drill"]) != ("asked", "true", "no"):
+        return
+    say("A restore and a teardown in one run must be allowed. To allow this one:", err=True)
+    say(f"  {typed.again('--allow-full-drill')}", err=True)
+    if inputs["site"] == "new":
+        say("To bring a site up, validate it and keep it for more:", err=True)
+        say(f"  {typed.again('--stop-after', 'validate', '--teardown', 'false')}", err=True)
+
+
 def start_drill(options: dict[str, Any]) -> tuple[int, Path]:
     """Start the drill; return the exit code and the bundle."""
     invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
@@ -190,4 +215,7 @@ def start_drill(options: dict[str, Any]) -> tuple[int, Path]:
         "drill", inputs, invocation, dry_run=False, receipt_dir=options["receipt_dir"], run_id=run_id, scope=scope,
         prepare=lambda place: copy_private_files(earlier, place),
     )  # fmt: skip
-    return reported(outcome, output_format), outcome.place
+    code = reported(outcome, output_format)
+    if outcome.state.status == "refused":
+        _show_way_to_a_full_drill(inputs)
+    return code, outcome.place

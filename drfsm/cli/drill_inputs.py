@@ -199,6 +199,7 @@ def inputs_of(options: Mapping[str, Any], earlier: EarlierDrill | None, run_id: 
         **_git_sha(options["git_sha"]),
         "kubeconfig_dr": options["kubeconfig"],
         "kubeconfig_primary": str(Path(primary).absolute()) if primary else "",
+        "refresh_pull_secret": "asked" if options["refresh_pull_secret"] else "no",
         "fence_primary": "asked" if options["fence_primary_role"] else "none",
         "max_attempts": 1 if options["no_retry"] else options["max_attempts"],
         **_of_the_backup(options),

@@ -132,6 +132,7 @@ def failback(**options: Any) -> int:
         **confirmations,
         "prefix": options["prefix"].strip("/"),
         "gitops_paused": "yes" if options["gitops_paused"] else "no",
+        "refresh_pull_secret": "asked" if options["refresh_pull_secret"] else "no",
         "allow_image_drift": "yes" if options["allow_image_drift"] else "no",
         "validation_env": "\n".join(assignments(options["validation_env"], contract_of(options))),
         "alarms": "\n".join(name for alarm in options["alarms"] if (name := alarm.strip())),

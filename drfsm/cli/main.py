@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "status": ("status", "status", "Show where a run stands, what is frozen, and what to type next."),
     "list": ("list_runs", "list_runs", "List the runs of this computer, newest first."),
     "replay": ("replay", "replay", "Tell a run's story from its journal, offline, and audit it."),
+    "health": ("health", "health", "Say whether what is published is fresh and correct: for people, cron and alarms."),
     "pointers": ("pointers", "pointers", "Show which run is canonical; set another one by hand."),
     "runs": ("artifact_runs", "runs", "Published runs of the workload: list, show, verify, compare, sync."),
     "control-plane": (
@@ -48,6 +49,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
         "Configuration of the workload: publish, fetch, apply, verify.",
     ),
     "backup": ("backups", "backup", "Backups of a site's objects and state: create, verify, restore."),
+    "kubeconfig": ("kubeconfig", "kubeconfig", "Fetch the kubeconfig of a machine that carries a site, through SSM."),
     "workload": ("workloads", "workload", "Check and show the contract of the workload, offline."),
     "machine": ("machines", "machine", "Check, show and draw the declared machines, offline."),
     "sandbox": ("sandboxes", "sandbox", "Run two sites on this computer, to try everything."),

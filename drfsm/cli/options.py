@@ -1,5 +1,6 @@
 """Options that several commands share, and the checks of their values."""
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from drfsm.errors import UsageFault
+from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.runs.trust import region_here
 
 if TYPE_CHECKING:
@@ -114,15 +115,31 @@ take_over = click.option(
     help="Take over the lease of this run. Only if you know that its process is dead.",
 )
 
+expect_account = click.option(
+    "--expect-account",
+    default="",
+    envvar="EXPECTED_ACCOUNT_ID",
+    show_envvar=True,
+    metavar="ID",
+    help="Cloud account that this must happen in; refused in any other.",
+)
+refresh_pull_secret = click.option(
+    "--refresh-pull-secret",
+    is_flag=True,
+    help="Put a new token of AWS's registry into the site's pull Secret before a Job needs it.",
+)
+
 _AT_BUCKET = (
     click.option("--bucket", default="", help="Bucket to which both sites publish."),
     workload_file,
     prefix,
     candidate,
+    expect_account,
     endpoint_url,
     region,
 )
 _PATIENCE = (
+    refresh_pull_secret,
     click.option(
         "--validation-timeout",
         type=click.FloatRange(0),
@@ -139,9 +156,7 @@ _PATIENCE = (
     ),
 )
 _OF_A_RUN = (
-    click.option(
-        "--expect-account", default="", help="Cloud account in which the run must happen; refused in any other."
-    ),
+    expect_account,
     endpoint_url,
     region,
     operator,
@@ -210,14 +225,42 @@ def with_options(command: Command, options: tuple[Callable[[Command], Command], 
 
 
 def connected(options: Mapping[str, Any]) -> Any:
-    """Return the store that ``at_bucket``'s options lead to. Makes no call yet. Raises UsageFault without a bucket."""
+    """Return the store that ``at_bucket``'s options lead to. Makes no call but for an expected account.
+
+    Raises UsageFault without a bucket, ActionFailed in another account than the expected one.
+    """
     if not options["bucket"]:
         raise UsageFault("no bucket is named", hint="add --bucket BUCKET")
     from drfsm.adapters import aws
 
-    return aws.connect(
+    account = aws.connect(
         bucket=options["bucket"], endpoint_url=options["endpoint_url"] or None, region=options["region"] or None
-    ).store
+    )
+    check_account(options)
+    return account.store
+
+
+def check_account(options: Mapping[str, Any]) -> None:
+    """Raise ActionFailed unless the credentials are of the expected account, Unreachable where nobody tells.
+
+    A command without the option is held to the variable all the same. Without either, no call is made.
+    """
+    expected = options.get("expect_account") or os.environ.get("EXPECTED_ACCOUNT_ID", "")
+    if not expected:
+        return
+    from drfsm.adapters import aws
+    from drfsm.world import UNTOLD
+
+    place = {name: options[name] or None for name in ("endpoint_url", "region")}
+    account = aws.connect(bucket="", **place).identity.account()
+    if account.startswith(UNTOLD):
+        raise Unreachable(f"--expect-account {expected}: {account}", hint="see docs/stores.md", fault="operator")
+    if account != expected:
+        raise ActionFailed(
+            f"these credentials are of the account {account}, and {expected} is expected: nothing was touched",
+            hint="use credentials of that account, or mend --expect-account or EXPECTED_ACCOUNT_ID",
+            fault="operator",
+        )
 
 
 def assignments(texts: Sequence[str], contract: "Workload") -> Sequence[str]:

@@ -20,6 +20,8 @@ def show(now: Any, state: RunState) -> None:
     say(f"The plan of {state.run_id}:", err=True)
     for line in approval.in_words(now["plan"]):
         say(f"  {line}", err=True)
+    expected = state.inputs.get("expect_account")
+    say(f"  Account:            {expected or 'NOT CONFIRMED: no --expect-account, no EXPECTED_ACCOUNT_ID'}", err=True)
     for line in _changed(now, state):
         say(f"  CHANGED             {line}", err=True)
     say(f"  digest              {now['sha256']}", err=True)

@@ -112,6 +112,7 @@ def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict
         **policy_inputs(options),
         "ticket": "",
         "allow_older": "no",
+        "refresh_pull_secret": "asked" if options["refresh_pull_secret"] else "no",
         "fence_primary": "asked" if fenced else "none",
         "validation_env": "\n".join(assignments(options["validation_env"], contract)),
         "execution_id": options["execution_id"]

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drfsm.cli.options import Command, endpoint_url, namespace, prefix, region, with_options, workload_file
+from drfsm.cli.options import (
+    Command,
+    endpoint_url,
+    expect_account,
+    namespace,
+    prefix,
+    region,
+    with_options,
+    workload_file,
+)
 from drfsm.cli.say import say as say_line
 from drfsm.cli.say import say_json, say_lines
 from drfsm.errors import UsageFault
@@ -23,6 +32,7 @@ def at_prefix(command: Command) -> Command:
         click.option("--bucket", default="", help="Bucket to which both sites publish."),
         workload_file,
         prefix,
+        expect_account,
         endpoint_url,
         region,
     )

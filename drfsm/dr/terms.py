@@ -148,6 +148,7 @@ class Terms:
     staged_prefix = Input("staged_prefix", bare_prefix, default="")
     journal_prefix = Input("journal_prefix", bare_prefix, default="")
     image_ref = Input("image_ref", text)
+    refresh_pull_secret = Input("refresh_pull_secret", _asked)
     allow_tag = Input("allow_tag", _yes)
     allow_image_drift = Input("allow_image_drift", _yes)
     validation_env = Input("validation_env", lines)

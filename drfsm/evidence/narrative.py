@@ -74,6 +74,8 @@ def standing(state: RunState, place: str, dead: bool = False) -> Iterator[str]:
     interrupted = dead and state.status == "running"
     yield _headline(state, interrupted=interrupted)
     yield from _why(state)
+    if state.dry_run and state.inputs.get("expect_account") == "":
+        yield "  account: not confirmed, as neither --expect-account nor EXPECTED_ACCOUNT_ID says which it must be"
     yield from _begun(state, alive=state.status == "running" and not interrupted)
     yield from _frozen(state)
     yield from _actors(state)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from drfsm.adapters.registry import ImageRegistry, _Asking, parsed
-from drfsm.errors import DrfsmError, ExitCode, Unreadable
+from drfsm.errors import ActionFailed, DrfsmError, ExitCode, Unreadable
+from drfsm.world import PullToken
 from tests.bench.faulty import Fault, Front
 
 CONFIGURATION = b'{"architecture": "arm64"}'
@@ -54,6 +55,38 @@ def test_a_configuration_is_what_its_digest_says(front: Front) -> None:
     blob = b'{"architecture": "amd64"}'
     with pytest.raises(Unreadable, match="does not match sha256"):
         ImageRegistry().architectures(image(front))
+
+
+class Tokens:
+    """A registry's own logins, for one host."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def token(self, registry: str) -> PullToken:
+        """Return a login. Raises ActionFailed for another registry."""
+        if registry != self.host:
+            raise ActionFailed("not ours")
+        return PullToken("AWS", "pass-word", "2026-11-28T20:00:00+00:00")
+
+
+def test_a_registry_of_aws_gets_a_login_and_any_other_does_not(front: Front) -> None:
+    """Asked for a basic login, drfsm has one for that host alone, and never names it."""
+    manifest = json.dumps({"manifests": [{"platform": {"architecture": "arm64"}}]}).encode()
+    challenge = Fault(status=401, body=b"{}", headers={"WWW-Authenticate": 'Basic realm="x",service="ecr"'})
+    asked: list[str] = []
+
+    def rule(_method: str, path: str) -> Fault:
+        asked.append(path)
+        return challenge if len(asked) % 2 else Fault(status=200, body=manifest)
+
+    front.rule = rule
+    host = front.endpoint.removeprefix("http://")
+    assert ImageRegistry(Tokens(host)).architectures(image(front)) == ["arm64"]
+    assert len(asked) == 2
+    with pytest.raises(ActionFailed, match="requires a login") as told:
+        ImageRegistry(Tokens("another.host")).architectures(image(front))
+    assert "pass-word" not in told.value.diagnostics()
 
 
 def test_a_redirect_leads_over_no_open_wire(front: Front) -> None:

@@ -1,5 +1,6 @@
 """`drfsm control-plane` as an operator types it, on a seeded sandbox: exit codes, receipts, what stdout carries."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -154,6 +155,29 @@ def test_apply_mends_what_verify_finds(sandbox: Sandbox, drfsm: Drfsm, tmp_path:
     summary = held_to_schema(tmp_path / "r/dr_restore.control_plane.summary.json", "dr_restore.control_plane.summary")
     counts = {each: summary[each] for each in summary if each.endswith("_count")}
     assert counts == {"candidate_count": 1, "alert_count": 1, "provider_count": 1, "scoring_count": 1}
+    manifest = Path(summary["bundle_dir"], "manifest.json").read_bytes()
+    assert hashlib.sha256(manifest).hexdigest() == summary["manifest_sha256"]
+
+
+def test_a_workspace_is_packed_and_a_dry_run_writes_nothing(sandbox: Sandbox, drfsm: Drfsm, tmp_path: Path) -> None:
+    """Config and state of a working directory make a bundle; a dry run says which, and current.json stays."""
+    for name in ("config/providers", "config/scoring.v1", "config/alerts", "data/candidate_profile"):
+        (tmp_path / f"{name}.json").parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.json").write_text("{}")
+    registry = tmp_path / "state/candidates/registry.json"
+    registry.parent.mkdir(parents=True)
+    registry.write_text('{"candidates": [{"candidate_id": "local", "profile_path": "local/profile.json"}]}')
+    s3 = sandbox.cloud.client("s3")
+    key = f"{sandbox.prefix}/control-plane/current.json"
+    before = s3.get_object(Bucket=sandbox.bucket, Key=key)["ETag"]
+    argv = ("--image-ref-digest", IMAGE_REF, "--git-sha", "a" * 40, "--from-workspace", str(tmp_path), "--dry-run")
+    told = drfsm("control-plane", "publish", *at(sandbox), *argv, "-o", "json")
+    assert told.code == 0, told.err
+    assert (told.json["dry_run"], told.json["files"]["candidates"]) == (True, 2)
+    assert s3.get_object(Bucket=sandbox.bucket, Key=key)["ETag"] == before
+    (tmp_path / "config/alerts.json").unlink()
+    told = drfsm("control-plane", "publish", *at(sandbox), *argv)
+    assert (told.code, "config/alerts.json is missing" in told.err) == (2, True)
 
 
 def test_a_section_over_a_mebibyte_is_refused_by_name(sandbox: Sandbox, drfsm: Drfsm, tmp_path: Path) -> None:

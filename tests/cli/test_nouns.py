@@ -221,3 +221,41 @@ def test_a_bucket_that_is_not_there_is_the_operators_to_mend(site: Site) -> None
     told = site.run("pointers", "show", "--bucket", "no-such-bucket-here")
     assert told.code in (3, 4)
     assert "no-such-bucket-here" in told.out + told.err
+
+
+# --- health -----------------------------------------------------------------------------------------------
+
+
+def test_health_tells_people_cron_prometheus_and_cloudwatch(site: Site, tmp_path: Path) -> None:
+    """An old run is stale for everybody: exit code, text, textfile and metrics say the same, and nothing is written."""
+    before = site.objects("")
+    prom = tmp_path / "drfsm.prom"
+    argv = ("health", "--bucket", site.sandbox.bucket, "--look-again", "0", "--max-age", "0.000001")
+    told = site.run(*argv, "--prometheus", str(prom), "--cloudwatch", "JobIntel/DR", "-o", "json")
+    record = json.loads(told.out)
+    assert told.code == 11, told
+    assert record["checks"]["freshness"]["status"] == "wrong"
+    assert "drfsm_needs_dr{" in prom.read_text()
+    assert prom.stat().st_mode & 0o777 == 0o644
+    assert list(tmp_path.iterdir()) == [prom]
+    metrics = site.sandbox.cloud.client("cloudwatch").list_metrics(Namespace="JobIntel/DR")["Metrics"]
+    assert {each["MetricName"] for each in metrics} == {"PipelineFreshnessHours", "PublishCorrectness", "NeedsDR"}
+    assert site.objects("") == before
+    assert site.run(*argv, "--prometheus", "drfsm.txt").code == 2
+
+
+# --- the account ------------------------------------------------------------------------------------------
+
+
+def test_another_account_than_the_expected_one_is_refused_everywhere(site: Site) -> None:
+    """By the option or by EXPECTED_ACCOUNT_ID: the noun says which account it is, and touches nothing."""
+    at = f"--bucket {site.sandbox.bucket}"
+    for line in (
+        f"drfsm pointers show {at} --expect-account 999999999999",
+        f"EXPECTED_ACCOUNT_ID=999999999999 drfsm health {at}",
+        f"EXPECTED_ACCOUNT_ID=999999999999 drfsm backup verify --backup-uri {site.sandbox.backup_uri}",
+    ):
+        told = site.shell(line)
+        assert told.code == 3, told
+        assert site.sandbox.cloud.account in told.err
+    assert site.shell(f"EXPECTED_ACCOUNT_ID={site.sandbox.cloud.account} drfsm pointers show {at}").code == 0

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import tarfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -14,8 +15,9 @@ import pytest
 
 from drfsm.dr.control_plane import apply as control_plane_apply
 from drfsm.dr.control_plane import bundle as control_plane_bundle
-from drfsm.dr.control_plane.bundle import Origin, from_cluster, from_directory, lay_out, pack, publish
+from drfsm.dr.control_plane.bundle import Origin, from_cluster, from_directory, lay_out, pack, planned, publish
 from drfsm.dr.control_plane.read import SECTIONS, BundleFault, parity, published, same
+from drfsm.dr.control_plane.workspace import from_workspace
 from drfsm.dr.workload import shipped
 from drfsm.errors import ActionFailed, Conflict, UsageFault
 from drfsm.sandbox.kubernetes import EmulatedCluster
@@ -315,3 +317,84 @@ def test_nothing_of_a_bundle_depends_on_zlibs_header() -> None:
     """The gzip header is written by hand: no time, no name, no system; gzip reads it."""
     body = b"x" * 100_000
     assert gzip.decompress(control_plane_bundle.gzipped(body)) == body
+
+
+# --- a workspace ----------------------------------------------------------------------------------------
+
+
+def workspace_at(root: Path, *candidates: Mapping[str, str], **files: str) -> Path:
+    """Write a workspace with these candidates; ``files`` by their last names replace or, empty, remove one."""
+    profiles = {f"state/candidates/{each['profile_path'].removeprefix('candidates/')}": "{}" for each in candidates}
+    registry = {"schema_version": 1, "candidates": list(candidates)}
+    whole = {
+        "config/providers.json": "{}",
+        "config/scoring.v1.json": "{}",
+        "config/alerts.json": "{}",
+        "state/candidates/registry.json": json.dumps(registry),
+        **profiles,
+        **{name.replace("__", "/") + ".json": body for name, body in files.items()},
+    }
+    for name, body in whole.items():
+        if body and ".." not in name:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(body)
+    return root
+
+
+ANA = {"candidate_id": "ana", "profile_path": "candidates/ana/profile.json"}
+LOCAL = {"candidate_id": "local", "profile_path": "local/profile.json"}
+
+
+def test_a_workspace_becomes_the_sections_that_readers_know(tmp_path: Path) -> None:
+    """Config and state lie where a restore wants them; the local candidate's profile may lie in data/."""
+    root = workspace_at(tmp_path, ANA, LOCAL, data__candidate_profile='{"of": "data"}')
+    (root / "state/candidates/local/profile.json").unlink()
+    sections = from_workspace(root)
+    assert {section: sorted(files) for section, files in sections.items()} == {
+        "candidates": ["ana/candidate_profile.json", "local/candidate_profile.json", "registry.json"],
+        "alerts": ["alerts.json"],
+        "providers": ["providers.json"],
+        "scoring": ["scoring.v1.json"],
+    }
+    assert sections["candidates"]["local/candidate_profile.json"] == b'{"of": "data"}'
+
+
+@pytest.mark.parametrize(
+    ("candidates", "files", "words"),
+    [
+        ((ANA,), {"config__alerts": ""}, "config/alerts.json is missing"),
+        ((), {}, "names no candidate"),
+        (({"candidate_id": "x", "profile_path": "../../secret.json"},), {}, "entry 0 names no candidate_id"),
+        (({"candidate_id": "x", "profile_path": "/etc/passwd"},), {}, "entry 0 names no candidate_id"),
+        (({"candidate_id": "../x", "profile_path": "a.json"},), {}, "entry 0 names no candidate_id"),
+        ((ANA,), {"state__candidates__registry": "[]"}, "registry.json"),
+        ((ANA,), {"state__candidates__registry": '{"candidates": [1]}'}, "entry 0 names no candidate_id"),
+    ],
+)
+def test_a_workspace_that_is_not_whole_says_all_that_is_missing(
+    tmp_path: Path, candidates: tuple[Mapping[str, str], ...], files: Mapping[str, str], words: str
+) -> None:
+    """Nothing is taken from outside of it, and nothing is left out silently."""
+    with pytest.raises(UsageFault, match=re.escape(words)):
+        from_workspace(workspace_at(tmp_path, *candidates, **files))
+
+
+def test_a_link_in_a_workspace_is_not_followed(tmp_path: Path) -> None:
+    """Neither a file's nor a folder's."""
+    root = workspace_at(tmp_path / "w", ANA)
+    (tmp_path / "secret.json").write_text("{}")
+    (root / "config/alerts.json").unlink()
+    (root / "config/alerts.json").symlink_to(tmp_path / "secret.json")
+    (root / "state/candidates/ana").rename(tmp_path / "elsewhere")
+    (root / "state/candidates/ana").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageFault, match=r"config/alerts\.json is no regular file.*ana/profile\.json is no regular"):
+        from_workspace(root)
+
+
+def test_a_dry_run_names_the_bundle_that_publishing_makes(bench: "Bench") -> None:
+    """The same bytes, digest and name as the real thing, and nothing written."""
+    raw = pack(FILES, ORIGIN, shipped())
+    would = planned(bench.store, "jobintel", raw, ORIGIN, shipped())
+    assert not bench.everything()
+    done = publish(bench.store, "jobintel", raw, ORIGIN, shipped())
+    assert (would.uri, would.sha256, would.counts) == (done.uri, done.sha256, done.counts)

@@ -91,7 +91,8 @@ def test_a_failure_has_a_place_to_go_from_every_phase() -> None:
     """From each state where machines may run a failure leads to the teardown, but where a person is awaited."""
     running = {row.source for row in SPEC.rows if row.trigger == "abort"}
     leads = {row.source for row in SPEC.rows if row.by is By.FAILURE}
-    assert running - leads == {"control_plane_applied"}  # a missing Secret is made by a person
+    # A missing Secret is made by a person.
+    assert running - leads == {"control_plane_applied", "pull_secret_refreshed"}
 
 
 def test_the_binding_is_complete_and_the_receipt_names_only_what_there_is() -> None:

@@ -210,6 +210,9 @@ def test_the_seeds_command_runs_as_it_stands(site: Site, tmp_path: Path) -> None
         refused = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert (refused.returncode, site.alive()) == (3, {})
     assert "--allow-full-drill, or ALLOW_FULL_DRILL=1" in refused.stdout
+    way = next(line for line in refused.stderr.splitlines() if line.endswith("--allow-full-drill"))
+    assert sorted(way.split()) == sorted(["drfsm", *argv[3:], "--allow-full-drill"])
+    assert refused.stderr.rstrip().endswith("--stop-after validate --teardown false")
     make = ["make", "-f", str(shipped("machines").parent / "Makefile"), "dr-drill", f"DRFSM={sys.executable} -m drfsm"]
     without = subprocess.run([*make, "BACKUP_URI="], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert without.returncode != 0

@@ -85,6 +85,7 @@ def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
         "ticket": "", "allow_older": "no", "primary_unreachable": "no", "fence_primary": "none",
         "fence_primary_role": "",
         "fence_dr_role": "", "no_fence": "no", "reason": "", "adopt_ownership": "no", "resume_cronjobs": "",
+        "refresh_pull_secret": "no",
         "image_ref": "", "allow_tag": "no", "allow_image_drift": "no", "gitops_paused": "no", "validation_env": "",
         "execution_id": "", "drain_timeout": 300, "validation_timeout": 900, "startup_timeout": 90,
         "expect_account": "", "endpoint_url": sandbox.cloud.endpoint, "region": "us-east-1",

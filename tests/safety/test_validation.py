@@ -1,13 +1,16 @@
 """The primary does the work once, beside; what keeps it from that is told, and it is never started twice."""
 
+import base64
 import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from drfsm.dr.sites import pull_secret
 from drfsm.journal import encode
-from drfsm.sandbox.seed import IMAGE_REF
+from drfsm.sandbox import ecr_tokens
+from drfsm.sandbox.seed import IMAGE_REF, REPOSITORY
 from tests.safety.conftest import Make
 from tests.safety.world import Failback, Killed, Site, one_after_another, soon
 
@@ -105,6 +108,67 @@ def test_an_image_that_cant_be_pulled_is_told_with_the_clusters_own_words(site: 
     run.abort()
     assert run.state.status == "aborted", run.words
     assert not ours(site)
+
+
+ECR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
+ECR_IMAGE = f"{ECR}/jobintel@sha256:{'1' * 64}"
+
+
+def pulls_by_an_expired_token(site: Site) -> None:
+    """Let the primary pull with a Secret whose token has expired."""
+    site.cluster("primary").images.pop(f"{ECR}/jobintel", None)
+    site.edit(
+        "primary",
+        "CronJob",
+        "jobintel-daily",
+        lambda live: live["spec"]["jobTemplate"]["spec"]["template"]["spec"].update(
+            imagePullSecrets=[{"name": "ecr-pull"}]
+        ),
+    )
+    password = base64.b64encode(json.dumps({"expiration": 1}).encode()).decode()
+    auths = {ECR: {"auth": base64.b64encode(f"AWS:{password}".encode()).decode()}}
+    body = base64.b64encode(json.dumps({"auths": auths}).encode()).decode()
+    metadata = {"name": "ecr-pull", "namespace": "jobintel"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": pull_secret.TYPE}
+    site.cluster("primary").apply({**secret, "data": {pull_secret.KEY: body}})
+
+
+def registry_gives_the_image(site: Site) -> None:
+    """Give the image to whoever has a token that the registry gave, as the kubelet would ask for it."""
+    secret = site.cluster("primary").store.peek("secrets", "jobintel", "ecr-pull")
+    auths = json.loads(base64.b64decode(secret["data"][pull_secret.KEY]))["auths"]
+    password = base64.b64decode(auths[ECR]["auth"]).decode().partition(":")[2]
+    assert ecr_tokens.is_good(password)
+    images = site.cluster("primary").images
+    images[f"{ECR}/jobintel"] = images[REPOSITORY]
+
+
+@pytest.mark.parametrize("asked", ["no", "asked"])
+def test_a_pull_secret_gets_a_new_token_and_no_record_holds_it(site: Site, failback: Make, asked: str) -> None:
+    """Asked for beforehand, nothing holds; by a person afterwards, the same Job pulls and the run goes on."""
+    pulls_by_an_expired_token(site)
+    run = failback(image_ref=ECR_IMAGE, allow_image_drift="yes", refresh_pull_secret=asked)
+    if asked == "asked":
+        run.when("commit", "refresh_pull_secret", lambda: registry_gives_the_image(site))
+        run.stop_after("await_validation")
+        run.start()
+    else:
+        run.when("commit", "start_validation", lambda: waits_too_long(run))
+        run.start()
+        assert (run.state.status, run.state.state) == ("held", "validation_started"), run.words
+        run.clock.ahead = timedelta()
+        run.when("commit", "renew_pull_secret", lambda: registry_gives_the_image(site))
+        run.stop_after("await_validation")
+        run.request("renew_pull_secret")
+    assert run.state.state == "validation_finished", run.words
+    (renewed,) = [
+        record.body["result"] for record in run.records
+        if record.kind == "commit" and record.body["trigger"] in ("refresh_pull_secret", "renew_pull_secret")
+    ]  # fmt: skip
+    assert renewed["registry"] == ECR
+    assert renewed["was"] == "replaced"
+    said = json.dumps([record.body for record in run.records]) + "".join(run.said)
+    assert not [password for password in ecr_tokens._given if password in said]
 
 
 def test_a_pod_that_finds_no_node_is_told_and_goes_on_when_there_is_one(site: Site, failback: Make) -> None:

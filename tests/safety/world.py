@@ -24,7 +24,7 @@ from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.s3_lease import S3Lease
 from drfsm.dr import workload
 from drfsm.dr.procedures.bindings import binding
-from drfsm.dr.sites.preflight import VALIDATION_VERBS, VERBS
+from drfsm.dr.sites.preflight import PULL_SECRET_VERBS, VALIDATION_VERBS, VERBS
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import DrfsmError
@@ -420,6 +420,12 @@ class Watched:
         """Merge-patch an object."""
         return self._written("patch", kind, lambda: self._cluster.patch(kind, namespace, name, change))
 
+    def apply(self, manifest: Manifest, *, manager: str = "drfsm", force: bool = False) -> Manifest:
+        """Apply an object on the server: the verb is patch."""
+        return self._written(
+            "patch", manifest["kind"], lambda: self._cluster.apply(manifest, manager=manager, force=force)
+        )
+
     def delete(self, kind: str, namespace: str, name: str) -> None:
         """Delete an object."""
         self._written("delete", kind, lambda: self._cluster.delete(kind, namespace, name))
@@ -714,7 +720,7 @@ class Failback:
         assert verdict.ok, "\n".join(verdict.lines())
         hold(f"{self.spec.name}.summary.json", self.summary, f"{self.spec.name}.summary")
         asked_for = {(site, *each) for site in ("primary", "dr") for each in VERBS}
-        asked_for |= {(self.validates, *each) for each in VALIDATION_VERBS}
+        asked_for |= {(self.validates, *each) for each in (*VALIDATION_VERBS, *PULL_SECRET_VERBS)}
         assert self.asked <= asked_for, f"used, and not asked for in preflight: {sorted(self.asked - asked_for)}"
 
 
@@ -732,7 +738,7 @@ def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
         "primary_run_id": datetime.now(UTC).isoformat(timespec="microseconds"), "candidate": "local",
         "provider": "openai", "profile": "cs", "image_ref": "", "allow_tag": "no", "cronjob": "",
         "configmap": CONFIGMAP, "cronjob_selector": "", "resume_cronjobs": "", "allow_image_drift": "no",
-        "gitops_paused": "no",
+        "gitops_paused": "no", "refresh_pull_secret": "no",
         "adopt_ownership": "no",
         "primary_pod_answered_for": "",
         "startup_timeout": 90,

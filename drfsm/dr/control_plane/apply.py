@@ -167,7 +167,8 @@ def _hash(body: bytes) -> str:
 def summary(bundle: Bundle) -> dict[str, Any]:
     """Return the content of dr_restore.control_plane.summary.json: the bundle, and how much each section holds."""
     counts = {NUMBERS[section]: count for section, count in bundle.numbers.items()}
-    return {"bundle_uri": bundle.uri, "bundle_sha256": bundle.sha256, **counts}
+    digests = {"bundle_sha256": bundle.sha256, "manifest_sha256": _hash(bundle.manifest)}
+    return {"bundle_uri": bundle.uri, **digests, **counts}
 
 
 # --- for the machines -----------------------------------------------------------------------------------

@@ -189,14 +189,23 @@ def pretty(value: Any) -> bytes:
 # --- publishing -----------------------------------------------------------------------------------------
 
 
+def planned(store: ObjectStore, prefix: str, raw: bytes, origin: Origin, workload: Workload) -> Bundle:
+    """Return what would be published, verified as a reader would, under the name that it would have. Makes no call."""
+    return opened(raw, hashlib.sha256(raw).hexdigest(), _uri(store, prefix, origin), workload)
+
+
+def _uri(store: ObjectStore, prefix: str, origin: Origin) -> str:
+    return f"s3://{store.bucket}/{home_of(prefix)}/bundles/{origin.created_at}-{origin.git_sha[:12]}.tar.gz"
+
+
 def publish(store: ObjectStore, prefix: str, raw: bytes, origin: Origin, workload: Workload) -> Bundle:
     """Write a bundle, then point current.json to it; return the published bundle, read back and verified.
 
     Raises Conflict if another process published meanwhile: current.json then names its bundle.
     """
     home = home_of(prefix)
-    key = f"{home}/bundles/{origin.created_at}-{origin.git_sha[:12]}.tar.gz"
-    uri, current_key = f"s3://{store.bucket}/{key}", f"{home}/current.json"
+    uri, current_key = _uri(store, prefix, origin), f"{home}/current.json"
+    key = uri.removeprefix(f"s3://{store.bucket}/")
     before = store.get(current_key)  # BEFORE the bundle, so that a publication meanwhile is detected
     _write_bundle(store, key, raw)
     current = {

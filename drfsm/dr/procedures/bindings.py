@@ -17,6 +17,7 @@ MACHINES = ("drill", "promote", "failback")
 
 INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "drill": {
+        "refresh_pull_secret": "no",
         "workload": "",  # the contract that was in the code, whatever it became since
         "expect_backup_sha256": "",
         "allow_in_backup": "",
@@ -25,6 +26,7 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "approval_distinct": "no",
     },
     "promote": {
+        "refresh_pull_secret": "no",
         "workload": "",
         "comparison_profile": "",
         # Without a nonce the plan is that of 0.1.0: it names no run.
@@ -34,7 +36,7 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "approval_expires": 24,
         "approval_distinct": "no",
     },
-    "failback": {"workload": "", "comparison_profile": ""},
+    "failback": {"refresh_pull_secret": "no", "workload": "", "comparison_profile": ""},
 }
 """Machine -> input -> its value in a run whose declaration does not name it: so that nothing changes for that run."""
 

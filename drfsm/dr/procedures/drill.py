@@ -28,7 +28,7 @@ from drfsm.dr.infrastructure import provision, tags_of
 from drfsm.dr.objects import cronjob_of
 from drfsm.dr.pointers import ownership
 from drfsm.dr.procedures import drill_promotion
-from drfsm.dr.sites import baseline, preflight, publishing, schedules
+from drfsm.dr.sites import baseline, preflight, publishing, pull_secret, schedules
 from drfsm.dr.terms import terms_of
 from drfsm.dr.validation import failure as validation_failure
 from drfsm.dr.validation import job as validation_job
@@ -393,6 +393,7 @@ FACTS: Mapping[str, Fact] = {
     **control_plane_apply.FACTS,
     **restore_state.FACTS,
     **baseline.FACTS,
+    **pull_secret.FACTS,
     "dr_schedules": schedules.FACTS["dr_schedules"],
     "dr_publishing": publishing.FACTS["dr_publishing"],
     "validation_job": validation_job.FACTS["validation_job"],
@@ -408,6 +409,7 @@ ACTIONS = {
     "reread_backup": _reread_backup,
     **restore.ACTIONS,
     **control_plane_apply.ACTIONS,
+    **pull_secret.ACTIONS,
     "read_back_control_plane": control_plane_apply.read_back_dr,
     "restore_state": _restore_state,
     **validation_job.ACTIONS,

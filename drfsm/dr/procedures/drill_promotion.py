@@ -35,7 +35,7 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
         "configmap", "taker",
         "primary_run_id", "dr_run_id", "staged_prefix", "auto_promote", "allow_promote_bypass", "image_ref",
         "allow_tag", "validation_env", "validation_timeout", "startup_timeout", "expect_account", "endpoint_url",
-        "region",
+        "region", "refresh_pull_secret",
     )  # fmt: skip
     only_canonical = {
         "primary_unreachable": "no", "fence_primary": "none", "fence_primary_role": "", "fence_dr_role": "",

@@ -6,7 +6,7 @@ A room that a failback shares has what only one of the two needs under names of 
 from drfsm.dr.artifacts import publish as publish_artifacts
 from drfsm.dr.pointers import ownership, pointers
 from drfsm.dr.procedures import approval, approver, rehearsal
-from drfsm.dr.sites import drain, fence, health, preflight, publishing, schedules
+from drfsm.dr.sites import architecture, drain, fence, health, preflight, publishing, pull_secret, schedules
 from drfsm.dr.validation import job as validation_job
 from drfsm.dr.validation import receipt as validation_receipt
 from drfsm.engine import Act, Binding, Fact
@@ -31,6 +31,8 @@ FACTS: dict[str, Fact] = {
     "latest": publish_artifacts.FACTS["latest"],
     **{name: fact for name, fact in pointers.FACTS.items() if name != "pointer_set"},
     **pointers.PROMOTE,
+    **pull_secret.FACTS,
+    **architecture.FACTS,
 }
 ACTIONS: dict[str, Act] = {
     **rehearsal.ACTIONS,
@@ -39,6 +41,7 @@ ACTIONS: dict[str, Act] = {
     **validation_job.ACTIONS,
     **publish_artifacts.ACTIONS,
     **preflight.ACTIONS,
+    **pull_secret.ACTIONS,
     "adopt_ownership": ownership.ACTIONS["adopt_ownership"],
     **{name: fence.ACTIONS[name] for name in ("raise_primary_fence", "lift_primary_fence", "lift_dr_fence")},
     **{name: act for name, act in pointers.ACTIONS.items() if name != "complete_pointer_set"},

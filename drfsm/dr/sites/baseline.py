@@ -27,12 +27,13 @@ from attrs import field, frozen
 from drfsm.dr.control_plane import SECTIONS
 from drfsm.dr.objects import condition, redacted
 from drfsm.dr.progress import first_of
+from drfsm.dr.sites import architecture
+from drfsm.dr.sites.architecture import architecture_of
 from drfsm.dr.sites.health import cronjobs_at_fault, deployment_at_fault, nodes_at_fault, pod_at_fault
 from drfsm.dr.sites.publishing import visible
 from drfsm.dr.terms import terms_of
 from drfsm.dr.workload import Kubernetes
 from drfsm.engine import Fact, Run
-from drfsm.errors import ActionFailed, Unreachable
 from drfsm.world import Cluster, Manifest, Registry, World
 
 ROLE_ANNOTATIONS = ("eks.amazonaws.com/role-arn",)
@@ -103,18 +104,22 @@ def examine(
         wrong += [*_pull_secrets(site), *_control_plane(site, names), *(_identity(site) if identity else ())]
         wrong += _place(site, place)
     image = image_ref or site.image
-    built_for, unknown = _architecture(registry, image)
-    runs_on = sorted({architecture_of(node) for node in nodes} - {""})
-    if built_for and runs_on and not set(built_for) & set(runs_on):
-        wrong.append(f"{image} is built for {', '.join(built_for)}, and the nodes are {', '.join(runs_on)}")
+    fit = architecture.see(registry, image, nodes)
+    if architecture.judge(fit) == "other":
+        wrong.append(f"{image} is built for {', '.join(fit['built_for'])}, and the nodes are {', '.join(fit['nodes'])}")
     return {
         "cluster_uid": cluster.uid(),
         "nodes": len(nodes),
         "nodes_ready": sum(bool(condition(node, "Ready")) for node in nodes),
         "not_ready": first_of(list(nodes_at_fault(nodes))),
         "wrong": first_of(wrong),
-        "unknown": [unknown] if unknown else [],
-        "image": {"validated": image, "cronjob": site.image, "built_for": built_for, "nodes": runs_on},
+        "unknown": [fit["unknown"]] if fit["unknown"] else [],
+        "image": {
+            "validated": image,
+            "cronjob": site.image,
+            "built_for": fit["built_for"],
+            "nodes": fit["nodes"],
+        },
         "service_account": site.account_name,
         "identity": "looked at" if identity else "left out, as asked",
     }
@@ -217,22 +222,6 @@ def _identity(site: _Site) -> Iterator[str]:
             f"the workload has no identity: no Secret of it has {', '.join(lacking)}, and ServiceAccount"
             f" {site.account_name} names no role ({', '.join(ROLE_ANNOTATIONS)})"
         )
-
-
-def architecture_of(node: Manifest) -> str:
-    """Return a node's architecture (amd64, arm64); "" if it is unknown."""
-    reported = ((node.get("status") or {}).get("nodeInfo") or {}).get("architecture")
-    return str(reported or (node["metadata"].get("labels") or {}).get("kubernetes.io/arch") or "")
-
-
-def _architecture(registry: Registry | None, image: str) -> tuple[list[str], str]:
-    """Return an image's architectures, and why they are unknown ("" if they are known)."""
-    if registry is None or not image:
-        return [], "the image's architectures were not read"
-    try:
-        return sorted(registry.architectures(image)), ""
-    except (Unreachable, ActionFailed) as fault:
-        return [], f"the architectures of {image} are unknown: {fault.what}"
 
 
 # --- for a person -----------------------------------------------------------------------------------------------

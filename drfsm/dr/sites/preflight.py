@@ -41,7 +41,10 @@ VALIDATION_VERBS = (
     ("get", "", "pods/log"),
     *((verb, "apps", "deployments") for verb in ("get", "list", "patch")),  # a restore scaled them to 0
 )
+# ... and there, where a pull Secret is to get a new token.
+PULL_SECRET_VERBS = (("get", "", "serviceaccounts"), ("get", "", "secrets"), ("patch", "", "secrets"))
 LOST, LEFT_ALONE = "not evaluated: declared lost", "not evaluated: a rehearsal leaves it alone"
+UNCONFIRMED = "no: neither --expect-account nor EXPECTED_ACCOUNT_ID says which account it must be"
 _CLUSTER_WIDE = ("nodes", "namespaces")
 
 # Labels, annotations and field managers by which a GitOps controller marks its objects -> what to pause.
@@ -60,9 +63,11 @@ GITOPS = {
 
 
 def _identity(world: World, run: Run) -> dict[str, str]:
+    expected = terms_of(run.inputs).expect_account
     return {
         "account": world.identity.account(),
-        "expected_account": terms_of(run.inputs).expect_account,
+        "expected_account": expected,
+        "confirmed": "yes" if expected else UNCONFIRMED,
         "region": world.identity.region(),
         "bucket_region": world.identity.bucket_region(),
     }
@@ -126,7 +131,10 @@ def _permissions(world: World, run: Run) -> dict[str, Any]:
 
 
 def _verbs(run: Run, site: str) -> tuple[tuple[str, str, str], ...]:
-    return (*VERBS, *VALIDATION_VERBS) if site == terms_of(run.inputs).target_site else VERBS
+    terms = terms_of(run.inputs)
+    if site != terms.target_site:
+        return VERBS
+    return (*VERBS, *VALIDATION_VERBS, *(PULL_SECRET_VERBS if terms.refresh_pull_secret else ()))
 
 
 def _gitops(world: World, run: Run) -> dict[str, Any]:

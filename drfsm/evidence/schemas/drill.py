@@ -102,6 +102,7 @@ _SINCE_0_2_0: Fields = {
         "Fields outside of the restore policy, restored because the operator allowed the object by name"
     )
     | either(ref("exceptions"), UNKNOWN),
+    "account_confirmed": about("Whether somebody said which account it must be: yes, or no and why") | WORDS_OR_UNKNOWN,
     "restore_quiet": either(ref("quiet"), UNKNOWN),
 }
 

@@ -1,6 +1,7 @@
 """The summary of a failback: the minimum failback receipt fields, and that a complete run knows them."""
 
 from drfsm.evidence.schemas.shapes import (
+    FACTS_OR_UNKNOWN,
     OBJECT,
     POINTERS_OR_UNKNOWN,
     TIME_OR_UNKNOWN,
@@ -33,6 +34,8 @@ _RECEIPT: Fields = {
     | WORDS_OR_UNKNOWN,
 }
 _SINCE_0_3_0: Fields = {
+    "account": about("The cloud account and region, and whether somebody said which account it must be")
+    | FACTS_OR_UNKNOWN,
     "soak_result": about("passed: the primary published a run by itself; unchanged: it ran, and found nothing new")
     | WORDS_OR_UNKNOWN,
 }

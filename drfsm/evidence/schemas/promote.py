@@ -58,6 +58,8 @@ _RECEIPT: Fields = {
 _SINCE_0_2_0: Fields = {
     "approver": about("Who approved, as observed by the approving process: the name, and what is proven")
     | FACTS_OR_UNKNOWN,
+    "account": about("The cloud account and region, and whether somebody said which account it must be")
+    | FACTS_OR_UNKNOWN,
     "two_people": about(
         "Whether the policy asked that the approver is another than the starter, and by what that was compared"
     )

@@ -1,0 +1,131 @@
+"""`drfsm health`: is what is published fresh and correct? For people, for cron, for Prometheus and CloudWatch.
+
+Looks only: it changes nothing in the bucket and starts no procedure. Exit codes: 0 healthy; 11 stale or incorrect; 9
+not known, because something could not be read, or a measurement could not be handed over; 2 wrong usage.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drfsm.cli.options import at_bucket, connected, pair
+from drfsm.cli.outcome import output
+from drfsm.cli.say import say_json, say_lines
+from drfsm.errors import DrfsmError, ExitCode, UsageFault
+
+if TYPE_CHECKING:
+    from drfsm.dr.detection import Health
+
+CODES = {"healthy": ExitCode.DONE, "unknown": ExitCode.UNREACHABLE}
+
+
+@click.command()
+@at_bucket
+@pair
+@click.option(
+    "--max-age",
+    type=click.FloatRange(0, min_open=True),
+    default=6,
+    show_default=True,
+    envvar="DRFSM_MAX_AGE",
+    show_envvar=True,
+    metavar="HOURS",
+    help="How long ago the published run may have ended.",
+)
+@click.option(
+    "--look-again",
+    type=click.FloatRange(0, 600),
+    default=15,
+    show_default=True,
+    metavar="SECONDS",
+    help="Look again after this time before saying that something is wrong: a Job may just be publishing. 0: don't.",
+)
+@click.option(
+    "--prometheus", default="", metavar="FILE", help="Write a textfile for Prometheus' node exporter (FILE.prom)."
+)
+@click.option("--cloudwatch", default="", metavar="NAMESPACE", help="Write metrics to this namespace of CloudWatch.")
+@click.option("--project", default="", help="Label or dimension of all measurements.  [default: the workload's name]")
+@output
+def health(
+    max_age: float, look_again: float, prometheus: str, cloudwatch: str, project: str, output: str, **given: Any
+) -> int:
+    """Say whether what is published is fresh and correct. Reads only; never starts anything.
+
+    Exits with 0 if it is, with 11 if it is stale or incorrect, with 9 if something could not be read.
+    """
+    from drfsm.dr.detection import look, measurements, textfile
+    from drfsm.dr.terms import terms_of
+
+    if prometheus and not prometheus.endswith(".prom"):
+        raise UsageFault(f"--prometheus {prometheus}: the node exporter reads *.prom only", hint="name it FILE.prom")
+    store, layout = connected(given), terms_of(given).layout
+    project = project or layout.workload.name
+    found = look(
+        store,
+        layout,
+        (given["provider"], given["profile"]),
+        max_age * 3600,
+        again_seconds=look_again,
+        sleep=time.sleep,
+    )
+    if output == "json":
+        say_json(found.record)
+    else:
+        say_lines(_lines(found, given))
+    code = int(CODES.get(found.verdict, ExitCode.DIFFERENT))
+    if prometheus:
+        _replace(Path(prometheus), textfile(found, project, datetime.now(UTC)))
+    if cloudwatch and (metrics := measurements(found, project)):
+        refused = _handed_over(given, cloudwatch, metrics)
+        code = code or refused
+    return code
+
+
+def _lines(found: "Health", given: Mapping[str, Any]) -> list[str]:
+    """Return what was found: the verdict, every check, and where it is not healthy what to type next."""
+    lines = [f"{found.verdict.upper()}: {found.run_id or 'no run'}"]
+    lines += [f"  {check.status if check.status == 'ok' else check.status.upper():<8} {check.name:<10} {check.words}"
+              for check in found.checks]  # fmt: skip
+    lines += [f"  note     {remark}" for remark in found.remarks]
+    where = " ".join(f"--{name} {quote(str(given[name]))}" for name in ("bucket", "prefix", "candidate"))
+    if found.verdict == "incorrect":
+        lines.append(f"  next: drfsm pointers show {where}; drfsm runs verify {quote(found.run_id or 'RUN')} {where}")
+    elif found.verdict == "stale":
+        lines.append("  next: look at the site's CronJob and its last Job; a person decides whether to `drfsm promote`")
+    elif found.verdict == "unknown":
+        lines.append("  next: check network and credentials, then look again")
+    return lines
+
+
+def _handed_over(given: Mapping[str, Any], namespace: str, metrics: Any) -> int:
+    """Write metrics to CloudWatch; return the exit code. Those who watch there must not take silence for health."""
+    from drfsm.adapters import aws
+
+    try:
+        aws.metrics(endpoint_url=given["endpoint_url"] or None, region=given["region"] or None).put(namespace, metrics)
+    except DrfsmError as fault:
+        say_lines((f"drfsm: {line}" for line in fault.lines()), err=True)
+        return int(ExitCode.UNREACHABLE)
+    return int(ExitCode.DONE)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put a file in place whole: its reader, another user, sees the old one or the new one. Raises OSError."""
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o644)
+        Path(draft).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(draft).unlink()
+        raise

@@ -1,0 +1,44 @@
+"""The command that was typed, to be shown again with what it lacked: ready to paste."""
+
+from shlex import join
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+WORDS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "y": True,
+    "": False,
+    "0": False,
+    "false": False,
+    "no": False,
+    "n": False,
+}
+"""What a variable of the environment may say for yes and no, in any case."""
+
+
+def again(*more: str) -> str:
+    """Return the present command as it was typed, with more options at its end, in the place of those that it had."""
+    context = click.get_current_context()
+    words = [context.command_path.partition(" ")[2] or context.command_path]
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if typed and not set(parameter.opts) & set(more):
+            words += _words(parameter, context.params[name])
+    return join(["drfsm", *" ".join(words[:1]).split(), *words[1:], *more])
+
+
+def _words(parameter: click.Parameter, value: Any) -> list[str]:
+    """Return what was typed for one parameter."""
+    if isinstance(parameter, click.Argument):
+        return [str(value)]
+    option = max(parameter.opts, key=len)
+    if getattr(parameter, "is_flag", False):
+        return [option if value else max(parameter.secondary_opts, key=len, default=option)]
+    values = value if parameter.multiple else (value,)
+    shown = (str(each).lower() if isinstance(each, bool) else str(each) for each in values)
+    return [word for text in shown for word in (option, text)]
