@@ -13,7 +13,20 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.errors import DeclarationFault
-from drfsm.spec.model import Attempts, By, Effect, FactSpec, Guard, InputSpec, MachineSpec, PhaseSpec, Row, Rule, Wait
+from drfsm.spec.model import (
+    Attempts,
+    By,
+    Effect,
+    FactSpec,
+    Foreseen,
+    Guard,
+    InputSpec,
+    MachineSpec,
+    PhaseSpec,
+    Row,
+    Rule,
+    Wait,
+)
 from drfsm.spec.phases import check_phases
 from drfsm.spec.shorthand import OLD_KEYS, source, write_out
 from drfsm.spec.soundness import STATUSES, unsound
@@ -73,6 +86,7 @@ _ROW = {
     "timeout_seconds": Key(SECONDS),
     "point_of_no_return": Key(FLAG),
     "overrides_open_intent": Key(FLAG),
+    "foresees": Key(FLAG),
     "because": Key(TEXT, required=True),
 }
 _DEFAULTS = {key: _ROW[key] for key in ("effect", "attempts")}
@@ -84,8 +98,15 @@ _FACT = {
     "depends": Key(_NAMES),
     "initial": Key(listing(WORD)),
     "hidden": Key(FLAG),
+    "known_after": Key(NAME),
 }
-_GUARD = {"requires": Key(_WANTED, required=True), "unless": Key(_WANTED), "because": Key(TEXT, required=True)}
+_GUARD = {
+    "requires": Key(_WANTED, required=True),
+    "unless": Key(_WANTED),
+    "foreseen": Key(choice(*Foreseen)),
+    "because": Key(TEXT, required=True),
+    "mend": Key(TEXT),
+}
 _ENVIRONMENT = {
     "when": Key(_WANTED),
     "sets": Key(_SETS, required=True),
@@ -240,12 +261,15 @@ def _states(machine: Block) -> Iterator[Word]:
 
 def _check_names(machine: Block, faults: Faults) -> None:
     known = _Known.of(machine, faults)
+    triggers = [row["trigger"] for row in machine.get("transitions", ()) if "trigger" in row]
     if "initial" in machine:
         known.state(machine["initial"])
     for state in machine.get("finals", ()):
         known.state(state)
     for name, fact in machine.get("facts", {}).items():
         _check_fact(name, fact, known)
+        if "known_after" in fact:
+            known.name(fact["known_after"], triggers, "trigger", "name the row's trigger that brings it about")
     for guard in machine.get("guards", {}).values():
         known.wanted(guard.get("requires", {}))
         known.wanted(guard.get("unless", {}))
@@ -495,6 +519,12 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
         "add the action, or remove point_of_no_return",
     ),
     (
+        lambda r: r.get("foresees", False) and (r.get("by", By.RUNNER) != By.RUNNER or "wait" in r or "foreach" in r),
+        "foresees",
+        "only a row that the runner takes, and that awaits nothing, foresees",
+        "remove foresees here, or write it on the row that checks everything first",
+    ),
+    (
         lambda r: "repair" in r.get("attempts", {}) and r["attempts"].get("max", 1) == 1,
         "attempts",
         "a repair that never runs: there is one attempt only",
@@ -600,13 +630,22 @@ def _fact(name: Word, found: Block) -> FactSpec:
         depends=_texts(found.get("depends", ())),
         initial=_texts(found.get("initial", ())),
         hidden=found.get("hidden", False),
+        known_after=_text(found, "known_after"),
         line=name.line,
     )
 
 
 def _guard(name: Word, found: Block) -> Guard:
     requires, unless = _wanted(found.get("requires", {})), _wanted(found.get("unless", {}))
-    return Guard(str(name), requires, _text(found, "because"), unless, name.line)
+    return Guard(
+        name=str(name),
+        requires=requires,
+        reason=_text(found, "because"),
+        unless=unless,
+        foreseen=Foreseen(found.get("foreseen", Foreseen.NO)),
+        mend=_text(found, "mend"),
+        line=name.line,
+    )
 
 
 def _phase(name: Word, found: Block) -> PhaseSpec:
@@ -650,6 +689,7 @@ def _rows(found: Block) -> Iterator[Row]:
             timeout_seconds=found.get("timeout_seconds"),
             point_of_no_return=found.get("point_of_no_return", False),
             overrides_open_intent=found.get("overrides_open_intent", False),
+            foresees=found.get("foresees", False),
             line=found.line,
         )
 
