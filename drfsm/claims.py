@@ -274,6 +274,18 @@ GRAMMAR: Mapping[str, tuple[re.Pattern[str], int, str]] = {
     ),
     "instance": (re.compile(r"i-[0-9a-f]+"), 32, "i- and hex digits"),
     "account": (re.compile(r"[0-9]{12}"), 12, "12 digits"),
+    "workload": (re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*"), 40, "lower-case letters, digits and '-'"),
+    "variable": (re.compile(r"[A-Za-z_][A-Za-z0-9_]*"), 200, "letters, digits and '_'"),
+    "field": (
+        re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)*"),
+        200,
+        "letters, digits, '_' and '-', with dots",
+    ),
+    "label": (
+        re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"),
+        253,
+        "letters, digits, '.', '_' and '-', perhaps after a domain and '/'",
+    ),
     "file": (re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@=+-]*"), 200, "letters, digits, '.', '_', '@', '=', '+' and '-'"),
 }
 """The names that drfsm makes a path, a key, an address or a command of. None may hold ``..``."""

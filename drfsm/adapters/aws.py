@@ -25,8 +25,11 @@ from drfsm.adapters.aws_cloud import (
     S3Policy,
     SsmParameters,
 )
+from drfsm.adapters.aws_metrics import CloudWatchMetrics
 from drfsm.adapters.aws_session import NO_OBJECT, Services, call, refusal, resolved_endpoint, status_of
 from drfsm.adapters.bulk import check_size
+from drfsm.adapters.ecr import EcrTokens
+from drfsm.adapters.ssm_files import SsmFiles
 from drfsm.claims import LARGEST_BYTES, bounded
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable
 from drfsm.world import Blob, Check, Copy, Hashed, Stat
@@ -34,7 +37,7 @@ from drfsm.world import Blob, Check, Copy, Hashed, Stat
 if TYPE_CHECKING:
     from drfsm.adapters.bulk import Bulk
 
-__all__ = ["Account", "Fleet", "S3Store", "connect", "fleet", "resolved_endpoint"]
+__all__ = ["Account", "Fleet", "S3Store", "connect", "fleet", "machine_files", "metrics", "resolved_endpoint"]
 
 CHUNK_BYTES = 1 << 20
 WRITE_TRIES = 3
@@ -235,6 +238,7 @@ class Account(NamedTuple):
     infrastructure: Ec2Infrastructure
     policy: S3Policy
     alarms: CloudWatchAlarms
+    pull_tokens: EcrTokens
 
 
 def connect(*, bucket: str, endpoint_url: str | None = None, region: str | None = None) -> Account:
@@ -246,7 +250,13 @@ def connect(*, bucket: str, endpoint_url: str | None = None, region: str | None 
         Ec2Infrastructure(services),
         S3Policy(services, bucket),
         CloudWatchAlarms(services),
+        EcrTokens(services),
     )
+
+
+def metrics(*, endpoint_url: str | None = None, region: str | None = None) -> CloudWatchMetrics:
+    """Return where one account keeps measurements. Makes no call yet."""
+    return CloudWatchMetrics(Services(endpoint_url, region))
 
 
 class Fleet(NamedTuple):
@@ -260,3 +270,8 @@ def fleet(*, endpoint_url: str | None = None, region: str | None = None) -> Flee
     """Return what one account offers to who brings machines up. Makes no call yet."""
     services = Services(endpoint_url, region)
     return Fleet(Ec2Machines(services), SsmParameters(services))
+
+
+def machine_files(*, endpoint_url: str | None = None, region: str | None = None) -> SsmFiles:
+    """Return what reads files of one account's machines. Makes no call yet."""
+    return SsmFiles(Services(endpoint_url, region))

@@ -1,4 +1,4 @@
-"""What an answer of S3, STS, IAM, EC2, SSM and CloudWatch must have to count as one: two tables, and who holds to them.
+"""What an answer of S3, STS, IAM, EC2, SSM, ECR and CloudWatch must have to count as one, and who holds to that.
 
 botocore reads whatever comes into a dict, and leaves out what isn't there: a login page, an empty body or another
 document becomes "no objects", "no runners", "no policy". So each operation that drfsm calls stands in ANSWERS with
@@ -45,6 +45,7 @@ class Answer(NamedTuple):
     fields: Shape
     status: int = 0  # the only one that means success, 0 for any 2xx
     empty: bool = False  # whether it has no body
+    silent: bool = False  # whether it may also have no body: then its status says all
     untold: str = ""  # the root by which a store that is not AWS's says nothing of what was asked
 
 
@@ -121,9 +122,18 @@ ANSWERS: Mapping[str, Mapping[str, Answer]] = {
     "ssm": {
         "GetParameter": Answer(JSON, {"Parameter": {"Name": _TEXT, "Value": _TEXT}}),
         "DeleteParameter": Answer(JSON, {}),
+        "SendCommand": Answer(JSON, {"Command": {"CommandId": _TEXT}}),
+        "GetCommandInvocation": Answer(JSON, {"CommandId": _TEXT, "InstanceId": _TEXT, "Status": _TEXT}),
+    },
+    "ecr": {
+        "GetAuthorizationToken": Answer(
+            JSON,
+            {"authorizationData": [{"authorizationToken": _TEXT, "expiresAt": datetime, "proxyEndpoint": _TEXT}]},
+        ),
     },
     "cloudwatch": {
         "DescribeAlarms": Answer("", {"MetricAlarms?": _ALARMS, "CompositeAlarms?": _ALARMS}),
+        "PutMetricData": Answer("", {}, silent=True),
     },
 }
 """service -> operation -> what its answer always has, by the API references of the services."""
@@ -192,6 +202,8 @@ def _check_raw(service: str, operation: str, endpoint: str, answer: Mapping[str,
         raise _unreadable(service, operation, endpoint, f"its status is {status}, not {answer_of.status or _SUCCESS}")
     if answer_of.empty and answer["body"]:
         raise _unreadable(service, operation, endpoint, f"it should be empty, and is {_words(answer['body'])}")
+    if answer_of.silent and not answer["body"]:
+        return
     root_of = answer_of.root or (JSON if protocol == "json" else "")
     if root_of == JSON:
         object_of(answer["body"], f"what {endpoint} answers to {service.upper()}'s {operation}", hint=WAY)

@@ -122,6 +122,10 @@ class Services:
             config = Config(signature_version="s3v4", connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)
             return self._bare("s3", config)
 
+    def in_region(self, region: str) -> "Services":
+        """Return the clients of a region of the same account: these, if it is theirs."""
+        return self if region == self.client("s3").meta.region_name else Services(self._endpoint_url, region)
+
     def endpoint(self, service: str) -> str:
         """Return the address that a service is asked at. Makes no call."""
         return str(self.client(service).meta.endpoint_url)

@@ -5,7 +5,8 @@ TLS, with credentials that it carries. ``FIELDS`` is all that it may say; what w
 through a proxy, trust any server or act as somebody else is refused by name. Exactly one cluster, user and context.
 
 A loopback address is this machine, not the site (k3s writes 127.0.0.1). It is replaced by an address of the site's
-machine only where the certificate that is served there verifies, for that address, against the file's own authority;
+machine only where the certificate that is served there verifies against the file's own authority: for that address, or
+for the loopback name that the file itself had (k3s's certificate names that, and no public address of its machine);
 it is taken as it stands only where ``DRFSM_SITE_ON_THIS_MACHINE=1`` says that the site runs here, as the sandbox's do.
 
 No word of the file's contents but the server's address is ever told. Called by private.py.
@@ -56,6 +57,7 @@ REFUSED: Mapping[str, tuple[str, str]] = {
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z")
 _PATH = re.compile(r"(/[A-Za-z0-9._-]+)*/?\Z")
 _SERVICE = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+_LOOPBACK = ("127.0.0.1", "localhost")
 _LOCAL = re.compile(r"(.*\.)?localhost(\.localdomain)?\.?|ip6-(localhost|loopback)\.?", re.IGNORECASE)
 
 
@@ -106,14 +108,15 @@ def reached(config: dict[str, Any], origin: str, addresses: Addresses, *, here: 
     told, silent = [], False
     for address in addresses():
         try:
-            _hold(address, parts.port or 443, authority)
+            name = _proven_name(address, parts, authority)
         except ssl.SSLCertVerificationError as fault:
             told.append(f"{address}: {fault.verify_message}")
         except OSError as fault:
             silent = True
             told.append(f"{address}: {fault.strerror or type(fault).__name__}")
         else:
-            cluster = {**config["clusters"][0]["cluster"], "server": _at(parts, address)}
+            named = {} if name == address else {"tls-server-name": name}
+            cluster = {**config["clusters"][0]["cluster"], "server": _at(parts, address), **named}
             return {**config, "clusters": [{**config["clusters"][0], "cluster": cluster}]}
     what = (
         f"the kubeconfig from {origin} names {server}, which is this machine, and not the site; of the site's own"
@@ -190,7 +193,7 @@ def _check_server(config: Mapping[str, Any], origin: str) -> None:
     if address is not None and (address.is_link_local or address.is_multicast):
         message = f"the kubeconfig from {origin} names the server {_told(server)}, which is no site's address"
         raise ActionFailed(message, hint="let the runner give the address that its API is reached at")
-    if name and not (name == host or (name in _SERVICE and cluster.get("certificate-authority-data"))):
+    if name and not (name == host or (name in (*_SERVICE, *_LOOPBACK) and cluster.get("certificate-authority-data"))):
         message = f"the kubeconfig from {origin} would take a certificate of another name than its server's"
         raise ActionFailed(
             message, hint="let the runner give one without tls-server-name: its certificate names its address"
@@ -241,11 +244,30 @@ def _authority(config: Mapping[str, Any], origin: str) -> ssl.SSLContext:
         raise ActionFailed(message, hint="kubectl config view --flatten --raw on the runner gives one") from None
 
 
-def _hold(address: str, port: int, authority: ssl.SSLContext) -> None:
-    """Raise SSLCertVerificationError unless what is served there is this address's, by this authority; OSError."""
+def _proven_name(address: str, parts: SplitResult, authority: ssl.SSLContext) -> str:
+    """Return which name proves what is served at an address: the address, or the loopback name that the file had.
+
+    Raises SSLCertVerificationError, of the address, where neither does; OSError where nobody answers.
+    """
+    port, own = parts.port or 443, parts.hostname or ""
+    try:
+        _hold(address, port, authority, address)
+    except ssl.SSLCertVerificationError as fault:
+        if own not in _LOOPBACK:
+            raise
+        try:
+            _hold(address, port, authority, own)
+        except ssl.SSLCertVerificationError:
+            raise fault from None
+        return own
+    return address
+
+
+def _hold(address: str, port: int, authority: ssl.SSLContext, name: str) -> None:
+    """Raise SSLCertVerificationError unless what is served there has this name, by this authority; OSError."""
     with (
         socket.create_connection((address, port), timeout=TLS_SECONDS) as plain,
-        authority.wrap_socket(plain, server_hostname=address),
+        authority.wrap_socket(plain, server_hostname=name),
     ):
         pass
 

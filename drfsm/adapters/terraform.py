@@ -5,7 +5,10 @@ terraform, and what its answers mean. State and locks are terraform's own. Each 
 own, named after its run, so that a rehearsal and a live DR never share a state; terraform's data directory and
 plans lie in the bundle's private directory, so that the operator's own checkout is left as it stands.
 
-    outputs that the module gives:   kubeconfig (sensitive), or kubeconfig_parameter (an SSM parameter's name);
+    outputs that the module gives:   kubeconfig (sensitive), or kubeconfig_parameter (an SSM parameter's name), or
+                                     instance_id alone: then the file on that machine is read through SSM, at
+                                     kubeconfig_path (by default where k3s writes it);
+                                     public_ip, private_ip: where the machine may be, before what the state says;
                                      instance_ids, where the machines are no aws_instance of the state
     variables that it is given:      drfsm_run, drfsm_drill (for names and tags), allowed_cidr (after a repair);
                                      all of TF_VAR_* as they stand; TF_BACKEND_<NAME> as the backend's <name>
@@ -36,8 +39,11 @@ _WORKSPACE = re.compile(r"[A-Za-z0-9._-]{1,90}\Z")
 _PARAMETER = re.compile(r"[A-Za-z0-9_./:-]{1,1100}")
 _MACHINE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}")
 _VERBS = {"create": "add", "update": "change", "delete": "destroy"}
+K3S_KUBECONFIG = "/etc/rancher/k3s/k3s.yaml"
 Parameter = Callable[[str], str | None]
 """Reads an SSM parameter; None if there is none."""
+MachineFile = Callable[[str, str], str | None]
+"""Reads a file of a machine (its id, a path); None as long as there is none."""
 
 
 class TerraformSite:
@@ -45,9 +51,16 @@ class TerraformSite:
 
     kind = "terraform"
 
-    def __init__(self, terraform: Terraform, private: PrivateFiles, parameter: Parameter, address: Address) -> None:
+    def __init__(
+        self,
+        terraform: Terraform,
+        private: PrivateFiles,
+        parameter: Parameter,
+        address: Address,
+        machine_file: MachineFile | None = None,
+    ) -> None:
         self._terraform, self._private = terraform, private
-        self._parameter, self._address = parameter, address
+        self._parameter, self._address, self._machine_file = parameter, address, machine_file
 
     # --- up -------------------------------------------------------------------------------------------------
 
@@ -105,7 +118,8 @@ class TerraformSite:
         try:
             state = shown.get("values", {})
             resources = list(_resources(state.get("root_module", {})))
-            given = state.get("outputs", {}).get("instance_ids", {}).get("value") or ()
+            outputs = state.get("outputs", {})
+            given = next((outputs[name]["value"] for name in ("instance_ids", "instance_id") if name in outputs), ())
             known = {each.instance_id: each for each in _machines(each["values"] | each for each in resources)}
         except (AttributeError, KeyError, TypeError) as fault:
             raise Unreadable(f"what terraform show prints is no state ({type(fault).__name__}: {fault})") from None
@@ -123,19 +137,30 @@ class TerraformSite:
         outputs = self._terraform.json(["output", "-json"], self._variables(charter), _workspace(charter))
         if text := _output(outputs, "kubeconfig"):
             origin = "terraform's output kubeconfig"
-            return self._private.keep_kubeconfig(text.encode(), origin, lambda: self._addresses(charter))
+            return self._keep_kubeconfig(text, origin, outputs, charter)
         if name := _output(outputs, "kubeconfig_parameter"):
             if not _PARAMETER.fullmatch(name):
                 raise Unreadable(f"terraform's output kubeconfig_parameter names no parameter: {bounded(name, 100)}")
             value = self._parameter(name)
-            if value is None:
-                return None
-            return self._private.keep_kubeconfig(
-                value.encode(), f"the parameter {name}", lambda: self._addresses(charter)
-            )
+            return self._keep_kubeconfig(value, f"the parameter {name}", outputs, charter)
+        if self._machine_file is not None and (machine := _output(outputs, "instance_id")):
+            path = _output(outputs, "kubeconfig_path") or K3S_KUBECONFIG
+            held = self._machine_file(_named(machine), path)
+            return self._keep_kubeconfig(held, f"{path} on {machine}", outputs, charter)
         given = ", ".join(outputs) or "none"
-        message = f"the module gives neither kubeconfig nor kubeconfig_parameter (its outputs: {given})"
+        message = f"the module gives none of kubeconfig, kubeconfig_parameter, instance_id (its outputs: {given})"
         raise ActionFailed(message, hint="add one of these outputs to the module", fault="operator")
+
+    def _keep_kubeconfig(
+        self, text: str | None, origin: str, outputs: Mapping[str, Any], charter: Charter
+    ) -> Kubeconfig | None:
+        """Keep a kubeconfig, None for none. One that names this machine gets an address of the site's, if proven."""
+        if text is None:
+            return None
+        own = [address for name in ("public_ip", "private_ip") if (address := _output(outputs, name))]
+        return self._private.keep_kubeconfig(
+            text.encode(), origin, lambda: list(dict.fromkeys([*own, *self._addresses(charter)]))
+        )
 
     def _addresses(self, charter: Charter) -> Sequence[str]:
         """Return where the state says that the charter's machines are, public addresses first."""

@@ -49,7 +49,8 @@ def provisioner(inputs: Mapping[str, Any], place: Path) -> Provisioner | None:
 
     # Never an input of the run: whether a site's kubeconfig may name this machine is said at this machine.
     private = PrivateFiles(place / PRIVATE, site_is_here=os.environ.get(HERE) == "1")
-    fleet = aws.fleet(endpoint_url=inputs["endpoint_url"] or None, region=inputs["region"] or None)
+    place_in_cloud = {name: inputs[name] or None for name in ("endpoint_url", "region")}
+    fleet = aws.fleet(**place_in_cloud)
     own_address = address.from_environment(os.environ)
     if kind == "ec2":
         from drfsm.adapters.ec2 import Ec2Runner
@@ -62,7 +63,8 @@ def provisioner(inputs: Mapping[str, Any], place: Path) -> Provisioner | None:
         raise UsageFault("--infrastructure terraform needs --terraform-dir", hint="add the path to the module")
     module = module_at(Path(str(inputs["terraform_dir"])))
     terraform = Terraform(module, private, place / LOGS, dict(os.environ))
-    return TerraformSite(terraform, private, fleet.parameters.read, own_address)
+    machine_file = aws.machine_files(**place_in_cloud).read
+    return TerraformSite(terraform, private, fleet.parameters.read, own_address, machine_file)
 
 
 def pinned(cluster: "Cluster", site: str, results: Mapping[str, Any]) -> "Cluster":

@@ -1,4 +1,4 @@
-"""The sandbox's AWS: moto's server on loopback, with S3, STS, IAM, EC2 and SSM.
+"""The sandbox's AWS: moto's server on loopback, with S3, STS, IAM, EC2, SSM and ECR.
 
 It owns the server and makes clients with dummy credentials; seed.py fills it. lifecycle.py and tests call it. Facts
 about moto:
@@ -8,6 +8,8 @@ about moto:
   as in the cloud. The first Cloud of a process starts empty.
 - It checks no signature; any key will do. A key that IAM made (``create_identity``) has its user's ARN.
 - It applies a bucket policy's Deny to everybody; policies.py makes it look at who asks.
+- Every command that SSM is to run succeeds and prints nothing; remote_commands.py runs it. ECR's token is always the
+  same and expired; ecr_tokens.py gives real ones.
 - It gives each account hundreds of machine images, each with a snapshot and a volume: a third of the time that a
   sandbox needs to start. Here an account has one, ``MACHINE_IMAGE``.
 """
@@ -55,9 +57,10 @@ class Cloud:
         """Serve on the given port, or on a free one."""
         from moto.server import ThreadedMotoServer
 
-        from drfsm.sandbox.policies import install
+        from drfsm.sandbox import ecr_tokens, policies, remote_commands
 
-        install()
+        for part in (policies, remote_commands, ecr_tokens):
+            part.install()
         keep_one_machine_image()
         # One line per request would bury whatever else the process has to say.
         logging.getLogger("werkzeug").setLevel(logging.ERROR)

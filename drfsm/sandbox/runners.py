@@ -1,10 +1,10 @@
 """DR's runners: an instance that is started from the launch template brings up a cluster of its own.
 
 This module does beside moto what the image's user data would do on a real machine: it starts a cluster, creates the
-namespace and DR's own Secret, and writes the kubeconfig into the instance's SSM parameter. While the instance is
-stopped, its cluster has an outage; when it is terminated, the cluster is removed, while the parameter stays, as in the
-cloud. The seeded instance was started without a template and is no such runner: lifecycle.py ties DR's own cluster to
-it.
+namespace and DR's own Secret, and writes the kubeconfig into the instance's SSM parameter and to where k3s has it; SSM
+runs commands there (remote_commands.py). While the instance is stopped, its cluster has an outage; when it is
+terminated, the cluster is removed, while the parameter stays, as in the cloud. The seeded instance was started without
+a template and is no such runner: lifecycle.py ties DR's own cluster to it.
 
 It owns the launch template and its security group, and makes moto honour client tokens, which moto only stores.
 lifecycle.py calls it; tests use ``boots``, ``guarded`` and ``clusters``.
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from drfsm.adapters.ec2 import API_PORT, KUBECONFIG_PARAMETER, TEMPLATE
+from drfsm.sandbox import remote_commands
 from drfsm.sandbox.cloud import MACHINE_IMAGE, Cloud, Identity
 from drfsm.sandbox.clusters import Cluster
 from drfsm.sandbox.seed import Options, manifests
@@ -75,6 +76,10 @@ class Runners:
             if state not in (*_RUNS, *_STOPS):
                 self._remove(instance_id)
                 return
+            if state in _STOPS:
+                remote_commands.withdraw(self._cloud.account, instance_id)
+            else:
+                remote_commands.offer(self._cloud.account, instance_id, self._machine(instance_id))
             self._set_outage(instance_id, out=state in _STOPS or (self.guarded and not self._is_open(instance_id)))
         elif state in _RUNS and self.boots:
             self._boot(instance_id)
@@ -88,6 +93,7 @@ class Runners:
             cluster.apply(manifest)
         if self.guarded:
             self._set_outage(instance_id, out=True)
+        remote_commands.furnish(self._machine(instance_id), cluster.kubeconfig.read_bytes())
         self._cloud.client("ssm").put_parameter(
             Name=KUBECONFIG_PARAMETER.format(instance=instance_id),
             Value=cluster.kubeconfig.read_text(encoding="utf-8"),
@@ -95,6 +101,9 @@ class Runners:
             Tier="Advanced",
             Overwrite=True,
         )
+
+    def _machine(self, instance_id: str) -> Path:
+        return self._directory / instance_id / "machine"
 
     def _base_objects(self) -> list[dict[str, Any]]:
         """Return the objects that no backup holds: the namespace, and the Secret with a key of DR's identity."""
@@ -117,6 +126,7 @@ class Runners:
             self._out[instance_id] = out
 
     def _remove(self, instance_id: str) -> None:
+        remote_commands.withdraw(self._cloud.account, instance_id)
         self.clusters.pop(instance_id).stop()
         shutil.rmtree(self._directory / instance_id, ignore_errors=True)
 

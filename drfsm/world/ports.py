@@ -16,6 +16,8 @@ from drfsm.world.values import (
     Hashed,
     Kubeconfig,
     Manifest,
+    Metric,
+    PullToken,
     Runner,
     Standing,
     Stat,
@@ -174,6 +176,20 @@ class Alarms(Protocol):
         """Return the state of each named alarm that there is: OK, ALARM or INSUFFICIENT_DATA."""
 
 
+class Metrics(Protocol):
+    """What keeps measurements, for alarms and graphs."""
+
+    def put(self, namespace: str, metrics: Sequence[Metric]) -> None:
+        """Keep these measurements, as of now. Raises ActionFailed where they are refused."""
+
+
+class PullTokens(Protocol):
+    """What a registry of images gives to pull with."""
+
+    def token(self, registry: str) -> PullToken:
+        """Return a new token for a registry's host. Raises Unreachable, or ActionFailed for a registry of others."""
+
+
 class Infrastructure(Protocol):
     """The machines below a site."""
 
@@ -264,6 +280,7 @@ class World:
     provisioner: Provisioner | None = None  # only where a procedure may bring a site up
     procedures: Procedures | None = None  # only where it may start another one
     registry: Registry | None = None
+    pull_tokens: PullTokens | None = None  # only where a procedure may renew a pull Secret
 
     def site(self, name: str) -> Cluster:
         """Return the cluster of ``primary`` or ``dr``."""

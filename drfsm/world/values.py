@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 JSON = Any
 Check = Callable[[], None]
@@ -58,6 +58,25 @@ class Runner:
     instance_id: str
     state: str
     tags: dict[str, str]
+
+
+@frozen
+class Metric:
+    """One measurement, without a time: it is of now. ``unit`` is CloudWatch's word (None: a plain number)."""
+
+    name: str
+    value: float
+    dimensions: dict[str, str]
+    unit: str | None = None
+
+
+@frozen
+class PullToken:
+    """What an image is pulled with. The password is a secret: it is put into a Secret, and nowhere else."""
+
+    username: str
+    password: str = field(repr=False)
+    expires_at: str  # ISO 8601
 
 
 @frozen

@@ -1,5 +1,6 @@
 """A site by the real terraform, over its built-in resources: no provider is downloaded, no cloud is asked."""
 
+import base64
 import os
 import shutil
 import signal
@@ -11,11 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from drfsm.adapters.private import PrivateFiles
 from drfsm.adapters.terraform import TerraformSite, module_at
 from drfsm.adapters.terraform_process import Terraform, TerraformFailed, found_binary
-from drfsm.errors import ActionFailed, Interrupted, UsageFault
+from drfsm.errors import ActionFailed, Interrupted, Unreachable, UsageFault
+from drfsm.sandbox.kubernetes.certificates import issue
 from drfsm.world import Charter, Watch
 
 BINARY = shutil.which(os.environ.get("TERRAFORM") or "terraform")
@@ -72,6 +75,7 @@ class Bench:
         self.private = PrivateFiles(home / "private")
         self.environ = {"PATH": os.environ["PATH"], "HOME": str(home), "CHECKPOINT_DISABLE": "1"}
         self.parameters: dict[str, str] = {}
+        self.files: dict[tuple[str, str], str] = {}
         self.said: list[str] = []
         self.watch = Watch(self.said.append)
 
@@ -82,7 +86,11 @@ class Bench:
     def site(self) -> TerraformSite:
         """Return the site, as a new process would see it."""
         terraform = Terraform(module_at(self.module), self.private, self.logs, self.environ, lock_seconds=0)
-        return TerraformSite(terraform, self.private, self.parameters.get, lambda: ADDRESS)
+        return TerraformSite(terraform, self.private, self.parameters.get, lambda: ADDRESS, self.machine_file)
+
+    def machine_file(self, machine: str, path: str) -> str | None:
+        """Return a file of a machine."""
+        return self.files.get((machine, path))
 
     def up(self, charter: Charter = CHARTER) -> TerraformSite:
         """Bring the site up."""
@@ -346,9 +354,44 @@ def test_the_kubeconfig_may_come_through_a_parameter(bench: Bench) -> None:
     assert site.fetch_kubeconfig(CHARTER) == kubeconfig.held_kubeconfig()
     bench.write(named)
     with pytest.raises(
-        ActionFailed, match=r"neither kubeconfig nor kubeconfig_parameter \(its outputs: instance_ids\)"
+        ActionFailed, match=r"none of kubeconfig, kubeconfig_parameter, instance_id \(its outputs: instance_ids\)"
     ):
         bench.up().fetch_kubeconfig(CHARTER)
+
+
+@needs_terraform
+def test_a_module_that_gives_a_machine_alone_is_reached_through_its_file(bench: Bench) -> None:
+    """The original's outputs: the file on the machine is read once it is there; its loopback address is replaced."""
+    outputs = """
+output "instance_id" { value = terraform_data.runner.output.name }
+output "public_ip" { value = "127.0.0.3" }
+output "private_ip" { value = "127.0.0.4" }
+output "ssh_command" { value = "ssh ubuntu@127.0.0.3" }
+output "kubeconfig_hint" { value = "scp ubuntu@127.0.0.3:/etc/rancher/k3s/k3s.yaml ./k3s-dr.yaml" }
+"""
+    given = bench.up()
+    given.fetch_kubeconfig(CHARTER)
+    body = bench.private.kubeconfig.read_text()
+    bench.write(MODULE.split('output "instance_ids"', maxsplit=1)[0], outputs)
+    site = bench.up()
+    assert bench.ids(site) == ["i-0123456789abcdef0"]
+    assert site.fetch_kubeconfig(CHARTER) is None
+    bench.files["i-0123456789abcdef0", "/etc/rancher/k3s/k3s.yaml"] = body
+    assert site.fetch_kubeconfig(CHARTER) == given.held_kubeconfig()
+    k3s = yaml.safe_load(body)
+    authority = base64.b64encode(issue("site", bench.home).authority.encode()).decode()
+    k3s["clusters"][0]["cluster"] = {"server": "https://127.0.0.1:1", "certificate-authority-data": authority}
+    bench.files["i-0123456789abcdef0", "/etc/rancher/k3s/k3s.yaml"] = yaml.safe_dump(k3s)
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.3: Connection refused; 127\.0\.0\.4"):
+        site.fetch_kubeconfig(CHARTER)
+    bench.write(
+        MODULE.split('output "instance_ids"', maxsplit=1)[0],
+        outputs,
+        """
+output "kubeconfig_path" { value = "/root/kubeconfig" }
+""",
+    )
+    assert bench.up().fetch_kubeconfig(CHARTER) is None
 
 
 @needs_terraform

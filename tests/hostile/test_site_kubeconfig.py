@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from drfsm.adapters.kube import KubeCluster
 from drfsm.adapters.private import PrivateFiles, described
 from drfsm.adapters.site_kubeconfig import is_loopback
 from drfsm.errors import ActionFailed, Unreachable
@@ -210,6 +211,20 @@ def test_an_address_whose_certificate_is_proven_takes_its_place(tmp_path: Path) 
     found = yaml.safe_load(private.kubeconfig.read_bytes())
     assert found["users"] == kubeconfig()["users"]
     assert private.kubeconfig.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_certificate_that_names_only_the_machine_itself_proves_its_address(tmp_path: Path) -> None:
+    """K3s's names no public address: by the file's own authority and name it is proven, and held to that name."""
+    made = issue("site", tmp_path)
+    private = PrivateFiles(tmp_path / "private")
+    with serving(made.chain) as port:
+        kept = private.keep_kubeconfig(k3s(port, made.authority), "x", lambda: ["127.0.0.2"])
+        assert kept.server == f"https://127.0.0.2:{port}"
+        assert private.held_kubeconfig() == kept
+        with pytest.raises(Unreachable, match="ProtocolError"):  # not TLS: the name was taken, and no HTTP came
+            KubeCluster("dr", private.kubeconfig).uid()
+    found = yaml.safe_load(private.kubeconfig.read_bytes())
+    assert found["clusters"][0]["cluster"]["tls-server-name"] == "127.0.0.1"
 
 
 @pytest.mark.parametrize("case", ["another address", "another authority", "nobody there"])

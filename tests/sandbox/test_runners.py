@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from botocore.exceptions import ClientError
 
+from drfsm.adapters.aws_session import Services
 from drfsm.adapters.ec2 import API_PORT, KUBECONFIG_PARAMETER, TEMPLATE
+from drfsm.adapters.ssm_files import SsmFiles
+from drfsm.adapters.terraform import K3S_KUBECONFIG
 from drfsm.sandbox import Options, Sandbox
 from drfsm.sandbox.cloud import Cloud, Identity
 from drfsm.sandbox.kubernetes import EmulatedCluster
@@ -47,6 +50,11 @@ class Yard:
             return yaml.safe_load(self.ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
         except self.ssm.exceptions.ParameterNotFound:
             return None
+
+    def file(self, instance_id: str) -> str | None:
+        """Return the kubeconfig that lies on an instance, as SSM reads it there."""
+        files = SsmFiles(cast("Services", self.cloud), sleep=lambda _: time.sleep(0.02))
+        return files.read(instance_id, K3S_KUBECONFIG)
 
     def booted(self, instance_id: str) -> Any:
         """Wait until an instance has given its kubeconfig; return it."""
@@ -96,6 +104,8 @@ def test_an_instance_brings_up_a_cluster_and_takes_it_along(yard: Yard) -> None:
     secret = asked(kubeconfig, "/api/v1/namespaces/jobintel/secrets/jobintel-secrets")
     assert set(secret["data"]) >= {"AWS_ACCESS_KEY_ID", "JOBINTEL_S3_BUCKET"}
     assert asked(kubeconfig, "/apis/batch/v1/namespaces/jobintel/cronjobs")["items"] == []
+    until(lambda: yard.file(instance_id) is not None)
+    assert yaml.safe_load(str(yard.file(instance_id))) == kubeconfig, "SSM reads the file on the machine itself"
     yard.ec2.terminate_instances(InstanceIds=[instance_id])
     until(lambda: asked(kubeconfig, "/version") is None)
     until(lambda: not (yard.home / instance_id).exists())

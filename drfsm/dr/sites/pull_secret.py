@@ -1,0 +1,297 @@
+"""What a site pulls its image with: the pull Secrets, their age, and a fresh token of the registry in its place.
+
+A registry of AWS (ECR) gives tokens that last twelve hours. A Secret that holds an older one pulls nothing: every pod
+of the site then waits in ImagePullBackOff, which a run would find only when both sites are frozen. So the Secrets that
+the pod and its ServiceAccount name are looked at, for the registry of the image that is to run:
+
+    usable      one of them has an entry for the registry, and no token that has expired; or none is named, and the
+                nodes pull by an identity of their own
+    missing     a named Secret is not there, or is none to pull with
+    uncovered   all are there, and none has an entry for the registry: perhaps the nodes pull by themselves
+    expired     the entry holds a token of ECR that has expired
+
+A token says itself until when it lasts; where this one does not, twelve hours are counted from the last time that
+somebody wrote the Secret's data. Only names, ages and digests are seen or recorded: no token and no password.
+
+``refresh`` puts a new token into the entry and leaves every other entry as it is. Called by preflight and by the
+machines' repairs of pulling.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any
+
+from drfsm import claims
+from drfsm.errors import ActionFailed, Unreadable
+from drfsm.world import Cluster, Manifest, PullTokens
+from drfsm.world.registries import DOCKER_HUB, ecr_of, registry_of
+
+TOKEN_LASTS = timedelta(hours=12)
+"""How long a token of ECR lasts: https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html"""
+TYPE, KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
+EXPIRES = "drfsm/token-expires"
+"""Annotation: until when the token lasts that drfsm wrote, and the digest of the data that this is said of."""
+MEND = "`--refresh-pull-secret` puts a new token in"
+_LARGEST_BYTES = 1 << 20
+
+
+# --- which Secrets, for which registry --------------------------------------------------------------------------
+
+
+def named_by(pod: Mapping[str, Any], account: Manifest | None) -> list[str]:
+    """Return the names of the pull Secrets of a pod's ``spec`` and of its ServiceAccount, each once."""
+    references = [*(pod.get("imagePullSecrets") or ()), *((account or {}).get("imagePullSecrets") or ())]
+    return list(dict.fromkeys(str(reference["name"]) for reference in references))
+
+
+def pod_of(cronjob: Manifest) -> Mapping[str, Any]:
+    """Return the pod's ``spec`` that a CronJob makes."""
+    pod: Mapping[str, Any] = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    return pod
+
+
+def secrets_of(cluster: Cluster, namespace: str, pod: Mapping[str, Any]) -> list[str]:
+    """Return the names of the Secrets that a pod of this ``spec`` pulls with on a cluster."""
+    account = cluster.get("ServiceAccount", namespace, str(pod.get("serviceAccountName") or "default"))
+    return named_by(pod, account)
+
+
+# --- looked at --------------------------------------------------------------------------------------------------
+
+
+def observe(
+    cluster: Cluster, namespace: str, names: Sequence[str], image: str, now: datetime | None = None
+) -> dict[str, Any]:
+    """See the pull Secrets of these names, for one image. ``now``: the cluster's time; by default as it says it.
+
+    Raises Unreachable and Unreadable as reading a Secret does. Nothing that is returned is a credential.
+    """
+    registry = registry_of(image)
+    manifests = {name: cluster.get("Secret", namespace, name) for name in names}
+    at = now or cluster.now() or datetime.now(UTC)  # AFTER the reads: it is the time of the latest answer
+    secrets = [_seen(name, manifest, registry, at) for name, manifest in manifests.items()]
+    return {"registry": registry, "ecr": ecr_of(registry) is not None, "secrets": secrets}
+
+
+def _seen(name: str, manifest: Manifest | None, registry: str, now: datetime) -> dict[str, Any]:
+    if manifest is None:
+        return {"name": name, "is": "not there"}
+    body = _data(manifest)
+    try:
+        entries = _entries(body, name)
+    except Unreadable as fault:
+        return {"name": name, "is": "unreadable", "why": fault.what}
+    covering = [entry for pattern, entry in entries.items() if covers(pattern, registry)]
+    seen = {"name": name, "is": "there", "covers": bool(covering), "sha256": _digest(body), **_age(manifest, now)}
+    if not covering or ecr_of(registry) is None:
+        return seen
+    expires = _expiry(manifest, body, covering[0])
+    return {**seen, "expires_at": expires.isoformat(timespec="seconds"), "expired": expires <= now}
+
+
+def _data(manifest: Manifest) -> bytes:
+    """Return what a Secret holds for pulling; empty where it is of another kind."""
+    try:
+        return base64.b64decode((manifest.get("data") or {}).get(KEY) or "", validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _entries(body: bytes, name: str) -> dict[str, Mapping[str, Any]]:
+    """Return registry → entry. Raises Unreadable, in words that hold nothing of the contents."""
+    try:
+        entries = claims.object_of(body, name, largest_bytes=_LARGEST_BYTES).get("auths")
+    except Unreadable:  # its words may hold the contents
+        entries = None
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise Unreadable(f"Secret {name} has no list of registries to pull from ({KEY})")
+    return entries
+
+
+def covers(pattern: str, registry: str) -> bool:
+    """Return whether an entry is for this registry: a host, perhaps a URL with a path, with ``*`` in its parts.
+
+    As Kubernetes reads them: https://kubernetes.io/docs/concepts/containers/images/#config-json
+    """
+    host = pattern.removeprefix("https://").removeprefix("http://").partition("/")[0]
+    if host in ("index.docker.io", "registry-1.docker.io"):
+        host = DOCKER_HUB
+    parts, ours = host.split("."), registry.split(".")
+    return len(parts) == len(ours) and all(map(fnmatchcase, ours, parts))
+
+
+def _age(manifest: Manifest, now: datetime) -> dict[str, Any]:
+    """Return when a Secret was last written, and how long ago."""
+    written = _written(manifest)
+    if written is None:
+        return {"written_at": None, "age_seconds": None}
+    return {
+        "written_at": written.isoformat(timespec="seconds"),
+        "age_seconds": max(round((now - written).total_seconds()), 0),
+    }
+
+
+def _written(manifest: Manifest) -> datetime | None:
+    """Return when somebody last wrote a Secret's data, as the cluster recorded it; else when it was created."""
+    metadata = manifest["metadata"]
+    writers = [entry for entry in metadata.get("managedFields") or () if isinstance(entry, Mapping)]
+    times = [claims.moment(entry.get("time")) for entry in writers if "f:data" in (entry.get("fieldsV1") or {})]
+    known = [moment for moment in times if moment is not None]
+    return max(known) if known else claims.moment(metadata.get("creationTimestamp"))
+
+
+def _expiry(manifest: Manifest, body: bytes, entry: Mapping[str, Any]) -> datetime:
+    """Return until when an entry's token lasts: by drfsm's own note, by the token itself, or by its age."""
+    note = str((manifest["metadata"].get("annotations") or {}).get(EXPIRES) or "")
+    said, _, digest = note.partition(" ")
+    if digest == _digest(body) and (moment := claims.moment(said)) is not None:
+        return moment
+    if (moment := _told_by(entry)) is not None:
+        return moment
+    written = _written(manifest)
+    return written + TOKEN_LASTS if written is not None else datetime.fromtimestamp(0, UTC)
+
+
+def _told_by(entry: Mapping[str, Any]) -> datetime | None:
+    """Return what a token of ECR says of its own end (base64 of a JSON object with ``expiration``), None if nothing."""
+    try:
+        password = str(entry.get("password") or "")
+        if entry.get("auth"):
+            password = base64.b64decode(str(entry["auth"]), validate=True).decode().partition(":")[2]
+        payload = claims.object_of(base64.b64decode(password, validate=True), "the token")
+        return datetime.fromtimestamp(int(payload["expiration"]), UTC)
+    except (binascii.Error, ValueError, KeyError, TypeError, OverflowError, OSError, Unreadable):
+        return None
+
+
+def _digest(body: bytes) -> str:
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+# --- judged -----------------------------------------------------------------------------------------------------
+
+
+def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
+    """Say what pulling would meet: usable, missing, uncovered or expired."""
+    secrets = seen["secrets"]
+    if any(secret["is"] != "there" for secret in secrets):
+        return "missing"
+    covering = [secret for secret in secrets if secret["covers"]]
+    if not secrets:
+        return "usable"
+    if not covering:
+        return "uncovered"
+    return "expired" if all(secret.get("expired") for secret in covering) else "usable"
+
+
+def at_fault(seen: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the pull Secrets, in words that say how to mend it; [] where nothing is."""
+    words = [_fault(secret) for secret in seen["secrets"]]
+    verdict = judge(seen)
+    if verdict == "uncovered":
+        names = ", ".join(secret["name"] for secret in seen["secrets"])
+        return [
+            f"no pull Secret ({names}) has an entry for {seen['registry']}: unless the nodes can pull by themselves"
+        ]
+    return [word for word in words if word] if verdict != "usable" else []
+
+
+def _fault(secret: Mapping[str, Any]) -> str:
+    if secret["is"] == "not there":
+        return f"pull Secret {secret['name']} is not there; {MEND}, or create it"
+    if secret["is"] == "unreadable":
+        return f"pull {secret['why']}: create it with `kubectl create secret docker-registry`"
+    if secret.get("expired"):
+        return f"the token in pull Secret {secret['name']} expired at {secret['expires_at']}; {MEND}"
+    return ""
+
+
+# --- refreshed --------------------------------------------------------------------------------------------------
+
+
+def refresh(cluster: Cluster, namespace: str, names: Sequence[str], image: str, tokens: PullTokens) -> dict[str, Any]:
+    """Put a new token for the image's registry into its pull Secret; return what may be recorded of it.
+
+    Which Secret: the one that has an entry for the registry, else the only one that is named. It is applied on the
+    server, conditionally on the version that was read; every other entry stays. Raises ActionFailed where no Secret is
+    named, where it is unclear which, and for a registry that gives no tokens; Conflict after a write in between.
+    """
+    registry = registry_of(image)
+    if ecr_of(registry) is None:
+        raise ActionFailed(
+            f"{registry} is no registry of AWS: drfsm has no token for it",
+            hint="write the Secret yourself: kubectl create secret docker-registry",
+            fault="operator",
+            final=True,
+        )
+    manifests = {name: cluster.get("Secret", namespace, name) for name in names}
+    name = _target(manifests, registry)
+    manifest = manifests[name]
+    token = tokens.token(registry)
+    entries = {} if manifest is None else dict(_entries_or_none(manifest))
+    basic = base64.b64encode(f"{token.username}:{token.password}".encode()).decode()
+    kept = {pattern: entry for pattern, entry in entries.items() if not covers(pattern, registry)}
+    body = json.dumps({"auths": {**kept, registry: {"auth": basic}}}, sort_keys=True).encode()
+    version = {} if manifest is None else {"resourceVersion": manifest["metadata"]["resourceVersion"]}
+    cluster.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "annotations": {EXPIRES: f"{token.expires_at} {_digest(body)}"},
+                **version,
+            },
+            "type": TYPE,
+            "data": {KEY: base64.b64encode(body).decode()},
+        },
+        force=True,  # the Secret is somebody's whom the operator asked us to do this for
+    )
+    return {
+        "secret": name,
+        "registry": registry,
+        "expires_at": token.expires_at,
+        "sha256": _digest(body),
+        "was": "created" if manifest is None else "replaced",
+    }
+
+
+def _target(manifests: Mapping[str, Manifest | None], registry: str) -> str:
+    """Return the name of the Secret that the registry's token belongs in."""
+    covering = [name for name, manifest in manifests.items() if _has_entry(manifest, registry)]
+    choice = covering or list(manifests)
+    if not choice:
+        raise ActionFailed(
+            f"no pull Secret is named by the CronJob or its ServiceAccount: the nodes pull from {registry} themselves",
+            hint="look at the nodes' role; or name a Secret in imagePullSecrets of the ServiceAccount",
+            final=True,
+        )
+    if len(choice) > 1:
+        raise ActionFailed(
+            f"which pull Secret is for {registry}? There are {', '.join(sorted(choice))}",
+            hint=f"give one of them an entry for {registry}",
+            final=True,
+        )
+    return choice[0]
+
+
+def _has_entry(manifest: Manifest | None, registry: str) -> bool:
+    return manifest is not None and any(covers(pattern, registry) for pattern in _entries_or_none(manifest))
+
+
+def _entries_or_none(manifest: Manifest) -> Mapping[str, Any]:
+    """Return a Secret's entries; {} where it has none yet. Raises ActionFailed for a Secret of another kind."""
+    if manifest.get("type") not in (TYPE, None):
+        raise ActionFailed(
+            f"Secret {manifest['metadata']['name']} is of type {claims.bounded(manifest.get('type'), 60)}, not {TYPE}",
+            hint="create one with `kubectl create secret docker-registry`",
+            final=True,
+        )
+    body = _data(manifest)
+    return _entries(body, str(manifest["metadata"]["name"])) if body else {}

@@ -1,0 +1,420 @@
+"""Reads a workload's contract: YAML (or the canonical JSON of one) in, a frozen Workload out, or every fault at once.
+
+Owns the format: the tables of keys below, by which both the reader and the JSON Schema for editors go. What a contract
+leaves out follows from the workload's name, or is what most workloads need; nothing follows from another workload's.
+Refuses an unknown key, a template with an unknown placeholder, and every value that would lead out of the prefix or to
+a key that is drfsm's own. Called by the command line, by terms.py for what a run recorded, and by the sandbox.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from attrs import asdict
+
+from drfsm.claims import GRAMMAR, bounded, is_name
+from drfsm.dr.workload.model import (
+    NAME,
+    PRIMARY_FIELDS,
+    RANKED,
+    TIME,
+    VALUES,
+    Defaults,
+    Files,
+    Keys,
+    Kubernetes,
+    Pointers,
+    Report,
+    RunIds,
+    Runners,
+    Switches,
+    Variables,
+    Workload,
+)
+from drfsm.errors import DeclarationFault
+from drfsm.spec.words import FLAG, Block, Faults, Key, Kind, Word, block, choice, compose, listing
+
+_HERE = Path(__file__).resolve().parent
+_WAY = "docs/workload.md says what a contract can say"
+RESERVED = ("drfsm", "validations", "drills", "backups", "control-plane")
+"""First folders below the prefix that are drfsm's, or the control plane's: no key of the workload's may lie there."""
+_SAMPLE = "x1"
+
+
+# --- kinds of words --------------------------------------------------------------------------------------
+
+
+def _grammar(name: str) -> Kind:
+    """Return the kind of a name of claims.GRAMMAR."""
+    pattern, longest, words = GRAMMAR[name]
+
+    def read(node: yaml.Node, faults: Faults, called: str) -> Word | None:
+        word = _line_of_text(node, faults, called)
+        if word is None or is_name(name, str(word)):
+            return word
+        faults.add(word.line, f"{called} {bounded(word, 100)!r} is no name of a {name}", f"write {words}")
+        return None
+
+    return Kind(read, {"type": ["string", "number"], "pattern": f"^({pattern.pattern})$", "maxLength": longest})
+
+
+def _line_of_text(node: yaml.Node, faults: Faults, called: str) -> Word | None:
+    line = node.start_mark.line + 1
+    if not isinstance(node, yaml.ScalarNode) or not node.value.strip():
+        faults.add(line, f"{called} is no text", "write it, or leave the key out")
+    elif len(node.value) > _LONGEST or not node.value.isprintable():
+        faults.add(line, f"{called} is no line of at most {_LONGEST} characters", "write one line")
+    else:
+        return Word(node.value.strip(), line)
+    return None
+
+
+_LONGEST = 500
+_LINE = Kind(_line_of_text, {"type": ["string", "number", "boolean"], "maxLength": _LONGEST})
+
+
+def _template(
+    kind: str,
+    required: Iterable[str] = (),
+    optional: Iterable[str] = (),
+    *,
+    check: Callable[[str], str] = lambda _: "",
+    root: str = "",
+) -> Kind:
+    """Return the kind of a template that is a name of ``kind`` once its placeholders are put in.
+
+    ``check`` returns what is wrong with a template all the same, "" for nothing. ``root``: what may stand before it.
+    """
+    needed, allowed = tuple(required), (*required, *optional)
+
+    def read(node: yaml.Node, faults: Faults, called: str) -> Word | None:
+        word = _line_of_text(node, faults, called)
+        if word is None:
+            return None
+        sample, missing = word.removeprefix(root), [name for name in needed if f"{{{name}}}" not in word]
+        for name in allowed:
+            sample = sample.replace(f"{{{name}}}", _SAMPLE)
+        if missing:
+            faults.add(word.line, f"{called} {str(word)!r} lacks {{{missing[0]}}}", "say where it goes")
+        elif not is_name(kind, sample):
+            known = ", ".join(f"{{{name}}}" for name in allowed) or "none"
+            faults.add(
+                word.line,
+                f"{called} {bounded(word, 100)!r} is no {_IN_WORDS.get(kind, kind)}",
+                f"write {GRAMMAR[kind][2]}; placeholders: {known}",
+            )
+        elif why := check(str(word)):
+            faults.add(word.line, f"{called} {str(word)!r} {why}", _ELSEWHERE)
+        else:
+            return word
+        return None
+
+    return Kind(read, {"type": "string", "maxLength": _LONGEST})
+
+
+_IN_WORDS = {"prefix": "path below the prefix"}
+_ELSEWHERE = "name another folder below the prefix"
+
+
+def _own_folder(text: str) -> str:
+    """Return why a template may not be a folder of the workload's; "" where it may."""
+    first = text.partition("/")[0]
+    if "{" in first:
+        return "begins with a placeholder, so it could be any folder"
+    return f"lies in {first}/, which is not the workload's" if first in RESERVED else ""
+
+
+def _table(key: str, value: Kind) -> Kind:
+    """Return the kind of a mapping from names of a grammar to things of one kind."""
+    name = _grammar(key)
+
+    def read(node: yaml.Node, faults: Faults, called: str) -> dict[str, str] | None:
+        if not isinstance(node, yaml.MappingNode) or not node.value:
+            faults.add(node.start_mark.line + 1, f"{called} is no mapping", "write {name: value}")
+            return None
+        pairs: dict[str, str] = {}
+        for key_node, value_node in node.value:
+            key = name.read(key_node, faults, f"a key of {called}")
+            if key is not None and key in pairs:
+                faults.add(key.line, f"{key} is in {called} twice", "remove one")
+            elif key is not None and (word := value.read(value_node, faults, str(key))) is not None:
+                pairs[str(key)] = str(word)
+        return pairs
+
+    return Kind(
+        read,
+        {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": {"pattern": name.schema["pattern"]},
+            "additionalProperties": value.schema,
+        },
+    )
+
+
+# --- the format ------------------------------------------------------------------------------------------
+
+_VARIABLE, _FIELD = _grammar("variable"), _grammar("field")
+_FILE = _template("prefix", (), ("provider", "profile"))
+_SETTINGS = _table("variable", _LINE)
+_KUBERNETES = _grammar("Kubernetes name")
+_PARTS: Mapping[str, Mapping[str, Key]] = {
+    "switches": {"on": Key(_SETTINGS, required=True), "off": Key(_SETTINGS, required=True)},
+    "variables": {
+        "bucket": Key(_VARIABLE, required=True),
+        "prefix": Key(_VARIABLE, required=True),
+        "run_id": Key(_VARIABLE, required=True),
+        "validation": Key(_SETTINGS),
+        "reserved": Key(listing(_VARIABLE)),
+    },
+    "defaults": {name: Key(_grammar(name)) for name in ("prefix", "candidate", "provider", "profile")},
+    "keys": {
+        "runs": Key(_template("prefix", ("run_id",), check=_own_folder)),
+        "latest": Key(_template("prefix", check=_own_folder)),
+        "candidates": Key(_template("prefix", ("candidate",), check=_own_folder)),
+        "pair": Key(_template("prefix", ("provider", "profile"))),
+    },
+    "files": {
+        "required": Key(listing(_FILE)),
+        "optional": Key(listing(_FILE)),
+        "latest": Key(listing(_FILE)),
+        "marker": Key(_FILE),
+    },
+    "pointers": {
+        "name": Key(_grammar("file")),
+        "home": Key(_template("prefix", ("candidate",), check=_own_folder)),
+        "older": Key(_template("prefix", check=_own_folder)),
+        "fields": Key(block({name: Key(_FIELD) for name in PRIMARY_FIELDS}, "fields")),
+    },
+    "report": {
+        "key": Key(_grammar("prefix")),
+        "required": Key(FLAG),
+        "artifacts": Key(_FIELD),
+        "path": Key(_template("prefix", (), ("provider", "profile", "basename", "path"))),
+        "run_id": Key(_FIELD),
+        "ended_at": Key(_FIELD),
+        "succeeded": Key(_table("field", _LINE)),
+    },
+    "run_ids": {"form": Key(choice(TIME, NAME)), "prefix": Key(_grammar("workload run")), "marker": Key(_LINE)},
+    "kubernetes": {
+        "namespace": Key(_grammar("label value")),
+        **{name: Key(_KUBERNETES) for name in ("cronjob", "configmap", "deployment", "secret", "service_account")},
+        "control_plane": Key(_template("Kubernetes name", ("section",))),
+        "labels": Key(_table("label", _grammar("label value"))),
+    },
+    "runners": {
+        "name": Key(_grammar("label value")),
+        "tags": Key(_table("label", _grammar("label value"))),
+        "template": Key(_grammar("label value")),
+        "kubeconfig_parameter": Key(_template("prefix", ("instance",), root="/")),
+    },
+}
+_CONTRACT = block(
+    {
+        "workload": Key(_grammar("workload"), required=True),
+        "because": Key(_LINE),
+        **{
+            name: Key(block(keys, name), required=name in ("switches", "variables", "files"))
+            for name, keys in _PARTS.items()
+        },
+        "comparison": Key(choice(RANKED, VALUES)),
+    },
+    "a contract",
+)
+SCHEMA: Mapping[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "The contract of a workload that drfsm guards",
+    **_CONTRACT.schema,
+}
+"""For editors: workload.schema.json beside this file, which a test holds against it."""
+
+
+# --- from text to contract -------------------------------------------------------------------------------
+
+
+def read(text: str | bytes, source: str = "the contract") -> Workload:
+    """Return the contract that ``text`` holds. Raises DeclarationFault with every fault; ``source``: its name."""
+    faults = Faults(source)
+    found = _composed(text, faults)
+    if found is not None and not faults.found:
+        contract = _built(found)
+        _check(contract, found, faults)
+        if not faults.found:
+            return contract
+    raise DeclarationFault(f"{source} is no contract of a workload", faults.told(), hint=_WAY)
+
+
+def _composed(text: str | bytes, faults: Faults) -> Block | None:
+    try:
+        words = text if isinstance(text, str) else text.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        faults.add(1, f"it is no UTF-8 text (byte {fault.start})", "save it as UTF-8")
+        return None
+    node = compose(words, faults)
+    return None if node is None else _CONTRACT.read(node, faults, "the contract")
+
+
+def _built(found: Block) -> Workload:
+    name = str(found["workload"])
+    parts = {part: _plain(found.get(part, {})) for part in _PARTS}
+    files = {kind: tuple(parts["files"].get(kind, ())) for kind in ("required", "optional", "latest")}
+    files["latest"] = files["latest"] or files["required"]
+    tagged = {"Purpose": f"{name}-dr"}
+    return Workload(
+        name=name,
+        because=str(found.get("because", "")),
+        switches=Switches(**parts["switches"]),
+        variables=Variables(**parts["variables"]),
+        defaults=Defaults(
+            **{"prefix": name, "candidate": "local", "provider": "default", "profile": "default"} | parts["defaults"]
+        ),
+        keys=Keys(
+            **{"runs": "runs/{run_id}", "latest": "latest", "candidates": "candidates/{candidate}"}
+            | {"pair": "{provider}/{profile}"}
+            | parts["keys"]
+        ),
+        files=Files(**files, marker=parts["files"].get("marker", (*files["latest"], "")[0])),
+        comparison=str(found.get("comparison", VALUES)),
+        pointers=_pointers(parts["pointers"]),
+        report=_report(parts["report"]) if "report" in found else None,
+        run_ids=RunIds(**{"form": TIME, "prefix": "", "marker": ""} | parts["run_ids"]),
+        kubernetes=_kubernetes(name, parts["kubernetes"]),
+        runners=Runners(
+            **{"name": f"{name}-dr-runner", "tags": tagged, "template": f"{name}-dr-runner"}
+            | {"kubeconfig_parameter": f"/{name}-dr/{{instance}}/kubeconfig"}
+            | parts["runners"]
+        ),
+    )
+
+
+def _pointers(said: Mapping[str, Any]) -> Pointers:
+    usual = {"name": "last_success.json", "home": "state/candidates/{candidate}", "older": ""}
+    return Pointers(**{**usual, **said, "fields": {name: name for name in PRIMARY_FIELDS} | said.get("fields", {})})
+
+
+def _report(said: Mapping[str, Any]) -> Report:
+    usual: dict[str, Any] = {"key": "run_report.json", "required": False, "artifacts": "verifiable_artifacts"}
+    usual |= {"path": "{path}", "run_id": "run_id", "ended_at": "timestamps.ended_at", "succeeded": {}}
+    return Report(**usual | dict(said))
+
+
+def _kubernetes(name: str, said: Mapping[str, Any]) -> Kubernetes:
+    usual: dict[str, Any] = {
+        "namespace": name,
+        "cronjob": name,
+        "configmap": f"{name}-config",
+        "deployment": "",
+        "secret": f"{name}-secrets",
+        "service_account": name,
+        "control_plane": f"{name}-control-plane-{{section}}",
+        "labels": {"app.kubernetes.io/name": name},
+    }
+    return Kubernetes(**usual | dict(said))
+
+
+def _plain(found: Any) -> Any:
+    """Return what was read without the lines of its words."""
+    if isinstance(found, Mapping):
+        return {str(name): _plain(value) for name, value in found.items()}
+    if isinstance(found, tuple):
+        return tuple(_plain(value) for value in found)
+    return str(found) if isinstance(found, str) else found
+
+
+# --- what keys say together ------------------------------------------------------------------------------
+
+
+def _check(contract: Workload, found: Block, faults: Faults) -> None:
+    """Add a fault for whatever contradicts itself."""
+    _check_variables(contract, found, faults)
+    _check_folders(contract, found, faults)
+    files, line = contract.files, found.at("files")
+    if not files.latest:
+        faults.add(line, "no file is required, and none is in latest", "name what a run must have")
+    for template in files.latest:
+        if template not in files.known:
+            faults.add(line, f"latest has {template}, which is no file of a run", "name it under required or optional")
+    if files.latest and files.marker not in files.latest:
+        faults.add(line, f"the marker {files.marker} is not in latest", "name a file of latest")
+    if twice := sorted(set(files.required) & set(files.optional)):
+        faults.add(line, f"{twice[0]} is both required and optional", "decide for one")
+    if len(set(contract.pointers.fields.values())) != len(PRIMARY_FIELDS):
+        faults.add(found.at("pointers"), "two fields of a pointer have one name", "give each its own")
+
+
+def _check_variables(contract: Workload, found: Block, faults: Faults) -> None:
+    switches, variables = contract.switches, contract.variables
+    if set(switches.on) != set(switches.off):
+        faults.add(found.at("switches"), "on and off name other variables", "name each variable in both")
+    else:
+        for name in switches.on:
+            if switches.position({name: switches.on[name]}) == switches.position({name: switches.off[name]}):
+                faults.add(found.at("switches"), f"{name} is the same on and off", "leave it out, or mend one")
+    named = (*switches.on, *variables.place, variables.run_id, *variables.validation)
+    for name in dict.fromkeys(name for name in named if named.count(name) > 1):
+        faults.add(found.at("variables"), f"{name} has two meanings", "name each variable once")
+
+
+def _check_folders(contract: Workload, found: Block, faults: Faults) -> None:
+    """Hold the folders against each other: a sync of runs must never touch a pointer, nor a pointer be a run's file."""
+    keys, pointers = contract.keys, contract.pointers
+    folders = {"runs": keys.runs, "latest": keys.latest, "candidates": keys.candidates, "pointers": pointers.home}
+    if pointers.older:
+        folders["older pointers"] = pointers.older
+    fixed = {name: f"{fixed_part(template)}/" for name, template in folders.items()}
+    for one, here in fixed.items():
+        for other, there in fixed.items():
+            both_pointers = "pointers" in one and "pointers" in other
+            if one != other and not both_pointers and here.startswith(there) and (here != there or one < other):
+                faults.add(found.at("keys"), f"{one} ({here}) lies in {other} ({there})", "keep them apart")
+
+
+def fixed_part(template: str) -> str:
+    """Return the folders of a template before its first placeholder, without a slash at the end."""
+    folders = template.split("/")
+    first = next((number for number, folder in enumerate(folders) if "{" in folder), len(folders))
+    return "/".join(folders[:first])
+
+
+# --- contracts that are known ----------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def shipped() -> Workload:
+    """Return the contract that drfsm ships: the real workload's."""
+    return read((_HERE / "jobintel.yaml").read_bytes(), "jobintel.yaml")
+
+
+@lru_cache(maxsize=1)
+def legacy() -> Workload:
+    """Return the contract of runs that were begun before contracts were recorded with them."""
+    return read((_HERE / "legacy.yaml").read_bytes(), "legacy.yaml")
+
+
+@lru_cache(maxsize=16)
+def recorded(text: str) -> Workload:
+    """Return the contract that a run recorded, the legacy one for "". Raises DeclarationFault."""
+    return read(text, "the recorded contract") if text else legacy()
+
+
+def canonical(contract: Workload) -> str:
+    """Return a contract as JSON, with every value spelled out, by which a run records it. ``read`` gives it back."""
+    said = asdict(contract)
+    said["workload"] = said.pop("name")
+    return json.dumps(_without_empty(said), sort_keys=True, separators=(",", ":"))
+
+
+def digest(contract: Workload) -> str:
+    """Return the SHA-256 over ``canonical``, in hex."""
+    return hashlib.sha256(canonical(contract).encode()).hexdigest()
+
+
+def _without_empty(value: Any) -> Any:
+    """Return a value without keys that say nothing: what is left out is read as the same."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _without_empty(each) for name, each in value.items() if each not in ("", None, (), {})}

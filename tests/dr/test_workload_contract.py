@@ -1,0 +1,110 @@
+"""A workload's contract: one file, every fault at once, and no value that leads out of the prefix."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from drfsm.dr import workload
+from drfsm.errors import DeclarationFault
+
+ROOM = Path(workload.__file__).parent
+SMALL = """\
+workload: weather
+switches: {on: {PUBLISH: live}, off: {PUBLISH: never}}
+variables: {bucket: WX_BUCKET, prefix: WX_PREFIX, run_id: WX_RUN}
+files: {required: ["{provider}.{profile}.json"]}
+"""
+
+REFUSED = {
+    "another workload's upper-case name": ("workload: weather", "workload: Weather", "no name of a workload"),
+    "a file outside of the run": ("{provider}.{profile}.json", "../{profile}.json", "no path below the prefix"),
+    "a file at an absolute path": ("{provider}.{profile}.json", "/etc/passwd", "no path below the prefix"),
+    "a placeholder that nobody fills": ("{provider}.{profile}.json", "{candidate}.json", "no path below the prefix"),
+    "a switch that is the same on and off": ("never", "live", "PUBLISH is the same on and off"),
+    "a switch that only one position names": ("off: {PUBLISH: never}", "off: {SEND: never}", "name other variables"),
+    "a variable with two meanings": ("WX_PREFIX", "WX_BUCKET", "WX_BUCKET has two meanings"),
+    "a variable that a shell would run": ("WX_RUN", "'WX RUN;'", "no name of a variable"),
+    "runs among drfsm's own objects": ("files:", "keys: {runs: 'drfsm/{run_id}'}\nfiles:", "not the workload's"),
+    "runs anywhere": ("files:", "keys: {runs: '{run_id}'}\nfiles:", "begins with a placeholder"),
+    "pointers among the runs": ("files:", "pointers: {home: 'runs/{candidate}'}\nfiles:", "lies in"),
+    "runs that are not told apart": ("files:", "keys: {runs: runs}\nfiles:", "lacks {run_id}"),
+    "a marker that is no file of latest": ("files: {", "files: {marker: x.md, ", "not in latest"),
+    "no files at all": ("required: [", "optional: [", "no file is required"),
+    "a key twice": ("files:", "workload: rain\nfiles:", "twice"),
+    "a key that is misspelt": ("files:", "swiches: {}\nfiles:", "did you mean switches?"),
+    "an alias": ("files: {", "because: &a b\nfiles: {marker: *a, ", "alias"),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "told"), REFUSED.values(), ids=REFUSED)
+def test_a_contract_that_can_not_hold_is_refused_with_the_line(before: str, after: str, told: str) -> None:
+    """What a contract can't say is refused, and the message names file, line and fault."""
+    workload.read(SMALL)
+    with pytest.raises(DeclarationFault) as refused:
+        workload.read(SMALL.replace(before, after), "weather.yaml")
+    assert told in "\n".join(refused.value.faults)
+    assert all(fault.startswith("weather.yaml:") for fault in refused.value.faults)
+
+
+def test_every_fault_is_told_at_once() -> None:
+    """Two faults in two sections are two lines of one message."""
+    with pytest.raises(DeclarationFault) as refused:
+        workload.read(SMALL.replace("weather", "Weather").replace("WX_RUN", "1"))
+    assert len(refused.value.faults) == 2
+
+
+def test_what_a_small_contract_leaves_out_follows_from_its_own_name() -> None:
+    """Four lines are a contract, and nothing in it is named after the workload that drfsm ships."""
+    small = workload.read(SMALL)
+    assert small.kubernetes.configmap == "weather-config"
+    assert small.defaults.prefix == "weather"
+    assert "jobintel" not in workload.canonical(small).lower()
+
+
+@pytest.mark.parametrize("contract", [workload.shipped(), workload.legacy(), workload.read(SMALL)])
+def test_a_recorded_contract_reads_as_the_same(contract: workload.Workload) -> None:
+    """Canonical JSON is read by the same reader, and gives the contract back."""
+    assert workload.read(workload.canonical(contract)) == contract
+
+
+def test_the_schema_for_editors_is_the_reader_s() -> None:
+    """The committed schema is the one that the reader's tables give, and what is shipped is valid under it."""
+    assert json.loads((ROOM / "workload.schema.json").read_text()) == json.loads(json.dumps(workload.SCHEMA))
+    for name in ("jobintel.yaml", "legacy.yaml"):
+        jsonschema.validate(yaml.load((ROOM / name).read_text(), yaml.BaseLoader), workload.SCHEMA)  # noqa: S506
+
+
+POSITIONS = [
+    ({"PUBLISH_S3": "1", "PUBLISH_S3_DRY_RUN": "0"}, "on"),
+    ({"PUBLISH_S3": " True", "PUBLISH_S3_DRY_RUN": None}, "on"),
+    ({"PUBLISH_S3": "0", "PUBLISH_S3_DRY_RUN": "yes"}, "off"),
+    ({"PUBLISH_S3": "1", "PUBLISH_S3_DRY_RUN": "1"}, "mixed"),
+    ({}, "mixed"),
+]
+
+
+@pytest.mark.parametrize(("values", "position"), POSITIONS)
+def test_the_switches_say_whether_a_job_publishes(values: dict[str, str | None], position: str) -> None:
+    """A yes-or-no switch is read in any spelling; one that isn't set is no."""
+    assert workload.shipped().switches.position(values) == position
+
+
+def test_run_ids_are_told_from_other_names() -> None:
+    """Both recorded forms of the real workload's ids are ids; a new one is one too; a folder's name is none."""
+    ids = workload.shipped().run_ids
+    assert all(map(ids.is_id, ("2026-11-28T08:02:45Z", "2026-02-27T00:22:29.934039+00:00")))
+    assert ids.is_id(ids.new(datetime.now(UTC)))
+    assert not any(map(ids.is_id, ("20261128T080245", "../x", "", None, "2026-11-28")))
+    assert ids.logged(iter(["hello", "JOBINTEL_RUN_ID=2026-11-28T08:02:45Z"])) == "2026-11-28T08:02:45Z"
+
+
+def test_an_entry_of_the_report_is_mapped_to_its_key() -> None:
+    """The real report's paths are relative to the data folder: the name tells the pair, the path the file."""
+    report = workload.shipped().report
+    assert report is not None
+    assert report.place_of("openai:cs:top_md", "ashby_cache/openai_top.cs.md") == "openai/cs/openai_top.cs.md"
+    assert report.place_of("top_md", "ashby_cache/openai_top.cs.md") is None
