@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+BUNDLES = ROOT / "tests" / "data" / "bundles"
 HEAVY = {"boto3", "botocore", "kubernetes", "moto", "obstore", "cronsim"}
 # `status` stands on records that carry their own reasons and ways on, so it needs none of these either.
 HEAVIER = HEAVY | {"yaml", "transitions", "structlog", "jsonschema", "rich"}
 
 
 def loaded(*argv: str, home: Path) -> set[str]:
-    """Return the top-level modules that a command has loaded when it ends."""
+    """Return the modules that a command has loaded when it ends."""
     program = (
         "import sys\n"
         f"sys.argv = ['drfsm', *{list(argv)!r}]\n"
@@ -23,13 +25,18 @@ def loaded(*argv: str, home: Path) -> set[str]:
         "try:\n"
         "    main()\n"
         "finally:\n"
-        "    print('LOADED', *sorted({each.partition('.')[0] for each in sys.modules}))\n"
+        "    print('LOADED', *sorted(sys.modules))\n"
     )
-    told = subprocess.run(
+    return modules_of(program, home=home)
+
+
+def modules_of(program: str, *, home: Path) -> set[str]:
+    """Return the modules that a program prints after the word LOADED."""
+    ended = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ, "DRFSM_HOME": str(home)},
     )  # fmt: skip
-    line = next(each for each in told.stdout.splitlines() if each.startswith("LOADED"))
+    line = next(line for line in ended.stdout.splitlines() if line.startswith("LOADED"))
     return set(line.split()[1:])
 
 
@@ -47,10 +54,35 @@ def test_help_and_list_load_no_cloud_and_no_cluster(argv: list[str], tmp_path: P
     assert not loaded(*argv, home=tmp_path) & HEAVY
 
 
+def test_help_of_no_command_loads_a_procedure_or_a_machine_that_moves(tmp_path: Path) -> None:
+    """All commands together, each in the same process: without dr/, `transitions`, boto3, kubernetes or a server."""
+    program = (
+        "import sys\n"
+        "from drfsm.cli.main import COMMANDS, run\n"
+        "assert all(run([command, '--help']) == 0 for command in COMMANDS)\n"
+        "print('LOADED', *sorted(sys.modules))\n"
+    )
+    modules = modules_of(program, home=tmp_path)
+    assert "drfsm.cli.promote" in modules
+    assert not modules & {*HEAVY, "transitions", "drfsm.dr"}
+
+
 def test_status_loads_nothing_heavy(tmp_path: Path) -> None:
     """`drfsm status` starts without YAML, transitions, structlog, jsonschema or rich as well."""
     assert not loaded("status", home=tmp_path) & HEAVIER
     assert not loaded("--help", home=tmp_path) & HEAVIER
+
+
+@pytest.mark.parametrize(
+    "place", sorted(place.parent for place in BUNDLES.glob("*/drill/state_transitions.log")), ids=str
+)
+def test_status_and_replay_of_a_validated_drill_load_no_machine_that_moves(place: Path, tmp_path: Path) -> None:
+    """Whoever only reads a run needs no `transitions`: not even where the receipts of its phases are put right."""
+    bundle = shutil.copytree(place, tmp_path / "bundle")
+    for verb in ("status", "replay"):
+        modules = loaded(verb, str(bundle), home=tmp_path / "home")
+        assert "drfsm.evidence.narrative" in modules
+        assert not modules & {*HEAVY, "transitions"}
 
 
 DR = ROOT / "drfsm" / "dr"

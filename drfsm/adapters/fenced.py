@@ -4,7 +4,7 @@ Every request that may change something asks the lease first, in the same breath
 over while his machine slept wakes up in the middle of an action, and must do nothing more of it. What only
 reads is named here and is free; whatever is not named asks. A request that is already on its way when the
 lease is lost is stopped by conditions only: a pointer's ETag, an object's resourceVersion. Wrapped around the
-adapters by runs/wiring.py; the lease and the journal use the bare store.
+adapters by runs/run_context.py; the lease and the journal use the bare store.
 """
 
 import time

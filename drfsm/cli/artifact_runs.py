@@ -30,29 +30,29 @@ def _note(words: str, **_fields: Any) -> None:
 @at_bucket
 @pair
 @output
-def list_command(output: str, **given: Any) -> int:
+def list_command(output: str, **options: Any) -> int:
     """List the published runs, newest first; * marks the canonical one. Exits with 9 if its pointer cannot be read."""
     from drfsm.dr.pointers import shown
     from drfsm.dr.terms import terms_of
 
-    store, layout = connected(given), terms_of(given).layout
+    store, layout = connected(options), terms_of(options).layout
     home = layout.run("")
-    found: dict[str, list[int]] = {}
-    for each in store.list(home):
-        sizes = found.setdefault(each.key.removeprefix(home).partition("/")[0], [0, 0])
+    sizes_of_run: dict[str, list[int]] = {}
+    for stat in store.list(home):
+        sizes = sizes_of_run.setdefault(stat.key.removeprefix(home).partition("/")[0], [0, 0])
         sizes[0] += 1
-        sizes[1] += each.size_bytes
+        sizes[1] += stat.size_bytes
     deciding = shown(store, layout.global_pointers()[0])
     canonical = deciding.get("run_id") if isinstance(deciding, dict) else None
     rows = [
         {"run_id": name, "objects": count, "bytes": size, "canonical": name == canonical}
-        for name, (count, size) in sorted(found.items(), reverse=True)
+        for name, (count, size) in sorted(sizes_of_run.items(), reverse=True)
     ]
-    told = [
+    lines = [
         f"{'*' if r['canonical'] else ' '} {r['run_id']:<36} {r['objects']:>7} objects {r['bytes']:>12} bytes"
         for r in rows
     ]
-    out(output, rows, told or [f"there is no run below s3://{store.bucket}/{home}"])
+    out(output, rows, lines or [f"there is no run below s3://{store.bucket}/{home}"])
     return _pointers_code([deciding])
 
 
@@ -72,7 +72,7 @@ def _pointers_code(pointers: Iterable[Any]) -> int:
 @at_bucket
 @pair
 @output
-def show(run_id: str, output: str, **given: Any) -> int:
+def show(run_id: str, output: str, **options: Any) -> int:
     """Show a run's files in S3, and which pointers name it.
 
     Exits with 11 if it has no files, with 9 if a pointer cannot be read.
@@ -81,13 +81,13 @@ def show(run_id: str, output: str, **given: Any) -> int:
     from drfsm.dr.pointers import named_pairs, shown
     from drfsm.dr.terms import terms_of
 
-    store, layout = connected(given), terms_of(given).layout
+    store, layout = connected(options), terms_of(options).layout
     home = run_home(layout, run_id)
-    files = {each.key.removeprefix(home): each.size_bytes for each in store.list(home)}
+    files = {entry.key.removeprefix(home): entry.size_bytes for entry in store.list(home)}
     pointers = {key: shown(store, key) for key in layout.global_pointers()}
-    found = named_pairs(pointers.values(), (given["provider"], given["profile"]))
-    pointers |= {key: shown(store, key) for key in layout.provider_pointers(found)}
-    named_by = [key for key, each in pointers.items() if isinstance(each, dict) and each["run_id"] == run_id]
+    pairs = named_pairs(pointers.values(), (options["provider"], options["profile"]))
+    pointers |= {key: shown(store, key) for key in layout.provider_pointers(pairs)}
+    named_by = [key for key, entry in pointers.items() if isinstance(entry, dict) and entry["run_id"] == run_id]
     record = {
         "run_id": run_id,
         "where": f"s3://{store.bucket}/{home}",
@@ -95,10 +95,10 @@ def show(run_id: str, output: str, **given: Any) -> int:
         "named_by": named_by,
         "has_report": "run_report.json" in files,
     }
-    told = [f"{record['where']}: {len(files)} objects, {sum(files.values())} bytes"]
-    told += [f"  {size:>10} {name}" for name, size in sorted(files.items())]
-    told += [f"  named by {key}" for key in named_by] or ["  no pointer names it"]
-    out(output, record, told)
+    lines = [f"{record['where']}: {len(files)} objects, {sum(files.values())} bytes"]
+    lines += [f"  {size:>10} {name}" for name, size in sorted(files.items())]
+    lines += [f"  named by {key}" for key in named_by] or ["  no pointer names it"]
+    out(output, record, lines)
     unread = _pointers_code(pointers.values())
     return unread or int(ExitCode.DONE if files else ExitCode.DIFFERENT)
 
@@ -115,7 +115,13 @@ def show(run_id: str, output: str, **given: Any) -> int:
 )
 @output
 def verify(
-    run_id: str | None, run_report: Path | None, offline: Path | None, output: str, *, verify_latest: bool, **given: Any
+    run_id: str | None,
+    run_report: Path | None,
+    offline: Path | None,
+    output: str,
+    *,
+    verify_latest: bool,
+    **options: Any,
 ) -> int:
     """Read every artifact of a run; check its size and SHA-256. Exits with 0 if the run is complete, with 11 if not."""
     from drfsm.dr.artifacts import verification
@@ -123,27 +129,27 @@ def verify(
 
     report = _bytes(run_report) if run_report else None
     if offline:
-        found = [verification.verify_local(offline, run_id=run_id, report=report)]
+        verifications = [verification.verify_local(offline, run_id=run_id, report=report)]
     elif not run_id:
         raise UsageFault("no run is named", hint="drfsm runs list")
     else:
-        store, layout = connected(given), terms_of(given).layout
-        found = [verification.verify(store, layout, run_id, note=_note, report=report)]
+        store, layout = connected(options), terms_of(options).layout
+        verifications = [verification.verify(store, layout, run_id, note=_note, report=report)]
         if verify_latest:
-            found.append(verification.verify_latest(store, layout, run_id, note=_note, report=report))
-    record = found[0].record if len(found) == 1 else {"run": found[0].record, "latest": found[1].record}
-    out(output, record, [line for each in found for line in _told(each)])
-    return int(ExitCode.DONE if all(each.verdict == "verified" for each in found) else ExitCode.DIFFERENT)
+            verifications.append(verification.verify_latest(store, layout, run_id, note=_note, report=report))
+    records = [result.record for result in verifications]
+    record = records[0] if len(records) == 1 else {"run": records[0], "latest": records[1]}
+    out(output, record, [line for result in verifications for line in _verification_lines(result)])
+    return int(ExitCode.DONE if all(result.verdict == "verified" for result in verifications) else ExitCode.DIFFERENT)
 
 
-def _told(found: Any) -> list[str]:
+def _verification_lines(verification: Any) -> list[str]:
     """Return a verification as lines: every problem, and what could not be proven."""
-    lines = [
-        f"{found.where}: {found.verdict} ({found.checked} of {found.expected} artifacts read, level {found.level})"
-    ]
-    lines += [f"  {each.kind}: {each.path or '-'}: {each.told}" for each in found.problems]
-    lines += [f"  not named by the report: {each}" for each in found.extra]
-    if found.level == "observed":
+    read = f"{verification.checked} of {verification.expected} artifacts read, level {verification.level}"
+    lines = [f"{verification.where}: {verification.verdict} ({read})"]
+    lines += [f"  {problem.kind}: {problem.path or '-'}: {problem.told}" for problem in verification.problems]
+    lines += [f"  not named by the report: {name}" for name in verification.extra]
+    if verification.level == "observed":
         lines.append("  there is no report: every file could be read, but a missing one would not be noticed")
     return lines
 
@@ -180,7 +186,7 @@ def compare(
     *,
     allow_run_id_drift: bool,
     offline: bool,
-    **given: Any,
+    **options: Any,
 ) -> int:
     """Compare two runs. Exits with 0 if they match, with 1 if they differ, with 2 if they cannot be compared."""
     from drfsm.dr.artifacts.compare import comparison
@@ -194,13 +200,13 @@ def compare(
     ours: comparison.Reader
     theirs: comparison.Reader
     if offline:
-        ours, theirs = [comparison.DirectoryRun(Path(each), label=each) for each in (left, right)]
+        ours, theirs = [comparison.DirectoryRun(Path(name), label=name) for name in (left, right)]
     else:
-        store, layout = connected(given), terms_of(given).layout
-        ours, theirs = [comparison.StoreRun(store, layout.run(each), each, each) for each in (left, right)]
-    found = comparison.compare(ours, theirs, profile, allow_run_id_drift=allow_run_id_drift)
-    out(output, found.record, list(found.lines()))
-    return found.exit_code
+        store, layout = connected(options), terms_of(options).layout
+        ours, theirs = [comparison.StoreRun(store, layout.run(name), name, name) for name in (left, right)]
+    comparison_result = comparison.compare(ours, theirs, profile, allow_run_id_drift=allow_run_id_drift)
+    out(output, comparison_result.record, list(comparison_result.lines()))
+    return comparison_result.exit_code
 
 
 @runs.command()
@@ -209,12 +215,12 @@ def compare(
 @at_bucket
 @click.option("--dry-run", is_flag=True, help="Show what would be copied; change nothing.")
 @output
-def sync(source: str, target: str, output: str, *, dry_run: bool, **given: Any) -> None:
+def sync(source: str, target: str, output: str, *, dry_run: bool, **options: Any) -> None:
     """Copy a prefix, server side: equal objects are skipped, nothing is deleted, no pointer is touched."""
     from drfsm.dr.artifacts import prefix_sync
 
-    store, began = connected(given), time.monotonic()
-    planned = prefix_sync.plan(store, source, target, guarded=[given["prefix"]])
+    store, began = connected(options), time.monotonic()
+    planned = prefix_sync.plan(store, source, target, guarded=[options["prefix"]])
     record: dict[str, Any] = dict(planned.record)
     if not dry_run:
         copied = prefix_sync.execute(store, planned, note=_note)

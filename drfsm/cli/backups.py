@@ -77,7 +77,7 @@ def create(
     job_image: str,
     job_python: str,
     output: str,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Take a backup: the site's objects (without Secrets), the pointers, the state on a persistent volume."""
     from drfsm.dr.backup import Image, Site, findings
@@ -85,48 +85,48 @@ def create(
     from drfsm.dr.backup import told as restore_policy_told
     from drfsm.dr.terms import terms_of
 
-    store, named = connected(given), backup_id or f"backup-{stamp()}"
+    store, named = connected(options), backup_id or f"backup-{stamp()}"
     if not is_name("file", named):
         raise UsageFault(
             f"--backup-id {bounded(repr(named), 100)} is no name",
             hint="use letters, digits, '.', '_', '@', '=', '+' and '-'",
         )
-    site = Site(cluster_of(kubeconfig), namespace, cronjob, state_claim, (given["provider"], given["profile"]))
-    taken = take(store, terms_of(given).layout, site, named, image=Image(job_image, job_python), pace=_pace())
+    site = Site(cluster_of(kubeconfig), namespace, cronjob, state_claim, (options["provider"], options["profile"]))
+    taken = take(store, terms_of(options).layout, site, named, image=Image(job_image, job_python), pace=_pace())
     outside = findings(taken.manifests)
-    told = [taken.uri, f"  sha256 {taken.sha256}", f"  {len(taken.manifests)} objects"]
-    told += [f"  state: {taken.metadata['state']['told']}"]
-    told += [f"  not in it: {each}" for each in taken.metadata["excluded"]]
-    told += [f"  a restore would refuse {each.words()}" for each in outside]
-    out(output, {**taken.metadata, "sha256": taken.sha256, "outside": restore_policy_told(outside)}, told)
+    lines = [taken.uri, f"  sha256 {taken.sha256}", f"  {len(taken.manifests)} objects"]
+    lines += [f"  state: {taken.metadata['state']['told']}"]
+    lines += [f"  not in it: {entry}" for entry in taken.metadata["excluded"]]
+    lines += [f"  a restore would refuse {entry.words()}" for entry in outside]
+    out(output, {**taken.metadata, "sha256": taken.sha256, "outside": restore_policy_told(outside)}, lines)
 
 
 @backup.command("list")
 @at_prefix
 @output
-def list_(output: str, **given: Any) -> None:
+def list_(output: str, **options: Any) -> None:
     """List the backups below a prefix, newest first: age, run, SHA-256. Reads only their metadata."""
     from drfsm.dr.backup import age, aged, listed
     from drfsm.dr.terms import terms_of
 
-    store, now = connected(given), datetime.now(UTC).isoformat()
-    found = listed(store, terms_of(given).prefix)
-    record = [{**each, "age": age(each["created_at"], now, None)} for each in found]
-    told: list[str] = []
-    for each in record:
-        told.append(f"{each['uri']}: {'; '.join(each['damaged']) or aged(each['age'])}")
-        told += [f"  run {each['run_id']}", f"  sha256 {each['sha256']}"] if each["sha256"] else []
-    out(output, record, told or [f"there is no backup below s3://{store.bucket}/{terms_of(given).prefix}/backups/"])
+    store, now = connected(options), datetime.now(UTC).isoformat()
+    backups = listed(store, terms_of(options).prefix)
+    record = [{**entry, "age": age(entry["created_at"], now, None)} for entry in backups]
+    lines: list[str] = []
+    for entry in record:
+        lines.append(f"{entry['uri']}: {'; '.join(entry['damaged']) or aged(entry['age'])}")
+        lines += [f"  run {entry['run_id']}", f"  sha256 {entry['sha256']}"] if entry["sha256"] else []
+    out(output, record, lines or [f"there is no backup below s3://{store.bucket}/{terms_of(options).prefix}/backups/"])
 
 
-def _store_of(uri: str, given: Mapping[str, Any]) -> "S3Store":
+def _store_of(uri: str, options: Mapping[str, Any]) -> "S3Store":
     """Return the store that holds a backup."""
     bucket = uri.removeprefix("s3://").partition("/")[0] if uri.startswith("s3://") else ""
     if not bucket:
         raise UsageFault(
             f"{bounded(repr(uri))} names no backup", hint="give it as s3://<bucket>/<prefix>/backups/<backup id>"
         )
-    store: S3Store = connected({**given, "bucket": bucket})
+    store: S3Store = connected({**options, "bucket": bucket})
     return store
 
 
@@ -137,7 +137,7 @@ def _store_of(uri: str, given: Mapping[str, Any]) -> "S3Store":
 @_objective
 @expect_sha256
 @output
-def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, output: str, **given: Any) -> int:
+def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, output: str, **options: Any) -> int:
     """Verify a backup: complete, undamaged, safe to unpack; list the objects that a restore would refuse.
 
     Exits with 0 if nothing is wrong; with 11 if it is damaged, not the one of --expect-sha256, or too old; with 3 if
@@ -148,14 +148,14 @@ def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, o
 
     asked = backup_check.objective(recovery_point_objective)
     expect = backup_check.expected(expect_sha256)
-    seen = backup_check.verify(_store_of(backup_uri, given), backup_uri, expect=expect)
+    seen = backup_check.verify(_store_of(backup_uri, options), backup_uri, expect=expect)
     verdict, aged = judge(seen), backup_check.age(seen["created_at"], datetime.now(UTC).isoformat(), asked)
-    told = [f"{seen['uri']}: {verdict}", *([f"  sha256 {seen['sha256']}"] if seen["sha256"] else [])]
-    told += [f"  {name} is missing" for name in seen["missing"]] + [f"  {each}" for each in seen["damaged"]]
+    lines = [f"{seen['uri']}: {verdict}", *([f"  sha256 {seen['sha256']}"] if seen["sha256"] else [])]
+    lines += [f"  {name} is missing" for name in seen["missing"]] + [f"  {problem}" for problem in seen["damaged"]]
     if verdict == "intact":
-        told.append(f"  {backup_check.aged(aged)}")
-    told += [printable(f"  a restore would refuse {o['object']}: {o['field']}: {o['why']}") for o in seen["outside"]]
-    out(output, {**seen, "verdict": verdict, "age": aged}, told)
+        lines.append(f"  {backup_check.aged(aged)}")
+    lines += [printable(f"  a restore would refuse {o['object']}: {o['field']}: {o['why']}") for o in seen["outside"]]
+    out(output, {**seen, "verdict": verdict, "age": aged}, lines)
     if verdict != "intact" or aged["within"] is False:
         return int(ExitCode.DIFFERENT)
     return int(ExitCode.REFUSED if seen["outside"] else ExitCode.DONE)
@@ -183,7 +183,7 @@ def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, o
 @force_conflicts
 @receipt_dir
 @output
-def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int:
+def restore(backup_uri: str, receipt_dir: str, output: str, **options: Any) -> int:
     """Restore a backup to a quiet site: schedules suspended, publishing off, the published control plane applied.
 
     Repeat the command until it exits with 0: what is done already is not done twice.
@@ -193,30 +193,30 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **given: Any) -> int
 
     run_id = new_run_id("restore")
     receipts = ReceiptFiles(receipt_dir, run_id)
-    names = {name: given[option] for name, option in _TARGET.items()}
-    target = Target(cluster_of(given["kubeconfig"]), bundled=not given["without_control_plane"], **names)
+    names = {name: options[option] for name, option in _TARGET.items()}
+    target = Target(cluster_of(options["kubeconfig"]), bundled=not options["without_control_plane"], **names)
     wishes = Wishes(
-        Image(given["job_image"], given["job_python"]),
-        objective(given["recovery_point_objective"]),
-        expect_sha256=expected(given["expect_sha256"]),
-        allowed=given["allow_in_backup"],
-        **{name: given[name] for name in _WISHES},
+        Image(options["job_image"], options["job_python"]),
+        objective(options["recovery_point_objective"]),
+        expect_sha256=expected(options["expect_sha256"]),
+        allowed=options["allow_in_backup"],
+        **{name: options[name] for name in _WISHES},
     )
 
     def note(bundle: "Bundle", done: Mapping[str, Any]) -> None:
         fetched(receipts, bundle, "")
         applied(receipts, bundle, done)
 
-    store = _store_of(backup_uri, given)
+    store = _store_of(backup_uri, options)
     try:
         record = restore_site(store, backup_uri, target, wishes, run_id=run_id, pace=_pace(), applied=note)
     except RestoreRefused as fault:
         _note_refusal(receipts, run_id, fault, wishes.allowed)
         raise
     receipts.json("dr_restore.summary.json", record, "dr_restore.summary")
-    told = [f"{record['status']}: {record['backup_uri']} → {record['namespace']}", f"  {record['state']['told']}"]
-    told += [f"  held for: {each}" for each in record["held_for"]]
-    out(output, {**record, "receipts": str(receipts.directory)}, [*told, f"  receipts: {receipts.directory}"])
+    lines = [f"{record['status']}: {record['backup_uri']} → {record['namespace']}", f"  {record['state']['told']}"]
+    lines += [f"  held for: {reason}" for reason in record["held_for"]]
+    out(output, {**record, "receipts": str(receipts.directory)}, [*lines, f"  receipts: {receipts.directory}"])
     if record["status"] != "held":
         return int(ExitCode.DONE)
     say_line("drfsm: held. Repair what is listed above, then repeat the command", err=True)

@@ -51,18 +51,18 @@ def publish(
     git_sha: str,
     created_at: str,
     output: str,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Publish the configuration of a site or of a directory, and make it the current one."""
     from drfsm.dr.control_plane import bundle as bundles
 
-    store = connected(given)
+    store = connected(options)
     origin = bundles.Origin(git_sha or _git_sha(source), image_ref_digest, created_at or stamp())
     origin.check()
     sections = (
         bundles.from_directory(Path(source)) if source else bundles.from_cluster(cluster_of(kubeconfig), namespace)
     )
-    published = bundles.publish(store, given["prefix"], bundles.pack(sections, origin), origin)
+    published = bundles.publish(store, options["prefix"], bundles.pack(sections, origin), origin)
     record = {
         "bundle_uri": published.uri,
         "bundle_sha256": published.sha256,
@@ -71,8 +71,8 @@ def publish(
         "created_at": origin.created_at,
         "files": published.counts,
     }
-    told = ", ".join(f"{count} {section}" for section, count in published.counts.items())
-    out(output, record, [f"{published.uri} is current", f"  sha256 {published.sha256}", f"  files: {told}"])
+    file_counts = ", ".join(f"{count} {section}" for section, count in published.counts.items())
+    out(output, record, [f"{published.uri} is current", f"  sha256 {published.sha256}", f"  files: {file_counts}"])
 
 
 def _git_sha(source: str) -> str:
@@ -91,20 +91,20 @@ _which = (
 )
 
 
-def _found(given: Mapping[str, Any], bundle_uri: str, bundle_sha256: str) -> "Bundle":
+def _found(options: Mapping[str, Any], bundle_uri: str, bundle_sha256: str) -> "Bundle":
     """Return the bundle that the options name, verified."""
     from drfsm.dr.control_plane import read as rooms
 
-    store = connected(given)
+    store = connected(options)
     if bool(bundle_uri) != bool(bundle_sha256):
         raise UsageFault("--bundle-uri and --bundle-sha256 go together", hint="give both, or none")
     if bundle_uri:
         named = {"bundle_uri": bundle_uri, "bundle_sha256": bundle_sha256}
-        return rooms.fetch(store, rooms.home_of(given["prefix"]), named)
-    current = rooms.published(store, given["prefix"])
+        return rooms.fetch(store, rooms.home_of(options["prefix"]), named)
+    current = rooms.published(store, options["prefix"])
     if current is None:
         raise UsageFault(
-            f"no control plane is published below s3://{store.bucket}/{given['prefix']}",
+            f"no control plane is published below s3://{store.bucket}/{options['prefix']}",
             hint="drfsm control-plane publish",
         )
     return current
@@ -133,11 +133,11 @@ def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -
 )
 @receipt_dir
 @output
-def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str, output: str, **given: Any) -> None:
+def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str, output: str, **options: Any) -> None:
     """Fetch the current bundle, verify it, and write it as files."""
     from drfsm.dr.control_plane import lay_out
 
-    bundle = _found(given, bundle_uri, bundle_sha256)
+    bundle = _found(options, bundle_uri, bundle_sha256)
     receipts = ReceiptFiles(receipt_dir, f"control-plane-{stamp()}")
     directory = Path(output_dir).absolute() if output_dir else receipts.directory / "control-plane/fetch"
     lay_out(bundle, directory)
@@ -171,12 +171,12 @@ def apply(
     *,
     render_only: bool,
     force_conflicts: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Apply the current bundle to a site as four ConfigMaps, and read them back."""
     from drfsm.dr.control_plane import apply as room
 
-    bundle = _found(given, bundle_uri, bundle_sha256)
+    bundle = _found(options, bundle_uri, bundle_sha256)
     if render_only:
         import yaml
 
@@ -203,17 +203,17 @@ def apply(
 @_which[0]
 @_which[1]
 @output
-def verify(kubeconfig: str, namespace: str, bundle_uri: str, bundle_sha256: str, output: str, **given: Any) -> int:
+def verify(kubeconfig: str, namespace: str, bundle_uri: str, bundle_sha256: str, output: str, **options: Any) -> int:
     """Compare a site's ConfigMaps with the current bundle. Exits with 0 if they are equal, with 11 if they differ."""
     from drfsm.dr.control_plane import parity, same
 
-    bundle = _found(given, bundle_uri, bundle_sha256)
+    bundle = _found(options, bundle_uri, bundle_sha256)
     seen = parity(cluster_of(kubeconfig), namespace, bundle)
     verdict = "same" if same(seen) else "different"
-    told = [f"{bundle.uri}: {verdict}"]
-    for section, each in seen.items():
-        kinds = [f"{kind} {key}" for kind, keys in each["first"].items() for key in keys]
-        told += [f"  {section}: {kind}" for kind in kinds]
+    lines = [f"{bundle.uri}: {verdict}"]
+    for section, differences in seen.items():
+        kinds = [f"{kind} {key}" for kind, keys in differences["first"].items() for key in keys]
+        lines += [f"  {section}: {kind}" for kind in kinds]
     record = {"verdict": verdict, "bundle_uri": bundle.uri, "bundle_sha256": bundle.sha256, "sections": seen}
-    out(output, record, told)
+    out(output, record, lines)
     return int(ExitCode.DONE if verdict == "same" else ExitCode.DIFFERENT)

@@ -1,4 +1,4 @@
-"""`drfsm drill`, and `drfsm validate`, which is its validation alone: their options, and the start of the run.
+"""`drfsm drill`: its options, and the start of the run. `drfsm validate` (validate.py) starts it with fewer options.
 
 A drill's bundle is `--receipt-dir`. If that holds an earlier drill, the new drill uses its site and kubeconfig, and
 the new bundle is made beside it (`<directory>.2`, `.3`, ...). drill_inputs.py turns the options into inputs.
@@ -12,13 +12,12 @@ import click
 
 from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
-from drfsm.cli.drill_inputs import DEFAULT_PREFIX, PHASES, inputs_of, settle
-from drfsm.cli.options import approval_policy, of_a_run, patience
+from drfsm.cli.drill_inputs import PHASES, inputs_of, settle
+from drfsm.cli.options import Command, approval_policy, of_a_run, patience, with_options
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say
 from drfsm.engine.runner import new_run_id
-from drfsm.errors import UsageFault
 from drfsm.runs import wiring
 from drfsm.runs.earlier_drills import copy_private_files, directory_beside, earlier_in
 
@@ -65,10 +64,9 @@ _WORKLOAD = (
 )  # fmt: skip
 
 
-def _workload(command: Any) -> Any:
-    for option in reversed(_WORKLOAD):
-        command = option(command)
-    return command
+def workload_options(command: Command) -> Command:
+    """Add the options that `drfsm drill` and `drfsm validate` share."""
+    return with_options(command, _WORKLOAD)
 
 
 @click.command(
@@ -155,8 +153,8 @@ def _workload(command: Any) -> Any:
 @click.option("--resume-cronjobs", default="", help="For a canonical promotion: CronJobs to resume.")
 @click.option("--no-fence", is_flag=True, help="For a canonical promotion: do not fence a lost primary.")
 @click.option("--reason", default="", help="For a canonical promotion: why. The journal records it.")
-@_workload
-def drill(**given: Any) -> int:
+@workload_options
+def drill(**options: Any) -> int:
     """Rehearse a recovery from a backup: bring up a site, restore, validate, promote (optional), take the site down.
 
     Each step is tried up to three times, with a repair in between where there is one. If a phase fails, the drill
@@ -164,61 +162,25 @@ def drill(**given: Any) -> int:
     action is recorded before it is done: if the drill is killed at any moment, `drfsm resume` continues it from
     exactly there.
     """
-    return _drill(given)[0]
+    return start_drill(options)[0]
 
 
-@click.command()
-@click.option("--bucket", required=True, help="Bucket to which both sites publish.")
-@click.option("--prefix", default=DEFAULT_PREFIX, show_default=True, help="Prefix below which both sites publish.")
-@click.option(
-    "--kubeconfig", type=click.Path(), default=lambda: os.environ.get("KUBECONFIG_DR", ""),
-    help="Path to the site's kubeconfig.  [default: $KUBECONFIG_DR]",
-)  # fmt: skip
-@_workload
-def validate(**given: Any) -> int:
-    """Run an existing site's Job once, publishing to a staging prefix, and verify what it published.
-
-    The site must be quiet (schedules suspended, publishing off) and stays quiet. Exits with 0 if the run is valid, with
-    10 if not. Leaves validation.receipt.json in the bundle and beside the run: a promote relies on it.
-    """
-    if not given["kubeconfig"]:
-        raise UsageFault("no kubeconfig is named", hint="add --kubeconfig PATH")
-    usual = drill.make_context("drill", []).params
-    alone = {"teardown": False, "validate_only": True, "infrastructure": "existing", "allow_full_drill": False}
-    shown = given["output"] == "text"
-    code, place = _drill({**usual, **alone, **given})
-    if shown:
-        say(_verdict(place))
-    return code
-
-
-def _verdict(place: Path) -> str:
-    """Return one line about the outcome of a validation."""
-    from drfsm.runs import validation_receipts
-
-    receipt = validation_receipts.in_bundle(place)
-    if receipt is None:
-        return f"NOT VALIDATED; see {place / 'phases/validate.receipt.json'} for the reason"
-    run_id, objects, level = (receipt.get(name) for name in ("run_id", "objects", "verification_level"))
-    return f"validated: {run_id}, {objects} objects, {level}; {place / 'validation.receipt.json'}"
-
-
-def _drill(given: dict[str, Any]) -> tuple[int, Path]:
+def start_drill(options: dict[str, Any]) -> tuple[int, Path]:
     """Start the drill; return the exit code and the bundle."""
-    invocation = at_terminal(**{name: given.pop(name) for name in ("operator", "take_over")})
-    output_format = str(given.pop("output"))
-    earlier = earlier_in(given["receipt_dir"])
+    invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
+    output_format = str(options.pop("output"))
+    earlier = earlier_in(options["receipt_dir"])
     run_id = new_run_id("drill")
-    settle(given, earlier)
-    inputs = inputs_of(given, earlier, run_id)
-    if given["diagnostics_only"]:
-        return diagnose(inputs, run_id, given["receipt_dir"], earlier, output_format), Path()
+    settle(options, earlier)
+    inputs = inputs_of(options, earlier, run_id)
+    if options["diagnostics_only"]:
+        return diagnose(inputs, run_id, options["receipt_dir"], earlier, output_format), Path()
     if earlier is not None:
-        given["receipt_dir"] = str(directory_beside(earlier.place))
-        say(f"using the site of {earlier.site_run}; the new bundle is {given['receipt_dir']}", err=True)
+        options["receipt_dir"] = str(directory_beside(earlier.place))
+        say(f"using the site of {earlier.site_run}; the new bundle is {options['receipt_dir']}", err=True)
     scope = "live" if inputs["promote"] == "asked" and inputs["promote_target"] == "canonical" else "drill"
     outcome = wiring.start(
-        "drill", inputs, invocation, dry_run=False, receipt_dir=given["receipt_dir"], run_id=run_id, scope=scope,
+        "drill", inputs, invocation, dry_run=False, receipt_dir=options["receipt_dir"], run_id=run_id, scope=scope,
         prepare=lambda place: copy_private_files(earlier, place),
     )  # fmt: skip
     return reported(outcome, output_format), outcome.place

@@ -23,53 +23,53 @@ PHASES = ("bringup", "restore", "validate", "promote", "teardown")
 DEFAULT_PREFIX = "jobintel"
 
 
-def settle(given: dict[str, Any], earlier: EarlierDrill | None) -> None:
+def settle(options: dict[str, Any], earlier: EarlierDrill | None) -> None:
     """Fill in what the options leave open. Raises UsageFault for options that do not fit together."""
-    uri = given["backup_uri"]
+    uri = options["backup_uri"]
     bucket, _, rest = uri.removeprefix("s3://").partition("/")
     if uri and (not uri.startswith("s3://") or "/backups/" not in f"/{rest}"):
         raise UsageFault(f"{uri!r} names no backup", hint="give it as s3://<bucket>/<prefix>/backups/<backup id>")
     known = earlier.state.inputs if earlier is not None else {}
-    given["bucket"] = given["bucket"] or bucket or str(known.get("bucket", ""))
-    given["prefix"] = (given["prefix"] or rest.partition("/backups/")[0] or str(known.get("prefix", ""))).strip("/")
-    given["prefix"] = given["prefix"] or DEFAULT_PREFIX
-    if not given["bucket"]:
+    options["bucket"] = options["bucket"] or bucket or str(known.get("bucket", ""))
+    options["prefix"] = (options["prefix"] or rest.partition("/backups/")[0] or str(known.get("prefix", ""))).strip("/")
+    options["prefix"] = options["prefix"] or DEFAULT_PREFIX
+    if not options["bucket"]:
         raise UsageFault("no bucket is named", hint="add --bucket or --backup-uri")
-    if given["kubeconfig"]:
-        _kubeconfig_is_one(given)
-    if given["validate_only"]:
-        if given["start_at"] or given["stop_after"]:
+    if options["kubeconfig"]:
+        _kubeconfig_is_one(options)
+    if options["validate_only"]:
+        if options["start_at"] or options["stop_after"]:
             raise UsageFault(
                 "--validate-only goes without --start-at and --stop-after",
                 hint="leave out one or the other",
             )
-        given["start_at"] = given["stop_after"] = "validate"
-    _settle_site(given, earlier, known)
-    _settle_teardown(given)
-    if given["site"] == "given" and given["kubeconfig_primary"]:
-        _sites_are_two(given)
+        options["start_at"] = options["stop_after"] = "validate"
+    _settle_site(options, earlier, known)
+    _settle_teardown(options)
+    if options["site"] == "given" and options["kubeconfig_primary"]:
+        _sites_are_two(options)
 
 
-def _kubeconfig_is_one(given: dict[str, Any]) -> None:
-    if given["infrastructure"] not in (None, "existing"):
+def _kubeconfig_is_one(options: dict[str, Any]) -> None:
+    if options["infrastructure"] not in (None, "existing"):
         raise UsageFault(
-            f"--kubeconfig names an existing site, and --infrastructure {given['infrastructure']} makes a new one",
+            f"--kubeconfig names an existing site, and --infrastructure {options['infrastructure']} makes a new one",
             hint="give only one of the two",
         )
-    wiring.check_kubeconfig("--kubeconfig", Path(given["kubeconfig"]))
-    given["kubeconfig"] = str(Path(given["kubeconfig"]).absolute())
-    given["infrastructure"] = "existing"
+    wiring.check_kubeconfig("--kubeconfig", Path(options["kubeconfig"]))
+    options["kubeconfig"] = str(Path(options["kubeconfig"]).absolute())
+    options["infrastructure"] = "existing"
 
 
-def _sites_are_two(given: Mapping[str, Any]) -> None:
+def _sites_are_two(options: Mapping[str, Any]) -> None:
     """Raise UsageFault where both kubeconfigs lead to one cluster: by address, or by what the clusters say."""
     from drfsm.adapters.kube import KubeCluster
     from drfsm.adapters.private import described
 
-    files = {name: Path(given[name]) for name in ("kubeconfig", "kubeconfig_primary")}
+    files = {name: Path(options[name]) for name in ("kubeconfig", "kubeconfig_primary")}
     wiring.check_kubeconfig("--kubeconfig-primary", files["kubeconfig_primary"])
     same = len({described(file.read_bytes(), str(file), own=True).server for file in files.values()}) == 1
-    if not same and not given["primary_unreachable"]:
+    if not same and not options["primary_unreachable"]:
         try:
             same = len({KubeCluster(name, file).uid() for name, file in files.items()}) == 1
         except DrfsmError as fault:
@@ -82,84 +82,86 @@ def _sites_are_two(given: Mapping[str, Any]) -> None:
         )
 
 
-def _settle_site(given: dict[str, Any], earlier: EarlierDrill | None, known: Mapping[str, Any]) -> None:
-    if given["kubeconfig"]:
-        given["site"], given["site_run"] = "given", ""
+def _settle_site(options: dict[str, Any], earlier: EarlierDrill | None, known: Mapping[str, Any]) -> None:
+    if options["kubeconfig"]:
+        options["site"], options["site_run"] = "given", ""
     elif earlier is not None and known.get("infrastructure") == "existing":
-        given |= {
+        options |= {
             "site": "given",
             "site_run": "",
             "kubeconfig": str(known["kubeconfig_dr"]),
             "infrastructure": "existing",
         }
     elif earlier is not None:
-        given |= {"site": "earlier", "site_run": earlier.site_run}
-        given["infrastructure"] = given["infrastructure"] or str(known["infrastructure"])
-        given["terraform_dir"] = given["terraform_dir"] or str(known.get("terraform_dir", ""))
+        options |= {"site": "earlier", "site_run": earlier.site_run}
+        options["infrastructure"] = options["infrastructure"] or str(known["infrastructure"])
+        options["terraform_dir"] = options["terraform_dir"] or str(known.get("terraform_dir", ""))
     else:
-        given |= {"site": "new", "site_run": "", "infrastructure": given["infrastructure"] or "ec2"}
-    if given["infrastructure"] == "existing" and not given["kubeconfig"]:
+        options |= {"site": "new", "site_run": "", "infrastructure": options["infrastructure"] or "ec2"}
+    if options["infrastructure"] == "existing" and not options["kubeconfig"]:
         raise UsageFault(
             "--infrastructure existing needs --kubeconfig", hint="name the existing site: --kubeconfig PATH"
         )
-    if given["infrastructure"] == "terraform":
-        if not given["terraform_dir"]:
+    if options["infrastructure"] == "terraform":
+        if not options["terraform_dir"]:
             raise UsageFault("--infrastructure terraform needs --terraform-dir", hint="add the path to the module")
-        given["terraform_dir"] = str(Path(given["terraform_dir"]).absolute())
+        options["terraform_dir"] = str(Path(options["terraform_dir"]).absolute())
 
 
-def _settle_teardown(given: dict[str, Any]) -> None:
-    if given["site"] == "given" and given["teardown"]:
+def _settle_teardown(options: dict[str, Any]) -> None:
+    if options["site"] == "given" and options["teardown"]:
         raise UsageFault(
             "--teardown true is for a site of drfsm's own: drfsm takes down only what it brought up",
             hint="give --teardown false, and take the site down by the tool that made it",
         )
-    if given["teardown"] is None:
-        given["teardown"] = given["site"] != "given" and given["stop_after"] in (None, "teardown")
+    if options["teardown"] is None:
+        options["teardown"] = options["site"] != "given" and options["stop_after"] in (None, "teardown")
 
 
-def _asked_phases(given: Mapping[str, Any], earlier: EarlierDrill | None) -> Sequence[str]:
+def _asked_phases(options: Mapping[str, Any], earlier: EarlierDrill | None) -> Sequence[str]:
     """Return the phases that the options ask for. Raises UsageFault if they cannot be run."""
-    first, last = PHASES.index(given["start_at"] or PHASES[0]), PHASES.index(given["stop_after"] or PHASES[-1])
+    first, last = PHASES.index(options["start_at"] or PHASES[0]), PHASES.index(options["stop_after"] or PHASES[-1])
     if first > last:
         raise UsageFault(
             f"--start-at {PHASES[first]} comes after --stop-after {PHASES[last]}",
             hint=f"order: {', '.join(PHASES)}",
         )
     asked = PHASES[first : last + 1]
-    if given["site"] == "new" and "bringup" not in asked and not given["diagnostics_only"]:
+    if options["site"] == "new" and "bringup" not in asked and not options["diagnostics_only"]:
         raise UsageFault(
             f"--start-at {PHASES[first]} needs an existing site",
             hint="add --receipt-dir of the drill that brought it up, or --kubeconfig",
         )
-    _site_is_there(given, earlier, asked)
-    if given["site"] != "earlier" and asked == ("teardown",):
+    _site_is_there(options, earlier, asked)
+    if options["site"] != "earlier" and asked == ("teardown",):
         raise UsageFault(
             "--start-at teardown needs the drill that brought the site up", hint="add --receipt-dir of that drill"
         )
-    if "restore" in asked and not given["backup_uri"] and not given["diagnostics_only"]:
+    if "restore" in asked and not options["backup_uri"] and not options["diagnostics_only"]:
         raise UsageFault(
             "--backup-uri is missing: it names the backup to restore", hint="add it; or give --start-at validate"
         )
     return asked
 
 
-def _site_is_there(given: Mapping[str, Any], earlier: EarlierDrill | None, asked: Sequence[str]) -> None:
+def _site_is_there(options: Mapping[str, Any], earlier: EarlierDrill | None, asked: Sequence[str]) -> None:
     """Raise UsageFault for an earlier drill that took its site down. Its late machines may still be removed."""
-    harmless = given["diagnostics_only"] or tuple(asked) == ("teardown",)
-    if given["site"] == "earlier" and earlier is not None and earlier.gone and not harmless:
+    harmless = options["diagnostics_only"] or tuple(asked) == ("teardown",)
+    if options["site"] == "earlier" and earlier is not None and earlier.gone and not harmless:
         raise UsageFault(
             f"the drill {earlier.state.run_id} in {earlier.place} took its site down",
             hint="name another --receipt-dir: a new drill brings up a new site",
         )
 
 
-def inputs_of(given: Mapping[str, Any], earlier: EarlierDrill | None, run_id: str) -> dict[str, Any]:
+def inputs_of(options: Mapping[str, Any], earlier: EarlierDrill | None, run_id: str) -> dict[str, Any]:
     """Return the inputs of the machine."""
-    asked = _asked_phases(given, earlier)
-    own = f"{given['prefix']}/drills/{run_id}"
-    flags = {name: "true" if given[name] else "false" for name in ("auto_promote", "allow_promote_bypass", "teardown")}
-    promoting = "promote" in asked and given["auto_promote"] and given["allow_promote_bypass"]
+    asked = _asked_phases(options, earlier)
+    own = f"{options['prefix']}/drills/{run_id}"
+    flags = {
+        name: "true" if options[name] else "false" for name in ("auto_promote", "allow_promote_bypass", "teardown")
+    }
+    promoting = "promote" in asked and options["auto_promote"] and options["allow_promote_bypass"]
     receipt = _receipt(earlier) if promoting and "validate" not in asked else {}
     numbers = (
         "validation_timeout",
@@ -175,11 +177,11 @@ def inputs_of(given: Mapping[str, Any], earlier: EarlierDrill | None, run_id: st
         "fence_primary_role", "fence_dr_role", "resume_cronjobs", "reason", "expect_account", "endpoint_url", "region",
     )  # fmt: skip
     yes_or_no = ("allow_tag", "allow_full_drill", "skip_workload_assume", "primary_unreachable", "no_fence")
-    primary = given["kubeconfig_primary"]
+    primary = options["kubeconfig_primary"]
     return {
-        **{name: given[name] for name in words},
-        **{name: f"{given[name]:g}" for name in numbers},
-        **{name: "yes" if given[name] else "no" for name in yes_or_no},
+        **{name: options[name] for name in words},
+        **{name: f"{options[name]:g}" for name in numbers},
+        **{name: "yes" if options[name] else "no" for name in yes_or_no},
         **flags,
         **{phase: "asked" if phase in asked else "none" for phase in ("restore", "validate")},
         "promote": "asked" if promoting else "none",
@@ -188,34 +190,34 @@ def inputs_of(given: Mapping[str, Any], earlier: EarlierDrill | None, run_id: st
         "staged_prefix": receipt.get("staged_prefix") or f"{own}/validation",
         "dr_run_id": receipt.get("run_id") or new_workload_run_id(),
         "validation_receipt": json.dumps(receipt) if receipt else "",
-        "primary_run_id": _canonical_run(given),
+        "primary_run_id": _canonical_run(options),
         "taker": "dr",
-        **_git_sha(given["git_sha"]),
-        "kubeconfig_dr": given["kubeconfig"],
+        **_git_sha(options["git_sha"]),
+        "kubeconfig_dr": options["kubeconfig"],
         "kubeconfig_primary": str(Path(primary).absolute()) if primary else "",
-        "fence_primary": "asked" if given["fence_primary_role"] else "none",
-        "max_attempts": 1 if given["no_retry"] else given["max_attempts"],
-        **_of_the_backup(given),
-        **policy_inputs(given),
-        "validation_env": "\n".join(assignments(given["validation_env"])),
-        "recovery_time_objective": _seconds("--recovery-time-objective", given["recovery_time_objective"]),
-        "recovery_point_objective": _seconds("--recovery-point-objective", given["recovery_point_objective"]),
-        **recovery_inputs(earlier, site=given["site"], restores="restore" in asked),
-        "prices": _prices(given["prices"]),
+        "fence_primary": "asked" if options["fence_primary_role"] else "none",
+        "max_attempts": 1 if options["no_retry"] else options["max_attempts"],
+        **_of_the_backup(options),
+        **policy_inputs(options),
+        "validation_env": "\n".join(assignments(options["validation_env"])),
+        "recovery_time_objective": _seconds("--recovery-time-objective", options["recovery_time_objective"]),
+        "recovery_point_objective": _seconds("--recovery-point-objective", options["recovery_point_objective"]),
+        **recovery_inputs(earlier, site=options["site"], restores="restore" in asked),
+        "prices": _prices(options["prices"]),
     }
 
 
-def _of_the_backup(given: Mapping[str, Any]) -> dict[str, str]:
+def _of_the_backup(options: Mapping[str, Any]) -> dict[str, str]:
     """Return what the operator says about the backup: its digest, and the objects that may be restored by name."""
     from drfsm.dr.backup import expected
 
-    allowed = given["allow_in_backup"]
+    allowed = options["allow_in_backup"]
     for reference in allowed:
         kind, _, name = reference.partition("/")
         if not kind.isalpha() or not is_name("RBAC name", name):
             raise UsageFault(f"--allow-in-backup {bounded(repr(reference), 100)} names no object", hint="KIND/NAME")
     return {
-        "expect_backup_sha256": expected(given["expect_sha256"]),
+        "expect_backup_sha256": expected(options["expect_sha256"]),
         "allow_in_backup": "\n".join(allowed),
         "deployments": "stopped",
     }
@@ -231,19 +233,19 @@ def _receipt(earlier: EarlierDrill | None) -> dict[str, Any]:
     return receipt
 
 
-def _canonical_run(given: Mapping[str, Any]) -> str:
+def _canonical_run(options: Mapping[str, Any]) -> str:
     """Return the run that is canonical now, "" where none is. An error names the option."""
     try:
-        return canonical_run(given)
+        return canonical_run(options)
     except DrfsmError as fault:
-        fault.what = f"--bucket {given['bucket']}: cannot read which run is canonical: {fault.what}"
+        fault.what = f"--bucket {options['bucket']}: cannot read which run is canonical: {fault.what}"
         raise
 
 
-def _git_sha(given: str) -> dict[str, str]:
+def _git_sha(named: str) -> dict[str, str]:
     """Return the commit that is drilled, and its source; both empty if neither the option nor git names one."""
-    if given:
-        return {"git_sha": given, "git_sha_from": "--git-sha"}
+    if named:
+        return {"git_sha": named, "git_sha_from": "--git-sha"}
     checkout = head(untracked=False)
     if checkout is None:
         return {"git_sha": "", "git_sha_from": ""}
@@ -264,13 +266,13 @@ def _prices(path: str) -> str:
     return json.dumps(prices, separators=(",", ":"))
 
 
-def _seconds(option: str, given: str) -> str:
-    if not given:
+def _seconds(option: str, text: str) -> str:
+    if not text:
         return ""
     try:
-        seconds = float(given)
+        seconds = float(text)
     except ValueError:
         seconds = -1
     if not 0 < seconds < float("inf"):
-        raise UsageFault(f"{option} must be a number of seconds above 0, not {given!r}", hint="e.g. 3600")
+        raise UsageFault(f"{option} must be a number of seconds above 0, not {text!r}", hint="e.g. 3600")
     return f"{seconds:g}"

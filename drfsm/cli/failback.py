@@ -92,53 +92,53 @@ from drfsm.runs import wiring
 )
 @of_a_run
 @output
-def failback(**given: Any) -> int:
+def failback(**options: Any) -> int:
     """Make the primary canonical again: freeze both sites, validate, switch the pointers, resume the primary.
 
     Needs two tokens, so that nobody runs it by habit. Every action is recorded before it is done: if the run is
     killed at any moment, `drfsm resume` continues it from exactly there.
     """
-    confirmations = tokens(given.pop("confirm1"), given.pop("confirm2"), given["dr_run_id"])
-    invocation = at_terminal(**{name: given.pop(name) for name in ("operator", "take_over")})
-    output_format = str(given.pop("output"))
-    options = {name: given.pop(name) for name in ("dry_run", "receipt_dir")}
+    confirmations = tokens(options.pop("confirm1"), options.pop("confirm2"), options["dr_run_id"])
+    invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
+    output_format = str(options.pop("output"))
+    start_options = {name: options.pop(name) for name in ("dry_run", "receipt_dir")}
     for flag, role in (("fence_primary", "fence_primary_role"), ("fence_dr", "fence_dr_role")):
-        if given[flag] and not given[role]:
+        if options[flag] and not options[role]:
             raise UsageFault(
                 f"--{flag.replace('_', '-')} needs --{role.replace('_', '-')}", hint="name the IAM role that is fenced"
             )
-    if (given["dr_unreachable"] or given["adopt_ownership"] or given["soak"] == "none") and not given["reason"]:
+    if (options["dr_unreachable"] or options["adopt_ownership"] or options["soak"] == "none") and not options["reason"]:
         raise UsageFault(
             "--dr-unreachable, --adopt-ownership and --soak none need a --reason", hint="the journal records it"
         )
-    if given["dr_unreachable"] and not given["fence_dr_role"]:
+    if options["dr_unreachable"] and not options["fence_dr_role"]:
         raise UsageFault(
             "--dr-unreachable needs --fence-dr-role: a site that cannot be frozen must be fenced",
             hint="name the IAM role with which DR publishes",
         )
     inputs = {
-        **given,
+        **options,
         **confirmations,
-        "prefix": given["prefix"].strip("/"),
-        "gitops_paused": "yes" if given["gitops_paused"] else "no",
-        "allow_image_drift": "yes" if given["allow_image_drift"] else "no",
-        "validation_env": "\n".join(assignments(given["validation_env"])),
-        "alarms": "\n".join(name for alarm in given["alarms"] if (name := alarm.strip())),
-        "fence_primary": "asked" if given["fence_primary"] else "none",
-        "fence_dr": "asked" if given["fence_dr"] else "none",
-        "dr_unreachable": "yes" if given["dr_unreachable"] else "no",
-        "adopt_ownership": "yes" if given["adopt_ownership"] else "no",
+        "prefix": options["prefix"].strip("/"),
+        "gitops_paused": "yes" if options["gitops_paused"] else "no",
+        "allow_image_drift": "yes" if options["allow_image_drift"] else "no",
+        "validation_env": "\n".join(assignments(options["validation_env"])),
+        "alarms": "\n".join(name for alarm in options["alarms"] if (name := alarm.strip())),
+        "fence_primary": "asked" if options["fence_primary"] else "none",
+        "fence_dr": "asked" if options["fence_dr"] else "none",
+        "dr_unreachable": "yes" if options["dr_unreachable"] else "no",
+        "adopt_ownership": "yes" if options["adopt_ownership"] else "no",
         "primary_pod_answered_for": "",
         "primary_run_id": new_workload_run_id(),
-        "allow_tag": "yes" if given["allow_tag"] else "no",
-        "teardown": "true" if given["teardown"] else "false",
-        "sync": both_or_none(given, "sync_src_prefix", "sync_dst_prefix"),
-        "restore_check": "asked" if given["primary_restore_backup_uri"] else "none",
-        "kubeconfig_dr": str(Path(given["kubeconfig_dr"]).absolute()),
-        "kubeconfig_primary": str(Path(given["kubeconfig_primary"]).absolute()),
+        "allow_tag": "yes" if options["allow_tag"] else "no",
+        "teardown": "true" if options["teardown"] else "false",
+        "sync": both_or_none(options, "sync_src_prefix", "sync_dst_prefix"),
+        "restore_check": "asked" if options["primary_restore_backup_uri"] else "none",
+        "kubeconfig_dr": str(Path(options["kubeconfig_dr"]).absolute()),
+        "kubeconfig_primary": str(Path(options["kubeconfig_primary"]).absolute()),
     }
     if not inputs["prefix"]:
         raise UsageFault(
             "--prefix is empty: a procedure owns one prefix of the bucket, never all of it", hint="add --prefix"
         )
-    return reported(wiring.start("failback", inputs, invocation, **options), output_format)
+    return reported(wiring.start("failback", inputs, invocation, **start_options), output_format)

@@ -24,7 +24,7 @@ def _load(named: str) -> MachineSpec:
     try:
         return load_machine(path.read_bytes(), source=path.name)
     except OSError as fault:
-        known = ", ".join(sorted(each.stem for each in shipped("machines").glob("*.yaml")))
+        known = ", ".join(sorted(file.stem for file in shipped("machines").glob("*.yaml")))
         raise UsageFault(f"{path}: {fault.strerror}", hint=f"name a YAML file, or one of {known}") from None
 
 

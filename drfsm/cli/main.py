@@ -24,13 +24,13 @@ _DEFECT_SHOWN = 4000  # characters
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "drill": ("drill", "drill", "Rehearse a recovery: bring up a site from a backup, validate it, take it down."),
     "validate": (
-        "drill",
+        "validate",
         "validate",
         "Validate an existing site: run its Job once, in a staging prefix, and verify the result.",
     ),
     "failback": ("failback", "failback", "Make the primary canonical again, with strict safety checks."),
     "promote": ("promote", "promote", "Make DR's validated run canonical, after a person's approval."),
-    "approve": ("promote", "approve", "Approve the plan of a promote that waits for it."),
+    "approve": ("approve", "approve", "Approve the plan of a promote that waits for it."),
     "resume": ("run_verbs", "resume", "Continue an interrupted or held run from exactly where it stands."),
     "abort": ("run_verbs", "abort", "Undo what a run changed, newest first."),
     "hold": ("run_verbs", "hold", "Stop a working run before its next step."),
@@ -65,8 +65,8 @@ class Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        found: click.Command = getattr(importlib.import_module(f"drfsm.cli.{module}"), attribute)
-        return found
+        command: click.Command = getattr(importlib.import_module(f"drfsm.cli.{module}"), attribute)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing any of them."""
@@ -96,10 +96,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     after this line is still called, and output is flushed.
     """
     os.umask(0o077)  # whatever is written by whichever library is for this user only
-    told: list[int] = []
-    atexit.register(lambda: _leave(*told))
-    told.append(run(argv))
-    sys.exit(told[0])
+    codes: list[int] = []
+    atexit.register(lambda: _leave(*codes))
+    codes.append(run(argv))
+    sys.exit(codes[0])
 
 
 def _leave(code: int = ExitCode.DEFECT) -> None:
@@ -114,11 +114,11 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         code: Any = cli.main(args=None if argv is None else list(argv), prog_name="drfsm", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001  the last line of defence: no traceback reaches an operator
-        return int(_told(fault))
+        return int(_report_fault(fault))
     return code if isinstance(code, int) else int(ExitCode.DONE)
 
 
-def _told(fault: BaseException) -> int:
+def _report_fault(fault: BaseException) -> int:
     """Print what went wrong; return the exit code."""
     match fault:
         case DrfsmError():
@@ -140,7 +140,7 @@ def _told(fault: BaseException) -> int:
             sys.stderr.close()
             code = ExitCode.DONE
         case OSError() if fault.errno is not None:
-            code = _told(_of_the_system(fault))
+            code = _report_fault(_of_the_system(fault))
         case _:
             code = _defect(fault)
     return code

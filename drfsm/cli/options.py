@@ -121,11 +121,11 @@ def approval_policy(command: Command) -> Command:
     return with_options(command, _APPROVAL_POLICY)
 
 
-def policy_inputs(given: Mapping[str, Any]) -> dict[str, Any]:
+def policy_inputs(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the inputs of a run that say which approval is valid."""
     return {
-        "approval_expires": given["approval_expires"],
-        "approval_distinct": "yes" if given["two_people"] else "no",
+        "approval_expires": options["approval_expires"],
+        "approval_distinct": "yes" if options["two_people"] else "no",
     }
 
 
@@ -146,20 +146,20 @@ def with_options(command: Command, options: tuple[Callable[[Command], Command], 
     return command
 
 
-def connected(given: Mapping[str, Any]) -> Any:
+def connected(options: Mapping[str, Any]) -> Any:
     """Return the store that ``at_bucket``'s options lead to. Makes no call yet. Raises UsageFault without a bucket."""
-    if not given["bucket"]:
+    if not options["bucket"]:
         raise UsageFault("no bucket is named", hint="add --bucket BUCKET")
     from drfsm.adapters import aws
 
     return aws.connect(
-        bucket=given["bucket"], endpoint_url=given["endpoint_url"] or None, region=given["region"] or None
+        bucket=options["bucket"], endpoint_url=options["endpoint_url"] or None, region=options["region"] or None
     ).store
 
 
-def assignments(given: Sequence[str]) -> Sequence[str]:
+def assignments(texts: Sequence[str]) -> Sequence[str]:
     """Return the values of --validation-env. Raises UsageFault for one that is no NAME=VALUE, or a secret."""
-    for assignment in given:
+    for assignment in texts:
         name, equals, value = assignment.partition("=")
         if not (equals and name.isidentifier()) or "\n" in value:
             raise UsageFault(
@@ -175,7 +175,7 @@ def assignments(given: Sequence[str]) -> Sequence[str]:
                 f"--validation-env {name} looks like a secret, and the journal would record it",
                 hint="put it into the site's Secret",
             )
-    return given
+    return texts
 
 
 def new_workload_run_id() -> str:
@@ -183,10 +183,10 @@ def new_workload_run_id() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def both_or_none(given: Mapping[str, Any], one: str, other: str) -> str:
+def both_or_none(options: Mapping[str, Any], one: str, other: str) -> str:
     """Return ``asked`` or ``none`` for two options that go together. Raises UsageFault for only one."""
-    if bool(given[one]) != bool(given[other]):
+    if bool(options[one]) != bool(options[other]):
         raise UsageFault(
             f"--{one.replace('_', '-')} and --{other.replace('_', '-')} go together", hint="give both, or none"
         )
-    return "asked" if given[one] else "none"
+    return "asked" if options[one] else "none"

@@ -9,7 +9,7 @@ from drfsm.errors import ExitCode
 from drfsm.evidence.narrative import standing
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.journal import Record, RunState
-from drfsm.runs import wiring
+from drfsm.runs.run_context import Outcome
 
 output = click.option(
     "-o",
@@ -33,17 +33,17 @@ STATUS_CODES = {
 
 def exit_code(state: RunState, records: Sequence[Record]) -> ExitCode:
     """Return what a verb's process exits with for where the run stands."""
-    last = next((each for each in reversed(records) if each.kind in ("held", "ended")), None)
+    last = next((record for record in reversed(records) if record.kind in ("held", "ended")), None)
     if state.status == "held" and last and last.body.get("interrupted"):
         return ExitCode.INTERRUPTED
     if state.status == "dry_run" and last and last.body.get("findings"):
         return ExitCode.REFUSED
-    if state.status == "refused" and any(each.get("error") == "LeaseHeld" for each in state.args.values()):
+    if state.status == "refused" and any(args.get("error") == "LeaseHeld" for args in state.args.values()):
         return ExitCode.LEASE_HELD
     return STATUS_CODES.get(state.status, ExitCode.DEFECT)
 
 
-def reported(outcome: wiring.Outcome, output: str) -> int:
+def reported(outcome: Outcome, output: str) -> int:
     """Print where a run stands, as ``text`` or ``json``; return the exit code."""
     state, records = outcome.state, outcome.records
     if output == "json":

@@ -26,7 +26,7 @@ def pointers() -> None:
 @at_bucket
 @pair
 @output
-def show(output: str, **given: Any) -> int:
+def show(output: str, **options: Any) -> int:
     """Show every pointer of the set.
 
     Exits with 0 if all name one run, with 11 if they do not or one cannot be read, with 3 if there are none.
@@ -34,21 +34,23 @@ def show(output: str, **given: Any) -> int:
     from drfsm.dr.pointers import MEND, named_pairs, shown
     from drfsm.dr.terms import terms_of
 
-    store, layout = connected(given), terms_of(given).layout
+    store, layout = connected(options), terms_of(options).layout
     pointers = {key: shown(store, key) for key in layout.global_pointers()}
-    found = named_pairs(pointers.values(), (given["provider"], given["profile"]))
-    pointers |= {key: shown(store, key) for key in layout.provider_pointers(found)}
+    pairs = named_pairs(pointers.values(), (options["provider"], options["profile"]))
+    pointers |= {key: shown(store, key) for key in layout.provider_pointers(pairs)}
     wrong = {key: why for key, pointer in pointers.items() if (why := _wrong(pointer, layout))}
     named = sorted({str(pointer["run_id"]) for pointer in pointers.values() if isinstance(pointer, dict)})
     missing = [key for key, pointer in pointers.items() if pointer is None]
     verdict = _verdict(named, missing, wrong)
     if output == "json":
-        fields = {key: {"unreadable": each} if isinstance(each, str) else each for key, each in pointers.items()}
+        fields = {
+            key: {"unreadable": pointer} if isinstance(pointer, str) else pointer for key, pointer in pointers.items()
+        }
         say_json({"verdict": verdict, "run_ids": named, "missing": missing, "wrong": wrong, "pointers": fields})
     else:
         for key, pointer in pointers.items():
             run_id = pointer["run_id"] if isinstance(pointer, dict) else "missing" if pointer is None else "UNREADABLE"
-            say(f"{run_id or 'nobody':<36} {key}")
+            say(f"{run_id or 'no run':<36} {key}")
         say_lines(wrong.values())
         say(_VERDICTS[verdict].format(run="".join(named[:1]), mend=MEND))
     return int({"one": ExitCode.DONE, "none": ExitCode.REFUSED}.get(verdict, ExitCode.DIFFERENT))
@@ -99,7 +101,7 @@ def set_pointers(
     operator: str,
     take_over: str,
     output: str,
-    **given: Any,
+    **options: Any,
 ) -> int:
     """Make RUN_ID canonical by hand: verify the run, then move each pointer by compare-and-swap, the global one last.
 
@@ -114,14 +116,14 @@ def set_pointers(
     confirm = confirm or prompted(f"Type {token}")
     if confirm != token:
         raise UsageFault(f"the token is not {token}: nothing was touched", hint=f"add --confirm {token}")
-    store, layout = connected(given), terms_of(given).layout
+    store, layout = connected(options), terms_of(options).layout
     lease = S3Lease(store, layout.prefix, take_over_from=take_over or None)
     by, me = operator or who(), new_run_id("pointers")
     epoch = lease.acquire(me, by, platform.node())
     try:
         ours = {"run": me, "epoch": epoch, "operator": by, "reason": reason}
         moved = set_by_hand(
-            store, layout, run_id, (given["provider"], given["profile"]), ours, lease.check, allow_older=allow_older
+            store, layout, run_id, (options["provider"], options["profile"]), ours, lease.check, allow_older=allow_older
         )
     finally:
         lease.release(me)

@@ -22,16 +22,16 @@ def prompted(words: str) -> str:
 
 
 def tokens(first: str | None, second: str | None, dr_run_id: str) -> dict[str, str]:
-    """Return the two tokens: as given, else as typed at a terminal, else empty, which a guard refuses."""
+    """Return the two tokens: from the options, else typed at a terminal, else empty, which a guard refuses."""
     if first is None or second is None:
         say(f"This makes the primary canonical again, instead of DR's run {dr_run_id}.", err=True)
-    given = {
+    typed = {
         "confirm1": prompted("Type FAILBACK to continue") if first is None else first,
         "confirm2": prompted(f"Type CONFIRM-{dr_run_id}") if second is None else second,
     }
     right = ("FAILBACK", f"CONFIRM-{dr_run_id}")
     # What is typed instead of a token may be anything, also a password: it is not kept.
-    return {name: token if token in ("", *right) else "(something else)" for name, token in given.items()}
+    return {name: token if token in ("", *right) else "(something else)" for name, token in typed.items()}
 
 
 def at_terminal(**options: Any) -> Invocation:

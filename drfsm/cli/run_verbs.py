@@ -23,8 +23,8 @@ from drfsm.errors import ExitCode, UsageFault
 from drfsm.journal import RunState
 from drfsm.runs import bundle, wiring
 from drfsm.runs.invocation import Invocation
+from drfsm.runs.run_context import Outcome
 from drfsm.runs.trust import Assurances, trusted_machines
-from drfsm.runs.wiring import Outcome
 
 _WHO = (
     click.argument("run", required=False),
@@ -79,21 +79,21 @@ def on_a_run(command: Callable[..., Outcome | int]) -> Callable[..., int]:
     """Add the options of every command on a run; pass them on as ``run`` and ``invocation``; report the outcome."""
 
     @functools.wraps(command)
-    def wrapped(run: str | None, operator: str, take_over: str, output: str, **given: Any) -> int:
+    def wrapped(run: str | None, operator: str, take_over: str, output: str, **options: Any) -> int:
         files = {
-            site: given.pop(f"kubeconfig_{site}") or os.environ.get(f"DRFSM_KUBECONFIG_{site.upper()}", "")
+            site: options.pop(f"kubeconfig_{site}") or os.environ.get(f"DRFSM_KUBECONFIG_{site.upper()}", "")
             for site in ("dr", "primary")
         }
-        places = {name: given.pop(name) for name in ("endpoint_url", "region", "terraform_dir")}
+        places = {name: options.pop(name) for name in ("endpoint_url", "region", "terraform_dir")}
         assurances = Assurances(
-            heads=_digests("--expect-head", given.pop("heads")),
-            approved_plans=_digests("--approved-plan", given.pop("plans")),
-            machines=trusted_machines(given.pop("machines"), os.environ),
+            heads=_digests("--expect-head", options.pop("heads")),
+            approved_plans=_digests("--approved-plan", options.pop("plans")),
+            machines=trusted_machines(options.pop("machines"), os.environ),
         )
         invocation = at_terminal(
             operator=operator, take_over=take_over, kubeconfigs=files, places=places, assurances=assurances
         )
-        result = command(run, invocation, **given)
+        result = command(run, invocation, **options)
         return reported(result, output) if isinstance(result, Outcome) else result
 
     for option in reversed(_WHO):

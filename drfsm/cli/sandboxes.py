@@ -111,12 +111,12 @@ def status(directory: Path | None, output: str) -> int:
     place = _place(directory)
     from drfsm.sandbox import status as look
 
-    found = look(place)
+    sandbox_status = look(place)
     if output == "json":
-        say_json(asdict(found))
+        say_json(asdict(sandbox_status))
     else:
-        say(found.note)
-    return 0 if found.running else 3
+        say(sandbox_status.note)
+    return 0 if sandbox_status.running else 3
 
 
 @sandbox.command()

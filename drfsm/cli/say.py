@@ -1,8 +1,8 @@
-"""The one mouth: every line that a verb prints passes here, so that nothing from outside steers a terminal.
+"""Prints: every line of a command passes through here, so that no text from outside can control the terminal.
 
-Names, reasons and logs come from buckets, clusters and journals. What doesn't print (escapes, carriage returns,
-marks that turn a line around, a newline that would forge a line of drfsm's own) is written out. Nothing else in
-cli/ writes to stdout or stderr; tests/hostile/test_terminal.py looks for it.
+Names, reasons and logs come from buckets, clusters and journals. Characters that do not print are escaped: terminal
+escapes, carriage returns, marks that reverse a line, a newline that would forge a line of drfsm. Nothing else in cli/
+writes to stdout or stderr; tests/hostile/test_terminal.py checks that.
 """
 
 import json
@@ -20,7 +20,7 @@ def say(line: object = "", *, err: bool = False) -> None:
 
 
 def say_lines(lines: Iterable[object], *, err: bool = False) -> None:
-    """Print lines, each of them one line whatever it holds."""
+    """Print each text on one line, whatever it holds."""
     for line in lines:
         say(line, err=err)
 
@@ -31,7 +31,7 @@ def say_text(text: str, *, err: bool = False) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print a value as JSON; what doesn't print is escaped, so that it reads back as it is."""
+    """Print a value as JSON. Characters that do not print are escaped, so that a reader gets the same value."""
     click.echo(printable_json(json.dumps(value, indent=2, ensure_ascii=False)))
 
 

@@ -147,7 +147,10 @@ class Runner:
         return self._drive()
 
     def resume(self) -> RunState:
-        """Go on from exactly where the journal says. A run that has ended stays ended; its seal is added if missing."""
+        """Continue from exactly where the journal says: with an open intent first, if a step was killed.
+
+        A run that has ended stays ended; its seal is added if missing.
+        """
         self._ready()
         if self._over():
             return self._finish()
@@ -243,7 +246,7 @@ class Runner:
     # --- the loop ---------------------------------------------------------------------------------------
 
     def _drive(self) -> RunState:
-        """Take one row after the other until the run ends, is held, or waits for a person's decision."""
+        """Take one row after the other until the run ends or is held. The row of an open intent comes first."""
         if self.state.dry_run:
             return self._forecast()
         while not self._over():
@@ -251,8 +254,7 @@ class Runner:
                 return self._hold(*reason)
             row = self._rows.next_row()
             if row is None:
-                waiting = f"{self.state.state} waits for a person's decision"
-                return self._hold("waiting", DrfsmError(waiting, fault="operator"))
+                return self._hold("waiting", self._undecided())
             try:
                 self._take(row)
             except LeaseLost:
@@ -266,6 +268,16 @@ class Runner:
                 if not goes_on:
                     return self.state
         return self._finish()
+
+    def _undecided(self) -> DrfsmError:
+        """Return why the run stops in a state that only a person's row leaves: which decisions are open to a person."""
+        *others, last = [action for action in self.next_actions() if action != "resume"] or ["resume"]
+        decisions = f"{', '.join(others)} or {last}" if others else last
+        return DrfsmError(
+            f"a person must choose {decisions}",
+            hint="`drfsm status` shows the command for each decision, ready to paste",
+            fault="operator",
+        )
 
     def _forecast(self) -> RunState:
         """Walk a dry run to its end."""

@@ -10,7 +10,9 @@ Owns the order in which things become durable: the intent BEFORE the action, the
 A step that was killed left an intent without a commit (``RunState.open``, journal/replay.py). The next attempt at the
 row begins with ``recover``: it reads the changed facts again, compares them with what the row sets and with the
 snapshots of the first attempt (``probe``), and looks up the case in the table of spec/recovery.py. START and REDO run
-all four stages; COMMIT, for an action that was done, runs the last one only; HOLD raises NeedsPerson.
+all four stages: each REDO is an intent of its own, with the snapshots of the first. COMMIT, for an action that was
+done, passes the first three stages without doing anything (``how`` is "found") and writes the commit. HOLD raises
+NeedsPerson before the first stage: nothing is written but the hold.
 
 Called by attempts.py, which owns repeated attempts and waits, and by runner.py.
 """
@@ -22,7 +24,6 @@ from attrs import define, field
 
 from drfsm.claims import bounded
 from drfsm.engine.binding import Binding, Run
-from drfsm.engine.engine import Engine
 from drfsm.engine.log import RunLog
 from drfsm.engine.observer import Judgement, Observer, Readings, amended, recorded, values_of
 from drfsm.engine.ports import Lease
@@ -54,15 +55,16 @@ class Attempt:
 
     row: Row
     case: RecoveryCase
-    args: Mapping[str, Any]  # what a person or a failure gave with it
+    args: Mapping[str, Any]  # a person's arguments, or the reason of a failure
     by: str  # who fires the row
-    undoing: Undoable | None  # of an ``foreach: undo`` row: what is being undone
+    undoing: Undoable | None  # of a ``foreach: undo`` row: what is being undone
     started: float  # on the clock's monotonic scale
     judgement: Judgement = field(factory=Judgement)
     judged: bool = False  # by a wait, before the attempt began
     after: Readings = field(factory=dict)  # the facts that the row changes, read after the action
     result: Any = None  # of the action
-    how: str = "judged"  # as its commit says: judged | acted | found
+    # As its commit says. judged: the row has no action. acted: this process did it. found: it was done already.
+    how: str = "judged"
     fault: DrfsmError | None = None  # the action raised this, although its work is seen to be done
 
 
@@ -71,6 +73,8 @@ class Step:
 
     def __init__(self, log: RunLog, binding: Binding, lease: Lease, observer: Observer) -> None:
         self._log, self._binding, self._lease, self._observer = log, binding, lease, observer
+        from drfsm.engine.engine import Engine  # only here: whoever reads a run needs no `transitions`
+
         self.engine = Engine(
             log.spec,
             log.state.state or log.spec.initial,
@@ -84,8 +88,9 @@ class Step:
         if intent is None or intent.row != row.key:
             return decide(open_intent=False, effect=row.effect, probe=Probe.NOT_DONE), {}
         readings = self._read_changed(row, intent.args)
-        if intent.verdict:  # a person said that it was done: the readings are only recorded
+        if intent.verdict:  # a person said that it was done: case C, and the readings are only recorded
             return decide(open_intent=True, effect=Effect.IDEMPOTENT, probe=Probe.DONE), readings
+        # An undo restores an exact snapshot: to do that twice ends the same, whatever the undone row's effect is.
         effect = Effect.IDEMPOTENT if undo_entry(row, self._log.state) else row.effect
         return decide(open_intent=True, effect=effect, probe=self._probe(row, readings)), readings
 

@@ -78,6 +78,27 @@ def object_of(item: Type) -> Type:
     )
 
 
+def closed(**members: Type) -> Type:
+    """Return the type of an object that has these members, some of them or none, and no other. It stays JSON."""
+    return Type(
+        lambda value: (
+            isinstance(value, dict)
+            and value.keys() <= members.keys()
+            and all(members[name].fits(member) for name, member in value.items())
+        ),
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {name: member.schema for name, member in members.items()},
+        },
+    )
+
+
+def either(one_type: Type, other: Type) -> Type:
+    """Return the type of a value that is of one of two types. It stays JSON."""
+    return Type(lambda value: one_type.fits(value) or other.fits(value), {"anyOf": [one_type.schema, other.schema]})
+
+
 TEXT = Type(_text, {"type": "string"})
 FLAG = Type(lambda value: isinstance(value, bool), {"type": "boolean"})
 COUNT = Type(_count, {"type": "integer", "minimum": 0})
@@ -90,7 +111,6 @@ SHA256 = Type(_text, {"$ref": "#/$defs/sha256"})
 ROW_KEY = Type(_text, {"type": "string", "pattern": "^.+ --.+--> .+$"})
 NON_EMPTY = Type(_text, {"type": "string", "minLength": 1})
 OBJECT_OF_TEXT = Type(_object, {"type": "object", "additionalProperties": TEXT.schema})
-PROVEN = Type(_object, {"$ref": "#/$defs/proven"})
 
 
 def name_of(kind: str) -> Type:
@@ -153,14 +173,20 @@ def parsed(declared: type[Declared], value: Json) -> Declared:
 
 
 def fits_into(declared: type[Any], value: Any) -> bool:
-    """Say whether a JSON value has every required field of a class, and all its fields their types."""
-    return isinstance(value, dict) and all(
-        line.type.fits(value[line.key]) if line.key in value else not line.required for line in fields_of(declared)
+    """Say whether a JSON value has every required field of a class, all its fields their types, and nothing beside.
+
+    What no reader knows of could carry anything: no rule compares it, and no page shows it.
+    """
+    lines = fields_of(declared)
+    return (
+        isinstance(value, dict)
+        and value.keys() <= {line.key for line in lines}
+        and all(line.type.fits(value[line.key]) if line.key in value else not line.required for line in lines)
     )
 
 
 def one(declared: type[Any], definition: str) -> Type:
-    """Return the type of an object that a class declares; ``definition`` is its name in the schema."""
+    """Return the type of a closed object that a class declares; ``definition`` is its name in the schema."""
     return Type(
         lambda value: fits_into(declared, value),
         {"$ref": f"#/$defs/{definition}"},

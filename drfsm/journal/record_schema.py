@@ -7,7 +7,7 @@ file to it. It says more than drfsm's own reader asks (record_types.py): which w
 from typing import Any
 
 from drfsm.journal.field_types import Field, fields_of
-from drfsm.journal.record_types import KINDS, Check, ForeseenCheck, NextAction, Reading
+from drfsm.journal.record_types import IDENTITY, KINDS, Check, ForeseenCheck, NextAction, Reading
 
 Schema = dict[str, Any]
 
@@ -18,12 +18,7 @@ _TIME: Schema = {
 }
 _PROVEN: Schema = {
     "description": "What is proven of whoever ran the process; records of 0.1.0 lack it",
-    "type": "object",
-    "properties": {
-        "os_user": {"type": "object"},
-        "cloud_caller": {"type": ["string", "object"]},
-        "cluster_users": {"type": "object"},
-    },
+    **IDENTITY.schema,
 }
 
 

@@ -16,7 +16,7 @@ wrote them may still have written nonsense, so nobody looks into a body before i
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from drfsm.journal.field_types import (
     ANYTHING,
@@ -27,15 +27,15 @@ from drfsm.journal.field_types import (
     OBJECT,
     OBJECT_OF_TEXT,
     POSITIVE,
-    PROVEN,
     ROW_KEY,
     SHA256,
     TEXT,
     WORDS,
     Json,
     Type,
+    closed,
+    either,
     fields_of,
-    fits_into,
     list_of,
     name_of,
     object_of,
@@ -143,14 +143,11 @@ class NextAction:
     args: tuple[str, ...] = optional(list_of(TEXT, minItems=1), ())
 
 
-def _closed(reading: Any) -> bool:
-    """Whether a reading has nothing beside its fields: what nobody knows of could carry anything."""
-    return fits_into(Reading, reading) and reading.keys() <= {"value", "seen", "why"}
-
-
-READINGS = object_of(
-    Type(_closed, {"$ref": "#/$defs/reading"}, parse=lambda value: parsed(Reading, value))  # fact -> Reading
-)
+SAID = either(TEXT, closed(unknown=TEXT))  # who somebody is, as the cloud or a cluster says; or why nobody knows
+IDENTITY = closed(os_user=closed(uid=COUNT, name=TEXT, host=TEXT), cloud_caller=SAID, cluster_users=object_of(SAID))
+PROVEN = evolve(IDENTITY, schema={"$ref": "#/$defs/proven"})
+VOUCHED = closed(how=one_of("signed", "typed"), by=TEXT, head=SHA256, records=COUNT)
+READINGS = object_of(one(Reading, "reading"))  # fact -> Reading
 CHECK = one(Check, "check")
 CHECKS = list_of(CHECK)
 FORESEEN = list_of(one(ForeseenCheck, "foreseen_check"))
@@ -207,7 +204,7 @@ class LeaseAcquired(Body):
     epoch: int = required(POSITIVE)
     operator: str = required(TEXT)
     host: str = required(TEXT)
-    vouched: Json = optional(OBJECT, {}, since="0.2.0", note="who answers for the records before this one")
+    vouched: Json = optional(VOUCHED, {}, since="0.2.0", note="who answers for the records before this one")
 
 
 @frozen(kw_only=True)

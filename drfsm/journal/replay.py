@@ -64,7 +64,8 @@ class OpenIntent:
     args: Json = field(factory=dict)
     undoes: str = ""  # of an undo: the row whose change it takes back
     verdict: str = ""  # "done": a person said so, and the commit is still missing
-    superseded: "OpenIntent | None" = None  # what was open already when an operator's own action began
+    # What was open already when an operator's own action (an abort, say) began: it is open again if that one fails.
+    superseded: "OpenIntent | None" = None
 
 
 @frozen

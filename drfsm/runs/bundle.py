@@ -37,8 +37,8 @@ _MIRROR = "drfsm resume s3://<bucket>/<prefix>/drfsm/runs/<run>"
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
     """Return where drfsm keeps its runs: DRFSM_HOME, else below XDG_STATE_HOME."""
-    if given := environ.get("DRFSM_HOME"):
-        return Path(given)
+    if named := environ.get("DRFSM_HOME"):
+        return Path(named)
     return Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "drfsm"
 
 
@@ -54,7 +54,9 @@ def runs() -> Iterator[Path]:
             places = [home() / "runs" / name for name in directory.names("runs")]
     except UsageFault:
         return
-    yield from (place for _, place in sorted(((_age(each), each) for each in places if _is_one(each)), reverse=True))
+    yield from (
+        place for _, place in sorted(((_age(place), place) for place in places if _is_one(place)), reverse=True)
+    )
 
 
 def _is_one(place: Path) -> bool:
@@ -65,9 +67,9 @@ def _is_one(place: Path) -> bool:
 
 
 def _age(place: Path) -> int:
-    for each in (place / LOG, place):
+    for path in (place / LOG, place):
         try:
-            return each.stat(follow_symlinks=False).st_ctime_ns
+            return path.stat(follow_symlinks=False).st_ctime_ns
         except OSError:
             continue
     return 0
@@ -78,8 +80,8 @@ def find(named: str | None) -> Path:
 
     Raises UsageFault, JournalDamaged for one that a run left traces in and that has no journal.
 
-    Without a name, a child run stands for its parent: a resume of the child alone would leave the parent unfinished,
-    and standing what the parent has to take down.
+    Without a name, the parent of a child run is returned: a resume of the child alone would leave the parent
+    unfinished, and its site running.
     """
     if named is None:
         newest = next(runs(), None)
@@ -131,7 +133,7 @@ def ask_hold(place: Path, operator: str, reason: str) -> None:
 def asked_hold(place: Path, *, forget: bool = False) -> str:
     """Return who asked this run to hold, and why; "" if nobody did. ``forget`` removes the request.
 
-    Anything else in that file's place is a reason to hold, too.
+    A request that cannot be read is a reason to hold, too.
     """
     if forget:
         with Directory.own(place) as directory:
@@ -150,7 +152,7 @@ def asked_hold(place: Path, *, forget: bool = False) -> str:
 def replace(path: Path, body: bytes) -> None:
     """Write a file so that a reader sees the old one or the new one, never half.
 
-    What a run is gone on with (its journal, its declaration) is on the disk when this returns. Raises DiskFault,
+    A journal or a declaration, from which a run continues, is on the disk when this returns. Raises DiskFault,
     FileDamaged, UsageFault.
     """
     with Directory.own(path.parent) as directory:
@@ -163,7 +165,7 @@ def replace(path: Path, body: bytes) -> None:
 def anchor(place: Path, machine: str) -> tuple[str, int] | None:
     """Return the head and the number of records that the summary in a bundle knows; None where there is no summary.
 
-    One that can't be read is none: it is derived, and made anew. Raises FileDamaged for a link or the like.
+    A summary that can't be read counts as none: it is made anew from the log. Raises FileDamaged for a link.
     """
     name = f"{machine}.summary.json"
     with Directory.look(place) as directory:
@@ -179,7 +181,7 @@ def anchor(place: Path, machine: str) -> tuple[str, int] | None:
 def contradiction(place: Path, machine: str, lines: Sequence[bytes]) -> str:
     """Return how a log's raw lines contradict the summary beside them, "" where they don't.
 
-    A log that has grown since is as it must be: the record comes first.
+    A log that has grown since then is no contradiction: a record is written before the summary.
     """
     known = anchor(place, machine)
     if known is None:

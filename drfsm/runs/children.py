@@ -3,7 +3,7 @@
 ``<bundle>/<name>/`` is the child's bundle. Its id is the parent's with the machine's name in front, so a resume on any
 machine finds the same child (and fetches it from its mirror). It is a run like any other: `drfsm list` shows it, and a
 person can approve, resume and abort it by itself. What stops the parent stops the child at its next clean point.
-Implements world.Procedures for wiring.py.
+Implements world.Procedures for run_context.py.
 """
 
 import os

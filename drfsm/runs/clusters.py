@@ -2,7 +2,8 @@
 
 Owns where a drill's private files lie in its bundle (``private/``: kubeconfig, plans; ``logs/``: terraform's own
 words). The kubeconfig may appear, or become another, while the run works, and a bundle that was fetched from S3
-lacks it: so the file is looked at before every call, and fetched where the site can give it. Used by wiring.py.
+lacks it: so the file is looked at before every call, and fetched where the site can give it. Used by world.py and
+run_context.py.
 """
 
 import os
@@ -28,9 +29,9 @@ def private_files(place: Path) -> "PrivateFiles":
 
 
 def kubeconfig_of(inputs: Mapping[str, Any], place: Path) -> Path:
-    """Return where the kubeconfig of DR lies: the named file, else the one that the site gives."""
-    if given := str(inputs.get("kubeconfig_dr") or ""):
-        return Path(given)
+    """Return where the kubeconfig of DR lies: the named file, else the one that the provisioner fetches."""
+    if named := str(inputs.get("kubeconfig_dr") or ""):
+        return Path(named)
     return private_files(place).kubeconfig if "infrastructure" in inputs else Path(os.devnull)
 
 
@@ -119,8 +120,10 @@ class PinnedCluster:
 class SiteCluster:
     """DR's cluster, by the kubeconfig that exists at the time of a call."""
 
-    def __init__(self, kubeconfig: Path, gives: Provisioner | None = None, charter: Charter | None = None) -> None:
-        self._kubeconfig, self._gives, self._charter = kubeconfig, gives, charter
+    def __init__(
+        self, kubeconfig: Path, provisioner: Provisioner | None = None, charter: Charter | None = None
+    ) -> None:
+        self._kubeconfig, self._provisioner, self._charter = kubeconfig, provisioner, charter
         self._known: tuple[object, Any] | None = None
 
     @property
@@ -142,8 +145,8 @@ class SiteCluster:
             raise Unreachable(f"there is no kubeconfig {self._kubeconfig}", hint="the site must be reached first")
         if self._known is None or self._known[0] != mark:
             self._known = (mark, KubeCluster("dr", self._kubeconfig))
-        found: Cluster = self._known[1]
-        return found
+        cluster: Cluster = self._known[1]
+        return cluster
 
     def _mark(self) -> tuple[int, int] | None:
         """Return what distinguishes one version of the file from another; None if there is no file."""
@@ -154,9 +157,9 @@ class SiteCluster:
         return status.st_mtime_ns, status.st_ino
 
     def _fetched(self) -> bool:
-        if self._gives is None or self._charter is None:
+        if self._provisioner is None or self._charter is None:
             return False
         try:
-            return self._gives.fetch_kubeconfig(self._charter) is not None
+            return self._provisioner.fetch_kubeconfig(self._charter) is not None
         except DrfsmError as fault:
             raise Unreachable(f"the site gives no kubeconfig: {fault.what}", hint=fault.hint) from None

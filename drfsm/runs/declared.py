@@ -1,6 +1,6 @@
 """The declaration that a run is pinned to, as its bundle holds it.
 
-Refuses any other: what a run may do is what was declared when it started. Called by wiring.py before a run goes on,
+Refuses any other: what a run may do is what was declared when it started. Called by wiring.py before a run continues,
 and by derived.py for what a declaration says of a run's files.
 """
 

@@ -1,6 +1,7 @@
 """What a machine's bundle holds besides its summary: files that a subscriber derives from the records.
 
-Only the drill has such files (derived_files.py). Used by wiring.py while a run works, and by `status` when none does.
+Only the drill has such files (derived_files.py). Used by run_context.py while a run works, and by
+`status` when none does.
 """
 
 from collections.abc import Callable, Sequence

@@ -5,7 +5,7 @@
     validation.receipt.json, also at <staged_prefix>/...          what a promote relies on, and checks
 
 Every file is a function of the records, written whole, and held to its schema before that. Written after every
-record, and again by `status` and by whoever goes on: a crash in between leaves nothing untrue for long.
+record, and again by `status` and by a resume: a crash in between leaves nothing untrue for long.
 """
 
 import json
@@ -83,9 +83,9 @@ class DrillFiles:
     def write(self, records: Sequence[Record], state: RunState) -> None:
         """Write every file that says something else by now."""
         for phase in phases.split(records, self._phases):
-            told = phases.receipt(phase, state)
-            settled = isinstance(told["ended_at"], str)  # holding it to its schema costs a tenth of a second
-            self._json(f"phases/{phase.name}.receipt.json", told, "phase.receipt", hold=settled)
+            receipt = phases.receipt(phase, state)
+            settled = isinstance(receipt["ended_at"], str)  # holding it to its schema costs a tenth of a second
+            self._json(f"phases/{phase.name}.receipt.json", receipt, "phase.receipt", hold=settled)
             for name, body in phases.logs(phase):
                 self._keep(f"phases/{name}", body)
         self._control_plane(records)
@@ -103,21 +103,21 @@ class DrillFiles:
 
     @staticmethod
     def _uri_of(state: RunState) -> str:
-        given = state.inputs
-        return f"s3://{given.get('bucket')}/{home_of(str(given.get('journal_prefix')), state.run_id)}"
+        inputs = state.inputs
+        return f"s3://{inputs.get('bucket')}/{home_of(str(inputs.get('journal_prefix')), state.run_id)}"
 
     def _control_plane(self, records: Sequence[Record]) -> None:
         """Write what `drfsm control-plane` would: from what applying returned, or from what was read back."""
         done = _last(records, "apply_control_plane")
-        told = _last(records, "confirm_secrets") if done is None or done.body["result"] is None else done
-        result = told.body["result"] if told is not None else None
-        if done is None or told is None or not isinstance(result, Mapping) or "applied" not in result:
+        source = _last(records, "confirm_secrets") if done is None or done.body["result"] is None else done
+        result = source.body["result"] if source is not None else None
+        if done is None or source is None or not isinstance(result, Mapping) or "applied" not in result:
             return
         summary = {name: value for name, value in result.items() if name != "applied"}
         self._json(RESTORED, summary)
         applied = {"schema_version": 1, "applied_at": done.at, **result["applied"]}
         self._json(APPLIED, applied, "control_plane.apply.summary")
-        counts = {name: len(each["sha256"]) for name, each in result["applied"]["sections"].items()}
+        counts = {name: len(section["sha256"]) for name, section in result["applied"]["sections"].items()}
         values = fetch_values(result["bundle_uri"], result["bundle_sha256"], counts, directory="", at=done.at)
         self._keep(FETCHED, env_bytes(values))
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from drfsm.errors import DrfsmError, LeaseLost
-from drfsm.runs import bundle, wiring
+from drfsm.runs import bundle
 from drfsm.runs.earlier_drills import EarlierDrill
 from drfsm.runs.receipts import ReceiptFiles
+from drfsm.runs.world import connect
 
 FACTS = ("cloud_identity", "pointer_owner", "foreign_runners", "runner", "site_kubeconfig", "runner_ready",
          "dr_control_plane", "dr_schedules", "dr_publishing", "site_baseline")  # fmt: skip
@@ -52,7 +53,7 @@ def _record(inputs: Mapping[str, Any], run_id: str, place: Path) -> dict[str, An
     from drfsm.engine import Run, SystemClock
     from drfsm.engine.runner import who
 
-    world = fenced(wiring.connect(inputs, "", place, run_id)[0], _NoLease())
+    world = fenced(connect(inputs, "", place, run_id)[0], _NoLease())
     run = Run(run_id, inputs, who(), 0, True, "diagnose", {}, {}, SystemClock())  # noqa: FBT003  it changes nothing
     try:
         site = baseline.diagnose(world.dr, str(inputs["namespace"]))

@@ -17,7 +17,6 @@ from drfsm.errors import UsageFault
 from drfsm.journal import RunState, fold
 from drfsm.runs import bundle
 from drfsm.runs.clusters import private_files
-from drfsm.runs.validation_receipts import in_bundle
 
 
 @frozen
@@ -47,6 +46,8 @@ class EarlierDrill:
 
     def receipt(self) -> dict[str, Any]:
         """Return its validation's receipt, {} where it has none. Raises UsageFault for what is none."""
+        from drfsm.runs.validation_receipts import in_bundle  # only here: `--help` needs nothing of dr/
+
         try:
             return in_bundle(self.place) or {}
         except UsageFault as fault:

@@ -1,7 +1,7 @@
 """Fetches a run from its mirror in S3: onto this machine, as a bundle, once somebody vouches for its records.
 
-Writes nothing before the mirror's place, audit, declaration and records hold (trust.py). Used by wiring.py, and by
-`approve`.
+Writes nothing before the mirror's place, audit, declaration and records hold (trust.py). Used by wiring.py,
+run_context.py and `approve`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -85,5 +85,5 @@ def local_inputs(
     """Return a run's inputs, with the places of its sites on this machine: never those that other machines recorded."""
     kept = heads.places
     if kept is None and (not lines or heads.knows(digest(lines[0]))):
-        return {**inputs, **invocation.given}
-    return {**inputs, **trust.places_here(inputs, invocation.given, kept)}
+        return {**inputs, **invocation.named_places}
+    return {**inputs, **trust.places_here(inputs, invocation.named_places, kept)}

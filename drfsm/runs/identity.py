@@ -3,7 +3,7 @@
 The owner of this process is known offline (not from LOGNAME, which anybody may set). Every command that starts,
 continues or decides a run asks the cloud and the clusters for their names of the caller: once, before anything is
 recorded, and no site that was declared lost or has no kubeconfig here. Commands that only read ask nobody. Used by
-wiring.py, which passes the answers to the Runner.
+run_context.py, which passes the answers to the Runner.
 """
 
 import os

@@ -1,6 +1,6 @@
 """What the command line says beside a run's inputs: the operator, the lease, paths on this machine, assurances.
 
-Made by a command, used by wiring.py.
+Made by a command, used by wiring.py and run_context.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ class Invocation:
     listen: Callable[[], Listener] = Silent  # makes a listener for one run's work
 
     @property
-    def given(self) -> dict[str, str]:
+    def named_places(self) -> dict[str, str]:
         """The paths and addresses of the sites that the command line names: input -> value."""
         files = {f"kubeconfig_{site}": str(Path(file).absolute()) for site, file in self.kubeconfigs.items() if file}
         return {**files, **{name: value for name, value in self.places.items() if value}}

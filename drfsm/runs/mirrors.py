@@ -3,8 +3,8 @@
     s3://<bucket>/<prefix>/drfsm/runs/<run>    as a person types it; every part is checked against its grammar
 
 A mirror is a claim: its run, bucket and prefix must be those of the address, and its declaration the one that its
-records name. Executes nothing, writes nothing. Used by `status`, `replay` and `list`, and by wiring.py and fetching.py
-before a run continues from it.
+records name. Executes nothing, writes nothing. Used by `status`, `replay` and `list`, and by run_context.py and
+fetching.py before a run continues from it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

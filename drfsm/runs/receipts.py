@@ -62,8 +62,8 @@ class ReceiptFiles:
     A directory that the operator names may hold receipts, and nothing else.
     """
 
-    def __init__(self, given: str, name: str) -> None:
-        self.directory = Path(given).absolute() if given else bundle.home() / "receipts" / name
+    def __init__(self, named_directory: str, name: str) -> None:
+        self.directory = Path(named_directory).absolute() if named_directory else bundle.home() / "receipts" / name
         self._checked = False
 
     def json(self, path: str, record: Mapping[str, Any], schema: str = "") -> None:

@@ -6,7 +6,8 @@ and the next action and typed the head. An approval in such a journal is valid o
 person approves the plan again. If only a person vouches, the world is read again before anything is done
 (``Voucher.by_person``). Where the sites of a run are is never taken from records that began on another machine.
 
-Owns the checks and their order; reads nothing of the world but signatures. Used by wiring.py and cli/records.py.
+Owns the checks and their order; reads nothing of the world but signatures. Used by wiring.py, run_context.py and
+cli/records.py.
 """
 
 import hashlib
@@ -252,7 +253,7 @@ def _shown(journal: Journal, state: RunState, head: str) -> Iterator[str]:
 
 def _next_action(spec: MachineSpec, state: RunState) -> str:
     if state.open is not None:
-        return f"find out how {printable(state.open.trigger)} ended, which was begun"
+        return f"find out how the interrupted step {printable(state.open.trigger)} ended"
     row = next(spec.rows_from(state.state, state.inputs, By.RUNNER), None)
     if row is None or state.ended:
         return "none: the run waits for a person, or has ended"
@@ -289,12 +290,12 @@ def region_here(environ: Mapping[str, str] = os.environ) -> str:
     return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION", "")
 
 
-def places_here(inputs: Mapping[str, Any], given: Mapping[str, str], kept: Mapping[str, str] | None) -> dict[str, str]:
+def places_here(inputs: Mapping[str, Any], named: Mapping[str, str], kept: Mapping[str, str] | None) -> dict[str, str]:
     """Return where the sites of a run that began elsewhere are, for this machine: as given now, else as given before.
 
     Raises UsageFault, naming all options, if a file or directory that the run needs was never given here.
     """
-    here = {name: str(given.get(name) or (kept or {}).get(name) or "") for name in PLACES}
+    here = {name: str(named.get(name) or (kept or {}).get(name) or "") for name in PLACES}
     here["region"] = here["region"] or region_here()
     missing = [PLACES[name] for name in REQUIRED if inputs.get(name) and not here[name]]
     if missing:

@@ -28,7 +28,7 @@ from drfsm.spec.model import (
     Wait,
 )
 from drfsm.spec.phases import check_phases
-from drfsm.spec.shorthand import OLD_KEYS, source, write_out
+from drfsm.spec.shorthand import OLD_KEYS, groups_are_whole, members, source, write_out
 from drfsm.spec.soundness import STATUSES, unsound
 from drfsm.spec.words import (
     COUNT,
@@ -131,7 +131,7 @@ _MACHINE = {
     "initial": Key(NAME, required=True),
     "finals": Key(table(choice(*STATUSES)), required=True),
     "defaults": Key(block(_DEFAULTS, "defaults")),
-    "groups": Key(table(_NAMES)),
+    "groups": Key(table(members(_NAMES))),
     "inputs": Key(table(block(_INPUT, "an input"))),
     "facts": Key(table(block(_FACT, "a fact"))),
     "guards": Key(table(block(_GUARD, "a guard"))),
@@ -562,7 +562,8 @@ def _check_give_up(row: Block, guards: Mapping[str, Block], faults: Faults) -> N
 def _skeleton_is_whole(machine: Block) -> bool:
     """Say whether rows, finals and inputs were read without a fault, so that the table can be judged.
 
-    A misspelt state or input would look like gaps and dead ends all over the table: it is told alone.
+    A misspelt state or input, or an empty group, would look like gaps and dead ends all over the table: it is told
+    alone.
     """
     rows, inputs = machine["transitions"], machine.get("inputs", {})
     blocks = (*rows, *inputs.values())
@@ -570,7 +571,8 @@ def _skeleton_is_whole(machine: Block) -> bool:
     whens = [*(row.get("when", {}) for row in rows), *(state.when for row in rows for state in row["from"])]
     selected = ((name, value) for when in whens for name, values in when.items() for value in values)
     return (
-        all(set(each.lines) == set(each) for each in blocks)
+        groups_are_whole(machine)
+        and all(set(each.lines) == set(each) for each in blocks)
         and {machine["initial"], *machine["finals"]} <= states
         and all(name in inputs and value in inputs[name].get("values", ()) for name, value in selected)
     )

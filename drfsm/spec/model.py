@@ -26,7 +26,7 @@ def _table() -> Any:
 
 
 class Effect(StrEnum):
-    """May an action be done again after a crash."""
+    """May an action be done again after a crash. recovery.py's table says what follows from it."""
 
     NONE = "none"  # it changes nothing outside
     IDEMPOTENT = "idempotent"  # doing it again ends the same
@@ -118,7 +118,11 @@ class Wait:
 
 @frozen
 class Row:
-    """One line of the table: a transition."""
+    """One line of the table: a transition.
+
+    ``sets`` is the action's promise, and so also the test of it: after a crash those facts are read again, and
+    ``effect`` says whether an action that was not done may be repeated (recovery.py).
+    """
 
     source: str
     trigger: str
@@ -135,7 +139,7 @@ class Row:
     undo: str | None = None
     not_undone_because: str = ""  # instead of undo: why an abort does not give this back
     amends: tuple[str, ...] = ()  # inputs that the operator's recorded arguments replace from the commit on
-    foreach: str | None = None  # "undo": taken once for each thing left to undo, newest first
+    foreach: str | None = None  # "undo": taken once for each change left to undo, newest first
     timeout_seconds: float | None = None
     point_of_no_return: bool = False  # the intent of this row is the point of no return
     overrides_open_intent: bool = False  # by failure, also with an intent open, or when nothing could be reached

@@ -27,10 +27,10 @@ from drfsm.spec.model import Effect
 class Probe(StrEnum):
     """What the facts that a row sets say, read again."""
 
-    DONE = "done"
-    NOT_DONE = "not_done"
-    MIXED = "mixed"
-    UNKNOWN = "unknown"
+    DONE = "done"  # as the row sets them
+    NOT_DONE = "not_done"  # as before the action
+    MIXED = "mixed"  # neither: half done, or changed by somebody else
+    UNKNOWN = "unknown"  # one of them can't be read
 
 
 class RecoveryAction(StrEnum):

@@ -55,6 +55,24 @@ def source(name: Kind, with_when: Kind) -> Kind:
     return Kind(read, {"anyOf": [name.schema, with_when.schema]})
 
 
+def members(states: Kind) -> Kind:
+    """Return the kind of a group: a list of states. A list at fault is read as (), so that its name stays known.
+
+    Else each use of the name would be a fault of its own, and a misleading one.
+    """
+
+    def read(node: yaml.Node, faults: Faults, called: str) -> tuple[Word, ...]:
+        listed: tuple[Word, ...] | None = states.read(node, faults, called)
+        return listed or ()
+
+    return Kind(read, states.schema)
+
+
+def groups_are_whole(machine: Block) -> bool:
+    """Say whether each group was read without a fault, so that the lists which use it hold what was meant."""
+    return all(machine.get("groups", {}).values())
+
+
 def write_out(machine: Block, faults: Faults) -> None:
     """Write out the machine's groups and defaults, in place."""
     _Groups(machine, faults).write_out()
@@ -92,7 +110,7 @@ class _Groups:
                 if "states" in rule:
                     rule["states"] = self._written_out(rule["states"], "states")
         for name in self._declared:
-            if name not in self._used:
+            if name not in self._used and self._declared[name]:
                 self._faults.add(name.line, f"group {name} is used nowhere", "list it in from or states, or remove it")
         self._refuse_unknown()
 

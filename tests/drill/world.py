@@ -39,7 +39,8 @@ from drfsm.runs.fetching import fetch_into
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.mirrors import own_prefix
 from drfsm.runs.summary_files import SummaryFiles
-from drfsm.runs.wiring import connect, resume_child, start_child
+from drfsm.runs.wiring import resume_child, start_child
+from drfsm.runs.world import connect
 from drfsm.sandbox import Sandbox
 from drfsm.spec import load_machine
 from tests.safety.world import Clock, Killed

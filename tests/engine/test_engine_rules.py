@@ -437,6 +437,8 @@ def test_a_state_that_waits_for_a_person_holds_the_run() -> None:
     runner = room.start()
     assert (runner.state.status, runner.state.stage) == ("held", "waiting")
     assert [offered.action for offered in runner.state.next_actions] == ["resume", "leave"]
+    assert runner.state.reason == "a person must choose leave"
+    assert "drfsm status" in runner.state.hint
     state = runner.request("leave", {"reason": "late"})
     assert (state.status, state.args["leave"]) == ("complete", {"reason": "late", "operator": "op"})
 

@@ -553,6 +553,37 @@ def test_every_field_that_is_not_commentary_is_proven(make: Callable[[Make], "Pl
     assert unfound == []
 
 
+def nested(value: Any, *, named: str = "") -> Iterator[dict[str, Any]]:
+    """Yield every object inside a body that is not free by its nature: what the world, a person or an action said."""
+    if isinstance(value, dict):
+        if named:
+            yield value
+        free = ("seen", "result", "args", "inputs")
+        members = [(name, member) for name, member in value.items() if name not in free]
+    else:
+        members = [(named, item) for item in value] if isinstance(value, list) else []
+    for name, member in members:
+        yield from nested(member, named=name)
+
+
+@pytest.mark.parametrize("make", [complete, aborted, held, superseded, found, dry])
+def test_an_extra_key_in_any_nested_object_is_found(make: Callable[[Make], "Play"], play: Make) -> None:
+    """Each guard, reading, snapshot, next action and identity of a log, with one key too many: the audit finds it."""
+    run = make(play)
+    draft = [json.loads(line) for line in run.raw.splitlines()]
+    unfound, tried = [], set()
+    for number, record in enumerate(draft):
+        for place_in_body, _ in enumerate(nested(record["body"])):
+            raw = run.edited(
+                lambda copy, n=number, p=place_in_body: list(nested(copy[n]["body"]))[p].update(more="of it")  # type: ignore[misc]  # mypy infers no lambda with defaults
+            )
+            tried.add(record["kind"])
+            if run.audit(raw).ok:
+                unfound.append(f"{record['kind']} {number}: object {place_in_body}")
+    assert unfound == []
+    assert tried >= {"forecast"} if make is dry else tried >= {"intent", "commit"}
+
+
 def test_a_record_that_is_taken_out_is_found_unless_it_moves_nothing(play: Make) -> None:
     """Only what moves nothing can go (an attempt that failed then reads as interrupted), and the head tells of that."""
     run = held(play).request("ring")

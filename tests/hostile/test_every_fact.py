@@ -27,7 +27,7 @@ from drfsm.engine.log import RunLog
 from drfsm.engine.observer import Observer
 from drfsm.journal.record_types import Reading
 from drfsm.resources import shipped
-from drfsm.runs.wiring import connect
+from drfsm.runs.world import connect
 from drfsm.sandbox import Options, Sandbox
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from drfsm.spec import load_machine

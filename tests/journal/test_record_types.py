@@ -54,6 +54,31 @@ ANYTHING: list[Any] = [
 ]  # fmt: skip
 
 
+NESTED: dict[str, Any] = {
+    "guards": [{**CHECK, "outcome": "passed"}],
+    "facts": {"rain": {"value": None, "seen": None, "why": "no gauge"}},
+    "ways": [{"do": "open", "because": "it rains", "args": ["gate"]}],
+    "proven": {
+        "os_user": {"uid": 1, "name": "ann", "host": "desk"},
+        "cloud_caller": {"unknown": "no answer"},
+        "cluster_users": {"dr": {"unknown": "no answer"}},
+    },
+    "vouched": {"how": "typed", "by": "ann", "head": HASH, "records": 3},
+}
+"""Every field that holds objects of a declared shape, with all of that shape."""
+FREE = {
+    "inputs": "the audit holds its names against the declaration",
+    "amends": "the audit holds it against the row and its arguments",
+    "receipt": "the audit holds it against the declaration's table",
+    "sets": "the audit holds it against the row",
+    "before": "the audit holds it against what the same record saw",
+    "args": "what a person said",
+    "result": "what an action returned",
+    "seen": "what the world said; a judge reads it",
+}
+"""Fields whose objects have no shape of their own, and who compares them."""
+
+
 def record(kind: str, body: dict[str, Any]) -> Record:
     """Return a record of a kind."""
     return Record(1, kind, AT, body)
@@ -95,6 +120,43 @@ def test_what_the_schema_accepts_is_read_and_what_is_read_has_its_types(kind: st
         else:
             assert isinstance(record(kind, body).content, KINDS[kind])
     assert refused > len(BODIES[kind])
+
+
+def with_an_extra_key(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (path, copy) for every object of a declared shape in a JSON value, each with one key too many."""
+    if isinstance(value, list):
+        for number, item in enumerate(value):
+            for where, forged in with_an_extra_key(item, path):
+                yield where, [*value[:number], forged, *value[number + 1 :]]
+    if isinstance(value, dict):
+        names_of_things = path in ("facts", "proven.cluster_users")  # any fact or site: the audit knows which there are
+        if not names_of_things:
+            yield path, {**value, "more": "of it"}
+        for name, member in value.items():
+            for where, forged in with_an_extra_key(member, f"{path}.{name}".strip(".")) if name not in FREE else ():
+                yield where, {**value, name: forged}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_extra_key_in_any_nested_object_is_refused(kind: str) -> None:
+    """What no rule compares and no page shows could carry anything: it is no record of drfsm, by reader and schema."""
+    schema = Draft202012Validator(record_schema())
+    declared = {line.key for line in fields_of(KINDS[kind])}
+    body = {**BODIES[kind], **{key: value for key, value in NESTED.items() if key in declared}}
+    assert list(record(kind, body).faults()) == []
+    for path, forged in with_an_extra_key(body):
+        if path:  # a body itself may carry more: a later version's field
+            key = path.partition(".")[0]
+            assert list(record(kind, forged).faults()) == [f"{key} of a {kind} record is not of its type"], path
+            assert not schema.is_valid({"prev": HASH, "seq": 1, "at": AT, "kind": kind, "body": forged}), path
+
+
+def test_every_field_that_holds_objects_is_of_a_declared_shape_or_compared() -> None:
+    """A new field with objects needs a line in one of the two tables above."""
+    lines = [line for kind in KINDS.values() for line in fields_of(kind)]
+    samples: tuple[Any, ...] = ({}, [CHECK])
+    objects = {line.key for line in lines if any(map(line.type.fits, samples))}
+    assert objects <= {*NESTED, *FREE}
 
 
 def test_every_record_that_an_older_version_wrote_is_read() -> None:

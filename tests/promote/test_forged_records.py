@@ -217,7 +217,7 @@ def test_no_program_and_no_address_is_taken_from_a_mirror(
     code, _, err = waiting.type_("resume", waiting.uri, "--expect-head", head, "--take-over", waiting.run_id)
     assert (code, "--kubeconfig-dr, --kubeconfig-primary must be given" in err) == (ExitCode.USAGE, True), err
     code, out, err = waiting.type_("resume", waiting.uri, *waiting.places(), "--expect-head", head)
-    assert "waits for a person" in err + out, out + err
+    assert "a person must choose approve, decline or abort" in err + out, out + err
     assert f"endpoint_url: the run recorded {attacker.url}, here it is {waiting.site.sandbox.cloud.endpoint}" in err
     code, out, err = waiting.type_("resume")  # what was given once is remembered, outside the bundle
     assert code == ExitCode.HELD, out + err

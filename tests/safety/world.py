@@ -34,7 +34,7 @@ from drfsm.evidence.summary import summarise
 from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
 from drfsm.runs.receipts import hold
-from drfsm.runs.wiring import connect
+from drfsm.runs.world import connect
 from drfsm.sandbox import Sandbox
 from drfsm.sandbox.cloud import MACHINE_IMAGE
 from drfsm.sandbox.seed import BEFORE, CONFIGMAP, CRONJOB, NAMESPACE, RUNNER_TAGS, job_from

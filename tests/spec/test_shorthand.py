@@ -138,6 +138,15 @@ FAULTS = {
     "an empty group": (changed(("[moving, halted]", "[]"), ("from: on_the_way", "from: rolling")), [
         "13: on_the_way is an empty list; name at least one or leave the key out",
     ]),
+    "an empty group that a row, a rule and a group use": (changed(("[rolling, fast]", "[]")), [
+        "12: moving is an empty list; name at least one or leave the key out",
+    ]),
+    "an empty group that is all of a row's sources": (changed(("[moving, halted]", "[]")), [
+        "13: on_the_way is an empty list; name at least one or leave the key out",
+    ]),
+    "a group that is no list": (changed(("[rolling, fast]", "{rolling: fast}")), [
+        "12: moving is no list; write [a, b]",
+    ]),
     "an unused group": (changed(("from: on_the_way", "from: [moving, halted]")), [
         "13: group on_the_way is used nowhere; list it in from or states, or remove it",
     ]),

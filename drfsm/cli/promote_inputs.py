@@ -1,0 +1,133 @@
+"""Turns the options of `drfsm promote` into the inputs of the machine.
+
+Owns which options go together: every UsageFault of the command is raised here, before anything is made. A validation's
+receipt fills in what the options leave open. Called by promote.py.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from drfsm.cli.options import assignments, new_workload_run_id, policy_inputs
+from drfsm.errors import UsageFault
+from drfsm.runs import reserved_plans
+from drfsm.runs.canonical import canonical_run
+
+ORCHESTRATORS = ("AWS_STEPFUNCTIONS_EXECUTION_ARN", "STEPFUNCTIONS_EXECUTION_ARN", "SFN_EXECUTION_ARN")
+"""Environment variables by which an orchestrator says which of its executions this is; the first that is set."""
+OF_RECEIPT = ("bucket", "prefix", "namespace", "candidate", "provider", "profile")
+USUAL = {"prefix": "jobintel", "namespace": "jobintel", "candidate": "local", "provider": "openai", "profile": "cs"}
+FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_image_drift", "primary_unreachable")
+
+
+def check_immediate_approval(
+    options: dict[str, Any], ticket: str, plan: str, plan_of: str, *, dry_run: bool, allow_older: bool
+) -> None:
+    """Raise UsageFault for options of an immediate approval that need or exclude another option."""
+    if plan_of and not plan:
+        raise UsageFault("--plan-of needs --plan", hint="give both, as the dry run printed them")
+    if bool(ticket) != bool(plan):
+        raise UsageFault(
+            "--ticket and --plan go together", hint="give both to approve at once, or none and `drfsm approve` later"
+        )
+    if plan and dry_run:
+        raise UsageFault("a dry run cannot be approved: it shows the plan", hint="leave out --ticket and --plan")
+    if plan and not options["validation_receipt"]:
+        raise UsageFault(
+            "--plan needs --validation-receipt: a run that validates DR itself makes a new plan; no dry run shows it",
+            hint="drfsm promote without --ticket and --plan, then `drfsm approve`; or `drfsm validate` first",
+        )
+    if allow_older and not plan:
+        raise UsageFault("--allow-older is part of an approval", hint="give it with --plan, or to `drfsm approve`")
+
+
+def check_combinations(options: dict[str, Any]) -> None:
+    """Raise UsageFault for options that need or exclude another option."""
+    lost, no_fence = options["primary_unreachable"], options["no_fence"]
+    if (lost or no_fence or options["adopt_ownership"]) and not options["reason"].strip():
+        raise UsageFault(
+            "--primary-unreachable, --no-fence and --adopt-ownership need a --reason", hint="the journal records it"
+        )
+    if no_fence and not lost:
+        raise UsageFault(
+            "--no-fence needs --primary-unreachable", hint="a primary that can be reached is frozen, not fenced"
+        )
+    if no_fence and options["fence_primary"]:
+        raise UsageFault("--fence-primary and --no-fence exclude each other", hint="give one of them")
+    if (options["fence_primary"] or (lost and not no_fence)) and not (
+        options["fence_primary_role"] and options["fence_dr_role"]
+    ):
+        raise UsageFault(
+            "a fence needs --fence-primary-role and --fence-dr-role: a role that both sites share would fence both",
+            hint="name both roles; or, if a lost primary cannot be fenced, --no-fence --reason …",
+        )
+    if not lost and not options["kubeconfig_primary"]:
+        raise UsageFault(
+            "--kubeconfig-primary is missing: a promote stops the primary",
+            hint="add --kubeconfig-primary PATH; or, if it cannot be reached, --primary-unreachable --reason …",
+        )
+
+
+def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str, Any]:
+    """Return the inputs of the run: from the options, else from the receipt, else the usual values."""
+    receipt_text, receipt = _receipt(options.pop("validation_receipt"), options.pop("expect_receipt"), options)
+    for name in OF_RECEIPT:
+        options[name] = options[name] or str(receipt.get(name) or USUAL.get(name, ""))
+    options["prefix"] = options["prefix"].strip("/")
+    if not options["bucket"]:
+        raise UsageFault("no bucket is named", hint="add --bucket, or a receipt that names it")
+    if not options["prefix"]:
+        raise UsageFault(
+            "--prefix is empty: a procedure owns one prefix of the bucket, never all of it", hint="add --prefix"
+        )
+    if not receipt and options["dr_run_id"]:
+        raise UsageFault(
+            "--dr-run-id names a validated run, and its receipt is missing",
+            hint="add --validation-receipt, or leave it out",
+        )
+    lost = options["primary_unreachable"]
+    fenced = options["fence_primary"] or (lost and not options["no_fence"])
+    return {
+        **{name: value for name, value in options.items() if name != "two_people"},
+        **{name: "yes" if options[name] else "no" for name in FLAGS},
+        "taker": "dr",
+        "target": "canonical",
+        "primary_run_id": canonical_run(options),
+        "dr_run_id": options["dr_run_id"] or str(receipt.get("run_id") or new_workload_run_id()),
+        "staged_prefix": str(receipt.get("staged_prefix") or f"{options['prefix']}/promotes/{planned.run_id}"),
+        "validation": "receipt" if receipt else "own",
+        "validation_receipt": receipt_text,
+        "image_ref": options["image_ref"] or str(receipt.get("image") or ""),
+        "rehearses": "",
+        "auto_promote": "false",
+        "allow_promote_bypass": "false",
+        "approved_plan": "",
+        "approved_by": "",
+        "approved_at": "",
+        "plan_run": planned.run_id,
+        "plan_nonce": planned.nonce,
+        **policy_inputs(options),
+        "ticket": "",
+        "allow_older": "no",
+        "fence_primary": "asked" if fenced else "none",
+        "validation_env": "\n".join(assignments(options["validation_env"])),
+        "execution_id": options["execution_id"]
+        or next((os.environ[name] for name in ORCHESTRATORS if os.environ.get(name)), ""),
+        "kubeconfig_dr": str(Path(options["kubeconfig_dr"]).absolute()),
+        "kubeconfig_primary": str(Path(options["kubeconfig_primary"]).absolute())
+        if options["kubeconfig_primary"]
+        else "",
+    }
+
+
+def _receipt(source: str, expected_sha256: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the receipt that --validation-receipt names, as its text and as its content; empty without that option."""
+    from drfsm.runs import validation_receipts
+
+    if not source:
+        return "", {}
+    try:
+        return validation_receipts.named(source, options, expected_sha256)
+    except UsageFault as fault:
+        fault.what = f"--validation-receipt: {fault.what}"
+        raise

@@ -1,0 +1,45 @@
+"""The world that a run's inputs lead to: its store, its two clusters, what brings up a site; and the run's lease.
+
+Makes no call: whoever uses the world does. Used by run_context.py for a run, and by diagnosis.py without one.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from drfsm.runs.clusters import SiteCluster, kubeconfig_of, provisioner
+from drfsm.runs.mirrors import own_prefix
+
+if TYPE_CHECKING:
+    from drfsm.adapters.s3_lease import S3Lease
+    from drfsm.world import World
+
+
+def connect(inputs: Mapping[str, Any], take_over: str, place: Path, run_id: str = "") -> tuple["World", "S3Lease"]:
+    """Return the world that a run's inputs lead to, and the lease of the bundle at ``place``. Makes no call yet."""
+    from drfsm.adapters import aws
+    from drfsm.adapters.kube import KubeCluster
+    from drfsm.adapters.registry import ImageRegistry
+    from drfsm.adapters.s3_lease import S3Lease
+    from drfsm.dr.infrastructure import charter_for as charter_of
+    from drfsm.world import World
+
+    account = aws.connect(
+        bucket=inputs["bucket"], endpoint_url=inputs["endpoint_url"] or None, region=inputs["region"] or None
+    )
+    world = World(
+        **account._asdict(),
+        # A site without a kubeconfig leads nowhere: a call to it is refused as wrong usage.
+        primary=KubeCluster("primary", Path(inputs.get("kubeconfig_primary") or os.devnull)),
+        dr=KubeCluster("dr", Path(inputs.get("kubeconfig_dr") or os.devnull)),
+    )
+    if (site_provisioner := provisioner(inputs, place)) is not None:
+        charter = charter_of(run_id, inputs)
+        dr = SiteCluster(kubeconfig_of(inputs, place), site_provisioner, charter)
+        world = evolve(world, dr=dr, provisioner=site_provisioner, registry=ImageRegistry())
+    return world, S3Lease(
+        account.store, own_prefix(inputs), take_over_from=take_over or None, bundle=str(place.resolve())
+    )
