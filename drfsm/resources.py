@@ -25,8 +25,8 @@ _KNOWN: Mapping[str, Known] = {
     "7359c2cbaaf84ed03d469202b0ec4bf2bdfbabd83db2eb83876829a5b1fa8821": Known("drill", "0.2.0"),
     "467bb67e167bed78a02b1e6dafb64fea19a4383a72125e5d5fdb9ad2e1e4d4ba": Known("promote", "0.2.0"),
     "30e139e2fd58819e3139c9fd38a2c316582af7d6b0a19140e2ce5b76195384d8": Known("drill", "0.3.0"),
-    "6b27c94d4e0344d84b2b05fa2b308ef8552fd664aa679abe7892c5d53a7f5442": Known("promote", "0.3.0"),
-    "ce231507cbe68fd5c679472f2fd8acc2628732b7caa96846066cfd0fe4141b24": Known("failback", "0.3.0"),
+    "026cbd3d4e89866f2aee344a408f470a8b73519b2e92b01f1876dce8140fcf1d": Known("promote", "0.3.0"),
+    "d96e7531eec4dd10bd13f5b7087425118246115218dd5864b415c778fa1e70fe": Known("failback", "0.3.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

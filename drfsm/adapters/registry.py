@@ -1,9 +1,9 @@
-"""What an image is built for, asked of its registry by the OCI distribution protocol, without credentials.
+"""What an image is built for, and which digests name it: asked of its registry, without credentials.
 
-Reads manifests only, never layers. A registry that wants a login (most private ones do) says so, and nothing is
-known then: that is no failure of the image. Speaks HTTPS but on loopback. What a registry answers is a claim: a
-login is looked for within its own domain only, a redirect is followed by HTTPS and without the token, and what is named
-by a digest must have it. Implements world.Registry.
+Speaks the OCI distribution protocol. Reads manifests only, never layers. A registry that wants a login (most private
+ones do) says so, and nothing is known then: that is no failure of the image. Speaks HTTPS but on loopback. What a
+registry answers is a claim: a login is looked for within its own domain only, a redirect is followed by HTTPS and
+without the token, and what is named by a digest must have it. Implements world.Registry.
 """
 
 import hashlib
@@ -60,6 +60,18 @@ class ImageRegistry:
         manifest = ask.json(f"manifests/{at.reference}", (*INDEX, *MANIFEST))
         return sorted(set(_of_index(manifest) if "manifests" in manifest else _of_manifest(ask, manifest)))
 
+    def digests(self, image: str) -> Sequence[str]:
+        """Return the digests that name an image now: of what its tag leads to, and of the parts of that.
+
+        Raises Unreachable, Unreadable or ActionFailed where that isn't told.
+        """
+        at = parsed(image)
+        body = _Asking(at).body(f"manifests/{at.reference}", (*INDEX, *MANIFEST))
+        parts = object_of(body, f"what {at.host} answers", largest_bytes=LARGEST_BYTES).get("manifests") or []
+        entries = [str(part.get("digest")) for part in parts if isinstance(part, dict)]
+        whole = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        return [whole, *sorted({entry for entry in entries if _DIGEST.fullmatch(entry)} - {whole})]
+
 
 def _of_index(index: Mapping[str, Any]) -> Iterator[str]:
     for entry in field(index, "manifests", list, "the image's index"):
@@ -110,6 +122,10 @@ class _Asking:
         self._opener = urllib.request.build_opener(_Redirects())
 
     def json(self, path: str, accept: Sequence[str]) -> Mapping[str, Any]:
+        """Return what lies at a path, as ``body`` does."""
+        return object_of(self.body(path, accept), f"what {self._at.host} answers", largest_bytes=LARGEST_BYTES)
+
+    def body(self, path: str, accept: Sequence[str]) -> bytes:
         """Return what lies at a path, asking for a token once. What is named by its digest must have that digest."""
         url = f"{self._scheme}://{self._at.host}/v2/{self._at.name}/{path}"
         try:
@@ -118,13 +134,13 @@ class _Asking:
             if fault.code != 401 or self._token:  # noqa: PLR2004  HTTP's own number
                 raise ActionFailed(f"{self._at.host} answers {fault.code}", fault="store") from None
             self._token = self._asked_for(fault.headers.get("WWW-Authenticate") or "")
-            return self.json(path, accept)
+            return self.body(path, accept)
         except (OSError, http.client.HTTPException, ValueError) as fault:
             raise Unreachable(f"{self._at.host} does not answer ({bounded(fault)})") from None
         reference = path.rpartition("/")[2]
         if _DIGEST.fullmatch(reference) and f"sha256:{hashlib.sha256(body).hexdigest()}" != reference:
             raise Unreadable(f"{self._at.host} answers with something else than {reference}")
-        return object_of(body, f"what {self._at.host} answers", largest_bytes=LARGEST_BYTES)
+        return body
 
     def _get(self, url: str, accept: Sequence[str]) -> bytes:
         headers = {"Accept": ", ".join(accept)} if accept else {}

@@ -29,6 +29,8 @@ _FACTORS = {
     **{f"{prefix}i": Decimal(1024) ** power for power, prefix in enumerate("KMGTPE", start=1)},
 }
 _HARD = ("NoSchedule", "NoExecute")  # effects of a taint that keep a pod away
+_CONDITIONS = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
+"""Taints by which the cluster says how a node is just now (not ready, cordoned): health.py tells of those."""
 
 
 # --- what it names ------------------------------------------------------------------------------------------------
@@ -95,13 +97,17 @@ def _against(pod: Pod, node: Manifest) -> Iterator[str]:
     if not _wanted_by_affinity(pod, labels):
         yield "the pod's node affinity leaves it out"
     for taint in (node.get("spec") or {}).get("taints") or ():
-        if taint.get("effect") in _HARD and not _tolerated(pod, taint):
+        if taint.get("effect") in _HARD and not taint["key"].startswith(_CONDITIONS) and not _tolerated(pod, taint):
             yield f"the pod does not tolerate its taint {taint['key']}"
-    available = (node.get("status") or {}).get("allocatable")
-    for resource, needed in requests(pod).items() if available is not None else ():
-        has = quantity(available.get(resource, "0"))
-        if has is not None and needed > has:
-            yield f"it has {available.get(resource, 'no')} {resource}, and the pod requests {_plain(needed)}"
+    yield from _too_small(pod, (node.get("status") or {}).get("allocatable"))
+
+
+def _too_small(pod: Pod, allocatable: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield what a node lacks. One that does not say what it has is no reason."""
+    for resource, needed in requests(pod).items():
+        has = quantity((allocatable or {}).get(resource, "0"))
+        if allocatable is not None and has is not None and needed > has:
+            yield f"it has {allocatable.get(resource, 'no')} {resource}, and the pod requests {_plain(needed)}"
 
 
 def _wanted_by_affinity(pod: Pod, labels: Mapping[str, str]) -> bool:

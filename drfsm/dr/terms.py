@@ -141,6 +141,7 @@ class Terms:
     image_ref = Input("image_ref", text)
     allow_tag = Input("allow_tag", _yes)
     allow_image_drift = Input("allow_image_drift", _yes)
+    allow_degraded = Input("allow_degraded", _yes, default="no")
     validation_env = Input("validation_env", lines)
     validation_timeout = Input("validation_timeout", number)
     startup_timeout = Input("startup_timeout", number)

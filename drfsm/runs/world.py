@@ -35,11 +35,12 @@ def connect(inputs: Mapping[str, Any], take_over: str, place: Path, run_id: str 
         # A site without a kubeconfig leads nowhere: a call to it is refused as wrong usage.
         primary=KubeCluster("primary", Path(inputs.get("kubeconfig_primary") or os.devnull)),
         dr=KubeCluster("dr", Path(inputs.get("kubeconfig_dr") or os.devnull)),
+        registry=ImageRegistry(),
     )
     if (site_provisioner := provisioner(inputs, place)) is not None:
         charter = charter_of(run_id, inputs)
         dr = SiteCluster(kubeconfig_of(inputs, place), site_provisioner, charter)
-        world = evolve(world, dr=dr, provisioner=site_provisioner, registry=ImageRegistry())
+        world = evolve(world, dr=dr, provisioner=site_provisioner)
     return world, S3Lease(
         account.store, own_prefix(inputs), take_over_from=take_over or None, bundle=str(place.resolve())
     )

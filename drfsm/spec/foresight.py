@@ -128,6 +128,8 @@ def _refuses(spec: MachineSpec, state: str) -> bool:
 
 def unsound(spec: MachineSpec) -> Iterator[Fault]:
     """Yield (line, what is wrong, the mend) where foreseeing says nothing, refuses good runs, or leaves a guard out."""
+    if not _all_declared(spec):
+        return
     starts = [row for row in spec.rows if row.foresees]
     foreseen = [guard for guard in spec.guards.values() if guard.foreseen is not Foreseen.NO]
     for row in starts:
@@ -149,6 +151,13 @@ def unsound(spec: MachineSpec) -> Iterator[Fault]:
         if outlook.guard.foreseen is Foreseen.NO and not outlook.why:
             what = f"guard {outlook.guard.name} can be judged before anything moves, and is not"
             yield outlook.guard.line, what, "write `foreseen: refuse` or `warn`"
+
+
+def _all_declared(spec: MachineSpec) -> bool:
+    """Whether every guard and fact that is named is declared: declare.py tells of others, and nothing can be said."""
+    guards = {name for row in spec.rows for name in row.guards}
+    facts = {fact for guard in spec.guards.values() for fact in guard.facts}
+    return guards <= spec.guards.keys() and facts <= spec.facts.keys()
 
 
 def _refuses_good_runs(spec: MachineSpec, guard: Guard) -> Iterator[Fault]:

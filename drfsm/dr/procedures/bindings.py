@@ -30,8 +30,9 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "plan_nonce": "",
         "approval_expires": 24,
         "approval_distinct": "no",
+        "allow_degraded": "no",
     },
-    "failback": {},
+    "failback": {"allow_degraded": "no"},
 }
 """Machine -> input -> its value in a run whose declaration does not name it: so that nothing changes for that run."""
 

@@ -7,9 +7,7 @@ not ready yet. What can't be told (a registry that doesn't answer, an image that
     nodes                ready to take a pod
     namespace            there
     CronJob              there, the only one or the named one, suspended, with an image
-    service account      the one that its pods run under
-    pull secrets         those that the pod or the account names
-    settings             the ConfigMaps and Secrets that its containers take their environment from
+    Jobs                 that they would start: account, named objects, pull Secrets, a node (startable.py)
     control plane        the four ConfigMaps
     workload identity    a Secret with a bucket and keys, or a role on the service account (left out on request)
     place                where it would publish by itself: the bucket and prefix that the drill is about
@@ -27,6 +25,7 @@ from attrs import field, frozen
 from drfsm.dr.control_plane import SECTIONS, configmap_of
 from drfsm.dr.objects import condition, redacted
 from drfsm.dr.progress import first_of
+from drfsm.dr.sites import startable
 from drfsm.dr.sites.health import cronjobs_at_fault, deployment_at_fault, nodes_at_fault, pod_at_fault
 from drfsm.dr.sites.publishing import PLACE, visible
 from drfsm.dr.terms import terms_of
@@ -91,11 +90,14 @@ def examine(
     cronjobs = cluster.list("CronJob", namespace) if there else []
     site = _site(cluster, namespace, cronjobs, cronjob)
     wrong = [] if there else [f"there is no namespace {namespace}"]
+    image, not_read = image_ref or site.image, list[str]()
     if there:
-        wrong += [*cronjobs_at_fault(cronjobs, cronjob, namespace), *_cronjob(site), *_account(site), *_settings(site)]
-        wrong += [*_pull_secrets(site), *_control_plane(site), *(_identity(site) if identity else ())]
-        wrong += _place(site, place)
-    image = image_ref or site.image
+        wrong += [*cronjobs_at_fault(cronjobs, cronjob, namespace), *_cronjob(site)]
+        if site.cronjob is not None:
+            jobs = startable.examine(cluster, namespace, site.cronjob, image)
+            wrong += jobs["wrong"]["first"]
+            not_read = jobs["unknown"]
+        wrong += [*_control_plane(site), *(_identity(site) if identity else ()), *_place(site, place)]
     built_for, unknown = _architecture(registry, image)
     runs_on = sorted({architecture_of(node) for node in nodes} - {""})
     if built_for and runs_on and not set(built_for) & set(runs_on):
@@ -106,7 +108,7 @@ def examine(
         "nodes_ready": sum(bool(condition(node, "Ready")) for node in nodes),
         "not_ready": first_of(list(nodes_at_fault(nodes))),
         "wrong": first_of(wrong),
-        "unknown": [unknown] if unknown else [],
+        "unknown": [*([unknown] if unknown else []), *not_read],
         "image": {"validated": image, "cronjob": site.image, "built_for": built_for, "nodes": runs_on},
         "service_account": site.account_name,
         "identity": "looked at" if identity else "left out, as asked",
@@ -138,18 +140,6 @@ def _cronjob(site: _Site) -> Iterator[str]:
         yield f"CronJob {name} names no image"
 
 
-def _account(site: _Site) -> Iterator[str]:
-    if site.cronjob is not None and site.account is None and site.account_name != "default":
-        yield f"ServiceAccount {site.account_name} is not there"
-
-
-def _pull_secrets(site: _Site) -> Iterator[str]:
-    named = [*(site.pod.get("imagePullSecrets") or ()), *((site.account or {}).get("imagePullSecrets") or ())]
-    for name in dict.fromkeys(str(reference["name"]) for reference in named):
-        if site.secret(name) is None:
-            yield f"pull Secret {name} is not there"
-
-
 def _sources(site: _Site) -> Iterator[tuple[str, str]]:
     """Yield (kind, name) of everything that the containers take their environment from, and must have."""
     for container in (*(site.pod.get("initContainers") or ()), *(site.pod.get("containers") or ())):
@@ -157,13 +147,6 @@ def _sources(site: _Site) -> Iterator[tuple[str, str]]:
             for kind, reference in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
                 if reference in entry and not entry[reference].get("optional"):
                     yield kind, str(entry[reference]["name"])
-
-
-def _settings(site: _Site) -> Iterator[str]:
-    for kind, name in dict.fromkeys(_sources(site)):
-        source = site.secret(name) if kind == "Secret" else site.cluster.get(kind, site.namespace, name)
-        if source is None:
-            yield f"{kind} {name} is not there, and the workload takes its settings from it"
 
 
 def _control_plane(site: _Site) -> Iterator[str]:
