@@ -37,9 +37,9 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "skip": ("run_verbs", "skip", "Skip the optional step that a run stands before."),
     "request": ("run_verbs", "request", "Fire a trigger that only a person may fire (see `status`)."),
     "resolve": ("run_verbs", "resolve", "Say how an interrupted action ended, if drfsm cannot tell."),
-    "status": ("records", "status", "Show where a run stands, what is frozen, and what to type next."),
-    "list": ("records", "list_runs", "List the runs of this computer, newest first."),
-    "replay": ("records", "replay", "Tell a run's story from its journal, offline, and audit it."),
+    "status": ("status", "status", "Show where a run stands, what is frozen, and what to type next."),
+    "list": ("list_runs", "list_runs", "List the runs of this computer, newest first."),
+    "replay": ("replay", "replay", "Tell a run's story from its journal, offline, and audit it."),
     "pointers": ("pointers", "pointers", "Show which run is canonical; set another one by hand."),
     "runs": ("artifact_runs", "runs", "Published runs of the workload: list, show, verify, compare, sync."),
     "control-plane": (

@@ -7,7 +7,7 @@ person approves the plan again. If only a person vouches, the world is read agai
 (``Voucher.by_person``). Where the sites of a run are is never taken from records that began on another machine.
 
 Owns the checks and their order; reads nothing of the world but signatures. Used by wiring.py, run_context.py and
-cli/records.py.
+cli/replay.py.
 """
 
 import hashlib

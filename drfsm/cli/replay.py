@@ -1,0 +1,129 @@
+"""`drfsm replay`: tells a run's story from its journal and audits it. Offline, but for a mirror (``s3://…``).
+
+Adopts, executes and writes nothing.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drfsm.adapters.file_journal import read_lines
+from drfsm.claims import LARGEST_BYTES
+from drfsm.cli.reading_options import bundle_or_mirror, output_format
+from drfsm.cli.say import say, say_json
+from drfsm.errors import EvidenceFault, ExitCode
+from drfsm.evidence.narrative import tell
+from drfsm.files import Directory
+from drfsm.journal import Record, read
+from drfsm.runs import bundle
+
+if TYPE_CHECKING:
+    from drfsm.spec import MachineSpec
+
+
+@click.command()
+@bundle_or_mirror
+@output_format
+@click.option("--quiet", is_flag=True, help="Only audit; do not tell the story.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every observation and every guard.")
+@click.option(
+    "--expect-head", metavar="SHA256", help="Head of the journal, from a summary that was copied to another place."
+)
+@click.option("--expect-records", type=int, metavar="N", help="Number of records, from that summary.")
+@click.option(
+    "--trust-machine",
+    "machines",
+    multiple=True,
+    metavar="SHA256",
+    help="Trust this declaration like one of drfsm's own.  [$DRFSM_TRUST_MACHINES]",
+)
+def replay(
+    bundle_: str | None,
+    output: str,
+    expect_head: str | None,
+    expect_records: int | None,
+    machines: tuple[str, ...],
+    *,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Tell a run's story from its journal, then audit it: chain, legality, guards, seal. Offline, except for S3_URI.
+
+    Exits with 6 if the evidence does not hold, with 7 if the journal cannot be read at all. A journal alone does not
+    show that its end was cut off; the head in a summary that was copied to another place does.
+    """
+    from drfsm.evidence.audit import audit
+    from drfsm.runs import trust
+
+    raw, spec, beside = _logged(bundle_)
+    records = _readable(raw)
+    origin = trust.origin_of(spec.sha256, trust.trusted_machines(machines, os.environ))
+    verdict = audit(
+        raw, spec, judges=_judges(spec.name), expected_head=expect_head, expected_records=expect_records,
+        origin=origin, beside=beside,
+    )  # fmt: skip
+    if output == "json":
+        say_json(verdict.record)
+    else:
+        if records and not quiet:
+            for line in tell(records, brief=not verbose):
+                say(line)
+        for line in verdict.lines():
+            say(line)
+    if verdict.ok:
+        return int(ExitCode.DONE)
+    return int(ExitCode.DAMAGED if any(finding.rule == "chain" for finding in verdict.findings) else ExitCode.EVIDENCE)
+
+
+def _logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | None]:
+    """Return a journal's bytes, its declaration, and the head that the summary beside it names."""
+    from drfsm.spec import load_machine
+
+    if named is None or not named.startswith("s3://"):
+        place = bundle.find(named)
+        raw = b"".join(read_lines(place))
+        bundle.check_not_emptied(place, _readable(raw))
+        spec = _declared(place)
+        return raw, spec, bundle.anchor(place, spec.name)
+    from drfsm.runs import mirrors
+
+    mirror = mirrors.open_mirror(named, {})
+    state = mirrors.state_of(mirror)
+    text = mirrors.declaration_of(mirror, state)
+    return b"".join(mirror.lines), load_machine(text, source=f"{state.machine}.yaml"), None
+
+
+def _judges(machine: str) -> Mapping[str, Any]:
+    """Return the judges of a shipped machine; none for another one."""
+    from drfsm.dr.procedures import MACHINES, binding
+
+    return binding(machine).judges if machine in MACHINES else {}
+
+
+def _readable(raw: bytes) -> tuple[Record, ...]:
+    """Return the records up to the first line that is damaged."""
+    from drfsm.errors import JournalDamaged
+
+    lines = raw.splitlines(keepends=True)
+    try:
+        return read(raw).records
+    except JournalDamaged as damage:
+        return read(b"".join(lines[: damage.line - 1])).records
+
+
+def _declared(place: Path) -> "MachineSpec":
+    """Return the declaration in a bundle. Raises EvidenceFault if there is not exactly one."""
+    from drfsm.spec import load_machine
+
+    with Directory.look(place) as directory:
+        names = [name for name in directory.names() if name.endswith(".yaml") and not name.startswith(".")]
+        text = directory.read(names[0], LARGEST_BYTES) if len(names) == 1 else None
+    if text is None:
+        raise EvidenceFault(
+            f"{place} holds {len(names)} declarations instead of one: legality cannot be checked",
+            hint="restore the bundle's <machine>.yaml from a copy",
+        )
+    return load_machine(text, source=names[0])

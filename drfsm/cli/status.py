@@ -1,0 +1,126 @@
+"""`drfsm status`: where a run stands, what is frozen, and what to type next. Loads nothing heavy.
+
+Reads a bundle offline. Of a mirror (``s3://…``) it reads the records, and adopts, executes and writes nothing.
+
+If the process of a run is gone, the summary is written again; the bundle's lock is taken for a moment to be sure of
+that. A summary that contradicts its journal is evidence: it is left as it is, and reported.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import click
+
+from drfsm.adapters.file_journal import holder, read_lines
+from drfsm.claims import object_of
+from drfsm.cli.reading_options import bundle_or_mirror, output_format
+from drfsm.cli.say import say, say_lines, say_text
+from drfsm.errors import (
+    DeclarationFault,
+    DiskFault,
+    DrfsmError,
+    EvidenceFault,
+    ExitCode,
+    FileDamaged,
+    Unreadable,
+    UsageFault,
+)
+from drfsm.evidence.narrative import standing
+from drfsm.evidence.summary import summarise, summary_bytes
+from drfsm.files import Directory
+from drfsm.journal import Record, RunState, fold, read
+from drfsm.runs import bundle
+from drfsm.runs.derived import make_true
+
+
+@click.command()
+@bundle_or_mirror
+@output_format
+def status(bundle_: str | None, output: str) -> int:
+    """Show where a run stands, since when, what is frozen now, and what to type next.
+
+    BUNDLE is a directory or a run's id; without it the newest run. S3_URI is a run's mirror, which is only read.
+    """
+    if bundle_ is not None and bundle_.startswith("s3://"):
+        return _status_of_mirror(bundle_, output)
+    place = bundle.find(bundle_)
+    lines = read_lines(place)
+    chain = read(lines)
+    bundle.check_not_emptied(place, chain.records)
+    state = fold(chain.records)
+    worker, fault = _holder(place)
+    dead = state.status == "running" and worker is None
+    summary = summarise(state, chain.records, head=chain.head, dead=dead)
+    if output == "json":
+        say_text(summary_bytes(summary).decode())
+    else:
+        for line in standing(state, str(place), dead=dead):
+            say(line)
+    if fault is None and worker is None and state.machine:
+        fault = _make_true(place, state, chain.records, lines, summary)
+    if fault is None:
+        return int(ExitCode.DONE)
+    first, *rest = fault.lines()
+    say_lines([f"drfsm: {first}", *rest], err=True)
+    return int(ExitCode.DONE if isinstance(fault, DiskFault | UsageFault) else fault.exit_code)
+
+
+def _status_of_mirror(uri: str, output: str) -> int:
+    """Show where a mirrored run stands, as its unchecked records say."""
+    from drfsm.runs import mirrors
+
+    mirror = mirrors.open_mirror(uri, {})
+    state = mirrors.state_of(mirror)
+    if output == "json":
+        say_text(summary_bytes(summarise(state, mirror.records, head=mirror.head)).decode())
+        return int(ExitCode.DONE)
+    say(f"Unchecked records of the mirror (drfsm replay {quote(uri)} checks them). Head: {mirror.head}")
+    for line in standing(state, uri):
+        say(line)
+    return int(ExitCode.DONE)
+
+
+def _holder(place: Path) -> tuple[dict[str, Any] | None, DrfsmError | None]:
+    """Return the process that works on a bundle; or the error, if the lock file is damaged and nobody can tell."""
+    try:
+        return holder(place), None
+    except FileDamaged as fault:
+        return {}, fault
+
+
+def _make_true(
+    place: Path, state: RunState, records: Sequence[Record], lines: Sequence[bytes], summary: dict[str, Any]
+) -> DrfsmError | None:
+    """Write the derived files of a run that nobody works on, if they differ from its records.
+
+    Returns the reason if it wrote nothing: the journal contradicts the summary (which stays, as evidence), the disk
+    refuses, or the bundle belongs to another user.
+    """
+    name = f"{state.machine}.summary.json"
+    try:
+        if contradiction := bundle.contradiction(place, state.machine, lines):
+            return EvidenceFault(
+                f"the evidence does NOT hold: {contradiction}; the summary was left as it is",
+                hint="keep both for the investigation; resume from the run's mirror, or from an undamaged copy",
+            )
+        with Directory.look(place) as directory:
+            old = directory.read(name)
+        if _differs(old, summary):
+            bundle.replace(place / name, summary_bytes(summary))
+        try:
+            make_true(state.machine, place, records, state)
+        except (EvidenceFault, DeclarationFault) as fault:  # `status` needs no declaration; a drill's receipts do
+            say(f"phases/ was not checked against the records: {fault.what}", err=True)
+    except (DiskFault, UsageFault, FileDamaged) as fault:
+        fault.what = f"the summary on disk is out of date and could not be written: {fault.what}"
+        return fault
+    return None
+
+
+def _differs(old: bytes | None, summary: dict[str, Any]) -> bool:
+    try:
+        return old is None or bool(object_of(old, "the summary", largest_bytes=len(old)) != summary)
+    except Unreadable:
+        return True
