@@ -280,7 +280,7 @@ def test_a_run_of_dr_that_is_damaged_is_found_before_the_freeze(site: Site, fail
 
 def test_what_is_running_only_warns(site: Site, failback: Make) -> None:
     """A Job that ends by itself is waited for: the warning is on record and in the status."""
-    site.work("dr", "at-work", "2026-03-01T00:00:00.000001+00:00", SANDBOX_WAIT_FOR_BEFORE_RUN="at-work")
+    site.work("dr", "at-work", "2026-03-01T00:00:00.000001+00:00", SANDBOX_WAIT_FOR="gate/at-work")
     run = failback()
     run.stop_after("run_preflight")
     run.start()
