@@ -108,7 +108,8 @@ class IllegalTransition(DrfsmError):
 
 
 def _shown(seen: object) -> str:
-    """Return an observation for a message: text as it is, anything else as JSON. Long ones are cut."""
+    """Return an observation for a message: its own words (``in_words``) or its text, else JSON. Long ones are cut."""
+    seen = seen["in_words"] if isinstance(seen, Mapping) and "in_words" in seen else seen
     text = seen if isinstance(seen, str) else json.dumps(seen, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters; all of them are in the journal)"
 

@@ -12,7 +12,7 @@ from drfsm.engine.observer import Judgement, Observer, recorded
 from drfsm.engine.ports import Lease
 from drfsm.engine.step import NeedsPerson, Step
 from drfsm.errors import DrfsmError, GuardRefused, Interrupted, LeaseLost
-from drfsm.spec.model import Effect, Row, Wait, holds
+from drfsm.spec.model import Effect, Row, Wait
 
 _NAP_SECONDS = 0.2  # so that a wait notices an interruption soon
 
@@ -92,7 +92,7 @@ class Attempts:
                 last = seen
             if clear >= wait.consecutive:
                 return judgement
-            if any(holds({name: hopeless}, judgement.values) for name, hopeless in wait.give_up.items()):
+            if any((judgement.values.get(name) or "unknown") in hopeless for name, hopeless in wait.give_up.items()):
                 raise _refused(row, judgement)
             if waited >= limit:
                 raise _late(row, judgement, waited, limit, f"{clear} of {wait.consecutive} clear samples")

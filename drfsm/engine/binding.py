@@ -75,16 +75,21 @@ class Run:
 
 @frozen
 class Binding:
-    """Facts and actions by name, and a value for each input that older declarations lack."""
+    """Facts and actions by name; and, for runs of older versions, actions only they name, and inputs they lack."""
 
     facts: Mapping[str, Fact]
     actions: Mapping[str, Act] = field(factory=dict)
     defaults: Mapping[str, Any] = field(factory=dict)  # input -> its value in a run that was started without it
+    former_actions: Mapping[str, Act] = field(factory=dict)  # that only declarations of earlier versions name
 
     @property
     def judges(self) -> Mapping[str, Callable[[Any, Mapping[str, Any]], str | None]]:
         """Return every fact's judge, as the audit calls it: with the inputs of a run, of whichever version."""
         return {name: self._judge_of(fact) for name, fact in self.facts.items()}
+
+    def action(self, name: str) -> Act:
+        """Return an action of today's machine, or of the earlier one that a run is pinned to."""
+        return self.actions[name] if name in self.actions else self.former_actions[name]
 
     def with_defaults(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return a run's inputs, together with those that its version did not know yet."""
@@ -106,7 +111,8 @@ class Binding:
 
     def missing_for(self, spec: MachineSpec) -> list[str]:
         """Return, in words, what the machine names and nothing is bound to. A pinned declaration needs no more."""
-        return [*_missing("fact", _facts(spec), self.facts), *_missing("action", _actions(spec), self.actions)]
+        bound = {**self.former_actions, **self.actions}
+        return [*_missing("fact", _facts(spec), self.facts), *_missing("action", _actions(spec), bound)]
 
 
 def _missing(kind: str, named: set[str], bound: Mapping[str, Any]) -> list[str]:

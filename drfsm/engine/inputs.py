@@ -15,7 +15,7 @@ from drfsm.spec.model import By, MachineSpec
 def check_inputs(spec: MachineSpec, inputs: Mapping[str, Any]) -> None:
     """Raise UsageFault, naming all of them, for inputs that the machine lacks, doesn't know or doesn't allow."""
     limits = {row.wait.limit for row in spec.rows if row.wait and isinstance(row.wait.limit, str)}
-    counts = {row.attempts.max for row in spec.rows if isinstance(row.attempts.max, str)}
+    counts = {count for row in spec.rows for count in (row.attempts.max, row.rounds) if isinstance(count, str)}
     faults = [f"{name} is missing" for name in spec.inputs if name not in inputs]
     faults += [f"{name} is not an input of {spec.name}" for name in inputs if name not in spec.inputs]
     faults += [

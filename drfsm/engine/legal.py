@@ -71,7 +71,8 @@ class LegalRows:
 
         An open intent, or a fault that says nothing about the world, holds the run: something may be half done. Only a
         row that overrides an open intent is still taken then, because what follows takes everything down. After the
-        point of no return no row that leads to an undo is taken.
+        point of no return no row that leads to an undo is taken. A row that leads back is taken as often as its
+        rounds allow since a person last asked for the run to go on.
         """
         state = self._log.state
         if isinstance(fault, Interrupted):
@@ -79,6 +80,8 @@ class LegalRows:
         unclear = state.open is not None or _says_nothing(fault)
         for row in self._spec.rows_from(state.state, state.inputs, By.FAILURE):
             barred = self._log.no_return and leads_to_undo(self._spec, row.to)
+            if (most := row.returns(state.inputs)) is not None and state.returns.get(row.key, 0) >= most:
+                continue
             if not barred and (not unclear or self._overrides(row)) and guards_hold(row):
                 return row
         return None

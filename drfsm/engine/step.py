@@ -125,7 +125,7 @@ class Step:
     def call(self, name: str, run: Run) -> tuple[Any, DrfsmError | None]:
         """Call an action; return its result as a record can carry it, or what went wrong."""
         try:
-            return exact(self._binding.actions[name](self._observer.world, run)), None
+            return exact(self._binding.action(name)(self._observer.world, run)), None
         except (LeaseLost, Interrupted):
             raise
         except DrfsmError as fault:

@@ -1,9 +1,9 @@
 """A run's phases, from its records: how each went, how long it took, how often it was tried, and what stopped it.
 
 A phase is a set of triggers that the machine declares; what they do does not matter here. An attempt of a phase ends
-where one of its steps failed, and the next begins with the repair; or where it was cut off, and the next begins where
-that step was begun again. Pure: the same records give the same receipts and logs, whichever process asks. Called by
-runs/derived_files.py, after every record and by `status`.
+where one of its steps failed, and the next begins with the repair; or where it was cut off or led back, and the next
+begins where that step is begun again. Pure: the same records give the same receipts and logs, whichever process asks.
+Called by runs/derived_files.py, after every record and by `status`.
 """
 
 from collections import Counter
@@ -43,7 +43,8 @@ class Phase:
         for record in self.records:
             by_failure = isinstance(record.content, Transition) and record.content.by == "failure"
             failed = bool(attempts[-1]) and attempts[-1][-1].kind == "failed" and not by_failure
-            if failed or _begun_again(record, attempts[-1]):
+            repaired = bool(attempts[-1]) and record.kind == "repaired"  # also a wait that could not read its facts
+            if failed or repaired or _begun_again(record, attempts[-1]):
                 attempts.append([])
             attempts[-1].append(record)
         return attempts if attempts[0] else []
@@ -89,12 +90,12 @@ def receipt(phase: Phase, state: RunState) -> dict[str, Any]:
 
 
 def _begun_again(record: Record, attempt: Sequence[Record]) -> bool:
-    """Whether a step is begun that this attempt had begun already, and never ended: it was cut off."""
+    """Whether a step is begun that this attempt had begun already: it was cut off, or done and a row led back to it."""
     if not isinstance(intent := record.content, Intent):
         return False
-    steps = (earlier.content for earlier in reversed(attempt))
-    last = next((step for step in steps if isinstance(step, Transition)), None)
-    return isinstance(last, Intent) and last.row == intent.row
+    steps = [earlier.content for earlier in attempt if isinstance(earlier.content, Transition)]
+    done = any(isinstance(step, Commit) and step.row == intent.row for step in steps)
+    return done or (bool(steps) and isinstance(steps[-1], Intent) and steps[-1].row == intent.row)
 
 
 def log_name(phase: Phase, number: int) -> str:

@@ -120,6 +120,7 @@ class RunState:
     # what is begun, known and done
     open: OpenIntent | None = None  # None: no action's outcome is open
     attempts: Mapping[str, int] = field(factory=dict)  # row key -> failed attempts in this visit
+    returns: Mapping[str, int] = field(factory=dict)  # failure's row key -> times taken since a person last asked
     facts: Mapping[str, Reading] = field(factory=dict)  # as last read
     known: Mapping[str, str] = field(factory=dict)  # fact -> its last known value
     results: Mapping[str, Any] = field(factory=dict)  # trigger -> what its action returned
@@ -210,9 +211,9 @@ def _observe(state: RunState, facts: Mapping[str, Reading]) -> RunState:
 
 
 def _acted(state: RunState, at: str, did: str, operator: Any, host: Any, proven: Any) -> RunState:
-    """Note who did something. From here on the process at work is theirs."""
+    """Note who did something. From here on the process at work is theirs, and rounds are counted anew."""
     actor = Actor(did, at, str(operator), str(host), proven if isinstance(proven, Mapping) else {})
-    return evolve(state, actors=(*state.actors, actor))
+    return evolve(state, actors=(*state.actors, actor), returns={})
 
 
 def _learnt(state: RunState, result: Any) -> RunState:
@@ -367,6 +368,8 @@ def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
     if commit.by in ("failure", "operator") and commit.to != commit.source:
         cause = (commit.by, str(args.get("reason", "")), str(args.get("stage", "")))
         state = evolve(state, causes=(*state.causes, cause))
+    if commit.by == "failure":
+        state = evolve(state, returns={**state.returns, commit.row: state.returns.get(commit.row, 0) + 1})
     if _LOUD.match(commit.reason):
         state = evolve(state, loud=tuple(dict.fromkeys((*state.loud, commit.reason))))
     if commit.undoes:

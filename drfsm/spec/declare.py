@@ -87,6 +87,7 @@ _ROW = {
     "point_of_no_return": Key(FLAG),
     "overrides_open_intent": Key(FLAG),
     "foresees": Key(FLAG),
+    "rounds": Key(TIMES),
     "because": Key(TEXT, required=True),
 }
 _DEFAULTS = {key: _ROW[key] for key in ("effect", "attempts")}
@@ -236,6 +237,10 @@ class _Known:
             if self.fact(fact):
                 self.values(f"fact {fact}", words, self.facts[fact])
 
+    def give_up(self, wanted: Mapping[Word, tuple[Word, ...]]) -> None:
+        """Check the values at which a wait gives up: also ``unknown``, for what could not be read."""
+        self.wanted({fact: tuple(word for word in words if word != "unknown") for fact, words in wanted.items()})
+
     def sets(self, sets: Mapping[Word, Word]) -> None:
         self.wanted({fact: (word,) for fact, word in sets.items()})
 
@@ -317,11 +322,12 @@ def _check_row_names(row: Block, known: _Known) -> None:
         known.name(guard, known.guards, "guard", "declare it under guards")
     known.sets(row.get("sets", {}))
     wait = row.get("wait", Block(row.line))
-    known.wanted(wait.get("give_up", {}))
+    known.give_up(wait.get("give_up", {}))
     if isinstance(limit := wait.get("limit"), Word):
         known.name(limit, known.inputs, "input", "write seconds, or declare it under inputs")
-    if isinstance(most := row.get("attempts", {}).get("max"), Word):
-        known.name(most, known.inputs, "input", "write a number, or declare it under inputs")
+    for most in (row.get("attempts", {}).get("max"), row.get("rounds")):
+        if isinstance(most, Word):
+            known.name(most, known.inputs, "input", "write a number, or declare it under inputs")
 
 
 def _check_rule_names(machine: Block, faults: Faults) -> None:
@@ -361,7 +367,7 @@ def _check_used(machine: Block, faults: Faults) -> None:
     inputs = {each for row in rows for key in ("when", "amends") for each in row.get(key, ())}
     inputs |= {each for row in rows for state in row.get("from", ()) for each in state.when}
     inputs |= {each.get("limit") for each in waits}
-    inputs |= {row["attempts"].get("max") for row in rows if "attempts" in row}
+    inputs |= {row["attempts"].get("max") for row in rows if "attempts" in row} | {row.get("rounds") for row in rows}
     for name in set(machine.get("guards", ())) - guards:
         faults.add(name.line, f"guard {name} is used by no transition", "guard one with it, or remove it")
     for name in set(machine.get("facts", ())) - _facts_used(machine, waits):
@@ -499,6 +505,18 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
         "overrides_open_intent",
         "only a failure overrides an open intent",
         "write `by: failure`, or remove overrides_open_intent",
+    ),
+    (
+        lambda r: "rounds" in r and r.get("by", By.RUNNER) != By.FAILURE,
+        "rounds",
+        "only a failure leads back in rounds",
+        "write `by: failure`, or remove rounds",
+    ),
+    (
+        lambda r: r.get("rounds") == 1,
+        "rounds",
+        "one round only, so this row is never taken",
+        "write 2 or more, or remove the row",
     ),
     (
         lambda r: "foreach" in r and ("action" in r or "undo" in r or "not_undone_because" in r),
@@ -692,6 +710,7 @@ def _rows(found: Block) -> Iterator[Row]:
             point_of_no_return=found.get("point_of_no_return", False),
             overrides_open_intent=found.get("overrides_open_intent", False),
             foresees=found.get("foresees", False),
+            rounds=_number_or_input(found.get("rounds", 0)),
             line=found.line,
         )
 
@@ -701,10 +720,12 @@ def _optional(found: Block, key: str) -> str | None:
 
 
 def _attempts(found: Block) -> Attempts:
-    most = found.get("max", 1)
-    return Attempts(
-        str(most) if isinstance(most, Word) else most, found.get("backoff_seconds", 0.0), _optional(found, "repair")
-    )
+    most = _number_or_input(found.get("max", 1))
+    return Attempts(most, found.get("backoff_seconds", 0.0), _optional(found, "repair"))
+
+
+def _number_or_input(number: int | Word) -> int | str:
+    return str(number) if isinstance(number, Word) else number
 
 
 def _wait(found: Block | None) -> Wait | None:

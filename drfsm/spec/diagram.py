@@ -29,7 +29,7 @@ def _lines(spec: MachineSpec) -> Iterator[str]:
 
 
 def _mark(row: Row) -> str:
-    told = {By.OPERATOR: " (operator)", By.FAILURE: " (failure)", By.RUNNER: ""}[row.by]
+    told = "" if row.by is By.RUNNER else f" ({_by(row)})"
     return told + (" (point of no return)" if row.point_of_no_return else "")
 
 
@@ -63,12 +63,16 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.source,
         row.trigger + (f" [{selected}]" if selected else ""),
         row.to,
-        row.by.value,
+        _by(row),
         ", ".join(row.guards),
         ", ".join(f"{fact}: {value}" for fact, value in row.sets.items()),
         _on_abort(row),
         row.reason,
     )
+
+
+def _by(row: Row) -> str:
+    return f"{row.by}, {row.rounds} rounds at most" if row.rounds else row.by.value
 
 
 def _on_abort(row: Row) -> str:

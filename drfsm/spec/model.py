@@ -99,7 +99,7 @@ class Attempts:
 
     def limit(self, inputs: Mapping[str, Any]) -> int:
         """Return how often, for these inputs."""
-        return self.max if isinstance(self.max, int) else int(inputs[self.max])
+        return _number(self.max, inputs)
 
 
 @frozen
@@ -144,6 +144,7 @@ class Row:
     point_of_no_return: bool = False  # the intent of this row is the point of no return
     overrides_open_intent: bool = False  # by failure, also with an intent open, or when nothing could be reached
     foresees: bool = False  # judges the foreseen guards of later rows, too
+    rounds: int | str = 0  # by failure: how often the circle that it closes is gone through; 0: it closes none
     line: int = 0
 
     @property
@@ -154,6 +155,10 @@ class Row:
     def selected(self, inputs: Mapping[str, Any]) -> bool:
         """Say whether ``when`` selects this row for these inputs."""
         return all(str(inputs.get(name)) in values for name, values in self.when.items())
+
+    def returns(self, inputs: Mapping[str, Any]) -> int | None:
+        """Return how often this row may be taken for these inputs: one time less than rounds; None: any number."""
+        return _number(self.rounds, inputs) - 1 if self.rounds else None
 
 
 @frozen
@@ -275,6 +280,10 @@ class MachineSpec:
         """Return the facts that change with ``changed``, directly or through others, themselves included."""
         changes = onward((on, fact.name) for fact in self.facts.values() for on in fact.depends)
         return closure(changed, changes)
+
+
+def _number(number: int | str, inputs: Mapping[str, Any]) -> int:
+    return number if isinstance(number, int) else int(inputs[number])
 
 
 def holds(wanted: Wanted, values: Mapping[str, str | None]) -> bool:

@@ -106,15 +106,24 @@ def _gaps(spec: MachineSpec) -> Iterator[Fault]:
 
 
 def _loops(spec: MachineSpec) -> Iterator[Fault]:
-    """Find circles that the runner could go in by itself; a loop of undos ends with its stack."""
+    """Find circles that the runner could go in for ever. A loop of undos ends with its stack, rounds are counted."""
     rows = [row for row in spec.rows if row.by is not By.OPERATOR and row.foreach is None]
-    leads_to = onward((row.source, row.to) for row in rows)
+    yield from _no_rounds(rows)
+    leads_to = onward((row.source, row.to) for row in rows if not row.rounds)
     suspects = leading_to_circles(leads_to)
     circling = (state for state in spec.states if state in suspects and state in closure(leads_to[state], leads_to))
     state = next(circling, "")
     if state:
         line = next(row.line for row in spec.rows if row.source == state)
-        yield line, f"the runner can go round in circles through {state}", "let the operator take one of the rows"
+        mend = "let the operator take one of the rows, or count `rounds` of a failure's row that leads back"
+        yield line, f"the runner can go round in circles through {state}", mend
+
+
+def _no_rounds(rows: list[Row]) -> Iterator[Fault]:
+    leads_to = onward((row.source, row.to) for row in rows)
+    for row in rows:
+        if row.rounds and row.source not in closure({row.to}, leads_to):
+            yield row.line, f"{row.trigger} counts rounds of {row.source}, and leads nowhere back", "remove rounds"
 
 
 def _mutations(spec: MachineSpec) -> Iterator[Fault]:

@@ -81,7 +81,7 @@ def test_whatever_takes_the_site_down_asks_whether_it_is_canonical() -> None:
 
 def test_whatever_changes_a_site_asks_whether_it_is_canonical() -> None:
     """Every row that restores to a site, or has it do the work, has the guard."""
-    changing = {"restore_manifests", "apply_dr_control_plane", "restore_state", "validate_site"}
+    changing = {"restore_manifests", "apply_dr_control_plane", "restore_state", "start_validation"}
     rows = [row for row in SPEC.rows if row.action in changing]
     assert {row.action for row in rows} == changing
     assert all("site_is_not_canonical" in row.guards for row in rows)

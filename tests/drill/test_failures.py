@@ -74,10 +74,13 @@ def test_a_job_that_fails_fails_the_validation(
     """It is tried again only where that can help, and the cause is told with its evidence."""
     run = drill(*options)
     run.start()
-    ended_failed(run, "validate", "validate", f"({cause})")
-    assert len(run.of("failed", "validate")) == attempts
-    seen = run.of("failed", "validate")[-1]["facts"]["validation_result"]["seen"]
+    ended_failed(run, "validate", "await_validation", f"the validation failed ({cause}): ")
+    assert len(run.of("commit", "start_validation")) == attempts
+    assert len(run.of("commit", "remove_validation")) == attempts - 1
+    assert run.phase("validate")["attempts"] == attempts
+    seen = run.of("sampled", "await_validation")[-1]["facts"]["validation_result"]["seen"]
     assert (seen["cause"], bool(seen["evidence"])) == (cause, True)
+    assert seen["evidence"][0] in run.state.reason
 
 
 def test_a_run_that_is_damaged_afterwards_fails_the_promotion(site: Site, drill: Make) -> None:
@@ -149,7 +152,7 @@ def test_a_site_that_somebody_promoted_is_not_taken_down(site: Site, drill: Make
 @pytest.mark.parametrize("phase", ["restore", "validate"])
 def test_a_promotion_elsewhere_stops_a_drill_that_works(site: Site, drill: Make, phase: str) -> None:
     """DR owns the pointers from one step to the next: nothing more is done beside it, and our machine goes."""
-    before = {"restore": ("check_backup", "restore_objects"), "validate": ("check_site", "validate")}[phase]
+    before = {"restore": ("check_backup", "restore_objects"), "validate": ("check_site", "start_validation")}[phase]
     run = drill()
     deed: Callable[[], None] = lambda: site.own("another cluster")  # noqa: E731  a deed
     run.when("commit", before[0], deed)

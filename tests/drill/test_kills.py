@@ -24,7 +24,8 @@ PLACES = [
     ("intent", "restore_objects"),
     ("intent", "apply_control_plane"),
     ("failed", "restore_state"),
-    ("intent", "validate"),
+    ("intent", "start_validation"),
+    ("sampled", "await_validation"),
     ("commit", "verify_validation"),
     ("intent", "start_promotion"),
     ("intent", "finish_promotion"),
@@ -58,7 +59,26 @@ def test_a_failed_drill_that_is_killed_while_it_tears_down_ends_failed(drill: Ma
         run.kill_at(*place)
         run.killed(run.resume if number else run.start)
     assert run.resume().status == "failed"
-    assert (run.state.stage, run.own) == ("validate", [])
+    assert (run.state.stage, run.own) == ("await_validation", [])
+
+
+def test_a_validation_that_is_killed_on_its_way_back_is_done_again_once(drill: Make) -> None:
+    """Killed when it has failed, in the removal, after it and in the next start: each Job is removed before another."""
+    run = drill("--validation-env", "SANDBOX_DIE_AFTER=artifacts", "--max-attempts", "2")
+    places = [
+        ("commit", "retry_validation"),
+        ("intent", "remove_validation"),
+        ("commit", "remove_validation"),
+        ("intent", "start_validation"),
+    ]
+    for number, place in enumerate(places):
+        run.kill_at(*place)
+        run.killed(run.resume if number else run.start)
+    assert run.resume().status == "failed", run.words
+    assert (run.state.stage, "(memory)" in run.state.reason, run.own) == ("await_validation", True, [])
+    steps = [each["trigger"] for each in run.of("commit")]
+    assert steps.count("start_validation") == 3  # a person who resumes gets both tries again
+    assert steps.count("remove_validation") == 2
 
 
 def _started(argv: list[str]) -> "subprocess.Popen[str]":
@@ -66,12 +86,11 @@ def _started(argv: list[str]) -> "subprocess.Popen[str]":
     return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def _trigger_of_open(bundle: Path) -> str:
+def _state_of(bundle: Path) -> str:
     try:
-        state = fold(read_chain(bundle).records)
+        return fold(read_chain(bundle).records).state
     except Exception:  # noqa: BLE001  it may be written to, or not be there yet
         return ""
-    return state.open.trigger if state.open else ""
 
 
 def test_a_process_that_is_killed_in_the_validation_finds_its_job_again(site: Site, tmp_path: Path) -> None:
@@ -79,7 +98,7 @@ def test_a_process_that_is_killed_in_the_validation_finds_its_job_again(site: Si
     bundle = tmp_path / "bundle"
     argv = ["drill", "--backup-uri", site.backup_uri, *QUICK, "--receipt-dir", str(bundle)]
     process = _started([*argv, "--validation-env", "SANDBOX_SLEEP_SECONDS=4"])
-    until("the validation runs", lambda: _trigger_of_open(bundle) == "validate" or process.poll() is not None, 60)
+    until("the validation runs", lambda: _state_of(bundle) == "validation_started" or process.poll() is not None, 60)
     run_id = fold(read_chain(bundle).records).run_id
     cluster = site.cluster(run_id)
     until("its Job is there", lambda: cluster.store.list("jobs", "jobintel")[0])
@@ -89,7 +108,7 @@ def test_a_process_that_is_killed_in_the_validation_finds_its_job_again(site: Si
     status = subprocess.run(
         [sys.executable, "-m", "drfsm", "status", str(bundle)], capture_output=True, text=True, check=False
     )
-    assert "INTERRUPTED in site_checked" in status.stdout
+    assert "INTERRUPTED in validation_started" in status.stdout
     seen: list[str] = []
     resumed = _started(["resume", str(bundle)])
     while resumed.poll() is None:

@@ -49,10 +49,26 @@ def test_a_kubeconfig_that_went_stale_is_fetched_again(site: Site, drill: Make) 
         file = run.directory / "private/dr.kubeconfig.yaml"
         file.write_text(file.read_text(encoding="utf-8").replace("token: ", "token: no"), encoding="utf-8")
 
-    run.when("intent", "validate", stale)
+    run.when("intent", "start_validation", stale)
     run.start()
-    mended(run, "validate", "renew_kubeconfig")
+    mended(run, "start_validation", "renew_kubeconfig")
     assert site.alive() == {}
+
+
+def test_a_kubeconfig_that_goes_stale_while_the_job_runs_is_fetched_again(drill: Make) -> None:
+    """A site that can't be read is no reason to wait for the Job's limit: the wait ends, is repaired, and goes on."""
+    run = drill()
+
+    def stale() -> None:
+        file = run.directory / "private/dr.kubeconfig.yaml"
+        file.write_text(file.read_text(encoding="utf-8").replace("token: ", "token: no"), encoding="utf-8")
+
+    run.when("commit", "start_validation", stale)
+    run.start()
+    assert run.state.status == "complete", run.words
+    assert [each["action"] for each in run.of("repaired", "await_validation")] == ["renew_kubeconfig"]
+    assert run.of("sampled", "await_validation")[0]["facts"]["validation_result"]["value"] is None
+    assert (len(run.of("commit", "start_validation")), run.phase("validate")["attempts"]) == (1, 2)
 
 
 def test_an_image_that_can_be_pulled_again_is_tried_again(site: Site, drill: Make) -> None:
@@ -68,11 +84,14 @@ def test_an_image_that_can_be_pulled_again_is_tried_again(site: Site, drill: Mak
     def look() -> None:
         jobs.extend(each["metadata"]["uid"] for each in site.cluster(run.id).store.list("jobs", "jobintel")[0])
 
-    run.when("failed", "validate", published)
-    run.when("commit", "validate", look)
+    run.when("commit", "retry_validation", published)
+    run.when("commit", "await_validation", look)
     run.start()
-    mended(run, "validate", "renew_kubeconfig")
-    assert "(image_pull)" in run.of("failed", "validate")[0]["error"]
+    assert run.state.status == "complete", run.words
+    (retried,) = run.of("commit", "retry_validation")
+    assert "(image_pull)" in retried["args"]["reason"]
+    assert len(run.of("commit", "remove_validation")) == 1
+    assert run.phase("validate")["attempts"] == 2
     assert len(set(jobs)) == len(jobs) == 2  # one at a time: the first was gone when the second had run
     assert run.file("validation.receipt.json")["image"] == image
 

@@ -25,7 +25,7 @@ from drfsm.cli import drill as command
 from drfsm.cli import drill_inputs
 from drfsm.dr.backup.archive import MANIFESTS, packed, unpacked
 from drfsm.dr.procedures.bindings import binding
-from drfsm.engine import Runner
+from drfsm.engine import Binding, Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.evidence.audit import audit
 from drfsm.evidence.narrative import standing
@@ -42,7 +42,7 @@ from drfsm.runs.summary_files import SummaryFiles
 from drfsm.runs.wiring import resume_child, start_child
 from drfsm.runs.world import connect
 from drfsm.sandbox import Sandbox
-from drfsm.spec import load_machine
+from drfsm.spec import MachineSpec, load_machine
 from tests.safety.world import Clock, Killed
 
 TEXT = (shipped("machines") / "drill.yaml").read_bytes()
@@ -161,6 +161,7 @@ class Drill:
     site: Site
     directory: Path
     argv: tuple[str, ...]
+    text: bytes = TEXT  # the declaration that the run is pinned to
     id: str = field(factory=lambda: new_run_id("drill"))
     inputs: dict[str, Any] = field(factory=dict)
     clock: Clock = field(factory=Clock)
@@ -228,21 +229,24 @@ class Drill:
         raise AssertionError("it was to be killed, and was not")
 
     def _verb(self, act: Callable[[Runner], RunState], *, fresh: bool = False) -> RunState:
-        (self.directory / "drill.yaml").write_bytes(TEXT)
+        spec = load_machine(self.text, source="drill.yaml")
+        (self.directory / "drill.yaml").write_bytes(self.text)
         world, lease = connect(self.inputs, "", self.directory, self.id)
         children = ChildRuns(
             self.directory, self.id, Invocation("ann"), kubeconfig_of(self.inputs, self.directory),
             Verbs(start_child, resume_child, fetch_into),
         )  # fmt: skip
         with FileJournal(self.directory, fresh=fresh) as local:
-            journal = MirroredJournal(local, world.store, own_prefix(self.inputs), self.id, TEXT)
+            journal = MirroredJournal(local, world.store, own_prefix(self.inputs), self.id, self.text)
             if not fresh:
                 lease.look()
                 journal.catch_up(lambda _lines: None)
-            files = DrillFiles(SPEC, self.directory, local.lines, journal.uri, world.store)
+            files = DrillFiles(spec, self.directory, local.lines, journal.uri, world.store)
+            begun_by_an_older_one = fresh and spec.sha256 != SPEC.sha256
+            bound = _binding_of(spec) if begun_by_an_older_one else binding("drill")
             self.runner = Runner(
-                SPEC, binding("drill"), fenced(evolve(world, procedures=children), lease), journal, lease=lease,
-                clock=self.clock, on_record=[SummaryFiles(self.directory, SPEC, journal), files],
+                spec, bound, fenced(evolve(world, procedures=children), lease), journal, lease=lease,
+                clock=self.clock, on_record=[SummaryFiles(self.directory, spec, journal), files],
                 say=lambda words, **_: self.said.append(words), operator="ann", host="here",
             )  # fmt: skip
             self.runner._log._on_record += (_Deeds(self),)
@@ -286,7 +290,8 @@ class Drill:
         if not self.records:
             return
         judges = {name: fact.judge for name, fact in binding("drill").facts.items()}
-        verdict = audit((self.directory / LOG).read_bytes(), SPEC, judges=judges)
+        spec = load_machine(self.text, source="drill.yaml")
+        verdict = audit((self.directory / LOG).read_bytes(), spec, judges=judges)
         assert verdict.ok, "\n".join(verdict.lines())
         assert not list(self.leaks())
 
@@ -310,6 +315,14 @@ class _Deeds:
     def __call__(self, record: Record, state: RunState) -> None:
         """Do what waits for this record."""
         self._run._heard(record, state)
+
+
+def _binding_of(spec: MachineSpec) -> Binding:
+    """Return the binding that the version had whose declaration this is: what it names, by today's code."""
+    today = binding("drill")
+    names = {name for row in spec.rows for name in (row.action, row.undo, row.attempts.repair) if name}
+    facts = {name: today.facts[name] for name, fact in spec.facts.items() if not fact.hidden}
+    return evolve(today, facts=facts, actions={name: today.action(name) for name in names}, former_actions={})
 
 
 def _killed() -> None:

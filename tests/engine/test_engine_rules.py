@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from drfsm import __version__
 from drfsm.engine import Fact, MemoryJournal, Run, Runner
@@ -564,6 +565,19 @@ def test_a_new_run_needs_exactly_its_binding() -> None:
         Runner(spec, bound_later([]), None, MemoryJournal())
     with pytest.raises(BindingFault, match="fact smell"):
         Runner(machine(PRESS + REFUSE), bound_later([]), None, interrupted().journal)  # pinned to another declaration
+
+
+def test_an_action_that_only_an_earlier_declaration_names_serves_runs_pinned_to_it_alone() -> None:
+    """The run of then goes on with it; to a new run it is not bound, so that nobody declares it again unseen."""
+    room = interrupted()
+    room.has.update(light="off")
+    today = bound_later([])
+    kept = {name: act for name, act in today.actions.items() if name != "press"}
+    binding = evolve(today, actions=kept, former_actions={"press": today.actions["press"]})
+    state = Runner(room.spec, binding, room, room.journal, clock=room.clock, lease=room.lease).resume()
+    assert state.status == "complete"
+    with pytest.raises(BindingFault, match="action press is declared and not bound"):
+        Runner(room.spec, binding, room, MemoryJournal())
 
 
 def test_an_amendment_asks_for_no_input_that_came_later() -> None:

@@ -176,6 +176,21 @@ FAULTS = {
     "half an attempt": (changed("effect: idempotent", "effect: idempotent\n    attempts: {max: 1.5}"), [
         "22: max is 1.5; write a whole number",
     ]),
+    "rounds of the runner": (changed("effect: idempotent", "effect: idempotent\n    rounds: 3"), [
+        "14: light_up counts rounds of dark, and leads nowhere back; remove rounds",
+        "22: only a failure leads back in rounds; write `by: failure`, or remove rounds",
+    ]),
+    "one round": (changed("effect: idempotent", "effect: idempotent\n    by: failure\n    rounds: 1"), [
+        "14: light_up counts rounds of dark, and leads nowhere back; remove rounds",
+        "23: one round only, so this row is never taken; write 2 or more, or remove the row",
+        "25: no row of the runner leaves dark for hurry: yes; add the row for it",
+    ]),
+    "rounds by an unknown input": (
+        changed("effect: idempotent", "effect: idempotent\n    by: failure\n    rounds: hurried"), [
+            "14: light_up counts rounds of dark, and leads nowhere back; remove rounds",
+            "23: there is no input hurried; did you mean hurry?",
+            "25: no row of the runner leaves dark for hurry: yes; add the row for it",
+        ]),
     "no reason": (changed('    because: "No hurry"\n', ""), ["23: a transition lacks because; add `because:`"]),
     "a value with spaces": (changed("[open, shut]", "[open, shut, 'half shut']"), [
         "9: values 'half shut' has spaces; write one word",

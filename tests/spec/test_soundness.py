@@ -19,6 +19,10 @@ transitions:
 """
 DRESS = '  - {from: home, trigger: go, to: street, action: dress, sets: {coat: on}, effect: idempotent, because: "a"}'
 FIRST = len(HEAD.splitlines()) + 1  # the line of a test's own first row
+CIRCLE = (
+    "9: the runner can go round in circles through home;"
+    " let the operator take one of the rows, or count `rounds` of a failure's row that leads back"
+)
 
 CASES = {
     "a final state is left": (
@@ -99,7 +103,7 @@ CASES = {
             '  - {from: street, trigger: back, to: home, because: "b"}',
             '  - {from: street, trigger: on, to: away, by: operator, because: "c"}',
         ],
-        ["9: the runner can go round in circles through home; let the operator take one of the rows"],
+        [CIRCLE],
     ),
     "a failure and the runner go in circles": (
         [
@@ -107,7 +111,23 @@ CASES = {
             '  - {from: street, trigger: back, to: home, by: failure, because: "b"}',
             '  - {from: street, trigger: on, to: away, because: "c"}',
         ],
-        ["9: the runner can go round in circles through home; let the operator take one of the rows"],
+        [CIRCLE],
+    ),
+    "a circle beside the one whose rounds are counted": (
+        [
+            '  - {from: home, trigger: go, to: street, because: "a"}',
+            '  - {from: street, trigger: back, to: home, by: failure, guards: [coat_is_on], rounds: 2, because: "b"}',
+            '  - {from: street, trigger: flee, to: home, by: failure, because: "c"}',
+            '  - {from: street, trigger: on, to: away, because: "d"}',
+        ],
+        [CIRCLE],
+    ),
+    "rounds of no circle": (
+        [
+            '  - {from: home, trigger: go, to: away, because: "a"}',
+            '  - {from: home, trigger: trip, to: away, by: failure, rounds: 2, because: "b"}',
+        ],
+        [f"{FIRST + 1}: trip counts rounds of home, and leads nowhere back; remove rounds"],
     ),
     "a failure ends as refused though something changed": (
         [
@@ -197,3 +217,16 @@ def test_a_failure_before_anything_changed_may_end_as_refused() -> None:
 """
     )
     assert load_machine(text).finals["refused"] == "refused"
+
+
+def test_a_circle_whose_rounds_are_counted_ends() -> None:
+    """A failure's row may lead back where it says how often: as a number, or as an input that is one."""
+    rows = """
+  - {from: home, trigger: go, to: street, because: "a"}
+  - {from: street, trigger: back, to: home, by: failure, guards: [coat_is_on], rounds: %s, because: "b"}
+  - {from: street, trigger: on, to: away, because: "c"}
+"""
+    inputs = HEAD.replace("wind: {values: [yes, no]}", "wind: {values: [yes, no]}, tries: {}")
+    for text, inputs_of_run in ((HEAD + rows % 3, {}), (inputs + rows % "tries", {"tries": "3"})):
+        (back,) = [row for row in load_machine(text).rows if row.trigger == "back"]
+        assert back.returns(inputs_of_run) == 2

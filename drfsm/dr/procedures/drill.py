@@ -1,9 +1,12 @@
 """The drill's binding, and the facts and actions that only a drill has.
 
 From the rooms: the site's machines (infrastructure), backup and restore, the control plane, the validation, what a
-site must have (sites/baseline.py). Its own: whether so much was meant, the two promote flags, who owns the pointers
-(asked of the ownership object alone: there is no primary cluster in a drill), whether the drilled site itself is the
-owner, the validation as one step with its retries, the time of recovery, and the promote as a run of its own.
+site must have (sites/baseline.py). From drill_promotion.py: the promote as a run of its own. Its own: whether so much
+was meant, the two promote flags, who owns the pointers (asked of the ownership object alone: there is no primary
+cluster in a drill), whether the drilled site itself is the owner, and the time of recovery.
+
+A drill that 0.1.0 or 0.2.0 started is pinned to their drill.yaml: it goes on with this binding, and with the one action
+that only those name (validation/until_0_2.py).
 
 Nothing here writes a key outside the drill's own prefix: a canonical promotion is the promote machine's, which asks
 a person. Bound to machines/drill.yaml; the CLI also reads single facts for diagnostics.
@@ -11,9 +14,7 @@ a person. Bound to machines/drill.yaml; the CLI also reads single facts for diag
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from shlex import quote
 from typing import Any
-from uuid import uuid4
 
 from drfsm import claims
 from drfsm.dr.artifacts import publish as publish_artifacts
@@ -26,20 +27,19 @@ from drfsm.dr.control_plane import read as control_plane
 from drfsm.dr.infrastructure import TAGS, provision
 from drfsm.dr.objects import cronjob_of
 from drfsm.dr.pointers import ownership
+from drfsm.dr.procedures import drill_promotion
 from drfsm.dr.sites import baseline, preflight, publishing, schedules
 from drfsm.dr.terms import terms_of
-from drfsm.dr.validation import follow as validation_follow
+from drfsm.dr.validation import failure as validation_failure
 from drfsm.dr.validation import job as validation_job
-from drfsm.dr.validation import receipt as validation_receipt
+from drfsm.dr.validation import until_0_2
 from drfsm.engine import Binding, Fact, Run
 from drfsm.errors import ActionFailed, DrfsmError, Unreachable, Unreadable, UsageFault
-from drfsm.world import Procedures, World
+from drfsm.world import World
 
 PREFLIGHT = "run_preflight"  # the trigger before which, and with which, no site is asked
-PROMOTE = "promote"  # the machine, and the name of its run in the drill's bundle
 PART = "only a part: no site was brought up and restored in this time, so it says nothing of the objective"
 WAIT_SECONDS = 5.0  # the repair of a teardown
-_ENDED_BADLY = ("failed", "refused", "aborted")
 
 
 # --- judged from the inputs alone -------------------------------------------------------------------------------
@@ -319,93 +319,6 @@ def _tell_recovery(world: World, run: Run) -> dict[str, Any]:
     return {**seen, "verdict": verdict}
 
 
-# --- the promote, a run of its own ------------------------------------------------------------------------------
-
-
-def _procedures(world: World) -> Procedures:
-    if world.procedures is None:
-        raise UsageFault("no other procedure can be started from here")
-    return world.procedures
-
-
-def promote_inputs(world: World, run: Run) -> dict[str, str]:
-    """Return what the promote is started with: below the drill's own prefix, or, asked for, at the canonical one."""
-    terms = terms_of(run.inputs)
-    given, canonical = terms.recorded, terms.promotes_canonical
-    same = (
-        "bucket", "namespace", "candidate", "provider", "profile", "cronjob", "cronjob_selector", "configmap", "taker",
-        "primary_run_id", "dr_run_id", "staged_prefix", "auto_promote", "allow_promote_bypass", "image_ref",
-        "allow_tag", "validation_env", "validation_timeout", "startup_timeout", "expect_account", "endpoint_url",
-        "region",
-    )  # fmt: skip
-    only_canonical = {
-        "primary_unreachable": "no", "fence_primary": "none", "fence_primary_role": "", "fence_dr_role": "",
-        "no_fence": "no", "reason": "", "kubeconfig_primary": "", "resume_cronjobs": "",
-    }  # fmt: skip
-    own = {name: str(given(name)) if canonical else usual for name, usual in only_canonical.items()}
-    return {
-        **{name: str(given(name)) for name in same},
-        **own,
-        "prefix": str(given("prefix")) if canonical else f"{given('journal_prefix')}/rehearsal",
-        "target": "canonical" if canonical else "drill",
-        "rehearses": "" if canonical else str(given("prefix")),
-        "validation": "receipt",
-        "validation_receipt": terms.validation_receipt or _own_receipt(world, run),
-        "approved_plan": "", "approved_by": "", "approved_at": "", "ticket": "", "allow_older": "no",
-        "plan_run": "", "plan_nonce": uuid4().hex,
-        "approval_expires": str(given("approval_expires") or "24"),
-        "approval_distinct": str(given("approval_distinct") or "no"),
-        "adopt_ownership": "no", "allow_image_drift": "no", "allow_degraded": "no",
-        "gitops_paused": "no",
-        "execution_id": "", "drain_timeout": "300",
-        "kubeconfig_dr": str(given("kubeconfig_dr")),
-    }  # fmt: skip
-
-
-def _own_receipt(world: World, run: Run) -> str:
-    key = f"{terms_of(run.inputs).staged(run.id).prefix}/{validation_receipt.FILE_NAME}"
-    blob = world.store.get(key)
-    if blob is None:
-        raise ActionFailed(f"the validation's receipt is not at s3://{world.store.bucket}/{key}", hint="drfsm resume")
-    return blob.body.decode()
-
-
-def _run_promotion(world: World, run: Run) -> dict[str, Any]:
-    canonical = terms_of(run.inputs).promotes_canonical
-    world.dr.uid()  # BEFORE the promote needs it: where this machine lacks the site's kubeconfig it is fetched for both
-    found = _procedures(world).run(PROMOTE, PROMOTE, promote_inputs(world, run), "live" if canonical else "drill")
-    run.check()
-    run.note(f"the promote {found['run_id']} is {found['status']} in {found['state']}")
-    return dict(found)
-
-
-def _finish_promotion(world: World, run: Run) -> dict[str, Any]:
-    """Go on with the promote unless it is complete. Raises ActionFailed where it waits for a person, or failed."""
-    found = _procedures(world).look(PROMOTE)
-    if found is None or found["status"] != "complete":
-        found = _run_promotion(world, run)
-    if found["status"] == "complete":
-        return dict(found)
-    ended = found["status"] in _ENDED_BADLY
-    message = f"the promote {found['run_id']} {'ended' if ended else 'is'} {found['status']} in {found['state']}"
-    named = quote(str(found["run_id"]))
-    hint = f"drfsm status {named}" if ended else f"drfsm approve {named} …, then drfsm resume"
-    raise ActionFailed(f"{message}: {found['reason']}. Next: {found.get('way') or hint}", hint=hint, final=ended)
-
-
-def _observe_promotion(world: World, _run: Run) -> dict[str, Any]:
-    found = _procedures(world).look(PROMOTE)
-    return {"run_id": None, "status": None} if found is None else dict(found)
-
-
-def _judge_promotion(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
-    if seen["run_id"] is None:
-        return "absent"
-    if seen["status"] == "complete":
-        return "complete"
-    return "failed" if seen["status"] in _ENDED_BADLY else "waiting"
-
-
 # --- the end ----------------------------------------------------------------------------------------------------
 
 
@@ -441,7 +354,7 @@ def _how_ended(run: Run) -> str:
 
 
 def _renew_kubeconfig(world: World, run: Run) -> dict[str, Any]:
-    """Fetch the kubeconfig again, once: the repair of a validation."""
+    """Fetch the kubeconfig again, once: the repair of every row of a validation."""
     found = provision.provisioner_of(world).fetch_kubeconfig(provision.charter_of(run))
     if found is None:
         raise Unreachable("the site gives no kubeconfig now")
@@ -483,11 +396,10 @@ FACTS: Mapping[str, Fact] = {
     "dr_schedules": schedules.FACTS["dr_schedules"],
     "dr_publishing": publishing.FACTS["dr_publishing"],
     "validation_job": validation_job.FACTS["validation_job"],
-    **validation_follow.FACTS,
+    **validation_failure.FACTS,
     "validated_run": publish_artifacts.VALIDATED,
     "recovery_time": Fact(_recovery, _judge_recovery),
-    "promotion_run": Fact(_observe_promotion, lambda seen, _: "absent" if seen["run_id"] is None else "present"),
-    "promotion": Fact(_observe_promotion, _judge_promotion),
+    **drill_promotion.FACTS,
 }
 ACTIONS = {
     "survey_drill": _survey,
@@ -498,12 +410,11 @@ ACTIONS = {
     **control_plane_apply.ACTIONS,
     "read_back_control_plane": control_plane_apply.read_back_dr,
     "restore_state": _restore_state,
-    **validation_follow.ACTIONS,
+    **validation_job.ACTIONS,
     "renew_kubeconfig": _renew_kubeconfig,
     "note_validated": _note_validated,
     "tell_recovery": _tell_recovery,
-    "run_promotion": _run_promotion,
-    "finish_promotion": _finish_promotion,
+    **drill_promotion.ACTIONS,
     "await_teardown": _await_teardown,
     "account_costs": _account,
 }
@@ -511,4 +422,4 @@ ACTIONS = {
 
 def binding() -> Binding:
     """Return the binding; ``Binding.complete_for`` holds it against the machine."""
-    return Binding(facts=FACTS, actions=ACTIONS)
+    return Binding(facts=FACTS, actions=ACTIONS, former_actions=until_0_2.FORMER_ACTIONS)

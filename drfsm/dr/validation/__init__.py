@@ -3,7 +3,7 @@
 Never publishes to a canonical key.
 """
 
-from drfsm.dr.validation import follow, job, receipt, soak
+from drfsm.dr.validation import failure, job, receipt, soak, until_0_2
 from drfsm.dr.validation.receipt import parsed
 
-__all__ = ["follow", "job", "parsed", "receipt", "soak"]
+__all__ = ["failure", "job", "parsed", "receipt", "soak", "until_0_2"]

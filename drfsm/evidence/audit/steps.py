@@ -5,7 +5,8 @@ other side: from the records alone. Each rule adds its findings and stops nothin
 stood before the record. Called by kinds.py, which folds the record afterwards.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from drfsm.evidence.audit.position import Position
 from drfsm.journal import OpenIntent, Record
@@ -69,13 +70,20 @@ def _counted(here: Position, record: Record, begun: Intent, row: Row, *, redo: b
     due = (state.open.attempt if redo and state.open else state.attempts.get(row.key, 0)) + 1
     if begun.attempt != due:
         here.add(record, "attempts", f"{row.trigger} says attempt {begun.attempt} where {due} is due")
-    try:
-        most = row.attempts.limit(state.inputs)
-    except (KeyError, TypeError, ValueError):
-        here.add(record, "inputs", f"{row.trigger}: its attempts are limited by {row.attempts.max}, which is no number")
-        return
-    if here.begun.get(row.key, 0) >= most:
+    most = _limit(here, record, row, row.attempts.limit, row.attempts.max)
+    if most is not None and here.begun.get(row.key, 0) >= most:
         here.add(record, "attempts", f"{row.trigger} begins more often than its {most} declared attempts")
+
+
+def _limit(
+    here: Position, record: Record, row: Row, limit: Callable[[Mapping[str, Any]], int | None], by: int | str
+) -> int | None:
+    """Return how often something may be done by this run's inputs; an input that is no number is a finding."""
+    try:
+        return limit(here.state.inputs)
+    except (KeyError, TypeError, ValueError):
+        here.add(record, "inputs", f"{row.trigger}: its attempts are limited by {by}, which is no number")
+        return None
 
 
 def _snapshot(here: Position, record: Record, begun: Intent, names: Iterable[str]) -> None:
@@ -229,6 +237,7 @@ def _move(here: Position, record: Record, step: Transition, row: Row) -> None:
     if step.reason != row.reason:
         here.add(record, "row", f"{row.trigger}: its reason is recorded other than declared")
     _asked_for(here, record, step, row)
+    _leads_back(here, record, row)
     _settled(here, record, step, row)
     _undoing(here, record, step, row)
 
@@ -255,6 +264,13 @@ def _asked_for(here: Position, record: Record, step: Transition, row: Row) -> No
     settles = opened is not None and isinstance(step, Commit)
     if here.halted and row.by is By.RUNNER and not settles:
         here.add(record, "legality", f"{row.trigger}: the run was held, and nobody has resumed it")
+
+
+def _leads_back(here: Position, record: Record, row: Row) -> None:
+    """Check that a failure's row that leads back is taken no more often than its rounds allow."""
+    most = _limit(here, record, row, row.returns, row.rounds)
+    if most is not None and here.state.returns.get(row.key, 0) >= most:
+        here.add(record, "attempts", f"{row.trigger} leads back more often than its {most + 1} declared rounds allow")
 
 
 def _settled(here: Position, record: Record, step: Transition, row: Row) -> None:
