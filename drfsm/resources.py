@@ -24,7 +24,7 @@ _KNOWN: Mapping[str, Known] = {
     "76ecc84145408f9ac4ab00a3a7edca632785185643dc3c8115da33bb53289398": Known("failback", "0.1.0"),
     "7359c2cbaaf84ed03d469202b0ec4bf2bdfbabd83db2eb83876829a5b1fa8821": Known("drill", "0.2.0"),
     "467bb67e167bed78a02b1e6dafb64fea19a4383a72125e5d5fdb9ad2e1e4d4ba": Known("promote", "0.2.0"),
-    "72e15ed8e71e388eaa9b64ecf5ca541a61a262ce6eb0675e7a1ca5fac6984baa": Known("drill", "0.3.0"),
+    "b4197988077e73c9623b6ac98f8a19817bab6baf2efc1862f8f0acdc93952748": Known("drill", "0.3.0"),
     "026cbd3d4e89866f2aee344a408f470a8b73519b2e92b01f1876dce8140fcf1d": Known("promote", "0.3.0"),
     "d96e7531eec4dd10bd13f5b7087425118246115218dd5864b415c778fa1e70fe": Known("failback", "0.3.0"),
 }

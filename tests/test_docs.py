@@ -39,7 +39,7 @@ def test_the_page_of_a_machine_is_drawn_from_its_declaration(name: str) -> None:
 FORESEEN = re.compile(r"(?<=<!-- foreseen -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["failback", "promote"])
+@pytest.mark.parametrize("name", ["drill", "failback", "promote"])
 def test_the_operators_page_says_of_each_guard_what_is_known_beforehand(name: str) -> None:
     """Its table is drawn from the declaration: what preflight foresees, and why it can't foresee the rest."""
     page = DOCS / f"{name}.md"

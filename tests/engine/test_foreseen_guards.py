@@ -18,7 +18,7 @@ from tests.engine.world import Clock, Fuse, World, binding_of, data_of, quiet
 
 SPECS = {
     name: load_machine((shipped("machines") / f"{name}.yaml").read_bytes(), source=f"{name}.yaml")
-    for name in ("failback", "promote")
+    for name in ("drill", "failback", "promote")
 }
 OUTLOOKS = {(name, each.guard.name): each for name, spec in SPECS.items() for each in outlooks(spec)}
 KNOWN = [key for key, each in OUTLOOKS.items() if each.guard.foreseen is not Foreseen.NO]

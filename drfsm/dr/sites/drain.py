@@ -153,7 +153,10 @@ def _observe_backlog(site: str) -> Callable[[World, Run], Any]:
             for pod in orphans
             for why in pod_at_fault(pod)
         ]
-        return {"jobs": left, "stuck": stuck}
+        seen: dict[str, Any] = {"jobs": left, "stuck": stuck}
+        if stuck:
+            seen["in_words"] = "; ".join(f"{each['what']} on {site}: {each['why']} ({each['do']})" for each in stuck)
+        return seen
 
     return observe
 

@@ -74,7 +74,8 @@ def examine(cluster: Cluster, namespace: str, cronjob: Manifest, image: str) -> 
     """See what keeps a Job of a CronJob from starting. ``image``: the one that its Jobs will run."""
     asking = _Asking(cluster, namespace)
     wrong = list(_at_fault(asking, cronjob, image))
-    return {"cronjob": cronjob["metadata"]["name"], "image": image, "wrong": first_of(wrong), "unknown": asking.unknown}
+    seen = {"cronjob": cronjob["metadata"]["name"], "image": image, "wrong": first_of(wrong), "unknown": asking.unknown}
+    return {**seen, "in_words": "; ".join(seen["wrong"]["first"])} if wrong else seen
 
 
 def _at_fault(asking: _Asking, cronjob: Manifest, image: str) -> Iterator[str]:
