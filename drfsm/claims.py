@@ -1,13 +1,12 @@
-"""What comes from outside is a claim: one strict reader for all of it, and the grammar of every name.
+"""Strict readers for untrusted input, and the grammar of every name.
 
-A claim is whatever lies in a bucket, a backup or a directory, and whatever a cluster, a store or a site answers. Each
-is read here before anything rests on it: bytes to JSON or YAML within limits of size and depth, without duplicate
-keys, NaN, other encodings or half characters; text to a time; a name against the grammar of its kind before it
-becomes a path, a key, an address or a command. What does not fit raises ``Unreadable``, which says what was read,
-where in it, and what is wrong; a fact is then unknown, and a run holds. Text that goes to a terminal or into a
-record passes ``printable`` or ``bounded``.
+Everything in a bucket, a backup or a directory is only a claim, and so is every response of a cluster, a store or a
+site. It is read here before drfsm relies on it: bytes to JSON or YAML, with limits of size and depth, without duplicate
+keys, NaN, other encodings or unpaired surrogates; text to a time; a name by the grammar of its kind before it becomes a
+path, a key, an address or a command. Invalid input raises ``Unreadable``, which names the document, the place in it and
+the fault; a fact is then unknown, and a run holds. Text for a terminal or a record passes ``printable`` or ``bounded``.
 
-Refuses to repair: nothing is cut, guessed or converted. Knows no world and no run.
+Never repairs: nothing is cut, guessed or converted. Knows no world and no run.
 """
 
 import json
@@ -19,16 +18,16 @@ from typing import Any
 from drfsm.errors import Unreadable
 
 LARGEST_BYTES = 8 << 20
-"""What a document may have, where its reader names no limit of its own."""
+"""The largest document, in bytes, unless its reader sets another limit."""
 DEEPEST = 64
-"""How many levels a document may have; Kubernetes' own deepest objects have some twenty."""
+"""The deepest nesting of a document; Kubernetes' own deepest objects have about twenty levels."""
 LONGEST_NUMBER = 40  # characters: 64 bits need 20, an exact double 25
-LONGEST_WORDS = 300  # characters of a text from outside that a message or a record may carry
+LONGEST_WORDS = 300  # the most characters of an untrusted text in a message or a record
 
 LONGEST_TIME = 40  # characters: 2026-02-27T00:22:29.934039+00:00 has 32
 
 _NUMBER_BITS = 64
-_FIRST_YEAR, _LAST_YEAR = 1970, 9000  # so that no difference and no offset of two moments overflows
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000  # so that no difference of two moments, and no offset, overflows
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -38,11 +37,11 @@ _BOM = b"\xef\xbb\xbf"
 def json_of(
     raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, deepest: int = DEEPEST, hint: str = ""
 ) -> Any:
-    """Return the JSON value that ``raw`` holds, exact: what is written again has the same meaning.
+    """Return the JSON value in ``raw``, exact: written again, it has the same meaning.
 
-    ``what`` names the document in the message (``the pointer jobintel/state/last_success.json``), ``way`` is the next
-    step. Raises Unreadable for more than ``largest_bytes``, more than ``deepest`` levels, a key that stands twice, NaN
-    or an infinity, an integer over 64 bits, half a surrogate pair, a byte order mark, or an encoding other than UTF-8.
+    ``what`` names the document in the message (``the pointer jobintel/state/last_success.json``), ``hint`` is the next
+    step. Raises Unreadable for more than ``largest_bytes``, more than ``deepest`` levels, a duplicate key, NaN or an
+    infinity, an integer over 64 bits, an unpaired surrogate, a byte order mark, or an encoding other than UTF-8.
     """
     text = _text(raw, what, largest_bytes, hint)
     try:
@@ -56,13 +55,13 @@ def json_of(
     except RecursionError:
         raise _unreadable(what, f"it has more than {deepest} levels", hint) from None
     except ValueError as fault:
-        raise _unreadable(what, f"it is no JSON: {fault}", hint) from None
+        raise _unreadable(what, f"it is not JSON: {fault}", hint) from None
     _check_tree(value, what, hint, deepest)
     return value
 
 
 def object_of(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, hint: str = "") -> dict[str, Any]:
-    """Return the JSON object that ``raw`` holds. Raises Unreadable as ``json_of`` does, and for any other value."""
+    """Return the JSON object in ``raw``. Raises Unreadable as ``json_of`` does, and for any other value."""
     value = json_of(raw, what, largest_bytes=largest_bytes, hint=hint)
     if not isinstance(value, dict):
         raise _unreadable(what, f"it is {_kind(value)}, not a JSON object", hint)
@@ -70,18 +69,18 @@ def object_of(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES
 
 
 def yaml_of(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, hint: str = "") -> Any:
-    """Return the one YAML document that ``raw`` holds, as PyYAML's safe loader reads it.
+    """Return the one YAML document in ``raw``, as PyYAML's safe loader reads it.
 
     Raises Unreadable as ``json_of`` does, and for aliases, tags of programs, and more than one document.
     """
     documents = yaml_documents(raw, what, largest_bytes=largest_bytes, hint=hint)
     if len(documents) != 1:
-        raise _unreadable(what, f"it holds {len(documents)} YAML documents, not one", hint)
+        raise _unreadable(what, f"it has {len(documents)} YAML documents instead of one", hint)
     return documents[0]
 
 
 def yaml_documents(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_BYTES, hint: str = "") -> list[Any]:
-    """Return every YAML document that ``raw`` holds. Raises Unreadable as ``yaml_of`` does."""
+    """Return every YAML document in ``raw``. Raises Unreadable as ``yaml_of`` does."""
     import yaml
 
     text = _text(raw, what, largest_bytes, hint)
@@ -89,7 +88,7 @@ def yaml_documents(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_
         _check_yaml_events(text)
         documents = list(yaml.load_all(text, Loader=_strict_loader()))
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as fault:
-        raise _unreadable(what, f"it is no YAML that drfsm reads: {' '.join(str(fault).split())}", hint) from None
+        raise _unreadable(what, f"it is not YAML that drfsm reads: {' '.join(str(fault).split())}", hint) from None
     for document in documents:
         _check_tree(document, what, hint)
     return documents
@@ -97,7 +96,7 @@ def yaml_documents(raw: bytes | str, what: str, *, largest_bytes: int = LARGEST_
 
 def _text(raw: bytes | str, what: str, largest_bytes: int, hint: str) -> str:
     if len(raw) > largest_bytes:
-        raise _unreadable(what, f"it has {len(raw)} bytes, and {largest_bytes} at most are read", hint)
+        raise _unreadable(what, f"it has {len(raw)} bytes; drfsm reads at most {largest_bytes}", hint)
     if isinstance(raw, str):
         return raw
     if raw.startswith(_BOM):
@@ -105,7 +104,7 @@ def _text(raw: bytes | str, what: str, largest_bytes: int, hint: str) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as fault:
-        raise _unreadable(what, f"it is no UTF-8 text (byte {fault.start})", hint) from None
+        raise _unreadable(what, f"it is not UTF-8 (byte {fault.start})", hint) from None
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -116,7 +115,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _twice(names: Iterable[str]) -> str | None:
-    """Return the first name that comes a second time, None if none does. In one pass: there may be millions."""
+    """Return the first duplicate name, None if there is none. One pass: there may be millions."""
     known: set[str] = set()
     for name in names:
         if name in known:
@@ -126,7 +125,7 @@ def _twice(names: Iterable[str]) -> str | None:
 
 
 def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a number")
 
 
 def _integer(digits: str) -> int:
@@ -143,14 +142,14 @@ def _float(digits: str) -> float:
 
 
 def _check_tree(value: Any, what: str, hint: str, deepest: int = DEEPEST) -> None:
-    """Raise Unreadable for a tree that is too deep, or holds half a surrogate pair or a number that JSON lacks."""
+    """Raise Unreadable for a tree that is too deep, or has an unpaired surrogate or a number that JSON lacks."""
     level: list[tuple[str, Any]] = [("", value)]
     for _ in range(deepest + 1):
         below: list[tuple[str, Any]] = []
         for where, node in level:
             if isinstance(node, str):
                 _check_characters(where, node, what, hint)
-            elif isinstance(node, Mapping):
+            elif isinstance(node, dict):
                 for name, child in node.items():
                     if not isinstance(name, str):
                         raise _unreadable(what, f"it has a key that is {_kind(name)}, at {where or 'its top'}", hint)
@@ -167,12 +166,12 @@ def _check_tree(value: Any, what: str, hint: str, deepest: int = DEEPEST) -> Non
 
 
 def _leaf_fault(node: Any) -> str:
-    """Return what is wrong with a value without parts, "" for nothing. YAML has numbers and kinds that JSON lacks."""
+    """Return the fault of a scalar, "" if there is none. YAML has numbers and types that JSON lacks."""
     if isinstance(node, float) and (node != node or node in (float("inf"), float("-inf"))):  # noqa: PLR0124  NaN
-        return f"{node}, which is no number"
+        return f"{node}, which is not a number"
     if isinstance(node, int) and node.bit_length() > _NUMBER_BITS:
         return "a number out of range"
-    return f"{_kind(node)}, which no document of ours holds" if isinstance(node, set | tuple | bytes) else ""
+    return f"{_kind(node)}, which drfsm does not accept" if isinstance(node, set | tuple | bytes) else ""
 
 
 def _check_characters(where: str, text: str, what: str, hint: str) -> None:
@@ -181,11 +180,11 @@ def _check_characters(where: str, text: str, what: str, hint: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _unreadable(what, f"{bounded(where) or 'it'} holds half of a surrogate pair", hint) from None
+        raise _unreadable(what, f"{bounded(where) or 'it'} has an unpaired surrogate", hint) from None
 
 
 def _check_yaml_events(text: str) -> None:
-    """Raise ValueError for what no loader should be handed: depth, aliases. Reads events, so nothing recurses."""
+    """Raise ValueError for deep nesting and aliases, before the loader runs. Reads events, so nothing recurses."""
     import yaml
 
     depth = 0
@@ -201,7 +200,7 @@ _LOADERS: list[Any] = []
 
 
 def _strict_loader() -> Any:
-    """Return PyYAML's safe loader, made to refuse a key that stands twice. Made once, when YAML is first needed."""
+    """Return PyYAML's safe loader, changed to refuse duplicate keys. Made once, on first use."""
     if _LOADERS:
         return _LOADERS[0]
     import yaml
@@ -210,7 +209,7 @@ def _strict_loader() -> Any:
         """The safe loader, without last-key-wins."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            """Return a mapping. Raises ConstructorError for a key that stands twice."""
+            """Return a mapping. Raises ConstructorError for a duplicate key."""
             twice = _twice(child.value for child, _ in node.value if isinstance(child, yaml.ScalarNode))
             if twice is not None:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {bounded(twice)} stands twice", None)
@@ -233,13 +232,13 @@ def _unreadable(what: str, why: str, hint: str) -> Unreadable:
 
 
 def field(value: Mapping[str, Any], name: str, kind: type | tuple[type, ...], what: str, *, hint: str = "") -> Any:
-    """Return a field that must be there and of this type. Raises Unreadable naming it. ``bool`` is no ``int``."""
+    """Return a required field of this type. Raises Unreadable naming it. ``bool`` is not an ``int``."""
     if name not in value:
         raise _unreadable(what, f"it has no {name}", hint)
     content = value[name]
-    wanted = kind if isinstance(kind, tuple) else (kind,)
-    if not isinstance(content, wanted) or (isinstance(content, bool) and bool not in wanted):
-        names = " or ".join(each.__name__ for each in wanted)
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(content, kinds) or (isinstance(content, bool) and bool not in kinds):
+        names = " or ".join(expected.__name__ for expected in kinds)
         raise _unreadable(what, f"its {name} is {_kind(content)}, not {names}", hint)
     return content
 
@@ -248,7 +247,7 @@ def field(value: Mapping[str, Any], name: str, kind: type | tuple[type, ...], wh
 
 _SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9._=-]*"
 GRAMMAR: Mapping[str, tuple[re.Pattern[str], int, str]] = {
-    # kind: what it must match, its most characters, in words
+    # kind: (pattern, greatest length, pattern in words)
     "drfsm run": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), 200, "letters, digits, '.', '_' and '-'"),
     "machine": (re.compile(r"[a-z][a-z0-9_]*"), 63, "lower-case letters, digits and '_'"),
     "state": (re.compile(r"[a-z][a-z0-9_]*"), 120, "lower-case letters, digits and '_'"),
@@ -288,7 +287,7 @@ GRAMMAR: Mapping[str, tuple[re.Pattern[str], int, str]] = {
     ),
     "file": (re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@=+-]*"), 200, "letters, digits, '.', '_', '@', '=', '+' and '-'"),
 }
-"""The names that drfsm makes a path, a key, an address or a command of. None may hold ``..``."""
+"""The names from which drfsm makes a path, a key, an address or a command. None may contain ``..``."""
 
 
 def is_name(kind: str, text: object) -> bool:
@@ -303,7 +302,9 @@ def name_of(kind: str, text: object, what: str, *, hint: str = "") -> str:
     """Return ``text`` if it is a name of this kind. Raises Unreadable, with the grammar in words."""
     if not is_name(kind, text):
         _, longest, words = GRAMMAR[kind]
-        raise _unreadable(what, f"it is no name of a {kind} ({words}; at most {longest}): {bounded(text, 100)}", hint)
+        raise _unreadable(
+            what, f"it is not a valid {kind} ({words}; at most {longest} characters): {bounded(text, 100)}", hint
+        )
     return str(text)
 
 
@@ -311,7 +312,7 @@ def name_of(kind: str, text: object, what: str, *, hint: str = "") -> str:
 
 
 def moment(text: object) -> datetime | None:
-    """Return the moment that an ISO 8601 text with an offset names, None for anything else.
+    """Return the moment of an ISO 8601 text with an offset, None for anything else.
 
     Times from outside are compared as moments, never as text: offsets and precision differ.
     """
@@ -328,10 +329,10 @@ def moment(text: object) -> datetime | None:
 
 
 def printable(text: object) -> str:
-    r"""Return a text on one line in which everything that doesn't print is written out.
+    r"""Return a text on one line with unprintable characters escaped.
 
-    Escapes, carriage returns, bidirectional marks and half characters become ``\x1b``, ``\r``, ``\u202e`` and the
-    like, so that what somebody named a Job can't move a cursor or turn a line around.
+    Escapes, carriage returns, bidirectional marks and unpaired surrogates become ``\x1b``, ``\r``, ``\u202e`` and so
+    on, so that the name of a Job can't move the cursor or reverse a line.
     """
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
@@ -340,7 +341,7 @@ def printable(text: object) -> str:
 
 
 def bounded(text: object, longest: int = LONGEST_WORDS) -> str:
-    """Return a printable text of at most ``longest`` characters; what was cut off is counted."""
+    """Return a printable text of at most ``longest`` characters; a cut one ends with its full length."""
     whole = text if isinstance(text, str) else str(text)
     if len(whole) <= longest:
         return printable(whole)[: longest * 10]
@@ -348,7 +349,7 @@ def bounded(text: object, longest: int = LONGEST_WORDS) -> str:
 
 
 def printable_json(text: str) -> str:
-    """Return a JSON text in which what doesn't print is escaped, as JSON does it: it has the same meaning."""
+    """Return a JSON text with unprintable characters escaped as in JSON, so the meaning is the same."""
     return "".join(
         character if character.isprintable() or character == "\n" else _escaped(character) for character in text
     )
@@ -360,5 +361,5 @@ def _escaped(character: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return a text of several lines in which everything else that doesn't print is written out."""
+    """Return a text with unprintable characters escaped, except newlines."""
     return "\n".join(printable(line) for line in text.split("\n"))

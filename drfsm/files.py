@@ -1,14 +1,13 @@
-"""The files that drfsm keeps: bundles, its home, receipts. One room opens them, and only their owner reads them.
+"""The files that drfsm keeps: bundles, its home, receipts. Only this module opens them, and only their owner may read.
 
-A file here is a regular file with one name, owned by whoever runs drfsm (or by root), with the mode 0600, in a
-directory with the mode 0700 that nobody else may write to, or swap. It is opened relative to the descriptor of its
-directory, never through a symbolic link, and it is looked at before a byte is read or written: a FIFO, a device, a
-directory or a file with a second name in its place is refused, and never waited for. A file is written whole or not at
-all; how much is read is bounded.
+A file here is a regular file with one name, owned by the user who runs drfsm (or by root), with the mode 0600, in a
+directory with the mode 0700 that no other user may write to or replace. It is opened relative to the descriptor of its
+directory, never through a symbolic link, and checked before a byte is read or written: a FIFO, a device, a directory or
+a file with a second name is refused, and never waited for. A file is written whole or not at all. Reads are bounded.
 
-Raises ``FileDamaged`` for what is no file of drfsm's, ``DiskFault`` for what the disk refuses, ``UsageFault`` for a
-place that can't be used. Every writer of a bundle goes through here (tests/hostile/test_files.py). Refuses to know
-what the files hold. Called by adapters/ and cli/.
+Raises ``FileDamaged`` for a file that is not drfsm's, ``DiskFault`` for errors of the disk, ``UsageFault`` for a path
+that can't be used. Every writer of a bundle uses this module (tests/hostile/test_files.py). Knows nothing of the files'
+content. Called by adapters/, runs/ and cli/.
 """
 
 import errno
@@ -26,7 +25,7 @@ from drfsm.claims import printable
 from drfsm.errors import DiskFault, DrfsmError, FileDamaged, UsageFault
 
 LARGEST_BYTES = 64 << 20
-"""What a file may have to be read, where its reader names no limit of its own."""
+"""The largest file to read, in bytes, unless its reader sets another limit."""
 PRIVATE_DIRECTORY, PRIVATE_FILE = 0o700, 0o600
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _SAFE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
@@ -40,7 +39,7 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _DISK = {
-    # what a disk or a system may say: what to do about it; {path} is the place
+    # errors of the disk or the system -> the next step; {path} is the file
     errno.ENOSPC: "free some space: df -h {path}",
     errno.EDQUOT: "free some space, or ask for a larger quota: quota -s",
     errno.EFBIG: "raise the limit on the size of files: ulimit -f unlimited",
@@ -58,12 +57,12 @@ _OF_THE_DISK = frozenset(_DISK) - {errno.EACCES, errno.EPERM}
 
 
 def disk_fault(fault: OSError, what: str, path: object) -> DiskFault:
-    """Return the error for what the disk or the system refused. ``what`` is the subject of the sentence."""
+    """Return the error for a refusal of the disk or the system. ``what`` is the subject of the sentence."""
     return DiskFault(f"{what}: {_words(fault)}", hint=f"{_way(fault, path)}; then continue")
 
 
 def is_of_the_disk(fault: OSError) -> bool:
-    """Whether the disk or the system is at fault (full, read-only, broken), not the path that was named."""
+    """Whether the disk or the system is at fault (full, read-only, broken), not the given path."""
     return fault.errno in _OF_THE_DISK
 
 
@@ -76,21 +75,21 @@ def _words(fault: OSError) -> str:
 def _way(fault: OSError, path: object) -> str:
     there = Path(str(path))
     while fault.errno in _OF_THE_DISK and not os.path.lexists(there) and there != there.parent:
-        there = there.parent  # a file that could not be made is none that df or findmnt find
+        there = there.parent  # df and findmnt need an existing path
     return _DISK.get(fault.errno or 0, "check {path}").format(path=quote(printable(there)))
 
 
 def _refused(fault: OSError, what: str, path: object) -> DrfsmError:
-    """Return the error for a path that a person named and that cannot be used."""
+    """Return the error for an operator's path that can't be used."""
     if is_of_the_disk(fault):
         return disk_fault(fault, what, path)
     return UsageFault(f"{what}: {_words(fault)}", hint=_way(fault, path))
 
 
 class Directory:
-    """An open directory of drfsm's. Use ``look`` to read, ``own`` to write, ``make`` to have one; close it.
+    """An open directory of drfsm's. Use ``look`` to read, ``own`` to write, ``make`` to create; close it.
 
-    A name may lead into a directory below (``steps/01-freeze_dr.log``); each part is opened within the one before.
+    A name may contain directories (``steps/01-freeze_dr.log``); each part is opened relative to its parent.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -99,7 +98,7 @@ class Directory:
 
     @classmethod
     def look(cls, path: Path) -> Self:
-        """Open a directory to read in, whoever owns it. Raises UsageFault, DiskFault."""
+        """Open a directory for reading, whoever owns it. Raises UsageFault, DiskFault."""
         try:
             return cls(path, os.open(path, _DIRECTORY))
         except OSError as fault:
@@ -107,9 +106,9 @@ class Directory:
 
     @classmethod
     def own(cls, path: Path) -> Self:
-        """Open a directory to write in; its mode becomes 0700.
+        """Open a directory for writing; its mode becomes 0700.
 
-        Raises UsageFault where somebody else owns it, may write to it, or may put another one in its place; DiskFault.
+        Raises UsageFault if another user owns it, may write to it, or may replace it; DiskFault.
         """
         real = Path(os.path.realpath(path))
         try:
@@ -126,11 +125,11 @@ class Directory:
 
     @classmethod
     def make(cls, path: Path) -> Self:
-        """Open a directory to write in, made with those above it where it is not there. Raises as ``own`` does."""
+        """Create a directory with its parents if it is missing, and open it for writing. Raises as ``own`` does."""
         real = Path(os.path.realpath(path))
         try:
             _check_above(real)  # BEFORE anything is made there
-            for missing in [each for each in (*reversed(real.parents), real) if not os.path.lexists(each)]:
+            for missing in [ancestor for ancestor in (*reversed(real.parents), real) if not os.path.lexists(ancestor)]:
                 with suppress(FileExistsError):
                     missing.mkdir(mode=PRIVATE_DIRECTORY)
         except OSError as fault:
@@ -156,13 +155,13 @@ class Directory:
                 raise _refused(fault, f"{self.named(name)} can't be read", self.path / name) from None
         if max(size, len(body)) > largest_bytes:
             raise FileDamaged(
-                f"{self.named(name)} has {max(size, len(body))} bytes, and {largest_bytes} at most are read",
+                f"{self.named(name)} has {max(size, len(body))} bytes; drfsm reads at most {largest_bytes}",
                 hint="keep it for the investigation; resume from a copy of the bundle, or from its mirror in S3",
             )
         return body
 
     def names(self, name: str = "") -> list[str]:
-        """Return what lies in it, or in a directory below it, sorted; [] where that is not there."""
+        """Return the names in it, or in a directory below it, sorted; [] if that is missing."""
         with self._within(f"{name}/" if name else "", make=False) as (inner, _):
             if inner is None:
                 return []
@@ -172,12 +171,12 @@ class Directory:
                 raise _refused(fault, f"{self.named(name)} can't be read", self.path / name) from None
 
     def has(self, name: str) -> bool:
-        """Whether something has this name, whatever it is."""
+        """Whether the name exists, as any kind of file."""
         with self._within(name, make=False) as (inner, last):
             return inner is not None and _status(inner.descriptor, last) is not None
 
     def size(self, name: str) -> int:
-        """Return how many bytes a file has, 0 where there is none."""
+        """Return a file's size in bytes, 0 if there is none."""
         with self._within(name, make=False) as (inner, last):
             status = _status(inner.descriptor, last) if inner is not None else None
         return status.st_size if status is not None else 0
@@ -185,7 +184,7 @@ class Directory:
     # --- writing --------------------------------------------------------------------------------------------
 
     def write(self, name: str, body: bytes, *, durable: bool = False) -> None:
-        """Write a file so that a reader sees the old one or the new one, never half; directories are made for it.
+        """Write a file so that a reader sees the old one or the new one, never a part; missing directories are created.
 
         ``durable``: it is on the disk when this returns. Raises FileDamaged for something else in its place, DiskFault.
         """
@@ -217,7 +216,7 @@ class Directory:
                 raise disk_fault(fault, f"{self.named(name)} can't be made", self.path / name) from None
 
     def append(self, name: str, body: bytes, *, durable: bool = False) -> None:
-        """Write on at a file's end; it is made where it is not there. Raises FileDamaged, DiskFault."""
+        """Append to a file, which is created if it is missing. Raises FileDamaged, DiskFault."""
         fresh = durable and not self.has(name)
         descriptor = self.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         assert descriptor is not None  # noqa: S101  it was made
@@ -235,7 +234,7 @@ class Directory:
                 os.fsync(inner.descriptor)
 
     def remove(self, name: str) -> None:
-        """Remove a file, or a link or the like in its place; one that isn't there is fine.
+        """Remove a file, or a link or the like in its place. An absent file is not an error.
 
         Raises FileDamaged for a directory in its place, DiskFault.
         """
@@ -253,14 +252,14 @@ class Directory:
                 raise disk_fault(fault, f"{self.named(name)} can't be removed", self.path / name) from None
 
     def link(self, name: str, target: Path) -> None:
-        """Make a symbolic link to a directory elsewhere. Raises UsageFault if the name is taken, DiskFault."""
+        """Create a symbolic link to a directory elsewhere. Raises UsageFault if the name is taken, DiskFault."""
         try:
             os.symlink(target, name, dir_fd=self.descriptor)
         except OSError as fault:
             raise _refused(fault, f"{self.named(name)} can't be made", self.path / name) from None
 
     def sub(self, name: str, *, make: bool = True) -> Self | None:
-        """Return a directory below this one, with the mode 0700; None where there is none and none is made.
+        """Return a directory below this one, with the mode 0700; None if it is missing and not created.
 
         Raises FileDamaged for anything else in its place, DiskFault.
         """
@@ -282,9 +281,9 @@ class Directory:
         return inner
 
     def open(self, name: str, flags: int) -> int | None:
-        """Return a descriptor of a file that is as a file here must be, None where there is none.
+        """Return the descriptor of a checked file, None if there is none.
 
-        With O_CREAT it is made where it is not there. Raises FileDamaged, UsageFault (unreadable), DiskFault.
+        With O_CREAT it is created if it is missing. Raises FileDamaged, UsageFault (unreadable), DiskFault.
         """
         making = bool(flags & os.O_CREAT)
         with self._within(name, make=making) as (inner, last):
@@ -319,7 +318,7 @@ class Directory:
 
     @contextmanager
     def _within(self, name: str, *, make: bool = True) -> Iterator[tuple["Directory | None", str]]:
-        """Yield the directory that a name's last part lies in (None where it is not there), and that part."""
+        """Yield the directory of a name's last part (None if it is missing), and that part."""
         *above, last = name.split("/")
         current: Directory | None = self
         try:
@@ -344,7 +343,7 @@ class Directory:
 def _opened(directory: Directory, name: str, flags: int, *, making: bool) -> int | None:
     while True:
         status = _status(directory.descriptor, name)
-        _check(directory, name, status)  # BEFORE it is opened: opening a device or a FIFO does something
+        _check(directory, name, status)  # BEFORE it is opened: opening a device or a FIFO has effects
         if status is None and not making:
             return None
         if status is None:
@@ -365,17 +364,17 @@ def _opened(directory: Directory, name: str, flags: int, *, making: bool) -> int
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # another one was put in its place in this moment
+        os.close(descriptor)  # it was replaced in this moment
 
 
 def _made(directory: Directory, name: str, flags: int) -> int:
     descriptor = os.open(name, flags | _SAFE | os.O_CREAT | os.O_EXCL, PRIVATE_FILE, dir_fd=directory.descriptor)
-    os.fchmod(descriptor, PRIVATE_FILE)  # whatever the umask took away
+    os.fchmod(descriptor, PRIVATE_FILE)  # whatever the umask removed
     return descriptor
 
 
 def _draft(directory: Directory, draft: str, body: bytes, *, durable: bool) -> None:
-    _unlink(directory, draft)  # of a process that had our number and was killed
+    _unlink(directory, draft)  # left by a killed process with the same number
     with os.fdopen(_made(directory, draft, os.O_WRONLY), "wb") as file:
         file.write(body)
         file.flush()
@@ -389,25 +388,25 @@ def _unlink(directory: Directory, draft: str) -> None:
 
 
 def _check(directory: Directory, name: str, status: os.stat_result | None) -> None:
-    """Raise FileDamaged where a name is taken by something else than a file of drfsm's."""
+    """Raise FileDamaged for a name that is not a file of drfsm's."""
     if status is None:
         return
-    kind, told = stat.S_IFMT(status.st_mode), directory.named(name)
+    kind, label = stat.S_IFMT(status.st_mode), directory.named(name)
     if kind != stat.S_IFREG:
-        raise FileDamaged(f"{told} is {_KINDS.get(kind, 'no file')}, not the file that drfsm keeps there")
+        raise FileDamaged(f"{label} is {_KINDS.get(kind, 'no file')}, not the file that drfsm keeps there")
     if status.st_nlink > 1:
         raise FileDamaged(
-            f"{told} has {status.st_nlink} names (hard links): writing to it would change another file, too",
+            f"{label} has {status.st_nlink} names (hard links): writing to it would change another file, too",
             hint=f"resume from a copy of the bundle: cp -r {printable(directory.path)} <a new directory>",
         )
     if status.st_uid not in (os.geteuid(), 0, os.fstat(directory.descriptor).st_uid):
-        raise FileDamaged(f"{told} belongs to the user {status.st_uid}, not to the user who runs drfsm")
+        raise FileDamaged(f"{label} belongs to the user {status.st_uid}, not to the user who runs drfsm")
 
 
 def _close_to_others(directory: Directory, *, below: bool = False) -> None:
-    """See that only its owner may enter. Raises UsageFault for a directory that is somebody else's too.
+    """Make sure that only its owner may enter. Raises UsageFault for a directory that other users can write to.
 
-    ``below``: whoever reaches it was let through the one above.
+    ``below``: its parent is already protected.
     """
     status = os.fstat(directory.descriptor)
     if status.st_uid not in (os.geteuid(), 0):
@@ -425,7 +424,7 @@ def _close_to_others(directory: Directory, *, below: bool = False) -> None:
 
 
 def _status(directory: int, name: str) -> os.stat_result | None:
-    """Return what has this name, a link as itself; None where nothing has."""
+    """Return the status of a name without following a link; None if it does not exist."""
     try:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
@@ -433,11 +432,11 @@ def _status(directory: int, name: str) -> os.stat_result | None:
 
 
 def _check_above(path: Path) -> None:
-    """Raise UsageFault where somebody else could put another directory in the place of this one."""
+    """Raise UsageFault if another user could replace this directory."""
     for above in path.parents:
         try:
             status = above.stat(follow_symlinks=False)
-        except FileNotFoundError:  # it is still to be made
+        except FileNotFoundError:  # it is not created yet
             continue
         if status.st_uid not in (os.geteuid(), 0):
             raise UsageFault(
@@ -450,14 +449,14 @@ def _check_above(path: Path) -> None:
 
 
 def _others_write(status: os.stat_result) -> bool:
-    """Whether somebody else may write there. A group that is one user's alone, as many systems give it, is nobody."""
+    """Whether another user may write there. A group with one user only, as many systems give it, does not count."""
     if not status.st_mode & _OTHERS_WRITE:
         return False
     return bool(status.st_mode & stat.S_IWOTH) or not _is_own_group(status.st_gid)
 
 
 def _is_own_group(group: int) -> bool:
-    """Whether a group is the private one of the user who runs this: his first, with his name and nobody else in it."""
+    """Whether a group is this user's private group: the primary one, with the user's name and no other member."""
     import grp
     import pwd
 

@@ -1,6 +1,8 @@
 """What goes for every test: it talks to this machine alone, and fails for no reason of time."""
 
+import gc
 import os
+import sys
 
 from hypothesis import settings
 
@@ -9,5 +11,15 @@ from drfsm.adapters.site_kubeconfig import HERE
 # The sandbox's machines have addresses that moto invents: nobody may be asked there whether a certificate proves them.
 os.environ[HERE] = "1"
 
+# Python keeps what it compiled, whatever the shell says: the tests start a thousand processes, and each of them would
+# compile drfsm anew; each worker would rewrite every test's assertions.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 settings.register_profile("drfsm", deadline=None)  # a machine that has much to do is no fault
 settings.load_profile("drfsm")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from what the collection made: modules and tests, which stay to the end."""
+    gc.freeze()

@@ -10,41 +10,41 @@ from drfsm import claims
 from drfsm.errors import Unreadable
 
 JSON_GARBAGE: dict[str, tuple[bytes, str]] = {
-    "nothing at all": (b"", "no JSON"),
-    "a login page": (b"<html><body>Sign in</body></html>", "no JSON"),
-    "a word": (b"ok", "no JSON"),
-    "half a document": (b'{"run_id": "a"', "no JSON"),
-    "two documents": (b"{} {}", "no JSON"),
+    "nothing at all": (b"", "not JSON"),
+    "a login page": (b"<html><body>Sign in</body></html>", "not JSON"),
+    "a word": (b"ok", "not JSON"),
+    "half a document": (b'{"run_id": "a"', "not JSON"),
+    "two documents": (b"{} {}", "not JSON"),
     "a key that stands twice": (b'{"a": {"run_id": 1, "run_id": 2}}', "the key run_id stands twice"),
-    "NaN": (b'{"a": NaN}', "NaN is no number"),
-    "an infinity by name": (b'{"a": -Infinity}', "-Infinity is no number"),
+    "NaN": (b'{"a": NaN}', "NaN is not a number"),
+    "an infinity by name": (b'{"a": -Infinity}', "-Infinity is not a number"),
     "an infinity by size": (b'{"a": 1e999}', "out of range"),
     "an integer over 64 bits": (b'{"a": 36893488147419103232}', "out of range"),
     "an integer of five thousand digits": (b'{"a": ' + b"9" * 5000 + b"}", "out of range"),
     "a byte order mark": (b'\xef\xbb\xbf{"a": 1}', "byte order mark"),
-    "UTF-16": ('{"a": 1}'.encode("utf-16"), "no UTF-8"),
-    "UTF-32": ('{"a": 1}'.encode("utf-32"), "no UTF-8"),
-    "Latin-1": (b'{"a": "\xe9"}', "no UTF-8"),
-    "half of a surrogate pair": (b'{"a": ["\\ud800"]}', "half of a surrogate pair"),
-    "half of a surrogate pair as a key": (b'{"\\ud800": 1}', "half of a surrogate pair"),
+    "UTF-16": ('{"a": 1}'.encode("utf-16"), "not UTF-8"),
+    "UTF-32": ('{"a": 1}'.encode("utf-32"), "not UTF-8"),
+    "Latin-1": (b'{"a": "\xe9"}', "not UTF-8"),
+    "half of a surrogate pair": (b'{"a": ["\\ud800"]}', "an unpaired surrogate"),
+    "half of a surrogate pair as a key": (b'{"\\ud800": 1}', "an unpaired surrogate"),
     "a hundred thousand levels of lists": (b"[" * 100_000 + b"]" * 100_000, "levels"),
     "sixty-six levels of objects": (b'{"a":' * 66 + b"1" + b"}" * 66, "levels"),
-    "more than is read": (b'"' + b"a" * claims.LARGEST_BYTES + b'"', "at most are read"),
+    "more than is read": (b'"' + b"a" * claims.LARGEST_BYTES + b'"', "drfsm reads at most"),
 }
 YAML_GARBAGE: dict[str, tuple[bytes, str]] = {
     "nothing at all": (b"", "0 YAML documents"),
     "two documents": (b"a: 1\n---\nb: 2\n", "2 YAML documents"),
     "a key that stands twice": (b"a: 1\nb: 2\na: 3\n", "the key a stands twice"),
     "an alias": (b"a: &x [1]\nb: *x\n", "the alias *x"),
-    "a tag of a program": (b"!!python/object/apply:os.system [id]\n", "no YAML that drfsm reads"),
+    "a tag of a program": (b"!!python/object/apply:os.system [id]\n", "not YAML that drfsm reads"),
     "a hundred thousand levels": (b"[" * 100_000 + b"]" * 100_000, "levels"),
     "a byte order mark": (b"\xef\xbb\xbfa: 1\n", "byte order mark"),
-    "UTF-16": ("a: 1\n".encode("utf-16"), "no UTF-8"),
-    "an escape": (b"a: \x1b[2J\n", "no YAML that drfsm reads"),
+    "UTF-16": ("a: 1\n".encode("utf-16"), "not UTF-8"),
+    "an escape": (b"a: \x1b[2J\n", "not YAML that drfsm reads"),
     "half of a surrogate pair": (b'a: "\\ud800"\n', "invalid Unicode character"),
-    "NaN": (b"a: .nan\n", "no number"),
+    "NaN": (b"a: .nan\n", "not a number"),
     "a key that is a number": (b"1: a\n", "a key that is a number"),
-    "more than is read": (b"a" * (claims.LARGEST_BYTES + 1), "at most are read"),
+    "more than is read": (b"a" * (claims.LARGEST_BYTES + 1), "drfsm reads at most"),
 }
 
 
@@ -117,7 +117,7 @@ def test_a_field_that_lacks_or_is_of_another_type_is_named(value: dict[str, Any]
 def test_no_name_of_any_kind_leaves_its_place(kind: str, text: object) -> None:
     """Whatever would leave a directory, move a cursor, or is no text is a name of no kind."""
     assert not claims.is_name(kind, text)
-    with pytest.raises(Unreadable, match=f"no name of a {kind}"):
+    with pytest.raises(Unreadable, match=f"not a valid {kind}"):
         claims.name_of(kind, text, "it")
 
 
@@ -173,7 +173,7 @@ def test_a_key_that_stands_twice_among_very_many_is_found_at_once() -> None:
 )
 def test_what_only_yaml_has_is_refused(value: str) -> None:
     """A number that can't be printed, and kinds that JSON lacks, would break whoever reads on."""
-    with pytest.raises(Unreadable, match=r"out of range|no document of ours"):
+    with pytest.raises(Unreadable, match=r"out of range|drfsm does not accept"):
         claims.yaml_of(f"a: {value}", "it")
 
 

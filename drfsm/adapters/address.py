@@ -1,8 +1,8 @@
-"""The operator's current address, as the world outside sees it.
+"""The operator's public IP address.
 
-Asks one service (``https://checkip.amazonaws.com``, or what ``DRFSM_ADDRESS_URL`` names) that answers with
-nothing but the address; or takes the one that was given (``DRFSM_ALLOWED_ADDRESS``). Never more than that one
-address: an answer that is no address, or a wider range, is refused. Used by ec2.py and terraform.py.
+Takes it from ``DRFSM_ALLOWED_ADDRESS``, or asks one service whose whole answer is the address
+(``https://checkip.amazonaws.com``, or the URL in ``DRFSM_ADDRESS_URL``). Refuses an answer that is not an address, and
+a range of more than one address. Used by ec2.py and terraform.py.
 """
 
 import http.client
@@ -22,15 +22,15 @@ Address = Callable[[], str]
 
 
 def from_environment(environ: Mapping[str, str]) -> Address:
-    """Return how the operator's address is found, as the environment says."""
-    if given := environ.get("DRFSM_ALLOWED_ADDRESS"):
-        cidr = one(given, "DRFSM_ALLOWED_ADDRESS")
+    """Return a function that gets the operator's address, as the environment configures it."""
+    if allowed := environ.get("DRFSM_ALLOWED_ADDRESS"):
+        cidr = one(allowed, "DRFSM_ALLOWED_ADDRESS")
         return lambda: cidr
     return lambda: asked(environ.get("DRFSM_ADDRESS_URL") or URL)
 
 
 def asked(url: str) -> str:
-    """Ask a service. Raises Unreachable if it doesn't answer."""
+    """Ask an address service. Raises Unreachable if it doesn't answer."""
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
         raise UsageFault(
@@ -41,11 +41,13 @@ def asked(url: str) -> str:
             return one(answer.read(LONGEST).decode("ascii", "replace"), url)
     except (OSError, http.client.HTTPException, ValueError) as fault:
         hint = "export DRFSM_ALLOWED_ADDRESS with your address"
-        raise Unreachable(f"{url} does not tell this machine's address: {fault}", hint=hint, fault="operator") from None
+        raise Unreachable(
+            f"{url} did not return this machine's address: {fault}", hint=hint, fault="operator"
+        ) from None
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Lets a redirect be the answer that it is: an error. Who may come in is told by the service that was named."""
+    """Treats a redirect as an error: only the configured service may say which address is let in."""
 
     def redirect_request(self, *_request: Any) -> None:
         """Follow nowhere."""
@@ -58,9 +60,11 @@ def one(text: str, origin: str) -> str:
     except ValueError:
         shown = bounded(text.strip())
         raise ActionFailed(
-            f"{origin} gives {shown!r}, which is no IP address", hint="name another address service", fault="operator"
+            f"{origin} returned {shown!r}, which is not an IP address",
+            hint="name another address service",
+            fault="operator",
         ) from None
     if block.num_addresses != 1:
-        message = f"{origin} gives {block}, which would let in {block.num_addresses} addresses"
+        message = f"{origin} returned {block}, which would let in {block.num_addresses} addresses"
         raise ActionFailed(message, hint="name one address", fault="operator")
     return str(block)

@@ -1,11 +1,11 @@
-"""One account of AWS behind the protocols of world/: the store, and what connects to the rest (aws_cloud.py).
+"""One AWS account behind the protocols of world/: the object store, and the connection to the rest (aws_cloud.py).
 
-How calls are made and what their failures mean is aws_session.py's; what an answer must have, aws_answers.py's. Many
-objects at once go through bulk.py, over the same server and credentials.
+aws_session.py makes the calls and explains their failures. aws_answers.py checks the responses. bulk.py reads, copies
+and deletes many objects at once, on the same server and with the same credentials.
 
-A conditional write is never retried blindly: its answer may have been lost on the way, and the retry would
-lose against its own success; so it is read back first. An object is "not there" only by S3's own word (NoSuchKey);
-a HEAD's 404 has no words, so a GET asks for them.
+A conditional write is never retried blindly. Its response may have been lost, and the retry would then conflict with
+its own success, so the object is read back first. An object is absent only if S3 says so with its own code (NoSuchKey).
+A 404 to a HEAD has no code, so a GET asks again.
 """
 
 import hashlib
@@ -75,11 +75,11 @@ class S3Store:
             check_size(self._uri(key), answer["ContentLength"], largest_bytes)
             body = call(what, stream.read)
         if len(body) != answer["ContentLength"]:
-            raise Unreachable(f"{what}: {len(body)} of {answer['ContentLength']} bytes came", fault="store")
+            raise Unreachable(f"{what}: {len(body)} of {answer['ContentLength']} bytes were received", fault="store")
         return Blob(key, body, answer["ETag"])
 
     def _asked(self, what: str, key: str) -> Any:
-        """Return the answer to a GET, its body not yet read; None where S3 says that there is no such object."""
+        """Return the response to a GET, its body not yet read; None where S3 says that there is no such object."""
         return call(what, lambda: self._s3.get_object(Bucket=self._bucket, Key=key), NO_OBJECT)
 
     def stat(self, key: str) -> Stat | None:
@@ -92,11 +92,11 @@ class S3Store:
             except ClientError as fault:
                 if status_of(fault) >= _SERVER_FAULT:
                     raise
-            told = self._s3.get_object(Bucket=self._bucket, Key=key)  # a HEAD's refusal has no words: a GET has
-            told["Body"].close()
-            return told
+            answer = self._s3.get_object(Bucket=self._bucket, Key=key)  # a failed HEAD has no error code; a GET has one
+            answer["Body"].close()
+            return answer
 
-        answer = call(f"looking at {self._uri(key)}", head, NO_OBJECT)
+        answer = call(f"checking {self._uri(key)}", head, NO_OBJECT)
         return answer and Stat(key, answer["ContentLength"], answer["ETag"], answer["LastModified"].isoformat())
 
     def sha256(self, key: str) -> tuple[int, str] | None:
@@ -110,7 +110,7 @@ class S3Store:
             digest.update(chunk)
             size += len(chunk)
         if size != answer["ContentLength"]:
-            raise Unreachable(f"{what}: {size} of {answer['ContentLength']} bytes came", fault="store")
+            raise Unreachable(f"{what}: {size} of {answer['ContentLength']} bytes were received", fault="store")
         return size, digest.hexdigest()
 
     def list(self, prefix: str) -> Iterator[Stat]:
@@ -120,13 +120,13 @@ class S3Store:
         while True:
             page = call(what, lambda: self._s3.list_objects_v2(**asked))
             self._check_page(what, page, prefix)
-            for each in page.get("Contents", ()):
-                yield Stat(each["Key"], each["Size"], each["ETag"], each["LastModified"].isoformat())
+            for entry in page.get("Contents", ()):
+                yield Stat(entry["Key"], entry["Size"], entry["ETag"], entry["LastModified"].isoformat())
             if not page["IsTruncated"]:
                 return
             token = page.get("NextContinuationToken")
             if not token or token in tokens:
-                raise Unreadable(f"{what}: it says that there is more, and not from where on", hint=WAY)
+                raise Unreadable(f"{what}: the list is truncated, but it has no valid continuation token", hint=WAY)
             tokens.add(token)
             asked["ContinuationToken"] = token
 
@@ -134,10 +134,10 @@ class S3Store:
         """Raise Unreadable for the listing of another bucket, or of another prefix."""
         if page["Name"] != self._bucket or page.get("Prefix", prefix) != prefix:
             message = f"s3://{page['Name']}/{page.get('Prefix', '')}"
-            raise Unreadable(f"{what}: it is the listing of {bounded(message)}", hint=WAY)
-        others = [each["Key"] for each in page.get("Contents", ()) if not each["Key"].startswith(prefix)]
+            raise Unreadable(f"{what}: the response lists {bounded(message)} instead", hint=WAY)
+        others = [entry["Key"] for entry in page.get("Contents", ()) if not entry["Key"].startswith(prefix)]
         if others:
-            raise Unreadable(f"{what}: it lists {bounded(others[0])}, which is not below it", hint=WAY)
+            raise Unreadable(f"{what}: the response lists {bounded(others[0])}, which is outside that prefix", hint=WAY)
 
     def put(self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
         """Write an object; return its ETag. Raises Conflict if the condition does not hold."""
@@ -154,7 +154,7 @@ class S3Store:
         return self._conditional(what, request, key, body, if_match)
 
     def _conditional(self, what: str, request: Callable[[], Any], key: str, body: bytes, if_match: str | None) -> str:
-        """Write on a condition; where the answer is lost or a refusal may be our own doing, look."""
+        """Write on a condition. Read the object if the response was lost or the conflict may be with our own write."""
         last: DrfsmError | None = None
         for _ in range(WRITE_TRIES):
             try:
@@ -164,9 +164,11 @@ class S3Store:
             else:
                 if written is not None:
                     return str(written["ETag"])
-                last = Conflict(f"{what}: it is gone")  # S3 answers 404 to If-Match where nothing is
+                last = Conflict(
+                    f"{what}: the object no longer exists"
+                )  # S3 answers 404 to If-Match where there is no object
             now = self.get(key)
-            # Bodies that matter carry a nonce: equal bytes are our own.
+            # Bodies that matter carry a nonce: an equal body is our own.
             if now is not None and now.body == body:
                 return now.etag
             if isinstance(last, Conflict) or (now.etag if now else None) != if_match:
@@ -181,10 +183,10 @@ class S3Store:
         except Unreadable:
             if self.stat(source) is not None:
                 raise
-            raise ActionFailed(f"{what}: the source is gone", hint="drfsm resume", fault="store") from None
+            raise ActionFailed(f"{what}: the source no longer exists", hint="drfsm resume", fault="store") from None
 
     def delete(self, key: str) -> None:
-        """Delete an object; one that isn't there is fine."""
+        """Delete an object. An absent object is not an error."""
         call(f"deleting {self._uri(key)}", lambda: self._s3.delete_object(Bucket=self._bucket, Key=key), NO_OBJECT)
 
     def presigned_url(self, key: str, *, seconds: int, write: bool = False) -> str:
@@ -202,13 +204,13 @@ class S3Store:
         return str(call(f"signing a URL of {self._uri(key)}", signed))
 
     def hash_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[Hashed]:
-        """Read every object in a stream; yield what reading it gave, in any order."""
+        """Read every object in a stream; yield its size and hash, in any order."""
         return self._bulk().hash_many(keys, check)
 
     def get_many(
         self, keys: Iterable[str], *, check: Check | None = None, largest_bytes: int = LARGEST_BYTES
     ) -> Iterator[tuple[str, Blob | None]]:
-        """Yield every key with its object, None where there is none, in any order."""
+        """Yield every key with its object (None if absent), in any order."""
         return self._bulk().get_many(keys, check, largest_bytes)
 
     def copy_many(self, copies: Iterable[Copy], *, check: Check | None = None) -> Iterator[Copy]:
@@ -231,7 +233,7 @@ class S3Store:
 
 
 class Account(NamedTuple):
-    """What one account holds of a world."""
+    """The parts of a world that one account provides."""
 
     store: S3Store
     identity: AwsIdentity
@@ -242,7 +244,7 @@ class Account(NamedTuple):
 
 
 def connect(*, bucket: str, endpoint_url: str | None = None, region: str | None = None) -> Account:
-    """Return what one account holds, around one bucket. Makes no call yet."""
+    """Return the parts of a world that one account provides, for one bucket. Makes no call yet."""
     services = Services(endpoint_url, region)
     return Account(
         S3Store(services, bucket),
@@ -260,14 +262,14 @@ def metrics(*, endpoint_url: str | None = None, region: str | None = None) -> Cl
 
 
 class Fleet(NamedTuple):
-    """What one account offers to who brings machines up."""
+    """The services of one account that bring machines up."""
 
     machines: Ec2Machines
     parameters: SsmParameters
 
 
 def fleet(*, endpoint_url: str | None = None, region: str | None = None) -> Fleet:
-    """Return what one account offers to who brings machines up. Makes no call yet."""
+    """Return the services of one account that bring machines up. Makes no call yet."""
     services = Services(endpoint_url, region)
     return Fleet(Ec2Machines(services), SsmParameters(services))
 

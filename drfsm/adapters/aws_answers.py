@@ -1,13 +1,13 @@
 """What an answer of S3, STS, IAM, EC2, SSM, ECR and CloudWatch must have to count as one, and who holds to that.
 
-botocore reads whatever comes into a dict, and leaves out what isn't there: a login page, an empty body or another
-document becomes "no objects", "no runners", "no policy". So each operation that drfsm calls stands in ANSWERS with
-what AWS's own API says that its answer always has, and an operation that does not stand there can't be called. An
-answer that lacks any of it is Unreadable: it says nothing about the world. Hangs on botocore's events, so that what
-paginators and the transfer manager ask for is held to the same.
+botocore reads any response into a dict and leaves out what is missing: a login page, an empty body or another
+document becomes "no objects", "no runners", "no policy". So ANSWERS lists, for each operation that drfsm calls, the
+fields that AWS's API always returns. An operation that is not listed can't be called. A response that lacks a field is
+Unreadable: it says nothing about the world. The check hangs on botocore's events, so it covers the requests of
+paginators and of the transfer manager, too.
 
-Refuses redirects, too: a signed request goes to the host that it was signed for, and nowhere else. (S3's own word
-about a bucket's region is no redirect: botocore asks the region's endpoint then, which it knows by itself.)
+Redirects are refused: a signed request goes only to the host that it was signed for. (S3's hint about a bucket's
+region is not a redirect: botocore then asks the region's endpoint, which it knows by itself.)
 """
 
 import time
@@ -26,20 +26,20 @@ _WORDED_IN_XML = ("query", "ec2")  # protocols whose refusals always have a body
 _START_BYTES = 4096  # an answer's outermost element begins within these
 _TEXT = str
 WAY = (
-    "look at what answers there (a proxy, a login page, another service?) and at the endpoint (--endpoint-url,"
+    "check what answers there (a proxy, a login page, another service?) and the endpoint (--endpoint-url,"
     " AWS_ENDPOINT_URL); then `drfsm resume`"
 )
 
 Shape = Mapping[str, Any]
 """Field -> its type, or the Shape of the object, or a list of one Shape, which each entry of the list has.
 
-A field whose name ends in ``?`` may be missing; where it is there, it has its shape.
+A field whose name ends in ``?`` may be missing; if present, it has its shape.
 """
 JSON = "{}"
 
 
 class Answer(NamedTuple):
-    """What an answer always has. ``root``: XML's outermost element, JSON for a JSON object, "" for neither."""
+    """What a valid response contains. ``root``: XML's outermost element, JSON for a JSON object, "" for neither."""
 
     root: str
     fields: Shape
@@ -80,7 +80,7 @@ ANSWERS: Mapping[str, Mapping[str, Answer]] = {
         "UploadPartCopy": Answer("CopyPartResult", {"CopyPartResult": {"ETag": _TEXT}}),
         "CompleteMultipartUpload": Answer("CompleteMultipartUploadResult", {"ETag": _TEXT}),
         "AbortMultipartUpload": Answer("", {}, status=204),
-        # SeaweedFS answers with the document by which a bucket is made: then the region is not told.
+        # SeaweedFS answers with the document that creates a bucket: the region is then unknown.
         "GetBucketLocation": Answer("LocationConstraint", {}, untold="CreateBucketConfiguration"),
         "GetBucketPolicy": Answer("", {"Policy": _TEXT}),
         "PutBucketPolicy": Answer("", {}),
@@ -136,38 +136,38 @@ ANSWERS: Mapping[str, Mapping[str, Answer]] = {
         "PutMetricData": Answer("", {}, silent=True),
     },
 }
-"""service -> operation -> what its answer always has, by the API references of the services."""
+"""service -> operation -> what its response always contains, by the API references of the services."""
 
 
 class Unworded(Unreadable):
-    """A refusal without a service's own error code: an error page, or an address where no such service is."""
+    """An error response without the service's own error code: an error page, or not an address of this service."""
 
 
 class Times:
-    """What a service's clock said last, and when that was here."""
+    """The last time that a service's clock reported, and this machine's monotonic time at that moment."""
 
     def __init__(self) -> None:
         self._last: tuple[datetime, float] | None = None
 
     def keep(self, date: str) -> None:
-        """Keep the time of an answer. One that makes no sense is nothing."""
+        """Keep the time of a response. An invalid one is ignored."""
         try:
-            told = parsedate_to_datetime(date)
+            reported = parsedate_to_datetime(date)
         except (ValueError, OverflowError):
             return
-        if told.tzinfo is not None and moment(told.isoformat()) is not None:
-            self._last = told, time.monotonic()
+        if reported.tzinfo is not None and moment(reported.isoformat()) is not None:
+            self._last = reported, time.monotonic()
 
     def now(self) -> datetime | None:
-        """Return the last time that was told, and what has passed since; None if none was told."""
+        """Return the last reported time plus the time since then; None before the first report."""
         if self._last is None:
             return None
-        told, at = self._last
-        return told + timedelta(seconds=time.monotonic() - at)
+        reported, at = self._last
+        return reported + timedelta(seconds=time.monotonic() - at)
 
 
 def watch(client: Any, service: str, heard: Callable[[Mapping[str, Any]], None]) -> None:
-    """Hold every answer that this client gets to ANSWERS; ``heard`` is called with the headers of each good one."""
+    """Check every response to this client against ANSWERS; ``heard`` is called with the headers of each valid one."""
 
     def before_parse(operation_model: Any, response_dict: Mapping[str, Any], **_event: Any) -> None:
         protocol = str(client.meta.service_model.resolved_protocol)
@@ -195,11 +195,13 @@ def _check_raw(service: str, operation: str, endpoint: str, answer: Mapping[str,
         message = (
             f"{bounded(endpoint)} answers {service.upper()}'s {operation} with {status} and {_words(answer['body'])}"
         )
-        raise Unworded(f"{message}: that has not the service's own error code", hint=WAY)
+        raise Unworded(f"{message}, which lacks the service's own error code", hint=WAY)
     if status >= _REDIRECT:
-        return  # what a refusal means is told by its code, see aws_session.refusal
+        return  # the error code says what a refusal means, see aws_session.refusal
     if status < _SUCCESS or answer_of.status not in (0, status):
-        raise _unreadable(service, operation, endpoint, f"its status is {status}, not {answer_of.status or _SUCCESS}")
+        raise _unreadable(
+            service, operation, endpoint, f"its status is {status} instead of {answer_of.status or _SUCCESS}"
+        )
     if answer_of.empty and answer["body"]:
         raise _unreadable(service, operation, endpoint, f"it should be empty, and is {_words(answer['body'])}")
     if answer_of.silent and not answer["body"]:
@@ -211,19 +213,19 @@ def _check_raw(service: str, operation: str, endpoint: str, answer: Mapping[str,
         if root and root == answer_of.untold:
             message = f"{bounded(endpoint)} answers {service.upper()}'s {operation} with a {root}"
             raise ActionFailed(message, hint="see docs/stores.md", fault="store")
-        message = f"an XML document {bounded(root, 60)}" if root else f"no XML, but {_words(answer['body'])}"
+        message = f"an XML document {bounded(root, 60)}" if root else f"not XML, but {_words(answer['body'])}"
         raise _unreadable(service, operation, endpoint, f"it is {message}, not {root_of}")
 
 
 def _check_redirect(operation: str, endpoint: str, answer: Mapping[str, Any]) -> None:
-    """Raise Unreadable for a redirect, but where S3 itself says which region a bucket is in."""
+    """Raise Unreadable for a redirect, unless S3 itself says which region a bucket is in."""
     headers = {str(name).lower(): value for name, value in answer["headers"].items()}
     if "x-amz-bucket-region" in headers or _root(answer["body"]) == "Error":
         return
     where = f" to {bounded(headers['location'], 200)}" if "location" in headers else ""
     raise Unreadable(
-        f"{endpoint} answers {operation} with a redirect ({answer['status_code']}{where}), which is not followed:"
-        " a signed request goes to no other host",
+        f"{endpoint} answers {operation} with a redirect ({answer['status_code']}{where}), which drfsm does not follow:"
+        " a signed request must not go to another host",
         hint=WAY,
     )
 
@@ -253,10 +255,10 @@ def _check_parsed(service: str, operation: str, endpoint: str, parsed: Any) -> N
 
 
 def _misfit(value: Any, shape: Any, where: str) -> str:
-    """Return what of a value is not as its shape says, "" where all of it is."""
-    wanted = Mapping if isinstance(shape, Mapping) else list if isinstance(shape, list) else shape
-    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
-        return f"its {where or 'whole'} is {type(value).__name__}, not {wanted.__name__}"
+    """Return how a value differs from its shape, "" if it fits."""
+    expected = Mapping if isinstance(shape, Mapping) else list if isinstance(shape, list) else shape
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is int):
+        return f"its {where or 'whole'} is {type(value).__name__}, not {expected.__name__}"
     if isinstance(shape, list):
         parts = [(entry, shape[0], f"{where}[{at}]") for at, entry in enumerate(value)]
     elif isinstance(shape, Mapping):
@@ -271,5 +273,6 @@ def _misfit(value: Any, shape: Any, where: str) -> str:
 
 def _unreadable(service: str, operation: str, endpoint: str, why: str) -> Unreadable:
     return Unreadable(
-        f"what {bounded(endpoint)} answers is no answer to {service.upper()}'s {operation}: {bounded(why)}", hint=WAY
+        f"what {bounded(endpoint)} answers is not a valid response to {service.upper()}'s {operation}: {bounded(why)}",
+        hint=WAY,
     )

@@ -1,8 +1,8 @@
-"""What an account has beside its store: who we are, machines, a bucket's policy, alarms, parameters.
+"""The services of an account besides its store: identity, machines, a bucket's policy, alarms, parameters.
 
-Every answer has passed aws_answers.py; here it is held against the question: the tags, the ids, the name that were
-asked for. Where the store is not AWS's (``Services.is_elsewhere``) nobody may answer for accounts: that is then
-told as ``untold: …``, and is no failure by itself; docs/stores.md says what works without which service.
+aws_answers.py has checked the form of every response; this module checks that it fits the request: the tags, the ids,
+the name. Where the store is not AWS's (``Services.is_elsewhere``), there may be no service for accounts: the result is
+then ``untold: …`` and not a failure. docs/stores.md says what works without which service.
 """
 
 import re
@@ -20,7 +20,7 @@ _ARN = re.compile(r"arn:[!-~]{1,2000}")
 
 
 class AwsIdentity:
-    """Who we are."""
+    """The account and the identity that drfsm acts with."""
 
     def __init__(self, services: Services, bucket: str) -> None:
         self._services, self._bucket = services, bucket
@@ -32,13 +32,13 @@ class AwsIdentity:
         return self._caller
 
     def _asked(self) -> Mapping[str, str]:
-        what = "asking who we are"
+        what = "asking STS for the caller's identity"
         answer = call(what, lambda: self._services.client("sts").get_caller_identity())
         if not _ARN.fullmatch(answer["Arn"]):
-            raise Unreadable(f"{what}: STS gives no ARN, but {bounded(answer['Arn'], 100)}", hint=WAY)
+            raise Unreadable(f"{what}: STS returned no ARN, but {bounded(answer['Arn'], 100)}", hint=WAY)
         return {"Account": name_of("account", answer["Account"], "the account that STS names"), "Arn": answer["Arn"]}
 
-    def _told(self, name: str) -> str:
+    def _identity_field(self, name: str) -> str:
         try:
             return self._who()[name]
         except (ActionFailed, Unreachable) as fault:
@@ -47,26 +47,26 @@ class AwsIdentity:
             return self._untold("STS", "sts", fault)
 
     def _untold(self, who: str, service: str, fault: ActionFailed | Unreachable) -> str:
-        """Return that nobody answers, where the store is not AWS's. Raises the failure where it is."""
+        """Return UNTOLD with the reason, where the store is not AWS's. Raises the failure where it is."""
         if not self._services.is_elsewhere():
             raise fault
         return f"{UNTOLD}: {who} does not answer at {bounded(self._services.endpoint(service))} ({bounded(fault.what)})"
 
     def account(self) -> str:
         """Return the account's id."""
-        return self._told("Account")
+        return self._identity_field("Account")
 
     def caller(self) -> str:
         """Return our own ARN."""
-        return self._told("Arn")
+        return self._identity_field("Arn")
 
     def known(self, arn: str) -> str:
-        """Return whether a role or user exists: ``there``, ``absent``, or ``untold`` where we may not ask."""
+        """Return whether a role or user exists: ``there``, ``absent``, or ``untold`` where asking is not permitted."""
         kind, _, path = arn.partition(":iam::")[2].partition(":")[2].partition("/")
         name = path.rpartition("/")[2]
         asked = {"role": ("get_role", "RoleName"), "user": ("get_user", "UserName")}.get(kind)
         if asked is None or arn.partition(":iam::")[2].partition(":")[0] != self.account():
-            return UNTOLD  # another account's identities are not ours to look up
+            return UNTOLD  # identities of another account can't be looked up
         operation, argument = asked
         ask = getattr(self._services.client("iam"), operation)
         try:
@@ -78,7 +78,7 @@ class AwsIdentity:
         return "there" if answer and answer[kind.title()]["Arn"] == arn else "absent"
 
     def region(self) -> str:
-        """Return the region that we speak to."""
+        """Return the region that requests go to."""
         return str(self._services.client("s3").meta.region_name)
 
     def bucket_region(self) -> str:
@@ -86,13 +86,13 @@ class AwsIdentity:
         what = f"asking where the bucket {self._bucket} lives"
         try:
             answer = call(what, lambda: self._services.client("s3").get_bucket_location(Bucket=self._bucket))
-        except ActionFailed as fault:  # only its own word: a store that does not answer is no store that can't tell
+        except ActionFailed as fault:  # only a response counts: no answer does not mean that the store has no region
             if not self._services.is_elsewhere():
                 raise
-            return f"{UNTOLD}: the store tells no region ({bounded(fault.what)})"
+            return f"{UNTOLD}: the store reports no region ({bounded(fault.what)})"
         region = str(answer.get("LocationConstraint") or "us-east-1")
         if not _REGION.fullmatch(region):
-            raise Unreadable(f"{what}: {bounded(region, 100)} names no region", hint=WAY)
+            raise Unreadable(f"{what}: {bounded(region, 100)} is not a region", hint=WAY)
         return region
 
 
@@ -103,22 +103,22 @@ class Ec2Infrastructure:
         self._services = services
 
     def runners(self, tags: Mapping[str, str]) -> Sequence[Runner]:
-        """Return the machines that carry all of these tags, terminated ones left out."""
+        """Return the machines that carry all of these tags, without terminated ones."""
         filters = [{"Name": f"tag:{name}", "Values": [value]} for name, value in tags.items()]
         runners = self._described(Filters=filters)
         if others := [runner.instance_id for runner in runners if not tags.items() <= runner.tags.items()]:
-            raise _unasked("looking at runners", others)
+            raise _unasked("listing runners", others)
         return [runner for runner in runners if runner.state != "terminated"]
 
     def states(self, instance_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return the state of each machine; one that the cloud forgot is ``terminated``."""
+        """Return the state of each machine; one that the cloud no longer lists is ``terminated``."""
         if not instance_ids:
             return {}
         runners = self._described(Filters=[{"Name": "instance-id", "Values": list(instance_ids)}])
         known = {runner.instance_id: runner.state for runner in runners}
         if others := sorted(known.keys() - set(instance_ids)):
-            raise _unasked("looking at runners", others)
-        return {each: known.get(each, "terminated") for each in instance_ids}
+            raise _unasked("listing runners", others)
+        return {instance_id: known.get(instance_id, "terminated") for instance_id in instance_ids}
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
         """Ask for these machines, and no others, to be terminated."""
@@ -126,18 +126,18 @@ class Ec2Infrastructure:
         call("terminating runners", lambda: ec2.terminate_instances(InstanceIds=list(instance_ids)))
 
     def _described(self, **asked: Any) -> list[Runner]:
-        pages = call("looking at runners", lambda: list(
+        pages = call("listing runners", lambda: list(
             self._services.client("ec2").get_paginator("describe_instances").paginate(**asked)
         ))  # fmt: skip
         return [
             Runner(
-                name_of("instance", each["InstanceId"], "an instance that EC2 names"),
-                each["State"]["Name"],
-                {tag["Key"]: tag.get("Value", "") for tag in each.get("Tags", ())},
+                name_of("instance", instance["InstanceId"], "an instance that EC2 names"),
+                instance["State"]["Name"],
+                {tag["Key"]: tag.get("Value", "") for tag in instance.get("Tags", ())},
             )
             for page in pages
             for reservation in page["Reservations"]
-            for each in reservation["Instances"]
+            for instance in reservation["Instances"]
         ]
 
 
@@ -148,7 +148,7 @@ class S3Policy:
         self._services, self._bucket = services, bucket
 
     def read(self) -> str | None:
-        """Return the policy, None if there is none; a store that has no policies has none here either."""
+        """Return the policy, None if there is none or the store has no policies at all."""
         what = f"reading the policy of {self._bucket}"
         s3, none = self._services.client("s3"), (NO_POLICY, *NOT_OFFERED)
         answer = call(what, lambda: s3.get_bucket_policy(Bucket=self._bucket), *none)
@@ -156,14 +156,14 @@ class S3Policy:
             return None
         policy = object_of(answer["Policy"], f"the policy of {self._bucket}", hint=WAY)
         if not isinstance(policy.get("Statement"), list | dict):
-            raise Unreadable(f"{what}: it has no Statement, so it is no policy", hint=WAY)
+            raise Unreadable(f"{what}: it has no Statement, so it is not a policy", hint=WAY)
         return str(answer["Policy"])
 
     def write(self, policy: str | None) -> None:
-        """Replace the policy; None takes it away.
+        """Replace the policy; None removes it.
 
-        The service's answer to that has no content, so it is followed by a read: what does not answer with a
-        policy, or with S3's word that there is none, did not take one. What it says is the caller's to compare.
+        The response has no content, so a read follows: a service that returns neither a policy nor S3's own code
+        for none has not stored it. The caller compares the content.
         """
         s3, what = self._services.client("s3"), f"writing the policy of {self._bucket}"
         if policy is None:
@@ -180,24 +180,24 @@ class CloudWatchAlarms:
         self._services = services
 
     def states(self, names: Sequence[str]) -> Mapping[str, str]:
-        """Return the state of each named alarm that there is."""
-        found = call("looking at alarms", lambda: list(
+        """Return the state of each named alarm that exists."""
+        pages = call("listing alarms", lambda: list(
             self._services.client("cloudwatch").get_paginator("describe_alarms")
             .paginate(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
         ))  # fmt: skip
         kinds = ("MetricAlarms", "CompositeAlarms")
-        if not all(any(kind in page for kind in kinds) for page in found):
-            raise Unreadable("looking at alarms: the answer lists none, not even an empty list", hint=WAY)
+        if not all(any(kind in page for kind in kinds) for page in pages):
+            raise Unreadable("listing alarms: the response has no list of alarms, not even an empty one", hint=WAY)
         states = {
-            each["AlarmName"]: each["StateValue"] for page in found for kind in kinds for each in page.get(kind, ())
+            alarm["AlarmName"]: alarm["StateValue"] for page in pages for kind in kinds for alarm in page.get(kind, ())
         }
         if others := sorted(states.keys() - set(names)):
-            raise _unasked("looking at alarms", others)
+            raise _unasked("listing alarms", others)
         return states
 
 
 class Ec2Machines:
-    """Instances from launch templates, and who may reach them. What it returns of AWS's answers is plain."""
+    """Instances from launch templates, and the addresses that may reach them. Returns plain values."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -207,72 +207,74 @@ class Ec2Machines:
         return self._services.client("ec2")
 
     def template(self, name: str, version: str) -> Mapping[str, Any]:
-        """Return one version of a launch template: its id, its number, and what it says."""
+        """Return one version of a launch template: its id, its number, and its settings."""
         by = "LaunchTemplateId" if name.startswith("lt-") else "LaunchTemplateName"
         asked = {by: name, "Versions": [version or "$Default"]}
-        what = f"looking at the launch template {name}"
+        what = f"reading the launch template {name}"
         answer = call(what, lambda: self._ec2.describe_launch_template_versions(**asked))
-        found = answer["LaunchTemplateVersions"]
-        if not found:
+        versions = answer["LaunchTemplateVersions"]
+        if not versions:
             raise ActionFailed(f"{what}: it has no version {version}", hint="aws ec2 describe-launch-templates")
-        data = found[0]["LaunchTemplateData"]
-        sizes = [each.get("Ebs", {}).get("VolumeSize") for each in data.get("BlockDeviceMappings", ())]
+        data = versions[0]["LaunchTemplateData"]
+        sizes = [device.get("Ebs", {}).get("VolumeSize") for device in data.get("BlockDeviceMappings", ())]
         return {
-            "id": found[0]["LaunchTemplateId"],
-            "name": found[0]["LaunchTemplateName"],
-            "version": str(found[0]["VersionNumber"]),
+            "id": versions[0]["LaunchTemplateId"],
+            "name": versions[0]["LaunchTemplateName"],
+            "version": str(versions[0]["VersionNumber"]),
             "instance_type": data.get("InstanceType", ""),
             "disk_gb": sum(sizes) if sizes and all(sizes) else None,
         }
 
     def launch(self, template: str, version: str, token: str, tags: Mapping[str, str]) -> Mapping[str, Any] | None:
         """Start one instance, or return the one that this token started; None if that one is terminated already."""
-        told = [{"Key": key, "Value": value} for key, value in tags.items()]
+        tag_list = [{"Key": key, "Value": value} for key, value in tags.items()]
         asked = {
             "LaunchTemplate": {"LaunchTemplateId": template, "Version": version},
             "MinCount": 1,
             "MaxCount": 1,
             "ClientToken": token,
-            "TagSpecifications": [{"ResourceType": kind, "Tags": told} for kind in ("instance", "volume")],
+            "TagSpecifications": [{"ResourceType": kind, "Tags": tag_list} for kind in ("instance", "volume")],
         }
         what = f"starting an instance from {template} version {version}"
         answer = call(what, lambda: self._ec2.run_instances(**asked), "IdempotentInstanceTerminated")
         if answer is None:
             return None
         if len(answer["Instances"]) != 1:
-            raise Unreadable(f"{what}: EC2 tells of {len(answer['Instances'])} instances", hint=WAY)
+            raise Unreadable(f"{what}: EC2 reports {len(answer['Instances'])} instances", hint=WAY)
         return _instance(answer["Instances"][0])
 
     def instances(self, filters: Mapping[str, Sequence[str]]) -> Sequence[Mapping[str, Any]]:
         """Return the instances that fit all filters, terminated ones included."""
         asked = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
-        pages = call("looking at instances", lambda: list(
+        pages = call("listing instances", lambda: list(
             self._ec2.get_paginator("describe_instances").paginate(Filters=asked)
         ))  # fmt: skip
-        found = (each for page in pages for reservation in page["Reservations"] for each in reservation["Instances"])
-        return [_instance(each) for each in found]
+        described = (
+            instance for page in pages for reservation in page["Reservations"] for instance in reservation["Instances"]
+        )
+        return [_instance(instance) for instance in described]
 
     def disk_gb(self, volume_ids: Sequence[str]) -> int | None:
-        """Return what these volumes hold together, None if that can't be told."""
+        """Return the total size of these volumes, None if it is unknown."""
         if not volume_ids:
             return None
         asked = [{"Name": "volume-id", "Values": list(volume_ids)}]
-        found = call("looking at volumes", lambda: self._ec2.describe_volumes(Filters=asked))["Volumes"]
-        return sum(each["Size"] for each in found) if len(found) == len(volume_ids) else None
+        volumes = call("listing volumes", lambda: self._ec2.describe_volumes(Filters=asked))["Volumes"]
+        return sum(volume["Size"] for volume in volumes) if len(volumes) == len(volume_ids) else None
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
         """Ask for these instances, and no others, to be terminated."""
         call("terminating instances", lambda: self._ec2.terminate_instances(InstanceIds=list(instance_ids)))
 
     def admit(self, group: str, cidr: str, port: int, reason: str) -> None:
-        """Let an address in to a port; one that is in already is fine."""
+        """Let an address in to a port. An address that is already let in is not an error."""
         asked = {"GroupId": group, "IpPermissions": [_permission(cidr, port, reason)]}
         what = f"letting {cidr} in at {group}"
         call(what, lambda: self._ec2.authorize_security_group_ingress(**asked), "InvalidPermission.Duplicate")
 
     def admitted(self, reason: str) -> Sequence[tuple[str, str, int]]:
-        """Return (group, address, port) of every rule that was made for this reason."""
-        pages = call("looking at security groups", lambda: list(
+        """Return (group, address, port) of every rule with this mark."""
+        pages = call("listing security groups", lambda: list(
             self._ec2.get_paginator("describe_security_groups").paginate()
         ))  # fmt: skip
         return [
@@ -285,7 +287,7 @@ class Ec2Machines:
         ]
 
     def dismiss(self, group: str, cidr: str, port: int, reason: str) -> None:
-        """Let an address in no more; one that isn't in is fine."""
+        """Stop letting an address in. An address that is not let in is not an error."""
         asked = {"GroupId": group, "IpPermissions": [_permission(cidr, port, reason)]}
         call(
             f"shutting {cidr} out at {group}",
@@ -296,7 +298,7 @@ class Ec2Machines:
 
 
 class SsmParameters:
-    """Parameters. Their values may be secrets: they are returned and never told."""
+    """SSM parameters. Their values may be secrets: they are returned and never logged."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -314,20 +316,20 @@ class SsmParameters:
         return str(answer["Parameter"]["Value"])
 
     def delete(self, name: str) -> None:
-        """Delete a parameter; one that isn't there is fine."""
+        """Delete a parameter. An absent parameter is not an error."""
         ssm = self._services.client("ssm")
         call(f"deleting {name}", lambda: ssm.delete_parameter(Name=name), "ParameterNotFound")
 
 
 def _is_garbage(fault: Exception) -> bool:
-    """Return whether somebody answered, and not as the service does; an error page may be nobody's."""
+    """Return whether the response came from something else than the service; an error page does not count."""
     return isinstance(fault, Unreadable) and not isinstance(fault, Unworded)
 
 
 def _unasked(what: str, names: Sequence[str]) -> Unreadable:
-    """Return that an answer tells of what was not asked for."""
+    """Return the fault of a response about names that were not asked for."""
     return Unreadable(
-        f"{what}: the answer tells of {bounded(', '.join(names), 200)}, which was not asked for", hint=WAY
+        f"{what}: the response contains {bounded(', '.join(names), 200)}, which was not asked for", hint=WAY
     )
 
 
@@ -336,16 +338,16 @@ def _permission(cidr: str, port: int, reason: str) -> dict[str, Any]:
     return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, kind: [{name: cidr, "Description": reason}]}
 
 
-def _instance(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    disks = (each.get("Ebs", {}).get("VolumeId") for each in found.get("BlockDeviceMappings", ()))
+def _instance(instance: Mapping[str, Any]) -> Mapping[str, Any]:
+    disks = (device.get("Ebs", {}).get("VolumeId") for device in instance.get("BlockDeviceMappings", ()))
     return {
-        "instance_id": name_of("instance", found["InstanceId"], "an instance that EC2 names"),
-        "state": found["State"]["Name"],
-        "tags": {tag["Key"]: tag.get("Value", "") for tag in found.get("Tags", ())},
-        "token": found.get("ClientToken", ""),
-        "instance_type": found.get("InstanceType", ""),
-        "launched_at": found["LaunchTime"].isoformat() if "LaunchTime" in found else "",
-        "addresses": [found[name] for name in ("PublicIpAddress", "PrivateIpAddress") if found.get(name)],
-        "security_groups": [each["GroupId"] for each in found.get("SecurityGroups", ())],
-        "volumes": [each for each in disks if each],
+        "instance_id": name_of("instance", instance["InstanceId"], "an instance that EC2 names"),
+        "state": instance["State"]["Name"],
+        "tags": {tag["Key"]: tag.get("Value", "") for tag in instance.get("Tags", ())},
+        "token": instance.get("ClientToken", ""),
+        "instance_type": instance.get("InstanceType", ""),
+        "launched_at": instance["LaunchTime"].isoformat() if "LaunchTime" in instance else "",
+        "addresses": [instance[name] for name in ("PublicIpAddress", "PrivateIpAddress") if instance.get(name)],
+        "security_groups": [group["GroupId"] for group in instance.get("SecurityGroups", ())],
+        "volumes": [volume_id for volume_id in disks if volume_id],
     }

@@ -1,17 +1,20 @@
-"""How AWS's services are called: clients, endpoints, and what a call that fails means. The only importer of boto3.
+"""Calls to AWS's services: clients, endpoints, and the meaning of a failed call. The only importer of boto3.
 
-Endpoints are botocore's own affair where no ``--endpoint-url`` is given: it reads AWS_ENDPOINT_URL_<SERVICE> before
+Without ``--endpoint-url``, botocore chooses the endpoints: it reads AWS_ENDPOINT_URL_<SERVICE> before
 AWS_ENDPOINT_URL, the profile's ``services`` section and ``endpoint_url`` in the config file, and
 AWS_IGNORE_CONFIGURED_ENDPOINT_URLS, for each service by itself. A flag holds for every service.
 
-Owns how refusals are told apart: 412 and 409 are Conflict, other 4xx ActionFailed; what says nothing about the world
-is Unreachable (timeouts, 5xx, no connection, credentials that have expired) or Unreadable (an answer that is none).
-"Not there" is only what the service itself says is not there, by its own code: a proxy's 404 page has none.
+Owns the classification of failures: 412 and 409 are Conflict, other 4xx ActionFailed. A failure that says nothing
+about the world is Unreachable (timeouts, 5xx, no connection, expired credentials) or Unreadable (an invalid response).
+An object is absent only if the service says so with its own error code: a proxy's 404 page has none.
 """
 
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,32 +30,51 @@ CONNECT_SECONDS, READ_SECONDS = 5, 60
 RENEW = "renew them: `aws sso login`, or new keys in the environment or the profile; then `drfsm resume`"
 NO_OBJECT, NO_POLICY, NO_IDENTITY = "NoSuchKey", "NoSuchBucketPolicy", "NoSuchEntity"
 NOT_OFFERED = ("NotImplemented", "MethodNotAllowed")
-"""What a store answers to what it has never heard of."""
+"""Error codes of a store for operations that it does not offer."""
 _CONFLICT = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 _BUSY = frozenset({"SlowDown", "RequestTimeout", "ServiceUnavailable", "InternalError"})
 EXPIRED = frozenset({
     "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired", "InvalidClientTokenId",
     "InvalidToken", "InvalidAccessKeyId", "UnrecognizedClientException", "AuthFailure",
 })  # fmt: skip
-"""What services answer to keys that were good and aren't any more: expired, rotated, taken back."""
+"""Error codes for keys that are no longer valid: expired, rotated, revoked."""
 _CLOCK = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"})
 _OTHER_REGION = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
 _CONFLICT_STATUS, _LOCKED_STATUS, _BUSY_STATUS, _SERVER_FAULT = (409, 412), (401, 403), 429, 500
 _OWN_CODE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 _SIGNED_TOO_LATE = re.compile(r"Signature (expired|not yet current)")
+_ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
+_HTTP_TIME = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", re.ASCII)
 _AWS_HOST = re.compile(r"(.+\.)?(amazonaws\.com(\.cn)?|api\.aws|amazonaws\.eu|c2s\.ic\.gov|sc2s\.sgov\.gov)")
 
 
 @cache
 def _loader(data_path: str | None) -> Any:
-    """Return what reads the descriptions of services below a path: EC2's alone takes a quarter of a second."""
+    """Return a loader of the service descriptions below a path, shared: loading EC2's alone takes 0.25 s."""
     from botocore.loaders import create_loader
 
     return create_loader(data_path)
 
 
+def parsed_time(value: Any) -> datetime:
+    """Return a time of an answer, as botocore reads it. Raises ValueError.
+
+    botocore guesses at a time's form with dateutil, which takes most of the time of a long listing. The two forms in
+    which S3 says it are read directly; whatever else there is, botocore reads.
+    """
+    from botocore.utils import parse_timestamp
+
+    with suppress(ValueError):
+        if isinstance(value, str) and _ISO_TIME.fullmatch(value):
+            return datetime.fromisoformat(value)
+        if isinstance(value, str) and _HTTP_TIME.fullmatch(value):
+            return parsedate_to_datetime(value)
+    moment: datetime = parse_timestamp(value)
+    return moment
+
+
 class Services:
-    """Clients of one account, made when first asked for. Raises UsageFault for an endpoint that is no address."""
+    """Clients of one account, made on first use. Raises UsageFault for an endpoint that is not a URL."""
 
     def __init__(self, endpoint_url: str | None, region: str | None) -> None:
         self._endpoint_url = checked_endpoint(endpoint_url, "--endpoint-url") if endpoint_url else None
@@ -64,7 +86,7 @@ class Services:
         self.times = Times()
 
     def client(self, service: str, *, once: bool = False) -> Any:
-        """Return a client; ``once`` never retries by itself. Its answers are held to aws_answers."""
+        """Return a client; with ``once`` it never retries by itself. aws_answers checks its responses."""
         with self._lock:  # making clients is not thread-safe; using them is
             if (service, once) not in self._clients:
                 self._clients[service, once] = self._made(service, once=once)
@@ -88,9 +110,9 @@ class Services:
 
         try:
             client = self._session().client(service, endpoint_url=self._endpoint_url, config=config)
-        except ValueError as fault:  # botocore's word for an address that is none
+        except ValueError as fault:  # botocore raises it for an invalid URL
             raise UsageFault(
-                f"the endpoint of {service.upper()} is no address: {bounded(fault)}",
+                f"the endpoint of {service.upper()} is not a valid URL: {bounded(fault)}",
                 hint="check AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 and the profile's endpoint_url",
             ) from None
         except boto.BotoCoreError as fault:
@@ -102,20 +124,21 @@ class Services:
         self.times.keep(str(headers.get("date", "")))
 
     def _session(self) -> Any:
-        """Return the one session: whoever needs credentials has them from here."""
+        """Return the session, the only source of credentials."""
         if self._made_session is None:
             import boto3
             import botocore.session
 
             self._core = botocore.session.get_session()
             self._core.register_component("data_loader", _loader(self._core.get_config_variable("data_path")))
+            self._core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parsed_time)
             self._made_session = boto3.session.Session(botocore_session=self._core, region_name=self._region)
             paths = self._core.get_component("data_loader").search_paths
             paths[:] = dict.fromkeys(paths)  # every session of boto3 adds its own, and the loader is shared
         return self._made_session
 
     def signer(self) -> Any:
-        """Return an S3 client that signs URLs as every region takes them: its default would be the old way."""
+        """Return an S3 client that signs URLs with Signature Version 4, which every region accepts."""
         from botocore.config import Config
 
         with self._lock:
@@ -127,15 +150,15 @@ class Services:
         return self if region == self.client("s3").meta.region_name else Services(self._endpoint_url, region)
 
     def endpoint(self, service: str) -> str:
-        """Return the address that a service is asked at. Makes no call."""
+        """Return the URL of a service. Makes no call."""
         return str(self.client(service).meta.endpoint_url)
 
     def is_elsewhere(self) -> bool:
-        """Return whether the store is not AWS's S3: then nobody may answer for accounts, machines and roles."""
+        """Return whether the store is not AWS's S3: then there may be no service for accounts, machines and roles."""
         return not _AWS_HOST.fullmatch(urlsplit(self.endpoint("s3")).hostname or "")
 
     def reach(self) -> "Reach":
-        """Return how boto3 gets at S3, for others to go the same way."""
+        """Return how boto3 reaches S3, so that bulk.py can use the same server and credentials."""
         from drfsm.adapters.bulk import Reach
 
         meta = self.client("s3").meta
@@ -144,7 +167,7 @@ class Services:
 
 
 def checked_endpoint(url: str, said_by: str) -> str:
-    """Return an endpoint's address if it is one. Raises UsageFault."""
+    """Return an endpoint if it is a valid URL. Raises UsageFault."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -154,15 +177,15 @@ def checked_endpoint(url: str, said_by: str) -> str:
     if not good or not url.isascii() or not url.isprintable() or " " in url:
         shown = bounded(url.rpartition("@")[2], 100)
         hint = "give it as https://HOST[:PORT], without a name or a password"
-        raise UsageFault(f"{said_by} {shown!r} is no address of a service", hint=hint)
+        raise UsageFault(f"{said_by} {shown!r} is not the URL of a service", hint=hint)
     return url
 
 
 def resolved_endpoint(endpoint_url: str | None, region: str | None) -> str:
-    """Return the address of S3 that would be used: the flag's, else what botocore finds. Makes no call.
+    """Return the URL of S3 that would be used: the flag's, else the one that botocore configures. Makes no call.
 
-    As an identity of the store: two processes with the same one speak to the same S3. Raises UsageFault for what is
-    no address, Unreachable where no region or no such profile is set.
+    It identifies the store: two processes with the same URL use the same S3. Raises UsageFault for an invalid URL,
+    Unreachable where no region is set or the profile does not exist.
     """
     return checked_endpoint(Services(endpoint_url or None, region or None).endpoint("s3"), "the endpoint of S3")
 
@@ -171,18 +194,18 @@ def resolved_endpoint(endpoint_url: str | None, region: str | None) -> str:
 
 
 def code_of(fault: Any) -> str:
-    """Return a ClientError's code as the service gave it; "" where the answer had none and botocore made one up."""
+    """Return the service's own error code; "" where the response had none and botocore invented one."""
     code = str(fault.response.get("Error", {}).get("Code", ""))
     return code if _OWN_CODE.fullmatch(code) else ""
 
 
 def status_of(fault: Any) -> int:
-    """Return the status that a ClientError came with."""
+    """Return the HTTP status of a ClientError."""
     return int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def refusal(what: str, status: int, code: str, message: str) -> DrfsmError:
-    """Return what a service's answer that is no success means to us; ``code`` is "" where the answer has none."""
+    """Return the error for a service's unsuccessful response; ``code`` is "" where the response has none."""
     what, message = printable(what), bounded(message)
     if (keys := _of_keys(what, code, message)) is not None:
         return keys
@@ -193,7 +216,7 @@ def refusal(what: str, status: int, code: str, message: str) -> DrfsmError:
     if status >= _SERVER_FAULT or status == _BUSY_STATUS or code in _BUSY:
         return Unreachable(f"{what}: the service answered {status} {code}".rstrip(), hint="drfsm resume", fault="store")
     if not code:
-        return Unworded(f"{what}: the answer is {status} without the service's own error code", hint=WAY)
+        return Unworded(f"{what}: the response is {status} without the service's own error code", hint=WAY)
     hint = "check the credentials and their policy" if status in _LOCKED_STATUS else "check the name"
     if code in _OTHER_REGION:
         hint = "name the bucket's region with --region"
@@ -201,10 +224,10 @@ def refusal(what: str, status: int, code: str, message: str) -> DrfsmError:
 
 
 def _of_keys(what: str, code: str, message: str) -> DrfsmError | None:
-    """Return what a refusal of the keys or of the time of a signature means, None for any other."""
+    """Return the error for rejected keys or a rejected signature time, None for any other code."""
     if code in EXPIRED:
-        told = f"{what}: the AWS credentials are invalid or expired ({code})"
-        return Unreachable(told, hint=RENEW, fault="operator")
+        message = f"{what}: the AWS credentials are invalid or expired ({code})"
+        return Unreachable(message, hint=RENEW, fault="operator")
     if code in _CLOCK or _SIGNED_TOO_LATE.search(message):
         return Unreachable(
             f"{what}: this machine's clock differs too much from the service's ({code})",
@@ -215,7 +238,7 @@ def _of_keys(what: str, code: str, message: str) -> DrfsmError | None:
 
 
 def meaning(what: str, fault: Exception) -> DrfsmError:
-    """Return what an error of botocore's means to us. Its own words may hold no credentials: boto keeps them out."""
+    """Return the error for an exception of botocore's. Its message may be shown: boto keeps credentials out of it."""
     from botocore import exceptions as boto
 
     what = printable(what)
@@ -224,32 +247,34 @@ def meaning(what: str, fault: Exception) -> DrfsmError:
     if (credentials := _of_credentials(what, fault)) is not None:
         return credentials
     if isinstance(fault, boto.NoRegionError | boto.InvalidRegionError):
-        return Unreachable(f"{what}: no region is set", fault="operator", hint="--region, or export AWS_REGION")
+        return Unreachable(
+            f"{what}: no AWS region is set", fault="operator", hint="give --region, or export AWS_REGION"
+        )
     if isinstance(fault, boto.ParamValidationError):
-        told = " ".join(bounded(line) for line in str(fault).splitlines())
-        return ActionFailed(f"{what}: {told}", hint="check the name", fault="operator")
+        complaint = " ".join(bounded(line) for line in str(fault).splitlines())
+        return ActionFailed(f"{what}: {complaint}", hint="check the name in the command", fault="operator")
     if isinstance(fault, boto.BotoCoreError | OSError) and not isinstance(fault, boto.FlexibleChecksumError):
         words = f"{type(fault).__name__}: {bounded(fault)}"
         return Unreachable(
             f"{what}: {words}", hint="check the network, then try again (a run: `drfsm resume`)", fault="store"
         )
-    return Unreadable(f"{what}: the answer can't be read: {_unread(fault)}", hint=WAY)
+    return Unreadable(f"{what}: the response can't be read: {_unread(fault)}", hint=WAY)
 
 
 def _unread(fault: Exception) -> str:
-    """Return why botocore could not read an answer: it raises whatever Python does, whose words tell nobody."""
+    """Return why botocore could not read a response, in place of the Python exception's own text."""
     from botocore.exceptions import FlexibleChecksumError
     from botocore.parsers import ResponseParserError
 
     if isinstance(fault, FlexibleChecksumError):
-        return "it does not fit the checksum that came with it"
+        return "it does not match its checksum"
     if isinstance(fault, ResponseParserError):
         return bounded(fault)
-    return "it is not of the form that the service's answers have"
+    return "it does not have the format of this service's responses"
 
 
 def _of_credentials(what: str, fault: Exception) -> DrfsmError | None:
-    """Return what a failure to get or to renew credentials means, None for any other."""
+    """Return the error for credentials that can't be obtained or renewed, None for any other failure."""
     from botocore import exceptions as boto
 
     if isinstance(fault, boto.NoCredentialsError | boto.PartialCredentialsError | boto.ProfileNotFound):
@@ -266,7 +291,7 @@ def _of_credentials(what: str, fault: Exception) -> DrfsmError | None:
         boto.MetadataRetrievalError,
         boto.RefreshWithMFAUnsupportedError,
     )
-    # Renewed, and still expired: botocore has no class of its own for that.
+    # Still expired after the renewal: botocore has no exception class for that.
     if isinstance(fault, renewing) or (isinstance(fault, RuntimeError) and "expired" in str(fault)):
         message = f"{what}: the AWS credentials could not be renewed ({type(fault).__name__}: {bounded(fault)})"
         return Unreachable(message, hint=RENEW, fault="operator")
@@ -274,10 +299,10 @@ def _of_credentials(what: str, fault: Exception) -> DrfsmError | None:
 
 
 def call(what: str, request: Callable[[], Any], *absent: str) -> Any:
-    """Make a request of botocore's; None where the service answers with one of the codes ``absent``.
+    """Make a request through botocore; return None where the service responds with one of the codes ``absent``.
 
-    Raises what its failure means. ``request`` may hold nothing but calls of botocore: whatever it raises is taken
-    for a fault of the answer.
+    Raises the error for its failure. ``request`` may only call botocore: any exception in it counts as a fault of the
+    response.
     """
     from botocore.exceptions import ClientError
 

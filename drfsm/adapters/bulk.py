@@ -3,21 +3,21 @@
 boto3 costs two milliseconds of processor time a request, and threads don't help; obstore's Rust client
 keeps 128 requests in flight, which is as fast as the latency allows. Used by aws.S3Store for its ``..._many``.
 
-What it holds to:
-- Answers come in the order of completion, one for each question: a count that differs is an error, and
-  the first question that fails ends them all, so nothing is dropped silently.
-- A body counts only if its status was 2xx, its headers are an object's, and its length is what was promised; 404 is
-  "not there" only with S3's own word for that (NoSuchKey). Bodies above WHOLE_BYTES are hashed in a stream.
-- A copy or a delete that was answered without an error is believed only when a HEAD agrees: the copy is there, with
-  its size; what was deleted is not.
-- No request goes to another host than the endpoint's. obstore follows redirects, takes the session's token along, and
-  can't be told not to; so for it every other host lies behind a proxy that isn't there. Where the environment names
-  a proxy for the endpoint itself, all keys go the slow way.
+Its rules:
+- Results come in the order of completion, one for each request. A different count is an error, and the first failed
+  request ends them all, so nothing is dropped silently.
+- A body counts only if its status is 2xx, its headers are an object's, and its length is the announced one. A 404
+  means "absent" only with S3's own code (NoSuchKey). Bodies above WHOLE_BYTES are hashed in a stream.
+- A copy or a delete without an error is believed only when a HEAD agrees: the copy exists with its size, or the
+  deleted object is gone.
+- No request goes to another host than the endpoint's. obstore follows redirects with the session's token, and this
+  can't be switched off, so every other host is put behind a proxy that doesn't exist. Where the environment names a
+  proxy for the endpoint itself, all keys go the slow way.
 - ``check`` is called between completions and several times a second while none comes; if it raises, the
   requests under way are dropped before it gets out.
-- Keys go out exactly as they are. obstore strips slashes at the ends of a key and refuses empty and dotted
+- Keys are sent exactly as they are. obstore strips slashes at the ends of a key and refuses empty and dotted
   segments and control characters: such keys, and copies above S3's limit for one request, go the slow way.
-- Endpoint, region, credentials and certificates are boto3's own, so that both speak to the same server.
+- Endpoint, region, credentials and certificates are boto3's, so that both use the same server.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @frozen
 class Reach:
-    """How to get at the store, as boto3 has found it out. ``session`` gives the credentials."""
+    """How boto3 reaches the store. ``session`` provides the credentials."""
 
     endpoint_url: str
     region: str
@@ -74,7 +74,7 @@ class Reach:
 
 
 class OneByOne(Protocol):
-    """The slow way: one request after another, each of them safe to make from any thread."""
+    """The slow way: one request after another, safe from any thread."""
 
     def get(self, key: str, *, largest_bytes: int) -> Blob | None:
         """Return an object, None if there is none."""
@@ -90,20 +90,20 @@ class OneByOne(Protocol):
 
 
 Meaning = Callable[[str, int, str, str], DrfsmError]
-"""(what was done, status, code, message) -> what that answer means to us."""
+"""(operation, status, code, message) -> the error for that response."""
 
 
 def check_size(uri: str, size_bytes: int, largest_bytes: int) -> None:
     """Raise Unreadable for an object that is too large to be read."""
     if size_bytes > largest_bytes:
         raise Unreadable(
-            f"{printable(uri)} has {size_bytes} bytes, and {largest_bytes} at most are read",
+            f"{printable(uri)} has {size_bytes} bytes; drfsm reads at most {largest_bytes}",
             hint="find out who wrote it; restore its last good version, then `drfsm resume`",
         )
 
 
 def plain(key: str) -> bool:
-    """Say whether obstore asks for exactly this key."""
+    """Return whether obstore requests exactly this key."""
     return not _CONTROL.search(key) and not any(segment in ("", ".", "..") for segment in key.split("/"))
 
 
@@ -126,7 +126,7 @@ class Bulk:
         self._plain = _never if _is_proxied(reach.endpoint_url) else plain
 
     def hash_many(self, keys: Iterable[str], check: Check | None) -> Iterator[Hashed]:
-        """Read every object in a stream; yield its size and SHA-256, or that it is not there."""
+        """Read every object in a stream; yield its size and SHA-256, both None if it is absent."""
         return _all(list(keys), self._hash, check)
 
     def get_many(
@@ -190,11 +190,11 @@ class Bulk:
             return copy
         request = obstore.copy_async(self._client, copy.source, copy.target)
         if not await self._asked(what, _done(request), absent=False):
-            raise ActionFailed(f"{what}: the source is gone", fault="store")
+            raise ActionFailed(f"{what}: the source no longer exists", fault="store")
         size = await self._size(copy.target)
         if size != copy.size_bytes:
-            state = "it is not there" if size is None else f"it has {size} bytes, not {copy.size_bytes}"
-            raise Unreadable(f"{printable(what)}: the answer was no error, yet {state}", hint="drfsm resume")
+            state = "the copy does not exist" if size is None else f"the copy has {size} bytes, not {copy.size_bytes}"
+            raise Unreadable(f"{printable(what)}: the store reported success, but {state}", hint="drfsm resume")
         return copy
 
     async def _delete(self, key: str) -> str:
@@ -206,11 +206,13 @@ class Bulk:
         what = f"deleting {self._uri(key)}"
         await self._asked(what, _done(obstore.delete_async(self._client, key)), absent=True)
         if await self._size(key) is not None:
-            raise Unreadable(f"{printable(what)}: the answer was no error, yet it is there", hint="drfsm resume")
+            raise Unreadable(
+                f"{printable(what)}: the store reported success, but the object still exists", hint="drfsm resume"
+            )
         return key
 
     async def _size(self, key: str) -> int | None:
-        """Return an object's size as a HEAD tells it; None for a 404, which has no word of S3's on a HEAD."""
+        """Return an object's size by a HEAD; None for a 404, which has no error code on a HEAD."""
         import obstore
         from obstore.exceptions import NotFoundError
 
@@ -222,25 +224,25 @@ class Bulk:
             self._etag(key, meta)
             return int(meta["size"])
 
-        return await self._asked(f"looking at {self._uri(key)}", head(), absent=None)
+        return await self._asked(f"checking {self._uri(key)}", head(), absent=None)
 
     def _etag(self, key: str, meta: Mapping[str, Any]) -> str:
-        """Return the ETag of an object's headers. Raises Unreadable for headers that no object has."""
+        """Return the ETag of an object's headers. Raises Unreadable for headers that are not an object's."""
         if not meta["e_tag"] or meta["last_modified"].timestamp() == 0:  # obstore's stand-in for none
             what = f"reading {printable(self._uri(key))}"
-            raise Unreadable(f"{what}: the answer has not the headers of an object (ETag, Last-Modified)", hint=WAY)
+            raise Unreadable(f"{what}: the response lacks the headers of an object (ETag, Last-Modified)", hint=WAY)
         return str(meta["e_tag"])
 
     async def _asked(self, what: str, request: Awaitable[Answer], *, absent: Answer) -> Answer:
-        """Await a request; raise what its failure means, return ``absent`` if the object is not there."""
+        """Await a request; raise the error for its failure, return ``absent`` if the object does not exist."""
         from obstore.exceptions import BaseError
 
         try:
             return await request
         except (BaseError, FileNotFoundError, PermissionError) as error:
-            told = str(error)
+            text = str(error)
         status, code, message = (
-            found[1] if (found := each.search(told)) else "" for each in (_STATUS, _CODE, _MESSAGE)
+            match[1] if (match := pattern.search(text)) else "" for pattern in (_STATUS, _CODE, _MESSAGE)
         )
         if status == "404" and code == NO_OBJECT:
             return absent
@@ -248,7 +250,7 @@ class Bulk:
             raise self._meaning(what, int(status), code, message)
         if (fault := self._credentials.fault) is not None:
             raise meaning_of(what, fault)
-        first = bounded(told.partition("\n")[0].removeprefix("Generic S3 error: "))
+        first = bounded(text.partition("\n")[0].removeprefix("Generic S3 error: "))
         if "redirect" in first:
             raise ActionFailed(f"{what}: {first}", hint="name the bucket's region with --region", fault="operator")
         raise Unreachable(
@@ -259,18 +261,18 @@ class Bulk:
 
     def _whole(self, key: str, size: int, promised: int) -> None:
         if size != promised:
-            raise Unreachable(f"reading {self._uri(key)}: {size} of {promised} bytes came", fault="store")
+            raise Unreachable(f"reading {self._uri(key)}: {size} of {promised} bytes were received", fault="store")
 
     def _uri(self, key: str) -> str:
         return f"s3://{self._bucket}/{key}"
 
 
 class _Credentials:
-    """Gives boto3's credentials to obstore, and keeps why it could not: obstore tells that in no usable words."""
+    """Gives boto3's credentials to obstore, and keeps the reason of a failure, which obstore does not report."""
 
     def __init__(self, session: Any) -> None:
         self.fault: Exception | None = None
-        self._credentials = call("finding AWS credentials", session.get_credentials)
+        self._credentials = call("getting AWS credentials", session.get_credentials)
         if self._credentials is None:
             raise Unreachable(
                 "no usable AWS credentials",
@@ -279,7 +281,7 @@ class _Credentials:
             )
 
     def __call__(self) -> Any:
-        """Return the credentials as they stand now, renewed if need be."""
+        """Return the current credentials, renewed if necessary."""
         try:
             keys = self._credentials.get_frozen_credentials()
         except Exception as fault:
@@ -346,7 +348,7 @@ def _client(bucket: str, reach: Reach, credentials: _Credentials) -> "Client":
 def _all(
     questions: Sequence[Question], ask: Callable[[Question], Awaitable[Answer]], check: Check | None
 ) -> Iterator[Answer]:
-    """Yield an answer to every question, as they come. Raises what the first failing one raised."""
+    """Yield a result for every request, in the order of completion. Raises the error of the first failed one."""
     if not questions:
         return
     answered = 0
@@ -368,33 +370,33 @@ class _End:
 
 
 class _Crew(Generic[Question, Answer]):
-    """A thread with an event loop in which up to IN_FLIGHT questions are asked at once."""
+    """A thread with an event loop that runs up to IN_FLIGHT requests at once."""
 
     def __init__(self, questions: Sequence[Question], ask: Callable[[Question], Awaitable[Answer]]) -> None:
         self._questions, self._ask = questions, ask
-        self._told: queue.SimpleQueue[Answer | _End] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Answer | _End] = queue.SimpleQueue()
         self._loop = asyncio.new_event_loop()
         self._all = self._loop.create_task(self._work())
         self._thread = threading.Thread(target=self._run, name="drfsm-bulk", daemon=True)
         self._thread.start()
 
     def answers(self, check: Check) -> Iterator[Answer]:
-        """Yield answers until all are there; raise what ended them early."""
+        """Yield results until all requests are done; raise the error that ended them early."""
         while True:
             check()
             try:
-                told = self._told.get(timeout=POLL_SECONDS)
+                answer = self._results.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 continue
-            if not isinstance(told, _End):
-                yield told
-            elif told.fault is None:
+            if not isinstance(answer, _End):
+                yield answer
+            elif answer.fault is None:
                 return
             else:
-                raise told.fault
+                raise answer.fault
 
     def close(self) -> None:
-        """Drop what is still under way, and wait until it is dropped."""
+        """Cancel the requests under way, and wait until they have ended."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._all.cancel)
             self._thread.join()
@@ -412,7 +414,7 @@ class _Crew(Generic[Question, Answer]):
         except BaseExceptionGroup as several:
             fault = several.exceptions[0]
         finally:
-            self._told.put(_End(fault))
+            self._results.put(_End(fault))
 
     async def _work(self) -> None:
         waiting = iter(self._questions)
@@ -422,6 +424,6 @@ class _Crew(Generic[Question, Answer]):
 
     async def _worker(self, waiting: Iterator[Question]) -> None:
         for question in waiting:
-            while self._told.qsize() >= HELD:  # noqa: ASYNC110  it is emptied in another thread
+            while self._results.qsize() >= HELD:  # noqa: ASYNC110  it is emptied in another thread
                 await asyncio.sleep(POLL_SECONDS / 10)
-            self._told.put(await self._ask(question))
+            self._results.put(await self._ask(question))

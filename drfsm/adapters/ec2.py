@@ -1,13 +1,12 @@
 """One EC2 instance from a launch template, whose kubeconfig comes through an SSM parameter.
 
-Owns what makes an instance the charter's: it was started under the charter's token *and* carries the run's id
-as a tag. A tag alone proves nothing (the console's "launch more like this" copies tags). The token also makes
-starting idempotent: killed between asking and writing down, the same call returns the same instance. Which token
-was asked with last is kept (``ec2.asked.json``), so that an answer that was lost can be asked for once more.
+Owns the rule by which an instance belongs to the charter: it was started with the charter's client token *and* carries
+the run's id as a tag. A tag alone proves nothing (the console's "launch more like this" copies tags). The token also
+makes the start idempotent: after a crash, the same call returns the same instance. The token of the last request is
+kept (``ec2.asked.json``), so that a request whose response was lost can be repeated.
 
-The parameter's name holds the instance's id, which the instance knows by itself, so that no two instances
-share one and none is ever stale. Takes down only the ids that it is handed, and refuses if they are not all
-that the charter has. Knows boto3 by aws.py alone.
+The parameter's name contains the instance's id, so no two instances share one and none is ever stale. The teardown
+terminates only the given ids, and refuses if the charter has others. Uses boto3 only through aws.py.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ from drfsm.world import Change, Changes, Charter, Kubeconfig, Machine, Standing,
 TEMPLATE = "jobintel-dr-runner"
 KUBECONFIG_PARAMETER = "/jobintel-dr/{instance}/kubeconfig"
 TAGS = {"Name": "jobintel-dr-runner", "Purpose": "jobintel-dr", "ManagedBy": "drfsm"}
-RUN_TAG, DRILL_TAG = "drfsm-run", "drfsm-drill"  # no slash: instance metadata can't tell tags that have one
+RUN_TAG, DRILL_TAG = "drfsm-run", "drfsm-drill"  # no slash: instance metadata does not show tags with a slash
 API_PORT = 6443
 TOKENS = 8  # instances that one charter may start, one after another
 PLAN, ASKED = "ec2.plan.json", "ec2.asked.json"
@@ -56,83 +55,83 @@ class Ec2Runner:
     # --- up -------------------------------------------------------------------------------------------------
 
     def plan(self, charter: Charter, watch: Watch) -> Changes:
-        """Pin the version of the launch template, and tell what it says."""
-        found = self._machines.template(self._template, self._version)
-        disk = f"{found['disk_gb']} GB" if found["disk_gb"] else "its image's own size"
+        """Pin the version of the launch template, and report its settings."""
+        template = self._machines.template(self._template, self._version)
+        disk = f"{template['disk_gb']} GB" if template["disk_gb"] else "its image's own size"
         words = (
-            f"1 to add: an instance {found['instance_type'] or 'of its image type'} with a disk of {disk}, "
-            f"from {found['name']} ({found['id']}) version {found['version']}, tagged {RUN_TAG}={charter.run}"
+            f"1 to add: an instance {template['instance_type'] or 'of its image type'} with a disk of {disk}, "
+            f"from {template['name']} ({template['id']}) version {template['version']}, tagged {RUN_TAG}={charter.run}"
         )
-        body = json.dumps({**found, "run": charter.run, "words": words}, indent=2, sort_keys=True).encode()
+        body = json.dumps({**template, "run": charter.run, "words": words}, indent=2, sort_keys=True).encode()
         self._private.write(PLAN, body)
         watch.say(words)
         return _changes(body)
 
     def planned(self, charter: Charter) -> Changes | None:
-        """Return the plan that is kept, None if there is none for this charter."""
+        """Return the saved plan, None if there is none for this charter."""
         body = self._private.read(PLAN)
         return _changes(body) if body is not None and object_of(body, PLAN).get("run") == charter.run else None
 
     def bring_up(self, charter: Charter, changes: Changes, watch: Watch) -> Standing:
-        """Start the instance, from exactly the version that was planned."""
+        """Start the instance from exactly the planned version."""
         if self._own(charter):
-            watch.say("the instance was started already")
+            watch.say("the instance is already started")
             return self.standing(charter)
         (planned,) = changes.changes
         template, _, version = planned.address.partition(":")
         for number in range(TOKENS):
             watch.check()
-            self._private.write(ASKED, json.dumps({"run": charter.run, "token": number}).encode())  # BEFORE it is asked
+            self._private.write(ASKED, json.dumps({"run": charter.run, "token": number}).encode())  # BEFORE the request
             started = self._machines.launch(template, version, _token(charter, number), tags(charter))
             if started is not None and started["state"] != _GONE:
-                watch.say(f"{started['instance_id']} was started from {template} version {version}")
+                watch.say(f"started {started['instance_id']} from {template} version {version}")
                 return Standing((self._machine(started),), 1)
         raise ActionFailed(
-            f"{TOKENS} instances of {charter.run} were started, and all are terminated",
-            hint="look in the console at why they end; then start a new drill",
+            f"{TOKENS} instances of {charter.run} were started, and all of them are terminated",
+            hint="find the reason in the EC2 console; then start a new drill",
         )
 
     def asked_again(self, charter: Charter, changes: Changes, watch: Watch) -> Standing:
-        """Ask once more, with the same token, for what was asked for and never answered; return what that brings out.
+        """Repeat the last request whose response was lost, with the same token; return the instance that it started.
 
-        Starts nothing that was not asked for: where this machine has the plan and never asked, nothing is asked. What
-        is seen already, a token that is spent, and a request that is refused bring out nothing.
+        Starts nothing new: where this machine has the plan and sent no request, none is sent. Returns nothing for an
+        instance that is already listed, a used token, or a refused request.
         """
         if self._own(charter) or (number := self._asked(charter)) is None:
             return Standing()
         (planned,) = changes.changes
         template, _, version = planned.address.partition(":")
-        watch.say(f"asking once more for what {charter.run} was to start: no answer is on record")
+        watch.say(f"repeating the start request of {charter.run}: its response is not on record")
         try:
             started = self._machines.launch(template, version, _token(charter, number), tags(charter))
         except ActionFailed as fault:
-            watch.say(f"it was refused, so there is none: {fault.what}")
+            watch.say(f"the start request was refused, so there is no instance: {fault.what}")
             return Standing()
         if started is None or started["state"] == _GONE:
             return Standing()
-        watch.say(f"{started['instance_id']} was started, as asked before")
+        watch.say(f"{started['instance_id']} was started by the earlier request")
         return Standing((self._machine(started),), 1)
 
     def _asked(self, charter: Charter) -> int | None:
-        """Return the number of the token that was asked with last; None where none was."""
+        """Return the number of the last requested token; None where there was no request."""
         body = self._private.read(ASKED)
         if body is not None and (asked := object_of(body, ASKED)).get("run") == charter.run:
             return int(field(asked, "token", int, ASKED))
-        return 0 if self.planned(charter) is None else None  # without its files it may have been another machine
+        return 0 if self.planned(charter) is None else None  # without these files, another machine may have sent it
 
     def standing(self, charter: Charter) -> Standing:
-        """Return the charter's instances, terminated ones left out."""
-        found = tuple(self._machine(each) for each in self._own(charter))
-        return Standing(found, len(found))
+        """Return the charter's instances, without terminated ones."""
+        machines = tuple(self._machine(instance) for instance in self._own(charter))
+        return Standing(machines, len(machines))
 
     # --- in -------------------------------------------------------------------------------------------------
 
     def fetch_kubeconfig(self, charter: Charter) -> Kubeconfig | None:
-        """Keep what the instance wrote into its parameter; None as long as there is nothing."""
-        running = [each for each in self._own(charter) if each["state"] == "running"]
+        """Save the kubeconfig that the instance wrote to its parameter; None while the parameter is empty."""
+        running = [instance for instance in self._own(charter) if instance["state"] == "running"]
         if len(running) > 1:
-            told = ", ".join(each["instance_id"] for each in running)
-            raise ActionFailed(f"{charter.run} has {len(running)} running instances, not one: {told}")
+            names = ", ".join(instance["instance_id"] for instance in running)
+            raise ActionFailed(f"{charter.run} has {len(running)} running instances, not one: {names}")
         if not running:
             return None
         name = self._name(running[0]["instance_id"])
@@ -142,14 +141,14 @@ class Ec2Runner:
         return self._private.keep_kubeconfig(value.encode(), f"the parameter {name}", lambda: running[0]["addresses"])
 
     def held_kubeconfig(self) -> Kubeconfig | None:
-        """Return the kubeconfig that is kept, None if there is none."""
+        """Return the saved kubeconfig, None if there is none."""
         return self._private.held_kubeconfig()
 
     def allow(self, charter: Charter, watch: Watch) -> str:
-        """Let the operator's address in at the instance's security group, and the address before it no more."""
+        """Let the operator's address in at the instance's security group, and remove the previous one."""
         address, mark = self._address(), _mark(charter)
         groups = {self._group} if self._group else {
-            group for each in self._own(charter) for group in each["security_groups"]
+            group for instance in self._own(charter) for group in instance["security_groups"]
         }  # fmt: skip
         if len(groups) != 1:
             message = (
@@ -161,50 +160,50 @@ class Ec2Runner:
         for where, cidr, port in self._machines.admitted(mark):
             if (where, cidr) != (group, address):
                 self._machines.dismiss(where, cidr, port, mark)
-        watch.say(f"{address} may reach port {self._port} at {group}")
+        watch.say(f"{address} may now reach port {self._port} at {group}")
         return address
 
     # --- down -----------------------------------------------------------------------------------------------
 
     def tear_down(self, charter: Charter, instance_ids: Sequence[str], watch: Watch) -> None:
-        """Terminate these instances, and take back what was made for them: rules, parameter, kubeconfig."""
-        own = {each["instance_id"] for each in self._own(charter)}
-        found = self._machines.instances({"instance-id": instance_ids}) if instance_ids else ()
-        alive = {each["instance_id"] for each in found if each["state"] != _GONE}
+        """Terminate these instances, and remove what was made for them: rules, parameter, kubeconfig."""
+        own = {instance["instance_id"] for instance in self._own(charter)}
+        instances = self._machines.instances({"instance-id": instance_ids}) if instance_ids else ()
+        alive = {instance["instance_id"] for instance in instances if instance["state"] != _GONE}
         if strangers := alive - own:
             raise ActionFailed(
-                f"{', '.join(sorted(strangers))} is recorded, but was not started by {charter.run}: nothing was"
-                " touched",
-                hint="look at whose it is; what is really this run's has its token, and goes with `drfsm resume`"
-                " once the record and the cloud agree",
+                f"{', '.join(sorted(strangers))} is on record, but was not started by {charter.run}: nothing was"
+                " changed",
+                hint="find out who started it; an instance of this run has the run's client token."
+                " `drfsm resume` takes it down once the record and the cloud agree",
             )
         if more := own - set(instance_ids):
             raise ActionFailed(
-                f"{', '.join(sorted(more))} of {charter.run} is not recorded: nothing was touched",
-                hint="`drfsm resume`: it is seen, recorded and then taken down",
+                f"{', '.join(sorted(more))} of {charter.run} is not on record: nothing was changed",
+                hint="`drfsm resume` records the instance and then takes it down",
             )
         if alive:
             self._machines.terminate(sorted(alive))
-            watch.say(f"asked for {', '.join(sorted(alive))} to be terminated")
+            watch.say(f"requested the termination of {', '.join(sorted(alive))}")
         for group, cidr, port in self._machines.admitted(_mark(charter)):
             self._machines.dismiss(group, cidr, port, _mark(charter))
-            watch.say(f"{cidr} may reach port {port} at {group} no more")
-        for each in instance_ids:
-            self._parameters.delete(self._name(each))
+            watch.say(f"{cidr} may no longer reach port {port} at {group}")
+        for instance_id in instance_ids:
+            self._parameters.delete(self._name(instance_id))
         self._private.forget(KUBECONFIG)
 
     def _own(self, charter: Charter) -> Sequence[Mapping[str, Any]]:
         tagged = self._machines.instances({f"tag:{RUN_TAG}": [charter.run]})
         tokens = {_token(charter, number) for number in range(TOKENS)}
-        return [each for each in tagged if each["token"] in tokens and each["state"] != _GONE]
+        return [instance for instance in tagged if instance["token"] in tokens and instance["state"] != _GONE]
 
-    def _machine(self, found: Mapping[str, Any]) -> Machine:
+    def _machine(self, instance: Mapping[str, Any]) -> Machine:
         return Machine(
-            found["instance_id"],
-            found["state"],
-            found["instance_type"],
-            self._machines.disk_gb(found["volumes"]),
-            found["launched_at"],
+            instance["instance_id"],
+            instance["state"],
+            instance["instance_type"],
+            self._machines.disk_gb(instance["volumes"]),
+            instance["launched_at"],
         )
 
     def _name(self, instance_id: str) -> str:

@@ -1,7 +1,7 @@
-"""A site that is there already: a kubeconfig is given, nothing is brought up, nothing is torn down.
+"""A site that exists already: the operator gives a kubeconfig; nothing is brought up and nothing is torn down.
 
-Says so at every turn, so that no record reads as if something had been done. The file is the operator's own
-and is neither copied nor changed. Raises UsageFault where somebody asks it to take the site down.
+Every method says so, so that no record reads as if something had been done. The kubeconfig is the operator's own
+and is neither copied nor changed. Raises UsageFault when asked to take the site down.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from drfsm.world import Changes, Charter, Kubeconfig, Standing, Watch
 
 
 class Existing:
-    """A given site."""
+    """A site that drfsm did not bring up."""
 
     kind = "existing"
 
@@ -27,37 +27,37 @@ class Existing:
         return changes
 
     def planned(self, _charter: Charter) -> Changes:
-        """Return the same, always."""
-        words = f"nothing is brought up or torn down: the site is the one that {self.kubeconfig} leads to"
+        """Return the same plan, always: no changes."""
+        words = f"nothing is brought up or torn down: the site of {self.kubeconfig} exists already"
         return Changes(self.kind, (), (words,), "")
 
     def bring_up(self, charter: Charter, _changes: Changes, watch: Watch) -> Standing:
-        """Say that the site is there already."""
+        """Say that the site exists already."""
         watch.say(self.planned(charter).words[0])
         return self.standing(charter)
 
     def asked_again(self, charter: Charter, _changes: Changes, _watch: Watch) -> Standing:
-        """Return what stands: nothing was ever asked for."""
+        """Return the site: nothing was ever requested."""
         return self.standing(charter)
 
     def standing(self, _charter: Charter) -> Standing:
-        """Return that the site was given."""
-        return Standing(given=True)
+        """Return that the site exists already."""
+        return Standing(existing=True)
 
     def fetch_kubeconfig(self, _charter: Charter) -> Kubeconfig | None:
-        """Look at the file."""
+        """Read the operator's kubeconfig."""
         return self.held_kubeconfig()
 
     def held_kubeconfig(self) -> Kubeconfig | None:
-        """Look at the file."""
+        """Read the operator's kubeconfig."""
         try:
             return described(self.kubeconfig.read_bytes(), str(self.kubeconfig), own=True)
         except FileNotFoundError:
             return None
 
     def allow(self, _charter: Charter, watch: Watch) -> str:
-        """Say that who may come in is decided where the site was made."""
-        watch.say("who may come in to a given site is not drfsm's to change")
+        """Say that drfsm does not change the access to this site."""
+        watch.say("drfsm does not change who may reach a site that it did not bring up")
         return ""
 
     def tear_down(self, _charter: Charter, _instance_ids: Sequence[str], _watch: Watch) -> None:

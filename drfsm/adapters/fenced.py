@@ -1,10 +1,10 @@
-"""A world that only the holder of the lease can write to.
+"""A world that only the lease holder can write to.
 
-Every request that may change something asks the lease first, in the same breath: an operator who was taken
-over while his machine slept wakes up in the middle of an action, and must do nothing more of it. What only
-reads is named here and is free; whatever is not named asks. A request that is already on its way when the
-lease is lost is stopped by conditions only: a pointer's ETag, an object's resourceVersion. Wrapped around the
-adapters by runs/run_context.py; the lease and the journal use the bare store.
+Every request that may change something checks the lease first: a process whose lease was taken over while its machine
+slept wakes up in the middle of an action, and must do nothing more. READS names the methods that only read and need no
+check; every other method checks. A request that is already on its way when the lease is lost can only be stopped by
+its condition: a pointer's ETag, an object's resourceVersion. runs/run_context.py wraps it around the adapters; the
+lease and the journal use the bare store.
 """
 
 import time
@@ -25,12 +25,12 @@ READS = frozenset({
     "look", "architectures",  # other procedures, an image registry
 })  # fmt: skip
 BULK = frozenset({"copy_many", "delete_many"})
-BULK_SECONDS = 1.0  # among thousands of objects the lease is asked this often
+BULK_SECONDS = 1.0  # how often the lease is checked among thousands of objects
 
 
 def fenced(world: World, lease: Lease) -> World:
-    """Return the same world, writable only while ``lease`` is held. Its writes raise LeaseLost otherwise."""
-    parts = {each.name: getattr(world, each.name) for each in fields(World)}
+    """Return the same world, writable only while ``lease`` is held. Without the lease, a write raises LeaseLost."""
+    parts = {part.name: getattr(world, part.name) for part in fields(World)}
     return World(**{name: part and _Fenced(part, lease.check) for name, part in parts.items()})
 
 
@@ -41,14 +41,14 @@ class _Fenced:
         self._of, self._held = of, held
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._of, name)
+        member = getattr(self._of, name)
         if name in READS:
-            return found
+            return member
 
-        def asked(*args: Any, **given: Any) -> Any:
+        def asked(*args: Any, **options: Any) -> Any:
             self._held()
-            return found(
-                *args, **(given | {"check": self._now_and_then(given.get("check"))} if name in BULK else given)
+            return member(
+                *args, **(options | {"check": self._now_and_then(options.get("check"))} if name in BULK else options)
             )
 
         return asked

@@ -1,13 +1,13 @@
 """The journal as a file, and the lock that makes one process its only writer.
 
     <bundle>/state_transitions.log    one line a record; one write and one fdatasync each
-    <bundle>/.lock                    held by whoever works on the run; says who
+    <bundle>/.lock                    held by the process that works on the run; names it
 
-The lock is the operating system's: it is gone with the process, however that ended. A torn last line (the
-writer died in the middle of it) is cut off by the next holder, and said; any other damage is refused. A
-journal that could not be written once is written no more: nothing may be done that isn't on record. Before each
-record the file is looked at: one that somebody edited, cut, removed or replaced since the last record, or whose
-lock or bundle is another by now, stops the run before anything more is done.
+The lock is the operating system's: it ends with the process, however that ended. The next holder cuts off a torn last
+line (the writer died in the middle of it) and records the repair; any other damage is refused. After a failed write
+the journal is never written again: nothing may be done that isn't on record. The file is checked before each record. If
+it was edited, cut, removed or replaced since the last record, or its lock or bundle was replaced, the run stops before
+anything more is done.
 """
 
 import errno
@@ -37,12 +37,12 @@ from drfsm.files import Directory, disk_fault
 from drfsm.journal import GENESIS, Chain, Record, digest, encode, read
 
 LOG, LOCK = "state_transitions.log", ".lock"
-LOOKS, LOOK_SECONDS = 5, 0.05  # how long a lock that somebody has is waited for
+LOOKS, LOOK_SECONDS = 5, 0.05  # how often, and at which interval, a held lock is tried again
 LARGEST_BYTES = 256 << 20  # of a journal; some hundred thousand records
 LONGEST_LINE = 16 << 20  # bytes of one record; an observation is a few kilobytes
 _LOCK_BYTES = 1000
 _MIRROR = (
-    "keep the bundle as it is for the investigation; go on from the run's mirror in S3"
+    "keep the bundle as it is for the investigation; continue from the run's mirror in S3"
     " (drfsm resume s3://<bucket>/<prefix>/drfsm/runs/<run>), or from a copy of the bundle that verifies"
 )
 
@@ -66,13 +66,13 @@ def read_lines(bundle: Path) -> tuple[bytes, ...]:
 
 
 def _lines(file: Any, path: Path) -> Iterator[bytes]:
-    """Yield a journal's lines, as long as they are within bounds. Raises JournalDamaged, DiskFault."""
+    """Yield a journal's lines. Raises JournalDamaged for a line or a journal that is too long, DiskFault."""
     size = number = 0
     try:
         while line := file.readline(LONGEST_LINE + 1):
             number, size = number + 1, size + len(line)
             if len(line) > LONGEST_LINE or size > LARGEST_BYTES:
-                what = f"{printable(path)}: line {number} is no record"
+                what = f"{printable(path)}: line {number} is not a record"
                 most = f"a line has at most {LONGEST_LINE} bytes, a journal {LARGEST_BYTES}"
                 raise JournalDamaged(f"{what} ({most})", line=number, hint=_MIRROR)
             yield line
@@ -81,9 +81,9 @@ def _lines(file: Any, path: Path) -> Iterator[bytes]:
 
 
 def holder(bundle: Path) -> dict[str, Any] | None:
-    """Return who works on a bundle just now ({pid, host}); None if nobody does.
+    """Return the process that works on a bundle now ({pid, host}); None if none does.
 
-    Raises FileDamaged for a lock that is no file of drfsm's.
+    Raises FileDamaged for a lock that is not a file of drfsm's.
     """
     try:
         with Directory.look(bundle) as directory:
@@ -102,7 +102,7 @@ def holder(bundle: Path) -> dict[str, Any] | None:
 
 
 def _who(descriptor: int) -> dict[str, Any]:
-    """Return what a lock says of its holder, for people; {} where it says nothing that can be read."""
+    """Return what a lock says about its holder, for messages; {} where it can't be read."""
     try:
         says = object_of(os.pread(descriptor, _LOCK_BYTES, 0), "the lock")
     except (OSError, Unreadable):
@@ -111,7 +111,7 @@ def _who(descriptor: int) -> dict[str, Any]:
 
 
 class FileJournal:
-    """A run's journal, open for writing. Use ``create`` or ``open``; closing lets the lock go."""
+    """A run's journal, open for writing. Use ``create`` or ``open``; closing releases the lock."""
 
     def __init__(self, bundle: Path, *, fresh: bool) -> None:
         self._path = bundle / LOG
@@ -139,7 +139,7 @@ class FileJournal:
 
     @classmethod
     def open(cls, bundle: Path) -> Self:
-        """Open a journal to go on with.
+        """Open a journal to continue its run.
 
         Raises LeaseHeld if another process works on it, JournalDamaged, FileDamaged, UsageFault, DiskFault.
         """
@@ -180,8 +180,8 @@ class FileJournal:
     def append(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
         """Append one record durably.
 
-        Raises DiskFault if it can't be, JournalDamaged if the file is another than this process left it; then nothing
-        more is ever appended. Raises ValueError, and writes nothing, for a body that JSON can't say.
+        Raises DiskFault if the write fails, JournalDamaged if another process changed the file; then nothing more is
+        ever appended. Raises ValueError, and writes nothing, for a body that JSON can't represent.
         """
         if kind != "tail_cut":
             self.note_cut(at)
@@ -190,9 +190,9 @@ class FileJournal:
         return record
 
     def note_cut(self, at: str) -> None:
-        """Write down that a torn line was cut off, if one was; ``append`` does so before its own record.
+        """Record that a torn line was cut off, if one was; ``append`` does so before its own record.
 
-        A mirror asks for this before it takes a record, so the file is looked at here. Raises JournalDamaged.
+        A mirror calls this before it takes a record, so the file is checked here. Raises JournalDamaged.
         """
         self._check()
         if self.cut:
@@ -201,7 +201,7 @@ class FileJournal:
             self.cut = None
 
     def extend(self, lines: Sequence[bytes]) -> None:
-        """Append raw lines that a copy of this journal has and this one lacks. Raises JournalDamaged."""
+        """Append raw lines that only a copy of this journal has. Raises JournalDamaged."""
         chain = read([*self._lines, *lines])
         for line, record in zip(lines, chain.records[len(self._records) :], strict=True):
             self._add(line, record)
@@ -210,7 +210,7 @@ class FileJournal:
         """Raise what stopped this journal, or JournalDamaged where the file is not as this process left it."""
         if self._broken is None and (fault := self._altered()):
             self._broken = lambda: JournalDamaged(
-                f"{printable(self._path)} {fault} while this process worked on it: nothing more is done",
+                f"{printable(self._path)} {fault} while this process worked on it: the run stops here",
                 line=len(self._lines),
                 hint=_MIRROR,
             )
@@ -218,17 +218,17 @@ class FileJournal:
             raise self._broken()
 
     def _altered(self) -> str:
-        """Return what somebody else did to the file, "" where it is the same file, as long, with the same end."""
+        """Return how another process changed the file, "" if it is the same file with the same length and end."""
         try:
             status = os.fstat(self._file)
             last = self._lines[-1] if self._lines else b""
             for fine, what in (
-                (_is_at(self._file, LOG, self._directory.descriptor), "was removed, or replaced by another file,"),
+                (_is_at(self._file, LOG, self._directory.descriptor), "was removed or replaced by another file"),
                 (_is_at(self._lock, LOCK, self._directory.descriptor), "lost its lock (.lock was removed or replaced)"),
                 (_is_at(self._directory.descriptor, self._directory.path), "was moved or replaced with its bundle"),
                 (
                     status.st_size == self._size,
-                    f"was cut, or written to by another process ({status.st_size} bytes, not {self._size}),",
+                    f"was cut, or written by another process ({status.st_size} bytes, not {self._size}),",
                 ),
                 (os.pread(self._file, len(last), self._size - len(last)) == last, "was edited in its last line"),
             ):
@@ -241,34 +241,34 @@ class FileJournal:
         return ""
 
     def _times(self) -> tuple[int, int]:
-        """Return when the file was written and when anything of it changed, in ns: the second can't be set back."""
+        """Return the file's mtime and ctime, in ns; the ctime can't be set back."""
         status = os.fstat(self._file)
         return status.st_mtime_ns, status.st_ctime_ns
 
     def _first_edited(self) -> int:
-        """Return the first line that is another in the file than here, counted from 1; 0 if none is."""
+        """Return the first line that differs between the file and this process, counted from 1; 0 if none does."""
         place = 0
         for number, line in enumerate(self._lines, start=1):
             if os.pread(self._file, len(line), place) != line:
                 return number
             place += len(line)
-        self._seen = self._times()  # its mode changed, or it was copied: every byte is as it was
+        self._seen = self._times()  # its mode changed, or it was copied: every byte is the same
         return 0
 
     def _add(self, line: bytes, record: Record) -> None:
         self._check()
-        told = printable(self._path)
-        # BEFORE the write, so that whatever interrupts it (Ctrl-C too) leaves a journal that is written no more.
+        path = printable(self._path)
+        # BEFORE the write, so that after any interruption (Ctrl-C too) the journal is never written again.
         self._broken = lambda: Interrupted(
-            f"the journal {told} was interrupted while a record was written: nothing more is done",
+            f"the write of a record to the journal {path} was interrupted: the run stops here",
             hint="drfsm resume",
             fault="journal",
         )
         try:
             self._write(line)
         except OSError as fault:
-            refusal = disk_fault(fault, f"the journal {told} can't be written", self._path)
-            what = f"{refusal.what}: nothing more is done"
+            refusal = disk_fault(fault, f"the journal {path} can't be written", self._path)
+            what = f"{refusal.what}: the run stops here"
             self._broken = lambda: DiskFault(what, hint=f"{refusal.hint} with `drfsm resume`", fault="journal")
             raise self._broken() from None
         self._size += len(line)
@@ -294,7 +294,7 @@ class FileJournal:
         os.fdatasync(self._file)
 
     def close(self) -> None:
-        """Close the file and let the lock go."""
+        """Close the file and release the lock."""
         self._held.close()
 
     def __enter__(self) -> Self:
@@ -309,7 +309,7 @@ class FileJournal:
 
 
 def _is_at(descriptor: int, name: str | Path, directory: int | None = None) -> bool:
-    """Whether a name still leads to the file that is open here."""
+    """Whether a name still refers to the file that is open here."""
     try:
         there = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
@@ -339,12 +339,12 @@ def _locked(directory: Directory, bundle: Path) -> int:
         except OSError as fault:
             os.close(descriptor)
             raise disk_fault(fault, f"{printable(bundle / LOCK)} can't be taken", bundle) from None
-        os.close(descriptor)  # it was removed between opening and locking it: another one lies there now
-    raise FileDamaged(f"{printable(bundle / LOCK)} is replaced again and again by another process")
+        os.close(descriptor)  # the lock file was replaced between opening and locking it
+    raise FileDamaged(f"{printable(bundle / LOCK)} is repeatedly replaced by another process")
 
 
 def _flock(descriptor: int) -> None:
-    """Lock, or raise OSError. Whoever only looks (``holder``) has the lock for a moment: that is waited for."""
+    """Lock, or raise OSError. Waits a moment, because a reader (``holder``) takes the lock for an instant."""
     for _ in range(LOOKS):
         with suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,9 +1,9 @@
-"""A Kubernetes cluster behind world.Cluster. With its rooms, the only importer of the kubernetes client.
+"""A Kubernetes cluster behind world.Cluster. With the other kube modules, the only importer of the kubernetes client.
 
-Speaks plain JSON over the official client's connections; its typed models are not needed. Patches are JSON merge
-patches, or server-side applies, said so explicitly (the client would send strategic ones), and nothing that writes
-is ever repeated by the transport behind our back; what only reads, questions by POST too, is tried again. Bodies are
-read up to a limit. kube_answers.py says which answer is believed, kube_access.py who we are and how TLS is set up.
+Sends plain JSON over the official client's connections; its typed models are not needed. Patches are explicitly JSON
+merge patches or server-side applies (the client's default is strategic). The transport never repeats a write by
+itself; reads, reviews by POST included, are retried. Bodies are read up to a limit. kube_answers.py validates the
+responses; kube_access.py owns the identity and TLS.
 """
 
 import json
@@ -36,20 +36,20 @@ UNTOLD = "untold"
 class KubeCluster:
     """One cluster, through a kubeconfig. Safe for use by many threads.
 
-    Every call may raise Unreachable (nobody answers), Unreadable (what answers is not what was asked for, or no
-    credentials are to be had), UsageFault (the kubeconfig can't be used) and ActionFailed (the cluster refuses).
+    Every call may raise Unreachable (no response), Unreadable (an invalid response, or no credentials can be
+    obtained), UsageFault (the kubeconfig can't be used) and ActionFailed (the cluster refuses).
     """
 
     def __init__(self, name: str, kubeconfig: Path) -> None:
         self._name, self._kubeconfig = name, kubeconfig
         self._access: Access | None = None
         self._uid = ""
-        self._dated: tuple[datetime, float] | None = None  # the latest answer's Date, and our monotonic clock then
+        self._dated: tuple[datetime, float] | None = None  # the latest response's Date, and our monotonic clock then
         self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
-        """What operators call this site."""
+        """The operators' name for this site."""
         return self._name
 
     def uid(self) -> str:
@@ -57,12 +57,14 @@ class KubeCluster:
         if not self._uid:
             namespace = self.get("Namespace", "", "kube-system")
             if namespace is None:
-                raise ActionFailed(f"{self._name} has no namespace kube-system", hint="check the kubeconfig")
+                raise ActionFailed(
+                    f"the cluster {self._name} has no namespace kube-system", hint="check the kubeconfig"
+                )
             self._uid = str(namespace["metadata"]["uid"])
         return self._uid
 
     def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """Return an object, None if the cluster says that there is none of that name."""
+        """Return an object, None if the cluster says that it does not exist."""
         asked = self._asked("GET", kind, namespace, name)
         try:
             return answers.object_in(self._read(asked), asked)
@@ -70,18 +72,18 @@ class KubeCluster:
             return None
 
     def list(self, kind: str, namespace: str, *, labels: str = "") -> Sequence[Manifest]:
-        """Return every object of a kind, all pages; from the beginning again where it changed too much meanwhile."""
+        """Return every object of a kind, all pages; starts again if the list expired between two pages."""
         asked = self._asked("GET", kind, namespace)._replace(labels=labels)
         for _ in range(LIST_TRIES):
             try:
                 return self._pages(asked)
             except answers.Expired:
                 continue
-        message = f"{asked.words}: the list changed before its last page was read, {LIST_TRIES} times"
+        message = f"{asked.words}: the list expired before its last page was read, {LIST_TRIES} times"
         raise Unreachable(message, hint="drfsm resume")
 
     def create(self, manifest: Manifest) -> Manifest:
-        """Create an object. Raises Conflict if one of that name is there."""
+        """Create an object. Raises Conflict if one of that name exists."""
         metadata = manifest["metadata"]
         asked = self._asked("POST", manifest["kind"], metadata.get("namespace", ""), metadata["name"])
         return answers.object_in(self._send(asked, {}, manifest), asked)
@@ -92,14 +94,14 @@ class KubeCluster:
         return answers.object_in(self._send(asked, {}, change), asked)
 
     def apply(self, manifest: Manifest, *, manager: str = "drfsm", force: bool = False) -> Manifest:
-        """Apply an object on the server; it may create it. Raises Conflict where others set a field otherwise."""
+        """Apply an object on the server, which may create it. Raises Conflict if others manage one of its fields."""
         metadata = manifest["metadata"]
         asked = self._asked("PATCH", manifest["kind"], metadata.get("namespace", ""), metadata["name"])
         query = {"fieldManager": manager, "force": "true" if force else "false"}
         return answers.object_in(self._send(asked, query, manifest), asked)
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Delete an object and what it owns; one that isn't there is fine."""
+        """Delete an object and its dependents. An absent object is not an error."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         asked = self._asked("DELETE", kind, namespace, name)
         try:
@@ -108,14 +110,14 @@ class KubeCluster:
             return
 
     def allowed(self, verb: str, group: str, resource: str, namespace: str) -> bool:
-        """Ask the cluster whether it would let us."""
+        """Ask the cluster whether this user has a permission."""
         resource, _, part = resource.partition("/")
         attributes = {"verb": verb, "group": group, "resource": resource, "subresource": part, "namespace": namespace}
         attributes = {name: value for name, value in attributes.items() if value}
         review = self._review("SelfSubjectAccessReview", {"spec": {"resourceAttributes": attributes}})
         answered = {name: value for name, value in review["spec"]["resourceAttributes"].items() if value}
         if answered != attributes:
-            raise self._asked("POST", "SelfSubjectAccessReview").unreadable("it answers another question")
+            raise self._asked("POST", "SelfSubjectAccessReview").unreadable("it reviews another permission")
         return bool(review["status"]["allowed"])
 
     def log(self, namespace: str, pod: str, *, tail_lines: int) -> str:
@@ -127,7 +129,7 @@ class KubeCluster:
         return claims.printable_lines(answer.body[:LARGEST_LOG_BYTES].decode("utf-8", "replace"))
 
     def whoami(self) -> str:
-        """Return the user name that the cluster knows us by, ``untold`` where it can't or won't say."""
+        """Return our user name on the cluster, ``untold`` where the cluster does not say."""
         try:
             user = self._review("SelfSubjectReview", {})["status"]["userInfo"]["username"]
         except DrfsmError:
@@ -135,7 +137,7 @@ class KubeCluster:
         return bounded(user) or UNTOLD
 
     def now(self) -> datetime | None:
-        """Return the cluster's own time as its latest answer said it; None before the first."""
+        """Return the cluster's own time by its latest response; None before the first."""
         if self._dated is None:
             return None
         date, since = self._dated
@@ -147,27 +149,27 @@ class KubeCluster:
         return Asked(self._name, method, kind, namespace, name, kubeconfig=str(self._kubeconfig))
 
     def _pages(self, asked: Asked) -> Sequence[Manifest]:
-        """Return the objects of all pages. Raises Expired, Unreadable for pages that don't end or tell twice."""
+        """Return the objects of all pages. Raises Expired; Unreadable for endless pages or an object listed twice."""
         query = {"limit": str(PAGE), **({"labelSelector": asked.labels} if asked.labels else {})}
         items: dict[tuple[str, str], Manifest] = {}
         tokens: set[str] = set()
         for _ in range(MOST_PAGES):
             page, following = answers.page_in(self._read(asked, query), asked)
-            for each in page:
-                place = each["metadata"].get("namespace", ""), each["metadata"]["name"]
+            for item in page:
+                place = item["metadata"].get("namespace", ""), item["metadata"]["name"]
                 if place in items:
-                    raise asked.unreadable(f"its list tells {asked.kind} {'/'.join(filter(None, place))} twice")
-                items[place] = each
+                    raise asked.unreadable(f"its list contains {asked.kind} {'/'.join(filter(None, place))} twice")
+                items[place] = item
             if not following:
                 return list(items.values())
             if following in tokens:
-                raise asked.unreadable("its list goes on for ever: a page names an earlier one as the next")
+                raise asked.unreadable("its list never ends: a page names an earlier page as the next one")
             tokens.add(following)
             query["continue"], asked = following, asked._replace(continues=True)
         raise asked.unreadable(f"its list has more than {MOST_PAGES} pages of {PAGE}")
 
     def _review(self, kind: str, body: Mapping[str, Any]) -> Manifest:
-        """Ask a question that the API takes by POST, and that changes nothing."""
+        """Send a review: a POST that changes nothing."""
         asked = self._asked("POST", kind)
         review = {"apiVersion": KINDS[kind].version, "kind": kind, **body}
         return answers.object_in(self._read(asked, body=review), asked)
@@ -175,7 +177,7 @@ class KubeCluster:
     def _read(
         self, asked: Asked, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> Answer:
-        """Ask what changes nothing: again, where nobody answered."""
+        """Send a request that changes nothing; retry it where there is no response."""
         for number in range(1, READ_TRIES + 1):
             try:
                 answer = self._send(asked, query or {}, body)
@@ -190,7 +192,7 @@ class KubeCluster:
         raise AssertionError
 
     def _send(self, asked: Asked, query: Mapping[str, str], body: Mapping[str, Any] | None, part: str = "") -> Answer:
-        """Make one request; once more, as somebody renewed, where the cluster doesn't take our credentials."""
+        """Make one request; repeat it once with renewed credentials where the cluster rejects the old ones."""
         target = f"{_path(asked)}{part}{'?' + urlencode(query) if query else ''}"
         content = APPLY if "fieldManager" in query else MERGE  # JSON is YAML
         headers = [
@@ -219,7 +221,7 @@ class KubeCluster:
                 headers=HTTPHeaderDict(headers),
                 body=raw,
                 timeout=Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-                retries=False,  # nothing that writes is ever repeated behind our back
+                retries=False,  # the transport never repeats a write by itself
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
@@ -227,7 +229,7 @@ class KubeCluster:
             try:
                 content = _bounded_body(answer, largest)
             finally:
-                answer.close()  # a connection whose answer was read to its end is back in the pool already
+                answer.close()  # a connection whose response was read to its end is already back in the pool
         except (HTTPError, OSError, ValueError) as fault:
             reason = getattr(fault, "reason", None) or fault
             raise Unreachable(
@@ -238,7 +240,7 @@ class KubeCluster:
         if len(content) > largest:
             raise asked.unreadable(f"it has more than {largest} bytes")
         if (encoding := answer.headers.get("Content-Encoding", "identity")) != "identity":
-            raise asked.unreadable(f"it is encoded ({bounded(encoding, 60)}), and that was not asked for")
+            raise asked.unreadable(f"it is encoded ({bounded(encoding, 60)}), which was not requested")
         media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return Answer(answer.status, media_type, content)
 
@@ -250,7 +252,7 @@ class KubeCluster:
 
 
 def _bounded_body(answer: Any, largest: int) -> bytes:
-    """Return the body, or its first bytes, one more than ``largest``. Raises HTTPError for one that breaks off."""
+    """Return the body, at most ``largest`` + 1 bytes of it. Raises HTTPError if it breaks off."""
     pieces, size = list[bytes](), 0
     while size <= largest and (piece := answer.read(PIECE_BYTES)):
         pieces.append(piece)
@@ -259,12 +261,12 @@ def _bounded_body(answer: Any, largest: int) -> bytes:
 
 
 def _is_passing(status: int) -> bool:
-    """Return whether a status says no more than that nobody answered now."""
+    """Return whether a status only means that the API does not answer at the moment."""
     return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _date(header: str | None) -> tuple[datetime, float] | None:
-    """Return the moment that a Date header names, with our monotonic clock now; None for none that can be read."""
+    """Return the time of a Date header and our monotonic clock now; None if the header can't be read."""
     try:
         date = parsedate_to_datetime(header or "")
     except (ValueError, OverflowError):
@@ -273,7 +275,7 @@ def _date(header: str | None) -> tuple[datetime, float] | None:
 
 
 def _path(asked: Asked) -> str:
-    """Return the path of what is asked for. Raises Unreadable for a name that none can have."""
+    """Return the URL path of a request. Raises Unreadable for an invalid name."""
     kind, name = KINDS[asked.kind], "" if asked.method == "POST" else asked.name
     if asked.namespace:
         claims.name_of("Kubernetes name", asked.namespace, "the namespace")

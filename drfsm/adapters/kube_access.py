@@ -1,4 +1,4 @@
-"""How a kubeconfig leads to a cluster: its address, TLS, and who we are there, renewed in time and after a 401.
+"""From a kubeconfig to a cluster: the address, TLS, and credentials, which are renewed in time and after a 401.
 
 Reads the kubeconfig once, strictly. The official client brings the connections (proxies, server names); certificates
 and keys are handed to TLS through pipes, so that none ever lies in a file of ours, whatever ends the process. A token
@@ -32,7 +32,7 @@ _IMPERSONATED = {"as": "Impersonate-User", "as-uid": "Impersonate-Uid"}
 
 @frozen
 class Kubeconfig:
-    """What the current context of a kubeconfig says. ``fault`` words what is wrong with it, for this file."""
+    """The current context of a kubeconfig. ``unusable`` makes the error for a fault in it."""
 
     path: Path
     cluster: Mapping[str, Any]
@@ -44,12 +44,12 @@ class Kubeconfig:
         return str(self.cluster["server"]).rstrip("/")
 
     def bytes_of(self, of: Mapping[str, Any], name: str) -> bytes | None:
-        """Return what a field holds (Base64), or the file that it names; None for neither. Raises UsageFault."""
+        """Return a field's content (Base64) or its file's content; None for neither. Raises UsageFault."""
         if data := self.text(of, f"{name}-data"):
             try:
                 return base64.b64decode("".join(data.split()), validate=True)
             except (binascii.Error, ValueError):
-                raise self.unusable(f"its {name}-data is no Base64") from None
+                raise self.unusable(f"its {name}-data is not Base64") from None
         if file := self.text(of, name):
             try:
                 return (self.path.parent / file).read_bytes()
@@ -61,17 +61,17 @@ class Kubeconfig:
         """Return a field that is a text, "" if there is none. Raises UsageFault for anything else."""
         value = of.get(name)
         if value is not None and not isinstance(value, str):
-            raise self.unusable(f"its {name} is no text")
+            raise self.unusable(f"its {name} is not a string")
         return value or ""
 
     def unusable(self, why: str) -> UsageFault:
-        """Return the fault of a kubeconfig that can't be used. ``why`` holds nothing of a credential."""
+        """Return the error for a kubeconfig that can't be used. ``why`` contains nothing of a credential."""
         hint = f"kubectl --kubeconfig {self.path} version"
         return UsageFault(f"the kubeconfig {self.path} can't be used: {why}", hint=hint)
 
 
 def read(path: Path) -> Kubeconfig:
-    """Return what a kubeconfig's current context says. Raises UsageFault, without a word of what else it holds."""
+    """Return a kubeconfig's current context. Raises UsageFault, which quotes nothing of the file."""
     path = path.expanduser()
     nothing = Kubeconfig(path, {}, {})
     try:
@@ -82,18 +82,22 @@ def read(path: Path) -> Kubeconfig:
     except OSError as fault:
         raise nothing.unusable(fault.strerror or type(fault).__name__) from None
     except Unreadable:
-        raise nothing.unusable("it is no YAML that drfsm reads (one document, no aliases, no key twice)") from None
+        raise nothing.unusable(
+            "it is not YAML that drfsm reads (one document, no aliases, no duplicate keys)"
+        ) from None
     except (LookupError, TypeError, AttributeError):
-        raise nothing.unusable("its current-context leads to no cluster") from None
+        raise nothing.unusable("its current-context names no cluster") from None
     user = {} if user is None else user
     if not isinstance(cluster, dict) or not isinstance(user, dict) or not isinstance(cluster.get("server"), str):
-        raise nothing.unusable("its current-context leads to no cluster with a server")
+        raise nothing.unusable("the cluster of its current-context has no server")
     return Kubeconfig(path, cluster, user)
 
 
 def _named(config: Any, section: str, name: Any) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = next(each for each in (*config[section], {}) if not each or each["name"] == name)
-    return found
+    entry_of_name: Mapping[str, Any] = next(
+        entry for entry in (*config[section], {}) if not entry or entry["name"] == name
+    )
+    return entry_of_name
 
 
 # --- who we are -----------------------------------------------------------------------------------------
@@ -111,12 +115,12 @@ class Access:
 
     @classmethod
     def through(cls, path: Path) -> "Access":
-        """Return the access that a kubeconfig gives. Asks nobody yet. Raises UsageFault."""
+        """Return the access that a kubeconfig gives. Makes no request yet. Raises UsageFault."""
         config = read(path)
         return cls(config, tuple(_impersonation(config)))
 
     def now(self) -> tuple[Any, Sequence[tuple[str, str]], Credentials]:
-        """Return (connections, headers, the credentials that they are of), renewed where they are about to expire.
+        """Return (connections, headers, credentials), renewed if they are about to expire.
 
         Raises UsageFault for a kubeconfig that can't be used, Unreadable where its program gives no credentials.
         """
@@ -129,7 +133,7 @@ class Access:
         return pool, [*headers, *self.impersonates], held
 
     def renew(self, refused: Credentials) -> bool:
-        """Get new credentials after a 401 to these. Return whether it is worth another try. Raises as ``now``."""
+        """Renew these credentials after a 401. Return whether to try again. Raises as ``now``."""
         with self._lock:
             if self._held is not refused:
                 return True  # another thread has renewed them
@@ -146,28 +150,28 @@ class Access:
 
 
 def _impersonation(config: Kubeconfig) -> Iterator[tuple[str, str]]:
-    """Yield the headers of whom we are to be. Raises UsageFault."""
+    """Yield the headers of impersonation. Raises UsageFault."""
     user = config.user
     headers = [(header, config.text(user, name)) for name, header in _IMPERSONATED.items()]
     groups, extra = user.get("as-groups") or [], user.get("as-user-extra") or {}
     lists = [groups, *extra.values()] if isinstance(extra, dict) else [None]
-    if not all(isinstance(each, list) for each in lists):
-        raise config.unusable("its as-groups is no list, or its as-user-extra no lists by name")
-    headers += [("Impersonate-Group", each) for each in groups]
+    if not all(isinstance(group, list) for group in lists):
+        raise config.unusable("its as-groups is not a list, or its as-user-extra is not an object of lists")
+    headers += [("Impersonate-Group", group) for group in groups]
     headers += [
         (f"Impersonate-Extra-{quote(str(name).lower(), safe='')}", value) for name in extra for value in extra[name]
     ]
     headers = [(name, value) for name, value in headers if value]
     if headers and not user.get("as"):
-        raise config.unusable("it says groups, a uid or extra fields to be (as-…), and no user (as)")
+        raise config.unusable("it impersonates groups, a uid or extra fields (as-…) without a user (as)")
     for name, value in headers:
         if not isinstance(value, str) or not value.isprintable():
-            raise config.unusable(f"what it says for {name} is no text that a header can carry")
+            raise config.unusable(f"its value for {name} can't be sent in a header")
         yield name, value
 
 
 def _obtained(config: Kubeconfig) -> Credentials:
-    """Return credentials of now, by kubectl's order: a token file, a token, a program, a name and password."""
+    """Return current credentials, in kubectl's order: a token file, a token, a program, a name and password."""
     user = config.user
     certificate, key = config.bytes_of(user, "client-certificate"), config.bytes_of(user, "client-key")
     if (certificate is None) != (key is None):
@@ -178,7 +182,7 @@ def _obtained(config: Kubeconfig) -> Credentials:
     if file := config.text(user, "tokenFile"):
         token, until = _token_in(config, file) or config.text(user, "token"), time.time() + TOKEN_FILE_SECONDS
         if not token:
-            raise config.unusable(f"its tokenFile {file} holds no token, or can't be read")
+            raise config.unusable(f"its tokenFile {file} contains no token, or can't be read")
         return Credentials(_bearer(config, token), keys, until=until, renewable=True)
     if token := config.text(user, "token"):
         return Credentials(_bearer(config, token), keys)
@@ -199,12 +203,12 @@ def _token_in(config: Kubeconfig, file: str) -> str:
 
 def _bearer(config: Kubeconfig, token: str) -> str:
     if not token.isascii() or not token.isprintable():
-        raise config.unusable("its token is no text that a header can carry")
+        raise config.unusable("its token can't be sent in a header")
     return f"Bearer {token}"
 
 
 def _provided(config: Kubeconfig) -> str:
-    """Return what the client's own auth providers (oidc) give; a token that they renew is kept in the file, as ever."""
+    """Return the credentials of the client's auth providers (oidc), which write a renewed token to the file."""
     from kubernetes.config import kube_config
 
     with _quiet_logging():
@@ -215,7 +219,7 @@ def _provided(config: Kubeconfig) -> str:
             loader._load_auth_provider_token()  # noqa: SLF001  likewise
             return str(loader.__dict__.get("token", ""))
         except Exception as fault:  # noqa: BLE001  whatever a provider's library raises; its words may hold tokens
-            raise config.unusable(f"its auth-provider gives no token ({type(fault).__name__})") from None
+            raise config.unusable(f"its auth-provider returned no token ({type(fault).__name__})") from None
 
 
 @contextmanager
@@ -235,7 +239,7 @@ def _quiet_logging() -> Iterator[None]:
 
 
 def _connections(config: Kubeconfig, keys: Keys | None) -> Any:
-    """Return the client's pool of connections to a cluster, with certificates that no file of ours holds."""
+    """Return the client's pool of connections to a cluster; its certificates are in no file of ours."""
     from kubernetes.client import Configuration
     from kubernetes.client.rest import RESTClientObject
 
@@ -264,24 +268,24 @@ def _tls(config: Kubeconfig, keys: Keys | None, *, verify: bool) -> ssl.SSLConte
         elif verify:
             context.load_default_certs()
     except (ssl.SSLError, ValueError):
-        raise config.unusable("its certificate-authority is no certificate in PEM") from None
+        raise config.unusable("its certificate-authority is not a PEM certificate") from None
     if keys:
         try:
             with _as_file(keys.certificate) as certificate, _as_file(keys.key) as key:
                 context.load_cert_chain(certificate, key, password=lambda: b"")
         except (ssl.SSLError, OSError, ValueError) as fault:
-            message = "its client certificate and key don't fit, or are no PEM without a passphrase"
+            message = "its client certificate and key don't match, or are not PEM without a passphrase"
             raise config.unusable(f"{message} ({type(fault).__name__})") from None
     return context
 
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """Yield a path at which OpenSSL, which takes keys from files only, reads bytes that lie in none: a pipe."""
+    """Yield the path of a pipe with these bytes: OpenSSL reads keys only from files, and none shall lie on the disk."""
     reads, writes = os.pipe()
 
     def write() -> None:
-        with suppress(OSError), os.fdopen(writes, "wb") as pipe:  # whoever reads may stop early
+        with suppress(OSError), os.fdopen(writes, "wb") as pipe:  # the reader may stop early
             pipe.write(content)
 
     writer = threading.Thread(target=write, daemon=True)

@@ -1,10 +1,10 @@
-"""What a cluster's API may answer: the shape of every kind, and what each status means. Pure; makes no request.
+"""The valid responses of a cluster's API: the shape of every kind, and the meaning of each status. Pure; no requests.
 
-An answer is believed only where it is what was asked for: kind, apiVersion, name, namespace and labels fit, and
-every field that drfsm reads has its type (SHAPES has them all, so that no reader need ask again). Whatever else came
-(a login page, an empty body, a Status in place of a list, another kind) is Unreadable: it never means "nothing is
-there". A 404 means that only where it is a Kubernetes Status that names the object asked for. A field that may be
-left out may also be null, which is how Kubernetes writes that it is absent: it is then taken out. Used by kube.py.
+A response counts only if it fits the request: kind, apiVersion, name, namespace and labels match, and every field that
+drfsm reads has its type (SHAPES lists them all, so no reader checks again). Any other response (a login page, an empty
+body, a Status instead of a list, another kind) is Unreadable and never means that an object is absent. A 404 means that
+only if it is a Kubernetes Status that names the requested object. An optional field may also be null, as Kubernetes
+writes absent fields: it is then removed. Used by kube.py.
 """
 
 import re
@@ -22,7 +22,7 @@ from drfsm.world import Manifest
 
 LARGEST_OBJECT_BYTES = 8 << 20  # etcd keeps no object above some 1.5 MB
 LARGEST_PAGE_BYTES = 32 << 20
-_STATUS_WORDS = 300  # characters of a refusal's own words
+_STATUS_WORDS = 300  # characters of a refusal's own message
 
 
 class Kind(NamedTuple):
@@ -57,7 +57,7 @@ KINDS: Mapping[str, Kind] = {
     "Deployment": Kind("/apis/apps/v1", "deployments"),
     "Role": Kind("/apis/rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": Kind("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
-    # Questions that are asked by POST and keep nothing.
+    # Reviews: sent by POST, and not stored.
     "SelfSubjectAccessReview": Kind("/apis/authorization.k8s.io/v1", "selfsubjectaccessreviews", namespaced=False),
     "SelfSubjectReview": Kind("/apis/authentication.k8s.io/v1", "selfsubjectreviews", namespaced=False),
 }
@@ -65,7 +65,7 @@ REVIEWS = ("SelfSubjectAccessReview", "SelfSubjectReview")
 
 
 class Asked(NamedTuple):
-    """What was asked: by ``method``, of the site ``site``, for objects of ``kind``, one of them where it has a name."""
+    """A request: ``method``, the site, the kind of object, and the name where it is for one object."""
 
     site: str
     method: str
@@ -78,24 +78,24 @@ class Asked(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Return it for people: ``GET Job jobintel/x on dr``."""
-        place = "/".join(each for each in (self.namespace, self.name) if each)
+        """Return the request in words: ``GET Job jobintel/x on dr``."""
+        place = "/".join(part for part in (self.namespace, self.name) if part)
         return f"{self.method} {self.kind}{f' {place}' if place else ''} on {self.site}"
 
     def unreadable(self, why: str) -> Unreadable:
-        """Return the fault of an answer that is not what was asked for."""
-        what = f"what {self.site} answers can't be understood ({self.words}): {why}"
-        hint = f"is a proxy or a login page in between? {self.kubectl} get --raw /version shows who answers"
+        """Return the error for a response that does not fit the request."""
+        what = f"invalid response to {self.words}: {why}"
+        hint = f"is there a proxy or a login page in between? {self.kubectl} get --raw /version shows what answers"
         return Unreadable(what, hint=hint, fault="site")
 
     @property
     def kubectl(self) -> str:
-        """Return how kubectl asks the same cluster."""
+        """Return the kubectl command for the same cluster."""
         return f"kubectl --kubeconfig {shlex.quote(self.kubeconfig)}"
 
 
 class Answer(NamedTuple):
-    """What came: ``media_type`` without parameters, ``body`` whole."""
+    """A response: ``media_type`` without parameters, the whole ``body``."""
 
     status: int
     media_type: str
@@ -103,11 +103,11 @@ class Answer(NamedTuple):
 
 
 class NotThere(ActionFailed):
-    """The object that was asked for is not there: the cluster says so, naming it."""
+    """The requested object does not exist: the cluster says so and names it."""
 
 
 class Expired(Unreachable):
-    """The list changed too much while it was paged: its next page is no longer to be had."""
+    """The list expired while it was paged: its next page is no longer available."""
 
 
 # --- shapes ---------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ class Each:
 
 @frozen
 class Fields:
-    """An object: the fields that it must have, and those that it may have. More is nobody's business."""
+    """An object: its required fields and its optional fields. Other fields are ignored."""
 
     must: Mapping[str, "Shape"]
     may: Mapping[str, "Shape"]
@@ -153,7 +153,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_texts(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
 _MARK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -161,10 +161,10 @@ TEXT = Leaf("a text", lambda value: isinstance(value, str))
 WHOLE = Leaf("a whole number, 0 or more", _is_whole)
 FLAG = Leaf("true or false", lambda value: isinstance(value, bool))
 TIME = Leaf("a time with an offset", lambda value: claims.moment(value) is not None)
-TEXTS = Leaf("an object of texts", _is_texts)
+TEXTS = Leaf("an object of strings", _is_texts)
 MARK = Leaf("letters, digits, '.', '_' and '-'", lambda value: isinstance(value, str) and bool(_MARK.fullmatch(value)))
 NAME = Leaf("a Kubernetes name", lambda value: claims.is_name("Kubernetes name", value))
-RBAC_NAME = Leaf("a name of a role", lambda value: claims.is_name("RBAC name", value))
+RBAC_NAME = Leaf("the name of a role", lambda value: claims.is_name("RBAC name", value))
 
 _OWNER = _object(must={"kind": TEXT, "name": TEXT, "uid": TEXT}, controller=FLAG)
 _CONDITIONS = Each(
@@ -274,14 +274,14 @@ SHAPES: Mapping[str, Fields] = {
         must={"status": _object(must={"userInfo": _object(must={"username": TEXT}, groups=Each(TEXT))})}
     ),
 }
-"""What drfsm reads of each kind, beside its metadata."""
+"""The fields that drfsm reads of each kind, besides its metadata."""
 
 
 def _metadata(kind: str) -> Fields:
     name = RBAC_NAME if kind in ("Role", "RoleBinding") else NAME
     place = {"namespace": NAME} if KINDS[kind].namespaced else {}
     return _object(
-        # What every object has that a cluster keeps.
+        # The metadata of every stored object.
         must={"name": name, "uid": MARK, "resourceVersion": MARK, "creationTimestamp": TIME, **place},
         deletionTimestamp=TIME,
         generation=WHOLE,
@@ -304,13 +304,13 @@ _REFUSAL = _object(
 
 
 def misfit(value: Any, shape: Shape, where: str = "") -> str:
-    """Return how a value differs from its shape, "" if it fits. Takes a null out where the field may be left out."""
+    """Return how a value differs from its shape, "" if it fits. Removes an optional field that is null."""
     if isinstance(shape, Leaf):
         return "" if shape.fits(value) else f"{where or 'it'} is {_kind(value)}, not {shape.words}"
     if isinstance(shape, Each):
         if not isinstance(value, list) or len(value) < shape.least:
-            return f"{where or 'it'} is {_kind(value)}, not a list{' with anything in it' if shape.least else ''}"
-        return next(filter(None, (misfit(each, shape.of, f"{where}[{at}]") for at, each in enumerate(value))), "")
+            return f"{where or 'it'} is {_kind(value)}, not a {'non-empty ' if shape.least else ''}list"
+        return next(filter(None, (misfit(item, shape.of, f"{where}[{at}]") for at, item in enumerate(value))), "")
     if not isinstance(value, dict):
         return f"{where or 'it'} is {_kind(value)}, not an object"
     return next(filter(None, _misfits(value, shape, f"{where}." if where else "")), "")
@@ -328,7 +328,7 @@ def _misfits(value: dict[str, Any], shape: Fields, where: str) -> Iterator[str]:
 
 def _kind(value: Any) -> str:
     if isinstance(value, str):
-        return f"the text {bounded(value, 60)!r}"
+        return f"the string {bounded(value, 60)!r}"
     names = {dict: "an object", list: "a list", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
 
@@ -337,51 +337,51 @@ def _kind(value: Any) -> str:
 
 
 def object_in(answer: Answer, asked: Asked) -> Manifest:
-    """Return the object that was asked for, written or made. Raises Unreadable, or what the status says."""
-    found = _json(answer, asked, LARGEST_OBJECT_BYTES)
-    _check(found, asked, found.get("kind"), found.get("apiVersion"))
+    """Return the object that was read, written or created. Raises Unreadable, or the error for the status."""
+    manifest = _json(answer, asked, LARGEST_OBJECT_BYTES)
+    _check(manifest, asked, manifest.get("kind"), manifest.get("apiVersion"))
     if asked.kind in REVIEWS:
-        return found
-    _check_place(found, asked)
-    return found
+        return manifest
+    _check_place(manifest, asked)
+    return manifest
 
 
 def page_in(answer: Answer, asked: Asked) -> tuple[list[Manifest], str]:
     """Return the objects of one page, and the token of the next ("" for none). Raises Unreadable, Expired."""
-    found = _json(answer, asked, LARGEST_PAGE_BYTES)
+    page = _json(answer, asked, LARGEST_PAGE_BYTES)
     kind = KINDS[asked.kind]
-    _check_header(found, asked, f"{asked.kind}List", found.get("kind"), found.get("apiVersion"))
-    if fault := misfit(found.get("metadata"), _LIST_METADATA, "metadata"):
+    _check_header(page, asked, f"{asked.kind}List", page.get("kind"), page.get("apiVersion"))
+    if fault := misfit(page.get("metadata"), _LIST_METADATA, "metadata"):
         raise asked.unreadable(fault)
-    items = found.get("items")
+    items = page.get("items")
     if not isinstance(items, list):
         raise asked.unreadable(f"its items are {_kind(items)}, not a list")
-    for each in items:
-        if not isinstance(each, dict):
-            raise asked.unreadable(f"an item of its list is {_kind(each)}, not an object")
-        each.setdefault("kind", asked.kind)  # a server names neither in a list's items
-        each.setdefault("apiVersion", kind.version)
-        _check(each, asked, each["kind"], each["apiVersion"])
-        _check_place(each, asked)
-    return items, found["metadata"].get("continue", "")
+    for item in items:
+        if not isinstance(item, dict):
+            raise asked.unreadable(f"an item of its list is {_kind(item)}, not an object")
+        item.setdefault("kind", asked.kind)  # a server omits both in a list's items
+        item.setdefault("apiVersion", kind.version)
+        _check(item, asked, item["kind"], item["apiVersion"])
+        _check_place(item, asked)
+    return items, page["metadata"].get("continue", "")
 
 
 def deleted(answer: Answer, asked: Asked) -> None:
-    """Check that a deletion was taken: a Status that says so, or the object. Raises as ``object_in`` does."""
-    found = _json(answer, asked, LARGEST_OBJECT_BYTES)
-    if found.get("kind") != "Status":
-        _check(found, asked, found.get("kind"), found.get("apiVersion"))
-        _check_place(found, asked)
-    elif found.get("apiVersion") != "v1" or found.get("status") != "Success":
-        raise asked.unreadable(f"its Status says {_kind(found.get('status'))}, not Success")
+    """Check that a deletion was accepted: a Status that says so, or the object. Raises as ``object_in`` does."""
+    body = _json(answer, asked, LARGEST_OBJECT_BYTES)
+    if body.get("kind") != "Status":
+        _check(body, asked, body.get("kind"), body.get("apiVersion"))
+        _check_place(body, asked)
+    elif body.get("apiVersion") != "v1" or body.get("status") != "Success":
+        raise asked.unreadable(f"its Status says {_kind(body.get('status'))}, not Success")
 
 
 def is_no_log(answer: Answer, asked: Asked) -> bool:
-    """Return whether a cluster says that there is no log (yet). Raises what a refusal by nobody it knows means."""
+    """Return whether a cluster says that there is no log (yet). Raises the error for any other refusal."""
     if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
         if answer.status != HTTPStatus.OK or answer.media_type != "text/plain":
             raise asked.unreadable(
-                f"it is {answer.status} {bounded(answer.media_type, 60) or 'without a type'}, no log"
+                f"it is {answer.status} {bounded(answer.media_type, 60) or 'without a type'}, not a log"
             )
         return False
     if _status(answer) is None:
@@ -393,7 +393,7 @@ def _json(answer: Answer, asked: Asked, largest_bytes: int) -> dict[str, Any]:
     if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
         raise _refusal(answer, asked)
     if answer.media_type != "application/json":
-        kind = bounded(answer.media_type, 60) or "nothing that says what it is"
+        kind = bounded(answer.media_type, 60) or "a body without a content type"
         raise asked.unreadable(f"it is {answer.status} {kind}, not JSON ({len(answer.body)} bytes)")
     try:
         return claims.object_of(answer.body, "the body", largest_bytes=largest_bytes)
@@ -401,44 +401,44 @@ def _json(answer: Answer, asked: Asked, largest_bytes: int) -> dict[str, Any]:
         raise asked.unreadable(fault.what) from None
 
 
-def _check(found: dict[str, Any], asked: Asked, kind: Any, version: Any) -> None:
+def _check(manifest: dict[str, Any], asked: Asked, kind: Any, version: Any) -> None:
     """Check an object's kind and shape."""
-    _check_header(found, asked, asked.kind, kind, version)
+    _check_header(manifest, asked, asked.kind, kind, version)
     shape = SHAPES[asked.kind]
-    if asked.kind not in REVIEWS and (fault := misfit(found.get("metadata"), METADATA[asked.kind], "metadata")):
+    if asked.kind not in REVIEWS and (fault := misfit(manifest.get("metadata"), METADATA[asked.kind], "metadata")):
         raise asked.unreadable(f"of a {asked.kind}, {fault}")
-    if fault := misfit(found, shape):
+    if fault := misfit(manifest, shape):
         raise asked.unreadable(f"of a {asked.kind}, {fault}")
 
 
-def _check_header(found: Mapping[str, Any], asked: Asked, wanted: str, kind: Any, version: Any) -> None:
+def _check_header(body: Mapping[str, Any], asked: Asked, expected_kind: str, kind: Any, version: Any) -> None:
     of = KINDS[asked.kind].version
-    if (kind, version) != (wanted, of):
-        what = f"{bounded(kind, 60)} of {bounded(version, 60)}" if "kind" in found else "an object without a kind"
-        raise asked.unreadable(f"it is {what}, not a {wanted} of {of}")
+    if (kind, version) != (expected_kind, of):
+        what = f"{bounded(kind, 60)} of {bounded(version, 60)}" if "kind" in body else "an object without a kind"
+        raise asked.unreadable(f"it is {what}, not a {expected_kind} of {of}")
 
 
-def _check_place(found: Mapping[str, Any], asked: Asked) -> None:
-    """Check that an object is the one, or one of those, that were asked for."""
-    metadata = found["metadata"]
-    for what, wanted in (("name", asked.name), ("namespace", asked.namespace)):
-        if wanted and metadata.get(what, "") != wanted:
-            raise asked.unreadable(f"it is the {asked.kind} of another {what}, {metadata.get(what)!r}")
+def _check_place(manifest: Mapping[str, Any], asked: Asked) -> None:
+    """Check that an object matches the request: name, namespace and labels."""
+    metadata = manifest["metadata"]
+    for what, expected in (("name", asked.name), ("namespace", asked.namespace)):
+        if expected and metadata.get(what, "") != expected:
+            raise asked.unreadable(f"it is the {asked.kind} with another {what}: {metadata.get(what)!r}")
     labels = metadata.get("labels", {})
     for name, value in _equalities(asked.labels):
         if labels.get(name) != value:
-            raise asked.unreadable(f"{asked.kind} {metadata['name']} lacks the label {name}={value} that was asked for")
+            raise asked.unreadable(f"{asked.kind} {metadata['name']} lacks the requested label {name}={value}")
 
 
 _EQUALITY = re.compile(r"\s*([A-Za-z0-9./_-]+)\s*==?\s*([A-Za-z0-9._-]*)\s*")
 
 
 def _equalities(selector: str) -> Iterator[tuple[str, str]]:
-    """Yield what a label selector says by ``=``; what it says in sets, only the server can tell."""
+    """Yield a label selector's terms with ``=``. Only the server can evaluate set-based terms."""
     if "(" in selector:
         return
-    for each in selector.split(","):
-        if term := _EQUALITY.fullmatch(each):
+    for requirement in selector.split(","):
+        if term := _EQUALITY.fullmatch(requirement):
             yield term[1], term[2]
 
 
@@ -446,24 +446,24 @@ def _equalities(selector: str) -> Iterator[tuple[str, str]]:
 
 
 def _status(answer: Answer) -> dict[str, Any] | None:
-    """Return the Kubernetes Status that refuses a request, None for whatever else came."""
+    """Return the Kubernetes Status that refuses a request, None for any other response."""
     try:
-        found = claims.object_of(answer.body, "a status", largest_bytes=LARGEST_OBJECT_BYTES)
+        status = claims.object_of(answer.body, "a status", largest_bytes=LARGEST_OBJECT_BYTES)
     except Unreadable:
         return None
-    fits = (found.get("kind"), found.get("apiVersion")) == ("Status", "v1") and not misfit(found, _REFUSAL)
-    return found if fits and found["status"] == "Failure" and found["code"] == answer.status else None
+    fits = (status.get("kind"), status.get("apiVersion")) == ("Status", "v1") and not misfit(status, _REFUSAL)
+    return status if fits and status["status"] == "Failure" and status["code"] == answer.status else None
 
 
 def _refusal(answer: Answer, asked: Asked) -> DrfsmError:
-    """Return what a status that is no success means. Only Kubernetes' own word counts, but that nobody is there."""
+    """Return the error for an unsuccessful status. Only a Kubernetes Status counts, except for a gateway's 5xx."""
     status, number = _status(answer), answer.status
     message = bounded((status or {}).get("message", ""), _STATUS_WORDS)
     words = f"{asked.words}: {number} {message}".rstrip()
     if number == HTTPStatus.TOO_MANY_REQUESTS or number >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Unreachable(words, hint="drfsm resume")
     if status is None:
-        return asked.unreadable(f"it is {number} without a Status of Kubernetes ({len(answer.body)} bytes)")
+        return asked.unreadable(f"it is {number} without a Kubernetes Status ({len(answer.body)} bytes)")
     if number == HTTPStatus.NOT_FOUND:
         return _absence(status, asked, words)
     if number == HTTPStatus.GONE or (number == HTTPStatus.BAD_REQUEST and asked.continues):
@@ -475,22 +475,22 @@ def _refusal(answer: Answer, asked: Asked) -> DrfsmError:
 
 def _way(number: int, asked: Asked) -> str:
     if number == HTTPStatus.UNAUTHORIZED:
-        return f"{asked.site} takes the credentials of {asked.kubeconfig} no more: renew them, then drfsm resume"
+        return f"{asked.site} no longer accepts the credentials of {asked.kubeconfig}: renew them, then drfsm resume"
     if number == HTTPStatus.FORBIDDEN:
         return f"give the user of {asked.kubeconfig} this permission on {asked.site}"
     return ""
 
 
 def _absence(status: Mapping[str, Any], asked: Asked, words: str) -> DrfsmError:
-    """Return what a 404 means: it must name what was asked for to mean that it is not there."""
+    """Return the error for a 404. Only one that names the requested object means that it does not exist."""
     kind, details = KINDS[asked.kind], status.get("details") or {}
     about = (details.get("group", ""), details.get("kind"), details.get("name"))
     if status.get("reason") != "NotFound":
-        return asked.unreadable("it is 404, and its reason is not NotFound")
+        return asked.unreadable("it is 404, but its reason is not NotFound")
     if asked.name and about == (kind.group, kind.plural, asked.name):
         return NotThere(words)
     if not asked.name and not details:
-        return ActionFailed(f"{asked.site} knows no {asked.kind}", hint="check the cluster's version")
+        return ActionFailed(f"{asked.site} does not know the kind {asked.kind}", hint="check the cluster's version")
     if asked.method == "POST" and about == ("", "namespaces", asked.namespace):
         return ActionFailed(words, hint=f"kubectl create namespace {asked.namespace}")
-    return asked.unreadable("it is 404, and does not name what was asked for")
+    return asked.unreadable("it is 404, but does not name the requested object")

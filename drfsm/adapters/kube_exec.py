@@ -1,8 +1,8 @@
-"""Credentials from a program that a kubeconfig names (``exec``), as kubectl's plugins give them.
+"""Credentials from a program that a kubeconfig names (``exec``): kubectl's credential plugins.
 
-Runs the program with what it may know of the cluster (KUBERNETES_EXEC_INFO) and reads its ExecCredential. A program
-that is not there, fails or prints something else is named as that, with the next step: it is no missing permission.
-What it printed never enters a message; of what it complained, the last line does, without what may be a secret.
+Runs the program with the cluster's data in KUBERNETES_EXEC_INFO and reads its ExecCredential. A program that is
+missing, fails or prints something else gets its own error with the next step; it is not reported as a missing
+permission. Its output never enters a message. The last line of its stderr does, without anything that may be a secret.
 Called by kube_access.py.
 """
 
@@ -23,10 +23,10 @@ from drfsm import claims
 from drfsm.claims import bounded
 from drfsm.errors import Unreadable, UsageFault
 
-PROGRAM_SECONDS, PERSON_SECONDS = 60.0, 300.0  # a person may have to log in
+PROGRAM_SECONDS, PERSON_SECONDS = 60.0, 300.0  # an operator may have to log in
 LARGEST_BYTES = 1 << 20
-EARLY_SECONDS = 60.0  # so long before it expires a token is renewed, but not before half of its life
-VERSIONS = tuple(f"client.authentication.k8s.io/{each}" for each in ("v1", "v1beta1", "v1alpha1"))
+EARLY_SECONDS = 60.0  # a token is renewed this long before it expires, but not in the first half of its life
+VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 _OPAQUE = re.compile(r"[A-Za-z0-9+/=_.-]{24,}")
 
 
@@ -40,7 +40,7 @@ class Keys:
 
 @frozen
 class Credentials:
-    """Who we are: the Authorization header ("" for none), keys for TLS, and until when (Unix time; None: for good)."""
+    """The Authorization header ("" for none), keys for TLS, and their expiry (Unix time; None: they don't expire)."""
 
     authorization: str
     keys: Keys | None = None
@@ -53,16 +53,16 @@ class Credentials:
 
 
 def credentials(kubeconfig: Path, exec_: Any, cluster: Mapping[str, Any], keys: Keys | None) -> Credentials:
-    """Run the program, and return what it gives; ``keys`` are the kubeconfig's own. Raises Unreadable, UsageFault."""
+    """Run the program and return its credentials; ``keys`` are the kubeconfig's own. Raises Unreadable, UsageFault."""
     program = _Program(kubeconfig, _checked(kubeconfig, exec_), cluster)
     status, obtained = program.status(), time.time()
-    token, certificate, key = (status.get(each) for each in ("token", "clientCertificateData", "clientKeyData"))
-    if any(each is not None and not isinstance(each, str) for each in (token, certificate, key)):
-        raise program.fault("it prints credentials that are no texts")
+    token, certificate, key = (status.get(name) for name in ("token", "clientCertificateData", "clientKeyData"))
+    if any(value is not None and not isinstance(value, str) for value in (token, certificate, key)):
+        raise program.fault("its credentials are not strings")
     if not token and not (certificate and key):
-        raise program.fault("it prints neither a token nor a certificate with its key")
+        raise program.fault("it prints neither a token nor a certificate and key")
     if token and not (token.isascii() and token.isprintable()):
-        raise program.fault("it prints a token that no header can carry")
+        raise program.fault("its token can't be sent in a header")
     own = Keys(certificate.encode(), key.encode()) if certificate and key else keys
     return Credentials(f"Bearer {token}" if token else "", own, program.until(status, obtained), renewable=True)
 
@@ -70,12 +70,14 @@ def credentials(kubeconfig: Path, exec_: Any, cluster: Mapping[str, Any], keys: 
 def _checked(kubeconfig: Path, exec_: Any) -> Mapping[str, Any]:
     """Return the program's entry. Raises UsageFault for one that names none."""
     fits = isinstance(exec_, dict) and isinstance(exec_.get("command"), str) and exec_.get("apiVersion") in VERSIONS
-    fits = fits and all(isinstance(each, str) for each in exec_.get("args") or ())
-    fits = fits and all(isinstance(each, dict) and {"name", "value"} <= each.keys() for each in exec_.get("env") or ())
+    fits = fits and all(isinstance(argument, str) for argument in exec_.get("args") or ())
+    fits = fits and all(
+        isinstance(variable, dict) and {"name", "value"} <= variable.keys() for variable in exec_.get("env") or ()
+    )
     if not fits:
         raise UsageFault(
             f"the kubeconfig {kubeconfig} names a program for credentials (exec) without a command, an apiVersion of"
-            f" {VERSIONS[0]} or the like, or with args or env that are no texts",
+            f" {VERSIONS[0]} or the like, or with args or env that are not strings",
             hint=f"kubectl --kubeconfig {kubeconfig} version",
         )
     checked: Mapping[str, Any] = exec_
@@ -91,39 +93,39 @@ class _Program:
     cluster: Mapping[str, Any]
 
     def status(self) -> Mapping[str, Any]:
-        """Run it; return the status of the ExecCredential that it prints."""
+        """Run the program; return the status of its ExecCredential."""
         raw = self._printed()
         try:
             printed = claims.object_of(raw, "it", largest_bytes=LARGEST_BYTES)
         except Unreadable:
-            raise self.fault("it prints something else than one JSON object") from None
+            raise self.fault("its output is not one JSON object") from None
         if (printed.get("kind"), printed.get("apiVersion")) != ("ExecCredential", self.entry["apiVersion"]):
-            raise self.fault(f"it prints no ExecCredential of {self.entry['apiVersion']}")
+            raise self.fault(f"its output is not an ExecCredential of {self.entry['apiVersion']}")
         status = printed.get("status")
         if not isinstance(status, dict):
-            raise self.fault("it prints an ExecCredential without a status")
+            raise self.fault("its ExecCredential has no status")
         return status
 
     def until(self, status: Mapping[str, Any], obtained: float) -> float | None:
-        """Return when its credentials are to be renewed; None where they hold for good."""
+        """Return when to renew the credentials; None if they don't expire."""
         if (expires := status.get("expirationTimestamp")) is None:
             return None
         if (moment := claims.moment(expires)) is None:
-            raise self.fault("it prints an expirationTimestamp that is no time")
+            raise self.fault("its expirationTimestamp is not a time")
         end = moment.timestamp()
         return max(end - EARLY_SECONDS, obtained + (end - obtained) / 2)
 
     def fault(self, why: str, hint: str = "") -> Unreadable:
-        """Return what keeps it from giving credentials."""
+        """Return the error for a program that gives no credentials."""
         name = bounded(self.entry["command"], 120)
         what = f"the kubeconfig {self.kubeconfig} takes its credentials from the program {name}: {why}"
-        hint = hint or f"kubectl --kubeconfig {self.kubeconfig} version  # runs the same program, and shows its words"
+        hint = hint or f"kubectl --kubeconfig {self.kubeconfig} version  # runs the same program and shows its output"
         return Unreadable(what, hint=hint, fault="operator")
 
     def _printed(self) -> bytes:
         person = sys.stdin is not None and sys.stdin.isatty() and self.entry.get("interactiveMode") != "Never"
         if self.entry.get("interactiveMode") == "Always" and not person:
-            raise self.fault("it must talk with a person, and there is no terminal", "run drfsm in a terminal")
+            raise self.fault("it needs a terminal to prompt for a login, and there is none", "run drfsm in a terminal")
         limit = PERSON_SECONDS if person else PROGRAM_SECONDS
         try:
             done = subprocess.run(
@@ -136,7 +138,7 @@ class _Program:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise self.fault(f"it has not ended within {limit:.0f} s") from None
+            raise self.fault(f"it did not end within {limit:.0f} s") from None
         except (OSError, ValueError) as fault:
             raise self.fault(f"it can't be started: {getattr(fault, 'strerror', '') or 'its arguments'}") from None
         if done.returncode:
@@ -151,18 +153,18 @@ class _Program:
         if (path := shutil.which(command)) is None:
             install_hint = bounded(self.entry.get("installHint") or "")
             hint = f"install it, or put it on the PATH, then drfsm resume{f' ({install_hint})' if install_hint else ''}"
-            raise self.fault("there is no such program on this machine", hint)
+            raise self.fault("this program is not installed on this machine", hint)
         return path
 
     def _environment(self, *, person: bool) -> dict[str, str]:
-        own = {str(each["name"]): str(each["value"]) for each in self.entry.get("env") or ()}
+        own = {str(variable["name"]): str(variable["value"]) for variable in self.entry.get("env") or ()}
         spec: dict[str, Any] = {"interactive": person}
         if self.entry.get("provideClusterInfo") is True:
             kept = {name: value for name, value in self.cluster.items() if name != "extensions"}
             settings = (
-                each.get("extension")
-                for each in self.cluster.get("extensions") or ()
-                if isinstance(each, dict) and each.get("name") == "client.authentication.k8s.io/exec"
+                extension.get("extension")
+                for extension in self.cluster.get("extensions") or ()
+                if isinstance(extension, dict) and extension.get("name") == "client.authentication.k8s.io/exec"
             )
             spec["cluster"] = {**kept, "config": next(settings, None)}
         info = {"apiVersion": self.entry["apiVersion"], "kind": "ExecCredential", "spec": spec}
@@ -170,6 +172,6 @@ class _Program:
 
 
 def _complaint(stderr: bytes | None) -> str:
-    """Return the last line of what a program complained, without words that may be secrets; "" for none."""
-    lines = [each.strip() for each in (stderr or b"").decode("utf-8", "replace").splitlines() if each.strip()]
+    """Return the last line of a program's stderr without anything that may be a secret; "" for none."""
+    lines = [line.strip() for line in (stderr or b"").decode("utf-8", "replace").splitlines() if line.strip()]
     return f": {bounded(_OPAQUE.sub('…', lines[-1]), 200)}" if lines else ""

@@ -1,8 +1,8 @@
 """The bundle's private directory: kubeconfigs, terraform's plan and data, readable by their owner only.
 
-Owns which files these are (files.py writes them: 0600 in a 0700 directory, whole or not at all). A kubeconfig that a
-site hands over is held against site_kubeconfig.py before it is kept; the operator's own may do as he likes. What the
-files hold stands in no record and no message. Used by existing.py, ec2.py and terraform.py.
+Owns the list of these files (files.py writes them: 0600 in a 0700 directory, whole or not at all). site_kubeconfig.py
+checks a kubeconfig that comes from a site before it is saved; the operator's own file is not restricted. No content of
+these files enters a record or a message. Used by existing.py, ec2.py and terraform.py.
 """
 
 import hashlib
@@ -20,9 +20,10 @@ KUBECONFIG = "dr.kubeconfig.yaml"
 
 
 class PrivateFiles:
-    """Files that only their owner may read. The directory is made when first written to.
+    """Files that only their owner may read. The first write makes the directory.
 
-    ``site_is_here``: the operator says that the site runs on this machine, so its kubeconfig may name this one.
+    ``site_is_here``: the site runs on this machine, as the operator says, so its kubeconfig may name a loopback
+    address.
     """
 
     def __init__(self, directory: Path, *, site_is_here: bool = False) -> None:
@@ -34,7 +35,7 @@ class PrivateFiles:
         return self.directory / KUBECONFIG
 
     def home(self, name: str = "") -> Path:
-        """Return the directory, or one in it; it is there, and only its owner may enter. Raises as files.py does."""
+        """Make and return the directory, or one in it, open to its owner only. Raises as files.py does."""
         with Directory.make(self.directory) as directory:
             if name and (inner := directory.sub(name)) is not None:
                 inner.close()
@@ -47,7 +48,7 @@ class PrivateFiles:
         return self.directory / name
 
     def create(self, name: str) -> int:
-        """Return the descriptor of a new file, open for writing: a program's output goes there."""
+        """Return the descriptor of a new file, open for writing a program's output."""
         with Directory.make(self.directory) as directory:
             return directory.create(name)
 
@@ -59,33 +60,33 @@ class PrivateFiles:
             return directory.read(name, start=start)
 
     def forget(self, name: str) -> None:
-        """Remove a file; one that isn't there is fine."""
+        """Remove a file. An absent file is not an error."""
         if os.path.lexists(self.directory):
             with Directory.own(self.directory) as directory:
                 directory.remove(name)
 
     def keep_kubeconfig(self, body: bytes, origin: str, addresses: Addresses = tuple) -> Kubeconfig:
-        """Keep a site's kubeconfig; one that names this machine is kept with an address of ``addresses`` instead.
+        """Save a site's kubeconfig; a loopback address in it is replaced by one of ``addresses``.
 
-        Raises ActionFailed, without a word of its contents, if it can't be used.
+        Raises ActionFailed, which quotes nothing of the file, if it can't be used.
         """
         import yaml
 
         config = site_kubeconfig.read(body, origin)
         if (other := site_kubeconfig.reached(config, origin, addresses, here=self.site_is_here)) is not None:
             body = yaml.safe_dump(other, sort_keys=False).encode()
-        found = described(body, origin)
+        kubeconfig = described(body, origin)
         self.write(KUBECONFIG, body)
-        return found
+        return kubeconfig
 
     def held_kubeconfig(self) -> Kubeconfig | None:
-        """Return the kubeconfig that is kept, None if there is none."""
+        """Return the saved kubeconfig, None if there is none."""
         body = self.read(KUBECONFIG)
         return None if body is None else described(body, str(self.kubeconfig))
 
 
 def described(body: bytes, origin: str, *, own: bool = False) -> Kubeconfig:
-    """Return what may be told of a kubeconfig. ``own``: the operator's own file, which may do as he likes."""
+    """Return what may be recorded of a kubeconfig. ``own``: the operator's own file, which is not restricted."""
     if not own:
         return Kubeconfig(
             hashlib.sha256(body).hexdigest(), site_kubeconfig.server_of(site_kubeconfig.read(body, origin))
@@ -95,10 +96,10 @@ def described(body: bytes, origin: str, *, own: bool = False) -> Kubeconfig:
     try:
         server = str(_current(yaml.safe_load(body))["server"])
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, IndexError, StopIteration, RecursionError):
-        raise ActionFailed(f"what came from {origin} is no kubeconfig ({len(body)} bytes)") from None
+        raise ActionFailed(f"the content from {origin} is not a kubeconfig ({len(body)} bytes)") from None
     return Kubeconfig(hashlib.sha256(body).hexdigest(), server)
 
 
 def _current(config: Any) -> Any:
-    context = next(each for each in config["contexts"] if each["name"] == config["current-context"])["context"]
-    return next(each for each in config["clusters"] if each["name"] == context["cluster"])["cluster"]
+    context = next(entry for entry in config["contexts"] if entry["name"] == config["current-context"])["context"]
+    return next(entry for entry in config["clusters"] if entry["name"] == context["cluster"])["cluster"]

@@ -1,9 +1,9 @@
-"""What an image is built for, and which digests name it: asked of its registry, without credentials.
+"""The architectures and digests of an image, read from its registry by the OCI distribution protocol, without login.
 
-Speaks the OCI distribution protocol. Reads manifests only, never layers. A registry that wants a login (most private
-ones do) says so, and nothing is known then: that is no failure of the image. Speaks HTTPS but on loopback. What a
-registry answers is a claim: a login is looked for within its own domain only, a redirect is followed by HTTPS and
-without the token, and what is named by a digest must have it. Implements world.Registry.
+Reads manifests only, never layers. A registry that requires a login (most private ones do) gives no result, which is
+not a fault of the image. Uses HTTPS except on loopback. A registry's response is only a claim: its login service must
+be in its own domain, a redirect is followed by HTTPS and without the token, and content named by a digest must match
+it. Implements world.Registry.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _TOKEN = re.compile(r"[!-~]{1,16384}")
 
 
 class Image(NamedTuple):
-    """Where an image lies."""
+    """The location of an image."""
 
     host: str
     name: str
@@ -37,24 +37,26 @@ class Image(NamedTuple):
 
 
 def parsed(image: str) -> Image:
-    """Return where an image lies. Raises ActionFailed for what names none, or leaves it to the cluster's default."""
+    """Return an image's location. Raises ActionFailed for an invalid name, or one without a registry."""
     rest, _, digest = image.partition("@")
     host, slash, name = rest.partition("/")
     if not slash or not ("." in host or ":" in host or host == "localhost"):
-        raise ActionFailed(f"{image!r} names no registry: which one is meant is the cluster's matter", fault="operator")
+        raise ActionFailed(
+            f"{image!r} names no registry: the cluster's default decides which one is used", fault="operator"
+        )
     last = name.rpartition("/")[2]
     tag = last.partition(":")[2] if ":" in last else ""
     name = name.removesuffix(f":{tag}") if tag else name
     if not name:
-        raise ActionFailed(f"{image!r} names no image", fault="operator")
+        raise ActionFailed(f"{image!r} is not the name of an image", fault="operator")
     return Image(host, name, digest or tag or "latest")
 
 
 class ImageRegistry:
-    """Asks whichever registry an image names."""
+    """Reads from the registry that an image names."""
 
     def architectures(self, image: str) -> Sequence[str]:
-        """Return what an image is built for. Raises Unreachable, Unreadable or ActionFailed where that isn't told."""
+        """Return an image's architectures. Raises Unreachable, Unreadable or ActionFailed if they are unknown."""
         at = parsed(image)
         ask = _Asking(at)
         manifest = ask.json(f"manifests/{at.reference}", (*INDEX, *MANIFEST))
@@ -77,36 +79,36 @@ def _of_index(index: Mapping[str, Any]) -> Iterator[str]:
     for entry in field(index, "manifests", list, "the image's index"):
         platform = entry.get("platform") if isinstance(entry, dict) else None
         name = platform.get("architecture") if isinstance(platform, dict) else None
-        if name and name != "unknown":  # attestations lie there as unknown
+        if name and name != "unknown":  # attestations are listed as unknown
             yield _architecture(name)
 
 
 def _of_manifest(ask: "_Asking", manifest: Mapping[str, Any]) -> Iterator[str]:
     digest = field(field(manifest, "config", dict, "the image's manifest"), "digest", str, "the image's manifest")
     if not _DIGEST.fullmatch(digest):
-        raise Unreadable(f"the image's manifest names no configuration, but {bounded(digest, 100)}")
+        raise Unreadable(f"the image's manifest names no valid configuration: {bounded(digest, 100)}")
     if name := ask.json(f"blobs/{digest}", ()).get("architecture"):
         yield _architecture(name)
 
 
 def _architecture(name: object) -> str:
     if not isinstance(name, str) or not _ARCHITECTURE.fullmatch(name):
-        raise Unreadable(f"the image names an architecture that is none: {bounded(name, 100)}")
+        raise Unreadable(f"the image has an invalid architecture: {bounded(name, 100)}")
     return name
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a registry to where it keeps its blobs: by HTTPS only, and without the token."""
+    """Follows a registry's redirects to its blobs: by HTTPS only, and without the token."""
 
     max_redirections = 4
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        """Return the request to follow with. Raises HTTPError where it is not followed."""
+        """Return the redirected request. Raises HTTPError for a redirect that is refused."""
         old, new = urlsplit(req.full_url), urlsplit(newurl)
         if new.scheme != "https" and (new.scheme, new.netloc) != (old.scheme, old.netloc):
-            raise urllib.error.HTTPError(newurl, code, "redirect to an open wire", headers, fp)
+            raise urllib.error.HTTPError(newurl, code, "redirect to a URL without TLS", headers, fp)
         request = super().redirect_request(req, fp, code, msg, headers, newurl)
         if request is not None and new.netloc != old.netloc:
             request.remove_header("Authorization")
@@ -114,7 +116,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class _Asking:
-    """One image's registry; the token that it gave is kept."""
+    """One image's registry, and its token."""
 
     def __init__(self, at: Image) -> None:
         self._at, self._token = at, ""
@@ -122,11 +124,11 @@ class _Asking:
         self._opener = urllib.request.build_opener(_Redirects())
 
     def json(self, path: str, accept: Sequence[str]) -> Mapping[str, Any]:
-        """Return what lies at a path, as ``body`` does."""
-        return object_of(self.body(path, accept), f"what {self._at.host} answers", largest_bytes=LARGEST_BYTES)
+        """Return the JSON content of a path, as ``body`` does."""
+        return object_of(self.body(path, accept), f"the response of {self._at.host}", largest_bytes=LARGEST_BYTES)
 
     def body(self, path: str, accept: Sequence[str]) -> bytes:
-        """Return what lies at a path, asking for a token once. What is named by its digest must have that digest."""
+        """Return the content of a path; gets a token once. Content named by a digest must match it."""
         url = f"{self._scheme}://{self._at.host}/v2/{self._at.name}/{path}"
         try:
             body = self._get(url, accept)
@@ -139,7 +141,7 @@ class _Asking:
             raise Unreachable(f"{self._at.host} does not answer ({bounded(fault)})") from None
         reference = path.rpartition("/")[2]
         if _DIGEST.fullmatch(reference) and f"sha256:{hashlib.sha256(body).hexdigest()}" != reference:
-            raise Unreadable(f"{self._at.host} answers with something else than {reference}")
+            raise Unreadable(f"the content from {self._at.host} does not match {reference}")
         return body
 
     def _get(self, url: str, accept: Sequence[str]) -> bytes:
@@ -150,16 +152,16 @@ class _Asking:
         with self._opener.open(request, timeout=SECONDS) as answer:
             body: bytes = answer.read(LARGEST_BYTES + 1)
         if len(body) > LARGEST_BYTES:
-            raise Unreadable(f"{url} has more than {LARGEST_BYTES} bytes")
+            raise Unreadable(f"the response of {url} has more than {LARGEST_BYTES} bytes")
         return body
 
     def _asked_for(self, challenge: str) -> str:
-        """Return a token for anybody, as the registry's challenge says where to get one."""
+        """Return an anonymous token from the service that the registry's challenge names."""
         kind, _, rest = challenge.partition(" ")
         asks = dict(_ASKS.findall(rest))
         realm = asks.get("realm", "")
         if kind.lower() != "bearer" or not self._safe(realm):
-            raise ActionFailed(f"{self._at.host} wants a login", fault="store")
+            raise ActionFailed(f"{self._at.host} requires a login", fault="store")
         scope = asks.get("scope") or f"repository:{self._at.name}:pull"
         query = urlencode({"service": asks.get("service", ""), "scope": scope})
         try:
@@ -168,11 +170,11 @@ class _Asking:
             answer = {}
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-            raise ActionFailed(f"{self._at.host} gives no token without a login", fault="store")
+            raise ActionFailed(f"{self._at.host} returns no token without a login", fault="store")
         return token
 
     def _safe(self, realm: str) -> bool:
-        """Return whether a login lies with the registry itself: HTTPS within its domain, or its own loopback."""
+        """Return whether a login service belongs to the registry: HTTPS within its domain, or its own loopback."""
         try:
             parts, host = urlsplit(realm), self._at.host.rpartition(":")[0] or self._at.host
         except ValueError:

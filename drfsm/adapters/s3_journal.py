@@ -1,18 +1,18 @@
-"""The journal's second home: every record also lies in S3, so that a lost laptop strands nobody.
+"""The journal's mirror: every record is also written to S3, so that a run survives the loss of its machine.
 
     <prefix>/drfsm/runs/<run>/000042.json        the raw line of record 42, newline included
     <prefix>/drfsm/runs/<run>/<machine>.yaml     the declaration that the run is pinned to
     <prefix>/drfsm/runs/<run>/summary.json       the last summary: status, head and length of the journal
-    <prefix>/drfsm/runs/<run>/signatures/<head>.sig    where a key is configured: of the line whose hash this is
+    <prefix>/drfsm/runs/<run>/signatures/<head>.sig    where a key is configured: of the line with this hash
 
-Each is written once (``If-None-Match: *``); who finds another line in its place learns that the run went on
-elsewhere, before his own journal says anything that is no longer true. So every record lies in S3 before it
-lies in the file. For an intent that is a must, and nothing is done without it. Any other record must not be
-lost for want of S3, or of the key that signs: then the file has it, and S3 gets it later, at the latest with the
-next intent. Mirroring begins with the lease: before that nothing has been called.
+Each object is written once (``If-None-Match: *``). A process that meets another line in its place learns that the run
+continued elsewhere, before its own journal says anything false. So every record is written to S3 before the file. For
+an intent this is mandatory: without it nothing is done. Any other record must not be lost when S3 or the signing key is
+unavailable: it is then written to the file, and to S3 later, at the latest with the next intent. Mirroring begins with
+the lease, before any action.
 
-What lies in S3 is a claim: who goes on from it hands in ``accept``, which raises for records that nobody vouches for.
-The hash of every record that this process writes is ``note``d before the record lies anywhere.
+The objects in S3 are only a claim: a caller that resumes from them passes ``accept``, which raises for records without
+a proof. The hash of every record of this process is passed to ``note`` before the record is written anywhere.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,13 +35,13 @@ from drfsm.journal import Record, digest, encode, read
 from drfsm.journal.mirror import home_of, key_of, number_of, signature_of
 from drfsm.world import ObjectStore
 
-STRICT = ("lease_acquired", "intent")  # nothing may be done about these before S3 has them
+STRICT = ("lease_acquired", "intent")  # their actions must not begin before S3 has these records
 
 
-LONGEST, LARGEST_BYTES = 100_000, 256 << 20  # records, and bytes in all, that are read of a mirror
+LONGEST, LARGEST_BYTES = 100_000, 256 << 20  # limits of a mirror: records, and bytes in all
 
 Accept = Callable[[Sequence[bytes]], None]
-"""Is handed every raw line of a journal, those from S3 last; raises where nobody vouches for them."""
+"""Called with every raw line of a journal, those from S3 last; raises for lines without a proof."""
 
 
 def fetch(store: ObjectStore, home: str) -> tuple[bytes, ...]:
@@ -53,18 +53,18 @@ def fetch(store: ObjectStore, home: str) -> tuple[bytes, ...]:
 
 
 def _check_ends(lines: Sequence[bytes], first: int, home: str) -> None:
-    """Raise JournalDamaged for a line without an end: an object is written whole, so no writer of drfsm left it."""
+    """Raise JournalDamaged for a line without a newline: drfsm writes objects whole, so it did not write this one."""
     for number, line in enumerate(lines, first):
         if not line.endswith(b"\n"):
             raise JournalDamaged(
                 f"the mirror {home}: record {number} is incomplete: it does not end with a newline",
                 line=number + 1,
-                hint="find out who wrote it; the journal on the machine that ran it has the true record",
+                hint="find out who wrote it; the journal on the run's machine has the true record",
             )
 
 
 def _numbers(store: ObjectStore, home: str) -> list[int]:
-    """Return the numbers of the records that lie in S3, in order."""
+    """Return the numbers of the records in S3, in order."""
     numbers, size = [], 0
     for stat in store.list(f"{home}/"):
         number = number_of(stat.key) if stat.key == key_of(home, number_of(stat.key) or 0) else None
@@ -74,32 +74,32 @@ def _numbers(store: ObjectStore, home: str) -> list[int]:
         size += stat.size_bytes
         if len(numbers) > LONGEST or size > LARGEST_BYTES:
             raise EvidenceFault(
-                f"the mirror {home} has more than {LONGEST} records or {LARGEST_BYTES} bytes: no run of drfsm has",
-                hint="find out who wrote them",
+                f"the mirror {home} has more records ({LONGEST}) or bytes ({LARGEST_BYTES}) than any run of drfsm",
+                hint="find out who wrote its objects",
             )
     return sorted(numbers)
 
 
 def _whole(numbers: Sequence[int], first: int, home: str) -> list[int]:
     """Return the numbers from ``first`` on. Raises EvidenceFault if one is missing."""
-    found = [each for each in numbers if each >= first]
-    for wanted, number in enumerate(found, first):
-        if number != wanted:
+    following = [n for n in numbers if n >= first]
+    for expected, number in enumerate(following, first):
+        if number != expected:
             raise EvidenceFault(
-                f"the mirror {home} lacks record {wanted}",
-                hint="find out who deleted it; the journal on the machine that ran it has it",
+                f"the mirror {home} lacks record {expected}",
+                hint="find out who deleted it; the journal on the run's machine has this record",
             )
-    return found
+    return following
 
 
 def _lines(store: ObjectStore, home: str, numbers: Sequence[int]) -> tuple[bytes, ...]:
     """Return the raw lines of these records."""
     keys = [key_of(home, number) for number in numbers]
-    found = dict(store.get_many(keys)) if len(keys) > 1 else {key: store.get(key) for key in keys}
-    for key, blob in found.items():
+    blobs = dict(store.get_many(keys)) if len(keys) > 1 else {key: store.get(key) for key in keys}
+    for key, blob in blobs.items():
         if blob is None:
-            raise EvidenceFault(f"{key} vanished while it was read", hint="try again")
-    return tuple(blob.body for key in keys if (blob := found[key]) is not None)
+            raise EvidenceFault(f"{key} was deleted while the mirror was read", hint="run the command again")
+    return tuple(blob.body for key in keys if (blob := blobs[key]) is not None)
 
 
 class MirroredJournal:
@@ -120,10 +120,10 @@ class MirroredJournal:
         self._note, self._signer = note, signer
         self._run_id = run_id
         self._home = home_of(prefix, run_id)
-        self._lacking: list[int] = list(range(len(local.lines())))  # what S3 is not known to have, oldest first
+        self._lacking: list[int] = list(range(len(local.lines())))  # records that may be missing in S3, oldest first
         self._on = False
         self._known = False  # whether S3 is known to hold this run
-        self.overtaken = False  # somebody else wrote where our ``lease_acquired`` was to lie
+        self.overtaken = False  # another process wrote the object of our ``lease_acquired``
 
     @property
     def head(self) -> str:
@@ -132,12 +132,12 @@ class MirroredJournal:
 
     @property
     def home(self) -> str:
-        """The prefix below which the mirror lies."""
+        """The prefix of the mirror's keys."""
         return self._home
 
     @property
     def uri(self) -> str:
-        """Where the mirror lies; what `drfsm resume` takes on another machine."""
+        """The mirror's URI, which `drfsm resume` takes on another machine."""
         return f"s3://{self._store.bucket}/{self._home}"
 
     def records(self) -> Sequence[Record]:
@@ -145,17 +145,17 @@ class MirroredJournal:
         return self._local.records()
 
     def catch_up(self, accept: Accept) -> tuple[int, Sequence[int]]:
-        """Take over what the mirror knows more than the file, once it is accepted; return how many records that was.
+        """Copy the records that only the mirror has, once they are accepted; return their number.
 
-        Returns also the records that vanished from the mirror: the file has them, and they go there again with
-        the lease. Raises EvidenceFault if the two don't agree on what both have.
+        Returns also the records that only the file has: they are mirrored again with the lease. Raises EvidenceFault
+        if the two have different records.
         """
         self.overtaken = False
         ours = self._local.lines()
         there = _numbers(self._store, self._home)
         self._known = bool(there)
         both = [number for number in there if number < len(ours)][-1:]
-        # Each line holds the hash of the one before: where the last that both have is the same, all before it are.
+        # Each line contains the hash of the previous one: if the last common line is equal, all earlier ones are.
         if _lines(self._store, self._home, both) != tuple(ours[number] for number in both):
             raise EvidenceFault(
                 f"the journal here and its mirror {self.uri} have different records",
@@ -171,13 +171,13 @@ class MirroredJournal:
         return len(more), [number for number in self._lacking if number < there[-1]] if there else []
 
     def append(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
-        """Append one record to both homes."""
+        """Append one record to the mirror and to the file."""
         if kind == "lease_acquired" and not self._on:
             self._begin()
         number = self._noted(at)
         self._note(
             [digest(encode(Record(number, kind, at, body), self._local.head))], number
-        )  # BEFORE it lies anywhere
+        )  # BEFORE it is written anywhere
         mirrored = self._on and self._mirror(Record(number, kind, at, body))
         record = self._local.append(kind, body, at)
         if not mirrored:
@@ -185,7 +185,7 @@ class MirroredJournal:
         return record
 
     def _noted(self, at: str) -> int:
-        """Note a torn line that was cut off, if one was: that is a record too. Return the next one's number."""
+        """Record that a torn line was cut off, if one was. Return the next record's number."""
         number = len(self._local.lines())
         self._local.note_cut(at)
         self._note([digest(line) for line in self._local.lines()[number:]], number)
@@ -193,7 +193,7 @@ class MirroredJournal:
         return len(self._local.lines())
 
     def _mirror(self, record: Record) -> bool:
-        """Bring a record to S3, and before it what S3 lacks; return whether it lies there."""
+        """Write a record to S3, after the records that S3 lacks; return whether it is there."""
         try:
             self._follow()
             self._put(record, encode(record, self._local.head))
@@ -207,21 +207,21 @@ class MirroredJournal:
         return True
 
     def settle(self, summary: bytes) -> None:
-        """Bring to S3 what it lacks of a run that it knows, and the summary: history, so it needs no lease.
+        """Write to S3 the missing records of a run that it knows, and the summary. This is history: it needs no lease.
 
-        An end that was written where S3 could not be reached, or by a process that only wrote down the end, gets
-        there so. What can't be brought now is brought by the next process on this bundle.
+        So S3 also gets an end that was recorded while it was unreachable, or by a process that only recorded the end.
+        The next process on this bundle tries again what fails now.
         """
         if self._on or self._known:
             with suppress(DrfsmError):
                 self._follow()
                 there = _numbers(self._store, self._home)
                 if there and there[-1] >= len(self._local.lines()):
-                    return  # it went on elsewhere: what we know is history
+                    return  # the run continued elsewhere: our records are history
                 self._store.put(f"{self._home}/summary.json", summary)
 
     def keep_summary(self, body: bytes) -> None:
-        """Copy a summary off this machine. It is derived, so a store that can't be reached is no reason to stop."""
+        """Copy a summary off this machine. It is derived, so an unreachable store does not stop the run."""
         if self._on:
             try:
                 self._store.put(f"{self._home}/summary.json", body)
@@ -241,7 +241,7 @@ class MirroredJournal:
         self._on = True
 
     def _follow(self) -> None:
-        """Bring to S3 what only the file has."""
+        """Write to S3 the records that only the file has."""
         lines, records = self._local.lines(), self._local.records()
         while self._lacking:
             self._put(records[self._lacking[0]], lines[self._lacking[0]])
@@ -249,7 +249,7 @@ class MirroredJournal:
 
     def _put(self, record: Record, line: bytes) -> None:
         number, key = record.seq, key_of(self._home, record.seq)
-        self._sign(record, line)  # BEFORE the line, so that none lies there unsigned
+        self._sign(record, line)  # BEFORE the line, so that no line is there unsigned
         try:
             self._store.put(key, line, if_absent=True)
         except Conflict:
@@ -262,7 +262,7 @@ class MirroredJournal:
             ) from None
 
     def _sign(self, record: Record, line: bytes) -> None:
-        """Sign a record. Raises Unreachable where the key can't: in the middle of a run that is no wrong usage."""
+        """Sign a record. Raises Unreachable if the key fails: in the middle of a run that is not a usage fault."""
         if self._signer is None:
             return
         try:

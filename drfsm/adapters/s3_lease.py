@@ -2,14 +2,14 @@
 
     <prefix>/drfsm/lease.json   {schema_version, epoch, held, run_id, operator, host, bundle, at, nonce, ...}
 
-Moved by compare-and-swap only, on a store that was seen to honour it. Never taken over by time alone: a
-run that is alive and slow looks the same as one that is dead. The same run in the same bundle on the same
-host may take it again (the lock on that bundle shows that its former process is gone); anybody else, also
-who fetched the run into another directory of the same host, needs a person's word.
+Changed by compare-and-swap only, on a store that was tested to honour it. Never taken over by time alone: a slow run
+looks the same as a dead one. The same run in the same bundle on the same host may acquire it again (the lock on that
+bundle shows that its former process has ended). Any other process needs an operator's --take-over, also one that
+fetched the run into another directory of the same host.
 
-What lies there is a claim: whoever can write to the bucket can write it. It is read strictly, what it says is printed
-bounded, and a command that is offered for pasting holds nothing of it but a run's name by its grammar, or a quoted
-absolute path. Never to be deleted by hand: its epoch would begin anew, and a former holder's token be valid again.
+The object is only a claim: whoever can write to the bucket can write it. It is read strictly and printed bounded. A
+command offered for pasting contains nothing of it but a valid run id or a quoted absolute path. Never delete it by
+hand: its epoch would start again, and a former holder's token would be valid again.
 """
 
 import json
@@ -24,7 +24,7 @@ from drfsm.errors import ActionFailed, Conflict, LeaseHeld, LeaseLost, Unreadabl
 from drfsm.world import ObjectStore
 
 LARGEST_BYTES = 64 << 10
-LARGEST_EPOCH = 1 << 53  # beyond it JSON's readers don't agree about a number
+LARGEST_EPOCH = 1 << 53  # beyond it, JSON readers differ about a number
 LONGEST_SAID, LONGEST_PATH = 100, 1000  # characters
 _LEASE = "the lease"
 _TEXTS = ("run_id", "operator", "host", "bundle", "at", "nonce", "taken_over_from", "released_at")
@@ -50,9 +50,9 @@ class S3Lease:
         self._nonce = ""
 
     def look(self) -> None:
-        """Look at the lease now: the next ``acquire`` loses if anybody takes it in between.
+        """Read the lease now: the next ``acquire`` fails if another process takes it in between.
 
-        To be called BEFORE the run's records are read, so that who acquires has read all that there is.
+        To be called BEFORE the run's records are read, so that the holder has read all of them.
         """
         self._looked = self._read()
 
@@ -63,11 +63,11 @@ class S3Lease:
         not honour compare-and-swap.
         """
         probe_compare_and_swap(self._store, self._prefix)
-        (found, etag), self._looked = self._looked or self._read(), None
-        taken_from = self._held_by_other(found, run_id, host)
+        (current, etag), self._looked = self._looked or self._read(), None
+        taken_from = self._held_by_other(current, run_id, host)
         body: dict[str, Any] = {
             "schema_version": 1,
-            "epoch": found.get("epoch", 0) + 1,
+            "epoch": current.get("epoch", 0) + 1,
             "held": True,
             "run_id": run_id,
             "operator": operator,
@@ -81,41 +81,41 @@ class S3Lease:
         self._write(body, etag)
         return int(body["epoch"])
 
-    def _held_by_other(self, found: Mapping[str, Any], run_id: str, host: str) -> str:
-        """Return whom it is taken over from, "" for nobody. Raises LeaseHeld."""
+    def _held_by_other(self, current: Mapping[str, Any], run_id: str, host: str) -> str:
+        """Return the run from which the lease is taken over, "" for none. Raises LeaseHeld."""
         ours = {"run_id": run_id, "host": host, "bundle": self._bundle}
-        if not found.get("held") or all(found.get(name, "") == value for name, value in ours.items()):
+        if not current.get("held") or all(current.get(name, "") == value for name, value in ours.items()):
             return ""
-        if found.get("run_id") == self._take_over_from:
-            return str(found["run_id"])
+        if current.get("run_id") == self._take_over_from:
+            return str(current["run_id"])
         raise LeaseHeld(
-            f"the lease of {self._prefix} is held by the run {found['run_id']}, started by"
-            f" {_said(found, 'operator')} on {_said(found, 'host')}, since {_said(found, 'at')}",
-            hint=f"continue that run there (drfsm resume {_where(found)});"
-            f" or, if you know that its process is dead: --take-over {found['run_id']}",
+            f"the lease of {self._prefix} is held by the run {current['run_id']}, started by"
+            f" {_said(current, 'operator')} on {_said(current, 'host')}, since {_said(current, 'at')}",
+            hint=f"continue that run there (drfsm resume {_where(current)});"
+            f" or, if you know that its process is dead: --take-over {current['run_id']}",
         )
 
     def check(self) -> None:
         """Raise LeaseLost unless this process still holds the lease."""
-        found, _ = self._read()
-        if found.get("nonce") != self._nonce:
+        current, _ = self._read()
+        if current.get("nonce") != self._nonce:
             raise LeaseLost(
-                f"the lease was taken over by the run {_said(found, 'run_id')} of {_said(found, 'operator')} on"
-                f" {_said(found, 'host')} at {_said(found, 'at')}: nothing more is done here",
-                hint="ask its operator; this run cannot continue while that run holds the lease",
+                f"the lease was taken over by the run {_said(current, 'run_id')} of {_said(current, 'operator')} on"
+                f" {_said(current, 'host')} at {_said(current, 'at')}: this process stops",
+                hint="ask that run's operator; this run cannot continue while the other holds the lease",
             )
 
     def release(self, run_id: str) -> None:
-        """Give the lease back if this run holds it."""
-        found, etag = self._read()
-        if not found.get("held") or found.get("run_id") != run_id:
+        """Release the lease if this run holds it."""
+        current, etag = self._read()
+        if not current.get("held") or current.get("run_id") != run_id:
             return
-        if self._nonce and found.get("nonce") != self._nonce:
+        if self._nonce and current.get("nonce") != self._nonce:
             return
         try:
-            self._write({**found, "held": False, "released_at": self._clock.now(), "nonce": uuid4().hex}, etag)
+            self._write({**current, "held": False, "released_at": self._clock.now(), "nonce": uuid4().hex}, etag)
         except Conflict:
-            return  # somebody took it over in between: it is theirs
+            return  # another run took it over in between
 
     def _read(self) -> tuple[dict[str, Any], str | None]:
         blob = self._store.get(self._key, largest_bytes=LARGEST_BYTES)
@@ -137,20 +137,20 @@ class S3Lease:
         try:
             self._store.put(self._key, raw, if_match=etag, if_absent=etag is None)
         except Conflict:
-            found, _ = self._read()
+            current, _ = self._read()
             raise LeaseHeld(
-                f"the run {_said(found, 'run_id')} of {_said(found, 'operator')} on {_said(found, 'host')} took the"
-                " lease in the same moment",
+                f"the run {_said(current, 'run_id')} of {_said(current, 'operator')} on {_said(current, 'host')} took"
+                " the lease in the same moment",
                 hint="wait for it to end, then try again",
             ) from None
         again, _ = self._read()
         if again.get("nonce") != body["nonce"]:
-            raise LeaseHeld("the lease does not read as it was just written: somebody else writes it too")
+            raise LeaseHeld("the lease differs from what was just written: another process writes it, too")
         self._nonce = str(body["nonce"])
 
 
 def _lease(raw: bytes) -> dict[str, Any]:
-    """Return a lease as it was written. Raises Unreadable for what is none."""
+    """Return a lease's content. Raises Unreadable for an invalid one."""
     lease = object_of(raw, _LEASE, largest_bytes=LARGEST_BYTES)
     if not 0 <= field(lease, "epoch", int, _LEASE) < LARGEST_EPOCH:
         raise Unreadable(f"{_LEASE} can't be read: its epoch {lease['epoch']} is out of range")
@@ -167,14 +167,14 @@ def _said(lease: Mapping[str, Any], name: str) -> str:
 
 
 def _where(lease: Mapping[str, Any]) -> str:
-    """Return what ``drfsm resume`` takes for the holder: its bundle, if that is a path that can be pasted."""
+    """Return the argument of ``drfsm resume`` for the holder: its bundle, if that path is safe to paste."""
     bundle = lease.get("bundle", "")
     is_path = bundle.startswith("/") and bundle.isprintable() and len(bundle) <= LONGEST_PATH
     return quote(bundle if is_path else lease["run_id"])
 
 
 def probe_compare_and_swap(store: ObjectStore, prefix: str) -> None:
-    """Raise ActionFailed unless the store refuses what a condition forbids: some ignore conditions silently."""
+    """Raise ActionFailed unless the store honours conditional writes: some stores ignore conditions silently."""
     key = f"{prefix}/drfsm/probes/{uuid4().hex}"
     etag = store.put(key, b"probe 1", if_absent=True)
     try:
@@ -185,10 +185,10 @@ def probe_compare_and_swap(store: ObjectStore, prefix: str) -> None:
         store.delete(key)
     if not honoured:
         raise ActionFailed(
-            f"the bucket {store.bucket} does not honour conditional writes (If-Match, If-None-Match): two operators"
-            " could not be told apart there",
+            f"the bucket {store.bucket} does not honour conditional writes (If-Match, If-None-Match): two runs"
+            " could hold the lease at once",
             fault="store",
-            hint="use a store that does; nothing was changed",
+            hint="use a store that does (docs/stores.md); nothing was changed",
         )
 
 

@@ -1,15 +1,15 @@
-"""A kubeconfig that a site hands over (an SSM parameter, terraform's output): read strictly, or refused.
+"""A kubeconfig that comes from a site (an SSM parameter, terraform's output): read strictly, or refused.
 
-Whoever writes it decides where this machine's requests go, so it may do one thing only: name the site's own API, over
-TLS, with credentials that it carries. ``FIELDS`` is all that it may say; what would run a program, read a file, go
-through a proxy, trust any server or act as somebody else is refused by name. Exactly one cluster, user and context.
+Its writer decides where this machine's requests go, so it may do one thing only: name the site's own API, over TLS,
+with credentials in the file itself. ``FIELDS`` lists the allowed fields. A field that would run a program, read a file,
+use a proxy, trust any server or impersonate another user is refused by name. Exactly one cluster, user and context.
 
 A loopback address is this machine, not the site (k3s writes 127.0.0.1). It is replaced by an address of the site's
 machine only where the certificate that is served there verifies against the file's own authority: for that address, or
 for the loopback name that the file itself had (k3s's certificate names that, and no public address of its machine);
 it is taken as it stands only where ``DRFSM_SITE_ON_THIS_MACHINE=1`` says that the site runs here, as the sandbox's do.
 
-No word of the file's contents but the server's address is ever told. Called by private.py.
+Of the file's contents, only the server's address ever enters a message. Called by private.py.
 """
 
 import base64
@@ -29,7 +29,7 @@ LARGEST_BYTES = 256 << 10
 TLS_SECONDS = 5.0
 HERE = "DRFSM_SITE_ON_THIS_MACHINE"
 Addresses = Callable[[], Sequence[str]]
-"""Returns the addresses of the site's machine, the most likely first; asked only where one is needed."""
+"""Returns the addresses of the site's machine, the most likely first; called only if one is needed."""
 
 _TOP = ("apiVersion", "kind", "preferences", "current-context", "clusters", "users", "contexts", "extensions")
 FIELDS: Mapping[str, Sequence[str]] = {
@@ -37,7 +37,7 @@ FIELDS: Mapping[str, Sequence[str]] = {
     "user": ("token", "client-certificate-data", "client-key-data", "extensions"),
     "context": ("cluster", "user", "namespace", "extensions"),
 }
-_FLATTEN = "kubectl config view --flatten --raw on the runner gives one that holds them"
+_FLATTEN = "kubectl config view --flatten --raw on the runner prints one that contains them"
 _OWN = "let the runner give one with its own token or certificate"
 REFUSED: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("exec", "auth-provider"), ("would run a program on this machine", _OWN)),
@@ -46,13 +46,13 @@ REFUSED: Mapping[str, tuple[str, str]] = {
         ("points at files of another machine", _FLATTEN),
     ),
     **dict.fromkeys(
-        ("as", "as-uid", "as-groups", "as-user-extra"), ("would let this machine act as somebody else", _OWN)
+        ("as", "as-uid", "as-groups", "as-user-extra"), ("would let this machine impersonate another user", _OWN)
     ),
-    **dict.fromkeys(("username", "password"), ("has a password, which Kubernetes takes no more", _OWN)),
+    **dict.fromkeys(("username", "password"), ("has a password, which Kubernetes no longer supports", _OWN)),
     "proxy-url": ("would send everything through a proxy", "let the runner give one without proxy-url"),
     "insecure-skip-tls-verify": ("would trust any server", "let the runner give one with certificate-authority-data"),
 }
-"""Field → what it would do, and the mend. Empty or false it does nothing, and is passed over."""
+"""Field → what it would do, and the fix. An empty or false field does nothing and is ignored."""
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z")
 _PATH = re.compile(r"(/[A-Za-z0-9._-]+)*/?\Z")
@@ -62,10 +62,10 @@ _LOCAL = re.compile(r"(.*\.)?localhost(\.localdomain)?\.?|ip6-(localhost|loopbac
 
 
 def read(body: bytes, origin: str) -> dict[str, Any]:
-    """Return a kubeconfig's content. Raises ActionFailed unless it is one, and only what a site's may be."""
+    """Return a kubeconfig's content. Raises ActionFailed unless it is a valid kubeconfig of a site."""
     try:
         config = yaml_of(body, origin, largest_bytes=LARGEST_BYTES)
-    except Unreadable:  # its words would be the file's
+    except Unreadable:  # its message would quote the file
         config = None
     if not isinstance(config, dict):
         raise _none(body, origin)
@@ -82,12 +82,12 @@ def read(body: bytes, origin: str) -> dict[str, Any]:
 
 
 def server_of(config: Mapping[str, Any]) -> str:
-    """Return the address of the API that a kubeconfig leads to."""
+    """Return the address of a kubeconfig's API."""
     return str(config["clusters"][0]["cluster"]["server"])
 
 
 def is_loopback(server: str) -> bool:
-    """Say whether an address is this machine's, in whatever way it is written: 127.1, 0x7f000001, ::ffff:127.0.0.1."""
+    """Return whether an address is this machine's, in any notation: 127.1, 0x7f000001, ::ffff:127.0.0.1."""
     host = urlsplit(server).hostname or ""
     if _LOCAL.fullmatch(host):
         return True
@@ -96,38 +96,38 @@ def is_loopback(server: str) -> bool:
 
 
 def reached(config: dict[str, Any], origin: str, addresses: Addresses, *, here: bool) -> dict[str, Any] | None:
-    """Return a kubeconfig that names the site's own address, None where this one may stay as it is.
+    """Return a kubeconfig with the site's own address, None if this one needs no change.
 
-    Raises ActionFailed where it names this machine and no address of the site's is proven by its certificate, and
-    Unreachable where one of them did not answer.
+    Raises ActionFailed if it names this machine and no certificate proves an address of the site, Unreachable if one
+    of the addresses did not answer.
     """
     server = server_of(config)
     if here or not is_loopback(server):
         return None
     authority, parts = _authority(config, origin), urlsplit(server)
-    told, silent = [], False
+    failures, silent = [], False
     for address in addresses():
         try:
             name = _proven_name(address, parts, authority)
         except ssl.SSLCertVerificationError as fault:
-            told.append(f"{address}: {fault.verify_message}")
+            failures.append(f"{address}: {fault.verify_message}")
         except OSError as fault:
             silent = True
-            told.append(f"{address}: {fault.strerror or type(fault).__name__}")
+            failures.append(f"{address}: {fault.strerror or type(fault).__name__}")
         else:
             named = {} if name == address else {"tls-server-name": name}
             cluster = {**config["clusters"][0]["cluster"], "server": _at(parts, address), **named}
             return {**config, "clusters": [{**config["clusters"][0], "cluster": cluster}]}
     what = (
-        f"the kubeconfig from {origin} names {server}, which is this machine, and not the site; of the site's own"
-        f" addresses none is proven by its certificate: {'; '.join(map(bounded, told)) or 'none is known'}"
+        f"the kubeconfig from {origin} names {server}, which is this machine, not the site; no address of"
+        f" the site is proven by a certificate: {'; '.join(map(bounded, failures)) or 'none is known'}"
     )
     if silent:
-        raise Unreachable(what, hint="is this machine's address let in at the site? then `drfsm resume`")
+        raise Unreachable(what, hint="check that the site lets this machine's address in, then `drfsm resume`")
     raise ActionFailed(
         what,
         hint="let the site's certificate name its address (k3s: --tls-san ADDRESS), or write that address into the"
-        f" kubeconfig; where the site really runs on this machine: export {HERE}=1",
+        f" kubeconfig; if the site really runs on this machine: export {HERE}=1",
     )
 
 
@@ -135,7 +135,7 @@ def reached(config: dict[str, Any], origin: str, addresses: Addresses, *, here: 
 
 
 def _none(body: bytes, origin: str) -> ActionFailed:
-    return ActionFailed(f"what came from {origin} is no kubeconfig ({len(body)} bytes)")
+    return ActionFailed(f"the content from {origin} is not a kubeconfig ({len(body)} bytes)")
 
 
 def _kinds(entries: Sequence[Mapping[str, Any]]) -> Sequence[tuple[str, Mapping[str, Any]]]:
@@ -143,9 +143,9 @@ def _kinds(entries: Sequence[Mapping[str, Any]]) -> Sequence[tuple[str, Mapping[
 
 
 def _entry(config: Mapping[str, Any], kind: str, body: bytes, origin: str) -> dict[str, Any]:
-    """Return the one cluster, user or context, which the current context must be made of."""
+    """Return the one cluster, user or context; it must be the current context's."""
     listed = config.get(f"{kind}s")
-    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed) or not listed:
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed) or not listed:
         raise _none(body, origin)
     if len(listed) > 1:
         message = f"the kubeconfig from {origin} has {len(listed)} {kind}s: which of them is the site is not clear"
@@ -154,26 +154,26 @@ def _entry(config: Mapping[str, Any], kind: str, body: bytes, origin: str) -> di
         )
     context = config.get("contexts")
     named = context[0].get("context") if isinstance(context, list) and isinstance(context[0], dict) else None
-    wanted = config.get("current-context") if kind == "context" else (named or {}).get(kind) if named else None
+    expected_name = config.get("current-context") if kind == "context" else (named or {}).get(kind) if named else None
     entry = listed[0].get(kind)
-    if not isinstance(entry, dict) or not isinstance(wanted, str) or listed[0].get("name") != wanted:
+    if not isinstance(entry, dict) or not isinstance(expected_name, str) or listed[0].get("name") != expected_name:
         raise _none(body, origin)
     return entry
 
 
 def _idle(entry: Mapping[str, Any]) -> list[str]:
-    """Return the refused fields that are empty: they do nothing."""
+    """Return the refused fields that are empty and so do nothing."""
     return [name for name in entry if name in REFUSED and not entry[name]]
 
 
 def _check_fields(entry: Mapping[str, Any], origin: str) -> None:
-    found = [name for name in entry if name in REFUSED and entry[name]]
-    for name in found:
+    refused = [name for name in entry if name in REFUSED and entry[name]]
+    for name in refused:
         does, hint = REFUSED[name]
-        same = ", ".join(sorted(each for each in found if REFUSED[each][0] == does))
+        same = ", ".join(sorted(field for field in refused if REFUSED[field][0] == does))
         raise ActionFailed(f"the kubeconfig from {origin} {does} ({same})", hint=hint)
     if not all(isinstance(text, str) for name, text in entry.items() if name.endswith(("data", "token", "server"))):
-        raise ActionFailed(f"the kubeconfig from {origin} has credentials that are no texts")
+        raise ActionFailed(f"the kubeconfig from {origin} has credentials that are not strings")
 
 
 def _check_server(config: Mapping[str, Any], origin: str) -> None:
@@ -183,15 +183,15 @@ def _check_server(config: Mapping[str, Any], origin: str) -> None:
     parts, port = _split(server)
     host = (parts.hostname or "") if parts else ""
     if parts is None or parts.scheme != "https" or port is None:
-        message = f"the kubeconfig from {origin} names the server {_told(server)}, and not https://<host>[:<port>]"
+        message = f"the kubeconfig from {origin} names the server {_shown(server)}, not https://<host>[:<port>]"
         raise ActionFailed(message, hint="a site's API must use TLS: let the runner give its https:// address")
     plain = _address(host) is not None or _HOST.match(host)
     if not plain or not _PATH.match(parts.path) or parts.username is not None or parts.query or parts.fragment:
-        message = f"the kubeconfig from {origin} names the server {_told(server)}, which is no plain address"
+        message = f"the kubeconfig from {origin} names the server {_shown(server)}, which is not a plain address"
         raise ActionFailed(message, hint="let the runner give https://<host>[:<port>]")
     address = _address(host)
     if address is not None and (address.is_link_local or address.is_multicast):
-        message = f"the kubeconfig from {origin} names the server {_told(server)}, which is no site's address"
+        message = f"the kubeconfig from {origin} names the server {_shown(server)}, which is no site's address"
         raise ActionFailed(message, hint="let the runner give the address that its API is reached at")
     if name and not (name == host or (name in (*_SERVICE, *_LOOPBACK) and cluster.get("certificate-authority-data"))):
         message = f"the kubeconfig from {origin} would take a certificate of another name than its server's"
@@ -200,13 +200,13 @@ def _check_server(config: Mapping[str, Any], origin: str) -> None:
         )
 
 
-def _told(server: object) -> str:
-    """Return an address for a message; one that holds credentials is not told."""
+def _shown(server: object) -> str:
+    """Return an address for a message; one with credentials is not shown."""
     return "with credentials in its address" if "@" in str(server) else bounded(server, 100)
 
 
 def _split(server: object) -> tuple[SplitResult | None, int | None]:
-    """Return an address's parts and its port; None for what is no address."""
+    """Return an address's parts and its port; None for an invalid address."""
     if not isinstance(server, str) or not server.isascii() or not server.isprintable() or " " in server:
         return None, None
     try:
@@ -218,15 +218,15 @@ def _split(server: object) -> tuple[SplitResult | None, int | None]:
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the address that a host's text is, however it is written; None for a name."""
+    """Return the IP address of a host, in any notation; None for a name."""
     try:
-        found = ipaddress.ip_address(host.partition("%")[0])
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         try:
             return ipaddress.IPv4Address(socket.inet_aton(host))
         except (OSError, ValueError):
             return None
-    return getattr(found, "ipv4_mapped", None) or found
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 # --- where it is ----------------------------------------------------------------------------------------
@@ -235,13 +235,13 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def _authority(config: Mapping[str, Any], origin: str) -> ssl.SSLContext:
     data = config["clusters"][0]["cluster"].get("certificate-authority-data")
     if not data:
-        message = f"the kubeconfig from {origin} names this machine, and no authority that the site could be told by"
+        message = f"the kubeconfig from {origin} names this machine, and no authority to prove another address"
         raise ActionFailed(message, hint="let the runner give one with its own address and certificate-authority-data")
     try:
         return ssl.create_default_context(cadata=base64.b64decode(data, validate=True).decode("ascii"))
     except (binascii.Error, ValueError, ssl.SSLError):
-        message = f"the kubeconfig from {origin} has a certificate-authority-data that is no certificate"
-        raise ActionFailed(message, hint="kubectl config view --flatten --raw on the runner gives one") from None
+        message = f"the kubeconfig from {origin} has an invalid certificate in certificate-authority-data"
+        raise ActionFailed(message, hint="kubectl config view --flatten --raw on the runner prints one") from None
 
 
 def _proven_name(address: str, parts: SplitResult, authority: ssl.SSLContext) -> str:

@@ -3,8 +3,8 @@
     DRFSM_SIGNING_KEY      the key that signs every mirrored record: a private key, or a public one whose agent signs
     DRFSM_ALLOWED_SIGNERS  the keys that are trusted, as ssh-keygen(1) describes under ALLOWED SIGNERS
 
-Formats, revocation, agents and hardware keys are OpenSSH's matter. Both files are named by the person at the
-keyboard, never by a record. Implements evidence.signatures.
+OpenSSH handles formats, revocation, agents and hardware keys. The operator names both files, never a record. Implements
+evidence.signatures.
 """
 
 import os
@@ -20,8 +20,8 @@ from drfsm.claims import bounded
 from drfsm.errors import UsageFault
 
 SIGNING_KEY, ALLOWED_SIGNERS = "DRFSM_SIGNING_KEY", "DRFSM_ALLOWED_SIGNERS"
-SECONDS = 60.0  # a hardware key waits for a touch
-LARGEST_BYTES = 16 << 10  # of a signature; one of ssh's has some 300
+SECONDS = 60.0  # a hardware key may wait for a touch
+LARGEST_BYTES = 16 << 10  # bytes of a signature; one of ssh-keygen has about 300
 
 
 @frozen
@@ -67,12 +67,12 @@ class SshSigner:
 
 
 def verifier_of(environ: Mapping[str, str] = os.environ) -> SshVerifier | None:
-    """Return what checks signatures, None where no keys are trusted. Raises UsageFault for a file that isn't there."""
+    """Return the verifier, None where no keys are trusted. Raises UsageFault for a missing file."""
     return SshVerifier(path) if (path := _named(ALLOWED_SIGNERS, environ)) else None
 
 
 def signer_of(environ: Mapping[str, str] = os.environ) -> SshSigner | None:
-    """Return what signs, None where no key is named. Raises UsageFault for a file that isn't there."""
+    """Return the signer, None where no key is named. Raises UsageFault for a missing file."""
     return SshSigner(path) if (path := _named(SIGNING_KEY, environ)) else None
 
 
@@ -80,14 +80,18 @@ def _named(variable: str, environ: Mapping[str, str]) -> Path | None:
     if not (named := environ.get(variable)):
         return None
     if not (path := Path(named).absolute()).is_file():
-        raise UsageFault(f"{variable}: there is no file {path}", hint=f"name another file, or: unset {variable}")
+        raise UsageFault(
+            f"{variable} names a file that does not exist: {path}", hint=f"name an existing file, or: unset {variable}"
+        )
     return path
 
 
 def _ssh_keygen(*arguments: str, message: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     program = shutil.which("ssh-keygen")
     if program is None:
-        raise UsageFault("ssh-keygen is not on the PATH: it makes and checks signatures", hint="install OpenSSH 8.2+")
+        raise UsageFault(
+            "ssh-keygen, which makes and checks signatures, is not on the PATH", hint="install OpenSSH 8.2+"
+        )
     try:
         return subprocess.run(
             [program, "-Y", *arguments], input=message, capture_output=True, check=False, timeout=SECONDS

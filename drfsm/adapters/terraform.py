@@ -1,9 +1,9 @@
-"""A site that terraform brings up: the real binary, a plan that is kept, and an apply of exactly that plan.
+"""A site that terraform brings up: the real binary, a saved plan, and an apply of exactly that plan.
 
-Owns the order (init, workspace, plan, apply, outputs, destroy), what of the operator's environment reaches
-terraform, and what its answers mean. State and locks are terraform's own. Each charter has a workspace of its
-own, named after its run, so that a rehearsal and a live DR never share a state; terraform's data directory and
-plans lie in the bundle's private directory, so that the operator's own checkout is left as it stands.
+Owns the order (init, workspace, plan, apply, outputs, destroy), the variables that terraform gets, and the meaning of
+its output. Terraform itself owns state and locks. Each charter has its own workspace, named after its run, so a
+rehearsal and a live DR never share a state. Terraform's data directory and plans are in the bundle's private directory,
+so the operator's own checkout does not change.
 
     outputs that the module gives:   kubeconfig (sensitive), or kubeconfig_parameter (an SSM parameter's name), or
                                      instance_id alone: then the file on that machine is read through SSM, at
@@ -13,8 +13,8 @@ plans lie in the bundle's private directory, so that the operator's own checkout
     variables that it is given:      drfsm_run, drfsm_drill (for names and tags), allowed_cidr (after a repair);
                                      all of TF_VAR_* as they stand; TF_BACKEND_<NAME> as the backend's <name>
 
-A plan that was overtaken (killed in the middle of an apply) is made anew, and applied only if it holds nothing
-that the plan shown did not. Called as world.Provisioner; terraform itself runs in terraform_process.py.
+A stale plan (after a crash in the middle of an apply) is made again, and applied only if it contains nothing beyond the
+plan that was shown. Called as world.Provisioner; terraform itself runs in terraform_process.py.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ MachineFile = Callable[[str, str], str | None]
 
 
 class TerraformSite:
-    """Brings up what one module describes, in a workspace of the charter's own."""
+    """Brings up one module's resources, in the charter's own workspace."""
 
     kind = "terraform"
 
@@ -65,14 +65,14 @@ class TerraformSite:
     # --- up -------------------------------------------------------------------------------------------------
 
     def plan(self, charter: Charter, watch: Watch) -> Changes:
-        """Plan, keep the plan, and tell it: resources to add, to change, to destroy."""
+        """Make and save the plan, and report it: resources to add, to change, to destroy."""
         self._enter(charter, watch)
         shown = self._planned(charter, PLAN, watch)
         changes = self._changes(charter, shown)
-        if doomed := [each.address for each in changes.changes if "delete" in each.actions]:
+        if doomed := [change.address for change in changes.changes if "delete" in change.actions]:
             raise ActionFailed(
-                f"bringing up the site would destroy {', '.join(doomed)}: somebody changed what exists already",
-                hint="take the site down first, or restore the module as it was",
+                f"bringing up the site would destroy {', '.join(doomed)}: the module or its resources were changed",
+                hint="take the site down first, or restore the earlier module",
             )
         self._keep(charter, changes)
         for words in changes.words:
@@ -80,7 +80,7 @@ class TerraformSite:
         return changes
 
     def planned(self, charter: Charter) -> Changes | None:
-        """Return the plan that is kept here, None if there is none for this charter."""
+        """Return the saved plan, None if there is none for this charter."""
         body, plan = self._private.read(PLANNED), self._private.read(PLAN)
         if body is None or plan is None:
             return None
@@ -88,11 +88,11 @@ class TerraformSite:
         try:
             changes = _restored(kept["changes"])
         except (AttributeError, KeyError, TypeError) as fault:
-            raise Unreadable(f"{PLANNED} is no plan ({type(fault).__name__}: {bounded(fault)})") from None
+            raise Unreadable(f"{PLANNED} is not a plan ({type(fault).__name__}: {bounded(fault)})") from None
         return changes if kept.get("run") == charter.run and _sha256(plan) == changes.sha256 else None
 
     def bring_up(self, charter: Charter, changes: Changes, watch: Watch) -> Standing:
-        """Apply exactly the plan; where it was overtaken, what is left of it, and nothing else."""
+        """Apply exactly the plan; if it is stale, apply the rest of it and nothing else."""
         self._enter(charter, watch)
         plan = self._private.read(PLAN)
         if plan is not None and _sha256(plan) == changes.sha256:
@@ -107,11 +107,11 @@ class TerraformSite:
         return self.standing(charter)
 
     def asked_again(self, charter: Charter, _changes: Changes, _watch: Watch) -> Standing:
-        """Return what stands: terraform's state holds what it asked for, and its destroy looks for it."""
+        """Return what exists: terraform's own state records its requests, and its destroy refreshes it."""
         return self.standing(charter)
 
     def standing(self, charter: Charter) -> Standing:
-        """Return what the charter's state holds."""
+        """Return the resources and machines in the charter's state."""
         if not self._exists(charter):
             return Standing()
         shown = self._terraform.json(["show", "-json"], self._variables(charter), _workspace(charter))
@@ -119,19 +119,21 @@ class TerraformSite:
             state = shown.get("values", {})
             resources = list(_resources(state.get("root_module", {})))
             outputs = state.get("outputs", {})
-            given = next((outputs[name]["value"] for name in ("instance_ids", "instance_id") if name in outputs), ())
+            instance_ids = next(
+                (outputs[name]["value"] for name in ("instance_ids", "instance_id") if name in outputs), ()
+            )
             known = {each.instance_id: each for each in _machines(each["values"] | each for each in resources)}
         except (AttributeError, KeyError, TypeError) as fault:
-            raise Unreadable(f"what terraform show prints is no state ({type(fault).__name__}: {fault})") from None
-        named = [_named(name) for name in ([given] if isinstance(given, str) else list(given))]
+            raise Unreadable(f"the output of terraform show is not a state ({type(fault).__name__}: {fault})") from None
+        named = [_named(name) for name in ([instance_ids] if isinstance(instance_ids, str) else list(instance_ids))]
         machines = {**{name: Machine(name) for name in named}, **known}
-        # Without a resource there is nothing that outputs could speak of: terraform keeps them until an apply.
+        # Without resources the outputs are stale: terraform keeps them until the next apply.
         return Standing(tuple(machines.values()) if resources else (), len(resources))
 
     # --- in -------------------------------------------------------------------------------------------------
 
     def fetch_kubeconfig(self, charter: Charter) -> Kubeconfig | None:
-        """Keep what the outputs give; None as long as the parameter that they name is empty."""
+        """Save the kubeconfig of the outputs; None while the parameter that they name is empty."""
         if not self._exists(charter):
             return None
         outputs = self._terraform.json(["output", "-json"], self._variables(charter), _workspace(charter))
@@ -140,7 +142,9 @@ class TerraformSite:
             return self._keep_kubeconfig(text, origin, outputs, charter)
         if name := _output(outputs, "kubeconfig_parameter"):
             if not _PARAMETER.fullmatch(name):
-                raise Unreadable(f"terraform's output kubeconfig_parameter names no parameter: {bounded(name, 100)}")
+                raise Unreadable(
+                    f"terraform's output kubeconfig_parameter is not the name of a parameter: {bounded(name, 100)}"
+                )
             value = self._parameter(name)
             return self._keep_kubeconfig(value, f"the parameter {name}", outputs, charter)
         if self._machine_file is not None and (machine := _output(outputs, "instance_id")):
@@ -163,49 +167,55 @@ class TerraformSite:
         )
 
     def _addresses(self, charter: Charter) -> Sequence[str]:
-        """Return where the state says that the charter's machines are, public addresses first."""
+        """Return the addresses of the charter's machines by the state, public ones first."""
         state = self._terraform.json(["show", "-json"], self._variables(charter), _workspace(charter)).get("values", {})
-        values = [each["values"] for each in _resources(state.get("root_module", {})) if each["type"] == "aws_instance"]
-        return [str(each[name]) for name in ("public_ip", "private_ip") for each in values if each.get(name)]
+        values = [
+            resource["values"]
+            for resource in _resources(state.get("root_module", {}))
+            if resource["type"] == "aws_instance"
+        ]
+        return [str(machine[name]) for name in ("public_ip", "private_ip") for machine in values if machine.get(name)]
 
     def held_kubeconfig(self) -> Kubeconfig | None:
-        """Return the kubeconfig that is kept, None if there is none."""
+        """Return the saved kubeconfig, None if there is none."""
         return self._private.held_kubeconfig()
 
     def allow(self, charter: Charter, watch: Watch) -> str:
-        """Give the module the operator's address; where the site is up already, apply what that changes."""
+        """Give the module the operator's address; if the site is already up, apply that change."""
         address = self._address()
         self._private.write(ALLOWED, address.encode())
-        watch.say(f"{ADDRESS_VARIABLE} is {address} now")
+        watch.say(f"{ADDRESS_VARIABLE} is now {address}")
         if self._private.read(PLANNED) is None and not self._exists(charter):
             return address
         self._enter(charter, watch)
         shown = self._planned(charter, PLAN, watch)
         if ADDRESS_VARIABLE not in shown["configuration"]["root_module"].get("variables", {}):
-            message = f"the module declares no variable {ADDRESS_VARIABLE}: there is nowhere to put {address}"
-            raise ActionFailed(message, hint=f'variable "{ADDRESS_VARIABLE}" {{ type = string }}', fault="operator")
+            message = f"the module declares no variable {ADDRESS_VARIABLE}, so it can't be given {address}"
+            raise ActionFailed(
+                message, hint=f'declare it: variable "{ADDRESS_VARIABLE}" {{ type = string }}', fault="operator"
+            )
         acting = _acting(shown)
         broken = _broken(shown)
-        self._refuse_more(acting, lambda each: _keeps_what_is_up(each) or each.address in broken)
+        self._refuse_more(acting, lambda change: _keeps_what_is_up(change) or change.address in broken)
         self._keep(charter, self._changes(charter, shown))
-        if all(each.actions == ("update",) or _is_rule(each) for each in acting):
+        if all(change.actions == ("update",) or _is_rule(change) for change in acting):
             self._apply(charter, PLAN, watch)
         else:
-            watch.say("it comes into force with what is left to bring up")
+            watch.say("the new address takes effect when the rest of the site is brought up")
         return address
 
     # --- down -----------------------------------------------------------------------------------------------
 
     def tear_down(self, charter: Charter, instance_ids: Sequence[str], watch: Watch) -> None:
-        """Destroy what the charter's state holds, and its workspace; refuse if it holds machines not recorded."""
+        """Destroy the resources in the charter's state, and its workspace; refuse if it has machines not on record."""
         self._terraform.init(watch, self._variables(charter))
         if not self._exists(charter):
-            watch.say(f"there is no workspace {_workspace(charter)}: nothing is left to destroy")
+            watch.say(f"the workspace {_workspace(charter)} does not exist: nothing is left to destroy")
             return
         self._enter(charter, watch)
         standing = self.standing(charter)
-        if more := {each.instance_id for each in standing.machines} - set(instance_ids):
-            raise ActionFailed(f"{', '.join(sorted(more))} of {charter.run} is not recorded: nothing was touched")
+        if more := {machine.instance_id for machine in standing.machines} - set(instance_ids):
+            raise ActionFailed(f"{', '.join(sorted(more))} of {charter.run} is not on record: nothing was changed")
         if standing.resources:
             changes = self._changes(charter, self._planned(charter, DESTROY, watch, "-destroy"), DESTROY)
             for words in changes.words:
@@ -219,11 +229,11 @@ class TerraformSite:
 
     def _variables(self, charter: Charter) -> Mapping[str, str]:
         allowed = self._private.read(ALLOWED)
-        told = {RUN_VARIABLE: charter.run, DRILL_VARIABLE: charter.drill}
-        return told | ({ADDRESS_VARIABLE: allowed.decode()} if allowed else {})
+        variables = {RUN_VARIABLE: charter.run, DRILL_VARIABLE: charter.drill}
+        return variables | ({ADDRESS_VARIABLE: allowed.decode()} if allowed else {})
 
     def _enter(self, charter: Charter, watch: Watch) -> None:
-        """See that the charter's workspace is there. Each command is told it: what is *selected* decides nothing."""
+        """Make the charter's workspace if it is missing. Every command names it: the *selected* one does not matter."""
         variables = self._variables(charter)
         self._terraform.init(watch, variables)
         if not self._exists(charter):
@@ -237,7 +247,7 @@ class TerraformSite:
         return _workspace(charter) in {line.strip("* ") for line in listed.splitlines()}
 
     def _planned(self, charter: Charter, name: str, watch: Watch, *more: str) -> Any:
-        """Make a plan into a private file; return it as terraform shows it. It may hold secrets."""
+        """Make a plan in a private file; return terraform's JSON of it, which may contain secrets."""
         variables, place = self._variables(charter), self._private.home() / name
         self._terraform.run(["plan", *more, f"-out={place}"], variables, watch, _workspace(charter))
         place.chmod(0o600)
@@ -250,12 +260,12 @@ class TerraformSite:
         self._terraform.run(command, self._variables(charter), watch, _workspace(charter))
 
     def _apply_rest(self, charter: Charter, changes: Changes, watch: Watch) -> None:
-        watch.say("the plan was overtaken: what is left of it is planned anew")
+        watch.say("the plan is stale: planning the rest again")
         left = self._planned(charter, PLAN, watch)
-        shown, broken = {each.address for each in changes.changes}, _broken(left)
+        shown, broken = {change.address for change in changes.changes}, _broken(left)
         acting = _acting(left)
         self._refuse_more(
-            acting, lambda each: each.address in shown and (_keeps_what_is_up(each) or each.address in broken)
+            acting, lambda change: change.address in shown and (_keeps_what_is_up(change) or change.address in broken)
         )
         if acting:
             self._apply(charter, PLAN, watch)
@@ -264,61 +274,69 @@ class TerraformSite:
         self._private.write(PLANNED, json.dumps({"run": charter.run, "changes": asdict(changes)}, indent=2).encode())
 
     def _refuse_more(self, left: Sequence[Change], expected: Callable[[Change], bool]) -> None:
-        if more := [each for each in left if not expected(each)]:
-            told = ", ".join(f"{'+'.join(each.actions)} {each.address}" for each in more)
+        if more := [change for change in left if not expected(change)]:
+            unexpected = ", ".join(f"{'+'.join(change.actions)} {change.address}" for change in more)
             raise ActionFailed(
-                f"the plan holds more than what was shown: {told}; nothing was applied",
+                f"the new plan has more changes than the plan that was shown: {unexpected}; nothing was applied",
                 hint="plan again and check the plan, or take the site down",
             )
 
     def _changes(self, charter: Charter, shown: Any, name: str = PLAN) -> Changes:
         acting = _acting(shown)
-        count = {verb: sum(each in change.actions for change in acting) for each, verb in _VERBS.items()}
+        count = {verb: sum(action in change.actions for change in acting) for action, verb in _VERBS.items()}
         words = [", ".join(f"{number} to {verb}" for verb, number in count.items())]
-        words += [f"{' and '.join(each.actions)} {each.address}" for each in acting]
+        words += [f"{' and '.join(change.actions)} {change.address}" for change in acting]
         declared = shown["configuration"]["root_module"].get("variables", {})
         if name == PLAN and RUN_VARIABLE not in declared:
-            words.append(f"the module declares no variable {RUN_VARIABLE}: names and tags will not tell {charter.run}")
-        machines = _machines(each["change"]["after"] | each for each in shown.get("resource_changes", ()) if _new(each))
+            words.append(
+                f"the module declares no variable {RUN_VARIABLE}: names and tags will not contain {charter.run}"
+            )
+        machines = _machines(
+            resource["change"]["after"] | resource for resource in shown.get("resource_changes", ()) if _new(resource)
+        )
         plan = self._private.read(name) or b""
         return Changes(self._terraform.version, tuple(acting), tuple(words), _sha256(plan), tuple(machines))
 
 
 def _output(outputs: Mapping[str, Any], name: str) -> str:
-    """Return an output that is a text, "" where there is none. Raises Unreadable, without a word of its contents."""
+    """Return an output that is a string, "" if there is none. Raises Unreadable, which does not quote it."""
     output = outputs.get(name) or {}
     value = (output.get("value") or "") if isinstance(output, dict) else output
     if not isinstance(value, str):
-        raise Unreadable(f"terraform's output {name} is no text", hint=f"let the module's output {name} be a string")
+        raise Unreadable(f"terraform's output {name} is not a string", hint=f"make the module's output {name} a string")
     return value
 
 
 def _named(name: object) -> str:
-    """Return the id of a machine that an output names. Raises Unreadable."""
+    """Return a machine's id from an output. Raises Unreadable."""
     if not isinstance(name, str) or not _MACHINE.fullmatch(name):
-        raise Unreadable(f"terraform's output instance_ids names no machine: {bounded(name, 100)}")
+        raise Unreadable(f"terraform's output instance_ids has an invalid machine id: {bounded(name, 100)}")
     return name
 
 
 def _workspace(charter: Charter) -> str:
     if charter.run == "default" or not _WORKSPACE.match(charter.run):
-        raise UsageFault(f"{charter.run!r} can't name a terraform workspace", hint="letters, digits, dots and dashes")
+        raise UsageFault(
+            f"{charter.run!r} can't name a terraform workspace", hint="use letters, digits, dots and dashes"
+        )
     return charter.run
 
 
 def _acting(shown: Any) -> list[Change]:
-    found = ((each["address"], tuple(each["change"]["actions"])) for each in shown.get("resource_changes", ()))
-    return [Change(address, actions) for address, actions in found if actions not in (("no-op",), ("read",))]
+    changes = (
+        (resource["address"], tuple(resource["change"]["actions"])) for resource in shown.get("resource_changes", ())
+    )
+    return [Change(address, actions) for address, actions in changes if actions not in (("no-op",), ("read",))]
 
 
 def _broken(shown: Any) -> set[str]:
-    """Return the addresses of what came up only half, and is made anew: terraform calls it tainted."""
+    """Return the addresses of tainted resources: they came up incompletely and will be replaced."""
     changes = shown.get("resource_changes", ())
-    return {each["address"] for each in changes if each.get("action_reason") == "replace_because_tainted"}
+    return {change["address"] for change in changes if change.get("action_reason") == "replace_because_tainted"}
 
 
 def _keeps_what_is_up(change: Change) -> bool:
-    """Say whether nothing that is up is lost by it. Rules about who may come in are replaced to be changed."""
+    """Return whether a change destroys nothing that is up. Ingress rules may be replaced: that is how they change."""
     return "delete" not in change.actions or (_is_rule(change) and "create" in change.actions)
 
 
@@ -331,38 +349,38 @@ def _new(change: Any) -> bool:
 
 
 def _resources(module: Any) -> Iterator[Any]:
-    yield from (each for each in module.get("resources", ()) if each.get("mode") == "managed")
+    yield from (resource for resource in module.get("resources", ()) if resource.get("mode") == "managed")
     for child in module.get("child_modules", ()):
         yield from _resources(child)
 
 
 def _machines(resources: Iterator[Any]) -> Iterator[Machine]:
-    for each in resources:
-        if each["type"] == "aws_instance":
-            sizes = [disk.get("volume_size") for disk in each.get("root_block_device") or ()]
+    for resource in resources:
+        if resource["type"] == "aws_instance":
+            sizes = [disk.get("volume_size") for disk in resource.get("root_block_device") or ()]
             disk_gb = sum(sizes) if sizes and all(sizes) else None
-            state = each.get("instance_state") or ""
-            yield Machine(each.get("id") or "", state, each.get("instance_type") or "", disk_gb)
+            state = resource.get("instance_state") or ""
+            yield Machine(resource.get("id") or "", state, resource.get("instance_type") or "", disk_gb)
 
 
 def _sensitive(shown: Any) -> Iterator[str]:
     """Yield the values of variables and outputs that the module calls sensitive."""
     declared = shown["configuration"]["root_module"].get("variables", {})
-    for name, each in shown.get("variables", {}).items():
-        if declared.get(name, {}).get("sensitive") and isinstance(each.get("value"), str):
-            yield each["value"]
-    for each in shown.get("planned_values", {}).get("outputs", {}).values():
-        if each.get("sensitive") and isinstance(each.get("value"), str):
-            yield each["value"]
+    for name, variable in shown.get("variables", {}).items():
+        if declared.get(name, {}).get("sensitive") and isinstance(variable.get("value"), str):
+            yield variable["value"]
+    for output in shown.get("planned_values", {}).get("outputs", {}).values():
+        if output.get("sensitive") and isinstance(output.get("value"), str):
+            yield output["value"]
 
 
 def _restored(kept: Mapping[str, Any]) -> Changes:
     return Changes(
         kept["tool"],
-        tuple(Change(each["address"], tuple(each["actions"])) for each in kept["changes"]),
+        tuple(Change(change["address"], tuple(change["actions"])) for change in kept["changes"]),
         tuple(kept["words"]),
         kept["sha256"],
-        tuple(Machine(**each) for each in kept["machines"]),
+        tuple(Machine(**machine) for machine in kept["machines"]),
     )
 
 
@@ -373,5 +391,5 @@ def _sha256(body: bytes) -> str:
 def module_at(directory: Path) -> Path:
     """Return a directory with a module in it. Raises UsageFault."""
     if not any(directory.glob("*.tf")) and not any(directory.glob("*.tf.json")):
-        raise UsageFault(f"{directory} holds no terraform module (*.tf)", hint="--terraform-dir DIRECTORY")
+        raise UsageFault(f"{directory} contains no terraform module (*.tf)", hint="--terraform-dir DIRECTORY")
     return directory.absolute()

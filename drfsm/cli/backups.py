@@ -80,9 +80,8 @@ def create(
     **options: Any,
 ) -> None:
     """Take a backup: the site's objects (without Secrets), the pointers, the state on a persistent volume."""
-    from drfsm.dr.backup import Image, Site, findings
+    from drfsm.dr.backup import Image, Site, findings, findings_json
     from drfsm.dr.backup import create as take
-    from drfsm.dr.backup import told as restore_policy_told
     from drfsm.dr.terms import terms_of
 
     store, named = connected(options), backup_id or f"backup-{stamp()}"
@@ -98,7 +97,7 @@ def create(
     lines += [f"  state: {taken.metadata['state']['told']}"]
     lines += [f"  not in it: {entry}" for entry in taken.metadata["excluded"]]
     lines += [f"  a restore would refuse {entry.words()}" for entry in outside]
-    out(output, {**taken.metadata, "sha256": taken.sha256, "outside": restore_policy_told(outside)}, lines)
+    out(output, {**taken.metadata, "sha256": taken.sha256, "outside": findings_json(outside)}, lines)
 
 
 @backup.command("list")
@@ -225,7 +224,7 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **options: Any) -> i
 
 def _note_refusal(receipts: ReceiptFiles, run_id: str, fault: "RestoreRefused", allowed: Sequence[str]) -> None:
     """Write a receipt of everything that was refused."""
-    from drfsm.dr.backup import told
+    from drfsm.dr.backup import findings_json
 
     record = {
         "schema_version": 1,
@@ -234,7 +233,7 @@ def _note_refusal(receipts: ReceiptFiles, run_id: str, fault: "RestoreRefused", 
         "backup_uri": fault.uri,
         "backup_sha256": fault.sha256,
         "refused_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "refused": told(fault.findings),
+        "refused": findings_json(fault.findings),
         "allowed": list(allowed),
     }
     receipts.json("dr_restore.refused.json", record, "dr_restore.refused")

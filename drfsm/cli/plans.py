@@ -18,7 +18,7 @@ def show(now: Any, state: RunState) -> None:
     from drfsm.dr.procedures import approval
 
     say(f"The plan of {state.run_id}:", err=True)
-    for line in approval.told(now["plan"]):
+    for line in approval.in_words(now["plan"]):
         say(f"  {line}", err=True)
     for line in _changed(now, state):
         say(f"  CHANGED             {line}", err=True)

@@ -1,4 +1,4 @@
-"""The work: the facts, actions and undos of the three procedures, bound to the names that machines/*.yaml declare.
+"""The facts, actions and undos of the three procedures, bound to the names that machines/*.yaml declare.
 
-Everything here speaks to the protocols of world/ and knows no client of any cloud. bindings.py is the door.
+Everything here uses the protocols of world/ and no client of any cloud. procedures/bindings.py is the entry point.
 """

@@ -1,6 +1,6 @@
-"""What several rooms read of a cluster's objects: labels, conditions, the CronJob that publishes, a site's time.
+"""Readers of a cluster's objects for several folders: labels, conditions, the publishing CronJob, a site's time.
 
-Owns no fact and changes nothing. Words that a workload or a cluster says pass ``redacted`` before anybody keeps them.
+Owns no fact and changes nothing. Text from a workload or a cluster passes ``redacted`` before it is recorded.
 """
 
 import re
@@ -12,8 +12,8 @@ from drfsm.errors import ActionFailed
 from drfsm.world import Cluster, Manifest
 
 RUN_LABEL, ROLE_LABEL = "drfsm/run", "drfsm/role"
-LONGEST_WORDS = 1000  # characters of one thing that a workload or a cluster says
-# What a workload or a cluster says is not ours: what looks like a credential in it stays out of the journal.
+LONGEST_WORDS = 1000  # characters of one text from a workload or a cluster
+# Text from a workload or a cluster may contain credentials: anything that looks like one stays out of the journal.
 SECRETS = (
     (
         re.compile(
@@ -29,37 +29,37 @@ SECRETS = (
 
 
 def condition(manifest: Manifest, *kinds: str) -> str:
-    """Return which of these conditions is true of an object, "" if none."""
-    for each in (manifest.get("status") or {}).get("conditions") or []:
-        if each["type"] in kinds and each["status"] == "True":
-            return str(each["type"])
+    """Return the first of these conditions that is true of an object, "" if none is."""
+    for entry in (manifest.get("status") or {}).get("conditions") or []:
+        if entry["type"] in kinds and entry["status"] == "True":
+            return str(entry["type"])
     return ""
 
 
 def cronjob_of(cluster: Cluster, namespace: str, name: str = "") -> Manifest:
     """Return the CronJob that publishes: the named one, else the only one. Raises ActionFailed."""
-    found = {each["metadata"]["name"]: each for each in cluster.list("CronJob", namespace)}
-    if name in found:
-        return found[name]
-    if not name and len(found) == 1:
-        return next(iter(found.values()))
-    told = ", ".join(sorted(found)) or "none"
+    cronjobs = {cronjob["metadata"]["name"]: cronjob for cronjob in cluster.list("CronJob", namespace)}
+    if name in cronjobs:
+        return cronjobs[name]
+    if not name and len(cronjobs) == 1:
+        return next(iter(cronjobs.values()))
+    names = ", ".join(sorted(cronjobs)) or "none"
     raise ActionFailed(
-        f"which CronJob publishes on {cluster.name}? In namespace {namespace} there are: {told}",
+        f"which CronJob publishes on {cluster.name}? In namespace {namespace} there are: {names}",
         hint="name it with --cronjob",
     )
 
 
 def time_of(cluster: Cluster, run: Run) -> datetime:
-    """Return a site's own time, which stamped its objects; this machine's where the site has not said it.
+    """Return a site's own time, which stamped its objects; this machine's if the site has not reported it.
 
-    Call it after something was asked of the site: its time is the one of its latest answer.
+    Call it after a request to the site: the time is that of its latest response.
     """
     return cluster.now() or datetime.fromisoformat(run.clock.now())
 
 
 def redacted(words: str) -> str:
-    """Return words on one line, bounded and printable, without what looks like a credential."""
+    """Return a text on one line, bounded and printable, without anything that looks like a credential."""
     for pattern, instead in SECRETS:
         words = pattern.sub(instead, words)
     return bounded(words, LONGEST_WORDS)

@@ -1,6 +1,6 @@
-"""What many things become for people and for the journal: progress at a bounded rate, and the first of a list.
+"""Progress on many objects: messages at a bounded rate, and bounded lists for the journal.
 
-Used by the rooms that act on thousands of objects; a record of theirs must stay small.
+Used where an action covers thousands of objects; its records must stay small.
 """
 
 import time
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 EVERY_SECONDS = 2.0
-FIRST = 20  # of what may be many, so many are told
-OBJECT_WEIGHT_BYTES = 8 << 20  # a request costs as much time as so many bytes on the way
+FIRST = 20  # the most items of a list in a record
+OBJECT_WEIGHT_BYTES = 8 << 20  # the bytes whose transfer takes as long as one request
 
 Note = Callable[..., None]
 
@@ -18,28 +18,28 @@ def quiet(_words: str, **_fields: object) -> None:
     """Say nothing."""
 
 
-def first_of(found: Iterable[Any]) -> dict[str, Any]:
-    """Return how many there are and the first of them: what a journal can carry."""
-    everything = list(found)
+def first_of(items: Iterable[Any]) -> dict[str, Any]:
+    """Return the number of items and the first of them, for a record."""
+    everything = list(items)
     return {"total": len(everything), "first": everything[:FIRST]}
 
 
 class Progress:
-    """Says how far many objects are, at a bounded rate."""
+    """Reports progress on many objects, at a bounded rate."""
 
     def __init__(self, note: Note, verb: str, objects: int, size_bytes: int) -> None:
         self._note, self._verb, self._objects, self._size_bytes = note, verb, objects, size_bytes
         self._done = self._done_bytes = 0
-        self._started = self._told = time.monotonic()
+        self._started = self._last_report = time.monotonic()
 
     def add(self, size_bytes: int) -> None:
-        """Count one object; say so if it is time."""
+        """Count one object; report if it is time."""
         self._done += 1
         self._done_bytes += size_bytes
         now = time.monotonic()
-        if now - self._told < EVERY_SECONDS:
+        if now - self._last_report < EVERY_SECONDS:
             return
-        self._told = now
+        self._last_report = now
         done = self._done * OBJECT_WEIGHT_BYTES + self._done_bytes
         whole = self._objects * OBJECT_WEIGHT_BYTES + self._size_bytes
         left = max(0.0, (now - self._started) * (whole - done) / done)
@@ -49,12 +49,12 @@ class Progress:
         )
 
     def end(self) -> float:
-        """Say what was done; return the seconds that it took."""
+        """Report the total; return the seconds that it took."""
         seconds = time.monotonic() - self._started
         self._note(f"{self._verb} {self._done} objects, {megabytes(self._done_bytes)}, in {seconds:.1f} s")
         return round(seconds, 3)
 
 
 def megabytes(size_bytes: int) -> str:
-    """Return a size for people."""
+    """Return a size in MB."""
     return f"{size_bytes / 1e6:.1f} MB"

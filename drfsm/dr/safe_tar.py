@@ -1,8 +1,8 @@
-"""Reads an archive that somebody else may have made: in memory, regular files only, nothing outside its roots.
+"""Reads an untrusted tar archive: in memory, regular files only, nothing outside its roots.
 
-One unsafe member refuses all of it. Nothing is ever extracted to disk by tarfile: its filters have been
-escaped from. Names are bounded in length and depth; what else a name may be is its reader's matter.
-Called by control_plane/read.py, backup/create.py and backup/archive.py, which bound what they unpack beforehand.
+One unsafe member refuses the whole archive. tarfile never extracts to disk: its filters have been bypassed before.
+Names are bounded in length and depth; the reader decides what else a name may be. Called by control_plane/read.py,
+backup/create.py and backup/archive.py, which limit the unpacked size beforehand.
 """
 
 import io
@@ -15,7 +15,7 @@ LONGEST_NAME, DEEPEST_NAME = 1024, 64  # characters, directories
 
 
 class UnsafeArchive(Exception):
-    """The archive is refused; the message says for what."""
+    """The archive is refused; the message gives the reason."""
 
 
 def members(body: bytes, roots: Sequence[str], most: int) -> Iterator[tuple[str, bytes]]:
@@ -32,19 +32,19 @@ def members(body: bytes, roots: Sequence[str], most: int) -> Iterator[tuple[str,
                     raise UnsafeArchive(f"it has {bounded(repr(member.name))} twice")
                 seen.add(path)
                 yield path, _content(tar, member)
-    except RecursionError:  # tarfile reads a header that extends a header by calling itself
+    except RecursionError:  # tarfile reads headers of headers by recursion
         raise UnsafeArchive("its headers are nested too deep") from None
     except (tarfile.TarError, EOFError, OverflowError, ValueError) as fault:
-        raise UnsafeArchive(f"it is no tar archive: {bounded(fault)}") from None
+        raise UnsafeArchive(f"it is not a tar archive: {bounded(fault)}") from None
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    """Return what a file holds, all of it: a size that the archive does not hold is a lie."""
+    """Return a file's content. Raises UnsafeArchive if the archive has fewer bytes than the member's size."""
     file = tar.extractfile(member) if member.size >= 0 else None
     content = file.read() if file is not None else b""
     if len(content) != member.size:
-        message = f"the member {bounded(repr(member.name))} says {member.size} bytes, which are not there"
-        raise UnsafeArchive(f"it is no tar archive: {message}")
+        message = f"the member {bounded(repr(member.name))} has the size {member.size}, but the archive ends before"
+        raise UnsafeArchive(f"it is not a tar archive: {message}")
     return content
 
 
@@ -62,7 +62,7 @@ def _path(member: tarfile.TarInfo, roots: Sequence[str]) -> str | None:
     if member.isdir():
         return None
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
-        raise UnsafeArchive(f"the member {name} is no regular file")
+        raise UnsafeArchive(f"the member {name} is not a regular file")
     if len(parts) == 1:
-        raise UnsafeArchive(f"the member {name} stands in the place of a directory")
+        raise UnsafeArchive(f"the member {name} has the path of a directory")
     return "/".join(parts)

@@ -14,9 +14,9 @@
     result TRIGGER [KEY ...]       what its action returned
     args TRIGGER KEY               what the operator gave with it
     because TRIGGER                the reason that the declaration gives for it, once it is done
-    A | B                          A, or where that can't be known, B
+    A | B                          A, or B if A is unknown
 
-KEY goes into mappings. What can't be known is ``{"unknown": why}``, never made up and never null. Pure: the
+KEY selects within mappings. An unknown value is ``{"unknown": why}``, never invented and never null. Pure: the
 records are all that it reads. Called by summary.py; ``faults`` is for tests and whoever checks a machine.
 """
 

@@ -1,4 +1,4 @@
-"""Who signed what: the port that a signature is made and checked by, and what a signature may be for.
+"""Signatures: the protocols to make and to check them, and what a signature may be for.
 
 A signature covers the raw line of one record, newline included. The line holds the hash of the line before it, so
 whoever signed one record vouches for every record up to it. What a key may sign is its namespace: a key that signs
@@ -15,12 +15,12 @@ RECORD, APPROVAL, SEAL = "drfsm-intent", "drfsm-approval", "drfsm-seal"
 
 
 class Verifier(Protocol):
-    """Knows the keys that the person at the keyboard trusts."""
+    """Knows the keys that the operator trusts."""
 
     def signer(self, namespace: str, message: bytes, signature: bytes) -> str | None:
         """Return the name under which a trusted key signed this message; None if none did.
 
-        Raises UsageFault where signatures can't be checked on this machine at all.
+        Raises UsageFault if this machine can't check signatures at all.
         """
 
 
@@ -32,7 +32,7 @@ class Signer(Protocol):
 
 
 def namespace_of(record: Record) -> str:
-    """Return what a signature under this record is for."""
+    """Return the namespace of this record's signature."""
     if record.kind == "seal":
         return SEAL
     return APPROVAL if is_approval(record) else RECORD

@@ -28,7 +28,7 @@ _PROVEN_WIDTH = 600
 
 
 def shown_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the inputs that a reader may see and that say something: no confirmation, no credentials."""
+    """Return the inputs with a value that a reader may see: no confirmation, no credentials."""
     return {
         name: _CREDENTIALS.sub("", value) if isinstance(value, str) else value
         for name, value in inputs.items()
@@ -37,7 +37,7 @@ def shown_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def nobody_since(frozen_since: Mapping[str, str]) -> str:
-    """Return since when nobody can publish, by whichever of the machine's words; "" if somebody can."""
+    """Return since when nobody can publish, by the machine's frozen rules; "" if a site can."""
     times = [since for word, since in frozen_since.items() if word.startswith(NOBODY)]
     return min(times, key=_seconds_of, default="")
 

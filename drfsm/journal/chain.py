@@ -29,7 +29,7 @@ DEEPEST_LINE = 500
 
 @frozen
 class Chain:
-    """What a journal's bytes hold: its records, the hash of its last whole line, and a torn tail if any."""
+    """A journal's content: its records, the hash of its last complete line, and a torn tail if there is one."""
 
     records: tuple[Record, ...]
     head: str
@@ -67,7 +67,7 @@ def _dumped(value: Any) -> bytes:
 
 
 def exact(value: Any) -> Any:
-    """Return a value as a journal will give it back: what is known now equals what is read again later.
+    """Return a value as a journal will return it, so that a value in memory equals the one read later.
 
     Tuples become lists and numbers that are keys become text. Raises ValueError for what JSON can't say, or what no
     record can hold: half characters, too many levels or digits.
@@ -76,7 +76,7 @@ def exact(value: Any) -> Any:
 
 
 def _parsed(raw: bytes, deepest: int) -> Any:
-    """Return what JSON says. Raises ValueError with nothing but the reason."""
+    """Return a parsed JSON value. Raises ValueError with only the reason."""
     try:
         return claims.json_of(raw, "it", largest_bytes=LARGEST_LINE_BYTES, deepest=deepest)
     except Unreadable as fault:
@@ -93,7 +93,7 @@ def read(stream: bytes | BinaryIO | Iterable[bytes]) -> Chain:
     torn: bytes | None = None
     for number, line in enumerate(_split(stream), start=1):
         if torn is not None:
-            raise damage(number - 1, "has no end, and another line follows")
+            raise damage(number - 1, "has no newline, but another line follows")
         if len(line) > LARGEST_LINE_BYTES:
             raise damage(number, f"has more than {LARGEST_LINE_BYTES} bytes")
         if line.endswith(b"\n"):
@@ -119,7 +119,7 @@ def _decode(line: bytes, number: int, head: str, seq: int) -> Record:
     try:
         fields = _parsed(line, DEEPEST_LINE)
     except ValueError as fault:
-        raise damage(number, f"is no JSON record ({fault})") from None
+        raise damage(number, f"is not a JSON record ({fault})") from None
     if not isinstance(fields, dict) or list(fields) != ["prev", "seq", "at", "kind", "body"]:
         raise damage(number, "does not have exactly the fields prev, seq, at, kind, body")
     if fields["prev"] != head:
@@ -127,7 +127,7 @@ def _decode(line: bytes, number: int, head: str, seq: int) -> Record:
     if fields["seq"] != seq or type(fields["seq"]) is not int:
         raise damage(number, f"has seq {fields['seq']!r} where {seq} is due")
     if not isinstance(fields["body"], dict) or not all(isinstance(fields[key], str) for key in ("at", "kind")):
-        raise damage(number, "has a body that is no object, or a time or kind that is no text")
+        raise damage(number, "has a body that is not an object, or a time or kind that is not a text")
     record = Record(seq, fields["kind"], fields["at"], fields["body"])
     if lacking := record.missing():
         raise damage(number, f"is a {record.kind!r} record without {', '.join(lacking)}")
@@ -135,11 +135,11 @@ def _decode(line: bytes, number: int, head: str, seq: int) -> Record:
 
 
 def damage(number: int, what: str) -> JournalDamaged:
-    """Return what is said of a line that doesn't hold."""
+    """Return the error for an invalid line."""
     return JournalDamaged(
         f"state_transitions.log: line {number} {what}",
         line=number,
-        hint="keep this file as it is for the investigation; go on from a copy of the bundle that verifies",
+        hint="keep this file as it is for the investigation; continue from a copy of the bundle that verifies",
     )
 
 

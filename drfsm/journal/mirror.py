@@ -1,4 +1,4 @@
-"""Where a run's journal lies in an object store: names only, so that whoever reads a mirror needs no adapter.
+"""The keys of a run's journal in an object store. Names only, so that readers of a mirror need no adapter.
 
     <prefix>/drfsm/runs/<run>/000042.json     the raw line of record 42
 
@@ -36,12 +36,12 @@ def signature_of(home: str, head: str) -> str:
 
 
 def parts_of(uri: str) -> tuple[str, str, str]:
-    """Return (bucket, prefix, run) of a mirror's address, as a person typed it. Raises UsageFault for what is none."""
+    """Return (bucket, prefix, run) of a mirror's address. Raises UsageFault for an invalid one."""
     bucket, _, home = uri.removeprefix("s3://").rstrip("/").partition("/")
     prefix, within, run_id = home.rpartition("/drfsm/runs/")
     parts = {"bucket": bucket, "prefix": prefix, "drfsm run": run_id}
     wrong = [kind for kind, text in parts.items() if not is_name(kind, text)]
     if wrong or not within:
-        reason = f": no name of a {wrong[0]}" if within and wrong else ""
-        raise UsageFault(f"{bounded(uri)} is no mirror of a run{reason}", hint=ADDRESS)
+        reason = f": not a valid {wrong[0]}" if within and wrong else ""
+        raise UsageFault(f"{bounded(uri)} is not the address of a run's mirror{reason}", hint=ADDRESS)
     return bucket, prefix, run_id

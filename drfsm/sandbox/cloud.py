@@ -172,5 +172,10 @@ def keep_one_machine_image() -> None:
 def _session() -> Any:
     """Return the process's one session; every further one would read the services' descriptions again."""
     import boto3
+    import botocore.session
 
-    return boto3.session.Session()
+    from drfsm.adapters.aws_session import parsed_time
+
+    core = botocore.session.get_session()
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parsed_time)
+    return boto3.session.Session(botocore_session=core)

@@ -64,7 +64,7 @@ def _rehearsal(shell: "_Shell", directory: Path, say: Say) -> None:
     _chapter(say, "A quiet day: the configuration is published, a backup is taken, and the disaster is rehearsed")
     shell.must(["control-plane", "publish", *SITES, "--image-ref-digest", "$IMAGE_REF", "--git-sha", GIT_SHA])
     taken = shell.must(["backup", "create", *SITES])
-    shell.know("BACKUP_URI", _found(r"s3://\S+", taken))
+    shell.know("BACKUP_URI", _first_match(r"s3://\S+", taken))
     shell.must([
         "drill", *SITES, "--backup-uri", "$BACKUP_URI", "--image-ref", "$IMAGE_REF", "--auto-promote", "true",
         "--allow-promote-bypass", "true", "--allow-full-drill", "--receipt-dir", str(directory / "rehearsal"),
@@ -89,7 +89,7 @@ def _disaster(shell: "_Shell", directory: Path, say: Say) -> str:
         "--fence-dr-role", "$DR_ROLE", "--receipt-dir", str(directory / "promote"),
     ])  # fmt: skip
     _must(code == ExitCode.HELD, f"the promote was to wait for an approval, and ended with {code}")
-    plan = _found(r"--plan ([0-9a-f]{64})", shell.said)
+    plan = _first_match(r"--plan ([0-9a-f]{64})", shell.said)
     shell.must(["approve", "--ticket", "CHG-2042", "--plan", plan, "--operator", "ada"])
     return str(json.loads(receipt.read_bytes())["run_id"])
 
@@ -178,7 +178,7 @@ class _Shell:
             time.sleep(POLL_SECONDS)
 
 
-def _found(pattern: str, lines: Sequence[str]) -> str:
+def _first_match(pattern: str, lines: Sequence[str]) -> str:
     """Return the first match of a pattern (or its group) in the printed lines."""
     for line in lines:
         if match := re.search(pattern, line):

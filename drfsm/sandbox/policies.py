@@ -43,7 +43,10 @@ def _concerns(statement: Statement, action: str, resource: str, caller: str) -> 
         _any(statement.get("Action"), action)
         and _any(statement.get("Resource"), resource)
         and _principal(statement.get("Principal"), caller)
-        and all(_condition(operator, wanted, caller) for operator, wanted in statement.get("Condition", {}).items())
+        and all(
+            _condition(operator, values_of_key, caller)
+            for operator, values_of_key in statement.get("Condition", {}).items()
+        )
     )
 
 
@@ -53,8 +56,8 @@ def _principal(named: Any, caller: str) -> bool:
     return _any(named, caller)
 
 
-def _condition(operator: str, wanted: Mapping[str, Any], caller: str) -> bool:
-    return operator in _EXACT and all(_any(values, caller) for values in wanted.values())
+def _condition(operator: str, values_of_key: Mapping[str, Any], caller: str) -> bool:
+    return operator in _EXACT and all(_any(values, caller) for values in values_of_key.values())
 
 
 def _any(patterns: Any, value: str) -> bool:
@@ -103,9 +106,11 @@ def _checked(put: Callable[..., Any]) -> Callable[..., Any]:
 
         statements = json.loads(policy)["Statement"]
         for statement in [statements] if isinstance(statements, Mapping) else statements:
-            for operator, wanted in statement.get("Condition", {}).items():
-                if operator not in _EXACT or set(wanted) != {"aws:PrincipalArn"}:
-                    raise S3ClientError("MalformedPolicy", f"the sandbox can't evaluate {operator} on {list(wanted)}")
+            for operator, values_of_key in statement.get("Condition", {}).items():
+                if operator not in _EXACT or set(values_of_key) != {"aws:PrincipalArn"}:
+                    raise S3ClientError(
+                        "MalformedPolicy", f"the sandbox can't evaluate {operator} on {list(values_of_key)}"
+                    )
         return put(backend, bucket_name, policy)
 
     checked.unchecked = put  # type: ignore[attr-defined]  # so that it is wrapped once

@@ -1,6 +1,6 @@
-"""What may happen: declared machines, frozen, and what can be known of them before anything runs.
+"""What may happen: declared machines as frozen values, and their checks before anything runs.
 
-The loader is imported when it is asked for: whoever only reads records must not pay for YAML.
+The loader is imported on first use, so that commands which only read records don't load YAML.
 """
 
 from typing import TYPE_CHECKING, Any

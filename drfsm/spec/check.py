@@ -1,4 +1,4 @@
-"""Explores all that can happen, and shows the shortest way to what must never happen.
+"""Searches every possible course of a machine, and shows the shortest way to a broken ``never`` rule.
 
 For each ``never`` rule the machine is searched breadth first over every initial world: the runner's, the
 operator's and the failures' rows whose guards hold; actions that set their facts, wholly or in part; a crash
@@ -33,11 +33,11 @@ from drfsm.spec.model import By, FactSpec, MachineSpec, Row, Rule
 
 LIMIT = 1_000_000
 Values = tuple[str, ...]
-Wanted = tuple[tuple[int, frozenset[str]], ...]  # (place of a followed fact, values that will do)
+Required = tuple[tuple[int, frozenset[str]], ...]  # (place of a followed fact, values that will do)
 
 
 class Node(NamedTuple):
-    """A moment: the state, the facts that are followed, what can be undone, and what was left open."""
+    """A moment: the state, the followed facts, the undo stack, and the open intents."""
 
     state: str
     facts: int  # the number of the facts' values, see _Search.values
@@ -47,7 +47,7 @@ class Node(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """An undo stack: its newest entry, and the number of what lies below."""
+    """An undo stack: its newest entry, and the number of the stack below it."""
 
     key: str
     image: Values  # "" for the facts that the row doesn't set
@@ -58,15 +58,15 @@ class Stack(NamedTuple):
 Needs = frozenset[tuple[str, tuple[str, ...]]]  # (a fact that isn't followed, values of which it had to have one)
 
 
-class Told(NamedTuple):
-    """What happened, in words, and what would have had to be followed to be sure that it can."""
+class Event(NamedTuple):
+    """What happened, in words, and the facts that must be followed to be sure that it can happen."""
 
     words: str
     needs: Needs = frozenset()
     moved: frozenset[str] = frozenset()  # the facts that aren't followed and that it may have set
 
 
-Step = tuple[Told, Node]
+Step = tuple[Event, Node]
 
 
 @frozen
@@ -80,7 +80,7 @@ class Finding:
 
 @frozen
 class Report:
-    """What a search found. ``explored`` counts the moments that were looked at, rule by rule."""
+    """The result of a check. ``explored``: the number of searched moments, by rule."""
 
     machine: str
     findings: tuple[Finding, ...]
@@ -96,7 +96,7 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """Yield the report in words."""
-        broken = {each.name: each for each in self.findings}
+        broken = {finding.name: finding for finding in self.findings}
         for name, count in self.explored.items():
             message = "DOES NOT HOLD" if name in broken else "holds"
             if name in self.vacuous:
@@ -108,7 +108,7 @@ class Report:
                 yield f"  {broken[name].reason}"
                 yield from (f"  {number}. {step}" for number, step in enumerate(broken[name].path, start=1))
         if not self.explored:
-            yield f"{self.machine} declares no never rule: only its rows were looked at"
+            yield f"{self.machine} declares no never rule: only its rows were checked"
         for row in self.dead:
             yield f"row can never be taken: {row}"
 
@@ -118,12 +118,12 @@ def check(spec: MachineSpec, *, limit: int = LIMIT, only: Collection[str] = ()) 
     findings, vacuous, open_ended = [], [], []
     explored: dict[str, int] = {}
     dead = {row.key for row in spec.rows if _unattainable(spec, row)}
-    for rule in (Rule(), *(each for each in spec.never if not only or each.name in only)):
+    for rule in (Rule(), *(named for named in spec.never if not only or named.name in only)):
         search = _searched(spec, rule, limit)
         if rule.when:
             explored[rule.name] = len(search.seen)
-        if search.found:
-            findings.append(search.found)
+        if search.finding:
+            findings.append(search.finding)
         elif len(search.seen) >= limit:
             open_ended.append(rule.name)
         else:  # what can't be taken in one such search can never be
@@ -135,7 +135,7 @@ def check(spec: MachineSpec, *, limit: int = LIMIT, only: Collection[str] = ()) 
 
 
 def _unattainable(spec: MachineSpec, row: Row) -> bool:
-    """Whether a guard of a row needs a value that its fact neither has at first nor gets before the row is taken."""
+    """Whether a guard needs a value that its fact neither has at first nor gets before the row is taken."""
     needs = (
         (spec.facts[fact], values)
         for guard in map(spec.guards.__getitem__, row.guards)
@@ -146,7 +146,7 @@ def _unattainable(spec: MachineSpec, row: Row) -> bool:
 
 
 def _possible(spec: MachineSpec, fact: FactSpec, besides: Row) -> set[str]:
-    """Return the values that a fact may have while one row was not taken: its first ones, and what all others set."""
+    """Return the values that a fact may have before one row is taken: its first ones, and those of all other rows."""
     if fact.depends:
         return set(fact.values)
     rows = [other for other in spec.rows if other.key != besides.key and fact.name in other.sets]
@@ -156,7 +156,7 @@ def _possible(spec: MachineSpec, fact: FactSpec, besides: Row) -> set[str]:
 
 
 def _searched(spec: MachineSpec, rule: Rule, limit: int) -> "_Search":
-    """Search for a way to the broken rule on which what isn't followed can stay as it was; prove that there is none."""
+    """Search for a way to break the rule on which facts that aren't followed stay as they were, or prove the rule."""
     followed = set(rule.when)
     while True:
         search = _Search(spec, tuple(name for name in spec.facts if name in followed), rule, limit)
@@ -168,7 +168,7 @@ def _searched(spec: MachineSpec, rule: Rule, limit: int) -> "_Search":
 
 
 def _one_value(spec: MachineSpec, name: str, needed: list[tuple[str, ...]]) -> bool:
-    """Whether a fact that nothing on the way changes could be as the whole way needs it."""
+    """Whether a fact that no step of the way changes could have the values that the whole way needs."""
     fact = spec.facts[name]
     return any(all(value in values for values in needed) for value in fact.initial or fact.values)
 
@@ -182,9 +182,9 @@ def _relevant(spec: MachineSpec, rule: Rule) -> frozenset[str]:
 class _Move:
     """A row or an environment rule, with its facts as places in a node's values."""
 
-    told: Told
-    when: Wanted
-    own: Wanted  # the part of ``when`` that is left when its guards over what it sets are skipped
+    event: Event
+    when: Required
+    own: Required  # the part of ``when`` that is left when its guards over what it sets are skipped
     sets: tuple[tuple[int, str], ...]
     moved: frozenset[str]  # the facts that it sets and that aren't followed
     needs: Needs
@@ -201,8 +201,8 @@ class _Search:
         self.relevant = _relevant(spec, rule)
         self._loops = spec.undo_states
         self._undoing = bool(self._loops & self.relevant)  # else no undo stack need be kept
-        self._bad = self._wanted(rule.when)
-        self._world = [self._environment(each) for each in spec.environment]
+        self._bad = self._required(rule.when)
+        self._world = [self._environment(rule) for rule in spec.environment]
         self._rows_of: dict[str, list[_Move]] = {state: [] for state in spec.states}
         for row in spec.rows:
             self._rows_of[row.source] += self._moves(row)
@@ -214,30 +214,30 @@ class _Search:
         self._number: dict[Values, int] = {}
         self._stacks: list[Stack] = [Stack("", (), 0, frozenset())]
         self._stack_number: dict[Stack, int] = {self._stacks[0]: 0}
-        self._world_after: dict[tuple[str, int], list[tuple[Told, int]]] = {}
-        self._outcomes: dict[tuple[int, int], tuple[list[int], list[tuple[Told, int]]]] = {}
-        self.seen: dict[Node, tuple[Node | None, Told]] = {}
-        self.found: Finding | None = None
+        self._world_after: dict[tuple[str, int], list[tuple[Event, int]]] = {}
+        self._outcomes: dict[tuple[int, int], tuple[list[int], list[tuple[Event, int]]]] = {}
+        self.seen: dict[Node, tuple[Node | None, Event]] = {}
+        self.finding: Finding | None = None
         self.taken: set[str] = set()
         self.moved: frozenset[str] = frozenset()  # what the way that was found sets of facts that aren't followed
 
     def run(self) -> dict[str, list[tuple[str, ...]]]:
-        """Search for the shortest way to the broken rule; return what it needs of facts that aren't followed.
+        """Search for the shortest way to break the rule; return the values that it needs of facts that aren't followed.
 
-        ``found`` is that way; where there is none, the rule is proven.
+        ``finding`` has that way; without one, the rule is proven.
         """
         queue: deque[Node] = deque()
         for node in self._worlds():
-            self.seen[node] = (None, Told(self._told(node)))
+            self.seen[node] = (None, Event(self._facts_in_words(node)))
             queue.append(node)
         while queue and len(self.seen) < self._limit:
             node = queue.popleft()
             if self._broken(node):
                 path = self._way(node)
-                self.found = Finding(self._rule.name, self._rule.reason, tuple(step.words for step in path))
+                self.finding = Finding(self._rule.name, self._rule.reason, tuple(step.words for step in path))
                 self.moved = frozenset().union(*(step.moved for step in path))
                 needed: dict[str, list[tuple[str, ...]]] = {}
-                for name, values in (each for step in path for each in step.needs):
+                for name, values in (need for step in path for need in step.needs):
                     needed.setdefault(name, []).append(values)
                 return needed
             for step, after in self._next(node):
@@ -248,38 +248,40 @@ class _Search:
 
     # --- the search's words ---------------------------------------------------------------------------
 
-    def _wanted(self, wanted: Mapping[str, tuple[str, ...]]) -> Wanted:
-        return tuple((self._index[name], frozenset(values)) for name, values in wanted.items() if name in self._index)
+    def _required(self, values_of: Mapping[str, tuple[str, ...]]) -> Required:
+        return tuple(
+            (self._index[name], frozenset(values)) for name, values in values_of.items() if name in self._index
+        )
 
     def _places(self, sets: Mapping[str, str]) -> tuple[tuple[int, str], ...]:
         return tuple((self._index[name], value) for name, value in sets.items() if name in self._index)
 
     def _environment(self, rule: Rule) -> _Move:
-        when = self._wanted(rule.when)
+        when = self._required(rule.when)
         moved = frozenset(rule.sets) - frozenset(self._names)
         message = f"the world: {_words(rule.sets)}"
         needs = frozenset((name, values) for name, values in rule.when.items() if name not in self._index)
         states = frozenset(rule.states)
-        return _Move(Told(message, needs, moved), when, when, self._places(rule.sets), moved, needs, states)
+        return _Move(Event(message, needs, moved), when, when, self._places(rule.sets), moved, needs, states)
 
     def _moves(self, row: Row) -> Iterator[_Move]:
-        """Yield the ways in which a row's guards can hold: each guard by itself, or by what stands in for it."""
+        """Yield the ways in which a row's guards can hold: each guard by itself, or by its ``unless``."""
         either = [name for name in row.guards if self._spec.guards[name].unless]
         for waived in product(*((None, name) for name in either)):
             guards = self._spec.wanted_of(row, [name for name in waived if name])
             yield self._move(row, [(fact, values) for _, fact, values in guards])
 
     def _move(self, row: Row, guards: Sequence[tuple[str, tuple[str, ...]]]) -> _Move:
-        when = tuple(each for fact, values in guards for each in self._wanted({fact: values}))
-        own = tuple(each for each in when if self._names[each[0]] not in row.sets)
+        when = tuple(requirement for fact, values in guards for requirement in self._required({fact: values}))
+        own = tuple(requirement for requirement in when if self._names[requirement[0]] not in row.sets)
         moved = frozenset(row.sets) - frozenset(self._names)
-        told = f"{row.trigger}: {row.source} -> {row.to}" + (f" ({_words(row.sets)})" if row.sets else "")
+        message = f"{row.trigger}: {row.source} -> {row.to}" + (f" ({_words(row.sets)})" if row.sets else "")
         needs = frozenset((fact, values) for fact, values in guards if fact not in self._index)
-        return _Move(Told(told, needs, moved), when, own, self._places(row.sets), moved, needs, row=row)
+        return _Move(Event(message, needs, moved), when, own, self._places(row.sets), moved, needs, row=row)
 
     def _worlds(self) -> Iterator[Node]:
         facts = [self._spec.facts[name] for name in self._names]
-        for values in product(*(each.initial or each.values for each in facts)):
+        for values in product(*(fact.initial or fact.values for fact in facts)):
             yield Node(self._spec.initial, self._numbered(values))
 
     def _numbered(self, values: Values) -> int:
@@ -297,18 +299,18 @@ class _Search:
     def _next(self, node: Node) -> Iterator[Step]:
         if node.state in self._spec.finals:
             return
-        for told, facts in self._by_itself(node.state, node.facts):
-            yield told, Node(node.state, facts, node.undo, node.no_return, node.open)
+        for event, facts in self._by_itself(node.state, node.facts):
+            yield event, Node(node.state, facts, node.undo, node.no_return, node.open)
         for move in self._rows_of[node.state]:
             if move.row is not None and self._may(node, move.row):
                 yield from self._undo(node, move.row) if move.row.foreach else self._take(node, move, move.row)
 
-    def _by_itself(self, state: str, number: int) -> list[tuple[Told, int]]:
+    def _by_itself(self, state: str, number: int) -> list[tuple[Event, int]]:
         """Return what the world may do by itself from these facts."""
         if (state, number) not in self._world_after:
             facts = self._values[number]
             self._world_after[state, number] = [
-                (move.told, self._numbered(after))
+                (move.event, self._numbered(after))
                 for move in self._world
                 if (not move.states or state in move.states) and _all(move.when, facts)
                 for after in self._after(facts, move.sets, move.moved)
@@ -317,7 +319,7 @@ class _Search:
         return self._world_after[state, number]
 
     def _may(self, node: Node, row: Row) -> bool:
-        """Whether the engine would take a row here at all, whatever its guards."""
+        """Whether the engine could take a row here, whatever its guards."""
         if row.foreach:
             return bool(node.undo)
         if node.open and node.open[-1] != row.key and row.by is not By.OPERATOR and not row.overrides_open_intent:
@@ -333,26 +335,26 @@ class _Search:
         behind = node.open[:-1] if again else node.open
         left = behind if row.to == row.source else ()
         if again and all(facts[place] == value for place, value in move.sets):
-            told = Told(f"{move.told.words}, found done")
-            yield told, Node(row.to, node.facts, node.undo, node.no_return, left)
+            event = Event(f"{move.event.words}, found done")
+            yield event, Node(row.to, node.facts, node.undo, node.no_return, left)
         if not _all(move.own if again else move.when, facts):
             return
         self.taken.add(row.key)
         if not row.action or not row.sets:
-            yield move.told, Node(row.to, node.facts, node.undo, node.no_return, left)
+            yield move.event, Node(row.to, node.facts, node.undo, node.no_return, left)
             return
         undo, began = self._begun(node, move, row), (*behind, row.key)
         no_return = node.no_return or row.point_of_no_return
         done, cut = self._outcome(move, node.facts)
         for after in done:
-            yield move.told, Node(row.to, after, undo, no_return, left)
+            yield move.event, Node(row.to, after, undo, no_return, left)
         if not again:
-            told = Told(f"{row.trigger} failed and changed nothing", move.needs)
-            yield told, Node(node.state, node.facts, undo, no_return, behind)
-        for told, after in cut:
-            yield told, Node(node.state, after, undo, no_return, began)
+            event = Event(f"{row.trigger} failed and changed nothing", move.needs)
+            yield event, Node(node.state, node.facts, undo, no_return, behind)
+        for event, after in cut:
+            yield event, Node(node.state, after, undo, no_return, began)
 
-    def _outcome(self, move: _Move, number: int) -> tuple[list[int], list[tuple[Told, int]]]:
+    def _outcome(self, move: _Move, number: int) -> tuple[list[int], list[tuple[Event, int]]]:
         """Return the facts after an action that was done, and after one that was cut off."""
         if (id(move), number) not in self._outcomes:
             facts = self._values[number]
@@ -360,8 +362,8 @@ class _Search:
             cut = []
             for part in self._parts(facts, move.sets):
                 seen = ", ".join(f"{self._names[place]}={value}" for place, value in part) or "nothing seen of it"
-                told = Told(f"{move.row.trigger if move.row else ''} is cut off ({seen})", move.needs, move.moved)
-                cut += [(told, self._numbered(after)) for after in self._after(facts, part, move.moved)]
+                event = Event(f"{move.row.trigger if move.row else ''} is cut off ({seen})", move.needs, move.moved)
+                cut += [(event, self._numbered(after)) for after in self._after(facts, part, move.moved)]
             self._outcomes[id(move), number] = (done, cut)
         return self._outcomes[id(move), number]
 
@@ -386,24 +388,24 @@ class _Search:
         self.taken.add(row.key)
         message = f"{row.trigger} of {newest.key}"
         if row.by is By.OPERATOR:
-            yield Told(message), node._replace(undo=newest.below, open=())
+            yield Event(message), node._replace(undo=newest.below, open=())
             return
         facts, moved = self._values[node.facts], self._undone[newest.key].moved
         back = tuple((place, value) for place, value in enumerate(newest.image) if value)
         for after in self._after(facts, back, moved):
-            yield Told(message, moved=moved), node._replace(facts=self._numbered(after), undo=newest.below, open=())
+            yield Event(message, moved=moved), node._replace(facts=self._numbered(after), undo=newest.below, open=())
         for part in self._parts(facts, back):
             for after in self._after(facts, part, moved):
-                yield Told(f"{message} is cut off", moved=moved), node._replace(facts=self._numbered(after))
+                yield Event(f"{message} is cut off", moved=moved), node._replace(facts=self._numbered(after))
 
     def _parts(self, facts: Values, sets: tuple[tuple[int, str], ...]) -> Iterator[tuple[tuple[int, str], ...]]:
-        """Yield all that an action may have done when it is cut off: of each fact nothing, some (mixed), or all."""
+        """Yield the possible effects of an interrupted action: of each fact nothing, a part (mixed), or all."""
         choices = []
         for place, value in sets:
             mixed = "mixed" in self._spec.facts[self._names[place]].values and facts[place] != value
             choices.append([None, (place, value), *([(place, "mixed")] if mixed else [])])
         for chosen in product(*choices):
-            yield tuple(each for each in chosen if each is not None)
+            yield tuple(setting for setting in chosen if setting is not None)
 
     def _after(self, facts: Values, sets: Iterable[tuple[int, str]], moved: frozenset[str]) -> Iterator[Values]:
         """Yield the facts with these set; what depends on those that changed may then have any value."""
@@ -426,22 +428,22 @@ class _Search:
         """Return the followed facts that depend on what changed, followed or not."""
         if (changed, moved) not in self._loose:
             names = {self._names[place] for place in changed} | moved
-            found = (self._index[name] for name in self._spec.depending_on(names) - names if name in self._index)
-            self._loose[changed, moved] = tuple(sorted(found))
+            depending = (self._index[name] for name in self._spec.depending_on(names) - names if name in self._index)
+            self._loose[changed, moved] = tuple(sorted(depending))
         return self._loose[changed, moved]
 
     # --- telling --------------------------------------------------------------------------------------
 
-    def _way(self, node: Node) -> list[Told]:
-        steps = [Told(f"there: {node.state}; {self._told(node)}")]
+    def _way(self, node: Node) -> list[Event]:
+        steps = [Event(f"there: {node.state}; {self._facts_in_words(node)}")]
         here: Node | None = node
         while here is not None:
             before, step = self.seen[here]
-            steps.append(step if before else Told(f"at first: {step.words}"))
+            steps.append(step if before else Event(f"at first: {step.words}"))
             here = before
         return steps[::-1]
 
-    def _told(self, node: Node) -> str:
+    def _facts_in_words(self, node: Node) -> str:
         return ", ".join(f"{name}={value}" for name, value in zip(self._names, self._values[node.facts], strict=True))
 
 
@@ -450,9 +452,9 @@ def _undo_of(row: Row) -> str:
     return f"{row.undo} ({', '.join(sorted(row.sets))})"
 
 
-def _all(wanted: Wanted, facts: Values) -> bool:
+def _all(required: Required, facts: Values) -> bool:
     """Whether every followed fact has a wanted value; one that is not followed may have it."""
-    for place, values in wanted:  # noqa: SIM110  half the search's time is spent here: a generator is dear
+    for place, values in required:  # noqa: SIM110  half the search's time is spent here: a generator is dear
         if facts[place] not in values:
             return False
     return True

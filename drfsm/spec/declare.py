@@ -2,12 +2,13 @@
 
 Owns the declaration's format (the tables of keys below) and the rules that one row or one name can break
 by itself; soundness.py has the rules of the whole table. Refuses to guess: a fault says where it is
-(``source:line``), what is wrong and the mend. Called by the CLI, the runner (which reads the run's own
+(``source:line``), what is wrong and how to correct it. Called by the CLI, the runner (which reads the run's own
 copy) and authors' tests; it touches no file, the text is handed in.
 """
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from attrs import frozen
@@ -157,8 +158,13 @@ def dump_schema() -> dict[str, Any]:
 
 
 def load_machine(text: bytes | str, *, source: str = "<machine>") -> MachineSpec:
-    """Read a declaration. Raises DeclarationFault with every fault found, each with line and mend."""
-    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    """Read a declaration. Raises DeclarationFault with every fault, each with its line and a correction."""
+    return _loaded(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text), source)
+
+
+@lru_cache(maxsize=16)
+def _loaded(raw: bytes, source: str) -> MachineSpec:
+    """Read a declaration once: a command asks for the same one several times, and each reading costs 0.1 s."""
     faults = Faults(source)
     declared = _read(raw, faults)
     spec = None
@@ -170,10 +176,10 @@ def load_machine(text: bytes | str, *, source: str = "<machine>") -> MachineSpec
         if spec is not None and _skeleton_is_whole(declared):
             for fault in unsound(spec):
                 faults.add(*fault)
-    if faults.found or spec is None:
-        told = faults.told()
-        count = "one fault" if len(told) == 1 else f"{len(told)} faults"
-        raise DeclarationFault(f"{source}: {count} in the declaration", told, hint="mend the declaration")
+    if faults.entries or spec is None:
+        lines = faults.lines()
+        count = "one fault" if len(lines) == 1 else f"{len(lines)} faults"
+        raise DeclarationFault(f"{source}: {count} in the declaration", lines, hint="correct the declaration")
     return spec
 
 
@@ -185,8 +191,8 @@ def _read(raw: bytes, faults: Faults) -> Block | None:
         faults.add(line, "these bytes are not UTF-8", "save the declaration as UTF-8")
         return None
     root = compose(text, faults)
-    found: Block | None = None if root is None else _DECLARATION.read(root, faults, "the declaration")
-    return found
+    declared: Block | None = None if root is None else _DECLARATION.read(root, faults, "the declaration")
+    return declared
 
 
 # --- names that must be known ---------------------------------------------------------------------------
@@ -194,7 +200,7 @@ def _read(raw: bytes, faults: Faults) -> Block | None:
 
 @frozen
 class _Known:
-    """Names and values that a declaration has declared, and what is said when one isn't."""
+    """The declared names and values, and the fault for an undeclared one."""
 
     faults: Faults
     facts: Mapping[str, tuple[Word, ...]]
@@ -207,13 +213,13 @@ class _Known:
         return cls(
             faults,
             {name: fact.get("values", ()) for name, fact in machine.get("facts", {}).items()},
-            {name: given.get("values", ()) for name, given in machine.get("inputs", {}).items()},
+            {name: declared.get("values", ()) for name, declared in machine.get("inputs", {}).items()},
             machine.get("guards", {}),
             dict.fromkeys(map(str, _states(machine))),
         )
 
     def name(self, word: Word, known: Iterable[str], kind: str, declare: str) -> bool:
-        """Say whether a name is known; if not, that is a fault."""
+        """Return whether a name is known; an unknown one is a fault."""
         if word in known:
             return True
         self.faults.add(word.line, f"there is no {kind} {word}", did_you_mean(word, known, declare))
@@ -232,17 +238,19 @@ class _Known:
                 mend = did_you_mean(word, values, f"it has {', '.join(values)}")
                 self.faults.add(word.line, f"{owner} has no value {word}", mend)
 
-    def wanted(self, wanted: Mapping[Word, tuple[Word, ...]]) -> None:
-        for fact, words in wanted.items():
+    def requirements(self, requirements: Mapping[Word, tuple[Word, ...]]) -> None:
+        for fact, words in requirements.items():
             if self.fact(fact):
                 self.values(f"fact {fact}", words, self.facts[fact])
 
-    def give_up(self, wanted: Mapping[Word, tuple[Word, ...]]) -> None:
+    def give_up(self, required: Mapping[Word, tuple[Word, ...]]) -> None:
         """Check the values at which a wait gives up: also ``unknown``, for what could not be read."""
-        self.wanted({fact: tuple(word for word in words if word != "unknown") for fact, words in wanted.items()})
+        self.requirements(
+            {fact: tuple(word for word in words if word != "unknown") for fact, words in required.items()}
+        )
 
     def sets(self, sets: Mapping[Word, Word]) -> None:
-        self.wanted({fact: (word,) for fact, word in sets.items()})
+        self.requirements({fact: (word,) for fact, word in sets.items()})
 
     def when(self, when: Mapping[Word, tuple[Word, ...]]) -> None:
         for name, words in when.items():
@@ -276,12 +284,12 @@ def _check_names(machine: Block, faults: Faults) -> None:
         if "known_after" in fact:
             known.name(fact["known_after"], triggers, "trigger", "name the row's trigger that brings it about")
     for guard in machine.get("guards", {}).values():
-        known.wanted(guard.get("requires", {}))
-        known.wanted(guard.get("unless", {}))
+        known.requirements(guard.get("requires", {}))
+        known.requirements(guard.get("unless", {}))
     for row in machine.get("transitions", ()):
         _check_row_names(row, known)
     for rule in _rules(machine):
-        known.wanted(rule.get("when", {}))
+        known.requirements(rule.get("when", {}))
         known.sets(rule.get("sets", {}))
         for state in rule.get("states", ()):
             known.state(state)
@@ -298,13 +306,13 @@ def _rules(machine: Block) -> Iterator[Block]:
 
 def _check_fact(name: Word, fact: Block, known: _Known) -> None:
     known.values(f"fact {name}", fact.get("initial", ()), known.facts[name])
-    for each in fact.get("depends", ()):
-        if known.fact(each) and each == name:
-            known.faults.add(each.line, f"fact {name} depends on itself", "remove it from depends")
-    for each in fact.get("values", ()):
-        if each == "unknown":
+    for dependency in fact.get("depends", ()):
+        if known.fact(dependency) and dependency == name:
+            known.faults.add(dependency.line, f"fact {name} depends on itself", "remove it from depends")
+    for value in fact.get("values", ()):
+        if value == "unknown":
             known.faults.add(
-                each.line,
+                value.line,
                 f"fact {name} declares unknown",
                 "remove it: unknown is always possible, for what could not be read",
             )
@@ -314,7 +322,9 @@ def _check_row_names(row: Block, known: _Known) -> None:
     for source_state in row.get("from", ()):
         known.when(source_state.when)
         for name in set(source_state.when) & set(row.get("when", ())):
-            known.faults.add(name.line, f"{source_state} and its row both select by {name}", "say it in one of them")
+            known.faults.add(
+                name.line, f"{source_state} and its row both select by {name}", "select by it in one of them"
+            )
     known.when(row.get("when", {}))
     for name in row.get("amends", ()):
         known.name(name, known.inputs, "input", "declare it under inputs")
@@ -342,7 +352,7 @@ def _check_rule_names(machine: Block, faults: Faults) -> None:
 
 
 def _check_hidden(machine: Block, faults: Faults) -> None:
-    """Find hidden facts where something would have to be read; only the environment and never rules may name them."""
+    """Find hidden facts that would have to be read; only environment and never rules may name them."""
     hidden = {name for name, fact in machine.get("facts", {}).items() if fact.get("hidden")}
     named: list[Word] = []
     for guard in machine.get("guards", {}).values():
@@ -363,18 +373,18 @@ def _check_used(machine: Block, faults: Faults) -> None:
     """Find what is declared and never used. A receipt uses the facts that it names."""
     rows = machine.get("transitions", ())
     waits = [row["wait"] for row in rows if "wait" in row]
-    guards = {each for row in rows for each in row.get("guards", ())}
-    inputs = {each for row in rows for key in ("when", "amends") for each in row.get(key, ())}
-    inputs |= {each for row in rows for state in row.get("from", ()) for each in state.when}
-    inputs |= {each.get("limit") for each in waits}
+    guards = {guard for row in rows for guard in row.get("guards", ())}
+    inputs = {name for row in rows for key in ("when", "amends") for name in row.get(key, ())}
+    inputs |= {name for row in rows for state in row.get("from", ()) for name in state.when}
+    inputs |= {wait.get("limit") for wait in waits}
     inputs |= {row["attempts"].get("max") for row in rows if "attempts" in row} | {row.get("rounds") for row in rows}
     for name in set(machine.get("guards", ())) - guards:
         faults.add(name.line, f"guard {name} is used by no transition", "guard one with it, or remove it")
     for name in set(machine.get("facts", ())) - _facts_used(machine, waits):
         faults.add(name.line, f"fact {name} is used nowhere", "require or set it somewhere, or remove it")
-    for name, given in machine.get("inputs", {}).items():
-        if name not in inputs and "because" not in given:
-            mend = "select a transition with it, or say in because who reads it"
+    for name, declared in machine.get("inputs", {}).items():
+        if name not in inputs and "because" not in declared:
+            mend = "select a transition with it, or say in because what reads it"
             faults.add(name.line, f"input {name} is used by no transition", mend)
 
 
@@ -382,8 +392,8 @@ def _facts_used(machine: Block, waits: Iterable[Block]) -> set[str]:
     used: set[str] = set(_strings(machine.get("receipt", {})))
     for guard in machine.get("guards", {}).values():
         used |= set(guard.get("requires", ())) | set(guard.get("unless", ()))
-    for each in (*machine.get("transitions", ()), *machine.get("environment", ())):
-        used |= set(each.get("sets", ()))
+    for rule in (*machine.get("transitions", ()), *machine.get("environment", ())):
+        used |= set(rule.get("sets", ()))
     for rule in _rules(machine):
         used |= set(rule.get("when", ()))
     for wait in waits:
@@ -401,8 +411,8 @@ def _strings(thing: Any) -> Iterator[str]:
             yield key
             yield from _strings(value)
     else:
-        for each in thing:
-            yield from _strings(each)
+        for item in thing:
+            yield from _strings(item)
 
 
 # --- what one row can get wrong -------------------------------------------------------------------------
@@ -462,7 +472,7 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
         lambda r: "undo" in r and "not_undone_because" in r,
         "not_undone_because",
         "both undo and not_undone_because",
-        "keep one: an abort either gives it back or says why not",
+        "keep one: an abort either undoes it or says why not",
     ),
     (
         lambda r: "action" in r and r.get("effect") == Effect.NONE and ("undo" in r or "not_undone_because" in r),
@@ -498,7 +508,7 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
         lambda r: "amends" in r and r.get("by", By.RUNNER) != By.OPERATOR,
         "amends",
         "inputs that nobody amends",
-        "write `by: operator`: only a person may change what was asked for",
+        "write `by: operator`: only an operator may change the inputs",
     ),
     (
         lambda r: r.get("overrides_open_intent", False) and r.get("by", By.RUNNER) != By.FAILURE,
@@ -527,7 +537,7 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
     (
         lambda r: r.get("point_of_no_return", False) and "action" in r and r.get("effect") == Effect.NONE,
         "point_of_no_return",
-        "a point_of_no_return that writes nothing",
+        "a point_of_no_return without an effect",
         "name the action's effect, or remove point_of_no_return",
     ),
     (
@@ -580,8 +590,8 @@ def _check_give_up(row: Block, guards: Mapping[str, Block], faults: Faults) -> N
 def _skeleton_is_whole(machine: Block) -> bool:
     """Say whether rows, finals and inputs were read without a fault, so that the table can be judged.
 
-    A misspelt state or input, or an empty group, would look like gaps and dead ends all over the table: it is told
-    alone.
+    A misspelt state or input, or an empty group, would look like gaps and dead ends all over the table, so only
+    that fault is reported.
     """
     rows, inputs = machine["transitions"], machine.get("inputs", {})
     blocks = (*rows, *inputs.values())
@@ -590,7 +600,7 @@ def _skeleton_is_whole(machine: Block) -> bool:
     selected = ((name, value) for when in whens for name, values in when.items() for value in values)
     return (
         groups_are_whole(machine)
-        and all(set(each.lines) == set(each) for each in blocks)
+        and all(set(block.lines) == set(block) for block in blocks)
         and {machine["initial"], *machine["finals"]} <= states
         and all(name in inputs and value in inputs[name].get("values", ()) for name, value in selected)
     )
@@ -607,134 +617,134 @@ def _built(machine: Block, source: str, sha256: str) -> MachineSpec | None:
         reason=str(machine["because"]),
         initial=str(machine["initial"]),
         finals={str(state): str(status) for state, status in machine["finals"].items()},
-        inputs={str(n): _input(n, each) for n, each in machine.get("inputs", {}).items()},
-        facts={str(n): _fact(n, each) for n, each in machine.get("facts", {}).items()},
-        guards={str(n): _guard(n, each) for n, each in machine.get("guards", {}).items()},
-        rows=tuple(row for each in machine["transitions"] for row in _rows(each)),
+        inputs={str(n): _input(n, declared) for n, declared in machine.get("inputs", {}).items()},
+        facts={str(n): _fact(n, declared) for n, declared in machine.get("facts", {}).items()},
+        guards={str(n): _guard(n, declared) for n, declared in machine.get("guards", {}).items()},
+        rows=tuple(row for declared in machine["transitions"] for row in _rows(declared)),
         environment=_built_rules(machine, "environment"),
         never=_built_rules(machine, "never"),
         frozen=_built_rules(machine, "frozen"),
-        phases={str(n): _phase(n, each) for n, each in machine.get("phases", {}).items()},
+        phases={str(n): _phase(n, declared) for n, declared in machine.get("phases", {}).items()},
         receipt=machine.get("receipt", {}),
         sha256=sha256,
         source=source,
     )
 
 
-def _text(found: Block, key: str) -> str:
-    return str(found.get(key, ""))
+def _text(declared: Block, key: str) -> str:
+    return str(declared.get(key, ""))
 
 
 def _texts(words: Iterable[Word]) -> tuple[str, ...]:
     return tuple(str(word) for word in words)
 
 
-def _wanted(found: Mapping[Word, tuple[Word, ...]]) -> dict[str, tuple[str, ...]]:
-    return {str(name): _texts(words) for name, words in found.items()}
+def _values_by_name(declared: Mapping[Word, tuple[Word, ...]]) -> dict[str, tuple[str, ...]]:
+    return {str(name): _texts(words) for name, words in declared.items()}
 
 
-def _sets(found: Mapping[Word, Word]) -> dict[str, str]:
-    return {str(name): str(word) for name, word in found.items()}
+def _sets(declared: Mapping[Word, Word]) -> dict[str, str]:
+    return {str(name): str(word) for name, word in declared.items()}
 
 
-def _input(name: Word, found: Block) -> InputSpec:
-    return InputSpec(str(name), _texts(found.get("values", ())), _text(found, "because"), name.line)
+def _input(name: Word, declared: Block) -> InputSpec:
+    return InputSpec(str(name), _texts(declared.get("values", ())), _text(declared, "because"), name.line)
 
 
-def _fact(name: Word, found: Block) -> FactSpec:
+def _fact(name: Word, declared: Block) -> FactSpec:
     return FactSpec(
         name=str(name),
-        values=_texts(found.get("values", ())),
-        reason=_text(found, "because"),
-        local=found.get("local", False),
-        depends=_texts(found.get("depends", ())),
-        initial=_texts(found.get("initial", ())),
-        hidden=found.get("hidden", False),
-        known_after=_text(found, "known_after"),
+        values=_texts(declared.get("values", ())),
+        reason=_text(declared, "because"),
+        local=declared.get("local", False),
+        depends=_texts(declared.get("depends", ())),
+        initial=_texts(declared.get("initial", ())),
+        hidden=declared.get("hidden", False),
+        known_after=_text(declared, "known_after"),
         line=name.line,
     )
 
 
-def _guard(name: Word, found: Block) -> Guard:
-    requires, unless = _wanted(found.get("requires", {})), _wanted(found.get("unless", {}))
+def _guard(name: Word, declared: Block) -> Guard:
+    requires, unless = _values_by_name(declared.get("requires", {})), _values_by_name(declared.get("unless", {}))
     return Guard(
         name=str(name),
         requires=requires,
-        reason=_text(found, "because"),
+        reason=_text(declared, "because"),
         unless=unless,
-        foreseen=Foreseen(found.get("foreseen", Foreseen.NO)),
-        mend=_text(found, "mend"),
+        foreseen=Foreseen(declared.get("foreseen", Foreseen.NO)),
+        mend=_text(declared, "mend"),
         line=name.line,
     )
 
 
-def _phase(name: Word, found: Block) -> PhaseSpec:
-    triggers, fails = _texts(found.get("triggers", ())), _texts(found.get("fails", ()))
-    return PhaseSpec(str(name), triggers, _sets(found.get("ends", {})), fails, name.line)
+def _phase(name: Word, declared: Block) -> PhaseSpec:
+    triggers, fails = _texts(declared.get("triggers", ())), _texts(declared.get("fails", ()))
+    return PhaseSpec(str(name), triggers, _sets(declared.get("ends", {})), fails, name.line)
 
 
 def _built_rules(machine: Block, section: str) -> tuple[Rule, ...]:
     return tuple(
         Rule(
-            when=_wanted(found.get("when", {})),
-            sets=_sets(found.get("sets", {})),
-            name=_text(found, "name"),
-            reason=_text(found, "because"),
-            states=_texts(found.get("states", ())),
-            line=found.line,
+            when=_values_by_name(rule.get("when", {})),
+            sets=_sets(rule.get("sets", {})),
+            name=_text(rule, "name"),
+            reason=_text(rule, "because"),
+            states=_texts(rule.get("states", ())),
+            line=rule.line,
         )
-        for found in machine.get(section, ())
+        for rule in machine.get(section, ())
     )
 
 
-def _rows(found: Block) -> Iterator[Row]:
-    for state in found["from"]:
+def _rows(row: Block) -> Iterator[Row]:
+    for state in row["from"]:
         yield Row(
             source=str(state),
-            trigger=str(found["trigger"]),
-            to=str(found.get("to", state)),
-            reason=_text(found, "because"),
-            by=By(found.get("by", By.RUNNER)),
-            when=_wanted({**state.when, **found.get("when", {})}),
-            guards=_texts(found.get("guards", ())),
-            action=_optional(found, "action"),
-            sets=_sets(found.get("sets", {})),
-            effect=Effect(found.get("effect", Effect.NONE)),
-            attempts=_attempts(found.get("attempts", Block(0))),
-            wait=_wait(found.get("wait")),
-            undo=_optional(found, "undo"),
-            not_undone_because=_text(found, "not_undone_because"),
-            amends=_texts(found.get("amends", ())),
-            foreach=_optional(found, "foreach"),
-            timeout_seconds=found.get("timeout_seconds"),
-            point_of_no_return=found.get("point_of_no_return", False),
-            overrides_open_intent=found.get("overrides_open_intent", False),
-            foresees=found.get("foresees", False),
-            rounds=_number_or_input(found.get("rounds", 0)),
-            line=found.line,
+            trigger=str(row["trigger"]),
+            to=str(row.get("to", state)),
+            reason=_text(row, "because"),
+            by=By(row.get("by", By.RUNNER)),
+            when=_values_by_name({**state.when, **row.get("when", {})}),
+            guards=_texts(row.get("guards", ())),
+            action=_optional(row, "action"),
+            sets=_sets(row.get("sets", {})),
+            effect=Effect(row.get("effect", Effect.NONE)),
+            attempts=_attempts(row.get("attempts", Block(0))),
+            wait=_wait(row.get("wait")),
+            undo=_optional(row, "undo"),
+            not_undone_because=_text(row, "not_undone_because"),
+            amends=_texts(row.get("amends", ())),
+            foreach=_optional(row, "foreach"),
+            timeout_seconds=row.get("timeout_seconds"),
+            point_of_no_return=row.get("point_of_no_return", False),
+            overrides_open_intent=row.get("overrides_open_intent", False),
+            foresees=row.get("foresees", False),
+            rounds=_number_or_input(row.get("rounds", 0)),
+            line=row.line,
         )
 
 
-def _optional(found: Block, key: str) -> str | None:
-    return str(found[key]) if key in found else None
+def _optional(declared: Block, key: str) -> str | None:
+    return str(declared[key]) if key in declared else None
 
 
-def _attempts(found: Block) -> Attempts:
-    most = _number_or_input(found.get("max", 1))
-    return Attempts(most, found.get("backoff_seconds", 0.0), _optional(found, "repair"))
+def _attempts(declared: Block) -> Attempts:
+    most = _number_or_input(declared.get("max", 1))
+    return Attempts(most, declared.get("backoff_seconds", 0.0), _optional(declared, "repair"))
 
 
 def _number_or_input(number: int | Word) -> int | str:
     return str(number) if isinstance(number, Word) else number
 
 
-def _wait(found: Block | None) -> Wait | None:
-    if found is None or "every_seconds" not in found or "limit" not in found:
+def _wait(declared: Block | None) -> Wait | None:
+    if declared is None or "every_seconds" not in declared or "limit" not in declared:
         return None
-    limit = found["limit"]
+    limit = declared["limit"]
     return Wait(
-        every_seconds=found["every_seconds"],
+        every_seconds=declared["every_seconds"],
         limit=str(limit) if isinstance(limit, Word) else limit,
-        consecutive=found.get("consecutive", 1),
-        give_up=_wanted(found.get("give_up", {})),
+        consecutive=declared.get("consecutive", 1),
+        give_up=_values_by_name(declared.get("give_up", {})),
     )

@@ -15,7 +15,7 @@ def mermaid(spec: MachineSpec) -> str:
 
 def _lines(spec: MachineSpec) -> Iterator[str]:
     yield f"[*] --> {spec.initial}"
-    crowds = {row.trigger: [each for each in spec.rows if each.trigger == row.trigger] for row in spec.rows}
+    crowds = {row.trigger: [other for other in spec.rows if other.trigger == row.trigger] for row in spec.rows}
     crowded = {trigger for trigger, rows in crowds.items() if len(rows) >= CROWD and len({row.to for row in rows}) == 1}
     for row in spec.rows:
         if row.trigger not in crowded:
@@ -29,8 +29,8 @@ def _lines(spec: MachineSpec) -> Iterator[str]:
 
 
 def _mark(row: Row) -> str:
-    told = "" if row.by is By.RUNNER else f" ({_by(row)})"
-    return told + (" (point of no return)" if row.point_of_no_return else "")
+    mark = "" if row.by is By.RUNNER else f" ({_by(row)})"
+    return mark + (" (point of no return)" if row.point_of_no_return else "")
 
 
 def table(spec: MachineSpec) -> str:

@@ -1,11 +1,12 @@
 """What may happen: the frozen specification of one declared machine.
 
-Owns the shapes and the pure questions that one asks of them. Reads no YAML (declare.py does), knows no
-world and no journal. Everybody above reads it; nobody changes it.
+Owns the types and their pure questions. Reads no YAML (declare.py does), knows no world and no journal. Every higher
+floor reads it; none changes it.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -13,8 +14,8 @@ from attrs import field, frozen
 
 from drfsm.spec.graph import closure, onward
 
-Wanted = Mapping[str, tuple[str, ...]]
-"""Fact name -> the values that will do."""
+Required = Mapping[str, tuple[str, ...]]
+"""Fact name -> the values that satisfy it."""
 
 
 def _freeze(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -26,19 +27,19 @@ def _table() -> Any:
 
 
 class Effect(StrEnum):
-    """May an action be done again after a crash. recovery.py's table says what follows from it."""
+    """Whether an action may be repeated after a crash; recovery.py's table says what follows."""
 
     NONE = "none"  # it changes nothing outside
-    IDEMPOTENT = "idempotent"  # doing it again ends the same
-    ONCE = "once"  # never blindly again: a person decides
+    IDEMPOTENT = "idempotent"  # repeating it gives the same result
+    ONCE = "once"  # never repeated blindly: an operator decides
 
 
 class By(StrEnum):
-    """Who fires a row."""
+    """What fires a row."""
 
     RUNNER = "runner"  # the runner, as soon as its guards hold
-    OPERATOR = "operator"  # a person's command, with recorded arguments
-    FAILURE = "failure"  # where a failure has a safe place to go
+    OPERATOR = "operator"  # an operator's command, with recorded arguments
+    FAILURE = "failure"  # a failure that has a safe state to go to
 
 
 class Foreseen(StrEnum):
@@ -73,9 +74,9 @@ class Guard:
     """Facts that a row requires, and why. Where all of ``unless`` hold, what it requires is not evaluated."""
 
     name: str
-    requires: Wanted = _table()
+    requires: Required = _table()
     reason: str = ""
-    unless: Wanted = _table()
+    unless: Required = _table()
     foreseen: Foreseen = Foreseen.NO  # whether it is judged beforehand, too: spec/foresight.py
     mend: str = ""  # what to do, and to type, where it does not hold
     line: int = 0
@@ -98,7 +99,7 @@ class Attempts:
     repair: str | None = None
 
     def limit(self, inputs: Mapping[str, Any]) -> int:
-        """Return how often, for these inputs."""
+        """Return the number of attempts, for these inputs."""
         return _number(self.max, inputs)
 
 
@@ -113,7 +114,7 @@ class Wait:
     every_seconds: float
     limit: float | str
     consecutive: int = 1
-    give_up: Wanted = _table()
+    give_up: Required = _table()
 
 
 @frozen
@@ -129,7 +130,7 @@ class Row:
     to: str
     reason: str = ""
     by: By = By.RUNNER
-    when: Wanted = _table()  # input name -> values that select this row
+    when: Required = _table()  # input name -> values that select this row
     guards: tuple[str, ...] = ()
     action: str | None = None
     sets: Mapping[str, str] = _table()  # fact -> value once the action is done
@@ -147,7 +148,7 @@ class Row:
     rounds: int | str = 0  # by failure: how often the circle that it closes is gone through; 0: it closes none
     line: int = 0
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Name the row in records: ``source --trigger--> to``."""
         return f"{self.source} --{self.trigger}--> {self.to}"
@@ -173,9 +174,9 @@ class InputSpec:
 
 @frozen
 class Rule:
-    """What the world may do by itself (environment), or must never be (never), or means (frozen)."""
+    """A rule about facts: a change by the environment, a forbidden combination (never), or a freeze (frozen)."""
 
-    when: Wanted = _table()
+    when: Required = _table()
     sets: Mapping[str, str] = _table()
     name: str = ""
     reason: str = ""
@@ -268,10 +269,10 @@ class MachineSpec:
     def waived(self, row: Row, values: Mapping[str, str | None]) -> frozenset[str]:
         """Return those of the row's guards for which, by these fact values, something else stands in."""
         guards = (self.guards[name] for name in row.guards)
-        return frozenset(each.name for each in guards if each.unless and holds(each.unless, values))
+        return frozenset(guard.name for guard in guards if guard.unless and holds(guard.unless, values))
 
     def says_frozen(self, facts: Mapping[str, str | None]) -> tuple[str, ...]:
-        """Tell in the operator's words what these fact values mean is frozen."""
+        """Yield what is frozen by these fact values, in the operator's words."""
         return tuple(
             rule.reason for rule in self.frozen if all(facts.get(fact) in values for fact, values in rule.when.items())
         )
@@ -286,6 +287,6 @@ def _number(number: int | str, inputs: Mapping[str, Any]) -> int:
     return number if isinstance(number, int) else int(inputs[number])
 
 
-def holds(wanted: Wanted, values: Mapping[str, str | None]) -> bool:
-    """Say whether every wanted fact has one of its wanted values; an unknown fact never has."""
-    return all(values.get(fact) in options for fact, options in wanted.items())
+def holds(required: Required, values: Mapping[str, str | None]) -> bool:
+    """Return whether every required fact has one of its required values; an unknown fact never has."""
+    return all(values.get(fact) in options for fact, options in required.items())

@@ -1,4 +1,4 @@
-"""What a declaration can get wrong in its ``phases``: the parts of a run that get a receipt of their own.
+"""The faults of a declaration's ``phases``: the parts of a run with their own receipts.
 
     phases:
       restore:
@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from drfsm.spec.model import By
 from drfsm.spec.words import Block, Faults, Word, did_you_mean
 
-TOLD_BY_RECORDS = ("failed", "not_reached", "given_up", "held", "running")
-"""Outcomes that a phase's receipt tells by itself, from the run's records: no ending may be called so."""
+DERIVED_OUTCOMES = ("failed", "not_reached", "given_up", "held", "running")
+"""Outcomes that a phase's receipt derives from the run's records: no ending may have one of these names."""
 
 
 def check_phases(machine: Block, faults: Faults) -> None:
-    """Find unknown triggers, triggers of two phases, and endings and failures that can be none."""
+    """Find unknown triggers, triggers of two phases, and impossible endings and failures."""
     by_trigger: dict[str, set[str]] = {}
     for row in machine.get("transitions", ()):
         by_trigger.setdefault(row.get("trigger", ""), set()).add(row.get("by", By.RUNNER))
@@ -36,7 +36,7 @@ def check_phases(machine: Block, faults: Faults) -> None:
         for trigger in phase.get("fails", ()):
             if trigger in by_trigger and by_trigger[trigger] != {By.FAILURE}:
                 mend = "name a trigger whose rows are `by: failure`, or move it to triggers"
-                faults.add(trigger.line, f"phase {name} fails by {trigger}, which is no failure's row", mend)
+                faults.add(trigger.line, f"phase {name} fails by {trigger}, which is not a failure's row", mend)
 
 
 def _triggers(phase: Block) -> Iterator[Word]:
@@ -49,6 +49,6 @@ def _check_endings(name: Word, phase: Block, faults: Faults) -> None:
         if trigger not in phase.get("triggers", ()):
             mend = did_you_mean(trigger, phase.get("triggers", ()), "add it to the phase's triggers")
             faults.add(trigger.line, f"phase {name} ends with {trigger}, which is not in it", mend)
-        if outcome in TOLD_BY_RECORDS:
-            mend = f"call it otherwise: the receipt says {', '.join(TOLD_BY_RECORDS)} by itself"
+        if outcome in DERIVED_OUTCOMES:
+            mend = f"choose another outcome: the receipt derives {', '.join(DERIVED_OUTCOMES)} by itself"
             faults.add(outcome.line, f"phase {name} ends as {outcome}", mend)

@@ -1,7 +1,7 @@
-"""What to do about an action that was killed, or cut off in another way, before its end was recorded: a table.
+"""The recovery table: what to do about an action that was interrupted before its end was recorded.
 
 The action's intent is on record, its commit is not. So the facts that it changes are read again (the probe), and the
-table says what follows.
+table gives the next action.
 
       open intent   effect             probe sees        -> do
     A   no            any                any                 start
@@ -12,7 +12,7 @@ table says what follows.
     F   yes           idempotent, once   unknown             hold
 
 A: nothing was begun. B: whatever it did, it changed nothing. C: it was done and the crash came before the
-commit. D: doing it again ends the same. E: doing it again might do it twice. F: nobody can see what is.
+commit. D: doing it again ends the same. E: doing it again might do it twice. F: its effect can't be seen.
 Every combination matches exactly one row (tests/spec/test_recovery.py tries them all).
 """
 
@@ -25,7 +25,7 @@ from drfsm.spec.model import Effect
 
 
 class Probe(StrEnum):
-    """What the facts that a row sets say, read again."""
+    """The facts that a row sets, read again."""
 
     DONE = "done"  # as the row sets them
     NOT_DONE = "not_done"  # as before the action
@@ -34,7 +34,7 @@ class Probe(StrEnum):
 
 
 class RecoveryAction(StrEnum):
-    """What the next attempt does: the whole row, its commit only, the action again, or nothing (a person decides)."""
+    """What the next attempt does: the row, only its commit, the action again, or nothing (an operator decides)."""
 
     START = "start"
     COMMIT = "commit"
@@ -75,17 +75,17 @@ CASES = (
 def decide(*, open_intent: bool, effect: Effect, probe: Probe) -> RecoveryCase:
     """Return the one case that matches."""
     (case,) = (
-        each for each in CASES if each.open_intent == open_intent and effect in each.effects and probe in each.probes
+        case for case in CASES if case.open_intent == open_intent and effect in case.effects and probe in case.probes
     )
     return case
 
 
-def probe(wanted: Mapping[str, str], now: Mapping[str, str | None], before: Mapping[str, str | None]) -> Probe:
-    """Say what facts read again mean: as wanted, as before, neither, or not to be told."""
-    if any(now.get(name) is None for name in wanted):
+def probe(expected: Mapping[str, str], now: Mapping[str, str | None], before: Mapping[str, str | None]) -> Probe:
+    """Judge the facts read again: as the row sets them, as before, neither, or unknown."""
+    if any(now.get(name) is None for name in expected):
         return Probe.UNKNOWN
-    if all(now[name] == value for name, value in wanted.items()):
+    if all(now[name] == value for name, value in expected.items()):
         return Probe.DONE
-    if all(name in before and now[name] == before[name] for name in wanted):
+    if all(name in before and now[name] == before[name] for name in expected):
         return Probe.NOT_DONE
     return Probe.MIXED

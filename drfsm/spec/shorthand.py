@@ -1,11 +1,11 @@
-"""Writes out what a declaration says once for many rows: old key names, defaults, groups of states.
+"""Expands a declaration's shorthand: old key names, defaults, groups of states.
 
     defaults: {effect: idempotent, attempts: {max: 3}}     for each row with an action that doesn't say otherwise
     groups: {frozen_states: [a, b]}                        a name for states, wherever states are listed
     from: [a, {state: b, when: {validate: asked}}]         rows that differ only in their source and its ``when``
 
-Works on what was read, before anything is checked, so that every later rule sees plain rows only. Owns the faults of
-these three. Refuses shorthand that says nothing: a group or a default that nobody uses. Called by declare.py.
+Runs before any check, so that every later rule sees plain rows only. Owns the faults of these three. Refuses unused
+shorthand: a group or a default without a row. Called by declare.py.
 """
 
 from collections.abc import Iterable, Mapping
@@ -49,8 +49,8 @@ def source(name: Kind, with_when: Kind) -> Kind:
         if not isinstance(node, yaml.MappingNode):
             state = name.read(node, faults, called)
             return None if state is None else Source.of(state, {})
-        found = with_when.read(node, faults, called)
-        return Source.of(found["state"], found.get("when", {})) if found and "state" in found else None
+        declared = with_when.read(node, faults, called)
+        return Source.of(declared["state"], declared.get("when", {})) if declared and "state" in declared else None
 
     return Kind(read, {"anyOf": [name.schema, with_when.schema]})
 

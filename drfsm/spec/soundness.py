@@ -54,7 +54,7 @@ def _reach(spec: MachineSpec) -> Iterator[Fault]:
                 "add the transition that leads there, or remove it",
             )
         elif state not in back:
-            yield line, f"no final state can be reached from {state}", "add a way on, or make it final"
+            yield line, f"no final state can be reached from {state}", "add a transition from it, or make it final"
 
 
 def _by_source(spec: MachineSpec) -> dict[str, list[Row]]:
@@ -65,7 +65,7 @@ def _by_source(spec: MachineSpec) -> dict[str, list[Row]]:
 
 
 def _overlaps(spec: MachineSpec) -> Iterator[Fault]:
-    """Of two rows that fit the same state and inputs nobody could say which is meant."""
+    """Two rows that fit the same state and inputs are ambiguous."""
     for one, other in (pair for rows in _by_source(spec).values() for pair in combinations(rows, 2)):
         if not _both_possible(one, other):
             continue
@@ -76,7 +76,7 @@ def _overlaps(spec: MachineSpec) -> Iterator[Fault]:
             yield (
                 other.line,
                 f"{other.trigger} and {one.trigger} (line {one.line}) both fit state {one.source}, both by {one.by}",
-                "tell them apart with when, or let the operator choose",
+                "distinguish them with when, or let the operator choose",
             )
         elif one.trigger == other.trigger:
             yield (
@@ -91,22 +91,22 @@ def _both_possible(one: Row, other: Row) -> bool:
 
 
 def _gaps(spec: MachineSpec) -> Iterator[Fault]:
-    """Exactly one row of the runner fits each state and input, unless the state waits for a person."""
+    """Exactly one row of the runner fits each state and input, unless the state waits for an operator."""
     for state, leaving in _by_source(spec).items():
         rows = [row for row in leaving if row.by is By.RUNNER and row.foreach is None]
         names = sorted({name for row in rows for name in row.when if name in spec.inputs})
         if not rows or not names:
             continue
         for values in product(*(spec.inputs[name].values for name in names)):
-            given = dict(zip(names, values, strict=True))
-            if not any(row.selected(given) for row in rows):
-                told = ", ".join(f"{name}: {value}" for name, value in given.items())
-                yield rows[0].line, f"no row of the runner leaves {state} for {told}", "add the row for it"
+            inputs = dict(zip(names, values, strict=True))
+            if not any(row.selected(inputs) for row in rows):
+                combination = ", ".join(f"{name}: {value}" for name, value in inputs.items())
+                yield rows[0].line, f"no row of the runner leaves {state} for {combination}", "add the row for it"
                 break
 
 
 def _loops(spec: MachineSpec) -> Iterator[Fault]:
-    """Find circles that the runner could go in for ever. A loop of undos ends with its stack, rounds are counted."""
+    """Find cycles in which the runner could go on for ever. A loop of undos ends with its stack, rounds are counted."""
     rows = [row for row in spec.rows if row.by is not By.OPERATOR and row.foreach is None]
     yield from _no_rounds(rows)
     leads_to = onward((row.source, row.to) for row in rows if not row.rounds)
@@ -116,7 +116,7 @@ def _loops(spec: MachineSpec) -> Iterator[Fault]:
     if state:
         line = next(row.line for row in spec.rows if row.source == state)
         mend = "let the operator take one of the rows, or count `rounds` of a failure's row that leads back"
-        yield line, f"the runner can go round in circles through {state}", mend
+        yield line, f"the runner can loop for ever through {state}", mend
 
 
 def _no_rounds(rows: list[Row]) -> Iterator[Fault]:
@@ -127,7 +127,7 @@ def _no_rounds(rows: list[Row]) -> Iterator[Fault]:
 
 
 def _mutations(spec: MachineSpec) -> Iterator[Fault]:
-    """Find changes that an abort would forget: before the point of no return each says how, or why not."""
+    """Find changes that an abort would not undo: before the point of no return each row declares how, or why not."""
     undo_states = spec.undo_states
     abortable = {row.source for row in spec.rows if row.to in undo_states and row.foreach is None}
     for row in spec.rows:
@@ -135,7 +135,7 @@ def _mutations(spec: MachineSpec) -> Iterator[Fault]:
         if changes and {row.source, row.to} & abortable and not (row.undo or row.not_undone_because):
             yield (
                 row.line,
-                f"{row.trigger} changes something, can be aborted, and says nothing of giving it back",
+                f"{row.trigger} changes something and can be aborted, but does not declare how to undo it",
                 "add undo, or not_undone_because with the reason",
             )
     yield from _refusals(spec)
@@ -143,7 +143,7 @@ def _mutations(spec: MachineSpec) -> Iterator[Fault]:
 
 
 def _points_of_no_return(spec: MachineSpec) -> Iterator[Fault]:
-    """Find two of them on one way: branches that part before may have one each."""
+    """Find two points of no return on one way; separate branches may have one each."""
     finals = [row for row in spec.rows if row.point_of_no_return]
     leads_to = onward((row.source, row.to) for row in spec.rows)
     after = {to: closure({to}, leads_to) for to in {row.to for row in finals}}
@@ -158,7 +158,7 @@ def _points_of_no_return(spec: MachineSpec) -> Iterator[Fault]:
 
 
 def _refusals(spec: MachineSpec) -> Iterator[Fault]:
-    """Find failures that would end as refused, which says that nothing moved, though something may have."""
+    """Find failures that would end as refused (nothing changed) although something may have changed."""
     refused = {state for state, status in spec.finals.items() if status == "refused"}
     leads_to = onward((row.source, row.to) for row in spec.rows)
     moved = closure({row.to for row in spec.rows if row.action and row.sets}, leads_to)
@@ -166,6 +166,6 @@ def _refusals(spec: MachineSpec) -> Iterator[Fault]:
         if row.by is By.FAILURE and row.to in refused and row.source in moved:
             yield (
                 row.line,
-                f"{row.trigger} ends {row.source} as refused, though something may have been changed by then",
-                "lead it to where changes are given back, or to a final state that failed",
+                f"{row.trigger} ends {row.source} as refused, although something may have changed by then",
+                "lead it to a state that undoes changes, or to a final state of status failed",
             )

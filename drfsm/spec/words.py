@@ -1,4 +1,4 @@
-"""Reads YAML nodes into words that know their line, and collects every fault on the way.
+"""Reads YAML nodes into words with their line numbers, and collects every fault.
 
 Owns the kinds of things that a declaration is made of (a name, a count, a table of names, a block with
 known keys). Each kind knows both how it is read and its JSON Schema, so the loader and the schema that
@@ -16,7 +16,7 @@ import yaml
 from attrs import field, frozen
 
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-_PLAIN_TAGS = {f"tag:yaml.org,2002:{each}" for each in ("str", "map", "seq")}
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq")}
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?\Z", re.ASCII)
 _DEEPEST = 20  # a declaration needs six levels; a bomb of brackets gets no further
@@ -37,7 +37,7 @@ class Word(str):
 
 
 class Block(dict[str, Any]):
-    """What was read of a mapping with known keys: values by key, and the line of each key."""
+    """A mapping with known keys: values by key, and the line of each key."""
 
     def __init__(self, line: int) -> None:
         super().__init__()
@@ -51,18 +51,18 @@ class Block(dict[str, Any]):
 
 @frozen
 class Faults:
-    """Every fault found in one source, in no order until ``told``."""
+    """The faults of one source; ``lines`` sorts them."""
 
     source: str
-    found: list[tuple[int, str]] = field(factory=list)
+    entries: list[tuple[int, str]] = field(factory=list)
 
     def add(self, line: int, what: str, mend: str) -> None:
-        """Remember that something is wrong on a line, and how to mend it."""
-        self.found.append((line, f"{what}; {mend}"))
+        """Add a fault on a line, and its correction."""
+        self.entries.append((line, f"{what}; {mend}"))
 
-    def told(self) -> tuple[str, ...]:
-        """Return ``source:line: what is wrong; the mend`` for each, in the order of the lines."""
-        return tuple(dict.fromkeys(f"{self.source}:{line}: {text}" for line, text in sorted(self.found)))
+    def lines(self) -> tuple[str, ...]:
+        """Return ``source:line: what is wrong; the correction`` for each, in the order of the lines."""
+        return tuple(dict.fromkeys(f"{self.source}:{line}: {text}" for line, text in sorted(self.entries)))
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
@@ -78,7 +78,7 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
 
 
 def compose(text: str, faults: Faults) -> yaml.Node | None:
-    """Return the document's root node; None (and a fault) if it is no single plain YAML document."""
+    """Return the document's root node; None (and a fault) if it is not one plain YAML document."""
     if not _shallow(text, faults):
         return None
     try:
@@ -86,10 +86,10 @@ def compose(text: str, faults: Faults) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = 1 if mark is None else mark.line + 1
-        faults.add(line, f"no YAML: {error.problem or error.context}", "mend the syntax")
+        faults.add(line, f"not YAML: {error.problem or error.context}", "correct the syntax")
         return None
     except (yaml.YAMLError, RecursionError) as error:
-        faults.add(1, f"no YAML: {' '.join(str(error).split())}", "save it as plain UTF-8 text")
+        faults.add(1, f"not YAML: {' '.join(str(error).split())}", "save it as plain UTF-8 text")
         return None
     if root is None:
         faults.add(1, "the declaration is empty", "start with `machine: NAME`")
@@ -98,9 +98,9 @@ def compose(text: str, faults: Faults) -> yaml.Node | None:
 
 
 def _shallow(text: str, faults: Faults) -> bool:
-    """Say whether a text is small and shallow enough to be composed: the C composer recurses, and dies without a word.
+    """Return whether a text is small and shallow enough to compose: the C composer recurses and would crash.
 
-    Reads events, which don't recurse. What is wrong otherwise is the composer's to say.
+    Reads events, which don't recurse. The composer reports all other faults.
     """
     if len(text) > _LARGEST:
         faults.add(1, f"it has {len(text)} characters", f"a declaration has {_LARGEST} at most")
@@ -138,7 +138,7 @@ def _plain(root: yaml.Node, text: str, faults: Faults) -> bool:
 
 def _children(node: yaml.Node) -> list[yaml.Node]:
     if isinstance(node, yaml.MappingNode):
-        return [each for pair in node.value for each in pair]
+        return [child for pair in node.value for child in pair]
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
@@ -180,7 +180,7 @@ class Key:
 
 def _word(node: yaml.Node, faults: Faults, called: str) -> Word | None:
     if not isinstance(node, yaml.ScalarNode):
-        faults.add(_line(node), f"{called} is no single word", "write one word")
+        faults.add(_line(node), f"{called} is not a single word", "write one word")
     elif not node.value.strip():
         faults.add(_line(node), f"{called} is empty", "write it or leave the key out")
     else:
@@ -261,29 +261,29 @@ def _free(node: yaml.Node, faults: Faults, called: str) -> Any:
         pairs = _pairs(node, faults, called) or []
         return {str(key): _free(value, faults, called) for key, value in pairs}
     if isinstance(node, yaml.SequenceNode):
-        return [_free(each, faults, called) for each in node.value]
+        return [_free(item, faults, called) for item in node.value]
     return str(node.value)
 
 
 def _pairs(node: yaml.Node, faults: Faults, called: str) -> list[tuple[Word, yaml.Node]] | None:
     """Return the keys and nodes of a mapping, the first of each key; None if it is no mapping."""
     if not isinstance(node, yaml.MappingNode):
-        faults.add(_line(node), f"{called} is no mapping", "write `key: value` lines or {key: value}")
+        faults.add(_line(node), f"{called} is not a mapping", "write `key: value` lines or {key: value}")
         return None
-    found: dict[Hashable, tuple[Word, yaml.Node]] = {}
+    pairs: dict[Hashable, tuple[Word, yaml.Node]] = {}
     for key_node, value in node.value:
         key = _word(key_node, faults, f"a key of {called}")
         if key is None:
             continue
-        if key in found:
+        if key in pairs:
             faults.add(
                 key.line,
                 f"{key} is in {called} twice",
-                f"remove one (the first is on line {found[key][0].line})",
+                f"remove one (the first is on line {pairs[key][0].line})",
             )
             continue
-        found[key] = (key, value)
-    return list(found.values())
+        pairs[key] = (key, value)
+    return list(pairs.values())
 
 
 WORD = Kind(_value, {"type": ["string", "number", "boolean"]})
@@ -330,25 +330,25 @@ def listing(kind: Kind, *, or_one: bool = False) -> Kind:
             one = kind.read(node, faults, called)
             return None if one is None else (one,)
         if not isinstance(node, yaml.SequenceNode):
-            faults.add(_line(node), f"{called} is no list", "write [a, b]")
+            faults.add(_line(node), f"{called} is not a list", "write [a, b]")
             return None
         if not node.value:
             faults.add(_line(node), f"{called} is an empty list", "name at least one or leave the key out")
             return None
-        found = [kind.read(each, faults, called) for each in node.value]
-        return _without_repeats([each for each in found if each is not None], faults, called) or None
+        things = [kind.read(item, faults, called) for item in node.value]
+        return _without_repeats([thing for thing in things if thing is not None], faults, called) or None
 
     schema = {"type": "array", "minItems": 1, "items": kind.schema}
     return Kind(read, {"anyOf": [kind.schema, schema]} if or_one else schema)
 
 
-def _without_repeats(found: list[Any], faults: Faults, called: str) -> tuple[Any, ...]:
+def _without_repeats(things: list[Any], faults: Faults, called: str) -> tuple[Any, ...]:
     kept: list[Any] = []
-    for each in found:
-        if isinstance(each, Word) and each in kept:
-            faults.add(each.line, f"{each} is in {called} twice", "remove one")
+    for thing in things:
+        if isinstance(thing, Word) and thing in kept:
+            faults.add(thing.line, f"{thing} is in {called} twice", "remove one")
         else:
-            kept.append(each)
+            kept.append(thing)
     return tuple(kept)
 
 
@@ -362,8 +362,8 @@ def table(kind: Kind) -> Kind:
         if not pairs:
             faults.add(_line(node), f"{called} is empty", "name at least one or leave the key out")
             return None
-        found = {_checked_key(key, faults, called): kind.read(value, faults, str(key)) for key, value in pairs}
-        return {key: value for key, value in found.items() if key is not None and value is not None} or None
+        entries = {_checked_key(key, faults, called): kind.read(value, faults, str(key)) for key, value in pairs}
+        return {key: value for key, value in entries.items() if key is not None and value is not None} or None
 
     return Kind(
         read,
@@ -391,25 +391,25 @@ def block(keys: Mapping[str, Key], called: str, old_keys: Mapping[str, str] | No
         pairs = _pairs(node, faults, name)
         if pairs is None:
             return None
-        found = Block(_line(node))
+        declared = Block(_line(node))
         for word, value in pairs:
             key = names.get(word, str(word))
             if key not in keys:
                 mend = did_you_mean(word, keys, f"its keys are {', '.join(keys)}")
                 faults.add(word.line, f"{called} has no key {word}", mend)
                 continue
-            if key in found.lines:
+            if key in declared.lines:
                 old = next(old for old, new in names.items() if new == key)
                 faults.add(word.line, f"{called} has {key} twice: {old} is its old name", f"remove {old}")
                 continue
-            found.lines[key] = word.line
+            declared.lines[key] = word.line
             read_value = keys[key].kind.read(value, faults, str(word))
             if read_value is not None:
-                found[key] = read_value
+                declared[key] = read_value
         for key, spec in keys.items():
-            if spec.required and key not in found.lines:
-                faults.add(found.line, f"{called} lacks {key}", f"add `{key}:`")
-        return found
+            if spec.required and key not in declared.lines:
+                faults.add(declared.line, f"{called} lacks {key}", f"add `{key}:`")
+        return declared
 
     return Kind(
         read,

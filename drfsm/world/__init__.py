@@ -1,8 +1,8 @@
-"""What is acted on: the protocols and values of two sites and the store between them.
+"""The protocols and values of two sites and the store between them.
 
-Owns shapes only. The rooms of dr/ speak these and nothing else; adapters/ implements them on the real
-services. Every call may raise Unreachable (says nothing about the world), ActionFailed (the service said
-no) or Conflict (a condition on a write did not hold: nothing of ours was written).
+Owns types only. dr/ uses these protocols and no client; adapters/ implements them on the real services. Every call may
+raise Unreachable (the state of the world is unknown), ActionFailed (the service refused) or Conflict (the condition of
+a write did not hold: drfsm wrote nothing).
 """
 
 from drfsm.world.ports import (

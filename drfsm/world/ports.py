@@ -33,9 +33,9 @@ class ObjectStore(Protocol):
         """The bucket's name."""
 
     def now(self) -> datetime | None:
-        """Return the time by the store's clock (the ``Date`` of its last answer, and what has passed since).
+        """Return the time by the store's clock: the ``Date`` of its last response plus the time since then.
 
-        For the ages of its objects: this machine's clock may be another. None before the first answer.
+        For the ages of its objects: this machine's clock may differ. None before the first response.
         """
 
     def get(self, key: str, *, largest_bytes: int = LARGEST_BYTES) -> Blob | None:
@@ -48,7 +48,7 @@ class ObjectStore(Protocol):
         """Return what the store says of an object without reading it, None if there is none."""
 
     def sha256(self, key: str) -> tuple[int, str] | None:
-        """Read an object in a stream; return (bytes read, SHA-256 in hex), None if there is none."""
+        """Read an object in a stream; return (size in bytes, SHA-256 in hex), None if there is none."""
 
     def list(self, prefix: str) -> Iterator[Stat]:
         """Yield every object below a prefix, in the order of keys."""
@@ -60,20 +60,20 @@ class ObjectStore(Protocol):
         """Copy an object on the server, within the bucket."""
 
     def delete(self, key: str) -> None:
-        """Delete an object; one that isn't there is fine."""
+        """Delete an object. An absent object is not an error."""
 
     def presigned_url(self, key: str, *, seconds: int, write: bool = False) -> str:
         """Return a URL that lets its holder read an object (or write it) for a while. It is a secret."""
 
-    # Many at once: answers come in any order, one for each question, or an error; nothing is dropped silently.
+    # Many at once: results come in any order, one for each request, or an error; nothing is dropped silently.
 
     def hash_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[Hashed]:
-        """Read every object in a stream; yield what reading it gave."""
+        """Read every object in a stream; yield its size and hash."""
 
     def get_many(
         self, keys: Iterable[str], *, check: Check | None = None, largest_bytes: int = LARGEST_BYTES
     ) -> Iterator[tuple[str, Blob | None]]:
-        """Yield every key with its object, None where there is none. For small objects: bodies are held whole.
+        """Yield every key with its object, None if there is none. For small objects: bodies are held in memory.
 
         Raises Unreadable for an object of more than ``largest_bytes`` each, as ``get`` does.
         """
@@ -82,7 +82,7 @@ class ObjectStore(Protocol):
         """Copy on the server, within the bucket; yield each copy when it is made."""
 
     def delete_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[str]:
-        """Delete objects; yield each key when it is gone. One that isn't there is fine."""
+        """Delete objects; yield each key when it is gone. An absent object is not an error."""
 
 
 class Cluster(Protocol):
@@ -94,53 +94,53 @@ class Cluster(Protocol):
 
     @property
     def name(self) -> str:
-        """What operators call this site: ``primary`` or ``dr``."""
+        """The operators' name for this site: ``primary`` or ``dr``."""
 
     def uid(self) -> str:
-        """Return what tells clusters apart: the UID of the kube-system namespace."""
+        """Return the cluster's identity: the UID of the kube-system namespace."""
 
     def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """Return an object, None if there is none. ``namespace`` is "" for kinds that have none."""
 
     def list(self, kind: str, namespace: str, *, labels: str = "") -> Sequence[Manifest]:
-        """Return every object of a kind, all pages, optionally those that a label selector names."""
+        """Return every object of a kind, all pages, optionally only those that match a label selector."""
 
     def create(self, manifest: Manifest) -> Manifest:
-        """Create an object. Raises Conflict if one of that name is there."""
+        """Create an object. Raises Conflict if one of that name exists."""
 
     def patch(self, kind: str, namespace: str, name: str, change: Mapping[str, object]) -> Manifest:
         """Merge-patch an object (RFC 7386). A resourceVersion in it makes the write conditional (Conflict)."""
 
     def apply(self, manifest: Manifest, *, manager: str = "drfsm", force: bool = False) -> Manifest:
-        """Apply an object on the server, as field manager ``manager``; it may create it.
+        """Apply an object on the server, which may create it, as field manager ``manager``.
 
-        Raises Conflict, naming the fields, where somebody else set them otherwise; ``force`` takes them over.
+        Raises Conflict, naming the fields, where another manager set them; ``force`` takes them over.
         """
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Delete an object and what it owns; one that isn't there is fine."""
+        """Delete an object and its dependents. An absent object is not an error."""
 
     def allowed(self, verb: str, group: str, resource: str, namespace: str) -> bool:
-        """Ask the cluster whether it would let us (SelfSubjectAccessReview). ``resource`` may be ``pods/log``."""
+        """Ask whether this user has a permission (SelfSubjectAccessReview). ``resource`` may be ``pods/log``."""
 
     def log(self, namespace: str, pod: str, *, tail_lines: int) -> str:
         """Return the end of a pod's log; "" where there is none (yet)."""
 
     def whoami(self) -> str:
-        """Return the user name that the cluster knows us by, ``untold`` where it can't or won't say."""
+        """Return our user name on the cluster, ``untold`` where the cluster does not say."""
 
     def now(self) -> datetime | None:
-        """Return the cluster's own time, to the second, as its latest answer said it; None before the first.
+        """Return the cluster's own time, to the second, by its latest response; None before the first.
 
-        Ages of Kubernetes objects are reckoned by this clock, which stamped them; ours may be wrong. Makes no call.
+        Ages of Kubernetes objects are computed by this clock, which stamped them; ours may be wrong. Makes no call.
         """
 
 
 class Identity(Protocol):
-    """Who we are in the cloud.
+    """The account and the identity that drfsm acts with in the cloud.
 
-    Where the store is not the cloud's own, there may be nobody to ask: an answer then begins with UNTOLD and says
-    who did not answer, where and why. Where it is, what can't be asked is Unreachable.
+    Where the store is not the cloud's own, there may be no such service: the result then begins with UNTOLD and names
+    the service, its address and the reason. Where it is, a failed request is Unreachable.
     """
 
     def account(self) -> str:
@@ -150,30 +150,30 @@ class Identity(Protocol):
         """Return our own ARN, or why it is untold."""
 
     def known(self, arn: str) -> str:
-        """Return whether a role or user exists: ``there``, ``absent``, or ``untold`` where we may not ask."""
+        """Return whether a role or user exists: ``there``, ``absent``, or ``untold`` where asking is not permitted."""
 
     def region(self) -> str:
-        """Return the region that we speak to."""
+        """Return the region that requests go to."""
 
     def bucket_region(self) -> str:
         """Return the region that the bucket lives in, or why it is untold."""
 
 
 class BucketPolicy(Protocol):
-    """The policy of the store's bucket, as JSON text. It knows no compare-and-swap: read again what was written."""
+    """The policy of the store's bucket, as JSON text. It has no compare-and-swap: read it again after a write."""
 
     def read(self) -> str | None:
         """Return the policy, None if there is none."""
 
     def write(self, policy: str | None) -> None:
-        """Replace the policy; None takes it away."""
+        """Replace the policy; None removes it."""
 
 
 class Alarms(Protocol):
-    """What watches the workload from outside."""
+    """The alarms that monitor the workload."""
 
     def states(self, names: Sequence[str]) -> Mapping[str, str]:
-        """Return the state of each named alarm that there is: OK, ALARM or INSUFFICIENT_DATA."""
+        """Return the state of each named alarm that exists: OK, ALARM or INSUFFICIENT_DATA."""
 
 
 class Metrics(Protocol):
@@ -194,62 +194,62 @@ class Infrastructure(Protocol):
     """The machines below a site."""
 
     def runners(self, tags: Mapping[str, str]) -> Sequence[Runner]:
-        """Return the machines that carry all of these tags, terminated ones left out."""
+        """Return the machines that carry all of these tags, without terminated ones."""
 
     def states(self, instance_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return the state of each machine; one that the cloud forgot is ``terminated``."""
+        """Return the state of each machine; one that the cloud no longer lists is ``terminated``."""
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
         """Ask for these machines, and no others, to be terminated."""
 
 
 class Provisioner(Protocol):
-    """What brings a site's machines up for one charter, and takes exactly them down again.
+    """Brings a site's machines up for one charter, and takes exactly these down again.
 
-    Every call may be made again after a crash: each asks first what is there already. Contents of a
-    kubeconfig, values of variables and the like never leave the adapter.
+    Every call may be repeated after a crash: it first checks what exists already. The content of a kubeconfig and the
+    values of variables never leave the adapter.
     """
 
     @property
     def kind(self) -> str:
-        """How operators call it: ``existing``, ``terraform`` or ``ec2``."""
+        """The operators' name for it: ``existing``, ``terraform`` or ``ec2``."""
 
     def plan(self, charter: Charter, watch: Watch) -> Changes:
-        """Find out what bringing up would do, keep the plan, and tell it. Brings nothing up."""
+        """Make and save the plan of bring-up, and report it. Brings nothing up."""
 
     def planned(self, charter: Charter) -> Changes | None:
-        """Return the plan that is kept on this machine, None if there is none."""
+        """Return the plan that is saved on this machine, None if there is none."""
 
     def bring_up(self, charter: Charter, changes: Changes, watch: Watch) -> Standing:
-        """Do what was planned, and nothing else; what is done already is fine. Raises ActionFailed."""
+        """Carry out the plan, and nothing else; finished parts are not an error. Raises ActionFailed."""
 
     def asked_again(self, charter: Charter, changes: Changes, watch: Watch) -> Standing:
-        """Return what a request brought up whose answer was lost; starts nothing that was never asked for."""
+        """Return the machine of a request whose response was lost; starts nothing that was never requested."""
 
     def standing(self, charter: Charter) -> Standing:
-        """Return what stands of the charter now."""
+        """Return the charter's machines and resources now."""
 
     def fetch_kubeconfig(self, charter: Charter) -> Kubeconfig | None:
-        """Keep the site's kubeconfig in the bundle's private directory; None if the site hasn't given it yet."""
+        """Save the site's kubeconfig in the bundle's private directory; None if the site has not provided it yet."""
 
     def held_kubeconfig(self) -> Kubeconfig | None:
-        """Return the kubeconfig that is kept, None if there is none."""
+        """Return the saved kubeconfig, None if there is none."""
 
     def allow(self, charter: Charter, watch: Watch) -> str:
-        """Let the operator's current address in; return that address. It goes when the site is taken down."""
+        """Let the operator's current address in; return that address. The teardown removes it."""
 
     def tear_down(self, charter: Charter, instance_ids: Sequence[str], watch: Watch) -> None:
-        """Ask for the charter's machines to be gone: of machines these, and no others. See ``standing`` for the end.
+        """Request the termination of exactly these machines of the charter. ``standing`` shows when they are gone.
 
-        Raises ActionFailed, with nothing touched, if one of them is not the charter's, or the charter has more.
+        Raises ActionFailed, and changes nothing, if one of them is not the charter's, or the charter has more.
         """
 
 
 class Registry(Protocol):
-    """What keeps the workload's images."""
+    """The registry of the workload's images."""
 
     def architectures(self, image: str) -> Sequence[str]:
-        """Return what an image is built for (amd64, arm64). Raises Unreachable, ActionFailed if that isn't told."""
+        """Return an image's architectures (amd64, arm64). Raises Unreachable, ActionFailed if they are unknown."""
 
     def digests(self, image: str) -> Sequence[str]:
         """Return the digests by which an image can be named now. Raises Unreachable, ActionFailed likewise."""
@@ -258,20 +258,20 @@ class Registry(Protocol):
 class Procedures(Protocol):
     """Runs of other machines that belong to this one: each has a bundle, a journal and a lease of its own.
 
-    What is told of one: ``run_id``, ``status``, ``state``, ``reason``, ``way``, and its journal's ``head`` and
+    The description of a run: ``run_id``, ``status``, ``state``, ``reason``, ``way``, and its journal's ``head`` and
     ``records``.
     """
 
     def run(self, machine: str, name: str, inputs: Mapping[str, Any], scope: str) -> Mapping[str, Any]:
-        """Start it, or go on with it where it was started already, as far as it goes; tell of it."""
+        """Start the run, or resume it if it was started, and let it go as far as it can; return its description."""
 
     def look(self, name: str) -> Mapping[str, Any] | None:
-        """Tell of the run of that name, None if it was never started. Changes nothing."""
+        """Return the description of the run of that name, None if it was never started. Changes nothing."""
 
 
 @frozen
 class World:
-    """Two sites, the store between them, and who we are there."""
+    """Two sites, the store between them, and the identity of drfsm there."""
 
     store: ObjectStore
     primary: Cluster

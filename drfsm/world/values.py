@@ -7,16 +7,16 @@ from attrs import field, frozen
 
 JSON = Any
 Check = Callable[[], None]
-"""Raises to stop what is going on: somebody wants to stop, or the time is up. Called between requests."""
+"""Raises to stop the action: a person asked to stop, or the time is up. Called between requests."""
 UNTOLD = "untold"
-"""What an answer begins with that nobody gives, where nobody has to."""
+"""The beginning of a result that no service provides, where none has to."""
 Manifest = dict[str, Any]
-"""A Kubernetes object as the API's JSON has it."""
+"""A Kubernetes object in the API's JSON form."""
 
 
 @frozen
 class Stat:
-    """An object of a store as a listing tells it. ``etag`` is verbatim, quotes included."""
+    """An object of a store as in a listing. ``etag`` is verbatim, quotes included."""
 
     key: str
     size_bytes: int
@@ -35,7 +35,7 @@ class Blob:
 
 @frozen
 class Hashed:
-    """What reading an object gave: bytes read and their SHA-256 in hex; both None where there is no object."""
+    """An object's size and SHA-256 (hex) by reading it; both None if there is no object."""
 
     key: str
     size_bytes: int | None = None
@@ -81,15 +81,15 @@ class PullToken:
 
 @frozen
 class Charter:
-    """On whose behalf machines are brought up. Names, tags and state carry both ids, so that no two share them."""
+    """The owner of machines. Names, tags and state contain both ids, so that no two charters share a machine."""
 
-    run: str  # the drfsm run that brings up, and that alone may take down
-    drill: str  # the drill that it belongs to; for a live DR the run itself
+    run: str  # the drfsm run that brings the machines up, and the only one that may take them down
+    drill: str  # the run's drill; for a live DR the run itself
 
 
 @frozen
 class Watch:
-    """How something that takes long tells of itself, and is told to stop. ``say`` is never given secrets."""
+    """The hooks of a long action: ``say`` reports, ``check`` raises to stop it. ``say`` never gets secrets."""
 
     say: Callable[[str], None] = lambda _words: None
     check: Check = lambda: None
@@ -97,7 +97,7 @@ class Watch:
 
 @frozen
 class Change:
-    """One thing that bringing up would do: what it is about, and ``create``, ``update``, ``delete`` or more of them."""
+    """One change of a plan: the resource's address, and one or more of ``create``, ``update``, ``delete``."""
 
     address: str
     actions: tuple[str, ...]
@@ -105,7 +105,7 @@ class Change:
 
 @frozen
 class Machine:
-    """A machine as its bill sees it; what isn't known is "" or None. ``launched_at`` in ISO 8601."""
+    """A machine's data for its cost; unknown fields are "" or None. ``launched_at`` in ISO 8601."""
 
     instance_id: str
     state: str = ""
@@ -116,27 +116,27 @@ class Machine:
 
 @frozen
 class Changes:
-    """A plan: what bringing up would do, kept so that exactly this can be done. No values, so no secrets."""
+    """A plan of bring-up, saved so that exactly this plan can be applied. No values, so no secrets."""
 
     tool: str
     changes: tuple[Change, ...]
-    words: tuple[str, ...]  # the same for people
-    sha256: str  # of the plan as it is kept; "" where there is nothing to keep
-    machines: tuple[Machine, ...] = ()  # what would be paid for, as far as the plan knows
+    words: tuple[str, ...]  # the same in words
+    sha256: str  # of the saved plan; "" where nothing is saved
+    machines: tuple[Machine, ...] = ()  # the machines that would cost, as far as the plan shows
 
 
 @frozen
 class Standing:
-    """What stands of a charter. ``resources`` counts everything that the tool answers for, machines included."""
+    """A charter's machines. ``resources`` counts everything in the tool's state, machines included."""
 
     machines: tuple[Machine, ...] = ()
     resources: int = 0
-    given: bool = False  # somebody else's site: not brought up by us, never to be taken down by us
+    existing: bool = False  # drfsm did not bring the site up and never takes it down
 
 
 @frozen
 class Kubeconfig:
-    """A kubeconfig that lies where only its owner can read it. Its contents stand in no record."""
+    """A kubeconfig in a file that only its owner can read. No record contains its content."""
 
     sha256: str
     server: str

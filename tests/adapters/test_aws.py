@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from drfsm.adapters.aws import S3Store, connect
-from drfsm.adapters.aws_session import refusal
+from drfsm.adapters.aws_session import parsed_time, refusal
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
 from drfsm.sandbox.seed import RUNNER_TAGS, launch_runner
@@ -81,6 +81,28 @@ def test_a_listing_has_every_page(cloud: Cloud, store: S3Store, bucket: str) -> 
         lying.put_object(bucket, f"p/{number:04}", b"")
     lying.put_object(bucket, "q/other", b"")
     assert [each.key for each in store.list("p/")] == [f"p/{number:04}" for number in range(1_005)]
+
+
+TIMES = (
+    "2026-02-28T03:04:05.000Z", "2026-02-28T03:04:05Z", "2026-02-28T03:04:05.123456789Z", "2026-02-28T03:04:05+02:00",
+    "Fri, 27 Feb 2026 19:00:00 GMT", "Friday, 27-Feb-26 19:00:00 GMT", "Xxx, 27 Feb 2026 19:00:00 GMT",
+    "Fri, 31 Feb 2026 19:00:00 GMT", "2026-13-01T00:00:00Z", "2026-02-28T25:04:05Z", "1772236800", 1772236800.5,
+    "", "a login page",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", TIMES)
+def test_a_time_is_read_as_botocore_reads_it(value: str | float) -> None:
+    """Whatever form it has, the moment and the refusal are botocore's own; only its guessing is gone round."""
+    from botocore.utils import parse_timestamp
+
+    try:
+        expected = parse_timestamp(value)
+    except ValueError:
+        with pytest.raises(ValueError, match="Invalid timestamp"):
+            parsed_time(value)
+    else:
+        assert (parsed_time(value), parsed_time(value).isoformat()) == (expected, expected.isoformat())
 
 
 def test_a_condition_that_does_not_hold_is_a_conflict_and_writes_nothing(store: S3Store) -> None:
@@ -237,7 +259,7 @@ def test_an_object_that_is_larger_than_its_reader_takes_is_refused_unread(
         lambda: store.get("large", largest_bytes=(64 << 10) - 1),
         lambda: list(store.get_many(["large"], largest_bytes=(64 << 10) - 1)),
     ):
-        with pytest.raises(Unreadable, match=rf"s3://{bucket}/large has 65536 bytes, and 65535 at most"):
+        with pytest.raises(Unreadable, match=rf"s3://{bucket}/large has 65536 bytes; drfsm reads at most 65535"):
             read()
 
 

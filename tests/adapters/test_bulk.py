@@ -122,7 +122,7 @@ def test_absent_objects_are_answers_and_an_absent_bucket_is_an_error(cloud: Clou
     assert list(store.hash_many(["none"])) == [Hashed("none")]
     assert list(store.get_many(["none"])) == [("none", None)]
     assert list(store.delete_many(["none"])) == ["none"]
-    with pytest.raises(ActionFailed, match="the source is gone"):
+    with pytest.raises(ActionFailed, match="the source no longer exists"):
         list(store.copy_many([Copy("none", "some", 1)]))
     with pytest.raises(ActionFailed, match="NoSuchBucket"):
         list(store_at(cloud.endpoint, "no-such-bucket").hash_many(["none"]))

@@ -161,7 +161,7 @@ def test_a_request_that_is_refused_now_brings_out_nothing(bench: Bench) -> None:
     bench.private.write("ec2.asked.json", json.dumps({"run": bench.charter.run, "token": 0}).encode())
     said: list[str] = []
     assert runner.asked_again(bench.charter, changes, Watch(said.append)).machines == ()
-    assert "it was refused" in said[-1]
+    assert "the start request was refused" in said[-1]
 
 
 def test_copied_tags_make_no_instance_ours(bench: Bench) -> None:
@@ -197,7 +197,7 @@ def test_exactly_the_planned_version_is_started(bench: Bench) -> None:
 
 def test_a_template_that_is_not_there_is_named(bench: Bench) -> None:
     """A wrong name is refused before anything is started."""
-    with pytest.raises(ActionFailed, match="looking at the launch template nobodys"):
+    with pytest.raises(ActionFailed, match="reading the launch template nobodys"):
         bench.runner(template="nobodys").plan(bench.charter, WATCH)
 
 
@@ -246,9 +246,9 @@ def test_a_kubeconfig_is_fetched_when_it_is_there(bench: Bench) -> None:
         pytest.param(
             kubeconfig({"token": "evil-word"}, **{"certificate-authority": "/ca"}), "another machine", id="a file"
         ),
-        pytest.param("evil-word: [", "is no kubeconfig", id="no YAML"),
-        pytest.param("[evil-word]", "is no kubeconfig", id="no mapping"),
-        pytest.param("current-context: evil-word\ncontexts: []\n", "is no kubeconfig", id="no context"),
+        pytest.param("evil-word: [", "is not a kubeconfig", id="no YAML"),
+        pytest.param("[evil-word]", "is not a kubeconfig", id="no mapping"),
+        pytest.param("current-context: evil-word\ncontexts: []\n", "is not a kubeconfig", id="no context"),
     ],
 )
 def test_a_kubeconfig_that_is_no_good_is_refused_without_its_words(bench: Bench, text: str, told: str) -> None:
@@ -337,7 +337,7 @@ def test_the_current_address_is_asked_for(body: bytes, expected: str) -> None:
 def test_an_answer_that_is_no_single_address_lets_nobody_in(body: bytes) -> None:
     """A page, a range or nothing is refused: never is more let in than one address."""
     server, url = serving(body)
-    with pytest.raises(ActionFailed, match=r"no IP address|would let in"):
+    with pytest.raises(ActionFailed, match=r"not an IP address|would let in"):
         from_environment({"DRFSM_ADDRESS_URL": url})()
     server.shutdown()
 
@@ -349,6 +349,6 @@ def test_a_given_address_is_taken_and_a_silent_or_open_service_is_told() -> None
     with pytest.raises(UsageFault, match="without TLS"):
         from_environment({"DRFSM_ADDRESS_URL": "http://checkip.example"})()
     refusing: Callable[[], str] = from_environment({"DRFSM_ADDRESS_URL": "http://127.0.0.1:9"})
-    with pytest.raises(Unreachable, match="does not tell this machine's address") as silent:
+    with pytest.raises(Unreachable, match="did not return this machine's address") as silent:
         refusing()
     assert "DRFSM_ALLOWED_ADDRESS" in silent.value.hint

@@ -317,7 +317,7 @@ def test_no_room_at_all_is_told(small_disk: Path) -> None:
         assert "free some space" in caught.value.hint
         assert "drfsm resume" in caught.value.hint
         (small_disk / "filler").unlink()
-        with pytest.raises(DiskFault, match="nothing more is done"):
+        with pytest.raises(DiskFault, match="the run stops here"):
             journal.append("rejected", BODY, AT)
         known = len(journal.records())
     with FileJournal.open(small_disk) as journal:
@@ -351,7 +351,7 @@ def _behind_a_link(path: Path) -> None:
 ALTERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut": (lambda log: os.truncate(log, log.stat().st_size // 2), "was cut"),
     "emptied": (lambda log: os.truncate(log, 0), "was cut"),
-    "a line of somebody else's": (lambda log: log.open("ab").write(b"{}\n"), "written to by another process"),
+    "a line of somebody else's": (lambda log: log.open("ab").write(b"{}\n"), "written by another process"),
     "edited in the middle, with its old time": (lambda log: _edited(log, 100), "was edited in line 1"),
     "edited at its end": (lambda log: _edited(log, -5), "was edited in its last line"),
     "removed": (Path.unlink, "was removed"),
@@ -378,7 +378,7 @@ def test_a_journal_that_is_altered_under_its_writer_is_written_no_more(tmp_path:
         with pytest.raises(JournalDamaged, match=words):
             journal.note_cut(AT)
         for _ in range(2):
-            with pytest.raises(JournalDamaged, match="nothing more is done") as caught:
+            with pytest.raises(JournalDamaged, match="the run stops here") as caught:
                 journal.append("rejected", BODY, AT)
         assert (caught.value.exit_code, "drfsm resume s3://" in caught.value.hint) == (ExitCode.DAMAGED, True)
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == left
@@ -444,8 +444,8 @@ def test_what_changes_no_byte_stops_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        pytest.param(b"x" * (file_journal.LONGEST_LINE + 2), "line 1 is no record", id="one endless line"),
-        pytest.param(None, "line 1 is no record", id="a hole of terabytes"),
+        pytest.param(b"x" * (file_journal.LONGEST_LINE + 2), "line 1 is not a record", id="one endless line"),
+        pytest.param(None, "line 1 is not a record", id="a hole of terabytes"),
     ],
 )
 def test_a_huge_journal_is_not_read_whole(tmp_path: Path, body: bytes | None, words: str) -> None:
@@ -486,7 +486,7 @@ except Exception as fault:
     out, errors = process.communicate(timeout=60)
     assert not errors
     assert out.startswith("Interrupted")  # exit code 130: nobody's fault in drfsm
-    assert "interrupted while a record was written" in out
+    assert "the write of a record to the journal" in out
     with FileJournal.open(tmp_path) as journal:
         assert len(journal.records()) == 2, "the line was whole when Ctrl-C came"
         journal.append("rejected", BODY, AT)

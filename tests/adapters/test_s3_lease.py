@@ -44,7 +44,7 @@ def test_the_same_run_on_the_same_host_takes_it_again_with_a_higher_epoch(store:
     first, second = S3Lease(store, "p"), S3Lease(store, "p")
     assert first.acquire("run-a", "ann", "host-a") == 1
     assert second.acquire("run-a", "ann", "host-a") == 2
-    with pytest.raises(LeaseLost, match="nothing more is done here"):
+    with pytest.raises(LeaseLost, match="this process stops"):
         first.check()
     second.check()
 

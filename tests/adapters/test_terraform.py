@@ -207,7 +207,7 @@ def test_what_was_not_shown_is_not_applied(bench: Bench) -> None:
     changes = site.plan(CHARTER, bench.watch)
     bench.write(MODULE, 'resource "terraform_data" "more" {}')
     bench.private.forget("terraform.plan")  # as on another machine
-    with pytest.raises(ActionFailed, match=r"more than what was shown: create terraform_data.more"):
+    with pytest.raises(ActionFailed, match=r"than the plan that was shown: create terraform_data.more"):
         site.bring_up(CHARTER, changes, bench.watch)
     assert site.standing(CHARTER).resources == 0
 
@@ -277,10 +277,10 @@ def test_a_lock_that_somebody_holds_is_told_apart_with_its_way_on(bench: Bench) 
     holder = threading.Thread(target=bench.by_hand, args=("apply", "-auto-approve", "-input=false"))
     holder.start()
     until(bench.began)
-    with pytest.raises(TerraformFailed, match=r"Error acquiring the state lock: .+ holds it since ") as refused:
+    with pytest.raises(TerraformFailed, match=r"Error acquiring the state lock: .+ has held it since ") as refused:
         bench.site().plan(CHARTER, bench.watch)
     assert (refused.value.locked, refused.value.stale) == (True, False)
-    assert "only if you know that it is dead" in refused.value.hint
+    assert "only if you know that its process is dead" in refused.value.hint
     assert "force-unlock" in refused.value.hint
     holder.join()
     assert (bench.module / "ended").exists()
@@ -398,7 +398,7 @@ output "kubeconfig_path" { value = "/root/kubeconfig" }
 def test_machines_that_are_not_recorded_are_not_destroyed(bench: Bench) -> None:
     """A state that holds another machine than the journal refuses the teardown, and everything stays."""
     site = bench.up()
-    with pytest.raises(ActionFailed, match=r"i-0123456789abcdef0 of .* is not recorded: nothing was touched"):
+    with pytest.raises(ActionFailed, match=r"i-0123456789abcdef0 of .* is not on record: nothing was changed"):
         site.tear_down(CHARTER, ["i-other"], bench.watch)
     assert site.standing(CHARTER).resources == 2
 
@@ -408,7 +408,7 @@ def test_a_module_that_does_not_know_the_run_says_so_in_its_plan(bench: Bench) -
     """Names and tags that can't carry the run's id are told before anything is brought up."""
     bench.write('resource "terraform_data" "runner" {}')
     words = bench.site().plan(CHARTER, bench.watch).words
-    assert words[-1] == f"the module declares no variable drfsm_run: names and tags will not tell {CHARTER.run}"
+    assert words[-1] == f"the module declares no variable drfsm_run: names and tags will not contain {CHARTER.run}"
 
 
 @needs_terraform
@@ -436,7 +436,7 @@ def test_arguments_behind_our_back_are_refused(bench: Bench, name: str) -> None:
 
 def test_a_missing_binary_is_named(tmp_path: Path) -> None:
     """Without terraform on the PATH it says what is missing and how to name another."""
-    with pytest.raises(UsageFault, match="there is no terraform on the PATH") as refused:
+    with pytest.raises(UsageFault, match="terraform is not on the PATH") as refused:
         found_binary({"PATH": str(tmp_path)})
     assert "TERRAFORM=" in refused.value.hint
     other = tmp_path / "tofu"
@@ -447,7 +447,7 @@ def test_a_missing_binary_is_named(tmp_path: Path) -> None:
 
 def test_a_directory_without_a_module_is_refused(tmp_path: Path) -> None:
     """A wrong directory is named before terraform is run."""
-    with pytest.raises(UsageFault, match="holds no terraform module"):
+    with pytest.raises(UsageFault, match="contains no terraform module"):
         module_at(tmp_path)
 
 

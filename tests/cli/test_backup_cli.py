@@ -95,7 +95,7 @@ def test_a_live_dr_is_refused_with_3(sandbox: Sandbox, drfsm: Drfsm) -> None:
         "--namespace",
         "jobintel",
     )
-    assert (told.code, "at work" in told.err) == (3, True)
+    assert (told.code, "is live" in told.err) == (3, True)
     assert Place(sandbox.dr, "jobintel").get("ConfigMap", "jobintel-config") == before
 
 
@@ -117,7 +117,7 @@ def test_create_verify_and_a_backup_that_is_damaged_then(sandbox: Sandbox, drfsm
     told = drfsm("verify", "--backup-uri", uri)
     assert (told.code, "manifests.tar.zst has the SHA-256" in told.out) == (11, True)
     told = drfsm("restore", "--backup-uri", uri, "--kubeconfig", str(sandbox.dr.kubeconfig), "--namespace", "never")
-    assert (told.code, "does not hold" in told.err) == (11, True)
+    assert (told.code, "is invalid" in told.err) == (11, True)
     assert Place(sandbox.dr, "never").cluster.get("Namespace", "", "never") is None
 
 

@@ -50,8 +50,8 @@ def test_the_owner_of_the_process_is_no_variable(monkeypatch: pytest.MonkeyPatch
     ("says", "told"),
     [
         ("arn:aws:iam::1:user/ann", "arn:aws:iam::1:user/ann"),
-        ("untold", {"unknown": "it does not say who we are"}),
-        ("", {"unknown": "it does not say who we are"}),
+        ("untold", {"unknown": "the cluster does not report our user name"}),
+        ("", {"unknown": "the cluster does not report our user name"}),
         (Unreachable("no answer"), {"unknown": "no answer"}),
         (ActionFailed("AccessDenied"), {"unknown": "AccessDenied"}),
         (UsageFault("the kubeconfig can't be used"), {"unknown": "the kubeconfig can't be used"}),

@@ -79,10 +79,10 @@ def test_a_backup_without_metadata_is_missing(bench: "Bench", uri: str) -> None:
         ({"checksums": None}, "no checksums and sizes"),
         ({"sizes": []}, "no checksums and sizes"),
         ({"checksums": {}}, "names no state.tar.zst"),
-        ({"backup_id": "another"}, "that of the backup 'another'"),
+        ({"backup_id": "another"}, "belongs to the backup 'another'"),
         ({"sizes": {}}, "no size of"),
         ({"checksums": {"state.tar.zst": "abc", "manifests.tar.zst": None}}, "no SHA-256 of"),
-        ({"checksums": {"../../state/last_success.json": "a" * 64}}, "no file's name"),
+        ({"checksums": {"../../state/last_success.json": "a" * 64}}, "not a valid file name"),
     ],
 )
 def test_metadata_that_can_not_be_relied_on_is_damage(bench: "Bench", uri: str, change: Any, words: str) -> None:
@@ -100,10 +100,10 @@ def test_metadata_that_can_not_be_relied_on_is_damage(bench: "Bench", uri: str, 
     ("uri", "words"),
     [
         ("s3://another-bucket/jobintel/backups/b", "another-bucket"),
-        ("jobintel/backups/b", "names no backup"),
-        ("s3://another-bucket", "names no backup"),
+        ("jobintel/backups/b", "is not the URI of a backup"),
+        ("s3://another-bucket", "is not the URI of a backup"),
         ("s3:///a", "in the bucket "),
-        ("", "names no backup"),
+        ("", "is not the URI of a backup"),
     ],
 )
 def test_a_backup_elsewhere_is_refused(bench: "Bench", uri: str, words: str) -> None:

@@ -113,7 +113,7 @@ def test_state_in_an_empty_dir_is_said_to_be_gone(bench: "Bench", primary: Place
     assert not backup.holds_state
     assert {name.partition("/")[0] for name in backup.state} == {"pointers"}
     assert "emptyDir" in backup.metadata["state"]["told"]
-    assert any("there is none to keep" in each for each in said)
+    assert any("there is no state to back up" in each for each in said)
 
 
 def test_state_in_a_claim_is_read_by_a_pod(bench: "Bench", primary: Place) -> None:
@@ -144,7 +144,7 @@ def test_no_backup_is_taken_while_a_job_writes(bench: "Bench", primary: Place) -
     })  # fmt: skip
     primary.work("busy", ["sleep", "100"], owners=[{**owner, "uid": job["metadata"]["uid"], "controller": False}])
     until(lambda: primary.phase("busy") == "Running")
-    with pytest.raises(ActionFailed, match=r"pod busy on .* is at work on the claim"):
+    with pytest.raises(ActionFailed, match=r"pod busy on .* is still using the claim"):
         take(bench, primary)
     assert bench.everything() == {}
 
@@ -178,16 +178,16 @@ def test_a_corrupt_backup_restores_nothing(bench: "Bench", primary: Place, dr: P
     ("name", "files", "words"),
     [
         ("manifests.tar.zst", {"manifests/../../x.json": b"{}"}, "is not below manifests/"),
-        ("manifests.tar.zst", {"manifests/x.json": b"[]"}, "holds no Kubernetes object"),
+        ("manifests.tar.zst", {"manifests/x.json": b"[]"}, "is not a Kubernetes object"),
         (
             "manifests.tar.zst",
             {"manifests/s.json": b'{"kind":"Secret","apiVersion":"v1","metadata":{"name":"s"}}'},
-            "which a backup does not hold",
+            "which a backup does not contain",
         ),
         (
             "manifests.tar.zst",
             {"manifests/c.json": b'{"kind":"ConfigMap","apiVersion":"v9","metadata":{"name":"s"}}'},
-            "which a backup does not hold",
+            "which a backup does not contain",
         ),
         (STATE, {"elsewhere/x": b""}, "is not below state/ or pointers/"),
     ],
@@ -328,7 +328,7 @@ def test_an_image_without_python_fails_and_leaves_nothing_behind(bench: "Bench",
     target = Target(dr.cluster, dr.namespace)
     manifests = restore.planned(backup, target, "r")
     restore.apply(target, manifests, pace(), force=False)
-    with pytest.raises(ActionFailed, match="without a word") as told:
+    with pytest.raises(ActionFailed, match="without a readable result") as told:
         restore_state.restore(bench.store, bench.layout, backup, target, Image(python="false"), pace(), replace=False)
     assert "--job-image" in told.value.hint
     assert restore_state.judge(restore_state.see(backup, target)) == "absent"
@@ -389,7 +389,7 @@ def test_a_site_at_work_is_refused_and_untouched(bench: "Bench", primary: Place,
     backup = take(bench, primary)
     dr.lay(bench.bucket, claim=False)
     before = dr.get("CronJob", CRONJOB)
-    with pytest.raises(Refused, match="this site is at work"):
+    with pytest.raises(Refused, match="this site is live"):
         put_back(bench, backup.uri, dr)
     assert dr.get("CronJob", CRONJOB) == before
     record = put_back(bench, backup.uri, dr, replace_live=True, accept_state_loss=True)
@@ -403,7 +403,7 @@ def test_a_backup_that_is_too_old_is_refused(bench: "Bench", primary: Place, dr:
     backup = take(bench, primary)
     metadata = {**backup.metadata, "created_at": "2020-01-01T00:00:00Z"}
     bench.put("jobintel/backups/b1/metadata.json", json.dumps(metadata).encode())
-    with pytest.raises(Refused, match="older than asked for"):
+    with pytest.raises(Refused, match="older than the recovery point objective"):
         put_back(bench, backup.uri, dr, objective_seconds=3600.0)
     assert dr.cluster.get("Namespace", "", dr.namespace) is None
 
@@ -578,7 +578,7 @@ def test_a_volume_that_is_too_large_is_refused_before_it_is_copied(bench: "Bench
     (tmp_path / "state" / "big").write_bytes(b"x" * 101)
     url = bench.store.presigned_url("sent.tar", seconds=60, write=True)
     code, said = pod(tmp_path, url, "", DRFSM_VERB="save", DRFSM_MOST="100")
-    assert (code, said["fault"]) == (1, "the volume holds 101 bytes, more than the 100 that a backup can")
+    assert (code, said["fault"]) == (1, "the volume has 101 bytes; a backup takes at most 100")
     assert bench.everything() == {}
 
 

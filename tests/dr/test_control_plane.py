@@ -209,8 +209,8 @@ def test_without_current_json_it_is_absent(bench: Bench) -> None:
 
 POINTING: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "a wrong hash": ({"bundle_sha256": "0" * 64}, "its SHA-256 is "),
-    "a hash that is none": ({"bundle_sha256": "abc"}, "no proper bundle_uri and bundle_sha256"),
-    "no bundle": ({"bundle_uri": None}, "no proper bundle_uri and bundle_sha256"),
+    "a hash that is none": ({"bundle_sha256": "abc"}, "no valid bundle_uri and bundle_sha256"),
+    "no bundle": ({"bundle_uri": None}, "no valid bundle_uri and bundle_sha256"),
     "another bucket": ({"bundle_uri": "s3://elsewhere/control-plane/bundles/b.tar.gz"}, "which is not below"),
     "a key outside": ({"bundle_uri": f"s3://{BUCKET}/other/control-plane/bundles/b.tar.gz"}, "which is not below"),
 }
@@ -231,7 +231,7 @@ def test_a_bundle_that_is_gone_is_different(bench: Bench) -> None:
     bench.store.delete(bench.current()["bundle_uri"].removeprefix(f"s3://{BUCKET}/"))
     seen, value = bench.observed()
     assert value == "different"
-    assert seen["fault"].endswith("isn't there")
+    assert seen["fault"].endswith("does not exist")
 
 
 def test_hostile_words_in_current_json_reach_a_journal_as_numbers(bench: Bench) -> None:
@@ -362,34 +362,34 @@ ARCHIVES: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "an absolute member": (lambda: Bundle(more=[plain(f"/{HOME}/alerts/x")]).raw(), "is not below control-plane/"),
     "a member elsewhere": (lambda: Bundle(more=[plain("etc/passwd")]).raw(), "is not below control-plane/"),
     "a backslash": (lambda: Bundle(more=[plain(f"{HOME}/alerts\\..\\x")]).raw(), "is not below control-plane/"),
-    "a file as the root": (lambda: Bundle(more=[plain(HOME)]).raw(), "in the place of a directory"),
+    "a file as the root": (lambda: Bundle(more=[plain(HOME)]).raw(), "has the path of a directory"),
     "a link": (
         lambda: Bundle(more=[special(f"{HOME}/alerts/x", tarfile.SYMTYPE, "/etc/passwd")]).raw(),
-        "is no regular file",
+        "is not a regular file",
     ),
     "a hard link": (
         lambda: Bundle(more=[special(f"{HOME}/alerts/x", tarfile.LNKTYPE, f"{HOME}/manifest.json")]).raw(),
-        "is no regular file",
+        "is not a regular file",
     ),
-    "a device": (lambda: Bundle(more=[special(f"{HOME}/alerts/x", tarfile.CHRTYPE)]).raw(), "is no regular file"),
+    "a device": (lambda: Bundle(more=[special(f"{HOME}/alerts/x", tarfile.CHRTYPE)]).raw(), "is not a regular file"),
     "a sparse file": (
         lambda: Bundle(more=[special(f"{HOME}/alerts/x", tarfile.GNUTYPE_SPARSE)]).raw(),
-        "is no regular file",
+        "is not a regular file",
     ),
-    "a sparse file of a terabyte": (full_of_holes, "is no regular file"),
+    "a sparse file of a terabyte": (full_of_holes, "is not a regular file"),
     "a member twice": (lambda: Bundle(more=[plain(f"{HOME}/manifest.json")]).raw(), "twice"),
-    "a negative size": (leading_back, "it is no tar archive"),
+    "a negative size": (leading_back, "it is not a tar archive"),
     "too many members": (
         lambda: Bundle(more=[plain(f"{HOME}/alerts/{number}", b"") for number in range(6000)]).raw(),
         "more than 5000 members",
     ),
-    "no gzip": (lambda: Bundle().tar(), "it is no gzip file"),
+    "no gzip": (lambda: Bundle().tar(), "it is not a gzip file"),
     "a gzip that is cut off": (lambda: Bundle().raw()[:-20], "it is cut off"),
     "something behind the end": (lambda: Bundle().raw() + b"\0" * 7, "7 bytes follow its end"),
     "a bomb": (lambda: gzip.compress(b"\0" * ((64 << 20) + 1), compresslevel=1), "unpacks to more than"),
-    "a tar that is cut off": (lambda: gzip.compress(Bundle().tar()[:700]), "it is no tar archive"),
-    "no tar": (lambda: gzip.compress(b"no tar" * 200), "it is no tar archive"),
-    "an empty archive": (lambda: gzip.compress(b""), "it is no tar archive"),
+    "a tar that is cut off": (lambda: gzip.compress(Bundle().tar()[:700]), "it is not a tar archive"),
+    "no tar": (lambda: gzip.compress(b"no tar" * 200), "it is not a tar archive"),
+    "an empty archive": (lambda: gzip.compress(b""), "it is not a tar archive"),
     "no manifest": (lambda: gzip.compress(b"\0" * 10240), "it has no manifest.json"),
 }
 
@@ -407,7 +407,7 @@ CLAIMS: Mapping[str, tuple[Callable[[], Bundle], str]] = {
     "an unlisted file": (lambda: Bundle(unlisted={"alerts/x.json": b"{}"}), "'alerts/x.json' is not listed"),
     "a missing file": (
         lambda: Bundle(manifest={"files": [*_listed(), _entry("alerts/gone.json", b"")]}),
-        "'alerts/gone.json' is listed in its manifest, and isn't there",
+        "'alerts/gone.json' is listed in its manifest, but is missing",
     ),
     "a wrong size": (
         lambda: Bundle(manifest={"files": [{**each, "bytes": 7} for each in _listed()]}),
@@ -415,7 +415,7 @@ CLAIMS: Mapping[str, tuple[Callable[[], Bundle], str]] = {
     ),
     "a wrong hash of a file": (
         lambda: Bundle(manifest={"files": [{**each, "sha256": "0" * 64} for each in _listed()]}),
-        f"'{PATH}' has another SHA-256",
+        f"'{PATH}' does not have the SHA-256",
     ),
     "a file listed twice": (lambda: Bundle(manifest={"files": [*_listed(), _listed()[0]]}), "lists 'candidates/re"),
     "an entry without a path": (lambda: Bundle(manifest={"files": [*_listed(), {}]}), "files[5] of its manifest"),
@@ -435,7 +435,7 @@ CLAIMS: Mapping[str, tuple[Callable[[], Bundle], str]] = {
         lambda: Bundle(manifest={"supported_sections": [*CONTROL_PLANE, "billing"]}),
         "the section 'billing' is unknown",
     ),
-    "a file in no section": (lambda: Bundle(files={**FILES, "stray.json": b"{}"}), "'stray.json' lies in no known"),
+    "a file in no section": (lambda: Bundle(files={**FILES, "stray.json": b"{}"}), "'stray.json' is not in a known"),
     "no sections": (lambda: Bundle(manifest={"supported_sections": None}), "lacks the list supported_sections"),
     "another schema": (lambda: Bundle(manifest={"schema_version": 2}), "schema_version is 2, not 1"),
     "two files of one key": (
@@ -444,16 +444,16 @@ CLAIMS: Mapping[str, tuple[Callable[[], Bundle], str]] = {
     ),
     "a switch of publishing": (
         lambda: Bundle(files={**FILES, "alerts/PUBLISH_S3_DRY_RUN": b"0"}),
-        "alerts/'PUBLISH_S3_DRY_RUN' would be a switch of publishing",
+        "alerts/'PUBLISH_S3_DRY_RUN' would switch publishing",
     ),
     "the end of one, which a prefix completes": (
         lambda: Bundle(files={**FILES, "alerts/S3": b"1"}),
-        "alerts/'S3' would be a switch of publishing",
+        "alerts/'S3' would switch publishing",
     ),
-    "a name that is no file's": (lambda: Bundle(files={**FILES, "alerts/.x": b"{}"}), "is no file's name"),
+    "a name that is no file's": (lambda: Bundle(files={**FILES, "alerts/.x": b"{}"}), "is not a valid file name"),
     "a name that is very deep": (
         lambda: Bundle(files={**FILES, "alerts/" + "a/" * 9 + "b": b"{}"}),
-        "is no file's name",
+        "is not a valid file name",
     ),
     "a name that is no key": (lambda: Bundle(files={**FILES, "alerts/ü.json": b"{}"}), "can't be a key"),
 }

@@ -107,8 +107,8 @@ def test_the_manifest_says_what_the_issue_asks_for() -> None:
     [
         ({"image_ref_digest": "registry.example/jobintel:latest"}, "not pinned"),
         ({"image_ref_digest": f"{IMAGE_REF}0"}, "not pinned"),
-        ({"git_sha": "HEAD"}, "no git SHA"),
-        ({"created_at": "2026-02-27"}, "no time"),
+        ({"git_sha": "HEAD"}, "not a git SHA"),
+        ({"created_at": "2026-02-27"}, "is not a time"),
     ],
 )
 def test_an_origin_that_can_not_be_relied_on_is_refused(change: Mapping[str, str], words: str) -> None:
@@ -144,7 +144,7 @@ def test_a_directory_with_a_link_or_without_a_section_is_refused(tmp_path: Path)
     """A link is not followed: what it names may lie anywhere."""
     source = folder(tmp_path / "source")
     (source / "alerts" / "link.json").symlink_to("/etc/passwd")
-    with pytest.raises(UsageFault, match="no regular file"):
+    with pytest.raises(UsageFault, match="not a regular file"):
         from_directory(source)
     with pytest.raises(UsageFault, match="has no folder candidates"):
         from_directory(tmp_path)
@@ -187,7 +187,7 @@ def test_who_publishes_meanwhile_wins(bench: "Bench", front: Front, *, first: bo
 
     front.rule = meanwhile
     later = Origin(ORIGIN.git_sha, IMAGE_REF, "20260228T000000Z")
-    with pytest.raises(Conflict, match="somebody else meanwhile") as told:
+    with pytest.raises(Conflict, match="another process meanwhile") as told:
         publish(bench.store_at(front.endpoint), "jobintel", pack(FILES, later), later)
     assert told.value.hint
     assert bench.body(CURRENT) == theirs
@@ -205,7 +205,7 @@ def test_a_bundle_is_laid_out_as_a_whole_and_overwrites_nothing(bench: "Bench", 
             assert (tmp_path / "control-plane" / section / name).read_bytes() == body
     assert json.loads((tmp_path / "control-plane/manifest.json").read_bytes())["git_sha"] == ORIGIN.git_sha
     (tmp_path / "control-plane/alerts/alerts.json").write_bytes(b"mine")
-    with pytest.raises(UsageFault, match="is there already"):
+    with pytest.raises(UsageFault, match="exists already"):
         lay_out(bundle, tmp_path)
     assert (tmp_path / "control-plane/alerts/alerts.json").read_bytes() == b"mine"
     assert from_directory(tmp_path / "control-plane").keys() == set(SECTIONS)

@@ -34,12 +34,14 @@ def test_a_cost_is_hours_times_prices() -> None:
         pytest.param({"instance_type": "m5.large"}, "no price was given for m5.large", id="a type without a price"),
         pytest.param(
             {"prices": {"currency": "USD", "disk_gb_month": "1"}},
-            "the prices say nothing of instance_hour",
+            "the prices lack instance_hour",
             id="half of the prices",
         ),
-        pytest.param({"prices": {**PRICES, "disk_gb_month": 0.08}}, "no price: disk_gb_month 0.08", id="a float"),
-        pytest.param({"prices": {**PRICES, "disk_gb_month": "free"}}, "no price: disk_gb_month 'free'", id="a word"),
-        pytest.param({"prices": {**PRICES, "disk_gb_month": "NaN"}}, "no price: disk_gb_month 'NaN'", id="no number"),
+        pytest.param({"prices": {**PRICES, "disk_gb_month": 0.08}}, "not a price: disk_gb_month 0.08", id="a float"),
+        pytest.param({"prices": {**PRICES, "disk_gb_month": "free"}}, "not a price: disk_gb_month 'free'", id="a word"),
+        pytest.param(
+            {"prices": {**PRICES, "disk_gb_month": "NaN"}}, "not a price: disk_gb_month 'NaN'", id="no number"
+        ),
     ],
 )
 def test_what_is_not_known_is_said_and_not_guessed(change: dict[str, Any], reason: str) -> None:

@@ -45,10 +45,10 @@ def waiting(reason: str, message: str = "") -> list[dict[str, Any]]:
     [
         ([node(Ready="True")], []),
         ([node(Ready="True"), node("n2", cordoned=True, Ready="True")], []),
-        ([], ["no node is ready to take a pod"]),
-        ([node(Ready="False")], ["no node is ready to take a pod", "node n1 is not ready"]),
+        ([], ["no node is ready to run a pod"]),
+        ([node(Ready="False")], ["no node is ready to run a pod", "node n1 is not ready"]),
         ([node(Ready="True"), node("n2", Ready="Unknown")], ["node n2 is not ready"]),
-        ([node(cordoned=True, Ready="True")], ["no node is ready to take a pod"]),
+        ([node(cordoned=True, Ready="True")], ["no node is ready to run a pod"]),
         ([node(Ready="True", DiskPressure="True")], ["node n1 is under DiskPressure"]),
     ],
 )
@@ -63,7 +63,7 @@ def test_nodes_must_be_ready_and_one_must_take_pods(nodes: list[dict[str, Any]],
         (["jobintel-daily"], "", []),
         (["jobintel-daily", "other"], "other", []),
         ([], "", ["there is no CronJob in jobintel"]),
-        (["a"], "b", ["CronJob jobintel/b is not there; there are: a"]),
+        (["a"], "b", ["CronJob jobintel/b does not exist; the namespace has: a"]),
         (["b", "a"], "", ["which CronJob publishes? There are a, b: name one with --cronjob"]),
     ],
 )

@@ -306,9 +306,9 @@ def test_a_teardown_touches_nothing_where_the_record_and_the_cloud_disagree(site
     site.provisioner.bring_up(charter, site.provisioner.plan(charter, Watch()), Watch())
     (ours,), theirs = site.alive(), launch_runner(site.cloud)
     tear_down = provision.ACTIONS["tear_down_runner"]
-    with pytest.raises(ActionFailed, match=f"{theirs} is recorded, but was not started by"):
+    with pytest.raises(ActionFailed, match=f"{theirs} is on record, but was not started by"):
         tear_down(site.world, site.run(results={"bring_up": {"instance_ids": [ours, theirs]}}))
-    with pytest.raises(ActionFailed, match=f"{ours} of {site.id} is not recorded"):
+    with pytest.raises(ActionFailed, match=f"{ours} of {site.id} is not on record"):
         tear_down(site.world, site.run())
     assert sorted(site.alive()) == sorted([ours, theirs])
 
@@ -374,7 +374,7 @@ def test_a_later_run_goes_on_with_the_site_of_an_earlier_one(site: Site) -> None
 
 def test_nothing_stands_to_be_adopted(site: Site) -> None:
     """A site that is gone can't be gone on with: it says so."""
-    with pytest.raises(ActionFailed, match=f"nothing stands of {site.id}"):
+    with pytest.raises(ActionFailed, match=f"{site.id} has no machines left"):
         provision.ACTIONS["adopt_runner"](site.world, site.run())
 
 
@@ -438,7 +438,7 @@ def test_nothing_is_brought_up_without_a_plan(site: Site) -> None:
 
 def test_without_a_provisioner_it_says_what_is_missing(site: Site) -> None:
     """A world that can't bring anything up says so, and how to say it."""
-    with pytest.raises(UsageFault, match="how the site is brought up"):
+    with pytest.raises(UsageFault, match="no provisioner was chosen"):
         provision.FACTS["runner"].observe(evolve(site.world, provisioner=None), site.run())
 
 

@@ -248,7 +248,7 @@ def test_progress_is_told_at_a_bounded_rate_with_the_time_left() -> None:
     assert len(lines) == 1
     assert lines[0].startswith("copied 10000 objects, 0.0 MB, in ")
     slow = Progress(lines.append, "copied", 4, 4_000_000)
-    slow._told -= 2
+    slow._last_report -= 2
     slow._started -= 6
     slow.add(1_000_000)
     assert lines[-1] == "copied 1 of 4 objects, 1.0 MB of 4.0 MB, about 18 s left"

@@ -63,9 +63,9 @@ VAULT = [{"name": "vault", "csi": {"driver": "vault.example", "nodePublishSecret
     ("live", "words"),
     [
         (cronjob({"suspend": True}), "CronJob daily makes suspended Jobs, which never start"),
-        (cronjob(serviceAccountName="worker"), "ServiceAccount worker is not there"),
-        (cronjob(imagePullSecrets=[{"name": "pull"}]), "pull Secret pull is not there"),
-        (cronjob(volumes=VAULT), "Secret login is not there, and volume vault, of the driver vault.example names it"),
+        (cronjob(serviceAccountName="worker"), "ServiceAccount worker does not exist"),
+        (cronjob(imagePullSecrets=[{"name": "pull"}]), "pull Secret pull does not exist"),
+        (cronjob(volumes=VAULT), "Secret login does not exist, and volume vault, of the driver vault.example names it"),
         (cronjob(containers=HEAVY), "no node takes a pod of CronJob daily (n: it has 2 cpu, and the pod requests 3)"),
     ],
 )

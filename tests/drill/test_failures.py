@@ -32,7 +32,7 @@ def test_a_site_that_never_boots_fails_the_bring_up(site: Site, drill: Make) -> 
     site.runners.boots = False
     run = drill("--boot-timeout", "1")
     run.start()
-    ended_failed(run, "bringup", "reach_site", "has given no kubeconfig")
+    ended_failed(run, "bringup", "reach_site", "provided no kubeconfig")
     assert [each["attempt"] for each in run.of("failed", "reach_site")] == [1, 2, 3]
     assert len(run.of("repaired")) == 1
     assert run.phase("bringup")["attempts"] == 3
@@ -62,7 +62,7 @@ def test_a_backup_that_is_corrupt_already_starts_no_machine(site: Site, drill: M
 
 def test_a_bundle_with_a_wrong_hash_fails_the_restore(site: Site, drill: Make) -> None:
     """A control plane whose bytes are not those that current.json names is applied nowhere."""
-    (bundle,) = site.keys(f"{site.prefix}/control-plane/bundles/")
+    (bundle,) = site.etags(f"{site.prefix}/control-plane/bundles/")
     site.flip(bundle)
     run = drill("--max-attempts", "2")
     run.start()
@@ -98,7 +98,7 @@ def test_a_run_that_is_damaged_afterwards_fails_the_promotion(site: Site, drill:
     run = drill("--auto-promote", "true", "--allow-promote-bypass", "true")
 
     def damage() -> None:
-        staged = site.keys(f"{run.inputs['staged_prefix']}/runs/")
+        staged = site.etags(f"{run.inputs['staged_prefix']}/runs/")
         site.flip(next(each for each in staged if not each.endswith("run_report.json")))
 
     run.when("commit", "measure_recovery", damage)

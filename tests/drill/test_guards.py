@@ -131,7 +131,7 @@ def test_the_image_of_a_sites_own_cronjob_is_looked_at_once_the_site_is_reached(
 
 def test_what_can_not_be_restored_is_found_before_machines_run(site: Site, drill: Make) -> None:
     """No backup of that name, and no published control plane: both are told at once."""
-    site.s3.delete_object(Bucket=site.bucket, Key=f"{site.prefix}/control-plane/current.json")
+    site.delete(f"{site.prefix}/control-plane/current.json")
     run = drill("--image-ref", site.sandbox.image_ref, backup=f"s3://{site.bucket}/{site.prefix}/backups/none")
     refused(site, run, "rights_suffice", "backups/none has no metadata.json", "none is published")
 
@@ -152,7 +152,7 @@ def test_what_a_restore_does_not_bring_is_found_before_machines_run(site: Site, 
 
 def test_a_backup_that_is_not_the_pinned_one_is_found_before_machines_run(site: Site, drill: Make) -> None:
     """--expect-sha256 is held against the metadata in preflight, and both digests are told."""
-    refused(site, drill("--expect-sha256", "0" * 64), "rights_suffice", "0" * 64, "not the backup that was pinned")
+    refused(site, drill("--expect-sha256", "0" * 64), "rights_suffice", "0" * 64, "the pinned backup has")
 
 
 def test_a_backup_that_is_too_old_is_found_before_machines_run(site: Site, drill: Make) -> None:
@@ -217,10 +217,10 @@ def test_what_does_not_fit_together_is_wrong_usage(
     kubeconfig = str(site.sandbox.dr.kubeconfig)
     given = [kubeconfig if each == "KUBECONFIG" else site.bucket if each == "b" else each for each in argv]
     given = [each.replace("s3://b/", f"s3://{site.bucket}/") for each in given]
-    before = site.keys()
+    before = site.etags()
     assert main.run(["drill", *given]) == 2
     assert told in capsys.readouterr().err
-    assert site.keys() == before
+    assert site.etags() == before
 
 
 def test_another_address_of_the_primary_is_the_primary(site: Site, drill: Make, tmp_path: Path) -> None:

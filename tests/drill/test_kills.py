@@ -144,7 +144,7 @@ def test_ctrl_c_while_the_promote_works_stops_both_and_resume_goes_on(site: Site
 def _heads(site: Site, run_id: str) -> list[str]:
     """Return what a person types who has looked at the mirrors of a drill and of its promote."""
     newest: dict[str, str] = {}
-    for key in sorted(site.keys(f"{site.prefix}/drills/{run_id}/")):
+    for key in sorted(site.etags(f"{site.prefix}/drills/{run_id}/")):
         home, within, number = key.rpartition("/")
         if "/drfsm/runs/" in home and within and number.removesuffix(".json").isdigit():
             newest[home] = key

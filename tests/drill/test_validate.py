@@ -65,10 +65,10 @@ def test_diagnostics_change_nothing_and_need_no_allowance(
 ) -> None:
     """They work beside a live DR, without a lease: every key has the ETag that it had, and a receipt tells all."""
     site.own()
-    before = site.keys()
+    before = site.etags()
     argv = ["drill", *standing_by(site), "--diagnostics-only", "--receipt-dir", str(tmp_path / "d")]
     assert main.run(argv) == 0
-    assert site.keys() == before
+    assert site.etags() == before
     told = json.loads((tmp_path / "d/diagnostics.receipt.json").read_bytes())
     assert told["facts"]["pointer_owner"]["value"] == "dr"
     assert [each["name"] for each in told["site"]["cronjobs"]] == [CRONJOB]
@@ -157,10 +157,10 @@ def test_a_site_that_would_publish_elsewhere_by_itself_is_unfit(site: Site) -> N
 @pytest.mark.parametrize(
     ("plural", "name", "told"),
     [
-        ("serviceaccounts", "jobintel", "ServiceAccount jobintel is not there"),
-        ("secrets", "jobintel-secrets", "Secret jobintel-secrets is not there"),
-        ("configmaps", "jobintel-config", "ConfigMap jobintel-config is not there"),
-        ("configmaps", "jobintel-control-plane-scoring", "ConfigMap jobintel-control-plane-scoring is not there"),
+        ("serviceaccounts", "jobintel", "ServiceAccount jobintel does not exist"),
+        ("secrets", "jobintel-secrets", "Secret jobintel-secrets does not exist"),
+        ("configmaps", "jobintel-config", "ConfigMap jobintel-config does not exist"),
+        ("configmaps", "jobintel-control-plane-scoring", "ConfigMap jobintel-control-plane-scoring does not exist"),
     ],
 )
 def test_what_is_missing_is_named(site: Site, plural: str, name: str, told: str) -> None:
@@ -175,7 +175,7 @@ def test_what_is_missing_is_named(site: Site, plural: str, name: str, told: str)
     ("change", "told"),
     [
         (lambda live: live["spec"].update(suspend=False), "is not suspended"),
-        (lambda live: pod_of(live).update(imagePullSecrets=[{"name": "pull"}]), "pull Secret pull is not there"),
+        (lambda live: pod_of(live).update(imagePullSecrets=[{"name": "pull"}]), "pull Secret pull does not exist"),
         (lambda live: pod_of(live)["containers"][0].update(envFrom=[]), "the workload has no identity"),
     ],
 )

@@ -21,6 +21,7 @@ from drfsm.adapters.ec2 import RUN_TAG
 from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import LOG, FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
+from drfsm.adapters.s3_lease import S3Lease
 from drfsm.cli import drill as command
 from drfsm.cli import drill_inputs
 from drfsm.dr.backup.archive import MANIFESTS, packed, unpacked
@@ -43,47 +44,35 @@ from drfsm.runs.wiring import resume_child, start_child
 from drfsm.runs.world import connect
 from drfsm.sandbox import Sandbox
 from drfsm.spec import MachineSpec, load_machine
+from tests.direct_store import Bucket
 from tests.safety.world import Clock, Killed
 
 TEXT = (shipped("machines") / "drill.yaml").read_bytes()
 SPEC = load_machine(TEXT, source="drill.yaml")
 Deed = Callable[[], object]
-MOST_KEYS = 1000  # of one request that deletes
 
 
-class Site:
+class Site(Bucket):
     """The sandbox, and the hands of everybody but drfsm on it."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.bucket, self.prefix, self.backup_uri = sandbox.bucket, sandbox.prefix, sandbox.backup_uri
-        self.s3, self.ec2 = sandbox.cloud.client("s3"), sandbox.cloud.client("ec2")
+        super().__init__(sandbox.cloud, sandbox.bucket)
+        self.prefix, self.backup_uri = sandbox.prefix, sandbox.backup_uri
+        self.ec2 = sandbox.cloud.client("ec2")
         assert sandbox.runners is not None
         self.runners = sandbox.runners
         self.seeded = self.canonical()
 
     # --- the bucket -------------------------------------------------------------------------------------------
 
-    def keys(self, below: str = "") -> dict[str, str]:
-        """Return every key below a prefix, with its ETag."""
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=below)
-        return {each["Key"]: each["ETag"] for page in pages for each in page.get("Contents", ())}
-
     def outside(self, run_id: str) -> dict[str, str]:
         """Return all that is not a drill's own."""
-        return {k: e for k, e in self.keys().items() if not k.startswith(f"{self.prefix}/drills/{run_id}/")}
+        return {k: e for k, e in self.etags().items() if not k.startswith(f"{self.prefix}/drills/{run_id}/")}
 
     def canonical(self) -> dict[str, bytes]:
         """Return everything that no drill may touch."""
-        return {key: self.body(key) for key in self.keys() if not key.startswith(f"{self.prefix}/drills/")}
-
-    def body(self, key: str) -> bytes:
-        """Return an object's bytes."""
-        return bytes(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
-
-    def put(self, key: str, body: bytes) -> None:
-        """Put an object, as anybody else would."""
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
+        return {key: self.body(key) for key in self.etags() if not key.startswith(f"{self.prefix}/drills/")}
 
     def own(self, cluster_uid: str = "somebody's", site: str = "dr") -> None:
         """Let a site own the pointers."""
@@ -93,7 +82,7 @@ class Site:
     def backup(self, name: str) -> str:
         """Copy the seeded backup under another name; return its URI."""
         home = self.backup_uri.removeprefix(f"s3://{self.bucket}/")
-        for key in self.keys(f"{home}/"):
+        for key in self.etags(f"{home}/"):
             body = self.body(key)
             if key.endswith("metadata.json"):
                 body = body.replace(home.rpartition("/")[2].encode(), name.encode())
@@ -113,12 +102,6 @@ class Site:
         self.put(f"{home}/{MANIFESTS}", raw)
         self.put(f"{home}/metadata.json", json.dumps(metadata).encode())
         return uri
-
-    def flip(self, key: str) -> None:
-        """Change one bit of an object, or change it back; its size stays."""
-        body = bytearray(self.body(key))
-        body[len(body) // 2] ^= 1
-        self.put(key, bytes(body))
 
     # --- the machines -----------------------------------------------------------------------------------------
 
@@ -141,14 +124,7 @@ class Site:
     def reset(self) -> None:
         """Put everything back as it was seeded."""
         self.runners.boots, self.runners.guarded = True, False
-        now = self.keys()
-        extra = [{"Key": key} for key in now.keys() - self.seeded.keys()]
-        for first in range(0, len(extra), MOST_KEYS):
-            objects = {"Objects": extra[first : first + MOST_KEYS], "Quiet": True}
-            self.s3.delete_objects(Bucket=self.bucket, Delete=objects)
-        for key, body in self.seeded.items():
-            if now.get(key) != f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"':
-                self.put(key, body)
+        self.put_back(self.seeded)
         for each in self.alive():
             self.ec2.modify_instance_attribute(InstanceId=each, DisableApiTermination={"Value": False})
             self.ec2.terminate_instances(InstanceIds=[each])
@@ -231,7 +207,9 @@ class Drill:
     def _verb(self, act: Callable[[Runner], RunState], *, fresh: bool = False) -> RunState:
         spec = load_machine(self.text, source="drill.yaml")
         (self.directory / "drill.yaml").write_bytes(self.text)
-        world, lease = connect(self.inputs, "", self.directory, self.id)
+        made, _ = connect(self.inputs, "", self.directory, self.id)
+        world = evolve(made, store=self.site.store)
+        lease = S3Lease(world.store, own_prefix(self.inputs), bundle=str(self.directory.resolve()))
         children = ChildRuns(
             self.directory, self.id, Invocation("ann"), kubeconfig_of(self.inputs, self.directory),
             Verbs(start_child, resume_child, fetch_into),

@@ -31,6 +31,7 @@ from jsonschema import Draft202012Validator
 
 from drfsm.resources import shipped
 from drfsm.sandbox import Options, Sandbox
+from tests.starter import Command
 
 WHOLE = 240  # seconds that any one command may take
 SLOW = 0.5  # seconds that a cluster takes its time, for somebody to fall asleep meanwhile
@@ -76,7 +77,7 @@ class Wire:
 
     def __init__(self, endpoint: str) -> None:
         self.deadly: Deadly = lambda _request: ""
-        self.victim: subprocess.Popen[str] | None = None
+        self.victim: Command | None = None
         self.seen: list[Request] = []
         self.passed: list[Request] = []  # those that reached S3
         self.stopped, self.woken = threading.Event(), threading.Event()
@@ -223,7 +224,7 @@ class Site:
         self.bundle = directory / "bundle"
         self.home = directory / "home"
         self.s3 = sandbox.cloud.client("s3")
-        self._processes: list[subprocess.Popen[str]] = []
+        self._processes: list[Command | subprocess.Popen[str]] = []
         self._bundles = 0
 
     def fresh(self) -> None:
@@ -265,12 +266,9 @@ class Site:
             "DRFSM_HOME": str(self.home), "USER": operator, "LOGNAME": operator,
         }  # fmt: skip
 
-    def start(self, *argv: str, operator: str = "ann", victim: bool = True) -> "subprocess.Popen[str]":
+    def start(self, *argv: str, operator: str = "ann", victim: bool = True) -> Command:
         """Start a command; the wire kills or stops the latest one that is its victim."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "drfsm", *argv], env=self.environ(operator),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        process = Command(argv, self.environ(operator))
         if victim:
             self.wire.victim = process
         self._processes.append(process)
@@ -317,7 +315,7 @@ class Site:
         faults.clear()
         assert rule.hits, told
 
-    def put_to_sleep(self, argv: Sequence[str], place: Place) -> "subprocess.Popen[str]":
+    def put_to_sleep(self, argv: Sequence[str], place: Place) -> Command:
         """Start a command that is stopped at this place, as a laptop is that is shut; ``wire.wake()`` wakes it up."""
         self.wire.stopped.clear()
         self.wire.woken.clear()
@@ -337,7 +335,7 @@ class Site:
         faults.clear()
         return process
 
-    def asleep(self, process: "subprocess.Popen[str]") -> None:
+    def asleep(self, process: Command) -> None:
         """Wait until the wire has stopped a process."""
         until = time.monotonic() + WHOLE
         while not self.wire.stopped.wait(0.1):
@@ -474,12 +472,12 @@ def counted(site: Site) -> Callable[[], int]:
     return lambda: sum(each.hits for each in rules)
 
 
-def ended(process: "subprocess.Popen[str]") -> Told:
+def ended(process: "Command | subprocess.Popen[str]") -> Told:
     """Wait for a command's end."""
     out, err = process.communicate(timeout=WHOLE)
     assert "Traceback" not in err + out, err + out
     assert "defect in drfsm" not in err, err
-    return Told(process.returncode, out, err)
+    return Told(process.wait(), out, err)
 
 
 MakeSite = Callable[..., Site]

@@ -94,7 +94,7 @@ def test_who_was_taken_over_in_his_sleep_writes_nothing_any_more(make_site: Make
     assert told.code == ExitCode.LEASE_HELD, told
     assert site.world() == before
     assert site.records() == records
-    assert "nothing more is done here" in told.err or "the run continues elsewhere" in told.err
+    assert "this process stops" in told.err or "the run continues elsewhere" in told.err
     site.assert_told_truly("interrupted")
 
     # The sleeper's bundle learns what became of the run, and says so from then on.

@@ -386,7 +386,7 @@ def test_what_is_outside_is_refused_by_object_and_field_and_nothing_is_applied(
     assert untouched(dr)
     seen = backup_check.verify(bench.store, uri)
     assert judge(seen) == "intact"
-    assert seen["outside"] == restore_policy.told(refused.value.findings)
+    assert seen["outside"] == restore_policy.findings_json(refused.value.findings)
 
 
 def test_an_honest_backup_has_nothing_outside_and_everything_hostile_is_named_at_once(
@@ -437,16 +437,16 @@ def test_what_drfsm_noted_about_another_site_is_not_taken_over(bench: Bench, dr:
 # --- what can't be read ---------------------------------------------------------------------------------
 
 MALFORMED: Mapping[str, tuple[Change, str]] = {
-    "a name that leads elsewhere": (into(JOBS, "metadata/name", "../../x"), "is no name of a CronJob"),
-    "a name with an escape": (into("Role/reader", "metadata/name", "x\x1b[2J"), "is no name of a Role"),
-    "no name": (into(JOBS, "metadata/name", None), "is no name of a CronJob"),
-    "metadata that is none": (into(JOBS, "metadata", []), "holds no Kubernetes object"),
-    "a kind that is none": (into(JOBS, "kind", {"x": 1}), "holds no Kubernetes object"),
-    "a Secret": (into(JOBS, "kind", "Secret"), "which a backup does not hold"),
-    "a bare Pod": (into(DEPLOYMENT, "kind", "Pod"), "which a backup does not hold"),
-    "a StatefulSet": (into(DEPLOYMENT, "kind", "StatefulSet"), "which a backup does not hold"),
-    "a Job": (into(JOBS, "kind", "Job"), "which a backup does not hold"),
-    "a webhook": (into(JOBS, "kind", "MutatingWebhookConfiguration"), "which a backup does not hold"),
+    "a name that leads elsewhere": (into(JOBS, "metadata/name", "../../x"), "is not a valid name for a CronJob"),
+    "a name with an escape": (into("Role/reader", "metadata/name", "x\x1b[2J"), "is not a valid name for a Role"),
+    "no name": (into(JOBS, "metadata/name", None), "is not a valid name for a CronJob"),
+    "metadata that is none": (into(JOBS, "metadata", []), "is not a Kubernetes object"),
+    "a kind that is none": (into(JOBS, "kind", {"x": 1}), "is not a Kubernetes object"),
+    "a Secret": (into(JOBS, "kind", "Secret"), "which a backup does not contain"),
+    "a bare Pod": (into(DEPLOYMENT, "kind", "Pod"), "which a backup does not contain"),
+    "a StatefulSet": (into(DEPLOYMENT, "kind", "StatefulSet"), "which a backup does not contain"),
+    "a Job": (into(JOBS, "kind", "Job"), "which a backup does not contain"),
+    "a webhook": (into(JOBS, "kind", "MutatingWebhookConfiguration"), "which a backup does not contain"),
     "a CronJob without a template": (into(JOBS, "spec/jobTemplate", None), "spec.jobTemplate: it is missing"),
     "a pod without containers": (pod("containers", []), "containers: it is missing"),
     "a container without an image": (container("image", None), "image: it is missing"),
@@ -459,10 +459,10 @@ MALFORMED: Mapping[str, tuple[Change, str]] = {
     "data that is no text": (into(f"ConfigMap/{CONFIGMAP}", "data/PUBLISH_S3", 1), "it is a whole number, not a text"),
     "annotations that are a list": (into(JOBS, "metadata/annotations", ["x"]), "it is a list, not an object"),
     "a document that is too deep": (into(JOBS, "spec/x", json.loads("[" * 70 + "]" * 70)), "more than 64 levels"),
-    "the same object twice": (lambda held: held.update(again=deepcopy(held[JOBS])), "is another CronJob"),
+    "the same object twice": (lambda held: held.update(again=deepcopy(held[JOBS])), "is a second CronJob"),
     "two namespaces": (
         lambda held: held.update(again={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}}),
-        "is another Namespace",
+        "is a second Namespace",
     ),
 }  # fmt: skip
 
@@ -515,11 +515,11 @@ def _short() -> bytes:
 
 
 ARCHIVES: Mapping[str, tuple[Callable[[], bytes], str]] = {
-    "a frame that claims too much": (_liar, "says that it unpacks to"),
+    "a frame that claims too much": (_liar, "its header announces"),
     "a name that is too long": (lambda: _named("state/" + "x" * 2000), "more than 1024 characters"),
     "a path that is too deep": (lambda: _named("state/" + "/".join("x" * 100)), "or 64 parts"),
-    "a name with control characters": (lambda: _named("state/a\rb"), "holds control characters"),
-    "a name that is no UTF-8": (lambda: _named("state/a\udcff"), "is no UTF-8"),
+    "a name with control characters": (lambda: _named("state/a\rb"), "has control characters"),
+    "a name that is no UTF-8": (lambda: _named("state/a\udcff"), "is not UTF-8"),
     "headers in headers": (_nested, "nested too deep"),
     "a size that is a lie": (_short, "unexpected end of data"),
 }
@@ -597,7 +597,7 @@ def test_a_digest_is_what_coreutils_say_and_pins_a_backup(bench: Bench, dr: Plac
     for change in ({"created_at": "2026-03-01T00:00:00Z"}, {"excluded": ["x"]}):
         lay(bench, objects(), **change)
         for read in (backup_check.outline, backup_check.opened):
-            with pytest.raises(BackupFault, match="it is not the backup that was pinned"):
+            with pytest.raises(BackupFault, match="but the pinned backup has"):
                 read(bench.store, uri, expect=told)
         seen = backup_check.verify(bench.store, uri, expect=told)
         assert (judge(seen), seen["parts"]) == ("damaged", {})

@@ -56,8 +56,8 @@ REFUSED: Mapping[str, tuple[bytes, str]] = {
             ("insecure-skip-tls-verify", True, "trust any server"),
             ("insecure-skip-tls-verify", "yes", "trust any server"),
             ("certificate-authority", f"/{WORD}", "files of another machine"),
-            ("tls-server-name", WORD, "a certificate of another name"),
-            ("tls-server-name", "kubernetes", "a certificate of another name"),  # and no authority of its own
+            ("tls-server-name", WORD, "a certificate with another name"),
+            ("tls-server-name", "kubernetes", "a certificate with another name"),  # and no authority of its own
             ("server", "http://198.51.100.4:6443", "not https://"),
             ("server", "HTTP://198.51.100.4", "not https://"),
             ("server", "198.51.100.4:6443", "not https://"),
@@ -68,14 +68,14 @@ REFUSED: Mapping[str, tuple[bytes, str]] = {
             ("server", "https://a b", "not https://"),
             ("server", "https://x\u202ey", "not https://"),
             ("server", "https://x\r\nHost: y", "not https://"),
-            ("server", None, "no texts"),
-            ("server", ["https://x"], "no texts"),
-            ("server", f"https://ana:{WORD}@198.51.100.4", "no plain address"),
-            ("server", "https://198.51.100.4/?q=1", "no plain address"),
-            ("server", "https://198.51.100.4/#f", "no plain address"),
-            ("server", "https://198.51.100.4/a//b", "no plain address"),
-            ("server", "https://169.254.169.254", "no site's address"),
-            ("server", "https://[fe80::1]:6443", "no site's address"),
+            ("server", None, "not strings"),
+            ("server", ["https://x"], "not strings"),
+            ("server", f"https://ana:{WORD}@198.51.100.4", "not a plain address"),
+            ("server", "https://198.51.100.4/?q=1", "not a plain address"),
+            ("server", "https://198.51.100.4/#f", "not a plain address"),
+            ("server", "https://198.51.100.4/a//b", "not a plain address"),
+            ("server", "https://169.254.169.254", "can't be the address of a site"),
+            ("server", "https://[fe80::1]:6443", "can't be the address of a site"),
             ("futureField", WORD, "does not need"),
         )
     },
@@ -87,38 +87,38 @@ REFUSED: Mapping[str, tuple[bytes, str]] = {
             ("client-certificate", f"/{WORD}", "files of another machine"),
             ("client-key", f"/{WORD}", "files of another machine"),
             ("tokenFile", f"/{WORD}", "files of another machine"),
-            ("as", WORD, "act as somebody else"),
-            ("as-uid", WORD, "act as somebody else"),
-            ("as-groups", ["system:masters"], "act as somebody else"),
-            ("as-user-extra", {WORD: ["x"]}, "act as somebody else"),
+            ("as", WORD, "impersonate another user"),
+            ("as-uid", WORD, "impersonate another user"),
+            ("as-groups", ["system:masters"], "impersonate another user"),
+            ("as-user-extra", {WORD: ["x"]}, "impersonate another user"),
             ("username", WORD, "has a password"),
             ("password", WORD, "has a password"),
-            ("token", 7, "no texts"),
+            ("token", 7, "not strings"),
             ("futureField", WORD, "does not need"),
         )
     },
     **{f"two {kind}": (raw(twice(kind)), f"has 2 {kind}") for kind in ("clusters", "users", "contexts")},
     "another file beside it": (raw(kubeconfig(top={WORD: 1})), "does not need"),
-    "a context that isn't there": (raw(kubeconfig(top={"current-context": WORD})), "is no kubeconfig"),
-    "no context": (raw(kubeconfig(top={"current-context": None})), "is no kubeconfig"),
+    "a context that isn't there": (raw(kubeconfig(top={"current-context": WORD})), "is not a kubeconfig"),
+    "no context": (raw(kubeconfig(top={"current-context": None})), "is not a kubeconfig"),
     "a cluster of another name": (
         raw(kubeconfig(top={"contexts": [{"name": "default", "context": {"cluster": "x", "user": "default"}}]})),
-        "is no kubeconfig",
+        "is not a kubeconfig",
     ),
-    "users that are a mapping": (raw(kubeconfig(top={"users": {}})), "is no kubeconfig"),
-    "a list": (b"[evil-word]", "is no kubeconfig"),
-    "nothing": (b"", "is no kubeconfig"),
-    "no YAML": (b"evil-word: [", "is no kubeconfig"),
-    "a login page": (b"<html>evil-word</html>", "is no kubeconfig"),
-    "binary": (bytes(range(256)), "is no kubeconfig"),
-    "UTF-16": (raw(kubeconfig()).decode().encode("utf-16"), "is no kubeconfig"),
-    "a byte order mark": (b"\xef\xbb\xbf" + raw(kubeconfig()), "is no kubeconfig"),
-    "a key twice": (raw(kubeconfig()) + b"current-context: default\n", "is no kubeconfig"),
-    "an alias": (raw(kubeconfig()) + b"extensions: [&a x, *a]\n", "is no kubeconfig"),
-    "two documents": (raw(kubeconfig()) + b"---\n" + raw(kubeconfig()), "is no kubeconfig"),
-    "a tag that makes an object": (b"!!python/object/apply:os.system [evil-word]", "is no kubeconfig"),
-    "100,000 levels": (b"[" * 100_000, "is no kubeconfig"),
-    "a megabyte": (raw(kubeconfig()) + b"#" * (1 << 20), "is no kubeconfig"),
+    "users that are a mapping": (raw(kubeconfig(top={"users": {}})), "is not a kubeconfig"),
+    "a list": (b"[evil-word]", "is not a kubeconfig"),
+    "nothing": (b"", "is not a kubeconfig"),
+    "no YAML": (b"evil-word: [", "is not a kubeconfig"),
+    "a login page": (b"<html>evil-word</html>", "is not a kubeconfig"),
+    "binary": (bytes(range(256)), "is not a kubeconfig"),
+    "UTF-16": (raw(kubeconfig()).decode().encode("utf-16"), "is not a kubeconfig"),
+    "a byte order mark": (b"\xef\xbb\xbf" + raw(kubeconfig()), "is not a kubeconfig"),
+    "a key twice": (raw(kubeconfig()) + b"current-context: default\n", "is not a kubeconfig"),
+    "an alias": (raw(kubeconfig()) + b"extensions: [&a x, *a]\n", "is not a kubeconfig"),
+    "two documents": (raw(kubeconfig()) + b"---\n" + raw(kubeconfig()), "is not a kubeconfig"),
+    "a tag that makes an object": (b"!!python/object/apply:os.system [evil-word]", "is not a kubeconfig"),
+    "100,000 levels": (b"[" * 100_000, "is not a kubeconfig"),
+    "a megabyte": (raw(kubeconfig()) + b"#" * (1 << 20), "is not a kubeconfig"),
 }  # fmt: skip
 
 
@@ -161,7 +161,7 @@ LOCAL = (
 def test_a_loopback_address_is_named_as_what_it_is(tmp_path: Path, host: str) -> None:
     """However it is written, it is this machine and not the site; where nothing else is known, the mend is said."""
     body = k3s(6443, issue("site", tmp_path).authority, server=f"https://{host}:6443")
-    with pytest.raises(ActionFailed, match="which is this machine, and not the site") as told:
+    with pytest.raises(ActionFailed, match="which is this machine, not the site") as told:
         PrivateFiles(tmp_path).keep_kubeconfig(body, "the parameter /x")
     assert "--tls-san" in told.value.hint
     assert "DRFSM_SITE_ON_THIS_MACHINE=1" in told.value.hint
@@ -236,14 +236,18 @@ def test_an_address_that_is_not_proven_is_not_taken(tmp_path: Path, case: str) -
     authority = other.authority if case == "another authority" else made.authority
     private = PrivateFiles(tmp_path / "private")
     address = "127.0.0.3" if case == "nobody there" else "127.0.0.2"
-    kind, words = (Unreachable, "let in") if case == "nobody there" else (ActionFailed, "--tls-san")
+    kind, words = (
+        (Unreachable, "lets this machine's address in") if case == "nobody there" else (ActionFailed, "--tls-san")
+    )
     with serving(made.chain) as port, pytest.raises(kind, match=address) as told:
         private.keep_kubeconfig(k3s(port, authority), "x", lambda: [address])
     assert words in told.value.hint
     assert not private.kubeconfig.exists()
 
 
-@pytest.mark.parametrize(("data", "words"), [("", "no authority"), ("!", "no certificate"), ("eA==", "no certificate")])
+@pytest.mark.parametrize(
+    ("data", "words"), [("", "no authority"), ("!", "an invalid certificate"), ("eA==", "an invalid certificate")]
+)
 def test_without_an_authority_nothing_can_be_proven(tmp_path: Path, data: str, words: str) -> None:
     """Then no address takes the place of this machine's."""
     body = raw(kubeconfig(**{"server": "https://127.0.0.1:6443", "certificate-authority-data": data}))

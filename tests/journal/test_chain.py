@@ -111,10 +111,10 @@ def forged(**fields: Any) -> bytes:
 GOOD = forged()
 DAMAGED = {
     "an unknown kind": (forged(kind="promised"), "is a 'promised' record without ?"),
-    "a kind that is no text": (forged(kind=["rejected"]), "a time or kind that is no text"),
+    "a kind that is no text": (forged(kind=["rejected"]), "a time or kind that is not a text"),
     "a body that lacks something": (forged(body={"state": "s"}), "without trigger, why, legal"),
-    "a body that is no object": (forged(body=[]), "a body that is no object"),
-    "a time that is no text": (forged(at=12), "a time or kind that is no text"),
+    "a body that is no object": (forged(body=[]), "a body that is not an object"),
+    "a time that is no text": (forged(at=12), "a time or kind that is not a text"),
     "a wrong number": (forged(seq=1), "has seq 1 where 0 is due"),
     "a number that is a boolean": (forged(seq=False), "has seq False where 0 is due"),
     "a number that is a fraction": (forged(seq=0.0), "has seq 0.0 where 0 is due"),
@@ -124,14 +124,14 @@ DAMAGED = {
         "exactly the fields",
     ),
     "a key twice": (GOOD.replace(b'"state":"s"', b'"state":"s","state":"t"'), "the key state stands twice"),
-    "not a number": (GOOD.replace(b'"legal":[]', b'"legal":NaN'), "NaN is no number"),
-    "infinity": (GOOD.replace(b'"legal":[]', b'"legal":-Infinity'), "-Infinity is no number"),
-    "no JSON": (b'{"prev":"' + b"x" * 64 + b'", oops\n', "is no JSON record"),
-    "bytes that are no text": (GOOD.replace(b'"s"', b'"\xff"'), "is no JSON record"),
+    "not a number": (GOOD.replace(b'"legal":[]', b'"legal":NaN'), "NaN is not a number"),
+    "infinity": (GOOD.replace(b'"legal":[]', b'"legal":-Infinity'), "-Infinity is not a number"),
+    "no JSON": (b'{"prev":"' + b"x" * 64 + b'", oops\n', "is not a JSON record"),
+    "bytes that are no text": (GOOD.replace(b'"s"', b'"\xff"'), "is not a JSON record"),
     "an empty line": (b"\n", "does not start with"),
     "a blank before it": (b" " + GOOD, "does not start with"),
-    "brackets without end": (b'{"prev":"' + b"[" * 100_000 + b"\n", "is no JSON record"),
-    "something behind it": (GOOD[:-1] + b" {}\n", "is no JSON record"),
+    "brackets without end": (b'{"prev":"' + b"[" * 100_000 + b"\n", "is not a JSON record"),
+    "something behind it": (GOOD[:-1] + b" {}\n", "is not a JSON record"),
     "two lines in one": (GOOD[:-1].replace(b",", b",\n", 1) + b"\n", "holds more than one line"),
 }
 
@@ -170,7 +170,7 @@ def test_a_line_without_an_end_before_another_is_damage_and_no_tail() -> None:
     """Lines handed in one by one: only the last may be torn; an empty one in between is not skipped."""
     raw = raw_of(some(3))
     for middle in (raw[1][:-1], b""):
-        with pytest.raises(JournalDamaged, match="line 2 has no end"):
+        with pytest.raises(JournalDamaged, match="line 2 has no newline"):
             read([raw[0], middle, raw[2]])
 
 

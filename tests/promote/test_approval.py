@@ -280,7 +280,7 @@ def test_an_approval_records_its_plan_once_and_what_changed_is_told_in_words(pro
     other = {**plan, "pointers": pointers, "primary": {**plan["primary"], "stop": "by_risk"}, "cluster_uid": "another"}
     first, *rest = differences(plan, other)
     assert first.startswith("pointers state/")
-    assert "says something else of the run" in first
+    assert "other fields of the run" in first
     assert rest == [f"cluster_uid: was {plan['cluster_uid']}, is another", "primary.stop: was by_freeze, is by_risk"]
 
 

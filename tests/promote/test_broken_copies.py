@@ -1,12 +1,10 @@
 """Copies of the declared promote that lack a guard: the search shows the way to what goes wrong."""
 
-from typing import Any
-
 import pytest
-import yaml
 
-from drfsm.spec import check, load_machine
+from drfsm.spec import check
 from tests.promote.world import TEXT
+from tests.spec.copies import loaded, plain
 
 # rule -> guards without which it does not hold
 LACKING: dict[str, tuple[str, ...]] = {
@@ -24,17 +22,18 @@ LACKING: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rule", list(LACKING))
 def test_without_its_guards_the_rule_does_not_hold(rule: str) -> None:
     """The same search that proves the declared machine finds the story in the copy, with the steps that lead there."""
-    words: dict[str, Any] = yaml.load(TEXT, Loader=yaml.BaseLoader)  # noqa: S506  BaseLoader makes strings only
+    words = plain(TEXT)
     for row in words["transitions"]:
         row["guards"] = [each for each in row.get("guards", ()) if each not in LACKING[rule]]
         if not row["guards"]:
             del row["guards"]
     used = {guard for row in words["transitions"] for guard in row.get("guards", ())}
     words["guards"] = {name: each for name, each in words["guards"].items() if name in used}
-    copy = load_machine(yaml.safe_dump(words, sort_keys=False).encode(), source="copy.yaml")
+    copy = loaded(words, source="copy.yaml")
     (found,) = check(copy, only=[rule]).findings
     assert found.name == rule
     assert len(found.path) > 3

@@ -81,15 +81,52 @@ class Waiting:
         return (self.site.pointers(), self.site.touchable("primary"), self.site.touchable("dr"))
 
 
+@frozen
+class Begun:
+    """What is left by a promote that waits for its approval: its starter's home, and what it wrote into the bucket."""
+
+    home: Path
+    copy: Path  # of the home, as it was then
+    objects: Mapping[str, bytes]
+    run_id: str
+    plan: str
+
+
+@pytest.fixture(scope="module")
+def begun() -> list[Begun]:
+    """Return where the one promote is kept that every test finds waiting."""
+    return []
+
+
 @pytest.fixture
-def waiting(site: Site, typed: Typed, receipt: str, tmp_path: Path) -> Waiting:
+def waiting(
+    site: Site, typed: Typed, receipt: str, begun: list[Begun], tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Waiting:  # fmt: skip
     """Return a promote that waits for its approval, from the home of whoever started it."""
+    if not begun:
+        place = tmp_path_factory.mktemp("begun")
+        monkeypatch.setenv("DRFSM_HOME", str(place / "first/home"))
+        begun.append(_begin(site, typed, receipt, place / "first/home", place / "copy"))
+    (one,) = begun
+    monkeypatch.setenv("DRFSM_HOME", str(one.home))
+    shutil.rmtree(one.home)
+    shutil.copytree(one.copy, one.home)
+    for key, body in one.objects.items():
+        site.put(key, body)
+    uri = f"s3://{site.bucket}/{site.prefix}/drfsm/runs/{one.run_id}"
+    return Waiting(site, typed, one.home, uri, one.run_id, one.plan)
+
+
+def _begin(site: Site, typed: Typed, receipt: str, home: Path, copy: Path) -> Begun:
+    before = site.etags()
     code, _, err = typed(*promote(site, receipt))
     assert code == ExitCode.HELD, err
     (plan,) = DIGEST.findall(err)
-    (place,) = (tmp_path / "home/runs").iterdir()
-    uri = f"s3://{site.bucket}/{site.prefix}/drfsm/runs/{place.name}"
-    return Waiting(site, typed, tmp_path / "home", uri, place.name, plan)
+    (place,) = (home / "runs").iterdir()
+    shutil.copytree(home, copy)
+    written = {key: site.body(key) for key, etag in site.etags().items() if before.get(key) != etag}
+    return Begun(home, copy, written, place.name, plan)
 
 
 @pytest.fixture
@@ -139,7 +176,7 @@ def test_a_name_in_a_mirror_becomes_no_path(
     """Whatever a forged first record names, nothing is written outside of the home, and nothing moves."""
     waiting.forge(started(NAMES[case]))
     home, before = elsewhere(), waiting.untouched()
-    files = {each for each in tmp_path.rglob("*") if home not in each.parents}
+    files = _outside(home, tmp_path, waiting.home.parent)
     for command in (("resume", waiting.uri, *waiting.places()), ("status", waiting.uri), ("replay", waiting.uri)):
         code, out, err = waiting.type_(*command)
         looked = command[0] == "status" and case == "another machine"  # it reads no declaration, so it can't tell
@@ -147,7 +184,11 @@ def test_a_name_in_a_mirror_becomes_no_path(
         assert "\x1b" not in out + err
     assert waiting.untouched() == before
     assert not list(home.rglob("state_transitions.log"))
-    assert {each for each in tmp_path.rglob("*") if home not in each.parents} <= files | {home}
+    assert _outside(home, tmp_path, waiting.home.parent) <= files | {home}
+
+
+def _outside(home: Path, *places: Path) -> set[Path]:
+    return {path for place in places for path in place.rglob("*") if home not in path.parents}
 
 
 ADDRESSES = ("s3://", "s3://b", "s3://bucket/p", "s3://bucket/../p/drfsm/runs/x", "s3://bucket/p/drfsm/runs/../x",

@@ -193,7 +193,7 @@ def test_no_plan_is_approved_over_a_missing_pointer(site: Site, promote: Make, s
     assert "pointers_present is some_missing" in told
     assert "approval is" not in told
     world, _ = run.world()
-    with pytest.raises(ActionFailed, match="is gone") as caught:
+    with pytest.raises(ActionFailed, match="does not exist") as caught:
         pointers.ACTIONS["capture_pointers"](world, run_of(run))
     assert f"drfsm pointers set {site.sandbox.primary_run_id}" in caught.value.hint
     assert f"--take-over {run.id}" in caught.value.hint

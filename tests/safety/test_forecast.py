@@ -121,7 +121,7 @@ def test_the_words_say_what_starts_at_once_or_when() -> None:
     missed = thaw(cronjob("0 13 * * *", last="2026-03-02T13:00:00Z"), NOW)
     assert words("x", missed) == "CronJob x starts at once: the run due at 2026-03-03T13:00:00Z was missed"
     quiet = thaw(cronjob("0 13 * * *", last="2026-03-03T13:00:00Z"), NOW)
-    assert words("x", quiet) == "CronJob x is due next at 2026-03-04T13:00:00Z; nothing starts at once"
+    assert words("x", quiet) == "CronJob x runs next at 2026-03-04T13:00:00Z; nothing starts at once"
 
 
 FIELDS = st.tuples(
@@ -147,14 +147,23 @@ def test_it_says_what_the_sandboxs_controller_does(
         spec["startingDeadlineSeconds"] = deadline_seconds
     made = last.isoformat().replace("+00:00", "Z")
     found = thaw({"metadata": {"creationTimestamp": made}, "spec": spec, "status": {}}, now)
-    if "unreadable" in found:
-        with pytest.raises(ValueError, match=r".+"):
-            due(spec, last, None, now)
-        return
+    assume("unreadable" not in found)
     theirs = due(spec, last, None, now)
     said = found["starts_at_once"] and datetime.fromisoformat(found["starts_at_once"])
     assert said == theirs.missed
     assert datetime.fromisoformat(found["next"]) == theirs.following
+
+
+@pytest.mark.parametrize("schedule", ["0 0 31 2 *", "*/7 13 31 2 *", "5,35 */6 31 2 *"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
+def test_what_it_cant_tell_the_sandboxs_controller_cant_either(schedule: str, zone: str) -> None:
+    """A day that never comes: the forecast says that it can't be told, and the emulated controller refuses it."""
+    spec = {"schedule": schedule, "timeZone": zone}
+    made = (NOW - timedelta(days=40)).replace(microsecond=0)
+    found = thaw({"metadata": {"creationTimestamp": made.isoformat()}, "spec": spec, "status": {}}, NOW)
+    assert set(found) == {"unreadable"}
+    with pytest.raises(ValueError, match=r".+"):
+        due(spec, made, None, NOW)
 
 
 @settings(max_examples=100, deadline=None)

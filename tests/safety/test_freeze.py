@@ -179,7 +179,7 @@ def test_a_cronjob_that_vanished_holds_and_an_abort_gives_all_the_others_back(
     run.start()
     run.abort()
     assert (run.state.status, run.state.state) == ("held", "aborting")
-    assert f"CronJob jobintel/{CRONJOB} on dr is gone" in run.state.reason
+    assert f"CronJob jobintel/{CRONJOB} on dr does not exist any more" in run.state.reason
     assert site.schedules("dr") == {"jobintel-extra": (False, None)}
     assert site.publishing("dr") == ("1", "0")
     assert "waive_undo" in run.next_actions
@@ -212,7 +212,7 @@ def test_a_configmap_that_vanished_holds_and_is_waived_in_an_abort(site: Site, f
     run.when("commit", "confirm_dr_quiesced", lambda: site.remove("dr", "ConfigMap", CONFIGMAP))
     run.start()
     assert (run.state.status, run.state.state) == ("held", "dr_quiesced")
-    assert f"ConfigMap jobintel/{CONFIGMAP} is not on dr" in run.state.reason
+    assert f"ConfigMap jobintel/{CONFIGMAP} does not exist on dr" in run.state.reason
     run.abort()
     assert (run.state.status, run.state.state) == ("held", "aborting")
     run.request("waive_undo", reason="it is being rebuilt")
@@ -240,7 +240,7 @@ def test_a_cronjob_edited_during_the_freeze_keeps_the_edit_which_is_told(
     live = site.cluster(where).store.get("cronjobs", "jobintel", CRONJOB)
     assert live["spec"]["schedule"] == "5 4 * * *"
     assert live["spec"]["suspend"] is False
-    told = f"on {where}, since the freeze and not by this run: the spec of CronJob {CRONJOB} was changed"
+    told = f"on {where}, another process changed this since the freeze: the spec of CronJob {CRONJOB} was changed"
     assert told in run.said
     trigger = "undo_newest" if where == "dr" else "resume_primary"
     results = [e.body["result"] for e in run.records if e.kind == "commit" and e.body["trigger"] == trigger]
@@ -273,7 +273,7 @@ def test_a_switch_that_somebody_else_set_is_never_overwritten_silently(site: Sit
     assert "dr_publishing is mixed" in run.state.reason
     run.abort()
     assert (run.state.status, run.state.state) == ("held", "aborting")
-    assert "somebody else set PUBLISH_S3=0, PUBLISH_S3_DRY_RUN=0" in run.state.reason
+    assert "another process set PUBLISH_S3=0, PUBLISH_S3_DRY_RUN=0" in run.state.reason
     assert site.publishing("dr") == ("0", "0")
     site.configure("dr", PUBLISH_S3="1", PUBLISH_S3_DRY_RUN="0")
     run.resume()

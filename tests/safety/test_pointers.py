@@ -71,7 +71,7 @@ def test_a_provider_pointer_that_a_stranger_moved_is_not_given_back_over_his_wor
     assert (run.state.status, run.state.state) == ("held", "provider_switched")
     run.abort()
     assert (run.state.status, run.state.state) == ("held", "aborting")
-    assert f"not given back over somebody else's work: {provider}" in run.state.reason
+    assert f"changed by another process, so they are not overwritten: {provider}" in run.state.reason
     assert site.pointers()[older] == before[older]
     run.request("waive_undo", reason="it is bob's, he knows")
     assert run.state.status == "aborted", run.words

@@ -177,7 +177,7 @@ OVERRIDES: dict[str, tuple[Change, str]] = {
     ),
     "for good": (
         lambda site: site.edit("primary", "ConfigMap", CONFIGMAP, lambda live: live.update(immutable=True)),
-        "primary: ConfigMap jobintel-config is immutable, so nothing can be switched in it",
+        "primary: ConfigMap jobintel-config is immutable, so publishing can't be switched",
     ),
 }  # fmt: skip
 
@@ -197,7 +197,7 @@ def test_a_cronjob_that_would_not_heed_the_configmap_is_found(site: Site, failba
 def test_a_configmap_that_is_not_there_is_found(site: Site, failback: Make) -> None:
     """A misspelt --configmap is told on both sites."""
     told = refused(site, failback(configmap="jobintel-konfig"))
-    assert "primary: there is no ConfigMap jobintel-konfig; name the right one with --configmap" in told
+    assert "primary: ConfigMap jobintel-konfig does not exist; name the right one with --configmap" in told
     assert "dr: there is no ConfigMap jobintel-konfig" in told
 
 

@@ -216,7 +216,7 @@ def test_a_search_that_is_cut_off_proves_nothing() -> None:
 def test_a_machine_without_rules_is_said_to_have_none() -> None:
     """Nothing is claimed where nothing is declared."""
     rows = OPEN + PUMP.replace("to: done,", "to: done, guards: [level_is_low],")
-    assert list(check(tap("", rows)).lines()) == ["tap declares no never rule: only its rows were looked at"]
+    assert list(check(tap("", rows)).lines()) == ["tap declares no never rule: only its rows were checked"]
 
 
 def test_a_way_that_changes_a_fact_away_from_what_it_needs_is_no_finding() -> None:
@@ -263,6 +263,7 @@ def test_the_shipped_failback_is_proven() -> None:
     assert report.explored
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rule", [each["name"] for each in HIDDEN["never"]])
 def test_the_failback_holds_with_jobs_that_keep_what_they_started_with(rule: str) -> None:
     """Followed beside what can be observed: what a Job started with, a newer run, a primary that was quiet."""

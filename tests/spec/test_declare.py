@@ -149,7 +149,7 @@ FAULTS = {
     ]),
     "undo and why not": (changed("effect: idempotent", BOTH), [
         "22: no row takes this undo; add a row with `foreach: undo`, or write not_undone_because",
-        "23: both undo and not_undone_because; keep one: an abort either gives it back or says why not",
+        "23: both undo and not_undone_because; keep one: an abort either undoes it or says why not",
     ]),
     "a wait without guards": (changed("    guards: [door_is_shut]\n    wait:", "    wait:"), [
         "12: guard door_is_shut is used by no transition; guard one with it, or remove it",
@@ -201,12 +201,12 @@ FAULTS = {
     "a hidden fact in a guard": (changed("[open, shut]}", "[open, shut], hidden: true}"), [
         f"12: fact door is hidden: nobody can read it; {HIDDEN}",
     ]),
-    "a list that is none": (changed("[open, shut]", "open"), ["9: values is no list; write [a, b]"]),
+    "a list that is none": (changed("[open, shut]", "open"), ["9: values is not a list; write [a, b]"]),
     "an empty list": (changed("[open, shut]", "[]"), [
         "9: values is an empty list; name at least one or leave the key out",
     ]),
     "a mapping that is none": (changed("finals: {lit: complete}", "finals: lit"), [
-        "4: finals is no mapping; write `key: value` lines or {key: value}",
+        "4: finals is not a mapping; write `key: value` lines or {key: value}",
     ]),
     "an unknown status": (changed("{lit: complete}", "{lit: completed}"), [
         "4: lit is completed; did you mean complete?",
@@ -218,7 +218,7 @@ FAULTS = {
         "9: fact smell is used nowhere; require or set it somewhere, or remove it",
     ]),
     "an unused input": (changed("  hurry:", "  colour: {}\n  hurry:"), [
-        "6: input colour is used by no transition; select a transition with it, or say in because who reads it",
+        "6: input colour is used by no transition; select a transition with it, or say in because what reads it",
     ]),
     "an input without values that selects": (changed("hurry: {values: [yes, no]}", "hurry: {}"), [
         "17: when: input hurry has no declared values; declare inputs.hurry.values, or guard a fact instead",
@@ -267,14 +267,14 @@ def test_ten_faults_are_told_in_one_go() -> None:
     [
         (b"", "1: the declaration is empty; start with `machine: NAME`"),
         (b"# only words\n", "1: the declaration is empty; start with `machine: NAME`"),
-        (b"machine: [", "2: no YAML: "),
-        (b"machine: x\n  initial: y\n", "2: no YAML: "),
-        (b"a: b\n---\nc: d\n", "2: no YAML: "),
+        (b"machine: [", "2: not YAML: "),
+        (b"machine: x\n  initial: y\n", "2: not YAML: "),
+        (b"a: b\n---\nc: d\n", "2: not YAML: "),
         (b"machine: \xff\n", "1: these bytes are not UTF-8; save the declaration as UTF-8"),
-        (b"just words", "1: the declaration is no mapping; write `key: value` lines or {key: value}"),
-        (b"- a\n- b\n", "1: the declaration is no mapping; write `key: value` lines or {key: value}"),
+        (b"just words", "1: the declaration is not a mapping; write `key: value` lines or {key: value}"),
+        (b"- a\n- b\n", "1: the declaration is not a mapping; write `key: value` lines or {key: value}"),
         (b"machine: lamp\nreceipt: " + b"{a: " * 40 + b"x" + b"}" * 40, "2: nested too deeply; a declaration needs"),
-        (b"machine: \x00", "1: no YAML: "),
+        (b"machine: \x00", "1: not YAML: "),
     ],
 )
 def test_what_is_no_declaration_at_all_is_one_fault(text: bytes, told: str) -> None:

@@ -41,11 +41,11 @@ FAULTS = {
         "13: phase out ends with turn, which is not in it; add it to the phase's triggers",
     ]),
     "an ending that receipts tell by themselves": ("{turn: complete}", "{turn: held}", [
-        ("17: phase home ends as held; call it otherwise:"
-        " the receipt says failed, not_reached, given_up, held, running by itself"),
+        ("17: phase home ends as held; choose another outcome:"
+        " the receipt derives failed, not_reached, given_up, held, running by itself"),
     ]),
     "a failure that is none": ("fails: [give_up]", "fails: [turn]", [
-        ("14: phase out fails by turn, which is no failure's row; name a trigger whose rows are `by: failure`, or"
+        ("14: phase out fails by turn, which is not a failure's row; name a trigger whose rows are `by: failure`, or"
         " move it to triggers"),
         "16: turn is in phase home and in out; remove one",
     ]),

@@ -123,7 +123,7 @@ def test_the_shipped_machines_mean_what_they_mean_written_out(machine: str) -> N
     assert compiled(load_machine(text)) == compiled(load(words(machine)))
 
 
-APART = "tell them apart with when, or let the operator choose"
+APART = "distinguish them with when, or let the operator choose"
 FAULTS = {
     "an unknown group": (changed(("from: on_the_way", "from: on_the_wy")), [
         "13: group on_the_way is used nowhere; list it in from or states, or remove it",
@@ -189,7 +189,7 @@ FAULTS = {
     ]),
     "a source that selects by what its row selects by": (changed(
         ("    trigger: end\n", "    trigger: end\n    when: {stop: none}\n"),
-    ), ["36: arrived and its row both select by stop; say it in one of them"]),
+    ), ["36: arrived and its row both select by stop; select by it in one of them"]),
     "a source without a when": (changed(("{state: arrived, when: {stop: none}}", "{state: arrived}")), [
         "34: a source lacks when; add `when:`",
         f"38: tell and end (line 34) both fit state arrived, both by runner; {APART}",

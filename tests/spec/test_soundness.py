@@ -20,7 +20,7 @@ transitions:
 DRESS = '  - {from: home, trigger: go, to: street, action: dress, sets: {coat: on}, effect: idempotent, because: "a"}'
 FIRST = len(HEAD.splitlines()) + 1  # the line of a test's own first row
 CIRCLE = (
-    "9: the runner can go round in circles through home;"
+    "9: the runner can loop for ever through home;"
     " let the operator take one of the rows, or count `rounds` of a failure's row that leads back"
 )
 
@@ -46,7 +46,7 @@ CASES = {
             '  - {from: home, trigger: go, to: away, because: "a"}',
             '  - {from: home, trigger: fall, to: pit, by: operator, because: "b"}',
         ],
-        [f"{FIRST + 1}: no final state can be reached from pit; add a way on, or make it final"],
+        [f"{FIRST + 1}: no final state can be reached from pit; add a transition from it, or make it final"],
     ),
     "two rows of the runner fit": (
         [
@@ -56,7 +56,7 @@ CASES = {
         [
             (
                 f"{FIRST + 1}: run and go (line {FIRST}) both fit state home, both by runner;"
-                " tell them apart with when, or let the operator choose"
+                " distinguish them with when, or let the operator choose"
             ),
         ],
     ),
@@ -69,7 +69,7 @@ CASES = {
         [
             (
                 f"{FIRST + 1}: run and go (line {FIRST}) both fit state home, both by runner;"
-                " tell them apart with when, or let the operator choose"
+                " distinguish them with when, or let the operator choose"
             ),
         ],
     ),
@@ -82,7 +82,7 @@ CASES = {
         [
             (
                 f"{FIRST + 2}: slip and trip (line {FIRST + 1}) both fit state home, both by failure;"
-                " tell them apart with when, or let the operator choose"
+                " distinguish them with when, or let the operator choose"
             ),
         ],
     ),
@@ -137,8 +137,8 @@ CASES = {
         ],
         [
             (
-                f"{FIRST + 2}: trip ends street as refused, though something may have been changed by then;"
-                " lead it to where changes are given back, or to a final state that failed"
+                f"{FIRST + 2}: trip ends street as refused, although something may have changed by then;"
+                " lead it to a state that undoes changes, or to a final state of status failed"
             ),
         ],
     ),
@@ -152,7 +152,7 @@ CASES = {
         ],
         [
             (
-                f"{FIRST}: go changes something, can be aborted, and says nothing of giving it back;"
+                f"{FIRST}: go changes something and can be aborted, but does not declare how to undo it;"
                 " add undo, or not_undone_because with the reason"
             ),
         ],
@@ -167,7 +167,7 @@ CASES = {
         ],
         [
             (
-                f"{FIRST}: go changes something, can be aborted, and says nothing of giving it back;"
+                f"{FIRST}: go changes something and can be aborted, but does not declare how to undo it;"
                 " add undo, or not_undone_because with the reason"
             ),
         ],

@@ -1,6 +1,6 @@
-"""Backups of a site: taken, listed, checked, restored quiet.
+"""Backups of a site: created, listed, checked, restored with everything suspended.
 
-Owns the archive, what of it may be restored, and the state volume; never restores a Secret's value.
+Owns the archive, the restore policy and the state volume. Never restores a Secret's value.
 """
 
 from drfsm.dr.backup import address, check, restore, restore_policy, restore_state
@@ -8,7 +8,7 @@ from drfsm.dr.backup.address import METADATA, home_of, judge, listed
 from drfsm.dr.backup.check import age, aged, expected, objective
 from drfsm.dr.backup.create import Site, create
 from drfsm.dr.backup.restore import Target
-from drfsm.dr.backup.restore_policy import RestoreRefused, findings, told
+from drfsm.dr.backup.restore_policy import RestoreRefused, findings, findings_json
 from drfsm.dr.backup.restore_site import Wishes, restore_site
 from drfsm.dr.backup.state_volume import Image, Pace
 
@@ -27,6 +27,7 @@ __all__ = [
     "create",
     "expected",
     "findings",
+    "findings_json",
     "home_of",
     "judge",
     "listed",
@@ -35,5 +36,4 @@ __all__ = [
     "restore_policy",
     "restore_site",
     "restore_state",
-    "told",
 ]

@@ -1,12 +1,11 @@
-"""A backup of the primary, checked before the primary is failed back to: is every part of it there and whole.
+"""A backup's address and integrity: every part must exist and match its checksum before a failback relies on it.
 
 <prefix>/backups/<backup_id>/metadata.json        checksums and sizes of the parts
 <prefix>/backups/<backup_id>/state.tar.zst, manifests.tar.zst
 
-Every part is read and hashed; what the store claims of it counts for nothing. Who can write a part can write its
-checksum, so a backup has one digest over all of it, to be pinned by whoever knows it (``digest_of``). Restores nothing,
-changes nothing. Looking into the archives is backup/check.py's, taking a backup backup/create.py's, restoring
-restore.py's.
+Every part is read and hashed; the store's own metadata does not count. Whoever can write a part can write its checksum,
+so a backup has one digest over all parts, which an operator can pin (``digest_of``). Changes nothing. backup/check.py
+opens the archives, backup/create.py makes a backup, restore.py restores one.
 """
 
 import hashlib
@@ -28,15 +27,15 @@ _WAY = "give it as s3://<bucket>/<prefix>/backups/<backup id>"
 
 
 def home_of(store: ObjectStore, uri: str) -> str:
-    """Return the prefix of a backup's objects, with a slash at its end. Raises UsageFault for another bucket."""
+    """Return the prefix of a backup's objects, with a trailing slash. Raises UsageFault for another bucket."""
     bucket, _, path = uri.removeprefix("s3://").partition("/")
     home = path.strip("/")
     if not uri.startswith("s3://") or not is_name("prefix", home):
-        raise UsageFault(f"{bounded(repr(uri))} names no backup", hint=_WAY)
+        raise UsageFault(f"{bounded(repr(uri))} is not the URI of a backup", hint=_WAY)
     if bucket != store.bucket:
         raise UsageFault(
-            f"the backup {uri} lies in the bucket {bucket}, and this run acts on {store.bucket}",
-            hint="copy it into the run's bucket, or name one that lies there",
+            f"the backup {uri} is in the bucket {bucket}, but this run uses {store.bucket}",
+            hint="copy it into the run's bucket, or name a backup in that bucket",
         )
     return f"{home}/"
 
@@ -44,48 +43,48 @@ def home_of(store: ObjectStore, uri: str) -> str:
 def digest_of(metadata: bytes, parts: Mapping[str, str]) -> str:
     """Return a backup's digest: ``LC_ALL=C; sha256sum * | sha256sum`` in a directory that holds exactly its files.
 
-    ``parts``: name → SHA-256 of each part that ``metadata``, the bytes of metadata.json, names.
+    ``parts``: name → SHA-256 of each part listed in ``metadata``, the bytes of metadata.json.
     """
     every = {METADATA: hashlib.sha256(metadata).hexdigest(), **parts}
-    return hashlib.sha256("".join(f"{each}  {name}\n" for name, each in sorted(every.items())).encode()).hexdigest()
+    return hashlib.sha256("".join(f"{sha256}  {name}\n" for name, sha256 in sorted(every.items())).encode()).hexdigest()
 
 
 def metadata_of(store: ObjectStore, home: str) -> tuple[bytes | None, list[str]]:
-    """Return metadata.json's bytes, None where it isn't there, and what keeps it from being read."""
+    """Return metadata.json's bytes (None if it is absent or unreadable) and the faults."""
     stat = store.stat(home + METADATA)
     if stat is not None and stat.size_bytes > LARGEST_METADATA_BYTES:
-        message = f"{METADATA} has {stat.size_bytes} bytes, and {LARGEST_METADATA_BYTES} at most are read"
+        message = f"{METADATA} has {stat.size_bytes} bytes; drfsm reads at most {LARGEST_METADATA_BYTES}"
         return b"", [message]
     blob = store.get(home + METADATA) if stat is not None else None
     return (None if blob is None else blob.body), []
 
 
 def unlike_pinned(sha256: str, expected: str) -> list[str]:
-    """Say that a backup is not the one that was pinned; [] if it is, or none was."""
+    """Return the fault of a backup whose digest is not the pinned one; [] if it is, or if none is pinned."""
     if expected in ("", sha256):
         return []
-    return [f"its digest is {sha256}, and {expected} was expected: it is not the backup that was pinned"]
+    return [f"its digest is {sha256}, but the pinned backup has {expected}"]
 
 
 def examine(store: ObjectStore, uri: str, *, expect: str = "", check: Check | None = None) -> dict[str, Any]:
-    """See a backup: what its metadata says, what reading each part gave, its digest, and what is wrong, in words.
+    """Observe a backup: its metadata, the size and hash of each part, its digest, and its faults in words.
 
-    ``expect``: the digest that it must have, "" for any. No part of another one is read.
+    ``expect``: the pinned digest, "" for any. No part of another backup is read.
     """
     return _examined(store, uri, expect, check)[0]
 
 
 def read(store: ObjectStore, uri: str, *, expect: str, check: Check | None) -> tuple[dict[str, Any], bytes]:
-    """Return what ``examine`` sees, and the very bytes of metadata.json that it is judged by."""
+    """Return the observation of ``examine``, and the bytes of metadata.json on which it is based."""
     return _examined(store, uri, expect, check)
 
 
 def listed(store: ObjectStore, prefix: str) -> list[dict[str, Any]]:
-    """Return the backups below a prefix by their metadata, the newest first; ids that are no names are left out."""
+    """Return the backups below a prefix by their metadata, the newest first, without those with an invalid id."""
     home = f"{prefix}/backups/"
-    ids = {each.key.removeprefix(home).partition("/")[0] for each in store.list(home) if each.key.endswith(METADATA)}
-    found = [_entry(store, f"{home}{each}/") for each in sorted(ids) if is_name("file", each)]
-    return sorted(found, key=lambda each: (moment(each["created_at"]) or _LONG_AGO, each["uri"]), reverse=True)
+    ids = {entry.key.removeprefix(home).partition("/")[0] for entry in store.list(home) if entry.key.endswith(METADATA)}
+    backups = [_entry(store, f"{home}{backup_id}/") for backup_id in sorted(ids) if is_name("file", backup_id)]
+    return sorted(backups, key=lambda backup: (moment(backup["created_at"]) or _LONG_AGO, backup["uri"]), reverse=True)
 
 
 def _entry(store: ObjectStore, home: str) -> dict[str, Any]:
@@ -97,10 +96,10 @@ def _entry(store: ObjectStore, home: str) -> dict[str, Any]:
         return {**nothing, "damaged": [*faults, *more]}
     metadata = json_of(raw, METADATA)
     known = {name: metadata.get(name) for name in ("created_at", "run_id") if isinstance(metadata.get(name), str)}
-    told = {name: bounded(text, 200) for name, text in known.items()}
-    sha256 = digest_of(raw, {name: each["sha256"] for name, each in parts.items()})
-    size = sum(each["bytes"] for each in parts.values())
-    return {**nothing, **told, "sha256": sha256, "bytes": size, "damaged": []}
+    shown = {name: bounded(text, 200) for name, text in known.items()}
+    sha256 = digest_of(raw, {name: part["sha256"] for name, part in parts.items()})
+    size = sum(part["bytes"] for part in parts.values())
+    return {**nothing, **shown, "sha256": sha256, "bytes": size, "damaged": []}
 
 
 def _examined(store: ObjectStore, uri: str, expect: str, check: Check | None) -> tuple[dict[str, Any], bytes]:
@@ -117,27 +116,27 @@ def _examined(store: ObjectStore, uri: str, expect: str, check: Check | None) ->
     seen["sha256"] = digest_of(raw, {name: declared["sha256"] for name, declared in metadata.items()})
     if faults := unlike_pinned(seen["sha256"], expect):
         return {**seen, "damaged": faults}, raw
-    answers = {each.key: each for each in store.hash_many([home + name for name in metadata], check=check)}
+    answers = {answer.key: answer for answer in store.hash_many([home + name for name in metadata], check=check)}
     for name, declared in sorted(metadata.items()):
-        found = answers[home + name]
-        seen["parts"][name] = {"sha256": found.sha256, "bytes": found.size_bytes}
-        if found.sha256 is None:
+        content = answers[home + name]
+        seen["parts"][name] = {"sha256": content.sha256, "bytes": content.size_bytes}
+        if content.sha256 is None:
             seen["missing"].append(name)
-        seen["damaged"] += _unlike(name, declared, found)
+        seen["damaged"] += _unlike(name, declared, content)
     return seen, raw
 
 
-def _unlike(name: str, declared: Mapping[str, Any], found: Hashed) -> Iterator[str]:
-    if found.sha256 is None:
+def _unlike(name: str, declared: Mapping[str, Any], content: Hashed) -> Iterator[str]:
+    if content.sha256 is None:
         return
-    if found.size_bytes != declared["bytes"]:
-        yield f"{name} has {found.size_bytes} bytes, {METADATA} says {declared['bytes']}"
-    elif found.sha256 != declared["sha256"]:
-        yield f"{name} has the SHA-256 {found.sha256}, {METADATA} says {declared['sha256']}"
+    if content.size_bytes != declared["bytes"]:
+        yield f"{name} has {content.size_bytes} bytes, {METADATA} says {declared['bytes']}"
+    elif content.sha256 != declared["sha256"]:
+        yield f"{name} has the SHA-256 {content.sha256}, {METADATA} says {declared['sha256']}"
 
 
 def understood(body: bytes, backup_id: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Return (part → declared hash and size, what is wrong with the metadata itself)."""
+    """Return (part → declared hash and size, faults of the metadata itself)."""
     try:
         metadata = json_of(body, METADATA, largest_bytes=LARGEST_METADATA_BYTES)
     except Unreadable as fault:
@@ -148,8 +147,8 @@ def understood(body: bytes, backup_id: str) -> tuple[dict[str, dict[str, Any]], 
     if not isinstance(checksums, Mapping) or not isinstance(sizes, Mapping):
         return {}, [f"{METADATA} has no checksums and sizes"]
     faults = [f"{METADATA} names no {name}" for name in PARTS if name not in checksums]
-    if (told := metadata.get("backup_id", backup_id)) != backup_id:
-        faults.append(f"{METADATA} is that of the backup {bounded(repr(told), 100)}")
+    if (named_id := metadata.get("backup_id", backup_id)) != backup_id:
+        faults.append(f"{METADATA} belongs to the backup {bounded(repr(named_id), 100)}")
     if len(checksums) > MOST_PARTS:
         return {}, [*faults, f"{METADATA} names {len(checksums)} parts, more than {MOST_PARTS}"]
     faults += [*_part_faults(checksums, sizes), *_metadata_faults(metadata)]
@@ -160,7 +159,7 @@ def _part_faults(checksums: Mapping[str, Any], sizes: Mapping[str, Any]) -> Iter
     for name, checksum in checksums.items():
         size = sizes.get(name)
         if not is_name("file", name):
-            yield f"{METADATA} names a part {bounded(repr(name), 100)}, which is no file's name"
+            yield f"{METADATA} names a part {bounded(repr(name), 100)}, which is not a valid file name"
         elif not is_name("sha256", checksum):
             yield f"{METADATA} has no SHA-256 of {name}"
         elif not isinstance(size, int) or isinstance(size, bool) or size < 0:
@@ -168,24 +167,24 @@ def _part_faults(checksums: Mapping[str, Any], sizes: Mapping[str, Any]) -> Iter
 
 
 def _metadata_faults(metadata: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with the rest of it, as far as something rests on it: names become paths, texts are told."""
+    """Yield the faults of the other fields that drfsm uses: names become paths, texts are shown."""
     if (run_id := metadata.get("run_id")) is not None and not is_name("workload run", run_id):
-        yield f"{METADATA} names a run {bounded(repr(run_id), 100)}, which is no run's name"
+        yield f"{METADATA} names a run {bounded(repr(run_id), 100)}, which is not a valid run id"
     if not isinstance(state := metadata.get("state") or {}, Mapping) or not isinstance(state.get("claim") or "", str):
-        yield f"{METADATA} does not say where its state is from"
+        yield f"{METADATA} does not say which claim its state comes from"
     secrets = metadata.get("secrets") or {}
-    known = isinstance(secrets, Mapping) and all(_names(each or []) for each in secrets.values())
+    known = isinstance(secrets, Mapping) and all(_names(keys or []) for keys in secrets.values())
     if not known or not all(is_name("Kubernetes name", name) for name in secrets):
-        yield f"{METADATA} names Secrets, or keys of them, by what is no name"
+        yield f"{METADATA} has invalid names of Secrets or of their keys"
     excluded = metadata.get("excluded") or []
     left_out = excluded if _names(excluded) else []
-    named = [each[len("Secret/") :].partition(":")[0] for each in left_out if str(each).startswith("Secret/")]
+    named = [entry[len("Secret/") :].partition(":")[0] for entry in left_out if str(entry).startswith("Secret/")]
     if not _names(excluded) or not all(is_name("Kubernetes name", name) for name in named):
-        yield f"{METADATA} does not say properly what is not in it"
+        yield f"{METADATA} has an invalid list of excluded objects"
 
 
 def _names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) and each.isprintable() for each in value)
+    return isinstance(value, list) and all(isinstance(text, str) and text.isprintable() for text in value)
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
@@ -195,7 +194,7 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
-    """Say whether the backup is whole. Damage tells more than absence."""
+    """Judge whether the backup is whole. Damage takes precedence over absence."""
     return "damaged" if seen["damaged"] else "missing" if seen["missing"] else "intact"
 
 

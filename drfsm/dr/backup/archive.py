@@ -1,10 +1,10 @@
-"""A backup's archives: files to ``.tar.zst`` and back, with limits. Zstandard is loaded when it is first needed.
+"""A backup's archives: files to ``.tar.zst`` and back, with limits. Zstandard is loaded on first use.
 
     state.tar.zst       state/<path in the workload's volume>, pointers/<key below the prefix>
     manifests.tar.zst   manifests/<kind>.<name>.json
 
-Unpacking bounds what it holds in memory before it holds it, and refuses what follows the frame's end. Called
-by backup/create.py, backup/check.py and restore.py.
+Unpacking checks its memory limit in advance, and refuses data after the frame's end. Called by backup/create.py,
+backup/check.py and restore.py.
 """
 
 import hashlib
@@ -32,14 +32,14 @@ _PIECE_BYTES = 512  # of a frame: one may unpack to 16 MiB, if it was made to
 
 
 def packed(files: Mapping[str, bytes]) -> bytes:
-    """Return an archive; the same files give the same bytes."""
+    """Return an archive. The same files give the same bytes."""
     return compressed(tarred(files))
 
 
 def compressed(body: bytes) -> bytes:
-    """Return a frame with its content's size and checksum in it."""
-    found: bytes = _zstandard().ZstdCompressor(level=_LEVEL, write_checksum=True).compress(body)
-    return found
+    """Return a Zstandard frame that contains its content's size and checksum."""
+    frame: bytes = _zstandard().ZstdCompressor(level=_LEVEL, write_checksum=True).compress(body)
+    return frame
 
 
 def unpacked(name: str, raw: bytes) -> dict[str, bytes]:
@@ -47,14 +47,14 @@ def unpacked(name: str, raw: bytes) -> dict[str, bytes]:
     files = dict(members(decompressed(raw, LARGEST_UNPACKED_BYTES[name]), ROOTS[name], MOST_MEMBERS[name]))
     for path in files:
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in path):
-            raise UnsafeArchive(f"the name {bounded(repr(path))} holds control characters, or is no UTF-8")
+            raise UnsafeArchive(f"the name {bounded(repr(path))} has control characters or is not UTF-8")
     return files
 
 
 def merged(body: bytes, root: str, more: Mapping[str, bytes]) -> bytes:
     """Return a tar of an archive's files below ``root``, with their modes and times, and of ``more``.
 
-    ``body`` has been through ``members``: regular files and directories only.
+    ``members`` has checked ``body``: regular files and directories only.
     """
     stream = io.BytesIO()
     with (
@@ -75,16 +75,16 @@ def merged(body: bytes, root: str, more: Mapping[str, bytes]) -> bytes:
 
 
 def tree(files: Mapping[str, bytes], root: str) -> dict[str, Any]:
-    """Return how many files lie below ``root``, and one digest over their names and contents, as in_pod.py has it."""
-    found = hashlib.sha256()
+    """Return the number of files below ``root``, and the digest over their names and contents (see in_pod.py)."""
+    tree_digest = hashlib.sha256()
     names = sorted(name for name in files if name.startswith(f"{root}/"))
     for name in names:
-        found.update(f"{name.removeprefix(f'{root}/')}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
-    return {"files": len(names), "tree_sha256": found.hexdigest()}
+        tree_digest.update(f"{name.removeprefix(f'{root}/')}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
+    return {"files": len(names), "tree_sha256": tree_digest.hexdigest()}
 
 
 def decompressed(raw: bytes, most: int) -> bytes:
-    """Return what one frame holds. Raises UnsafeArchive if it is damaged, more than ``most`` bytes, or not alone."""
+    """Return one frame's content. Raises UnsafeArchive if it is damaged, too large (``most`` bytes), or not alone."""
     zstandard = _zstandard()
     _check_frame(zstandard, raw, most)
     reader = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW_BYTES).decompressobj()
@@ -99,27 +99,27 @@ def decompressed(raw: bytes, most: int) -> bytes:
                 raise UnsafeArchive(f"it unpacks to more than {most} bytes")
             pieces.append(piece)
     except zstandard.ZstdError as fault:
-        raise UnsafeArchive(f"it is no whole Zstandard frame: {bounded(fault)}") from None
+        raise UnsafeArchive(f"it is not a complete Zstandard frame: {bounded(fault)}") from None
     if not reader.eof:
         raise UnsafeArchive("it is cut off")
     if reader.unused_data or at < len(raw):
-        raise UnsafeArchive("something follows its end")
+        raise UnsafeArchive("other data follows its end")
     return b"".join(pieces)
 
 
 def _check_frame(zstandard: Any, raw: bytes, most: int) -> None:
-    """Raise UnsafeArchive for a frame that says itself that it is too much: before a byte of it is unpacked."""
+    """Raise UnsafeArchive for a frame whose header announces too much data, before any of it is unpacked."""
     try:
         said = zstandard.get_frame_parameters(raw[:_LONGEST_HEADER_BYTES])
     except zstandard.ZstdError:
-        return  # what is no frame is told by unpacking it
+        return  # unpacking reports what is not a frame
     if (
         said.content_size not in (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR)
         and said.content_size > most
     ):
-        raise UnsafeArchive(f"it says that it unpacks to {said.content_size} bytes, more than {most} bytes")
+        raise UnsafeArchive(f"its header announces {said.content_size} bytes, more than {most} bytes")
     if said.dict_id:
-        raise UnsafeArchive("it needs a dictionary, which is not here")
+        raise UnsafeArchive("it needs a dictionary, which drfsm does not have")
 
 
 def _zstandard() -> Any:

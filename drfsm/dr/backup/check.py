@@ -1,10 +1,9 @@
-"""A backup, opened: its parts whole, its archives safe, its manifests understood, its age told.
+"""A backup's content: checks its parts, its archives, its manifests and its age.
 
-``verify`` finds everything that is wrong; ``opened`` returns the content of a backup that holds, and of no other.
-What is returned is the very bytes that were checked, of the backup that was pinned, if one was: by the operator, or
-by the run itself, whose later readings must find the backup that its first one found. Objects that are none, or whose
-types would mislead whoever reads on, are damage; what a restore may bring is restore_policy.py's. Owns the facts
-``backup_contents`` and ``recovery_point``. Called by restore.py and the CLI.
+``verify`` finds all faults; ``opened`` returns the content of a valid backup only. It returns exactly the bytes that
+were checked, of the pinned backup if one is pinned: by the operator, or by the run itself, whose later readings must
+see the same backup as its first one. Invalid objects, or fields of a wrong type, are damage; restore_policy.py owns
+what a restore may bring. Owns the facts ``backup_contents`` and ``recovery_point``. Called by restore.py and the CLI.
 """
 
 import hashlib
@@ -38,28 +37,28 @@ _CLOCKS_APART_SECONDS = 300
 
 
 class BackupFault(ActionFailed):
-    """A backup does not hold; ``faults`` says everything that is wrong with it."""
+    """A backup is invalid; ``faults`` lists everything that is wrong with it."""
 
     exit_code = ExitCode.DIFFERENT
 
     def __init__(self, uri: str, faults: Sequence[str]) -> None:
         super().__init__(
-            f"the backup {uri} does not hold: {'; '.join(faults)}",
-            hint="name another backup; `drfsm backup verify` says whether it holds",
+            f"the backup {uri} is invalid: {'; '.join(faults)}",
+            hint="name another backup; `drfsm backup verify` checks it",
             fault="store",
         )
         self.faults = tuple(faults)
 
 
 class OtherBackup(BackupFault):
-    """A backup is not the one that was pinned. No part of it was read."""
+    """A backup is not the pinned one. No part of it was read."""
 
 
 @frozen
 class Backup:
-    """A backup that holds. ``state`` is every file of state.tar.zst; ``archive`` that part's own bytes.
+    """A valid backup. ``state``: every file of state.tar.zst; ``archive``: that part's own bytes.
 
-    ``sha256``: the digest of all of it (backup.py).
+    ``sha256``: the digest over all parts (address.py).
     """
 
     uri: str
@@ -71,37 +70,37 @@ class Backup:
 
     @property
     def state_sha256(self) -> str:
-        """What names this state."""
+        """The SHA-256 of the state's archive, which identifies this state."""
         return str(self.metadata["checksums"][STATE])
 
     @property
     def holds_state(self) -> bool:
-        """Whether there is state of a lasting volume in it, as far as it says; older backups don't."""
-        told = self.metadata.get("state")
-        return not isinstance(told, Mapping) or bool(told.get("claim"))
+        """Whether it contains the state of a persistent volume, by its metadata; older backups don't say."""
+        state = self.metadata.get("state")
+        return not isinstance(state, Mapping) or bool(state.get("claim"))
 
     @property
     def secrets(self) -> dict[str, Sequence[str] | None]:
-        """The Secrets that the site had, with their keys, None where they aren't known."""
+        """The site's Secrets by name, with their keys; None where the keys aren't known."""
         listed = self.metadata.get("secrets")
         if isinstance(listed, Mapping):
             return {str(name): keys if isinstance(keys, list) else None for name, keys in listed.items()}
-        left_out = self.metadata.get("excluded")  # as older backups say it
-        told = left_out if isinstance(left_out, list) else []
-        named = [str(each).removeprefix("Secret/") for each in told if str(each).startswith("Secret/")]
-        return {each.partition(":")[0]: None for each in named}
+        left_out = self.metadata.get("excluded")  # the form of older backups
+        entries = left_out if isinstance(left_out, list) else []
+        named = [str(entry).removeprefix("Secret/") for entry in entries if str(entry).startswith("Secret/")]
+        return {secret.partition(":")[0]: None for secret in named}
 
 
 def verify(store: ObjectStore, uri: str, *, expect: str = "", check: Check | None = None) -> dict[str, Any]:
-    """See a backup as ``examine`` does, what its archives hold, and what of it a restore would refuse (``outside``).
+    """Observe a backup as ``examine`` does, plus its archives and what a restore would refuse of it (``outside``).
 
-    ``judge`` of backup.py judges whether it is whole; that it is whole says nothing of ``outside``.
+    ``judge`` of address.py judges whether it is whole, which is independent of ``outside``.
     """
     return _looked_into(store, uri, expect, check)[0]
 
 
 def opened(store: ObjectStore, uri: str, *, expect: str = "", check: Check | None = None) -> Backup:
-    """Return a backup's content. ``expect``: its digest, "" for any. Raises BackupFault unless all of it holds."""
+    """Return a backup's content. ``expect``: the pinned digest, "" for any. Raises BackupFault unless all is valid."""
     seen, backup = _looked_into(store, uri, expect, check)
     if backup is None:
         raise BackupFault(seen["uri"], [*(f"{name} is missing" for name in seen["missing"]), *seen["damaged"]])
@@ -109,9 +108,9 @@ def opened(store: ObjectStore, uri: str, *, expect: str = "", check: Check | Non
 
 
 def outline(store: ObjectStore, uri: str, *, expect: str = "") -> Backup:
-    """Return a backup without its state, whose archive is not read: enough to hold a site against it.
+    """Return a backup without its state, whose archive is not read: enough to compare a site with it.
 
-    Raises BackupFault unless its metadata and its manifests hold, and its digest is the expected one.
+    Raises BackupFault unless its metadata and manifests are valid and its digest is the expected one.
     """
     home = home_of(store, uri)
     seen: dict[str, Any] = {"uri": f"s3://{store.bucket}/{home.rstrip('/')}", "damaged": [], "archives": {}}
@@ -123,7 +122,7 @@ def outline(store: ObjectStore, uri: str, *, expect: str = "") -> Backup:
         declared, seen["damaged"] = understood(raw, home.rstrip("/").rpartition("/")[2])
     if seen["damaged"]:
         raise BackupFault(seen["uri"], seen["damaged"])
-    sha256 = digest_of(raw, {name: each["sha256"] for name, each in declared.items()})
+    sha256 = digest_of(raw, {name: part["sha256"] for name, part in declared.items()})
     if faults := unlike_pinned(sha256, expect):
         raise OtherBackup(seen["uri"], faults)
     body = _part(store, home, MANIFESTS, declared[MANIFESTS]["sha256"], seen)
@@ -135,7 +134,7 @@ def outline(store: ObjectStore, uri: str, *, expect: str = "") -> Backup:
 
 
 def pinned(run: Run) -> str:
-    """Return the digest that a run's backup must have: the operator's, else what the run's first reading found."""
+    """Return the digest that a run's backup must have: the operator's, else the one of the run's first reading."""
     recorded = run.results.get("check_backup")
     first = recorded.get("backup_sha256") if isinstance(recorded, Mapping) else None
     return terms_of(run.inputs).expect_backup_sha256 or str(first or "")
@@ -165,25 +164,25 @@ def _looked_into(
     seen["created_at"] = metadata.get("created_at")
     if seen["damaged"]:
         return seen, None
-    seen["outside"] = restore_policy.told(restore_policy.findings(manifests))
+    seen["outside"] = restore_policy.findings_json(restore_policy.findings(manifests))
     return seen, Backup(seen["uri"], seen["sha256"], metadata, manifests, contents[STATE], archive)
 
 
 def _part(
     store: ObjectStore, home: str, name: str, sha256: str, seen: dict[str, Any], size_bytes: int | None = None
 ) -> bytes | None:
-    """Return a part's bytes, None where it can't be opened, which is noted. ``size_bytes``: what is known already."""
+    """Return a part's bytes, None (and a noted fault) if it can't be opened. ``size_bytes``: its size, if known."""
     if size_bytes is None:
         stat = store.stat(home + name)
         size_bytes = stat.size_bytes if stat is not None else 0
     if size_bytes > LARGEST_PACKED_BYTES:
-        seen["damaged"].append(f"{name} has more than {LARGEST_PACKED_BYTES} bytes: it can't be opened here")
+        seen["damaged"].append(f"{name} has more than {LARGEST_PACKED_BYTES} bytes, which is too large to open")
         return None
     blob = store.get(home + name)
     if blob is None:
         seen["damaged"].append(f"{name} is missing")
     elif hashlib.sha256(blob.body).hexdigest() != sha256:
-        seen["damaged"].append(f"{name} has another SHA-256 than {METADATA} says, or is being written to")
+        seen["damaged"].append(f"{name} does not have the SHA-256 of {METADATA}, or is being written")
     else:
         return blob.body
     return None
@@ -191,91 +190,91 @@ def _part(
 
 def _files(name: str, raw: bytes, seen: dict[str, Any]) -> dict[str, bytes]:
     try:
-        found = unpacked(name, raw)
+        files = unpacked(name, raw)
     except UnsafeArchive as fault:
         seen["damaged"].append(f"{name}: {fault}")
         return {}
-    seen["archives"][name] = {"files": len(found), "bytes": sum(map(len, found.values()))}
-    return found
+    seen["archives"][name] = {"files": len(files), "bytes": sum(map(len, files.values()))}
+    return files
 
 
 def _manifests(files: Mapping[str, bytes], seen: dict[str, Any]) -> Iterator[Manifest]:
-    """Yield the objects; note what is none, or is of a kind that no backup holds: a Secret least of all."""
+    """Yield the objects; note a fault for invalid ones and for kinds that no backup contains, such as Secrets."""
     known: set[tuple[str, str]] = set()
     for path, body in sorted(files.items()):
         try:
             manifest = _without_nulls(object_of(body, path, largest_bytes=restore_policy.LARGEST_OBJECT_BYTES))
         except Unreadable as fault:
-            seen["damaged"].append(f"{MANIFESTS}: {path} holds no Kubernetes object: {fault.what}")
+            seen["damaged"].append(f"{MANIFESTS}: {path} is not a Kubernetes object: {fault.what}")
             continue
         kind, api, metadata = manifest.get("kind"), manifest.get("apiVersion"), manifest.get("metadata")
         if not isinstance(kind, str) or not isinstance(api, str) or not isinstance(metadata, Mapping):
-            seen["damaged"].append(f"{MANIFESTS}: {path} holds no Kubernetes object")
+            seen["damaged"].append(f"{MANIFESTS}: {path} is not a Kubernetes object")
         elif {"Namespace": "v1", **APIS}.get(kind) != api:
             message = f"{bounded(api, 100)} {bounded(kind, 100)}"
-            seen["damaged"].append(f"{MANIFESTS}: {path} is a {message}, which a backup does not hold")
+            seen["damaged"].append(f"{MANIFESTS}: {path} is a {message}, which a backup does not contain")
         elif faults := restore_policy.malformed(manifest):
-            seen["damaged"] += [f"{MANIFESTS}: {path}: {each}" for each in faults]
+            seen["damaged"] += [f"{MANIFESTS}: {path}: {fault}" for fault in faults]
         elif (kind, metadata["name"] if kind != "Namespace" else "") in known:
-            seen["damaged"].append(f"{MANIFESTS}: {path} is another {kind} {metadata['name']}")
+            seen["damaged"].append(f"{MANIFESTS}: {path} is a second {kind} {metadata['name']}")
         else:
             known.add((kind, metadata["name"] if kind != "Namespace" else ""))
             yield manifest
 
 
 def _without_nulls(value: Any) -> Any:
-    """Return a document without what is null in an object: to Kubernetes it isn't there."""
+    """Return a document without null fields: to Kubernetes they are absent."""
     if isinstance(value, dict):
-        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
-    return [_without_nulls(each) for each in value] if isinstance(value, list) else value
+        return {name: _without_nulls(content) for name, content in value.items() if content is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 # --- how old it is --------------------------------------------------------------------------------------
 
 
 def age(created_at: object, now: str, objective_seconds: float | None) -> dict[str, Any]:
-    """Return how old a backup is against an objective; ``within`` is None where nothing is asked or known."""
-    told: dict[str, Any] = {"created_at": bounded(created_at, 100) if isinstance(created_at, str) else None}
-    told = {**told, "objective_seconds": objective_seconds, "age_seconds": None, "within": None}
+    """Return a backup's age and its objective; ``within`` is None where there is no objective or the age is unknown."""
+    report: dict[str, Any] = {"created_at": bounded(created_at, 100) if isinstance(created_at, str) else None}
+    report = {**report, "objective_seconds": objective_seconds, "age_seconds": None, "within": None}
     born, at = moment(created_at), moment(now)
     if born is None or at is None:
-        return {**told, "within": None if objective_seconds is None else False}
+        return {**report, "within": None if objective_seconds is None else False}
     seconds = (at - born).total_seconds()
-    # A backup from the future has no age that could be relied on.
+    # A creation time in the future gives no reliable age.
     within = None if objective_seconds is None else -_CLOCKS_APART_SECONDS <= seconds <= objective_seconds
-    return {**told, "age_seconds": int(seconds), "within": within}
+    return {**report, "age_seconds": int(seconds), "within": within}
 
 
 def aged(seen: Mapping[str, Any]) -> str:
-    """Say an age to a person."""
+    """Return an age in words."""
     if seen["age_seconds"] is None:
-        return f"its age can't be told: it was created at {bounded(repr(seen['created_at']), 100)}"
+        return f"its age is unknown: it was created at {bounded(repr(seen['created_at']), 100)}"
     asked = f", the objective is {seen['objective_seconds']:.0f} s" if seen["objective_seconds"] is not None else ""
     late = ": NOT WITHIN THE OBJECTIVE" if asked and not seen["within"] else ""
     return f"it is {seen['age_seconds']} s old{asked}{late}"
 
 
-def expected(given: object) -> str:
-    """Return the digest that an operator expects of a backup, "" for any. Raises UsageFault."""
-    text = str(given or "").strip().lower()
+def expected(digest: object) -> str:
+    """Return the digest that the operator pins, "" for any. Raises UsageFault."""
+    text = str(digest or "").strip().lower()
     if text and not is_name("sha256", text):
         raise UsageFault(
-            f"a backup's digest is 64 hex digits, not {bounded(repr(given), 100)}",
+            f"a backup's digest is 64 hex digits, not {bounded(repr(digest), 100)}",
             hint="`drfsm backup create`, `verify` and `list` show it",
         )
     return text
 
 
-def objective(given: object) -> float | None:
-    """Return an objective in seconds, None for none. Raises UsageFault."""
-    if given in (None, ""):
+def objective(number: object) -> float | None:
+    """Return a recovery point objective in seconds, None for none. Raises UsageFault."""
+    if number in (None, ""):
         return None
     try:
-        seconds = float(str(given))
+        seconds = float(str(number))
     except ValueError:
         seconds = -1
     if not 0 < seconds < float("inf"):
-        raise UsageFault(f"a recovery point objective is a number of seconds above 0, not {given!r}")
+        raise UsageFault(f"a recovery point objective must be a number of seconds above 0, not {number!r}")
     return seconds
 
 
@@ -291,10 +290,10 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
 def _observe_age(world: World, run: Run) -> dict[str, Any]:
     raw, faults = metadata_of(world.store, home_of(world.store, terms_of(run.inputs).backup_uri))
     try:
-        found = json_of(raw or b"{}", METADATA) if not faults else {}
+        metadata = json_of(raw or b"{}", METADATA) if not faults else {}
     except Unreadable:
-        found = {}
-    created_at = found.get("created_at") if isinstance(found, dict) else None
+        metadata = {}
+    created_at = metadata.get("created_at") if isinstance(metadata, dict) else None
     return age(created_at, run.clock.now(), objective(terms_of(run.inputs).recovery_point_objective))
 
 

@@ -1,9 +1,9 @@
-"""Takes a backup of a site: its objects, its pointers, and the workload's state if it has a lasting volume.
+"""Creates a backup of a site: its objects, its pointers, and the workload's state if it has a persistent volume.
 
 <prefix>/backups/<backup_id>/{state.tar.zst, manifests.tar.zst, metadata.json}      metadata.json last
 
-Says what it can't have: state in an emptyDir is gone with its pod, so such a backup holds no state, and its
-metadata names it. No Secret's value is ever in it. Overwrites nothing. Called by the CLI.
+State in an emptyDir ends with its pod, so such a backup contains no state, and its metadata says so. It never contains
+a Secret's value. Overwrites nothing. Called by the CLI.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ SCHEMA_VERSION = 1
 
 @frozen
 class Site:
-    """What is backed up. ``cronjob``: the one that publishes, "" for the only one; ``claim``: of several the one."""
+    """The site to back up. ``cronjob``: the publishing one, "" for the only one; ``claim``: one of several claims."""
 
     cluster: Cluster
     namespace: str
@@ -49,19 +49,19 @@ class Site:
 
 
 def create(store: ObjectStore, layout: Layout, site: Site, backup_id: str, *, image: Image, pace: Pace) -> Backup:
-    """Take a backup; return it, read back and opened. Raises ActionFailed, and Conflict where one is there already."""
+    """Create a backup; return it, read back and opened. Raises ActionFailed; Conflict if the id exists already."""
     uri = f"s3://{store.bucket}/{layout.prefix}/backups/{backup_id}"
     home = f"{layout.prefix}/backups/{backup_id}/"
     if store.stat(home + METADATA) is not None:
-        raise Conflict(f"there is a backup {uri} already; it is not overwritten", hint="name another --backup-id")
-    created_at = pace.clock.now()  # BEFORE anything is read: a backup is as old as its oldest part
+        raise Conflict(f"the backup {uri} exists already and is not overwritten", hint="name another --backup-id")
+    created_at = pace.clock.now()  # BEFORE the first read: a backup is as old as its oldest part
     collected = collect(site.cluster, site.namespace)
     pace.say(f"{len(collected.manifests)} objects of {site.namespace} on {site.cluster.name}")
     pointers, run_id = _pointers(store, layout, site.pair)
     lies = home_of(cronjob_of(site.cluster, site.namespace, site.cronjob), site.claim)
-    body, told = _state(store, layout, site, lies, backup_id, image, pace)
+    body, description = _state(store, layout, site, lies, backup_id, image, pace)
     archives = {
-        STATE: compressed(merged(body, "state", {f"pointers/{key}": each for key, each in pointers.items()})),
+        STATE: compressed(merged(body, "state", {f"pointers/{key}": pointer for key, pointer in pointers.items()})),
         MANIFESTS: packed(_named(collected)),
     }
     metadata = {
@@ -73,36 +73,36 @@ def create(store: ObjectStore, layout: Layout, site: Site, backup_id: str, *, im
         "cluster_uid": site.cluster.uid(),
         "namespace": site.namespace,
         "compression": "zstd",
-        "state": told,
+        "state": description,
         "pointers": sorted(pointers),
         "secrets": collected.secrets,
         "excluded": list(collected.excluded),
-        "checksums": {name: hashlib.sha256(each).hexdigest() for name, each in archives.items()},
-        "sizes": {name: len(each) for name, each in archives.items()},
+        "checksums": {name: hashlib.sha256(archive).hexdigest() for name, archive in archives.items()},
+        "sizes": {name: len(archive) for name, archive in archives.items()},
     }
-    for name, each in {**archives, METADATA: pretty(metadata)}.items():
+    for name, content in {**archives, METADATA: pretty(metadata)}.items():
         pace.check()
-        store.put(home + name, each, if_absent=True)
+        store.put(home + name, content, if_absent=True)
     try:
         return opened(store, uri, check=pace.check)
     except BackupFault as fault:
-        raise ActionFailed(f"the backup was written, and does not hold: {fault.what}", fault="store") from None
+        raise ActionFailed(f"the backup was written, but its check failed: {fault.what}", fault="store") from None
 
 
 def _named(collected: Collected) -> dict[str, bytes]:
     return {
-        f"manifests/{each['kind'].lower()}.{each['metadata']['name']}.json": pretty(each)
-        for each in collected.manifests
+        f"manifests/{manifest['kind'].lower()}.{manifest['metadata']['name']}.json": pretty(manifest)
+        for manifest in collected.manifests
     }
 
 
 def _pointers(store: ObjectStore, layout: Layout, pair: tuple[str, str]) -> tuple[dict[str, bytes], str | None]:
-    """Return the pointers that there are, by key below the prefix, and the run that the deciding one names."""
+    """Return the existing pointers by key below the prefix, and the run that the deciding pointer names."""
     named = pairs(store, layout, *pair)
     keys = (*layout.global_pointers(), *layout.provider_pointers(named))
-    found = {key: blob.body for key, blob in store.get_many(dict.fromkeys(keys)) if blob is not None}
-    deciding = found.get(layout.global_pointers()[0])
-    return {key.removeprefix(f"{layout.prefix}/"): body for key, body in found.items()}, _run_of(deciding)
+    pointers = {key: blob.body for key, blob in store.get_many(dict.fromkeys(keys)) if blob is not None}
+    deciding = pointers.get(layout.global_pointers()[0])
+    return {key.removeprefix(f"{layout.prefix}/"): body for key, body in pointers.items()}, _run_of(deciding)
 
 
 def _run_of(pointer: bytes | None) -> str | None:
@@ -116,28 +116,28 @@ def _run_of(pointer: bytes | None) -> str | None:
 def _state(
     store: ObjectStore, layout: Layout, site: Site, lies: Home, backup_id: str, image: Image, pace: Pace
 ) -> tuple[bytes, Mapping[str, Any]]:
-    """Return the state's tar, and what metadata.json says of it."""
+    """Return the state's tar, and its description for metadata.json."""
     if not lies.claim:
-        told = f"the workload keeps its state in {lies.kind}: it is gone with its pods, so there is none to keep"
-        pace.say(told)
-        return merged(_EMPTY, "state", {}), {"source": lies.kind, "claim": None, "files": 0, "told": told}
+        message = f"the workload keeps its state in {lies.kind}: it ends with its pods, so there is no state to back up"
+        pace.say(message)
+        return merged(_EMPTY, "state", {}), {"source": lies.kind, "claim": None, "files": 0, "told": message}
     check_idle(site.cluster, site.namespace, lies.claim)
     name = f"drfsm-save-{hashlib.sha256(f'{layout.prefix}/{backup_id}'.encode()).hexdigest()[:16]}"
     key = layout.own(f"state/{name}.tar")
     body, done = Transport(site.cluster, store, site.namespace, name, key, lies, image, pace).save()
     try:
-        found = dict(members(body, ("state",), MOST_MEMBERS[STATE]))
+        files = dict(members(body, ("state",), MOST_MEMBERS[STATE]))
     except UnsafeArchive as fault:
-        raise ActionFailed(f"what Job {name} sent can't be kept: {fault}") from None
-    if len(found) != done.get("files") or len(body) > LARGEST_UNPACKED_BYTES[STATE]:
-        raise ActionFailed(f"Job {name} says {done.get('files')} files, and sent {len(found)} ({len(body)} bytes)")
+        raise ActionFailed(f"the state that Job {name} sent is invalid: {fault}") from None
+    if len(files) != done.get("files") or len(body) > LARGEST_UNPACKED_BYTES[STATE]:
+        raise ActionFailed(f"Job {name} reported {done.get('files')} files, but sent {len(files)} ({len(body)} bytes)")
     named = done.get("skipped")
-    skipped = [bounded(each) for each in named[:100]] if isinstance(named, list) else []
-    told = f"{len(found)} files of the claim {lies.claim}" + (f"; no regular files: {skipped}" if skipped else "")
-    pace.say(told)
-    tree = name_of("sha256", done.get("tree_sha256"), f"what Job {name} says of the tree")
+    skipped = [bounded(path) for path in named[:100]] if isinstance(named, list) else []
+    message = f"{len(files)} files of the claim {lies.claim}" + (f"; no regular files: {skipped}" if skipped else "")
+    pace.say(message)
+    tree = name_of("sha256", done.get("tree_sha256"), f"the tree's digest by Job {name}")
     claimed = {"source": lies.kind, "claim": lies.claim, "tree_sha256": tree}
-    return body, {**claimed, "files": len(found), "skipped": skipped, "told": told}
+    return body, {**claimed, "files": len(files), "skipped": skipped, "told": message}
 
 
 _EMPTY = b"\0" * 10240

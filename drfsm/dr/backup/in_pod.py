@@ -1,17 +1,18 @@
 """The program that saves or restores a volume, from inside the cluster: ``python3 -c <this file>``.
 
-It runs in a pod of the workload's image, so it needs nothing but Python's own library (3.8 or later). Its
-working directory holds ``state`` (the volume) and ``scratch`` (an emptyDir). The last line that it prints is
-JSON: what it did, or ``{"fault": ...}``, and then it exits with 1. It never prints the URL, which is a secret.
+It runs in a pod of the workload's image, so it needs only Python's standard library (3.8 or later). Its working
+directory contains ``state`` (the volume) and ``scratch`` (an emptyDir). The last line of its output is JSON: the
+result, or ``{"fault": ...}`` with exit status 1. It never prints the URL, which is a secret.
 
     DRFSM_VERB      save: the volume's regular files → an archive → DRFSM_URL (PUT)
                     restore: DRFSM_URL (GET) → an archive → the volume
-    DRFSM_MOST      bytes that may be saved; a volume that holds more is refused before anything is copied
-    DRFSM_SHA256    of the archive that is to be restored
-    DRFSM_REPLACE   1: what the volume holds already makes way
+    DRFSM_MOST      the most bytes to save; a larger volume is refused before anything is copied
+    DRFSM_SHA256    the hash of the archive to restore
+    DRFSM_REPLACE   1: the volume's present content is replaced
 
-A restore is laid out beside, read again, and only then moved into place. ``.drfsm-restoring`` names the archive
-while it is, so that a restore that was killed can be begun again, and nobody takes a half for a whole.
+A restore is unpacked into a directory of its own, read again, and only then moved into place. ``.drfsm-restoring``
+names the archive during the move, so that a killed restore can be repeated, and a partial one is never taken for
+complete.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ PIECE_BYTES, TRIES, SECONDS = 1 << 20, 3, 300
 
 
 class Fault(Exception):
-    """Why it can't be done."""
+    """The reason why the volume can't be saved or restored."""
 
 
 def main() -> int:
-    """Do what DRFSM_VERB says, and print what came of it."""
+    """Do what DRFSM_VERB says, and print the result."""
     try:
         done = {"save": save, "restore": restore}[os.environ["DRFSM_VERB"]]()
     except Fault as fault:
@@ -51,10 +52,10 @@ def main() -> int:
 
 
 def save() -> dict[str, Any]:
-    """Archive the volume's regular files and send them; links and devices are skipped, and said."""
+    """Archive the volume's regular files and upload them; links and devices are skipped and reported."""
     skipped, size = [], sum(path.lstat().st_size for path in walk(STATE))
     if size > int(os.environ["DRFSM_MOST"]):
-        raise Fault(f"the volume holds {size} bytes, more than the {os.environ['DRFSM_MOST']} that a backup can")
+        raise Fault(f"the volume has {size} bytes; a backup takes at most {os.environ['DRFSM_MOST']}")
     with tarfile.open(SCRATCH, "w", format=tarfile.PAX_FORMAT) as tar:
         for path in walk(STATE):
             if path.is_symlink() or not path.is_file():
@@ -67,7 +68,7 @@ def save() -> dict[str, Any]:
 
 
 def walk(home: Path) -> Iterator[Path]:
-    """Yield everything below a directory that is no directory, in order; links are not followed."""
+    """Yield every non-directory below a directory, in order; links are not followed."""
     for path in sorted(home.iterdir()):
         if home == STATE and path.name in NOT_STATE:
             continue
@@ -78,7 +79,7 @@ def walk(home: Path) -> Iterator[Path]:
 
 
 def add(tar: tarfile.TarFile, path: Path) -> None:
-    """Add a file, and make sure that nobody wrote to it meanwhile."""
+    """Add a file, and make sure that it did not change meanwhile."""
     with path.open("rb") as file:
         before = os.fstat(file.fileno())
         info = tarfile.TarInfo(path.as_posix())
@@ -86,7 +87,7 @@ def add(tar: tarfile.TarFile, path: Path) -> None:
         tar.addfile(info, file)
     after = path.stat()
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        raise Fault(f"{path} was written to while it was read: some job is at work")
+        raise Fault(f"{path} changed while it was read: a job is still writing")
 
 
 def send() -> None:
@@ -100,28 +101,28 @@ def send() -> None:
 
 
 def restore() -> dict[str, Any]:
-    """Download the archive, check it, lay it out beside, and move it into place."""
+    """Download the archive, check it, unpack it beside, and move it into place."""
     tried(fetch)
     sha256, size = digest(SCRATCH)
     if sha256 != os.environ["DRFSM_SHA256"]:
-        raise Fault(f"what was downloaded has the SHA-256 {sha256}, not {os.environ['DRFSM_SHA256']}")
-    # Only who was allowed to, and with everything laid out, wrote the marker: then what is there is a half.
+        raise Fault(f"the downloaded archive has the SHA-256 {sha256}, not {os.environ['DRFSM_SHA256']}")
+    # The marker is written only with permission and after unpacking: the content is then a partial move.
     begun = MARKER.exists() and MARKER.read_text() == sha256
     occupied = [path for path in sorted(STATE.iterdir()) if path.name not in NOT_STATE]
     if occupied and not begun and os.environ.get("DRFSM_REPLACE") != "1":
         raise Fault(f"the volume is not empty: {', '.join(path.name for path in occupied[:10])}")
     lay_out()
-    wanted = tree(BESIDE)
+    laid_out = tree(BESIDE)
     with MARKER.open("w") as file:
         file.write(sha256)
         file.flush()
         os.fsync(file.fileno())
     move(occupied)
-    if (found := tree(STATE)) != wanted:
-        raise Fault(f"the volume does not hold what was laid out: {found['files']} files of {wanted['files']}")
+    if (restored := tree(STATE)) != laid_out:
+        raise Fault(f"the volume differs from the unpacked archive: {restored['files']} files of {laid_out['files']}")
     os.sync()
     MARKER.unlink()
-    return {"sha256": sha256, "bytes": size, **found}
+    return {"sha256": sha256, "bytes": size, **restored}
 
 
 def fetch() -> None:
@@ -131,7 +132,7 @@ def fetch() -> None:
 
 
 def lay_out() -> None:
-    """Write the archive's files below BESIDE, by hand: tarfile's filters have been escaped from."""
+    """Write the archive's files below BESIDE without tarfile's extraction, whose filters have been bypassed before."""
     if BESIDE.exists():
         shutil.rmtree(BESIDE)
     BESIDE.mkdir()
@@ -144,7 +145,7 @@ def lay_out() -> None:
                 continue
             content = tar.extractfile(member) if member.isreg() and len(parts) > 1 else None
             if content is None:
-                raise Fault(f"the member {member.name!r} is no regular file")
+                raise Fault(f"the member {member.name!r} is not a regular file")
             target = BESIDE.joinpath(*parts[1:])
             target.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -154,7 +155,7 @@ def lay_out() -> None:
 
 
 def move(occupied: list[Path]) -> None:
-    """Make what was there make way, and move what was laid out into place."""
+    """Remove the earlier content, and move the unpacked files into place."""
     for path in occupied:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -167,26 +168,26 @@ def move(occupied: list[Path]) -> None:
 
 def digest(path: Path) -> tuple[str, int]:
     """Return a file's SHA-256 and size."""
-    found, size = hashlib.sha256(), 0
+    file_digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while piece := file.read(PIECE_BYTES):
-            found.update(piece)
+            file_digest.update(piece)
             size += len(piece)
-    return found.hexdigest(), size
+    return file_digest.hexdigest(), size
 
 
 def tree(home: Path) -> dict[str, Any]:
     """Return how many regular files lie below a directory, and one digest over all names and contents."""
-    found, files = hashlib.sha256(), 0
+    tree_digest, files = hashlib.sha256(), 0
     regular = [path for path in walk(home) if path.is_file() and not path.is_symlink()]
     for name, path in sorted((path.relative_to(home).as_posix(), path) for path in regular):
-        found.update(f"{name}\0{digest(path)[0]}\n".encode("utf-8", "surrogateescape"))
+        tree_digest.update(f"{name}\0{digest(path)[0]}\n".encode("utf-8", "surrogateescape"))
         files += 1
-    return {"files": files, "tree_sha256": found.hexdigest()}
+    return {"files": files, "tree_sha256": tree_digest.hexdigest()}
 
 
 def tried(request: Callable[[], None]) -> None:
-    """Make a request, again if it fails for a reason that may pass."""
+    """Make a request; retry a temporary failure."""
     for number in range(1, TRIES + 1):
         try:
             request()

@@ -1,9 +1,9 @@
-"""A site's objects as a backup keeps them: what a person wrote, without what the cluster made of it.
+"""A site's objects as a backup stores them: as a person wrote them, without the fields that the cluster adds.
 
-Kept: the namespace, ServiceAccounts, Roles, RoleBindings, PersistentVolumeClaims, ConfigMaps, CronJobs, Deployments.
-Left out, and said: what the cluster or another object makes by itself, cluster-wide RBAC, and every Secret:
-those are listed by name and keys, so that a restore can say which are missing. Their values are never
-returned from here. Pure but for ``collect``. Called by backup/create.py and restore.py.
+Included: the namespace, ServiceAccounts, Roles, RoleBindings, PersistentVolumeClaims, ConfigMaps, CronJobs,
+Deployments. Excluded, and listed: objects that the cluster or another object creates, cluster-wide RBAC, and every
+Secret. Secrets are listed by name and keys, so that a restore can say which are missing. Their values never leave this
+module. Pure but for ``collect``. Called by backup/create.py and restore.py.
 """
 
 import re
@@ -26,10 +26,10 @@ APIS: Mapping[str, str] = {
     "CronJob": "batch/v1",
     "Deployment": "apps/v1",
 }
-"""The kinds that are kept, in the order in which they are applied: publishing is off before a CronJob is there."""
+"""The included kinds, in the order in which they are applied: publishing is off before a CronJob exists."""
 
 CLUSTERS_OWN = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
-"""What the cluster makes in every namespace: never in a backup of ours, so never restored from one of others'."""
+"""Objects that the cluster creates in every namespace: never in a backup of drfsm's, so never restored."""
 _CLUSTERS_SECRETS = ("kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1")
 _KEPT_METADATA = ("name", "namespace", "labels", "annotations")
 _CLUSTERS_ANNOTATIONS = re.compile(
@@ -41,7 +41,7 @@ _CLUSTERS_FIELDS: Mapping[str, Sequence[str]] = {"PersistentVolumeClaim": ("volu
 
 @frozen
 class Collected:
-    """What was found: ``secrets`` by name, with the keys of each, None where we may not look."""
+    """A site's objects: ``secrets`` by name with their keys, None where drfsm may not list them."""
 
     manifests: Sequence[Manifest]
     secrets: Mapping[str, Sequence[str] | None]
@@ -49,57 +49,59 @@ class Collected:
 
 
 def collect(cluster: Cluster, namespace: str) -> Collected:
-    """Read a site's objects. Raises ActionFailed if the namespace isn't there."""
+    """Read a site's objects. Raises ActionFailed if the namespace doesn't exist."""
     home = cluster.get("Namespace", "", namespace)
     if home is None:
-        raise ActionFailed(f"there is no namespace {namespace} on {cluster.name}", hint="name the right --namespace")
+        raise ActionFailed(
+            f"the namespace {namespace} does not exist on {cluster.name}", hint="give the right --namespace"
+        )
     kept, excluded = [cleaned({**home, "apiVersion": "v1", "kind": "Namespace"})], []
     for kind, api in APIS.items():
-        for each in sorted(cluster.list(kind, namespace), key=lambda found: str(found["metadata"]["name"])):
-            if why := _left_out(kind, each):
-                excluded.append(f"{kind}/{each['metadata']['name']}: {why}")
+        for manifest in sorted(cluster.list(kind, namespace), key=lambda listed: str(listed["metadata"]["name"])):
+            if why := _left_out(kind, manifest):
+                excluded.append(f"{kind}/{manifest['metadata']['name']}: {why}")
             else:
-                kept.append(cleaned({**each, "apiVersion": api, "kind": kind}))
+                kept.append(cleaned({**manifest, "apiVersion": api, "kind": kind}))
     secrets = _secrets(cluster, namespace, kept)
-    excluded += [f"Secret/{name}: never kept" for name in secrets]
-    return Collected(kept, secrets, [*excluded, "ClusterRoles and ClusterRoleBindings: not of the namespace"])
+    excluded += [f"Secret/{name}: never in a backup" for name in secrets]
+    return Collected(kept, secrets, [*excluded, "ClusterRoles and ClusterRoleBindings: not in the namespace"])
 
 
 def _left_out(kind: str, manifest: Manifest) -> str:
     metadata = manifest["metadata"]
     if (kind, metadata["name"]) in CLUSTERS_OWN:
-        return "the cluster makes it"
+        return "the cluster creates it"
     if metadata.get("deletionTimestamp"):
         return "it is being deleted"
-    owners = [each for each in metadata.get("ownerReferences") or [] if each.get("controller")]
-    return f"{owners[0]['kind']} {owners[0]['name']} makes it" if owners else ""
+    owners = [owner for owner in metadata.get("ownerReferences") or [] if owner.get("controller")]
+    return f"{owners[0]['kind']} {owners[0]['name']} creates it" if owners else ""
 
 
 def cleaned(manifest: Manifest) -> Manifest:
-    """Return an object as it could be applied anywhere: no status, no identity, nothing that the cluster filled in."""
-    found = deepcopy({name: value for name, value in manifest.items() if name != "status"})
-    metadata = {name: value for name, value in found["metadata"].items() if name in _KEPT_METADATA and value}
+    """Return an object that could be applied anywhere: no status, no identity, no field that the cluster fills in."""
+    clean = deepcopy({name: value for name, value in manifest.items() if name != "status"})
+    metadata = {name: value for name, value in clean["metadata"].items() if name in _KEPT_METADATA and value}
     annotations = metadata.pop("annotations", {})
     if kept := {name: value for name, value in annotations.items() if not _CLUSTERS_ANNOTATIONS.match(name)}:
         metadata["annotations"] = kept
-    found["metadata"] = metadata
-    for name in _CLUSTERS_FIELDS.get(found["kind"], ()):
-        found["spec"].pop(name, None)
-    if found["kind"] == "Namespace":
-        found.pop("spec", None)
+    clean["metadata"] = metadata
+    for name in _CLUSTERS_FIELDS.get(clean["kind"], ()):
+        clean["spec"].pop(name, None)
+    if clean["kind"] == "Namespace":
+        clean.pop("spec", None)
         metadata.get("labels", {}).pop("kubernetes.io/metadata.name", None)
-    if found["kind"] == "ServiceAccount":
-        found.pop("secrets", None)  # tokens, which the cluster makes
-    return found
+    if clean["kind"] == "ServiceAccount":
+        clean.pop("secrets", None)  # tokens, which the cluster creates
+    return clean
 
 
 def _secrets(cluster: Cluster, namespace: str, manifests: Sequence[Manifest]) -> dict[str, Sequence[str] | None]:
     if not cluster.allowed("list", "", "secrets", namespace):
         return dict.fromkeys(sorted(wanted_secrets(manifests)))
     return {
-        each["metadata"]["name"]: sorted({**(each.get("data") or {}), **(each.get("stringData") or {})})
-        for each in cluster.list("Secret", namespace)
-        if each.get("type") not in _CLUSTERS_SECRETS and not (each["metadata"].get("labels") or {}).get(ROLE_LABEL)
+        secret["metadata"]["name"]: sorted({**(secret.get("data") or {}), **(secret.get("stringData") or {})})
+        for secret in cluster.list("Secret", namespace)
+        if secret.get("type") not in _CLUSTERS_SECRETS and not (secret["metadata"].get("labels") or {}).get(ROLE_LABEL)
     }
 
 
@@ -107,12 +109,12 @@ def _secrets(cluster: Cluster, namespace: str, manifests: Sequence[Manifest]) ->
 
 
 def wanted_secrets(manifests: Sequence[Manifest]) -> dict[str, set[str]]:
-    """Return the Secrets without which some pod of these objects would not start, with the keys that it names."""
-    found: dict[str, set[str]] = {}
+    """Return the Secrets that a pod of these objects needs to start, with the keys that it names."""
+    keys_by_secret: dict[str, set[str]] = {}
     for manifest in manifests:
         for name, keys in _named(manifest):
-            found.setdefault(name, set()).update(keys)
-    return found
+            keys_by_secret.setdefault(name, set()).update(keys)
+    return keys_by_secret
 
 
 def _named(manifest: Manifest) -> Iterator[tuple[str, frozenset[str]]]:
@@ -125,8 +127,8 @@ def _named(manifest: Manifest) -> Iterator[tuple[str, frozenset[str]]]:
 
 
 def pod_of(manifest: Manifest) -> Manifest:
-    """Return the spec of the pods that a CronJob or a Deployment makes, {} for what makes none."""
+    """Return the pod spec of a CronJob or a Deployment, {} for other kinds."""
     spec = manifest.get("spec") or {}
     spec = spec["jobTemplate"]["spec"] if "jobTemplate" in spec else spec
-    found: Manifest = (spec.get("template") or {}).get("spec") or {}
-    return found
+    pod_spec: Manifest = (spec.get("template") or {}).get("spec") or {}
+    return pod_spec

@@ -1,18 +1,17 @@
-"""Restores a backup's objects, quiet: nothing that comes up runs a pod, whatever the backup said.
+"""Restores a backup's objects, quiet: nothing that is restored runs a pod, whatever the backup says.
 
-In this order, each step done again being as good as done once:
+The order of the steps, each of which may be repeated:
 
     namespace → (the published control plane, by control_plane/apply.py) → ServiceAccounts … ConfigMaps with
-    publishing off → CronJobs suspended → Deployments scaled to 0 → (the state, by restore_state.py) → what is missing
+    publishing off → CronJobs suspended → Deployments scaled to 0 → (the state, by restore_state.py) → missing Secrets
 
-Whether a pod would publish can't be told by looking at it: its image, its command, a Secret or any ConfigMap may say
-so. So no pod of a backup runs: CronJobs are suspended, Deployments have no replicas. How schedules, replicas and
-publishing were is kept in ``drfsm/before``, as a freeze keeps it, and the row that wakes the site gives it back; what
-an object there says already wins. A ConfigMap with the switches is restored mutable: an immutable one could never be
-switched on. What a restore may bring at all is restore_policy.py's. A claim that is there is left as it is. Secrets
-are not in a backup: those that are missing are named, with their keys. A site that is live (a schedule on, or
-publishing on) is refused. Owns the facts ``restored_manifests``, ``restored_secrets`` and ``restore_target``. Called
-by the CLI and the drill.
+A pod's manifest does not show whether it would publish: its image, its command, a Secret or any ConfigMap may decide.
+So no pod of a backup runs: CronJobs are suspended, Deployments have no replicas. The former schedules, replicas and
+switches are recorded in ``drfsm/before``, as by a freeze, and the row that resumes the site restores them; a record
+that is already on the live object wins. A ConfigMap with the switches is restored mutable, because an immutable one
+could never be switched on. restore_policy.py owns what a restore may bring. An existing claim stays as it is. A backup
+contains no Secrets: missing ones are named, with their keys. A live site (a schedule or publishing is on) is refused.
+Owns the facts ``restored_manifests``, ``restored_secrets`` and ``restore_target``. Called by the CLI and the drill.
 """
 
 import json
@@ -39,7 +38,7 @@ _NAMED = 20
 
 @frozen
 class Target:
-    """Where to, and how. ``bundled``: the control plane comes from the published bundle, not from the backup."""
+    """The target site. ``bundled``: the control plane comes from the published bundle, not from the backup."""
 
     cluster: Cluster
     namespace: str
@@ -53,18 +52,24 @@ class Target:
 
 
 def planned(backup: Backup, target: Target, run_id: str, *, stops: bool = True) -> list[Manifest]:
-    """Return what is to be applied, quiet, in order; pure. The namespace comes first.
+    """Return the quiet manifests to apply, in order, the namespace first. Pure.
 
-    ``stops``: Deployments come up without pods. 0.1.0 restored them as they were backed up.
+    ``stops``: Deployments are restored without pods. 0.1.0 restored them with their replicas.
     """
     order = {"Namespace": -1, **{kind: number for number, kind in enumerate(APIS)}}
-    old = next((each["metadata"]["name"] for each in backup.manifests if each["kind"] == "Namespace"), target.namespace)
-    kept = [each for each in backup.manifests if each["kind"] != "Namespace" and not _bundles(each, target)]
-    found = [_namespace(backup, target.namespace), *(_moved(each, old, target.namespace) for each in kept)]
-    quiet = [
-        each if each["kind"] == "Deployment" and not stops else _quiet(each, target.configmap, run_id) for each in found
+    old = next(
+        (manifest["metadata"]["name"] for manifest in backup.manifests if manifest["kind"] == "Namespace"),
+        target.namespace,
+    )
+    kept = [
+        manifest for manifest in backup.manifests if manifest["kind"] != "Namespace" and not _bundles(manifest, target)
     ]
-    return sorted(quiet, key=lambda each: (order[each["kind"]], str(each["metadata"]["name"])))
+    moved = [_namespace(backup, target.namespace), *(_moved(manifest, old, target.namespace) for manifest in kept)]
+    quiet = [
+        manifest if manifest["kind"] == "Deployment" and not stops else _quiet(manifest, target.configmap, run_id)
+        for manifest in moved
+    ]
+    return sorted(quiet, key=lambda manifest: (order[manifest["kind"]], str(manifest["metadata"]["name"])))
 
 
 def _bundles(manifest: Manifest, target: Target) -> bool:
@@ -72,18 +77,20 @@ def _bundles(manifest: Manifest, target: Target) -> bool:
 
 
 def _namespace(backup: Backup, namespace: str) -> Manifest:
-    theirs: Manifest = next((each["metadata"] for each in backup.manifests if each["kind"] == "Namespace"), {})
+    theirs: Manifest = next(
+        (manifest["metadata"] for manifest in backup.manifests if manifest["kind"] == "Namespace"), {}
+    )
     metadata = {**deepcopy(theirs), "name": namespace}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
 def _moved(manifest: Manifest, old: str, new: str) -> Manifest:
-    found = deepcopy(manifest)
-    found["metadata"]["namespace"] = new
-    for each in found.get("subjects") or [] if found["kind"] == "RoleBinding" else []:
-        if each.get("namespace") == old:
-            each["namespace"] = new
-    return found
+    moved = deepcopy(manifest)
+    moved["metadata"]["namespace"] = new
+    for subject in moved.get("subjects") or [] if moved["kind"] == "RoleBinding" else []:
+        if subject.get("namespace") == old:
+            subject["namespace"] = new
+    return moved
 
 
 def _quiet(manifest: Manifest, configmap: str, run_id: str) -> Manifest:
@@ -110,14 +117,14 @@ def _quiet(manifest: Manifest, configmap: str, run_id: str) -> Manifest:
 
 
 def _without_marks(manifest: Manifest) -> None:
-    """Take away what drfsm noted on the object about another site: here nothing of it was done."""
+    """Remove drfsm's annotations about another site: they do not apply here."""
     if annotations := manifest["metadata"].get("annotations"):
         kept = {name: text for name, text in annotations.items() if name not in restore_policy.LEFT_OUT}
         manifest["metadata"]["annotations"] = kept
 
 
 def _was_on(before: Mapping[str, Any]) -> bool:
-    """Return whether a record says that an object was at work."""
+    """Return whether a record says that an object was active."""
     data, replicas = before.get("data"), before.get("replicas")
     if before.get("suspend") is False or (type(replicas) is int and replicas > 0):
         return True
@@ -125,20 +132,20 @@ def _was_on(before: Mapping[str, Any]) -> bool:
 
 
 def quieted(backup: Backup, target: Target) -> dict[str, list[str]]:
-    """Return what a restore does to what a backup would run, in words for its receipt; pure.
+    """Return how a restore stops a backup's workloads, in words for its receipt. Pure.
 
-    ``by_themselves``: what would publish, or not, whatever the ConfigMap is made to say. It is not woken with it.
+    ``by_themselves``: workloads that set the switches themselves, so that the ConfigMap does not control them.
     """
-    there = [each for each in backup.manifests if not _bundles(each, target)]
-    configmaps = {each["metadata"]["name"]: each for each in there if each["kind"] == "ConfigMap"}
+    there = [manifest for manifest in backup.manifests if not _bundles(manifest, target)]
+    configmaps = {manifest["metadata"]["name"]: manifest for manifest in there if manifest["kind"] == "ConfigMap"}
     switches = configmaps.get(target.configmap) or {}
-    makers = {kind: [each for each in there if each["kind"] == kind] for kind in ("CronJob", "Deployment")}
-    alone = [words for each in makers["CronJob"] for words in overrides(each, target.configmap, configmaps)]
+    makers = {kind: [manifest for manifest in there if manifest["kind"] == kind] for kind in ("CronJob", "Deployment")}
+    alone = [words for cronjob in makers["CronJob"] for words in overrides(cronjob, target.configmap, configmaps)]
     return {
-        "suspended": [restore_policy.object_of(each) for each in makers["CronJob"]],
+        "suspended": [restore_policy.object_of(cronjob) for cronjob in makers["CronJob"]],
         "scaled_to_zero": [
-            f"{restore_policy.object_of(each)}, which had {each['spec'].get('replicas', 1)}"
-            for each in makers["Deployment"]
+            f"{restore_policy.object_of(deployment)}, which had {deployment['spec'].get('replicas', 1)}"
+            for deployment in makers["Deployment"]
         ],
         "made_mutable": [restore_policy.object_of(switches)] if switches.get("immutable") else [],
         "by_themselves": alone,
@@ -150,9 +157,9 @@ def check_mutable(target: Target) -> None:
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap) or {}
     if config.get("immutable"):
         raise ActionFailed(
-            f"ConfigMap {target.namespace}/{target.configmap} on {target.cluster.name} is immutable: publishing could"
-            " never be switched in it; nothing was touched",
-            hint="delete it there, then restore again: it is restored mutable",
+            f"ConfigMap {target.namespace}/{target.configmap} on {target.cluster.name} is immutable, so publishing"
+            " could never be switched; nothing was changed",
+            hint="delete it there, then restore again: the restored one is mutable",
             final=True,
         )
 
@@ -168,43 +175,49 @@ def _keep(manifest: Manifest, before: Mapping[str, Any]) -> None:
 
 
 def live(target: Target) -> list[str]:
-    """Return why a site is live, [] if it isn't: a CronJob runs on schedule, or what is started there publishes.
+    """Return the reasons why a site is live, [] if it isn't: a CronJob runs on schedule, or publishing is on.
 
-    Either is enough: the live site's schedules may be suspended for a while, by hand or by a procedure. A restore
-    leaves neither, at no moment, so that one that was cut off never finds its own work live.
+    One is enough: the live site's schedules may be suspended for a while, by hand or by a procedure. A restore never
+    sets either, so an interrupted restore does not find its own work live.
     """
-    running = [each for each in target.cluster.list("CronJob", target.namespace) if not each["spec"].get("suspend")]
-    told = [f"CronJob {each['metadata']['name']} is on" for each in running]
+    running = [
+        cronjob for cronjob in target.cluster.list("CronJob", target.namespace) if not cronjob["spec"].get("suspend")
+    ]
+    reasons = [f"CronJob {cronjob['metadata']['name']} is on" for cronjob in running]
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap) or {}
     if publishing.judge({name: (config.get("data") or {}).get(name) for name in SWITCHES}) == "on":
-        told.append(f"ConfigMap {target.configmap} has publishing on")
-    return told
+        reasons.append(f"ConfigMap {target.configmap} has publishing on")
+    return reasons
 
 
 def apply(target: Target, manifests: Sequence[Manifest], pace: Pace, *, force: bool) -> dict[str, Any]:
-    """Apply objects on the server; return which were made, which were there, and which claims were left alone.
+    """Apply objects on the server; return which were created, applied, and left alone (claims).
 
-    Raises Conflict, naming the fields, where somebody else set them otherwise and ``force`` isn't given.
+    Raises Conflict, naming the fields, where another manager set them and ``force`` isn't given.
     """
     done: dict[str, list[str]] = {"created": [], "applied": [], "left": []}
-    for each in manifests:
+    for manifest in manifests:
         pace.check()
-        kind, name = each["kind"], each["metadata"]["name"]
-        there = target.cluster.get(kind, each["metadata"].get("namespace", ""), name)
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        there = target.cluster.get(kind, manifest["metadata"].get("namespace", ""), name)
         if kind in ("PersistentVolumeClaim", "Namespace") and there is not None:
-            done["left"].append(f"{kind}/{name}")  # a claim's spec can't be changed; a namespace may be others' too
+            done["left"].append(
+                f"{kind}/{name}"
+            )  # a claim's spec can't be changed; a namespace may have other users, too
             continue
         try:
-            target.cluster.apply(_as_before(each, there), force=force)
+            target.cluster.apply(_as_before(manifest, there), force=force)
         except Conflict as fault:
-            raise Conflict(fault.what, hint="look at who set them, then --force-conflicts", fault="site") from None
+            raise Conflict(
+                fault.what, hint="find out who set these fields, then give --force-conflicts", fault="site"
+            ) from None
         done["created" if there is None else "applied"].append(f"{kind}/{name}")
-        pace.say(f"{'made' if there is None else 'applied'} {kind} {name} on {target.cluster.name}")
+        pace.say(f"{'created' if there is None else 'applied'} {kind} {name} on {target.cluster.name}")
     return done
 
 
 def _as_before(manifest: Manifest, there: Manifest | None) -> Manifest:
-    """Return a manifest with what a live object says about how it was before, if that says that it was on."""
+    """Return a manifest with the live object's ``drfsm/before``, if that record says that it was on."""
     raw = before_of(there) if there is not None else None
     before = parsed(raw)
     if _was_on(before):
@@ -214,18 +227,20 @@ def _as_before(manifest: Manifest, there: Manifest | None) -> Manifest:
 
 
 def compared(target: Target, manifests: Sequence[Manifest]) -> dict[str, Any]:
-    """See how a site stands against what was to be applied: missing, different, and what is not quiet."""
+    """Compare a site with the applied manifests: which objects are missing, different, or not quiet."""
     seen: dict[str, list[str]] = {"missing": [], "different": [], "loud": []}
-    for each in manifests:
-        kind, name = each["kind"], each["metadata"]["name"]
-        found = target.cluster.get(kind, each["metadata"].get("namespace", ""), name)
-        if found is None:
+    for manifest in manifests:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        live_object = target.cluster.get(kind, manifest["metadata"].get("namespace", ""), name)
+        if live_object is None:
             seen["missing"].append(f"{kind}/{name}")
         elif kind not in ("PersistentVolumeClaim", "Namespace"):
-            seen["different"] += [f"{kind}/{name}: {where}" for where in _unlike(_compared(each), found, "")][:_NAMED]
-    for each in target.cluster.list("CronJob", target.namespace):
-        if not each["spec"].get("suspend"):
-            seen["loud"].append(f"CronJob {each['metadata']['name']} is on")
+            seen["different"] += [f"{kind}/{name}: {where}" for where in _unlike(_compared(manifest), live_object, "")][
+                :_NAMED
+            ]
+    for cronjob in target.cluster.list("CronJob", target.namespace):
+        if not cronjob["spec"].get("suspend"):
+            seen["loud"].append(f"CronJob {cronjob['metadata']['name']} is on")
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap)
     data = (config or {}).get("data") or {}
     if publishing.judge({name: data.get(name) for name in SWITCHES}) != "off":
@@ -237,22 +252,22 @@ def compared(target: Target, manifests: Sequence[Manifest]) -> dict[str, Any]:
 
 
 def _compared(manifest: Manifest) -> Manifest:
-    """Return a manifest without the annotation that may rightly differ."""
+    """Return a manifest without the annotation that may differ."""
     annotations = {
         name: value for name, value in (manifest["metadata"].get("annotations") or {}).items() if name != BEFORE
     }
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
 
 
-def _unlike(wanted: Any, found: Any, where: str) -> Iterator[str]:
-    """Yield where something wanted isn't found. Values are never told: a ConfigMap may hold addresses."""
-    if isinstance(wanted, dict) and (isinstance(found, dict) or (found is None and not wanted)):
-        for name, value in wanted.items():
-            yield from _unlike(value, (found or {}).get(name), f"{where}.{name}" if where else name)
-    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
-        for number, (ours, theirs) in enumerate(zip(wanted, found, strict=True)):
+def _unlike(expected: Any, actual: Any, where: str) -> Iterator[str]:
+    """Yield the paths where an expected value differs. Never the values: a ConfigMap may contain addresses."""
+    if isinstance(expected, dict) and (isinstance(actual, dict) or (actual is None and not expected)):
+        for name, value in expected.items():
+            yield from _unlike(value, (actual or {}).get(name), f"{where}.{name}" if where else name)
+    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        for number, (ours, theirs) in enumerate(zip(expected, actual, strict=True)):
             yield from _unlike(ours, theirs, f"{where}[{number}]")
-    elif wanted != found and not (found is None and wanted in ({}, [], None)):
+    elif expected != actual and not (actual is None and expected in ({}, [], None)):
         yield where
 
 
@@ -261,23 +276,23 @@ def _unlike(wanted: Any, found: Any, where: str) -> Iterator[str]:
 
 def missing_secrets(target: Target, backup: Backup) -> list[dict[str, Any]]:
     """Return the Secrets that the workload needs and the site lacks, with the keys that are missing."""
-    wanted: dict[str, set[str]] = {name: set(keys or ()) for name, keys in backup.secrets.items()}
+    needed: dict[str, set[str]] = {name: set(keys or ()) for name, keys in backup.secrets.items()}
     for name, keys in wanted_secrets(backup.manifests).items():
-        wanted.setdefault(name, set()).update(keys)
-    found = []
-    for name, keys in sorted(wanted.items()):
+        needed.setdefault(name, set()).update(keys)
+    missing = []
+    for name, keys in sorted(needed.items()):
         secret = target.cluster.get("Secret", target.namespace, name)
         lacks = sorted(keys - (secret.get("data") or {}).keys()) if secret is not None else sorted(keys)
         if secret is None or lacks:
-            found.append({"name": name, "there": secret is not None, "keys": lacks})
-    return found
+            missing.append({"name": name, "there": secret is not None, "keys": lacks})
+    return missing
 
 
 # --- for the machines -----------------------------------------------------------------------------------
 
 
 def target_of(world: World, run: Run) -> Target:
-    """Return where a run restores to: DR."""
+    """Return the site to which a run restores: DR."""
     terms = terms_of(run.inputs)
     return Target(
         world.dr,
@@ -299,9 +314,9 @@ def _observe_manifests(world: World, run: Run) -> dict[str, Any]:
 
 
 def _judge_manifests(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
-    """Judge what ``compared`` saw. Where there is nothing yet but perhaps the namespace, nothing is loud."""
+    """Judge the observation of ``compared``. Where nothing but the namespace exists, the verdict is ``absent``."""
     there = seen["objects"] - len(seen["missing"])
-    if there == (0 if any(each.startswith("Namespace/") for each in seen["missing"]) else 1):
+    if there == (0 if any(name.startswith("Namespace/") for name in seen["missing"]) else 1):
         return "absent"
     if seen["loud"]:
         return "loud"
@@ -320,13 +335,13 @@ def _restore_manifests(world: World, run: Run) -> dict[str, Any]:
     target = target_of(world, run)
     if why := live(target):
         raise ActionFailed(
-            f"{target.cluster.name} is live: {'; '.join(why)}", hint="freeze it first, or restore elsewhere"
+            f"{target.cluster.name} is live: {'; '.join(why)}", hint="freeze that site first, or restore to another one"
         )
     backup = of_run(world, run)
     outside = restore_policy.permit(backup.uri, backup.sha256, backup.manifests, terms_of(run.inputs).allow_in_backup)
     check_mutable(target)
     done = apply(target, planned(backup, target, run.id), Pace(run.check, run.note, run.clock), force=True)
-    return {**done, "allowed": restore_policy.told(outside), "quiet": quieted(backup, target)}
+    return {**done, "allowed": restore_policy.findings_json(outside), "quiet": quieted(backup, target)}
 
 
 FACTS = {

@@ -1,14 +1,14 @@
-"""What a restore may bring: one table of kinds and of the fields within them. What is not in it is outside.
+"""What a restore may bring: one table of kinds and their fields. Anything else is outside of the policy.
 
-Whoever writes a backup writes its checksums as well, so a backup that is whole may still be hostile. Each object is
-held against ``KINDS``: a closed list of fields, some with a rule. Pods keep to Kubernetes' Pod Security "baseline"
-(https://kubernetes.io/docs/concepts/security/pod-security-standards/), in templates of every kind; Roles read, and
-write nothing but Events and Leases; RoleBindings join Roles and ServiceAccounts of the same backup; nothing has an
-owner, a finalizer, another namespace, or what only a cluster or drfsm writes. Secrets never come from a backup.
+Whoever writes a backup also writes its checksums, so an intact backup may still be hostile. Each object is checked
+against ``KINDS``: a closed list of fields, some with a rule. Pods, in templates of every kind, keep to Kubernetes' Pod
+Security "baseline" (https://kubernetes.io/docs/concepts/security/pod-security-standards/). Roles may read, and write
+only Events and Leases. RoleBindings join Roles and ServiceAccounts of the same backup. No object has an owner, a
+finalizer, another namespace, or a field that only a cluster or drfsm writes. Secrets never come from a backup.
 
-Two kinds of findings. *Malformed* is what has a wrong type or name: such a backup is damaged, and nobody can allow
-that. *Outside* is refused by name, object and field, all of it before anything is applied, unless the operator allows
-the object by its name. Pure. Called by backup/check.py (malformed), restore.py, restore_site.py and the drill.
+There are two kinds of findings. *Malformed*: a wrong type or name; such a backup is damaged, and no option allows it.
+*Outside*: refused by object and field, all at once before anything is applied, unless the operator allows the object by
+its name. Pure. Called by backup/check.py (malformed), restore.py, restore_site.py and the drill.
 """
 
 import json
@@ -28,14 +28,14 @@ from drfsm.world import Manifest
 LARGEST_OBJECT_BYTES = 1_500_000  # what etcd takes
 LARGEST_CONFIGMAP_BYTES = 1 << 20  # what the API takes as the values of one
 MOST_REPLICAS = 10_000
-NAMED = 20  # findings that one message names; a receipt and `drfsm backup verify` name them all
+NAMED = 20  # the most findings in one message; a receipt and `drfsm backup verify` list them all
 LEFT_OUT = ("drfsm/restored-state", "drfsm/control-plane-bundle")
-"""drfsm's own marks of what was done to an object on another site: never taken over, so never a fault."""
+"""drfsm's own marks of another site's procedures: never restored, so never a fault."""
 
 
 @frozen
 class Finding:
-    """What of an object is outside, or malformed: ``field`` is a path as kubectl has it, ``why`` in words."""
+    """A field of an object that is outside or malformed: ``field`` is a path in kubectl's form, ``why`` in words."""
 
     object: str
     field: str
@@ -49,7 +49,7 @@ class Finding:
 
 @frozen
 class Scope:
-    """What the backup itself holds, which some rules ask for."""
+    """The names in the backup itself, which some rules need."""
 
     namespace: str
     roles: frozenset[str]
@@ -57,16 +57,18 @@ class Scope:
 
 
 class RestoreRefused(ActionFailed):
-    """A backup would bring what no restore brings. Nothing was touched. ``findings`` are all of them."""
+    """A backup has fields outside of the restore policy. Nothing was changed. ``findings`` lists all of them."""
 
     def __init__(self, uri: str, sha256: str, findings: Sequence[Finding]) -> None:
-        told = [each.words() for each in findings[:NAMED]]
+        shown = [finding.words() for finding in findings[:NAMED]]
         if len(findings) > NAMED:
-            told.append(f"and {len(findings) - NAMED} more: `drfsm backup verify` names them all")
-        options = " ".join(f"--allow-in-backup {shlex.quote(each)}" for each in _objects(findings)[:NAMED])
+            shown.append(f"and {len(findings) - NAMED} more: `drfsm backup verify` names them all")
+        options = " ".join(
+            f"--allow-in-backup {shlex.quote(object_name)}" for object_name in _objects(findings)[:NAMED]
+        )
         super().__init__(
-            f"nothing was touched: the backup {uri} would bring what a restore does not bring: {'; '.join(told)}",
-            hint=f"ask who wrote the backup; only where each of these is meant: {options}",
+            f"nothing was changed: a restore does not accept this from the backup {uri}: {'; '.join(shown)}",
+            hint=f"ask who wrote the backup; only if all of these are intended: {options}",
             fault="store",
             final=True,
         )
@@ -74,12 +76,12 @@ class RestoreRefused(ActionFailed):
 
 
 Judge = Callable[[Any, Scope], Iterator[tuple[str, str]]]
-"""Yields (path below the value, why) for what is outside."""
+"""Yields (path below the value, why) for each fault."""
 
 
 @frozen
 class Rule:
-    """A shape, and what a value of it must be."""
+    """A shape, and a rule for its values."""
 
     shape: Any
     judge: Judge
@@ -92,7 +94,7 @@ class _Anything:
 Fields = dict[Any, Any]
 ANY = _Anything()
 NEEDS = object()
-"""The key of a shape under which stands what an object of it must have: whoever reads on relies on it."""
+"""The key of a shape for its required fields, on which later readers rely."""
 MAP = {"*": str}
 
 
@@ -100,7 +102,7 @@ MAP = {"*": str}
 
 
 def _never(why: str) -> Rule:
-    """Return the rule that a field is not there at all."""
+    """Return the rule that a field is absent."""
 
     def judge(_value: Any, _scope: Scope) -> Iterator[tuple[str, str]]:
         yield "", why
@@ -117,10 +119,10 @@ def _false(why: str) -> Rule:
 
 
 def _one_of(values: Sequence[Any], why: str, shape: Any = str) -> Rule:
-    """Return the rule that a value, or each of a list, is one of these."""
+    """Return the rule that a value, or each value of a list, is one of these."""
 
     def judge(value: Any, _scope: Scope) -> Iterator[tuple[str, str]]:
-        if other := [each for each in (value if isinstance(value, list) else [value]) if each not in values]:
+        if other := [item for item in (value if isinstance(value, list) else [value]) if item not in values]:
             yield "", f"{bounded(', '.join(map(str, other)), 100)}: {why}"
 
     return Rule(shape, judge)
@@ -128,7 +130,7 @@ def _one_of(values: Sequence[Any], why: str, shape: Any = str) -> Rule:
 
 def _namespace(value: Any, scope: Scope) -> Iterator[tuple[str, str]]:
     if value != scope.namespace:
-        yield "", f"{bounded(value, 100)} is another namespace than the backup's, {scope.namespace}"
+        yield "", f"{bounded(value, 100)} is not the backup's namespace, {scope.namespace}"
 
 
 def _account(value: Any, scope: Scope) -> Iterator[tuple[str, str]]:
@@ -138,13 +140,13 @@ def _account(value: Any, scope: Scope) -> Iterator[tuple[str, str]]:
 
 def _priority(value: Any, _scope: Scope) -> Iterator[tuple[str, str]]:
     if value.startswith("system-"):
-        yield "", f"{bounded(value, 100)} is a class of the cluster's own: it drives other pods out"
+        yield "", f"{bounded(value, 100)} is a class of the cluster's own: it preempts other pods"
 
 
 def _role_ref(value: Any, scope: Scope) -> Iterator[tuple[str, str]]:
     kind, name = value.get("kind"), bounded(value.get("name"), 100)
     if kind != "Role" or value.get("apiGroup") != "rbac.authorization.k8s.io":
-        yield "", f"it binds the {bounded(kind, 100)} {name}: only Roles of the same backup are bound"
+        yield "", f"it binds the {bounded(kind, 100)} {name}: only Roles of the same backup may be bound"
     elif value.get("name") not in scope.roles:
         yield "", f"the backup has no Role {name}"
 
@@ -152,9 +154,12 @@ def _role_ref(value: Any, scope: Scope) -> Iterator[tuple[str, str]]:
 def _subject(value: Any, scope: Scope) -> Iterator[tuple[str, str]]:
     kind, name = value.get("kind"), bounded(value.get("name"), 100)
     if kind != "ServiceAccount" or value.get("apiGroup"):
-        yield "", f"it lets the {bounded(kind, 100)} {name} in: only ServiceAccounts of the namespace are bound"
+        yield (
+            "",
+            f"it gives access to the {bounded(kind, 100)} {name}: only ServiceAccounts of the namespace may be bound",
+        )
     elif value.get("namespace") != scope.namespace:
-        yield "", f"it lets ServiceAccount {name} of the namespace {bounded(value.get('namespace'), 100)} in"
+        yield "", f"it gives access to ServiceAccount {name} of the namespace {bounded(value.get('namespace'), 100)}"
     elif value.get("name") not in scope.accounts:
         yield "", f"the backup has no ServiceAccount {name}"
 
@@ -165,34 +170,34 @@ _READ_PARTS = ("log", "status", "scale")
 
 
 def _role_rule(value: Any, _scope: Scope) -> Iterator[tuple[str, str]]:
-    """Hold a Role's rule against what a restored workload may be let do: read, and write Events and Leases.
+    """Check a Role's rule: a restored workload may read, and write only Events and Leases.
 
-    Who creates pods, execs into one, reads every Secret or writes RBAC has the rights of the whole namespace
+    A subject that creates pods, execs into one, reads every Secret or writes RBAC has the rights of the whole namespace
     (https://kubernetes.io/docs/concepts/security/rbac-good-practices/#privilege-escalation-risks).
     """
     groups, resources, verbs = (value.get(name) or [] for name in ("apiGroups", "resources", "verbs"))
     for name, words in (("apiGroups", groups), ("resources", resources), ("verbs", verbs)):
-        if any("*" in each for each in words):
+        if any("*" in word for word in words):
             yield f".{name}", "it has a wildcard"
     pairs = {(group, resource) for group in groups for resource in resources}
     more, beyond = sorted(set(verbs) - {*READS, "*"}), sorted(pairs - set(WRITES))
     if more and beyond:
-        told = ", ".join(f"{resource}.{group}".rstrip(".") for group, resource in beyond)
-        yield ".verbs", bounded(f"it may {', '.join(more)} {told}: a restored Role writes only Events and Leases")
+        targets = ", ".join(f"{resource}.{group}".rstrip(".") for group, resource in beyond)
+        yield ".verbs", bounded(f"it may {', '.join(more)} {targets}: a restored Role may write only Events and Leases")
     for resource in resources:
         _, _, part = resource.partition("/")
         if part and part not in (*_READ_PARTS, "*"):
-            yield ".resources", f"{bounded(resource, 100)} is a way into pods, accounts or services"
+            yield ".resources", f"{bounded(resource, 100)} gives access to pods, accounts or services"
         if resource == "secrets" and (set(verbs) - {"get"} or not value.get("resourceNames")):
-            yield ".resources", "it reads Secrets other than by their names"
+            yield ".resources", "it reads Secrets without naming them"
 
 
 def _labels(value: Any, _scope: Scope) -> Iterator[tuple[str, str]]:
     for name, text in value.items():
         if name.startswith("drfsm/"):
-            yield f"[{name}]", "drfsm itself marks objects so"
+            yield f"[{name}]", "only drfsm itself sets this mark"
         elif name == "pod-security.kubernetes.io/enforce" and text not in ("baseline", "restricted"):
-            yield f"[{name}]", "it lets every pod of the namespace be privileged"
+            yield f"[{name}]", "it allows privileged pods in the whole namespace"
 
 
 _PROFILES = re.compile(r"(container\.apparmor|seccomp|container\.seccomp)\.security\.(alpha|beta)\.kubernetes\.io/")
@@ -201,9 +206,9 @@ _PROFILES = re.compile(r"(container\.apparmor|seccomp|container\.seccomp)\.secur
 def _annotations(value: Any, _scope: Scope) -> Iterator[tuple[str, str]]:
     for name, text in value.items():
         if name.startswith("drfsm/") and name not in (BEFORE, *LEFT_OUT):
-            yield f"[{name}]", "drfsm itself marks objects so"
+            yield f"[{name}]", "only drfsm itself sets this mark"
         elif _PROFILES.match(name) and not (text in ("runtime/default", "docker/default") or text[:10] == "localhost/"):
-            yield f"[{name}]", f"{bounded(text, 100)} takes the container's confinement away"
+            yield f"[{name}]", f"{bounded(text, 100)} removes the container's confinement"
 
 
 def _ports(value: Any, _scope: Scope) -> Iterator[tuple[str, str]]:
@@ -214,7 +219,7 @@ def _ports(value: Any, _scope: Scope) -> Iterator[tuple[str, str]]:
 def _values(manifest: Any, _scope: Scope) -> Iterator[tuple[str, str]]:
     held = [*(manifest.get("data") or {}).items(), *(manifest.get("binaryData") or {}).items()]
     if (size := sum(len(key) + len(text.encode()) for key, text in held)) > LARGEST_CONFIGMAP_BYTES:
-        yield "data", f"it holds {size} bytes, and a ConfigMap holds {LARGEST_CONFIGMAP_BYTES} (1 MiB)"
+        yield "data", f"it has {size} bytes; a ConfigMap takes at most {LARGEST_CONFIGMAP_BYTES} (1 MiB)"
 
 
 # --- shapes: pods ---------------------------------------------------------------------------------------
@@ -238,13 +243,13 @@ _OF_BOTH = {
     "seccompProfile": _PROFILE,
     "appArmorProfile": _PROFILE,
     "seLinuxOptions": {
-        "type": _one_of(BASELINE_SELINUX, "no type of containers"),
-        "user": _one_of(("",), "a SELinux user of its own"),
-        "role": _one_of(("",), "a SELinux role of its own"),
+        "type": _one_of(BASELINE_SELINUX, "not an SELinux type for containers"),
+        "user": _one_of(("",), "it sets its own SELinux user"),
+        "role": _one_of(("",), "it sets its own SELinux role"),
         "level": str,
     },
     "windowsOptions": {
-        "hostProcess": _false("it would run as a process of the node"),
+        "hostProcess": _false("it would run as a process on the node"),
         "gmsaCredentialSpec": str,
         "gmsaCredentialSpecName": str,
         "runAsUserName": str,
@@ -255,7 +260,7 @@ _OF_BOTH = {
 }
 _SECURITY = {
     **_OF_BOTH,
-    "privileged": _false("it would be root of the node"),
+    "privileged": _false("it would be root on the node"),
     "allowPrivilegeEscalation": bool,
     "readOnlyRootFilesystem": bool,
     "procMount": _one_of(("Default",), "it would see the node's /proc"),
@@ -271,9 +276,9 @@ _POD_SECURITY = {
     "supplementalGroups": [int],
     "supplementalGroupsPolicy": str,
     "seLinuxChangePolicy": str,
-    "sysctls": [{"name": _one_of(BASELINE_SYSCTLS, "no sysctl of the baseline"), "value": str}],
+    "sysctls": [{"name": _one_of(BASELINE_SYSCTLS, "not a sysctl of the baseline"), "value": str}],
 }
-_HOST = _one_of(("",), "a probe or hook that calls another host than the pod")
+_HOST = _one_of(("",), "a probe or hook calls another host than the pod")
 _HANDLER = {
     "exec": {"command": [str]},
     "httpGet": {"path": str, "port": ANY, "scheme": str, "host": _HOST, "httpHeaders": [{"name": str, "value": str}]},
@@ -334,7 +339,7 @@ _CONTAINER: Fields = {
             "subPathExpr": str,
             "readOnly": bool,
             "recursiveReadOnly": str,
-            "mountPropagation": _one_of(("None", "HostToContainer"), "what it mounts would appear on the node"),
+            "mountPropagation": _one_of(("None", "HostToContainer"), "its mounts would appear on the node"),
         }
     ],
     "securityContext": _SECURITY,
@@ -354,10 +359,10 @@ _CLAIM_SPEC = {
     "storageClassName": str,
     "volumeMode": str,
     "volumeAttributesClassName": str,
-    "volumeName": _never("it takes a volume that is there already"),
-    "dataSource": _never("it takes what another volume holds"),
-    "dataSourceRef": _never("it takes what another volume holds"),
-    "selector": _never("it takes a volume that is there already"),
+    "volumeName": _never("it takes an existing volume"),
+    "dataSource": _never("it takes another volume's content"),
+    "dataSourceRef": _never("it takes another volume's content"),
+    "selector": _never("it takes an existing volume"),
 }
 _VOLUME_SOURCES = {
     "configMap": {**_SOURCE, "items": _ITEMS, "defaultMode": int},
@@ -389,7 +394,7 @@ _POD: Fields = {
     "hostNetwork": _false("the pod would have the node's network"),
     "hostPID": _false("the pod would see the node's processes"),
     "hostIPC": _false("the pod would have the node's IPC"),
-    "nodeName": _never("it passes the scheduler by"),
+    "nodeName": _never("it bypasses the scheduler"),
     "serviceAccountName": Rule(str, _account),
     "serviceAccount": Rule(str, _account),
     "priorityClassName": Rule(str, _priority),
@@ -429,8 +434,8 @@ _METADATA = {
     "namespace": Rule(str, _namespace),
     "labels": Rule(MAP, _labels),
     "annotations": Rule(MAP, _annotations),
-    "finalizers": _never("nobody could delete it but who clears them"),
-    "ownerReferences": _never("it would go, or stay, with an object that is not in the backup"),
+    "finalizers": _never("the object could be deleted only after its finalizers are cleared"),
+    "ownerReferences": _never("its life would depend on an object that is not in the backup"),
     **dict.fromkeys(
         (
             "generateName", "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink",
@@ -487,7 +492,7 @@ KINDS: Mapping[str, Any] = {
     "ServiceAccount": _object(
         imagePullSecrets=[_NAMED],
         automountServiceAccountToken=bool,
-        secrets=_never("it would hand out tokens that are there"),
+        secrets=_never("it would expose existing tokens"),
     ),
     "Role": _object(rules=[Rule(_ROLE_RULE, _role_rule)]),
     "RoleBinding": _object(roleRef=Rule(_NAMES, _role_ref), subjects=[Rule({**_NAMES, "namespace": str}, _subject)]),
@@ -504,75 +509,77 @@ _RBAC = ("Role", "RoleBinding")
 
 
 def malformed(manifest: Manifest) -> list[str]:
-    """Return what keeps an object of a known kind from being one, in words: a wrong type, a name, a part it lacks."""
+    """Return the faults of an object of a known kind, in words: a wrong type, an invalid name, a missing field."""
     kind, metadata = str(manifest["kind"]), manifest.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     if not is_name("RBAC name" if kind in _RBAC else "Kubernetes name", name):
-        return [f"{bounded(name, 100)} is no name of a {kind}"]
-    found = _walk(manifest, KINDS[kind], "", Scope("", frozenset(), frozenset()))
-    return [f"{kind}/{name}: {where}: {why}" for where, why, wrong in found if wrong]
+        return [f"{bounded(name, 100)} is not a valid name for a {kind}"]
+    faults = _walk(manifest, KINDS[kind], "", Scope("", frozenset(), frozenset()))
+    return [f"{kind}/{name}: {where}: {why}" for where, why, wrong in faults if wrong]
 
 
 def findings(manifests: Sequence[Manifest]) -> list[Finding]:
-    """Return everything in a backup's objects that a restore does not bring, by object and field."""
+    """Return everything in a backup's objects that a restore does not accept, by object and field."""
     scope = _scope(manifests)
     return [
-        Finding(object_of(each), where, why)
-        for each in manifests
+        Finding(object_of(manifest), where, why)
+        for manifest in manifests
         for where, why in (
-            *((where, why) for where, why, _ in _walk(each, KINDS[each["kind"]], "", scope)),
-            *_before_faults(each),
-            *_own_faults(each),
+            *((where, why) for where, why, _ in _walk(manifest, KINDS[manifest["kind"]], "", scope)),
+            *_before_faults(manifest),
+            *_own_faults(manifest),
         )
     ]
 
 
 def permit(uri: str, sha256: str, manifests: Sequence[Manifest], allowed: Sequence[str]) -> list[Finding]:
-    """Return what is outside, and was allowed by name. Raises RestoreRefused for the rest, with all of it.
+    """Return the findings that are allowed by name. Raises RestoreRefused with all others.
 
-    Raises UsageFault for an allowed object that the backup doesn't hold: that is a slip, or another backup.
+    Raises UsageFault for an allowed object that is not in the backup: a typing mistake, or another backup.
     """
-    there = {object_of(each) for each in manifests}
-    if strange := [each for each in allowed if each not in there]:
+    there = {object_of(manifest) for manifest in manifests}
+    if strange := [name for name in allowed if name not in there]:
         raise UsageFault(
             f"--allow-in-backup: the backup {uri} has no {', '.join(map(bounded, strange))}",
             hint="`drfsm backup verify` names what would be refused, as KIND/NAME",
         )
     outside = findings(manifests)
-    if refused := [each for each in outside if each.object not in allowed]:
+    if refused := [finding for finding in outside if finding.object not in allowed]:
         raise RestoreRefused(uri, sha256, refused)
     return outside
 
 
 def object_of(manifest: Manifest) -> str:
-    """Return how an object is named: KIND/NAME."""
+    """Return an object's name: KIND/NAME."""
     return f"{manifest['kind']}/{manifest['metadata']['name']}"
 
 
-def told(outside: Sequence[Finding]) -> list[dict[str, str]]:
-    """Return findings as a record holds them."""
-    return [{"object": each.object, "field": each.field, "why": each.why} for each in outside]
+def findings_json(outside: Sequence[Finding]) -> list[dict[str, str]]:
+    """Return findings in the form of a record."""
+    return [{"object": finding.object, "field": finding.field, "why": finding.why} for finding in outside]
 
 
 def _objects(outside: Sequence[Finding]) -> list[str]:
-    return list(dict.fromkeys(each.object for each in outside))
+    return list(dict.fromkeys(finding.object for finding in outside))
 
 
 def _scope(manifests: Sequence[Manifest]) -> Scope:
-    names = {kind: [each["metadata"]["name"] for each in manifests if each["kind"] == kind] for kind in KINDS}
-    others = [each["metadata"].get("namespace") for each in manifests if each["kind"] != "Namespace"]
-    home = next(iter(names["Namespace"]), next((each for each in others if each), ""))
+    names = {
+        kind: [manifest["metadata"]["name"] for manifest in manifests if manifest["kind"] == kind] for kind in KINDS
+    }
+    others = [manifest["metadata"].get("namespace") for manifest in manifests if manifest["kind"] != "Namespace"]
+    home = next(iter(names["Namespace"]), next((namespace for namespace in others if namespace), ""))
     return Scope(home, frozenset(names["Role"]), frozenset({"default", *names["ServiceAccount"]}))
 
 
 def _own_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Yield that an object is one that the cluster makes: another one would mislead every pod of the namespace."""
+    """Yield a fault for an object that the cluster creates: a forged one would mislead every pod of the namespace."""
     if (manifest["kind"], manifest["metadata"]["name"]) in CLUSTERS_OWN:
         yield "metadata.name", _CLUSTERS
 
 
 def _before_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Yield why ``drfsm/before`` is not what a freeze or a restore wrote on an object that it made quiet."""
+    """Yield a fault for a ``drfsm/before`` that no freeze or restore could have written on this object."""
     raw = (manifest["metadata"].get("annotations") or {}).get(BEFORE)
     if raw is None:
         return
@@ -592,11 +599,11 @@ def _before_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
                 texts = all(value is None or isinstance(value, str) for value in switches.values())
                 quiet = texts and set(switches) == {"PUBLISH_S3", "PUBLISH_S3_DRY_RUN"} and not more
     if not quiet:
-        yield f"metadata.annotations[{BEFORE}]", "it is no record of a freeze on an object that is quiet"
+        yield f"metadata.annotations[{BEFORE}]", "it is not a record of a freeze on a suspended object"
 
 
 def _walk(value: Any, shape: Any, where: str, scope: Scope) -> Iterator[tuple[str, str, bool]]:
-    """Yield (field, why, malformed) for what doesn't fit a shape. Documents are at most claims.DEEPEST deep."""
+    """Yield (field, why, malformed) for values that don't fit a shape. Documents are at most claims.DEEPEST deep."""
     if value is None or shape is ANY:
         return
     if isinstance(shape, Rule):
@@ -605,9 +612,9 @@ def _walk(value: Any, shape: Any, where: str, scope: Scope) -> Iterator[tuple[st
         if not any(malformed for _, _, malformed in wrong):
             yield from ((f"{where}{below}".lstrip("."), why, False) for below, why in shape.judge(value, scope))
         return
-    wanted: Any = shape if isinstance(shape, type) else type(shape)
-    if type(value) is not wanted:
-        yield where or "the object", f"it is {_kind(value)}, not {_WORDS[wanted]}", True
+    expected_type: Any = shape if isinstance(shape, type) else type(shape)
+    if type(value) is not expected_type:
+        yield where or "the object", f"it is {_kind(value)}, not {_WORDS[expected_type]}", True
     elif isinstance(shape, list):
         for number, item in enumerate(value):
             if item is None:
@@ -627,7 +634,7 @@ def _fields(value: Manifest, shape: Mapping[Any, Any], where: str, scope: Scope)
         if inner is not None:
             yield from _walk(content, inner, below, scope)
         elif content is not None:
-            yield below, "a restore does not bring this field", False
+            yield below, "a restore does not accept this field", False
 
 
 _WORDS: Mapping[Any, str] = {

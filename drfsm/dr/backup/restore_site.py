@@ -1,9 +1,9 @@
-"""A whole restore of a site, in order, and what keeps it from being complete. Each step can be done again.
+"""A complete restore of a site, in order, and what keeps it from being complete. Each step may be repeated.
 
-Refuses, before anything is touched: a backup that doesn't hold, is not the one that was pinned, is older than asked
-for, or would bring what a restore does not bring; and a site that is at work. What it can't mend by itself (Secrets,
-fields that others keep, state without a lasting volume) it names, and then the restore is ``held``, never restored.
-Called by the CLI; the drill has its own rows for the same steps.
+Refuses, before it changes anything: a backup that is invalid, not the pinned one, older than the objective, or outside
+of the restore policy; and a live site. It names what it can't repair (Secrets, fields of other managers, state without
+a persistent volume), and the restore is then ``held``, never ``restored``. Called by the CLI; the drill has its own
+rows for the same steps.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from drfsm.world import ObjectStore
 
 
 class Refused(DrfsmError):
-    """A restore is not permitted as things stand. Nothing was touched."""
+    """A restore is not permitted in the present situation. Nothing was changed."""
 
     exit_code = ExitCode.REFUSED
     fault = "site"
@@ -30,9 +30,9 @@ class Refused(DrfsmError):
 
 @frozen
 class Wishes:
-    """What an operator may say of a restore.
+    """The operator's options for a restore.
 
-    ``objective_seconds``: how old the backup may be. ``expect_sha256``: its digest, "" for any. ``allowed``: its
+    ``objective_seconds``: the greatest age of the backup. ``expect_sha256``: its digest, "" for any. ``allowed``: its
     objects that may be outside of the policy, as KIND/NAME.
     """
 
@@ -52,7 +52,7 @@ Applied = Callable[[Bundle, Mapping[str, Any]], None]
 def restore_site(
     store: ObjectStore, uri: str, target: restore.Target, wishes: Wishes, *, run_id: str, pace: Pace, applied: Applied
 ) -> dict[str, Any]:
-    """Restore a backup to a site, quiet; return what dr_restore.summary.json says.
+    """Restore a backup to a site, quiet; return the content of dr_restore.summary.json.
 
     ``applied`` is called with the control-plane bundle as soon as it is on the site.
     """
@@ -63,14 +63,14 @@ def restore_site(
     bundle = _bundle(store, layout.prefix) if target.bundled else None
     _permit(how_old, [] if wishes.replace_live else restore.live(target))
     restore.check_mutable(target)
-    restore_state.goes_to(backup, target)  # BEFORE anything is touched: it may need an option
+    restore_state.goes_to(backup, target)  # BEFORE any change: it may need an option
     manifests = restore.planned(backup, target, run_id)
     done = restore.apply(target, manifests[:1], pace, force=wishes.force_conflicts)
     if bundle is not None:
-        told = control_plane_apply.apply(
+        application = control_plane_apply.apply(
             target.cluster, target.namespace, bundle, force=wishes.force_conflicts, check=pace.check, say=pace.say
         )
-        applied(bundle, told)
+        applied(bundle, application)
     rest = restore.apply(target, manifests[1:], pace, force=wishes.force_conflicts)
     replace = wishes.replace_state
     state = restore_state.restore(store, layout, backup, target, wishes.image, pace, replace=replace)
@@ -92,7 +92,7 @@ def restore_site(
         "applied": {kind: [*done[kind], *rest[kind]] for kind in done},
         "read_back": seen,
         "missing_secrets": missing,
-        "allowed": restore_policy.told(outside),
+        "allowed": restore_policy.findings_json(outside),
         "quiet": restore.quieted(backup, target),
         "state": {**state, "verdict": verdict},
     }
@@ -108,44 +108,50 @@ def _origin(backup: Backup) -> dict[str, Any]:
 
 
 def _prefix_of(store: ObjectStore, uri: str) -> str:
-    """Return the prefix that a backup lies below. Raises UsageFault."""
-    prefix, found, _ = uri.removeprefix(f"s3://{store.bucket}/").partition("/backups/")
-    if not found or not prefix or "://" in prefix:
-        raise UsageFault(f"{uri!r} lies below no prefix", hint="give it as s3://<bucket>/<prefix>/backups/<backup id>")
+    """Return the prefix of a backup. Raises UsageFault."""
+    prefix, separator, _ = uri.removeprefix(f"s3://{store.bucket}/").partition("/backups/")
+    if not separator or not prefix or "://" in prefix:
+        raise UsageFault(
+            f"{uri!r} has no prefix before /backups/", hint="give it as s3://<bucket>/<prefix>/backups/<backup id>"
+        )
     return prefix
 
 
 def _bundle(store: ObjectStore, prefix: str) -> Bundle:
-    found = published(store, prefix)
-    if found is None:
+    bundle = published(store, prefix)
+    if bundle is None:
         raise UsageFault(
             f"no control plane is published below s3://{store.bucket}/{prefix}",
-            hint="drfsm control-plane publish, or --without-control-plane to take the backup's",
+            hint="drfsm control-plane publish, or give --without-control-plane to restore the backup's own",
         )
-    return found
+    return bundle
 
 
 def _permit(how_old: Mapping[str, Any], live: Sequence[str]) -> None:
-    """Raise Refused where nothing may be touched."""
+    """Raise Refused where the site may not be changed."""
     if how_old["within"] is False:
-        raise Refused(f"the backup is older than asked for: {aged(how_old)}", hint="name a newer one", fault="store")
+        raise Refused(
+            f"the backup is older than the recovery point objective: {aged(how_old)}",
+            hint="name a newer backup",
+            fault="store",
+        )
     if live:
         raise Refused(
-            f"this site is at work, and a restore would stop it: {'; '.join(live)}",
-            hint="check the kubeconfig; --replace-live if that is what you want",
+            f"this site is live, and a restore would stop it: {'; '.join(live)}",
+            hint="check the kubeconfig; to stop and replace this site, give --replace-live",
         )
 
 
 def _held_for(
     seen: Mapping[str, Any], missing: Sequence[Mapping[str, Any]], state: Mapping[str, Any], wishes: Wishes
 ) -> Iterator[str]:
-    """Yield what keeps the restore from being complete, in words."""
-    for each in missing:
-        keys = f" {', '.join(each['keys'])}" if each["keys"] else ""
-        lacks = f"lacks{keys}" if each["there"] else f"is missing{f', with the keys{keys}' if keys else ''}"
-        yield f"Secret {each['name']} {lacks}"
+    """Yield the reasons why the restore is incomplete, in words."""
+    for secret in missing:
+        keys = f" {', '.join(secret['keys'])}" if secret["keys"] else ""
+        lacks = f"lacks{keys}" if secret["there"] else f"is missing{f', with the keys{keys}' if keys else ''}"
+        yield f"Secret {secret['name']} {lacks}"
     for kind in ("missing", "different", "loud"):
-        yield from (f"{each} ({kind})" for each in seen[kind])
+        yield from (f"{name} ({kind})" for name in seen[kind])
     verdict = restore_state.judge(state)
     if verdict == "absent" or (verdict == "not_restorable" and not wishes.accept_state_loss):
         yield str(state["told"])

@@ -1,8 +1,8 @@
-"""Puts a backup's state into the workload's persistent volume, once, and says so on the claim.
+"""Restores a backup's state into the workload's persistent volume, once, and records that on the claim.
 
-Where the workload has no lasting volume, or the backup no state of one, it is ``not_restorable``, in words, and
-never counts as restored. The annotation ``drfsm/restored-state`` of the claim names what it was given, after the
-pod has read back every file. Owns the fact ``restored_state``. Called by the CLI and the drill.
+Where the workload has no persistent volume, or the backup has no state, the state is ``not_restorable``, with the
+reason, and never counts as restored. The claim's annotation ``drfsm/restored-state`` names the restored state. It is
+written after the pod has read back every file. Owns the fact ``restored_state``. Called by the CLI and the drill.
 """
 
 import json
@@ -25,33 +25,40 @@ RESTORED = "drfsm/restored-state"
 
 
 def goes_to(backup: Backup, target: Target) -> Home:
-    """Return where the restored workload keeps its state, as its CronJob in the backup says."""
-    cronjobs = [each for each in backup.manifests if each["kind"] == "CronJob"]
-    named = [each for each in cronjobs if target.cronjob in ("", each["metadata"]["name"])]
+    """Return where the restored workload keeps its state, by its CronJob in the backup."""
+    cronjobs = [cronjob for cronjob in backup.manifests if cronjob["kind"] == "CronJob"]
+    named = [cronjob for cronjob in cronjobs if target.cronjob in ("", cronjob["metadata"]["name"])]
     if len(named) != 1:
-        there = ", ".join(each["metadata"]["name"] for each in cronjobs) or "none"
-        raise ActionFailed(f"the backup has these CronJobs: {there}", hint="name the one that publishes with --cronjob")
+        there = ", ".join(cronjob["metadata"]["name"] for cronjob in cronjobs) or "none"
+        raise ActionFailed(
+            f"the backup does not show which CronJob publishes; it has: {there}",
+            hint="name that CronJob with --cronjob",
+        )
     return home_of(named[0], target.claim)
 
 
 def see(backup: Backup, target: Target) -> dict[str, Any]:
-    """See whether a site's volume was given a backup's state, or could be."""
+    """Observe whether a site's volume contains a backup's state, or could."""
     home = goes_to(backup, target)
     seen: dict[str, Any] = {"volume": home.kind, "claim": home.claim or None, "state_sha256": backup.state_sha256}
     if not home.claim:
         return {**seen, "given": None, "told": f"state not restorable: {home.kind}"}
     if not backup.holds_state:
-        return {**seen, "given": None, "told": "state not restorable: the backup holds none"}
+        return {**seen, "given": None, "told": "state not restorable: the backup contains none"}
     claim = target.cluster.get("PersistentVolumeClaim", target.namespace, home.claim)
     annotations = (claim or {"metadata": {}})["metadata"].get("annotations") or {}
-    given = dict(parsed(annotations.get(RESTORED)))
-    if given.get("state_sha256") == backup.state_sha256:
-        return {**seen, "given": given, "told": f"the claim {home.claim} was given the {given.get('files')} files"}
-    return {**seen, "given": given or None, "told": f"the claim {home.claim} was not given this state"}
+    record = dict(parsed(annotations.get(RESTORED)))
+    if record.get("state_sha256") == backup.state_sha256:
+        return {
+            **seen,
+            "given": record,
+            "told": f"the state is in the claim {home.claim} ({record.get('files')} files)",
+        }
+    return {**seen, "given": record or None, "told": f"the state was not restored into the claim {home.claim}"}
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
-    """Judge what was seen: restored, absent or not_restorable."""
+    """Judge the observation: restored, absent or not_restorable."""
     if str(seen["told"]).startswith("state not restorable"):
         return "not_restorable"
     return "restored" if (seen["given"] or {}).get("state_sha256") == seen["state_sha256"] else "absent"
@@ -60,7 +67,7 @@ def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> 
 def restore(
     store: ObjectStore, layout: Layout, backup: Backup, target: Target, image: Image, pace: Pace, *, replace: bool
 ) -> dict[str, Any]:
-    """Put a backup's state into the workload's volume, unless it was or can't be; return what is seen then."""
+    """Restore a backup's state into the workload's volume, if it can be and was not yet; return the observation."""
     seen = see(backup, target)
     if judge(seen) != "absent":
         pace.say(seen["told"])
@@ -72,11 +79,11 @@ def restore(
     key = layout.own(f"state/{name}.tar")
     transport = Transport(target.cluster, store, target.namespace, name, key, home, image, pace)
     done = transport.restore(body, sha256(body).hexdigest(), replace=replace)
-    wanted = tree(backup.state, "state")
-    if {each: done.get(each) for each in wanted} != wanted:
-        raise ActionFailed(f"the volume holds {done.get('files')} files, not the backup's {wanted['files']}, or others")
-    given = {"backup": backup.uri, "state_sha256": backup.state_sha256, **wanted}
-    note: Manifest = {"metadata": {"annotations": {RESTORED: json.dumps(given, sort_keys=True)}}}
+    expected_tree = tree(backup.state, "state")
+    if {name: done.get(name) for name in expected_tree} != expected_tree:
+        raise ActionFailed(f"the volume's {done.get('files')} files differ from the backup's {expected_tree['files']}")
+    record = {"backup": backup.uri, "state_sha256": backup.state_sha256, **expected_tree}
+    note: Manifest = {"metadata": {"annotations": {RESTORED: json.dumps(record, sort_keys=True)}}}
     edit(target.cluster, "PersistentVolumeClaim", target.namespace, home.claim, lambda _live: note)
     return see(backup, target)
 
@@ -89,7 +96,7 @@ def _restore(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
     pace = Pace(run.check, run.note, run.clock)
     backup = opened(world.store, terms.backup_uri, expect=pinned(run), check=run.check)
-    # A drill's objects lie below its own prefix: it touches no canonical one.
+    # A drill's objects are below its own prefix: no canonical object is changed.
     own = Layout(terms.journal_prefix or terms.prefix)
     return restore(world.store, own, backup, target_of(world, run), Image(), pace, replace=False)
 

@@ -1,9 +1,9 @@
 """The workload's state in its persistent volume: read and written by a Job of the workload's own image.
 
 The Job runs in_pod.py with Python, mounts the claim and an emptyDir, and has one presigned URL, from a Secret that
-lives as long as the Job does. What it transports lies for that time below ``<prefix>/drfsm/state/``. The Job, its
-Secret and the object are named after what is transported, so that whoever comes after a crash clears them away
-and begins anew; in_pod.py says why that is safe. Called by backup/create.py and restore.py.
+lives as long as the Job does. The transported archive is meanwhile below ``<prefix>/drfsm/state/``. The Job, its Secret
+and the object are named after the archive, so that the next attempt after a crash removes them and starts again;
+in_pod.py explains why that is safe. Called by backup/create.py and restore.py.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ _KEPT_OF_POD = (
 
 @frozen
 class Pace:
-    """How a long action goes on: it stops when ``check`` raises, says what it does, and waits by ``clock``."""
+    """The hooks of a long action: it stops when ``check`` raises, reports by ``say``, and waits by ``clock``."""
 
     check: Check
     say: Callable[[str], None]
@@ -51,7 +51,7 @@ class Pace:
 
 @frozen
 class Home:
-    """Where a workload keeps its state: ``kind`` of volume, and its ``claim``, "" where that does not outlive a pod."""
+    """Where a workload keeps its state: the ``kind`` of volume, and its ``claim``, "" if it does not outlive a pod."""
 
     kind: str
     claim: str
@@ -60,16 +60,18 @@ class Home:
 
 @frozen
 class Image:
-    """What the Job runs: the workload's own image unless another is named, and Python as it is called there."""
+    """The Job's image ("" for the workload's own), and the name of its Python program."""
 
     ref: str = ""
     python: str = "python3"
 
 
 def home_of(cronjob: Manifest, claim: str = "") -> Home:
-    """Return where a CronJob's pods keep their state. Raises UsageFault if that can't be told."""
+    """Return where a CronJob's pods keep their state. Raises UsageFault if that is ambiguous."""
     volumes = pod_of(cronjob).get("volumes") or []
-    claims = sorted({each["persistentVolumeClaim"]["claimName"] for each in volumes if "persistentVolumeClaim" in each})
+    claims = sorted(
+        {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume}
+    )
     name = cronjob["metadata"]["name"]
     if claim and claim not in claims:
         raise UsageFault(f"CronJob {name} has no claim {claim}; it has: {', '.join(claims) or 'none'}")
@@ -77,27 +79,29 @@ def home_of(cronjob: Manifest, claim: str = "") -> Home:
         raise UsageFault(f"CronJob {name} has several claims: {', '.join(claims)}", hint="name one with --state-claim")
     if claims:
         return Home("persistentVolumeClaim", claim or claims[0], cronjob)
-    fleeting = any("emptyDir" in each for each in volumes)
+    fleeting = any("emptyDir" in volume for volume in volumes)
     return Home("emptyDir" if fleeting else "none", "", cronjob)
 
 
 def check_idle(cluster: Cluster, namespace: str, claim: str) -> None:
-    """Raise ActionFailed while a Job's pod uses the claim: it could write while we do."""
+    """Raise ActionFailed while a Job's pod uses the claim: it could write at the same time."""
     for pod in cluster.list("Pod", namespace):
         ended = (pod.get("status") or {}).get("phase") in _ENDED
-        owners = {each["kind"] for each in pod["metadata"].get("ownerReferences") or []}
+        owners = {owner["kind"] for owner in pod["metadata"].get("ownerReferences") or []}
         ours = (pod["metadata"].get("labels") or {}).get(ROLE_LABEL) == ROLE
-        used = {(each.get("persistentVolumeClaim") or {}).get("claimName") for each in pod["spec"].get("volumes") or []}
+        used = {
+            (volume.get("persistentVolumeClaim") or {}).get("claimName") for volume in pod["spec"].get("volumes") or []
+        }
         if "Job" in owners and claim in used and not ended and not ours:
             raise ActionFailed(
-                f"pod {pod['metadata']['name']} on {cluster.name} is at work on the claim {claim}",
-                hint="wait for its end (the schedules can be suspended), then try again",
+                f"pod {pod['metadata']['name']} on {cluster.name} is still using the claim {claim}",
+                hint="suspend the schedules, wait for the pod's end, then try again",
             )
 
 
 @frozen
 class Transport:
-    """One way between a volume and the store. ``name`` is of the Job and its Secret, ``key`` of the object."""
+    """One transport between a volume and the store. ``name``: of the Job and its Secret; ``key``: of the object."""
 
     cluster: Cluster
     store: ObjectStore
@@ -109,21 +113,21 @@ class Transport:
     pace: Pace
 
     def save(self) -> tuple[bytes, Mapping[str, Any]]:
-        """Return the volume's files as a tar, and what the pod said of it. Raises ActionFailed."""
+        """Return the volume's files as a tar, and the pod's result. Raises ActionFailed."""
         most = LARGEST_UNPACKED_BYTES[STATE]
         done = self._run({"DRFSM_VERB": "save", "DRFSM_MOST": str(most)}, write=True)
         blob = self.store.get(self.key, largest_bytes=most)
         self.store.delete(self.key)
         if blob is None or hashlib.sha256(blob.body).hexdigest() != done.get("sha256"):
-            raise ActionFailed(f"what Job {self.name} sent did not arrive as it was sent", hint="try again")
+            raise ActionFailed(f"the archive from Job {self.name} differs from what it sent", hint="try again")
         return blob.body, done
 
     def restore(self, body: bytes, sha256: str, *, replace: bool) -> Mapping[str, Any]:
-        """Put a tar's files into the volume; return what the pod read back. Raises ActionFailed."""
+        """Restore a tar's files into the volume; return the pod's result. Raises ActionFailed."""
         self.store.put(self.key, body)
-        given = {"DRFSM_VERB": "restore", "DRFSM_SHA256": sha256, "DRFSM_REPLACE": "1" if replace else "0"}
+        environment = {"DRFSM_VERB": "restore", "DRFSM_SHA256": sha256, "DRFSM_REPLACE": "1" if replace else "0"}
         try:
-            return self._run(given, write=False)
+            return self._run(environment, write=False)
         finally:
             self.store.delete(self.key)
 
@@ -139,7 +143,7 @@ class Transport:
             self._clear()
 
     def _clear(self) -> None:
-        """Take the Job, its pods and its Secret away, and wait until they are gone."""
+        """Delete the Job, its pods and its Secret, and wait until they are gone."""
         self.cluster.delete("Secret", self.namespace, self.name)
         self.cluster.delete("Job", self.namespace, self.name)
         while self.cluster.get("Job", self.namespace, self.name) or self._pods():
@@ -150,13 +154,15 @@ class Transport:
         return list(self.cluster.list("Pod", self.namespace, labels=f"job-name={self.name}"))
 
     def _ended(self) -> Mapping[str, Any]:
-        """Wait for the Job's end; return what its pod said. Raises ActionFailed."""
+        """Wait for the Job's end; return its pod's result. Raises ActionFailed."""
         began, trouble_since = self.pace.clock.monotonic(), 0.0
         while True:
             self.pace.check()
             job = self.cluster.get("Job", self.namespace, self.name)
             if job is None:
-                raise ActionFailed(f"Job {self.name} on {self.cluster.name} is gone", hint="try again")
+                raise ActionFailed(
+                    f"Job {self.name} on {self.cluster.name} was deleted before its end", hint="try again"
+                )
             if condition(job, "Complete", "Failed"):
                 return self._answer(job)
             now = self.pace.clock.monotonic()
@@ -177,8 +183,8 @@ class Transport:
             if condition(job, "Complete"):
                 return said
         raise ActionFailed(
-            f"Job {self.name} on {self.cluster.name} ended without a word that can be understood",
-            hint="its image needs Python 3.8 or later: name another with --job-image",
+            f"Job {self.name} on {self.cluster.name} ended without a readable result",
+            hint="its image needs Python 3.8 or later: name another image with --job-image",
         )
 
     # --- manifests ------------------------------------------------------------------------------------
@@ -208,7 +214,7 @@ class Transport:
         theirs = pod_of(self.home.cronjob)
         container = theirs["containers"][0]
         url = {"name": "DRFSM_URL", "valueFrom": {"secretKeyRef": {"name": self.name, "key": "url"}}}
-        told = [{"name": name, "value": value} for name, value in environment.items()]
+        variables = [{"name": name, "value": value} for name, value in environment.items()]
         ours: Manifest = {
             "name": ROLE,
             "image": self.image.ref or container["image"],
@@ -217,7 +223,7 @@ class Transport:
                 "-c",
                 files("drfsm.dr.backup").joinpath("in_pod.py").read_text(encoding="utf-8"),
             ],
-            "env": [*told, url],
+            "env": [*variables, url],
             "workingDir": _HOME,
             "volumeMounts": [
                 {"name": "state", "mountPath": f"{_HOME}/state"},
@@ -239,7 +245,7 @@ class Transport:
 
 
 def _json(line: str) -> Mapping[str, Any] | None:
-    """Return what a line of a pod's log says, None for what is none of in_pod.py's."""
+    """Return the result in a line of a pod's log, None for a line that is not in_pod.py's."""
     try:
         return object_of(line, "a line of its log", largest_bytes=LARGEST_LINE_BYTES)
     except Unreadable:
@@ -248,5 +254,5 @@ def _json(line: str) -> Mapping[str, Any] | None:
 
 def _way(fault: str) -> str:
     if fault.startswith("the volume is not empty"):
-        return "look at what it holds; --replace-state lets the backup take its place"
-    return "mend it, then try again"
+        return "check its content; --replace-state replaces it by the backup's"
+    return "fix the reason, then try again"

@@ -1,6 +1,6 @@
 """The workload's configuration in ConfigMaps: read from a site, published as a bundle, applied.
 
-Owns the sections and their digests; applies nothing that isn't in a bundle.
+Owns the sections and their digests. Applies only what is in a bundle.
 """
 
 from drfsm.dr.control_plane import apply, bundle, read

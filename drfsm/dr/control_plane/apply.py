@@ -1,9 +1,9 @@
 """Applies a published bundle to a site: four ConfigMaps, by server-side apply, read back.
 
-ConfigMap jobintel-control-plane-<section>: a file's name is its key, with ``/`` as ``__``; what isn't UTF-8 is
-binaryData; the annotation ``drfsm/control-plane-bundle`` carries the bundle's SHA-256. What others set otherwise
-is a Conflict unless it is taken over, and then keys that the bundle lacks are removed as well, and said.
-Owns the fact ``dr_control_plane``. Called by restore.py's binding and the CLI.
+ConfigMap jobintel-control-plane-<section>: a file's name is its key, with ``/`` as ``__``; a file that isn't UTF-8 is
+in binaryData; the annotation ``drfsm/control-plane-bundle`` has the bundle's SHA-256. A field of another manager is a
+Conflict unless ``force`` takes it over. Keys that the bundle lacks are then removed and reported. Owns the fact
+``dr_control_plane``. Called by restore.py's binding and the CLI.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 
 
 def rendered(bundle: Bundle, namespace: str) -> list[Manifest]:
-    """Return the ConfigMaps of a bundle. Raises UsageFault for a section that none can hold."""
+    """Return the ConfigMaps of a bundle. Raises UsageFault for a section that does not fit into one."""
     check_sizes(bundle.sections)
     return [_configmap(section, bundle.sections[section], bundle.sha256, namespace) for section in SECTIONS]
 
@@ -67,31 +67,33 @@ def _configmap(section: str, files: Files, sha256: str, namespace: str) -> Manif
 
 
 def apply(cluster: Cluster, namespace: str, bundle: Bundle, *, force: bool, check: Check, say: Say) -> dict[str, Any]:
-    """Apply a bundle; return what apply.summary.json says. Raises ActionFailed if what is read back is another.
+    """Apply a bundle; return the content of apply.summary.json. Raises ActionFailed if the site then differs.
 
-    Raises Conflict, naming the fields, where somebody else set them otherwise and ``force`` isn't given.
+    Raises Conflict, naming the fields, where another manager set them and ``force`` isn't given.
     """
     manifests = rendered(bundle, namespace)
     before = parity(cluster, namespace, bundle)
-    for each in manifests:
+    for manifest in manifests:
         check()
         try:
-            cluster.apply(each, force=force)
+            cluster.apply(manifest, force=force)
         except Conflict as fault:
-            raise Conflict(fault.what, hint="look at who set them, then --force-conflicts", fault="site") from None
-        say(f"applied ConfigMap {each['metadata']['name']} on {cluster.name}")
+            raise Conflict(
+                fault.what, hint="find out who set these fields, then give --force-conflicts", fault="site"
+            ) from None
+        say(f"applied ConfigMap {manifest['metadata']['name']} on {cluster.name}")
     removed = _without_extras(cluster, namespace, bundle, say) if force else {}
     after = parity(cluster, namespace, bundle)
     if not same(after):
-        told = ", ".join(f"{section}: {_apart(seen)}" for section, seen in after.items() if _apart(seen))
+        deviations = ", ".join(f"{section}: {_apart(seen)}" for section, seen in after.items() if _apart(seen))
         raise ActionFailed(
-            f"the ConfigMaps on {cluster.name} are not as the bundle after it was applied: {told}",
-            hint="somebody else keeps keys there: look at them, then --force-conflicts",
+            f"the ConfigMaps on {cluster.name} differ from the bundle after it was applied: {deviations}",
+            hint="another manager owns keys there: check them, then give --force-conflicts",
         )
-    return _told(cluster, namespace, bundle, before, removed)
+    return _application(cluster, namespace, bundle, before, removed)
 
 
-def _told(
+def _application(
     cluster: Cluster, namespace: str, bundle: Bundle, before: Mapping[str, Any], removed: Mapping[str, list[str]]
 ) -> dict[str, Any]:
     return {
@@ -118,23 +120,25 @@ def _was(seen: Mapping[str, Any]) -> str:
 
 
 def _apart(seen: Mapping[str, Any]) -> str:
-    """Say how a section differs; "" if it doesn't."""
+    """Return how a section differs, in words; "" if it doesn't."""
     return ", ".join(f"{seen[kind]} {kind}" for kind in ("missing", "extra", "changed") if seen[kind])
 
 
 def _without_extras(cluster: Cluster, namespace: str, bundle: Bundle, say: Say) -> dict[str, list[str]]:
-    """Remove the keys that the bundle lacks, each ConfigMap as it was read and no other."""
+    """Remove the keys that the bundle lacks, conditional on the ConfigMap's resourceVersion."""
     removed: dict[str, list[str]] = {}
     for section in SECTIONS:
-        name, wanted = configmap_of(section), {key_of(each) for each in bundle.sections[section]}
+        name, bundle_keys = configmap_of(section), {key_of(file_name) for file_name in bundle.sections[section]}
         live = cluster.get("ConfigMap", namespace, name) or {}
-        extra = {kind: [key for key in live.get(kind) or {} if key not in wanted] for kind in ("data", "binaryData")}
+        extra = {
+            kind: [key for key in live.get(kind) or {} if key not in bundle_keys] for kind in ("data", "binaryData")
+        }
         if keys := sorted({key for named in extra.values() for key in named}):
             change: dict[str, Any] = {kind: dict.fromkeys(named) for kind, named in extra.items() if named}
             metadata = {"resourceVersion": live["metadata"]["resourceVersion"]}
             cluster.patch("ConfigMap", namespace, name, {**change, "metadata": metadata})
             removed[section] = keys
-            say(f"removed from ConfigMap {name}, which the bundle lacks: {', '.join(keys)}")
+            say(f"removed from ConfigMap {name} the keys that the bundle lacks: {', '.join(keys)}")
     return removed
 
 
@@ -143,7 +147,7 @@ def _hash(body: bytes) -> str:
 
 
 def summary(bundle: Bundle) -> dict[str, Any]:
-    """Return what dr_restore.control_plane.summary.json says: the bundle, and how many files each section has."""
+    """Return the content of dr_restore.control_plane.summary.json: the bundle, and each section's number of files."""
     counts = {NUMBERS[section]: count for section, count in bundle.counts.items()}
     return {"bundle_uri": bundle.uri, "bundle_sha256": bundle.sha256, **counts}
 
@@ -157,23 +161,23 @@ def _observe_dr(world: World, run: Run) -> dict[str, Any]:
 
 
 def _apply_dr(world: World, run: Run) -> dict[str, Any]:
-    """Apply what is published now to DR. DR's ConfigMaps are the bundle's: what others set there is taken over."""
+    """Apply the published bundle to DR. It owns DR's ConfigMaps, so fields of other managers are taken over."""
     terms = terms_of(run.inputs)
     bundle = published(world.store, terms.prefix)
     if bundle is None:
-        raise ActionFailed("no control plane is published", hint="drfsm control-plane publish, on the primary")
+        raise ActionFailed("no control plane is published", hint="run drfsm control-plane publish on the primary")
     applied = apply(world.dr, terms.namespace, bundle, force=True, check=run.check, say=run.note)
     return {**summary(bundle), "applied": applied}
 
 
 def read_back_dr(world: World, run: Run) -> dict[str, Any]:
-    """Return the same of what is on DR already. Changes nothing: for the receipts, where applying was interrupted."""
+    """Return the same for the bundle that is already on DR. Changes nothing: for receipts of an interrupted apply."""
     terms = terms_of(run.inputs)
     namespace, bundle = terms.namespace, published(world.store, terms.prefix)
     if bundle is None:
-        raise ActionFailed("no control plane is published", hint="drfsm control-plane publish, on the primary")
-    told = _told(world.dr, namespace, bundle, parity(world.dr, namespace, bundle), {})
-    return {**summary(bundle), "applied": told}
+        raise ActionFailed("no control plane is published", hint="run drfsm control-plane publish on the primary")
+    application = _application(world.dr, namespace, bundle, parity(world.dr, namespace, bundle), {})
+    return {**summary(bundle), "applied": application}
 
 
 FACTS = {"dr_control_plane": Fact(_observe_dr, judge)}

@@ -1,9 +1,10 @@
-"""Publishes the workload's configuration as a bundle, and lays a published bundle out as files.
+"""Publishes the workload's configuration as a bundle, and writes a published bundle to files.
 
-A bundle is reproducible: the same files, git SHA, image and ``created_at`` give the same bytes, whatever
-machine packs them (sorted members, no times, no owners, a gzip header without name, time and system).
-``current.json`` is moved last, by compare-and-swap, and read back: until then nobody reads the new bundle.
-Refuses an image that isn't pinned by digest, a missing section, and what could not be applied. Called by the CLI.
+A bundle is reproducible: the same files, git SHA, image and ``created_at`` give the same bytes on any
+machine (sorted members, no times, no owners, a gzip header without name, time and system).
+``current.json`` is written last, by compare-and-swap, and read back: until then no reader uses the new bundle.
+Refuses an image that isn't pinned by digest, a missing section, and content that could not be applied. Called by the
+CLI.
 """
 
 import hashlib
@@ -38,7 +39,7 @@ from drfsm.errors import Conflict, UsageFault
 from drfsm.world import Cluster, ObjectStore
 
 LARGEST_CONFIGMAP_BYTES = 1 << 20
-"""What the API server takes as the values of one ConfigMap."""
+"""The API server's limit for the values of one ConfigMap, in bytes."""
 
 _PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}\Z")
 _GIT_SHA = re.compile(r"[0-9a-f]{7,64}\Z")
@@ -48,34 +49,35 @@ _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"  # deflate, no flags,
 
 @frozen
 class Origin:
-    """What a bundle is made from. ``created_at`` as 20260227T002229Z."""
+    """The origin of a bundle. ``created_at``: 20260227T002229Z."""
 
     git_sha: str
     image_ref_digest: str
     created_at: str
 
     def check(self) -> None:
-        """Raise UsageFault unless all of it can be relied on."""
+        """Raise UsageFault unless all fields are valid."""
         if not _PINNED.match(self.image_ref_digest):
             raise UsageFault(
                 f"the image {self.image_ref_digest!r} is not pinned by its digest",
                 hint="give --image-ref-digest <repository>@sha256:<64 hex digits>",
             )
         if not _GIT_SHA.match(self.git_sha):
-            raise UsageFault(f"{self.git_sha!r} is no git SHA", hint="give --git-sha, 7 to 64 hex digits")
+            raise UsageFault(f"{self.git_sha!r} is not a git SHA", hint="give --git-sha, 7 to 64 hex digits")
         if not _TIME.match(self.created_at):
-            raise UsageFault(f"{self.created_at!r} is no time", hint="give --created-at as 20260227T002229Z, in UTC")
+            raise UsageFault(f"{self.created_at!r} is not a time", hint="give --created-at as 20260227T002229Z, in UTC")
 
 
 # --- where a configuration comes from -------------------------------------------------------------------
 
 
 def from_directory(source: Path) -> dict[str, dict[str, bytes]]:
-    """Read a directory that holds a folder for each section. Raises UsageFault; links are refused, never followed."""
+    """Read a directory with a folder for each section. Raises UsageFault. Links are refused, never followed."""
     for section in SECTIONS:
         if not (source / section).is_dir():
             raise UsageFault(
-                f"{source} has no folder {section}", hint=f"give --source a directory with {', '.join(SECTIONS)}"
+                f"{source} has no folder {section}",
+                hint=f"give --source a directory with the folders {', '.join(SECTIONS)}",
             )
     return {section: dict(_read(source / section)) for section in SECTIONS}
 
@@ -83,23 +85,23 @@ def from_directory(source: Path) -> dict[str, dict[str, bytes]]:
 def _read(folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
-            raise UsageFault(f"{path} is no regular file", hint="put the file itself there")
+            raise UsageFault(f"{path} is not a regular file", hint="put a regular file there")
         if path.is_file():
             yield path.relative_to(folder).as_posix(), path.read_bytes()
 
 
 def from_cluster(cluster: Cluster, namespace: str) -> dict[str, dict[str, bytes]]:
-    """Read the ConfigMaps that a site runs with; ``__`` in a key is ``/`` in a file's name."""
-    found: dict[str, dict[str, bytes]] = {}
+    """Read a site's ConfigMaps; ``__`` in a key is ``/`` in a file's name."""
+    sections: dict[str, dict[str, bytes]] = {}
     for section in SECTIONS:
         manifest = cluster.get("ConfigMap", namespace, configmap_of(section))
         if manifest is None:
             raise UsageFault(
                 f"ConfigMap {namespace}/{configmap_of(section)} is not on {cluster.name}",
-                hint="name the right --namespace, or publish from a directory with --source",
+                hint="give the right --namespace, or publish from a directory with --source",
             )
-        found[section] = {_name(key): body for key, body in data_of(manifest).items()}
-    return found
+        sections[section] = {_name(key): body for key, body in data_of(manifest).items()}
+    return sections
 
 
 def _name(key: str) -> str:
@@ -111,7 +113,7 @@ def _name(key: str) -> str:
 
 
 def pack(sections: Mapping[str, Files], origin: Origin) -> bytes:
-    """Return a bundle's bytes. Raises UsageFault for what no bundle can hold, and for what can't be applied."""
+    """Return a bundle's bytes. Raises UsageFault for invalid content, and for content that can't be applied."""
     origin.check()
     files = {f"{section}/{name}": body for section in SECTIONS for name, body in sections[section].items()}
     manifest = {
@@ -133,19 +135,20 @@ def pack(sections: Mapping[str, Files], origin: Origin) -> bytes:
         bundle = opened(raw, hashlib.sha256(raw).hexdigest(), "")
     except BundleFault as fault:
         raise UsageFault(
-            f"this can't be published: {'; '.join(fault.faults[:10])}", hint="mend the source; nothing was written"
+            f"the source can't be published: {'; '.join(fault.faults[:10])}",
+            hint="correct the source; nothing was written",
         ) from None
     check_sizes(bundle.sections)
     return raw
 
 
 def check_sizes(sections: Mapping[str, Files]) -> None:
-    """Raise UsageFault for a section that no ConfigMap can hold. BEFORE anything is applied."""
+    """Raise UsageFault for a section that does not fit into a ConfigMap. BEFORE anything is applied."""
     for section in SECTIONS:
         size = sum(len(body) for body in sections[section].values())
         if size > LARGEST_CONFIGMAP_BYTES:
             raise UsageFault(
-                f"the section {section} has {size} bytes; a ConfigMap holds {LARGEST_CONFIGMAP_BYTES} (1 MiB)",
+                f"the section {section} has {size} bytes; a ConfigMap takes at most {LARGEST_CONFIGMAP_BYTES} (1 MiB)",
                 hint="make its files smaller, or keep large ones out of the control plane; nothing was applied",
             )
 
@@ -153,14 +156,14 @@ def check_sizes(sections: Mapping[str, Files]) -> None:
 def _version(body: bytes) -> int:
     """Return the schema_version that a JSON file states, 0 for none."""
     try:
-        found = json_of(body)
-        return int(found["schema_version"]) if isinstance(found, dict) else 0
+        content = json_of(body)
+        return int(content["schema_version"]) if isinstance(content, dict) else 0
     except (Unreadable, KeyError, TypeError, ValueError, ArithmeticError):
         return 0
 
 
 def tarred(files: Mapping[str, bytes]) -> bytes:
-    """Return a tar whose bytes depend on nothing but names and contents."""
+    """Return a tar whose bytes depend only on names and contents."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, body in sorted(files.items()):
@@ -186,14 +189,14 @@ def pretty(value: Any) -> bytes:
 
 
 def publish(store: ObjectStore, prefix: str, raw: bytes, origin: Origin) -> Bundle:
-    """Write a bundle, then move current.json to it; return what is published, read back and verified.
+    """Write a bundle, then point current.json to it; return the published bundle, read back and verified.
 
-    Raises Conflict if somebody else published meanwhile: current.json is then as they left it.
+    Raises Conflict if another process published meanwhile: current.json then names its bundle.
     """
     home = home_of(prefix)
     key = f"{home}/bundles/{origin.created_at}-{origin.git_sha[:12]}.tar.gz"
     uri, current_key = f"s3://{store.bucket}/{key}", f"{home}/current.json"
-    before = store.get(current_key)  # BEFORE the bundle, so that whoever publishes meanwhile is noticed
+    before = store.get(current_key)  # BEFORE the bundle, so that a publication meanwhile is detected
     _write_bundle(store, key, raw)
     current = {
         "schema_version": SCHEMA_VERSION,
@@ -203,16 +206,16 @@ def publish(store: ObjectStore, prefix: str, raw: bytes, origin: Origin) -> Bund
         "created_at": origin.created_at,
         "git_sha": origin.git_sha,
         "image_ref_digest": origin.image_ref_digest,
-        "nonce": uuid.uuid4().hex,  # equal bytes would repeat an ETag, and a swap could not tell them apart
+        "nonce": uuid.uuid4().hex,  # equal bytes would repeat an ETag, and a swap could not detect them
     }
     try:
         store.put(current_key, pretty(current), if_match=before.etag if before else None, if_absent=before is None)
     except Conflict:
-        raise _overtaken(f"current.json of {store.bucket}/{home} was moved by somebody else meanwhile") from None
-    found = published(store, prefix)
-    if found is None or (found.uri, found.sha256) != (uri, current["bundle_sha256"]):
-        raise _overtaken(f"current.json does not name {uri} any more, right after it was moved there")
-    return found
+        raise _overtaken(f"current.json of {store.bucket}/{home} was changed by another process meanwhile") from None
+    bundle = published(store, prefix)
+    if bundle is None or (bundle.uri, bundle.sha256) != (uri, current["bundle_sha256"]):
+        raise _overtaken(f"current.json no longer names {uri}, right after it was written")
+    return bundle
 
 
 def _write_bundle(store: ObjectStore, key: str, raw: bytes) -> None:
@@ -220,26 +223,26 @@ def _write_bundle(store: ObjectStore, key: str, raw: bytes) -> None:
         store.put(key, raw, if_absent=True)
     except Conflict:
         raise Conflict(
-            f"s3://{store.bucket}/{key} is there already, with another content; it is not overwritten",
-            hint="publish again: the name carries the time",
+            f"s3://{store.bucket}/{key} exists already with another content and is not overwritten",
+            hint="publish again: the name contains the time",
         ) from None
 
 
 def _overtaken(what: str) -> Conflict:
-    return Conflict(what, hint="look at what is there (`drfsm control-plane fetch`), then publish again")
+    return Conflict(what, hint="check what is published (`drfsm control-plane fetch`), then publish again")
 
 
 # --- laying out -----------------------------------------------------------------------------------------
 
 
 def lay_out(bundle: Bundle, directory: Path) -> None:
-    """Write a verified bundle's files below ``directory``/control-plane, which must not be there yet.
+    """Write a verified bundle's files below ``directory``/control-plane, which must not exist yet.
 
-    Raises UsageFault if it is. It appears as a whole or not at all.
+    Raises UsageFault if it does. It is written as a whole or not at all.
     """
     home, making = directory / HOME, directory / f".{HOME}-{os.getpid()}"
     if os.path.lexists(home):
-        raise UsageFault(f"{home} is there already", hint="name another directory")
+        raise UsageFault(f"{home} exists already", hint="name another directory")
     files = {f"{section}/{name}": body for section in SECTIONS for name, body in bundle.sections[section].items()}
     try:
         for path, body in {**files, "manifest.json": bundle.manifest}.items():

@@ -1,14 +1,13 @@
-"""The workload's configuration: what the primary runs with, against what was published.
+"""The workload's configuration: the primary's ConfigMaps compared with the published bundle.
 
     <prefix>/control-plane/current.json                      {bundle_uri, bundle_sha256, created_at, git_sha, ...}
     <prefix>/control-plane/bundles/<timestamp>-<sha>.tar.gz  control-plane/manifest.json, control-plane/<section>/...
     ConfigMap jobintel-control-plane-<section>               the same files, keys with ``/`` as ``__``
 
-Owns the fact ``control_plane``, and ``published`` and ``opened``, by which all others read a bundle: in memory,
-every hash verified, regular files only. A bundle that does not hold is refused, never read in part; the fact
-then is ``different``, with what is wrong on record, because a configuration that can't be verified can't be
-equal. Only hashes are recorded: alerts may hold addresses that are secrets. Changes nothing; publishing is
-control_plane/bundle.py's, applying control_plane/apply.py's.
+Owns the fact ``control_plane``, and ``published`` and ``opened``, by which all others read a bundle: in memory, every
+hash verified, regular files only. An invalid bundle is refused, never read in part. The fact is then ``different``,
+with the faults on record, because a configuration that can't be verified can't be equal. Only hashes are recorded:
+alerts may contain secret addresses. Changes nothing; control_plane/bundle.py publishes, control_plane/apply.py applies.
 """
 
 import base64
@@ -40,8 +39,8 @@ LARGEST_CURRENT_BYTES = 64 << 10
 MOST_MEMBERS = 5000
 
 DEEPEST_NAME = 8  # directories below a section
-SWITCHES = ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")  # publishing.py's; a prefix may complete what a key begins
-_NAMED = 10  # files that an observation names, of each kind, and faults that a refusal tells
+SWITCHES = ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")  # publishing.py's; a prefix and a key may together make a switch's name
+_NAMED = 10  # the most files of each kind in an observation, and the most faults in a refusal
 _LONGEST_FAULT, _LONGEST_URI = 400, 1200
 _CONFIGMAP_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}\Z", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
@@ -51,24 +50,24 @@ Files = Mapping[str, bytes]
 
 
 class BundleFault(ActionFailed):
-    """A published bundle does not hold; ``faults`` says everything that is wrong with it."""
+    """A published bundle is invalid; ``faults`` lists everything that is wrong with it."""
 
     exit_code = ExitCode.DIFFERENT
 
     def __init__(self, faults: Sequence[str]) -> None:
-        told = tuple(printable(each[:_LONGEST_FAULT]) for each in faults)
-        more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+        shown = tuple(printable(text[:_LONGEST_FAULT]) for text in faults)
+        more = f"; and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
         super().__init__(
-            f"the control-plane bundle does not hold: {'; '.join(told[:_NAMED])}{more}",
+            f"the control-plane bundle is invalid: {'; '.join(shown[:_NAMED])}{more}",
             hint="publish the control plane again from the primary",
             fault="store",
         )
-        self.faults = told
+        self.faults = shown
 
 
 @frozen
 class Bundle:
-    """A bundle that holds. ``sections``: section -> name below it -> content; ``manifest``: its bytes."""
+    """A valid bundle. ``sections``: section -> name below it -> content; ``manifest``: its bytes."""
 
     uri: str
     sha256: str
@@ -77,7 +76,7 @@ class Bundle:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many files each section has."""
+        """The number of files in each section."""
         return {section: len(self.sections[section]) for section in SECTIONS}
 
 
@@ -95,7 +94,7 @@ def key_of(name: str) -> str:
 
 
 def read_bundle(raw: bytes, sha256: str) -> Mapping[str, Files]:
-    """Return a bundle's files by section and name (``local/candidate_profile.json``), all of them verified."""
+    """Return a bundle's verified files by section and name (``local/candidate_profile.json``)."""
     return opened(raw, sha256, "").sections
 
 
@@ -129,7 +128,7 @@ def _unzipped(raw: bytes) -> bytes:
     try:
         body = unzip.decompress(raw, LARGEST_UNPACKED_BYTES)
     except zlib.error as fault:
-        raise BundleFault([f"it is no gzip file: {fault}"]) from None
+        raise BundleFault([f"it is not a gzip file: {fault}"]) from None
     if not unzip.eof:
         more = f"it unpacks to more than {LARGEST_UNPACKED_BYTES} bytes" if unzip.unconsumed_tail else "it is cut off"
         raise BundleFault([more])
@@ -139,7 +138,7 @@ def _unzipped(raw: bytes) -> bytes:
 
 
 def _members(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield (path below control-plane/, content). One unsafe member refuses all."""
+    """Yield (path below control-plane/, content). Raises for the first unsafe member."""
     try:
         for path, content in members(body, (HOME,), MOST_MEMBERS):
             yield path.partition("/")[2], content
@@ -151,19 +150,19 @@ def _manifest(raw: bytes) -> Mapping[str, Any]:
     if not raw:
         raise BundleFault(["it has no manifest.json"])
     try:
-        found = json_of(raw)
+        manifest = json_of(raw)
     except Unreadable as fault:
         raise BundleFault([f"its manifest.json can't be read: {fault}"]) from None
-    if not isinstance(found, dict):
-        raise BundleFault(["its manifest.json holds no object"])
-    return found
+    if not isinstance(manifest, dict):
+        raise BundleFault(["its manifest.json is not an object"])
+    return manifest
 
 
 def _manifest_faults(manifest: Mapping[str, Any]) -> Iterator[str]:
     if manifest.get("schema_version") != SCHEMA_VERSION:
         yield f"its manifest's schema_version is {manifest.get('schema_version')}, not {SCHEMA_VERSION}"
     supported = manifest.get("supported_sections")
-    if not isinstance(supported, list) or not all(isinstance(each, str) for each in supported):
+    if not isinstance(supported, list) or not all(isinstance(section_name, str) for section_name in supported):
         yield "its manifest lacks the list supported_sections"
         return
     for section in SECTIONS:
@@ -195,24 +194,24 @@ def _file_faults(manifest: Mapping[str, Any], present: Files) -> Iterator[str]:
 
 def _entry_faults(path: str, entry: Mapping[str, Any], body: bytes | None) -> Iterator[str]:
     if body is None:
-        yield f"{path!r} is listed in its manifest, and isn't there"
+        yield f"{path!r} is listed in its manifest, but is missing"
         return
     size, sha256 = entry.get("bytes"), entry.get("sha256")
     if not isinstance(size, Decimal) or size != len(body):
         yield f"{path!r} has {len(body)} bytes, its manifest says {size}"
     if not isinstance(sha256, str) or hashlib.sha256(body).hexdigest() != sha256:
-        yield f"{path!r} has another SHA-256 than its manifest says"
+        yield f"{path!r} does not have the SHA-256 of its manifest"
     if not path.startswith(tuple(f"{section}/" for section in SECTIONS)):
-        yield f"{path!r} lies in no known section"
+        yield f"{path!r} is not in a known section"
 
 
 def _name_faults(section: str, name: str) -> Iterator[str]:
-    """Yield why no bundle may bring a file of this name: it becomes a ConfigMap's key, perhaps a variable of a pod."""
+    """Yield the faults of a file's name: it becomes a ConfigMap's key, and perhaps a pod's variable."""
     parts = name.split("/")
     if len(parts) > DEEPEST_NAME or not all(is_name("file", part) for part in parts):
-        yield f"{section}/{bounded(repr(name), 100)} is no file's name: {GRAMMAR['file'][2]}, between slashes"
+        yield f"{section}/{bounded(repr(name), 100)} is not a valid file name: {GRAMMAR['file'][2]}, between slashes"
     elif any(switch.endswith(key_of(name)) for switch in SWITCHES):
-        yield f"{section}/{name!r} would be a switch of publishing where a pod takes its environment from it"
+        yield f"{section}/{name!r} would switch publishing in a pod that takes its environment from it"
 
 
 def _section_faults(sections: Mapping[str, Files]) -> Iterator[str]:
@@ -233,7 +232,7 @@ def _section_faults(sections: Mapping[str, Files]) -> Iterator[str]:
 
 
 def home_of(prefix: str) -> str:
-    """Return where the control plane of a prefix lies, without a slash at the end."""
+    """Return the key prefix of a control plane, without a trailing slash."""
     return f"{prefix.strip('/')}/{HOME}"
 
 
@@ -243,7 +242,7 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
 
 
 def see(store: ObjectStore, prefix: str, cluster: Cluster, namespace: str, check: Check) -> dict[str, Any]:
-    """See a site's ConfigMaps against what is published: what every fact about parity is judged by."""
+    """Observe a site's ConfigMaps against the published bundle, for every fact about parity."""
     home = home_of(prefix)
     blob = _pointer(store, home)
     if blob is None:
@@ -260,7 +259,7 @@ def see(store: ObjectStore, prefix: str, cluster: Cluster, namespace: str, check
 
 
 def parity(cluster: Cluster, namespace: str, bundle: Bundle) -> dict[str, Any]:
-    """Compare every section's ConfigMap with a bundle: numbers, names and hashes, never contents."""
+    """Compare every section's ConfigMap with a bundle: counts, names and hashes, never contents."""
     return {section: _section(cluster, namespace, section, bundle.sections[section]) for section in SECTIONS}
 
 
@@ -271,7 +270,7 @@ def published(store: ObjectStore, prefix: str) -> Bundle | None:
 
 
 def _pointer(store: ObjectStore, home: str) -> Blob | None:
-    """Return current.json, None where there is none. One that is too large is not read: it is as good as empty."""
+    """Return current.json, None if there is none. One that is too large is not read and counts as empty."""
     key = f"{home}/current.json"
     stat = store.stat(key)
     if stat is not None and stat.size_bytes > LARGEST_CURRENT_BYTES:
@@ -280,42 +279,42 @@ def _pointer(store: ObjectStore, home: str) -> Blob | None:
 
 
 def _current(raw: bytes) -> dict[str, str]:
-    """Return what current.json says of the bundle. Raises BundleFault."""
+    """Return current.json's fields about the bundle. Raises BundleFault."""
     if len(raw) > LARGEST_CURRENT_BYTES:
         raise BundleFault([f"current.json has {len(raw)} bytes, more than {LARGEST_CURRENT_BYTES}"])
     try:
-        found = claims.object_of(raw, "current.json")
+        current = claims.object_of(raw, "current.json")
     except errors.Unreadable as fault:
         raise BundleFault([fault.what]) from None
-    uri, sha256 = found.get("bundle_uri"), found.get("bundle_sha256")
+    uri, sha256 = current.get("bundle_uri"), current.get("bundle_sha256")
     if not isinstance(uri, str) or len(uri) > _LONGEST_URI or not isinstance(sha256, str) or not _SHA256.match(sha256):
-        raise BundleFault(["current.json has no proper bundle_uri and bundle_sha256"])
-    told = {name: short(found[name]) for name in ("created_at", "git_sha") if isinstance(found.get(name), str)}
-    return {"bundle_uri": uri, "bundle_sha256": sha256, **told}
+        raise BundleFault(["current.json has no valid bundle_uri and bundle_sha256"])
+    origin = {name: short(current[name]) for name in ("created_at", "git_sha") if isinstance(current.get(name), str)}
+    return {"bundle_uri": uri, "bundle_sha256": sha256, **origin}
 
 
 def fetch(store: ObjectStore, home: str, current: Mapping[str, str]) -> Bundle:
     """Return the bundle that ``current`` names; ``home`` is ``<prefix>/control-plane``.
 
-    Raises BundleFault unless all of it holds.
+    Raises BundleFault unless all of it is valid.
     """
     uri, bucket = current["bundle_uri"], f"s3://{store.bucket}/"
     key = uri.removeprefix(bucket)
     if not uri.startswith(f"{bucket}{home}/bundles/"):
         raise BundleFault([f"current.json names {uri}, which is not below {bucket}{home}/bundles/"])
     if not claims.is_name("file", name := uri.removeprefix(f"{bucket}{home}/bundles/")):
-        raise BundleFault([f"current.json names a bundle {name!r}, which is no name of one"])
+        raise BundleFault([f"current.json names a bundle {name!r}, which is not a valid name"])
     size = store.stat(key)
     if size is not None and size.size_bytes > LARGEST_BUNDLE_BYTES:
         raise BundleFault([f"it has {size.size_bytes} bytes, more than {LARGEST_BUNDLE_BYTES}"])
     blob = store.get(key, largest_bytes=LARGEST_BUNDLE_BYTES) if size is not None else None
     if blob is None:
-        raise BundleFault([f"{uri} isn't there"])
+        raise BundleFault([f"{uri} does not exist"])
     return opened(blob.body, current["bundle_sha256"], uri)
 
 
 def _section(cluster: Cluster, namespace: str, section: str, files: Files) -> dict[str, Any]:
-    """Compare a section's ConfigMap with the published files: numbers, and the first names of each kind."""
+    """Compare a section's ConfigMap with the published files: counts, and the first names of each kind."""
     manifest = cluster.get("ConfigMap", namespace, configmap_of(section))
     published = {key_of(name): body for name, body in files.items()}
     live = data_of(manifest) if manifest is not None else {}
@@ -337,18 +336,18 @@ def _section(cluster: Cluster, namespace: str, section: str, files: Files) -> di
 
 
 def data_of(manifest: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return a ConfigMap's content by key; what is no Base64 is kept as it stands."""
-    found = {key: str(text).encode("utf-8", "surrogatepass") for key, text in (manifest.get("data") or {}).items()}
+    """Return a ConfigMap's content by key; invalid Base64 is returned unchanged."""
+    content = {key: str(text).encode("utf-8", "surrogatepass") for key, text in (manifest.get("data") or {}).items()}
     for key, text in (manifest.get("binaryData") or {}).items():
         try:
-            found[key] = base64.b64decode(text, validate=True)
+            content[key] = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
-            found[key] = str(text).encode()
-    return found
+            content[key] = str(text).encode()
+    return content
 
 
 def alike(name: str, left: bytes, right: bytes) -> bool:
-    """Return whether two files say the same: JSON by its values, all else by its bytes but for the last newlines."""
+    """Return whether two files are equal: JSON by its values, others by their bytes without trailing newlines."""
     if left.rstrip(b"\r\n") == right.rstrip(b"\r\n"):
         return True
     if not name.endswith(".json"):
@@ -369,12 +368,12 @@ def _hash(body: bytes | None) -> str | None:
 
 
 def same(sections: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Say whether a parity found nothing."""
-    return not any(each[kind] for each in sections.values() for kind in ("missing", "extra", "changed"))
+    """Return whether a comparison found no difference."""
+    return not any(section[kind] for section in sections.values() for kind in ("missing", "extra", "changed"))
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
-    """Judge what ``see`` saw."""
+    """Judge the observation of ``see``."""
     if seen["current"] is None:
         return "absent"
     return "equal" if seen["sections"] and not seen["fault"] and same(seen["sections"]) else "different"

@@ -1,6 +1,6 @@
-"""The machines of a DR site: provisioned, found again, priced, taken down.
+"""The machines of a DR site: provisioned, observed, priced, taken down.
 
-Takes down only what a run recorded as its own.
+Takes down only the machines that a run recorded as its own.
 """
 
 from drfsm.dr.infrastructure import provision, runners

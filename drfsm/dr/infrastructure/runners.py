@@ -1,7 +1,7 @@
-"""The machines that carry DR: seen, terminated, seen to be gone.
+"""DR's machines: observed, terminated, observed to be gone.
 
-Only machines that the survey recorded at the start are touched, by id: whatever appeared since, somebody
-else started. A machine counts as gone when the cloud says ``terminated``, not when it was asked to be.
+Terminates only the machines that the survey recorded at the start, by id: later ones are not this run's. A machine
+counts as gone when the cloud reports ``terminated``, not when its termination was requested.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def _recorded(world: World, run: Run) -> list[str]:
     survey = run.results.get("run_preflight")
     if survey is not None:
         return list(survey["runners"])
-    return sorted(each.instance_id for each in world.infrastructure.runners(TAGS))  # a dry run has no survey
+    return sorted(runner.instance_id for runner in world.infrastructure.runners(TAGS))  # a dry run has no survey
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
@@ -27,15 +27,15 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
 
 
 def _left(seen: Mapping[str, Any]) -> list[str]:
-    return [each for each in seen["recorded"] if seen["states"].get(each) != "terminated"]
+    return [instance_id for instance_id in seen["recorded"] if seen["states"].get(instance_id) != "terminated"]
 
 
 def _terminate(world: World, run: Run) -> dict[str, Any]:
-    """Terminate what was recorded, and wait until nothing of it is left (bounded by the row's time)."""
+    """Terminate the recorded machines, and wait until they are gone (bounded by the row's time)."""
     seen = _observe(world, run)
     if left := _left(seen):
         world.infrastructure.terminate(left)
-        run.note(f"asked for {', '.join(left)} to be terminated")
+        run.note(f"requested the termination of {', '.join(left)}")
     while left := _left(seen := _observe(world, run)):
         run.check()
         run.note(f"waiting for {', '.join(left)} to be gone")

@@ -1,6 +1,6 @@
-"""Which run is canonical, and which site owns that: the workload's pointers, and drfsm's own object.
+"""Which run is canonical, and which site owns the pointers: the workload's pointers, and drfsm's own object.
 
-Moves both by compare-and-swap only.
+Changes both by compare-and-swap only.
 """
 
 from drfsm.dr.pointers import ownership, pointers

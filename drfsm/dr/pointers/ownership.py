@@ -1,11 +1,11 @@
-"""Who owns the pointers: drfsm's own object, moved by compare-and-swap only.
+"""The owner of the pointers: drfsm's own object, changed by compare-and-swap only.
 
     <prefix>/drfsm/ownership.json   {schema_version, site, cluster_uid, epoch, run, nonce}
 
-The workload's pointers name no site and the workload overwrites them unconditionally; this object is
-written by nobody else. Where it doesn't exist yet (a promote by hand), the first procedure adopts what
-its operator confirmed, as a recorded step. An object that can't be understood names nobody, neither as absent
-nor as somebody else's: who owns is then unknown, until a person answers for it (--adopt-ownership).
+The workload's pointers name no site, and the workload overwrites them unconditionally; only drfsm writes this object.
+Where it doesn't exist yet (after a promote by hand), the first procedure adopts the owner that its operator confirmed,
+as a recorded step. An unreadable object counts neither as absent nor as owned by another site: the owner is then
+unknown, until an operator decides (--adopt-ownership).
 """
 
 import json
@@ -31,7 +31,7 @@ def _key(run: Run) -> str:
 def read(store: ObjectStore, key: str) -> dict[str, Any]:
     """Return ``{site, cluster_uid, run}``; ``{site: None}`` where there is none.
 
-    What is no such object is ``{site: "unreadable", why}``: it is not raised, so that an adoption can replace it.
+    An invalid object is ``{site: "unreadable", why}`` and not an error, so that an adoption can replace it.
     """
     try:
         blob = store.get(key, largest_bytes=LARGEST_BYTES)
@@ -41,14 +41,14 @@ def read(store: ObjectStore, key: str) -> dict[str, Any]:
 
 
 def _owned(body: bytes, what: str) -> dict[str, Any]:
-    """Return what the object says. Raises Unreadable."""
+    """Return the object's content. Raises Unreadable."""
     owned = claims.object_of(body, what, largest_bytes=LARGEST_BYTES)
     site = claims.name_of("machine", claims.field(owned, "site", str, what), f"the site in {what}")
     uid = claims.field(owned, "cluster_uid", (str, type(None)), what)
     run = owned.get("run")
     if run is not None:
         claims.name_of("drfsm run", run, f"the run in {what}")
-    if uid is not None and not (uid.isprintable() and len(uid) <= _LONGEST_UID):  # only ever compared, and told
+    if uid is not None and not (uid.isprintable() and len(uid) <= _LONGEST_UID):  # only compared and shown
         raise Unreadable(f"{what} can't be read: its cluster_uid is {claims.bounded(uid, 100)}")
     return {"site": site, "cluster_uid": uid, "run": run}
 
@@ -56,7 +56,7 @@ def _owned(body: bytes, what: str) -> dict[str, Any]:
 def _observe(world: World, run: Run) -> dict[str, Any]:
     seen = read(world.store, _key(run))
     site, uid = seen["site"], seen.get("cluster_uid")
-    # The name alone proves nothing: it must be the cluster that this run knows under it.
+    # The name alone proves nothing: the cluster's UID must be the one that this run knows.
     if site in ("primary", "dr"):
         unseen = "not evaluated: its cluster could not be asked when this was written" if uid is None else NOT_ASKED
         seen["is_ours"] = unseen if uid is None or left_alone(run, site) else uid == world.site(site).uid()
@@ -72,18 +72,18 @@ def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
 
 
 def lost(run: Run, site: str) -> bool:
-    """Whether a person declared this site lost: then nothing of it is evaluated, and it is fenced instead."""
+    """Whether an operator declared this site lost: it is then not evaluated, but fenced."""
     return terms_of(run.inputs).unreachable(site)
 
 
 def left_alone(run: Run, site: str) -> bool:
-    """Whether a site is not asked anything: it is lost, or this is a rehearsal, which leaves the source site alone."""
+    """Whether a site gets no requests: it is lost, or this is a rehearsal, which does not touch the source site."""
     terms = terms_of(run.inputs)
     return terms.unreachable(site) or (terms.is_rehearsal and site == terms.source_site)
 
 
 def _adopt(world: World, run: Run) -> dict[str, Any]:
-    """Record the source site as the owner, where nobody is recorded yet or a person answers for it."""
+    """Record the source site as the owner, if no owner is recorded or the operator decides so."""
     terms = terms_of(run.inputs)
     blob, seen, site = world.store.stat(_key(run)), _observe(world, run), terms.source_site
     if _judge(seen, run.inputs) == site:
@@ -91,30 +91,32 @@ def _adopt(world: World, run: Run) -> dict[str, Any]:
     if blob is not None and not terms.adopt_ownership:
         raise Conflict(
             seen.get("why") or f"the ownership object names {seen['site']}",
-            hint=f"--adopt-ownership, if {site} was made canonical by hand",
+            hint=f"give --adopt-ownership if {site} was made canonical by hand",
         )
     world.store.put(_key(run), _body(world, run, site), if_match=blob.etag if blob else None, if_absent=blob is None)
     run.note(
-        f"adopted {site} as the owner of the pointers; before, the ownership object named {seen['site'] or 'nobody'}"
+        f"recorded {site} as the owner of the pointers; before, the ownership object named {seen['site'] or 'no site'}"
     )
     return {"adopted": True, "in_place_of": seen["site"]}
 
 
 def hand_over(world: World, run: Run) -> None:
-    """Make the target site the owner, if the source site is; done already is fine. Raises Conflict otherwise."""
+    """Make the target site the owner if the source site is. Already done is not an error. Raises Conflict otherwise."""
     terms = terms_of(run.inputs)
     blob, seen = world.store.stat(_key(run)), _observe(world, run)
     site = seen["site"]
     if "why" in seen:
-        raise Conflict(f"{seen['why']}: somebody else wrote it", hint="look who did; put it back, then `drfsm resume`")
+        raise Conflict(
+            f"{seen['why']}: another process wrote it", hint="find out who wrote it; restore it, then `drfsm resume`"
+        )
     if site == terms.target_site and seen.get("is_ours") is not False:
         return
     if blob is None or site != terms.source_site:
         raise Conflict(
-            f"the pointers are owned by {site or 'nobody'}, not by {terms.source_site}: somebody else changed that"
+            f"the pointers are owned by {site or 'no site'}, not by {terms.source_site}: another process changed it"
         )
     world.store.put(_key(run), _body(world, run, terms.target_site), if_match=blob.etag)
-    run.note(f"{terms.target_site} owns the pointers now")
+    run.note(f"{terms.target_site} now owns the pointers")
 
 
 def _body(world: World, run: Run, site: str) -> bytes:

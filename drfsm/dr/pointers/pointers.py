@@ -1,14 +1,13 @@
-"""The pointer set: which run is canonical. Seen, captured, moved by compare-and-swap, given back.
+"""The pointer set, which names the canonical run: observed, captured, moved by compare-and-swap, restored.
 
 The set is the global and the provider pointers, under the candidate's keys and (for ``local``) the older
 ones, of every pair that the global pointer names. drfsm moves the whole set, provider pointers first,
 each only on the ETag read in the same step and only from where it was captured, with a fresh nonce in
-every write so that equal bytes never repeat an ETag. Pointers are rebuilt, never copied: every field that
-the workload wrote stays, ``run_id``, ``run_path``, ``ended_at`` and ``provider_profiles`` name the new run.
-What is observed leaves drfsm's own mark (the field ``drfsm``) out: an image that was given back is equal.
-A pointer is a claim: one that is no pointer (no object, a run that has no name, an end that is no time) raises
-Unreadable, so that a fact is unknown; only who sets the pointers by hand goes past it. ``run_path`` is held
-against the layout and never used as a place.
+every write so that equal bytes never repeat an ETag. Pointers are rebuilt, never copied: the workload's other
+fields stay, and ``run_id``, ``run_path``, ``ended_at`` and ``provider_profiles`` name the new run. Observations
+omit drfsm's own mark (the field ``drfsm``), so a restored pointer equals its snapshot. A pointer is only a claim: an
+invalid one (not an object, an invalid run id or end) raises Unreadable, so that a fact is unknown; only setting the
+pointers by hand ignores that. ``run_path`` is checked against the layout and never used as a path.
 """
 
 import hashlib
@@ -33,25 +32,25 @@ Pointer = dict[str, Any]
 
 
 LARGEST_BYTES = 1 << 20
-"""What a pointer may have; the workload's have some hundred bytes."""
+"""The largest pointer, in bytes; the workload's have a few hundred."""
 MOST_PAIRS = 500
-"""How many pairs a pointer may name: each costs two reads whenever the set is looked at."""
+"""The most pairs that a pointer may name: each costs two reads for every observation of the set."""
 MEND = (
-    "look who wrote it; `drfsm pointers set RUN --bucket BUCKET --confirm CONFIRM-RUN --reason ...` makes the whole"
-    " set name a run"
+    "find out who wrote it; `drfsm pointers set RUN --bucket BUCKET --confirm CONFIRM-RUN --reason ...` makes the"
+    " whole set name a run"
 )
 
 
 def read(store: ObjectStore, keys: Iterable[str]) -> dict[str, Pointer | None]:
-    """Return each pointer's fields without drfsm's mark; None where there is none.
+    """Return each pointer's fields without drfsm's mark; None if there is none.
 
-    Raises Unreadable for what lies there and is no pointer.
+    Raises Unreadable for an invalid pointer.
     """
     return {key: None if (blob := get(store, key)) is None else fields(blob.body, key) for key in keys}
 
 
 def get(store: ObjectStore, key: str) -> Blob | None:
-    """Return a pointer's bytes and ETag, None if there is none. Raises Unreadable for what is too large for one."""
+    """Return a pointer's bytes and ETag, None if there is none. Raises Unreadable for one that is too large."""
     try:
         return store.get(key, largest_bytes=LARGEST_BYTES)
     except Unreadable as fault:
@@ -60,21 +59,23 @@ def get(store: ObjectStore, key: str) -> Blob | None:
 
 
 def fields(body: bytes, key: str = "") -> Pointer:
-    """Return a pointer's fields without drfsm's mark. Raises Unreadable for what is no pointer."""
+    """Return a pointer's fields without drfsm's mark. Raises Unreadable for an invalid pointer."""
     return {name: value for name, value in _checked(body, key).items() if name != MARK}
 
 
 def _checked(body: bytes, key: str) -> Pointer:
-    """Return what a pointer holds, every field that drfsm uses held against its kind."""
+    """Return a pointer's fields, with the type of every field that drfsm uses checked."""
     what = f"the pointer {key}".strip()
     pointer = claims.object_of(body, what, largest_bytes=LARGEST_BYTES, hint=MEND)
-    if pointer.get("run_id") != "" or MARK not in pointer:  # a rehearsal's own names nobody, where nobody is canonical
+    if (
+        pointer.get("run_id") != "" or MARK not in pointer
+    ):  # a rehearsal's own pointer names no run if none is canonical
         claims.name_of("workload run", claims.field(pointer, "run_id", str, what, hint=MEND), what, hint=MEND)
     if pointer.get("run_path") is not None:
         claims.field(pointer, "run_path", str, what, hint=MEND)
     if pointer.get("ended_at") is not None and _moment(pointer["ended_at"]) is None:
         raise Unreadable(
-            f"{what} can't be read: its ended_at is no time: {claims.bounded(pointer['ended_at'], 100)}", hint=MEND
+            f"{what} can't be read: its ended_at is not a time: {claims.bounded(pointer['ended_at'], 100)}", hint=MEND
         )
     named = pointer.get("provider_profiles")
     named = {} if named is None else claims.field(pointer, "provider_profiles", dict, what, hint=MEND)
@@ -88,7 +89,7 @@ def _checked(body: bytes, key: str) -> Pointer:
 
 
 def shown(store: ObjectStore, key: str) -> Pointer | str | None:
-    """Return a pointer's fields; words where it can't be read; None where there is none."""
+    """Return a pointer's fields; a text if it can't be read; None if there is none."""
     try:
         return read(store, (key,))[key]
     except Unreadable as fault:
@@ -96,12 +97,12 @@ def shown(store: ObjectStore, key: str) -> Pointer | str | None:
 
 
 def pairs(store: ObjectStore, layout: Layout, provider: str, profile: str) -> list[tuple[str, str]]:
-    """Return every pair of the set: those that the global pointer names, and the operator's."""
+    """Return every pair of the set: those of the global pointer, and the operator's."""
     return named_pairs(read(store, layout.global_pointers()).values(), (provider, profile))
 
 
 def named_pairs(pointers: Iterable[Pointer | str | None], pair: tuple[str, str]) -> list[tuple[str, str]]:
-    """Return every pair that these global pointers name, and the operator's; what can't be read names none."""
+    """Return every pair that these global pointers name, and the operator's; unreadable pointers name none."""
     named = [named_pair for pointer in pointers if isinstance(pointer, dict) for named_pair in pairs_of(pointer)]
     return list(dict.fromkeys([*named, pair]))
 
@@ -114,7 +115,7 @@ def keys_of(world: World, run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def judge(seen: Mapping[str, Pointer | None], inputs: Mapping[str, Any]) -> str:
-    """Say which run all of these pointers name: dr, primary, a mixture of the two, or anything else."""
+    """Return which run all of these pointers name: dr, primary, mixed, or other."""
     terms = terms_of(inputs)
     named = {"dr": terms.dr_run_id, "primary": terms.primary_run_id}
     sites = {_site(pointer, named, terms.layout) for pointer in seen.values()}
@@ -142,9 +143,9 @@ def _observe_set(world: World, run: Run) -> dict[str, Any]:
 
 
 def _judge_set(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
-    """Judge the set: half moved is what the workload leaves when it is killed between its pointers.
+    """Judge the set: a workload that is killed between its pointers leaves the set half moved.
 
-    It writes the deciding one first, so every other one names the same run or an older one.
+    It writes the deciding pointer first, so every other one names the same run or an older one.
     """
     deciding, others = seen["pointers"][seen["decides"]], list(seen["pointers"].values())
     if deciding is None or None in others:
@@ -156,7 +157,7 @@ def _judge_set(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
 
 
 def _before(ended_at: Any, pointer: Mapping[str, Any]) -> bool:
-    """Whether a run ended before the one that a pointer names; not shown where one of the two is no moment."""
+    """Whether a run ended before the one that a pointer names; False if one of the two times is invalid."""
     ours, theirs = _moment(ended_at), _moment(pointer["ended_at"])
     return ours is not None and theirs is not None and ours < theirs
 
@@ -168,13 +169,13 @@ def _judge_canonical(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 
 
 def _complete(world: World, run: Run) -> dict[str, Any]:
-    """Bring every pointer of the set to the run that the deciding one names, as the killed job would have."""
+    """Move every pointer of the set to the run of the deciding one, as the killed job would have done."""
     terms = terms_of(run.inputs)
     provider_keys, global_keys = keys_of(world, run)
     blob = get(world.store, global_keys[0])
     deciding = fields(blob.body, global_keys[0]) if blob else {}
     if deciding.get("run_id") != terms.old_run:
-        raise Conflict(f"the pointer {global_keys[0]} names {deciding.get('run_id')} now: somebody moved it")
+        raise Conflict(f"the pointer {global_keys[0]} now names {deciding.get('run_id')}: another process moved it")
     completed = []
     for key in (*global_keys[1:], *provider_keys):
         run.check()
@@ -182,7 +183,7 @@ def _complete(world: World, run: Run) -> dict[str, Any]:
         if blob_of_key is None or fields(blob_of_key.body, key).get("run_id") != terms.old_run:
             write(world.store, key, deciding, blob_of_key.etag if blob_of_key else None, _ours(run))
             completed.append(key)
-            run.note(f"brought {key} to {deciding['run_id']}")
+            run.note(f"moved {key} to {deciding['run_id']}")
     return {"completed": completed}
 
 
@@ -193,7 +194,7 @@ def _capture(world: World, run: Run) -> dict[str, Any]:
     for key in (*provider_keys, *global_keys):
         blob = get(world.store, key)
         if blob is None:
-            raise ActionFailed(f"the pointer {key} is gone", fault="store", hint=_way_to_complete(run))
+            raise ActionFailed(f"the pointer {key} does not exist", fault="store", hint=_way_to_complete(run))
         says = said(blob.body, key)
         captured[key] = {"etag": blob.etag, "content": says["content"], "says": says}
         ended_at = says["ended_at"]
@@ -208,12 +209,12 @@ def _captured(run: Run) -> Mapping[str, Mapping[str, str]]:
 
 
 def _content(body: bytes, key: str) -> str:
-    """Return a digest of what a pointer says, whoever wrote it: one that was put back by hand says the same."""
+    """Return a digest of a pointer's content, whoever wrote it: one that was restored by hand has the same."""
     return hashlib.sha256(json.dumps(fields(body, key), sort_keys=True).encode()).hexdigest()
 
 
 def said(body: bytes, key: str) -> dict[str, Any]:
-    """Return what a pointer says, as an approval is bound to it: the run, when that ended, and a digest over all."""
+    """Return a pointer's content for an approval: the run, its end, and a digest over all fields."""
     pointer = fields(body, key)
     return {
         "run_id": pointer.get("run_id"),
@@ -223,12 +224,14 @@ def said(body: bytes, key: str) -> dict[str, Any]:
 
 
 def _way_to_complete(run: Run) -> str:
-    """Return what to type when a pointer of the set is missing: it is made to name the run that is canonical now."""
-    return f"look who deleted it, then {_set_by_hand(run, terms_of(run.inputs).old_run)}, then `drfsm resume {run.id}`"
+    """Return the hint for a missing pointer of the set: make it name the run that is canonical now."""
+    return (
+        f"find out who deleted it, then {_set_by_hand(run, terms_of(run.inputs).old_run)}, then `drfsm resume {run.id}`"
+    )
 
 
 def _set_by_hand(run: Run, run_id: str) -> str:
-    """Return the command that makes all pointers name a run while this run stands still."""
+    """Return the command that makes all pointers name a run while this run is held."""
     terms = terms_of(run.inputs)
     where = " ".join(f"--{name} {quote(str(terms.recorded(name)))}" for name in ("bucket", "prefix", "candidate"))
     named = quote(run_id) if run_id else "RUN"
@@ -237,7 +240,7 @@ def _set_by_hand(run: Run, run_id: str) -> str:
 
 
 def _observe_present(world: World, run: Run) -> dict[str, Any]:
-    """See which pointers of the set are missing: none of them could be moved, or given back."""
+    """Observe which pointers of the set are missing: none of these could be moved or restored."""
     provider_keys, global_keys = keys_of(world, run)
     pointers = read(world.store, (*global_keys, *provider_keys))
     missing = [key for key, pointer in pointers.items() if pointer is None]
@@ -259,7 +262,7 @@ def _observe_captured(world: World, run: Run) -> dict[str, Any]:
 
 
 def _mark(body: bytes, key: str) -> Mapping[str, Any]:
-    """Return drfsm's own mark in a pointer; {} where it has none that could be drfsm's."""
+    """Return drfsm's own mark in a pointer; {} if it has no valid one."""
     mark = _checked(body, key).get(MARK)
     if not isinstance(mark, Mapping) or not isinstance(mark.get("run"), str):
         return {}
@@ -274,17 +277,17 @@ def _judge_captured(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
 
 
 def staged_end(world: World, run: Run) -> Any:
-    """Return when the validated run ended, as its own pointer beside says."""
+    """Return when the validated run ended, by its own staged pointer."""
     terms = terms_of(run.inputs)
     layout = terms.staged(run.id)
     for pointer in read(world.store, layout.global_pointers()).values():
         if pointer and pointer.get("run_id") == terms.new_run:
             return pointer.get("ended_at")
-    raise ActionFailed("the validated run has no pointer beside that says when it ended", fault="store")
+    raise ActionFailed("the validated run has no staged pointer with its end", fault="store")
 
 
 def is_older(ended_at: Any, canonical: Any) -> bool:
-    """Whether a run that ended then is not shown to be as new as the canonical one; without one to hold it to: no."""
+    """Whether a run is not proven to be as new as the canonical one; False if there is no canonical one."""
     if not canonical:
         return False
     ours, theirs = _moment(ended_at), _moment(canonical)
@@ -292,7 +295,7 @@ def is_older(ended_at: Any, canonical: Any) -> bool:
 
 
 def is_newer(ended_at: Any, canonical: Any) -> bool | None:
-    """Whether a run ended after the canonical one; without one to hold it to: yes. None where a time can't be read."""
+    """Whether a run ended after the canonical one; True if there is none, None if a time can't be read."""
     if not canonical:
         return True
     ours, theirs = _moment(ended_at), _moment(canonical)
@@ -300,12 +303,12 @@ def is_newer(ended_at: Any, canonical: Any) -> bool | None:
 
 
 def _moment(text: Any) -> datetime | None:
-    """Return the moment that an end names, None for what names none; one without an offset is UTC."""
+    """Return the moment of an end, None for an invalid one; a time without an offset is UTC."""
     return claims.moment(text) or (claims.moment(f"{text}+00:00") if isinstance(text, str) else None)
 
 
 def _observe_succession(world: World, run: Run) -> dict[str, Any]:
-    """See when the validated run ended, and the one that the deciding pointer names."""
+    """Observe when the validated run ended, and when the run of the deciding pointer did."""
     terms = terms_of(run.inputs)
     deciding = read(world.store, terms.layout.global_pointers()[:1])
     canonical = next(iter(deciding.values())) or {}
@@ -336,7 +339,7 @@ def _move_one(world: World, run: Run, key: str, ended_at: Any) -> bool:
     blob = get(world.store, key)
     new_id = terms.new_run
     if blob is None:
-        raise Conflict(f"the pointer {key} is gone since it was captured")
+        raise Conflict(f"the pointer {key} was deleted since it was captured")
     old = fields(blob.body, key)
     if old.get("run_id") == new_id:
         return False
@@ -346,29 +349,31 @@ def _move_one(world: World, run: Run, key: str, ended_at: Any) -> bool:
 
 
 def _refuse_strangers(run: Run, key: str, body: bytes) -> None:
-    """Raise Conflict unless a pointer is as it was captured, or as this run made it under no newer lease than ours."""
+    """Raise Conflict unless a pointer is as captured, or as this run wrote it under a lease that is not newer."""
     mark, captured = _mark(body, key), _captured(run).get(key)
     if mark.get("run") == run.id:
         if mark.get("epoch", 0) > run.epoch:
-            raise Conflict(f"this run goes on elsewhere: the pointer {key} was written under a newer lease than ours")
+            raise Conflict(f"this run continues elsewhere: the pointer {key} was written under a newer lease")
         return
     if captured is None or _content(body, key) != captured["content"]:
         raise Conflict(
-            f"the pointer {key} was moved by somebody else since it was captured;"
+            f"the pointer {key} was moved by another process since it was captured;"
             f" it names {fields(body, key).get('run_id')}",
             hint=_way_past(run),
         )
 
 
 def _way_past(run: Run) -> str:
-    """Return what to type when somebody else moved a pointer: before the last switch there is a way back."""
+    """Return the hint for a pointer that another process moved: before the last switch the run can be aborted."""
     if run.trigger != "switch_global_pointer":
-        return f"look who did, then `drfsm abort {run.id} --reason …`; or `drfsm resume` when it is put back"
-    return f"look who did, then {_set_by_hand(run, terms_of(run.inputs).new_run)}, then `drfsm resume {run.id}`"
+        return f"find out who moved it, then `drfsm abort {run.id} --reason …`; or restore it and `drfsm resume`"
+    return (
+        f"find out who moved it, then {_set_by_hand(run, terms_of(run.inputs).new_run)}, then `drfsm resume {run.id}`"
+    )
 
 
 def rebuilt(old: Pointer, layout: Layout, run_id: str, ended_at: Any) -> Pointer:
-    """Return a pointer that names another run: every other field of the workload's stays as it is."""
+    """Return a pointer that names another run; the workload's other fields stay as they are."""
     return {
         **old,
         "run_id": run_id,
@@ -383,23 +388,23 @@ def _ours(run: Run) -> dict[str, Any]:
 
 
 def write(store: ObjectStore, key: str, pointer: Pointer, etag: str | None, ours: Mapping[str, Any]) -> None:
-    """Write a pointer on an ETag (None: where there is none), and read it again: some stores ignore conditions.
+    """Write a pointer on an ETag (None: if there is none), and read it again: some stores ignore conditions.
 
-    Raises Conflict if somebody else wrote it.
+    Raises Conflict if another process wrote it.
     """
     marked = {**pointer, MARK: {**ours, "nonce": uuid4().hex}}
     body = (json.dumps(marked, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
     store.put(key, body, if_match=etag, if_absent=etag is None)
     again = get(store, key)
     if again is None or again.body != body:
-        raise Conflict(f"the pointer {key} does not read as it was just written: somebody else writes it too")
+        raise Conflict(f"the pointer {key} differs from what was just written: another process writes it, too")
 
 
 def _restore_provider(world: World, run: Run) -> dict[str, Any]:
-    """Give back every pointer that can be; then fail for those that can't, so that a person waives no more than them.
+    """Restore every pointer that can be restored; then fail for the others, so that a waiver covers only those.
 
-    Also one that was never moved is written anew: whoever was taken over in the middle of moving it holds the
-    ETag that it had, and must lose.
+    A pointer that was never moved is written again, too: a process whose lease was taken over in the middle of moving
+    it has its old ETag, and must lose.
     """
     restored, faults = [], []
     for key, image in run.undoing["provider_pointers"].items():
@@ -413,11 +418,11 @@ def _restore_provider(world: World, run: Run) -> dict[str, Any]:
             continue
         write(world.store, key, dict(image), blob.etag, _ours(run))
         restored.append(key)
-        run.note(f"gave {key} back to {image.get('run_id')}")
+        run.note(f"restored {key} to {image.get('run_id')}")
     if faults:
         raise Conflict(
-            f"not as this run left it, so not given back over somebody else's work: {', '.join(faults)}",
-            hint="look at it, then `drfsm request waive_undo --reason ...`",
+            f"these pointers were changed by another process, so they are not overwritten: {', '.join(faults)}",
+            hint="check them, then `drfsm request waive_undo --reason ...`",
         )
     return {"restored": restored}
 
@@ -432,12 +437,12 @@ def set_by_hand(
     *,
     allow_older: bool = False,
 ) -> list[str]:
-    """Make a run canonical outside any procedure; return the keys that were moved.
+    """Make a run canonical outside any procedure; return the keys of the moved pointers.
 
-    The run must be whole at its canonical place. The pointer that the run itself left is the pattern (a job
-    that was killed in between left at least one), else what the run's own report says. Raises ActionFailed
-    for a run that may not be named, Conflict if somebody else moves pointers at the same time. ``check`` is
-    called before every write and raises if we may no longer write.
+    The run must be complete at its canonical place. The run's own pointer is the template (a killed job left at
+    least one), else the run's report. Raises ActionFailed for a run that may not become canonical, Conflict if
+    another process moves pointers at the same time. ``check`` is called before every write and raises if writing
+    is no longer permitted.
     """
     from drfsm.dr.artifacts import verify
 
@@ -455,7 +460,10 @@ def set_by_hand(
     moved = []
     for key in (*layout.provider_pointers(pairs_of(pattern) or [pair]), *layout.global_pointers()):
         check()
-        there, pointer = store.stat(key), shown(store, key)  # in this order: the ETag is never newer than what was read
+        there, pointer = (
+            store.stat(key),
+            shown(store, key),
+        )  # in this order: the ETag is never newer than the content that was read
         old = pointer if isinstance(pointer, dict) else {}
         if old.get("run_id") != run_id:
             write(store, key, {**old, **pattern}, there.etag if there else None, ours)
@@ -464,17 +472,17 @@ def set_by_hand(
 
 
 def _by_hand(store: ObjectStore, keys: Iterable[str]) -> tuple[dict[str, Pointer], list[str]]:
-    """Return (the pointers that can be read, the keys of those that can't): a person replaces the latter anyhow."""
+    """Return (the readable pointers, the keys of the unreadable ones, which are replaced anyway)."""
     everything = {key: shown(store, key) for key in keys}
     standing = {key: pointer for key, pointer in everything.items() if isinstance(pointer, dict)}
     return standing, [key for key, pointer in everything.items() if isinstance(pointer, str)]
 
 
 def _refuse_older(run_id: str, ended_at: Any, canonical: Pointer, spoiled: Iterable[str], *, allow_older: bool) -> None:
-    """Raise ActionFailed where a run is older than the canonical one, or can't be shown not to be."""
+    """Raise ActionFailed if a run is older than the canonical one, or may be."""
     if allow_older:
         return
-    hint = "--allow-older, if that is what you want"
+    hint = "to replace it by an older run, give --allow-older"
     if is_older(ended_at, canonical.get("ended_at")):
         raise ActionFailed(
             f"the run {run_id} ended at {ended_at}, before the canonical run {canonical.get('run_id')}",
@@ -490,7 +498,7 @@ def _refuse_older(run_id: str, ended_at: Any, canonical: Pointer, spoiled: Itera
 
 
 def _pattern(store: ObjectStore, layout: Layout, run_id: str, pair: tuple[str, str], canonical: Pointer) -> Pointer:
-    """Return what the pointers of a run are to say. Raises ActionFailed if nothing tells when it ended."""
+    """Return the fields of a run's pointers. Raises ActionFailed if the run's end is unknown."""
     everywhere = layout.provider_pointers(named_pairs(_by_hand(store, layout.global_pointers())[0].values(), pair))
     for pointer in _by_hand(store, (*layout.global_pointers(), *everywhere))[0].values():
         if pointer.get("run_id") == run_id:
@@ -498,9 +506,9 @@ def _pattern(store: ObjectStore, layout: Layout, run_id: str, pair: tuple[str, s
     ended_at = _reported_end(store, f"{layout.run(run_id)}/run_report.json")
     if not ended_at:
         raise ActionFailed(
-            f"nothing tells when the run {run_id} ended: no pointer of it is left, and no report",
+            f"the end of the run {run_id} is unknown: it has neither a pointer nor a report",
             fault="store",
-            hint="let the workload publish it again",
+            hint="let the workload publish the run again",
         )
     return rebuilt(
         canonical or {"schema_version": 1, "provider_profiles": {":".join(pair): run_id}}, layout, run_id, ended_at
@@ -508,13 +516,13 @@ def _pattern(store: ObjectStore, layout: Layout, run_id: str, pair: tuple[str, s
 
 
 def _reported_end(store: ObjectStore, key: str) -> str:
-    """Return when a run ended, as its own report says; "" without one. Raises Unreadable for an end that is no time."""
+    """Return when a run ended, by its own report; "" without one. Raises Unreadable for an invalid time."""
     blob = store.get(key, largest_bytes=LARGEST_REPORT_BYTES)
     report = claims.object_of(blob.body, f"the report {key}", largest_bytes=LARGEST_REPORT_BYTES) if blob else {}
     times = report.get("timestamps")
     ended_at = times.get("ended_at") if isinstance(times, Mapping) else None
     if ended_at is not None and _moment(ended_at) is None:
-        raise Unreadable(f"the report {key} says of its end what is no time: {claims.bounded(ended_at, 100)}")
+        raise Unreadable(f"the end in the report {key} is not a time: {claims.bounded(ended_at, 100)}")
     return str(ended_at or "")
 
 

@@ -1,4 +1,4 @@
-"""What a person approves: a plan, its digest, and whether it is still what would be done.
+"""What an operator approves: a plan, its digest, and whether it is still current.
 
 The plan is read from the world each time anew: the run that is to become canonical and the digest over all of its
 artifacts, where it goes, the cluster that takes over, what the pointers say now (their content, never ETags), and how
@@ -33,7 +33,7 @@ SHOWN = 12  # characters of a digest that a person types
 
 
 def plan(world: World, run: Run) -> dict[str, Any]:
-    """Return what would be done now."""
+    """Return the plan as of now."""
     terms = terms_of(run.inputs)
     site = terms.target_site
     beside, run_id = terms.staged(run.id), terms.new_run
@@ -74,7 +74,7 @@ def plan(world: World, run: Run) -> dict[str, Any]:
 
 
 def _of_run(run: Run) -> dict[str, Any]:
-    """Return what makes the plan this run's own. Runs that 0.1.0 began have no nonce: theirs stays as it was."""
+    """Return the fields that bind the plan to this run. Runs of 0.1.0 have no nonce, and their plan does not change."""
     terms = terms_of(run.inputs)
     if not terms.plan_nonce:
         return {"schema_version": 1}
@@ -83,18 +83,18 @@ def _of_run(run: Run) -> dict[str, Any]:
 
 
 def _pointers(world: World, run: Run) -> tuple[str, dict[str, Any]]:
-    """Return the key that decides, and what each pointer of the set says: as captured, else as it is now."""
+    """Return the deciding key, and each pointer's content: as captured, else as of now."""
     captured = run.results.get("capture_pointers")
     decides = terms_of(run.inputs).layout.global_pointers()[0]
     if captured is not None:
-        return decides, {key: each["says"] for key, each in captured["pointers"].items()}
+        return decides, {key: pointer["says"] for key, pointer in captured["pointers"].items()}
     provider_keys, global_keys = keys_of(world, run)
-    found = {key: world.store.get(key) for key in (*global_keys, *provider_keys)}
-    return decides, {key: said(blob.body, key) if blob else None for key, blob in found.items()}
+    blobs = {key: world.store.get(key) for key in (*global_keys, *provider_keys)}
+    return decides, {key: said(blob.body, key) if blob else None for key, blob in blobs.items()}
 
 
 def stop(terms: Terms) -> str:
-    """Say how the primary is to be kept from publishing, by what the operator asked for."""
+    """Return how the primary is kept from publishing, by the run's inputs."""
     if _fences(terms):
         roles = (terms.fence_primary_role, terms.fence_dr_role)
         return "by_fence" if all(map(fence.identified, roles)) else "unclear"
@@ -107,36 +107,36 @@ def _fences(terms: Terms) -> bool:
     return terms.fence_primary or (terms.primary_unreachable and not terms.no_fence)
 
 
-def digest(found: Plan) -> str:
+def digest(shown_plan: Plan) -> str:
     """Return a plan's digest: the SHA-256 over its canonical JSON."""
-    told = json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(told.encode()).hexdigest()
+    canonical = json.dumps(shown_plan, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def canonical_now(found: Plan) -> str:
-    """Return the run that a plan takes the place of: the one that the deciding pointer names, "" where none does."""
-    return str(_deciding(found).get("run_id") or "")
+def canonical_now(shown_plan: Plan) -> str:
+    """Return the run that a plan replaces: the one of the deciding pointer, "" for none."""
+    return str(_deciding(shown_plan).get("run_id") or "")
 
 
-def _deciding(found: Plan) -> Mapping[str, Any]:
-    return found["pointers"].get(found["decides"]) or {}
+def _deciding(shown_plan: Plan) -> Mapping[str, Any]:
+    return shown_plan["pointers"].get(shown_plan["decides"]) or {}
 
 
 def differences(before: Plan, now: Plan) -> Iterator[str]:
-    """Yield in words what is another in the plan now than it was, most telling first: the pointers."""
+    """Yield the differences between two plans in words, the pointers first."""
     was, are = before.get("pointers", {}), now.get("pointers", {})
     for key in sorted(was.keys() | are.keys()):
         old, new = was.get(key) or {}, are.get(key) or {}
         if old.get("run_id") != new.get("run_id"):
             yield f"pointers {_short(key, now)}: was run {old.get('run_id')}, is run {new.get('run_id')}"
         elif old != new:
-            yield f"pointers {_short(key, now)}: says something else of the run {new.get('run_id')}"
-    rest = [{name: value for name, value in each.items() if name != "pointers"} for each in (before, now)]
+            yield f"pointers {_short(key, now)}: other fields of the run {new.get('run_id')} changed"
+    rest = [{name: value for name, value in document.items() if name != "pointers"} for document in (before, now)]
     yield from _apart("", *rest)
 
 
-def _short(key: str, found: Plan) -> str:
-    return key.removeprefix(f"{found['prefix']}/")
+def _short(key: str, shown_plan: Plan) -> str:
+    return key.removeprefix(f"{shown_plan['prefix']}/")
 
 
 def _apart(where: str, old: Any, new: Any) -> Iterator[str]:
@@ -147,25 +147,33 @@ def _apart(where: str, old: Any, new: Any) -> Iterator[str]:
         yield f"{where}: was {old}, is {new}"
 
 
-def told(found: Plan) -> Iterator[str]:
-    """Yield a plan in words, for the person who is to approve it."""
-    run, primary = found["canonical_run"], found["primary"]
-    yield f"Done by:            {found['run']}, by no other run" if "run" in found else "Done by:            this run"
+def in_words(shown_plan: Plan) -> Iterator[str]:
+    """Yield a plan in words, for its approver."""
+    run, primary = shown_plan["canonical_run"], shown_plan["primary"]
+    yield (
+        f"Done by:            {shown_plan['run']}, by no other run"
+        if "run" in shown_plan
+        else "Done by:            this run"
+    )
     yield f"Becomes canonical:  {run['run_id']}, ended at {run['ended_at']}"
     yield f"                    {run['verdict']} ({run['level']}), {run['artifacts']} artifacts, from {run['staged']}"
     yield f"                    tree sha256 {run['tree_sha256']}"
-    yield f"In place of:        {canonical_now(found) or 'no run'}"
-    if is_older(run["ended_at"], _deciding(found).get("ended_at")):
-        yield f"ATTENTION:          OLDER than what is canonical{_by(run['ended_at'], _deciding(found)['ended_at'])}"
+    yield f"In place of:        {canonical_now(shown_plan) or 'no run'}"
+    if is_older(run["ended_at"], _deciding(shown_plan).get("ended_at")):
+        older_by = _by(run["ended_at"], _deciding(shown_plan)["ended_at"])
+        yield f"ATTENTION:          OLDER than what is canonical{older_by}"
         yield "                    its results are replaced by older ones; to approve that: --allow-older"
-    yield f"At:                 s3://{found['bucket']}/{found['prefix']}, candidate {found['candidate']}"
-    yield f"Published by:       DR, cluster {found['cluster_uid']}, validated by {_validated(found)}"
+    yield f"At:                 s3://{shown_plan['bucket']}/{shown_plan['prefix']}, candidate {shown_plan['candidate']}"
+    yield f"Published by:       DR, cluster {shown_plan['cluster_uid']}, validated by {_validated(shown_plan)}"
     yield f"The primary:        {_STOPS[primary['stop']]}"
     if primary["fence_role"]:
         yield f"                    fenced: {primary['fence_role']}"
     if primary["reason"]:
         yield f"                    because: {primary['reason']}"
-    others = sorted({str((each or {}).get("run_id")) for each in found["pointers"].values()} - {canonical_now(found)})
+    others = sorted(
+        {str((pointer or {}).get("run_id")) for pointer in shown_plan["pointers"].values()}
+        - {canonical_now(shown_plan)}
+    )
     for other in others:
         yield f"ATTENTION:          not all pointers name that run: some name {other}"
 
@@ -174,54 +182,54 @@ _STOPS = {
     "by_freeze": "is reachable: its schedules are suspended, its publishing is switched off, its Jobs are awaited",
     "by_fence": "its identity is denied every write to pointers and latest",
     "by_risk": "IS LOST AND NOT FENCED: if it returns, it may publish over DR",
-    "unclear": "it is not said how it is kept from publishing",
+    "unclear": "it is not decided how it is kept from publishing",
 }
 
 
-def _validated(found: Plan) -> str:
-    by = found["validated_by"]
+def _validated(shown_plan: Plan) -> str:
+    by = shown_plan["validated_by"]
     if by["how"] == "own":
         return "this run"
     return f"a receipt of {by['validated_at']} (sha256 {str(by['receipt_sha256'])[:SHOWN]}…)"
 
 
 def _by(ended_at: Any, canonical: Any) -> str:
-    """Say by how much; "" where one of the two can't be understood."""
+    """Return the difference in words; "" if one of the two times is invalid."""
     later, earlier = claims.moment(canonical), claims.moment(ended_at)
     return "" if later is None or earlier is None else f" by {str(later - earlier).partition('.')[0]}"
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    """See the plan as it is now; first of all what in it is another than a person approved.
+    """Observe the current plan, and first its differences from the approved one.
 
-    In the row `approve` itself nobody can tell yet who fires it: that is held against the name from the next row on.
+    In the row `approve` itself it is not known yet who fires it: that is compared with the name from the next row on.
     """
     terms = terms_of(run.inputs)
-    found, earlier = plan(world, run), run.args.get("approve", {})
+    current, earlier = plan(world, run), run.args.get("approve", {})
     on_record = run.trigger != "approve" and earlier.get("approved_plan") == terms.approved_plan
     fired_by = earlier.get("operator") if on_record else None
     borrowed = [f"approved in the name of {terms.approved_by}, by {fired_by}"] if _borrowed(fired_by, terms) else []
     return {
-        "changed": [*borrowed, *_changed(earlier, found, run)],
+        "changed": [*borrowed, *_changed(earlier, current, run)],
         "fired_by": fired_by,
-        "plan": found,
-        "sha256": digest(found),
-        "store_time": store_time(world, f"{found['prefix']}/drfsm/ownership.json"),
+        "plan": current,
+        "sha256": digest(current),
+        "store_time": store_time(world, f"{current['prefix']}/drfsm/ownership.json"),
     }
 
 
-def _changed(earlier: Mapping[str, Any], found: Plan, run: Run) -> Iterator[str]:
-    """Yield what differs from the plan that was approved last, where that is on record."""
+def _changed(earlier: Mapping[str, Any], current: Plan, run: Run) -> Iterator[str]:
+    """Yield the differences from the last approved plan, if that is on record."""
     terms = terms_of(run.inputs)
     approved = earlier.get("plan")
     if isinstance(approved, Mapping) and digest(approved) == earlier.get("approved_plan"):
-        yield from differences(approved, found)
-    elif terms.approved_plan not in ("", digest(found)):
-        yield f"the plan is {digest(found)} now, not {terms.approved_plan}"
+        yield from differences(approved, current)
+    elif terms.approved_plan not in ("", digest(current)):
+        yield f"the plan's digest is now {digest(current)}, not {terms.approved_plan}"
 
 
 def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    """Judge by the plan itself: the digest beside it is for readers. A yes in somebody else's name is none."""
+    """Judge by the plan itself: the digest beside it is for readers. An approval in another person's name is void."""
     terms = terms_of(inputs)
     approval = [words.strip() for words in (terms.approved_plan, terms.approved_by, terms.ticket)]
     if not all(approval) or _borrowed(seen["fired_by"], terms):
@@ -231,12 +239,12 @@ def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 
 
 def _borrowed(fired_by: Any, terms: Terms) -> bool:
-    """Whether it is known that another one fired the approval than the one it names."""
+    """Whether the approval is known to be fired by another person than the one it names."""
     return fired_by is not None and str(fired_by).strip() != terms.approved_by.strip()
 
 
 def _primary_answers(world: World, _run: Run) -> dict[str, Any]:
-    """Ask the primary's cluster, whatever was declared: also a refusal is an answer, only silence is none."""
+    """Ask the primary's cluster, whatever was declared. A refusal is an answer, too; only silence is none."""
     try:
         world.site("primary").get("Namespace", "", "kube-system")
     except Unreadable:

@@ -39,7 +39,7 @@ def store_time(world: World, key: str) -> str:
         world.store.stat(key)
         now = world.store.now()
     if now is None:
-        raise Unreadable("the object store's answers have no time (Date): nobody can say how old an approval is")
+        raise Unreadable("the object store's responses have no Date header, so the age of an approval is unknown")
     return now.isoformat(timespec="seconds")
 
 
@@ -71,7 +71,7 @@ def _in_words(approved_at: str, now: str | None, hours: str) -> str:
         return "the primary's stop has begun: an approval expires only before it"
     age = _age_seconds(approved_at, now)
     if age is None:
-        return "it is not on record when it was approved"
+        return "the time of the approval is not on record"
     old = f"{age / _HOUR:.1f} hours" if age >= _HOUR else f"{age / 60:.0f} minutes"
     return f"approved {old} ago by the store's clock; it expires after {hours} hours, until the primary's stop begins"
 
@@ -82,7 +82,7 @@ def _age_seconds(approved_at: object, now: object) -> float | None:
 
 
 def _judge_age(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    """Judge by the store's times. One from the future is no time of an approval: it would never expire."""
+    """Judge by the store's times. A time in the future is invalid: the approval would never expire."""
     terms = terms_of(inputs)
     if seen["stop_begun"]:
         return "in_time"
@@ -112,7 +112,7 @@ def _observe_approver(world: World, run: Run) -> dict[str, Any]:
 
 
 def _proven_of_approver(world: World, run: Run) -> dict[str, Any]:
-    """Return what is proven of who approves: of this process in the row itself, else as that process recorded it."""
+    """Return the proof of the approver's identity: this process's in the row itself, else the recorded one."""
     if run.trigger != "approve":
         return dict(run.args.get("approve", {}).get("proven") or {})
     known = dict(run.proven)
@@ -120,9 +120,9 @@ def _proven_of_approver(world: World, run: Run) -> dict[str, Any]:
 
 
 def compared(starter: Mapping[str, Any], approver: Mapping[str, Any]) -> tuple[str, str]:
-    """Return by what two people are compared, and what that says: ``another``, ``same`` or ``unclear``.
+    """Return the identity by which two people are compared, and the result: ``another``, ``same`` or ``unclear``.
 
-    The first proof that there is of the starter decides; where the same is not known of the approver, it is unclear.
+    The starter's strongest proof decides; if the approver has no proof of that kind, the result is unclear.
     """
     for proof, of in _PROOFS.items():
         first, second = set(of(starter)), set(of(approver))

@@ -41,8 +41,8 @@ def binding(machine: str) -> Binding:
     """Return the facts and actions of a shipped machine. Raises UsageFault for any other."""
     if machine not in MACHINES:
         raise UsageFault(f"drfsm ships no machine {machine!r}", hint=f"one of {', '.join(MACHINES)}")
-    found: Binding = importlib.import_module(f"drfsm.dr.procedures.{machine}").binding()
-    return evolve(found, defaults=INPUT_DEFAULTS[machine])
+    shipped: Binding = importlib.import_module(f"drfsm.dr.procedures.{machine}").binding()
+    return evolve(shipped, defaults=INPUT_DEFAULTS[machine])
 
 
 def with_defaults(machine: str, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,10 +48,10 @@ def _sources(world: World, run: Run) -> dict[str, Pointer]:
     canonical = Layout(terms.rehearses, own.candidate)
     named = pairs(world.store, canonical, *pair)
     there = dict(zip(_keys(own, named), read(world.store, _keys(canonical, named)).values(), strict=True))
-    if all(each is not None for each in there.values()):
-        return {key: each for key, each in there.items() if each is not None}
+    if all(pointer is not None for pointer in there.values()):
+        return {key: pointer for key, pointer in there.items() if pointer is not None}
     beside = terms.staged(run.id)
-    left = next((each for each in read(world.store, beside.global_pointers()).values() if each), None)
+    left = next((pointer for pointer in read(world.store, beside.global_pointers()).values() if pointer), None)
     if left is None:
         raise ActionFailed(f"neither {canonical.prefix} nor {beside.prefix} has a pointer", fault="store")
     nobody = {**rebuilt(left, own, terms.primary_run_id, None), "run_path": None}
@@ -66,7 +66,7 @@ def _stage(world: World, run: Run) -> dict[str, Any]:
     """Put what is not there yet; what is there is this rehearsal's own."""
     if judge_place(_place(run)) != "beside":
         raise ActionFailed(
-            f"{terms_of(run.inputs).prefix} is no drill's own prefix: nothing is staged there", fault="drfsm"
+            f"{terms_of(run.inputs).prefix} is not a drill's own prefix: nothing is staged there", fault="drfsm"
         )
     made = []
     for key, pointer in _sources(world, run).items():
@@ -79,7 +79,7 @@ def _stage(world: World, run: Run) -> dict[str, Any]:
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
     provider_keys, global_keys = keys_of(world, run)
-    return {key: bool(each) for key, each in read(world.store, (*global_keys, *provider_keys)).items()}
+    return {key: bool(pointer) for key, pointer in read(world.store, (*global_keys, *provider_keys)).items()}
 
 
 def _judge(seen: Mapping[str, bool], _inputs: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """A site's cluster, stopped and started: schedules, publishing, drain, fence, health, preflight.
 
-Owns what a site had before drfsm changed it, kept on the objects themselves, and gives exactly that back.
+Records a site's earlier settings on the objects themselves, and restores exactly these.
 """
 
 from drfsm.dr.sites import baseline, drain, fence, health, preflight, publishing, schedules, snapshots

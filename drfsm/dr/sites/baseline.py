@@ -1,8 +1,8 @@
-"""What a site must have before it can do the work: looked at, told in words, never changed.
+"""What a site must have before it can run the workload: checked and reported, never changed.
 
-Three verdicts. ``fit``; ``unfit``: something is missing that no waiting brings; ``not_ready``: only its nodes are
-not ready yet. What can't be told (a registry that doesn't answer, an image that several platforms may have) is
-``unknown`` in the observation and no failure. Values of Secrets are never read out: only the names of their keys.
+Three verdicts. ``fit``; ``unfit``: something is missing, and waiting does not help; ``not_ready``: only its nodes are
+not ready yet. An open question (a registry that doesn't answer, an image for several platforms) is ``unknown`` in the
+observation and no failure. Only the names of a Secret's keys are used, never their values.
 
     nodes                ready to take a pod
     namespace            there
@@ -13,7 +13,7 @@ not ready yet. What can't be told (a registry that doesn't answer, an image that
     place                where it would publish by itself: the bucket and prefix that the drill is about
     architecture         of the image, where its registry answers, against the nodes'
 
-``diagnose`` collects more, for a person: nodes, pods, events, CronJobs, Jobs, redacted. Owns the fact
+``diagnose`` collects more, for an operator: nodes, pods, events, CronJobs, Jobs, redacted. Owns the fact
 ``site_baseline``. Called by the drill's binding and the CLI.
 """
 
@@ -40,7 +40,7 @@ MOST_EVENTS, LOG_LINES = 40, 20
 
 @frozen
 class _Site:
-    """What was read of a site, once."""
+    """The readings of a site, each made once."""
 
     cluster: Cluster
     namespace: str
@@ -50,17 +50,17 @@ class _Site:
 
     @property
     def pod(self) -> Manifest:
-        """The pod that the CronJob makes; {} where there is none."""
+        """The CronJob's pod spec; {} if there is none."""
         return self.cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"] if self.cronjob else {}
 
     @property
     def account_name(self) -> str:
-        """The service account that it runs under."""
+        """The pod's service account."""
         return str(self.pod.get("serviceAccountName") or "default")
 
     @property
     def image(self) -> str:
-        """The image of its first container; "" where there is none."""
+        """The image of the first container; "" if there is none."""
         containers = self.pod.get("containers") or ()
         return str(containers[0]["image"]) if containers else ""
 
@@ -81,15 +81,15 @@ def examine(
     registry: Registry | None,
     place: Mapping[str, str],
 ) -> dict[str, Any]:
-    """See a site's baseline. ``identity``: whether the workload's identity is looked at; ``place``: variable -> value.
+    """Observe a site's baseline. ``identity``: whether to check the workload's identity; ``place``: variable -> value.
 
-    A validation publishes beside, whatever the site's prefix is: so where it would publish by itself is looked at here.
+    A validation publishes to its own prefix, whatever the site's prefix is: so the site's own prefix is checked here.
     """
     nodes = cluster.list("Node", "")
     there = cluster.get("Namespace", "", namespace) is not None
     cronjobs = cluster.list("CronJob", namespace) if there else []
     site = _site(cluster, namespace, cronjobs, cronjob)
-    wrong = [] if there else [f"there is no namespace {namespace}"]
+    wrong = [] if there else [f"the namespace {namespace} does not exist"]
     image, not_read = image_ref or site.image, list[str]()
     if there:
         wrong += [*cronjobs_at_fault(cronjobs, cronjob, namespace), *_cronjob(site)]
@@ -116,7 +116,7 @@ def examine(
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
-    """Say whether the site could do the work."""
+    """Judge whether the site could run the workload."""
     if seen["wrong"]["total"]:
         return "unfit"
     return "not_ready" if seen["not_ready"]["total"] else "fit"
@@ -132,16 +132,16 @@ def _site(cluster: Cluster, namespace: str, cronjobs: Sequence[Manifest], named:
 
 def _cronjob(site: _Site) -> Iterator[str]:
     if site.cronjob is None:
-        return  # said already
+        return  # already reported
     name = site.cronjob["metadata"]["name"]
     if not site.cronjob["spec"].get("suspend"):
         yield f"CronJob {name} is not suspended"
     if not site.image:
-        yield f"CronJob {name} names no image"
+        yield f"CronJob {name} has no image"
 
 
 def _sources(site: _Site) -> Iterator[tuple[str, str]]:
-    """Yield (kind, name) of everything that the containers take their environment from, and must have."""
+    """Yield (kind, name) of every required source of the containers' environment."""
     for container in (*(site.pod.get("initContainers") or ()), *(site.pod.get("containers") or ())):
         for entry in container.get("envFrom") or ():
             for kind, reference in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
@@ -152,24 +152,24 @@ def _sources(site: _Site) -> Iterator[tuple[str, str]]:
 def _control_plane(site: _Site) -> Iterator[str]:
     for name in map(configmap_of, SECTIONS):
         if site.cluster.get("ConfigMap", site.namespace, name) is None:
-            yield f"ConfigMap {name} is not there"
+            yield f"ConfigMap {name} does not exist"
 
 
 def _place(site: _Site, place: Mapping[str, str]) -> Iterator[str]:
-    """Yield which of its own settings, as far as ConfigMaps and the CronJob say them, name another place."""
+    """Yield which settings in ConfigMaps and the CronJob name another place."""
     if site.cronjob is None or not site.image:
         return
     configmaps = {
         configmap["metadata"]["name"]: configmap for configmap in site.cluster.list("ConfigMap", site.namespace)
     }
-    for name, wanted in place.items():
+    for name, expected in place.items():
         sets = visible(site.cronjob, name, configmaps)
-        if sets is not None and sets[0].strip("/") != wanted:
-            yield f"{sets[1]} sets {name} to {sets[0]!r}, not to {wanted!r}: by itself it would publish there"
+        if sets is not None and sets[0].strip("/") != expected:
+            yield f"{sets[1]} sets {name} to {sets[0]!r} instead of {expected!r}: the site would publish there"
 
 
 def _identity(site: _Site) -> Iterator[str]:
-    """Find a workload that would have no identity to publish with."""
+    """Find a workload without an identity to publish with."""
     if site.cronjob is None:
         return
     annotations = (site.account or {"metadata": {}})["metadata"].get("annotations") or {}
@@ -194,26 +194,26 @@ def _identity(site: _Site) -> Iterator[str]:
 
 
 def architecture_of(node: Manifest) -> str:
-    """Return what a node's machine is: amd64, arm64; "" where it doesn't say."""
+    """Return a node's architecture (amd64, arm64); "" if it is unknown."""
     reported = ((node.get("status") or {}).get("nodeInfo") or {}).get("architecture")
     return str(reported or (node["metadata"].get("labels") or {}).get("kubernetes.io/arch") or "")
 
 
 def _architecture(registry: Registry | None, image: str) -> tuple[list[str], str]:
-    """Return what an image is built for, and why that isn't known ("" where it is)."""
+    """Return an image's architectures, and why they are unknown ("" if they are known)."""
     if registry is None or not image:
-        return [], "what the image is built for was not asked"
+        return [], "the image's architectures were not read"
     try:
         return sorted(registry.architectures(image)), ""
     except (Unreachable, ActionFailed) as fault:
-        return [], f"what {image} is built for is not known: {fault.what}"
+        return [], f"the architectures of {image} are unknown: {fault.what}"
 
 
 # --- for a person -----------------------------------------------------------------------------------------------
 
 
 def diagnose(cluster: Cluster, namespace: str) -> dict[str, Any]:
-    """Collect what a person wants to see of a site, in words, without what looks like a credential."""
+    """Collect a site's state for an operator, in words, without anything that looks like a credential."""
     pods = cluster.list("Pod", namespace)
     events = cluster.list("Event", namespace)
     nodes = cluster.list("Node", "")

@@ -1,8 +1,8 @@
-"""What Kubernetes will do when a schedule is switched on: what starts at once, and when the next run is due.
+"""What Kubernetes does when a schedule is resumed: which run starts at once, and when the next one is due.
 
 The rule (batch/v1): of the starts missed since the last one, or since the CronJob was made, the most recent
 is started at once, unless ``startingDeadlineSeconds`` has passed since it was due. Pure; time is handed in.
-Called by schedules.py, so that nobody is surprised by a Job that starts in the second of the thaw.
+Called by schedules.py, so that a Job that starts at once is no surprise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,16 +37,16 @@ def thaw(cronjob: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     except (CronSimError, ZoneInfoNotFoundError, ValueError, OSError, OverflowError) as fault:
         return {"unreadable": f"schedule {spec['schedule']!r}, time zone {spec.get('timeZone')!r}: {fault}"}
     if following is None:
-        return {"unreadable": f"schedule {spec['schedule']!r} names no time that comes"}
+        return {"unreadable": f"schedule {spec['schedule']!r} has no future time"}
     since = _since(cronjob, now)
     if since is None:
-        return {"unreadable": "the time of its last start is no time"}
+        return {"unreadable": "its lastScheduleTime is not a time"}
     missed = last is not None and since < last
     return {"starts_at_once": _utc(last) if last and missed else None, "next": _utc(following)}
 
 
 def _expression(schedule: str) -> str:
-    """Return a schedule's five fields. Raises ValueError for what is none that Kubernetes takes."""
+    """Return a schedule's five fields. Raises ValueError for one that Kubernetes does not accept."""
     expression = MACROS.get(schedule.strip().lower(), schedule).replace("?", "*")
     if len(expression.split()) != FIELDS:
         raise ValueError(f"{FIELDS} fields are expected")
@@ -56,8 +56,8 @@ def _expression(schedule: str) -> str:
 def _nearest(expression: str, zone: ZoneInfo, now: datetime, *, back: bool = False) -> datetime | None:
     """Return the first start after ``now``, or the last one that is not after it; None if there is none.
 
-    Schedules are read as Kubernetes reads them, by the wall clock: a time that the clock leaps over is no
-    start, one that comes twice is two. (Debian's cron, whose rules CronSim has for zones, mends both.)
+    Schedules are read as Kubernetes reads them, by the wall clock: a time that a clock change skips is no start, one
+    that occurs twice is two. (CronSim follows Debian's cron in zones, which corrects both.)
     """
     from cronsim import CronSim
 
@@ -77,7 +77,7 @@ def _instants(wall: datetime, zone: ZoneInfo) -> Iterator[datetime]:
 
 
 def _since(cronjob: Mapping[str, Any], now: datetime) -> datetime | None:
-    """Return the moment after which a missed start still counts, None where it can't be read."""
+    """Return the moment after which a missed start still counts, None if it can't be read."""
     spec, status = cronjob["spec"], cronjob.get("status") or {}
     known = status.get("lastScheduleTime") or cronjob["metadata"].get("creationTimestamp")
     since = moment(known) if known else now
@@ -88,12 +88,12 @@ def _since(cronjob: Mapping[str, Any], now: datetime) -> datetime | None:
 
 
 def words(name: str, forecast: Mapping[str, Any]) -> str:
-    """Say a forecast to an operator."""
+    """Return a forecast in words."""
     if "unreadable" in forecast:
-        return f"CronJob {name}: when it runs next can't be told ({forecast['unreadable']})"
+        return f"CronJob {name}: its next run is unknown ({forecast['unreadable']})"
     if forecast["starts_at_once"]:
         return f"CronJob {name} starts at once: the run due at {forecast['starts_at_once']} was missed"
-    return f"CronJob {name} is due next at {forecast['next']}; nothing starts at once"
+    return f"CronJob {name} runs next at {forecast['next']}; nothing starts at once"
 
 
 def _utc(at: datetime) -> str:

@@ -1,14 +1,15 @@
-"""Whether anything on a site is still at work that could publish: sampled, never assumed.
+"""Whether any workload that could publish is still running on a site: sampled, never assumed.
 
 In flight is every Job that has not ended (also one that is being deleted, or waits suspended) and every
-pod of a Job that has not ended. A pod on a node that is not ready, or gone, is *out of sight*: nobody can
-say whether it still runs, so the run holds, or fences. Jobs that this run made itself (label
-``drfsm/run``) are left out: they publish beside, and are awaited by name; so are those of CronJobs that the
-input ``cronjob_selector`` leaves out. A pod that was deleted by force from a node that does not answer is
-seen nowhere: only a fence stops it, so such nodes are reported.
+pod of a Job that has not ended. A pod on a node that is not ready, or gone, is *out of sight*: it is unknown
+whether it still runs, so the run holds, or fences. Jobs that this run made itself (label
+``drfsm/run``) are excluded: they publish to their own prefix, and are awaited by name. So are those of CronJobs that
+the input ``cronjob_selector`` excludes. A pod that was deleted by force from a node that does not answer is not
+listed anywhere: only a fence stops it, so such nodes are reported.
 
-What will not end by itself (a suspended Job, a pod that can't start) would hold a run at its drain, with a site frozen.
-So the *backlog* of a site is read before it is frozen: what is in flight, and which of it is stuck, with what to type.
+A Job that will not end by itself (it is suspended, or its pod can't start) would hold a run at its drain, with a site
+frozen. So the *backlog* of a site is read before it is frozen: the Jobs in flight, and the stuck ones with the command
+that ends them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
             "pods": alive,
             "nodes_out_of_sight": sorted(name for name, ready in nodes.items() if not ready),
         }
-        for words in _told(seen, time_of(cluster, run)):
+        for words in _in_words(seen, time_of(cluster, run)):
             run.note(f"on {site}: {words}")
         return seen
 
@@ -59,7 +60,7 @@ def _in_flight(world: World, site: str, run: Run) -> tuple[list[Manifest], list[
 
 
 def _left_out(world: World, site: str, run: Run) -> set[tuple[str, str]]:
-    """Return the CronJobs that the operator's selector leaves out: he says that they publish nothing."""
+    """Return the CronJobs that the operator's selector excludes because they publish nothing."""
     terms = terms_of(run.inputs)
     if not terms.cronjob_selector:
         return set()
@@ -77,8 +78,8 @@ def _owners(manifest: Manifest) -> set[tuple[str, str]]:
     return {(owner["kind"], owner["name"]) for owner in manifest["metadata"].get("ownerReferences") or []}
 
 
-def _told(seen: Mapping[str, Any], now: datetime) -> Iterator[str]:
-    """Say what is still running and for how long, to ten seconds, so that it is said when it changes."""
+def _in_words(seen: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    """Yield what is still running and for how long, to ten seconds, so that only changes are reported."""
     for kind, alive in (("Job", seen["jobs"]), ("pod", seen["pods"])):
         for workload in alive:
             since = moment(workload["since"]) or now
@@ -109,7 +110,7 @@ def _alive_jobs(jobs: Iterable[Manifest], pods: Sequence[Mapping[str, Any]]) -> 
             "name": name,
             "state": state,
             "since": job["metadata"].get("creationTimestamp"),
-            "out_of_sight": bool(of_it) and all(of_it),  # all that is left of it
+            "out_of_sight": bool(of_it) and all(of_it),  # its only remaining trace
         }
 
 
@@ -125,7 +126,7 @@ def _alive_pods(pods: Iterable[Manifest], ready: set[str]) -> Iterator[dict[str,
             "phase": phase,
             "node": node,
             "since": pod["metadata"].get("creationTimestamp"),
-            # Nobody hears from it: it may run, or not.
+            # The node does not answer: its pods may run, or not.
             "out_of_sight": phase == "Unknown" or bool(node and node not in ready),
         }
 

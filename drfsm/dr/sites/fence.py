@@ -29,7 +29,7 @@ _IDENTITY = re.compile(
     r"arn:[a-z-]+:iam::(?P<account>\d{12}):(?P<kind>role|user)/(?:[\w+=,.@/-]+/)?(?P<name>[\w+=,.@-]+)", re.ASCII
 )
 Statement = dict[str, Any]
-_POLICY, _LOOK = "the bucket's policy", "look at it: aws s3api get-bucket-policy"
+_POLICY, _LOOK = "the bucket's policy", "check it: aws s3api get-bucket-policy"
 _SETS = frozenset({"Action", "NotAction", "Resource", "NotResource"})
 
 
@@ -119,7 +119,7 @@ def _set(value: Any) -> list[str]:
     return sorted({entry if isinstance(entry, str) else json.dumps(entry, sort_keys=True) for entry in values})
 
 
-def _wanted(site: str, terms: Terms) -> Statement:
+def _statement(site: str, terms: Terms) -> Statement:
     return statement(site, terms.bucket, terms.prefix, terms.fence_role(site))
 
 
@@ -135,9 +135,9 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
     """
 
     def observe(world: World, run: Run) -> dict[str, Any]:
-        wanted = _wanted(site, terms_of(run.inputs))
+        statement = _statement(site, terms_of(run.inputs))
         statements = _ours(_statements(world.policy.read()), run, site)
-        return {"statements": [wanted] if same(statements, [wanted]) else sorted(statements, key=_essence)}
+        return {"statements": [statement] if same(statements, [statement]) else sorted(statements, key=_essence)}
 
     return observe
 
@@ -146,7 +146,7 @@ def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
     def judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
         if not seen["statements"]:
             return "down"
-        return "up" if same(seen["statements"], [_wanted(site, terms_of(inputs))]) else "foreign"
+        return "up" if same(seen["statements"], [_statement(site, terms_of(inputs))]) else "foreign"
 
     return judge
 
@@ -188,12 +188,12 @@ def _raise(site: str) -> Callable[[World, Run], Any]:
         role = terms.fence_role(site)
         if not identified(role):
             raise ActionFailed(
-                f"{role or 'nobody'!r} is named to be fenced on {site}: it takes the ARN of one role or user",
+                f"{role or 'nobody'!r} can't be fenced on {site}: a fence needs the ARN of one role or user",
                 hint=f"--fence-{site}-role arn:aws:iam::<account>:role/<name>",
                 fault="operator",
             )
-        others = _write(world, run, site, [_wanted(site, terms)])
-        run.note(f"{role} is denied the pointers and latest")
+        others = _write(world, run, site, [_statement(site, terms)])
+        run.note(f"{role} is now denied every write to pointers and latest")
         return {"sid": sid(site, terms.prefix), "role": role, **others}
 
     return raise_fence
@@ -208,7 +208,7 @@ def _lift(site: str) -> Callable[[World, Run], Any]:
         if same(now, before):
             return {"lifted": False}
         others = _write(world, run, site, before)
-        run.note(f"the fence of {site} is {'as it was' if before else 'lifted'}")
+        run.note(f"the fence of {site} is {'restored' if before else 'lifted'}")
         return {"lifted": True, **others}
 
     return lift
@@ -230,7 +230,7 @@ def _write(world: World, run: Run, site: str, ours: list[Statement]) -> dict[str
         run.clock.sleep(SETTLE_SECONDS)  # policies are eventually consistent
         again = _statements(world.policy.read())
     if not same(again, statements):
-        raise Conflict("the bucket's policy does not read as it was just written: somebody else writes it too")
+        raise Conflict("the bucket's policy differs from what was just written: another process writes it, too")
     others = json.dumps(sorted(map(_essence, kept))).encode()
     return {"other_statements": len(kept), "other_statements_sha256": hashlib.sha256(others).hexdigest()}
 

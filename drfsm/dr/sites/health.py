@@ -1,7 +1,7 @@
-"""Whether a site could do its work now: its nodes, its CronJob, its Deployments, its pods.
+"""Whether a site can work now: its nodes, its CronJob, its Deployments, its pods.
 
-Says what is wrong in words that a person can act on. A Deployment counts as its controller last saw it, so
-one whose latest change the controller has not seen yet is not counted as available. Changes nothing.
+Describes each fault so that an operator can act on it. A Deployment whose latest change its controller has not seen yet
+is not counted as available. Changes nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ _ENDED = ("Succeeded", "Failed")
 
 
 def examine(cluster: Cluster, namespace: str, cronjob: str) -> dict[str, Any]:
-    """See a site's health. ``cronjob``: the one that publishes; "" for the only one there is."""
+    """Observe a site's health. ``cronjob``: the publishing one, "" for the only one."""
     nodes = cluster.list("Node", "")
     deployments = cluster.list("Deployment", namespace)
     pods = cluster.list("Pod", namespace)
@@ -50,9 +50,9 @@ def examine(cluster: Cluster, namespace: str, cronjob: str) -> dict[str, Any]:
 
 
 def nodes_at_fault(nodes: Sequence[Manifest]) -> Iterator[str]:
-    """Yield what keeps nodes from taking pods."""
+    """Yield the faults of nodes that keep them from running pods."""
     if not any(condition(node, "Ready") and not node["spec"].get("unschedulable") for node in nodes):
-        yield "no node is ready to take a pod"
+        yield "no node is ready to run a pod"
     for node in nodes:
         name = node["metadata"]["name"]
         if not condition(node, "Ready"):
@@ -62,10 +62,10 @@ def nodes_at_fault(nodes: Sequence[Manifest]) -> Iterator[str]:
 
 
 def cronjobs_at_fault(cronjobs: Sequence[Manifest], named: str, namespace: str) -> Iterator[str]:
-    """Yield why it can't be told which CronJob publishes."""
+    """Yield why the publishing CronJob is ambiguous or missing."""
     names = sorted(cronjob["metadata"]["name"] for cronjob in cronjobs)
     if named and named not in names:
-        yield f"CronJob {namespace}/{named} is not there; there are: {', '.join(names) or 'none'}"
+        yield f"CronJob {namespace}/{named} does not exist; the namespace has: {', '.join(names) or 'none'}"
     elif not names:
         yield f"there is no CronJob in {namespace}"
     elif not named and len(names) > 1:
@@ -73,19 +73,19 @@ def cronjobs_at_fault(cronjobs: Sequence[Manifest], named: str, namespace: str) 
 
 
 def deployment_at_fault(deployment: Manifest) -> Iterator[str]:
-    """Yield what a Deployment lacks."""
+    """Yield a Deployment's faults."""
     metadata, status = deployment["metadata"], deployment.get("status") or {}
-    wanted = deployment["spec"].get("replicas")
-    wanted = 1 if wanted is None else wanted
+    expected = deployment["spec"].get("replicas")
+    expected = 1 if expected is None else expected
     available = status.get("availableReplicas") or 0
     if (status.get("observedGeneration") or 0) < (metadata.get("generation") or 0):
         yield f"Deployment {metadata['name']} was changed, and its controller has not seen it yet"
-    elif available < wanted:
-        yield f"Deployment {metadata['name']} has {available} of {wanted} replicas available"
+    elif available < expected:
+        yield f"Deployment {metadata['name']} has {available} of {expected} replicas available"
 
 
 def pod_at_fault(pod: Manifest) -> Iterator[str]:
-    """Yield what keeps a pod that ought to run from running."""
+    """Yield why a pod that should run does not."""
     name, status = pod["metadata"]["name"], pod.get("status") or {}
     if status.get("phase") in _ENDED or pod["metadata"].get("deletionTimestamp"):
         return
@@ -105,7 +105,7 @@ def pod_at_fault(pod: Manifest) -> Iterator[str]:
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
-    """Say whether anything is wrong."""
+    """Judge whether there is a fault."""
     return "degraded" if seen["wrong"]["total"] else "healthy"
 
 

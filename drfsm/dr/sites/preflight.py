@@ -1,8 +1,7 @@
-"""Everything that could stop a procedure in the middle, asked before anything moves; all findings at once.
+"""Everything that could stop a procedure in the middle, checked before any change; all findings at once.
 
-Owns the facts of identity (account, region, two clusters), permission, image, GitOps ownership and the
-plan of the schedules, and the survey that the run keeps: who we are, which clusters, which runners.
-Changes nothing.
+Owns the facts of identity (account, region, two clusters), permission, image, GitOps ownership and the plan of the
+schedules, and the run's survey: our identity, the clusters, the runners. Changes nothing.
 """
 
 import re
@@ -25,7 +24,7 @@ from drfsm.world import UNTOLD, Manifest, World
 
 PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}\Z")
 
-# (verb, group, resource): all that the machines' actions and facts will ask of the clusters ...
+# (verb, group, resource): all requests of the machines' actions and facts to the clusters ...
 VERBS = (
     *((verb, "batch", "cronjobs") for verb in ("get", "list", "patch")),
     *((verb, "", "configmaps") for verb in ("get", "list", "patch")),
@@ -44,7 +43,7 @@ VALIDATION_VERBS = (
 LOST, LEFT_ALONE = "not evaluated: declared lost", "not evaluated: a rehearsal leaves it alone"
 _CLUSTER_WIDE = ("nodes", "namespaces")
 
-# Labels, annotations and field managers by which a GitOps controller marks what it keeps -> what to pause.
+# Labels, annotations and field managers by which a GitOps controller marks its objects -> what to pause.
 GITOPS = {
     "argocd.argoproj.io/tracking-id": "Argo CD: set the application's syncPolicy.automated to null",
     "argocd.argoproj.io/instance": "Argo CD: set the application's syncPolicy.automated to null",
@@ -69,7 +68,7 @@ def _identity(world: World, run: Run) -> dict[str, str]:
 
 
 def _judge_identity(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str | None:
-    """Judge account and region. Of a store that is not the cloud's, nobody may tell either: docs/stores.md."""
+    """Judge account and region. A store that is not the cloud's may report neither: docs/stores.md."""
     if seen["expected_account"] and seen["account"].startswith(UNTOLD):
         return None
     account = seen["expected_account"] in ("", seen["account"])
@@ -91,7 +90,7 @@ def _loss(site: str) -> Fact:
 
 
 def sites(run: Run) -> tuple[str, ...]:
-    """Return the sites that can be asked: all but one that a person declared lost, or that a rehearsal leaves alone."""
+    """Return the sites to check: all but one that was declared lost, or that a rehearsal does not touch."""
     return tuple(site for site in ("primary", "dr") if not left_alone(run, site))
 
 
@@ -168,7 +167,7 @@ def _gitops(world: World, run: Run) -> dict[str, Any]:
 
 
 def _judge_gitops(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    """Judge the marks: they stay when a controller is paused, so that is the operator's word; or both are fenced."""
+    """Judge the marks. They stay when a controller is paused, so the operator must say so; or both sites are fenced."""
     if not seen["marks"]:
         return "absent"
     terms = terms_of(inputs)
@@ -178,7 +177,7 @@ def _judge_gitops(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 
 
 def _cloud(world: World, run: Run) -> dict[str, Any]:
-    """Ask the cloud everything that the run will ask much later."""
+    """Make all requests to the cloud that the run will need later."""
     terms = terms_of(run.inputs)
     fences = [site for site in ("primary", "dr") if _is_to_be_fenced(run, site)]
     asked: dict[str, Callable[[], Iterable[str]]] = {
@@ -190,12 +189,12 @@ def _cloud(world: World, run: Run) -> dict[str, Any]:
     if terms.teardown:
         asked["DR's runners"] = lambda: nothing(world.infrastructure.runners(TAGS))
     if terms.alarms:
-        asked["the alarms"] = lambda: (f"there is no {alarm}" for alarm in _unknown(world, terms.alarms))
+        asked["the alarms"] = lambda: (f"the alarm {alarm} does not exist" for alarm in _unknown(world, terms.alarms))
     return refusals(run, asked)
 
 
 def refusals(run: Run, asked: Mapping[str, Callable[[], Iterable[str]]]) -> dict[str, Any]:
-    """Ask everything, by its name; return what was found wrong, and what was asked. What is denied is found wrong."""
+    """Make every check, by its name; return the faults, and the names of the checks. A denied request is a fault."""
     refused: list[str] = []
     for what, ask in asked.items():
         run.check()
@@ -218,7 +217,7 @@ def _written_to(run: Run) -> tuple[str, ...]:
 
 
 def unwritable(world: World, run: Run, places: Iterable[str]) -> Iterator[str]:
-    """Find the places where we may not write, by conditional writes that can't succeed: nothing is written."""
+    """Find the places where writing is denied, by conditional writes that can't succeed: nothing is written."""
     for place in places:
         key = f"{place}/drfsm-preflight-{run.id}"
         try:
@@ -228,13 +227,13 @@ def unwritable(world: World, run: Run, places: Iterable[str]) -> Iterator[str]:
         except ActionFailed as fault:
             yield f"{place}/: {fault.what}"
         else:
-            yield f"{place}/: the store takes what a condition forbids"
+            yield f"{place}/: the store accepts a write that its condition forbids"
 
 
 def _unfit(world: World, run: Run, site: str) -> Iterator[str]:
     seen = fence.target(world, terms_of(run.inputs), site)
     if (verdict := fence.judge_target(seen)) is None:
-        yield f"who drfsm itself is, is {seen['caller']}: it could be {seen['role']}"
+        yield f"drfsm's own identity is {seen['caller']}, so it could be {seen['role']}"
     elif verdict != "distinct":
         nobody = "no role or user that there is" if seen["known"] == "absent" else "no ARN of one role or user"
         verdict_in_words = nobody if verdict == "unnamed" else "also the other site's, or drfsm's own"
@@ -242,7 +241,7 @@ def _unfit(world: World, run: Run, site: str) -> Iterator[str]:
 
 
 def nothing(_answer: object) -> tuple[str, ...]:
-    """Find nothing wrong with an answer: that it came is all that was wanted."""
+    """Find no fault: the check only needs a response."""
     return ()
 
 
@@ -252,7 +251,7 @@ def _unknown(world: World, alarms: Sequence[str]) -> list[str]:
 
 
 def marks(manifest: Manifest) -> Iterator[str]:
-    """Yield what says that a GitOps controller keeps this object as declared, and what to pause."""
+    """Yield the marks of a GitOps controller on this object, and what to pause."""
     metadata = manifest["metadata"]
     managers = {str(field_manager.get("manager")) for field_manager in metadata.get("managedFields") or []}
     present = {*(metadata.get("labels") or {}), *(metadata.get("annotations") or {}), *managers}
@@ -262,7 +261,7 @@ def marks(manifest: Manifest) -> Iterator[str]:
 
 
 def _plan(world: World, run: Run) -> dict[str, Any]:
-    """Observe which schedules of the target site will run in the end."""
+    """Observe which schedules of the target site will run at the end."""
     terms = terms_of(run.inputs)
     everything = see(world, terms.target_site, run)
     named, live = terms.resume_cronjobs, listed(world, terms.target_site, run)
@@ -279,7 +278,7 @@ def _plan(world: World, run: Run) -> dict[str, Any]:
 
 
 def _left_out(world: World, run: Run) -> Iterator[str]:
-    """Yield the CronJobs that publish but that the selector leaves out: nobody would freeze or drain them."""
+    """Yield the CronJobs that publish but that the selector excludes: they would be neither frozen nor drained."""
     terms = terms_of(run.inputs)
     if terms.cronjob_selector:
         for site in sites(run):
@@ -301,7 +300,7 @@ def _reachability(site: str) -> Callable[[World, Run], Any]:
 
 
 def _survey(world: World, run: Run) -> dict[str, Any]:
-    """Return what the rest of the run and its receipt rely on: identities, clusters, image, machines."""
+    """Return the survey for the run and its receipt: identities, clusters, image, machines."""
     terms = terms_of(run.inputs)
     runners = [runner.instance_id for runner in world.infrastructure.runners(TAGS)] if terms.teardown else []
     more = _promote_survey(world, run) if terms.target_site == "dr" else {}
@@ -318,7 +317,7 @@ def _survey(world: World, run: Run) -> dict[str, Any]:
 
 
 def _promote_survey(world: World, run: Run) -> dict[str, Any]:
-    """Return what only a promote's receipt holds. Machines that can't be listed do not stop a promote."""
+    """Return the survey for a promote's receipt. Machines that can't be listed do not stop a promote."""
     terms = terms_of(run.inputs)
     try:
         instance_ids: Any = sorted(runner.instance_id for runner in world.infrastructure.runners(TAGS))

@@ -28,8 +28,8 @@ def see(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]:
     configmap = cluster.get("ConfigMap", namespace, name)
     if configmap is None:
         raise ActionFailed(
-            f"ConfigMap {namespace}/{name} is not on {cluster.name}",
-            hint="name the right one with --configmap",
+            f"ConfigMap {namespace}/{name} does not exist on {cluster.name}",
+            hint="name the right ConfigMap with --configmap",
         )
     return _image(configmap)
 
@@ -40,7 +40,7 @@ def _image(manifest: Manifest) -> dict[str, Any]:
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
-    """Judge the switches: ``mixed`` is neither on nor off as the contract has it."""
+    """Judge the switches: ``mixed`` is neither of the two defined combinations."""
     publishes, dry = (str(seen[name] or "").strip().lower() in _TRUE for name in SWITCHES)
     if publishes and not dry:
         return "on"
@@ -75,7 +75,7 @@ def _silence(site: str) -> Callable[[World, Run], Any]:
                 patch["metadata"] = {"annotations": {BEFORE: json.dumps(kept, sort_keys=True)}}
             return patch
 
-        return _edit(world, site, run, change, "publishing is off now")
+        return _edit(world, site, run, change, "publishing is now off")
 
     return silence
 
@@ -94,14 +94,14 @@ def _enable(site: str) -> Callable[[World, Run], Any]:
         now = _image(live)
         if judge(now) == "on" and now["before"] is None:
             return {}
-        wanted = _recorded(now) or dict(zip(SWITCHES, ON, strict=True))
-        return {"data": dict(wanted), "metadata": {"annotations": {BEFORE: None}}}
+        switches = _recorded(now) or dict(zip(SWITCHES, ON, strict=True))
+        return {"data": dict(switches), "metadata": {"annotations": {BEFORE: None}}}
 
     return lambda world, run: _edit(world, site, run, change, "publishing is on again")
 
 
 def _restore(fact: str, site: str, ours: str) -> Callable[[World, Run], Any]:
-    """Give the switches back, from what this run made of them (``ours``); what somebody else made of them stays."""
+    """Restore the switches that this run set (``ours``); values that another process set stay."""
 
     def restore(world: World, run: Run) -> dict[str, Any]:
         image = run.undoing[fact]
@@ -113,20 +113,20 @@ def _restore(fact: str, site: str, ours: str) -> Callable[[World, Run], Any]:
             if judge(now) != ours and any(now[name] != image[name] for name in SWITCHES):
                 switches = ", ".join(f"{name}={now[name]}" for name in SWITCHES)
                 raise ActionFailed(
-                    f"somebody else set {switches} in ConfigMap {live['metadata']['name']} on {site} since this run"
-                    f" switched publishing {ours}: that is not overwritten",
-                    hint="set it as it is to be, then `drfsm resume`; or `drfsm request waive_undo --reason …`",
+                    f"another process set {switches} in ConfigMap {live['metadata']['name']} on {site} since this run"
+                    f" switched publishing {ours}: its values are not overwritten",
+                    hint="set the intended values, then `drfsm resume`; or `drfsm request waive_undo --reason …`",
                 )
             data = {name: image[name] for name in SWITCHES}
             return {"data": data, "metadata": {"annotations": {BEFORE: image["before"]}}}
 
-        return _edit(world, site, run, change, "publishing is as it was")
+        return _edit(world, site, run, change, "publishing is restored")
 
     return restore
 
 
 def _observe_switch(world: World, run: Run) -> dict[str, Any]:
-    """Look for settings that decide over publishing instead of the ConfigMap."""
+    """Find settings that control publishing instead of the ConfigMap."""
     terms = terms_of(run.inputs)
     namespace, name = terms.namespace, terms.configmap
     faults: list[str] = []
@@ -137,19 +137,19 @@ def _observe_switch(world: World, run: Run) -> dict[str, Any]:
             configmap["metadata"]["name"]: configmap for configmap in world.site(site).list("ConfigMap", namespace)
         }
         if name not in configmaps:
-            faults.append(f"{site}: there is no ConfigMap {name}; name the right one with --configmap")
+            faults.append(f"{site}: ConfigMap {name} does not exist; name the right one with --configmap")
             continue
         if configmaps[name].get("immutable"):
-            faults.append(f"{site}: ConfigMap {name} is immutable, so nothing can be switched in it")
+            faults.append(f"{site}: ConfigMap {name} is immutable, so publishing can't be switched")
         for cronjob in listed(world, site, run).values():
             faults += (f"{site}: {override}" for override in overrides(cronjob, name, configmaps))
     return {"overridden": faults}
 
 
 def overrides(cronjob: Manifest, configmap: str, configmaps: Mapping[str, Manifest]) -> Iterator[str]:
-    """Yield why the containers of a CronJob would not heed the ConfigMap, in words.
+    """Yield why a CronJob's containers would ignore the ConfigMap, in words.
 
-    What a Secret says can't be known: nobody gives drfsm the right to read one. Companions that run another
+    A Secret's content is unknown: drfsm has no right to read one. Companions that run another
     image than the workload's need not take their environment from there.
     """
     pod = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]

@@ -1,16 +1,15 @@
-"""Whether a site's CronJobs start Jobs: seen, suspended, given back.
+"""Whether a site's CronJobs start Jobs: observed, suspended, restored.
 
-What a freeze found is kept twice: in the journal (the before-image), and on the object itself in the
-annotation ``drfsm/before``, so that a later procedure knows how the schedules were before the disaster,
-not as a freeze in between left them. The first one written wins. Every write is conditional on the
-resourceVersion that was read. A CronJob that is suspended already is not touched. Which CronJobs are meant:
-all of the namespace, or those that the input ``cronjob_selector`` names. What somebody else changed on an
-object between freeze and thaw is left as it is, and said. Whoever may edit the object may write the annotation: one
-that is no record of drfsm's raises Unreadable, never counts as none, and is never written over.
+A freeze records the earlier state twice: in the journal (the before-image), and on the object itself in the
+annotation ``drfsm/before``, so that a later procedure knows the schedules from before the disaster, not those that
+a freeze in between left. The first record wins. Every write is conditional on the resourceVersion that was read. A
+suspended CronJob is not changed. Covers all CronJobs of the namespace, or those of the input ``cronjob_selector``.
+Changes that others made between freeze and thaw stay and are reported. Whoever may edit the object may write the
+annotation: an invalid one raises Unreadable, never counts as absent, and is never overwritten.
 
-A restore also scales Deployments to 0, because a pod of theirs could publish. Those that carry its record
-(``{"replicas": 3}``) are part of the schedules of the target site, under ``Deployment/<name>``: suspended at 0
-replicas, given their number back by the row that resumes the schedules.
+A restore also scales Deployments to 0, because their pods could publish. Deployments with its record
+(``{"replicas": 3}``) are part of the target site's schedules, as ``Deployment/<name>``: suspended at 0 replicas, and
+scaled back by the row that resumes the schedules.
 """
 
 import hashlib
@@ -32,9 +31,9 @@ _DEPLOYMENT = "Deployment/"
 
 
 def before_of(manifest: Manifest) -> str | None:
-    """Return what an object's annotation says about how it was before, raw; None if there is none.
+    """Return an object's ``drfsm/before`` annotation, raw; None if there is none.
 
-    Raises Unreadable for an annotation that is no record of drfsm's.
+    Raises Unreadable for an annotation that drfsm did not write.
     """
     raw = (manifest["metadata"].get("annotations") or {}).get(BEFORE)
     if raw is None:
@@ -44,9 +43,9 @@ def before_of(manifest: Manifest) -> str | None:
 
 
 def _check_record(raw: str, kind: str, name: object) -> None:
-    """Raise Unreadable unless a text is what a freeze or a restore writes into ``drfsm/before``."""
+    """Raise Unreadable unless a text is a valid ``drfsm/before`` of a freeze or a restore."""
     what = f"the annotation {BEFORE} of {kind} {claims.bounded(name, 100)}"
-    hint = "look who wrote it, and take it off"
+    hint = "find out who wrote it, then remove it"
     if claims.is_name("Kubernetes name", name) and kind in ("CronJob", "ConfigMap"):
         hint += f": kubectl annotate {kind.lower()} {name} {BEFORE}-"
     record = claims.object_of(raw, what, largest_bytes=_LARGEST_RECORD, hint=hint)
@@ -54,7 +53,7 @@ def _check_record(raw: str, kind: str, name: object) -> None:
         claims.field(record, "suspend", bool, what, hint=hint)
     for switch, value in (claims.field(record, "data", dict, what, hint=hint) if "data" in record else {}).items():
         if not isinstance(value, str | None):
-            raise Unreadable(f"{what} can't be read: its {claims.bounded(switch, 100)} is no text", hint=hint)
+            raise Unreadable(f"{what} can't be read: its {claims.bounded(switch, 100)} is not a text", hint=hint)
 
 
 _LARGEST_RECORD = 256 << 10  # bytes: what Kubernetes allows all annotations of an object together
@@ -63,7 +62,7 @@ _LARGEST_RECORD = 256 << 10  # bytes: what Kubernetes allows all annotations of 
 def parsed(raw: str | None) -> Mapping[str, Any]:
     """Return the content of an annotation that ``before_of`` returned; {} if there is none.
 
-    Judges read observations of earlier versions as well, which may hold what can't be understood: that is {}.
+    Judges also read observations of earlier versions, whose annotation may be invalid: that is {}.
     """
     try:
         return claims.object_of(raw or "{}", f"the annotation {BEFORE}", largest_bytes=_LARGEST_RECORD)
@@ -72,7 +71,7 @@ def parsed(raw: str | None) -> Mapping[str, Any]:
 
 
 def ought_to_run(entry: Mapping[str, Any], name: str, named: Sequence[str] = ()) -> bool:
-    """Say whether a CronJob, as seen, is to run in the end: as recorded, else as named, else as it is."""
+    """Return whether a CronJob should run at the end: as recorded, else as named, else as it is."""
     before = parsed(entry["before"])
     recorded = before.get("suspend")
     if isinstance(recorded, bool):
@@ -103,13 +102,13 @@ def stopped(world: World, site: str, run: Run) -> dict[str, Manifest]:
 
 
 def _replicas(before: Mapping[str, Any]) -> int:
-    """Return how many pods a Deployment had by its record, 0 where that says nothing."""
+    """Return a Deployment's recorded number of pods, 0 without a record."""
     recorded = before.get("replicas")
     return recorded if type(recorded) is int and recorded > 0 else 0
 
 
 def see(world: World, site: str, run: Run) -> dict[str, dict[str, Any]]:
-    """Return {CronJob, or Deployment/…: {"suspend", "before"}} of a site: exactly what an undo gives back."""
+    """Return {CronJob, or Deployment/…: {"suspend", "before"}} of a site: exactly what an undo restores."""
     return {
         name: _seen(manifest) for name, manifest in {**listed(world, site, run), **stopped(world, site, run)}.items()
     }
@@ -126,17 +125,17 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
 
 
 def fingerprint(manifest: Manifest) -> str:
-    """Return a digest of a CronJob's spec but for what a freeze changes."""
+    """Return a digest of a CronJob's spec without the fields that a freeze changes."""
     spec = {name: value for name, value in manifest["spec"].items() if name != "suspend"}
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 
 def _changed_meanwhile(run: Run, froze: str, site: str, live: Mapping[str, Manifest]) -> list[str]:
-    """Report what somebody else changed on the CronJobs since the freeze; those changes are left as they are."""
+    """Report what others changed on the CronJobs since the freeze; these changes stay."""
     before: Mapping[str, str] = (run.results.get(froze) or {}).get("specs") or {}
-    if not before:  # the freeze was found done after a crash: nobody kept how they were
-        run.note(f"whether somebody changed a CronJob on {site} since the freeze can't be told")
-    changes = [f"CronJob {name} is gone" for name in sorted(before.keys() - live.keys())]
+    if not before:  # the freeze was found done after a crash: the earlier specs are not on record
+        run.note(f"it is unknown whether another process changed a CronJob on {site} since the freeze")
+    changes = [f"CronJob {name} was deleted" for name in sorted(before.keys() - live.keys())]
     changes += [f"CronJob {name} is new" for name in sorted(live.keys() - before.keys()) if before]
     changes += [
         f"the spec of CronJob {name} was changed"
@@ -144,12 +143,12 @@ def _changed_meanwhile(run: Run, froze: str, site: str, live: Mapping[str, Manif
         if fingerprint(live[name]) != before[name]
     ]
     for change in changes:
-        run.note(f"on {site}, since the freeze and not by this run: {change}")
+        run.note(f"on {site}, another process changed this since the freeze: {change}")
     return changes
 
 
 def judge(seen: Mapping[str, Any], named: Sequence[str] = ()) -> str:
-    """Judge a site's schedules: ``on`` is every CronJob as it ought to be and at least one running."""
+    """Judge a site's schedules. ``on``: every CronJob as it should be, and at least one runs."""
     if not seen:
         return "none"
     if all(schedule["suspend"] for schedule in seen.values()):
@@ -186,26 +185,26 @@ def _freeze(run: Run) -> Callable[[Manifest], Manifest]:
 
 
 def _resume(world: World, run: Run, site: str, froze: str = "") -> dict[str, Any]:
-    """Say what will start and when; then switch on what ran before the disaster, as recorded on each object.
+    """Report what will start and when; then resume what ran before the disaster, as recorded on each object.
 
-    ``froze`` is the trigger by which this run froze it, "" where it did not.
+    ``froze``: the trigger of this run's freeze, "" if there was none.
     """
     terms = terms_of(run.inputs)
     namespace, named = terms.namespace, terms.resume_cronjobs
     live = listed(world, site, run)
-    now = time_of(world.site(site), run)  # AFTER the list: the site's controller reckons by it
+    now = time_of(world.site(site), run)  # AFTER the list: the site's controller uses this clock
     to_run = [name for name, cronjob in live.items() if ought_to_run(_seen(cronjob), name, named)]
     forecast = {name: thaw(live[name], now) for name in to_run}
     for name, thawed in forecast.items():
         run.note(words(name, thawed))
     changed = _changed_meanwhile(run, froze, site, live) if froze else []
-    # BEFORE the thaw: whatever Job of theirs is not among these was started by it, and is the soak's.
+    # BEFORE the thaw: a Job that is not among these was started by the thaw, and belongs to the soak.
     jobs = sorted(str(job["metadata"]["name"]) for job in world.site(site).list("Job", namespace))
     resumed = []
     for name in live:
         run.check()
-        wanted = {"suspend": name not in to_run, "before": None}
-        if edit(world.site(site), "CronJob", namespace, name, _to(wanted)) and not wanted["suspend"]:
+        record = {"suspend": name not in to_run, "before": None}
+        if edit(world.site(site), "CronJob", namespace, name, _to(record)) and not record["suspend"]:
             resumed.append(name)
             run.note(f"CronJob {name} on {site} runs again")
     for name in stopped(world, site, run):
@@ -217,7 +216,7 @@ def _resume(world: World, run: Run, site: str, froze: str = "") -> dict[str, Any
 
 
 def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
-    """Give every CronJob back that can be, then fail for those that can't: a person waives no more than them."""
+    """Restore every CronJob that can be restored, then fail for the others, so that a waiver covers only those."""
 
     def restore(world: World, run: Run) -> dict[str, Any]:
         done, faults, live = [], [], listed(world, site, run)
@@ -227,7 +226,7 @@ def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
             try:
                 if edit(world.site(site), *_object(name, run), _to(image)):
                     done.append(name)
-                    run.note(f"gave {_said(name)} on {site} back as it was: suspend {image['suspend']}")
+                    run.note(f"restored {_said(name)} on {site}: suspend {image['suspend']}")
             except ActionFailed as fault:
                 faults.append(fault)
         if faults:
@@ -238,7 +237,7 @@ def _restore(fact: str, site: str) -> Callable[[World, Run], Any]:
 
 
 def _object(name: str, run: Run) -> tuple[str, str, str]:
-    """Return (kind, namespace, name) of what a site's schedules hold under a name."""
+    """Return (kind, namespace, name) of an object in a site's schedules."""
     kind = "Deployment" if name.startswith(_DEPLOYMENT) else "CronJob"
     return kind, terms_of(run.inputs).namespace, name.removeprefix(_DEPLOYMENT)
 
@@ -248,10 +247,10 @@ def _said(name: str) -> str:
 
 
 def _scaled_back(live: Manifest) -> Manifest:
-    """Give a Deployment the replicas that its record says. One that somebody scaled since keeps what he gave it."""
-    wanted = _replicas(parsed(before_of(live)))
-    spec = {"spec": {"replicas": wanted}} if live["spec"].get("replicas") == 0 else {}
-    return {**spec, "metadata": {"annotations": {BEFORE: None}}} if wanted else {}
+    """Give a Deployment its recorded replicas. One that was scaled since keeps its number."""
+    replicas = _replicas(parsed(before_of(live)))
+    spec = {"spec": {"replicas": replicas}} if live["spec"].get("replicas") == 0 else {}
+    return {**spec, "metadata": {"annotations": {BEFORE: None}}} if replicas else {}
 
 
 def _to(image: Mapping[str, Any]) -> Callable[[Manifest], Manifest]:
@@ -262,23 +261,23 @@ def _to(image: Mapping[str, Any]) -> Callable[[Manifest], Manifest]:
         deployment = "template" in live["spec"]
         return {
             "spec": {"replicas": replicas} if deployment else {"suspend": image["suspend"]},
-            "metadata": {"annotations": {BEFORE: image["before"]}},  # null takes an annotation away
+            "metadata": {"annotations": {BEFORE: image["before"]}},  # null removes an annotation
         }
 
     return change
 
 
 def edit(cluster: Cluster, kind: str, namespace: str, name: str, change: Callable[[Manifest], Manifest]) -> bool:
-    """Patch an object as ``change`` says of what is there now; return whether there was anything to do.
+    """Patch an object with ``change`` of its live state; return whether there was anything to do.
 
-    Conditional on the resourceVersion: whoever edits meanwhile is read again, never overwritten unseen.
+    Conditional on the resourceVersion: a change meanwhile is read again, never overwritten unseen.
     """
     for _ in range(TRIES):
         live = cluster.get(kind, namespace, name)
         if live is None:
             raise ActionFailed(
-                f"{kind} {namespace}/{name} on {cluster.name} is gone",
-                hint="put it back, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason …`",
+                f"{kind} {namespace}/{name} on {cluster.name} does not exist any more",
+                hint="restore it, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason …`",
             )
         patch = change(live)
         if not patch:
@@ -289,11 +288,11 @@ def edit(cluster: Cluster, kind: str, namespace: str, name: str, change: Callabl
         except Conflict:
             continue
         return True
-    raise Conflict(f"{kind} {namespace}/{name} on {cluster.name} is being changed by somebody else all the time")
+    raise Conflict(f"{kind} {namespace}/{name} on {cluster.name} is changed by another process again and again")
 
 
 def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
-    """Judge a site's schedules; on the target site, by what the operator named to run at the end."""
+    """Judge a site's schedules; on the target site, by the CronJobs that the operator named to run at the end."""
 
     def judge_site(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
         terms = terms_of(inputs)
@@ -303,7 +302,7 @@ def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
 
 
 FACTS = {f"{site}_schedules": Fact(_observe(site), _judge(site)) for site in ("primary", "dr")}
-# What a promote needs beside these: it suspends the primary, and gives that back in an abort.
+# A promote also suspends the primary, and restores that in an abort.
 PROMOTE = {
     "suspend_primary_schedules": _suspend("primary"),
     "restore_primary_schedules": _restore("primary_schedules", "primary"),

@@ -1,9 +1,8 @@
-"""Holds what an abort would give back against what the objects themselves say: for records that somebody else wrote.
+"""Compares the snapshots that an abort would restore with the objects themselves, for records of another writer.
 
-A freeze keeps what it found twice, in the journal and in the object's annotation ``drfsm/before``. Who forges a
-journal can't forge the annotation, which lies in the cluster. So a snapshot that would let a site start or publish
-again must be what the annotation says, or what the object is already. One that keeps a site quiet is safe whatever
-it says.
+A freeze records the earlier state twice, in the journal and in the object's annotation ``drfsm/before``. A forger of
+the journal can't forge the annotation, which is in the cluster. So a snapshot that would let a site start or publish
+again must match the annotation or the object's present state. A snapshot that keeps a site quiet is always safe.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ SITES = ("primary", "dr")
 
 
 def forged(world: World, run: Run, undo: Sequence[Undoable]) -> Iterator[str]:
-    """Yield, in words, every snapshot that the objects contradict. Raises Unreachable where one can't be read."""
+    """Yield, in words, every snapshot that the objects contradict. Raises Unreachable if one can't be read."""
     for entry in undo:
         for fact, snapshot in entry.before.items():
             site, _, what = fact.partition("_")
@@ -31,12 +30,12 @@ def forged(world: World, run: Run, undo: Sequence[Undoable]) -> Iterator[str]:
 
 def _schedules(world: World, site: str, run: Run, snapshot: Any) -> Iterator[str]:
     if not isinstance(snapshot, Mapping):
-        yield f"the schedules of {site}: the snapshot is no table of CronJobs"
+        yield f"the schedules of {site}: the snapshot is not a table of CronJobs"
         return
     live = schedules.see(world, site, run)
     for name, image in snapshot.items():
         if not isinstance(image, Mapping) or name not in live:
-            yield f"CronJob {name} on {site}: the cluster has none, or the snapshot says nothing of it"
+            yield f"CronJob {name} on {site}: it is missing in the cluster or in the snapshot"
         elif not image.get("suspend"):
             recorded = schedules.parsed(live[name]["before"]).get("suspend")
             if recorded is not False and live[name]["suspend"]:
@@ -48,7 +47,7 @@ def _publishing(world: World, site: str, run: Run, snapshot: Any) -> Iterator[st
     live = publishing.see(world.site(site), terms.namespace, terms.configmap)
     where = f"ConfigMap {terms.configmap} on {site}"
     if not isinstance(snapshot, Mapping) or not set(publishing.SWITCHES) <= snapshot.keys():
-        yield f"{where}: the snapshot says nothing of its switches"
+        yield f"{where}: the snapshot lacks its switches"
         return
     if publishing.judge(snapshot) == "off":
         return

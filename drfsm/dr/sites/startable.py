@@ -96,13 +96,13 @@ def missing_objects(asking: _Asking, pod: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a pod names and is not there."""
     account = str(pod.get("serviceAccountName") or "default")
     if asking.may_read("ServiceAccount") and account != "default" and asking.get("ServiceAccount", account) is None:
-        yield f"ServiceAccount {account} is not there: create it"
+        yield f"ServiceAccount {account} does not exist: create it"
     for reference in dict.fromkeys(pods.references(pod)):
         if not asking.may_read(reference.kind):
             continue
         manifest = asking.get(reference.kind, reference.name)
         if manifest is None:
-            yield f"{reference.kind} {reference.name} is not there, and {reference.by} names it: create it"
+            yield f"{reference.kind} {reference.name} does not exist, and {reference.by} names it: create it"
             continue
         held = {*(manifest.get("data") or {}), *(manifest.get("binaryData") or {})}
         if lacking := sorted(reference.keys - held):

@@ -23,13 +23,13 @@ class Finding:
 class Findings:
     """Collects findings and notes; the same thing on the same line is said once."""
 
-    _found: dict[Finding, None] = field(factory=dict)
+    _findings: dict[Finding, None] = field(factory=dict)
     notes: list[str] = field(factory=list)
     rejudged: int = 0
 
     def add(self, seq: int | None, rule: str, what: str) -> None:
         """Remember that a record (None: the whole log) breaks a rule."""
-        self._found.setdefault(Finding(0 if seq is None else seq + 1, rule, what))
+        self._findings.setdefault(Finding(0 if seq is None else seq + 1, rule, what))
 
     def note(self, what: str) -> None:
         """Remember something that a reader should know and that breaks no rule."""
@@ -38,4 +38,4 @@ class Findings:
 
     def __iter__(self) -> Iterator[Finding]:
         """Yield the findings, those of the whole log first, then in the order of the lines."""
-        return iter(sorted(self._found, key=lambda finding: finding.line))
+        return iter(sorted(self._findings, key=lambda finding: finding.line))

@@ -180,7 +180,7 @@ def _acted(here: Position, record: Record, done: Commit, row: Row) -> None:
     _postcondition(here, record, done, row)
 
 
-def _found(here: Position, record: Record, done: Commit, row: Row) -> None:
+def _found_done(here: Position, record: Record, done: Commit, row: Row) -> None:
     """Check what was found done: a begun action whose commit was missing (C), or an undo that is there already."""
     opened, undo = here.state.open, row.foreach == "undo"
     if opened is None and not undo:
@@ -205,7 +205,7 @@ def _unknown_how(here: Position, record: Record, done: Commit, row: Row) -> None
     here.add(record, "row", f"{row.trigger} is committed as {done.how!r}: there is no such word")
 
 
-_HOW_DONE = {"judged": _judged, "acted": _acted, "found": _found, "resolved": _by_a_person}
+_HOW_DONE = {"judged": _judged, "acted": _acted, "found": _found_done, "resolved": _by_a_person}
 
 
 def _postcondition(here: Position, record: Record, done: Commit, row: Row) -> None:

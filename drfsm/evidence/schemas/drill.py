@@ -44,11 +44,11 @@ _RECEIPT: Fields = {
     | WORDS_OR_UNKNOWN,
     "image_ref": about("The image that was validated; empty where none was asked for") | TEXT_OR_UNKNOWN,
     "account": about("The cloud account") | WORDS_OR_UNKNOWN,
-    "caller": about("Whose credentials it was done with") | WORDS_OR_UNKNOWN,
+    "caller": about("The identity of the credentials") | WORDS_OR_UNKNOWN,
     "region": about("The cloud's region") | WORDS_OR_UNKNOWN,
-    "canonical_owner": about("Who owned the pointers when it began")
+    "canonical_owner": about("The owner of the pointers at the start")
     | either(one_of("unclaimed", "primary", "dr", "other"), UNKNOWN),
-    "backup_uri": about("What was restored; empty where nothing was") | TEXT,
+    "backup_uri": about("The restored backup; empty if none was restored") | TEXT,
     "infrastructure": about("How the site was brought up") | one_of("ec2", "terraform", "existing"),
     "bring_up_started_at": TIME_OR_UNKNOWN,
     "bring_up_ended_at": TIME_OR_UNKNOWN,
@@ -58,8 +58,8 @@ _RECEIPT: Fields = {
     "control_plane": about("The published bundle that the site ran with") | _WORDS_OR_OBJECT,
     "validate_started_at": TIME_OR_UNKNOWN,
     "validated_at": about("When the validated run was proven whole") | TIME_OR_UNKNOWN,
-    "validated_run_id": about("The run that the site did") | WORDS_OR_UNKNOWN,
-    "validation": about("Its verification as it was seen, or why there is none") | _WORDS_OR_OBJECT,
+    "validated_run_id": about("The run that the site published") | WORDS_OR_UNKNOWN,
+    "validation": about("Its verification, or why there is none") | _WORDS_OR_OBJECT,
     "recovery": about(
         "Seconds from the start until validated, the objective, and whether that covers a recovery or a part of one"
     )
@@ -78,7 +78,8 @@ _RECEIPT: Fields = {
     "recovery_objective": either(one_of("within", "over", "unasked"), UNKNOWN),
     "promotion": about("The promote's run, with its journal's head and length; or which flags were missing")
     | OBJECT_OR_UNKNOWN,
-    "teardown": about("What was taken down, seen to be gone; or why it was left") | _WORDS_OR_OBJECT,
+    "teardown": about("The machines that were taken down and observed to be gone; or why they were left")
+    | _WORDS_OR_OBJECT,
     "torn_down_at": TIME_OR_UNKNOWN,
     "costs": about(
         "Estimated from the plan, and what ran: instance type, minutes, disk; the amount where prices are known"
@@ -96,9 +97,9 @@ _RECEIPT: Fields = {
     ),
 }
 _SINCE_0_2_0: Fields = {
-    "backup_sha256": about("That backup's digest, over its metadata and its parts") | SHA256_OR_UNKNOWN,
+    "backup_sha256": about("The backup's digest, over its metadata and its parts") | SHA256_OR_UNKNOWN,
     "restore_allowed": about(
-        "What is outside of what a restore brings, and was restored because the operator allowed the object by name"
+        "Fields outside of the restore policy, restored because the operator allowed the object by name"
     )
     | either(ref("exceptions"), UNKNOWN),
     "restore_quiet": either(ref("quiet"), UNKNOWN),
@@ -178,12 +179,12 @@ VALIDATION = Receipt(
             "candidate": WORDS,
             "provider": WORDS,
             "profile": WORDS,
-            "staged_prefix": about("Where the run was published, beside; without slashes at its ends")
+            "staged_prefix": about("The run's own prefix, without slashes at its ends")
             | WORDS
             | matching("^[^/].*[^/]$"),
             "run_id": about("The workload's run") | WORDS,
-            "image": about("What the Job ran") | WORDS,
-            "service_account": about("The identity that it ran as") | WORDS,
+            "image": about("The Job's image") | WORDS,
+            "service_account": about("The Job's identity") | WORDS,
             "settings_from": about("Where its environment came from: Kind/name, never values")
             | array(matching("^(Secret|ConfigMap)/.+$")),
             "tree_sha256": about("One digest over every object of the run") | SHA256,

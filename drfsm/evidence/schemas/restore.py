@@ -1,4 +1,4 @@
-"""What backups, restores and applied control planes say of themselves (dr/backup/, dr/control_plane/apply.py)."""
+"""The receipts of backups, restores and applied control planes (dr/backup/, dr/control_plane/apply.py)."""
 
 from drfsm.evidence.schemas.shapes import (
     COUNT,
@@ -29,9 +29,9 @@ _SECTIONS = ("candidates", "alerts", "providers", "scoring")
 BACKUP = Receipt(
     "backup.metadata",
     title="metadata.json",
-    description="What a backup by drfsm says of itself; it is written last. `created_at` is when the reading began."
+    description="The metadata of a backup by drfsm, written last. `created_at` is when the reading began."
     " `run_id`: the canonical run then, null where no pointer was. `secrets`: the Secrets of the site with their keys"
-    " (null where we may not look), never their values. `excluded`: what is not in it, and why.",
+    " (null where drfsm may not list them), never their values. `excluded`: what is not in it, and why.",
     shape=record(
         {
             "schema_version": const(1),
@@ -63,7 +63,7 @@ BACKUP = Receipt(
 RESTORE = Receipt(
     "dr_restore.summary",
     title="dr_restore.summary.json",
-    description="What a restore did and read back. `restored` only if every object is there as it was to be,"
+    description="What a restore did and read back. `restored` only if every object exists as planned,"
     " everything is quiet, no Secret is missing, and the state is in the volume; `restored_without_state` where the"
     " operator accepted that it can't be.",
     shape=record(
@@ -93,8 +93,7 @@ RESTORE = Receipt(
             "read_back": record({**dict.fromkeys(("missing", "different", "loud"), NAMES), "objects": COUNT}),
             "missing_secrets": array(record({"name": WORDS, "there": FLAG, "keys": NAMES})),
             "allowed": about(
-                "What is outside of what a restore brings, and was restored because the operator allowed the object by"
-                " name"
+                "Fields outside of the restore policy, restored because the operator allowed the object by name"
             )
             | ref("exceptions"),
             "quiet": ref("quiet"),
@@ -119,8 +118,8 @@ RESTORE = Receipt(
 REFUSED = Receipt(
     "dr_restore.refused",
     title="dr_restore.refused.json",
-    description="A backup that would bring what a restore does not bring: every object and field that was refused."
-    " Nothing was touched. `allowed`: the objects that the operator allowed by name.",
+    description="A backup with fields outside of the restore policy: every object and field that was refused."
+    " Nothing was changed. `allowed`: the objects that the operator allowed by name.",
     shape=record(
         {
             "schema_version": const(1),

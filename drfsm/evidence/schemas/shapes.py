@@ -1,4 +1,4 @@
-"""What the fields of receipts are made of: the words for types, the shared definitions, and a whole receipt.
+"""The building blocks of receipts' schemas: types, shared definitions, and a whole receipt.
 
 A shape is a JSON Schema (draft 2020-12) as a dict, so that ``about("...") | TEXT`` is one with a description.
 Called by the tables beside this module; refuses nothing: a test holds every schema against the draft's own.
@@ -111,8 +111,8 @@ UNKNOWN_SAID: Shape = {"required": ["unknown"]}
 DEFINITIONS: Fields = {
     "time": about("UTC, ISO 8601 with Z") | matching(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z$"),
     "sha256": matching("^[0-9a-f]{64}$"),
-    "unknown": about("It can't be known (yet); the words say why") | record({"unknown": WORDS}),
-    "none": about("It does not apply; the words say why") | record({"none": WORDS}),
+    "unknown": about("It is unknown (yet), for this reason") | record({"unknown": WORDS}),
+    "none": about("It does not apply, for this reason") | record({"none": WORDS}),
     "time_or_unknown": either(TIME, UNKNOWN),
     "words_or_unknown": either(WORDS, UNKNOWN),
     "words_or_none": either(WORDS, NONE),
@@ -126,12 +126,12 @@ DEFINITIONS: Fields = {
         | {"minProperties": 1}
         | not_a(UNKNOWN_SAID),
     ),
-    "exceptions": about("What is outside of what a restore brings")
+    "exceptions": about("Fields outside of the restore policy")
     | array(record({"object": TEXT, "field": TEXT, "why": TEXT})),
     "quiet": about(
-        "What came up quiet: CronJobs suspended, Deployments without pods (drfsm/before keeps how many they had),"
-        " ConfigMaps made mutable so that they can be switched on; and which CronJobs would publish, or not, whatever"
-        " the ConfigMap is made to say"
+        "What was restored quiet: CronJobs suspended, Deployments without pods (drfsm/before keeps how many they had),"
+        " ConfigMaps made mutable so that they can be switched on; and which CronJobs set these switches themselves,"
+        " so that the ConfigMap does not control them"
     )
     | record(dict.fromkeys(("suspended", "scaled_to_zero", "made_mutable", "by_themselves"), NAMES)),
     "applied_section": record(

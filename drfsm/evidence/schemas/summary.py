@@ -42,7 +42,7 @@ from drfsm.evidence.schemas.shapes import (
 from drfsm.evidence.summary import SCHEMA_VERSION
 
 _DESCRIPTION = (
-    "What a {}'s journal says, for whoever wasn't there. Derived; the journal is the truth. A field that can't be known"
+    "The summary of a {}'s journal. Derived; the journal is the truth. A field that is unknown"
     ' yet is {{"unknown": why}}, one that doesn\'t apply {{"none": why}}; nothing is null without reason.'
 )
 _ENDED = ("complete", "aborted", "failed", "refused")
@@ -51,8 +51,8 @@ _UNDER_WAY = ("running", "held", "interrupted")
 _PROVEN = record(
     {
         "os_user": about("The owner of the process") | either(UNKNOWN, ref("os_user")),
-        "cloud_caller": about("The ARN of the credentials, as the cloud says it") | either(UNKNOWN, WORDS),
-        "cluster_users": about("site -> the user, as the cluster says it")
+        "cloud_caller": about("The ARN of the credentials, as the cloud reports it") | either(UNKNOWN, WORDS),
+        "cluster_users": about("site -> the user, as the cluster reports it")
         | either(UNKNOWN, mapping(either(UNKNOWN, WORDS))),
     }
 )
@@ -116,7 +116,7 @@ def _fields(machine: str, inputs: Sequence[str], receipt: Shape) -> Fields:
         "drfsm_version": WORDS,
         "scope": SCOPE,
         "dry_run": FLAG,
-        "status": about("interrupted: its process is gone without having said so")
+        "status": about("interrupted: its process ended without recording it")
         | one_of(*_UNDER_WAY, "dry_run", *_ENDED),
         "state": WORDS,
         "state_since": TIME,
@@ -128,9 +128,8 @@ def _fields(machine: str, inputs: Sequence[str], receipt: Shape) -> Fields:
         "duration_seconds": NUMBER_OR_UNKNOWN,
         "operators": array(WORDS, least=1),
         "hosts": array(WORDS, least=1),
-        "actors": about("Who started the run, who went on with it, who decided what; and what of that is proven")
-        | array(_ACTOR, least=1),
-        "inputs": about("The run's inputs that say something, without confirmation tokens")
+        "actors": about("Who started, resumed and decided, and what of that is proven") | array(_ACTOR, least=1),
+        "inputs": about("The run's inputs with a value, without confirmation tokens")
         | {"type": "object", "required": list(inputs), "propertyNames": not_a({"pattern": "confirm"})}
         | {"additionalProperties": {"type": ["string", "number", "boolean"]}},
         "frozen": about("What is frozen now, and since when this run knows of it")
@@ -138,18 +137,16 @@ def _fields(machine: str, inputs: Sequence[str], receipt: Shape) -> Fields:
         "nobody_can_publish_since": either(TIME, NONE),
         "open_intent": about("An action that was begun and whose outcome is not on record")
         | either(NONE, _OPEN_INTENT),
-        "ways_on": about("What can be typed now") | array(record({"type": matching("^drfsm "), "because": TEXT})),
-        "kept": about("What an abort did not give back, on purpose") | array(TEXT),
-        "decisions": about("What persons decided") | array(_DECISION),
+        "ways_on": about("The next commands") | array(record({"type": matching("^drfsm "), "because": TEXT})),
+        "kept": about("What an abort deliberately did not undo") | array(TEXT),
+        "decisions": about("The operators' decisions") | array(_DECISION),
         "attempts": array(_ATTEMPTS),
         "state_durations": about("How long the run stood in each state") | array(_STATE_DURATION),
         "foreseen": about("Guards of later rows that did not hold when they were judged before anything moved")
         | array(_FORESEEN),
         "forecast": either(NONE, _FORECAST),
         "receipt": receipt | {"if": UNKNOWN_SAID, "then": UNKNOWN},
-        "journal": about(
-            "To be held against the log: a copy of this off the machine is what finds a log cut short or rewritten"
-        )
+        "journal": about("To compare with the log: a copy of this off the machine reveals a truncated or rewritten log")
         | record({"records": whole(1), "head": SHA256, "sealed": FLAG}),
     }
 

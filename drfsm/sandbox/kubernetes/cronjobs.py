@@ -238,11 +238,11 @@ class CronJobs:
         return any(reference["name"] == name for reference in status.get("active") or ())
 
     def _start(self, cronjob: Manifest, status: Manifest, at: datetime) -> None:
-        wanted = job_of(cronjob, at)
+        new_job = job_of(cronjob, at)
         try:
-            job = self._workqueue.create("jobs", wanted)
+            job = self._workqueue.create("jobs", new_job)
         except ApiError as refusal:
-            there = self._workqueue.mirror("jobs").get(place(wanted))
+            there = self._workqueue.mirror("jobs").get(place(new_job))
             if refusal.reason != "AlreadyExists" or there is None:
                 self._tell(cronjob, "Warning", "FailedCreate", f"Error creating job: {refusal.message}")
                 return

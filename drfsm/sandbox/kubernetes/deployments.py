@@ -141,12 +141,12 @@ class Deployments:
         if recreate and any(self._workqueue.mirror("pods").owned(uid(replicaset)) for replicaset in old):
             self._shrink(deployment, old)
             return
-        wanted = deployment["spec"].get("replicas", 1)
+        replicas = deployment["spec"].get("replicas", 1)
         if current is None:
             current = self._create(deployment, name, owned)
-        elif current["spec"]["replicas"] != wanted:
-            current = self._scale(deployment, current, wanted)
-        if current.get("status", {}).get("availableReplicas", 0) >= wanted:
+        elif current["spec"]["replicas"] != replicas:
+            current = self._scale(deployment, current, replicas)
+        if current.get("status", {}).get("availableReplicas", 0) >= replicas:
             self._shrink(deployment, old)
             self._forget(deployment, old)
 
@@ -160,12 +160,12 @@ class Deployments:
         self._workqueue.write("deployments", marked)
         return created
 
-    def _scale(self, deployment: Manifest, replicaset: Manifest, wanted: int) -> Manifest:
+    def _scale(self, deployment: Manifest, replicaset: Manifest, replicas: int) -> Manifest:
         before = replicaset["spec"]["replicas"]
-        scaled = {**clone(replicaset), "spec": {**clone(replicaset["spec"]), "replicas": wanted}}
+        scaled = {**clone(replicaset), "spec": {**clone(replicaset["spec"]), "replicas": replicas}}
         written = self._workqueue.write("replicasets", scaled)
-        way = "up" if wanted > before else "down"
-        self._tell(deployment, f"Scaled {way} replica set {place(replicaset).name} from {before} to {wanted}")
+        way = "up" if replicas > before else "down"
+        self._tell(deployment, f"Scaled {way} replica set {place(replicaset).name} from {before} to {replicas}")
         return written
 
     def _shrink(self, deployment: Manifest, old: Sequence[Manifest]) -> None:
@@ -185,27 +185,27 @@ class Deployments:
         owned = self._workqueue.mirror("replicasets").owned(uid(deployment))
         name = f"{place(deployment).name}-{template_hash(deployment)}"
         current = next((replicaset for replicaset in owned if place(replicaset).name == name), None)
-        wanted = spec.get("replicas", 1)
+        replicas = spec.get("replicas", 1)
         totals = {field: sum(replicaset["status"].get(field, 0) for replicaset in owned) for field in COUNTS}
         totals["updatedReplicas"] = current["status"].get("replicas", 0) if current else 0
-        totals["unavailableReplicas"] = max(0, max(wanted, totals["replicas"]) - totals["availableReplicas"])
+        totals["unavailableReplicas"] = max(0, max(replicas, totals["replicas"]) - totals["availableReplicas"])
         status = {
             **{field: count for field, count in totals.items() if count},
             "observedGeneration": deployment["metadata"]["generation"],
-            "conditions": self._conditions(deployment, name, totals, wanted),
+            "conditions": self._conditions(deployment, name, totals, replicas),
         }
         if status != deployment.get("status"):
             self._workqueue.write("deployments", {**deployment, "status": status}, status=True)
 
-    def _conditions(self, deployment: Manifest, name: str, totals: Manifest, wanted: int) -> list[Manifest]:
+    def _conditions(self, deployment: Manifest, name: str, totals: Manifest, replicas: int) -> list[Manifest]:
         spec, now = deployment["spec"], self._workqueue.now()
-        least = wanted - _unavailable_allowed(spec, wanted)
+        least = replicas - _unavailable_allowed(spec, replicas)
         if totals["availableReplicas"] >= least:
             available = _mark("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
         else:
             message = "Deployment does not have minimum availability."
             available = _mark("Available", "False", "MinimumReplicasUnavailable", message)
-        done = totals["updatedReplicas"] == totals["replicas"] == totals["availableReplicas"] == wanted
+        done = totals["updatedReplicas"] == totals["replicas"] == totals["availableReplicas"] == replicas
         if done:
             message = f'ReplicaSet "{name}" has successfully progressed.'
             progress = _mark("Progressing", "True", "NewReplicaSetAvailable", message)
@@ -269,7 +269,7 @@ def _pod_of(replicaset: Manifest) -> Manifest:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 
-def _unavailable_allowed(spec: Manifest, wanted: int) -> int:
+def _unavailable_allowed(spec: Manifest, replicas: int) -> int:
     """Return how many replicas may be missing; rounded down, as the real one does."""
     strategy = spec.get("strategy", {})
     if strategy.get("type") == "Recreate":
@@ -277,7 +277,7 @@ def _unavailable_allowed(spec: Manifest, wanted: int) -> int:
     allowed = strategy.get("rollingUpdate", {}).get("maxUnavailable", "25%")
     if isinstance(allowed, int):
         return allowed
-    return floor(wanted * float(allowed.rstrip("%")) / 100)
+    return floor(replicas * float(allowed.rstrip("%")) / 100)
 
 
 def _owner_place(kind: str, manifest: Manifest) -> Iterable[Place]:

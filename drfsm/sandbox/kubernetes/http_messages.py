@@ -235,11 +235,11 @@ def shape(request: Request) -> Shape:
     """Return the first form in the Accept header that is supported."""
     for media_range in request.headers.get("accept", "").split(","):
         words = dict(word.strip().partition("=")[::2] for word in media_range.split(";"))
-        wanted, version = words.get("as", ""), words.get("v", "")
-        if JSON not in words or (wanted and (words.get("g"), version) != ("meta.k8s.io", "v1")):
+        form, version = words.get("as", ""), words.get("v", "")
+        if JSON not in words or (form and (words.get("g"), version) != ("meta.k8s.io", "v1")):
             continue
-        if wanted in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList"):
-            return Shape(wanted.removesuffix("List"), request.query.get("includeObject", "Metadata"))
-        if not wanted:
+        if form in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList"):
+            return Shape(form.removesuffix("List"), request.query.get("includeObject", "Metadata"))
+        if not form:
             break
     return Shape()

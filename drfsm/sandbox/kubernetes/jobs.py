@@ -156,7 +156,7 @@ def step(
     fate = _decided(job) or _failure(view)
     if fate:
         return _ending(view, fate)
-    create, remove, again = _wanted(view, back_off_seconds)
+    create, remove, again = _pods_to_change(view, back_off_seconds)
     counted = view.ledger.ignoring(remove)
     active = len(view.active) + create - len(remove)
     if _is_complete(view, active):
@@ -198,19 +198,19 @@ def _restarted_too_often(view: _JobView, limit: int) -> bool:
     return bool(restarts > 0 if limit == 0 else restarts >= limit)
 
 
-def _wanted(view: _JobView, back_off_seconds: float) -> tuple[int, list[Manifest], datetime | None]:
+def _pods_to_change(view: _JobView, back_off_seconds: float) -> tuple[int, list[Manifest], datetime | None]:
     """Return how many pods to create, which pods to remove, and when a back-off ends."""
     active = view.active
-    wanted = 0 if view.suspended else _wanted_active(view)
-    if len(active) > wanted:
-        return 0, by_readiness(active)[: len(active) - wanted], None
+    target = 0 if view.suspended else _target_active(view)
+    if len(active) > target:
+        return 0, by_readiness(active)[: len(active) - target], None
     until = view.ledger.waits_until(back_off_seconds)
-    if len(active) < wanted and until is not None and view.now < until:
+    if len(active) < target and until is not None and view.now < until:
         return 0, [], until
-    return wanted - len(active), [], None
+    return target - len(active), [], None
 
 
-def _wanted_active(view: _JobView) -> int:
+def _target_active(view: _JobView) -> int:
     parallelism, completions = view.spec.get("parallelism", 1), view.spec.get("completions")
     if completions is None:  # a work queue: after the first success nothing new is started
         return len(view.active) if view.ledger.succeeded else int(parallelism)
@@ -219,8 +219,8 @@ def _wanted_active(view: _JobView) -> int:
 
 def _is_complete(view: _JobView, active: int) -> bool:
     completions = view.spec.get("completions")
-    wanted = 1 if completions is None else completions
-    return len(view.ledger.succeeded) >= wanted and active == 0
+    needed = 1 if completions is None else completions
+    return len(view.ledger.succeeded) >= needed and active == 0
 
 
 def _ending(view: _JobView, fate: Manifest) -> Step:
@@ -330,9 +330,9 @@ class Jobs:
         if taken.again is not None:
             self._workqueue.look_again("jobs", where, taken.again)
 
-    def _create(self, job: Manifest, wanted: int) -> int:
+    def _create(self, job: Manifest, count: int) -> int:
         """Create that many pods, or as many as are admitted; return how many."""
-        for number in range(wanted):
+        for number in range(count):
             try:
                 pod = self._workqueue.create("pods", pod_of(job))
             except ApiError as refusal:
@@ -341,7 +341,7 @@ class Jobs:
                 self._workqueue.look_again("jobs", place(job), later)
                 return number
             self._tell(job, JobEvent("Normal", "SuccessfulCreate", f"Created pod: {place(pod).name}"))
-        return wanted
+        return count
 
     def _write(self, job: Manifest, taken: Step, *, missing: int) -> None:
         status = {**taken.status, "active": taken.status["active"] - missing}

@@ -79,18 +79,18 @@ def _shaped(form: Shape, where: Target, manifest: Manifest, *, headers: bool = T
 
 def list_(store: Store, request: Request, where: Target) -> Answer:
     """Answer with the objects of a target, or a page of them."""
-    wanted = filter_of(request, where)
+    selection = filter_of(request, where)
     token = _token(request.query.get("continue", ""))
     manifests, version = _of_version(store, request, where, token)
     if token is not None:
         manifests = [manifest for manifest in manifests if _place(manifest) >= (token.namespace, token.name)]
-    manifests = [manifest for manifest in manifests if wanted.matches(manifest)]
+    manifests = [manifest for manifest in manifests if selection.matches(manifest)]
     limit = request.number("limit") or 0
     page = manifests[:limit] if limit > 0 else manifests
     metadata: Manifest = {"resourceVersion": str(version)}
     if rest := len(manifests) - len(page):
         metadata["continue"] = _token_text(Token(version, *_place(manifests[len(page)])))
-        if not wanted.text:
+        if not selection.text:
             metadata["remainingItemCount"] = rest
     return answer(200, _listed(shape(request), where, page, metadata))
 
@@ -165,13 +165,13 @@ def watch(store: Store, request: Request, where: Target, stop: threading.Event) 
     """Answer with a stream of changes, until the timeout or the server's stop."""
     if where.name:
         request = _narrowed(request, where.name)
-    wanted = filter_of(request, where)
+    selection = filter_of(request, where)
     since, initial = _version(request), request.says("sendInitialEvents")
     if initial and request.query.get("resourceVersionMatch") != "NotOlderThan":
         why = "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents"
         raise ApiError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: {why} is provided')
     seconds = request.number("timeoutSeconds") or WATCH_SECONDS + randbelow(WATCH_SECONDS)
-    view = _View(where, wanted.matches, shape(request))
+    view = _View(where, selection.matches, shape(request))
     bookmarks = request.says("allowWatchBookmarks")
     return Answer(200, _streamed(store, view, since, seconds, stop, initial=initial, bookmarks=bookmarks))
 

@@ -76,10 +76,10 @@ def record(kind: str, old: Manifest | None, new: Manifest, writer: Writer, now: 
     _write(new, claims)
 
 
-def apply(kind: str, live: Manifest, wanted: Manifest, writer: Writer, now: str, *, force: bool) -> Manifest:
+def apply(kind: str, live: Manifest, applied_object: Manifest, writer: Writer, now: str, *, force: bool) -> Manifest:
     """Return the object that a server-side apply makes of a live one ({} if it is new). Raises ApiError Conflict."""
     claims = _read(live)
-    applied, before = leaves(kind, wanted, writer.subresource), leaves(kind, live, writer.subresource)
+    applied, before = leaves(kind, applied_object, writer.subresource), leaves(kind, live, writer.subresource)
     others = {other: claim for other, claim in claims.items() if other != writer}
     changed = {path for path, value in applied.items() if path in before and before[path] != value}
     if conflicts := [(other, path) for other in _by_name(others) for path in sorted(others[other].paths & changed)]:
@@ -89,7 +89,7 @@ def apply(kind: str, live: Manifest, wanted: Manifest, writer: Writer, now: str,
     mine = claims.get(writer, Claim(now))
     previous = mine.paths
     held = frozenset[Path]().union(*(claim.paths for claim in others.values()))
-    new = _merged(kind, clone(live), wanted)
+    new = _merged(kind, clone(live), applied_object)
     for path in sorted(previous - applied.keys(), key=len):  # an item as a whole before what is in it
         if not any(held_path[: len(path)] == path for held_path in held) and not _names_its_item(path):
             _drop(new, path)
@@ -185,9 +185,9 @@ def _key(field: Field, item: Manifest) -> str:
     return "k:" + json.dumps(key_fields, sort_keys=True, separators=(",", ":"))
 
 
-def _merged(kind: str | None, live: Any, wanted: Manifest) -> Manifest:
+def _merged(kind: str | None, live: Any, applied_object: Manifest) -> Manifest:
     merged = live if isinstance(live, dict) else {}
-    for name, value in wanted.items():
+    for name, value in applied_object.items():
         field = field_of(kind, name)
         old = merged.get(name)
         if isinstance(value, dict) and _granular(field):
@@ -201,10 +201,10 @@ def _merged(kind: str | None, live: Any, wanted: Manifest) -> Manifest:
     return merged
 
 
-def _merged_items(field: Field, items: list[Any], wanted: list[Any]) -> list[Any]:
+def _merged_items(field: Field, items: list[Any], applied_items: list[Any]) -> list[Any]:
     places = {_key(field, item): at for at, item in enumerate(items)}
     merged = list(items)
-    for item in wanted:
+    for item in applied_items:
         at = places.get(_key(field, item))
         if at is None:
             merged.append(_merged(inner(field), {}, item))

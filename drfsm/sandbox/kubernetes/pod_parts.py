@@ -139,12 +139,12 @@ def scale(store: Store, request: Request, where: Target) -> Answer:
         old = store.peek(plural, where.namespace, where.name)
         if request.method == "GET":
             return answer(200, _scale(old))
-        wanted = manifest_of(request) if request.method == "PUT" else writing.patched(request, None, _scale(old))
-        replicas = (wanted.get("spec") or {}).get("replicas", 0)
+        scaled = manifest_of(request) if request.method == "PUT" else writing.patched(request, None, _scale(old))
+        replicas = (scaled.get("spec") or {}).get("replicas", 0)
         if not isinstance(replicas, int) or replicas < 0:
             fault = unacceptable("spec.replicas", replicas, "must be greater than or equal to 0")
             raise invalid("Scale", "autoscaling", where.name, [fault])
-        version = (wanted.get("metadata") or {}).get("resourceVersion") or old["metadata"]["resourceVersion"]
+        version = (scaled.get("metadata") or {}).get("resourceVersion") or old["metadata"]["resourceVersion"]
         new = {
             **old,
             "metadata": {**old["metadata"], "resourceVersion": version},

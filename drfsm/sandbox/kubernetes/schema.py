@@ -141,10 +141,10 @@ def strict_refusal(unknown: list[str]) -> ApiError:
 
 
 class _Mistyped(Exception):
-    def __init__(self, value: Any, path: str, wanted: str, owner: str) -> None:
+    def __init__(self, value: Any, path: str, expected_type: str, owner: str) -> None:
         word = JSON_WORDS.get(type(value), "null")
         struct = owner.rpartition("/")[2]
-        super().__init__(f"json: cannot unmarshal {word} into Go struct field {struct}.{path} of type {wanted}")
+        super().__init__(f"json: cannot unmarshal {word} into Go struct field {struct}.{path} of type {expected_type}")
 
 
 def _message(name: str, value: Any, path: str, unknown: list[str], skip: tuple[str, ...] = ()) -> Manifest:
@@ -179,10 +179,10 @@ def _value(field: Field, value: Any, path: str, unknown: list[str], owner: str) 
 
 def _item(field: Field, value: Any, path: str, unknown: list[str], owner: str) -> Any:
     kind = field.type
-    if wanted := SCALARS.get(kind):
+    if scalar := SCALARS.get(kind):
         if value is None:
-            return wanted()
-        if isinstance(value, wanted) and (wanted is not int or not isinstance(value, bool)):
+            return scalar()
+        if isinstance(value, scalar) and (scalar is not int or not isinstance(value, bool)):
             return value
         raise _Mistyped(value, path, kind, owner)
     if loose := LOOSE.get(kind):

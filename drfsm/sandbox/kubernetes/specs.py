@@ -170,8 +170,8 @@ def _job_faults(job: Manifest) -> Iterator[Fault]:
     labels = (spec["template"].get("metadata") or {}).get("labels") or {}
     yield from label_faults("spec.template.labels", labels)
     if not spec.get("manualSelector"):
-        wanted = {**dict.fromkeys(JOB_LABELS, metadata["uid"]), **dict.fromkeys(JOB_NAMES, metadata["name"])}
-        for name, value in wanted.items():
+        expected_labels = {**dict.fromkeys(JOB_LABELS, metadata["uid"]), **dict.fromkeys(JOB_NAMES, metadata["name"])}
+        for name, value in expected_labels.items():
             if labels.get(name) != value:
                 yield unacceptable(f"spec.template.metadata.labels[{name}]", labels.get(name, ""), f"must be '{value}'")
         if spec.get("selector") != {"matchLabels": {JOB_LABELS[0]: metadata["uid"]}}:
@@ -249,11 +249,11 @@ def _known_zone(name: str) -> bool:
 
 
 def _selector_faults(spec: Manifest) -> Iterator[Fault]:
-    wanted = (spec.get("selector") or {}).get("matchLabels") or {}
+    selected_labels = (spec.get("selector") or {}).get("matchLabels") or {}
     if not spec.get("selector"):
         yield required("spec.selector")
     labels = (spec["template"].get("metadata") or {}).get("labels") or {}
-    if any(labels.get(name) != value for name, value in wanted.items()):
+    if any(labels.get(name) != value for name, value in selected_labels.items()):
         reason = "`selector` does not match template `labels`"
         yield unacceptable("spec.template.metadata.labels", labels, reason)
     policy = spec["template"]["spec"].get("restartPolicy")

@@ -111,11 +111,11 @@ def _apply(store: Store, request: Request, where: Target) -> Answer:
     resource, manager = where.resource, request.query.get("fieldManager")
     if not manager:
         raise invalid("PatchOptions", "meta.k8s.io", "", [required("fieldManager", "is required for apply patch")])
-    wanted, warnings = _checked(request, resource, _wanted(request))
-    _check_same_kind(wanted, resource)
-    wanted.setdefault("metadata", {})["name"] = where.name
-    _check_namespace(wanted, where)
-    if wanted["metadata"].get("managedFields"):
+    applied, warnings = _checked(request, resource, _applied_object(request))
+    _check_same_kind(applied, resource)
+    applied.setdefault("metadata", {})["name"] = where.name
+    _check_namespace(applied, where)
+    if applied["metadata"].get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
     try:
         live = store.peek(resource.plural, where.namespace, where.name)
@@ -125,7 +125,7 @@ def _apply(store: Store, request: Request, where: Target) -> Answer:
         live = {}
     writer = Writer(manager, "Apply", resource.api_version, where.part)
     force = request.says("force")
-    new = managed.apply(message_of(resource), live, wanted, writer, timestamp(), force=force)
+    new = managed.apply(message_of(resource), live, applied, writer, timestamp(), force=force)
     if live:
         kept = store.update(resource.plural, new, status=where.status_only, dry_run=request.dry_run)
     else:
@@ -133,7 +133,7 @@ def _apply(store: Store, request: Request, where: Target) -> Answer:
     return shown(200 if live else 201, kept, request, where, warnings=warnings)
 
 
-def _wanted(request: Request) -> Manifest:
+def _applied_object(request: Request) -> Manifest:
     manifest = parsed(request.body, also_yaml=True)
     if not isinstance(manifest, dict):
         raise bad_request("error decoding YAML: the body is no object")
@@ -160,10 +160,10 @@ def delete(store: Store, request: Request, where: Target) -> Answer:
 
 def delete_collection(store: Store, request: Request, where: Target) -> Answer:
     """Delete all objects that the selectors choose."""
-    wanted, asked = listing.filter_of(request, where), options_of(request)
+    selection, asked = listing.filter_of(request, where), options_of(request)
     with store.alone():
         manifests, version = store.snapshot(where.resource.plural, where.namespace)
-        chosen = [manifest for manifest in manifests if wanted.matches(manifest)]
+        chosen = [manifest for manifest in manifests if selection.matches(manifest)]
         last = [_deleted(store, where.resource, manifest, asked) for manifest in chosen]
     header = {"kind": f"{where.resource.kind}List", "apiVersion": where.resource.api_version}
     bare = [
@@ -200,9 +200,9 @@ def _check_preconditions(where: Target, old: Manifest, asked: Options) -> None:
         ("UID", asked.uid, metadata["uid"], "deleted and then recreated"),
         ("ResourceVersion", asked.resource_version, metadata["resourceVersion"], "modified"),
     )
-    for called, wanted, actual, guess in checks:
-        if wanted and wanted != actual:
-            differ = f"the {called} in the precondition ({wanted}) does not match the {called} in record ({actual})"
+    for called, expected, actual, guess in checks:
+        if expected and expected != actual:
+            differ = f"the {called} in the precondition ({expected}) does not match the {called} in record ({actual})"
             # As the real one: here it names the kind, not the resource.
             kind = f"{where.resource.kind}.{where.resource.group}".rstrip(".")
             raise conflict(kind, where.name, f"{differ}. The object might have been {guess}")
