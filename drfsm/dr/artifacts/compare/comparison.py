@@ -19,6 +19,7 @@ from drfsm.dr.artifacts.compare import (
     default_profile,
     load,
 )
+from drfsm.dr.progress import first_of
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.world import World
@@ -69,4 +70,17 @@ def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | None:
     return "content" if any(seen["counts"]["content"].values()) else "none"
 
 
+def _observe_profile(world: World, run: Run) -> dict[str, Any]:
+    """See whether any run could pass the comparison with the present owner's: it must pass with itself."""
+    terms = terms_of(run.inputs)
+    owners = StoreRun(world.store, terms.layout.run(terms.old_run), terms.old_run, terms.source_site, run.check)
+    comparison = compare(owners, owners, default_profile())
+    lines = (difference.line(owners.label, owners.label) for difference in comparison.differences)
+    wrong = [comparison.incomparable] if comparison.incomparable else list(dict.fromkeys(lines))
+    seen = {"profile": comparison.profile, "run_id": terms.old_run, "wrong": first_of(wrong)}
+    return {**seen, "in_words": "; ".join(seen["wrong"]["first"])} if wrong else seen
+
+
+PROFILE = Fact(_observe_profile, lambda seen, _inputs: "never_passes" if seen["wrong"]["total"] else "fits")
+"""For a preflight: whether a run of the present owner could be matched at all."""
 FACTS = {"divergence": Fact(_observe, _judge)}
