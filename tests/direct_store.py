@@ -74,7 +74,7 @@ class DirectStore:
         """Copy an object within the bucket."""
         held = self._held("GetObject", source)
         if held is None:
-            message = f"copying {self._uri(source)} to {self._uri(target)}: the source is gone"
+            message = f"copying {self._uri(source)} to {self._uri(target)}: the source no longer exists"
             raise ActionFailed(message, hint="drfsm resume", fault="store")
         self.put(target, held.value)
 

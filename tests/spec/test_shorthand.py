@@ -145,7 +145,7 @@ FAULTS = {
         "13: on_the_way is an empty list; name at least one or leave the key out",
     ]),
     "a group that is no list": (changed(("[rolling, fast]", "{rolling: fast}")), [
-        "12: moving is no list; write [a, b]",
+        "12: moving is not a list; write [a, b]",
     ]),
     "an unused group": (changed(("from: on_the_way", "from: [moving, halted]")), [
         "13: group on_the_way is used nowhere; list it in from or states, or remove it",
