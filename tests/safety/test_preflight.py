@@ -45,7 +45,7 @@ def test_all_findings_are_told_at_once(site: Site, failback: Make) -> None:
         '"expected_account": "999999999999"',
         "image is loose",
         "image_drift is differs",
-        "there is no no-such-alarm",
+        "the alarm no-such-alarm does not exist",
         "the identity to fence on dr: jobintel-dr is no ARN of one role or user",
     ):
         assert finding in told
@@ -198,7 +198,7 @@ def test_a_configmap_that_is_not_there_is_found(site: Site, failback: Make) -> N
     """A misspelt --configmap is told on both sites."""
     told = refused(site, failback(configmap="jobintel-konfig"))
     assert "primary: ConfigMap jobintel-konfig does not exist; name the right one with --configmap" in told
-    assert "dr: there is no ConfigMap jobintel-konfig" in told
+    assert "dr: ConfigMap jobintel-konfig does not exist" in told
 
 
 def test_another_image_than_the_cronjobs_needs_a_persons_word(site: Site, failback: Make) -> None:
