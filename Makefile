@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
 .PHONY: help demo dr-drill test test-fast test-servers test-cluster control-plane check schemas bench sbom clean
-CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _tables.py)
+CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _networking.py _tables.py)
 
 help:
 	@sed -n '2,3p' Makefile | sed 's/^#//'

@@ -39,7 +39,7 @@ def json_of(
 ) -> Any:
     """Return the JSON value in ``raw``, exact: written again, it has the same meaning.
 
-    ``what`` names the document in the message (``the pointer jobintel/state/last_success.json``), ``hint`` is the next
+    ``what`` names the document in the message (``the pointer <prefix>/state/last_success.json``), ``hint`` is the next
     step. Raises Unreadable for more than ``largest_bytes``, more than ``deepest`` levels, a duplicate key, NaN or an
     infinity, an integer over 64 bits, an unpaired surrogate, a byte order mark, or an encoding other than UTF-8.
     """

@@ -24,9 +24,9 @@ _KNOWN: Mapping[str, Known] = {
     "76ecc84145408f9ac4ab00a3a7edca632785185643dc3c8115da33bb53289398": Known("failback", "0.1.0"),
     "7359c2cbaaf84ed03d469202b0ec4bf2bdfbabd83db2eb83876829a5b1fa8821": Known("drill", "0.2.0"),
     "467bb67e167bed78a02b1e6dafb64fea19a4383a72125e5d5fdb9ad2e1e4d4ba": Known("promote", "0.2.0"),
-    "b4197988077e73c9623b6ac98f8a19817bab6baf2efc1862f8f0acdc93952748": Known("drill", "0.3.0"),
-    "026cbd3d4e89866f2aee344a408f470a8b73519b2e92b01f1876dce8140fcf1d": Known("promote", "0.3.0"),
-    "6c9bd924f58a90d5c4fae303f4dc0daad1e6140c67f46a36b44003bc0d143a6d": Known("failback", "0.3.0"),
+    "c3717cbdc578f86239430525b3889ee5e0bc5cdb94cd9ad9c582b105040b1944": Known("drill", "0.3.0"),
+    "3cbf8374f90c255051162a61096f0c1649b118d2ec1d0bbcee66c3e48932c1ea": Known("promote", "0.3.0"),
+    "db6571ae9b0433e1a9ac754d5eaba68fe343708aee53f705b9e5c649418e8652": Known("failback", "0.3.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

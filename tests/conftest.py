@@ -3,7 +3,9 @@
 import gc
 import os
 import sys
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 from drfsm.adapters.site_kubeconfig import HERE
@@ -18,6 +20,16 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile("drfsm", deadline=None)  # a machine that has much to do is no fault
 settings.load_profile("drfsm")
+
+
+@pytest.fixture(scope="session")
+def real_workload() -> Path:
+    """Return the directory with what the real workload published; the tests of it are skipped where it is not."""
+    beside = Path("shared") / "data" / "real-workload"
+    found = next((folder / beside for folder in Path(__file__).parents[2:] if (folder / beside).is_dir()), None)
+    if found is None:
+        pytest.skip("the recorded data of the real workload is not beside the project, at ../shared/data/real-workload")
+    return found
 
 
 def pytest_collection_finish() -> None:

@@ -9,13 +9,14 @@ Secrets that hold them are filled anew. tests/record_bundles.py writes what is r
 import base64
 import gzip
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
+from drfsm.dr import workload
+from drfsm.sandbox import workload_image
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, MACHINE_IMAGE, REGION, SECRET_ACCESS_KEY, Cloud, _application
 from drfsm.sandbox.kubernetes import EmulatedCluster
 from drfsm.sandbox.kubernetes.objects import key_of, timestamp
@@ -29,8 +30,6 @@ LEFT_OUT = ("nodes", "leases", "events", "endpoints")
 """What every cluster makes anew."""
 SECRET_VALUES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL")
 SERVICES = ("s3", "iam", "sts", "ec2", "ssm", "cloudwatch")
-IMAGES = {REPOSITORY: [sys.executable, "-m", "drfsm.sandbox.workload"]}
-
 Manifest = dict[str, Any]
 
 
@@ -175,7 +174,9 @@ class _Cluster(EmulatedCluster):
     def __init__(
         self, name: str, directory: Path, objects: Sequence[Manifest], filled: Callable[[str, Manifest], Manifest]
     ) -> None:
-        super().__init__(name, directory, IMAGES)
+        # The workload as it was then, when its contract was recorded nowhere.
+        image = workload_image.build(directory.parent / f"image-{name}", workload.legacy())
+        super().__init__(name, directory, {REPOSITORY: image})
         self._objects, self._filled = objects, filled
 
     def start(self) -> Self:

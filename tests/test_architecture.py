@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -99,6 +100,23 @@ def past_the_door(path: Path) -> list[str]:
         if source != door and not module.startswith(f"{door}."):
             taken.append(f"{path.relative_to(ROOT)}: from {source} import ...")
     return taken
+
+
+WORKLOADS_WORDS = re.compile(r"PUBLISH_S3|JOBINTEL_|_ranked_|jobintel", re.IGNORECASE)
+"""What only the contract says, its data, and the sandbox's own workload."""
+
+
+def test_nothing_but_the_contract_names_the_workload() -> None:
+    """Switches, variables, files and names of the workload stand in drfsm/dr/workload/*.yaml, and in no code."""
+    sandbox = ROOT / "drfsm" / "sandbox"
+    modules = [path for path in (ROOT / "drfsm").rglob("*.py") if not path.is_relative_to(sandbox)]
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in (*modules, *(ROOT / "machines").glob("*.yaml"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if WORKLOADS_WORDS.search(line.replace("jobintel.yaml", ""))
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_a_room_of_dr_is_entered_by_its_door() -> None:

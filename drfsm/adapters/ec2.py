@@ -21,9 +21,7 @@ from drfsm.claims import field, object_of
 from drfsm.errors import ActionFailed
 from drfsm.world import Change, Changes, Charter, Kubeconfig, Machine, Standing, Watch
 
-TEMPLATE = "jobintel-dr-runner"
-KUBECONFIG_PARAMETER = "/jobintel-dr/{instance}/kubeconfig"
-TAGS = {"Name": "jobintel-dr-runner", "Purpose": "jobintel-dr", "ManagedBy": "drfsm"}
+MANAGED = {"ManagedBy": "drfsm"}
 RUN_TAG, DRILL_TAG = "drfsm-run", "drfsm-drill"  # no slash: instance metadata does not show tags with a slash
 API_PORT = 6443
 TOKENS = 8  # instances that one charter may start, one after another
@@ -32,7 +30,11 @@ _GONE = "terminated"
 
 
 class Ec2Runner:
-    """Brings up one instance. ``template`` is a launch template's name or id, perhaps with ``:version``."""
+    """Brings up one instance.
+
+    ``template``: a launch template's name or id, perhaps with ``:version``. ``parameter``: the name of the parameter
+    that holds its kubeconfig, with ``{instance}`` in it. ``tags``: what DR's machines carry.
+    """
 
     kind = "ec2"
 
@@ -42,14 +44,16 @@ class Ec2Runner:
         private: PrivateFiles,
         address: Address,
         *,
-        template: str = TEMPLATE,
-        parameter: str = KUBECONFIG_PARAMETER,
+        template: str,
+        parameter: str,
+        tags: Mapping[str, str],
         security_group: str = "",
         port: int = API_PORT,
     ) -> None:
         self._machines, self._parameters = fleet
         self._private, self._address = private, address
         self._template, _, self._version = template.partition(":")
+        self._tagged = tags
         self._parameter, self._group, self._port = parameter, security_group, port
 
     # --- up -------------------------------------------------------------------------------------------------
@@ -82,7 +86,7 @@ class Ec2Runner:
         for number in range(TOKENS):
             watch.check()
             self._private.write(ASKED, json.dumps({"run": charter.run, "token": number}).encode())  # BEFORE the request
-            started = self._machines.launch(template, version, _token(charter, number), tags(charter))
+            started = self._machines.launch(template, version, _token(charter, number), self._tags(charter))
             if started is not None and started["state"] != _GONE:
                 watch.say(f"started {started['instance_id']} from {template} version {version}")
                 return Standing((self._machine(started),), 1)
@@ -103,7 +107,7 @@ class Ec2Runner:
         template, _, version = planned.address.partition(":")
         watch.say(f"repeating the start request of {charter.run}: its response is not on record")
         try:
-            started = self._machines.launch(template, version, _token(charter, number), tags(charter))
+            started = self._machines.launch(template, version, _token(charter, number), self._tags(charter))
         except ActionFailed as fault:
             watch.say(f"the start request was refused, so there is no instance: {fault.what}")
             return Standing()
@@ -206,13 +210,12 @@ class Ec2Runner:
             instance["launched_at"],
         )
 
+    def _tags(self, charter: Charter) -> Mapping[str, str]:
+        """Return the tags of a charter's machines."""
+        return {**self._tagged, **MANAGED, RUN_TAG: charter.run, DRILL_TAG: charter.drill}
+
     def _name(self, instance_id: str) -> str:
         return self._parameter.format(instance=instance_id)
-
-
-def tags(charter: Charter) -> Mapping[str, str]:
-    """Return the tags of a charter's machines."""
-    return {**TAGS, RUN_TAG: charter.run, DRILL_TAG: charter.drill}
 
 
 def _token(charter: Charter, number: int) -> str:

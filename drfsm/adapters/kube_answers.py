@@ -78,7 +78,7 @@ class Asked(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Return the request in words: ``GET Job jobintel/x on dr``."""
+        """Return the request in words: ``GET Job batch/x on dr``."""
         place = "/".join(part for part in (self.namespace, self.name) if part)
         return f"{self.method} {self.kind}{f' {place}' if place else ''} on {self.site}"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from drfsm.cli.options import at_bucket, connected, pair
+from drfsm.cli.options import at_bucket, comparison_profile, connected, contract_of, pair
 from drfsm.cli.outcome import output
 from drfsm.cli.say import say, say_lines
 from drfsm.cli.site_options import out
@@ -36,13 +36,13 @@ def list_command(output: str, **options: Any) -> int:
     from drfsm.dr.terms import terms_of
 
     store, layout = connected(options), terms_of(options).layout
-    home = layout.run("")
+    home = layout.runs()
     sizes_of_run: dict[str, list[int]] = {}
     for stat in store.list(home):
         sizes = sizes_of_run.setdefault(stat.key.removeprefix(home).partition("/")[0], [0, 0])
         sizes[0] += 1
         sizes[1] += stat.size_bytes
-    deciding = shown(store, layout.global_pointers()[0])
+    deciding = shown(store, layout.global_pointers()[0], layout.workload.pointers)
     canonical = deciding.get("run_id") if isinstance(deciding, dict) else None
     rows = [
         {"run_id": name, "objects": count, "bytes": size, "canonical": name == canonical}
@@ -84,16 +84,17 @@ def show(run_id: str, output: str, **options: Any) -> int:
     store, layout = connected(options), terms_of(options).layout
     home = run_home(layout, run_id)
     files = {entry.key.removeprefix(home): entry.size_bytes for entry in store.list(home)}
-    pointers = {key: shown(store, key) for key in layout.global_pointers()}
+    form, report = layout.workload.pointers, layout.workload.report
+    pointers = {key: shown(store, key, form) for key in layout.global_pointers()}
     pairs = named_pairs(pointers.values(), (options["provider"], options["profile"]))
-    pointers |= {key: shown(store, key) for key in layout.provider_pointers(pairs)}
+    pointers |= {key: shown(store, key, form) for key in layout.provider_pointers(pairs)}
     named_by = [key for key, entry in pointers.items() if isinstance(entry, dict) and entry["run_id"] == run_id]
     record = {
         "run_id": run_id,
         "where": f"s3://{store.bucket}/{home}",
         "files": files,
         "named_by": named_by,
-        "has_report": "run_report.json" in files,
+        "has_report": report is not None and report.key in files,
     }
     lines = [f"{record['where']}: {len(files)} objects, {sum(files.values())} bytes"]
     lines += [f"  {size:>10} {name}" for name, size in sorted(files.items())]
@@ -129,7 +130,7 @@ def verify(
 
     report = _bytes(run_report) if run_report else None
     if offline:
-        verifications = [verification.verify_local(offline, run_id=run_id, report=report)]
+        verifications = [verification.verify_local(offline, contract_of(options), run_id=run_id, report=report)]
     elif not run_id:
         raise UsageFault("no run is named", hint="drfsm runs list")
     else:
@@ -149,8 +150,8 @@ def _verification_lines(verification: Any) -> list[str]:
     lines = [f"{verification.where}: {verification.verdict} ({read})"]
     lines += [f"  {problem.kind}: {problem.path or '-'}: {problem.told}" for problem in verification.problems]
     lines += [f"  not named by the report: {name}" for name in verification.extra]
-    if verification.level == "observed":
-        lines.append("  there is no report: every file could be read, but a missing one would not be noticed")
+    if verification.level == "observed" and verification.verdict == "verified":
+        lines.append("  there is no report: what the contract requires is there, and no digest says what it must hold")
     return lines
 
 
@@ -165,11 +166,7 @@ def _bytes(path: Path) -> bytes:
 @click.argument("left")
 @click.argument("right")
 @at_bucket
-@click.option(
-    "--comparison-profile",
-    type=click.Path(path_type=Path),
-    help="YAML file: which differences matter (docs/comparison.md).",
-)
+@comparison_profile
 @click.option(
     "--allow-run-id-drift/--no-run-id-drift",
     default=True,
@@ -181,7 +178,7 @@ def _bytes(path: Path) -> bytes:
 def compare(
     left: str,
     right: str,
-    comparison_profile: Path | None,
+    comparison_profile: str,
     output: str,
     *,
     allow_run_id_drift: bool,
@@ -192,11 +189,8 @@ def compare(
     from drfsm.dr.artifacts.compare import comparison
     from drfsm.dr.terms import terms_of
 
-    profile = (
-        comparison.load(_bytes(comparison_profile), str(comparison_profile))
-        if comparison_profile
-        else comparison.default_profile()
-    )
+    workload = contract_of(options)
+    profile = comparison.profile_of(workload, comparison_profile)
     ours: comparison.Reader
     theirs: comparison.Reader
     if offline:
@@ -204,7 +198,7 @@ def compare(
     else:
         store, layout = connected(options), terms_of(options).layout
         ours, theirs = [comparison.StoreRun(store, layout.run(name), name, name) for name in (left, right)]
-    comparison_result = comparison.compare(ours, theirs, profile, allow_run_id_drift=allow_run_id_drift)
+    comparison_result = comparison.compare(ours, theirs, profile, workload, allow_run_id_drift=allow_run_id_drift)
     out(output, comparison_result.record, list(comparison_result.lines()))
     return comparison_result.exit_code
 
@@ -220,7 +214,7 @@ def sync(source: str, target: str, output: str, *, dry_run: bool, **options: Any
     from drfsm.dr.artifacts import prefix_sync
 
     store, began = connected(options), time.monotonic()
-    planned = prefix_sync.plan(store, source, target, guarded=[options["prefix"]])
+    planned = prefix_sync.plan(store, source, target, contract_of(options), guarded=[options["prefix"]])
     record: dict[str, Any] = dict(planned.record)
     if not dry_run:
         copied = prefix_sync.execute(store, planned, note=_note)

@@ -13,7 +13,7 @@ import click
 
 from drfsm.claims import bounded, is_name, printable
 from drfsm.cli.control_plane import applied, fetched
-from drfsm.cli.options import at_bucket, connected, endpoint_url, pair, region
+from drfsm.cli.options import at_bucket, configmap, connected, contract_of, endpoint_url, pair, region, workload_file
 from drfsm.cli.outcome import output
 from drfsm.cli.say import say as say_line
 from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
@@ -162,12 +162,11 @@ def verify(backup_uri: str, recovery_point_objective: str, expect_sha256: str, o
 
 @backup.command()
 @_backup_uri
+@workload_file
 @at_site("KUBECONFIG_DR", "KUBECONFIG")
 @endpoint_url
 @region
-@click.option(
-    "--configmap", default="jobintel-config", show_default=True, help="ConfigMap that switches publishing on and off."
-)
+@configmap
 @_cronjob
 @_state_claim
 @_job_image
@@ -193,7 +192,12 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **options: Any) -> i
     run_id = new_run_id("restore")
     receipts = ReceiptFiles(receipt_dir, run_id)
     names = {name: options[option] for name, option in _TARGET.items()}
-    target = Target(cluster_of(options["kubeconfig"]), bundled=not options["without_control_plane"], **names)
+    target = Target(
+        cluster_of(options["kubeconfig"]),
+        workload=contract_of(options),
+        bundled=not options["without_control_plane"],
+        **names,
+    )
     wishes = Wishes(
         Image(options["job_image"], options["job_python"]),
         objective(options["recovery_point_objective"]),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drfsm.cli.options import connected
+from drfsm.cli.options import connected, contract_of
 from drfsm.cli.outcome import output
 from drfsm.cli.say import say_text
 from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
@@ -56,13 +56,15 @@ def publish(
     """Publish the configuration of a site or of a directory, and make it the current one."""
     from drfsm.dr.control_plane import bundle as bundles
 
-    store = connected(options)
+    store, workload = connected(options), contract_of(options)
     origin = bundles.Origin(git_sha or _git_sha(source), image_ref_digest, created_at or stamp())
     origin.check()
     sections = (
-        bundles.from_directory(Path(source)) if source else bundles.from_cluster(cluster_of(kubeconfig), namespace)
+        bundles.from_directory(Path(source))
+        if source
+        else bundles.from_cluster(cluster_of(kubeconfig), namespace, workload)
     )
-    published = bundles.publish(store, options["prefix"], bundles.pack(sections, origin), origin)
+    published = bundles.publish(store, options["prefix"], bundles.pack(sections, origin, workload), origin, workload)
     record = {
         "bundle_uri": published.uri,
         "bundle_sha256": published.sha256,
@@ -100,8 +102,8 @@ def _found(options: Mapping[str, Any], bundle_uri: str, bundle_sha256: str) -> "
         raise UsageFault("--bundle-uri and --bundle-sha256 go together", hint="give both, or none")
     if bundle_uri:
         named = {"bundle_uri": bundle_uri, "bundle_sha256": bundle_sha256}
-        return rooms.fetch(store, rooms.home_of(options["prefix"]), named)
-    current = rooms.published(store, options["prefix"])
+        return rooms.fetch(store, rooms.home_of(options["prefix"]), named, contract_of(options))
+    current = rooms.published(store, options["prefix"], contract_of(options))
     if current is None:
         raise UsageFault(
             f"no control plane is published below s3://{store.bucket}/{options['prefix']}",
@@ -180,10 +182,20 @@ def apply(
     if render_only:
         import yaml
 
-        text = yaml.safe_dump_all(room.rendered(bundle, namespace), sort_keys=False)  # ASCII: nothing is escaped twice
+        text = yaml.safe_dump_all(
+            room.rendered(bundle, namespace, contract_of(options)), sort_keys=False
+        )  # ASCII: nothing is escaped twice
         say_text(text)
         return
-    done = room.apply(cluster_of(kubeconfig), namespace, bundle, force=force_conflicts, check=lambda: None, say=say)
+    done = room.apply(
+        cluster_of(kubeconfig),
+        namespace,
+        bundle,
+        contract_of(options),
+        force=force_conflicts,
+        check=lambda: None,
+        say=say,
+    )
     receipts = ReceiptFiles(receipt_dir, f"control-plane-{stamp()}")
     applied(receipts, bundle, done)
     lines = [
@@ -208,7 +220,7 @@ def verify(kubeconfig: str, namespace: str, bundle_uri: str, bundle_sha256: str,
     from drfsm.dr.control_plane import parity, same
 
     bundle = _found(options, bundle_uri, bundle_sha256)
-    seen = parity(cluster_of(kubeconfig), namespace, bundle)
+    seen = parity(cluster_of(kubeconfig), namespace, bundle, contract_of(options))
     verdict = "same" if same(seen) else "different"
     lines = [f"{bundle.uri}: {verdict}"]
     for section, differences in seen.items():

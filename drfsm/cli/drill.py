@@ -13,7 +13,19 @@ import click
 from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
 from drfsm.cli.drill_inputs import PHASES, inputs_of, settle
-from drfsm.cli.options import Command, approval_policy, of_a_run, patience, with_options
+from drfsm.cli.options import (
+    Command,
+    approval_policy,
+    candidate,
+    configmap,
+    namespace,
+    of_a_run,
+    patience,
+    profile,
+    provider,
+    with_options,
+    workload_file,
+)
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say
@@ -24,19 +36,14 @@ from drfsm.runs.earlier_drills import copy_private_files, directory_beside, earl
 _phase = click.Choice(PHASES)
 
 _WORKLOAD = (
-    click.option("--namespace", default="jobintel", show_default=True, help="Namespace of the workload."),
-    click.option("--provider", default="openai", show_default=True),
-    click.option("--profile", default="cs", show_default=True),
-    click.option(
-        "--candidate", default="local", show_default=True,
-        help="Candidate whose runs and pointers are meant.",
-    ),
+    workload_file,
+    namespace,
+    provider,
+    profile,
+    candidate,
     click.option("--cronjob", default="", help="CronJob that publishes.  [default: the only one]"),
     click.option("--cronjob-selector", default="", help="Label selector of the CronJobs that must be suspended."),
-    click.option(
-        "--configmap", default="jobintel-config", show_default=True,
-        help="ConfigMap that switches publishing on and off.",
-    ),
+    configmap,
     click.option(
         "--image-ref", default="",
         help="Image to validate, as repo@sha256:<64 hex>.  [default: the CronJob's image]",

@@ -12,7 +12,7 @@ from typing import Any
 
 from drfsm import claims
 from drfsm.claims import bounded, is_name
-from drfsm.cli.options import assignments, new_workload_run_id, policy_inputs
+from drfsm.cli.options import assignments, contract_of, new_workload_run_id, policy_inputs
 from drfsm.errors import DrfsmError, Unreadable, UsageFault
 from drfsm.runs import wiring
 from drfsm.runs.canonical import canonical_run
@@ -20,7 +20,6 @@ from drfsm.runs.earlier_drills import EarlierDrill, recovery_inputs
 from drfsm.runs.git import head
 
 PHASES = ("bringup", "restore", "validate", "promote", "teardown")
-DEFAULT_PREFIX = "jobintel"
 
 
 def settle(options: dict[str, Any], earlier: EarlierDrill | None) -> None:
@@ -32,7 +31,11 @@ def settle(options: dict[str, Any], earlier: EarlierDrill | None) -> None:
     known = earlier.state.inputs if earlier is not None else {}
     options["bucket"] = options["bucket"] or bucket or str(known.get("bucket", ""))
     options["prefix"] = (options["prefix"] or rest.partition("/backups/")[0] or str(known.get("prefix", ""))).strip("/")
-    options["prefix"] = options["prefix"] or DEFAULT_PREFIX
+    options["prefix"] = options["prefix"] or contract_of(options).defaults.prefix
+    if known.get("workload", options["workload"]) != options["workload"]:
+        raise UsageFault(
+            "the earlier drill was of a workload with another contract", hint="add --workload with its contract"
+        )
     if not options["bucket"]:
         raise UsageFault("no bucket is named", hint="add --bucket or --backup-uri")
     if options["kubeconfig"]:
@@ -172,7 +175,8 @@ def inputs_of(options: Mapping[str, Any], earlier: EarlierDrill | None, run_id: 
         "expected_minutes",
     )
     words = (
-        "bucket", "prefix", "namespace", "candidate", "provider", "profile", "cronjob", "cronjob_selector", "configmap",
+        "workload", "bucket", "prefix", "namespace", "candidate", "provider", "profile", "cronjob", "cronjob_selector",
+        "configmap",
         "backup_uri", "image_ref", "infrastructure", "terraform_dir", "site", "site_run", "promote_target",
         "fence_primary_role", "fence_dr_role", "resume_cronjobs", "reason", "expect_account", "endpoint_url", "region",
     )  # fmt: skip
@@ -188,7 +192,7 @@ def inputs_of(options: Mapping[str, Any], earlier: EarlierDrill | None, run_id: 
         "only_teardown": "yes" if tuple(asked) == ("teardown",) else "no",
         "journal_prefix": own,
         "staged_prefix": receipt.get("staged_prefix") or f"{own}/validation",
-        "dr_run_id": receipt.get("run_id") or new_workload_run_id(),
+        "dr_run_id": receipt.get("run_id") or new_workload_run_id(contract_of(options)),
         "validation_receipt": json.dumps(receipt) if receipt else "",
         "primary_run_id": _canonical_run(options),
         "taker": "dr",
@@ -199,7 +203,7 @@ def inputs_of(options: Mapping[str, Any], earlier: EarlierDrill | None, run_id: 
         "max_attempts": 1 if options["no_retry"] else options["max_attempts"],
         **_of_the_backup(options),
         **policy_inputs(options),
-        "validation_env": "\n".join(assignments(options["validation_env"])),
+        "validation_env": "\n".join(assignments(options["validation_env"], contract_of(options))),
         "recovery_time_objective": _seconds("--recovery-time-objective", options["recovery_time_objective"]),
         "recovery_point_objective": _seconds("--recovery-point-objective", options["recovery_point_objective"]),
         **recovery_inputs(earlier, site=options["site"], restores="restore" in asked),

@@ -5,7 +5,21 @@ from typing import Any
 
 import click
 
-from drfsm.cli.options import assignments, both_or_none, new_workload_run_id, of_a_run, patience
+from drfsm.cli.options import (
+    assignments,
+    both_or_none,
+    candidate,
+    comparison_profile,
+    configmap,
+    contract_of,
+    namespace,
+    new_workload_run_id,
+    of_a_run,
+    pair,
+    patience,
+    prefix,
+    workload_file,
+)
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal, tokens
 from drfsm.errors import UsageFault
@@ -16,18 +30,16 @@ from drfsm.runs import wiring
     epilog="Ctrl-C stops the run at the next clean point; `drfsm resume` continues it from there.",
 )
 @click.option("--bucket", required=True, help="Bucket to which both sites publish.")
-@click.option(
-    "--prefix", default="jobintel", show_default=True, help="Prefix in the bucket below which both sites publish."
-)
+@workload_file
+@prefix
 @click.option("--dr-run-id", required=True, help="Run of DR that is canonical now, as you know it.")
 @click.option("--kubeconfig-dr", required=True, type=click.Path(), help="Path to DR's kubeconfig.")
 @click.option("--kubeconfig-primary", required=True, type=click.Path(), help="Path to the primary's kubeconfig.")
 @click.option(
     "--image-ref", default="", help="Image to validate, as repo@sha256:<64 hex>.  [default: the CronJob's image]"
 )
-@click.option("--namespace", default="jobintel", show_default=True, help="Namespace of the workload, on both sites.")
-@click.option("--provider", default="openai", show_default=True)
-@click.option("--profile", default="cs", show_default=True)
+@namespace
+@pair
 @click.option("--primary-restore-backup-uri", default="", help="Check that this backup of the primary is intact.")
 @click.option("--sync-src-prefix", default="", help="Copy this prefix of the bucket ...")
 @click.option("--sync-dst-prefix", default="", help="... to this one, before the primary is assessed.")
@@ -41,11 +53,10 @@ from drfsm.runs import wiring
     "--receipt-dir", type=click.Path(), help="Directory of the run's bundle.  [default: below $DRFSM_HOME/runs]"
 )
 @click.option("--allow-tag", is_flag=True, help="Accept an image that is not pinned by a digest.")
-@click.option("--candidate", default="local", show_default=True, help="Candidate whose pointers are moved.")
+@candidate
 @click.option("--cronjob", default="", help="CronJob that publishes.  [default: the only one]")
-@click.option(
-    "--configmap", default="jobintel-config", show_default=True, help="ConfigMap that switches publishing on and off."
-)
+@configmap
+@comparison_profile
 @click.option("--resume-cronjobs", default="", help="CronJobs to resume if no promote recorded which.")
 @click.option("--cronjob-selector", default="", help="Label selector of the CronJobs to suspend.  [default: all]")
 @click.option("--allow-image-drift", is_flag=True, help="Accept that the CronJob runs another image than --image-ref.")
@@ -126,14 +137,14 @@ def failback(**options: Any) -> int:
         "gitops_paused": "yes" if options["gitops_paused"] else "no",
         "allow_image_drift": "yes" if options["allow_image_drift"] else "no",
         "allow_degraded": "yes" if options["allow_degraded"] else "no",
-        "validation_env": "\n".join(assignments(options["validation_env"])),
+        "validation_env": "\n".join(assignments(options["validation_env"], contract_of(options))),
         "alarms": "\n".join(name for alarm in options["alarms"] if (name := alarm.strip())),
         "fence_primary": "asked" if options["fence_primary"] else "none",
         "fence_dr": "asked" if options["fence_dr"] else "none",
         "dr_unreachable": "yes" if options["dr_unreachable"] else "no",
         "adopt_ownership": "yes" if options["adopt_ownership"] else "no",
         "primary_pod_answered_for": "",
-        "primary_run_id": new_workload_run_id(),
+        "primary_run_id": new_workload_run_id(contract_of(options)),
         "allow_tag": "yes" if options["allow_tag"] else "no",
         "teardown": "true" if options["teardown"] else "false",
         "sync": both_or_none(options, "sync_src_prefix", "sync_dst_prefix"),

@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
         "Configuration of the workload: publish, fetch, apply, verify.",
     ),
     "backup": ("backups", "backup", "Backups of a site's objects and state: create, verify, restore."),
+    "workload": ("workloads", "workload", "Check and show the contract of the workload, offline."),
     "machine": ("machines", "machine", "Check, show and draw the declared machines, offline."),
     "sandbox": ("sandboxes", "sandbox", "Run two sites on this computer, to try everything."),
 }

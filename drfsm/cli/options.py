@@ -3,14 +3,17 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from drfsm.errors import UsageFault
 from drfsm.runs.trust import region_here
 
-_OURS = re.compile(r"AWS_|PUBLISH_S3|JOBINTEL_S3_|JOBINTEL_RUN_ID$")
+if TYPE_CHECKING:
+    from drfsm.dr.workload import Workload
+
 _SECRET = re.compile(r"(?i)secret|token|passw|credential|key$")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -37,6 +40,72 @@ region = click.option(
     help="Region of the cloud.  [default: $AWS_REGION]",
 )
 
+
+def _contract(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return the contract that --workload names, as a run records it. Raises UsageFault, DeclarationFault."""
+    from drfsm.dr import workload
+
+    if not value:
+        return workload.canonical(workload.shipped())
+    try:
+        raw = Path(value).read_bytes()
+    except OSError as fault:
+        raise UsageFault(f"--workload: {value}: {fault.strerror}", hint="check the path") from None
+    return workload.canonical(workload.read(raw, Path(value).name))
+
+
+def _comparison_profile(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return the profile that the option names, as a run records it; "" without it. Raises DeclarationFault."""
+    from drfsm.dr.artifacts.compare import load
+
+    if not value:
+        return ""
+    try:
+        raw = Path(value).read_bytes()
+    except OSError as fault:
+        raise UsageFault(f"--comparison-profile: {value}: {fault.strerror}", hint="check the path") from None
+    load(raw, Path(value).name)
+    return raw.decode()
+
+
+def contract_of(given: Mapping[str, Any]) -> "Workload":
+    """Return the workload's contract that the options name."""
+    from drfsm.dr import workload
+
+    return workload.recorded(given["workload"])
+
+
+def _of_workload(choose: Callable[["Workload"], str]) -> Callable[[click.Context, click.Parameter, str], str]:
+    """Return a callback that puts in what the contract says where an option isn't given."""
+    return lambda context, _parameter, value: value or choose(contract_of(context.params))
+
+
+def _settled(name: str, about: str, choose: Callable[["Workload"], str]) -> Callable[[Command], Command]:
+    words = f"{about}  [default: the workload's]".strip()
+    return click.option(f"--{name}", default="", callback=_of_workload(choose), help=words)
+
+
+workload_file = click.option(
+    "--workload",
+    default="",
+    is_eager=True,  # others take their defaults from it
+    callback=_contract,
+    metavar="FILE",
+    help="Contract of the workload (docs/workload.md).  [default: the one that drfsm ships]",
+)
+prefix = _settled("prefix", "Prefix in the bucket below which both sites publish.", lambda it: it.defaults.prefix)
+candidate = _settled("candidate", "Candidate whose runs and pointers are meant.", lambda it: it.defaults.candidate)
+namespace = _settled("namespace", "Namespace of the workload.", lambda it: it.kubernetes.namespace)
+configmap = _settled("configmap", "ConfigMap that switches publishing on and off.", lambda it: it.kubernetes.configmap)
+provider = _settled("provider", "Provider of the pair that the pointers must name.", lambda it: it.defaults.provider)
+profile = _settled("profile", "Profile of that pair.", lambda it: it.defaults.profile)
+comparison_profile = click.option(
+    "--comparison-profile",
+    default="",
+    callback=_comparison_profile,
+    metavar="FILE",
+    help="JSON file: which differences of two runs matter (docs/comparison.md).  [default: the workload's]",
+)
 operator = click.option("--operator", default="", help="Your name in the journal.  [default: your user name]")
 take_over = click.option(
     "--take-over",
@@ -47,12 +116,9 @@ take_over = click.option(
 
 _AT_BUCKET = (
     click.option("--bucket", default="", help="Bucket to which both sites publish."),
-    click.option(
-        "--prefix", default="jobintel", show_default=True, help="Prefix in the bucket below which both sites publish."
-    ),
-    click.option(
-        "--candidate", default="local", show_default=True, help="Candidate whose runs and pointers are meant."
-    ),
+    workload_file,
+    prefix,
+    candidate,
     endpoint_url,
     region,
 )
@@ -100,10 +166,7 @@ _APPROVAL_POLICY = (
         help="How long an approval is valid: the stop of the primary must begin by then.",
     ),
 )
-_PAIR = (
-    click.option("--provider", default="openai", show_default=True),
-    click.option("--profile", default="cs", show_default=True),
-)
+_PAIR = (provider, profile)
 
 
 def at_bucket(command: Command) -> Command:
@@ -157,7 +220,7 @@ def connected(options: Mapping[str, Any]) -> Any:
     ).store
 
 
-def assignments(texts: Sequence[str]) -> Sequence[str]:
+def assignments(texts: Sequence[str], contract: "Workload") -> Sequence[str]:
     """Return the values of --validation-env. Raises UsageFault for one that is no NAME=VALUE, or a secret."""
     for assignment in texts:
         name, equals, value = assignment.partition("=")
@@ -165,7 +228,7 @@ def assignments(texts: Sequence[str]) -> Sequence[str]:
             raise UsageFault(
                 f"--validation-env {name!r} is no NAME=VALUE", hint="give it as --validation-env NAME=VALUE"
             )
-        if _OURS.match(name):
+        if name.startswith("AWS_") or contract.reserves(name):
             raise UsageFault(
                 f"--validation-env {name}: where and with which identity the site publishes must come from the site",
                 hint="change it in the site's own configuration",
@@ -178,9 +241,9 @@ def assignments(texts: Sequence[str]) -> Sequence[str]:
     return texts
 
 
-def new_workload_run_id() -> str:
-    """Return an id for a validation's workload run. The workload uses the time as id."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+def new_workload_run_id(contract: "Workload") -> str:
+    """Return an id for a validation's workload run, as the workload names its runs."""
+    return contract.run_ids.new(datetime.now(UTC))
 
 
 def both_or_none(options: Mapping[str, Any], one: str, other: str) -> str:

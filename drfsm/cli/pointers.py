@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,19 +30,24 @@ def pointers() -> None:
 def show(output: str, **options: Any) -> int:
     """Show every pointer of the set.
 
-    Exits with 0 if all name one run, with 11 if they do not or one cannot be read, with 3 if there are none.
+    Exits with 0 if all name one run, with 11 if they do not, if only older keys exist or one cannot be read, with 3 if
+    there are none.
     """
-    from drfsm.dr.pointers import MEND, named_pairs, shown
+    from drfsm.dr.pointers import MEND, named_pairs, only_older, shown
     from drfsm.dr.terms import terms_of
 
     store, layout = connected(options), terms_of(options).layout
-    pointers = {key: shown(store, key) for key in layout.global_pointers()}
+    form = layout.workload.pointers
+    pointers = {key: shown(store, key, form) for key in layout.global_pointers()}
     pairs = named_pairs(pointers.values(), (options["provider"], options["profile"]))
-    pointers |= {key: shown(store, key) for key in layout.provider_pointers(pairs)}
+    pointers |= {key: shown(store, key, form) for key in layout.provider_pointers(pairs)}
     wrong = {key: why for key, pointer in pointers.items() if (why := _wrong(pointer, layout))}
     named = sorted({str(pointer["run_id"]) for pointer in pointers.values() if isinstance(pointer, dict)})
     missing = [key for key, pointer in pointers.items() if pointer is None]
-    verdict = _verdict(named, missing, wrong)
+    older = layout.older_pointers(pairs)
+    verdict = "older_only" if not wrong and only_older(pointers, older) else _verdict(named, missing, wrong)
+    if older and verdict == "older_only":
+        missing = []
     if output == "json":
         fields = {
             key: {"unreadable": pointer} if isinstance(pointer, str) else pointer for key, pointer in pointers.items()
@@ -52,14 +58,19 @@ def show(output: str, **options: Any) -> int:
             run_id = pointer["run_id"] if isinstance(pointer, dict) else "missing" if pointer is None else "UNREADABLE"
             say(f"{run_id or 'no run':<36} {key}")
         say_lines(wrong.values())
-        say(_VERDICTS[verdict].format(run="".join(named[:1]), mend=MEND))
+        say(_VERDICTS[verdict].format(run="".join(named[:1]), mend=MEND, set=_set_command(options, named)))
     return int({"one": ExitCode.DONE, "none": ExitCode.REFUSED}.get(verdict, ExitCode.DIFFERENT))
 
 
 _VERDICTS = {
     "one": "all pointers name {run}",
     "none": "there is no pointer",
-    "mixed": "the pointers name different runs: a Job was killed in between, or somebody moved some of them",
+    "older_only": "only the older keys exist, and all name {run}: an older version of the workload writes these alone,"
+    " and readers follow them. A failback or a promote moves the whole set; to write the rest of it: {set}",
+    "incomplete": "some pointers are missing; the others name {run}: a Job was killed in between, or somebody deleted"
+    " them. To write the whole set: {set}",
+    "mixed": "the pointers name different runs: a Job was killed in between, or somebody moved some of them. To make"
+    " all of them name one run: {set}",
     "wrong": "the pointers are not reliable: {mend}",
 }
 
@@ -69,7 +80,15 @@ def _verdict(named: list[str], missing: list[str], wrong: Mapping[str, str]) -> 
         return "wrong"
     if not named:
         return "none"
-    return "one" if len(named) == 1 and not missing else "mixed"
+    return "mixed" if len(named) > 1 else "incomplete" if missing else "one"
+
+
+def _set_command(given: Mapping[str, Any], named: list[str]) -> str:
+    """Return the command that makes the whole set name one run: the one that is named, where it is one."""
+    run_id = named[0] if len(named) == 1 else ""
+    where = " ".join(f"--{name} {quote(str(given[name]))}" for name in ("bucket", "prefix", "candidate"))
+    confirm = quote(f"CONFIRM-{run_id}") if run_id else "CONFIRM-RUN"
+    return f"drfsm pointers set {quote(run_id) if run_id else 'RUN'} {where} --confirm {confirm} --reason ..."
 
 
 def _wrong(pointer: Any, layout: "Layout") -> str:

@@ -7,7 +7,7 @@ from uuid import uuid4
 import click
 
 from drfsm.cli import plans
-from drfsm.cli.options import approval_policy, of_a_run, patience
+from drfsm.cli.options import approval_policy, comparison_profile, configmap, of_a_run, patience, workload_file
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.promote_inputs import check_combinations, check_immediate_approval, inputs_of
 from drfsm.cli.prompts import at_terminal
@@ -24,8 +24,9 @@ from drfsm.runs.mirrors import has_mirror
 )
 @click.option("--bucket", default="", help="Bucket to which both sites publish.  [default: the receipt's]")
 @click.option(
-    "--prefix", default="", help="Prefix below which both sites publish.  [default: the receipt's, or jobintel]"
+    "--prefix", default="", help="Prefix below which both sites publish.  [default: the receipt's, or the workload's]"
 )
+@workload_file
 @click.option("--dr-run-id", default="", help="Run to promote.  [default: the receipt's, or that of a new validation]")
 @click.option(
     "--validation-receipt",
@@ -47,11 +48,15 @@ from drfsm.runs.mirrors import has_mirror
     "--image-ref", default="", help="Image, as repo@sha256:<64 hex>.  [default: the receipt's, or the CronJob's]"
 )
 @click.option(
-    "--namespace", default="", help="Namespace of the workload, on both sites.  [default: the receipt's, or jobintel]"
+    "--namespace",
+    default="",
+    help="Namespace of the workload, on both sites.  [default: the receipt's, or the workload's]",
 )
-@click.option("--provider", default="", help="[default: the receipt's, or openai]")
-@click.option("--profile", default="", help="[default: the receipt's, or cs]")
-@click.option("--candidate", default="", help="Candidate whose pointers are moved.  [default: the receipt's, or local]")
+@click.option("--provider", default="", help="[default: the receipt's, or the workload's]")
+@click.option("--profile", default="", help="[default: the receipt's, or the workload's]")
+@click.option(
+    "--candidate", default="", help="Candidate whose pointers are moved.  [default: the receipt's, or the workload's]"
+)
 @click.option(
     "--primary-unreachable",
     is_flag=True,
@@ -94,9 +99,8 @@ from drfsm.runs.mirrors import has_mirror
     "--receipt-dir", type=click.Path(), help="Directory of the run's bundle.  [default: below $DRFSM_HOME/runs]"
 )
 @click.option("--cronjob", default="", help="CronJob that publishes.  [default: the only one]")
-@click.option(
-    "--configmap", default="jobintel-config", show_default=True, help="ConfigMap that switches publishing on and off."
-)
+@configmap
+@comparison_profile
 @click.option("--cronjob-selector", default="", help="Label selector of the CronJobs to suspend.  [default: all]")
 @click.option("--resume-cronjobs", default="", help="CronJobs of DR to resume if no restore recorded which.")
 @click.option("--allow-tag", is_flag=True, help="Accept an image that is not pinned by a digest.")

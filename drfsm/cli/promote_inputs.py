@@ -8,7 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from drfsm.cli.options import assignments, new_workload_run_id, policy_inputs
+from attrs import asdict
+
+from drfsm.cli.options import assignments, contract_of, new_workload_run_id, policy_inputs
 from drfsm.errors import UsageFault
 from drfsm.runs import reserved_plans
 from drfsm.runs.canonical import canonical_run
@@ -16,7 +18,6 @@ from drfsm.runs.canonical import canonical_run
 ORCHESTRATORS = ("AWS_STEPFUNCTIONS_EXECUTION_ARN", "STEPFUNCTIONS_EXECUTION_ARN", "SFN_EXECUTION_ARN")
 """Environment variables by which an orchestrator says which of its executions this is; the first that is set."""
 OF_RECEIPT = ("bucket", "prefix", "namespace", "candidate", "provider", "profile")
-USUAL = {"prefix": "jobintel", "namespace": "jobintel", "candidate": "local", "provider": "openai", "profile": "cs"}
 FLAGS = (
     "no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_image_drift", "allow_degraded",
     "primary_unreachable",
@@ -76,8 +77,10 @@ def check_combinations(options: dict[str, Any]) -> None:
 def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict[str, Any]:
     """Return the inputs of the run: from the options, else from the receipt, else the usual values."""
     receipt_text, receipt = _receipt(options.pop("validation_receipt"), options.pop("expect_receipt"), options)
+    contract = contract_of(options)
+    usual = {**asdict(contract.defaults), "namespace": contract.kubernetes.namespace}
     for name in OF_RECEIPT:
-        options[name] = options[name] or str(receipt.get(name) or USUAL.get(name, ""))
+        options[name] = options[name] or str(receipt.get(name) or usual.get(name, ""))
     options["prefix"] = options["prefix"].strip("/")
     if not options["bucket"]:
         raise UsageFault("no bucket is named", hint="add --bucket, or a receipt that names it")
@@ -98,7 +101,7 @@ def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict
         "taker": "dr",
         "target": "canonical",
         "primary_run_id": canonical_run(options),
-        "dr_run_id": options["dr_run_id"] or str(receipt.get("run_id") or new_workload_run_id()),
+        "dr_run_id": options["dr_run_id"] or str(receipt.get("run_id") or new_workload_run_id(contract)),
         "staged_prefix": str(receipt.get("staged_prefix") or f"{options['prefix']}/promotes/{planned.run_id}"),
         "validation": "receipt" if receipt else "own",
         "validation_receipt": receipt_text,
@@ -115,7 +118,7 @@ def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict
         "ticket": "",
         "allow_older": "no",
         "fence_primary": "asked" if fenced else "none",
-        "validation_env": "\n".join(assignments(options["validation_env"])),
+        "validation_env": "\n".join(assignments(options["validation_env"], contract)),
         "execution_id": options["execution_id"]
         or next((os.environ[name] for name in ORCHESTRATORS if os.environ.get(name)), ""),
         "kubeconfig_dr": str(Path(options["kubeconfig_dr"]).absolute()),

@@ -1,8 +1,9 @@
 """`drfsm sandbox`: two sites on this computer."""
 
 import shlex
+import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 from attrs import asdict
@@ -44,7 +45,13 @@ def _place(directory: Path | None) -> Path:
 )
 @click.option("--diverge-on-primary", default="", help="Make the primary's results differ from DR's.")
 @click.option("--pods-sleep-seconds", default=0.0, show_default=True, help="How long each batch Job takes.")
-@click.option("--without-reports", is_flag=True, help="Runs publish no run_report.json.")
+@click.option("--with-reports", is_flag=True, help="Runs publish their run_report.json too; the real ones don't.")
+@click.option(
+    "--workload",
+    "contract",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Contract of the workload that the sites run, instead of the real one's.",
+)
 @click.option(
     "--kubernetes",
     type=click.Choice(["emulated", "real"]),
@@ -57,7 +64,8 @@ def up(
     canonical: Literal["dr", "primary"],
     diverge_on_primary: str,
     pods_sleep_seconds: float,
-    without_reports: bool,
+    with_reports: bool,
+    contract: Path | None,
     kubernetes: Literal["emulated", "real"],
 ) -> None:
     """Start the sandbox in the background, with example data."""
@@ -71,13 +79,42 @@ def up(
         programs(lambda words: say(words, err=True))
     state = start(place, Options(
         diverge_on_primary=diverge_on_primary, pods_sleep_seconds=pods_sleep_seconds,
-        publish_reports=not without_reports, kubernetes=kubernetes, canonical=canonical,
+        publish_reports=with_reports, kubernetes=kubernetes, canonical=canonical, **_of_workload(contract),
     ))  # fmt: skip
     status = "runs already" if state.already_running else "is up"
     sites = f"two sites on {state.kubernetes} clusters"
     site = "DR" if state.canonical == "dr" else "the primary"
     say(f"the sandbox {status}: {sites}, {site} canonical with the run {state.canonical_run_id}")
     say(f'  next: eval "$(drfsm sandbox env)"      its log: {state.log}')
+
+
+def _of_workload(contract: Path | None) -> dict[str, Any]:
+    """Return the options of a sandbox that follow from a contract. Raises DeclarationFault."""
+    if contract is None:
+        return {}
+    from drfsm.dr import workload
+
+    read = workload.read(contract.read_bytes(), str(contract))
+    return {
+        "workload": workload.canonical(read),
+        "prefix": read.defaults.prefix,
+        "providers": (read.defaults.provider,),
+        "profiles": (read.defaults.profile,),
+    }
+
+
+@sandbox.command()
+@click.argument("target", type=click.Path(path_type=Path))
+def manifests(target: Path) -> None:
+    """Write the sites' base, and two overlays over it, to the new directory TARGET: for kubectl apply -k."""
+    _place(None)
+    from drfsm.sandbox.base import HOME
+
+    if target.exists():
+        raise UsageFault(f"{target} is there already", hint="name a new directory")
+    shutil.copytree(HOME, target)
+    say(f"wrote {target}")
+    say(f"  next: kubectl apply -k {target / 'base'}      or an overlay: {target / 'overlays/onprem'}")
 
 
 @sandbox.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drfsm.cli.options import Command, endpoint_url, region, with_options
+from drfsm.cli.options import Command, endpoint_url, namespace, prefix, region, with_options, workload_file
 from drfsm.cli.say import say as say_line
 from drfsm.cli.say import say_json, say_lines
 from drfsm.errors import UsageFault
@@ -21,12 +21,8 @@ def at_prefix(command: Command) -> Command:
     """Add the options that name a bucket and a prefix."""
     options = (
         click.option("--bucket", default="", help="Bucket to which both sites publish."),
-        click.option(
-            "--prefix",
-            default="jobintel",
-            show_default=True,
-            help="Prefix in the bucket below which both sites publish.",
-        ),
+        workload_file,
+        prefix,
         endpoint_url,
         region,
     )
@@ -34,7 +30,10 @@ def at_prefix(command: Command) -> Command:
 
 
 def at_site(*variables: str) -> Callable[[Command], Command]:
-    """Add the options that name a site. The kubeconfig's default is the first of these variables that is set."""
+    """Add the options that name a site; ``workload_file`` must be there, too.
+
+    The kubeconfig's default is the first of these variables that is set.
+    """
     names = ", ".join(f"${name}" for name in variables)
     options = (
         click.option(
@@ -42,7 +41,7 @@ def at_site(*variables: str) -> Callable[[Command], Command]:
             default=lambda: next((os.environ[name] for name in variables if os.environ.get(name)), ""),
             help=f"Path to the site's kubeconfig.  [default: {names}]",
         ),
-        click.option("--namespace", default="jobintel", show_default=True),
+        namespace,
     )
     return lambda command: with_options(command, options)
 

@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from drfsm.cli.drill import drill, start_drill, workload_options
-from drfsm.cli.drill_inputs import DEFAULT_PREFIX
+from drfsm.cli.options import prefix
 from drfsm.cli.say import say
 from drfsm.errors import UsageFault
 
 
 @click.command()
 @click.option("--bucket", required=True, help="Bucket to which both sites publish.")
-@click.option("--prefix", default=DEFAULT_PREFIX, show_default=True, help="Prefix below which both sites publish.")
+@prefix
 @click.option(
     "--kubeconfig", type=click.Path(), default=lambda: os.environ.get("KUBECONFIG_DR", ""),
     help="Path to the site's kubeconfig.  [default: $KUBECONFIG_DR]",

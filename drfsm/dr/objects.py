@@ -36,16 +36,19 @@ def condition(manifest: Manifest, *kinds: str) -> str:
     return ""
 
 
-def cronjob_of(cluster: Cluster, namespace: str, name: str = "") -> Manifest:
-    """Return the CronJob that publishes: the named one, else the only one. Raises ActionFailed."""
-    cronjobs = {cronjob["metadata"]["name"]: cronjob for cronjob in cluster.list("CronJob", namespace)}
-    if name in cronjobs:
-        return cronjobs[name]
+def cronjob_of(cluster: Cluster, namespace: str, name: str = "", usual: str = "") -> Manifest:
+    """Return the CronJob that publishes: the named one, else the contract's (``usual``), else the only one.
+
+    Raises ActionFailed where it can't be told.
+    """
+    cronjobs = {manifest["metadata"]["name"]: manifest for manifest in cluster.list("CronJob", namespace)}
+    if (wanted := name or usual) in cronjobs:
+        return cronjobs[wanted]
     if not name and len(cronjobs) == 1:
         return next(iter(cronjobs.values()))
-    names = ", ".join(sorted(cronjobs)) or "none"
     raise ActionFailed(
-        f"which CronJob publishes on {cluster.name}? In namespace {namespace} there are: {names}",
+        f"which CronJob publishes on {cluster.name}? In namespace {namespace} there are:"
+        f" {', '.join(sorted(cronjobs)) or 'none'}",
         hint="name it with --cronjob",
     )
 

@@ -16,6 +16,8 @@ from typing import Any, Generic, TypeVar, overload
 from attrs import frozen
 
 from drfsm.dr.layout import Layout
+from drfsm.dr.workload import Workload
+from drfsm.dr.workload import recorded as recorded_contract
 from drfsm.errors import UsageFault
 
 T = TypeVar("T")
@@ -111,6 +113,11 @@ def hours_in_seconds(value: object) -> float | None:
     return hours * _HOUR if isfinite(hours) and hours > 0 else None
 
 
+def contract(value: object) -> Workload:
+    """Return the workload's contract that a run recorded; the legacy one for runs that recorded none."""
+    return recorded_contract(text(value))
+
+
 _yes, _asked, _true = equals("yes"), equals("asked"), equals("true")
 
 
@@ -121,9 +128,11 @@ class Terms:
     inputs: Mapping[str, Any]
 
     # --- the workload and its place: every machine declares these
+    workload = Input("workload", contract)  # empty: begun before contracts were recorded
+    comparison_profile = Input("comparison_profile", text, default="")  # empty: the contract's
     bucket = Input("bucket", text)
     prefix = Input("prefix", bare_prefix)
-    candidate = Input("candidate", text_or("local"))
+    candidate = Input("candidate", text)  # empty: the contract's default
     provider = Input("provider", text)
     profile = Input("profile", text)
     namespace = Input("namespace", text)
@@ -224,6 +233,16 @@ class Terms:
         return self.inputs[name]
 
     @property
+    def recorded_contract(self) -> str:
+        """Return the workload's contract as the run recorded it; "" for runs that older versions began."""
+        return text(self.inputs.get("workload"))
+
+    @property
+    def usual_cronjob(self) -> str:
+        """Return the CronJob that publishes by the contract, where there are several and none is named."""
+        return self.workload.kubernetes.cronjob
+
+    @property
     def source_site(self) -> str:
         """Return the other site: whose run is canonical when the procedure begins."""
         return "primary" if self.target_site == "dr" else "dr"
@@ -245,14 +264,14 @@ class Terms:
     @property
     def layout(self) -> Layout:
         """Return the canonical layout."""
-        return Layout(self.prefix, self.candidate)
+        return Layout(self.prefix, self.candidate, self.workload)
 
     def staged(self, run_id: str) -> Layout:
         """Return the layout beside the canonical one into which the validation of drfsm run ``run_id`` publishes.
 
         ``staged_prefix`` names it where it is another run's validation, or a drill's own place.
         """
-        return Layout(self.staged_prefix or f"{self.prefix}/validations/{run_id}", self.candidate)
+        return Layout(self.staged_prefix or f"{self.prefix}/validations/{run_id}", self.candidate, self.workload)
 
     @property
     def pair(self) -> tuple[str, str]:

@@ -7,13 +7,14 @@ machine. Confirmation tokens are never in it. Loads nothing heavy: `drfsm status
 record.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drfsm.claims import printable_json
 from drfsm.evidence.derive import derive
-from drfsm.evidence.wording import commands, nobody_since, seconds_between, shown_inputs, source_of
+from drfsm.evidence.wording import commands, document_name, nobody_since, seconds_between, shown_inputs, source_of
 from drfsm.journal import Actor, Record, RunState
 from drfsm.journal.record_types import Commit, Ended, Failed, Forecast, ForeseenCheck, Intent, Repaired, Resolved
 
@@ -35,6 +36,7 @@ def summarise(
         "run_id": state.run_id,
         "machine": state.machine,
         "machine_sha256": state.machine_sha256,
+        "workload": _workload(state.inputs),
         "drfsm_version": state.version,
         "scope": state.scope,
         "dry_run": state.dry_run,
@@ -68,6 +70,14 @@ def summarise(
 def summary_bytes(summary: Mapping[str, Any]) -> bytes:
     """Return the summary as the bytes of its file."""
     return printable_json(json.dumps(summary, indent=2, ensure_ascii=False)).encode() + b"\n"
+
+
+def _workload(inputs: Mapping[str, Any]) -> Fields:
+    """Return the name and the digest of the contract that the run recorded."""
+    contract = inputs.get("workload")
+    if not isinstance(contract, str) or not contract:
+        return _none("no contract of the workload is recorded: the run needs none, or an older version began it")
+    return {"name": document_name(contract), "sha256": hashlib.sha256(contract.encode()).hexdigest()}
 
 
 def _unknown(why: str) -> Fields:

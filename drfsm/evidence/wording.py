@@ -4,6 +4,7 @@ Every text that came from a journal passes ``claims.printable`` before it reache
 can't move a cursor.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,8 @@ BY_A_PERSON = "a person decides"  # the end of the cases of spec/recovery.py tha
 NOBODY = "nobody can publish"
 """How the words of a machine's ``frozen:`` rules begin that a tired person must not overlook."""
 
+DOCUMENTS = ("workload", "comparison_profile")
+"""Inputs that hold a whole document; readers are shown its name and digest."""
 WHY = '--reason "..."'
 _WITHHELD = re.compile(r"confirm|token|secret|passw|_env$", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
@@ -28,12 +31,33 @@ _PROVEN_WIDTH = 600
 
 
 def shown_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the inputs with a value that a reader may see: no confirmation, no credentials."""
+    """Return the inputs with a value that a reader may see: no confirmation, no credentials.
+
+    Of a document that was recorded whole, its name and digest.
+    """
     return {
-        name: _CREDENTIALS.sub("", value) if isinstance(value, str) else value
+        name: _shown_input(name, value)
         for name, value in inputs.items()
         if not _WITHHELD.search(name) and value not in ("", None)
     }
+
+
+def _shown_input(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if name in DOCUMENTS:
+        return f"{document_name(value)}, sha256 {hashlib.sha256(value.encode()).hexdigest()}"
+    return _CREDENTIALS.sub("", value)
+
+
+def document_name(text: str) -> str:
+    """Return the name that a recorded document gives itself, "unnamed" without one."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return "unnamed"
+    names = [document.get(key) for key in ("workload", "name")] if isinstance(document, Mapping) else []
+    return printable(next((name for name in names if isinstance(name, str) and name), "unnamed"))
 
 
 def nobody_since(frozen_since: Mapping[str, str]) -> str:

@@ -55,8 +55,17 @@ def provisioner(inputs: Mapping[str, Any], place: Path) -> Provisioner | None:
     own_address = address.from_environment(os.environ)
     if kind == "ec2":
         from drfsm.adapters.ec2 import Ec2Runner
+        from drfsm.dr.terms import terms_of
 
-        return Ec2Runner(fleet, private, own_address)
+        runners = terms_of(inputs).workload.runners
+        return Ec2Runner(
+            fleet,
+            private,
+            own_address,
+            template=runners.template,
+            parameter=runners.kubeconfig_parameter,
+            tags={"Name": runners.name, **runners.tags},
+        )
     from drfsm.adapters.terraform import TerraformSite, module_at
     from drfsm.adapters.terraform_process import Terraform
 

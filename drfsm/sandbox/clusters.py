@@ -1,8 +1,9 @@
 """What the sandbox needs of a cluster of either kind: emulated in this process, or a real control plane."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
+
+from drfsm.sandbox.kubernetes.images import Images
 
 Kind = Literal["emulated", "real"]
 Manifest = dict[str, Any]
@@ -13,7 +14,7 @@ class Cluster(Protocol):
 
     name: str
     directory: Path
-    images: Mapping[str, Sequence[str]]
+    images: Images
     kubeconfig: Path
 
     def start(self) -> Self:

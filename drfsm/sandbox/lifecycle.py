@@ -9,6 +9,7 @@ where it starts them.
     <directory>/sandbox.log      the server's output, kept until the next ``up``
     <directory>/primary/, dr/    each cluster's files, and its pods'
     <directory>/runners/         likewise, of each instance that was started from the launch template (runners.py)
+    <directory>/image/           the files of the image that the sites run (workload_image.py)
     <directory>/outages/SITE     there while that site's cluster is asked not to answer; the server looks at it
     <directory>/.lock            held by the one ``up``, ``down`` or ``outage`` at a time
 """
@@ -36,6 +37,7 @@ from attrs import asdict, evolve, frozen
 
 from drfsm.errors import DrfsmError, UsageFault
 from drfsm.sandbox.clusters import Cluster, Kind
+from drfsm.sandbox.kubernetes.images import Images
 from drfsm.sandbox.kubernetes.processes import end_leftovers
 from drfsm.sandbox.seed import Options, Seeded, Site, read
 
@@ -234,10 +236,11 @@ class TwoSites(ABC, Generic[C]):
 
     def start(self) -> Self:
         """Start the servers and seed them. If anything fails, nothing is left running."""
+        from drfsm.sandbox import workload_image
         from drfsm.sandbox.cloud import Cloud
         from drfsm.sandbox.seed import REPOSITORY, seed
 
-        images = {REPOSITORY: [sys.executable, "-m", "drfsm.sandbox.workload"]}
+        images = {REPOSITORY: workload_image.build(self.directory / "image", self.options.contract)}
         self.cloud = Cloud()
         self.primary, self.dr = (self._cluster(name, self.directory / name, images) for name in ("primary", "dr"))
         try:
@@ -312,10 +315,10 @@ class TwoSites(ABC, Generic[C]):
         return environment_of(self.state)
 
     @abstractmethod
-    def _cluster(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> C:
+    def _cluster(self, name: str, directory: Path, images: Images) -> C:
         """Return a cluster of the kind that a subclass stands for, not yet started."""
 
-    def _runners(self, images: Mapping[str, Sequence[str]]) -> "Runners":
+    def _runners(self, images: Images) -> "Runners":
         from drfsm.sandbox.runners import Runners
 
         def made(name: str, directory: Path) -> Cluster:
@@ -355,7 +358,7 @@ class Sandbox(TwoSites["EmulatedCluster"]):
 
     kubernetes = "emulated"
 
-    def _cluster(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> "EmulatedCluster":
+    def _cluster(self, name: str, directory: Path, images: Images) -> "EmulatedCluster":
         from drfsm.sandbox.kubernetes import EmulatedCluster
 
         return EmulatedCluster(name, directory, images)
@@ -366,7 +369,7 @@ class RealSandbox(TwoSites["RealCluster"]):
 
     kubernetes = "real"
 
-    def _cluster(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> "RealCluster":
+    def _cluster(self, name: str, directory: Path, images: Images) -> "RealCluster":
         from drfsm.sandbox.controlplane import RealCluster
 
         return RealCluster(name, directory, images)
@@ -426,7 +429,7 @@ def _clear(directory: Path) -> None:
     """Remove what a sandbox that has ended may have left: pods (found where there is /proc), files; the log stays."""
     end_leftovers(directory)
     (directory / "sandbox.json").unlink(missing_ok=True)
-    for name in ("primary", "dr", "runners", "outages"):
+    for name in ("primary", "dr", "runners", "outages", "image"):
         shutil.rmtree(directory / name, ignore_errors=True)
 
 

@@ -12,17 +12,26 @@ lifecycle.py calls it; tests use ``boots``, ``guarded`` and ``clusters``.
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from drfsm.adapters.ec2 import API_PORT, KUBECONFIG_PARAMETER, TEMPLATE
+from drfsm.adapters.ec2 import API_PORT
+from drfsm.dr.workload import shipped
 from drfsm.sandbox import remote_commands
 from drfsm.sandbox.cloud import MACHINE_IMAGE, Cloud, Identity
 from drfsm.sandbox.clusters import Cluster
 from drfsm.sandbox.seed import Options, manifests
 
+_OF_CONTRACT = shipped().runners
+TEMPLATE, KUBECONFIG_PARAMETER = _OF_CONTRACT.template, _OF_CONTRACT.kubeconfig_parameter
+RUNNER_NAMES: Mapping[str, Any] = {
+    "template": TEMPLATE,
+    "parameter": KUBECONFIG_PARAMETER,
+    "tags": {"Name": _OF_CONTRACT.name, **_OF_CONTRACT.tags},
+}
+"""What drfsm's own Ec2Runner is told of the machines."""
 POLL_SECONDS = 0.25
 INSTANCE_TYPE, DISK_GB = "t3.large", 40
 NO_TOKEN = "ABCDE"  # noqa: S105  what moto takes where none is given
@@ -40,6 +49,7 @@ class Runners:
         self.clusters: dict[str, Cluster] = {}
         self.boots, self.guarded = True, False
         self._cloud, self._directory, self._options, self._made = cloud, directory, options, made
+        self._names = options.contract.runners
         self._out: dict[str, bool] = {}
         self._identity: Identity | None = None
         self._stopping = threading.Event()
@@ -48,7 +58,7 @@ class Runners:
     def start(self) -> None:
         """Make the launch template, and begin to watch the instances."""
         honour_client_tokens()
-        launch_template(self._cloud)
+        launch_template(self._cloud, self._names.template)
         self._thread = threading.Thread(target=self._watch, name="runners", daemon=True)
         self._thread.start()
 
@@ -95,7 +105,7 @@ class Runners:
             self._set_outage(instance_id, out=True)
         remote_commands.furnish(self._machine(instance_id), cluster.kubeconfig.read_bytes())
         self._cloud.client("ssm").put_parameter(
-            Name=KUBECONFIG_PARAMETER.format(instance=instance_id),
+            Name=self._names.kubeconfig_parameter.format(instance=instance_id),
             Value=cluster.kubeconfig.read_text(encoding="utf-8"),
             Type="SecureString",
             Tier="Advanced",
@@ -131,14 +141,14 @@ class Runners:
         shutil.rmtree(self._directory / instance_id, ignore_errors=True)
 
 
-def launch_template(cloud: Cloud) -> str:
+def launch_template(cloud: Cloud, name: str = TEMPLATE) -> str:
     """Make DR's launch template and its security group; return the template's id."""
     ec2 = cloud.client("ec2")
-    if templates := _templates(ec2):
+    if templates := _templates(ec2, name):
         return templates[0]
     vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
     about = "DR's runner: nobody gets in until he is let in"
-    group = ec2.create_security_group(GroupName=TEMPLATE, Description=about, VpcId=vpc)["GroupId"]
+    group = ec2.create_security_group(GroupName=name, Description=about, VpcId=vpc)["GroupId"]
     disk = {"VolumeSize": DISK_GB, "VolumeType": "gp3", "DeleteOnTermination": True}
     data = {
         "ImageId": MACHINE_IMAGE,
@@ -146,13 +156,13 @@ def launch_template(cloud: Cloud) -> str:
         "SecurityGroupIds": [group],
         "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": disk}],
     }
-    made = ec2.create_launch_template(LaunchTemplateName=TEMPLATE, LaunchTemplateData=data)
+    made = ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
     return str(made["LaunchTemplate"]["LaunchTemplateId"])
 
 
-def _templates(ec2: Any) -> list[str]:
+def _templates(ec2: Any, name: str) -> list[str]:
     listed = ec2.describe_launch_templates()["LaunchTemplates"]
-    return [template["LaunchTemplateId"] for template in listed if template["LaunchTemplateName"] == TEMPLATE]
+    return [template["LaunchTemplateId"] for template in listed if template["LaunchTemplateName"] == name]
 
 
 def honour_client_tokens() -> None:

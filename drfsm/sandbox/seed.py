@@ -20,10 +20,11 @@
 
     * by the promote, or the restore, which left what it found in the annotation ``drfsm/before``
 
-Each run really ran: as a Job made from its site's CronJob. Nothing is faked in S3 but what other tools
-than the workload would have put there: the control-plane bundle and a backup of the primary, taken after
-its run. There is no ``<prefix>/drfsm/ownership.json``: as after a promote by hand, it is to be adopted.
-Called by lifecycle.py; ``manifests`` also by tests that want other sites.
+A site's objects are those of ``manifests/base`` (base.py), under the names of the workload's contract; its one-off
+Jobs have run once, when the base was installed and published nothing yet. Each run really ran: as a Job made from its
+site's CronJob. Nothing is faked in S3 but what other tools than the workload would have put there: the control-plane
+bundle and a backup of the primary, taken after its run. There is no ``<prefix>/drfsm/ownership.json``: as after a
+promote by hand, it is to be adopted. Called by lifecycle.py; ``manifests`` also by tests that want other sites.
 """
 
 import base64
@@ -44,20 +45,26 @@ from typing import Any, Literal
 
 from attrs import frozen
 
+from drfsm.dr.backup.manifests import APIS
+from drfsm.dr.workload import Workload, shipped
+from drfsm.dr.workload import read as read_contract
 from drfsm.errors import DrfsmError
+from drfsm.sandbox import base
 from drfsm.sandbox.cloud import MACHINE_IMAGE, REGION, Cloud, Identity
 from drfsm.sandbox.clusters import Cluster, Kind, Manifest
 
 Site = Literal["primary", "dr"]
 
-NAMESPACE = "jobintel"
 REPOSITORY = "registry.example/jobintel"
 IMAGE_REF = f"{REPOSITORY}@sha256:{hashlib.sha256(b'the workload of the drfsm sandbox').hexdigest()}"
+NAMESPACE = "jobintel"  # this, and the next two lines, as in manifests/base, under the contract that is shipped
 CRONJOB, CONFIGMAP, SECRET = "jobintel-daily", "jobintel-config", "jobintel-secrets"
 DASHBOARD = "jobintel-dashboard"
 PROMOTE_RUN, RESTORE_RUN = "promote-20260226T161500Z-sandbox", "restore-20260226T161500Z-sandbox"
 BEFORE, BUNDLE = "drfsm/before", "drfsm/control-plane-bundle"
-SEED_JOB = "jobintel-daily-seed"
+RUN_ID = "%Y-%m-%dT%H:%M:%SZ"
+RESTORED = ("Namespace", "Secret", *APIS)
+"""What a site has that was restored: the kinds of a backup, and what bringing the site up made."""
 RUN_SECONDS, POLL_SECONDS = 30.0, 0.02
 RUNNER_TAGS = {"Name": "jobintel-dr-runner", "Purpose": "jobintel-dr", "ManagedBy": "terraform"}
 GIT_SHA = hashlib.sha1(b"drfsm sandbox", usedforsecurity=False).hexdigest()
@@ -82,11 +89,17 @@ class Options:
     providers: Sequence[str] = ("openai",)
     profiles: Sequence[str] = ("cs",)
     diverge_on_primary: str = ""  # JOBINTEL_DIVERGE of the primary: its records differ from DR's
-    publish_reports: bool = True  # the workload publishes run_report.json too
+    publish_reports: bool = False  # the workload publishes run_report.json too
     pods_sleep_seconds: float = 0  # SANDBOX_SLEEP_SECONDS of both sites; the seeded runs don't sleep
     runner: bool = True  # a tagged EC2 instance that DR lives and dies with; never where DR stands by
     kubernetes: Kind = "emulated"  # or "real": built from Go modules, see drfsm/sandbox/controlplane
     canonical: Site = "dr"  # after a promote; "primary": before any disaster, DR stands by
+    workload: str = ""  # the contract of another workload than the real one
+
+    @property
+    def contract(self) -> Workload:
+        """The contract of what the sites run. Raises DeclarationFault."""
+        return read_contract(self.workload) if self.workload else shipped()
 
 
 @frozen
@@ -106,59 +119,93 @@ class Seeded:
         return self.dr_run_id or self.primary_run_id
 
 
+@frozen
+class Objects:
+    """One site's role, and its objects."""
+
+    role: str
+    installed: Sequence[Manifest]  # as they are applied first: publishing off, the one-off Jobs among them
+    lasting: Sequence[Manifest]  # as they are before any disaster
+
+
 def manifests(site: Site, options: Options, identity: Identity, endpoint: str) -> list[Manifest]:
-    """Return a site's objects as before any disaster: schedule on, publishing on."""
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-        _object("v1", "ServiceAccount", "jobintel"),
-        _object("v1", "ConfigMap", CONFIGMAP, data=_settings(site, options)),
-        _object("v1", "Secret", SECRET, type="Opaque", data=_secret(options, identity, endpoint)),
-        *(_control_plane_section(section, files) for section, files in CONTROL_PLANE.items()),
-        _cronjob(),
-        _dashboard(),
-    ]
+    """Return a site's lasting objects as before any disaster: schedule on, publishing on."""
+    installed = installation(site, options, identity, endpoint)
+    made = [manifest for manifest in installed if manifest["kind"] != "Job"]
+    for manifest in made:
+        if _is(manifest, "ConfigMap", options.contract.kubernetes.configmap):
+            manifest["data"] |= options.contract.switches.on
+    return made
+
+
+def installation(site: Site, options: Options, identity: Identity, endpoint: str) -> list[Manifest]:
+    """Return a site's objects as they are installed: publishing off, the one-off Jobs among them."""
+    contract = options.contract
+    names = contract.kubernetes
+    made = base.objects(contract, IMAGE_REF)
+    for manifest in made:
+        if _is(manifest, "ConfigMap", names.configmap):
+            manifest["data"] |= _settings(site, options)
+    place = next(number for number, manifest in enumerate(made) if manifest["kind"] == "ConfigMap")
+    secret = _object(contract, "v1", "Secret", names.secret, type="Opaque", data=_secret(options, identity, endpoint))
+    sections = [_control_plane_section(contract, section, files) for section, files in CONTROL_PLANE.items()]
+    return [*made[: place + 1], secret, *sections, *made[place + 1 :]]
 
 
 def seed(cloud: Cloud, primary: Cluster, dr: Cluster, options: Options) -> Seeded:
     """Seed empty, running servers. Raises DrfsmError if a seeded run doesn't succeed."""
     cloud.create_bucket(options.bucket)
-    promoted = options.canonical == "dr"
+    promoted, contract = options.canonical == "dr", options.contract
     earlier, now = run_ids()
     primary_run_id, dr_run_id = (earlier, now) if promoted else (now, "")
     with ThreadPoolExecutor() as pool:
-        runner = pool.submit(launch_runner, cloud) if options.runner and promoted else None
-        (primary_role, of_primary), (dr_role, of_dr) = (_site(cloud, site, options) for site in ("primary", "dr"))
-        _apply(primary, of_primary)
-        run_once(primary, of_primary, primary_run_id)
-        backup_uri = publish_backup(cloud, options, of_primary, primary_run_id)
+        runner = pool.submit(launch_runner, cloud, contract) if options.runner and promoted else None
+        of_primary, of_dr = (_site(cloud, site, options) for site in ("primary", "dr"))
+        install(primary, of_primary, contract, primary_run_id)
+        backup_uri = publish_backup(cloud, options, of_primary.lasting, primary_run_id)
         publish_control_plane(cloud, options)
         if promoted:
-            _apply(dr, of_dr)
-            run_once(dr, of_dr, dr_run_id)
-            _apply(primary, after_promote(of_primary))
+            install(dr, of_dr, contract, dr_run_id)
+            _apply(primary, after_promote(of_primary.lasting, contract))
         else:
-            _apply(dr, after_restore(of_dr, _bundle_sha256(cloud, options)))
+            _apply(dr, after_restore(of_dr.lasting, _bundle_sha256(cloud, options), contract))
         instance_id = runner.result() if runner else ""
-    return Seeded(primary_run_id, dr_run_id, backup_uri, primary_role, dr_role, instance_id)
+    return Seeded(primary_run_id, dr_run_id, backup_uri, of_primary.role, of_dr.role, instance_id)
 
 
-def run_once(cluster: Cluster, site_manifests: Sequence[Manifest], run_id: str) -> None:
-    """Run the site's CronJob once, with that run id, and wait until its Job is complete."""
-    (cronjob,) = (manifest for manifest in site_manifests if manifest["kind"] == "CronJob")
-    live = read(cluster.kubeconfig, f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs/{CRONJOB}")
+def install(cluster: Cluster, objects: Objects, contract: Workload, run_id: str) -> None:
+    """Install a site, run its CronJob once with that run id, and let it publish from then on.
+
+    Raises DrfsmError if a Job of it doesn't succeed in time.
+    """
+    _apply(cluster, objects.installed)
+    (cronjob,) = (manifest for manifest in objects.installed if manifest["kind"] == "CronJob")
+    home = f"/apis/batch/v1/namespaces/{contract.kubernetes.namespace}"
+    live = read(cluster.kubeconfig, f"{home}/cronjobs/{contract.kubernetes.cronjob}")
     owned = {**cronjob, "metadata": {**cronjob["metadata"], "uid": live["metadata"]["uid"]}}
-    environment = {"JOBINTEL_RUN_ID": run_id, "PUBLISH_S3_REQUIRE": "1", "SANDBOX_SLEEP_SECONDS": "0"}
-    cluster.apply(job_from(owned, SEED_JOB, environment))
+    variables = contract.variables
+    environment = {
+        **contract.switches.on, **variables.validation, variables.run_id: run_id, "SANDBOX_SLEEP_SECONDS": "0",
+    }  # fmt: skip
+    run = job_from(owned, f"{contract.kubernetes.cronjob}-seed", environment)
+    cluster.apply(run)
+    for job in (run, *(manifest for manifest in objects.installed if manifest["kind"] == "Job")):
+        _await(cluster, f"{home}/jobs/{job['metadata']['name']}")
+    _apply(cluster, [manifest for manifest in objects.lasting if manifest["kind"] == "ConfigMap"])
+
+
+def _await(cluster: Cluster, path: str) -> None:
+    """Wait until a Job is complete. Raises DrfsmError if it fails, or takes too long."""
     deadline = time.monotonic() + RUN_SECONDS
     while time.monotonic() < deadline:
-        job = read(cluster.kubeconfig, f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs/{SEED_JOB}")
+        job = read(cluster.kubeconfig, path)
         ended = {mark["type"] for mark in job.get("status", {}).get("conditions", []) if mark["status"] == "True"}
         if "Complete" in ended:
             return
         if "Failed" in ended:
             break
         time.sleep(POLL_SECONDS)
-    raise DrfsmError(f"the seeded run {run_id} did not succeed: {job.get('status')}")
+    raise DrfsmError(f"the seeded Job {job['metadata']['name']} did not succeed: {job.get('status')}")
 
 
 def read(kubeconfig: Path, path: str) -> Manifest:
@@ -178,34 +225,36 @@ def read(kubeconfig: Path, path: str) -> Manifest:
     return body
 
 
-def after_promote(site_manifests: Sequence[Manifest]) -> list[Manifest]:
+def after_promote(site_manifests: Sequence[Manifest], contract: Workload) -> list[Manifest]:
     """Return the primary's CronJob and ConfigMap as a promote by drfsm leaves them: frozen, and annotated."""
+    touched = (("CronJob", contract.kubernetes.cronjob), ("ConfigMap", contract.kubernetes.configmap))
     return [
-        _quiet(manifest, PROMOTE_RUN)
+        _quiet(manifest, PROMOTE_RUN, contract)
         for manifest in site_manifests
-        if manifest["metadata"]["name"] in (CRONJOB, CONFIGMAP)
+        if any(_is(manifest, *each) for each in touched)
     ]
 
 
-def after_restore(site_manifests: Sequence[Manifest], bundle_sha256: str) -> list[Manifest]:
+def after_restore(site_manifests: Sequence[Manifest], bundle_sha256: str, contract: Workload) -> list[Manifest]:
     """Return DR's objects as a restore by drfsm leaves them: quiet, and its control plane from the bundle."""
-    quiet = [_quiet(manifest, RESTORE_RUN) for manifest in site_manifests]
+    restored = (manifest for manifest in site_manifests if manifest["kind"] in RESTORED)
+    quiet = [_quiet(manifest, RESTORE_RUN, contract) for manifest in restored]
     for manifest in quiet:
-        if manifest["metadata"]["name"] in map(control_plane_name, CONTROL_PLANE):
+        if manifest["metadata"]["name"] in map(contract.kubernetes.control_plane_of, CONTROL_PLANE):
             manifest["metadata"]["annotations"] = {BUNDLE: bundle_sha256}
     return quiet
 
 
-def _quiet(manifest: Manifest, run: str) -> Manifest:
+def _quiet(manifest: Manifest, run: str, contract: Workload) -> Manifest:
     """Return an object changed so that it starts and publishes nothing; an annotation holds its old values."""
     quieted = deepcopy(manifest)
-    if quieted["metadata"]["name"] == CRONJOB:
+    if quieted["kind"] == "CronJob":
         quieted["metadata"]["annotations"] = {BEFORE: _compact({"run": run, "suspend": False})}
         quieted["spec"]["suspend"] = True
-    elif quieted["metadata"]["name"] == CONFIGMAP:
-        switches = {name: quieted["data"][name] for name in ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")}
+    elif _is(quieted, "ConfigMap", contract.kubernetes.configmap):
+        switches = {name: quieted["data"][name] for name in contract.switches.names}
         quieted["metadata"]["annotations"] = {BEFORE: _compact({"run": run, "data": switches})}
-        quieted["data"] |= {"PUBLISH_S3": "0", "PUBLISH_S3_DRY_RUN": "1"}
+        quieted["data"] |= contract.switches.off
     elif quieted["kind"] == "Deployment":  # a pod of it could publish by itself
         quieted["metadata"]["annotations"] = {BEFORE: _compact({"run": run, "replicas": quieted["spec"]["replicas"]})}
         quieted["spec"]["replicas"] = 0
@@ -217,7 +266,8 @@ def job_from(cronjob: Manifest, name: str, environment: Mapping[str, str]) -> Ma
     spec = deepcopy(cronjob["spec"]["jobTemplate"]["spec"])
     container = spec["template"]["spec"]["containers"][0]
     container["env"] = [*container.get("env", []), *({"name": n, "value": v} for n, v in environment.items())]
-    job = _object("batch/v1", "Job", name, spec=spec)
+    metadata = {part: deepcopy(cronjob["metadata"].get(part)) for part in ("namespace", "labels")}
+    job: Manifest = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, **metadata}, "spec": spec}
     job["metadata"]["annotations"] = {"cronjob.kubernetes.io/instantiate": "manual"}
     job["metadata"]["ownerReferences"] = [
         {
@@ -234,8 +284,8 @@ def job_from(cronjob: Manifest, name: str, environment: Mapping[str, str]) -> Ma
 def run_ids(now: datetime | None = None) -> tuple[str, str]:
     """Return the ids of a run of a day ago and of one of now."""
     later = now or datetime.now(UTC)
-    earlier = later - timedelta(days=1, minutes=7, microseconds=1)
-    return earlier.isoformat(timespec="microseconds"), later.isoformat(timespec="microseconds")
+    earlier = later - timedelta(days=1, minutes=7)
+    return earlier.strftime(RUN_ID), later.strftime(RUN_ID)
 
 
 def publish_control_plane(cloud: Cloud, options: Options) -> str:
@@ -282,13 +332,14 @@ def publish_backup(cloud: Cloud, options: Options, site_manifests: Sequence[Mani
     s3 = cloud.client("s3")
     backup_id = datetime.now(UTC).strftime("backup-%Y%m%dT%H%M%SZ")
     home = f"{options.prefix}/backups/{backup_id}"
-    key = "state/candidates/local/last_success.json"
+    pointers = options.contract.pointers
+    key = f"{pointers.home.format(candidate=options.contract.defaults.candidate)}/{pointers.name}"
     pointer = s3.get_object(Bucket=options.bucket, Key=f"{options.prefix}/{key}")["Body"].read()
     state = {"state/last_run.json": _pretty({"run_id": run_id}), key: pointer}
     kept = {
         f"manifests/{manifest['kind'].lower()}.{manifest['metadata']['name']}.json": _pretty(manifest)
         for manifest in site_manifests
-        if manifest["kind"] != "Secret"
+        if manifest["kind"] in APIS
     }
     bodies = {"state.tar.zst": zstd_stored(_tar(state)), "manifests.tar.zst": zstd_stored(_tar(kept))}
     metadata = {
@@ -298,7 +349,7 @@ def publish_backup(cloud: Cloud, options: Options, site_manifests: Sequence[Mani
         "created_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "run_id": run_id,
         "compression": "zstd, stored",
-        "excluded": [f"Secret/{SECRET}"],
+        "excluded": [f"Secret/{options.contract.kubernetes.secret}"],
         "checksums": {name: hashlib.sha256(body).hexdigest() for name, body in bodies.items()},
         "sizes": {name: len(body) for name, body in bodies.items()},
     }
@@ -307,9 +358,12 @@ def publish_backup(cloud: Cloud, options: Options, site_manifests: Sequence[Mani
     return f"s3://{options.bucket}/{home}"
 
 
-def launch_runner(cloud: Cloud) -> str:
-    """Launch DR's runner, tagged as the real one is; return its instance id."""
-    tags = [{"Key": key, "Value": value} for key, value in RUNNER_TAGS.items()]
+def launch_runner(cloud: Cloud, contract: Workload | None = None) -> str:
+    """Launch DR's runner, tagged as the real one is, or as a contract says; return its instance id."""
+    wanted = RUNNER_TAGS
+    if contract is not None:
+        wanted = {**RUNNER_TAGS, **contract.runners.tags, "Name": contract.runners.name}
+    tags = [{"Key": key, "Value": value} for key, value in wanted.items()]
     answer = cloud.client("ec2").run_instances(
         ImageId=MACHINE_IMAGE,
         InstanceType="t3.small",
@@ -320,10 +374,11 @@ def launch_runner(cloud: Cloud) -> str:
     return str(answer["Instances"][0]["InstanceId"])
 
 
-def _site(cloud: Cloud, site: Site, options: Options) -> tuple[str, list[Manifest]]:
-    """Make a site's identity; return its ARN, and the site's objects."""
+def _site(cloud: Cloud, site: Site, options: Options) -> Objects:
+    """Make a site's identity; return the site's objects."""
     identity = cloud.create_identity(f"{options.bucket}-{site}")
-    return identity.arn, manifests(site, options, identity, cloud.endpoint)
+    given = (site, options, identity, cloud.endpoint)
+    return Objects(identity.arn, installation(*given), manifests(*given))
 
 
 def _apply(cluster: Cluster, site_manifests: Sequence[Manifest]) -> None:
@@ -352,14 +407,10 @@ def zstd_stored(body: bytes) -> bytes:
 def _settings(site: Site, options: Options) -> dict[str, str]:
     settings = {
         "AWS_REGION": REGION,
-        "CAREERS_MODE": "SNAPSHOT",
-        "JOBINTEL_S3_PREFIX": options.prefix,
+        options.contract.variables.prefix: options.prefix,
         "JOBINTEL_PROVIDERS": ",".join(options.providers),
         "JOBINTEL_PROFILES": ",".join(options.profiles),
-        "JOBINTEL_SNAPSHOT": "2026-02-20",
         "JOBINTEL_PUBLISH_RUN_REPORT": "1" if options.publish_reports else "0",
-        "PUBLISH_S3": "1",
-        "PUBLISH_S3_DRY_RUN": "0",
         "SANDBOX_SLEEP_SECONDS": str(options.pods_sleep_seconds),
     }
     if site == "primary" and options.diverge_on_primary:
@@ -369,7 +420,7 @@ def _settings(site: Site, options: Options) -> dict[str, str]:
 
 def _secret(options: Options, identity: Identity, endpoint: str) -> dict[str, str]:
     values = {
-        "JOBINTEL_S3_BUCKET": options.bucket,
+        options.contract.variables.bucket: options.bucket,
         "AWS_ACCESS_KEY_ID": identity.access_key_id,
         "AWS_SECRET_ACCESS_KEY": identity.secret_access_key,
         "AWS_ENDPOINT_URL": endpoint,
@@ -377,67 +428,19 @@ def _secret(options: Options, identity: Identity, endpoint: str) -> dict[str, st
     return {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
 
 
-def control_plane_name(section: str) -> str:
-    """Return the name of a section's ConfigMap."""
-    return f"jobintel-control-plane-{section}"
-
-
-def _control_plane_section(section: str, files: Mapping[str, Any]) -> Manifest:
+def _control_plane_section(contract: Workload, section: str, files: Mapping[str, Any]) -> Manifest:
     data = {name.replace("/", "__"): _pretty(body).decode() for name, body in files.items()}
-    return _object("v1", "ConfigMap", control_plane_name(section), data=data)
+    return _object(contract, "v1", "ConfigMap", contract.kubernetes.control_plane_of(section), data=data)
 
 
-def _cronjob() -> Manifest:
-    container = {
-        "name": "jobintel",
-        "image": IMAGE_REF,
-        "imagePullPolicy": "IfNotPresent",
-        "envFrom": [{"configMapRef": {"name": CONFIGMAP}}, {"secretRef": {"name": SECRET}}],
-        "securityContext": {"readOnlyRootFilesystem": True},
-        "volumeMounts": [{"name": "jobintel-state", "mountPath": "/app/state"}],
-    }
-    labels = {"app.kubernetes.io/name": "jobintel", "app.kubernetes.io/component": "cronjob"}
-    pod = {
-        "metadata": {"labels": labels},
-        "spec": {
-            "serviceAccountName": "jobintel",
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 5,
-            "containers": [container],
-            "volumes": [{"name": "jobintel-state", "emptyDir": {}}],
-        },
-    }
-    spec = {
-        "schedule": "0 13 * * *",
-        "concurrencyPolicy": "Forbid",
-        "startingDeadlineSeconds": 600,
-        "suspend": False,
-        "successfulJobsHistoryLimit": 3,
-        "failedJobsHistoryLimit": 3,
-        "jobTemplate": {"spec": {"backoffLimit": 0, "activeDeadlineSeconds": 3600, "template": pod}},
-    }
-    return _object("batch/v1", "CronJob", CRONJOB, spec=spec)
-
-
-def _dashboard() -> Manifest:
-    labels = {"app.kubernetes.io/name": "jobintel", "app.kubernetes.io/component": "dashboard"}
-    container = {"name": "dashboard", "image": IMAGE_REF, "command": ["sleep", "1000000"]}
-    template = {
-        "metadata": {"labels": labels},
-        "spec": {
-            "serviceAccountName": "jobintel",
-            "terminationGracePeriodSeconds": 1,
-            "containers": [container],
-        },
-    }
-    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    return _object("apps/v1", "Deployment", DASHBOARD, spec=spec)
-
-
-def _object(api: str, kind: str, name: str, **rest: Any) -> Manifest:
-    labels = {"app.kubernetes.io/name": "jobintel"}
-    metadata = {"name": name, "namespace": NAMESPACE, "labels": labels}
+def _object(contract: Workload, api: str, kind: str, name: str, **rest: Any) -> Manifest:
+    names = contract.kubernetes
+    metadata = {"name": name, "namespace": names.namespace, "labels": dict(names.labels)}
     return {"apiVersion": api, "kind": kind, "metadata": metadata, **rest}
+
+
+def _is(manifest: Manifest, kind: str, name: str) -> bool:
+    return manifest["kind"] == kind and manifest["metadata"]["name"] == name
 
 
 def _tar(files: Mapping[str, bytes]) -> bytes:

@@ -1,235 +1,249 @@
-"""The files of one run of the sandbox's workload, made from the run's inputs alone.
+"""What a run of the sandbox's workload finds and ranks: the files of each pair, made from the run's input alone.
 
-Pure: no clock, no network, no disk. The ranked files depend only on snapshot, provider, profile and
-``diverge``; only the three v1 statements also carry the run's id, time stamps and durations:
+Pure: no clock, no network, no disk. They have the shape of the real workload's (fields of the records, columns of the
+table, headings of the pages), with content of their own. They depend on snapshot, provider, profile and ``diverge``
+only, so the same input gives the same bytes. Which files there are, the contract says by templates; a file's kind
+follows from its name:
 
-    file                                            name in the report      volatile fields
-    <provider>_ranked_jobs.<profile>.json           ranked_json             none
-    <provider>_ranked_jobs.<profile>.csv            ranked_csv              none
-    <provider>_ranked_families.<profile>.json       ranked_families_json    none
-    run_summary.v1.json                             run_summary             run_id, created_at_utc,
-                                                                            started_at, ended_at, duration_sec
-    run_health.v1.json                              run_health              run_id, timestamps, durations
-    artifacts/provider_availability_v1.json         provider_availability   run_id, generated_at_utc
-
-A run that fails has ranked nothing, so it has only the three statements, with ``status: failed``.
+    *families*.json    the records grouped by their title          *shortlist*.md   the best of them
+    *.json             the records, best first                     *.md             all of them, as a page
+    *.csv              the same as a table                         anything else    their ids, one a line
 """
 
 import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-RANKED = ("ranked_json", "ranked_csv", "ranked_families_json")
-"""The allow-list: what of a run is copied to ``latest``."""
+from drfsm.sandbox.workload_contract import Contract, filled
 
-FAMILIES = ("Platform", "Data", "Security", "Solutions", "Research")
-LEVELS = ("Engineer", "Senior Engineer", "Staff Engineer", "Lead", "Manager")
+Job = dict[str, Any]
+
+ROLES = ("Platform Engineer", "Data Engineer", "Security Engineer", "Solutions Architect", "Research Scientist")
 TEAMS = ("Storage", "Billing", "Search", "Identity", "Delivery", "Insights")
-PLACES = ("Berlin", "Dublin", "London", "New York", "Remote", "Singapore")
+PLACES = ("Berlin", "Dublin", "London", "New York", "Remote - EU", "Singapore")
+BANDS = ("CORE", "ADJACENT", "SOLUTIONS", "OTHER")
+RULES = (("boost_relevant", 10), ("boost_maybe", 5), ("deployment", 3), ("penalty_irrelevant", -5))
 RECORDS = 24
 DIVERGING = 8  # every eighth record changes when the input diverges
+MIN_SCORE, TOP = 40, 25
+COLUMNS = (
+    "job_id", "score", "heuristic_score", "final_score", "explanation_summary", "base_score", "profile_delta",
+    "role_band", "title", "department", "team", "location", "enrich_status", "enrich_reason", "jd_text_chars",
+    "fit_signals", "risk_signals", "apply_url", "why_top3",
+)  # fmt: skip
+VARIANT = ("apply_url", "job_id", "location", "role_band", "score", "title")
 
 
-class Run(NamedTuple):
-    """The inputs of one run, and its id, start and end."""
+class Input(NamedTuple):
+    """What a run works on."""
 
-    run_id: str
-    candidate: str
     snapshot: str
     diverge: str
-    successful: bool
-    started_at: str
-    ended_at: str
-    duration_seconds: float
     extra_objects: int = 0
 
 
 class Artifact(NamedTuple):
-    """One file of a run. ``path`` is relative to the run: ``<provider>/<profile>/<file>``."""
+    """One file of a pair."""
 
-    logical_key: str  # <provider>:<profile>:<name>
-    path: str
+    provider: str
+    profile: str
+    name: str  # the last part of its entry in the report: <provider>:<profile>:<name>
+    file: str  # its path in the pair's folder
     body: bytes
+    latest: bool  # whether ``latest`` gets it too
 
     @property
-    def name(self) -> str:
-        """The last part of the logical key."""
-        return self.logical_key.split(":", 2)[2]
+    def logical_key(self) -> str:
+        """Its name in the report."""
+        return f"{self.provider}:{self.profile}:{self.name}"
 
     def described(self) -> dict[str, Any]:
-        """Return the artifact's entry in ``verifiable_artifacts``."""
-        return {"path": self.path, "sha256": _sha256(self.body), "bytes": len(self.body)}
+        """Return its size and digest."""
+        return {"bytes": len(self.body), "sha256": sha256(self.body)}
 
 
-def records(run: Run, provider: str, profile: str) -> list[dict[str, Any]]:
+def artifacts(contract: Contract, given: Input, pairs: Sequence[tuple[str, str]]) -> list[Artifact]:
+    """Return every file of a run, in the order in which they are published."""
+    made = [_made(contract, given, template, *pair) for pair in pairs for template in contract.files]
+    return made + [_extra(given, *pairs[0], number) for number in range(given.extra_objects)]
+
+
+def records(given: Input, provider: str, profile: str) -> list[Job]:
     """Return the jobs of a provider as the profile ranks them: highest score first."""
-    records = [_record(run, provider, profile, number) for number in range(RECORDS)]
-    return sorted(records, key=lambda job: (-job["score"], job["job_id"]))
-
-
-def artifacts(run: Run, pairs: Sequence[tuple[str, str]]) -> list[Artifact]:
-    """Return every artifact of a run, in the order in which they are published."""
-    made = [artifact for provider, profile in pairs for artifact in _of_pair(run, provider, profile)]
-    provider, profile = pairs[0]
-    made += [_extra(run, provider, profile, number) for number in range(run.extra_objects)]
-    return made
-
-
-def report(run: Run, pairs: Sequence[tuple[str, str]], made: Sequence[Artifact]) -> dict[str, Any]:
-    """Return the run's report: its artifacts with path, SHA-256 and size."""
-    return {
-        "run_report_schema_version": 1,
-        "run_id": run.run_id,
-        "candidate_id": run.candidate,
-        "status": _status(run),
-        "success": run.successful,
-        "providers": distinct(provider for provider, _ in pairs),
-        "profiles": distinct(profile for _, profile in pairs),
-        "timestamps": {"started_at": run.started_at, "ended_at": run.ended_at},
-        "durations": {"total_sec": run.duration_seconds},
-        "verifiable_artifacts": {artifact.logical_key: artifact.described() for artifact in made},
-    }
-
-
-def distinct(words: Iterator[str]) -> list[str]:
-    """Return the words in order, each once."""
-    return list(dict.fromkeys(words))
+    found = [_record(given, provider, profile, number) for number in range(RECORDS)]
+    return sorted(found, key=lambda job: (-job["score"], job["job_id"]))
 
 
 def encoded(value: Any) -> bytes:
-    """Return JSON as the workload writes it: readable, keys sorted, one newline at the end."""
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    """Return JSON as the workload writes it for S3: compact, keys sorted, one newline at the end."""
+    return (json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def _of_pair(run: Run, provider: str, profile: str) -> Iterator[Artifact]:
-    ranked = list(_ranked(run, provider, profile)) if run.successful else []
-    yield from ranked
-    statements = {
-        "run_summary": ("run_summary.v1.json", _summary(run, provider, profile, ranked)),
-        "run_health": ("run_health.v1.json", _health(run, provider, profile)),
-        "provider_availability": ("artifacts/provider_availability_v1.json", _availability(run, provider)),
-    }
-    for name, (file, statement) in statements.items():
-        yield _artifact(provider, profile, name, file, encoded(statement))
+def sha256(body: bytes) -> str:
+    """Return a digest as hexadecimal digits."""
+    return hashlib.sha256(body).hexdigest()
 
 
-def _ranked(run: Run, provider: str, profile: str) -> Iterator[Artifact]:
-    jobs = records(run, provider, profile)
-    file = f"{provider}_ranked_jobs.{profile}"
-    yield _artifact(provider, profile, "ranked_json", f"{file}.json", encoded(jobs))
-    yield _artifact(provider, profile, "ranked_csv", f"{file}.csv", _csv(jobs))
-    families = f"{provider}_ranked_families.{profile}.json"
-    yield _artifact(provider, profile, "ranked_families_json", families, encoded(_families(jobs)))
+def _made(contract: Contract, given: Input, template: str, provider: str, profile: str) -> Artifact:
+    file = filled(template, provider=provider, profile=profile)
+    body = _maker(file)(provider, records(given, provider, profile))
+    return Artifact(provider, profile, _name(template), file, body, template in contract.latest)
 
 
-def _record(run: Run, provider: str, profile: str, number: int) -> dict[str, Any]:
-    seed = hashlib.sha256(f"{run.snapshot}/{provider}/{number}".encode()).digest()
+def _extra(given: Input, provider: str, profile: str, number: int) -> Artifact:
+    body = encoded({"number": number, "snapshot": given.snapshot})
+    return Artifact(provider, profile, f"extra_{number:05}", f"artifacts/extra/{number:05}.json", body, latest=False)
+
+
+def _name(template: str) -> str:
+    """Return what the report calls a file: ``{provider}_ranked_jobs.{profile}.json`` is ranked_json."""
+    words = filled(template, provider="", profile="").replace("ranked_jobs", "ranked")
+    return "_".join(filter(None, "".join(c if c.isalnum() else " " for c in words).split()))
+
+
+def _maker(file: str) -> Callable[[str, Sequence[Job]], bytes]:
+    name, suffix = PurePosixPath(file).name, PurePosixPath(file).suffix
+    if suffix == ".json":
+        return _families if "families" in name else lambda _provider, jobs: encoded(list(jobs))
+    if suffix == ".md":
+        return _shortlist if "shortlist" in name else _top
+    return _csv if suffix == ".csv" else _ids
+
+
+def _record(given: Input, provider: str, profile: str, number: int) -> Job:
+    seed = hashlib.sha256(f"{given.snapshot}/{provider}/{number}".encode()).digest()
     fit = hashlib.sha256(seed + profile.encode()).digest()
-    family, level, team = FAMILIES[seed[0] % 5], LEVELS[seed[1] % 5], TEAMS[seed[2] % 6]
-    job_id = f"{provider}-{seed[:6].hex()}"
-    title, score = f"{level}, {family} ({team})", round(40 + fit[0] * 60 / 255 + fit[1] / 1000, 3)
-    if run.diverge and number % DIVERGING == 0:
-        title = f"{title} [{run.diverge}]"
-        score = round(score - 1 - hashlib.sha256(run.diverge.encode()).digest()[0] / 100, 3)
+    title = f"{ROLES[seed[0] % len(ROLES)]}, {TEAMS[seed[1] % len(TEAMS)]} {seed[2] % 9 + 1}"
+    hits = [{"count": 1, "delta": delta, "rule": rule} for rule, delta in RULES if fit[2] & abs(delta)]
+    base = sum(hit["delta"] for hit in hits)
+    delta = fit[1] * 60 // 255 + 10
+    if given.diverge and number % DIVERGING == 0:
+        title = f"{title} [{given.diverge}]"
+        delta -= 1 + hashlib.sha256(given.diverge.encode()).digest()[0] % 5
+    score = max(0, base + delta)
+    job_id = str(uuid.UUID(bytes=seed[4:20], version=4))
+    place = PLACES[seed[3] % len(PLACES)]
     return {
+        "apply_url": f"https://jobs.example/{provider}/{job_id}/application",
+        "base_score": base,
+        "content_fingerprint": sha256(seed + title.encode()),
+        "detail_url": None,
+        "enrichment": {
+            "inferred_domain_tags": [],
+            "inferred_level": None,
+            "inferred_remote": "remote" if place.startswith("Remote") else "unknown",
+            "inferred_seniority": "IC",
+            "normalized_location": place.lower(),
+        },
+        "explanation": _explanation(score, hits),
+        "final_score": score,
+        "fit_signals": ["fit:deployment"] if fit[2] & 3 else [],
+        "heuristic_score": score,
+        "jd_text_chars": 0,
         "job_id": job_id,
-        "title": title,
-        "company": provider,
-        "family": family,
-        "team": team,
-        "location": PLACES[seed[3] % 6],
-        "apply_url": f"https://jobs.example/{provider}/{job_id}/apply",
-        "detail_url": f"https://jobs.example/{provider}/{job_id}",
+        "location": place,
+        "profile_delta": delta,
+        "relevance": "RELEVANT" if base > 0 else "IRRELEVANT",
+        "risk_signals": [],
+        "role_band": BANDS[fit[3] % len(BANDS)],
         "score": score,
+        "score_hits": hits,
+        "source_job_id": job_id,
+        "team": None,
+        "title": title,
+        "title_family": title.lower(),
+        "title_only_mode": True,
     }
 
 
-def _csv(jobs: Sequence[dict[str, Any]]) -> bytes:
+def _explanation(score: int, hits: Sequence[Mapping[str, Any]]) -> Job:
+    reasons = [f"{hit['rule']}({hit['delta']})" for hit in hits][:3]
+    summary = (
+        f"Final score {score} (Heuristic score {score}; AI match score 0 not applied (weight 0.0)); "
+        f"Top reasons: {', '.join(reasons) or '—'}; Missing required skills: —"
+    )
+    return {
+        "ai_blend_config": {"max_ai_contribution": None, "min_heuristic_floor": None, "weight_used": 0.0},
+        "blend_weight_used": 0.0,
+        "explanation_summary": summary,
+        "final_score": score,
+        "heuristic_reasons_top3": reasons,
+        "heuristic_score": score,
+        "match_rationale": "required_overlap=0/0, preferred_overlap=0/0",
+        "match_score": 0,
+        "missing_required_skills": [],
+    }
+
+
+def _csv(_provider: str, jobs: Sequence[Job]) -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(jobs[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(jobs)
+    writer.writerows(_row(job) for job in jobs)
     return text.getvalue().encode()
 
 
-def _families(jobs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    families = []
-    for family in sorted({job["family"] for job in jobs}):
-        members = [job for job in jobs if job["family"] == family]
-        best = max(job["score"] for job in members)
-        families.append(
-            {"family": family, "count": len(members), "best_score": best, "top_job_id": members[0]["job_id"]}
-        )
-    return sorted(families, key=lambda family: (-family["best_score"], family["family"]))
-
-
-def _summary(run: Run, provider: str, profile: str, ranked: Sequence[Artifact]) -> dict[str, Any]:
-    outputs = {
-        artifact.name: [{"provider": provider, "profile": profile, **artifact.described()}] for artifact in ranked
-    }
-    config = {
-        "source": "sandbox",
-        "config_sha256": _sha256(b"scoring.v1"),
-        "provider": provider,
-        "profile": profile,
-    }
+def _row(job: Job) -> Job:
+    explanation = job["explanation"]
     return {
-        "run_summary_schema_version": 1,
-        "run_id": run.run_id,
-        "candidate_id": run.candidate,
-        "status": _status(run),
-        "job_count": RECORDS if run.successful else 0,
-        "ranked_outputs": outputs,
-        "snapshot_manifest": {"applicable": True, "sha256": _sha256(run.snapshot.encode())},
-        "scoring_config": config,
-        "created_at_utc": run.ended_at,
-        "started_at": run.started_at,
-        "ended_at": run.ended_at,
-        "duration_sec": run.duration_seconds,
+        **job,
+        "explanation_summary": explanation["explanation_summary"],
+        "fit_signals": "|".join(job["fit_signals"]),
+        "risk_signals": "|".join(job["risk_signals"]),
+        "why_top3": ", ".join(explanation["heuristic_reasons_top3"]),
     }
 
 
-def _health(run: Run, provider: str, profile: str) -> dict[str, Any]:
-    return {
-        "run_health_schema_version": 1,
-        "run_id": run.run_id,
-        "candidate_id": run.candidate,
-        "provider": provider,
-        "profile": profile,
-        "status": _status(run),
-        "failed_stage": None if run.successful else "score",
-        "failure_codes": [] if run.successful else ["SANDBOX_FAIL"],
-        "timestamps": {"started_at": run.started_at, "ended_at": run.ended_at},
-        "durations": {"total_sec": run.duration_seconds},
-    }
+def _families(_provider: str, jobs: Sequence[Job]) -> bytes:
+    families: dict[str, list[Job]] = {}
+    for job in jobs:
+        families.setdefault(job["title_family"], []).append(job)
+    return encoded([
+        {**members[0], "family_variants": [{name: member[name] for name in VARIANT} for member in members]}
+        for _, members in sorted(families.items())
+    ])  # fmt: skip
 
 
-def _availability(run: Run, provider: str) -> dict[str, Any]:
-    return {
-        "provider_availability_schema_version": 1,
-        "run_id": run.run_id,
-        "candidate_id": run.candidate,
-        "generated_at_utc": run.ended_at,
-        "provider_registry_sha256": _sha256(b"providers.v1"),
-        "providers": [{"provider_id": provider, "availability": "available", "mode": "snapshot", "reason_code": "ok"}],
-    }
+def _shortlist(provider: str, jobs: Sequence[Job]) -> bytes:
+    chosen = [job for job in jobs if job["score"] >= MIN_SCORE]
+    title, least = f"# {_title(provider)} Shortlist", f"Min score: **{MIN_SCORE}**"
+    return _page(title, least, *_entries(chosen), "## Changes since last run\nNo previous run to diff against.")
 
 
-def _extra(run: Run, provider: str, profile: str, number: int) -> Artifact:
-    body = encoded({"number": number, "snapshot": run.snapshot})
-    return _artifact(provider, profile, f"extra_{number:05}", f"artifacts/extra/{number:05}.json", body)
+def _top(provider: str, jobs: Sequence[Job]) -> bytes:
+    scores = sorted(job["score"] for job in jobs)
+    above = ", ".join(f">={limit}: {sum(score >= limit for score in scores)}" for limit in (90, 80, 70, 60))
+    middle, high = scores[len(scores) // 2], scores[len(scores) * 9 // 10]
+    spread = f"min={scores[0]}, p50={middle}, p90={high}, max={scores[-1]}"
+    return _page(
+        f"# {_title(provider)} Top Jobs", f"Top N: **{TOP}**", f"Score distribution: {spread} ({above})",
+        *_entries(jobs[:TOP]),
+    )  # fmt: skip
 
 
-def _artifact(provider: str, profile: str, name: str, file: str, body: bytes) -> Artifact:
-    return Artifact(f"{provider}:{profile}:{name}", f"{provider}/{profile}/{file}", body)
+def _entries(jobs: Sequence[Job]) -> Iterator[str]:
+    for job in jobs:
+        heading = f"## {job['title']} — {job['score']} [{job['role_band']}]"
+        yield f"{heading}\n[Apply link]({job['apply_url']})\n(job_id: {job['job_id']})"
 
 
-def _status(run: Run) -> str:
-    return "success" if run.successful else "failed"
+def _ids(_provider: str, jobs: Sequence[Job]) -> bytes:
+    return "".join(f"{job['job_id']}\n" for job in jobs).encode()
 
 
-def _sha256(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
+def _page(*parts: str) -> bytes:
+    return ("\n\n".join(parts) + "\n").encode()
+
+
+def _title(provider: str) -> str:
+    return "OpenAI" if provider == "openai" else provider.title()
+
+
+def distinct(words: Iterable[str]) -> list[str]:
+    """Return the words in order, each once."""
+    return list(dict.fromkeys(words))

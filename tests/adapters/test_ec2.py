@@ -15,12 +15,12 @@ import yaml
 
 from drfsm.adapters import aws, aws_cloud
 from drfsm.adapters.address import from_environment, one
-from drfsm.adapters.ec2 import KUBECONFIG_PARAMETER, RUN_TAG, TEMPLATE, Ec2Runner
+from drfsm.adapters.ec2 import RUN_TAG, Ec2Runner
 from drfsm.adapters.private import PrivateFiles, described
 from drfsm.adapters.site_kubeconfig import Addresses
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, MACHINE_IMAGE, REGION, SECRET_ACCESS_KEY, Cloud
-from drfsm.sandbox.runners import honour_client_tokens, launch_template
+from drfsm.sandbox.runners import KUBECONFIG_PARAMETER, RUNNER_NAMES, TEMPLATE, honour_client_tokens, launch_template
 from drfsm.world import Charter, Kubeconfig, Watch
 
 WATCH = Watch()
@@ -47,7 +47,7 @@ class Bench:
     def runner(self, template: str = TEMPLATE) -> Ec2Runner:
         """Return the runner, as a new process would see it."""
         fleet = aws.fleet(endpoint_url=self.cloud.endpoint, region=REGION)
-        return Ec2Runner(fleet, self.private, lambda: self.address, template=template)
+        return Ec2Runner(fleet, self.private, lambda: self.address, **{**RUNNER_NAMES, "template": template})
 
     def up(self) -> str:
         """Bring an instance up; return its id."""
@@ -126,7 +126,9 @@ def unanswered(bench: Bench, fault: Exception) -> tuple[Ec2Runner, Unanswered]:
     """Return a runner whose first request ends in this fault."""
     machines, parameters = aws.fleet(endpoint_url=bench.cloud.endpoint, region=REGION)
     found = Unanswered(machines, fault)
-    return Ec2Runner(aws.Fleet(cast("aws_cloud.Ec2Machines", found), parameters), bench.private, lambda: ""), found
+    return Ec2Runner(
+        aws.Fleet(cast("aws_cloud.Ec2Machines", found), parameters), bench.private, lambda: "", **RUNNER_NAMES
+    ), found
 
 
 def test_what_was_asked_for_and_never_answered_is_asked_for_once_more(bench: Bench) -> None:

@@ -16,11 +16,12 @@ from drfsm.adapters.aws import S3Store, connect
 from drfsm.dr.artifacts.prefix_sync import execute, plan
 from drfsm.dr.artifacts.publish import verify
 from drfsm.dr.layout import Layout
+from drfsm.dr.workload import legacy
 from tests.bench.server import LATENCY_SECONDS, serving
 
 OBJECTS, SAMPLE, IN_FLIGHT = 10_000, 200, 128
 RUNS = ("2026-02-27T00:22:29.934039+00:00", "2026-02-28T13:00:00.000001+00:00")
-LAYOUT = Layout("jobintel")
+LAYOUT = Layout("jobintel", workload=legacy())
 
 
 def say(line: str) -> None:
@@ -53,7 +54,7 @@ def verified(store: S3Store) -> int:
 
 def synced(store: S3Store) -> int:
     """Copy one run elsewhere; return how many objects were looked at."""
-    planned = plan(store, LAYOUT.run(RUNS[0]), "archive/run", guarded=[LAYOUT.prefix])
+    planned = plan(store, LAYOUT.run(RUNS[0]), "archive/run", LAYOUT.workload, guarded=[LAYOUT.prefix])
     execute(store, planned)
     return planned.equal + len(planned.copies) - 1  # the report
 

@@ -1,6 +1,5 @@
 """A site for the tests of one noun: an emulated cluster, a namespace of one's own, and the real client for it."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from attrs import frozen
 from drfsm.adapters.kube import KubeCluster
 from drfsm.dr.backup.state_volume import Pace
 from drfsm.engine import SystemClock
+from drfsm.sandbox import workload_image
 from drfsm.sandbox.cloud import Identity
 from drfsm.sandbox.kubernetes import EmulatedCluster
 from drfsm.sandbox.seed import CRONJOB, REPOSITORY, Options, manifests
@@ -114,7 +114,7 @@ def _with_claim(cronjob: Mapping[str, Any]) -> dict[str, Any]:
 @contextmanager
 def emulated(directory: Path) -> Iterator[EmulatedCluster]:
     """Start a cluster that knows the workload's image."""
-    images = {REPOSITORY: [sys.executable, "-m", "drfsm.sandbox.workload"]}
+    images = {REPOSITORY: workload_image.build(directory.parent / "image")}
     with EmulatedCluster("site", directory, images) as started:
         yield started
 

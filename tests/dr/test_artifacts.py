@@ -10,6 +10,7 @@ import pytest
 
 from drfsm.dr.artifacts.publish import ACTIONS, FACTS, Verification, verify, verify_latest, verify_local
 from drfsm.dr.artifacts.verification import tree_digest
+from drfsm.dr.workload import legacy
 from drfsm.errors import ActionFailed, Conflict, Interrupted, Unreachable, UsageFault
 from tests.bench.faulty import Fault, Front
 
@@ -47,7 +48,7 @@ def test_a_whole_run_is_verified_against_its_own_report(bench: "Bench") -> None:
     """Every artifact that the report names is there with its size and hash; the digest covers them all."""
     local = bench.work(RUN)
     found = verify(bench.store, bench.layout, RUN)
-    bodies = {path: (local / path).read_bytes() for path in found.read}
+    bodies = {path: bench.body(f"{HOME}/{path}") for path in found.read}
     assert len(bodies) == 6
     record = found.record
     assert record == {
@@ -147,7 +148,8 @@ def test_a_path_that_leads_out_of_the_run_is_refused(bench: "Bench", front: Fron
     found = verify(bench.store_at(front.endpoint), bench.layout, RUN)
     assert (found.verdict, told(found), found.expected, found.checked) == ("damaged", [("bad", "report")], 2, 2)
     asked = {seen.removeprefix(f"/{bench.bucket}") for method, seen in front.seen if method == "GET"}
-    assert asked <= {"", "/", f"/{HOME}/run_report.json", f"/{HOME}/good"}
+    pointers = {f"/{key}" for key in bench.layout.global_pointers()}
+    assert asked <= {"", "/", f"/{HOME}/run_report.json", f"/{HOME}/good", *pointers}
 
 
 @pytest.mark.parametrize(
@@ -247,39 +249,39 @@ def test_an_empty_latest_is_missing_with_a_short_allow_list_too(bench: "Bench") 
     """Where the workload's allow-list may be shorter, one ranked file is enough and none is not."""
     bench.work(RUN)
     bench.delete(f"jobintel/latest/{FAMILIES}")
-    assert verify_latest(bench.store, bench.layout, RUN, every_ranked=False).verdict == "verified"
+    assert verify_latest(bench.store, bench.layout, RUN, whole=False).verdict == "verified"
     for path in (RANKED_CSV, RANKED_JSON):
         bench.delete(f"jobintel/latest/{path}")
-    assert verify_latest(bench.store, bench.layout, RUN, every_ranked=False).verdict == "missing"
+    assert verify_latest(bench.store, bench.layout, RUN, whole=False).verdict == "missing"
 
 
 # --- verify_local ----------------------------------------------------------------------------------------------
 
 
-def test_a_local_copy_is_verified_offline(bench: "Bench") -> None:
-    """The workload's own directory holds; a flipped byte, a missing and an extra file are told."""
-    local = bench.work(RUN)
-    found = verify_local(local)
+def test_a_local_copy_is_verified_offline(bench: "Bench", tmp_path: Path) -> None:
+    """A copy of what was published holds; a flipped byte, a missing and an extra file are told."""
+    local = bench.copy_of(RUN, tmp_path / "copy")
+    found = verify_local(local, legacy())
     assert (found.verdict, found.level, found.expected, found.run_id) == ("verified", "declared", 6, RUN)
     assert found.tree_sha256 == verify(bench.store, bench.layout, RUN).tree_sha256
     (local / "extra.txt").write_text("extra")
     (local / FAMILIES).unlink()
     body = (local / SUMMARY).read_bytes()
     (local / SUMMARY).write_bytes(body.replace(b"success", b"succeSs"))
-    found = verify_local(local, run_id=RUN)
+    found = verify_local(local, legacy(), run_id=RUN)
     assert (found.extra, sorted(told(found))) == (("extra.txt",), [(FAMILIES, "missing"), (SUMMARY, "content")])
-    assert verify_local(local, run_id="another").verdict == "damaged"
+    assert verify_local(local, legacy(), run_id="another").verdict == "damaged"
 
 
 def test_a_local_copy_without_a_report_is_observed(tmp_path: Path) -> None:
     """What lies there is hashed; an empty directory is missing; no directory is a wrong call."""
     (tmp_path / "run").mkdir()
-    assert verify_local(tmp_path / "run").verdict == "missing"
+    assert verify_local(tmp_path / "run", legacy()).verdict == "missing"
     (tmp_path / "run" / "a").write_bytes(b"x")
-    found = verify_local(tmp_path / "run")
+    found = verify_local(tmp_path / "run", legacy())
     assert (found.verdict, found.level, found.read) == ("verified", "observed", {"a": (SHA256, 1)})
     with pytest.raises(UsageFault, match="no directory"):
-        verify_local(tmp_path / "none")
+        verify_local(tmp_path / "none", legacy())
 
 
 @pytest.mark.parametrize("hint", ["report", "file link", "folder link", "report link"])
@@ -300,7 +302,7 @@ def test_a_local_copy_is_never_left(tmp_path: Path, hint: str) -> None:
         (root / "run_report.json").symlink_to(tmp_path / "outside" / "r")
     else:
         (root / "run_report.json").write_bytes(statement)
-    found = verify_local(root)
+    found = verify_local(root, legacy())
     assert found.verdict in ("missing", "damaged")
     assert found.read == {}
 
@@ -488,8 +490,8 @@ def test_latest_is_drs_until_it_is_switched(validated: "Bench") -> None:
     result = ACTIONS["switch_latest"](validated.world, validated.run())
     assert observed(validated, "latest")[1] == "primary"
     changed = {key for key, body in validated.everything().items() if before.get(key) != body}
-    assert changed == {f"jobintel/latest/{path}" for path in (RANKED_JSON, RANKED_CSV)}
-    assert (result["copied"], result["equal"]) == (2, 1)  # the families are the same in both runs
+    assert changed == {f"jobintel/latest/{path}" for path in (RANKED_JSON, RANKED_CSV, FAMILIES)}
+    assert (result["copied"], result["equal"]) == (3, 0)
     assert ACTIONS["switch_latest"](validated.world, validated.run())["copied"] == 0
 
 

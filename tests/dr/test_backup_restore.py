@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from attrs import evolve
 
+from drfsm.dr import workload
 from drfsm.dr.backup import check as backup_check
 from drfsm.dr.backup import restore, restore_state
 from drfsm.dr.backup.address import judge
@@ -67,7 +68,7 @@ def take(bench: "Bench", place: Place, backup_id: str = "b1", said: list[str] | 
 
 def put_back(bench: "Bench", uri: str, place: Place, said: list[str] | None = None, **wishes: Any) -> dict[str, Any]:
     """Restore a backup to a site."""
-    target = Target(place.cluster, place.namespace, bundled=wishes.pop("bundled", False))
+    target = Target(place.cluster, place.namespace, workload.shipped(), CONFIGMAP, bundled=wishes.pop("bundled", False))
     return restore_site(
         bench.store, uri, target, Wishes(Image(), **wishes), run_id="restore-1", pace=pace(said),
         applied=lambda _bundle, _done: None,
@@ -325,7 +326,7 @@ def test_an_image_without_python_fails_and_leaves_nothing_behind(bench: "Bench",
     primary.fill(STATE_FILES)
     backup = take(bench, primary)
     give_namespace_and_secret(dr)
-    target = Target(dr.cluster, dr.namespace)
+    target = Target(dr.cluster, dr.namespace, workload.shipped(), CONFIGMAP)
     manifests = restore.planned(backup, target, "r")
     restore.apply(target, manifests, pace(), force=False)
     with pytest.raises(ActionFailed, match="without a readable result") as told:
@@ -349,7 +350,7 @@ def test_an_interrupted_restore_leaves_nothing_running_and_goes_through_again(
         if dr.cluster.list("Job", dr.namespace):
             raise Interrupted("stop")
 
-    target, wishes = Target(dr.cluster, dr.namespace, bundled=False), Wishes(Image())
+    target, wishes = Target(dr.cluster, dr.namespace, workload.shipped(), CONFIGMAP, bundled=False), Wishes(Image())
     stopping = evolve(pace(), check=stop_at_the_job)
     with pytest.raises(Interrupted):
         restore_site(
@@ -430,7 +431,7 @@ def test_what_is_different_afterwards_holds(bench: "Bench", primary: Place, dr: 
     backup = take(bench, primary)
     give_namespace_and_secret(dr)
     put_back(bench, backup.uri, dr)
-    target = Target(dr.cluster, dr.namespace, bundled=False)
+    target = Target(dr.cluster, dr.namespace, workload.shipped(), CONFIGMAP, bundled=False)
     manifests = restore.planned(opened(bench.store, backup.uri), target, "r")
     assert restore.compared(target, manifests) == {
         "missing": [],

@@ -20,6 +20,7 @@ from drfsm.adapters.aws import S3Store, connect
 from drfsm.adapters.kube import KubeCluster
 from drfsm.dr.control_plane import read as control_plane
 from drfsm.dr.control_plane.read import BundleFault, read_bundle
+from drfsm.dr.workload import shipped
 from drfsm.engine import Run
 from drfsm.engine.ports import SystemClock
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud, Identity
@@ -120,7 +121,8 @@ class Bench:
     def observed(self) -> tuple[Any, str | None]:
         """Return what the fact sees, and how it is judged."""
         run = Run(
-            id="failback-1", inputs={"prefix": self.prefix, "candidate": "local", "namespace": NAMESPACE},
+            id="failback-1",
+            inputs={"workload": "", "prefix": self.prefix, "candidate": "local", "namespace": NAMESPACE},
             operator="test", epoch=1, dry_run=False, trigger="assess_primary", results={}, args={}, clock=SystemClock(),
         )  # fmt: skip
         fact = control_plane.FACTS["control_plane"]
@@ -339,7 +341,7 @@ def full_of_holes() -> bytes:
 
 def read(raw: bytes) -> Mapping[str, Mapping[str, bytes]]:
     """Read a bundle by its own hash."""
-    return read_bundle(raw, hashlib.sha256(raw).hexdigest())
+    return read_bundle(raw, hashlib.sha256(raw).hexdigest(), shipped())
 
 
 def faults(raw: bytes) -> tuple[str, ...]:
@@ -494,7 +496,7 @@ def test_what_a_bundle_calls_its_files_can_neither_flood_nor_steer() -> None:
 def test_the_hash_comes_before_everything_else() -> None:
     """Bytes that are not those that were published are not even unpacked."""
     with pytest.raises(BundleFault, match="its SHA-256 is"):
-        read_bundle(b"anything", "0" * 64)
+        read_bundle(b"anything", "0" * 64, shipped())
 
 
 def test_a_manifest_that_two_programs_could_read_differently_is_refused() -> None:

@@ -16,6 +16,7 @@ from drfsm.dr.control_plane import apply as control_plane_apply
 from drfsm.dr.control_plane import bundle as control_plane_bundle
 from drfsm.dr.control_plane.bundle import Origin, from_cluster, from_directory, lay_out, pack, publish
 from drfsm.dr.control_plane.read import SECTIONS, BundleFault, parity, published, same
+from drfsm.dr.workload import shipped
 from drfsm.errors import ActionFailed, Conflict, UsageFault
 from drfsm.sandbox.kubernetes import EmulatedCluster
 from drfsm.sandbox.seed import IMAGE_REF
@@ -61,10 +62,10 @@ def folder(at: Path, files: Mapping[str, Mapping[str, bytes]] = FILES) -> Path:
 
 def apply(place: Place, bench: "Bench", *, force: bool = False) -> Mapping[str, Any]:
     """Apply what is published."""
-    bundle = published(bench.store, "jobintel")
+    bundle = published(bench.store, "jobintel", shipped())
     assert bundle is not None
     return control_plane_apply.apply(
-        place.cluster, place.namespace, bundle, force=force, check=lambda: None, say=lambda _words: None
+        place.cluster, place.namespace, bundle, shipped(), force=force, check=lambda: None, say=lambda _words: None
     )
 
 
@@ -73,9 +74,11 @@ def apply(place: Place, bench: "Bench", *, force: bool = False) -> Mapping[str, 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     """Neither the order of files, nor their times, nor the machine's clock is in a bundle."""
-    one = pack(from_directory(folder(tmp_path / "one")), ORIGIN)
+    one = pack(from_directory(folder(tmp_path / "one")), ORIGIN, shipped())
     backwards = {each: dict(reversed(FILES[each].items())) for each in reversed(SECTIONS)}
-    assert pack(backwards, ORIGIN) == one == pack(from_directory(folder(tmp_path / "two")), ORIGIN)
+    assert (
+        pack(backwards, ORIGIN, shipped()) == one == pack(from_directory(folder(tmp_path / "two")), ORIGIN, shipped())
+    )
     with tarfile.open(fileobj=io.BytesIO(gzip.decompress(one))) as tar:
         found = tar.getmembers()
     assert [each.name for each in found] == sorted(each.name for each in found)
@@ -85,7 +88,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_manifest_says_what_the_issue_asks_for() -> None:
     """Schema version, time, commit, image, sections, the files' own versions, and each file with hash and size."""
-    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(pack(FILES, ORIGIN)))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(pack(FILES, ORIGIN, shipped())))) as tar:
         member = tar.extractfile("control-plane/manifest.json")
         assert member is not None
         manifest = json.loads(member.read())
@@ -115,7 +118,7 @@ def test_an_origin_that_can_not_be_relied_on_is_refused(change: Mapping[str, str
     """A tag, a name for a commit or a date is wrong usage, before anything is written."""
     given = {"git_sha": ORIGIN.git_sha, "image_ref_digest": IMAGE_REF, "created_at": ORIGIN.created_at, **change}
     with pytest.raises(UsageFault, match=words):
-        pack(FILES, Origin(**given))
+        pack(FILES, Origin(**given), shipped())
 
 
 @pytest.mark.parametrize(
@@ -130,13 +133,13 @@ def test_an_origin_that_can_not_be_relied_on_is_refused(change: Mapping[str, str
 def test_what_could_not_be_applied_is_not_published(change: Mapping[str, dict[str, bytes]], words: str) -> None:
     """An empty section, a name that is no key, and more than 1 MiB are refused, by name."""
     with pytest.raises(UsageFault, match=words):
-        pack({**FILES, **change}, ORIGIN)
+        pack({**FILES, **change}, ORIGIN, shipped())
 
 
 def test_a_section_of_exactly_one_mebibyte_is_fine(bench: "Bench", place: Place) -> None:
     """The limit is the API server's: what is at it is published, applied and read back."""
     files = {**FILES, "scoring": {"a": b"x" * (1 << 19), "b": b"x" * (1 << 19)}}
-    publish(bench.store, "jobintel", pack(files, ORIGIN), ORIGIN)
+    publish(bench.store, "jobintel", pack(files, ORIGIN, shipped()), ORIGIN, shipped())
     assert apply(place, bench)["sections"]["scoring"]["bytes"] == 1 << 20
 
 
@@ -155,8 +158,8 @@ def test_a_directory_with_a_link_or_without_a_section_is_refused(tmp_path: Path)
 
 def test_a_published_bundle_is_current_and_holds(bench: "Bench") -> None:
     """It lies under its time and commit, current.json names it with its hash, and it reads back whole."""
-    raw = pack(FILES, ORIGIN)
-    bundle = publish(bench.store, "jobintel", raw, ORIGIN)
+    raw = pack(FILES, ORIGIN, shipped())
+    bundle = publish(bench.store, "jobintel", raw, ORIGIN, shipped())
     key = "jobintel/control-plane/bundles/20260227T002229Z-0123456789ab.tar.gz"
     assert bench.body(key) == raw
     current = json.loads(bench.body(CURRENT))
@@ -166,11 +169,11 @@ def test_a_published_bundle_is_current_and_holds(bench: "Bench") -> None:
 
 def test_publishing_the_same_again_is_fine_and_something_else_under_its_name_is_not(bench: "Bench") -> None:
     """A bundle is never overwritten, and current.json stays when it isn't."""
-    publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
-    publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
+    publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
     before = bench.everything()
     with pytest.raises(Conflict, match="with another content"):
-        publish(bench.store, "jobintel", pack({**FILES, "alerts": {"x": b"y"}}, ORIGIN), ORIGIN)
+        publish(bench.store, "jobintel", pack({**FILES, "alerts": {"x": b"y"}}, ORIGIN, shipped()), ORIGIN, shipped())
     assert bench.everything() == before
 
 
@@ -178,7 +181,7 @@ def test_publishing_the_same_again_is_fine_and_something_else_under_its_name_is_
 def test_who_publishes_meanwhile_wins(bench: "Bench", front: Front, *, first: bool) -> None:
     """If current.json moves between our look and our write, theirs stays, also where there was none before."""
     if not first:
-        publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+        publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
     theirs = b'{"theirs": true}'
 
     def meanwhile(method: str, path: str) -> None:
@@ -188,7 +191,7 @@ def test_who_publishes_meanwhile_wins(bench: "Bench", front: Front, *, first: bo
     front.rule = meanwhile
     later = Origin(ORIGIN.git_sha, IMAGE_REF, "20260228T000000Z")
     with pytest.raises(Conflict, match="another process meanwhile") as told:
-        publish(bench.store_at(front.endpoint), "jobintel", pack(FILES, later), later)
+        publish(bench.store_at(front.endpoint), "jobintel", pack(FILES, later, shipped()), later, shipped())
     assert told.value.hint
     assert bench.body(CURRENT) == theirs
 
@@ -198,7 +201,7 @@ def test_who_publishes_meanwhile_wins(bench: "Bench", front: Front, *, first: bo
 
 def test_a_bundle_is_laid_out_as_a_whole_and_overwrites_nothing(bench: "Bench", tmp_path: Path) -> None:
     """Every file and the manifest appear; a second time is refused, and changes nothing."""
-    bundle = publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    bundle = publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
     lay_out(bundle, tmp_path)
     for section, named in FILES.items():
         for name, body in named.items():
@@ -216,32 +219,31 @@ def test_a_bundle_is_laid_out_as_a_whole_and_overwrites_nothing(bench: "Bench", 
 
 def test_an_applied_bundle_reads_back_the_same_and_can_be_published_from_there(bench: "Bench", place: Place) -> None:
     """Four ConfigMaps, text as data, bytes as binaryData; their content makes the same files again."""
-    publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
     done = apply(place, bench)
     assert {section: each["was"] for section, each in done["sections"].items()} == dict.fromkeys(SECTIONS, "absent")
     assert place.get("ConfigMap", "jobintel-control-plane-candidates")["data"].keys() == {
         "registry.json", "local__profile.json",
     }  # fmt: skip
     assert "binaryData" in place.get("ConfigMap", "jobintel-control-plane-scoring")
-    assert from_cluster(place.cluster, place.namespace) == dict(FILES)
+    assert from_cluster(place.cluster, place.namespace, shipped()) == dict(FILES)
     assert {each["was"] for each in apply(place, bench)["sections"].values()} == {"equal"}
 
 
 def test_a_newer_bundle_takes_its_own_older_keys_away(bench: "Bench", place: Place) -> None:
     """What an earlier bundle put there and this one lacks is gone, without any force."""
-    publish(
-        bench.store, "jobintel", pack({**FILES, "alerts": {"alerts.json": b"[]", "old.json": b"1"}}, ORIGIN), ORIGIN
-    )
+    older = {**FILES, "alerts": {"alerts.json": b"[]", "old.json": b"1"}}
+    publish(bench.store, "jobintel", pack(older, ORIGIN, shipped()), ORIGIN, shipped())
     apply(place, bench)
     later = Origin(ORIGIN.git_sha, IMAGE_REF, "20260228T000000Z")
-    publish(bench.store, "jobintel", pack(FILES, later), later)
+    publish(bench.store, "jobintel", pack(FILES, later, shipped()), later, shipped())
     apply(place, bench)
     assert place.get("ConfigMap", "jobintel-control-plane-alerts")["data"].keys() == {"alerts.json"}
 
 
 def test_what_others_set_is_a_conflict_until_it_is_taken_over(bench: "Bench", place: Place) -> None:
     """A value and a key of another manager stop it, by name; with force both give way, and the key is told."""
-    publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
     theirs = {
         "apiVersion": "v1", "kind": "ConfigMap", "data": {"alerts.json": "theirs", "extra.json": "1"},
         "metadata": {"name": "jobintel-control-plane-alerts", "namespace": place.namespace},
@@ -252,12 +254,12 @@ def test_what_others_set_is_a_conflict_until_it_is_taken_over(bench: "Bench", pl
     assert "--force-conflicts" in told.value.hint
     assert place.get("ConfigMap", "jobintel-control-plane-alerts")["data"]["alerts.json"] == "theirs"
     assert apply(place, bench, force=True)["sections"]["alerts"]["removed"] == ["extra.json"]
-    assert from_cluster(place.cluster, place.namespace) == dict(FILES)
+    assert from_cluster(place.cluster, place.namespace, shipped()) == dict(FILES)
 
 
 def test_a_key_that_others_keep_is_never_called_applied(bench: "Bench", place: Place) -> None:
     """Without a conflict of values the apply goes through, and reading it back refuses it."""
-    publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
     theirs = {
         "apiVersion": "v1", "kind": "ConfigMap", "data": {"extra.json": "1"},
         "metadata": {"name": "jobintel-control-plane-alerts", "namespace": place.namespace},
@@ -269,18 +271,18 @@ def test_a_key_that_others_keep_is_never_called_applied(bench: "Bench", place: P
 
 def test_parity_finds_a_changed_site(bench: "Bench", place: Place) -> None:
     """One byte in one ConfigMap, and the site is not the same any more."""
-    bundle = publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    bundle = publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
     apply(place, bench)
-    assert same(parity(place.cluster, place.namespace, bundle))
+    assert same(parity(place.cluster, place.namespace, bundle, shipped()))
     place.cluster.patch("ConfigMap", place.namespace, "jobintel-control-plane-alerts", {"data": {"alerts.json": "[1]"}})
-    seen = parity(place.cluster, place.namespace, bundle)
+    seen = parity(place.cluster, place.namespace, bundle, shipped())
     assert not same(seen)
     assert seen["alerts"]["changed"] == 1
 
 
 def test_a_corrupt_bundle_changes_no_cluster(bench: "Bench", place: Place) -> None:
     """A flipped byte is found before the first ConfigMap is written."""
-    bundle = publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    bundle = publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
     bench.flip(bundle.uri.removeprefix(f"s3://{bench.bucket}/"))
     with pytest.raises(BundleFault, match="its SHA-256 is"):
         apply(place, bench)
@@ -295,7 +297,7 @@ def test_the_machines_fact_follows_the_action(bench: "Bench", place: Place) -> N
     with pytest.raises(ActionFailed, match="no control plane"):
         act(world, run)
     values = [fact.judge(fact.observe(world, run), run.inputs)]
-    publish(bench.store, "jobintel", pack(FILES, ORIGIN), ORIGIN)
+    publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
     values.append(fact.judge(fact.observe(world, run), run.inputs))
     for _ in range(2):
         assert act(world, run)["candidate_count"] == 2

@@ -1,7 +1,6 @@
 """A site is healthy when it could do its work now; what is wrong is told in words."""
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from drfsm.adapters.kube import KubeCluster
 from drfsm.dr.progress import first_of
 from drfsm.dr.sites.health import cronjobs_at_fault, deployment_at_fault, examine, judge, nodes_at_fault, pod_at_fault
+from drfsm.sandbox import workload_image
 from drfsm.sandbox.cloud import Identity
 from drfsm.sandbox.kubernetes import EmulatedCluster
 from drfsm.sandbox.seed import CRONJOB, DASHBOARD, NAMESPACE, REPOSITORY, Options, manifests
@@ -127,7 +127,7 @@ def test_anything_wrong_is_degraded() -> None:
 def site(tmp_path: Path) -> Iterator[tuple[EmulatedCluster, KubeCluster]]:
     """Run a primary as it is before any disaster, and return it with the operator's way to it."""
     identity = Identity("arn:aws:iam::123456789012:user/primary", "key", "secret")
-    images = {REPOSITORY: [sys.executable, "-m", "drfsm.sandbox.workload"]}
+    images = {REPOSITORY: workload_image.build(tmp_path / "image")}
     with EmulatedCluster("primary", tmp_path / "primary", images) as cluster:
         for each in manifests("primary", Options(), identity, "http://127.0.0.1:9"):
             cluster.apply(each)

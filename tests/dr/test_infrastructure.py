@@ -26,7 +26,7 @@ from drfsm.journal import RunState
 from drfsm.sandbox import Options
 from drfsm.sandbox.cloud import MACHINE_IMAGE, REGION, Cloud
 from drfsm.sandbox.kubernetes import EmulatedCluster
-from drfsm.sandbox.runners import Runners
+from drfsm.sandbox.runners import RUNNER_NAMES, Runners
 from drfsm.sandbox.seed import RUNNER_TAGS, launch_runner
 from drfsm.spec import load_machine
 from drfsm.world import Charter, Provisioner, Standing, Watch, World
@@ -38,6 +38,7 @@ because: "A site is there, and gone again"
 initial: start
 finals: {gone: complete, failed: failed, refused: refused}
 inputs:
+  workload: {because: "the contract, which names the machines' tags; empty: the legacy one"}
   site: {values: [new, earlier], because: "whether it is brought up, or there already"}
   site_run: {because: "the earlier run whose site it goes on with; empty: a new one"}
   reach_timeout: {because: "seconds that the API gets to answer"}
@@ -118,7 +119,7 @@ class Site:
         self.ec2 = cloud.client("ec2")
         self.machine = SITE
         self.provisioner: Provisioner = Ec2Runner(
-            aws.fleet(endpoint_url=cloud.endpoint, region=REGION), self.private, lambda: ADDRESS
+            aws.fleet(endpoint_url=cloud.endpoint, region=REGION), self.private, lambda: ADDRESS, **RUNNER_NAMES
         )
 
     @property
@@ -139,7 +140,7 @@ class Site:
     def start(self, run_id: str = "", **inputs: str) -> RunState:
         """Run the machine as far as it goes."""
         return self.runner().start(
-            {"site": "new", "site_run": "", "reach_timeout": "30", **inputs}, run_id=run_id or self.id
+            {"workload": "", "site": "new", "site_run": "", "reach_timeout": "30", **inputs}, run_id=run_id or self.id
         )
 
     def alive(self) -> list[str]:
@@ -155,7 +156,7 @@ class Site:
         """Return what a row's fact or action is handed."""
         usual: dict[str, Any] = {
             "id": self.id,
-            "inputs": {},
+            "inputs": {"workload": ""},
             "operator": "ana",
             "epoch": 1,
             "dry_run": False,
@@ -340,7 +341,7 @@ def test_what_starts_late_does_not_outlive_the_run_that_asked_for_it(site: Site)
     machines, parameters = aws.fleet(endpoint_url=site.cloud.endpoint, region=REGION)
     late = Late(machines)
     fleet = aws.Fleet(cast("aws_cloud.Ec2Machines", late), parameters)
-    site.provisioner = Ec2Runner(fleet, site.private, lambda: ADDRESS)
+    site.provisioner = Ec2Runner(fleet, site.private, lambda: ADDRESS, **RUNNER_NAMES)
     overriding = 'by: failure, overrides_open_intent: true, because: "It is'
     site.machine = SITE.replace('by: failure, because: "It is', overriding)
     state = site.start()
@@ -366,7 +367,7 @@ def test_a_later_run_goes_on_with_the_site_of_an_earlier_one(site: Site) -> None
     (earlier,) = site.alive()
     later = "drill-20260301T090000Z-d4e5f6"
     assert site.judged("foreign_runners", id=later) == "present"
-    assert site.judged("foreign_runners", id=later, inputs={"site_run": site.id}) == "none"
+    assert site.judged("foreign_runners", id=later, inputs={"workload": "", "site_run": site.id}) == "none"
     state = site.start(later, site="earlier", site_run=site.id)
     assert (state.status, state.results["adopt_site"]["instance_ids"]) == ("complete", [earlier])
     assert site.alive() == []

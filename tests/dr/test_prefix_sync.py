@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drfsm.dr.artifacts.prefix_sync import ACTIONS, FACTS, execute, plan, protected
+from drfsm.dr.artifacts.prefix_sync import ACTIONS, FACTS, execute, is_protected, plan
 from drfsm.dr.progress import Progress
+from drfsm.dr.workload import shipped
 from drfsm.errors import ActionFailed, Interrupted, Unreachable, UsageFault
 from tests.bench.faulty import Fault, Front
 
@@ -49,13 +50,13 @@ def test_everything_is_copied_once_and_then_nothing(bench: "Bench", front: Front
     for key in KEYS:
         bench.put(f"src/{key}", key.encode())
     store = bench.store_at(front.endpoint)
-    planned = plan(store, "src", "dst/deep")
+    planned = plan(store, "src", "dst/deep", shipped())
     assert sorted(each.target for each in planned.copies) == sorted(f"dst/deep/{key}" for key in KEYS)
     done = execute(store, planned)
     assert (done.objects, done.size_bytes) == (len(KEYS), sum(len(key.encode()) for key in KEYS))
     found = bench.everything()
     assert {key: found[f"dst/deep/{key}"] for key in KEYS} == {key: key.encode() for key in KEYS}
-    again = plan(store, "/src/", f"s3://{bench.bucket}/dst/deep/")
+    again = plan(store, "/src/", f"s3://{bench.bucket}/dst/deep/", shipped())
     assert (again.copies, again.equal) == ((), len(KEYS))
 
 
@@ -67,7 +68,7 @@ def test_what_differs_is_replaced_and_said_so_and_nothing_is_deleted(bench: "Ben
     bench.flip("dst/flipped")
     bench.put("dst/longer", b"abcd")
     bench.put("dst/only here", b"x")
-    planned = plan(bench.store, "src", "dst")
+    planned = plan(bench.store, "src", "dst", shipped())
     assert (planned.equal, sorted(planned.replaced)) == (1, ["dst/flipped", "dst/longer"])
     execute(bench.store, planned)
     found = bench.everything()
@@ -86,7 +87,7 @@ def test_an_etag_of_parts_proves_nothing_so_the_bytes_are_read(bench: "Bench", f
         ]
         bench.s3.complete_multipart_upload(**named, MultipartUpload={"Parts": parts})
     bench.put("dst/equal", bytes(part) + b"a")
-    planned = plan(bench.store_at(front.endpoint), "src", "dst")
+    planned = plan(bench.store_at(front.endpoint), "src", "dst", shipped())
     assert ([each.target for each in planned.copies], planned.equal) == (["dst/other"], 1)
     read = {path.removeprefix(f"/{bench.bucket}/") for method, path in front.seen if method == "GET"}
     assert {"src/equal", "dst/equal", "src/other", "dst/other"} <= read
@@ -113,7 +114,7 @@ def test_protected_keys_are_touched_on_neither_side(bench: "Bench", front: Front
         bench.put(f"{root}/{key}", b"x")
     before = bench.everything()
     store = bench.store_at(front.endpoint)
-    planned = plan(store, source, target, guarded=[prefix])
+    planned = plan(store, source, target, shipped(), guarded=[prefix])
     execute(store, planned)
     assert sorted(planned.protected) == sorted(f"{root}/{key}" for key in GUARDED)
     after = bench.everything()
@@ -155,7 +156,7 @@ def test_a_sync_into_itself_or_elsewhere_is_refused(bench: "Bench", source: str,
     """What would recurse, and what is no folder of this bucket, is a wrong call; nothing is written."""
     bench.put("a/b/b/c", b"x")
     with pytest.raises(UsageFault, match=words):
-        plan(bench.store, source, target)
+        plan(bench.store, source, target, shipped())
     assert list(bench.everything()) == ["a/b/b/c"]
 
 
@@ -163,8 +164,8 @@ def test_a_source_inside_the_destination_is_fine_where_nothing_falls_back_into_i
     """A backup that lies below the prefix can be copied up; a name that only begins alike is another folder."""
     bench.put("a/backup/runs/r", b"x")
     bench.put("ab/c", b"y")
-    execute(bench.store, plan(bench.store, "a/backup", "a"))
-    execute(bench.store, plan(bench.store, "a", "ab"))
+    execute(bench.store, plan(bench.store, "a/backup", "a", shipped()))
+    execute(bench.store, plan(bench.store, "a", "ab", shipped()))
     assert bench.body("a/runs/r") == bench.body("ab/runs/r") == b"x"
 
 
@@ -175,9 +176,10 @@ def test_a_sync_that_was_killed_is_gone_on_with(bench: "Bench", front: Front) ->
     stuck = Fault("close", delay_seconds=5)
     front.rule = lambda method, path: stuck if method == "PUT" and int(path[-2:]) >= 20 else None
     code = (
-        "import sys; from drfsm.adapters.aws import connect; from drfsm.dr.artifacts.prefix_sync import execute, plan\n"
+        "import sys; from drfsm.adapters.aws import connect; from drfsm.dr.workload import shipped\n"
+        "from drfsm.dr.artifacts.prefix_sync import execute, plan\n"
         "store = connect(bucket=sys.argv[1], endpoint_url=sys.argv[2], region='us-east-1').store\n"
-        "execute(store, plan(store, 'src', 'dst'))"
+        "execute(store, plan(store, 'src', 'dst', shipped()))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, bench.bucket, front.endpoint], env=dict(os.environ))
     deadline = time.monotonic() + 60
@@ -221,8 +223,8 @@ def test_a_5xx_in_the_middle_is_an_error_and_what_was_copied_stays(bench: "Bench
     front.rule = lambda method, path: Fault(status=500) if method == "PUT" and path.endswith("/17") else None
     store = bench.store_at(front.endpoint)
     with pytest.raises(Unreachable, match="dst/17"):
-        execute(store, plan(store, "src", "dst"))
-    assert "dst/17" in {each.target for each in plan(store, "src", "dst").copies}
+        execute(store, plan(store, "src", "dst", shipped()))
+    assert "dst/17" in {each.target for each in plan(store, "src", "dst", shipped()).copies}
 
 
 def test_it_stops_when_it_is_told_to(bench: "Bench") -> None:
@@ -233,7 +235,7 @@ def test_it_stops_when_it_is_told_to(bench: "Bench") -> None:
     def check() -> None:
         raise Interrupted("enough")
 
-    planned = plan(bench.store, "src", "dst")
+    planned = plan(bench.store, "src", "dst", shipped())
     with pytest.raises(Interrupted):
         execute(bench.store, planned, check=check)
 
@@ -255,7 +257,7 @@ def test_progress_is_told_at_a_bounded_rate_with_the_time_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "is_protected"),
+    ("key", "expected"),
     [
         ("p/state/x", True),
         ("p/candidates/ana/state/x", True),
@@ -267,6 +269,6 @@ def test_progress_is_told_at_a_bounded_rate_with_the_time_left() -> None:
         ("q/state/x", False),
     ],
 )
-def test_what_is_protected_is_told_by_its_place(key: str, *, is_protected: bool) -> None:
+def test_what_is_protected_is_told_by_its_place(key: str, *, expected: bool) -> None:
     """Seen from the prefix, a folder or exactly a key; elsewhere the same words mean nothing."""
-    assert protected(key, ["p/"]) is is_protected
+    assert is_protected(key, ["p/"], shipped()) is expected

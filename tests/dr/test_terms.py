@@ -12,6 +12,7 @@ from drfsm.dr.layout import Layout
 from drfsm.dr.procedures import with_defaults
 from drfsm.dr.procedures.bindings import MACHINES
 from drfsm.dr.terms import Terms, table, terms_of
+from drfsm.dr.workload import Workload, legacy
 from drfsm.errors import UsageFault
 from drfsm.journal import fold
 from drfsm.resources import shipped
@@ -28,6 +29,7 @@ BY_ANY = set.union(*DECLARED.values())
 NO_MACHINES = {"control_plane_source"}  # where a restore takes the control plane from: no machine asks for it yet
 
 TYPES: Mapping[type, set[str]] = {
+    Workload: {"workload"},
     bool: {
         "adopt_ownership", "allow_degraded", "allow_image_drift", "allow_older", "allow_tag", "approval_distinct",
         "control_plane_is_bundled", "deployments_as_backed_up", "dr_unreachable", "fence_dr", "fence_primary",
@@ -133,12 +135,14 @@ def test_sites_and_runs_follow_from_the_recorded_taker(
 
 def test_layouts_follow_from_prefix_candidate_and_staged_prefix() -> None:
     """A validation publishes beside the canonical prefix, unless the inputs name another place."""
-    inputs = {"prefix": "/jobintel/", "candidate": "ana"}
-    assert terms_of(inputs).layout == Layout("jobintel", "ana")
-    assert terms_of({"prefix": "jobintel", "candidate": ""}).layout == Layout("jobintel", "local")
-    assert terms_of(inputs).staged("run-1") == Layout("jobintel/validations/run-1", "ana")
+    inputs = {"prefix": "/jobintel/", "candidate": "ana", "workload": ""}
+    assert terms_of(inputs).layout == Layout("jobintel", "ana", legacy())
+    assert terms_of({"prefix": "jobintel", "candidate": "", "workload": ""}).layout == Layout(
+        "jobintel", "local", legacy()
+    )
+    assert terms_of(inputs).staged("run-1") == Layout("jobintel/validations/run-1", "ana", legacy())
     assert terms_of({**inputs, "staged_prefix": "jobintel/drills/d/validation/"}).staged("run-1") == Layout(
-        "jobintel/drills/d/validation", "ana"
+        "jobintel/drills/d/validation", "ana", legacy()
     )
 
 

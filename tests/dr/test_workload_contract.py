@@ -1,6 +1,7 @@
 """A workload's contract: one file, every fault at once, and no value that leads out of the prefix."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -76,6 +77,14 @@ def test_the_schema_for_editors_is_the_reader_s() -> None:
     assert json.loads((ROOM / "workload.schema.json").read_text()) == json.loads(json.dumps(workload.SCHEMA))
     for name in ("jobintel.yaml", "legacy.yaml"):
         jsonschema.validate(yaml.load((ROOM / name).read_text(), yaml.BaseLoader), workload.SCHEMA)  # noqa: S506
+
+
+def test_the_contract_of_thirty_lines_in_the_docs_is_one() -> None:
+    """docs/workload.md shows a whole contract of another workload, in no more lines than it says."""
+    page = (Path(__file__).parents[2] / "docs" / "workload.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert shown.count("\n") <= 30
+    assert workload.read(shown).report is not None
 
 
 POSITIONS = [

@@ -95,11 +95,12 @@ def test_a_job_that_fails_fails_the_validation(
 
 def test_a_run_that_is_damaged_afterwards_fails_the_promotion(site: Site, drill: Make) -> None:
     """The promote checks what it is handed, and believes nothing; the drill then fails in that phase."""
-    run = drill("--auto-promote", "true", "--allow-promote-bypass", "true")
+    reported = ("--validation-env", "JOBINTEL_PUBLISH_RUN_REPORT=1")  # without its report damage can't be told
+    run = drill("--auto-promote", "true", "--allow-promote-bypass", "true", *reported)
 
     def damage() -> None:
         staged = site.etags(f"{run.inputs['staged_prefix']}/runs/")
-        site.flip(next(each for each in staged if not each.endswith("run_report.json")))
+        site.flip(next(key for key in staged if not key.endswith("run_report.json")))
 
     run.when("commit", "measure_recovery", damage)
     run.start()

@@ -15,6 +15,7 @@ import pytest
 from drfsm.adapters.kube import KubeCluster
 from drfsm.adapters.registry import ImageRegistry, parsed
 from drfsm.cli import main
+from drfsm.dr import workload
 from drfsm.dr.sites.baseline import examine, judge
 from drfsm.errors import ActionFailed, Unreachable
 from drfsm.evidence.receipts import check
@@ -34,14 +35,19 @@ def standing_by(site: Site) -> list[str]:
 def test_validate_alone_proves_a_site_and_leaves_it_as_it_was(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It exits with 0, says its verdict, leaves a receipt that fits its schema, and site and bucket as they were."""
+    """It exits with 0, says its verdict, leaves a receipt that fits its schema, and site and bucket as they were.
+
+    Here the run publishes its report too, so that it is declared; the other tests' runs are observed.
+    """
+    reported = ("--validation-env", "JOBINTEL_PUBLISH_RUN_REPORT=1")
     store, before = site.sandbox.dr.store, site.canonical()
     objects = {each: store.list(each)[0] for each in ("cronjobs", "configmaps", "secrets")}
-    assert main.run(["validate", *standing_by(site), "--receipt-dir", str(tmp_path / "b")]) == 0
+    assert main.run(["validate", *standing_by(site), *reported, "--receipt-dir", str(tmp_path / "b")]) == 0
     assert "validated: " in capsys.readouterr().out
     receipt = json.loads((tmp_path / "b/validation.receipt.json").read_bytes())
     shape = json.loads((shipped("receipts_schema") / "validation.receipt.schema.json").read_bytes())
     assert (check(receipt, shape), receipt["cluster_uid"]) == ([], site.sandbox.dr.uid)
+    assert receipt["verification_level"] == "declared"
     assert site.canonical() == before
     assert {each: store.list(each)[0] for each in objects} == objects
     for each in store.list("jobs", NAMESPACE)[0]:
@@ -96,7 +102,16 @@ def look(
 ) -> tuple[str, dict[str, Any]]:
     """Return what the baseline of the site that stands by says, and what was seen."""
     cluster = KubeCluster("dr", site.sandbox.dr.kubeconfig)
-    seen = examine(cluster, NAMESPACE, "", identity=identity, image_ref="", registry=registry, place=place or {})
+    seen = examine(
+        cluster,
+        NAMESPACE,
+        "",
+        workload.shipped().kubernetes,
+        identity=identity,
+        image_ref="",
+        registry=registry,
+        place=place or {},
+    )
     return judge(seen), seen
 
 

@@ -57,7 +57,7 @@ def last_write(trigger: str) -> Place:
     """Return the place after a row's last write, before anything is read again."""
     places: dict[str, Place] = {
         "freeze_dr": OnCluster("dr", "PATCH", f"cronjobs/{SECOND}", "after"),
-        "publish_artifacts": at_write("run_report.json", "after"),
+        "publish_artifacts": at_write("jobintel/runs/", "after", 5),
         "switch_provider_pointers": at_write("state/openai/cs/last_success.json", "after"),
         "switch_global_pointer": at_write("jobintel/state/last_success.json", "after"),
         "switch_latest": at("commit", trigger, "before"),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from drfsm.cli import main
+from drfsm.dr import workload
 from drfsm.dr.artifacts import run_report
 from drfsm.dr.layout import Layout
 from drfsm.dr.pointers import ownership, pointers
@@ -81,7 +82,8 @@ class Bench:
         self.endpoint = cloud.endpoint
         self.store = connect(bucket=self.bucket, endpoint_url=cloud.endpoint, region=REGION).store
         self.inputs: dict[str, Any] = {
-            "bucket": self.bucket, "prefix": "jobintel", "candidate": "local", "provider": "openai", "profile": "cs",
+            "workload": "", "bucket": self.bucket, "prefix": "jobintel", "candidate": "local", "provider": "openai",
+            "profile": "cs",
             "dr_run_id": RUN, "primary_run_id": OLDER,
         }  # fmt: skip
         self.keys = [*Layout("jobintel").global_pointers(), *Layout("jobintel").provider_pointers([("openai", "cs")])]
@@ -224,7 +226,9 @@ BAD_DOCUMENTS = {**GARBAGE, **SHAPES, "an empty object": b"{}"}
 def test_reports_receipts_and_files_of_the_operator(bench: Bench, raw: bytes, tmp_path: Path) -> None:
     """A run with such a report is damaged (11); a receipt, a profile or prices like that are wrong usage (2)."""
     bench.put(f"jobintel/runs/{RUN}/run_report.json", raw)
-    assert run_report.declared(raw, RUN).problems
+    form = workload.shipped().report
+    assert form is not None
+    assert run_report.declared(raw, RUN, form).problems
     assert bench.run("runs", "verify", RUN)[0] == 11
     path = tmp_path / "garbage.json"
     path.write_bytes(raw)

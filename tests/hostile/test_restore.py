@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from drfsm.dr import workload
 from drfsm.dr.backup import check as backup_check
 from drfsm.dr.backup import restore_policy
 from drfsm.dr.backup.address import digest_of, judge, listed
@@ -105,7 +106,7 @@ def lay_parts(at: Bench, parts: Mapping[str, bytes], **metadata: Any) -> str:
 
 def put_back(at: Bench, uri: str, place: Place, **wishes: Any) -> dict[str, Any]:
     """Restore it for real."""
-    target = Target(place.cluster, place.namespace, bundled=False)
+    target = Target(place.cluster, place.namespace, workload.shipped(), CONFIGMAP, bundled=False)
     record = restore_site(
         at.store, uri, target, Wishes(Image(), accept_state_loss=True, **wishes), run_id="restore-1", pace=pace(),
         applied=lambda _bundle, _done: None,

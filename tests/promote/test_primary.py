@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from drfsm.dr.layout import Layout
 from drfsm.dr.sites.fence import sid
 from drfsm.errors import GuardRefused
 from drfsm.sandbox.seed import CRONJOB
@@ -293,7 +294,7 @@ def test_drs_own_fence_of_an_earlier_failback_is_lifted_before_dr_may_publish(
 
     other = {"Sid": "Theirs", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
              "Resource": f"arn:aws:s3:::{site.bucket}"}  # fmt: skip
-    old = statement("dr", site.bucket, site.prefix, site.role("dr"))
+    old = statement("dr", site.bucket, Layout(site.prefix), site.role("dr"))
     site.policy({"Version": "2012-10-17", "Statement": [other, old]})
     run = promote()
     run.promoted()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from drfsm.dr.layout import Layout
 from drfsm.dr.sites.fence import statement
 from drfsm.engine.runner import new_run_id
 from drfsm.sandbox.seed import IMAGE_REF
@@ -102,9 +103,9 @@ def test_an_artifact_that_was_altered_since_the_validation_stops_the_promote(
 
 
 def test_dr_validates_itself_with_its_own_secret_identity_and_bucket(site: Site, promote: Make) -> None:
-    """Without a receipt DR runs once, stays quiet, and what it published beside becomes canonical."""
+    """Without a receipt DR runs once, stays quiet, and what it published beside, with a report, becomes canonical."""
     run_id = new_run_id("promote")
-    run = promote(own(site, run_id))
+    run = promote(own(site, run_id, validation_env="JOBINTEL_PUBLISH_RUN_REPORT=1"))
     run.id = run_id
     quiet = site.touchable("dr")
     run.start()
@@ -121,6 +122,7 @@ def test_dr_validates_itself_with_its_own_secret_identity_and_bucket(site: Site,
     assert run.state.status == "complete", run.words
     dr_publishes_alone(site, run.inputs["dr_run_id"])
     assert run.summary["receipt"]["validation"] == started
+    assert run.seen("dr_run")["level"] == "declared"
 
 
 def test_a_dr_that_cannot_publish_is_found_before_anybody_is_asked(site: Site, promote: Make) -> None:
@@ -128,7 +130,7 @@ def test_a_dr_that_cannot_publish_is_found_before_anybody_is_asked(site: Site, p
     run_id = new_run_id("promote")
     run = promote(own(site, run_id))
     run.id = run_id
-    fenced = statement("dr", site.bucket, site.prefix, site.role("dr"))
+    fenced = statement("dr", site.bucket, Layout(site.prefix), site.role("dr"))
     site.policy({"Version": "2012-10-17", "Statement": [{**fenced, "Resource": f"arn:aws:s3:::{site.bucket}/*"}]})
     run.start()
     assert (run.state.status, run.state.state) == ("held", "validation_started"), run.words

@@ -15,6 +15,7 @@ from uuid import uuid4
 from attrs import define
 
 from drfsm.adapters.file_journal import LOG
+from drfsm.dr import workload
 from drfsm.engine.runner import new_run_id
 from drfsm.journal import RunState, digest
 from drfsm.journal.mirror import home_of
@@ -73,6 +74,7 @@ def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
     """Return a promote's inputs as the CLI makes them of its defaults and a receipt."""
     sandbox = site.sandbox
     usual: dict[str, Any] = {
+        "workload": workload.canonical(sandbox.options.contract), "comparison_profile": "",
         "bucket": site.bucket, "prefix": site.prefix, "namespace": NAMESPACE, "candidate": "local",
         "provider": "openai", "profile": "cs", "cronjob": "", "cronjob_selector": "", "configmap": CONFIGMAP,
         "taker": "dr", "target": "canonical", "primary_run_id": sandbox.primary_run_id,

@@ -16,7 +16,8 @@ Make = Callable[..., Failback]
 
 @pytest.fixture(scope="session")
 def _sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    options = Options(bucket=f"safety-{uuid.uuid4().hex[:12]}", runner=False)
+    # With reports, so that damage is damage by the run's own word; test_runs.py goes without.
+    options = Options(bucket=f"safety-{uuid.uuid4().hex[:12]}", runner=False, publish_reports=True)
     with Sandbox(tmp_path_factory.mktemp("sandbox"), options) as sandbox:
         yield Site(sandbox)
 

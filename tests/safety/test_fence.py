@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from drfsm.dr.layout import Layout
 from drfsm.dr.sites.fence import ACTIONS, FACTS, judge_target, sid, statement
 from drfsm.errors import GuardRefused, Unreadable
 from drfsm.sandbox.cloud import Identity
@@ -261,7 +262,7 @@ def test_a_crash_in_the_middle_of_the_declaration_is_aborted_cleanly(site: Site,
 
 ROLE, BUCKET = "arn:aws:iam::123456789012:role/publisher", "bucket"
 INPUTS = {"bucket": BUCKET, "prefix": "jobintel", "candidate": "local", "fence_primary_role": ROLE, "fence_dr_role": ""}
-OURS = statement("primary", BUCKET, "jobintel", ROLE)
+OURS = statement("primary", BUCKET, Layout("jobintel"), ROLE)
 
 
 def changed(**parts: Any) -> dict[str, Any]:

@@ -160,3 +160,70 @@ def test_a_kept_soak_job_is_never_started_twice(site: Site, failback: Make) -> N
     assert run.state.status == "complete", run.words
     jobs = [each for each in site.jobs("primary") if each["metadata"]["name"].startswith("drfsm-soak")]
     assert [each["metadata"]["ownerReferences"][0]["name"] for each in jobs] == [CRONJOB]
+
+
+# --- a cycle that finds nothing new --------------------------------------------------------------------------
+
+
+def keeps_its_state(site: Site) -> None:
+    """Give the primary's CronJob a volume that outlives its pods, as an overlay of the base does."""
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    metadata = {"name": "jobintel-state", "namespace": NAMESPACE}
+    site.cluster("primary").apply(
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim}
+    )
+    volume = {"name": "jobintel-state", "persistentVolumeClaim": {"claimName": "jobintel-state"}}
+
+    def mounted(live: dict[str, Any]) -> None:
+        pod = live["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        pod["volumes"] = [volume if each["name"] == volume["name"] else each for each in pod["volumes"]]
+
+    site.edit("primary", "CronJob", CRONJOB, mounted)
+
+
+def has_run_before(site: Site) -> None:
+    """Let the primary do today's work once beside everything, so that its state knows it."""
+    site.work("primary", "earlier", "2026-01-01T00:00:00Z", JOBINTEL_S3_PREFIX="elsewhere", PUBLISH_S3="1",
+              PUBLISH_S3_DRY_RUN="0")  # fmt: skip
+    site.await_end("primary", "earlier")
+
+
+@pytest.mark.parametrize("soak", ["now", "next"])
+def test_a_cycle_that_finds_nothing_new_passes_as_unchanged(site: Site, failback: Make, soak: str) -> None:
+    """The validation did the work on an empty volume; the soak's Job knows it, says so, and leaves the pointers."""
+    keeps_its_state(site)
+    has_run_before(site)
+    run = failback(soak=soak)
+    if soak == "next":
+        run.when("commit", "switch_latest", lambda: due_now(site))
+    run.start()
+    assert run.state.status == "complete", run.words
+    assert site.named() == {run.primary_run_id}
+    seen = soak_of(run)
+    assert (run.state.value("soak_result"), seen["job"]) == ("unchanged", "complete")
+    assert seen["unchanged"].startswith("No changes detected")
+    receipt = run.summary["receipt"]
+    assert receipt["soak_result"] == "unchanged"
+    assert isinstance(receipt["first_post_failback_run_id"], dict)  # there is none, and that is said
+
+
+def test_a_cycle_that_publishes_nothing_for_no_such_reason_has_failed(site: Site, failback: Make) -> None:
+    """Publishing was off in the Job's own environment: it ended with 0, and that is no success."""
+    off = {"name": "PUBLISH_S3", "value": "0"}
+    run = failback(soak="now")
+    run.when("commit", "switch_latest", lambda: site.container("primary", env=[off]))
+    run.start()
+    assert (run.state.status, run.state.state) == ("held", "primary_resumed"), run.words
+    assert (run.state.value("soak_result"), soak_of(run)["job"]) == ("failed", "complete")
+    assert "publishing is off" in soak_of(run)["log"][-1]
+
+
+def test_saying_unchanged_is_not_enough_where_the_pointers_moved_elsewhere(site: Site, failback: Make) -> None:
+    """Somebody moved a pointer to another run meanwhile: the set is no longer the verified run's, so it has failed."""
+    keeps_its_state(site)
+    has_run_before(site)
+    run = failback(soak="now", soak_timeout=30)
+    run.when("commit", "resume_primary", lambda: site.point(site.pointer_keys()[1], site.dr_run_id))
+    run.start()
+    assert (run.state.status, run.state.state) == ("held", "primary_resumed"), run.words
+    assert run.state.value("soak_result") == "failed"

@@ -51,15 +51,20 @@ def test_it_publishes_beside_and_touches_no_canonical_key(site: Site, failback: 
 
 
 def test_its_job_is_the_cronjobs_but_for_what_would_outlive_it(site: Site, failback: Make) -> None:
-    """One try, no owner, no lasting volume; a companion in the pod keeps its own image."""
-    pod = {"volumes": [{"name": "jobintel-state", "persistentVolumeClaim": {"claimName": "state"}}],
-           "restartPolicy": "OnFailure"}  # fmt: skip
+    """One try, no owner, an empty volume for each that it could leave something in; a companion keeps its own image."""
+    claim = {"name": "jobintel-state", "persistentVolumeClaim": {"claimName": "state"}}
+    fleeting = {"name": "tmp", "emptyDir": {}}
+    certificates = {"name": "certificates", "hostPath": {"path": "/etc/ssl/certs"}}
+    of_the_node = {"name": "jobintel-data", "hostPath": {"path": "/var/lib/jobintel"}}
+    pod = {"volumes": [claim, fleeting, certificates, of_the_node], "restartPolicy": "OnFailure"}
     helper = {"name": "helper", "image": f"registry.example/jobintel-helper@sha256:{'2' * 64}"}
 
     def change(live: dict[str, Any]) -> None:
         template = live["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         template.update(pod)
         template["containers"].append(helper)
+        mount = {"name": "certificates", "mountPath": "/etc/ssl/certs", "readOnly": True}
+        template["containers"][0]["volumeMounts"].append(mount)
         live["spec"]["jobTemplate"]["spec"].update(backoffLimit=4, ttlSecondsAfterFinished=1)
 
     site.edit("primary", "CronJob", "jobintel-daily", change)
@@ -72,7 +77,12 @@ def test_its_job_is_the_cronjobs_but_for_what_would_outlive_it(site: Site, failb
     assert job["spec"]["backoffLimit"] == 0
     assert "ttlSecondsAfterFinished" not in job["spec"]
     spec = job["spec"]["template"]["spec"]
-    assert spec["volumes"] == [{"name": "jobintel-state", "emptyDir": {}}]
+    names = [volume["name"] for volume in spec["volumes"]]
+    empty = [volume["name"] for volume in spec["volumes"] if "emptyDir" in volume]
+    assert (names, empty) == (
+        ["jobintel-state", "tmp", "certificates", "jobintel-data"],
+        ["jobintel-state", "tmp", "jobintel-data"],
+    )
     assert spec["restartPolicy"] == "Never"
     assert [each["image"] for each in spec["containers"]] == [image, helper["image"]]
     environment = {each["name"]: each["value"] for each in spec["containers"][0]["env"]}

@@ -22,6 +22,7 @@ from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import LOG, FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.s3_lease import S3Lease
+from drfsm.dr import workload
 from drfsm.dr.procedures.bindings import binding
 from drfsm.dr.sites.preflight import VALIDATION_VERBS, VERBS
 from drfsm.dr.sites.startable import WISHED_VERBS
@@ -727,6 +728,7 @@ def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
     """Return a failback's inputs as `drfsm failback` makes them of its defaults, without a soak and a teardown."""
     sandbox = site.sandbox
     usual: dict[str, Any] = {
+        "workload": workload.canonical(sandbox.options.contract), "comparison_profile": "",
         "bucket": site.bucket, "prefix": site.prefix, "dr_run_id": site.dr_run_id, "namespace": NAMESPACE,
         "primary_run_id": datetime.now(UTC).isoformat(timespec="microseconds"), "candidate": "local",
         "provider": "openai", "profile": "cs", "image_ref": "", "allow_tag": "no", "cronjob": "",

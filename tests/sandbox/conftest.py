@@ -24,10 +24,16 @@ class Bench:
     """A bucket of one's own, and the workload to run against it."""
 
     def __init__(self, cloud: Cloud, state: Path) -> None:
-        self.cloud, self.state = cloud, state
+        self.cloud, self._states, self._runs = cloud, state, 0
+        self.contract: tuple[str, ...] = ()
         self.s3 = cloud.client("s3")
         self.bucket = f"bench-{uuid.uuid4().hex[:12]}"
         cloud.create_bucket(self.bucket)
+
+    @property
+    def state(self) -> Path:
+        """The state folder of the newest run: each has one of its own, as a pod with an emptyDir has."""
+        return self._states / str(self._runs) / "state"
 
     def environment(self, **given: str) -> dict[str, str]:
         """Return what a pod of the site would have, and what the test gives."""
@@ -44,7 +50,8 @@ class Bench:
 
     def start(self, **given: str) -> subprocess.Popen[str]:
         """Start the workload; the test waits for it."""
-        argv = [sys.executable, "-m", "drfsm.sandbox.workload"]
+        self._runs += 1
+        argv = [sys.executable, "-m", "drfsm.sandbox.workload", *self.contract]
         return subprocess.Popen(argv, env=self.environment(**given), stdout=subprocess.PIPE, text=True)
 
     def run(self, **given: str) -> tuple[int, str]:
@@ -67,4 +74,4 @@ class Bench:
 @pytest.fixture
 def bench(cloud: Cloud, tmp_path: Path) -> Bench:
     """Return an empty bucket with a workload."""
-    return Bench(cloud, tmp_path / "state")
+    return Bench(cloud, tmp_path / "states")

@@ -16,13 +16,13 @@ import yaml
 from botocore.exceptions import ClientError
 
 from drfsm.adapters.aws_session import Services
-from drfsm.adapters.ec2 import API_PORT, KUBECONFIG_PARAMETER, TEMPLATE
+from drfsm.adapters.ec2 import API_PORT
 from drfsm.adapters.ssm_files import SsmFiles
 from drfsm.adapters.terraform import K3S_KUBECONFIG
 from drfsm.sandbox import Options, Sandbox
 from drfsm.sandbox.cloud import Cloud, Identity
 from drfsm.sandbox.kubernetes import EmulatedCluster
-from drfsm.sandbox.runners import Runners, launch_template
+from drfsm.sandbox.runners import KUBECONFIG_PARAMETER, TEMPLATE, Runners, launch_template
 from drfsm.sandbox.seed import launch_runner
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,28 +13,29 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from drfsm.dr import workload
+from drfsm.sandbox.workload_contract import JOBINTEL
+
 if TYPE_CHECKING:
     from tests.sandbox.conftest import Bench
 
 RUN = "2026-02-27T00:22:29.934039+00:00"
 PAIR_FILES = [
-    "artifacts/provider_availability_v1.json",
     "openai_ranked_families.cs.json",
     "openai_ranked_jobs.cs.csv",
     "openai_ranked_jobs.cs.json",
-    "run_health.v1.json",
-    "run_summary.v1.json",
+    "openai_shortlist.cs.md",
+    "openai_top.cs.md",
 ]
-RANKED = [each for each in PAIR_FILES if "ranked" in each]
+STATEMENTS = ["artifacts/provider_availability_v1.json", "run_health.v1.json", "run_summary.v1.json"]
 ARTIFACTS = [f"jobintel/runs/{RUN}/openai/cs/{each}" for each in PAIR_FILES]
-LATEST = [f"jobintel/latest/openai/cs/{each}" for each in RANKED]
-GLOBAL = ["jobintel/state/candidates/local/last_success.json", "jobintel/state/last_success.json"]
-PROVIDER = [
-    "jobintel/state/candidates/local/openai/cs/last_success.json",
-    "jobintel/state/openai/cs/last_success.json",
-]
+LATEST = [f"jobintel/latest/openai/cs/{each}" for each in PAIR_FILES]
+GLOBAL = ["jobintel/state/candidates/local/last_success.json"]
+PROVIDER = ["jobintel/state/candidates/local/openai/cs/last_success.json"]
+OLDER = ["jobintel/state/last_success.json", "jobintel/state/openai/cs/last_success.json"]
+POINTERS = [*GLOBAL, *PROVIDER, *OLDER]
 VOLATILE = {"run_id", "created_at_utc", "generated_at_utc", "started_at", "ended_at", "duration_sec"}
-VOLATILE |= {"timestamps", "durations"}
+VOLATILE |= {"timestamps", "durations", "logs", "run_health"}
 
 
 def steady(value: Any) -> Any:
@@ -44,11 +46,11 @@ def steady(value: Any) -> Any:
 
 
 def test_a_run_writes_exactly_the_keys_of_the_contract(bench: "Bench") -> None:
-    """A run publishes artifacts, latest, and pointers under candidate and older keys, and nothing else."""
+    """Five objects of the pair, the same five in latest, pointers under candidate and older keys, and nothing else."""
     code, log = bench.run(JOBINTEL_RUN_ID=RUN)
     assert code == 0
     assert f"JOBINTEL_RUN_ID={RUN}\n" in log
-    assert bench.listing() == sorted([*ARTIFACTS, *LATEST, *GLOBAL, *PROVIDER])
+    assert bench.listing() == sorted([*ARTIFACTS, *LATEST, *POINTERS])
 
 
 @pytest.mark.parametrize(
@@ -58,18 +60,19 @@ def test_a_run_writes_exactly_the_keys_of_the_contract(bench: "Bench") -> None:
         ("latest", [*ARTIFACTS, *LATEST]),
         ("global", [*ARTIFACTS, *LATEST, *GLOBAL]),
         ("provider", [*ARTIFACTS, *LATEST, *GLOBAL, *PROVIDER]),
+        ("older", [*ARTIFACTS, *LATEST, *POINTERS]),
     ],
 )
-def test_it_writes_artifacts_then_latest_then_global_then_provider(bench: "Bench", step: str, there: list[str]) -> None:
+def test_it_writes_artifacts_then_latest_then_pointers(bench: "Bench", step: str, there: list[str]) -> None:
     """Killed after a step, it has written that step and those before it, and nothing of those after it."""
     code, _ = bench.run(JOBINTEL_RUN_ID=RUN, SANDBOX_DIE_AFTER=step)
     assert code == -signal.SIGKILL
     assert bench.listing() == sorted(there)
 
 
-def test_within_a_step_the_candidates_key_comes_before_the_older_one(bench: "Bench") -> None:
+def test_the_pointers_are_written_one_by_one_in_the_contracts_order(bench: "Bench") -> None:
     """Killed after each single write of a pointer, the newest key is the next of the contract's order."""
-    order = [*GLOBAL, *PROVIDER]
+    order = POINTERS
     already = len(ARTIFACTS) + len(LATEST)
     for count in range(1, len(order) + 1):
         for key in bench.listing():
@@ -85,7 +88,7 @@ def test_a_pointer_has_every_field_and_all_pointers_are_alike(bench: "Bench") ->
     assert len(pointers) == 6
     assert len({bench.body(key) for key in pointers}) == 1
     pointer = json.loads(bench.body(GLOBAL[0]))
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", pointer.pop("ended_at"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", pointer.pop("ended_at"))
     assert pointer == {
         "schema_version": 1,
         "run_id": RUN,
@@ -126,7 +129,7 @@ def test_pointers_are_overwritten_unconditionally(bench: "Bench") -> None:
     bench.run(JOBINTEL_RUN_ID=RUN)
     older = "2025-01-01T00:00:00.000001+00:00"
     bench.run(JOBINTEL_RUN_ID=older)
-    assert {json.loads(bench.body(key))["run_id"] for key in (*GLOBAL, *PROVIDER)} == {older}
+    assert {json.loads(bench.body(key))["run_id"] for key in POINTERS} == {older}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +137,7 @@ def test_pointers_are_overwritten_unconditionally(bench: "Bench") -> None:
     [
         ({"PUBLISH_S3": "0"}, 0, "publishing is off"),
         ({"PUBLISH_S3": "0", "PUBLISH_S3_REQUIRE": "1"}, 0, "publishing is off"),
-        ({"PUBLISH_S3_DRY_RUN": "1"}, 0, "nothing of 13 objects published"),
+        ({"PUBLISH_S3_DRY_RUN": "1"}, 0, "nothing of 14 objects published"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, 0, "publish failed"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "PUBLISH_S3_REQUIRE": "1"}, 2, "counts as failed"),
         ({"JOBINTEL_S3_BUCKET": ""}, 0, "JOBINTEL_S3_BUCKET is not set"),
@@ -160,23 +163,47 @@ def test_a_dry_run_names_every_object_that_a_run_would_write(bench: "Bench") -> 
 
 
 def test_an_unsuccessful_run_moves_no_pointer_and_no_latest(bench: "Bench") -> None:
-    """A failed run publishes its statements, exits 1, and leaves pointers and latest as they were."""
+    """A failed run exits 1, publishes no artifact, moves nothing; its report, if that is published, says so."""
     bench.run(JOBINTEL_RUN_ID=RUN)
-    before = {key: bench.body(key) for key in (*LATEST, *GLOBAL, *PROVIDER)}
-    code, _ = bench.run(JOBINTEL_RUN_ID="failed", SANDBOX_FAIL="1")
+    before = {key: bench.body(key) for key in (*LATEST, *POINTERS)}
+    code, _ = bench.run(JOBINTEL_RUN_ID="failed", SANDBOX_FAIL="1", JOBINTEL_PUBLISH_RUN_REPORT="1")
     assert code == 1
     assert {key: bench.body(key) for key in before} == before
-    assert json.loads(bench.body("jobintel/runs/failed/openai/cs/run_health.v1.json"))["status"] == "failed"
-    assert not [key for key in bench.listing() if "/runs/failed/" in key and "ranked" in key]
+    assert [key for key in bench.listing() if "/runs/failed/" in key] == ["jobintel/runs/failed/run_report.json"]
+    assert json.loads(bench.body("jobintel/runs/failed/run_report.json"))["status"] == "failed"
+    assert not (bench.state / "last_success.json").exists()
+
+
+def test_an_unchanged_second_run_says_so_and_publishes_nothing(bench: "Bench", tmp_path: Path) -> None:
+    """With the last success in its state and the same input it exits 0 and moves nothing; new input is work again."""
+    kept = {"JOBINTEL_STATE_DIR": str(tmp_path / "kept/state")}
+    bench.run(JOBINTEL_RUN_ID=RUN, **kept)
+    before = {key: bench.body(key) for key in bench.listing()}
+    code, log = bench.run(JOBINTEL_RUN_ID="2026-02-28T00:00:00Z", **kept)
+    assert (code, "\nNo changes detected" in log) == (0, True)
+    assert {key: bench.body(key) for key in bench.listing()} == before
+    left = [path for path in (tmp_path / "kept/state/runs/20260228T000000Z").rglob("*") if path.is_file()]
+    assert [path.name for path in left] == ["provider_availability_v1.json"]
+    _, log = bench.run(JOBINTEL_RUN_ID="three", JOBINTEL_SNAPSHOT="2026-02-21", **kept)
+    assert "No changes detected" not in log
+    assert json.loads(bench.body(GLOBAL[0]))["run_id"] == "three"
+
+
+def test_a_run_that_had_to_publish_and_could_not_is_no_last_success(bench: "Bench", tmp_path: Path) -> None:
+    """The next run with the same input does the work again, and publishes."""
+    kept = {"JOBINTEL_STATE_DIR": str(tmp_path / "kept/state")}
+    bench.run(AWS_ENDPOINT_URL="http://127.0.0.1:9", PUBLISH_S3_REQUIRE="1", **kept)
+    code, _ = bench.run(JOBINTEL_RUN_ID=RUN, **kept)
+    assert (code, json.loads(bench.body(GLOBAL[0]))["run_id"]) == (0, RUN)
 
 
 def test_the_same_input_gives_the_same_artifacts_but_for_volatile_fields(bench: "Bench") -> None:
-    """Two runs have identical ranked files, and statements that differ in time stamps and ids only."""
-    bench.run(JOBINTEL_RUN_ID="one")
-    bench.run(JOBINTEL_RUN_ID="two")
-    for file in PAIR_FILES:
+    """Two runs have identical files, and statements, if they are published, that differ in time stamps and ids only."""
+    bench.run(JOBINTEL_RUN_ID="one", JOBINTEL_PUBLISH_STATEMENTS="1")
+    bench.run(JOBINTEL_RUN_ID="two", JOBINTEL_PUBLISH_STATEMENTS="1")
+    for file in (*PAIR_FILES, *STATEMENTS):
         one, two = (bench.body(f"jobintel/runs/{run}/openai/cs/{file}") for run in ("one", "two"))
-        if file in RANKED:
+        if file in PAIR_FILES:
             assert one == two
         else:
             assert one != two
@@ -206,28 +233,30 @@ def test_another_snapshot_gives_other_records(bench: "Bench") -> None:
 
 
 def test_the_report_is_always_local_and_published_only_on_demand(bench: "Bench") -> None:
-    """run_report.json names every artifact with its hash and size; S3 holds it only with the knob."""
+    """run_report.json names every artifact by its path in the data folder; S3 holds it only with the knob."""
     bench.run(JOBINTEL_RUN_ID=RUN)
     key = f"jobintel/runs/{RUN}/run_report.json"
     local = bench.state / "runs" / "20260227T002229934039+0000" / "run_report.json"
     assert key not in bench.listing()
     entries = json.loads(local.read_bytes())["verifiable_artifacts"]
-    assert sorted(f"jobintel/runs/{RUN}/{each['path']}" for each in entries.values()) == ARTIFACTS
-    for logical_key, entry in entries.items():
-        body = bench.body(f"jobintel/runs/{RUN}/{entry['path']}")
-        assert logical_key.startswith("openai:cs:")
+    names = ("ranked_csv", "ranked_families_json", "ranked_json", "shortlist_md", "top_md")
+    assert sorted(entries) == [f"openai:cs:{name}" for name in names]
+    for entry in entries.values():
+        file = Path(entry["path"]).name
+        body = bench.body(f"jobintel/runs/{RUN}/openai/cs/{file}")
         assert (hashlib.sha256(body).hexdigest(), len(body)) == (entry["sha256"], entry["bytes"])
-        assert (local.parent / entry["path"]).read_bytes() == body
+        assert (bench.state.parent / "data" / entry["path"]).read_bytes() == body
+        assert (local.parent / "openai/cs" / file).read_bytes() == body
     bench.run(JOBINTEL_RUN_ID=RUN, JOBINTEL_PUBLISH_RUN_REPORT="1")
-    assert bench.body(key) == local.read_bytes()
+    assert json.loads(bench.body(key))["verifiable_artifacts"] == entries
 
 
 def test_its_own_run_id_is_a_time_and_stands_raw_in_the_keys(bench: "Bench") -> None:
-    """Without a run id from outside it takes the time; its ``:`` and ``+`` stay."""
+    """Without a run id from outside it takes the time, in seconds; its ``:`` stay."""
     _, log = bench.run()
-    found = re.search(r"^JOBINTEL_RUN_ID=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00)$", log, re.MULTILINE)
+    found = re.search(r"^JOBINTEL_RUN_ID=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)$", log, re.MULTILINE)
     assert found
-    assert f"jobintel/runs/{found[1]}/openai/cs/run_summary.v1.json" in bench.listing()
+    assert f"jobintel/runs/{found[1]}/openai/cs/openai_top.cs.md" in bench.listing()
 
 
 def test_state_lies_below_the_containers_root(bench: "Bench", tmp_path: Path) -> None:
@@ -242,7 +271,7 @@ def test_more_objects_are_more_artifacts(bench: "Bench") -> None:
     extra = [key for key in bench.listing() if "/artifacts/extra/" in key]
     local = bench.state / "runs" / "20260227T002229934039+0000" / "run_report.json"
     assert len(extra) == 5
-    assert len(json.loads(local.read_bytes())["verifiable_artifacts"]) == 11
+    assert len(json.loads(local.read_bytes())["verifiable_artifacts"]) == 10
 
 
 def test_sigterm_ends_it_before_it_publishes(bench: "Bench") -> None:
@@ -265,7 +294,7 @@ def test_a_run_can_be_held_before_its_pointers(bench: "Bench") -> None:
     assert bench.listing() == sorted([*ARTIFACTS, *LATEST])
     bench.s3.put_object(Bucket=bench.bucket, Key="go", Body=b"")
     process.communicate(timeout=10)
-    assert set(GLOBAL) | set(PROVIDER) < set(bench.listing())
+    assert set(POINTERS) < set(bench.listing())
 
 
 def test_a_pause_before_publishing_and_one_before_the_pointers_are_kept(bench: "Bench") -> None:
@@ -280,5 +309,49 @@ def test_it_starts_without_loading_an_sdk_or_a_line_of_drfsm_proper() -> None:
     code = "import sys, drfsm.sandbox.workload; print(*sorted(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = [name for name in told.stdout.split() if name.partition(".")[0] in ("boto3", "botocore", "drfsm")]
-    rooms = ("workload", "workload_artifacts", "workload_store")
+    rooms = ("workload", "workload_artifacts", "workload_contract", "workload_local", "workload_store")
     assert loaded == ["drfsm", "drfsm.sandbox", *(f"drfsm.sandbox.{each}" for each in rooms)]
+
+
+SECOND = """
+workload: prices
+switches:
+  on: {UPLOAD: "yes"}
+  off: {UPLOAD: "no"}
+variables: {bucket: BUCKET_NAME, prefix: KEY_PREFIX, run_id: BATCH, validation: {MUST_UPLOAD: 1}}
+defaults: {provider: north, profile: retail}
+keys: {runs: "batches/{run_id}", latest: current, pair: "{profile}/{provider}"}
+files: {required: ["{provider}.{profile}.csv", "{provider}.{profile}.txt"], latest: ["{provider}.{profile}.csv"]}
+pointers: {name: newest.json, home: "pointers/{candidate}", fields: {run_id: batch, run_path: at}}
+run_ids: {form: name, prefix: batch-, marker: "BATCH="}
+unchanged: "nothing to do"
+"""
+"""Another workload, of other names everywhere."""
+
+
+def test_another_contract_gives_every_name_of_it(bench: "Bench", tmp_path: Path) -> None:
+    """Variables, switches, keys, files, pointers and printed lines are the contract's, and nothing else is written."""
+    file = tmp_path / "contract.json"
+    file.write_text(workload.canonical(workload.read(SECOND)), encoding="utf-8")
+    bench.contract = ("--contract", str(file))
+    place = {"BUCKET_NAME": bench.bucket, "JOBINTEL_STATE_DIR": str(tmp_path / "kept/state")}
+    assert "publishing is off (UPLOAD=no)" in bench.run(**place)[1]
+    shutil.rmtree(tmp_path / "kept")
+    code, log = bench.run(**place, UPLOAD="yes", MUST_UPLOAD="1")
+    run_id = re.findall(r"^BATCH=(batch-\d{8}T\d{6}Z)$", log, re.MULTILINE)[0]
+    files = ["north.retail.csv", "north.retail.txt"]
+    wanted = [f"prices/batches/{run_id}/retail/north/{file}" for file in files]
+    wanted += ["prices/current/retail/north/north.retail.csv"]
+    wanted += ["prices/pointers/local/newest.json", "prices/pointers/local/north/retail/newest.json"]
+    assert (code, bench.listing()) == (0, sorted(wanted))
+    pointer = json.loads(bench.body("prices/pointers/local/newest.json"))
+    assert (pointer["batch"], pointer["at"]) == (run_id, f"prices/batches/{run_id}")
+    assert "\nnothing to do" in bench.run(**place, UPLOAD="yes")[1]
+
+
+def test_the_workload_keeps_the_contract_that_is_shipped() -> None:
+    """What the program has by itself is what drfsm takes for the real workload's."""
+    shipped = json.loads(workload.canonical(workload.shipped()))
+    for part, said in JOBINTEL.items():
+        common = {name: shipped[part].get(name, "") for name in said} if isinstance(said, dict) else shipped[part]
+        assert common == said, part

@@ -4,7 +4,7 @@ Owns every object of a run; moves no pointer.
 """
 
 from drfsm.dr.artifacts import prefix_sync, publish, verification
-from drfsm.dr.artifacts.run_report import LARGEST_REPORT_BYTES
+from drfsm.dr.artifacts.run_report import LARGEST_REPORT_BYTES, said_at
 from drfsm.dr.artifacts.verification import run_home, verify, verify_latest
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "prefix_sync",
     "publish",
     "run_home",
+    "said_at",
     "verification",
     "verify",
     "verify_latest",

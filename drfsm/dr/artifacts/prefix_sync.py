@@ -6,7 +6,7 @@ encryption), so the bytes of both are read and hashed. An object of that name wi
 and counted as such.
 
 Never read, never written: pointers, latest, the current control plane and drfsm's own objects
-(layout.PROTECTED), seen from the source, from the destination and from every guarded prefix, also below
+(layout.protected), seen from the source, from the destination and from every guarded prefix, also below
 ``candidates/*/`` and below what validations and drills publish beside. A copy that was interrupted is gone
 on with by planning again. Used by the failback's machine and by ``drfsm runs sync``.
 """
@@ -17,15 +17,15 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr.layout import PROTECTED
+from drfsm.dr.layout import nested, protected
 from drfsm.dr.progress import Note, Progress, first_of, quiet
 from drfsm.dr.terms import terms_of
+from drfsm.dr.workload import Workload
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, UsageFault
 from drfsm.world import Check, Copy, ObjectStore, Stat, World
 
 _ONE_PIECE = re.compile(r'"[0-9a-f]{32}"')
-_NESTED = re.compile(r"(candidates|validations|drills)/[^/]+/")
 
 
 @frozen
@@ -68,20 +68,21 @@ class Copied:
     seconds: float
 
 
-def protected(key: str, homes: Iterable[str]) -> bool:
+def is_protected(key: str, homes: Iterable[str], workload: Workload) -> bool:
     """Say whether a key must not be touched, seen from any of these prefixes (which end with a slash)."""
-    return any(_own_place(key.removeprefix(home)) for home in homes if key.startswith(home))
+    return any(_own_place(key.removeprefix(home), workload) for home in homes if key.startswith(home))
 
 
-def _own_place(path: str) -> bool:
-    """Say whether a path is one of PROTECTED, below any depth of candidates and of runs that publish beside."""
+def _own_place(path: str, workload: Workload) -> bool:
+    """Say whether a path is a protected one, below any depth of candidates and of runs that publish beside."""
+    folders = nested(workload)
     while True:
-        if any(path == each or (each.endswith("/") and path.startswith(each)) for each in PROTECTED):
+        if any(path == place or (place.endswith("/") and path.startswith(place)) for place in protected(workload)):
             return True
-        nested = _NESTED.match(path)
-        if not nested:
+        inside = next((path.removeprefix(f"{folder}/") for folder in folders if path.startswith(f"{folder}/")), "")
+        _, slash, path = inside.partition("/")
+        if not slash:
             return False
-        path = path[nested.end() :]
 
 
 def prefix_of(store: ObjectStore, text: str, name: str) -> str:
@@ -93,12 +94,18 @@ def prefix_of(store: ObjectStore, text: str, name: str) -> str:
         raise UsageFault(f"{name} lies in the bucket {bucket}; a sync copies within one, here {store.bucket}")
     home = path.strip("/")
     if not home or any(segment in ("", ".", "..") for segment in home.split("/")):
-        raise UsageFault(f"{name} {text!r} is no prefix: give a folder of the bucket, like jobintel/runs")
+        raise UsageFault(f"{name} {text!r} is no prefix: give a folder of the bucket, like <prefix>/runs")
     return f"{home}/"
 
 
 def plan(
-    store: ObjectStore, source: str, target: str, *, guarded: Iterable[str] = (), check: Check | None = None
+    store: ObjectStore,
+    source: str,
+    target: str,
+    workload: Workload,
+    *,
+    guarded: Iterable[str] = (),
+    check: Check | None = None,
 ) -> Plan:
     """Look at both sides and say what is to be copied. Changes nothing.
 
@@ -115,7 +122,7 @@ def plan(
         landing = there + entry.key.removeprefix(here)
         if landing == there:
             continue  # the marker of the folder itself
-        if protected(entry.key, homes) or protected(landing, homes):
+        if is_protected(entry.key, homes, workload) or is_protected(landing, homes, workload):
             left_out.append(entry.key)
         elif landing.startswith(here):
             raise UsageFault(f"{entry.key} would be copied into the source {here} itself, to {landing}")
@@ -160,6 +167,7 @@ def _planned(world: World, run: Run) -> Plan:
         world.store,
         terms.sync_src_prefix,
         terms.sync_dst_prefix,
+        terms.workload,
         guarded=[terms.prefix],
         check=run.check,
     )

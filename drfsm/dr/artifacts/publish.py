@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr.artifacts.run_report import LARGEST_REPORT_BYTES, REPORT, Found, declared
+from drfsm.dr.artifacts.run_report import LARGEST_REPORT_BYTES, Found, declared
 from drfsm.dr.artifacts.verification import (
     Verification,
     present,
@@ -36,15 +36,15 @@ __all__ = ["ACTIONS", "FACTS", "Verification", "judge", "verify", "verify_latest
 def _observe_canonical(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
     layout, run_id = terms.layout, terms.old_run
-    return verify(world.store, layout, run_id, note=run.note, check=run.check).record
+    return verify(world.store, layout, run_id, pairs=[terms.pair], note=run.note, check=run.check).record
 
 
 def _observe_validated(world: World, run: Run) -> dict[str, Any]:
     """Verify the validated run and its ``latest`` beside: after the switch it would be too late to find it missing."""
     terms = terms_of(run.inputs)
     layout, run_id = terms.staged(run.id), terms.new_run
-    whole = verify(world.store, layout, run_id, note=run.note, check=run.check)
-    newest = verify_latest(world.store, layout, run_id, note=run.note, check=run.check, every_ranked=False)
+    whole = verify(world.store, layout, run_id, pairs=[terms.pair], note=run.note, check=run.check)
+    newest = verify_latest(world.store, layout, run_id, pairs=[terms.pair], note=run.note, check=run.check, whole=False)
     return {**whole.record, "latest": newest.record}
 
 
@@ -110,13 +110,20 @@ def _judge_published(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None 
     return "partial" if equal or other else "absent"
 
 
+def _report_key(run: Run) -> str:
+    """Return where a run's report lies, relative to the run; "" where the contract knows none."""
+    form = terms_of(run.inputs).workload.report
+    return form.key if form else ""
+
+
 def _publish(world: World, run: Run) -> dict[str, Any]:
     now = _side_by_side(world, run)
     _refuse_to_publish(world.store, run, now)
-    paths = sorted(now.absent, key=lambda path: path == REPORT)  # AFTER what it names: who finds it finds that
+    report = _report_key(run)
+    paths = sorted(now.absent, key=lambda path: path == report)  # AFTER what it names: who finds it finds that
     size_bytes = sum(now.staged[path][1] for path in paths)
     progress = Progress(run.note, "published", len(paths), size_bytes)
-    for some in ([path for path in paths if path != REPORT], [path for path in paths if path == REPORT]):
+    for some in ([path for path in paths if path != report], [path for path in paths if path == report]):
         copies = [Copy(now.stage + path, now.canonical + path, now.staged[path][1]) for path in some]
         for each in world.store.copy_many(copies, check=run.check):
             progress.add(each.size_bytes)
@@ -146,12 +153,13 @@ def _refuse_to_publish(store: ObjectStore, run: Run, now: _Published) -> None:
             " from what this run copies, if it had to be withdrawn",
             hint="abort, and start again with another run id",
         )
-    if (blob := store.get(now.stage + REPORT, largest_bytes=LARGEST_REPORT_BYTES)) is None:
+    form = terms_of(run.inputs).workload.report
+    if form is None or (blob := store.get(now.stage + form.key, largest_bytes=LARGEST_REPORT_BYTES)) is None:
         return
-    statement = declared(blob.body, terms_of(run.inputs).new_run)
+    statement = declared(blob.body, terms_of(run.inputs).new_run, form)
     untrue = [path for path, wanted in statement.entries.items() if now.staged.get(path) != wanted]
-    if statement.problems or untrue:
-        problems = "; ".join([*(problem.told for problem in statement.problems), *untrue][:3])
+    if (faults := (*statement.failed, *statement.problems)) or untrue:
+        problems = "; ".join([*(problem.told for problem in faults), *untrue][:3])
         raise ActionFailed(
             f"the validated run's report does not hold, so it is not published: {problems}", fault="store"
         )
@@ -170,8 +178,9 @@ def _withdraw(world: World, run: Run) -> dict[str, Any]:
             hint="look at what lies there, then `drfsm request waive_undo --reason ...`",
             fault="store",
         )
-    ours = sorted(set(now.equal) - set(image["first"]), key=lambda path: path != REPORT)
-    for some in ([path for path in ours if path == REPORT], [path for path in ours if path != REPORT]):
+    report = _report_key(run)
+    ours = sorted(set(now.equal) - set(image["first"]), key=lambda path: path != report)
+    for some in ([path for path in ours if path == report], [path for path in ours if path != report]):
         for _ in world.store.delete_many([now.canonical + path for path in some], check=run.check):
             pass
     run.note(f"withdrew {len(ours)} objects from s3://{world.store.bucket}/{now.canonical}")

@@ -1,25 +1,26 @@
-"""What a run's report (``run_report.json``) declares, understood without trusting it.
+"""What a run's report declares, understood without trusting it. The contract says how to read it.
 
-A report names under ``verifiable_artifacts`` every artifact by a logical key, with path, SHA-256 and size.
-Whatever is wrong with it is a problem that is told: another run's report, an entry without a hash, a path
-that leads out of the run, a name that occurs twice. Pure: no store, no files. Called by verification.py.
+A report names every artifact by a logical key, with path, SHA-256 and size; the contract says under which field, and
+where an artifact of that path lies in the run. Whatever is wrong with a report is a problem that is told: another
+run's report, that of a run that failed, an entry without a hash, a path that leads out of the run, a name that occurs
+twice. Pure: no store, no files. Called by verification.py.
 """
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import frozen
 
 from drfsm import claims
+from drfsm.dr.workload import Report
 from drfsm.errors import Unreadable
 
-REPORT = "run_report.json"
 LARGEST_REPORT_BYTES = 32 << 20
 """What a report may have: some two hundred bytes an artifact, so a hundred thousand of them."""
 TOLD = 400  # characters: a report may hold anything
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _ODD = re.compile(r"[\x00-\x1f\x7f\\]")
 
 Found = tuple[str, int]
@@ -42,16 +43,19 @@ class Problem:
 
 @frozen
 class Declared:
-    """A report: the artifacts that it names, by their path, and what is wrong with it."""
+    """A report: the artifacts that it names, by where they lie in the run, and what is wrong with it."""
 
     sha256: str
     entries: Mapping[str, Found]
     named: int
     """How many entries it has, those that are at fault included."""
     problems: tuple[Problem, ...] = ()
+    """What is wrong with its entries, one each."""
+    failed: tuple[Problem, ...] = ()
+    """Why the run that it reports was no successful one."""
 
 
-def declared(body: bytes, run_id: str | None) -> Declared:
+def declared(body: bytes, run_id: str | None, form: Report) -> Declared:
     """Understand a report. Whatever is wrong with it is a problem of its own; nothing is guessed.
 
     ``run_id``: whose report it must be; None takes it for whosever it is.
@@ -60,26 +64,47 @@ def declared(body: bytes, run_id: str | None) -> Declared:
     try:
         report = claims.json_of(body, "it", largest_bytes=LARGEST_REPORT_BYTES)
     except Unreadable as fault:
-        return _useless(sha256, fault.what)
+        return _useless(sha256, form, fault.what)
     if not isinstance(report, Mapping):
-        return _useless(sha256, "it is no object")
-    if run_id is not None and report.get("run_id") != run_id:
-        return _useless(sha256, f"it is the report of another run: {claims.bounded(report.get('run_id'), 100)!r}")
-    named = report.get("verifiable_artifacts")
+        return _useless(sha256, form, "it is no object")
+    if run_id is not None and (said := said_at(report, form.run_id)) != run_id:
+        return _useless(sha256, form, f"it is the report of another run: {claims.bounded(said, 100)!r}")
+    named = said_at(report, form.artifacts)
     if not isinstance(named, Mapping) or not named:
-        return _useless(sha256, "it names no verifiable_artifacts")
+        return _useless(sha256, form, f"it names no {form.artifacts}")
     entries: dict[str, Found] = {}
     problems = []
     for logical_key, entry in named.items():
         if why := _entry_fault(entry):
             problems.append(Problem(logical_key, "report", why))
-        elif entries.setdefault(entry["path"], found := (entry["sha256"], entry["bytes"])) != found:
-            problems.append(Problem(logical_key, "report", f"{entry['path']} is named twice, with other content"))
-    return Declared(sha256, entries, len(named), tuple(problems))
+        elif (place := form.place_of(logical_key, entry["path"])) is None:
+            problems.append(Problem(logical_key, "report", f"its name says no provider and profile: {entry['path']}"))
+        elif entries.setdefault(place, content := (entry["sha256"].lower(), entry["bytes"])) != content:
+            problems.append(Problem(logical_key, "report", f"{place} is named twice, with other content"))
+    return Declared(sha256, entries, len(named), tuple(problems), tuple(_failed(report, form)))
 
 
-def _useless(sha256: str, why: str) -> Declared:
-    return Declared(sha256, {}, 1, (Problem(REPORT, "report", why),))
+def _failed(report: Mapping[str, Any], form: Report) -> Iterator[Problem]:
+    """Yield what the report says that a successful run doesn't. What it doesn't say is no fault."""
+    for field, wanted in form.succeeded.items():
+        said = said_at(report, field)
+        word = str(said).lower() if isinstance(said, bool) else str(said)
+        if said is not None and word != wanted:
+            yield Problem(
+                form.key, "report", f"the run was not successful: {field} is {claims.bounded(word, 100)}, not {wanted}"
+            )
+
+
+def said_at(report: Mapping[str, Any], field: str) -> Any:
+    """Return what a report says at a dotted field; None where it says nothing."""
+    value: Any = report
+    for name in field.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _useless(sha256: str, form: Report, why: str) -> Declared:
+    return Declared(sha256, {}, 1, (Problem(form.key, "report", why),))
 
 
 def _entry_fault(entry: Any) -> str | None:

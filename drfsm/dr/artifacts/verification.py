@@ -1,10 +1,10 @@
 """Whether a run is whole: every artifact present, of its size, with its SHA-256, by reading it.
 
-Two levels. *declared*: the run's report (``run_report.json`` in S3, or one that was handed in) names every
-artifact, and each is held against what reading it gave. *observed*: there is no report, so whatever lies
-there is listed, read and hashed; that proves that it can be read, not that it is complete, and an empty
-listing is ``missing``. What a store claims about an object counts for nothing. Objects that the report does
-not name are listed, and are no fault by themselves.
+Two levels. *declared*: the run's report (where the contract says that one lies in S3, or one that was handed in)
+names every artifact, and each is held against what reading it gave. *observed*: there is no report, so whatever lies
+there is listed, read and hashed. On either level every file that the contract requires of each pair must be there.
+What a store claims about an object counts for nothing. Objects that the report does not name are listed, and are no
+fault by themselves.
 
 What goes into the journal is bounded: counts, the first of each finding, and one digest over everything.
 Used by artifacts.py, and by ``drfsm runs verify``.
@@ -13,7 +13,6 @@ Used by artifacts.py, and by ``drfsm runs verify``.
 import hashlib
 import json
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,22 @@ from typing import Any
 from attrs import field, frozen
 
 from drfsm import claims
-from drfsm.dr.artifacts.run_report import LARGEST_REPORT_BYTES, REPORT, Declared, Found, Problem, declared
-from drfsm.dr.layout import Layout
+from drfsm.dr.artifacts.run_report import (
+    LARGEST_REPORT_BYTES,
+    Declared,
+    Found,
+    Problem,
+    declared,
+    said_at,
+)
+from drfsm.dr.layout import Layout, pairs_of
 from drfsm.dr.progress import Note, Progress, first_of, quiet
+from drfsm.dr.workload import Pair, Report, Workload
 from drfsm.errors import ActionFailed, Unreadable, UsageFault
 from drfsm.world import Check, Hashed, ObjectStore
 
 CHUNK_BYTES = 1 << 20
-_RANKED = re.compile(r"_ranked_[^/]*\Z")
+LARGEST_POINTER_BYTES = 1 << 20
 
 
 @frozen
@@ -108,23 +115,30 @@ def verify(
     layout: Layout,
     run_id: str,
     *,
+    pairs: Iterable[Pair] = (),
     note: Note = quiet,
     check: Check | None = None,
     report: bytes | None = None,
 ) -> Verification:
     """Read every artifact of a run and hold it against the run's report, if there is one. Changes nothing.
 
-    ``report``: the bytes of a report that was handed in; it goes before the one in S3. Raises Unreachable if
-    something could not be read: that says nothing about it.
+    ``pairs``: those that the run must have, beside those that the global pointer names where it names this run, and
+    those that the run has files of. ``report``: the bytes of a report
+    that was handed in; it goes before the one in S3. Raises Unreachable if something could not be read: that says
+    nothing about it.
     """
     home = run_home(layout, run_id)
-    sizes = sizes_below(store, home)
-    body, source = _report(store, home, report)
-    if body is None:
-        return _observed(store, home, run_id, sizes, note, check)
-    statement = declared(body, run_id)
-    read = read_all(store, home, statement.entries, note, check)
-    return _verified(statement, read, sizes, run_id, f"s3://{store.bucket}/{home[:-1]}", source)
+    where, form = f"s3://{store.bucket}/{home[:-1]}", layout.workload.report
+    sizes, pairs = sizes_below(store, home), (*pairs, *_named(store, layout, run_id))
+    body, source = _report(store, home, form, report)
+    if body is None or form is None:
+        lacking = _lacking(layout.workload, pairs, sizes)
+        return _observed(sizes, read_all(store, home, sizes, note, check), lacking, run_id, where)
+    statement = declared(body, run_id, form)
+    wanted = [*statement.entries, *_unnamed(layout.workload, pairs, statement, sizes)]
+    read = read_all(store, home, wanted, note, check)
+    lacking = _lacking(layout.workload, pairs, {*sizes, *statement.entries})
+    return _verified(statement, read, sizes, lacking, _Source(run_id, where, source, form.key))
 
 
 def run_home(layout: Layout, run_id: str) -> str:
@@ -140,10 +154,54 @@ def sizes_below(store: ObjectStore, home: str) -> dict[str, int]:
     return {path: size for path, size in sizes if path and not (path.endswith("/") and size == 0)}
 
 
-def _report(store: ObjectStore, home: str, report: bytes | None) -> tuple[bytes | None, str]:
-    if report is not None:
+def _named(store: ObjectStore, layout: Layout, run_id: str) -> Iterator[Pair]:
+    """Yield the pairs that a global pointer to this run names; one that can't be read names none here."""
+    form = layout.workload.pointers
+    for key in layout.global_pointers():
+        try:
+            blob = store.get(key, largest_bytes=LARGEST_POINTER_BYTES)
+            pointer = form.inward(claims.object_of(blob.body, key)) if blob else {}
+        except (Unreadable, ValueError):
+            continue
+        if pointer.get("run_id") == run_id:
+            yield from (pair for pair in pairs_of(pointer) if is_pair(pair))
+
+
+def is_pair(pair: Pair) -> bool:
+    """Return whether both names are names."""
+    return claims.is_name("provider", pair[0]) and claims.is_name("profile", pair[1])
+
+
+def pairs_of_run(workload: Workload, pairs: Iterable[Pair], paths: Collection[str]) -> list[Pair]:
+    """Return the pairs that a run must have: these, those that it has files of, or else the contract's usual one."""
+    usual = (workload.defaults.provider, workload.defaults.profile)
+    return list(dict.fromkeys((*pairs, *workload.pairs_in(iter(paths))))) or [usual]
+
+
+def _lacking(workload: Workload, pairs: Iterable[Pair], paths: Collection[str]) -> list[Problem]:
+    """Return a problem for each file that the contract requires and that isn't there; one for all in an empty run."""
+    if not paths:
+        return [Problem("", "missing", "there is no object")]
+    required = [path for pair in pairs_of_run(workload, pairs, paths) for path in workload.required(pair)]
+    lacking = [Problem(path, "missing", "the contract requires it") for path in required if path not in paths]
+    report = workload.report
+    if report is not None and report.required and report.key not in paths:
+        lacking.append(Problem(report.key, "missing", "the contract requires a report"))
+    return lacking
+
+
+def _unnamed(workload: Workload, pairs: Iterable[Pair], statement: Declared, sizes: Mapping[str, int]) -> Iterator[str]:
+    """Yield what the contract requires, is there, and the report doesn't name: it must be readable all the same."""
+    for pair in pairs_of_run(workload, pairs, {*sizes, *statement.entries}):
+        yield from (path for path in workload.required(pair) if path in sizes and path not in statement.entries)
+
+
+def _report(store: ObjectStore, home: str, form: Report | None, report: bytes | None) -> tuple[bytes | None, str]:
+    if report is not None and form is None:
+        raise UsageFault("the workload's contract knows no report", hint="leave the report out, or name its contract")
+    if report is not None or form is None:
         return report, "given"
-    blob = store.get(home + REPORT, largest_bytes=LARGEST_REPORT_BYTES)
+    blob = store.get(home + form.key, largest_bytes=LARGEST_REPORT_BYTES)
     return (blob.body, "store") if blob else (None, "")
 
 
@@ -164,26 +222,28 @@ def _found(hashed: Hashed) -> Found | None:
 
 
 def _observed(
-    store: ObjectStore, home: str, run_id: str, sizes: Mapping[str, int], note: Note, check: Check | None
+    sizes: Mapping[str, int],
+    read: Mapping[str, Found | None],
+    lacking: Collection[Problem],
+    run_id: str,
+    where: str,
 ) -> Verification:
-    read = read_all(store, home, sizes, note, check)
-    problems = [each for path, size in sizes.items() if (each := _as_listed(path, size, read.get(path)))]
-    if not sizes:
-        problems.append(Problem("", "missing", "there is no object"))
+    problems = [problem for path, size in sizes.items() if (problem := _as_listed(path, size, read.get(path)))]
+    absent = len(lacking) if sizes else 0
     return Verification(
         run_id=run_id,
-        where=f"s3://{store.bucket}/{home[:-1]}",
+        where=where,
         level="observed",
-        expected=len(sizes),
-        checked=len(read),
+        expected=len(sizes) + absent,
+        checked=len(read) + absent,
         read=present(read),
-        problems=tuple(problems),
+        problems=(*problems, *lacking),
     )
 
 
 def _as_listed(path: str, size: int, content: Found | None) -> Problem | None:
     if content is None:
-        return Problem(path, "missing", "it was listed, and is gone")
+        return Problem(path, "missing", "it was listed, and can't be read: it is gone, or no file of the run")
     return (
         None if content[1] == size else Problem(path, "size", f"it was listed with {size} bytes and has {content[1]}")
     )
@@ -194,27 +254,38 @@ def present(read: Mapping[str, Found | None]) -> dict[str, Found]:
     return {path: content for path, content in read.items() if content is not None}
 
 
+@frozen
+class _Source:
+    """Whose report was held against which place, and where it came from: given, store or local."""
+
+    run_id: str
+    where: str
+    report: str
+    key: str
+
+
 def _verified(
     statement: Declared,
     read: Mapping[str, Found | None],
     listed: Iterable[str],
-    run_id: str,
-    where: str,
-    source: str,
+    lacking: Collection[Problem],
+    source: _Source,
 ) -> Verification:
     """Hold what was read against what was declared."""
     held = [_held(path, wanted, read[path]) for path, wanted in statement.entries.items() if path in read]
     again = statement.named - len(statement.problems) - len(statement.entries)  # entries that share a path
+    unnamed = [path for path in read if path not in statement.entries]
+    gone = [Problem(path, "missing", "it was listed, and is gone") for path in unnamed if read[path] is None]
     return Verification(
-        run_id=run_id,
-        where=where,
+        run_id=source.run_id,
+        where=source.where,
         level="declared",
-        expected=statement.named,
-        checked=len(held) + again + len(statement.problems),
+        expected=statement.named + len(unnamed) + len(lacking),
+        checked=len(held) + again + len(statement.problems) + len(unnamed) + len(lacking),
         read=present(read),
-        problems=(*statement.problems, *(each for each in held if each)),
-        extra=tuple(sorted(set(listed) - set(statement.entries) - {REPORT})),
-        report={"source": source, "sha256": statement.sha256},
+        problems=(*statement.failed, *statement.problems, *(each for each in held if each), *gone, *lacking),
+        extra=tuple(sorted(set(listed) - set(statement.entries) - {source.key})),
+        report={"source": source.report, "sha256": statement.sha256},
     )
 
 
@@ -223,35 +294,38 @@ def verify_latest(
     layout: Layout,
     run_id: str,
     *,
+    pairs: Iterable[Pair] = (),
     note: Note = quiet,
     check: Check | None = None,
     report: bytes | None = None,
-    every_ranked: bool = True,
+    whole: bool = True,
 ) -> Verification:
-    """Hold ``latest/`` against a run: whatever it holds of the run must equal it.
+    """Hold ``latest`` against a run: whatever it holds of the run must equal it, and each pair's marker must be there.
 
-    ``every_ranked``: every ranked file of the run must be there; else, as the workload's own allow-list may
-    be shorter, one of them is enough. Files that the run does not have (another pair's) are listed as extra.
+    ``whole``: every file that the contract keeps in latest must be there, too. Files that the run does not have
+    (another pair's) are listed as extra.
     """
-    home, newest = run_home(layout, run_id), f"{layout.latest()}/"
-    body, source = _report(store, home, report)
-    statement = declared(body, run_id) if body is not None else None
+    home, newest, workload = run_home(layout, run_id), f"{layout.latest()}/", layout.workload
+    body, source = _report(store, home, workload.report, report)
+    statement = declared(body, run_id, workload.report) if body is not None and workload.report else None
     held = sizes_below(store, newest)
     names = statement.entries if statement else sizes_below(store, home)
-    wanted = [path for path in names if path in held or (every_ranked and _RANKED.search(path))]
+    run_pairs = pairs_of_run(workload, (*pairs, *_named(store, layout, run_id)), names)
+    kept = {path for pair in run_pairs for path in workload.latest(pair)}
+    wanted = [path for path in names if path in held or (whole and path in kept)]
     of_run = dict(statement.entries) if statement else present(read_all(store, home, wanted, note, check))
     read = read_all(store, newest, wanted, note, check)
-    faulty = statement.problems if statement else ()
+    faulty = (*statement.failed, *statement.problems) if statement else ()
     found = [_held(path, of_run[path], read.get(path)) for path in wanted if path in of_run]
     found += [Problem(path, "missing", "the run itself lacks it") for path in wanted if path not in of_run]
-    if not any(_RANKED.search(path) for path in wanted):
-        found.append(Problem("", "missing", "latest holds no ranked file of the run"))
+    markers = [marker for pair in run_pairs if (marker := workload.marker(pair)) not in wanted]
+    found += [Problem(path, "missing", "latest lacks the file by which readers know it") for path in markers]
     return Verification(
         run_id=run_id,
         where=f"s3://{store.bucket}/{newest[:-1]}",
         level="declared" if statement else "observed",
-        expected=len(wanted) + len(faulty),
-        checked=len(read) + len(faulty),
+        expected=len(wanted) + len(faulty) + len(markers),
+        checked=len(read) + len(faulty) + len(markers),
         read=present(read),
         problems=(*faulty, *(each for each in found if each)),
         extra=tuple(sorted(set(held) - set(wanted))),
@@ -259,49 +333,53 @@ def verify_latest(
     )
 
 
-def verify_local(directory: Path, *, run_id: str | None = None, report: bytes | None = None) -> Verification:
-    """Hold a local copy of a run against its report. Offline; follows no link out of the directory.
+def verify_local(
+    directory: Path,
+    workload: Workload,
+    *,
+    run_id: str | None = None,
+    pairs: Iterable[Pair] = (),
+    report: bytes | None = None,
+) -> Verification:
+    """Hold a local copy of a run against its report and the contract. Offline; follows no link out of the directory.
 
     Raises UsageFault if the directory or a file in it can't be read.
     """
     if not directory.is_dir():
         raise UsageFault(f"{directory} is no directory", hint="name the directory that holds one run's files")
     try:
-        return _verified_local(directory.resolve(), run_id, report)
+        return _verified_local(directory.resolve(), workload, run_id, tuple(pairs), report)
     except OSError as fault:
         raise UsageFault(f"reading {fault.filename or directory}: {fault.strerror}") from None
 
 
-def _verified_local(root: Path, run_id: str | None, report: bytes | None) -> Verification:
-    names = sorted(_local_files(root))
+def _verified_local(
+    root: Path, workload: Workload, run_id: str | None, pairs: Collection[Pair], report: bytes | None
+) -> Verification:
+    names, form = sorted(_local_files(root)), workload.report
     body, source = report, "given"
-    if body is None and (own := _inside(root, REPORT)):
+    if body is None and form is not None and (own := _inside(root, form.key)):
         body, source = own.read_bytes(), "local"
-    if body is not None:
-        statement = declared(body, run_id)
-        read = {path: _hash_local(root, path) for path in statement.entries}
-        return _verified(statement, read, names, run_id or _own_id(body), str(root), source)
-    contents = {path: _hash_local(root, path) for path in names}
-    problems = [Problem(path, "missing", "it is no file inside the directory") for path in names if not contents[path]]
-    if not names:
-        problems.append(Problem("", "missing", "there is no file"))
-    return Verification(
-        run_id=run_id or "",
-        where=str(root),
-        level="observed",
-        expected=len(names),
-        checked=len(contents),
-        read=present(contents),
-        problems=tuple(problems),
+    if body is None or form is None:
+        contents = {path: _hash_local(root, path) for path in names}
+        sizes = {path: content[1] if content else -1 for path, content in contents.items()}
+        return _observed(sizes, contents, _lacking(workload, pairs, names), run_id or "", str(root))
+    statement = declared(body, run_id, form)
+    sizes = dict.fromkeys(names, 0)
+    wanted = (*statement.entries, *_unnamed(workload, pairs, statement, sizes))
+    read = {path: _hash_local(root, path) for path in wanted}
+    lacking = _lacking(workload, pairs, {*names, *statement.entries})
+    return _verified(
+        statement, read, names, lacking, _Source(run_id or _own_id(body, form), str(root), source, form.key)
     )
 
 
-def _own_id(body: bytes) -> str:
+def _own_id(body: bytes, form: Report) -> str:
     try:
         report = claims.object_of(body, "the report", largest_bytes=LARGEST_REPORT_BYTES)
-        return str(claims.field(report, "run_id", str, "the report"))
     except Unreadable:
         return ""
+    return str(said_at(report, form.run_id) or "")
 
 
 def _local_files(root: Path) -> Iterator[str]:

@@ -58,7 +58,9 @@ def create(store: ObjectStore, layout: Layout, site: Site, backup_id: str, *, im
     collected = collect(site.cluster, site.namespace)
     pace.say(f"{len(collected.manifests)} objects of {site.namespace} on {site.cluster.name}")
     pointers, run_id = _pointers(store, layout, site.pair)
-    lies = home_of(cronjob_of(site.cluster, site.namespace, site.cronjob), site.claim)
+    lies = home_of(
+        cronjob_of(site.cluster, site.namespace, site.cronjob, layout.workload.kubernetes.cronjob), site.claim
+    )
     body, description = _state(store, layout, site, lies, backup_id, image, pace)
     archives = {
         STATE: compressed(merged(body, "state", {f"pointers/{key}": pointer for key, pointer in pointers.items()})),
@@ -101,13 +103,14 @@ def _pointers(store: ObjectStore, layout: Layout, pair: tuple[str, str]) -> tupl
     named = pairs(store, layout, *pair)
     keys = (*layout.global_pointers(), *layout.provider_pointers(named))
     pointers = {key: blob.body for key, blob in store.get_many(dict.fromkeys(keys)) if blob is not None}
-    deciding = pointers.get(layout.global_pointers()[0])
-    return {key.removeprefix(f"{layout.prefix}/"): body for key, body in pointers.items()}, _run_of(deciding)
+    deciding = next((pointers[key] for key in layout.global_pointers() if key in pointers), None)
+    named_run = _run_of(deciding, layout.workload.pointers.fields["run_id"])
+    return {key.removeprefix(f"{layout.prefix}/"): body for key, body in pointers.items()}, named_run
 
 
-def _run_of(pointer: bytes | None) -> str | None:
+def _run_of(pointer: bytes | None, field: str) -> str | None:
     try:
-        run_id = object_of(pointer or b"{}", "the pointer").get("run_id")
+        run_id = object_of(pointer or b"{}", "the pointer").get(field)
     except Unreadable:
         return None
     return run_id if is_name("workload run", run_id) else None

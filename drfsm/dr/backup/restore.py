@@ -25,14 +25,14 @@ from drfsm.dr.backup import restore_policy
 from drfsm.dr.backup.check import Backup, of_run
 from drfsm.dr.backup.manifests import APIS, wanted_secrets
 from drfsm.dr.backup.state_volume import Pace
-from drfsm.dr.control_plane import SECTIONS, configmap_of
-from drfsm.dr.sites import BEFORE, OFF, SWITCHES, before_of, overrides, parsed, publishing
+from drfsm.dr.control_plane import SECTIONS
+from drfsm.dr.sites import BEFORE, before_of, overrides, parsed, switched
 from drfsm.dr.terms import terms_of
+from drfsm.dr.workload import Switches, Workload
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Cluster, Manifest, World
 
-_CONTROL_PLANE = tuple(configmap_of(section) for section in SECTIONS)
 _NAMED = 20
 
 
@@ -42,7 +42,8 @@ class Target:
 
     cluster: Cluster
     namespace: str
-    configmap: str = "jobintel-config"
+    workload: Workload
+    configmap: str
     cronjob: str = ""
     claim: str = ""
     bundled: bool = True
@@ -66,14 +67,15 @@ def planned(backup: Backup, target: Target, run_id: str, *, stops: bool = True) 
     ]
     moved = [_namespace(backup, target.namespace), *(_moved(manifest, old, target.namespace) for manifest in kept)]
     quiet = [
-        manifest if manifest["kind"] == "Deployment" and not stops else _quiet(manifest, target.configmap, run_id)
+        manifest if manifest["kind"] == "Deployment" and not stops else _quiet(manifest, target, run_id)
         for manifest in moved
     ]
     return sorted(quiet, key=lambda manifest: (order[manifest["kind"]], str(manifest["metadata"]["name"])))
 
 
 def _bundles(manifest: Manifest, target: Target) -> bool:
-    return target.bundled and manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"] in _CONTROL_PLANE
+    own = [target.workload.kubernetes.control_plane_of(section) for section in SECTIONS]
+    return target.bundled and manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"] in own
 
 
 def _namespace(backup: Backup, namespace: str) -> Manifest:
@@ -93,7 +95,8 @@ def _moved(manifest: Manifest, old: str, new: str) -> Manifest:
     return moved
 
 
-def _quiet(manifest: Manifest, configmap: str, run_id: str) -> Manifest:
+def _quiet(manifest: Manifest, target: Target, run_id: str) -> Manifest:
+    switches = target.workload.switches
     _without_marks(manifest)
     before = parsed(before_of(manifest))
     if manifest["kind"] == "CronJob":
@@ -106,13 +109,13 @@ def _quiet(manifest: Manifest, configmap: str, run_id: str) -> Manifest:
         manifest["spec"]["replicas"] = 0
         if replicas > 0:
             _keep(manifest, {"run": run_id, "replicas": replicas})
-    elif manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"] == configmap:
+    elif manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"] == target.configmap:
         manifest.pop("immutable", None)
         data = manifest.setdefault("data", {})
-        switches = {name: data.get(name) for name in SWITCHES}
-        data |= dict(zip(SWITCHES, OFF, strict=True))
-        if publishing.judge(switches) == "on" and not _was_on(before):
-            _keep(manifest, {"run": run_id, "data": switches})
+        values = switched(manifest, switches)
+        data |= switches.off
+        if switches.position(values) == "on" and not _was_on(before, switches):
+            _keep(manifest, {"run": run_id, "data": values})
     return manifest
 
 
@@ -123,12 +126,12 @@ def _without_marks(manifest: Manifest) -> None:
         manifest["metadata"]["annotations"] = kept
 
 
-def _was_on(before: Mapping[str, Any]) -> bool:
+def _was_on(before: Mapping[str, Any], switches: Switches) -> bool:
     """Return whether a record says that an object was active."""
     data, replicas = before.get("data"), before.get("replicas")
     if before.get("suspend") is False or (type(replicas) is int and replicas > 0):
         return True
-    return isinstance(data, Mapping) and publishing.judge({name: data.get(name) for name in SWITCHES}) == "on"
+    return isinstance(data, Mapping) and switches.position(data) == "on"
 
 
 def quieted(backup: Backup, target: Target) -> dict[str, list[str]]:
@@ -140,7 +143,10 @@ def quieted(backup: Backup, target: Target) -> dict[str, list[str]]:
     configmaps = {manifest["metadata"]["name"]: manifest for manifest in there if manifest["kind"] == "ConfigMap"}
     switches = configmaps.get(target.configmap) or {}
     makers = {kind: [manifest for manifest in there if manifest["kind"] == kind] for kind in ("CronJob", "Deployment")}
-    alone = [words for cronjob in makers["CronJob"] for words in overrides(cronjob, target.configmap, configmaps)]
+    named = target.workload.switches.names
+    alone = [
+        words for cronjob in makers["CronJob"] for words in overrides(cronjob, target.configmap, configmaps, named)
+    ]
     return {
         "suspended": [restore_policy.object_of(cronjob) for cronjob in makers["CronJob"]],
         "scaled_to_zero": [
@@ -185,7 +191,7 @@ def live(target: Target) -> list[str]:
     ]
     reasons = [f"CronJob {cronjob['metadata']['name']} is on" for cronjob in running]
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap) or {}
-    if publishing.judge({name: (config.get("data") or {}).get(name) for name in SWITCHES}) == "on":
+    if target.workload.switches.position(config.get("data") or {}) == "on":
         reasons.append(f"ConfigMap {target.configmap} has publishing on")
     return reasons
 
@@ -206,7 +212,7 @@ def apply(target: Target, manifests: Sequence[Manifest], pace: Pace, *, force: b
             )  # a claim's spec can't be changed; a namespace may have other users, too
             continue
         try:
-            target.cluster.apply(_as_before(manifest, there), force=force)
+            target.cluster.apply(_as_before(manifest, there, target.workload.switches), force=force)
         except Conflict as fault:
             raise Conflict(
                 fault.what, hint="find out who set these fields, then give --force-conflicts", fault="site"
@@ -216,11 +222,11 @@ def apply(target: Target, manifests: Sequence[Manifest], pace: Pace, *, force: b
     return done
 
 
-def _as_before(manifest: Manifest, there: Manifest | None) -> Manifest:
+def _as_before(manifest: Manifest, there: Manifest | None, switches: Switches) -> Manifest:
     """Return a manifest with the live object's ``drfsm/before``, if that record says that it was on."""
     raw = before_of(there) if there is not None else None
     before = parsed(raw)
-    if _was_on(before):
+    if _was_on(before, switches):
         annotations = {**(manifest["metadata"].get("annotations") or {}), BEFORE: raw}
         return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
     return manifest
@@ -242,11 +248,10 @@ def compared(target: Target, manifests: Sequence[Manifest]) -> dict[str, Any]:
         if not cronjob["spec"].get("suspend"):
             seen["loud"].append(f"CronJob {cronjob['metadata']['name']} is on")
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap)
-    data = (config or {}).get("data") or {}
-    if publishing.judge({name: data.get(name) for name in SWITCHES}) != "off":
-        message = (
-            "is not there" if config is None else f"says {', '.join(f'{name}={data.get(name)}' for name in SWITCHES)}"
-        )
+    values = switched(config or {}, target.workload.switches)
+    if target.workload.switches.position(values) != "off":
+        says = ", ".join(f"{name}={value}" for name, value in values.items())
+        message = "is not there" if config is None else f"says {says}"
         seen["loud"].append(f"ConfigMap {target.configmap} {message}")
     return {**seen, "objects": len(manifests)}
 
@@ -297,6 +302,7 @@ def target_of(world: World, run: Run) -> Target:
     return Target(
         world.dr,
         terms.namespace,
+        terms.workload,
         terms.configmap,
         terms.cronjob,
         bundled=terms.control_plane_is_bundled,

@@ -597,7 +597,7 @@ def _before_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
                 quiet = spec.get("replicas") == 0 and 0 < number <= MOST_REPLICAS and not more
             case "ConfigMap", {"data": dict(switches), **more}:
                 texts = all(value is None or isinstance(value, str) for value in switches.values())
-                quiet = texts and set(switches) == {"PUBLISH_S3", "PUBLISH_S3_DRY_RUN"} and not more
+                quiet = texts and all(is_name("variable", name) for name in switches) and not more
     if not quiet:
         yield f"metadata.annotations[{BEFORE}]", "it is not a record of a freeze on a suspended object"
 

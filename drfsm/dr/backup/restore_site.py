@@ -17,6 +17,7 @@ from drfsm.dr.backup.state_volume import Image, Pace
 from drfsm.dr.control_plane import Bundle, published
 from drfsm.dr.control_plane import apply as control_plane_apply
 from drfsm.dr.layout import Layout
+from drfsm.dr.workload import Workload
 from drfsm.errors import DrfsmError, ExitCode, UsageFault
 from drfsm.world import ObjectStore
 
@@ -56,11 +57,11 @@ def restore_site(
 
     ``applied`` is called with the control-plane bundle as soon as it is on the site.
     """
-    started_at, layout = pace.clock.now(), Layout(_prefix_of(store, uri))
+    started_at, layout = pace.clock.now(), Layout(_prefix_of(store, uri), workload=target.workload)
     backup = opened(store, uri, expect=wishes.expect_sha256, check=pace.check)
     outside = restore_policy.permit(backup.uri, backup.sha256, backup.manifests, wishes.allowed)
     how_old = age(backup.metadata.get("created_at"), started_at, wishes.objective_seconds)
-    bundle = _bundle(store, layout.prefix) if target.bundled else None
+    bundle = _bundle(store, layout.prefix, target.workload) if target.bundled else None
     _permit(how_old, [] if wishes.replace_live else restore.live(target))
     restore.check_mutable(target)
     restore_state.goes_to(backup, target)  # BEFORE any change: it may need an option
@@ -68,7 +69,13 @@ def restore_site(
     done = restore.apply(target, manifests[:1], pace, force=wishes.force_conflicts)
     if bundle is not None:
         application = control_plane_apply.apply(
-            target.cluster, target.namespace, bundle, force=wishes.force_conflicts, check=pace.check, say=pace.say
+            target.cluster,
+            target.namespace,
+            bundle,
+            target.workload,
+            force=wishes.force_conflicts,
+            check=pace.check,
+            say=pace.say,
         )
         applied(bundle, application)
     rest = restore.apply(target, manifests[1:], pace, force=wishes.force_conflicts)
@@ -117,8 +124,8 @@ def _prefix_of(store: ObjectStore, uri: str) -> str:
     return prefix
 
 
-def _bundle(store: ObjectStore, prefix: str) -> Bundle:
-    bundle = published(store, prefix)
+def _bundle(store: ObjectStore, prefix: str, workload: Workload) -> Bundle:
+    bundle = published(store, prefix, workload)
     if bundle is None:
         raise UsageFault(
             f"no control plane is published below s3://{store.bucket}/{prefix}",

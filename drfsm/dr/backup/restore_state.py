@@ -97,7 +97,7 @@ def _restore(world: World, run: Run) -> dict[str, Any]:
     pace = Pace(run.check, run.note, run.clock)
     backup = opened(world.store, terms.backup_uri, expect=pinned(run), check=run.check)
     # A drill's objects are below its own prefix: no canonical object is changed.
-    own = Layout(terms.journal_prefix or terms.prefix)
+    own = Layout(terms.journal_prefix or terms.prefix, workload=terms.workload)
     return restore(world.store, own, backup, target_of(world, run), Image(), pace, replace=False)
 
 

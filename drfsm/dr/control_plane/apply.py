@@ -1,9 +1,9 @@
 """Applies a published bundle to a site: four ConfigMaps, by server-side apply, read back.
 
-ConfigMap jobintel-control-plane-<section>: a file's name is its key, with ``/`` as ``__``; a file that isn't UTF-8 is
-in binaryData; the annotation ``drfsm/control-plane-bundle`` has the bundle's SHA-256. A field of another manager is a
-Conflict unless ``force`` takes it over. Keys that the bundle lacks are then removed and reported. Owns the fact
-``dr_control_plane``. Called by restore.py's binding and the CLI.
+The contract names each section's ConfigMap. In it a file's name is its key, with ``/`` as ``__``; a file that isn't
+UTF-8 is in binaryData; the annotation ``drfsm/control-plane-bundle`` has the bundle's SHA-256. A field of another
+manager is a Conflict unless ``force`` takes it over. Keys that the bundle lacks are then removed and reported. Owns the
+fact ``dr_control_plane``. Called by restore.py's binding and the CLI.
 """
 
 import hashlib
@@ -15,7 +15,6 @@ from drfsm.dr.control_plane.read import (
     SECTIONS,
     Bundle,
     Files,
-    configmap_of,
     judge,
     key_of,
     parity,
@@ -24,6 +23,7 @@ from drfsm.dr.control_plane.read import (
     see,
 )
 from drfsm.dr.terms import terms_of
+from drfsm.dr.workload import Workload
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Check, Cluster, Manifest, World
@@ -35,13 +35,25 @@ NUMBERS = {"candidates": "candidate_count", "alerts": "alert_count", "providers"
 Say = Callable[[str], None]
 
 
-def rendered(bundle: Bundle, namespace: str) -> list[Manifest]:
+def rendered(bundle: Bundle, namespace: str, workload: Workload) -> list[Manifest]:
     """Return the ConfigMaps of a bundle. Raises UsageFault for a section that does not fit into one."""
     check_sizes(bundle.sections)
-    return [_configmap(section, bundle.sections[section], bundle.sha256, namespace) for section in SECTIONS]
+    names = workload.kubernetes
+    return [
+        _configmap(
+            bundle.sections[section],
+            {
+                "name": names.control_plane_of(section),
+                "namespace": namespace,
+                "labels": dict(names.labels),
+                "annotations": {BUNDLE: bundle.sha256},
+            },
+        )
+        for section in SECTIONS
+    ]
 
 
-def _configmap(section: str, files: Files, sha256: str, namespace: str) -> Manifest:
+def _configmap(files: Files, metadata: Mapping[str, Any]) -> Manifest:
     import base64
 
     text: dict[str, str] = {}
@@ -51,28 +63,24 @@ def _configmap(section: str, files: Files, sha256: str, namespace: str) -> Manif
             text[key_of(name)] = body.decode("utf-8")
         except UnicodeDecodeError:
             binary[key_of(name)] = base64.b64encode(body).decode()
-    metadata = {
-        "name": configmap_of(section),
-        "namespace": namespace,
-        "labels": {"app.kubernetes.io/name": "jobintel"},
-        "annotations": {BUNDLE: sha256},
-    }
     kinds = {"data": text, "binaryData": binary}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": metadata,
+        "metadata": dict(metadata),
         **{kind: held for kind, held in kinds.items() if held},
     }
 
 
-def apply(cluster: Cluster, namespace: str, bundle: Bundle, *, force: bool, check: Check, say: Say) -> dict[str, Any]:
+def apply(
+    cluster: Cluster, namespace: str, bundle: Bundle, workload: Workload, *, force: bool, check: Check, say: Say
+) -> dict[str, Any]:
     """Apply a bundle; return the content of apply.summary.json. Raises ActionFailed if the site then differs.
 
     Raises Conflict, naming the fields, where another manager set them and ``force`` isn't given.
     """
-    manifests = rendered(bundle, namespace)
-    before = parity(cluster, namespace, bundle)
+    manifests = rendered(bundle, namespace, workload)
+    before = parity(cluster, namespace, bundle, workload)
     for manifest in manifests:
         check()
         try:
@@ -82,19 +90,24 @@ def apply(cluster: Cluster, namespace: str, bundle: Bundle, *, force: bool, chec
                 fault.what, hint="find out who set these fields, then give --force-conflicts", fault="site"
             ) from None
         say(f"applied ConfigMap {manifest['metadata']['name']} on {cluster.name}")
-    removed = _without_extras(cluster, namespace, bundle, say) if force else {}
-    after = parity(cluster, namespace, bundle)
+    removed = _without_extras(cluster, namespace, bundle, workload, say) if force else {}
+    after = parity(cluster, namespace, bundle, workload)
     if not same(after):
         deviations = ", ".join(f"{section}: {_apart(seen)}" for section, seen in after.items() if _apart(seen))
         raise ActionFailed(
             f"the ConfigMaps on {cluster.name} differ from the bundle after it was applied: {deviations}",
             hint="another manager owns keys there: check them, then give --force-conflicts",
         )
-    return _application(cluster, namespace, bundle, before, removed)
+    return _application(cluster, namespace, bundle, workload, before, removed)
 
 
 def _application(
-    cluster: Cluster, namespace: str, bundle: Bundle, before: Mapping[str, Any], removed: Mapping[str, list[str]]
+    cluster: Cluster,
+    namespace: str,
+    bundle: Bundle,
+    workload: Workload,
+    before: Mapping[str, Any],
+    removed: Mapping[str, list[str]],
 ) -> dict[str, Any]:
     return {
         "namespace": namespace,
@@ -103,7 +116,7 @@ def _application(
         "bundle_sha256": bundle.sha256,
         "sections": {
             section: {
-                "configmap": configmap_of(section),
+                "configmap": workload.kubernetes.control_plane_of(section),
                 "was": _was(before[section]),
                 "files": len(bundle.sections[section]),
                 "bytes": sum(map(len, bundle.sections[section].values())),
@@ -124,11 +137,16 @@ def _apart(seen: Mapping[str, Any]) -> str:
     return ", ".join(f"{seen[kind]} {kind}" for kind in ("missing", "extra", "changed") if seen[kind])
 
 
-def _without_extras(cluster: Cluster, namespace: str, bundle: Bundle, say: Say) -> dict[str, list[str]]:
+def _without_extras(
+    cluster: Cluster, namespace: str, bundle: Bundle, workload: Workload, say: Say
+) -> dict[str, list[str]]:
     """Remove the keys that the bundle lacks, conditional on the ConfigMap's resourceVersion."""
     removed: dict[str, list[str]] = {}
     for section in SECTIONS:
-        name, bundle_keys = configmap_of(section), {key_of(file_name) for file_name in bundle.sections[section]}
+        name, bundle_keys = (
+            workload.kubernetes.control_plane_of(section),
+            {key_of(file_name) for file_name in bundle.sections[section]},
+        )
         live = cluster.get("ConfigMap", namespace, name) or {}
         extra = {
             kind: [key for key in live.get(kind) or {} if key not in bundle_keys] for kind in ("data", "binaryData")
@@ -147,8 +165,8 @@ def _hash(body: bytes) -> str:
 
 
 def summary(bundle: Bundle) -> dict[str, Any]:
-    """Return the content of dr_restore.control_plane.summary.json: the bundle, and each section's number of files."""
-    counts = {NUMBERS[section]: count for section, count in bundle.counts.items()}
+    """Return the content of dr_restore.control_plane.summary.json: the bundle, and how much each section holds."""
+    counts = {NUMBERS[section]: count for section, count in bundle.numbers.items()}
     return {"bundle_uri": bundle.uri, "bundle_sha256": bundle.sha256, **counts}
 
 
@@ -157,26 +175,27 @@ def summary(bundle: Bundle) -> dict[str, Any]:
 
 def _observe_dr(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
-    return see(world.store, terms.prefix, world.dr, terms.namespace, run.check)
+    return see(world.store, terms.prefix, world.dr, terms.namespace, terms.workload, run.check)
 
 
 def _apply_dr(world: World, run: Run) -> dict[str, Any]:
     """Apply the published bundle to DR. It owns DR's ConfigMaps, so fields of other managers are taken over."""
     terms = terms_of(run.inputs)
-    bundle = published(world.store, terms.prefix)
+    bundle = published(world.store, terms.prefix, terms.workload)
     if bundle is None:
         raise ActionFailed("no control plane is published", hint="run drfsm control-plane publish on the primary")
-    applied = apply(world.dr, terms.namespace, bundle, force=True, check=run.check, say=run.note)
+    applied = apply(world.dr, terms.namespace, bundle, terms.workload, force=True, check=run.check, say=run.note)
     return {**summary(bundle), "applied": applied}
 
 
 def read_back_dr(world: World, run: Run) -> dict[str, Any]:
     """Return the same for the bundle that is already on DR. Changes nothing: for receipts of an interrupted apply."""
     terms = terms_of(run.inputs)
-    namespace, bundle = terms.namespace, published(world.store, terms.prefix)
+    namespace, workload = terms.namespace, terms.workload
+    bundle = published(world.store, terms.prefix, workload)
     if bundle is None:
         raise ActionFailed("no control plane is published", hint="run drfsm control-plane publish on the primary")
-    application = _application(world.dr, namespace, bundle, parity(world.dr, namespace, bundle), {})
+    application = _application(world.dr, namespace, bundle, workload, parity(world.dr, namespace, bundle, workload), {})
     return {**summary(bundle), "applied": application}
 
 

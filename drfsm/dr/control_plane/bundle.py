@@ -29,12 +29,12 @@ from drfsm.dr.control_plane.read import (
     Bundle,
     BundleFault,
     Files,
-    configmap_of,
     data_of,
     home_of,
     opened,
     published,
 )
+from drfsm.dr.workload import Workload
 from drfsm.errors import Conflict, UsageFault
 from drfsm.world import Cluster, ObjectStore
 
@@ -90,14 +90,15 @@ def _read(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield path.relative_to(folder).as_posix(), path.read_bytes()
 
 
-def from_cluster(cluster: Cluster, namespace: str) -> dict[str, dict[str, bytes]]:
+def from_cluster(cluster: Cluster, namespace: str, workload: Workload) -> dict[str, dict[str, bytes]]:
     """Read a site's ConfigMaps; ``__`` in a key is ``/`` in a file's name."""
     sections: dict[str, dict[str, bytes]] = {}
     for section in SECTIONS:
-        manifest = cluster.get("ConfigMap", namespace, configmap_of(section))
+        name = workload.kubernetes.control_plane_of(section)
+        manifest = cluster.get("ConfigMap", namespace, name)
         if manifest is None:
             raise UsageFault(
-                f"ConfigMap {namespace}/{configmap_of(section)} is not on {cluster.name}",
+                f"ConfigMap {namespace}/{name} is not on {cluster.name}",
                 hint="give the right --namespace, or publish from a directory with --source",
             )
         sections[section] = {_name(key): body for key, body in data_of(manifest).items()}
@@ -112,7 +113,7 @@ def _name(key: str) -> str:
 # --- packing --------------------------------------------------------------------------------------------
 
 
-def pack(sections: Mapping[str, Files], origin: Origin) -> bytes:
+def pack(sections: Mapping[str, Files], origin: Origin, workload: Workload) -> bytes:
     """Return a bundle's bytes. Raises UsageFault for invalid content, and for content that can't be applied."""
     origin.check()
     files = {f"{section}/{name}": body for section in SECTIONS for name, body in sections[section].items()}
@@ -132,7 +133,7 @@ def pack(sections: Mapping[str, Files], origin: Origin) -> bytes:
         tarred({f"{HOME}/{path}": body for path, body in {**files, "manifest.json": pretty(manifest)}.items()})
     )
     try:
-        bundle = opened(raw, hashlib.sha256(raw).hexdigest(), "")
+        bundle = opened(raw, hashlib.sha256(raw).hexdigest(), "", workload)
     except BundleFault as fault:
         raise UsageFault(
             f"the source can't be published: {'; '.join(fault.faults[:10])}",
@@ -188,7 +189,7 @@ def pretty(value: Any) -> bytes:
 # --- publishing -----------------------------------------------------------------------------------------
 
 
-def publish(store: ObjectStore, prefix: str, raw: bytes, origin: Origin) -> Bundle:
+def publish(store: ObjectStore, prefix: str, raw: bytes, origin: Origin, workload: Workload) -> Bundle:
     """Write a bundle, then point current.json to it; return the published bundle, read back and verified.
 
     Raises Conflict if another process published meanwhile: current.json then names its bundle.
@@ -212,7 +213,7 @@ def publish(store: ObjectStore, prefix: str, raw: bytes, origin: Origin) -> Bund
         store.put(current_key, pretty(current), if_match=before.etag if before else None, if_absent=before is None)
     except Conflict:
         raise _overtaken(f"current.json of {store.bucket}/{home} was changed by another process meanwhile") from None
-    bundle = published(store, prefix)
+    bundle = published(store, prefix, workload)
     if bundle is None or (bundle.uri, bundle.sha256) != (uri, current["bundle_sha256"]):
         raise _overtaken(f"current.json no longer names {uri}, right after it was written")
     return bundle

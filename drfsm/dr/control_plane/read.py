@@ -2,7 +2,7 @@
 
     <prefix>/control-plane/current.json                      {bundle_uri, bundle_sha256, created_at, git_sha, ...}
     <prefix>/control-plane/bundles/<timestamp>-<sha>.tar.gz  control-plane/manifest.json, control-plane/<section>/...
-    ConfigMap jobintel-control-plane-<section>               the same files, keys with ``/`` as ``__``
+    a ConfigMap for each section                             the same files, keys with ``/`` as ``__``
 
 Owns the fact ``control_plane``, and ``published`` and ``opened``, by which all others read a bundle: in memory, every
 hash verified, regular files only. An invalid bundle is refused, never read in part. The fact is then ``different``,
@@ -26,9 +26,10 @@ from drfsm.claims import GRAMMAR, bounded, is_name
 from drfsm.dr.artifacts.compare import Path, Treatment, Unreadable, apart, json_of, printable, short
 from drfsm.dr.safe_tar import UnsafeArchive, members
 from drfsm.dr.terms import terms_of
+from drfsm.dr.workload import Workload
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, ExitCode
-from drfsm.world import Blob, Check, Cluster, ObjectStore, World
+from drfsm.world import Blob, Check, Cluster, Manifest, ObjectStore, World
 
 SECTIONS = ("candidates", "alerts", "providers", "scoring")
 HOME = "control-plane"
@@ -39,7 +40,6 @@ LARGEST_CURRENT_BYTES = 64 << 10
 MOST_MEMBERS = 5000
 
 DEEPEST_NAME = 8  # directories below a section
-SWITCHES = ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")  # publishing.py's; a prefix and a key may together make a switch's name
 _NAMED = 10  # the most files of each kind in an observation, and the most faults in a refusal
 _LONGEST_FAULT, _LONGEST_URI = 400, 1200
 _CONFIGMAP_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}\Z", re.ASCII)
@@ -79,10 +79,26 @@ class Bundle:
         """The number of files in each section."""
         return {section: len(self.sections[section]) for section in SECTIONS}
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """How many candidates, alerts, providers and scorings the files hold: a registry of candidates is none."""
+        folders = {name.partition("/")[0] for name in self.sections["candidates"] if "/" in name}
+        listed = {section: _entries(section, self.sections[section]) for section in ("alerts", "providers")}
+        return {"candidates": len(folders), **listed, "scoring": len(self.sections["scoring"])}
 
-def configmap_of(section: str) -> str:
-    """Return the name of a section's ConfigMap."""
-    return f"jobintel-control-plane-{section}"
+
+def _entries(section: str, files: Files) -> int:
+    """Return how many entries files list under their section's name; a file without such a list is one entry."""
+    return sum(_listed(body, section) for body in files.values())
+
+
+def _listed(body: bytes, name: str) -> int:
+    try:
+        document = json_of(body)
+    except Unreadable:
+        return 1
+    entries = document.get(name) if isinstance(document, dict) else None
+    return len(entries) if isinstance(entries, list | dict) else 1
 
 
 def key_of(name: str) -> str:
@@ -93,12 +109,12 @@ def key_of(name: str) -> str:
 # --- a bundle -------------------------------------------------------------------------------------------
 
 
-def read_bundle(raw: bytes, sha256: str) -> Mapping[str, Files]:
+def read_bundle(raw: bytes, sha256: str, workload: Workload) -> Mapping[str, Files]:
     """Return a bundle's verified files by section and name (``local/candidate_profile.json``)."""
-    return opened(raw, sha256, "").sections
+    return opened(raw, sha256, "", workload).sections
 
 
-def opened(raw: bytes, sha256: str, uri: str) -> Bundle:
+def opened(raw: bytes, sha256: str, uri: str, workload: Workload) -> Bundle:
     """Return a bundle, all of it verified.
 
     Raises BundleFault: for a wrong hash or an unsafe archive at once, else with every fault of the manifest
@@ -117,7 +133,7 @@ def opened(raw: bytes, sha256: str, uri: str) -> Bundle:
         section, _, name = path.partition("/")
         if section in sections:
             sections[section][name] = body
-    faults += _section_faults(sections)
+    faults += _section_faults(sections, workload.switches.names)
     if faults:
         raise BundleFault(faults)
     return Bundle(uri, sha256, manifest_bytes, sections)
@@ -205,16 +221,16 @@ def _entry_faults(path: str, entry: Mapping[str, Any], body: bytes | None) -> It
         yield f"{path!r} is not in a known section"
 
 
-def _name_faults(section: str, name: str) -> Iterator[str]:
+def _name_faults(section: str, name: str, switches: Sequence[str]) -> Iterator[str]:
     """Yield the faults of a file's name: it becomes a ConfigMap's key, and perhaps a pod's variable."""
     parts = name.split("/")
     if len(parts) > DEEPEST_NAME or not all(is_name("file", part) for part in parts):
         yield f"{section}/{bounded(repr(name), 100)} is not a valid file name: {GRAMMAR['file'][2]}, between slashes"
-    elif any(switch.endswith(key_of(name)) for switch in SWITCHES):
+    elif any(switch.endswith(key_of(name)) for switch in switches):  # a prefix may complete what a key begins
         yield f"{section}/{name!r} would switch publishing in a pod that takes its environment from it"
 
 
-def _section_faults(sections: Mapping[str, Files]) -> Iterator[str]:
+def _section_faults(sections: Mapping[str, Files], switches: Sequence[str]) -> Iterator[str]:
     for section, files in sections.items():
         if not files:
             yield f"the section {section} has no file"
@@ -223,7 +239,7 @@ def _section_faults(sections: Mapping[str, Files]) -> Iterator[str]:
             if not _CONFIGMAP_KEY.match(key_of(name)):
                 yield f"{section}/{bounded(repr(name), 100)} can't be a key of a ConfigMap"
             else:
-                yield from _name_faults(section, name)
+                yield from _name_faults(section, name, switches)
             if (other := keys.setdefault(key_of(name), name)) != name:
                 yield f"{section}: {other!r} and {name!r} would be one key of a ConfigMap, {key_of(name)}"
 
@@ -238,10 +254,12 @@ def home_of(prefix: str) -> str:
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
-    return see(world.store, terms.prefix, world.primary, terms.namespace, run.check)
+    return see(world.store, terms.prefix, world.primary, terms.namespace, terms.workload, run.check)
 
 
-def see(store: ObjectStore, prefix: str, cluster: Cluster, namespace: str, check: Check) -> dict[str, Any]:
+def see(
+    store: ObjectStore, prefix: str, cluster: Cluster, namespace: str, workload: Workload, check: Check
+) -> dict[str, Any]:
     """Observe a site's ConfigMaps against the published bundle, for every fact about parity."""
     home = home_of(prefix)
     blob = _pointer(store, home)
@@ -251,22 +269,26 @@ def see(store: ObjectStore, prefix: str, cluster: Cluster, namespace: str, check
     try:
         current = _current(blob.body)
         seen["current"] |= {name: printable(value) for name, value in current.items()}
-        bundle = fetch(store, home, current)
+        bundle = fetch(store, home, current, workload)
     except BundleFault as fault:
         return {**seen, "fault": fault.what}
     check()
-    return {**seen, "sections": parity(cluster, namespace, bundle)}
+    return {**seen, "sections": parity(cluster, namespace, bundle, workload)}
 
 
-def parity(cluster: Cluster, namespace: str, bundle: Bundle) -> dict[str, Any]:
+def parity(cluster: Cluster, namespace: str, bundle: Bundle, workload: Workload) -> dict[str, Any]:
     """Compare every section's ConfigMap with a bundle: counts, names and hashes, never contents."""
-    return {section: _section(cluster, namespace, section, bundle.sections[section]) for section in SECTIONS}
+    names = {section: workload.kubernetes.control_plane_of(section) for section in SECTIONS}
+    return {
+        section: _section(cluster.get("ConfigMap", namespace, names[section]), bundle.sections[section])
+        for section in SECTIONS
+    }
 
 
-def published(store: ObjectStore, prefix: str) -> Bundle | None:
+def published(store: ObjectStore, prefix: str, workload: Workload) -> Bundle | None:
     """Return the bundle that current.json names, None if nothing was ever published. Raises BundleFault."""
     blob = _pointer(store, home_of(prefix))
-    return None if blob is None else fetch(store, home_of(prefix), _current(blob.body))
+    return None if blob is None else fetch(store, home_of(prefix), _current(blob.body), workload)
 
 
 def _pointer(store: ObjectStore, home: str) -> Blob | None:
@@ -293,7 +315,7 @@ def _current(raw: bytes) -> dict[str, str]:
     return {"bundle_uri": uri, "bundle_sha256": sha256, **origin}
 
 
-def fetch(store: ObjectStore, home: str, current: Mapping[str, str]) -> Bundle:
+def fetch(store: ObjectStore, home: str, current: Mapping[str, str], workload: Workload) -> Bundle:
     """Return the bundle that ``current`` names; ``home`` is ``<prefix>/control-plane``.
 
     Raises BundleFault unless all of it is valid.
@@ -310,12 +332,11 @@ def fetch(store: ObjectStore, home: str, current: Mapping[str, str]) -> Bundle:
     blob = store.get(key, largest_bytes=LARGEST_BUNDLE_BYTES) if size is not None else None
     if blob is None:
         raise BundleFault([f"{uri} does not exist"])
-    return opened(blob.body, current["bundle_sha256"], uri)
+    return opened(blob.body, current["bundle_sha256"], uri, workload)
 
 
-def _section(cluster: Cluster, namespace: str, section: str, files: Files) -> dict[str, Any]:
+def _section(manifest: Manifest | None, files: Files) -> dict[str, Any]:
     """Compare a section's ConfigMap with the published files: counts, and the first names of each kind."""
-    manifest = cluster.get("ConfigMap", namespace, configmap_of(section))
     published = {key_of(name): body for name, body in files.items()}
     live = data_of(manifest) if manifest is not None else {}
     kinds = {

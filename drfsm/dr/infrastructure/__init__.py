@@ -5,11 +5,11 @@ Takes down only the machines that a run recorded as its own.
 
 from drfsm.dr.infrastructure import provision, runners
 from drfsm.dr.infrastructure.provision import charter_for
-from drfsm.dr.infrastructure.runners import TAGS
+from drfsm.dr.infrastructure.runners import tags_of
 
 __all__ = [
-    "TAGS",
     "charter_for",
     "provision",
     "runners",
+    "tags_of",
 ]

@@ -24,7 +24,7 @@ from attrs import asdict
 from drfsm.claims import is_name
 from drfsm.dr.callers import cluster_users
 from drfsm.dr.infrastructure.costs import cost_inputs, minutes_between, total
-from drfsm.dr.infrastructure.runners import TAGS
+from drfsm.dr.infrastructure.runners import tags_of
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Unreachable, Unreadable, UsageFault
@@ -101,12 +101,12 @@ def _judge_runner(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
 def _observe_foreign(world: World, run: Run) -> dict[str, Any]:
     charter = charter_of(run)
     own = {*recorded(run), *(machine.instance_id for machine in provisioner_of(world).standing(charter).machines)}
-    runners = world.infrastructure.runners(TAGS)
+    runners = world.infrastructure.runners(tags_of(run))
     strangers = [
         runner for runner in runners if runner.instance_id not in own and runner.tags.get(RUN_TAG) != charter.run
     ]
     return {
-        "tags": TAGS,
+        "tags": dict(tags_of(run)),
         "foreign": {
             runner.instance_id: {
                 "state": runner.state,

@@ -7,18 +7,25 @@ counts as gone when the cloud reports ``terminated``, not when its termination w
 from collections.abc import Mapping
 from typing import Any
 
+from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.world import World
 
-TAGS = {"Purpose": "jobintel-dr"}
 POLL_SECONDS = 1.0
+
+
+def tags_of(run: Run) -> Mapping[str, str]:
+    """Return the tags by which DR's machines are found."""
+    return terms_of(run.inputs).workload.runners.tags
 
 
 def _recorded(world: World, run: Run) -> list[str]:
     survey = run.results.get("run_preflight")
     if survey is not None:
         return list(survey["runners"])
-    return sorted(runner.instance_id for runner in world.infrastructure.runners(TAGS))  # a dry run has no survey
+    return sorted(
+        runner.instance_id for runner in world.infrastructure.runners(tags_of(run))
+    )  # a dry run has no survey
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:

@@ -8,21 +8,23 @@ fields stay, and ``run_id``, ``run_path``, ``ended_at`` and ``provider_profiles`
 omit drfsm's own mark (the field ``drfsm``), so a restored pointer equals its snapshot. A pointer is only a claim: an
 invalid one (not an object, an invalid run id or end) raises Unreadable, so that a fact is unknown; only setting the
 pointers by hand ignores that. ``run_path`` is checked against the layout and never used as a path.
+Inside drfsm a pointer's fields have drfsm's names; the contract says what the workload calls them (``form``).
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from shlex import quote
 from typing import Any
 from uuid import uuid4
 
 from drfsm import claims
-from drfsm.dr.artifacts import LARGEST_REPORT_BYTES
+from drfsm.dr.artifacts import LARGEST_REPORT_BYTES, said_at
 from drfsm.dr.layout import Layout, pairs_of
 from drfsm.dr.pointers.ownership import hand_over
 from drfsm.dr.terms import terms_of
+from drfsm.dr.workload import Pointers
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import Blob, ObjectStore, World
@@ -41,12 +43,12 @@ MEND = (
 )
 
 
-def read(store: ObjectStore, keys: Iterable[str]) -> dict[str, Pointer | None]:
+def read(store: ObjectStore, keys: Iterable[str], form: Pointers) -> dict[str, Pointer | None]:
     """Return each pointer's fields without drfsm's mark; None if there is none.
 
     Raises Unreadable for an invalid pointer.
     """
-    return {key: None if (blob := get(store, key)) is None else fields(blob.body, key) for key in keys}
+    return {key: None if (blob := get(store, key)) is None else fields(blob.body, key, form) for key in keys}
 
 
 def get(store: ObjectStore, key: str) -> Blob | None:
@@ -58,15 +60,18 @@ def get(store: ObjectStore, key: str) -> Blob | None:
         raise
 
 
-def fields(body: bytes, key: str = "") -> Pointer:
+def fields(body: bytes, key: str, form: Pointers) -> Pointer:
     """Return a pointer's fields without drfsm's mark. Raises Unreadable for an invalid pointer."""
-    return {name: value for name, value in _checked(body, key).items() if name != MARK}
+    return {name: value for name, value in _checked(body, key, form).items() if name != MARK}
 
 
-def _checked(body: bytes, key: str) -> Pointer:
+def _checked(body: bytes, key: str, form: Pointers) -> Pointer:
     """Return a pointer's fields, with the type of every field that drfsm uses checked."""
     what = f"the pointer {key}".strip()
-    pointer = claims.object_of(body, what, largest_bytes=LARGEST_BYTES, hint=MEND)
+    try:
+        pointer = form.inward(claims.object_of(body, what, largest_bytes=LARGEST_BYTES, hint=MEND))
+    except ValueError as fault:
+        raise Unreadable(f"{what} can't be read: {fault}", hint=MEND) from None
     if (
         pointer.get("run_id") != "" or MARK not in pointer
     ):  # a rehearsal's own pointer names no run if none is canonical
@@ -88,23 +93,28 @@ def _checked(body: bytes, key: str) -> Pointer:
     return pointer
 
 
-def shown(store: ObjectStore, key: str) -> Pointer | str | None:
+def shown(store: ObjectStore, key: str, form: Pointers) -> Pointer | str | None:
     """Return a pointer's fields; a text if it can't be read; None if there is none."""
     try:
-        return read(store, (key,))[key]
+        return read(store, (key,), form)[key]
     except Unreadable as fault:
         return fault.what
 
 
 def pairs(store: ObjectStore, layout: Layout, provider: str, profile: str) -> list[tuple[str, str]]:
     """Return every pair of the set: those of the global pointer, and the operator's."""
-    return named_pairs(read(store, layout.global_pointers()).values(), (provider, profile))
+    pointers = read(store, layout.global_pointers(), layout.workload.pointers)
+    return named_pairs(pointers.values(), (provider, profile))
 
 
 def named_pairs(pointers: Iterable[Pointer | str | None], pair: tuple[str, str]) -> list[tuple[str, str]]:
     """Return every pair that these global pointers name, and the operator's; unreadable pointers name none."""
     named = [named_pair for pointer in pointers if isinstance(pointer, dict) for named_pair in pairs_of(pointer)]
     return list(dict.fromkeys([*named, pair]))
+
+
+def _form(run: Run) -> Pointers:
+    return terms_of(run.inputs).workload.pointers
 
 
 def keys_of(world: World, run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -132,14 +142,31 @@ def _site(pointer: Pointer | None, named: Mapping[str, str], layout: Layout) -> 
 
 
 def _observe_set(world: World, run: Run) -> dict[str, Any]:
-    """Observe which run each pointer names and when that run ended; readers follow the pointer ``decides``."""
-    provider_keys, global_keys = keys_of(world, run)
-    pointers = read(world.store, (*global_keys, *provider_keys))
+    """Observe which run each pointer names and when that run ended; readers follow the pointer ``decides``.
+
+    That is the first global one that is there: readers fall back to the older key.
+    """
+    layout = terms_of(run.inputs).layout
+    set_pairs = pairs(world.store, layout, *terms_of(run.inputs).pair)
+    global_keys, older = layout.global_pointers(), layout.older_pointers(set_pairs)
+    pointers = read(world.store, (*global_keys, *layout.provider_pointers(set_pairs)), layout.workload.pointers)
     endings = {
         key: pointer and {name: pointer.get(name) for name in ("run_id", "ended_at")}
         for key, pointer in pointers.items()
     }
-    return {"decides": global_keys[0], "pointers": endings}
+    return {"decides": deciding_key(pointers, global_keys), "pointers": endings, "older": list(older)}
+
+
+def deciding_key(pointers: Mapping[str, Any], global_keys: Sequence[str]) -> str:
+    """Return the key of the pointer that readers follow: the first global one that is there."""
+    return next((key for key in global_keys if pointers.get(key) is not None), global_keys[0])
+
+
+def only_older(pointers: Mapping[str, Any], older: Collection[str]) -> bool:
+    """Return whether the set is as an older version of the workload leaves it: its keys, whole, and no other."""
+    named = {pointers[key]["run_id"] if isinstance(pointers[key], Mapping) else None for key in older}
+    newer = [pointer for key, pointer in pointers.items() if key not in older]
+    return bool(older) and len(named) == 1 and None not in named and not any(newer)
 
 
 def _judge_set(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
@@ -148,6 +175,8 @@ def _judge_set(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
     It writes the deciding pointer first, so every other one names the same run or an older one.
     """
     deciding, others = seen["pointers"][seen["decides"]], list(seen["pointers"].values())
+    if only_older(seen["pointers"], seen.get("older", ())):
+        return "older_only"
     if deciding is None or None in others:
         return "torn"
     if all(other["run_id"] == deciding["run_id"] for other in others):
@@ -172,16 +201,17 @@ def _complete(world: World, run: Run) -> dict[str, Any]:
     """Move every pointer of the set to the run of the deciding one, as the killed job would have done."""
     terms = terms_of(run.inputs)
     provider_keys, global_keys = keys_of(world, run)
-    blob = get(world.store, global_keys[0])
-    deciding = fields(blob.body, global_keys[0]) if blob else {}
+    pointers = read(world.store, global_keys, _form(run))
+    first = deciding_key(pointers, global_keys)
+    deciding = pointers[first] or {}
     if deciding.get("run_id") != terms.old_run:
-        raise Conflict(f"the pointer {global_keys[0]} now names {deciding.get('run_id')}: another process moved it")
+        raise Conflict(f"the pointer {first} now names {deciding.get('run_id')}: another process moved it")
     completed = []
-    for key in (*global_keys[1:], *provider_keys):
+    for key in (*(key for key in global_keys if key != first), *provider_keys):
         run.check()
         blob_of_key = get(world.store, key)
-        if blob_of_key is None or fields(blob_of_key.body, key).get("run_id") != terms.old_run:
-            write(world.store, key, deciding, blob_of_key.etag if blob_of_key else None, _ours(run))
+        if blob_of_key is None or fields(blob_of_key.body, key, _form(run)).get("run_id") != terms.old_run:
+            write(world.store, key, deciding, blob_of_key.etag if blob_of_key else None, _ours(run), _form(run))
             completed.append(key)
             run.note(f"moved {key} to {deciding['run_id']}")
     return {"completed": completed}
@@ -195,7 +225,7 @@ def _capture(world: World, run: Run) -> dict[str, Any]:
         blob = get(world.store, key)
         if blob is None:
             raise ActionFailed(f"the pointer {key} does not exist", fault="store", hint=_way_to_complete(run))
-        says = said(blob.body, key)
+        says = said(blob.body, key, _form(run))
         captured[key] = {"etag": blob.etag, "content": says["content"], "says": says}
         ended_at = says["ended_at"]
     return {"pointers": captured, "ended_at": ended_at}
@@ -208,18 +238,18 @@ def _captured(run: Run) -> Mapping[str, Mapping[str, str]]:
     return captured
 
 
-def _content(body: bytes, key: str) -> str:
+def _content(body: bytes, key: str, form: Pointers) -> str:
     """Return a digest of a pointer's content, whoever wrote it: one that was restored by hand has the same."""
-    return hashlib.sha256(json.dumps(fields(body, key), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(fields(body, key, form), sort_keys=True).encode()).hexdigest()
 
 
-def said(body: bytes, key: str) -> dict[str, Any]:
+def said(body: bytes, key: str, form: Pointers) -> dict[str, Any]:
     """Return a pointer's content for an approval: the run, its end, and a digest over all fields."""
-    pointer = fields(body, key)
+    pointer = fields(body, key, form)
     return {
         "run_id": pointer.get("run_id"),
         "ended_at": pointer.get("ended_at"),
-        "content": _content(body, key),
+        "content": _content(body, key, form),
     }
 
 
@@ -242,28 +272,28 @@ def _set_by_hand(run: Run, run_id: str) -> str:
 def _observe_present(world: World, run: Run) -> dict[str, Any]:
     """Observe which pointers of the set are missing: none of these could be moved or restored."""
     provider_keys, global_keys = keys_of(world, run)
-    pointers = read(world.store, (*global_keys, *provider_keys))
+    pointers = read(world.store, (*global_keys, *provider_keys), _form(run))
     missing = [key for key, pointer in pointers.items() if pointer is None]
     return {"missing": missing, "way": _way_to_complete(run) if missing else "", "looked_for": list(pointers)}
 
 
 def _observe_captured(world: World, run: Run) -> dict[str, Any]:
-    seen = {}
+    seen, form = {}, _form(run)
     for key, captured in _captured(run).items():
         blob = get(world.store, key)
         seen[key] = {
             "captured": captured["etag"],
             "now": blob.etag if blob else None,
-            "names": fields(blob.body, key).get("run_id") if blob else None,
-            "ours": bool(blob and _mark(blob.body, key).get("run") == run.id),
-            "put_back": bool(blob and _content(blob.body, key) == captured["content"]),
+            "names": fields(blob.body, key, form).get("run_id") if blob else None,
+            "ours": bool(blob and _mark(blob.body, key, form).get("run") == run.id),
+            "put_back": bool(blob and _content(blob.body, key, form) == captured["content"]),
         }
     return seen
 
 
-def _mark(body: bytes, key: str) -> Mapping[str, Any]:
+def _mark(body: bytes, key: str, form: Pointers) -> Mapping[str, Any]:
     """Return drfsm's own mark in a pointer; {} if it has no valid one."""
-    mark = _checked(body, key).get(MARK)
+    mark = _checked(body, key, form).get(MARK)
     if not isinstance(mark, Mapping) or not isinstance(mark.get("run"), str):
         return {}
     return mark if type(mark.get("epoch", 0)) is int else {}
@@ -280,7 +310,7 @@ def staged_end(world: World, run: Run) -> Any:
     """Return when the validated run ended, by its own staged pointer."""
     terms = terms_of(run.inputs)
     layout = terms.staged(run.id)
-    for pointer in read(world.store, layout.global_pointers()).values():
+    for pointer in read(world.store, layout.global_pointers(), _form(run)).values():
         if pointer and pointer.get("run_id") == terms.new_run:
             return pointer.get("ended_at")
     raise ActionFailed("the validated run has no staged pointer with its end", fault="store")
@@ -310,8 +340,8 @@ def _moment(text: Any) -> datetime | None:
 def _observe_succession(world: World, run: Run) -> dict[str, Any]:
     """Observe when the validated run ended, and when the run of the deciding pointer did."""
     terms = terms_of(run.inputs)
-    deciding = read(world.store, terms.layout.global_pointers()[:1])
-    canonical = next(iter(deciding.values())) or {}
+    pointers = read(world.store, terms.layout.global_pointers(), _form(run))
+    canonical = next((pointer for pointer in pointers.values() if pointer), {})
     return {
         "validated": {"run_id": terms.new_run, "ended_at": staged_end(world, run)},
         "canonical": {name: canonical.get(name) for name in ("run_id", "ended_at")},
@@ -340,25 +370,26 @@ def _move_one(world: World, run: Run, key: str, ended_at: Any) -> bool:
     new_id = terms.new_run
     if blob is None:
         raise Conflict(f"the pointer {key} was deleted since it was captured")
-    old = fields(blob.body, key)
+    old = fields(blob.body, key, _form(run))
     if old.get("run_id") == new_id:
         return False
     _refuse_strangers(run, key, blob.body)
-    write(world.store, key, rebuilt(old, terms.layout, new_id, ended_at), blob.etag, _ours(run))
+    write(world.store, key, rebuilt(old, terms.layout, new_id, ended_at), blob.etag, _ours(run), _form(run))
     return True
 
 
 def _refuse_strangers(run: Run, key: str, body: bytes) -> None:
     """Raise Conflict unless a pointer is as captured, or as this run wrote it under a lease that is not newer."""
-    mark, captured = _mark(body, key), _captured(run).get(key)
+    form, captured = _form(run), _captured(run).get(key)
+    mark = _mark(body, key, form)
     if mark.get("run") == run.id:
         if mark.get("epoch", 0) > run.epoch:
             raise Conflict(f"this run continues elsewhere: the pointer {key} was written under a newer lease")
         return
-    if captured is None or _content(body, key) != captured["content"]:
+    if captured is None or _content(body, key, form) != captured["content"]:
         raise Conflict(
             f"the pointer {key} was moved by another process since it was captured;"
-            f" it names {fields(body, key).get('run_id')}",
+            f" it names {fields(body, key, form).get('run_id')}",
             hint=_way_past(run),
         )
 
@@ -387,12 +418,14 @@ def _ours(run: Run) -> dict[str, Any]:
     return {"run": run.id, "epoch": run.epoch}
 
 
-def write(store: ObjectStore, key: str, pointer: Pointer, etag: str | None, ours: Mapping[str, Any]) -> None:
+def write(
+    store: ObjectStore, key: str, pointer: Pointer, etag: str | None, ours: Mapping[str, Any], form: Pointers
+) -> None:
     """Write a pointer on an ETag (None: if there is none), and read it again: some stores ignore conditions.
 
     Raises Conflict if another process wrote it.
     """
-    marked = {**pointer, MARK: {**ours, "nonce": uuid4().hex}}
+    marked = {**form.outward(pointer), MARK: {**ours, "nonce": uuid4().hex}}
     body = (json.dumps(marked, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
     store.put(key, body, if_match=etag, if_absent=etag is None)
     again = get(store, key)
@@ -406,17 +439,17 @@ def _restore_provider(world: World, run: Run) -> dict[str, Any]:
     A pointer that was never moved is written again, too: a process whose lease was taken over in the middle of moving
     it has its old ETag, and must lose.
     """
-    restored, faults = [], []
+    restored, faults, form = [], [], _form(run)
     for key, image in run.undoing["provider_pointers"].items():
         run.check()
-        blob = None if isinstance(shown(world.store, key), str) else get(world.store, key)
-        mark, same = (_mark(blob.body, key), fields(blob.body, key) == image) if blob else ({}, False)
+        blob = None if isinstance(shown(world.store, key, form), str) else get(world.store, key)
+        mark, same = (_mark(blob.body, key, form), fields(blob.body, key, form) == image) if blob else ({}, False)
         if same and (mark.get("run"), mark.get("epoch")) == (run.id, run.epoch):
             continue
         if blob is None or image is None or not (same or mark.get("run") == run.id):
             faults.append(key)
             continue
-        write(world.store, key, dict(image), blob.etag, _ours(run))
+        write(world.store, key, dict(image), blob.etag, _ours(run), form)
         restored.append(key)
         run.note(f"restored {key} to {image.get('run_id')}")
     if faults:
@@ -446,34 +479,34 @@ def set_by_hand(
     """
     from drfsm.dr.artifacts import verify
 
-    verification = verify(store, layout, run_id, note=lambda *_, **__: None, check=check)
+    verification = verify(store, layout, run_id, pairs=[pair], note=lambda *_, **__: None, check=check)
     if verification.record["verdict"] != "verified":
         raise ActionFailed(
             f"the run {run_id} is {verification.record['verdict']}",
             fault="store",
             hint=f"drfsm runs verify {quote(run_id)}",
         )
-    standing, spoiled = _by_hand(store, layout.global_pointers())
+    standing, spoiled = _by_hand(store, layout, layout.global_pointers())
     canonical = next((pointer for pointer in standing.values() if pointer), {})
     pattern = _pattern(store, layout, run_id, pair, canonical)
     _refuse_older(run_id, pattern["ended_at"], canonical, spoiled, allow_older=allow_older)
-    moved = []
+    moved, form = [], layout.workload.pointers
     for key in (*layout.provider_pointers(pairs_of(pattern) or [pair]), *layout.global_pointers()):
         check()
         there, pointer = (
             store.stat(key),
-            shown(store, key),
+            shown(store, key, form),
         )  # in this order: the ETag is never newer than the content that was read
         old = pointer if isinstance(pointer, dict) else {}
         if old.get("run_id") != run_id:
-            write(store, key, {**old, **pattern}, there.etag if there else None, ours)
+            write(store, key, {**old, **pattern}, there.etag if there else None, ours, form)
             moved.append(key)
     return moved
 
 
-def _by_hand(store: ObjectStore, keys: Iterable[str]) -> tuple[dict[str, Pointer], list[str]]:
+def _by_hand(store: ObjectStore, layout: Layout, keys: Iterable[str]) -> tuple[dict[str, Pointer], list[str]]:
     """Return (the readable pointers, the keys of the unreadable ones, which are replaced anyway)."""
-    everything = {key: shown(store, key) for key in keys}
+    everything = {key: shown(store, key, layout.workload.pointers) for key in keys}
     standing = {key: pointer for key, pointer in everything.items() if isinstance(pointer, dict)}
     return standing, [key for key, pointer in everything.items() if isinstance(pointer, str)]
 
@@ -499,11 +532,12 @@ def _refuse_older(run_id: str, ended_at: Any, canonical: Pointer, spoiled: Itera
 
 def _pattern(store: ObjectStore, layout: Layout, run_id: str, pair: tuple[str, str], canonical: Pointer) -> Pointer:
     """Return the fields of a run's pointers. Raises ActionFailed if the run's end is unknown."""
-    everywhere = layout.provider_pointers(named_pairs(_by_hand(store, layout.global_pointers())[0].values(), pair))
-    for pointer in _by_hand(store, (*layout.global_pointers(), *everywhere))[0].values():
+    standing = _by_hand(store, layout, layout.global_pointers())[0]
+    everywhere = layout.provider_pointers(named_pairs(standing.values(), pair))
+    for pointer in _by_hand(store, layout, (*layout.global_pointers(), *everywhere))[0].values():
         if pointer.get("run_id") == run_id:
             return {**pointer, "run_path": layout.run(run_id)}
-    ended_at = _reported_end(store, f"{layout.run(run_id)}/run_report.json")
+    ended_at = _reported_end(store, layout, run_id)
     if not ended_at:
         raise ActionFailed(
             f"the end of the run {run_id} is unknown: it has neither a pointer nor a report",
@@ -515,12 +549,15 @@ def _pattern(store: ObjectStore, layout: Layout, run_id: str, pair: tuple[str, s
     )
 
 
-def _reported_end(store: ObjectStore, key: str) -> str:
+def _reported_end(store: ObjectStore, layout: Layout, run_id: str) -> str:
     """Return when a run ended, by its own report; "" without one. Raises Unreadable for an invalid time."""
+    form = layout.workload.report
+    if form is None:
+        return ""
+    key = f"{layout.run(run_id)}/{form.key}"
     blob = store.get(key, largest_bytes=LARGEST_REPORT_BYTES)
     report = claims.object_of(blob.body, f"the report {key}", largest_bytes=LARGEST_REPORT_BYTES) if blob else {}
-    times = report.get("timestamps")
-    ended_at = times.get("ended_at") if isinstance(times, Mapping) else None
+    ended_at = said_at(report, form.ended_at)
     if ended_at is not None and _moment(ended_at) is None:
         raise Unreadable(f"the end in the report {key} is not a time: {claims.bounded(ended_at, 100)}")
     return str(ended_at or "")
@@ -532,11 +569,11 @@ def _move_global(world: World, run: Run) -> dict[str, Any]:
 
 
 def _observe_global(world: World, run: Run) -> dict[str, Pointer | None]:
-    return read(world.store, terms_of(run.inputs).layout.global_pointers())
+    return read(world.store, terms_of(run.inputs).layout.global_pointers(), _form(run))
 
 
 def _observe_provider(world: World, run: Run) -> dict[str, Pointer | None]:
-    return read(world.store, keys_of(world, run)[0])
+    return read(world.store, keys_of(world, run)[0], _form(run))
 
 
 FACTS = {

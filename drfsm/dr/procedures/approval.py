@@ -18,12 +18,15 @@ from typing import Any
 
 from drfsm import claims
 from drfsm.dr.artifacts import verify, verify_latest
+from drfsm.dr.artifacts.compare import StoreRun, compare, profile_of
+from drfsm.dr.layout import Layout
 from drfsm.dr.pointers import is_older, keys_of, lost, said, staged_end
 from drfsm.dr.procedures.approver import store_time
 from drfsm.dr.progress import quiet
 from drfsm.dr.sites import fence
 from drfsm.dr.terms import Terms, terms_of
 from drfsm.dr.validation import parsed
+from drfsm.dr.workload import digest as digest_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Unreachable, Unreadable, UsageFault
 from drfsm.world import World
@@ -37,8 +40,8 @@ def plan(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
     site = terms.target_site
     beside, run_id = terms.staged(run.id), terms.new_run
-    whole = verify(world.store, beside, run_id, note=quiet, check=run.check)
-    newest = verify_latest(world.store, beside, run_id, note=quiet, check=run.check, every_ranked=False)
+    whole = verify(world.store, beside, run_id, pairs=[terms.pair], note=quiet, check=run.check)
+    newest = verify_latest(world.store, beside, run_id, pairs=[terms.pair], note=quiet, check=run.check, whole=False)
     receipt = terms.validation_receipt
     decides, pointers = _pointers(world, run)
     return {
@@ -46,6 +49,7 @@ def plan(world: World, run: Run) -> dict[str, Any]:
         "bucket": terms.bucket,
         "prefix": terms.prefix,
         "candidate": terms.candidate,
+        **_of_workload(terms),
         "canonical_run": {
             "run_id": run_id,
             "ended_at": staged_end(world, run),
@@ -61,6 +65,7 @@ def plan(world: World, run: Run) -> dict[str, Any]:
             "receipt_sha256": hashlib.sha256(receipt.encode()).hexdigest() if receipt else None,
             "validated_at": parsed(receipt).get("validated_at") if receipt else None,
         },
+        **_compared(world, run),
         "cluster_uid": world.site(site).uid(),
         "decides": decides,
         "pointers": pointers,
@@ -70,6 +75,44 @@ def plan(world: World, run: Run) -> dict[str, Any]:
             "fence_role": terms.fence_primary_role if _fences(terms) else None,
             "reason": terms.reason if lost(run, "primary") else None,
         },
+    }
+
+
+def _of_workload(terms: Terms) -> dict[str, str]:
+    """Return the digest of the contract. Runs that older versions began recorded none: their plan stays as it was."""
+    return (
+        {"workload": terms.workload.name, "workload_sha256": digest_of(terms.workload)}
+        if terms.recorded_contract
+        else {}
+    )
+
+
+def _compared(world: World, run: Run) -> dict[str, Any]:
+    """Return how the validated run differs from the one whose place it takes: told to who approves, it decides nothing.
+
+    Runs that older versions began compare none.
+    """
+    terms = terms_of(run.inputs)
+    if not terms.recorded_contract or not terms.old_run:
+        return {}
+    check, beside, layout = run.check, terms.staged(run.id), terms.layout
+    canonical = Layout(terms.rehearses, layout.candidate, layout.workload) if terms.is_rehearsal else layout
+    found = compare(
+        StoreRun(world.store, canonical.run(terms.old_run), terms.old_run, "canonical", check),
+        StoreRun(world.store, beside.run(terms.new_run), terms.new_run, "validated", check),
+        profile_of(terms.workload, terms.comparison_profile),
+        terms.workload,
+    )
+    counts = {weight: sum(kinds.values()) for weight, kinds in found.counts.items()}
+    return {
+        "compared": {
+            "profile": found.profile,
+            "profile_sha256": found.profile_sha256,
+            "with": terms.old_run,
+            "incomparable": found.incomparable,
+            **counts,
+            "differences_sha256": found.sha256,
+        }
     }
 
 
@@ -84,13 +127,13 @@ def _of_run(run: Run) -> dict[str, Any]:
 
 def _pointers(world: World, run: Run) -> tuple[str, dict[str, Any]]:
     """Return the deciding key, and each pointer's content: as captured, else as of now."""
-    captured = run.results.get("capture_pointers")
+    captured, form = run.results.get("capture_pointers"), terms_of(run.inputs).workload.pointers
     decides = terms_of(run.inputs).layout.global_pointers()[0]
     if captured is not None:
         return decides, {key: pointer["says"] for key, pointer in captured["pointers"].items()}
     provider_keys, global_keys = keys_of(world, run)
     blobs = {key: world.store.get(key) for key in (*global_keys, *provider_keys)}
-    return decides, {key: said(blob.body, key) if blob else None for key, blob in blobs.items()}
+    return decides, {key: said(blob.body, key, form) if blob else None for key, blob in blobs.items()}
 
 
 def stop(terms: Terms) -> str:
@@ -147,6 +190,13 @@ def _apart(where: str, old: Any, new: Any) -> Iterator[str]:
         yield f"{where}: was {old}, is {new}"
 
 
+def _difference(compared: Mapping[str, Any]) -> str:
+    if compared["incomparable"]:
+        return f"not comparable: {compared['incomparable']}"
+    numbers = f"{compared['integrity']} differences of integrity, {compared['content']} of content"
+    return f"{numbers}, by the profile {compared['profile']}"
+
+
 def in_words(shown_plan: Plan) -> Iterator[str]:
     """Yield a plan in words, for its approver."""
     run, primary = shown_plan["canonical_run"], shown_plan["primary"]
@@ -163,7 +213,11 @@ def in_words(shown_plan: Plan) -> Iterator[str]:
         older_by = _by(run["ended_at"], _deciding(shown_plan)["ended_at"])
         yield f"ATTENTION:          OLDER than what is canonical{older_by}"
         yield "                    its results are replaced by older ones; to approve that: --allow-older"
+    if compared := shown_plan.get("compared"):
+        yield f"Compared with it:   {_difference(compared)}"
     yield f"At:                 s3://{shown_plan['bucket']}/{shown_plan['prefix']}, candidate {shown_plan['candidate']}"
+    if "workload" in shown_plan:
+        yield f"By the contract:    {shown_plan['workload']}, sha256 {shown_plan['workload_sha256']}"
     yield f"Published by:       DR, cluster {shown_plan['cluster_uid']}, validated by {_validated(shown_plan)}"
     yield f"The primary:        {_STOPS[primary['stop']]}"
     if primary["fence_role"]:

@@ -17,6 +17,7 @@ MACHINES = ("drill", "promote", "failback")
 
 INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "drill": {
+        "workload": "",  # the contract that was in the code, whatever it became since
         "expect_backup_sha256": "",
         "allow_in_backup": "",
         "deployments": "as_backed_up",  # what 0.1.0 restored is as good as restored
@@ -24,6 +25,8 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "approval_distinct": "no",
     },
     "promote": {
+        "workload": "",
+        "comparison_profile": "",
         # Without a nonce the plan is that of 0.1.0: it names no run.
         "approved_at": "",
         "plan_run": "",
@@ -32,7 +35,7 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "approval_distinct": "no",
         "allow_degraded": "no",
     },
-    "failback": {"allow_degraded": "no"},
+    "failback": {"workload": "", "comparison_profile": "", "allow_degraded": "no"},
 }
 """Machine -> input -> its value in a run whose declaration does not name it: so that nothing changes for that run."""
 

@@ -24,7 +24,7 @@ from drfsm.dr.backup import home_of as backup_home
 from drfsm.dr.callers import callers
 from drfsm.dr.control_plane import apply as control_plane_apply
 from drfsm.dr.control_plane import read as control_plane
-from drfsm.dr.infrastructure import TAGS, provision
+from drfsm.dr.infrastructure import provision, tags_of
 from drfsm.dr.objects import cronjob_of
 from drfsm.dr.pointers import ownership
 from drfsm.dr.procedures import drill_promotion
@@ -154,7 +154,7 @@ def _image(world: World, run: Run) -> dict[str, Any]:
             )
         cronjob, of = named[0], "the backup"
     else:
-        cronjob, of = cronjob_of(world.dr, terms.namespace, terms.cronjob), "the site"
+        cronjob, of = cronjob_of(world.dr, terms.namespace, terms.cronjob, terms.usual_cronjob), "the site"
     containers = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     return {"image": str(containers[0]["image"]), "of": of, "needed": True}
 
@@ -173,7 +173,7 @@ def _rights(world: World, run: Run) -> dict[str, Any]:
         "writing below the drill's prefix": lambda: preflight.unwritable(world, run, [terms.staged(run.id).prefix])
     }
     if terms.site != "given":
-        asked["DR's runners"] = lambda: preflight.nothing(world.infrastructure.runners(TAGS))
+        asked["DR's runners"] = lambda: preflight.nothing(world.infrastructure.runners(tags_of(run)))
         charter = provision.charter_of(run)
         asked["the site's machines"] = lambda: preflight.nothing(provision.provisioner_of(world).standing(charter))
     if terms.restore:

@@ -31,7 +31,8 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
     terms = terms_of(run.inputs)
     given, canonical = terms.recorded, terms.promotes_canonical
     same = (
-        "bucket", "namespace", "candidate", "provider", "profile", "cronjob", "cronjob_selector", "configmap", "taker",
+        "workload", "bucket", "namespace", "candidate", "provider", "profile", "cronjob", "cronjob_selector",
+        "configmap", "taker",
         "primary_run_id", "dr_run_id", "staged_prefix", "auto_promote", "allow_promote_bypass", "image_ref",
         "allow_tag", "validation_env", "validation_timeout", "startup_timeout", "expect_account", "endpoint_url",
         "region",
@@ -49,6 +50,7 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
         "rehearses": "" if canonical else str(given("prefix")),
         "validation": "receipt",
         "validation_receipt": terms.validation_receipt or _own_receipt(world, run),
+        "comparison_profile": "",
         "approved_plan": "", "approved_by": "", "approved_at": "", "ticket": "", "allow_older": "no",
         "plan_run": "", "plan_nonce": uuid4().hex,
         "approval_expires": str(given("approval_expires") or "24"),

@@ -45,13 +45,13 @@ def _sources(world: World, run: Run) -> dict[str, Pointer]:
     """Return the pointers that the rehearsal begins with, by the keys that they get."""
     terms = terms_of(run.inputs)
     own, pair = terms.layout, terms.pair
-    canonical = Layout(terms.rehearses, own.candidate)
+    canonical, form = Layout(terms.rehearses, own.candidate, own.workload), own.workload.pointers
     named = pairs(world.store, canonical, *pair)
-    there = dict(zip(_keys(own, named), read(world.store, _keys(canonical, named)).values(), strict=True))
+    there = dict(zip(_keys(own, named), read(world.store, _keys(canonical, named), form).values(), strict=True))
     if all(pointer is not None for pointer in there.values()):
         return {key: pointer for key, pointer in there.items() if pointer is not None}
     beside = terms.staged(run.id)
-    left = next((pointer for pointer in read(world.store, beside.global_pointers()).values() if pointer), None)
+    left = next((pointer for pointer in read(world.store, beside.global_pointers(), form).values() if pointer), None)
     if left is None:
         raise ActionFailed(f"neither {canonical.prefix} nor {beside.prefix} has a pointer", fault="store")
     nobody = {**rebuilt(left, own, terms.primary_run_id, None), "run_path": None}
@@ -68,18 +68,19 @@ def _stage(world: World, run: Run) -> dict[str, Any]:
         raise ActionFailed(
             f"{terms_of(run.inputs).prefix} is not a drill's own prefix: nothing is staged there", fault="drfsm"
         )
-    made = []
+    made, form = [], terms_of(run.inputs).workload.pointers
     for key, pointer in _sources(world, run).items():
         run.check()
         if world.store.get(key) is None:
-            write(world.store, key, pointer, None, {"run": run.id, "epoch": run.epoch})
+            write(world.store, key, pointer, None, {"run": run.id, "epoch": run.epoch}, form)
             made.append(key)
     return {"made": made}
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
     provider_keys, global_keys = keys_of(world, run)
-    return {key: bool(pointer) for key, pointer in read(world.store, (*global_keys, *provider_keys)).items()}
+    pointers = read(world.store, (*global_keys, *provider_keys), terms_of(run.inputs).workload.pointers)
+    return {key: bool(pointer) for key, pointer in pointers.items()}
 
 
 def _judge(seen: Mapping[str, bool], _inputs: Mapping[str, Any]) -> str:

@@ -6,13 +6,11 @@ Records a site's earlier settings on the objects themselves, and restores exactl
 from drfsm.dr.sites import baseline, drain, fence, health, preflight, publishing, schedules, snapshots
 from drfsm.dr.sites.health import pod_at_fault
 from drfsm.dr.sites.preflight import sites
-from drfsm.dr.sites.publishing import OFF, SWITCHES, overrides
+from drfsm.dr.sites.publishing import overrides, switched
 from drfsm.dr.sites.schedules import BEFORE, before_of, edit, parsed
 
 __all__ = [
     "BEFORE",
-    "OFF",
-    "SWITCHES",
     "baseline",
     "before_of",
     "drain",
@@ -27,4 +25,5 @@ __all__ = [
     "schedules",
     "sites",
     "snapshots",
+    "switched",
 ]

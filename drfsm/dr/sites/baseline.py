@@ -22,13 +22,14 @@ from typing import Any
 
 from attrs import field, frozen
 
-from drfsm.dr.control_plane import SECTIONS, configmap_of
+from drfsm.dr.control_plane import SECTIONS
 from drfsm.dr.objects import condition, redacted
 from drfsm.dr.progress import first_of
 from drfsm.dr.sites import startable
 from drfsm.dr.sites.health import cronjobs_at_fault, deployment_at_fault, nodes_at_fault, pod_at_fault
-from drfsm.dr.sites.publishing import PLACE, visible
+from drfsm.dr.sites.publishing import visible
 from drfsm.dr.terms import terms_of
+from drfsm.dr.workload import Kubernetes
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Unreachable
 from drfsm.world import Cluster, Manifest, Registry, World
@@ -75,6 +76,7 @@ def examine(
     cluster: Cluster,
     namespace: str,
     cronjob: str,
+    names: Kubernetes,
     *,
     identity: bool,
     image_ref: str,
@@ -88,16 +90,16 @@ def examine(
     nodes = cluster.list("Node", "")
     there = cluster.get("Namespace", "", namespace) is not None
     cronjobs = cluster.list("CronJob", namespace) if there else []
-    site = _site(cluster, namespace, cronjobs, cronjob)
+    site = _site(cluster, namespace, cronjobs, cronjob, names.cronjob)
     wrong = [] if there else [f"the namespace {namespace} does not exist"]
     image, not_read = image_ref or site.image, list[str]()
     if there:
-        wrong += [*cronjobs_at_fault(cronjobs, cronjob, namespace), *_cronjob(site)]
+        wrong += [*cronjobs_at_fault(cronjobs, cronjob, namespace, names.cronjob), *_cronjob(site)]
         if site.cronjob is not None:
             jobs = startable.examine(cluster, namespace, site.cronjob, image)
             wrong += jobs["wrong"]["first"]
             not_read = jobs["unknown"]
-        wrong += [*_control_plane(site), *(_identity(site) if identity else ()), *_place(site, place)]
+        wrong += [*_control_plane(site, names), *(_identity(site) if identity else ()), *_place(site, place)]
     built_for, unknown = _architecture(registry, image)
     runs_on = sorted({architecture_of(node) for node in nodes} - {""})
     if built_for and runs_on and not set(built_for) & set(runs_on):
@@ -122,9 +124,11 @@ def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> 
     return "not_ready" if seen["not_ready"]["total"] else "fit"
 
 
-def _site(cluster: Cluster, namespace: str, cronjobs: Sequence[Manifest], named: str) -> _Site:
-    fitting = [cronjob for cronjob in cronjobs if named in ("", cronjob["metadata"]["name"])]
-    cronjob = fitting[0] if len(fitting) == 1 else None
+def _site(cluster: Cluster, namespace: str, cronjobs: Sequence[Manifest], named: str, usual: str) -> _Site:
+    by_name = {cronjob["metadata"]["name"]: cronjob for cronjob in cronjobs}
+    cronjob = by_name.get(named or usual)
+    if cronjob is None and not named and len(cronjobs) == 1:
+        cronjob = cronjobs[0]
     site = _Site(cluster, namespace, cronjob, None)
     account = cluster.get("ServiceAccount", namespace, site.account_name) if cronjob else None
     return _Site(cluster, namespace, cronjob, account)
@@ -149,8 +153,8 @@ def _sources(site: _Site) -> Iterator[tuple[str, str]]:
                     yield kind, str(entry[reference]["name"])
 
 
-def _control_plane(site: _Site) -> Iterator[str]:
-    for name in map(configmap_of, SECTIONS):
+def _control_plane(site: _Site, names: Kubernetes) -> Iterator[str]:
+    for name in map(names.control_plane_of, SECTIONS):
         if site.cluster.get("ConfigMap", site.namespace, name) is None:
             yield f"ConfigMap {name} does not exist"
 
@@ -280,10 +284,11 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
         world.dr,
         terms.namespace,
         terms.cronjob,
+        terms.workload.kubernetes,
         identity=not terms.skip_workload_assume,
         image_ref=terms.image_ref,
         registry=world.registry,
-        place=dict(zip(PLACE, (terms.bucket, terms.prefix), strict=True)),
+        place=dict(zip(terms.workload.variables.place, (terms.bucket, terms.prefix), strict=True)),
     )
 
 

@@ -1,7 +1,7 @@
 """A fence that holds without the fenced: a bucket policy that denies a site's identity pointers and latest.
 
 It is for a site that can't be drained: a pod on a lost node, a cluster that doesn't answer. The statement
-denies ``aws:PrincipalArn`` every write below ``state/`` and ``latest/``, of every candidate's layout, and
+denies ``aws:PrincipalArn`` every write to the folders of pointers and latest, of every candidate's layout, and
 nothing else; it is one statement with a Sid of ours beside whatever else the policy says. PutBucketPolicy
 has no compare-and-swap, so after every write the policy is read again and must be what was meant, in whatever order
 and spelling the service gives it back (``same``); what says anything else is foreign. Refused:
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from drfsm.claims import field, object_of
+from drfsm.dr.layout import Layout, read_by_consumers
 from drfsm.dr.terms import Terms, terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict, Unreadable
@@ -38,21 +39,23 @@ def sid(site: str, prefix: str) -> str:
     return f"{_SIDS[site]}{hashlib.sha256(prefix.encode()).hexdigest()[:8]}"
 
 
-def statement(site: str, bucket: str, prefix: str, role: str) -> Statement:
+def statement(site: str, bucket: str, layout: Layout, role: str) -> Statement:
     """Return the statement that fences a site's identity.
 
     DR's fence covers what a validation publishes too: a primary that publishes with the same identity is
     found when it is validated, not when it is alone. The primary's does not: it is up while it is validated.
     """
     partition = role.split(":")[1] if role.startswith("arn:") else "aws"
-    below = ["state/*", "latest/*", "candidates/*/state/*", "candidates/*/latest/*"]
+    folders = read_by_consumers(layout.workload)
+    candidates = layout.workload.keys.candidates.replace("{candidate}", "*")
+    below = [f"{folder}/*" for folder in (*folders, *(f"{candidates}/{folder}" for folder in folders))]
     below += ["validations/*"] if site == "dr" else []
     return {
-        "Sid": sid(site, prefix),
+        "Sid": sid(site, layout.prefix),
         "Effect": "Deny",
         "Principal": "*",
         "Action": list(ACTIONS_DENIED),
-        "Resource": [f"arn:{partition}:s3:::{bucket}/{prefix}/{path}" for path in below],
+        "Resource": [f"arn:{partition}:s3:::{bucket}/{layout.prefix}/{path}" for path in below],
         "Condition": {"ArnEquals": {"aws:PrincipalArn": role}},
     }
 
@@ -120,7 +123,7 @@ def _set(value: Any) -> list[str]:
 
 
 def _statement(site: str, terms: Terms) -> Statement:
-    return statement(site, terms.bucket, terms.prefix, terms.fence_role(site))
+    return statement(site, terms.bucket, terms.layout, terms.fence_role(site))
 
 
 def _ours(statements: list[Statement], run: Run, site: str) -> list[Statement]:

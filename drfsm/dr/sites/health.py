@@ -28,14 +28,14 @@ _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailab
 _ENDED = ("Succeeded", "Failed")
 
 
-def examine(cluster: Cluster, namespace: str, cronjob: str) -> dict[str, Any]:
-    """Observe a site's health. ``cronjob``: the publishing one, "" for the only one."""
+def examine(cluster: Cluster, namespace: str, cronjob: str, usual: str = "") -> dict[str, Any]:
+    """Observe a site's health. ``cronjob``: the publishing one, "" for the contract's (``usual``) or the only one."""
     nodes = cluster.list("Node", "")
     deployments = cluster.list("Deployment", namespace)
     pods = cluster.list("Pod", namespace)
     wrong = [
         *nodes_at_fault(nodes),
-        *cronjobs_at_fault(cluster.list("CronJob", namespace), cronjob, namespace),
+        *cronjobs_at_fault(cluster.list("CronJob", namespace), cronjob, namespace, usual),
         *(words for deployment in deployments for words in deployment_at_fault(deployment)),
         *(words for pod in pods for words in pod_at_fault(pod)),
     ]
@@ -61,14 +61,14 @@ def nodes_at_fault(nodes: Sequence[Manifest]) -> Iterator[str]:
             yield f"node {name} is under {pressure}"
 
 
-def cronjobs_at_fault(cronjobs: Sequence[Manifest], named: str, namespace: str) -> Iterator[str]:
+def cronjobs_at_fault(cronjobs: Sequence[Manifest], named: str, namespace: str, usual: str = "") -> Iterator[str]:
     """Yield why the publishing CronJob is ambiguous or missing."""
     names = sorted(cronjob["metadata"]["name"] for cronjob in cronjobs)
     if named and named not in names:
         yield f"CronJob {namespace}/{named} does not exist; the namespace has: {', '.join(names) or 'none'}"
     elif not names:
         yield f"there is no CronJob in {namespace}"
-    elif not named and len(names) > 1:
+    elif not named and len(names) > 1 and usual not in names:
         yield f"which CronJob publishes? There are {', '.join(names)}: name one with --cronjob"
 
 
@@ -110,7 +110,11 @@ def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> 
 
 
 def _observe(site: str) -> Callable[[World, Run], Any]:
-    return lambda world, run: examine(world.site(site), terms_of(run.inputs).namespace, terms_of(run.inputs).cronjob)
+    def observe(world: World, run: Run) -> Any:
+        terms = terms_of(run.inputs)
+        return examine(world.site(site), terms.namespace, terms.cronjob, terms.usual_cronjob)
+
+    return observe
 
 
 FACTS = {"primary_health": Fact(_observe("primary"), judge)}

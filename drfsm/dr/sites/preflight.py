@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from drfsm.dr.callers import callers
-from drfsm.dr.infrastructure import TAGS
+from drfsm.dr.infrastructure import tags_of
+from drfsm.dr.layout import read_by_consumers
 from drfsm.dr.objects import condition, cronjob_of, time_of
 from drfsm.dr.pointers import left_alone, lost
 from drfsm.dr.sites import fence
@@ -96,7 +97,7 @@ def sites(run: Run) -> tuple[str, ...]:
 
 def _image(world: World, run: Run) -> dict[str, str]:
     terms = terms_of(run.inputs)
-    cronjob = cronjob_of(world.site(terms.target_site), terms.namespace, terms.cronjob)
+    cronjob = cronjob_of(world.site(terms.target_site), terms.namespace, terms.cronjob, terms.usual_cronjob)
     containers = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     current = str(containers[0]["image"])
     return {"image": terms.image_ref or current, "cronjob_image": current}
@@ -187,7 +188,7 @@ def _cloud(world: World, run: Run) -> dict[str, Any]:
     if not run.dry_run:
         asked["writing to the bucket"] = lambda: unwritable(world, run, _written_to(run))
     if terms.teardown:
-        asked["DR's runners"] = lambda: nothing(world.infrastructure.runners(TAGS))
+        asked["DR's runners"] = lambda: nothing(world.infrastructure.runners(tags_of(run)))
     if terms.alarms:
         asked["the alarms"] = lambda: (f"the alarm {alarm} does not exist" for alarm in _unknown(world, terms.alarms))
     return refusals(run, asked)
@@ -213,7 +214,8 @@ def _is_to_be_fenced(run: Run, site: str) -> bool:
 def _written_to(run: Run) -> tuple[str, ...]:
     terms = terms_of(run.inputs)
     base, beside = terms.layout, terms.staged(run.id)
-    return (f"{base.prefix}/state", base.latest(), base.run("").rstrip("/"), beside.prefix.rpartition("/")[0])
+    read = (f"{base.prefix}/{folder}" for folder in read_by_consumers(base.workload))
+    return (*read, *({base.latest()} - {*read}), base.runs().rstrip("/"), beside.prefix.rpartition("/")[0])
 
 
 def unwritable(world: World, run: Run, places: Iterable[str]) -> Iterator[str]:
@@ -282,7 +284,7 @@ def _left_out(world: World, run: Run) -> Iterator[str]:
     terms = terms_of(run.inputs)
     if terms.cronjob_selector:
         for site in sites(run):
-            name = cronjob_of(world.site(site), terms.namespace, terms.cronjob)["metadata"]["name"]
+            name = cronjob_of(world.site(site), terms.namespace, terms.cronjob, terms.usual_cronjob)["metadata"]["name"]
             if name not in listed(world, site, run):
                 yield f"{site}: {name}"
 
@@ -302,7 +304,7 @@ def _reachability(site: str) -> Callable[[World, Run], Any]:
 def _survey(world: World, run: Run) -> dict[str, Any]:
     """Return the survey for the run and its receipt: identities, clusters, image, machines."""
     terms = terms_of(run.inputs)
-    runners = [runner.instance_id for runner in world.infrastructure.runners(TAGS)] if terms.teardown else []
+    runners = [runner.instance_id for runner in world.infrastructure.runners(tags_of(run))] if terms.teardown else []
     more = _promote_survey(world, run) if terms.target_site == "dr" else {}
     return {
         **more,
@@ -320,7 +322,7 @@ def _promote_survey(world: World, run: Run) -> dict[str, Any]:
     """Return the survey for a promote's receipt. Machines that can't be listed do not stop a promote."""
     terms = terms_of(run.inputs)
     try:
-        instance_ids: Any = sorted(runner.instance_id for runner in world.infrastructure.runners(TAGS))
+        instance_ids: Any = sorted(runner.instance_id for runner in world.infrastructure.runners(tags_of(run)))
     except (ActionFailed, Unreachable) as fault:
         instance_ids = {"unknown": fault.what}
     return {

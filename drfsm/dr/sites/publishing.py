@@ -1,56 +1,57 @@
-"""Whether a Job that starts on a site publishes: two switches in the site's ConfigMap.
+"""Whether a Job that starts on a site publishes: the contract's switches in the site's ConfigMap.
 
-``PUBLISH_S3=0`` and ``PUBLISH_S3_DRY_RUN=1`` is off. What was found is kept in the annotation
-``drfsm/before``, as in schedules.py. A pod that runs already keeps the environment that it started with:
-that is the drain's matter. A CronJob that sets the switches by itself does not heed the ConfigMap, which
-is found before anything starts (``publishing_switch``).
+What was found is kept in the annotation ``drfsm/before``, as in schedules.py. A pod that runs already keeps the
+environment that it started with: that is the drain's matter. A CronJob that sets the switches by itself does not heed
+the ConfigMap, which is found before anything starts (``publishing_switch``).
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from drfsm.dr.pointers import left_alone
 from drfsm.dr.sites.schedules import BEFORE, before_of, edit, listed, parsed
 from drfsm.dr.terms import terms_of
+from drfsm.dr.workload import Switches
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed
 from drfsm.world import Cluster, Manifest, World
 
-SWITCHES = ("PUBLISH_S3", "PUBLISH_S3_DRY_RUN")
-ON, OFF = ("1", "0"), ("0", "1")
-PLACE = ("JOBINTEL_S3_BUCKET", "JOBINTEL_S3_PREFIX")
-_TRUE = ("1", "true", "yes", "on")
 
-
-def see(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]:
-    """Return the two switches and the annotation: exactly what an undo gives back."""
+def see(cluster: Cluster, namespace: str, name: str, switches: Switches) -> dict[str, Any]:
+    """Return the switches and the annotation: exactly what an undo gives back."""
     configmap = cluster.get("ConfigMap", namespace, name)
     if configmap is None:
         raise ActionFailed(
             f"ConfigMap {namespace}/{name} does not exist on {cluster.name}",
             hint="name the right ConfigMap with --configmap",
         )
-    return _image(configmap)
+    return _image(configmap, switches)
 
 
-def _image(manifest: Manifest) -> dict[str, Any]:
-    data = manifest.get("data") or {}
-    return {**{name: data.get(name) for name in SWITCHES}, "before": before_of(manifest)}
+def _image(manifest: Manifest, switches: Switches) -> dict[str, Any]:
+    return {**switched(manifest, switches), "before": before_of(manifest)}
 
 
-def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
+def switched(configmap: Manifest, switches: Switches) -> dict[str, Any]:
+    """Return what a ConfigMap says of the switches; None where it says nothing."""
+    data = configmap.get("data") or {}
+    return {name: data.get(name) for name in switches.names}
+
+
+def judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """Judge the switches: ``mixed`` is neither of the two defined combinations."""
-    publishes, dry = (str(seen[name] or "").strip().lower() in _TRUE for name in SWITCHES)
-    if publishes and not dry:
-        return "on"
-    return "off" if dry and not publishes else "mixed"
+    return terms_of(inputs).workload.switches.position(seen)
+
+
+def _switches(run: Run) -> Switches:
+    return terms_of(run.inputs).workload.switches
 
 
 def _observe(site: str) -> Callable[[World, Run], Any]:
     def observe(world: World, run: Run) -> Any:
         terms = terms_of(run.inputs)
-        return see(world.site(site), terms.namespace, terms.configmap)
+        return see(world.site(site), terms.namespace, terms.configmap, _switches(run))
 
     return observe
 
@@ -65,13 +66,15 @@ def _edit(world: World, site: str, run: Run, change: Callable[[Manifest], Manife
 
 def _silence(site: str) -> Callable[[World, Run], Any]:
     def silence(world: World, run: Run) -> dict[str, Any]:
+        switches = _switches(run)
+
         def change(live: Manifest) -> Manifest:
-            now = _image(live)
-            if judge(now) == "off":
+            now = _image(live, switches)
+            if switches.position(now) == "off":
                 return {}
-            patch: Manifest = {"data": dict(zip(SWITCHES, OFF, strict=True))}
-            if _recorded(now) is None:
-                kept = {"run": run.id, "data": {name: now[name] for name in SWITCHES}}
+            patch: Manifest = {"data": dict(switches.off)}
+            if _recorded(now, switches) is None:
+                kept = {"run": run.id, "data": {name: now[name] for name in switches.names}}
                 patch["metadata"] = {"annotations": {BEFORE: json.dumps(kept, sort_keys=True)}}
             return patch
 
@@ -80,44 +83,49 @@ def _silence(site: str) -> Callable[[World, Run], Any]:
     return silence
 
 
-def _recorded(image: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _recorded(image: Mapping[str, Any], switches: Switches) -> Mapping[str, Any] | None:
     """Return the recorded switches, if a record is there that says how publishing was on."""
     data = parsed(image["before"]).get("data")
     if not isinstance(data, Mapping):
         return None
-    switches = {name: data.get(name) for name in SWITCHES}
-    return switches if judge(switches) == "on" else None
+    recorded = {name: data.get(name) for name in switches.names}
+    return recorded if switches.position(recorded) == "on" else None
 
 
 def _enable(site: str) -> Callable[[World, Run], Any]:
-    def change(live: Manifest) -> Manifest:
-        now = _image(live)
-        if judge(now) == "on" and now["before"] is None:
-            return {}
-        switches = _recorded(now) or dict(zip(SWITCHES, ON, strict=True))
-        return {"data": dict(switches), "metadata": {"annotations": {BEFORE: None}}}
+    def enable(world: World, run: Run) -> dict[str, Any]:
+        switches = _switches(run)
 
-    return lambda world, run: _edit(world, site, run, change, "publishing is on again")
+        def change(live: Manifest) -> Manifest:
+            now = _image(live, switches)
+            if switches.position(now) == "on" and now["before"] is None:
+                return {}
+            wanted = _recorded(now, switches) or switches.on
+            return {"data": dict(wanted), "metadata": {"annotations": {BEFORE: None}}}
+
+        return _edit(world, site, run, change, "publishing is on again")
+
+    return enable
 
 
 def _restore(fact: str, site: str, ours: str) -> Callable[[World, Run], Any]:
     """Restore the switches that this run set (``ours``); values that another process set stay."""
 
     def restore(world: World, run: Run) -> dict[str, Any]:
-        image = run.undoing[fact]
+        image, switches = run.undoing[fact], _switches(run)
 
         def change(live: Manifest) -> Manifest:
-            now = _image(live)
+            now = _image(live, switches)
             if now == dict(image):
                 return {}
-            if judge(now) != ours and any(now[name] != image[name] for name in SWITCHES):
-                switches = ", ".join(f"{name}={now[name]}" for name in SWITCHES)
+            if switches.position(now) != ours and any(now[name] != image[name] for name in switches.names):
+                values = ", ".join(f"{name}={now[name]}" for name in switches.names)
                 raise ActionFailed(
-                    f"another process set {switches} in ConfigMap {live['metadata']['name']} on {site} since this run"
+                    f"another process set {values} in ConfigMap {live['metadata']['name']} on {site} since this run"
                     f" switched publishing {ours}: its values are not overwritten",
                     hint="set the intended values, then `drfsm resume`; or `drfsm request waive_undo --reason …`",
                 )
-            data = {name: image[name] for name in SWITCHES}
+            data = {name: image[name] for name in switches.names}
             return {"data": data, "metadata": {"annotations": {BEFORE: image["before"]}}}
 
         return _edit(world, site, run, change, "publishing is restored")
@@ -142,11 +150,14 @@ def _observe_switch(world: World, run: Run) -> dict[str, Any]:
         if configmaps[name].get("immutable"):
             faults.append(f"{site}: ConfigMap {name} is immutable, so publishing can't be switched")
         for cronjob in listed(world, site, run).values():
-            faults += (f"{site}: {override}" for override in overrides(cronjob, name, configmaps))
+            why = overrides(cronjob, name, configmaps, terms.workload.switches.names)
+            faults += (f"{site}: {override}" for override in why)
     return {"overridden": faults}
 
 
-def overrides(cronjob: Manifest, configmap: str, configmaps: Mapping[str, Manifest]) -> Iterator[str]:
+def overrides(
+    cronjob: Manifest, configmap: str, configmaps: Mapping[str, Manifest], switches: Collection[str]
+) -> Iterator[str]:
     """Yield why a CronJob's containers would ignore the ConfigMap, in words.
 
     A Secret's content is unknown: drfsm has no right to read one. Companions that run another
@@ -155,13 +166,13 @@ def overrides(cronjob: Manifest, configmap: str, configmaps: Mapping[str, Manife
     pod = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     for container in (*(pod.get("initContainers") or ()), *pod["containers"]):
         where = f"CronJob {cronjob['metadata']['name']}, container {container['name']}"
-        own = [variable for variable in container.get("env") or [] if variable["name"] in SWITCHES]
+        own = [variable for variable in container.get("env") or [] if variable["name"] in switches]
         for variable in own:
             source = (variable.get("valueFrom") or {}).get("configMapKeyRef") or {}
             if (source.get("name"), source.get("key")) != (configmap, variable["name"]):
                 yield f"{where} sets {variable['name']} by itself"
-        mapped = [source for source in container.get("envFrom") or [] if _says(source, configmap, configmaps)]
-        if {variable["name"] for variable in own} == set(SWITCHES):
+        mapped = [source for source in container.get("envFrom") or [] if _says(source, configmap, configmaps, switches)]
+        if {variable["name"] for variable in own} == set(switches):
             continue  # what a container sets by itself goes before all that it maps
         if mapped and _source(mapped[-1]) != configmap:
             yield f"{where} takes a switch from ConfigMap {_source(mapped[-1])}, which comes after {configmap}"
@@ -200,19 +211,20 @@ def _observe_place(world: World, run: Run) -> dict[str, Any]:
     configmaps = {
         configmap["metadata"]["name"]: configmap for configmap in world.site(site).list("ConfigMap", namespace)
     }
-    named = terms.cronjob
+    named, place = terms.cronjob, terms.workload.variables.place
     seen = {}
     for name, cronjob in listed(world, site, run).items():
         if named in ("", name):
-            values = {setting: visible(cronjob, setting, configmaps) for setting in PLACE}
+            values = {setting: visible(cronjob, setting, configmaps) for setting in place}
             seen[name] = {
                 setting: {"value": value[0], "from": value[1]} if value else None for setting, value in values.items()
             }
-    return {"wanted": dict(zip(PLACE, (terms.bucket, terms.prefix), strict=True)), **seen}
+    return {"wanted": dict(zip(place, (terms.bucket, terms.prefix), strict=True)), **seen}
 
 
 def _judge_place(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
-    settings = [(setting, values[setting]) for name, values in seen.items() if name != "wanted" for setting in PLACE]
+    cronjobs = [values for name, values in seen.items() if name != "wanted"]
+    settings = [(setting, values[setting]) for values in cronjobs for setting in seen["wanted"]]
     elsewhere = any(value and value["value"].strip("/") != seen["wanted"][setting] for setting, value in settings)
     return "elsewhere" if elsewhere else "ours"
 
@@ -221,12 +233,14 @@ def _source(entry: Mapping[str, Any]) -> str:
     return str((entry.get("configMapRef") or {}).get("name") or "")
 
 
-def _says(entry: Mapping[str, Any], configmap: str, configmaps: Mapping[str, Manifest]) -> bool:
+def _says(
+    entry: Mapping[str, Any], configmap: str, configmaps: Mapping[str, Manifest], switches: Collection[str]
+) -> bool:
     """Whether an entry of envFrom is our ConfigMap, or another one that holds a switch."""
     if _source(entry) == configmap:
         return True
     held = (configmaps.get(_source(entry)) or {}).get("data") or {}
-    return any(f"{entry.get('prefix') or ''}{key}" in SWITCHES for key in held)
+    return any(f"{entry.get('prefix') or ''}{key}" in switches for key in held)
 
 
 FACTS = {

@@ -44,14 +44,15 @@ def _schedules(world: World, site: str, run: Run, snapshot: Any) -> Iterator[str
 
 def _publishing(world: World, site: str, run: Run, snapshot: Any) -> Iterator[str]:
     terms = terms_of(run.inputs)
-    live = publishing.see(world.site(site), terms.namespace, terms.configmap)
+    switches = terms.workload.switches
+    live = publishing.see(world.site(site), terms.namespace, terms.configmap, switches)
     where = f"ConfigMap {terms.configmap} on {site}"
-    if not isinstance(snapshot, Mapping) or not set(publishing.SWITCHES) <= snapshot.keys():
+    if not isinstance(snapshot, Mapping) or not set(switches.names) <= snapshot.keys():
         yield f"{where}: the snapshot lacks its switches"
         return
-    if publishing.judge(snapshot) == "off":
+    if switches.position(snapshot) == "off":
         return
-    switches = {name: snapshot[name] for name in publishing.SWITCHES}
+    values = {name: snapshot[name] for name in switches.names}
     recorded = schedules.parsed(live["before"]).get("data")
-    if switches not in (recorded, {name: live[name] for name in publishing.SWITCHES}):
+    if values not in (recorded, {name: live[name] for name in switches.names}):
         yield f"{where} would publish again, and its annotation {schedules.BEFORE} does not say so"

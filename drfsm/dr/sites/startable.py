@@ -126,7 +126,7 @@ def _pull_faults(asking: _Asking, pod: Mapping[str, Any], image: str) -> Iterato
 def _observe(site: str) -> Callable[[World, Run], Any]:
     def observe(world: World, run: Run) -> dict[str, Any]:
         terms, cluster = terms_of(run.inputs), world.site(site)
-        cronjob = cronjob_of(cluster, terms.namespace, terms.cronjob)
+        cronjob = cronjob_of(cluster, terms.namespace, terms.cronjob, terms.usual_cronjob)
         container = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
         return examine(cluster, terms.namespace, cronjob, terms.image_ref or str(container["image"]))
 

@@ -3,8 +3,9 @@
 The Job is made from that site's CronJob, with the image to validate, no owner, no second try, and an
 environment that publishes into ``<prefix>/validations/<drfsm run>/`` (layout.staged) under a run id chosen beforehand.
 It is found again by its label after a crash, never started twice, and counts by what it published, not
-by its exit code: with publishing off the workload succeeds too. Volumes that outlive a pod are replaced
-by empty ones, so that a validation leaves no trace in the site's state.
+by its exit code: with publishing off the workload succeeds too. Volumes that outlive a pod, and that it could write,
+are replaced by empty ones: a validation leaves no trace in the site's state, and finds none there, so that it does the
+work, where a workload that knows its last run would find nothing new and publish nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ from drfsm.world import Cluster, Manifest, World
 REMOVE_SECONDS = 180
 LOG_LINES, MOST_EVENTS = 20, 10
 POLL_SECONDS = 1.0
+FLEETING = ("emptyDir", "configMap", "secret", "projected", "downwardAPI", "ephemeral", "csi", "image")
+"""The kinds of volumes that end with their pod, or hold nothing of its own. Any other kind outlives it."""
 HOPELESS = ("InvalidImageName", "CreateContainerConfigError", "ErrImageNeverPull")
 STUCK = (
     "ErrImagePull",
@@ -81,15 +84,15 @@ def environment(run: Run) -> dict[str, str]:
     terms = terms_of(run.inputs)
     asked = dict(line.split("=", 1) for line in terms.validation_env if "=" in line)
     # A DR that is promoted must be able to publish: its bucket is the one that its own settings name.
-    bucket = {"JOBINTEL_S3_BUCKET": terms.bucket} if terms.target_site == "primary" else {}
+    variables = terms.workload.variables
+    bucket = {variables.bucket: terms.bucket} if terms.target_site == "primary" else {}
     return {
         **asked,
         **bucket,
-        "PUBLISH_S3": "1",
-        "PUBLISH_S3_DRY_RUN": "0",
-        "PUBLISH_S3_REQUIRE": "1",
-        "JOBINTEL_S3_PREFIX": terms.staged(run.id).prefix,
-        "JOBINTEL_RUN_ID": terms.new_run,
+        **terms.workload.switches.on,
+        **variables.validation,
+        variables.prefix: terms.staged(run.id).prefix,
+        variables.run_id: terms.new_run,
     }
 
 
@@ -98,7 +101,7 @@ def _start(world: World, run: Run) -> dict[str, Any]:
     cluster = world.site(terms.target_site)
     found = find(cluster, run, "validation")
     if not found:
-        job = job_from(cronjob_of(cluster, terms.namespace, terms.cronjob), run, "validation")
+        job = job_from(cronjob_of(cluster, terms.namespace, terms.cronjob, terms.usual_cronjob), run, "validation")
         beside(job, run)
         create(cluster, job, run, "validation")
         found = [job]
@@ -130,8 +133,8 @@ def beside(job: Manifest, run: Run) -> None:
     pod = spec["template"]["spec"]
     pod["restartPolicy"] = "Never"
     pod["volumes"] = [
-        {"name": each["name"], "emptyDir": {}} if "persistentVolumeClaim" in each else each
-        for each in pod.get("volumes") or []
+        {"name": volume["name"], "emptyDir": {}} if keeps_state(volume, pod) else volume
+        for volume in pod.get("volumes") or []
     ]
     wanted, current = environment(run), pod["containers"][0]["image"]
     for container in (*(pod.get("initContainers") or ()), *pod["containers"]):
@@ -139,6 +142,16 @@ def beside(job: Manifest, run: Run) -> None:
             container["image"] = terms_of(run.inputs).image_ref or current
         kept = [each for each in container.get("env") or [] if each["name"] not in wanted]
         container["env"] = [*kept, *({"name": name, "value": value} for name, value in wanted.items())]
+
+
+def keeps_state(volume: Manifest, pod: Manifest) -> bool:
+    """Return whether a volume outlives its pod with what a container of it writes there."""
+    kinds = [kind for kind in volume if kind != "name"]
+    if not kinds or kinds[0] in FLEETING or (volume[kinds[0]] or {}).get("readOnly"):
+        return False
+    containers = (*(pod.get("initContainers") or ()), *pod["containers"])
+    mounts = [mount for container in containers for mount in container.get("volumeMounts") or ()]
+    return any(mount["name"] == volume["name"] and not mount.get("readOnly") for mount in mounts)
 
 
 def _remove(world: World, run: Run) -> dict[str, Any]:
@@ -189,11 +202,12 @@ def _observe_result(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
     job = job_of(world, run, "validation")  # BEFORE what it published: that is there when the Job has ended
     layout = terms.staged(run.id)
-    global_pointers = read(world.store, layout.global_pointers())
+    form = layout.workload.pointers
+    global_pointers = read(world.store, layout.global_pointers(), form)
     # Every pair that is canonical must have been done: its pointer will name this run.
     canonical = pairs(world.store, terms.layout, *terms.pair)
     found = [pair for each in global_pointers.values() for pair in pairs_of(each or {})]
-    providers = read(world.store, layout.provider_pointers(dict.fromkeys([*found, *canonical])))
+    providers = read(world.store, layout.provider_pointers(dict.fromkeys([*found, *canonical])), form)
     named = {key: (each or {}).get("run_id") for key, each in {**global_pointers, **providers}.items()}
     return {**seen_job(world, run, job, satisfied=_published(named, terms)), "published": named}
 

@@ -19,6 +19,7 @@ from drfsm import claims
 from drfsm.claims import is_name
 from drfsm.dr.objects import cronjob_of
 from drfsm.dr.terms import Terms, terms_of
+from drfsm.dr.workload import digest
 from drfsm.engine import Fact, Run
 from drfsm.errors import JournalDamaged, Unreadable, UsageFault
 from drfsm.journal import Record, fold, read
@@ -70,6 +71,7 @@ def receipt_of(records: Sequence[Record], lines: Sequence[bytes], journal_uri: s
         "cluster_uid": observed["site_baseline"]["cluster_uid"],
         **{name: str(terms.recorded(name)) for name in _WRITTEN_INPUTS},
         "run_id": terms.dr_run_id,
+        **_workload(terms),
         **observed["validation_result"]["publishes_as"],
         "tree_sha256": run["tree_sha256"],
         "objects": run["checked"],
@@ -81,6 +83,13 @@ def receipt_of(records: Sequence[Record], lines: Sequence[bytes], journal_uri: s
             "head": hashlib.sha256(lines[verified.seq]).hexdigest(),
         },
     }
+
+
+def _workload(terms: Terms) -> dict[str, Any]:
+    """Return the contract that the run recorded, by name and digest; runs that older versions began recorded none."""
+    if not terms.recorded_contract:
+        return {}
+    return {"workload": {"name": terms.workload.name, "sha256": digest(terms.workload)}}
 
 
 def _restored_backup(observed: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -181,8 +190,12 @@ def _differs(receipt: Receipt, terms: Terms, dr: Cluster) -> Iterator[str]:
     if terms.image_ref:
         expected["image"] = terms.image_ref
     elif not terms.allow_image_drift:  # what was validated is to be what runs next
-        cronjob = cronjob_of(dr, terms.namespace, terms.cronjob)
+        cronjob = cronjob_of(dr, terms.namespace, terms.cronjob, terms.usual_cronjob)
         expected["image"] = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"]
+    if terms.recorded_contract and isinstance(receipt.get("workload"), Mapping):
+        contract, here = receipt["workload"].get("sha256"), digest(terms.workload)
+        if contract != here:
+            yield f"the workload's contract is {contract!r} in the receipt, and {here!r} here"
     for name, value in expected.items():
         if receipt[name] != value:
             yield f"{name} is {receipt[name]!r} in the receipt, and {value!r} here"

@@ -6,14 +6,26 @@ contracts were recorded). The lowest room of dr/: everything in dr/, the command
 here. See docs/workload.md.
 """
 
-from drfsm.dr.workload.declare import SCHEMA, canonical, digest, legacy, read, shipped
+from drfsm.dr.workload.declare import (
+    SCHEMA,
+    SHIPPED,
+    canonical,
+    digest,
+    fixed_part,
+    legacy,
+    read,
+    recorded,
+    shipped,
+)
 from drfsm.dr.workload.model import (
     PRIMARY_FIELDS,
+    RANKED,
     SECTION,
     Defaults,
     Files,
     Keys,
     Kubernetes,
+    Pair,
     Pointers,
     Report,
     RunIds,
@@ -25,12 +37,15 @@ from drfsm.dr.workload.model import (
 
 __all__ = [
     "PRIMARY_FIELDS",
+    "RANKED",
     "SCHEMA",
     "SECTION",
+    "SHIPPED",
     "Defaults",
     "Files",
     "Keys",
     "Kubernetes",
+    "Pair",
     "Pointers",
     "Report",
     "RunIds",
@@ -40,7 +55,9 @@ __all__ = [
     "Workload",
     "canonical",
     "digest",
+    "fixed_part",
     "legacy",
     "read",
+    "recorded",
     "shipped",
 ]

@@ -39,6 +39,7 @@ from drfsm.errors import DeclarationFault
 from drfsm.spec.words import FLAG, Block, Faults, Key, Kind, Word, block, choice, compose, listing
 
 _HERE = Path(__file__).resolve().parent
+SHIPPED = _HERE / "jobintel.yaml"
 _WAY = "docs/workload.md says what a contract can say"
 RESERVED = ("drfsm", "validations", "drills", "backups", "control-plane")
 """First folders below the prefix that are drfsm's, or the control plane's: no key of the workload's may lie there."""
@@ -222,6 +223,7 @@ _CONTRACT = block(
             for name, keys in _PARTS.items()
         },
         "comparison": Key(choice(RANKED, VALUES)),
+        "unchanged": Key(_LINE),
     },
     "a contract",
 )
@@ -288,6 +290,7 @@ def _built(found: Block) -> Workload:
             | {"kubeconfig_parameter": f"/{name}-dr/{{instance}}/kubeconfig"}
             | parts["runners"]
         ),
+        unchanged=str(found.get("unchanged", "")),
     )
 
 
@@ -386,7 +389,7 @@ def fixed_part(template: str) -> str:
 @lru_cache(maxsize=1)
 def shipped() -> Workload:
     """Return the contract that drfsm ships: the real workload's."""
-    return read((_HERE / "jobintel.yaml").read_bytes(), "jobintel.yaml")
+    return read(SHIPPED.read_bytes(), SHIPPED.name)
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ put in for them was held against claims.GRAMMAR before. Used by layout.py for ke
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -232,6 +232,11 @@ class Workload:
     run_ids: RunIds
     kubernetes: Kubernetes
     runners: Runners
+    unchanged: str = ""  # what a line of the log holds that says that there was nothing new; "": no line does
+
+    def says_unchanged(self, lines: Iterable[str]) -> bool:
+        """Return whether a log says that the run found nothing new, so that it published nothing."""
+        return bool(self.unchanged) and any(self.unchanged in line for line in lines)
 
     def pair_home(self, pair: Pair) -> str:
         """Return the folder of a pair below a run and below latest."""

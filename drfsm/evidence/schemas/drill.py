@@ -200,6 +200,8 @@ VALIDATION = Receipt(
         optional={
             "backup": about("Of version 2: the backup that the same run restored, and its digest")
             | record({"uri": S3_URI, "sha256": SHA256}),
+            "workload": about("The contract by which the workload was steered and verified; none from older versions")
+            | record({"name": WORDS, "sha256": SHA256}),
         },
     ),
 )

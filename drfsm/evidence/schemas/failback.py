@@ -29,6 +29,8 @@ _RECEIPT: Fields = {
     "switched_back_at": about("When the global pointer was moved: the switchback") | TIME_OR_UNKNOWN,
     "first_post_failback_run_id": about("The first run that the primary published by itself afterwards")
     | WORDS_OR_UNKNOWN,
+    "soak_result": about("passed: the primary published a run by itself; unchanged: it ran, and found nothing new")
+    | WORDS_OR_UNKNOWN,
     "soak": about("Whether one full batch cycle was awaited; NOT SOAKED, and by whose decision, where it was not")
     | WORDS_OR_UNKNOWN,
 }

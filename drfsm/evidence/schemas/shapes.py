@@ -148,7 +148,7 @@ DEFINITIONS: Fields = {
         {
             "bundle_uri": S3_URI,
             "bundle_sha256": SHA256,
-            **{f"{section}_count": whole(1) for section in ("candidate", "alert", "provider", "scoring")},
+            **{f"{section}_count": whole(0) for section in ("candidate", "alert", "provider", "scoring")},
         }
     ),
 }

@@ -113,6 +113,8 @@ def _fields(machine: str, inputs: Sequence[str], receipt: Shape) -> Fields:
         "run_id": WORDS,
         "machine": const(machine),
         "machine_sha256": SHA256,
+        "workload": about("The contract of the workload that the run recorded")
+        | either(NONE, record({"name": WORDS, "sha256": SHA256})),
         "drfsm_version": WORDS,
         "scope": SCOPE,
         "dry_run": FLAG,

@@ -37,6 +37,7 @@ from drfsm.sandbox.kubernetes.certificates import Certificates
 from drfsm.sandbox.kubernetes.client import Client
 from drfsm.sandbox.kubernetes.errors import ApiUnreachable, UsageError
 from drfsm.sandbox.kubernetes.faults import Faults
+from drfsm.sandbox.kubernetes.images import Images
 from drfsm.sandbox.kubernetes.kubeconfigs import write_kubeconfig, write_private
 from drfsm.sandbox.kubernetes.kubelet import Kubelet
 from drfsm.sandbox.kubernetes.processes import MARK
@@ -59,11 +60,11 @@ AWAITED = (  # what the controller manager makes first, and nothing works withou
 class RealCluster:
     """One cluster. Usable as a context manager; it can be started once. build.py finds or builds its programs.
 
-    ``images`` maps an image's repository to the command that the image runs. Everything that it writes lies below
+    ``images`` maps an image's repository to the image (images.py). Everything that it writes lies below
     ``directory``; keys, tokens and kubeconfigs are readable by their owner only.
     """
 
-    def __init__(self, name: str, directory: Path, images: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, name: str, directory: Path, images: Images) -> None:
         self.name, self.directory, self.images = name, directory.resolve(), images
         self.kubeconfig = self.directory / "kubeconfig.yaml"
         self._home = self.directory / "control-plane"

@@ -19,6 +19,8 @@ def admit_new(kind: Resource, new: Manifest) -> None:
     _prune(kind, new)
     if kind.plural in BORN_EMPTY:
         new["status"] = {"replicas": 0} if kind.plural == "replicasets" else {}
+    elif kind.plural == "ingresses":
+        new["status"] = {"loadBalancer": {}}
     elif kind.plural == "pods":
         new["status"] = {"phase": "Pending", "qosClass": specs.quality(new)}
     defaults.fill(kind.plural, new)

@@ -6,7 +6,6 @@ for tests: ``apply`` writes as an admin behind the API; ``outage``, ``faults``, 
 
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +15,7 @@ from drfsm.sandbox.kubernetes.api import Api
 from drfsm.sandbox.kubernetes.controllers import Controllers
 from drfsm.sandbox.kubernetes.errors import UsageError
 from drfsm.sandbox.kubernetes.faults import Faults
+from drfsm.sandbox.kubernetes.images import Images
 from drfsm.sandbox.kubernetes.kubeconfigs import write_kubeconfig
 from drfsm.sandbox.kubernetes.kubelet import Kubelet
 from drfsm.sandbox.kubernetes.refusals import ApiError, Manifest
@@ -28,13 +28,13 @@ from drfsm.sandbox.kubernetes.store import Store, clone
 class EmulatedCluster:
     """One cluster. Usable as a context manager; it can be started once.
 
-    ``images`` maps an image's repository to the command that the image runs. Everything it writes lies below
+    ``images`` maps an image's repository to the image (images.py). Everything it writes lies below
     ``directory``; keys and kubeconfigs there are readable by their owner only. ``port`` is the API's, 0 any free one.
     """
 
     store: Store
 
-    def __init__(self, name: str, directory: Path, images: Mapping[str, Sequence[str]], port: int = 0) -> None:
+    def __init__(self, name: str, directory: Path, images: Images, port: int = 0) -> None:
         self.name, self.directory, self.images = name, directory.resolve(), images
         self._port = port
         self.kubeconfig = self.directory / "kubeconfig.yaml"

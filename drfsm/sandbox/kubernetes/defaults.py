@@ -8,6 +8,7 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from drfsm.sandbox.kubernetes.networking import fill_policy
 from drfsm.sandbox.kubernetes.refusals import Manifest
 
 PROBE = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
@@ -184,4 +185,5 @@ RULES: Mapping[str, Callable[[Manifest], None]] = {
     "secrets": _secret,
     "services": _service,
     "persistentvolumeclaims": _claim,
+    "networkpolicies": fill_policy,
 }

@@ -14,7 +14,6 @@ it inherits no variable of our environment.
 
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -22,6 +21,7 @@ from pathlib import Path
 from drfsm.sandbox.kubernetes.binding import Binder
 from drfsm.sandbox.kubernetes.client import Change, Client
 from drfsm.sandbox.kubernetes.containers import Container
+from drfsm.sandbox.kubernetes.images import Images
 from drfsm.sandbox.kubernetes.node import Node
 from drfsm.sandbox.kubernetes.pod_logs import Log, Logs, LogServer, no_pod
 from drfsm.sandbox.kubernetes.pod_worker import Host, PodWorker
@@ -43,7 +43,7 @@ class Kubelet:
         self,
         kubeconfig: Path,
         directory: Path,
-        images: Mapping[str, Sequence[str]],
+        images: Images,
         node: str,
         *,
         back_off_seconds: float = BACK_OFF_SECONDS,

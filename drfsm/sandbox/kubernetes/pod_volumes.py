@@ -46,12 +46,16 @@ def prepare(pod: Manifest, home: Path, claims: Path, sources: VolumeSources) -> 
     return paths
 
 
-def make_root(container: Manifest, root: Path, volumes: Mapping[str, Path]) -> None:
-    """Make a container's root, with links to its volumes. Raises Misconfigured."""
+def make_root(container: Manifest, root: Path, volumes: Mapping[str, Path], files: Path | None = None) -> None:
+    """Make a container's root, with links to its image's files and its volumes. Raises Misconfigured."""
     if root.exists():
         shutil.rmtree(root)
     for folder in ("tmp", "dev"):
         (root / folder).mkdir(parents=True)
+    if files:
+        for file in files.rglob("*"):
+            if not file.is_dir():
+                _link(root / file.relative_to(files), file)
     mounts: Sequence[Manifest] = container.get("volumeMounts") or ()
     for mount in sorted(mounts, key=lambda volume_mount: len(inside(root, volume_mount["mountPath"]).parts)):
         if mount["name"] not in volumes:

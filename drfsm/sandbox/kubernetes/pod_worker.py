@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 from attrs import frozen
 
-from drfsm.sandbox.kubernetes import pod_volumes
+from drfsm.sandbox.kubernetes import images, pod_volumes
 from drfsm.sandbox.kubernetes.containers import Container, repository
 from drfsm.sandbox.kubernetes.errors import ApiUnreachable
+from drfsm.sandbox.kubernetes.images import PROGRAMS, Image, Images
 from drfsm.sandbox.kubernetes.pod_environment import Misconfigured, command_line, environment
 from drfsm.sandbox.kubernetes.pod_status import ADDRESS, conditions_of, ended_phase, phase_of
 from drfsm.sandbox.kubernetes.pod_volumes import Unmountable, VolumeSources, inside
@@ -41,7 +42,7 @@ class Host:
     """What a worker needs from its kubelet."""
 
     directory: Path
-    images: Mapping[str, Sequence[str]]
+    images: Images
     sources: VolumeSources
     report: Callable[[Manifest, Manifest, bool], None]  # the pod, its status, and whether it can be deleted
     tell: Callable[[Manifest, Severity, str, str], None]
@@ -263,15 +264,15 @@ class PodWorker:
     # --- starting -------------------------------------------------------------------------------------
 
     def _start(self, container: Container) -> None:
-        entrypoint = self._host.images.get(repository(container.image))
-        if entrypoint is None:
+        image = images.find(self._host.images, repository(container.image))
+        if image is None:
             self._fail_to_pull(container)
             return
         container.pulls_failed = 0
         root = self.home / "roots" / container.name
         try:
-            environ = self._environment(container, root)
-            pod_volumes.make_root(container.spec, root, self._volumes or {})
+            environ = self._environment(container, root, image)
+            pod_volumes.make_root(container.spec, root, self._volumes or {}, image.files)
         except (Misconfigured, OSError) as fault:  # OSError: a mount path that can't be made
             container.wait("CreateContainerConfigError", str(fault), RETRY_SECONDS)
             self._tell("Warning", "Failed", f"Error: {fault}")
@@ -280,10 +281,11 @@ class PodWorker:
             container.not_before = time.monotonic() + RETRY_SECONDS
             return
         self._tell("Normal", "Pulled", f'Container image "{container.image}" already present on machine')
-        self._spawn(container, command_line(container.spec, entrypoint, environ), environ, root)
+        self._spawn(container, command_line(container.spec, image.entrypoint, environ), environ, root)
 
-    def _environment(self, container: Container, root: Path) -> dict[str, str]:
-        base = {"PATH": PATH, "HOME": str(root), "HOSTNAME": place(self._pod).name}
+    def _environment(self, container: Container, root: Path, image: Image) -> dict[str, str]:
+        path = f"{root / PROGRAMS}:{PATH}" if image.files else PATH
+        base = {"PATH": path, "HOME": str(root), "HOSTNAME": place(self._pod).name}
         known = {**self._pod.get("status", {}), **_addresses()}
         environ = environment({**self._pod, "status": known}, container.spec, self._host.sources, base)
         return {**environ, MARK: str(root)}

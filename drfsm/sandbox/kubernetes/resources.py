@@ -43,6 +43,7 @@ class Resource:
         return self.kind.lower()
 
 
+_NETWORKING = "networking.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 _REVIEWS = "authorization.k8s.io"
 
@@ -63,6 +64,8 @@ KEPT: tuple[Resource, ...] = (
     ),
     Resource("replicasets", "ReplicaSet", "apps", short=("rs",), categories=("all",), statuses=True, generations=True),
     Resource("leases", "Lease", "coordination.k8s.io"),
+    Resource("ingresses", "Ingress", _NETWORKING, short=("ing",), statuses=True, generations=True),
+    Resource("networkpolicies", "NetworkPolicy", _NETWORKING, short=("netpol",), generations=True),
     Resource("roles", "Role", _RBAC),
     Resource("rolebindings", "RoleBinding", _RBAC),
     Resource("clusterroles", "ClusterRole", _RBAC, namespaced=False),

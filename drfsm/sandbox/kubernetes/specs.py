@@ -8,11 +8,12 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from drfsm.sandbox.kubernetes.metadata import label_faults
+from drfsm.sandbox.kubernetes.networking import ingress_faults, policy_faults
 from drfsm.sandbox.kubernetes.refusals import Fault, Manifest, refused, required, unacceptable, unsupported
 
 DATA_MAX = 1024 * 1024
@@ -50,10 +51,8 @@ def faults(plural: str, manifest: Manifest) -> Iterator[Fault]:
         yield from _data_faults(plural, manifest)
     if plural == "jobs":
         yield from _job_faults(manifest)
-    if plural == "cronjobs":
-        yield from _cron_faults(spec)
-    if plural in SELECTED:
-        yield from _selector_faults(spec)
+    if rule := SPEC_RULES.get(plural):
+        yield from rule(spec)
     for path, pod in _pod_specs(plural, manifest):
         yield from _pod_faults(path, pod)
         if plural in ("jobs", "cronjobs"):
@@ -304,3 +303,12 @@ def _fixed_pod(spec: Manifest, old: Manifest) -> Mapping[str, Any]:
         if group in fixed:
             fixed[group] = [{k: v for k, v in container.items() if k != "image"} for container in fixed[group] or ()]
     return fixed
+
+
+SPEC_RULES: Mapping[str, Callable[[Manifest], Iterator[Fault]]] = {
+    "cronjobs": _cron_faults,
+    "deployments": _selector_faults,
+    "replicasets": _selector_faults,
+    "ingresses": ingress_faults,
+    "networkpolicies": policy_faults,
+}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from drfsm.sandbox.kubernetes.networking import ingress_cells
 from drfsm.sandbox.kubernetes.reading import moment
 from drfsm.sandbox.kubernetes.refusals import Manifest
 
@@ -363,6 +364,12 @@ KINDS: Mapping[str, Layout] = {
     "persistentvolumeclaims": Layout(
         _columns("Name|Status|Volume|Capacity|Access Modes|Storage Class|VolumeAttributesClass|Age|VolumeMode+"),
         _claim,
+    ),
+    "ingresses": Layout(
+        _columns("Name|Class|Hosts|Address|Ports|Age"), lambda m: (_name(m), *ingress_cells(m), _age(m))
+    ),
+    "networkpolicies": Layout(
+        _columns("Name|Pod-Selector|Age"), lambda m: (_name(m), _selected(m["spec"].get("podSelector")), _age(m))
     ),
     "leases": Layout(
         _columns("Name|Holder|Age"), lambda m: (_name(m), (m.get("spec") or {}).get("holderIdentity", ""), _age(m))

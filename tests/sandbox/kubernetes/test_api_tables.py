@@ -22,6 +22,8 @@ COLUMNS = {
     "/apis/apps/v1/deployments": "NAME READY UP-TO-DATE AVAILABLE AGE CONTAINERS IMAGES SELECTOR",
     "/apis/apps/v1/replicasets": "NAME DESIRED CURRENT READY AGE CONTAINERS IMAGES SELECTOR",
     "/api/v1/events": "LAST_SEEN TYPE REASON OBJECT SUBOBJECT SOURCE MESSAGE FIRST_SEEN COUNT NAME",
+    "/apis/networking.k8s.io/v1/ingresses": "NAME CLASS HOSTS ADDRESS PORTS AGE",
+    "/apis/networking.k8s.io/v1/networkpolicies": "NAME POD-SELECTOR AGE",
     "/apis/coordination.k8s.io/v1/leases": "NAME HOLDER AGE",
 }
 

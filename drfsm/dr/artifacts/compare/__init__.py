@@ -4,8 +4,8 @@ profile.py (values) and declare.py (JSON → profile), reading.py (bytes → val
 come from), checks.py (one run by itself), fields.py (two values), compare.py (the whole), outcome.py.
 """
 
-from drfsm.dr.artifacts.compare.compare import compare
-from drfsm.dr.artifacts.compare.declare import default_profile, load
+from drfsm.dr.artifacts.compare.compare import compare, never_passes
+from drfsm.dr.artifacts.compare.declare import default_profile, load, profile_of
 from drfsm.dr.artifacts.compare.fields import apart
 from drfsm.dr.artifacts.compare.outcome import Comparison, Difference, printable, short
 from drfsm.dr.artifacts.compare.profile import Path, Profile, Treatment
@@ -27,6 +27,8 @@ __all__ = [
     "default_profile",
     "json_of",
     "load",
+    "never_passes",
     "printable",
+    "profile_of",
     "short",
 ]

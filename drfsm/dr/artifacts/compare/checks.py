@@ -7,7 +7,7 @@ called by compare.py.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -18,14 +18,24 @@ from drfsm.dr.artifacts.compare.outcome import Bare, printable, short
 from drfsm.dr.artifacts.compare.profile import (
     BYTES,
     CSV_RECORDS,
+    JSON,
     OBJECT,
     RECORDS,
+    TEXT,
     Path,
     Pattern,
     Rule,
     find,
 )
-from drfsm.dr.artifacts.compare.reading import ABSENT, Document, csv_records, json_object, json_records
+from drfsm.dr.artifacts.compare.reading import (
+    ABSENT,
+    Document,
+    csv_records,
+    json_object,
+    json_records,
+    json_value,
+    text_lines,
+)
 
 _TOLD = 5  # numbers of records that a fault names
 
@@ -51,6 +61,7 @@ class Held:
     run_ids: tuple[tuple[str, Any], ...]  # (where, what it says)
     counts: tuple[tuple[str, Any, str], ...]  # (where, what it says, the rule whose records are meant)
     described: tuple[tuple[str, Any], ...]  # (where, {path, sha256, bytes})
+    made_with: frozenset[str] = frozenset()  # of what it says what made the run
 
 
 def read(rule: Rule, raw: bytes) -> Document:
@@ -59,6 +70,10 @@ def read(rule: Rule, raw: bytes) -> Document:
         return csv_records(raw, rule.delimiter)
     if rule.read == BYTES:
         return Document()
+    if rule.read == TEXT:
+        return text_lines(raw, rule.until)
+    if rule.read == JSON:
+        return json_value(raw)
     return json_object(raw) if rule.read == OBJECT else json_records(raw)
 
 
@@ -76,7 +91,13 @@ def held(rule: Rule, raw: bytes, document: Document) -> Held:
             for path, value in find(document.value, pattern)
         ),
         tuple((dotted(path), value) for pattern in rule.describes for path, value in find(document.value, pattern)),
+        frozenset(what for what, patterns in rule.made_with.items() if _says_any(document.value, patterns)),
     )
+
+
+def _says_any(value: Any, patterns: Iterable[Pattern]) -> bool:
+    """Return whether a document says anything at one of these places; null says nothing."""
+    return any(said is not None for pattern in patterns for _, said in find(value, pattern))
 
 
 def alone(name: str, rule: Rule, document: Document) -> Iterator[Fault]:
@@ -173,15 +194,23 @@ def _described(name: str, where: str, entry: Any, files: Mapping[str, Held]) -> 
         return
     file = files[named]
     for field, value in (("bytes", Decimal(file.size_bytes)), ("sha256", file.sha256)):
-        if field in entry and not same(entry[field], value):
+        said = entry.get(field)
+        said = said.lower() if field == "sha256" and isinstance(said, str) else said  # digests are read in either case
+        if field in entry and not same(said, value):
             yield Fault(name, f"{where}.{field}", entry[field], printable(f"{named} has {value}"))
 
 
 def _named(entry: Any, files: Mapping[str, Held]) -> str | None:
-    """Return the read file that a description means: its path ends with the file's name."""
+    """Return the read file that a description means: its path ends with the file's name in the run.
+
+    Else, as reports have paths of the workload's own disk, the only file of the run that has the path's last name.
+    """
     parts = str(entry.get("path", "")).split("/") if isinstance(entry, dict) else []
     tails = ("/".join(parts[start:]) for start in range(len(parts)))
-    return next((tail for tail in tails if tail in files), None)
+    if (named := next((tail for tail in tails if tail in files), None)) or not parts:
+        return named
+    alike = [name for name in files if name.rpartition("/")[2] == parts[-1]]
+    return alike[0] if len(alike) == 1 else None
 
 
 def dotted(path: Path | Pattern) -> str:

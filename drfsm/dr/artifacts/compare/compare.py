@@ -37,9 +37,10 @@ from drfsm.dr.artifacts.compare.outcome import (
     short,
     shown,
 )
-from drfsm.dr.artifacts.compare.profile import BYTES, OBJECT, REQUIRED, Profile, Rule, treatments
+from drfsm.dr.artifacts.compare.profile import BYTES, REQUIRED, TEXT, VALUES, Profile, Rule, matches, treatments
 from drfsm.dr.artifacts.compare.reading import ABSENT, Document, Unreadable
 from drfsm.dr.artifacts.compare.sources import LARGEST_FILE_BYTES, Reader
+from drfsm.dr.workload import Workload
 
 _BATCH_BYTES, _BATCH_FILES = 64 << 20, 1000  # read at once, of both sides together
 
@@ -76,18 +77,25 @@ class _Run:
         return Side(reader.label, printable(reader.where), said, len(self.rules), records, unverified(self.held))
 
 
-def compare(left: Reader, right: Reader, profile: Profile, *, allow_run_id_drift: bool = True) -> Comparison:
+def compare(
+    left: Reader,
+    right: Reader,
+    profile: Profile,
+    workload: Workload | None = None,
+    *,
+    allow_run_id_drift: bool = True,
+) -> Comparison:
     """Compare two runs. Raises only what the readers raise.
 
-    Each side's files must name their own side's run in any case; ``allow_run_id_drift`` says whether the
-    two sides may be different runs.
+    ``workload``: the contract, whose required files matter whether a rule covers them or not. Each side's files must
+    name their own side's run in any case; ``allow_run_id_drift`` says whether the two sides may be different runs.
     """
     ours, theirs = _Run.of(left, profile), _Run.of(right, profile)
     incomparable = _incomparable(ours, theirs)
     if incomparable:
         found = [Difference("", "", FAULT, INTEGRITY, None, None, incomparable)]
         return _outcome(profile, ours, theirs, found, incomparable=incomparable)
-    found = list(_presence(ours, theirs, profile))
+    found = list(_presence(ours, theirs, workload))
     both = [name for name in ours.rules if name in theirs.rules]
     big = [name for name in both if max(ours.sizes[name], theirs.sizes[name]) > LARGEST_FILE_BYTES]
     found += _too_big(big, ours, theirs)
@@ -100,7 +108,21 @@ def compare(left: Reader, right: Reader, profile: Profile, *, allow_run_id_drift
             identical += one is not None and one == other
             found += _file(name, treat[ours.rules[name].name], (ours, one), (theirs, other))
     found += _faults(left=together(ours.held, ours.run_id), right=together(theirs.held, theirs.run_id))
-    return _outcome(profile, ours, theirs, found, compared=len(both) - len(big), identical=identical)
+    remarks = (*_in_neither(ours, theirs, profile, workload), *_not_vouched_for(ours, theirs, profile))
+    return _outcome(profile, ours, theirs, found, compared=len(both) - len(big), identical=identical, remarks=remarks)
+
+
+def never_passes(run: Reader, profile: Profile, workload: Workload | None = None) -> tuple[str, ...]:
+    """Return why no other run could ever pass a comparison with this one: it doesn't pass against itself.
+
+    () where it could. Called before anything is frozen, with a run of the present owner of the pointers.
+    """
+    comparison = compare(run, run, profile, workload)
+    if comparison.incomparable:
+        return (comparison.incomparable,)
+    faults = [difference for difference in comparison.differences if difference.left is not None]
+    lines = (fault.line(run.label, run.label) for fault in faults or comparison.differences)
+    return tuple(dict.fromkeys(lines))
 
 
 def _outcome(
@@ -112,6 +134,7 @@ def _outcome(
     compared: int = 0,
     identical: int = 0,
     incomparable: str = "",
+    remarks: Sequence[str] = (),
 ) -> Comparison:
     both = ours.rules.keys() & theirs.rules.keys()
     lone = {name for run in (ours, theirs) for name, rule in run.rules.items() if not rule.matters} - both
@@ -126,6 +149,7 @@ def _outcome(
         not_compared=tuple(printable(name) for name in sorted(lone | unknown)),
         differences=tuple(sorted(differences, key=lambda difference: difference.weight != INTEGRITY)),
         incomparable=incomparable,
+        remarks=remarks,
     )
 
 
@@ -143,19 +167,60 @@ def _incomparable(ours: _Run, theirs: _Run) -> str:
     return ""
 
 
-def _presence(ours: _Run, theirs: _Run, profile: Profile) -> Iterator[Difference]:
-    for name in sorted(ours.rules.keys() ^ theirs.rules.keys()):
-        run, kind = (ours, MISSING) if name in ours.rules else (theirs, EXTRA)
-        if run.rules[name].matters:
+def _presence(ours: _Run, theirs: _Run, workload: Workload | None) -> Iterator[Difference]:
+    """Yield what only one run has, of what a rule or the contract says that matters."""
+    required = frozenset(_required(ours, theirs, workload))
+    for name in sorted(ours.sizes.keys() ^ theirs.sizes.keys()):
+        run, kind = (ours, MISSING) if name in ours.sizes else (theirs, EXTRA)
+        rule = run.rules.get(name)
+        if name in required or (rule is not None and rule.matters):
             size = shown(Bare(f"{run.sizes[name]} bytes"))
             told = (size, None) if kind == MISSING else (None, size)
             yield Difference(printable(name), "", kind, INTEGRITY, *told)
+
+
+def _required(ours: _Run, theirs: _Run, workload: Workload | None) -> tuple[str, ...]:
+    """Return what the contract requires of every pair that one of the runs has."""
+    if workload is None:
+        return ()
+    pairs = workload.pairs_in(iter((*ours.sizes, *theirs.sizes)))
+    return tuple(name for pair in pairs for name in workload.required(pair))
+
+
+def _in_neither(ours: _Run, theirs: _Run, profile: Profile, workload: Workload | None) -> Iterator[str]:
+    """Yield a remark for each file that is required, by a rule or by the contract, and that neither run has."""
     there = {(rule.name, pair_of(name, rule)) for run in (ours, theirs) for name, rule in run.rules.items()}
-    for rule in profile.rules:
-        for pair in sorted(ours.pairs | theirs.pairs) if rule.per_pair else [()]:
-            if rule.presence == REQUIRED and (rule.name, pair) not in there:
-                name = "/".join((*pair, *rule.glob[len(pair) :]))
-                yield Difference(printable(name), "", FAULT, INTEGRITY, None, None, "neither run has it")
+    names = [
+        "/".join((*pair, *rule.glob[len(pair) :]))
+        for rule in profile.rules
+        for pair in (sorted(ours.pairs | theirs.pairs) if rule.per_pair else [()])
+        if rule.presence == REQUIRED and (rule.name, pair) not in there
+    ]
+    covered = {rule.match for rule in profile.rules if rule.presence == REQUIRED}
+    absent = (name for name in _required(ours, theirs, workload) if name not in {*ours.sizes, *theirs.sizes})
+    names += [name for name in absent if not _is_covered(name, covered)]
+    yield from (f"{printable(name)}: required, and neither run has it" for name in names)
+
+
+def _is_covered(name: str, globs: Iterable[str]) -> bool:
+    return any(matches(tuple(glob.split("/")), tuple(name.split("/"))) for glob in globs)
+
+
+def _not_vouched_for(ours: _Run, theirs: _Run, profile: Profile) -> Iterator[str]:
+    """Yield a remark for what made the runs, where no file of both says it: it may be another on each side."""
+    asked = dict.fromkeys(what for rule in profile.rules for what in rule.made_with)
+    told = {
+        what
+        for name, file in ours.held.items()
+        if name in theirs.held
+        for what in file.made_with & theirs.held[name].made_with
+    }
+    if open_ones := [what for what in asked if what not in told]:
+        files = ", ".join(rule.match.rpartition("/")[2] for rule in profile.rules if rule.made_with)
+        yield (
+            f"nothing says whether both runs were made with the same {', '.join(open_ones)}:"
+            f" no file of both runs has it ({files})"
+        )
 
 
 def _too_big(names: Iterable[str], ours: _Run, theirs: _Run) -> Iterator[Difference]:
@@ -217,10 +282,12 @@ def _look(name: str, run: _Run, raw: bytes | None) -> Document | Fault:
 def _apart(name: str, ours: _Run, theirs: _Run, left: Document, right: Document, treat: Treat) -> Iterator[Difference]:
     """Yield the differences of two files of different bytes."""
     rule, file = ours.rules[name], printable(name)
-    if rule.read == OBJECT:
+    if rule.read in VALUES:
         for path, kind, one, other, integrity in apart(left.value, right.value, treat):
             yield Difference(file, dotted(path), kind, INTEGRITY if integrity else CONTENT, shown(one), shown(other))
-    elif rule.read == BYTES:
+    elif rule.read == TEXT and left.value == right.value:
+        return  # what differs comes after its ``until``
+    elif rule.read in (BYTES, TEXT):
         one, other = (f"{run.held[name].size_bytes} bytes, sha256 {run.held[name].sha256}" for run in (ours, theirs))
         yield Difference(file, "", CHANGED, CONTENT, *_words(one, other))
     else:

@@ -1,8 +1,8 @@
 """Whether the primary's run and DR's run say the same: the fact ``divergence``.
 
-DR's run lies at its canonical place, the primary's validated run beside (staged). Both are read and
-compared by the profile that drfsm ships; how is comparing/'s matter. What is recorded is bounded: counts
-of every kind, the first differences, and the digest of all of them. Changes nothing.
+DR's run lies at its canonical place, the primary's validated run beside (staged). Both are read and compared by the
+profile that the run recorded, or else by the contract's; how is compare.py's matter. What is recorded is bounded:
+counts of every kind, the first differences, and the digest of all of them. Changes nothing.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,8 @@ from drfsm.dr.artifacts.compare import (
     compare,
     default_profile,
     load,
+    never_passes,
+    profile_of,
 )
 from drfsm.dr.progress import first_of
 from drfsm.dr.terms import terms_of
@@ -35,6 +37,8 @@ __all__ = [
     "compare",
     "default_profile",
     "load",
+    "never_passes",
+    "profile_of",
     "runs_of",
 ]
 
@@ -50,7 +54,9 @@ def runs_of(world: World, run: Run) -> tuple[StoreRun, StoreRun]:
 
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
-    comparison = compare(*runs_of(world, run), default_profile())
+    terms = terms_of(run.inputs)
+    profile = profile_of(terms.workload, terms.comparison_profile)
+    comparison = compare(*runs_of(world, run), profile, terms.workload)
     for number, line in enumerate(comparison.lines()):
         if number < _NOTED:
             run.note(line)
@@ -71,16 +77,15 @@ def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | None:
 
 
 def _observe_profile(world: World, run: Run) -> dict[str, Any]:
-    """See whether any run could pass the comparison with the present owner's: it must pass with itself."""
+    """See whether any run could pass the comparison with the present owner's, before anything is frozen."""
     terms = terms_of(run.inputs)
     owners = StoreRun(world.store, terms.layout.run(terms.old_run), terms.old_run, terms.source_site, run.check)
-    comparison = compare(owners, owners, default_profile())
-    lines = (difference.line(owners.label, owners.label) for difference in comparison.differences)
-    wrong = [comparison.incomparable] if comparison.incomparable else list(dict.fromkeys(lines))
-    seen = {"profile": comparison.profile, "run_id": terms.old_run, "wrong": first_of(wrong)}
-    return {**seen, "in_words": "; ".join(seen["wrong"]["first"])} if wrong else seen
+    profile = profile_of(terms.workload, terms.comparison_profile)
+    why = never_passes(owners, profile, terms.workload)
+    seen = {"profile": profile.name, "profile_sha256": profile.sha256, "run_id": terms.old_run, "wrong": first_of(why)}
+    return {**seen, "in_words": "; ".join(seen["wrong"]["first"])} if why else seen
 
 
 PROFILE = Fact(_observe_profile, lambda seen, _inputs: "never_passes" if seen["wrong"]["total"] else "fits")
-"""For a preflight: whether a run of the present owner could be matched at all."""
+"""``comparison_profile``: for a preflight, which names it as it likes."""
 FACTS = {"divergence": Fact(_observe, _judge)}

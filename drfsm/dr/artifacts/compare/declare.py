@@ -6,6 +6,7 @@ comparison's room, the CLI and tests; touches no file but the shipped default pr
 """
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -22,6 +23,8 @@ from drfsm.dr.artifacts.compare.profile import (
     PRESENCES,
     READS,
     RECORDS,
+    TEXT,
+    VALUES,
     Pattern,
     Profile,
     Rule,
@@ -29,6 +32,7 @@ from drfsm.dr.artifacts.compare.profile import (
     pattern_of,
 )
 from drfsm.dr.artifacts.compare.reading import Unreadable, json_of
+from drfsm.dr.workload import RANKED, Workload
 from drfsm.errors import DeclarationFault
 
 DEFAULT = Path(__file__).resolve().parent / "profiles" / "default.json"
@@ -67,6 +71,37 @@ def load(raw: bytes, source: str) -> Profile:
 def default_profile() -> Profile:
     """Return the profile that drfsm ships. Read when first used."""
     return load(DEFAULT.read_bytes(), DEFAULT.name)
+
+
+def profile_of(workload: Workload, recorded: str = "") -> Profile:
+    """Return the profile by which a workload's runs are compared: the recorded one, else the contract's.
+
+    Raises DeclarationFault for a recorded text that is no profile.
+    """
+    if recorded:
+        return load(recorded.encode(), "the recorded comparison profile")
+    return default_profile() if workload.comparison == RANKED else _derived(workload)
+
+
+def _derived(workload: Workload) -> Profile:
+    """Return the profile of a contract that names none: every known file, JSON by its values, all else by its bytes."""
+    any_pair = ("*", "*")
+    files: list[dict[str, Any]] = [
+        {
+            "name": template,
+            "match": workload.place(template, any_pair),
+            "read": "json" if template.endswith(".json") else "bytes",
+            "presence": "required" if template in workload.files.required else "optional",
+        }
+        for template in workload.files.known
+    ]
+    if (report := workload.report) is not None:
+        expects = {field: [wanted, wanted == "true"] for field, wanted in report.succeeded.items()}
+        rule = {"name": "report", "match": report.key, "read": "json_object", "presence": "optional"}
+        wants = {"expects": expects} if expects else {}
+        files.append({**rule, "run_id": [report.run_id], "volatile": ["**"], **wants})
+    text = {"comparison_profile_schema_version": SCHEMA_VERSION, "name": f"files of {workload.name}", "files": files}
+    return load(json.dumps(text, sort_keys=True).encode(), f"the profile of {workload.name}'s files")
 
 
 # --- kinds of values ------------------------------------------------------------------------------------
@@ -181,7 +216,7 @@ class _Key:
     reads: Sequence[str] = READS  # the kinds of files that it makes sense for
 
 
-_STRUCTURED = (OBJECT, *RECORDS)
+_STRUCTURED = (*VALUES, *RECORDS)
 _FILE: Mapping[str, _Key] = {
     "name": _Key(_text, required=True),
     "match": _Key(_glob, required=True),
@@ -191,6 +226,7 @@ _FILE: Mapping[str, _Key] = {
     "volatile": _Key(_list_of(_fields), reads=_STRUCTURED),
     "integrity": _Key(_list_of(_fields), reads=_STRUCTURED),
     "numbers": _Key(_table_of(_fields, _tolerance), reads=_STRUCTURED),
+    "made_with": _Key(_table_of(_text, _list_of(_plain_fields)), reads=(OBJECT,)),
     "keyed": _Key(_table_of(_fields, _list_of(_text)), reads=_STRUCTURED),
     "run_id": _Key(_list_of(_plain_fields), reads=(OBJECT,)),
     "expects": _Key(_table_of(_plain_fields, _wanted), reads=(OBJECT,)),
@@ -200,6 +236,7 @@ _FILE: Mapping[str, _Key] = {
     "order": _Key(_switch, reads=RECORDS),
     "as_many_as": _Key(_text, reads=RECORDS),
     "delimiter": _Key(_delimiter, reads=(CSV_RECORDS,)),
+    "until": _Key(_text, reads=(TEXT,)),
 }
 
 

@@ -22,6 +22,7 @@ INTEGRITY, CONTENT, NONE = "integrity", "content", "none"
 SAME, DIFFERENT, NOT_COMPARABLE = 0, 1, 2
 """Exit codes of a comparison."""
 
+_TOLD = {INTEGRITY: "integrity", CONTENT: "content", NONE: "same"}
 FIRST = 20  # differences that a record carries
 _LONGEST = 120  # characters of a value or a name
 
@@ -78,6 +79,7 @@ class Comparison:
     not_compared: Sequence[str]  # names of files that no rule covers, or that are optional and on one side only
     differences: Sequence[Difference]
     incomparable: str = ""  # why it makes no sense to compare these two
+    remarks: Sequence[str] = ()  # what can't be told, and weighs nothing
 
     @property
     def verdict(self) -> str:
@@ -122,6 +124,7 @@ class Comparison:
             "identical": self.identical,
             "not_compared": len(self.not_compared),
             "not_compared_first": list(self.not_compared[:FIRST]),
+            "remarks": list(self.remarks[:FIRST]),
             "counts": {weight: dict(kinds) for weight, kinds in self.counts.items()},
             "first": [asdict(each) for each in self.differences[:FIRST]],
             "differences_sha256": self.sha256,
@@ -138,13 +141,15 @@ class Comparison:
             yield f"not comparable: {self.incomparable}"
             return
         yield (
-            f"{self.verdict}: {sum(self.counts[INTEGRITY].values())} differences of integrity, "
+            f"{_TOLD[self.verdict]}: {sum(self.counts[INTEGRITY].values())} differences of integrity, "
             f"{sum(self.counts[CONTENT].values())} of content; {self.compared} files compared by the profile "
             f"{self.profile}, {self.identical} of them identical"
         )
         if self.not_compared:
             shown = ", ".join(self.not_compared[:3])
             yield f"not compared: {len(self.not_compared)} files ({shown}{', ...' if self.not_compared[3:] else ''})"
+        for remark in self.remarks:
+            yield f"remark     {remark}"
         for difference in self.differences:
             yield difference.line(self.left.label, self.right.label)
 

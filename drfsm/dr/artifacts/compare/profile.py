@@ -19,12 +19,15 @@ Path = tuple[str, ...]
 Pattern = tuple[str, ...]
 
 OBJECT, JSON_RECORDS, CSV_RECORDS, BYTES = "json_object", "json_records", "csv_records", "bytes"
+JSON, TEXT = "json", "text"
+"""Any JSON value; a text, line by line."""
 RECORDS = (JSON_RECORDS, CSV_RECORDS)
-READS = (OBJECT, *RECORDS, BYTES)
+VALUES = (OBJECT, JSON)
+READS = (*VALUES, *RECORDS, TEXT, BYTES)
 
 REQUIRED, PAIRED, OPTIONAL = "required", "paired", "optional"
 PRESENCES = (REQUIRED, PAIRED, OPTIONAL)
-"""On both sides; on both or on neither; compared where both have it."""
+"""On both sides, and a remark where neither has it; on both or on neither; compared where both have it."""
 
 _EXACT = Context(prec=100, traps=[])
 _FARTHEST = 40  # powers of ten; beyond them a tolerance means nothing and _EXACT would round
@@ -71,6 +74,7 @@ class Rule:
     integrity: tuple[Pattern, ...] = ()  # a difference here is one of integrity
     numbers: Mapping[Pattern, Tolerance] = field(factory=dict)
     keyed: Mapping[Pattern, tuple[str, ...]] = field(factory=dict)  # lists whose elements have names, not ranks
+    made_with: Mapping[str, tuple[Pattern, ...]] = field(factory=dict)  # what -> where it says what made the run
     run_id: tuple[Pattern, ...] = ()  # must be the run's own
     expects: Mapping[Pattern, tuple[Any, ...]] = field(factory=dict)  # each side must say one of these
     counts: Mapping[Pattern, str] = field(factory=dict)  # a number of records, of that rule's file beside
@@ -79,6 +83,7 @@ class Rule:
     order: bool = False
     as_many_as: str = ""  # the rule whose file beside must have as many records
     delimiter: str = ","
+    until: str = ""  # of a text: compared up to the line that begins so
 
     @property
     def glob(self) -> Pattern:
@@ -140,13 +145,14 @@ def treatments(rule: Rule, *, allow_run_id_drift: bool) -> Callable[[Path], Trea
     """Return the function that says how each field of a rule's files is compared."""
     # Of what has one right value, any other is a fault of that side: not told a second time as a difference.
     fixed = (pattern for pattern, wanted in rule.expects.items() if len(wanted) == 1)
+    integrity = (*rule.integrity, *(pattern for patterns in rule.made_with.values() for pattern in patterns))
     volatile = (*rule.volatile, *fixed, *(rule.run_id if allow_run_id_drift else ()))
 
     @lru_cache(maxsize=8192)
     def treatment(path: Path) -> Treatment:
         return Treatment(
             volatile=any(matches(each, path) for each in volatile),
-            integrity=any(matches(each, path) for each in rule.integrity),
+            integrity=any(matches(each, path) for each in integrity),
             tolerance=next((number for pattern, number in rule.numbers.items() if matches(pattern, path)), None),
             keyed=next((each for pattern, each in rule.keyed.items() if matches(pattern, path)), ()),
         )

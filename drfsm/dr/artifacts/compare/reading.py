@@ -26,7 +26,10 @@ class Unreadable(ValueError):
 
 @frozen
 class Document:
-    """What was read of one file. ``header`` only for CSV, ``records`` for both kinds of records."""
+    """What was read of one file. ``header`` only for CSV, ``records`` for both kinds of records.
+
+    ``value``: a JSON value, or the lines of a text.
+    """
 
     value: Any = None
     records: Sequence[dict[str, Any]] = ()
@@ -79,6 +82,18 @@ def json_object(raw: bytes) -> Document:
     if not isinstance(value, dict):
         raise Unreadable(f"it holds {_kind(value)} where an object is expected")
     return Document(value)
+
+
+def json_value(raw: bytes) -> Document:
+    """Read any JSON value. Raises Unreadable."""
+    return Document(json_of(raw))
+
+
+def text_lines(raw: bytes, until: str = "") -> Document:
+    """Read a text as its lines, up to the one that begins with ``until``. Raises Unreadable."""
+    lines = text_of(raw).splitlines()
+    end = next((number for number, line in enumerate(lines) if until and line.startswith(until)), len(lines))
+    return Document(lines[:end])
 
 
 def json_records(raw: bytes) -> Document:
