@@ -47,6 +47,7 @@ from drfsm.journal.record_types import (
 )
 
 _REASON_WIDTH = 400
+_FINDINGS_WIDTH = 6000  # of a run that was refused: each finding says what to do
 _TYPED_WIDTH = 72  # what is longer has its reason on the next line
 _SEEN_WIDTH = 100
 _VERDICTS = {
@@ -99,7 +100,8 @@ def _headline(state: RunState, *, interrupted: bool) -> str:
 def _why(state: RunState) -> Iterator[str]:
     if state.reason:
         stage = f"{printable(state.stage)}: " if state.stage else ""
-        yield f"  why: {stage}{clip(state.reason, _REASON_WIDTH)}"
+        width = _FINDINGS_WIDTH if state.status == "refused" else _REASON_WIDTH
+        yield f"  why: {stage}{clip(state.reason, width)}"
     if state.hint:
         yield f"  what to do: {clip(state.hint, _REASON_WIDTH)}"
     for loud in state.loud:

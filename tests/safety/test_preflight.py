@@ -279,12 +279,12 @@ def test_a_run_of_dr_that_is_damaged_is_found_before_the_freeze(site: Site, fail
 
 
 def test_a_comparison_that_no_run_could_pass_is_found_before_the_freeze(site: Site, failback: Make) -> None:
-    """DR's run lacks what the profile requires: it doesn't even pass against itself."""
+    """A file of DR's run is not what the profile reads: it doesn't even pass against itself."""
     (key,) = (key for key in site.run_keys(site.dr_run_id) if key.endswith("openai_ranked_jobs.cs.json"))
-    site.delete(key)
+    site.put(key, b"{")
     told = refused(site, failback())
     assert "profile_can_pass: would hold at verify_dr_run: comparison_profile is never_passes" in told
-    assert "dr_run_is_whole: would hold at verify_dr_run: dr_run is missing" in told
+    assert "dr_run_is_whole: would hold at verify_dr_run: dr_run is damaged" in told
 
 
 def test_what_is_running_only_warns(site: Site, failback: Make) -> None:
