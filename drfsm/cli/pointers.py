@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drfsm.claims import bounded
+from drfsm.claims import bounded, moment
 from drfsm.cli.options import at_bucket, connected, pair, take_over
 from drfsm.cli.outcome import output
 from drfsm.cli.prompts import prompted
@@ -108,6 +108,12 @@ def _wrong(pointer: Any, layout: "Layout") -> str:
 @click.option("--confirm", default="", help="The token: CONFIRM-<run id>.  [default: typed at a terminal]")
 @click.option("--reason", required=True, help="Why. Every moved pointer records it.")
 @click.option("--allow-older", is_flag=True, help="Accept a run that is older than the canonical one.")
+@click.option(
+    "--ended-at",
+    default="",
+    metavar="TIME",
+    help="When the run ended, e.g. 2026-11-28T08:03:22Z: only where neither a pointer nor a report says it.",
+)
 @click.option("--operator", default="", help="Your name in the pointers.  [default: your user name]")
 @take_over
 @output
@@ -117,6 +123,7 @@ def set_pointers(
     reason: str,
     *,
     allow_older: bool,
+    ended_at: str,
     operator: str,
     take_over: str,
     output: str,
@@ -131,6 +138,10 @@ def set_pointers(
     from drfsm.dr.terms import terms_of
     from drfsm.engine.runner import new_run_id, who
 
+    if ended_at and moment(ended_at) is None:
+        raise UsageFault(
+            f"--ended-at {bounded(ended_at, 100)} is no time with an offset", hint="e.g. 2026-11-28T08:03:22Z"
+        )
     token = f"CONFIRM-{run_id}"
     confirm = confirm or prompted(f"Type {token}")
     if confirm != token:
@@ -142,7 +153,14 @@ def set_pointers(
     try:
         ours = {"run": me, "epoch": epoch, "operator": by, "reason": reason}
         moved = set_by_hand(
-            store, layout, run_id, (options["provider"], options["profile"]), ours, lease.check, allow_older=allow_older
+            store,
+            layout,
+            run_id,
+            (options["provider"], options["profile"]),
+            ours,
+            lease.check,
+            allow_older=allow_older,
+            ended_at=ended_at,
         )
     finally:
         lease.release(me)

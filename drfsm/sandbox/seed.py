@@ -440,7 +440,7 @@ def _object(contract: Workload, api: str, kind: str, name: str, **rest: Any) -> 
 
 
 def _is(manifest: Manifest, kind: str, name: str) -> bool:
-    return manifest["kind"] == kind and manifest["metadata"]["name"] == name
+    return (manifest["kind"], manifest["metadata"]["name"]) == (kind, name)
 
 
 def _tar(files: Mapping[str, bytes]) -> bytes:

@@ -119,7 +119,7 @@ def _record(given: Input, provider: str, profile: str, number: int) -> Job:
     seed = hashlib.sha256(f"{given.snapshot}/{provider}/{number}".encode()).digest()
     fit = hashlib.sha256(seed + profile.encode()).digest()
     title = f"{ROLES[seed[0] % len(ROLES)]}, {TEAMS[seed[1] % len(TEAMS)]} {seed[2] % 9 + 1}"
-    hits = [{"count": 1, "delta": delta, "rule": rule} for rule, delta in RULES if fit[2] & abs(delta)]
+    hits: list[Job] = [{"count": 1, "delta": delta, "rule": rule} for rule, delta in RULES if fit[2] & abs(delta)]
     base = sum(hit["delta"] for hit in hits)
     delta = fit[1] * 60 // 255 + 10
     if given.diverge and number % DIVERGING == 0:

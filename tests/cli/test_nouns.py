@@ -15,7 +15,7 @@ from tests.e2e.sites import Site, Sites
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Return a seeded site for commands that look, or mend what they broke."""
     sites = Sites(tmp_path_factory.mktemp("nouns"))
-    yield sites()
+    yield sites(publish_reports=True)
     sites.close()
 
 
@@ -128,6 +128,15 @@ def test_pointers_set_moves_the_whole_set_with_a_token_a_reason_and_the_lease(si
     refused = site.run("pointers", "set", older, *bucket, "--confirm", f"CONFIRM-{older}", "--reason", "x")
     assert refused.code == 3
     assert "--allow-older" in refused.err
+    report = f"{sandbox.prefix}/runs/{older}/run_report.json"
+    reported = site.body(report)
+    site.s3.delete_object(Bucket=sandbox.bucket, Key=report)
+    silent = site.run("pointers", "set", older, *bucket, "--confirm", f"CONFIRM-{older}", "--reason", "x")
+    assert (silent.code, "--ended-at" in silent.err) == (3, True)  # as the real workload leaves it
+    named = ("--ended-at", "2020-01-01T00:00:00Z")
+    silent = site.run("pointers", "set", older, *bucket, "--confirm", f"CONFIRM-{older}", "--reason", "x", *named)
+    assert (silent.code, "--allow-older" in silent.err) == (3, True)
+    site.s3.put_object(Bucket=sandbox.bucket, Key=report, Body=reported)
     unknown = site.run("pointers", "set", "2020-01-01", *bucket, "--confirm", "CONFIRM-2020-01-01", "--reason", "x")
     assert unknown.code == 3
     assert site.pointers() == before

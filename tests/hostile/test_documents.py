@@ -173,8 +173,8 @@ def test_every_verb_that_looks_at_pointers_says_which_can_not_be_read(bench: Ben
 @pytest.mark.parametrize("name", ["an empty object", "more than a pointer has", "more than is read", "UTF-16"])
 def test_a_person_sets_pointers_past_garbage_and_says_that_the_run_may_be_older(bench: Bench, name: str) -> None:
     """Whoever is about to replace it needs not be able to read it; without a word for its age he is refused."""
-    home = f"jobintel/runs/{RUN}/openai/cs"
-    bench.put(f"{home}/openai_ranked_jobs.cs.csv", b"a,b\n")
+    for path in workload.shipped().required(("openai", "cs")):
+        bench.put(f"jobintel/runs/{RUN}/{path}", b"a,b\n")
     for key in bench.keys[:2]:
         bench.put(key, NO_POINTERS[name])
     given = ("--confirm", f"CONFIRM-{RUN}", "--reason", "mended")

@@ -261,7 +261,14 @@ def test_a_crash_in_the_middle_of_the_declaration_is_aborted_cleanly(site: Site,
 
 
 ROLE, BUCKET = "arn:aws:iam::123456789012:role/publisher", "bucket"
-INPUTS = {"bucket": BUCKET, "prefix": "jobintel", "candidate": "local", "fence_primary_role": ROLE, "fence_dr_role": ""}
+INPUTS = {
+    "workload": "",
+    "bucket": BUCKET,
+    "prefix": "jobintel",
+    "candidate": "local",
+    "fence_primary_role": ROLE,
+    "fence_dr_role": "",
+}
 OURS = statement("primary", BUCKET, Layout("jobintel"), ROLE)
 
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from drfsm.cli import main
 from drfsm.dr import workload
+from drfsm.errors import ExitCode
 from drfsm.sandbox import base, workload_image
 from drfsm.sandbox.kubernetes import EmulatedCluster
 from drfsm.sandbox.seed import IMAGE_REF, REPOSITORY
@@ -134,3 +136,20 @@ def test_another_contract_names_every_object_and_variable() -> None:
     assert {"Namespace/shop", "CronJob/nightly", "ConfigMap/prices-config", "Job/prices-manual"} < names
     (config,) = [each["data"] for each in made if each["kind"] == "ConfigMap"]
     assert (config["UPLOAD"], config["KEY_PREFIX"]) == ("no", "prices")
+
+
+def test_the_manifests_are_written_to_a_new_directory_and_over_nothing(tmp_path: Path) -> None:
+    """`drfsm sandbox manifests DIR` copies base and overlays as they are; a directory that is there is refused."""
+    assert main.run(["sandbox", "manifests", str(tmp_path / "m")]) == ExitCode.DONE
+    written = {path.relative_to(tmp_path / "m"): path.read_bytes() for path in (tmp_path / "m").rglob("*.yaml")}
+    assert written == {path.relative_to(base.HOME): path.read_bytes() for path in base.HOME.rglob("*.yaml")}
+    assert main.run(["sandbox", "manifests", str(tmp_path / "m")]) == ExitCode.USAGE
+
+
+def test_a_contract_that_is_none_starts_no_sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`drfsm sandbox up --workload FILE` says what is wrong with the file, and starts nothing."""
+    (tmp_path / "contract.yaml").write_text("workload: prices\n", encoding="utf-8")
+    argv = ["sandbox", "up", "--dir", str(tmp_path / "sandbox"), "--workload", str(tmp_path / "contract.yaml")]
+    assert main.run(argv) == ExitCode.USAGE
+    assert "switches" in capsys.readouterr().err
+    assert not (tmp_path / "sandbox").exists()

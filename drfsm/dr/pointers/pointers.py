@@ -469,6 +469,7 @@ def set_by_hand(
     check: Callable[[], None],
     *,
     allow_older: bool = False,
+    ended_at: str = "",
 ) -> list[str]:
     """Make a run canonical outside any procedure; return the keys of the moved pointers.
 
@@ -488,7 +489,7 @@ def set_by_hand(
         )
     standing, spoiled = _by_hand(store, layout, layout.global_pointers())
     canonical = next((pointer for pointer in standing.values() if pointer), {})
-    pattern = _pattern(store, layout, run_id, pair, canonical)
+    pattern = _pattern(store, layout, run_id, pair, canonical, ended_at)
     _refuse_older(run_id, pattern["ended_at"], canonical, spoiled, allow_older=allow_older)
     moved, form = [], layout.workload.pointers
     for key in (*layout.provider_pointers(pairs_of(pattern) or [pair]), *layout.global_pointers()):
@@ -530,19 +531,24 @@ def _refuse_older(run_id: str, ended_at: Any, canonical: Pointer, spoiled: Itera
         )
 
 
-def _pattern(store: ObjectStore, layout: Layout, run_id: str, pair: tuple[str, str], canonical: Pointer) -> Pointer:
-    """Return the fields of a run's pointers. Raises ActionFailed if the run's end is unknown."""
+def _pattern(
+    store: ObjectStore, layout: Layout, run_id: str, pair: tuple[str, str], canonical: Pointer, ended_at: str
+) -> Pointer:
+    """Return the fields of a run's pointers. ``ended_at``: a person's word for it, where neither pointer nor report is.
+
+    Raises ActionFailed if the run's end is unknown.
+    """
     standing = _by_hand(store, layout, layout.global_pointers())[0]
     everywhere = layout.provider_pointers(named_pairs(standing.values(), pair))
     for pointer in _by_hand(store, layout, (*layout.global_pointers(), *everywhere))[0].values():
         if pointer.get("run_id") == run_id:
             return {**pointer, "run_path": layout.run(run_id)}
-    ended_at = _reported_end(store, layout, run_id)
+    ended_at = _reported_end(store, layout, run_id) or ended_at
     if not ended_at:
         raise ActionFailed(
             f"the end of the run {run_id} is unknown: it has neither a pointer nor a report",
             fault="store",
-            hint="let the workload publish the run again",
+            hint="add --ended-at TIME, as the workload's own log says it; or let the workload publish the run again",
         )
     return rebuilt(
         canonical or {"schema_version": 1, "provider_profiles": {":".join(pair): run_id}}, layout, run_id, ended_at

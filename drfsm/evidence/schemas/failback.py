@@ -29,9 +29,11 @@ _RECEIPT: Fields = {
     "switched_back_at": about("When the global pointer was moved: the switchback") | TIME_OR_UNKNOWN,
     "first_post_failback_run_id": about("The first run that the primary published by itself afterwards")
     | WORDS_OR_UNKNOWN,
-    "soak_result": about("passed: the primary published a run by itself; unchanged: it ran, and found nothing new")
-    | WORDS_OR_UNKNOWN,
     "soak": about("Whether one full batch cycle was awaited; NOT SOAKED, and by whose decision, where it was not")
+    | WORDS_OR_UNKNOWN,
+}
+_SINCE_0_3_0: Fields = {
+    "soak_result": about("passed: the primary published a run by itself; unchanged: it ran, and found nothing new")
     | WORDS_OR_UNKNOWN,
 }
 _COMPLETE = (
@@ -47,6 +49,8 @@ _COMPLETE = (
 FAILBACK = summary(
     "failback",
     inputs=("bucket", "prefix", "dr_run_id", "primary_run_id"),
-    receipt=receipt_of("The machine's own receipt table (the minimum failback receipt fields)", having(_RECEIPT)),
+    receipt=receipt_of(
+        "The machine's own receipt table (the minimum failback receipt fields)", having(_RECEIPT, optional=_SINCE_0_3_0)
+    ),
     rules=(when({"status": const("complete")}, known(*_COMPLETE)),),
 )
