@@ -141,7 +141,7 @@ def test_an_alarm_that_is_not_quiet_holds_until_it_is(site: Site, failback: Make
     """Ringing, or unable to tell: held at the limit of the soak, with the alarm's name; quiet, the run goes on."""
     site.alarm("jobintel-failures, of any kind", "OK")
     site.alarm("jobintel-stale", state)
-    run = failback(soak="now", soak_timeout=15, alarms="jobintel-failures, of any kind\njobintel-stale")
+    run = failback(soak="now", soak_timeout=40, alarms="jobintel-failures, of any kind\njobintel-stale")
     run.start()
     assert (run.state.status, run.state.state) == ("held", "primary_resumed"), run.words
     assert f'"jobintel-stale": "{state}"' in run.state.reason or "can't be told" in run.state.reason

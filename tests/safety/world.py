@@ -45,7 +45,7 @@ from tests.direct_store import Bucket
 
 TEXT = (shipped("machines") / "failback.yaml").read_bytes()
 SPEC = load_machine(TEXT, source="failback.yaml")
-SPEED = 20  # a run's waits are so much shorter than declared
+SPEED = 10  # a run's waits are so much shorter than declared
 SOON_SECONDS, POLL_SECONDS = 60.0, 0.02
 SITES = ("primary", "dr")
 PLURALS = {
