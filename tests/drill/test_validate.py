@@ -304,5 +304,5 @@ def test_an_images_name_says_where_it_lies(image: str, where: tuple[str, str, st
 @pytest.mark.parametrize("image", ["b/c:v1", "c", "", "a.example/"])
 def test_an_image_that_names_no_registry_is_not_known(image: str) -> None:
     """Which one is meant is the cluster's setting: nothing is guessed, and nobody is asked."""
-    with pytest.raises(ActionFailed, match="names no|is not the name of an image"):
+    with pytest.raises(ActionFailed, match=r"names no|is not the name of an image"):
         parsed(image)
