@@ -8,6 +8,7 @@ codes in prose.
 import json
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from typing import Any
 
 _SHOWN = 1200  # characters
 
@@ -113,18 +114,27 @@ def _shown(seen: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters; all of them are in the journal)"
 
 
+def _refusal(check: Mapping[str, Any]) -> str:
+    """Return a guard that does not hold in words: of this row, or foreseen for a later one."""
+    held = f"would hold at {check['at']}: " if "at" in check else ""
+    mend = f". What to do: {check['mend']}" if check.get("mend") else ""
+    return (
+        f"{check['guard']}: {held}{check['fact']} is {check['value']}, needed {'|'.join(map(str, check['needed']))}"
+        f" (seen: {_shown(check['seen'])}). {check['because']}{mend}"
+    )
+
+
 class GuardRefused(DrfsmError):
-    """A guard does not hold. Names the fact, its value, the values that it may have, and why that matters."""
+    """A guard does not hold. Names the fact, its value, the values that it may have, and why that matters.
+
+    Of a guard of a later row, which is known beforehand, it says where it would hold the run, and what to do.
+    """
 
     exit_code = ExitCode.REFUSED
     fault = "site"
 
-    def __init__(self, refusals: Sequence[Mapping[str, object]], *, trigger: str) -> None:
-        reasons = "; ".join(
-            f"{r['guard']}: {r['fact']} is {r['value']}, needed {'|'.join(map(str, r['needed']))}"  # type: ignore[call-overload]  # a record's JSON
-            f" (seen: {_shown(r['seen'])}). {r['because']}"
-            for r in refusals
-        )
+    def __init__(self, refusals: Sequence[Mapping[str, Any]], *, trigger: str) -> None:
+        reasons = "; ".join(map(_refusal, refusals))
         super().__init__(f"{trigger} refused: {reasons}")
         self.trigger = trigger
         self.refusals = tuple(dict(r) for r in refusals)

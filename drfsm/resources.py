@@ -24,9 +24,9 @@ _KNOWN: Mapping[str, Known] = {
     "76ecc84145408f9ac4ab00a3a7edca632785185643dc3c8115da33bb53289398": Known("failback", "0.1.0"),
     "7359c2cbaaf84ed03d469202b0ec4bf2bdfbabd83db2eb83876829a5b1fa8821": Known("drill", "0.2.0"),
     "467bb67e167bed78a02b1e6dafb64fea19a4383a72125e5d5fdb9ad2e1e4d4ba": Known("promote", "0.2.0"),
-    "a2eb4951846ef8840f79f4fc965a17bb1a658321ecbb3118f77c0d57bc7bfc00": Known("drill", "0.3.0"),
-    "4b34934842ac963e8feec72e682fffdc0b5bb385e4737375597525b00857bd5c": Known("promote", "0.3.0"),
-    "c114cf2b4d1a4791a0011a927cb3f411c6b3bda37c99be6166f3760b79c5f086": Known("failback", "0.3.0"),
+    "68563b4addd26af1990e99a1b2d5c34acb0ff107d4e31d4e8a800eca8c2ab0f4": Known("drill", "0.3.0"),
+    "a599f2b0d731b1c9194eab0e62f4c98989676c698dc19612b0c42bfe4597510d": Known("promote", "0.3.0"),
+    "8392c413cb711638690352c08eec02f8ed1ab0819b1af19fb23e0809a1c45913": Known("failback", "0.3.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

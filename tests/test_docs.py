@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from drfsm.errors import ExitCode
-from drfsm.spec import load_machine, mermaid, table
+from drfsm.spec import foresight_table, load_machine, mermaid, table
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -34,6 +34,21 @@ def test_the_page_of_a_machine_is_drawn_from_its_declaration(name: str) -> None:
     if os.environ.get("DRFSM_REGENERATE"):
         page.write_text(generated(name), encoding="utf-8")
     assert page.read_text(encoding="utf-8") == generated(name)
+
+
+FORESEEN = re.compile(r"(?<=<!-- foreseen -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+@pytest.mark.parametrize("name", ["drill", "failback", "promote"])
+def test_the_operators_page_says_of_each_guard_what_is_known_beforehand(name: str) -> None:
+    """Its table is drawn from the declaration: what preflight foresees, and why it can't foresee the rest."""
+    page = DOCS / f"{name}.md"
+    spec = load_machine((ROOT / "machines" / f"{name}.yaml").read_bytes(), source=f"{name}.yaml")
+    due = FORESEEN.sub(lambda _: foresight_table(spec), page.read_text(encoding="utf-8"))
+    assert foresight_table(spec) in due
+    if os.environ.get("DRFSM_REGENERATE"):
+        page.write_text(due, encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == due
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The architectures of an image, read from its registry by the OCI distribution protocol.
+"""The architectures and digests of an image, read from its registry by the OCI distribution protocol.
 
 Reads manifests only, never layers. AWS's registry gets a login of the operator's own account; any other that requires
 one (most private ones do) gives no result, which is not a fault of the image. Uses HTTPS except on loopback. A
@@ -67,6 +67,18 @@ class ImageRegistry:
         manifest = ask.json(f"manifests/{at.reference}", (*INDEX, *MANIFEST))
         return sorted(set(_of_index(manifest) if "manifests" in manifest else _of_manifest(ask, manifest)))
 
+    def digests(self, image: str) -> Sequence[str]:
+        """Return the digests that name an image now: of what its tag leads to, and of the parts of that.
+
+        Raises Unreachable, Unreadable or ActionFailed if they are unknown.
+        """
+        at = parsed(image)
+        body = _Asking(at, self._tokens).body(f"manifests/{at.reference}", (*INDEX, *MANIFEST))
+        parts = object_of(body, f"the response of {at.host}", largest_bytes=LARGEST_BYTES).get("manifests") or []
+        entries = [str(part.get("digest")) for part in parts if isinstance(part, dict)]
+        whole = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        return [whole, *sorted({entry for entry in entries if _DIGEST.fullmatch(entry)} - {whole})]
+
 
 def _of_index(index: Mapping[str, Any]) -> Iterator[str]:
     for entry in field(index, "manifests", list, "the image's index"):
@@ -117,6 +129,10 @@ class _Asking:
         self._opener = urllib.request.build_opener(_Redirects())
 
     def json(self, path: str, accept: Sequence[str]) -> Mapping[str, Any]:
+        """Return the JSON content of a path, as ``body`` does."""
+        return object_of(self.body(path, accept), f"the response of {self._at.host}", largest_bytes=LARGEST_BYTES)
+
+    def body(self, path: str, accept: Sequence[str]) -> bytes:
         """Return the content of a path; gets a token once. Content named by a digest must match it."""
         url = f"{self._scheme}://{self._at.host}/v2/{self._at.name}/{path}"
         try:
@@ -126,13 +142,13 @@ class _Asking:
                 raise ActionFailed(f"{self._at.host} answers {fault.code}", fault="store") from None
             challenge = fault.headers.get("WWW-Authenticate") or ""
             self._login = self._own_login(challenge) or f"Bearer {self._asked_for(challenge)}"
-            return self.json(path, accept)
+            return self.body(path, accept)
         except (OSError, http.client.HTTPException, ValueError) as fault:
             raise Unreachable(f"{self._at.host} does not answer ({bounded(fault)})") from None
         reference = path.rpartition("/")[2]
         if _DIGEST.fullmatch(reference) and f"sha256:{hashlib.sha256(body).hexdigest()}" != reference:
             raise Unreadable(f"the content from {self._at.host} does not match {reference}")
-        return object_of(body, f"the response of {self._at.host}", largest_bytes=LARGEST_BYTES)
+        return body
 
     def _get(self, url: str, accept: Sequence[str]) -> bytes:
         headers = {"Accept": ", ".join(accept)} if accept else {}

@@ -60,6 +60,7 @@ from drfsm.runs import wiring
 @click.option("--resume-cronjobs", default="", help="CronJobs to resume if no promote recorded which.")
 @click.option("--cronjob-selector", default="", help="Label selector of the CronJobs to suspend.  [default: all]")
 @click.option("--allow-image-drift", is_flag=True, help="Accept that the CronJob runs another image than --image-ref.")
+@click.option("--allow-degraded", is_flag=True, help="Accept a primary that is not healthy. Needs --reason.")
 @click.option(
     "--gitops-paused", is_flag=True, help="Confirm that the GitOps controllers that preflight finds are paused."
 )
@@ -118,9 +119,11 @@ def failback(**options: Any) -> int:
             raise UsageFault(
                 f"--{flag.replace('_', '-')} needs --{role.replace('_', '-')}", hint="name the IAM role that is fenced"
             )
-    if (options["dr_unreachable"] or options["adopt_ownership"] or options["soak"] == "none") and not options["reason"]:
+    needs_reason = any(options[name] for name in ("dr_unreachable", "adopt_ownership", "allow_degraded"))
+    if (needs_reason or options["soak"] == "none") and not options["reason"]:
         raise UsageFault(
-            "--dr-unreachable, --adopt-ownership and --soak none need a --reason", hint="the journal records it"
+            "--dr-unreachable, --adopt-ownership, --allow-degraded and --soak none need a --reason",
+            hint="the journal records it",
         )
     if options["dr_unreachable"] and not options["fence_dr_role"]:
         raise UsageFault(
@@ -134,6 +137,7 @@ def failback(**options: Any) -> int:
         "gitops_paused": "yes" if options["gitops_paused"] else "no",
         "refresh_pull_secret": "asked" if options["refresh_pull_secret"] else "no",
         "allow_image_drift": "yes" if options["allow_image_drift"] else "no",
+        "allow_degraded": "yes" if options["allow_degraded"] else "no",
         "validation_env": "\n".join(assignments(options["validation_env"], contract_of(options))),
         "alarms": "\n".join(name for alarm in options["alarms"] if (name := alarm.strip())),
         "fence_primary": "asked" if options["fence_primary"] else "none",

@@ -7,7 +7,7 @@ import click
 from drfsm.cli.say import say, say_json, say_text
 from drfsm.errors import EvidenceFault, UsageFault
 from drfsm.resources import shipped
-from drfsm.spec import MachineSpec, check, dump_schema, load_machine, mermaid, table
+from drfsm.spec import MachineSpec, check, dump_schema, foresight_table, load_machine, mermaid, table
 
 _named = click.argument("named", metavar="MACHINE")
 
@@ -43,8 +43,11 @@ def check_command(named: str) -> None:
 @machine.command()
 @_named
 def show(named: str) -> None:
-    """Print the table of transitions."""
-    say_text(table(_load(named)))
+    """Print the table of transitions, and what is known beforehand of their guards."""
+    spec = _load(named)
+    say_text(table(spec))
+    if foreseen := foresight_table(spec):
+        say_text(f"\n{foreseen}")
 
 
 @machine.command()

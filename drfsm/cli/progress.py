@@ -84,6 +84,9 @@ class Progress:
         """Print what a record means, if it matters to a person."""
         if record.kind in _LINES:
             self._line(*_LINES[record.kind](record.body))
+        for check in () if record.kind == "intent" else record.body.get("foreseen", ()):
+            if not check["holds"]:
+                self._line("!", _foreseen(check))
 
     def _line(self, mark: str, words: str) -> None:
         passed = time.monotonic() - self._began
@@ -119,12 +122,20 @@ def _failed(body: Body) -> Line:
 
 def _forecast(body: Body) -> Line:
     outcomes = [guard["outcome"] for guard in body["guards"]]
-    if "failed" in outcomes:
+    if any(guard["foreseen"] == "refuse" and not guard["holds"] for guard in body.get("foreseen", ())):
+        forecast = "WOULD BE REFUSED"
+    elif "failed" in outcomes:
         unread = all(guard["value"] == "unknown" for guard in body["guards"] if guard["outcome"] == "failed")
         forecast = "would wait" if body["waits"] else "COULD NOT BE READ" if unread else "WOULD BE REFUSED"
     else:
         forecast = "depends on steps that a dry run leaves out" if "not_evaluated" in outcomes else "would pass"
     return "?", f"{body['to']:<26} {forecast}"
+
+
+def _foreseen(check: Body) -> str:
+    would = "would wait" if check.get("waits") else "would hold"
+    mend = f". What to do: {check['mend']}" if check.get("mend") else ""
+    return f"{check['at']} {would}: {check['fact']} is {check['value']}. {check['because']}{mend}"
 
 
 def _held(body: Body) -> Line:

@@ -105,6 +105,7 @@ from drfsm.runs.mirrors import has_mirror
 @click.option("--resume-cronjobs", default="", help="CronJobs of DR to resume if no restore recorded which.")
 @click.option("--allow-tag", is_flag=True, help="Accept an image that is not pinned by a digest.")
 @click.option("--allow-image-drift", is_flag=True, help="Accept that DR's CronJob runs another image.")
+@click.option("--allow-degraded", is_flag=True, help="Accept a DR that is not healthy. Needs --reason.")
 @click.option(
     "--gitops-paused", is_flag=True, help="Confirm that the GitOps controllers that preflight finds are paused."
 )

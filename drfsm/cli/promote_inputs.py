@@ -18,7 +18,10 @@ from drfsm.runs.canonical import canonical_run
 ORCHESTRATORS = ("AWS_STEPFUNCTIONS_EXECUTION_ARN", "STEPFUNCTIONS_EXECUTION_ARN", "SFN_EXECUTION_ARN")
 """Environment variables by which an orchestrator says which of its executions this is; the first that is set."""
 OF_RECEIPT = ("bucket", "prefix", "namespace", "candidate", "provider", "profile")
-FLAGS = ("no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_image_drift", "primary_unreachable")
+FLAGS = (
+    "no_fence", "adopt_ownership", "gitops_paused", "allow_tag", "allow_image_drift", "allow_degraded",
+    "primary_unreachable",
+)  # fmt: skip
 
 
 def check_immediate_approval(
@@ -45,9 +48,11 @@ def check_immediate_approval(
 def check_combinations(options: dict[str, Any]) -> None:
     """Raise UsageFault for options that need or exclude another option."""
     lost, no_fence = options["primary_unreachable"], options["no_fence"]
-    if (lost or no_fence or options["adopt_ownership"]) and not options["reason"].strip():
+    needs_reason = lost or no_fence or options["adopt_ownership"] or options["allow_degraded"]
+    if needs_reason and not options["reason"].strip():
         raise UsageFault(
-            "--primary-unreachable, --no-fence and --adopt-ownership need a --reason", hint="the journal records it"
+            "--primary-unreachable, --no-fence, --adopt-ownership and --allow-degraded need a --reason",
+            hint="the journal records it",
         )
     if no_fence and not lost:
         raise UsageFault(

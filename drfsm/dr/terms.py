@@ -151,6 +151,7 @@ class Terms:
     refresh_pull_secret = Input("refresh_pull_secret", _asked)
     allow_tag = Input("allow_tag", _yes)
     allow_image_drift = Input("allow_image_drift", _yes)
+    allow_degraded = Input("allow_degraded", _yes, default="no")
     validation_env = Input("validation_env", lines)
     validation_timeout = Input("validation_timeout", number)
     startup_timeout = Input("startup_timeout", number)

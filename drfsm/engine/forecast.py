@@ -55,6 +55,7 @@ def _forecast(spec: MachineSpec, row: Row, judgement: Judgement) -> dict[str, An
         "waits": row.wait is not None and any(check.outcome == "failed" for check in checks),
         "final_write": row.point_of_no_return,
         "because": row.reason,
+        **({"foreseen": foreseen} if (foreseen := [_with_outcome(check).json for check in judgement.foreseen]) else {}),
     }
 
 
@@ -96,7 +97,8 @@ def _changed(spec: MachineSpec, log: RunLog) -> set[str]:
 
 def _failed(forecast: Forecast) -> list[Check]:
     """Return the guards of a forecast that would refuse the row; a wait's guards are waited for."""
-    return [] if forecast.waits else [check for check in forecast.guards if check.outcome == "failed"]
+    own = [] if forecast.waits else [check for check in forecast.guards if check.outcome == "failed"]
+    return [*own, *(check for check in forecast.foreseen if check.refuses)]
 
 
 def _refused(spec: MachineSpec, log: RunLog) -> str:
@@ -110,11 +112,7 @@ def _refused(spec: MachineSpec, log: RunLog) -> str:
 
 def _end(spec: MachineSpec, log: RunLog, position: str) -> None:
     refused, changed_nothing = _refused(spec, log), "nothing was changed: this was a dry run"
-    findings = [
-        f"{forecast.trigger}: {check.guard}: {check.fact} is {check.value} ({check.reason})"
-        for forecast in log.state.forecasts
-        for check in _failed(forecast)
-    ]
+    findings = [f"{forecast.trigger}: {check.words}" for forecast in log.state.forecasts for check in _failed(forecast)]
     waits = "" if refused or position in spec.finals else f"; from {position} on a person decides"
     log.append(
         "ended",

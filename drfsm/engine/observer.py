@@ -7,14 +7,15 @@ value, and the reason is recorded. Changes nothing. Called by step.py, attempts.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from drfsm.claims import bounded
 from drfsm.engine.binding import Binding, Run
 from drfsm.engine.log import RunLog
 from drfsm.errors import DrfsmError, Interrupted, LeaseLost
 from drfsm.journal import exact
-from drfsm.journal.record_types import Check, Reading
+from drfsm.journal.record_types import Check, ForeseenCheck, Reading
+from drfsm.spec.foresight import Ahead, ahead
 from drfsm.spec.model import Guard, Row
 
 Say = Callable[..., None]
@@ -28,11 +29,13 @@ class Judgement:
 
     readings: Readings = field(factory=dict)
     checks: tuple[Check, ...] = ()
+    foreseen: tuple[ForeseenCheck, ...] = ()  # guards of later rows
 
     @property
     def refusals(self) -> tuple[Check, ...]:
-        """The checks that do not hold."""
-        return tuple(check for check in self.checks if not check.holds)
+        """The checks that do not hold, and those of later rows that refuse this one."""
+        own = (check for check in self.checks if not check.holds)
+        return (*own, *(check for check in self.foreseen if check.refuses))
 
     @property
     def values(self) -> dict[str, str | None]:
@@ -86,9 +89,25 @@ class Observer:
         return Reading(value=value, seen=observation, why=why)
 
     def judge(self, row: Row, *, skip: Collection[str] = (), args: Mapping[str, Any] | None = None) -> Judgement:
-        """Read every fact that the row's guards require, but those in ``skip``; return all refusals at once."""
+        """Read every fact that the row's guards require, but those in ``skip``; return all refusals at once.
+
+        For a row that foresees, likewise the guards of later rows, whose facts are read at the same moment.
+        """
+        later = ahead(self._log.spec, row, self._log.state.inputs)
+        judgement = self._judged(row, {}, skip, args)
+        if not later:
+            return judgement
+        foreseen = self._judged(
+            evolve(row, guards=tuple(each.guard.name for each in later)), judgement.readings, skip, args
+        )
+        by_guard = {each.guard.name: each for each in later}
+        checks = tuple(_foreseen(check, by_guard[check.guard]) for check in foreseen.checks)
+        return evolve(judgement, readings=foreseen.readings, foreseen=checks)
+
+    def _judged(self, row: Row, known: Readings, skip: Collection[str], args: Mapping[str, Any] | None) -> Judgement:
+        """Hold facts against the row's guards; those that are ``known`` are not read again."""
         spec, skipped = self._log.spec, set(skip)
-        readings = self.read(spec.stand_ins(row) - skipped, row, args)
+        readings = {**known, **self.read(spec.stand_ins(row) - skipped - known.keys(), row, args)}
         waived = spec.waived(row, values_of(readings))
         undecided = {name for name in row.guards if skipped & set(spec.guards[name].unless)}
         required = [
@@ -155,6 +174,23 @@ def _check(guard: Guard, fact: str, needed: tuple[str, ...], reading: Reading) -
         seen=reading.why or reading.seen,
         reason=guard.reason,
         holds=reading.value in needed,
+    )
+
+
+def _foreseen(check: Check, later: Ahead) -> ForeseenCheck:
+    """Return what a later row's guard says now. What nobody could read is as it is: unknown, and told as that."""
+    return ForeseenCheck(
+        guard=check.guard,
+        fact=check.fact,
+        value=check.value,
+        needed=check.needed,
+        seen=check.seen,
+        reason=check.reason,
+        holds=check.holds,
+        at=later.row.trigger,
+        level=later.level(check.fact, check.value).value,
+        mend=later.guard.mend,
+        waits=later.waits(check.fact, check.value),
     )
 
 

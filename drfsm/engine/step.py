@@ -287,6 +287,7 @@ class Step:
             "amends": amended(row, attempt.args),
             "kept": row.not_undone_because,
             "undoes": attempt.undoing.row if attempt.undoing else "",
+            "foreseen": [check.json for check in attempt.judgement.foreseen],
         }
         return {
             "row": row.key,

@@ -31,6 +31,7 @@ from drfsm.journal.record_types import (
     Ended,
     Failed,
     Forecast,
+    ForeseenCheck,
     Held,
     Intent,
     LeaseAcquired,
@@ -47,6 +48,7 @@ from drfsm.journal.record_types import (
 
 _UNDECIDED = "waiting"  # the stage of a hold for a person's decision: its hint leads here, where the commands follow
 _REASON_WIDTH = 400
+_FINDINGS_WIDTH = 6000  # of a run that was refused: each finding says what to do
 _TYPED_WIDTH = 72  # what is longer has its reason on the next line
 _SEEN_WIDTH = 100
 _VERDICTS = {
@@ -78,6 +80,7 @@ def standing(state: RunState, place: str, dead: bool = False) -> Iterator[str]:
         yield "  account: not confirmed, as neither --expect-account nor EXPECTED_ACCOUNT_ID says which it must be"
     yield from _begun(state, alive=state.status == "running" and not interrupted)
     yield from _frozen(state)
+    yield from _foreseen(state)
     yield from _actors(state)
     yield from _next(state, place, interrupted=interrupted)
 
@@ -100,7 +103,8 @@ def _headline(state: RunState, *, interrupted: bool) -> str:
 def _why(state: RunState) -> Iterator[str]:
     if state.reason:
         stage = f"{printable(state.stage)}: " if state.stage else ""
-        yield f"  why: {stage}{clip(state.reason, _REASON_WIDTH)}"
+        width = _FINDINGS_WIDTH if state.status == "refused" else _REASON_WIDTH
+        yield f"  why: {stage}{clip(state.reason, width)}"
     if state.hint and state.stage != _UNDECIDED:
         yield f"  what to do: {clip(state.hint, _REASON_WIDTH)}"
     for loud in state.loud:
@@ -129,6 +133,13 @@ def _frozen(state: RunState) -> Iterator[str]:
     for word, since in sorted(state.frozen_since.items(), key=lambda frozen: not frozen[0].startswith(NOBODY)):
         loud = printable(word).replace(NOBODY, NOBODY.upper()) if word.startswith(NOBODY) else printable(word)
         yield f"  {loud}, since {moment(since)}"
+
+
+def _foreseen(state: RunState) -> Iterator[str]:
+    """Yield what preflight warned of, as long as it may still come."""
+    if state.foreseen and not state.ended:
+        yield "Known beforehand:"
+        yield from (f"  {clip(check.words, _REASON_WIDTH)}" for check in state.foreseen)
 
 
 def _actors(state: RunState) -> Iterator[str]:
@@ -261,6 +272,7 @@ def _intended(intent: Intent, width: int) -> Iterator[str]:
     yield printable(f"{intent.trigger} begins: {intent.source} -> {intent.to}{undone}, attempt {intent.attempt}")
     yield from _args(intent.args)
     yield from _guards(intent.guards)
+    yield from _warnings(intent.foreseen)
     yield from _readings(intent.facts, width)
 
 
@@ -273,6 +285,7 @@ def _committed(commit: Commit, width: int) -> Iterator[str]:
     yield from _args(commit.args)
     if commit.how != "acted":  # else the guards stand with the intent
         yield from _guards(commit.guards)
+        yield from _warnings(commit.foreseen)
     yield from _readings(commit.facts, width)
     if commit.result is not None:
         yield f"result {compact(commit.result, width)}"
@@ -353,6 +366,11 @@ def _guards(checks: Iterable[Check]) -> Iterator[str]:
     for check in checks:
         verb = "holds" if check.holds else "DOES NOT HOLD"
         yield printable(f"guard {check.guard} {verb}: {check.fact} is {check.value}")
+
+
+def _warnings(checks: Iterable[ForeseenCheck]) -> Iterator[str]:
+    """Yield the guards of later rows that do not hold."""
+    yield from (f"foreseen: {clip(check.words, _REASON_WIDTH)}" for check in checks if not check.holds)
 
 
 def _readings(facts: Mapping[str, Reading], width: int) -> Iterator[str]:

@@ -25,7 +25,17 @@ from drfsm.evidence.wording import (
     trigger_of,
 )
 from drfsm.journal import Actor, Record, RunState
-from drfsm.journal.record_types import Commit, Ended, Failed, Forecast, Intent, Repaired, Resolved, Sampled
+from drfsm.journal.record_types import (
+    Commit,
+    Ended,
+    Failed,
+    Forecast,
+    ForeseenCheck,
+    Intent,
+    Repaired,
+    Resolved,
+    Sampled,
+)
 
 SCHEMA_VERSION = 3
 """1: 0.1.0. 2: with `actors`. 3: `phases` became `state_durations`. drfsm reads `journal` alone, in bundle.py."""
@@ -69,6 +79,7 @@ def summarise(
         "decisions": _decisions(records),
         "attempts": _attempts(records),
         "state_durations": _state_durations(records),
+        "foreseen": [_foreseen(check) for check in state.foreseen],
         "forecast": _forecast(state, records),
         "receipt": derive(state.receipt, state, records),
         "journal": {"records": len(records), "head": head, "sealed": state.sealed},
@@ -221,6 +232,18 @@ def _state_durations(records: Sequence[Record]) -> list[Fields]:
     return durations
 
 
+def _foreseen(check: ForeseenCheck) -> Fields:
+    return {
+        "guard": check.guard,
+        "at": check.at,
+        "would": "refuse" if check.refuses else "wait" if check.waits else "hold",
+        "fact": check.fact,
+        "value": check.value or "unknown",
+        "because": check.reason,
+        "what_to_do": check.mend or _none("the guard's reason says it"),
+    }
+
+
 def _forecast(state: RunState, records: Sequence[Record]) -> Fields:
     if not state.dry_run:
         return _none("this was no dry run")
@@ -235,6 +258,8 @@ def _forecast(state: RunState, records: Sequence[Record]) -> Fields:
 def outcome(forecast: Forecast) -> str:
     """Say what a dry run foresees for a step: pass, wait, refused, or depends (on what was not done)."""
     outcomes = {check.outcome for check in forecast.guards}
+    if any(check.refuses for check in forecast.foreseen):
+        return "refused"
     if "failed" in outcomes:
         return "wait" if forecast.waits else "refused"
     return "depends" if "not_evaluated" in outcomes else "pass"

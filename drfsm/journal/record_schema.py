@@ -7,7 +7,7 @@ file to it. It says more than drfsm's own reader asks (record_types.py): which w
 from typing import Any
 
 from drfsm.journal.field_types import Field, fields_of
-from drfsm.journal.record_types import IDENTITY, KINDS, Check, NextAction, Reading
+from drfsm.journal.record_types import IDENTITY, KINDS, Check, ForeseenCheck, NextAction, Reading
 
 Schema = dict[str, Any]
 
@@ -48,6 +48,7 @@ def record_schema() -> Schema:
             "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
             "reading": _declared(Reading, closed=True, description="value null: unknown, and why says why"),
             "check": _declared(Check, closed=True),
+            "foreseen_check": _declared(ForeseenCheck, closed=True),
             "way": _declared(NextAction, closed=True),
             "proven": _PROVEN,
             **{kind: _declared(declared) for kind, declared in KINDS.items()},

@@ -87,6 +87,11 @@ class Check:
     outcome: str = optional(one_of("passed", "failed", "not_evaluated"), "")
 
     @property
+    def words(self) -> str:
+        """What it says, in words."""
+        return f"{self.guard}: {self.fact} is {self.value} ({self.reason})"
+
+    @property
     def json(self) -> dict[str, Any]:
         """As records carry it."""
         return {
@@ -99,6 +104,39 @@ class Check:
             "holds": self.holds,
             **({"outcome": self.outcome} if self.outcome else {}),
         }
+
+
+@frozen(kw_only=True)
+class ForeseenCheck(Check):
+    """A guard of a later row, judged before anything moved: ``at`` is the trigger of the row that it would stop."""
+
+    at: str = required(TEXT)
+    level: str = required(one_of("refuse", "warn"), key="foreseen")
+    mend: str = optional(TEXT, "")
+    waits: bool = optional(FLAG, default=False, note="the row would wait for it")
+
+    @property
+    def words(self) -> str:
+        """What it says, in words, with what to do."""
+        mend = f"; {self.mend}" if self.mend else ""
+        would = "would wait" if self.waits else "would hold"
+        return f"{self.guard}: {would} at {self.at}: {self.fact} is {self.value} ({self.reason}{mend})"
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """As records carry it."""
+        more = {"mend": self.mend, "waits": self.waits}
+        return {
+            **super().json,
+            "at": self.at,
+            "foreseen": self.level,
+            **{key: value for key, value in more.items() if value},
+        }
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it refuses the row that foresees it."""
+        return self.level == "refuse" and not self.holds
 
 
 @frozen(kw_only=True)
@@ -117,6 +155,7 @@ VOUCHED = closed(how=one_of("signed", "typed"), by=TEXT, head=SHA256, records=CO
 READINGS = object_of(one(Reading, "reading"))  # fact -> Reading
 CHECK = one(Check, "check")
 CHECKS = list_of(CHECK)
+FORESEEN = list_of(one(ForeseenCheck, "foreseen_check"))
 FORECAST_CHECKS = list_of(
     Type(
         lambda value: CHECK.fits(value) and "outcome" in value,
@@ -224,6 +263,7 @@ class Transition(Body):
     undoes: str = optional(TEXT, "", note="the row whose change it undoes")
     kept: str = optional(TEXT, "")
     amends: Json = optional(OBJECT, {}, note=AMENDS)
+    foreseen: tuple[ForeseenCheck, ...] = optional(FORESEEN, (), since="0.3.0", note="guards of later rows")
 
 
 @frozen(kw_only=True)
@@ -325,6 +365,7 @@ class Forecast(Body):
     waits: bool = optional(FLAG, default=False)
     point_of_no_return: bool = optional(FLAG, default=False, key="final_write")
     reason: str = optional(TEXT, "", key="because")
+    foreseen: tuple[ForeseenCheck, ...] = optional(FORESEEN, (), since="0.3.0", note="guards of later rows")
 
 
 @frozen(kw_only=True)

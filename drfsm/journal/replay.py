@@ -24,6 +24,7 @@ from drfsm.journal.record_types import (
     Ended,
     Failed,
     Forecast,
+    ForeseenCheck,
     Held,
     Intent,
     LeaseAcquired,
@@ -125,6 +126,7 @@ class RunState:
     results: Mapping[str, Any] = field(factory=dict)  # trigger -> what its action returned
     args: Mapping[str, Json] = field(factory=dict)  # trigger -> an operator's recorded arguments
     forecasts: tuple[Forecast, ...] = ()  # of a dry run
+    foreseen: tuple[ForeseenCheck, ...] = ()  # guards of later rows that did not hold when they were judged beforehand
 
     # what an abort would undo
     snapshots: Mapping[str, Json] = field(factory=dict)  # row key -> {fact: seen} before its first attempt
@@ -365,7 +367,7 @@ def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
         )
     if commit.result is not None:
         state = _learnt(evolve(state, results={**state.results, commit.trigger: commit.result}), commit.result)
-    state = _with_args(state, commit)
+    state = _foresaw(_with_args(state, commit), commit.foreseen)
     if commit.amends:
         state = evolve(state, inputs={**state.inputs, **commit.amends})
     if commit.by in ("failure", "operator") and commit.to != commit.source:
@@ -390,6 +392,11 @@ def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
         reason="",
         hint="",
     )
+
+
+def _foresaw(state: RunState, checks: Iterable[ForeseenCheck]) -> RunState:
+    """Remember which guards of later rows did not hold."""
+    return evolve(state, foreseen=(*state.foreseen, *(check for check in checks if not check.holds)))
 
 
 def _left_open(intent: OpenIntent | None, commit: Commit) -> OpenIntent | None:
@@ -421,7 +428,7 @@ def _held(state: RunState, record: Record, held: Held) -> RunState:
 
 
 def _forecast(state: RunState, _record: Record, forecast: Forecast) -> RunState:
-    return evolve(state, forecasts=(*state.forecasts, forecast))
+    return evolve(_foresaw(state, forecast.foreseen), forecasts=(*state.forecasts, forecast))
 
 
 def _ended(state: RunState, record: Record, ended: Ended) -> RunState:

@@ -6,14 +6,14 @@ The loader is imported on first use, so that commands which only read records do
 from typing import TYPE_CHECKING, Any
 
 from drfsm.spec.check import Report, check
-from drfsm.spec.diagram import mermaid, table
-from drfsm.spec.model import By, Effect, FactSpec, Guard, MachineSpec, PhaseSpec, Row, holds
+from drfsm.spec.diagram import foresight_table, mermaid, table
+from drfsm.spec.model import By, Effect, FactSpec, Foreseen, Guard, MachineSpec, PhaseSpec, Row, holds
 
 if TYPE_CHECKING:
     from drfsm.spec.declare import dump_schema, load_machine
 
-__all__ = ["By", "Effect", "FactSpec", "Guard", "MachineSpec", "PhaseSpec", "Report", "Row", "check", "dump_schema",
-           "holds", "load_machine", "mermaid", "table"]  # fmt: skip
+__all__ = ["By", "Effect", "FactSpec", "Foreseen", "Guard", "MachineSpec", "PhaseSpec", "Report", "Row", "check",
+           "dump_schema", "foresight_table", "holds", "load_machine", "mermaid", "table"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,20 @@ judged (soundness.py) and every fault is reported at once.
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from drfsm.spec.model import Attempts, By, Effect, FactSpec, Guard, InputSpec, MachineSpec, PhaseSpec, Row, Rule, Wait
+from drfsm.spec.model import (
+    Attempts,
+    By,
+    Effect,
+    FactSpec,
+    Foreseen,
+    Guard,
+    InputSpec,
+    MachineSpec,
+    PhaseSpec,
+    Row,
+    Rule,
+    Wait,
+)
 from drfsm.spec.names import states_of
 from drfsm.spec.shorthand import groups_are_whole
 from drfsm.spec.words import Block, Word
@@ -86,13 +99,22 @@ def _fact(name: Word, declared: Block) -> FactSpec:
         depends=_texts(declared.get("depends", ())),
         initial=_texts(declared.get("initial", ())),
         hidden=declared.get("hidden", False),
+        known_after=_text(declared, "known_after"),
         line=name.line,
     )
 
 
 def _guard(name: Word, declared: Block) -> Guard:
     requires, unless = _values_by_name(declared.get("requires", {})), _values_by_name(declared.get("unless", {}))
-    return Guard(str(name), requires, _text(declared, "because"), unless, name.line)
+    return Guard(
+        name=str(name),
+        requires=requires,
+        reason=_text(declared, "because"),
+        unless=unless,
+        foreseen=Foreseen(declared.get("foreseen", Foreseen.NO)),
+        mend=_text(declared, "mend"),
+        line=name.line,
+    )
 
 
 def _phase(name: Word, declared: Block) -> PhaseSpec:
@@ -136,6 +158,7 @@ def _rows(row: Block) -> Iterator[Row]:
             timeout_seconds=row.get("timeout_seconds"),
             point_of_no_return=row.get("point_of_no_return", False),
             overrides_open_intent=row.get("overrides_open_intent", False),
+            foresees=row.get("foresees", False),
             rounds=_number_or_input(row.get("rounds", 0)),
             line=row.line,
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from drfsm.errors import DeclarationFault
 from drfsm.spec.build import built, skeleton_is_whole
-from drfsm.spec.model import By, Effect, MachineSpec
+from drfsm.spec.model import By, Effect, Foreseen, MachineSpec
 from drfsm.spec.names import check_names
 from drfsm.spec.row_rules import check_rows
 from drfsm.spec.shorthand import OLD_KEYS, members, source, write_out
@@ -71,6 +71,7 @@ _ROW = {
     "timeout_seconds": Key(SECONDS),
     "point_of_no_return": Key(FLAG),
     "overrides_open_intent": Key(FLAG),
+    "foresees": Key(FLAG),
     "rounds": Key(TIMES),
     "because": Key(TEXT, required=True),
 }
@@ -83,8 +84,15 @@ _FACT = {
     "depends": Key(_NAMES),
     "initial": Key(listing(WORD)),
     "hidden": Key(FLAG),
+    "known_after": Key(NAME),
 }
-_GUARD = {"requires": Key(_WANTED, required=True), "unless": Key(_WANTED), "because": Key(TEXT, required=True)}
+_GUARD = {
+    "requires": Key(_WANTED, required=True),
+    "unless": Key(_WANTED),
+    "foreseen": Key(choice(*Foreseen)),
+    "because": Key(TEXT, required=True),
+    "mend": Key(TEXT),
+}
 _ENVIRONMENT = {
     "when": Key(_WANTED),
     "sets": Key(_SETS, required=True),

@@ -1,8 +1,9 @@
-"""Draws a declared machine: a Mermaid diagram and a table. Deterministic, so that docs can be diffed."""
+"""Draws a declared machine: a Mermaid diagram and tables. Deterministic, so that docs can be diffed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from drfsm.spec.model import By, MachineSpec, Row
+from drfsm.spec.foresight import Outlook, outlooks
+from drfsm.spec.model import By, Foreseen, MachineSpec, Row
 
 CROWD = 5  # arrows of one trigger to one state are drawn as one from here on
 
@@ -35,8 +36,25 @@ def _mark(row: Row) -> str:
 def table(spec: MachineSpec) -> str:
     """Return the rows as a Markdown table."""
     head = ("from", "trigger", "to", "by", "requires", "sets", "an abort", "because")
-    rows = [head, tuple("-" * len(title) for title in head), *(_cells(row) for row in spec.rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows) + "\n"
+    return _markdown(head, (_cells(row) for row in spec.rows))
+
+
+def foresight_table(spec: MachineSpec) -> str:
+    """Return what is known beforehand of each guard of later rows as a Markdown table; "" where no row foresees."""
+    head = ("guard", "would stop", "beforehand", "what to do, or why not beforehand")
+    rows = [_foreseen(outlook) for outlook in outlooks(spec)]
+    return _markdown(head, rows) if rows else ""
+
+
+def _markdown(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("-" * len(cell) for cell in head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def _foreseen(outlook: Outlook) -> tuple[str, ...]:
+    guard = outlook.guard
+    level = {Foreseen.REFUSE: "**refuses**", Foreseen.WARN: "warns", Foreseen.NO: "no"}[guard.foreseen]
+    return f"`{guard.name}`", f"`{outlook.row.trigger}`", level, outlook.why or guard.mend or guard.reason
 
 
 def _cells(row: Row) -> tuple[str, ...]:

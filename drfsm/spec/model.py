@@ -42,6 +42,14 @@ class By(StrEnum):
     FAILURE = "failure"  # a failure that has a safe state to go to
 
 
+class Foreseen(StrEnum):
+    """What becomes of a guard that a row with ``foresees`` judges long before its own row is taken."""
+
+    REFUSE = "refuse"  # what does not hold refuses the run there
+    WARN = "warn"  # it is told, and the run goes on
+    NO = "no"  # it is judged at its own row only
+
+
 @frozen
 class FactSpec:
     """A named reading of the world with a few declared values; ``unknown`` is always possible beside them.
@@ -57,6 +65,7 @@ class FactSpec:
     depends: tuple[str, ...] = ()  # facts whose change changes this one (a dry run can't foresee it then)
     initial: tuple[str, ...] = ()  # how the checker's starting worlds may have it; empty: any value
     hidden: bool = False  # only the checker knows it (what a Job started with): no code observes it
+    known_after: str = ""  # the trigger that brings about what it reads: before, it says nothing
     line: int = 0
 
 
@@ -68,7 +77,14 @@ class Guard:
     requires: Required = _table()
     reason: str = ""
     unless: Required = _table()
+    foreseen: Foreseen = Foreseen.NO  # whether it is judged beforehand, too: spec/foresight.py
+    mend: str = ""  # what to do, and to type, where it does not hold
     line: int = 0
+
+    @property
+    def facts(self) -> frozenset[str]:
+        """The facts that decide whether it holds."""
+        return frozenset(self.requires) | frozenset(self.unless)
 
 
 @frozen
@@ -128,6 +144,7 @@ class Row:
     timeout_seconds: float | None = None
     point_of_no_return: bool = False  # the intent of this row is the point of no return
     overrides_open_intent: bool = False  # by failure, also with an intent open, or when nothing could be reached
+    foresees: bool = False  # judges the foreseen guards of later rows, too
     rounds: int | str = 0  # by failure: how often the circle that it closes is gone through; 0: it closes none
     line: int = 0
 

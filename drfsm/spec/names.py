@@ -90,12 +90,15 @@ def states_of(machine: Block) -> Iterator[Word]:
 def check_names(machine: Block, faults: Faults) -> None:
     """Report every name that is not declared, and every one that is declared and not used."""
     known = _Known.of(machine, faults)
+    triggers = [row["trigger"] for row in machine.get("transitions", ()) if "trigger" in row]
     if "initial" in machine:
         known.state(machine["initial"])
     for state in machine.get("finals", ()):
         known.state(state)
     for name, fact in machine.get("facts", {}).items():
         _check_fact(name, fact, known)
+        if "known_after" in fact:
+            known.name(fact["known_after"], triggers, "trigger", "name the row's trigger that brings it about")
     for guard in machine.get("guards", {}).values():
         known.requirements(guard.get("requires", {}))
         known.requirements(guard.get("unless", {}))

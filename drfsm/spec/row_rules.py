@@ -139,6 +139,12 @@ _ROW_RULES: tuple[tuple[Callable[[Block], bool], str, str, str], ...] = (
         "add the action, or remove point_of_no_return",
     ),
     (
+        lambda r: r.get("foresees", False) and (r.get("by", By.RUNNER) != By.RUNNER or "wait" in r or "foreach" in r),
+        "foresees",
+        "only a row that the runner takes, and that awaits nothing, foresees",
+        "remove foresees here, or write it on the row that checks everything first",
+    ),
+    (
         lambda r: "repair" in r.get("attempts", {}) and r["attempts"].get("max", 1) == 1,
         "attempts",
         "a repair that never runs: there is one attempt only",

@@ -7,6 +7,7 @@ do in between. Pure. Called by declare.py when every row could be read.
 from collections.abc import Iterator
 from itertools import combinations, product
 
+from drfsm.spec import foresight
 from drfsm.spec.graph import closure, leading_to_circles, onward
 from drfsm.spec.model import By, MachineSpec, Row
 
@@ -22,6 +23,7 @@ def unsound(spec: MachineSpec) -> Iterator[Fault]:
     yield from _gaps(spec)
     yield from _loops(spec)
     yield from _mutations(spec)
+    yield from foresight.unsound(spec)
 
 
 def _finals(spec: MachineSpec) -> Iterator[Fault]:

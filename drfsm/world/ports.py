@@ -251,6 +251,9 @@ class Registry(Protocol):
     def architectures(self, image: str) -> Sequence[str]:
         """Return an image's architectures (amd64, arm64). Raises Unreachable, ActionFailed if they are unknown."""
 
+    def digests(self, image: str) -> Sequence[str]:
+        """Return the digests by which an image can be named now. Raises Unreachable, ActionFailed likewise."""
+
 
 class Procedures(Protocol):
     """Runs of other machines that belong to this one: each has a bundle, a journal and a lease of its own.

@@ -109,7 +109,7 @@ def test_a_named_secret_that_is_not_there_is_missing_and_none_named_is_the_nodes
     assert pull_secret.judge(pull_secret.observe(site, NAMESPACE, [], IMAGE)) == "usable"
     seen = pull_secret.observe(site, NAMESPACE, ["ecr-pull"], IMAGE)
     assert pull_secret.judge(seen) == "missing"
-    assert "is not there" in pull_secret.at_fault(seen)[0]
+    assert "does not exist" in pull_secret.at_fault(seen)[0]
 
 
 def test_a_secret_of_no_such_content_is_missing_and_its_content_is_not_told(site: KubeCluster) -> None:

@@ -31,7 +31,7 @@ NO_MACHINES = {"control_plane_source"}  # where a restore takes the control plan
 TYPES: Mapping[type, set[str]] = {
     Workload: {"workload"},
     bool: {
-        "adopt_ownership", "allow_image_drift", "allow_older", "allow_tag", "approval_distinct",
+        "adopt_ownership", "allow_degraded", "allow_image_drift", "allow_older", "allow_tag", "approval_distinct",
         "control_plane_is_bundled", "deployments_as_backed_up", "dr_unreachable", "fence_dr", "fence_primary",
         "gitops_paused", "is_rehearsal", "no_fence", "only_teardown", "primary_unreachable", "promote",
         "promotes_canonical", "recovery_is_whole", "refresh_pull_secret", "restore", "skip_workload_assume",

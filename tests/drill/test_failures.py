@@ -41,13 +41,23 @@ def test_a_site_that_never_boots_fails_the_bring_up(site: Site, drill: Make) -> 
 def test_a_corrupt_backup_fails_the_restore(site: Site, drill: Make) -> None:
     """A backup with one wrong bit restores nothing: every attempt reads all of it again."""
     uri = site.backup("corrupt")
-    site.flip(f"{site.prefix}/backups/corrupt/state.tar.zst")
     run = drill(backup=uri)
+    run.when("commit", "run_preflight", lambda: site.flip(f"{site.prefix}/backups/corrupt/state.tar.zst"))
     run.start()
     ended_failed(run, "restore", "check_backup", "state.tar.zst")
     assert "objects_restored" not in run.reached
     assert [each["action"] for each in run.of("repaired")] == ["reread_backup"]
     assert run.of("repaired")[0]["result"]["damaged"]
+
+
+def test_a_backup_that_is_corrupt_already_starts_no_machine(site: Site, drill: Make) -> None:
+    """It is read before anything is brought up: refused, and nothing costs money."""
+    uri = site.backup("corrupt")
+    site.flip(f"{site.prefix}/backups/corrupt/state.tar.zst")
+    run = drill(backup=uri)
+    run.start()
+    assert (run.state.status, run.own) == ("refused", [])
+    assert "backup_is_intact: would hold at restore_objects: backup_contents is damaged" in run.state.reason
 
 
 def test_a_bundle_with_a_wrong_hash_fails_the_restore(site: Site, drill: Make) -> None:

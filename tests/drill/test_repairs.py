@@ -33,8 +33,8 @@ def test_a_backup_that_was_still_being_written_is_read_again(site: Site, drill: 
     """Torn at first, whole a moment later: the contract is re-read, and the restore goes on with what is there now."""
     uri = site.backup("torn")
     torn = f"{site.prefix}/backups/torn/manifests.tar.zst"
-    site.flip(torn)
     run = drill("--stop-after", "restore", "--teardown", "true", backup=uri)
+    run.when("commit", "run_preflight", lambda: site.flip(torn))
     run.when("failed", "check_backup", lambda: site.flip(torn))
     run.start()
     mended(run, "check_backup", "reread_backup")

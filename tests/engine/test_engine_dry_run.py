@@ -81,12 +81,12 @@ def test_a_dry_run_that_would_be_refused_ends_as_refused() -> None:
 
 def test_a_dry_run_tells_what_would_hold_it_and_walks_on() -> None:
     """A guard fails later on: it is told among the findings, the walk goes on, and it is no success."""
-    spec = FAILBACK.spec
-    bad = Left(tuple(sorted(data_of(spec, quiet(spec, primary_health="degraded")).items())))
-    runner, _ = walk(FAILBACK, bad)
+    spec = MILL.spec
+    bad = Left(tuple(sorted((data_of(spec, quiet(spec, sign="new")) | {"oil": "no"}).items())))
+    runner, _ = walk(MILL, bad)
     assert runner.state.status == "dry_run"
-    assert "primary_health is degraded" in runner.state.reason
-    assert runner.state.forecasts[-1].to == "complete"
+    assert "sign is new" in runner.state.reason
+    assert runner.state.forecasts[-1].to == "handed_over"
 
 
 def test_what_would_be_awaited_is_no_finding() -> None:

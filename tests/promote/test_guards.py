@@ -165,12 +165,19 @@ def run_of(run: Promote) -> Run:
 
 @pytest.mark.parametrize("which", range(1, 4))
 def test_a_missing_pointer_is_found_before_anybody_is_asked(site: Site, promote: Make, which: int) -> None:
-    """Any other than the one that decides: held with its key and what to type, before the primary is stopped."""
+    """Any other than the one that decides: refused at once; held where it goes missing later; with what to type."""
     key = site.pointer_keys()[which]
     body = site.body(key)
     site.delete(key)
     before = picture(site)
     run = promote()
+    run.start()
+    assert run.state.status == "refused", run.words
+    assert "pointers_are_complete: would hold at verify_dr_run: pointers_present is some_missing" in run.state.reason
+    assert key in run.state.reason
+    site.put(key, body)
+    run = promote()
+    run.when("commit", "run_preflight", lambda: site.delete(key))
     run.start()
     assert (run.state.status, run.state.state) == ("held", "dr_validated"), run.words
     assert "pointers_present is some_missing" in run.state.reason

@@ -109,14 +109,24 @@ def test_a_lost_primary_without_a_fence_is_a_risk_that_is_said_loudly(ready: Rea
     dr_publishes_alone(site, ready.receipt["run_id"])
 
 
-def test_a_primary_that_answers_is_not_left_unfenced(ready: Ready, site: Site, promote: Make) -> None:
-    """Declared lost, without a fence, and it answers: held before anything is stopped."""
+def test_a_primary_that_answers_is_not_left_unfenced(site: Site, promote: Make) -> None:
+    """Declared lost, without a fence, and it answers: known beforehand, so it is refused there."""
     before = (site.pointers(), site.touchable("primary"), site.touchable("dr"))
     run = promote(primary_unreachable="yes", no_fence="yes", reason="so I was told")
+    run.start()
+    assert run.state.status == "refused", run.words
+    assert "primary_is_silent: would hold at accept_unfenced_primary: primary_answers is yes" in run.state.reason
+    assert (site.pointers(), site.touchable("primary"), site.touchable("dr")) == before
+
+
+def test_a_primary_that_answers_again_is_not_left_unfenced(ready: Ready, site: Site, promote: Make) -> None:
+    """It was silent at the start, and answers when it is to be left: held before anything is stopped."""
+    site.outage("primary")
+    run = promote(primary_unreachable="yes", no_fence="yes", reason="so I was told")
+    run.when_in("approved", lambda: site.outage("primary", on=False))
     run.promoted()
     assert (run.state.status, run.state.state) == ("held", "approved"), run.words
     assert "primary_is_silent: primary_answers is yes" in run.state.reason
-    assert (site.pointers(), site.touchable("primary"), site.touchable("dr")) == before
     site.outage("primary")
     run.resume()
     assert run.state.status == "complete", run.words

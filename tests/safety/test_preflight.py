@@ -3,6 +3,7 @@
 import http.client
 import threading
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from drfsm.dr.sites.preflight import FACTS
-from drfsm.sandbox.seed import CONFIGMAP, CRONJOB, IMAGE_REF, REPOSITORY
+from drfsm.sandbox.seed import CONFIGMAP, CRONJOB, DASHBOARD, IMAGE_REF, NAMESPACE, REPOSITORY, job_from
 from tests.safety.conftest import Make
-from tests.safety.world import Failback, Site, container_of
+from tests.safety.world import Failback, Site, container_of, soon
 
 OTHER_IMAGE = f"{REPOSITORY}@sha256:{'0' * 64}"
 
@@ -211,6 +212,90 @@ def test_another_image_than_the_cronjobs_needs_a_persons_word(site: Site, failba
     assert job["spec"]["template"]["spec"]["containers"][0]["image"] == OTHER_IMAGE
     run.abort()
     assert run.state.status == "aborted", run.words
+
+
+def test_a_primary_that_is_not_healthy_is_found_beforehand_and_a_person_may_go_on(site: Site, failback: Make) -> None:
+    """A dashboard that pulls no image: refused with where it would hold and the way on; with a reason it goes on."""
+    live = site.cluster("primary").store.get("deployments", NAMESPACE, DASHBOARD)
+    broken = deepcopy(live)
+    broken["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example/unknown:1"
+    site.cluster("primary").apply(broken)
+    soon("the dashboard pulls no image", lambda: "ImagePullBackOff" in refused(site, failback()))
+    told = refused(site, failback())
+    assert "primary_is_healthy: would hold at assess_primary: primary_health is degraded" in told
+    assert "--allow-degraded --reason" in told
+    run = failback()
+    run.dry_run()
+    assert (run.state.status, run.summary["foreseen"][0]["would"]) == ("refused", "refuse")
+    run = failback(allow_degraded="yes", reason="the dashboard is not needed")
+    run.stop_after("assess_primary")
+    run.start()
+    assert run.state.state == "primary_healthy", run.words
+    run.abort()
+    assert run.state.status == "aborted", run.words
+
+
+def test_a_primary_that_falls_ill_later_is_accepted_by_a_person_with_a_reason(site: Site, failback: Make) -> None:
+    """Held where it is assessed: an operator's row goes on from there, and the reason is on record."""
+    run = failback()
+    run.when_in("dr_run_verified", lambda: site.cordon("primary"))
+    run.start()
+    assert (run.state.status, run.state.stage) == ("held", "assess_primary"), run.words
+    assert "accept_degraded_primary" in run.next_actions
+    run.stop_after("assess_primary")
+    run.request("accept_degraded_primary", allow_degraded="yes", reason="one node is enough")
+    assert run.state.state == "primary_healthy", run.words
+    decision = run.summary["decisions"][-1]
+    assert (decision["what"], decision["reason"]) == ("accept_degraded_primary", "one node is enough")
+    assert "ACCEPTED RISK" in run.words
+    run.abort()
+    assert run.state.status == "aborted", run.words
+
+
+@pytest.mark.parametrize("name", ["primary", "dr"])
+def test_a_job_that_never_ends_is_found_before_its_site_is_frozen(site: Site, failback: Make, name: str) -> None:
+    """A one-off Job that is suspended: refused, with the command that ends it."""
+    cluster = site.cluster(name)
+    job = job_from(cluster.store.get("cronjobs", NAMESPACE, CRONJOB), "manual", {})
+    job["spec"]["suspend"] = True
+    cluster.apply(job)
+    told = refused(site, failback())
+    assert f"{name}_can_drain: would hold at freeze_{name}: {name}_backlog is stuck" in told
+    assert "kubectl -n jobintel delete job manual" in told
+
+
+def test_a_job_template_that_makes_suspended_jobs_is_found(site: Site, failback: Make) -> None:
+    """The validation Job would never start: nobody sees it in spec.suspend of the CronJob."""
+    site.edit("primary", "CronJob", CRONJOB, lambda live: live["spec"]["jobTemplate"]["spec"].update(suspend=True))
+    told = refused(site, failback())
+    assert "primary_can_start_jobs: would hold at start_validation" in told
+    assert "take `suspend: true` out of its spec.jobTemplate.spec" in told
+
+
+def test_a_run_of_dr_that_is_damaged_is_found_before_the_freeze(site: Site, failback: Make) -> None:
+    """Nothing can be compared with it."""
+    site.flip(site.run_keys(site.dr_run_id)[0])
+    assert "dr_run_is_whole: would hold at verify_dr_run: dr_run is damaged" in refused(site, failback())
+
+
+def test_a_comparison_that_no_run_could_pass_is_found_before_the_freeze(site: Site, failback: Make) -> None:
+    """A file of DR's run is not what the profile reads: it doesn't even pass against itself."""
+    (key,) = (key for key in site.run_keys(site.dr_run_id) if key.endswith("openai_ranked_jobs.cs.json"))
+    site.put(key, b"{")
+    told = refused(site, failback())
+    assert "profile_can_pass: would hold at verify_dr_run: comparison_profile is never_passes" in told
+    assert "dr_run_is_whole: would hold at verify_dr_run: dr_run is damaged" in told
+
+
+def test_what_is_running_only_warns(site: Site, failback: Make) -> None:
+    """A Job that ends by itself is waited for: the warning is on record and in the status."""
+    site.work("dr", "at-work", "2026-03-01T00:00:00.000001+00:00", SANDBOX_WAIT_FOR="gate/at-work")
+    run = failback()
+    run.stop_after("run_preflight")
+    run.start()
+    assert "dr_is_drained: would wait at confirm_dr_quiesced: dr_inflight is yes" in run.words
+    site.release("at-work")
+    run.abort()
 
 
 def test_a_primary_that_would_stay_mute_is_found_before_it_is_too_late(site: Site, failback: Make) -> None:

@@ -25,6 +25,7 @@ from drfsm.adapters.s3_lease import S3Lease
 from drfsm.dr import workload
 from drfsm.dr.procedures.bindings import binding
 from drfsm.dr.sites.preflight import PULL_SECRET_VERBS, VALIDATION_VERBS, VERBS
+from drfsm.dr.sites.startable import WISHED_VERBS
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.errors import DrfsmError
@@ -720,7 +721,7 @@ class Failback:
         assert verdict.ok, "\n".join(verdict.lines())
         hold(f"{self.spec.name}.summary.json", self.summary, f"{self.spec.name}.summary")
         asked_for = {(site, *each) for site in ("primary", "dr") for each in VERBS}
-        asked_for |= {(self.validates, *each) for each in (*VALIDATION_VERBS, *PULL_SECRET_VERBS)}
+        asked_for |= {(self.validates, *each) for each in (*VALIDATION_VERBS, *PULL_SECRET_VERBS, *WISHED_VERBS)}
         assert self.asked <= asked_for, f"used, and not asked for in preflight: {sorted(self.asked - asked_for)}"
 
 
@@ -738,6 +739,7 @@ def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
         "primary_run_id": datetime.now(UTC).isoformat(timespec="microseconds"), "candidate": "local",
         "provider": "openai", "profile": "cs", "image_ref": "", "allow_tag": "no", "cronjob": "",
         "configmap": CONFIGMAP, "cronjob_selector": "", "resume_cronjobs": "", "allow_image_drift": "no",
+        "allow_degraded": "no",
         "gitops_paused": "no", "refresh_pull_secret": "no",
         "adopt_ownership": "no",
         "primary_pod_answered_for": "",

@@ -9,11 +9,11 @@ module. Pure but for ``collect``. Called by backup/create.py and restore.py.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from typing import Any
 
 from attrs import frozen
 
 from drfsm.dr.objects import ROLE_LABEL
+from drfsm.dr.pods import references
 from drfsm.errors import ActionFailed
 from drfsm.world import Cluster, Manifest
 
@@ -117,28 +117,13 @@ def wanted_secrets(manifests: Sequence[Manifest]) -> dict[str, set[str]]:
     return keys_by_secret
 
 
-def _named(manifest: Manifest) -> Iterator[tuple[str, set[str]]]:
+def _named(manifest: Manifest) -> Iterator[tuple[str, frozenset[str]]]:
     pod = pod_of(manifest)
-    for reference in [*(pod.get("imagePullSecrets") or []), *(manifest.get("imagePullSecrets") or [])]:
-        yield reference["name"], set()
-    for volume in pod.get("volumes") or []:
-        sources = [volume, *((volume.get("projected") or {}).get("sources") or [])]
-        for secret in (source["secret"] for source in sources if source.get("secret")):
-            if not secret.get("optional"):
-                yield secret.get("secretName") or secret["name"], {item["key"] for item in secret.get("items") or []}
-    for container in [*(pod.get("initContainers") or []), *(pod.get("containers") or [])]:
-        yield from _of_container(container)
-
-
-def _of_container(container: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
-    for source in container.get("envFrom") or []:
-        secret = source.get("secretRef") or {}
-        if secret and not secret.get("optional"):
-            yield secret["name"], set()
-    for variable in container.get("env") or []:
-        secret = (variable.get("valueFrom") or {}).get("secretKeyRef") or {}
-        if secret and not secret.get("optional"):
-            yield secret["name"], {secret["key"]}
+    for pull in (*(pod.get("imagePullSecrets") or ()), *(manifest.get("imagePullSecrets") or ())):
+        yield pull["name"], frozenset()
+    for reference in references(pod):
+        if reference.kind == "Secret":
+            yield reference.name, reference.keys
 
 
 def pod_of(manifest: Manifest) -> Manifest:

@@ -35,8 +35,9 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "plan_nonce": "",
         "approval_expires": 24,
         "approval_distinct": "no",
+        "allow_degraded": "no",
     },
-    "failback": {"refresh_pull_secret": "no", "workload": "", "comparison_profile": ""},
+    "failback": {"refresh_pull_secret": "no", "workload": "", "comparison_profile": "", "allow_degraded": "no"},
 }
 """Machine -> input -> its value in a run whose declaration does not name it: so that nothing changes for that run."""
 

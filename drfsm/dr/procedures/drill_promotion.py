@@ -55,7 +55,8 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
         "plan_run": "", "plan_nonce": uuid4().hex,
         "approval_expires": str(given("approval_expires") or "24"),
         "approval_distinct": str(given("approval_distinct") or "no"),
-        "adopt_ownership": "no", "allow_image_drift": "no", "gitops_paused": "no",
+        "adopt_ownership": "no", "allow_image_drift": "no", "allow_degraded": "no",
+        "gitops_paused": "no",
         "execution_id": "", "drain_timeout": "300",
         "kubeconfig_dr": str(given("kubeconfig_dr")),
     }  # fmt: skip

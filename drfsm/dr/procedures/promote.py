@@ -6,7 +6,7 @@ A room that a failback shares has what only one of the two needs under names of 
 from drfsm.dr.artifacts import publish as publish_artifacts
 from drfsm.dr.pointers import ownership, pointers
 from drfsm.dr.procedures import approval, approver, rehearsal
-from drfsm.dr.sites import architecture, drain, fence, health, preflight, publishing, pull_secret, schedules
+from drfsm.dr.sites import architecture, drain, fence, health, preflight, publishing, pull_secret, schedules, startable
 from drfsm.dr.validation import job as validation_job
 from drfsm.dr.validation import receipt as validation_receipt
 from drfsm.engine import Act, Binding, Fact
@@ -16,7 +16,7 @@ FACTS: dict[str, Fact] = {
     **approver.FACTS,
     **validation_receipt.FACTS,
     **rehearsal.FACTS,
-    **drain.FACTS,
+    **{name: fact for name, fact in drain.FACTS.items() if name != "dr_backlog"},
     **ownership.FACTS,
     **schedules.FACTS,
     **publishing.FACTS,
@@ -26,6 +26,7 @@ FACTS: dict[str, Fact] = {
     **fence.PROMOTE,
     "dr_fence": fence.FACTS["dr_fence"],
     "dr_health": health.DR_HEALTH,
+    "dr_startable": startable.DR_STARTABLE,
     "dr_run": publish_artifacts.VALIDATED,
     "artifacts": publish_artifacts.FACTS["artifacts"],
     "latest": publish_artifacts.FACTS["latest"],

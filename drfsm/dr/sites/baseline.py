@@ -7,9 +7,7 @@ observation and no failure. Only the names of a Secret's keys are used, never th
     nodes                ready to take a pod
     namespace            there
     CronJob              there, the only one or the named one, suspended, with an image
-    service account      the one that its pods run under
-    pull secrets         those that the pod or the account names
-    settings             the ConfigMaps and Secrets that its containers take their environment from
+    Jobs                 that they would start: account, named objects, pull Secrets, a node (startable.py)
     control plane        the four ConfigMaps
     workload identity    a Secret with a bucket and keys, or a role on the service account (left out on request)
     place                where it would publish by itself: the bucket and prefix that the drill is about
@@ -27,7 +25,7 @@ from attrs import field, frozen
 from drfsm.dr.control_plane import SECTIONS
 from drfsm.dr.objects import condition, redacted
 from drfsm.dr.progress import first_of
-from drfsm.dr.sites import architecture
+from drfsm.dr.sites import architecture, startable
 from drfsm.dr.sites.architecture import architecture_of
 from drfsm.dr.sites.health import cronjobs_at_fault, deployment_at_fault, nodes_at_fault, pod_at_fault
 from drfsm.dr.sites.publishing import visible
@@ -94,16 +92,14 @@ def examine(
     cronjobs = cluster.list("CronJob", namespace) if there else []
     site = _site(cluster, namespace, cronjobs, cronjob, names.cronjob)
     wrong = [] if there else [f"the namespace {namespace} does not exist"]
+    image, not_read = image_ref or site.image, list[str]()
     if there:
-        wrong += [
-            *cronjobs_at_fault(cronjobs, cronjob, namespace, names.cronjob),
-            *_cronjob(site),
-            *_account(site),
-            *_settings(site),
-        ]
-        wrong += [*_pull_secrets(site), *_control_plane(site, names), *(_identity(site) if identity else ())]
-        wrong += _place(site, place)
-    image = image_ref or site.image
+        wrong += [*cronjobs_at_fault(cronjobs, cronjob, namespace, names.cronjob), *_cronjob(site)]
+        if site.cronjob is not None:
+            jobs = startable.examine(cluster, namespace, site.cronjob, image)
+            wrong += jobs["wrong"]["first"]
+            not_read = jobs["unknown"]
+        wrong += [*_control_plane(site, names), *(_identity(site) if identity else ()), *_place(site, place)]
     fit = architecture.see(registry, image, nodes)
     if architecture.judge(fit) == "other":
         wrong.append(f"{image} is built for {', '.join(fit['built_for'])}, and the nodes are {', '.join(fit['nodes'])}")
@@ -113,7 +109,7 @@ def examine(
         "nodes_ready": sum(bool(condition(node, "Ready")) for node in nodes),
         "not_ready": first_of(list(nodes_at_fault(nodes))),
         "wrong": first_of(wrong),
-        "unknown": [fit["unknown"]] if fit["unknown"] else [],
+        "unknown": [*([fit["unknown"]] if fit["unknown"] else []), *not_read],
         "image": {
             "validated": image,
             "cronjob": site.image,
@@ -152,18 +148,6 @@ def _cronjob(site: _Site) -> Iterator[str]:
         yield f"CronJob {name} has no image"
 
 
-def _account(site: _Site) -> Iterator[str]:
-    if site.cronjob is not None and site.account is None and site.account_name != "default":
-        yield f"ServiceAccount {site.account_name} does not exist"
-
-
-def _pull_secrets(site: _Site) -> Iterator[str]:
-    named = [*(site.pod.get("imagePullSecrets") or ()), *((site.account or {}).get("imagePullSecrets") or ())]
-    for name in dict.fromkeys(str(reference["name"]) for reference in named):
-        if site.secret(name) is None:
-            yield f"pull Secret {name} does not exist"
-
-
 def _sources(site: _Site) -> Iterator[tuple[str, str]]:
     """Yield (kind, name) of every required source of the containers' environment."""
     for container in (*(site.pod.get("initContainers") or ()), *(site.pod.get("containers") or ())):
@@ -171,13 +155,6 @@ def _sources(site: _Site) -> Iterator[tuple[str, str]]:
             for kind, reference in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
                 if reference in entry and not entry[reference].get("optional"):
                     yield kind, str(entry[reference]["name"])
-
-
-def _settings(site: _Site) -> Iterator[str]:
-    for kind, name in dict.fromkeys(_sources(site)):
-        source = site.secret(name) if kind == "Secret" else site.cluster.get(kind, site.namespace, name)
-        if source is None:
-            yield f"{kind} {name} does not exist, but the workload takes its settings from it"
 
 
 def _control_plane(site: _Site, names: Kubernetes) -> Iterator[str]:

@@ -39,13 +39,14 @@ def examine(cluster: Cluster, namespace: str, cronjob: str, usual: str = "") -> 
         *(words for deployment in deployments for words in deployment_at_fault(deployment)),
         *(words for pod in pods for words in pod_at_fault(pod)),
     ]
-    return {
+    seen: dict[str, Any] = {
         "nodes": len(nodes),
         "nodes_ready": sum(bool(condition(node, "Ready")) for node in nodes),
         "deployments": len(deployments),
         "pods": len(pods),
         "wrong": first_of(wrong),
     }
+    return {**seen, "in_words": "; ".join(seen["wrong"]["first"])} if wrong else seen
 
 
 def nodes_at_fault(nodes: Sequence[Manifest]) -> Iterator[str]:

@@ -100,7 +100,7 @@ def sites(run: Run) -> tuple[str, ...]:
     return tuple(site for site in ("primary", "dr") if not left_alone(run, site))
 
 
-def _image(world: World, run: Run) -> dict[str, Any]:
+def _image(world: World, run: Run) -> dict[str, str]:
     terms = terms_of(run.inputs)
     cronjob = cronjob_of(world.site(terms.target_site), terms.namespace, terms.cronjob, terms.usual_cronjob)
     containers = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
@@ -108,8 +108,32 @@ def _image(world: World, run: Run) -> dict[str, Any]:
     return {"image": terms.image_ref or current, "cronjob_image": current}
 
 
+def _drift(world: World, run: Run) -> dict[str, Any]:
+    """See which image is validated and which the CronJob runs. Whether a tag names the same, its registry says.
+
+    A tag that moves later is found then: the guard is judged again before the validation and before the switch.
+    """
+    seen = _image(world, run)
+    names, repositories = list(seen.values()), set(map(_repository, seen.values()))
+    if names[0] == names[1] or len(repositories) > 1 or all(map(PINNED.match, names)) or world.registry is None:
+        return seen
+    try:
+        digests = {which: list(world.registry.digests(image)) for which, image in seen.items()}
+    except (ActionFailed, Unreachable) as fault:
+        return {**seen, "same": f"not known: {fault.what}"}
+    return {**seen, "digests": digests}
+
+
+def _repository(image: str) -> str:
+    """Return an image's name without tag and digest."""
+    name = image.partition("@")[0]
+    path, slash, last = name.rpartition("/")
+    return f"{path}{slash}{last.partition(':')[0]}"
+
+
 def _judge_drift(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    if seen["image"] == seen["cronjob_image"]:
+    digests = [set(named) for named in seen.get("digests", {}).values()]
+    if seen["image"] == seen["cronjob_image"] or (digests and set.intersection(*digests)):
         return "none"
     return "accepted" if terms_of(inputs).allow_image_drift else "differs"
 
@@ -332,10 +356,14 @@ FACTS = {
     "cloud_identity": Fact(_identity, _judge_identity),
     "clusters": Fact(_clusters, lambda seen, _: "same" if seen["primary"] == seen["dr"] else "distinct"),
     "image": Fact(_image, _judge_image),
-    "image_drift": Fact(_image, _judge_drift),
+    "image_drift": Fact(_drift, _judge_drift),
     "adoption": Fact(
         _adoption,
         lambda seen, _: "asked" if seen["adopt_ownership"] == "yes" else "none",
+    ),
+    "degradation": Fact(
+        lambda _world, run: {"allowed": terms_of(run.inputs).allow_degraded, "reason": terms_of(run.inputs).reason},
+        lambda seen, _: "accepted" if seen["allowed"] and seen["reason"].strip() else "none",
     ),
     "primary_pod": Fact(
         lambda _world, run: {"said": terms_of(run.inputs).primary_pod_answered_for},

@@ -206,7 +206,7 @@ def at_fault(seen: Mapping[str, Any]) -> list[str]:
 
 def _fault(secret: Mapping[str, Any]) -> str:
     if secret["is"] == "not there":
-        return f"pull Secret {secret['name']} is not there; {MEND}, or create it"
+        return f"pull Secret {secret['name']} does not exist; {MEND}, or create it"
     if secret["is"] == "unreadable":
         return f"pull {secret['why']}: create it with `kubectl create secret docker-registry`"
     if secret.get("expired"):

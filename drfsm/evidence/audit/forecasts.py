@@ -41,7 +41,9 @@ def _guards(here: Position, record: Record, foreseen: Forecast, row: Row) -> Non
         if check.outcome not in _HOLDS or _HOLDS[check.outcome] is not held:
             here.add(record, "guard", f"{row.trigger}: {check.guard} is recorded as {check.outcome}, but is not")
         here.observations.check(record.seq, check)
+    here.observations.foreseen(record.seq, row, foreseen.foreseen, foreseen.facts, blind)
     failed = [check for check in foreseen.guards if check.outcome == "failed" and row.wait is None]
+    failed += [check for check in foreseen.foreseen if check.refuses]
     here.failed_checks += len(failed)
     known = any(check.value != "unknown" for check in failed)  # a fact that could not be read refuses nothing
     here.refused |= known and here.spec.refuses(row.source, here.state.inputs)

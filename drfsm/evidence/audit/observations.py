@@ -7,8 +7,11 @@ value without what was seen, or the other way round, is found here. Called by ki
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from attrs import evolve
+
 from drfsm.evidence.audit.findings import Findings
-from drfsm.journal.record_types import Check, Reading, Transition
+from drfsm.journal.record_types import Check, ForeseenCheck, Reading, Transition
+from drfsm.spec.foresight import ahead
 from drfsm.spec.model import MachineSpec, Row
 
 Judges = Mapping[str, Callable[[Any, Mapping[str, Any]], str | None]]
@@ -54,11 +57,42 @@ class Observations:
                     f"{row.trigger} went on though {check.guard} does not hold: {check.fact} is "
                     f"{check.value}, needed {'|'.join(check.needed)}",
                 )
-            self.check(seq, check)
-            reading = step.facts.get(check.fact)
-            recorded = (reading.value, reading.seen) if reading else (None, None)
-            if check.value != "unknown" and recorded != (check.value, check.seen):
-                self._findings.add(seq, "guard", f"{check.guard} and the record's facts disagree about {check.fact}")
+            self._recorded(seq, check, step.facts)
+        self.foreseen(seq, row, step.foreseen, step.facts)
+        for later in step.foreseen:
+            if later.refuses:
+                self._findings.add(seq, "foreseen", f"{row.trigger} went on though {later.words}")
+
+    def foreseen(
+        self,
+        seq: int,
+        row: Row,
+        checks: Sequence[ForeseenCheck],
+        facts: Mapping[str, Reading],
+        skipped: Iterable[str] = (),
+    ) -> None:
+        """Hold what a record foresees against the guards of later rows: all that are declared, and as they are."""
+        later = {each.guard.name: each for each in ahead(self._spec, row, self.inputs)}
+        wanted = self.declared(evolve(row, guards=tuple(later)), facts, skipped)
+        self.same_guards(seq, row, checks, wanted)
+        for check in checks:
+            self._recorded(seq, check, facts)
+            each = later.get(check.guard)
+            if each is None:
+                continue  # said already
+            recorded = (check.at, check.level, check.mend, check.waits, check.holds)
+            fact, value = check.fact, check.value
+            level, waits, holds = each.level(fact, value).value, each.waits(fact, value), value in check.needed
+            if recorded != (each.row.trigger, level, each.guard.mend, waits, holds):
+                self._findings.add(seq, "foreseen", f"{row.trigger}: {check.guard} is foreseen other than declared")
+
+    def _recorded(self, seq: int, check: Check, facts: Mapping[str, Reading]) -> None:
+        """Judge again what a guard saw, and hold it against the record's own facts."""
+        self.check(seq, check)
+        reading = facts.get(check.fact)
+        recorded = (reading.value, reading.seen) if reading else (None, None)
+        if check.value != "unknown" and recorded != (check.value, check.seen):
+            self._findings.add(seq, "guard", f"{check.guard} and the record's facts disagree about {check.fact}")
 
     def same_guards(self, seq: int, row: Row, checks: Sequence[Check], declared: Declared) -> None:
         """Find guards that are declared and not on record, on record and not declared, or other than declared."""

@@ -173,6 +173,8 @@ def _acted(here: Position, record: Record, done: Commit, row: Row) -> None:
         here.observations.guards(record.seq, done, row)
     elif opened.guards != done.guards:
         here.add(record, "guard", f"{row.trigger}: the guards are not those that it began with")
+    if row.foresees:
+        here.observations.foreseen(record.seq, row, done.foreseen, done.facts)
     if opened is not None and done.args != opened.args:
         here.add(record, "row", f"{row.trigger}: its arguments are not those that it began with")
     _postcondition(here, record, done, row)

@@ -88,6 +88,17 @@ _STATE_DURATION = record(
         "seconds": NUMBER_OR_UNKNOWN,
     }
 )
+_FORESEEN = record(
+    {
+        "guard": TEXT,
+        "at": about("The trigger of the row that it would stop") | TEXT,
+        "would": one_of("refuse", "wait", "hold"),
+        "fact": TEXT,
+        "value": TEXT,
+        "because": TEXT,
+        "what_to_do": WORDS_OR_NONE,
+    }
+)
 _FORECAST = record(
     {
         "steps": array(record({"trigger": TEXT, "to": TEXT, "outcome": one_of("pass", "wait", "refused", "depends")})),
@@ -133,6 +144,8 @@ def _fields(machine: str, inputs: Sequence[str], receipt: Shape) -> Fields:
         "decisions": about("The operators' decisions") | array(_DECISION),
         "attempts": array(_ATTEMPTS),
         "state_durations": about("How long the run stood in each state") | array(_STATE_DURATION),
+        "foreseen": about("Guards of later rows that did not hold when they were judged before anything moved")
+        | array(_FORESEEN),
         "forecast": either(NONE, _FORECAST),
         "receipt": receipt | {"if": UNKNOWN_SAID, "then": UNKNOWN},
         "journal": about("To compare with the log: a copy of this off the machine reveals a truncated or rewritten log")

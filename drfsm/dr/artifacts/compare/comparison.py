@@ -82,7 +82,9 @@ def _observe_profile(world: World, run: Run) -> dict[str, Any]:
     owners = StoreRun(world.store, terms.layout.run(terms.old_run), terms.old_run, terms.source_site, run.check)
     profile = profile_of(terms.workload, terms.comparison_profile)
     why = never_passes(owners, profile, terms.workload)
-    return {"profile": profile.name, "profile_sha256": profile.sha256, "run_id": terms.old_run, "wrong": first_of(why)}
+    which = {"profile": profile.name, "profile_sha256": profile.sha256, "run_id": terms.old_run}
+    seen: dict[str, Any] = {**which, "wrong": first_of(why)}
+    return {**seen, "in_words": "; ".join(seen["wrong"]["first"])} if why else seen
 
 
 PROFILE = Fact(_observe_profile, lambda seen, _inputs: "never_passes" if seen["wrong"]["total"] else "fits")
