@@ -122,6 +122,32 @@ def test_a_secret_of_no_such_content_is_missing_and_its_content_is_not_told(site
     assert "hunter2" not in json.dumps(seen) + pull_secret.at_fault(seen)[0]
 
 
+EXPIRED = {"name": "ecr-pull", "is": "there", "covers": True, "expired": True, "expires_at": "yesterday"}
+OTHER = {"name": "other", "is": "there", "covers": False}
+MISSING = {"name": "ecr-pull", "is": "not there"}
+
+
+@pytest.mark.parametrize(
+    ("secrets", "ecr", "words"),
+    [
+        pytest.param([EXPIRED, OTHER], True, [], id="an expired token is replaced"),
+        pytest.param([MISSING], True, [], id="the only Secret is created"),
+        pytest.param([EXPIRED, {**MISSING, "name": "other"}], True, ["other does not exist"], id="another one is not"),
+        pytest.param([{**EXPIRED, "name": "a"}, EXPIRED], True, ["a expired", "ecr-pull expired"], id="unclear which"),
+        pytest.param([MISSING], False, ["ecr-pull does not exist"], id="no registry of AWS"),
+        pytest.param([{**MISSING, "is": "unreadable", "why": "Secret x"}], True, ["pull Secret x"], id="unreadable"),
+    ],
+)
+def test_what_a_refresh_will_mend_is_no_fault_beforehand(
+    secrets: list[dict[str, Any]], ecr: bool, words: list[str]
+) -> None:
+    """A run that renews the token is not refused for the one that there is; what refresh can't mend still counts."""
+    seen = pull_secret.left_after_refresh({"registry": REGISTRY, "ecr": ecr, "secrets": secrets})
+    faults = pull_secret.at_fault(seen)
+    assert len(faults) == len(words)
+    assert all(word in fault for word, fault in zip(words, faults, strict=True))
+
+
 def test_pod_and_service_account_name_the_secrets(site: KubeCluster) -> None:
     """Both are looked at; a name that both have counts once."""
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "jobintel", "namespace": NAMESPACE}}

@@ -82,8 +82,11 @@ def examine(
     image_ref: str,
     registry: Registry | None,
     place: Mapping[str, str],
+    renewed: bool = False,
 ) -> dict[str, Any]:
     """Observe a site's baseline. ``identity``: whether to check the workload's identity; ``place``: variable -> value.
+
+    ``renewed``: whether the pull Secret gets a new token before a Job needs it.
 
     A validation publishes to its own prefix, whatever the site's prefix is: so the site's own prefix is checked here.
     """
@@ -96,7 +99,7 @@ def examine(
     if there:
         wrong += [*cronjobs_at_fault(cronjobs, cronjob, namespace, names.cronjob), *_cronjob(site)]
         if site.cronjob is not None:
-            jobs = startable.examine(cluster, namespace, site.cronjob, image)
+            jobs = startable.examine(cluster, namespace, site.cronjob, image, renewed=renewed)
             wrong += jobs["wrong"]["first"]
             not_read = jobs["unknown"]
         wrong += [*_control_plane(site, names), *(_identity(site) if identity else ()), *_place(site, place)]
@@ -277,6 +280,7 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
         image_ref=terms.image_ref,
         registry=world.registry,
         place=dict(zip(terms.workload.variables.place, (terms.bucket, terms.prefix), strict=True)),
+        renewed=terms.renews_pull_secret,
     )
 
 

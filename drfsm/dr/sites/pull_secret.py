@@ -204,6 +204,16 @@ def at_fault(seen: Mapping[str, Any]) -> list[str]:
     return [word for word in words if word] if verdict != "usable" else []
 
 
+def left_after_refresh(seen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what will be seen after a ``refresh``; the same where ``refresh`` could not write."""
+    secrets = seen["secrets"]
+    choice = [secret for secret in secrets if secret.get("covers")] or secrets
+    if not seen["ecr"] or len(choice) != 1 or choice[0]["is"] == "unreadable":
+        return dict(seen)
+    written = {"name": choice[0]["name"], "is": "there", "covers": True, "expired": False}
+    return {**seen, "secrets": [written if secret is choice[0] else secret for secret in secrets]}
+
+
 def _fault(secret: Mapping[str, Any]) -> str:
     if secret["is"] == "not there":
         return f"pull Secret {secret['name']} does not exist; {MEND}, or create it"

@@ -5,7 +5,8 @@ A Job that never starts would hold a run at its validation, with both sites froz
     template        the CronJob's Jobs are not made suspended (``suspend: true`` inside its job template)
     account         the ServiceAccount is there
     objects         the Secrets, ConfigMaps and volume claims that the pod names, CSI volumes' Secrets included
-    pull Secrets    those that the pod or the account names: there, for the image's registry, not expired
+    pull Secrets    those that the pod or the account names: there, for the image's registry, not expired; but for the
+                    one that the run itself renews before a Job needs it
     placement       some node has the labels, the resources and no taint against it
 
 What drfsm may not read is told as ``unknown`` and refuses nothing. Values of Secrets stay unread, but for pull Secrets,
@@ -70,15 +71,20 @@ class _Asking:
         return self._objects[kind, name]
 
 
-def examine(cluster: Cluster, namespace: str, cronjob: Manifest, image: str) -> dict[str, Any]:
-    """See what keeps a Job of a CronJob from starting. ``image``: the one that its Jobs will run."""
+def examine(
+    cluster: Cluster, namespace: str, cronjob: Manifest, image: str, *, renewed: bool = False
+) -> dict[str, Any]:
+    """See what keeps a Job of a CronJob from starting.
+
+    ``image``: the one that its Jobs will run; ``renewed``: whether its pull Secret gets a new token before.
+    """
     asking = _Asking(cluster, namespace)
-    wrong = list(_at_fault(asking, cronjob, image))
+    wrong = list(_at_fault(asking, cronjob, image, renewed=renewed))
     seen = {"cronjob": cronjob["metadata"]["name"], "image": image, "wrong": first_of(wrong), "unknown": asking.unknown}
     return {**seen, "in_words": "; ".join(seen["wrong"]["first"])} if wrong else seen
 
 
-def _at_fault(asking: _Asking, cronjob: Manifest, image: str) -> Iterator[str]:
+def _at_fault(asking: _Asking, cronjob: Manifest, image: str, *, renewed: bool) -> Iterator[str]:
     name, job = cronjob["metadata"]["name"], cronjob["spec"]["jobTemplate"]["spec"]
     pod = job["template"]["spec"]
     if job.get("suspend"):
@@ -87,7 +93,7 @@ def _at_fault(asking: _Asking, cronjob: Manifest, image: str) -> Iterator[str]:
             " spec.jobTemplate.spec (the CronJob's own spec.suspend is another)"
         )
     yield from missing_objects(asking, pod)
-    yield from _pull_faults(asking, pod, image)
+    yield from _pull_faults(asking, pod, image, renewed=renewed)
     if why := pods.unplaceable(pod, asking.cluster.list("Node", "")):
         yield f"no node takes a pod of CronJob {name} ({why}): lower what it requests, or add a node"
 
@@ -110,12 +116,13 @@ def missing_objects(asking: _Asking, pod: Mapping[str, Any]) -> Iterator[str]:
             yield f"{reference.kind} {reference.name} has no key {keys}, and {reference.by} names it: add it"
 
 
-def _pull_faults(asking: _Asking, pod: Mapping[str, Any], image: str) -> Iterator[str]:
+def _pull_faults(asking: _Asking, pod: Mapping[str, Any], image: str, *, renewed: bool) -> Iterator[str]:
     if not (asking.may_read("Secret") and asking.may_read("ServiceAccount")):
         return
     account = asking.get("ServiceAccount", str(pod.get("serviceAccountName") or "default"))
     if names := pull_secret.named_by(pod, account):
         seen = pull_secret.observe(asking.cluster, asking.namespace, names, image)
+        seen = pull_secret.left_after_refresh(seen) if renewed else seen
         verdict, words = pull_secret.judge(seen), pull_secret.at_fault(seen)
         if verdict == "uncovered":  # perhaps the nodes pull by an identity of their own
             asking.unknown += words
@@ -128,7 +135,8 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
         terms, cluster = terms_of(run.inputs), world.site(site)
         cronjob = cronjob_of(cluster, terms.namespace, terms.cronjob, terms.usual_cronjob)
         container = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
-        return examine(cluster, terms.namespace, cronjob, terms.image_ref or str(container["image"]))
+        image = terms.image_ref or str(container["image"])
+        return examine(cluster, terms.namespace, cronjob, image, renewed=terms.renews_pull_secret)
 
     return observe
 
