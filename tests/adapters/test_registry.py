@@ -57,6 +57,13 @@ def test_a_configuration_is_what_its_digest_says(front: Front) -> None:
         ImageRegistry().architectures(image(front))
 
 
+def test_a_tag_is_named_by_its_index_and_by_each_part_of_it(front: Front) -> None:
+    """By what is served, and by what that lists; what is no digest names nothing."""
+    index = json.dumps({"manifests": [{"digest": DIGEST}, {"digest": "../x"}, {}, "x"]}).encode()
+    front.rule = lambda _method, _path: Fault(status=200, body=index)
+    assert ImageRegistry().digests(image(front)) == [f"sha256:{hashlib.sha256(index).hexdigest()}", DIGEST]
+
+
 class Tokens:
     """A registry's own logins, for one host."""
 
@@ -84,6 +91,7 @@ def test_a_registry_of_aws_gets_a_login_and_any_other_does_not(front: Front) -> 
     host = front.endpoint.removeprefix("http://")
     assert ImageRegistry(Tokens(host)).architectures(image(front)) == ["arm64"]
     assert len(asked) == 2
+    assert ImageRegistry(Tokens(host)).digests(image(front)) == [f"sha256:{hashlib.sha256(manifest).hexdigest()}"]
     with pytest.raises(ActionFailed, match="requires a login") as told:
         ImageRegistry(Tokens("another.host")).architectures(image(front))
     assert "pass-word" not in told.value.diagnostics()

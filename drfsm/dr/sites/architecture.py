@@ -46,7 +46,7 @@ def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> 
 def _observe(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
     cluster = world.site(terms.target_site)
-    cronjob = cronjob_of(cluster, terms.namespace, terms.cronjob)
+    cronjob = cronjob_of(cluster, terms.namespace, terms.cronjob, terms.usual_cronjob)
     current = str(cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"])
     return see(world.registry, terms.image_ref or current, cluster.list("Node", ""))
 

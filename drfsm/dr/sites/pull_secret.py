@@ -317,7 +317,7 @@ def _of_the_workload(world: World, run: Run) -> tuple[Cluster, str, list[str], s
     """Return the site that is to run the workload, its namespace, the pull Secrets of its CronJob, and the image."""
     terms = terms_of(run.inputs)
     cluster = world.site(terms.target_site)
-    pod = pod_of(cronjob_of(cluster, terms.namespace, terms.cronjob))
+    pod = pod_of(cronjob_of(cluster, terms.namespace, terms.cronjob, terms.usual_cronjob))
     image = terms.image_ref or str(pod["containers"][0]["image"])
     return cluster, terms.namespace, secrets_of(cluster, terms.namespace, pod), image
 
