@@ -48,7 +48,7 @@ def test_a_tag_is_the_image_that_its_registry_says(
     live = {"metadata": {"name": "daily"}, "spec": {"jobTemplate": {"spec": {"template": {"spec": pod}}}}}
     cluster = SimpleNamespace(name="primary", list=lambda _kind, _namespace: [live])
     world: Any = SimpleNamespace(site=lambda _name: cluster, registry=Registry(**tags))
-    inputs = {"namespace": "work", "cronjob": "", "image_ref": image, "allow_image_drift": "no"}
+    inputs = {"namespace": "work", "workload": "", "cronjob": "", "image_ref": image, "allow_image_drift": "no"}
     run: Any = SimpleNamespace(inputs=inputs)
     fact = FACTS["image_drift"]
     seen = fact.observe(world, run)
