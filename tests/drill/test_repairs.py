@@ -136,8 +136,8 @@ def test_a_teardown_that_never_succeeds_holds_the_run(site: Site, drill: Make) -
 def test_attempts_are_as_many_as_asked_for(site: Site, drill: Make, option: tuple[str, ...], attempts: int) -> None:
     """Every attempt is on record with its number, and the last one ends the phase."""
     uri = site.backup("gone")
-    site.delete(f"{site.prefix}/backups/gone/state.tar.zst")
     run = drill(*option, backup=uri)
+    run.when("commit", "run_preflight", lambda: site.delete(f"{site.prefix}/backups/gone/state.tar.zst"))
     run.start()
     assert [each["attempt"] for each in run.of("failed", "check_backup")] == list(range(1, attempts + 1))
     assert len(run.of("repaired")) == attempts - 1
