@@ -179,11 +179,11 @@ def test_one_promote_flag_promotes_nothing_and_names_the_other(drill: Make, flag
     assert run.phase("promote")["outcome"] == "skipped"
 
 
-def test_both_flags_are_looked_at_again_by_the_row_that_promotes(site: Site, drill: Make) -> None:
-    """Inputs that ask for a promotion with one flag only are refused by the machine, whoever made them."""
+def test_a_promotion_with_one_flag_is_refused_before_any_machine_starts(site: Site, drill: Make) -> None:
+    """The machine itself refuses inputs that ask for a promotion with one flag only, whoever made them."""
     run = drill("--auto-promote", "true", "--stop-after", "bringup", "--teardown", "true")
     run.inputs = {**run.inputs, "promote": "asked", "validation_receipt": "{}"}
-    assert run.start().status == "failed"
+    assert run.start().status == "refused"
     assert "both_flags" in run.state.reason
     assert site.alive() == {}
 
