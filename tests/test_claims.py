@@ -173,8 +173,8 @@ def test_a_key_that_stands_twice_among_very_many_is_found_at_once() -> None:
 
         return refuse
 
-    assert growth(partial(reading, claims.json_of, '"{}":0', ",", "{}"), 30_000) < 30
-    assert growth(partial(reading, claims.yaml_of, "{}: 0", "\n", ""), 2_000, tries=1) < 30
+    assert growth(partial(reading, claims.json_of, '"{}":0', ",", "{}"), 30_000) < 50
+    assert growth(partial(reading, claims.yaml_of, "{}: 0", "\n", ""), 2_000, tries=1) < 50
 
 
 @pytest.mark.parametrize(

@@ -243,4 +243,4 @@ def test_reading_and_folding_grow_with_the_number_of_records_and_not_with_its_sq
 
         return read_and_fold
 
-    assert growth(reading, 1_000) < 30
+    assert growth(reading, 1_000) < 50

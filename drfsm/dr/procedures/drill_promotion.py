@@ -73,29 +73,29 @@ def _own_receipt(world: World, run: Run) -> str:
 def _run_promotion(world: World, run: Run) -> dict[str, Any]:
     canonical = terms_of(run.inputs).promotes_canonical
     world.dr.uid()  # BEFORE the promote needs it: where this machine lacks the site's kubeconfig it is fetched for both
-    found = _procedures(world).run(PROMOTE, PROMOTE, promote_inputs(world, run), "live" if canonical else "drill")
+    promote = _procedures(world).run(PROMOTE, PROMOTE, promote_inputs(world, run), "live" if canonical else "drill")
     run.check()
-    run.note(f"the promote {found['run_id']} is {found['status']} in {found['state']}")
-    return dict(found)
+    run.note(f"the promote {promote['run_id']} is {promote['status']} in {promote['state']}")
+    return dict(promote)
 
 
 def _finish_promotion(world: World, run: Run) -> dict[str, Any]:
     """Go on with the promote unless it is complete. Raises ActionFailed where it waits for a person, or failed."""
-    found = _procedures(world).look(PROMOTE)
-    if found is None or found["status"] != "complete":
-        found = _run_promotion(world, run)
-    if found["status"] == "complete":
-        return dict(found)
-    ended = found["status"] in _ENDED_BADLY
-    message = f"the promote {found['run_id']} {'ended' if ended else 'is'} {found['status']} in {found['state']}"
-    named = quote(str(found["run_id"]))
+    promote = _procedures(world).look(PROMOTE)
+    if promote is None or promote["status"] != "complete":
+        promote = _run_promotion(world, run)
+    if promote["status"] == "complete":
+        return dict(promote)
+    ended = promote["status"] in _ENDED_BADLY
+    message = f"the promote {promote['run_id']} {'ended' if ended else 'is'} {promote['status']} in {promote['state']}"
+    named = quote(str(promote["run_id"]))
     hint = f"drfsm status {named}" if ended else f"drfsm approve {named} …, then drfsm resume"
-    raise ActionFailed(f"{message}: {found['reason']}. Next: {found.get('way') or hint}", hint=hint, final=ended)
+    raise ActionFailed(f"{message}: {promote['reason']}. Next: {promote.get('way') or hint}", hint=hint, final=ended)
 
 
 def _observe_promotion(world: World, _run: Run) -> dict[str, Any]:
-    found = _procedures(world).look(PROMOTE)
-    return {"run_id": None, "status": None} if found is None else dict(found)
+    promote = _procedures(world).look(PROMOTE)
+    return {"run_id": None, "status": None} if promote is None else dict(promote)
 
 
 def _judge_promotion(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
