@@ -53,6 +53,7 @@ OF_THE_ACCOUNT = ("sts", "iam", "ec2", "monitoring", "ssm")
 FOUND_WRONG = {
     "backup": "damaged",
     "backup_contents": "damaged",
+    "comparison_profile": "never_passes",
     "control_plane": "different",
     "dr_control_plane": "different",
     "dr_run": "damaged",

@@ -534,6 +534,8 @@ ELSEWHERE = {
     "adapters/terraform.py": "the mode of a plan that terraform wrote",
     "adapters/terraform_process.py": "terraform's cache of providers",
     "adapters/ssh_signatures.py": "a signature that is checked, in the temporary directory",
+    "cli/health.py": "the metrics of `health --textfile`, which another user's exporter reads",
+    "cli/kubeconfig.py": "the kubeconfig that `kubeconfig --file` asks for, never over another",
     "cli/main.py": "a defect's traceback, in the temporary directory",
     "dr/control_plane/bundle.py": "--output-dir of `control-plane fetch`",
     "dr/backup/in_pod.py": "runs in a pod",
