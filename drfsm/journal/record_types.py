@@ -263,7 +263,7 @@ class Transition(Body):
     undoes: str = optional(TEXT, "", note="the row whose change it undoes")
     kept: str = optional(TEXT, "")
     amends: Json = optional(OBJECT, {}, note=AMENDS)
-    foreseen: tuple[ForeseenCheck, ...] = optional(FORESEEN, (), since="0.3.0", note="guards of later rows")
+    foreseen: tuple[ForeseenCheck, ...] = optional(FORESEEN, (), since="0.4.0", note="guards of later rows")
 
 
 @frozen(kw_only=True)
@@ -365,7 +365,7 @@ class Forecast(Body):
     waits: bool = optional(FLAG, default=False)
     point_of_no_return: bool = optional(FLAG, default=False, key="final_write")
     reason: str = optional(TEXT, "", key="because")
-    foreseen: tuple[ForeseenCheck, ...] = optional(FORESEEN, (), since="0.3.0", note="guards of later rows")
+    foreseen: tuple[ForeseenCheck, ...] = optional(FORESEEN, (), since="0.4.0", note="guards of later rows")
 
 
 @frozen(kw_only=True)

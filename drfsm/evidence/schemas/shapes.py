@@ -150,7 +150,7 @@ DEFINITIONS: Fields = {
             "bundle_sha256": SHA256,
             **{f"{section}_count": whole(0) for section in ("candidate", "alert", "provider", "scoring")},
         },
-        optional={  # since 0.3.0
+        optional={  # since 0.4.0
             "manifest_sha256": SHA256,
             "bundle_dir": about("Where the bundle's files were written, if they were") | WORDS,
         },
