@@ -244,11 +244,6 @@ class Terms:
         return self.workload.kubernetes.cronjob
 
     @property
-    def renews_pull_secret(self) -> bool:
-        """Return whether the run renews the pull Secret before a Job needs it. A promote by a receipt starts no Job."""
-        return self.refresh_pull_secret and self.inputs.get("validation") != "receipt"
-
-    @property
     def source_site(self) -> str:
         """Return the other site: whose run is canonical when the procedure begins."""
         return "primary" if self.target_site == "dr" else "dr"

@@ -12,6 +12,7 @@ from drfsm.sandbox.seed import IMAGE_REF
 from tests.promote.conftest import Make
 from tests.promote.test_stories import dr_publishes_alone
 from tests.promote.world import Promote, Ready, own
+from tests.safety.test_validation import ECR_IMAGE, pulls_by_an_expired_token
 from tests.safety.world import Site
 
 
@@ -100,6 +101,21 @@ def test_an_artifact_that_was_altered_since_the_validation_stops_the_promote(
     run.abort()
     assert run.state.status == "aborted"
     assert site.pointers() == before
+
+
+@pytest.mark.parametrize("asked", ["no", "asked"])
+def test_the_pull_secret_is_renewed_by_a_promote_that_has_a_receipt_too(site: Site, promote: Make, asked: str) -> None:
+    """DR's schedules need it after the switch: an expired token is refused in preflight, or replaced if asked for."""
+    pulls_by_an_expired_token(site, "dr")
+    run = promote(image_ref=ECR_IMAGE, allow_image_drift="yes", refresh_pull_secret=asked)
+    run.stop_after("refresh_pull_secret")
+    run.start()
+    if asked == "no":
+        assert run.state.status == "refused", run.words
+        assert "--refresh-pull-secret" in run.words
+        return
+    assert run.state.state == "pull_secret_refreshed", run.words
+    assert run.results("refresh_pull_secret")["was"] == "replaced"
 
 
 def test_dr_validates_itself_with_its_own_secret_identity_and_bucket(site: Site, promote: Make) -> None:

@@ -118,11 +118,11 @@ ECR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 ECR_IMAGE = f"{ECR}/jobintel@sha256:{'1' * 64}"
 
 
-def pulls_by_an_expired_token(site: Site) -> None:
-    """Let the primary pull with a Secret whose token has expired."""
-    site.cluster("primary").images.pop(f"{ECR}/jobintel", None)
+def pulls_by_an_expired_token(site: Site, where: str = "primary") -> None:
+    """Let a site pull with a Secret whose token has expired."""
+    site.cluster(where).images.pop(f"{ECR}/jobintel", None)
     site.edit(
-        "primary",
+        where,
         "CronJob",
         "jobintel-daily",
         lambda live: live["spec"]["jobTemplate"]["spec"]["template"]["spec"].update(
@@ -134,7 +134,7 @@ def pulls_by_an_expired_token(site: Site) -> None:
     body = base64.b64encode(json.dumps({"auths": auths}).encode()).decode()
     metadata = {"name": "ecr-pull", "namespace": "jobintel"}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": pull_secret.TYPE}
-    site.cluster("primary").apply({**secret, "data": {pull_secret.KEY: body}})
+    site.cluster(where).apply({**secret, "data": {pull_secret.KEY: body}})
 
 
 def registry_gives_the_image(site: Site) -> None:

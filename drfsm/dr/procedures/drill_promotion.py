@@ -35,7 +35,7 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
         "configmap", "taker",
         "primary_run_id", "dr_run_id", "staged_prefix", "auto_promote", "allow_promote_bypass", "image_ref",
         "allow_tag", "validation_env", "validation_timeout", "startup_timeout", "expect_account", "endpoint_url",
-        "region", "refresh_pull_secret",
+        "region",
     )  # fmt: skip
     only_canonical = {
         "primary_unreachable": "no", "fence_primary": "none", "fence_primary_role": "", "fence_dr_role": "",
@@ -51,6 +51,7 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
         "validation": "receipt",
         "validation_receipt": terms.validation_receipt or _own_receipt(world, run),
         "comparison_profile": "",
+        "refresh_pull_secret": "no",  # the drill did that
         "approved_plan": "", "approved_by": "", "approved_at": "", "ticket": "", "allow_older": "no",
         "plan_run": "", "plan_nonce": uuid4().hex,
         "approval_expires": str(given("approval_expires") or "24"),

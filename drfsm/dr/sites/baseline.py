@@ -280,7 +280,7 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
         image_ref=terms.image_ref,
         registry=world.registry,
         place=dict(zip(terms.workload.variables.place, (terms.bucket, terms.prefix), strict=True)),
-        renewed=terms.renews_pull_secret,
+        renewed=terms.refresh_pull_secret,
     )
 
 

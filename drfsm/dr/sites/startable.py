@@ -136,7 +136,7 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
         cronjob = cronjob_of(cluster, terms.namespace, terms.cronjob, terms.usual_cronjob)
         container = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
         image = terms.image_ref or str(container["image"])
-        return examine(cluster, terms.namespace, cronjob, image, renewed=terms.renews_pull_secret)
+        return examine(cluster, terms.namespace, cronjob, image, renewed=terms.refresh_pull_secret)
 
     return observe
 
