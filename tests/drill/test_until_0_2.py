@@ -2,12 +2,14 @@
 
 import pytest
 
+from drfsm.spec import load_machine
 from tests.drill.conftest import Make
 from tests.drill.world import Drill
 from tests.recorded import BUNDLES
 
 pytestmark = pytest.mark.sandbox
 TEXT = (BUNDLES / "0.2.0" / "drill" / "drill.yaml").read_bytes()
+DECLARED = load_machine(TEXT, source="drill.yaml").inputs
 WHOLE = ("--stop-after", "validate", "--teardown", "true")
 
 
@@ -18,6 +20,7 @@ def old_drill(drill: Make) -> Make:
     def make(*argv: str) -> Drill:
         run = drill(*WHOLE, *argv)
         run.text = TEXT
+        run.inputs = {name: value for name, value in run.inputs.items() if name in DECLARED}
         return run
 
     return make

@@ -25,7 +25,7 @@ from drfsm.adapters.s3_lease import S3Lease
 from drfsm.cli import drill as command
 from drfsm.cli import drill_inputs
 from drfsm.dr.backup.archive import MANIFESTS, packed, unpacked
-from drfsm.dr.procedures.bindings import binding
+from drfsm.dr.procedures.bindings import binding, with_defaults
 from drfsm.engine import Binding, Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.evidence.audit import audit
@@ -207,7 +207,7 @@ class Drill:
     def _verb(self, act: Callable[[Runner], RunState], *, fresh: bool = False) -> RunState:
         spec = load_machine(self.text, source="drill.yaml")
         (self.directory / "drill.yaml").write_bytes(self.text)
-        made, _ = connect(self.inputs, "", self.directory, self.id)
+        made, _ = connect(with_defaults("drill", self.inputs), "", self.directory, self.id)
         world = evolve(made, store=self.site.store)
         lease = S3Lease(world.store, own_prefix(self.inputs), bundle=str(self.directory.resolve()))
         children = ChildRuns(
@@ -267,9 +267,8 @@ class Drill:
         """Hold what every drill must hold: the audit finds nothing, and no secret lies in the bundle's open files."""
         if not self.records:
             return
-        judges = {name: fact.judge for name, fact in binding("drill").facts.items()}
         spec = load_machine(self.text, source="drill.yaml")
-        verdict = audit((self.directory / LOG).read_bytes(), spec, judges=judges)
+        verdict = audit((self.directory / LOG).read_bytes(), spec, judges=binding("drill").judges)
         assert verdict.ok, "\n".join(verdict.lines())
         assert not list(self.leaks())
 

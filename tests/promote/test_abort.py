@@ -8,11 +8,13 @@ from drfsm.errors import IllegalTransition
 from drfsm.spec import By
 from tests.promote.conftest import Make
 from tests.promote.world import SPEC, Promote, Ready
+from tests.safety.test_validation import ECR_IMAGE, pulls_by_an_expired_token
 from tests.safety.world import Killed, Site, refused_with
 
-# The state reached -> what leads there: plain, with the primary lost, or with an own validation.
+# The state reached -> what leads there: plain, fenced, with the primary lost, or with a pull Secret that is renewed.
 WAYS: dict[str, str] = {
-    "preflight_ok": "", "dr_validated": "", "dr_run_verified": "", "approved": "", "primary_fenced": "fenced",
+    "preflight_ok": "", "pull_secret_refreshed": "renewed",
+    "dr_validated": "", "dr_run_verified": "", "approved": "", "primary_fenced": "fenced",
     "primary_frozen": "fenced", "primary_silenced": "", "primary_quiesced": "fenced", "primary_lost": "lost",
     "pointers_captured": "", "artifacts_published": "fenced", "provider_switched": "fenced",
 }  # fmt: skip
@@ -42,7 +44,8 @@ def picture(site: Site) -> dict[str, Any]:
 
 def inputs_for(ready: Ready, state: str) -> dict[str, Any]:
     """Return what leads to a state."""
-    return {"": {}, "fenced": ready.fence(), "lost": ready.lost()}[WAYS[state]]
+    renewed = {"refresh_pull_secret": "asked", "image_ref": ECR_IMAGE, "allow_image_drift": "yes"}
+    return {"": {}, "fenced": ready.fence(), "lost": ready.lost(), "renewed": renewed}[WAYS[state]]
 
 
 def ended(site: Site, run: Promote, before: dict[str, Any]) -> None:
@@ -59,6 +62,8 @@ def test_an_abort_gives_everything_back_also_when_it_is_killed_on_its_way(
     ready: Ready, site: Site, promote: Make, state: str
 ) -> None:
     """Newest first: pointers, artifacts, publishing, schedules, fence; killed between and within, it goes on."""
+    if WAYS[state] == "renewed":
+        pulls_by_an_expired_token(site, "dr")
     before = picture(site)
     run = promote(**inputs_for(ready, state))
     run.brought_to(state)

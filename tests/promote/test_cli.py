@@ -281,16 +281,17 @@ def test_an_older_run_is_shown_as_such_and_approved_only_with_its_own_option(
 
 
 def test_what_a_missing_pointer_is_told_to_be_mended_with_mends_it(site: Site, typed: Typed, receipt: str) -> None:
-    """The command that the refusal names is typed as it stands, then `resume`: the plan is there."""
+    """The command that the refusal names is typed as it stands, and the promote again: the plan is there."""
     key = site.pointer_keys()[3]
     site.delete(key)
     code, out, err = typed(*promote(site, receipt))
-    assert code == ExitCode.HELD, out + err
+    assert code == ExitCode.REFUSED, out + err
+    assert "then start again" in err
     command = re.search(r"`drfsm (pointers set [^`]*)`", err)
     assert command, err
     code, out, err = typed(*shlex.split(command[1].replace("…", "mended")))
     assert code == ExitCode.DONE, out + err
-    code, _, err = typed("resume")
+    code, _, err = typed(*promote(site, receipt))
     assert code == ExitCode.HELD, err
     assert "HELD in dr_run_verified" in typed("status")[1]
     assert json.loads(site.body(key))["run_id"] == site.sandbox.primary_run_id

@@ -270,10 +270,11 @@ def test_no_program_and_no_address_is_taken_from_a_mirror(
 
 
 def unguarded(text: bytes) -> bytes:
-    """Return a declaration with a row that lets DR publish without a guard."""
+    """Return a declaration with a row that lets anybody approve without a guard."""
     row = b"""  - from: dr_run_verified
     trigger: help
     to: approved
+    by: operator
     because: "Nothing to see here"
 """
     head, transitions, rows = text.partition(b"transitions:\n")

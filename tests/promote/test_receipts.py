@@ -93,8 +93,8 @@ def test_an_artifact_that_was_altered_since_the_validation_stops_the_promote(
     """The receipt's journal holds, and the run is verified anew all the same: held, nothing approved, nothing moved."""
     key = next(k for k in site.etags(f"{ready.receipt['staged_prefix']}/runs/") if k.endswith(".csv"))
     before = site.pointers()
-    site.flip(key)
     run = promote()
+    run.when_in("preflight_ok", lambda: site.flip(key))  # before, preflight finds it
     run.start()
     assert (run.state.status, run.state.state) == ("held", "dr_validated")
     assert "dr_run is damaged" in run.state.reason

@@ -9,6 +9,7 @@ from drfsm.errors import IllegalTransition
 from drfsm.sandbox.seed import CRONJOB
 from drfsm.spec import By
 from tests.safety.conftest import Make
+from tests.safety.test_validation import ECR_IMAGE, pulls_by_an_expired_token
 from tests.safety.world import SPEC, Failback, Killed, Site, refused_with
 
 # The state reached -> the inputs that lead there, beside the plain way.
@@ -20,7 +21,9 @@ WAYS: dict[str, dict[str, str]] = {
     "dr_lost": {"dr_unreachable": "yes"}, "pointers_captured": {}, "dr_run_verified": {},
     "sync_complete": {"sync": "asked"},
     "sync_skipped": {"sync": "asked"}, "primary_restore_checked": {"restore_check": "asked"},
-    "restore_check_skipped": {"restore_check": "asked"}, "primary_healthy": {}, "validation_started": {},
+    "restore_check_skipped": {"restore_check": "asked"},
+    "pull_secret_refreshed": {"refresh_pull_secret": "asked", "image_ref": ECR_IMAGE, "allow_image_drift": "yes"},
+    "primary_healthy": {}, "validation_started": {},
     "validation_finished": {}, "primary_run_verified": {}, "no_divergence_confirmed": {}, "artifacts_published": {},
     "primary_publish_enabled": {}, "provider_switched": {"fence_dr": "asked"},
     "dr_run_kept": {"keep": "yes"}, "primary_publish_enabled_for_next": {"keep": "yes"},
@@ -44,6 +47,8 @@ def brought_to(site: Site, failback: Make, state: str) -> Failback:
         "primary_restore_backup_uri": site.sandbox.backup_uri,
     }  # fmt: skip
     site.launch()
+    if "refresh_pull_secret" in given:
+        pulls_by_an_expired_token(site)
     run = failback(**given, **more, **(roles if "asked" in given.values() or "dr_unreachable" in given else {}))
     if keep:
         site.configure("primary", JOBINTEL_DIVERGE="other weather")

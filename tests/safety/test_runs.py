@@ -18,11 +18,14 @@ def an_artifact(site: Site, run_id: str) -> str:
 
 @pytest.mark.parametrize("harm", ["flipped", "missing"])
 def test_a_damaged_run_of_dr_holds_until_it_is_mended(site: Site, failback: Make, harm: str) -> None:
-    """A flipped byte, or a missing artifact: it says which file, nothing moves, and mended it goes on."""
+    """A flipped byte, or a missing artifact: it says which file, nothing moves, and mended it goes on.
+
+    Preflight finds what is there before: it happens once the primary is frozen.
+    """
     key = an_artifact(site, site.dr_run_id)
     body = site.body(key)
-    (site.flip if harm == "flipped" else site.delete)(key)
     run = failback()
+    run.when_in("primary_frozen", lambda: (site.flip if harm == "flipped" else site.delete)(key))
     run.start()
     assert (run.state.status, run.state.state) == ("held", "pointers_captured")
     assert f"dr_run is {'damaged' if harm == 'flipped' else 'missing'}" in run.state.reason

@@ -255,18 +255,23 @@ def said(body: bytes, key: str, form: Pointers) -> dict[str, Any]:
 
 def _way_to_complete(run: Run) -> str:
     """Return the hint for a missing pointer of the set: make it name the run that is canonical now."""
-    return (
-        f"find out who deleted it, then {_set_by_hand(run, terms_of(run.inputs).old_run)}, then `drfsm resume {run.id}`"
-    )
+    after = f"`drfsm resume {run.id}`" if _has_begun(run) else "start again"
+    return f"find out who deleted it, then {_set_by_hand(run, terms_of(run.inputs).old_run)}, then {after}"
+
+
+def _has_begun(run: Run) -> bool:
+    """Return whether the run is past its preflight: what is found there refuses it, and it holds nothing."""
+    return bool(run.results)
 
 
 def _set_by_hand(run: Run, run_id: str) -> str:
-    """Return the command that makes all pointers name a run while this run is held."""
+    """Return the command that makes all pointers name a run while this run is held, or after it was refused."""
     terms = terms_of(run.inputs)
     where = " ".join(f"--{name} {quote(str(terms.recorded(name)))}" for name in ("bucket", "prefix", "candidate"))
     named = quote(run_id) if run_id else "RUN"
     token = quote(f"CONFIRM-{run_id}") if run_id else "CONFIRM-RUN"
-    return f"`drfsm pointers set {named} {where} --confirm {token} --take-over {run.id} --reason …`"
+    take_over = f" --take-over {run.id}" if _has_begun(run) else ""
+    return f"`drfsm pointers set {named} {where} --confirm {token}{take_over} --reason …`"
 
 
 def _observe_present(world: World, run: Run) -> dict[str, Any]:
