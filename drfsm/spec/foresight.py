@@ -10,7 +10,7 @@ that lead on. Owns the rules of ``foreseen`` (``unsound``), the table for the do
 audit both ask (``ahead``). Pure.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -147,6 +147,7 @@ def unsound(spec: MachineSpec) -> Iterator[Fault]:
             what = f"guard {guard.name} can't be foreseen: on every way something changes what it requires"
             yield guard.line, what, "remove foreseen"
         yield from _refuses_good_runs(spec, guard)
+        yield from _never_refuses(spec, guard, ways)
     for outlook in outlooks(spec):
         if outlook.guard.foreseen is Foreseen.NO and not outlook.why:
             what = f"guard {outlook.guard.name} can be judged before anything moves, and is not"
@@ -172,6 +173,20 @@ def _refuses_good_runs(spec: MachineSpec, guard: Guard) -> Iterator[Fault]:
             what = f"guard {guard.name} refuses beforehand what may become right by itself ({facts}, line {rule.line})"
             yield guard.line, what, "write `foreseen: warn`"
             return
+
+
+def _never_refuses(spec: MachineSpec, guard: Guard, ways: Sequence[_Way]) -> Iterator[Fault]:
+    """Find a guard that says ``refuse``, and whose row waits for every value that it refuses."""
+    rows = [row for way in ways for row in way.rows if guard.name in row.guards and way.leaves_alone(guard, row)]
+    if guard.foreseen is not Foreseen.REFUSE or not rows:
+        return
+    aheads = [Ahead(guard, row) for row in rows]
+    refused = [(fact, value) for fact in guard.requires for value in spec.facts[fact].values]
+    refused = [(fact, value) for fact, value in refused if value not in guard.requires[fact]]
+    if all(ahead.waits(fact, value) for ahead in aheads for fact, value in refused):
+        triggers = ", ".join(sorted({row.trigger for row in rows}))
+        what = f"guard {guard.name} says refuse, and never does: {triggers} would wait for what it requires"
+        yield guard.line, what, "write `foreseen: warn`, or name in the row's wait what it gives up at"
 
 
 # --- the table for the docs ---------------------------------------------------------------------------------------

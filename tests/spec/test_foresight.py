@@ -44,6 +44,9 @@ transitions:
 """
 
 
+WAITS = WALK[WALK.index("     wait: {every") : WALK.index("  - {from: riding, trigger: jump")]
+
+
 def test_a_foreseeing_row_judges_what_no_row_in_between_changes() -> None:
     """For the way that the inputs select, each guard once, at the first row that has it; a person's rows, too."""
     spec = load_machine(WALK)
@@ -102,6 +105,13 @@ def test_the_table_says_of_each_guard_whether_it_is_foreseen_or_why_not() -> Non
             (
                 "guard street_is_dry refuses beforehand what may become right by itself (street, line 24);"
                 " write `foreseen: warn`"
+            ),
+        ),
+        (
+            (WAITS, WAITS.replace(", give_up: {bus: broken}", "").replace(", bus_is_there", "")),
+            (
+                "guard bus_is_there says refuse, and never does: wait_for_bus would wait for what it requires;"
+                " write `foreseen: warn`, or name in the row's wait what it gives up at"
             ),
         ),
         (
