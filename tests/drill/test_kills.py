@@ -39,8 +39,12 @@ PLACES = [
 
 
 def test_killed_in_every_phase_it_ends_complete(site: Site, drill: Make) -> None:
-    """One power cut after another, in each phase: one machine was ever started, one Job ran, nothing is left."""
-    run = drill("--auto-promote", "true", "--allow-promote-bypass", "true")
+    """One power cut after another, in each phase: one machine was ever started, one Job ran, nothing is left.
+
+    Its run publishes a report, too; other drills' runs publish none.
+    """
+    report = ("--validation-env", "JOBINTEL_PUBLISH_RUN_REPORT=1")
+    run = drill("--auto-promote", "true", "--allow-promote-bypass", "true", *report)
     before = site.outside(run.id)
     for number, (kind, trigger) in enumerate(PLACES):
         run.kill_at(kind, trigger)
@@ -53,6 +57,7 @@ def test_killed_in_every_phase_it_ends_complete(site: Site, drill: Make) -> None
     receipts = {name: run.phase(name)["outcome"] for name in ("bringup", "restore", "validate", "promote", "teardown")}
     assert receipts == {**dict.fromkeys(receipts, "complete"), "restore": "state_not_restored"}
     assert run.file("dr_restore.control_plane.summary.json")["candidate_count"] == 1
+    assert run.file("validation.receipt.json")["verification_level"] == "declared"
 
 
 def test_a_failed_drill_that_is_killed_while_it_tears_down_ends_failed(drill: Make) -> None:
