@@ -75,7 +75,7 @@ def test_every_promotion_needs_both_flags() -> None:
 def test_whatever_takes_the_site_down_asks_whether_it_is_canonical() -> None:
     """Every row that tears down has the guard, and there are three: after success, failure and abort."""
     rows = [row for row in SPEC.rows if row.action == "tear_down_runner"]
-    assert {row.source for row in rows} == {"promoted", "promotion_skipped", "phase_failed", "aborting"}
+    assert {row.source for row in rows} == {"promotion_finished", "promotion_skipped", "phase_failed", "aborting"}
     assert all("site_is_not_canonical" in row.guards for row in rows)
 
 

@@ -65,7 +65,7 @@ def test_it_ends_complete_and_nothing_is_left_running(whole: Whole) -> None:
     assert whole.run.state.status == "complete", whole.run.words
     assert whole.run.own == []
     reached = whole.run.reached
-    passed = ["site_reached", "objects_restored", "validated", "promoted", "torn_down", "complete"]
+    passed = ["site_reached", "objects_restored", "validated", "promotion_finished", "torn_down", "complete"]
     assert [each for each in reached if each in passed] == passed
 
 

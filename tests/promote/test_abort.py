@@ -15,6 +15,7 @@ from tests.safety.world import Killed, Site, refused_with
 WAYS: dict[str, str] = {
     "preflight_ok": "", "pull_secret_refreshed": "renewed",
     "dr_validated": "", "dr_run_verified": "", "approved": "", "primary_fenced": "fenced",
+    "primary_not_fenced": "",
     "primary_frozen": "fenced", "primary_silenced": "", "primary_quiesced": "fenced", "primary_lost": "lost",
     "pointers_captured": "", "artifacts_published": "fenced", "provider_switched": "fenced",
 }  # fmt: skip

@@ -22,7 +22,15 @@ from tests.safety.world import Killed, Site, refused_with
 NEWER = "2027-01-01T00:00:00.000001+00:00"
 CANONICAL = {"pointers_captured", "artifacts_published", "provider_switched", "pointers_switched", "latest_switched",
              "dr_unfenced", "dr_publish_enabled", "dr_scheduled", "complete"}  # fmt: skip
-STOPPING = {"approved", "primary_fenced", "primary_frozen", "primary_silenced", "primary_quiesced", "primary_lost"}
+STOPPING = {
+    "approved",
+    "primary_fenced",
+    "primary_not_fenced",
+    "primary_frozen",
+    "primary_silenced",
+    "primary_quiesced",
+    "primary_lost",
+}
 
 
 def reachable(without: Iterable[str] = ()) -> set[str]:
@@ -384,7 +392,7 @@ def test_an_approval_ages_by_the_stores_times_in_what_was_seen(case: str) -> Non
     assert judged == wanted
 
 
-@pytest.mark.parametrize("state", ["approved", "primary_fenced"])
+@pytest.mark.parametrize("state", ["approved", "primary_not_fenced"])
 def test_an_approval_that_nobody_acted_on_expires_before_the_primarys_stop(
     site: Site, promote: Make, state: str
 ) -> None:

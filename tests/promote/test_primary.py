@@ -221,7 +221,7 @@ def test_an_unreachable_primary_that_nobody_declared_lost_holds_with_what_to_do(
     assert run.state.status == "aborted"
 
 
-@pytest.mark.parametrize("state", ["primary_fenced", "primary_quiesced"])
+@pytest.mark.parametrize("state", ["primary_not_fenced", "primary_quiesced"])
 def test_a_primary_that_is_lost_on_the_way_is_declared_so_and_approved_anew(
     ready: Ready, site: Site, promote: Make, state: str
 ) -> None:
