@@ -69,14 +69,17 @@ def test_another_candidates_pointers_move_and_locals_do_not(site: Site, failback
 
 @pytest.mark.parametrize("damage", [False, True])
 def test_a_sync_and_a_backup_on_the_way_are_done_or_hold(site: Site, failback: Make, damage: bool) -> None:
-    """What was asked for is copied without pointers, the backup is read; a damaged one holds until it is skipped."""
+    """What was asked for is copied without pointers, the backup is read; a damaged one holds until it is skipped.
+
+    It is damaged on the way: what is damaged before is found by preflight.
+    """
     backup = site.sandbox.backup_uri
-    if damage:
-        site.flip(f"{backup.partition(f'{site.bucket}/')[2]}/state.tar.zst")
     run = failback(
         sync="asked", sync_src_prefix=site.prefix, sync_dst_prefix="copies/jobintel",
         restore_check="asked", primary_restore_backup_uri=backup,
     )  # fmt: skip
+    if damage:
+        run.when_in("dr_frozen", lambda: site.flip(f"{backup.partition(f'{site.bucket}/')[2]}/state.tar.zst"))
     run.start()
     if damage:
         assert (run.state.status, run.state.state) == ("held", "sync_complete")
