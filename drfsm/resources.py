@@ -27,9 +27,9 @@ _KNOWN: Mapping[str, Known] = {
     "72e15ed8e71e388eaa9b64ecf5ca541a61a262ce6eb0675e7a1ca5fac6984baa": Known("drill", "0.3.0"),
     "6b27c94d4e0344d84b2b05fa2b308ef8552fd664aa679abe7892c5d53a7f5442": Known("promote", "0.3.0"),
     "ce231507cbe68fd5c679472f2fd8acc2628732b7caa96846066cfd0fe4141b24": Known("failback", "0.3.0"),
-    "bd84b825647cb58fd853282fe1a25edd7f2f5a8f4eb51e91269cfc2da4da5a38": Known("drill", "0.4.0"),
-    "ef2ceb9ac9e9e6ae2747a53a70686dac0b9abd79f5def8bf53e92749252ddef2": Known("promote", "0.4.0"),
-    "8392c413cb711638690352c08eec02f8ed1ab0819b1af19fb23e0809a1c45913": Known("failback", "0.4.0"),
+    "92a02b04f67d8b55de505d8cd65d3d19369db1f3de2967ff80514bf58859a845": Known("drill", "0.4.0"),
+    "de9ea4b23c166c6c98bcd9123e890ac655d4e2e9b5a3e687bbe6946114ecf80f": Known("promote", "0.4.0"),
+    "ee4ffe0705447bdec430d769ca1ccb1e22e3046e0891d15bd5ed8530a8abec3f": Known("failback", "0.4.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

@@ -4,9 +4,10 @@ For a machine that hands nothing over by itself, as the original's terraform mod
 kubeconfig into a file that only root may read. The machine needs SSM's agent and a role that lets it speak to SSM
 (AmazonSSMManagedInstanceCore); who asks needs ssm:SendCommand and ssm:GetCommandInvocation.
 
-One command is sent, and no other: the path is an argument of ours, held against a grammar. What the machine prints is
-a claim and may be a secret: it is returned and never told, nor is anything of it in a message. SSM itself keeps the
-output of a command for thirty days, for whoever may read commands there. Used by terraform.py.
+One command is sent, and no other: the path is an argument of ours, held against a grammar. What the machine prints is a
+claim and may be a secret: it is returned and never told, nor is anything of it in a message; of its errors the first
+300 characters are. SSM itself keeps the output of a command for thirty days, for whoever may read commands there. Used
+by terraform.py.
 """
 
 import re

@@ -17,6 +17,7 @@ from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
 from drfsm.cli.drill_inputs import PHASES, inputs_of, settle
 from drfsm.cli.options import (
+    Amount,
     Command,
     approval_policy,
     candidate,
@@ -60,7 +61,7 @@ _WORKLOAD = (
     ),
     patience,
     click.option(
-        "--site-timeout", type=click.FloatRange(0), default=120, show_default=True,
+        "--site-timeout", type=Amount(), default=120, show_default=True,
         help="Limit for nodes to be ready, in seconds.",
     ),
     click.option("--max-attempts", type=click.IntRange(1), default=3, show_default=True, help="Attempts at each step."),
@@ -134,7 +135,7 @@ def workload_options(command: Command) -> Command:
 @click.option("--prices", default="", type=click.Path(), help="JSON file with the prices of machines (docs/drill.md).")
 @click.option(
     "--expected-minutes",
-    type=click.FloatRange(0),
+    type=Amount(),
     default=60,
     show_default=True,
     help="Expected duration, for the cost estimate.",
@@ -150,14 +151,14 @@ def workload_options(command: Command) -> Command:
 )
 @click.option(
     "--boot-timeout",
-    type=click.FloatRange(0),
+    type=Amount(),
     default=900,
     show_default=True,
     help="Limit for the site to boot, in seconds.",
 )
 @click.option(
     "--reach-timeout",
-    type=click.FloatRange(0),
+    type=Amount(),
     default=60,
     show_default=True,
     help="Limit for the site's API to answer, in seconds.",

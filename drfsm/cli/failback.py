@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from drfsm.cli.options import (
+    Amount,
     assignments,
     both_or_none,
     candidate,
@@ -93,15 +94,13 @@ from drfsm.runs import wiring
 )
 @click.option(
     "--drain-timeout",
-    type=click.FloatRange(0),
+    type=Amount(),
     default=300,
     show_default=True,
     help="Limit for running Jobs to end, in seconds.",
 )
 @patience
-@click.option(
-    "--soak-timeout", type=click.FloatRange(0), default=90000, show_default=True, help="Limit for the soak, in seconds."
-)
+@click.option("--soak-timeout", type=Amount(), default=90000, show_default=True, help="Limit for the soak, in seconds.")
 @of_a_run
 @output
 def failback(**options: Any) -> int:

@@ -7,8 +7,7 @@ not known, because something could not be read, or a measurement could not be ha
 import os
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drfsm.cli.options import at_bucket, connected, pair
+from drfsm.cli.options import Amount, at_bucket, connected, pair
 from drfsm.cli.outcome import output
 from drfsm.cli.say import say_json, say_lines
 from drfsm.errors import DrfsmError, ExitCode, UsageFault
@@ -32,7 +31,7 @@ CODES = {"healthy": ExitCode.DONE, "unknown": ExitCode.UNREACHABLE}
 @pair
 @click.option(
     "--max-age",
-    type=click.FloatRange(0, min_open=True),
+    type=Amount(87_840, positive=True),
     default=6,
     show_default=True,
     envvar="DRFSM_MAX_AGE",
@@ -42,7 +41,7 @@ CODES = {"healthy": ExitCode.DONE, "unknown": ExitCode.UNREACHABLE}
 )
 @click.option(
     "--look-again",
-    type=click.FloatRange(0, 600),
+    type=Amount(600),
     default=15,
     show_default=True,
     metavar="SECONDS",
@@ -59,7 +58,7 @@ def health(
 ) -> int:
     """Say whether what is published is fresh and correct. Reads only; never starts anything.
 
-    Exits with 0 if it is, with 11 if it is stale or incorrect, with 9 if something could not be read.
+    Exits with 0 if it is, with 11 if it is stale or incorrect, with 9 if something could not be read or handed over.
     """
     from drfsm.dr.detection import look, measurements, textfile
     from drfsm.dr.terms import terms_of
@@ -80,13 +79,14 @@ def health(
         say_json(found.record)
     else:
         say_lines(_lines(found, given))
-    code = int(CODES.get(found.verdict, ExitCode.DIFFERENT))
+    refused = False  # one receiver that fails keeps the measurements from no other
     if prometheus:
-        _replace(Path(prometheus), textfile(found, project, datetime.now(UTC)))
+        text = textfile(found, project, datetime.now(UTC))
+        refused |= _is_refused(lambda: _replace(Path(prometheus), text))
     if cloudwatch and (metrics := measurements(found, project)):
-        refused = _handed_over(given, cloudwatch, metrics)
-        code = code or refused
-    return code
+        refused |= _is_refused(lambda: _to_cloudwatch(given, cloudwatch, metrics))
+    code = CODES.get(found.verdict, ExitCode.DIFFERENT)
+    return int(ExitCode.UNREACHABLE if refused and code == ExitCode.DONE else code)
 
 
 def _lines(found: "Health", given: Mapping[str, Any]) -> list[str]:
@@ -105,27 +105,36 @@ def _lines(found: "Health", given: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _handed_over(given: Mapping[str, Any], namespace: str, metrics: Any) -> int:
-    """Write metrics to CloudWatch; return the exit code. Those who watch there must not take silence for health."""
-    from drfsm.adapters import aws
-
+def _is_refused(hand_over: Callable[[], None]) -> bool:
+    """Hand measurements over; return whether that failed. Those who watch there must not take silence for health."""
     try:
-        aws.metrics(endpoint_url=given["endpoint_url"] or None, region=given["region"] or None).put(namespace, metrics)
+        hand_over()
     except DrfsmError as fault:
         say_lines((f"drfsm: {line}" for line in fault.lines()), err=True)
-        return int(ExitCode.UNREACHABLE)
-    return int(ExitCode.DONE)
+        return True
+    return False
+
+
+def _to_cloudwatch(given: Mapping[str, Any], namespace: str, metrics: Any) -> None:
+    from drfsm.adapters import aws
+
+    aws.metrics(endpoint_url=given["endpoint_url"] or None, region=given["region"] or None).put(namespace, metrics)
 
 
 def _replace(path: Path, text: str) -> None:
-    """Put a file in place whole: its reader, another user, sees the old one or the new one. Raises OSError."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    """Put a file in place whole: its reader, another user, sees the old one or the new one. Raises UsageFault."""
+    draft = ""
     try:
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             os.fchmod(file.fileno(), 0o644)
         Path(draft).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(draft).unlink()
-        raise
+    except OSError as fault:
+        raise UsageFault(
+            f"--prometheus {path}: can't be written: {fault.strerror}",
+            hint="name a file in a directory that exists, and that this user may write to",
+        ) from None
+    finally:
+        if draft:
+            Path(draft).unlink(missing_ok=True)

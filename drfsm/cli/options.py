@@ -19,6 +19,23 @@ _SECRET = re.compile(r"(?i)secret|token|passw|credential|key$")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+class Amount(click.FloatRange):
+    """A number of seconds or hours from 0 to ``most``: NaN, infinity and what no clock counts are refused."""
+
+    def __init__(self, most: float = 1e9, *, positive: bool = False) -> None:
+        super().__init__(0, most, min_open=positive)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number. Raises BadParameter."""
+        number = super().convert(value, param, ctx)
+        if number != number:  # noqa: PLR0124  NaN is within every range
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
+
+    def _describe_range(self) -> str:
+        return "x>0" if self.min_open else "x>=0"
+
+
 def address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     """Return the endpoint that the option names. Raises UsageFault if it is no address."""
     if not value:
@@ -142,14 +159,14 @@ _PATIENCE = (
     refresh_pull_secret,
     click.option(
         "--validation-timeout",
-        type=click.FloatRange(0),
+        type=Amount(),
         default=3600,
         show_default=True,
         help="Limit for a validation, in seconds.",
     ),
     click.option(
         "--startup-timeout",
-        type=click.FloatRange(0),
+        type=Amount(),
         default=600,
         show_default=True,
         help="Limit for pods to start, in seconds.",
@@ -172,7 +189,7 @@ _APPROVAL_POLICY = (
     ),
     click.option(
         "--approval-expires",
-        type=click.FloatRange(0, 8784, min_open=True),
+        type=Amount(8784, positive=True),
         default=24,
         show_default=True,
         envvar="DRFSM_APPROVAL_EXPIRES",

@@ -7,7 +7,7 @@ from uuid import uuid4
 import click
 
 from drfsm.cli import plans
-from drfsm.cli.options import approval_policy, comparison_profile, configmap, of_a_run, patience, workload_file
+from drfsm.cli.options import Amount, approval_policy, comparison_profile, configmap, of_a_run, patience, workload_file
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.promote_inputs import check_combinations, check_immediate_approval, inputs_of
 from drfsm.cli.prompts import at_terminal
@@ -125,7 +125,7 @@ from drfsm.runs.mirrors import has_mirror
 )
 @click.option(
     "--drain-timeout",
-    type=click.FloatRange(0),
+    type=Amount(),
     default=300,
     show_default=True,
     help="Limit for running Jobs to end, in seconds.",

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from drfsm.world import World
 
 Operation = Callable[[Runner], RunState]
+EXPECTED_ACCOUNT = "EXPECTED_ACCOUNT_ID"
+"""Variable of the environment: the cloud account that every command must happen in."""
 
 
 @frozen
@@ -170,21 +172,34 @@ class RunContext:
         )
 
     def _check_account(self) -> None:
-        """Compare the cloud account with the recorded one, if other machines wrote records. Raises ActionFailed."""
+        """Compare the cloud account with the expected and with the recorded one.
+
+        Raises ActionFailed where it is another, and what the cloud raises where this command names one and can't ask.
+        """
         state = self.state
-        recorded = (state.results.get("run_preflight") or {}).get("account")
-        if self._voucher.how == "own" or not recorded:
+        recorded = str((state.results.get("run_preflight") or {}).get("account") or "")
+        named = os.environ.get(EXPECTED_ACCOUNT, "")
+        expected = named or str(state.inputs.get("expect_account") or "")
+        if self._voucher.how != "own":
+            for line in trust.differing_places(state.inputs, self._inputs):
+                self._tell(line)
+        if not (expected or recorded):
             return
-        for line in trust.differing_places(state.inputs, self._inputs):
-            self._tell(line)
         try:
             account = self._world.identity.account()
         except (Unreachable, ActionFailed) as fault:
-            self._tell(
-                f"the run recorded the account {bounded(recorded)}; cannot ask for the current one: {fault.what}"
-            )
+            if named:
+                raise
+            where = f"the run works in the account {bounded(expected or recorded)}"
+            self._tell(f"{where}; cannot ask for the current one: {fault.what}")
             return
-        if account != str(recorded):
+        if expected and account != expected:
+            raise ActionFailed(
+                f"these credentials belong to the account {account}, and {bounded(expected)} is expected",
+                hint=f"use credentials of that account, or correct {EXPECTED_ACCOUNT}",
+                fault="operator",
+            )
+        if recorded and account != recorded:
             raise ActionFailed(
                 f"these credentials belong to the account {account}; the run worked in {bounded(recorded)}",
                 hint="use credentials of that account",

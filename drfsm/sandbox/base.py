@@ -5,7 +5,7 @@ install it. ``objects`` returns the base under the names of any contract. seed.p
 manifests`` copies the folders.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,23 @@ Manifest = dict[str, Any]
 
 def objects(contract: workload.Workload, image: str) -> list[Manifest]:
     """Return the base's objects in the order of their kustomization, with this image, under a contract's names."""
-    import yaml
-
-    documents = [document for text in _texts() for document in yaml.safe_load_all(text)]
+    documents: Iterable[Manifest] = _documents()
     if not contract.kubernetes.deployment:
         documents = [document for document in documents if "dashboard" not in document["metadata"]["name"]]
     return [_renamed(document, contract, image) for document in documents]
 
 
 @cache
-def _texts() -> tuple[str, ...]:
+def _documents() -> tuple[Manifest, ...]:
+    """Return the base's objects as they stand there; ``_walked`` copies what it changes."""
     import yaml
 
-    listed = yaml.safe_load((HOME / "base" / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
-    return tuple((HOME / "base" / name).read_text(encoding="utf-8") for name in listed)
+    def read(name: str) -> list[Manifest]:
+        text = (HOME / "base" / name).read_text(encoding="utf-8")
+        return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+
+    (listed,) = read("kustomization.yaml")
+    return tuple(document for name in listed["resources"] for document in read(name))
 
 
 def _renamed(document: Manifest, contract: workload.Workload, image: str) -> Manifest:

@@ -149,7 +149,7 @@ def installation(site: Site, options: Options, identity: Identity, endpoint: str
             manifest["data"] |= _settings(site, options)
     place = next(number for number, manifest in enumerate(made) if manifest["kind"] == "ConfigMap")
     secret = _object(contract, "v1", "Secret", names.secret, type="Opaque", data=_secret(options, identity, endpoint))
-    sections = [_control_plane_section(contract, section, files) for section, files in CONTROL_PLANE.items()]
+    sections = [_control_plane_section(contract, section, files) for section, files in _control_plane().items()]
     return [*made[: place + 1], secret, *sections, *made[place + 1 :]]
 
 
@@ -302,9 +302,7 @@ def run_ids(now: datetime | None = None) -> tuple[str, str]:
 def publish_control_plane(cloud: Cloud, options: Options) -> str:
     """Publish the control-plane bundle and its ``current.json``; return the bundle's URI."""
     at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    files = {
-        f"{section}/{name}": _pretty(body) for section, named in CONTROL_PLANE.items() for name, body in named.items()
-    }
+    files = {f"{section}/{name}": body for section, named in _control_plane().items() for name, body in named.items()}
     files["manifest.json"] = _pretty(
         {
             "schema_version": 1,
@@ -439,8 +437,14 @@ def _secret(options: Options, identity: Identity, endpoint: str) -> dict[str, st
     return {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
 
 
-def _control_plane_section(contract: Workload, section: str, files: Mapping[str, Any]) -> Manifest:
-    data = {name.replace("/", "__"): _pretty(body).decode() for name, body in files.items()}
+@lru_cache(1)
+def _control_plane() -> Mapping[str, Mapping[str, bytes]]:
+    """Return section -> file -> its bytes. They are large, and the same in every sandbox."""
+    return {section: {name: _pretty(body) for name, body in files.items()} for section, files in CONTROL_PLANE.items()}
+
+
+def _control_plane_section(contract: Workload, section: str, files: Mapping[str, bytes]) -> Manifest:
+    data = {name.replace("/", "__"): body.decode() for name, body in files.items()}
     return _object(contract, "v1", "ConfigMap", contract.kubernetes.control_plane_of(section), data=data)
 
 

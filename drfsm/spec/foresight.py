@@ -58,6 +58,7 @@ class _Way:
 
     def __init__(self, spec: MachineSpec, start: Row, selected: Callable[[Row], bool]) -> None:
         self._spec, self._start = spec, start
+        self._changes_of: dict[int, set[str]] = {}  # by a row's identity
         self._rows_of = {state: tuple(self._onward(state, selected)) for state in spec.states}
         self._changed = self._changed_before()
         self.rows = tuple(row for row in spec.rows if row in self._rows_of[row.source] and row.source in self._changed)
@@ -70,6 +71,11 @@ class _Way:
 
     def changes(self, row: Row) -> set[str]:
         """Return the facts that say something else once a row is taken."""
+        if id(row) not in self._changes_of:
+            self._changes_of[id(row)] = self._all_changes(row)
+        return self._changes_of[id(row)]
+
+    def _all_changes(self, row: Row) -> set[str]:
         waited = {fact for _, fact, _ in self._spec.wanted_of(row)} if row.wait else set()
         return self._spec.depending_on({*row.sets, *waited, *self._brought(row)})
 
@@ -116,11 +122,9 @@ def _any_way(spec: MachineSpec, start: Row) -> _Way:
     return _Way(spec, start, fits)
 
 
-def _refuses(spec: MachineSpec, state: str) -> bool:
-    """Whether a failure in a state ends as refused, for some inputs."""
-    return any(
-        row.source == state and row.by is By.FAILURE and spec.finals.get(row.to) == "refused" for row in spec.rows
-    )
+def _refusing(spec: MachineSpec) -> set[str]:
+    """Return the states in which a failure ends the run as refused, for some inputs."""
+    return {row.source for row in spec.rows if row.by is By.FAILURE and spec.finals.get(row.to) == "refused"}
 
 
 # --- what a declaration can get wrong -----------------------------------------------------------------------------
@@ -133,7 +137,7 @@ def unsound(spec: MachineSpec) -> Iterator[Fault]:
     starts = [row for row in spec.rows if row.foresees]
     foreseen = [guard for guard in spec.guards.values() if guard.foreseen is not Foreseen.NO]
     for row in starts:
-        if not _refuses(spec, row.source):
+        if row.source not in _refusing(spec):
             what = f"{row.trigger} foresees, and a failure in {row.source} does not end as refused"
             yield row.line, what, "add the failure's row, or foresee where nothing was changed yet"
     if starts and not foreseen:
@@ -206,22 +210,23 @@ def outlooks(spec: MachineSpec) -> Iterator[Outlook]:
     starts = [row for row in spec.rows if row.foresees]
     after = closure({row.to for row in starts}, onward((row.source, row.to) for row in spec.rows))
     told = {name for row in spec.rows if row.source not in after for name in row.guards}
+    refusing = _refusing(spec)
     for start in starts:
         way = _any_way(spec, start)
+        before = [row for row in (start, *way.rows) if row.source in refusing]
         for row in way.rows:
             for guard in (spec.guards[name] for name in row.guards if name not in told):
                 told.add(guard.name)
-                yield Outlook(guard, row, _why_not(spec, start, way, row, guard))
+                yield Outlook(guard, row, _why_not(spec, way, before, row, guard))
     for row in (row for row in spec.rows if row.source in after):
         for guard in (spec.guards[name] for name in row.guards if name not in told):
             told.add(guard.name)
             yield Outlook(guard, row, f"only {row.trigger} requires it, which is not on the way")
 
 
-def _why_not(spec: MachineSpec, start: Row, way: _Way, row: Row, guard: Guard) -> str:
+def _why_not(spec: MachineSpec, way: _Way, before: Sequence[Row], row: Row, guard: Guard) -> str:
     """Say why a guard is not judged beforehand; "" where it is, or where there is no reason."""
     every_value = all(set(values) == set(spec.facts[fact].values) for fact, values in guard.requires.items())
-    before = [other for other in (start, *way.rows) if _refuses(spec, other.source)]
     asked = {fact: other.trigger for other in before for _, fact, _ in spec.wanted_of(other)}
     why = ""
     if guard.foreseen is not Foreseen.NO:

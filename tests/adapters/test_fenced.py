@@ -13,7 +13,6 @@ WRITES = {
     "apply", "copy", "copy_many", "create", "delete", "delete_many", "patch", "presigned_url", "put", "write",
     "terminate", "bring_up", "tear_down", "allow", "run",
     "plan", "asked_again", "fetch_kubeconfig",  # they write files, or a record of what was asked
-    "token",  # a new one: made for an action that puts it into a Secret
 }  # fmt: skip
 PARTS = {name: kind for name, kind in vars(ports).items() if getattr(kind, "_is_protocol", False)}
 METHODS = {

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from drfsm.cli.main import COMMANDS
+from drfsm.cli.main import run as drfsm
 from tests.e2e.sites import Site, Sites
 
 
@@ -242,6 +243,19 @@ def test_health_tells_people_cron_prometheus_and_cloudwatch(site: Site, tmp_path
     assert {each["MetricName"] for each in metrics} == {"PipelineFreshnessHours", "PublishCorrectness", "NeedsDR"}
     assert site.objects("") == before
     assert site.run(*argv, "--prometheus", "drfsm.txt").code == 2
+    # A textfile that can't be written keeps nothing from CloudWatch, and is no excuse to say that all is well.
+    fresh = (*argv[:3], "--look-again", "0", "--max-age", "26")
+    told = site.run(*fresh, "--prometheus", str(tmp_path / "none" / "x.prom"), "--cloudwatch", "JobIntel/Other")
+    assert (told.code, "--prometheus" in told.err) == (9, True), told
+    assert site.sandbox.cloud.client("cloudwatch").list_metrics(Namespace="JobIntel/Other")["Metrics"]
+
+
+@pytest.mark.parametrize("amount", ["nan", "inf", "1e400", "-1", "1e30"])
+def test_an_amount_that_no_clock_counts_is_wrong_usage(amount: str) -> None:
+    """Of every option that takes seconds or hours, before anything is asked."""
+    for command, option in (("health", "--max-age"), ("health", "--look-again"), ("failback", "--drain-timeout"),
+                            ("promote", "--validation-timeout"), ("drill", "--site-timeout")):  # fmt: skip
+        assert drfsm([command, option, amount]) == 2, option
 
 
 # --- the account ------------------------------------------------------------------------------------------

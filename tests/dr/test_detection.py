@@ -57,7 +57,7 @@ def pointers(**by_number: Any) -> dict[str, Any]:
     [
         pytest.param({}, "healthy", "freshness", "2.0 h ago", id="published well"),
         pytest.param({"now": "2026-11-28T14:02:46+00:00"}, "stale", "freshness", "the limit is 6.0 h", id="too old"),
-        pytest.param({"now": "2026-11-28T07:00:00+00:00"}, "stale", "freshness", "ahead of", id="ends in the future"),
+        pytest.param({"now": "2026-11-28T07:00:00+00:00"}, "unknown", "freshness", "ahead of", id="ends in the future"),
         pytest.param({"now": None}, "unknown", "freshness", "not known", id="the store told no time"),
         pytest.param({"pointers": pointers(_2=pointer(OLD))}, "incorrect", "agreement", OLD, id="a provider is behind"),
         pytest.param({"pointers": pointers(_3=None)}, "incorrect", "pointers", KEYS[3], id="a pointer is missing"),
@@ -105,6 +105,20 @@ def test_a_pointer_without_an_end_is_as_old_as_the_object() -> None:
     """As who watched before did: the object's own time stands for an end that the pointer doesn't say."""
     health = judge(seen(pointers={key: pointer(ended_at=None) for key in KEYS}), 6 * HOUR)
     assert (health.verdict, health.age_seconds) == ("healthy", 2 * HOUR)
+
+
+def test_a_clock_that_is_wrong_measures_nothing_and_calls_nobody() -> None:
+    """A run that ended in the future is neither fresh nor stale, and nobody is to think of a promote."""
+    health = judge(seen(now="2026-11-28T07:00:00+00:00"), 6 * HOUR)
+    assert health.needs_dr is None
+    assert [metric.name for metric in measurements(health, "jobintel")] == ["PublishCorrectness"]
+    assert "freshness_seconds" not in textfile(health, "jobintel", datetime.now(UTC))
+
+
+def test_only_homes_beside_one_that_has_pointers_are_told_as_absent() -> None:
+    """Where no home has any, no version of the workload writes the others alone."""
+    assert judge(seen(pointers=dict.fromkeys(KEYS), run=None), 6 * HOUR).remarks == ()
+    assert judge(seen(pointers=pointers(_1=None, _3=None)), 6 * HOUR).remarks
 
 
 def test_a_procedure_at_work_is_told_beside_and_changes_nothing() -> None:

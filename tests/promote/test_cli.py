@@ -91,9 +91,9 @@ def test_promote_waits_with_its_plan_and_the_exact_command_and_that_command_comp
 
 
 def test_approve_without_a_terminal_and_without_a_plan_shows_it_and_moves_nothing(
-    site: Site, typed: Typed, receipt: str
+    site: Site, typed: Typed, receipt: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit 3 with the command to type; a wrong digest exits with 3, too, and leaves a rejected record."""
+    """Exit 3 with the command to type; a wrong digest or account exits with 3, too, and leaves a rejected record."""
     typed(*promote(site, receipt))
     before = (site.pointers(), site.touchable("primary"))
     code, _, err = typed("approve", "--ticket", "CHG-1")
@@ -104,6 +104,14 @@ def test_approve_without_a_terminal_and_without_a_plan_shows_it_and_moves_nothin
     assert code == ExitCode.REFUSED
     assert "approval_is_current" in err
     assert typed("approve", "--ticket", " ", "--plan", digest)[0] == ExitCode.USAGE
+    monkeypatch.setenv("EXPECTED_ACCOUNT_ID", "999999999999")  # every verb of a run is held to it, as its start is
+    for verb in (
+        ("approve", "--ticket", "CHG-1", "--plan", digest), ("resume",), ("abort", "--reason", "no"),
+        ("request", "decline", "--reason", "no"),
+    ):  # fmt: skip
+        code, _, err = typed(*verb)
+        assert (code, "999999999999 is expected" in err) == (ExitCode.REFUSED, True), (verb, err)
+    monkeypatch.delenv("EXPECTED_ACCOUNT_ID")
     assert (site.pointers(), site.touchable("primary")) == before
     _, out, _ = typed("replay")
     assert "approve was rejected in dr_run_verified" in out

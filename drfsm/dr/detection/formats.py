@@ -22,7 +22,7 @@ def measurements(health: Health, project: str) -> list[Metric]:
 
 def _of_pair(health: Health, project: str, pair: Pair) -> Iterator[Metric]:
     named = {"Project": project, "Provider": pair[0], "Profile": pair[1]}
-    if health.age_seconds is not None:
+    if health.age_seconds is not None and health.freshness != UNKNOWN:
         yield Metric(FRESHNESS, max(health.age_seconds, 0.0) / HOUR, named)
     if health.correctness != UNKNOWN:
         yield Metric(CORRECTNESS, 0 if health.correctness == OK else 1, named, "Count")
@@ -47,7 +47,7 @@ def _families(health: Health, now: datetime) -> Iterator[tuple[str, str, list[tu
     known = health.verdict != "unknown"
     yield "drfsm_health_known", "1 if everything could be read, or something is wrong.", [({}, float(known))]
     yield "drfsm_pipeline_freshness_limit_seconds", "How old a run may be.", [({}, health.limit_seconds)]
-    if health.age_seconds is not None:
+    if health.age_seconds is not None and health.freshness != UNKNOWN:
         yield "drfsm_pipeline_freshness_seconds", "How long ago the published run ended.", [({}, health.age_seconds)]
     if (ended := moment(health.ended_at)) is not None:
         yield "drfsm_published_run_ended_timestamp_seconds", "When that run ended.", [({}, ended.timestamp())]

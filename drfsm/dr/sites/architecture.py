@@ -1,7 +1,7 @@
 """Whether a site's nodes can run an image: what it is built for, by its registry, against what the nodes are.
 
 What can't be told (a registry that doesn't answer or wants a login) is no failure: only an image that is known to be
-built for other machines is refused. Owns the fact ``image_fit``. Used by baseline.py and the promote's binding.
+built for other machines is refused. Owns the fact ``image_fit``. Used by baseline.py, promote and failback.
 """
 
 from collections.abc import Mapping, Sequence

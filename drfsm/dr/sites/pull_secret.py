@@ -39,7 +39,10 @@ TOKEN_LASTS = timedelta(hours=12)
 TYPE, KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
 EXPIRES = "drfsm/token-expires"
 """Annotation: until when the token lasts that drfsm wrote, and the digest of the data that this is said of."""
+OLDER_KEY, OLDER_TYPE = ".dockercfg", "kubernetes.io/dockercfg"
+"""The form before ``KEY`` and ``TYPE``: nodes still read it, without ``auths``; drfsm writes none."""
 MEND = "`--refresh-pull-secret` puts a new token in"
+BY_HAND = "create it with `kubectl create secret docker-registry`"
 _LARGEST_BYTES = 1 << 20
 
 
@@ -86,29 +89,32 @@ def _seen(name: str, manifest: Manifest | None, registry: str, now: datetime) ->
         return {"name": name, "is": "not there"}
     body = _data(manifest)
     try:
-        entries = _entries(body, name)
+        entries = _entries(manifest, body)
     except Unreadable as fault:
         return {"name": name, "is": "unreadable", "why": fault.what}
     covering = [entry for pattern, entry in entries.items() if covers(pattern, registry)]
     seen = {"name": name, "is": "there", "covers": bool(covering), "sha256": _digest(body), **_age(manifest, now)}
     if not covering or ecr_of(registry) is None:
         return seen
-    expires = _expiry(manifest, body, covering[0])
+    expires = max(_expiry(manifest, body, entry) for entry in covering)  # a node tries each
     return {**seen, "expires_at": expires.isoformat(timespec="seconds"), "expired": expires <= now}
 
 
 def _data(manifest: Manifest) -> bytes:
     """Return what a Secret holds for pulling; empty where it is of another kind."""
+    key = OLDER_KEY if manifest.get("type") == OLDER_TYPE else KEY
     try:
-        return base64.b64decode((manifest.get("data") or {}).get(KEY) or "", validate=True)
+        return base64.b64decode((manifest.get("data") or {}).get(key) or "", validate=True)
     except (binascii.Error, ValueError):
         return b""
 
 
-def _entries(body: bytes, name: str) -> dict[str, Mapping[str, Any]]:
+def _entries(manifest: Manifest, body: bytes) -> dict[str, Mapping[str, Any]]:
     """Return registry → entry. Raises Unreadable, in words that hold nothing of the contents."""
+    name = str(manifest["metadata"]["name"])
     try:
-        entries = claims.object_of(body, name, largest_bytes=_LARGEST_BYTES).get("auths")
+        content = claims.object_of(body, name, largest_bytes=_LARGEST_BYTES)
+        entries = content if manifest.get("type") == OLDER_TYPE else content.get("auths")
     except Unreadable:  # its words may hold the contents
         entries = None
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
@@ -121,11 +127,13 @@ def covers(pattern: str, registry: str) -> bool:
 
     As Kubernetes reads them: https://kubernetes.io/docs/concepts/containers/images/#config-json
     """
-    host = pattern.removeprefix("https://").removeprefix("http://").partition("/")[0]
-    if host in ("index.docker.io", "registry-1.docker.io"):
-        host = DOCKER_HUB
-    parts, ours = host.split("."), registry.split(".")
+    parts, ours = _host(pattern).split("."), registry.split(".")
     return len(parts) == len(ours) and all(map(fnmatchcase, ours, parts))
+
+
+def _host(pattern: str) -> str:
+    host = pattern.removeprefix("https://").removeprefix("http://").partition("/")[0]
+    return DOCKER_HUB if host in ("index.docker.io", "registry-1.docker.io") else host
 
 
 def _age(manifest: Manifest, now: datetime) -> dict[str, Any]:
@@ -180,21 +188,22 @@ def _digest(body: bytes) -> str:
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
-    """Say what pulling would meet: usable, missing, uncovered or expired."""
+    """Say what pulling would meet: usable, missing, uncovered or expired.
+
+    A node pulls with whichever of the named Secrets it can use: one that is missing beside a good one stops nothing.
+    """
     secrets = seen["secrets"]
-    if any(secret["is"] != "there" for secret in secrets):
-        return "missing"
-    covering = [secret for secret in secrets if secret["covers"]]
-    if not secrets:
-        return "usable"
+    covering = [secret for secret in secrets if secret.get("covers")]
     if not covering:
-        return "uncovered"
+        lacking = any(secret["is"] != "there" for secret in secrets)
+        return "missing" if lacking else "uncovered" if secrets else "usable"
     return "expired" if all(secret.get("expired") for secret in covering) else "usable"
 
 
 def at_fault(seen: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the pull Secrets, in words that say how to mend it; [] where nothing is."""
-    words = [_fault(secret) for secret in seen["secrets"]]
+    mend = MEND if seen["ecr"] else BY_HAND
+    words = [_fault(secret, mend) for secret in seen["secrets"]]
     verdict = judge(seen)
     if verdict == "uncovered":
         names = ", ".join(secret["name"] for secret in seen["secrets"])
@@ -214,13 +223,13 @@ def left_after_refresh(seen: Mapping[str, Any]) -> dict[str, Any]:
     return {**seen, "secrets": [written if secret is choice[0] else secret for secret in secrets]}
 
 
-def _fault(secret: Mapping[str, Any]) -> str:
+def _fault(secret: Mapping[str, Any], mend: str) -> str:
     if secret["is"] == "not there":
-        return f"pull Secret {secret['name']} does not exist; {MEND}, or create it"
+        return f"pull Secret {secret['name']} does not exist: {mend}"
     if secret["is"] == "unreadable":
-        return f"pull {secret['why']}: create it with `kubectl create secret docker-registry`"
+        return f"pull {secret['why']}: {BY_HAND}"
     if secret.get("expired"):
-        return f"the token in pull Secret {secret['name']} expired at {secret['expires_at']}; {MEND}"
+        return f"the token in pull Secret {secret['name']} expired at {secret['expires_at']}: {mend}"
     return ""
 
 
@@ -235,20 +244,10 @@ def refresh(cluster: Cluster, namespace: str, names: Sequence[str], image: str, 
     named, where it is unclear which, and for a registry that gives no tokens; Conflict after a write in between.
     """
     registry = registry_of(image)
-    if ecr_of(registry) is None:
-        raise ActionFailed(
-            f"{registry} is no registry of AWS: drfsm has no token for it",
-            hint="write the Secret yourself: kubectl create secret docker-registry",
-            fault="operator",
-            final=True,
-        )
-    manifests = {name: cluster.get("Secret", namespace, name) for name in names}
-    name = _target(manifests, registry)
-    manifest = manifests[name]
+    name, manifest, entries = _target(cluster, namespace, names, registry)
     token = tokens.token(registry)
-    entries = {} if manifest is None else dict(_entries_or_none(manifest))
     basic = base64.b64encode(f"{token.username}:{token.password}".encode()).decode()
-    kept = {pattern: entry for pattern, entry in entries.items() if not covers(pattern, registry)}
+    kept = {pattern: entry for pattern, entry in entries.items() if _host(pattern) != registry}
     body = json.dumps({"auths": {**kept, registry: {"auth": basic}}}, sort_keys=True).encode()
     version = {} if manifest is None else {"resourceVersion": manifest["metadata"]["resourceVersion"]}
     cluster.apply(
@@ -275,39 +274,71 @@ def refresh(cluster: Cluster, namespace: str, names: Sequence[str], image: str, 
     }
 
 
-def _target(manifests: Mapping[str, Manifest | None], registry: str) -> str:
-    """Return the name of the Secret that the registry's token belongs in."""
-    covering = [name for name, manifest in manifests.items() if _has_entry(manifest, registry)]
+def _target(
+    cluster: Cluster, namespace: str, names: Sequence[str], registry: str
+) -> tuple[str, Manifest | None, Mapping[str, Any]]:
+    """Return the Secret that the registry's token belongs in: its name, itself if it exists, and its entries.
+
+    Raises ActionFailed where no token can be put anywhere: preflight asks for that, too (``obstacle``).
+    """
+    if ecr_of(registry) is None:
+        raise _impossible(
+            f"{registry} is no registry of AWS: drfsm has no token for it", f"leave it out, and {BY_HAND}"
+        )
+    manifests = {name: cluster.get("Secret", namespace, name) for name in names}
+    covering = [name for name, manifest in manifests.items() if manifest and _has_entry(manifest, registry)]
     choice = covering or list(manifests)
     if not choice:
-        raise ActionFailed(
+        raise _impossible(
             f"no pull Secret is named by the CronJob or its ServiceAccount: the nodes pull from {registry} themselves",
-            hint="look at the nodes' role; or name a Secret in imagePullSecrets of the ServiceAccount",
-            final=True,
+            "leave it out; or name a Secret in imagePullSecrets of the ServiceAccount",
         )
     if len(choice) > 1:
-        raise ActionFailed(
+        raise _impossible(
             f"which pull Secret is for {registry}? There are {', '.join(sorted(choice))}",
-            hint=f"give one of them an entry for {registry}",
-            final=True,
+            f"give one of them an entry for {registry}",
         )
-    return choice[0]
+    manifest = manifests[choice[0]]
+    return choice[0], manifest, {} if manifest is None else _writable(manifest)
 
 
-def _has_entry(manifest: Manifest | None, registry: str) -> bool:
-    return manifest is not None and any(covers(pattern, registry) for pattern in _entries_or_none(manifest))
+def _has_entry(manifest: Manifest, registry: str) -> bool:
+    try:
+        return any(covers(pattern, registry) for pattern in _entries(manifest, _data(manifest)))
+    except Unreadable:
+        return False
 
 
-def _entries_or_none(manifest: Manifest) -> Mapping[str, Any]:
+def _impossible(what: str, hint: str) -> ActionFailed:
+    return ActionFailed(what, hint=hint, fault="operator", final=True)
+
+
+def _writable(manifest: Manifest) -> Mapping[str, Any]:
     """Return a Secret's entries; {} where it has none yet. Raises ActionFailed for a Secret of another kind."""
     if manifest.get("type") not in (TYPE, None):
-        raise ActionFailed(
+        raise _impossible(
             f"Secret {manifest['metadata']['name']} is of type {claims.bounded(manifest.get('type'), 60)}, not {TYPE}",
-            hint="create one with `kubectl create secret docker-registry`",
-            final=True,
+            BY_HAND,
         )
     body = _data(manifest)
-    return _entries(body, str(manifest["metadata"]["name"])) if body else {}
+    try:
+        return _entries(manifest, body) if body else {}
+    except Unreadable as fault:
+        raise _impossible(fault.what, BY_HAND) from None
+
+
+def obstacle(cluster: Cluster, namespace: str, names: Sequence[str], image: str, tokens: PullTokens) -> str:
+    """Return why no new token could be put into a pull Secret, with the mend; "" where one could. Changes nothing.
+
+    A token is asked for and thrown away, as only the registry's service knows whether we may. Raises Unreachable.
+    """
+    registry = registry_of(image)
+    try:
+        _target(cluster, namespace, names, registry)
+        tokens.token(registry)
+    except ActionFailed as fault:
+        return f"{fault.what}: {fault.hint}" if fault.hint else fault.what
+    return ""
 
 
 # --- for the machines -------------------------------------------------------------------------------------------
@@ -342,5 +373,18 @@ def _refresh(world: World, run: Run) -> dict[str, Any]:
     return renewed
 
 
-FACTS = {"pull_token": Fact(_observe, _judge_token)}
+def _observe_refresh(world: World, run: Run) -> dict[str, Any]:
+    """See whether the renewal that was asked for can be done, before anything depends on it."""
+    cluster, namespace, names, image = _of_the_workload(world, run)
+    if world.pull_tokens is None:
+        raise ActionFailed("nobody gives tokens to pull with here", fault="drfsm")
+    why = obstacle(cluster, namespace, names, image, world.pull_tokens)
+    seen = {"registry": registry_of(image), "secrets": list(names), "impossible": why}
+    return {**seen, "in_words": why} if why else seen
+
+
+FACTS = {
+    "pull_token": Fact(_observe, _judge_token),
+    "pull_refresh": Fact(_observe_refresh, lambda seen, _inputs: "impossible" if seen["impossible"] else "possible"),
+}
 ACTIONS = {"refresh_pull_secret": _refresh}
