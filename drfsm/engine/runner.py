@@ -12,10 +12,8 @@ import getpass
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from shlex import quote
 from typing import Any
-from uuid import uuid4
 
 from drfsm import __version__
 from drfsm.engine import forecast, recheck
@@ -24,6 +22,7 @@ from drfsm.engine.binding import Binding
 from drfsm.engine.inputs import check_amendments, check_identity, check_inputs, check_vouched, recordable
 from drfsm.engine.legal import FORWARD_ONLY, LegalRows, check_binding
 from drfsm.engine.log import OnRecord, RunLog
+from drfsm.engine.new_names import new_name
 from drfsm.engine.observer import Observer, Say
 from drfsm.engine.ports import Clock, Journal, Lease, NoLease, SystemClock
 from drfsm.engine.step import NeedsPerson, Step
@@ -474,8 +473,7 @@ class Runner:
 
 def new_run_id(machine: str) -> str:
     """Return a fresh id for a run of a machine."""
-    # Fit for file names, Kubernetes names and labels.
-    return f"{machine}-{datetime.now(UTC):%Y%m%dt%H%M%Sz}-{uuid4().hex[:6]}"
+    return new_name(machine)
 
 
 def who() -> str:
