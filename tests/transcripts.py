@@ -47,7 +47,7 @@ _WIDTH = 120
 _INDENT = 14  # where the text of a record begins
 _DURATION = r"\b(?:\d+ h \d+ min|\d+ min \d+ s|\d+(?:\.\d+)? s)\b"
 _NUMBERED: Mapping[str, str] = {
-    r"\b(?:failback|promote|drill)-\d{8}[tT]\d{6}[zZ]-[0-9a-f]{6}\b": "<run {}>",
+    r"\b(?:failback|promote|drill)-\d{8}[tT]\d{6}[zZ]-(?:[0-9a-f]{6}){1,2}\b": "<run {}>",
     r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)": "<time {}>",
     r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b": "<uid {}>",
     r"\bi-[0-9a-f]{17}\b": "<instance {}>",

@@ -154,7 +154,10 @@ class S3Store:
         return self._conditional(what, request, key, body, if_match)
 
     def _conditional(self, what: str, request: Callable[[], Any], key: str, body: bytes, if_match: str | None) -> str:
-        """Write on a condition. Read the object if the response was lost or the conflict may be with our own write."""
+        """Write on a condition. Read the object if the response was lost or the conflict may be with our own write.
+
+        Raises Conflict if the object is not as the condition says; Unreachable if it is, and the store refuses anyhow.
+        """
         last: DrfsmError | None = None
         for _ in range(WRITE_TRIES):
             try:
@@ -171,8 +174,15 @@ class S3Store:
             # Bodies that matter carry a nonce: an equal body is our own.
             if now is not None and now.body == body:
                 return now.etag
-            if isinstance(last, Conflict) or (now.etag if now else None) != if_match:
+            if (now.etag if now else None) != if_match:
                 raise Conflict(f"{what}: another process wrote it in between")
+        if isinstance(last, Conflict):  # S3 may answer 409 while another request is under way, but not for ever
+            raise Unreachable(
+                f"{what}: the store refuses the write because of its condition, although the object is as the condition"
+                f" says ({'its ETag is the expected one' if if_match else 'there is none'})",
+                hint="this is a fault of the store: ask whoever runs it. Then repeat the command; drfsm wrote nothing",
+                fault="store",
+            )
         raise last or Unreachable(what)
 
     def copy(self, source: str, target: str) -> None:

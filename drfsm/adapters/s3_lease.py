@@ -1,37 +1,53 @@
 """The lease: one run at a time for a bucket and prefix, with an epoch that only rises.
 
-    <prefix>/drfsm/lease.json   {schema_version, epoch, held, run_id, operator, host, bundle, at, nonce, ...}
+    <prefix>/drfsm/lease.json   {schema_version, epoch, held, run_id, operator, host, bundle, keeps_records, at, nonce}
 
 Changed by compare-and-swap only, on a store that was tested to honour it. Never taken over by time alone: a slow run
 looks the same as a dead one. The same run in the same bundle on the same host may acquire it again (the lock on that
-bundle shows that its former process has ended). Any other process needs an operator's --take-over, also one that
-fetched the run into another directory of the same host.
+bundle shows that its former process has ended). A run that can do nothing more (lease_holders.py: it has ended, never
+had a record, or was held before it changed anything) does not keep it from the next run. Any other process needs an
+operator's --take-over, also one that fetched the run into another directory of the same host.
+
+The epoch is higher than every epoch that is known: of the lease, of the run's own records, of the last change of
+ownership. Where the lease does not exist, or is older than those, the mirrors of all runs are read, too
+(lease_epochs.py): so whoever deletes or restores the object makes no former holder's token valid again.
 
 The object is only a claim: whoever can write to the bucket can write it. It is read strictly and printed bounded. A
-command offered for pasting contains nothing of it but a valid run id or a quoted absolute path. Never delete it by
-hand: its epoch would start again, and a former holder's token would be valid again.
+command offered for pasting contains nothing of it but a valid run id or a quoted absolute path.
 """
 
 import json
-from collections.abc import Mapping
+import platform
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from shlex import quote
 from typing import Any
 from uuid import uuid4
 
+from drfsm.adapters.lease_epochs import LARGEST_EPOCH, mirrored_epoch, owners_epoch
+from drfsm.adapters.lease_holders import FREE, NO_RECORD, revoke_start, standing_of
 from drfsm.claims import bounded, field, name_of, object_of
 from drfsm.engine.ports import Clock, SystemClock
-from drfsm.errors import ActionFailed, Conflict, LeaseHeld, LeaseLost, Unreadable
+from drfsm.errors import ActionFailed, Conflict, DrfsmError, LeaseHeld, LeaseLost, Unreadable
 from drfsm.world import ObjectStore
 
 LARGEST_BYTES = 64 << 10
-LARGEST_EPOCH = 1 << 53  # beyond it, JSON readers differ about a number
 LONGEST_SAID, LONGEST_PATH = 100, 1000  # characters
+FIRST_RECORD_SECONDS = 5.0  # how long a starter is waited for that has the lease and no record yet
+PROBE_SECONDS = 600.0  # a probe object that is older was left behind by a process that was killed
+WITHOUT_RECORDS = "pointers-"  # until 0.3.0 a lease did not say that `drfsm pointers set` keeps no records
 _LEASE = "the lease"
 _TEXTS = ("run_id", "operator", "host", "bundle", "at", "nonce", "taken_over_from", "released_at")
+_PROBE = b"probe, not to be written"
 
 
 class S3Lease:
-    """The lease of one prefix, as one process sees it."""
+    """The lease of one prefix, as one process sees it.
+
+    ``keeps_records``: the holder mirrors its records, the first one before any action. ``known_epoch``: the highest
+    epoch in the holder's own records.
+    """
 
     def __init__(
         self,
@@ -41,13 +57,22 @@ class S3Lease:
         take_over_from: str | None = None,
         bundle: str = "",
         clock: Clock | None = None,
+        keeps_records: bool = False,
+        known_epoch: Callable[[], int] = lambda: 0,
     ) -> None:
         self._store, self._prefix = store, prefix
         self._key = f"{prefix}/drfsm/lease.json"
         self._take_over_from, self._bundle = take_over_from, bundle
         self._looked: tuple[dict[str, Any], str | None] | None = None
         self._clock: Clock = clock or SystemClock()
-        self._nonce = ""
+        self._keeps_records, self._known_epoch = keeps_records, known_epoch
+        self._holds, self._nonce = False, ""  # the nonce of this process's last write
+        self._taken_from: Mapping[str, str] = {}
+
+    @property
+    def taken_from(self) -> Mapping[str, str]:
+        """The run that held the lease when this process acquired it, and why it could be taken; else empty."""
+        return self._taken_from
 
     def look(self) -> None:
         """Read the lease now: the next ``acquire`` fails if another process takes it in between.
@@ -64,57 +89,109 @@ class S3Lease:
         """
         probe_compare_and_swap(self._store, self._prefix)
         (current, etag), self._looked = self._looked or self._read(), None
-        taken_from = self._held_by_other(current, run_id, host)
+        by = {"run_id": run_id, "operator": operator, "host": host}
+        self._taken_from = self._taken(current, by)
         body: dict[str, Any] = {
             "schema_version": 1,
-            "epoch": current.get("epoch", 0) + 1,
+            "epoch": self._next_epoch(current),
             "held": True,
-            "run_id": run_id,
-            "operator": operator,
-            "host": host,
+            **by,
             "bundle": self._bundle,
+            "keeps_records": self._keeps_records,
             "at": self._clock.now(),
             "nonce": uuid4().hex,
         }
-        if taken_from:
-            body["taken_over_from"] = taken_from
+        if self._taken_from:
+            body["taken_over_from"] = self._taken_from["run_id"]
         self._write(body, etag)
+        self._holds = True
         return int(body["epoch"])
 
-    def _held_by_other(self, current: Mapping[str, Any], run_id: str, host: str) -> str:
-        """Return the run from which the lease is taken over, "" for none. Raises LeaseHeld."""
-        ours = {"run_id": run_id, "host": host, "bundle": self._bundle}
+    def _next_epoch(self, current: Mapping[str, Any]) -> int:
+        """Return an epoch above every one that is known. Reads all mirrors only where the lease is no proof."""
+        lease, known = int(current.get("epoch", 0)), max(self._known_epoch(), owners_epoch(self._store, self._prefix))
+        if not current or lease < known:  # deleted, never written, or restored from an old version
+            known = max(known, mirrored_epoch(self._store, self._prefix))
+        return max(lease, known) + 1
+
+    def _taken(self, current: Mapping[str, Any], by: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the run from which the lease is taken, and why: empty for a free lease. Raises LeaseHeld."""
+        ours = {"run_id": by["run_id"], "host": by["host"], "bundle": self._bundle}
         if not current.get("held") or all(current.get(name, "") == value for name, value in ours.items()):
+            return {}
+        holder = str(current["run_id"])
+        is_named = holder == self._take_over_from
+        standing = self._standing(current, wait=not is_named)
+        is_own = holder == by["run_id"]  # begun in another place: nobody can see from here whether it is at work there
+        if not is_named and (standing not in FREE or (is_own and standing == NO_RECORD)):
+            raise self._held_by(current)
+        if standing == NO_RECORD and not is_own:
+            revoke_start(self._store, self._prefix, current, by, self._clock.now())
+        return {"run_id": holder, "why": standing if standing in FREE else "taken_over"}
+
+    def _standing(self, current: Mapping[str, Any], *, wait: bool) -> str:
+        """Return where the holder stands by its records, "" for one that keeps none. Waits for a starter's first."""
+        holder = str(current["run_id"])
+        if not current.get("keeps_records", not holder.startswith(WITHOUT_RECORDS)):
             return ""
-        if current.get("run_id") == self._take_over_from:
-            return str(current["run_id"])
-        raise LeaseHeld(
-            f"the lease of {self._prefix} is held by the run {current['run_id']}, started by"
+        standing = standing_of(self._store, self._prefix, holder)
+        if standing != NO_RECORD or not wait:
+            return standing
+        stat = self._store.stat(self._key)
+        age = _age_seconds(self._store, stat.modified) if stat else 0
+        if age < FIRST_RECORD_SECONDS:
+            self._clock.sleep(FIRST_RECORD_SECONDS - age)
+            standing = standing_of(self._store, self._prefix, holder)
+        return standing
+
+    def _held_by(self, current: Mapping[str, Any]) -> LeaseHeld:
+        holder = current["run_id"]
+        go_on = f"continue that run there (drfsm resume {_where(current)})"
+        if not current.get("keeps_records", not holder.startswith(WITHOUT_RECORDS)):
+            go_on = "it is a single command, which can't be resumed: wait for its end"
+        return LeaseHeld(
+            f"the lease of {self._prefix} is held by the run {holder}, started by"
             f" {_said(current, 'operator')} on {_said(current, 'host')}, since {_said(current, 'at')}",
-            hint=f"continue that run there (drfsm resume {_where(current)});"
-            f" or, if you know that its process is dead: --take-over {current['run_id']}",
+            hint=f"{go_on}; or, if you know that its process is dead: --take-over {holder}",
         )
 
     def check(self) -> None:
         """Raise LeaseLost unless this process still holds the lease."""
         current, _ = self._read()
-        if current.get("nonce") != self._nonce:
+        if self._holds and current.get("nonce") == self._nonce:
+            return
+        if not current:
             raise LeaseLost(
-                f"the lease was taken over by the run {_said(current, 'run_id')} of {_said(current, 'operator')} on"
-                f" {_said(current, 'host')} at {_said(current, 'at')}: this process stops",
-                hint="ask that run's operator; this run cannot continue while the other holds the lease",
+                f"the lease s3://{self._store.bucket}/{self._key} does not exist any more: somebody deleted it, and"
+                " another run could have started since. This process stops",
+                hint="find out who deleted it. No epoch is repeated: `drfsm resume` takes a new lease with a higher"
+                " one, unless another run has it by then",
             )
+        raise LeaseLost(
+            f"the lease was taken over by the run {_said(current, 'run_id')} of {_said(current, 'operator')} on"
+            f" {_said(current, 'host')} at {_said(current, 'at')}: this process stops",
+            hint="ask that run's operator; this run cannot continue while the other holds the lease",
+        )
+
+    def is_elsewhere(self, run_id: str) -> bool:
+        """Whether another process may write this run's records now: then this one must not write any."""
+        current, _ = self._read()
+        if self._nonce:
+            return bool(current.get("nonce") != self._nonce)
+        ours = current.get("bundle", "") == self._bundle and current.get("host") == platform.node()
+        return bool(current.get("held") and current.get("run_id") == run_id and not ours)
 
     def release(self, run_id: str) -> None:
         """Release the lease if this run holds it."""
         current, etag = self._read()
+        self._holds = False
         if not current.get("held") or current.get("run_id") != run_id:
             return
         if self._nonce and current.get("nonce") != self._nonce:
             return
         try:
             self._write({**current, "held": False, "released_at": self._clock.now(), "nonce": uuid4().hex}, etag)
-        except Conflict:
+        except LeaseHeld:
             return  # another run took it over in between
 
     def _read(self) -> tuple[dict[str, Any], str | None]:
@@ -129,15 +206,23 @@ class S3Lease:
                 f"the lease {self._key} is damaged: {fault.what}",
                 fault="store",
                 hint=f"find out who wrote it (aws s3api list-object-versions {key}) and restore its last good version."
-                " Never delete it: its epoch would start again, and a run that lost the lease could write again",
+                f" If there is none: stop every run of this prefix (drfsm list s3://{quote(self._store.bucket)}/"
+                f"{quote(self._prefix)}), then delete the object: the next lease is above every epoch that the runs'"
+                " records and the ownership object know",
             ) from None
 
     def _write(self, body: Mapping[str, Any], etag: str | None) -> None:
         raw = (json.dumps(body, indent=2) + "\n").encode()
+        before, self._nonce = self._nonce, str(body["nonce"])  # BEFORE the write: its answer may get lost
         try:
             self._store.put(self._key, raw, if_match=etag, if_absent=etag is None)
         except Conflict:
+            self._nonce = before
             current, _ = self._read()
+            if not current.get("held"):
+                raise LeaseHeld(
+                    "another process changed the lease in the same moment; nobody holds it now", hint="try again"
+                ) from None
             raise LeaseHeld(
                 f"the run {_said(current, 'run_id')} of {_said(current, 'operator')} on {_said(current, 'host')} took"
                 " the lease in the same moment",
@@ -146,7 +231,6 @@ class S3Lease:
         again, _ = self._read()
         if again.get("nonce") != body["nonce"]:
             raise LeaseHeld("the lease differs from what was just written: another process writes it, too")
-        self._nonce = str(body["nonce"])
 
 
 def _lease(raw: bytes) -> dict[str, Any]:
@@ -159,6 +243,8 @@ def _lease(raw: bytes) -> dict[str, Any]:
     for name in _TEXTS:
         if name in lease:
             field(lease, name, str, _LEASE)
+    if "keeps_records" in lease:
+        field(lease, "keeps_records", bool, _LEASE)
     return lease
 
 
@@ -175,7 +261,9 @@ def _where(lease: Mapping[str, Any]) -> str:
 
 def probe_compare_and_swap(store: ObjectStore, prefix: str) -> None:
     """Raise ActionFailed unless the store honours conditional writes: some stores ignore conditions silently."""
-    key = f"{prefix}/drfsm/probes/{uuid4().hex}"
+    home = f"{prefix}/drfsm/probes/"
+    _remove_old_probes(store, home)
+    key = f"{home}{uuid4().hex}"
     etag = store.put(key, b"probe 1", if_absent=True)
     try:
         honoured = _refused(store, key, if_absent=True) and _refused(store, key, if_match='"not-its-etag"')
@@ -192,9 +280,23 @@ def probe_compare_and_swap(store: ObjectStore, prefix: str) -> None:
         )
 
 
+def _remove_old_probes(store: ObjectStore, home: str) -> None:
+    """Delete what killed processes left behind. A store that refuses it is no reason to stop."""
+    with suppress(DrfsmError):
+        for stat in list(store.list(home)):
+            if _age_seconds(store, stat.modified) > PROBE_SECONDS:
+                store.delete(stat.key)
+
+
+def _age_seconds(store: ObjectStore, modified: str) -> float:
+    """Return an object's age by the store's clock; 0 where that is not known."""
+    now = store.now()
+    return 0.0 if now is None else max((now - datetime.fromisoformat(modified)).total_seconds(), 0.0)
+
+
 def _refused(store: ObjectStore, key: str, **condition: Any) -> bool:
     try:
-        store.put(key, b"probe, not to be written", **condition)
+        store.put(key, _PROBE, **condition)
     except Conflict:
         return True
     return False

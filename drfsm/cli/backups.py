@@ -16,7 +16,7 @@ from drfsm.cli.control_plane import applied, fetched
 from drfsm.cli.options import at_bucket, configmap, connected, contract_of, endpoint_url, pair, region, workload_file
 from drfsm.cli.outcome import output
 from drfsm.cli.say import say as say_line
-from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, stamp
+from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say
 from drfsm.errors import ExitCode, UsageFault
 from drfsm.runs.receipts import ReceiptFiles
 
@@ -83,8 +83,9 @@ def create(
     from drfsm.dr.backup import Image, Site, findings, findings_json
     from drfsm.dr.backup import create as take
     from drfsm.dr.terms import terms_of
+    from drfsm.engine.new_names import new_name
 
-    store, named = connected(options), backup_id or f"backup-{stamp()}"
+    store, named = connected(options), backup_id or new_name("backup")
     if not is_name("file", named):
         raise UsageFault(
             f"--backup-id {bounded(repr(named), 100)} is no name",

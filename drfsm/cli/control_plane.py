@@ -162,9 +162,10 @@ def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -
 def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str, output: str, **options: Any) -> None:
     """Fetch the current bundle, verify it, and write it as files."""
     from drfsm.dr.control_plane import lay_out
+    from drfsm.engine.new_names import new_name
 
     bundle = _found(options, bundle_uri, bundle_sha256)
-    receipts = ReceiptFiles(receipt_dir, f"control-plane-{stamp()}")
+    receipts = ReceiptFiles(receipt_dir, new_name("control-plane"))
     directory = Path(output_dir).absolute() if output_dir else receipts.directory / "control-plane/fetch"
     lay_out(bundle, directory)
     fetched(receipts, bundle, str(directory))
@@ -201,6 +202,7 @@ def apply(
 ) -> None:
     """Apply the current bundle to a site as four ConfigMaps, and read them back."""
     from drfsm.dr.control_plane import apply as room
+    from drfsm.engine.new_names import new_name
 
     bundle = _found(options, bundle_uri, bundle_sha256)
     if render_only:
@@ -220,7 +222,7 @@ def apply(
         check=lambda: None,
         say=say,
     )
-    receipts = ReceiptFiles(receipt_dir, f"control-plane-{stamp()}")
+    receipts = ReceiptFiles(receipt_dir, new_name("control-plane"))
     applied(receipts, bundle, done)
     lines = [
         f"  {section['configmap']}: {section['files']} files, was {section['was']}"

@@ -87,5 +87,5 @@ def out(output: str, record: Any, lines: list[str]) -> None:
 
 
 def stamp() -> str:
-    """Return the time for a name: 20260227T002229Z."""
+    """Return the time as bundles and receipts have it: 20260227T002229Z. It is no name: two commands may share it."""
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")

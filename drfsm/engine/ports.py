@@ -29,6 +29,10 @@ class Journal(Protocol):
 class Lease(Protocol):
     """The right to act on one bucket and prefix, with a rising epoch (the fencing token)."""
 
+    @property
+    def taken_from(self) -> Mapping[str, str]:
+        """The run that held the lease when it was acquired (``run_id``), and ``why`` it could be taken; else empty."""
+
     def acquire(self, run_id: str, operator: str, host: str) -> int:
         """Take the lease and return its epoch. Raises LeaseHeld if another run has it."""
 
@@ -98,6 +102,11 @@ class NoLease:
 
     def __init__(self) -> None:
         self._epoch = 0
+
+    @property
+    def taken_from(self) -> Mapping[str, str]:
+        """Nobody held it."""
+        return {}
 
     def acquire(self, run_id: str, operator: str, host: str) -> int:  # noqa: ARG002  the protocol's shape
         """Return the next epoch."""

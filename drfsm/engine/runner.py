@@ -12,10 +12,9 @@ import getpass
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
 from shlex import quote
 from typing import Any
-from uuid import uuid4
 
 from drfsm import __version__
 from drfsm.engine import forecast, recheck
@@ -24,6 +23,7 @@ from drfsm.engine.binding import Binding
 from drfsm.engine.inputs import check_amendments, check_identity, check_inputs, check_vouched, recordable
 from drfsm.engine.legal import FORWARD_ONLY, LegalRows, check_binding
 from drfsm.engine.log import OnRecord, RunLog
+from drfsm.engine.new_names import new_name
 from drfsm.engine.observer import Observer, Say
 from drfsm.engine.ports import Clock, Journal, Lease, NoLease, SystemClock
 from drfsm.engine.step import NeedsPerson, Step
@@ -84,7 +84,7 @@ class Runner:
         check_binding(spec, binding, log)
         self._operator, self._host = operator or who(), host or platform.node()
         self._proven = {"proven": identity} if identity else {}
-        self._leased = False
+        self._leased = self._lease_asked = False
         self._interrupted = False
         self._hold_asked = hold_asked
         self._observer = Observer(log, binding, world, interrupted=lambda: self._interrupted, say=say, proven=identity)
@@ -157,9 +157,10 @@ class Runner:
         """
         self._ready()
         if self._over():
+            self._lease_asked = self._failed_in_world()  # by a process that may have died before it gave it back
             return self._finish()
         if not self.state.dry_run:
-            self._take_lease()
+            self._take_lease_again()
         self._log.append(
             "resumed",
             {
@@ -183,7 +184,7 @@ class Runner:
         arguments = recordable("arguments", {**own, "operator": self._operator, **self._proven})
         self._refuse_ended(trigger)
         check_amendments(self._spec, self.state.state, self.state.inputs, trigger, arguments)
-        self._take_lease()
+        self._take_lease_again()
         try:
             self._attempts.take(self._settled(trigger), arguments)
         except LeaseLost:
@@ -325,6 +326,25 @@ class Runner:
             return False
         return True
 
+    def _take_lease_again(self) -> None:
+        """Take the lease for a run that was begun. Raises LeaseHeld.
+
+        A run that was killed before it ever had the lease, and can't have it, ends as its start would have ended.
+        """
+        try:
+            self._take_lease()
+        except LeaseHeld as fault:
+            never_began = not self.state.epoch and self.state.status == "running" and not isinstance(fault, LeaseLost)
+            row = self._rows.next_row() if never_began else None
+            if row is not None and self._take_failure_row(row, fault):
+                self._finish()
+            raise
+
+    def _failed_in_world(self) -> bool:
+        """Whether a row that needs the lease sent the run where it stands."""
+        stages = {stage for _, _, stage in self.state.causes}
+        return any(row.trigger in stages and self._rows.touches_world(row) for row in self._spec.rows)
+
     def _guards_hold(self, row: Row) -> bool:
         return not (row.guards and self._observer.judge(row).refusals)
 
@@ -338,6 +358,7 @@ class Runner:
     # --- holds and ends ---------------------------------------------------------------------------------
 
     def _hold(self, stage: str, fault: DrfsmError) -> RunState:
+        releases = self._lease_asked and not self.state.touched
         self._log.append(
             "held",
             {
@@ -349,8 +370,10 @@ class Runner:
                 "ways": self._log.next_actions(),
                 "way": fault.hint,
                 "interrupted": isinstance(fault, Interrupted) and not isinstance(fault, HoldAsked),
+                **({"lease": "released"} if releases else {}),
             },
         )
+        self._yield_lease()
         if isinstance(fault, Interrupted):
             self._interrupted = False  # done: the next verb may go on
         return self.state
@@ -375,12 +398,33 @@ class Runner:
             )
         if not self.state.sealed:
             self._log.append("seal", {"records": self.state.length, "head": self._log.journal.head})
-        if self.state.epoch:  # AFTER the last record: who writes has the lease
-            self._lease.release(self.state.run_id)
-            self._leased = False
+        if self.state.epoch or self._lease_asked:  # AFTER the last record: who writes has the lease
+            self._release()
         if self._log.fault:
             raise self._log.fault
         return self.state
+
+    def _yield_lease(self) -> None:
+        """Give the lease back where a run waits for a person that has changed nothing: others may work meanwhile.
+
+        A store that does not answer is no further fault: the record says that the lease may be taken.
+        """
+        if self._lease_asked and not self.state.touched:
+            with suppress(DrfsmError):
+                self._release()
+
+    def _release(self) -> None:
+        """Give the lease back, AFTER the last record. Raises what a store raises, with the next step."""
+        self._leased = self._lease_asked = False
+        try:
+            self._lease.release(self.state.run_id)
+        except DrfsmError as fault:
+            fault.what = f"the run is {self.state.status}, and its lease could not be given back: {fault.what}"
+            fault.hint = (
+                f"once the store answers: drfsm resume {quote(self.state.run_id)}; or start the next run, which takes"
+                f" the lease of one that can do nothing more. {fault.hint}"
+            ).strip()
+            raise
 
     def _why_ended(self) -> tuple[str, str]:
         """Return why a run did not end as it was meant to, and at which stage; nothing if it did."""
@@ -460,12 +504,21 @@ class Runner:
                 **self._proven,
             },
         )
+        if self.state.status == "held":  # else a hold follows
+            self._yield_lease()
 
     def _take_lease(self) -> None:
         if self._leased:
             return
-        epoch = self._lease.acquire(self.state.run_id, self._operator, self._host)
+        self._lease_asked = True  # whatever becomes of the next lines, the lease may name this run
+        try:
+            epoch = self._lease.acquire(self.state.run_id, self._operator, self._host)
+        except LeaseHeld:
+            self._lease_asked = False
+            raise
         body: dict[str, Any] = {"epoch": epoch, "operator": self._operator, "host": self._host}
+        if self._lease.taken_from:
+            body["taken_from"] = dict(self._lease.taken_from)
         if self._vouched:  # who answers for the records before this one
             body["vouched"] = self._vouched
         self._log.append("lease_acquired", body)
@@ -474,8 +527,7 @@ class Runner:
 
 def new_run_id(machine: str) -> str:
     """Return a fresh id for a run of a machine."""
-    # Fit for file names, Kubernetes names and labels.
-    return f"{machine}-{datetime.now(UTC):%Y%m%dt%H%M%Sz}-{uuid4().hex[:6]}"
+    return new_name(machine)
 
 
 def who() -> str:

@@ -43,6 +43,7 @@ from drfsm.journal.record_types import (
     RunStarted,
     Sampled,
     Seal,
+    StartRevoked,
     TailCut,
 )
 
@@ -249,6 +250,23 @@ def _started(started: RunStarted, width: int) -> Iterator[str]:
 
 def _leased(lease: LeaseAcquired, _width: int) -> Iterator[str]:
     yield printable(f"takes the lease, epoch {lease.epoch}, by {lease.operator} on {lease.host}")
+    if lease.taken_from:
+        run_id, why = lease.taken_from.get("run_id", ""), str(lease.taken_from.get("why", ""))
+        yield printable(f"from the run {run_id}: {_WHY_TAKEN.get(why, why)}")
+
+
+_WHY_TAKEN = {
+    "no_record": "it had no record in S3, so its start was revoked",
+    "revoked": "its start was revoked",
+    "ended": "it has ended",
+    "released": "it was held before it changed anything",
+    "taken_over": "a person said that its process is dead (--take-over)",
+}
+
+
+def _revoked(revoked: StartRevoked, _width: int) -> Iterator[str]:
+    yield printable(f"the start of {revoked.run_id} was revoked by the run {revoked.revoked_by}, which took its lease")
+    yield printable(f"by {revoked.operator} on {revoked.host}; the lease had no record, and nothing was changed")
 
 
 def _resumed(resumed: Resumed, _width: int) -> Iterator[str]:
@@ -320,6 +338,8 @@ def _held(held: Held, _width: int) -> Iterator[str]:
     yield printable(f"HELD in {held.state} at {held.stage}")
     yield clip(held.reason, _REASON_WIDTH)
     yield from (printable(f"frozen: {words}") for words in held.frozen)
+    if held.lease:
+        yield "releases the lease: nothing was changed, and other runs may start"
 
 
 def _forecast(forecast: Forecast, width: int) -> Iterator[str]:
@@ -383,6 +403,7 @@ def _readings(facts: Mapping[str, Reading], width: int) -> Iterator[str]:
 _TELL: Mapping[str, Callable[[Any, int], Iterator[str]]] = {
     "run_started": _started,
     "lease_acquired": _leased,
+    "start_revoked": _revoked,
     "resumed": _resumed,
     "tail_cut": _cut,
     "sampled": _sampled,

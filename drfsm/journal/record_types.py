@@ -166,6 +166,8 @@ FORECAST_CHECKS = list_of(
 )
 NEXT_ACTIONS = list_of(one(NextAction, "way"))
 BY = one_of("runner", "operator", "failure")
+TAKEN_FROM = closed(run_id=TEXT, why=one_of("no_record", "revoked", "ended", "released", "taken_over"))
+HOLDER = closed(operator=TEXT, host=TEXT, bundle=TEXT, at=TEXT)
 AMENDS = "inputs that a person's arguments replace from here on"
 
 
@@ -211,6 +213,23 @@ class LeaseAcquired(Body):
     operator: str = required(TEXT)
     host: str = required(TEXT)
     vouched: Json = optional(VOUCHED, {}, since="0.2.0", note="who answers for the records before this one")
+    taken_from: Json = optional(
+        TAKEN_FROM, {}, since="0.4.0", note="the run that held the lease until then, and why it could be taken"
+    )
+
+
+@frozen(kw_only=True)
+class StartRevoked(Body):
+    """Written by another run, in S3 only, in the place of a run's first record: that run never began, and never can.
+
+    Its lease had no record, so ``revoked_by`` took the lease. ``holder`` is what the lease said.
+    """
+
+    run_id: str = required(name_of("drfsm run"))
+    revoked_by: str = required(name_of("drfsm run"))
+    operator: str = required(TEXT)
+    host: str = required(TEXT)
+    holder: Json = required(HOLDER)
 
 
 @frozen(kw_only=True)
@@ -348,6 +367,7 @@ class Held(Body):
     fault: str = optional(TEXT, "")
     hint: str = optional(TEXT, "", key="way")
     interrupted: bool = optional(FLAG, default=False)
+    lease: str = optional(only("released"), "", since="0.4.0", note="nothing was changed, so the lease is given back")
 
 
 @frozen(kw_only=True)
@@ -393,6 +413,7 @@ class Seal(Body):
 KINDS: Mapping[str, type[Body]] = {
     "run_started": RunStarted,
     "lease_acquired": LeaseAcquired,
+    "start_revoked": StartRevoked,
     "resumed": Resumed,
     "tail_cut": TailCut,
     "sampled": Sampled,

@@ -34,6 +34,7 @@ from drfsm.journal.record_types import (
     Resumed,
     RunStarted,
     Sampled,
+    StartRevoked,
     Transition,
 )
 
@@ -116,6 +117,8 @@ class RunState:
     length: int = 0  # records
     sealed: bool = False
     epoch: int = 0  # of the last lease; 0: none was taken
+    lease_released: bool = False  # by a hold, before anything was changed
+    touched: bool = False  # an action that changes something was begun
 
     # what is begun, known and done
     open: OpenIntent | None = None  # None: no action's outcome is open
@@ -252,8 +255,13 @@ def _started(state: RunState, record: Record, started: RunStarted) -> RunState:
     )
 
 
+def _revoked(state: RunState, record: Record, revoked: StartRevoked) -> RunState:
+    reason = f"another run, {revoked.revoked_by}, took its lease before it had a record"
+    return evolve(state, status="refused", run_id=revoked.run_id, ended_at=record.at, sealed=True, reason=reason)
+
+
 def _leased(state: RunState, _record: Record, lease: LeaseAcquired) -> RunState:
-    return evolve(state, epoch=lease.epoch)
+    return evolve(state, epoch=lease.epoch, lease_released=False)
 
 
 def _resumed(state: RunState, record: Record, resumed: Resumed) -> RunState:
@@ -287,7 +295,7 @@ def _intended(state: RunState, record: Record, intent: Intent) -> RunState:
         state = _keep(state, {**state.kept_by_row, intent.row: intent.kept})
     if not intent.undoes:  # what an undo finds before it is no snapshot to restore: the undo restores one
         state = evolve(state, snapshots={**state.snapshots, intent.row: opened.before})
-    return evolve(state, status="running", open=opened)
+    return evolve(state, status="running", open=opened, touched=state.touched or intent.effect != "none")
 
 
 def _opened(state: RunState, record: Record, intent: Intent) -> OpenIntent:
@@ -424,6 +432,7 @@ def _held(state: RunState, record: Record, held: Held) -> RunState:
         reason=held.reason,
         hint=held.hint,
         next_actions=held.next_actions,
+        lease_released=bool(held.lease) or state.lease_released,
     )
 
 
@@ -450,6 +459,7 @@ def _sealed(state: RunState, _record: Record, _content: Any) -> RunState:
 _FOLDS: Mapping[type[record_types.Body], Callable[[RunState, Record, Any], RunState]] = {
     RunStarted: _started,
     LeaseAcquired: _leased,
+    StartRevoked: _revoked,
     Resumed: _resumed,
     record_types.TailCut: _unchanged,
     Sampled: _sampled,

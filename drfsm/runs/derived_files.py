@@ -127,7 +127,7 @@ class DrillFiles:
             return
         blob = self._store.get(key)
         if blob is None or blob.body != receipt:
-            self._store.put(key, receipt)
+            self._store.put(key, receipt, if_match=blob.etag if blob else None, if_absent=blob is None)
         self._published = True
 
     def _json(self, path: str, record: Mapping[str, Any], schema: str = "", *, hold: bool = True) -> None:

@@ -6,6 +6,7 @@ So it can be read beside a live DR. Leaves a receipt. Used by cli/diagnostics.py
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from drfsm.errors import DrfsmError, LeaseLost
@@ -21,6 +22,8 @@ RECEIPT = "diagnostics.receipt.json"
 
 class _NoLease:
     """A lease that nobody can hold, so every write through it is refused."""
+
+    taken_from: Mapping[str, str] = MappingProxyType({})
 
     def check(self) -> None:
         """Refuse."""

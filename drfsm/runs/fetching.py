@@ -67,6 +67,7 @@ def fetch_into(place: Path, inputs: Mapping[str, Any], run_id: str, invocation: 
     mirror = mirrors.mirror_at(store, mirrors.own_prefix(inputs), run_id)
     if not mirror.lines:
         return False
+    mirrors.check_began(mirror)
     spec, text, state = _checked(mirror, invocation)
     trust.vouch(mirror.journal(spec), Heads(run_id), invocation.assurances)
     _lay(bundle.new(run_id, str(place)), state, text, mirror.lines, invocation.assurances.tell)

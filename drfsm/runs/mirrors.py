@@ -68,7 +68,16 @@ def open_mirror(uri: str, places: Mapping[str, str]) -> Mirror:
     mirror = mirror_at(store_of(bucket, places), prefix, run_id)
     if not mirror.lines:
         raise UsageFault(f"{uri} holds no run", hint=ADDRESS)
+    check_began(mirror)
     return mirror
+
+
+def check_began(mirror: Mirror) -> None:
+    """Raise LeaseHeld, naming the other run, for a run whose start another run revoked: it has no records to read."""
+    from drfsm.adapters.lease_holders import revocation, revoked_fault
+
+    if revoked := revocation(mirror.lines[0]):
+        raise revoked_fault(revoked, mirror.uri)
 
 
 def mirror_at(store: "ObjectStore", prefix: str, run_id: str) -> Mirror:
@@ -114,7 +123,8 @@ def own_prefix(inputs: Mapping[str, Any]) -> str:
 def state_of(mirror: Mirror) -> RunState:
     """Return the state of a mirrored run. Raises EvidenceFault for inconsistent records, or another run's."""
     state = trust.sound(mirror.records)
-    _check_place(mirror, state)
+    if mirror.records[0].kind != "start_revoked":  # which says no place
+        _check_place(mirror, state)
     return state
 
 

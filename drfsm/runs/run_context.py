@@ -76,7 +76,9 @@ class RunContext:
         self._identity = process_owner()
         inputs = with_defaults(spec.name, inputs)
         self._inputs = local_inputs(inputs, invocation, self._heads, journal.lines())
-        world, self._lease = connect(self._inputs, invocation.take_over, place, run_id)
+        world, self._lease = connect(
+            self._inputs, invocation.take_over, place, run_id, known_epoch=lambda: fold(journal.records()).epoch
+        )
         children = ChildRuns(
             place,
             run_id,
@@ -87,7 +89,14 @@ class RunContext:
         self._unfenced = evolve(world, procedures=children)  # only for reading, before this process has the lease
         self._world = fenced(self._unfenced, self._lease)
         self._journal = MirroredJournal(
-            journal, world.store, own_prefix(inputs), run_id, text, note=self._heads.note, signer=signer_of()
+            journal,
+            world.store,
+            own_prefix(inputs),
+            run_id,
+            text,
+            note=self._heads.note,
+            signer=signer_of(),
+            is_elsewhere=self._lease.is_elsewhere,
         )
         self._derived = derived_by(spec, place, journal, self._journal, world.store)
 

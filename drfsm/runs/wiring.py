@@ -60,7 +60,7 @@ def start(
 ) -> Outcome:
     """Start a run in a new bundle; return where it stands.
 
-    ``prepare`` puts into the new bundle what the run needs there. ``then`` follows the start, under the same lease.
+    ``prepare`` puts into the new bundle what the run needs there. ``then`` follows the start, in the same process.
     Raises UsageFault, before anything is made, for inputs, keys or kubeconfigs that can't be used.
     """
     run_id = run_id or new_run_id(machine)

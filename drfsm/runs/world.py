@@ -4,7 +4,7 @@ Makes no call: whoever uses the world does. Used by run_context.py for a run, an
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,18 @@ if TYPE_CHECKING:
     from drfsm.world import World
 
 
-def connect(inputs: Mapping[str, Any], take_over: str, place: Path, run_id: str = "") -> tuple["World", "S3Lease"]:
-    """Return the world that a run's inputs lead to, and the lease of the bundle at ``place``. Makes no call yet."""
+def connect(
+    inputs: Mapping[str, Any],
+    take_over: str,
+    place: Path,
+    run_id: str = "",
+    *,
+    known_epoch: Callable[[], int] = lambda: 0,
+) -> tuple["World", "S3Lease"]:
+    """Return the world that a run's inputs lead to, and the lease of the bundle at ``place``. Makes no call yet.
+
+    ``known_epoch``: the highest epoch in the bundle's records.
+    """
     from drfsm.adapters import aws
     from drfsm.adapters.kube import KubeCluster
     from drfsm.adapters.registry import ImageRegistry
@@ -41,6 +51,12 @@ def connect(inputs: Mapping[str, Any], take_over: str, place: Path, run_id: str 
         charter = charter_of(run_id, inputs)
         dr = SiteCluster(kubeconfig_of(inputs, place), site_provisioner, charter)
         world = evolve(world, dr=dr, provisioner=site_provisioner)
-    return world, S3Lease(
-        account.store, own_prefix(inputs), take_over_from=take_over or None, bundle=str(place.resolve())
+    lease = S3Lease(
+        account.store,
+        own_prefix(inputs),
+        take_over_from=take_over or None,
+        bundle=str(place.resolve()),
+        keeps_records=True,
+        known_epoch=known_epoch,
     )
+    return world, lease

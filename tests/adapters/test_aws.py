@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -151,6 +152,37 @@ def test_a_lost_answer_over_somebody_elses_write_is_a_conflict(store: S3Store, b
     front.rule = rule
     with pytest.raises(Conflict):
         store_at(front.endpoint, bucket).put(KEY, b"second", if_match=first)
+
+
+REFUSED = {
+    409: b"<Error><Code>ConditionalRequestConflict</Code><Message>on command</Message></Error>",
+    412: b"<Error><Code>PreconditionFailed</Code><Message>on command</Message></Error>",
+}
+
+
+@pytest.mark.parametrize("status", REFUSED)
+@pytest.mark.parametrize("there", [True, False], ids=["If-Match", "If-None-Match"])
+def test_a_refused_condition_that_holds_is_a_fault_of_the_store(
+    store: S3Store, bucket: str, front: Front, status: int, *, there: bool
+) -> None:
+    """Refused as if somebody else had written, and nobody did: the store's fault, and never another process."""
+    condition: dict[str, Any] = {"if_match": store.put(KEY, b"first")} if there else {"if_absent": True}
+    front.rule = lambda method, _path: Fault(status=status, body=REFUSED[status]) if method == "PUT" else None
+    with pytest.raises(Unreachable, match="although the object is as the condition says") as refused:
+        store_at(front.endpoint, bucket).put(KEY, b"second", **condition)
+    assert refused.value.fault == "store"
+    assert store.sha256(KEY) == ((5, hashlib.sha256(b"first").hexdigest()) if there else None)
+
+
+@pytest.mark.parametrize("status", REFUSED)
+def test_a_condition_that_is_refused_once_is_tried_again(
+    store: S3Store, bucket: str, front: Front, status: int
+) -> None:
+    """S3 refuses a write with 409 while another one is under way: the next try goes through."""
+    left = [Fault(status=status, body=REFUSED[status])]
+    front.rule = lambda method, _path: left.pop() if method == "PUT" and left else None
+    store_at(front.endpoint, bucket).put(KEY, b"first", if_absent=True)
+    assert store.sha256(KEY) == (5, hashlib.sha256(b"first").hexdigest())
 
 
 def test_a_5xx_body_is_never_content(store: S3Store, bucket: str, front: Front) -> None:

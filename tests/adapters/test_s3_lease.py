@@ -1,16 +1,26 @@
-"""One run at a time: the lease is moved by compare-and-swap, never by time, and its epoch only rises."""
+"""One run at a time: the lease is moved by compare-and-swap, never by time, and its epoch only rises.
+
+What becomes of a lease whose run can do nothing more stands in test_lease_holders.py.
+"""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from drfsm.adapters.aws import S3Store, connect
-from drfsm.adapters.s3_lease import S3Lease, probe_compare_and_swap
+from drfsm.adapters.s3_lease import PROBE_SECONDS, S3Lease, probe_compare_and_swap
 from drfsm.errors import ActionFailed, LeaseHeld, LeaseLost
+from drfsm.journal import GENESIS, Record, encode
+from drfsm.journal.mirror import home_of, key_of
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
 
 
@@ -135,6 +145,140 @@ def test_the_probe_leaves_nothing(store: S3Store) -> None:
     assert list(store.list("p/")) == []
 
 
+KILLED_IN_THE_PROBE = """
+import os, signal
+from drfsm.adapters.aws import S3Store, connect
+from drfsm.adapters.s3_lease import S3Lease
+
+store = connect(bucket=os.environ["BUCKET"], endpoint_url=os.environ["ENDPOINT"], region=os.environ["REGION"]).store
+writes = store._services.client("s3", once=True).meta.events
+writes.register("after-call.s3.PutObject", lambda **_: os.kill(os.getpid(), signal.SIGKILL))
+S3Lease(store, "p").acquire("run-a", "ann", "host")
+"""
+
+
+def test_what_a_killed_probe_left_behind_is_removed_when_it_is_old(cloud: Cloud, store: S3Store) -> None:
+    """Killed by SIGKILL right after its first write, an object is left; a later probe removes it, and no young one."""
+    place = {"BUCKET": store.bucket, "ENDPOINT": cloud.endpoint, "REGION": REGION}
+    argv = [sys.executable, "-c", KILLED_IN_THE_PROBE]
+    assert subprocess.run(argv, env={**os.environ, **place}, check=False).returncode == -signal.SIGKILL
+    (left,) = store.list("p/drfsm/probes/")
+    probe_compare_and_swap(store, "p")  # another process may be at it just now
+    assert [stat.key for stat in store.list("p/")] == [left.key]
+    backdate(cloud, store, left.key, seconds=PROBE_SECONDS + 60)
+    store.put("p/drfsm/probes-of-somebody-else", b"")
+    probe_compare_and_swap(store, "p")
+    assert [stat.key for stat in store.list("p/")] == ["p/drfsm/probes-of-somebody-else"]
+
+
+def backdate(cloud: Cloud, store: S3Store, key: str, *, seconds: float) -> None:
+    """Let the server say that an object is older than it is."""
+    from moto.s3.models import s3_backends
+
+    held = s3_backends[cloud.account]["aws"].get_object(store.bucket, key)
+    assert held is not None
+    held.last_modified -= timedelta(seconds=seconds)
+
+
+# --- the epoch has a floor ------------------------------------------------------------------------------
+
+
+def record(store: S3Store, run_id: str, number: int, kind: str, body: dict[str, Any]) -> str:
+    """Put a record into a run's mirror, as its process would; return its ETag."""
+    line = encode(Record(number, kind, "2026-02-27T00:22:29.000000Z", body), GENESIS)
+    return store.put(key_of(home_of("p", run_id), number), line)
+
+
+def leased(store: S3Store, run_id: str, epoch: int, number: int = 1) -> None:
+    """Let a run's mirror say that it acted under an epoch."""
+    record(store, run_id, number, "lease_acquired", {"epoch": epoch, "operator": "ann", "host": "host"})
+
+
+def owned(store: S3Store, epoch: object) -> None:
+    """Let the ownership object name an epoch."""
+    body = {"schema_version": 1, "site": "dr", "cluster_uid": None, "epoch": epoch, "run": "run-a", "nonce": "n"}
+    store.put("p/drfsm/ownership.json", json.dumps(body).encode())
+
+
+def known(store: S3Store, *said: tuple[str, int, int], owner: object = None) -> S3Store:
+    """Let mirrors (run, record, epoch) and the ownership object say under which epochs somebody acted."""
+    for run_id, number, epoch in said:
+        leased(store, run_id, epoch, number)
+    if owner is not None:
+        owned(store, owner)
+    return store
+
+
+FLOORS: dict[str, tuple[Callable[[S3Store], object], int]] = {
+    "nothing is known": (lambda _store: None, 0),
+    "a run's mirror": (lambda store: known(store, ("run-a", 1, 7)), 7),
+    "a run that took it twice": (lambda store: known(store, ("run-a", 1, 7), ("run-a", 5, 9)), 9),
+    "the highest of two runs": (lambda store: known(store, ("run-a", 1, 9), ("run-z", 1, 7)), 9),
+    "the ownership object": (lambda store: known(store, owner=12), 12),
+    "an ownership object that is none": (lambda store: store.put("p/drfsm/ownership.json", b"{half"), 0),
+    "an ownership object with a wrong epoch": (lambda store: known(store, owner="12"), 0),
+    "an epoch out of range": (lambda store: known(store, ("run-a", 1, 7), owner=1 << 60), 7),
+    "a record that is none": (lambda store: store.put(key_of(home_of("p", "run-a"), 0), b"{half"), 0),
+    "a record of another kind": (lambda store: record(store, "run-a", 2, "held", {"epoch": 90}), 0),
+    "another prefix": (lambda store: store.put("q/drfsm/ownership.json", b'{"epoch": 90}'), 0),
+}
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+@pytest.mark.parametrize("lease", ["never written", "deleted", "restored"])
+def test_a_lease_that_is_written_anew_is_above_every_epoch_that_is_known(
+    store: S3Store, floor: str, lease: str
+) -> None:
+    """Whoever deleted the object, or put an old version back: no epoch under which somebody acted comes again."""
+    say, highest = FLOORS[floor]
+    own = 0
+    if lease != "never written":
+        former = S3Lease(store, "p")
+        own = former.acquire("run-a", "ann", "host")
+        blob = store.get("p/drfsm/lease.json")
+        assert blob is not None
+        if lease == "restored":
+            own = S3Lease(store, "p").acquire("run-a", "ann", "host")
+            store.put("p/drfsm/lease.json", blob.body)
+        else:
+            store.delete("p/drfsm/lease.json")
+    say(store)
+    again = S3Lease(store, "p", known_epoch=lambda: own)
+    assert again.acquire("run-a", "ann", "host") == max(own, highest) + 1
+
+
+def test_a_lease_that_is_whole_is_taken_without_reading_every_run(store: S3Store) -> None:
+    """The mirrors are read only where the lease is no proof: a start costs the same after a hundred runs."""
+    S3Lease(store, "p").acquire("run-a", "ann", "host")
+    leased(store, "run-z", 90)
+    assert S3Lease(store, "p").acquire("run-a", "ann", "host") == 2
+
+
+def test_who_works_while_the_lease_is_deleted_stops_and_is_told_that(store: S3Store) -> None:
+    """Nobody took it over: it is gone. The next lease has a higher epoch, and the former token is never valid again."""
+    first = S3Lease(store, "p")
+    assert first.acquire("run-a", "ann", "host") == 1
+    store.delete("p/drfsm/lease.json")
+    with pytest.raises(LeaseLost, match="somebody deleted it") as lost:
+        first.check()
+    assert f"s3://{store.bucket}/p/drfsm/lease.json" in lost.value.what
+    assert "drfsm resume" in lost.value.hint
+    assert S3Lease(store, "p", known_epoch=lambda: 1).acquire("run-a", "ann", "host") == 2
+    with pytest.raises(LeaseLost, match="taken over by the run run-a"):
+        first.check()
+    first.release("run-a")
+    assert json.loads(store.get("p/drfsm/lease.json").body)["held"] is True  # type: ignore[union-attr]
+
+
+def test_who_gave_it_back_holds_it_no_more(store: S3Store) -> None:
+    """After the release nothing may be written under it, although nobody else has taken it yet."""
+    lease = S3Lease(store, "p")
+    lease.acquire("run-a", "ann", "host")
+    lease.release("run-a")
+    with pytest.raises(LeaseLost):
+        lease.check()
+
+
 HELD = {
     "schema_version": 1, "epoch": 7, "held": True, "run_id": "run-a", "operator": "ann", "host": "host-a",
     "bundle": "/home/ann/a bundle", "at": "2026-02-27T00:22:29+00:00", "nonce": "0123456789abcdef",
@@ -157,12 +301,12 @@ def lying(store: S3Store, **changed: Any) -> S3Lease:
     ],
     ids=str,
 )  # fmt: skip
-def test_a_lease_that_is_none_is_refused_and_never_to_be_deleted(store: S3Store, changed: dict[str, Any]) -> None:
-    """Whoever wrote it: it is looked at and restored; deleting it would begin the epochs anew."""
+def test_a_lease_that_is_none_is_refused_with_what_to_do_about_it(store: S3Store, changed: dict[str, Any]) -> None:
+    """Whoever wrote it: its last good version is restored; without one, it is deleted once no run is at work."""
     with pytest.raises(ActionFailed, match="is damaged") as refused:
         lying(store, **changed).acquire("run-b", "bob", "host-b")
-    assert "Never delete it" in refused.value.hint
     assert "restore its last good version" in refused.value.hint
+    assert f"stop every run of this prefix (drfsm list s3://{store.bucket}/p), then delete" in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -180,6 +324,7 @@ def test_a_lease_that_is_none_is_refused_and_never_to_be_deleted(store: S3Store,
 )  # fmt: skip
 def test_a_command_holds_nothing_of_a_lease_but_what_can_be_pasted(store: S3Store, bundle: str, offered: str) -> None:
     """A bundle is offered if it is an absolute path that prints, quoted; else the run's name."""
+    leased(store, "run-a", 7)  # else the lease would be that of a start that died
     with pytest.raises(LeaseHeld) as refused:
         lying(store, bundle=bundle, operator="ann\r\x1b[2J", host="h" * 9000).acquire("run-b", "bob", "host-b")
     assert offered in refused.value.hint

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,6 +107,15 @@ def test_fetch_leaves_files_and_a_summary_that_a_shell_can_source(
     script = f'. {tmp_path}/r/control-plane/fetch/fetch.summary.env; echo "$CONTROL_PLANE_BUNDLE_SHA256"'
     sourced = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     assert sourced.stdout.strip() == told.json["bundle_sha256"]
+
+
+def test_no_two_fetches_share_a_directory(sandbox: Sandbox, drfsm: Drfsm) -> None:
+    """Four at once, none of which names a directory: each leaves its files and its receipt in its own."""
+    with ThreadPoolExecutor(4) as at_once:
+        told = list(at_once.map(lambda _: drfsm("control-plane", "fetch", *at(sandbox), "-o", "json"), range(4)))
+    assert {command.code for command in told} == {0}, told
+    assert len({command.json["directory"] for command in told}) == len(told)
+    assert all(Path(command.json["directory"], "control-plane/manifest.json").is_file() for command in told)
 
 
 def test_a_corrupt_bundle_exits_with_11_and_leaves_no_file(sandbox: Sandbox, drfsm: Drfsm, tmp_path: Path) -> None:

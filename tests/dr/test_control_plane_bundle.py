@@ -169,13 +169,27 @@ def test_a_published_bundle_is_current_and_holds(bench: "Bench") -> None:
     assert {section: dict(files) for section, files in bundle.sections.items()} == dict(FILES)
 
 
-def test_publishing_the_same_again_is_fine_and_something_else_under_its_name_is_not(bench: "Bench") -> None:
-    """A bundle is never overwritten, and current.json stays when it isn't."""
-    publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
-    publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
+def test_publishing_the_same_again_is_fine_and_something_else_gets_a_name_of_its_own(bench: "Bench") -> None:
+    """Two of one second and one commit never share a name, and none is overwritten: current.json names the last."""
+    first = publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
+    assert publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped()).uri == first.uri
+    raw = pack({**FILES, "alerts": {"x": b"y"}}, ORIGIN, shipped())
+    for _ in range(2):
+        second = publish(bench.store, "jobintel", raw, ORIGIN, shipped())
+        assert second.uri == f"{first.uri.removesuffix('.tar.gz')}-{second.sha256[:12]}.tar.gz"
+        assert json.loads(bench.body(CURRENT))["bundle_uri"] == second.uri
+    assert bench.body(first.uri.removeprefix(f"s3://{bench.bucket}/")) == pack(FILES, ORIGIN, shipped())
+
+
+def test_a_bundle_in_the_place_of_one_that_is_named_by_its_content_is_not_overwritten(bench: "Bench") -> None:
+    """Somebody put another content there: nothing is written, and current.json stays."""
+    first = publish(bench.store, "jobintel", pack(FILES, ORIGIN, shipped()), ORIGIN, shipped())
+    raw = pack({**FILES, "alerts": {"x": b"y"}}, ORIGIN, shipped())
+    taken = f"{first.uri.removesuffix('.tar.gz')}-{hashlib.sha256(raw).hexdigest()[:12]}.tar.gz"
+    bench.put(taken.removeprefix(f"s3://{bench.bucket}/"), b"somebody else's")
     before = bench.everything()
-    with pytest.raises(Conflict, match="with another content"):
-        publish(bench.store, "jobintel", pack({**FILES, "alerts": {"x": b"y"}}, ORIGIN, shipped()), ORIGIN, shipped())
+    with pytest.raises(Conflict, match="although it is named by its content"):
+        publish(bench.store, "jobintel", raw, ORIGIN, shipped())
     assert bench.everything() == before
 
 

@@ -15,7 +15,7 @@ import re
 import tarfile
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,25 +194,26 @@ def planned(store: ObjectStore, prefix: str, raw: bytes, origin: Origin, workloa
     return opened(raw, hashlib.sha256(raw).hexdigest(), _uri(store, prefix, origin), workload)
 
 
-def _uri(store: ObjectStore, prefix: str, origin: Origin) -> str:
-    return f"s3://{store.bucket}/{home_of(prefix)}/bundles/{origin.created_at}-{origin.git_sha[:12]}.tar.gz"
+def _uri(store: ObjectStore, prefix: str, origin: Origin, sha256: str = "") -> str:
+    content = f"-{sha256[:12]}" if sha256 else ""
+    return f"s3://{store.bucket}/{home_of(prefix)}/bundles/{origin.created_at}-{origin.git_sha[:12]}{content}.tar.gz"
 
 
 def publish(store: ObjectStore, prefix: str, raw: bytes, origin: Origin, workload: Workload) -> Bundle:
     """Write a bundle, then point current.json to it; return the published bundle, read back and verified.
 
+    It is named by its time and commit; where another content has that name, also by its own hash.
     Raises Conflict if another process published meanwhile: current.json then names its bundle.
     """
     home = home_of(prefix)
-    uri, current_key = _uri(store, prefix, origin), f"{home}/current.json"
-    key = uri.removeprefix(f"s3://{store.bucket}/")
+    current_key, sha256 = f"{home}/current.json", hashlib.sha256(raw).hexdigest()
     before = store.get(current_key)  # BEFORE the bundle, so that a publication meanwhile is detected
-    _write_bundle(store, key, raw)
+    uri = _written(store, (_uri(store, prefix, origin), _uri(store, prefix, origin, sha256)), raw)
     current = {
         "schema_version": SCHEMA_VERSION,
         "current_uri": f"s3://{store.bucket}/{current_key}",
         "bundle_uri": uri,
-        "bundle_sha256": hashlib.sha256(raw).hexdigest(),
+        "bundle_sha256": sha256,
         "created_at": origin.created_at,
         "git_sha": origin.git_sha,
         "image_ref_digest": origin.image_ref_digest,
@@ -228,14 +229,18 @@ def publish(store: ObjectStore, prefix: str, raw: bytes, origin: Origin, workloa
     return bundle
 
 
-def _write_bundle(store: ObjectStore, key: str, raw: bytes) -> None:
-    try:
-        store.put(key, raw, if_absent=True)
-    except Conflict:
-        raise Conflict(
-            f"s3://{store.bucket}/{key} exists already with another content and is not overwritten",
-            hint="publish again: the name contains the time",
-        ) from None
+def _written(store: ObjectStore, uris: Sequence[str], raw: bytes) -> str:
+    """Write the bundle under the first of these names that is free, or has this content; return that name."""
+    for uri in uris:
+        try:
+            store.put(uri.removeprefix(f"s3://{store.bucket}/"), raw, if_absent=True)
+        except Conflict:
+            continue
+        return uri
+    raise Conflict(
+        f"{uris[-1]} exists already with another content, although it is named by its content",
+        hint="find out who wrote it; nothing was overwritten",
+    )
 
 
 def _overtaken(what: str) -> Conflict:
@@ -250,7 +255,7 @@ def lay_out(bundle: Bundle, directory: Path) -> None:
 
     Raises UsageFault if it does. It is written as a whole or not at all.
     """
-    home, making = directory / HOME, directory / f".{HOME}-{os.getpid()}"
+    home, making = directory / HOME, directory / f".{HOME}-{uuid.uuid4().hex}"
     if os.path.lexists(home):
         raise UsageFault(f"{home} exists already", hint="name another directory")
     files = {f"{section}/{name}": body for section in SECTIONS for name, body in bundle.sections[section].items()}

@@ -237,6 +237,7 @@ def unwritable(world: World, run: Run, places: Iterable[str]) -> Iterator[str]:
         except ActionFailed as fault:
             yield f"{place}/: {fault.what}"
         else:
+            world.store.delete(key)
             yield f"{place}/: the store accepts a write that its condition forbids"
 
 

@@ -15,7 +15,17 @@ from drfsm.evidence.audit.invariants import Invariants
 from drfsm.evidence.audit.observations import Judges, Observations
 from drfsm.evidence.audit.position import Position
 from drfsm.journal import Record, RunState, fold
-from drfsm.journal.record_types import Ended, Held, LeaseAcquired, Rejected, Resumed, RunStarted, Seal, TailCut
+from drfsm.journal.record_types import (
+    Ended,
+    Held,
+    LeaseAcquired,
+    Rejected,
+    Resumed,
+    RunStarted,
+    Seal,
+    StartRevoked,
+    TailCut,
+)
 from drfsm.spec.model import MachineSpec
 
 _ONLY_FOR_REAL = ("intent", "commit", "failed", "repaired", "sampled", "resolved")
@@ -105,9 +115,13 @@ def _leased(here: Position, record: Record, lease: LeaseAcquired) -> None:
     here.invariants.forget()
 
 
+def _revoked(here: Position, record: Record, _revoked: StartRevoked) -> None:
+    here.add(record, "order", "another run revoked the start of this one, and the log goes on")
+
+
 def _resumed(here: Position, record: Record, resumed: Resumed) -> None:
     _stands(here, record, resumed.state)
-    if not here.state.epoch and not here.state.dry_run:
+    if (not here.state.epoch or here.state.lease_released) and not here.state.dry_run:
         here.add(record, "lease", "the run is resumed without a lease")
     here.halted = False
     here.begun.clear()
@@ -127,6 +141,8 @@ def _held(here: Position, record: Record, held: Held) -> None:
     _stands(here, record, held.state)
     here.check_frozen(record, held.frozen)
     here.check_next_actions(record, held.next_actions, here.state.state)
+    if held.lease and here.state.touched:
+        here.add(record, "lease", "it says that the lease is released, although an action was begun before")
     here.halted = True
     here.begun.clear()
     here.samples.clear()
@@ -178,6 +194,7 @@ def _sealed(here: Position, record: Record, seal: Seal) -> None:
 _RULES: Mapping[str, Callable[[Position, Record, Any], None]] = {
     "run_started": _started,
     "lease_acquired": _leased,
+    "start_revoked": _revoked,
     "resumed": _resumed,
     "tail_cut": _cut,
     "sampled": steps.sampled,

@@ -45,7 +45,7 @@ def _begins(here: Position, record: Record, begun: Intent, row: Row, *, redo: bo
     state = here.state
     if not acts(row):
         here.add(record, "legality", f"{row.trigger} has no action, so it can have no intent")
-    if not state.epoch:
+    if not state.epoch or state.lease_released:
         here.add(record, "lease", f"{row.trigger} begins without a lease")
     if begun.effect != row.effect.value:
         here.add(record, "row", f"{row.trigger} has effect {row.effect}, recorded is {begun.effect}")
