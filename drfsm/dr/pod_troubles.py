@@ -17,6 +17,7 @@ from drfsm.world import Manifest
 ENDED = ("Succeeded", "Failed")
 BEGINNING = ("ContainerCreating", "PodInitializing")
 """What every container waits for at first. It is a trouble only where it lasts."""
+_AFTER_INIT = "PodInitializing"  # of a pod with init containers; once one of them has begun, the others wait for it
 HOPELESS = (
     "InvalidImageName",  # the image's name can't be read
     "ErrImageNeverPull",  # imagePullPolicy Never, and the node does not have the image
@@ -67,9 +68,12 @@ def troubles(pod: Manifest) -> Iterator[Trouble]:
     status = pod.get("status") or {}
     if status.get("phase") in ENDED:
         return
+    inits = [container.get("state") or {} for container in status.get("initContainerStatuses") or ()]
+    begun = any("running" in state or "terminated" in state for state in inits)
     for kind in ("initContainerStatuses", "containerStatuses"):
         for container in status.get(kind) or ():
-            yield from _of_container(container)
+            of_it = _of_container(container)
+            yield from (trouble for trouble in of_it if not (begun and trouble.reason == _AFTER_INIT))
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False" and condition.get("reason"):
             yield Trouble("", condition["reason"], bounded(condition.get("message") or "no reason given"))

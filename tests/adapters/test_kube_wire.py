@@ -78,7 +78,7 @@ class World:
 
 def run_of(**inputs: Any) -> Run:
     """Return a run that observes."""
-    given = {"namespace": NAMESPACE, "cronjob_selector": "", "startup_timeout": 600, **inputs}
+    given = {"namespace": NAMESPACE, "cronjob_selector": "", "startup_timeout": 600, "workload": "", **inputs}
     return Run("run-1", given, "ann", 1, dry_run=False, trigger="t", results={}, args={}, clock=SystemClock())
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from drfsm.claims import moment
 from drfsm.dr import pod_troubles
 from drfsm.dr.layout import pairs_of
-from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL, condition, cronjob_of, redacted, time_of
+from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL, condition, cronjob_of, name_of_ours, redacted, time_of
 from drfsm.dr.pointers import pairs, read
 from drfsm.dr.terms import Terms, terms_of
 from drfsm.engine import Fact, Run
@@ -52,7 +52,7 @@ def job_from(cronjob: Manifest, run: Run, role: str) -> Manifest:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": f"drfsm-{role}-{run.id}"[:63].rstrip("-."),
+            "name": name_of_ours(run, role),
             "namespace": terms_of(run.inputs).namespace,
             "labels": labels,
             "annotations": {"cronjob.kubernetes.io/instantiate": "manual"},
