@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BUNDLES = ROOT / "tests" / "data" / "bundles"
-HEAVY = {"boto3", "botocore", "kubernetes", "moto", "obstore", "cronsim"}
+HEAVY = {"boto3", "botocore", "kubernetes", "moto", "obstore"}
 # `status` stands on records that carry their own reasons and ways on, so it needs none of these either.
 HEAVIER = HEAVY | {"yaml", "transitions", "structlog", "jsonschema", "rich"}
 

@@ -27,8 +27,10 @@ from drfsm.world import Manifest
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
 READ_TRIES = LIST_TRIES = 3
+LONGEST_PAUSE_SECONDS = 10  # an API server asks for one second
 PAGE, MOST_PAGES = 500, 400
 LARGEST_LOG_BYTES = PIECE_BYTES = 1 << 20
+_MOST_DIGITS = 9
 MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
 UNTOLD = "untold"
 
@@ -40,8 +42,8 @@ class KubeCluster:
     obtained), UsageFault (the kubeconfig can't be used) and ActionFailed (the cluster refuses).
     """
 
-    def __init__(self, name: str, kubeconfig: Path) -> None:
-        self._name, self._kubeconfig = name, kubeconfig
+    def __init__(self, name: str, kubeconfig: Path, *, read_seconds: float = READ_SECONDS) -> None:
+        self._name, self._kubeconfig, self._read_seconds = name, kubeconfig, read_seconds
         self._access: Access | None = None
         self._uid = ""
         self._dated: tuple[datetime, float] | None = None  # the latest response's Date, and our monotonic clock then
@@ -177,7 +179,7 @@ class KubeCluster:
     def _read(
         self, asked: Asked, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> Answer:
-        """Send a request that changes nothing; retry it where there is no response."""
+        """Send a request that changes nothing; retry it where there is no response, or a busy one, after its pause."""
         for number in range(1, READ_TRIES + 1):
             try:
                 answer = self._send(asked, query or {}, body)
@@ -189,6 +191,10 @@ class KubeCluster:
             else:
                 if number == READ_TRIES or not _is_passing(answer.status):
                     return answer
+                if answer.retry_after > LONGEST_PAUSE_SECONDS:
+                    message = f"{asked.words}: {answer.status}, and asks for a pause of {answer.retry_after} s"
+                    raise Unreachable(message, hint="drfsm resume")
+                time.sleep(answer.retry_after)
         raise AssertionError
 
     def _send(self, asked: Asked, query: Mapping[str, str], body: Mapping[str, Any] | None, part: str = "") -> Answer:
@@ -220,7 +226,7 @@ class KubeCluster:
                 f"{self._through().config.server}{target}",
                 headers=HTTPHeaderDict(headers),
                 body=raw,
-                timeout=Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+                timeout=Timeout(connect=CONNECT_SECONDS, read=self._read_seconds),
                 retries=False,  # the transport never repeats a write by itself
                 redirect=False,
                 preload_content=False,
@@ -242,7 +248,7 @@ class KubeCluster:
         if (encoding := answer.headers.get("Content-Encoding", "identity")) != "identity":
             raise asked.unreadable(f"it is encoded ({bounded(encoding, 60)}), which was not requested")
         media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        return Answer(answer.status, media_type, content)
+        return Answer(answer.status, media_type, content, _pause(answer.headers.get("Retry-After", "")))
 
     def _through(self) -> Access:
         with self._lock:
@@ -263,6 +269,11 @@ def _bounded_body(answer: Any, largest: int) -> bytes:
 def _is_passing(status: int) -> bool:
     """Return whether a status only means that the API does not answer at the moment."""
     return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _pause(header: str) -> int:
+    """Return the seconds of a Retry-After header; 0 where it has none (API servers send no dates)."""
+    return int(header) if header.isascii() and header.isdecimal() and len(header) <= _MOST_DIGITS else 0
 
 
 def _date(header: str | None) -> tuple[datetime, float] | None:

@@ -95,11 +95,12 @@ class Asked(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A response: ``media_type`` without parameters, the whole ``body``."""
+    """A response: ``media_type`` without parameters, the whole ``body``, the seconds of pause that it asks for."""
 
     status: int
     media_type: str
     body: bytes
+    retry_after: int = 0
 
 
 class NotThere(ActionFailed):
@@ -173,6 +174,7 @@ _CONDITIONS = Each(
 _NAMED = _object(must={"name": TEXT}, optional=FLAG)
 _KEYED = _object(must={"name": TEXT, "key": TEXT}, optional=FLAG)
 _ITEMS = Each(_object(must={"key": TEXT}))
+_PROJECTED = _object(must={"name": TEXT}, optional=FLAG, items=_ITEMS)
 _CONTAINER = _object(
     must={"name": TEXT, "image": TEXT},
     env=Each(
@@ -188,9 +190,10 @@ _VOLUME = _object(
     must={"name": TEXT},
     emptyDir=_object(),
     persistentVolumeClaim=_object(must={"claimName": TEXT}),
+    configMap=_object(name=TEXT, optional=FLAG, items=_ITEMS),
     secret=_object(secretName=TEXT, optional=FLAG, items=_ITEMS),
     projected=_object(
-        sources=Each(_object(secret=_object(must={"name": TEXT}, optional=FLAG, items=_ITEMS))),
+        sources=Each(_object(configMap=_PROJECTED, secret=_PROJECTED)),
     ),
 )
 _POD = _object(
@@ -199,6 +202,7 @@ _POD = _object(
     volumes=Each(_VOLUME),
     imagePullSecrets=Each(_object(must={"name": TEXT})),
     nodeName=TEXT,
+    restartPolicy=TEXT,
     serviceAccountName=TEXT,
 )
 _TEMPLATE = _object(must={"spec": _POD}, metadata=_object(labels=TEXTS, annotations=TEXTS))
@@ -253,7 +257,7 @@ SHAPES: Mapping[str, Fields] = {
                 startingDeadlineSeconds=WHOLE,
             )
         },
-        status=_object(lastScheduleTime=TIME, lastSuccessfulTime=TIME, active=Each(_object())),
+        status=_object(lastScheduleTime=TIME, lastSuccessfulTime=TIME, active=Each(_object(name=TEXT))),
     ),
     "Deployment": _object(
         must={"spec": _object(must={"template": _TEMPLATE}, replicas=WHOLE)},

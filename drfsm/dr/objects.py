@@ -53,6 +53,11 @@ def cronjob_of(cluster: Cluster, namespace: str, name: str = "", usual: str = ""
     )
 
 
+def name_of_ours(run: Run, role: str) -> str:
+    """Return the name that a run gives the Job that it makes in a role; no other run gives the same."""
+    return f"drfsm-{role}-{run.id}"[:63].rstrip("-.")
+
+
 def time_of(cluster: Cluster, run: Run) -> datetime:
     """Return a site's own time, which stamped its objects; this machine's if the site has not reported it.
 

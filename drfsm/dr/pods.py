@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from drfsm.dr.workload import Switches
 from drfsm.world import Manifest
 
 Pod = Mapping[str, Any]
@@ -75,6 +76,34 @@ def _of(source: Mapping[str, Any], kinds: Mapping[str, str], by: str) -> Iterato
             keys = {named.get("key"), *(item.get("key") for item in named.get("items") or ())}
             name = str(named.get("secretName") or named.get("name"))
             yield Reference(kind, name, by, frozenset(map(str, keys - {None})))
+
+
+def takes(pod: Pod, configmap: str, switches: Switches) -> bool:
+    """Say whether a pod would publish by the workload's switches: it takes the ConfigMap, or sets a switch itself.
+
+    A container that sets every switch to off publishes nothing, whatever else it takes.
+    """
+    names_it = any((volume.get("configMap") or {}).get("name") == configmap for volume in _sources(pod))
+    containers = (*(pod.get("initContainers") or ()), *(pod.get("containers") or ()))
+    return names_it or any(_container_takes(container, configmap, switches) for container in containers)
+
+
+def _sources(pod: Pod) -> Iterator[Mapping[str, Any]]:
+    """Yield the volumes of a pod, and the sources of projected ones."""
+    for volume in pod.get("volumes") or ():
+        yield from (volume, *((volume.get("projected") or {}).get("sources") or ()))
+
+
+def _container_takes(container: Mapping[str, Any], configmap: str, switches: Switches) -> bool:
+    entries = {entry["name"]: entry for entry in container.get("env") or ()}
+    own = {name: entries[name].get("value") for name in switches.names if name in entries}
+    if len(own) == len(switches.names) and switches.position(own) == "off" and None not in own.values():
+        return False
+    names = [(entry.get("configMapRef") or {}).get("name") for entry in container.get("envFrom") or ()]
+    for entry in entries.values():
+        reference = (entry.get("valueFrom") or {}).get("configMapKeyRef") or {}
+        names += [reference.get("name")] if reference.get("key") in switches.names else []
+    return bool(own) or configmap in names
 
 
 # --- where it can run ---------------------------------------------------------------------------------------------

@@ -94,11 +94,13 @@ def pinned(cluster: "Cluster", site: str, results: Mapping[str, Any]) -> "Cluste
 
 
 class PinnedCluster:
-    """A cluster that must have this UID. That is checked once, before its first call."""
+    """A cluster that must have this UID: asked before every call, as a kubeconfig may become another while a run works.
+
+    An adapter asks its server once.
+    """
 
     def __init__(self, of: "Cluster", site: str, uid: str) -> None:
         self._of, self._site, self._uid = of, site, uid
-        self._known = False
 
     def __getattr__(self, name: str) -> Any:
         """Return what the cluster offers; a call checks the UID first. Raises ActionFailed for another cluster."""
@@ -109,8 +111,7 @@ class PinnedCluster:
             return attribute
 
         def checked(*args: Any, **options: Any) -> Any:
-            if not self._known:
-                self._recognise()
+            self._recognise()
             return attribute(*args, **options)
 
         return checked
@@ -123,7 +124,6 @@ class PinnedCluster:
                 f" nothing is asked of another cluster; name the right kubeconfig with --kubeconfig-{self._site}",
                 fault="operator",
             )
-        self._known = True
 
 
 class SiteCluster:

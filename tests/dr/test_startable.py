@@ -99,6 +99,8 @@ def test_what_may_not_be_read_is_unknown_and_refuses_nothing() -> None:
 BACK_OFF = {"name": "main", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
 EARLY = {"creationTimestamp": (NOW - timedelta(hours=1)).isoformat()}
 
+HELD = {"deletionTimestamp": EARLY["creationTimestamp"]}
+
 
 def pod_of(job: str, phase: str, *statuses: Manifest) -> Manifest:
     """Return a pod of a Job."""
@@ -124,6 +126,10 @@ CASES: dict[str, tuple[list[Manifest], str, str]] = {
         [an("Job", "x", spec={"activeDeadlineSeconds": 60}), pod_of("x", "Pending", BACK_OFF)], "ends", "",
     ),
     "one gets no pod": ([an("Job", "manual", metadata=EARLY, spec={})], "stuck", "no pod of it has started in 600 s"),
+    "one is being deleted for an hour, and held by a finalizer": (
+        [an("Job", "manual", metadata={**HELD, "finalizers": ["a/b"]}, spec={})],
+        "stuck", "waits for its finalizers: a/b: kubectl -n jobintel get job manual -o yaml",
+    ),
     "one is being deleted": (
         [an("Job", "manual", metadata={"deletionTimestamp": NOW.isoformat()}, spec={"suspend": True})], "ends", "",
     ),
@@ -134,7 +140,10 @@ CASES: dict[str, tuple[list[Manifest], str, str]] = {
 def test_a_job_that_does_not_end_by_itself_is_told_with_the_command_that_ends_it(case: str) -> None:
     """It would hold the run at its drain, with a site frozen: suspended, without an image, without a pod."""
     objects, value, words = CASES[case]
-    inputs = {"namespace": NAMESPACE, "cronjob_selector": "", "startup_timeout": 600}
+    inputs = {
+        "namespace": NAMESPACE, "cronjob_selector": "", "startup_timeout": 600, "configmap": "c", "bucket": "b",
+        "prefix": "p", "workload": "",
+    }  # fmt: skip
     run = Run(id="run-1", inputs=inputs, operator="", epoch=0, dry_run=False, trigger="t", results={}, args={},
               clock=SystemClock())  # fmt: skip
 

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from drfsm import __version__
-from drfsm.engine import Fact, MemoryJournal, Run, Runner
+from drfsm.engine import Fact, MemoryJournal, NoLease, Run, Runner
 from drfsm.engine.binding import Binding
 from drfsm.errors import (
     ActionFailed,
@@ -16,6 +16,7 @@ from drfsm.errors import (
     EvidenceFault,
     GuardRefused,
     IllegalTransition,
+    LeaseLost,
     Unreachable,
     UsageFault,
 )
@@ -80,6 +81,31 @@ def test_a_repair_with_a_defect_is_told_and_the_row_goes_on() -> None:
         room.actions["change_bulb"] = defect
         assert room.start().state.status == "complete"
         assert "failed" in room.records("repaired")[0].body["result"]
+
+
+class TakenOver(NoLease):
+    """A lease that somebody takes over during the first pause between two attempts."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def check(self) -> None:
+        """Raise LeaseLost from then on."""
+        if self._clock.naps:
+            raise LeaseLost("taken over")
+
+
+def test_a_lease_that_is_lost_before_a_repair_stops_it() -> None:
+    """A repair may write files and ask the cloud: a process that was taken over does it no more, nor says so."""
+    clock = Clock()
+    room = Room(machine(PRESS), clock=clock, lease=TakenOver(clock))
+    room.actions["press"] = raising(ActionFailed("no current"))
+    with pytest.raises(LeaseLost):
+        room.start()
+    assert room.acts == ["press"]
+    assert [record.kind for record in room.records()][-1] == "failed"
+    assert room.records("repaired") == []
 
 
 def test_a_defect_in_an_action_holds_the_run() -> None:

@@ -1,4 +1,7 @@
-"""What is said to start when a schedule is switched on is what Kubernetes starts, over zones and leaps of the clock."""
+"""What is said to start when a schedule is switched on is what Kubernetes starts, over zones and leaps of the clock.
+
+tests/test_cron.py compares it with Kubernetes' own answers, case by case; here are the sentences that matter most.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +12,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from drfsm.dr.sites.cron_forecast import thaw, words
-from drfsm.sandbox.kubernetes.cronjobs import due
 
 NOW = datetime(2026, 3, 3, 13, 5, 30, tzinfo=UTC)
 
@@ -39,7 +41,6 @@ def cronjob(schedule: str, **given: Any) -> dict[str, Any]:
         (300, "2026-02-01T13:00:00Z", None),
         (330, "2026-02-01T13:00:00Z", None),
         (331, "2026-02-01T13:00:00Z", "2026-03-03T13:00:00Z"),
-        (0, "2026-02-01T13:00:00Z", None),
     ],
 )
 def test_a_missed_start_is_made_up_for_within_its_deadline(
@@ -47,20 +48,20 @@ def test_a_missed_start_is_made_up_for_within_its_deadline(
 ) -> None:
     """Of all starts that were missed only the latest is made, and only as long as startingDeadlineSeconds lets it."""
     spec = {} if deadline_seconds is None else {"startingDeadlineSeconds": deadline_seconds}
-    found = thaw(cronjob("0 13 * * *", last=last, **spec), NOW)
-    assert found == {"starts_at_once": at_once, "next": "2026-03-04T13:00:00Z"}
+    forecast = thaw(cronjob("0 13 * * *", last=last, **spec), NOW)
+    assert forecast == {"starts_at_once": at_once, "next": "2026-03-04T13:00:00Z"}
 
 
 def test_a_start_that_is_due_within_the_minute_hides_none_that_was_missed() -> None:
     """Half a minute before 13:00 it is yesterday's start that will be made at once, and today's that is next."""
-    found = thaw(cronjob("0 13 * * *", last="2026-03-01T13:00:00Z"), at("2026-03-03T12:59:30"))
-    assert found == {"starts_at_once": "2026-03-02T13:00:00Z", "next": "2026-03-03T13:00:00Z"}
+    forecast = thaw(cronjob("0 13 * * *", last="2026-03-01T13:00:00Z"), at("2026-03-03T12:59:30"))
+    assert forecast == {"starts_at_once": "2026-03-02T13:00:00Z", "next": "2026-03-03T13:00:00Z"}
 
 
 def test_at_the_very_second_it_is_due() -> None:
     """A start is missed from its own second on, and the next one is a day away."""
-    found = thaw(cronjob("0 13 * * *", last="2026-03-02T13:00:00Z"), at("2026-03-03T13:00:00"))
-    assert found == {"starts_at_once": "2026-03-03T13:00:00Z", "next": "2026-03-04T13:00:00Z"}
+    forecast = thaw(cronjob("0 13 * * *", last="2026-03-02T13:00:00Z"), at("2026-03-03T13:00:00"))
+    assert forecast == {"starts_at_once": "2026-03-03T13:00:00Z", "next": "2026-03-04T13:00:00Z"}
 
 
 @pytest.mark.parametrize(
@@ -86,8 +87,8 @@ def test_schedules_are_read_by_the_wall_clock_of_their_zone(
 ) -> None:
     """In its time zone, over leaps of the clock: a time that is leapt over is no start, one that comes twice is two."""
     made = "2020-01-01T00:00:00Z"
-    found = thaw({**cronjob(schedule, timeZone=zone), "metadata": {"creationTimestamp": made}}, at(now))
-    assert found == {"starts_at_once": last, "next": following}
+    forecast = thaw({**cronjob(schedule, timeZone=zone), "metadata": {"creationTimestamp": made}}, at(now))
+    assert forecast == {"starts_at_once": last, "next": following}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,9 @@ def test_schedules_are_read_by_the_wall_clock_of_their_zone(
     [
         ("@hourly", "2026-03-03T14:00:00Z"), ("@daily", "2026-03-04T00:00:00Z"), ("@midnight", "2026-03-04T00:00:00Z"),
         ("@weekly", "2026-03-08T00:00:00Z"), ("@monthly", "2026-04-01T00:00:00Z"), ("@yearly", "2027-01-01T00:00:00Z"),
-        ("@Annually", "2027-01-01T00:00:00Z"), ("0 0 ? * MON", "2026-03-09T00:00:00Z"),
+        ("@annually", "2027-01-01T00:00:00Z"), ("0 0 ? * MON", "2026-03-09T00:00:00Z"),
+        ("@every 5m", "2026-03-03T13:10:00Z"),
+        ("CRON_TZ=Asia/Tokyo 0 13 * * *", "2026-03-04T04:00:00Z"),
     ],
 )  # fmt: skip
 def test_macros_and_the_question_mark_are_understood(macro: str, following: str) -> None:
@@ -105,15 +108,15 @@ def test_macros_and_the_question_mark_are_understood(macro: str, following: str)
 
 @pytest.mark.parametrize(
     ("schedule", "zone"),
-    [("@every 5m", None), ("0 13 * *", None), ("0 0 13 * * *", None), ("61 * * * *", None), ("0 0 31 2 *", None),
-     ("0 13 * * *", "Mars/Olympus"), ("0 13 * * *", "../etc/passwd"), ("CRON_TZ=UTC 0 13 * * *", None)],
+    [("@Hourly", None), ("0 13 * *", None), ("0 0 13 * * *", None), ("61 * * * *", None), ("0 13 * * 7", None),
+     ("0 13 * * *", "Mars/Olympus"), ("0 13 * * *", "../etc/passwd"), ("CRON_TZ=Mars/Olympus 0 13 * * *", None)],
 )  # fmt: skip
 def test_what_cant_be_read_is_said_and_stops_nothing(schedule: str, zone: str | None) -> None:
     """No guess: the operator is told that it can't be told, with the schedule and the zone."""
-    found = thaw(cronjob(schedule, timeZone=zone), NOW)
-    assert set(found) == {"unreadable"}
-    assert repr(schedule) in words("jobintel-daily", found)
-    assert "its next run is unknown" in words("jobintel-daily", found)
+    forecast = thaw(cronjob(schedule, timeZone=zone), NOW)
+    assert set(forecast) == {"unreadable"}
+    assert repr(schedule) in words("jobintel-daily", forecast)
+    assert "its next run is unknown" in words("jobintel-daily", forecast)
 
 
 def test_the_words_say_what_starts_at_once_or_when() -> None:
@@ -134,38 +137,6 @@ FIELDS = st.tuples(
 MOMENTS = st.datetimes(datetime(2025, 6, 1), datetime(2027, 6, 1)).map(lambda each: each.replace(tzinfo=UTC))  # noqa: DTZ001  made aware
 
 
-@settings(max_examples=150, deadline=None)
-@given(FIELDS, st.sampled_from(["UTC", "Asia/Tokyo", "Asia/Kathmandu"]), MOMENTS, st.integers(0, 40 * 86400),
-       st.none() | st.integers(0, 100_000))  # fmt: skip
-def test_it_says_what_the_sandboxs_controller_does(
-    schedule: str, zone: str, now: datetime, ago_seconds: int, deadline_seconds: int | None
-) -> None:
-    """Where no clock leaps, the forecast and the emulated controller agree on every schedule, time and deadline."""
-    last = (now - timedelta(seconds=ago_seconds)).replace(microsecond=0)
-    spec: dict[str, Any] = {"schedule": schedule, "timeZone": zone}
-    if deadline_seconds is not None:
-        spec["startingDeadlineSeconds"] = deadline_seconds
-    made = last.isoformat().replace("+00:00", "Z")
-    found = thaw({"metadata": {"creationTimestamp": made}, "spec": spec, "status": {}}, now)
-    assume("unreadable" not in found)
-    theirs = due(spec, last, None, now)
-    said = found["starts_at_once"] and datetime.fromisoformat(found["starts_at_once"])
-    assert said == theirs.missed
-    assert datetime.fromisoformat(found["next"]) == theirs.following
-
-
-@pytest.mark.parametrize("schedule", ["0 0 31 2 *", "*/7 13 31 2 *", "5,35 */6 31 2 *"])
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
-def test_what_it_cant_tell_the_sandboxs_controller_cant_either(schedule: str, zone: str) -> None:
-    """A day that never comes: the forecast says that it can't be told, and the emulated controller refuses it."""
-    spec = {"schedule": schedule, "timeZone": zone}
-    made = (NOW - timedelta(days=40)).replace(microsecond=0)
-    found = thaw({"metadata": {"creationTimestamp": made.isoformat()}, "spec": spec, "status": {}}, NOW)
-    assert set(found) == {"unreadable"}
-    with pytest.raises(ValueError, match=r".+"):
-        due(spec, made, None, NOW)
-
-
 @settings(max_examples=100, deadline=None)
 @given(
     FIELDS, st.sampled_from(["America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns"]), MOMENTS
@@ -174,11 +145,11 @@ def test_what_is_said_to_be_next_is_a_time_on_the_wall_and_none_lies_between(
     schedule: str, zone: str, now: datetime
 ) -> None:
     """In zones whose clocks leap: the next start lies ahead, and from just before it, it is next again."""
-    found = thaw(cronjob(schedule, timeZone=zone), now)
-    assume("unreadable" not in found)
-    following = datetime.fromisoformat(found["next"])
+    forecast = thaw(cronjob(schedule, timeZone=zone), now)
+    assume("next" in forecast)
+    following = datetime.fromisoformat(forecast["next"])
     assert following > now
-    assert thaw(cronjob(schedule, timeZone=zone), following - timedelta(seconds=1))["next"] == found["next"]
+    assert thaw(cronjob(schedule, timeZone=zone), following - timedelta(seconds=1))["next"] == forecast["next"]
     wall = following.astimezone(ZoneInfo(zone))
     minute, hour = schedule.split()[:2]
     assert minute in ("*", "*/7", "5,35") or wall.minute == int(minute)

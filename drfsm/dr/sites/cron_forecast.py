@@ -1,100 +1,83 @@
 """What Kubernetes does when a schedule is resumed: which run starts at once, and when the next one is due.
 
-The rule (batch/v1): of the starts missed since the last one, or since the CronJob was made, the most recent
-is started at once, unless ``startingDeadlineSeconds`` has passed since it was due. Pure; time is handed in.
-Called by schedules.py, so that a Job that starts at once is no surprise.
+``drfsm.cron`` knows Kubernetes' rules of times; this module adds what keeps a start back: a Job that still runs where
+``concurrencyPolicy`` forbids a second, and deadlines so short that no start ever meets them. Pure; time is handed in.
+Called by schedules.py and preflight.py, so that a Job that starts at once is no surprise.
 """
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from drfsm import cron
 from drfsm.claims import moment
-
-FIELDS = 5
-LONGEST_SECONDS = 10 * 365 * 86400  # a deadline above is none
-LEAP = timedelta(hours=3)  # no clock leaps back by more
-MACROS = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
 
 
 def thaw(cronjob: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return {"starts_at_once": due time or None, "next": due time} in UTC, or {"unreadable": why}."""
-    from cronsim import CronSimError
+    """Return {"starts_at_once": due time or None, "next": due time}, in UTC.
 
+    With "waits_for" or "replaces" (names) where Jobs of the CronJob still run and its ``concurrencyPolicy`` matters.
+    {"unreadable": why} where nobody can say, {"never": why} where Kubernetes starts nothing.
+    """
     spec = cronjob["spec"]
     try:
-        expression, zone = _expression(str(spec["schedule"])), ZoneInfo(spec.get("timeZone") or "UTC")
-        following, last = _nearest(expression, zone, now), _nearest(expression, zone, now, back=True)
-    except (CronSimError, ZoneInfoNotFoundError, ValueError, OSError, OverflowError) as fault:
+        schedule = cron.parse(str(spec["schedule"]), spec.get("timeZone") or "")
+        history = _history(cronjob, now)
+        if history is None:
+            return {"unreadable": "its lastScheduleTime is not a time"}
+        if never := _never(schedule, history.deadline_seconds):
+            return {"never": never}
+        due = cron.due(schedule, history, now)
+    except cron.NeverDue:
+        return {"never": f"its schedule {spec['schedule']!r} names no time that comes"}
+    except (cron.BadSchedule, OverflowError) as fault:
         return {"unreadable": f"schedule {spec['schedule']!r}, time zone {spec.get('timeZone')!r}: {fault}"}
-    if following is None:
-        return {"unreadable": f"schedule {spec['schedule']!r} has no future time"}
-    since = _since(cronjob, now)
-    if since is None:
-        return {"unreadable": "its lastScheduleTime is not a time"}
-    missed = last is not None and since < last
-    return {"starts_at_once": _utc(last) if last and missed else None, "next": _utc(following)}
+    following = due.following and _text(due.following)
+    return {"starts_at_once": due.start and _text(due.start), "next": following, **_concurrency(cronjob, due)}
 
 
-def _expression(schedule: str) -> str:
-    """Return a schedule's five fields. Raises ValueError for one that Kubernetes does not accept."""
-    expression = MACROS.get(schedule.strip().lower(), schedule).replace("?", "*")
-    if len(expression.split()) != FIELDS:
-        raise ValueError(f"{FIELDS} fields are expected")
-    return expression
+def _history(cronjob: Mapping[str, Any], now: datetime) -> cron.History | None:
+    """Return what a CronJob's schedule is counted from; None if its last start is not a time."""
+    last = (cronjob.get("status") or {}).get("lastScheduleTime")
+    created = cronjob["metadata"].get("creationTimestamp")
+    since = moment(last or created) if last or created else now
+    deadline_seconds = cronjob["spec"].get("startingDeadlineSeconds")
+    return None if since is None else cron.History(since, deadline_seconds=deadline_seconds)
 
 
-def _nearest(expression: str, zone: ZoneInfo, now: datetime, *, back: bool = False) -> datetime | None:
-    """Return the first start after ``now``, or the last one that is not after it; None if there is none.
+def _never(schedule: cron.Schedule, deadline_seconds: int | None) -> str:
+    """Return why no start is ever in time, "" if one may be.
 
-    Schedules are read as Kubernetes reads them, by the wall clock: a time that a clock change skips is no start, one
-    that occurs twice is two. (CronSim follows Debian's cron in zones, which corrects both.)
+    The controller counts starts that are later than ``startingDeadlineSeconds`` ago; ``@every`` counts from there.
     """
-    from cronsim import CronSim
-
-    here = now.astimezone(zone).replace(tzinfo=None)
-    instants: list[datetime] = []
-    for wall in CronSim(expression, here + (LEAP if back else -LEAP), reverse=back):
-        instants += (instant for instant in _instants(wall, zone) if (instant <= now if back else instant > now))
-        if instants and (wall < here - LEAP if back else wall > here + LEAP):
-            break  # AFTER whatever a leap of the clock may have put out of order
-    return (max if back else min)(instants, default=None)
+    needed = schedule.seconds if isinstance(schedule, cron.Every) else 1
+    if deadline_seconds is None or deadline_seconds >= needed:
+        return ""
+    return f"startingDeadlineSeconds {deadline_seconds} lets no start be in time; {needed} would be the least"
 
 
-def _instants(wall: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-    """Yield the moments at which a zone's clock shows a time: one, none in a leap ahead, two in a leap back."""
-    moments = {wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
-    yield from (moment for moment in moments if moment.astimezone(zone).replace(tzinfo=None) == wall)
-
-
-def _since(cronjob: Mapping[str, Any], now: datetime) -> datetime | None:
-    """Return the moment after which a missed start still counts, None if it can't be read."""
-    spec, status = cronjob["spec"], cronjob.get("status") or {}
-    known = status.get("lastScheduleTime") or cronjob["metadata"].get("creationTimestamp")
-    since = moment(known) if known else now
-    deadline = spec.get("startingDeadlineSeconds")
-    if since is None or deadline is None:
-        return since
-    return max(since, now - timedelta(seconds=min(deadline, LONGEST_SECONDS)))
+def _concurrency(cronjob: Mapping[str, Any], due: cron.Due) -> dict[str, list[str]]:
+    """Return the Jobs that a missed start waits for, or ends."""
+    running = sorted(str(job.get("name")) for job in (cronjob.get("status") or {}).get("active") or ())
+    word = {"Forbid": "waits_for", "Replace": "replaces"}.get(cronjob["spec"].get("concurrencyPolicy") or "Allow")
+    return {word: running} if word and running and due.start else {}
 
 
 def words(name: str, forecast: Mapping[str, Any]) -> str:
     """Return a forecast in words."""
     if "unreadable" in forecast:
         return f"CronJob {name}: its next run is unknown ({forecast['unreadable']})"
-    if forecast["starts_at_once"]:
-        return f"CronJob {name} starts at once: the run due at {forecast['starts_at_once']} was missed"
-    return f"CronJob {name} runs next at {forecast['next']}; nothing starts at once"
+    if "never" in forecast:
+        return f"CronJob {name} starts nothing: {forecast['never']}"
+    if not forecast["starts_at_once"]:
+        return f"CronJob {name} runs next at {forecast['next']}; nothing starts at once"
+    missed = f"the run due at {forecast['starts_at_once']} was missed"
+    if running := ", ".join(forecast.get("waits_for", ())):
+        return f"CronJob {name} starts as soon as Job {running} has ended (concurrencyPolicy Forbid): {missed}"
+    if running := ", ".join(forecast.get("replaces", ())):
+        return f"CronJob {name} starts at once, and Job {running} is deleted (concurrencyPolicy Replace): {missed}"
+    return f"CronJob {name} starts at once: {missed}"
 
 
-def _utc(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _text(at: datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")

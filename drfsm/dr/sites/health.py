@@ -7,25 +7,14 @@ is not counted as available. Changes nothing.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from drfsm.claims import bounded
 from drfsm.dr.objects import condition
+from drfsm.dr.pod_troubles import troubles
 from drfsm.dr.progress import first_of
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.world import Cluster, Manifest, World
 
-STUCK = (
-    "CrashLoopBackOff",
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "ErrImageNeverPull",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-)
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
-_ENDED = ("Succeeded", "Failed")
 
 
 def examine(cluster: Cluster, namespace: str, cronjob: str, usual: str = "") -> dict[str, Any]:
@@ -86,22 +75,15 @@ def deployment_at_fault(deployment: Manifest) -> Iterator[str]:
 
 def pod_at_fault(pod: Manifest) -> Iterator[str]:
     """Yield why a pod that should run does not."""
-    name, status = pod["metadata"]["name"], pod.get("status") or {}
-    if status.get("phase") in _ENDED or pod["metadata"].get("deletionTimestamp"):
+    name = pod["metadata"]["name"]
+    if pod["metadata"].get("deletionTimestamp"):
         return
-    for kind in ("initContainerStatuses", "containerStatuses"):
-        for container in status.get(kind) or []:
-            waiting = (container.get("state") or {}).get("waiting") or {}
-            if waiting.get("reason") in STUCK:
-                message = f": {bounded(waiting['message'])}" if waiting.get("message") else ""
-                yield f"pod {name}, container {container['name']}: {waiting['reason']}{message}"
-    for status_condition in status.get("conditions") or []:
-        if (
-            status_condition["type"] == "PodScheduled"
-            and status_condition["status"] == "False"
-            and status_condition.get("reason") == "Unschedulable"
-        ):
-            yield f"pod {name} finds no node: {bounded(status_condition.get('message') or 'no reason given')}"
+    for trouble in troubles(pod):
+        if trouble.reason == "Unschedulable":
+            yield f"pod {name} finds no node: {trouble.message}"
+        elif not trouble.is_beginning:
+            container = f", container {trouble.container}" if trouble.container else ""
+            yield f"pod {name}{container}: {trouble.words}"
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:

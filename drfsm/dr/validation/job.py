@@ -14,8 +14,9 @@ from datetime import datetime
 from typing import Any
 
 from drfsm.claims import moment
+from drfsm.dr import pod_troubles
 from drfsm.dr.layout import pairs_of
-from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL, condition, cronjob_of, redacted, time_of
+from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL, condition, cronjob_of, name_of_ours, redacted, time_of
 from drfsm.dr.pointers import pairs, read
 from drfsm.dr.terms import Terms, terms_of
 from drfsm.engine import Fact, Run
@@ -27,15 +28,6 @@ LOG_LINES, MOST_EVENTS = 20, 10
 POLL_SECONDS = 1.0
 FLEETING = ("emptyDir", "configMap", "secret", "projected", "downwardAPI", "ephemeral", "csi", "image")
 """The kinds of volumes that end with their pod, or hold nothing of its own. Any other kind outlives it."""
-HOPELESS = ("InvalidImageName", "CreateContainerConfigError", "ErrImageNeverPull")
-STUCK = (
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "CrashLoopBackOff",
-    "ContainerCreating",
-    "Unschedulable",
-    *HOPELESS,
-)
 
 
 def selector(run: Run, role: str) -> str:
@@ -60,7 +52,7 @@ def job_from(cronjob: Manifest, run: Run, role: str) -> Manifest:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": f"drfsm-{role}-{run.id}"[:63].rstrip("-."),
+            "name": name_of_ours(run, role),
             "namespace": terms_of(run.inputs).namespace,
             "labels": labels,
             "annotations": {"cronjob.kubernetes.io/instantiate": "manual"},
@@ -234,7 +226,7 @@ def seen_job(world: World, run: Run, job: Manifest | None, *, satisfied: bool) -
     seen: dict[str, Any] = {"job": ended.lower() or "running", "name": name}
     pods = cluster.list("Pod", namespace, labels=f"job-name={name}")
     now = time_of(cluster, run)  # AFTER the list: the site stamped its objects by it
-    troubles = sorted({reason for pod in pods for reason in _troubles(pod)})
+    troubles = sorted({trouble.words for pod in pods for trouble in pod_troubles.troubles(pod)})
     limit = terms.startup_timeout
     if not ended and not pods and _too_long(job, now, limit):
         troubles = ["no pod of it was created"]
@@ -261,22 +253,6 @@ def _events(cluster: Cluster, run: Run, names: set[str]) -> list[str]:
     return sorted(dict.fromkeys(map(redacted, told)))[:MOST_EVENTS]
 
 
-def _troubles(pod: Manifest) -> list[str]:
-    status = pod.get("status") or {}
-    told = [
-        f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
-        for kind in ("initContainerStatuses", "containerStatuses")
-        for each in status.get(kind) or []
-        if (waiting := (each.get("state") or {}).get("waiting")) and waiting.get("reason") in STUCK
-    ]
-    told += [
-        f"{each['reason']}: {each.get('message', '')}"
-        for each in status.get("conditions") or []
-        if each["type"] == "PodScheduled" and each["status"] == "False" and each.get("reason")
-    ]
-    return told
-
-
 def _too_long(manifest: Manifest, now: datetime, limit: float) -> bool:
     born = moment(manifest["metadata"].get("creationTimestamp"))
     return born is not None and (now - born).total_seconds() > limit
@@ -286,7 +262,7 @@ def _judge_result(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """Judge by what was published beside, once the Job has ended (it writes its pointers last)."""
     if seen["job"] in ("complete", "failed"):
         return "succeeded" if _published(seen["published"], terms_of(inputs)) else "failed"
-    hopeless = any(told.startswith(HOPELESS) for told in seen.get("trouble", ()))
+    hopeless = any(told.startswith(pod_troubles.HOPELESS) for told in seen.get("trouble", ()))
     return "failed" if hopeless or seen.get("too_long") or seen["job"] == "absent" else "pending"
 
 

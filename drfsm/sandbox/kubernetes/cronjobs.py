@@ -1,19 +1,15 @@
-"""The CronJob controller: when a CronJob is due, and the Job that it starts.
+"""The CronJob controller: the Job that a CronJob starts when it is due.
 
-``due`` is pure: from schedule, times and deadline it returns the newest missed start and the next start. The rules are
-those of kube-controller-manager's cronjob_controllerv2. The newest missed start is made up for at once (only that one,
-and only within startingDeadlineSeconds), also just after a suspension ends. Forbid considers only Jobs that the CronJob
-started, and ignores one made by hand. More than a hundred missed starts give a warning and nothing else. cronsim reads
-the schedules as Debian's cron does; ``@every`` is not supported.
+The rules are those of kube-controller-manager's cronjob_controllerv2; ``drfsm.cron`` has those of times. The newest
+missed start is made up for at once (only that one, and only within startingDeadlineSeconds), also just after a
+suspension ends. Forbid considers only Jobs that the CronJob started, and ignores one made by hand. More than a hundred
+missed starts give a warning and nothing else. A ``TZ=`` in a schedule, which the API refuses, is read with a warning.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
-from attrs import frozen
-from cronsim import CronSim, CronSimError
-
+from drfsm import cron
 from drfsm.sandbox.kubernetes.jobs import is_finished
 from drfsm.sandbox.kubernetes.reading import (
     Place,
@@ -34,87 +30,13 @@ from drfsm.sandbox.kubernetes.workqueue import Workqueue
 
 COMPONENT = "cronjob-controller"
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
-MANY_MISSED = 100
-MACROS: Mapping[str, str] = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
-FIELDS = 5
-
-
-@frozen
-class Due:
-    """The newest missed start of a CronJob, and its next one."""
-
-    missed: datetime | None  # the newest start that is over and wasn't made
-    many: bool  # more starts were missed than anybody would expect
-    following: datetime | None  # the first start after now; None if the schedule names no date that exists
-
-
-class UnknownTimeZone(ValueError):
-    """The CronJob's timeZone is not in the database of time zones."""
-
-
-def due(spec: Manifest, created: datetime, last: datetime | None, now: datetime) -> Due:
-    """Return when a CronJob is due. Raises ValueError for a schedule that can't be read, UnknownTimeZone."""
-    zone = zone_of(spec)
-    since = last or created
-    deadline_seconds = spec.get("startingDeadlineSeconds")
-    if deadline_seconds is not None:
-        since = max(since, now - timedelta(seconds=deadline_seconds))
-    missed: datetime | None = None
-    number = 0
-    for at in _starts(spec["schedule"], since.astimezone(zone)):
-        if at > now:
-            return Due(missed, number > MANY_MISSED, at)
-        missed, number = at, number + 1
-        if number > MANY_MISSED:
-            newest = _newest(spec["schedule"], now.astimezone(zone))
-            following = next(_starts(spec["schedule"], now.astimezone(zone)), None)
-            return Due(newest, many=True, following=following)
-    return Due(missed, number > MANY_MISSED, None)
-
-
-def zone_of(spec: Manifest) -> ZoneInfo:
-    """Return the time zone of a CronJob's schedule: UTC unless it names one. Raises UnknownTimeZone."""
-    name = spec.get("timeZone") or "UTC"
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise UnknownTimeZone(name) from None
-
-
-def _starts(schedule: str, after: datetime) -> Iterator[datetime]:
-    """Yield the starts after a time, in UTC."""
-    return (at.astimezone(UTC) for at in _simulated(schedule, after))
-
-
-def _newest(schedule: str, now: datetime) -> datetime:
-    """Return the last start that is not after now."""
-    whole = now.replace(microsecond=0)
-    return next(_simulated(schedule, whole + timedelta(seconds=1), reverse=True)).astimezone(UTC)
-
-
-def _simulated(schedule: str, after: datetime, *, reverse: bool = False) -> CronSim:
-    expression = MACROS.get(schedule.strip().lower(), schedule).replace("?", "*")
-    if len(expression.split()) != FIELDS:
-        raise ValueError(f"expected exactly {FIELDS} fields, found {len(expression.split())}: {schedule}")
-    try:
-        return CronSim(expression, after, reverse=reverse)
-    except CronSimError as fault:
-        raise ValueError(str(fault)) from None
 
 
 def job_of(cronjob: Manifest, at: datetime) -> Manifest:
     """Return the Job of a scheduled start. Its name follows from the time, so there is only one."""
     template = clone(cronjob["spec"]["jobTemplate"])
     template_metadata = template.get("metadata") or {}
-    local = at.astimezone(zone_of(cronjob["spec"]))
+    local = at.astimezone(cron.zone_of(cronjob["spec"].get("timeZone") or ""))
     scheduled_at = stamp(at) if local.utcoffset() == timedelta(0) else local.isoformat(timespec="seconds")
     metadata = {
         "name": f"{place(cronjob).name}-{int(at.timestamp()) // 60}",
@@ -194,15 +116,15 @@ class CronJobs:
 
     def _start_if_due(self, cronjob: Manifest, status: Manifest) -> None:
         spec = cronjob["spec"]
-        start = self._due(cronjob, status)
-        if start is None:
+        due = self._due(cronjob, status)
+        if due is None:
             return
-        if start.following is not None:
-            self._workqueue.look_again("cronjobs", place(cronjob), start.following)
-        at = start.missed
+        if due.following is not None:
+            self._workqueue.look_again("cronjobs", place(cronjob), due.following)
+        at = due.start
         if at is None or self._is_processed(cronjob, status, at):
             return
-        if start.many:
+        if due.many:
             advice = "Set or decrease .spec.startingDeadlineSeconds or check clock skew"
             self._tell(cronjob, "Warning", "TooManyMissedTimes", f"too many missed start times. {advice}")
         policy = spec.get("concurrencyPolicy", "Allow")
@@ -215,20 +137,28 @@ class CronJobs:
                 self._replace(cronjob, status, reference)
         self._start(cronjob, status, at)
 
-    def _due(self, cronjob: Manifest, status: Manifest) -> Due | None:
-        """Return when the CronJob is due; None if it is suspended, or its schedule can't be read."""
+    def _due(self, cronjob: Manifest, status: Manifest) -> cron.Due | None:
+        """Return what is due; None if the CronJob is suspended, or its schedule can't be read."""
         spec, last = cronjob["spec"], status.get("lastScheduleTime")
+        words, zone = spec["schedule"], spec.get("timeZone") or ""
         try:
-            zone_of(spec)
-            if spec.get("suspend"):
-                return None
-            created = moment(cronjob["metadata"]["creationTimestamp"])
-            return due(spec, created, moment(last) if last else None, self._workqueue.now())
-        except UnknownTimeZone:
-            self._tell(cronjob, "Warning", "UnknownTimeZone", f'invalid timeZone: "{spec["timeZone"]}"')
-        except ValueError as fault:
-            message = f'unparseable schedule: "{spec["schedule"]}" : {fault}'
-            self._tell(cronjob, "Warning", "UnparseableSchedule", message)
+            cron.zone_of(zone)
+        except cron.UnknownZone as fault:
+            self._tell(cronjob, "Warning", "UnknownTimeZone", f'invalid timeZone: "{zone}": {fault}')
+            return None
+        if spec.get("suspend"):
+            return None
+        if "TZ" in words:
+            message = f'CRON_TZ or TZ used in schedule "{words}" is not officially supported'
+            self._tell(cronjob, "Warning", "UnsupportedSchedule", message)
+        created = moment(cronjob["metadata"]["creationTimestamp"])
+        history = cron.History(created, moment(last) if last else None, spec.get("startingDeadlineSeconds"))
+        try:
+            return cron.due(cron.parse(words, zone), history, self._workqueue.now())
+        except cron.NeverDue as fault:
+            self._tell(cronjob, "Warning", "InvalidSchedule", f"invalid schedule: {words} : {fault}")
+        except cron.BadSchedule as fault:
+            self._tell(cronjob, "Warning", "UnparseableSchedule", f'unparseable schedule: "{words}" : {fault}')
         return None
 
     def _is_processed(self, cronjob: Manifest, status: Manifest, at: datetime) -> bool:

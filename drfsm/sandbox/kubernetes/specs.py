@@ -10,8 +10,8 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from drfsm import cron
 from drfsm.sandbox.kubernetes.metadata import label_faults
 from drfsm.sandbox.kubernetes.networking import ingress_faults, policy_faults
 from drfsm.sandbox.kubernetes.refusals import Fault, Manifest, refused, required, unacceptable, unsupported
@@ -23,10 +23,6 @@ JOB_NAMES = ("batch.kubernetes.io/job-name", "job-name")
 JOB_FIXED = ("completions", "selector", "template", "completionMode", "podFailurePolicy", "backoffLimitPerIndex")
 CONCURRENCY = ("Allow", "Forbid", "Replace")
 RESTARTS = ("Always", "OnFailure", "Never")
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-BOUNDS = ((0, 59, ()), (0, 23, ()), (1, 31, ()), (1, 12, MONTHS), (0, 6, DAYS))  # minute … weekday
-SHORTHAND = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 POD_CHANGES = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
@@ -191,60 +187,24 @@ def _cron_faults(spec: Manifest) -> Iterator[Fault]:
 
 
 def _schedule_faults(schedule: str) -> Iterator[Fault]:
-    fields = schedule.split()
-    if not fields:
+    if not schedule:
         yield required("spec.schedule")
-    elif "TZ" in schedule:
+        return
+    try:
+        cron.parse(schedule)
+    except cron.BadSchedule as fault:
+        yield unacceptable("spec.schedule", schedule, str(fault))
+    if "TZ" in schedule:
         reason = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
         yield unacceptable("spec.schedule", schedule, reason)
-    elif schedule.startswith("@"):
-        if schedule not in SHORTHAND and not schedule.startswith("@every "):
-            yield unacceptable("spec.schedule", schedule, f"unrecognized descriptor: {schedule}")
-    elif len(fields) != 5:  # noqa: PLR2004  minute, hour, day, month, weekday
-        reason = f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
-        yield unacceptable("spec.schedule", schedule, reason)
-    else:
-        for field, bounds in zip(fields, BOUNDS, strict=True):
-            if reason := _field_fault(field, *bounds):
-                yield unacceptable("spec.schedule", schedule, reason)
-                return
-
-
-def _field_fault(field: str, least: int, most: int, names: tuple[str, ...] = ()) -> str:
-    """Return the fault of a field of a schedule, in robfig/cron's words; "" without one."""
-    for part in field.split(","):
-        ends, _, step = part.partition("/")
-        numbers: list[int] = []
-        for word in filter(None, (step, *ends.split("-", 1))):
-            if word.lower() in names:
-                numbers.append(names.index(word.lower()) + least)
-            elif word.isdecimal():
-                numbers += [int(word)] if word is not step else []
-            elif word not in ("*", "?"):
-                return f'failed to parse int from {word}: strconv.Atoi: parsing "{word}": invalid syntax'
-        if reason := _range_fault(part, numbers, least, most):
-            return reason
-        if step.isdecimal() and not int(step):
-            return f"step of range should be a positive number: {part}"
-    return ""
-
-
-def _range_fault(text: str, numbers: list[int], least: int, most: int) -> str:
-    if numbers and numbers[0] < least:
-        return f"beginning of range ({numbers[0]}) below minimum ({least}): {text}"
-    if numbers and numbers[-1] > most:
-        return f"end of range ({numbers[-1]}) above maximum ({most}): {text}"
-    if numbers and numbers[0] > numbers[-1]:
-        return f"beginning of range ({numbers[0]}) beyond end of range ({numbers[-1]}): {text}"
-    return ""
 
 
 def _known_zone(name: str) -> bool:
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        cron.zone_of(name)
+    except cron.UnknownZone:
         return False
-    return True
+    return bool(name)
 
 
 def _selector_faults(spec: Manifest) -> Iterator[Fault]:

@@ -8,17 +8,11 @@ from typing import Any
 import pytest
 
 from drfsm.sandbox.kubernetes.controllers import Controllers
-from drfsm.sandbox.kubernetes.cronjobs import UnknownTimeZone, due
 from drfsm.sandbox.kubernetes.store import Store
 
 NAMESPACE = "jobintel"
 NAME = "jobintel-daily"
 DAY = timedelta(days=1)
-
-
-def at(text: str) -> datetime:
-    """Return a time in UTC."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def eventually(true: Callable[[], bool], seconds: float = 60) -> bool:
@@ -27,63 +21,6 @@ def eventually(true: Callable[[], bool], seconds: float = 60) -> bool:
     while not (now := true()) and time.monotonic() < deadline:
         time.sleep(0.005)
     return now
-
-
-# --- when is it due: pure ----------------------------------------------------------------------------
-
-
-def test_a_start_is_due_at_its_minute_and_not_before() -> None:
-    """A second before one o'clock nothing was missed; at one o'clock it was."""
-    spec, created = {"schedule": "0 13 * * *"}, at("2026-02-27T10:00")
-    assert due(spec, created, None, at("2026-02-27T12:59:59")).missed is None
-    found = due(spec, created, None, at("2026-02-27T13:00:00"))
-    assert (found.missed, found.following) == (at("2026-02-27T13:00"), at("2026-02-28T13:00"))
-
-
-def test_only_the_newest_of_several_missed_starts_is_due() -> None:
-    """After three days without a start the last one is made up for, not all three."""
-    found = due({"schedule": "0 13 * * *"}, at("2026-02-20T00:00"), at("2026-02-24T13:00"), at("2026-02-27T18:00"))
-    assert (found.missed, found.many) == (at("2026-02-27T13:00"), False)
-
-
-def test_a_start_older_than_the_deadline_is_not_made_up_for() -> None:
-    """With startingDeadlineSeconds 600 a start nine minutes ago counts, one eleven minutes ago doesn't."""
-    spec, created = {"schedule": "0 13 * * *", "startingDeadlineSeconds": 600}, at("2026-02-27T10:00")
-    assert due(spec, created, None, at("2026-02-27T13:09")).missed == at("2026-02-27T13:00")
-    assert due(spec, created, None, at("2026-02-27T13:11")).missed is None
-
-
-def test_more_than_a_hundred_missed_starts_are_many_and_the_newest_is_still_found() -> None:
-    """A month of minutes is many; the newest start is the current minute's."""
-    found = due({"schedule": "* * * * *"}, at("2026-01-27T00:00"), None, at("2026-02-27T12:00:30"))
-    assert (found.missed, found.many, found.following) == (at("2026-02-27T12:00"), True, at("2026-02-27T12:01"))
-    exact = due({"schedule": "* * * * *"}, at("2026-01-27T00:00"), None, at("2026-02-27T12:00"))
-    assert exact.missed == at("2026-02-27T12:00")
-
-
-def test_a_time_zone_moves_the_schedule_with_its_summer_time() -> None:
-    """Nine o'clock in Berlin is eight in UTC in winter, seven in summer."""
-    spec = {"schedule": "0 9 * * *", "timeZone": "Europe/Berlin"}
-    assert due(spec, at("2026-02-27T00:00"), None, at("2026-02-27T00:01")).following == at("2026-02-27T08:00")
-    assert due(spec, at("2026-07-27T00:00"), None, at("2026-07-27T00:01")).following == at("2026-07-27T07:00")
-
-
-def test_what_cannot_be_read_is_refused() -> None:
-    """Wrong schedules are ValueErrors, an unknown time zone says that it is one; a macro is fine."""
-    now = at("2026-02-27T12:00")
-    for schedule in ("", "* * * *", "61 * * * *", "@every 5m", "0 0 12 * * *"):
-        with pytest.raises(ValueError, match=r".+"):
-            due({"schedule": schedule}, now, None, now)
-    with pytest.raises(UnknownTimeZone):
-        due({"schedule": "* * * * *", "timeZone": "Europe/Atlantis"}, now, None, now)
-    assert due({"schedule": "@hourly"}, now, None, now).following == at("2026-02-27T13:00")
-
-
-def test_a_date_that_never_comes_is_never_due() -> None:
-    """A schedule for the thirtieth of February is refused, so that nothing starts."""
-    now = at("2026-02-27T12:00")
-    with pytest.raises(ValueError, match="Bad day-of-month"):
-        due({"schedule": "0 0 30 2 *"}, now - 30 * DAY, None, now)
 
 
 # --- the controller ----------------------------------------------------------------------------------
@@ -314,10 +251,22 @@ def test_many_missed_starts_are_warned_about(clockwork: Clockwork) -> None:
     assert eventually(lambda: len(clockwork.jobs()) == 1)
 
 
-def test_a_schedule_that_cannot_be_read_starts_nothing_and_is_told(clockwork: Clockwork) -> None:
-    """A schedule that is lawful but not known here ends up as an event; mending it makes the CronJob work."""
-    clockwork.cronjob(schedule="@every 1h")
-    assert eventually(lambda: "UnparseableSchedule" in clockwork.reasons())
+def test_every_counts_from_the_last_start_and_not_from_the_hour(clockwork: Clockwork) -> None:
+    """``@every 7m``: seven minutes after it was made, and again seven minutes after that start was due."""
+    clockwork.cronjob(schedule="@every 7m")
+    made = datetime.fromisoformat(clockwork.look()["metadata"]["creationTimestamp"])
+    names = []
+    for number in (1, 2):
+        clockwork.move_to(made + number * timedelta(minutes=7) + timedelta(seconds=20))
+        names.append(name_of(made + number * timedelta(minutes=7)))
+        assert eventually(lambda: clockwork.jobs() == names)
+        clockwork.settle()
+
+
+def test_a_schedule_that_names_no_date_starts_nothing_and_is_told(clockwork: Clockwork) -> None:
+    """The thirtieth of February is lawful for the API, and an event for the controller; mending it makes it work."""
+    clockwork.cronjob(schedule="0 0 30 2 *")
+    assert eventually(lambda: "InvalidSchedule" in clockwork.reasons())
     clockwork.change(schedule="* * * * *")
     clockwork.settle()
     clockwork.move_to(clockwork.now + timedelta(minutes=1))
