@@ -19,6 +19,7 @@ from drfsm.errors import Unreadable
 Statement = dict[str, Any]
 POLICY, LOOK = "the bucket's policy", "check it: aws s3api get-bucket-policy"
 _SIDS = {"primary": "DrfsmFencePrimary", "dr": "DrfsmFenceDr"}
+SITES = tuple(_SIDS)
 _SETS = frozenset({"Action", "NotAction", "Resource", "NotResource"})
 
 DENIED_ON_OBJECTS: Mapping[str, str] = {
