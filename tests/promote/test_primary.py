@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from drfsm.dr.layout import Layout
-from drfsm.dr.sites.fence import sid
+from drfsm.dr.sites.fence_statement import sid
 from drfsm.errors import GuardRefused
 from drfsm.sandbox.seed import CRONJOB
 from tests.promote.conftest import Make
@@ -26,8 +26,14 @@ def test_a_reachable_primary_may_be_fenced_too(ready: Ready, site: Site, promote
     (statement,) = site.statements()
     assert statement["Sid"] == sid("primary", site.prefix)
     assert statement["Condition"] == {"ArnEquals": {"aws:PrincipalArn": site.role("primary")}}
-    below = {each.partition(f"/{site.prefix}/")[2] for each in statement["Resource"]}
-    assert below == {"state/*", "latest/*", "candidates/*/state/*", "candidates/*/latest/*"}
+    *folders, bucket = statement["Resource"]
+    assert bucket == f"arn:aws:s3:::{site.bucket}"
+    assert {folder.partition(f"/{site.prefix}/")[2] for folder in folders} == {
+        "state/*",
+        "latest/*",
+        "candidates/*/state/*",
+        "candidates/*/latest/*",
+    }
     assert run.reached.index("primary_fenced") < run.reached.index("primary_frozen")
     assert run.summary["receipt"]["primary_fence"]["statements"] == [statement]
     dr_publishes_alone(site, ready.receipt["run_id"])
@@ -300,7 +306,7 @@ def test_drs_own_fence_of_an_earlier_failback_is_lifted_before_dr_may_publish(
     ready: Ready, site: Site, promote: Make
 ) -> None:
     """A statement that an earlier failback left on DR goes before publishing is on; foreign statements stay."""
-    from drfsm.dr.sites.fence import statement
+    from drfsm.dr.sites.fence_statement import statement
 
     other = {"Sid": "Theirs", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
              "Resource": f"arn:aws:s3:::{site.bucket}"}  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from drfsm.dr.layout import Layout
-from drfsm.dr.sites.fence import statement
+from drfsm.dr.sites.fence_statement import statement
 from drfsm.engine.runner import new_run_id
 from drfsm.sandbox.seed import IMAGE_REF
 from tests.promote.conftest import Make

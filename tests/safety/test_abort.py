@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from drfsm.dr.sites.fence import sid
+from drfsm.dr.sites.fence_statement import sid
 from drfsm.errors import IllegalTransition
 from drfsm.sandbox.seed import CRONJOB
 from drfsm.spec import By

@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from drfsm.dr.layout import Layout
-from drfsm.dr.sites.fence import ACTIONS, FACTS, judge_target, sid, statement
+from drfsm.dr.sites.fence import ACTIONS, FACTS, judge_target
+from drfsm.dr.sites.fence_statement import same, sid, statement
 from drfsm.errors import GuardRefused, Unreadable
 from drfsm.sandbox.cloud import Identity
 from drfsm.sandbox.seed import CRONJOB, SECRET
@@ -369,6 +370,59 @@ def test_a_policy_that_comes_back_in_another_order_reads_as_it_was_written() -> 
     assert (lifted["lifted"], lifted["other_statements"]) == (True, len(FOREIGN))
     assert raised["other_statements_sha256"] == lifted["other_statements_sha256"]
     assert FACTS["primary_fence"].observe(world, run) == {"statements": []}
+
+
+OLDER: dict[str, Any] = {
+    "Sid": sid("primary", "jobintel"),
+    "Effect": "Deny",
+    "Principal": "*",
+    "Action": ["s3:PutObject", "s3:DeleteObject"],
+    "Resource": [
+        f"arn:aws:s3:::{BUCKET}/jobintel/{path}/*"
+        for path in ("state", "latest", "candidates/*/state", "candidates/*/latest")
+    ],
+    "Condition": {"ArnEquals": {"aws:PrincipalArn": ROLE}},
+}
+"""What 0.1.0 to 0.3.0 wrote, to the letter (tests/data/bundles has it from each of them)."""
+
+
+def test_the_fence_of_an_older_version_is_up_is_made_todays_by_a_raise_and_is_lifted_whole() -> None:
+    """Recognised in any spelling; raised again it denies what today's does; lifted, nothing of it is left."""
+    world, run = bare(json.dumps({"Version": "2012-10-17", "Statement": [*FOREIGN, OLDER]}))
+    seen = FACTS["primary_fence"].observe(world, run)
+    assert seen == {"statements": [OLDER]}
+    assert FACTS["primary_fence"].judge(seen, INPUTS) == "up"
+    ACTIONS["raise_primary_fence"](world, run)
+    assert FACTS["primary_fence"].observe(world, run) == {"statements": [OURS]}
+    for policy in ([*FOREIGN, OLDER], [*FOREIGN, OLDER, OURS]):
+        world, run = bare(json.dumps({"Version": "2012-10-17", "Statement": policy}))
+        ACTIONS["lift_primary_fence"](world, run)
+        assert FACTS["primary_fence"].observe(world, run) == {"statements": []}
+        assert same(json.loads(world.policy.read())["Statement"], FOREIGN)
+
+
+def test_an_undo_gives_an_older_fence_back_as_it_was() -> None:
+    """A raise over it that is undone leaves the older one, to the letter: the undo is no upgrade."""
+    world, run = bare(json.dumps({"Version": "2012-10-17", "Statement": [OLDER]}))
+    before = FACTS["primary_fence"].observe(world, run)
+    ACTIONS["raise_primary_fence"](world, run)
+    run.undoing["primary_fence"] = before
+    ACTIONS["lift_primary_fence"](world, run)
+    assert FACTS["primary_fence"].observe(world, run) == before
+
+
+@pytest.mark.parametrize(
+    "alteration",
+    [
+        {"Action": ["s3:PutObject"]},
+        {"Resource": OLDER["Resource"][1:]},
+        {"Action": OURS["Action"]},
+        {"Effect": "Allow"},
+    ],
+)
+def test_an_older_fence_that_says_anything_else_is_foreign(alteration: dict[str, Any]) -> None:
+    """An older one is recognised as a whole, not by its Sid."""
+    assert FACTS["primary_fence"].judge({"statements": [{**OLDER, **alteration}]}, INPUTS) == "foreign"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from drfsm.dr.sites.fence import sid
+from drfsm.dr.sites.fence_statement import sid
 from drfsm.errors import GuardRefused, LeaseHeld
 from drfsm.sandbox.seed import BEFORE, CRONJOB
 from tests.safety.conftest import Make

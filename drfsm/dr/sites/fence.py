@@ -1,7 +1,7 @@
 """A fence that holds without the fenced: a bucket policy that denies a site's identity pointers and latest.
 
 It is for a site that can't be drained: a pod on a lost node, a cluster that doesn't answer. The statement
-denies ``aws:PrincipalArn`` every write to the folders of pointers and latest, of every candidate's layout, and
+denies ``aws:PrincipalArn`` every write that moves or hides a pointer (fence_statement.py has the table), and
 nothing else; it is one statement with a Sid of ours beside whatever else the policy says. PutBucketPolicy
 has no compare-and-swap, so after every write the policy is read again and must be what was meant, in whatever order
 and spelling the service gives it back (``same``); what says anything else is foreign. Refused:
@@ -9,55 +9,34 @@ a fence on anything but one role's or user's ARN, one on the identity that drfsm
 identity that both sites share (it would silence the other site as well).
 """
 
-import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from drfsm.claims import field, object_of
-from drfsm.dr.layout import Layout, read_by_consumers
+from drfsm.claims import object_of
+from drfsm.dr.sites.fence_statement import (
+    POLICY,
+    Statement,
+    as_written,
+    digest,
+    essence,
+    same,
+    sid,
+    statement,
+    statements_of,
+)
 from drfsm.dr.terms import Terms, terms_of
 from drfsm.engine import Fact, Run
-from drfsm.errors import ActionFailed, Conflict, Unreadable
-from drfsm.world import UNTOLD, World
+from drfsm.engine.ports import Clock
+from drfsm.errors import ActionFailed, Conflict
+from drfsm.world import UNTOLD, BucketPolicy, World
 
-_SIDS = {"primary": "DrfsmFencePrimary", "dr": "DrfsmFenceDr"}
-ACTIONS_DENIED = ("s3:PutObject", "s3:DeleteObject")
 SETTLE_SECONDS = 1.0
 # One identity: ArnEquals heeds wildcards, and would fence whoever fits.
 _IDENTITY = re.compile(
     r"arn:[a-z-]+:iam::(?P<account>\d{12}):(?P<kind>role|user)/(?:[\w+=,.@/-]+/)?(?P<name>[\w+=,.@-]+)", re.ASCII
 )
-Statement = dict[str, Any]
-_POLICY, _LOOK = "the bucket's policy", "check it: aws s3api get-bucket-policy"
-_SETS = frozenset({"Action", "NotAction", "Resource", "NotResource"})
-
-
-def sid(site: str, prefix: str) -> str:
-    """Return the Sid of a site's fence: one policy may hold those of several prefixes, each lifted by its own runs."""
-    return f"{_SIDS[site]}{hashlib.sha256(prefix.encode()).hexdigest()[:8]}"
-
-
-def statement(site: str, bucket: str, layout: Layout, role: str) -> Statement:
-    """Return the statement that fences a site's identity.
-
-    DR's fence covers what a validation publishes too: a primary that publishes with the same identity is
-    found when it is validated, not when it is alone. The primary's does not: it is up while it is validated.
-    """
-    partition = role.split(":")[1] if role.startswith("arn:") else "aws"
-    folders = read_by_consumers(layout.workload)
-    candidates = layout.workload.keys.candidates.replace("{candidate}", "*")
-    below = [f"{folder}/*" for folder in (*folders, *(f"{candidates}/{folder}" for folder in folders))]
-    below += ["validations/*"] if site == "dr" else []
-    return {
-        "Sid": sid(site, layout.prefix),
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": list(ACTIONS_DENIED),
-        "Resource": [f"arn:{partition}:s3:::{bucket}/{layout.prefix}/{path}" for path in below],
-        "Condition": {"ArnEquals": {"aws:PrincipalArn": role}},
-    }
 
 
 def principal(arn: str) -> str:
@@ -79,51 +58,13 @@ def identified(arn: str) -> bool:
     return bool(_IDENTITY.fullmatch(arn))
 
 
-def _statements(raw: str | None) -> list[Statement]:
-    """Return a policy's statements. Raises Unreadable for what is no policy."""
-    if raw is None:
-        return []
-    content = field(object_of(raw, _POLICY), "Statement", (list, dict), _POLICY)
-    statements = [content] if isinstance(content, dict) else list(content)
-    if not all(isinstance(entry, dict) for entry in statements):
-        raise Unreadable(f"{_POLICY} can't be read: one of its statements is no object", hint=_LOOK)
-    return statements
-
-
-def same(some: Iterable[Statement], others: Iterable[Statement]) -> bool:
-    """Return whether these statements say the same: AWS gives a policy back in another order and spelling.
-
-    Statements are compared as sets; so are a statement's actions, principals and resources, and the values of a
-    condition, where one value may stand with or without its list. Names, Sids and conditions' operators stay as they
-    are. Source: the IAM user guide, "Grammar of the IAM JSON policy language".
-    """
-    return {_essence(entry) for entry in some} == {_essence(entry) for entry in others}
-
-
-def _essence(entry: Statement) -> str:
-    """Return what a statement says, one text for all of its spellings."""
-    return json.dumps({name: _part(name, value) for name, value in entry.items()}, sort_keys=True)
-
-
-def _part(name: str, value: Any) -> Any:
-    if name in _SETS:
-        return _set(value)
-    if name in ("Principal", "NotPrincipal"):
-        named = {"AWS": "*"} if value == "*" else value
-        return {kind: _set(names) for kind, names in named.items()} if isinstance(named, dict) else named
-    if name == "Condition" and isinstance(value, dict) and all(isinstance(keys, dict) for keys in value.values()):
-        return {test: {key: _set(values) for key, values in keys.items()} for test, keys in value.items()}
-    return value
-
-
-def _set(value: Any) -> list[str]:
-    """Return a value, or a list of them, as a set of texts: a condition's ``true`` comes back as ``"true"``."""
-    values = value if isinstance(value, list) else [value]
-    return sorted({entry if isinstance(entry, str) else json.dumps(entry, sort_keys=True) for entry in values})
-
-
 def _statement(site: str, terms: Terms) -> Statement:
     return statement(site, terms.bucket, terms.layout, terms.fence_role(site))
+
+
+def _as_written(statements: list[Statement], site: str, terms: Terms) -> Statement:
+    """Return what drfsm wrote, where these statements say it, today's or an older version's; {} for anything else."""
+    return as_written(statements, site, terms.bucket, terms.layout, terms.fence_role(site))[1]
 
 
 def _ours(statements: list[Statement], run: Run, site: str) -> list[Statement]:
@@ -138,9 +79,9 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
     """
 
     def observe(world: World, run: Run) -> dict[str, Any]:
-        statement = _statement(site, terms_of(run.inputs))
-        statements = _ours(_statements(world.policy.read()), run, site)
-        return {"statements": [statement] if same(statements, [statement]) else sorted(statements, key=_essence)}
+        statements = _ours(statements_of(world.policy.read()), run, site)
+        own = _as_written(statements, site, terms_of(run.inputs))
+        return {"statements": [own] if own else sorted(statements, key=essence)}
 
     return observe
 
@@ -149,7 +90,7 @@ def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
     def judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
         if not seen["statements"]:
             return "down"
-        return "up" if same(seen["statements"], [_statement(site, terms_of(inputs))]) else "foreign"
+        return "up" if _as_written(seen["statements"], site, terms_of(inputs)) else "foreign"
 
     return judge
 
@@ -195,9 +136,10 @@ def _raise(site: str) -> Callable[[World, Run], Any]:
                 hint=f"--fence-{site}-role arn:aws:iam::<account>:role/<name>",
                 fault="operator",
             )
-        others = _write(world, run, site, [_statement(site, terms)])
-        run.note(f"{role} is now denied every write to pointers and latest")
-        return {"sid": sid(site, terms.prefix), "role": role, **others}
+        name = sid(site, terms.prefix)
+        others = rewrite(world.policy, run.clock, name, [_statement(site, terms)])
+        run.note(f"{role} is now denied every write that moves or hides a pointer")
+        return {"sid": name, "role": role, **others}
 
     return raise_fence
 
@@ -207,35 +149,33 @@ def _lift(site: str) -> Callable[[World, Run], Any]:
 
     def lift(world: World, run: Run) -> dict[str, Any]:
         before = list(run.undoing.get(f"{site}_fence", {}).get("statements", ()))
-        now = _ours(_statements(world.policy.read()), run, site)
+        now = _ours(statements_of(world.policy.read()), run, site)
         if same(now, before):
             return {"lifted": False}
-        others = _write(world, run, site, before)
+        others = rewrite(world.policy, run.clock, sid(site, terms_of(run.inputs).prefix), before)
         run.note(f"the fence of {site} is {'restored' if before else 'lifted'}")
         return {"lifted": True, **others}
 
     return lift
 
 
-def _write(world: World, run: Run, site: str, ours: list[Statement]) -> dict[str, Any]:
-    """Put our statement in (or take it out), leave all others as they are, and read the policy again.
+def rewrite(policy: BucketPolicy, clock: Clock, name: str, ours: list[Statement]) -> dict[str, Any]:
+    """Put our statements of this Sid in (or take them out, for []), leave all others, and read the policy again.
 
-    Returns what tells that the others are as they were.
+    Returns what tells that the others are as they were. Raises Conflict where the policy is not what was written.
     """
-    raw = world.policy.read()
-    policy = object_of(raw, _POLICY) if raw else {"Version": "2012-10-17"}
-    mine = sid(site, terms_of(run.inputs).prefix)
-    kept = [entry for entry in _statements(raw) if entry.get("Sid") != mine]
+    raw = policy.read()
+    content = object_of(raw, POLICY) if raw else {"Version": "2012-10-17"}
+    kept = [entry for entry in statements_of(raw) if entry.get("Sid") != name]
     statements = [*kept, *ours]
-    world.policy.write(json.dumps({**policy, "Statement": statements}) if statements else None)
-    again = _statements(world.policy.read())
+    policy.write(json.dumps({**content, "Statement": statements}) if statements else None)
+    again = statements_of(policy.read())
     if not same(again, statements):
-        run.clock.sleep(SETTLE_SECONDS)  # policies are eventually consistent
-        again = _statements(world.policy.read())
+        clock.sleep(SETTLE_SECONDS)  # policies are eventually consistent
+        again = statements_of(policy.read())
     if not same(again, statements):
         raise Conflict("the bucket's policy differs from what was just written: another process writes it, too")
-    others = json.dumps(sorted(map(_essence, kept))).encode()
-    return {"other_statements": len(kept), "other_statements_sha256": hashlib.sha256(others).hexdigest()}
+    return {"other_statements": len(kept), "other_statements_sha256": digest(kept)}
 
 
 FACTS = {
