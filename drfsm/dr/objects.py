@@ -46,11 +46,23 @@ def cronjob_of(cluster: Cluster, namespace: str, name: str = "", usual: str = ""
         return cronjobs[wanted]
     if not name and len(cronjobs) == 1:
         return next(iter(cronjobs.values()))
+    if not cronjobs:
+        check_namespace(cluster, namespace)
     raise ActionFailed(
         f"which CronJob publishes on {cluster.name}? In namespace {namespace} there are:"
         f" {', '.join(sorted(cronjobs)) or 'none'}",
         hint="name it with --cronjob",
     )
+
+
+def check_namespace(cluster: Cluster, namespace: str) -> None:
+    """Raise ActionFailed where a site has no such namespace: an empty list of its objects would say nothing."""
+    if cluster.get("Namespace", "", namespace) is None:
+        raise ActionFailed(
+            f"{cluster.name} has no namespace {namespace}: check --namespace, and that the kubeconfig leads to the"
+            " right cluster",
+            fault="operator",
+        )
 
 
 def time_of(cluster: Cluster, run: Run) -> datetime:

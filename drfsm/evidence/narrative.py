@@ -11,7 +11,6 @@ from shlex import quote
 from typing import Any
 
 from drfsm.claims import printable
-from drfsm.evidence.summary import outcome
 from drfsm.evidence.wording import (
     NOBODY,
     clip,
@@ -337,8 +336,11 @@ def _forecast(forecast: Forecast, width: int) -> Iterator[str]:
         "wait": "would wait",
         "refused": "WOULD BE REFUSED",
         "depends": "depends on what was not done",
+        "unknown": "UNKNOWN",
     }
-    yield printable(f"{forecast.trigger}: {forecast.source} -> {forecast.to}: {words[outcome(forecast)]}")
+    yield printable(f"{forecast.trigger}: {forecast.source} -> {forecast.to}: {words[forecast.outcome]}")
+    if forecast.unread:
+        yield clip(f"could not be read, or depends on it: {forecast.unread}", _REASON_WIDTH)
     for check in forecast.guards:
         seen = f" {compact(check.seen, width)}" if check.outcome == "failed" else ""
         yield printable(f"{check.guard}: {check.fact} is {check.value or 'not read'}, {check.outcome}") + seen

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from drfsm.claims import bounded
-from drfsm.dr.objects import condition
+from drfsm.dr.objects import check_namespace, condition
 from drfsm.dr.progress import first_of
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
@@ -112,7 +112,10 @@ def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> 
 def _observe(site: str) -> Callable[[World, Run], Any]:
     def observe(world: World, run: Run) -> Any:
         terms = terms_of(run.inputs)
-        return examine(world.site(site), terms.namespace, terms.cronjob, terms.usual_cronjob)
+        seen = examine(world.site(site), terms.namespace, terms.cronjob, terms.usual_cronjob)
+        if seen["wrong"]["total"]:
+            check_namespace(world.site(site), terms.namespace)
+        return seen
 
     return observe
 

@@ -12,7 +12,7 @@ from typing import Any
 from drfsm.dr.callers import callers
 from drfsm.dr.infrastructure import tags_of
 from drfsm.dr.layout import read_by_consumers
-from drfsm.dr.objects import condition, cronjob_of, time_of
+from drfsm.dr.objects import check_namespace, condition, cronjob_of, time_of
 from drfsm.dr.pointers import left_alone, lost
 from drfsm.dr.sites import fence
 from drfsm.dr.sites.cron_forecast import thaw
@@ -299,11 +299,12 @@ def _left_out(world: World, run: Run) -> Iterator[str]:
 
 def _reachability(site: str) -> Callable[[World, Run], Any]:
     def observe(world: World, run: Run) -> dict[str, Any]:
+        check_namespace(world.site(site), terms_of(run.inputs).namespace)
         nodes = world.site(site).list("Node", "")
         return {
             "nodes": len(nodes),
             "ready": sum(bool(condition(node, "Ready")) for node in nodes),
-            "namespace": world.site(site).get("Namespace", "", terms_of(run.inputs).namespace) is not None,
+            "namespace": True,  # else it was not read; a run of an older version recorded false
         }
 
     return observe
