@@ -1,8 +1,9 @@
 """Every error of drfsm: what happened, whose fault it is, the next step, and the exit code.
 
 ``what`` says what happened, ``fault`` whose fault it is, ``frozen`` what is frozen now, ``hint`` what to do or to run
-next. The CLI prints ``what``, ``frozen`` and ``hint`` and exits with ``exit_code``. docs/exit-codes.md explains the
-codes in prose.
+next. ``cause`` is why every such request fails, in the same words for each: a site out of reach, a refused token. The
+CLI prints ``what``, ``frozen`` and ``hint`` and exits with ``exit_code``. docs/exit-codes.md explains the codes in
+prose.
 """
 
 import json
@@ -11,6 +12,8 @@ from enum import IntEnum
 from typing import Any
 
 _SHOWN = 1200  # characters
+CANNOT_REACH = "Cannot reach "
+"""How the cause begins of every request to a site, a store or a service that does not answer."""
 
 
 class ExitCode(IntEnum):
@@ -39,12 +42,20 @@ class DrfsmError(Exception):
     fault = "drfsm"
 
     def __init__(
-        self, what: str, *, hint: str = "", frozen: Sequence[str] = (), fault: str | None = None, final: bool = False
+        self,
+        what: str,
+        *,
+        hint: str = "",
+        frozen: Sequence[str] = (),
+        fault: str | None = None,
+        final: bool = False,
+        cause: str = "",
     ) -> None:
         super().__init__(what)
         self.final = final  # a retry cannot help: the cause was observed, not guessed
         self.what = what
         self.hint = hint
+        self.cause = cause
         self.frozen = tuple(frozen)
         if fault is not None:
             self.fault = fault
@@ -124,18 +135,40 @@ def _refusal(check: Mapping[str, Any]) -> str:
     )
 
 
+def common_causes(checks: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[str]], list[Mapping[str, Any]]]:
+    """Return (why facts could not be read: those facts), and the checks that have a reason of their own.
+
+    A site that nobody reaches makes a dozen facts unknown: that is one cause, said once. ``checks``: as records carry
+    them; of an unread fact ``seen`` says why.
+    """
+    facts: dict[str, list[str]] = {}
+    for check in checks:
+        if check["value"] in ("unknown", None) and isinstance(check["seen"], str):
+            names = facts.setdefault(check["seen"], [])
+            names += [check["fact"]] * (check["fact"] not in names)
+    causes = {why: names for why, names in facts.items() if len(names) > 1 or why.startswith(CANNOT_REACH)}
+    return causes, [check for check in checks if check["value"] not in ("unknown", None) or check["seen"] not in causes]
+
+
+def in_one_line(why: str, facts: Sequence[str]) -> str:
+    """Return why facts could not be read, and which."""
+    return f"{why}. Unknown for that reason: {', '.join(facts)}"
+
+
 class GuardRefused(DrfsmError):
     """A guard does not hold. Names the fact, its value, the values that it may have, and why that matters.
 
-    Of a guard of a later row, which is known beforehand, it says where it would hold the run, and what to do.
+    Of a guard of a later row, which is known beforehand, it says where it would hold the run, and what to do. Why
+    several facts could not be read is said first, and once.
     """
 
     exit_code = ExitCode.REFUSED
     fault = "site"
 
     def __init__(self, refusals: Sequence[Mapping[str, Any]], *, trigger: str) -> None:
-        reasons = "; ".join(map(_refusal, refusals))
-        super().__init__(f"{trigger} refused: {reasons}")
+        causes, others = common_causes(refusals)
+        reasons = [*(in_one_line(why, facts) for why, facts in causes.items()), *map(_refusal, others)]
+        super().__init__(f"{trigger} refused: {'; '.join(reasons)}")
         self.trigger = trigger
         self.refusals = tuple(dict(r) for r in refusals)
 

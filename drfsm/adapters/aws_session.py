@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from drfsm.adapters.aws_answers import WAY, Times, Unworded, watch
+from drfsm.adapters.waiting import reason_of, shown_address, waiting_for
 from drfsm.claims import bounded, printable
-from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable, UsageFault
+from drfsm.errors import CANNOT_REACH, ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable, UsageFault
 
 if TYPE_CHECKING:
     from drfsm.adapters.bulk import Reach
 
-CONNECT_SECONDS, READ_SECONDS = 5, 60
+CONNECT_SECONDS, READ_SECONDS, READ_TRIES = 5, 30, 4
 RENEW = "renew them: `aws sso login`, or new keys in the environment or the profile; then `drfsm resume`"
 NO_OBJECT, NO_POLICY, NO_IDENTITY = "NoSuchKey", "NoSuchBucketPolicy", "NoSuchEntity"
 NOT_OFFERED = ("NotImplemented", "MethodNotAllowed")
@@ -99,7 +100,7 @@ class Services:
             connect_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
             max_pool_connections=32,
-            retries={"mode": "standard", "total_max_attempts": 1 if once else 4},
+            retries={"mode": "standard", "total_max_attempts": 1 if once else READ_TRIES},
         )
         client = self._bare(service, config)
         watch(client, service, self._heard if service == "s3" else lambda _headers: None)
@@ -256,9 +257,19 @@ def meaning(what: str, fault: Exception) -> DrfsmError:
     if isinstance(fault, boto.BotoCoreError | OSError) and not isinstance(fault, boto.FlexibleChecksumError):
         words = f"{type(fault).__name__}: {bounded(fault)}"
         return Unreachable(
-            f"{what}: {words}", hint="check the network, then try again (a run: `drfsm resume`)", fault="store"
+            f"{what}: {words}",
+            hint="check the network, then try again (a run: `drfsm resume`)",
+            fault="store",
+            cause=_unreached(fault),
         )
     return Unreadable(f"{what}: the response can't be read: {_unread(fault)}", hint=WAY)
+
+
+def _unreached(fault: Exception) -> str:
+    """Return that a service gives no answer, in the same words for each request; "" where its address is not known."""
+    url = str(getattr(fault, "kwargs", {}).get("endpoint_url") or "")
+    place = urlsplit(url)._replace(path="", query="", fragment="").geturl()
+    return f"{CANNOT_REACH}the store ({reason_of(fault)}): {shown_address(place)}" if url else ""
 
 
 def _unread(fault: Exception) -> str:
@@ -307,7 +318,8 @@ def call(what: str, request: Callable[[], Any], *absent: str) -> Any:
     from botocore.exceptions import ClientError
 
     try:
-        return request()
+        with waiting_for(f"an answer to: {printable(what)} (given up after {READ_TRIES} tries of {READ_SECONDS} s)"):
+            return request()
     except DrfsmError:
         raise
     except ClientError as fault:

@@ -4,6 +4,9 @@ Sends plain JSON over the official client's connections; its typed models are no
 merge patches or server-side applies (the client's default is strategic). The transport never repeats a write by
 itself; reads, reviews by POST included, are retried. Bodies are read up to a limit. kube_answers.py validates the
 responses; kube_access.py owns the identity and TLS.
+
+A read that gets no answer is given up after READ_SECONDS in all. The cluster then counts as out of reach for as long
+again: a dozen facts that are read one after the other do not wait a dozen times.
 """
 
 import json
@@ -21,13 +24,15 @@ from drfsm import claims
 from drfsm.adapters import kube_answers as answers
 from drfsm.adapters.kube_access import Access
 from drfsm.adapters.kube_answers import KINDS, Answer, Asked
+from drfsm.adapters.waiting import reason_of, shown_address, waiting_for
 from drfsm.claims import bounded
-from drfsm.errors import ActionFailed, DrfsmError, Unreachable, Unreadable
+from drfsm.errors import CANNOT_REACH, ActionFailed, DrfsmError, Unreachable, Unreadable
 from drfsm.world import Manifest
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
 READ_TRIES = LIST_TRIES = 3
 LONGEST_PAUSE_SECONDS = 10  # an API server asks for one second
+HUNG_SECONDS = 2.0  # a failure that took longer is believed for as long again
 PAGE, MOST_PAGES = 500, 400
 LARGEST_LOG_BYTES = PIECE_BYTES = 1 << 20
 _MOST_DIGITS = 9
@@ -48,6 +53,7 @@ class KubeCluster:
         self._uid = ""
         self._dated: tuple[datetime, float] | None = None  # the latest response's Date, and our monotonic clock then
         self._lock = threading.Lock()
+        self._away: tuple[float, Unreachable] | None = None  # until when it counts as out of reach, and why
 
     @property
     def name(self) -> str:
@@ -179,14 +185,22 @@ class KubeCluster:
     def _read(
         self, asked: Asked, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> Answer:
-        """Send a request that changes nothing; retry it where there is no response, or a busy one, after its pause."""
+        """Send a request that changes nothing; retry it where there is no response, or a busy one, after its pause.
+
+        For READ_SECONDS at most.
+        """
+        began = time.monotonic()
+        if self._away is not None and began < self._away[0]:
+            raise self._away[1]
         for number in range(1, READ_TRIES + 1):
             try:
                 answer = self._send(asked, query or {}, body)
             except Unreadable:
                 raise
-            except Unreachable:
-                if number == READ_TRIES:
+            except Unreachable as fault:
+                ended = time.monotonic()
+                if number == READ_TRIES or ended - began >= READ_SECONDS:
+                    self._away = (2 * ended - began, fault) if ended - began > HUNG_SECONDS else None
                     raise
             else:
                 if number == READ_TRIES or not _is_passing(answer.status):
@@ -219,27 +233,29 @@ class KubeCluster:
         from urllib3 import HTTPHeaderDict, Timeout
         from urllib3.exceptions import HTTPError
 
-        largest = answers.LARGEST_PAGE_BYTES
+        largest, server = answers.LARGEST_PAGE_BYTES, self._through().config.server
+        address = shown_address(server)
+        patience = f"{self._name} to answer ({address}; given up after {READ_SECONDS:.0f} s)"
         try:
-            answer = pool.request(
-                asked.method,
-                f"{self._through().config.server}{target}",
-                headers=HTTPHeaderDict(headers),
-                body=raw,
-                timeout=Timeout(connect=CONNECT_SECONDS, read=self._read_seconds),
-                retries=False,  # the transport never repeats a write by itself
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
-            try:
-                content = _bounded_body(answer, largest)
-            finally:
-                answer.close()  # a connection whose response was read to its end is already back in the pool
+            with waiting_for(patience):
+                answer = pool.request(
+                    asked.method,
+                    f"{server}{target}",
+                    headers=HTTPHeaderDict(headers),
+                    body=raw,
+                    timeout=Timeout(connect=CONNECT_SECONDS, read=self._read_seconds),
+                    retries=False,  # the transport never repeats a write by itself
+                    redirect=False,
+                    preload_content=False,
+                    decode_content=False,
+                )
+                try:
+                    content = _bounded_body(answer, largest)
+                finally:
+                    answer.close()  # a connection whose response was read to its end is already back in the pool
         except (HTTPError, OSError, ValueError) as fault:
-            reason = getattr(fault, "reason", None) or fault
             raise Unreachable(
-                f"{self._name} does not answer: {type(reason).__name__}",
+                f"{CANNOT_REACH}{self._name} ({reason_of(fault)}): {address}",
                 hint="check the network, then try again (a run: `drfsm resume`)",
             ) from None
         self._dated = _date(answer.headers.get("Date")) or self._dated

@@ -474,7 +474,14 @@ def _refusal(answer: Answer, asked: Asked) -> DrfsmError:
         return Expired(words, hint="drfsm resume")
     if number == HTTPStatus.CONFLICT:
         return Conflict(words, fault="site")
-    return ActionFailed(words, hint=_way(number, asked))
+    return ActionFailed(words, hint=_way(number, asked), cause=_cause(number, asked))
+
+
+def _cause(number: int, asked: Asked) -> str:
+    """Return what every request to this cluster is refused for; "" where this one is refused by itself."""
+    if number != HTTPStatus.UNAUTHORIZED:
+        return ""
+    return f"{asked.site} refuses the credentials of {asked.kubeconfig} (401 Unauthorized): renew them"
 
 
 def _way(number: int, asked: Asked) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from drfsm.adapters.waiting import tell_with
 from drfsm.claims import bounded
 from drfsm.cli.say import say, say_lines, say_text
 from drfsm.errors import DrfsmError, ExitCode, Unreachable
@@ -115,11 +116,17 @@ def _leave(code: int = ExitCode.DEFECT) -> None:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. Nothing but a defect leaves a traceback, and then in a file."""
+    tell_with(_waiting)
     try:
         code: Any = cli.main(args=None if argv is None else list(argv), prog_name="drfsm", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001  the last line of defence: no traceback reaches an operator
         return int(_report_fault(fault))
     return code if isinstance(code, int) else int(ExitCode.DONE)
+
+
+def _waiting(words: str) -> None:
+    with _telling():
+        say(words, err=True)
 
 
 def _report_fault(fault: BaseException) -> int:

@@ -7,12 +7,14 @@ are in the journal only.
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TextIO
 
 from drfsm.claims import printable_json
 from drfsm.cli.say import write_line
+from drfsm.errors import common_causes, in_one_line
 from drfsm.journal import Record, RunState
+from drfsm.journal.record_types import Forecast
 from drfsm.runs.invocation import Listener
 
 Body = Mapping[str, Any]
@@ -72,6 +74,7 @@ class Progress:
         self._stream = stream
         self._began = time.monotonic()
         self._noted = ""
+        self._unread = ""  # why the steps of a dry run are unknown, from some step on
 
     def say(self, words: str, **fields: Any) -> None:
         """Print a note of an action; not again if it is the same as the last one."""
@@ -82,11 +85,27 @@ class Progress:
 
     def on_record(self, record: Record, _state: RunState) -> None:
         """Print what a record means, if it matters to a person."""
+        if isinstance(forecast := record.content, Forecast):
+            self._unreadable(forecast.unread)
+            self._line(*_forecast(forecast))
         if record.kind in _LINES:
             self._line(*_LINES[record.kind](record.body))
-        for check in () if record.kind == "intent" else record.body.get("foreseen", ()):
-            if not check["holds"]:
-                self._line("!", _foreseen(check))
+        if record.kind != "intent":
+            self._foreseen(record.body.get("foreseen", ()))
+
+    def _unreadable(self, why: str) -> None:
+        """Print why the steps from here on are unknown, once."""
+        if why and why != self._unread:
+            self._line("✗", why)
+        self._unread = why
+
+    def _foreseen(self, checks: Iterable[Body]) -> None:
+        """Print what was foreseen; first, and once, why facts could not be read."""
+        causes, others = common_causes([check for check in checks if not check["holds"]])
+        for why, facts in causes.items():
+            self._line("!", f"unknown: {', '.join(facts)}" if why == self._unread else in_one_line(why, facts))
+        for check in others:
+            self._line("!", _foreseen(check))
 
     def _line(self, mark: str, words: str) -> None:
         passed = time.monotonic() - self._began
@@ -120,16 +139,17 @@ def _failed(body: Body) -> Line:
     return "✗", f"{body['trigger']}, attempt {body['attempt']}: {body['error']}"
 
 
-def _forecast(body: Body) -> Line:
-    outcomes = [guard["outcome"] for guard in body["guards"]]
-    if any(guard["foreseen"] == "refuse" and not guard["holds"] for guard in body.get("foreseen", ())):
-        forecast = "WOULD BE REFUSED"
-    elif "failed" in outcomes:
-        unread = all(guard["value"] == "unknown" for guard in body["guards"] if guard["outcome"] == "failed")
-        forecast = "would wait" if body["waits"] else "COULD NOT BE READ" if unread else "WOULD BE REFUSED"
-    else:
-        forecast = "depends on steps that a dry run leaves out" if "not_evaluated" in outcomes else "would pass"
-    return "?", f"{body['to']:<26} {forecast}"
+_FORECASTS = {
+    "pass": "would pass",
+    "wait": "would wait",
+    "refused": "WOULD BE REFUSED",
+    "depends": "depends on steps that a dry run leaves out",
+    "unknown": "UNKNOWN",
+}
+
+
+def _forecast(forecast: Forecast) -> Line:
+    return "?", f"{forecast.to:<26} {_FORECASTS[forecast.outcome]}"
 
 
 def _foreseen(check: Body) -> str:
@@ -155,7 +175,6 @@ _LINES: Mapping[str, Callable[[Body], Line]] = {
     "sampled": _sampled,
     "failed": _failed,
     "repaired": lambda body: ("·", f"repaired by {body['action']}"),
-    "forecast": _forecast,
     "held": _held,
     "rejected": lambda body: ("✗", str(body["why"])),
     "ended": _ended,

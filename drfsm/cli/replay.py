@@ -18,7 +18,7 @@ from drfsm.errors import EvidenceFault, ExitCode
 from drfsm.evidence.narrative import tell
 from drfsm.files import Directory
 from drfsm.journal import Record, read
-from drfsm.runs import bundle
+from drfsm.runs import bundle, selection
 
 if TYPE_CHECKING:
     from drfsm.spec import MachineSpec
@@ -83,7 +83,7 @@ def _logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | 
     from drfsm.spec import load_machine
 
     if named is None or not named.startswith("s3://"):
-        place = bundle.find(named)
+        place = selection.find(named, to_read=True)
         raw = b"".join(read_lines(place))
         bundle.check_not_emptied(place, _readable(raw))
         spec = _declared(place)

@@ -1,7 +1,7 @@
 """The commands on a run that was begun: resume, abort, hold, skip, request, resolve.
 
 RUN is a bundle's directory, a run's id, or the URI of a run's mirror in S3 (``s3://…/drfsm/runs/<run>``), from
-which any machine can continue it. Without RUN it is the newest run of this machine.
+which any machine can continue it. Without RUN it is the run of this computer that is open (runs/selection.py).
 """
 
 import functools
@@ -21,7 +21,7 @@ from drfsm.engine import Runner
 from drfsm.engine.runner import OUTCOMES
 from drfsm.errors import ExitCode, UsageFault
 from drfsm.journal import RunState
-from drfsm.runs import bundle, wiring
+from drfsm.runs import bundle, selection, wiring
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.run_context import Outcome
 from drfsm.runs.trust import Assurances, trusted_machines
@@ -151,7 +151,7 @@ def hold(run: str | None, reason: str, operator: str) -> int:
     from drfsm.adapters.file_journal import holder
     from drfsm.engine.runner import who
 
-    place = bundle.find(run)
+    place = selection.find(run)
     worker = holder(place)
     if worker is None:
         say("nobody works on this run: it has stopped already; `drfsm status` shows where")

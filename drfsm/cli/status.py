@@ -1,4 +1,7 @@
-"""`drfsm status`: where a run stands, what is frozen, and what to type next. Loads nothing heavy.
+"""`drfsm status`: what is frozen here, where a run stands, and what to type next. Loads nothing heavy.
+
+It begins with what is frozen, by whichever run of this computer: another run than the one that is shown may have both
+sites frozen.
 
 Reads a bundle offline. Of a mirror (``s3://…``) it reads the records, and adopts, executes and writes nothing.
 
@@ -6,7 +9,7 @@ If the process of a run is gone, the summary is written again; the bundle's lock
 that. A summary that contradicts its journal is evidence: it is left as it is, and reported.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -27,11 +30,12 @@ from drfsm.errors import (
     Unreadable,
     UsageFault,
 )
-from drfsm.evidence.narrative import standing
+from drfsm.evidence.narrative import frozen_words, standing
 from drfsm.evidence.summary import summarise, summary_bytes
+from drfsm.evidence.wording import moment
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read
-from drfsm.runs import bundle
+from drfsm.runs import bundle, selection
 from drfsm.runs.derived import make_true
 
 
@@ -39,13 +43,20 @@ from drfsm.runs.derived import make_true
 @bundle_or_mirror
 @output_format
 def status(bundle_: str | None, output: str) -> int:
-    """Show where a run stands, since when, what is frozen now, and what to type next.
+    """Show what is frozen now, where a run stands, since when, and what to type next.
 
-    BUNDLE is a directory or a run's id; without it the newest run. S3_URI is a run's mirror, which is only read.
+    BUNDLE is a directory or a run's id; without it the run that is open, else the newest. S3_URI is a run's mirror,
+    which is only read.
     """
     if bundle_ is not None and bundle_.startswith("s3://"):
         return _status_of_mirror(bundle_, output)
-    place = bundle.find(bundle_)
+    runs = list(selection.known_runs())
+    try:
+        place = bundle.find(bundle_) if bundle_ is not None else selection.chosen(runs, to_read=True).place
+    except UsageFault:
+        if output == "text":
+            say_lines(_frozen_elsewhere(runs))
+        raise
     lines = read_lines(place)
     chain = read(lines)
     bundle.check_not_emptied(place, chain.records)
@@ -56,8 +67,8 @@ def status(bundle_: str | None, output: str) -> int:
     if output == "json":
         say_text(summary_bytes(summary).decode())
     else:
-        for line in standing(state, str(place), dead=dead):
-            say(line)
+        say_lines(_frozen_here(state, runs))
+        say_lines(standing(state, str(place), dead=dead, with_frozen=False))
     if fault is None and worker is None and state.machine:
         fault = _make_true(place, state, chain.records, lines, summary)
     if fault is None:
@@ -76,10 +87,36 @@ def _status_of_mirror(uri: str, output: str) -> int:
     if output == "json":
         say_text(summary_bytes(summarise(state, mirror.records, head=mirror.head)).decode())
         return int(ExitCode.DONE)
+    say_lines(_frozen_here(state, list(selection.known_runs())))
     say(f"Unchecked records of the mirror (drfsm replay {quote(uri)} checks them). Head: {mirror.head}")
-    for line in standing(state, uri):
-        say(line)
+    say_lines(standing(state, uri, with_frozen=False))
     return int(ExitCode.DONE)
+
+
+def _frozen_here(shown: RunState, runs: Sequence[selection.KnownRun]) -> Iterator[str]:
+    """Yield what is frozen, by the run that is shown and by every other run of this computer."""
+    own = list(frozen_words(shown))
+    others = list(_frozen_elsewhere(runs, but=shown.run_id))
+    if own:
+        yield f"Frozen at its end ({moment(shown.ended_at)}):" if shown.ended else "Frozen now:"
+        yield from own
+    elif not others:
+        yield "Frozen now: nothing, as far as the runs of this computer know."
+    yield from others
+
+
+def _frozen_elsewhere(runs: Sequence[selection.KnownRun], but: str = "") -> Iterator[str]:
+    """Yield what the runs of this computer say is frozen, and where to read more; ``but``: the run that is shown."""
+    for run in selection.freezing(runs):
+        if run.id == but:
+            continue
+        if run.fault:
+            yield f"Frozen by {run.id}: UNKNOWN. Its records cannot be read: {run.fault}"
+            continue
+        at = f"which ended {run.status}" if run.state.ended else f"{run.status.upper()} in {run.state.state}"
+        yield f"Frozen now by another run, {run.id}, {at}:"
+        yield from frozen_words(run.state)
+        yield f"  more about it: drfsm status {quote(run.name)}"
 
 
 def _holder(place: Path) -> tuple[dict[str, Any] | None, DrfsmError | None]:

@@ -46,6 +46,8 @@ def cronjob_of(cluster: Cluster, namespace: str, name: str = "", usual: str = ""
         return cronjobs[wanted]
     if not name and len(cronjobs) == 1:
         return next(iter(cronjobs.values()))
+    if not cronjobs:
+        check_namespace(cluster, namespace)
     raise ActionFailed(
         f"which CronJob publishes on {cluster.name}? In namespace {namespace} there are:"
         f" {', '.join(sorted(cronjobs)) or 'none'}",
@@ -56,6 +58,16 @@ def cronjob_of(cluster: Cluster, namespace: str, name: str = "", usual: str = ""
 def name_of_ours(run: Run, role: str) -> str:
     """Return the name that a run gives the Job that it makes in a role; no other run gives the same."""
     return f"drfsm-{role}-{run.id}"[:63].rstrip("-.")
+
+
+def check_namespace(cluster: Cluster, namespace: str) -> None:
+    """Raise ActionFailed where a site has no such namespace: an empty list of its objects would say nothing."""
+    if cluster.get("Namespace", "", namespace) is None:
+        raise ActionFailed(
+            f"{cluster.name} has no namespace {namespace}: check --namespace, and that the kubeconfig leads to the"
+            " right cluster",
+            fault="operator",
+        )
 
 
 def time_of(cluster: Cluster, run: Run) -> datetime:

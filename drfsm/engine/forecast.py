@@ -1,12 +1,13 @@
 """The dry run: walk the whole table, change nothing, write down what each step would meet.
 
 A guard is *passed*, *failed* or *not_evaluated* (it reads a fact that an earlier step would have changed,
-so what it reads now says nothing). Nothing here writes anything but ``forecast`` records: no lease, no
+so what it reads now says nothing). After a step that could not be read, a site being out of reach, every later step
+is unknown (``unread`` says why). Nothing here writes anything but ``forecast`` records: no lease, no
 intent, no commit; and it ends as ``dry_run``, or ``refused``, never as a success. What is walked already is
 on record, so an interrupted walk continues from there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import evolve
@@ -14,8 +15,9 @@ from attrs import evolve
 from drfsm.engine.log import RunLog
 from drfsm.engine.observer import Judgement, Observer, recorded
 from drfsm.errors import Interrupted
+from drfsm.evidence.wording import stopping
 from drfsm.journal import RunState
-from drfsm.journal.record_types import Check, Forecast
+from drfsm.journal.record_types import Check
 from drfsm.spec.model import By, MachineSpec, Row
 
 
@@ -30,7 +32,10 @@ def walk(
         row = _next(spec, log, position)
         if row is None:
             break
-        log.append("forecast", _forecast(spec, row, observer.judge(row, skip=_changed(spec, log))))
+        forecast = _forecast(spec, row, observer.judge(row, skip=_changed(spec, log)))
+        if unread := _unread(log) or "; ".join(_causes(forecast)):
+            forecast["unread"] = unread
+        log.append("forecast", forecast)
         position = row.to
     _end(spec, log, position)
     return log.state
@@ -57,6 +62,19 @@ def _forecast(spec: MachineSpec, row: Row, judgement: Judgement) -> dict[str, An
         "because": row.reason,
         **({"foreseen": foreseen} if (foreseen := [_with_outcome(check).json for check in judgement.foreseen]) else {}),
     }
+
+
+def _unread(log: RunLog) -> str:
+    """Return why an earlier step could not be read, "" where all could."""
+    return log.state.forecasts[-1].unread if log.state.forecasts else ""
+
+
+def _causes(forecast: Mapping[str, Any]) -> list[str]:
+    """Return why guards of a forecast that stop its row could not be read, each reason once."""
+    own = [check for check in forecast["guards"] if check["outcome"] == "failed"]
+    foreseen = [check for check in forecast.get("foreseen", ()) if check["foreseen"] == "refuse" and not check["holds"]]
+    unread = [str(check["seen"]) for check in [*own, *foreseen] if check["value"] == "unknown"]
+    return list(dict.fromkeys(unread))
 
 
 def _with_outcome(check: Check) -> Check:
@@ -95,16 +113,10 @@ def _changed(spec: MachineSpec, log: RunLog) -> set[str]:
     return spec.depending_on(changed)
 
 
-def _failed(forecast: Forecast) -> list[Check]:
-    """Return the guards of a forecast that would refuse the row; a wait's guards are waited for."""
-    own = [] if forecast.waits else [check for check in forecast.guards if check.outcome == "failed"]
-    return [*own, *(check for check in forecast.foreseen if check.refuses)]
-
-
 def _refused(spec: MachineSpec, log: RunLog) -> str:
     """Return the trigger at which the run would be refused, "" if none."""
     for forecast in log.state.forecasts:
-        known = any(check.value != "unknown" for check in _failed(forecast))
+        known = any(check.value != "unknown" for check in forecast.failed)
         if known and spec.refuses(forecast.source, log.state.inputs):
             return forecast.trigger
     return ""
@@ -112,7 +124,7 @@ def _refused(spec: MachineSpec, log: RunLog) -> str:
 
 def _end(spec: MachineSpec, log: RunLog, position: str) -> None:
     refused, changed_nothing = _refused(spec, log), "nothing was changed: this was a dry run"
-    findings = [f"{forecast.trigger}: {check.words}" for forecast in log.state.forecasts for check in _failed(forecast)]
+    findings = [f"{forecast.trigger}: {check.words}" for forecast in log.state.forecasts for check in forecast.failed]
     waits = "" if refused or position in spec.finals else f"; from {position} on a person decides"
     log.append(
         "ended",
@@ -120,7 +132,7 @@ def _end(spec: MachineSpec, log: RunLog, position: str) -> None:
             "state": log.state.state,
             "status": "refused" if refused else "dry_run",
             "stage": refused,
-            "reason": ("; ".join(findings) if findings else changed_nothing) + waits,
+            "reason": ("; ".join(stopping(log.state.forecasts)) or changed_nothing) + waits,
             "findings": findings,
             "frozen": log.frozen(),
             "ways": [],

@@ -71,7 +71,7 @@ class Observer:
         except (LeaseLost, Interrupted):
             raise
         except DrfsmError as fault:
-            return Reading(value=None, seen=None, why=bounded(fault.what, LONGEST_WHY))
+            return Reading(value=None, seen=None, why=bounded(fault.cause or fault.what, LONGEST_WHY))
         except Exception as fault:  # noqa: BLE001  whatever was answered must hold the run, not crash it
             return Reading(value=None, seen=None, why=_not_understood("what the world answered", name, fault))
         return self.judge_one(name, observation, run)

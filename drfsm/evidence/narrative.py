@@ -11,7 +11,6 @@ from shlex import quote
 from typing import Any
 
 from drfsm.claims import printable
-from drfsm.evidence.summary import outcome
 from drfsm.evidence.wording import (
     NOBODY,
     clip,
@@ -69,8 +68,11 @@ Json = Mapping[str, Any]
 # --- where it stands ------------------------------------------------------------------------------------
 
 
-def standing(state: RunState, place: str, dead: bool = False) -> Iterator[str]:
-    """Yield the lines of `drfsm status`. ``place`` is the bundle; ``dead``: no process works on the run."""
+def standing(state: RunState, place: str, dead: bool = False, *, with_frozen: bool = True) -> Iterator[str]:
+    """Yield where a run stands. ``place`` is the bundle; ``dead``: no process works on the run.
+
+    ``with_frozen``: say what is frozen; `drfsm status` has said so before.
+    """
     if state.status == "none":
         yield "No run was started here."
         return
@@ -80,7 +82,8 @@ def standing(state: RunState, place: str, dead: bool = False) -> Iterator[str]:
     if state.dry_run and state.inputs.get("expect_account") == "":
         yield "  account: not confirmed, as neither --expect-account nor EXPECTED_ACCOUNT_ID says which it must be"
     yield from _begun(state, alive=state.status == "running" and not interrupted)
-    yield from _frozen(state)
+    if with_frozen:
+        yield from _frozen(state)
     yield from _foreseen(state)
     yield from _actors(state)
     yield from _next(state, place, interrupted=interrupted)
@@ -131,6 +134,11 @@ def _frozen(state: RunState) -> Iterator[str]:
             yield "Frozen now: nothing, as far as this run knows."
         return
     yield "Frozen now:"
+    yield from frozen_words(state)
+
+
+def frozen_words(state: RunState) -> Iterator[str]:
+    """Yield what a run's records say is frozen, and since when; that nobody can publish comes first."""
     for word, since in sorted(state.frozen_since.items(), key=lambda frozen: not frozen[0].startswith(NOBODY)):
         loud = printable(word).replace(NOBODY, NOBODY.upper()) if word.startswith(NOBODY) else printable(word)
         yield f"  {loud}, since {moment(since)}"
@@ -348,8 +356,11 @@ def _forecast(forecast: Forecast, width: int) -> Iterator[str]:
         "wait": "would wait",
         "refused": "WOULD BE REFUSED",
         "depends": "depends on what was not done",
+        "unknown": "UNKNOWN",
     }
-    yield printable(f"{forecast.trigger}: {forecast.source} -> {forecast.to}: {words[outcome(forecast)]}")
+    yield printable(f"{forecast.trigger}: {forecast.source} -> {forecast.to}: {words[forecast.outcome]}")
+    if forecast.unread:
+        yield clip(f"could not be read, or depends on it: {forecast.unread}", _REASON_WIDTH)
     for check in forecast.guards:
         seen = f" {compact(check.seen, width)}" if check.outcome == "failed" else ""
         yield printable(f"{check.guard}: {check.fact} is {check.value or 'not read'}, {check.outcome}") + seen

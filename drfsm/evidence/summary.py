@@ -22,6 +22,7 @@ from drfsm.evidence.wording import (
     seconds_between,
     shown_inputs,
     source_of,
+    stopping,
     trigger_of,
 )
 from drfsm.journal import Actor, Record, RunState
@@ -29,7 +30,6 @@ from drfsm.journal.record_types import (
     Commit,
     Ended,
     Failed,
-    Forecast,
     ForeseenCheck,
     Intent,
     Repaired,
@@ -247,19 +247,8 @@ def _foreseen(check: ForeseenCheck) -> Fields:
 def _forecast(state: RunState, records: Sequence[Record]) -> Fields:
     if not state.dry_run:
         return _none("this was no dry run")
-    contents = [record.content for record in records]
-    findings = next((list(content.findings) for content in contents if isinstance(content, Ended)), [])
+    ended = any(isinstance(record.content, Ended) for record in records)
     steps = [
-        {"trigger": forecast.trigger, "to": forecast.to, "outcome": outcome(forecast)} for forecast in state.forecasts
+        {"trigger": forecast.trigger, "to": forecast.to, "outcome": forecast.outcome} for forecast in state.forecasts
     ]
-    return {"steps": steps, "findings": findings}
-
-
-def outcome(forecast: Forecast) -> str:
-    """Say what a dry run foresees for a step: pass, wait, refused, or depends (on what was not done)."""
-    outcomes = {check.outcome for check in forecast.guards}
-    if any(check.refuses for check in forecast.foreseen):
-        return "refused"
-    if "failed" in outcomes:
-        return "wait" if forecast.waits else "refused"
-    return "depends" if "not_evaluated" in outcomes else "pass"
+    return {"steps": steps, "findings": stopping(state.forecasts) if ended else []}

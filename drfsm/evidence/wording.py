@@ -13,6 +13,7 @@ from typing import Any
 
 from drfsm.claims import is_name, printable
 from drfsm.claims import moment as moment_of
+from drfsm.errors import common_causes, in_one_line
 from drfsm.journal import OpenIntent, Record, RunState
 from drfsm.journal.record_types import Failed, Forecast, Held, NextAction, Repaired, Resolved, Sampled, Transition
 
@@ -97,6 +98,14 @@ def identities(proven: Mapping[str, Any]) -> str:
     if isinstance(clusters, Mapping):
         words += [f"{site} as {user}" for site, user in clusters.items() if isinstance(user, str)]
     return clip("; ".join(words), _PROVEN_WIDTH)
+
+
+def stopping(forecasts: Iterable[Forecast]) -> list[str]:
+    """Return what would stop the run of a dry run; first, and once each, why facts could not be read."""
+    failed = [(forecast, check) for forecast in forecasts for check in forecast.failed]
+    causes, others = common_causes([{**check.json, "of": (forecast, check)} for forecast, check in failed])
+    of_their_own = [f"{forecast.trigger}: {check.words}" for forecast, check in (entry["of"] for entry in others)]
+    return [*(in_one_line(why, facts) for why, facts in causes.items()), *of_their_own]
 
 
 def trigger_of(row: object) -> str:

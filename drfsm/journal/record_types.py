@@ -386,6 +386,27 @@ class Forecast(Body):
     point_of_no_return: bool = optional(FLAG, default=False, key="final_write")
     reason: str = optional(TEXT, "", key="because")
     foreseen: tuple[ForeseenCheck, ...] = optional(FORESEEN, (), since="0.4.0", note="guards of later rows")
+    unread: str = optional(TEXT, "", since="0.4.0", note="why this row, or one before it, could not be read")
+
+    @property
+    def failed(self) -> list[Check]:
+        """The guards that would stop the row; a wait's guards are waited for."""
+        own = [] if self.waits else [check for check in self.guards if check.outcome == "failed"]
+        return [*own, *(check for check in self.foreseen if check.refuses)]
+
+    @property
+    def outcome(self) -> str:
+        """What a dry run foresees for the row: pass, wait, refused, depends (on what was not done), or unknown.
+
+        Unknown is a row whose facts could not be read, and every row after it: nobody can say that it would pass.
+        """
+        if any(check.value != "unknown" for check in self.failed):
+            return "refused"
+        if self.unread or self.failed:
+            return "unknown"
+        if any(check.outcome == "failed" for check in self.guards):
+            return "wait"
+        return "depends" if any(check.outcome == "not_evaluated" for check in self.guards) else "pass"
 
 
 @frozen(kw_only=True)

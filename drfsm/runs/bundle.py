@@ -31,7 +31,7 @@ _DERIVED = re.compile(r"[0-9]{2,}-[A-Za-z0-9_-]+\.log|[a-z_]+\.(receipt\.json|at
 HEAD_BYTES = 74  # of a line in <home>/heads: eight digits, a space, a SHA-256, a newline
 _HOLD_BYTES = 8000
 _SUMMARY_BYTES = 64 << 20
-_WHERE = "name the bundle's directory; or look for the run's mirror: drfsm list s3://<bucket>/<prefix>"
+WHERE = "name the bundle's directory; or look for the run's mirror: drfsm list s3://<bucket>/<prefix>"
 _MIRROR = "drfsm resume s3://<bucket>/<prefix>/drfsm/runs/<run>"
 
 
@@ -75,20 +75,11 @@ def _age(place: Path) -> int:
     return 0
 
 
-def find(named: str | None) -> Path:
-    """Return a bundle by directory or run id; without a name the newest.
+def find(named: str) -> Path:
+    """Return a bundle by directory or run id; selection.py says which one a command without a name means.
 
     Raises UsageFault, JournalDamaged for one that a run left traces in and that has no journal.
-
-    Without a name, the parent of a child run is returned: a resume of the child alone would leave the parent
-    unfinished, and its site running.
     """
-    if named is None:
-        newest = next(runs(), None)
-        if newest is None:
-            raise UsageFault(f"no run is known in {home() / 'runs'}", hint=_WHERE)
-        place = newest.resolve()
-        return place.parent if os.path.lexists(place.parent / LOG) else place
     for candidate in (Path(named), home() / "runs" / named):
         if candidate.name == LOG and os.path.lexists(candidate):
             return candidate.parent.resolve()

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import evolve
 
 from drfsm.journal import RunState, digest
-from drfsm.runs import bundle, mirrors, trust
+from drfsm.runs import bundle, mirrors, selection, trust
 from drfsm.runs.heads import Heads
 from drfsm.runs.invocation import Invocation
 from drfsm.spec import MachineSpec, load_machine
@@ -19,7 +19,7 @@ from drfsm.spec import MachineSpec, load_machine
 
 def find_or_fetch(named: str | None, invocation: Invocation) -> tuple[Path, Invocation]:
     """Return a run's bundle, and ``invocation`` with what the operator vouched for; fetch the bundle from a mirror."""
-    return fetch(named, invocation) if mirrors.is_mirror(named) else (bundle.find(named), invocation)
+    return fetch(named, invocation) if mirrors.is_mirror(named) else (selection.find(named), invocation)
 
 
 def fetch(uri: str, invocation: Invocation) -> tuple[Path, Invocation]:

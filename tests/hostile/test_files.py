@@ -480,10 +480,10 @@ def test_what_this_computer_refuses_is_told_in_words(
 ) -> None:
     """From wherever it comes, the last line of defence names the file, the cause and a next step: exit 12."""
 
-    def refuse(_named: object) -> Path:
+    def refuse() -> Path:
         raise OSError(number, os.strerror(number), "/some\x1b[2Jwhere")
 
-    monkeypatch.setattr("drfsm.runs.bundle.find", refuse)
+    monkeypatch.setattr("drfsm.runs.bundle.runs", refuse)
     assert main.run(["status"]) == ExitCode.DISK
     told = capsys.readouterr().err
     assert os.strerror(number) in told
@@ -495,10 +495,10 @@ def test_what_this_computer_refuses_is_told_in_words(
 def test_what_the_network_refuses_is_no_disk(monkeypatch: pytest.MonkeyPatch, fault: OSError) -> None:
     """Exit 9."""
 
-    def refuse(_named: object) -> Path:
+    def refuse() -> Path:
         raise fault
 
-    monkeypatch.setattr("drfsm.runs.bundle.find", refuse)
+    monkeypatch.setattr("drfsm.runs.bundle.runs", refuse)
     assert main.run(["status"]) == ExitCode.UNREACHABLE
 
 
@@ -506,7 +506,7 @@ def test_a_defect_on_a_full_disk_is_told_all_the_same(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where its traceback can't be kept in a file, it is shown: the only case."""
-    monkeypatch.setattr("drfsm.runs.bundle.find", {}.__getitem__)
+    monkeypatch.setattr("drfsm.runs.bundle.runs", lambda: dict[str, Path]()["defect"])
     monkeypatch.setattr("tempfile.tempdir", "/dev/null")
     assert main.run(["status"]) == ExitCode.DEFECT
     told = capsys.readouterr().err

@@ -183,7 +183,7 @@ def test_a_dr_that_is_lost_in_the_middle_holds_and_declared_lost_is_fenced(
     run.when("commit", after, lambda: out(site))
     run.start()
     assert (run.state.status, run.state.state) == ("held", held_in), run.words
-    assert "dr does not answer" in run.state.reason
+    assert "Cannot reach dr (connection refused): https://" in run.state.reason
     assert "declare_dr_lost" in run.next_actions
     refused_with(
         lambda: run.request("declare_dr_lost", dr_unreachable="yes", fence_dr_role="arn:aws:iam::123456789012:role/*"),

@@ -24,6 +24,7 @@ from attrs import frozen
 from drfsm import claims, errors
 from drfsm.claims import GRAMMAR, bounded, is_name
 from drfsm.dr.artifacts.compare import Path, Treatment, Unreadable, apart, json_of, printable, short
+from drfsm.dr.objects import check_namespace
 from drfsm.dr.safe_tar import UnsafeArchive, members
 from drfsm.dr.terms import terms_of
 from drfsm.dr.workload import Workload
@@ -254,7 +255,10 @@ def home_of(prefix: str) -> str:
 
 def _observe(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
-    return see(world.store, terms.prefix, world.primary, terms.namespace, terms.workload, run.check)
+    seen = see(world.store, terms.prefix, world.primary, terms.namespace, terms.workload, run.check)
+    if any(section["configmap"] == "absent" for section in seen["sections"].values()):
+        check_namespace(world.primary, terms.namespace)
+    return seen
 
 
 def see(

@@ -7,7 +7,7 @@ is not counted as available. Changes nothing.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from drfsm.dr.objects import condition
+from drfsm.dr.objects import check_namespace, condition
 from drfsm.dr.pod_troubles import troubles
 from drfsm.dr.progress import first_of
 from drfsm.dr.terms import terms_of
@@ -94,7 +94,10 @@ def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> 
 def _observe(site: str) -> Callable[[World, Run], Any]:
     def observe(world: World, run: Run) -> Any:
         terms = terms_of(run.inputs)
-        return examine(world.site(site), terms.namespace, terms.cronjob, terms.usual_cronjob)
+        seen = examine(world.site(site), terms.namespace, terms.cronjob, terms.usual_cronjob)
+        if seen["wrong"]["total"]:
+            check_namespace(world.site(site), terms.namespace)
+        return seen
 
     return observe
 

@@ -12,9 +12,9 @@ from typing import Any
 from drfsm.dr.callers import callers
 from drfsm.dr.infrastructure import tags_of
 from drfsm.dr.layout import read_by_consumers
-from drfsm.dr.objects import condition, cronjob_of, time_of
-from drfsm.dr.pointers import left_alone, lost
-from drfsm.dr.sites import fence
+from drfsm.dr.objects import check_namespace, condition, cronjob_of, time_of
+from drfsm.dr.pointers import left_alone
+from drfsm.dr.sites import fence, roles
 from drfsm.dr.sites.cron_forecast import thaw
 from drfsm.dr.sites.schedules import listed, ought_to_run, see
 from drfsm.dr.terms import terms_of
@@ -43,7 +43,6 @@ VALIDATION_VERBS = (
 )
 # ... and there, where a pull Secret is to get a new token.
 PULL_SECRET_VERBS = (("get", "", "serviceaccounts"), ("get", "", "secrets"), ("patch", "", "secrets"))
-LOST, LEFT_ALONE = "not evaluated: declared lost", "not evaluated: a rehearsal leaves it alone"
 UNCONFIRMED = "no: neither --expect-account nor EXPECTED_ACCOUNT_ID says which account it must be"
 _CLUSTER_WIDE = ("nodes", "namespaces")
 
@@ -80,11 +79,6 @@ def _judge_identity(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str 
     account = seen["expected_account"] in ("", seen["account"])
     region = seen["bucket_region"].startswith(UNTOLD) or seen["region"] == seen["bucket_region"]
     return "expected" if account and region else "mismatched"
-
-
-def _clusters(world: World, run: Run) -> dict[str, str]:
-    words = {site: LOST if lost(run, site) else LEFT_ALONE for site in ("primary", "dr") if left_alone(run, site)}
-    return {site: words.get(site) or world.site(site).uid() for site in ("primary", "dr")}
 
 
 def _loss(site: str) -> Fact:
@@ -300,11 +294,12 @@ def _left_out(world: World, run: Run) -> Iterator[str]:
 
 def _reachability(site: str) -> Callable[[World, Run], Any]:
     def observe(world: World, run: Run) -> dict[str, Any]:
+        check_namespace(world.site(site), terms_of(run.inputs).namespace)
         nodes = world.site(site).list("Node", "")
         return {
             "nodes": len(nodes),
             "ready": sum(bool(condition(node, "Ready")) for node in nodes),
-            "namespace": world.site(site).get("Namespace", "", terms_of(run.inputs).namespace) is not None,
+            "namespace": True,  # else it was not read; a run of an older version recorded false
         }
 
     return observe
@@ -321,7 +316,7 @@ def _survey(world: World, run: Run) -> dict[str, Any]:
         "caller": world.identity.caller(),
         "proven": callers(world, sites(run)),
         "region": world.identity.region(),
-        "clusters": _clusters(world, run),
+        "clusters": {site: uid for site, uid in roles.observe(world, run).items() if site in roles.SITES},
         "image": _image(world, run)["image"],
         "runners": sorted(runners),
     }
@@ -355,7 +350,7 @@ def _reachable(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
 
 FACTS = {
     "cloud_identity": Fact(_identity, _judge_identity),
-    "clusters": Fact(_clusters, lambda seen, _: "same" if seen["primary"] == seen["dr"] else "distinct"),
+    **roles.FACTS,
     "image": Fact(_image, _judge_image),
     "image_drift": Fact(_drift, _judge_drift),
     "adoption": Fact(

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from drfsm.dr.objects import check_namespace
 from drfsm.dr.pointers import left_alone
 from drfsm.dr.sites.schedules import BEFORE, before_of, edit, listed, parsed
 from drfsm.dr.terms import terms_of
@@ -145,6 +146,7 @@ def _observe_switch(world: World, run: Run) -> dict[str, Any]:
             configmap["metadata"]["name"]: configmap for configmap in world.site(site).list("ConfigMap", namespace)
         }
         if name not in configmaps:
+            check_namespace(world.site(site), namespace)
             faults.append(f"{site}: ConfigMap {name} does not exist; name the right one with --configmap")
             continue
         if configmaps[name].get("immutable"):

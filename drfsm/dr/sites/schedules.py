@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from drfsm import claims
-from drfsm.dr.objects import time_of
+from drfsm.dr.objects import check_namespace, time_of
 from drfsm.dr.sites.cron_forecast import thaw, words
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
@@ -82,9 +82,11 @@ def ought_to_run(entry: Mapping[str, Any], name: str, named: Sequence[str] = ())
 
 
 def listed(world: World, site: str, run: Run) -> dict[str, Manifest]:
-    """Return the CronJobs of a site that the selector matches, by name."""
+    """Return the CronJobs of a site that the selector matches, by name. Raises ActionFailed without the namespace."""
     terms = terms_of(run.inputs)
     cronjobs = world.site(site).list("CronJob", terms.namespace, labels=terms.cronjob_selector)
+    if not cronjobs:
+        check_namespace(world.site(site), terms.namespace)
     return {cronjob["metadata"]["name"]: cronjob for cronjob in cronjobs}
 
 

@@ -101,7 +101,9 @@ _FORESEEN = record(
 )
 _FORECAST = record(
     {
-        "steps": array(record({"trigger": TEXT, "to": TEXT, "outcome": one_of("pass", "wait", "refused", "depends")})),
+        "steps": array(
+            record({"trigger": TEXT, "to": TEXT, "outcome": one_of("pass", "wait", "refused", "depends", "unknown")})
+        ),
         "findings": array(TEXT),
     }
 )

@@ -1,0 +1,161 @@
+"""Which run a command without a name speaks of, and what the runs of this computer have left frozen.
+
+A command without a name means the run that is open: live, begun, not ended. A run that was refused, a dry run and a
+run that has ended are never chosen while another one is open, however new they are: both sites may be frozen by the
+open one. Several open runs are refused with a list. A child run (a drill's promote) stands for the run that started
+it. Where nothing is open, a verb that only reads takes the newest run, and a verb that changes something takes one
+that still lacks its end (a dry run that was interrupted, a log without its seal), else it is refused.
+
+Reads the bundles of this computer, offline, and writes nothing. Called by every command on a run.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from shlex import quote
+
+from attrs import frozen
+
+from drfsm.adapters.file_journal import holder, read_chain
+from drfsm.claims import bounded
+from drfsm.errors import DrfsmError, UsageFault
+from drfsm.journal import RunState, fold
+from drfsm.runs import bundle
+
+_SHOWN_FROZEN = 160  # characters of what a run in a list has frozen
+
+
+@frozen
+class KnownRun:
+    """A run of this computer. ``fault`` says why its records cannot be read, "" where they can."""
+
+    place: Path
+    state: RunState
+    fault: str = ""
+
+    @property
+    def id(self) -> str:
+        """The run's id; of a run whose records cannot be read the name of its directory."""
+        return self.state.run_id or self.place.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run is live and has not ended: what it froze stays frozen until it goes on."""
+        return bool(self.state.machine) and not self.state.ended and not self.state.dry_run
+
+    @property
+    def lacks_its_end(self) -> bool:
+        """Whether a resume still has something to do, though nothing in the world."""
+        return bool(self.state.machine) and not self.is_open and not self.state.sealed
+
+    @property
+    def status(self) -> str:
+        """Its status; ``interrupted`` where no process works on a run that says it is running."""
+        return "interrupted" if self.state.status == "running" and _is_dead(self.place) else self.state.status
+
+    @property
+    def name(self) -> str:
+        """The shortest name by which the commands find it."""
+        return self.id if os.path.realpath(bundle.home() / "runs" / self.id) == str(self.place) else str(self.place)
+
+
+def _is_dead(place: Path) -> bool:
+    try:
+        return holder(place) is None
+    except DrfsmError:  # a damaged lock: nobody can tell
+        return False
+
+
+def known_runs() -> Iterator[KnownRun]:
+    """Yield the runs of this computer, newest first; a child run is left out where its parent is known."""
+    seen: set[Path] = set()
+    for link in bundle.runs():
+        place = link.resolve()
+        if os.path.lexists(place.parent / bundle.LOG):
+            place = place.parent
+        if place not in seen:
+            seen.add(place)
+            yield _read(place)
+
+
+def _read(place: Path) -> KnownRun:
+    try:
+        records = read_chain(place).records
+        bundle.check_not_emptied(place, records)
+        return KnownRun(place, fold(records))
+    except DrfsmError as fault:
+        return KnownRun(place, fold(()), fault.what)
+
+
+def find(named: str | None, *, to_read: bool = False) -> Path:
+    """Return the bundle that ``named`` names; without a name that of the run that is meant.
+
+    ``to_read``: the command changes nothing, so that the newest run will do where none is open. Raises UsageFault,
+    JournalDamaged.
+    """
+    return bundle.find(named) if named is not None else chosen(known_runs(), to_read=to_read).place
+
+
+def chosen(runs: Iterable[KnownRun], *, to_read: bool) -> KnownRun:
+    """Return the run that a command without a name speaks of. ``runs``: newest first.
+
+    Raises UsageFault where several are open, where none is known, and, but ``to_read``, where none can go on.
+    """
+    known = list(runs)
+    open_runs = [run for run in known if run.is_open]
+    if len(open_runs) > 1:
+        raise UsageFault(
+            f"{len(open_runs)} runs are open on this computer; name the one that you mean: {_listed(open_runs)}",
+            hint="; or ".join(f"drfsm status {quote(run.name)}" for run in _frozen_first(open_runs)),
+        )
+    unfinished = open_runs or [run for run in known if run.lacks_its_end or run.fault]
+    if not known:
+        raise UsageFault(f"no run is known in {bundle.home() / 'runs'}", hint=bundle.WHERE)
+    if to_read and not open_runs:
+        return known[0]
+    if not unfinished:
+        ended = known[0]
+        raise UsageFault(
+            f"no run is open on this computer. The newest, {ended.id}, ended: {ended.state.status}",
+            hint=f"drfsm status {quote(ended.name)}; a run of another computer: {bundle.WHERE}",
+        )
+    return unfinished[0]
+
+
+def _frozen_first(runs: Sequence[KnownRun]) -> list[KnownRun]:
+    return sorted(runs, key=lambda run: not run.state.frozen_since)
+
+
+def _listed(runs: Sequence[KnownRun]) -> str:
+    return "; ".join(
+        f"{run.id} ({run.status} in {run.state.state}; {_frozen_words(run.state)})" for run in _frozen_first(runs)
+    )
+
+
+def _frozen_words(state: RunState) -> str:
+    if not state.frozen_since:
+        return "nothing frozen"
+    return f"frozen: {bounded(', '.join(state.frozen_since), _SHOWN_FROZEN)}"
+
+
+def freezing(runs: Iterable[KnownRun]) -> Iterator[KnownRun]:
+    """Yield the runs whose records say what is frozen now, newest first, and those whose records cannot be read.
+
+    Each open run does, and of those that ended the last one of its bucket and prefix, as long as no later run there
+    has read what is frozen. A run that was refused, and a dry run, changed nothing. ``runs``: newest first.
+    """
+    told: set[tuple[str, ...]] = set()
+    for run in runs:
+        at = _where(run.state)
+        ended_live = run.state.ended and run.state.status not in ("refused", "dry_run")
+        if run.fault or (run.state.frozen_since and (run.is_open or (ended_live and at not in told))):
+            yield run
+        if ended_live or (run.is_open and run.state.frozen_since):
+            told.add(at)
+
+
+def _where(state: RunState) -> tuple[str, ...]:
+    """Return what two runs share that work on the same sites. A drill freezes its own site only."""
+    inputs = state.inputs
+    prefix = inputs.get("journal_prefix") or inputs.get("prefix") or ""
+    return state.scope, str(inputs.get("bucket", "")), str(prefix).strip("/")

@@ -1,0 +1,131 @@
+"""Which run a command without a name speaks of: the open one, never a newer one that was refused, dry or ended."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from drfsm.errors import ExitCode
+from drfsm.runs import bundle
+from tests.cli.conftest import Drfsm, Told, given
+
+BUNDLES = Path(__file__).parents[1] / "data" / "bundles" / "0.3.0"
+NOBODY = "NOBODY CAN PUBLISH"
+MOVING = ("resume", "abort", "hold", "skip", "approve")
+
+
+def begun(machine: str, *, interrupted: bool = False) -> str:
+    """Lay a recorded run that is open into this computer's home; return its id. ``interrupted``: killed at work."""
+    raw = (BUNDLES / machine / bundle.LOG).read_bytes().splitlines(keepends=True)
+    run_id = str(json.loads(raw[0])["body"]["run_id"])
+    place = bundle.home() / "runs" / run_id
+    shutil.copytree(BUNDLES / machine, place, ignore=shutil.ignore_patterns("*.summary.json"))
+    (place / bundle.LOG).write_bytes(b"".join(raw[:-1] if interrupted else raw))
+    for path in (bundle.home(), bundle.home() / "runs", place):
+        path.chmod(0o700)
+    for path in place.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    return run_id
+
+
+def refused(drfsm: Drfsm, tmp_path: Path) -> None:
+    """Start a failback with a wrong token."""
+    assert drfsm(*given(tmp_path, confirm1="FAIL", receipt_dir=tmp_path / "refused")).code == ExitCode.REFUSED
+
+
+def dry(drfsm: Drfsm, tmp_path: Path) -> None:
+    """Make a dry run, on sites that nobody can reach."""
+    told = drfsm(*given(tmp_path, receipt_dir=tmp_path / "dry"), "--dry-run")
+    assert told.code in (ExitCode.REFUSED, ExitCode.DONE), told
+
+
+def typed(drfsm: Drfsm, verb: str) -> Told:
+    """Type a verb without a name."""
+    more = {"approve": ["--ticket", "CHG-1"], "resume": []}.get(verb, ["--reason", "a test"])
+    return drfsm(verb, *more)
+
+
+Newer = Callable[[Drfsm, Path], None]
+
+
+@pytest.mark.parametrize("newer", [refused, dry], ids=["refused", "dry"])
+@pytest.mark.parametrize("interrupted", [True, False], ids=["killed", "held"])
+def test_a_newer_run_that_changed_nothing_is_not_the_one_that_is_meant(
+    drfsm: Drfsm, tmp_path: Path, newer: Newer, *, interrupted: bool
+) -> None:
+    """A failback has both sites frozen; a later start was refused, or dry: every bare verb speaks of the failback."""
+    run_id = begun("failback", interrupted=interrupted)
+    time.sleep(0.01)
+    newer(drfsm, tmp_path)
+    told = drfsm("status")
+    assert told.code == ExitCode.DONE, told
+    lines = told.out.splitlines()
+    assert (lines[0], NOBODY in lines[1]) == ("Frozen now:", True), told
+    word = "INTERRUPTED" if interrupted else "HELD"
+    assert any(line.startswith(f"{run_id} ") and word in line for line in lines), told
+    assert told.out.count("DR's schedules are suspended") == 1, "it is said once"
+    assert drfsm("replay", "--quiet").out == drfsm("replay", "--quiet", run_id).out
+    told = drfsm("hold", "--reason", "a test")
+    assert (told.code, "nobody works on this run" in told.out) == (ExitCode.DONE, True), told
+
+
+def test_status_of_another_run_begins_with_what_is_frozen_here(drfsm: Drfsm, tmp_path: Path) -> None:
+    """The refused run is asked for by its name: the first lines are about the run that froze both sites."""
+    run_id = begun("failback", interrupted=True)
+    refused(drfsm, tmp_path)
+    told = drfsm("status", tmp_path / "refused")
+    lines = told.out.splitlines()
+    assert lines[0].startswith(f"Frozen now by another run, {run_id}, INTERRUPTED in "), told
+    assert NOBODY in lines[1]
+    assert f"  more about it: drfsm status {run_id}" in lines
+    assert any("ended: refused" in line for line in lines)
+
+
+@pytest.mark.parametrize("verb", [*MOVING, "replay", "status"])
+def test_several_open_runs_are_refused_with_a_list(drfsm: Drfsm, verb: str) -> None:
+    """A drill and a failback are open: each is named, with what it froze; the one that froze something comes first."""
+    drill, failback = begun("drill"), begun("failback")
+    before = {path: path.read_bytes() for path in bundle.home().rglob("*") if path.is_file()}
+    told = typed(drfsm, verb) if verb in MOVING else drfsm(verb)
+    assert told.code == ExitCode.USAGE, told
+    assert "2 runs are open on this computer" in told.err
+    assert told.err.index(failback) < told.err.index(drill)
+    assert f"drfsm status {failback}" in told.err
+    assert "nothing frozen" in told.err
+    assert (verb == "status") == (NOBODY in told.out)
+    assert before == {path: path.read_bytes() for path in bundle.home().rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("verb", MOVING)
+def test_where_no_run_is_open_nothing_is_moved_and_the_newest_is_named(drfsm: Drfsm, tmp_path: Path, verb: str) -> None:
+    """A refused run is all there is: that is said, and how it ended."""
+    refused(drfsm, tmp_path)
+    told = typed(drfsm, verb)
+    assert told.code == ExitCode.USAGE, told
+    assert "no run is open on this computer" in told.err
+    assert "ended: refused" in told.err
+    assert drfsm("status").out.splitlines()[0] == "Frozen now: nothing, as far as the runs of this computer know."
+
+
+def test_what_an_unreadable_run_left_frozen_is_said_to_be_unknown(drfsm: Drfsm, tmp_path: Path) -> None:
+    """Its records are damaged: nobody can tell, and `status` of another run says so."""
+    run_id = begun("failback")
+    log = bundle.home() / "runs" / run_id / bundle.LOG
+    log.write_bytes(log.read_bytes().replace(b'"seq":3', b'"seq":4', 1))
+    refused(drfsm, tmp_path)
+    told = drfsm("status")
+    assert told.out.splitlines()[0].startswith(f"Frozen by {run_id}: UNKNOWN. Its records cannot be read: "), told
+
+
+def test_a_run_in_another_directory_is_found_and_named_by_its_id(drfsm: Drfsm, tmp_path: Path) -> None:
+    """--receipt-dir put its bundle elsewhere: the commands that are offered name its id."""
+    run_id = begun("failback")
+    place = bundle.home() / "runs" / run_id
+    shutil.move(place, tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    refused(drfsm, tmp_path)
+    told = drfsm("status", tmp_path / "refused")
+    assert f"  more about it: drfsm status {run_id}" in told.out.splitlines()
