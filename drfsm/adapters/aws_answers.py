@@ -60,6 +60,13 @@ _INSTANCE: Shape = {
 _OBJECT: Shape = {"ETag": _TEXT, "ContentLength": int, "LastModified": datetime}
 _RETURNED: Shape = {"Return": bool}
 _ALARMS = [{"AlarmName": _TEXT, "StateValue": _TEXT}]
+_ALARM_HISTORY_ITEM: Shape = {
+    "AlarmName": _TEXT,
+    "Timestamp": datetime,
+    "HistoryItemType": _TEXT,
+    "HistorySummary": _TEXT,
+    "HistoryData?": _TEXT,
+}
 
 ANSWERS: Mapping[str, Mapping[str, Answer]] = {
     "s3": {
@@ -133,6 +140,7 @@ ANSWERS: Mapping[str, Mapping[str, Answer]] = {
     },
     "cloudwatch": {
         "DescribeAlarms": Answer("", {"MetricAlarms?": _ALARMS, "CompositeAlarms?": _ALARMS}),
+        "DescribeAlarmHistory": Answer("", {"AlarmHistoryItems": [_ALARM_HISTORY_ITEM], "NextToken?": _TEXT}),
         "PutMetricData": Answer("", {}, silent=True),
     },
 }

@@ -6,17 +6,20 @@ then ``untold: …`` and not a failure. docs/stores.md says what works without w
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from drfsm.adapters.aws_answers import WAY, Unworded
 from drfsm.adapters.aws_session import NO_IDENTITY, NO_POLICY, NOT_OFFERED, Services, call
-from drfsm.claims import bounded, name_of, object_of
+from drfsm.claims import bounded, moment, name_of, object_of
 from drfsm.errors import ActionFailed, Unreachable, Unreadable
-from drfsm.world import UNTOLD, Runner
+from drfsm.world import UNTOLD, AlarmChange, Runner
 
 _REGION = re.compile(r"[A-Za-z]{2}[A-Za-z0-9-]{0,60}")
 _ARN = re.compile(r"arn:[!-~]{1,2000}")
+_ALARM_STATES, _STATE_UPDATE = ("OK", "ALARM", "INSUFFICIENT_DATA"), "StateUpdate"
+_MOST_HISTORY_PAGES = 1000  # of 100 items: an alarm that changes every minute fills 432 of them in CloudWatch's 30 days
 
 
 class AwsIdentity:
@@ -195,6 +198,44 @@ class CloudWatchAlarms:
             raise _unasked("listing alarms", others)
         return states
 
+    def history(self, name: str, since: datetime, until: datetime) -> Iterator[AlarmChange]:
+        """Yield the changes of an alarm's state between two times, newest first.
+
+        Raises Unreadable for items of another alarm, another kind, another time or another order than asked for, and
+        for pages without end.
+        """
+        what = f"reading the history of the alarm {name}"
+        # botocore sends whole seconds only.
+        first, newest = since.replace(microsecond=0), until.replace(microsecond=0) + timedelta(seconds=1)
+        for page in self._history_pages(what, name, first, newest):
+            for item in page["AlarmHistoryItems"]:
+                if (item["AlarmName"], item["HistoryItemType"]) != (name, _STATE_UPDATE):
+                    raise _unasked(what, [f"{item['HistoryItemType']} of {item['AlarmName']}"])
+                at = moment(item["Timestamp"].isoformat())
+                if at is None or not first <= at <= newest:
+                    raise _unasked(what, [f"a change at {item['Timestamp']}, out of time or out of order"])
+                newest = at
+                if since <= at <= until:
+                    yield _alarm_change(what, item, at)
+
+    def _history_pages(self, what: str, name: str, since: datetime, until: datetime) -> Iterator[Mapping[str, Any]]:
+        cloudwatch = self._services.client("cloudwatch")
+        asked: dict[str, Any] = {
+            "AlarmName": name,
+            "AlarmTypes": ["MetricAlarm", "CompositeAlarm"],  # without it, CloudWatch leaves composite alarms out
+            "HistoryItemType": _STATE_UPDATE,
+            "StartDate": since,
+            "EndDate": until,
+            "ScanBy": "TimestampDescending",
+        }
+        for _ in range(_MOST_HISTORY_PAGES):
+            page = call(what, lambda: cloudwatch.describe_alarm_history(**asked))
+            yield page
+            if "NextToken" not in page:
+                return
+            asked["NextToken"] = page["NextToken"]
+        raise Unreadable(f"{what}: the response has more than {_MOST_HISTORY_PAGES} pages", hint=WAY)
+
 
 class Ec2Machines:
     """Instances from launch templates, and the addresses that may reach them. Returns plain values."""
@@ -331,6 +372,24 @@ def _unasked(what: str, names: Sequence[str]) -> Unreadable:
     return Unreadable(
         f"{what}: the response contains {bounded(', '.join(names), 200)}, which was not asked for", hint=WAY
     )
+
+
+def _alarm_change(what: str, item: Mapping[str, Any], at: datetime) -> AlarmChange:
+    data = object_of(item.get("HistoryData", "{}"), f"{what}: the HistoryData of an item", hint=WAY)
+    old, new = (data.get(name) for name in ("oldState", "newState"))
+    reason = new.get("stateReason") if isinstance(new, Mapping) else ""
+    return AlarmChange(
+        at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        _alarm_state(old),
+        _alarm_state(new),
+        item["HistorySummary"],
+        reason if isinstance(reason, str) else "",
+    )
+
+
+def _alarm_state(state: Any) -> str:
+    value = state.get("stateValue") if isinstance(state, Mapping) else ""
+    return str(value) if value in _ALARM_STATES else ""
 
 
 def _permission(cidr: str, port: int, reason: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ READS = frozenset({
     "bucket", "now", "get", "stat", "sha256", "list", "hash_many", "get_many",  # a store
     "name", "uid", "allowed", "log", "whoami",  # a cluster, and its "now"
     "account", "caller", "known", "region", "bucket_region",  # an identity
-    "runners", "states", "read",  # machines, alarms, a policy
+    "runners", "states", "history", "read",  # machines, alarms, a policy
     "kind", "planned", "standing", "held_kubeconfig",  # what brings a site up
     "look", "architectures", "digests", "token",  # other procedures, an image registry, what gives a login to it
 })  # fmt: skip

@@ -72,7 +72,11 @@ from drfsm.runs import wiring
     help="Environment variable for the validation Job. The journal records it, so no secrets.",
 )
 @click.option(
-    "--alarm", "alarms", multiple=True, metavar="NAME", help="CloudWatch alarm that must not be in alarm at the end."
+    "--alarm",
+    "alarms",
+    multiple=True,
+    metavar="NAME",
+    help="CloudWatch alarm that must not be in alarm at the end; the bundle gets its history.",
 )
 @click.option("--fence-primary", is_flag=True, help="Deny the primary's identity the pointers until the switch.")
 @click.option("--fence-primary-role", default="", metavar="ARN", help="IAM role with which the primary publishes.")

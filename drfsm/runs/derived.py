@@ -1,6 +1,6 @@
 """What a machine's bundle holds besides its summary: files that a subscriber derives from the records.
 
-Only the drill has such files (derived_files.py). Used by run_context.py while a run works, and by
+Drills and failbacks have such files (derived_files.py). Used by run_context.py while a run works, and by
 `status` when none does.
 """
 
@@ -24,10 +24,12 @@ def derived_by(
     spec: MachineSpec, place: Path, journal: "FileJournal", mirrored: "MirroredJournal", store: "ObjectStore"
 ) -> Sequence[Subscriber]:
     """Return the subscribers that keep a machine's own files up to date."""
-    if spec.name != "drill":
+    if spec.name not in ("drill", "failback"):
         return ()
-    from drfsm.runs.derived_files import DrillFiles
+    from drfsm.runs.derived_files import AlarmHistoryFile, DrillFiles
 
+    if spec.name == "failback":
+        return (AlarmHistoryFile(place, journal.lines, check=True),)
     return (DrillFiles(spec, place, journal.lines, mirrored.uri, store),)
 
 
@@ -42,3 +44,7 @@ def make_true(machine: str, place: Path, records: Sequence[Record], state: RunSt
 
         lines = read_lines(place)[: len(records)]
         DrillFiles(declaration(place, state)[0], place, lambda: lines, "", None).write(records, state)
+    if machine == "failback" and state.ended and state.inputs.get("alarms"):
+        from drfsm.runs.derived_files import AlarmHistoryFile
+
+        AlarmHistoryFile(place, lambda: (), check=False).write(records)

@@ -1,11 +1,17 @@
-"""The files of a drill's bundle that are derived from its records, and the one that also goes to S3.
+"""The files of a bundle that are derived from its records, and the one that also goes to S3.
+
+A drill's:
 
     phases/<phase>.receipt.json, phases/<phase>.attempt-N.log     evidence/phases.py
     dr_restore.control_plane.summary.json, control-plane/...      as `drfsm control-plane` writes them
     validation.receipt.json, also at <staged_prefix>/...          what a promote relies on, and checks
 
-Every file is a function of the records, written whole, and held to its schema before that. Written after every
-record, and again by `status` and by a resume: a crash in between leaves nothing untrue for long.
+A failback's, where alarms were named:
+
+    alarm_history.json                                            what they did (dr/validation/alarm_history.py)
+
+Every file is a function of the records, written whole, and held to its schema before that. Written when a record
+changes it, and again by `status` and by a resume: a crash in between leaves nothing untrue for long.
 """
 
 import json
@@ -66,9 +72,9 @@ class DrillFiles:
         store: "ObjectStore | None",
     ) -> None:  # fmt: skip
         self._phases = tuple(spec.phases.values()) or PHASES_UNTIL_0_2
-        self._place, self._lines, self._uri, self._store = place, lines, uri, store
+        self._lines, self._uri, self._store = lines, uri, store
+        self._files = _Files(place, check=store is not None)
         self._records: list[Record] = []
-        self._written: dict[str, bytes] = {}
         self._published = False
 
     def __call__(self, record: Record, state: RunState) -> None:
@@ -85,9 +91,9 @@ class DrillFiles:
         for phase in phases.split(records, self._phases):
             receipt = phases.receipt(phase, state)
             settled = isinstance(receipt["ended_at"], str)  # holding it to its schema costs a tenth of a second
-            self._json(f"phases/{phase.name}.receipt.json", receipt, "phase.receipt", hold=settled)
+            self._files.json(f"phases/{phase.name}.receipt.json", receipt, "phase.receipt", hold=settled)
             for name, body in phases.logs(phase):
-                self._keep(f"phases/{name}", body)
+                self._files.keep(f"phases/{name}", body)
         self._control_plane(records)
         if _last(records, "verify_validation") is not None:
             self._validation(records, state)
@@ -98,7 +104,7 @@ class DrillFiles:
 
         receipt = validation_receipt.receipt_of(records, list(self._lines()), self._uri or self._uri_of(state))
         if receipt is not None:
-            self._json(validation_receipt.FILE_NAME, receipt)
+            self._files.json(validation_receipt.FILE_NAME, receipt)
             self._publish(f"{receipt['staged_prefix']}/{validation_receipt.FILE_NAME}", _bytes(receipt))
 
     @staticmethod
@@ -114,12 +120,12 @@ class DrillFiles:
         if done is None or source is None or not isinstance(result, Mapping) or "applied" not in result:
             return
         summary = {name: value for name, value in result.items() if name != "applied"}
-        self._json(RESTORED, summary)
+        self._files.json(RESTORED, summary)
         applied = {"schema_version": 1, "applied_at": done.at, **result["applied"]}
-        self._json(APPLIED, applied, "control_plane.apply.summary")
+        self._files.json(APPLIED, applied, "control_plane.apply.summary")
         counts = {name: len(section["sha256"]) for name, section in result["applied"]["sections"].items()}
         values = fetch_values(result["bundle_uri"], result["bundle_sha256"], counts, directory="", at=done.at)
-        self._keep(FETCHED, env_bytes(values))
+        self._files.keep(FETCHED, env_bytes(values))
 
     def _publish(self, key: str, receipt: bytes) -> None:
         """Put the receipt into the store, unless it is there already."""
@@ -130,15 +136,46 @@ class DrillFiles:
             self._store.put(key, receipt, if_match=blob.etag if blob else None, if_absent=blob is None)
         self._published = True
 
-    def _json(self, path: str, record: Mapping[str, Any], schema: str = "", *, hold: bool = True) -> None:
+
+class AlarmHistoryFile:
+    """A subscriber of a failback's runner. ``lines``: the journal's raw lines; ``check``: hold it to its schema."""
+
+    def __init__(self, place: Path, lines: Callable[[], Sequence[bytes]], *, check: bool) -> None:
+        self._lines, self._files = lines, _Files(place, check=check)
+
+    def __call__(self, record: Record, _state: RunState) -> None:
+        """Write the file when the run has ended: what is in it stands in one of the last records."""
+        from drfsm.journal import read
+
+        if record.kind in ("ended", "seal"):
+            self.write(read(list(self._lines())[: record.seq + 1]).records)
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Write the file, if these records have something for it and it says something else by now."""
+        from drfsm.dr.validation import alarm_history  # only here: `status` stays quick without it
+
+        if (document := alarm_history.document_of(records)) is not None:
+            self._files.json(alarm_history.FILE_NAME, document)
+
+
+class _Files:
+    """Derived files of one bundle. ``check``: JSON is held to its schema before it is written."""
+
+    def __init__(self, place: Path, *, check: bool) -> None:
+        self._place, self._check = place, check
+        self._written: dict[str, bytes] = {}
+
+    def json(self, path: str, record: Mapping[str, Any], schema: str = "", *, hold: bool = True) -> None:
+        """Write a JSON file. Raises EvidenceFault if it does not fit its schema: a defect in drfsm."""
         body = _bytes(record)
         if self._written.get(path) == body:
             return
-        if hold and self._store is not None:  # `status` only puts right what was checked before
+        if hold and self._check:  # `status` only puts right what was checked before
             hold_to_schema(path, record, schema or path.removesuffix(".json"))
-        self._keep(path, body)
+        self.keep(path, body)
 
-    def _keep(self, path: str, body: bytes) -> None:
+    def keep(self, path: str, body: bytes) -> None:
+        """Write a file, unless it has these bytes already."""
         if self._written.get(path) == body:
             return
         with Directory.own(self._place) as directory:

@@ -22,6 +22,7 @@ from drfsm.world.ports import (
 from drfsm.world.values import (
     JSON,
     UNTOLD,
+    AlarmChange,
     Blob,
     Change,
     Changes,
@@ -43,6 +44,7 @@ from drfsm.world.values import (
 __all__ = [
     "JSON",
     "UNTOLD",
+    "AlarmChange",
     "Alarms",
     "Blob",
     "BucketPolicy",

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from drfsm.claims import LARGEST_BYTES
 from drfsm.world.values import (
+    AlarmChange,
     Blob,
     Changes,
     Charter,
@@ -174,6 +175,9 @@ class Alarms(Protocol):
 
     def states(self, names: Sequence[str]) -> Mapping[str, str]:
         """Return the state of each named alarm that exists: OK, ALARM or INSUFFICIENT_DATA."""
+
+    def history(self, name: str, since: datetime, until: datetime) -> Iterator[AlarmChange]:
+        """Yield the changes of an alarm's state between two times, newest first; none for an unknown alarm."""
 
 
 class Metrics(Protocol):

@@ -71,6 +71,20 @@ class Metric:
 
 
 @frozen
+class AlarmChange:
+    """A change of an alarm's state. States: OK, ALARM, INSUFFICIENT_DATA, or "" where the service names none of them.
+
+    ``summary`` and ``reason`` are free text from outside.
+    """
+
+    at: str  # UTC, ISO 8601
+    old_state: str
+    new_state: str
+    summary: str
+    reason: str  # why it has the new state; "" where the service does not say
+
+
+@frozen
 class PullToken:
     """What an image is pulled with. The password is a secret: it is put into a Secret, and nowhere else."""
 

@@ -4,11 +4,13 @@ import json
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from drfsm.adapters import aws_cloud
 from drfsm.adapters.aws import Account, Fleet, connect, fleet, resolved_endpoint
 from drfsm.adapters.aws_answers import ANSWERS
 from drfsm.adapters.aws_session import EXPIRED, Services, refusal
@@ -19,6 +21,7 @@ from tests.bench.faulty import Fault, Front
 
 BUCKET, REGION = "answers", "us-east-1"
 ARN = "arn:aws:iam::123456789012:role/somebody"
+EARLY, LATE = (datetime(2026, 11, 28, hour, tzinfo=UTC) for hour in (10, 11))
 
 
 class Asked(NamedTuple):
@@ -80,6 +83,7 @@ QUESTIONS: Mapping[str, Callable[[Asked], Any]] = {
     "states": lambda asked: asked.account.infrastructure.states(["i-1"]),
     "terminate": lambda asked: asked.account.infrastructure.terminate(["i-1"]),
     "alarms": lambda asked: asked.account.alarms.states(["a"]),
+    "alarm history": lambda asked: list(asked.account.alarms.history("a", EARLY, LATE)),
     "template": lambda asked: asked.fleet.machines.template("some", ""),
     "launch": lambda asked: asked.fleet.machines.launch("lt-1", "1", "token", {}),
     "instances": lambda asked: asked.fleet.machines.instances({"tag:x": ["y"]}),
@@ -230,6 +234,57 @@ def test_pages_that_never_end_are_noticed(asked: Asked, front: Front) -> None:
         list(asked.account.store.list("p/"))
 
 
+def alarm_history(*changed: Mapping[str, Any], token: str = "") -> bytes:
+    """Return a page of an alarm's history, one item for each of these, some of it changed; None takes a field away."""
+    whole = {
+        "AlarmName": "a", "HistoryItemType": "StateUpdate", "HistorySummary": "s", "Timestamp": EARLY.timestamp() + 9,
+        "HistoryData": '{"newState": {"stateValue": "OK"}}',
+    }  # fmt: skip
+    items = [{name: value for name, value in {**whole, **fields}.items() if value is not None} for fields in changed]
+    return json.dumps({"AlarmHistoryItems": items, **({"NextToken": token} if token else {})}).encode()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"AlarmName": "b"}, {"AlarmName": None}, {"HistoryItemType": "Action"}, {"HistoryItemType": None},
+        {"HistorySummary": None}, {"HistorySummary": 7}, {"Timestamp": None}, {"Timestamp": "yesterday"},
+        {"Timestamp": 1e300}, {"Timestamp": "2026-11-28T10:00:09"}, {"Timestamp": EARLY.timestamp() - 1},
+        {"Timestamp": LATE.timestamp() + 9}, {"Timestamp": EARLY.timestamp() + 10}, {"HistoryData": "OK"},
+        {"HistoryData": "[]"}, {"HistoryData": '{"a": 1, "a": 2}'},
+    ],
+)  # fmt: skip
+def test_an_alarms_history_that_is_not_the_one_that_was_asked_for_is_none(
+    asked: Asked, front: Front, changed: dict[str, Any]
+) -> None:
+    """Another alarm's, another kind's, of another time, in another order, half an item: none of them counts."""
+    front.rule = lambda _method, _path: Fault(status=200, body=alarm_history({}, {}))
+    assert [change.new_state for change in QUESTIONS["alarm history"](asked)] == ["OK", "OK"]
+    front.rule = lambda _method, _path: Fault(status=200, body=alarm_history({}, changed))
+    with pytest.raises(Unreadable):
+        QUESTIONS["alarm history"](asked)
+
+
+@pytest.mark.parametrize("data", [None, "{}", '{"oldState": [], "newState": "OK"}', '{"newState": {"stateValue": []}}'])
+def test_an_alarms_change_whose_states_are_not_told_is_a_change_all_the_same(
+    asked: Asked, front: Front, data: str | None
+) -> None:
+    """CloudWatch promises no form of an item's data: the change is kept, its states are unknown."""
+    front.rule = lambda _method, _path: Fault(status=200, body=alarm_history({"HistoryData": data}))
+    (change,) = QUESTIONS["alarm history"](asked)
+    assert (change.at, change.old_state, change.new_state, change.reason) == ("2026-11-28T10:00:09.000Z", "", "", "")
+
+
+def test_pages_of_an_alarms_history_that_never_end_are_noticed(
+    asked: Asked, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also pages without an item, each with a continuation of its own."""
+    monkeypatch.setattr(aws_cloud, "_MOST_HISTORY_PAGES", 5)
+    front.rule = lambda _method, _path: Fault(status=200, body=alarm_history(token=f"t{len(front.seen)}"))
+    with pytest.raises(Unreadable, match="more than 5 pages"):
+        QUESTIONS["alarm history"](asked)
+
+
 def test_a_signed_request_goes_to_no_other_host(asked: Asked, front: Front) -> None:
     """Whatever a redirect names, and however often: nothing arrives there, and nothing that lies there is believed."""
     with Front("http://127.0.0.1:9") as elsewhere:
@@ -274,7 +329,7 @@ def refused(code: str) -> Mapping[str, bytes]:
 _IN_WORDS = {
     "s3": ("get", "sha256", "list", "put", "put if absent", "delete", "get_many", "hash_many", "copy_many", "policy"),
     "ec2": ("runners", "states", "terminate", "instances", "launch"),
-    "json": ("alarms", "parameter"),
+    "json": ("alarms", "alarm history", "parameter"),
 }
 
 

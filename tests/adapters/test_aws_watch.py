@@ -1,18 +1,20 @@
-"""What drfsm tells CloudWatch, and what it takes from ECR, by the real client."""
+"""What drfsm tells CloudWatch and asks of it, and what it takes from ECR, by the real client."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from moto.cloudwatch.models import cloudwatch_backends
 
 from drfsm.adapters import aws
+from drfsm.adapters.aws_cloud import CloudWatchAlarms
 from drfsm.adapters.aws_session import Services
 from drfsm.adapters.ecr import EcrTokens
 from drfsm.claims import moment
 from drfsm.errors import ActionFailed, Unreadable
 from drfsm.sandbox import ecr_tokens
 from drfsm.sandbox.cloud import REGION, Cloud
-from drfsm.world import Metric
+from drfsm.world import AlarmChange, Metric
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,58 @@ def test_measurements_lie_in_cloudwatch_with_their_dimensions(cloud: Cloud) -> N
         Statistics=["Maximum"],
     )
     assert [point["Maximum"] for point in read["Datapoints"]] == [7.5]
+
+
+def alarm(cloud: Cloud, name: str, *states: str) -> None:
+    """Put a composite alarm, and let it go through these states; its first one is OK."""
+    cloudwatch = cloud.client("cloudwatch")
+    cloudwatch.put_composite_alarm(AlarmName=name, AlarmRule="ALARM(a) OR ALARM(b)")
+    for state in states:
+        cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason=f"it is {state}")
+
+
+def history(cloud: Cloud, name: str, since: timedelta, until: timedelta) -> list[AlarmChange]:
+    """Return what the adapter says of an alarm's changes between two times, both counted from now."""
+    now = datetime.now(UTC)
+    alarms = CloudWatchAlarms(Services(cloud.endpoint, REGION))
+    return list(alarms.history(name, now + since, now + until))
+
+
+HOUR = timedelta(hours=1)
+
+
+def test_the_history_of_an_alarm_is_read_to_its_last_page_newest_first(cloud: Cloud) -> None:
+    """Of a composite alarm, and of no other; what else happened to it, as being put, is no change of state."""
+    states = ["ALARM", "OK"] * 55 + ["INSUFFICIENT_DATA"]
+    alarm(cloud, "paged", *states)
+    alarm(cloud, "another", "ALARM")
+    changes = history(cloud, "paged", -HOUR, HOUR)
+    assert [change.new_state for change in changes] == states[::-1]
+    assert [change.old_state for change in changes] == [*states[-2::-1], "OK"]
+    assert (changes[0].summary, changes[0].reason) == (
+        "Alarm updated from OK to INSUFFICIENT_DATA", "it is INSUFFICIENT_DATA"
+    )  # fmt: skip
+    at = moment(changes[0].at)
+    assert at is not None
+    assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
+    assert history(cloud, "no-such-alarm", -HOUR, HOUR) == []
+
+
+def test_the_history_of_an_alarm_is_that_of_the_window(cloud: Cloud) -> None:
+    """A change before it, or after it, is none of the run's."""
+    alarm(cloud, "timed", "ALARM", "OK", "INSUFFICIENT_DATA", "ALARM")
+    items = [item for item in cloudwatch_backends[cloud.account][REGION].__dict__["alarm_history"]
+             if item["AlarmName"] == "timed" and item["HistoryItemType"] == "StateUpdate"]  # fmt: skip
+    for hours_ago, item in zip((4, 3, 2, 1), items, strict=True):
+        item["Timestamp"] -= hours_ago * HOUR
+    changes = history(cloud, "timed", -3.5 * HOUR, -1.5 * HOUR)
+    assert [change.new_state for change in changes] == ["INSUFFICIENT_DATA", "OK"]
+    assert history(cloud, "timed", -0.5 * HOUR, HOUR) == []
+    at = moment(changes[0].at)
+    assert at is not None
+    alarms, tick = CloudWatchAlarms(Services(cloud.endpoint, REGION)), timedelta(milliseconds=1)
+    assert [len(list(alarms.history("timed", at + since, at + until)))
+            for since, until in ((-tick, tick), (tick, tick), (-tick, -tick))] == [1, 0, 0]  # fmt: skip
 
 
 def test_a_token_is_the_registrys_own_and_tells_its_end(cloud: Cloud) -> None:

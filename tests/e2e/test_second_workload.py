@@ -63,12 +63,16 @@ def test_a_contract_of_thirty_lines_is_all_that_another_workload_needs(second: S
     (promoted,) = named(second)
     assert promoted != sandbox.primary_run_id
 
+    sandbox.cloud.client("cloudwatch").put_composite_alarm(AlarmName="prices-stale", AlarmRule="ALARM(a) OR ALARM(b)")
     back = drfsm(
         second, "failback", *kubeconfigs, "--dr-run-id", promoted, "--confirm1", "FAILBACK",
         "--confirm2", f"CONFIRM-{promoted}", "--soak", "now", "--receipt-dir", str(bundles / "failback"),
+        "--alarm", "prices-stale",
     )  # fmt: skip
     assert back.code == ExitCode.DONE, back
     receipt = json.loads((bundles / "failback" / "failback.summary.json").read_bytes())["receipt"]
     assert named(second) == {receipt["first_post_failback_run_id"]}
     assert (receipt["soak_result"], receipt["primary_run_verification"]["level"]) == ("passed", "observed")
+    history = json.loads((bundles / "failback" / "alarm_history.json").read_bytes())
+    assert history["alarms"] == receipt["alarm_history"] == [{"alarm": "prices-stale", "changes": 0}]
     assert not [key for key in second.objects() if key.endswith("run_report.json")]

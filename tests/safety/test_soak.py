@@ -1,10 +1,12 @@
 """The soak: one full batch cycle of the primary by itself, and what it means when that goes wrong."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from drfsm.runs.derived import make_true
 from drfsm.sandbox.seed import CRONJOB, NAMESPACE
 from tests.safety.conftest import Make
 from tests.safety.world import Failback, Site
@@ -138,7 +140,10 @@ def test_without_a_soak_the_summary_says_so(failback: Make) -> None:
 
 @pytest.mark.parametrize("state", ["ALARM", "INSUFFICIENT_DATA"])
 def test_an_alarm_that_is_not_quiet_holds_until_it_is(site: Site, failback: Make, state: str) -> None:
-    """Ringing, or unable to tell: held at the limit of the soak, with the alarm's name; quiet, the run goes on."""
+    """Ringing, or unable to tell: held at the limit of the soak, with the alarm's name; quiet, the run goes on.
+
+    What the alarms did meanwhile is in the journal, the receipt and the bundle.
+    """
     site.alarm("jobintel-failures, of any kind", "OK")
     site.alarm("jobintel-stale", state)
     run = failback(soak="now", soak_timeout=40, alarms="jobintel-failures, of any kind\njobintel-stale")
@@ -149,6 +154,13 @@ def test_an_alarm_that_is_not_quiet_holds_until_it_is(site: Site, failback: Make
     site.alarm("jobintel-stale", "OK")
     run.resume()
     assert run.state.status == "complete", run.words
+    counted = [{"alarm": "jobintel-failures, of any kind", "changes": 0}, {"alarm": "jobintel-stale", "changes": 1}]
+    assert run.summary["receipt"]["alarm_history"] == counted
+    make_true("failback", run.directory, run.records, run.state)
+    history = json.loads((run.directory / "alarm_history.json").read_bytes())
+    assert (history["drfsm_run"], history["alarms"]) == (run.id, counted)
+    assert history["since"] < history["newest"][0]["at"] < history["until"]
+    assert [(change["from"], change["to"]) for change in history["newest"]] == [(state, "OK")]
 
 
 def test_a_kept_soak_job_is_never_started_twice(site: Site, failback: Make) -> None:

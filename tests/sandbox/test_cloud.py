@@ -39,6 +39,29 @@ def test_the_server_says_nothing(cloud: Cloud, capfd: "object") -> None:
     assert capfd.readouterr() == ("", "")  # type: ignore[attr-defined]  # pytest's fixture
 
 
+def test_the_history_of_an_alarm_is_told_as_cloudwatch_tells_it(cloud: Cloud) -> None:
+    """Each real change of state, in pages, in either order; kept when the alarm is put again or deleted."""
+    cloudwatch = cloud.client("cloudwatch")
+    for _ in "put", "put again":
+        cloudwatch.put_composite_alarm(AlarmName="either", AlarmRule="ALARM(a) OR ALARM(b)")
+        for state in ("ALARM", "ALARM"):
+            cloudwatch.set_alarm_state(AlarmName="either", StateValue=state, StateReason="r")
+    assert cloudwatch.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"][0]["StateValue"] == "ALARM"
+    cloudwatch.set_alarm_state(AlarmName="either", StateValue="OK", StateReason="r")
+    cloudwatch.delete_alarms(AlarmNames=["either"])
+    asked = {"AlarmName": "either", "AlarmTypes": ["CompositeAlarm"], "MaxRecords": 1}
+    pages = cloudwatch.get_paginator("describe_alarm_history").paginate(**asked)
+    kinds = [item["HistoryItemType"] for page in pages for item in page["AlarmHistoryItems"]]
+    assert kinds == ["StateUpdate", "ConfigurationUpdate", "StateUpdate", "ConfigurationUpdate"]
+    oldest = cloudwatch.describe_alarm_history(**asked, HistoryItemType="StateUpdate", ScanBy="TimestampAscending")
+    assert [item["HistorySummary"] for item in oldest["AlarmHistoryItems"]] == ["Alarm updated from OK to ALARM"]
+    assert cloudwatch.describe_alarm_history(AlarmName="either")["AlarmHistoryItems"] == []  # metric alarms only
+    with pytest.raises(ClientError, match="InvalidNextToken"):
+        cloudwatch.describe_alarm_history(**asked, NextToken="another's")
+    with Cloud() as second:
+        assert second.client("cloudwatch").describe_alarm_history(**asked)["AlarmHistoryItems"] == []
+
+
 def test_two_clouds_of_one_process_are_two_accounts() -> None:
     """The same key leads to two accounts, by the endpoint; parameters and users of one are not the other's."""
     with Cloud() as one, Cloud() as two:

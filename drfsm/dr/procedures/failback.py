@@ -13,14 +13,14 @@ from drfsm.dr.infrastructure import runners
 from drfsm.dr.pointers import ownership, pointers
 from drfsm.dr.procedures import confirmation
 from drfsm.dr.sites import architecture, drain, fence, health, preflight, publishing, pull_secret, schedules, startable
+from drfsm.dr.validation import alarm_history, soak
 from drfsm.dr.validation import job as validation_job
-from drfsm.dr.validation import soak
 from drfsm.engine import Binding
 
 ROOMS: tuple[ModuleType, ...] = (
-    architecture, publish_artifacts, backup_address, comparison, confirmation, control_plane, drain, fence, health,
-    ownership, pointers, preflight, prefix_sync, publishing, pull_secret, runners, schedules, soak, startable,
-    validation_job,
+    alarm_history, architecture, publish_artifacts, backup_address, comparison, confirmation, control_plane, drain,
+    fence, health, ownership, pointers, preflight, prefix_sync, publishing, pull_secret, runners, schedules, soak,
+    startable, validation_job,
 )  # fmt: skip
 
 

@@ -8,12 +8,13 @@ drfsm itself reads only the files, as everybody else does. (The schema of a jour
 from collections.abc import Mapping
 
 from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
-from drfsm.evidence.schemas.failback import FAILBACK
+from drfsm.evidence.schemas.failback import ALARM_HISTORY, FAILBACK
 from drfsm.evidence.schemas.promote import PROMOTE
 from drfsm.evidence.schemas.restore import APPLIED, BACKUP, CONTROL_PLANE, REFUSED, RESTORE
 
 RECEIPTS = (
     FAILBACK,
+    ALARM_HISTORY,
     PROMOTE,
     DRILL,
     PHASE,

@@ -1,15 +1,26 @@
 """The summary of a failback: the minimum failback receipt fields, and that a complete run knows them."""
 
 from drfsm.evidence.schemas.shapes import (
+    COUNT,
     FACTS_OR_UNKNOWN,
+    NONE,
     OBJECT,
     POINTERS_OR_UNKNOWN,
+    TEXT,
+    TIME,
     TIME_OR_UNKNOWN,
+    UNKNOWN,
+    WORDS,
     WORDS_OR_UNKNOWN,
     Fields,
+    Receipt,
     about,
+    array,
     const,
+    either,
     having,
+    one_of,
+    record,
     when,
 )
 from drfsm.evidence.schemas.summary import known, receipt_of, summary
@@ -39,6 +50,20 @@ _SINCE_0_3_0: Fields = {
     "soak_result": about("passed: the primary published a run by itself; unchanged: it ran, and found nothing new")
     | WORDS_OR_UNKNOWN,
 }
+_ALARMS = array(
+    record(
+        {
+            "alarm": WORDS,
+            "changes": about("How often its state changed between since and until") | either(COUNT, UNKNOWN),
+        }
+    )
+)
+_SINCE_0_4_0: Fields = {
+    "alarm_history": about(
+        "How often each of the named alarms changed its state during the run; alarm_history.json has the changes"
+    )
+    | either(_ALARMS, NONE, UNKNOWN),
+}
 _COMPLETE = (
     "freeze_started_at",
     "freeze_ended_at",
@@ -53,7 +78,29 @@ FAILBACK = summary(
     "failback",
     inputs=("bucket", "prefix", "dr_run_id", "primary_run_id"),
     receipt=receipt_of(
-        "The machine's own receipt table (the minimum failback receipt fields)", having(_RECEIPT, optional=_SINCE_0_3_0)
+        "The machine's own receipt table (the minimum failback receipt fields)",
+        having(_RECEIPT, optional={**_SINCE_0_3_0, **_SINCE_0_4_0}),
     ),
     rules=(when({"status": const("complete")}, known(*_COMPLETE)),),
+)
+
+_STATE = one_of("OK", "ALARM", "INSUFFICIENT_DATA", "unknown")
+ALARM_HISTORY = Receipt(
+    "alarm_history",
+    title="alarm_history.json",
+    description="What the alarms that were named to a failback did from its start (`since`) to its end (`until`), as"
+    " CloudWatch told it. `changes` counts all changes of state; `newest` has the newest 50 of each alarm, newest"
+    " first, with CloudWatch's words cut to 200 characters and without what looks like a credential.",
+    shape=record(
+        {
+            "schema_version": const(1),
+            "drfsm_run": WORDS,
+            "since": TIME,
+            "until": TIME,
+            "alarms": _ALARMS,
+            "newest": array(
+                record({"alarm": WORDS, "at": TIME, "from": _STATE, "to": _STATE, "summary": TEXT, "reason": TEXT})
+            ),
+        }
+    ),
 )
