@@ -155,6 +155,9 @@ class Terms:
     validation_env = Input("validation_env", lines)
     validation_timeout = Input("validation_timeout", number)
     startup_timeout = Input("startup_timeout", number)
+    drain_timeout = Input("drain_timeout", number, default=300)
+    kubeconfig_dr = Input("kubeconfig_dr", text)  # to type; adapters have their own
+    kubeconfig_primary = Input("kubeconfig_primary", text)
     validation = Input("validation", text)
     validation_receipt = Input("validation_receipt", text)
 

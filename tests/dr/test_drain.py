@@ -115,7 +115,7 @@ STILL = {"containerStatuses": [{"name": "main", "state": {"running": {}}}]}
 OURS = f"drfsm-validation-{RUN}"
 INPUTS = {
     "namespace": NAMESPACE, "cronjob_selector": "", "startup_timeout": 600, "configmap": CONFIGMAP, "bucket": "b",
-    "prefix": "jobintel", "workload": "",
+    "prefix": "jobintel", "workload": "", "kubeconfig_dr": "", "kubeconfig_primary": "",
 }  # fmt: skip
 
 

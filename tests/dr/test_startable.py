@@ -108,6 +108,7 @@ def pod_of(job: str, phase: str, *statuses: Manifest) -> Manifest:
     return an("Pod", f"{job}-x", metadata=metadata, spec={}, status={"phase": phase, "containerStatuses": statuses})
 
 
+BEGUN = {"startTime": (NOW - timedelta(minutes=58)).isoformat()}
 COMPLETE = {"conditions": [{"type": "Complete", "status": "True"}]}
 CASES: dict[str, tuple[list[Manifest], str, str]] = {
     "nothing is there": ([], "none", ""),
@@ -124,6 +125,23 @@ CASES: dict[str, tuple[list[Manifest], str, str]] = {
     ),
     "one pulls no image, and has a limit of its own": (
         [an("Job", "x", spec={"activeDeadlineSeconds": 60}), pod_of("x", "Pending", BACK_OFF)], "ends", "",
+    ),
+    "one pulls no image, and its own limit is longer than the drain's": (
+        [an("Job", "x", spec={"activeDeadlineSeconds": 3600}), pod_of("x", "Pending", BACK_OFF)], "stuck",
+        "no such image; its own limit ends it only in 3600 s: kubectl -n jobintel delete job x",
+    ),
+    "one pulls no image, and most of its own limit is over": (
+        [
+            an("Job", "x", spec={"activeDeadlineSeconds": 3600}, status=BEGUN),
+            pod_of("x", "Pending", BACK_OFF),
+        ], "ends", "",
+    ),
+    "one runs, and its own limit is longer than the drain's": (
+        [an("Job", "x", metadata=EARLY, spec={"activeDeadlineSeconds": 3600}), pod_of("x", "Running")], "ends", "",
+    ),
+    "one starts no pod by its own word": ([an("Job", "x", spec={"parallelism": 0})], "stuck", "its parallelism is 0"),
+    "one is suspended, and has a limit that does not count meanwhile": (
+        [an("Job", "x", spec={"suspend": True, "activeDeadlineSeconds": 60})], "stuck", "it is suspended",
     ),
     "one gets no pod": ([an("Job", "manual", metadata=EARLY, spec={})], "stuck", "no pod of it has started in 600 s"),
     "one is being deleted for an hour, and held by a finalizer": (
@@ -142,7 +160,7 @@ def test_a_job_that_does_not_end_by_itself_is_told_with_the_command_that_ends_it
     objects, value, words = CASES[case]
     inputs = {
         "namespace": NAMESPACE, "cronjob_selector": "", "startup_timeout": 600, "configmap": "c", "bucket": "b",
-        "prefix": "p", "workload": "",
+        "prefix": "p", "workload": "", "kubeconfig_dr": "", "kubeconfig_primary": "",
     }  # fmt: skip
     run = Run(id="run-1", inputs=inputs, operator="", epoch=0, dry_run=False, trigger="t", results={}, args={},
               clock=SystemClock())  # fmt: skip

@@ -39,7 +39,7 @@ TYPES: Mapping[type, set[str]] = {
     },
     float: {
         "approval_expires_seconds", "boot_timeout", "expected_minutes", "reach_timeout", "recovery_time_objective",
-        "startup_timeout", "validation_timeout",
+        "drain_timeout", "startup_timeout", "validation_timeout",
     },
     tuple: {"alarms", "allow_in_backup", "resume_cronjobs", "validation_env"},
 }  # fmt: skip

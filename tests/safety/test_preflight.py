@@ -263,7 +263,8 @@ def test_a_job_that_never_ends_is_found_before_its_site_is_frozen(site: Site, fa
     cluster.apply(job)
     told = refused(site, failback())
     assert f"{name}_can_drain: would hold at freeze_{name}: {name}_backlog is stuck" in told
-    assert "kubectl -n jobintel delete job manual" in told
+    kubeconfig = site.sandbox.primary.kubeconfig if name == "primary" else site.sandbox.dr.kubeconfig
+    assert f"kubectl --kubeconfig {kubeconfig} -n jobintel delete job manual" in told
 
 
 def test_a_job_template_that_makes_suspended_jobs_is_found(site: Site, failback: Make) -> None:

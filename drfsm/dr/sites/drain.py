@@ -254,14 +254,15 @@ def _observe_backlog(site: str) -> Callable[[World, Run], Any]:
     def observe(world: World, run: Run) -> dict[str, Any]:
         cluster, terms = world.site(site), terms_of(run.inputs)
         jobs, pods, _ = _in_flight(world, site, run)
-        now, limit = time_of(cluster, run), terms.startup_timeout
+        now, limits = time_of(cluster, run), _Limits(terms.startup_timeout, terms.drain_timeout)
+        kubectl = _kubectl(terms, site)
         left = [str(job["metadata"]["name"]) for job in jobs if not condition(job, *_ENDED_JOBS)]
         alive = [pod for pod in pods if _phase(pod) not in ENDED and not any(kind == "Job" for kind, _ in _owners(pod))]
         ready = {node["metadata"]["name"] for node in cluster.list("Node", "") if condition(node, "Ready")}
-        stuck = [words for job in jobs for words in _stuck(job, pods, now, limit)]
+        stuck = [words for job in jobs for words in _stuck(kubectl, job, pods, now, limits)]
         # One out of sight is not ended by a command: the drain holds for it, or a fence is asked for.
         in_sight = [pod for pod in alive if not _is_out_of_sight(pod["spec"].get("nodeName", ""), ready)]
-        stuck += [words for pod in in_sight for words in _stuck_pod(pod)]
+        stuck += [words for pod in in_sight for words in _stuck_pod(kubectl, pod)]
         seen: dict[str, Any] = {"jobs": left, "stuck": stuck}
         if alive:
             seen["pods"] = [str(pod["metadata"]["name"]) for pod in alive]
@@ -274,16 +275,29 @@ def _observe_backlog(site: str) -> Callable[[World, Run], Any]:
     return observe
 
 
-def _stuck_pod(pod: Manifest) -> Iterator[dict[str, str]]:
+class _Limits(NamedTuple):
+    """Seconds: that pods may need to start, and that the drain waits."""
+
+    start: float
+    drain: float
+
+
+def _kubectl(terms: Terms, site: str) -> str:
+    """Return how a person reaches a site with kubectl: what is to be typed must lead to no other cluster."""
+    path = terms.kubeconfig_dr if site == "dr" else terms.kubeconfig_primary
+    return f"kubectl --kubeconfig {quote(path)}" if path else "kubectl"
+
+
+def _stuck_pod(kubectl: str, pod: Manifest) -> Iterator[dict[str, str]]:
     """Yield why a pod that no Job has will not end by itself, and what ends it."""
     kind, owner = _owner_of(pod)
     why = list(pod_at_fault(pod))
     if kind:
         verb, more = ("scale", " --replicas=0") if kind in _SCALED else ("delete", "")
-        do = f"kubectl -n {quote(pod['metadata']['namespace'])} {verb} {kind.lower()} {quote(owner)}{more}"
+        do = f"{kubectl} -n {quote(pod['metadata']['namespace'])} {verb} {kind.lower()} {quote(owner)}{more}"
         why.insert(0, f"it takes the workload's switches, and {kind} {owner} starts it again and again")
     else:
-        do = _delete("pod", pod)
+        do = _delete(kubectl, "pod", pod)
         if pod["spec"].get("restartPolicy", "Always") not in _ENDING:
             why.insert(0, "it takes the workload's switches, and is started again and again")
     if why:
@@ -307,44 +321,65 @@ def _elsewhere(world: World, site: str, run: Run) -> Iterator[str]:
             )
 
 
-def _stuck(job: Manifest, pods: Sequence[Manifest], now: datetime, limit: float) -> Iterator[dict[str, str]]:
-    """Yield why a Job will not end by itself. ``limit``: seconds that pods may need to start."""
+def _stuck(
+    kubectl: str, job: Manifest, pods: Sequence[Manifest], now: datetime, limits: _Limits
+) -> Iterator[dict[str, str]]:
+    """Yield why a Job will not end by itself while the drain waits."""
     name, spec = str(job["metadata"]["name"]), job.get("spec") or {}
     if condition(job, *_ENDED_JOBS):
         return
     if job["metadata"].get("deletionTimestamp"):
-        yield from _stuck_deletion(job, now, limit)
+        yield from _stuck_deletion(kubectl, job, now, limits.start)
         return
+    left = _deadline(job, now)
+    if not spec.get("suspend") and left is not None and left <= limits.drain:
+        return  # its own limit ends it in time
+    if words := _why_stuck(job, pods, now, limits.start):
+        later = "" if left is None or spec.get("suspend") else f"; its own limit ends it only in {left:.0f} s"
+        yield {"what": f"Job {name}", "why": f"{words}{later}", "do": _delete(kubectl, "job", job)}
+
+
+def _deadline(job: Manifest, now: datetime) -> float | None:
+    """Return the seconds after which a Job's own limit ends it; None where it has none. It counts from its start."""
+    limit = (job.get("spec") or {}).get("activeDeadlineSeconds")
+    if not limit:
+        return None
+    started = moment((job.get("status") or {}).get("startTime"))
+    return float(limit) - ((now - started).total_seconds() if started is not None else 0.0)
+
+
+def _why_stuck(job: Manifest, pods: Sequence[Manifest], now: datetime, limit: float) -> str:
+    """Return why a Job goes on for ever, as far as is known; "" where it may end. ``limit``: seconds to start in."""
+    name, spec = str(job["metadata"]["name"]), job.get("spec") or {}
     of_it = [pod for pod in pods if ("Job", name) in _owners(pod) and _phase(pod) not in ENDED]
     why = [list(pod_at_fault(pod)) for pod in of_it]
     born = moment(job["metadata"].get("creationTimestamp"))
     late = born is not None and (now - born).total_seconds() > limit
+    words = ""
     if spec.get("suspend"):
         words = "it is suspended, so it starts no pod and never ends"
-    elif spec.get("activeDeadlineSeconds"):
-        return  # its own limit ends it
+    elif spec.get("parallelism") == 0:
+        words = "its parallelism is 0, so it starts no pod and never ends"
     elif of_it and all(why):
         words = "; ".join(dict.fromkeys(word for each in why for word in each))
     elif late and all(_phase(pod) == "Pending" for pod in of_it):
         words = f"no pod of it has started in {limit:.0f} s"
-    else:
-        return
-    yield {"what": f"Job {name}", "why": words, "do": _delete("job", job)}
+    return words
 
 
-def _stuck_deletion(job: Manifest, now: datetime, limit: float) -> Iterator[dict[str, str]]:
+def _stuck_deletion(kubectl: str, job: Manifest, now: datetime, limit: float) -> Iterator[dict[str, str]]:
     metadata = job["metadata"]
     since, finalizers = moment(metadata["deletionTimestamp"]), ", ".join(metadata.get("finalizers") or ())
     if since is not None and finalizers and (now - since).total_seconds() > limit:
         why = f"it is being deleted since {metadata['deletionTimestamp']}, and waits for its finalizers: {finalizers}"
-        do = f"kubectl -n {quote(metadata['namespace'])} get job {quote(metadata['name'])} -o yaml shows who set them"
+        do = f"{kubectl} -n {quote(metadata['namespace'])} get job {quote(metadata['name'])} -o yaml shows who set them"
         yield {"what": f"Job {metadata['name']}", "why": why, "do": do}
 
 
-def _delete(kind: str, manifest: Manifest) -> str:
+def _delete(kubectl: str, kind: str, manifest: Manifest) -> str:
     """Return the command with which a person ends what is stuck."""
     metadata = manifest["metadata"]
-    return f"kubectl -n {quote(metadata['namespace'])} delete {kind} {quote(metadata['name'])}"
+    return f"{kubectl} -n {quote(metadata['namespace'])} delete {kind} {quote(metadata['name'])}"
 
 
 def _phase(pod: Manifest) -> str:
