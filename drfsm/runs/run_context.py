@@ -192,7 +192,7 @@ class RunContext:
         if self._voucher.how != "own":
             for line in trust.differing_places(state.inputs, self._inputs):
                 self._tell(line)
-        if not (expected or recorded):
+        if state.ended or not (expected or recorded):
             return
         try:
             account = self._world.identity.account()
