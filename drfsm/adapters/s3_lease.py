@@ -26,7 +26,7 @@ from typing import Any
 from uuid import uuid4
 
 from drfsm.adapters.lease_epochs import LARGEST_EPOCH, mirrored_epoch, owners_epoch
-from drfsm.adapters.lease_holders import FREE, NO_RECORD, revoke_start, standing_of
+from drfsm.adapters.lease_holders import FREE, NO_RECORD, RELEASED, revoke_start, standing_of
 from drfsm.claims import bounded, field, name_of, object_of
 from drfsm.engine.ports import Clock, SystemClock
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, LeaseHeld, LeaseLost, Unreadable
@@ -34,7 +34,7 @@ from drfsm.world import ObjectStore
 
 LARGEST_BYTES = 64 << 10
 LONGEST_SAID, LONGEST_PATH = 100, 1000  # characters
-FIRST_RECORD_SECONDS = 5.0  # how long a starter is waited for that has the lease and no record yet
+NEXT_RECORD_SECONDS = 5.0  # how long a process is waited for that has the lease, and no record of that yet
 PROBE_SECONDS = 600.0  # a probe object that is older was left behind by a process that was killed
 WITHOUT_RECORDS = "pointers-"  # until 0.3.0 a lease did not say that `drfsm pointers set` keeps no records
 _LEASE = "the lease"
@@ -130,17 +130,20 @@ class S3Lease:
         return {"run_id": holder, "why": standing if standing in FREE else "taken_over"}
 
     def _standing(self, current: Mapping[str, Any], *, wait: bool) -> str:
-        """Return where the holder stands by its records, "" for one that keeps none. Waits for a starter's first."""
+        """Return where the holder stands by its records, "" for one that keeps none.
+
+        Waits for the next record of a holder that may have taken the lease just now: as a courtesy, it proves nothing.
+        """
         holder = str(current["run_id"])
         if not current.get("keeps_records", not holder.startswith(WITHOUT_RECORDS)):
             return ""
         standing = standing_of(self._store, self._prefix, holder)
-        if standing != NO_RECORD or not wait:
+        if standing not in (NO_RECORD, RELEASED) or not wait:
             return standing
         stat = self._store.stat(self._key)
         age = _age_seconds(self._store, stat.modified) if stat else 0
-        if age < FIRST_RECORD_SECONDS:
-            self._clock.sleep(FIRST_RECORD_SECONDS - age)
+        if age < NEXT_RECORD_SECONDS:
+            self._clock.sleep(NEXT_RECORD_SECONDS - age)
             standing = standing_of(self._store, self._prefix, holder)
         return standing
 

@@ -5,13 +5,14 @@ that tries for ever, not against a person who has mended something. Called by ru
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from drfsm.engine.log import RunLog
 from drfsm.engine.observer import Judgement, Observer, recorded
 from drfsm.engine.ports import Lease
 from drfsm.engine.step import NeedsPerson, Step
-from drfsm.errors import DrfsmError, GuardRefused, Interrupted, LeaseLost
+from drfsm.errors import ActionFailed, DrfsmError, GuardRefused, Interrupted, LeaseLost, Unreachable
 from drfsm.spec.model import Effect, Row, Wait
 
 _NAP_SECONDS = 0.2  # so that a wait notices an interruption soon
@@ -82,6 +83,7 @@ class Attempts:
         limit = float(self._log.state.inputs[wait.limit]) if isinstance(wait.limit, str) else wait.limit
         began, clear, last = self._log.clock.monotonic(), 0, None
         while True:
+            self._check_lease()
             judgement = self._observer.judge(row)
             clear = 0 if judgement.refusals else clear + 1
             waited = self._log.clock.monotonic() - began
@@ -97,6 +99,12 @@ class Attempts:
             if waited >= limit:
                 raise _late(row, judgement, waited, limit, f"{clear} of {wait.consecutive} clear samples")
             self._pause(min(wait.every_seconds, max(limit - waited, 0)), row)
+
+    def _check_lease(self) -> None:
+        """Raise LeaseLost as soon as the run is taken over: a wait may last for hours. A silent store stops no wait."""
+        if self._log.state.epoch:
+            with suppress(Unreachable, ActionFailed):
+                self._lease.check()
 
     def _record_sample(self, row: Row, judgement: Judgement, number: int, waited: float, limit: float) -> None:
         self._log.append(

@@ -15,7 +15,7 @@ import pytest
 from drfsm.adapters.aws import S3Store, connect
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
-from drfsm.adapters.s3_lease import FIRST_RECORD_SECONDS, S3Lease
+from drfsm.adapters.s3_lease import NEXT_RECORD_SECONDS, S3Lease
 from drfsm.errors import LeaseHeld, LeaseLost
 from drfsm.journal import GENESIS, Record, encode, fold
 from drfsm.journal.mirror import home_of, key_of
@@ -209,8 +209,22 @@ def test_a_starter_that_is_only_slow_is_waited_for(store: S3Store, tmp_path: Pat
     clock = Clock(meanwhile=slow.begin)
     with pytest.raises(LeaseHeld, match="held by the run run-a"):
         lease_of(store, "/b", clock=clock).acquire("run-b", "bob", "host-b")
-    assert 0 < clock.slept <= FIRST_RECORD_SECONDS
+    assert 0 < clock.slept <= NEXT_RECORD_SECONDS
     slow.lease.check()
+
+
+def test_a_run_that_goes_on_just_now_is_waited_for_as_well(store: S3Store, tmp_path: Path) -> None:
+    """Held before any change it gave the lease back; it has it again, and its record comes while the other waits."""
+    run = Starter(store, tmp_path / "a")
+    run.begin()
+    run.journal.append("held", {**HELD, "lease": "released"}, AT)
+    run.lease.release("run-a")
+    run.lease.acquire("run-a", "ann", "host-a")
+    again = {**LEASED, "epoch": 2}
+    clock = Clock(meanwhile=lambda: run.journal.append("lease_acquired", again, AT))
+    with pytest.raises(LeaseHeld, match="held by the run run-a"):
+        lease_of(store, "/b", clock=clock).acquire("run-b", "bob", "host-b")
+    run.lease.check()
 
 
 def test_a_starter_that_writes_in_the_moment_of_its_revocation_goes_on(store: S3Store, tmp_path: Path) -> None:

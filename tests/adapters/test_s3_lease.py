@@ -12,12 +12,14 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from drfsm.adapters.aws import S3Store, connect
 from drfsm.adapters.s3_lease import PROBE_SECONDS, S3Lease, probe_compare_and_swap
+from drfsm.dr.sites.preflight import unwritable
 from drfsm.errors import ActionFailed, LeaseHeld, LeaseLost
 from drfsm.journal import GENESIS, Record, encode
 from drfsm.journal.mirror import home_of, key_of
@@ -143,6 +145,14 @@ def test_the_probe_leaves_nothing(store: S3Store) -> None:
     """Asking a good store leaves it as it was."""
     probe_compare_and_swap(store, "p")
     assert list(store.list("p/")) == []
+
+
+def test_what_preflight_asks_of_a_store_leaves_nothing_either(store: S3Store) -> None:
+    """A write that can't succeed is no finding where it is refused; a store that accepts it is one, and is cleaned."""
+    for asked, findings in ((store, 0), (Careless(store._services, store.bucket), 1)):
+        world, run = cast("Any", SimpleNamespace(store=asked)), cast("Any", SimpleNamespace(id="run-a"))
+        assert len(list(unwritable(world, run, ["p/state"]))) == findings
+        assert list(store.list("")) == []
 
 
 KILLED_IN_THE_PROBE = """

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from drfsm.engine import MemoryJournal, NoLease, Runner
-from drfsm.errors import ActionFailed, DrfsmError, GuardRefused, IllegalTransition, LeaseHeld, Unreachable
+from drfsm.errors import ActionFailed, DrfsmError, GuardRefused, IllegalTransition, LeaseHeld, LeaseLost, Unreachable
 from drfsm.evidence.audit import audit
 from drfsm.journal import GENESIS, Record, digest, encode
 from tests.engine.room import Room, machine
@@ -30,6 +30,7 @@ class Told(NoLease):
     def __init__(self, taken_from: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self.held, self.from_, self.refuses = False, taken_from or {}, False
+        self.fault: DrfsmError | None = None  # what a check meets
 
     @property
     def taken_from(self) -> Mapping[str, str]:
@@ -40,6 +41,11 @@ class Told(NoLease):
         """Take it."""
         self.held = True
         return super().acquire(run_id, operator, host)
+
+    def check(self) -> None:
+        """Ask whether it is held."""
+        if self.fault is not None:
+            raise self.fault
 
     def release(self, run_id: str) -> None:
         """Give it back."""
@@ -202,6 +208,40 @@ def test_a_run_that_died_before_it_had_the_lease_ends_refused_when_another_has_i
         getattr(later, verb)()
     assert (later.state.status, later.state.sealed) == ("refused", True)
     assert holds(room)
+
+
+WAITS = machine("""
+  - {from: start, trigger: look, to: seen, guards: [light_is_off], because: "It is looked at"}
+  - {from: seen, trigger: await_door, to: shut, guards: [door_is_shut], wait: {every_seconds: 5, limit: 600},
+     because: "It is waited for"}
+  - {from: shut, trigger: leave, to: done, because: "out"}
+""")
+
+
+@pytest.mark.parametrize("fault", [LeaseLost, Unreachable])
+def test_a_wait_ends_at_once_when_the_lease_is_lost_and_not_when_nobody_can_tell(fault: type[DrfsmError]) -> None:
+    """Taken over in a long wait: not one more sample is written. A store that is silent meanwhile stops nothing."""
+    lease = Told()
+    room = Room(WAITS, has={"light": "off", "door": "open", "alarm": "armed"}, lease=lease)
+    looks = [0]
+
+    def look(_room: Room, _run: Any) -> str:
+        looks[0] += 1
+        if looks[0] == 3:
+            lease.fault = fault("not now")
+        if looks[0] == 9:
+            lease.fault, room.has["door"] = None, "shut"
+        return str(room.has["door"])
+
+    room.observe["door"] = look
+    runner = room.runner()
+    if fault is LeaseLost:
+        with pytest.raises(LeaseLost):
+            runner.start({"patience": 5, "way": "short"}, run_id="run-1")
+        assert (looks[0], kinds(room, 1)) == (3, ["sampled"])
+    else:
+        runner.start({"patience": 5, "way": "short"}, run_id="run-1")
+        assert runner.state.status == "complete"
 
 
 def test_a_hold_that_claims_a_release_after_a_change_is_found_by_the_audit() -> None:
