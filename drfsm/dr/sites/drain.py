@@ -276,6 +276,8 @@ def _observe_backlog(site: str) -> Callable[[World, Run], Any]:
 
 def _stuck_pod(pod: Manifest) -> Iterator[dict[str, str]]:
     """Yield why a pod that no Job has will not end by itself, and what ends it."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return
     kind, owner = _owner_of(pod)
     why = list(pod_at_fault(pod))
     if kind:
