@@ -31,7 +31,7 @@ HOPELESS = (
 RETRIED = (
     "ErrImagePull",  # the registry, its credentials, or no such image
     "ImagePullBackOff",  # the pause after it
-    "RegistryUnavailable",
+    "RegistryUnavailable",  # it does not answer
     "ImageInspectError",  # the node's image store
     "CreateContainerError",  # the runtime refuses to make it, or is overloaded: a mount, a device, a name in use
     "PreCreateHookError",
@@ -42,6 +42,7 @@ RETRIED = (
     "ConfigPodSandboxError",
 )
 """Tried again and again; another try may succeed."""
+PULLS = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable")  # a registry that may answer again
 _NEVER_BEGAN = ("StartError", "ContainerCannotRun")  # of a container that ended: it did nothing
 
 

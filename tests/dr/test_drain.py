@@ -88,6 +88,7 @@ def pod(
     restart: str = "Always",
     status: Manifest | None = None,
     volumes: list[Manifest] | None = None,
+    going: bool = False,
     **container: Any,
 ) -> Manifest:
     """Return a pod of one container on a node."""
@@ -97,7 +98,7 @@ def pod(
         "nodeName": node,
         "restartPolicy": restart,
     }
-    metadata = {"labels": labels or {}}
+    metadata = {"labels": labels or {}, **({"deletionTimestamp": NOW.isoformat()} if going else {})}
     return an("Pod", name, owner=owner, metadata=metadata, spec=spec, status={"phase": phase, **(status or {})})
 
 
@@ -160,6 +161,9 @@ CASES: dict[str, tuple[list[Manifest], str, str]] = {
     "a Deployment's pod that takes nothing": ([pod(owner=("ReplicaSet", "web-5f6d"), labels=HASH)], "no", "none"),
     "a pod of the contract's Deployment": (
         [pod(owner=("ReplicaSet", "jobintel-dashboard-5f6d"), labels=HASH, **TAKES)], "no", "none",
+    ),
+    "a Deployment's pod that is going": (
+        [pod(owner=("ReplicaSet", "web-5f6d"), labels=HASH, going=True, **TAKES)], "yes", "ends",
     ),
     "a ReplicaSet's pod": ([pod(owner=("ReplicaSet", "web"), **TAKES)], "yes", "stuck"),
     "a StatefulSet's pod": ([pod(owner=("StatefulSet", "web"), **TAKES)], "yes", "stuck"),

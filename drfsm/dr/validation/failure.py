@@ -14,13 +14,13 @@ from typing import Any
 
 from drfsm.claims import moment
 from drfsm.dr.objects import redacted, time_of
+from drfsm.dr.pod_troubles import PULLS
 from drfsm.dr.terms import terms_of
 from drfsm.dr.validation import job as validation_job
 from drfsm.dr.validation.job import POLL_SECONDS
 from drfsm.engine import Fact, Run
 from drfsm.world import Manifest, World
 
-PULL = ("ErrImagePull", "ImagePullBackOff")
 KILLED = 137  # 128 + SIGKILL, as the kernel ends what has no memory left
 NOTE_SECONDS = 10
 
@@ -89,7 +89,7 @@ def _containers(pod: Manifest) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _pulls(pod: Manifest) -> Iterator[str]:
     for container, status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in PULL:
+        if waiting.get("reason") in PULLS:
             yield f"{container}: {waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
 
 

@@ -55,6 +55,7 @@ class CronJobs:
 
     def __init__(self, workqueue: Workqueue) -> None:
         self._workqueue = workqueue
+        self._schedules: dict[Place, tuple[str, str]] = {}  # schedule and zone, as last seen
 
     def concerns(self, resource: str, manifest: Manifest, *, gone: bool) -> Iterable[Place]:
         """Return the CronJob of a Job."""
@@ -68,6 +69,7 @@ class CronJobs:
         """Clean up after a CronJob's finished Jobs, and start the one that is due."""
         cronjob = self._workqueue.mirror("cronjobs").get(where)
         if cronjob is None:
+            self._schedules.pop(where, None)
             return
         jobs = self._workqueue.mirror("jobs").owned(uid(cronjob))
         status = clone(cronjob.get("status", {}))
@@ -122,7 +124,7 @@ class CronJobs:
         if due.following is not None:
             self._workqueue.look_again("cronjobs", place(cronjob), due.following)
         at = due.start
-        if at is None or self._is_processed(cronjob, status, at):
+        if self._is_rescheduled(cronjob) or at is None or self._is_processed(cronjob, status, at):
             return
         if due.many:
             advice = "Set or decrease .spec.startingDeadlineSeconds or check clock skew"
@@ -160,6 +162,13 @@ class CronJobs:
         except cron.BadSchedule as fault:
             self._tell(cronjob, "Warning", "UnparseableSchedule", f'unparseable schedule: "{words}" : {fault}')
         return None
+
+    def _is_rescheduled(self, cronjob: Manifest) -> bool:
+        """Say whether the schedule was changed since the last look: it then waits for the new one's next start."""
+        spec = cronjob["spec"]
+        schedule = spec["schedule"], spec.get("timeZone") or ""
+        before, self._schedules[place(cronjob)] = self._schedules.get(place(cronjob)), schedule
+        return before not in (None, schedule)
 
     def _is_processed(self, cronjob: Manifest, status: Manifest, at: datetime) -> bool:
         name = f"{place(cronjob).name}-{int(at.timestamp()) // 60}"

@@ -251,6 +251,19 @@ def test_many_missed_starts_are_warned_about(clockwork: Clockwork) -> None:
     assert eventually(lambda: len(clockwork.jobs()) == 1)
 
 
+def test_a_changed_schedule_waits_for_its_own_next_start(clockwork: Clockwork) -> None:
+    """What the new schedule would have started before it was there is not made up for at the change."""
+    clockwork.cronjob(schedule="@yearly")
+    clockwork.settle()
+    clockwork.move_to(clockwork.now + timedelta(minutes=20))
+    clockwork.settle()
+    clockwork.change(schedule="*/5 * * * *")
+    clockwork.settle()
+    assert clockwork.jobs() == []
+    clockwork.move_to(clockwork.now + timedelta(minutes=5))
+    assert eventually(lambda: len(clockwork.jobs()) == 1)
+
+
 def test_every_counts_from_the_last_start_and_not_from_the_hour(clockwork: Clockwork) -> None:
     """``@every 7m``: seven minutes after it was made, and again seven minutes after that start was due."""
     clockwork.cronjob(schedule="@every 7m")
