@@ -23,7 +23,7 @@ from attrs import frozen
 
 from drfsm.dr.backup import restore_policy
 from drfsm.dr.backup.check import Backup, of_run
-from drfsm.dr.backup.manifests import APIS, wanted_secrets
+from drfsm.dr.backup.manifests import APIS, pod_of, wanted_secrets
 from drfsm.dr.backup.state_volume import Pace
 from drfsm.dr.control_plane import SECTIONS
 from drfsm.dr.sites import BEFORE, before_of, overrides, parsed, switched
@@ -66,6 +66,7 @@ def planned(backup: Backup, target: Target, run_id: str, *, stops: bool = True) 
         manifest for manifest in backup.manifests if manifest["kind"] != "Namespace" and not _bundles(manifest, target)
     ]
     moved = [_namespace(backup, target.namespace), *(_moved(manifest, old, target.namespace) for manifest in kept)]
+    moved = [{**entry, "spec": restore_policy.once(entry["spec"])} if pod_of(entry) else entry for entry in moved]
     quiet = [
         manifest if manifest["kind"] == "Deployment" and not stops else _quiet(manifest, target, run_id)
         for manifest in moved
@@ -158,6 +159,77 @@ def quieted(backup: Backup, target: Target) -> dict[str, list[str]]:
     }
 
 
+FIXED: Mapping[str, Sequence[str]] = {
+    "Deployment": ("spec.selector",),
+    "RoleBinding": ("roleRef",),
+    "PersistentVolumeClaim": ("spec.accessModes", "spec.storageClassName", "spec.volumeMode"),
+}
+"""Fields of a live object that no apply can change, by the API's rules. A claim is left as it is (``apply``)."""
+_LEFT = ("PersistentVolumeClaim", "Namespace")
+
+
+def check_target(target: Target, manifests: Sequence[Manifest]) -> None:
+    """Raise ActionFailed where the site can't take these objects. BEFORE anything is applied.
+
+    The namespace, or one of the objects, is being deleted; a live object differs in a field that can't be changed; an
+    immutable ConfigMap has other content.
+    """
+    namespace = target.cluster.get("Namespace", "", target.namespace)
+    if namespace is None:
+        return
+    if since := namespace["metadata"].get("deletionTimestamp"):
+        raise ActionFailed(
+            f"the namespace {target.namespace} on {target.cluster.name} is being deleted since {since}, so nothing can"
+            " be created in it; nothing was changed",
+            hint=f"wait until it is gone, then restore again: kubectl get namespace {target.namespace} -o yaml"
+            " (status.conditions says what it waits for); or name another --namespace",
+            final=True,
+        )
+    check_mutable(target)
+    if obstacles := [reason for manifest in manifests for reason in _obstacles(target, manifest)]:
+        raise ActionFailed(
+            f"{target.cluster.name} can't take these objects, and nothing was changed: {'; '.join(obstacles)}",
+            hint="find out who needs them; delete them there (kubectl delete), then restore again; or name another"
+            " --namespace",
+            final=True,
+        )
+
+
+def _obstacles(target: Target, manifest: Manifest) -> Iterator[str]:
+    """Yield why a live object can't become this one, in words."""
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    there = target.cluster.get(kind, manifest["metadata"].get("namespace", ""), name)
+    if there is None:
+        return
+    if since := there["metadata"].get("deletionTimestamp"):
+        yield f"{kind} {name} is being deleted since {since}"
+    elif kind not in _LEFT:
+        fields = _unchangeable(manifest, there)
+        yield from (f"{field} of {kind} {name} can't be changed on a live object" for field in fields)
+        if kind == "ConfigMap" and there.get("immutable") and _content(manifest) != _content(there):
+            yield f"ConfigMap {name} is immutable, and its content is another"
+
+
+def _unchangeable(manifest: Manifest, there: Manifest) -> list[str]:
+    """Return the fixed fields in which a live object differs."""
+    return [
+        field
+        for field in FIXED.get(manifest["kind"], ())
+        if (ours := _field(manifest, field)) is not None and list(_unlike(ours, _field(there, field), ""))
+    ]
+
+
+def _field(manifest: Manifest, path: str) -> Any:
+    value: Any = manifest
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _content(manifest: Manifest) -> tuple[Any, Any]:
+    return manifest.get("data") or {}, manifest.get("binaryData") or {}
+
+
 def check_mutable(target: Target) -> None:
     """Raise ActionFailed where the site's ConfigMap can't be switched. BEFORE anything is applied."""
     config = target.cluster.get("ConfigMap", target.namespace, target.configmap) or {}
@@ -206,10 +278,9 @@ def apply(target: Target, manifests: Sequence[Manifest], pace: Pace, *, force: b
         pace.check()
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         there = target.cluster.get(kind, manifest["metadata"].get("namespace", ""), name)
-        if kind in ("PersistentVolumeClaim", "Namespace") and there is not None:
-            done["left"].append(
-                f"{kind}/{name}"
-            )  # a claim's spec can't be changed; a namespace may have other users, too
+        if kind in _LEFT and there is not None:  # a claim's spec can't be changed; a namespace may have other users
+            differs = ", ".join(_unchangeable(manifest, there))
+            done["left"].append(f"{kind}/{name}" + (f", which differs in {differs}" if differs else ""))
             continue
         try:
             target.cluster.apply(_as_before(manifest, there, target.workload.switches), force=force)
@@ -240,7 +311,7 @@ def compared(target: Target, manifests: Sequence[Manifest]) -> dict[str, Any]:
         live_object = target.cluster.get(kind, manifest["metadata"].get("namespace", ""), name)
         if live_object is None:
             seen["missing"].append(f"{kind}/{name}")
-        elif kind not in ("PersistentVolumeClaim", "Namespace"):
+        elif kind not in _LEFT:
             seen["different"] += [f"{kind}/{name}: {where}" for where in _unlike(_compared(manifest), live_object, "")][
                 :_NAMED
             ]
@@ -345,8 +416,9 @@ def _restore_manifests(world: World, run: Run) -> dict[str, Any]:
         )
     backup = of_run(world, run)
     outside = restore_policy.permit(backup.uri, backup.sha256, backup.manifests, terms_of(run.inputs).allow_in_backup)
-    check_mutable(target)
-    done = apply(target, planned(backup, target, run.id), Pace(run.check, run.note, run.clock), force=True)
+    manifests = planned(backup, target, run.id)
+    check_target(target, manifests)
+    done = apply(target, manifests, Pace(run.check, run.note, run.clock), force=True)
     return {**done, "allowed": restore_policy.findings_json(outside), "quiet": quieted(backup, target)}
 
 
