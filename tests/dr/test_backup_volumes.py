@@ -11,7 +11,7 @@ import pytest
 from drfsm.dr import workload
 from drfsm.dr.backup.check import Backup
 from drfsm.dr.backup.create import Site, create
-from drfsm.dr.backup.restore import Target
+from drfsm.dr.backup.obstacles import Target
 from drfsm.dr.backup.restore_site import Wishes, restore_site
 from drfsm.dr.backup.state_volume import Image, Transport
 from drfsm.dr.backup.volumes import Home, home_of

@@ -24,7 +24,7 @@ from drfsm.dr.backup.address import digest_of, judge, listed
 from drfsm.dr.backup.archive import compressed, packed
 from drfsm.dr.backup.check import BackupFault
 from drfsm.dr.backup.manifests import APIS
-from drfsm.dr.backup.restore import Target
+from drfsm.dr.backup.obstacles import Target
 from drfsm.dr.backup.restore_policy import RestoreRefused
 from drfsm.dr.backup.restore_site import Wishes, restore_site
 from drfsm.dr.backup.state_volume import Image
@@ -546,11 +546,23 @@ def test_what_the_site_can_not_take_is_told_before_anything_is_applied(bench: Be
     assert everything(dr) == before
 
 
+def test_a_live_object_keeps_a_field_whoever_applies_it(dr: Place) -> None:
+    """Where it is met all the same (a control plane's ConfigMap), the refusal says what to do about it."""
+    dr.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "any"}})
+    metadata = {"name": "fixed", "namespace": dr.namespace}
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "1"}}
+    dr.put({**made, "immutable": True})
+    with pytest.raises(ActionFailed, match="field is immutable") as refused:
+        dr.cluster.apply({**made, "data": {"a": "2"}}, force=True)
+    assert refused.value.hint.startswith("a live object keeps this field: delete the object there")
+
+
 def test_the_same_object_again_is_no_obstacle(bench: Bench, dr: Place) -> None:
     """A restore that is repeated finds its own objects, and a claim, and an immutable ConfigMap of the same content."""
     held = objects()
     held["ConfigMap/reference"] = {
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "reference"}, "data": {"a": "1"}, "immutable": True,
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "reference"}, "immutable": True,
+        "data": {"a": "1"},
     }  # fmt: skip
     give_secret(dr, bench)
     uri = lay(bench, held)
@@ -559,15 +571,13 @@ def test_the_same_object_again_is_no_obstacle(bench: Bench, dr: Place) -> None:
 
 
 def test_a_namespace_that_is_being_deleted_takes_nothing(bench: Bench, dr: Place) -> None:
-    """It is told before anything is applied, with what to wait for: exit 3. When it is gone, the same command restores."""
+    """Told before anything is applied, with what to wait for: exit 3. When it is gone, the same command restores."""
     give_secret(dr, bench)
     held_back = {"name": "held", "finalizers": ["example.org/hold"]}
     dr.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": held_back})
     dr.cluster.delete("Namespace", "", dr.namespace)
     uri = lay(bench, objects())
-    with pytest.raises(
-        ActionFailed, match=rf"the namespace {dr.namespace} on site is being deleted since 20"
-    ) as refused:
+    with pytest.raises(ActionFailed, match=f"{dr.namespace} on site is being deleted since 20") as refused:
         put_back(bench, uri, dr)
     assert refused.value.exit_code == ExitCode.REFUSED
     assert f"kubectl get namespace {dr.namespace}" in refused.value.hint

@@ -6,7 +6,7 @@ Security "baseline" (https://kubernetes.io/docs/concepts/security/pod-security-s
 only Events and Leases. RoleBindings join Roles and ServiceAccounts of the same backup. No object has an owner, a
 finalizer, another namespace, or a field that only a cluster or drfsm writes. Secrets never come from a backup.
 
-A list whose entries have keys holds each key once: a server-side apply takes no other (``KEYED``).
+A list whose entries have keys holds each key once: a server-side apply takes no other (keyed_lists.py).
 
 There are two kinds of findings. *Malformed*: a wrong type or name; such a backup is damaged, and no option allows it.
 *Outside*: refused by object and field, all at once before anything is applied, unless the operator allows the object by
@@ -22,7 +22,8 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.claims import bounded, is_name, printable
-from drfsm.dr.backup.manifests import CLUSTERS_OWN, pod_of
+from drfsm.dr.backup import keyed_lists
+from drfsm.dr.backup.manifests import CLUSTERS_OWN
 from drfsm.dr.sites import BEFORE
 from drfsm.errors import ActionFailed, UsageFault
 from drfsm.world import Manifest
@@ -529,7 +530,7 @@ def findings(manifests: Sequence[Manifest]) -> list[Finding]:
         for where, why in (
             *((where, why) for where, why, _ in _walk(manifest, KINDS[manifest["kind"]], "", scope)),
             *_before_faults(manifest),
-            *_twice(manifest),
+            *keyed_lists.twice(manifest),
             *_own_faults(manifest),
         )
     ]
@@ -579,67 +580,6 @@ def _own_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """Yield a fault for an object that the cluster creates: a forged one would mislead every pod of the namespace."""
     if (manifest["kind"], manifest["metadata"]["name"]) in CLUSTERS_OWN:
         yield "metadata.name", _CLUSTERS
-
-
-KEYED: Mapping[str, tuple[str, ...]] = {
-    "containers": ("name",),
-    "initContainers": ("name",),
-    "ephemeralContainers": ("name",),
-    "env": ("name",),
-    "ports": ("containerPort", "protocol"),
-    "volumeMounts": ("mountPath",),
-    "volumes": ("name",),
-    "imagePullSecrets": ("name",),
-    "hostAliases": ("ip",),
-}
-"""A pod's lists whose entries have keys. Source: ``x-kubernetes-list-map-keys`` of the API's published schema."""
-
-
-def _key_of(name: str, entry: Any) -> tuple[Any, ...]:
-    fields = entry if isinstance(entry, Mapping) else {}
-    return tuple(fields.get(key) or ("TCP" if key == "protocol" else None) for key in KEYED[name])
-
-
-def _twice(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Yield a fault for an entry whose key comes again later in its list."""
-    where = "spec.jobTemplate.spec.template.spec" if manifest["kind"] == "CronJob" else "spec.template.spec"
-    yield from _twice_below(pod_of(manifest), where)
-
-
-def _twice_below(value: Any, where: str) -> Iterator[tuple[str, str]]:
-    for name, content in value.items() if isinstance(value, Mapping) else ():
-        entries = content if isinstance(content, list) else []
-        keys = [_key_of(name, entry) for entry in entries] if name in KEYED else []
-        for number, key in enumerate(keys):
-            if key in keys[number + 1 :]:
-                named = bounded("/".join(str(part) for part in key if part is not None), 100)
-                yield f"{where}.{name}[{number}]", f"{named} is set again later in the list, and {_ONCE}"
-        for number, entry in enumerate(entries):
-            yield from _twice_below(entry, f"{where}.{name}[{number}]")
-        if isinstance(content, Mapping):
-            yield from _twice_below(content, f"{where}.{name}")
-
-
-_ONCE = (
-    "a cluster applies each once: remove it from the source's manifest and take the backup again; where the object is"
-    " allowed, the last one is restored, which is the one that a pod gets"
-)
-
-
-def once(value: Any) -> Any:
-    """Return a pod's spec, or a part of it, with each key of a list once: the last entry that has it."""
-    if isinstance(value, list):
-        return [once(entry) for entry in value]
-    if not isinstance(value, Mapping):
-        return value
-    return {name: once(_last_of_each(name, content)) for name, content in value.items()}
-
-
-def _last_of_each(name: str, content: Any) -> Any:
-    if name not in KEYED or not isinstance(content, list):
-        return content
-    keys = [_key_of(name, entry) for entry in content]
-    return [entry for number, entry in enumerate(content) if keys[number] not in keys[number + 1 :]]
 
 
 def _before_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr.backup import restore, restore_policy, restore_state
+from drfsm.dr.backup import obstacles, restore, restore_policy, restore_state
 from drfsm.dr.backup.check import Backup, age, aged, opened
 from drfsm.dr.backup.state_volume import Image, Pace
 from drfsm.dr.control_plane import Bundle, published
@@ -52,7 +52,7 @@ Applied = Callable[[Bundle, Mapping[str, Any]], None]
 
 
 def restore_site(
-    store: ObjectStore, uri: str, target: restore.Target, wishes: Wishes, *, run_id: str, pace: Pace, applied: Applied
+    store: ObjectStore, uri: str, target: obstacles.Target, wishes: Wishes, *, run_id: str, pace: Pace, applied: Applied
 ) -> dict[str, Any]:
     """Restore a backup to a site, quiet; return the content of dr_restore.summary.json.
 
@@ -66,7 +66,7 @@ def restore_site(
     _permit(how_old, [] if wishes.replace_live else restore.live(target))
     restore_state.goes_to(backup, target)  # BEFORE any change: it may need an option
     manifests = restore.planned(backup, target, run_id)
-    restore.check_target(target, manifests)
+    obstacles.check_target(target, manifests)
     done = restore.apply(target, manifests[:1], pace, force=wishes.force_conflicts)
     if bundle is not None:
         application = control_plane_apply.apply(

@@ -14,7 +14,8 @@ from typing import Any
 
 from drfsm.dr.backup.archive import LARGEST_UNPACKED_BYTES, STATE, decompressed, merged, tree
 from drfsm.dr.backup.check import Backup, of_run, opened, pinned
-from drfsm.dr.backup.restore import Target, target_of
+from drfsm.dr.backup.obstacles import Target
+from drfsm.dr.backup.restore import target_of
 from drfsm.dr.backup.state_volume import Image, Pace, Transport, check_idle
 from drfsm.dr.backup.volumes import Home, home_of
 from drfsm.dr.layout import Layout

@@ -82,7 +82,7 @@ def apply(kind: str, live: Manifest, applied_object: Manifest, writer: Writer, n
     if twice := next(_twice(field_of(kind, "spec"), applied_object.get("spec"), ("f:spec",)), None):
         named = f"{applied_object['metadata'].get('namespace', '')}/{applied_object['metadata']['name']}"
         about = f"{named}; {applied_object['apiVersion']}, Kind={applied_object['kind']}"
-        raise ApiError(500, "InternalError", f"failed to create typed patch object ({about}): {twice}")
+        raise ApiError(500, "", f"failed to create typed patch object ({about}): {twice}")
     applied, before = leaves(kind, applied_object, writer.subresource), leaves(kind, live, writer.subresource)
     others = {other: claim for other, claim in claims.items() if other != writer}
     changed = {path for path, value in applied.items() if path in before and before[path] != value}

@@ -497,7 +497,7 @@ def test_apply_takes_each_key_of_a_list_once(clients: Any, namespace: str) -> No
     body = json.dumps({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "twice"}, "spec": spec})
     path = f"/apis/batch/v1/namespaces/{namespace}/jobs/twice?fieldManager=one"
     found = clients.ask("PATCH", path, body=body, content_type="application/apply-patch+yaml")
-    assert (found.status, found.json["reason"]) == (500, "InternalError")
+    assert (found.status, "reason" in found.json) == (500, False)
     where = '.spec.template.spec.containers[name="c"].env: duplicate entries for key [name="A"]'
     assert found.json["message"].endswith(where)
 
