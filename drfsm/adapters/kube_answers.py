@@ -474,7 +474,7 @@ def _refusal(answer: Answer, asked: Asked) -> DrfsmError:
         return Expired(words, hint="drfsm resume")
     if number == HTTPStatus.CONFLICT:
         return Conflict(words, fault="site")
-    return ActionFailed(words, hint=_way(number, asked), cause=_cause(number, asked))
+    return ActionFailed(words, hint=_way(number, asked, message), cause=_cause(number, asked))
 
 
 def _cause(number: int, asked: Asked) -> str:
@@ -484,9 +484,13 @@ def _cause(number: int, asked: Asked) -> str:
     return f"{asked.site} refuses the credentials of {asked.kubeconfig} (401 Unauthorized): renew them"
 
 
-def _way(number: int, asked: Asked) -> str:
+def _way(number: int, asked: Asked, message: str) -> str:
     if number == HTTPStatus.UNAUTHORIZED:
         return f"{asked.site} no longer accepts the credentials of {asked.kubeconfig}: renew them, then drfsm resume"
+    if number == HTTPStatus.FORBIDDEN and "because it is being terminated" in message:
+        return f"wait until the namespace is gone: kubectl get namespace {asked.namespace}; then try again"
+    if number == HTTPStatus.UNPROCESSABLE_ENTITY and "field is immutable" in message:
+        return "a live object keeps this field: delete the object there if nobody needs it, then try again"
     if number == HTTPStatus.FORBIDDEN:
         return f"give the user of {asked.kubeconfig} this permission on {asked.site}"
     return ""

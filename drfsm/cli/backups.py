@@ -67,6 +67,11 @@ def _pace() -> Any:
 @_state_claim
 @_job_image
 @_job_python
+@click.option(
+    "--accept-state-loss",
+    is_flag=True,
+    help="Take the backup although the workload writes to a volume that it can't keep. The backup says so.",
+)
 @output
 def create(
     kubeconfig: str,
@@ -77,6 +82,8 @@ def create(
     job_image: str,
     job_python: str,
     output: str,
+    *,
+    accept_state_loss: bool,
     **options: Any,
 ) -> None:
     """Take a backup: the site's objects (without Secrets), the pointers, the state on a persistent volume."""
@@ -92,10 +99,16 @@ def create(
             hint="use letters, digits, '.', '_', '@', '=', '+' and '-'",
         )
     site = Site(cluster_of(kubeconfig), namespace, cronjob, state_claim, (options["provider"], options["profile"]))
-    taken = take(store, terms_of(options).layout, site, named, image=Image(job_image, job_python), pace=_pace())
+    image, layout = Image(job_image, job_python), terms_of(options).layout
+    taken = take(store, layout, site, named, image=image, pace=_pace(), accept_state_loss=accept_state_loss)
     outside = findings(taken.manifests)
     lines = [taken.uri, f"  sha256 {taken.sha256}", f"  {len(taken.manifests)} objects"]
     lines += [f"  state: {taken.metadata['state']['told']}"]
+    lines += [
+        f"  {'kept' if volume['kept'] else 'not kept'}: volume {volume['name']} ({volume['source']})"
+        + (f": {volume['why']}" if volume["why"] else "")
+        for volume in taken.metadata["state"]["volumes"]
+    ]
     lines += [f"  not in it: {entry}" for entry in taken.metadata["excluded"]]
     lines += [f"  a restore would refuse {entry.words()}" for entry in outside]
     out(output, {**taken.metadata, "sha256": taken.sha256, "outside": findings_json(outside)}, lines)

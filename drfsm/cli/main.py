@@ -16,6 +16,7 @@ import click
 
 from drfsm.adapters.waiting import tell_with
 from drfsm.claims import bounded
+from drfsm.cli import next_steps
 from drfsm.cli.say import say, say_lines, say_text
 from drfsm.errors import DrfsmError, ExitCode, Unreachable
 
@@ -117,10 +118,11 @@ def _leave(code: int = ExitCode.DEFECT) -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. Nothing but a defect leaves a traceback, and then in a file."""
     tell_with(_waiting)
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
-        code: Any = cli.main(args=None if argv is None else list(argv), prog_name="drfsm", standalone_mode=False)
+        code: Any = cli.main(args=words, prog_name="drfsm", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001  the last line of defence: no traceback reaches an operator
-        return int(_report_fault(fault))
+        return int(_report_fault(fault, next((word for word in words if word in COMMANDS), "")))
     return code if isinstance(code, int) else int(ExitCode.DONE)
 
 
@@ -129,11 +131,13 @@ def _waiting(words: str) -> None:
         say(words, err=True)
 
 
-def _report_fault(fault: BaseException) -> int:
+def _report_fault(fault: BaseException, command: str = "") -> int:
     """Print what went wrong; return the exit code."""
     match fault:
         case DrfsmError():
-            first, *rest = fault.lines()  # each printed as one line: none can forge another
+            first, *rest = next_steps.for_command(
+                command, fault.lines()
+            )  # each printed as one line: none can forge another
             with _telling():
                 say_lines([f"drfsm: {first}", *rest], err=True)
             code = int(fault.exit_code)
@@ -141,7 +145,7 @@ def _report_fault(fault: BaseException) -> int:
             code = fault.exit_code
         case click.Abort() | KeyboardInterrupt():
             with _telling():
-                say("drfsm: interrupted; `drfsm status` shows where the run stands", err=True)
+                say(f"drfsm: {next_steps.interrupted(command)}", err=True)
             code = ExitCode.INTERRUPTED
         case click.ClickException():
             with _telling():
@@ -151,7 +155,7 @@ def _report_fault(fault: BaseException) -> int:
             sys.stderr.close()
             code = ExitCode.DONE
         case OSError() if fault.errno is not None:
-            code = _report_fault(_of_the_system(fault))
+            code = _report_fault(_of_the_system(fault), command)
         case _:
             code = _defect(fault)
     return code

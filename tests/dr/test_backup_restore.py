@@ -21,7 +21,7 @@ from drfsm.dr.backup.address import judge
 from drfsm.dr.backup.archive import STATE, unpacked
 from drfsm.dr.backup.check import Backup, BackupFault, age, opened
 from drfsm.dr.backup.create import Site, create
-from drfsm.dr.backup.restore import Target
+from drfsm.dr.backup.obstacles import Target
 from drfsm.dr.backup.restore_site import Refused, Wishes, restore_site
 from drfsm.dr.backup.state_volume import Image
 from drfsm.dr.sites.schedules import BEFORE

@@ -24,13 +24,13 @@ from drfsm.dr.backup.address import digest_of, judge, listed
 from drfsm.dr.backup.archive import compressed, packed
 from drfsm.dr.backup.check import BackupFault
 from drfsm.dr.backup.manifests import APIS
-from drfsm.dr.backup.restore import Target
+from drfsm.dr.backup.obstacles import Target
 from drfsm.dr.backup.restore_policy import RestoreRefused
 from drfsm.dr.backup.restore_site import Wishes, restore_site
 from drfsm.dr.backup.state_volume import Image
 from drfsm.dr.sites import schedules
 from drfsm.dr.sites.schedules import BEFORE
-from drfsm.errors import ActionFailed, UsageFault
+from drfsm.errors import ActionFailed, ExitCode, UsageFault
 from drfsm.evidence.receipts import check
 from drfsm.resources import shipped
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Cloud, Identity
@@ -366,6 +366,23 @@ OUTSIDE: Mapping[str, tuple[Change, str, str]] = {
     "a ConfigMap that is too large": (
         into(f"ConfigMap/{CONFIGMAP}", "data/BIG", "x" * 1_100_000), f"ConfigMap/{CONFIGMAP}", "data",
     ),
+    # What a server-side apply can't take: a key twice in a list whose entries have keys.
+    "a variable that is set twice": (
+        container("env", [{"name": "A", "value": "1"}, {"name": "B", "value": "1"}, {"name": "A", "value": "2"}]),
+        DEPLOYMENT, f"{CONTAINER}.env[0]"),
+    "a variable that is set twice in a CronJob": (
+        into(JOBS, "spec/jobTemplate/spec/template/spec/containers/0/env", [{"name": "A"}, {"name": "A"}]),
+        JOBS, "spec.jobTemplate.spec.template.spec.containers[0].env[0]"),
+    "a variable that is set twice in an init container": (
+        beside("initContainers", env=[{"name": "A"}, {"name": "A"}]),
+        DEPLOYMENT, f"{POD}.initContainers[0].env[0]"),
+    "a port that is named twice": (
+        container("ports", [{"containerPort": 80}, {"containerPort": 80, "protocol": "TCP", "name": "web"}]),
+        DEPLOYMENT, f"{CONTAINER}.ports[0]"),
+    "a pull Secret that is named twice": (
+        pod("imagePullSecrets", [{"name": "a"}, {"name": "a"}]), DEPLOYMENT, f"{POD}.imagePullSecrets[0]"),
+    "an address that is named twice": (
+        pod("hostAliases", [{"ip": "10.0.0.1"}, {"ip": "10.0.0.1"}]), DEPLOYMENT, f"{POD}.hostAliases[0]"),
 }  # fmt: skip
 
 
@@ -434,6 +451,143 @@ def test_what_drfsm_noted_about_another_site_is_not_taken_over(bench: Bench, dr:
     give_secret(dr, bench)
     put_back(bench, lay(bench, held), dr)
     assert dr.get("PersistentVolumeClaim", "spare")["metadata"]["annotations"] == {"mine": "x"}
+
+
+def test_a_variable_that_is_set_twice_is_restored_once_where_it_is_allowed(bench: Bench, dr: Place) -> None:
+    """The last one, which a pod gets; the receipt has what was dropped. Ports of two protocols are two ports."""
+    held = objects()
+    OUTSIDE["a variable that is set twice"][0](held)
+    ports = [{"containerPort": 53}, {"containerPort": 53, "protocol": "UDP"}]
+    container("ports", ports)(held)
+    give_secret(dr, bench)
+    uri = lay(bench, held)
+    with pytest.raises(RestoreRefused, match="A is set again later in the list") as refused:
+        put_back(bench, uri, dr)
+    assert refused.value.exit_code == ExitCode.REFUSED
+    record = put_back(bench, uri, dr, allowed=[DEPLOYMENT])
+    assert record["status"] == "restored_without_state", record["held_for"]
+    (made,) = dr.get("Deployment", DASHBOARD)["spec"]["template"]["spec"]["containers"]
+    assert [(entry["name"], entry["value"]) for entry in made["env"]] == [("B", "1"), ("A", "2")]
+    assert len(made["ports"]) == 2
+    assert [each["field"] for each in record["allowed"]] == [f"{CONTAINER}.env[0]"]
+
+
+# --- what the site can't take -----------------------------------------------------------------------------
+
+
+def selected(place: Place, _held: Objects) -> None:
+    """Give the site's Deployment another selector."""
+    labels = {"app": "another"}
+    spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {
+        "containers": [{"name": "c", "image": IMAGE_REF}]}}, "replicas": 0}  # fmt: skip
+    place.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": DASHBOARD}, "spec": spec})
+
+
+def bound(place: Place, held: Objects) -> None:
+    """Bind another Role on the site by the same name."""
+    place.put({**deepcopy(held[BINDING]), "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": "writer"}})
+
+
+def fixed(place: Place, held: Objects) -> None:
+    """Let the site have an immutable ConfigMap with other content."""
+    metadata = {"name": "reference"}
+    held["ConfigMap/reference"] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "1"}}
+    place.put({**deepcopy(held["ConfigMap/reference"]), "data": {"a": "2"}, "immutable": True})
+
+
+def going(place: Place, held: Objects) -> None:
+    """Let one of the site's objects wait for its finalizer."""
+    role = deepcopy(held["Role/reader"])
+    role["metadata"]["finalizers"] = ["example.org/hold"]
+    place.put(role)
+    place.cluster.delete("Role", place.namespace, "reader")
+
+
+def claim_going(place: Place, held: Objects) -> None:
+    """Let the site's claim wait for its finalizer: what is restored into it would go with it."""
+    spare = deepcopy(held["PersistentVolumeClaim/spare"])
+    spare["metadata"]["finalizers"] = ["example.org/hold"]
+    place.put(spare)
+    place.cluster.delete("PersistentVolumeClaim", place.namespace, "spare")
+
+
+OBSTACLES: Mapping[str, tuple[Callable[[Place, Objects], None], str]] = {
+    "another selector": (selected, f"spec.selector of Deployment {DASHBOARD} can't be changed on a live object"),
+    "another Role": (bound, "roleRef of RoleBinding reader can't be changed on a live object"),
+    "immutable content": (fixed, "ConfigMap reference is immutable, and its content is another"),
+    "an object that goes": (going, "Role reader is being deleted since 20"),
+    "a claim that goes": (claim_going, "PersistentVolumeClaim spare is being deleted since 20"),
+}
+
+
+def everything(place: Place) -> list[tuple[str, str, str]]:
+    """Return what is in a namespace, with the version of each object."""
+    listed = {kind: place.cluster.list(kind, place.namespace) for kind in APIS}
+    return sorted(
+        (kind, str(entry["metadata"]["name"]), str(entry["metadata"]["resourceVersion"]))
+        for kind, entries in listed.items()
+        for entry in entries
+    )
+
+
+@pytest.mark.parametrize("case", OBSTACLES)
+def test_what_the_site_can_not_take_is_told_before_anything_is_applied(bench: Bench, dr: Place, case: str) -> None:
+    """All of it at once, by object and field, with what to do; nothing changed; exit 3."""
+    lay_obstacle, words = OBSTACLES[case]
+    held = objects()
+    give_secret(dr, bench)
+    lay_obstacle(dr, held)
+    before = everything(dr)
+    with pytest.raises(ActionFailed) as refused:
+        put_back(bench, lay(bench, held), dr)
+    fault = refused.value
+    assert (fault.exit_code, words in fault.what, "nothing was changed" in fault.what) == (ExitCode.REFUSED, True, True)
+    assert "kubectl delete" in fault.hint
+    assert everything(dr) == before
+
+
+def test_a_live_object_keeps_a_field_whoever_applies_it(dr: Place) -> None:
+    """Where it is met all the same (a control plane's ConfigMap), the refusal says what to do about it."""
+    dr.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "any"}})
+    metadata = {"name": "fixed", "namespace": dr.namespace}
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "1"}}
+    dr.put({**made, "immutable": True})
+    with pytest.raises(ActionFailed, match="field is immutable") as refused:
+        dr.cluster.apply({**made, "data": {"a": "2"}}, force=True)
+    assert refused.value.hint.startswith("a live object keeps this field: delete the object there")
+
+
+def test_the_same_object_again_is_no_obstacle(bench: Bench, dr: Place) -> None:
+    """A restore that is repeated finds its own objects, and a claim, and an immutable ConfigMap of the same content."""
+    held = objects()
+    held["ConfigMap/reference"] = {
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "reference"}, "immutable": True,
+        "data": {"a": "1"},
+    }  # fmt: skip
+    give_secret(dr, bench)
+    uri = lay(bench, held)
+    for _ in range(2):
+        assert put_back(bench, uri, dr)["status"] == "restored_without_state"
+
+
+def test_a_namespace_that_is_being_deleted_takes_nothing(bench: Bench, dr: Place) -> None:
+    """Told before anything is applied, with what to wait for: exit 3. When it is gone, the same command restores."""
+    give_secret(dr, bench)
+    held_back = {"name": "held", "finalizers": ["example.org/hold"]}
+    dr.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": held_back})
+    dr.cluster.delete("Namespace", "", dr.namespace)
+    uri = lay(bench, objects())
+    with pytest.raises(ActionFailed, match=f"{dr.namespace} on site is being deleted since 20") as refused:
+        put_back(bench, uri, dr)
+    assert refused.value.exit_code == ExitCode.REFUSED
+    assert f"kubectl get namespace {dr.namespace}" in refused.value.hint
+    late = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late", "namespace": dr.namespace}}
+    with pytest.raises(ActionFailed, match="is being terminated") as refused:  # it began after the check
+        dr.cluster.apply(late)
+    assert refused.value.hint.startswith("wait until the namespace is gone")
+    dr.cluster.patch("ConfigMap", dr.namespace, "held", {"metadata": {"finalizers": None}})
+    until(lambda: dr.cluster.get("Namespace", "", dr.namespace) is None)
+    assert put_back(bench, uri, dr)["status"] == "held"  # for the Secret that went with it
 
 
 # --- what can't be read ---------------------------------------------------------------------------------

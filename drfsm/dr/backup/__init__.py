@@ -8,7 +8,7 @@ from drfsm.dr.backup.address import METADATA, home_of, judge, listed
 from drfsm.dr.backup.check import age, aged, expected, objective
 from drfsm.dr.backup.create import Site, create
 from drfsm.dr.backup.manifests import APIS
-from drfsm.dr.backup.restore import Target
+from drfsm.dr.backup.obstacles import Target
 from drfsm.dr.backup.restore_policy import RestoreRefused, findings, findings_json
 from drfsm.dr.backup.restore_site import Wishes, restore_site
 from drfsm.dr.backup.state_volume import Image, Pace

@@ -2,7 +2,9 @@
 
 <prefix>/backups/<backup_id>/{state.tar.zst, manifests.tar.zst, metadata.json}      metadata.json last
 
-State in an emptyDir ends with its pod, so such a backup contains no state, and its metadata says so. It never contains
+State in an emptyDir ends with its pod, so such a backup contains no state, and its metadata says so. ``state.volumes``
+of the metadata says of each volume whether it is kept, and why not (volumes.py). A workload that writes to a volume
+which outlives its pods and can't be kept is refused, unless the operator accepts a backup without it. It never contains
 a Secret's value. Overwrites nothing. Called by the CLI.
 """
 
@@ -25,7 +27,8 @@ from drfsm.dr.backup.archive import (
 )
 from drfsm.dr.backup.check import Backup, BackupFault, opened
 from drfsm.dr.backup.manifests import Collected, collect
-from drfsm.dr.backup.state_volume import Home, Image, Pace, Transport, check_idle, home_of
+from drfsm.dr.backup.state_volume import Image, Pace, Transport, check_idle
+from drfsm.dr.backup.volumes import Home, home_of
 from drfsm.dr.control_plane import pretty
 from drfsm.dr.layout import Layout
 from drfsm.dr.objects import cronjob_of
@@ -48,8 +51,20 @@ class Site:
     pair: tuple[str, str] = ("openai", "cs")
 
 
-def create(store: ObjectStore, layout: Layout, site: Site, backup_id: str, *, image: Image, pace: Pace) -> Backup:
-    """Create a backup; return it, read back and opened. Raises ActionFailed; Conflict if the id exists already."""
+def create(
+    store: ObjectStore,
+    layout: Layout,
+    site: Site,
+    backup_id: str,
+    *,
+    image: Image,
+    pace: Pace,
+    accept_state_loss: bool = False,
+) -> Backup:
+    """Create a backup; return it, read back and opened. Raises Conflict if the id exists already.
+
+    Raises ActionFailed; also for state that can't be kept, unless ``accept_state_loss``. Nothing was written then.
+    """
     uri = f"s3://{store.bucket}/{layout.prefix}/backups/{backup_id}"
     home = f"{layout.prefix}/backups/{backup_id}/"
     if store.stat(home + METADATA) is not None:
@@ -61,6 +76,8 @@ def create(store: ObjectStore, layout: Layout, site: Site, backup_id: str, *, im
     lies = home_of(
         cronjob_of(site.cluster, site.namespace, site.cronjob, layout.workload.kubernetes.cronjob), site.claim
     )
+    if lies.unkept and not accept_state_loss and not site.claim:
+        raise _not_kept(lies)
     body, description = _state(store, layout, site, lies, backup_id, image, pace)
     archives = {
         STATE: compressed(merged(body, "state", {f"pointers/{key}": pointer for key, pointer in pointers.items()})),
@@ -78,7 +95,7 @@ def create(store: ObjectStore, layout: Layout, site: Site, backup_id: str, *, im
         "state": description,
         "pointers": sorted(pointers),
         "secrets": collected.secrets,
-        "excluded": list(collected.excluded),
+        "excluded": [*collected.excluded, *_empty_claims(collected, lies)],
         "checksums": {name: hashlib.sha256(archive).hexdigest() for name, archive in archives.items()},
         "sizes": {name: len(archive) for name, archive in archives.items()},
     }
@@ -89,6 +106,16 @@ def create(store: ObjectStore, layout: Layout, site: Site, backup_id: str, *, im
         return opened(store, uri, check=pace.check)
     except BackupFault as fault:
         raise ActionFailed(f"the backup was written, but its check failed: {fault.what}", fault="store") from None
+
+
+def _empty_claims(collected: Collected, lies: Home) -> list[str]:
+    """Return which claims of the backup have no content in it, with the reason."""
+    claims = [entry["metadata"]["name"] for entry in collected.manifests if entry["kind"] == "PersistentVolumeClaim"]
+    return [
+        f"the content of PersistentVolumeClaim/{name}: only the state of the publishing CronJob is kept"
+        for name in claims
+        if name != lies.claim
+    ]
 
 
 def _named(collected: Collected) -> dict[str, bytes]:
@@ -120,10 +147,13 @@ def _state(
     store: ObjectStore, layout: Layout, site: Site, lies: Home, backup_id: str, image: Image, pace: Pace
 ) -> tuple[bytes, Mapping[str, Any]]:
     """Return the state's tar, and its description for metadata.json."""
+    volumes = {"volumes": lies.described()}
     if not lies.claim:
         message = f"the workload keeps its state in {lies.kind}: it ends with its pods, so there is no state to back up"
+        message = f"there is no state in this backup{_beside(lies)}" if lies.unkept else message
         pace.say(message)
-        return merged(_EMPTY, "state", {}), {"source": lies.kind, "claim": None, "files": 0, "told": message}
+        description = {"source": lies.kind, "claim": None, "files": 0, "told": message, **volumes}
+        return merged(_EMPTY, "state", {}), description
     check_idle(site.cluster, site.namespace, lies.claim)
     name = f"drfsm-save-{hashlib.sha256(f'{layout.prefix}/{backup_id}'.encode()).hexdigest()[:16]}"
     key = layout.own(f"state/{name}.tar")
@@ -137,10 +167,29 @@ def _state(
     named = done.get("skipped")
     skipped = [bounded(path) for path in named[:100]] if isinstance(named, list) else []
     message = f"{len(files)} files of the claim {lies.claim}" + (f"; no regular files: {skipped}" if skipped else "")
+    message += _beside(lies)
     pace.say(message)
     tree = name_of("sha256", done.get("tree_sha256"), f"the tree's digest by Job {name}")
     claimed = {"source": lies.kind, "claim": lies.claim, "tree_sha256": tree}
-    return body, {**claimed, "files": len(files), "skipped": skipped, "told": message}
+    return body, {**claimed, "files": len(files), "skipped": skipped, "told": message, **volumes}
+
+
+def _beside(lies: Home) -> str:
+    """Return what is not kept beside the state, in words."""
+    names = ", ".join(volume.words for volume in lies.unkept)
+    return f"; NOT KEPT: {names}, to which the workload writes" if names else ""
+
+
+def _not_kept(lies: Home) -> ActionFailed:
+    entries = {entry["name"]: entry["why"] for entry in lies.described()}
+    reasons = "; ".join(f"{volume.words}: {entries[volume.name]}" for volume in lies.unkept)
+    name = lies.cronjob["metadata"]["name"]
+    return ActionFailed(
+        f"CronJob {name} writes to what a backup can't keep, so nothing was written: {reasons}",
+        hint="move that state to a PersistentVolumeClaim; or, if the workload only reads it, mount it readOnly; or keep"
+        " it by other means, and add --accept-state-loss for a backup that says that it lacks it",
+        final=True,
+    )
 
 
 _EMPTY = b"\0" * 10240

@@ -10,43 +10,30 @@ So no pod of a backup runs: CronJobs are suspended, Deployments have no replicas
 switches are recorded in ``drfsm/before``, as by a freeze, and the row that resumes the site restores them; a record
 that is already on the live object wins. A ConfigMap with the switches is restored mutable, because an immutable one
 could never be switched on. restore_policy.py owns what a restore may bring. An existing claim stays as it is. A backup
-contains no Secrets: missing ones are named, with their keys. A live site (a schedule or publishing is on) is refused.
+contains no Secrets: missing ones are named, with their keys. A live site (a schedule or publishing is on) is refused,
+and so is one that can't take the objects (obstacles.py).
 Owns the facts ``restored_manifests``, ``restored_secrets`` and ``restore_target``. Called by the CLI and the drill.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from attrs import frozen
-
-from drfsm.dr.backup import restore_policy
+from drfsm.dr.backup import keyed_lists, restore_policy
 from drfsm.dr.backup.check import Backup, of_run
-from drfsm.dr.backup.manifests import APIS, wanted_secrets
+from drfsm.dr.backup.manifests import APIS, pod_of, wanted_secrets
+from drfsm.dr.backup.obstacles import LEFT, Target, check_target, unchangeable, unlike
 from drfsm.dr.backup.state_volume import Pace
 from drfsm.dr.control_plane import SECTIONS
 from drfsm.dr.sites import BEFORE, before_of, overrides, parsed, switched
 from drfsm.dr.terms import terms_of
-from drfsm.dr.workload import Switches, Workload
+from drfsm.dr.workload import Switches
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Conflict
-from drfsm.world import Cluster, Manifest, World
+from drfsm.world import Manifest, World
 
 _NAMED = 20
-
-
-@frozen
-class Target:
-    """The target site. ``bundled``: the control plane comes from the published bundle, not from the backup."""
-
-    cluster: Cluster
-    namespace: str
-    workload: Workload
-    configmap: str
-    cronjob: str = ""
-    claim: str = ""
-    bundled: bool = True
 
 
 # --- quiet ----------------------------------------------------------------------------------------------
@@ -66,6 +53,7 @@ def planned(backup: Backup, target: Target, run_id: str, *, stops: bool = True) 
         manifest for manifest in backup.manifests if manifest["kind"] != "Namespace" and not _bundles(manifest, target)
     ]
     moved = [_namespace(backup, target.namespace), *(_moved(manifest, old, target.namespace) for manifest in kept)]
+    moved = [{**entry, "spec": keyed_lists.once(entry["spec"])} if pod_of(entry) else entry for entry in moved]
     quiet = [
         manifest if manifest["kind"] == "Deployment" and not stops else _quiet(manifest, target, run_id)
         for manifest in moved
@@ -158,18 +146,6 @@ def quieted(backup: Backup, target: Target) -> dict[str, list[str]]:
     }
 
 
-def check_mutable(target: Target) -> None:
-    """Raise ActionFailed where the site's ConfigMap can't be switched. BEFORE anything is applied."""
-    config = target.cluster.get("ConfigMap", target.namespace, target.configmap) or {}
-    if config.get("immutable"):
-        raise ActionFailed(
-            f"ConfigMap {target.namespace}/{target.configmap} on {target.cluster.name} is immutable, so publishing"
-            " could never be switched; nothing was changed",
-            hint="delete it there, then restore again: the restored one is mutable",
-            final=True,
-        )
-
-
 def _keep(manifest: Manifest, before: Mapping[str, Any]) -> None:
     manifest["metadata"]["annotations"] = {
         **(manifest["metadata"].get("annotations") or {}),
@@ -206,10 +182,9 @@ def apply(target: Target, manifests: Sequence[Manifest], pace: Pace, *, force: b
         pace.check()
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         there = target.cluster.get(kind, manifest["metadata"].get("namespace", ""), name)
-        if kind in ("PersistentVolumeClaim", "Namespace") and there is not None:
-            done["left"].append(
-                f"{kind}/{name}"
-            )  # a claim's spec can't be changed; a namespace may have other users, too
+        if kind in LEFT and there is not None:  # a claim's spec can't be changed; a namespace may have other users
+            differs = ", ".join(unchangeable(manifest, there))
+            done["left"].append(f"{kind}/{name}" + (f", which differs in {differs}" if differs else ""))
             continue
         try:
             target.cluster.apply(_as_before(manifest, there, target.workload.switches), force=force)
@@ -240,8 +215,8 @@ def compared(target: Target, manifests: Sequence[Manifest]) -> dict[str, Any]:
         live_object = target.cluster.get(kind, manifest["metadata"].get("namespace", ""), name)
         if live_object is None:
             seen["missing"].append(f"{kind}/{name}")
-        elif kind not in ("PersistentVolumeClaim", "Namespace"):
-            seen["different"] += [f"{kind}/{name}: {where}" for where in _unlike(_compared(manifest), live_object, "")][
+        elif kind not in LEFT:
+            seen["different"] += [f"{kind}/{name}: {where}" for where in unlike(_compared(manifest), live_object, "")][
                 :_NAMED
             ]
     for cronjob in target.cluster.list("CronJob", target.namespace):
@@ -262,18 +237,6 @@ def _compared(manifest: Manifest) -> Manifest:
         name: value for name, value in (manifest["metadata"].get("annotations") or {}).items() if name != BEFORE
     }
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
-
-
-def _unlike(expected: Any, actual: Any, where: str) -> Iterator[str]:
-    """Yield the paths where an expected value differs. Never the values: a ConfigMap may contain addresses."""
-    if isinstance(expected, dict) and (isinstance(actual, dict) or (actual is None and not expected)):
-        for name, value in expected.items():
-            yield from _unlike(value, (actual or {}).get(name), f"{where}.{name}" if where else name)
-    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
-        for number, (ours, theirs) in enumerate(zip(expected, actual, strict=True)):
-            yield from _unlike(ours, theirs, f"{where}[{number}]")
-    elif expected != actual and not (actual is None and expected in ({}, [], None)):
-        yield where
 
 
 # --- what a backup omits --------------------------------------------------------------------------------
@@ -345,8 +308,9 @@ def _restore_manifests(world: World, run: Run) -> dict[str, Any]:
         )
     backup = of_run(world, run)
     outside = restore_policy.permit(backup.uri, backup.sha256, backup.manifests, terms_of(run.inputs).allow_in_backup)
-    check_mutable(target)
-    done = apply(target, planned(backup, target, run.id), Pace(run.check, run.note, run.clock), force=True)
+    manifests = planned(backup, target, run.id)
+    check_target(target, manifests)
+    done = apply(target, manifests, Pace(run.check, run.note, run.clock), force=True)
     return {**done, "allowed": restore_policy.findings_json(outside), "quiet": quieted(backup, target)}
 
 

@@ -6,6 +6,8 @@ Security "baseline" (https://kubernetes.io/docs/concepts/security/pod-security-s
 only Events and Leases. RoleBindings join Roles and ServiceAccounts of the same backup. No object has an owner, a
 finalizer, another namespace, or a field that only a cluster or drfsm writes. Secrets never come from a backup.
 
+A list whose entries have keys holds each key once: a server-side apply takes no other (keyed_lists.py).
+
 There are two kinds of findings. *Malformed*: a wrong type or name; such a backup is damaged, and no option allows it.
 *Outside*: refused by object and field, all at once before anything is applied, unless the operator allows the object by
 its name. Pure. Called by backup/check.py (malformed), restore.py, restore_site.py and the drill.
@@ -20,6 +22,7 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.claims import bounded, is_name, printable
+from drfsm.dr.backup import keyed_lists
 from drfsm.dr.backup.manifests import CLUSTERS_OWN
 from drfsm.dr.sites import BEFORE
 from drfsm.errors import ActionFailed, UsageFault
@@ -527,6 +530,7 @@ def findings(manifests: Sequence[Manifest]) -> list[Finding]:
         for where, why in (
             *((where, why) for where, why, _ in _walk(manifest, KINDS[manifest["kind"]], "", scope)),
             *_before_faults(manifest),
+            *keyed_lists.twice(manifest),
             *_own_faults(manifest),
         )
     ]

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.dr.backup import restore, restore_policy, restore_state
+from drfsm.dr.backup import obstacles, restore, restore_policy, restore_state
 from drfsm.dr.backup.check import Backup, age, aged, opened
 from drfsm.dr.backup.state_volume import Image, Pace
 from drfsm.dr.control_plane import Bundle, published
@@ -47,11 +47,12 @@ class Wishes:
     allowed: Sequence[str] = ()
 
 
+_WITH_STATE = {True: "restored", False: "restored_without_state"}
 Applied = Callable[[Bundle, Mapping[str, Any]], None]
 
 
 def restore_site(
-    store: ObjectStore, uri: str, target: restore.Target, wishes: Wishes, *, run_id: str, pace: Pace, applied: Applied
+    store: ObjectStore, uri: str, target: obstacles.Target, wishes: Wishes, *, run_id: str, pace: Pace, applied: Applied
 ) -> dict[str, Any]:
     """Restore a backup to a site, quiet; return the content of dr_restore.summary.json.
 
@@ -63,9 +64,9 @@ def restore_site(
     how_old = age(backup.metadata.get("created_at"), started_at, wishes.objective_seconds)
     bundle = _bundle(store, layout.prefix, target.workload) if target.bundled else None
     _permit(how_old, [] if wishes.replace_live else restore.live(target))
-    restore.check_mutable(target)
     restore_state.goes_to(backup, target)  # BEFORE any change: it may need an option
     manifests = restore.planned(backup, target, run_id)
+    obstacles.check_target(target, manifests)
     done = restore.apply(target, manifests[:1], pace, force=wishes.force_conflicts)
     if bundle is not None:
         application = control_plane_apply.apply(
@@ -87,7 +88,7 @@ def restore_site(
     return {
         "schema_version": 2,
         "run_id": run_id,
-        "status": "held" if held_for else "restored" if verdict == "restored" else "restored_without_state",
+        "status": "held" if held_for else _WITH_STATE[verdict == "restored" and not state.get("unkept")],
         "held_for": held_for,
         **_origin(backup),
         "age": how_old,
@@ -162,3 +163,5 @@ def _held_for(
     verdict = restore_state.judge(state)
     if verdict == "absent" or (verdict == "not_restorable" and not wishes.accept_state_loss):
         yield str(state["told"])
+    elif not wishes.accept_state_loss:
+        yield from (f"{name}: the workload writes to it, and no backup keeps it" for name in state.get("unkept", ()))

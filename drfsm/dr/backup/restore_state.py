@@ -1,8 +1,10 @@
 """Restores a backup's state into the workload's persistent volume, once, and records that on the claim.
 
-Where the workload has no persistent volume, or the backup has no state, the state is ``not_restorable``, with the
-reason, and never counts as restored. The claim's annotation ``drfsm/restored-state`` names the restored state. It is
-written after the pod has read back every file. Owns the fact ``restored_state``. Called by the CLI and the drill.
+Where the workload has no persistent volume, or the backup has no state, or the claim is a read-only one, the state is
+``not_restorable``, with the reason, and never counts as restored. A read-only claim stays what it is: nothing is
+written into it, whoever fills it fills it. ``unkept`` names what the workload writes elsewhere. The claim's annotation
+``drfsm/restored-state`` names the restored state. It is written after the pod has read back every file. Owns the fact
+``restored_state``. Called by the CLI and the drill.
 """
 
 import json
@@ -12,8 +14,10 @@ from typing import Any
 
 from drfsm.dr.backup.archive import LARGEST_UNPACKED_BYTES, STATE, decompressed, merged, tree
 from drfsm.dr.backup.check import Backup, of_run, opened, pinned
-from drfsm.dr.backup.restore import Target, target_of
-from drfsm.dr.backup.state_volume import Home, Image, Pace, Transport, check_idle, home_of
+from drfsm.dr.backup.obstacles import Target
+from drfsm.dr.backup.restore import target_of
+from drfsm.dr.backup.state_volume import Image, Pace, Transport, check_idle
+from drfsm.dr.backup.volumes import Home, home_of
 from drfsm.dr.layout import Layout
 from drfsm.dr.sites import edit, parsed
 from drfsm.dr.terms import terms_of
@@ -41,8 +45,10 @@ def see(backup: Backup, target: Target) -> dict[str, Any]:
     """Observe whether a site's volume contains a backup's state, or could."""
     home = goes_to(backup, target)
     seen: dict[str, Any] = {"volume": home.kind, "claim": home.claim or None, "state_sha256": backup.state_sha256}
+    if home.unkept:
+        seen["unkept"] = [volume.words for volume in home.unkept]
     if not home.claim:
-        return {**seen, "given": None, "told": f"state not restorable: {home.kind}"}
+        return {**seen, "given": None, "told": f"state not restorable: {', '.join(seen.get('unkept', [home.kind]))}"}
     if not backup.holds_state:
         return {**seen, "given": None, "told": "state not restorable: the backup contains none"}
     claim = target.cluster.get("PersistentVolumeClaim", target.namespace, home.claim)
@@ -54,7 +60,19 @@ def see(backup: Backup, target: Target) -> dict[str, Any]:
             "given": record,
             "told": f"the state is in the claim {home.claim} ({record.get('files')} files)",
         }
+    if why := _read_only(backup, home, claim):
+        told = f"state not restorable: the claim {home.claim} is read-only ({why}): whoever fills it must fill it here"
+        return {**seen, "given": record or None, "told": told}
     return {**seen, "given": record or None, "told": f"the state was not restored into the claim {home.claim}"}
+
+
+def _read_only(backup: Backup, home: Home, live: Manifest | None) -> str:
+    """Return why nothing can be written into a claim, as it is on the site or in the backup; "" where it can."""
+    if home.read_only:
+        return f"CronJob {home.cronjob['metadata']['name']} mounts it so"
+    own = [manifest for manifest in backup.manifests if manifest["kind"] == "PersistentVolumeClaim"]
+    there = live or next((manifest for manifest in own if manifest["metadata"]["name"] == home.claim), {})
+    return "ReadOnlyMany" if (there.get("spec") or {}).get("accessModes") == ["ReadOnlyMany"] else ""
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:

@@ -16,10 +16,11 @@ from attrs import frozen
 from drfsm.claims import bounded, object_of
 from drfsm.dr.backup.archive import LARGEST_UNPACKED_BYTES, STATE
 from drfsm.dr.backup.manifests import pod_of
+from drfsm.dr.backup.volumes import Home
 from drfsm.dr.objects import ROLE_LABEL, condition
 from drfsm.dr.sites import pod_at_fault
 from drfsm.engine.ports import Clock
-from drfsm.errors import ActionFailed, Unreadable, UsageFault
+from drfsm.errors import ActionFailed, Unreadable
 from drfsm.world import Check, Cluster, Manifest, ObjectStore
 
 ROLE = "state"
@@ -50,37 +51,11 @@ class Pace:
 
 
 @frozen
-class Home:
-    """Where a workload keeps its state: the ``kind`` of volume, and its ``claim``, "" if it does not outlive a pod."""
-
-    kind: str
-    claim: str
-    cronjob: Manifest
-
-
-@frozen
 class Image:
     """The Job's image ("" for the workload's own), and the name of its Python program."""
 
     ref: str = ""
     python: str = "python3"
-
-
-def home_of(cronjob: Manifest, claim: str = "") -> Home:
-    """Return where a CronJob's pods keep their state. Raises UsageFault if that is ambiguous."""
-    volumes = pod_of(cronjob).get("volumes") or []
-    claims = sorted(
-        {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume}
-    )
-    name = cronjob["metadata"]["name"]
-    if claim and claim not in claims:
-        raise UsageFault(f"CronJob {name} has no claim {claim}; it has: {', '.join(claims) or 'none'}")
-    if not claim and len(claims) > 1:
-        raise UsageFault(f"CronJob {name} has several claims: {', '.join(claims)}", hint="name one with --state-claim")
-    if claims:
-        return Home("persistentVolumeClaim", claim or claims[0], cronjob)
-    fleeting = any("emptyDir" in volume for volume in volumes)
-    return Home("emptyDir" if fleeting else "none", "", cronjob)
 
 
 def check_idle(cluster: Cluster, namespace: str, claim: str) -> None:
@@ -136,7 +111,7 @@ class Transport:
         url = self.store.presigned_url(self.key, seconds=URL_SECONDS, write=write)
         try:
             self.cluster.create(self._secret(url))
-            self.cluster.create(self._job(environment))
+            self.cluster.create(self._job(environment, reads_only=write))
             self.pace.say(f"Job {self.name} on {self.cluster.name}: {environment['DRFSM_VERB']} {self.home.claim}")
             return self._ended()
         finally:
@@ -197,7 +172,7 @@ class Transport:
             "stringData": {"url": url},
         }
 
-    def _job(self, environment: Mapping[str, str]) -> Manifest:
+    def _job(self, environment: Mapping[str, str], *, reads_only: bool) -> Manifest:
         labels = {ROLE_LABEL: ROLE}
         return {
             "apiVersion": "batch/v1",
@@ -206,11 +181,12 @@ class Transport:
             "spec": {
                 "backoffLimit": 0,
                 "activeDeadlineSeconds": JOB_SECONDS,
-                "template": {"metadata": {"labels": labels}, "spec": self._pod(environment)},
+                "template": {"metadata": {"labels": labels}, "spec": self._pod(environment, reads_only=reads_only)},
             },
         }
 
-    def _pod(self, environment: Mapping[str, str]) -> Manifest:
+    def _pod(self, environment: Mapping[str, str], *, reads_only: bool) -> Manifest:
+        """Return the Job's pod. ``reads_only``: it saves, so it must not be able to change the state."""
         theirs = pod_of(self.home.cronjob)
         container = theirs["containers"][0]
         url = {"name": "DRFSM_URL", "valueFrom": {"secretKeyRef": {"name": self.name, "key": "url"}}}
@@ -226,7 +202,7 @@ class Transport:
             "env": [*variables, url],
             "workingDir": _HOME,
             "volumeMounts": [
-                {"name": "state", "mountPath": f"{_HOME}/state"},
+                {"name": "state", "mountPath": f"{_HOME}/state", **({"readOnly": True} if reads_only else {})},
                 {"name": "scratch", "mountPath": f"{_HOME}/scratch"},
             ],
         }
@@ -238,10 +214,14 @@ class Transport:
             "restartPolicy": "Never",
             "containers": [ours],
             "volumes": [
-                {"name": "state", "persistentVolumeClaim": {"claimName": self.home.claim}},
+                {"name": "state", "persistentVolumeClaim": self._claim()},
                 {"name": "scratch", "emptyDir": {}},
             ],
         }
+
+    def _claim(self) -> Manifest:
+        """Return the claim as the workload has it: one that it only reads may be attached for reading only."""
+        return {"claimName": self.home.claim, **({"readOnly": True} if self.home.read_only else {})}
 
 
 def _json(line: str) -> Mapping[str, Any] | None:

@@ -26,12 +26,17 @@ from drfsm.evidence.schemas.shapes import (
 _PARTS = ("state.tar.zst", "manifests.tar.zst")
 _SECTIONS = ("candidates", "alerts", "providers", "scoring")
 
+_VOLUME = record(
+    {**dict.fromkeys(("name", "source"), WORDS), "claim": TEXT_OR_NULL, "writable": FLAG, "kept": FLAG, "why": TEXT}
+)
+
 BACKUP = Receipt(
     "backup.metadata",
     title="metadata.json",
     description="The metadata of a backup by drfsm, written last. `created_at` is when the reading began."
     " `run_id`: the canonical run then, null where no pointer was. `secrets`: the Secrets of the site with their keys"
-    " (null where drfsm may not list them), never their values. `excluded`: what is not in it, and why.",
+    " (null where drfsm may not list them), never their values. `excluded`: what is not in it, and why."
+    " `state.volumes`: each volume of the publishing pods, whether its content is kept, and why not.",
     shape=record(
         {
             "schema_version": const(1),
@@ -44,12 +49,12 @@ BACKUP = Receipt(
             "compression": const("zstd"),
             "state": record(
                 {
-                    "source": one_of("persistentVolumeClaim", "emptyDir", "none"),
+                    "source": WORDS,
                     "claim": TEXT_OR_NULL,
                     "files": COUNT,
                     "told": WORDS,
                 },
-                optional={"skipped": NAMES, "tree_sha256": SHA256},
+                optional={"skipped": NAMES, "tree_sha256": SHA256, "volumes": array(_VOLUME)},
             ),
             "pointers": NAMES,
             "secrets": mapping({"type": ["array", "null"], "items": WORDS}),
@@ -105,7 +110,8 @@ RESTORE = Receipt(
                     "state_sha256": SHA256,
                     "given": {"type": ["object", "null"]},
                     "told": WORDS,
-                }
+                },
+                optional={"unkept": NAMES},
             ),
         }
     ),

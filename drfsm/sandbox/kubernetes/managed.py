@@ -79,6 +79,10 @@ def record(kind: str, old: Manifest | None, new: Manifest, writer: Writer, now: 
 def apply(kind: str, live: Manifest, applied_object: Manifest, writer: Writer, now: str, *, force: bool) -> Manifest:
     """Return the object that a server-side apply makes of a live one ({} if it is new). Raises ApiError Conflict."""
     claims = _read(live)
+    if twice := next(_twice(field_of(kind, "spec"), applied_object.get("spec"), ("f:spec",)), None):
+        named = f"{applied_object['metadata'].get('namespace', '')}/{applied_object['metadata']['name']}"
+        about = f"{named}; {applied_object['apiVersion']}, Kind={applied_object['kind']}"
+        raise ApiError(500, "", f"failed to create typed patch object ({about}): {twice}")
     applied, before = leaves(kind, applied_object, writer.subresource), leaves(kind, live, writer.subresource)
     others = {other: claim for other, claim in claims.items() if other != writer}
     changed = {path for path, value in applied.items() if path in before and before[path] != value}
@@ -169,6 +173,21 @@ def _leaves(field: Field | None, value: Any, path: Path) -> Iterator[tuple[Path,
             yield (*path, f"v:{json.dumps(inner_value)}"), inner_value
     else:
         yield path, value
+
+
+def _twice(field: Field | None, value: Any, path: Path) -> Iterator[str]:
+    """Yield the lists in which a key is there twice: the real API can't merge them, and answers 500."""
+    if isinstance(value, dict) and value and _granular(field):
+        kind = None if field is None or field.mapped else inner(field)
+        for name, inner_value in value.items():
+            yield from _twice(field_of(kind, name), inner_value, (*path, f"f:{name}"))
+    elif isinstance(value, list) and field is not None and field.keys:
+        keys = [_key(field, item) for item in value]
+        for number, (key, item) in enumerate(zip(keys, value, strict=True)):
+            if key in keys[:number]:
+                yield f"{_said(path)}: duplicate entries for key {_said((key,))}"
+            for name, part in item.items():
+                yield from _twice(field_of(inner(field), name), part, (*path, key, f"f:{name}"))
 
 
 def _granular(field: Field | None) -> bool:

@@ -13,7 +13,7 @@ Fault = tuple[str, str, str]  # (field, reason, message)
 
 
 class ApiError(Exception):
-    """A refusal. ``reason`` is Kubernetes' own word: NotFound, AlreadyExists, Conflict, Invalid, Expired, ..."""
+    """A refusal. ``reason`` is Kubernetes' own word: NotFound, AlreadyExists, Conflict, Invalid, ...; "" for none."""
 
     def __init__(self, status: int, reason: str, message: str, details: Manifest | None = None) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class ApiError(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
+            **({"reason": self.reason} if self.reason else {}),
             **({"details": self.details} if self.details is not None else {}),
             "code": self.status,
         }

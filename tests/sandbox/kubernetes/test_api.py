@@ -489,6 +489,19 @@ def test_apply_creates_changes_and_removes_what_it_no_longer_says(applied: Calla
     assert (found.status, found.json["data"]) == (200, {"a": "2"})
 
 
+def test_apply_takes_each_key_of_a_list_once(clients: Any, namespace: str) -> None:
+    """A variable that is set twice can't be merged: 500, by the list and the key."""
+    variables = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "x", "env": variables}]}
+    spec = {"suspend": True, "template": {"spec": pod}}
+    body = json.dumps({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "twice"}, "spec": spec})
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs/twice?fieldManager=one"
+    found = clients.ask("PATCH", path, body=body, content_type="application/apply-patch+yaml")
+    assert (found.status, "reason" in found.json) == (500, False)
+    where = '.spec.template.spec.containers[name="c"].env: duplicate entries for key [name="A"]'
+    assert found.json["message"].endswith(where)
+
+
 def test_apply_refuses_to_change_what_another_manager_set(applied: Callable[..., Any]) -> None:
     """It is 409 and names manager and field; with force it is done, and the other no longer owns it."""
     applied("one", {"a": "1"})
