@@ -290,6 +290,10 @@ class Terms:
         """Return whether a fence of this site was asked for."""
         return self.fence_primary if site == "primary" else self.fence_dr
 
+    def relies_on_fence(self, site: str) -> bool:
+        """Return whether a fence of this site stands in for what can't be frozen or drained there."""
+        return self.fence(site) or self.unreachable(site)
+
     def fence_role(self, site: str) -> str:
         """Return the identity that a site publishes with, an ARN."""
         return self.fence_primary_role if site == "primary" else self.fence_dr_role

@@ -51,7 +51,7 @@ class Attempts:
                     raise
             else:
                 return
-            self._pause(row.attempts.backoff_seconds * 2 ** (number - 1), row)
+            self.pause(row.attempts.backoff_seconds * 2 ** (number - 1), row)
             if number == 1 and row.attempts.repair:
                 self._repair(row, row.attempts.repair)
 
@@ -94,11 +94,18 @@ class Attempts:
                 last = seen
             if clear >= wait.consecutive:
                 return judgement
-            if any((judgement.values.get(name) or "unknown") in hopeless for name, hopeless in wait.give_up.items()):
+            if self._hopeless(row, wait, judgement):
                 raise _refused(row, judgement)
             if waited >= limit:
                 raise _late(row, judgement, waited, limit, f"{clear} of {wait.consecutive} clear samples")
-            self._pause(min(wait.every_seconds, max(limit - waited, 0)), row)
+            self.pause(min(wait.every_seconds, max(limit - waited, 0)), row)
+
+    def _hopeless(self, row: Row, wait: Wait, judgement: Judgement) -> bool:
+        """Say whether waiting is pointless: by the row's declaration, or as a guard that is watched does not hold."""
+        declared = any((judgement.values.get(name) or "unknown") in values for name, values in wait.give_up.items())
+        guards = self._log.spec.guards
+        watched = (check for check in judgement.refusals if row.source in guards[check.guard].watched)
+        return declared or any(check.value != "unknown" for check in watched)
 
     def _check_lease(self) -> None:
         """Raise LeaseLost as soon as the run is taken over: a wait may last for hours. A silent store stops no wait."""
@@ -121,7 +128,8 @@ class Attempts:
             },
         )
 
-    def _pause(self, seconds: float, row: Row) -> None:
+    def pause(self, seconds: float, row: Row) -> None:
+        """Sleep. Raises Interrupted where this process was interrupted, or a person asked the run to stop."""
         until = self._log.clock.monotonic() + seconds
         while (left := until - self._log.clock.monotonic()) > 0 and not self._interrupted():
             self._log.clock.sleep(min(left, _NAP_SECONDS))

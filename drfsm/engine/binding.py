@@ -74,6 +74,23 @@ class Run:
 
 
 @frozen
+class Late:
+    """What keeps a request of an action from taking effect after the action was given up (engine/late.py).
+
+    ``touch`` gives everything that the action could change a new version with the same content, so that the condition
+    of a late request fails. ``settles`` names what of the action has no condition: it is waited for and read again.
+    ``overwrites``: such a request replaces also what other rows wrote since, so it is waited for even where the action
+    was done by a second request. ``early``: its facts can't be read any more once older changes are undone, so it is
+    waited for before its own undo.
+    """
+
+    touch: Act | None = None
+    settles: str = ""
+    overwrites: bool = False
+    early: bool = False
+
+
+@frozen
 class Binding:
     """Facts and actions by name; and, for runs of older versions, actions only they name, and inputs they lack."""
 
@@ -81,6 +98,7 @@ class Binding:
     actions: Mapping[str, Act] = field(factory=dict)
     defaults: Mapping[str, Any] = field(factory=dict)  # input -> its value in a run that was started without it
     former_actions: Mapping[str, Act] = field(factory=dict)  # that only declarations of earlier versions name
+    late: Mapping[str, Late] = field(factory=dict)  # action -> what keeps it from taking effect late
 
     @property
     def judges(self) -> Mapping[str, Callable[[Any, Mapping[str, Any]], str | None]]:

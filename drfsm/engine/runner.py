@@ -21,6 +21,7 @@ from drfsm.engine import forecast, recheck
 from drfsm.engine.attempts import Attempts
 from drfsm.engine.binding import Binding
 from drfsm.engine.inputs import check_amendments, check_identity, check_inputs, check_vouched, recordable
+from drfsm.engine.late import LateWrites
 from drfsm.engine.legal import FORWARD_ONLY, LegalRows, check_binding
 from drfsm.engine.log import OnRecord, RunLog
 from drfsm.engine.new_names import new_name
@@ -88,7 +89,8 @@ class Runner:
         self._interrupted = False
         self._hold_asked = hold_asked
         self._observer = Observer(log, binding, world, interrupted=lambda: self._interrupted, say=say, proven=identity)
-        self._step = Step(log, binding, self._lease, self._observer)
+        self._late = LateWrites(log, binding, self._lease, self._observer, self._pause)
+        self._step = Step(log, binding, self._lease, self._observer, self._late)
         self._attempts = Attempts(
             log,
             self._step,
@@ -186,7 +188,9 @@ class Runner:
         check_amendments(self._spec, self.state.state, self.state.inputs, trigger, arguments)
         self._take_lease_again()
         try:
-            self._attempts.take(self._settled(trigger), arguments)
+            row = self._settled(trigger)
+            self._settle_late(row)
+            self._attempts.take(row, arguments)
         except LeaseLost:
             raise
         except (IllegalTransition, GuardRefused) as refused:
@@ -305,10 +309,22 @@ class Runner:
         return (self.state.stage or "between two steps", asked) if asked else None
 
     def _take(self, row: Row, args: Mapping[str, Any] | None = None) -> None:
-        """Take a row with all its attempts, and the lease before it if it needs one."""
+        """Take a row with all its attempts, and the lease before it if it needs one.
+
+        Before a row that ends the run, what may land late is settled; the row is not taken if a change landed late.
+        """
+        if not self._settle_late(row):
+            return
         if self._rows.touches_world(row):
             self._take_lease()
         self._attempts.take(row, args)
+
+    def _pause(self, seconds: float, row: Row) -> None:
+        self._attempts.pause(seconds, row)
+
+    def _settle_late(self, row: Row) -> bool:
+        """Settle what may land late before a row that ends the run; False: a change is to be undone again first."""
+        return row.to not in self._spec.finals or self._late.settle(row)
 
     def _take_failure_row(self, row: Row, fault: DrfsmError) -> bool:
         """Send a failure where it is safe, else hold; return whether the run can go on."""
@@ -522,6 +538,7 @@ class Runner:
         if self._vouched:  # who answers for the records before this one
             body["vouched"] = self._vouched
         self._log.append("lease_acquired", body)
+        self._late.sent()
         self._leased = True
 
 

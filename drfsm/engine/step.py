@@ -24,10 +24,20 @@ from attrs import define, field
 
 from drfsm.claims import bounded
 from drfsm.engine.binding import Binding, Run
+from drfsm.engine.late import LateWrites
 from drfsm.engine.log import RunLog
 from drfsm.engine.observer import Judgement, Observer, Readings, amended, recorded, values_of
 from drfsm.engine.ports import Lease
-from drfsm.errors import ActionFailed, DrfsmError, GuardRefused, Interrupted, LeaseLost, Unreachable
+from drfsm.errors import (
+    ActionFailed,
+    DeadlineExceeded,
+    DrfsmError,
+    GuardRefused,
+    Interrupted,
+    LeaseLost,
+    Unreachable,
+    UsageFault,
+)
 from drfsm.journal import Undoable, exact
 from drfsm.journal.replay import covers
 from drfsm.journal.undoing import acts, undo_entry
@@ -71,8 +81,9 @@ class Attempt:
 class Step:
     """Takes one row once, over a journal."""
 
-    def __init__(self, log: RunLog, binding: Binding, lease: Lease, observer: Observer) -> None:
+    def __init__(self, log: RunLog, binding: Binding, lease: Lease, observer: Observer, late: LateWrites) -> None:
         self._log, self._binding, self._lease, self._observer = log, binding, lease, observer
+        self._late = late
         from drfsm.engine.engine import Engine  # only here: whoever reads a run needs no `transitions`
 
         self.engine = Engine(
@@ -154,6 +165,8 @@ class Step:
             self._lease.check()  # BEFORE anything is written: not the world, not the journal
         if attempt.case.do is RecoveryAction.COMMIT or not acts(row):
             return
+        if attempt.undoing:
+            self._late.shut_out(row, attempt.undoing)
         before = self._snapshot(row, attempt)
         if attempt.undoing and self._probe_undo(row, attempt.undoing, before) is Probe.DONE:
             attempt.after, attempt.how = before, "found"
@@ -174,6 +187,7 @@ class Step:
             return
         fault = fault or ActionFailed(f"{row.trigger} ended without an error, but {_mismatch(row, attempt)}")
         self._log.append("failed", self._failed_body(row, attempt, fault, done))
+        self._late.sent()
         raise fault
 
     def _commit(self, row: Row) -> None:
@@ -265,6 +279,7 @@ class Step:
             "verdict": verdict.value,
             "facts": recorded(attempt.after),
             "frozen": self._log.frozen(values_of(attempt.after)),
+            **({"answered": True} if _answered(fault) else {}),
         }
 
     def _commit_body(self, row: Row, attempt: Attempt) -> dict[str, Any]:
@@ -309,6 +324,11 @@ class Step:
         if attempt.case.do is not RecoveryAction.COMMIT:
             return {"supersedes": intent.row} if intent.row != row.key else {}
         return {"how": "resolved", "by": By.OPERATOR.value} if intent.verdict else {"case": attempt.case.letter}
+
+
+def _answered(fault: DrfsmError) -> bool:
+    """Say whether an action failed in a way that leaves no request on its way: the world refused, or time was up."""
+    return isinstance(fault, ActionFailed | DeadlineExceeded | UsageFault) and fault.fault != "drfsm"
 
 
 def _mismatch(row: Row, attempt: Attempt) -> str:

@@ -42,6 +42,7 @@ from drfsm.journal.record_types import (
     RunStarted,
     Sampled,
     Seal,
+    Settled,
     StartRevoked,
     TailCut,
 )
@@ -61,6 +62,12 @@ _HOW = {
     "acted": "done",
     "found": "already done",
     "resolved": "a person said that it was done",
+}
+_SETTLED = {
+    "touched": "a late write of it is shut out",
+    "read_again": "read again, as a late request of it can't be shut out",
+    "landed_late": "LANDED LATE",
+    "not_excluded": "a late request of it is NOT EXCLUDED",
 }
 Json = Mapping[str, Any]
 
@@ -115,6 +122,8 @@ def _why(state: RunState) -> Iterator[str]:
         yield f"  {printable(loud)}"
     for kept in state.kept if state.ended else ():
         yield f"  not undone, on purpose: {printable(kept)}"
+    for words in state.not_excluded:
+        yield f"  NOT EXCLUDED: {clip(words, _REASON_WIDTH)}"
 
 
 def _begun(state: RunState, *, alive: bool) -> Iterator[str]:
@@ -336,6 +345,14 @@ def _resolved(verdict: Resolved, _width: int) -> Iterator[str]:
     yield from _proven(verdict.proven)
 
 
+def _settled(late: Settled, width: int) -> Iterator[str]:
+    yield printable(f"{late.trigger}: {_SETTLED.get(late.how, late.how)}")
+    yield clip(late.reason, _REASON_WIDTH)
+    yield from _readings(late.facts, width)
+    if late.result is not None:
+        yield f"result {compact(late.result, width)}"
+
+
 def _rejected(rejected: Rejected, _width: int) -> Iterator[str]:
     yield printable(f"{rejected.trigger} was rejected in {rejected.state}; nothing moved")
     yield clip(rejected.why, _REASON_WIDTH)
@@ -423,6 +440,7 @@ _TELL: Mapping[str, Callable[[Any, int], Iterator[str]]] = {
     "repaired": _repaired,
     "commit": _committed,
     "resolved": _resolved,
+    "settled": _settled,
     "rejected": _rejected,
     "held": _held,
     "forecast": _forecast,

@@ -76,6 +76,7 @@ def summarise(
         "open_intent": _open(state),
         "ways_on": [{"type": typed, "because": why} for typed, why in commands(state, state.run_id)],
         "kept": list(state.kept),
+        **({"not_excluded": list(state.not_excluded)} if state.not_excluded else {}),
         "decisions": _decisions(records),
         "attempts": _attempts(records),
         "state_durations": _state_durations(records),

@@ -2,13 +2,14 @@
 
 from drfsm.journal.chain import GENESIS, Chain, digest, encode, exact, lines, read
 from drfsm.journal.record import KINDS, Record
-from drfsm.journal.replay import Actor, OpenIntent, RunState, Undoable, fold
+from drfsm.journal.replay import Actor, InFlight, OpenIntent, RunState, Undoable, fold
 
 __all__ = [
     "GENESIS",
     "KINDS",
     "Actor",
     "Chain",
+    "InFlight",
     "OpenIntent",
     "Record",
     "RunState",

@@ -307,6 +307,7 @@ class Failed(Body):
     verdict: str = required(one_of("not_done", "mixed", "unknown"))
     facts: Mapping[str, Reading] = optional(READINGS, {})
     frozen: tuple[str, ...] | None = optional(WORDS)
+    answered: bool = optional(FLAG, default=False, since="0.4.0", note="no request of it can still be on its way")
 
 
 @frozen(kw_only=True)
@@ -341,6 +342,25 @@ class Resolved(Body):
     reason: str = required(NON_EMPTY)
     operator: str = required(TEXT)
     proven: Json = optional(PROVEN, {}, since="0.2.0")
+
+
+@frozen(kw_only=True)
+class Settled(Body):
+    """A request of an action that was given up may still be on its way: what was done so that it changes nothing.
+
+    ``touched``: what it could change has a new version, so its condition fails. ``read_again``: it has no condition;
+    the time that a request can take has passed, and the facts were read again. ``landed_late``: they had changed, so
+    the change is undone again. ``not_excluded``: nothing of that was possible.
+    """
+
+    row: str = required(ROW_KEY)
+    trigger: str = required(TEXT)
+    how: str = required(one_of("touched", "read_again", "landed_late", "not_excluded"))
+    done: bool = required(FLAG, note="whether the facts are as the row sets them")
+    reason: str = required(TEXT, key="because")
+    result: Any = required(ANYTHING)
+    facts: Mapping[str, Reading] = optional(READINGS, {})
+    undoes: str = optional(TEXT, "", note="the row whose change it undoes")
 
 
 @frozen(kw_only=True)
@@ -443,6 +463,7 @@ KINDS: Mapping[str, type[Body]] = {
     "repaired": Repaired,
     "commit": Commit,
     "resolved": Resolved,
+    "settled": Settled,
     "rejected": Rejected,
     "held": Held,
     "forecast": Forecast,

@@ -34,6 +34,7 @@ from drfsm.journal.record_types import (
     Resumed,
     RunStarted,
     Sampled,
+    Settled,
     StartRevoked,
     Transition,
 )
@@ -77,6 +78,30 @@ class Undoable:
     trigger: str
     undo: str
     before: Json  # {fact: seen}
+
+
+@frozen
+class InFlight:
+    """Requests of an action that may still be on their way: its process ended, or gave up, without their answers."""
+
+    row: str
+    trigger: str
+    facts: frozenset[str]  # that the action changes
+    undo: str = ""  # the row's undo action
+    undoes: str = ""  # of an undo: the row whose change it undoes
+    attempts: int = 1  # that nobody saw the end of
+    committed: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it is counted by."""
+        return self.row, self.undoes
+
+    def changed(self, entry: Undoable) -> bool:
+        """Whether its change is the one that this entry of the undo stack gives back."""
+        if self.undoes:
+            return self.undoes == entry.row
+        return self.undo == entry.undo and self.facts == frozenset(entry.before)
 
 
 @frozen
@@ -134,6 +159,9 @@ class RunState:
     # what an abort would undo
     snapshots: Mapping[str, Json] = field(factory=dict)  # row key -> {fact: seen} before its first attempt
     undo: tuple[Undoable, ...] = ()  # oldest first
+    undone: tuple[Undoable, ...] = ()  # what an abort has undone already
+    in_flight: tuple[InFlight, ...] = ()  # oldest first
+    not_excluded: tuple[str, ...] = ()  # which of these may still change something, in words
     kept_by_row: Mapping[str, str] = field(factory=dict)  # row key -> why an abort does not undo its change
     kept: tuple[str, ...] = ()  # the same reasons, each once
 
@@ -295,7 +323,34 @@ def _intended(state: RunState, record: Record, intent: Intent) -> RunState:
         state = _keep(state, {**state.kept_by_row, intent.row: intent.kept})
     if not intent.undoes:  # what an undo finds before it is no snapshot to restore: the undo restores one
         state = evolve(state, snapshots={**state.snapshots, intent.row: opened.before})
-    return evolve(state, status="running", open=opened, touched=state.touched or intent.effect != "none")
+    touched = state.touched or intent.effect != "none"
+    return evolve(_sent(state, intent), status="running", open=opened, touched=touched)
+
+
+def _sent(state: RunState, intent: Intent) -> RunState:
+    """Count an attempt whose requests may be on their way from here on."""
+    key = (intent.row, intent.undoes)
+    known = next((flight for flight in state.in_flight if flight.key == key), None)
+    if known is None:
+        begun = InFlight(intent.row, intent.trigger, frozenset(intent.before), intent.undo or "", intent.undoes)
+        return evolve(state, in_flight=(*state.in_flight, begun))
+    return _flights(state, key, evolve(known, attempts=known.attempts + 1, committed=False))
+
+
+def _flights(state: RunState, key: tuple[str, str], flight: InFlight | None) -> RunState:
+    """Replace the requests of a key; drop them for None, or where every attempt's end was seen."""
+    kept = flight if flight is not None and flight.attempts > 0 else None
+    changed = (kept if other.key == key else other for other in state.in_flight)
+    return evolve(state, in_flight=tuple(other for other in changed if other is not None))
+
+
+def _answered(state: RunState, key: tuple[str, str], *, committed: bool, attempts: int = 1) -> RunState:
+    """Note that the end of so many attempts was seen."""
+    flight = next((flight for flight in state.in_flight if flight.key == key), None)
+    if flight is None:
+        return state
+    left = evolve(flight, attempts=flight.attempts - attempts, committed=flight.committed or committed)
+    return _flights(state, key, left)
 
 
 def _opened(state: RunState, record: Record, intent: Intent) -> OpenIntent:
@@ -345,6 +400,8 @@ def _push(state: RunState, entry: Undoable) -> RunState:
 
 def _failed(state: RunState, record: Record, failed: Failed) -> RunState:
     """Close an intent that was seen not to be done. What is half done stays open, and ``once`` is never repeated."""
+    if failed.answered:
+        state = _answered(state, (failed.row, state.open.undoes if state.open else ""), committed=False)
     count = {**state.attempts, failed.row: state.attempts.get(failed.row, 0) + 1}
     state = evolve(state, attempts=count, stage=failed.trigger, reason=failed.error)
     state = _observe(state, failed.facts)
@@ -385,6 +442,7 @@ def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
         state = evolve(state, returns={**state.returns, commit.row: state.returns.get(commit.row, 0) + 1})
     if _LOUD.match(commit.reason):
         state = evolve(state, loud=tuple(dict.fromkeys((*state.loud, commit.reason))))
+    state = _answered(state, (commit.row, commit.undoes), committed=True, attempts=int(commit.how != "resolved"))
     if commit.undoes:
         state = _undone(state, commit)
     if commit.kept:
@@ -418,10 +476,27 @@ def _undone(state: RunState, commit: Commit) -> RunState:
     """Take an entry off the undo stack; where a person waived its undo, remember that it was kept."""
     entry = next((entry for entry in state.undo if entry.row == commit.undoes), None)
     state = evolve(state, undo=tuple(other for other in state.undo if other is not entry))
-    if entry is None or commit.by != "operator" or commit.how == "resolved":
+    if entry is None:
         return state
+    if commit.by != "operator" or commit.how == "resolved":
+        return evolve(state, undone=(*state.undone, entry))
     reason = commit.args.get("reason") or commit.reason
     return _keep(state, {**state.kept_by_row, entry.row: f"{entry.trigger} was not given back: {reason}"})
+
+
+def _settled(state: RunState, _record: Record, settled: Settled) -> RunState:
+    """Take requests off the list of those on their way; what landed late is to be undone again."""
+    state, key = _observe(state, settled.facts), (settled.row, settled.undoes)
+    flight = next((flight for flight in state.in_flight if flight.key == key), None)
+    if settled.how == "landed_late":
+        again = tuple(entry for entry in state.undone if flight is not None and flight.changed(entry))
+        kept = tuple(entry for entry in state.undone if entry not in again)
+        return _answered(evolve(state, undo=(*state.undo, *again), undone=kept), key, committed=False)
+    if not settled.done:
+        state = _keep(state, {row: reason for row, reason in state.kept_by_row.items() if row != settled.row})
+    if settled.how != "touched":
+        state = evolve(state, not_excluded=(*state.not_excluded, settled.reason))
+    return _flights(state, key, None)
 
 
 def _held(state: RunState, record: Record, held: Held) -> RunState:
@@ -468,6 +543,7 @@ _FOLDS: Mapping[type[record_types.Body], Callable[[RunState, Record, Any], RunSt
     record_types.Repaired: _unchanged,
     Commit: _committed,
     Resolved: _resolved,
+    Settled: _settled,
     record_types.Rejected: _unchanged,
     Held: _held,
     Forecast: _forecast,

@@ -51,6 +51,7 @@ def built(machine: Block, source: str, sha256: str) -> MachineSpec | None:
         return None
     if any(key not in row for row in machine["transitions"] for key in ("from", "trigger")):
         return None
+    watched = {str(n): _texts(g["watched"]) for n, g in machine.get("guards", {}).items() if "watched" in g}
     return MachineSpec(
         name=str(machine["machine"]),
         reason=str(machine["because"]),
@@ -59,7 +60,7 @@ def built(machine: Block, source: str, sha256: str) -> MachineSpec | None:
         inputs={str(n): _input(n, declared) for n, declared in machine.get("inputs", {}).items()},
         facts={str(n): _fact(n, declared) for n, declared in machine.get("facts", {}).items()},
         guards={str(n): _guard(n, declared) for n, declared in machine.get("guards", {}).items()},
-        rows=tuple(row for declared in machine["transitions"] for row in _rows(declared)),
+        rows=tuple(row for declared in machine["transitions"] for row in _rows(declared, watched)),
         environment=_built_rules(machine, "environment"),
         never=_built_rules(machine, "never"),
         frozen=_built_rules(machine, "frozen"),
@@ -113,6 +114,7 @@ def _guard(name: Word, declared: Block) -> Guard:
         unless=unless,
         foreseen=Foreseen(declared.get("foreseen", Foreseen.NO)),
         mend=_text(declared, "mend"),
+        watched=_texts(declared.get("watched", ())),
         line=name.line,
     )
 
@@ -136,16 +138,18 @@ def _built_rules(machine: Block, section: str) -> tuple[Rule, ...]:
     )
 
 
-def _rows(row: Block) -> Iterator[Row]:
+def _rows(row: Block, watched: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
+    own, by = _texts(row.get("guards", ())), By(row.get("by", By.RUNNER))
     for state in row["from"]:
+        here = (name for name, states in watched.items() if state in states and by is By.RUNNER and name not in own)
         yield Row(
             source=str(state),
             trigger=str(row["trigger"]),
             to=str(row.get("to", state)),
             reason=_text(row, "because"),
-            by=By(row.get("by", By.RUNNER)),
+            by=by,
             when=_values_by_name({**state.when, **row.get("when", {})}),
-            guards=_texts(row.get("guards", ())),
+            guards=(*own, *here),
             action=_optional(row, "action"),
             sets=_sets(row.get("sets", {})),
             effect=Effect(row.get("effect", Effect.NONE)),
@@ -159,6 +163,7 @@ def _rows(row: Block) -> Iterator[Row]:
             point_of_no_return=row.get("point_of_no_return", False),
             overrides_open_intent=row.get("overrides_open_intent", False),
             foresees=row.get("foresees", False),
+            lands_late=row.get("lands_late", False),
             rounds=_number_or_input(row.get("rounds", 0)),
             line=row.line,
         )

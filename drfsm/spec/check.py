@@ -4,8 +4,9 @@ For each ``never`` rule the machine is searched breadth first over every initial
 operator's and the failures' rows whose guards hold; actions that set their facts, wholly or in part; a crash
 or a failure at any point of an action, after which the run goes on with a redo (its guards over what it sets
 itself are skipped), is committed as found, or is aborted with the intent still open; the undo loop, with
-crashes and waivers; and every ``environment`` rule at every moment. A fact that ``depends`` on one that
-changed may have any value from then on.
+crashes and waivers; a request of an action that ``lands_late``, which takes effect at any moment after it was given up,
+also when it was undone meanwhile, and is then undone again; and every ``environment`` rule at every moment. A fact that
+``depends`` on one that changed may have any value from then on.
 
 What is proven: the rule holds in every moment of that search. What is abstracted, so that it ends:
 - Only some facts are followed, at first those that the rule names; a guard over any other fact may hold or
@@ -16,6 +17,8 @@ What is proven: the rule holds in every moment of that search. What is abstracte
 - A fact that no row and no environment rule sets, and that depends on none that is set, stays as it is.
 - Guards are read and the action is begun in one step; what the environment does in between is covered by
   the compare-and-swaps, not by this search.
+- A late request of an action that is not declared to land late fails on its condition (engine/late.py). Of the others
+  one at a time is on its way.
 - A person's verdict on an open intent (``resolve``) is right.
 - States from which none of the rule's own can be reached are left out.
 - A final state is searched as it was reached: what the world does after the end is the next run's matter.
@@ -44,6 +47,7 @@ class Node(NamedTuple):
     undo: int = 0  # the number of an undo stack, see _Search.stacks
     no_return: bool = False
     open: tuple[str, ...] = ()  # the rows whose intents are open: an operator's may be in front of another
+    late: tuple[tuple[str, Values], ...] = ()  # (row, image for its undo) of actions of which a request may land later
 
 
 class Stack(NamedTuple):
@@ -206,7 +210,13 @@ class _Search:
         self._rows_of: dict[str, list[_Move]] = {state: [] for state in spec.states}
         for row in spec.rows:
             self._rows_of[row.source] += self._moves(row)
-        moves = (move for moves in self._rows_of.values() for move in moves)
+        moves = [move for moves in self._rows_of.values() for move in moves]
+        alike: dict[object, _Move] = {}  # rows that do the same land as one, or the search would not end
+        self._landing = {
+            move.row.key: alike.setdefault((_undo_of(move.row), move.sets), move)
+            for move in moves
+            if move.row and move.row.lands_late and move.sets
+        }
         self._undone = {_undo_of(move.row): move for move in moves if move.row and move.row.undo}
         self._loose: dict[tuple[frozenset[int], frozenset[str]], tuple[int, ...]] = {}
         # Nodes name facts and stacks by number, so that a million of them are compared quickly.
@@ -300,10 +310,32 @@ class _Search:
         if node.state in self._spec.finals:
             return
         for event, facts in self._by_itself(node.state, node.facts):
-            yield event, Node(node.state, facts, node.undo, node.no_return, node.open)
+            yield event, node._replace(facts=facts)
+        yield from self._land(node)
         for move in self._rows_of[node.state]:
             if move.row is not None and self._may(node, move.row):
                 yield from self._undo(node, move.row) if move.row.foreach else self._take(node, move, move.row)
+
+    def _land(self, node: Node) -> Iterator[Step]:
+        """Yield what a late request does: what was undone already is to be undone again."""
+        for key, image in node.late:
+            move = self._landing[key]
+            left, undo, row = tuple(other for other in node.late if other != (key, image)), node.undo, move.row
+            again = row is not None and row.undo and node.state in self._loops
+            if row is not None and again and _undo_of(row) not in self._stacks[undo].keys:
+                undo = self._pushed(Stack(_undo_of(row), image, undo, self._stacks[undo].keys | {_undo_of(row)}))
+            event = Event(f"{row.trigger if row else ''} lands late", moved=move.moved)
+            for after in self._after(self._values[node.facts], move.sets, move.moved):
+                yield event, node._replace(facts=self._numbered(after), undo=undo, late=left)
+
+    def _sent(self, node: Node, move: _Move, row: Row) -> tuple[tuple[str, Values], ...]:
+        """Return what may land late after an attempt whose end nobody saw."""
+        if row.key not in self._landing or node.late:
+            return node.late
+        mine = {place for place, _ in move.sets}
+        values = enumerate(self._values[node.facts])
+        image = tuple(value if place in mine else "" for place, value in values)
+        return ((row.key, image),)
 
     def _by_itself(self, state: str, number: int) -> list[tuple[Event, int]]:
         """Return what the world may do by itself from these facts."""
@@ -336,23 +368,24 @@ class _Search:
         left = behind if row.to == row.source else ()
         if again and all(facts[place] == value for place, value in move.sets):
             event = Event(f"{move.event.words}, found done")
-            yield event, Node(row.to, node.facts, node.undo, node.no_return, left)
+            yield event, Node(row.to, node.facts, node.undo, node.no_return, left, node.late)
         if not _all(move.own if again else move.when, facts):
             return
         self.taken.add(row.key)
         if not row.action or not row.sets:
-            yield move.event, Node(row.to, node.facts, node.undo, node.no_return, left)
+            yield move.event, Node(row.to, node.facts, node.undo, node.no_return, left, node.late)
             return
+        late = self._sent(node, move, row)
         undo, began = self._begun(node, move, row), (*behind, row.key)
         no_return = node.no_return or row.point_of_no_return
         done, cut = self._outcome(move, node.facts)
         for after in done:
-            yield move.event, Node(row.to, after, undo, no_return, left)
+            yield move.event, Node(row.to, after, undo, no_return, left, node.late)
         if not again:
             event = Event(f"{row.trigger} failed and changed nothing", move.needs)
-            yield event, Node(node.state, node.facts, undo, no_return, behind)
+            yield event, Node(node.state, node.facts, undo, no_return, behind, late)
         for event, after in cut:
-            yield event, Node(node.state, after, undo, no_return, began)
+            yield event, Node(node.state, after, undo, no_return, began, late)
 
     def _outcome(self, move: _Move, number: int) -> tuple[list[int], list[tuple[Event, int]]]:
         """Return the facts after an action that was done, and after one that was cut off."""

@@ -72,6 +72,7 @@ _ROW = {
     "point_of_no_return": Key(FLAG),
     "overrides_open_intent": Key(FLAG),
     "foresees": Key(FLAG),
+    "lands_late": Key(FLAG),
     "rounds": Key(TIMES),
     "because": Key(TEXT, required=True),
 }
@@ -92,6 +93,7 @@ _GUARD = {
     "foreseen": Key(choice(*Foreseen)),
     "because": Key(TEXT, required=True),
     "mend": Key(TEXT),
+    "watched": Key(_NAMES),
 }
 _ENVIRONMENT = {
     "when": Key(_WANTED),

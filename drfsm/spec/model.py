@@ -79,6 +79,7 @@ class Guard:
     unless: Required = _table()
     foreseen: Foreseen = Foreseen.NO  # whether it is judged beforehand, too: spec/foresight.py
     mend: str = ""  # what to do, and to type, where it does not hold
+    watched: tuple[str, ...] = ()  # states: it guards every row by which the runner leaves them, and ends their waits
     line: int = 0
 
     @property
@@ -145,6 +146,7 @@ class Row:
     point_of_no_return: bool = False  # the intent of this row is the point of no return
     overrides_open_intent: bool = False  # by failure, also with an intent open, or when nothing could be reached
     foresees: bool = False  # judges the foreseen guards of later rows, too
+    lands_late: bool = False  # a request of its action has no condition: it may take effect after it was given up
     rounds: int | str = 0  # by failure: how often the circle that it closes is gone through; 0: it closes none
     line: int = 0
 

@@ -102,6 +102,8 @@ def check_names(machine: Block, faults: Faults) -> None:
     for guard in machine.get("guards", {}).values():
         known.requirements(guard.get("requires", {}))
         known.requirements(guard.get("unless", {}))
+        for state in guard.get("watched", ()):
+            known.state(state)
     for row in machine.get("transitions", ()):
         _check_row_names(row, known)
     for rule in _rules(machine):
@@ -190,6 +192,7 @@ def _check_used(machine: Block, faults: Faults) -> None:
     rows = machine.get("transitions", ())
     waits = [row["wait"] for row in rows if "wait" in row]
     guards = {guard for row in rows for guard in row.get("guards", ())}
+    guards |= {name for name, guard in machine.get("guards", {}).items() if "watched" in guard}
     inputs = {name for row in rows for key in ("when", "amends") for name in row.get(key, ())}
     inputs |= {name for row in rows for state in row.get("from", ()) for name in state.when}
     inputs |= {wait.get("limit") for wait in waits}

@@ -3,9 +3,10 @@
     defaults: {effect: idempotent, attempts: {max: 3}}     for each row with an action that doesn't say otherwise
     groups: {frozen_states: [a, b]}                        a name for states, wherever states are listed
     from: [a, {state: b, when: {validate: asked}}]         rows that differ only in their source and its ``when``
+    guards: {still_ours: {watched: [frozen_states], …}}    a guard of every row by which the runner leaves these states
 
-Runs before any check, so that every later rule sees plain rows only. Owns the faults of these three. Refuses unused
-shorthand: a group or a default without a row. Called by declare.py.
+Runs before any check, so that every later rule sees plain rows only. Owns the faults of the first three; build.py gives
+the rows their watched guards. Refuses unused shorthand: a group or a default without a row. Called by declare.py.
 """
 
 from collections.abc import Iterable, Mapping
@@ -105,10 +106,10 @@ class _Groups:
         for row in self._machine.get("transitions", ()):
             if "from" in row:
                 row["from"] = self._written_out(row["from"], "from")
-        for section in ("environment", "never"):
-            for rule in self._machine.get(section, ()):
-                if "states" in rule:
-                    rule["states"] = self._written_out(rule["states"], "states")
+        rules = [rule for section in ("environment", "never") for rule in self._machine.get(section, ())]
+        for key, blocks in (("states", rules), ("watched", self._machine.get("guards", {}).values())):
+            for block in (block for block in blocks if key in block):
+                block[key] = self._written_out(block[key], key)
         for name in self._declared:
             if name not in self._used and self._declared[name]:
                 self._faults.add(name.line, f"group {name} is used nowhere", "list it in from or states, or remove it")

@@ -513,7 +513,7 @@ ONLY_THE_HEAD = {
     "lease_acquired": {"epoch", "operator", "host"},  # of an epoch only that it rises
     "resumed": {"operator", "host", "pid"},
     "sampled": {"waited_seconds", "limit_seconds"},
-    "failed": {"error"},
+    "failed": {"error", "answered"},
     "repaired": {"result"},
     "commit": {"args", "result", "seconds", "ways", "error"},
     "held": {"stage", "reason", "fault", "way", "interrupted", "ways"},

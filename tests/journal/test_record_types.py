@@ -41,6 +41,9 @@ BODIES: dict[str, dict[str, Any]] = {
         "ways": [{"do": "resume", "because": "go on"}],
     },
     "resolved": {"row": ROW, "outcome": "done", "reason": "I looked", "operator": "ann"},
+    "settled": {
+        "row": ROW, "trigger": "open", "how": "touched", "done": False, "because": "it is shut out", "result": None,
+    },
     "rejected": {"state": "shut", "trigger": "open", "why": "no", "legal": ["resume"]},
     "held": {"state": "shut", "stage": "open", "reason": "stuck", "frozen": [], "ways": []},
     "forecast": {

@@ -10,7 +10,7 @@ for, and against the audit, whenever a test closes it.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from drfsm.adapters.s3_lease import S3Lease
 from drfsm.dr import workload
 from drfsm.dr.procedures.bindings import binding
 from drfsm.dr.sites.preflight import PULL_SECRET_VERBS, VALIDATION_VERBS, VERBS
+from drfsm.dr.sites.schedules import EPOCH
 from drfsm.dr.sites.startable import WISHED_VERBS
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
@@ -40,7 +41,7 @@ from drfsm.sandbox import Sandbox
 from drfsm.sandbox.cloud import MACHINE_IMAGE
 from drfsm.sandbox.seed import BEFORE, CONFIGMAP, CRONJOB, NAMESPACE, RUNNER_TAGS, job_from
 from drfsm.spec import MachineSpec, load_machine
-from drfsm.world import Cluster, World
+from drfsm.world import Cluster, Copy, World
 from tests.direct_store import Bucket
 
 TEXT = (shipped("machines") / "failback.yaml").read_bytes()
@@ -65,6 +66,19 @@ Answer = TypeVar("Answer")
 
 class Killed(BaseException):
     """A power cut: nothing of drfsm gets to say anything any more."""
+
+
+@define
+class HeldBack:
+    """A request that was sent, and that the world has not taken yet: its process dies while it is on its way."""
+
+    request: Callable[[], object] | None = None
+
+    def lands(self) -> object:
+        """Let the world take it now, with the conditions that it was sent with; return the answer."""
+        assert self.request is not None, "no such request was sent"
+        request, self.request = self.request, None
+        return request()
 
 
 class Clock:
@@ -242,13 +256,13 @@ class Site(Bucket):
         return data["PUBLISH_S3"], data["PUBLISH_S3_DRY_RUN"]
 
     def touchable(self, site: str) -> dict[str, Any]:
-        """Return all that a procedure may touch on a site, annotations included."""
+        """Return all that a procedure may touch on a site, annotations included, but for the one of a mere touch."""
         store = self.cluster(site).store
         return {
             f"{plural}/{each['metadata']['name']}": [
                 each.get("spec") or each.get("data"),
                 each["metadata"].get("labels"),
-                each["metadata"].get("annotations") or {},
+                {name: text for name, text in (each["metadata"].get("annotations") or {}).items() if name != EPOCH},
             ]
             for plural in ("cronjobs", "configmaps")
             for each in store.list(plural, NAMESPACE)[0]
@@ -455,7 +469,7 @@ class Watched:
 
     def _written(self, verb: str, kind: str, write: Callable[[], Answer]) -> Answer:
         self._asked(verb, kind)
-        self._run.meet("before", self._site, verb, kind)
+        self._run.meet("before", self._site, verb, kind, write)
         found = write()
         self._run.meet("after", self._site, verb, kind)
         return found
@@ -474,7 +488,7 @@ class WatchedPolicy:
 
     def write(self, policy: str | None) -> None:
         """Replace the policy."""
-        self._run.meet("before", "policy", "write", "")
+        self._run.meet("before", "policy", "write", "", lambda: self._policy.write(policy))
         self._policy.write(policy)
         self._run.meet("after", "policy", "write", "")
 
@@ -496,10 +510,25 @@ class WatchedStore:
 
     def put(self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
         """Write an object."""
-        self._run.meet("before", "store", "put", key)
-        etag = str(self._store.put(key, body, if_match=if_match, if_absent=if_absent))
+
+        def write() -> str:
+            return str(self._store.put(key, body, if_match=if_match, if_absent=if_absent))
+
+        self._run.meet("before", "store", "put", key, write)
+        etag = write()
         self._run.meet("after", "store", "put", key)
         return etag
+
+    def copy_many(self, copies: Iterable[Copy], *, check: Callable[[], None] | None = None) -> Iterator[Copy]:
+        """Copy objects: many requests, met as one."""
+        wanted = list(copies)
+        self._run.meet(
+            "before", "store", "copy", " ".join(each.target for each in wanted), lambda: self._copied(wanted)
+        )
+        yield from self._store.copy_many(wanted, check=check)
+
+    def _copied(self, copies: Sequence[Copy]) -> list[Copy]:
+        return list(self._store.copy_many(copies))
 
 
 @define
@@ -515,7 +544,7 @@ class _Meeting:
     verb: str
     what: str
     left: int
-    deed: Deed
+    deed: Deed | HeldBack
 
 
 @define
@@ -561,7 +590,13 @@ class Failback:
         """Do something before or after the n-th write of a kind (or of keys that hold this) to a site or the store."""
         self._meetings.append(_Meeting(moment, where, verb, what, number, deed))
 
-    def meet(self, moment: str, where: str, verb: str, what: str) -> None:
+    def hold_back(self, where: str, verb: str, what: str, *, number: int = 1) -> HeldBack:
+        """Kill the process while the n-th write of a kind is on its way; return the request, which may land later."""
+        held = HeldBack()
+        self._meetings.append(_Meeting("before", where, verb, what, number, held))
+        return held
+
+    def meet(self, moment: str, where: str, verb: str, what: str, write: Callable[[], object] | None = None) -> None:
         """Let a write be met by who waits for it."""
         for each in list(self._meetings):
             fits = (each.moment, each.where, each.verb) == (moment, where, verb) and each.what in what
@@ -570,6 +605,9 @@ class Failback:
             each.left -= 1
             if each.left == 0:
                 self._meetings.remove(each)
+                if isinstance(each.deed, HeldBack):
+                    each.deed.request = write
+                    raise Killed
                 each.deed()
 
     def stop_after(self, trigger: str) -> None:
@@ -617,6 +655,10 @@ class Failback:
     def request(self, trigger: str, **args: Any) -> RunState:
         """Fire an operator's row."""
         return self._verb(lambda runner: runner.request(trigger, {"reason": "the test wants it", **args}))
+
+    def resolve(self, outcome: str) -> RunState:
+        """Say what became of an action whose outcome is open."""
+        return self._verb(lambda runner: runner.resolve(outcome, "the test knows"))
 
     def killed(self, verb: Callable[[], object]) -> None:
         """Do something that must end in a power cut."""

@@ -21,7 +21,7 @@ from drfsm.dr.layout import nested, protected
 from drfsm.dr.progress import Note, Progress, first_of, quiet
 from drfsm.dr.terms import terms_of
 from drfsm.dr.workload import Workload
-from drfsm.engine import Fact, Run
+from drfsm.engine import Fact, Late, Run
 from drfsm.errors import ActionFailed, UsageFault
 from drfsm.world import Check, Copy, ObjectStore, Stat, World
 
@@ -198,4 +198,5 @@ def _sync(world: World, run: Run) -> dict[str, Any]:
 
 
 FACTS = {"sync": Fact(lambda world, run: _planned(world, run).record, _judge)}
+LATE = {"sync_prefix": Late(settles="a copy within the bucket has no condition")}
 ACTIONS = {"sync_prefix": _sync}

@@ -26,7 +26,7 @@ from drfsm.dr.artifacts.verification import (
 )
 from drfsm.dr.progress import FIRST, Progress, first_of, quiet
 from drfsm.dr.terms import terms_of
-from drfsm.engine import Fact, Run
+from drfsm.engine import Fact, Late, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Copy, ObjectStore, World
 
@@ -261,6 +261,12 @@ FACTS = {
     "primary_run": VALIDATED,
     "artifacts": Fact(lambda world, run: _side_by_side(world, run).record, _judge_published),
     "latest": Fact(lambda world, run: _latest(world, run).record, _judge_latest),
+}
+LATE = {
+    # What is beside tells what was published, and goes away when the validation is undone.
+    "publish_artifacts": Late(settles="a copy within the bucket has no condition", early=True),
+    "withdraw_artifacts": Late(settles="a deletion in the bucket has no condition", early=True),
+    "switch_latest": Late(settles="a copy within the bucket has no condition"),
 }
 ACTIONS = {
     "publish_artifacts": _publish,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drfsm.dr.terms import terms_of
-from drfsm.engine import Fact, Run
+from drfsm.engine import Fact, Late, Run
 from drfsm.world import World
 
 POLL_SECONDS = 1.0
@@ -51,4 +51,5 @@ def _terminate(world: World, run: Run) -> dict[str, Any]:
 
 
 FACTS = {"runners": Fact(_observe, lambda seen, _inputs: "present" if _left(seen) else "gone")}
+LATE = {"terminate_runners": Late(settles="a termination has no condition")}
 ACTIONS = {"terminate_runners": _terminate}

@@ -15,11 +15,12 @@ from uuid import uuid4
 
 from drfsm import claims
 from drfsm.dr.terms import terms_of
-from drfsm.engine import Fact, Run
+from drfsm.engine import Fact, Late, Run
 from drfsm.errors import Conflict, Unreadable
 from drfsm.world import ObjectStore, World
 
 LARGEST_BYTES = 1 << 20
+TRIES = 5
 _LONGEST_UID = 100  # characters; the UID of a namespace has 36
 NOT_ASKED = "not evaluated: lost, or left alone"
 
@@ -119,6 +120,29 @@ def hand_over(world: World, run: Run) -> None:
     run.note(f"{terms.target_site} now owns the pointers")
 
 
+def touch(world: World, run: Run) -> dict[str, Any]:
+    """Write the object again with the same content and a new nonce: a late write fails on its ETag.
+
+    Where there is no object, or nobody can read it, it is left alone. Raises Conflict if another process writes it.
+    """
+    key = _key(run)
+    for _ in range(TRIES):
+        blob = world.store.get(key, largest_bytes=LARGEST_BYTES)
+        if blob is None or "why" in read(world.store, key):
+            return {"touched": []}
+        owned = claims.object_of(blob.body, f"the ownership object {key}", largest_bytes=LARGEST_BYTES)
+        try:
+            world.store.put(key, _encoded({**owned, "nonce": uuid4().hex}), if_match=blob.etag)
+        except Conflict:
+            continue
+        return {"touched": [key]}
+    raise Conflict(f"the ownership object {key} is changed by another process again and again")
+
+
+def _encoded(owned: Mapping[str, Any]) -> bytes:
+    return (json.dumps(owned, indent=2) + "\n").encode()
+
+
 def _body(world: World, run: Run, site: str) -> bytes:
     owned = {
         "schema_version": 1,
@@ -128,9 +152,13 @@ def _body(world: World, run: Run, site: str) -> bytes:
         "run": run.id,
         "nonce": uuid4().hex,
     }
-    return (json.dumps(owned, indent=2) + "\n").encode()
+    return _encoded(owned)
 
 
+LATE = {
+    "adopt_ownership": Late(touch, settles="the first ownership object is created where none is"),
+    "hand_over_ownership": Late(touch),
+}
 FACTS = {"owner": Fact(_observe, _judge)}
 ACTIONS = {
     "adopt_ownership": _adopt,

@@ -3,12 +3,17 @@
 The set is the global and the provider pointers, under the candidate's keys and (for ``local``) the older
 ones, of every pair that the global pointer names. drfsm moves the whole set, provider pointers first,
 each only on the ETag read in the same step and only from where it was captured, with a fresh nonce in
-every write so that equal bytes never repeat an ETag. Pointers are rebuilt, never copied: the workload's other
-fields stay, and ``run_id``, ``run_path``, ``ended_at`` and ``provider_profiles`` name the new run. Observations
-omit drfsm's own mark (the field ``drfsm``), so a restored pointer equals its snapshot. A pointer is only a claim: an
-invalid one (not an object, an invalid run id or end) raises Unreadable, so that a fact is unknown; only setting the
-pointers by hand ignores that. ``run_path`` is checked against the layout and never used as a path.
-Inside drfsm a pointer's fields have drfsm's names; the contract says what the workload calls them (``form``).
+every write so that equal bytes never repeat an ETag. A *touch* writes a pointer again with the same content, so that
+a write of a run that was given up, still on its way, fails on its ETag.
+
+Pointers are rebuilt, never copied: the workload's other fields stay, and ``run_id``, ``run_path``, ``ended_at`` and
+``provider_profiles`` name the new run. Observations omit drfsm's own mark (the field ``drfsm``), so a restored pointer
+equals its snapshot. The mark proves nothing by itself, as whoever edits a pointer may leave it in: a pointer is this
+run's if its content is what this run writes.
+
+A pointer is only a claim: an invalid one (not an object, an invalid run id or end) raises Unreadable, so that a fact is
+unknown; only setting the pointers by hand ignores that. ``run_path`` is checked against the layout and never used as a
+path. Inside drfsm a pointer's fields have drfsm's names; the contract says what the workload calls them (``form``).
 """
 
 import hashlib
@@ -22,10 +27,11 @@ from uuid import uuid4
 from drfsm import claims
 from drfsm.dr.artifacts import LARGEST_REPORT_BYTES, said_at
 from drfsm.dr.layout import Layout, pairs_of
-from drfsm.dr.pointers.ownership import hand_over
+from drfsm.dr.pointers import ownership
+from drfsm.dr.pointers.ownership import TRIES, hand_over
 from drfsm.dr.terms import terms_of
 from drfsm.dr.workload import Pointers
-from drfsm.engine import Fact, Run
+from drfsm.engine import Fact, Late, Run
 from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import Blob, ObjectStore, World
 
@@ -226,7 +232,8 @@ def _capture(world: World, run: Run) -> dict[str, Any]:
         if blob is None:
             raise ActionFailed(f"the pointer {key} does not exist", fault="store", hint=_way_to_complete(run))
         says = said(blob.body, key, _form(run))
-        captured[key] = {"etag": blob.etag, "content": says["content"], "says": says}
+        rest = _rest(fields(blob.body, key, _form(run)))
+        captured[key] = {"etag": blob.etag, "content": says["content"], "rest": rest, "says": says}
         ended_at = says["ended_at"]
     return {"pointers": captured, "ended_at": ended_at}
 
@@ -241,6 +248,13 @@ def _captured(run: Run) -> Mapping[str, Mapping[str, str]]:
 def _content(body: bytes, key: str, form: Pointers) -> str:
     """Return a digest of a pointer's content, whoever wrote it: one that was restored by hand has the same."""
     return hashlib.sha256(json.dumps(fields(body, key, form), sort_keys=True).encode()).hexdigest()
+
+
+def _rest(pointer: Pointer) -> str:
+    """Return a digest of what a move leaves as it is: the pairs' names, and the workload's other fields."""
+    rest = {name: value for name, value in pointer.items() if name not in ("run_id", "run_path", "ended_at")}
+    rest["provider_profiles"] = sorted(pointer.get("provider_profiles") or {})
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def said(body: bytes, key: str, form: Pointers) -> dict[str, Any]:
@@ -283,6 +297,7 @@ def _observe_present(world: World, run: Run) -> dict[str, Any]:
 
 
 def _observe_captured(world: World, run: Run) -> dict[str, Any]:
+    """Observe each pointer against the capture: the same ETag, the same content, or exactly what this run moved."""
     seen, form = {}, _form(run)
     for key, captured in _captured(run).items():
         blob = get(world.store, key)
@@ -290,10 +305,23 @@ def _observe_captured(world: World, run: Run) -> dict[str, Any]:
             "captured": captured["etag"],
             "now": blob.etag if blob else None,
             "names": fields(blob.body, key, form).get("run_id") if blob else None,
-            "ours": bool(blob and _mark(blob.body, key, form).get("run") == run.id),
+            "ours": bool(blob and _moved_by(world, run, key, blob.body, captured)),
             "put_back": bool(blob and _content(blob.body, key, form) == captured["content"]),
         }
     return seen
+
+
+def _moved_by(world: World, run: Run, key: str, body: bytes, captured: Mapping[str, str]) -> bool:
+    """Return whether a pointer is exactly what this run makes of the captured one.
+
+    Runs of versions before 0.4.0 captured no ``rest``.
+    """
+    form, pointer = _form(run), fields(body, key, _form(run))
+    terms = terms_of(run.inputs)
+    if _mark(body, key, form).get("run") != run.id or pointer.get("run_id") != terms.new_run:
+        return False
+    rest_is_kept = captured.get("rest") in (None, _rest(pointer))
+    return rest_is_kept and pointer == rebuilt(pointer, terms.layout, terms.new_run, staged_end(world, run))
 
 
 def _mark(body: bytes, key: str, form: Pointers) -> Mapping[str, Any]:
@@ -384,13 +412,11 @@ def _move_one(world: World, run: Run, key: str, ended_at: Any) -> bool:
 
 
 def _refuse_strangers(run: Run, key: str, body: bytes) -> None:
-    """Raise Conflict unless a pointer is as captured, or as this run wrote it under a lease that is not newer."""
+    """Raise Conflict unless a pointer's content is as captured, and it was not written under a newer lease."""
     form, captured = _form(run), _captured(run).get(key)
     mark = _mark(body, key, form)
-    if mark.get("run") == run.id:
-        if mark.get("epoch", 0) > run.epoch:
-            raise Conflict(f"this run continues elsewhere: the pointer {key} was written under a newer lease")
-        return
+    if mark.get("run") == run.id and mark.get("epoch", 0) > run.epoch:
+        raise Conflict(f"this run continues elsewhere: the pointer {key} was written under a newer lease")
     if captured is None or _content(body, key, form) != captured["content"]:
         raise Conflict(
             f"the pointer {key} was moved by another process since it was captured;"
@@ -451,7 +477,8 @@ def _restore_provider(world: World, run: Run) -> dict[str, Any]:
         mark, same = (_mark(blob.body, key, form), fields(blob.body, key, form) == image) if blob else ({}, False)
         if same and (mark.get("run"), mark.get("epoch")) == (run.id, run.epoch):
             continue
-        if blob is None or image is None or not (same or mark.get("run") == run.id):
+        moved = bool(blob and mark.get("run") == run.id and _is_move_of(image, fields(blob.body, key, form), run))
+        if blob is None or image is None or not (same or moved):
             faults.append(key)
             continue
         write(world.store, key, dict(image), blob.etag, _ours(run), form)
@@ -463,6 +490,45 @@ def _restore_provider(world: World, run: Run) -> dict[str, Any]:
             hint="check them, then `drfsm request waive_undo --reason ...`",
         )
     return {"restored": restored}
+
+
+def _is_move_of(image: Pointer | None, pointer: Pointer, run: Run) -> bool:
+    """Return whether a pointer is what this run makes of its snapshot."""
+    terms = terms_of(run.inputs)
+    return image is not None and pointer == rebuilt(image, terms.layout, terms.new_run, pointer.get("ended_at"))
+
+
+def _touch(world: World, run: Run) -> dict[str, Any]:
+    """Write the pointers of the set again, each with its own content; one that somebody else moved is left alone.
+
+    Raises Conflict where another process writes them, too.
+    """
+    images, form = run.undoing.get("provider_pointers"), _form(run)
+    provider_keys, global_keys = ((), ()) if images else keys_of(world, run)
+    done = []
+    for key in images or (*provider_keys, *global_keys):
+        run.check()
+        if _touch_one(world.store, key, images[key] if images else None, run, form):
+            done.append(key)
+    return {"touched": done}
+
+
+def _touch_one(store: ObjectStore, key: str, image: Pointer | None, run: Run, form: Pointers) -> bool:
+    for _ in range(TRIES):
+        blob = None if isinstance(shown(store, key, form), str) else get(store, key)
+        if blob is None or (image is not None and fields(blob.body, key, form) != image):
+            return False  # it has another ETag than the late write was sent for
+        try:
+            write(store, key, fields(blob.body, key, form), blob.etag, _ours(run), form)
+        except Conflict:
+            continue
+        return True
+    raise Conflict(f"the pointer {key} is changed by another process again and again")
+
+
+def _touch_all(world: World, run: Run) -> dict[str, Any]:
+    """Touch the ownership object and the pointers."""
+    return {"touched": [*ownership.touch(world, run)["touched"], *_touch(world, run)["touched"]]}
 
 
 def set_by_hand(
@@ -597,6 +663,12 @@ FACTS = {
 PROMOTE = {
     "pointers_present": Fact(_observe_present, lambda seen, _inputs: "some_missing" if seen["missing"] else "all"),
     "succession": Fact(_observe_succession, _judge_succession),
+}
+LATE = {
+    "complete_pointer_set": Late(_touch, settles="a pointer that is missing is created where none is"),
+    "move_provider_pointers": Late(_touch),
+    "restore_provider_pointers": Late(_touch),
+    "move_global_pointer": Late(_touch_all),
 }
 ACTIONS = {
     "complete_pointer_set": _complete,

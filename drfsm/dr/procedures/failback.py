@@ -27,7 +27,9 @@ ROOMS: tuple[ModuleType, ...] = (
 def binding() -> Binding:
     """Return the binding; ``Binding.complete_for`` holds it against the machine."""
     facts = {**_merged("FACTS"), "comparison_profile": comparison.PROFILE}
-    return Binding(facts=facts, actions=_merged("ACTIONS"))
+    actions = _merged("ACTIONS")
+    late = {name: how for name, how in _merged("LATE").items() if name in actions}
+    return Binding(facts=facts, actions=actions, late=late)
 
 
 def _merged(table: str) -> Mapping[str, Any]:

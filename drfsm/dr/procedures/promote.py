@@ -49,6 +49,10 @@ ACTIONS: dict[str, Act] = {
 }
 
 
+ROOMS = (rehearsal, schedules, publishing, validation_job, publish_artifacts, pull_secret, ownership, fence, pointers)
+LATE = {name: late for room in ROOMS for name, late in room.LATE.items() if name in ACTIONS}
+
+
 def binding() -> Binding:
     """Return the binding; ``Binding.complete_for`` holds it against the machine."""
-    return Binding(facts=FACTS, actions=ACTIONS)
+    return Binding(facts=FACTS, actions=ACTIONS, late=LATE)

@@ -11,7 +11,7 @@ from typing import Any
 from drfsm.dr.layout import Layout, pairs_of
 from drfsm.dr.pointers import Pointer, keys_of, pairs, read, rebuilt, write
 from drfsm.dr.terms import terms_of
-from drfsm.engine import Fact, Run
+from drfsm.engine import Fact, Late, Run
 from drfsm.errors import ActionFailed
 from drfsm.world import World
 
@@ -95,4 +95,5 @@ FACTS = {
     "place": Fact(lambda _world, run: _place(run), judge_place),
     "rehearsal": Fact(_observe, _judge),
 }
+LATE = {"stage_rehearsal": Late(settles="the drill's own pointers are created under its own prefix")}
 ACTIONS = {"stage_rehearsal": _stage}

@@ -27,7 +27,7 @@ from drfsm.dr.sites.fence_statement import (
     statements_of,
 )
 from drfsm.dr.terms import Terms, terms_of
-from drfsm.engine import Fact, Run
+from drfsm.engine import Fact, Late, Run
 from drfsm.engine.ports import Clock
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import UNTOLD, BucketPolicy, World
@@ -93,6 +93,18 @@ def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
         return "up" if _as_written(seen["statements"], site, terms_of(inputs)) else "foreign"
 
     return judge
+
+
+def _judge_reliance(
+    site: str, judge: Callable[[Any, Mapping[str, Any]], str]
+) -> Callable[[Any, Mapping[str, Any]], str]:
+    """Judge whether a fence that a run relies on still stands; ``yes`` too where it relies on none."""
+
+    def stands(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+        relied_on = terms_of(inputs).relies_on_fence(site)
+        return "removed" if relied_on and judge(seen, inputs) not in ("up", "risked") else "yes"
+
+    return stands
 
 
 def _judge_with_risk(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
@@ -181,13 +193,18 @@ def rewrite(policy: BucketPolicy, clock: Clock, name: str, ours: list[Statement]
 FACTS = {
     "primary_fence": Fact(_observe("primary"), _judge("primary")),
     "dr_fence": Fact(_observe("dr"), _judge("dr")),
+    "primary_fence_stands": Fact(_observe("primary"), _judge_reliance("primary", _judge("primary"))),
+    "dr_fence_stands": Fact(_observe("dr"), _judge_reliance("dr", _judge("dr"))),
     "primary_fence_target": Fact(lambda world, run: target(world, terms_of(run.inputs), "primary"), judge_target),
     "dr_fence_target": Fact(lambda world, run: target(world, terms_of(run.inputs), "dr"), judge_target),
 }
 PROMOTE = {
     "primary_fence": Fact(_observe("primary"), _judge_with_risk),
+    "primary_fence_stands": Fact(_observe("primary"), _judge_reliance("primary", _judge_with_risk)),
     "primary_fence_target": Fact(lambda world, run: target(world, terms_of(run.inputs), "primary"), _judge_both_named),
 }
+_UNCONDITIONAL = Late(settles="a write of the bucket's policy has no condition", overwrites=True)
+LATE = dict.fromkeys(("raise_primary_fence", "lift_primary_fence", "raise_dr_fence", "lift_dr_fence"), _UNCONDITIONAL)
 ACTIONS = {
     "raise_primary_fence": _raise("primary"),
     "lift_primary_fence": _lift("primary"),

@@ -11,10 +11,10 @@ from typing import Any
 
 from drfsm.dr.objects import check_namespace
 from drfsm.dr.pointers import left_alone
-from drfsm.dr.sites.schedules import BEFORE, before_of, edit, listed, parsed
+from drfsm.dr.sites.schedules import BEFORE, before_of, edit, listed, parsed, touched, touching
 from drfsm.dr.terms import terms_of
 from drfsm.dr.workload import Switches
-from drfsm.engine import Fact, Run
+from drfsm.engine import Fact, Late, Run
 from drfsm.errors import ActionFailed
 from drfsm.world import Cluster, Manifest, World
 
@@ -134,6 +134,17 @@ def _restore(fact: str, site: str, ours: str) -> Callable[[World, Run], Any]:
     return restore
 
 
+def _touch(site: str) -> Callable[[World, Run], Any]:
+    """Touch the ConfigMap, so that a late write of the switches fails on its condition."""
+
+    def touch(world: World, run: Run) -> dict[str, Any]:
+        touching(site, run)
+        name = terms_of(run.inputs).configmap
+        return {"site": site, "touched": [name] if touched(world.site(site), run, "ConfigMap", name) else []}
+
+    return touch
+
+
 def _observe_switch(world: World, run: Run) -> dict[str, Any]:
     """Find settings that control publishing instead of the ConfigMap."""
     terms = terms_of(run.inputs)
@@ -250,6 +261,14 @@ FACTS = {
     "dr_publishing": Fact(_observe("dr"), judge),
     "publishing_place": Fact(_observe_place, _judge_place),
     "publishing_switch": Fact(_observe_switch, lambda seen, _inputs: "overridden" if seen["overridden"] else "heeded"),
+}
+LATE = {
+    "silence_primary": Late(_touch("primary")),
+    "silence_dr": Late(_touch("dr")),
+    "restore_primary_publishing": Late(_touch("primary")),
+    "restore_dr_publishing": Late(_touch("dr")),
+    "enable_primary_publishing": Late(_touch("primary")),
+    "enable_dr_publishing": Late(_touch("dr")),
 }
 ACTIONS = {
     "silence_primary": _silence("primary"),

@@ -29,7 +29,7 @@ from typing import Any
 from drfsm import claims
 from drfsm.dr.objects import cronjob_of
 from drfsm.dr.terms import terms_of
-from drfsm.engine import Fact, Run
+from drfsm.engine import Fact, Late, Run
 from drfsm.errors import ActionFailed, Unreadable
 from drfsm.world import Cluster, Manifest, PullTokens, World
 from drfsm.world.registries import DOCKER_HUB, ecr_of, registry_of
@@ -387,4 +387,5 @@ FACTS = {
     "pull_token": Fact(_observe, _judge_token),
     "pull_refresh": Fact(_observe_refresh, lambda seen, _inputs: "impossible" if seen["impossible"] else "possible"),
 }
+LATE = {"refresh_pull_secret": Late(settles="an apply of the pull Secret has no condition")}
 ACTIONS = {"refresh_pull_secret": _refresh}

@@ -7,6 +7,9 @@ suspended CronJob is not changed. Covers all CronJobs of the namespace, or those
 Changes that others made between freeze and thaw stay and are reported. Whoever may edit the object may write the
 annotation: an invalid one raises Unreadable, never counts as absent, and is never overwritten.
 
+``touched`` writes nothing but the annotation ``drfsm/epoch`` (``{"epoch": 7, "nonce": "…", "run": "…"}``), so that an
+object has a new resourceVersion: a write of a run that was given up, still on its way, then fails on its condition.
+
 A restore also scales Deployments to 0, because their pods could publish. Deployments with its record
 (``{"replicas": 3}``) are part of the target site's schedules, as ``Deployment/<name>``: suspended at 0 replicas, and
 scaled back by the row that resumes the schedules.
@@ -16,16 +19,19 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 from drfsm import claims
 from drfsm.dr.objects import check_namespace, time_of
+from drfsm.dr.pointers import left_alone
 from drfsm.dr.sites.cron_forecast import thaw, words
 from drfsm.dr.terms import terms_of
-from drfsm.engine import Fact, Run
+from drfsm.engine import Fact, Late, Run
 from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import Cluster, Manifest, World
 
 BEFORE = "drfsm/before"
+EPOCH = "drfsm/epoch"
 TRIES = 5
 _DEPLOYMENT = "Deployment/"
 
@@ -293,6 +299,44 @@ def edit(cluster: Cluster, kind: str, namespace: str, name: str, change: Callabl
     raise Conflict(f"{kind} {namespace}/{name} on {cluster.name} is changed by another process again and again")
 
 
+def touched(cluster: Cluster, run: Run, kind: str, name: str) -> bool:
+    """Give an object a new resourceVersion, and change nothing else; return False if it does not exist.
+
+    Whoever read it before and writes it later gets a Conflict. Raises what ``edit`` raises.
+    """
+    namespace = terms_of(run.inputs).namespace
+    if cluster.get(kind, namespace, name) is None:
+        return False  # a late write finds nothing either, and one made anew has another resourceVersion
+    mark = json.dumps({"run": run.id, "epoch": run.epoch, "nonce": uuid4().hex}, sort_keys=True)
+    return edit(cluster, kind, namespace, name, lambda _live: {"metadata": {"annotations": {EPOCH: mark}}})
+
+
+def touching(site: str, run: Run) -> None:
+    """Raise ActionFailed for a site that gets no requests: nothing on it can be touched."""
+    if left_alone(run, site):
+        raise ActionFailed(
+            f"{site} is declared lost, so it gets no requests, and a write that is on its way there can't be shut out",
+            hint="`drfsm request waive_undo --reason …`; when the site is back, look at its CronJobs and ConfigMap",
+        )
+
+
+def _touch(site: str) -> Callable[[World, Run], Any]:
+    """Touch whatever a freeze or a thaw of the site could still write."""
+
+    def touch(world: World, run: Run) -> dict[str, Any]:
+        touching(site, run)
+        cluster, before = world.site(site), run.undoing.get(f"{site}_schedules", {})
+        done = []
+        for name in sorted({*listed(world, site, run), *stopped(world, site, run), *before}):
+            run.check()
+            kind, _, plain = _object(name, run)
+            if touched(cluster, run, kind, plain):
+                done.append(name)
+        return {"site": site, "touched": done}
+
+    return touch
+
+
 def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
     """Judge a site's schedules; on the target site, by the CronJobs that the operator named to run at the end."""
 
@@ -303,6 +347,14 @@ def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
     return judge_site
 
 
+LATE = {
+    "suspend_primary_schedules": Late(_touch("primary")),
+    "restore_primary_schedules": Late(_touch("primary")),
+    "resume_primary_schedules": Late(_touch("primary")),
+    "suspend_dr_schedules": Late(_touch("dr")),
+    "restore_dr_schedules": Late(_touch("dr")),
+    "resume_dr_schedules": Late(_touch("dr")),
+}
 FACTS = {f"{site}_schedules": Fact(_observe(site), _judge(site)) for site in ("primary", "dr")}
 # A promote also suspends the primary, and restores that in an abort.
 PROMOTE = {

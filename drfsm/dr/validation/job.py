@@ -19,7 +19,7 @@ from drfsm.dr.layout import pairs_of
 from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL, condition, cronjob_of, name_of_ours, redacted, time_of
 from drfsm.dr.pointers import pairs, read
 from drfsm.dr.terms import Terms, terms_of
-from drfsm.engine import Fact, Run
+from drfsm.engine import Fact, Late, Run
 from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Cluster, Manifest, World
 
@@ -269,5 +269,9 @@ def _judge_result(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 FACTS = {
     "validation_job": Fact(_observe_job, lambda seen, _inputs: "present" if any(seen.values()) else "absent"),
     "validation_result": Fact(_observe_result, _judge_result),
+}
+LATE = {
+    "start_validation": Late(settles="the creation of a Job has no condition"),
+    "remove_validation": Late(settles="the deletion of a Job has no condition"),
 }
 ACTIONS = {"start_validation": _start, "remove_validation": _remove}

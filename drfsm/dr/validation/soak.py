@@ -17,7 +17,7 @@ from drfsm.dr.objects import cronjob_of, redacted
 from drfsm.dr.pointers import is_newer, keys_of, read
 from drfsm.dr.terms import terms_of
 from drfsm.dr.validation.job import create, find, job_from, job_of, left_of, remove_jobs, seen_job
-from drfsm.engine import Fact, Run
+from drfsm.engine import Fact, Late, Run
 from drfsm.errors import Unreadable
 from drfsm.world import Manifest, World
 
@@ -163,5 +163,9 @@ FACTS = {
     "alarm_state": Fact(_observe_alarms, _judge_alarms),
     "soak_job": Fact(_observe_job, lambda seen, _inputs: "present" if any(seen.values()) else "absent"),
     "soak_result": Fact(_observe_result, _judge_result),
+}
+LATE = {
+    "start_soak": Late(settles="the creation of a Job has no condition"),
+    "remove_soak": Late(settles="the deletion of a Job has no condition"),
 }
 ACTIONS = {"start_soak": _start, "remove_soak": _remove}

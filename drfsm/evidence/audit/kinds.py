@@ -28,7 +28,7 @@ from drfsm.journal.record_types import (
 )
 from drfsm.spec.model import MachineSpec
 
-_ONLY_FOR_REAL = ("intent", "commit", "failed", "repaired", "sampled", "resolved")
+_ONLY_FOR_REAL = ("intent", "commit", "failed", "repaired", "sampled", "resolved", "settled")
 _AFTER_THE_END = ("tail_cut", "seal")
 _SCOPES = ("live", "drill")
 
@@ -203,6 +203,7 @@ _RULES: Mapping[str, Callable[[Position, Record, Any], None]] = {
     "repaired": steps.repaired,
     "commit": steps.commit,
     "resolved": steps.resolved,
+    "settled": steps.settled,
     "rejected": _rejected,
     "held": _held,
     "forecast": forecasts.forecast,

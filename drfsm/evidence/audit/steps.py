@@ -10,7 +10,7 @@ from typing import Any
 
 from drfsm.evidence.audit.position import Position
 from drfsm.journal import OpenIntent, Record
-from drfsm.journal.record_types import Commit, Failed, Intent, Reading, Repaired, Resolved, Sampled, Transition
+from drfsm.journal.record_types import Commit, Failed, Intent, Reading, Repaired, Resolved, Sampled, Settled, Transition
 from drfsm.journal.replay import covers
 from drfsm.journal.undoing import acts, leads_to_undo, past_point_of_no_return, undo_entry
 from drfsm.spec.model import By, Effect, Row
@@ -395,3 +395,25 @@ def resolved(here: Position, record: Record, verdict: Resolved) -> None:
         here.add(record, "recovery", "an open outcome is settled as done or not_done, by a person, with a reason")
     here.halted = False
     here.begun.clear()
+
+
+def settled(here: Position, record: Record, late: Settled) -> None:
+    """Check that only what may be on its way is settled, and that what landed late was seen to have landed."""
+    row = next((declared for declared in here.spec.rows if declared.key == late.row), None)
+    flight = next((flight for flight in here.state.in_flight if flight.key == (late.row, late.undoes)), None)
+    here.observations.facts(record.seq, late.facts)
+    if row is None or flight is None or late.trigger != flight.trigger:
+        here.add(record, "recovery", f"{late.row} is settled, but no request of it can be on its way")
+        return
+    values = {name: reading.value for name, reading in late.facts.items()}
+    if late.done != (bool(values) and all(values.get(name) == value for name, value in row.sets.items())):
+        here.add(record, "postcondition", f"{row.trigger} is recorded as done={late.done}, unlike what was seen")
+    entry = next((entry for entry in here.state.undone if flight.changed(entry)), None)
+    undone = entry is not None and all(
+        name in late.facts and covers(late.facts[name].seen, snapshot) for name, snapshot in entry.before.items()
+    )
+    if late.how == "landed_late" and (entry is None or undone):
+        here.add(record, "undo", f"{row.trigger} is said to have landed late, but what it changes is as it was before")
+    if late.how == "read_again" and entry is not None and late.facts and not undone:
+        here.add(record, "undo", f"{row.trigger} is said not to have landed, but what it changes is not as before")
+    here.invariants.read(late.facts)

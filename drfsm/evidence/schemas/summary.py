@@ -155,6 +155,9 @@ def _fields(machine: str, inputs: Sequence[str], receipt: Shape) -> Fields:
     }
 
 
+_SINCE_0_4_0: Fields = {
+    "not_excluded": about("Actions that were given up, and of which a request may still take effect") | array(TEXT)
+}
 _RULES = (
     when(
         {"status": one_of(*_ENDED, "dry_run")},
@@ -179,7 +182,7 @@ def summary(machine: str, *, inputs: Sequence[str], receipt: Shape, rules: Seque
         f"{machine}.summary",
         title=f"{machine}.summary.json",
         description=_DESCRIPTION.format(machine),
-        shape=record(_fields(machine, inputs, receipt)),
+        shape=record(_fields(machine, inputs, receipt), optional=_SINCE_0_4_0),
         rules=(*_RULES, *rules),
     )
 

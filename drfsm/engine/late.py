@@ -1,0 +1,165 @@
+"""Writes that land late: requests of an action whose process was killed, or gave up, before the world answered.
+
+A request can take effect long after the process that sent it. Going on with the same action needs nothing here: what
+it does again is written under the same conditions, so only one of the two requests can succeed. An action that is given
+up (undone, abandoned) is different: an undo that finds nothing to undo writes nothing, and then the condition of the
+late request still holds. So before an undo counts as done, and before a run ends, each such action is settled, as its
+binding says (``Late``):
+
+    touch     what the action could change gets a new version with the same content: the late request's condition fails
+    settles   a request without a condition: wait as long as a request can take, then read the facts again; what landed
+              meanwhile is undone again; what may still land is recorded in words, for a person
+
+``RunState.in_flight`` (journal/replay.py) has the actions in question. Called by step.py and runner.py.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from drfsm.engine.binding import Binding, Late, Run
+from drfsm.engine.log import RunLog
+from drfsm.engine.observer import Observer, Readings, recorded, values_of
+from drfsm.engine.ports import Lease
+from drfsm.errors import DrfsmError, EvidenceFault, Interrupted, LeaseLost
+from drfsm.journal import InFlight, Undoable
+from drfsm.journal.replay import covers
+from drfsm.spec.model import Row
+
+SETTLE_SECONDS = 60.0
+"""How long a request without a condition may take to land: kube-apiserver ends a request after one minute
+(``--request-timeout``), and no client of drfsm waits longer for an answer."""
+
+Pause = Callable[[float, Row], None]
+
+
+class LateWrites:
+    """Settles what a run gave up. ``pause`` sleeps and raises Interrupted where a person asks the run to stop."""
+
+    def __init__(self, log: RunLog, binding: Binding, lease: Lease, observer: Observer, pause: Pause) -> None:
+        self._log, self._binding, self._lease, self._observer = log, binding, lease, observer
+        self._pause = pause
+        self._since: float | None = None  # on the clock's monotonic scale
+
+    def sent(self) -> None:
+        """Note that requests may have been sent until now: the lease was taken, or an attempt failed."""
+        self._since = self._log.clock.monotonic()
+
+    def shut_out(self, row: Row, entry: Undoable) -> None:
+        """Touch what the change of this entry could still hit, BEFORE the undo reads it; or wait for it.
+
+        Raises what a touch raises, and Interrupted.
+        """
+        for flight in self._log.state.in_flight:
+            late = self._late(flight)
+            if late is None or not flight.changed(entry):
+                continue
+            if late.early:
+                self._wait(row)
+            elif late.touch and not late.settles and not flight.committed:
+                self._lease.check()
+                result = late.touch(self._observer.world, self._run(flight))
+                self._record(flight, "touched", f"{flight.trigger} can no longer take effect late", result=result)
+
+    def settle(self, row: Row) -> bool:
+        """Settle everything that is left, before a row that ends the run; False: a change is to be undone again.
+
+        Raises Interrupted, LeaseLost. A world that does not answer ends in a record of what could not be excluded.
+        """
+        for flight in self._log.state.in_flight:
+            late = self._late(flight)
+            if late is None:
+                continue
+            if flight.committed and not (late.settles and self._undone(flight)):
+                if late.overwrites:  # BEFORE the guards of the last row are judged: they see what landed
+                    self._wait(row)
+                continue
+            self._lease.check()
+            result, why = self._touched(flight, late)
+            if late.settles:
+                self._wait(row)
+            entry = self._undone(flight)
+            facts, fault = ({}, "") if entry and late.early else self._facts(flight)
+            if entry is not None and facts and not fault and not self._as_before(entry, facts):
+                words = f"{flight.trigger} took effect after it was undone: it is undone again"
+                self._record(flight, "landed_late", words, facts=facts)
+                return False
+            self._settled(flight, late, why or fault, result=result, facts=facts)
+        return True
+
+    # --- the pieces -------------------------------------------------------------------------------------
+
+    def _settled(self, flight: InFlight, late: Late, fault: str, *, result: Any, facts: Readings) -> None:
+        if fault:
+            words = f"{flight.trigger} may still take effect, as this could not be shut out: {fault}"
+            self._record(flight, "not_excluded", words, result=result, facts=facts)
+        elif late.settles:
+            words = (
+                f"{flight.trigger} had not taken effect {SETTLE_SECONDS:.0f} s after its last request, and is not"
+                f" expected to: {late.settles}"
+            )
+            self._record(flight, "read_again", words, result=result, facts=facts)
+        else:
+            words = f"{flight.trigger} can no longer take effect late"
+            self._record(flight, "touched", words, result=result, facts=facts)
+
+    def _late(self, flight: InFlight) -> Late | None:
+        """Return how the flight's action is settled; None for one whose binding says nothing."""
+        named = flight.undoes or flight.row
+        declared = next((row for row in self._log.spec.rows if row.key == named), None)
+        if declared is None:
+            raise EvidenceFault(f"the journal names {named}, which the declaration doesn't have")
+        action = declared.undo if flight.undoes else declared.action
+        return self._binding.late.get(action or "")
+
+    def _run(self, flight: InFlight) -> Run:
+        row = next(row for row in self._log.spec.rows if row.key == flight.row)
+        state = self._log.state
+        entry = next((entry for entry in (*state.undo, *state.undone) if flight.changed(entry)), None)
+        return self._observer.run(row, {}, undoing=entry.before if entry else None)
+
+    def _touched(self, flight: InFlight, late: Late) -> tuple[Any, str]:
+        """Touch what the flight could hit; return what was touched, and why that was not possible."""
+        if late.touch is None:
+            return None, ""
+        try:
+            return late.touch(self._observer.world, self._run(flight)), ""
+        except (LeaseLost, Interrupted):
+            raise
+        except DrfsmError as fault:
+            return None, fault.what
+
+    def _wait(self, row: Row) -> None:
+        since = self._log.clock.monotonic() if self._since is None else self._since
+        self._pause(max(0.0, since + SETTLE_SECONDS - self._log.clock.monotonic()), row)
+
+    def _facts(self, flight: InFlight) -> tuple[Readings, str]:
+        """Read the facts that the flight's action changes; return why one can't be read, too."""
+        run = self._run(flight)
+        facts = {name: self._observer.read_one(name, run) for name in sorted(flight.facts)}
+        unread = next((f"{name}: {fact.why}" for name, fact in facts.items() if fact.seen is None and fact.why), "")
+        return facts, unread
+
+    def _undone(self, flight: InFlight) -> Undoable | None:
+        return next((entry for entry in self._log.state.undone if flight.changed(entry)), None)
+
+    def _as_before(self, entry: Undoable, facts: Readings) -> bool:
+        return all(covers(facts[name].seen, snapshot) for name, snapshot in entry.before.items() if name in facts)
+
+    def _record(
+        self, flight: InFlight, how: str, words: str, *, result: Any = None, facts: Readings | None = None
+    ) -> None:
+        named = next(row for row in self._log.spec.rows if row.key == flight.row)
+        now = values_of(facts or {})
+        self._log.append(
+            "settled",
+            {
+                "row": flight.row,
+                "trigger": flight.trigger,
+                "how": how,
+                "done": bool(facts) and all(now.get(name) == value for name, value in named.sets.items()),
+                "because": words,
+                "result": result,
+                "facts": recorded(facts or {}),
+                **({"undoes": flight.undoes} if flight.undoes else {}),
+            },
+        )
