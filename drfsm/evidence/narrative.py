@@ -110,6 +110,8 @@ def _why(state: RunState) -> Iterator[str]:
         yield f"  why: {stage}{clip(state.reason, width)}"
     if state.hint and state.stage != _UNDECIDED:
         yield f"  what to do: {clip(state.hint, _REASON_WIDTH)}"
+    if state.forward_only and not state.ended:
+        yield "  past the point of no return: the only way is forward, with drfsm resume; an abort is refused"
     for loud in state.loud:
         yield f"  {printable(loud)}"
     for kept in state.kept if state.ended else ():
@@ -132,8 +134,15 @@ def _frozen(state: RunState) -> Iterator[str]:
         if not state.ended:
             yield "Frozen now: nothing, as far as this run knows."
         return
-    yield "Frozen now:"
+    yield frozen_heading(state)
     yield from frozen_words(state)
+
+
+def frozen_heading(state: RunState) -> str:
+    """Return what stands above a run's frozen words: of a run that ended, since when, and whether it is meant."""
+    if state.status == "complete":
+        return f"Left frozen at its end ({moment(state.ended_at)}), as this procedure means it:"
+    return f"Frozen at its end ({moment(state.ended_at)}):" if state.ended else "Frozen now:"
 
 
 def frozen_words(state: RunState) -> Iterator[str]:

@@ -6,15 +6,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 
 from drfsm.evidence.narrative import standing, tell
 from drfsm.evidence.step_logs import StepFiles
-from drfsm.journal import Record, RunState
+from drfsm.evidence.summary import summarise
+from drfsm.evidence.wording import clock_remarks, commands, seconds_between
+from drfsm.journal import Record, RunState, fold
+from drfsm.journal.record_types import NextAction, Reading
 
 if TYPE_CHECKING:
     from tests.evidence.conftest import Play
 
 Make = Callable[..., "Play"]
+VALUES = {"lost": ("yes", "no")}
 HOME = "/home/ann/.local/state/drfsm/runs/run-1"
 
 
@@ -198,3 +203,46 @@ def test_summary_and_story_load_nothing_heavy() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == []
+
+
+def test_past_the_point_of_no_return_those_words_are_said_and_no_abort_is_offered(play: Make) -> None:
+    """From the intent on, whoever looks: at a held run, and at one whose process is gone in the middle of it."""
+    for held in (play(fails={"sign": ["die"]}).start(), play(fails={"ring": ["before", "before"]}).start()):
+        text = told(held, dead=True)
+        assert "past the point of no return: the only way is forward, with drfsm resume; an abort is refused" in text
+        assert "drfsm abort" not in text
+        assert "drfsm resume run-1" in text
+    assert "point of no return: " not in told(play(fails={"rekey": ["die"]}).start(), dead=True)
+
+
+def test_a_waiting_approval_is_offered_first_with_the_digest_of_the_plan() -> None:
+    """It is what the run waits for; a run that goes on without it would only wait again."""
+    plan = Reading(value="none", seen={"sha256": "ab" * 32}, why="")
+    ways = (NextAction(action="resume", reason="x"), NextAction(action="approve", reason="A person says yes"))
+    state = RunState(run_id="run-1", status="held", state="waiting", facts={"approval": plan}, next_actions=ways)
+    typed = [command for command, _ in commands(state, "run-1")]
+    assert typed[0] == f"drfsm approve run-1 --ticket ... --plan {'ab' * 32}"
+    assert typed[1] == "drfsm resume run-1"
+
+
+def test_the_legal_values_of_an_argument_are_shown() -> None:
+    """Nobody has to guess what `--arg` takes."""
+    way = NextAction(action="declare_lost", reason="It is gone", args=("lost", "reason"), values=VALUES)
+    state = RunState(run_id="run-1", status="held", state="waiting", next_actions=(way,))
+    typed, reason = list(commands(state, "run-1"))[1]
+    assert typed == 'drfsm request declare_lost run-1 --reason "..." --arg lost=...'
+    assert reason == "It is gone (lost is yes or no)"
+
+
+def test_a_clock_that_was_set_back_is_remarked_and_no_duration_is_negative(play: Make) -> None:
+    """The chain orders the records; times that go back are a remark of `replay`, and 0 where they are subtracted."""
+    records = list(play().start().written)
+    assert list(clock_remarks(records)) == []
+    at = len(records) // 2
+    records[at] = evolve(records[at], at="2026-02-26T23:00:00.000000Z")
+    (remark,) = clock_remarks(records)
+    assert f"record #{records[at].seq} is 1 h 0 min earlier than #{records[at - 1].seq}" in remark
+    state = fold(records)
+    summary = summarise(state, records, head="0" * 64)
+    assert min(each["seconds"] for each in summary["state_durations"]) >= 0
+    assert seconds_between(records[at - 1].at, records[at].at) == 0
