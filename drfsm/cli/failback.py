@@ -6,6 +6,8 @@ from typing import Any
 import click
 
 from drfsm.cli.options import (
+    Complete,
+    Duration,
     assignments,
     both_or_none,
     candidate,
@@ -27,6 +29,7 @@ from drfsm.runs import wiring
 
 
 @click.command(
+    cls=Complete,
     epilog="Ctrl-C stops the run at the next clean point; `drfsm resume` continues it from there.",
 )
 @click.option("--bucket", required=True, help="Bucket to which both sites publish.")
@@ -93,14 +96,18 @@ from drfsm.runs import wiring
 )
 @click.option(
     "--drain-timeout",
-    type=click.FloatRange(0),
+    type=Duration(),
     default=300,
     show_default=True,
-    help="Limit for running Jobs to end, in seconds.",
+    help="Limit for running Jobs to end, in seconds, or as 90s, 5m, 2h.",
 )
 @patience
 @click.option(
-    "--soak-timeout", type=click.FloatRange(0), default=90000, show_default=True, help="Limit for the soak, in seconds."
+    "--soak-timeout",
+    type=Duration(),
+    default=90000,
+    show_default=True,
+    help="Limit for the soak, in seconds, or as 90s, 5m, 2h.",
 )
 @of_a_run
 @output

@@ -72,6 +72,21 @@ class Lazy(click.Group):
         command: click.Command = getattr(importlib.import_module(f"drfsm.cli.{module}"), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; suggest the nearest one for a name that is misspelt."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as fault:
+            import difflib
+
+            near = [] if args[0].startswith("-") else difflib.get_close_matches(args[0], COMMANDS, n=3)
+            if not near:
+                raise
+            commands = ", ".join(f"drfsm {name}" for name in near)
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean: {commands}?", ctx) from fault
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing any of them."""
         with formatter.section("Commands"):

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from drfsm.claims import printable_json
 from drfsm.cli.say import Enduring, write_line
@@ -33,7 +33,7 @@ class Events:
         import structlog
 
         self._log = structlog.wrap_logger(
-            structlog.PrintLogger(stream),
+            structlog.PrintLogger(cast("TextIO", stream)),
             processors=[
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
                 lambda _logger, _name, event: {name: event[name] for name in sorted(event, key=_first)},

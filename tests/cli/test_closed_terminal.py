@@ -41,7 +41,7 @@ def closed_terminal() -> IO[bytes]:
 UNWRITABLE = {"a closed pipe": closed_pipe, "a full disk": full_disk, "a closed terminal": closed_terminal}
 
 
-@pytest.fixture(params=UNWRITABLE.values(), ids=UNWRITABLE.keys())
+@pytest.fixture(params=list(UNWRITABLE.values()), ids=list(UNWRITABLE))
 def unwritable(request: pytest.FixtureRequest) -> Iterator[IO[bytes]]:
     """Return what can't be written."""
     with request.param() as stream:
