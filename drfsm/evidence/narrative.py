@@ -62,6 +62,7 @@ _HOW = {
     "resolved": "a person said that it was done",
 }
 Json = Mapping[str, Any]
+_SITES = {"primary": "The primary", "dr": "DR"}
 
 
 # --- where it stands ------------------------------------------------------------------------------------
@@ -81,8 +82,10 @@ def standing(state: RunState, place: str, dead: bool = False, *, with_frozen: bo
     if state.dry_run and state.inputs.get("expect_account") == "":
         yield "  account: not confirmed, as neither --expect-account nor EXPECTED_ACCOUNT_ID says which it must be"
     yield from _begun(state, alive=state.status == "running" and not interrupted)
+    yield from _canonical(state)
     if with_frozen:
         yield from _frozen(state)
+    yield from _running_machines(state)
     yield from _foreseen(state)
     yield from _actors(state)
     yield from _next(state, place, interrupted=interrupted)
@@ -127,6 +130,36 @@ def _begun(state: RunState, *, alive: bool) -> Iterator[str]:
         yield f"  working on: {begun}"
     else:
         yield f"  unfinished action: {begun}. Nobody knows yet whether it was done; drfsm resume checks that first."
+
+
+def _canonical(state: RunState) -> Iterator[str]:
+    """Yield which run is canonical after a complete procedure, and whether its site publishes, as last read."""
+    owner, pointer = state.known.get("owner", ""), state.known.get("global_pointer", "")
+    run = state.inputs.get(f"{pointer}_run_id")
+    if state.status != "complete" or owner not in _SITES or not isinstance(run, str):
+        return
+    condition = {name: state.known.get(f"{owner}_{name}", "unknown") for name in ("publishing", "schedules")}
+    yield printable(
+        f"Canonical: run {run}. {_SITES[owner]} owns the pointers; its publishing is {condition['publishing']}, its"
+        f" schedules are {condition['schedules']}."
+    )
+
+
+def _running_machines(state: RunState) -> Iterator[str]:
+    """Yield the machines that a drill started and that run on, since when: they cost until it takes them down."""
+    if state.known.get("runner") != "present":
+        return
+    machines: dict[str, Json] = {}
+    for result in state.results.values():
+        listed = result.get("machines") if isinstance(result, Mapping) else None
+        for machine in listed if isinstance(listed, list) else ():
+            if isinstance(machine, Mapping) and isinstance(machine.get("instance_id"), str):
+                machines[machine["instance_id"]] = machine
+    if machines:
+        yield "Running, and costing until this run takes it down (drfsm resume, or drfsm abort):"
+    for instance_id, machine in machines.items():
+        kind = f"{machine.get('instance_type')}, disk of {machine.get('disk_gb')} GB"
+        yield printable(f"  {instance_id} ({kind}), since {moment(str(machine.get('launched_at')))}")
 
 
 def _frozen(state: RunState) -> Iterator[str]:

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
 
+from drfsm.adapters.file_journal import read_chain
 from drfsm.evidence.narrative import standing, tell
 from drfsm.evidence.step_logs import StepFiles
 from drfsm.evidence.summary import summarise
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from tests.evidence.conftest import Play
 
 Make = Callable[..., "Play"]
+ROOT = Path(__file__).parents[2]
 VALUES = {"lost": ("yes", "no")}
 HOME = "/home/ann/.local/state/drfsm/runs/run-1"
 
@@ -246,3 +249,29 @@ def test_a_clock_that_was_set_back_is_remarked_and_no_duration_is_negative(play:
     summary = summarise(state, records, head="0" * 64)
     assert min(each["seconds"] for each in summary["state_durations"]) >= 0
     assert seconds_between(records[at - 1].at, records[at].at) == 0
+
+
+def test_a_complete_failback_says_which_run_is_canonical_and_what_is_meant_to_stay_frozen() -> None:
+    """Nobody has to wonder whether DR was forgotten."""
+    known = {"owner": "primary", "global_pointer": "primary", "primary_publishing": "on", "primary_schedules": "on"}
+    state = RunState(
+        run_id="run-1", status="complete", state="complete", inputs={"primary_run_id": "2026-02-27T00:22:29Z"},
+        started_at="2026-02-27T00:00:00Z", ended_at="2026-02-27T01:00:00Z", sealed=True, known=known,
+        frozen_since={"DR's schedules are suspended": "2026-02-27T00:30:00Z"},
+    )  # fmt: skip
+    lines = "\n".join(standing(state, HOME)).splitlines()
+    publishes = "The primary owns the pointers; its publishing is on, its schedules are on."
+    assert lines[1] == f"Canonical: run 2026-02-27T00:22:29Z. {publishes}"
+    assert lines[2] == "Left frozen at its end (2026-02-27 01:00:00Z), as this procedure means it:"
+    assert lines[3] == "  DR's schedules are suspended, since 2026-02-27 00:30:00Z"
+
+
+def test_a_drill_that_was_stopped_says_what_runs_and_costs() -> None:
+    """A recorded drill that is held: its instance, what it is, and since when; none where it was taken down."""
+    place = ROOT / "tests" / "data" / "bundles" / "0.3.0" / "drill"
+    state = fold(read_chain(place).records)
+    text = "\n".join(standing(state, str(place)))
+    assert "Running, and costing until this run takes it down" in text
+    assert "  i-dbf44a86e8fe559b1 (t3.large, disk of 40 GB), since 2026-11-28 22:29:22Z" in text
+    gone = evolve(state, known={**state.known, "runner": "absent"})
+    assert "costing" not in "\n".join(standing(gone, str(place)))
