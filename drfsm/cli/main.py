@@ -17,7 +17,7 @@ import click
 from drfsm.adapters.waiting import tell_with
 from drfsm.claims import bounded
 from drfsm.cli.say import say, say_lines, say_text
-from drfsm.errors import DrfsmError, ExitCode, Unreachable
+from drfsm.errors import DrfsmError, ExitCode, Unreachable, UsageFault
 
 _DEFECT_SHOWN = 4000  # characters
 
@@ -164,6 +164,9 @@ def _report_fault(fault: BaseException) -> int:
         case BrokenPipeError():
             sys.stderr.close()
             code = ExitCode.DONE
+        case ModuleNotFoundError() if fault.name and not fault.name.startswith("drfsm"):
+            hint = 'pip install "drfsm[sandbox]" for the sandbox; pip install --force-reinstall drfsm for all others'
+            code = _report_fault(UsageFault(f"this command needs {fault.name}, which is not installed", hint=hint))
         case OSError() if fault.errno is not None:
             code = _report_fault(_of_the_system(fault))
         case _:

@@ -5,6 +5,7 @@ in a defect. A row: what somebody types, in which situation, the exit code, what
 """
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -194,3 +195,25 @@ def test_a_limit_is_given_as_people_say_it(drfsm: Drfsm, tmp_path: Path) -> None
     drfsm(*given(tmp_path, confirm1="FAIL"), "--drain-timeout", "1h5m")
     started = json.loads((tmp_path / "bundle" / bundle.LOG).read_bytes().splitlines()[0])
     assert started["body"]["inputs"]["drain_timeout"] == 3900
+
+
+@pytest.mark.parametrize("verb", ["up", "status", "down"])
+def test_a_sandbox_without_its_extra_says_what_to_install(
+    drfsm: Drfsm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Wrong usage, before a server is started that would only die."""
+    monkeypatch.setitem(sys.modules, "moto", None)  # what Python sees where it is not installed
+    told = drfsm("sandbox", verb, "--dir", tmp_path / "sandbox")
+    assert told.code == USAGE, told
+    assert "the sandbox needs moto, which is not installed" in told.err
+    assert 'pip install "drfsm[sandbox]"' in told.err
+    assert not (tmp_path / "sandbox").exists()
+
+
+def test_a_check_of_a_machine_shows_that_it_works(drfsm: Drfsm) -> None:
+    """It takes seconds to minutes: each rule is named on stderr when its search begins."""
+    told = drfsm("machine", "check", "drill")
+    rules = [line.partition(":")[0] for line in told.out.splitlines() if ": holds" in line]
+    assert rules
+    for rule in rules:
+        assert f"searching for {rule} ..." in told.err
