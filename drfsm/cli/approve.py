@@ -1,10 +1,12 @@
 """`drfsm approve`: shows the plan of a waiting promote, records a person's approval, and continues the promote."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from drfsm.adapters.file_journal import read_chain
+from drfsm.claims import bounded
 from drfsm.cli import plans
 from drfsm.cli.prompts import prompted
 from drfsm.cli.run_verbs import on_a_run
@@ -49,8 +51,19 @@ def approve(run: str | None, invocation: Invocation, *, ticket: str, plan: str, 
         say("not approved. To approve exactly this plan:", err=True)
         say(f"  {command}", err=True)
         return int(ExitCode.REFUSED)
+    if confirmed != digest and confirmed not in _shown_plans(run):
+        say(f"not approved: {bounded(confirmed, 100)} is the digest of no plan of this run. This plan has:", err=True)
+        say(f"  {digest}", err=True)
+        return int(ExitCode.REFUSED)
     answer = plans.answer_of(now, confirmed, operator, ticket, allow_older=allow_older)
     return wiring.resume(run, lambda runner: runner.request("approve", answer), invocation)
+
+
+def _shown_plans(place: str) -> set[str]:
+    """Return the digests of the plans that this run has shown: an older one is stale, any other is mistyped."""
+    readings = (record.body.get("facts", {}).get("approval") for record in read_chain(Path(place)).records)
+    seen = (reading.get("seen") for reading in readings if isinstance(reading, dict))
+    return {str(plan.get("sha256")) for plan in seen if isinstance(plan, dict)}
 
 
 def _plan_now(named: str | None, invocation: Invocation) -> tuple[RunState, Any, str, Invocation]:

@@ -215,6 +215,11 @@ def sync(source: str, target: str, output: str, *, dry_run: bool, **options: Any
 
     store, began = connected(options), time.monotonic()
     planned = prefix_sync.plan(store, source, target, contract_of(options), guarded=[options["prefix"]])
+    if not (planned.copies or planned.equal or planned.protected):
+        raise UsageFault(
+            f"s3://{store.bucket}/{source.removeprefix(f's3://{store.bucket}/')} holds no object: nothing was copied",
+            hint="check the spelling of SOURCE: drfsm runs list",
+        )
     record: dict[str, Any] = dict(planned.record)
     if not dry_run:
         copied = prefix_sync.execute(store, planned, note=_note)

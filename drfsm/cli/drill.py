@@ -19,6 +19,8 @@ from drfsm.cli.drill_inputs import PHASES, inputs_of, settle
 from drfsm.cli.options import (
     Amount,
     Command,
+    Complete,
+    Duration,
     approval_policy,
     candidate,
     configmap,
@@ -61,8 +63,8 @@ _WORKLOAD = (
     ),
     patience,
     click.option(
-        "--site-timeout", type=Amount(), default=120, show_default=True,
-        help="Limit for nodes to be ready, in seconds.",
+        "--site-timeout", type=Duration(), default=120, show_default=True,
+        help="Limit for nodes to be ready, in seconds, or as 90s, 5m, 2h.",
     ),
     click.option("--max-attempts", type=click.IntRange(1), default=3, show_default=True, help="Attempts at each step."),
     click.option("--no-retry", is_flag=True, help="The same as --max-attempts 1."),
@@ -92,6 +94,7 @@ def workload_options(command: Command) -> Command:
 
 
 @click.command(
+    cls=Complete,
     epilog="Ctrl-C stops the run at the next clean point; `drfsm resume` continues it from there.",
 )
 @click.option("--bucket", default="", help="Bucket to which both sites publish.  [default: that of --backup-uri]")
@@ -151,17 +154,17 @@ def workload_options(command: Command) -> Command:
 )
 @click.option(
     "--boot-timeout",
-    type=Amount(),
+    type=Duration(),
     default=900,
     show_default=True,
-    help="Limit for the site to boot, in seconds.",
+    help="Limit for the site to boot, in seconds, or as 90s, 5m, 2h.",
 )
 @click.option(
     "--reach-timeout",
-    type=Amount(),
+    type=Duration(),
     default=60,
     show_default=True,
-    help="Limit for the site's API to answer, in seconds.",
+    help="Limit for the site's API to answer, in seconds, or as 90s, 5m, 2h.",
 )
 @click.option(
     "--kubeconfig-primary",

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from drfsm.cli.options import (
-    Amount,
+    Complete,
+    Duration,
     assignments,
     both_or_none,
     candidate,
@@ -28,6 +29,7 @@ from drfsm.runs import wiring
 
 
 @click.command(
+    cls=Complete,
     epilog="Ctrl-C stops the run at the next clean point; `drfsm resume` continues it from there.",
 )
 @click.option("--bucket", required=True, help="Bucket to which both sites publish.")
@@ -98,13 +100,19 @@ from drfsm.runs import wiring
 )
 @click.option(
     "--drain-timeout",
-    type=Amount(),
+    type=Duration(),
     default=300,
     show_default=True,
-    help="Limit for running Jobs to end, in seconds.",
+    help="Limit for running Jobs to end, in seconds, or as 90s, 5m, 2h.",
 )
 @patience
-@click.option("--soak-timeout", type=Amount(), default=90000, show_default=True, help="Limit for the soak, in seconds.")
+@click.option(
+    "--soak-timeout",
+    type=Duration(),
+    default=90000,
+    show_default=True,
+    help="Limit for the soak, in seconds, or as 90s, 5m, 2h.",
+)
 @of_a_run
 @output
 def failback(**options: Any) -> int:

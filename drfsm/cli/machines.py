@@ -33,7 +33,7 @@ def _load(named: str) -> MachineSpec:
 def check_command(named: str) -> None:
     """Search every possible run for a state that must never happen; show the shortest way to it."""
     spec = _load(named)
-    report = check(spec)
+    report = check(spec, begin=lambda rule: say(f"searching for {rule or 'dead rows'} ...", err=True))
     for line in report.lines():
         say(line)
     if not report.ok:

@@ -18,7 +18,7 @@ from drfsm.adapters.waiting import tell_with
 from drfsm.claims import bounded
 from drfsm.cli import next_steps
 from drfsm.cli.say import say, say_lines, say_text
-from drfsm.errors import DrfsmError, ExitCode, Unreachable
+from drfsm.errors import DrfsmError, ExitCode, Unreachable, UsageFault
 
 _DEFECT_SHOWN = 4000  # characters
 
@@ -73,6 +73,21 @@ class Lazy(click.Group):
         module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(f"drfsm.cli.{module}"), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; suggest the nearest one for a name that is misspelt."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as fault:
+            import difflib
+
+            near = [] if args[0].startswith("-") else difflib.get_close_matches(args[0], COMMANDS, n=3)
+            if not near:
+                raise
+            commands = ", ".join(f"drfsm {name}" for name in near)
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean: {commands}?", ctx) from fault
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing any of them."""
@@ -154,6 +169,9 @@ def _report_fault(fault: BaseException, command: str = "") -> int:
         case BrokenPipeError():
             sys.stderr.close()
             code = ExitCode.DONE
+        case ModuleNotFoundError() if fault.name and not fault.name.startswith("drfsm"):
+            hint = 'pip install "drfsm[sandbox]" for the sandbox; pip install --force-reinstall drfsm for all others'
+            code = _report_fault(UsageFault(f"this command needs {fault.name}, which is not installed", hint=hint))
         case OSError() if fault.errno is not None:
             code = _report_fault(_of_the_system(fault), command)
         case _:

@@ -15,6 +15,8 @@ from drfsm.runs.trust import region_here
 if TYPE_CHECKING:
     from drfsm.dr.workload import Workload
 
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 _SECRET = re.compile(r"(?i)secret|token|passw|credential|key$")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,6 +36,47 @@ class Amount(click.FloatRange):
 
     def _describe_range(self) -> str:
         return "x>0" if self.min_open else "x>=0"
+
+
+class Duration(click.FloatRange):
+    """A time limit: seconds, or a number with s, m, h or d; several of them are added (``1h30m``)."""
+
+    name = "duration"
+
+    def __init__(self) -> None:
+        super().__init__(0, 1e9)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds. Fails for anything else, with an example."""
+        if isinstance(value, int | float):
+            return float(super().convert(value, param, ctx))
+        parts = _DURATION.findall(str(value))
+        if not parts or "".join(map("".join, parts)) != str(value):
+            self.fail(f"{value!r} is no duration: give seconds (300), or 90s, 5m, 1h30m, 2d", param, ctx)
+        return float(super().convert(sum(float(number) * _UNITS[unit] for number, unit in parts), param, ctx))
+
+
+class Complete(click.Command):
+    """A command that names every missing option at once, not one after the other."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does. Raises click.UsageError."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter:
+            values, _, _ = self.make_parser(ctx).parse_args(given)
+            missing = [param.opts[0] for param in self.params if param.required and param.name not in values]
+            if len(missing) < 2:  # noqa: PLR2004  click's own words are as good for one
+                raise
+            raise click.UsageError(f"Missing options: {', '.join(missing)}.", ctx) from None
+
+
+def reason_in_words(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return the reason that the option gives. Raises UsageFault for one without words."""
+    if not value.strip():
+        raise UsageFault("--reason has no words", hint="say why: the journal records it for whoever asks later")
+    return value
 
 
 def address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -159,17 +202,17 @@ _PATIENCE = (
     refresh_pull_secret,
     click.option(
         "--validation-timeout",
-        type=Amount(),
+        type=Duration(),
         default=3600,
         show_default=True,
-        help="Limit for a validation, in seconds.",
+        help="Limit for a validation, in seconds, or as 90s, 5m, 2h.",
     ),
     click.option(
         "--startup-timeout",
-        type=Amount(),
+        type=Duration(),
         default=600,
         show_default=True,
-        help="Limit for pods to start, in seconds.",
+        help="Limit for pods to start, in seconds, or as 90s, 5m, 2h.",
     ),
 )
 _OF_A_RUN = (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from drfsm.cli.say import say, say_text
+from drfsm.cli.say import say, say_lines, say_text
 from drfsm.errors import ExitCode
 from drfsm.evidence.narrative import standing
 from drfsm.evidence.summary import summarise, summary_bytes
@@ -44,11 +44,14 @@ def exit_code(state: RunState, records: Sequence[Record]) -> ExitCode:
 
 
 def reported(outcome: Outcome, output: str) -> int:
-    """Print where a run stands, as ``text`` or ``json``; return the exit code."""
+    """Print where a run stands, as ``text`` or ``json``; return the exit code, also where nobody reads that."""
     state, records = outcome.state, outcome.records
-    if output == "json":
-        say_text(summary_bytes(summarise(state, records, head=outcome.head)).decode())
-    else:
-        for line in standing(state, str(outcome.place)):
-            say(line)
+    try:
+        if output == "json":
+            say_text(summary_bytes(summarise(state, records, head=outcome.head)).decode())
+        else:
+            say_lines(standing(state, str(outcome.place)))
+    except (OSError, ValueError) as fault:
+        why = fault.strerror if isinstance(fault, OSError) and fault.strerror else fault
+        say(f"drfsm: the result could not be printed ({why}); drfsm status {state.run_id} shows it", err=True)
     return int(exit_code(state, records))

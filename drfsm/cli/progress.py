@@ -8,10 +8,10 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from drfsm.claims import printable_json
-from drfsm.cli.say import write_line
+from drfsm.cli.say import Enduring, write_line
 from drfsm.errors import common_causes, in_one_line
 from drfsm.journal import Record, RunState
 from drfsm.journal.record_types import Forecast
@@ -21,7 +21,7 @@ Body = Mapping[str, Any]
 Line = tuple[str, str]  # a mark, and words
 
 
-def listener(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Listener:
+def listener(stream: TextIO | Enduring, environ: Mapping[str, str] = os.environ) -> Listener:
     """Return the listener that prints a run's progress, for people or for log collectors."""
     return Events(stream) if environ.get("DRFSM_LOG") == "json" else Progress(stream)
 
@@ -29,11 +29,11 @@ def listener(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Listene
 class Events:
     """Prints a run's progress as JSON lines: ``event`` is a dotted name, the rest are its fields."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | Enduring) -> None:
         import structlog
 
         self._log = structlog.wrap_logger(
-            structlog.PrintLogger(stream),
+            structlog.PrintLogger(cast("TextIO", stream)),
             processors=[
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
                 lambda _logger, _name, event: {name: event[name] for name in sorted(event, key=_first)},
@@ -70,7 +70,7 @@ _PLAIN_FIELDS = frozenset({
 class Progress:
     """Prints a run's progress for people: one line for each record that matters to them, and each note."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | Enduring) -> None:
         self._stream = stream
         self._began = time.monotonic()
         self._noted = ""

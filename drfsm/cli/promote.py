@@ -7,7 +7,16 @@ from uuid import uuid4
 import click
 
 from drfsm.cli import plans
-from drfsm.cli.options import Amount, approval_policy, comparison_profile, configmap, of_a_run, patience, workload_file
+from drfsm.cli.options import (
+    Complete,
+    Duration,
+    approval_policy,
+    comparison_profile,
+    configmap,
+    of_a_run,
+    patience,
+    workload_file,
+)
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.promote_inputs import check_combinations, check_immediate_approval, inputs_of
 from drfsm.cli.prompts import at_terminal
@@ -20,6 +29,7 @@ from drfsm.runs.mirrors import has_mirror
 
 
 @click.command(
+    cls=Complete,
     epilog="It stops before it changes anything, shows its plan, and waits for `drfsm approve`.",
 )
 @click.option("--bucket", default="", help="Bucket to which both sites publish.  [default: the receipt's]")
@@ -125,10 +135,10 @@ from drfsm.runs.mirrors import has_mirror
 )
 @click.option(
     "--drain-timeout",
-    type=Amount(),
+    type=Duration(),
     default=300,
     show_default=True,
-    help="Limit for running Jobs to end, in seconds.",
+    help="Limit for running Jobs to end, in seconds, or as 90s, 5m, 2h.",
 )
 @patience
 @of_a_run

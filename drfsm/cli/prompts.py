@@ -9,7 +9,7 @@ from attrs import evolve
 
 from drfsm.claims import printable
 from drfsm.cli.progress import listener
-from drfsm.cli.say import say
+from drfsm.cli.say import Enduring, say
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.trust import Assurances
 
@@ -37,4 +37,4 @@ def tokens(first: str | None, second: str | None, dr_run_id: str) -> dict[str, s
 def at_terminal(**options: Any) -> Invocation:
     """Return the invocation of a person who reads stderr and can be asked."""
     assurances = evolve(options.pop("assurances", Assurances()), ask=prompted, tell=partial(say, err=True))
-    return Invocation(**options, assurances=assurances, listen=lambda: listener(sys.stderr))
+    return Invocation(**options, assurances=assurances, listen=lambda place: listener(Enduring(sys.stderr, place)))

@@ -13,9 +13,10 @@ import click
 from drfsm.adapters.file_journal import read_lines
 from drfsm.claims import LARGEST_BYTES
 from drfsm.cli.reading_options import bundle_or_mirror, output_format
-from drfsm.cli.say import say, say_json
+from drfsm.cli.say import say, say_json, say_lines
 from drfsm.errors import EvidenceFault, ExitCode
 from drfsm.evidence.narrative import tell
+from drfsm.evidence.wording import clock_remarks
 from drfsm.files import Directory
 from drfsm.journal import Record, read
 from drfsm.runs import bundle, selection
@@ -71,8 +72,8 @@ def replay(
         if records and not quiet:
             for line in tell(records, brief=not verbose):
                 say(line)
-        for line in verdict.lines():
-            say(line)
+        say_lines(clock_remarks(records))
+        say_lines(verdict.lines())
     if verdict.ok:
         return int(ExitCode.DONE)
     return int(ExitCode.DAMAGED if any(finding.rule == "chain" for finding in verdict.findings) else ExitCode.EVIDENCE)

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from drfsm.claims import bounded, is_name
-from drfsm.cli.options import address, operator, take_over
+from drfsm.cli.options import address, operator, reason_in_words, take_over
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say
@@ -72,7 +72,7 @@ _WHO = (
     ),
     output,
 )
-_reason = click.option("--reason", required=True, help="Why. The journal records it.")
+_reason = click.option("--reason", required=True, callback=reason_in_words, help="Why. The journal records it.")
 
 
 def on_a_run(command: Callable[..., Outcome | int]) -> Callable[..., int]:

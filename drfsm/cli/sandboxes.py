@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,12 +20,20 @@ _directory = click.option(
 )
 
 
+_EXTRA = ("moto", "flask", "flask_cors", "cryptography")  # its server is a process of its own, which would only die
+
+
 @click.group()
 def sandbox() -> None:
     """Run two sites on this computer: an object store and two Kubernetes clusters, to try everything."""
 
 
 def _place(directory: Path | None) -> Path:
+    """Return the sandbox's directory. Raises UsageFault where what the sandbox needs is not installed."""
+    if absent := [module for module in _EXTRA if find_spec(module) is None]:
+        raise UsageFault(
+            f"the sandbox needs {', '.join(absent)}, which is not installed", hint='pip install "drfsm[sandbox]"'
+        )
     try:
         from drfsm.sandbox import default_directory
     except ImportError as missing:

@@ -30,9 +30,8 @@ from drfsm.errors import (
     Unreadable,
     UsageFault,
 )
-from drfsm.evidence.narrative import frozen_words, standing
+from drfsm.evidence.narrative import frozen_heading, frozen_words, standing
 from drfsm.evidence.summary import summarise, summary_bytes
-from drfsm.evidence.wording import moment
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read
 from drfsm.runs import bundle, selection
@@ -98,7 +97,7 @@ def _frozen_here(shown: RunState, runs: Sequence[selection.KnownRun]) -> Iterato
     own = list(frozen_words(shown))
     others = list(_frozen_elsewhere(runs, but=shown.run_id))
     if own:
-        yield f"Frozen at its end ({moment(shown.ended_at)}):" if shown.ended else "Frozen now:"
+        yield frozen_heading(shown)
         yield from own
     elif not others:
         yield "Frozen now: nothing, as far as the runs of this computer know."
@@ -114,7 +113,7 @@ def _frozen_elsewhere(runs: Sequence[selection.KnownRun], but: str = "") -> Iter
             yield f"Frozen by {run.id}: UNKNOWN. Its records cannot be read: {run.fault}"
             continue
         at = f"which ended {run.status}" if run.state.ended else f"{run.status.upper()} in {run.state.state}"
-        yield f"Frozen now by another run, {run.id}, {at}:"
+        yield f"Frozen now by {'another run, ' if but else ''}{run.id}, {at}:"
         yield from frozen_words(run.state)
         yield f"  more about it: drfsm status {quote(run.name)}"
 

@@ -92,10 +92,15 @@ class RunLog:
         open_to = [row for row in rows if not (self.no_return and leads_to_undo(self.spec, row.to))]
         return [
             {"do": "resume", "because": "go on from exactly here"},
-            *(_action(row) for row in open_to),
+            *(self._action(row) for row in open_to),
         ]
 
-
-def _action(row: Row) -> dict[str, Any]:
-    """Return a next action as records carry it: what to ask for, why, and which arguments it takes."""
-    return {"do": row.trigger, "because": row.reason, **({"args": list(row.amends)} if row.amends else {})}
+    def _action(self, row: Row) -> dict[str, Any]:
+        """Return a next action as records carry it: what to ask for, why, its arguments and their legal values."""
+        values = self.spec.values_of(row)
+        return {
+            "do": row.trigger,
+            "because": row.reason,
+            **({"args": list(row.amends)} if row.amends else {}),
+            **({"values": {name: list(legal) for name, legal in values.items()}} if values else {}),
+        }

@@ -266,6 +266,7 @@ class Step:
             "before": {name: reading.seen for name, reading in before.items()},
             "frozen": self._log.frozen(values_of(before)),
             **({"undo": row.undo} if row.undo else {}),
+            **({"final_write": True} if row.point_of_no_return else {}),
         }
 
     def _failed_body(self, row: Row, attempt: Attempt, fault: DrfsmError, verdict: Probe) -> dict[str, Any]:

@@ -70,6 +70,7 @@ _SETTLED = {
     "not_excluded": "a late request of it is NOT EXCLUDED",
 }
 Json = Mapping[str, Any]
+_SITES = {"primary": "The primary", "dr": "DR"}
 
 
 # --- where it stands ------------------------------------------------------------------------------------
@@ -89,8 +90,10 @@ def standing(state: RunState, place: str, dead: bool = False, *, with_frozen: bo
     if state.dry_run and state.inputs.get("expect_account") == "":
         yield "  account: not confirmed, as neither --expect-account nor EXPECTED_ACCOUNT_ID says which it must be"
     yield from _begun(state, alive=state.status == "running" and not interrupted)
+    yield from _canonical(state)
     if with_frozen:
         yield from _frozen(state)
+    yield from _running_machines(state)
     yield from _foreseen(state)
     yield from _actors(state)
     yield from _next(state, place, interrupted=interrupted)
@@ -118,6 +121,8 @@ def _why(state: RunState) -> Iterator[str]:
         yield f"  why: {stage}{clip(state.reason, width)}"
     if state.hint and state.stage != _UNDECIDED:
         yield f"  what to do: {clip(state.hint, _REASON_WIDTH)}"
+    if state.forward_only and not state.ended:
+        yield "  past the point of no return: the only way is forward, with drfsm resume; an abort is refused"
     for loud in state.loud:
         yield f"  {printable(loud)}"
     for kept in state.kept if state.ended else ():
@@ -137,13 +142,50 @@ def _begun(state: RunState, *, alive: bool) -> Iterator[str]:
         yield f"  unfinished action: {begun}. Nobody knows yet whether it was done; drfsm resume checks that first."
 
 
+def _canonical(state: RunState) -> Iterator[str]:
+    """Yield which run is canonical after a complete procedure, and whether its site publishes, as last read."""
+    owner, pointer = state.known.get("owner", ""), state.known.get("global_pointer", "")
+    run = state.inputs.get(f"{pointer}_run_id")
+    if state.status != "complete" or owner not in _SITES or not isinstance(run, str):
+        return
+    condition = {name: state.known.get(f"{owner}_{name}", "unknown") for name in ("publishing", "schedules")}
+    yield printable(
+        f"Canonical: run {run}. {_SITES[owner]} owns the pointers; its publishing is {condition['publishing']}, its"
+        f" schedules are {condition['schedules']}."
+    )
+
+
+def _running_machines(state: RunState) -> Iterator[str]:
+    """Yield the machines that a drill started and that run on, since when: they cost until it takes them down."""
+    if state.known.get("runner") != "present":
+        return
+    machines: dict[str, Json] = {}
+    for result in state.results.values():
+        listed = result.get("machines") if isinstance(result, Mapping) else None
+        for machine in listed if isinstance(listed, list) else ():
+            if isinstance(machine, Mapping) and isinstance(machine.get("instance_id"), str):
+                machines[machine["instance_id"]] = machine
+    if machines:
+        yield "Running, and costing until this run takes it down (drfsm resume, or drfsm abort):"
+    for instance_id, machine in machines.items():
+        kind = f"{machine.get('instance_type')}, disk of {machine.get('disk_gb')} GB"
+        yield printable(f"  {instance_id} ({kind}), since {moment(str(machine.get('launched_at')))}")
+
+
 def _frozen(state: RunState) -> Iterator[str]:
     if not state.frozen_since:
         if not state.ended:
             yield "Frozen now: nothing, as far as this run knows."
         return
-    yield "Frozen now:"
+    yield frozen_heading(state)
     yield from frozen_words(state)
+
+
+def frozen_heading(state: RunState) -> str:
+    """Return what stands above a run's frozen words: of a run that ended, since when, and whether it is meant."""
+    if state.status == "complete":
+        return f"Left frozen at its end ({moment(state.ended_at)}), as this procedure means it:"
+    return f"Frozen at its end ({moment(state.ended_at)}):" if state.ended else "Frozen now:"
 
 
 def frozen_words(state: RunState) -> Iterator[str]:

@@ -135,9 +135,27 @@ def moment(at: str) -> str:
 
 
 def seconds_between(earlier: str, later: str) -> float | None:
-    """Return the seconds from one record's time to another's, None if one of them is no time."""
+    """Return the seconds from one record's time to another's, None if one of them is no time.
+
+    A clock that was set back in between gives 0: no duration is negative.
+    """
     first, last = moment_of(earlier), moment_of(later)
-    return None if first is None or last is None else round((last - first).total_seconds(), 3)
+    return None if first is None or last is None else round(max(0.0, (last - first).total_seconds()), 3)
+
+
+def clock_remarks(records: Iterable[Record]) -> Iterator[str]:
+    """Yield where the log's times go back: the clock was set, or another machine with another clock went on."""
+    before: Record | None = None
+    for record in records:
+        earlier = moment_of(before.at) if before is not None else None
+        now = moment_of(record.at)
+        if before is not None and earlier is not None and now is not None and now < earlier:
+            back = (earlier - now).total_seconds()
+            yield (
+                f"remark: record #{record.seq} is {lasting(back)} earlier than #{before.seq}: a clock was set back, or"
+                " two machines' clocks differ. The order is that of the chain; durations across it are not known"
+            )
+        before = record
 
 
 def lasting(seconds: float) -> str:
@@ -160,6 +178,8 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
         if not state.sealed:
             yield f"drfsm resume {run}", "seal the log; nothing else is left to do"
         return
+    if plan := _plan_to_approve(state):
+        yield f"drfsm approve {run} --ticket ... --plan {plan}", "approve exactly the plan that was shown last"
     yield f"drfsm resume {run}", _resume_words(state.open)
     if state.status == "held" and state.open is not None and BY_A_PERSON in state.reason:
         yield (
@@ -170,12 +190,22 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
     # An open intent may be the point of no return; the recorded actions are those from before it.
     proviso = " (refused past the point of no return)" if state.open and state.status != "held" else ""
     for trigger, reason, args in _requests(state.next_actions):
+        if trigger == "abort" and state.forward_only:
+            continue
         if trigger == "approve":  # a verb of its own: it shows what is approved
-            yield f"drfsm approve {run} --ticket ...", reason + proviso
+            yield f"drfsm approve {run} --ticket ...", f"show the plan as it is now. {reason}" + proviso
             continue
         verb = "abort" if trigger == "abort" else f"request {quote(trigger)}"
         options = "".join(f" --arg {name}=..." for name in args)
         yield f"drfsm {verb} {run} {WHY}{options}", reason + proviso
+
+
+def _plan_to_approve(state: RunState) -> str:
+    """Return the digest of the plan that waits for an approval, as it was last read; "" where none waits."""
+    reading = state.facts.get("approval")
+    sha256 = reading.seen.get("sha256") if reading and isinstance(reading.seen, Mapping) else None
+    waits = state.status == "held" and any(offered.action == "approve" for offered in state.next_actions)
+    return sha256 if waits and isinstance(sha256, str) and is_name("sha256", sha256) else ""
 
 
 def _resume_words(intent: OpenIntent | None) -> str:
@@ -186,4 +216,7 @@ def _requests(next_actions: Iterable[NextAction]) -> Iterator[tuple[str, str, li
     for offered in next_actions:
         if offered.action != "resume" and is_name("state", offered.action):
             args = [name for name in offered.args if name != "reason" and is_name("state", name)]
-            yield offered.action, printable(offered.reason), args
+            legal = "; ".join(
+                f"{name} is {' or '.join(offered.values[name])}" for name in args if name in offered.values
+            )
+            yield offered.action, printable(f"{offered.reason} ({legal})" if legal else offered.reason), args

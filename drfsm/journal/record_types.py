@@ -146,6 +146,9 @@ class NextAction:
     action: str = required(TEXT, key="do")
     reason: str = required(TEXT, key="because")
     args: tuple[str, ...] = optional(list_of(TEXT, minItems=1), ())
+    values: Mapping[str, tuple[str, ...]] = optional(
+        object_of(WORDS), {}, since="0.4.0", note="argument -> the values that it may have, where these are declared"
+    )
 
 
 SAID = either(TEXT, closed(unknown=TEXT))  # who somebody is, as the cloud or a cluster says; or why nobody knows
@@ -293,6 +296,9 @@ class Intent(Transition):
     effect: str = required(one_of("none", "idempotent", "once"))
     before: Json = required(OBJECT, note="fact -> the exact snapshot that an undo restores")
     undo: str | None = optional(TEXT)
+    point_of_no_return: bool = optional(
+        FLAG, default=False, key="final_write", since="0.4.0", note="from here on the only way is forward"
+    )
 
 
 @frozen(kw_only=True)

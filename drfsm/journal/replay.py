@@ -172,6 +172,7 @@ class RunState:
     stage: str = ""
     reason: str = ""
     hint: str = ""  # of a hold: what mends it, in words
+    forward_only: bool = False  # the point of no return is passed, as an intent says (of 0.4.0 or later)
     causes: tuple[tuple[str, str, str], ...] = ()  # why the run left its main path: (by, reason, stage), oldest first
     loud: tuple[str, ...] = ()  # reasons in capitals of rows that were taken: something was left out, or is a risk
     actors: tuple[Actor, ...] = ()  # who started, resumed and decided; oldest first
@@ -319,6 +320,8 @@ def _intended(state: RunState, record: Record, intent: Intent) -> RunState:
     state = _with_args(state, intent)
     if intent.undo:
         state = _push(state, Undoable(intent.row, intent.trigger, intent.undo, opened.before))
+    if intent.point_of_no_return:
+        state = evolve(state, forward_only=True)
     if intent.kept:
         state = _keep(state, {**state.kept_by_row, intent.row: intent.kept})
     if not intent.undoes:  # what an undo finds before it is no snapshot to restore: the undo restores one

@@ -5,6 +5,7 @@
     <machine>.summary.json     derived; made true by every record, and by `status` after a SIGKILL
     steps/NN-<trigger>.log     what each step saw and said
     alarm_history.json         a failback's with alarms: derived (derived_files.py)
+    progress.log               the rest of a run's progress, from when its terminal was closed (cli/say.py)
     phases/, private/, logs/   a drill's: derived files (derived_files.py), and the files of its site (clusters.py)
 
 Bundles live in ``<home>/runs/<run id>``; one that ``--receipt-dir`` put elsewhere has a link there. Every file is

@@ -42,7 +42,7 @@ class Invocation:
     kubeconfigs: Mapping[str, str] = field(factory=dict)  # site -> file, where it lies elsewhere than when started
     places: Mapping[str, str] = field(factory=dict)  # endpoint_url, region, terraform_dir: likewise
     assurances: Assurances = field(factory=Assurances)  # what the operator answers for, and how to ask for more
-    listen: Callable[[], Listener] = Silent  # makes a listener for one run's work
+    listen: Callable[[Path], Listener] = lambda _place: Silent()  # makes a listener for one run's work, by its bundle
 
     @property
     def named_places(self) -> dict[str, str]:

@@ -227,7 +227,7 @@ class RunContext:
         from drfsm.dr.procedures import binding
 
         self._identify()
-        listener = self._invocation.listen()
+        listener = self._invocation.listen(self._place)
         summary = SummaryFiles(self._place, self._spec, self._journal)
         runner = Runner(
             self._spec,

@@ -10,19 +10,17 @@ Reads the bundles of this computer, offline, and writes nothing. Called by every
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from shlex import quote
 
 from attrs import frozen
 
 from drfsm.adapters.file_journal import holder, read_chain
-from drfsm.claims import bounded
 from drfsm.errors import DrfsmError, UsageFault
+from drfsm.evidence.wording import NOBODY
 from drfsm.journal import RunState, fold
 from drfsm.runs import bundle
-
-_SHOWN_FROZEN = 160  # characters of what a run in a list has frozen
 
 
 @frozen
@@ -104,9 +102,12 @@ def chosen(runs: Iterable[KnownRun], *, to_read: bool) -> KnownRun:
     known = list(runs)
     open_runs = [run for run in known if run.is_open]
     if len(open_runs) > 1:
+        ordered = sorted(open_runs, key=lambda run: not run.state.frozen_since)
         raise UsageFault(
-            f"{len(open_runs)} runs are open on this computer; name the one that you mean: {_listed(open_runs)}",
-            hint="; or ".join(f"drfsm status {quote(run.name)}" for run in _frozen_first(open_runs)),
+            f"{len(open_runs)} runs are open on this computer; name the one that you mean:"
+            f" {', '.join(f'{run.id} ({run.status} in {run.state.state})' for run in ordered)}",
+            frozen=[f"{_frozen_words(run.state)}, by {run.id}" for run in ordered],
+            hint="; or ".join(f"drfsm status {quote(run.name)}" for run in ordered),
         )
     unfinished = open_runs or [run for run in known if run.lacks_its_end or run.fault]
     if not known:
@@ -122,20 +123,10 @@ def chosen(runs: Iterable[KnownRun], *, to_read: bool) -> KnownRun:
     return unfinished[0]
 
 
-def _frozen_first(runs: Sequence[KnownRun]) -> list[KnownRun]:
-    return sorted(runs, key=lambda run: not run.state.frozen_since)
-
-
-def _listed(runs: Sequence[KnownRun]) -> str:
-    return "; ".join(
-        f"{run.id} ({run.status} in {run.state.state}; {_frozen_words(run.state)})" for run in _frozen_first(runs)
-    )
-
-
 def _frozen_words(state: RunState) -> str:
-    if not state.frozen_since:
-        return "nothing frozen"
-    return f"frozen: {bounded(', '.join(state.frozen_since), _SHOWN_FROZEN)}"
+    """Return what a run has frozen in one line; that nobody can publish stands first, and alone."""
+    words = [word for word in state.frozen_since if word.startswith(NOBODY)] or list(state.frozen_since)
+    return ", ".join(word.replace(NOBODY, NOBODY.upper()) for word in words) or "nothing"
 
 
 def freezing(runs: Iterable[KnownRun]) -> Iterator[KnownRun]:

@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM while runs work: the first stops them at the next clean point, the second at once."""
+"""Signals while runs work: Ctrl-C or SIGTERM stops them at the next clean point, the second one at once.
+
+SIGHUP, which a terminal sends when it is closed, stops nothing: a run goes on to where it would have gone, for a laptop
+that is shut must not leave both sites frozen. Its progress goes into its bundle from then on (cli/progress.py).
+"""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -23,7 +27,11 @@ def stopping(runner: Runner, tell: Callable[[str], None]) -> Iterator[None]:
         for working in _AT_WORK:  # a run, and the run that started it
             working.interrupt()
 
-    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    def go_on(_number: int, _frame: object) -> None:
+        tell("the terminal was closed (SIGHUP): the run goes on; drfsm status shows where it stands")
+
+    actions = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: go_on}
+    handlers = {number: signal.signal(number, action) for number, action in actions.items()}
     _AT_WORK.append(runner)
     try:
         yield

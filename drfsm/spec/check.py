@@ -25,7 +25,7 @@ What is proven: the rule holds in every moment of that search. What is abstracte
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -117,12 +117,22 @@ class Report:
             yield f"row can never be taken: {row}"
 
 
-def check(spec: MachineSpec, *, limit: int = LIMIT, only: Collection[str] = ()) -> Report:
-    """Search the machine for each of its ``never`` rules (``only`` these, if named), and first for its rows alone."""
+def check(
+    spec: MachineSpec,
+    *,
+    limit: int = LIMIT,
+    only: Collection[str] = (),
+    begin: Callable[[str], object] = lambda _rule: None,
+) -> Report:
+    """Search the machine for each of its ``never`` rules (``only`` these, if named), and first for its rows alone.
+
+    ``begin`` is called with the name of each rule when its search begins, "" for the rows.
+    """
     findings, vacuous, open_ended = [], [], []
     explored: dict[str, int] = {}
     dead = {row.key for row in spec.rows if _unattainable(spec, row)}
     for rule in (Rule(), *(named for named in spec.never if not only or named.name in only)):
+        begin(rule.name)
         search = _searched(spec, rule, limit)
         if rule.when:
             explored[rule.name] = len(search.seen)

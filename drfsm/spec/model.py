@@ -273,6 +273,10 @@ class MachineSpec:
         guards = (self.guards[name] for name in row.guards)
         return frozenset(guard.name for guard in guards if guard.unless and holds(guard.unless, values))
 
+    def values_of(self, row: Row) -> dict[str, tuple[str, ...]]:
+        """Return the values that a person's arguments of a row may have, where the inputs declare them."""
+        return {name: self.inputs[name].values for name in row.amends if self.inputs[name].values}
+
     def says_frozen(self, facts: Mapping[str, str | None]) -> tuple[str, ...]:
         """Yield what is frozen by these fact values, in the operator's words."""
         return tuple(

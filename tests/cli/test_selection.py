@@ -94,7 +94,8 @@ def test_several_open_runs_are_refused_with_a_list(drfsm: Drfsm, verb: str) -> N
     assert "2 runs are open on this computer" in told.err
     assert told.err.index(failback) < told.err.index(drill)
     assert f"drfsm status {failback}" in told.err
-    assert "nothing frozen" in told.err
+    assert f"frozen now: nothing, by {drill}" in told.err
+    assert f"{NOBODY}" in told.err
     assert (verb == "status") == (NOBODY in told.out)
     assert before == {path: path.read_bytes() for path in bundle.home().rglob("*") if path.is_file()}
 

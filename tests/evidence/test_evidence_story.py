@@ -3,18 +3,26 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 
+from drfsm.adapters.file_journal import read_chain
 from drfsm.evidence.narrative import standing, tell
 from drfsm.evidence.step_logs import StepFiles
-from drfsm.journal import Record, RunState
+from drfsm.evidence.summary import summarise
+from drfsm.evidence.wording import clock_remarks, commands, seconds_between
+from drfsm.journal import Record, RunState, fold
+from drfsm.journal.record_types import NextAction, Reading
 
 if TYPE_CHECKING:
     from tests.evidence.conftest import Play
 
 Make = Callable[..., "Play"]
+ROOT = Path(__file__).parents[2]
+VALUES = {"lost": ("yes", "no")}
 HOME = "/home/ann/.local/state/drfsm/runs/run-1"
 
 
@@ -198,3 +206,72 @@ def test_summary_and_story_load_nothing_heavy() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == []
+
+
+def test_past_the_point_of_no_return_those_words_are_said_and_no_abort_is_offered(play: Make) -> None:
+    """From the intent on, whoever looks: at a held run, and at one whose process is gone in the middle of it."""
+    for held in (play(fails={"sign": ["die"]}).start(), play(fails={"ring": ["before", "before"]}).start()):
+        text = told(held, dead=True)
+        assert "past the point of no return: the only way is forward, with drfsm resume; an abort is refused" in text
+        assert "drfsm abort" not in text
+        assert "drfsm resume run-1" in text
+    assert "point of no return: " not in told(play(fails={"rekey": ["die"]}).start(), dead=True)
+
+
+def test_a_waiting_approval_is_offered_first_with_the_digest_of_the_plan() -> None:
+    """It is what the run waits for; a run that goes on without it would only wait again."""
+    plan = Reading(value="none", seen={"sha256": "ab" * 32}, why="")
+    ways = (NextAction(action="resume", reason="x"), NextAction(action="approve", reason="A person says yes"))
+    state = RunState(run_id="run-1", status="held", state="waiting", facts={"approval": plan}, next_actions=ways)
+    typed = [command for command, _ in commands(state, "run-1")]
+    assert typed[0] == f"drfsm approve run-1 --ticket ... --plan {'ab' * 32}"
+    assert typed[1] == "drfsm resume run-1"
+
+
+def test_the_legal_values_of_an_argument_are_shown() -> None:
+    """Nobody has to guess what `--arg` takes."""
+    way = NextAction(action="declare_lost", reason="It is gone", args=("lost", "reason"), values=VALUES)
+    state = RunState(run_id="run-1", status="held", state="waiting", next_actions=(way,))
+    typed, reason = list(commands(state, "run-1"))[1]
+    assert typed == 'drfsm request declare_lost run-1 --reason "..." --arg lost=...'
+    assert reason == "It is gone (lost is yes or no)"
+
+
+def test_a_clock_that_was_set_back_is_remarked_and_no_duration_is_negative(play: Make) -> None:
+    """The chain orders the records; times that go back are a remark of `replay`, and 0 where they are subtracted."""
+    records = list(play().start().written)
+    assert list(clock_remarks(records)) == []
+    at = len(records) // 2
+    records[at] = evolve(records[at], at="2026-02-26T23:00:00.000000Z")
+    (remark,) = clock_remarks(records)
+    assert f"record #{records[at].seq} is 1 h 0 min earlier than #{records[at - 1].seq}" in remark
+    state = fold(records)
+    summary = summarise(state, records, head="0" * 64)
+    assert min(each["seconds"] for each in summary["state_durations"]) >= 0
+    assert seconds_between(records[at - 1].at, records[at].at) == 0
+
+
+def test_a_complete_failback_says_which_run_is_canonical_and_what_is_meant_to_stay_frozen() -> None:
+    """Nobody has to wonder whether DR was forgotten."""
+    known = {"owner": "primary", "global_pointer": "primary", "primary_publishing": "on", "primary_schedules": "on"}
+    state = RunState(
+        run_id="run-1", status="complete", state="complete", inputs={"primary_run_id": "2026-02-27T00:22:29Z"},
+        started_at="2026-02-27T00:00:00Z", ended_at="2026-02-27T01:00:00Z", sealed=True, known=known,
+        frozen_since={"DR's schedules are suspended": "2026-02-27T00:30:00Z"},
+    )  # fmt: skip
+    lines = "\n".join(standing(state, HOME)).splitlines()
+    publishes = "The primary owns the pointers; its publishing is on, its schedules are on."
+    assert lines[1] == f"Canonical: run 2026-02-27T00:22:29Z. {publishes}"
+    assert lines[2] == "Left frozen at its end (2026-02-27 01:00:00Z), as this procedure means it:"
+    assert lines[3] == "  DR's schedules are suspended, since 2026-02-27 00:30:00Z"
+
+
+def test_a_drill_that_was_stopped_says_what_runs_and_costs() -> None:
+    """A recorded drill that is held: its instance, what it is, and since when; none where it was taken down."""
+    place = ROOT / "tests" / "data" / "bundles" / "0.3.0" / "drill"
+    state = fold(read_chain(place).records)
+    text = "\n".join(standing(state, str(place)))
+    assert "Running, and costing until this run takes it down" in text
+    assert "  i-dbf44a86e8fe559b1 (t3.large, disk of 40 GB), since 2026-11-28 22:29:22Z" in text
+    gone = evolve(state, known={**state.known, "runner": "absent"})
+    assert "costing" not in "\n".join(standing(gone, str(place)))

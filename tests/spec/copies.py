@@ -102,8 +102,12 @@ def written_out(machine: Words) -> Words:
         for section, rules in machine.items()
         if section in ("environment", "never")
     }
+    guards = {
+        name: guard | ({"watched": _states(guard["watched"], groups)} if "watched" in guard else {})
+        for name, guard in machine.get("guards", {}).items()
+    }
     rest = {key: value for key, value in machine.items() if key not in ("groups", "defaults")}
-    return rest | rules | {"transitions": rows}
+    return rest | rules | ({"guards": guards} if guards else {}) | {"transitions": rows}
 
 
 def _states(names: Iterable[Any], groups: Mapping[str, list[str]]) -> list[Any]:

@@ -68,3 +68,5 @@ class Position:
                 self.add(record, "row", f"it offers {offered.action}, which nobody can do in {state}")
             elif offered.action in rows and offered.args != rows[offered.action].amends:
                 self.add(record, "row", f"it offers {offered.action} with other arguments than it takes")
+            elif offered.values and dict(offered.values) != self.spec.values_of(rows[offered.action]):
+                self.add(record, "row", f"it offers {offered.action} with other values than its arguments may have")

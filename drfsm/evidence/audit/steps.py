@@ -49,6 +49,8 @@ def _begins(here: Position, record: Record, begun: Intent, row: Row, *, redo: bo
         here.add(record, "lease", f"{row.trigger} begins without a lease")
     if begun.effect != row.effect.value:
         here.add(record, "row", f"{row.trigger} has effect {row.effect}, recorded is {begun.effect}")
+    if "final_write" in record.body and begun.point_of_no_return != row.point_of_no_return:
+        here.add(record, "row", f"{row.trigger} is recorded as the point of no return, and is not, or the reverse")
     if redo and row.effect is Effect.ONCE and not row.foreach:
         here.add(record, "recovery", f"{row.trigger} may be done once; it begins again while its outcome is open (E)")
     if redo and state.open is not None and state.open.verdict:
