@@ -151,7 +151,8 @@ def _verification_lines(verification: Any) -> list[str]:
     lines += [f"  {problem.kind}: {problem.path or '-'}: {problem.told}" for problem in verification.problems]
     lines += [f"  not named by the report: {name}" for name in verification.extra]
     if verification.level == "observed" and verification.verdict == "verified":
-        lines.append("  there is no report: what the contract requires is there, and no digest says what it must hold")
+        why = "the report doesn't name every file" if verification.report else "there is no report"
+        lines.append(f"  {why}: what the contract requires is there, and no digest says what all of it must hold")
     return lines
 
 
