@@ -200,7 +200,6 @@ def _described(name: str, where: str, entry: Any, files: Mapping[str, Held]) -> 
     file = files[named]
     for field, value in (("bytes", Decimal(file.size_bytes)), ("sha256", file.sha256)):
         said = entry.get(field)
-        said = said.lower() if field == "sha256" and isinstance(said, str) else said  # digests are read in either case
         if field in entry and not same(said, value):
             yield Fault(name, f"{where}.{field}", entry[field], printable(f"{named} has {value}"))
 
