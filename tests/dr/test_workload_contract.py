@@ -93,6 +93,10 @@ POSITIONS = [
     ({"PUBLISH_S3": "0", "PUBLISH_S3_DRY_RUN": "yes"}, "off"),
     ({"PUBLISH_S3": "1", "PUBLISH_S3_DRY_RUN": "1"}, "mixed"),
     ({}, "mixed"),
+    ({"PUBLISH_S3": "", "PUBLISH_S3_DRY_RUN": "TRUE"}, "off"),
+    ({"PUBLISH_S3": "oFF", "PUBLISH_S3_DRY_RUN": "on"}, "off"),
+    *(({"PUBLISH_S3": word, "PUBLISH_S3_DRY_RUN": "1"}, "mixed") for word in ("maybe", "y", "enabled", "2", "nein")),
+    *(({"PUBLISH_S3": "1", "PUBLISH_S3_DRY_RUN": word}, "mixed") for word in ("maybe", "n", "disabled", "00")),
 ]
 
 
@@ -100,6 +104,34 @@ POSITIONS = [
 def test_the_switches_say_whether_a_job_publishes(values: dict[str, str | None], position: str) -> None:
     """A yes-or-no switch is read in any spelling; one that isn't set is no."""
     assert workload.shipped().switches.position(values) == position
+
+
+WORDS = [
+    ("{A: live, B: hot}", "{A: never, B: cold}", {"A": "live", "B": "hot"}, "on"),
+    ("{A: live, B: hot}", "{A: never, B: cold}", {"A": "never", "B": "cold"}, "off"),
+    ("{A: live}", "{A: never}", {"A": "no"}, "mixed"),
+    ("{A: live}", "{A: never}", {"A": None}, "mixed"),
+    ("{A: 1}", "{A: disabled}", {"A": "true"}, "on"),
+    ("{A: 1}", "{A: disabled}", {"A": "disabled"}, "off"),
+    ("{A: 1}", "{A: disabled}", {"A": "0"}, "mixed"),
+    ("{A: 1}", "{A: disabled}", {"A": None}, "mixed"),
+    ("{A: 1}", "{A: 0, }", {"A": "false"}, "off"),
+    ("{A: 1}", "{A: 0}, otherwise: no", {"A": "maybe"}, "off"),
+]
+
+
+@pytest.mark.parametrize(("on", "off", "values", "position"), WORDS)
+def test_only_what_the_contract_knows_is_off(on: str, off: str, values: dict[str, str | None], position: str) -> None:
+    """A freeze relies on off: what isn't a no, or the contract's own word, is nothing that anybody knows."""
+    contract = workload.read(SMALL.replace("{PUBLISH: live}", on).replace("{PUBLISH: never}", off))
+    assert contract.switches.position(values) == position
+
+
+def test_a_run_of_an_older_version_is_judged_as_it_was() -> None:
+    """Its journal says off for whatever was not yes, and an audit must find the same."""
+    older = workload.legacy().switches
+    assert older.position({"PUBLISH_S3": "maybe", "PUBLISH_S3_DRY_RUN": "1"}) == "off"
+    assert older.position({"PUBLISH_S3": "1", "PUBLISH_S3_DRY_RUN": "maybe"}) == "on"
 
 
 def test_run_ids_are_told_from_other_names() -> None:

@@ -164,7 +164,11 @@ _FILE = _template("prefix", (), ("provider", "profile"))
 _SETTINGS = _table("variable", _LINE)
 _KUBERNETES = _grammar("Kubernetes name")
 _PARTS: Mapping[str, Mapping[str, Key]] = {
-    "switches": {"on": Key(_SETTINGS, required=True), "off": Key(_SETTINGS, required=True)},
+    "switches": {
+        "on": Key(_SETTINGS, required=True),
+        "off": Key(_SETTINGS, required=True),
+        "otherwise": Key(choice("no")),
+    },
     "variables": {
         "bucket": Key(_VARIABLE, required=True),
         "prefix": Key(_VARIABLE, required=True),
@@ -355,7 +359,7 @@ def _check_variables(contract: Workload, found: Block, faults: Faults) -> None:
         faults.add(found.at("switches"), "on and off name other variables", "name each variable in both")
     else:
         for name in switches.on:
-            if switches.position({name: switches.on[name]}) == switches.position({name: switches.off[name]}):
+            if switches.position_of(name, switches.off[name]) != "off":
                 faults.add(found.at("switches"), f"{name} is the same on and off", "leave it out, or mend one")
     named = (*switches.on, *variables.place, variables.run_id, *variables.validation)
     for name in dict.fromkeys(name for name in named if named.count(name) > 1):
