@@ -302,6 +302,7 @@ GRAMMAR: Mapping[str, tuple[re.Pattern[str], int, str]] = {
         200,
         "letters, digits, '_' and '-', with dots",
     ),
+    "field name": (re.compile(r"[A-Za-z_][A-Za-z0-9_-]*"), 200, "letters, digits, '_' and '-', without dots"),
     "label": (
         re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"),
         253,

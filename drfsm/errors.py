@@ -118,21 +118,27 @@ class IllegalTransition(DrfsmError):
         self.legal = tuple(legal)
 
 
-def _shown(seen: object) -> str:
+def shown(seen: object) -> str:
     """Return an observation for a message: its own words (``in_words``) or its text, else JSON. Long ones are cut."""
     seen = seen["in_words"] if isinstance(seen, Mapping) and "in_words" in seen else seen
     text = seen if isinstance(seen, str) else json.dumps(seen, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters; all of them are in the journal)"
 
 
-def _refusal(check: Mapping[str, Any]) -> str:
-    """Return a guard that does not hold in words: of this row, or foreseen for a later one."""
-    held = f"would hold at {check['at']}: " if "at" in check else ""
+def unmet(check: Mapping[str, Any]) -> str:
+    """Return a guard that does not hold in words: of this row, or foreseen for a later one.
+
+    A refusal, a dry run and a warning say it by this one function, so that none of them leaves out what was seen.
+    """
+    would = f"would {'wait' if check.get('waits') else 'hold'} at {check['at']}: " if "at" in check else ""
     mend = f". What to do: {check['mend']}" if check.get("mend") else ""
     return (
-        f"{check['guard']}: {held}{check['fact']} is {check['value']}, needed {'|'.join(map(str, check['needed']))}"
-        f" (seen: {_shown(check['seen'])}). {check['because']}{mend}"
+        f"{check['guard']}: {would}{check['fact']} is {check['value']}, needed {'|'.join(map(str, check['needed']))}"
+        f" (seen: {shown(check['seen'])}). {check['because']}{mend}"
     )
+
+
+_REACHED = "_reachability"  # facts about whether a site answers: why that matters says what a person can do instead
 
 
 def common_causes(checks: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[str]], list[Mapping[str, Any]]]:
@@ -155,6 +161,12 @@ def in_one_line(why: str, facts: Sequence[str]) -> str:
     return f"{why}. Unknown for that reason: {', '.join(facts)}"
 
 
+def _instead(why: str, refusals: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a person can do where a site can't be reached for this reason, as the guards say it."""
+    asked = [check for check in refusals if check["seen"] == why and check["fact"].endswith(_REACHED)]
+    return " ".join(dict.fromkeys(str(check["because"]) for check in asked))
+
+
 class GuardRefused(DrfsmError):
     """A guard does not hold. Names the fact, its value, the values that it may have, and why that matters.
 
@@ -167,10 +179,17 @@ class GuardRefused(DrfsmError):
 
     def __init__(self, refusals: Sequence[Mapping[str, Any]], *, trigger: str) -> None:
         causes, others = common_causes(refusals)
-        reasons = [*(in_one_line(why, facts) for why, facts in causes.items()), *map(_refusal, others)]
+        ways = {
+            why: [c["because"] for c in refusals if c["seen"] == why and c["fact"].endswith(_REACHED)] for why in causes
+        }
+        reasons = [
+            *(" ".join([in_one_line(why, facts), *ways[why]]) for why, facts in causes.items()),
+            *map(unmet, others),
+        ]
         super().__init__(f"{trigger} refused: {'; '.join(reasons)}")
         self.trigger = trigger
         self.refusals = tuple(dict(r) for r in refusals)
+        self.findings = tuple(f"{trigger}: {reason}" for reason in reasons)
 
 
 class Unreachable(DrfsmError):

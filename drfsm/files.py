@@ -56,6 +56,30 @@ _DRAFTS = count()
 _OF_THE_DISK = frozenset(_DISK) - {errno.EACCES, errno.EPERM}
 
 
+def given_file(path: str | Path, called: str, largest_bytes: int = LARGEST_BYTES) -> bytes:
+    """Return the bytes of a file that an operator names, ``called`` so in messages. Links are followed.
+
+    Looks before it reads: a pipe would wait for ever, a device has no end. Raises UsageFault for what is no regular
+    file, is larger than ``largest_bytes``, or can't be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            kind = stat.S_IFMT(status.st_mode)
+            if kind != stat.S_IFREG:
+                raise UsageFault(
+                    f"{called}: {printable(path)} is {_KINDS.get(kind, 'no file')}", hint="name a regular file"
+                )
+            body = file.read(largest_bytes + 1) if status.st_size <= largest_bytes else None
+    except (OSError, ValueError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else "it is no path"
+        raise UsageFault(f"{called}: {printable(path)}: {reason}", hint="check the path") from None
+    if body is None or len(body) > largest_bytes:
+        raise UsageFault(f"{called}: {printable(path)} has more than {largest_bytes} bytes", hint="check the path")
+    return body
+
+
 def disk_fault(fault: OSError, what: str, path: object) -> DiskFault:
     """Return the error for a refusal of the disk or the system. ``what`` is the subject of the sentence."""
     return DiskFault(f"{what}: {_words(fault)}", hint=f"{_way(fault, path)}; then continue")

@@ -15,6 +15,7 @@ from drfsm.cli.outcome import output
 from drfsm.cli.say import say, say_lines
 from drfsm.cli.site_options import out
 from drfsm.errors import ExitCode, UsageFault
+from drfsm.files import given_file
 
 
 @click.group()
@@ -128,7 +129,7 @@ def verify(
     from drfsm.dr.artifacts import verification
     from drfsm.dr.terms import terms_of
 
-    report = _bytes(run_report) if run_report else None
+    report = given_file(run_report, "--run-report") if run_report else None
     if offline:
         verifications = [verification.verify_local(offline, contract_of(options), run_id=run_id, report=report)]
     elif not run_id:
@@ -151,15 +152,9 @@ def _verification_lines(verification: Any) -> list[str]:
     lines += [f"  {problem.kind}: {problem.path or '-'}: {problem.told}" for problem in verification.problems]
     lines += [f"  not named by the report: {name}" for name in verification.extra]
     if verification.level == "observed" and verification.verdict == "verified":
-        lines.append("  there is no report: what the contract requires is there, and no digest says what it must hold")
+        why = "the report doesn't name every file" if verification.report else "there is no report"
+        lines.append(f"  {why}: what the contract requires is there, and no digest says what all of it must hold")
     return lines
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as fault:
-        raise UsageFault(f"{path}: {fault.strerror}", hint="check the path") from None
 
 
 @runs.command()

@@ -91,10 +91,18 @@ def publish(
         "image_ref_digest": origin.image_ref_digest,
         "created_at": origin.created_at,
         "files": published.counts,
+        "holds": published.numbers,
     }
-    file_counts = ", ".join(f"{count} {section}" for section, count in published.counts.items())
+    files, holds = (
+        ", ".join(f"{section} {number}" for section, number in numbers.items())
+        for numbers in (published.counts, published.numbers)
+    )
     told = "would be current (a dry run: nothing was written)" if dry_run else "is current"
-    out(output, record, [f"{published.uri} {told}", f"  sha256 {published.sha256}", f"  files: {file_counts}"])
+    out(
+        output,
+        record,
+        [f"{published.uri} {told}", f"  sha256 {published.sha256}", f"  holds: {holds}", f"  files: {files}"],
+    )
 
 
 def _git_sha(source: str) -> str:
@@ -173,6 +181,7 @@ def fetch(bundle_uri: str, bundle_sha256: str, output_dir: str, receipt_dir: str
         "bundle_uri": bundle.uri,
         "bundle_sha256": bundle.sha256,
         "files": bundle.counts,
+        "holds": bundle.numbers,
         "directory": str(directory),
         "receipts": str(receipts.directory),
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
+from drfsm.files import given_file
 from drfsm.runs.trust import region_here
 
 if TYPE_CHECKING:
@@ -108,10 +109,7 @@ def _contract(_context: click.Context, _parameter: click.Parameter, value: str) 
 
     if not value:
         return workload.canonical(workload.shipped())
-    try:
-        raw = Path(value).read_bytes()
-    except OSError as fault:
-        raise UsageFault(f"--workload: {value}: {fault.strerror}", hint="check the path") from None
+    raw = given_file(value, "--workload")
     return workload.canonical(workload.read(raw, Path(value).name))
 
 
@@ -121,10 +119,7 @@ def _comparison_profile(_context: click.Context, _parameter: click.Parameter, va
 
     if not value:
         return ""
-    try:
-        raw = Path(value).read_bytes()
-    except OSError as fault:
-        raise UsageFault(f"--comparison-profile: {value}: {fault.strerror}", hint="check the path") from None
+    raw = given_file(value, "--comparison-profile")
     load(raw, Path(value).name)
     return raw.decode()
 

@@ -7,12 +7,12 @@ are in the journal only.
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO, cast
 
 from drfsm.claims import printable_json
 from drfsm.cli.say import Enduring, write_line
-from drfsm.errors import common_causes, in_one_line
+from drfsm.errors import common_causes, in_one_line, shown
 from drfsm.journal import Record, RunState
 from drfsm.journal.record_types import Forecast
 from drfsm.runs.invocation import Listener
@@ -90,6 +90,8 @@ class Progress:
             self._line(*_forecast(forecast))
         if record.kind in _LINES:
             self._line(*_LINES[record.kind](record.body))
+        for finding in _findings(record.body):
+            self._line("  -", finding)
         if record.kind != "intent":
             self._foreseen(record.body.get("foreseen", ()))
 
@@ -124,7 +126,7 @@ def _intent(body: Body) -> Line:
 def _commit(body: Body) -> Line:
     words = f"{body['to']:<26} {body['because']}"
     if body["by"] == "failure":
-        return "✗", f"{words}  Cause: {body['args']['reason']}"
+        return "✗", f"{words}  Cause: {_why(body['args'])}"
     return "✓", f"{words}  (was done already)" if body["how"] == "found" else words
 
 
@@ -155,16 +157,29 @@ def _forecast(forecast: Forecast) -> Line:
 def _foreseen(check: Body) -> str:
     would = "would wait" if check.get("waits") else "would hold"
     mend = f". What to do: {check['mend']}" if check.get("mend") else ""
-    return f"{check['at']} {would}: {check['fact']} is {check['value']}. {check['because']}{mend}"
+    seen = shown(check["seen"])
+    return f"{check['at']} {would}: {check['fact']} is {check['value']} (seen: {seen}). {check['because']}{mend}"
 
 
 def _held(body: Body) -> Line:
     hint = f" (what to do: {body['way']})" if body.get("way") else ""
-    return "■", f"held in {body['state']}: {body['reason']}{hint}"
+    return "■", f"held in {body['state']}: {_why(body)}{hint}"
 
 
 def _ended(body: Body) -> Line:
-    return "■", f"{body['status']}{': ' + body['reason'] if body['reason'] else ''}"
+    return "■", f"{body['status']}{': ' + _why(body) if body['reason'] else ''}"
+
+
+def _findings(body: Body) -> Sequence[str]:
+    """Return the findings of a record that has several, each for a line of its own."""
+    findings = body.get("findings") or body.get("args", {}).get("findings") or ()
+    return findings if len(findings) > 1 else ()
+
+
+def _why(body: Body) -> str:
+    """Return a reason for its line; of several findings, which follow, their number."""
+    findings = _findings(body)
+    return f"{len(findings)} findings" if findings else str(body["reason"])
 
 
 _LINES: Mapping[str, Callable[[Body], Line]] = {

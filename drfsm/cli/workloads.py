@@ -6,7 +6,7 @@ import click
 
 from drfsm.cli.outcome import output
 from drfsm.cli.say import say, say_json, say_text
-from drfsm.errors import UsageFault
+from drfsm.files import given_file
 
 _named = click.argument("file", required=False, default="", metavar="[FILE]")
 
@@ -20,10 +20,7 @@ def _text(file: str) -> tuple[bytes, str]:
     from drfsm.dr.workload import SHIPPED
 
     path = Path(file) if file else SHIPPED
-    try:
-        return path.read_bytes(), path.name
-    except OSError as fault:
-        raise UsageFault(f"{path}: {fault.strerror}", hint="name the contract's YAML file") from None
+    return given_file(path, "the contract"), path.name
 
 
 @workload.command()

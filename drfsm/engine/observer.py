@@ -85,7 +85,7 @@ class Observer:
         if value is not None and value not in self._log.spec.facts[name].values:
             why = f"what was seen is {bounded(value, 100)} to the fact {name}, which declares no such value"
             return Reading(value=None, seen=observation, why=why)
-        why = "" if value is not None else "can't be told from what was seen"
+        why = "" if value is not None else _not_told(observation)
         return Reading(value=value, seen=observation, why=why)
 
     def judge(self, row: Row, *, skip: Collection[str] = (), args: Mapping[str, Any] | None = None) -> Judgement:
@@ -192,6 +192,12 @@ def _foreseen(check: Check, later: Ahead) -> ForeseenCheck:
         mend=later.guard.mend,
         waits=later.waits(check.fact, check.value),
     )
+
+
+def _not_told(observation: Any) -> str:
+    """Word an observation that leaves a fact without a value: the observation's own words, where it has some."""
+    words = observation.get("in_words") if isinstance(observation, Mapping) else None
+    return f"can't be told from what was seen{f': {bounded(words, LONGEST_WHY)}' if words else ''}"
 
 
 def _not_understood(what: str, name: str, fault: Exception) -> str:

@@ -39,13 +39,14 @@ from drfsm.errors import (
     LeaseLost,
     UsageFault,
 )
-from drfsm.journal import RunState, Undoable
+from drfsm.journal import Cause, RunState, Undoable
 from drfsm.journal.undoing import leads_to_undo
 from drfsm.spec.model import By, MachineSpec, Row
 from drfsm.spec.recovery import RecoveryAction
 
 OUTCOMES = ("done", "not_done")
 SCOPES = ("live", "drill")
+NOTHING = Cause(by="", reason="", stage="", findings=())
 
 
 class Runner:
@@ -333,7 +334,8 @@ class Runner:
             self._hold(row.trigger, fault)
             return False
         try:
-            self._take(safe, {"stage": row.trigger, "reason": fault.what, "error": type(fault).__name__})
+            why = {"stage": row.trigger, "reason": fault.what, "error": type(fault).__name__}
+            self._take(safe, {**why, **_findings(fault)})
         except LeaseLost:
             raise
         except DrfsmError as second:
@@ -358,7 +360,7 @@ class Runner:
 
     def _failed_in_world(self) -> bool:
         """Whether a row that needs the lease sent the run where it stands."""
-        stages = {stage for _, _, stage in self.state.causes}
+        stages = {cause.stage for cause in self.state.causes}
         return any(row.trigger in stages and self._rows.touches_world(row) for row in self._spec.rows)
 
     def _guards_hold(self, row: Row) -> bool:
@@ -387,6 +389,7 @@ class Runner:
                 "way": fault.hint,
                 "interrupted": isinstance(fault, Interrupted) and not isinstance(fault, HoldAsked),
                 **({"lease": "released"} if releases else {}),
+                **_findings(fault),
             },
         )
         self._yield_lease()
@@ -398,18 +401,19 @@ class Runner:
         """Record the end of a run that stands in a final state. ``resume`` mends a crash between any two lines."""
         if not self.state.ended:
             status = self._spec.finals[self.state.state]
-            reason, stage = self._why_ended() if status != "complete" else ("", "")
+            why = self._why_ended() if status != "complete" else NOTHING
             self._log.append(
                 "ended",
                 {
                     "state": self.state.state,
                     "status": status,
-                    "reason": reason,
-                    "stage": stage,
+                    "reason": why.reason,
+                    "stage": why.stage,
                     "frozen": self._log.frozen(),
                     "ways": [],
                     # What was kept on purpose matters only where the rest was undone.
                     "kept": list(self.state.kept) if status == "aborted" else [],
+                    **({"findings": list(why.findings)} if why.findings else {}),
                 },
             )
         if not self.state.sealed:
@@ -442,12 +446,11 @@ class Runner:
             ).strip()
             raise
 
-    def _why_ended(self) -> tuple[str, str]:
+    def _why_ended(self) -> Cause:
         """Return why a run did not end as it was meant to, and at which stage; nothing if it did."""
         failed = self._spec.finals[self.state.state] == "failed"
-        causes = (cause for cause in reversed(self.state.causes) if cause[0] == By.FAILURE or not failed)
-        _, reason, stage = next(causes, ("", "", ""))
-        return reason, stage
+        causes = (cause for cause in reversed(self.state.causes) if cause.by == By.FAILURE or not failed)
+        return next(causes, NOTHING)
 
     # --- pieces -----------------------------------------------------------------------------------------
 
@@ -553,3 +556,9 @@ def who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+def _findings(fault: DrfsmError) -> dict[str, Any]:
+    """Return a refusal's findings for a record, where there are several: as one text they are hard to tell apart."""
+    findings = fault.findings if isinstance(fault, GuardRefused) else ()
+    return {"findings": list(findings)} if len(findings) > 1 else {}

@@ -11,6 +11,7 @@ from shlex import quote
 from typing import Any
 
 from drfsm.claims import printable
+from drfsm.errors import shown
 from drfsm.evidence.wording import (
     NOBODY,
     clip,
@@ -23,7 +24,7 @@ from drfsm.evidence.wording import (
     shown_inputs,
     trigger_of,
 )
-from drfsm.journal import Record, RunState
+from drfsm.journal import Record, RunState, findings_of
 from drfsm.journal.record_types import (
     Check,
     Commit,
@@ -49,7 +50,8 @@ from drfsm.journal.record_types import (
 
 _UNDECIDED = "waiting"  # the stage of a hold for a person's decision: its hint leads here, where the commands follow
 _REASON_WIDTH = 400
-_FINDINGS_WIDTH = 6000  # of a run that was refused: each finding says what to do
+_FINDING_WIDTH = 3000  # each says what was seen and what to do
+_FINDINGS_WIDTH = 6000  # of a run that was refused
 _TYPED_WIDTH = 72  # what is longer has its reason on the next line
 _SEEN_WIDTH = 100
 _VERDICTS = {
@@ -116,9 +118,11 @@ def _headline(state: RunState, *, interrupted: bool) -> str:
 
 def _why(state: RunState) -> Iterator[str]:
     if state.reason:
-        stage = f"{printable(state.stage)}: " if state.stage else ""
+        stage = "" if not state.stage or state.reason.startswith(state.stage) else f"{printable(state.stage)}: "
         width = _FINDINGS_WIDTH if state.status == "refused" else _REASON_WIDTH
-        yield f"  why: {stage}{clip(state.reason, width)}"
+        first, *more = _reasons(state.reason, state.findings, width)
+        yield f"  why: {stage}{first}"
+        yield from (f"       {finding}" for finding in more)
     if state.hint and state.stage != _UNDECIDED:
         yield f"  what to do: {clip(state.hint, _REASON_WIDTH)}"
     if state.forward_only and not state.ended:
@@ -129,6 +133,11 @@ def _why(state: RunState) -> Iterator[str]:
         yield f"  not undone, on purpose: {printable(kept)}"
     for words in state.not_excluded:
         yield f"  NOT EXCLUDED: {clip(words, _REASON_WIDTH)}"
+
+
+def _reasons(reason: str, findings: Sequence[str], width: int) -> list[str]:
+    """Return a reason, one finding a line, where they are on record one by one."""
+    return [clip(finding, _FINDING_WIDTH) for finding in findings] or [clip(reason, width)]
 
 
 def _begun(state: RunState, *, alive: bool) -> Iterator[str]:
@@ -199,7 +208,7 @@ def _foreseen(state: RunState) -> Iterator[str]:
     """Yield what preflight warned of, as long as it may still come."""
     if state.foreseen and not state.ended:
         yield "Known beforehand:"
-        yield from (f"  {clip(check.words, _REASON_WIDTH)}" for check in state.foreseen)
+        yield from (f"  {clip(check.words, _FINDING_WIDTH)}" for check in state.foreseen)
 
 
 def _actors(state: RunState) -> Iterator[str]:
@@ -280,7 +289,7 @@ def _in_brief(records: Sequence[Record]) -> Iterator[tuple[Record, list[str]]]:
             continue
         kept = [line for line in lines if not line.startswith(_DETAILS) or "DOES NOT HOLD" in line]
         if isinstance(content, Forecast):
-            yield record, [line for line in kept if "passed" not in line and "not_evaluated" not in line]
+            yield record, [line for line in kept if not line.endswith((", passed", ", not_evaluated"))]
             continue
         values = {name: reading.value or "unknown" for name, reading in content.facts.items()}
         new = [f"{name}={value}" for name, value in values.items() if known.get(name) != value]
@@ -403,13 +412,13 @@ def _rejected(rejected: Rejected, _width: int) -> Iterator[str]:
 
 def _held(held: Held, _width: int) -> Iterator[str]:
     yield printable(f"HELD in {held.state} at {held.stage}")
-    yield clip(held.reason, _REASON_WIDTH)
+    yield from _reasons(held.reason, held.findings, _FINDING_WIDTH)
     yield from (printable(f"frozen: {words}") for words in held.frozen)
     if held.lease:
         yield "releases the lease: nothing was changed, and other runs may start"
 
 
-def _forecast(forecast: Forecast, width: int) -> Iterator[str]:
+def _forecast(forecast: Forecast, _width: int) -> Iterator[str]:
     words = {
         "pass": "would pass",
         "wait": "would wait",
@@ -421,8 +430,11 @@ def _forecast(forecast: Forecast, width: int) -> Iterator[str]:
     if forecast.unread:
         yield clip(f"could not be read, or depends on it: {forecast.unread}", _REASON_WIDTH)
     for check in forecast.guards:
-        seen = f" {compact(check.seen, width)}" if check.outcome == "failed" else ""
-        yield printable(f"{check.guard}: {check.fact} is {check.value or 'not read'}, {check.outcome}") + seen
+        if check.outcome == "failed":
+            yield clip(f"{check.guard}: {check.fact} is {check.value}, failed: {shown(check.seen)}", _FINDING_WIDTH)
+        else:
+            yield printable(f"{check.guard}: {check.fact} is {check.value or 'not read'}, {check.outcome}")
+    yield from _warnings(forecast.foreseen)
     if forecast.sets:
         yield printable("would set " + ", ".join(f"{fact}={value}" for fact, value in forecast.sets.items()))
 
@@ -430,7 +442,7 @@ def _forecast(forecast: Forecast, width: int) -> Iterator[str]:
 def _ended(ended: Ended, _width: int) -> Iterator[str]:
     yield printable(f"ENDS {ended.status} in {ended.state}")
     if ended.reason:
-        yield clip(ended.reason, _REASON_WIDTH)
+        yield from _reasons(ended.reason, ended.findings, _FINDING_WIDTH)
     yield from (printable(f"frozen: {words}") for words in ended.frozen)
     yield from (printable(f"not undone, on purpose: {kept}") for kept in ended.kept)
 
@@ -440,9 +452,11 @@ def _seal(seal: Seal, _width: int) -> Iterator[str]:
 
 
 def _args(args: Json) -> Iterator[str]:
+    findings = findings_of(args)
     for name, value in shown_inputs(args).items():
-        if name != "proven":
+        if name != "proven" and not (findings and name in ("reason", "findings")):
             yield f"{printable(name)}: {clip(value, _REASON_WIDTH)}"
+    yield from (f"finding: {clip(finding, _FINDING_WIDTH)}" for finding in findings)
     yield from _proven(args.get("proven"))
 
 
@@ -460,7 +474,7 @@ def _guards(checks: Iterable[Check]) -> Iterator[str]:
 
 def _warnings(checks: Iterable[ForeseenCheck]) -> Iterator[str]:
     """Yield the guards of later rows that do not hold."""
-    yield from (f"foreseen: {clip(check.words, _REASON_WIDTH)}" for check in checks if not check.holds)
+    yield from (f"foreseen: {clip(check.words, _FINDING_WIDTH)}" for check in checks if not check.holds)
 
 
 def _readings(facts: Mapping[str, Reading], width: int) -> Iterator[str]:

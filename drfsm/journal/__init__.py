@@ -2,12 +2,13 @@
 
 from drfsm.journal.chain import GENESIS, Chain, digest, encode, exact, lines, read
 from drfsm.journal.record import KINDS, Record
-from drfsm.journal.replay import Actor, InFlight, OpenIntent, RunState, Undoable, fold
+from drfsm.journal.replay import Actor, Cause, InFlight, OpenIntent, RunState, Undoable, findings_of, fold
 
 __all__ = [
     "GENESIS",
     "KINDS",
     "Actor",
+    "Cause",
     "Chain",
     "InFlight",
     "OpenIntent",
@@ -17,6 +18,7 @@ __all__ = [
     "digest",
     "encode",
     "exact",
+    "findings_of",
     "fold",
     "lines",
     "read",

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve, frozen
 
+from drfsm.errors import unmet
 from drfsm.journal.field_types import (
     ANYTHING,
     COUNT,
@@ -88,8 +89,8 @@ class Check:
 
     @property
     def words(self) -> str:
-        """What it says, in words."""
-        return f"{self.guard}: {self.fact} is {self.value} ({self.reason})"
+        """What it says, in words, with what was seen: as a refusal says it."""
+        return unmet(self.json)
 
     @property
     def json(self) -> dict[str, Any]:
@@ -114,13 +115,6 @@ class ForeseenCheck(Check):
     level: str = required(one_of("refuse", "warn"), key="foreseen")
     mend: str = optional(TEXT, "")
     waits: bool = optional(FLAG, default=False, note="the row would wait for it")
-
-    @property
-    def words(self) -> str:
-        """What it says, in words, with what to do."""
-        mend = f"; {self.mend}" if self.mend else ""
-        would = "would wait" if self.waits else "would hold"
-        return f"{self.guard}: {would} at {self.at}: {self.fact} is {self.value} ({self.reason}{mend})"
 
     @property
     def json(self) -> dict[str, Any]:
@@ -171,6 +165,7 @@ NEXT_ACTIONS = list_of(one(NextAction, "way"))
 BY = one_of("runner", "operator", "failure")
 TAKEN_FROM = closed(run_id=TEXT, why=one_of("no_record", "revoked", "ended", "released", "taken_over"))
 HOLDER = closed(operator=TEXT, host=TEXT, bundle=TEXT, at=TEXT)
+FINDINGS = "the guards that did not hold, one by one, where there are several, or in a dry run"
 AMENDS = "inputs that a person's arguments replace from here on"
 
 
@@ -394,6 +389,7 @@ class Held(Body):
     hint: str = optional(TEXT, "", key="way")
     interrupted: bool = optional(FLAG, default=False)
     lease: str = optional(only("released"), "", since="0.4.0", note="nothing was changed, so the lease is given back")
+    findings: tuple[str, ...] = optional(WORDS, (), since="0.4.0", note=FINDINGS)
 
 
 @frozen(kw_only=True)
@@ -446,7 +442,7 @@ class Ended(Body):
     next_actions: tuple[NextAction, ...] = required(NEXT_ACTIONS, key="ways")
     kept: tuple[str, ...] = required(WORDS)
     stage: str = optional(TEXT, "")
-    findings: tuple[str, ...] = optional(WORDS, ())
+    findings: tuple[str, ...] = optional(WORDS, (), note=FINDINGS)
 
 
 @frozen(kw_only=True)

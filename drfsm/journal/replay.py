@@ -120,6 +120,22 @@ class Actor:
 
 
 @frozen
+class Cause:
+    """Why a run left its main path. ``by``: failure | operator; ``findings``: the reason one by one, if several."""
+
+    by: str
+    reason: str
+    stage: str
+    findings: tuple[str, ...]
+
+
+def findings_of(args: Json) -> tuple[str, ...]:
+    """Return the findings in a failure's recorded arguments, none if there are none that can be read."""
+    findings = args.get("findings")
+    return tuple(map(str, findings)) if isinstance(findings, list | tuple) else ()
+
+
+@frozen
 class RunState:
     """Where a run stands. ``status``: none | running | held | dry_run | complete | aborted | failed | refused."""
 
@@ -173,7 +189,8 @@ class RunState:
     reason: str = ""
     hint: str = ""  # of a hold: what mends it, in words
     forward_only: bool = False  # the point of no return is passed, as an intent says (of 0.4.0 or later)
-    causes: tuple[tuple[str, str, str], ...] = ()  # why the run left its main path: (by, reason, stage), oldest first
+    findings: tuple[str, ...] = ()  # the reason, one finding each, where there are several, or of a dry run
+    causes: tuple[Cause, ...] = ()  # why the run left its main path, oldest first
     loud: tuple[str, ...] = ()  # reasons in capitals of rows that were taken: something was left out, or is a risk
     actors: tuple[Actor, ...] = ()  # who started, resumed and decided; oldest first
 
@@ -301,6 +318,7 @@ def _resumed(state: RunState, record: Record, resumed: Resumed) -> RunState:
         host=resumed.host,
         stage="",
         reason="",
+        findings=(),
         hint="",
         attempts={},
     )
@@ -406,7 +424,7 @@ def _failed(state: RunState, record: Record, failed: Failed) -> RunState:
     if failed.answered:
         state = _answered(state, (failed.row, state.open.undoes if state.open else ""), committed=False)
     count = {**state.attempts, failed.row: state.attempts.get(failed.row, 0) + 1}
-    state = evolve(state, attempts=count, stage=failed.trigger, reason=failed.error)
+    state = evolve(state, attempts=count, stage=failed.trigger, reason=failed.error, findings=())
     state = _observe(state, failed.facts)
     if failed.frozen is not None:
         state = _freeze_words(state, failed.frozen, record.at)
@@ -439,7 +457,7 @@ def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
     if commit.amends:
         state = evolve(state, inputs={**state.inputs, **commit.amends})
     if commit.by in ("failure", "operator") and commit.to != commit.source:
-        cause = (commit.by, str(args.get("reason", "")), str(args.get("stage", "")))
+        cause = Cause(commit.by, str(args.get("reason", "")), str(args.get("stage", "")), findings_of(args))
         state = evolve(state, causes=(*state.causes, cause))
     if commit.by == "failure":
         state = evolve(state, returns={**state.returns, commit.row: state.returns.get(commit.row, 0) + 1})
@@ -459,6 +477,7 @@ def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
         next_actions=commit.next_actions,
         stage="",
         reason="",
+        findings=(),
         hint="",
     )
 
@@ -508,6 +527,7 @@ def _held(state: RunState, record: Record, held: Held) -> RunState:
         status="held",
         stage=held.stage,
         reason=held.reason,
+        findings=held.findings,
         hint=held.hint,
         next_actions=held.next_actions,
         lease_released=bool(held.lease) or state.lease_released,
@@ -524,6 +544,7 @@ def _ended(state: RunState, record: Record, ended: Ended) -> RunState:
         status=ended.status,
         ended_at=record.at,
         reason=ended.reason,
+        findings=ended.findings,
         stage=ended.stage,
         next_actions=ended.next_actions,
         kept=ended.kept,

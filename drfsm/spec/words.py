@@ -77,9 +77,21 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
 # --- from text to nodes --------------------------------------------------------------------------------
 
 
-def compose(text: str, faults: Faults) -> yaml.Node | None:
+@frozen
+class Form:
+    """What a kind of document is called in messages, how deep it goes, and how it begins."""
+
+    called: str
+    levels: str
+    start: str
+
+
+_MACHINE = Form("the declaration", "a declaration needs six levels", "start with `machine: NAME`")
+
+
+def compose(text: str, faults: Faults, form: Form = _MACHINE) -> yaml.Node | None:
     """Return the document's root node; None (and a fault) if it is not one plain YAML document."""
-    if not _shallow(text, faults):
+    if not _shallow(text, faults, form):
         return None
     try:
         root = yaml.compose(text, Loader=_LOADER)
@@ -92,18 +104,18 @@ def compose(text: str, faults: Faults) -> yaml.Node | None:
         faults.add(1, f"not YAML: {' '.join(str(error).split())}", "save it as plain UTF-8 text")
         return None
     if root is None:
-        faults.add(1, "the declaration is empty", "start with `machine: NAME`")
+        faults.add(1, f"{form.called} is empty", form.start)
         return None
-    return root if _plain(root, text, faults) else None
+    return root if _plain(root, text, faults, form) else None
 
 
-def _shallow(text: str, faults: Faults) -> bool:
+def _shallow(text: str, faults: Faults, form: Form) -> bool:
     """Return whether a text is small and shallow enough to compose: the C composer recurses and would crash.
 
     Reads events, which don't recurse. The composer reports all other faults.
     """
     if len(text) > _LARGEST:
-        faults.add(1, f"it has {len(text)} characters", f"a declaration has {_LARGEST} at most")
+        faults.add(1, f"it has {len(text)} characters", f"{form.called} may have {_LARGEST}")
         return False
     depth = 0
     try:
@@ -111,14 +123,14 @@ def _shallow(text: str, faults: Faults) -> bool:
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST:
                 line = event.start_mark.line + 1 if event.start_mark else 1
-                faults.add(line, "nested too deeply", "a declaration needs six levels")
+                faults.add(line, "nested too deeply", form.levels)
                 return False
     except (yaml.YAMLError, ValueError):
         return True
     return True
 
 
-def _plain(root: yaml.Node, text: str, faults: Faults) -> bool:
+def _plain(root: yaml.Node, text: str, faults: Faults, form: Form) -> bool:
     seen: set[int] = set()
     todo = [(root, 0)]
     while todo:
@@ -128,7 +140,7 @@ def _plain(root: yaml.Node, text: str, faults: Faults) -> bool:
             return False
         seen.add(id(node))
         if depth > _DEEPEST:
-            faults.add(_line(node), "nested too deeply", "a declaration needs six levels")
+            faults.add(_line(node), "nested too deeply", form.levels)
             return False
         if node.tag not in _PLAIN_TAGS:
             faults.add(_line(node), f"the tag {node.tag}", "write plain YAML without tags")

@@ -183,7 +183,10 @@ def test_a_workspace_is_packed_and_a_dry_run_writes_nothing(sandbox: Sandbox, dr
     argv = ("--image-ref-digest", IMAGE_REF, "--git-sha", "a" * 40, "--from-workspace", str(tmp_path), "--dry-run")
     told = drfsm("control-plane", "publish", *at(sandbox), *argv, "-o", "json")
     assert told.code == 0, told.err
-    assert (told.json["dry_run"], told.json["files"]["candidates"]) == (True, 2)
+    assert (told.json["dry_run"], told.json["files"]["candidates"], told.json["holds"]["candidates"]) == (True, 2, 1)
+    told = drfsm("control-plane", "publish", *at(sandbox), *argv)
+    assert "holds: candidates 1, alerts 1, providers 1, scoring 1" in told.out
+    assert "files: candidates 2, alerts 1, providers 1, scoring 1" in told.out
     assert s3.get_object(Bucket=sandbox.bucket, Key=key)["ETag"] == before
     (tmp_path / "config/alerts.json").unlink()
     told = drfsm("control-plane", "publish", *at(sandbox), *argv)

@@ -245,6 +245,35 @@ def test_latest_is_held_against_the_runs_ranked_files(bench: "Bench", with_repor
     assert verify_latest(bench.store, bench.layout, RUN).verdict == "damaged"
 
 
+def _partly_reported(bench: "Bench") -> bytes:
+    """Publish a run, and return a report of it that names one of its files only."""
+    bench.work(RUN)
+    return report({"one": named(RANKED_JSON, bench.body(f"{HOME}/{RANKED_JSON}"))})
+
+
+def test_a_run_whose_report_names_some_files_only_is_observed(bench: "Bench") -> None:
+    """Of a required file that the report leaves out nobody says what it must hold: the level says so."""
+    partial = _partly_reported(bench)
+    found = verify(bench.store, bench.layout, RUN, report=partial)
+    assert (found.verdict, found.level) == ("verified", "observed")
+    assert RANKED_CSV in found.read
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("path", [RANKED_CSV, FAMILIES])
+def test_latest_is_held_against_what_the_report_leaves_out_too(bench: "Bench", path: str, whole: bool) -> None:
+    """Other content than the run's is damage, and what the contract keeps there must be there, whoever names it."""
+    partial = _partly_reported(bench)
+    found = verify_latest(bench.store, bench.layout, RUN, report=partial, whole=whole)
+    assert (found.verdict, found.level, found.expected) == ("verified", "observed", 3)
+    bench.flip(f"jobintel/latest/{path}")
+    found = verify_latest(bench.store, bench.layout, RUN, report=partial, whole=whole)
+    assert (found.verdict, told(found)) == ("damaged", [(path, "content")])
+    bench.delete(f"jobintel/latest/{path}")
+    found = verify_latest(bench.store, bench.layout, RUN, report=partial)
+    assert (found.verdict, told(found)) == ("missing", [(path, "missing")])
+
+
 def test_an_empty_latest_is_missing_with_a_short_allow_list_too(bench: "Bench") -> None:
     """Where the workload's allow-list may be shorter, one ranked file is enough and none is not."""
     bench.work(RUN)

@@ -359,6 +359,11 @@ ANA = {"candidate_id": "ana", "profile_path": "candidates/ana/profile.json"}
 LOCAL = {"candidate_id": "local", "profile_path": "local/profile.json"}
 
 
+def _registry_of(profile_path: str) -> str:
+    """Return a registry of the candidate local whose profile would be there; data/ may not stand in for it."""
+    return json.dumps({"schema_version": 1, "candidates": [{**LOCAL, "profile_path": profile_path}]})
+
+
 def test_a_workspace_becomes_the_sections_that_readers_know(tmp_path: Path) -> None:
     """Config and state lie where a restore wants them; the local candidate's profile may lie in data/."""
     root = workspace_at(tmp_path, ANA, LOCAL, data__candidate_profile='{"of": "data"}')
@@ -381,6 +386,15 @@ def test_a_workspace_becomes_the_sections_that_readers_know(tmp_path: Path) -> N
         (({"candidate_id": "x", "profile_path": "../../secret.json"},), {}, "entry 0 names no candidate_id"),
         (({"candidate_id": "x", "profile_path": "/etc/passwd"},), {}, "entry 0 names no candidate_id"),
         (({"candidate_id": "../x", "profile_path": "a.json"},), {}, "entry 0 names no candidate_id"),
+        ((ANA, {**ANA, "profile_path": "other.json"}), {}, "entries 0 and 1 are both the candidate ana"),
+        ((ANA,), {"config__alerts": "[NaN]"}, "config/alerts.json"),
+        ((ANA,), {"config__providers": '{"a": 1, "a": 2}'}, "config/providers.json"),
+        ((ANA,), {"config__scoring.v1": '{"weight": NaN}'}, "config/scoring.v1.json"),
+        ((ANA,), {"state__candidates__ana__profile": '{"score": Infinity}'}, "state/candidates/ana/profile.json"),
+        ((LOCAL,), {"state__candidates__registry": _registry_of("a\0b")}, "entry 0 names no candidate_id"),
+        ((LOCAL,), {"state__candidates__registry": _registry_of("a\u202eb")}, "entry 0 names no candidate_id"),
+        ((LOCAL,), {"state__candidates__registry": _registry_of("a" * 300)}, "entry 0 names no candidate_id"),
+        ((LOCAL,), {"state__candidates__registry": _registry_of("a/" * 2500 + "a")}, "entry 0 names no candidate_id"),
         ((ANA,), {"state__candidates__registry": "[]"}, "registry.json"),
         ((ANA,), {"state__candidates__registry": '{"candidates": [1]}'}, "entry 0 names no candidate_id"),
     ],

@@ -172,6 +172,45 @@ def test_another_workloads_files_are_compared_by_their_values(tmp_path: Path) ->
     assert [difference.file for difference in comparison.differences] == ["north/rain/rain.txt"]
 
 
+MODEL: dict[str, Any] = {
+    "config_sha256": "a" * 64,
+    "code_sha256": "b" * 64,
+    "inputs": [
+        {"path": "config/scoring.v1.json", "pointer_type": "scoring_config", "sha256": "c" * 64},
+        {"path": "data/ashby_cache/openai_enriched_jobs.json", "pointer_type": "selected", "sha256": "d" * 64},
+    ],
+}
+CONFIG, DATA = MODEL["inputs"]
+MADE: dict[str, tuple[dict[str, Any], str]] = {
+    "alike": ({}, "none"),
+    "another scoring code": ({"scoring_model": {**MODEL, "code_sha256": "0" * 64}}, "integrity"),
+    "a file of its configuration": (
+        {"scoring_model": {**MODEL, "inputs": [{**CONFIG, "sha256": "0" * 64}, DATA]}}, "integrity"
+    ),
+    "a file of its configuration that is gone": ({"scoring_model": {**MODEL, "inputs": [DATA]}}, "integrity"),
+    "its files in another order": ({"scoring_model": {**MODEL, "inputs": [DATA, CONFIG]}}, "none"),
+    "other data, which is live input": (
+        {"scoring_model": {**MODEL, "inputs": [CONFIG, {**DATA, "sha256": "0" * 64}]}}, "content"
+    ),
+    "another fingerprint of the configuration": ({"config_fingerprint": "0" * 64}, "integrity"),
+    "digests in upper case": (
+        {"scoring_model": {**MODEL, "config_sha256": "A" * 64}, "config_fingerprint": "E" * 64}, "none"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changed", "verdict"), MADE.values(), ids=MADE)
+def test_what_made_a_run_is_integrity_and_what_it_was_fed_is_content(
+    changed: dict[str, Any], verdict: str, tmp_path: Path
+) -> None:
+    """No decision lets a run through that was made with another scoring, in whatever case its digests are written."""
+    made = {"scoring_model": MODEL, "config_fingerprint": "e" * 64}
+    one, other = publish(tmp_path / "one"), publish(tmp_path / "other")
+    (one / "run_report.json").write_text(json.dumps(report(**made)))
+    (other / "run_report.json").write_text(json.dumps(report(**{**made, **changed})))
+    assert compare(DirectoryRun(one), DirectoryRun(other), profile_of(CONTRACT), CONTRACT).verdict == verdict
+
+
 # --- pointers, and the control plane ------------------------------------------------------------------------
 
 

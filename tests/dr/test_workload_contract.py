@@ -1,6 +1,7 @@
 """A workload's contract: one file, every fault at once, and no value that leads out of the prefix."""
 
 import json
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,9 @@ import jsonschema
 import pytest
 import yaml
 
+from drfsm.cli.main import run as drfsm
 from drfsm.dr import workload
+from drfsm.dr.workload.templates import may_be_one
 from drfsm.errors import DeclarationFault
 
 ROOM = Path(workload.__file__).parent
@@ -37,6 +40,24 @@ REFUSED = {
     "no files at all": ("required: [", "optional: [", "no file is required"),
     "a key twice": ("files:", "workload: rain\nfiles:", "twice"),
     "a key that is misspelt": ("files:", "swiches: {}\nfiles:", "did you mean switches?"),
+    "pairs in one folder": ("files:", "keys: {pair: '{provider}-{profile}'}\nfiles:", "two pairs could have one"),
+    "pairs without anything between": ("files:", "keys: {pair: 'of/{provider}{profile}'}\nfiles:", "could have one"),
+    "a pair that names its provider twice": (
+        "files:",
+        "keys: {pair: '{provider}/{profile}/{provider}'}\nfiles:",
+        "once each",
+    ),
+    "a pointer's field with a dot": ("files:", "pointers: {fields: {run_id: meta.run}}\nfiles:", "without dots"),
+    "a report in a file's place": ("files:", "report: {key: north/rain/north.rain.json}\nfiles:", "may be a run's"),
+    "two files that are one where both names are": (
+        '.json"',
+        '.json", "{profile}.{provider}.json"',
+        "would be one file for some provider and profile",
+    ),
+    "a file that is one pair's other file": ('.json"', '.json", "north.rain.json"', "would be one file"),
+    "a byte order mark": ("workload: weather", "\ufeffworkload: weather", "save it as UTF-8 without one"),
+    "no text at all": (SMALL, "", "start with `workload: NAME`"),
+    "a bomb of brackets": ("files: {", "because: " + "[" * 40 + "\nfiles: {", "three levels"),
     "an alias": ("files: {", "because: &a b\nfiles: {marker: *a, ", "alias"),
 }
 
@@ -49,6 +70,27 @@ def test_a_contract_that_can_not_hold_is_refused_with_the_line(before: str, afte
         workload.read(SMALL.replace(before, after), "weather.yaml")
     assert told in "\n".join(refused.value.faults)
     assert all(fault.startswith("weather.yaml:") for fault in refused.value.faults)
+
+
+SEPARATE = [
+    ("{provider}_ranked_jobs.{profile}.json", "{provider}_ranked_families.{profile}.json", False),
+    ("{provider}_top.{profile}.md", "run_summary.v1.json", False),
+    ("{provider}.json", "artifacts/{provider}.json", False),
+    ("{provider}.json", "{profile}.json", True),
+    ("{provider}.json", "x{provider}.json", False),
+    ("{provider}.{profile}", "{profile}.{provider}", True),
+    ("{provider}-{provider}", "{provider}", False),
+    ("a{provider}", "{provider}a", True),
+    ("{provider}.json", "summary.json", True),
+    ("{provider}/{profile}.x", "a/b.x", True),
+    ("{provider}/{provider}.x", "a/b.x", False),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "alike"), SEPARATE)
+def test_templates_are_held_against_each_other_for_one_pair(one: str, other: str, alike: bool) -> None:
+    """What tells them apart is told from what does not; either way round."""
+    assert (may_be_one(one, other), may_be_one(other, one)) == (alike, alike)
 
 
 def test_every_fault_is_told_at_once() -> None:
@@ -93,6 +135,10 @@ POSITIONS = [
     ({"PUBLISH_S3": "0", "PUBLISH_S3_DRY_RUN": "yes"}, "off"),
     ({"PUBLISH_S3": "1", "PUBLISH_S3_DRY_RUN": "1"}, "mixed"),
     ({}, "mixed"),
+    ({"PUBLISH_S3": "", "PUBLISH_S3_DRY_RUN": "TRUE"}, "off"),
+    ({"PUBLISH_S3": "oFF", "PUBLISH_S3_DRY_RUN": "on"}, "off"),
+    *(({"PUBLISH_S3": word, "PUBLISH_S3_DRY_RUN": "1"}, "mixed") for word in ("maybe", "y", "enabled", "2", "nein")),
+    *(({"PUBLISH_S3": "1", "PUBLISH_S3_DRY_RUN": word}, "mixed") for word in ("maybe", "n", "disabled", "00")),
 ]
 
 
@@ -100,6 +146,34 @@ POSITIONS = [
 def test_the_switches_say_whether_a_job_publishes(values: dict[str, str | None], position: str) -> None:
     """A yes-or-no switch is read in any spelling; one that isn't set is no."""
     assert workload.shipped().switches.position(values) == position
+
+
+WORDS = [
+    ("{A: live, B: hot}", "{A: never, B: cold}", {"A": "live", "B": "hot"}, "on"),
+    ("{A: live, B: hot}", "{A: never, B: cold}", {"A": "never", "B": "cold"}, "off"),
+    ("{A: live}", "{A: never}", {"A": "no"}, "mixed"),
+    ("{A: live}", "{A: never}", {"A": None}, "mixed"),
+    ("{A: 1}", "{A: disabled}", {"A": "true"}, "on"),
+    ("{A: 1}", "{A: disabled}", {"A": "disabled"}, "off"),
+    ("{A: 1}", "{A: disabled}", {"A": "0"}, "mixed"),
+    ("{A: 1}", "{A: disabled}", {"A": None}, "mixed"),
+    ("{A: 1}", "{A: 0, }", {"A": "false"}, "off"),
+    ("{A: 1}", "{A: 0}, otherwise: no", {"A": "maybe"}, "off"),
+]
+
+
+@pytest.mark.parametrize(("on", "off", "values", "position"), WORDS)
+def test_only_what_the_contract_knows_is_off(on: str, off: str, values: dict[str, str | None], position: str) -> None:
+    """A freeze relies on off: what isn't a no, or the contract's own word, is nothing that anybody knows."""
+    contract = workload.read(SMALL.replace("{PUBLISH: live}", on).replace("{PUBLISH: never}", off))
+    assert contract.switches.position(values) == position
+
+
+def test_a_run_of_an_older_version_is_judged_as_it_was() -> None:
+    """Its journal says off for whatever was not yes, and an audit must find the same."""
+    older = workload.legacy().switches
+    assert older.position({"PUBLISH_S3": "maybe", "PUBLISH_S3_DRY_RUN": "1"}) == "off"
+    assert older.position({"PUBLISH_S3": "1", "PUBLISH_S3_DRY_RUN": "maybe"}) == "on"
 
 
 def test_run_ids_are_told_from_other_names() -> None:
@@ -117,3 +191,17 @@ def test_an_entry_of_the_report_is_mapped_to_its_key() -> None:
     assert report is not None
     assert report.place_of("openai:cs:top_md", "ashby_cache/openai_top.cs.md") == "openai/cs/openai_top.cs.md"
     assert report.place_of("top_md", "ashby_cache/openai_top.cs.md") is None
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a device", "a directory", "No such file", "it is no path"])
+def test_what_is_no_file_is_refused_before_it_is_read(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe that nobody writes to, and a device without an end, would hang the command."""
+    os.mkfifo(tmp_path / "fifo")
+    places = {
+        "a FIFO": tmp_path / "fifo", "a device": "/dev/zero", "a directory": tmp_path, "it is no path": "a\0b",
+        "No such file": tmp_path / "nothing",
+    }  # fmt: skip
+    assert drfsm(["workload", "check", str(places[kind])]) == 2
+    assert kind in capsys.readouterr().err

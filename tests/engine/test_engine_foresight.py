@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from io import StringIO
 from typing import Any
 
 import pytest
 from attrs import evolve
 
+from drfsm.cli.progress import Progress
 from drfsm.engine import Run
 from drfsm.errors import Unreachable
 from drfsm.evidence.audit import audit
@@ -107,7 +109,7 @@ def test_a_warning_is_recorded_and_told_and_the_run_goes_on() -> None:
     runner = made.start()
     state, records = runner.state, made.records()
     assert state.status == "complete"
-    words = "alarm_is_armed: would wait at listen: alarm is loud (It is loud)"
+    words = "alarm_is_armed: would wait at listen: alarm is loud, needed armed (seen: loud). It is loud"
     assert f"foreseen: {words}" in "\n".join(tell(records))
     assert [(each["would"], each["at"]) for each in summarise(state, records, head="")["foreseen"]] == [
         ("wait", "listen")
@@ -155,6 +157,52 @@ def test_a_dry_run_shows_the_same(has: dict[str, str], status: str) -> None:
     assert findings(made) == []
 
 
+LONG = f"the hinge is bent; {'it squeaks; ' * 60}call the smith"  # longer than what a line of the status holds
+
+
+@pytest.mark.parametrize("dry_run", [False, True], ids=["a run", "a dry run"])
+def test_every_finding_says_what_was_seen_on_a_line_of_its_own(dry_run: bool) -> None:
+    """Two findings, one after a long one: the progress, the status, the story and the reason lose neither's words."""
+    made, stream = room(light="on"), StringIO()
+    made.observe["door"] = lambda _room, _run: {"door": "open", "in_words": LONG}
+    made.judge["door"] = lambda seen, _inputs: seen["door"]
+    runner = made.runner(on_record=[Progress(stream).on_record])
+    runner.start({"patience": 5, "way": "short"}, run_id="run-1", dry_run=dry_run)
+    own = "look: light_is_off: light is on, needed off (seen: on). It is dark"
+    later = f"look: door_is_shut: would hold at leave: door is open, needed shut (seen: {LONG})."
+    state, records = runner.state, made.records()
+    assert (state.status, len(state.findings)) == ("refused", 2)
+    for text in (stream.getvalue(), "\n".join(standing(state, "here")), "\n".join(tell(records, brief=True))):
+        lines = text.splitlines()
+        assert any(own in line and "door" not in line for line in lines), text
+        assert any(later in line and "light" not in line for line in lines), text
+        assert "look: look" not in text
+    reason = summarise(state, records, head="")["reason"]
+    assert LONG in reason
+    assert "Somebody could come in. What to do: shut it" in reason
+    assert findings(made) == []
+
+
+def test_a_hold_tells_each_finding_too() -> None:
+    """Two facts that nobody can read: a held run's status has a line for each."""
+    made = room()
+    made.observe |= {"door": unreadable, "light": unreadable}
+    state = made.start().state
+    assert state.status == "held"
+    lines = list(standing(state, "here"))
+    assert [sum(f"{fact} is unknown" in line for line in lines) for fact in ("light", "door")] == [1, 1]
+    assert not any("light is unknown" in line and "door is unknown" in line for line in lines)
+
+
+def test_a_reading_without_a_value_keeps_its_own_words() -> None:
+    """A judge that can't tell leaves what was seen in words: else nobody knows what to look at."""
+    made = room()
+    made.observe["alarm"] = lambda _room, _run: {"in_words": "the siren answers twice"}
+    made.judge["alarm"] = lambda _seen, _inputs: None
+    state = made.start(dry_run=True).state
+    assert "the siren answers twice" in "\n".join(check.words for check in state.foreseen)
+
+
 FORGERIES: dict[str, tuple[Callable[[Body], object], str]] = {
     "a guard is left out": (
         lambda body: body["foreseen"].pop(0),
@@ -162,7 +210,10 @@ FORGERIES: dict[str, tuple[Callable[[Body], object], str]] = {
     ),
     "it went on": (
         lambda body: body["foreseen"][0].update(value="open", seen="open", holds=False),
-        "look went on though door_is_shut: would hold at leave: door is open (Somebody could come in; shut it)",
+        (
+            "look went on though door_is_shut: would hold at leave: door is open, needed shut (seen: open)."
+            " Somebody could come in. What to do: shut it"
+        ),
     ),
     "a refusal is made a warning": (
         lambda body: body["foreseen"][0].update(foreseen="warn"),

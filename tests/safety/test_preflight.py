@@ -190,7 +190,9 @@ def test_a_cronjob_that_would_not_heed_the_configmap_is_found(site: Site, failba
     change, told = OVERRIDES[how]
     try:
         change(site)
-        assert told in refused(site, failback())
+        reason = refused(site, failback())
+        assert told in reason
+        assert "environment can't" not in reason  # what the guard says is true of each of these
     finally:
         if how == "for good":  # nobody can change it back
             site.remove("primary", "ConfigMap", CONFIGMAP)
@@ -229,6 +231,7 @@ def test_a_primary_that_is_not_healthy_is_found_beforehand_and_a_person_may_go_o
     run = failback()
     run.dry_run()
     assert (run.state.status, run.summary["foreseen"][0]["would"]) == ("refused", "refuse")
+    assert "ImagePullBackOff" in run.state.reason  # as a real run says it
     run = failback(allow_degraded="yes", reason="the dashboard is not needed")
     run.stop_after("assess_primary")
     run.start()

@@ -9,6 +9,7 @@ twice. Pure: no store, no files. Called by verification.py.
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from attrs import frozen
@@ -88,11 +89,32 @@ def _failed(report: Mapping[str, Any], form: Report) -> Iterator[Problem]:
     """Yield what the report says that a successful run doesn't. What it doesn't say is no fault."""
     for field, wanted in form.succeeded.items():
         said = said_at(report, field)
-        word = str(said).lower() if isinstance(said, bool) else str(said)
-        if said is not None and word != wanted:
-            yield Problem(
-                form.key, "report", f"the run was not successful: {field} is {claims.bounded(word, 100)}, not {wanted}"
-            )
+        if not says_success(said, wanted):
+            word = claims.bounded(str(said).lower() if isinstance(said, bool) else str(said), 100)
+            yield Problem(form.key, "report", f"the run was not successful: {field} is {word}, not {wanted}")
+
+
+def says_success(said: object, wanted: str) -> bool:
+    """Return whether what a report says in one field is what a successful run says there, by the contract's word.
+
+    The one meaning of ``report.succeeded``, for `runs verify` and for a comparison. Nothing, or null, says nothing, so
+    it is no fault. Yes and no are ``true`` and ``false``; numbers are compared by value, texts by their characters.
+    """
+    if said is None:
+        return True
+    if isinstance(said, bool):
+        return wanted.lower() == str(said).lower()
+    if isinstance(said, int | float | Decimal):
+        return _number(wanted) == _number(str(said)) is not None
+    return said == wanted
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
 
 
 def said_at(report: Mapping[str, Any], field: str) -> Any:

@@ -1,8 +1,9 @@
 """Whether a run is whole: every artifact present, of its size, with its SHA-256, by reading it.
 
 Two levels. *declared*: the run's report (where the contract says that one lies in S3, or one that was handed in)
-names every artifact, and each is held against what reading it gave. *observed*: there is no report, so whatever lies
-there is listed, read and hashed. On either level every file that the contract requires of each pair must be there.
+names every file that is looked at, and each is held against what reading it gave. *observed*: there is no report, or
+it leaves out a file that the contract knows, so for that file nothing vouches but the reading. On either level every
+file that the contract requires of each pair must be there.
 What a store claims about an object counts for nothing. Objects that the report does not name are listed, and are no
 fault by themselves.
 
@@ -191,9 +192,13 @@ def _lacking(workload: Workload, pairs: Iterable[Pair], paths: Collection[str]) 
 
 
 def _unnamed(workload: Workload, pairs: Iterable[Pair], statement: Declared, sizes: Mapping[str, int]) -> Iterator[str]:
-    """Yield what the contract requires, is there, and the report doesn't name: it must be readable all the same."""
+    """Yield what a run must have, or latest holds of it, and the report doesn't name: it must be readable all the same.
+
+    The report says nothing of its content, so such a run is *observed* only.
+    """
     for pair in pairs_of_run(workload, pairs, {*sizes, *statement.entries}):
-        yield from (path for path in workload.required(pair) if path in sizes and path not in statement.entries)
+        places = dict.fromkeys((*workload.required(pair), *workload.latest(pair)))
+        yield from (path for path in places if path in sizes and path not in statement.entries)
 
 
 def _report(store: ObjectStore, home: str, form: Report | None, report: bytes | None) -> tuple[bytes | None, str]:
@@ -279,7 +284,7 @@ def _verified(
     return Verification(
         run_id=source.run_id,
         where=source.where,
-        level="declared",
+        level="observed" if unnamed and statement.entries else "declared",
         expected=statement.named + len(unnamed) + len(lacking),
         checked=len(held) + again + len(statement.problems) + len(unnamed) + len(lacking),
         read=present(read),
@@ -302,18 +307,21 @@ def verify_latest(
 ) -> Verification:
     """Hold ``latest`` against a run: whatever it holds of the run must equal it, and each pair's marker must be there.
 
-    ``whole``: every file that the contract keeps in latest must be there, too. Files that the run does not have
-    (another pair's) are listed as extra.
+    A file that the report names is held against the report, any other that the run has against the run's own bytes;
+    then the level is *observed*. ``whole``: every file that the contract keeps in latest must be there, too. Files that
+    the run does not have (another pair's) are listed as extra.
     """
     home, newest, workload = run_home(layout, run_id), f"{layout.latest()}/", layout.workload
     body, source = _report(store, home, workload.report, report)
     statement = declared(body, run_id, workload.report) if body is not None and workload.report else None
     held = sizes_below(store, newest)
-    names = statement.entries if statement else sizes_below(store, home)
+    stated = dict(statement.entries) if statement else {}
+    names = dict.fromkeys((*stated, *sizes_below(store, home)))
     run_pairs = pairs_of_run(workload, (*pairs, *_named(store, layout, run_id)), names)
     kept = {path for pair in run_pairs for path in workload.latest(pair)}
     wanted = [path for path in names if path in held or (whole and path in kept)]
-    of_run = dict(statement.entries) if statement else present(read_all(store, home, wanted, note, check))
+    unstated = [path for path in wanted if path not in stated]
+    of_run = {**stated, **present(read_all(store, home, unstated, note, check))}
     read = read_all(store, newest, wanted, note, check)
     faulty = (*statement.failed, *statement.problems) if statement else ()
     found = [_held(path, of_run[path], read.get(path)) for path in wanted if path in of_run]
@@ -323,7 +331,7 @@ def verify_latest(
     return Verification(
         run_id=run_id,
         where=f"s3://{store.bucket}/{newest[:-1]}",
-        level="declared" if statement else "observed",
+        level="declared" if statement and not (stated and unstated) else "observed",
         expected=len(wanted) + len(faulty) + len(markers),
         checked=len(read) + len(faulty) + len(markers),
         read=present(read),

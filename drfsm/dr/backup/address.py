@@ -190,7 +190,9 @@ def _names(value: object) -> bool:
 def _observe(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
     run.note(f"reading the backup {terms.primary_restore_backup_uri}")
-    return examine(world.store, terms.primary_restore_backup_uri, check=run.check)
+    seen = examine(world.store, terms.primary_restore_backup_uri, check=run.check)
+    faults = [*(f"{name} is missing" for name in seen["missing"]), *seen["damaged"]]
+    return {**seen, "in_words": f"{seen['uri']}: {'; '.join(faults)}"} if faults else seen
 
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:

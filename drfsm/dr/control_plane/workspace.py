@@ -8,7 +8,8 @@
 
 A ``profile_path`` is relative to ``state/candidates`` (or begins with ``candidates/``). Where the profile of the
 candidate ``local`` is not there, ``data/candidate_profile.json`` is taken. Everything that is missing is told at once;
-a path of the registry never leads out of ``state/candidates``, and no link is followed. Called by the CLI.
+a path of the registry never leads out of ``state/candidates``, and no link is followed. Each file is read as strictly
+as a site's readers read it (claims.json_of), and no candidate stands in the registry twice. Called by the CLI.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,10 @@ from typing import Any
 
 from drfsm import claims
 from drfsm.errors import Unreadable, UsageFault
+from drfsm.files import given_file
 
 REGISTRY, CANDIDATES = "state/candidates/registry.json", "state/candidates"
+LONGEST_PATH, LONGEST_NAME = 1000, 255  # bytes: more than any workspace has, less than a system takes
 LOCAL, LOCAL_PROFILE = "local", "data/candidate_profile.json"
 FILES: Mapping[str, Mapping[str, str]] = {
     "candidates": {"registry.json": REGISTRY},
@@ -53,7 +56,13 @@ def _take(workspace: Path, place: str, section: dict[str, bytes], name: str, fau
     if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(workspace.resolve()):
         faults.append(f"{place} is {'no regular file of it' if path.exists() else 'missing'}")
         return
-    section[name] = path.read_bytes()
+    try:
+        body = given_file(path, place)
+        claims.json_of(body, place)
+    except (UsageFault, Unreadable) as fault:
+        faults.append(fault.what)
+        return
+    section[name] = body
 
 
 def _profiles(workspace: Path, registry: bytes, faults: list[str]) -> Iterator[tuple[str, str]]:
@@ -65,8 +74,12 @@ def _profiles(workspace: Path, registry: bytes, faults: list[str]) -> Iterator[t
         return
     if not entries:
         faults.append(f"{REGISTRY} names no candidate")
+    first: dict[str, int] = {}
     for number, entry in enumerate(entries):
         candidate, relative = _named(entry)
+        if first.setdefault(candidate, number) != number and claims.is_name("candidate", candidate):
+            faults.append(f"{REGISTRY}: entries {first[candidate]} and {number} are both the candidate {candidate}")
+            continue
         if not claims.is_name("candidate", candidate) or relative is None:
             faults.append(f"{REGISTRY}: entry {number} names no candidate_id and profile_path that can be used")
             continue
@@ -79,8 +92,11 @@ def _profiles(workspace: Path, registry: bytes, faults: list[str]) -> Iterator[t
 def _named(entry: Any) -> tuple[str, PurePosixPath | None]:
     """Return a candidate's id and where its profile lies below ``state/candidates``, None for what leads elsewhere."""
     fields = entry if isinstance(entry, dict) else {}
-    relative = PurePosixPath(str(fields.get("profile_path") or "").strip())
+    text = str(fields.get("profile_path") or "").strip()
+    relative = PurePosixPath(text)
     if relative.parts[:1] == ("candidates",):
         relative = PurePosixPath(*relative.parts[1:])
     inside = bool(relative.parts) and not relative.is_absolute() and ".." not in relative.parts
-    return str(fields.get("candidate_id") or "").strip(), relative if inside else None
+    usable = text.isprintable() and len(text.encode(errors="replace")) <= LONGEST_PATH
+    named = usable and all(len(part.encode(errors="replace")) <= LONGEST_NAME for part in relative.parts)
+    return str(fields.get("candidate_id") or "").strip(), relative if inside and named else None

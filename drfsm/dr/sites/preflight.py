@@ -145,7 +145,8 @@ def _permissions(world: World, run: Run) -> dict[str, Any]:
         if not world.site(site).allowed(verb, group, resource, namespace):
             where = f" in {namespace}" if namespace else ""
             missing.append(f"{site}: {verb} {resource}{'.' + group if group else ''}{where}")
-    return {"missing": missing, "asked": len(asked), "of": list(sites(run))}
+    words = {"in_words": f"not allowed: {', '.join(missing)}"} if missing else {}
+    return {"missing": missing, "asked": len(asked), "of": list(sites(run)), **words}
 
 
 def _verbs(run: Run, site: str) -> tuple[tuple[str, str, str], ...]:
@@ -205,7 +206,7 @@ def refusals(run: Run, asked: Mapping[str, Callable[[], Iterable[str]]]) -> dict
             refused += (f"{what}: {reason}" for reason in ask())
         except ActionFailed as fault:
             refused.append(f"{what}: {fault.what}")
-    return {"refused": refused, "asked": sorted(asked)}
+    return {"refused": refused, "asked": sorted(asked), **({"in_words": "; ".join(refused)} if refused else {})}
 
 
 def _is_to_be_fenced(run: Run, site: str) -> bool:

@@ -165,7 +165,7 @@ def _observe_switch(world: World, run: Run) -> dict[str, Any]:
         for cronjob in listed(world, site, run).values():
             why = overrides(cronjob, name, configmaps, terms.workload.switches.names)
             faults += (f"{site}: {override}" for override in why)
-    return {"overridden": faults}
+    return {"overridden": faults, **({"in_words": "; ".join(faults)} if faults else {})}
 
 
 def overrides(

@@ -148,7 +148,9 @@ def _ended_no_earlier(ended_at: Any, canonical: Any) -> bool | None:
 
 def _observe_alarms(world: World, run: Run) -> dict[str, Any]:
     names = terms_of(run.inputs).alarms
-    return {"named": names, "states": dict(world.alarms.states(names)) if names else {}}
+    states = dict(world.alarms.states(names)) if names else {}
+    noisy = [f"the alarm {name} is {states.get(name) or 'missing'}" for name in names if states.get(name) != "OK"]
+    return {"named": names, "states": states, **({"in_words": "; ".join(noisy)} if noisy else {})}
 
 
 def _judge_alarms(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:

@@ -2,14 +2,16 @@
 
 Owns the format: the tables of keys below, by which both the reader and the JSON Schema for editors go. What a contract
 leaves out follows from the workload's name, or is what most workloads need; nothing follows from another workload's.
-Refuses an unknown key, a template with an unknown placeholder, and every value that would lead out of the prefix or to
-a key that is drfsm's own. Called by the command line, by terms.py for what a run recorded, and by the sandbox.
+Refuses an unknown key, a template with an unknown placeholder, templates that could make one key of two files, and
+every value that would lead out of the prefix or to a key that is drfsm's own. Called by the command line, by terms.py
+for what a run recorded, and by the sandbox.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +37,9 @@ from drfsm.dr.workload.model import (
     Variables,
     Workload,
 )
+from drfsm.dr.workload.templates import folder_of_each, may_be_one
 from drfsm.errors import DeclarationFault
-from drfsm.spec.words import FLAG, Block, Faults, Key, Kind, Word, block, choice, compose, listing
+from drfsm.spec.words import FLAG, Block, Faults, Form, Key, Kind, Word, block, choice, compose, listing
 
 _HERE = Path(__file__).resolve().parent
 SHIPPED = _HERE / "jobintel.yaml"
@@ -44,6 +47,7 @@ _WAY = "docs/workload.md says what a contract can say"
 RESERVED = ("drfsm", "validations", "drills", "backups", "control-plane")
 """First folders below the prefix that are drfsm's, or the control plane's: no key of the workload's may lie there."""
 _SAMPLE = "x1"
+_FORM = Form("the contract", "a contract needs three levels", "start with `workload: NAME`")
 
 
 # --- kinds of words --------------------------------------------------------------------------------------
@@ -129,6 +133,13 @@ def _own_folder(text: str) -> str:
     return f"lies in {first}/, which is not the workload's" if first in RESERVED else ""
 
 
+def _own_folders(text: str) -> str:
+    """Return why a template can't be the folder of a pair; "" where it can."""
+    if folder_of_each(text, ("provider", "profile")):
+        return ""
+    return "doesn't have {provider} and {profile} once each, in folders of their own: two pairs could have one folder"
+
+
 def _table(key: str, value: Kind) -> Kind:
     """Return the kind of a mapping from names of a grammar to things of one kind."""
     name = _grammar(key)
@@ -159,12 +170,16 @@ def _table(key: str, value: Kind) -> Kind:
 
 # --- the format ------------------------------------------------------------------------------------------
 
-_VARIABLE, _FIELD = _grammar("variable"), _grammar("field")
+_VARIABLE, _FIELD, _FIELD_NAME = _grammar("variable"), _grammar("field"), _grammar("field name")
 _FILE = _template("prefix", (), ("provider", "profile"))
 _SETTINGS = _table("variable", _LINE)
 _KUBERNETES = _grammar("Kubernetes name")
 _PARTS: Mapping[str, Mapping[str, Key]] = {
-    "switches": {"on": Key(_SETTINGS, required=True), "off": Key(_SETTINGS, required=True)},
+    "switches": {
+        "on": Key(_SETTINGS, required=True),
+        "off": Key(_SETTINGS, required=True),
+        "otherwise": Key(choice("no")),
+    },
     "variables": {
         "bucket": Key(_VARIABLE, required=True),
         "prefix": Key(_VARIABLE, required=True),
@@ -177,7 +192,7 @@ _PARTS: Mapping[str, Mapping[str, Key]] = {
         "runs": Key(_template("prefix", ("run_id",), check=_own_folder)),
         "latest": Key(_template("prefix", check=_own_folder)),
         "candidates": Key(_template("prefix", ("candidate",), check=_own_folder)),
-        "pair": Key(_template("prefix", ("provider", "profile"))),
+        "pair": Key(_template("prefix", ("provider", "profile"), check=_own_folders)),
     },
     "files": {
         "required": Key(listing(_FILE)),
@@ -189,7 +204,7 @@ _PARTS: Mapping[str, Mapping[str, Key]] = {
         "name": Key(_grammar("file")),
         "home": Key(_template("prefix", ("candidate",), check=_own_folder)),
         "older": Key(_template("prefix", check=_own_folder)),
-        "fields": Key(block({name: Key(_FIELD) for name in PRIMARY_FIELDS}, "fields")),
+        "fields": Key(block({name: Key(_FIELD_NAME) for name in PRIMARY_FIELDS}, "fields")),
     },
     "report": {
         "key": Key(_grammar("prefix")),
@@ -256,7 +271,10 @@ def _composed(text: str | bytes, faults: Faults) -> Block | None:
     except UnicodeDecodeError as fault:
         faults.add(1, f"it is no UTF-8 text (byte {fault.start})", "save it as UTF-8")
         return None
-    node = compose(words, faults)
+    if words.startswith("\ufeff"):
+        faults.add(1, "it begins with a byte order mark", "save it as UTF-8 without one")
+        return None
+    node = compose(words, faults, _FORM)
     return None if node is None else _CONTRACT.read(node, faults, "the contract")
 
 
@@ -343,10 +361,23 @@ def _check(contract: Workload, found: Block, faults: Faults) -> None:
             faults.add(line, f"latest has {template}, which is no file of a run", "name it under required or optional")
     if files.latest and files.marker not in files.latest:
         faults.add(line, f"the marker {files.marker} is not in latest", "name a file of latest")
-    if twice := sorted(set(files.required) & set(files.optional)):
-        faults.add(line, f"{twice[0]} is both required and optional", "decide for one")
+    _check_places(contract, found, faults)
     if len(set(contract.pointers.fields.values())) != len(PRIMARY_FIELDS):
         faults.add(found.at("pointers"), "two fields of a pointer have one name", "give each its own")
+
+
+def _check_places(contract: Workload, found: Block, faults: Faults) -> None:
+    """Hold the files of a run against each other and against its report: each has a key of its own."""
+    files, report = contract.files, contract.report
+    if twice := sorted(set(files.required) & set(files.optional)):
+        faults.add(found.at("files"), f"{twice[0]} is both required and optional", "decide for one")
+    for one, other in combinations(dict.fromkeys(files.known), 2):
+        if may_be_one(one, other):
+            what = f"{one} and {other} would be one file for some provider and profile"
+            faults.add(found.at("files"), what, "tell them apart by a word")
+    for template in dict.fromkeys(files.known):
+        if report is not None and may_be_one(f"{contract.keys.pair}/{template}", report.key):
+            faults.add(found.at("report"), f"its key {report.key} may be a run's {template}", "give it one of its own")
 
 
 def _check_variables(contract: Workload, found: Block, faults: Faults) -> None:
@@ -355,7 +386,7 @@ def _check_variables(contract: Workload, found: Block, faults: Faults) -> None:
         faults.add(found.at("switches"), "on and off name other variables", "name each variable in both")
     else:
         for name in switches.on:
-            if switches.position({name: switches.on[name]}) == switches.position({name: switches.off[name]}):
+            if switches.position_of(name, switches.off[name]) != "off":
                 faults.add(found.at("switches"), f"{name} is the same on and off", "leave it out, or mend one")
     named = (*switches.on, *variables.place, variables.run_id, *variables.validation)
     for name in dict.fromkeys(name for name in named if named.count(name) > 1):

@@ -36,6 +36,7 @@ from drfsm.dr.artifacts.compare.reading import (
     json_value,
     text_lines,
 )
+from drfsm.dr.artifacts.run_report import says_success
 
 _TOLD = 5  # numbers of records that a fault names
 
@@ -110,6 +111,10 @@ def alone(name: str, rule: Rule, document: Document) -> Iterator[Fault]:
             if not any(same(value, each) for each in wanted):
                 why = f"must be {' or '.join(map(str, wanted))}"
                 yield Fault(name, dotted(path), value, short(why))
+    for pattern, word in rule.succeeded.items():
+        for path, value in find(document.value, pattern):
+            if not says_success(value, word):
+                yield Fault(name, dotted(path), value, short(f"a successful run says {word}"))
     for pattern in (*rule.run_id, *rule.counts):
         if next(find(document.value, pattern), None) is None:
             yield Fault(name, dotted(pattern), ABSENT, "must be there")
@@ -195,7 +200,6 @@ def _described(name: str, where: str, entry: Any, files: Mapping[str, Held]) -> 
     file = files[named]
     for field, value in (("bytes", Decimal(file.size_bytes)), ("sha256", file.sha256)):
         said = entry.get(field)
-        said = said.lower() if field == "sha256" and isinstance(said, str) else said  # digests are read in either case
         if field in entry and not same(said, value):
             yield Fault(name, f"{where}.{field}", entry[field], printable(f"{named} has {value}"))
 

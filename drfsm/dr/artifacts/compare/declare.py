@@ -96,9 +96,8 @@ def _derived(workload: Workload) -> Profile:
         for template in workload.files.known
     ]
     if (report := workload.report) is not None:
-        expects = {field: [wanted, wanted == "true"] for field, wanted in report.succeeded.items()}
         rule = {"name": "report", "match": report.key, "read": "json_object", "presence": "optional"}
-        wants = {"expects": expects} if expects else {}
+        wants = {"succeeded": dict(report.succeeded)} if report.succeeded else {}
         files.append({**rule, "run_id": [report.run_id], "volatile": ["**"], **wants})
     text = {"comparison_profile_schema_version": SCHEMA_VERSION, "name": f"files of {workload.name}", "files": files}
     return load(json.dumps(text, sort_keys=True).encode(), f"the profile of {workload.name}'s files")
@@ -230,6 +229,7 @@ _FILE: Mapping[str, _Key] = {
     "keyed": _Key(_table_of(_fields, _list_of(_text)), reads=_STRUCTURED),
     "run_id": _Key(_list_of(_plain_fields), reads=(OBJECT,)),
     "expects": _Key(_table_of(_plain_fields, _wanted), reads=(OBJECT,)),
+    "succeeded": _Key(_table_of(_plain_fields, _text), reads=(OBJECT,)),
     "counts": _Key(_table_of(_plain_fields, _text), reads=(OBJECT,)),
     "describes": _Key(_list_of(_plain_fields), reads=(OBJECT,)),
     "identify": _Key(_list_of(_text), reads=RECORDS),

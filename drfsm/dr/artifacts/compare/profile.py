@@ -77,6 +77,7 @@ class Rule:
     made_with: Mapping[str, tuple[Pattern, ...]] = field(factory=dict)  # what -> where it says what made the run
     run_id: tuple[Pattern, ...] = ()  # must be the run's own
     expects: Mapping[Pattern, tuple[Any, ...]] = field(factory=dict)  # each side must say one of these
+    succeeded: Mapping[Pattern, str] = field(factory=dict)  # the contract's word of a successful run, if it says any
     counts: Mapping[Pattern, str] = field(factory=dict)  # a number of records, of that rule's file beside
     describes: tuple[Pattern, ...] = ()  # {path, sha256, bytes} of files of the same run
     identify: tuple[str, ...] = ()  # the first of these that a record has is its name
@@ -146,7 +147,7 @@ def treatments(rule: Rule, *, allow_run_id_drift: bool) -> Callable[[Path], Trea
     # Of what has one right value, any other is a fault of that side: not told a second time as a difference.
     fixed = (pattern for pattern, wanted in rule.expects.items() if len(wanted) == 1)
     integrity = (*rule.integrity, *(pattern for patterns in rule.made_with.values() for pattern in patterns))
-    volatile = (*rule.volatile, *fixed, *(rule.run_id if allow_run_id_drift else ()))
+    volatile = (*rule.volatile, *fixed, *rule.succeeded, *(rule.run_id if allow_run_id_drift else ()))
 
     @lru_cache(maxsize=8192)
     def treatment(path: Path) -> Treatment:
