@@ -354,8 +354,9 @@ def _check_variables(contract: Workload, found: Block, faults: Faults) -> None:
     if set(switches.on) != set(switches.off):
         faults.add(found.at("switches"), "on and off name other variables", "name each variable in both")
     else:
-        for name in switches.on:
-            if switches.position({name: switches.on[name]}) == switches.position({name: switches.off[name]}):
+        for name in switches.on:  # by itself: the others say nothing of it
+            on, off = {name: switches.on[name]}, {name: switches.off[name]}
+            if (alone := Switches(on, off)).position(on) == alone.position(off):
                 faults.add(found.at("switches"), f"{name} is the same on and off", "leave it out, or mend one")
     named = (*switches.on, *variables.place, variables.run_id, *variables.validation)
     for name in dict.fromkeys(name for name in named if named.count(name) > 1):
