@@ -29,10 +29,11 @@ dr-drill: $(if $(filter $(BIN)/drfsm,$(DRFSM)),$(VENV)/.installed)
 	@$(DRFSM) drill --backup-uri "$(BACKUP_URI)" $(if $(IMAGE_REF),--image-ref "$(IMAGE_REF)") --auto-promote false --teardown true $(DRILL_ARGS)
 
 # The other steps, one verb each; `drfsm VERB --help` says what ARGS may hold. KUBECONFIG and the like come from the environment.
-dr-plan:  # what a drill would meet: looks at everything, changes nothing
-	@$(DRFSM) drill --diagnostics-only $(if $(BACKUP_URI),--backup-uri "$(BACKUP_URI)") $(ARGS)
-dr-restore:
-	@$(DRFSM) backup restore --backup-uri "$(BACKUP_URI)" $(ARGS)
+dr-plan:  # what a drill would meet: account, image, backup, owner, machines, site; changes nothing; 3: it would be refused
+	@$(DRFSM) drill --diagnostics-only $(if $(BACKUP_URI),--backup-uri "$(BACKUP_URI)") $(if $(IMAGE_REF),--image-ref "$(IMAGE_REF)") $(ARGS)
+dr-restore:  # changes a site: backup and site are typed, never taken from the environment
+	@test "$(origin BACKUP_URI) $(origin KUBECONFIG_DR)" = "command line command line" || { echo "name the backup and the site: make dr-restore BACKUP_URI=s3://<bucket>/<prefix>/backups/<backup id> KUBECONFIG_DR=<path>" >&2; exit 2; }
+	@$(DRFSM) backup restore --backup-uri "$(BACKUP_URI)" --kubeconfig "$(KUBECONFIG_DR)" $(ARGS)
 dr-validate:
 	@$(DRFSM) validate --bucket "$(BUCKET)" $(ARGS)
 dr-approve:

@@ -6,16 +6,21 @@ Exit codes: `verify` 0 whole, 11 not; `compare` 0 same, 1 different, 2 not compa
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 
+from drfsm.claims import bounded
 from drfsm.cli.options import at_bucket, comparison_profile, connected, contract_of, pair
 from drfsm.cli.outcome import output
 from drfsm.cli.say import say, say_lines
 from drfsm.cli.site_options import out
 from drfsm.errors import ExitCode, UsageFault
 from drfsm.files import given_file
+
+_NAMED = "(named)"
+"""What --offline says by itself: the directory is the one that is named as the run."""
 
 
 @click.group()
@@ -113,13 +118,18 @@ def show(run_id: str, output: str, **options: Any) -> int:
 )
 @click.option("--verify-latest", is_flag=True, help="Compare latest/ with the run, too.")
 @click.option(
-    "--offline", type=click.Path(path_type=Path), help="Verify a local copy in this directory; no bucket is needed."
+    "--offline",
+    is_flag=False,
+    flag_value=_NAMED,
+    default="",
+    metavar="[DIRECTORY]",
+    help="RUN_ID is a directory with a copy of a run, or name it here; no bucket is needed.",
 )
 @output
 def verify(
     run_id: str | None,
     run_report: Path | None,
-    offline: Path | None,
+    offline: str,
     output: str,
     *,
     verify_latest: bool,
@@ -130,11 +140,18 @@ def verify(
     from drfsm.dr.terms import terms_of
 
     report = given_file(run_report, "--run-report") if run_report else None
+    if offline == _NAMED:  # as `runs compare` has it
+        offline, run_id = run_id or "", None
     if offline:
-        verifications = [verification.verify_local(offline, contract_of(options), run_id=run_id, report=report)]
+        verifications = [verification.verify_local(Path(offline), contract_of(options), run_id=run_id, report=report)]
     elif not run_id:
-        raise UsageFault("no run is named", hint="drfsm runs list")
+        raise UsageFault(
+            "no run is named",
+            hint="drfsm runs verify RUN --bucket BUCKET   (`drfsm runs list --bucket BUCKET` names them), or"
+            " drfsm runs verify DIRECTORY --offline",
+        )
     else:
+        _no_directory(options, run_id)
         store, layout = connected(options), terms_of(options).layout
         verifications = [verification.verify(store, layout, run_id, note=_note, report=report)]
         if verify_latest:
@@ -147,7 +164,10 @@ def verify(
 
 def _verification_lines(verification: Any) -> list[str]:
     """Return a verification as lines: every problem, and what could not be proven."""
-    read = f"{verification.checked} of {verification.expected} artifacts read, level {verification.level}"
+    missing = sum(problem.kind == "missing" for problem in verification.problems)
+    expected = max(verification.expected, missing)  # of a run without any file nothing is expected but what it lacks
+    absent = f", {missing} not there" if missing else ""
+    read = f"{expected - missing} of {expected} artifacts read{absent}, level {verification.level}"
     lines = [f"{verification.where}: {verification.verdict} ({read})"]
     lines += [f"  {problem.kind}: {problem.path or '-'}: {problem.told}" for problem in verification.problems]
     lines += [f"  not named by the report: {name}" for name in verification.extra]
@@ -155,6 +175,17 @@ def _verification_lines(verification: Any) -> list[str]:
         why = "the report doesn't name every file" if verification.report else "there is no report"
         lines.append(f"  {why}: what the contract requires is there, and no digest says what all of it must hold")
     return lines
+
+
+def _no_directory(options: Mapping[str, Any], *names: str) -> None:
+    """Raise UsageFault for a directory that is named where a run is meant: a copy is looked at with --offline."""
+    for name in names:
+        if Path(name).is_dir() and not (options["bucket"] and contract_of(options).run_ids.is_id(name)):
+            command = click.get_current_context().command_path
+            raise UsageFault(
+                f"{bounded(name, 200)} is a directory, and runs of a bucket are named by their ids",
+                hint=f"{command} {' '.join(map(quote, names))} --offline",
+            )
 
 
 @runs.command()
@@ -191,6 +222,7 @@ def compare(
     if offline:
         ours, theirs = [comparison.DirectoryRun(Path(name), label=name) for name in (left, right)]
     else:
+        _no_directory(options, left, right)
         store, layout = connected(options), terms_of(options).layout
         ours, theirs = [comparison.StoreRun(store, layout.run(name), name, name) for name in (left, right)]
     comparison_result = comparison.compare(ours, theirs, profile, workload, allow_run_id_drift=allow_run_id_drift)

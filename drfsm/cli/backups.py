@@ -15,8 +15,8 @@ from drfsm.claims import bounded, is_name, printable
 from drfsm.cli.control_plane import applied, fetched
 from drfsm.cli.options import at_bucket, configmap, connected, contract_of, endpoint_url, pair, region, workload_file
 from drfsm.cli.outcome import output
-from drfsm.cli.say import say as say_line
-from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say
+from drfsm.cli.say import say_lines
+from drfsm.cli.site_options import at_prefix, at_site, cluster_of, force_conflicts, out, receipt_dir, say, server_of
 from drfsm.errors import ExitCode, UsageFault
 from drfsm.runs.receipts import ReceiptFiles
 
@@ -225,6 +225,7 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **options: Any) -> i
         applied(receipts, bundle, done)
 
     store = _store_of(backup_uri, options)
+    say(f"restoring {backup_uri} to {names['namespace']} on {server_of(options['kubeconfig'])}")
     try:
         record = restore_site(store, backup_uri, target, wishes, run_id=run_id, pace=_pace(), applied=note)
     except RestoreRefused as fault:
@@ -236,8 +237,19 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **options: Any) -> i
     out(output, {**record, "receipts": str(receipts.directory)}, [*lines, f"  receipts: {receipts.directory}"])
     if record["status"] != "held":
         return int(ExitCode.DONE)
-    say_line("drfsm: held. Repair what is listed above, then repeat the command", err=True)
+    say_lines(_held(record), err=True)
     return int(ExitCode.HELD)
+
+
+def _held(record: Mapping[str, Any]) -> list[str]:
+    """Return what to do after a restore that is not complete. Only a person gives up a state, by an option."""
+    state = str(record["state"]["told"])
+    without = record["state"]["verdict"] == "not_restorable" and state in record["held_for"]
+    others = [reason for reason in record["held_for"] if not without or reason != state]
+    lines = ["drfsm: held. Repair what is listed above, then repeat the command"] if others else []
+    if without:
+        lines.append(f"drfsm: held: {state}. To go on without the state, repeat the command with --accept-state-loss")
+    return lines
 
 
 def _note_refusal(receipts: ReceiptFiles, run_id: str, fault: "RestoreRefused", allowed: Sequence[str]) -> None:

@@ -28,6 +28,16 @@ from drfsm.errors import UsageFault
 from drfsm.runs import wiring
 
 
+def _run_of_dr(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return the run that DR published. Raises UsageFault for an empty one, as where DR stands by."""
+    if not value.strip():
+        raise UsageFault(
+            "DR has run nothing: there is no run to fail back (--dr-run-id is empty)",
+            hint="drfsm pointers show --bucket … names the run that is canonical; a failback follows a promote",
+        )
+    return value
+
+
 @click.command(
     cls=Complete,
     epilog="Ctrl-C stops the run at the next clean point; `drfsm resume` continues it from there.",
@@ -35,7 +45,9 @@ from drfsm.runs import wiring
 @click.option("--bucket", required=True, help="Bucket to which both sites publish.")
 @workload_file
 @prefix
-@click.option("--dr-run-id", required=True, help="Run of DR that is canonical now, as you know it.")
+@click.option(
+    "--dr-run-id", required=True, callback=_run_of_dr, help="Run of DR that is canonical now, as you know it."
+)
 @click.option("--kubeconfig-dr", required=True, type=click.Path(), help="Path to DR's kubeconfig.")
 @click.option("--kubeconfig-primary", required=True, type=click.Path(), help="Path to the primary's kubeconfig.")
 @click.option(
@@ -131,10 +143,10 @@ def failback(**options: Any) -> int:
                 f"--{flag.replace('_', '-')} needs --{role.replace('_', '-')}", hint="name the IAM role that is fenced"
             )
     needs_reason = any(options[name] for name in ("dr_unreachable", "adopt_ownership", "allow_degraded"))
-    if (needs_reason or options["soak"] == "none") and not options["reason"]:
+    if (needs_reason or options["soak"] == "none") and not options["reason"].strip():
         raise UsageFault(
             "--dr-unreachable, --adopt-ownership, --allow-degraded and --soak none need a --reason",
-            hint="the journal records it",
+            hint="add --reason '…': the journal records it",
         )
     if options["dr_unreachable"] and not options["fence_dr_role"]:
         raise UsageFault(

@@ -17,7 +17,7 @@ import click
 
 from drfsm.cli.options import Amount, at_bucket, connected, pair
 from drfsm.cli.outcome import output
-from drfsm.cli.say import say_json, say_lines
+from drfsm.cli.say import say, say_json, say_lines
 from drfsm.errors import DrfsmError, ExitCode, UsageFault
 
 if TYPE_CHECKING:
@@ -79,12 +79,17 @@ def health(
         say_json(found.record)
     else:
         say_lines(_lines(found, given))
+    note = say if output == "text" else lambda _words: None
     refused = False  # one receiver that fails keeps the measurements from no other
     if prometheus:
         text = textfile(found, project, datetime.now(UTC))
-        refused |= _is_refused(lambda: _replace(Path(prometheus), text))
-    if cloudwatch and (metrics := measurements(found, project)):
-        refused |= _is_refused(lambda: _to_cloudwatch(given, cloudwatch, metrics))
+        refused |= _is_refused(lambda: _replace(Path(prometheus), text), note, f"the textfile {prometheus}")
+    if cloudwatch:
+        metrics = measurements(found, project)
+        to = f"{len(metrics)} metrics to the namespace {cloudwatch}"
+        refused |= bool(metrics) and _is_refused(lambda: _to_cloudwatch(given, cloudwatch, metrics), note, to)
+        if not metrics:
+            note(f"  nothing is known to write to the namespace {cloudwatch}")
     code = CODES.get(found.verdict, ExitCode.DIFFERENT)
     return int(ExitCode.UNREACHABLE if refused and code == ExitCode.DONE else code)
 
@@ -101,17 +106,18 @@ def _lines(found: "Health", given: Mapping[str, Any]) -> list[str]:
     elif found.verdict == "stale":
         lines.append("  next: look at the site's CronJob and its last Job; a person decides whether to `drfsm promote`")
     elif found.verdict == "unknown":
-        lines.append("  next: check network and credentials, then look again")
+        lines.append(f"  next: {found.advice or 'check network and credentials, then look again'}")
     return lines
 
 
-def _is_refused(hand_over: Callable[[], None]) -> bool:
-    """Hand measurements over; return whether that failed. Those who watch there must not take silence for health."""
+def _is_refused(hand_over: Callable[[], None], note: Callable[[str], None], what: str) -> bool:
+    """Hand measurements over and say so; return whether that failed. Nobody must take silence there for health."""
     try:
         hand_over()
     except DrfsmError as fault:
         say_lines((f"drfsm: {line}" for line in fault.lines()), err=True)
         return True
+    note(f"  wrote    {what}")
     return False
 
 

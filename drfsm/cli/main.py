@@ -8,8 +8,9 @@ import importlib
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import cache
 from typing import Any
 
 import click
@@ -59,6 +60,34 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
 }
 
 
+@cache
+def filled(command: click.Command) -> click.Command:
+    """Return a command, those of a group included, that refuses an empty text for what it requires.
+
+    In scripts, a variable that isn't set becomes one.
+    """
+    for parameter in command.params:
+        if parameter.required:
+            parameter.callback = _not_empty(parameter.callback)
+    if isinstance(command, click.Group):
+        for part in command.commands.values():
+            filled(part)
+    return command
+
+
+def _not_empty(before: Callable[..., Any] | None) -> Callable[..., Any]:
+    """Return a callback that refuses "", after the one that the parameter has by itself."""
+
+    def checked(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        value = before(context, parameter, value) if before is not None else value
+        if isinstance(value, str) and not value.strip():
+            name = max(parameter.opts, key=len) if isinstance(parameter, click.Option) else str(parameter.name).upper()
+            raise UsageFault(f"{name} is empty", hint=f"{context.command_path} --help: give {name} a value")
+        return value
+
+    return checked
+
+
 class Lazy(click.Group):
     """A group whose commands are imported when they are named."""
 
@@ -72,7 +101,7 @@ class Lazy(click.Group):
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(f"drfsm.cli.{module}"), attribute)
-        return command
+        return filled(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -101,8 +101,19 @@ def _wrong(pointer: Any, layout: "Layout") -> str:
     return "" if place in (None, layout.run(run_id)) else f"the pointer to {run_id} leads to {bounded(place)} instead"
 
 
+def _named_run(context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
+    """Return the run that is named. Raises UsageFault, which shows the whole command, where none is."""
+    if not value:
+        raise UsageFault(
+            "no run is named",
+            hint=f"{context.command_path} RUN --bucket BUCKET --confirm CONFIRM-RUN --reason '…'"
+            "   (`drfsm runs list --bucket BUCKET` names the runs)",
+        )
+    return value
+
+
 @pointers.command("set")
-@click.argument("run_id")
+@click.argument("run_id", metavar="RUN_ID", required=False, callback=_named_run)
 @at_bucket
 @pair
 @click.option("--confirm", default="", help="The token: CONFIRM-<run id>.  [default: typed at a terminal]")

@@ -52,7 +52,7 @@ def check_combinations(options: dict[str, Any]) -> None:
     if needs_reason and not options["reason"].strip():
         raise UsageFault(
             "--primary-unreachable, --no-fence, --adopt-ownership and --allow-degraded need a --reason",
-            hint="the journal records it",
+            hint="add --reason '…': the journal records it",
         )
     if no_fence and not lost:
         raise UsageFault(

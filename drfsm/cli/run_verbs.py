@@ -20,7 +20,7 @@ from drfsm.cli.say import say
 from drfsm.engine import Runner
 from drfsm.engine.runner import OUTCOMES
 from drfsm.errors import ExitCode, UsageFault
-from drfsm.journal import RunState
+from drfsm.journal import RunState, fold, read
 from drfsm.runs import bundle, selection, wiring
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.run_context import Outcome
@@ -179,8 +179,28 @@ def skip(run: str | None, invocation: Invocation, *, reason: str) -> Outcome:
     return wiring.resume(run, skipped, invocation, recheck="readable")
 
 
+def _trigger(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
+    """Return the trigger. Raises UsageFault, with those that are legal for the run that is open, where none is named."""
+    if value:
+        return value
+    from drfsm.adapters.file_journal import read_lines
+
+    place = selection.find(None)
+    state = fold(read(read_lines(place)).records)
+    legal = [way.action for way in state.next_actions if way.action not in _VERBS]
+    told = f"legal for {state.run_id} in {state.state}: {', '.join(legal) or 'none'}"
+    raise UsageFault(
+        f"no trigger is named; {told}",
+        hint=f"drfsm request {legal[0] if legal else 'TRIGGER'} {quote(str(place))} --reason '…'",
+    )
+
+
+_VERBS = ("resume", "abort", "approve")
+"""What a person may do with a run by a command of its own."""
+
+
 @click.command()
-@click.argument("trigger")
+@click.argument("trigger", metavar="TRIGGER", required=False, callback=_trigger)
 @_reason
 @click.option(
     "--arg", "args", multiple=True, metavar="NAME=VALUE", help="An input that this trigger changes, e.g. dr_run_id=…."

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import click
 from attrs import asdict
+from click.core import ParameterSource
 
 from drfsm.cli.say import say, say_json
 from drfsm.errors import UsageFault
@@ -89,12 +90,23 @@ def up(
     state = start(place, Options(
         diverge_on_primary=diverge_on_primary, pods_sleep_seconds=pods_sleep_seconds,
         publish_reports=with_reports, kubernetes=kubernetes, canonical=canonical, **_of_workload(contract),
-    ))  # fmt: skip
+    ), asked=_typed())  # fmt: skip
     status = "runs already" if state.already_running else "is up"
     sites = f"two sites on {state.kubernetes} clusters"
     site = "DR" if state.canonical == "dr" else "the primary"
     say(f"the sandbox {status}: {sites}, {site} canonical with the run {state.canonical_run_id}")
     say(f'  next: eval "$(drfsm sandbox env)"      its log: {state.log}')
+
+
+def _typed() -> list[str]:
+    """Return the options of a sandbox that were typed."""
+    context = click.get_current_context()
+    names = {"with_reports": "publish_reports", "contract": "workload"}
+    return [
+        names.get(name, name)
+        for name in context.params
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
 
 
 def _of_workload(contract: Path | None) -> dict[str, Any]:

@@ -73,6 +73,13 @@ def cluster_of(kubeconfig: str) -> "KubeCluster":
     return KubeCluster(f"the cluster of {Path(kubeconfig).name}", Path(kubeconfig))
 
 
+def server_of(kubeconfig: str) -> str:
+    """Return, in words, which server a kubeconfig leads to. Raises ActionFailed for one that isn't understood."""
+    from drfsm.adapters.private import described
+
+    return f"{described(Path(kubeconfig).read_bytes(), kubeconfig, own=True).server} (kubeconfig {kubeconfig})"
+
+
 def say(words: str) -> None:
     """Print progress."""
     say_line(f"  · {words}", err=True)

@@ -33,7 +33,8 @@ def check(file: str, output: str) -> None:
     contract = read(*_text(file))
     pair = (contract.defaults.provider, contract.defaults.profile)
     sha256 = digest(contract)
-    record = {"workload": contract.name, "sha256": sha256, "required": list(contract.required(pair))}
+    report = [contract.report.key] if contract.report and contract.report.required else []
+    record = {"workload": contract.name, "sha256": sha256, "required": [*contract.required(pair), *report]}
     if output == "json":
         say_json(record)
         return
@@ -41,6 +42,8 @@ def check(file: str, output: str) -> None:
     say(f"  publishes where {' and '.join(f'{name}={value}' for name, value in contract.switches.on.items())}")
     for path in contract.required(pair):
         say(f"  a run of {pair[0]}, {pair[1]} must have {path}")
+    for path in report:
+        say(f"  a run must have its report {path}")
 
 
 @workload.command()

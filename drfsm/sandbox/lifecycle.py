@@ -7,6 +7,7 @@ where it starts them.
 
     <directory>/sandbox.json     what runs: see ``State``
     <directory>/sandbox.log      the server's output, kept until the next ``up``
+    <directory>/options.json     what it was started with
     <directory>/primary/, dr/    each cluster's files, and its pods'
     <directory>/runners/         likewise, of each instance that was started from the launch template (runners.py)
     <directory>/image/           the files of the image that the sites run (workload_image.py)
@@ -26,7 +27,7 @@ import threading
 import time
 import urllib.error
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,7 +40,7 @@ from drfsm.errors import DrfsmError, UsageFault
 from drfsm.sandbox.clusters import Cluster, Kind
 from drfsm.sandbox.kubernetes.images import Images
 from drfsm.sandbox.kubernetes.processes import end_leftovers
-from drfsm.sandbox.seed import Options, Seeded, Site, read
+from drfsm.sandbox.seed import Options, Seeded, Site, check_reports, read
 
 if TYPE_CHECKING:
     from drfsm.sandbox.cloud import Cloud
@@ -53,6 +54,10 @@ STOP_SECONDS = 15.0
 OUTAGE_SECONDS = 15.0
 POLL_SECONDS = 0.02
 WATCH_POLL_SECONDS = 0.25
+
+_OPTIONS = "options.json"
+FIRST_OF_OTHERS = 3
+"""The first file descriptor that is neither stdin, stdout nor stderr."""
 
 C = TypeVar("C", bound=Cluster)
 
@@ -100,14 +105,22 @@ def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(home) / "drfsm/sandbox"
 
 
-def up(directory: Path, options: Options | None = None, *, timeout_seconds: float | None = None) -> State:
+def up(
+    directory: Path,
+    options: Options | None = None,
+    *,
+    asked: Collection[str] = (),
+    timeout_seconds: float | None = None,
+) -> State:
     """Start a sandbox and wait until it is ready; if one runs there already, return that one.
 
-    Raises DrfsmError with the end of its log if it dies or doesn't get ready. Programs of a real control
+    ``asked`` names the options that a sandbox that runs already must have, too. Raises UsageFault where it has others,
+    and DrfsmError with the end of its log if it dies or doesn't get ready. Programs of a real control
     plane are found or built first (controlplane/build.py), which has no limit in time.
     """
     directory = directory.resolve()
     options = options or Options()
+    check_reports(options)
     if options.kubernetes == "real":
         from drfsm.sandbox.controlplane.build import programs
 
@@ -118,6 +131,7 @@ def up(directory: Path, options: Options | None = None, *, timeout_seconds: floa
     with _alone(directory):
         before = status(directory)
         if before.running and before.state is not None:
+            _check_same(directory, options, asked)
             return evolve(before.state, already_running=True)
         _clear(directory)
         pid = _spawn(directory, options)
@@ -130,6 +144,29 @@ def up(directory: Path, options: Options | None = None, *, timeout_seconds: floa
                 raise _start_error(directory, f"the sandbox was not ready after {timeout_seconds:.0f} s")
             time.sleep(POLL_SECONDS)
         return state
+
+
+def _check_same(directory: Path, options: Options, asked: Collection[str]) -> None:
+    """Raise UsageFault where a running sandbox was started with other values of what is asked for."""
+    try:
+        running = json.loads((directory / _OPTIONS).read_bytes())
+    except (OSError, ValueError):  # another version's: nobody knows
+        return
+    wanted = json.loads(json.dumps(asdict(options)))
+    others = [name for name in wanted if name in asked and wanted[name] != running.get(name)]
+    if others:
+        told = "; ".join(f"{name} is {_brief(running.get(name))}, not {_brief(wanted[name])}" for name in others)
+        raise UsageFault(
+            f"a sandbox runs in {directory} already, with other options: {told}",
+            hint="drfsm sandbox down, then up again; or another one beside it, with --dir",
+        )
+
+
+def _brief(value: Any) -> str:
+    """Return an option's value in words: of a contract only the workload's name."""
+    if isinstance(value, str) and value.startswith("{"):
+        return f"the contract of {json.loads(value)['workload']}"
+    return repr(value) if value else "not set"
 
 
 def down(directory: Path) -> bool:
@@ -400,6 +437,7 @@ def _spawn(directory: Path, options: Options) -> int:
         str(directory),
         json.dumps(asdict(options)),
     ]
+    (directory / _OPTIONS).write_text(argv[-1], encoding="utf-8")
     log = os.open(directory / "sandbox.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
@@ -428,7 +466,8 @@ def _end(pid: int, born: str | None) -> None:
 def _clear(directory: Path) -> None:
     """Remove what a sandbox that has ended may have left: pods (found where there is /proc), files; the log stays."""
     end_leftovers(directory)
-    (directory / "sandbox.json").unlink(missing_ok=True)
+    for name in ("sandbox.json", _OPTIONS):
+        (directory / name).unlink(missing_ok=True)
     for name in ("primary", "dr", "runners", "outages", "image"):
         shutil.rmtree(directory / name, ignore_errors=True)
 
@@ -505,9 +544,11 @@ def _outage_error(state: State, site: Site, *, on: bool) -> DrfsmError:
 
 
 def _start_error(directory: Path, what: str) -> DrfsmError:
+    """Return the error of a sandbox that did not start, with the last line of its log: the reason, as a rule."""
     log = directory / "sandbox.log"
-    tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:])
-    return DrfsmError(f"{what}; the end of its log:\n{tail}", hint=f"read {log}")
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    reason = next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
+    return DrfsmError(f"{what}: {reason}", hint=f"read {log}")
 
 
 def _say(words: str) -> None:
@@ -516,6 +557,8 @@ def _say(words: str) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run ``serve DIRECTORY OPTIONS``, the only command; people use ``drfsm sandbox``."""
+    # Whoever started us may have left files open, a lock among them: we outlive it by days.
+    os.closerange(FIRST_OF_OTHERS, os.sysconf("SC_OPEN_MAX"))
     command, directory, options = argv
     if command != "serve":
         raise UsageFault(f"unknown command {command}", hint="drfsm sandbox up")

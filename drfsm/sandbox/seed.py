@@ -49,7 +49,7 @@ from attrs import frozen
 from drfsm.dr.backup import APIS
 from drfsm.dr.workload import Workload, shipped
 from drfsm.dr.workload import read as read_contract
-from drfsm.errors import DrfsmError
+from drfsm.errors import DrfsmError, UsageFault
 from drfsm.sandbox import base
 from drfsm.sandbox.cloud import MACHINE_IMAGE, REGION, Cloud, Identity
 from drfsm.sandbox.clusters import Cluster, Kind, Manifest
@@ -63,7 +63,7 @@ CRONJOB, CONFIGMAP, SECRET = "jobintel-daily", "jobintel-config", "jobintel-secr
 DASHBOARD = "jobintel-dashboard"
 PROMOTE_RUN, RESTORE_RUN = "promote-20260226T161500Z-sandbox", "restore-20260226T161500Z-sandbox"
 BEFORE, BUNDLE = "drfsm/before", "drfsm/control-plane-bundle"
-RUN_ID = "%Y-%m-%dT%H:%M:%SZ"
+RUN_ID, RUN_NAME = "%Y-%m-%dT%H:%M:%SZ", "%Y%m%dT%H%M%SZ"
 RESTORED = ("Namespace", "Secret", *APIS)
 """What a site has that was restored: the kinds of a backup, and what bringing the site up made."""
 RUN_SECONDS, POLL_SECONDS = 30.0, 0.05
@@ -101,6 +101,22 @@ class Options:
     def contract(self) -> Workload:
         """The contract of what the sites run. Raises DeclarationFault."""
         return read_contract(self.workload) if self.workload else shipped()
+
+
+def check_reports(options: Options) -> None:
+    """Raise UsageFault where runs publish reports by which nobody finds their files: no path could lead there."""
+    contract = options.contract
+    if not (form := contract.report) or not (form.required or options.publish_reports):
+        return
+    pair = (options.providers[0], options.profiles[0])
+    for place in (*contract.required(pair), *contract.latest(pair)):
+        name, file = f"{pair[0]}:{pair[1]}:x", place.removeprefix(f"{contract.pair_home(pair)}/")
+        if place not in (form.place_of(name, place), form.place_of(name, f"any/{file}")):
+            raise UsageFault(
+                f"the sandbox cannot publish reports by this contract: a run has {place}, and report.path"
+                f" ({form.path}) leads elsewhere",
+                hint="mend report.path or keys.pair (docs/workload.md); where no report is required, leave it out",
+            )
 
 
 @frozen
@@ -157,7 +173,7 @@ def seed(cloud: Cloud, primary: Cluster, dr: Cluster, options: Options) -> Seede
     """Seed empty, running servers. Raises DrfsmError if a seeded run doesn't succeed."""
     cloud.create_bucket(options.bucket)
     promoted, contract = options.canonical == "dr", options.contract
-    earlier, now = run_ids()
+    earlier, now = run_ids(contract)
     primary_run_id, dr_run_id = (earlier, now) if promoted else (now, "")
     with ThreadPoolExecutor() as pool:
         runner = pool.submit(launch_runner, cloud, contract) if options.runner and promoted else None
@@ -292,11 +308,13 @@ def job_from(cronjob: Manifest, name: str, environment: Mapping[str, str]) -> Ma
     return job
 
 
-def run_ids(now: datetime | None = None) -> tuple[str, str]:
-    """Return the ids of a run of a day ago and of one of now."""
+def run_ids(contract: Workload, now: datetime | None = None) -> tuple[str, str]:
+    """Return the ids of a run of a day ago and of one of now, as the workload names its runs."""
     later = now or datetime.now(UTC)
     earlier = later - timedelta(days=1, minutes=7)
-    return earlier.strftime(RUN_ID), later.strftime(RUN_ID)
+    form = RUN_ID if contract.run_ids.form == "time" else RUN_NAME
+    prefix = contract.run_ids.prefix
+    return f"{prefix}{earlier.strftime(form)}", f"{prefix}{later.strftime(form)}"
 
 
 def publish_control_plane(cloud: Cloud, options: Options) -> str:
@@ -343,7 +361,10 @@ def publish_backup(cloud: Cloud, options: Options, site_manifests: Sequence[Mani
     home = f"{options.prefix}/backups/{backup_id}"
     pointers = options.contract.pointers
     key = f"{pointers.home.format(candidate=options.contract.defaults.candidate)}/{pointers.name}"
-    pointer = s3.get_object(Bucket=options.bucket, Key=f"{options.prefix}/{key}")["Body"].read()
+    try:
+        pointer = s3.get_object(Bucket=options.bucket, Key=f"{options.prefix}/{key}")["Body"].read()
+    except s3.exceptions.NoSuchKey:
+        raise DrfsmError(f"the seeded run {run_id} succeeded and published no pointer {options.prefix}/{key}") from None
     state = {"state/last_run.json": _pretty({"run_id": run_id}), key: pointer}
     kept = {
         f"manifests/{manifest['kind'].lower()}.{manifest['metadata']['name']}.json": _pretty(manifest)

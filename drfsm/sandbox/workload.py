@@ -7,7 +7,8 @@ in them, and calls a run a success although nothing was published, unless it is 
 What it reads. The first five have other names where ``--contract`` says so (workload_contract.py):
 
     JOBINTEL_S3_BUCKET, JOBINTEL_S3_PREFIX        where to publish; the prefix is ``jobintel`` by default
-    PUBLISH_S3=1                                  publish; else nothing is published, and the run succeeds
+    PUBLISH_S3=1                                  publish; else nothing is published, and the run succeeds.
+                                                  Where a contract has a text for a switch: that text
     PUBLISH_S3_DRY_RUN=1                          say what would be published, write nothing
     PUBLISH_S3_REQUIRE=1                          a publish that fails, fails the run; else it is only said
     JOBINTEL_RUN_ID                               else the time: 2026-11-28T08:02:45Z
@@ -19,7 +20,8 @@ What it reads. The first five have other names where ``--contract`` says so (wor
     JOBINTEL_DIVERGE=<text>                       changes some of the records
     JOBINTEL_STATE_DIR                            ``/app/state``, below DRFSM_SANDBOX_ROOT if that is set; its data
                                                   folder lies beside it
-    JOBINTEL_PUBLISH_RUN_REPORT=1                 publish run_report.json too; without it, it stays local
+    JOBINTEL_PUBLISH_RUN_REPORT=1                 publish run_report.json too; without it, it stays local, unless a
+                                                  contract requires it
     JOBINTEL_PUBLISH_STATEMENTS=1                 publish each pair's run_summary, run_health and provider_availability
                                                   too, as an uploader of one's own might
 
@@ -97,8 +99,8 @@ class Settings(NamedTuple):
     preflight: bool
     bucket: str
     prefix: str
-    publish: bool
-    dry_run: bool
+    off_by: str  # the switch that keeps the run from publishing
+    braked_by: str  # the switch that asks only to say what would be published
     require: bool
     publish_report: bool
     publish_statements: bool
@@ -129,10 +131,10 @@ class Settings(NamedTuple):
             preflight="--preflight" in argv,
             bucket=variables.get(place["bucket"], ""),
             prefix=(variables.get(place["prefix"]) or defaults["prefix"]).strip("/"),
-            publish=contract.publishes(variables),
-            dry_run=contract.only_says(variables),
+            off_by=contract.off_by(variables),
+            braked_by=contract.braked_by(variables),
             require=contract.requires(variables),
-            publish_report=_flag(variables, "JOBINTEL_PUBLISH_RUN_REPORT"),
+            publish_report=bool(contract.report["required"]) or _flag(variables, "JOBINTEL_PUBLISH_RUN_REPORT"),
             publish_statements=_flag(variables, "JOBINTEL_PUBLISH_STATEMENTS"),
             run_id=variables.get(place["run_id"]) or new_run_id(contract),
             candidate=variables.get("JOBINTEL_CANDIDATE") or defaults["candidate"],
@@ -245,7 +247,7 @@ def main(environ: Mapping[str, str], argv: Sequence[str] = ()) -> int:
         return _preflight(settings, environ)
     _say(f"{settings.contract.run_ids.get('marker', '')}{settings.run_id}")
     started_at, started = now(), time.monotonic()
-    store = Store(settings.bucket, environ) if settings.publish and settings.bucket else None
+    store = Store(settings.bucket, environ) if settings.bucket and not settings.off_by else None
     _before_publishing(settings, store)
     run = Run(
         run_id=settings.run_id,
@@ -298,13 +300,13 @@ def _before_publishing(settings: Settings, store: Store | None) -> None:
 
 def _publish(settings: Settings, store: Store | None, planned: Sequence[Write]) -> bool:
     """Publish the planned objects, unless the switches say no; return False if that failed."""
-    if not settings.publish:
-        _say(f"publishing is off ({_switch(settings, 0)}): nothing published")
+    if settings.off_by:
+        _say(f"publishing is off ({_off(settings, settings.off_by)}): nothing published")
         return True
-    if settings.dry_run:
+    if settings.braked_by:
         for write in planned:
             _say(f"would write s3://{settings.bucket}/{write.key}")
-        _say(f"dry run ({_switch(settings, -1)}): nothing of {len(planned)} objects published")
+        _say(f"dry run ({_off(settings, settings.braked_by)}): nothing of {len(planned)} objects published")
         return True
     if store is None:
         _say(f"publish failed: {settings.contract.variables['bucket']} is not set")
@@ -332,10 +334,9 @@ def _step(settings: Settings, store: Store, step: str, planned: Sequence[Write])
         _die(f"after {step}")
 
 
-def _switch(settings: Settings, number: int) -> str:
-    """Return what the n-th switch says when publishing is off."""
-    name, value = list(settings.contract.switches["off"].items())[number]
-    return f"{name}={value}"
+def _off(settings: Settings, name: str) -> str:
+    """Return what a switch says when publishing is off."""
+    return f"{name}={settings.contract.switches['off'][name]}"
 
 
 def _last_success(store: Store, settings: Settings) -> str:

@@ -58,8 +58,12 @@ JOBINTEL: Mapping[str, Any] = {
     },
     "report": {
         "key": "run_report.json",
+        "required": False,
         "artifacts": "verifiable_artifacts",
         "path": "{provider}/{profile}/{basename}",
+        "run_id": "run_id",
+        "ended_at": "timestamps.ended_at",
+        "succeeded": {"status": "success", "success": "true"},
     },
     "run_ids": {"form": "time", "prefix": "", "marker": "JOBINTEL_RUN_ID="},
     "unchanged": "No changes detected",
@@ -85,15 +89,16 @@ class Contract(NamedTuple):
     def of(cls, body: Mapping[str, Any]) -> "Contract":
         """Return the contract that a JSON object says."""
         files = body["files"]
+        required, latest = files.get("required") or (), files["latest"]
         return cls(
             switches=body["switches"],
             variables=body["variables"],
             defaults=body["defaults"],
             keys=body["keys"],
-            files=tuple(files.get("required") or files["optional"]),
-            latest=frozenset(files["latest"]),
+            files=tuple(dict.fromkeys((*required, *latest))),
+            latest=frozenset(latest),
             pointers=body["pointers"],
-            report=body.get("report") or JOBINTEL["report"],
+            report=JOBINTEL["report"] | body.get("report", {}),
             run_ids=body["run_ids"],
             unchanged=body.get("unchanged") or JOBINTEL["unchanged"],
         )
@@ -105,24 +110,36 @@ class Contract(NamedTuple):
             return cls.of(JOBINTEL)
         return cls.of(json.loads(Path(argv[argv.index("--contract") + 1]).read_bytes()))
 
-    def publishes(self, variables: Mapping[str, str]) -> bool:
-        """Return whether the switches that are yes when publishing is on say yes."""
-        enabling = [name for name, value in self.switches["on"].items() if is_true(value)]
-        return bool(enabling) and all(is_true(variables.get(name, "")) for name in enabling)
-
-    def only_says(self, variables: Mapping[str, str]) -> bool:
-        """Return whether a switch that is yes when publishing is off, such as a dry run, says yes."""
+    def off_by(self, variables: Mapping[str, str]) -> str:
+        """Return the first switch, brakes apart, that is not at its value for on; "" where publishing is on."""
         on, off = self.switches["on"], self.switches["off"]
-        braking = [name for name in on if not is_true(on[name]) and is_true(off[name])]
-        return any(is_true(variables.get(name, "")) for name in braking)
+        switches = (name for name in on if not is_brake(on[name], off[name]))
+        return next((name for name in switches if not says(variables.get(name, ""), on[name], off[name])), "")
+
+    def braked_by(self, variables: Mapping[str, str]) -> str:
+        """Return the first brake, such as a dry run, that says yes; "" where there is none."""
+        on, off = self.switches["on"], self.switches["off"]
+        brakes = (name for name in on if is_brake(on[name], off[name]))
+        return next((name for name in brakes if is_true(variables.get(name, ""))), "")
 
     def requires(self, variables: Mapping[str, str]) -> bool:
-        """Return whether a run that can't publish counts as failed."""
-        return any(is_true(variables.get(name, "")) for name in self.variables.get("validation") or ())
+        """Return whether a run that can't publish counts as failed: a variable of a validation has its value."""
+        wanted = self.variables.get("validation") or {}
+        return any(says(variables.get(name, ""), value, "") for name, value in wanted.items())
 
     def pair_home(self, provider: str, profile: str) -> str:
         """Return the folder of a pair below a run and below latest."""
         return filled(self.keys["pair"], provider=provider, profile=profile)
+
+
+def is_brake(on: str, off: str) -> bool:
+    """Return whether a switch is yes where publishing is off, and no where it is on: a dry run."""
+    return is_true(off) and not is_true(on)
+
+
+def says(text: str, on: str, off: str) -> bool:
+    """Return whether a variable has its value for on: yes or no in any spelling, any other value as it stands."""
+    return is_true(text) if is_true(on) and not is_true(off) else text.strip() == on.strip()
 
 
 def is_true(text: str) -> bool:

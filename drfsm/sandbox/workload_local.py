@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from drfsm.sandbox.workload_artifacts import RECORDS, Artifact, distinct, encoded, sha256
-from drfsm.sandbox.workload_contract import Contract
+from drfsm.sandbox.workload_contract import Contract, filled
 
 CACHE = "ashby_cache"
 LAST_SUCCESS = "last_success.json"
@@ -65,7 +65,8 @@ def report(contract: Contract, run: Run, made: Sequence[Artifact]) -> bytes:
         artifact.logical_key: {**artifact.described(), "hash_algo": "sha256", "path": _path(contract, artifact)}
         for artifact in made
     }
-    return _pretty({
+    form = contract.report
+    stated: Document = {
         "run_report_schema_version": 1,
         "run_id": run.run_id,
         "status": run.status,
@@ -88,9 +89,20 @@ def report(contract: Contract, run: Run, made: Sequence[Artifact]) -> bytes:
         "selection": {"classified_job_count": RECORDS * len(run.providers) if run.successful else 0},
         "stage_durations": {},
         "timestamps": {"ended_at": run.ended_at, "started_at": run.started_at},
-        "verifiable_artifacts": entries,
-        **({contract.report["artifacts"]: entries} if contract.report["artifacts"] != "verifiable_artifacts" else {}),
-    })  # fmt: skip
+    }
+    own = {form["artifacts"]: entries, form["run_id"]: run.run_id, form["ended_at"]: run.ended_at}
+    for field, value in {**(form["succeeded"] if run.successful else {}), **own}.items():
+        _state(stated, field, value)
+    return _pretty(stated)
+
+
+def _state(statement: Document, field: str, value: Any) -> None:
+    """Put a value at a dotted field of a statement; one that says it already, in its own type, stays."""
+    *homes, name = field.split(".")
+    for home in homes:
+        statement = statement.setdefault(home, {})
+    if str(statement.get(name)).lower() != str(value).lower():
+        statement[name] = value
 
 
 def statements(run: Run, made: Sequence[Artifact]) -> list[Artifact]:
@@ -142,10 +154,17 @@ def unchanged_since(run: Run, made: Sequence[Artifact], state: Path) -> str:
 
 
 def _path(contract: Contract, artifact: Artifact) -> str:
-    """Return an artifact's path in the report: in the data folder, unless the contract wants the run's own path."""
-    if "{path}" in contract.report["path"]:
-        return f"{contract.pair_home(artifact.provider, artifact.profile)}/{artifact.file}"
-    return f"{CACHE}/{artifact.file}"
+    """Return an artifact's path in the report: in the data folder, unless only its path in the run leads there."""
+    place = f"{contract.pair_home(artifact.provider, artifact.profile)}/{artifact.file}"
+    paths = (f"{CACHE}/{artifact.file}", place)
+    return next((path for path in paths if reported_place(contract, artifact, path) == place), paths[0])
+
+
+def reported_place(contract: Contract, artifact: Artifact, path: str) -> str:
+    """Return where a reader of the report looks for an artifact, relative to the run."""
+    name = path.rpartition("/")[2]
+    provider, profile = artifact.provider, artifact.profile
+    return filled(contract.report["path"], provider=provider, profile=profile, basename=name, path=path)
 
 
 def _files(contract: Contract, run: Run, made: Sequence[Artifact], run_report: bytes) -> Iterator[tuple[str, bytes]]:

@@ -74,6 +74,9 @@ def test_the_seeds_restore_command_runs_as_it_stands(sandbox: Sandbox, drfsm: Dr
     assert told.code == 4, told.err
     assert "Secret jobintel-secrets is missing" in told.out
     assert "state not restorable: emptyDir" in told.out
+    assert "repeat the command with --accept-state-loss" in told.err
+    assert f"restoring {sandbox.backup_uri} to {namespace} on http" in told.err
+    assert f"(kubeconfig {sandbox.dr.kubeconfig})" in told.err
     record = held_to_schema(receipts / "dr_restore.summary.json", "dr_restore.summary")
     assert record["status"] == "held"
     summary = held_to_schema(receipts / "dr_restore.control_plane.summary.json", "dr_restore.control_plane.summary")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +29,7 @@ from drfsm.dr.artifacts.compare.comparison import (
     load,
 )
 from drfsm.dr.artifacts.compare.declare import DEFAULT
+from drfsm.dr.workload import shipped
 from drfsm.engine import Run
 from drfsm.engine.ports import SystemClock
 from drfsm.errors import DeclarationFault, UsageFault
@@ -399,6 +400,33 @@ def test_a_required_file_that_neither_has_is_a_remark(bench: Bench) -> None:
     assert (found.verdict, list(found.remarks)) == (
         "none",
         ["openai/cs/*_ranked_families.*.json: required, and neither run has it"],
+    )
+
+
+REAL = shipped().required(("openai", "cs"))
+
+
+@pytest.mark.parametrize(
+    ("place", "remarks"),
+    [
+        pytest.param({}, 1, id="a contract with places for it"),
+        pytest.param({"optional": (), "report": None}, 0, id="a contract with none"),
+    ],
+)
+def test_what_made_the_runs_is_a_remark_once_where_a_file_could_say_it(
+    bench: Bench, place: dict[str, Any], remarks: int
+) -> None:
+    """The real workload uploads no such file: one short remark. Where the contract knows no such file, none."""
+    files = {name: body for name, body in bench.files().items() if name in REAL}
+    known = evolve(shipped().files, optional=place.get("optional", shipped().files.optional))
+    contract = evolve(shipped(), files=known, report=place.get("report", shipped().report))
+    found = compare(bench.put(files), bench.put(files), default_profile(), contract)
+    assert found.verdict == "none"
+    assert (
+        list(found.remarks)
+        == ["not compared: candidate, scoring configuration, provider registry (no file of both runs says it)"][
+            :remarks
+        ]
     )
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from drfsm.adapters import aws
 from drfsm.dr import workload
 from drfsm.dr.detection import Health, judge, look, measurements, observe, textfile
+from drfsm.dr.layout import Layout
 from drfsm.world import Metric
 
 RUN, OLD = "2026-11-28T08:02:45Z", "2026-11-27T08:02:45Z"
@@ -233,3 +235,56 @@ def test_a_bucket_that_can_not_be_read_is_unknown_and_never_healthy(bench: Any) 
     health = judge(observe(store, bench.layout, ("openai", "cs")), 6 * HOUR)
     assert (health.verdict, health.needs_dr) == ("unknown", None)
     assert measurements(health, "x") == []
+
+
+def test_nothing_at_all_is_unknown_and_anything_left_is_not(bench: Any) -> None:
+    """A wrong prefix sees an empty place: nobody is called. Where one object is left, what is missing was published."""
+    wrong = Layout("no-such-prefix")
+    health = judge(observe(bench.store, wrong, ("openai", "cs")), 6 * HOUR)
+    assert (health.verdict, health.needs_dr) == ("unknown", None)
+    assert "nothing at all lies below" in health.checks[0].words
+    assert "--prefix" in health.advice
+    bench.put("no-such-prefix/drfsm/ownership.json", b"{}")
+    health = judge(observe(bench.store, wrong, ("openai", "cs")), 6 * HOUR)
+    assert (health.verdict, health.needs_dr) == ("incorrect", True)
+
+
+def test_another_candidate_s_place_is_its_own(bench: Any) -> None:
+    """What lies there of the default candidate says nothing of another one."""
+    published(bench)
+    other = Layout(bench.layout.prefix, "nobody")
+    assert judge(observe(bench.store, other, ("openai", "cs")), 6 * HOUR).verdict == "unknown"
+
+
+def test_a_pair_that_nobody_publishes_is_unknown_and_hides_no_fault(bench: Any) -> None:
+    """A misspelt provider calls nobody, and is told with the pairs that there are; a missing marker is still wrong."""
+    published(bench)
+    health = judge(observe(bench.store, bench.layout, ("openal", "cs")), 6 * HOUR)
+    assert (health.verdict, health.needs_dr) == ("unknown", None)
+    assert "openal:cs: they name openai:cs" in health.checks[0].words
+    assert "--provider" in health.advice
+    bench.delete(f"{bench.layout.latest()}/{bench.layout.workload.marker(('openai', 'cs'))}")
+    assert judge(observe(bench.store, bench.layout, ("openal", "cs")), 6 * HOUR).verdict == "incorrect"
+
+
+def test_a_store_that_does_not_answer_is_said_once_and_asked_once(bench: Any) -> None:
+    """One reason, in one check; nobody waits to look again at what never answered."""
+    waited: list[float] = []
+    health = looked(bench, bench.store_at("http://127.0.0.1:9"), waited.append, again_seconds=7)
+    assert [check.words for check in health.checks[1:]] == ["not looked at"] * 4
+    assert "127.0.0.1:9" in health.checks[0].words
+    assert (health.verdict, waited) == ("unknown", [])
+
+
+def test_a_bucket_that_is_not_there_is_told(bench: Any) -> None:
+    """It says so, and which option to check."""
+    store = aws.connect(bucket="nobody-s", endpoint_url=bench.cloud.endpoint).store
+    health = judge(observe(store, bench.layout, ("openai", "cs")), 6 * HOUR)
+    assert (health.verdict, health.checks[0].words) == ("unknown", "the bucket nobody-s does not exist")
+    assert "--bucket" in health.advice
+
+
+@pytest.mark.parametrize(("hours", "words"), [(0.2, "12 min"), (1, "1.0 h"), (0.001, "4 s")])
+def test_a_limit_below_an_hour_is_told_in_minutes(hours: float, words: str) -> None:
+    """No limit is told as 0.0 h."""
+    assert f"the limit is {words}" in judge(seen(), hours * HOUR).record["checks"]["freshness"]["words"]

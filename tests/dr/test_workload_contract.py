@@ -29,6 +29,11 @@ REFUSED = {
     "a file at an absolute path": ("{provider}.{profile}.json", "/etc/passwd", "no path below the prefix"),
     "a placeholder that nobody fills": ("{provider}.{profile}.json", "{candidate}.json", "no path below the prefix"),
     "a switch that is the same on and off": ("never", "live", "PUBLISH is the same on and off"),
+    "one of two switches that is the same on and off": (
+        "{PUBLISH: live}, off: {PUBLISH: never}",
+        "{PUBLISH: live, SEND: all}, off: {PUBLISH: never, SEND: all}",
+        "SEND is the same on and off",
+    ),
     "a switch that only one position names": ("off: {PUBLISH: never}", "off: {SEND: never}", "name other variables"),
     "a variable with two meanings": ("WX_PREFIX", "WX_BUCKET", "WX_BUCKET has two meanings"),
     "a variable that a shell would run": ("WX_RUN", "'WX RUN;'", "no name of a variable"),
@@ -127,6 +132,21 @@ def test_the_contract_of_thirty_lines_in_the_docs_is_one() -> None:
     (shown,) = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     assert shown.count("\n") <= 30
     assert workload.read(shown).report is not None
+
+
+SWITCHES = ({"PUBLISH": ("live", "never")}, {"PUBLISH": ("1", "0")}, {"DRY": ("no", "yes")})
+
+
+@pytest.mark.parametrize("first", SWITCHES)
+@pytest.mark.parametrize("second", [{"SEND": ("all", "none")}, {"SEND": ("0", "1")}, {"SEND": ("true", "false")}])
+def test_switches_of_any_two_kinds_go_together(
+    first: dict[str, tuple[str, str]], second: dict[str, tuple[str, str]]
+) -> None:
+    """Whether a switch tells on from off is its own matter: a text, a yes or a brake stands beside any other."""
+    on, off = ({name: values[place] for name, values in {**first, **second}.items()} for place in (0, 1))
+    text = SMALL.replace("{PUBLISH: live}", json.dumps(on)).replace("{PUBLISH: never}", json.dumps(off))
+    switches = workload.read(text).switches
+    assert (switches.position(on), switches.position(off)) == ("on", "off")
 
 
 POSITIONS = [

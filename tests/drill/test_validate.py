@@ -17,7 +17,7 @@ from drfsm.adapters.registry import ImageRegistry, parsed
 from drfsm.cli import main
 from drfsm.dr import workload
 from drfsm.dr.sites.baseline import examine, judge
-from drfsm.errors import ActionFailed, Unreachable
+from drfsm.errors import ActionFailed, ExitCode, Unreachable
 from drfsm.evidence.receipts import check
 from drfsm.resources import shipped
 from drfsm.sandbox.seed import CRONJOB, NAMESPACE
@@ -69,16 +69,51 @@ def test_a_site_that_publishes_by_itself_is_not_validated(
 def test_diagnostics_change_nothing_and_need_no_allowance(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They work beside a live DR, without a lease: every key has the ETag that it had, and a receipt tells all."""
+    """They work beside a live DR, without a lease: every key has the ETag that it had, and a receipt tells all.
+
+    That DR owns the pointers, so that a drill would be refused, is told, and is the exit code.
+    """
     site.own()
     before = site.etags()
     argv = ["drill", *standing_by(site), "--diagnostics-only", "--receipt-dir", str(tmp_path / "d")]
-    assert main.run(argv) == 0
+    assert main.run(argv) == ExitCode.REFUSED
     assert site.etags() == before
     told = json.loads((tmp_path / "d/diagnostics.receipt.json").read_bytes())
     assert told["facts"]["pointer_owner"]["value"] == "dr"
     assert [each["name"] for each in told["site"]["cronjobs"]] == [CRONJOB]
-    assert "pointer_owner" in capsys.readouterr().out
+    assert [reason.partition(". ")[0] for reason in told["refused"]] == ["pointer_owner is dr"]
+    out = capsys.readouterr().out
+    assert "a drill would be refused: pointer_owner is dr" in out
+    assert "confirmed: no: neither --expect-account nor EXPECTED_ACCOUNT_ID" in out
+
+
+REFUSALS: dict[str, tuple[dict[str, str], str]] = {
+    "a backup that is not there": ({"--backup-uri": "{home}/nobody-s"}, "backup_contents is missing"),
+    "an image by tag": ({"--image-ref": "registry.example/jobintel:latest"}, "image is loose"),
+    "another account": ({"--expect-account": "999999999999"}, "cloud_identity is mismatched"),
+    "another backup than the pinned one": ({"--expect-sha256": "0" * 64}, "backup_contents is damaged"),
+    "nothing": ({}, ""),
+}
+
+
+@pytest.mark.parametrize(("options", "refused"), REFUSALS.values(), ids=REFUSALS)
+def test_a_plan_tells_what_a_drill_would_be_refused_for(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: dict[str, str], refused: str
+) -> None:
+    """`make dr-plan` looks at account, image and backup; of a site that is not up yet it says just that."""
+    home = site.backup_uri.rpartition("/")[0]
+    given = {"--backup-uri": site.backup_uri, **options}
+    words = [word.format(home=home) for pair in given.items() for word in pair]
+    before = site.etags()
+    argv = ["drill", "--diagnostics-only", *words, "--receipt-dir", str(tmp_path / "d")]
+    assert main.run(argv) == (ExitCode.REFUSED if refused else ExitCode.DONE)
+    out = capsys.readouterr().out
+    told = json.loads((tmp_path / "d/diagnostics.receipt.json").read_bytes())
+    assert [reason.partition(". ")[0] for reason in told["refused"]] == ([refused] if refused else [])
+    assert f"a drill would be refused: {refused}" in out or not refused
+    assert out.count("known once the site is up") == 5
+    assert "kubeconfig" not in out.replace("site_kubeconfig", "")
+    assert (site.etags(), site.alive()) == (before, {})
 
 
 # --- the baseline -------------------------------------------------------------------------------------------------

@@ -153,3 +153,22 @@ def test_a_contract_that_is_none_starts_no_sandbox(tmp_path: Path, capsys: pytes
     assert main.run(argv) == ExitCode.USAGE
     assert "switches" in capsys.readouterr().err
     assert not (tmp_path / "sandbox").exists()
+
+
+def test_reports_by_which_nobody_finds_the_files_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A contract whose report leads elsewhere than its runs lie is told before anything starts, if one is required."""
+    (tmp_path / "contract.yaml").write_text(
+        "workload: prices\n"
+        "switches: {on: {UPLOAD: live}, off: {UPLOAD: never}}\n"
+        "variables: {bucket: BUCKET_NAME, prefix: KEY_PREFIX, run_id: BATCH}\n"
+        "files: {required: ['{provider}.csv']}\n"
+        "keys: {pair: '{provider}-{profile}'}\n"
+        "report: {required: true, path: '{provider}/{profile}/{basename}'}\n",
+        encoding="utf-8",
+    )
+    argv = ["sandbox", "up", "--dir", str(tmp_path / "sandbox"), "--workload", str(tmp_path / "contract.yaml")]
+    assert main.run(argv) == ExitCode.USAGE
+    assert "report.path ({provider}/{profile}/{basename}) leads elsewhere" in capsys.readouterr().err
+    assert not (tmp_path / "sandbox").exists()

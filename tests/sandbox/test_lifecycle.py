@@ -230,6 +230,22 @@ def test_drs_cluster_answers_only_if_neither_its_runner_is_gone_nor_an_outage_is
     assert uid(state.kubeconfig_dr) is not None
 
 
+def test_another_up_with_other_options_is_refused_and_names_them(home: Path, typed: Typed) -> None:
+    """What is typed and differs is told, with 2; what is the same, or not typed, is no reason. No file is held open."""
+    leak = home.with_name("somebody-s-lock")
+    with leak.open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)  # noqa: FBT003  as a shell's `exec 9>lock`
+        assert typed("up", "--with-reports")[0] == 0
+    state = status(home).state
+    assert state is not None
+    held = [str(link.readlink()) for link in Path(f"/proc/{state.pid}/fd").glob("*")] if Path("/proc").is_dir() else []
+    assert str(leak) not in held
+    assert (typed("up")[0], typed("up", "--with-reports")[0]) == (0, 0)
+    code, _, err = typed("up", "--with-reports", "--canonical", "primary", "--pods-sleep-seconds", "2")
+    assert (code, "canonical is 'dr', not 'primary'; pods_sleep_seconds is not set, not 2.0" in err) == (2, True), err
+    assert status(home).state == state
+
+
 def test_an_outage_where_no_sandbox_runs_is_refused(home: Path, typed: Typed) -> None:
     """Nothing there, or a sandbox that died: the command says so, and what to do, with the exit code of wrong usage."""
     code, _, err = typed("outage", "primary")

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,11 +18,27 @@ from typing import Any
 
 import pytest
 
-from drfsm.dr.workload import shipped
+from drfsm.adapters import aws
+from drfsm.dr.artifacts.verification import verify
+from drfsm.dr.detection import judge, observe
+from drfsm.dr.terms import terms_of
+from drfsm.dr.workload import canonical, read, shipped
 from drfsm.sandbox import Options, Sandbox
 from drfsm.sandbox.cloud import Identity
 from drfsm.sandbox.seed import IMAGE_REF, PROMOTE_RUN, RESTORE_RUN, run_ids, zstd_stored
 
+PAGE = Path(__file__).parents[2] / "docs" / "workload.md"
+(EXAMPLE,) = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+RATES = """
+workload: rates
+switches: {on: {RT_MODE: live, RT_SEND: yes}, off: {RT_MODE: never, RT_SEND: no}}
+variables: {bucket: RT_BUCKET, prefix: RT_PREFIX, run_id: RT_RUN, validation: {RT_STRICT: hard}}
+files: {required: ["{provider}.csv"], optional: ["done.md"], latest: ["{provider}.csv", "done.md"], marker: done.md}
+report: {key: made.json, required: true, artifacts: made, run_id: batch.id, succeeded: {state: ok}}
+run_ids: {form: name, prefix: rt-}
+kubernetes: {configmap: switches}
+"""
+"""Two switches, one of them a text; a report that a run must have; an optional marker; ids that are names."""
 ONE_OFF = ("jobintel-manual", "jobintel-s3-preflight")
 
 
@@ -302,7 +319,7 @@ def test_run_ids_have_full_seconds_and_sort_as_times_do() -> None:
     """An id has the shape of the real workload's, so that ids sort as times do."""
     from datetime import UTC, datetime
 
-    earlier, later = run_ids(datetime(2026, 2, 27, 0, 22, 29, tzinfo=UTC))
+    earlier, later = run_ids(shipped(), datetime(2026, 2, 27, 0, 22, 29, tzinfo=UTC))
     assert (earlier < later, later) == (True, "2026-02-27T00:22:29Z")
 
 
@@ -346,6 +363,33 @@ def test_options_shape_the_sites(tmp_path: Path) -> None:
         one, two = (body(sandbox, f"team/jobs/runs/{run}/{file}") for run in runs)
         assert one != two
         assert sandbox.instance_id == ""
+
+
+@pytest.mark.parametrize("text", [EXAMPLE, RATES], ids=["the example of the docs", "a report that is required"])
+def test_any_contract_seeds_a_world_that_it_verifies(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both runs are named as the contract names runs, the pointers name DR's, and what is published is whole."""
+    contract = read(text)
+    options = Options(
+        bucket=f"seed-{contract.name}", workload=canonical(contract), prefix=contract.defaults.prefix, runner=False,
+        providers=(contract.defaults.provider,), profiles=(contract.defaults.profile,),
+    )  # fmt: skip
+    with Sandbox(tmp_path, options) as sandbox:
+        assert all(map(contract.run_ids.is_id, (sandbox.primary_run_id, sandbox.dr_run_id)))
+        place = {"bucket": sandbox.bucket, "prefix": sandbox.prefix, "workload": canonical(contract)}
+        layout = terms_of(place | {"candidate": contract.defaults.candidate}).layout
+        for name, value in sandbox.environment.items():
+            monkeypatch.setenv(name, value)
+        store = aws.connect(bucket=sandbox.bucket).store
+        pair = (contract.defaults.provider, contract.defaults.profile)
+        seen = observe(store, layout, pair)
+        assert {seen["pointers"][key]["run_id"] for key in seen["pointers"]} == {sandbox.dr_run_id}
+        health = judge(seen, 3600)
+        assert health.verdict == "healthy", health
+        verified = verify(store, layout, sandbox.primary_run_id, pairs=[pair])
+        wanted = "declared" if contract.report and contract.report.required else "observed"
+        assert (verified.verdict, verified.level) == ("verified", wanted)
 
 
 def reachable(cluster: Any) -> bool:

@@ -349,6 +349,50 @@ def test_another_contract_gives_every_name_of_it(bench: "Bench", tmp_path: Path)
     assert "\nnothing to do" in bench.run(**place, UPLOAD="yes")[1]
 
 
+SWITCHED = """
+workload: weather
+switches: {on: {WX_PUBLISH: live, WX_SEND: 1, WX_ECHO: no}, off: {WX_PUBLISH: never, WX_SEND: 0, WX_ECHO: yes}}
+variables: {bucket: WX_BUCKET, prefix: WX_PREFIX, run_id: WX_RUN, validation: {WX_STRICT: hard}}
+files: {required: ["{provider}.csv"], optional: ["{provider}.md"], latest: ["{provider}.md"]}
+"""
+"""Three switches, one of each kind: a text, a yes, a brake. The validation's variable is a text, too."""
+
+
+@pytest.mark.parametrize(
+    ("switches", "words"),
+    [
+        pytest.param({"WX_PUBLISH": "live", "WX_SEND": "yes"}, "published 5 objects", id="all on"),
+        pytest.param(
+            {"WX_PUBLISH": "never", "WX_SEND": "1"}, "publishing is off (WX_PUBLISH=never)", id="the text off"
+        ),
+        pytest.param({"WX_PUBLISH": "1", "WX_SEND": "1"}, "publishing is off (WX_PUBLISH=never)", id="no text of it"),
+        pytest.param({"WX_PUBLISH": "live"}, "publishing is off (WX_SEND=0)", id="the yes isn't set"),
+        pytest.param(
+            {"WX_PUBLISH": "live", "WX_SEND": "1", "WX_ECHO": "on"}, "dry run (WX_ECHO=yes)", id="the brake on"
+        ),
+    ],
+)
+def test_switches_of_every_kind_are_obeyed(
+    bench: "Bench", tmp_path: Path, switches: dict[str, str], words: str
+) -> None:
+    """A run publishes only where every switch stands at its value for on, and names the one that doesn't."""
+    file = tmp_path / "contract.json"
+    file.write_text(workload.canonical(workload.read(SWITCHED)), encoding="utf-8")
+    bench.contract = ("--contract", str(file))
+    code, log = bench.run(WX_BUCKET=bench.bucket, **switches)
+    assert (code, words in log) == (0, True), log
+    assert bool(bench.listing()) == words.startswith("published")
+
+
+def test_a_validation_s_variable_may_be_a_text(bench: "Bench", tmp_path: Path) -> None:
+    """A publish that fails, fails the run where the validation's variable has the contract's value, and only then."""
+    file = tmp_path / "contract.json"
+    file.write_text(workload.canonical(workload.read(SWITCHED)), encoding="utf-8")
+    bench.contract = ("--contract", str(file))
+    place = {"WX_BUCKET": "no-such-bucket", "WX_PUBLISH": "live", "WX_SEND": "1"}
+    assert [bench.run(**place, WX_STRICT=value)[0] for value in ("hard", "soft")] == [2, 0]
+
+
 def test_the_workload_keeps_the_contract_that_is_shipped() -> None:
     """What the program has by itself is what drfsm takes for the real workload's."""
     shipped = json.loads(workload.canonical(workload.shipped()))

@@ -8,6 +8,8 @@
 
 ``healthy``: all hold. ``incorrect``: one of pointers, agreement, marker and run does not. ``stale``: only freshness
 does not. ``unknown``: nothing was found wrong, and something could not be read: that says nothing of the publication.
+So is a place where nothing at all lies, not even an object of drfsm's, and a pair that no published pointer names: a
+command that names the wrong place sees the same. Where anything lies below the prefix, what is missing is missing.
 A run that works on the prefix (the lease) and the owner of the pointers are told beside, and change no verdict.
 
 The workload writes in an order (run, latest, global pointer, provider pointers), so while a Job publishes, the set
@@ -23,13 +25,13 @@ from attrs import frozen
 
 from drfsm import claims
 from drfsm.dr.artifacts import verification
-from drfsm.dr.layout import Layout
+from drfsm.dr.layout import Layout, pairs_of
 from drfsm.dr.pointers import named_pairs, ownership, shown
-from drfsm.errors import ActionFailed, Unreachable
+from drfsm.errors import ActionFailed, Unreachable, Unreadable
 from drfsm.world import ObjectStore
 
 DEFAULT_LIMIT_HOURS = 6.0
-HOUR = 3600.0
+HOUR, MINUTE = 3600.0, 60.0
 AHEAD_SECONDS = 300.0
 """How far ahead of the store's clock a run may end before a clock must be wrong."""
 OK, WRONG, UNKNOWN = "ok", "wrong", "unknown"
@@ -58,6 +60,7 @@ class Health:
     limit_seconds: float
     pairs: tuple[Pair, ...]
     remarks: tuple[str, ...] = ()
+    advice: str = ""  # what to do where it is unknown
 
     def _status(self, *names: str) -> str:
         statuses = {check.status for check in self.checks if check.name in names}
@@ -109,12 +112,20 @@ class Health:
 def observe(store: ObjectStore, layout: Layout, pair: Pair) -> dict[str, Any]:
     """See what a consumer would read. What can't be read stands there as ``{"unread": why}``: it raises nothing.
 
-    The pairs are those that the global pointer names, and ``pair``.
+    The pairs are those that the global pointer names, and ``pair``. Where the store doesn't answer, or nothing lies
+    there, nothing else is asked.
     """
+    if unseen := _unseen(store, layout):
+        return {"unseen": unseen, "pairs": [list(pair)]}
     global_keys, form = layout.global_pointers(), layout.workload.pointers
     pointers = {key: _read(partial(shown, store, key, form)) for key in global_keys}
     pairs = named_pairs(pointers.values(), pair)
     pointers |= {key: _read(partial(shown, store, key, form)) for key in layout.provider_pointers(pairs)}
+    own = layout.provider_pointers([pair])
+    unnamed = len(pairs) > 1 and not _names(pointers, pair) and all(pointers[key] is None for key in own)
+    if unnamed:
+        pairs = [other for other in pairs if other != pair]
+        pointers = {key: pointer for key, pointer in pointers.items() if key not in own}
     decides = next((key for key in global_keys if _is_pointer(pointers[key])), global_keys[0])
     deciding = pointers[decides]
     run_id = str(deciding["run_id"]) if _is_pointer(deciding) else ""
@@ -126,11 +137,47 @@ def observe(store: ObjectStore, layout: Layout, pair: Pair) -> dict[str, Any]:
         "pointers": pointers,
         "run_path": layout.run(run_id) if run_id else None,
         "pairs": [list(each) for each in pairs],
+        "unnamed": ":".join(pair) if unnamed else "",
         "markers": {key: _read(partial(_size, store, key)) for key in _markers(layout, pairs)},
         "run": _read(partial(_verified, store, layout, run_id, pairs)) if run_id else None,
         "lease": _read(partial(_holder, store, layout)),
         "owner": _read(partial(ownership.read, store, layout.own("ownership.json"))),
     }
+
+
+def _unseen(store: ObjectStore, layout: Layout) -> dict[str, str] | None:
+    """Return why there is nothing to look at, and what to do; None where something lies there, or nobody may list."""
+    homes = [layout.prefix]
+    if not layout.is_default_candidate:
+        homes = [layout.base, layout.global_pointers()[0].rpartition("/")[0]]
+    try:
+        if any(next(iter(store.list(f"{home}/")), None) for home in homes):
+            return None
+    except Unreadable:
+        return None
+    except Unreachable as fault:
+        return {"why": fault.what, "advice": fault.hint or "check network and credentials, then look again"}
+    except ActionFailed as fault:
+        if _NO_BUCKET not in fault.what:
+            return None
+        return {
+            "why": f"the bucket {store.bucket} does not exist",
+            "advice": "check --bucket, --endpoint-url, and the account of the credentials",
+        }
+    where = " and ".join(f"s3://{store.bucket}/{home}/" for home in homes)
+    return {
+        "why": f"nothing at all lies below {where}",
+        "advice": "check --bucket, --prefix and --candidate. If they are right, everything there was deleted: a person"
+        " decides whether to `drfsm promote`",
+    }
+
+
+_NO_BUCKET = "NoSuchBucket"
+
+
+def _names(pointers: Mapping[str, Any], pair: Pair) -> bool:
+    """Return whether a pointer names a pair."""
+    return any(pair in pairs_of(pointer) for pointer in pointers.values() if isinstance(pointer, Mapping))
 
 
 def _read(ask: Callable[[], Any]) -> Any:
@@ -184,8 +231,8 @@ def look(
     sleep: Callable[[float], object],
 ) -> Health:
     """Look and judge; once more after a while where the publication is not correct, or something could not be read."""
-    health = judge(observe(store, layout, pair), limit_seconds)
-    if again_seconds > 0 and health.verdict in ("incorrect", "unknown"):
+    health = judge(observed := observe(store, layout, pair), limit_seconds)
+    if again_seconds > 0 and "unseen" not in observed and health.verdict in ("incorrect", "unknown"):
         sleep(again_seconds)
         health = judge(observe(store, layout, pair), limit_seconds)
     return health
@@ -196,6 +243,8 @@ def look(
 
 def judge(seen: Mapping[str, Any], limit_seconds: float) -> Health:
     """Judge what was seen. Pure."""
+    if unseen := seen.get("unseen"):
+        return _not_seen(unseen, seen, limit_seconds)
     deciding = seen["pointers"][seen["decides"]]
     ended_at = str(deciding.get("ended_at") or seen["written_at"] or "") if _is_pointer(deciding) else ""
     age_seconds = _age(seen["now"], ended_at)
@@ -214,6 +263,21 @@ def judge(seen: Mapping[str, Any], limit_seconds: float) -> Health:
         limit_seconds=limit_seconds,
         pairs=tuple((pair[0], pair[1]) for pair in seen["pairs"]),
         remarks=tuple(_remarks(seen)),
+        advice="check --provider and --profile" if seen.get("unnamed") else "",
+    )
+
+
+def _not_seen(unseen: Mapping[str, str], seen: Mapping[str, Any], limit_seconds: float) -> Health:
+    """Return the health of what nobody could look at: the reason stands once, in the first check."""
+    others = (Check(name, UNKNOWN, "not looked at") for name in ("agreement", "freshness", "marker", "run"))
+    return Health(
+        checks=(Check("pointers", UNKNOWN, unseen["why"]), *others),
+        run_id="",
+        ended_at="",
+        age_seconds=None,
+        limit_seconds=limit_seconds,
+        pairs=tuple((pair[0], pair[1]) for pair in seen["pairs"]),
+        advice=unseen["advice"],
     )
 
 
@@ -240,6 +304,9 @@ def _pointers(seen: Mapping[str, Any]) -> Check:
         return Check("pointers", UNKNOWN, "; ".join(unread))
     if missing:
         return Check("pointers", WRONG, f"missing: {', '.join(missing)}")
+    if unnamed := seen.get("unnamed"):
+        named = ", ".join(":".join(pair) for pair in seen["pairs"])
+        return Check("pointers", UNKNOWN, f"no pointer names the pair {unnamed}: they name {named}")
     there = [key for key in pointers if _home(seen, key) not in absent]
     return Check("pointers", OK if there else WRONG, f"{len(there) or 'no'} pointers are there")
 
@@ -275,17 +342,17 @@ def _agreement(seen: Mapping[str, Any]) -> Check:
 
 
 def _freshness(deciding: Any, ended_at: str, age_seconds: float | None, limit_seconds: float) -> Check:
-    limit = f"the limit is {_hours(limit_seconds)}"
+    limit = f"the limit is {_span(limit_seconds)}"
     if not _is_pointer(deciding):
         nothing = deciding is None
         return Check("freshness", WRONG if nothing else UNKNOWN, "nothing is published" if nothing else "not known")
     if age_seconds is None:
         return Check("freshness", UNKNOWN, f"when the run ended is not known ({ended_at or 'no pointer says it'})")
     if age_seconds < -AHEAD_SECONDS:
-        ahead = f"the run ended {_hours(-age_seconds)} ahead of the store's clock: one of the two clocks is wrong"
+        ahead = f"the run ended {_span(-age_seconds)} ahead of the store's clock: one of the two clocks is wrong"
         return Check("freshness", UNKNOWN, ahead)
     status = OK if age_seconds <= limit_seconds else WRONG
-    return Check("freshness", status, f"the run ended {_hours(max(age_seconds, 0))} ago, at {ended_at}; {limit}")
+    return Check("freshness", status, f"the run ended {_span(max(age_seconds, 0))} ago, at {ended_at}; {limit}")
 
 
 def _marker(seen: Mapping[str, Any]) -> Check:
@@ -326,5 +393,8 @@ def _remarks(seen: Mapping[str, Any]) -> Iterator[str]:
         yield f"no pointer lies below {', '.join(absent)}: a version of the workload writes the others alone"
 
 
-def _hours(seconds: float) -> str:
-    return f"{seconds / HOUR:.1f} h"
+def _span(seconds: float) -> str:
+    """Return a time in words: 6.0 h, 12 min, 4 s."""
+    if seconds >= HOUR:
+        return f"{seconds / HOUR:.1f} h"
+    return f"{seconds / MINUTE:.0f} min" if seconds >= MINUTE else f"{seconds:.0f} s"

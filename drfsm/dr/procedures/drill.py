@@ -184,6 +184,11 @@ def _rights(world: World, run: Run) -> dict[str, Any]:
     return preflight.refusals(run, asked)
 
 
+def unrestorable(world: World, run: Run) -> list[str]:
+    """Return why the backup that the inputs name is not restored, or nothing is published to restore beside it."""
+    return [*_no_backup(world, run), *_no_control_plane(world, run)]
+
+
 def _no_backup(world: World, run: Run) -> Iterable[str]:
     """Yield why this backup is not restored, as far as its metadata and its objects tell: before anything comes up."""
     terms = terms_of(run.inputs)

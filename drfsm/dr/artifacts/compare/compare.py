@@ -108,7 +108,7 @@ def compare(
             identical += one is not None and one == other
             found += _file(name, treat[ours.rules[name].name], (ours, one), (theirs, other))
     found += _faults(left=together(ours.held, ours.run_id), right=together(theirs.held, theirs.run_id))
-    remarks = (*_in_neither(ours, theirs, profile, workload), *_not_vouched_for(ours, theirs, profile))
+    remarks = (*_in_neither(ours, theirs, profile, workload), *_not_vouched_for(ours, theirs, profile, workload))
     return _outcome(profile, ours, theirs, found, compared=len(both) - len(big), identical=identical, remarks=remarks)
 
 
@@ -206,9 +206,18 @@ def _is_covered(name: str, globs: Iterable[str]) -> bool:
     return any(matches(tuple(glob.split("/")), tuple(name.split("/"))) for glob in globs)
 
 
-def _not_vouched_for(ours: _Run, theirs: _Run, profile: Profile) -> Iterator[str]:
-    """Yield a remark for what made the runs, where no file of both says it: it may be another on each side."""
-    asked = dict.fromkeys(what for rule in profile.rules for what in rule.made_with)
+def _not_vouched_for(ours: _Run, theirs: _Run, profile: Profile, workload: Workload | None) -> Iterator[str]:
+    """Yield one remark for what made the runs, where no file of both says it: it may be another on each side.
+
+    A workload whose contract has no file that could say it gets none: docs/comparison.md says so once and for all.
+    """
+    rules = profile.rules
+    if workload is not None:
+        pairs = workload.pairs_in(iter((*ours.sizes, *theirs.sizes)))
+        places = [place for pair in pairs for place in workload.known(pair)]
+        places += [workload.report.key] if workload.report else []
+        rules = tuple(rule for rule in rules if any(_is_covered(place, (rule.match,)) for place in places))
+    asked = dict.fromkeys(what for rule in rules for what in rule.made_with)
     told = {
         what
         for name, file in ours.held.items()
@@ -216,11 +225,7 @@ def _not_vouched_for(ours: _Run, theirs: _Run, profile: Profile) -> Iterator[str
         for what in file.made_with & theirs.held[name].made_with
     }
     if open_ones := [what for what in asked if what not in told]:
-        files = ", ".join(rule.match.rpartition("/")[2] for rule in profile.rules if rule.made_with)
-        yield (
-            f"nothing says whether both runs were made with the same {', '.join(open_ones)}:"
-            f" no file of both runs has it ({files})"
-        )
+        yield f"not compared: {', '.join(open_ones)} (no file of both runs says it)"
 
 
 def _too_big(names: Iterable[str], ours: _Run, theirs: _Run) -> Iterator[Difference]:
