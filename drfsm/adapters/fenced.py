@@ -22,7 +22,7 @@ READS = frozenset({
     "account", "caller", "known", "region", "bucket_region",  # an identity
     "runners", "states", "read",  # machines, alarms, a policy
     "kind", "planned", "standing", "held_kubeconfig",  # what brings a site up
-    "look", "architectures",  # other procedures, an image registry
+    "look", "architectures", "digests",  # other procedures, an image registry
 })  # fmt: skip
 BULK = frozenset({"copy_many", "delete_many"})
 BULK_SECONDS = 1.0  # how often the lease is checked among thousands of objects
