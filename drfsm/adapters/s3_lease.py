@@ -160,8 +160,13 @@ class S3Lease:
 
     def check(self) -> None:
         """Raise LeaseLost unless this process still holds the lease."""
+        if not self._holds:
+            raise LeaseLost(
+                f"this process does not hold the lease of {self._prefix}, and without it nothing may be changed",
+                hint="drfsm resume takes it",
+            )
         current, _ = self._read()
-        if self._holds and current.get("nonce") == self._nonce:
+        if current.get("nonce") == self._nonce:
             return
         if not current:
             raise LeaseLost(

@@ -180,7 +180,7 @@ def skip(run: str | None, invocation: Invocation, *, reason: str) -> Outcome:
 
 
 def _trigger(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
-    """Return the trigger. Raises UsageFault, with those that are legal for the run that is open, where none is named."""
+    """Return the trigger. Where none is named, raises UsageFault with those that are legal for the open run."""
     if value:
         return value
     from drfsm.adapters.file_journal import read_lines

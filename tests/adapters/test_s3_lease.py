@@ -281,11 +281,13 @@ def test_who_works_while_the_lease_is_deleted_stops_and_is_told_that(store: S3St
 
 
 def test_who_gave_it_back_holds_it_no_more(store: S3Store) -> None:
-    """After the release nothing may be written under it, although nobody else has taken it yet."""
+    """After the release nothing may be written, although nobody else has taken the lease yet; nor before it had it."""
     lease = S3Lease(store, "p")
+    with pytest.raises(LeaseLost, match="does not hold the lease of p"):
+        lease.check()
     lease.acquire("run-a", "ann", "host")
     lease.release("run-a")
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseLost, match="does not hold the lease of p"):
         lease.check()
 
 
