@@ -338,14 +338,15 @@ class _Search:
             for after in self._after(self._values[node.facts], move.sets, move.moved):
                 yield event, node._replace(facts=self._numbered(after), undo=undo, late=left)
 
-    def _sent(self, node: Node, move: _Move, row: Row) -> tuple[tuple[str, Values], ...]:
-        """Return what may land late after an attempt whose end nobody saw."""
+    def _sent(self, node: Node, undo: int, row: Row) -> tuple[tuple[str, Values], ...]:
+        """Return what may land late after an attempt whose end nobody saw. ``undo`` has the image for its undo."""
         if row.key not in self._landing or node.late:
             return node.late
-        mine = {place for place, _ in move.sets}
-        values = enumerate(self._values[node.facts])
-        image = tuple(value if place in mine else "" for place, value in values)
-        return ((row.key, image),)
+        stack = self._stacks[undo]
+        while stack.key and stack.key != _undo_of(row):
+            stack = self._stacks[stack.below]
+        alike = self._landing[row.key].row
+        return ((alike.key if alike else row.key, stack.image),)
 
     def _by_itself(self, state: str, number: int) -> list[tuple[Event, int]]:
         """Return what the world may do by itself from these facts."""
@@ -385,8 +386,8 @@ class _Search:
         if not row.action or not row.sets:
             yield move.event, Node(row.to, node.facts, node.undo, node.no_return, left, node.late)
             return
-        late = self._sent(node, move, row)
         undo, began = self._begun(node, move, row), (*behind, row.key)
+        late = self._sent(node, undo, row)
         no_return = node.no_return or row.point_of_no_return
         done, cut = self._outcome(move, node.facts)
         for after in done:

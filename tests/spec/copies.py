@@ -175,6 +175,8 @@ def without_guards(*guards: str, but: Iterable[str] = ()) -> Change:
                 if not each["guards"]:
                     del each["guards"]
                     each.pop("wait", None)
+        for name in guards:
+            machine["guards"][name].pop("watched", None)
         _prune(machine)
 
     return change
@@ -200,6 +202,7 @@ def _wordless(node: Any) -> Any:
 def _prune(machine: Words) -> None:
     """Remove the guards, and then the facts, that nothing names any more."""
     used = {name for each in machine["transitions"] for name in each.get("guards", ())}
+    used |= {name for name, guard in machine["guards"].items() if "watched" in guard}
     machine["guards"] = {name: guard for name, guard in machine["guards"].items() if name in used}
     rest = json.dumps(_wordless({key: value for key, value in machine.items() if key not in ("facts", "inputs")}))
     depends = {name for fact in machine["facts"].values() for name in fact.get("depends", ())}

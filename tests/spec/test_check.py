@@ -57,6 +57,7 @@ OPEN = """
      not_undone_because: "it drips", because: "w"}
 """
 GIVEN_BACK = OPEN.replace('not_undone_because: "it drips"', "undo: unturn")
+LANDS_LATE = GIVEN_BACK.replace("undo: unturn", "undo: unturn, lands_late: true")
 PUMP = """
   - {from: wet, trigger: start, to: done, action: pump, sets: {pump: on}, effect: idempotent, because: "p"}
 """
@@ -354,3 +355,17 @@ def test_the_order_alone_carries_the_rule() -> None:
     report = check(copy(UNWATCHED), only=[rule])
     assert list(report.explored) == [rule]
     assert not report.findings
+
+
+def test_a_request_that_lands_late_is_found_where_the_rule_forbids_it_after_the_undo() -> None:
+    """An action whose late request is refused can't open the tap again after its undo; one that lands late can."""
+    rules = "environment:\n  - {when: {tap: shut}, states: [going], sets: {flood: yes}}\n"
+    rules += never("tap: open, flood: yes", "going")
+    way = way_of(check(tap(rules, LANDS_LATE + GO, "[dry, wet]")))
+    assert way[-1] == "open lands late"
+    assert check(tap(rules, GIVEN_BACK + GO, "[dry, wet]")).findings == ()
+
+
+def test_what_landed_late_is_undone_again_before_the_end() -> None:
+    """The undo stack has it again, so that no abort ends with the tap open."""
+    assert not check(tap(never("tap: open", "back"), LANDS_LATE + GO, "[dry, wet]")).findings
