@@ -199,7 +199,7 @@ class KubeCluster:
                 raise
             except Unreachable as fault:
                 ended = time.monotonic()
-                if number == READ_TRIES or ended - began >= READ_SECONDS:
+                if number == READ_TRIES or ended - began >= self._read_seconds:
                     self._away = (2 * ended - began, fault) if ended - began > HUNG_SECONDS else None
                     raise
             else:
@@ -235,7 +235,7 @@ class KubeCluster:
 
         largest, server = answers.LARGEST_PAGE_BYTES, self._through().config.server
         address = shown_address(server)
-        patience = f"{self._name} to answer ({address}; given up after {READ_SECONDS:.0f} s)"
+        patience = f"{self._name} to answer ({address}; given up after {self._read_seconds:.0f} s)"
         try:
             with waiting_for(patience):
                 answer = pool.request(

@@ -76,7 +76,7 @@ class Complete(click.Command):
 def reason_in_words(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     """Return the reason that the option gives. Raises UsageFault for one without words."""
     if not value.strip():
-        raise UsageFault("--reason has no words", hint="say why: the journal records it for whoever asks later")
+        raise UsageFault("--reason is empty", hint="say why: the journal records it for whoever asks later")
     return value
 
 

@@ -25,11 +25,8 @@ def said() -> Iterator[list[str]]:
     waiting.tell_with(lambda _line: None)
 
 
-def test_a_server_that_hangs_is_named_after_two_seconds_and_given_up_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
-) -> None:
+def test_a_server_that_hangs_is_named_after_two_seconds_and_given_up_once(tmp_path: Path, said: list[str]) -> None:
     """It accepts and says nothing: told at 2 s; given up in one go; the next read does not wait as long again."""
-    monkeypatch.setattr(kube, "READ_SECONDS", PATIENCE)
     ended = threading.Event()
 
     def hang(_request: Request) -> Told:
@@ -37,7 +34,7 @@ def test_a_server_that_hangs_is_named_after_two_seconds_and_given_up_once(
         return Told(500)
 
     with Answering(hang) as server:
-        cluster = KubeCluster("primary", server.kubeconfig(tmp_path))
+        cluster = KubeCluster("primary", server.kubeconfig(tmp_path), read_seconds=PATIENCE)
         began = time.monotonic()
         with pytest.raises(Unreachable, match=r"Cannot reach primary \(no answer within the time limit\): http://127"):
             cluster.list("Node", "")

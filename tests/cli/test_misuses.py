@@ -138,7 +138,7 @@ MISUSES = {
         nothing, "failback", USAGE, "Missing options: --bucket, --dr-run-id, --kubeconfig-dr, --kubeconfig-primary."
     ),
     "aborts without a reason": row(frozen, "abort", USAGE, "Missing option '--reason'"),
-    "aborts with an empty reason": Misuse(frozen, ["abort", "--reason", " "], USAGE, ["--reason has no words"]),
+    "aborts with an empty reason": Misuse(frozen, ["abort", "--reason", " "], USAGE, ["--reason is empty"]),
     "declares DR lost without a reason": row(
         frozen, "resume --dr-unreachable", USAGE, "--dr-unreachable needs a --reason"
     ),

@@ -61,11 +61,16 @@ def site(tmp_path: Path) -> Iterator[Site]:
         kept = {"uid": f"uid-{number}", "resourceVersion": str(number), "creationTimestamp": "2026-02-27T00:22:29Z"}
         each["metadata"] |= {"namespace": NAMESPACE, **kept}
 
+    metadata = {"name": NAMESPACE, "uid": "uid-n", "resourceVersion": "1", "creationTimestamp": "2026-02-27T00:22:29Z"}
+    namespaces = {NAMESPACE: {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}}
+
     class Api(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             home, _, name = self.path.rpartition("/")
-            known = home == f"/api/v1/namespaces/{NAMESPACE}/configmaps" and name in configmaps
-            body = json.dumps(configmaps[name] if known else not_found("configmaps", name).body()).encode()
+            objects = {f"/api/v1/namespaces/{NAMESPACE}/configmaps": configmaps, "/api/v1/namespaces": namespaces}
+            manifest = objects.get(home, {}).get(name)
+            known = manifest is not None
+            body = json.dumps(manifest if known else not_found("configmaps", name).body()).encode()
             self.send_response(200 if known else 404)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

@@ -63,7 +63,7 @@ def test_a_live_site_is_not_taken_down_though_nobody_has_its_kubeconfig_here(sit
     cluster.outage(on=True)
     state = run.resume()
     assert (state.status, len(first.own)) == ("held", 1)
-    assert "site_ownership is unknown" in state.reason
+    assert "Unknown for that reason: site_ownership" in state.reason
     cluster.outage(on=False)
     site.own("another cluster")
     assert run.resume().status == "complete"

@@ -196,8 +196,8 @@ def test_a_dry_run_that_meets_a_refusal_says_so_and_exits_3(untouched: Site) -> 
     assert summary["dry_run"] is True
     found = summary["forecast"]["findings"]
     assert [each.split(" (")[0] for each in found] == [
-        "run_preflight: image_is_pinned: image is loose",
-        "run_preflight: image_is_the_cronjobs: image_drift is differs",
+        "run_preflight: image_is_pinned: image is loose, needed pinned",
+        "run_preflight: image_is_the_cronjobs: image_drift is differs, needed none|accepted",
     ]
     assert "--allow-tag accepts it" in told.out + told.err
 

@@ -537,6 +537,8 @@ ELSEWHERE = {
     "cli/health.py": "the metrics of `health --textfile`, which another user's exporter reads",
     "cli/kubeconfig.py": "the kubeconfig that `kubeconfig --file` asks for, never over another",
     "cli/main.py": "a defect's traceback, in the temporary directory",
+    "engine/late.py": "no file: objects of the world are touched",
+    "dr/pointers/pointers.py": "likewise",
     "dr/control_plane/bundle.py": "--output-dir of `control-plane fetch`",
     "dr/backup/in_pod.py": "runs in a pod",
     "evidence/schemas/__main__.py": "the schemas, in a checkout",
