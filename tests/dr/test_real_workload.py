@@ -192,7 +192,7 @@ MADE: dict[str, tuple[dict[str, Any], str]] = {
     "other data, which is live input": (
         {"scoring_model": {**MODEL, "inputs": [CONFIG, {**DATA, "sha256": "0" * 64}]}}, "content"
     ),
-    "another fingerprint of the configuration": ({"config_fingerprint": "0" * 64}, "integrity"),
+    "another fingerprint of the flags": ({"config_fingerprint": "0" * 64}, "content"),
     "digests in upper case": (
         {"scoring_model": {**MODEL, "config_sha256": "A" * 64}, "config_fingerprint": "E" * 64}, "none"
     ),

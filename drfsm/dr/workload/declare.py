@@ -375,8 +375,10 @@ def _check_places(contract: Workload, found: Block, faults: Faults) -> None:
         if may_be_one(one, other):
             what = f"{one} and {other} would be one file for some provider and profile"
             faults.add(found.at("files"), what, "tell them apart by a word")
+    if report is None:
+        return
     for template in dict.fromkeys(files.known):
-        if report is not None and may_be_one(f"{contract.keys.pair}/{template}", report.key):
+        if may_be_one(f"{contract.keys.pair}/{template}", report.key):
             faults.add(found.at("report"), f"its key {report.key} may be a run's {template}", "give it one of its own")
 
 
