@@ -127,7 +127,7 @@ COMPARED: dict[str, tuple[Change, str, str]] = {
         lambda one, other: (
             (one / "run_report.json").write_bytes(SCORING), (other / "run_report.json").write_bytes(OTHER_SCORING)
         ),
-        "integrity", "not compared: candidate, provider registry",
+        "integrity", "not compared: candidate, provider registry (",
     ),
     "only one run has a report": (
         lambda one, _other: (one / "run_report.json").write_bytes(SCORING), "none", "scoring configuration"

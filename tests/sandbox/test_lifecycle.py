@@ -242,7 +242,7 @@ def test_another_up_with_other_options_is_refused_and_names_them(home: Path, typ
     assert str(leak) not in held
     assert (typed("up")[0], typed("up", "--with-reports")[0]) == (0, 0)
     code, _, err = typed("up", "--with-reports", "--canonical", "primary", "--pods-sleep-seconds", "2")
-    assert (code, "canonical is 'dr', not 'primary'; pods_sleep_seconds is not set, not 2.0" in err) == (2, True), err
+    assert (code, "pods_sleep_seconds is not set, not 2.0; canonical is 'dr', not 'primary'" in err) == (2, True), err
     assert status(home).state == state
 
 
