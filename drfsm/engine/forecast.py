@@ -124,7 +124,7 @@ def _refused(spec: MachineSpec, log: RunLog) -> str:
 
 def _end(spec: MachineSpec, log: RunLog, position: str) -> None:
     refused, changed_nothing = _refused(spec, log), "nothing was changed: this was a dry run"
-    findings = [f"{forecast.trigger}: {check.words}" for forecast in log.state.forecasts for check in forecast.failed]
+    findings = stopping(log.state.forecasts)
     waits = "" if refused or position in spec.finals else f"; from {position} on a person decides"
     log.append(
         "ended",
@@ -132,7 +132,7 @@ def _end(spec: MachineSpec, log: RunLog, position: str) -> None:
             "state": log.state.state,
             "status": "refused" if refused else "dry_run",
             "stage": refused,
-            "reason": ("; ".join(stopping(log.state.forecasts)) or changed_nothing) + waits,
+            "reason": ("; ".join(findings) or changed_nothing) + waits,
             "findings": findings,
             "frozen": log.frozen(),
             "ways": [],
