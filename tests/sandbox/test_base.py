@@ -164,7 +164,7 @@ def test_reports_by_which_nobody_finds_the_files_are_refused(
         "switches: {on: {UPLOAD: live}, off: {UPLOAD: never}}\n"
         "variables: {bucket: BUCKET_NAME, prefix: KEY_PREFIX, run_id: BATCH}\n"
         "files: {required: ['{provider}.csv']}\n"
-        "keys: {pair: '{provider}-{profile}'}\n"
+        "keys: {pair: '{provider}/at/{profile}'}\n"
         "report: {required: true, path: '{provider}/{profile}/{basename}'}\n",
         encoding="utf-8",
     )
