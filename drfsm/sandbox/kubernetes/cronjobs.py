@@ -117,14 +117,14 @@ class CronJobs:
                 self._tell(cronjob, "Normal", "MissingJob", f"Active job went missing: {started['name']}")
 
     def _start_if_due(self, cronjob: Manifest, status: Manifest) -> None:
-        spec = cronjob["spec"]
+        spec, rescheduled = cronjob["spec"], self._is_rescheduled(cronjob)  # looked at while suspended, too
         due = self._due(cronjob, status)
         if due is None:
             return
         if due.following is not None:
             self._workqueue.look_again("cronjobs", place(cronjob), due.following)
         at = due.start
-        if self._is_rescheduled(cronjob) or at is None or self._is_processed(cronjob, status, at):
+        if rescheduled or at is None or self._is_processed(cronjob, status, at):
             return
         if due.many:
             advice = "Set or decrease .spec.startingDeadlineSeconds or check clock skew"
