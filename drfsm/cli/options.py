@@ -36,16 +36,13 @@ class Amount(click.FloatRange):
         return number
 
     def _describe_range(self) -> str:
-        return "x>0" if self.min_open else "x>=0"
+        return f"0{'<' if self.min_open else '<='}x<={self.max:.0f}"
 
 
-class Duration(click.FloatRange):
+class Duration(Amount):
     """A time limit: seconds, or a number with s, m, h or d; several of them are added (``1h30m``)."""
 
     name = "duration"
-
-    def __init__(self) -> None:
-        super().__init__(0, 1e9)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the seconds. Fails for anything else, with an example."""

@@ -387,5 +387,5 @@ FACTS = {
     "pull_token": Fact(_observe, _judge_token),
     "pull_refresh": Fact(_observe_refresh, lambda seen, _inputs: "impossible" if seen["impossible"] else "possible"),
 }
-LATE = {"refresh_pull_secret": Late(settles="an apply of the pull Secret has no condition")}
+LATE = {"refresh_pull_secret": Late(settles="a pull Secret that does not exist yet is applied without a condition")}
 ACTIONS = {"refresh_pull_secret": _refresh}
