@@ -28,8 +28,8 @@ _KNOWN: Mapping[str, Known] = {
     "6b27c94d4e0344d84b2b05fa2b308ef8552fd664aa679abe7892c5d53a7f5442": Known("promote", "0.3.0"),
     "ce231507cbe68fd5c679472f2fd8acc2628732b7caa96846066cfd0fe4141b24": Known("failback", "0.3.0"),
     "92a02b04f67d8b55de505d8cd65d3d19369db1f3de2967ff80514bf58859a845": Known("drill", "0.4.0"),
-    "6e3ddaa5e199854a024cb074c00ac85e4fb8db2b920db54914dfd9208ae5a7dd": Known("promote", "0.4.0"),
-    "2d491161926b13cca268aed1d2a52d56bedbcf93f08541922921c484e2b3b6cd": Known("failback", "0.4.0"),
+    "b3cadf59bdfcdc48e3c31e0780f2fa5c8ca729ad3763512a8f01244104883865": Known("promote", "0.4.0"),
+    "30898206a4781bdd5eaa72dece66b7f0e6161fbcb5bfae61f8dde2b2da02c89b": Known("failback", "0.4.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""
