@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
+from drfsm.adapters.file_journal import read_chain
 from drfsm.dr import workload
+from drfsm.journal import fold
 from drfsm.sandbox import workload_image
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, MACHINE_IMAGE, REGION, SECRET_ACCESS_KEY, Cloud, _application
 from drfsm.sandbox.kubernetes import EmulatedCluster
@@ -49,6 +51,11 @@ def world_of(bundle: Path) -> Any:
     return json.loads(gzip.decompress(bundle.with_name(f"{bundle.name}.world.json.gz").read_bytes()))
 
 
+def contract_of(bundle: Path) -> workload.Workload:
+    """Return the contract of the recorded workload: what the run says, or the one of then, when runs said nothing."""
+    return workload.recorded(fold(read_chain(bundle).records).inputs.get("workload", ""))
+
+
 class World:
     """The servers of one recorded bundle. Usable as a context manager; one at a time of each bundle in a process."""
 
@@ -56,6 +63,7 @@ class World:
         self.told = world_of(bundle)
         self.bucket, self.account = str(self.told["bucket"]), str(self.told["account"])
         self.cloud = _Cloud(self.account)
+        self._contract = contract_of(bundle)
         self.clusters = {name: self._made(name, name, directory / name) for name in ("primary", "dr")}
         options = Options(bucket=self.bucket)
         self.runners = Runners(
@@ -108,7 +116,7 @@ class World:
         return {each["InstanceId"] for each in machines if each["State"]["Name"] != "terminated"}
 
     def _made(self, recorded_as: str, name: str, directory: Path) -> "_Cluster":
-        return _Cluster(name, directory, self.told["clusters"].get(recorded_as, ()), self._filled)
+        return _Cluster(name, directory, self._contract, self.told["clusters"].get(recorded_as, ()), self._filled)
 
     def _lay_account(self) -> None:
         self.cloud.create_bucket(self.bucket)
@@ -172,10 +180,14 @@ class _Cluster(EmulatedCluster):
     """An emulated cluster that holds what was recorded as soon as it has started."""
 
     def __init__(
-        self, name: str, directory: Path, objects: Sequence[Manifest], filled: Callable[[str, Manifest], Manifest]
+        self,
+        name: str,
+        directory: Path,
+        contract: workload.Workload,
+        objects: Sequence[Manifest],
+        filled: Callable[[str, Manifest], Manifest],
     ) -> None:
-        # The workload as it was then, when its contract was recorded nowhere.
-        image = workload_image.build(directory.parent / f"image-{name}", workload.legacy())
+        image = workload_image.build(directory.parent / f"image-{name}", contract)
         super().__init__(name, directory, {REPOSITORY: image})
         self._objects, self._filled = objects, filled
 
