@@ -3,12 +3,17 @@
 import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from drfsm.adapters.site_kubeconfig import HERE
+
+if TYPE_CHECKING:
+    from drfsm.sandbox.cloud import Cloud
 
 # The sandbox's machines have addresses that moto invents: nobody may be asked there whether a certificate proves them.
 os.environ[HERE] = "1"
@@ -20,6 +25,24 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile("drfsm", deadline=None)  # a machine that has much to do is no fault
 settings.load_profile("drfsm")
+
+
+@pytest.fixture(scope="session")
+def cloud() -> "Iterator[Cloud]":
+    """Serve AWS for all tests of the session: starting moto costs half a second, a bucket costs nothing."""
+    from drfsm.sandbox.cloud import Cloud
+
+    with Cloud() as started:
+        yield started
+
+
+@pytest.fixture
+def operator_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the keys of the sandbox's operator into the environment."""
+    from drfsm.sandbox.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """S3, STS and EC2 as drfsm sees them: what is not there is None, what can't be told is Unreachable."""
 
 import hashlib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,51 +9,14 @@ import pytest
 from drfsm.adapters.aws import S3Store, connect
 from drfsm.adapters.aws_session import parsed_time, refusal
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable
-from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
+from drfsm.sandbox.cloud import REGION, Cloud
 from drfsm.sandbox.seed import RUNNER_TAGS, launch_runner
+from tests.adapters.conftest import store_at
 from tests.bench.faulty import Fault, Front
 
+pytestmark = pytest.mark.usefixtures("operator_keys")
+
 KEY = "jobintel/runs/2026-02-27T00:22:29.934039+00:00/a b+c%41.json"
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """One moto server."""
-    with Cloud() as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials as an operator's environment has them."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
-
-
-@pytest.fixture
-def bucket(cloud: Cloud, request: pytest.FixtureRequest) -> str:
-    """Return an empty bucket of the test's own."""
-    name = f"aws-{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
-    cloud.create_bucket(name)
-    return name
-
-
-@pytest.fixture
-def front(cloud: Cloud) -> Iterator[Front]:
-    """Serve a front before the cloud that fails on command."""
-    with Front(cloud.endpoint) as serving:
-        yield serving
-
-
-def store_at(endpoint: str, bucket: str) -> S3Store:
-    """Return the store as the CLI makes it."""
-    return connect(bucket=bucket, endpoint_url=endpoint, region=REGION).store
-
-
-@pytest.fixture
-def store(cloud: Cloud, bucket: str) -> S3Store:
-    """Return the store of the test's bucket."""
-    return store_at(cloud.endpoint, bucket)
 
 
 def test_an_object_is_written_read_copied_and_deleted(store: S3Store, bucket: str) -> None:

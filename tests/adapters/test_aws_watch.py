@@ -1,6 +1,5 @@
 """What drfsm tells CloudWatch and asks of it, and what it takes from ECR, by the real client."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,19 +15,7 @@ from drfsm.sandbox import ecr_tokens
 from drfsm.sandbox.cloud import REGION, Cloud
 from drfsm.world import AlarmChange, Metric
 
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """One cloud for all tests."""
-    with Cloud() as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def operator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the process an operator's keys."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "operator")
+pytestmark = pytest.mark.usefixtures("operator_keys")
 
 
 def test_measurements_lie_in_cloudwatch_with_their_dimensions(cloud: Cloud) -> None:

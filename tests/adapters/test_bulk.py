@@ -16,9 +16,12 @@ from drfsm.adapters.aws_answers import Unworded
 from drfsm.adapters.aws_session import Services, refusal
 from drfsm.adapters.bulk import Bulk
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, Interrupted, Unreachable
-from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
+from drfsm.sandbox.cloud import REGION, Cloud
 from drfsm.world import Copy, Hashed
+from tests.adapters.conftest import store_at
 from tests.bench.faulty import Fault, Front
+
+pytestmark = pytest.mark.usefixtures("operator_keys")
 
 NO_SUCH_KEY = b"<Error><Code>NoSuchKey</Code></Error>"
 RUN = "jobintel/runs/2026-02-27T00:22:29.934039+00:00/openai/cs"
@@ -40,40 +43,6 @@ KEYS = (
     "p/../dots",
     "p/tab\there",
 )
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """One moto server."""
-    with Cloud() as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials as an operator's environment has them."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
-
-
-@pytest.fixture
-def bucket(cloud: Cloud, request: pytest.FixtureRequest) -> str:
-    """Return an empty bucket of the test's own."""
-    name = f"bulk-{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
-    cloud.create_bucket(name)
-    return name
-
-
-@pytest.fixture
-def front(cloud: Cloud) -> Iterator[Front]:
-    """Serve a front before the cloud that fails on command."""
-    with Front(cloud.endpoint) as serving:
-        yield serving
-
-
-def store_at(endpoint: str, bucket: str) -> S3Store:
-    """Return the store as the CLI makes it."""
-    return connect(bucket=bucket, endpoint_url=endpoint, region=REGION).store
 
 
 def put(cloud: Cloud, bucket: str, bodies: dict[str, bytes]) -> None:

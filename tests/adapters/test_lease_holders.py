@@ -5,21 +5,19 @@ Runs are mirrored journals on a server; what a whole process does stands in test
 
 import json
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from drfsm.adapters.aws import S3Store, connect
+from drfsm.adapters.aws import S3Store
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.s3_lease import NEXT_RECORD_SECONDS, S3Lease
 from drfsm.errors import LeaseHeld, LeaseLost
 from drfsm.journal import GENESIS, Record, encode, fold
 from drfsm.journal.mirror import home_of, key_of
-from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
 
 AT = "2026-02-27T00:22:29.000000Z"
 STARTED = {
@@ -30,23 +28,6 @@ LEASED = {"epoch": 1, "operator": "ann", "host": "host-a"}
 HELD = {"state": "start", "stage": "run_preflight", "reason": "r", "frozen": [], "ways": []}
 ENDED = {"state": "refused", "status": "refused", "reason": "r", "frozen": [], "ways": [], "kept": []}
 CUT = {"bytes": 3, "sha256": "a" * 64}
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """Return one moto server."""
-    with Cloud() as started:
-        yield started
-
-
-@pytest.fixture
-def store(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> S3Store:
-    """Return the real adapter on a bucket of its own."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
-    bucket = f"holders-{uuid.uuid4().hex[:12]}"
-    cloud.create_bucket(bucket)
-    return connect(bucket=bucket, endpoint_url=cloud.endpoint, region=REGION).store
 
 
 class Clock:

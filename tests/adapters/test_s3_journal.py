@@ -1,49 +1,24 @@
 """The mirror: a process that was taken over writes nothing more, and a store's fault is told as the store's."""
 
 import json
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from drfsm.adapters.aws import S3Store, connect
+from drfsm.adapters.aws import S3Store
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.s3_lease import S3Lease
 from drfsm.errors import LeaseLost, Unreachable
-from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
+from drfsm.sandbox.cloud import Cloud
+from tests.adapters.conftest import store_at
 from tests.adapters.test_lease_holders import AT, HELD, LEASED, STARTED
 from tests.bench.faulty import Fault, Front
 
 HOME = "p/drfsm/runs/run-a"
 SUMMARY = f"{HOME}/summary.json"
 REFUSED = b"<Error><Code>PreconditionFailed</Code><Message>on command</Message></Error>"
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """Return one moto server."""
-    with Cloud() as started:
-        yield started
-
-
-@pytest.fixture
-def front(cloud: Cloud) -> Iterator[Front]:
-    """Serve a front before the cloud that fails on command."""
-    with Front(cloud.endpoint) as serving:
-        yield serving
-
-
-@pytest.fixture
-def bucket(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return an empty bucket."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
-    name = f"mirror-{uuid.uuid4().hex[:12]}"
-    cloud.create_bucket(name)
-    return name
 
 
 class Process:
@@ -84,11 +59,6 @@ def told(store: S3Store) -> str:
     """Return the word of the summary in S3."""
     blob = store.get(SUMMARY)
     return "" if blob is None else str(json.loads(blob.body)["word"])
-
-
-def store_at(endpoint: str, bucket: str) -> S3Store:
-    """Return the store as the CLI makes it."""
-    return connect(bucket=bucket, endpoint_url=endpoint, region=REGION).store
 
 
 LEFT = {"keep_summary": "held", "settle": "the process leaves"}

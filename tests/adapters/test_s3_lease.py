@@ -9,38 +9,20 @@ import signal
 import subprocess
 import sys
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from drfsm.adapters.aws import S3Store, connect
+from drfsm.adapters.aws import S3Store
 from drfsm.adapters.s3_lease import PROBE_SECONDS, S3Lease, probe_compare_and_swap
 from drfsm.dr.sites.preflight import unwritable
 from drfsm.errors import ActionFailed, LeaseHeld, LeaseLost
 from drfsm.journal import GENESIS, Record, encode
 from drfsm.journal.mirror import home_of, key_of
-from drfsm.sandbox.cloud import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Cloud
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """Return one moto server."""
-    with Cloud() as started:
-        yield started
-
-
-@pytest.fixture
-def store(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> S3Store:
-    """Return the real adapter on a bucket of its own."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
-    bucket = f"lease-{uuid.uuid4().hex[:12]}"
-    cloud.create_bucket(bucket)
-    return connect(bucket=bucket, endpoint_url=cloud.endpoint, region=REGION)[0]
+from drfsm.sandbox.cloud import REGION, Cloud
 
 
 def test_the_first_takes_it_and_the_second_is_told_who_has_it(store: S3Store) -> None:

@@ -17,13 +17,6 @@ MACHINE = "i-0123456789abcdef0"
 K3S = "/etc/rancher/k3s/k3s.yaml"
 
 
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """One cloud for all tests."""
-    with Cloud() as started:
-        yield started
-
-
 @pytest.fixture
 def machine(cloud: Cloud, tmp_path: Path) -> Iterator[Path]:
     """Return the folder of a machine on which commands run."""

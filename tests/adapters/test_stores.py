@@ -20,6 +20,7 @@ from tests.adapters.servers import SERVERS, serving
 from tests.direct_store import DirectStore
 
 BUCKET = "contract"
+DIRECT_BUCKET = f"{BUCKET}-direct"  # of the same process as the moto server: S3 gives a name once
 OURS = ("moto", "direct")
 KEYS = (
     "p/plain.json",
@@ -49,10 +50,10 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         environment.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
         if request.param == "direct":
             with Cloud() as cloud:
-                cloud.create_bucket(BUCKET)
-                account = connect(bucket=BUCKET, endpoint_url=cloud.endpoint, region=REGION)
+                cloud.create_bucket(DIRECT_BUCKET)
+                account = connect(bucket=DIRECT_BUCKET, endpoint_url=cloud.endpoint, region=REGION)
                 # The port's other implementation, which the tests of whole worlds use.
-                yield Served("direct", account._replace(store=DirectStore(cloud, BUCKET)))  # type: ignore[arg-type]
+                yield Served("direct", account._replace(store=DirectStore(cloud, DIRECT_BUCKET)))  # type: ignore[arg-type]
             return
         with serving(request.param, tmp_path_factory.mktemp(request.param)) as endpoint:
             boto3.client("s3", endpoint_url=endpoint, region_name=REGION).create_bucket(Bucket=BUCKET)

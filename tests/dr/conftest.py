@@ -26,13 +26,6 @@ PRIMARY_RUN = "2026-02-28T13:00:00.000001+00:00"
 DRFSM_RUN = "failback-20260228T125500Z-a1b2c3"
 
 
-@pytest.fixture(scope="session")
-def cloud() -> Iterator[Cloud]:
-    """One moto server for all tests."""
-    with Cloud() as started:
-        yield started
-
-
 class Bench:
     """A bucket of one's own, with the workload and the store to act on it.
 

@@ -1,7 +1,6 @@
 """What the named alarms did during a failback: asked of CloudWatch at its end, which nothing of it can fail."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,22 +18,10 @@ from drfsm.sandbox.cloud import REGION, Cloud
 from drfsm.world import World
 from tests.bench.faulty import Fault, Front
 
+pytestmark = pytest.mark.usefixtures("operator_keys")
+
 SCHEMA = json.loads((shipped("receipts_schema") / "alarm_history.schema.json").read_bytes())
 SECRET = "the job said password=hunter2; "
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """One cloud for all tests."""
-    with Cloud() as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def operator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the process an operator's keys."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "operator")
 
 
 def changed(cloud: Cloud, name: str, *states: str, reason: str = "the test says so") -> None:

@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -82,13 +81,6 @@ class Bucket:
         return self.drfsm(
             "fence", "lift", site, "--confirm", f"CONFIRM-LIFT-{site}", "--reason", "DR is rebuilt", *more
         )
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """Return one server for all tests."""
-    with Cloud() as started:
-        yield started
 
 
 @pytest.fixture

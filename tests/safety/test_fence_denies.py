@@ -5,7 +5,7 @@ import os
 import re
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -56,13 +56,6 @@ class Bucket:
             s3.get_bucket_versioning(Bucket=self.name)["Status"],
         )
         return entries, tags, settings
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """Return one server for all rows."""
-    with Cloud() as started:
-        yield started
 
 
 @pytest.fixture

@@ -4,20 +4,12 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Cloud
-
-
-@pytest.fixture(scope="session")
-def cloud() -> Iterator[Cloud]:
-    """One moto server: starting it costs half a second, a bucket costs nothing."""
-    with Cloud() as started:
-        yield started
 
 
 class Bench:
