@@ -290,22 +290,6 @@ def test_a_full_disk_leaves_no_half_line_and_stops_everything(tmp_path: Path, sp
     assert all(each.startswith("DiskFault: the journal ") and "can't be written" in each for each in faults)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of 64 KB; skip where this user may not."""
-    place = tmp_path / "small"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(place)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        pytest.skip("this user may not mount a small disk")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
 def test_no_room_at_all_is_told(small_disk: Path) -> None:
     """A disk without room: exit code 12, what to do, no half line, and nothing more until somebody makes room."""
     with FileJournal.create(small_disk) as journal:

@@ -1,53 +1,17 @@
 """The command in this process, in an environment without a home, credentials or configuration."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from drfsm.cli.main import run
-
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: "https://127.0.0.1:9"}}]
-users: [{name: u, user: {token: a-token-that-nobody-may-see}}]
-contexts: [{name: c, context: {cluster: c, user: u}}]
-current-context: c
-"""
-
-
-class Told(NamedTuple):
-    """What a command printed, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Drfsm = Callable[..., Told]
+from tests.command import KUBECONFIG, Drfsm, in_this_process
 
 
 @pytest.fixture
 def drfsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Drfsm:
     """Return the command, in an environment without a home, credentials or configuration."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {
-        "HOME": str(tmp_path), "DRFSM_HOME": str(tmp_path / "home"), "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": str(tmp_path / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
-        "AWS_DEFAULT_REGION": "us-east-1", "TMPDIR": str(tmp_path),
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-
-    def typed(*argv: object) -> Told:
-        code = run([str(each) for each in argv])
-        told = Told(code, *capsys.readouterr())
-        assert "Traceback" not in told.out + told.err
-        return told
-
-    return typed
+    return in_this_process(tmp_path, monkeypatch, capsys)
 
 
 def given(tmp_path: Path, **other: object) -> Sequence[object]:

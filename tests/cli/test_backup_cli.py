@@ -2,13 +2,10 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -17,22 +14,7 @@ from drfsm.evidence.receipts import check
 from drfsm.resources import shipped
 from drfsm.sandbox import Options, Sandbox
 from tests.bench.site import Place
-
-
-class Told(NamedTuple):
-    """What a command answered."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """What stdout carries, read as JSON."""
-        return json.loads(self.out)
-
-
-Drfsm = Callable[..., Told]
+from tests.command import Answer, Drfsm, as_a_process
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +28,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def drfsm(sandbox: Sandbox, tmp_path: Path) -> Drfsm:
     """Return drfsm as a process, in the sandbox's environment."""
 
-    def run(*argv: str) -> Told:
-        environ = {**os.environ, **sandbox.environment, "DRFSM_HOME": str(tmp_path / "home")}
-        told = subprocess.run(
-            [sys.executable, "-m", "drfsm", "backup", *argv],
-            env=environ, capture_output=True, text=True, check=False, timeout=90,
-        )  # fmt: skip
-        return Told(told.returncode, told.stdout, told.stderr)
+    def run(*argv: str) -> Answer:
+        return as_a_process(["backup", *argv], {**sandbox.environment, "DRFSM_HOME": str(tmp_path / "home")})
 
     return run
 

@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
@@ -17,24 +15,9 @@ from drfsm.evidence.receipts import check
 from drfsm.resources import shipped
 from drfsm.sandbox import Options, Sandbox
 from drfsm.sandbox.seed import IMAGE_REF
+from tests.command import Answer, Drfsm, as_a_process
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
-
-
-class Told(NamedTuple):
-    """What a command answered."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """What stdout carries, read as JSON."""
-        return json.loads(self.out)
-
-
-Drfsm = Callable[..., Told]
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +31,10 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def drfsm(sandbox: Sandbox, tmp_path: Path) -> Drfsm:
     """Return drfsm as a process, in the sandbox's environment."""
 
-    def run(*argv: str, cwd: Path | None = None, **more: str) -> Told:
-        environ = {**os.environ, **sandbox.environment, "DRFSM_HOME": str(tmp_path / "home"), **more}
-        told = subprocess.run(
-            [sys.executable, "-m", "drfsm", *argv],
-            env=environ, capture_output=True, text=True, check=False, timeout=60, cwd=cwd,
-        )  # fmt: skip
-        return Told(told.returncode, told.stdout, told.stderr)
+    def run(*argv: str, cwd: Path | None = None, **more: str) -> Answer:
+        return as_a_process(
+            [*argv], {**sandbox.environment, "DRFSM_HOME": str(tmp_path / "home"), **more}, cwd, timeout_seconds=60
+        )
 
     return run
 

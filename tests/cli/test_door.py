@@ -14,7 +14,8 @@ from drfsm.cli.failback import failback
 from drfsm.cli.main import cli
 from drfsm.errors import ExitCode
 from drfsm.runs import bundle, selection
-from tests.cli.conftest import Drfsm, given
+from tests.cli.conftest import given
+from tests.command import Drfsm
 
 SEED = {
     "--bucket": None, "--prefix": "jobintel", "--dr-run-id": None, "--kubeconfig-dr": None,

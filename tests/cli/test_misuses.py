@@ -14,8 +14,9 @@ import pytest
 
 from drfsm.errors import ExitCode
 from drfsm.runs import bundle
-from tests.cli.conftest import Drfsm, given
+from tests.cli.conftest import given
 from tests.cli.test_selection import begun, refused
+from tests.command import Drfsm
 
 USAGE, REFUSED, DONE = ExitCode.USAGE, ExitCode.REFUSED, ExitCode.DONE
 FAILBACK, DRILL, PROMOTE = (

@@ -10,7 +10,8 @@ import pytest
 
 from drfsm.errors import ExitCode
 from drfsm.runs import bundle
-from tests.cli.conftest import Drfsm, Told, given
+from tests.cli.conftest import given
+from tests.command import Answer, Drfsm
 
 BUNDLES = Path(__file__).parents[1] / "data" / "bundles" / "0.3.0"
 NOBODY = "NOBODY CAN PUBLISH"
@@ -42,7 +43,7 @@ def dry(drfsm: Drfsm, tmp_path: Path) -> None:
     assert told.code in (ExitCode.REFUSED, ExitCode.DONE), told
 
 
-def typed(drfsm: Drfsm, verb: str) -> Told:
+def typed(drfsm: Drfsm, verb: str) -> Answer:
     """Type a verb without a name."""
     more = {"approve": ["--ticket", "CHG-1"], "resume": []}.get(verb, ["--reason", "a test"])
     return drfsm(verb, *more)

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -23,52 +22,25 @@ from drfsm.errors import ActionFailed, DiskFault, DrfsmError, ExitCode, FileDama
 from drfsm.files import Directory
 from drfsm.runs import reserved_plans
 from drfsm.runs.receipts import ReceiptFiles
+from tests.command import KUBECONFIG, Answer, Drfsm, in_this_process
 
 ROOT = Path(__file__).parents[2]
 LOG, SUMMARY, DECLARED = "state_transitions.log", "failback.summary.json", "failback.yaml"
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: "https://127.0.0.1:9"}}]
-users: [{name: u, user: {token: t}}]
-contexts: [{name: c, context: {cluster: c, user: u}}]
-current-context: c
-"""
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else, or mount a disk")
 NOBODY = 65534
-
-
-class Told(NamedTuple):
-    """What a command printed, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Drfsm = Callable[..., Told]
 
 
 @pytest.fixture
 def drfsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Drfsm:
     """Return the command, in an environment without credentials; it never ends with 1 or a traceback."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {
-        "HOME": str(tmp_path), "DRFSM_HOME": str(tmp_path / "home"), "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": str(tmp_path / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
+    typed = in_this_process(tmp_path, monkeypatch, capsys)
 
-    def typed(*argv: object) -> Told:
-        code = main.run([str(each) for each in argv])
-        told = Told(code, *capsys.readouterr())
-        assert "Traceback" not in told.out + told.err
-        assert told.code != ExitCode.DEFECT, told
-        return told
+    def sound(*argv: object) -> Answer:
+        answer = typed(*argv)
+        assert answer.code != ExitCode.DEFECT, answer
+        return answer
 
-    return typed
+    return sound
 
 
 def failback(tmp_path: Path, place: Path) -> list[object]:
@@ -88,22 +60,6 @@ def bundle(drfsm: Drfsm, tmp_path: Path) -> Path:
     place = tmp_path / "bundle"
     assert drfsm(*failback(tmp_path, place)).code == ExitCode.REFUSED
     return place
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of 256 KB; skip where this user may not."""
-    place = tmp_path / "small"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", str(place)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        pytest.skip("this user may not mount a small disk")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def _fill(disk: Path) -> None:

@@ -1,0 +1,69 @@
+"""The command as a test types it, in this process or as a process of its own, and what it answers."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from drfsm.cli.main import run
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:9"}}]
+users: [{name: u, user: {token: a-token-that-nobody-may-see}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+current-context: c
+"""
+
+
+class Answer(NamedTuple):
+    """What a command printed, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What stdout carries, read as JSON."""
+        return json.loads(self.out)
+
+
+Drfsm = Callable[..., Answer]
+
+
+def in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Drfsm:
+    """Return the command, without a home, credentials or configuration; it never ends in a traceback."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "HOME": str(tmp_path), "DRFSM_HOME": str(tmp_path / "home"), "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(tmp_path / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+        "AWS_DEFAULT_REGION": "us-east-1", "TMPDIR": str(tmp_path),
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+
+    def typed(*argv: object) -> Answer:
+        code = run([str(word) for word in argv])
+        answer = Answer(code, *capsys.readouterr())
+        assert "Traceback" not in answer.out + answer.err
+        return answer
+
+    return typed
+
+
+def as_a_process(
+    argv: list[str], environment: Mapping[str, str], cwd: Path | None = None, timeout_seconds: float = 90
+) -> Answer:
+    """Run the command with this environment on top of the test's own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "drfsm", *argv], env={**os.environ, **environment}, capture_output=True, text=True,
+        check=False, timeout=timeout_seconds, cwd=cwd,
+    )  # fmt: skip
+    return Answer(done.returncode, done.stdout, done.stderr)
