@@ -11,6 +11,7 @@ from typing import Any
 from attrs import asdict
 
 from drfsm.cli.options import assignments, contract_of, new_workload_run_id, policy_inputs
+from drfsm.dr.procedures import promote_flags
 from drfsm.errors import UsageFault
 from drfsm.runs import reserved_plans
 from drfsm.runs.canonical import canonical_run
@@ -107,8 +108,9 @@ def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict
         "validation_receipt": receipt_text,
         "image_ref": options["image_ref"] or str(receipt.get("image") or ""),
         "rehearses": "",
-        "auto_promote": "false",
-        "allow_promote_bypass": "false",
+        **dict.fromkeys(
+            promote_flags.FLAGS, "false"
+        ),  # a drill's; a promote that a person starts waits for an approval
         "approved_plan": "",
         "approved_by": "",
         "approved_at": "",
