@@ -27,7 +27,7 @@ from uuid import uuid4
 
 from drfsm.adapters.lease_epochs import LARGEST_EPOCH, mirrored_epoch, owners_epoch
 from drfsm.adapters.lease_holders import ENDED, FREE, NO_RECORD, RELEASED, REVOKED, left_open, revoke_start, standing_of
-from drfsm.claims import bounded, field, name_of, object_of
+from drfsm.claims import bounded, field, name_of, object_of, seconds_between
 from drfsm.engine.ports import Clock, SystemClock
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, LeaseHeld, LeaseLost, Unreadable
 from drfsm.world import ObjectStore
@@ -318,7 +318,7 @@ def _remove_old_probes(store: ObjectStore, home: str) -> None:
 def _age_seconds(store: ObjectStore, modified: str) -> float:
     """Return an object's age by the store's clock; 0 where that is not known."""
     now = store.now()
-    return 0.0 if now is None else max((now - datetime.fromisoformat(modified)).total_seconds(), 0.0)
+    return 0.0 if now is None else seconds_between(datetime.fromisoformat(modified), now)
 
 
 def _refused(store: ObjectStore, key: str, **condition: Any) -> bool:

@@ -207,7 +207,7 @@ def test_a_touch_that_is_not_possible_holds_the_undo_and_waived_it_is_told() -> 
 
 
 @pytest.mark.parametrize(("is_gone", "how", "waits"), [(True, "gone", False), (False, "read_again", True)])
-def test_a_request_to_what_is_gone_is_not_waited_for(is_gone: bool, how: str, waits: bool) -> None:  # noqa: FBT001
+def test_a_request_to_what_is_gone_is_not_waited_for(is_gone: bool, how: str, waits: bool) -> None:
     """What it was sent to does not exist any more, so it can't take effect; while that stands, it is waited for."""
     bench = Bench({**UNCONDITIONAL, "press": Late(settles="no condition", gone=lambda _room, _run: is_gone)})
     bench.begun(Crash("here"))

@@ -294,7 +294,7 @@ def _recovery(_world: World, run: Run) -> dict[str, Any]:
     return {
         "started_at": terms.started_at,
         "validated_by": ended,
-        "seconds": round((last - first).total_seconds(), 1),
+        "seconds": round(claims.seconds_between(first, last), 1),
         "objective_seconds": terms.recovery_time_objective,
         "covers": "bring-up, restore and validation" if terms.recovery_is_whole else PART,
     }

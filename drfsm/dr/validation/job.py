@@ -13,7 +13,7 @@ from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
-from drfsm.claims import moment
+from drfsm.claims import moment, seconds_between
 from drfsm.dr import pod_troubles
 from drfsm.dr.layout import pairs_of
 from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL, condition, cronjob_of, name_of_ours, redacted, time_of
@@ -255,7 +255,7 @@ def _events(cluster: Cluster, run: Run, names: set[str]) -> list[str]:
 
 def _too_long(manifest: Manifest, now: datetime, limit: float) -> bool:
     born = moment(manifest["metadata"].get("creationTimestamp"))
-    return born is not None and (now - born).total_seconds() > limit
+    return born is not None and seconds_between(born, now) > limit
 
 
 def _judge_result(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
