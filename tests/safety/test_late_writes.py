@@ -127,10 +127,12 @@ def test_a_request_of_a_run_that_was_taken_over_by_a_new_one_is_refused(
     """The new run touches what the dead one left open before its own first change, not when it gets there."""
     inputs, request, number = CONDITIONAL[trigger]
     site.launch()
-    dead = failback(mirrored=True, **inputs)
+    dead = failback(**inputs)
+    dead.mirrored = True
     held = dead.hold_back(*request, number=number)
     dead.killed(dead.start)
-    heir = failback(take_over=dead.id, mirrored=True)
+    heir = failback()
+    heir.take_over, heir.mirrored = dead.id, True
     heir.stop_after(reached)
     heir.start()
     (settled,) = [record.body for record in heir.records if record.kind == "predecessor_settled"]
