@@ -55,6 +55,8 @@ class Run:
     clock: Clock
     undoing: Mapping[str, Any] = field(factory=dict)  # fact -> the snapshot to restore
     first_seen: Mapping[str, Any] = field(factory=dict)  # fact -> its snapshot before this row's first attempt
+    # What facts that are read at one moment leave for each other, so that nothing is read twice in it.
+    already_read: dict[str, Any] = field(factory=dict, eq=False, repr=False)
     deadline: float | None = None  # on the clock's monotonic scale
     interrupted: Callable[[], bool] = lambda: False
     say: Callable[..., None] = lambda *_, **__: None
