@@ -342,9 +342,8 @@ def new_workload_run_id(contract: "Workload") -> str:
     return contract.run_ids.new(datetime.now(UTC))
 
 
-def check_run_id(what: str, run_id: str, options: Mapping[str, Any]) -> None:
+def check_run_id(what: str, run_id: str, contract: "Workload") -> None:
     """Raise UsageFault for what can't be a run of the workload, as its contract names runs. ``what``: the option."""
-    contract = contract_of(options)
     if not contract.run_ids.is_id(run_id):
         raise UsageFault(
             f"{what} {bounded(repr(run_id), 100)} can't be a run of the workload {contract.name}: its runs are named by"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drfsm.claims import bounded, moment
-from drfsm.cli.options import at_bucket, check_run_id, connected, pair, take_over
+from drfsm.cli.options import at_bucket, check_run_id, connected, contract_of, pair, take_over
 from drfsm.cli.outcome import output
 from drfsm.cli.prompts import prompted
 from drfsm.cli.say import say, say_json, say_lines
@@ -155,7 +155,7 @@ def set_pointers(
         raise UsageFault(
             f"--ended-at {bounded(ended_at, 100)} is no time with an offset", hint="e.g. 2026-11-28T08:03:22Z"
         )
-    check_run_id("RUN_ID", run_id, options)
+    check_run_id("RUN_ID", run_id, contract_of(options))
     token = f"CONFIRM-{run_id}"
     confirm = confirm or prompted(f"Type {token}")
     if confirm != token:

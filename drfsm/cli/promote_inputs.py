@@ -99,7 +99,7 @@ def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict
         ("the receipt's run", str(receipt.get("run_id") or "")),
     ):
         if run_id:
-            check_run_id(what, run_id, options)
+            check_run_id(what, run_id, contract)
     lost = options["primary_unreachable"]
     fenced = options["fence_primary"] or (lost and not options["no_fence"])
     return {
