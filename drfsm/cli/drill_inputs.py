@@ -13,7 +13,6 @@ from typing import Any
 from drfsm import claims
 from drfsm.claims import bounded, is_name
 from drfsm.cli.options import assignments, contract_of, new_workload_run_id, policy_inputs
-from drfsm.dr.procedures.promote_flags import FLAGS, case_of
 from drfsm.errors import DrfsmError, Unreadable, UsageFault
 from drfsm.runs import wiring
 from drfsm.runs.canonical import canonical_run
@@ -165,6 +164,8 @@ def _site_is_there(options: Mapping[str, Any], earlier: EarlierDrill | None, ask
 
 def inputs_of(options: Mapping[str, Any], earlier: EarlierDrill | None, run_id: str) -> dict[str, Any]:
     """Return the inputs of the machine."""
+    from drfsm.dr.procedures import FLAGS, case_of
+
     asked = _asked_phases(options, earlier)
     own = f"{options['prefix']}/drills/{run_id}"
     flags = {name: "true" if options[name] else "false" for name in (*FLAGS, "teardown")}

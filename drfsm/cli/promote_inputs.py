@@ -11,7 +11,6 @@ from typing import Any
 from attrs import asdict
 
 from drfsm.cli.options import assignments, check_run_id, contract_of, new_workload_run_id, policy_inputs
-from drfsm.dr.procedures import promote_flags
 from drfsm.errors import UsageFault
 from drfsm.runs import reserved_plans
 from drfsm.runs.canonical import canonical_run
@@ -114,9 +113,8 @@ def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict
         "validation_receipt": receipt_text,
         "image_ref": options["image_ref"] or str(receipt.get("image") or ""),
         "rehearses": "",
-        **dict.fromkeys(
-            promote_flags.FLAGS, "false"
-        ),  # a drill's; a promote that a person starts waits for an approval
+        "auto_promote": "false",  # a drill's flags; a promote that a person starts waits for an approval
+        "allow_promote_bypass": "false",
         "approved_plan": "",
         "approved_by": "",
         "approved_at": "",
