@@ -57,7 +57,7 @@ def left_open(store: ObjectStore, prefix: str, run_id: str) -> list[str]:
     try:
         blobs = [store.get(key_of(home, number), largest_bytes=LARGEST_BYTES) for number in numbers]
         state = fold(read([blob.body for blob in blobs if blob is not None]).records)
-        rows = [flight.undoes or flight.row for flight in state.in_flight]
+        rows = [flight.undoes or flight.row for flight in state.in_flight if flight.facts]  # the others change nothing
     except (DrfsmError, ValueError):
         return [UNKNOWN]
     inherited = state.predecessor.left_open if state.predecessor else ()

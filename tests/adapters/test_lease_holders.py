@@ -142,6 +142,15 @@ INHERITS = {**LEASED, "taken_from": {"run_id": "run-a", "why": "taken_over", "le
 SETTLED = {"run_id": "run-a", "left_open": ["freeze_dr"], "how": "touched", "because": "b", "result": None}
 
 
+def test_a_row_that_only_reads_is_nothing_that_was_left_open(store: S3Store) -> None:
+    """A start that was killed in its preflight: nobody need wait for what changes nothing."""
+    lease_of(store).acquire("run-a", "ann", "host-a")
+    journalled(store, *STARTS, ("intent", {**INTENT, "before": {}, "effect": "none"}))
+    second = lease_of(store, "/b", take_over_from="run-a")
+    second.acquire("run-b", "bob", "host-b")
+    assert second.taken_from == {"run_id": "run-a", "why": "taken_over"}
+
+
 def test_who_takes_over_learns_which_rows_were_left_open(store: S3Store) -> None:
     """An intent without an end: a request of it may be on its way, so the heir must settle it."""
     lease_of(store).acquire("run-a", "ann", "host-a")
