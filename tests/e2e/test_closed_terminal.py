@@ -79,6 +79,7 @@ def test_a_failback_outlives_its_terminal_and_a_full_disk(site: Site) -> None:
     assert (code, site.summary()["status"]) == (0, "complete")
     assert b"dr_frozen" not in terminal.shown.splitlines()[-1]  # it was closed before that was told
     progress = (site.bundle / "progress.log").read_text(encoding="utf-8")
-    assert "the terminal was closed (SIGHUP): the run goes on" in progress
-    assert "dr_frozen" in progress
+    assert progress.startswith("stderr can't be written any more (Input/output error): the progress goes on here")
+    assert "✓ dr_frozen" in progress
+    assert "■ complete" in progress
     assert not [record for record in site.records() if record["kind"] == "held"]
