@@ -348,6 +348,15 @@ def moment(text: object) -> datetime | None:
     return read if read.utcoffset() is not None and _FIRST_YEAR <= read.year <= _LAST_YEAR else None
 
 
+def seconds_between(earlier: datetime, later: datetime) -> float:
+    """Return how long it is from one time to another: 0.0, never less, where the second one comes first.
+
+    Clocks are set back, and two machines' clocks differ. Every duration between two times is taken here. How far a
+    time lies in the future is a duration, too: from now to that time.
+    """
+    return max(0.0, (later - earlier).total_seconds())
+
+
 # --- text for people ------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,7 @@ class ExitCode(IntEnum):
     ABORTED = 10  # the run ended aborted (or failed), as declared
     DIFFERENT = 11  # a comparison ran and found differences
     DISK = 12  # this computer's disk or system refused: full, read-only, broken, too many open files
+    NO_STATE = 13  # drill --require-state: the workload's lasting state can't be restored
     INTERRUPTED = 130  # Ctrl-C
 
 

@@ -13,6 +13,8 @@ Its rules:
 - No request goes to another host than the endpoint's. obstore follows redirects with the session's token, and this
   can't be switched off, so every other host is put behind a proxy that doesn't exist. Where the environment names a
   proxy for the endpoint itself, all keys go the slow way.
+- A store that hangs: after two seconds without any answer a person is told (waiting.py), and after SILENCE_SECONDS
+  the requests are given up.
 - ``check`` is called between completions and several times a second while none comes; if it raises, the
   requests under way are dropped before it gets out.
 - Keys are sent exactly as they are. obstore strips slashes at the ends of a key and refuses empty and dotted
@@ -38,6 +40,7 @@ from attrs import frozen
 from drfsm.adapters.aws_answers import WAY
 from drfsm.adapters.aws_session import NO_OBJECT, call
 from drfsm.adapters.aws_session import meaning as meaning_of
+from drfsm.adapters.waiting import waiting_for
 from drfsm.claims import bounded, printable
 from drfsm.errors import ActionFailed, DrfsmError, Unreachable, Unreadable
 from drfsm.world import Blob, Check, Copy, Hashed
@@ -51,7 +54,7 @@ HELD = 4 * IN_FLIGHT  # answers that wait for the caller; more would be memory, 
 WHOLE_BYTES = CHUNK_BYTES = 1 << 20
 ONE_REQUEST_COPY_BYTES = 5 << 30  # S3's limit for CopyObject
 POLL_SECONDS = 0.1
-RETRIES, RETRY_SECONDS = 3, 60
+RETRIES, SILENCE_SECONDS = 3, 60.0  # a request that is silent for so long is given up, and not repeated after that
 NOWHERE = "http://127.0.0.1:1"  # where nobody listens
 CREDENTIALS_MINUTES = 5  # botocore renews ten minutes before the end: what it gave is good for this long
 
@@ -118,30 +121,32 @@ class Bulk:
         meaning: Meaning,
         *,
         one_request_copy_bytes: int = ONE_REQUEST_COPY_BYTES,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self._bucket, self._slow, self._meaning = bucket, slow, meaning
         self._one_request_copy_bytes = one_request_copy_bytes
         self._credentials = _Credentials(reach.session)
-        self._client = _client(bucket, reach, self._credentials)
+        self._client = _client(bucket, reach, self._credentials, silence_seconds)
+        self._waits_for = f"s3://{bucket} to answer (given up after {silence_seconds:.0f} s of silence)"
         self._plain = _never if _is_proxied(reach.endpoint_url) else plain
 
     def hash_many(self, keys: Iterable[str], check: Check | None) -> Iterator[Hashed]:
         """Read every object in a stream; yield its size and SHA-256, both None if it is absent."""
-        return _all(list(keys), self._hash, check)
+        return _all(list(keys), self._hash, check, self._waits_for)
 
     def get_many(
         self, keys: Iterable[str], check: Check | None, largest_bytes: int
     ) -> Iterator[tuple[str, Blob | None]]:
         """Yield every object with its bytes, None where there is none. For small objects."""
-        return _all(list(keys), partial(self._get, largest_bytes=largest_bytes), check)
+        return _all(list(keys), partial(self._get, largest_bytes=largest_bytes), check, self._waits_for)
 
     def copy_many(self, copies: Iterable[Copy], check: Check | None) -> Iterator[Copy]:
         """Copy on the server; yield each copy when it is made."""
-        return _all(list(copies), self._copy, check)
+        return _all(list(copies), self._copy, check, self._waits_for)
 
     def delete_many(self, keys: Iterable[str], check: Check | None) -> Iterator[str]:
         """Delete; yield each key when it is gone."""
-        return _all(list(keys), self._delete, check)
+        return _all(list(keys), self._delete, check, self._waits_for)
 
     async def _hash(self, key: str) -> Hashed:
         if not self._plain(key):
@@ -313,7 +318,7 @@ async def _done(request: Awaitable[object]) -> bool:
     return True
 
 
-def _client(bucket: str, reach: Reach, credentials: _Credentials) -> "Client":
+def _client(bucket: str, reach: Reach, credentials: _Credentials, silence_seconds: float) -> "Client":
     from obstore.store import S3Store as Client
 
     options: ClientConfig = {
@@ -321,7 +326,7 @@ def _client(bucket: str, reach: Reach, credentials: _Credentials) -> "Client":
         "proxy_url": NOWHERE,
         "proxy_excludes": (urlsplit(reach.endpoint_url).hostname or ""),
         "connect_timeout": "5s",
-        "read_timeout": "60s",  # of silence
+        "read_timeout": f"{silence_seconds:g}s",
         "timeout": "24h",  # of the whole: a large body may take its time
     }
     if reach.ca_bundle:
@@ -339,21 +344,24 @@ def _client(bucket: str, reach: Reach, credentials: _Credentials) -> "Client":
         client_options=options,
         retry_config={
             "max_retries": RETRIES,
-            "retry_timeout": timedelta(seconds=RETRY_SECONDS),
+            "retry_timeout": timedelta(seconds=silence_seconds),
             "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
         },
     )
 
 
 def _all(
-    questions: Sequence[Question], ask: Callable[[Question], Awaitable[Answer]], check: Check | None
+    questions: Sequence[Question], ask: Callable[[Question], Awaitable[Answer]], check: Check | None, waits_for: str
 ) -> Iterator[Answer]:
-    """Yield a result for every request, in the order of completion. Raises the error of the first failed one."""
+    """Yield a result for every request, in the order of completion. Raises the error of the first failed one.
+
+    ``waits_for``: what a person is told while none comes.
+    """
     if not questions:
         return
     answered = 0
     with closing(_Crew(questions, ask)) as crew:
-        for answer in crew.answers(check or _unchecked):
+        for answer in crew.answers(check or _unchecked, waits_for):
             answered += 1
             yield answer
     if answered != len(questions):
@@ -380,20 +388,26 @@ class _Crew(Generic[Question, Answer]):
         self._thread = threading.Thread(target=self._run, name="drfsm-bulk", daemon=True)
         self._thread.start()
 
-    def answers(self, check: Check) -> Iterator[Answer]:
+    def answers(self, check: Check, waits_for: str) -> Iterator[Answer]:
         """Yield results until all requests are done; raise the error that ended them early."""
         while True:
-            check()
-            try:
-                answer = self._results.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                continue
+            with waiting_for(waits_for):
+                answer = self._next(check)
             if not isinstance(answer, _End):
                 yield answer
             elif answer.fault is None:
                 return
             else:
                 raise answer.fault
+
+    def _next(self, check: Check) -> Answer | _End:
+        """Wait for the next result; ``check`` is called several times a second meanwhile."""
+        while True:
+            check()
+            try:
+                return self._results.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
 
     def close(self) -> None:
         """Cancel the requests under way, and wait until they have ended."""

@@ -26,7 +26,7 @@ from drfsm.adapters.kube_access import Access
 from drfsm.adapters.kube_answers import KINDS, Answer, Asked
 from drfsm.adapters.waiting import reason_of, shown_address, waiting_for
 from drfsm.claims import bounded
-from drfsm.errors import CANNOT_REACH, ActionFailed, DrfsmError, Unreachable, Unreadable
+from drfsm.errors import CANNOT_REACH, ActionFailed, Conflict, DrfsmError, Unreachable, Unreadable
 from drfsm.world import Manifest
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
@@ -108,14 +108,22 @@ class KubeCluster:
         query = {"fieldManager": manager, "force": "true" if force else "false"}
         return answers.object_in(self._send(asked, query, manifest), asked)
 
-    def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Delete an object and its dependents. An absent object is not an error."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    def delete(self, kind: str, namespace: str, name: str, *, uid: str = "") -> None:
+        """Delete an object and its dependents. An absent object is not an error.
+
+        ``uid``: only that very object; another one that has its name by then is left alone, whenever the request lands.
+        """
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
         asked = self._asked("DELETE", kind, namespace, name)
         try:
             answers.deleted(self._send(asked, {}, body), asked)
         except answers.NotThere:
             return
+        except Conflict:
+            if not uid:
+                raise
 
     def allowed(self, verb: str, group: str, resource: str, namespace: str) -> bool:
         """Ask the cluster whether this user has a permission."""

@@ -15,15 +15,16 @@ process wakes up. The records are claims, as the lease is. Called by s3_lease.py
 from collections.abc import Mapping
 from typing import Any
 
-from drfsm.claims import bounded, field, object_of, printable
-from drfsm.errors import Conflict, JournalDamaged, LeaseHeld, Unreadable
-from drfsm.journal import GENESIS, Record, encode, read
+from drfsm.claims import bounded, field, is_name, object_of, printable
+from drfsm.errors import Conflict, DrfsmError, JournalDamaged, LeaseHeld, Unreadable
+from drfsm.journal import GENESIS, Record, encode, fold, read
 from drfsm.journal.mirror import home_of, key_of, number_of
 from drfsm.journal.record_types import Held, StartRevoked
 from drfsm.world import ObjectStore
 
 NO_RECORD, REVOKED, ENDED, RELEASED, AT_WORK = "no_record", "revoked", "ended", "released", "at_work"
 FREE = (NO_RECORD, REVOKED, ENDED, RELEASED)
+UNKNOWN = "unknown: its records can't be read"  # in the place of what a run left open
 LARGEST_BYTES = 16 << 20  # of one record
 _LONGEST = 200  # characters of a name
 
@@ -42,6 +43,25 @@ def standing_of(store: ObjectStore, prefix: str, run_id: str) -> str:
     if isinstance(last.content, Held) and last.content.lease == RELEASED:
         return RELEASED
     return REVOKED if last.kind == "start_revoked" else AT_WORK
+
+
+def left_open(store: ObjectStore, prefix: str, run_id: str) -> list[str]:
+    """Return the triggers of a run's rows whose requests may still be on their way: its own, and what it inherited.
+
+    Of a mirror that can't be read, or can't be understood, that is unknown; of one without records, nothing is.
+    """
+    if not is_name("drfsm run", run_id):
+        return [UNKNOWN]
+    home = home_of(prefix, run_id)
+    numbers = sorted(number_of(stat.key) or 0 for stat in store.list(f"{home}/") if _is_record(home, stat.key))
+    try:
+        blobs = [store.get(key_of(home, number), largest_bytes=LARGEST_BYTES) for number in numbers]
+        state = fold(read([blob.body for blob in blobs if blob is not None]).records)
+        rows = [flight.undoes or flight.row for flight in state.in_flight if flight.facts]  # the others change nothing
+    except (DrfsmError, ValueError):
+        return [UNKNOWN]
+    inherited = state.predecessor.left_open if state.predecessor else ()
+    return sorted({*inherited, *(bounded(row.partition(" --")[2].partition("-->")[0], _LONGEST) for row in rows)})
 
 
 def _is_record(home: str, key: str) -> bool:

@@ -26,8 +26,8 @@ from typing import Any
 from uuid import uuid4
 
 from drfsm.adapters.lease_epochs import LARGEST_EPOCH, mirrored_epoch, owners_epoch
-from drfsm.adapters.lease_holders import FREE, NO_RECORD, RELEASED, revoke_start, standing_of
-from drfsm.claims import bounded, field, name_of, object_of
+from drfsm.adapters.lease_holders import ENDED, FREE, NO_RECORD, RELEASED, REVOKED, left_open, revoke_start, standing_of
+from drfsm.claims import bounded, field, name_of, object_of, seconds_between
 from drfsm.engine.ports import Clock, SystemClock
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, LeaseHeld, LeaseLost, Unreadable
 from drfsm.world import ObjectStore
@@ -67,11 +67,15 @@ class S3Lease:
         self._clock: Clock = clock or SystemClock()
         self._keeps_records, self._known_epoch = keeps_records, known_epoch
         self._holds, self._nonce = False, ""  # the nonce of this process's last write
-        self._taken_from: Mapping[str, str] = {}
+        self._taken_from: Mapping[str, Any] = {}
+        self._left_by = ""  # the run whose requests may still be on their way
 
     @property
-    def taken_from(self) -> Mapping[str, str]:
-        """The run that held the lease when this process acquired it, and why it could be taken; else empty."""
+    def taken_from(self) -> Mapping[str, Any]:
+        """The run that held the lease when this process acquired it, why it could be taken, and what it left open.
+
+        Empty for a lease that nobody held, and whose last holder left nothing open.
+        """
         return self._taken_from
 
     def look(self) -> None:
@@ -90,7 +94,7 @@ class S3Lease:
         probe_compare_and_swap(self._store, self._prefix)
         (current, etag), self._looked = self._looked or self._read(), None
         by = {"run_id": run_id, "operator": operator, "host": host}
-        self._taken_from = self._taken(current, by)
+        self._taken_from = self._with_left_open(current, self._taken(current, by), run_id)
         body: dict[str, Any] = {
             "schema_version": 1,
             "epoch": self._next_epoch(current),
@@ -102,7 +106,7 @@ class S3Lease:
             "nonce": uuid4().hex,
         }
         if self._taken_from:
-            body["taken_over_from"] = self._taken_from["run_id"]
+            body["taken_over_from"] = self._left_by or self._taken_from["run_id"]
         self._write(body, etag)
         self._holds = True
         return int(body["epoch"])
@@ -128,6 +132,21 @@ class S3Lease:
         if standing == NO_RECORD and not is_own:
             revoke_start(self._store, self._prefix, current, by, self._clock.now())
         return {"run_id": holder, "why": standing if standing in FREE else "taken_over"}
+
+    def _with_left_open(self, current: Mapping[str, Any], taken: Mapping[str, str], run_id: str) -> Mapping[str, Any]:
+        """Add the triggers of rows whose requests may be on their way: of the last holder, or of whom it took over.
+
+        A holder that took the lease over, and ended before it settled what it inherited, hands that on: also where it
+        has given the lease back, or never had a record.
+        """
+        earlier = current.get("taken_over_from", "")
+        holder = str(current.get("run_id", ""))
+        if holder == run_id or not (taken or earlier):
+            return taken
+        self._left_by, left = holder, left_open(self._store, self._prefix, holder)
+        if not left and earlier and standing_of(self._store, self._prefix, holder) in (NO_RECORD, REVOKED):
+            self._left_by, left = earlier, left_open(self._store, self._prefix, earlier)
+        return {**(taken or {"run_id": holder, "why": ENDED}), "left_open": left} if left else taken
 
     def _standing(self, current: Mapping[str, Any], *, wait: bool) -> str:
         """Return where the holder stands by its records, "" for one that keeps none.
@@ -299,7 +318,7 @@ def _remove_old_probes(store: ObjectStore, home: str) -> None:
 def _age_seconds(store: ObjectStore, modified: str) -> float:
     """Return an object's age by the store's clock; 0 where that is not known."""
     now = store.now()
-    return 0.0 if now is None else max((now - datetime.fromisoformat(modified)).total_seconds(), 0.0)
+    return 0.0 if now is None else seconds_between(datetime.fromisoformat(modified), now)
 
 
 def _refused(store: ObjectStore, key: str, **condition: Any) -> bool:

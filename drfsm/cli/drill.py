@@ -102,14 +102,14 @@ def workload_options(command: Command) -> Command:
 @click.option("--backup-uri", default="", help="Backup to restore: s3://<bucket>/<prefix>/backups/<backup id>")
 @expect_sha256
 @allow_in_backup
-@click.option("--auto-promote", type=click.BOOL, default=False, show_default=True, help="Promote the validated run ...")
 @click.option(
-    "--allow-promote-bypass",
-    type=click.BOOL,
-    default=False,
-    show_default=True,
-    help="... which needs this option, too.",
-)
+    "--auto-promote", type=click.BOOL, default=False, show_default=True,
+    help="Promote the validated run, where --allow-promote-bypass is true, too.",
+)  # fmt: skip
+@click.option(
+    "--allow-promote-bypass", type=click.BOOL, default=False, show_default=True,
+    help="The second option that a promotion needs. With one of the two, the drill passes the promotion over.",
+)  # fmt: skip
 @click.option(
     "--promote-target", type=click.Choice(["drill", "canonical"]), default="drill", show_default=True,
     help="Rehearse the promote below the drill's own prefix, or move the real pointers after a person's approval.",
@@ -126,6 +126,10 @@ def workload_options(command: Command) -> Command:
     "--allow-full-drill", is_flag=True,
     default=_allowed_by_the_environment,
     help="Allow one drill to restore a site and take it down.  [default: if $ALLOW_FULL_DRILL says 1, true, yes or y]",
+)  # fmt: skip
+@click.option(
+    "--require-state", is_flag=True,
+    help="Refuse the drill (exit code 13) where the backup holds no lasting state of the workload to restore.",
 )  # fmt: skip
 @click.option("--kubeconfig", default="", type=click.Path(), help="Path to the kubeconfig of an existing site.")
 @click.option(

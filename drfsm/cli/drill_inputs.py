@@ -140,6 +140,11 @@ def _asked_phases(options: Mapping[str, Any], earlier: EarlierDrill | None) -> S
         raise UsageFault(
             "--start-at teardown needs the drill that brought the site up", hint="add --receipt-dir of that drill"
         )
+    if options["require_state"] and "restore" not in asked:
+        raise UsageFault(
+            "--require-state is about a restore, and this drill restores nothing",
+            hint="leave out one or the other",
+        )
     if "restore" in asked and not options["backup_uri"] and not options["diagnostics_only"]:
         raise UsageFault(
             "--backup-uri is missing: it names the backup to restore", hint="add it; or give --start-at validate"
@@ -159,12 +164,12 @@ def _site_is_there(options: Mapping[str, Any], earlier: EarlierDrill | None, ask
 
 def inputs_of(options: Mapping[str, Any], earlier: EarlierDrill | None, run_id: str) -> dict[str, Any]:
     """Return the inputs of the machine."""
+    from drfsm.dr.procedures import FLAGS, case_of
+
     asked = _asked_phases(options, earlier)
     own = f"{options['prefix']}/drills/{run_id}"
-    flags = {
-        name: "true" if options[name] else "false" for name in ("auto_promote", "allow_promote_bypass", "teardown")
-    }
-    promoting = "promote" in asked and options["auto_promote"] and options["allow_promote_bypass"]
+    flags = {name: "true" if options[name] else "false" for name in (*FLAGS, "teardown")}
+    promoting = "promote" in asked and case_of(flags).promotes
     receipt = _receipt(earlier) if promoting and "validate" not in asked else {}
     numbers = (
         "validation_timeout",
@@ -180,7 +185,14 @@ def inputs_of(options: Mapping[str, Any], earlier: EarlierDrill | None, run_id: 
         "backup_uri", "image_ref", "infrastructure", "terraform_dir", "site", "site_run", "promote_target",
         "fence_primary_role", "fence_dr_role", "resume_cronjobs", "reason", "expect_account", "endpoint_url", "region",
     )  # fmt: skip
-    yes_or_no = ("allow_tag", "allow_full_drill", "skip_workload_assume", "primary_unreachable", "no_fence")
+    yes_or_no = (
+        "require_state",
+        "allow_tag",
+        "allow_full_drill",
+        "skip_workload_assume",
+        "primary_unreachable",
+        "no_fence",
+    )
     primary = options["kubeconfig_primary"]
     return {
         **{name: options[name] for name in words},

@@ -11,6 +11,7 @@ from drfsm.cli.options import (
     assignments,
     both_or_none,
     candidate,
+    check_run_id,
     comparison_profile,
     configmap,
     contract_of,
@@ -133,6 +134,7 @@ def failback(**options: Any) -> int:
     Needs two tokens, so that nobody runs it by habit. Every action is recorded before it is done: if the run is
     killed at any moment, `drfsm resume` continues it from exactly there.
     """
+    check_run_id("--dr-run-id", options["dr_run_id"], contract_of(options))
     confirmations = tokens(options.pop("confirm1"), options.pop("confirm2"), options["dr_run_id"])
     invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
     output_format = str(options.pop("output"))

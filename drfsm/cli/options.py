@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from drfsm.claims import bounded
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.files import given_file
 from drfsm.runs.trust import region_here
@@ -339,6 +340,16 @@ def assignments(texts: Sequence[str], contract: "Workload") -> Sequence[str]:
 def new_workload_run_id(contract: "Workload") -> str:
     """Return an id for a validation's workload run, as the workload names its runs."""
     return contract.run_ids.new(datetime.now(UTC))
+
+
+def check_run_id(what: str, run_id: str, contract: "Workload") -> None:
+    """Raise UsageFault for what can't be a run of the workload, as its contract names runs. ``what``: the option."""
+    if not contract.run_ids.is_id(run_id):
+        raise UsageFault(
+            f"{what} {bounded(repr(run_id), 100)} can't be a run of the workload {contract.name}: its runs are named by"
+            f" {contract.run_ids.grammar}",
+            hint="`drfsm pointers show --bucket …` names the run that is canonical; --workload names another contract",
+        )
 
 
 def both_or_none(options: Mapping[str, Any], one: str, other: str) -> str:

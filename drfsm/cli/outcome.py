@@ -40,7 +40,18 @@ def exit_code(state: RunState, records: Sequence[Record]) -> ExitCode:
         return ExitCode.REFUSED
     if state.status == "refused" and any(args.get("error") == "LeaseHeld" for args in state.args.values()):
         return ExitCode.LEASE_HELD
+    if state.status in ("refused", "failed") and _lacks_required_state(state):
+        return ExitCode.NO_STATE
     return STATUS_CODES.get(state.status, ExitCode.DEFECT)
+
+
+def _lacks_required_state(state: RunState) -> bool:
+    """Return whether a drill with --require-state met a backup, or a site, without lasting state.
+
+    The facts of a refused row are on record in the words of the refusal only.
+    """
+    refused = "lasting_state is missing" in state.reason
+    return state.inputs.get("require_state") == "yes" and (refused or state.value("restored_state") == "not_restorable")
 
 
 def reported(outcome: Outcome, output: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drfsm.claims import bounded, moment
-from drfsm.cli.options import at_bucket, connected, pair, take_over
+from drfsm.cli.options import at_bucket, check_run_id, connected, contract_of, pair, take_over
 from drfsm.cli.outcome import output
 from drfsm.cli.prompts import prompted
 from drfsm.cli.say import say, say_json, say_lines
@@ -98,6 +98,8 @@ def _wrong(pointer: Any, layout: "Layout") -> str:
     run_id, place = pointer["run_id"], pointer.get("run_path")
     if not run_id:
         return "a pointer names no run"
+    if not layout.workload.run_ids.is_id(run_id):
+        return f"the pointer to {bounded(run_id)} names no run: runs are named by {layout.workload.run_ids.grammar}"
     return "" if place in (None, layout.run(run_id)) else f"the pointer to {run_id} leads to {bounded(place)} instead"
 
 
@@ -153,6 +155,7 @@ def set_pointers(
         raise UsageFault(
             f"--ended-at {bounded(ended_at, 100)} is no time with an offset", hint="e.g. 2026-11-28T08:03:22Z"
         )
+    check_run_id("RUN_ID", run_id, contract_of(options))
     token = f"CONFIRM-{run_id}"
     confirm = confirm or prompted(f"Type {token}")
     if confirm != token:

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import asdict
 
-from drfsm.cli.options import assignments, contract_of, new_workload_run_id, policy_inputs
+from drfsm.cli.options import assignments, check_run_id, contract_of, new_workload_run_id, policy_inputs
 from drfsm.errors import UsageFault
 from drfsm.runs import reserved_plans
 from drfsm.runs.canonical import canonical_run
@@ -93,6 +93,12 @@ def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict
             "--dr-run-id names a validated run, and its receipt is missing",
             hint="add --validation-receipt, or leave it out",
         )
+    for what, run_id in (
+        ("--dr-run-id", options["dr_run_id"]),
+        ("the receipt's run", str(receipt.get("run_id") or "")),
+    ):
+        if run_id:
+            check_run_id(what, run_id, contract)
     lost = options["primary_unreachable"]
     fenced = options["fence_primary"] or (lost and not options["no_fence"])
     return {
@@ -107,7 +113,7 @@ def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict
         "validation_receipt": receipt_text,
         "image_ref": options["image_ref"] or str(receipt.get("image") or ""),
         "rehearses": "",
-        "auto_promote": "false",
+        "auto_promote": "false",  # a drill's flags; a promote that a person starts waits for an approval
         "allow_promote_bypass": "false",
         "approved_plan": "",
         "approved_by": "",

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from drfsm.claims import bounded, is_name
-from drfsm.cli.options import address, operator, reason_in_words, take_over
+from drfsm.cli.options import address, check_run_id, operator, reason_in_words, take_over
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say
@@ -219,9 +219,15 @@ def request(run: str | None, invocation: Invocation, *, trigger: str, reason: st
         if not equals:
             raise UsageFault(f"--arg {text} is no NAME=VALUE", hint="give it as NAME=VALUE, e.g. --arg dr_run_id=…")
         amendments[name] = value
-    return wiring.resume(
-        run, lambda runner: runner.request(trigger, {"reason": reason, **amendments}), invocation, recheck="readable"
-    )
+
+    def fire(runner: Runner) -> RunState:
+        if amendments.get("dr_run_id"):
+            from drfsm.dr.terms import terms_of
+
+            check_run_id("--arg dr_run_id", amendments["dr_run_id"], terms_of(runner.state.inputs).workload)
+        return runner.request(trigger, {"reason": reason, **amendments})
+
+    return wiring.resume(run, fire, invocation, recheck="readable")
 
 
 @click.command()

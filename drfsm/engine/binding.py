@@ -55,6 +55,8 @@ class Run:
     clock: Clock
     undoing: Mapping[str, Any] = field(factory=dict)  # fact -> the snapshot to restore
     first_seen: Mapping[str, Any] = field(factory=dict)  # fact -> its snapshot before this row's first attempt
+    # What facts that are read at one moment leave for each other, so that nothing is read twice in it.
+    already_read: dict[str, Any] = field(factory=dict, eq=False, repr=False)
     deadline: float | None = None  # on the clock's monotonic scale
     interrupted: Callable[[], bool] = lambda: False
     say: Callable[..., None] = lambda *_, **__: None
@@ -81,13 +83,15 @@ class Late:
     of a late request fails. ``settles`` names what of the action has no condition: it is waited for and read again.
     ``overwrites``: such a request replaces also what other rows wrote since, so it is waited for even where the action
     was done by a second request. ``early``: its facts can't be read any more once older changes are undone, so it is
-    waited for before its own undo.
+    waited for before its own undo. ``gone``: whether what the request was sent to does not exist any more, so that it
+    can't take effect, and needn't be waited for.
     """
 
     touch: Act | None = None
     settles: str = ""
     overwrites: bool = False
     early: bool = False
+    gone: Callable[[Any, "Run"], bool] | None = None
 
 
 @frozen

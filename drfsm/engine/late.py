@@ -10,7 +10,12 @@ binding says (``Late``):
     settles   a request without a condition: wait as long as a request can take, then read the facts again; what landed
               meanwhile is undone again; what may still land is recorded in words, for a person
 
-``RunState.in_flight`` (journal/replay.py) has the actions in question. Called by step.py and runner.py.
+``RunState.in_flight`` (journal/replay.py) has the actions in question.
+
+A run that took the lease over from one that never ended (``RunState.predecessor``) inherits what that one had on its
+way. It knows only the triggers, from records that anybody may have written; so BEFORE its first change it touches
+everything that any action of its own machine could change, and waits where one of the requests may have no condition.
+Called by step.py and runner.py.
 """
 
 from collections.abc import Callable
@@ -74,6 +79,9 @@ class LateWrites:
                     self._wait(row)
                 continue
             self._lease.check()
+            if self._is_gone(flight, late):
+                self._record(flight, "gone", f"{flight.trigger} can no longer take effect: its site is gone")
+                continue
             result, why = self._touched(flight, late)
             if late.settles:
                 self._wait(row)
@@ -85,6 +93,44 @@ class LateWrites:
                 return False
             self._settled(flight, late, why or fault, result=result, facts=facts)
         return True
+
+    def settle_predecessor(self, row: Row) -> None:
+        """Shut out what the run that had the lease before left open, BEFORE the first row that changes anything.
+
+        After the preflight: it has shown that these are the sites that are meant. Raises Interrupted, LeaseLost. What
+        can't be touched is told as not excluded.
+        """
+        left = self._log.state.predecessor
+        if left is None or not (row.action and row.sets):
+            return
+        self._lease.check()
+        run, triggers = self._observer.run(row), ", ".join(left.left_open)
+        touched, faults = self._touch_everything(run)
+        waits = any(not self._has_condition(trigger) for trigger in left.left_open)
+        if waits:
+            run.note(f"the run {left.run_id} left {triggers} open: waiting as long as such a request can take")
+            self._wait(row)
+        if faults:
+            how = "not_excluded"
+            words = f"requests of the run {left.run_id} ({triggers}) may still take effect: {'; '.join(faults)}"
+        elif waits:
+            how = "waited"
+            words = (
+                f"requests of the run {left.run_id} ({triggers}) had {SETTLE_SECONDS:.0f} s to take effect before this"
+                " run's first change, and are not expected to"
+            )
+        else:
+            how, words = "touched", f"requests of the run {left.run_id} ({triggers}) can no longer take effect"
+        self._log.append(
+            "predecessor_settled",
+            {
+                "run_id": left.run_id,
+                "left_open": list(left.left_open),
+                "how": how,
+                "because": words,
+                "result": touched,
+            },
+        )
 
     # --- the pieces -------------------------------------------------------------------------------------
 
@@ -102,6 +148,17 @@ class LateWrites:
             words = f"{flight.trigger} can no longer take effect late"
             self._record(flight, "touched", words, result=result, facts=facts)
 
+    def _is_gone(self, flight: InFlight, late: Late) -> bool:
+        """Return whether what a request was sent to is known to be gone."""
+        if late.gone is None:
+            return False
+        try:
+            return late.gone(self._observer.world, self._run(flight))
+        except (LeaseLost, Interrupted):
+            raise
+        except DrfsmError:
+            return False
+
     def _late(self, flight: InFlight) -> Late | None:
         """Return how the flight's action is settled; None for one whose binding says nothing."""
         named = flight.undoes or flight.row
@@ -110,6 +167,25 @@ class LateWrites:
             raise EvidenceFault(f"the journal names {named}, which the declaration doesn't have")
         action = declared.undo if flight.undoes else declared.action
         return self._binding.late.get(action or "")
+
+    def _touch_everything(self, run: Run) -> tuple[list[Any], list[str]]:
+        """Touch all that any action of this machine could change; return what was touched, and what could not be."""
+        touched, faults = [], []
+        for touch in dict.fromkeys(late.touch for late in self._binding.late.values() if late.touch is not None):
+            try:
+                touched.append(touch(self._observer.world, run))
+            except (LeaseLost, Interrupted):
+                raise
+            except DrfsmError as fault:
+                faults.append(fault.what)
+        return touched, list(dict.fromkeys(faults))
+
+    def _has_condition(self, trigger: str) -> bool:
+        """Whether every request of this trigger has a condition, by this machine; another machine's is not known."""
+        rows = [row for row in self._log.spec.rows if row.trigger == trigger]
+        actions = [name for row in rows for name in (row.action, row.undo) if name]
+        declared = [self._binding.late.get(name) for name in actions]
+        return bool(declared) and all(late is not None and late.touch and not late.settles for late in declared)
 
     def _run(self, flight: InFlight) -> Run:
         row = next(row for row in self._log.spec.rows if row.key == flight.row)

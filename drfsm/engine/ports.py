@@ -30,8 +30,11 @@ class Lease(Protocol):
     """The right to act on one bucket and prefix, with a rising epoch (the fencing token)."""
 
     @property
-    def taken_from(self) -> Mapping[str, str]:
-        """The run that held the lease when it was acquired (``run_id``), and ``why`` it could be taken; else empty."""
+    def taken_from(self) -> Mapping[str, Any]:
+        """The run that held the lease when it was acquired (``run_id``), and ``why`` it could be taken; else empty.
+
+        ``left_open``, where there are any: the triggers of its rows whose requests may still be on their way.
+        """
 
     def acquire(self, run_id: str, operator: str, host: str) -> int:
         """Take the lease and return its epoch. Raises LeaseHeld if another run has it."""
@@ -104,7 +107,7 @@ class NoLease:
         self._epoch = 0
 
     @property
-    def taken_from(self) -> Mapping[str, str]:
+    def taken_from(self) -> Mapping[str, Any]:
         """Nobody held it."""
         return {}
 

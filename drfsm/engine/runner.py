@@ -191,6 +191,7 @@ class Runner:
         try:
             row = self._settled(trigger)
             self._settle_late(row)
+            self._late.settle_predecessor(row)
             self._attempts.take(row, arguments)
         except LeaseLost:
             raise
@@ -318,6 +319,7 @@ class Runner:
             return
         if self._rows.touches_world(row):
             self._take_lease()
+        self._late.settle_predecessor(row)
         self._attempts.take(row, args)
 
     def _pause(self, seconds: float, row: Row) -> None:

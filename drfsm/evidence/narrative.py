@@ -35,6 +35,7 @@ from drfsm.journal.record_types import (
     Held,
     Intent,
     LeaseAcquired,
+    PredecessorSettled,
     Reading,
     Rejected,
     Repaired,
@@ -69,6 +70,7 @@ _SETTLED = {
     "touched": "a late write of it is shut out",
     "read_again": "read again, as a late request of it can't be shut out",
     "landed_late": "LANDED LATE",
+    "gone": "what its requests were sent to is gone",
     "not_excluded": "a late request of it is NOT EXCLUDED",
 }
 Json = Mapping[str, Any]
@@ -321,6 +323,8 @@ def _leased(lease: LeaseAcquired, _width: int) -> Iterator[str]:
     if lease.taken_from:
         run_id, why = lease.taken_from.get("run_id", ""), str(lease.taken_from.get("why", ""))
         yield printable(f"from the run {run_id}: {_WHY_TAKEN.get(why, why)}")
+        if left := ", ".join(map(str, lease.taken_from.get("left_open", ()))):
+            yield clip(f"whose requests may still be on their way: {left}", _REASON_WIDTH)
 
 
 _WHY_TAKEN = {
@@ -402,6 +406,11 @@ def _settled(late: Settled, width: int) -> Iterator[str]:
     yield from _readings(late.facts, width)
     if late.result is not None:
         yield f"result {compact(late.result, width)}"
+
+
+def _predecessor(settled: PredecessorSettled, width: int) -> Iterator[str]:
+    yield clip(settled.reason, _REASON_WIDTH)
+    yield f"result {compact(settled.result, width)}"
 
 
 def _rejected(rejected: Rejected, _width: int) -> Iterator[str]:
@@ -497,6 +506,7 @@ _TELL: Mapping[str, Callable[[Any, int], Iterator[str]]] = {
     "commit": _committed,
     "resolved": _resolved,
     "settled": _settled,
+    "predecessor_settled": _predecessor,
     "rejected": _rejected,
     "held": _held,
     "forecast": _forecast,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from shlex import quote
 from typing import Any
 
+from drfsm import claims
 from drfsm.claims import is_name, printable
 from drfsm.claims import moment as moment_of
 from drfsm.errors import common_causes, in_one_line
@@ -140,7 +141,7 @@ def seconds_between(earlier: str, later: str) -> float | None:
     A clock that was set back in between gives 0: no duration is negative.
     """
     first, last = moment_of(earlier), moment_of(later)
-    return None if first is None or last is None else round(max(0.0, (last - first).total_seconds()), 3)
+    return None if first is None or last is None else round(claims.seconds_between(first, last), 3)
 
 
 def clock_remarks(records: Iterable[Record]) -> Iterator[str]:
@@ -150,7 +151,7 @@ def clock_remarks(records: Iterable[Record]) -> Iterator[str]:
         earlier = moment_of(before.at) if before is not None else None
         now = moment_of(record.at)
         if before is not None and earlier is not None and now is not None and now < earlier:
-            back = (earlier - now).total_seconds()
+            back = claims.seconds_between(now, earlier)
             yield (
                 f"remark: record #{record.seq} is {lasting(back)} earlier than #{before.seq}: a clock was set back, or"
                 " two machines' clocks differ. The order is that of the chain; durations across it are not known"

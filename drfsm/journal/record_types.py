@@ -163,7 +163,11 @@ FORECAST_CHECKS = list_of(
 )
 NEXT_ACTIONS = list_of(one(NextAction, "way"))
 BY = one_of("runner", "operator", "failure")
-TAKEN_FROM = closed(run_id=TEXT, why=one_of("no_record", "revoked", "ended", "released", "taken_over"))
+TAKEN_FROM = closed(
+    run_id=TEXT,
+    why=one_of("no_record", "revoked", "ended", "released", "taken_over"),
+    left_open=WORDS,  # since 0.5.0: the triggers of rows whose requests may still be on their way
+)
 HOLDER = closed(operator=TEXT, host=TEXT, bundle=TEXT, at=TEXT)
 FINDINGS = "the guards that did not hold, one by one, where there are several, or in a dry run"
 AMENDS = "inputs that a person's arguments replace from here on"
@@ -351,17 +355,33 @@ class Settled(Body):
 
     ``touched``: what it could change has a new version, so its condition fails. ``read_again``: it has no condition;
     the time that a request can take has passed, and the facts were read again. ``landed_late``: they had changed, so
-    the change is undone again. ``not_excluded``: nothing of that was possible.
+    the change is undone again. ``gone`` (since 0.5.0): what it was sent to does not exist any more. ``not_excluded``:
+    nothing of that was possible.
     """
 
     row: str = required(ROW_KEY)
     trigger: str = required(TEXT)
-    how: str = required(one_of("touched", "read_again", "landed_late", "not_excluded"))
+    how: str = required(one_of("touched", "read_again", "landed_late", "gone", "not_excluded"))
     done: bool = required(FLAG, note="whether the facts are as the row sets them")
     reason: str = required(TEXT, key="because")
     result: Any = required(ANYTHING)
     facts: Mapping[str, Reading] = optional(READINGS, {})
     undoes: str = optional(TEXT, "", note="the row whose change it undoes")
+
+
+@frozen(kw_only=True)
+class PredecessorSettled(Body):
+    """What the run that had the lease before left open can no longer take effect; or that could not be made sure.
+
+    ``touched``: everything that its conditional requests could change has a new version. ``waited``: a request of it
+    had no condition, so the time that one can take has passed, too. ``not_excluded``: something could not be touched.
+    """
+
+    run_id: str = required(TEXT, note="the run that had the lease before")
+    left_open: tuple[str, ...] = required(WORDS, note="triggers of the rows whose requests may have been on their way")
+    how: str = required(one_of("touched", "waited", "not_excluded"))
+    reason: str = required(TEXT, key="because")
+    result: Any = required(ANYTHING)
 
 
 @frozen(kw_only=True)
@@ -466,6 +486,7 @@ KINDS: Mapping[str, type[Body]] = {
     "commit": Commit,
     "resolved": Resolved,
     "settled": Settled,
+    "predecessor_settled": PredecessorSettled,
     "rejected": Rejected,
     "held": Held,
     "forecast": Forecast,

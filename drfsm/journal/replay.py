@@ -105,6 +105,14 @@ class InFlight:
 
 
 @frozen
+class Predecessor:
+    """The run that had the lease before, whose requests may still be on their way: nobody saw their answers."""
+
+    run_id: str
+    left_open: tuple[str, ...]  # triggers of its rows
+
+
+@frozen
 class Actor:
     """Who did something to a run, by the name that they gave, and what is proven of them.
 
@@ -178,6 +186,7 @@ class RunState:
     undone: tuple[Undoable, ...] = ()  # what an abort has undone already
     in_flight: tuple[InFlight, ...] = ()  # oldest first
     not_excluded: tuple[str, ...] = ()  # which of these may still change something, in words
+    predecessor: Predecessor | None = None  # not settled yet
     kept_by_row: Mapping[str, str] = field(factory=dict)  # row key -> why an abort does not undo its change
     kept: tuple[str, ...] = ()  # the same reasons, each once
 
@@ -307,7 +316,9 @@ def _revoked(state: RunState, record: Record, revoked: StartRevoked) -> RunState
 
 
 def _leased(state: RunState, _record: Record, lease: LeaseAcquired) -> RunState:
-    return evolve(state, epoch=lease.epoch, lease_released=False)
+    left_open = tuple(lease.taken_from.get("left_open", ()))
+    left = Predecessor(str(lease.taken_from.get("run_id", "")), left_open) if left_open else state.predecessor
+    return evolve(state, epoch=lease.epoch, lease_released=False, predecessor=left)
 
 
 def _resumed(state: RunState, record: Record, resumed: Resumed) -> RunState:
@@ -516,9 +527,14 @@ def _settled(state: RunState, _record: Record, settled: Settled) -> RunState:
         return _answered(evolve(state, undo=(*state.undo, *again), undone=kept), key, committed=False)
     if not settled.done:
         state = _keep(state, {row: reason for row, reason in state.kept_by_row.items() if row != settled.row})
-    if settled.how != "touched":
+    if settled.how not in ("touched", "gone"):
         state = evolve(state, not_excluded=(*state.not_excluded, settled.reason))
     return _flights(state, key, None)
+
+
+def _predecessor_settled(state: RunState, _record: Record, settled: record_types.PredecessorSettled) -> RunState:
+    told = () if settled.how == "touched" else (settled.reason,)
+    return evolve(state, predecessor=None, not_excluded=(*state.not_excluded, *told))
 
 
 def _held(state: RunState, record: Record, held: Held) -> RunState:
@@ -568,6 +584,7 @@ _FOLDS: Mapping[type[record_types.Body], Callable[[RunState, Record, Any], RunSt
     Commit: _committed,
     Resolved: _resolved,
     Settled: _settled,
+    record_types.PredecessorSettled: _predecessor_settled,
     record_types.Rejected: _unchanged,
     Held: _held,
     Forecast: _forecast,

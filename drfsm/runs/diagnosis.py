@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from drfsm.engine import Run
     from drfsm.world import World
 
-FACTS = ("cloud_identity", "image", "backup_contents", "recovery_point", "pointer_owner", "foreign_runners", "runner",
+FACTS = ("cloud_identity", "image", "backup_contents", "lasting_state", "recovery_point", "pointer_owner",
+         "foreign_runners", "runner",
          "site_kubeconfig", "runner_ready", "dr_control_plane", "dr_schedules", "dr_publishing",
          "site_baseline")  # fmt: skip
-OF_A_BACKUP = ("backup_contents", "recovery_point")
+OF_A_BACKUP = ("backup_contents", "lasting_state", "recovery_point")
 LATER = "known once the site is up"
 RECEIPT = "diagnostics.receipt.json"
 
@@ -36,7 +37,7 @@ RECEIPT = "diagnostics.receipt.json"
 class _NoLease:
     """A lease that nobody can hold, so every write through it is refused."""
 
-    taken_from: Mapping[str, str] = MappingProxyType({})
+    taken_from: Mapping[str, Any] = MappingProxyType({})
 
     def check(self) -> None:
         """Refuse."""

@@ -118,8 +118,11 @@ class Cluster(Protocol):
         Raises Conflict, naming the fields, where another manager set them; ``force`` takes them over.
         """
 
-    def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Delete an object and its dependents. An absent object is not an error."""
+    def delete(self, kind: str, namespace: str, name: str, *, uid: str = "") -> None:
+        """Delete an object and its dependents. An absent object is not an error.
+
+        ``uid``: only that very object; another one that has its name by then is left alone, whenever the request lands.
+        """
 
     def allowed(self, verb: str, group: str, resource: str, namespace: str) -> bool:
         """Ask whether this user has a permission (SelfSubjectAccessReview). ``resource`` may be ``pods/log``."""

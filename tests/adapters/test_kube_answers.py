@@ -233,6 +233,16 @@ def test_silence_says_nothing_and_only_reads_are_repeated(asking: str, api: Answ
         assert len(api.seen) == (1 if asking in ("create", "patch", "apply", "delete", "log") else 3), name
 
 
+def test_a_deletion_by_uid_hits_that_very_object_or_none(api: Answering, cluster: KubeCluster) -> None:
+    """The request names the UID; where another object has the name by then, the one that was meant is gone."""
+    api.answer = lambda _request: status(409, "Conflict", name="x", kind="configmaps")
+    cluster.delete("ConfigMap", "ns", "x", uid="u-1")
+    assert json.loads(api.seen[-1].body)["preconditions"] == {"uid": "u-1"}
+    with pytest.raises(Conflict):
+        cluster.delete("ConfigMap", "ns", "x")
+    assert "preconditions" not in json.loads(api.seen[-1].body)
+
+
 def test_what_was_asked_for_is_returned(api: Answering, cluster: KubeCluster) -> None:
     """An object, a list whose items name no kind, a 404 that names the object, a deletion's object."""
     api.answer = lambda _request: told(configmap())

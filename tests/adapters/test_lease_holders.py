@@ -13,10 +13,11 @@ import pytest
 
 from drfsm.adapters.aws import S3Store
 from drfsm.adapters.file_journal import FileJournal
+from drfsm.adapters.lease_holders import UNKNOWN
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.s3_lease import NEXT_RECORD_SECONDS, S3Lease
 from drfsm.errors import LeaseHeld, LeaseLost
-from drfsm.journal import GENESIS, Record, encode, fold
+from drfsm.journal import GENESIS, Record, digest, encode, fold
 from drfsm.journal.mirror import home_of, key_of
 
 AT = "2026-02-27T00:22:29.000000Z"
@@ -57,8 +58,10 @@ def lease_of(store: S3Store, bundle: str = "/a", **options: Any) -> S3Lease:
 
 def journalled(store: S3Store, *kinds: tuple[str, dict[str, Any]], run_id: str = "run-a") -> None:
     """Write a run's mirror."""
+    head = GENESIS
     for number, (kind, body) in enumerate(kinds):
-        line = encode(Record(number, kind, AT, body), GENESIS)
+        line = encode(Record(number, kind, AT, body), head)
+        head = digest(line)
         store.put(key_of(home_of("p", run_id), number), line)
 
 
@@ -106,7 +109,64 @@ def test_a_lease_of_any_other_run_needs_a_persons_word(store: S3Store, holder: s
     assert {stat.key: stat.etag for stat in store.list("")} == before
     second = lease_of(store, "/b", take_over_from="run-a")
     assert second.acquire("run-b", "bob", "host-b") == 2
+    left = {"left_open": [UNKNOWN]} if "can't be read" in holder else {}
+    assert second.taken_from == {"run_id": "run-a", "why": "taken_over", **left}
+
+
+STEP = "dr_promoted --freeze_dr--> dr_frozen"
+INTENT = {
+    "row": STEP, "trigger": "freeze_dr", "from": "dr_promoted", "to": "dr_frozen", "by": "runner", "attempt": 1,
+    "effect": "idempotent", "guards": [], "facts": {}, "before": {"dr_schedules": {}}, "frozen": [], "because": "b",
+}  # fmt: skip
+OF_B = ("run_started", {**STARTED, "run_id": "run-b"})
+INHERITS = {**LEASED, "taken_from": {"run_id": "run-a", "why": "taken_over", "left_open": ["freeze_dr"]}}
+SETTLED = {"run_id": "run-a", "left_open": ["freeze_dr"], "how": "touched", "because": "b", "result": None}
+
+
+def test_a_row_that_only_reads_is_nothing_that_was_left_open(store: S3Store) -> None:
+    """A start that was killed in its preflight: nobody need wait for what changes nothing."""
+    lease_of(store).acquire("run-a", "ann", "host-a")
+    journalled(store, *STARTS, ("intent", {**INTENT, "before": {}, "effect": "none"}))
+    second = lease_of(store, "/b", take_over_from="run-a")
+    second.acquire("run-b", "bob", "host-b")
     assert second.taken_from == {"run_id": "run-a", "why": "taken_over"}
+
+
+def test_who_takes_over_learns_which_rows_were_left_open(store: S3Store) -> None:
+    """An intent without an end: a request of it may be on its way, so the heir must settle it."""
+    lease_of(store).acquire("run-a", "ann", "host-a")
+    journalled(store, *STARTS, ("intent", INTENT))
+    second = lease_of(store, "/b", take_over_from="run-a")
+    second.acquire("run-b", "bob", "host-b")
+    assert second.taken_from == {"run_id": "run-a", "why": "taken_over", "left_open": ["freeze_dr"]}
+
+
+@pytest.mark.parametrize(
+    ("records", "left"),
+    [
+        ((OF_B, ("lease_acquired", INHERITS), ("ended", ENDED)), ["freeze_dr"]),
+        ((OF_B, ("lease_acquired", INHERITS), ("predecessor_settled", SETTLED), ("ended", ENDED)), []),
+        ((), ["freeze_dr"]),
+    ],
+    ids=["it was refused before it settled that", "it settled that", "it keeps no records"],
+)
+def test_what_a_run_left_open_is_handed_on_until_somebody_settled_it(
+    store: S3Store, records: tuple[tuple[str, dict[str, Any]], ...], left: list[str]
+) -> None:
+    """Through a run between that took the lease over, and gave it back: the third still learns of it."""
+    lease_of(store).acquire("run-a", "ann", "host-a")
+    journalled(store, *STARTS, ("intent", INTENT))
+    between = lease_of(store, "/b", take_over_from="run-a", keeps_records=bool(records))
+    between.acquire("run-b", "bob", "host-b")
+    journalled(store, *records, run_id="run-b")
+    between.release("run-b")
+    third = lease_of(store, "/c")
+    third.acquire("run-c", "cat", "host-c")
+    assert third.taken_from.get("left_open", []) == left
+    third.release("run-c")
+    fourth = lease_of(store, "/d")
+    fourth.acquire("run-d", "dan", "host-d")
+    assert fourth.taken_from.get("left_open", []) == left  # run-c settled nothing either
 
 
 def test_the_same_run_in_another_place_is_never_revoked(store: S3Store) -> None:

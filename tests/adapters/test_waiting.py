@@ -3,14 +3,18 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from drfsm.adapters import kube, waiting
+from drfsm.adapters.aws import S3Store, connect
+from drfsm.adapters.aws_session import READ_SECONDS, READ_TRIES, Services, refusal
+from drfsm.adapters.bulk import Bulk
 from drfsm.adapters.kube import KubeCluster
 from drfsm.errors import Unreachable
+from drfsm.world import Copy
 from tests.bench.answering import Answering, Request, Told
 
 PATIENCE = 3.0
@@ -95,3 +99,73 @@ def test_a_server_without_tls_and_one_that_hangs_up_are_told_apart(tmp_path: Pat
             KubeCluster("dr", kubeconfig).list("Node", "")
     assert "connection" in refused.value.what
     assert "refused" not in refused.value.what
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], S3Store]:
+    """Return what connects to a store at an address."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    return lambda url: connect(bucket="b", endpoint_url=url, region="us-east-1").store
+
+
+BULK: dict[str, Callable[[Bulk], Iterator[object]]] = {
+    "hashing": lambda bulk: bulk.hash_many(["x", "y", "z"], None),
+    "reading": lambda bulk: bulk.get_many(["x", "y", "z"], None, 1 << 20),
+    "copying": lambda bulk: bulk.copy_many([Copy("x", "y", 1)], None),
+    "deleting": lambda bulk: bulk.delete_many(["x", "y"], None),
+}
+
+
+def test_a_store_that_hangs_under_bulk_requests_is_named_and_given_up(
+    store: Callable[[str], S3Store], said: list[str]
+) -> None:
+    """Each kind of them, at once: told after two seconds, once for all requests of a kind; given up in one go."""
+    ended, faults = threading.Event(), dict[str, Exception]()
+
+    def hang(_request: Request) -> Told:
+        ended.wait(30)
+        return Told(500)
+
+    def ask(name: str, bulk: Bulk) -> None:
+        try:
+            list(BULK[name](bulk))
+        except Unreachable as fault:
+            faults[name] = fault
+
+    with Answering(hang) as server:
+        reached = store(server.url)
+        reach = Services(server.url, "us-east-1").reach()
+        asking = [
+            threading.Thread(target=ask, args=(name, Bulk("b", reach, reached, refusal, silence_seconds=PATIENCE)))
+            for name in BULK
+        ]
+        began = time.monotonic()
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join(10 * PATIENCE)
+        lasted = time.monotonic() - began
+        ended.set()
+    assert set(faults) == set(BULK)
+    assert PATIENCE <= lasted < 3 * PATIENCE
+    assert said
+    assert {line.partition(", ")[0] for line in said} == {
+        f"waiting for s3://b to answer (given up after {PATIENCE:.0f} s of silence)"
+    }
+    assert len(said) <= len(BULK)
+
+
+def test_a_store_that_hangs_under_a_single_request_is_named_and_so_is_its_time_out(
+    store: Callable[[str], S3Store], said: list[str]
+) -> None:
+    """It accepts and says nothing for a while: what is waited for is said, and when it will be given up."""
+
+    def slow(_request: Request) -> Told:
+        time.sleep(waiting.SAID_AFTER_SECONDS + 0.6)
+        return Told(404, b"<Error><Code>NoSuchKey</Code></Error>", "application/xml")
+
+    with Answering(slow) as server:
+        assert store(server.url).get("x") is None
+    patience = f"given up after {READ_TRIES} tries of {READ_SECONDS} s"
+    assert said == [f"waiting for an answer to: reading s3://b/x ({patience}), 2 s so far"]

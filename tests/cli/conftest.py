@@ -14,13 +14,16 @@ def drfsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return in_this_process(tmp_path, monkeypatch, capsys)
 
 
+RUN = "2026-11-28T08:02:45Z"
+
+
 def given(tmp_path: Path, **other: object) -> Sequence[object]:
     """Return a failback's command with files that look right."""
     for name in ("dr", "primary"):
         (tmp_path / name).write_text(KUBECONFIG, encoding="utf-8")
     options = {
-        "bucket": "b", "dr_run_id": "r", "kubeconfig_dr": tmp_path / "dr", "kubeconfig_primary": tmp_path / "primary",
-        "confirm1": "FAILBACK", "confirm2": "CONFIRM-r", "endpoint_url": "http://127.0.0.1:9",
+        "bucket": "b", "dr_run_id": RUN, "kubeconfig_dr": tmp_path / "dr", "kubeconfig_primary": tmp_path / "primary",
+        "confirm1": "FAILBACK", "confirm2": f"CONFIRM-{RUN}", "endpoint_url": "http://127.0.0.1:9",
         "receipt_dir": tmp_path / "bundle", **other,
     }  # fmt: skip
     return ["failback", *(word for name, each in options.items() for word in (f"--{name.replace('_', '-')}", each))]

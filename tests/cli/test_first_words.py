@@ -88,11 +88,28 @@ def test_a_dr_that_has_run_nothing_has_no_run_to_fail_back(typed: Typed, tmp_pat
 def test_a_reason_that_is_missing_is_asked_for_by_its_option(typed: Typed, verb: str) -> None:
     """Who accepts a degraded site is told which option says why."""
     words = {
-        "failback": ("--dr-run-id", "r", "--kubeconfig-dr", "x", "--kubeconfig-primary", "y"),
+        "failback": ("--dr-run-id", "2026-11-28T08:02:45Z", "--kubeconfig-dr", "x", "--kubeconfig-primary", "y"),
         "promote": ("--kubeconfig-dr", "x", "--kubeconfig-primary", "y"),
     }
     code, _, err = typed(verb, "--bucket", "b", *words[verb], "--allow-degraded")
     assert (code, "next: add --reason" in err) == (2, True), err
+
+
+@pytest.mark.parametrize("run_id", ["r", "2026-11-28", "2026-11-28T08:02:45", "manual 1", "../x"])
+@pytest.mark.parametrize("verb", ["failback", "pointers set"])
+def test_an_id_that_the_workload_gives_no_run_is_refused_with_its_grammar(
+    typed: Typed, tmp_path: Path, verb: str, run_id: str
+) -> None:
+    """By the workload's contract, before a token is asked for and before anything is made or called."""
+    sites = ("--kubeconfig-dr", "x", "--kubeconfig-primary", "y", "--receipt-dir", tmp_path / "bundle")
+    words = {
+        "failback": ("failback", "--bucket", "b", "--dr-run-id", run_id, *sites),
+        "pointers set": ("pointers", "set", run_id, "--bucket", "b", "--reason", "x"),
+    }
+    code, _, err = typed(*words[verb])
+    assert (code, "can't be a run of the workload jobintel" in err) == (2, True), err
+    assert "its runs are named by a time with an offset, e.g. 2026-11-28T08:02:45Z" in err
+    assert not (tmp_path / "bundle").exists()
 
 
 # --- make ---------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ RUNS = {
     "drill", "validate", "failback", "promote", "approve", "resume", "abort", "hold", "skip", "request", "resolve",
     "status", "list", "replay",
 }  # fmt: skip
+RUN = "2026-11-28T08:02:45Z"
 NOWHERE = ("--endpoint-url", "http://127.0.0.1:9")
 URI = "s3://b/p/backups/b1"
 KUBECONFIG = """
@@ -31,7 +32,7 @@ UNREACHABLE: dict[str, tuple[str, ...]] = {
     "backup verify": ("--backup-uri", URI, *NOWHERE),
     "backup restore": ("--backup-uri", URI, "--kubeconfig", "KUBECONFIG", *NOWHERE),
     "pointers show": ("--bucket", "b", "--prefix", "p", *NOWHERE),
-    "pointers set": ("2027", "--bucket", "b", "--prefix", "p", "--confirm", "CONFIRM-2027", "--reason", "x", *NOWHERE),
+    "pointers set": (RUN, "--bucket", "b", "--prefix", "p", "--confirm", f"CONFIRM-{RUN}", "--reason", "x", *NOWHERE),
     "fence show": ("--bucket", "b", "--prefix", "p", *NOWHERE),
     "fence lift": ("dr", "--bucket", "b", "--prefix", "p", "--confirm", "CONFIRM-LIFT-dr", "--reason", "x", *NOWHERE),
     "runs list": ("--bucket", "b", "--prefix", "p", *NOWHERE),

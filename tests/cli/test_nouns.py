@@ -95,6 +95,18 @@ def test_runs_compare_exits_like_diff(site: Site, tmp_path: Path) -> None:
     assert "made_up" in told.err
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["for real", "as a dry run"])
+def test_runs_sync_of_an_empty_source_is_an_error(site: Site, dry: tuple[str, ...]) -> None:
+    """A misspelt source is no success with nothing copied: it is named, and nothing is written anywhere."""
+    before = site.objects("")
+    told = site.run(
+        "runs", "sync", f"{site.sandbox.prefix}/rnus", "elsewhere/runs", "--bucket", site.sandbox.bucket, *dry
+    )
+    assert told.code == 2, told
+    assert f"s3://{site.sandbox.bucket}/{site.sandbox.prefix}/rnus holds no object: nothing was copied" in told.err
+    assert site.objects("") == before
+
+
 def test_runs_sync_copies_once_and_leaves_pointers_alone(site: Site) -> None:
     """The second time everything is equal; neither pointers nor latest are ever copied; a dry run changes nothing."""
     source, target = f"{site.sandbox.prefix}/runs", f"{site.sandbox.prefix}/copied/runs"
@@ -140,7 +152,8 @@ def test_pointers_set_moves_the_whole_set_with_a_token_a_reason_and_the_lease(si
     silent = site.run("pointers", "set", older, *bucket, "--confirm", f"CONFIRM-{older}", "--reason", "x", *named)
     assert (silent.code, "--allow-older" in silent.err) == (3, True)
     site.s3.put_object(Bucket=sandbox.bucket, Key=report, Body=reported)
-    unknown = site.run("pointers", "set", "2020-01-01", *bucket, "--confirm", "CONFIRM-2020-01-01", "--reason", "x")
+    never = "2020-01-01T00:00:00Z"
+    unknown = site.run("pointers", "set", never, *bucket, "--confirm", f"CONFIRM-{never}", "--reason", "x")
     assert unknown.code == 3
     assert site.pointers() == before
 

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from attrs import evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drfsm.dr.artifacts import publish
 from drfsm.dr.artifacts.compare import comparison
 from drfsm.dr.artifacts.compare.comparison import (
     Comparison,
@@ -34,7 +35,7 @@ from drfsm.engine import Run
 from drfsm.engine.ports import SystemClock
 from drfsm.errors import DeclarationFault, UsageFault
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Cloud
-from drfsm.world import ObjectStore
+from drfsm.world import Blob, Check, Hashed, ObjectStore
 from tests.direct_store import DirectStore
 from tests.growth import growth
 
@@ -858,3 +859,41 @@ def test_no_bytes_break_the_comparison(raw: bytes) -> None:
     found = compare(Shelf(files), Shelf(valid), MINIMAL_PROFILE)
     assert json.dumps(found.record, ensure_ascii=False, allow_nan=False).encode()
     assert list(found.lines())
+
+
+# --- before anything is frozen -------------------------------------------------------------------------------
+
+
+class Counting(DirectStore):
+    """A store that notes which objects are read whole."""
+
+    def __init__(self, cloud: Cloud, bucket: str) -> None:
+        super().__init__(cloud, bucket)
+        self.read: list[str] = []
+
+    def get_many(
+        self, keys: Iterable[str], *, check: Check | None = None, largest_bytes: int = 1 << 20
+    ) -> Iterator[tuple[str, Blob | None]]:
+        """Note the keys, and read them."""
+        self.read += (named := list(keys))
+        return super().get_many(named, check=check, largest_bytes=largest_bytes)
+
+    def hash_many(self, keys: Iterable[str], *, check: Check | None = None) -> Iterator[Hashed]:
+        """Note the keys, and hash them."""
+        self.read += (named := list(keys))
+        return super().hash_many(named, check=check)
+
+
+def test_drs_run_is_read_once_for_its_verification_and_the_comparison_profile(cloud: Cloud, bench: Bench) -> None:
+    """Facts of one reading share what was read of each file; another reading reads everything again."""
+    facts = {"comparison_profile": comparison.PROFILE, "dr_run": publish.CANONICAL}
+    store, files = Counting(cloud, BUCKET), set(bench.dr.names())
+    inputs = {"comparison_profile": "", "provider": "openai", "profile": "cs"}
+    for run in (failback(**inputs), failback(**inputs)):
+        store.read.clear()
+        seen = {name: facts[name].observe(World(store), run) for name in sorted(facts)}
+        assert sorted(store.read) == sorted(f"jobintel/runs/{DR}/{name}" for name in files)
+        alone = facts["dr_run"].observe(World(store), failback(**inputs))
+        assert seen["dr_run"] == alone
+        assert facts["dr_run"].judge(seen["dr_run"], run.inputs) == "verified"
+        assert facts["comparison_profile"].judge(seen["comparison_profile"], run.inputs) == "fits"

@@ -6,11 +6,18 @@ from itertools import product
 import pytest
 from attrs import evolve
 
+from drfsm.cli.outcome import exit_code
+from drfsm.dr.procedures import bindings
 from drfsm.dr.procedures.drill import binding
+from drfsm.dr.procedures.promote_flags import CASES, FLAGS, Case
+from drfsm.engine import Run, SystemClock
 from drfsm.engine.engine import Engine
-from drfsm.errors import IllegalTransition
+from drfsm.errors import ExitCode, IllegalTransition
 from drfsm.evidence.derive import faults
-from drfsm.spec import check
+from drfsm.journal import RunState
+from drfsm.journal.record_types import Reading
+from drfsm.resources import shipped
+from drfsm.spec import check, load_machine
 from drfsm.spec.model import By
 from tests.drill.world import SPEC
 
@@ -93,6 +100,55 @@ def test_a_failure_has_a_place_to_go_from_every_phase() -> None:
     leads = {row.source for row in SPEC.rows if row.by is By.FAILURE}
     # A missing Secret is made by a person.
     assert running - leads == {"control_plane_applied", "pull_secret_refreshed"}
+
+
+@pytest.mark.parametrize(("required", "leads_to"), [("no", "state_not_restored"), ("yes", "phase_failed")])
+def test_state_that_can_not_be_restored_fails_a_drill_that_requires_it(required: str, leads_to: str) -> None:
+    """Where only the site showed it, the first row that fits a failed restore says which way the drill goes."""
+    rows = [row for row in SPEC.rows if (row.source, row.by) == ("secrets_confirmed", By.FAILURE)]
+    first = next(row for row in rows if row.selected({"require_state": required}))
+    assert first.to == leads_to
+
+
+@pytest.mark.parametrize(
+    ("required", "status", "restored", "code"),
+    [
+        ("yes", "refused", None, ExitCode.REFUSED),
+        ("yes", "failed", "not_restorable", ExitCode.NO_STATE),
+        ("yes", "failed", "restored", ExitCode.ABORTED),
+        ("yes", "held", "not_restorable", ExitCode.HELD),
+        ("no", "failed", "not_restorable", ExitCode.ABORTED),
+        ("no", "complete", "not_restorable", ExitCode.DONE),
+    ],
+)
+def test_the_exit_code_of_missing_state_is_one_of_its_own(
+    required: str, status: str, restored: str | None, code: ExitCode
+) -> None:
+    """13 only where --require-state ended the drill; what a manifest's refusal exits with is seen in test_guards.py."""
+    facts = {"restored_state": Reading(value=restored, seen={})}
+    assert exit_code(RunState(status=status, inputs={"require_state": required}, facts=facts), ()) == code
+
+
+@pytest.mark.parametrize(("flags", "case"), CASES.items())
+def test_the_promote_flags_mean_one_thing_everywhere(flags: tuple[bool, bool], case: Case) -> None:
+    """The drill's inputs, its fact and the rehearsal's fact, in words that both machines declare, follow one table."""
+    recorded = {name: str(value).lower() for name, value in zip(FLAGS, flags, strict=True)}
+    wanted = {**recorded, "promote": "none", "promote_target": "drill", "teardown": "true"}
+    run = Run("r", wanted, "ann", 1, False, "t", {}, {}, SystemClock())  # noqa: FBT003
+    for machine, word in (("drill", case.drill), ("promote", case.rehearsal)):
+        fact = bindings.binding(machine).facts["promote_flags"]
+        assert fact.judge(fact.observe(None, run), wanted) == word
+        declared = load_machine((shipped("machines") / f"{machine}.yaml").read_bytes(), source=machine)
+        assert word in declared.facts["promote_flags"].values
+    assert case.promotes == all(flags) == (not case.missing)
+
+
+def test_every_action_that_changes_a_drilled_site_says_how_a_late_request_of_it_is_settled() -> None:
+    """Those that don't: the machines (asked for once more by their token), this computer's files, the child run."""
+    changing = {row.action for row in SPEC.rows if row.action and row.sets}
+    machines = {"plan_runner", "bring_up_runner", "tear_down_runner"}
+    elsewhere = {"fetch_kubeconfig", "run_promotion", "finish_promotion"}
+    assert changing - machines - elsewhere == set(binding().late)
 
 
 def test_the_binding_is_complete_and_the_receipt_names_only_what_there_is() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from drfsm.adapters.ec2 import RUN_TAG
 from drfsm.cli import main
-from drfsm.errors import UsageFault
+from drfsm.cli.outcome import exit_code
+from drfsm.errors import ExitCode, UsageFault
 from drfsm.sandbox.cloud import MACHINE_IMAGE
 from drfsm.sandbox.seed import CRONJOB
 from tests.drill.conftest import Make
@@ -158,6 +159,50 @@ def test_a_backup_that_is_not_the_pinned_one_is_found_before_machines_run(site: 
 def test_a_backup_that_is_too_old_is_found_before_machines_run(site: Site, drill: Make) -> None:
     """Its age is held against the objective in preflight, and both are told."""
     refused(site, drill("--recovery-point-objective", "0.5"), "rights_suffice", "s old, the objective is")
+
+
+def test_a_backup_without_lasting_state_is_refused_where_state_is_required(site: Site, drill: Make) -> None:
+    """--require-state: its manifest shows an emptyDir, nothing is brought up, and the exit code is its own."""
+    run = drill("--require-state")
+    refused(site, run, "state_is_kept_where_required", "the backup holds no lasting state: emptyDir")
+    assert exit_code(run.state, run.records) == ExitCode.NO_STATE
+
+
+def test_a_backup_with_lasting_state_passes_where_state_is_required(site: Site, drill: Make) -> None:
+    """--require-state: a CronJob with a claim, and metadata that name it, get through preflight."""
+    run = drill("--require-state", backup=site.backup_with_a_claim("lasting"))
+    run.when("commit", "run_preflight", run.interrupt)
+    run.start()
+    assert (run.state.state, run.state.facts["lasting_state"].value) == ("preflight_ok", "kept"), run.words
+
+
+@pytest.mark.parametrize(
+    ("backup", "told"),
+    [({"claim": ""}, "the backup contains none"), ({"read_only": True}, "mounts it so")],
+    ids=["the metadata name no claim", "the workload only reads it"],
+)
+def test_each_way_to_lack_state_is_known_from_the_manifest(
+    site: Site, drill: Make, backup: dict[str, Any], told: str
+) -> None:
+    """A claim alone is no state: the backup must have saved it, and a restore must be able to write it."""
+    run = drill("--require-state", backup=site.backup_with_a_claim("lacking", **backup))
+    refused(site, run, "state_is_kept_where_required", told)
+    assert exit_code(run.state, run.records) == ExitCode.NO_STATE
+
+
+def test_without_the_flag_a_drill_says_in_preflight_that_no_state_will_be_restored(drill: Make) -> None:
+    """It is said before the site is brought up, with the reason, and refuses nothing."""
+    run = drill()
+    run.when("commit", "run_preflight", run.interrupt)
+    run.start()
+    assert (run.state.state, run.state.facts["lasting_state"].value) == ("preflight_ok", "not_required")
+    assert [line for line in run.said if line.startswith("NO LASTING STATE in this backup (emptyDir)")]
+
+
+def test_require_state_without_a_restore_is_wrong_usage(drill: Make) -> None:
+    """A drill that restores nothing can't show that state is restored."""
+    with pytest.raises(UsageFault, match="--require-state is about a restore"):
+        drill("--require-state", "--stop-after", "bringup")
 
 
 def test_the_wrong_account_is_refused(site: Site, drill: Make) -> None:

@@ -91,16 +91,37 @@ class Site(Bucket):
 
     def hostile_backup(self, name: str) -> str:
         """Copy the seeded backup so that its Deployment sees the node's processes; every checksum holds."""
+
+        def see_the_nodes_processes(deployment: Any) -> None:
+            deployment["spec"]["template"]["spec"]["hostPID"] = True
+
+        return self._changed_backup(name, "deployment.", see_the_nodes_processes)
+
+    def backup_with_a_claim(self, name: str, *, claim: str = "jobintel-state", read_only: bool = False) -> str:
+        """Copy the seeded backup so that its CronJob writes its state to a claim, which its metadata name as saved."""
+
+        def mount_a_claim(cronjob: Any) -> None:
+            pod = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+            for volume in (volume for volume in pod["volumes"] if "emptyDir" in volume):
+                volume["persistentVolumeClaim"] = {"claimName": "jobintel-state"}
+                del volume["emptyDir"]
+            for mount in (mount for container in pod["containers"] for mount in container["volumeMounts"]):
+                mount["readOnly"] = read_only
+
+        return self._changed_backup(name, "cronjob.", mount_a_claim, state={"claim": claim})
+
+    def _changed_backup(self, name: str, of: str, change: Callable[[Any], None], **fields: Any) -> str:
+        """Copy the seeded backup with one object, and fields of its metadata, changed; every checksum holds."""
         uri, home = self.backup(name), f"{self.prefix}/backups/{name}"
         files = unpacked(MANIFESTS, self.body(f"{home}/{MANIFESTS}"))
-        path = next(each for each in files if "deployment." in each)
+        path = next(path for path in files if of in path)
         manifest = json.loads(files[path])
-        manifest["spec"]["template"]["spec"]["hostPID"] = True
+        change(manifest)
         raw = packed({**files, path: json.dumps(manifest).encode()})
         metadata = json.loads(self.body(f"{home}/metadata.json"))
         metadata["checksums"][MANIFESTS], metadata["sizes"][MANIFESTS] = hashlib.sha256(raw).hexdigest(), len(raw)
         self.put(f"{home}/{MANIFESTS}", raw)
-        self.put(f"{home}/metadata.json", json.dumps(metadata).encode())
+        self.put(f"{home}/metadata.json", json.dumps({**metadata, **fields}).encode())
         return uri
 
     # --- the machines -----------------------------------------------------------------------------------------

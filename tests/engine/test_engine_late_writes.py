@@ -1,5 +1,6 @@
 """When a late request is shut out or waited for: before its undo, before the end, and never for what has an answer."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from attrs import define, field
 from drfsm.engine import Binding, Fact, Late, MemoryJournal, NoLease, Run, Runner
 from drfsm.engine.late import SETTLE_SECONDS
 from drfsm.errors import ActionFailed, Unreachable
-from drfsm.evidence.audit import audit
+from drfsm.evidence.audit import Verdict, audit
 from drfsm.journal import encode
 from drfsm.spec import load_machine
 from tests.engine.world import Clock, Crash
@@ -118,11 +119,15 @@ class Bench:
 
     def holds(self) -> bool:
         """Whether the audit finds no fault."""
+        return self.audit().ok
+
+    def audit(self) -> Verdict:
+        """Return what the audit says."""
         copy, lines = MemoryJournal(), b""
         for record in self.journal.records():
             lines += encode(record, copy.head)
             copy.append(record.kind, record.body, record.at)
-        return audit(lines, LAMP, judges={"lamp": lambda seen, _inputs: seen}).ok
+        return audit(lines, LAMP, judges={"lamp": lambda seen, _inputs: seen})
 
 
 CONDITIONAL = {"press": Late(_touch), "release": Late(_touch)}
@@ -199,3 +204,120 @@ def test_a_touch_that_is_not_possible_holds_the_undo_and_waived_it_is_told() -> 
     assert bench.settled() == ["not_excluded"]
     assert "no answer" in runner.state.not_excluded[0]
     assert bench.holds()
+
+
+@pytest.mark.parametrize(("is_gone", "how", "waits"), [(True, "gone", False), (False, "read_again", True)])
+def test_a_request_to_what_is_gone_is_not_waited_for(is_gone: bool, how: str, waits: bool) -> None:
+    """What it was sent to does not exist any more, so it can't take effect; while that stands, it is waited for."""
+    bench = Bench({**UNCONDITIONAL, "press": Late(settles="no condition", gone=lambda _room, _run: is_gone)})
+    bench.begun(Crash("here"))
+    runner = bench.runner()
+    assert runner.abort("no").status == "aborted"
+    assert bench.settled() == [how]
+    assert (bench.clock.monotonic() >= SETTLE_SECONDS) is waits
+    assert bool(runner.state.not_excluded) is waits
+    assert bench.holds()
+
+
+# --- what another run left open ---------------------------------------------------------------------------------
+
+
+class TakenOver(NoLease):
+    """A lease that was taken over from a run that left these rows open."""
+
+    def __init__(self, *left_open: str) -> None:
+        super().__init__()
+        self._left_open = left_open
+
+    @property
+    def taken_from(self) -> Mapping[str, Any]:
+        """From whom it was taken: by the first process, not again by one that resumes."""
+        taken = {"run_id": "lamp-0", "why": "taken_over", "left_open": list(self._left_open)}
+        return taken if self._epoch == 1 else {}
+
+
+def heir(late: dict[str, Late], *left_open: str, clock: Clock | None = None) -> Bench:
+    """Return a run that took the lease over, and whose predecessor's press is on its way."""
+    bench = Bench(late, lease=TakenOver(*left_open), clock=clock or Clock())
+    bench.room.sent = bench.room.version
+    return bench
+
+
+def inherited(bench: Bench) -> list[str]:
+    """Return how what was inherited was settled."""
+    return [record.body["how"] for record in bench.journal.records() if record.kind == "predecessor_settled"]
+
+
+def test_a_run_that_took_over_touches_everything_before_its_first_change() -> None:
+    """The predecessor's press is refused whenever it lands, and the wait is spared: each request has a condition."""
+    bench = heir(CONDITIONAL, "press")
+    runner = bench.runner()
+    assert runner.start({}).status == "complete"
+    kinds = [record.kind for record in bench.journal.records()]
+    assert kinds.index("predecessor_settled") < kinds.index("intent")
+    assert bench.room.log == ["touched"]  # once, though two actions have the same touch
+    assert inherited(bench) == ["touched"]
+    assert not bench.room.lands()
+    assert (bench.clock.naps, runner.state.not_excluded) == ([], ())
+    assert bench.holds()
+
+
+@pytest.mark.parametrize(
+    ("late", "trigger"),
+    [(UNCONDITIONAL, "press"), (CONDITIONAL, "a row of another machine")],
+    ids=["without a condition", "of a row that this machine does not know"],
+)
+def test_a_run_that_took_over_waits_where_a_request_may_have_no_condition(late: dict[str, Late], trigger: str) -> None:
+    """It changes nothing before the time that a request can take has passed, and the end tells what was left open."""
+    bench = heir(late, trigger)
+    runner = bench.runner()
+    assert runner.start({}).status == "complete"
+    assert bench.clock.monotonic() >= SETTLE_SECONDS
+    assert inherited(bench) == ["waited"]
+    assert f"lamp-0 ({trigger})" in runner.state.not_excluded[0]
+    assert bench.holds()
+
+
+def test_what_a_run_that_took_over_can_not_touch_is_told() -> None:
+    """The run goes on by what its own guards see; its end says what may still take effect."""
+
+    def unreachable(_room: Room, _run: Run) -> None:
+        raise Unreachable("no answer")
+
+    bench = heir({"press": Late(unreachable), "release": Late(_touch)}, "press")
+    runner = bench.runner()
+    assert runner.start({}).status == "complete"
+    assert inherited(bench) == ["not_excluded"]
+    assert "may still take effect: no answer" in runner.state.not_excluded[0]
+
+
+def test_a_run_that_is_stopped_while_it_waits_for_its_predecessor_waits_again_when_it_goes_on() -> None:
+    """The debt is on record: neither a stop nor another process loses it, and nothing was changed meanwhile."""
+
+    class Stopping(Clock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            runner.interrupt()
+
+    bench = heir(UNCONDITIONAL, "press", clock=Stopping())
+    runner = bench.runner()
+    assert runner.start({}).status == "held"
+    assert (bench.room.lamp, inherited(bench)) == ("off", [])
+    bench.clock = Clock()
+    assert bench.runner().resume().status == "complete"
+    assert bench.clock.monotonic() >= SETTLE_SECONDS
+    assert inherited(bench) == ["waited"]
+    assert bench.holds()
+
+
+def test_a_change_before_the_settlement_of_what_was_inherited_is_found_by_the_audit() -> None:
+    """A log without that record does not hold."""
+    bench = heir(CONDITIONAL, "press")
+    bench.runner().start({})
+    forged = MemoryJournal()
+    for record in bench.journal.records():
+        if record.kind not in ("predecessor_settled", "seal"):
+            forged.append(record.kind, record.body, record.at)
+    bench.journal = forged
+    assert not bench.holds()
+    assert any("before what the run lamp-0 left open is settled" in line for line in bench.audit().lines())

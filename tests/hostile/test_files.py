@@ -48,8 +48,8 @@ def failback(tmp_path: Path, place: Path) -> list[object]:
     for name in ("dr", "primary"):
         (tmp_path / name).write_text(KUBECONFIG, encoding="utf-8")
     return [
-        "failback", "--bucket", "b", "--dr-run-id", "r", "--kubeconfig-dr", tmp_path / "dr", "--kubeconfig-primary",
-        tmp_path / "primary", "--confirm1", "no", "--confirm2", "no", "--endpoint-url", "http://127.0.0.1:9",
+        "failback", "--bucket", "b", "--dr-run-id", "2026-11-28T08:02:45Z", "--kubeconfig-dr", tmp_path / "dr",
+        "--kubeconfig-primary", tmp_path / "primary", "--confirm1", "no", "--confirm2", "no", "--endpoint-url", "http://127.0.0.1:9",
         "--receipt-dir", place,
     ]  # fmt: skip
 

@@ -44,6 +44,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "settled": {
         "row": ROW, "trigger": "open", "how": "touched", "done": False, "because": "it is shut out", "result": None,
     },
+    "predecessor_settled": {
+        "run_id": "run-0", "left_open": ["open"], "how": "touched", "because": "it is shut out", "result": None,
+    },
     "rejected": {"state": "shut", "trigger": "open", "why": "no", "legal": ["resume"]},
     "held": {"state": "shut", "stage": "open", "reason": "stuck", "frozen": [], "ways": []},
     "forecast": {
@@ -71,7 +74,7 @@ NESTED: dict[str, Any] = {
         "cluster_users": {"dr": {"unknown": "no answer"}},
     },
     "vouched": {"how": "typed", "by": "ann", "head": HASH, "records": 3},
-    "taken_from": {"run_id": "run-0", "why": "ended"},
+    "taken_from": {"run_id": "run-0", "why": "taken_over", "left_open": ["open"]},
     "holder": {**PERSON, "bundle": "/home/ann/run-1", "at": AT},
 }
 """Every field that holds objects of a declared shape, with all of that shape."""

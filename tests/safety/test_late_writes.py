@@ -120,6 +120,29 @@ def test_a_request_that_lands_after_its_row_was_done_again_changes_nothing(
     assert (site.touchable("dr"), site.touchable("primary"), site.pointers(), site.statements()) == after
 
 
+@pytest.mark.parametrize(("trigger", "reached"), [("freeze_dr", "freeze_primary"), ("demote_dr", "freeze_dr")])
+def test_a_request_of_a_run_that_was_taken_over_by_a_new_one_is_refused(
+    site: Site, failback: Make, trigger: str, reached: str
+) -> None:
+    """The new run touches what the dead one left open before its own first change, not when it gets there."""
+    inputs, request, number = CONDITIONAL[trigger]
+    site.launch()
+    dead = failback(**inputs)
+    dead.mirrored = True
+    held = dead.hold_back(*request, number=number)
+    dead.killed(dead.start)
+    heir = failback()
+    heir.take_over, heir.mirrored = dead.id, True
+    heir.stop_after(reached)
+    heir.start()
+    (settled,) = [record.body for record in heir.records if record.kind == "predecessor_settled"]
+    assert (settled["run_id"], settled["left_open"], settled["how"]) == (dead.id, [trigger], "touched"), heir.words
+    before = site.touchable("dr")
+    with pytest.raises(Conflict):
+        held.lands()
+    assert site.touchable("dr") == before
+
+
 def test_a_request_to_a_site_that_is_declared_lost_is_told_as_not_excluded(site: Site, failback: Make) -> None:
     """DR gets no requests any more, so nothing there can be touched: the end says what may still take effect there."""
     run, _, _ = killed_at(site, failback, "freeze_dr")

@@ -441,9 +441,9 @@ class Watched:
             "patch", manifest["kind"], lambda: self._cluster.apply(manifest, manager=manager, force=force)
         )
 
-    def delete(self, kind: str, namespace: str, name: str) -> None:
+    def delete(self, kind: str, namespace: str, name: str, *, uid: str = "") -> None:
         """Delete an object."""
-        self._written("delete", kind, lambda: self._cluster.delete(kind, namespace, name))
+        self._written("delete", kind, lambda: self._cluster.delete(kind, namespace, name, uid=uid))
 
     def allowed(self, verb: str, group: str, resource: str, namespace: str) -> bool:
         """Ask the cluster whether it would let us."""

@@ -36,7 +36,11 @@ __all__ = ["ACTIONS", "FACTS", "Verification", "judge", "verify", "verify_latest
 def _observe_canonical(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
     layout, run_id = terms.layout, terms.old_run
-    return verify(world.store, layout, run_id, pairs=[terms.pair], note=run.note, check=run.check).record
+    already_read = run.already_read.get(run_home(layout, run_id), {})
+    verification = verify(
+        world.store, layout, run_id, pairs=[terms.pair], note=run.note, check=run.check, already_read=already_read
+    )
+    return verification.record
 
 
 def _observe_validated(world: World, run: Run) -> dict[str, Any]:

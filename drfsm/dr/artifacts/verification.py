@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from attrs import field, frozen
@@ -120,8 +121,11 @@ def verify(
     note: Note = quiet,
     check: Check | None = None,
     report: bytes | None = None,
+    already_read: Mapping[str, Found] = MappingProxyType({}),
 ) -> Verification:
     """Read every artifact of a run and hold it against the run's report, if there is one. Changes nothing.
+
+    ``already_read``: files, relative to the run, that were read whole at this moment, and what that gave.
 
     ``pairs``: those that the run must have, beside those that the global pointer names where it names this run, and
     those that the run has files of. ``report``: the bytes of a report
@@ -134,10 +138,10 @@ def verify(
     body, source = _report(store, home, form, report)
     if body is None or form is None:
         lacking = _lacking(layout.workload, pairs, sizes)
-        return _observed(sizes, read_all(store, home, sizes, note, check), lacking, run_id, where)
+        return _observed(sizes, read_all(store, home, sizes, note, check, already_read), lacking, run_id, where)
     statement = declared(body, run_id, form)
     wanted = [*statement.entries, *_unnamed(layout.workload, pairs, statement, sizes)]
-    read = read_all(store, home, wanted, note, check)
+    read = read_all(store, home, wanted, note, check, already_read)
     lacking = _lacking(layout.workload, pairs, {*sizes, *statement.entries})
     return _verified(statement, read, sizes, lacking, _Source(run_id, where, source, form.key))
 
@@ -211,12 +215,17 @@ def _report(store: ObjectStore, home: str, form: Report | None, report: bytes | 
 
 
 def read_all(
-    store: ObjectStore, home: str, paths: Collection[str], note: Note, check: Check | None
+    store: ObjectStore,
+    home: str,
+    paths: Collection[str],
+    note: Note,
+    check: Check | None,
+    already_read: Mapping[str, Found] = MappingProxyType({}),
 ) -> dict[str, Found | None]:
-    """Read and hash what lies below a prefix; None where there is nothing."""
-    progress = Progress(note, "read", len(paths), 0)
-    contents: dict[str, Found | None] = {}
-    for hashed in store.hash_many([home + path for path in paths], check=check):
+    """Read and hash what lies below a prefix, but for what was ``already_read``; None where there is nothing."""
+    contents: dict[str, Found | None] = {path: already_read[path] for path in paths if path in already_read}
+    progress = Progress(note, "read", len(paths) - len(contents), 0)
+    for hashed in store.hash_many([home + path for path in paths if path not in contents], check=check):
         contents[hashed.key.removeprefix(home)] = _found(hashed)
         progress.add(hashed.size_bytes or 0)
     return contents

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
-from drfsm.claims import bounded, is_name, json_of, moment, object_of
+from drfsm.claims import bounded, is_name, json_of, moment, object_of, seconds_between
 from drfsm.dr.backup import restore_policy
 from drfsm.dr.backup.address import (
     METADATA,
@@ -239,9 +239,10 @@ def age(created_at: object, now: str, objective_seconds: float | None) -> dict[s
     born, at = moment(created_at), moment(now)
     if born is None or at is None:
         return {**report, "within": None if objective_seconds is None else False}
-    seconds = (at - born).total_seconds()
-    # A creation time in the future gives no reliable age.
-    within = None if objective_seconds is None else -_CLOCKS_APART_SECONDS <= seconds <= objective_seconds
+    if seconds_between(at, born) > _CLOCKS_APART_SECONDS:  # in the future: no age can be told
+        return {**report, "within": None if objective_seconds is None else False}
+    seconds = seconds_between(born, at)
+    within = None if objective_seconds is None else seconds <= objective_seconds
     return {**report, "age_seconds": int(seconds), "within": within}
 
 

@@ -64,7 +64,7 @@ def restore_site(
     how_old = age(backup.metadata.get("created_at"), started_at, wishes.objective_seconds)
     bundle = _bundle(store, layout.prefix, target.workload) if target.bundled else None
     _permit(how_old, [] if wishes.replace_live else restore.live(target))
-    restore_state.goes_to(backup, target)  # BEFORE any change: it may need an option
+    restore_state.goes_to(backup, target.cronjob, target.claim)  # BEFORE any change: it may need an option
     manifests = restore.planned(backup, target, run_id)
     obstacles.check_target(target, manifests)
     done = restore.apply(target, manifests[:1], pace, force=wishes.force_conflicts)

@@ -3,8 +3,8 @@
 Where the workload has no persistent volume, or the backup has no state, or the claim is a read-only one, the state is
 ``not_restorable``, with the reason, and never counts as restored. A read-only claim stays what it is: nothing is
 written into it, whoever fills it fills it. ``unkept`` names what the workload writes elsewhere. The claim's annotation
-``drfsm/restored-state`` names the restored state. It is written after the pod has read back every file. Owns the fact
-``restored_state``. Called by the CLI and the drill.
+``drfsm/restored-state`` names the restored state. It is written after the pod has read back every file. Owns the facts
+``restored_state`` and ``lasting_state`` (what the backup alone foretells of it). Called by the CLI and the drill.
 """
 
 import json
@@ -22,35 +22,41 @@ from drfsm.dr.layout import Layout
 from drfsm.dr.sites import edit, parsed
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
-from drfsm.errors import ActionFailed
+from drfsm.errors import ActionFailed, DrfsmError
 from drfsm.world import Manifest, ObjectStore, World
 
 RESTORED = "drfsm/restored-state"
+_NOT_RESTORABLE = "state not restorable"
 
 
-def goes_to(backup: Backup, target: Target) -> Home:
+def goes_to(backup: Backup, cronjob_name: str, claim: str = "") -> Home:
     """Return where the restored workload keeps its state, by its CronJob in the backup."""
     cronjobs = [cronjob for cronjob in backup.manifests if cronjob["kind"] == "CronJob"]
-    named = [cronjob for cronjob in cronjobs if target.cronjob in ("", cronjob["metadata"]["name"])]
+    named = [cronjob for cronjob in cronjobs if cronjob_name in ("", cronjob["metadata"]["name"])]
     if len(named) != 1:
         there = ", ".join(cronjob["metadata"]["name"] for cronjob in cronjobs) or "none"
         raise ActionFailed(
             f"the backup does not show which CronJob publishes; it has: {there}",
             hint="name that CronJob with --cronjob",
         )
-    return home_of(named[0], target.claim)
+    return home_of(named[0], claim)
+
+
+def _not_kept(backup: Backup, home: Home) -> str:
+    """Return why a backup alone shows that no state can be restored from it; "" where only a site can tell."""
+    if not home.claim:
+        return ", ".join(volume.words for volume in home.unkept) or home.kind
+    return "" if backup.holds_state else "the backup contains none"
 
 
 def see(backup: Backup, target: Target) -> dict[str, Any]:
     """Observe whether a site's volume contains a backup's state, or could."""
-    home = goes_to(backup, target)
+    home = goes_to(backup, target.cronjob, target.claim)
     seen: dict[str, Any] = {"volume": home.kind, "claim": home.claim or None, "state_sha256": backup.state_sha256}
     if home.unkept:
         seen["unkept"] = [volume.words for volume in home.unkept]
-    if not home.claim:
-        return {**seen, "given": None, "told": f"state not restorable: {', '.join(seen.get('unkept', [home.kind]))}"}
-    if not backup.holds_state:
-        return {**seen, "given": None, "told": "state not restorable: the backup contains none"}
+    if why := _not_kept(backup, home):
+        return {**seen, "given": None, "told": f"{_NOT_RESTORABLE}: {why}"}
     claim = target.cluster.get("PersistentVolumeClaim", target.namespace, home.claim)
     annotations = (claim or {"metadata": {}})["metadata"].get("annotations") or {}
     record = dict(parsed(annotations.get(RESTORED)))
@@ -61,7 +67,7 @@ def see(backup: Backup, target: Target) -> dict[str, Any]:
             "told": f"the state is in the claim {home.claim} ({record.get('files')} files)",
         }
     if why := _read_only(backup, home, claim):
-        told = f"state not restorable: the claim {home.claim} is read-only ({why}): whoever fills it must fill it here"
+        told = f"{_NOT_RESTORABLE}: the claim {home.claim} is read-only ({why}): whoever fills it must fill it here"
         return {**seen, "given": record or None, "told": told}
     return {**seen, "given": record or None, "told": f"the state was not restored into the claim {home.claim}"}
 
@@ -77,7 +83,7 @@ def _read_only(backup: Backup, home: Home, live: Manifest | None) -> str:
 
 def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
     """Judge the observation: restored, absent or not_restorable."""
-    if str(seen["told"]).startswith("state not restorable"):
+    if str(seen["told"]).startswith(_NOT_RESTORABLE):
         return "not_restorable"
     return "restored" if (seen["given"] or {}).get("state_sha256") == seen["state_sha256"] else "absent"
 
@@ -90,7 +96,7 @@ def restore(
     if judge(seen) != "absent":
         pace.say(seen["told"])
         return seen
-    home = goes_to(backup, target)
+    home = goes_to(backup, target.cronjob, target.claim)
     check_idle(target.cluster, target.namespace, home.claim)
     body = merged(decompressed(backup.archive, LARGEST_UNPACKED_BYTES[STATE]), "state", {})
     name = f"drfsm-restore-{sha256(f'{backup.uri} {backup.state_sha256}'.encode()).hexdigest()[:16]}"
@@ -119,5 +125,34 @@ def _restore(world: World, run: Run) -> dict[str, Any]:
     return restore(world.store, own, backup, target_of(world, run), Image(), pace, replace=False)
 
 
-FACTS = {"restored_state": Fact(_observe, judge)}
+def _foretell(world: World, run: Run) -> dict[str, Any]:
+    """See whether the backup holds lasting state, by its metadata and its CronJob: no site is asked.
+
+    Raises what a backup that can't be read raises, but only where state is required.
+    """
+    terms = terms_of(run.inputs)
+    required = {"required": terms.require_state}
+    if not terms.restore:
+        return {**required, "kept": None, "told": "nothing is restored"}
+    try:
+        backup = of_run(world, run)
+        home = goes_to(backup, terms.cronjob)
+        why = _not_kept(backup, home) or _read_only(backup, home, None)
+    except DrfsmError as fault:
+        if terms.require_state:
+            raise
+        return {**required, "kept": None, "told": f"not known beforehand: {fault.what}"}
+    if not why:
+        return {**required, "kept": True, "told": f"the backup holds the state of the claim {home.claim}"}
+    run.note(f"NO LASTING STATE in this backup ({why}): the drill restores none; --require-state refuses such a drill")
+    return {**required, "kept": False, "told": f"the backup holds no lasting state: {why}"}
+
+
+def _judge_foretold(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
+    if seen["kept"]:
+        return "kept"
+    return "missing" if seen["required"] and seen["kept"] is False else "not_required"
+
+
+FACTS = {"restored_state": Fact(_observe, judge), "lasting_state": Fact(_foretell, _judge_foretold)}
 ACTIONS = {"restore_state": _restore}

@@ -120,7 +120,8 @@ class Transport:
     def _clear(self) -> None:
         """Delete the Job, its pods and its Secret, and wait until they are gone."""
         self.cluster.delete("Secret", self.namespace, self.name)
-        self.cluster.delete("Job", self.namespace, self.name)
+        if job := self.cluster.get("Job", self.namespace, self.name):  # never one that a later attempt creates
+            self.cluster.delete("Job", self.namespace, self.name, uid=job["metadata"]["uid"])
         while self.cluster.get("Job", self.namespace, self.name) or self._pods():
             self.pace.check()
             self.pace.clock.sleep(POLL_SECONDS)

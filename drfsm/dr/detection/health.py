@@ -247,11 +247,11 @@ def judge(seen: Mapping[str, Any], limit_seconds: float) -> Health:
         return _not_seen(unseen, seen, limit_seconds)
     deciding = seen["pointers"][seen["decides"]]
     ended_at = str(deciding.get("ended_at") or seen["written_at"] or "") if _is_pointer(deciding) else ""
-    age_seconds = _age(seen["now"], ended_at)
+    age_seconds, ahead_seconds = _age(seen["now"], ended_at)
     checks = (
         _pointers(seen),
         _agreement(seen),
-        _freshness(deciding, ended_at, age_seconds, limit_seconds),
+        _freshness(deciding, ended_at, age_seconds, ahead_seconds, limit_seconds),
         _marker(seen),
         _run(seen),
     )
@@ -281,10 +281,16 @@ def _not_seen(unseen: Mapping[str, str], seen: Mapping[str, Any], limit_seconds:
     )
 
 
-def _age(now: Any, ended_at: str) -> float | None:
-    """Return how long ago a run ended, by the store's clock. A time without an offset is UTC."""
+def _age(now: Any, ended_at: str) -> tuple[float | None, float]:
+    """Return how long ago a run ended by the store's clock, and how far ahead of that clock; None where unknown.
+
+    A time without an offset is UTC.
+    """
     at, ended = claims.moment(now), claims.moment(ended_at) or claims.moment(f"{ended_at}+00:00")
-    return None if at is None or ended is None else (at - ended).total_seconds()
+    if at is None or ended is None:
+        return None, 0.0
+    ahead_seconds = claims.seconds_between(at, ended)
+    return None if ahead_seconds > AHEAD_SECONDS else claims.seconds_between(ended, at), ahead_seconds
 
 
 def _unread(parts: Mapping[str, Any]) -> list[str]:
@@ -341,18 +347,20 @@ def _agreement(seen: Mapping[str, Any]) -> Check:
     return Check("agreement", OK, f"all name {runs[0]}")
 
 
-def _freshness(deciding: Any, ended_at: str, age_seconds: float | None, limit_seconds: float) -> Check:
+def _freshness(
+    deciding: Any, ended_at: str, age_seconds: float | None, ahead_seconds: float, limit_seconds: float
+) -> Check:
     limit = f"the limit is {_span(limit_seconds)}"
     if not _is_pointer(deciding):
         nothing = deciding is None
         return Check("freshness", WRONG if nothing else UNKNOWN, "nothing is published" if nothing else "not known")
+    if ahead_seconds > AHEAD_SECONDS:
+        ahead = f"the run ended {_span(ahead_seconds)} ahead of the store's clock: one of the two clocks is wrong"
+        return Check("freshness", UNKNOWN, ahead)
     if age_seconds is None:
         return Check("freshness", UNKNOWN, f"when the run ended is not known ({ended_at or 'no pointer says it'})")
-    if age_seconds < -AHEAD_SECONDS:
-        ahead = f"the run ended {_span(-age_seconds)} ahead of the store's clock: one of the two clocks is wrong"
-        return Check("freshness", UNKNOWN, ahead)
     status = OK if age_seconds <= limit_seconds else WRONG
-    return Check("freshness", status, f"the run ended {_span(max(age_seconds, 0))} ago, at {ended_at}; {limit}")
+    return Check("freshness", status, f"the run ended {_span(age_seconds)} ago, at {ended_at}; {limit}")
 
 
 def _marker(seen: Mapping[str, Any]) -> Check:

@@ -37,7 +37,7 @@ def minutes_between(began: str, ended: str) -> float | None:
     first, last = claims.moment(began), claims.moment(ended)
     if first is None or last is None:
         return None
-    return round(max((last - first).total_seconds(), 0.0) / MINUTES_OF_AN_HOUR, 2)
+    return round(claims.seconds_between(first, last) / MINUTES_OF_AN_HOUR, 2)
 
 
 def total(parts: list[dict[str, Any]]) -> dict[str, Any]:

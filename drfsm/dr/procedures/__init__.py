@@ -5,9 +5,12 @@ its binding is asked for; ``approval`` and ``drill`` are imported whole by the c
 """
 
 from drfsm.dr.procedures.bindings import MACHINES, binding, with_defaults
+from drfsm.dr.procedures.promote_flags import FLAGS, case_of
 
 __all__ = [
+    "FLAGS",
     "MACHINES",
     "binding",
+    "case_of",
     "with_defaults",
 ]

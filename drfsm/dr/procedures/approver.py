@@ -13,7 +13,7 @@ Of the approver the same proof is asked. One identity that two people share prov
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from drfsm.claims import moment
+from drfsm.claims import moment, seconds_between
 from drfsm.dr.callers import callers
 from drfsm.dr.sites import sites
 from drfsm.dr.terms import terms_of
@@ -78,7 +78,7 @@ def _in_words(approved_at: str, now: str | None, hours: str) -> str:
 
 def _age_seconds(approved_at: object, now: object) -> float | None:
     then, at = moment(approved_at), moment(now)
-    return None if then is None or at is None else (at - then).total_seconds()
+    return None if then is None or at is None else seconds_between(then, at)
 
 
 def _judge_age(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
@@ -87,7 +87,8 @@ def _judge_age(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     if seen["stop_begun"]:
         return "in_time"
     age, limit = _age_seconds(terms.approved_at, seen["store_time"]), terms.approval_expires_seconds
-    if age is None or limit is None or age < -SKEW_SECONDS:
+    ahead = _age_seconds(seen["store_time"], terms.approved_at)
+    if age is None or ahead is None or limit is None or ahead > SKEW_SECONDS:
         return "unclear"
     return "in_time" if age <= limit else "expired"
 

@@ -17,6 +17,7 @@ MACHINES = ("drill", "promote", "failback")
 
 INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "drill": {
+        "require_state": "no",
         "refresh_pull_secret": "no",
         "workload": "",  # the contract that was in the code, whatever it became since
         "expect_backup_sha256": "",

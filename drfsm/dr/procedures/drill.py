@@ -28,12 +28,13 @@ from drfsm.dr.infrastructure import provision, tags_of
 from drfsm.dr.objects import cronjob_of
 from drfsm.dr.pointers import ownership
 from drfsm.dr.procedures import drill_promotion
+from drfsm.dr.procedures.promote_flags import case_of, recorded_flags
 from drfsm.dr.sites import baseline, preflight, publishing, pull_secret, schedules
 from drfsm.dr.terms import terms_of
 from drfsm.dr.validation import failure as validation_failure
 from drfsm.dr.validation import job as validation_job
 from drfsm.dr.validation import until_0_2
-from drfsm.engine import Binding, Fact, Run
+from drfsm.engine import Binding, Fact, Late, Run
 from drfsm.errors import ActionFailed, DrfsmError, Unreachable, Unreadable, UsageFault
 from drfsm.world import World
 
@@ -54,11 +55,10 @@ def _scope(_world: World, run: Run) -> dict[str, Any]:
 
 def _flags(_world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
-    given = {name: str(terms.recorded(name)) for name in ("auto_promote", "allow_promote_bypass")}
-    missing = [f"--{name.replace('_', '-')} true" for name, value in given.items() if value != "true"]
+    flags = recorded_flags(terms)
     return {
-        **given,
-        "missing": missing,
+        **flags,
+        "missing": list(case_of(flags).missing),
         "promotion": str(terms.recorded("promote")),
         "target": str(terms.recorded("promote_target")),
         "teardown": str(terms.recorded("teardown")),
@@ -68,14 +68,7 @@ def _flags(_world: World, run: Run) -> dict[str, Any]:
 def _judge_flags(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
     if seen["target"] == "canonical" and seen["teardown"] == "true":
         return "unsafe"
-    match seen["auto_promote"] == "true", seen["allow_promote_bypass"] == "true":
-        case True, True:
-            return "both"
-        case True, False:
-            return "auto_only"
-        case False, True:
-            return "bypass_only"
-    return "neither"
+    return case_of(seen).drill
 
 
 def _said(name: str, value: str, then: str, otherwise: str) -> Fact:
@@ -301,7 +294,7 @@ def _recovery(_world: World, run: Run) -> dict[str, Any]:
     return {
         "started_at": terms.started_at,
         "validated_by": ended,
-        "seconds": round((last - first).total_seconds(), 1),
+        "seconds": round(claims.seconds_between(first, last), 1),
         "objective_seconds": terms.recovery_time_objective,
         "covers": "bring-up, restore and validation" if terms.recovery_is_whole else PART,
     }
@@ -427,6 +420,28 @@ ACTIONS = {
 }
 
 
+def _site_is_gone(world: World, run: Run) -> bool:
+    runner = provision.FACTS["runner"]
+    return runner.judge(runner.observe(world, run), run.inputs) == "absent"
+
+
+def _on_the_site(what: str) -> Late:
+    """Return how a request to the drilled site is settled: waited for where the site stands, moot where it is gone."""
+    return Late(settles=what, gone=_site_is_gone)
+
+
+# A drill undoes nothing: what it began on a site goes with the site. Only a site that is left standing can meet a late
+# request. A machine that comes late is taken down by the teardown, which asks for it once more by the same token.
+LATE: Mapping[str, Late] = {
+    "restore_manifests": _on_the_site("objects that do not exist yet are applied without a condition"),
+    "apply_dr_control_plane": _on_the_site("a ConfigMap that does not exist yet is applied without a condition"),
+    "refresh_pull_secret": _on_the_site("a pull Secret that does not exist yet is applied without a condition"),
+    "restore_state": _on_the_site("the creation of the Job that writes the state has no condition"),
+    "start_validation": _on_the_site("the creation of a Job has no condition"),
+    "remove_validation": _on_the_site("the deletion of what a Job published has no condition"),
+}
+
+
 def binding() -> Binding:
     """Return the binding; ``Binding.complete_for`` holds it against the machine."""
-    return Binding(facts=FACTS, actions=ACTIONS, former_actions=until_0_2.FORMER_ACTIONS)
+    return Binding(facts=FACTS, actions=ACTIONS, late=LATE, former_actions=until_0_2.FORMER_ACTIONS)

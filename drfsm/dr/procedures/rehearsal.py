@@ -10,17 +10,11 @@ from typing import Any
 
 from drfsm.dr.layout import Layout, pairs_of
 from drfsm.dr.pointers import Pointer, keys_of, pairs, read, rebuilt, write
+from drfsm.dr.procedures.promote_flags import case_of, recorded_flags
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Late, Run
 from drfsm.errors import ActionFailed
 from drfsm.world import World
-
-_FLAGS = {
-    ("true", "true"): "both",
-    ("false", "true"): "no_auto_promote",
-    ("true", "false"): "no_bypass",
-    ("false", "false"): "neither",
-}
 
 
 def judge_place(seen: Mapping[str, str], _inputs: Mapping[str, Any] | None = None) -> str:
@@ -34,11 +28,6 @@ def judge_place(seen: Mapping[str, str], _inputs: Mapping[str, Any] | None = Non
 def _place(run: Run) -> dict[str, str]:
     terms = terms_of(run.inputs)
     return {name: str(terms.recorded(name)) for name in ("prefix", "rehearses")}
-
-
-def _flags(run: Run) -> dict[str, str]:
-    terms = terms_of(run.inputs)
-    return {name: str(terms.recorded(name)) for name in ("auto_promote", "allow_promote_bypass")}
 
 
 def _sources(world: World, run: Run) -> dict[str, Pointer]:
@@ -89,8 +78,8 @@ def _judge(seen: Mapping[str, bool], _inputs: Mapping[str, Any]) -> str:
 
 FACTS = {
     "promote_flags": Fact(
-        lambda _world, run: _flags(run),
-        lambda seen, _inputs: _FLAGS[seen["auto_promote"], seen["allow_promote_bypass"]],
+        lambda _world, run: recorded_flags(terms_of(run.inputs)),
+        lambda seen, _inputs: case_of(seen).rehearsal,
     ),
     "place": Fact(lambda _world, run: _place(run), judge_place),
     "rehearsal": Fact(_observe, _judge),

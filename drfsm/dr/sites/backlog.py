@@ -12,7 +12,7 @@ from datetime import datetime
 from shlex import quote
 from typing import Any, NamedTuple
 
-from drfsm.claims import moment
+from drfsm.claims import moment, seconds_between
 from drfsm.dr.objects import condition, time_of
 from drfsm.dr.pod_troubles import ENDED
 from drfsm.dr.sites.health import pod_at_fault
@@ -128,7 +128,7 @@ def _deadline(job: Manifest, now: datetime) -> float | None:
     if not limit:
         return None
     started = moment((job.get("status") or {}).get("startTime"))
-    return float(limit) - ((now - started).total_seconds() if started is not None else 0.0)
+    return float(limit) - (seconds_between(started, now) if started is not None else 0.0)
 
 
 def _why_stuck(job: Manifest, pods: Sequence[Manifest], now: datetime, limit: float) -> str:
@@ -137,7 +137,7 @@ def _why_stuck(job: Manifest, pods: Sequence[Manifest], now: datetime, limit: fl
     of_it = [pod for pod in pods if ("Job", name) in owners(pod) and phase_of(pod) not in ENDED]
     why = [list(pod_at_fault(pod)) for pod in of_it]
     born = moment(job["metadata"].get("creationTimestamp"))
-    late = born is not None and (now - born).total_seconds() > limit
+    late = born is not None and seconds_between(born, now) > limit
     words = ""
     if spec.get("suspend"):
         words = "it is suspended, so it starts no pod and never ends"
@@ -153,7 +153,7 @@ def _why_stuck(job: Manifest, pods: Sequence[Manifest], now: datetime, limit: fl
 def _stuck_deletion(kubectl: str, job: Manifest, now: datetime, limit: float) -> Iterator[dict[str, str]]:
     metadata = job["metadata"]
     since, finalizers = moment(metadata["deletionTimestamp"]), ", ".join(metadata.get("finalizers") or ())
-    if since is not None and finalizers and (now - since).total_seconds() > limit:
+    if since is not None and finalizers and seconds_between(since, now) > limit:
         why = f"it is being deleted since {metadata['deletionTimestamp']}, and waits for its finalizers: {finalizers}"
         do = f"{kubectl} -n {quote(metadata['namespace'])} get job {quote(metadata['name'])} -o yaml shows who set them"
         yield {"what": f"Job {metadata['name']}", "why": why, "do": do}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from drfsm.claims import moment
+from drfsm.claims import moment, seconds_between
 from drfsm.dr.objects import condition, time_of
 from drfsm.dr.pod_troubles import troubles
 from drfsm.dr.sites import backlog
@@ -53,7 +53,7 @@ def _in_words(seen: Mapping[str, Any], now: datetime) -> Iterator[str]:
             since = moment(workload["since"]) or now
             state = "out of sight, its node does not answer" if workload["out_of_sight"] else workload["words"]
             owner = f" of {workload['owner']}" if workload.get("owner") else ""
-            yield f"{kind} {workload['name']}{owner}, {state}, {int((now - since).total_seconds()) // 10 * 10} s old"
+            yield f"{kind} {workload['name']}{owner}, {state}, {int(seconds_between(since, now)) // 10 * 10} s old"
     for node in seen["nodes_out_of_sight"]:
         yield f"node {node} does not answer: a pod that was deleted by force while it ran there may run on"
 

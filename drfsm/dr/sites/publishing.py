@@ -262,13 +262,14 @@ FACTS = {
     "publishing_place": Fact(_observe_place, _judge_place),
     "publishing_switch": Fact(_observe_switch, lambda seen, _inputs: "overridden" if seen["overridden"] else "heeded"),
 }
+_ON_PRIMARY, _ON_DR = Late(_touch("primary")), Late(_touch("dr"))
 LATE = {
-    "silence_primary": Late(_touch("primary")),
-    "silence_dr": Late(_touch("dr")),
-    "restore_primary_publishing": Late(_touch("primary")),
-    "restore_dr_publishing": Late(_touch("dr")),
-    "enable_primary_publishing": Late(_touch("primary")),
-    "enable_dr_publishing": Late(_touch("dr")),
+    "silence_primary": _ON_PRIMARY,
+    "silence_dr": _ON_DR,
+    "restore_primary_publishing": _ON_PRIMARY,
+    "restore_dr_publishing": _ON_DR,
+    "enable_primary_publishing": _ON_PRIMARY,
+    "enable_dr_publishing": _ON_DR,
 }
 ACTIONS = {
     "silence_primary": _silence("primary"),

@@ -143,7 +143,7 @@ def _age(manifest: Manifest, now: datetime) -> dict[str, Any]:
         return {"written_at": None, "age_seconds": None}
     return {
         "written_at": written.isoformat(timespec="seconds"),
-        "age_seconds": max(round((now - written).total_seconds()), 0),
+        "age_seconds": round(claims.seconds_between(written, now)),
     }
 
 

@@ -347,13 +347,14 @@ def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
     return judge_site
 
 
+_ON_PRIMARY, _ON_DR = Late(_touch("primary")), Late(_touch("dr"))
 LATE = {
-    "suspend_primary_schedules": Late(_touch("primary")),
-    "restore_primary_schedules": Late(_touch("primary")),
-    "resume_primary_schedules": Late(_touch("primary")),
-    "suspend_dr_schedules": Late(_touch("dr")),
-    "restore_dr_schedules": Late(_touch("dr")),
-    "resume_dr_schedules": Late(_touch("dr")),
+    "suspend_primary_schedules": _ON_PRIMARY,
+    "restore_primary_schedules": _ON_PRIMARY,
+    "resume_primary_schedules": _ON_PRIMARY,
+    "suspend_dr_schedules": _ON_DR,
+    "restore_dr_schedules": _ON_DR,
+    "resume_dr_schedules": _ON_DR,
 }
 FACTS = {f"{site}_schedules": Fact(_observe(site), _judge(site)) for site in ("primary", "dr")}
 # A promote also suspends the primary, and restores that in an abort.

@@ -42,9 +42,13 @@ def _read(world: World, run: Run) -> dict[str, Any]:
 
 
 def _window(run: Run) -> tuple[datetime, datetime]:
-    """Return the run's start and the time now, both by the clock of the machine that recorded them."""
+    """Return the run's start and the time now, both by the clock of the machine that recorded them.
+
+    No window is negative: where the clock was set back since, it ends where it begins.
+    """
     assert run.starter is not None  # noqa: S101  somebody started the run
-    return datetime.fromisoformat(run.starter.at), datetime.fromisoformat(run.clock.now())
+    began = datetime.fromisoformat(run.starter.at)
+    return began, max(began, datetime.fromisoformat(run.clock.now()))
 
 
 def _history(

@@ -12,7 +12,7 @@ machines/drill.yaml decides whether there is another try. Changes nothing. The J
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from drfsm.claims import moment
+from drfsm.claims import moment, seconds_between
 from drfsm.dr.objects import redacted, time_of
 from drfsm.dr.pod_troubles import PULLS
 from drfsm.dr.terms import terms_of
@@ -62,7 +62,7 @@ def _note_progress(world: World, run: Run, job: Manifest) -> None:
     born = moment(job["metadata"].get("creationTimestamp"))
     if born is None:
         return
-    seconds = (time_of(world.site(terms_of(run.inputs).target_site), run) - born).total_seconds()
+    seconds = seconds_between(born, time_of(world.site(terms_of(run.inputs).target_site), run))
     if seconds >= NOTE_SECONDS and seconds % NOTE_SECONDS < 2 * POLL_SECONDS:
         run.note(f"the validation runs, since {seconds - seconds % NOTE_SECONDS:.0f} s")
 

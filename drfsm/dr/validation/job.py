@@ -13,7 +13,7 @@ from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
-from drfsm.claims import moment
+from drfsm.claims import moment, seconds_between
 from drfsm.dr import pod_troubles
 from drfsm.dr.layout import pairs_of
 from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL, condition, cronjob_of, name_of_ours, redacted, time_of
@@ -158,9 +158,9 @@ def _remove(world: World, run: Run) -> dict[str, Any]:
 def remove_jobs(cluster: Cluster, run: Run, role: str) -> list[str]:
     """Delete the Jobs that this run started in a role, and wait until nothing of them can write any more."""
     namespace = terms_of(run.inputs).namespace
-    jobs = [str(each["metadata"]["name"]) for each in find(cluster, run, role)]
-    for name in jobs:
-        cluster.delete("Job", namespace, name)
+    jobs = {str(job["metadata"]["name"]): str(job["metadata"]["uid"]) for job in find(cluster, run, role)}
+    for name, uid in jobs.items():
+        cluster.delete("Job", namespace, name, uid=uid)  # never one that is created later under this name
     until = run.clock.monotonic() + REMOVE_SECONDS
     while names := ", ".join(each for left in left_of(cluster, run, role).values() for each in left):
         run.check()
@@ -171,7 +171,7 @@ def remove_jobs(cluster: Cluster, run: Run, role: str) -> list[str]:
                 hint="look at its node, then `drfsm resume`; or, in an abort, `drfsm request waive_undo --reason …`",
             )
         run.clock.sleep(POLL_SECONDS)
-    return jobs
+    return list(jobs)
 
 
 def _observe_job(world: World, run: Run) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def _events(cluster: Cluster, run: Run, names: set[str]) -> list[str]:
 
 def _too_long(manifest: Manifest, now: datetime, limit: float) -> bool:
     born = moment(manifest["metadata"].get("creationTimestamp"))
-    return born is not None and (now - born).total_seconds() > limit
+    return born is not None and seconds_between(born, now) > limit
 
 
 def _judge_result(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
@@ -272,6 +272,6 @@ FACTS = {
 }
 LATE = {
     "start_validation": Late(settles="the creation of a Job has no condition"),
-    "remove_validation": Late(settles="the deletion of a Job has no condition"),
+    "remove_validation": Late(settles="the deletion of what a Job published has no condition"),
 }
 ACTIONS = {"start_validation": _start, "remove_validation": _remove}

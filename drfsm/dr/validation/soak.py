@@ -168,6 +168,6 @@ FACTS = {
 }
 LATE = {
     "start_soak": Late(settles="the creation of a Job has no condition"),
-    "remove_soak": Late(settles="the deletion of a Job has no condition"),
+    "remove_soak": Late(settles="the deletion of a Job, though only of that very one, may land at any time"),
 }
 ACTIONS = {"start_soak": _start, "remove_soak": _remove}

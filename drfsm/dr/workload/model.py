@@ -185,6 +185,16 @@ class RunIds:
         rest = str(text).removeprefix(self.prefix)
         return bool(rest) and (self.form == NAME or claims.moment(rest) is not None)
 
+    @property
+    def grammar(self) -> str:
+        """Say how the workload names its runs."""
+        form = (
+            "a time with an offset, e.g. 2026-11-28T08:02:45Z"
+            if self.form == TIME
+            else "letters, digits, ':', '+', '.', '_' and '-'"
+        )
+        return f"{self.prefix!r} and then {form}" if self.prefix else form
+
     def new(self, now: datetime) -> str:
         """Return the id of a run that begins now."""
         now = now.astimezone(UTC)

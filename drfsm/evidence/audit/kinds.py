@@ -19,6 +19,7 @@ from drfsm.journal.record_types import (
     Ended,
     Held,
     LeaseAcquired,
+    PredecessorSettled,
     Rejected,
     Resumed,
     RunStarted,
@@ -28,7 +29,7 @@ from drfsm.journal.record_types import (
 )
 from drfsm.spec.model import MachineSpec
 
-_ONLY_FOR_REAL = ("intent", "commit", "failed", "repaired", "sampled", "resolved", "settled")
+_ONLY_FOR_REAL = ("intent", "commit", "failed", "repaired", "sampled", "resolved", "settled", "predecessor_settled")
 _AFTER_THE_END = ("tail_cut", "seal")
 _SCOPES = ("live", "drill")
 
@@ -133,6 +134,12 @@ def _cut(here: Position, record: Record, cut: TailCut) -> None:
     here.findings.note(f"line {record.seq + 1}: a torn last line of {cut.bytes} bytes was cut off")
 
 
+def _predecessor(here: Position, record: Record, settled: PredecessorSettled) -> None:
+    left = here.state.predecessor
+    if left is None or (settled.run_id, settled.left_open) != (left.run_id, left.left_open):
+        here.add(record, "recovery", f"requests of the run {settled.run_id} are settled, and it left none open")
+
+
 def _rejected(here: Position, record: Record, rejected: Rejected) -> None:
     _stands(here, record, rejected.state)
 
@@ -204,6 +211,7 @@ _RULES: Mapping[str, Callable[[Position, Record, Any], None]] = {
     "commit": steps.commit,
     "resolved": steps.resolved,
     "settled": steps.settled,
+    "predecessor_settled": _predecessor,
     "rejected": _rejected,
     "held": _held,
     "forecast": forecasts.forecast,

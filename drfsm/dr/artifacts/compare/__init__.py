@@ -10,7 +10,7 @@ from drfsm.dr.artifacts.compare.fields import apart
 from drfsm.dr.artifacts.compare.outcome import Comparison, Difference, printable, short
 from drfsm.dr.artifacts.compare.profile import Path, Profile, Treatment
 from drfsm.dr.artifacts.compare.reading import Unreadable, json_of
-from drfsm.dr.artifacts.compare.sources import DirectoryRun, Reader, StoreRun
+from drfsm.dr.artifacts.compare.sources import DirectoryRun, Reader, ReadOnce, StoreRun
 
 __all__ = [
     "Comparison",
@@ -18,6 +18,7 @@ __all__ = [
     "DirectoryRun",
     "Path",
     "Profile",
+    "ReadOnce",
     "Reader",
     "StoreRun",
     "Treatment",

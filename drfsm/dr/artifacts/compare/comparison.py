@@ -14,6 +14,7 @@ from drfsm.dr.artifacts.compare import (
     DirectoryRun,
     Profile,
     Reader,
+    ReadOnce,
     StoreRun,
     compare,
     default_profile,
@@ -79,9 +80,11 @@ def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | None:
 def _observe_profile(world: World, run: Run) -> dict[str, Any]:
     """See whether any run could pass the comparison with the present owner's, before anything is frozen."""
     terms = terms_of(run.inputs)
-    owners = StoreRun(world.store, terms.layout.run(terms.old_run), terms.old_run, terms.source_site, run.check)
+    home = terms.layout.run(terms.old_run)
+    owners = ReadOnce(StoreRun(world.store, home, terms.old_run, terms.source_site, run.check))
     profile = profile_of(terms.workload, terms.comparison_profile)
     why = never_passes(owners, profile, terms.workload)
+    run.already_read[f"{home}/"] = owners.found  # for the run's verification, which is read at the same moment
     which = {"profile": profile.name, "profile_sha256": profile.sha256, "run_id": terms.old_run}
     seen: dict[str, Any] = {**which, "wrong": first_of(why)}
     return {**seen, "in_words": "; ".join(seen["wrong"]["first"])} if why else seen

@@ -5,11 +5,13 @@ the world.
 """
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from attrs import frozen
+from attrs import define, field, frozen
 
+from drfsm.dr.artifacts.run_report import Found
 from drfsm.errors import UsageFault
 from drfsm.world import Check, ObjectStore
 
@@ -64,6 +66,42 @@ class StoreRun:
         keys = {f"{self.prefix}/{name}": name for name in names}
         answers = self.store.get_many(keys, check=self.check, largest_bytes=LARGEST_FILE_BYTES)
         return {keys[key]: blob.body for key, blob in answers if blob is not None}
+
+
+@define
+class ReadOnce:
+    """A run that is held against itself: each batch of files is read once. ``found``: SHA-256 and size of each file."""
+
+    run: StoreRun
+    found: dict[str, Found] = field(factory=dict)
+    _names: Sequence[str] = ()
+    _bodies: Mapping[str, bytes] = field(factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What people call the run."""
+        return self.run.label
+
+    @property
+    def where(self) -> str:
+        """The run's URI."""
+        return self.run.where
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's id."""
+        return self.run.run_id
+
+    def names(self) -> Mapping[str, int]:
+        """List the run."""
+        return self.run.names()
+
+    def read(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Read these files, unless they were the last that were read."""
+        if not self._names or tuple(names) != self._names:
+            self._names, self._bodies = tuple(names), self.run.read(names)
+            self.found |= {name: (sha256(body).hexdigest(), len(body)) for name, body in self._bodies.items()}
+        return self._bodies
 
 
 @frozen
