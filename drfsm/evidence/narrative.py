@@ -78,17 +78,22 @@ _SITES = {"primary": "The primary", "dr": "DR"}
 # --- where it stands ------------------------------------------------------------------------------------
 
 
-def standing(state: RunState, place: str, dead: bool = False, *, with_frozen: bool = True) -> Iterator[str]:
+def standing(
+    state: RunState, place: str, dead: bool = False, *, with_frozen: bool = True, with_reason: bool = True
+) -> Iterator[str]:
     """Yield where a run stands. ``place`` is the bundle; ``dead``: no process works on the run.
 
-    ``with_frozen``: say what is frozen; `drfsm status` has said so before.
+    ``with_frozen``: say what is frozen; `drfsm status` has said so before. ``with_reason``: say why it stands or
+    ended; the progress of a run that was just at work has said so on the same terminal.
     """
     if state.status == "none":
         yield "No run was started here."
         return
     interrupted = dead and state.status == "running"
     yield _headline(state, interrupted=interrupted)
-    yield from _why(state)
+    if with_reason:
+        yield from _why(state)
+    yield from _remarks(state)
     if state.dry_run and state.inputs.get("expect_account") == "":
         yield "  account: not confirmed, as neither --expect-account nor EXPECTED_ACCOUNT_ID says which it must be"
     yield from _begun(state, alive=state.status == "running" and not interrupted)
@@ -125,6 +130,10 @@ def _why(state: RunState) -> Iterator[str]:
         yield from (f"       {finding}" for finding in more)
     if state.hint and state.stage != _UNDECIDED:
         yield f"  what to do: {clip(state.hint, _REASON_WIDTH)}"
+
+
+def _remarks(state: RunState) -> Iterator[str]:
+    """Yield what a person must know beside the reason: the way back, risks that were taken, what was left."""
     if state.forward_only and not state.ended:
         yield "  past the point of no return: the only way is forward, with drfsm resume; an abort is refused"
     for loud in state.loud:
