@@ -30,6 +30,9 @@ _KNOWN: Mapping[str, Known] = {
     "92a02b04f67d8b55de505d8cd65d3d19369db1f3de2967ff80514bf58859a845": Known("drill", "0.4.0"),
     "b3cadf59bdfcdc48e3c31e0780f2fa5c8ca729ad3763512a8f01244104883865": Known("promote", "0.4.0"),
     "30898206a4781bdd5eaa72dece66b7f0e6161fbcb5bfae61f8dde2b2da02c89b": Known("failback", "0.4.0"),
+    "6abcf9fedef9b59f5262f16c660c07fa3f40f4244812b4a9429da0e78e8f3348": Known("drill", "0.5.0"),
+    "ebd532d81a3ab7446b6e770aedd4aece838b752909b3540a6f8a7c67053bdf55": Known("promote", "0.5.0"),
+    "df34818e6b205a1accb05b0c6f437ee535cb77312dd1075dda6ebe2ac2ae4faf": Known("failback", "0.5.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

@@ -133,7 +133,9 @@ def failback(**options: Any) -> int:
     Needs two tokens, so that nobody runs it by habit. Every action is recorded before it is done: if the run is
     killed at any moment, `drfsm resume` continues it from exactly there.
     """
-    confirmations = tokens(options.pop("confirm1"), options.pop("confirm2"), options["dr_run_id"])
+    confirmations = tokens(
+        options.pop("confirm1"), options.pop("confirm2"), options["dr_run_id"], dry_run=options["dry_run"]
+    )
     invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
     output_format = str(options.pop("output"))
     start_options = {name: options.pop(name) for name in ("dry_run", "receipt_dir")}

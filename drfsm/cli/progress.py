@@ -14,6 +14,7 @@ from typing import Any, TextIO, cast
 from drfsm.claims import printable_json
 from drfsm.cli.say import Enduring, write_line
 from drfsm.errors import common_causes, in_one_line, unmet
+from drfsm.evidence.wording import ACCEPTED, accepted_words
 from drfsm.journal import Record, RunState
 from drfsm.journal.record_types import Forecast
 from drfsm.runs.invocation import Listener
@@ -91,13 +92,19 @@ class Progress:
         if isinstance(forecast := record.content, Forecast):
             self._unreadable(forecast.unread)
             self._line(*_forecast(forecast))
+            self._refusals(forecast)
         if _is_step(record):
             self._told.clear()
+        if _is_lease_held(record):  # the command itself says that at its end, with what to type
+            self._told.update(_reasons(record))
         why, findings = self._untold(_reasons(record))
         if record.kind in _LINES and not self._is_clear_again(record):
             self._line(*_LINES[record.kind](record.body, why))
         for finding in findings:
             self._line("  -", finding)
+        for check in record.body.get("guards", ()) if record.kind != "intent" else ():
+            if check["value"] == ACCEPTED:
+                self._line("!", accepted_words(check["fact"], check["seen"]))
         if record.kind != "intent":
             self._foreseen(record.body.get("foreseen", ()), record.body.get("trigger", ""))
 
@@ -136,6 +143,12 @@ class Progress:
         for check in others:
             self._tell(f"{trigger}: {unmet(check)}")
 
+    def _refusals(self, forecast: Forecast) -> None:
+        """Print why a step of a dry run would be refused, as far as it is a reason of its own."""
+        own = [check for check in forecast.failed if check in forecast.guards and check.value != "unknown"]
+        for check in own if forecast.outcome == "refused" else ():
+            self._tell(f"{forecast.trigger}: {check.words}")
+
     def _tell(self, finding: str, in_short: str = "") -> None:
         """Print a finding ahead of the end, which then doesn't repeat it."""
         self._told.add(finding)
@@ -152,6 +165,11 @@ def _is_step(record: Record) -> bool:
     return record.kind in ("intent", "repaired", "resumed") or (
         record.kind == "commit" and record.body["by"] != "failure"
     )
+
+
+def _is_lease_held(record: Record) -> bool:
+    """Whether a start was refused because another run holds the lease."""
+    return record.kind == "commit" and record.body.get("args", {}).get("error") == "LeaseHeld"
 
 
 def _reasons(record: Record) -> Sequence[str]:
@@ -199,7 +217,7 @@ _FORECASTS = {
     "pass": "would pass",
     "wait": "would wait",
     "refused": "WOULD BE REFUSED",
-    "depends": "depends on steps that a dry run leaves out",
+    "depends": "depends on steps before it",
     "unknown": "UNKNOWN",
 }
 
