@@ -120,10 +120,26 @@ class IllegalTransition(DrfsmError):
 
 
 def shown(seen: object) -> str:
-    """Return an observation for a message: its own words (``in_words``) or its text, else JSON. Long ones are cut."""
-    seen = seen["in_words"] if isinstance(seen, Mapping) and "in_words" in seen else seen
+    """Return an observation for a message: its own words (``in_words``) or its text, else JSON. Long ones are cut.
+
+    Of pointers it says which run each names.
+    """
+    if isinstance(seen, Mapping):
+        seen = seen["in_words"] if "in_words" in seen else _as_pointers(seen) or seen
     text = seen if isinstance(seen, str) else json.dumps(seen, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters; all of them are in the journal)"
+
+
+def _as_pointers(seen: Mapping[Any, object]) -> str:
+    """Return which run each of the pointers names, by their keys; "" for an observation of anything else."""
+    named = [(key, pointer) for key, pointer in seen.items() if isinstance(key, str) and key.endswith(".json")]
+    fits = (pointer is None or (isinstance(pointer, Mapping) and "run_id" in pointer) for _, pointer in named)
+    if not named or len(named) != len(seen) or not all(fits):
+        return ""
+    return ", ".join(
+        f"{key} names {pointer['run_id']}" if isinstance(pointer, Mapping) else f"{key} is not there"
+        for key, pointer in named
+    )
 
 
 def unmet(check: Mapping[str, Any]) -> str:

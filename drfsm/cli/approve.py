@@ -13,6 +13,7 @@ from drfsm.cli.run_verbs import on_a_run
 from drfsm.cli.say import say
 from drfsm.engine.runner import who as this_user
 from drfsm.errors import ExitCode, UsageFault
+from drfsm.evidence.narrative import shortest_name
 from drfsm.journal import RunState, fold
 from drfsm.runs import wiring
 from drfsm.runs.fetching import find_or_fetch
@@ -45,15 +46,12 @@ def approve(run: str | None, invocation: Invocation, *, ticket: str, plan: str, 
         confirmed = (
             digest if len(typed.strip()) >= approval.SHOWN and digest.startswith(typed.strip()) else typed.strip()
         )
-    if not confirmed:
-        named = run or state.run_id
-        command = plans.approve_command(named, digest, ticket.strip(), allow_older=allow_older)
-        say("not approved. To approve exactly this plan:", err=True)
+    unknown = bool(confirmed) and confirmed != digest and confirmed not in _shown_plans(run)
+    if unknown or not confirmed:
+        command = plans.approve_command(shortest_name(state, run), digest, ticket.strip(), allow_older=allow_older)
+        why = f": {bounded(confirmed, 100)} is the digest of no plan of this run" if unknown else ""
+        say(f"not approved{why}. To approve exactly this plan:", err=True)
         say(f"  {command}", err=True)
-        return int(ExitCode.REFUSED)
-    if confirmed != digest and confirmed not in _shown_plans(run):
-        say(f"not approved: {bounded(confirmed, 100)} is the digest of no plan of this run. This plan has:", err=True)
-        say(f"  {digest}", err=True)
         return int(ExitCode.REFUSED)
     answer = plans.answer_of(now, confirmed, operator, ticket, allow_older=allow_older)
     return wiring.resume(run, lambda runner: runner.request("approve", answer), invocation)

@@ -135,7 +135,9 @@ def failback(**options: Any) -> int:
     killed at any moment, `drfsm resume` continues it from exactly there.
     """
     check_run_id("--dr-run-id", options["dr_run_id"], contract_of(options))
-    confirmations = tokens(options.pop("confirm1"), options.pop("confirm2"), options["dr_run_id"])
+    confirmations = tokens(
+        options.pop("confirm1"), options.pop("confirm2"), options["dr_run_id"], dry_run=options["dry_run"]
+    )
     invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
     output_format = str(options.pop("output"))
     start_options = {name: options.pop(name) for name in ("dry_run", "receipt_dir")}

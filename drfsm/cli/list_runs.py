@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,12 +36,13 @@ def list_runs(uri: str | None, output: str) -> None:
     for row in rows:
         began = f"{row['started_at'][:19]}Z" if row["started_at"] else ""
         named = row["run_id"] if uri is None else row["bundle"]
-        say(f"{row['status']:<12} {row['state']:<26} {began:<20}  {named}")
+        dry = "  (dry run)" if row["dry_run"] and row["status"] != "dry_run" else ""
+        say(f"{row['status']:<12} {row['state']:<26} {began:<20}  {named}{dry}")
     if not rows:
         say(f"no run is known in {uri or bundle.home() / 'runs'}", err=True)
 
 
-def _row(place: Path) -> dict[str, str]:
+def _row(place: Path) -> dict[str, Any]:
     """Return a run's line. A run whose journal cannot be read is listed as damaged."""
     try:
         records = read_chain(place).records
@@ -51,16 +52,17 @@ def _row(place: Path) -> dict[str, str]:
     except DrfsmError as fault:
         return {
             "run_id": place.name, "machine": "", "status": "damaged", "state": fault.what, "started_at": "",
-            "bundle": str(place.resolve()),
+            "bundle": str(place.resolve()), "dry_run": False,
         }  # fmt: skip
     return {
         "run_id": state.run_id or place.name, "machine": state.machine,
         "status": "interrupted" if dead else state.status,
         "state": state.state, "started_at": state.started_at, "bundle": str(place.resolve()),
+        "dry_run": state.dry_run,
     }  # fmt: skip
 
 
-def _row_of_mirror(read_mirror: Callable[[], "Mirror"], uri: str) -> dict[str, str]:
+def _row_of_mirror(read_mirror: Callable[[], "Mirror"], uri: str) -> dict[str, Any]:
     from drfsm.runs import mirrors
 
     try:
@@ -69,9 +71,10 @@ def _row_of_mirror(read_mirror: Callable[[], "Mirror"], uri: str) -> dict[str, s
     except DrfsmError as fault:
         return {
             "run_id": "", "machine": "", "status": "damaged", "state": printable(fault.what), "started_at": "",
-            "bundle": uri,
+            "bundle": uri, "dry_run": False,
         }  # fmt: skip
     return {
         "run_id": printable(mirror.run_id), "machine": printable(state.machine), "status": printable(state.status),
         "state": printable(state.state), "started_at": printable(state.started_at), "bundle": mirror.uri,
+        "dry_run": state.dry_run,
     }  # fmt: skip

@@ -1,6 +1,9 @@
 """`drfsm machine`: checks, shows and draws declarations, offline."""
 
+import threading
+import time
 from pathlib import Path
+from typing import Self
 
 import click
 
@@ -28,12 +31,43 @@ def _load(named: str) -> MachineSpec:
         raise UsageFault(f"{path}: {fault.strerror}", hint=f"name a YAML file, or one of {known}") from None
 
 
+class Searching:
+    """Says on stderr which rule is searched for, and, as long as one search goes on, every few seconds for how long."""
+
+    def __init__(self, every_seconds: float = 2.0) -> None:
+        self._every, self._ended = every_seconds, threading.Event()
+        self._rule, self._began = "", time.monotonic()
+        self._thread = threading.Thread(target=self._tell, name="searching", daemon=True)
+
+    def begin(self, rule: str) -> None:
+        """Say that the search for a rule begins, "" for dead rows."""
+        self._rule, self._began = rule or "dead rows", time.monotonic()
+        say(f"searching for {self._rule} ...", err=True)
+
+    def _tell(self) -> None:
+        while not self._ended.wait(self._every):
+            lasted = time.monotonic() - self._began
+            if lasted >= self._every:
+                say(f"still searching for {self._rule}, {lasted:.0f} s", err=True)
+
+    def __enter__(self) -> Self:
+        """Begin to watch the time."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_fault: object) -> None:
+        """End it."""
+        self._ended.set()
+        self._thread.join()
+
+
 @machine.command("check")
 @_named
 def check_command(named: str) -> None:
     """Search every possible run for a state that must never happen; show the shortest way to it."""
     spec = _load(named)
-    report = check(spec, begin=lambda rule: say(f"searching for {rule or 'dead rows'} ...", err=True))
+    with Searching() as searching:
+        report = check(spec, begin=searching.begin)
     for line in report.lines():
         say(line)
     if not report.ok:

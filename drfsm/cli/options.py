@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from drfsm.claims import bounded
+from drfsm.cli import typed
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.files import given_file
 from drfsm.runs.trust import region_here
@@ -101,22 +102,24 @@ region = click.option(
 )
 
 
-def _contract(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+def _contract(context: click.Context, parameter: click.Parameter, value: str) -> str:
     """Return the contract that --workload names, as a run records it. Raises UsageFault, DeclarationFault."""
     from drfsm.dr import workload
 
     if not value:
         return workload.canonical(workload.shipped())
+    typed.keep(context, parameter, value)
     raw = given_file(value, "--workload")
     return workload.canonical(workload.read(raw, Path(value).name))
 
 
-def _comparison_profile(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+def _comparison_profile(context: click.Context, parameter: click.Parameter, value: str) -> str:
     """Return the profile that the option names, as a run records it; "" without it. Raises DeclarationFault."""
     from drfsm.dr.artifacts.compare import load
 
     if not value:
         return ""
+    typed.keep(context, parameter, value)
     raw = given_file(value, "--comparison-profile")
     load(raw, Path(value).name)
     return raw.decode()

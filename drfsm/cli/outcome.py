@@ -1,5 +1,7 @@
 """What a verb that moves a run prints in the end, and what its process exits with."""
 
+import os
+import sys
 from collections.abc import Sequence
 
 import click
@@ -61,8 +63,21 @@ def reported(outcome: Outcome, output: str) -> int:
         if output == "json":
             say_text(summary_bytes(summarise(state, records, head=outcome.head)).decode())
         else:
-            say_lines(standing(state, str(outcome.place)))
+            above = records[-1].kind in ("held", "ended", "seal") and _is_one_terminal()
+            say_lines(standing(state, str(outcome.place), with_reason=not above))
     except (OSError, ValueError) as fault:
         why = fault.strerror if isinstance(fault, OSError) and fault.strerror else fault
         say(f"drfsm: the result could not be printed ({why}); drfsm status {state.run_id} shows it", err=True)
     return int(exit_code(state, records))
+
+
+def _is_one_terminal() -> bool:
+    """Whether the progress of the run, which ends with the reason, is on the terminal that stdout goes to."""
+    try:
+        return (
+            os.environ.get("DRFSM_LOG") != "json"
+            and os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+            and sys.stdout.isatty()
+        )
+    except (OSError, ValueError):
+        return False

@@ -45,7 +45,10 @@ def forecast_plan(state: RunState) -> Any:
 
 
 def show_standing(state: RunState, planned: reserved_plans.Reserved) -> None:
-    """Show the plan that waits for an approval, or that a dry run forecasts, and the command that approves it."""
+    """Show the plan that waits for an approval, or that a dry run forecasts, and then how that is approved.
+
+    The command that approves a plan that waits stands where the run's next steps are listed.
+    """
     reading = forecast_plan(state) if state.dry_run else state.facts.get("approval")
     if not (reading and reading.seen and (state.dry_run or state.state == "dr_run_verified")):
         return
@@ -57,8 +60,6 @@ def show_standing(state: RunState, planned: reserved_plans.Reserved) -> None:
             f"  --ticket ... --plan {sha256}\nand, on another machine, also\n  --plan-of {planned}",
             err=True,
         )
-    else:
-        say_text(f"To approve exactly this plan:\n  {approve_command(state.run_id, sha256, '...')}", err=True)
 
 
 def approve_command(named: str, digest: str, ticket: str, *, allow_older: bool = False) -> str:

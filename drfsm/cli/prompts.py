@@ -21,10 +21,11 @@ def prompted(words: str) -> str:
     return str(click.prompt(printable(words), err=True, default="", show_default=False))
 
 
-def tokens(first: str | None, second: str | None, dr_run_id: str) -> dict[str, str]:
+def tokens(first: str | None, second: str | None, dr_run_id: str, *, dry_run: bool) -> dict[str, str]:
     """Return the two tokens: from the options, else typed at a terminal, else empty, which a guard refuses."""
     if first is None or second is None:
-        say(f"This makes the primary canonical again, instead of DR's run {dr_run_id}.", err=True)
+        makes = "A failback (this dry run changes nothing) makes" if dry_run else "This makes"
+        say(f"{makes} the primary canonical again, instead of DR's run {dr_run_id}.", err=True)
     typed = {
         "confirm1": prompted("Type FAILBACK to continue") if first is None else first,
         "confirm2": prompted(f"Type CONFIRM-{dr_run_id}") if second is None else second,

@@ -157,7 +157,7 @@ def hold(run: str | None, reason: str, operator: str) -> int:
         say("nobody works on this run: it has stopped already; `drfsm status` shows where")
         return int(ExitCode.DONE)
     bundle.ask_hold(place, operator or who(), reason)
-    say(f"process {worker.get('pid', '?')} on {worker.get('host', '?')} will stop before its next step")
+    say(f"process {worker.get('pid', '?')} on {worker.get('host', '?')} is asked to stop before its next step")
     return int(ExitCode.DONE)
 
 

@@ -90,12 +90,13 @@ def up(
     state = start(place, Options(
         diverge_on_primary=diverge_on_primary, pods_sleep_seconds=pods_sleep_seconds,
         publish_reports=with_reports, kubernetes=kubernetes, canonical=canonical, **_of_workload(contract),
-    ), asked=_typed())  # fmt: skip
+    ), asked=_typed(), tell=lambda words: say(words, err=True))  # fmt: skip
     status = "runs already" if state.already_running else "is up"
     sites = f"two sites on {state.kubernetes} clusters"
     site = "DR" if state.canonical == "dr" else "the primary"
     say(f"the sandbox {status}: {sites}, {site} canonical with the run {state.canonical_run_id}")
-    say(f'  next: eval "$(drfsm sandbox env)"      its log: {state.log}')
+    env = "drfsm sandbox env" + (f" --dir {shlex.quote(str(directory))}" if directory else "")
+    say(f'  next: eval "$({env})"      its log: {state.log}')
 
 
 def _typed() -> list[str]:

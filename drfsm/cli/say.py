@@ -8,11 +8,15 @@ Output that can't be written (a closed terminal or pipe, a full disk) stops no p
 dropped, and the progress of a run goes on in a file of its bundle (``Enduring``).
 """
 
+import errno
 import io
 import json
+import os
+import re
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, TextIO
 
 import click
@@ -22,6 +26,8 @@ from drfsm.errors import DrfsmError
 from drfsm.files import Directory
 
 PROGRESS = "progress.log"
+_QUOTED = re.compile(r"`[^`]+`")
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def say(line: object = "", *, err: bool = False) -> None:
@@ -73,12 +79,48 @@ class Enduring(io.TextIOBase):
         self._keep(text)
         return len(text)
 
+    def isatty(self) -> bool:
+        """Return whether what is written appears on a terminal."""
+        return self._stream is not None and self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the number of the stream's file. Raises OSError if it can't be written any more."""
+        if self._stream is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._stream.fileno()
+
     def _keep(self, text: str) -> None:
         with suppress(DrfsmError, OSError), Directory.own(self._place) as directory:
             directory.append(PROGRESS, text.encode("utf-8", "backslashreplace"))
 
 
-def write_line(stream: TextIO | Enduring, line: object) -> None:
-    """Write one line to a stream that was opened as stderr, at once."""
-    stream.write(f"{printable(line)}\n")
+def write_line(stream: TextIO | Enduring, line: object, *, indent: int = 0) -> None:
+    """Write one line to a stream that was opened as stderr, at once; on a terminal folded between words to its width.
+
+    ``indent``: how far the folded lines are set in.
+    """
+    lines = folded(printable(line), columns(stream), indent)
+    stream.write("".join(f"{part}\n" for part in lines))
     stream.flush()
+
+
+def columns(stream: TextIO | Enduring) -> int | None:
+    """Return the width of a stream's terminal now, None if it goes elsewhere."""
+    with suppress(OSError, ValueError):
+        if stream.isatty():
+            return os.get_terminal_size(stream.fileno()).columns or None
+    return None
+
+
+def folded(line: str, width: int | None, indent: int = 0) -> list[str]:
+    """Return a line in parts that fit ``width`` columns, folded between words. A command in `backquotes` stays whole.
+
+    Neither is a word cut that is longer than the width: an address or a digest can then still be copied.
+    """
+    if width is None or len(line) < width or width < 2 * indent:
+        return [line]
+    whole = _QUOTED.sub(lambda command: command[0].replace(" ", _UNBROKEN), line)
+    parts = wrap(
+        whole, width - 1, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )  # - 1: some marks are two columns wide
+    return [part.replace(_UNBROKEN, " ") for part in parts] or [line]

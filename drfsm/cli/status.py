@@ -30,7 +30,8 @@ from drfsm.errors import (
     Unreadable,
     UsageFault,
 )
-from drfsm.evidence.narrative import frozen_heading, frozen_words, standing
+from drfsm.evidence.narrative import standing
+from drfsm.evidence.remains import frozen_heading, frozen_words
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read

@@ -20,6 +20,14 @@ WORDS = {
 """What a variable of the environment may say for yes and no, in any case."""
 
 
+_KEPT = "drfsm.typed."
+
+
+def keep(context: click.Context, parameter: click.Parameter, value: str) -> None:
+    """Remember what was typed for an option whose value becomes something else: the content of the file, say."""
+    context.meta[f"{_KEPT}{parameter.name}"] = value
+
+
 def again(*more: str) -> str:
     """Return the present command as it was typed, with more options at its end, in the place of those that it had."""
     context = click.get_current_context()
@@ -28,7 +36,7 @@ def again(*more: str) -> str:
         name = parameter.name or ""
         typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if typed and not set(parameter.opts) & set(more):
-            words += _words(parameter, context.params[name])
+            words += _words(parameter, context.meta.get(f"{_KEPT}{name}", context.params[name]))
     return join(["drfsm", *" ".join(words[:1]).split(), *words[1:], *more])
 
 

@@ -300,6 +300,11 @@ class Terms:
         return self.fence_primary_role if site == "primary" else self.fence_dr_role
 
     @property
+    def degradation_taken(self) -> bool:
+        """Return whether a person goes on with a site that is not healthy, for a reason."""
+        return self.allow_degraded and bool(self.reason.strip())
+
+    @property
     def risk_taken(self) -> bool:
         """Return whether a person declared the primary lost, and goes on without a fence, for a reason."""
         return self.primary_unreachable and self.no_fence and bool(self.reason.strip())

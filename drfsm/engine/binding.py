@@ -96,18 +96,23 @@ class Late:
 
 @frozen
 class Binding:
-    """Facts and actions by name; and, for runs of older versions, actions only they name, and inputs they lack."""
+    """Facts and actions by name; and, for runs of older versions, those only they name, and inputs they lack."""
 
     facts: Mapping[str, Fact]
     actions: Mapping[str, Act] = field(factory=dict)
     defaults: Mapping[str, Any] = field(factory=dict)  # input -> its value in a run that was started without it
     former_actions: Mapping[str, Act] = field(factory=dict)  # that only declarations of earlier versions name
+    former_facts: Mapping[str, Fact] = field(factory=dict)  # likewise
     late: Mapping[str, Late] = field(factory=dict)  # action -> what keeps it from taking effect late
 
     @property
     def judges(self) -> Mapping[str, Callable[[Any, Mapping[str, Any]], str | None]]:
         """Return every fact's judge, as the audit calls it: with the inputs of a run, of whichever version."""
-        return {name: self._judge_of(fact) for name, fact in self.facts.items()}
+        return {name: self._judge_of(fact) for name, fact in {**self.former_facts, **self.facts}.items()}
+
+    def fact(self, name: str) -> Fact:
+        """Return a fact of today's machine, or of the earlier one that a run is pinned to."""
+        return self.facts[name] if name in self.facts else self.former_facts[name]
 
     def action(self, name: str) -> Act:
         """Return an action of today's machine, or of the earlier one that a run is pinned to."""
@@ -134,7 +139,8 @@ class Binding:
     def missing_for(self, spec: MachineSpec) -> list[str]:
         """Return, in words, what the machine names and nothing is bound to. A pinned declaration needs no more."""
         bound = {**self.former_actions, **self.actions}
-        return [*_missing("fact", _facts(spec), self.facts), *_missing("action", _actions(spec), bound)]
+        facts = {**self.former_facts, **self.facts}
+        return [*_missing("fact", _facts(spec), facts), *_missing("action", _actions(spec), bound)]
 
 
 def _missing(kind: str, named: set[str], bound: Mapping[str, Any]) -> list[str]:

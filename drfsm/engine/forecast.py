@@ -26,7 +26,7 @@ def walk(
 ) -> RunState:
     """Forecast from where the records end to a final state, then end the run. Raises Interrupted between two rows."""
     position = log.state.forecasts[-1].to if log.state.forecasts else spec.initial
-    while position not in spec.finals and not _refused(spec, log):
+    while position not in spec.finals and not _refused(spec, log, but_local=True):
         if interrupted():
             raise Interrupted("the dry run was interrupted between two steps")
         row = _next(spec, log, position)
@@ -113,10 +113,16 @@ def _changed(spec: MachineSpec, log: RunLog) -> set[str]:
     return spec.depending_on(changed)
 
 
-def _refused(spec: MachineSpec, log: RunLog) -> str:
-    """Return the trigger at which the run would be refused, "" if none."""
+def _refused(spec: MachineSpec, log: RunLog, *, but_local: bool = False) -> str:
+    """Return the trigger at which the run would be refused, "" if none.
+
+    ``but_local``: pass over what only the command's own words refuse (a token that was not given): the rest of the
+    table can be judged all the same.
+    """
     for forecast in log.state.forecasts:
-        known = any(check.value != "unknown" for check in forecast.failed)
+        known = any(
+            check.value != "unknown" and not (but_local and spec.facts[check.fact].local) for check in forecast.failed
+        )
         if known and spec.refuses(forecast.source, log.state.inputs):
             return forecast.trigger
     return ""

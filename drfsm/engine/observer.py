@@ -67,7 +67,7 @@ class Observer:
     def read_one(self, name: str, run: Run) -> Reading:
         """Observe and judge one fact. Whatever goes wrong, but an interruption or a lost lease, is its reading."""
         try:
-            observation = exact(self._binding.facts[name].observe(self.world, run))
+            observation = exact(self._binding.fact(name).observe(self.world, run))
         except (LeaseLost, Interrupted):
             raise
         except DrfsmError as fault:
@@ -79,7 +79,7 @@ class Observer:
     def judge_one(self, name: str, observation: Any, run: Run) -> Reading:
         """Judge one observation: a declared value of the fact, or none and why."""
         try:
-            value = self._binding.facts[name].judge(observation, run.inputs)
+            value = self._binding.fact(name).judge(observation, run.inputs)
         except Exception as fault:  # noqa: BLE001  likewise, in its judge
             return Reading(value=None, seen=observation, why=_not_understood("what was seen", name, fault))
         if value is not None and value not in self._log.spec.facts[name].values:

@@ -12,14 +12,17 @@ from typing import Any
 
 from drfsm.claims import printable
 from drfsm.errors import shown
+from drfsm.evidence.remains import canonical, frozen, running_machines
 from drfsm.evidence.wording import (
-    NOBODY,
+    ACCEPTED,
+    accepted_words,
     clip,
     commands,
     compact,
     identities,
     lasting,
     moment,
+    observation,
     seconds_between,
     shown_inputs,
     trigger_of,
@@ -74,30 +77,34 @@ _SETTLED = {
     "not_excluded": "a late request of it is NOT EXCLUDED",
 }
 Json = Mapping[str, Any]
-_SITES = {"primary": "The primary", "dr": "DR"}
 
 
 # --- where it stands ------------------------------------------------------------------------------------
 
 
-def standing(state: RunState, place: str, dead: bool = False, *, with_frozen: bool = True) -> Iterator[str]:
+def standing(
+    state: RunState, place: str, dead: bool = False, *, with_frozen: bool = True, with_reason: bool = True
+) -> Iterator[str]:
     """Yield where a run stands. ``place`` is the bundle; ``dead``: no process works on the run.
 
-    ``with_frozen``: say what is frozen; `drfsm status` has said so before.
+    ``with_frozen``: say what is frozen; `drfsm status` has said so before. ``with_reason``: say why it stands or
+    ended; the progress of a run that was just at work has said so on the same terminal.
     """
     if state.status == "none":
         yield "No run was started here."
         return
     interrupted = dead and state.status == "running"
     yield _headline(state, interrupted=interrupted)
-    yield from _why(state)
+    if with_reason:
+        yield from _why(state)
+    yield from _remarks(state)
     if state.dry_run and state.inputs.get("expect_account") == "":
         yield "  account: not confirmed, as neither --expect-account nor EXPECTED_ACCOUNT_ID says which it must be"
     yield from _begun(state, alive=state.status == "running" and not interrupted)
-    yield from _canonical(state)
+    yield from canonical(state)
     if with_frozen:
-        yield from _frozen(state)
-    yield from _running_machines(state)
+        yield from frozen(state)
+    yield from running_machines(state, place)
     yield from _foreseen(state)
     yield from _actors(state)
     yield from _next(state, place, interrupted=interrupted)
@@ -121,14 +128,21 @@ def _headline(state: RunState, *, interrupted: bool) -> str:
 def _why(state: RunState) -> Iterator[str]:
     if state.reason:
         stage = "" if not state.stage or state.reason.startswith(state.stage) else f"{printable(state.stage)}: "
-        width = _FINDINGS_WIDTH if state.status == "refused" else _REASON_WIDTH
+        width = _FINDINGS_WIDTH if state.status == "refused" else _FINDING_WIDTH
         first, *more = _reasons(state.reason, state.findings, width)
         yield f"  why: {stage}{first}"
         yield from (f"       {finding}" for finding in more)
     if state.hint and state.stage != _UNDECIDED:
         yield f"  what to do: {clip(state.hint, _REASON_WIDTH)}"
+
+
+def _remarks(state: RunState) -> Iterator[str]:
+    """Yield what a person must know beside the reason: the way back, risks that were taken, what was left."""
     if state.forward_only and not state.ended:
         yield "  past the point of no return: the only way is forward, with drfsm resume; an abort is refused"
+    for name, reading in state.facts.items():
+        if reading.value == ACCEPTED:
+            yield f"  {accepted_words(name, reading.seen)}"
     for loud in state.loud:
         yield f"  {printable(loud)}"
     for kept in state.kept if state.ended else ():
@@ -153,59 +167,6 @@ def _begun(state: RunState, *, alive: bool) -> Iterator[str]:
         yield f"  unfinished action: {begun}. Nobody knows yet whether it was done; drfsm resume checks that first."
 
 
-def _canonical(state: RunState) -> Iterator[str]:
-    """Yield which run is canonical after a complete procedure, and whether its site publishes, as last read."""
-    owner, pointer = state.known.get("owner", ""), state.known.get("global_pointer", "")
-    run = state.inputs.get(f"{pointer}_run_id")
-    if state.status != "complete" or owner not in _SITES or not isinstance(run, str):
-        return
-    condition = {name: state.known.get(f"{owner}_{name}", "unknown") for name in ("publishing", "schedules")}
-    yield printable(
-        f"Canonical: run {run}. {_SITES[owner]} owns the pointers; its publishing is {condition['publishing']}, its"
-        f" schedules are {condition['schedules']}."
-    )
-
-
-def _running_machines(state: RunState) -> Iterator[str]:
-    """Yield the machines that a drill started and that run on, since when: they cost until it takes them down."""
-    if state.known.get("runner") != "present":
-        return
-    machines: dict[str, Json] = {}
-    for result in state.results.values():
-        listed = result.get("machines") if isinstance(result, Mapping) else None
-        for machine in listed if isinstance(listed, list) else ():
-            if isinstance(machine, Mapping) and isinstance(machine.get("instance_id"), str):
-                machines[machine["instance_id"]] = machine
-    if machines:
-        yield "Running, and costing until this run takes it down (drfsm resume, or drfsm abort):"
-    for instance_id, machine in machines.items():
-        kind = f"{machine.get('instance_type')}, disk of {machine.get('disk_gb')} GB"
-        yield printable(f"  {instance_id} ({kind}), since {moment(str(machine.get('launched_at')))}")
-
-
-def _frozen(state: RunState) -> Iterator[str]:
-    if not state.frozen_since:
-        if not state.ended:
-            yield "Frozen now: nothing, as far as this run knows."
-        return
-    yield frozen_heading(state)
-    yield from frozen_words(state)
-
-
-def frozen_heading(state: RunState) -> str:
-    """Return what stands above a run's frozen words: of a run that ended, since when, and whether it is meant."""
-    if state.status == "complete":
-        return f"Left frozen at its end ({moment(state.ended_at)}), as this procedure means it:"
-    return f"Frozen at its end ({moment(state.ended_at)}):" if state.ended else "Frozen now:"
-
-
-def frozen_words(state: RunState) -> Iterator[str]:
-    """Yield what a run's records say is frozen, and since when; that nobody can publish comes first."""
-    for word, since in sorted(state.frozen_since.items(), key=lambda frozen: not frozen[0].startswith(NOBODY)):
-        loud = printable(word).replace(NOBODY, NOBODY.upper()) if word.startswith(NOBODY) else printable(word)
-        yield f"  {loud}, since {moment(since)}"
-
-
 def _foreseen(state: RunState) -> Iterator[str]:
     """Yield what preflight warned of, as long as it may still come."""
     if state.foreseen and not state.ended:
@@ -227,7 +188,7 @@ def _actors(state: RunState) -> Iterator[str]:
 
 
 def _next(state: RunState, place: str, *, interrupted: bool) -> Iterator[str]:
-    named = _named(state, place)
+    named = shortest_name(state, place)
     if state.status == "running" and not interrupted and not place.startswith("s3://"):
         yield "Next: wait. Ctrl-C in its terminal stops it at a clean point."
         return
@@ -255,7 +216,7 @@ def _from_afar(state: RunState, named: str) -> Iterator[tuple[str, str]]:
     )
 
 
-def _named(state: RunState, place: str) -> str:
+def shortest_name(state: RunState, place: str) -> str:
     """Return the shortest name by which the commands find the bundle: the run's id where it is at home."""
     path = PurePath(place)
     if place.startswith("s3://"):  # another machine knows it by no other name
@@ -372,6 +333,7 @@ def _committed(commit: Commit, width: int) -> Iterator[str]:
     lasted = "" if commit.seconds is None else f", {lasting(commit.seconds)}"
     yield printable(f"{commit.trigger}: {commit.source} -> {commit.to}{undone} ({how}{lasted})")
     yield printable(commit.reason)
+    yield from (accepted_words(check.fact, check.seen) for check in commit.guards if check.value == ACCEPTED)
     yield from _args(commit.args)
     if commit.how != "acted":  # else the guards stand with the intent
         yield from _guards(commit.guards)
@@ -490,7 +452,7 @@ def _readings(facts: Mapping[str, Reading], width: int) -> Iterator[str]:
     for name, reading in facts.items():
         why = f" ({clip(reading.why, width)})" if reading.why else ""
         value = printable(reading.value or "unknown")
-        yield f"saw {printable(name)}={value} {compact(reading.seen, width)}{why}"
+        yield f"saw {printable(name)}={value} {observation(reading.seen, width)}{why}"
 
 
 _TELL: Mapping[str, Callable[[Any, int], Iterator[str]]] = {

@@ -7,16 +7,16 @@ can't move a cursor.
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
 from drfsm import claims
 from drfsm.claims import is_name, printable
 from drfsm.claims import moment as moment_of
-from drfsm.errors import common_causes, in_one_line
+from drfsm.errors import common_causes, in_one_line, shown
 from drfsm.journal import OpenIntent, Record, RunState
-from drfsm.journal.record_types import Failed, Forecast, Held, NextAction, Repaired, Resolved, Sampled, Transition
+from drfsm.journal.record_types import Failed, Forecast, Held, Repaired, Resolved, Sampled, Transition
 
 BY_A_PERSON = "a person decides"  # the end of the cases of spec/recovery.py that resume can't settle
 NOBODY = "nobody can publish"
@@ -25,11 +25,15 @@ NOBODY = "nobody can publish"
 DOCUMENTS = ("workload", "comparison_profile")
 """Inputs that hold a whole document; readers are shown its name and digest."""
 WHY = '--reason "..."'
+_ANY = "..."  # what a person must fill in
 _WITHHELD = re.compile(r"confirm|token|secret|passw|_env$", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _ROW = re.compile(r".* --(?P<trigger>.+)--> .*", re.DOTALL)
 _MINUTE, _HOUR = 60, 3600
 _PROVEN_WIDTH = 600
+_ACCEPTED_WIDTH = 1500
+ACCEPTED = "accepted"
+"""The value of a fact that found something wrong which a person accepts: a word of every shipped machine."""
 
 
 def shown_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,6 +66,13 @@ def document_name(text: str) -> str:
     return printable(next((name for name in names if isinstance(name, str) and name), "unnamed"))
 
 
+def frozen_in_order(frozen_since: Mapping[str, str]) -> list[str]:
+    """Return what is frozen, in the machine's words; that nobody can publish comes first, and once."""
+    loud = [word for word in frozen_since if word.startswith(NOBODY)]
+    rest = [word for word in frozen_since if word not in loud]
+    return [*([NOBODY] if NOBODY in loud else loud), *rest]
+
+
 def nobody_since(frozen_since: Mapping[str, str]) -> str:
     """Return since when nobody can publish, by the machine's frozen rules; "" if a site can."""
     times = [since for word, since in frozen_since.items() if word.startswith(NOBODY)]
@@ -75,13 +86,20 @@ def _seconds_of(at: str) -> float:
 
 def clip(text: object, width: int) -> str:
     """Return a plain text of at most ``width`` characters; what was cut off is marked."""
-    shown = printable(text)
-    return shown if len(shown) <= width else f"{shown[: width - 1]}…"
+    plain = printable(text)
+    return plain if len(plain) <= width else f"{plain[: width - 1]}…"
 
 
 def compact(seen: Any, width: int) -> str:
     """Return JSON that was seen, on one line of at most ``width`` characters."""
     return clip(json.dumps(seen, ensure_ascii=False, separators=(",", ":"), default=str), width)
+
+
+def observation(seen: Any, width: int) -> str:
+    """Return what was seen on one line: as JSON where that fits, else in its own words where it has some."""
+    has_words = isinstance(seen, Mapping) and isinstance(seen.get("in_words"), str)
+    whole = json.dumps(seen, ensure_ascii=False, separators=(",", ":"), default=str)
+    return clip(seen["in_words"], width) if has_words and len(whole) > width else clip(whole, width)
 
 
 def identities(proven: Mapping[str, Any]) -> str:
@@ -179,26 +197,41 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
         if not state.sealed:
             yield f"drfsm resume {run}", "seal the log; nothing else is left to do"
         return
-    if plan := _plan_to_approve(state):
-        yield f"drfsm approve {run} --ticket ... --plan {plan}", "approve exactly the plan that was shown last"
+    # An open intent may be the point of no return; the recorded actions are those from before it.
+    proviso = " (refused past the point of no return)" if state.open and state.status != "held" else ""
+    approvals = list(_approvals(state, run, proviso))
+    if not _is_approved(state):
+        yield from approvals
     yield f"drfsm resume {run}", _resume_words(state.open)
+    if _is_approved(state):
+        yield from approvals[-1:]  # once more, should the plan have changed
     if state.status == "held" and state.open is not None and BY_A_PERSON in state.reason:
         yield (
             f"drfsm resolve done {run} {WHY}",
             f"say that {printable(state.open.trigger)} was done, if resume can't see that",
         )
         yield f"drfsm resolve not_done {run} {WHY}", "say that it was not done"
-    # An open intent may be the point of no return; the recorded actions are those from before it.
-    proviso = " (refused past the point of no return)" if state.open and state.status != "held" else ""
-    for trigger, reason, args in _requests(state.next_actions):
-        if trigger == "abort" and state.forward_only:
-            continue
-        if trigger == "approve":  # a verb of its own: it shows what is approved
-            yield f"drfsm approve {run} --ticket ...", f"show the plan as it is now. {reason}" + proviso
+    for trigger, reason, args in _requests(state):
+        if trigger == "approve" or (trigger == "abort" and state.forward_only):
             continue
         verb = "abort" if trigger == "abort" else f"request {quote(trigger)}"
-        options = "".join(f" --arg {name}=..." for name in args)
+        options = "".join(f" --arg {name}={value}" for name, value in args.items())
         yield f"drfsm {verb} {run} {WHY}{options}", reason + proviso
+
+
+def _is_approved(state: RunState) -> bool:
+    """Whether a person approved the plan as it was last read: the run waits for something else."""
+    reading = state.facts.get("approval")
+    return bool(state.args.get("approve")) and reading is not None and reading.value == "current"
+
+
+def _approvals(state: RunState, run: str, proviso: str) -> Iterator[tuple[str, str]]:
+    """Yield how to approve, which comes first where a run waits for it: a verb of its own shows what is approved."""
+    if not any(offered.action == "approve" for offered in state.next_actions):
+        return
+    if plan := _plan_to_approve(state):
+        yield f"drfsm approve {run} --ticket ... --plan {plan}", "approve exactly the plan that was shown last"
+    yield f"drfsm approve {run} --ticket ...", f"show the plan as it is now, and approve that at a terminal{proviso}"
 
 
 def _plan_to_approve(state: RunState) -> str:
@@ -213,11 +246,26 @@ def _resume_words(intent: OpenIntent | None) -> str:
     return f"check whether {printable(intent.trigger)} was done, then go on" if intent else "go on from exactly here"
 
 
-def _requests(next_actions: Iterable[NextAction]) -> Iterator[tuple[str, str, list[str]]]:
-    for offered in next_actions:
+def _requests(state: RunState) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Yield (trigger, reason, {argument: the value to type, "..." where a person must say it}) of what may be asked."""
+    for offered in state.next_actions:
         if offered.action != "resume" and is_name("state", offered.action):
             args = [name for name in offered.args if name != "reason" and is_name("state", name)]
-            legal = "; ".join(
-                f"{name} is {' or '.join(offered.values[name])}" for name in args if name in offered.values
-            )
-            yield offered.action, printable(f"{offered.reason} ({legal})" if legal else offered.reason), args
+            typed = {name: _to_type(offered.values.get(name, ()), state.inputs.get(name)) for name in args}
+            open_ones = [name for name, value in typed.items() if value == _ANY and name in offered.values]
+            legal = "; ".join(f"{name} is {' or '.join(offered.values[name])}" for name in open_ones)
+            yield offered.action, printable(f"{offered.reason} ({legal})" if legal else offered.reason), typed
+
+
+def _to_type(legal: Sequence[str], now: Any) -> str:
+    """Return the one legal value that an argument doesn't have yet; "..." where there is more than one, or any."""
+    others = [value for value in legal if value != now and is_name("state", value)]
+    return others[0] if len(others) == 1 and now in legal else _ANY
+
+
+def accepted_words(fact: str, seen: Any) -> str:
+    """Return what a person accepted that a fact found, loud: a success must not be read as if all were well."""
+    said = seen.get("accepted") if isinstance(seen, Mapping) else None
+    if not isinstance(said, str):
+        return clip(f"ACCEPTED: {fact.replace('_', ' ')} (seen: {shown(seen)})", _ACCEPTED_WIDTH)
+    return clip(f"ACCEPTED: {said}" + (f" (seen: {shown(seen)})" if "in_words" in seen else ""), _ACCEPTED_WIDTH)

@@ -50,15 +50,17 @@ def own_home() -> Directory:
 
 
 def runs() -> Iterator[Path]:
-    """Yield the bundles that this machine knows, newest first; also one whose journal is damaged or gone."""
+    """Yield the bundles that this machine knows, newest first, each once; also one whose journal is damaged or gone.
+
+    A bundle that lies here under another name than its run's id (a second drill beside the first) has a link, too.
+    """
     try:
         with Directory.look(home()) as directory:
             places = [home() / "runs" / name for name in directory.names("runs")]
     except UsageFault:
         return
-    yield from (
-        place for _, place in sorted(((_age(place), place) for place in places if _is_one(place)), reverse=True)
-    )
+    once = {os.path.realpath(place): place for place in sorted(places)}.values()
+    yield from (place for _, place in sorted(((_age(place), place) for place in once if _is_one(place)), reverse=True))
 
 
 def _is_one(place: Path) -> bool:

@@ -18,7 +18,7 @@ from attrs import frozen
 
 from drfsm.adapters.file_journal import holder, read_chain
 from drfsm.errors import DrfsmError, UsageFault
-from drfsm.evidence.wording import NOBODY
+from drfsm.evidence.wording import NOBODY, frozen_in_order
 from drfsm.journal import RunState, fold
 from drfsm.runs import bundle
 
@@ -125,7 +125,8 @@ def chosen(runs: Iterable[KnownRun], *, to_read: bool) -> KnownRun:
 
 def _frozen_words(state: RunState) -> str:
     """Return what a run has frozen in one line; that nobody can publish stands first, and alone."""
-    words = [word for word in state.frozen_since if word.startswith(NOBODY)] or list(state.frozen_since)
+    ordered = frozen_in_order(state.frozen_since)
+    words = [word for word in ordered if word.startswith(NOBODY)] or ordered
     return ", ".join(word.replace(NOBODY, NOBODY.upper()) for word in words) or "nothing"
 
 

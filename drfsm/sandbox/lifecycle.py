@@ -27,7 +27,7 @@ import threading
 import time
 import urllib.error
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +41,7 @@ from drfsm.sandbox.clusters import Cluster, Kind
 from drfsm.sandbox.kubernetes.images import Images
 from drfsm.sandbox.kubernetes.processes import end_leftovers
 from drfsm.sandbox.seed import Options, Seeded, Site, check_reports, read
+from drfsm.sandbox.starting import SILENT_REAL_SECONDS, SILENT_SECONDS, STEP, Progress, Report
 
 if TYPE_CHECKING:
     from drfsm.sandbox.cloud import Cloud
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
     from drfsm.sandbox.kubernetes import EmulatedCluster
     from drfsm.sandbox.runners import Runners
 
-START_SECONDS = 60.0
-START_REAL_SECONDS = 180.0
 STOP_SECONDS = 15.0
 OUTAGE_SECONDS = 15.0
 POLL_SECONDS = 0.02
@@ -110,13 +109,15 @@ def up(
     options: Options | None = None,
     *,
     asked: Collection[str] = (),
-    timeout_seconds: float | None = None,
+    tell: Report = lambda _words: None,
+    silent_seconds: float | None = None,
 ) -> State:
     """Start a sandbox and wait until it is ready; if one runs there already, return that one.
 
-    ``asked`` names the options that a sandbox that runs already must have, too. Raises UsageFault where it has others,
-    and DrfsmError with the end of its log if it dies or doesn't get ready. Programs of a real control
-    plane are found or built first (controlplane/build.py), which has no limit in time.
+    ``asked`` names the options that a sandbox that runs already must have, too. ``tell`` is called with what is waited
+    for where that takes long; ``silent_seconds``: how long it may report nothing (starting.py). Raises UsageFault where
+    the one that runs has others, DrfsmError with the end of its log if it dies or makes no progress. Programs of a real
+    control plane are found or built first (controlplane/build.py), which has no limit in time.
     """
     directory = directory.resolve()
     options = options or Options()
@@ -125,8 +126,8 @@ def up(
         from drfsm.sandbox.controlplane.build import programs
 
         programs()
-    if timeout_seconds is None:
-        timeout_seconds = START_REAL_SECONDS if options.kubernetes == "real" else START_SECONDS
+    if silent_seconds is None:
+        silent_seconds = SILENT_REAL_SECONDS if options.kubernetes == "real" else SILENT_SECONDS
     directory.mkdir(parents=True, exist_ok=True)
     with _alone(directory):
         before = status(directory)
@@ -135,13 +136,13 @@ def up(
             return evolve(before.state, already_running=True)
         _clear(directory)
         pid = _spawn(directory, options)
-        deadline = time.monotonic() + timeout_seconds
+        progress = Progress(directory / "sandbox.log", silent_seconds, tell)
         while not (state := _read(directory)):
             if _born(pid) is None:
                 raise _start_error(directory, "the sandbox died while it was starting")
-            if time.monotonic() > deadline:
+            if not progress.look():
                 _end(pid, _born(pid))
-                raise _start_error(directory, f"the sandbox was not ready after {timeout_seconds:.0f} s")
+                raise _start_error(directory, progress.gave_up)
             time.sleep(POLL_SECONDS)
         return state
 
@@ -261,8 +262,9 @@ class TwoSites(ABC, Generic[C]):
     primary: C
     dr: C
 
-    def __init__(self, directory: Path, options: Options | None = None) -> None:
+    def __init__(self, directory: Path, options: Options | None = None, *, report: Report = lambda _step: None) -> None:
         self.directory = directory.resolve()
+        self._report = report  # called with what is waited for, step by step
         self.options = evolve(options or Options(), kubernetes=self.kubernetes)
         self.bucket, self.prefix = self.options.bucket, self.options.prefix
         self.dr_run_id = self.primary_run_id = self.canonical_run_id = ""
@@ -277,13 +279,23 @@ class TwoSites(ABC, Generic[C]):
         from drfsm.sandbox.cloud import Cloud
         from drfsm.sandbox.seed import REPOSITORY, seed
 
+        self._report("the image of the workload")
         images = {REPOSITORY: workload_image.build(self.directory / "image", self.options.contract)}
         self.cloud = Cloud()
         self.primary, self.dr = (self._cluster(name, self.directory / name, images) for name in ("primary", "dr"))
         try:
             with ThreadPoolExecutor() as pool:
-                list(pool.map(lambda server: server.start(), (self.cloud, self.primary, self.dr)))
-            seeded = seed(self.cloud, self.primary, self.dr, self.options)
+                starts: dict[str, Callable[[], object]] = {
+                    "the object store": self.cloud.start,
+                    "the primary's cluster": self.primary.start,
+                    "DR's cluster": self.dr.start,
+                }
+                started = {name: pool.submit(start) for name, start in starts.items()}
+                for name, server in started.items():
+                    self._report(name)
+                    server.result()
+            seeded = seed(self.cloud, self.primary, self.dr, self.options, self._report)
+            self._report("the runners")
             self.runners = self._runners(images)
             self.runners.start()
         except BaseException:
@@ -417,7 +429,7 @@ def serve(directory: Path, options: Options) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     chosen = RealSandbox if options.kubernetes == "real" else Sandbox
-    with chosen(directory, options) as sandbox:
+    with chosen(directory, options, report=lambda step: _say(f"{STEP}{step}")) as sandbox:
         _write(directory, sandbox.state)
         _say("ready")
         stop.wait()

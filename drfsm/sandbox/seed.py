@@ -53,6 +53,7 @@ from drfsm.errors import DrfsmError, UsageFault
 from drfsm.sandbox import base
 from drfsm.sandbox.cloud import MACHINE_IMAGE, REGION, Cloud, Identity
 from drfsm.sandbox.clusters import Cluster, Kind, Manifest
+from drfsm.sandbox.starting import Report
 
 Site = Literal["primary", "dr"]
 
@@ -66,7 +67,7 @@ BEFORE, BUNDLE = "drfsm/before", "drfsm/control-plane-bundle"
 RUN_ID, RUN_NAME = "%Y-%m-%dT%H:%M:%SZ", "%Y%m%dT%H%M%SZ"
 RESTORED = ("Namespace", "Secret", *APIS)
 """What a site has that was restored: the kinds of a backup, and what bringing the site up made."""
-RUN_SECONDS, POLL_SECONDS = 30.0, 0.05
+RUN_SECONDS, POLL_SECONDS = 60.0, 0.05
 RUNNER_TAGS = {"Name": "jobintel-dr-runner", "Purpose": "jobintel-dr", "ManagedBy": "terraform"}
 GIT_SHA = hashlib.sha1(b"drfsm sandbox", usedforsecurity=False).hexdigest()
 
@@ -169,8 +170,8 @@ def installation(site: Site, options: Options, identity: Identity, endpoint: str
     return [*made[: place + 1], secret, *sections, *made[place + 1 :]]
 
 
-def seed(cloud: Cloud, primary: Cluster, dr: Cluster, options: Options) -> Seeded:
-    """Seed empty, running servers. Raises DrfsmError if a seeded run doesn't succeed."""
+def seed(cloud: Cloud, primary: Cluster, dr: Cluster, options: Options, report: Report = lambda _step: None) -> Seeded:
+    """Seed empty, running servers; ``report`` each step. Raises DrfsmError if a seeded run doesn't succeed."""
     cloud.create_bucket(options.bucket)
     promoted, contract = options.canonical == "dr", options.contract
     earlier, now = run_ids(contract)
@@ -178,11 +179,12 @@ def seed(cloud: Cloud, primary: Cluster, dr: Cluster, options: Options) -> Seede
     with ThreadPoolExecutor() as pool:
         runner = pool.submit(launch_runner, cloud, contract) if options.runner and promoted else None
         of_primary, of_dr = (_site(cloud, site, options) for site in ("primary", "dr"))
-        install(primary, of_primary, contract, primary_run_id)
+        install(primary, of_primary, contract, primary_run_id, report)
+        report("the backup of the primary")
         backup_uri = publish_backup(cloud, options, of_primary.lasting, primary_run_id)
         publish_control_plane(cloud, options)
         if promoted:
-            install(dr, of_dr, contract, dr_run_id)
+            install(dr, of_dr, contract, dr_run_id, report)
             _apply(primary, after_promote(of_primary.lasting, contract))
         else:
             _apply(dr, after_restore(of_dr.lasting, _bundle_sha256(cloud, options), contract))
@@ -190,7 +192,9 @@ def seed(cloud: Cloud, primary: Cluster, dr: Cluster, options: Options) -> Seede
     return Seeded(primary_run_id, dr_run_id, backup_uri, of_primary.role, of_dr.role, instance_id)
 
 
-def install(cluster: Cluster, objects: Objects, contract: Workload, run_id: str) -> None:
+def install(
+    cluster: Cluster, objects: Objects, contract: Workload, run_id: str, report: Report = lambda _step: None
+) -> None:
     """Install a site, run its CronJob once with that run id, and let it publish from then on.
 
     Raises DrfsmError if a Job of it doesn't succeed in time.
@@ -207,6 +211,7 @@ def install(cluster: Cluster, objects: Objects, contract: Workload, run_id: str)
     run = job_from(owned, f"{contract.kubernetes.cronjob}-seed", environment)
     cluster.apply(run)
     for job in (run, *(manifest for manifest in objects.installed if manifest["kind"] == "Job")):
+        report(f"the Job {job['metadata']['name']} on {cluster.name}")
         _await(cluster, f"{home}/jobs/{job['metadata']['name']}")
     _apply(cluster, [manifest for manifest in objects.lasting if manifest["kind"] == "ConfigMap"])
 

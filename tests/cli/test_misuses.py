@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from drfsm.cli.machines import Searching
 from drfsm.errors import ExitCode
 from drfsm.runs import bundle
 from tests.cli.conftest import given
@@ -50,6 +51,17 @@ def frozen_then_refused(drfsm: Drfsm, tmp: Path) -> None:
     """Have the same, and a later start that was refused."""
     begun("failback")
     refused(drfsm, tmp)
+
+
+def was_dry(drfsm: Drfsm, tmp: Path) -> None:
+    """Have one dry run, without the tokens, of sites that nobody can reach."""
+    command = given(tmp, confirm1="", confirm2="", receipt_dir=tmp / "dry")
+    assert drfsm(*command, "--dry-run").code == REFUSED
+
+
+def approved(_drfsm: Drfsm, _tmp: Path) -> None:
+    """Have a promote that was approved, and is held later."""
+    begun("promote")
 
 
 def two_open(_drfsm: Drfsm, _tmp: Path) -> None:
@@ -125,6 +137,22 @@ MISUSES = {
     ),
     "asks for a run whose log was cut": row(
         cut, f"status {FAILBACK}", ExitCode.EVIDENCE, NOBODY, "the evidence does NOT hold", "it was cut off"
+    ),
+    "lists the runs after a start was refused": row(
+        frozen_then_refused, "list", DONE, f"held         primary_publish_enabled    2026-11-28T22:28:43Z  {FAILBACK}",
+        "refused      refused ", never=["dry run"],
+    ),
+    "lists the runs after a dry run without tokens": row(
+        was_dry, "list", DONE, "refused      start ", "  (dry run)", never=["dry_run"],
+    ),
+    "asks where a dry run without tokens stands": row(
+        was_dry, "status", DONE, NOTHING, "(DRY RUN: nothing was changed) ended: refused, in start",
+        "--confirm1 is missing, --confirm2 is missing", "Cannot reach ",
+    ),
+    "audits a dry run without tokens": row(was_dry, "replay", DONE, "The evidence holds", "ENDS refused in start"),
+    "asks where a promote stands that was approved": row(
+        approved, "status", DONE, f"  drfsm resume {PROMOTE} ", f"  {NOBODY}, since ",
+        never=[f"{NOBODY}, the primary being fenced", f"Next:\n  drfsm approve {PROMOTE}"],
     ),
     # Names that are no names.
     "misspells a run": row(frozen, "status failback-2026", USAGE, f"failback-2026 {NO_BUNDLE}", NOBODY, "drfsm list"),
@@ -209,6 +237,16 @@ def test_a_sandbox_without_its_extra_says_what_to_install(
     assert "the sandbox needs moto, which is not installed" in told.err
     assert 'pip install "drfsm[sandbox]"' in told.err
     assert not (tmp_path / "sandbox").exists()
+
+
+def test_a_search_that_goes_on_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """One rule alone may take minutes: every two seconds its name and its time are said."""
+    with Searching(every_seconds=0.01) as searching:
+        searching.begin("two_writers")
+        told = ""
+        while "still searching for two_writers, 0 s" not in told:
+            told += capsys.readouterr().err
+    assert told.startswith("searching for two_writers ...")
 
 
 def test_a_check_of_a_machine_shows_that_it_works(drfsm: Drfsm) -> None:

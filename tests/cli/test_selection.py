@@ -131,3 +131,19 @@ def test_a_run_in_another_directory_is_found_and_named_by_its_id(drfsm: Drfsm, t
     refused(drfsm, tmp_path)
     told = drfsm("status", tmp_path / "refused")
     assert f"  more about it: drfsm status {run_id}" in told.out.splitlines()
+
+
+def test_the_list_has_each_run_once_and_marks_a_dry_one(drfsm: Drfsm, tmp_path: Path) -> None:
+    """A second drill lies beside the first one and is linked by its id; a dry run that was refused is a dry one."""
+    run_id = begun("drill")
+    place = bundle.home() / "runs" / run_id
+    shutil.move(place, bundle.home() / "runs" / "drill-before.2")
+    place.symlink_to("drill-before.2")
+    told = drfsm(*given(tmp_path, confirm1="FAIL", receipt_dir=tmp_path / "dry"), "--dry-run")
+    assert told.code == ExitCode.REFUSED
+    refused(drfsm, tmp_path)
+    lines = drfsm("list").out.splitlines()
+    assert [line.startswith("refused ") for line in lines] == [True, True, False]
+    assert [line.endswith("  (dry run)") for line in lines] == [False, True, False]
+    assert lines[2].endswith(f"  {run_id}")
+    assert [row["dry_run"] for row in json.loads(drfsm("list", "-o", "json").out)] == [False, True, False]

@@ -243,6 +243,9 @@ def test_another_input_is_a_difference_of_content(bench: Bench) -> None:
     assert len(titles) == 3
     assert all(each.kind == "changed" and "[live]" in str(each.right) for each in titles)
     assert any(line.startswith("content") and "primary" in line and "job_id=" in line for line in found.lines())
+    number, files = len(found.differences), sorted({each.file for each in found.differences})
+    assert found.in_words.startswith(f"0 differences of integrity; {number} differences of content in {len(files)} of ")
+    assert all(name in found.in_words for name in files[:1])
 
 
 def test_the_fact_says_content_for_another_input(bench: Bench) -> None:
@@ -554,6 +557,7 @@ def test_the_record_is_bounded_and_its_digest_binds_all(bench: Bench) -> None:
     assert found.record["counts"]["content"]["changed"] == 2000
     assert found.sha256 != again.sha256
     assert max(map(len, found.lines())) < 700
+    assert found.in_words == f"0 differences of integrity; 2000 differences of content in 1 of 8 files ({JOBS})"
 
 
 def test_what_somebody_else_published_can_neither_steer_a_terminal_nor_break_a_journal(bench: Bench) -> None:

@@ -119,8 +119,16 @@ def test_no_pod_may_be_stuck(given: dict[str, Any], told: list[str]) -> None:
 
 def test_anything_wrong_is_degraded() -> None:
     """The judge counts what was found, also where there is more than is told."""
-    assert judge({"wrong": first_of([])}) == "healthy"
-    assert judge({"wrong": first_of(["x"] * 100)}) == "degraded"
+    assert judge({"wrong": first_of([])}, {}) == "healthy"
+    assert judge({"wrong": first_of(["x"] * 100)}, {}) == "degraded"
+
+
+def test_a_fault_is_accepted_with_a_reason_only_and_a_healthy_site_needs_no_acceptance() -> None:
+    """The health is read all the same, so that nobody calls a site healthy that a person took as it was."""
+    accepts = {"allow_degraded": "yes", "reason": "one node is enough"}
+    assert judge({"wrong": first_of(["x"])}, accepts) == "accepted"
+    assert judge({"wrong": first_of(["x"])}, {**accepts, "reason": " "}) == "degraded"
+    assert judge({"wrong": first_of([])}, accepts) == "healthy"
 
 
 @pytest.fixture
@@ -146,7 +154,7 @@ def until(site: KubeCluster, holds: Callable[[dict[str, Any]], bool]) -> dict[st
 
 def healthy(seen: dict[str, Any]) -> bool:
     """Say whether nothing is wrong."""
-    return judge(seen) == "healthy"
+    return judge(seen, {}) == "healthy"
 
 
 def saying(words: str) -> Callable[[dict[str, Any]], bool]:
@@ -158,12 +166,12 @@ def test_a_sites_health_is_seen_through_its_api(site: tuple[EmulatedCluster, Kub
     """Healthy when its Deployment runs; degraded with a node that is not ready; healthy again after it."""
     cluster, seen_by_us = site
     seen = until(seen_by_us, healthy)
-    assert (judge(seen), seen["nodes"], seen["nodes_ready"], seen["deployments"]) == ("healthy", 1, 1, 1)
+    assert (judge(seen, {}), seen["nodes"], seen["nodes_ready"], seen["deployments"]) == ("healthy", 1, 1, 1)
     assert json.loads(json.dumps(seen)) == seen
     cluster.node_ready(ready=False)
     assert "node primary-node is not ready" in until(seen_by_us, saying("is not ready"))["wrong"]["first"]
     cluster.node_ready(ready=True)
-    assert judge(until(seen_by_us, healthy)) == "healthy"
+    assert judge(until(seen_by_us, healthy), {}) == "healthy"
 
 
 def test_an_image_that_can_not_be_pulled_and_a_cronjob_that_is_gone_are_told(
@@ -171,11 +179,11 @@ def test_an_image_that_can_not_be_pulled_and_a_cronjob_that_is_gone_are_told(
 ) -> None:
     """Both are degraded, each with what is wrong and where."""
     _, seen_by_us = site
-    assert judge(until(seen_by_us, healthy)) == "healthy"
+    assert judge(until(seen_by_us, healthy), {}) == "healthy"
     image = {"containers": [{"name": "dashboard", "image": "registry.example/none:1", "command": ["sleep", "9"]}]}
     seen_by_us.patch("Deployment", NAMESPACE, DASHBOARD, {"spec": {"template": {"spec": image}}})
     seen = until(seen_by_us, lambda now: saying("ErrImagePull")(now) or saying("ImagePullBackOff")(now))
     assert any("container dashboard: " in each for each in seen["wrong"]["first"])
     seen_by_us.delete("CronJob", NAMESPACE, CRONJOB)
     assert f"there is no CronJob in {NAMESPACE}" in until(seen_by_us, saying("no CronJob"))["wrong"]["first"]
-    assert judge(examine(seen_by_us, NAMESPACE, "")) == "degraded"
+    assert judge(examine(seen_by_us, NAMESPACE, ""), {}) == "degraded"

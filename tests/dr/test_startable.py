@@ -75,6 +75,7 @@ def test_what_keeps_a_job_from_starting_is_told_with_what_to_do(live: Manifest, 
     assert seen["wrong"]["total"] == 1
     assert words in seen["wrong"]["first"][0]
     assert FACTS["primary_startable"].judge(seen, {}) == "no"
+    assert FACTS["primary_startable"].judge(seen, {"allow_degraded": "yes", "reason": "a test"}) == "accepted"
 
 
 def test_a_job_that_has_all_it_needs_would_start() -> None:

@@ -115,11 +115,11 @@ def look(bench: Bench, site: Cluster) -> tuple[Json, list[str]]:
 
 
 @pytest.mark.sandbox
-@pytest.mark.parametrize(("age", "note"), [(4.0, []), (31.5, ["the validation runs, since 30 s"]), (37.0, [])])
+@pytest.mark.parametrize(("age", "note"), [(4.0, []), (31.5, ["the validation has not ended after 30 s"]), (37.0, [])])
 def test_a_running_validation_is_noted_every_ten_seconds(bench: Bench, age: float, note: list[str]) -> None:
     """By the site's time since its Job was made, so a resumed drill counts on; what is seen does not change by it."""
     seen, notes = look(bench, Cluster(age))
-    assert (seen["job"], notes) == ("running", note)
+    assert (seen["job"], notes) == ("unfinished", note)
     assert "in_words" not in seen
     assert str(age) not in str(seen)
 
@@ -131,7 +131,18 @@ def test_a_running_validation_says_in_words_what_keeps_it_from_working(bench: Be
     site.objects["Pod"] = [pod({"conditions": [{**NO_NODE, "status": "False", "reason": "Unschedulable"}]})]
     seen, _ = look(bench, site)
     words = "the validation has not ended: Unschedulable: 0/1 nodes: Insufficient memory"
-    assert (seen["job"], seen["in_words"]) == ("running", words)
+    assert (seen["job"], seen["in_words"]) == ("unfinished", words)
+
+
+@pytest.mark.sandbox
+def test_a_validation_whose_job_somebody_suspended_is_not_called_running(bench: Bench) -> None:
+    """Nobody waits an hour for a Job that starts no pod."""
+    site = Cluster(31.5)
+    site.objects["Job"][0]["spec"]["suspend"] = True
+    seen, notes = look(bench, site)
+    assert seen["in_words"] == "the validation has not ended: it is suspended, so it starts no pod"
+    assert any(note.endswith(": it is suspended, so it starts no pod") for note in notes)
+    assert "running" not in str((seen, notes))
 
 
 @pytest.mark.sandbox

@@ -69,6 +69,17 @@ def test_a_guard_over_what_was_not_done_is_not_evaluated() -> None:
     assert set(outcomes.values()) == {"passed", "not_evaluated"}
 
 
+def test_what_the_command_itself_lacks_hides_nothing_of_the_world() -> None:
+    """A token is missing: every later step is judged all the same, and the end is refused, with that finding."""
+    spec = FAILBACK.spec
+    runner, _ = walk(FAILBACK, Left(tuple(sorted(data_of(spec, quiet(spec, confirmation="wrong")).items()))))
+    state = runner.state
+    assert (state.status, state.stage, len(state.findings)) == ("refused", "confirm_intent", 1)
+    assert "confirmation is wrong" in state.findings[0]
+    assert spec.finals[state.forecasts[-1].to] == "complete"
+    assert [forecast.trigger for forecast in state.forecasts if forecast.outcome == "refused"] == ["confirm_intent"]
+
+
 def test_a_dry_run_that_would_be_refused_ends_as_refused() -> None:
     """A guard fails where a failure has its place: the walk ends there, refused, with the finding."""
     spec = FAILBACK.spec

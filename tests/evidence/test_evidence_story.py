@@ -1,5 +1,7 @@
 """`status` tells a tired person what matters and what to type; `replay` tells everything, and no token."""
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,12 +12,16 @@ import pytest
 from attrs import evolve
 
 from drfsm.adapters.file_journal import read_chain
+from drfsm.errors import shown
 from drfsm.evidence.narrative import standing, tell
 from drfsm.evidence.step_logs import StepFiles
 from drfsm.evidence.summary import summarise
-from drfsm.evidence.wording import clock_remarks, commands, seconds_between
+from drfsm.evidence.wording import NOBODY, clock_remarks, commands, frozen_in_order, observation, seconds_between
 from drfsm.journal import Record, RunState, fold
 from drfsm.journal.record_types import NextAction, Reading
+from drfsm.resources import shipped
+from drfsm.spec import load_machine
+from drfsm.spec.model import By
 
 if TYPE_CHECKING:
     from tests.evidence.conftest import Play
@@ -224,8 +230,15 @@ def test_a_waiting_approval_is_offered_first_with_the_digest_of_the_plan() -> No
     ways = (NextAction(action="resume", reason="x"), NextAction(action="approve", reason="A person says yes"))
     state = RunState(run_id="run-1", status="held", state="waiting", facts={"approval": plan}, next_actions=ways)
     typed = [command for command, _ in commands(state, "run-1")]
-    assert typed[0] == f"drfsm approve run-1 --ticket ... --plan {'ab' * 32}"
-    assert typed[1] == "drfsm resume run-1"
+    assert typed == [
+        f"drfsm approve run-1 --ticket ... --plan {'ab' * 32}",
+        "drfsm approve run-1 --ticket ...",
+        "drfsm resume run-1",
+    ]
+    approved = evolve(state, facts={"approval": evolve(plan, value="current")}, args={"approve": {"ticket": "CHG-1"}})
+    assert [command for command, _ in commands(approved, "run-1")] == [typed[2], typed[1]]
+    unread = evolve(state, facts={})
+    assert [command for command, _ in commands(unread, "run-1")] == typed[1:]
 
 
 def test_the_legal_values_of_an_argument_are_shown() -> None:
@@ -235,6 +248,81 @@ def test_the_legal_values_of_an_argument_are_shown() -> None:
     typed, reason = list(commands(state, "run-1"))[1]
     assert typed == 'drfsm request declare_lost run-1 --reason "..." --arg lost=...'
     assert reason == "It is gone (lost is yes or no)"
+
+
+@pytest.mark.parametrize(("now", "value"), [("no", "yes"), ("yes", "no"), ("perhaps", "..."), (None, "...")])
+def test_the_one_value_that_an_argument_does_not_have_yet_is_in_the_command(now: str | None, value: str) -> None:
+    """A row that declares something lost has nothing else to say: the command is ready to paste."""
+    way = NextAction(action="declare_lost", reason="It is gone", args=("lost", "reason"), values=VALUES)
+    inputs = {} if now is None else {"lost": now}
+    state = RunState(run_id="run-1", status="held", state="waiting", next_actions=(way,), inputs=inputs)
+    assert list(commands(state, "run-1"))[1][0].endswith(f" --arg lost={value}")
+
+
+def test_what_a_person_accepted_is_said_loud_as_long_as_it_is_so() -> None:
+    """A success of a row that asks for health must not be read as health."""
+    seen = {"wrong": 1, "in_words": "node n is not ready", "accepted": "the primary is not healthy: one is enough"}
+    state = RunState(run_id="run-1", status="held", state="assessed", facts={"primary_health": accepted(seen)})
+    line = "  ACCEPTED: the primary is not healthy: one is enough (seen: node n is not ready)"
+    assert line in standing(state, HOME)
+    state = evolve(state, facts={"image_drift": accepted({"image": "a"})})
+    assert '  ACCEPTED: image drift (seen: {"image": "a"})' in standing(state, HOME)
+    state = evolve(state, facts={"primary_health": Reading(value="healthy", seen={}, why="")})
+    assert "ACCEPTED" not in "\n".join(standing(state, HOME))
+
+
+def accepted(seen: dict[str, object]) -> Reading:
+    """Return the reading of a fact that a person accepted."""
+    return Reading(value="accepted", seen=seen, why="")
+
+
+DONE = re.compile(r"[Aa] person \w+(ed|id)\b|^The \w+ (could not|failed)|^(DR|The primary) published")
+
+
+@pytest.mark.parametrize("machine", ["drill", "promote", "failback"])
+def test_what_a_person_may_ask_for_says_what_it_does(machine: str) -> None:
+    """`status` offers the row before anybody asked for it: no word of it claims that something has happened."""
+    spec = load_machine((shipped("machines") / f"{machine}.yaml").read_bytes(), source=machine)
+    reasons = {row.reason for row in spec.rows if row.by is By.OPERATOR}
+    assert len(reasons) > 1
+    assert [reason for reason in reasons if DONE.search(reason)] == []
+
+
+def test_a_site_of_ones_own_costs_nothing_and_nothing_is_said_to_be_left_out() -> None:
+    """`drfsm validate` brings up no machine and was asked for no promotion: no line of its way says otherwise."""
+    spec = load_machine((shipped("machines") / "drill.yaml").read_bytes(), source="drill")
+    validate = {"site": "given", "teardown": "false", "promote": "none", "auto_promote": "false",
+                "allow_promote_bypass": "false"}  # fmt: skip
+    for state in ("validated", "promotion_skipped", "site_left", "phase_failed", "site_left_after_failure"):
+        (row,) = spec.rows_from(state, validate, By.RUNNER)
+        assert not re.search(r"LEFT STANDING|NOT PROMOTED|machines cost|until now", row.reason), row.reason
+    asked = [row.reason for row in spec.rows_from("validated", {**validate, "auto_promote": "true"}, By.RUNNER)]
+    assert ["NOT PROMOTED" in reason for reason in asked] == [True]
+    left = [row.reason for row in spec.rows_from("promotion_skipped", {**validate, "site": "new"}, By.RUNNER)]
+    assert ["LEFT STANDING" in reason for reason in left] == [True]
+
+
+def test_that_nobody_can_publish_is_said_first_and_once() -> None:
+    """A machine may have a rule for it as such, and one for it beside a fence."""
+    fenced, suspended = f"{NOBODY}, the primary being fenced", "a site's schedules are suspended"
+    since = {suspended: "t1", fenced: "t2", NOBODY: "t3"}
+    assert frozen_in_order(since) == [NOBODY, suspended]
+    assert frozen_in_order({suspended: "t1", fenced: "t2"}) == [fenced, suspended]
+
+
+def test_a_hold_for_pointers_names_their_runs() -> None:
+    """Which run each names, not their JSON; what is no pointer stays as it was seen."""
+    pointers = {"p/state/last_success.json": {"run_id": "r1", "providers": ["a"]}, "p/state/x/last_success.json": None}
+    assert shown(pointers) == "p/state/last_success.json names r1, p/state/x/last_success.json is not there"
+    for other in ({}, {"run_id": "r1"}, {"p/state/last_success.json": 5}, {"a": None}):
+        assert shown(other) == json.dumps(other)
+
+
+def test_an_observation_too_long_for_its_line_is_told_in_its_own_words() -> None:
+    """Half a JSON text says nothing."""
+    seen = {"many": list(range(100)), "in_words": "3 differences of content in 2 files"}
+    assert observation(seen, 100) == "3 differences of content in 2 files"
+    assert observation({"few": 1, "in_words": "x"}, 100) == '{"few":1,"in_words":"x"}'
 
 
 def test_a_clock_that_was_set_back_is_remarked_and_no_duration_is_negative(play: Make) -> None:
@@ -273,5 +361,8 @@ def test_a_drill_that_was_stopped_says_what_runs_and_costs() -> None:
     text = "\n".join(standing(state, str(place)))
     assert "Running, and costing until this run takes it down" in text
     assert "  i-dbf44a86e8fe559b1 (t3.large, disk of 40 GB), since 2026-11-28 22:29:22Z" in text
+    ended = "\n".join(standing(evolve(state, status="complete", ended_at=state.last_at), str(place)))
+    assert f"until `drfsm drill --receipt-dir {place} --start-at teardown` takes it down:" in ended
+    assert "drfsm abort" not in ended
     gone = evolve(state, known={**state.known, "runner": "absent"})
     assert "costing" not in "\n".join(standing(gone, str(place)))

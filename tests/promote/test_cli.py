@@ -72,7 +72,8 @@ def test_promote_waits_with_its_plan_and_the_exact_command_and_that_command_comp
     assert ready.receipt["run_id"] in err
     assert site.sandbox.primary_run_id in err
     (digest,) = DIGEST.findall(err)
-    assert f"--plan {digest}" in err
+    assert f"--plan {digest}" in out
+    assert [(out + err).count(words) for words in (f"--plan {digest}", "The plan of promote-")] == [1, 1]
     assert "drfsm approve" in out
     assert site.named() == {site.sandbox.primary_run_id}
     held = summary(tmp_path)
@@ -102,7 +103,10 @@ def test_approve_without_a_terminal_and_without_a_plan_shows_it_and_moves_nothin
     assert f"--ticket CHG-1 --plan {digest}" in err
     code, _, err = typed("approve", "--ticket", "CHG-1", "--plan", "0" * 64)
     assert code == ExitCode.REFUSED
-    assert f"{'0' * 64} is the digest of no plan of this run. This plan has:\n  {digest}" in err
+    told = f"{'0' * 64} is the digest of no plan of this run. To approve exactly this plan:\n  drfsm approve promote-"
+    assert told in err
+    assert err.endswith(f" --ticket CHG-1 --plan {digest}\n")
+    assert err.count("The plan of promote-") == 1
     assert "stale" not in err
     assert typed("approve", "--ticket", " ", "--plan", digest)[0] == ExitCode.USAGE
     monkeypatch.setenv("EXPECTED_ACCOUNT_ID", "999999999999")  # every verb of a run is held to it, as its start is

@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from drfsm.dr.sites.preflight import FACTS
+from drfsm.evidence.narrative import tell
 from drfsm.sandbox.seed import CONFIGMAP, CRONJOB, DASHBOARD, IMAGE_REF, NAMESPACE, REPOSITORY, job_from
 from tests.safety.conftest import Make
+from tests.safety.test_one_cause import progress_of
 from tests.safety.world import Failback, Site, container_of, soon
 
 OTHER_IMAGE = f"{REPOSITORY}@sha256:{'0' * 64}"
@@ -236,6 +238,12 @@ def test_a_primary_that_is_not_healthy_is_found_beforehand_and_a_person_may_go_o
     run.stop_after("assess_primary")
     run.start()
     assert run.state.state == "primary_healthy", run.words
+    accepted = "ACCEPTED: the primary is not healthy: the dashboard is not needed (seen: pod jobintel-dashboard-"
+    progress = progress_of(run)
+    for text in (run.words, "\n".join(tell(run.records, brief=True)), "\n".join(progress)):
+        assert accepted in text, text
+    (line,) = [number for number, line in enumerate(progress) if accepted in line]
+    assert progress[line - 1].startswith("✓ primary_healthy ")
     run.abort()
     assert run.state.status == "aborted", run.words
 
@@ -253,6 +261,7 @@ def test_a_primary_that_falls_ill_later_is_accepted_by_a_person_with_a_reason(si
     decision = run.summary["decisions"][-1]
     assert (decision["what"], decision["reason"]) == ("accept_degraded_primary", "one node is enough")
     assert "ACCEPTED RISK" in run.words
+    assert "ACCEPTED: the primary is not healthy: one node is enough" in run.words
     run.abort()
     assert run.state.status == "aborted", run.words
 

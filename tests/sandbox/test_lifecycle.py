@@ -235,7 +235,8 @@ def test_another_up_with_other_options_is_refused_and_names_them(home: Path, typ
     leak = home.with_name("somebody-s-lock")
     with leak.open("w") as lock:
         os.set_inheritable(lock.fileno(), True)  # noqa: FBT003  as a shell's `exec 9>lock`
-        assert typed("up", "--with-reports")[0] == 0
+        code, out, _ = typed("up", "--with-reports")
+        assert (code, f'eval "$(drfsm sandbox env --dir {home})"' in out) == (0, True)
     state = status(home).state
     assert state is not None
     held = [str(link.readlink()) for link in Path(f"/proc/{state.pid}/fd").glob("*")] if Path("/proc").is_dir() else []

@@ -17,15 +17,19 @@ def second(dr_run_id: str) -> str:
     return f"CONFIRM-{dr_run_id}"
 
 
-def _observe(_world: Any, run: Run) -> dict[str, bool]:
+def _observe(_world: Any, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
-    return {
-        "first": terms.confirm1 == FIRST,
-        "second": terms.confirm2 == second(terms.dr_run_id),
-    }
+    given = {"--confirm1": (terms.confirm1, FIRST), "--confirm2": (terms.confirm2, second(terms.dr_run_id))}
+    faults = [
+        f"{option} is {'another word' if token else 'missing'}"
+        for option, (token, right) in given.items()
+        if token != right
+    ]
+    seen = {"first": terms.confirm1 == FIRST, "second": terms.confirm2 == second(terms.dr_run_id)}
+    return {**seen, "in_words": ", ".join(faults)} if faults else seen
 
 
-def _judge(seen: Mapping[str, bool], _inputs: Mapping[str, Any]) -> str:
+def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
     return "right" if seen["first"] and seen["second"] else "wrong"
 
 

@@ -29,7 +29,7 @@ def binding() -> Binding:
     facts = {**_merged("FACTS"), "comparison_profile": comparison.PROFILE}
     actions = _merged("ACTIONS")
     late = {name: how for name, how in _merged("LATE").items() if name in actions}
-    return Binding(facts=facts, actions=actions, late=late)
+    return Binding(facts=facts, actions=actions, late=late, former_facts=preflight.FORMER_FACTS)
 
 
 def _merged(table: str) -> Mapping[str, Any]:

@@ -55,4 +55,4 @@ LATE = {name: late for room in ROOMS for name, late in room.LATE.items() if name
 
 def binding() -> Binding:
     """Return the binding; ``Binding.complete_for`` holds it against the machine."""
-    return Binding(facts=FACTS, actions=ACTIONS, late=LATE)
+    return Binding(facts=FACTS, actions=ACTIONS, late=LATE, former_facts=preflight.FORMER_FACTS)

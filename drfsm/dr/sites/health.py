@@ -14,6 +14,7 @@ from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.world import Cluster, Manifest, World
 
+SITES = {"primary": "the primary", "dr": "DR"}
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
 
 
@@ -86,9 +87,11 @@ def pod_at_fault(pod: Manifest) -> Iterator[str]:
             yield f"pod {name}{container}: {trouble.words}"
 
 
-def judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any] | None = None) -> str:
-    """Judge whether there is a fault."""
-    return "degraded" if seen["wrong"]["total"] else "healthy"
+def judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    """Judge whether there is a fault, and whether a person accepts it."""
+    if not seen["wrong"]["total"]:
+        return "healthy"
+    return "accepted" if terms_of(inputs).degradation_taken else "degraded"
 
 
 def _observe(site: str) -> Callable[[World, Run], Any]:
@@ -97,6 +100,8 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
         seen = examine(world.site(site), terms.namespace, terms.cronjob, terms.usual_cronjob)
         if seen["wrong"]["total"]:
             check_namespace(world.site(site), terms.namespace)
+            if terms.degradation_taken:
+                seen["accepted"] = f"{SITES[site]} is not healthy: {terms.reason.strip()}"
         return seen
 
     return observe

@@ -358,10 +358,6 @@ FACTS = {
         _adoption,
         lambda seen, _: "asked" if seen["adopt_ownership"] == "yes" else "none",
     ),
-    "degradation": Fact(
-        lambda _world, run: {"allowed": terms_of(run.inputs).allow_degraded, "reason": terms_of(run.inputs).reason},
-        lambda seen, _: "accepted" if seen["allowed"] and seen["reason"].strip() else "none",
-    ),
     "primary_pod": Fact(
         lambda _world, run: {"said": terms_of(run.inputs).primary_pod_answered_for},
         lambda seen, _: "answered_for" if seen["said"] else "none",
@@ -376,6 +372,12 @@ FACTS = {
     ),
     "primary_reachability": Fact(_reachability("primary"), _reachable),
     "dr_reachability": Fact(_reachability("dr"), _reachable),
+}
+FORMER_FACTS = {
+    "degradation": Fact(  # until 0.4.0 it stood in for the health, which then was not read
+        lambda _world, run: {"allowed": terms_of(run.inputs).allow_degraded, "reason": terms_of(run.inputs).reason},
+        lambda seen, _: "accepted" if seen["allowed"] and seen["reason"].strip() else "none",
+    )
 }
 ACTIONS = {"survey_sites": _survey}
 PRIMARY_LOSS = _loss("primary")

@@ -23,6 +23,7 @@ from drfsm.dr import pods
 from drfsm.dr.objects import cronjob_of
 from drfsm.dr.progress import first_of
 from drfsm.dr.sites import pull_secret
+from drfsm.dr.sites.health import SITES
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.world import Cluster, Manifest, World
@@ -136,13 +137,18 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
         cronjob = cronjob_of(cluster, terms.namespace, terms.cronjob, terms.usual_cronjob)
         container = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
         image = terms.image_ref or str(container["image"])
-        return examine(cluster, terms.namespace, cronjob, image, renewed=terms.refresh_pull_secret)
+        seen = examine(cluster, terms.namespace, cronjob, image, renewed=terms.refresh_pull_secret)
+        if seen["wrong"]["total"] and terms.degradation_taken:
+            seen["accepted"] = f"no Job of {SITES[site]} would start: {terms.reason.strip()}"
+        return seen
 
     return observe
 
 
-def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
-    return "no" if seen["wrong"]["total"] else "yes"
+def _judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    if not seen["wrong"]["total"]:
+        return "yes"
+    return "accepted" if terms_of(inputs).degradation_taken else "no"
 
 
 FACTS = {"primary_startable": Fact(_observe("primary"), _judge)}

@@ -58,13 +58,13 @@ def _in_words(seen: Mapping[str, Any]) -> str:
 
 
 def _note_progress(world: World, run: Run, job: Manifest) -> None:
-    """Note for how long the Job has run, in the first samples after every ten seconds: a fact remembers nothing."""
+    """Note how old the Job is, in the first samples after every ten seconds: a fact remembers nothing."""
     born = moment(job["metadata"].get("creationTimestamp"))
     if born is None:
         return
     seconds = seconds_between(born, time_of(world.site(terms_of(run.inputs).target_site), run))
     if seconds >= NOTE_SECONDS and seconds % NOTE_SECONDS < 2 * POLL_SECONDS:
-        run.note(f"the validation runs, since {seconds - seconds % NOTE_SECONDS:.0f} s")
+        run.note(f"the validation has not ended after {seconds - seconds % NOTE_SECONDS:.0f} s")
 
 
 def cause(job: Manifest, pods: Sequence[Manifest]) -> tuple[str, list[str]]:

@@ -223,12 +223,14 @@ def seen_job(world: World, run: Run, job: Manifest | None, *, satisfied: bool) -
         return {"job": "absent"}
     name, namespace, cluster = str(job["metadata"]["name"]), terms.namespace, world.site(terms.target_site)
     ended = condition(job, "Complete", "Failed")
-    seen: dict[str, Any] = {"job": ended.lower() or "running", "name": name}
+    seen: dict[str, Any] = {"job": ended.lower() or "unfinished", "name": name}
     pods = cluster.list("Pod", namespace, labels=f"job-name={name}")
     now = time_of(cluster, run)  # AFTER the list: the site stamped its objects by it
     troubles = sorted({trouble.words for pod in pods for trouble in pod_troubles.troubles(pod)})
     limit = terms.startup_timeout
-    if not ended and not pods and _too_long(job, now, limit):
+    if not ended and (job.get("spec") or {}).get("suspend"):
+        troubles = ["it is suspended, so it starts no pod"]
+    elif not ended and not pods and _too_long(job, now, limit):
         troubles = ["no pod of it was created"]
     if troubles:
         seen |= {

@@ -66,7 +66,7 @@ def _observe_result(world: World, run: Run) -> dict[str, Any]:
         "ended_at": (pointers[-1] or {}).get("ended_at"),
         "canonical_run_ended_at": _canonical_ended_at(run),
     }
-    if not fresh or seen["job"] == "running":
+    if not fresh or seen["job"] == "unfinished":
         unchanged = _unchanged(world, run, job, run_id) if seen["job"] == "complete" else ""
         return {**seen, **({"unchanged": unchanged, "run_id": None} if unchanged else {}), "verification": None}
     verification = verify(world.store, terms.layout, str(run_id), pairs=[terms.pair], note=run.note, check=run.check)

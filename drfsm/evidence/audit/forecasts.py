@@ -17,7 +17,7 @@ def forecast(here: Position, record: Record, foreseen: Forecast) -> None:
         return
     if not here.state.dry_run:
         here.add(record, "dry_run", "a forecast stands in a run that is no dry run")
-    if here.refused:
+    if here.refused_by_world:
         here.add(record, "dry_run", f"the dry run continues with {row.trigger} after it was refused")
     where = here.forecast_state or here.spec.initial
     if row.source != where or row.by is not By.RUNNER or row.foreach:
@@ -46,8 +46,15 @@ def _guards(here: Position, record: Record, foreseen: Forecast, row: Row) -> Non
     failed = [check for check in foreseen.guards if check.outcome == "failed" and row.wait is None]
     failed += [check for check in foreseen.foreseen if check.refuses]
     here.failed_checks += len(failed)
-    known = any(check.value != "unknown" for check in failed)  # a fact that could not be read refuses nothing
-    here.refused |= known and here.spec.refuses(row.source, here.state.inputs)
+    known = [check for check in failed if check.value != "unknown"]  # a fact that could not be read refuses nothing
+    refuses = bool(known) and here.spec.refuses(row.source, here.state.inputs)
+    here.refused |= refuses
+    # What the command's own words refuse does not end the walk; until 0.4.0 it did.
+    here.refused_by_world |= refuses and not all(_is_local(here, check.fact) for check in known)
+
+
+def _is_local(here: Position, fact: str) -> bool:
+    return fact in here.spec.facts and here.spec.facts[fact].local
 
 
 def ended(here: Position, record: Record, end: Ended) -> None:

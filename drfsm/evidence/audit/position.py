@@ -33,6 +33,7 @@ class Position:
     skipped: set[str] = field(factory=set)  # facts that a dry run would have changed, and what depends on them
     failed_checks: int = 0  # of a dry run
     refused: bool = False  # by a dry run
+    refused_by_world: bool = False  # likewise, and not only by what the command itself said
 
     def add(self, record: Record, rule: str, what: str) -> None:
         """Add a finding: what a record breaks."""

@@ -58,10 +58,14 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
     terms = terms_of(run.inputs)
     profile = profile_of(terms.workload, terms.comparison_profile)
     comparison = compare(*runs_of(world, run), profile, terms.workload)
-    for number, line in enumerate(comparison.lines()):
-        if number < _NOTED:
+    number = 0
+    for number, line in enumerate(comparison.lines(), start=1):
+        if number <= _NOTED:
             run.note(line)
-    return comparison.record
+    if number > _NOTED:
+        run.note(f"and {number - _NOTED} more differences; `drfsm runs compare` shows all of them")
+    alike = not comparison.differences and not comparison.incomparable
+    return comparison.record if alike else {**comparison.record, "in_words": comparison.in_words}
 
 
 _NOTED = 25  # lines; the record holds as many differences

@@ -24,6 +24,7 @@ SAME, DIFFERENT, NOT_COMPARABLE = 0, 1, 2
 
 _TOLD = {INTEGRITY: "integrity", CONTENT: "content", NONE: "same"}
 FIRST = 20  # differences that a record carries
+_NAMED = 5  # files that a line names
 _LONGEST = 120  # characters of a value or a name
 
 
@@ -129,6 +130,20 @@ class Comparison:
             "first": [asdict(each) for each in self.differences[:FIRST]],
             "differences_sha256": self.sha256,
         }
+
+    @property
+    def in_words(self) -> str:
+        """The differences in one line: how many of each weight, and in which files."""
+        if self.incomparable:
+            return f"not comparable: {self.incomparable}"
+        return "; ".join(map(self._counted, (INTEGRITY, CONTENT)))
+
+    def _counted(self, weight: str) -> str:
+        files = dict.fromkeys(each.file for each in self.differences if each.weight == weight)
+        number = sum(self.counts[weight].values())
+        more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+        where = f" in {len(files)} of {self.compared} files ({', '.join([*files][:_NAMED])}{more})" if files else ""
+        return f"{number} difference{'s' * (number != 1)} of {weight}{where}"
 
     def lines(self) -> Iterator[str]:
         """Yield the outcome for people: both sides, the sum, then every difference."""
