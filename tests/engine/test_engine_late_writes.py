@@ -122,7 +122,7 @@ class Bench:
         for record in self.journal.records():
             lines += encode(record, copy.head)
             copy.append(record.kind, record.body, record.at)
-        return audit(lines, LAMP, judges={"lamp": lambda seen, _inputs: seen}).ok
+        return audit(lines, LAMP, judges={"lamp": lambda seen, _inputs: seen}, late=self.late).ok
 
 
 CONDITIONAL = {"press": Late(_touch), "release": Late(_touch)}
