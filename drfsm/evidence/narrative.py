@@ -12,6 +12,7 @@ from typing import Any
 
 from drfsm.claims import printable
 from drfsm.errors import shown
+from drfsm.evidence import running
 from drfsm.evidence.wording import (
     NOBODY,
     clip,
@@ -78,10 +79,19 @@ _SITES = {"primary": "The primary", "dr": "DR"}
 # --- where it stands ------------------------------------------------------------------------------------
 
 
-def standing(state: RunState, place: str, dead: bool = False, *, with_frozen: bool = True) -> Iterator[str]:
+def standing(
+    state: RunState,
+    place: str,
+    dead: bool = False,
+    *,
+    with_frozen: bool = True,
+    now: str = "",
+    prices: str = "",
+) -> Iterator[str]:
     """Yield where a run stands. ``place`` is the bundle; ``dead``: no process works on the run.
 
-    ``with_frozen``: say what is frozen; `drfsm status` has said so before.
+    ``with_frozen``: say what is frozen; `drfsm status` has said so before. ``now``: until when running machines are
+    counted, by default the last record. ``prices``: of machines, instead of those that the run was started with.
     """
     if state.status == "none":
         yield "No run was started here."
@@ -95,7 +105,7 @@ def standing(state: RunState, place: str, dead: bool = False, *, with_frozen: bo
     yield from _canonical(state)
     if with_frozen:
         yield from _frozen(state)
-    yield from _running_machines(state)
+    yield from running.words(state, _named(state, place), now, prices)
     yield from _foreseen(state)
     yield from _actors(state)
     yield from _next(state, place, interrupted=interrupted)
@@ -162,23 +172,6 @@ def _canonical(state: RunState) -> Iterator[str]:
         f"Canonical: run {run}. {_SITES[owner]} owns the pointers; its publishing is {condition['publishing']}, its"
         f" schedules are {condition['schedules']}."
     )
-
-
-def _running_machines(state: RunState) -> Iterator[str]:
-    """Yield the machines that a drill started and that run on, since when: they cost until it takes them down."""
-    if state.known.get("runner") != "present":
-        return
-    machines: dict[str, Json] = {}
-    for result in state.results.values():
-        listed = result.get("machines") if isinstance(result, Mapping) else None
-        for machine in listed if isinstance(listed, list) else ():
-            if isinstance(machine, Mapping) and isinstance(machine.get("instance_id"), str):
-                machines[machine["instance_id"]] = machine
-    if machines:
-        yield "Running, and costing until this run takes it down (drfsm resume, or drfsm abort):"
-    for instance_id, machine in machines.items():
-        kind = f"{machine.get('instance_type')}, disk of {machine.get('disk_gb')} GB"
-        yield printable(f"  {instance_id} ({kind}), since {moment(str(machine.get('launched_at')))}")
 
 
 def _frozen(state: RunState) -> Iterator[str]:
