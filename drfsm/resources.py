@@ -30,6 +30,9 @@ _KNOWN: Mapping[str, Known] = {
     "92a02b04f67d8b55de505d8cd65d3d19369db1f3de2967ff80514bf58859a845": Known("drill", "0.4.0"),
     "b3cadf59bdfcdc48e3c31e0780f2fa5c8ca729ad3763512a8f01244104883865": Known("promote", "0.4.0"),
     "30898206a4781bdd5eaa72dece66b7f0e6161fbcb5bfae61f8dde2b2da02c89b": Known("failback", "0.4.0"),
+    "f442aac55bbd4cc8da6743570ad13759a9f1aeaea32c2c769b5650584a994021": Known("drill", "0.5.0"),
+    "884aebe2e1c836e7b48d83831a4e879d47979669aaef5095f768c5229a1c36b6": Known("promote", "0.5.0"),
+    "e00fcb28148828f051b21882c8c1a2766accbe2d76c132b5837bbddbeffd5d7c": Known("failback", "0.5.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

@@ -369,6 +369,7 @@ def failback() -> tuple[MachineSpec, Binding, dict[str, Any]]:
         for name in (row.undo, row.attempts.repair):
             if name:
                 actions.setdefault(name, _give_back)
+    actions["survey_sites"] = lambda _world, _run: {"caller": "arn:aws:iam::123456789012:user/ann"}
     return spec, Binding(facts, actions), _sound_world(spec)
 
 
