@@ -9,10 +9,9 @@ import pytest
 
 from drfsm import claims
 from drfsm.dr.backup import check
-from drfsm.dr.infrastructure import costs
 from drfsm.dr.procedures import drill
 from drfsm.engine import Run, SystemClock
-from drfsm.evidence import wording
+from drfsm.evidence import costs, wording
 
 
 def test_every_duration_between_two_times_comes_from_one_function() -> None:

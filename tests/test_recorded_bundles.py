@@ -68,7 +68,8 @@ def test_there_is_a_bundle_of_every_machine_that_is_held_with_an_open_intent(mac
 def test_every_observation_is_judged_again_as_it_was(place: Path) -> None:
     """Today's judges say the same of what was seen then; none is missing, and nothing else is found."""
     spec = pinned_to(place)
-    verdict = audit((place / LOG).read_bytes(), spec, judges=binding(spec.name).judges)
+    bound = binding(spec.name)
+    verdict = audit((place / LOG).read_bytes(), spec, judges=bound.judges, late=bound.late)
     assert verdict.ok, "\n".join(verdict.lines())
     assert verdict.state.status == "held"
     assert verdict.notes == ()
@@ -158,7 +159,8 @@ def test_it_goes_on_to_its_end(place: Path, tmp_path: Path, monkeypatch: pytest.
         assert world.alive() == set()
     for each in sorted(copy.rglob(LOG)):
         spec = pinned_to(each.parent)
-        verdict = audit(each.read_bytes(), spec, judges=binding(spec.name).judges)
+        bound = binding(spec.name)
+        verdict = audit(each.read_bytes(), spec, judges=bound.judges, late=bound.late)
         assert (verdict.state.status, verdict.state.sealed, verdict.ok) == ("complete", True, True), verdict.findings
 
 

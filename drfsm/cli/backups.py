@@ -221,8 +221,7 @@ def restore(backup_uri: str, receipt_dir: str, output: str, **options: Any) -> i
     )
 
     def note(bundle: "Bundle", done: Mapping[str, Any]) -> None:
-        fetched(receipts, bundle, "")
-        applied(receipts, bundle, done)
+        fetched(receipts, bundle, str(applied(receipts, bundle, done)))
 
     store = _store_of(backup_uri, options)
     say(f"restoring {backup_uri} to {names['namespace']} on {server_of(options['kubeconfig'])}")

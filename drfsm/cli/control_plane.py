@@ -145,8 +145,8 @@ def fetched(receipts: ReceiptFiles, bundle: "Bundle", directory: str) -> None:
     receipts.env(FETCHED, fetch_values(bundle.uri, bundle.sha256, bundle.counts, directory=directory, at=stamp()))
 
 
-def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -> None:
-    """Write the receipts of an applied bundle, and its files beside them."""
+def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -> Path:
+    """Write the receipts of an applied bundle, and its files beside them; return the directory of the files."""
     from drfsm.dr.control_plane import lay_out, summary
 
     at = {"schema_version": 1, "applied_at": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -156,6 +156,7 @@ def applied(receipts: ReceiptFiles, bundle: "Bundle", done: Mapping[str, Any]) -
         lay_out(bundle, directory)
     restored = {**summary(bundle), "bundle_dir": str(directory / "control-plane")}
     receipts.json(RESTORED, restored, "dr_restore.control_plane.summary")
+    return directory
 
 
 @control_plane.command()

@@ -33,6 +33,7 @@ from drfsm.cli.options import (
     workload_file,
 )
 from drfsm.cli.outcome import output, reported
+from drfsm.cli.prices import prices_option
 from drfsm.cli.prompts import at_terminal
 from drfsm.cli.say import say
 from drfsm.engine.runner import new_run_id
@@ -139,7 +140,7 @@ def workload_options(command: Command) -> Command:
 @click.option(
     "--terraform-dir", default="", type=click.Path(), help="Path to the module, with --infrastructure terraform."
 )
-@click.option("--prices", default="", type=click.Path(), help="JSON file with the prices of machines (docs/drill.md).")
+@prices_option
 @click.option(
     "--expected-minutes",
     type=Amount(),

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from drfsm import claims
 from drfsm.claims import bounded, is_name
 from drfsm.cli.options import assignments, contract_of, new_workload_run_id, policy_inputs
-from drfsm.errors import DrfsmError, Unreadable, UsageFault
+from drfsm.cli.prices import read_prices
+from drfsm.errors import DrfsmError, UsageFault
 from drfsm.runs import wiring
 from drfsm.runs.canonical import canonical_run
 from drfsm.runs.earlier_drills import EarlierDrill, recovery_inputs
@@ -220,7 +220,7 @@ def inputs_of(options: Mapping[str, Any], earlier: EarlierDrill | None, run_id: 
         "recovery_time_objective": _seconds("--recovery-time-objective", options["recovery_time_objective"]),
         "recovery_point_objective": _seconds("--recovery-point-objective", options["recovery_point_objective"]),
         **recovery_inputs(earlier, site=options["site"], restores="restore" in asked),
-        "prices": _prices(options["prices"]),
+        "prices": read_prices(options["prices"]),
     }
 
 
@@ -268,19 +268,6 @@ def _git_sha(named: str) -> dict[str, str]:
         return {"git_sha": "", "git_sha_from": ""}
     remark = {None: ", not checked for changes", False: "", True: ", with uncommitted changes"}
     return {"git_sha": checkout.sha, "git_sha_from": f"the working directory{remark[checkout.changed]}"}
-
-
-def _prices(path: str) -> str:
-    """Return a file of prices on one line, "" for none. Raises UsageFault."""
-    if not path:
-        return ""
-    try:
-        prices = claims.json_of(Path(path).read_bytes(), path)
-    except (OSError, Unreadable) as fault:
-        raise UsageFault(f"--prices: {path} is no JSON file: {fault}", hint="docs/drill.md shows one") from None
-    if not isinstance(prices, dict):
-        raise UsageFault(f"--prices: {path} holds no JSON object", hint="docs/drill.md shows one")
-    return json.dumps(prices, separators=(",", ":"))
 
 
 def _seconds(option: str, text: str) -> str:

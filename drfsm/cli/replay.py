@@ -62,9 +62,10 @@ def replay(
     raw, spec, beside = _logged(bundle_)
     records = _readable(raw)
     origin = trust.origin_of(spec.sha256, trust.trusted_machines(machines, os.environ))
+    judges, late = _bound(spec.name)
     verdict = audit(
-        raw, spec, judges=_judges(spec.name), expected_head=expect_head, expected_records=expect_records,
-        origin=origin, beside=beside,
+        raw, spec, judges=judges, late=late, expected_head=expect_head, expected_records=expect_records, origin=origin,
+        beside=beside,
     )  # fmt: skip
     if output == "json":
         say_json(verdict.record)
@@ -97,11 +98,12 @@ def _logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | 
     return b"".join(mirror.lines), load_machine(text, source=f"{state.machine}.yaml"), None
 
 
-def _judges(machine: str) -> Mapping[str, Any]:
-    """Return the judges of a shipped machine; none for another one."""
+def _bound(machine: str) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    """Return the judges of a shipped machine, and how it settles late requests; nothing of another one."""
     from drfsm.dr.procedures import MACHINES, binding
 
-    return binding(machine).judges if machine in MACHINES else {}
+    bound = binding(machine) if machine in MACHINES else None
+    return (bound.judges, bound.late) if bound else ({}, None)
 
 
 def _readable(raw: bytes) -> tuple[Record, ...]:

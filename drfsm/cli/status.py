@@ -9,7 +9,8 @@ If the process of a run is gone, the summary is written again; the bundle's lock
 that. A summary that contradicts its journal is evidence: it is left as it is, and reported.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -18,8 +19,9 @@ import click
 
 from drfsm.adapters.file_journal import holder, read_lines
 from drfsm.claims import object_of
+from drfsm.cli.prices import prices_option, read_prices
 from drfsm.cli.reading_options import bundle_or_mirror, output_format
-from drfsm.cli.say import say, say_lines, say_text
+from drfsm.cli.say import say, say_json, say_lines
 from drfsm.errors import (
     DeclarationFault,
     DiskFault,
@@ -32,6 +34,7 @@ from drfsm.errors import (
 )
 from drfsm.evidence.narrative import standing
 from drfsm.evidence.remains import frozen_heading, frozen_words
+from drfsm.evidence.running import running
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read
@@ -42,20 +45,24 @@ from drfsm.runs.derived import make_true
 @click.command()
 @bundle_or_mirror
 @output_format
-def status(bundle_: str | None, output: str) -> int:
+@prices_option
+def status(bundle_: str | None, output: str, prices: str) -> int:
     """Show what is frozen now, where a run stands, since when, and what to type next.
 
     BUNDLE is a directory or a run's id; without it the run that is open, else the newest. S3_URI is a run's mirror,
     which is only read.
     """
     if bundle_ is not None and bundle_.startswith("s3://"):
-        return _status_of_mirror(bundle_, output)
+        return _status_of_mirror(bundle_, output, read_prices(prices))
+    document = read_prices(prices)
     runs = list(selection.known_runs())
     try:
         place = bundle.find(bundle_) if bundle_ is not None else selection.chosen(runs, to_read=True).place
     except UsageFault:
         if output == "text":
             say_lines(_frozen_elsewhere(runs))
+        else:
+            say_json(_with_other_runs({}, runs))
         raise
     lines = read_lines(place)
     chain = read(lines)
@@ -65,10 +72,10 @@ def status(bundle_: str | None, output: str) -> int:
     dead = state.status == "running" and worker is None
     summary = summarise(state, chain.records, head=chain.head, dead=dead)
     if output == "json":
-        say_text(summary_bytes(summary).decode())
+        say_json(_with_other_runs(_counted(summary, state, document), runs))
     else:
         say_lines(_frozen_here(state, runs))
-        say_lines(standing(state, str(place), dead=dead, with_frozen=False))
+        say_lines(standing(state, str(place), dead=dead, with_frozen=False, now=_now(), prices=document))
     if fault is None and worker is None and state.machine:
         fault = _make_true(place, state, chain.records, lines, summary)
     if fault is None:
@@ -78,19 +85,30 @@ def status(bundle_: str | None, output: str) -> int:
     return int(ExitCode.DONE if isinstance(fault, DiskFault | UsageFault) else fault.exit_code)
 
 
-def _status_of_mirror(uri: str, output: str) -> int:
+def _status_of_mirror(uri: str, output: str, prices: str) -> int:
     """Show where a mirrored run stands, as its unchecked records say."""
     from drfsm.runs import mirrors
 
     mirror = mirrors.open_mirror(uri, {})
-    state = mirrors.state_of(mirror)
+    state, runs = mirrors.state_of(mirror), list(selection.known_runs())
     if output == "json":
-        say_text(summary_bytes(summarise(state, mirror.records, head=mirror.head)).decode())
+        summary = summarise(state, mirror.records, head=mirror.head)
+        say_json(_with_other_runs(_counted(summary, state, prices), runs))
         return int(ExitCode.DONE)
-    say_lines(_frozen_here(state, list(selection.known_runs())))
+    say_lines(_frozen_here(state, runs))
     say(f"Unchecked records of the mirror (drfsm replay {quote(uri)} checks them). Head: {mirror.head}")
-    say_lines(standing(state, uri, with_frozen=False))
+    say_lines(standing(state, uri, with_frozen=False, now=_now(), prices=prices))
     return int(ExitCode.DONE)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _counted(summary: dict[str, Any], state: RunState, prices: str) -> dict[str, Any]:
+    """Return the summary with the machines that run on counted until now, where prices are given."""
+    machines = running(state, _now(), prices) if prices else None
+    return {**summary, "running_machines": machines} if machines else summary
 
 
 def _frozen_here(shown: RunState, runs: Sequence[selection.KnownRun]) -> Iterator[str]:
@@ -117,6 +135,24 @@ def _frozen_elsewhere(runs: Sequence[selection.KnownRun], but: str = "") -> Iter
         yield f"Frozen now by {'another run, ' if but else ''}{run.id}, {at}:"
         yield from frozen_words(run.state)
         yield f"  more about it: drfsm status {quote(run.name)}"
+
+
+def _with_other_runs(summary: Mapping[str, Any], runs: Sequence[selection.KnownRun]) -> dict[str, Any]:
+    """Return what `-o json` shows: the summary, and what the head of the text says of the other runs."""
+    others = selection.others(runs, but=str(summary.get("run_id", "")))
+    return {**summary, "other_runs": [_other_run(run) for run in others]}
+
+
+def _other_run(run: selection.KnownRun) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "status": run.status,
+        "state": run.state.state,
+        "open": run.is_open,
+        "frozen": [{"what": word, "since": since} for word, since in run.state.frozen_since.items()],
+    }
+    if run.fault:
+        known = {name: {"unknown": f"its records cannot be read: {run.fault}"} for name in known}
+    return {"run_id": run.id, **known, "type": f"drfsm status {quote(run.name)}"}
 
 
 def _holder(place: Path) -> tuple[dict[str, Any] | None, DrfsmError | None]:

@@ -14,10 +14,14 @@
     result TRIGGER [KEY ...]       what its action returned
     args TRIGGER KEY               what the operator gave with it
     because TRIGGER                the reason that the declaration gives for it, once it is done
-    A | B                          A, or B if A is unknown
+    by_site EXPRESSION             of pointers that were seen: beside each the site whose run it names
+    none INPUT [VALUE ...]         there is no such value where the input has one of these values (none: is empty)
+    A | B                          A, or B if A has no value
 
-KEY selects within mappings. An unknown value is ``{"unknown": why}``, never invented and never null. Pure: the
-records are all that it reads. Called by summary.py; ``faults`` is for tests and whoever checks a machine.
+KEY selects within mappings. A field without a value says why, and is never null or invented: ``{"unknown": why}``
+where there is a value that could not be read, was lost, or may still come; ``{"none": why}`` where there is none: the
+step is no part of this run, or the run ended without it. Pure: the records are all that it reads. Called by
+summary.py; ``faults`` is for tests and whoever checks a machine.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,11 +34,29 @@ from drfsm.journal.record_types import Body, Commit, Intent, Reading
 from drfsm.spec.model import MachineSpec
 
 _ANY_NUMBER = 99
+SITES = ("dr", "primary")
+"""The inputs ``<site>_run_id`` name the run of each."""
 _Kind = TypeVar("_Kind", bound=Body)
 
 
-class _Unknown(Exception):
-    """A field that can't be known yet; its words say why."""
+class _NoValue(Exception):
+    """A field without a value; its words say why."""
+
+
+class _Unknown(_NoValue):
+    """There is a value, or there may be one, and it is not known."""
+
+
+class _None(_NoValue):
+    """There is no value, and there will be none."""
+
+
+class _NotOfThisRun(_None):
+    """There is none in a run with these inputs, whatever else may still come."""
+
+
+class _DoesNotApply(_NoValue):
+    """It says nothing of a run with these inputs."""
 
 
 @frozen
@@ -56,21 +78,21 @@ class _Run:
     def last_commit(self, trigger: str) -> tuple[Record, Commit]:
         commits = self.commits(trigger)
         if not commits:
-            raise _Unknown(self.not_reached(trigger))
+            raise self.not_reached(trigger)
         return commits[-1]
 
     def first_intent(self, trigger: str) -> tuple[Record, Intent]:
         intents = self.intents(trigger)
         if not intents:
-            raise _Unknown(self.not_reached(trigger))
+            raise self.not_reached(trigger)
         return intents[0]
 
-    def not_reached(self, trigger: str) -> str:
+    def not_reached(self, trigger: str) -> _NoValue:
         if self.state.dry_run:
-            return f"this was a dry run: {trigger} was not done"
+            return _None(f"this was a dry run: {trigger} was not done")
         if self.state.ended:
-            return f"the run ended {self.state.status} without {trigger}"
-        return f"{trigger} has not been reached"
+            return _None(f"the run ended {self.state.status} without {trigger}")
+        return _Unknown(f"{trigger} has not been reached")
 
     def reading(self, trigger: str, fact: str) -> Reading:
         """Return a fact as its commit saw it; a commit that was only found has its guards in the intent."""
@@ -131,10 +153,38 @@ def _because(run: _Run, trigger: str) -> Any:
     return commit.reason
 
 
+def _none(run: _Run, name: str, *values: str) -> Any:
+    value = _input(run, name)
+    if str(value) in (values or ("",)):
+        raise _NotOfThisRun(f"this run has none: its input {name} is {value or 'empty'}")
+    raise _DoesNotApply
+
+
+def _by_site(run: _Run, pointers: Any) -> Any:
+    """Return pointers, each with the run that it names and that run's site, by the run's own inputs."""
+    if not isinstance(pointers, Mapping):
+        raise _Unknown("what was seen is no set of pointers")
+    return {key: _labelled(run, pointer) for key, pointer in pointers.items()}
+
+
+def _labelled(run: _Run, pointer: Any) -> Any:
+    if not isinstance(pointer, Mapping):
+        return {"none": "there was no pointer"}
+    run_id = pointer.get("run_id")
+    sites = [site for site in SITES if run_id and run.state.inputs.get(f"{site}_run_id") == run_id]
+    return {
+        "site": sites[0] if sites else "other",
+        "run_id": run_id or {"none": "it names no run"},
+        "pointer": dict(pointer),
+    }
+
+
 def _into(value: Any, keys: Sequence[str], what: str) -> Any:
     for key in keys:
-        if not isinstance(value, Mapping) or value.get(key) is None:
+        if not isinstance(value, Mapping) or key not in value:
             raise _Unknown(f"{what} has no {key}")
+        if value[key] is None:
+            raise _None(f"{what} has no {key}")
         value = value[key]
     return value
 
@@ -159,49 +209,80 @@ _VERBS: Mapping[str, _Verb] = {
     "result": _Verb(_result, 1, _ANY_NUMBER, ("trigger",)),
     "because": _Verb(_because, 1, 1, ("trigger",)),
     "args": _Verb(_args, 2, 2, ("trigger",)),
+    "none": _Verb(_none, 1, _ANY_NUMBER, ("input",)),
 }
+_LABEL = "by_site"
 
 
 def derive(receipt: Mapping[str, Any], state: RunState, records: Sequence[Record]) -> dict[str, Any]:
-    """Return every declared field with its value, or with ``{"unknown": why}``."""
+    """Return every declared field with its value, or with ``{"unknown": why}`` or ``{"none": why}``."""
     run = _Run(state, records)
     return {name: _derived(run, said) for name, said in receipt.items()}
 
 
 def _derived(run: _Run, said: Any) -> Any:
-    why = []
+    missing: list[_NoValue] = []
     for alternative in str(said).split("|"):
-        verb, words = _parsed(alternative)
-        if verb is None:
-            why.append(f"the declaration has {alternative.strip()!r}, which is no receipt expression")
+        read = _parsed(alternative)
+        if read is None:
+            missing.append(_Unknown(f"the declaration has {alternative.strip()!r}, which is no receipt expression"))
             continue
         try:
-            return verb.read(run, *words)
-        except _Unknown as unknown:
-            why.append(str(unknown))
-    return {"unknown": "; ".join(dict.fromkeys(why))}
+            return read.value(run)
+        except _NoValue as why:
+            missing.append(why)
+    return _without_value(missing)
 
 
-def _parsed(alternative: str) -> tuple[_Verb | None, list[str]]:
+def _without_value(missing: Sequence[_NoValue]) -> dict[str, str]:
+    """Say why a field has no value: what this run can't have; else what is unknown; else what there is none of."""
+    for kind, word in ((_NotOfThisRun, "none"), (_Unknown, "unknown"), (_None, "none")):
+        if reasons := [str(why) for why in missing if isinstance(why, kind)]:
+            return {word: "; ".join(dict.fromkeys(reasons))}
+    return {"unknown": "the declaration says nothing of it"}
+
+
+@frozen
+class _Read:
+    """One alternative of an expression."""
+
+    verb: _Verb
+    words: tuple[str, ...]
+    labelled: bool
+
+    def value(self, run: _Run) -> Any:
+        """Return what it reads. Raises _NoValue."""
+        value = self.verb.read(run, *self.words)
+        return _by_site(run, value) if self.labelled else value
+
+
+def _parsed(alternative: str) -> _Read | None:
     words = alternative.split()
+    labelled = words[:1] == [_LABEL]
+    words = words[1:] if labelled else words
     verb = _VERBS.get(words[0]) if words else None
     if verb is None or not verb.least <= len(words) - 1 <= verb.most:
-        return None, []
-    return verb, words[1:]
+        return None
+    return _Read(verb, tuple(words[1:]), labelled)
 
 
 def faults(spec: MachineSpec) -> list[str]:
     """Return, in words, everything that a machine's receipt table says and that its declaration doesn't have."""
     known = {"input": set(spec.inputs), "trigger": set(spec.triggers), "fact": set(spec.facts)}
-    return [fault for name, said in spec.receipt.items() for fault in _faults(name, str(said), known)]
+    legal = {name: set(declared.values) for name, declared in spec.inputs.items() if declared.values}
+    return [fault for name, said in spec.receipt.items() for fault in _faults(name, str(said), known, legal)]
 
 
-def _faults(name: str, said: str, known: Mapping[str, set[str]]) -> Iterator[str]:
+def _faults(name: str, said: str, known: Mapping[str, set[str]], legal: Mapping[str, set[str]]) -> Iterator[str]:
     for alternative in said.split("|"):
-        verb, words = _parsed(alternative)
-        if verb is None:
-            yield f"receipt {name}: {alternative.strip()!r} is no expression; its verbs are {', '.join(_VERBS)}"
+        read = _parsed(alternative)
+        if read is None:
+            verbs = ", ".join((*_VERBS, _LABEL))
+            yield f"receipt {name}: {alternative.strip()!r} is no expression; its verbs are {verbs}"
             continue
-        for kind, word in zip(verb.of, words, strict=False):
+        for kind, word in zip(read.verb.of, read.words, strict=False):
             if word not in known[kind]:
                 yield f"receipt {name}: there is no {kind} {word}"
+        if read.verb is _VERBS["none"] and (values := legal.get(read.words[0])):
+            wrong = [word for word in read.words[1:] or ("",) if word not in values]
+            yield from (f"receipt {name}: the input {read.words[0]} is never {word or 'empty'}" for word in wrong)

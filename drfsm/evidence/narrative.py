@@ -12,7 +12,8 @@ from typing import Any
 
 from drfsm.claims import printable
 from drfsm.errors import shown
-from drfsm.evidence.remains import canonical, frozen, running_machines
+from drfsm.evidence import running
+from drfsm.evidence.remains import canonical, frozen
 from drfsm.evidence.wording import (
     ACCEPTED,
     accepted_words,
@@ -83,12 +84,21 @@ Json = Mapping[str, Any]
 
 
 def standing(
-    state: RunState, place: str, dead: bool = False, *, with_frozen: bool = True, with_reason: bool = True
+    state: RunState,
+    place: str,
+    dead: bool = False,
+    *,
+    with_frozen: bool = True,
+    with_reason: bool = True,
+    now: str = "",
+    prices: str = "",
 ) -> Iterator[str]:
     """Yield where a run stands. ``place`` is the bundle; ``dead``: no process works on the run.
 
     ``with_frozen``: say what is frozen; `drfsm status` has said so before. ``with_reason``: say why it stands or
-    ended; the progress of a run that was just at work has said so on the same terminal.
+    ended; the progress of a run that was just at work has said so on the same terminal. ``now``: until when running
+    machines are counted, by default the last record. ``prices``: of machines, instead of those that the run was
+    started with.
     """
     if state.status == "none":
         yield "No run was started here."
@@ -104,7 +114,7 @@ def standing(
     yield from canonical(state)
     if with_frozen:
         yield from frozen(state)
-    yield from running_machines(state, place)
+    yield from running.words(state, shortest_name(state, place), place, now, prices)
     yield from _foreseen(state)
     yield from _actors(state)
     yield from _next(state, place, interrupted=interrupted)

@@ -18,7 +18,8 @@ from drfsm.journal import Record, RunState
 from drfsm.journal.record_types import Commit, Intent, Transition
 from drfsm.spec import PhaseSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: until 0.4.0. 2: the end of a phase that the run ended without is none, no more unknown."""
 _SEEN_WIDTH = 4000
 _STEPS = ("intent", "commit", "failed", "repaired", "sampled", "resolved", "held")
 
@@ -72,7 +73,7 @@ def receipt(phase: Phase, state: RunState) -> dict[str, Any]:
     rows = list(_rows(phase))
     outcome = _outcome(phase, state, rows)
     began, ended = _times(phase, outcome)
-    lasted = seconds_between(began, ended) if began and ended else None
+    no_end = {"none": "the run ended without it"} if state.ended else {"unknown": "this phase has not ended"}
     return {
         "schema_version": SCHEMA_VERSION,
         "drfsm_run": state.run_id,
@@ -81,8 +82,8 @@ def receipt(phase: Phase, state: RunState) -> dict[str, Any]:
         "phase": phase.name,
         "outcome": outcome,
         "started_at": began or {"none": "this phase was not begun"},
-        "ended_at": ended or {"unknown": "this phase has not ended"},
-        "seconds": {"unknown": "this phase has not ended"} if lasted is None else lasted,
+        "ended_at": ended or no_end,
+        "seconds": _seconds(began, ended, no_end),
         "attempts": len(phase.attempts),
         "cause": _cause(phase, state, outcome),
         "rows": rows,
@@ -168,6 +169,16 @@ def _times(phase: Phase, outcome: str) -> tuple[str, str]:
         return "", phase.failure.at if phase.failure is not None else ""
     ended = phase.failure.at if phase.failure is not None else phase.records[-1].at
     return phase.records[0].at, "" if outcome in ("running", "held") else ended
+
+
+def _seconds(began: str, ended: str, no_end: Mapping[str, str]) -> Any:
+    """Return how long a phase took, or why there is no such number."""
+    if not began:
+        return {"none": "this phase was not begun"}
+    if not ended:
+        return no_end
+    lasted = seconds_between(began, ended)
+    return {"unknown": "a time on record is no time"} if lasted is None else lasted
 
 
 def _cause(phase: Phase, state: RunState, outcome: str) -> Any:

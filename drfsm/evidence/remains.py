@@ -1,17 +1,15 @@
-"""What a run leaves in the world as it stands, in words: what is frozen, which machines run on, who is canonical.
+"""What a run leaves in the world as it stands, in words: what is frozen, and who is canonical.
 
-Read from the records only, however badly those were written. Part of `drfsm status` (narrative.py, cli/status.py).
+Read from the records only, however badly those were written. Part of `drfsm status` (narrative.py, cli/status.py);
+running.py has the machines.
 """
 
-from collections.abc import Iterator, Mapping
-from shlex import quote
-from typing import Any
+from collections.abc import Iterator
 
 from drfsm.claims import printable
 from drfsm.evidence.wording import NOBODY, frozen_in_order, moment
 from drfsm.journal import RunState
 
-Json = Mapping[str, Any]
 _SITES = {"primary": "The primary", "dr": "DR"}
 
 
@@ -26,29 +24,6 @@ def canonical(state: RunState) -> Iterator[str]:
         f"Canonical: run {run}. {_SITES[owner]} owns the pointers; its publishing is {condition['publishing']}, its"
         f" schedules are {condition['schedules']}."
     )
-
-
-def running_machines(state: RunState, place: str) -> Iterator[str]:
-    """Yield the machines that a drill started and that run on, since when: they cost until they are taken down.
-
-    A run that has ended takes nothing down any more: another drill does, named by this one's bundle (``place``).
-    """
-    if state.known.get("runner") != "present":
-        return
-    machines: dict[str, Json] = {}
-    for result in state.results.values():
-        listed = result.get("machines") if isinstance(result, Mapping) else None
-        for machine in listed if isinstance(listed, list) else ():
-            if isinstance(machine, Mapping) and isinstance(machine.get("instance_id"), str):
-                machines[machine["instance_id"]] = machine
-    if machines and state.ended:
-        bundle = "<its bundle>" if place.startswith("s3://") else quote(place)
-        yield f"Left running, and costing until `drfsm drill --receipt-dir {bundle} --start-at teardown` takes it down:"
-    elif machines:
-        yield "Running, and costing until this run takes it down (drfsm resume, or drfsm abort):"
-    for instance_id, machine in machines.items():
-        kind = f"{machine.get('instance_type')}, disk of {machine.get('disk_gb')} GB"
-        yield printable(f"  {instance_id} ({kind}), since {moment(str(machine.get('launched_at')))}")
 
 
 def frozen(state: RunState) -> Iterator[str]:

@@ -1,10 +1,10 @@
 """The summary of a run of any machine: one derived JSON statement, true at every moment, for whoever wasn't there.
 
 Owns its fields; evidence/schemas/ declares their types, and receipts_schema/<machine>.summary.schema.json is generated
-from that. A field that can't be known yet is ``{"unknown": why}``, one that doesn't apply is ``{"none": why}``. The
-head and the number of records stand in it because a bare chain doesn't stop truncation: keep a copy of this off the
-machine. Confirmation tokens are never in it. Loads nothing heavy: `drfsm status` stands on this. Called after every
-record.
+from that. A field that can't be known (yet) is ``{"unknown": why}``, one of which the run has none ``{"none": why}``.
+The head and the number of records stand in it because a bare chain doesn't stop truncation: keep a copy of this off
+the machine. Confirmation tokens are never in it. Loads nothing heavy: `drfsm status` stands on this. Called after
+every record.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from typing import Any
 
 from drfsm.claims import printable_json
 from drfsm.evidence.derive import derive
+from drfsm.evidence.running import running
 from drfsm.evidence.tries import Tries, failed_step
 from drfsm.evidence.wording import (
     commands,
@@ -37,8 +38,9 @@ from drfsm.journal.record_types import (
     Sampled,
 )
 
-SCHEMA_VERSION = 3
-"""1: 0.1.0. 2: with `actors`. 3: `phases` became `state_durations`. drfsm reads `journal` alone, in bundle.py."""
+SCHEMA_VERSION = 4
+"""1: 0.1.0. 2: with `actors`. 3: `phases` became `state_durations`. 4: in `receipt` what a run has none of is none, not
+unknown, and pointers stand with their run's site. drfsm reads `journal` alone, in bundle.py."""
 Fields = dict[str, Any]
 
 
@@ -82,6 +84,7 @@ def summarise(
         "state_durations": _state_durations(records),
         "foreseen": [_foreseen(check) for check in state.foreseen],
         "forecast": _forecast(state, records),
+        **({"running_machines": machines} if (machines := running(state, state.last_at)) else {}),
         "receipt": derive(state.receipt, state, records),
         "journal": {"records": len(records), "head": head, "sealed": state.sealed},
     }

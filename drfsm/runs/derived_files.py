@@ -4,6 +4,7 @@ A drill's:
 
     phases/<phase>.receipt.json, phases/<phase>.attempt-N.log     evidence/phases.py
     dr_restore.control_plane.summary.json, control-plane/...      as `drfsm control-plane` writes them
+    private/control-plane-<sha256>/control-plane/...              the files of the bundle that was applied
     validation.receipt.json, also at <staged_prefix>/...          what a promote relies on, and checks
 
 A failback's, where alarms were named:
@@ -14,12 +15,15 @@ Every file is a function of the records, written whole, and held to its schema b
 changes it, and again by `status` and by a resume: a crash in between leaves nothing untrue for long.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drfsm.claims import printable_json
+from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.evidence import phases
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState
@@ -71,11 +75,12 @@ class DrillFiles:
         self, spec: MachineSpec, place: Path, lines: Callable[[], Sequence[bytes]], uri: str,
         store: "ObjectStore | None",
     ) -> None:  # fmt: skip
+        self._place = place
         self._phases = tuple(spec.phases.values()) or PHASES_UNTIL_0_2
         self._lines, self._uri, self._store = lines, uri, store
         self._files = _Files(place, check=store is not None)
         self._records: list[Record] = []
-        self._published = False
+        self._published = self._fetched = False
 
     def __call__(self, record: Record, state: RunState) -> None:
         """Write what this record changed."""
@@ -94,7 +99,7 @@ class DrillFiles:
             self._files.json(f"phases/{phase.name}.receipt.json", receipt, "phase.receipt", hold=settled)
             for name, body in phases.logs(phase):
                 self._files.keep(f"phases/{name}", body)
-        self._control_plane(records)
+        self._control_plane(records, state)
         if _last(records, "verify_validation") is not None:
             self._validation(records, state)
 
@@ -112,20 +117,55 @@ class DrillFiles:
         inputs = state.inputs
         return f"s3://{inputs.get('bucket')}/{home_of(str(inputs.get('journal_prefix')), state.run_id)}"
 
-    def _control_plane(self, records: Sequence[Record]) -> None:
+    def _control_plane(self, records: Sequence[Record], state: RunState) -> None:
         """Write what `drfsm control-plane` would: from what applying returned, or from what was read back."""
         done = _last(records, "apply_control_plane")
         source = _last(records, "confirm_secrets") if done is None or done.body["result"] is None else done
         result = source.body["result"] if source is not None else None
         if done is None or source is None or not isinstance(result, Mapping) or "applied" not in result:
             return
+        directory = self._bundle_directory(result, state)
         summary = {name: value for name, value in result.items() if name != "applied"}
+        summary |= {"bundle_dir": str(directory / "control-plane")} if directory else {}
         self._files.json(RESTORED, summary)
         applied = {"schema_version": 1, "applied_at": done.at, **result["applied"]}
         self._files.json(APPLIED, applied, "control_plane.apply.summary")
         counts = {name: len(section["sha256"]) for name, section in result["applied"]["sections"].items()}
-        values = fetch_values(result["bundle_uri"], result["bundle_sha256"], counts, directory="", at=done.at)
+        values = fetch_values(
+            result["bundle_uri"], result["bundle_sha256"], counts, directory=str(directory or ""), at=done.at
+        )
         self._files.keep(FETCHED, env_bytes(values))
+
+    def _bundle_directory(self, result: Mapping[str, Any], state: RunState) -> Path | None:
+        """Return the private directory with the applied bundle's files, fetched once more where they are not there yet.
+
+        None where they are not there: of a run of an older version, in a copy of the bundle, or if the store does not
+        give them any more. What was applied is proven by its hashes on record, whether the files lie here or not.
+        """
+        if (manifest_sha256 := result.get("manifest_sha256")) is None:
+            return None
+        directory = self._place / "private" / f"control-plane-{str(result['bundle_sha256'])[:12]}"
+        if self._store is not None and not self._fetched and not (directory / "control-plane").exists():
+            self._fetched = True  # asked once a process: the run does not depend on it
+            with suppress(ActionFailed, Unreachable, UsageFault):
+                self._fetch(self._store, result, state.inputs, directory)
+        if not directory.is_dir():
+            return None
+        with Directory.look(directory) as there:
+            manifest = there.read("control-plane/manifest.json")
+        same = manifest is not None and hashlib.sha256(manifest).hexdigest() == manifest_sha256
+        return directory if same else None
+
+    @staticmethod
+    def _fetch(store: "ObjectStore", result: Mapping[str, Any], inputs: Mapping[str, Any], directory: Path) -> None:
+        from drfsm.dr.control_plane import lay_out, read
+        from drfsm.dr.terms import terms_of
+
+        terms = terms_of(inputs)
+        named = {name: str(result[name]) for name in ("bundle_uri", "bundle_sha256")}
+        bundle = read.fetch(store, read.home_of(terms.prefix), named, terms.workload)
+        Directory.make(directory).close()
+        lay_out(bundle, directory)
 
     def _publish(self, key: str, receipt: bytes) -> None:
         """Put the receipt into the store, unless it is there already."""

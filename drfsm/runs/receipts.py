@@ -39,7 +39,11 @@ def env_bytes(values: Mapping[str, object]) -> bytes:
 
 
 def fetch_values(uri: str, sha256: str, files: Mapping[str, int], *, directory: str, at: str) -> dict[str, object]:
-    """Return the variables of control-plane/fetch/fetch.summary.env. ``directory`` is "" if no files were written."""
+    """Return the variables of control-plane/fetch/fetch.summary.env.
+
+    ``directory`` is where the bundle was unpacked: its files lie below it, in control-plane/, beside manifest.json. ""
+    where they are not on this computer (derived_files.py says when).
+    """
     return {
         "CONTROL_PLANE_BUNDLE_URI": uri,
         "CONTROL_PLANE_BUNDLE_SHA256": sha256,

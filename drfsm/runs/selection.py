@@ -146,6 +146,16 @@ def freezing(runs: Iterable[KnownRun]) -> Iterator[KnownRun]:
             told.add(at)
 
 
+def others(runs: Iterable[KnownRun], but: str = "") -> Iterator[KnownRun]:
+    """Yield the runs that are open, that left something frozen, or whose records cannot be read, newest first.
+
+    ``but``: the run that is shown, which is left out.
+    """
+    known = list(runs)
+    left_frozen = {run.place for run in freezing(known)}
+    yield from (run for run in known if run.id != but and (run.is_open or run.place in left_frozen))
+
+
 def _where(state: RunState) -> tuple[str, ...]:
     """Return what two runs share that work on the same sites. A drill freezes its own site only."""
     inputs = state.inputs

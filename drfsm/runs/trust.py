@@ -189,7 +189,8 @@ def _audited(journal: Journal, state: RunState) -> None:
     from drfsm.dr.procedures import binding
     from drfsm.evidence.audit import audit
 
-    verdict = audit(b"".join(journal.lines), journal.spec, judges=binding(journal.spec.name).judges)
+    bound = binding(journal.spec.name)
+    verdict = audit(b"".join(journal.lines), journal.spec, judges=bound.judges, late=bound.late)
     if not verdict.ok:
         findings = "; ".join(f"line {f.line}: {bounded(f.what)}" for f in verdict.findings[:3])
         raise EvidenceFault(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +59,11 @@ def test_the_seeds_restore_command_runs_as_it_stands(sandbox: Sandbox, drfsm: Dr
     assert record["status"] == "held"
     summary = held_to_schema(receipts / "dr_restore.control_plane.summary.json", "dr_restore.control_plane.summary")
     assert summary["candidate_count"] == 1
-    assert (receipts / "control-plane/fetch/fetch.summary.env").is_file()
+    fetch = (receipts / "control-plane/fetch/fetch.summary.env").read_text()
+    (directory,) = re.findall(r"^CONTROL_PLANE_DIR=(\S+)$", fetch, re.MULTILINE)
+    assert Path(directory, "control-plane") == Path(summary["bundle_dir"])
+    manifest = Path(directory, "control-plane/manifest.json").read_bytes()
+    assert hashlib.sha256(manifest).hexdigest() == summary["manifest_sha256"]
     held_to_schema(receipts / "control-plane/apply/apply.summary.json", "control_plane.apply.summary")
     assert Place(sandbox.dr, namespace).get("CronJob", "jobintel-daily")["spec"]["suspend"] is True
 

@@ -80,13 +80,17 @@ def test_an_image_by_its_tag_is_wrong_usage(sandbox: Sandbox, drfsm: Drfsm) -> N
 def test_fetch_leaves_files_and_a_summary_that_a_shell_can_source(
     sandbox: Sandbox, drfsm: Drfsm, tmp_path: Path
 ) -> None:
-    """control-plane/fetch/fetch.summary.env names the bundle and its hash."""
+    """control-plane/fetch/fetch.summary.env names the bundle, its hash, and the directory of its files."""
     told = drfsm("control-plane", "fetch", *at(sandbox), "--receipt-dir", str(tmp_path / "r"), "-o", "json")
     assert told.code == 0, told.err
     assert (tmp_path / "r/control-plane/fetch/control-plane/manifest.json").is_file()
-    script = f'. {tmp_path}/r/control-plane/fetch/fetch.summary.env; echo "$CONTROL_PLANE_BUNDLE_SHA256"'
-    sourced = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
-    assert sourced.stdout.strip() == told.json["bundle_sha256"]
+    summary = tmp_path / "r/control-plane/fetch/fetch.summary.env"
+    script = f'. {summary}; echo "$CONTROL_PLANE_BUNDLE_SHA256"; cat "$CONTROL_PLANE_DIR/control-plane/manifest.json"'
+    sha256, manifest = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.split(
+        "\n", 1
+    )
+    assert sha256 == told.json["bundle_sha256"]
+    assert manifest == (tmp_path / "r/control-plane/fetch/control-plane/manifest.json").read_text()
 
 
 def test_no_two_fetches_share_a_directory(sandbox: Sandbox, drfsm: Drfsm) -> None:

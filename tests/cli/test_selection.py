@@ -5,10 +5,13 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from drfsm.errors import ExitCode
+from drfsm.evidence.receipts import check
+from drfsm.resources import shipped
 from drfsm.runs import bundle
 from tests.cli.conftest import given
 from tests.command import Answer, Drfsm
@@ -147,3 +150,48 @@ def test_the_list_has_each_run_once_and_marks_a_dry_one(drfsm: Drfsm, tmp_path: 
     assert [line.endswith("  (dry run)") for line in lines] == [False, True, False]
     assert lines[2].endswith(f"  {run_id}")
     assert [row["dry_run"] for row in json.loads(drfsm("list", "-o", "json").out)] == [False, True, False]
+
+
+def other_runs(told: Answer) -> list[dict[str, Any]]:
+    """Return what `drfsm status -o json` says of the other runs; it fits its schema."""
+    shown: dict[str, Any] = json.loads(told.out)
+    assert check(shown, json.loads((shipped("receipts_schema") / "status.schema.json").read_bytes())) == []
+    others: list[dict[str, Any]] = shown["other_runs"]
+    return others
+
+
+def test_status_as_json_says_of_other_runs_what_the_head_of_its_text_says(drfsm: Drfsm, tmp_path: Path) -> None:
+    """A refused run is shown: the one that froze both sites stands beside its summary, with each word and its time."""
+    run_id = begun("failback", interrupted=True)
+    refused(drfsm, tmp_path)
+    text, told = drfsm("status", tmp_path / "refused"), drfsm("status", tmp_path / "refused", "-o", "json")
+    (other,) = other_runs(told)
+    assert (other["run_id"], other["status"], other["open"]) == (run_id, "interrupted", True)
+    assert text.out.splitlines()[0] == f"Frozen now by another run, {run_id}, INTERRUPTED in {other['state']}:"
+    assert f"  more about it: {other['type']}" in text.out.splitlines()
+    said = text.out.replace(NOBODY, NOBODY.lower())
+    for frozen in other["frozen"]:
+        assert f"{frozen['what']}, since {frozen['since'][:19].replace('T', ' ')}Z" in said
+    summary = json.loads((tmp_path / "refused" / "failback.summary.json").read_bytes())
+    assert json.loads(told.out) == {**summary, "other_runs": [other]}
+    assert other_runs(drfsm("status", run_id, "-o", "json")) == []
+
+
+def test_where_several_are_open_status_as_json_lists_them_all(drfsm: Drfsm) -> None:
+    """No run can be shown, exit 2: the document still says which are open, and what is frozen, also by none."""
+    drill, failback = begun("drill"), begun("failback")
+    told = drfsm("status", "-o", "json")
+    assert (told.code, json.loads(told.out).keys()) == (ExitCode.USAGE, {"other_runs"})
+    said = {run["run_id"]: (run["open"], bool(run["frozen"])) for run in other_runs(told)}
+    assert said == {drill: (True, False), failback: (True, True)}
+
+
+def test_a_run_whose_records_cannot_be_read_is_unknown_in_json_too(drfsm: Drfsm, tmp_path: Path) -> None:
+    """Its status, and what it left frozen, are not said to be nothing."""
+    run_id = begun("failback")
+    log = bundle.home() / "runs" / run_id / bundle.LOG
+    log.write_bytes(log.read_bytes().replace(b'"seq":3', b'"seq":4', 1))
+    refused(drfsm, tmp_path)
+    (other,) = other_runs(drfsm("status", tmp_path / "refused", "-o", "json"))
+    assert other["run_id"] == run_id
+    assert all("its records cannot be read" in other[name]["unknown"] for name in ("status", "state", "open", "frozen"))

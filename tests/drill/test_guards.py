@@ -250,7 +250,7 @@ def test_a_promotion_with_one_flag_is_refused_before_any_machine_starts(site: Si
         (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--teardown", "true"), "takes down only what it brought up"),
         (("--bucket", "b", "--kubeconfig", "KUBECONFIG", "--infrastructure", "ec2"), "names an existing site"),
         (("--backup-uri", "s3://b/p/backups/x", "--recovery-time-objective", "soon"), "a number of seconds"),
-        (("--backup-uri", "s3://b/p/backups/x", "--prices", "/nowhere.json"), "is no JSON file"),
+        (("--backup-uri", "s3://b/p/backups/x", "--prices", "/nowhere.json"), "--prices: /nowhere.json: No such file"),
         (("--backup-uri", "s3://b/p/backups/x", "--validation-env", "API_TOKEN=x"), "looks like a secret"),
         (("--backup-uri", "s3://b/p/backups/x", "--max-attempts", "0"), "--max-attempts"),
     ],

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from drfsm.dr.backup.check import outline
 from drfsm.evidence.receipts import check
 from drfsm.journal import fold
 from drfsm.resources import shipped
+from drfsm.runs.derived import make_true
 from drfsm.sandbox.cloud import REGION
 from tests.drill.conftest import QUICK
 from tests.drill.world import TEXT, Drill, Site, environment
@@ -128,6 +131,28 @@ def test_each_receipt_is_as_its_schema_wants_it(whole: Whole, path: str, schema:
     """Every JSON file that a drill leaves fits the schema that is shipped for it."""
     shape = json.loads((shipped("receipts_schema") / f"{schema}.schema.json").read_bytes())
     assert check(whole.run.file(path), shape) == []
+
+
+def test_the_configuration_that_was_applied_lies_in_the_private_directory_that_its_receipt_names(
+    whole: Whole, tmp_path: Path
+) -> None:
+    """CONTROL_PLANE_DIR holds the bundle with the recorded manifest; in a copy without it the receipt says so."""
+    summary, fetch = "dr_restore.control_plane.summary.json", "control-plane/fetch/fetch.summary.env"
+
+    def directory(bundle: Path) -> str:
+        (named,) = re.findall(r"^CONTROL_PLANE_DIR=(\S+)$", (bundle / fetch).read_text(), re.MULTILINE)
+        return str(named)
+
+    named = Path(directory(whole.run.directory))
+    manifest = (named / "control-plane/manifest.json").read_bytes()
+    assert hashlib.sha256(manifest).hexdigest() == whole.run.file(summary)["manifest_sha256"]
+    assert named.parent == whole.run.directory / "private"
+    assert {path.stat().st_mode & 0o077 for path in named.rglob("*")} == {0}
+    copy = shutil.copytree(whole.run.directory, tmp_path / "copy", ignore=shutil.ignore_patterns("private"))
+    records = read_chain(copy).records
+    make_true("drill", copy, records, fold(records))
+    assert directory(copy) == "''"
+    assert "bundle_dir" not in json.loads((copy / summary).read_bytes())
 
 
 def test_the_summary_says_who_where_and_what_it_cost(whole: Whole) -> None:

@@ -289,7 +289,8 @@ class Drill:
         if not self.records:
             return
         spec = load_machine(self.text, source="drill.yaml")
-        verdict = audit((self.directory / LOG).read_bytes(), spec, judges=binding("drill").judges)
+        bound = binding("drill")
+        verdict = audit((self.directory / LOG).read_bytes(), spec, judges=bound.judges, late=bound.late)
         assert verdict.ok, "\n".join(verdict.lines())
         assert not list(self.leaks())
 

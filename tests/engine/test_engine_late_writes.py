@@ -127,7 +127,7 @@ class Bench:
         for record in self.journal.records():
             lines += encode(record, copy.head)
             copy.append(record.kind, record.body, record.at)
-        return audit(lines, LAMP, judges={"lamp": lambda seen, _inputs: seen})
+        return audit(lines, LAMP, judges={"lamp": lambda seen, _inputs: seen}, late=self.late)
 
 
 CONDITIONAL = {"press": Late(_touch), "release": Late(_touch)}

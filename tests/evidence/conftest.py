@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
-from drfsm.engine import Binding, Fact, MemoryJournal, NoLease, Run, Runner
+from drfsm.engine import Binding, Fact, Late, MemoryJournal, NoLease, Run, Runner
 from drfsm.errors import ActionFailed, DrfsmError, Unreachable
 from drfsm.evidence.audit import Verdict, audit
 from drfsm.evidence.summary import summarise
@@ -65,9 +66,10 @@ transitions:
   - {from: stilled, trigger: count_sacks, to: counted, when: {sacks: asked}, guards: [wheel_is_still], action: tally,
      effect: none, attempts: {max: 2}, because: "What is there is written down"}
   - {from: stilled, trigger: change_keys, to: keyed, when: {sacks: none}, guards: [wheel_is_still], action: rekey,
-     sets: {keys: new}, effect: idempotent, attempts: {max: 2}, undo: unkey, because: "The new miller can get in"}
+     sets: {keys: new}, effect: idempotent, attempts: {max: 2}, undo: unkey, lands_late: true,
+     because: "The new miller can get in"}
   - {from: counted, trigger: change_keys, to: keyed, guards: [wheel_is_still], action: rekey, sets: {keys: new},
-     effect: idempotent, attempts: {max: 2}, undo: unkey, because: "The new miller can get in"}
+     effect: idempotent, attempts: {max: 2}, undo: unkey, lands_late: true, because: "The new miller can get in"}
   - {from: keyed, trigger: hand_over, to: owned, guards: [wheel_is_still, sluices_are_shut], action: sign,
      sets: {owner: new}, effect: idempotent, attempts: {max: 2}, point_of_no_return: true, because: "It is his"}
   - {from: owned, trigger: ring, to: rung, guards: [new_owner], action: ring, sets: {bell: rung}, effect: once,
@@ -220,7 +222,8 @@ class Play:
 
     def audit(self, raw: bytes | None = None, **expected: Any) -> Verdict:
         """Audit the log, or other bytes in its place."""
-        return audit(self.raw if raw is None else raw, self.spec, judges=self.judges(), **expected)
+        raw = self.raw if raw is None else raw
+        return audit(raw, self.spec, **{"judges": self.judges(), "late": self.binding.late, **expected})
 
     def edited(self, edit: Callable[[list[dict[str, Any]]], Any]) -> bytes:
         """Return the log as somebody who can count and hash would forge it: edited, chained and sealed anew."""
@@ -366,6 +369,7 @@ def failback() -> tuple[MachineSpec, Binding, dict[str, Any]]:
         for name in (row.undo, row.attempts.repair):
             if name:
                 actions.setdefault(name, _give_back)
+    actions["survey_sites"] = lambda _world, _run: {"caller": "arn:aws:iam::123456789012:user/ann"}
     return spec, Binding(facts, actions), _sound_world(spec)
 
 
@@ -433,14 +437,21 @@ def mill_text() -> bytes:
 
 @pytest.fixture
 def play() -> Callable[..., Play]:
-    """Return a maker of runs of the mill. ``world`` and ``fails`` say how the mill is, ``given`` the inputs."""
+    """Return a maker of runs of the mill. ``world`` and ``fails`` say how the mill is, ``given`` the inputs.
+
+    ``late``: how late requests are settled; nothing of the mill lands late unless a test says so.
+    """
 
     def make(
-        *, fails: Mapping[str, list[str]] | None = None, given: Mapping[str, str] | None = None, **world: Any
+        *,
+        fails: Mapping[str, list[str]] | None = None,
+        given: Mapping[str, str] | None = None,
+        late: Mapping[str, Late] | None = None,
+        **world: Any,
     ) -> Play:
         spec, binding, room = mill()
         room.update({"fails": dict(fails or {}), **world})
-        return Play(spec, binding, room, {**GIVEN, **(given or {})})
+        return Play(spec, evolve(binding, late=late or {}), room, {**GIVEN, **(given or {})})
 
     return make
 

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
+
+from drfsm.engine import Late
 
 if TYPE_CHECKING:
     from tests.evidence.conftest import Play
@@ -43,6 +46,18 @@ def superseded(play: Make) -> "Play":
 def found(play: Make) -> "Play":
     """Return a run whose action was done when its process died, and was found done."""
     return play(fails={"rekey": ["die after"]}).start().resume()
+
+
+def given_up(play: Make) -> "Play":
+    """Return a run whose process died in an action, and that was aborted: its late request was shut out."""
+    late = {name: Late(lambda _world, _run: {"touched": ["sluices"]}) for name in ("shut", "reopen")}
+    return play(fails={"shut": ["die"]}, late=late).start().request("abort")
+
+
+def waited_for(play: Make) -> "Play":
+    """Return such a run of an action without a condition: its late request was waited for, and is told."""
+    late = {name: Late(settles="a locksmith can't be called back") for name in ("rekey", "unkey")}
+    return play(fails={"rekey": ["die"]}, late=late).start().request("abort")
 
 
 def dry(play: Make) -> "Play":
@@ -418,6 +433,31 @@ FORGERIES: dict[str, tuple[Callable[[Make], "Play"], Edit, str, str]] = {
         "undo",
         "past the point of no return",
     ),
+    # what may land late
+    "a request that nobody shut out": (
+        given_up,
+        without("settled"),
+        "late",
+        "nothing shows that shut_sluices can't take effect late",
+    ),
+    "a request that nobody waited for": (
+        waited_for,
+        without("settled"),
+        "late",
+        "nothing shows that change_keys can't take effect late",
+    ),
+    "a request that nobody waited for, of a run said to be of a version that settled nothing": (
+        waited_for,
+        both(without("settled"), altered("run_started", "", version="0.3.0")),
+        "late",
+        "nothing shows that change_keys can't take effect late",
+    ),
+    "a request settled that was never made": (
+        waited_for,
+        lambda draft: the(draft, "settled").update(trigger="shut_sluices", row="seen --shut_sluices--> dammed"),
+        "recovery",
+        "no request of it can be on its way",
+    ),
     # invariants
     "what must never be": (
         complete,
@@ -503,6 +543,23 @@ def test_a_forgery_is_found_and_named(
     assert all(0 < each.line <= len(run.records) + 3 for each in verdict.findings)
     assert "does NOT hold" in told
     assert json.loads(json.dumps(verdict.record))["ok"] is False
+
+
+def test_without_the_binding_what_the_declaration_says_lands_late_is_demanded(play: Make) -> None:
+    """An auditor with the declaration and the log alone finds a change without a condition that nobody waited for."""
+    run = waited_for(play)
+    assert run.audit(late=None).ok
+    (finding,) = run.audit(run.edited(without("settled")), late=None).findings
+    assert (finding.rule, "change_keys" in finding.what) == ("late", True)
+
+
+def test_a_run_of_a_version_that_settled_nothing_owes_nothing(play: Make) -> None:
+    """Neither its version nor its declaration knew late requests: what it left open was no fault of its."""
+    run = given_up(play)
+    run.spec = evolve(run.spec, rows=tuple(evolve(row, lands_late=False) for row in run.spec.rows))
+    old = both(without("settled"), altered("run_started", "", version="0.3.0"))
+    assert run.audit(run.edited(old)).ok
+    assert not run.audit(run.edited(without("settled"))).ok
 
 
 # --- field by field -------------------------------------------------------------------------------------

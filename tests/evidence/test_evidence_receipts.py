@@ -74,6 +74,14 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda told: told["receipt"].update(switched_back_at={"unknown": "hm"}),
         "$.receipt.switched_back_at",
     ),
+    "complete, yet without a switchback": (
+        lambda told: told["receipt"].update(switched_back_at={"none": "hm"}),
+        "$.receipt.switched_back_at",
+    ),
+    "a pointer after without its run's site": (
+        lambda told: next(iter(told["receipt"]["pointers_after"].values())).pop("run_id"),
+        "$.receipt.pointers_after",
+    ),
     "null for what is not known": (lambda told: told.update(ended_at=None), "$.ended_at: None is not"),
     "a dry run said to be complete": (lambda told: told.update(dry_run=True), "$.status: 'complete' is not one of"),
     "no head": (lambda told: told["journal"].update(head="abc"), "$.journal.head: 'abc' does not match"),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
-from drfsm.adapters.file_journal import read_chain
 from drfsm.errors import shown
 from drfsm.evidence.narrative import standing, tell
 from drfsm.evidence.step_logs import StepFiles
@@ -352,17 +351,3 @@ def test_a_complete_failback_says_which_run_is_canonical_and_what_is_meant_to_st
     assert lines[1] == f"Canonical: run 2026-02-27T00:22:29Z. {publishes}"
     assert lines[2] == "Left frozen at its end (2026-02-27 01:00:00Z), as this procedure means it:"
     assert lines[3] == "  DR's schedules are suspended, since 2026-02-27 00:30:00Z"
-
-
-def test_a_drill_that_was_stopped_says_what_runs_and_costs() -> None:
-    """A recorded drill that is held: its instance, what it is, and since when; none where it was taken down."""
-    place = ROOT / "tests" / "data" / "bundles" / "0.3.0" / "drill"
-    state = fold(read_chain(place).records)
-    text = "\n".join(standing(state, str(place)))
-    assert "Running, and costing until this run takes it down" in text
-    assert "  i-dbf44a86e8fe559b1 (t3.large, disk of 40 GB), since 2026-11-28 22:29:22Z" in text
-    ended = "\n".join(standing(evolve(state, status="complete", ended_at=state.last_at), str(place)))
-    assert f"until `drfsm drill --receipt-dir {place} --start-at teardown` takes it down:" in ended
-    assert "drfsm abort" not in ended
-    gone = evolve(state, known={**state.known, "runner": "absent"})
-    assert "costing" not in "\n".join(standing(gone, str(place)))

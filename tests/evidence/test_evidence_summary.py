@@ -31,7 +31,7 @@ def test_a_complete_run_is_told_with_its_phases_attempts_and_receipt(play: Make)
     assert (receipt["first_sluice"], receipt["wheel"], receipt["sacks"]) == ("shut", "still", 12)
     assert receipt["signed_at"].startswith("2026-02-27T")
     assert receipt["still"] == {"spokes": "still"}
-    assert receipt["aborted_because"] == {"unknown": "the run ended complete without abort"}
+    assert receipt["aborted_because"] == {"none": "the run ended complete without abort"}
     assert told["journal"]["sealed"] is True
 
 
@@ -48,7 +48,7 @@ def test_what_is_not_known_yet_says_why(play: Make) -> None:
 def test_a_dry_run_knows_nothing_of_what_was_not_done(play: Make) -> None:
     """Its forecast and its findings stand there; its receipt says that it was a dry run."""
     told = play(owner={"name": "new"}).start(dry_run=True).summary()
-    assert told["receipt"]["signed_at"] == {"unknown": "this was a dry run: hand_over was not done"}
+    assert told["receipt"]["signed_at"] == {"none": "this was a dry run: hand_over was not done"}
     assert told["forecast"]["steps"][-1] == {"trigger": "look", "to": "seen", "outcome": "refused"}
     assert len(told["forecast"]["findings"]) == 1
     assert told["state_durations"] == []

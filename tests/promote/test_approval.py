@@ -344,7 +344,7 @@ def test_a_declined_plan_stays_declined_and_is_on_record(promote: Make) -> None:
     receipt = run.summary["receipt"]
     assert (receipt["declined_by"], receipt["shown_plan"]) == ("ann", run.plan["sha256"])
     assert receipt["declined_at"] == run.records[-3].at
-    assert "unknown" in receipt["approved_plan"]
+    assert receipt["approved_plan"] == {"none": "the run ended refused without approve"}
 
 
 def test_a_run_that_an_earlier_version_began_has_the_plan_that_it_had(promote: Make) -> None:

@@ -34,6 +34,17 @@ def test_the_plain_promote_ends_with_dr_publishing_alone_and_a_true_receipt(
     assert receipt["clusters"]["dr"] == ready.receipt["cluster_uid"]
     assert receipt["canonical_run_id"] == ready.receipt["run_id"]
     assert receipt["receipt_prefix"] == f"s3://{site.bucket}/{site.prefix}/drfsm/runs/{run.id}"
-    assert receipt["pointers_before"] == {key: before[key] for key in site.pointer_keys()[:2]}
-    assert receipt["provider_pointers_before"] == {key: before[key] for key in site.pointer_keys()[2:]}
+    assert {key: each["pointer"] for key, each in receipt["pointers_before"].items()} == {
+        key: before[key] for key in site.pointer_keys()[:2]
+    }
+    assert {key: each["pointer"] for key, each in receipt["provider_pointers_before"].items()} == {
+        key: before[key] for key in site.pointer_keys()[2:]
+    }
     assert {each["run_id"] for each in receipt["pointers_after"].values()} == {ready.receipt["run_id"]}
+    for pointers, named in (("before", "primary"), ("after", "dr")):
+        for name in (f"pointers_{pointers}", f"provider_pointers_{pointers}"):
+            assert {each["site"] for each in receipt[name].values()} == {named}, name
+    assert receipt["caller"] == run.summary["actors"][0]["proven"]["cloud_caller"]
+    assert receipt["caller"].split(":")[4] == receipt["account"]["account"]
+    assert receipt["rehearsed"] == {"none": "this run has none: its input target is canonical"}
+    assert receipt["declined_at"] == {"none": "the run ended complete without decline"}

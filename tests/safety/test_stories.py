@@ -47,9 +47,19 @@ def test_the_plain_failback_ends_with_the_primary_publishing_by_itself(site: Sit
     receipt = run.summary["receipt"]
     publishes_alone(site, receipt["first_post_failback_run_id"])
     assert receipt["first_post_failback_run_id"] not in (run.primary_run_id, site.dr_run_id)
-    assert receipt["pointers_before"] == {key: before[key] for key in site.pointer_keys()[:2]}
-    assert receipt["provider_pointers_before"] == {key: before[key] for key in site.pointer_keys()[2:]}
+    assert {key: each["pointer"] for key, each in receipt["pointers_before"].items()} == {
+        key: before[key] for key in site.pointer_keys()[:2]
+    }
+    assert {key: each["pointer"] for key, each in receipt["provider_pointers_before"].items()} == {
+        key: before[key] for key in site.pointer_keys()[2:]
+    }
     assert {each["run_id"] for each in receipt["pointers_after"].values()} == {run.primary_run_id}
+    for pointers, named in (("before", "dr"), ("after", "primary")):
+        for name in (f"pointers_{pointers}", f"provider_pointers_{pointers}"):
+            assert {each["site"] for each in receipt[name].values()} == {named}, name
+    assert receipt["caller"] == run.summary["actors"][0]["proven"]["cloud_caller"]
+    assert receipt["caller"].split(":")[4] == receipt["account"]["account"]
+    assert receipt["alarm_history"] == {"none": "no alarm was named (--alarm)"}
     assert receipt["dr_run_verification"]["verdict"] == receipt["primary_run_verification"]["verdict"] == "verified"
     assert receipt["dr_run_verification"]["level"] == "declared"
     assert not any(receipt["divergence"]["counts"]["integrity"].values())

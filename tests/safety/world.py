@@ -751,8 +751,9 @@ class Failback:
 
     def audit(self) -> Verdict:
         """Hold the journal against the machine, offline."""
-        judges = {name: fact.judge for name, fact in binding(self.spec.name).facts.items()}
-        return audit((self.directory / LOG).read_bytes(), self.spec, judges=judges)
+        bound = binding(self.spec.name)
+        judges = {name: fact.judge for name, fact in bound.facts.items()}
+        return audit((self.directory / LOG).read_bytes(), self.spec, judges=judges, late=bound.late)
 
     def close(self) -> None:
         """Hold what every run must hold: audit and summary are right, and only what preflight asks for was asked."""

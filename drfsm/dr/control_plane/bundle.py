@@ -260,9 +260,11 @@ def lay_out(bundle: Bundle, directory: Path) -> None:
         raise UsageFault(f"{home} exists already", hint="name another directory")
     files = {f"{section}/{name}": body for section in SECTIONS for name, body in bundle.sections[section].items()}
     try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for path, body in {**files, "manifest.json": bundle.manifest}.items():
             target = making / path
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in reversed([above for above in target.parents if above.is_relative_to(making)]):
+                folder.mkdir(exist_ok=True, mode=0o700)
             with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
                 file.write(body)
         making.rename(home)

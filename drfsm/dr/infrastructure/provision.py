@@ -23,11 +23,11 @@ from attrs import asdict
 
 from drfsm.claims import is_name
 from drfsm.dr.callers import cluster_users
-from drfsm.dr.infrastructure.costs import cost_inputs, minutes_between, total
 from drfsm.dr.infrastructure.runners import tags_of
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Fact, Run
 from drfsm.errors import ActionFailed, Unreachable, Unreadable, UsageFault
+from drfsm.evidence.costs import cost_inputs, minutes_between, total
 from drfsm.world import Change, Changes, Charter, Kubeconfig, Machine, Provisioner, Standing, Watch, World
 
 RUN_TAG = "drfsm-run"

@@ -171,6 +171,7 @@ def _observe(world: World, run: Run) -> dict[str, Any]:
     seen |= {name: receipt[name] for name in ("drfsm_run", "machine", "scope", "validated_at") if name in receipt}
     seen |= {name: receipt[name] for name in ("run_id", "tree_sha256", "image", "service_account", "settings_from")}
     seen |= {name: dict(receipt[name]) for name in ("journal", "backup") if receipt.get(name) is not None}
+    seen.setdefault("backup", None)  # one that names none is of a drill that restored none
     seen["differs"] = list(_differs(receipt, terms, world.dr))
     if not seen["differs"]:
         seen["differs"], seen["unproven"] = _proof(world, run, receipt)

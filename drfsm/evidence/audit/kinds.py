@@ -12,6 +12,7 @@ from typing import Any
 from drfsm.evidence.audit import forecasts, steps
 from drfsm.evidence.audit.findings import Findings
 from drfsm.evidence.audit.invariants import Invariants
+from drfsm.evidence.audit.late import Settlings, unsettled
 from drfsm.evidence.audit.observations import Judges, Observations
 from drfsm.evidence.audit.position import Position
 from drfsm.journal import Record, RunState, fold
@@ -35,12 +36,17 @@ _SCOPES = ("live", "drill")
 
 
 def walk(
-    records: Sequence[Record], spec: MachineSpec, judges: Judges, findings: Findings, heads: Sequence[str]
+    records: Sequence[Record],
+    spec: MachineSpec,
+    judges: Judges,
+    findings: Findings,
+    heads: Sequence[str],
+    late: Settlings | None,
 ) -> RunState:
     """Add everything that does not hold to ``findings``; return where the records say that the run stands."""
     observations = Observations(spec, judges, findings)
     here = Position(
-        spec, findings, observations, Invariants(spec, findings), heads, [record.kind for record in records]
+        spec, findings, observations, Invariants(spec, findings), heads, [record.kind for record in records], late
     )
     if records and records[0].kind != "run_started":
         findings.add(0, "order", "the log does not begin with run_started: nothing in it can be judged")
@@ -174,6 +180,13 @@ def _ended(here: Position, record: Record, ended: Ended) -> None:
     if here.state.open is not None:
         here.add(record, "recovery", f"the run ends before the open intent of {here.state.open.trigger} is settled")
     _undone(here, record, ended)
+    for flight in unsettled(here.spec, here.state, here.late):
+        action = f"the undo of {flight.undoes}" if flight.undoes else flight.trigger
+        here.add(
+            record,
+            "late",
+            f"{action} was given up without an answer, and nothing shows that {action} can't take effect late",
+        )
 
 
 def _undone(here: Position, record: Record, ended: Ended) -> None:

@@ -9,6 +9,7 @@ from attrs import define, field
 
 from drfsm.evidence.audit.findings import Findings
 from drfsm.evidence.audit.invariants import Invariants
+from drfsm.evidence.audit.late import Settlings
 from drfsm.evidence.audit.observations import Observations
 from drfsm.journal import Record, RunState
 from drfsm.journal.record_types import NextAction, Reading, Sampled
@@ -25,6 +26,7 @@ class Position:
     invariants: Invariants
     heads: Sequence[str]  # the hash of each line
     kinds: Sequence[str]  # the kind of each line
+    late: Settlings | None = None  # action -> how a late request of it is settled; None: not known
     state: RunState = field(factory=RunState)
     halted: bool = False  # held, and nobody has resumed the run since
     begun: dict[str, int] = field(factory=dict)  # row -> intents since a person last started or resumed the run

@@ -5,7 +5,8 @@ it (``expected_head``), because a bare chain stops neither truncation nor a rewr
 record is one that the declared machine allows where the run stood (kinds.py), and every observation, judged
 again, says what the record says. Complete: no open intent, wait, hold or undo is passed over.
 
-It trusts no word of the log, and of the world only what was handed in: the bytes, the declaration, the judges.
+It trusts no word of the log, and of the world only what was handed in: the bytes, the declaration, the judges, and how
+the binding settles what may land late.
 Raises nothing for a bad log: that is a finding. Called by the CLI and by library users.
 """
 
@@ -19,6 +20,7 @@ from drfsm.claims import printable
 from drfsm.errors import JournalDamaged
 from drfsm.evidence.audit.findings import Finding, Findings
 from drfsm.evidence.audit.kinds import walk
+from drfsm.evidence.audit.late import Settlings
 from drfsm.evidence.audit.observations import Judges
 from drfsm.journal import GENESIS, Record, RunState, digest
 from drfsm.journal import read as read_journal
@@ -100,6 +102,7 @@ def audit(
     spec: MachineSpec,
     *,
     judges: Judges,
+    late: Settlings | None = None,
     expected_head: str | None = None,
     expected_records: int | None = None,
     beside: tuple[str, int] | None = None,
@@ -107,6 +110,8 @@ def audit(
 ) -> Verdict:
     """Audit a log's bytes. ``judges``: fact -> (what was seen, the run's inputs) -> value or None.
 
+    ``late``: action -> how a late request of it is settled, as a binding has it; without it only what the declaration
+    says of that is demanded.
     ``origin`` says whose declaration ``spec`` is (``shipped with drfsm 0.1.0``); "" is nobody's that the caller knows,
     and a finding: what an unknown declaration allows may be anything. None where the caller makes no such claim.
     ``expected_head`` and ``expected_records`` are the ``journal`` of a summary that was copied off the machine.
@@ -118,7 +123,7 @@ def audit(
     _contradicted(heads, beside, findings)
     if origin == "":
         findings.add(None, "declaration", f"drfsm ships no declaration {spec.sha256}, and nobody trusts it here")
-    state = walk(records, spec, judges, findings, heads)
+    state = walk(records, spec, judges, findings, heads, late)
     return Verdict(
         findings=tuple(findings),
         notes=tuple(findings.notes),

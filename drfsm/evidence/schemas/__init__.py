@@ -11,6 +11,7 @@ from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
 from drfsm.evidence.schemas.failback import ALARM_HISTORY, FAILBACK
 from drfsm.evidence.schemas.promote import PROMOTE
 from drfsm.evidence.schemas.restore import APPLIED, BACKUP, CONTROL_PLANE, REFUSED, RESTORE
+from drfsm.evidence.schemas.status import STATUS
 
 RECEIPTS = (
     FAILBACK,
@@ -24,6 +25,7 @@ RECEIPTS = (
     REFUSED,
     CONTROL_PLANE,
     APPLIED,
+    STATUS,
 )
 
 

@@ -1,23 +1,24 @@
 """What a drill leaves: its summary, a receipt of each phase, and the receipt that a promote checks."""
 
+from drfsm.evidence.phases import SCHEMA_VERSION as PHASE_VERSION
 from drfsm.evidence.schemas.shapes import (
     COUNT,
     NONE,
     NUMBER,
     NUMBER_OR_NULL,
-    OBJECT_OR_UNKNOWN,
+    OBJECT_OR_WHY,
     S3_URI,
     SCOPE,
     SHA256,
-    SHA256_OR_UNKNOWN,
+    SHA256_OR_WHY,
     TEXT,
-    TEXT_OR_UNKNOWN,
+    TEXT_OR_WHY,
     TIME,
-    TIME_OR_UNKNOWN,
-    UNKNOWN,
+    TIME_OR_WHY,
+    WHY,
     WORDS,
     WORDS_OR_NONE,
-    WORDS_OR_UNKNOWN,
+    WORDS_OR_WHY,
     Fields,
     Receipt,
     about,
@@ -33,38 +34,38 @@ from drfsm.evidence.schemas.shapes import (
 )
 from drfsm.evidence.schemas.summary import receipt_of, summary
 
-_WORDS_OR_OBJECT = either(WORDS, OBJECT_OR_UNKNOWN)
+_WORDS_OR_OBJECT = either(WORDS, OBJECT_OR_WHY)
 _COST = having({"machines": {}, "total": {}})
 _RECEIPT: Fields = {
-    "git_sha": about("The commit that was drilled") | WORDS_OR_UNKNOWN,
+    "git_sha": about("The commit that was drilled") | WORDS_OR_WHY,
     "git_sha_from": about(
         "Where that commit is from: --git-sha, the working directory (and whether it had changes), the published"
         " control plane"
     )
-    | WORDS_OR_UNKNOWN,
-    "image_ref": about("The image that was validated; empty where none was asked for") | TEXT_OR_UNKNOWN,
-    "account": about("The cloud account") | WORDS_OR_UNKNOWN,
-    "caller": about("The identity of the credentials") | WORDS_OR_UNKNOWN,
-    "region": about("The cloud's region") | WORDS_OR_UNKNOWN,
+    | WORDS_OR_WHY,
+    "image_ref": about("The image that was validated; empty where none was asked for") | TEXT_OR_WHY,
+    "account": about("The cloud account") | WORDS_OR_WHY,
+    "caller": about("The identity of the credentials") | WORDS_OR_WHY,
+    "region": about("The cloud's region") | WORDS_OR_WHY,
     "canonical_owner": about("The owner of the pointers at the start")
-    | either(one_of("unclaimed", "primary", "dr", "other"), UNKNOWN),
+    | either(one_of("unclaimed", "primary", "dr", "other"), WHY),
     "backup_uri": about("The restored backup; empty if none was restored") | TEXT,
     "infrastructure": about("How the site was brought up") | one_of("ec2", "terraform", "existing"),
-    "bring_up_started_at": TIME_OR_UNKNOWN,
-    "bring_up_ended_at": TIME_OR_UNKNOWN,
-    "restore_started_at": TIME_OR_UNKNOWN,
-    "restore_ended_at": TIME_OR_UNKNOWN,
-    "state": about("Whether the workload's state was restored, in words") | WORDS_OR_UNKNOWN,
+    "bring_up_started_at": TIME_OR_WHY,
+    "bring_up_ended_at": TIME_OR_WHY,
+    "restore_started_at": TIME_OR_WHY,
+    "restore_ended_at": TIME_OR_WHY,
+    "state": about("Whether the workload's state was restored, in words") | WORDS_OR_WHY,
     "control_plane": about("The published bundle that the site ran with") | _WORDS_OR_OBJECT,
-    "validate_started_at": TIME_OR_UNKNOWN,
-    "validated_at": about("When the validated run was proven whole") | TIME_OR_UNKNOWN,
-    "validated_run_id": about("The run that the site published") | WORDS_OR_UNKNOWN,
+    "validate_started_at": TIME_OR_WHY,
+    "validated_at": about("When the validated run was proven whole") | TIME_OR_WHY,
+    "validated_run_id": about("The run that the site published") | WORDS_OR_WHY,
     "validation": about("Its verification, or why there is none") | _WORDS_OR_OBJECT,
     "recovery": about(
         "Seconds from the start until validated, the objective, and whether that covers a recovery or a part of one"
     )
     | either(
-        UNKNOWN,
+        WHY,
         having(
             {
                 "started_at": {},
@@ -75,17 +76,17 @@ _RECEIPT: Fields = {
             }
         ),
     ),
-    "recovery_objective": either(one_of("within", "over", "unasked"), UNKNOWN),
+    "recovery_objective": either(one_of("within", "over", "unasked"), WHY),
     "promotion": about("The promote's run, with its journal's head and length; or which flags were missing")
-    | OBJECT_OR_UNKNOWN,
+    | OBJECT_OR_WHY,
     "teardown": about("The machines that were taken down and observed to be gone; or why they were left")
     | _WORDS_OR_OBJECT,
-    "torn_down_at": TIME_OR_UNKNOWN,
+    "torn_down_at": TIME_OR_WHY,
     "costs": about(
         "Estimated from the plan, and what ran: instance type, minutes, disk; the amount where prices are known"
     )
     | either(
-        UNKNOWN,
+        WHY,
         having(
             {
                 "estimated": _COST,
@@ -97,13 +98,13 @@ _RECEIPT: Fields = {
     ),
 }
 _SINCE_0_2_0: Fields = {
-    "backup_sha256": about("The backup's digest, over its metadata and its parts") | SHA256_OR_UNKNOWN,
+    "backup_sha256": about("The backup's digest, over its metadata and its parts") | SHA256_OR_WHY,
     "restore_allowed": about(
         "Fields outside of the restore policy, restored because the operator allowed the object by name"
     )
-    | either(ref("exceptions"), UNKNOWN),
-    "account_confirmed": about("Whether somebody said which account it must be: yes, or no and why") | WORDS_OR_UNKNOWN,
-    "restore_quiet": either(ref("quiet"), UNKNOWN),
+    | either(ref("exceptions"), WHY),
+    "account_confirmed": about("Whether somebody said which account it must be: yes, or no and why") | WORDS_OR_WHY,
+    "restore_quiet": either(ref("quiet"), WHY),
 }
 
 DRILL = summary(
@@ -128,7 +129,7 @@ PHASE = Receipt(
     description="How one phase of a drill went, derived from the journal.",
     shape=record(
         {
-            "schema_version": const(1),
+            "schema_version": about("1, until 0.4.0: what there will never be was unknown, too") | const(PHASE_VERSION),
             "drfsm_run": WORDS,
             "machine": const("drill"),
             "scope": SCOPE,
@@ -138,8 +139,8 @@ PHASE = Receipt(
                 "not_reached", "running", "held", "complete", "state_not_restored", "skipped", "failed", "given_up"
             ),
             "started_at": either(TIME, NONE),
-            "ended_at": TIME_OR_UNKNOWN,
-            "seconds": either(NUMBER | {"minimum": 0}, UNKNOWN),
+            "ended_at": TIME_OR_WHY,
+            "seconds": either(NUMBER | {"minimum": 0}, WHY),
             "attempts": COUNT,
             "cause": either(NONE, record({"step": TEXT, "reason": TEXT, "error": TEXT})),
             "rows": array(

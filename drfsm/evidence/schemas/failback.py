@@ -2,16 +2,16 @@
 
 from drfsm.evidence.schemas.shapes import (
     COUNT,
-    FACTS_OR_UNKNOWN,
-    NONE,
+    FACTS_OR_WHY,
     OBJECT,
-    POINTERS_OR_UNKNOWN,
+    POINTERS_OR_WHY,
     TEXT,
     TIME,
-    TIME_OR_UNKNOWN,
+    TIME_OR_WHY,
     UNKNOWN,
+    WHY,
     WORDS,
-    WORDS_OR_UNKNOWN,
+    WORDS_OR_WHY,
     Fields,
     Receipt,
     about,
@@ -26,29 +26,27 @@ from drfsm.evidence.schemas.shapes import (
 from drfsm.evidence.schemas.summary import known, receipt_of, summary
 
 _RECEIPT: Fields = {
-    "dr_run_id": about("The run that was canonical while DR owned the pointers") | WORDS_OR_UNKNOWN,
-    "primary_run_id": about("The run of the primary that became canonical") | WORDS_OR_UNKNOWN,
-    "freeze_started_at": about("Freeze start: the first schedule of the primary") | TIME_OR_UNKNOWN,
-    "dr_freeze_started_at": about("Freeze start on DR") | TIME_OR_UNKNOWN,
-    "freeze_ended_at": about("Freeze end: the primary's schedules run again") | TIME_OR_UNKNOWN,
-    "pointers_before": about("The global pointer (each of its keys) before: DR's") | POINTERS_OR_UNKNOWN,
-    "provider_pointers_before": about("The provider pointers before: DR's") | POINTERS_OR_UNKNOWN,
-    "pointers_after": about("The global pointer after: the primary's") | POINTERS_OR_UNKNOWN,
-    "provider_pointers_after": about("The provider pointers after: the primary's") | POINTERS_OR_UNKNOWN,
+    "dr_run_id": about("The run that was canonical while DR owned the pointers") | WORDS_OR_WHY,
+    "primary_run_id": about("The run of the primary that became canonical") | WORDS_OR_WHY,
+    "freeze_started_at": about("Freeze start: the first schedule of the primary") | TIME_OR_WHY,
+    "dr_freeze_started_at": about("Freeze start on DR") | TIME_OR_WHY,
+    "freeze_ended_at": about("Freeze end: the primary's schedules run again") | TIME_OR_WHY,
+    "pointers_before": about("The global pointer (each of its keys) before: DR's") | POINTERS_OR_WHY,
+    "provider_pointers_before": about("The provider pointers before: DR's") | POINTERS_OR_WHY,
+    "pointers_after": about("The global pointer after: the primary's") | POINTERS_OR_WHY,
+    "provider_pointers_after": about("The provider pointers after: the primary's") | POINTERS_OR_WHY,
     "dr_run_verification": about("Artifact verification of DR's run") | OBJECT,
     "primary_run_verification": about("Artifact verification of the primary's run") | OBJECT,
     "divergence": about("What differs between the two runs") | OBJECT,
-    "switched_back_at": about("When the global pointer was moved: the switchback") | TIME_OR_UNKNOWN,
-    "first_post_failback_run_id": about("The first run that the primary published by itself afterwards")
-    | WORDS_OR_UNKNOWN,
+    "switched_back_at": about("When the global pointer was moved: the switchback") | TIME_OR_WHY,
+    "first_post_failback_run_id": about("The first run that the primary published by itself afterwards") | WORDS_OR_WHY,
     "soak": about("Whether one full batch cycle was awaited; NOT SOAKED, and by whose decision, where it was not")
-    | WORDS_OR_UNKNOWN,
+    | WORDS_OR_WHY,
 }
 _SINCE_0_3_0: Fields = {
-    "account": about("The cloud account and region, and whether somebody said which account it must be")
-    | FACTS_OR_UNKNOWN,
+    "account": about("The cloud account and region, and whether somebody said which account it must be") | FACTS_OR_WHY,
     "soak_result": about("passed: the primary published a run by itself; unchanged: it ran, and found nothing new")
-    | WORDS_OR_UNKNOWN,
+    | WORDS_OR_WHY,
 }
 _ALARMS = array(
     record(
@@ -62,9 +60,13 @@ _SINCE_0_4_0: Fields = {
     "alarm_history": about(
         "How often each of the named alarms changed its state during the run; alarm_history.json has the changes"
     )
-    | either(_ALARMS, NONE, UNKNOWN),
+    | either(_ALARMS, WHY),
+}
+_SINCE_0_5_0: Fields = {
+    "caller": about("The ARN of the credentials that the run worked with, as the cloud reports it") | WORDS_OR_WHY,
 }
 _COMPLETE = (
+    "caller",
     "freeze_started_at",
     "freeze_ended_at",
     "pointers_before",
@@ -79,7 +81,7 @@ FAILBACK = summary(
     inputs=("bucket", "prefix", "dr_run_id", "primary_run_id"),
     receipt=receipt_of(
         "The machine's own receipt table (the minimum failback receipt fields)",
-        having(_RECEIPT, optional={**_SINCE_0_3_0, **_SINCE_0_4_0}),
+        having(_RECEIPT, optional={**_SINCE_0_3_0, **_SINCE_0_4_0, **_SINCE_0_5_0}),
     ),
     rules=(when({"status": const("complete")}, known(*_COMPLETE)),),
 )

@@ -101,12 +101,15 @@ NAMES = array(WORDS)
 
 TIME, SHA256, UNKNOWN, NONE = map(ref, ("time", "sha256", "unknown", "none"))
 TIME_OR_UNKNOWN, WORDS_OR_UNKNOWN, WORDS_OR_NONE = map(ref, ("time_or_unknown", "words_or_unknown", "words_or_none"))
+WHY, TIME_OR_WHY, WORDS_OR_WHY = map(ref, ("why", "time_or_why", "words_or_why"))
 TEXT_OR_UNKNOWN = either(TEXT, UNKNOWN)
+TEXT_OR_WHY = either(TEXT, WHY)
 NUMBER_OR_UNKNOWN = either(NUMBER, UNKNOWN)
-SHA256_OR_UNKNOWN = either(UNKNOWN, SHA256)
+SHA256_OR_WHY = either(WHY, SHA256)
 S3_URI = matching("^s3://[^/]+/.+")
 SCOPE = one_of("live", "drill")
 UNKNOWN_SAID: Shape = {"required": ["unknown"]}
+_WHY_SAID = either(UNKNOWN_SAID, {"required": ["none"]})
 
 DEFINITIONS: Fields = {
     "time": about("UTC, ISO 8601 with Z") | matching(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z$"),
@@ -116,15 +119,30 @@ DEFINITIONS: Fields = {
     "time_or_unknown": either(TIME, UNKNOWN),
     "words_or_unknown": either(WORDS, UNKNOWN),
     "words_or_none": either(WORDS, NONE),
+    "why": about("Why there is no value") | either(UNKNOWN, NONE),
+    "time_or_why": either(TIME, WHY),
+    "words_or_why": either(WORDS, WHY),
     "os_user": record({"uid": COUNT, "name": TEXT, "host": TEXT}),
-    "object_or_unknown": either(UNKNOWN, OBJECT | not_a(UNKNOWN_SAID)),
-    "facts_or_unknown": either(UNKNOWN, OBJECT | {"minProperties": 1} | not_a(UNKNOWN_SAID)),
-    "pointers_or_unknown": either(
-        UNKNOWN,
-        about("pointer key -> its fields; null: there was none")
-        | mapping({"type": ["object", "null"]})
+    "object_or_why": either(WHY, OBJECT | not_a(_WHY_SAID)),
+    "facts_or_why": either(WHY, OBJECT | {"minProperties": 1} | not_a(_WHY_SAID)),
+    "labelled_pointer": record(
+        {
+            "site": about("The site whose run it names, by this run's dr_run_id and primary_run_id")
+            | one_of("dr", "primary", "other"),
+            "run_id": either(WORDS, NONE),
+            "pointer": about("Its fields, as they were read") | OBJECT,
+        }
+    ),
+    "pointers_or_why": either(
+        WHY,
+        about("pointer key -> the run that it names, and that run's site")
+        | mapping(either(NONE, ref("labelled_pointer")))
         | {"minProperties": 1}
-        | not_a(UNKNOWN_SAID),
+        | not_a(_WHY_SAID),
+        about("Of a run that a version before 0.5.0 began: pointer key -> its fields alone; null: there was none")
+        | mapping(either({"type": "null"}, OBJECT | not_a({"required": ["site"]})))
+        | {"minProperties": 1}
+        | not_a(_WHY_SAID),
     ),
     "exceptions": about("Fields outside of the restore policy")
     | array(record({"object": TEXT, "field": TEXT, "why": TEXT})),
@@ -157,9 +175,7 @@ DEFINITIONS: Fields = {
     ),
 }
 """What schemas share. Each file holds those that it uses."""
-OBJECT_OR_UNKNOWN, FACTS_OR_UNKNOWN, POINTERS_OR_UNKNOWN = map(
-    ref, ("object_or_unknown", "facts_or_unknown", "pointers_or_unknown")
-)
+OBJECT_OR_WHY, FACTS_OR_WHY, POINTERS_OR_WHY = map(ref, ("object_or_why", "facts_or_why", "pointers_or_why"))
 
 
 @frozen

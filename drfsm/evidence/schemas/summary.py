@@ -20,6 +20,7 @@ from drfsm.evidence.schemas.shapes import (
     TIME_OR_UNKNOWN,
     UNKNOWN,
     UNKNOWN_SAID,
+    WHY,
     WORDS,
     WORDS_OR_NONE,
     WORDS_OR_UNKNOWN,
@@ -42,8 +43,8 @@ from drfsm.evidence.schemas.shapes import (
 from drfsm.evidence.summary import SCHEMA_VERSION
 
 _DESCRIPTION = (
-    "The summary of a {}'s journal. Derived; the journal is the truth. A field that is unknown"
-    ' yet is {{"unknown": why}}, one that doesn\'t apply {{"none": why}}; nothing is null without reason.'
+    "The summary of a {}'s journal. Derived; the journal is the truth. A field that could not be read, or may still"
+    ' come, is {{"unknown": why}}; one of which this run has none is {{"none": why}}; nothing is null without reason.'
 )
 _ENDED = ("complete", "aborted", "failed", "refused")
 _UNDER_WAY = ("running", "held", "interrupted")
@@ -158,6 +159,27 @@ def _fields(machine: str, inputs: Sequence[str], receipt: Shape) -> Fields:
 _SINCE_0_4_0: Fields = {
     "not_excluded": about("Actions that were given up, and of which a request may still take effect") | array(TEXT)
 }
+_RUNNING_MACHINE = record(
+    {
+        "instance_id": WORDS,
+        "instance_type": WORDS_OR_UNKNOWN,
+        "disk_gb": either(COUNT, UNKNOWN),
+        "since": TIME_OR_UNKNOWN,
+    }
+)
+_SINCE_0_5_0: Fields = {
+    "running_machines": about("Machines that the run started and that run on, and what they cost up to the last record")
+    | record(
+        {
+            "machines": array(_RUNNING_MACHINE, least=1),
+            "until": TIME,
+            "machine_hours": NUMBER_OR_UNKNOWN,
+            "amount": WORDS_OR_UNKNOWN,
+            "amount_an_hour": WORDS_OR_UNKNOWN,
+            "currency": WORDS_OR_UNKNOWN,
+        }
+    )
+}
 _RULES = (
     when(
         {"status": one_of(*_ENDED, "dry_run")},
@@ -182,7 +204,7 @@ def summary(machine: str, *, inputs: Sequence[str], receipt: Shape, rules: Seque
         f"{machine}.summary",
         title=f"{machine}.summary.json",
         description=_DESCRIPTION.format(machine),
-        shape=record(_fields(machine, inputs, receipt), optional=_SINCE_0_4_0),
+        shape=record(_fields(machine, inputs, receipt), optional={**_SINCE_0_4_0, **_SINCE_0_5_0}),
         rules=(*_RULES, *rules),
     )
 
@@ -193,5 +215,5 @@ def receipt_of(description: str, table: Shape) -> Shape:
 
 
 def known(*names: str) -> Fields:
-    """Return the fields of a summary in whose receipt nothing of this is unknown."""
-    return {"receipt": {"properties": {name: not_a(UNKNOWN) for name in names}}}
+    """Return the fields of a summary in whose receipt each of these has a value."""
+    return {"receipt": {"properties": {name: not_a(WHY) for name in names}}}

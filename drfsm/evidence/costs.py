@@ -57,10 +57,10 @@ def _lacking(inputs: Mapping[str, Any], prices: Mapping[str, Any] | None) -> str
         return "no prices were given"
     if missing := [name for name in ("currency", "instance_hour", "disk_gb_month") if name not in prices]:
         return f"the prices lack {', '.join(missing)}"
-    kind = inputs["instance_type"]
-    if kind not in prices["instance_hour"]:
+    kind, by_type = inputs["instance_type"], prices["instance_hour"]
+    if not isinstance(by_type, Mapping) or kind not in by_type:
         return f"no price was given for {kind}"
-    named = {"instance_hour": prices["instance_hour"][kind], "disk_gb_month": prices["disk_gb_month"]}
+    named = {"instance_hour": by_type[kind], "disk_gb_month": prices["disk_gb_month"]}
     wrong = [f"{name} {value!r}" for name, value in named.items() if _price(value) < 0]
     return f"not a price: {', '.join(wrong)}" if wrong else ""
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from drfsm.dr.infrastructure.costs import cost_inputs, minutes_between, total
+from drfsm.evidence.costs import cost_inputs, minutes_between, total
 
 PRICES: dict[str, Any] = {
     "currency": "USD",
