@@ -75,10 +75,12 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The schemas of receipts, from the tables that declare them: drfsm/evidence/schemas.
+# The schemas of receipts, from the tables that declare them (drfsm/evidence/schemas), and that of machines.
 schemas: $(VENV)/.installed
+	@mkdir -p build
 	@$(BIN)/python -m drfsm.evidence.schemas
 	@$(BIN)/python -m tests.record_schema
+	@$(BIN)/drfsm machine schema >build/machine.schema.json && mv build/machine.schema.json machines/
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.objects

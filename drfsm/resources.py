@@ -30,6 +30,9 @@ _KNOWN: Mapping[str, Known] = {
     "92a02b04f67d8b55de505d8cd65d3d19369db1f3de2967ff80514bf58859a845": Known("drill", "0.4.0"),
     "b3cadf59bdfcdc48e3c31e0780f2fa5c8ca729ad3763512a8f01244104883865": Known("promote", "0.4.0"),
     "30898206a4781bdd5eaa72dece66b7f0e6161fbcb5bfae61f8dde2b2da02c89b": Known("failback", "0.4.0"),
+    "9c73554a5a8a87b9c41b6d9ca1f47b1fada08aa5ba9cca2ccef2b35c4e18fa02": Known("drill", "0.5.0"),
+    "3f7e896cf8292cd8470403d158719bc6837f022a60771e4372da6a312991ea45": Known("promote", "0.5.0"),
+    "b8beec572fe48f3233a2b7f02724023f75910c83ba58207d7b3bb673fc4d8f69": Known("failback", "0.5.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""
