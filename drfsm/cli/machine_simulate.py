@@ -235,7 +235,8 @@ def _next(sim: "Simulation", row: "Row") -> Iterator[str]:
         verdict = "holds" if value in wanted else f"DOES NOT HOLD, needed {'|'.join(wanted)}"
         yield f"    guard {guard.name}: {fact} is {value}: {verdict}"
     if row.wait:
-        yield f"    waits for its guards: every {row.wait.every_seconds:g} s, {row.wait.limit} s at most"
+        limit = sim.inputs[row.wait.limit] if isinstance(row.wait.limit, str) else row.wait.limit
+        yield f"    waits for its guards: every {row.wait.every_seconds:g} s, {limit} s at most"
     if row.foreach:
         yield f"    undoes {sim.state.undo[-1].row if sim.state.undo else 'nothing: nothing is left'}"
     if row.action:

@@ -3,6 +3,7 @@
 import click
 
 from drfsm.cli.machine_named import load_named, named_machine
+from drfsm.cli.machine_new import new
 from drfsm.cli.machine_simulate import simulate
 from drfsm.cli.say import say, say_json, say_text
 from drfsm.errors import EvidenceFault
@@ -14,7 +15,8 @@ def machine() -> None:
     """Check, show and draw declared machines. MACHINE is a shipped name (failback), a YAML file, or a run's bundle."""
 
 
-machine.add_command(simulate)
+for command in (new, simulate):
+    machine.add_command(command)
 
 
 @machine.command("check")
