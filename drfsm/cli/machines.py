@@ -2,6 +2,7 @@
 
 import click
 
+from drfsm.cli.machine_diff import diff
 from drfsm.cli.machine_named import load_named, named_machine
 from drfsm.cli.machine_new import new
 from drfsm.cli.machine_simulate import simulate
@@ -15,7 +16,7 @@ def machine() -> None:
     """Check, show and draw declared machines. MACHINE is a shipped name (failback), a YAML file, or a run's bundle."""
 
 
-for command in (new, simulate):
+for command in (new, simulate, diff):
     machine.add_command(command)
 
 
