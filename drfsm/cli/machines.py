@@ -1,22 +1,26 @@
-"""`drfsm machine`: checks, shows and draws declarations, offline."""
+"""`drfsm machine`: an author's verbs, offline. Those with more to say have a module of their own: machine_*.py."""
 
 import click
 
+from drfsm.cli.machine_diagram import diagram
 from drfsm.cli.machine_diff import diff
 from drfsm.cli.machine_named import load_named, named_machine
 from drfsm.cli.machine_new import new
 from drfsm.cli.machine_simulate import simulate
 from drfsm.cli.say import say, say_json, say_text
 from drfsm.errors import EvidenceFault
-from drfsm.spec import check, dump_schema, foresight_table, mermaid, table
+from drfsm.spec import check, dump_schema, foresight_table, table
 
 
 @click.group()
 def machine() -> None:
-    """Check, show and draw declared machines. MACHINE is a shipped name (failback), a YAML file, or a run's bundle."""
+    """Check, show, draw, play, compare and begin declared machines.
+
+    MACHINE is a shipped name (failback), a YAML file, or a run's bundle.
+    """
 
 
-for command in (new, simulate, diff):
+for command in (diagram, new, simulate, diff):
     machine.add_command(command)
 
 
@@ -40,13 +44,6 @@ def show(named: str) -> None:
     say_text(table(spec))
     if foreseen := foresight_table(spec):
         say_text(f"\n{foreseen}")
-
-
-@machine.command()
-@named_machine
-def diagram(named: str) -> None:
-    """Print a Mermaid state diagram."""
-    say_text(mermaid(load_named(named)))
 
 
 @machine.command()
