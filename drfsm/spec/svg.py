@@ -109,7 +109,8 @@ class _Drawing:
         for rows in sorted(groups.values(), key=lambda rows: rows[0] not in self.ways.path):
             (column, layer), (to_column, to_layer) = self.places[rows[0].source], self.places[rows[0].to]
             pair = (rows[0].source, rows[0].to)
-            if len(rows) == 1 and column == to_column and to_layer == layer + 1 and pair not in neighbours:
+            below = [there for name, (other, there) in self.places.items() if other == column and there > layer]
+            if len(rows) == 1 and column == to_column and to_layer == min(below, default=-1) and pair not in neighbours:
                 neighbours.add(pair)
                 lines.append(_Line(tuple(rows), straight=True))
                 continue

@@ -142,8 +142,7 @@ class Play:
         state = left.state
         if state.status != "held":
             return lambda runner: runner.resume()
-        if state.open is not None and self._may_be_done_once(state.open.row):
-            answer = self._answered(left, state.open.row)
+        if state.open is not None and (answer := self._answer(left, state.open.row)):
             return lambda runner: runner.resolve(answer, "looked at it")
         decision = self.decisions.get(state.state)
         if decision is None:
@@ -161,16 +160,16 @@ class Play:
             left.state.reason,
         )
 
-    def _may_be_done_once(self, key: str) -> bool:
-        return self.machine.row_of(key, self.inputs).effect is Effect.ONCE
-
-    def _answered(self, left: Played, key: str) -> str:
-        if self.by_hand is not None:
-            return self.by_hand(left.world, key)
-        row, now = self.machine.row_of(key, self.inputs), self.values(left)
+    def _answer(self, left: Played, key: str) -> str:
+        """Return what a person answers of an action that may be done once only; "" where the machine can tell."""
+        row = self.machine.row_of(key, self.inputs)
+        if row.effect is not Effect.ONCE:
+            return ""
+        answer = self.by_hand(left.world, key) if self.by_hand is not None else ""
+        now = self.values(left)
         if holds({name: (value,) for name, value in row.sets.items()}, now):
-            return "done"
+            return ""
         half_done = [name for name in row.sets if now[name] != left.state.known.get(name)]
-        if half_done:
+        if half_done and not answer:
             raise AssertionError(f"{key} is half done ({', '.join(half_done)}): by_hand says what a person does then")
-        return "not_done"
+        return answer or "not_done"
