@@ -23,11 +23,13 @@ class Fuse:
 
     ``trail`` says where each point lies; ``seen`` has what was asked and written, in order: ("read", key),
     ("write", key, value), ("act", name), (a record's kind, its row).
-    After a read is no point of its own: nothing has changed until before the next request.
+    After a read is no point of its own: nothing has changed until before the next request. While a fact is observed
+    (``observing``) there is none at all: to die then is to die before the next write.
     """
 
     blows_at: int | None = None
     points: int = 0
+    observing: bool = False
     watch: Callable[[], None] = lambda: None
     trail: list[str] = field(factory=list)
     seen: list[tuple[str, ...]] = field(factory=list)
@@ -45,6 +47,8 @@ class Fuse:
         return result
 
     def _point(self, words: str) -> None:
+        if self.observing:
+            return
         if self.points == self.blows_at:
             raise Crash(f"at point {self.points}, {words}")
         self.watch()

@@ -1,6 +1,6 @@
 """A world and a binding of your own behind a fuse: each request is on record, and may be the last.
 
-``watched`` wraps a binding: each reading of a fact and each action. ``Recorded`` wraps a world: each call of a method
+``watched`` wraps a binding: each reading of a fact, and each action, which is a request. ``Recorded`` wraps a world: each call of a method
 of it, or of an object in it. Neither changes what is read or done. ``Recorded`` stands for the object in everything but
 ``isinstance``: code that asks for a type gets the wrapped object by ``Recorded.of(world)``.
 """
@@ -27,7 +27,11 @@ def watched(binding: Binding, fuse: Fuse) -> Binding:
 def _watched_fact(name: str, fact: Fact, fuse: Fuse) -> Fact:
     def observe(world: Any, run: Run) -> Any:
         fuse.seen.append(("read", name))
-        return fact.observe(world, run)
+        fuse.observing = True
+        try:
+            return fact.observe(world, run)
+        finally:
+            fuse.observing = False
 
     return evolve(fact, observe=observe)
 

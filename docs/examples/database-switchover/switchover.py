@@ -83,7 +83,7 @@ def judge_clients(seen: Mapping[str, str], inputs: Mapping[str, Any]) -> str | N
 
 
 def as_seen(seen: str, inputs: Mapping[str, Any]) -> str:
-    """What was seen is the value."""
+    """Return what was seen: it is the value."""
     return seen
 
 

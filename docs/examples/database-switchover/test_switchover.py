@@ -1,4 +1,4 @@
-"""The switchover's matrix: proven, every illegal request refused, killed everywhere; and what its world may do to it."""
+"""The switchover's matrix: proven, every illegal request refused, killed everywhere; and what its world may do."""
 
 from typing import Any
 
