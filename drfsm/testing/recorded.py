@@ -1,8 +1,8 @@
 """A world and a binding of your own behind a fuse: each request is on record, and may be the last.
 
-``watched`` wraps a binding: each reading of a fact, and each action, which is a request. ``Recorded`` wraps a world: each call of a method
-of it, or of an object in it. Neither changes what is read or done. ``Recorded`` stands for the object in everything but
-``isinstance``: code that asks for a type gets the wrapped object by ``Recorded.of(world)``.
+``watched`` wraps a binding: each reading of a fact, and each action, which is a request. ``Recorded`` wraps a world:
+each call of a method of it, or of an object in it, is one. Neither changes what is read or done. ``Recorded`` stands
+for the object in everything but ``isinstance``: code that asks for a type gets the object by ``Recorded.of(world)``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
