@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from drfsm.claims import printable
 from drfsm.cli.machine_named import load_named, named_machine, pairs_of
 from drfsm.cli.say import say, say_lines
 from drfsm.errors import UsageFault
@@ -179,7 +180,9 @@ class _Game:
     def _read(self) -> list[str]:
         """Return the words of the player's next command. Raises _Quit at the end of the input."""
         if sys.stdin.isatty():
-            return str(click.prompt("", prompt_suffix="> ", default="", show_default=False)).split()
+            return str(
+                click.prompt(printable(self._sim.state.state), prompt_suffix="> ", default="", show_default=False)
+            ).split()
         line = sys.stdin.readline()
         if not line:
             raise _Quit

@@ -61,7 +61,7 @@ def _differences(before: MachineSpec, after: MachineSpec) -> Iterator[Difference
         elif isinstance(old, Mapping) and any(attrs.has(type(part)) for part in [*old.values(), *new.values()]):
             yield from _between(section, old, new)
         else:
-            alone[field.name] = (_plain(old), _plain(new))
+            alone |= _apart(field.name, _plain(old), _plain(new))
     if alone:
         yield Difference("machine", after.name, Change.CHANGED, alone)
     yield from _failure_orders(before, after)
@@ -107,13 +107,25 @@ def _failure_orders(before: MachineSpec, after: MachineSpec) -> Iterator[Differe
 
 
 def _changed(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
+    """Return the fields that differ; of one that is a block itself, the keys that differ."""
     was, now = _plain(old), _plain(new)
-    return {name: (was.get(name), now.get(name)) for name in now if was.get(name) != now.get(name)}
+    fields: dict[str, tuple[Any, Any]] = {}
+    for name in now:
+        fields |= _apart(name, was.get(name), now[name])
+    return fields
+
+
+def _apart(name: str, old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict) and old and new:
+        keys = dict.fromkeys([*old, *new])
+        return {f"{name}.{key}": (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
+    return {} if old == new else {name: (old, new)}
 
 
 def _fields_of(part: Any, *, before: bool) -> dict[str, tuple[Any, Any]]:
-    """Return what a part says that is only in one of the machines: the fields that aren't empty."""
-    says = {name: value for name, value in _plain(part).items() if value not in (None, "", [], {}, False, 0)}
+    """Return what a part says that is only in one of the machines: the fields that say something."""
+    unsaid = {field.name: _plain(field.default) for field in attrs.fields(type(part))}
+    says = {name: value for name, value in _plain(part).items() if value not in (None, "", [], {}, unsaid.get(name))}
     return {name: (value, None) if before else (None, value) for name, value in says.items()}
 
 

@@ -35,7 +35,7 @@ class CrashPoint:
     def assert_resumes(self) -> None:
         """Assert that a run killed here and resumed ends as an undisturbed one, with a journal that the audit holds."""
         __tracebackhide__ = True
-        self._ends_undisturbed(self.play.to_the_end(self.killed()))
+        self._ends_undisturbed(self._ended(self.killed()))
 
     def assert_aborts(self) -> None:
         """Assert that a run killed here and aborted gives back what its rows undo, and keeps what they declare.
@@ -45,9 +45,9 @@ class CrashPoint:
         __tracebackhide__ = True
         left = self.killed()
         if not left.records:
-            return self._ends_undisturbed(self.play.to_the_end(left))
+            return self._ends_undisturbed(self._ended(left))
         aborted = self.play.process(left, lambda runner: runner.abort("a test"))
-        end = self.play.to_the_end(aborted) if not aborted.over else aborted
+        end = aborted if aborted.over else self._ended(aborted)
         if end.state.status != "aborted":
             return self._ends_undisturbed(end)
         self._audited(end)
@@ -55,6 +55,14 @@ class CrashPoint:
         left_over = {name: (at_first[name], now[name]) for name in self._undone(end) if now[name] != at_first[name]}
         assert not left_over, f"{self}: the abort did not give back {_in_words(left_over)}"
         return None
+
+    def _ended(self, left: Played) -> Played:
+        """Go on to the end. Raises AssertionError, with this point's name, where there is none."""
+        __tracebackhide__ = True
+        try:
+            return self.play.to_the_end(left)
+        except AssertionError as fault:
+            raise AssertionError(f"{self}: {fault}") from None
 
     def _undone(self, end: Played) -> set[str]:
         """Return the facts that must be as at first after an abort: those that only rows with an undo have set."""
