@@ -180,9 +180,14 @@ class _Game:
     def _read(self) -> list[str]:
         """Return the words of the player's next command. Raises _Quit at the end of the input."""
         if sys.stdin.isatty():
-            return str(
-                click.prompt(printable(self._sim.state.state), prompt_suffix="> ", default="", show_default=False)
-            ).split()
+            try:
+                words = click.prompt(
+                    printable(self._sim.state.state), prompt_suffix="> ", default="", show_default=False
+                )
+            except click.Abort:  # Ctrl-D or Ctrl-C: nothing is lost, since nothing was touched
+                say()
+                raise _Quit from None
+            return str(words).split()
         line = sys.stdin.readline()
         if not line:
             raise _Quit
