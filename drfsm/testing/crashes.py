@@ -77,7 +77,7 @@ class CrashPoint:
         stands = (got.state.status, got.state.state)
         due = (wanted.state.status, wanted.state.state)
         assert stands == due, f"{self}: ended {stands}, undisturbed {due}"
-        values, others = self.play.values(wanted), self.play.values(got)
+        values, others = self.play.values_in_the_end, self.play.values(got)
         differing = {name: (values[name], others[name]) for name in values if values[name] != others[name]}
         assert not differing, f"{self}: the world differs from that of an undisturbed run: {_in_words(differing)}"
         if isinstance(got.world, World):

@@ -77,6 +77,11 @@ class Play:
         """The value of each fact before a run."""
         return self.values(Played(self.make_world(), ()))
 
+    @cached_property
+    def values_in_the_end(self) -> dict[str, str | None]:
+        """The value of each fact after the run that nobody kills."""
+        return self.values(self.undisturbed)
+
     def killed_at(self, point: int) -> Played:
         """Return what a run leaves that was killed at a point of the undisturbed one."""
         played = self.to_the_end(Played(self.make_world(), ()), Fuse(point))
