@@ -1,8 +1,8 @@
 """Where a drawing puts each state: a column and a layer. Small and simple, since a machine has a spine.
 
 The happy path is the first column, from top to bottom. Every other state is put to its right, one layer below the last
-state that leads to it. No line crosses a box: svg.py leads them through the channels between columns and layers. Pure. A library for graphs
-would know no spine, and each is either not maintained or not plain Python.
+state that leads to it. No line crosses a box: svg.py leads them through the channels between columns and layers. Pure.
+A library for graphs would know no spine, and each is either not maintained or not plain Python.
 """
 
 from collections.abc import Iterable, Mapping
