@@ -136,13 +136,14 @@ def test_what_is_not_legal_is_refused_as_in_a_run(drfsm: Drfsm, monkeypatch: pyt
     assert told.out.endswith("ended: complete in lit\n")
 
 
-def test_the_worlds_own_moves_are_numbered(drfsm: Drfsm, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the declaration says that the world may do is offered, done, and no longer offered."""
-    told = played(drfsm, monkeypatch, "failback", "world 2", "world 99", "quit")
-    assert "world 2: dr_inflight=yes, dr_writer=yes (A person may also start a Job by hand)" in told.out
-    assert "  the world: dr_inflight=yes, dr_writer=yes\n" in told.out
+def test_the_worlds_own_moves_are_numbered(drfsm: Drfsm, monkeypatch: pytest.MonkeyPatch, lamp: Path) -> None:
+    """What the declaration says that the world may do is offered where it can happen, and done when asked for."""
+    told = played(drfsm, monkeypatch, lamp, "light=on", "hold", "world 1", "world 99", "quit")
+    assert "  world 1: " not in told.out.partition("> hold")[0]
+    assert "  world 1: fuse=blown\n" in told.out.partition("> hold")[2]
+    assert "  the world: fuse=blown\n" in told.out
     assert "world 99 is no command here" in told.out
-    assert told.out.endswith("left: running in start\n")
+    assert told.out.endswith("left: held in dark\n")
 
 
 def test_what_is_mistyped_is_explained(drfsm: Drfsm, monkeypatch: pytest.MonkeyPatch, lamp: Path) -> None:

@@ -134,13 +134,13 @@ FAILBACK_CRASHES = crash_points(
 )
 
 
-@pytest.mark.parametrize("point", FAILBACK_CRASHES[::8], ids=str)
+@pytest.mark.parametrize("point", FAILBACK_CRASHES[::4], ids=str)
 def test_the_failback_killed_once_ends_as_an_undisturbed_one(point: CrashPoint) -> None:
     """Killed at any point and resumed, the failback ends complete, with the same world; the audit holds."""
     point.assert_resumes()
 
 
-@pytest.mark.parametrize("point", FAILBACK_CRASHES[4::8], ids=str)
+@pytest.mark.parametrize("point", FAILBACK_CRASHES[2::4], ids=str)
 def test_the_failback_killed_once_and_aborted_gives_everything_back(point: CrashPoint) -> None:
     """Killed at any point and aborted, DR is as it was; after the final write's intent the abort is refused."""
     point.assert_aborts()
