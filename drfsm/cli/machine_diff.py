@@ -40,7 +40,7 @@ def diff(before: str, after: str, output: str, *, proofs: bool) -> int:
             }
         )  # fmt: skip
     else:
-        say_lines(_told(parts))
+        say_lines(_in_words(parts))
         if changed:
             say("proofs")
             say_lines(f"  ~ {proof['rule']}: {proof['before']} -> {proof['after']}" for proof in changed)
@@ -81,7 +81,7 @@ def _outcome(name: str, report: Report) -> str:
     return "NOT PROVEN" if name in report.unproven else "holds"
 
 
-def _told(parts: tuple[Difference, ...]) -> Iterator[str]:
+def _in_words(parts: tuple[Difference, ...]) -> Iterator[str]:
     for section, group in groupby(parts, key=lambda part: part.section):
         yield section
         for part in group:

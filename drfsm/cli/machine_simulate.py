@@ -51,10 +51,10 @@ def simulate(named: str, inputs: tuple[str, ...], facts: tuple[str, ...]) -> Non
     from drfsm.testing.world import inputs_of, quiet
 
     spec = load_named(named)
-    given = inputs_of(spec, **pairs_of(inputs, "--input"))
-    check_inputs(spec, given)
+    run_inputs = inputs_of(spec, **pairs_of(inputs, "--input"))
+    check_inputs(spec, run_inputs)
     readable = {name: value for name, value in quiet(spec).items() if not spec.facts[name].hidden}
-    game = _Game(spec, given, readable, pairs_of(facts, "--fact"))
+    game = _Game(spec, run_inputs, readable, pairs_of(facts, "--fact"))
     game.play()
 
 
@@ -74,7 +74,7 @@ class _Game:
                 raise UsageFault(f"--fact {fact}={value}: {fault}") from None
         self._on_its_own = False
         self._verb: list[str] = []  # what a person asks for once the run is held
-        self._told = 0  # records
+        self._printed = 0  # records
 
     def play(self) -> None:
         """Play until the run has ended, or the player leaves."""
@@ -151,7 +151,7 @@ class _Game:
             case ["facts"]:
                 say_lines(f"  {name}={value}" for name, value in sim.values.items())
             case ["story"]:
-                self._told = 0
+                self._printed = 0
                 self._tell()
             case ["fail"] | ["kill", "before" | "half" | "after"]:
                 sim.fate = " ".join(words)
@@ -199,11 +199,11 @@ class _Game:
         from drfsm.evidence.narrative import tell
 
         records = self._sim.journal.records()
-        if records and not self._told:
+        if records and not self._printed:
             say(f"  #0    the run begins in {records[0].body['state']}")
-        new = tell(records[max(self._told, 1) :], brief=True)
+        new = tell(records[max(self._printed, 1) :], brief=True)
         say_lines(f"  {line[_TIME:]}" for line in new)
-        self._told = len(records)
+        self._printed = len(records)
 
     def _standing(self) -> Iterator[str]:
         """Yield where the run stands, what the runner does next, and what else may happen."""
@@ -230,8 +230,8 @@ def _verb(runner: "Runner", words: list[str]) -> object:
         return runner.resolve(args[0] if args else "", "the player looked at it")
     if name == "abort":
         return runner.abort("the player asked for it")
-    given = dict(arg.split("=", 1) for arg in args if "=" in arg)
-    return runner.request(name, {"reason": "the player asked for it", **given})
+    arguments = dict(arg.split("=", 1) for arg in args if "=" in arg)
+    return runner.request(name, {"reason": "the player asked for it", **arguments})
 
 
 def _next(sim: "Simulation", row: "Row") -> Iterator[str]:

@@ -81,9 +81,9 @@ def _between(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> It
 def _rows(rows: Sequence[Row], others: Sequence[Row]) -> dict[str, Row]:
     """Name each row by its key; together with its ``when`` where either machine has several of that key."""
     counts: dict[str, int] = {}
-    for each in (rows, others):
-        for key in {row.key for row in each}:
-            counts[key] = max(counts.get(key, 0), sum(row.key == key for row in each))
+    for side in (rows, others):
+        for key in {row.key for row in side}:
+            counts[key] = max(counts.get(key, 0), sum(row.key == key for row in side))
     return {row.key if counts[row.key] == 1 else f"{row.key} [{_words(row.when)}]": row for row in rows}
 
 

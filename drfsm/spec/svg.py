@@ -232,9 +232,9 @@ class _Drawing:
         return left + width + 18 + 10 * line.track
 
     def _legend(self) -> Iterator[str]:
-        told = [("happy", "happy path"), ("", "another way"), ("operator", "a person asks"), ("failure", "a failure")]
+        kinds = [("happy", "happy path"), ("", "another way"), ("operator", "a person asks"), ("failure", "a failure")]
         left = float(_MARGIN)
-        for kind, words in told:
+        for kind, words in kinds:
             yield f'<path class="line {kind}" d="M{left:.0f},66 h28"/>'
             yield f'<text class="label" x="{left + 34:.0f}" y="70">{words}</text>'
             left += 34 + len(words) * _SMALL + 18
@@ -331,8 +331,8 @@ class _Drawing:
 
     def _told_of_rows(self, rows: tuple[Row, ...]) -> str:
         """Return what is shown where the pointer rests on a line."""
-        told = []
+        lines = []
         for row in rows:
             selected = ", ".join(f"{name}={'|'.join(values)}" for name, values in row.when.items())
-            told.append(f"{row.key}{f' [{selected}]' if selected else ''}: {row.reason}")
-        return "\n".join(told)
+            lines.append(f"{row.key}{f' [{selected}]' if selected else ''}: {row.reason}")
+        return "\n".join(lines)

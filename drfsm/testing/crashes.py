@@ -107,6 +107,6 @@ def crash_points(
 
     Raises AssertionError where the run that nobody kills does not end.
     """
-    given = inputs_of(machine) if inputs is None else inputs
-    play = Play(machine, binding, make_world, given, decisions or {}, by_hand, record_calls)
+    run_inputs = inputs_of(machine) if inputs is None else inputs
+    play = Play(machine, binding, make_world, run_inputs, decisions or {}, by_hand, record_calls)
     return [CrashPoint(number, words, play) for number, words in enumerate(play.undisturbed.points)]

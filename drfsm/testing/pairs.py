@@ -124,11 +124,11 @@ def illegal_pairs(
     ``inputs``: of the run, those of ``inputs_of`` if not given. ``states``: these only. ``also``: triggers to try
     beside the machine's own.
     """
-    given = inputs_of(machine) if inputs is None else dict(inputs)
+    run_inputs = inputs_of(machine) if inputs is None else dict(inputs)
     return [
-        Pair(machine, state, trigger, given)
+        Pair(machine, state, trigger, run_inputs)
         for state in (states or machine.states)
-        for trigger in (*illegal_triggers(machine, state, given), *also)
+        for trigger in (*illegal_triggers(machine, state, run_inputs), *also)
     ]
 
 
@@ -148,8 +148,8 @@ def assert_moves_as_declared(machine: MachineSpec, state: str) -> None:
             assert refused is None, f"{row.key} is declared, and was refused"
         else:
             assert refused is not None, f"{row.key} was taken from {state}"
-            told = (refused.machine, refused.state, refused.trigger, set(refused.legal))
-            assert told == (machine.name, state, row.trigger, leaving), told
+            named = (refused.machine, refused.state, refused.trigger, set(refused.legal))
+            assert named == (machine.name, state, row.trigger, leaving), named
         assert engine.state == (row.to if row.source == state else state), f"{row.key}: {engine.state}"
 
 

@@ -58,8 +58,8 @@ def transcript_of(
     ``judges``: of the binding, so that each observation is judged again. ``names``: see ``stable``.
     """
     verdict = audit(b"".join(lines(records)), machine, judges=judges or {})
-    told = [*tell(records, brief=True), *verdict.lines()]
-    return "\n".join(stable(told, records, names)) + "\n"
+    story = [*tell(records, brief=True), *verdict.lines()]
+    return "\n".join(stable(story, records, names)) + "\n"
 
 
 def assert_transcript(path: Path, text: str, *, how: str = "pytest --rewrite-transcripts") -> None:
