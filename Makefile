@@ -47,7 +47,7 @@ test: check
 	$(BIN)/pytest -n 4 --dist worksteal $(AGAIN)
 
 # What is pure, or runs in memory: for every save. It says what it leaves out.
-FAST := tests/spec tests/engine tests/journal tests/evidence tests/cli/test_door.py tests/cli/test_proven.py \
+FAST := tests/spec tests/engine tests/testing tests/journal tests/evidence tests/cli/test_door.py tests/cli/test_proven.py \
   tests/promote/test_machine.py tests/drill/test_declared.py \
   tests/dr/test_costs.py tests/dr/test_backup_archive.py \
   tests/sandbox/kubernetes/test_store.py tests/sandbox/kubernetes/test_cronjobs.py $(wildcard tests/test_*.py)
@@ -75,10 +75,12 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The schemas of receipts, from the tables that declare them: drfsm/evidence/schemas.
+# The schemas of receipts, from the tables that declare them (drfsm/evidence/schemas), and that of machines.
 schemas: $(VENV)/.installed
+	@mkdir -p build
 	@$(BIN)/python -m drfsm.evidence.schemas
 	@$(BIN)/python -m tests.record_schema
+	@$(BIN)/drfsm machine schema >build/machine.schema.json && mv build/machine.schema.json machines/
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.objects

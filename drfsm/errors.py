@@ -88,6 +88,10 @@ class DeclarationFault(DrfsmError):
         super().__init__(what, hint=hint)
         self.faults = tuple(faults)
 
+    def __str__(self) -> str:
+        """Every fault: an author's test shows no more than this."""
+        return "\n".join(self.lines())
+
     def lines(self) -> list[str]:
         """Return what is wrong, then a line for each fault."""
         return [self.what, *(f"  {fault}" for fault in self.faults)]

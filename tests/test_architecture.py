@@ -122,3 +122,14 @@ def test_nothing_but_the_contract_names_the_workload() -> None:
 def test_a_room_of_dr_is_entered_by_its_door() -> None:
     """Who is outside imports what a room exports, or one of its modules whole."""
     assert not [line for path in (ROOT / "drfsm").rglob("*.py") for line in past_the_door(path)]
+
+
+def test_drfsm_loads_no_pytest_and_the_plugin_nothing_of_drfsm(tmp_path: Path) -> None:
+    """`import drfsm` and all of drfsm.testing but its plugin go without pytest; the plugin costs others nothing."""
+    rooms = sorted(path.stem for path in (ROOT / "drfsm" / "testing").glob("*.py") if path.stem != "plugin")
+    imports = "".join(f"import drfsm.testing.{name}\n" for name in rooms if name != "__init__")
+    loaded = "print('LOADED', *sys.modules)"
+    assert "pytest" not in modules_of(f"import sys\nimport drfsm\n{imports}{loaded}", home=tmp_path)
+    by_plugin = modules_of(f"import sys\nimport drfsm.testing.plugin\n{loaded}", home=tmp_path)
+    ours = {name for name in by_plugin if name.startswith("drfsm")}
+    assert ours == {"drfsm", "drfsm.testing", "drfsm.testing.plugin"}

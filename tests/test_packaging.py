@@ -22,6 +22,8 @@ def test_the_wheel_and_the_source_hold_everything(tmp_path: Path) -> None:
         (licence,) = (name for name in names if name.endswith(".dist-info/licenses/LICENSE"))
         assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        (entries,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
+        entry_points = archive.read(entries).decode()
         fields = BytesParser().parsebytes(archive.read(metadata))
     assert (fields["License-Expression"], fields["License-File"]) == ("Apache-2.0", "LICENSE")
     shipped = {
@@ -30,7 +32,9 @@ def test_the_wheel_and_the_source_hold_everything(tmp_path: Path) -> None:
         for path in (ROOT / folder).iterdir()
     }
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "drfsm").rglob("*.py")}
-    assert {"drfsm/py.typed", "drfsm/sandbox/kubernetes/README.md", *shipped, *modules} <= names
+    start = {f"drfsm/cli/start/{name}" for name in ("machine.yaml", "binding.py.txt", "test.py.txt")}
+    assert {"drfsm/py.typed", "drfsm/sandbox/kubernetes/README.md", *shipped, *modules, *start} <= names
+    assert "[pytest11]\ndrfsm.testing.plugin = drfsm.testing.plugin\n" in entry_points
     assert not [name for name in names if not name.startswith(("drfsm/", "drfsm-"))]
     with tarfile.open(source) as unpacked:
         inside = {name.partition("/")[2] for name in unpacked.getnames()}

@@ -1,34 +1,31 @@
-"""`drfsm machine`: checks, shows and draws declarations, offline."""
+"""`drfsm machine`: an author's verbs, offline. Those with more to say have a module of their own: machine_*.py."""
 
 import threading
 import time
-from pathlib import Path
 from typing import Self
 
 import click
 
+from drfsm.cli.machine_diagram import diagram
+from drfsm.cli.machine_diff import diff
+from drfsm.cli.machine_named import load_named, named_machine
+from drfsm.cli.machine_new import new
+from drfsm.cli.machine_simulate import simulate
 from drfsm.cli.say import say, say_json, say_text
-from drfsm.errors import EvidenceFault, UsageFault
-from drfsm.resources import shipped
-from drfsm.spec import MachineSpec, check, dump_schema, foresight_table, load_machine, mermaid, table
-
-_named = click.argument("named", metavar="MACHINE")
+from drfsm.errors import EvidenceFault
+from drfsm.spec import check, dump_schema, foresight_table, table
 
 
 @click.group()
 def machine() -> None:
-    """Check, show and draw declared machines. MACHINE is a shipped name (failback) or a YAML file."""
+    """Check, show, draw, play, compare and begin declared machines.
+
+    MACHINE is a shipped name (failback), a YAML file, or a run's bundle.
+    """
 
 
-def _load(named: str) -> MachineSpec:
-    path = Path(named)
-    if path.suffix not in (".yaml", ".yml"):
-        path = shipped("machines") / f"{named}.yaml"
-    try:
-        return load_machine(path.read_bytes(), source=path.name)
-    except OSError as fault:
-        known = ", ".join(sorted(file.stem for file in shipped("machines").glob("*.yaml")))
-        raise UsageFault(f"{path}: {fault.strerror}", hint=f"name a YAML file, or one of {known}") from None
+for command in (diagram, new, simulate, diff):
+    machine.add_command(command)
 
 
 class Searching:
@@ -62,10 +59,10 @@ class Searching:
 
 
 @machine.command("check")
-@_named
+@named_machine
 def check_command(named: str) -> None:
     """Search every possible run for a state that must never happen; show the shortest way to it."""
-    spec = _load(named)
+    spec = load_named(named)
     with Searching() as searching:
         report = check(spec, begin=searching.begin)
     for line in report.lines():
@@ -75,20 +72,13 @@ def check_command(named: str) -> None:
 
 
 @machine.command()
-@_named
+@named_machine
 def show(named: str) -> None:
     """Print the table of transitions, and what is known beforehand of their guards."""
-    spec = _load(named)
+    spec = load_named(named)
     say_text(table(spec))
     if foreseen := foresight_table(spec):
         say_text(f"\n{foreseen}")
-
-
-@machine.command()
-@_named
-def diagram(named: str) -> None:
-    """Print a Mermaid state diagram."""
-    say_text(mermaid(_load(named)))
 
 
 @machine.command()

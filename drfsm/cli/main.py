@@ -55,7 +55,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "backup": ("backups", "backup", "Backups of a site's objects and state: create, verify, restore."),
     "kubeconfig": ("kubeconfig", "kubeconfig", "Fetch the kubeconfig of a machine that carries a site, through SSM."),
     "workload": ("workloads", "workload", "Check and show the contract of the workload, offline."),
-    "machine": ("machines", "machine", "Check, show and draw the declared machines, offline."),
+    "machine": ("machines", "machine", "Check, play, compare, draw and begin declared machines, offline."),
     "sandbox": ("sandboxes", "sandbox", "Run two sites on this computer, to try everything."),
 }
 

@@ -59,8 +59,8 @@ def replay(
     from drfsm.evidence.audit import audit
     from drfsm.runs import trust
 
-    raw, spec, beside = _logged(bundle_)
-    records = _readable(raw)
+    raw, spec, beside = logged(bundle_)
+    records = readable(raw)
     origin = trust.origin_of(spec.sha256, trust.trusted_machines(machines, os.environ))
     judges, late = _bound(spec.name)
     verdict = audit(
@@ -80,14 +80,14 @@ def replay(
     return int(ExitCode.DAMAGED if any(finding.rule == "chain" for finding in verdict.findings) else ExitCode.EVIDENCE)
 
 
-def _logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | None]:
+def logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | None]:
     """Return a journal's bytes, its declaration, and the head that the summary beside it names."""
     from drfsm.spec import load_machine
 
     if named is None or not named.startswith("s3://"):
         place = selection.find(named, to_read=True)
         raw = b"".join(read_lines(place))
-        bundle.check_not_emptied(place, _readable(raw))
+        bundle.check_not_emptied(place, readable(raw))
         spec = _declared(place)
         return raw, spec, bundle.anchor(place, spec.name)
     from drfsm.runs import mirrors
@@ -106,7 +106,7 @@ def _bound(machine: str) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
     return (bound.judges, bound.late) if bound else ({}, None)
 
 
-def _readable(raw: bytes) -> tuple[Record, ...]:
+def readable(raw: bytes) -> tuple[Record, ...]:
     """Return the records up to the first line that is damaged."""
     from drfsm.errors import JournalDamaged
 

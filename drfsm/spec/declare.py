@@ -12,6 +12,7 @@ from typing import Any
 
 from drfsm.errors import DeclarationFault
 from drfsm.spec.build import built, skeleton_is_whole
+from drfsm.spec.descriptions import described
 from drfsm.spec.model import By, Effect, Foreseen, MachineSpec
 from drfsm.spec.names import check_names
 from drfsm.spec.row_rules import check_rows
@@ -139,7 +140,7 @@ def dump_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "drfsm machine",
         "description": "A declared drfsm machine; `drfsm machine check` finds what a schema cannot.",
-        **_DECLARATION.schema,
+        **described({key: value for key, value in _DECLARATION.schema.items() if key != "title"}, "a machine"),
     }
 
 

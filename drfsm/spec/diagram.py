@@ -1,31 +1,70 @@
-"""Draws a declared machine: a Mermaid diagram and tables. Deterministic, so that docs can be diffed."""
+"""Draws a declared machine: a Mermaid diagram and tables. Deterministic, so that docs can be diffed.
+
+svg.py draws it as a picture.
+"""
 
 from collections.abc import Iterable, Iterator
 
+from drfsm.spec.course import Course
 from drfsm.spec.foresight import Outlook, outlooks
 from drfsm.spec.model import By, Foreseen, MachineSpec, Row
+from drfsm.spec.ways import Way, Ways
 
-CROWD = 5  # arrows of one trigger to one state are drawn as one from here on
+MOST = 4  # arrows of one trigger to one state that are drawn one by one
+_CLASSES = {
+    Way.HAPPY: "fill:#e6f6ea,stroke:#1a7f37,stroke-width:2px,color:#1f2328",
+    Way.OUT: "fill:#fafafa,stroke:#8c959f,stroke-dasharray:5 3,color:#57606a",
+}
+_PASSED = "fill:#ddf4ff,stroke:#0969da,stroke-width:3px,color:#1f2328"
 
 
-def mermaid(spec: MachineSpec) -> str:
-    """Return a stateDiagram-v2. Abort's many sources are drawn as one note, not as an arrow each."""
-    return "\n".join(["stateDiagram-v2", *(f"    {line}" for line in _lines(spec))]) + "\n"
+def mermaid(spec: MachineSpec, course: Course | None = None) -> str:
+    """Return a stateDiagram-v2: the happy path and the ways out told apart; with a course, the run on the machine.
+
+    Abort's many sources are drawn as one arrow, not as an arrow each.
+    """
+    return "\n".join(["stateDiagram-v2", *(f"    {line}" for line in _lines(spec, Ways.of(spec), course))]) + "\n"
 
 
-def _lines(spec: MachineSpec) -> Iterator[str]:
+def _lines(spec: MachineSpec, ways: Ways, course: Course | None) -> Iterator[str]:
+    for way, style in _CLASSES.items():
+        yield f"classDef {way} {style}"
+    if course:
+        yield f"classDef passed {_PASSED}"
     yield f"[*] --> {spec.initial}"
-    crowds = {row.trigger: [other for other in spec.rows if other.trigger == row.trigger] for row in spec.rows}
-    crowded = {trigger for trigger, rows in crowds.items() if len(rows) >= CROWD and len({row.to for row in rows}) == 1}
-    for row in spec.rows:
-        if row.trigger not in crowded:
-            yield f"{row.source} --> {row.to}: {row.trigger}{_mark(row)}"
-    for trigger in sorted(crowded):
-        rows = crowds[trigger]
-        first, last = rows[0].source, rows[-1].source
-        yield f"{last} --> {rows[0].to}: {trigger}{_mark(rows[0])}, from {first} to {last}"
+    for rows in ways.crowds(MOST):
+        first, last = rows[0], rows[-1]
+        where = f", from {first.source} to {last.source}" if len(rows) > 1 else ""
+        for row in [row for row in rows if course and course.steps(row) and len(rows) > 1]:
+            yield f"{row.source} --> {row.to}: {row.trigger}{_mark(row)}{_steps(row, course)}"
+        steps = _steps(first, course) if len(rows) == 1 else ""
+        yield f"{last.source} --> {first.to}: {first.trigger}{_mark(first)}{where}{steps}"
     for state in spec.finals:
         yield f"{state} --> [*]"
+    for way in _CLASSES:
+        yield from _classed(way, [state for state in spec.states if ways.states[state] is way])
+    if course:
+        yield from _classed("passed", [state for state in spec.states if state in course.states])
+        for state, notes in course.notes.items():
+            if state in spec.states:
+                yield f"note right of {state}"
+                yield from (f"    {_harmless(f'{note.mark}: {note.words}')}" for note in notes)
+                yield "end note"
+
+
+def _classed(name: str, states: list[str]) -> Iterator[str]:
+    if states:
+        yield f"class {','.join(states)} {name}"
+
+
+def _steps(row: Row, course: Course | None) -> str:
+    steps = course.steps(row) if course else ()
+    return f" [step {', '.join(map(str, steps))}]" if steps else ""
+
+
+def _harmless(words: str) -> str:
+    """Return words that end no note and begin no other line."""
+    return " ".join(words.replace(";", ",").split()).replace("end note", "end-note")
 
 
 def _mark(row: Row) -> str:

@@ -298,18 +298,25 @@ def _pairs(node: yaml.Node, faults: Faults, called: str) -> list[tuple[Word, yam
     return list(pairs.values())
 
 
-WORD = Kind(_value, {"type": ["string", "number", "boolean"]})
-TEXT = Kind(_word, {"type": ["string", "number", "boolean"]})
-NAME = Kind(_name, {"type": ["string", "boolean"], "pattern": "^[a-z][a-z0-9_]*$"})
+_DIGITS = r"[0-9]{1,9}(\.[0-9]{1,9})?"
+_MOST = 999_999_999.999999999
+_PLAIN_NUMBER = {"type": "string", "pattern": rf"^\s*{_DIGITS}\s*$"}  # quoted
+_WHOLE_NUMBER = {"type": "integer", "minimum": 1, "maximum": int(_MOST)}
+_QUOTED_WHOLE = {"type": "string", "pattern": r"^\s*0*[1-9][0-9]{0,8}\s*$"}
+_POSITIVE = {"type": "number", "exclusiveMinimum": 0, "maximum": _MOST}
+
+WORD = Kind(_value, {"type": ["string", "number", "boolean"], "pattern": r"^\s*\S+\s*$"})
+TEXT = Kind(_word, {"type": ["string", "number", "boolean"], "pattern": r"\S"})
+NAME = Kind(_name, {"type": ["string", "boolean"], "pattern": r"^\s*[a-z][a-z0-9_]*\s*$"})
 FLAG = Kind(_flag, {"enum": [True, False, "true", "false"]})
-COUNT = Kind(_count, {"type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$"})
-TIMES = Kind(_times, {"type": ["integer", "string"], "minimum": 1, "pattern": "^([0-9]+|[a-z][a-z0-9_]*)$"})
-SECONDS = Kind(_seconds, {"type": ["number", "string"], "exclusiveMinimum": 0, "pattern": "^[0-9.]+$"})
+COUNT = Kind(_count, {"anyOf": [_WHOLE_NUMBER, _QUOTED_WHOLE]})
+TIMES = Kind(_times, {"anyOf": [_WHOLE_NUMBER, _QUOTED_WHOLE, NAME.schema]})
+SECONDS = Kind(_seconds, {"anyOf": [_POSITIVE, _PLAIN_NUMBER]})
 PAUSE = Kind(
     lambda node, faults, called: _number(node, faults, called, 0),
-    {"type": ["number", "string"], "minimum": 0, "pattern": "^[0-9.]+$"},
+    {"anyOf": [{"type": "number", "minimum": 0, "maximum": _MOST}, _PLAIN_NUMBER]},
 )
-LIMIT = Kind(_limit, {"type": ["number", "string"], "exclusiveMinimum": 0})
+LIMIT = Kind(_limit, {"anyOf": [_POSITIVE, _PLAIN_NUMBER, NAME.schema]})
 FREE = Kind(_free, {})
 FREE_TABLE = Kind(
     lambda node, faults, called: _free(node, faults, called) if _pairs(node, faults, called) is not None else None,
@@ -351,6 +358,8 @@ def listing(kind: Kind, *, or_one: bool = False) -> Kind:
         return _without_repeats([thing for thing in things if thing is not None], faults, called) or None
 
     schema = {"type": "array", "minItems": 1, "items": kind.schema}
+    if kind.schema.get("type") != "object":  # two blocks may say the same; of names one is too many
+        schema["uniqueItems"] = True
     return Kind(read, {"anyOf": [kind.schema, schema]} if or_one else schema)
 
 
@@ -426,12 +435,16 @@ def block(keys: Mapping[str, Key], called: str, old_keys: Mapping[str, str] | No
     return Kind(
         read,
         {
+            "title": called,
             "type": "object",
             "additionalProperties": False,
             "required": [name for name, key in keys.items() if key.required],
             "properties": {
                 **{name: key.kind.schema for name, key in keys.items()},
-                **{old: {**keys[new].kind.schema, "deprecated": True} for old, new in names.items()},
+                **{
+                    old: {"description": f"The old name of {new}.", **keys[new].kind.schema, "deprecated": True}
+                    for old, new in names.items()
+                },
             },
         },
     )

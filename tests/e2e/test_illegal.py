@@ -6,7 +6,6 @@ in one of the states that a real run passes through, with the whole wiring of `d
 
 import json
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from drfsm.runs import wiring
 from drfsm.runs.invocation import Invocation
 from drfsm.spec import MachineSpec, load_machine
 from drfsm.spec.model import By
+from drfsm.testing import illegal_triggers
 from tests.e2e.sites import Place, Site, at, at_undo
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
@@ -49,12 +49,6 @@ def as_operator(shared: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     return shared
 
 
-def illegal(spec: MachineSpec, state: str, inputs: Any) -> Iterator[str]:
-    """Yield every trigger that nobody may fire from here by hand."""
-    legal = {row.trigger for row in spec.rows_from(state, inputs, By.OPERATOR)}
-    yield from sorted({row.trigger for row in spec.rows} - legal)
-
-
 def moved(site: Site) -> Any:
     """Return all that a trigger could have moved: pointers, artifacts, and every object of the sites."""
     objects = {key: etag for key, etag in site.objects().items() if "/drfsm/runs/" not in key}
@@ -66,7 +60,7 @@ def assert_rejected(site: Site, spec: MachineSpec, state: str, triggers: set[str
     """Ask for those of these triggers that are not legal here: rejected, on record, and nothing moved. Return them."""
     inputs = site.records()[0]["body"]["inputs"]
     before = moved(site)
-    asked = [trigger for trigger in illegal(spec, state, inputs) if trigger in triggers]
+    asked = [trigger for trigger in sorted(illegal_triggers(spec, state, inputs)) if trigger in triggers]
     assert asked
 
     def everything(runner: Runner) -> RunState:

@@ -1,10 +1,14 @@
 """Machines to be killed: a small one that has everything, and the real failback."""
 
 from pathlib import Path
+from typing import Any
 
+from drfsm.engine import Act, Run
+from drfsm.errors import ActionFailed
 from drfsm.resources import shipped
 from drfsm.spec import load_machine
-from tests.engine.world import Bench, Left, binding_of, data_of, oiled, quiet
+from drfsm.testing.world import World, binding_of, data_of, inputs_of, quiet
+from tests.engine.bench import Bench, Left
 
 MILL = """
 machine: mill
@@ -60,6 +64,17 @@ transitions:
 """
 
 
+def oiled(act: Act) -> tuple[Act, Act]:
+    """Return an action that fails until its repair was called, and that repair."""
+
+    def stiff(world: World, run: Run) -> Any:
+        if world.get("oil") != "yes":
+            raise ActionFailed("it is stiff")
+        return act(world, run)
+
+    return stiff, lambda world, _run: world.put("oil", "yes")
+
+
 def mill_bench() -> Bench:
     """Return the small machine with everything: its sluices are stiff until they are oiled."""
     spec = load_machine(MILL, source="mill.yaml")
@@ -74,6 +89,5 @@ def failback_bench() -> Bench:
     """Return the shipped failback in a world in which nothing happens by itself and every guard holds."""
     path = shipped("machines") / "failback.yaml"
     spec = load_machine(Path(path).read_bytes(), source=path.name)
-    inputs = {name: (given.values[0] if given.values else "5") for name, given in spec.inputs.items()}
     data = data_of(spec, quiet(spec))
-    return Bench(spec, binding_of(spec), inputs, Left(tuple(sorted(data.items()))))
+    return Bench(spec, binding_of(spec), inputs_of(spec), Left(tuple(sorted(data.items()))))

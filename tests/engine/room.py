@@ -8,7 +8,7 @@ from attrs import define, field
 from drfsm.engine import Act, Binding, Fact, MemoryJournal, NoLease, Run, Runner
 from drfsm.journal import Record
 from drfsm.spec import MachineSpec, load_machine
-from tests.engine.world import Clock
+from drfsm.testing.fuse import MemoryClock
 
 HEAD = """
 machine: room
@@ -55,7 +55,7 @@ class Room:
     observe: dict[str, Callable[["Room", Run], Any]] = field(factory=dict)
     judge: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = field(factory=dict)
     acts: list[str] = field(factory=list)
-    clock: Clock = field(factory=Clock)
+    clock: MemoryClock = field(factory=MemoryClock)
     lease: NoLease = field(factory=NoLease)
     journal: MemoryJournal = field(factory=MemoryJournal)
 

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 
 import pytest
 
+from drfsm.testing import CrashPoint, World, crash_points
+from drfsm.testing.world import keys_of
+from tests.engine.bench import Bench, Left, acting_rows, changed
 from tests.engine.machines import failback_bench, mill_bench
-from tests.engine.world import Bench, Left, acting_rows, changed, keys_of
 
 MILL, FAILBACK = mill_bench(), failback_bench()
 UNDISTURBED = {"mill": MILL.begin().left, "failback": FAILBACK.begin().left}
@@ -127,19 +129,21 @@ def test_a_run_killed_twice_ends_as_declared(first: int, verb: str) -> None:
     assert all_ends(MILL, fresh.values(), (verb,), UNDISTURBED["mill"]) or first == 0
 
 
-@pytest.mark.parametrize("point", range(0, FAILBACK_POINTS, 5))
-def test_the_failback_killed_once_ends_as_an_undisturbed_one(point: int) -> None:
-    """Killed at any point and resumed, the failback ends complete, with the same world."""
-    same_end(FAILBACK, FAILBACK.on(crashed_at(FAILBACK, point)), UNDISTURBED["failback"])
+FAILBACK_CRASHES = crash_points(
+    FAILBACK.spec, FAILBACK.binding, lambda: World(FAILBACK.start.world), inputs=FAILBACK.inputs
+)
 
 
-@pytest.mark.parametrize("point", range(1, FAILBACK_POINTS, 7))
-def test_the_failback_killed_once_and_aborted_gives_everything_back(point: int) -> None:
+@pytest.mark.parametrize("point", FAILBACK_CRASHES[::4], ids=str)
+def test_the_failback_killed_once_ends_as_an_undisturbed_one(point: CrashPoint) -> None:
+    """Killed at any point and resumed, the failback ends complete, with the same world; the audit holds."""
+    point.assert_resumes()
+
+
+@pytest.mark.parametrize("point", FAILBACK_CRASHES[2::4], ids=str)
+def test_the_failback_killed_once_and_aborted_gives_everything_back(point: CrashPoint) -> None:
     """Killed at any point and aborted, DR is as it was; after the final write's intent the abort is refused."""
-    left = crashed_at(FAILBACK, point)
-    aborted = FAILBACK.play(left, "abort")
-    either_end(FAILBACK, FAILBACK.on(aborted.left), UNDISTURBED["failback"])
-    assert (aborted.refused is None) == (aborted.left.state.status == "aborted")
+    point.assert_aborts()
 
 
 @pytest.mark.parametrize("seed", range(20))

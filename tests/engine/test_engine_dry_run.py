@@ -8,9 +8,11 @@ import pytest
 from drfsm.engine import NoLease, Run, Runner
 from drfsm.errors import IllegalTransition, Unreachable
 from drfsm.journal import RunState
+from drfsm.testing.fuse import DyingJournal, Fuse, MemoryClock
+from drfsm.testing.world import World, data_of, quiet
+from tests.engine.bench import Bench, Left
 from tests.engine.machines import failback_bench, mill_bench
 from tests.engine.room import Room, machine
-from tests.engine.world import Bench, Clock, DyingJournal, Fuse, Left, World, data_of, quiet
 
 MILL, FAILBACK = mill_bench(), failback_bench()
 
@@ -30,7 +32,14 @@ class NoLeaseAtAll(NoLease):
 def walk(bench: Bench, left: Left | None = None, **inputs: Any) -> tuple[Runner, World]:
     """Walk a machine dry; return its runner and the world that it saw."""
     world = World((left or bench.start).world, Fuse())
-    runner = Runner(bench.spec, bench.binding, world, DyingJournal((), world), clock=Clock(), lease=NoLeaseAtAll())
+    runner = Runner(
+        bench.spec,
+        bench.binding,
+        world,
+        DyingJournal((), world.fuse),
+        clock=MemoryClock(),
+        lease=NoLeaseAtAll(),
+    )
     runner.start({**bench.inputs, **inputs}, run_id="run-1", dry_run=True)
     return runner, world
 
@@ -116,19 +125,24 @@ def test_a_dry_run_killed_anywhere_is_finished_as_one_by_its_resume(point: int) 
     """Killed in the middle: the resume forecasts what is left, once each, without a lease, and ends as dry_run."""
     whole, _ = walk(MILL)
     world = World(MILL.start.world, Fuse())
-    journal = DyingJournal((), world)
+    journal = DyingJournal((), world.fuse)
 
     def hit() -> None:
         if world.fuse.points == point:
             raise KeyboardInterrupt
 
     world.fuse.watch = hit
-    runner = Runner(MILL.spec, MILL.binding, world, journal, clock=Clock(), lease=NoLeaseAtAll())
+    runner = Runner(MILL.spec, MILL.binding, world, journal, clock=MemoryClock(), lease=NoLeaseAtAll())
     with pytest.raises(KeyboardInterrupt):
         runner.start(MILL.inputs, run_id="run-1", dry_run=True)
     world.fuse.watch = lambda: None
     again = Runner(
-        MILL.spec, MILL.binding, world, DyingJournal(journal.records(), world), clock=Clock(), lease=NoLeaseAtAll()
+        MILL.spec,
+        MILL.binding,
+        world,
+        DyingJournal(journal.records(), world.fuse),
+        clock=MemoryClock(),
+        lease=NoLeaseAtAll(),
     )
     assert journal.records()
     state: RunState = again.resume()
@@ -161,7 +175,14 @@ def test_nobody_can_move_a_dry_run() -> None:
 def test_a_dry_run_can_be_interrupted_and_finished() -> None:
     """interrupt() stops the walk between two rows; held, and the resume walks on."""
     world = World(MILL.start.world, Fuse())
-    runner = Runner(MILL.spec, MILL.binding, world, DyingJournal((), world), clock=Clock(), lease=NoLeaseAtAll())
+    runner = Runner(
+        MILL.spec,
+        MILL.binding,
+        world,
+        DyingJournal((), world.fuse),
+        clock=MemoryClock(),
+        lease=NoLeaseAtAll(),
+    )
     world.fuse.watch = lambda: runner.interrupt() if world.fuse.points == 8 else None
     state = runner.start(MILL.inputs, dry_run=True)
     assert (state.status, state.stage) == ("held", "forecast")

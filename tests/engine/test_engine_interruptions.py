@@ -8,8 +8,9 @@ import pytest
 from drfsm.engine import MemoryJournal, NoLease, Runner
 from drfsm.errors import DrfsmError, IllegalTransition, LeaseHeld, LeaseLost
 from drfsm.journal import Record
+from drfsm.testing.fuse import Crash, DyingJournal, Fuse, MemoryClock
+from drfsm.testing.world import World
 from tests.engine.machines import mill_bench
-from tests.engine.world import Clock, Crash, DyingJournal, Fuse, World
 
 MILL = mill_bench()
 UNDISTURBED = MILL.begin()
@@ -28,7 +29,7 @@ def world_of(fuse: Fuse) -> World:
 
 def runner_of(world: World, journal: MemoryJournal, **more: Any) -> Runner:
     """Return a runner of the mill."""
-    return Runner(MILL.spec, MILL.binding, world, journal, clock=Clock(), operator="op", **more)
+    return Runner(MILL.spec, MILL.binding, world, journal, clock=MemoryClock(), operator="op", **more)
 
 
 def complete(runner: Runner, world: World) -> None:
@@ -57,7 +58,7 @@ def test_ctrl_c_leaves_the_state_where_it_was_and_the_same_runner_can_go_on(poin
 
     world = world_of(Fuse())
     world.fuse.watch = hit
-    journal = DyingJournal((), world)
+    journal = DyingJournal((), world.fuse)
     runner = runner_of(world, journal)
     with pytest.raises(Hit):
         runner.start(MILL.inputs)
@@ -79,7 +80,7 @@ def point_is_after_commit(commits: list[Record], told: str) -> bool:
 def test_a_request_to_stop_is_heeded_at_the_next_clean_point(point: int) -> None:
     """interrupt() at any point: the run is held with stage and reason (or just ends), and a resume goes on."""
     world = world_of(Fuse())
-    runner = runner_of(world, DyingJournal((), world))
+    runner = runner_of(world, DyingJournal((), world.fuse))
     world.fuse.watch = lambda: runner.interrupt() if world.fuse.points == point else None
     state = runner.start(MILL.inputs)
     if state.status != "complete":
@@ -116,7 +117,7 @@ def test_after_the_lease_is_lost_nothing_is_written(check: int) -> None:
     """LeaseLost at any check ends the verb with that error, and neither world nor journal is written afterwards."""
     world = world_of(Fuse())
     lease = LostAt(check, world)
-    runner = runner_of(world, DyingJournal((), world), lease=lease)
+    runner = runner_of(world, DyingJournal((), world.fuse), lease=lease)
     try:
         runner.start(MILL.inputs)
     except LeaseLost:
@@ -144,7 +145,7 @@ def test_the_lease_is_looked_at_before_every_step() -> None:
             self.checks += 1
 
     world, lease = world_of(Fuse()), Counted()
-    journal = DyingJournal((), world)
+    journal = DyingJournal((), world.fuse)
     runner_of(world, journal, lease=lease).start(MILL.inputs)
     leased = next(each.seq for each in journal.records() if each.kind == "lease_acquired")
     commits = sum(each.kind == "commit" and each.seq > leased for each in journal.records())
@@ -155,7 +156,7 @@ class FullAt(DyingJournal):
     """A journal that can't be written from its n-th record on."""
 
     def __init__(self, number: int, world: World) -> None:
-        super().__init__((), world)
+        super().__init__((), world.fuse)
         self._number = number
 
     def append(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
@@ -192,7 +193,7 @@ class Taken(NoLease):
 def test_a_run_that_finds_the_lease_taken_says_so_and_ends_refused() -> None:
     """Another run at work: LeaseHeld for the caller, `refused` in the journal, nothing asked of the world."""
     world = world_of(Fuse())
-    journal = DyingJournal((), world)
+    journal = DyingJournal((), world.fuse)
     runner = runner_of(world, journal, lease=Taken())
     with pytest.raises(LeaseHeld, match="held by another run"):
         runner.start(MILL.inputs)
@@ -218,14 +219,14 @@ def test_no_crash_is_caught_on_the_way() -> None:
     for point in range(POINTS):
         world = world_of(Fuse(point))
         with pytest.raises(Crash):
-            runner_of(world, DyingJournal((), world)).start(MILL.inputs)
+            runner_of(world, DyingJournal((), world.fuse)).start(MILL.inputs)
 
 
 def test_what_is_derived_may_fail_without_harm_to_the_run() -> None:
     """A subscriber that raises at any record: the run is held at the next clean point, then goes on to the same end."""
     for number in range(APPENDS):
         world = world_of(Fuse())
-        journal = DyingJournal((), world)
+        journal = DyingJournal((), world.fuse)
         full = {number}
 
         def subscriber(record: Record, _state: object, full: set[int] = full) -> None:
@@ -252,7 +253,7 @@ def test_what_is_derived_may_fail_without_harm_to_the_run() -> None:
 def test_illegal_stays_illegal_after_an_interruption() -> None:
     """A trigger that is not legal is refused the same way on a run that was just interrupted."""
     world = world_of(Fuse())
-    runner = runner_of(world, DyingJournal((), world))
+    runner = runner_of(world, DyingJournal((), world.fuse))
     world.fuse.watch = lambda: runner.interrupt() if world.fuse.points == 30 else None
     runner.start(MILL.inputs)
     with pytest.raises(IllegalTransition):

@@ -12,7 +12,7 @@ from drfsm.errors import ActionFailed, Unreachable
 from drfsm.evidence.audit import Verdict, audit
 from drfsm.journal import encode
 from drfsm.spec import load_machine
-from tests.engine.world import Clock, Crash
+from drfsm.testing.fuse import Crash, MemoryClock
 
 LAMP = load_machine("""
 machine: lamp
@@ -55,7 +55,7 @@ class Room:
         return taken
 
 
-class Landing(Clock):
+class Landing(MemoryClock):
     """A clock in whose naps an unconditional press lands."""
 
     def __init__(self, room: Room) -> None:
@@ -94,7 +94,7 @@ class Bench:
     late: dict[str, Late]
     room: Room = field(factory=Room)
     journal: MemoryJournal = field(factory=MemoryJournal)
-    clock: Clock = field(factory=Clock)
+    clock: MemoryClock = field(factory=MemoryClock)
     lease: NoLease = field(factory=NoLease)
 
     def runner(self) -> Runner:

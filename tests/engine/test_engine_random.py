@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from drfsm.spec import load_machine
-from tests.engine.world import Bench, Left, binding_of, data_of, keys_of, quiet
+from drfsm.testing.world import binding_of, data_of, keys_of, quiet
+from tests.engine.bench import Bench, Left
 
 # An example is hundreds of runs: the first that fails is small enough, and shrinking it would take minutes.
 ONE_BY_ONE = settings(

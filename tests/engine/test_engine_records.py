@@ -12,8 +12,8 @@ from drfsm.engine.log import RunLog
 from drfsm.errors import UsageFault
 from drfsm.journal import Record
 from drfsm.journal.record_types import KINDS
+from drfsm.testing.fuse import MemoryClock
 from tests.engine.room import Room, machine
-from tests.engine.world import Clock
 from tests.journal.test_record_types import AT, BODIES, bent, with_an_extra_key, with_nested
 
 SPEC = machine("""
@@ -57,7 +57,7 @@ def held() -> MemoryJournal:
 def test_a_body_that_does_not_fit_its_kind_is_never_written(kind: str) -> None:
     """Of every kind, with every field bent: refused, nothing written or folded; the next good record is taken."""
     journal = held()
-    log = RunLog(SPEC, journal, Clock())
+    log = RunLog(SPEC, journal, MemoryClock())
     records, state = journal.records(), log.state
     bodies = list(misfits_of(kind))
     assert len(bodies) > len(BODIES[kind])
@@ -75,7 +75,7 @@ def test_a_kind_that_nobody_declared_is_never_written() -> None:
     journal = held()
     before = journal.records()
     with pytest.raises(UsageFault, match="there is no kind of record 'guess'"):
-        RunLog(SPEC, journal, Clock()).append("guess", {})
+        RunLog(SPEC, journal, MemoryClock()).append("guess", {})
     assert journal.records() == before
 
 
@@ -89,13 +89,13 @@ def test_a_wrong_identity_is_refused_before_anything_is_recorded(name: str, tmp_
         for _ in range(2):  # before the first record, and after the run was held
             before = journal.lines()
             with pytest.raises(UsageFault) as refused:
-                Runner(SPEC, binding, room, journal, clock=Clock(), proven=proven)
+                Runner(SPEC, binding, room, journal, clock=MemoryClock(), proven=proven)
             assert words in refused.value.what
             assert "os_user {uid, name, host}, cloud_caller, cluster_users" in refused.value.hint
             assert journal.lines() == before
             if not before:
-                assert Runner(SPEC, binding, room, journal, clock=Clock()).start(GIVEN).status == "held"
-        assert Runner(SPEC, binding, room, journal, clock=Clock()).request("leave").status == "complete"
+                assert Runner(SPEC, binding, room, journal, clock=MemoryClock()).start(GIVEN).status == "held"
+        assert Runner(SPEC, binding, room, journal, clock=MemoryClock()).request("leave").status == "complete"
 
 
 @pytest.mark.parametrize("name", WRONG_VOUCHERS)

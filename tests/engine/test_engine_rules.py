@@ -23,8 +23,8 @@ from drfsm.errors import (
 from drfsm.evidence.audit import audit
 from drfsm.evidence.narrative import standing
 from drfsm.journal import fold, lines, read
+from drfsm.testing.fuse import MemoryClock
 from tests.engine.room import Room, machine
-from tests.engine.world import Clock
 
 PRESS = """
   - {from: start, trigger: switch_on, to: done, guards: [door_is_shut], action: press, sets: {light: on},
@@ -86,7 +86,7 @@ def test_a_repair_with_a_defect_is_told_and_the_row_goes_on() -> None:
 class TakenOver(NoLease):
     """A lease that somebody takes over during the first pause between two attempts."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: MemoryClock) -> None:
         super().__init__()
         self._clock = clock
 
@@ -98,7 +98,7 @@ class TakenOver(NoLease):
 
 def test_a_lease_that_is_lost_before_a_repair_stops_it() -> None:
     """A repair may write files and ask the cloud: a process that was taken over does it no more, nor says so."""
-    clock = Clock()
+    clock = MemoryClock()
     room = Room(machine(PRESS), clock=clock, lease=TakenOver(clock))
     room.actions["press"] = raising(ActionFailed("no current"))
     with pytest.raises(LeaseLost):
@@ -328,7 +328,7 @@ def test_a_wait_is_interrupted_between_two_samples() -> None:
     assert runner.resume().status == "complete"
 
 
-class Ringing(Clock):
+class Ringing(MemoryClock):
     """A clock at whose first nap somebody presses Ctrl-C."""
 
     ring: Callable[[], None]

@@ -1,78 +1,33 @@
 """The machine of ``transitions`` is the declared one: every state with every trigger, and its traps closed."""
 
-from typing import Any
-
 import pytest
 
-from drfsm.engine import MemoryJournal, Runner
 from drfsm.engine.engine import Engine
-from drfsm.errors import DrfsmError, IllegalTransition
-from drfsm.journal import Record
-from drfsm.spec import By, Row
+from drfsm.errors import DrfsmError
+from drfsm.spec import Row
+from drfsm.testing import assert_moves_as_declared, assert_rejects, illegal_triggers
 from tests.engine.machines import failback_bench, mill_bench
 from tests.engine.room import machine
-from tests.engine.world import Clock, Fuse, World
 
 FAILBACK, MILL = failback_bench(), mill_bench()
 SPEC = FAILBACK.spec
 
 
+NO_TRIGGERS = ("no_such_trigger", "to_complete", "state", "")
+
+
 @pytest.mark.parametrize("state", SPEC.states)
 def test_every_declared_pair_moves_as_declared_and_every_other_raises(state: str) -> None:
     """From each state of the failback, each row that leaves it leads where it says; every other row raises."""
-    engine = Engine(SPEC, state)
-    assert set(engine.legal()) == {row.trigger for row in SPEC.rows if row.source == state}
-    for row in SPEC.rows:
-        engine.place(state)
-        if row.source == state:
-            engine.fire(row)
-            assert engine.state == row.to
-        else:
-            with pytest.raises(IllegalTransition) as caught:
-                engine.fire(row)
-            assert engine.state == state
-            assert (caught.value.machine, caught.value.state, caught.value.trigger) == ("failback", state, row.trigger)
-            assert set(caught.value.legal) == set(engine.legal())
-
-
-def standing_in(state: str) -> MemoryJournal:
-    """Return the journal of a live failback that stands in a state, with nothing begun and nothing to undo."""
-    left = FAILBACK.begin(1).left
-    commit: dict[str, Any] = {
-        "row": "x", "trigger": "x", "from": "start", "to": state, "by": "runner", "how": "judged", "guards": [],
-        "facts": {}, "result": None, "frozen": [], "ways": [], "because": "",
-    }  # fmt: skip
-    lease = {"epoch": 1, "operator": "op", "host": "here"}
-    at = left.records[0].at
-    return MemoryJournal([*left.records, Record(1, "lease_acquired", at, lease), Record(2, "commit", at, commit)])
+    assert_moves_as_declared(SPEC, state)
 
 
 @pytest.mark.parametrize("state", SPEC.states)
 def test_every_illegal_command_is_rejected_and_nothing_moves(state: str) -> None:
     """In each state of the failback, each trigger that no person may fire there: rejected, recorded, nothing moved."""
-    journal = standing_in(state)
-    world = World(FAILBACK.start.world, Fuse())
-    runner = Runner(SPEC, FAILBACK.binding, world, journal, clock=Clock(), operator="op")
-    allowed = {row.trigger for row in SPEC.rows_from(state, runner.state.inputs, By.OPERATOR) if not row.foreach}
-    final = state in SPEC.finals
-    assert not (final and allowed)
-    for trigger in (*SPEC.triggers, "no_such_trigger", "to_complete", "state", ""):
-        if trigger in allowed:
-            continue
-        before = len([each for each in journal.records() if each.kind == "rejected"])
-        with pytest.raises(IllegalTransition) as caught:
-            runner.request(trigger, {"reason": "let me"})
-        fault = caught.value
-        assert (fault.machine, fault.state, fault.trigger) == ("failback", state, trigger)
-        assert final or "resume" in fault.legal
-        assert allowed <= set(fault.legal)
-        rejected = [each for each in journal.records() if each.kind == "rejected"]
-        assert len(rejected) - before == (0 if final else 1)
-        assert final or (rejected[-1].body["state"], rejected[-1].body["trigger"]) == (state, trigger)
-    assert runner.state.state == state
-    assert runner._step.engine.state == state
-    assert world.data == FAILBACK.start.world
-    assert not any(kind in ("write", "act", "intent") for kind, *_ in world.seen)
+    illegal = illegal_triggers(SPEC, state, FAILBACK.inputs)
+    assert state not in SPEC.finals or set(illegal) == set(SPEC.triggers)
+    assert_rejects(SPEC, state, [*illegal, *NO_TRIGGERS], FAILBACK.binding, inputs=FAILBACK.inputs)
 
 
 def test_a_stage_that_raises_leaves_the_state_unmoved() -> None:

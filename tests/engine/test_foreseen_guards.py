@@ -14,7 +14,8 @@ from drfsm.journal import RunState
 from drfsm.resources import shipped
 from drfsm.spec import Foreseen, MachineSpec, load_machine
 from drfsm.spec.foresight import Ahead, ahead, outlooks
-from tests.engine.world import Clock, Fuse, World, binding_of, data_of, quiet
+from drfsm.testing.fuse import Fuse, MemoryClock
+from drfsm.testing.world import World, binding_of, data_of, quiet
 
 SPECS = {
     name: load_machine((shipped("machines") / f"{name}.yaml").read_bytes(), source=f"{name}.yaml")
@@ -45,7 +46,7 @@ def on_the_way(spec: MachineSpec, guard: str) -> tuple[dict[str, Any], Ahead]:
 def run(spec: MachineSpec, inputs: Mapping[str, Any], values: Mapping[str, str]) -> tuple[RunState, list[str]]:
     """Start a run in a quiet world but for these values; return where it gets, and the actions that were called."""
     world = World(data_of(spec, quiet(spec, **values)), Fuse())
-    runner = Runner(spec, binding_of(spec), world, MemoryJournal(), clock=Clock(), operator="op")
+    runner = Runner(spec, binding_of(spec), world, MemoryJournal(), clock=MemoryClock(), operator="op")
     state = runner.start(inputs, run_id="run-1")
     return state, [what for kind, what, *_ in world.seen if kind == "act"]
 

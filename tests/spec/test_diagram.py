@@ -29,7 +29,8 @@ def test_the_table_has_a_line_for_every_row() -> None:
 def test_the_diagram_names_every_state_and_every_end() -> None:
     """Every state occurs, every final state ends, and the point of no return is marked."""
     drawn = mermaid(SPEC)
-    assert drawn.startswith("stateDiagram-v2\n    [*] --> start\n")
+    assert drawn.startswith("stateDiagram-v2\n    classDef happy ")
+    assert "\n    [*] --> start\n" in drawn
     for state in SPEC.finals:
         assert f"    {state} --> [*]" in drawn
     crowded = {row.source for row in SPEC.rows if row.trigger in ("abort", "refuse")}

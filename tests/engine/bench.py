@@ -1,207 +1,22 @@
-"""A world that is a dictionary and can die at any request, and runs of machines in it.
+"""A machine in a world that is a dictionary, one process after the other, each killed anywhere.
 
-Every request to the world (read or write) and every append to the journal passes one ``Fuse``. It counts
-them, and blows before or after the n-th: what follows never happens, as with SIGKILL. ``Bench.play`` takes
-up what a former process left (the world's data and the journal's records, nothing else) with one verb.
-
-A fact is a few keys of the world: ``sluices/0``, ``sluices/1``, ... where it may be ``mixed``, else one.
-An action writes its row's ``sets`` key by key, so that there are crashes in its middle.
+``Bench.play`` takes up what a former process left (the world's data and the journal's records, nothing else) with one
+verb. drfsm.testing has the world, the fuse and the journal; ``crash_points`` there kills a run of any binding once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
-from drfsm.engine import Act, Binding, Fact, MemoryJournal, NoLease, Run, Runner
+from drfsm.engine import Binding, NoLease, Runner
 from drfsm.engine.engine import Engine
-from drfsm.errors import ActionFailed, DrfsmError
+from drfsm.errors import DrfsmError
 from drfsm.journal import Record, RunState, fold
 from drfsm.spec import By, Effect, MachineSpec, Row
-
-WHOLE_KEYS = 3  # of a fact that may be mixed
-Data = dict[str, str]
-
-
-class Crash(BaseException):
-    """The process dies here. Nothing may catch it."""
-
-
-@define
-class Fuse:
-    """Counts points, before and after each request, and dies at one of them.
-
-    After a read is no point of its own: nothing has changed until before the next request.
-    """
-
-    blows_at: int | None = None
-    points: int = 0
-    watch: Callable[[], None] = lambda: None
-
-    def read(self, request: Callable[[], Any]) -> Any:
-        """Do a request that changes nothing, unless the process dies before it."""
-        self._point()
-        return request()
-
-    def write(self, request: Callable[[], Any]) -> Any:
-        """Do a request, unless the process dies before or after it."""
-        self._point()
-        result = request()
-        self._point()
-        return result
-
-    def _point(self) -> None:
-        if self.points == self.blows_at:
-            raise Crash(f"at point {self.points}")
-        self.watch()
-        self.points += 1
-
-
-@define
-class World:
-    """Keys and values. ``seen`` tells what was asked of it, in order, together with the journal's records."""
-
-    data: Data
-    fuse: Fuse
-    seen: list[tuple[str, ...]] = field(factory=list)
-
-    def get(self, key: str) -> str:
-        """Read one key."""
-        self.seen.append(("read", key))
-        return str(self.fuse.read(lambda: self.data.get(key, "")))
-
-    def put(self, key: str, value: str) -> None:
-        """Write one key."""
-        self.fuse.write(lambda: self._put(key, value))
-
-    def _put(self, key: str, value: str) -> None:
-        self.seen.append(("write", key, value))
-        self.data[key] = value
-        if f"{key}#count" in self.data:  # what must happen once is counted where no crash forgets it
-            self.data[f"{key}#count"] = str(int(self.data[f"{key}#count"]) + 1)
-
-
-class DyingJournal(MemoryJournal):
-    """A journal behind the same fuse."""
-
-    def __init__(self, records: Sequence[Record], world: World) -> None:
-        super().__init__(records)
-        self._world = world
-
-    def append(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
-        """Append, unless the process dies before it or after it."""
-        record: Record = self._world.fuse.write(lambda: self._durable(kind, body, at))
-        return record
-
-    def _durable(self, kind: str, body: Mapping[str, Any], at: str) -> Record:
-        record = super().append(kind, body, at)
-        self._world.seen.append((kind, str(body.get("undoes") or body.get("row", ""))))
-        return record
-
-
-@define
-class Clock:
-    """Time that passes only when somebody sleeps or asks for it."""
-
-    seconds: float = 0.0
-    naps: list[float] = field(factory=list)
-
-    def now(self) -> str:
-        """Return a time that always looks the same, so that histories can be compared."""
-        return "2026-02-27T00:00:00.000000Z"
-
-    def monotonic(self) -> float:
-        """Return the seconds slept so far."""
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.naps.append(seconds)
-        self.seconds += seconds
-
-
-# --- a binding for any machine ----------------------------------------------------------------------------
-
-
-def keys_of(spec: MachineSpec, fact: str) -> list[str]:
-    """Return the keys of the world that make up a fact."""
-    several = "mixed" in spec.facts[fact].values
-    return [f"{fact}/{number}" for number in range(WHOLE_KEYS)] if several else [fact]
-
-
-def data_of(spec: MachineSpec, values: Mapping[str, str]) -> Data:
-    """Return a world in which the facts have these values."""
-    return {key: value for fact, value in values.items() for key in keys_of(spec, fact)}
-
-
-def quiet(spec: MachineSpec, **values: str) -> dict[str, str]:
-    """Return a value for every fact such that the machine's guards hold and its actions have something to do."""
-    needed: dict[str, str] = {}
-    for guard in spec.guards.values():
-        for fact, options in guard.requires.items():
-            needed.setdefault(fact, options[0])
-    found: dict[str, str] = {}
-    for name, declared in spec.facts.items():
-        set_to = {row.sets[name] for row in spec.rows if name in row.sets}
-        unset = [value for value in declared.values if value not in set_to]
-        default = unset[0] if set_to and unset else needed.get(name, declared.values[0])
-        found[name] = declared.initial[0] if declared.initial else default
-    return found | values
-
-
-def binding_of(spec: MachineSpec, **more: Act) -> Binding:
-    """Bind every fact of a machine to its keys, and every action to writing what its row sets."""
-    actions: dict[str, Act] = {}
-    for row in spec.rows:
-        for name in (row.action, row.undo):
-            if name:
-                actions[name] = _act(spec, name)
-        if row.attempts.repair:
-            actions[row.attempts.repair] = lambda _world, _run: None
-    facts = {name: _fact(spec, name) for name, fact in spec.facts.items() if not fact.hidden}
-    return Binding(facts, {**actions, **more})
-
-
-def _fact(spec: MachineSpec, name: str) -> Fact:
-    keys, values = keys_of(spec, name), spec.facts[name].values
-
-    def judge(seen: Mapping[str, str], _inputs: Mapping[str, Any]) -> str | None:
-        found = set(seen.values())
-        one = found.pop() if len(found) == 1 else "mixed"
-        return one if one in values else None
-
-    return Fact(lambda world, _run: {key: world.get(key) for key in keys}, judge)
-
-
-def _act(spec: MachineSpec, name: str) -> Act:
-    """Return an act that writes, key by key: as an undo the images before, else what its row sets."""
-
-    def act(world: World, run: Run) -> dict[str, Any]:
-        world.seen.append(("act", name))
-        sets = next((row.sets for row in spec.rows if (row.action, row.trigger) == (name, run.trigger)), {})
-        wanted = {key: value for image in run.undoing.values() for key, value in image.items()}
-        wanted = wanted or {key: value for fact, value in sets.items() for key in keys_of(spec, fact)}
-        for key, value in wanted.items():
-            if world.data.get(key) != value or f"{key}#count" in world.data:
-                world.put(key, value)
-        return {"did": name}
-
-    return act
-
-
-def oiled(act: Act) -> tuple[Act, Act]:
-    """Return an action that fails until its repair was called, and that repair."""
-
-    def stiff(world: World, run: Run) -> Any:
-        if world.get("oil") != "yes":
-            raise ActionFailed("it is stiff")
-        return act(world, run)
-
-    return stiff, lambda world, _run: world.put("oil", "yes")
-
-
-# --- one process after the other --------------------------------------------------------------------------
+from drfsm.testing.fuse import Crash, DyingJournal, Fuse, MemoryClock
+from drfsm.testing.world import Data, World, keys_of
 
 
 @frozen
@@ -258,13 +73,15 @@ class Bench:
     def play(self, left: Left, verb: str, blows_at: int | None = None, *, watched: bool = False) -> Played:
         """Let one process do one verb, and die at a point if it gets there."""
         world = World(left.world, Fuse(blows_at))
-        journal = DyingJournal(left.records, world)
+        journal = DyingJournal(left.records, world.fuse)
         moments: list[Left] = []
         if watched:
             world.fuse.watch = lambda: moments.append(_left(world, journal))
         crashed, refused = False, None
         try:
-            runner = Runner(self.spec, self.binding, world, journal, clock=Clock(), lease=NoLease(), operator="op")
+            runner = Runner(
+                self.spec, self.binding, world, journal, clock=MemoryClock(), lease=NoLease(), operator="op"
+            )
             self._do(runner, verb)
         except Crash:
             crashed = True

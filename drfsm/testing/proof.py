@@ -1,0 +1,21 @@
+"""The proof of a machine as a test: the search of `drfsm machine check`, and its story where a rule does not hold."""
+
+from drfsm.errors import DeclarationFault
+from drfsm.spec import MachineSpec, check, load_machine
+
+
+def assert_holds(machine: MachineSpec | bytes | str) -> None:
+    """Assert that every rule of a machine is proven and that every row can be taken.
+
+    ``machine`` is a machine that was loaded, or the text of its declaration. Raises AssertionError with every fault of
+    the declaration, or with the shortest way to each rule that is broken.
+    """
+    __tracebackhide__ = True
+    try:
+        spec = machine if isinstance(machine, MachineSpec) else load_machine(machine)
+    except DeclarationFault as fault:
+        raise AssertionError(fault.diagnostics()) from None
+    report = check(spec)
+    if not report.ok:
+        story = "\n".join(report.lines())
+        raise AssertionError(f"the machine {spec.name} is not safe as declared:\n{story}")
