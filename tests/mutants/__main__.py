@@ -74,10 +74,16 @@ class Round:
             return
         say(f"{len(left)} mutants of {', '.join(self.paths)}")
         name = digest([*self.files])
+        drfsm = (path.read_bytes() for path in sorted((ROOT / "drfsm").rglob("*.py")))
         tried = Workshop(
-            ROOT, self.paths, self.wants, self.record, BUILD / "calls" / f"{name}.json",
-            digest([self.tests, *((path.read_bytes()) for path in sorted((ROOT / "drfsm").rglob("*.py")))]),
-        )  # fmt: skip
+            ROOT,
+            self.paths,
+            self.wants,
+            self.record,
+            cache=BUILD / "calls" / f"{name}.json",
+            fingerprint=digest([self.tests, *drfsm]),
+            far=Near.read().far,
+        )
         workshop.collect(self.files, tried, self.temporary / "t")
         self.session.reload()
         for mutant in left:
@@ -94,9 +100,7 @@ class Round:
         return self.codes[mutant.path].get(mutant.line, "")
 
     def record(self, mutant: Mutant, outcome: Outcome) -> None:
-        """Keep an outcome, and show it unless the mutant was killed."""
-        if outcome.verdict in ("survived", "not reached"):
-            say(f"  {outcome.verdict}: {mutant.path}:{mutant.line} {mutant.key.partition('::')[2]}")
+        """Keep an outcome."""
         self.session.append(
             {
                 "key": mutant.key,

@@ -19,6 +19,7 @@ from attrs import define, field, frozen
 
 NAME = re.compile(r"[\w./:*-]+", re.ASCII)  # a text that is a name, not a sentence
 COMMENTARY = {"note", "debug", "info", "notify"}
+SHOWN = {"hint", "indent", "repr"}  # keywords that change what is shown, not what is done
 COMPARED = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
@@ -163,7 +164,8 @@ def _of_statement(node: ast.stmt) -> Iterator[tuple[str, ast.AST]]:
         several = ast.Call(ast.Name("list", ast.Load()), [node.iter], [])
         first = ast.Subscript(several, ast.Slice(upper=ast.Constant(1)), ast.Load())
         yield "loop", _header(node, first)
-        yield "order", _header(node, ast.Call(ast.Name("reversed", ast.Load()), [several], []))
+        if not (isinstance(node.target, ast.Name) and node.target.id == "_"):
+            yield "order", _header(node, ast.Call(ast.Name("reversed", ast.Load()), [several], []))
 
 
 def _is_left_out(node: ast.stmt) -> bool:
@@ -257,7 +259,7 @@ def _is_key(parent: ast.AST, name: str) -> bool:
 
 def _of_call(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
     for index, keyword in enumerate(node.keywords):
-        if keyword.arg:
+        if keyword.arg and keyword.arg not in SHOWN:
             yield "keyword", _with(node, keywords=_without(node.keywords, index))
     if isinstance(node.func, ast.Name) and node.func.id in COUNTERPARTS:
         yield "counterpart", _with(node, func=ast.Name(COUNTERPARTS[node.func.id], ast.Load()))

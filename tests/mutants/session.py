@@ -37,12 +37,13 @@ class Near:
     """Which test files are nearest to which modules; near.toml."""
 
     rows: Sequence[tuple[Sequence[str], Sequence[str]]]
+    far: frozenset[str]  # fixtures that start a whole sandbox: whatever uses one is no near test
 
     @classmethod
     def read(cls) -> "Near":
         """Return the committed table."""
         table = tomllib.loads((TABLES / "near.toml").read_text())
-        return cls([(row["modules"], row["tests"]) for row in table["near"]])
+        return cls([(row["modules"], row["tests"]) for row in table["near"]], frozenset(table["far_fixtures"]))
 
     def files(self, module: str) -> tuple[str, ...]:
         """Return the test files nearest to a module: of the first row whose pattern fits. Raises KeyError."""

@@ -138,15 +138,25 @@ class Workshop:
     """A pytest plugin: once the tests are collected, it tries mutants instead of running them."""
 
     def __init__(
-        self, root: Path, paths: Sequence[str], chosen: Chosen, record: Record, cache: Path, fingerprint: str
+        self,
+        root: Path,
+        paths: Sequence[str],
+        chosen: Chosen,
+        record: Record,
+        *,
+        cache: Path,
+        fingerprint: str,
+        far: frozenset[str],
     ) -> None:
         self.root, self.paths, self.chosen, self.record = root, paths, chosen, record
         self.cache, self.fingerprint = cache, fingerprint
+        self.far = far  # fixtures: whatever uses one of these is no near test
         self.coverage = Coverage()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Measure the tests, then try the mutants."""
+        session.items[:] = [item for item in session.items if not self.far & set(getattr(item, "fixturenames", ()))]
         gc.unfreeze()
         functions = [each for each in gc.get_objects() if isinstance(each, FunctionType)]
         gc.collect()
