@@ -1,6 +1,6 @@
 """Try the mutants of the code: ``make mutants``; docs/mutants.md.
 
-    python -m tests.mutants [--sample PERCENT] [--seed N] [--report] [PATH ...]
+    python -m tests.mutants [--sample PERCENT] [--seed N] [--match TEXT] [--report] [PATH ...]
 
 PATH: modules or folders below drfsm/; without one, all six packages. It can be stopped at any time and goes on where it
 was. It ends with 1 if a mutant of these paths survived and stands in no table with its reason.
@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.mutants import workshop
 from tests.mutants.operators import Mutant, mutants_of
 from tests.mutants.session import ROOT, Near, Session, code_digests, digest, digest_of_files, explained, modules
-from tests.mutants.workshop import Outcome, Workshop
+from tests.mutants.workshop import Chosen, Outcome, Workshop
 
 BUILD = ROOT / "build" / "mutants"
 
@@ -26,19 +26,24 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.splitlines()[0])
     parser.add_argument("--sample", type=int, default=100, help="percent of the mutants to try")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
+    parser.add_argument("--match", default="", help="only mutants whose name holds this text")
     parser.add_argument("--report", action="store_true", help="try nothing, report what is known")
     parser.add_argument("paths", nargs="*", default=[])
     options = parser.parse_args(arguments)
+
+    def drawn(mutant: Mutant) -> bool:
+        return options.match in mutant.key and mutant.drawn(options.sample, options.seed)
+
     session, paths = Session.opened(BUILD / "session.jsonl"), modules(options.paths)
     temporary = Path(tempfile.mkdtemp(prefix="mutants-"))
     try:
         if not options.report:
             workshop.preload()
             for files, group in grouped(paths).items():
-                Round(session, files, group, options.sample, options.seed, temporary).run()
+                Round(session, files, group, drawn, temporary).run()
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return report(session, paths, options.sample, options.seed)
+    return report(session, paths, drawn)
 
 
 def say(words: str) -> None:
@@ -59,10 +64,9 @@ class Round:
     """The modules that have the same near tests."""
 
     def __init__(
-        self, session: Session, files: tuple[str, ...], paths: list[str], sample: int, seed: int, temporary: Path
+        self, session: Session, files: tuple[str, ...], paths: list[str], drawn: Chosen, temporary: Path
     ) -> None:
-        self.session, self.files, self.paths, self.temporary = session, files, paths, temporary
-        self.sample, self.seed = sample, seed
+        self.session, self.files, self.paths, self.drawn, self.temporary = session, files, paths, drawn, temporary
         self.tests = digest_of_files(files)
         self.codes = {path: code_digests((ROOT / path).read_text()) for path in paths}
 
@@ -94,7 +98,7 @@ class Round:
 
     def wants(self, mutant: Mutant) -> bool:
         """Say whether a mutant is to be tried."""
-        return mutant.drawn(self.sample, self.seed) and not self.session.holds(mutant, self._code(mutant), self.tests)
+        return self.drawn(mutant) and not self.session.holds(mutant, self._code(mutant), self.tests)
 
     def _code(self, mutant: Mutant) -> str:
         return self.codes[mutant.path].get(mutant.line, "")
@@ -114,7 +118,7 @@ class Round:
         )
 
 
-def report(session: Session, paths: list[str], sample: int, seed: int) -> int:
+def report(session: Session, paths: list[str], drawn: Chosen) -> int:
     """Print the figures by package and write the survivors; return 1 if one stands in no table."""
     reasons, figures, bare = explained(), dict[str, Counter[str]](), list[str]()
     for path in paths:
@@ -122,7 +126,7 @@ def report(session: Session, paths: list[str], sample: int, seed: int) -> int:
         codes = code_digests(source)
         for mutant in mutants_of(path, source)[1]:
             line = session.lines.get(mutant.key)
-            if not mutant.drawn(sample, seed) or line is None or line["code"] != codes.get(mutant.line, ""):
+            if not drawn(mutant) or line is None or line["code"] != codes.get(mutant.line, ""):
                 continue
             verdict = line["verdict"]
             if verdict != "killed":

@@ -19,6 +19,7 @@ from attrs import define, field, frozen
 
 NAME = re.compile(r"[\w./:*-]+", re.ASCII)  # a text that is a name, not a sentence
 COMMENTARY = {"note", "debug", "info", "notify"}
+GENERIC = {"Callable", "Mapping", "Sequence", "Iterable", "Iterator", "dict", "list", "set", "tuple", "type"}
 SHOWN = {"hint", "indent", "repr"}  # keywords that change what is shown, not what is done
 COMPARED = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
@@ -126,11 +127,16 @@ def _is_commentary(node: ast.AST, name: str) -> bool:
         return True
     if name in ("annotation", "returns", "decorator_list", "bases", "ctx", "op", "ops"):
         return True
-    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+    if isinstance(node, ast.Assign) and (ast.unparse(node.targets[0]) == "__all__" or _is_alias(node.value)):
         return True
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         return True
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in COMMENTARY
+
+
+def _is_alias(value: ast.expr) -> bool:
+    """Say whether an assignment names a type: ``Pause = Callable[[float, Row], None]``."""
+    return isinstance(value, ast.Subscript) and isinstance(value.value, ast.Name) and value.value.id in GENERIC
 
 
 def _replacements(node: ast.AST, parent: ast.AST, name: str) -> Iterator[tuple[str, ast.AST]]:
