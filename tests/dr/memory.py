@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import define, field
 
+from drfsm.adapters.bulk import check_size
 from drfsm.claims import LARGEST_BYTES
 from drfsm.engine import Run, SystemClock
 from drfsm.errors import Conflict
@@ -52,15 +53,19 @@ class MemoryStore:
         self.writes: list[str] = []
         self.meanwhile: dict[str, Callable[[], object]] = {}  # key -> what happens before the next write of it
         self.afterwards: dict[str, Callable[[], object]] = {}  # key -> what happens right after the next write of it
+        self.time: datetime | None = NOW
         self._count = 0
 
-    def now(self) -> datetime:
-        """Return the time."""
-        return NOW
+    def now(self) -> datetime | None:
+        """Return the time of the last answer, None before the first."""
+        return self.time
 
-    def get(self, key: str, *, largest_bytes: int = LARGEST_BYTES) -> Blob | None:  # noqa: ARG002  the port's
-        """Return an object."""
-        return self.objects.get(key)
+    def get(self, key: str, *, largest_bytes: int = LARGEST_BYTES) -> Blob | None:
+        """Return an object. Raises Unreadable for one that is too large."""
+        blob = self.objects.get(key)
+        if blob is not None:
+            check_size(key, len(blob.body), largest_bytes)
+        return blob
 
     def stat(self, key: str) -> Stat | None:
         """Return what a listing says of an object."""

@@ -11,7 +11,7 @@ from drfsm.dr.procedures.approval import differences, digest, stop
 from drfsm.dr.procedures.approver import SKEW_SECONDS, compared
 from drfsm.dr.terms import terms_of
 from drfsm.errors import ActionFailed, Unreachable, Unreadable, UsageFault
-from tests.dr.memory import INPUTS, MemoryWorld, a_run
+from tests.dr.memory import INPUTS, NOW, MemoryWorld, a_run
 
 FACTS: Mapping[str, Any] = approval.FACTS
 APPROVER: Mapping[str, Any] = approver.FACTS
@@ -87,6 +87,9 @@ def test_whatever_changes_in_a_plan_makes_its_approval_stale_and_is_told(path: t
 
 def test_a_plan_that_stays_has_no_differences() -> None:
     """And the order of its fields is none."""
+    both = {**PLAN, "bucket": "c", "pointers": {key: {"run_id": "new"} for key in reversed(PLAN["pointers"])}}
+    told = [words.partition(":")[0] for words in differences(PLAN, both)]
+    assert told == ["pointers state/x.json", "pointers state/y.json", "bucket"]
     turned = dict(reversed(deepcopy(PLAN).items()))
     assert list(differences(PLAN, turned)) == []
     assert digest(turned) == digest(PLAN)
@@ -142,7 +145,9 @@ def test_only_silence_of_the_primary_is_no_answer(fault: Exception | None, verdi
         with pytest.raises(Unreadable):
             fact.observe(world, a_run())
     else:
-        assert fact.judge(fact.observe(world, a_run()), {}) == verdict
+        seen = fact.observe(world, a_run())
+        assert fact.judge(seen, {}) == verdict
+        assert seen["why"] == (getattr(fault, "what", "its namespace kube-system was read"))
     assert asked == [("Namespace", "", "kube-system")]
 
 
@@ -179,6 +184,34 @@ def test_an_approval_expires_by_the_stores_clock(approved_at: str, hours: str, n
 
 
 @pytest.mark.parametrize(
+    ("approved_at", "words"),
+    [
+        ("2026-03-01T11:01:00+00:00", "approved 59 minutes ago"),
+        ("2026-03-01T11:00:00+00:00", "approved 1.0 hours ago"),
+        ("2026-02-28T12:00:00+00:00", "approved 24.0 hours ago"), ("", "the time of the approval is not on record"),
+    ],
+)  # fmt: skip
+def test_the_age_of_an_approval_is_told_by_the_stores_clock(approved_at: str, words: str) -> None:
+    """A store that has not answered yet is asked; one that has no clock leaves it unknown."""
+    run = a_run(trigger="approve", inputs={"approved_at": approved_at, "approval_expires": "24"})
+    world, asked = MemoryWorld(), list[str]()
+    world.store.time = None
+
+    def stat(key: str) -> None:
+        asked.append(key)
+        world.store.time = NOW
+
+    world.store.stat = stat  # type: ignore[method-assign]
+    seen = APPROVER["approval_age"].observe(world, run)
+    assert (seen["says"].startswith(words), seen["store_time"]) == (True, "2026-03-01T12:00:00+00:00")
+    assert APPROVER["approval_age"].observe(world, run) == seen
+    assert asked == ["jobintel/drfsm/ownership.json"]
+    world.store.time, world.store.stat = None, lambda _key: None  # type: ignore[assignment,method-assign]
+    with pytest.raises(Unreadable, match="no Date header"):
+        APPROVER["approval_age"].observe(world, run)
+
+
+@pytest.mark.parametrize(
     ("trigger", "fences", "intended", "begun"),
     [
         ("approve", False, False, False), ("fence_primary", True, False, False), ("fence_primary", True, True, True),
@@ -206,6 +239,8 @@ def test_the_primarys_stop_begins_with_its_first_intent(
         ({"cloud_caller": "a"}, {"cloud_caller": "b"}, "cloud_caller", "another"),
         ({"cloud_caller": "a"}, {"cloud_caller": "a", "os_user": {"uid": 2, "host": "h"}}, "cloud_caller", "same"),
         ({"cloud_caller": "a"}, {"cluster_users": {"dr": "u"}}, "cloud_caller", "unclear"),
+        ({"cloud_caller": "a", "os_user": {"uid": 1}}, {"os_user": {"uid": 2}}, "cloud_caller", "unclear"),
+        ({"cluster_users": {"dr": "u"}, "os_user": {"uid": 1}}, {"os_user": {"uid": 2}}, "cluster_users", "unclear"),
         ({"cloud_caller": 1, "cluster_users": {"dr": "u"}}, {"cluster_users": {"dr": "v"}}, "cluster_users", "another"),
         ({"cluster_users": {"dr": "u", "primary": "w"}}, {"cluster_users": {"primary": "w"}}, "cluster_users", "same"),
         ({"cluster_users": {"dr": "u"}}, {"cluster_users": {"primary": "u"}}, "cluster_users", "another"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from drfsm.dr.pointers import ownership
-from drfsm.dr.pointers.ownership import TRIES
+from drfsm.dr.pointers.ownership import LARGEST_BYTES, TRIES
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Run
 from drfsm.errors import Conflict
@@ -70,7 +70,7 @@ def test_an_object_that_can_not_be_read_names_no_owner_and_is_not_absent(body: b
     assert owner(world) is None
     with pytest.raises(Conflict):
         ACTIONS["adopt_ownership"](world, a_run())
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match="another process wrote it"):
         ACTIONS["hand_over_ownership"](world, a_run(inputs=ADOPT))
     assert (world.store.objects[KEY].body, world.store.writes) == (body, [])
     assert ACTIONS["adopt_ownership"](world, a_run(inputs=ADOPT))["adopted"]
@@ -81,6 +81,25 @@ def test_the_longest_uid_is_read_and_a_longer_one_is_not() -> None:
     """A claim is bounded."""
     assert owner(world_of("dr", "u" * 100)) == "other"
     assert owner(world_of("dr", "u" * 101)) is None
+
+
+def test_an_object_that_is_too_large_is_not_read() -> None:
+    """To the byte."""
+    world = world_of(None)
+    body = json.dumps({"site": "dr", "cluster_uid": "uid-dr", "x": ""}).encode()
+    world.store.lay(KEY, body.ljust(LARGEST_BYTES))
+    assert owner(world) == "dr"
+    world.store.lay(KEY, body.ljust(LARGEST_BYTES + 1))
+    assert owner(world) is None
+
+
+def test_what_was_seen_says_why_a_cluster_was_not_asked() -> None:
+    """Nobody could ask it when the object was written, or this run leaves it alone; else it says whether it fits."""
+    observe = FACTS["owner"].observe
+    assert observe(world_of("dr", "uid-dr"), a_run())["is_ours"] is True
+    assert observe(world_of("dr", "x"), a_run())["is_ours"] is False
+    assert "when this was written" in observe(world_of("dr", None), a_run())["is_ours"]
+    assert "lost, or left alone" in observe(world_of("dr", "x"), a_run(inputs={"dr_unreachable": "yes"}))["is_ours"]
 
 
 def test_where_nobody_owns_the_pointers_the_source_site_is_adopted() -> None:
