@@ -1,5 +1,6 @@
 """A pointer is a claim: one that can't be read is unknown, and only a person's hand writes over it. In memory."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -98,6 +99,7 @@ def test_a_set_is_asked_for_every_pointer_before_anybody_approves(missing: list[
     assert sorted(seen["looked_for"]) == sorted((*GLOBAL, *PROVIDER))
     command = f"drfsm pointers set {PRIMARY_RUN} --bucket b --prefix jobintel --candidate local"
     assert (command in seen["way"]) is bool(missing)
+    assert (f"--confirm CONFIRM-{PRIMARY_RUN}" in seen["way"]) is bool(missing)
 
 
 def test_the_command_that_completes_a_set_takes_over_a_run_that_has_begun() -> None:
@@ -253,6 +255,42 @@ def test_by_hand_a_run_whose_end_nobody_knows_is_refused_unless_it_is_said() -> 
     assert world.store.writes == []
     by_hand(world, STRANGER, ended_at="2027-01-01T01:00:00+00:00")
     assert at(world, GLOBAL[0]) == pointer(STRANGER, "2027-01-01T01:00:00+00:00")
+
+
+def test_by_hand_the_first_run_of_all_becomes_canonical_by_its_said_end() -> None:
+    """There is no pointer at all: nothing is newer, and the pair is the operator's."""
+    world = with_artifacts(STRANGER)
+    for key in (*GLOBAL, *PROVIDER):
+        world.store.delete(key)
+    assert by_hand(world, STRANGER, ended_at="2027-01-01T01:00:00+00:00") == [*PROVIDER, *GLOBAL]
+    assert at(world, GLOBAL[0]) == {
+        "schema_version": 1, "run_id": STRANGER, "run_path": LAYOUT.run(STRANGER),
+        "ended_at": "2027-01-01T01:00:00+00:00", "provider_profiles": {"openai:cs": STRANGER},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "ended_at"),
+    [("2027-01-01T02:00:00+00:00", "2027-01-01T02:00:00+00:00"), (None, "2027-01-01T01:00:00+00:00"), ("now", None)],
+)
+def test_by_hand_the_end_is_the_reports_where_it_says_one(said: str | None, ended_at: str | None) -> None:
+    """It goes before a person's word; one that is no time is unreadable, and nothing is written."""
+    world = with_artifacts(STRANGER)
+    body = b"# top"
+    entry = {"path": "openai/cs/openai_top.cs.md", "sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)}
+    report = {
+        "run_id": STRANGER,
+        "verifiable_artifacts": {"x": entry},
+        "timestamps": {"ended_at": said} if said else {},
+    }
+    world.store.lay(f"{LAYOUT.run(STRANGER)}/run_report.json", json.dumps(report).encode())
+    if ended_at is None:
+        with pytest.raises(Unreadable, match="is not a time"):
+            by_hand(world, STRANGER, ended_at="2027-01-01T01:00:00+00:00")
+        assert world.store.writes == []
+    else:
+        by_hand(world, STRANGER, ended_at="2027-01-01T01:00:00+00:00")
+        assert at(world, GLOBAL[0])["ended_at"] == ended_at
 
 
 def test_by_hand_the_lease_is_asked_before_every_write() -> None:

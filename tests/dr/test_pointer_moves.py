@@ -97,6 +97,7 @@ def test_a_move_that_is_done_writes_nothing_again() -> None:
     assert ACTIONS["move_provider_pointers"](world, run)["moved"] == []
     assert ACTIONS["move_global_pointer"](world, run)["moved"] == []
     assert world.store.writes == []
+    assert value(world, run, "captured") == "unmoved"
 
 
 @pytest.mark.parametrize("key", [*PROVIDER, *GLOBAL])
@@ -221,7 +222,11 @@ def test_a_pointer_that_is_gone_is_moved() -> None:
     """An absent one is neither ours nor as it was."""
     world = world_of()
     run = captured(world)
+    before = FACTS["captured"].observe(world, run)[PROVIDER[1]]
+    assert (before["now"], before["names"]) == (before["captured"], DR_RUN)
     world.store.delete(PROVIDER[1])
+    gone = FACTS["captured"].observe(world, run)[PROVIDER[1]]
+    assert (gone["now"], gone["names"], gone["captured"]) == (None, None, before["captured"])
     assert value(world, run, "captured") == "moved"
 
 
@@ -305,6 +310,8 @@ def test_the_canonical_run_is_that_of_the_deciding_pointer_alone() -> None:
     assert value(world, a_run(), "canonical_run") == "dr"
     world.store.delete(GLOBAL[0])
     assert value(world, a_run(), "canonical_run") == "other"
+    lay(world, GLOBAL[1], pointer())
+    assert value(world, a_run(), "canonical_run") == "dr"
 
 
 def test_a_half_moved_set_is_completed_and_nothing_else_is_written() -> None:
@@ -416,6 +423,7 @@ def test_a_touch_tries_again_when_another_process_writes_in_between() -> None:
     touch = LATE["move_provider_pointers"].touch
     assert PROVIDER[0] in touch(world, a_run())["touched"]
     assert at(world, PROVIDER[0]) == pointer(STRANGER)
+    assert PROVIDER[0] in world.store.writes
 
 
 # --- older and newer --------------------------------------------------------------------------------------
