@@ -32,6 +32,7 @@ from tests.mutants.operators import Mutant, mutants_of
 
 DAY_SECONDS = 86400.0
 LARGEST_SECONDS = 4.0  # of tests, as the first run measured them, that one mutant is tried with
+TABLES_SECONDS = 20.0  # likewise, of tests that may read a module's tables
 SLACK_SECONDS, SLACK_TIMES = 20.0, 4.0  # a machine that has much to do
 IMPORTED = ("boto3", "botocore.session", "kubernetes.client", "hypothesis", "jsonschema", "moto.server", "obstore")
 OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminalreporter")
@@ -115,10 +116,11 @@ class Coverage:
         return self._fastest(self.calls.get(f"{mutant.path}::{mutant.function}", ()))
 
     def tests_of_module(self, path: str) -> list[str]:
-        """Return the tests that call any function of a module, likewise."""
-        return self._fastest(
-            {test for name, tests in self.calls.items() if name.startswith(f"{path}::") for test in tests}
-        )
+        """Return the tests that call any function of a module, likewise; then others, which may read its tables."""
+        calls = (tests for name, tests in self.calls.items() if name.startswith(f"{path}::"))
+        callers = self._fastest({test for tests in calls for test in tests})
+        others = self.seconds.keys() - set(callers) - set(self.faults)
+        return [*callers, *self._fastest(others, TABLES_SECONDS)]
 
     def _fastest(self, tests: Iterable[str], most: float = LARGEST_SECONDS) -> list[str]:
         chosen, spent = list[str](), 0.0
