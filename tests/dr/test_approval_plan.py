@@ -1,5 +1,6 @@
 """The plan that an operator approves, as it is read from the world, in words, and against an earlier one: in memory."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -116,6 +117,41 @@ def test_a_plan_says_how_the_primary_is_fenced_or_why_it_is_not() -> None:
     assert (lost["stop"], lost["unreachable"], lost["fence_role"], lost["reason"]) == ("by_risk", True, None, "gone")
 
 
+def test_a_plan_by_a_receipt_names_its_digest_and_its_time() -> None:
+    """The receipt that was handed in is part of what is approved; a run's own validation has none."""
+    receipt = '{"validated_at": "2026-01-01T00:00:00Z"}'
+    shown = plan(world_of(), asked(validation="receipt", validation_receipt=receipt))["validated_by"]
+    digest_of_receipt = hashlib.sha256(receipt.encode()).hexdigest()
+    assert shown == {
+        "how": "receipt", "receipt_sha256": digest_of_receipt, "validated_at": "2026-01-01T00:00:00Z"
+    }  # fmt: skip
+    own = plan(world_of(), asked())["validated_by"]
+    assert own == {"how": "own", "receipt_sha256": None, "validated_at": None}
+
+
+def test_a_plan_of_a_run_that_lacks_what_the_contract_requires_says_so() -> None:
+    """Of the operator's pair, whatever the run has."""
+    contract = workload.canonical(workload.shipped())
+    assert plan(world_of(), asked(workload=contract))["canonical_run"]["verdict"] == "missing"
+    world = world_of()
+    world.store.delete(f"{BESIDE.latest()}/{FILE}")
+    assert (
+        plan(world, asked())["canonical_run"]["latest_sha256"]
+        != plan(world_of(), asked())["canonical_run"]["latest_sha256"]
+    )
+
+
+def test_a_rehearsals_plan_compares_with_the_run_that_it_rehearses_with() -> None:
+    """The canonical run lies in its own place, which the rehearsal does not touch."""
+    contract, world = workload.canonical(workload.legacy()), world_of()
+    inputs: dict[str, Any] = {"workload": contract, "target": "drill", "rehearses": "canonical/prefix", "taker": "dr"}
+    world.store.lay(f"canonical/prefix/runs/{PRIMARY_RUN}/{FILE}", b"[]")
+    lay(world, GLOBAL[0], pointer(STRANGER))
+    shown = plan(world, asked(**inputs))["compared"]
+    assert (shown["with"], shown["incomparable"], shown["integrity"]) == (PRIMARY_RUN, "", 0)
+    assert len(shown["profile_sha256"]) == 64
+
+
 def test_a_captured_set_is_what_the_plan_says_from_then_on() -> None:
     """That it stays so is another guard's matter."""
     world = world_of()
@@ -150,11 +186,14 @@ def test_a_plan_in_words_names_all_that_is_approved() -> None:
     for part in (
         f"Done by: {RUN}, by no other run", f"Becomes canonical: {DR_RUN}, ended at 2026-02-27T01:00:00+00:00",
         f"In place of: {PRIMARY_RUN}", "ATTENTION: OLDER than what is canonical by 1 day, 12:00:00",
-        "At: s3://b/jobintel, candidate local", "Published by: DR, cluster uid-dr, validated by this run",
+        f"verified (observed), 1 artifacts, from s3://b/{BESIDE.run(DR_RUN)}", "At: s3://b/jobintel, candidate local",
+        "Published by: DR, cluster uid-dr, validated by this run",
         "The primary: is reachable: its schedules are suspended",
     ):  # fmt: skip
         assert part in words
     assert "not all pointers" not in words
+    assert ("fenced:" in words, "because:" in words) == (False, False)
+    assert "Done by: this run" in words_of(plan_nonce="")
 
 
 @pytest.mark.parametrize(
@@ -209,6 +248,9 @@ def test_an_approval_of_this_very_plan_is_current_and_of_any_other_stale_with_th
     verdict, seen = observed(world, asked(trigger="capture_pointers", args=recorded, **inputs))
     short = PROVIDER[0].removeprefix("jobintel/")
     assert (verdict, seen["changed"]) == ("stale", [f"pointers {short}: was run {PRIMARY_RUN}, is run {STRANGER}"])
+    garbled = {"approve": {"plan": {**approved, "bucket": "c"}, **inputs, "operator": "ana"}}
+    _, seen = observed(world, asked(trigger="capture_pointers", args=garbled, **inputs))
+    assert seen["changed"] == [f"the plan's digest is now {seen['sha256']}, not {digest(approved)}"]
 
 
 @pytest.mark.parametrize(("operator", "verdict"), [("ana", "current"), ("bob", "none")])

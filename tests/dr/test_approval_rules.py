@@ -11,6 +11,7 @@ from drfsm.dr.procedures.approval import differences, digest, stop
 from drfsm.dr.procedures.approver import SKEW_SECONDS, compared
 from drfsm.dr.terms import terms_of
 from drfsm.errors import ActionFailed, Unreachable, Unreadable, UsageFault
+from drfsm.journal.replay import Actor
 from tests.dr.memory import INPUTS, NOW, MemoryWorld, a_run
 
 FACTS: Mapping[str, Any] = approval.FACTS
@@ -269,3 +270,38 @@ def test_without_any_proof_two_people_differ_by_name(names: tuple[str, str], ver
     seen = {"starter": starter, "approver": other}
     assert APPROVER["approver"].judge(seen, {"approval_distinct": "yes"}) == verdict
     assert APPROVER["approver"].judge(seen, {"approval_distinct": "no"}) == "not_asked"
+
+
+OS_USER = {"uid": 1, "name": "ana", "host": "h"}
+
+
+@pytest.mark.parametrize(
+    ("trigger", "recorded", "approver"),
+    [
+        ("approve", {"cloud_caller": "old"}, {"cloud_caller": "mine", "os_user": OS_USER}),
+        ("capture_pointers", {"cloud_caller": "old"}, {"cloud_caller": "old"}),
+        ("capture_pointers", None, {}),
+    ],
+)
+def test_who_approves_is_proven_in_the_row_itself_and_read_again_later(
+    trigger: str, recorded: dict[str, Any] | None, approver: dict[str, Any]
+) -> None:
+    """By the process that fires it, then by what that process recorded; whoever resumes the run is not asked."""
+    starter = Actor("started", AT, "ana", "h", {"cloud_caller": "starter"})
+    args = {"approve": {"proven": recorded}} if recorded else {}
+    run = a_run(
+        trigger=trigger, args=args, starter=starter, proven={"cloud_caller": "mine", "os_user": OS_USER},
+        inputs={"approval_distinct": "yes", "approved_by": "bob"},
+    )  # fmt: skip
+    seen = APPROVER["approver"].observe(MemoryWorld(), run)
+    assert seen["starter"] == {"operator": "ana", "proven": {"cloud_caller": "starter"}}
+    assert seen["approver"] == {"operator": "bob", "proven": approver}
+    assert (seen["asked_for_two_people"], seen["compared_by"]) == ("yes", "cloud_caller")
+
+
+def test_a_run_whose_starter_is_not_on_record_proves_nothing_of_him() -> None:
+    """An older version's: then the names decide."""
+    run = a_run(trigger="x", inputs={"approval_distinct": "no", "approved_by": "bob"})
+    seen = APPROVER["approver"].observe(MemoryWorld(), run)
+    assert seen["starter"] == {"operator": "", "proven": {}}
+    assert (seen["asked_for_two_people"], seen["compared_by"]) == ("no", "name")
