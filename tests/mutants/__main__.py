@@ -1,6 +1,6 @@
 """Try the mutants of the code: ``make mutants``; docs/mutants.md.
 
-    python -m tests.mutants [--sample PERCENT] [--seed N] [--match TEXT] [--report] [PATH ...]
+    python -m tests.mutants [--sample PERCENT] [--seed N] [--match TEXT] [--seconds N] [--report] [PATH ...]
 
 PATH: modules or folders below drfsm/; without one, all six packages. It can be stopped at any time and goes on where it
 was. It ends with 1 if a mutant of these paths survived and stands in no table with its reason.
@@ -27,6 +27,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--sample", type=int, default=100, help="percent of the mutants to try")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--match", default="", help="only mutants whose name holds this text")
+    parser.add_argument("--seconds", type=float, default=30, help="of near tests, to try one mutant with")
     parser.add_argument("--report", action="store_true", help="try nothing, report what is known")
     parser.add_argument("paths", nargs="*", default=[])
     options = parser.parse_args(arguments)
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> int:
         if not options.report:
             workshop.preload()
             for files, group in grouped(paths).items():
-                Round(session, files, group, drawn, temporary).run()
+                Round(session, files, group, drawn, options.seconds, temporary).run()
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return report(session, paths, drawn)
@@ -64,9 +65,16 @@ class Round:
     """The modules that have the same near tests."""
 
     def __init__(
-        self, session: Session, files: tuple[str, ...], paths: list[str], drawn: Chosen, temporary: Path
+        self,
+        session: Session,
+        files: tuple[str, ...],
+        paths: list[str],
+        drawn: Chosen,
+        most: float,
+        temporary: Path,
     ) -> None:
         self.session, self.files, self.paths, self.drawn, self.temporary = session, files, paths, drawn, temporary
+        self.most = most
         self.tests = digest_of_files(files)
         self.codes = {path: code_digests((ROOT / path).read_text()) for path in paths}
 
@@ -87,6 +95,7 @@ class Round:
             cache=BUILD / "calls" / f"{name}.json",
             fingerprint=digest([self.tests, *drfsm]),
             far=Near.read().far,
+            most=self.most,
         )
         workshop.collect(self.files, tried, self.temporary / "t")
         self.session.reload()
@@ -98,7 +107,7 @@ class Round:
 
     def wants(self, mutant: Mutant) -> bool:
         """Say whether a mutant is to be tried."""
-        return self.drawn(mutant) and not self.session.holds(mutant, self._code(mutant), self.tests)
+        return self.drawn(mutant) and not self.session.holds(mutant, self._code(mutant), self.tests, self.most)
 
     def _code(self, mutant: Mutant) -> str:
         return self.codes[mutant.path].get(mutant.line, "")
@@ -113,6 +122,7 @@ class Round:
                 "verdict": outcome.verdict,
                 "by": outcome.by,
                 "tests": outcome.tests,
+                "most": self.most,
                 "seconds": outcome.seconds,
             }
         )

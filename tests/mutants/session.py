@@ -113,12 +113,12 @@ class Session:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
         self.lines[entry["key"]] = dict(entry)
 
-    def holds(self, mutant: Mutant, code: str, tests: str) -> bool:
-        """Say whether a mutant needs no new try."""
+    def holds(self, mutant: Mutant, code: str, tests: str, most: float) -> bool:
+        """Say whether a mutant needs no new try. ``most``: seconds of tests that it would be tried with."""
         line = self.lines.get(mutant.key)
         if line is None or line["code"] != code or line["verdict"] == "anew":
             return False
-        return bool(line["verdict"] == "killed" or line["tests_digest"] == tests)
+        return bool(line["verdict"] == "killed" or (line["tests_digest"] == tests and line.get("most", 0) >= most))
 
 
 def code_digests(source: str) -> dict[int, str]:

@@ -31,8 +31,6 @@ from attrs import define, field, frozen
 from tests.mutants.operators import Mutant, mutants_of
 
 DAY_SECONDS = 86400.0
-LARGEST_SECONDS = 4.0  # of tests, as the first run measured them, that one mutant is tried with
-TABLES_SECONDS = 20.0  # likewise, of tests that may read a module's tables
 SLACK_SECONDS, SLACK_TIMES = 20.0, 4.0  # a machine that has much to do
 IMPORTED = ("boto3", "botocore.session", "kubernetes.client", "hypothesis", "jsonschema", "moto.server", "obstore")
 OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminalreporter")
@@ -110,6 +108,7 @@ class Coverage:
     seconds: dict[str, float] = field(factory=dict)
     calls: dict[str, list[str]] = field(factory=dict)  # "path::qualified name" -> tests
     faults: list[str] = field(factory=list)  # tests that fail by themselves
+    most: float = 30.0  # seconds of tests, as they were measured, that one mutant is tried with
 
     def tests_of(self, mutant: Mutant) -> list[str]:
         """Return the tests that call a mutant's function, the fastest first, for as long as they may take."""
@@ -119,14 +118,13 @@ class Coverage:
         """Return the tests that call any function of a module, likewise; then others, which may read its tables."""
         calls = (tests for name, tests in self.calls.items() if name.startswith(f"{path}::"))
         callers = self._fastest({test for tests in calls for test in tests})
-        others = self.seconds.keys() - set(callers) - set(self.faults)
-        return [*callers, *self._fastest(others, TABLES_SECONDS)]
+        return [*callers, *self._fastest(self.seconds.keys() - set(callers) - set(self.faults))]
 
-    def _fastest(self, tests: Iterable[str], most: float = LARGEST_SECONDS) -> list[str]:
+    def _fastest(self, tests: Iterable[str]) -> list[str]:
         chosen, spent = list[str](), 0.0
         for test in sorted(tests, key=lambda test: (self.seconds[test], test)):
             spent += self.seconds[test]
-            if chosen and spent > most:
+            if chosen and spent > self.most:
                 break
             chosen.append(test)
         return chosen
@@ -149,11 +147,12 @@ class Workshop:
         cache: Path,
         fingerprint: str,
         far: frozenset[str],
+        most: float,
     ) -> None:
         self.root, self.paths, self.chosen, self.record = root, paths, chosen, record
         self.cache, self.fingerprint = cache, fingerprint
         self.far = far  # fixtures: whatever uses one of these is no near test
-        self.coverage = Coverage()
+        self.coverage = Coverage(most=most)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -174,12 +173,12 @@ class Workshop:
         if self.cache.exists():
             kept = json.loads(self.cache.read_text())
             if kept["fingerprint"] == self.fingerprint:
-                self.coverage = Coverage(kept["seconds"], kept["calls"], kept["faults"])
+                self.coverage = Coverage(kept["seconds"], kept["calls"], kept["faults"], self.coverage.most)
                 return
         text, ended = in_fork(lambda tell: tell(json.dumps(_measured(session, self.root))), 3600)
         if not ended or not text:
             raise RuntimeError(f"the near tests of {', '.join(self.paths)} can't be measured")
-        self.coverage = Coverage(**json.loads(text))
+        self.coverage = Coverage(**json.loads(text), most=self.coverage.most)
         self.cache.parent.mkdir(parents=True, exist_ok=True)
         self.cache.write_text(json.dumps({"fingerprint": self.fingerprint, **json.loads(text)}))
 
