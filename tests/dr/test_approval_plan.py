@@ -173,6 +173,8 @@ def test_a_plan_tells_how_the_validated_run_differs_from_the_one_it_replaces() -
     assert same["compared"]["with"] == PRIMARY_RUN
     assert same["compared"] != other["compared"]
     assert any("Compared with it:" in line for line in in_words(same))
+    lay(world, GLOBAL[0], pointer(STRANGER))
+    assert plan(world, asked(workload=contract))["compared"]["with"] == STRANGER
 
 
 def words_of(**inputs: Any) -> list[str]:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from drfsm.claims import LARGEST_BYTES
 from drfsm.dr import workload
-from drfsm.dr.artifacts.run_report import declared
+from drfsm.dr.artifacts.run_report import LARGEST_REPORT_BYTES, declared
 from drfsm.dr.artifacts.verification import pairs_of_run, run_home, sizes_below, verify, verify_latest
 from drfsm.dr.layout import Layout
-from drfsm.errors import UsageFault
+from drfsm.errors import Unreadable, UsageFault
 from tests.dr.memory import PRIMARY_RUN, MemoryWorld
 from tests.dr.test_pointer_moves import GLOBAL, lay, pointer
 from tests.dr.test_published import CANONICAL, FILES, LATEST, LAYOUT, REPORT, report
@@ -201,3 +202,16 @@ def test_the_whole_latest_has_every_file_that_the_contract_keeps_there() -> None
     assert verify_latest(world.store, LAYOUT, PRIMARY_RUN, whole=False).verdict == "verified"
     whole = verify_latest(world.store, LAYOUT, PRIMARY_RUN)
     assert sorted(problem.path for problem in whole.problems) == sorted(kept[1:])
+
+
+def test_a_report_may_be_as_large_as_a_large_run_makes_it() -> None:
+    """Larger than what claims may usually be; more than that is not read."""
+    body = report()
+    for size, fits in ((LARGEST_BYTES + 1, True), (LARGEST_REPORT_BYTES, True), (LARGEST_REPORT_BYTES + 1, False)):
+        world = MemoryWorld()
+        lay_files(world, CANONICAL, {**FILES, REPORT: body.ljust(size)})
+        if fits:
+            assert verify(world.store, LAYOUT, PRIMARY_RUN).level == "declared"
+        else:
+            with pytest.raises(Unreadable):
+                verify(world.store, LAYOUT, PRIMARY_RUN)
