@@ -28,7 +28,7 @@ class Gate:
 def test_every_module_has_near_tests() -> None:
     """By the first row of near.toml that fits, whose files exist."""
     near = Near.read()
-    assert [module for module in modules() if not near.files(module)] == []
+    assert [module for module in modules() if not near.tests(module).files] == []
 
 
 def test_every_explained_survivor_is_still_in_the_code() -> None:

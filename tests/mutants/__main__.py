@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.mutants import workshop
 from tests.mutants.operators import Mutant, mutants_of
-from tests.mutants.session import ROOT, Near, Session, code_digests, digest, digest_of_files, explained, modules
+from tests.mutants.session import ROOT, Near, Session, Tests, code_digests, digest, digest_of_files, explained, modules
 from tests.mutants.workshop import Chosen, Outcome, Workshop
 
 BUILD = ROOT / "build" / "mutants"
@@ -40,8 +40,8 @@ def main(arguments: list[str]) -> int:
     try:
         if not options.report:
             workshop.preload()
-            for files, group in grouped(paths).items():
-                Round(session, files, group, drawn, options.seconds, temporary).run()
+            for tests, group in grouped(paths).items():
+                Round(session, tests, group, drawn, options.seconds, temporary).run()
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return report(session, paths, drawn)
@@ -53,11 +53,11 @@ def say(words: str) -> None:
     sys.stdout.flush()
 
 
-def grouped(paths: list[str]) -> dict[tuple[str, ...], list[str]]:
+def grouped(paths: list[str]) -> dict[Tests, list[str]]:
     """Return the modules that have the same near tests together."""
-    near, groups = Near.read(), dict[tuple[str, ...], list[str]]()
+    near, groups = Near.read(), dict[Tests, list[str]]()
     for path in paths:
-        groups.setdefault(near.files(path), []).append(path)
+        groups.setdefault(near.tests(path), []).append(path)
     return groups
 
 
@@ -67,15 +67,15 @@ class Round:
     def __init__(
         self,
         session: Session,
-        files: tuple[str, ...],
+        near: Tests,
         paths: list[str],
         drawn: Chosen,
         most: float,
         temporary: Path,
     ) -> None:
-        self.session, self.files, self.paths, self.drawn, self.temporary = session, files, paths, drawn, temporary
+        self.session, self.near, self.paths, self.drawn, self.temporary = session, near, paths, drawn, temporary
         self.most = most
-        self.tests = digest_of_files(files)
+        self.tests = digest_of_files(near.files)
         self.codes = {path: code_digests((ROOT / path).read_text()) for path in paths}
 
     def run(self) -> None:
@@ -85,7 +85,7 @@ class Round:
         if not left:
             return
         say(f"{len(left)} mutants of {', '.join(self.paths)}")
-        name = digest([*self.files])
+        name = digest([*self.near.files, *sorted(self.near.far)])
         drfsm = (path.read_bytes() for path in sorted((ROOT / "drfsm").rglob("*.py")))
         tried = Workshop(
             ROOT,
@@ -94,10 +94,10 @@ class Round:
             self.record,
             cache=BUILD / "calls" / f"{name}.json",
             fingerprint=digest([self.tests, *drfsm]),
-            far=Near.read().far,
+            far=self.near.far,
             most=self.most,
         )
-        workshop.collect(self.files, tried, self.temporary / "t")
+        workshop.collect(self.near.files, tried, self.temporary / "t")
         self.session.reload()
         for mutant in left:
             line = self.session.lines.get(mutant.key, {})

@@ -33,23 +33,32 @@ def _sorted(folder: Path) -> list[Path]:
 
 
 @frozen
-class Near:
-    """Which test files are nearest to which modules; near.toml."""
+class Tests:
+    """Which tests are near: those of these files that use none of these fixtures."""
 
-    rows: Sequence[tuple[Sequence[str], Sequence[str]]]
-    far: frozenset[str]  # fixtures that start a whole sandbox: whatever uses one is no near test
+    files: tuple[str, ...]
+    far: frozenset[str]
+
+
+@frozen
+class Near:
+    """Which tests are nearest to which modules; near.toml."""
+
+    rows: Sequence[Mapping[str, Sequence[str]]]
+    far: Sequence[str]  # fixtures that start a whole world: whatever uses one is not near
 
     @classmethod
     def read(cls) -> "Near":
         """Return the committed table."""
         table = tomllib.loads((TABLES / "near.toml").read_text())
-        return cls([(row["modules"], row["tests"]) for row in table["near"]], frozenset(table["far_fixtures"]))
+        return cls(table["near"], table["far_fixtures"])
 
-    def files(self, module: str) -> tuple[str, ...]:
-        """Return the test files nearest to a module: of the first row whose pattern fits. Raises KeyError."""
-        for patterns, tests in self.rows:
-            if any(fnmatch(module, pattern) for pattern in patterns):
-                return tuple(file for test in tests for file in _files(test))
+    def tests(self, module: str) -> Tests:
+        """Return the tests nearest to a module: of the first row whose pattern fits. Raises KeyError."""
+        for row in self.rows:
+            if any(fnmatch(module, pattern) for pattern in row["modules"]):
+                files = (file for pattern in row["tests"] for file in _files(pattern))
+                return Tests(tuple(dict.fromkeys(files)), frozenset(row.get("far_fixtures", self.far)))
         raise KeyError(f"tests/mutants/near.toml names no tests for {module}")
 
 
