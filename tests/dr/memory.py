@@ -155,6 +155,7 @@ class MemorySite:
             {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in objects},
         )
         self.patches: list[tuple[str, str, Manifest]] = []
+        self.applied: list[tuple[str, str, bool]] = []  # (kind, name, whether forced), in order
         self.meanwhile: Callable[[], object] | None = None  # what happens before the next patch lands
         self._count = 100
         for manifest in self.objects.values():
@@ -195,6 +196,17 @@ class MemorySite:
         self.merge(kind, name, change)
         self.patches.append((kind, name, deepcopy(dict(change))))
         return deepcopy(live)
+
+    def apply(self, manifest: Manifest, *, manager: str = "drfsm", force: bool = False) -> Manifest:
+        """Lay an object over what is there. Raises Conflict for one whose label ``owned`` names another manager."""
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        live = self.objects.get((kind, name), {})
+        if not force and (live.get("metadata", {}).get("labels") or {}).get("owned", manager) != manager:
+            raise Conflict(f"another manager set .spec of {kind} {name}")
+        self.objects[kind, name] = {**live, **deepcopy(manifest)}
+        self.objects[kind, name]["metadata"].setdefault("resourceVersion", "1")
+        self.applied.append((kind, name, force))
+        return deepcopy(self.objects[kind, name])
 
     def merge(self, kind: str, name: str, change: Mapping[str, Any]) -> None:
         """Change an object as another process."""

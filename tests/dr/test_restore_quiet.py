@@ -12,7 +12,10 @@ from drfsm.dr.backup import restore
 from drfsm.dr.backup.check import Backup
 from drfsm.dr.backup.obstacles import Target
 from drfsm.dr.backup.restore import compared, live, planned, quieted
-from tests.dr.memory import CONFIGMAP, NAMESPACE, RUN, MemorySite
+from drfsm.dr.backup.state_volume import Pace
+from drfsm.dr.control_plane import SECTIONS
+from drfsm.errors import Conflict, Interrupted
+from tests.dr.memory import CONFIGMAP, NAMESPACE, RUN, Clock, MemorySite
 from tests.dr.test_freezing import FIRST, OFF, ON, configmap, note
 
 Manifest = dict[str, Any]
@@ -253,3 +256,89 @@ def test_a_record_on_the_live_object_outlives_a_restore() -> None:
         assert again["metadata"]["annotations"].get("drfsm/before") == (raw if kept else None)
         assert again["metadata"]["annotations"]["theirs"] == "kept"
     assert restore._as_before(manifest, None, switches) == manifest
+
+
+def pace(said: list[str], stop: type[Exception] | None = None) -> Pace:
+    """Return a pace that notes what is said, and stops at once where it is told to."""
+
+    def check() -> None:
+        if stop:
+            raise stop("stop")
+
+    return Pace(check, said.append, Clock())
+
+
+def test_a_restore_applies_in_order_and_leaves_claims_and_namespaces() -> None:
+    """What is created and what is applied over is told apart; a claim that is there keeps its spec."""
+    claim = an("PersistentVolumeClaim", "state", None, {"accessModes": ["ReadWriteOnce"]})
+    there_already = deepcopy(claim)
+    there_already["spec"] = {"accessModes": ["ReadWriteMany"]}
+    goal, said = there(there_already, cronjob(before=FIRST)), list[str]()
+    manifests = planned(backup(claim, cronjob(), configmap(ON)), goal, RUN)
+    site: Any = goal.cluster
+    site.objects["Namespace", NAMESPACE] = {"kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    done = restore.apply(goal, manifests, pace(said), force=False)
+    assert done["left"] == [
+        f"Namespace/{NAMESPACE}", "PersistentVolumeClaim/state, which differs in spec.accessModes"
+    ]  # fmt: skip
+    assert (done["created"], done["applied"]) == ([f"ConfigMap/{CONFIGMAP}"], ["CronJob/daily"])
+    assert [each[:2] for each in site.applied] == [("ConfigMap", CONFIGMAP), ("CronJob", "daily")]
+    assert said == [f"created ConfigMap {CONFIGMAP} on dr", "applied CronJob daily on dr"]
+    assert note(site.objects["CronJob", "daily"]) == json.loads(FIRST)
+    assert site.objects["PersistentVolumeClaim", "state"]["spec"] == {"accessModes": ["ReadWriteMany"]}
+
+
+def test_a_restore_is_not_forced_over_another_manager_and_stops_between_two_objects() -> None:
+    """The conflict names the option; asked to stop, nothing more is applied."""
+    theirs = cronjob(suspend=True)
+    theirs["metadata"]["labels"] = {"owned": "gitops"}
+    goal = there(theirs)
+    with pytest.raises(Conflict) as refused:
+        restore.apply(goal, plan(cronjob()), pace([]), force=False)
+    assert "--force-conflicts" in refused.value.hint
+    site: Any = goal.cluster
+    with pytest.raises(Interrupted):
+        restore.apply(goal, plan(cronjob()), pace([], Interrupted), force=True)
+    assert site.applied == []
+    restore.apply(goal, plan(cronjob()), pace([]), force=True)
+    assert site.applied == [("CronJob", "daily", True)]
+
+
+def secret(name: str, *keys: str) -> Manifest:
+    """Return a Secret of a site."""
+    return {"kind": "Secret", "metadata": {"name": name, "namespace": NAMESPACE}, "data": dict.fromkeys(keys, "eA==")}
+
+
+@pytest.mark.parametrize(
+    ("objects", "missing"),
+    [
+        ([], [("keys", False, ["A", "B"]), ("login", False, [])]),
+        ([secret("keys", "A", "B"), secret("login")], []),
+        ([secret("keys", "A"), secret("login")], [("keys", True, ["B"])]),
+        ([secret("keys", "A", "B", "C")], [("login", False, [])]),
+        ([{**secret("keys"), "data": None}, secret("login")], [("keys", True, ["A", "B"])]),
+    ],
+)
+def test_missing_secrets_are_named_with_the_keys_that_they_lack(
+    objects: list[Manifest], missing: list[tuple[str, bool, list[str]]]
+) -> None:
+    """Those that the backup knew, and those that its workloads name; a backup holds none."""
+    wants = cronjob()
+    pod = deepcopy(POD)
+    pod["containers"][0]["env"] = [{"name": "B", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "B"}}}]
+    wants["spec"]["jobTemplate"]["spec"]["template"]["spec"] = pod
+    known = Backup("s3://b/x", "0" * 64, {"checksums": {}, "secrets": {"keys": ["A"], "login": None}}, [wants], {}, b"")
+    found = restore.missing_secrets(target(*objects), known)
+    assert [(each["name"], each["there"], each["keys"]) for each in found] == missing
+    fact: Any = restore.FACTS["restored_secrets"]
+    assert fact.judge({"missing": found}, {}) == ("missing" if missing else "present")
+
+
+def test_the_published_control_plane_goes_before_the_backups() -> None:
+    """Its own ConfigMaps are not restored where it is applied from the bundle."""
+    section = configmap({"x": "y"})
+    section["metadata"]["name"] = workload.legacy().kubernetes.control_plane_of(SECTIONS[0])
+    site: Any = MemorySite("dr")
+    for bundled, kinds in ((True, ["Namespace"]), (False, ["Namespace", "ConfigMap"])):
+        goal = Target(site, NAMESPACE, workload.legacy(), CONFIGMAP, bundled=bundled)
+        assert [each["kind"] for each in planned(backup(section), goal, RUN)] == kinds
