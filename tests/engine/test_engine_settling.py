@@ -76,6 +76,7 @@ def test_a_request_that_landed_is_recorded_as_done() -> None:
         True,
         "on",
     )
+    assert bench.clock.monotonic() == pytest.approx(SETTLE_SECONDS, abs=0.3)  # what is over is not waited for again
 
 
 def test_a_lease_that_is_lost_before_a_wait_ends_it_at_once() -> None:
