@@ -133,6 +133,12 @@ def test_a_plan_of_a_run_that_lacks_what_the_contract_requires_says_so() -> None
     """Of the operator's pair, whatever the run has."""
     contract = workload.canonical(workload.shipped())
     assert plan(world_of(), asked(workload=contract))["canonical_run"]["verdict"] == "missing"
+    whole = world_of()
+    for path in workload.shipped().required(("openai", "cs")):
+        whole.store.lay(f"{BESIDE.run(DR_RUN)}/{path}", b"x")
+    for provider, verdict in (("openai", "verified"), ("x", "missing")):
+        run = asked(workload=contract, provider=provider)
+        assert plan(whole, run)["canonical_run"]["verdict"] == verdict
     world = world_of()
     world.store.delete(f"{BESIDE.latest()}/{FILE}")
     assert (
@@ -147,6 +153,7 @@ def test_a_rehearsals_plan_compares_with_the_run_that_it_rehearses_with() -> Non
     inputs: dict[str, Any] = {"workload": contract, "target": "drill", "rehearses": "canonical/prefix", "taker": "dr"}
     world.store.lay(f"canonical/prefix/runs/{PRIMARY_RUN}/{FILE}", b"[]")
     lay(world, GLOBAL[0], pointer(STRANGER))
+    world.store.delete(f"{LAYOUT.run(PRIMARY_RUN)}/{FILE}")
     shown = plan(world, asked(**inputs))["compared"]
     assert (shown["with"], shown["incomparable"], shown["integrity"]) == (PRIMARY_RUN, "", 0)
     assert len(shown["profile_sha256"]) == 64

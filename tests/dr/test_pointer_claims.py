@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from drfsm.dr.pointers import pointers
 from drfsm.dr.pointers.pointers import LARGEST_BYTES, MOST_PAIRS, fields, set_by_hand, shown
@@ -43,6 +44,16 @@ def test_an_invalid_pointer_is_unreadable(what: str) -> None:
     world = world_of()
     world.store.lay(GLOBAL[0], json.dumps(INVALID[what]).encode())
     assert isinstance(shown(world.store, GLOBAL[0], FORM), str)
+
+
+def test_a_pointer_that_says_one_thing_twice_is_unreadable() -> None:
+    """A workload with names of its own: its field, and one by drfsm's name beside it."""
+    form = evolve(FORM, fields={**FORM.fields, "run_id": "id"})
+    theirs = {**pointer(), "id": DR_RUN}
+    with pytest.raises(Unreadable, match="can't be read"):
+        fields(json.dumps(theirs).encode(), GLOBAL[0], form)
+    del theirs["run_id"]
+    assert fields(json.dumps(theirs).encode(), GLOBAL[0], form)["run_id"] == DR_RUN
 
 
 @pytest.mark.parametrize(

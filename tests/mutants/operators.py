@@ -20,7 +20,7 @@ from attrs import define, field, frozen
 NAME = re.compile(r"[\w./:*-]+", re.ASCII)  # a text that is a name, not a sentence
 COMMENTARY = {"note", "debug", "info", "notify"}
 GENERIC = {"Callable", "Mapping", "Sequence", "Iterable", "Iterator", "dict", "list", "set", "tuple", "type"}
-SHOWN = {"hint", "indent", "repr"}  # keywords that change what is shown, not what is done
+SHOWN = {"hint", "indent", "note", "repr"}  # keywords that change what is shown, not what is done
 COMPARED = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
