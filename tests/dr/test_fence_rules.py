@@ -8,7 +8,7 @@ import pytest
 
 from drfsm.dr.sites import fence
 from drfsm.dr.sites.fence import SETTLE_SECONDS, judge_target, principal
-from drfsm.dr.sites.fence_statement import digest, sid, statement
+from drfsm.dr.sites.fence_statement import digest, same, sid, statement
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Run
 from drfsm.errors import ActionFailed, Conflict
@@ -228,3 +228,46 @@ def test_a_fence_of_one_site_is_not_the_others() -> None:
         site: FACTS[f"{site}_fence"].judge(FACTS[f"{site}_fence"].observe(world, run), run.inputs) for site in ROLES
     }
     assert verdicts == {"primary": "down", "dr": "up"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"NotAction": ["a", "b"]}, {"NotAction": ["b", "a"]}), ({"NotResource": ["a"]}, {"NotResource": "a"}),
+        ({"NotPrincipal": {"AWS": ["x"]}}, {"NotPrincipal": {"AWS": "x"}}),
+        ({"NotPrincipal": "*"}, {"NotPrincipal": {"AWS": "*"}}),
+        ({"Condition": {"Bool": {"aws:X": True}}}, {"Condition": {"Bool": {"aws:X": "true"}}}),
+        ({"Condition": {"X": {"k": [2, "a"]}}}, {"Condition": {"X": {"k": ["a", "2"]}}}),
+    ],
+)  # fmt: skip
+def test_a_statement_says_the_same_in_each_spelling_that_aws_gives_it_back_in(one: Any, other: Any) -> None:
+    """Order, lists of one, booleans and numbers as texts; each part is a set, and no part is left out."""
+    assert same([one], [other])
+    assert not same([one], [{**other, "Sid": "x"}])
+    assert not same([one], [])
+
+
+@pytest.mark.parametrize(
+    ("role", "partition"),
+    [("arn:aws-cn:iam::1:role/x", "aws-cn"), ("arn:aws:iam::1:role/x", "aws"), ("", "aws"), ("x:y:z", "aws")],
+)
+def test_a_fence_names_the_bucket_in_the_partition_of_the_role(role: str, partition: str) -> None:
+    """A policy of China's regions takes no other ARN."""
+    resources = statement("dr", BUCKET, LAYOUT, role)["Resource"]
+    assert {resource.split(":s3:::")[0] for resource in resources} == {f"arn:{partition}"}
+    assert f"arn:{partition}:s3:::{BUCKET}" in resources
+
+
+def test_drs_fence_covers_validations_and_the_primarys_does_not() -> None:
+    """The primary is validated while its fence is up; one that publishes with DR's identity is found then."""
+    places = {site: statement(site, BUCKET, LAYOUT, ROLES[site])["Resource"] for site in ROLES}
+    assert set(places["dr"]) - set(places["primary"]) == {f"arn:aws:s3:::{BUCKET}/jobintel/validations/*"}
+    assert not set(places["primary"]) - set(places["dr"])
+
+
+def test_nobody_is_asked_whether_an_identity_exists_that_names_none() -> None:
+    """It is told as untold; drfsm itself is asked for all the same."""
+    world = MemoryWorld()
+    world.identity.known = lambda arn: pytest.fail(f"asked for {arn}")
+    seen = target(world, terms_of({**INPUTS, "fence_dr_role": "arn:*"}), "dr")
+    assert (seen["known"], seen["caller"]) == ("untold", world.identity.caller())

@@ -144,7 +144,11 @@ def test_both_sites_are_asked_whether_their_switches_are_heeded() -> None:
 def test_a_configmap_that_is_not_there_or_can_not_be_changed_is_told() -> None:
     """Of each site; a namespace that is not there is named first."""
     fact, good = publishing.FACTS["publishing_switch"], HEEDED["it maps the ConfigMap"]
-    namespace = an("Namespace", NAMESPACE)
+    namespace, bad = an("Namespace", NAMESPACE), of({}, name="second")
+    several = [*maps(), good, bad]
+    told = fact.observe(both(several, [*maps(), good]), a_run())
+    assert told["in_words"] == f"primary: CronJob second, container main {NOT_FROM_IT}"
+    assert "in_words" not in fact.observe(both([*maps(), good], [*maps(), good]), a_run())
     seen = fact.observe(both([namespace, good], [*maps(immutable=True), good]), a_run())
     assert seen["overridden"] == [
         f"primary: ConfigMap {CONFIGMAP} does not exist; name the right one with --configmap",
@@ -170,6 +174,8 @@ def test_a_configmap_that_is_not_there_or_can_not_be_changed_is_told() -> None:
         ({"envFrom": [from_map("b2"), from_map("b1"), from_map("plain")]}, ("1", "ConfigMap b1")),
         ({"envFrom": [{"secretRef": {"name": "s"}}, from_map("b1")]}, ("1", "ConfigMap b1")),
         ({"envFrom": [from_map("short", "B")]}, ("3", "ConfigMap short")),
+        ({"envFrom": [from_map("b1"), from_map("gone")]}, ("1", "ConfigMap b1")),
+        ({"envFrom": [from_map("b1"), from_map("empty")]}, ("1", "ConfigMap b1")),
     ],
 )  # fmt: skip
 def test_a_variable_is_seen_where_it_is_said_last(container: Manifest, expected: tuple[str, str] | None) -> None:
