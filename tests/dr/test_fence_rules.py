@@ -56,9 +56,10 @@ def test_a_raise_and_a_lift_leave_every_neighbours_statement() -> None:
 
 def test_the_last_statement_takes_the_policy_with_it() -> None:
     """A policy without a statement is refused by S3: it is deleted."""
-    world = world_of()
-    ACTIONS["raise_dr_fence"](world, a_run())
-    assert statements(world) == [OTHER_SITE]
+    world, clock = world_of(), Clock()
+    ACTIONS["raise_dr_fence"](world, a_run(clock=clock))
+    assert json.loads(world.policy.raw or "") == {"Version": "2012-10-17", "Statement": [OTHER_SITE]}
+    assert clock.naps == []  # it was there at once
     ACTIONS["lift_dr_fence"](world, a_run())
     assert world.policy.raw is None
 
