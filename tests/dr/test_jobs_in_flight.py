@@ -47,7 +47,8 @@ def job(name: str = "j", *, going: bool = False, status: Manifest | None = None,
         ({"conditions": [{"type": "FailureTarget", "status": "True"}]}, "yes"),
     ],
     ids=[
-        "no status", "complete", "failed", "complete, a pod still terminating", "failed, a pod still active", "failed, one of each",
+        "no status", "complete", "failed", "complete, a pod still terminating", "failed, a pod still active",
+        "failed, one of each",
         "complete, none left", "not complete", "about to fail",
     ],
 )  # fmt: skip
