@@ -164,3 +164,35 @@ def test_an_undo_that_can_not_be_shut_out_is_told() -> None:
     fault: DrfsmError = Unreachable("no answer")
     bench = given_up({"press": CONDITIONAL["press"], "release": Late(raising(fault))})
     assert bench.settled() == ["not_excluded"]
+
+
+# --- a failure's row that overrides what is half done -----------------------------------------------------
+
+GIVE_UP = """
+  - {from: start, trigger: press, to: done, action: press, sets: {light: on}, effect: %s,%s because: "light"}
+  - {from: start, trigger: give_up, to: refused, by: failure,%s because: "what follows makes it safe"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("effect", "final", "overrides", "status"),
+    [
+        ("idempotent", "", " overrides_open_intent: true,", "refused"),
+        ("idempotent", "", "", "held"),
+        ("once", "", " overrides_open_intent: true,", "held"),
+        ("idempotent", " point_of_no_return: true,", " overrides_open_intent: true,", "held"),
+    ],
+    ids=["it may", "it does not say so", "done once", "the final write"],
+)
+def test_what_is_half_done_is_given_up_only_where_it_may_be_done_again(
+    effect: str, final: str, overrides: str, status: str
+) -> None:
+    """An abandoned final write, or what happens once, could still take effect: a person is asked."""
+
+    def press(room: Room, _run: Run) -> None:
+        room.has["light"] = "mixed"
+        raise Unreachable("no answer")
+
+    room = Room(machine(GIVE_UP % (effect, final, overrides)), actions={"press": press})
+    state = room.start().state
+    assert (state.status, state.open is not None) == (status, status == "held")
