@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-cluster control-plane check schemas bench sbom clean
+.PHONY: help demo dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-cluster control-plane check schemas bench mutants sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _networking.py _tables.py)
 
 help:
@@ -84,6 +84,11 @@ schemas: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.objects
+
+# Mutants of the code against the tests nearest to them: hours, and it goes on where it was stopped; see docs/mutants.md.
+# make mutants MUTANTS="--sample 10 drfsm/engine"
+mutants: $(VENV)/.installed
+	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 # What an installation holds, as CycloneDX: build/drfsm.cdx.json. One environment has the tool, another has drfsm alone.
 sbom:

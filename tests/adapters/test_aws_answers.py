@@ -226,6 +226,18 @@ def test_a_listing_that_is_not_the_one_that_was_asked_for_is_none(
         list(asked.account.store.list("p/"))
 
 
+def test_a_listing_is_read_to_its_last_page(asked: Asked, front: Front) -> None:
+    """One request a page, until a page says that it is the last; every entry counts, in order."""
+    pages = [
+        listing(Key="p/a", IsTruncated="true", NextContinuationToken="second"),
+        listing(Key="p/b", IsTruncated="true", NextContinuationToken="third"),
+        listing(Key="p/c"),
+    ]
+    front.rule = lambda _method, _path: Fault(status=200, body=pages.pop(0))
+    assert [each.key for each in asked.account.store.list("p/")] == ["p/a", "p/b", "p/c"]
+    assert pages == []
+
+
 def test_pages_that_never_end_are_noticed(asked: Asked, front: Front) -> None:
     """A listing that names the same continuation again and again goes nowhere."""
     body = listing(IsTruncated="true", NextContinuationToken="again")

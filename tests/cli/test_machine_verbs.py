@@ -20,7 +20,7 @@ from drfsm.spec.difference import differences
 from drfsm.spec.svg import svg
 from drfsm.spec.ways import Way, Ways
 from drfsm.testing.world import inputs_of, quiet
-from tests.cli.conftest import Drfsm, Told
+from tests.command import Answer, Drfsm
 from tests.engine.machines import mill_bench
 from tests.spec.test_schema import LAMP
 
@@ -84,7 +84,7 @@ def lamp(tmp_path: Path) -> Path:
     return path
 
 
-def played(drfsm: Drfsm, monkeypatch: pytest.MonkeyPatch, machine: object, *commands: str, options: str = "") -> Told:
+def played(drfsm: Drfsm, monkeypatch: pytest.MonkeyPatch, machine: object, *commands: str, options: str = "") -> Answer:
     """Play a machine with these commands."""
     monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{command}\n" for command in commands)))
     told = drfsm("machine", "simulate", machine, *options.split())

@@ -236,9 +236,9 @@ class TakenOver(NoLease):
         return taken if self._epoch == 1 else {}
 
 
-def heir(late: dict[str, Late], *left_open: str, clock: Clock | None = None) -> Bench:
+def heir(late: dict[str, Late], *left_open: str, clock: MemoryClock | None = None) -> Bench:
     """Return a run that took the lease over, and whose predecessor's press is on its way."""
-    bench = Bench(late, lease=TakenOver(*left_open), clock=clock or Clock())
+    bench = Bench(late, lease=TakenOver(*left_open), clock=clock or MemoryClock())
     bench.room.sent = bench.room.version
     return bench
 
@@ -294,7 +294,7 @@ def test_what_a_run_that_took_over_can_not_touch_is_told() -> None:
 def test_a_run_that_is_stopped_while_it_waits_for_its_predecessor_waits_again_when_it_goes_on() -> None:
     """The debt is on record: neither a stop nor another process loses it, and nothing was changed meanwhile."""
 
-    class Stopping(Clock):
+    class Stopping(MemoryClock):
         def sleep(self, seconds: float) -> None:
             super().sleep(seconds)
             runner.interrupt()
@@ -303,7 +303,7 @@ def test_a_run_that_is_stopped_while_it_waits_for_its_predecessor_waits_again_wh
     runner = bench.runner()
     assert runner.start({}).status == "held"
     assert (bench.room.lamp, inherited(bench)) == ("off", [])
-    bench.clock = Clock()
+    bench.clock = MemoryClock()
     assert bench.runner().resume().status == "complete"
     assert bench.clock.monotonic() >= SETTLE_SECONDS
     assert inherited(bench) == ["waited"]
