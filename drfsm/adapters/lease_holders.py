@@ -15,6 +15,8 @@ process wakes up. The records are claims, as the lease is. Called by s3_lease.py
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import frozen
+
 from drfsm.claims import bounded, field, is_name, object_of, printable
 from drfsm.errors import Conflict, DrfsmError, JournalDamaged, LeaseHeld, Unreadable
 from drfsm.journal import GENESIS, Record, encode, fold, read
@@ -45,13 +47,21 @@ def standing_of(store: ObjectStore, prefix: str, run_id: str) -> str:
     return REVOKED if last.kind == "start_revoked" else AT_WORK
 
 
-def left_open(store: ObjectStore, prefix: str, run_id: str) -> list[str]:
+@frozen
+class Left:
+    """What a run left open, by its mirror: the triggers of the rows, and the last epoch on its records."""
+
+    triggers: tuple[str, ...]
+    epoch: int = 0
+
+
+def left_by(store: ObjectStore, prefix: str, run_id: str) -> Left:
     """Return the triggers of a run's rows whose requests may still be on their way: its own, and what it inherited.
 
     Of a mirror that can't be read, or can't be understood, that is unknown; of one without records, nothing is.
     """
     if not is_name("drfsm run", run_id):
-        return [UNKNOWN]
+        return Left((UNKNOWN,))
     home = home_of(prefix, run_id)
     numbers = sorted(number_of(stat.key) or 0 for stat in store.list(f"{home}/") if _is_record(home, stat.key))
     try:
@@ -59,9 +69,10 @@ def left_open(store: ObjectStore, prefix: str, run_id: str) -> list[str]:
         state = fold(read([blob.body for blob in blobs if blob is not None]).records)
         rows = [flight.undoes or flight.row for flight in state.in_flight if flight.facts]  # the others change nothing
     except (DrfsmError, ValueError):
-        return [UNKNOWN]
+        return Left((UNKNOWN,))
     inherited = state.predecessor.left_open if state.predecessor else ()
-    return sorted({*inherited, *(bounded(row.partition(" --")[2].partition("-->")[0], _LONGEST) for row in rows)})
+    own = (bounded(row.partition(" --")[2].partition("-->")[0], _LONGEST) for row in rows)
+    return Left(tuple(sorted({*inherited, *own})), state.epoch)
 
 
 def _is_record(home: str, key: str) -> bool:

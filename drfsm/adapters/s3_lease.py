@@ -26,7 +26,7 @@ from typing import Any
 from uuid import uuid4
 
 from drfsm.adapters.lease_epochs import LARGEST_EPOCH, mirrored_epoch, owners_epoch
-from drfsm.adapters.lease_holders import ENDED, FREE, NO_RECORD, RELEASED, REVOKED, left_open, revoke_start, standing_of
+from drfsm.adapters.lease_holders import ENDED, FREE, NO_RECORD, RELEASED, Left, left_by, revoke_start, standing_of
 from drfsm.claims import bounded, field, name_of, object_of, seconds_between
 from drfsm.engine.ports import Clock, SystemClock
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, LeaseHeld, LeaseLost, Unreadable
@@ -137,16 +137,21 @@ class S3Lease:
         """Add the triggers of rows whose requests may be on their way: of the last holder, or of whom it took over.
 
         A holder that took the lease over, and ended before it settled what it inherited, hands that on: also where it
-        has given the lease back, or never had a record.
+        has given the lease back. Where its records don't go as far as its lease (it has none, or its process died
+        between the two), only the lease knows whom it took over; so does this very run, when it goes on.
         """
-        earlier = current.get("taken_over_from", "")
-        holder = str(current.get("run_id", ""))
-        if holder == run_id or not (taken or earlier):
+        earlier, holder = current.get("taken_over_from", ""), str(current.get("run_id", ""))
+        if not (taken or earlier):
             return taken
-        self._left_by, left = holder, left_open(self._store, self._prefix, holder)
-        if not left and earlier and standing_of(self._store, self._prefix, holder) in (NO_RECORD, REVOKED):
-            self._left_by, left = earlier, left_open(self._store, self._prefix, earlier)
-        return {**(taken or {"run_id": holder, "why": ENDED}), "left_open": left} if left else taken
+        is_own = holder == run_id
+        left = Left((), self._known_epoch()) if is_own else left_by(self._store, self._prefix, holder)
+        is_unrecorded = earlier not in ("", run_id) and left.epoch < int(current.get("epoch", 0))
+        inherited = left_by(self._store, self._prefix, earlier).triggers if is_unrecorded else ()
+        self._left_by = earlier if inherited and not left.triggers else holder
+        if not (triggers := sorted({*left.triggers, *inherited})):
+            return taken
+        named = {"run_id": earlier, "why": "taken_over"} if is_own else {"run_id": holder, "why": ENDED}
+        return {**(taken or named), "left_open": triggers}
 
     def _standing(self, current: Mapping[str, Any], *, wait: bool) -> str:
         """Return where the holder stands by its records, "" for one that keeps none.

@@ -97,11 +97,13 @@ class LateWrites:
     def settle_predecessor(self, row: Row) -> None:
         """Shut out what the run that had the lease before left open, BEFORE the first row that changes anything.
 
+        The first undo is one, too: it restores what a request that lands later would change again.
+
         After the preflight: it has shown that these are the sites that are meant. Raises Interrupted, LeaseLost. What
         can't be touched is told as not excluded.
         """
         left = self._log.state.predecessor
-        if left is None or not (row.action and row.sets):
+        if left is None or not ((row.action and row.sets) or row.foreach):
             return
         self._lease.check()
         run, triggers = self._observer.run(row), ", ".join(left.left_open)

@@ -119,7 +119,7 @@ INTENT = {
     "effect": "idempotent", "guards": [], "facts": {}, "before": {"dr_schedules": {}}, "frozen": [], "because": "b",
 }  # fmt: skip
 OF_B = ("run_started", {**STARTED, "run_id": "run-b"})
-INHERITS = {**LEASED, "taken_from": {"run_id": "run-a", "why": "taken_over", "left_open": ["freeze_dr"]}}
+INHERITS = {**LEASED, "epoch": 2, "taken_from": {"run_id": "run-a", "why": "taken_over", "left_open": ["freeze_dr"]}}
 SETTLED = {"run_id": "run-a", "left_open": ["freeze_dr"], "how": "touched", "because": "b", "result": None}
 
 
@@ -147,8 +147,14 @@ def test_who_takes_over_learns_which_rows_were_left_open(store: S3Store) -> None
         ((OF_B, ("lease_acquired", INHERITS), ("ended", ENDED)), ["freeze_dr"]),
         ((OF_B, ("lease_acquired", INHERITS), ("predecessor_settled", SETTLED), ("ended", ENDED)), []),
         ((), ["freeze_dr"]),
+        ((OF_B,), ["freeze_dr"]),
     ],
-    ids=["it was refused before it settled that", "it settled that", "it keeps no records"],
+    ids=[
+        "it was refused before it settled that",
+        "it settled that",
+        "it keeps no records",
+        "it died before it could record that it has the lease",
+    ],
 )
 def test_what_a_run_left_open_is_handed_on_until_somebody_settled_it(
     store: S3Store, records: tuple[tuple[str, dict[str, Any]], ...], left: list[str]
@@ -167,6 +173,22 @@ def test_what_a_run_left_open_is_handed_on_until_somebody_settled_it(
     fourth = lease_of(store, "/d")
     fourth.acquire("run-d", "dan", "host-d")
     assert fourth.taken_from.get("left_open", []) == left  # run-c settled nothing either
+
+
+@pytest.mark.parametrize(
+    ("known_epoch", "left"), [(0, ["freeze_dr"]), (2, [])], ids=["not yet on its records", "on its records"]
+)
+def test_a_run_that_died_before_it_recorded_whom_it_took_over_learns_it_again(
+    store: S3Store, known_epoch: int, left: list[str]
+) -> None:
+    """Killed between the lease and the record of it, the heir goes on: the lease still says from whom it was taken."""
+    lease_of(store).acquire("run-a", "ann", "host-a")
+    journalled(store, *STARTS, ("intent", INTENT))
+    lease_of(store, "/b", take_over_from="run-a").acquire("run-b", "bob", "host-b")
+    again = lease_of(store, "/b", known_epoch=lambda: known_epoch)
+    assert again.acquire("run-b", "bob", "host-b") == 3
+    named = {"run_id": "run-a", "why": "taken_over", "left_open": left}
+    assert again.taken_from == (named if left else {})
 
 
 def test_the_same_run_in_another_place_is_never_revoked(store: S3Store) -> None:

@@ -225,15 +225,15 @@ def test_a_request_to_what_is_gone_is_not_waited_for(is_gone: bool, how: str, wa
 class TakenOver(NoLease):
     """A lease that was taken over from a run that left these rows open."""
 
-    def __init__(self, *left_open: str) -> None:
+    def __init__(self, *left_open: str, by_process: int = 1) -> None:
         super().__init__()
-        self._left_open = left_open
+        self._left_open, self._by_process = left_open, by_process
 
     @property
     def taken_from(self) -> Mapping[str, Any]:
-        """From whom it was taken: by the first process, not again by one that resumes."""
+        """From whom it was taken: by the first process, or a later one, and not again by those that resume."""
         taken = {"run_id": "lamp-0", "why": "taken_over", "left_open": list(self._left_open)}
-        return taken if self._epoch == 1 else {}
+        return taken if self._epoch == self._by_process else {}
 
 
 def heir(late: dict[str, Late], *left_open: str, clock: MemoryClock | None = None) -> Bench:
@@ -320,4 +320,23 @@ def test_a_change_before_the_settlement_of_what_was_inherited_is_found_by_the_au
             forged.append(record.kind, record.body, record.at)
     bench.journal = forged
     assert not bench.holds()
+    assert any("before what the run lamp-0 left open is settled" in line for line in bench.audit().lines())
+
+
+def test_a_run_that_inherits_settles_it_before_its_first_undo() -> None:
+    """An abort is what changes the world next, and the predecessor's press must not land after it."""
+    bench = Bench(CONDITIONAL, lease=TakenOver("press", by_process=2))
+    bench.begun(Crash("here"))
+    assert bench.room.lands()  # its own press
+    assert bench.runner().abort("no").status == "aborted"
+    kinds = [(record.kind, record.body.get("undoes")) for record in bench.journal.records()]
+    undo = next(place for place, (kind, undoes) in enumerate(kinds) if kind == "intent" and undoes)
+    assert kinds.index(("predecessor_settled", None)) < undo
+    assert inherited(bench) == ["touched"]
+    assert bench.holds()
+    forged = MemoryJournal()
+    for record in bench.journal.records():
+        if record.kind not in ("predecessor_settled", "seal"):
+            forged.append(record.kind, record.body, record.at)
+    bench.journal = forged
     assert any("before what the run lamp-0 left open is settled" in line for line in bench.audit().lines())

@@ -562,6 +562,16 @@ def test_a_run_of_a_version_that_settled_nothing_owes_nothing(play: Make) -> Non
     assert not run.audit(run.edited(without("settled"))).ok
 
 
+@pytest.mark.parametrize(("machine", "owes"), [("drill", False), ("failback", True)])
+def test_a_drill_of_a_version_that_settled_nothing_of_drills_owes_nothing(play: Make, machine: str, owes: bool) -> None:
+    """0.4.0 settled what a promote or a failback gave up, and nothing of a drill."""
+    run = given_up(play)
+    rows = tuple(evolve(row, lands_late=False) for row in run.spec.rows)
+    run.spec = evolve(run.spec, name=machine, rows=rows)
+    old = both(without("settled"), altered("run_started", "", version="0.4.0", machine=machine))
+    assert [finding.rule for finding in run.audit(run.edited(old)).findings] == (["late"] if owes else [])
+
+
 # --- field by field -------------------------------------------------------------------------------------
 
 ONLY_THE_HEAD = {

@@ -12,6 +12,7 @@ from drfsm.journal import InFlight, RunState
 from drfsm.spec.model import MachineSpec
 
 _WITHOUT = ("0.1.", "0.2.", "0.3.")  # versions that settled nothing; no declaration of theirs says `lands_late`
+_WITHOUT_OF = {"drill": ("0.4.",)}  # likewise, of one machine
 
 
 class Settling(Protocol):
@@ -35,7 +36,8 @@ def unsettled(spec: MachineSpec, state: RunState, late: Settlings | None) -> Ite
     A run of an older version, which settled nothing, owes nothing. That it is one its version says, and its
     declaration.
     """
-    if state.version.startswith(_WITHOUT) and not any(row.lands_late for row in spec.rows):
+    versions = (*_WITHOUT, *_WITHOUT_OF.get(spec.name, ()))
+    if state.version.startswith(versions) and not any(row.lands_late for row in spec.rows):
         return
     yield from (flight for flight in state.in_flight if _is_owed(spec, state, flight, late))
 

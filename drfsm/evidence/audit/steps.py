@@ -27,7 +27,7 @@ def intent(here: Position, record: Record, begun: Intent) -> None:
     if row is None:
         return
     redo = here.state.open is not None and here.state.open.row == row.key
-    if here.state.predecessor is not None and row.sets:
+    if here.state.predecessor is not None and (row.sets or row.foreach):
         left = here.state.predecessor.run_id
         here.add(record, "recovery", f"{row.trigger} begins before what the run {left} left open is settled")
     _move(here, record, begun, row)
