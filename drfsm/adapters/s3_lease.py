@@ -25,7 +25,7 @@ from shlex import quote
 from typing import Any
 from uuid import uuid4
 
-from drfsm.adapters.lease_epochs import LARGEST_EPOCH, mirrored_epoch, owners_epoch
+from drfsm.adapters.lease_epochs import LARGEST_EPOCH, mirrored_epoch, owners_epoch, successor
 from drfsm.adapters.lease_holders import ENDED, FREE, NO_RECORD, RELEASED, Left, left_by, revoke_start, standing_of
 from drfsm.claims import bounded, field, name_of, object_of, seconds_between
 from drfsm.engine.ports import Clock, SystemClock
@@ -46,7 +46,7 @@ class S3Lease:
     """The lease of one prefix, as one process sees it.
 
     ``keeps_records``: the holder mirrors its records, the first one before any action. ``known_epoch``: the highest
-    epoch in the holder's own records.
+    epoch in the holder's own records; ``has_changed``: whether it has changed the sites, as these say.
     """
 
     def __init__(
@@ -59,13 +59,14 @@ class S3Lease:
         clock: Clock | None = None,
         keeps_records: bool = False,
         known_epoch: Callable[[], int] = lambda: 0,
+        has_changed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store, self._prefix = store, prefix
         self._key = f"{prefix}/drfsm/lease.json"
         self._take_over_from, self._bundle = take_over_from, bundle
         self._looked: tuple[dict[str, Any], str | None] | None = None
         self._clock: Clock = clock or SystemClock()
-        self._keeps_records, self._known_epoch = keeps_records, known_epoch
+        self._keeps_records, self._known_epoch, self._has_changed = keeps_records, known_epoch, has_changed
         self._holds, self._nonce = False, ""  # the nonce of this process's last write
         self._taken_from: Mapping[str, Any] = {}
         self._left_by = ""  # the run whose requests may still be on their way
@@ -88,12 +89,13 @@ class S3Lease:
     def acquire(self, run_id: str, operator: str, host: str) -> int:
         """Take the lease and return its epoch.
 
-        Raises LeaseHeld if another run, or this run in another place, has it; ActionFailed if the store does
-        not honour compare-and-swap.
+        Raises LeaseHeld if another run, or this run in another place, has it, or if another run has changed the sites
+        since this one had it; ActionFailed if the store does not honour compare-and-swap.
         """
         probe_compare_and_swap(self._store, self._prefix)
         (current, etag), self._looked = self._looked or self._read(), None
         by = {"run_id": run_id, "operator": operator, "host": host}
+        self._refuse_superseded(current, run_id)
         self._taken_from = self._with_left_open(current, self._taken(current, by), run_id)
         body: dict[str, Any] = {
             "schema_version": 1,
@@ -110,6 +112,25 @@ class S3Lease:
         self._write(body, etag)
         self._holds = True
         return int(body["epoch"])
+
+    def _refuse_superseded(self, current: Mapping[str, Any], run_id: str) -> None:
+        """Raise LeaseHeld where a later run has changed the sites: what this run would do, or undo, is no longer so.
+
+        An abort would give back what was before this run, over what the later one made of it: two sites could publish.
+        """
+        epoch = self._known_epoch()
+        is_last = current.get("run_id") == run_id and current.get("epoch") == epoch
+        if not self._has_changed() or is_last:
+            return
+        if later := successor(self._store, self._prefix, run_id, epoch):
+            uri = f"s3://{self._store.bucket}/{self._prefix}/drfsm/runs/{bounded(later, LONGEST_SAID)}"
+            raise LeaseHeld(
+                f"the run {bounded(later, LONGEST_SAID)} took the lease after {run_id} had it, and changed the sites."
+                f" The records of {run_id} no longer say what is there: it can't go on, and can't be aborted."
+                " Nothing was changed now",
+                hint=f"what is frozen, and who may publish, is said by: drfsm status {quote(uri)}; go on with that run,"
+                " or, if it has ended, start a new one",
+            )
 
     def _next_epoch(self, current: Mapping[str, Any]) -> int:
         """Return an epoch above every one that is known. Reads all mirrors only where the lease is no proof."""

@@ -113,7 +113,13 @@ def _counted(summary: dict[str, Any], state: RunState, prices: str) -> dict[str,
 
 def _frozen_here(shown: RunState, runs: Sequence[selection.KnownRun]) -> Iterator[str]:
     """Yield what is frozen, by the run that is shown and by every other run of this computer."""
-    own = list(frozen_words(shown))
+    heir = next((run.superseded_by for run in runs if run.id == shown.run_id), "")
+    if heir:
+        yield (
+            f"{shown.run_id} was TAKEN OVER by {heir}, which has changed the sites since: what it says of them below is"
+            f" no longer so, and it can neither go on nor be aborted. Next: drfsm status {quote(heir)}"
+        )
+    own = [] if heir else list(frozen_words(shown))
     others = list(_frozen_elsewhere(runs, but=shown.run_id))
     if own:
         yield frozen_heading(shown)

@@ -185,8 +185,10 @@ class RunState:
     undo: tuple[Undoable, ...] = ()  # oldest first
     undone: tuple[Undoable, ...] = ()  # what an abort has undone already
     in_flight: tuple[InFlight, ...] = ()  # oldest first
+    waived: bool = False  # a person waived an undo
     not_excluded: tuple[str, ...] = ()  # which of these may still change something, in words
     predecessor: Predecessor | None = None  # not settled yet
+    took_over: tuple[str, ...] = ()  # the runs that had not ended when this one took the lease from them
     kept_by_row: Mapping[str, str] = field(factory=dict)  # row key -> why an abort does not undo its change
     kept: tuple[str, ...] = ()  # the same reasons, each once
 
@@ -207,6 +209,15 @@ class RunState:
     def ended(self) -> bool:
         """Whether the run has its ``ended`` record."""
         return bool(self.ended_at)
+
+    @property
+    def changed_sites(self) -> bool:
+        """Whether something that this run changed, or may have changed, is still so.
+
+        What an abort keeps by the machine's own word (a primary stays frozen) lets nobody publish: it does not count.
+        """
+        gave_all_back = self.status == "aborted" and not self.waived and not self.not_excluded
+        return self.touched and not self.dry_run and not gave_all_back
 
     def value(self, fact: str) -> str | None:
         """Return the last recorded value of a fact, None if never read or unknown."""
@@ -318,7 +329,9 @@ def _revoked(state: RunState, record: Record, revoked: StartRevoked) -> RunState
 def _leased(state: RunState, _record: Record, lease: LeaseAcquired) -> RunState:
     left_open = tuple(lease.taken_from.get("left_open", ()))
     left = Predecessor(str(lease.taken_from.get("run_id", "")), left_open) if left_open else state.predecessor
-    return evolve(state, epoch=lease.epoch, lease_released=False, predecessor=left)
+    holder, why = str(lease.taken_from.get("run_id", "")), lease.taken_from.get("why")
+    took_over = (*state.took_over, holder) if why == "taken_over" and holder != state.run_id else state.took_over
+    return evolve(state, epoch=lease.epoch, lease_released=False, predecessor=left, took_over=took_over)
 
 
 def _resumed(state: RunState, record: Record, resumed: Resumed) -> RunState:
@@ -514,7 +527,8 @@ def _undone(state: RunState, commit: Commit) -> RunState:
     if commit.by != "operator" or commit.how == "resolved":
         return evolve(state, undone=(*state.undone, entry))
     reason = commit.args.get("reason") or commit.reason
-    return _keep(state, {**state.kept_by_row, entry.row: f"{entry.trigger} was not given back: {reason}"})
+    kept = {**state.kept_by_row, entry.row: f"{entry.trigger} was not given back: {reason}"}
+    return _keep(evolve(state, waived=True), kept)
 
 
 def _settled(state: RunState, _record: Record, settled: Settled) -> RunState:

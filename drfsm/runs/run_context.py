@@ -77,7 +77,12 @@ class RunContext:
         inputs = with_defaults(spec.name, inputs)
         self._inputs = local_inputs(inputs, invocation, self._heads, journal.lines())
         world, self._lease = connect(
-            self._inputs, invocation.take_over, place, run_id, known_epoch=lambda: fold(journal.records()).epoch
+            self._inputs,
+            invocation.take_over,
+            place,
+            run_id,
+            known_epoch=lambda: fold(journal.records()).epoch,
+            has_changed=lambda: fold(journal.records()).touched,
         )
         children = ChildRuns(
             place,

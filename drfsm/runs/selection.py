@@ -2,9 +2,11 @@
 
 A command without a name means the run that is open: live, begun, not ended. A run that was refused, a dry run and a
 run that has ended are never chosen while another one is open, however new they are: both sites may be frozen by the
-open one. Several open runs are refused with a list. A child run (a drill's promote) stands for the run that started
-it. Where nothing is open, a verb that only reads takes the newest run, and a verb that changes something takes one
-that still lacks its end (a dry run that was interrupted, a log without its seal), else it is refused.
+open one. A run that another one took over, which changed the sites since, is not open: it can do nothing any more, and
+what it froze is the other's to say. Several open runs are refused with a list. A child run (a drill's promote) stands
+for the run that started it. Where nothing is open, a verb that only reads takes the newest run, and a verb that changes
+something takes one that still lacks its end (a dry run that was interrupted, a log without its seal), else it is
+refused.
 
 Reads the bundles of this computer, offline, and writes nothing. Called by every command on a run.
 """
@@ -14,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from shlex import quote
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from drfsm.adapters.file_journal import holder, read_chain
 from drfsm.errors import DrfsmError, UsageFault
@@ -25,11 +27,15 @@ from drfsm.runs import bundle
 
 @frozen
 class KnownRun:
-    """A run of this computer. ``fault`` says why its records cannot be read, "" where they can."""
+    """A run of this computer. ``fault`` says why its records cannot be read, "" where they can.
+
+    ``superseded_by``: the run of this computer that took it over and changed the sites since; "" where none did.
+    """
 
     place: Path
     state: RunState
     fault: str = ""
+    superseded_by: str = ""
 
     @property
     def id(self) -> str:
@@ -39,12 +45,13 @@ class KnownRun:
     @property
     def is_open(self) -> bool:
         """Whether the run is live and has not ended: what it froze stays frozen until it goes on."""
-        return bool(self.state.machine) and not self.state.ended and not self.state.dry_run
+        may_go_on = not self.state.ended and not self.superseded_by
+        return bool(self.state.machine) and may_go_on and not self.state.dry_run
 
     @property
     def lacks_its_end(self) -> bool:
         """Whether a resume still has something to do, though nothing in the world."""
-        return bool(self.state.machine) and not self.is_open and not self.state.sealed
+        return bool(self.state.machine) and not self.is_open and not self.state.sealed and not self.superseded_by
 
     @property
     def status(self) -> str:
@@ -66,6 +73,12 @@ def _is_dead(place: Path) -> bool:
 
 def known_runs() -> Iterator[KnownRun]:
     """Yield the runs of this computer, newest first; a child run is left out where its parent is known."""
+    runs = list(_runs())
+    heirs = {dead: run.id for run in reversed(runs) if run.state.changed_sites for dead in run.state.took_over}
+    yield from (evolve(run, superseded_by="" if run.state.ended else heirs.get(run.id, "")) for run in runs)
+
+
+def _runs() -> Iterator[KnownRun]:
     seen: set[Path] = set()
     for link in bundle.runs():
         place = link.resolve()

@@ -25,10 +25,11 @@ def connect(
     run_id: str = "",
     *,
     known_epoch: Callable[[], int] = lambda: 0,
+    has_changed: Callable[[], bool] = lambda: False,
 ) -> tuple["World", "S3Lease"]:
     """Return the world that a run's inputs lead to, and the lease of the bundle at ``place``. Makes no call yet.
 
-    ``known_epoch``: the highest epoch in the bundle's records.
+    ``known_epoch``: the highest epoch in the bundle's records; ``has_changed``: whether that run changed anything.
     """
     from drfsm.adapters import aws
     from drfsm.adapters.kube import KubeCluster
@@ -58,5 +59,6 @@ def connect(
         bundle=str(place.resolve()),
         keeps_records=True,
         known_epoch=known_epoch,
+        has_changed=has_changed,
     )
     return world, lease

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
+from drfsm.adapters.file_journal import read_chain
 from drfsm.errors import ExitCode
 from drfsm.evidence.receipts import check
+from drfsm.journal import lines as journal_lines
 from drfsm.resources import shipped
 from drfsm.runs import bundle
 from tests.cli.conftest import given
@@ -150,6 +153,27 @@ def test_the_list_has_each_run_once_and_marks_a_dry_one(drfsm: Drfsm, tmp_path: 
     assert [line.endswith("  (dry run)") for line in lines] == [False, True, False]
     assert lines[2].endswith(f"  {run_id}")
     assert [row["dry_run"] for row in json.loads(drfsm("list", "-o", "json").out)] == [False, True, False]
+
+
+def test_a_run_that_was_taken_over_is_not_the_one_that_is_meant(drfsm: Drfsm) -> None:
+    """The run that took it over changed the sites since: bare verbs speak of that one, and the old one says by whom."""
+    dead, heir = begun("failback"), begun("promote")
+    log = bundle.home() / "runs" / heir / bundle.LOG
+    records = [
+        evolve(record, body={**record.body, "taken_from": {"run_id": dead, "why": "taken_over"}})
+        if record.kind == "lease_acquired"
+        else record
+        for record in read_chain(log.parent).records
+    ]
+    log.write_bytes(b"".join(journal_lines(records)))
+    told = drfsm("status")
+    assert any(line.startswith(f"{heir} ") for line in told.out.splitlines()), told
+    assert dead not in told.out
+    told = drfsm("status", dead)
+    assert told.out.splitlines()[0].startswith(f"{dead} was TAKEN OVER by {heir}, which has changed the sites since"), (
+        told
+    )
+    assert NOBODY not in told.out.partition("Frozen now by another run")[0]
 
 
 def other_runs(told: Answer) -> list[dict[str, Any]]:

@@ -704,7 +704,14 @@ class Failback:
             self.site.worlds[where] = evolve(made, store=self.site.store) if direct else made
         real = self.site.worlds[where]
         prefix, bundle = str(self.inputs["prefix"]), str(self.directory.resolve())
-        lease = S3Lease(real.store, prefix, take_over_from=self.take_over or None, bundle=bundle)
+        lease = S3Lease(
+            real.store,
+            prefix,
+            take_over_from=self.take_over or None,
+            bundle=bundle,
+            known_epoch=lambda: self.state.epoch,
+            has_changed=lambda: self.state.touched,
+        )
         watched: dict[str, Any] = {
             "primary": Watched("primary", real.primary, self),
             "dr": Watched("dr", real.dr, self),
