@@ -36,6 +36,9 @@ SETTLE_SECONDS = 60.0
 
 Pause = Callable[[float, Row], None]
 
+_UNCONDITIONAL = Late(settles="its request has no condition")
+"""For a row that ``lands_late``, of which the binding says nothing."""
+
 
 class LateWrites:
     """Settles what a run gave up. ``pause`` sleeps and raises Interrupted where a person asks the run to stop."""
@@ -162,13 +165,14 @@ class LateWrites:
             return False
 
     def _late(self, flight: InFlight) -> Late | None:
-        """Return how the flight's action is settled; None for one whose binding says nothing."""
+        """Return how the flight's action is settled; None for one that neither its binding nor its row calls late."""
         named = flight.undoes or flight.row
         declared = next((row for row in self._log.spec.rows if row.key == named), None)
         if declared is None:
             raise EvidenceFault(f"the journal names {named}, which the declaration doesn't have")
         action = declared.undo if flight.undoes else declared.action
-        return self._binding.late.get(action or "")
+        unconditional = _UNCONDITIONAL if declared.lands_late and not flight.undoes else None
+        return self._binding.late.get(action or "", unconditional)
 
     def _touch_everything(self, run: Run) -> tuple[list[Any], list[str]]:
         """Touch all that any action of this machine could change; return what was touched, and what could not be."""

@@ -46,10 +46,8 @@ def _is_owed(spec: MachineSpec, state: RunState, flight: InFlight, late: Settlin
     declared = next((row for row in spec.rows if row.key == (flight.undoes or flight.row)), None)
     if declared is None:
         return False
-    if late is None:
+    how = late.get((declared.undo if flight.undoes else declared.action) or "") if late is not None else None
+    if how is None:  # by the declaration alone
         return declared.lands_late and not flight.undoes and not flight.committed
-    how = late.get((declared.undo if flight.undoes else declared.action) or "")
-    if how is None:
-        return False
     undone = any(flight.changed(entry) for entry in state.undone)
     return not flight.committed or bool(how.settles and undone)
