@@ -30,9 +30,9 @@ _KNOWN: Mapping[str, Known] = {
     "92a02b04f67d8b55de505d8cd65d3d19369db1f3de2967ff80514bf58859a845": Known("drill", "0.4.0"),
     "b3cadf59bdfcdc48e3c31e0780f2fa5c8ca729ad3763512a8f01244104883865": Known("promote", "0.4.0"),
     "30898206a4781bdd5eaa72dece66b7f0e6161fbcb5bfae61f8dde2b2da02c89b": Known("failback", "0.4.0"),
-    "853b0db170b1fa0981042f0b1bfb557ebb9479fc67b6bdf610150b617acedf3d": Known("drill", "0.5.0"),
-    "2c9dae669dc072dd2040d33020927ef409f2a1a59aa95ced39025603df441f2e": Known("promote", "0.5.0"),
-    "ccb760fbf3856432a13171df70e3c1d07266a1ebc5e2e7218254794342375846": Known("failback", "0.5.0"),
+    "a79dd17ff3f1ee28fb5ae8f4734e74cb072f85f7099de3e8c3640e3bcd6a7705": Known("drill", "0.5.0"),
+    "bdc24066f7c7642991d62f06de06391d42303dc28e4a7c576fc4ab27a62c7ba2": Known("promote", "0.5.0"),
+    "38637349f13cd369a42ca951a4779889b2032d6737d1bee41ed56b49db8fcd51": Known("failback", "0.5.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

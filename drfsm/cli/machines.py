@@ -1,5 +1,6 @@
 """`drfsm machine`: checks, shows and draws declarations, offline."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -10,7 +11,9 @@ import click
 from drfsm.cli.say import say, say_json, say_text
 from drfsm.errors import EvidenceFault, UsageFault
 from drfsm.resources import shipped
-from drfsm.spec import MachineSpec, check, dump_schema, foresight_table, load_machine, mermaid, table
+from drfsm.spec import LIMIT, MachineSpec, check, dump_schema, foresight_table, load_machine, mermaid, table
+
+_QUIET_SECONDS = 2.0  # a check that takes longer says how far it is
 
 _named = click.argument("named", metavar="MACHINE")
 
@@ -32,23 +35,22 @@ def _load(named: str) -> MachineSpec:
 
 
 class Searching:
-    """Says on stderr which rule is searched for, and, as long as one search goes on, every few seconds for how long."""
+    """Says on stderr, as long as a check goes on, every few seconds how far it is; a short one says nothing."""
 
-    def __init__(self, every_seconds: float = 2.0) -> None:
-        self._every, self._ended = every_seconds, threading.Event()
-        self._rule, self._began = "", time.monotonic()
+    def __init__(self, rules: int, every_seconds: float = _QUIET_SECONDS) -> None:
+        self._rules, self._every, self._ended = rules, every_seconds, threading.Event()
+        self._named, self._noted, self._began = "dead rows", 0, time.monotonic()
         self._thread = threading.Thread(target=self._tell, name="searching", daemon=True)
 
-    def begin(self, rule: str) -> None:
-        """Say that the search for a rule begins, "" for dead rows."""
-        self._rule, self._began = rule or "dead rows", time.monotonic()
-        say(f"searching for {self._rule} ...", err=True)
+    def note(self, rule: str) -> None:
+        """Note that the search for a rule begins, or has ended where several are searched side by side; "": dead rows."""
+        if rule:
+            self._named, self._noted = rule, self._noted + 1
 
     def _tell(self) -> None:
         while not self._ended.wait(self._every):
             lasted = time.monotonic() - self._began
-            if lasted >= self._every:
-                say(f"still searching for {self._rule}, {lasted:.0f} s", err=True)
+            say(f"still searching, {lasted:.0f} s: {self._named} ({self._noted} of {self._rules} rules)", err=True)
 
     def __enter__(self) -> Self:
         """Begin to watch the time."""
@@ -63,13 +65,48 @@ class Searching:
 
 @machine.command("check")
 @_named
-def check_command(named: str) -> None:
-    """Search every possible run for a state that must never happen; show the shortest way to it."""
+@click.option(
+    "--rule", "rules", multiple=True, metavar="NAME", help="Search for this never rule only; may be repeated."
+)
+@click.option(
+    "--max-states",
+    type=click.IntRange(min=1),
+    default=LIMIT,
+    show_default=True,
+    help="How many moments one search may reach; a rule whose search is cut off is not proven.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=lambda: min(4, os.cpu_count() or 1),
+    show_default="one a core, 4 at most",
+    help="How many rules are searched side by side.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--diagram", "as_diagram", is_flag=True, help="Print each way to a broken rule as a Mermaid diagram.")
+def check_command(
+    named: str, rules: tuple[str, ...], max_states: int, processes: int, *, as_json: bool, as_diagram: bool
+) -> None:
+    """Search every possible run for a state that must never happen; show the shortest way to it.
+
+    What is searched, and what is left out on purpose, is in docs/checker.md.
+    """
     spec = _load(named)
-    with Searching() as searching:
-        report = check(spec, begin=searching.begin)
-    for line in report.lines():
-        say(line)
+    known = [rule.name for rule in spec.never]
+    for rule in rules:
+        if rule not in known:
+            raise UsageFault(f"{spec.name} has no never rule {rule}", hint=f"name one of {', '.join(known)}")
+    began = time.monotonic()
+    with Searching(len(rules or known)) as searching:
+        report = check(spec, limit=max_states, only=rules, begin=searching.note, processes=processes)
+    if as_json:
+        say_json({**report.json, "seconds": round(time.monotonic() - began, 3)})
+    else:
+        for line in report.lines():
+            say(line)
+        say(f"{sum(report.explored.values())} moments in {time.monotonic() - began:.1f} s")
+    for finding in report.findings if as_diagram else ():
+        say_text(finding.mermaid)
     if not report.ok:
         raise EvidenceFault(f"{spec.name} is not safe as declared", hint="correct the declaration as the findings say")
 
