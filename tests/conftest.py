@@ -28,9 +28,9 @@ settings.register_profile("drfsm", deadline=None)  # a machine that has much to 
 settings.load_profile("drfsm")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cloud() -> "Iterator[Cloud]":
-    """Serve AWS for all tests of the session: starting moto costs half a second, a bucket costs nothing."""
+    """Serve AWS for the tests of a module: what one leaves in an account, another does not see."""
     from drfsm.sandbox.cloud import Cloud
 
     with Cloud() as started:

@@ -211,7 +211,7 @@ class Terms:
     backup_uri = Input("backup_uri", text)
     expect_backup_sha256 = Input("expect_backup_sha256", text, default="")
     allow_in_backup = Input("allow_in_backup", lines, default="")
-    require_state = Input("require_state", _yes)
+    require_state = Input("require_state", _yes, default="no")
     control_plane_is_bundled = Input("control_plane_source", equals("bundle"), default="bundle")  # no machine's yet
     deployments_as_backed_up = Input("deployments", equals("as_backed_up"), default="stopped")
     git_sha = Input("git_sha", text)

@@ -1,4 +1,4 @@
-"""A bucket of the test's own on the session's moto server, and the store of it as the CLI makes it."""
+"""A bucket of the test's own on the module's moto server, and the store of it as the CLI makes it."""
 
 import uuid
 from collections.abc import Iterator

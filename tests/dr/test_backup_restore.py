@@ -470,7 +470,7 @@ def test_the_machines_facts_follow_their_actions(bench: "Bench", primary: Place,
     give_namespace_and_secret(dr)
     inputs = {
         **bench.inputs, "namespace": dr.namespace, "configmap": CONFIGMAP, "cronjob": "", "backup_uri": backup.uri,
-        "control_plane_source": "backup", "recovery_point_objective": "3600",
+        "control_plane_source": "backup", "recovery_point_objective": "3600", "restore": "asked",
     }  # fmt: skip
     run, world = bench.run(inputs=inputs), evolve(bench.world, dr=dr.cluster)
     facts = {**restore.FACTS, **restore_state.FACTS, **backup_check.FACTS}
@@ -482,7 +482,7 @@ def test_the_machines_facts_follow_their_actions(bench: "Bench", primary: Place,
 
     before = {
         "restored_manifests": "absent", "restored_secrets": "present", "restore_target": "quiet",
-        "restored_state": "absent", "backup_contents": "intact", "recovery_point": "within",
+        "restored_state": "absent", "lasting_state": "kept", "backup_contents": "intact", "recovery_point": "within",
     }  # fmt: skip
     assert values() == before
     for _ in range(2):

@@ -557,7 +557,7 @@ def test_the_record_is_bounded_and_its_digest_binds_all(bench: Bench) -> None:
     assert found.record["counts"]["content"]["changed"] == 2000
     assert found.sha256 != again.sha256
     assert max(map(len, found.lines())) < 700
-    assert found.in_words == f"0 differences of integrity; 2000 differences of content in 1 of 8 files ({JOBS})"
+    assert found.in_words == f"0 differences of integrity; 2000 differences of content in 2 of 8 files ({CSV}, {JOBS})"
 
 
 def test_what_somebody_else_published_can_neither_steer_a_terminal_nor_break_a_journal(bench: Bench) -> None:

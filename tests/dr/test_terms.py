@@ -34,7 +34,8 @@ TYPES: Mapping[type, set[str]] = {
         "adopt_ownership", "allow_degraded", "allow_image_drift", "allow_older", "allow_tag", "approval_distinct",
         "control_plane_is_bundled", "deployments_as_backed_up", "dr_unreachable", "fence_dr", "fence_primary",
         "gitops_paused", "is_rehearsal", "no_fence", "only_teardown", "primary_unreachable", "promote",
-        "promotes_canonical", "recovery_is_whole", "refresh_pull_secret", "restore", "skip_workload_assume",
+        "promotes_canonical", "recovery_is_whole", "refresh_pull_secret", "require_state", "restore",
+        "skip_workload_assume",
         "teardown", "validate",
     },
     float: {

@@ -49,6 +49,8 @@ LEAVES = 12  # so many single nodes are bent, each of another answer's
 # What may be declared of a site where nobody answers: that nobody answers.
 SILENT = {"primary_answers": "no", "runner_ready": "no"}
 OF_THE_ACCOUNT = ("sts", "iam", "ec2", "monitoring", "ssm")
+# What the inputs decide by themselves, whatever lies there.
+BY_INPUTS = {"lasting_state": "not_required"}
 # What garbage truly is, to a fact that compares, or hashes, what lies there; and whom it is nothing but bytes.
 FOUND_WRONG = {
     "backup": "damaged",
@@ -277,7 +279,7 @@ def _at(world: World, site: str, kubeconfig: Path) -> World:
 
 def _wrong(name: str, reading: Reading, *, allowed: Mapping[str, str] | None = None) -> str:
     """Return what is wrong with a reading that rests on garbage, "" for nothing."""
-    if reading.value is not None and reading.value != (allowed or {}).get(name):
+    if reading.value is not None and reading.value not in ((allowed or {}).get(name), BY_INPUTS.get(name)):
         return f"{name} is declared {reading.value}"
     words = reading.why
     if "can't be understood by the fact" in words or "defect" in words or PYTHONS.search(words):

@@ -498,6 +498,9 @@ ELSEWHERE = {
     "dr/control_plane/bundle.py": "--output-dir of `control-plane fetch`",
     "dr/backup/in_pod.py": "runs in a pod",
     "evidence/schemas/__main__.py": "the schemas, in a checkout",
+    "cli/machine_new.py": "a new machine's files, in the author's own directory",
+    "cli/machine_diagram.py": "the picture that `machine diagram --out` asks for",
+    "testing/transcripts.py": "an author's transcripts, which a switch of pytest rewrites",
 }
 
 

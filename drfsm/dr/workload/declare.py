@@ -244,8 +244,8 @@ _CONTRACT = block(
 )
 SCHEMA: Mapping[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "title": "The contract of a workload that drfsm guards",
     **_CONTRACT.schema,
+    "title": "The contract of a workload that drfsm guards",
 }
 """For editors: workload.schema.json beside this file, which a test holds against it."""
 
