@@ -9,9 +9,8 @@ passed over, and a wrong one can only raise the next epoch. Called by s3_lease.p
 from collections.abc import Iterator
 
 from drfsm.claims import field, object_of
-from drfsm.errors import DrfsmError, Unreadable
-from drfsm.journal import fold, read
-from drfsm.journal.mirror import home_of, key_of, number_of
+from drfsm.errors import Unreadable
+from drfsm.journal.mirror import home_of, number_of
 from drfsm.world import ObjectStore
 
 LARGEST_EPOCH = 1 << 53  # beyond it, JSON readers differ about a number
@@ -34,34 +33,22 @@ def mirrored_epoch(store: ObjectStore, prefix: str) -> int:
 
     Raises Unreadable where there are more records than drfsm can have written.
     """
-    keys = list(_small_records(store, home_of(prefix, "")))
-    blobs = (blob for _, blob in store.get_many(keys, largest_bytes=LARGEST_BYTES) if blob is not None)
-    return max((_taken(blob.body) for blob in blobs), default=0)
+    return max(_epochs(store, prefix).values(), default=0)
 
 
-def successor(store: ObjectStore, prefix: str, run_id: str, epoch: int) -> str:
-    """Return the run that took the lease after ``run_id`` last had it (``epoch``) and changed something; "" for none.
+def later_runs(store: ObjectStore, prefix: str, run_id: str, epoch: int) -> list[str]:
+    """Return the other runs that took the lease at an epoch above ``epoch``, the last one first."""
+    epochs = {other: taken for other, taken in _epochs(store, prefix).items() if taken > epoch and other != run_id}
+    return sorted(epochs, key=lambda other: -epochs[other])
 
-    One that gave back all that it changed does not count; one whose records can't be read does.
-    """
-    epochs: dict[str, int] = {}
-    home = home_of(prefix, "")
+
+def _epochs(store: ObjectStore, prefix: str) -> dict[str, int]:
+    """Return run -> the highest epoch in its mirror."""
+    home, epochs = home_of(prefix, ""), dict[str, int]()
     for key, blob in store.get_many(list(_small_records(store, home)), largest_bytes=LARGEST_BYTES):
-        other = key.removeprefix(home).partition("/")[0]
-        if blob is not None and other != run_id:
-            epochs[other] = max(epochs.get(other, 0), _taken(blob.body))
-    later = sorted((other for other, taken in epochs.items() if taken > epoch), key=lambda other: -epochs[other])
-    return next((other for other in later if _changed(store, prefix, other)), "")
-
-
-def _changed(store: ObjectStore, prefix: str, run_id: str) -> bool:
-    home = home_of(prefix, run_id)
-    numbers = sorted(number_of(stat.key) or 0 for stat in store.list(f"{home}/") if number_of(stat.key) is not None)
-    try:
-        blobs = [store.get(key_of(home, number)) for number in numbers]
-        return fold(read([blob.body for blob in blobs if blob is not None]).records).changed_sites
-    except (DrfsmError, ValueError):
-        return True
+        run_id = key.removeprefix(home).partition("/")[0]
+        epochs[run_id] = max(epochs.get(run_id, 0), _taken(blob.body) if blob is not None else 0)
+    return epochs
 
 
 def _small_records(store: ObjectStore, home: str) -> Iterator[str]:

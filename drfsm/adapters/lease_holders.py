@@ -18,8 +18,8 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.claims import bounded, field, is_name, object_of, printable
-from drfsm.errors import Conflict, DrfsmError, JournalDamaged, LeaseHeld, Unreadable
-from drfsm.journal import GENESIS, Record, encode, fold, read
+from drfsm.errors import Conflict, DrfsmError, JournalDamaged, LeaseHeld, Unreachable, Unreadable
+from drfsm.journal import GENESIS, Record, RunState, encode, fold, read
 from drfsm.journal.mirror import home_of, key_of, number_of
 from drfsm.journal.record_types import Held, StartRevoked
 from drfsm.world import ObjectStore
@@ -60,19 +60,34 @@ def left_by(store: ObjectStore, prefix: str, run_id: str) -> Left:
 
     Of a mirror that can't be read, or can't be understood, that is unknown; of one without records, nothing is.
     """
-    if not is_name("drfsm run", run_id):
+    state = _state_of(store, prefix, run_id)
+    if state is None:
         return Left((UNKNOWN,))
+    rows = [flight.undoes or flight.row for flight in state.in_flight if flight.facts]  # the others change nothing
+    inherited = state.predecessor.left_open if state.predecessor else ()
+    own = (bounded(row.partition(" --")[2].partition("-->")[0], _LONGEST) for row in rows)
+    return Left(tuple(sorted({*inherited, *own})), state.epoch)
+
+
+def changed_sites(store: ObjectStore, prefix: str, run_id: str) -> bool:
+    """Return whether something that a run changed is still so, by its mirror; one that can't be read counts as that."""
+    state = _state_of(store, prefix, run_id)
+    return state is None or state.changed_sites
+
+
+def _state_of(store: ObjectStore, prefix: str, run_id: str) -> RunState | None:
+    """Return what a run's mirror says of it; None where that can't be understood. Raises what the store raises."""
+    if not is_name("drfsm run", run_id):
+        return None
     home = home_of(prefix, run_id)
     numbers = sorted(number_of(stat.key) or 0 for stat in store.list(f"{home}/") if _is_record(home, stat.key))
     try:
         blobs = [store.get(key_of(home, number), largest_bytes=LARGEST_BYTES) for number in numbers]
-        state = fold(read([blob.body for blob in blobs if blob is not None]).records)
-        rows = [flight.undoes or flight.row for flight in state.in_flight if flight.facts]  # the others change nothing
+        return fold(read([blob.body for blob in blobs if blob is not None]).records)
+    except Unreachable:
+        raise
     except (DrfsmError, ValueError):
-        return Left((UNKNOWN,))
-    inherited = state.predecessor.left_open if state.predecessor else ()
-    own = (bounded(row.partition(" --")[2].partition("-->")[0], _LONGEST) for row in rows)
-    return Left(tuple(sorted({*inherited, *own})), state.epoch)
+        return None
 
 
 def _is_record(home: str, key: str) -> bool:

@@ -25,8 +25,18 @@ from shlex import quote
 from typing import Any
 from uuid import uuid4
 
-from drfsm.adapters.lease_epochs import LARGEST_EPOCH, mirrored_epoch, owners_epoch, successor
-from drfsm.adapters.lease_holders import ENDED, FREE, NO_RECORD, RELEASED, Left, left_by, revoke_start, standing_of
+from drfsm.adapters.lease_epochs import LARGEST_EPOCH, later_runs, mirrored_epoch, owners_epoch
+from drfsm.adapters.lease_holders import (
+    ENDED,
+    FREE,
+    NO_RECORD,
+    RELEASED,
+    Left,
+    changed_sites,
+    left_by,
+    revoke_start,
+    standing_of,
+)
 from drfsm.claims import bounded, field, name_of, object_of, seconds_between
 from drfsm.engine.ports import Clock, SystemClock
 from drfsm.errors import ActionFailed, Conflict, DrfsmError, LeaseHeld, LeaseLost, Unreadable
@@ -122,7 +132,9 @@ class S3Lease:
         is_last = current.get("run_id") == run_id and current.get("epoch") == epoch
         if not self._has_changed() or is_last:
             return
-        if later := successor(self._store, self._prefix, run_id, epoch):
+        others = later_runs(self._store, self._prefix, run_id, epoch)
+        later = next((other for other in others if changed_sites(self._store, self._prefix, other)), None)
+        if later is not None:
             uri = f"s3://{self._store.bucket}/{self._prefix}/drfsm/runs/{bounded(later, LONGEST_SAID)}"
             raise LeaseHeld(
                 f"the run {bounded(later, LONGEST_SAID)} took the lease after {run_id} had it, and changed the sites."

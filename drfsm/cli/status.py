@@ -75,7 +75,10 @@ def status(bundle_: str | None, output: str, prices: str) -> int:
         say_json(_with_other_runs(_counted(summary, state, document), runs))
     else:
         say_lines(_frozen_here(state, runs))
-        say_lines(standing(state, str(place), dead=dead, with_frozen=False, now=_now(), prices=document))
+        heir = _heir(state, runs)
+        say_lines(
+            standing(state, str(place), dead=dead, with_frozen=False, superseded_by=heir, now=_now(), prices=document)
+        )
     if fault is None and worker is None and state.machine:
         fault = _make_true(place, state, chain.records, lines, summary)
     if fault is None:
@@ -97,7 +100,8 @@ def _status_of_mirror(uri: str, output: str, prices: str) -> int:
         return int(ExitCode.DONE)
     say_lines(_frozen_here(state, runs))
     say(f"Unchecked records of the mirror (drfsm replay {quote(uri)} checks them). Head: {mirror.head}")
-    say_lines(standing(state, uri, with_frozen=False, now=_now(), prices=prices))
+    heir = _heir(state, runs)
+    say_lines(standing(state, uri, with_frozen=False, superseded_by=heir, now=_now(), prices=prices))
     return int(ExitCode.DONE)
 
 
@@ -113,11 +117,10 @@ def _counted(summary: dict[str, Any], state: RunState, prices: str) -> dict[str,
 
 def _frozen_here(shown: RunState, runs: Sequence[selection.KnownRun]) -> Iterator[str]:
     """Yield what is frozen, by the run that is shown and by every other run of this computer."""
-    heir = next((run.superseded_by for run in runs if run.id == shown.run_id), "")
-    if heir:
+    if heir := _heir(shown, runs):
         yield (
             f"{shown.run_id} was TAKEN OVER by {heir}, which has changed the sites since: what it says of them below is"
-            f" no longer so, and it can neither go on nor be aborted. Next: drfsm status {quote(heir)}"
+            " no longer so, and it can neither go on nor be aborted."
         )
     own = [] if heir else list(frozen_words(shown))
     others = list(_frozen_elsewhere(runs, but=shown.run_id))
@@ -127,6 +130,11 @@ def _frozen_here(shown: RunState, runs: Sequence[selection.KnownRun]) -> Iterato
     elif not others:
         yield "Frozen now: nothing, as far as the runs of this computer know."
     yield from others
+
+
+def _heir(shown: RunState, runs: Sequence[selection.KnownRun]) -> str:
+    """Return the run that took over the one that is shown, and changed the sites since; "" where none did."""
+    return next((run.superseded_by for run in runs if run.id == shown.run_id), "")
 
 
 def _frozen_elsewhere(runs: Sequence[selection.KnownRun], but: str = "") -> Iterator[str]:

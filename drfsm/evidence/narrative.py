@@ -90,13 +90,15 @@ def standing(
     *,
     with_frozen: bool = True,
     with_reason: bool = True,
+    superseded_by: str = "",
     now: str = "",
     prices: str = "",
 ) -> Iterator[str]:
     """Yield where a run stands. ``place`` is the bundle; ``dead``: no process works on the run.
 
     ``with_frozen``: say what is frozen; `drfsm status` has said so before. ``with_reason``: say why it stands or
-    ended; the progress of a run that was just at work has said so on the same terminal. ``now``: until when running
+    ended; the progress of a run that was just at work has said so on the same terminal.
+    ``superseded_by``: the run that took it over, so that nothing more is said of this one. ``now``: until when running
     machines are counted, by default the last record. ``prices``: of machines, instead of those that the run was
     started with.
     """
@@ -105,6 +107,10 @@ def standing(
         return
     interrupted = dead and state.status == "running"
     yield _headline(state, interrupted=interrupted)
+    if superseded_by:
+        named = quote(shortest_name(state, place))
+        yield f"Next: drfsm status {quote(superseded_by)}   (drfsm replay {named} tells what this run did)"
+        return
     if with_reason:
         yield from _why(state)
     yield from _remarks(state)

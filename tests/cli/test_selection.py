@@ -174,6 +174,10 @@ def test_a_run_that_was_taken_over_is_not_the_one_that_is_meant(drfsm: Drfsm) ->
         told
     )
     assert NOBODY not in told.out.partition("Frozen now by another run")[0]
+    next_line = f"Next: drfsm status {heir}   (drfsm replay {dead} tells what this run did)"
+    own = told.out.partition(f"\n{dead} is HELD")[2]
+    assert own.splitlines()[-1] == next_line
+    assert not any(verb in own for verb in ("drfsm resume", "drfsm abort"))
 
 
 def other_runs(told: Answer) -> list[dict[str, Any]]:
