@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-cluster control-plane check schemas bench mutants sbom clean
+.PHONY: help demo dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-cluster control-plane check schemas bench mutants mutants-machines sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _networking.py _tables.py)
 
 help:
@@ -81,6 +81,11 @@ schemas: $(VENV)/.installed
 	@$(BIN)/python -m drfsm.evidence.schemas
 	@$(BIN)/python -m tests.record_schema
 	@$(BIN)/drfsm machine schema >build/machine.schema.json && mv build/machine.schema.json machines/
+
+# Every small fault that a declared machine could have, and what finds it out: rules, claims, the loader; see docs/checker.md.
+mutants-machines: $(VENV)/.installed
+	for machine in failback promote drill; do $(BIN)/python -m tests.mutants.machines $$machine & jobs="$$jobs $$!"; done; \
+	for job in $$jobs; do wait $$job || failed=1; done; test -z "$$failed"
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.objects

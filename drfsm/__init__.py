@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from drfsm.journal.replay import replay
     from drfsm.spec import MachineSpec, Report, check, dump_schema, load_machine, mermaid, table
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 _HOMES = {
     "drfsm.engine": ("Act", "Binding", "Clock", "Fact", "Journal", "Lease", "MemoryJournal", "NoLease", "Run",

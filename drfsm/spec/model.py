@@ -66,6 +66,10 @@ class FactSpec:
     initial: tuple[str, ...] = ()  # how the checker's starting worlds may have it; empty: any value
     hidden: bool = False  # only the checker knows it (what a Job started with): no code observes it
     known_after: str = ""  # the trigger that brings about what it reads: before, it says nothing
+    reads: tuple[str, ...] = ()  # inputs that its judge reads: an operator's row that amends one changes the fact
+    amended_between: tuple[str, ...] = ()  # the values between which those inputs decide; empty: all
+    settled_when: Required = _table()  # facts by which it changes by itself no more, though what it depends on changed
+    partial: tuple[str, ...] = ()  # values that an action leaves when it is cut off; empty: mixed and partial
     line: int = 0
 
 
@@ -147,6 +151,8 @@ class Row:
     overrides_open_intent: bool = False  # by failure, also with an intent open, or when nothing could be reached
     foresees: bool = False  # judges the foreseen guards of later rows, too
     lands_late: bool = False  # a request of its action has no condition: it may take effect after it was given up
+    notes: Mapping[str, str] = _table()  # hidden facts that its commit changes: what only the checker knows
+    compares: tuple[str, ...] = ()  # facts of its guards that its requests' own condition covers until the end
     rounds: int | str = 0  # by failure: how often the circle that it closes is gone through; 0: it closes none
     line: int = 0
 
@@ -183,7 +189,15 @@ class Rule:
     name: str = ""
     reason: str = ""
     states: tuple[str, ...] = ()  # only in these states; empty: in all
+    meddles: bool = False  # of the environment: somebody undoes what a run relies on; guards are there to see it
+    inputs: Required = _table()  # of a never rule: it speaks of the runs with these inputs
+    unless_taken: tuple[str, ...] = ()  # likewise: of runs in which no row of these triggers was begun or taken
     line: int = 0
+
+    def speaks_of(self, row: Row) -> bool:
+        """Whether a run of which this rule speaks may take a row."""
+        fits = all(set(values) & set(row.when.get(name, values)) for name, values in self.inputs.items())
+        return fits and row.trigger not in self.unless_taken
 
 
 @frozen

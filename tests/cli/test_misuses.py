@@ -240,19 +240,13 @@ def test_a_sandbox_without_its_extra_says_what_to_install(
 
 
 def test_a_search_that_goes_on_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    """One rule alone may take minutes: every two seconds its name and its time are said."""
-    with Searching(every_seconds=0.01) as searching:
-        searching.begin("two_writers")
+    """A check may take a minute: every two seconds it says its time, the rule and how many are left."""
+    with Searching(3, every_seconds=0.01) as searching:
+        searching.note("")
+        searching.note("two_writers")
         told = ""
-        while "still searching for two_writers, 0 s" not in told:
+        while "still searching, 0 s: two_writers (1 of 3 rules)" not in told:
             told += capsys.readouterr().err
-    assert told.startswith("searching for two_writers ...")
-
-
-def test_a_check_of_a_machine_shows_that_it_works(drfsm: Drfsm) -> None:
-    """It takes seconds to minutes: each rule is named on stderr when its search begins."""
-    told = drfsm("machine", "check", "drill")
-    rules = [line.partition(":")[0] for line in told.out.splitlines() if ": holds" in line]
-    assert rules
-    for rule in rules:
-        assert f"searching for {rule} ..." in told.err
+    with Searching(3, every_seconds=60):
+        pass
+    assert capsys.readouterr().err.count("60 s") == 0

@@ -177,7 +177,7 @@ def without_guards(*guards: str, but: Iterable[str] = ()) -> Change:
                     each.pop("wait", None)
         for name in guards:
             machine["guards"][name].pop("watched", None)
-        _prune(machine)
+        prune(machine)
 
     return change
 
@@ -199,7 +199,7 @@ def _wordless(node: Any) -> Any:
     return [_wordless(item) for item in node] if isinstance(node, list) else node
 
 
-def _prune(machine: Words) -> None:
+def prune(machine: Words) -> None:
     """Remove the guards, and then the facts, that nothing names any more."""
     used = {name for each in machine["transitions"] for name in each.get("guards", ())}
     used |= {name for name, guard in machine["guards"].items() if "watched" in guard}

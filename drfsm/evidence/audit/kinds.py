@@ -99,6 +99,7 @@ def _started(here: Position, record: Record, started: RunStarted) -> None:
             "digest",
             f"the run is pinned to the declaration {started.machine_sha256}, the one at hand is {spec.sha256}",
         )
+    here.invariants.begun(started.inputs)
     if started.state != spec.initial:
         here.add(record, "legality", f"the run begins in {started.state}, the machine in {spec.initial}")
     if started.scope not in _SCOPES:

@@ -40,6 +40,7 @@ def intent(here: Position, record: Record, begun: Intent) -> None:
     before = {name: begun.facts[name] for name in begun.before if name in begun.facts}
     here.check_frozen(record, begun.frozen, before, begun.facts)
     here.begun[row.key] = here.begun.get(row.key, 0) + 1
+    here.invariants.taken(row.trigger)
     here.invariants.read(begun.facts)
     here.invariants.hold(record.seq, row.source)
 
@@ -157,6 +158,7 @@ def commit(here: Position, record: Record, done: Commit) -> None:
     changed = _changes(here, row) if acts(row) else ()
     here.invariants.read(done.facts)
     here.invariants.changed(changed, but=[name for name in changed if name in done.facts])
+    here.invariants.taken(row.trigger)
     here.invariants.hold(record.seq, row.to)
     here.begun.clear()
     here.samples.clear()

@@ -1,0 +1,166 @@
+"""What finds a mutant out: the loader, a claim about the table, or the checker, and which rule of it.
+
+Owns the slicing: a rule is searched again only where the mutant differs from the declared machine in something that the
+proof of this rule followed. What the proof did not follow (a guard over other facts) was free in it, so the proof
+stands. The rules that the declared machine proves most cheaply are searched first, and the first finding ends it.
+Called by machines.py.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from functools import cache
+from typing import Any
+
+from attrs import frozen
+
+from drfsm.errors import DeclarationFault
+from drfsm.spec import MachineSpec, check
+from drfsm.spec.check.refine import prove
+from drfsm.spec.model import Row, Rule
+from tests.mutants.machine_changes import Mutant, declared
+from tests.spec.copies import Words, loaded
+from tests.spec.table_claims import broken_claims
+
+LIMIT = 60_000  # moments: a rule that needs more for its proof is left to `drfsm machine check`
+OF_A_MUTANT = 60_000  # what breaks a rule is found sooner; a search that goes on so long kills nothing
+
+
+@frozen
+class Verdict:
+    """What became of a mutant. ``by``: loader, rule, dead row, says nothing, cut off, claim; "" for a survivor."""
+
+    by: str
+    which: str = ""
+
+
+@frozen
+class Proof:
+    """A rule that a machine proves: the facts that the proof followed, and how many moments it searched."""
+
+    rule: Rule
+    followed: tuple[str, ...]
+    moments: int
+
+
+@frozen
+class Search:
+    """One rule, searched for in a machine."""
+
+    broken: bool
+    whole: bool  # not cut off
+    states: Collection[str]  # that were reached
+    dead: str  # a row that can never be taken
+    followed: tuple[str, ...]
+    moments: int
+
+
+def searched(spec: MachineSpec, rule: Rule, limit: int = LIMIT) -> Search:
+    """Search for one rule."""
+    outcome = prove(spec, rule, limit)
+    reached = outcome.reached
+    rows = {row.key for row in spec.rows if row.source in outcome.relevant and rule.speaks_of(row)}
+    never = rows - outcome.taken
+    dead = min(never) if never and not (outcome.way or rule.inputs or rule.unless_taken) else ""
+    return Search(bool(outcome.way), reached.full, reached.states, dead, reached.moves.names, reached.moments)
+
+
+@cache
+def spec_of(machine: str) -> MachineSpec:
+    """Return the declared machine, loaded from the same words as its mutants."""
+    return loaded(declared(machine), source=f"{machine}.yaml")
+
+
+@cache
+def proofs(machine: str) -> tuple[Proof, ...]:
+    """Prove each rule of a declared machine, the cheapest first; what is not proven can kill nothing."""
+    spec = spec_of(machine)
+    searches = ((rule, searched(spec, rule)) for rule in spec.never)
+    proven = [Proof(rule, each.followed, each.moments) for rule, each in searches if each.whole and not each.broken]
+    return tuple(sorted(proven, key=lambda proof: proof.moments))
+
+
+def unproven(machine: str) -> list[str]:
+    """Return the rules that the declared machine does not prove."""
+    return sorted({rule.name for rule in spec_of(machine).never} - {proof.rule.name for proof in proofs(machine)})
+
+
+def judged(mutant: Mutant) -> Verdict:
+    """Return what kills the mutant without a search for rules: the loader, a claim, a row that is dead; else ""."""
+    spec = read(mutant.words, mutant.machine)
+    if isinstance(spec, Verdict):
+        return spec
+    for sentence, _ in broken_claims(spec):
+        return Verdict("claim", sentence)
+    dead = check(spec, only=["-"], limit=LIMIT).dead
+    return Verdict("dead row", dead[0]) if dead else Verdict("")
+
+
+def searched_out(mutant: Mutant, *, first: Iterable[str] = ()) -> Verdict:
+    """Return which rule kills the mutant (``first`` these are searched), or which row can't be taken; else ""."""
+    spec = read(mutant.words, mutant.machine)
+    return spec if isinstance(spec, Verdict) else _by_rules(mutant.machine, spec, set(first))
+
+
+def read(words: Words, machine: str) -> MachineSpec | Verdict:
+    """Return a faulty copy as the loader reads it, or why the loader refuses it."""
+    try:
+        return loaded(words, source=f"{machine}.yaml")
+    except DeclarationFault as fault:
+        return Verdict("loader", fault.faults[0].split(": ", 1)[-1])
+
+
+def _by_rules(machine: str, spec: MachineSpec, first: Collection[str]) -> Verdict:
+    rules, cut_off = {rule.name: rule for rule in spec.never}, Verdict("")
+    order = sorted(proofs(machine), key=lambda proof: proof.rule.name not in first)
+    for proof in touched(machine, spec, order):
+        rule = rules[proof.rule.name]
+        search = searched(spec, rule, OF_A_MUTANT)
+        if search.broken:
+            return Verdict("rule", rule.name)
+        if not search.whole:
+            cut_off = Verdict("cut off", rule.name)
+        elif search.dead:
+            return Verdict("dead row", search.dead)
+        elif rule.states and not set(rule.states) & set(search.states):
+            return Verdict("says nothing", rule.name)
+    return cut_off
+
+
+def touched(machine: str, mutant: MachineSpec, order: Iterable[Proof]) -> Iterator[Proof]:
+    """Yield the proofs that may not stand for the mutant."""
+    rules = {rule.name for rule in mutant.never}
+    for proof in order:
+        if proof.rule.name in rules and seen_by(spec_of(machine), proof.followed) != seen_by(mutant, proof.followed):
+            yield proof
+
+
+def seen_by(spec: MachineSpec, followed: tuple[str, ...]) -> Any:
+    """Return all of a machine that a search which follows these facts can tell apart."""
+    facts = set(followed)
+    return (
+        spec.initial,
+        frozenset(spec.finals),
+        tuple(spec.facts[name] for name in followed if name in spec.facts),
+        tuple(_seen_of(spec, row, facts) for row in spec.rows),
+        tuple((part(rule.when, facts), moves(spec, rule.sets, facts), rule.states) for rule in spec.environment),
+    )
+
+
+def _seen_of(spec: MachineSpec, row: Row, facts: set[str]) -> Any:
+    guards = [spec.guards[name] for name in row.guards]
+    return (
+        row.key, row.by, row.foreach, bool(row.action), bool(row.sets), moves(spec, row.sets, facts), row.undo,
+        row.point_of_no_return, row.overrides_open_intent, row.lands_late, row.amends,
+        frozenset((part(guard.requires, facts), part(guard.unless, facts)) for guard in guards
+                  if facts & guard.facts),
+    )  # fmt: skip
+
+
+def part(required: Any, facts: set[str]) -> Any:
+    """Return the part of what is required that is about followed facts."""
+    return frozenset((name, frozenset(values)) for name, values in required.items() if name in facts)
+
+
+def moves(spec: MachineSpec, sets: Any, facts: set[str]) -> Any:
+    """Return what setting these facts does to the followed ones: those set, and those that may be anything then."""
+    direct = frozenset((name, value) for name, value in sets.items() if name in facts)
+    return direct, frozenset(spec.depending_on(set(sets)) & facts), frozenset(set(sets) - facts)

@@ -1,0 +1,71 @@
+"""The table of the machines' mutants is that of today's machines, and no mutant lives without a reason."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.machine_changes import MACHINES, declared, digest, keys
+from tests.mutants.machine_reasons import EXPLAINED, explained
+from tests.mutants.machines import figures_table, table
+from tests.spec.copies import loaded
+from tests.spec.table_claims import CLAIMS
+
+TABLES = {machine: table(machine) for machine in MACHINES}
+VERDICTS = {machine: verdicts for machine, (_, verdicts) in TABLES.items()}
+FATAL = {"loader", "rule", "claim", "dead row", "says nothing", "witness"}
+HARMLESS = {"equal", "covered", "same"}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_table_is_that_of_the_declared_machine(machine: str) -> None:
+    """After a change of a machine (its sentences aside) `make mutants-machines` says anew what its mutants die of."""
+    assert TABLES[machine][0] == digest(declared(machine)), "run `make mutants-machines`"
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_table_has_every_mutant(machine: str) -> None:
+    """Each change that can be made of the declaration has its line, and no line is left of one that can't."""
+    assert set(VERDICTS[machine]) == set(keys(machine))
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_no_mutant_lives_without_a_reason(machine: str) -> None:
+    """Each is killed, or shown to be as good as the machine by a search, or stands in machine_reasons.py."""
+    verdicts = VERDICTS[machine]
+    assert {
+        key for key, verdict in verdicts.items() if verdict.by not in FATAL | HARMLESS and not explained(key)
+    } == set()
+
+
+FIGURES = re.compile(r"(?<=<!-- figures -->\n).*?(?=<!-- end -->)", re.DOTALL)
+PAGE = Path(__file__).parents[2] / "docs" / "machine-mutants.md"
+
+
+def test_the_docs_have_the_figures_of_the_table() -> None:
+    """docs/machine-mutants.md counts what the table says; DRFSM_REGENERATE=1 writes it anew."""
+    page = PAGE.read_text(encoding="utf-8")
+    due = FIGURES.sub(lambda _: figures_table(VERDICTS), page, count=1)
+    if os.environ.get("DRFSM_REGENERATE"):
+        PAGE.write_text(due, encoding="utf-8")
+    assert figures_table(VERDICTS) in PAGE.read_text(encoding="utf-8")
+
+
+def test_every_reason_is_of_a_mutant_that_lives() -> None:
+    """No reason is left of a mutant that something kills by now, or that is not made any more."""
+    lives = {
+        key for verdicts in VERDICTS.values() for key, verdict in verdicts.items() if verdict.by in ("", "cut off")
+    }
+    assert set(EXPLAINED) <= lives
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_rule_and_every_claim_finds_a_mutant(machine: str) -> None:
+    """A rule whose loss nothing shows would say nothing, and so would a claim that no faulty copy breaks."""
+    verdicts = VERDICTS[machine]
+    rules = {rule.name for rule in loaded(declared(machine), source=machine).never}
+    lost = {key.removeprefix(f"{machine}: rule off: ") for key, verdict in verdicts.items() if verdict.by == "witness"}
+    assert rules - lost - {key.split(": ")[2] for key in EXPLAINED if ": rule off: " in key} == set()
+    killing = {verdict.which for verdict in verdicts.values() if verdict.by == "claim"}
+    assert {claim.sentence for claim in CLAIMS if machine in claim.machines} - killing == set()
