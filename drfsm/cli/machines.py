@@ -40,7 +40,7 @@ class Searching:
         self._thread = threading.Thread(target=self._tell, name="searching", daemon=True)
 
     def note(self, rule: str) -> None:
-        """Note that the search for a rule begins, or has ended where several are searched side by side; "": its rows."""
+        """Note that the search for a rule begins, or, where several go side by side, has ended; "": dead rows."""
         if rule:
             self._named, self._noted = rule, self._noted + 1
 
