@@ -1,16 +1,19 @@
 """Writes that land late: requests of an action whose process was killed, or gave up, before the world answered.
 
 A request can take effect long after the process that sent it. Going on with the same action needs nothing here: what
-it does again is written under the same conditions, so only one of the two requests can succeed. An action that is given
-up (undone, abandoned) is different: an undo that finds nothing to undo writes nothing, and then the condition of the
-late request still holds. So before an undo counts as done, and before a run ends, each such action is settled, as its
-binding says (``Late``):
+it does again is written under the same conditions, so only one of the two requests can succeed. Going on with another
+row is different: its guards would be read while the late request still can change what they see; and an undo that finds
+nothing to undo writes nothing, so that the condition of the late request still holds. So BEFORE the guards of another
+row are read, before an undo counts as done, and before a run ends, each such action is settled, as its binding says
+(``Late``; journal/settling.py says which):
 
     touch     what the action could change gets a new version with the same content: the late request's condition fails
     settles   a request without a condition: wait as long as a request can take, then read the facts again; what landed
-              meanwhile is undone again; what may still land is recorded in words, for a person
+              meanwhile is undone again, where it was undone; what may still land is recorded in words, for a person
 
-``RunState.in_flight`` (journal/replay.py) has the actions in question.
+``RunState.in_flight`` (journal/replay.py) has the actions in question. A process that dies while it settles leaves them
+there: whoever goes on settles them. What can't be touched, as its site does not answer, stops no row: it is recorded as
+not excluded, and tried again before its undo and before the end.
 
 A run that took the lease over from one that never ended (``RunState.predecessor``) inherits what that one had on its
 way. It knows only the triggers, from records that anybody may have written; so BEFORE its first change it touches
@@ -18,7 +21,7 @@ everything that any action of its own machine could change, and waits where one 
 Called by step.py and runner.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from drfsm.engine.binding import Binding, Late, Run
@@ -28,6 +31,7 @@ from drfsm.engine.ports import Lease
 from drfsm.errors import DrfsmError, EvidenceFault, Interrupted, LeaseLost
 from drfsm.journal import InFlight, Undoable
 from drfsm.journal.replay import covers
+from drfsm.journal.settling import owed
 from drfsm.spec.model import Row
 
 SETTLE_SECONDS = 60.0
@@ -68,20 +72,27 @@ class LateWrites:
                 result = late.touch(self._observer.world, self._run(flight))
                 self._record(flight, "touched", f"{flight.trigger} can no longer take effect late", result=result)
 
+    def owes(self, row: Row) -> bool:
+        """Whether something is to be settled before this row's guards are read."""
+        return any(self._owed(row))
+
     def settle(self, row: Row) -> bool:
-        """Settle everything that is left, before a row that ends the run; False: a change is to be undone again.
+        """Settle what may land late, BEFORE a row's guards are read; False: a change is to be undone again first.
 
         Raises Interrupted, LeaseLost. A world that does not answer ends in a record of what could not be excluded.
         """
-        for flight in self._log.state.in_flight:
+        for flight in tuple(self._owed(row)):
             late = self._late(flight)
-            if late is None:
-                continue
-            if flight.committed and not (late.settles and self._undone(flight)):
-                if late.overwrites:  # BEFORE the guards of the last row are judged: they see what landed
-                    self._wait(row)
-                continue
+            assert late is not None  # noqa: S101  owed() yields no other
             self._lease.check()
+            if flight.committed and not (late.settles and self._undone(flight)):
+                self._wait(row)
+                words = (
+                    f"{flight.trigger} was done by a later request, and an earlier one had {SETTLE_SECONDS:.0f} s to"
+                    " take effect before this run goes on"
+                )
+                self._record(flight, "waited", words)
+                continue
             if self._is_gone(flight, late):
                 self._record(flight, "gone", f"{flight.trigger} can no longer take effect: its site is gone")
                 continue
@@ -138,6 +149,13 @@ class LateWrites:
         )
 
     # --- the pieces -------------------------------------------------------------------------------------
+
+    def _owed(self, row: Row) -> Iterator[InFlight]:
+        late = {**dict.fromkeys(self._landing_late(), _UNCONDITIONAL), **self._binding.late}
+        return owed(self._log.spec, self._log.state, row, late)
+
+    def _landing_late(self) -> Iterator[str]:
+        return (row.action for row in self._log.spec.rows if row.lands_late and row.action)
 
     def _settled(self, flight: InFlight, late: Late, fault: str, *, result: Any, facts: Readings) -> None:
         if fault:

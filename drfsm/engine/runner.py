@@ -190,7 +190,8 @@ class Runner:
         self._take_lease_again()
         try:
             row = self._settled(trigger)
-            self._settle_late(row)
+            if not self._late.settle(row):
+                raise self._rows.illegal(trigger, reason="a change took effect late, and is undone again first")
             self._late.settle_predecessor(row)
             self._attempts.take(row, arguments)
         except LeaseLost:
@@ -313,9 +314,9 @@ class Runner:
     def _take(self, row: Row, args: Mapping[str, Any] | None = None) -> None:
         """Take a row with all its attempts, and the lease before it if it needs one.
 
-        Before a row that ends the run, what may land late is settled; the row is not taken if a change landed late.
+        Before it, what may land late of other rows is settled; it is not taken if a change is to be undone again.
         """
-        if not self._settle_late(row):
+        if not self._late.settle(row):
             return
         if self._rows.touches_world(row):
             self._take_lease()
@@ -325,13 +326,15 @@ class Runner:
     def _pause(self, seconds: float, row: Row) -> None:
         self._attempts.pause(seconds, row)
 
-    def _settle_late(self, row: Row) -> bool:
-        """Settle what may land late before a row that ends the run; False: a change is to be undone again first."""
-        return row.to not in self._spec.finals or self._late.settle(row)
-
     def _take_failure_row(self, row: Row, fault: DrfsmError) -> bool:
         """Send a failure where it is safe, else hold; return whether the run can go on."""
-        safe = self._rows.failure_row(fault, self._guards_hold)
+        try:
+            safe = self._safe_row(fault)
+        except LeaseLost:
+            raise
+        except DrfsmError as second:  # interrupted while it waited for a late request
+            self._hold(row.trigger, second)
+            return False
         if safe is None:
             self._hold(row.trigger, fault)
             return False
@@ -345,6 +348,13 @@ class Runner:
             self._hold(row.trigger, second)
             return False
         return True
+
+    def _safe_row(self, fault: DrfsmError) -> Row | None:
+        """Return the failure's row that may be taken: by what its guards see once nothing can land late any more."""
+        safe = self._rows.failure_row(fault, self._guards_hold)
+        if safe is None or not self._late.owes(safe):
+            return safe
+        return self._rows.failure_row(fault, self._guards_hold) if self._late.settle(safe) else None
 
     def _take_lease_again(self) -> None:
         """Take the lease for a run that was begun. Raises LeaseHeld.
@@ -474,6 +484,10 @@ class Runner:
         if begun.foreach and begun.by is By.RUNNER and (row := self._rows.operator_row(trigger)).foreach:
             return row  # a person answers for the undo that was begun, whatever became of it
         case, readings = self._step.recover(begun)
+        asked = next((row for row in self._rows.operator_rows(begun.source) if row.trigger == trigger), None)
+        passes = case.do not in (RecoveryAction.HOLD, RecoveryAction.COMMIT) and not begun.point_of_no_return
+        if asked and passes and self._late.owes(asked) and self._late.settle(asked):
+            case, readings = self._step.recover(begun)  # what was begun may be done meanwhile
         if case.do is RecoveryAction.HOLD:
             raise NeedsPerson(begun, case, readings)
         if case.do is RecoveryAction.COMMIT:

@@ -91,6 +91,7 @@ class InFlight:
     undoes: str = ""  # of an undo: the row whose change it undoes
     attempts: int = 1  # that nobody saw the end of
     committed: bool = False
+    not_excluded: str = ""  # why it could not be shut out when that was tried, in words
 
     @property
     def key(self) -> tuple[str, str]:
@@ -379,7 +380,13 @@ def _sent(state: RunState, intent: Intent) -> RunState:
     if known is None:
         begun = InFlight(intent.row, intent.trigger, frozenset(intent.before), intent.undo or "", intent.undoes)
         return evolve(state, in_flight=(*state.in_flight, begun))
-    return _flights(state, key, evolve(known, attempts=known.attempts + 1, committed=False))
+    sent_again = evolve(known, attempts=known.attempts + 1, committed=False, not_excluded="")
+    return _flights(_excluded(state, known), key, sent_again)
+
+
+def _excluded(state: RunState, flight: InFlight) -> RunState:
+    """Take back that a request could not be shut out."""
+    return evolve(state, not_excluded=tuple(words for words in state.not_excluded if words != flight.not_excluded))
 
 
 def _flights(state: RunState, key: tuple[str, str], flight: InFlight | None) -> RunState:
@@ -539,10 +546,13 @@ def _settled(state: RunState, _record: Record, settled: Settled) -> RunState:
         again = tuple(entry for entry in state.undone if flight is not None and flight.changed(entry))
         kept = tuple(entry for entry in state.undone if entry not in again)
         return _answered(evolve(state, undo=(*state.undo, *again), undone=kept), key, committed=False)
-    if not settled.done:
+    if not settled.done and settled.how != "waited":
         state = _keep(state, {row: reason for row, reason in state.kept_by_row.items() if row != settled.row})
-    if settled.how not in ("touched", "gone"):
+    state = _excluded(state, flight) if flight is not None else state
+    if settled.how not in ("touched", "gone", "waited"):
         state = evolve(state, not_excluded=(*state.not_excluded, settled.reason))
+    if settled.how == "not_excluded" and flight is not None:  # it is tried again before its undo, and before the end
+        return _flights(state, key, evolve(flight, not_excluded=settled.reason))
     return _flights(state, key, None)
 
 

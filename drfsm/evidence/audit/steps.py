@@ -8,6 +8,7 @@ stood before the record. Called by kinds.py, which folds the record afterwards.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from drfsm.evidence.audit.late import unsettled_before
 from drfsm.evidence.audit.position import Position
 from drfsm.journal import OpenIntent, Record
 from drfsm.journal.record_types import Commit, Failed, Intent, Reading, Repaired, Resolved, Sampled, Settled, Transition
@@ -32,6 +33,8 @@ def intent(here: Position, record: Record, begun: Intent) -> None:
         here.add(record, "recovery", f"{row.trigger} begins before what the run {left} left open is settled")
     _move(here, record, begun, row)
     _begins(here, record, begun, row, redo=redo)
+    if not redo:
+        _clear(here, record, row)
     skipped = row.sets if redo and row.effect is Effect.IDEMPOTENT else {}
     here.observations.guards(record.seq, begun, row, skipped=skipped)
     _snapshot(here, record, begun, _changes(here, row))
@@ -63,6 +66,14 @@ def _begins(here: Position, record: Record, begun: Intent, row: Row, *, redo: bo
         here.add(record, "undo", f"{row.trigger}: its undo is {row.undo}, recorded is {begun.undo}")
     _kept(here, record, begun, row)
     _counted(here, record, begun, row, redo=redo)
+
+
+def _clear(here: Position, record: Record, row: Row) -> None:
+    """Check that nothing which this run has sent could still change what the row's guards saw."""
+    for flight in unsettled_before(here.spec, here.state, row, here.late):
+        action = f"the undo of {flight.undoes}" if flight.undoes else flight.trigger
+        what = f"{row.trigger} was taken, and nothing shows that {action} could not take effect any more"
+        here.add(record, "late", what)
 
 
 def _kept(here: Position, record: Record, step: Transition, row: Row) -> None:
@@ -168,6 +179,7 @@ def commit(here: Position, record: Record, done: Commit) -> None:
 def _judged(here: Position, record: Record, done: Commit, row: Row) -> None:
     if acts(row):
         here.add(record, "intent", f"{row.trigger} is committed without an intent")
+    _clear(here, record, row)
     here.observations.guards(record.seq, done, row)
     if row.wait:
         _waited(here, record, done, row)
@@ -419,6 +431,8 @@ def settled(here: Position, record: Record, late: Settled) -> None:
     undone = entry is not None and all(
         name in late.facts and covers(late.facts[name].seen, snapshot) for name, snapshot in entry.before.items()
     )
+    if late.how == "waited" and not flight.committed:
+        here.add(record, "recovery", f"{row.trigger} is said to be done by a later request, and no record says so")
     if late.how == "landed_late" and (entry is None or undone):
         here.add(record, "undo", f"{row.trigger} is said to have landed late, but what it changes is as it was before")
     if late.how == "read_again" and entry is not None and late.facts and not undone:
