@@ -81,9 +81,22 @@ class LateWrites:
 
         Raises Interrupted, LeaseLost. A world that does not answer ends in a record of what could not be excluded.
         """
-        for flight in tuple(self._owed(row)):
+        return self._settle_all(tuple(self._owed(row)), row)
+
+    def may_land(self, row: Row) -> bool:
+        """Whether a request of a row's action can take effect after nobody waits for its answer any more."""
+        return row.lands_late or (row.action or "") in self._binding.late
+
+    def settle_own(self, row: Row) -> None:
+        """Settle what a row itself has sent, before a person's word that it was not done closes its intent."""
+        own = (flight for flight in self._log.state.in_flight if flight.row == row.key and not flight.undoes)
+        self._settle_all(tuple(own), row)
+
+    def _settle_all(self, flights: tuple[InFlight, ...], row: Row) -> bool:
+        for flight in flights:
             late = self._late(flight)
-            assert late is not None  # noqa: S101  owed() yields no other
+            if late is None:
+                continue
             self._lease.check()
             if flight.committed and not (late.settles and self._undone(flight)):
                 self._wait(row)

@@ -226,6 +226,8 @@ class Runner:
         self._take_lease()
         intent = self.state.open
         row = self._rows.row(intent.row) if intent else None
+        if row is not None and outcome == "not_done":
+            self._late.settle_own(row)  # the verdict is on what is there, so nothing may come after it
         if row is None or self._step.recover(row)[0].do is not RecoveryAction.HOLD:
             reason = "the machine can tell by itself what became of it" if row else "no action's outcome is open"
             fault = self._rows.illegal("resolve", reason=reason)

@@ -186,6 +186,8 @@ class Step:
             attempt.how, attempt.fault = "acted", fault
             return
         fault = fault or ActionFailed(f"{row.trigger} ended without an error, but {_mismatch(row, attempt)}")
+        if done is Probe.NOT_DONE and not _answered(fault) and not attempt.undoing and self._late.may_land(row):
+            done = Probe.MIXED  # nothing is seen of it, but it may still take effect: its intent stays open
         self._log.append("failed", self._failed_body(row, attempt, fault, done))
         self._late.sent()
         raise fault

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from drfsm.journal.replay import InFlight, RunState
-from drfsm.journal.undoing import leads_to_undo
 from drfsm.spec.model import MachineSpec, Row
 
 
@@ -43,18 +42,13 @@ def owed(spec: MachineSpec, state: RunState, row: Row, late: Settlings | None) -
 
     What could not be shut out is on record, and is tried again only before the end.
     """
-    if settles_nothing(spec, row):
+    if row.foreach is not None or spec.goes_straight_to_undo(row):
         return
     for flight in state.in_flight:
         again = flight.row == row.key and not flight.undoes
         tried = bool(flight.not_excluded) and row.to not in spec.finals
         if not again and not tried and may_land(spec, state, flight, late):
             yield flight
-
-
-def settles_nothing(spec: MachineSpec, row: Row) -> bool:
-    """Say whether a row belongs to an undo, or leads to one and reads nothing first."""
-    return row.foreach is not None or (leads_to_undo(spec, row.to) and not row.guards and not row.action)
 
 
 def may_land(spec: MachineSpec, state: RunState, flight: InFlight, late: Settlings | None) -> bool:

@@ -250,6 +250,10 @@ class MachineSpec:
         """The states in which a run undoes what it changed, newest first."""
         return frozenset(row.source for row in self.rows if row.foreach == "undo")
 
+    def goes_straight_to_undo(self, row: Row) -> bool:
+        """Whether a row leads to where everything is undone, and neither reads nor changes anything before."""
+        return row.to in self.undo_states and not (row.guards or row.action or row.foreach)
+
     def refuses(self, state: str, inputs: Mapping[str, Any]) -> bool:
         """Whether a failure in ``state`` ends the run as refused."""
         failures = self.rows_from(state, inputs, By.FAILURE)

@@ -29,7 +29,7 @@ Plan = tuple[tuple[int, str], ...]  # (number of the point, what happens there),
 
 @define
 class Journal:
-    """A journal in memory. The records of a process that lost the run go to its own copy, which nobody reads."""
+    """A journal in memory. Each record is written where none is yet: a process that was overtaken writes no more."""
 
     world: World
     written: list[Record]
@@ -47,6 +47,8 @@ class Journal:
         ends = kind == "commit" and body["to"] in self.world.spec.finals and not self.world.dangers.late_end
         if happens := self.world.point("dies", *takes, moves=False if ends else None):
             take_over(self.world, happens.partition(":")[2])
+        if len(self.world.journal.written) > len(self.written):
+            raise LeaseLost("the run was continued elsewhere: its mirror has another record in this one's place")
         record = Record(len(self.written), kind, at, dict(body))
         self.written.append(record)
         self.commits += kind == "commit"
@@ -165,7 +167,10 @@ def _act(rig: Rig, name: str) -> Act:
             takes = [f"taken_over:{verb}" for verb in _others(world)] if world.dangers.take_over else []
             happens = world.point("dies", *options, *takes)
             if happens.startswith("taken_over"):
+                began = world.seconds
                 take_over(world, happens.partition(":")[2])
+                if world.seconds - began >= SETTLE_SECONDS:
+                    raise LeaseLost("the request took longer than any server waits")
             elif happens:
                 _fail(world, sent, rest, happens)
             if sent and not compared(rig, sent, world):

@@ -109,6 +109,9 @@ def _declared(draft: _Draft) -> Words:
         **{s: w for s, w in (("back", "aborted"), ("refused", "refused"), ("broken", "failed")) if s in named},
     }
     environment = _environment(draft, states)
+    if not any("amends" in row for row in rows):  # else a run may start with what nobody can say later
+        for name in (name for name, kind in draft.kinds.items() if kind == "reads"):
+            draft.facts[name].pop("initial", None)
     return {
         "machine": "drawn",
         "because": "any machine",

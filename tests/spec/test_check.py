@@ -395,13 +395,55 @@ def test_the_order_alone_carries_the_rule() -> None:
     assert not report.findings
 
 
+PRIMED = """
+  - {from: dry, trigger: prime, to: primed, action: pump, sets: {pump: on}, effect: idempotent, undo: unpump,
+     because: "p"}
+  - {from: primed, trigger: open, to: wet, action: turn, sets: {tap: open}, effect: idempotent, undo: unturn,
+     because: "w"}
+"""
+
+
 def test_a_request_that_lands_late_is_found_where_the_rule_forbids_it_after_the_undo() -> None:
-    """An action whose late request is refused can't open the tap again after its undo; one that lands late can."""
+    """What was opened last is undone first; a request with a condition can't open it again then, another one can."""
+    rules = "environment:\n  - {when: {tap: shut, pump: off}, states: [going], sets: {flood: yes}}\n"
+    rules += never("tap: open, flood: yes", "going")
+    late = PRIMED.replace("undo: unturn", "undo: unturn, lands_late: true")
+    way = way_of(check(tap(rules, late + GO, "[primed, wet]")))
+    assert way[-1] == "open lands late (tap=open)"
+    assert check(tap(rules, PRIMED + GO, "[primed, wet]")).findings == ()
+
+
+def test_a_request_with_a_condition_lands_until_its_undo_shuts_it_out() -> None:
+    """An abort asks nothing before it: what was begun may still take effect when the run is on its way back."""
     rules = "environment:\n  - {when: {tap: shut}, states: [going], sets: {flood: yes}}\n"
     rules += never("tap: open, flood: yes", "going")
-    way = way_of(check(tap(rules, LANDS_LATE + GO, "[dry, wet]")))
+    way = way_of(check(tap(rules, GIVEN_BACK + GO, "[dry, wet]")))
     assert way[-1] == "open lands late (tap=open)"
-    assert check(tap(rules, GIVEN_BACK + GO, "[dry, wet]")).findings == ()
+
+
+LEAVE = """
+  - {from: dry, trigger: leave, to: left, by: operator, guards: [tap_is_shut], because: "l"}
+  - {from: left, trigger: finish, to: done, because: "f"}
+"""
+
+
+@pytest.mark.parametrize("late", ["", "lands_late: true, "])
+def test_nothing_lands_once_a_persons_row_reads_its_guards(late: str) -> None:
+    """What was begun is shut out, or waited for, before: a tap that was read as shut stays shut."""
+    rows = OPEN.replace("effect:", f"{late}effect:") + GO + LEAVE
+    assert check(tap(never("tap: [open, mixed]", "left"), rows)).findings == ()
+    assert check(tap(never("tap: open", "dry"), rows)).findings
+
+
+def test_a_row_that_landed_before_it_was_shut_out_is_still_begun() -> None:
+    """It is not closed as not done while it may land: the run does not go on as if nothing had been begun."""
+    after = '  - {from: dry, trigger: pass, to: left, by: failure, guards: [pump_is_off], because: "l"}\n'
+    rows = (
+        OPEN + GO + LEAVE.replace("leave, to: left, by: operator, guards: [tap_is_shut]", "x, to: left, by: operator")
+    )
+    assert check(tap(never("tap: open", "left"), rows)).findings  # a person may pass it
+    rows = OPEN + GO + after + LEAVE.split("\n")[2] + "\n"
+    assert check(tap(never("tap: open", "left"), rows)).findings == ()
 
 
 def test_what_landed_late_is_undone_again_before_the_end() -> None:

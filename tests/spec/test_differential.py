@@ -20,10 +20,7 @@ import pytest
 from attrs import define, evolve
 
 from drfsm.spec import MachineSpec, check, load_machine
-from drfsm.spec.check.domain import each
-from drfsm.spec.check.moves import Moves
-from drfsm.spec.check.search import reach
-from drfsm.spec.check.steps import Steps
+from drfsm.spec.check import reachable
 from drfsm.spec.model import Rule
 from tests.spec.explored import Explored, explore
 from tests.spec.random_machines import Drawn, Parts, draw
@@ -40,22 +37,8 @@ FROM = int(os.environ.get("DRFSM_DIFFERENTIAL_FROM", "0"))
 COUNTS = os.environ.get("DRFSM_DIFFERENTIAL_COUNTS", "")  # a file that gets a line for each block
 MOST_MISSES = 5  # that a block collects before it stops
 DEEPER = 4  # times as many processes where time is given
-PARTS = Parts(begun_with=False)
-# What docs/checker.md lists as left out, and test_holes.py has a machine for each.
-DANGERS = Dangers(late_end=False, late_conditional=False, stale=False)
-
-
-def reachable(spec: MachineSpec) -> set[Moment] | None:
-    """Return every state with every fact's value that the checker finds; None where there are too many moments."""
-    moves = Moves(spec, set(spec.facts))
-    reached = reach(moves, Steps(moves, frozenset(spec.states)), lambda _control: None, MOMENTS)
-    if not reached.full:
-        return None
-    return {
-        (control.state, tuple(values[name] for name in spec.facts))
-        for control, worlds in reached.worlds.items()
-        for values in map(moves.domain.values_of, each(worlds))
-    }
+PARTS = Parts()
+DANGERS = Dangers()
 
 
 def forbidding(spec: MachineSpec, moment: Moment, facts: Iterable[str]) -> MachineSpec:
@@ -95,7 +78,7 @@ def run_on(spec: MachineSpec, seed: int) -> Explored:
 def missed(spec: MachineSpec, seed: int, explored: Explored | None = None) -> tuple[str, ...]:
     """Return the shortest story of what was reached and not found."""
     reached = (explored or run_on(spec, seed)).reached
-    misses = reached.keys() - (reachable(spec) or reached.keys())
+    misses = reached.keys() - (reachable(spec, MOMENTS) or reached.keys())
     return min((reached[moment] for moment in misses), key=len, default=())
 
 
@@ -133,7 +116,7 @@ def comparing(question: Question, numbers: Iterable[int]) -> tuple[Count, list[s
     count, misses = Count(), list[str]()
     for seed in numbers:
         drawn = draw(seed, PARTS)
-        if reachable(drawn.spec) is None:
+        if reachable(drawn.spec, MOMENTS) is None:
             count.too_large += 1
             continue
         explored = run_on(drawn.spec, seed)

@@ -12,12 +12,16 @@ from time import monotonic
 
 from attrs import frozen
 
+from drfsm.spec.check.domain import each
+from drfsm.spec.check.moves import Moves, initial
 from drfsm.spec.check.refine import prove
 from drfsm.spec.check.report import Finding, Report
+from drfsm.spec.check.search import reach
+from drfsm.spec.check.steps import Steps
 from drfsm.spec.check.story import Line, told
 from drfsm.spec.model import FactSpec, MachineSpec, Row, Rule
 
-__all__ = ["LIMIT", "Finding", "Line", "Report", "check"]
+__all__ = ["LIMIT", "Finding", "Line", "Report", "check", "reachable"]
 
 LIMIT = 100_000_000
 """How many moments one search may reach before it is cut off, and proves nothing."""
@@ -65,6 +69,22 @@ def check(
         tuple(result.rule for result in results if not result.full),
         {result.rule: result.seconds for result in results},
     )
+
+
+def reachable(spec: MachineSpec, limit: int = LIMIT) -> set[tuple[str, tuple[str, ...]]] | None:
+    """Return every pair of a state and of all facts' values, in their declared order, that a run can reach.
+
+    All facts are followed, so that only small machines can be asked. None where there are more moments than ``limit``.
+    """
+    moves = Moves(spec, set(spec.facts))
+    reached = reach(moves, Steps(moves, frozenset(spec.states)), lambda _control: None, limit)
+    if not reached.full:
+        return None
+    return {
+        (control.state, tuple(values[name] for name in spec.facts))
+        for control, worlds in reached.worlds.items()
+        for values in map(moves.domain.values_of, each(worlds))
+    }
 
 
 def _here(spec: MachineSpec, rules: Iterable[Rule], limit: int, begin: Callable[[str], object]) -> Iterator[_Result]:
@@ -129,4 +149,4 @@ def _possible(spec: MachineSpec, fact: FactSpec, besides: Row) -> set[str]:
     rows = [other for other in spec.rows if other.key != besides.key and fact.name in other.sets]
     set_by_rows = {*(other.sets[fact.name] for other in rows), *("mixed" for other in rows if other.action)}
     world = {rule.sets[fact.name] for rule in spec.environment if fact.name in rule.sets}
-    return {*(fact.initial or fact.values), *set_by_rows, *world}
+    return {*initial(spec, fact), *set_by_rows, *world}

@@ -152,16 +152,14 @@ class Moves:
     @cached_property
     def worlds_at_first(self) -> Worlds:
         """Every world that a run may begin in."""
-        at_first = {name: initial(self.spec.facts[name]) for name in self.names}
+        at_first = {name: initial(self.spec, self.spec.facts[name]) for name in self.names}
         steady = {DRIFTS.format(name): ("no",) for name in self.names if self.spec.facts[name].depends}
         return self.domain.every({**at_first, **steady, MEDDLED: (UNTOUCHED,)})
 
     @cached_property
     def variable(self) -> frozenset[str]:
-        """The followed facts that may change while a row's guards are read: by the world, or a late request."""
-        by_world = {name for rule in self.spec.environment for name in rule.sets}
-        late = {name for row in self.spec.rows if row.lands_late for name in row.sets}
-        moving = by_world | late
+        """The followed facts that the world may change while a row's guards are read."""
+        moving = {name for rule in self.spec.environment for name in rule.sets}
         moving |= {name for moved in moving for name in self._depending[moved]}
         return frozenset(name for name in self.names if name in moving or self.spec.facts[name].depends)
 
@@ -195,7 +193,11 @@ class Moves:
         for name in judging.amended:
             worlds = union(worlds, loosen(self.domain, worlds, self._loosened_by(name, judging.amended)))
         for name in self._brought_about(judging.row):
-            at_first = self.domain.put_any(worlds, name, initial(self.spec.facts[name])) if name in self.domain else {}
+            at_first = (
+                self.domain.put_any(worlds, name, initial(self.spec, self.spec.facts[name]))
+                if name in self.domain
+                else {}
+            )
             worlds = union(worlds, at_first)
         for name, value in judging.row.notes.items():
             worlds = self.domain.put(worlds, name, value) if name in self.domain else worlds
@@ -236,7 +238,7 @@ class Moves:
         """Return what becomes of facts that aren't followed when an operator's arguments are committed."""
         others = ((name, both) for name, both in judging.amended.items() if name not in self.domain)
         amended = tuple((name, between, after) for name, (between, after) in others)
-        brought = [(name, (), initial(self.spec.facts[name])) for name in self._brought_about(judging.row)]
+        brought = [(name, (), initial(self.spec, self.spec.facts[name])) for name in self._brought_about(judging.row)]
         brought = [beside for beside in brought if beside[0] not in self.domain]
         return (*amended, *brought, *self.set_beside(judging.row.notes))
 
@@ -311,7 +313,9 @@ class Moves:
                 change = self.change({name: value})
                 others = tuple(other for other in self.spec.facts[name].values if other != value)
                 if change:
-                    yield Move(Event("run", called, row.key, "effect", frozenset({(name, others)})), when, change)
+                    after = (value, *partial_values(self.spec.facts[name])) if value else others
+                    event = Event("run", called, row.key, "effect", frozenset({(name, others)}), ((name, None, after),))
+                    yield Move(event, when, change)
                 continue
             for part in dict.fromkeys((value, *partial_values(self.spec.facts[name]))):
                 mask = domain.but(when, domain.having({name: (value, part)}))
@@ -334,12 +338,20 @@ class Moves:
         by_rows = {*rows, *partial_values(fact)} if rows else set()
         by_rows |= {row.notes[fact.name] for row in spec.rows if fact.name in row.notes}
         by_world = {rule.sets[fact.name] for rule in spec.environment if fact.name in rule.sets}
-        return tuple(value for value in fact.values if value in {*initial(fact), *by_rows, *by_world})
+        return tuple(value for value in fact.values if value in {*initial(spec, fact), *by_rows, *by_world})
 
 
-def initial(fact: FactSpec) -> tuple[str, ...]:
-    """Return the values that a fact may have when a run starts: a local one any, as it may start with any inputs."""
-    return fact.values if fact.local or not fact.initial else fact.initial
+def initial(spec: MachineSpec, fact: FactSpec) -> tuple[str, ...]:
+    """Return the values that a fact may have when a run starts.
+
+    A local one has any, as a run may start with any inputs. What a person's row may say later by amending an input may
+    have been said at the start.
+    """
+    if fact.local or not fact.initial:
+        return fact.values
+    said = any(reads_any(fact, row.amends) for row in spec.rows)
+    more = (fact.amended_between or fact.values) if said else ()
+    return tuple(value for value in fact.values if value in {*fact.initial, *more})
 
 
 def reads_any(fact: FactSpec, inputs: Collection[str]) -> bool:

@@ -66,19 +66,22 @@ def unsure(moves: Moves, way: Sequence[Moment]) -> set[str]:
     Each fact that isn't followed is looked at by itself: which values it may have after each step of the way.
     """
     names = {name for moment in way for name, _ in moment.event.needs}
+    names |= {name for moment in way for name, _, _ in moment.event.beside if name in moves.spec.facts}
     return {name for name in names if not _fits(moves, name, way)}
 
 
 def _fits(moves: Moves, name: str, way: Sequence[Moment]) -> bool:
     spec, fact = moves.spec, moves.spec.facts[name]
     depends = {other for other in spec.facts if name in spec.depending_on({other})} - {name}
-    possible, before = set(initial(fact)), dict[str, set[str]]()
+    possible, before = set(initial(spec, fact)), dict[str, set[str]]()
     values = moves.domain.values_of(way[0].world)
     for moment in way[1:]:
         event, now = moment.event, moves.domain.values_of(moment.world)
         for needed, wanted in event.needs:
             if needed == name:
                 possible &= set(wanted)
+        if event.stage == "fail":  # what an action changes is seen to be as before
+            possible &= before.get(event.row, possible)
         if not possible:
             return False
         if event.stage == "begin":

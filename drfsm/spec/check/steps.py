@@ -1,7 +1,8 @@
 """What can happen next: the rules of the engine, stated once, over sets of worlds.
 
 A *control* is where a run stands but for the facts: its state, what an abort would undo, which actions are begun and
-not committed, which requests may still land, and which row's guards are being read. From a control and a set of worlds
+not committed, which requests may still land, and which row's guards are being read. Before another row's guards are
+read, all that may still land is *settled* (journal/settling.py has the engine's rule). From a control and worlds
 
     local     the world moves, a part of an action that was begun takes effect, an undo gives a part back: the control
               stays
@@ -26,6 +27,7 @@ class Begun(NamedTuple):
 
     row: int
     image: Image
+    settled: bool = False  # of an open intent: nothing that was sent for it can land any more
 
 
 class Reading(NamedTuple):
@@ -75,13 +77,19 @@ class Steps:
             alike.setdefault((undo_key(row), tuple(sorted(row.sets.items())), row.compares), number)
             for number, row in enumerate(self._spec.rows)
         ]
+        self._untouched = {
+            number for number, row in enumerate(self._spec.rows) if self._spec.goes_straight_to_undo(row)
+        }
         self._local: dict[object, tuple[Move, ...]] = {}
         self._masks: dict[tuple[int, int, frozenset[str]], tuple[Mask, ...]] = {}
         self._back: dict[Begun, tuple[Move, ...]] = {}
-        self._changing: dict[tuple[Begun, ...], frozenset[str]] = {}
-        # Where the world does in one state what it can't in another, a commit that comes late matters.
+        self._changing: dict[tuple[int, ...], frozenset[str]] = {}
+        # A commit that comes late matters where the world can do in one state what it can't in the next.
         differs = any(states and move.change for states, move in moves.world)
-        self._comes_late = [differs and bool(moves.variable & set(names)) for names in moves.image_facts]
+        self._comes_late = [
+            (differs or row.to in self._spec.finals) and bool(moves.variable & set(names))
+            for row, names in zip(self._spec.rows, moves.image_facts, strict=True)
+        ]
         self.taken: set[str] = set()
 
     def at_first(self) -> Control:
@@ -96,10 +104,13 @@ class Steps:
             return ()
         undoing = control.undo[-1:] if control.state in self._undo_rows else ()
         late = tuple(action for action in control.late if not self._undoes_again(control, action))
-        key = (control.state, control.open, late, undoing)
+        unsettled = tuple(action.row for action in control.open if not action.settled)
+        if unsettled and self._is_read(control):
+            unsettled = unsettled[:-1]
+        key = (control.state, unsettled, late, undoing)
         if key not in self._local:
             world = [move for states, move in self._moves.world if not states or control.state in states]
-            begun = [move for action in control.open for move in self._moves.effects[action.row]]
+            begun = [move for row in unsettled for move in self._moves.effects[row]]
             back = [move for action in undoing for move in self._given_back(action)]
             landing = [
                 Move(self._lands(action, move), move.when, move.change)
@@ -109,6 +120,16 @@ class Steps:
             moves = (*world, *begun, *landing, *back)
             self._local[key] = tuple(move for move in moves if move.change)
         return self._local[key]
+
+    def _is_read(self, control: Control) -> bool:
+        """Whether all that the newest action sets was read as set, and only its commit is missing.
+
+        What it sends is conditional, and so can't take effect any more: either it has, or somebody else has written.
+        """
+        reading = control.reading
+        if reading is None or reading.judging >= 0 or self._spec.rows[reading.row].lands_late:
+            return False
+        return reading.done >= len(self._moves.commit_steps(reading.row))
 
     def _given_back(self, action: Begun) -> tuple[Move, ...]:
         if action not in self._back:
@@ -125,8 +146,12 @@ class Steps:
         if control.reading:
             yield from self._read_on(control, control.reading, worlds)
             return
+        if any(True for _ in _in_flight(control)):
+            settled = tuple(action._replace(settled=True) for action in control.open)
+            event = Event("run", "what was sent without an answer is shut out, or waited for", stage="settle")
+            yield Step(event, control._replace(open=settled, late=()), worlds)
         if control.open:
-            yield from self._settle(control, control.open[-1], worlds)
+            yield from self._end(control, control.open[-1], worlds)
         if control.undo and control.state in self._loops:
             yield from self._undo(control, control.undo[-1], worlds)
         for number in self._rows_of[control.state]:
@@ -145,9 +170,16 @@ class Steps:
                 return False
             if len(control.open) > 1 and row.to not in self._loops:
                 return False
+        if not self._is_clear(control, number):
+            return False
         if control.undo and row.source in self._loops and row.by is By.RUNNER:
             return False
         return not (control.no_return and row.to in self._loops)
+
+    def _is_clear(self, control: Control, number: int) -> bool:
+        """Whether nothing is in flight but what the row itself sent. What leads straight to undoing does not ask."""
+        own = self._alike[number]
+        return number in self._untouched or all(self._alike[action.row] == own for action in _in_flight(control))
 
     def _judge(self, control: Control, judging: Judging, number: int, done: int, worlds: Worlds) -> Iterator[Step]:
         """Yield the next reading of a row's guards; after the last the row is begun."""
@@ -175,12 +207,12 @@ class Steps:
 
     def _moving(self, control: Control) -> frozenset[str]:
         """Return the facts that may change while a row's guards are read."""
-        if not control.open:
-            return self._moves.variable
-        if control.open not in self._changing:
-            begun = {name for action in control.open for name in self._spec.rows[action.row].sets}
-            self._changing[control.open] = self._moves.variable | self._spec.depending_on(begun)
-        return self._changing[control.open]
+        rows = tuple(action.row for action in _in_flight(control))
+        if rows not in self._changing:
+            begun = {name for row in rows for name in self._spec.rows[row].sets}
+            more = self._spec.depending_on(begun) if begun else set()
+            self._changing[rows] = self._moves.variable | more
+        return self._changing[rows]
 
     def _changes_meanwhile(self, control: Control, judging: Judging) -> bool:
         moving = self._moving(control)
@@ -214,21 +246,24 @@ class Steps:
         beside = self._moves.begun_beside(row)
         event = Event(_by(row), f"{row.trigger} begins", row.key, "begin", judging.needs, beside)
         no_return = control.no_return or row.point_of_no_return
-        for image, part in self._images(judging, number, worlds):
+        for image, part in self._images(control, judging, number, worlds):
             action = Begun(number, image)
             undo = self._pushed(control.undo, action) if row.undo else control.undo
-            after = control._replace(undo=undo, no_return=no_return, open=(*control.open, action))
+            opened = action._replace(settled=not self._moves.effects[number])
+            after = control._replace(undo=undo, no_return=no_return, open=(*control.open, opened))
             yield Step(event, after, part)
 
-    def _images(self, judging: Judging, number: int, worlds: Worlds) -> Iterator[tuple[Image, Worlds]]:
+    def _images(
+        self, control: Control, judging: Judging, number: int, worlds: Worlds
+    ) -> Iterator[tuple[Image, Worlds]]:
         """Yield what an action's facts may be recorded to be before it, with the worlds of each.
 
         What the guards have read already is not read again: such a fact may be another by now.
         """
-        domain, wanted = self._moves.domain, dict(judging.reads)
+        domain, wanted, moving = self._moves.domain, dict(judging.reads), self._moving(control)
         split: list[tuple[Image, Worlds]] = [((), worlds)]
         for name in self._moves.image_facts[number]:
-            earlier = wanted.get(name, ()) if name in self._moves.variable else ()
+            earlier = wanted.get(name, ()) if name in moving else ()
             values = earlier or domain.variables[name].values
             split = [
                 ((*image, value), part if earlier else meet(part, domain.where(name, value)))
@@ -246,22 +281,39 @@ class Steps:
 
     def _moved(self, control: Control, row: Row, behind: tuple[Begun, ...]) -> Control:
         """Return where the run stands once a row is committed in front of what is still open."""
-        return control._replace(state=row.to, open=behind if row.to == row.source else ())
+        if row.to == row.source:
+            return control._replace(open=behind)
+        return self._dropped(control, behind)._replace(state=row.to)
 
-    def _settle(self, control: Control, action: Begun, worlds: Worlds) -> Iterator[Step]:
-        """Yield what becomes of the newest open intent: committed, closed as not done, or given up with its request."""
-        yield from self._commit(control, 0, worlds)
+    def _dropped(self, control: Control, given_up: tuple[Begun, ...]) -> Control:
+        """Return a control whose open intents are given up: what was sent for them may land until it is settled."""
+        for action in given_up:
+            if not action.settled:
+                control = self._sent(control, action)
+        return control._replace(open=())
+
+    def _sent(self, control: Control, action: Begun) -> Control:
+        """Return a control in which requests of an action may still land."""
         row = self._spec.rows[action.row]
-        as_before = meet(worlds, self._moves.image_mask(action.row, action.image))
-        if as_before and row.effect is not Effect.ONCE:
-            event = Event("run", f"{row.trigger} failed and changed nothing", row.key, "fail")
-            yield Step(event, control._replace(open=control.open[:-1]), as_before)
-        if row.lands_late and self._moves.effects[action.row]:
-            known = (other.image for other in control.undo if undo_key(self._spec.rows[other.row]) == undo_key(row))
-            sent = Begun(self._alike[action.row], next(known, action.image))
-            if all(other.row != sent.row for other in control.late):
-                event = Event("run", f"{row.trigger} gets no answer to a request", row.key, "sent")
-                yield Step(event, control._replace(late=tuple(sorted((*control.late, sent)))), worlds)
+        known = (other.image for other in control.undo if undo_key(self._spec.rows[other.row]) == undo_key(row))
+        sent = Begun(self._alike[action.row], next(known, action.image))
+        if not self._moves.effects[action.row] or any(other.row == sent.row for other in control.late):
+            return control
+        return control._replace(late=tuple(sorted((*control.late, sent))))
+
+    def _end(self, control: Control, action: Begun, worlds: Worlds) -> Iterator[Step]:
+        """Yield what becomes of the newest open intent: committed, closed as not done, or begun again."""
+        yield from self._commit(control, 0, worlds)
+        row, closed = self._spec.rows[action.row], control._replace(open=control.open[:-1])
+        if as_before := meet(worlds, self._moves.image_mask(action.row, action.image)):
+            if row.effect is Effect.ONCE:
+                event = Event("person", f"a person says that {row.trigger} was not done", row.key, "fail")
+            else:
+                event = Event("run", f"{row.trigger} failed and changed nothing", row.key, "fail")
+            yield Step(event, closed, as_before)  # else it stays open: engine/step.py
+        if action.settled and self._moves.effects[action.row]:
+            event = Event("run", f"{row.trigger} is tried again", row.key, "again")
+            yield Step(event, control._replace(open=(*closed.open, action._replace(settled=False))), worlds)
 
     def _commit(self, control: Control, done: int, worlds: Worlds) -> Iterator[Step]:
         """Yield the next reading of what an action should have set; after the last comes the commit."""
@@ -281,13 +333,17 @@ class Steps:
         after, words = self._moved(control, row, control.open[:-1]), f"{row.trigger}: {row.source} -> {row.to}"
         reached = self._moves.set_beside(row.sets)
         amended = {str(judging.amended): judging for judging in self._moves.judgings[action.row]}
+        afters = dict.fromkeys((after, self._sent(after, action)) if row.lands_late else (after,))
         for judging in amended.values():
             beside = (*reached, *self._moves.amended_beside(judging))
             event = Event(_by(row), words, row.key, "commit", beside=beside)
-            yield Step(event, after, self._moves.amend(judging, worlds))
+            for control_after in afters:
+                yield Step(event, control_after, self._moves.amend(judging, worlds))
 
     def _land(self, control: Control, worlds: Worlds) -> Iterator[Step]:
         """Yield what a late request does whose action was undone: it is to be undone again."""
+        if control.state not in self._loops:
+            return
         for action in control.late:
             if self._undoes_again(control, action):
                 after = control._replace(undo=self._pushed(control.undo, action))
@@ -307,7 +363,8 @@ class Steps:
 
     def _undo(self, control: Control, action: Begun, worlds: Worlds) -> Iterator[Step]:
         row = self._spec.rows[action.row]
-        after = control._replace(undo=control.undo[:-1], open=())
+        after = self._dropped(control, control.open)._replace(undo=control.undo[:-1])
+        after = after._replace(late=tuple(other for other in after.late if not self._is_shut_out(other, row)))
         if loop := self._undo_rows.get(control.state):
             self.taken.add(loop.key)
             if part := meet(worlds, self._moves.image_mask(action.row, action.image)):
@@ -316,6 +373,17 @@ class Steps:
         if waiver := self._waivers.get(control.state):
             self.taken.add(waiver.key)
             yield Step(Event("person", f"{waiver.trigger} of {row.trigger}", waiver.key, "commit"), after, worlds)
+
+    def _is_shut_out(self, action: Begun, undone: Row) -> bool:
+        """Whether an undo shuts a late request out before it begins."""
+        row = self._spec.rows[action.row]
+        return not row.lands_late and undo_key(row) == undo_key(undone)
+
+
+def _in_flight(control: Control) -> Iterator[Begun]:
+    """Yield the actions of which something that was sent may still land."""
+    yield from (action for action in control.open if not action.settled)
+    yield from control.late
 
 
 def _by(row: Row) -> str:

@@ -54,7 +54,7 @@ def _line(moves: Moves, way: Sequence[Moment], index: int, end: int) -> Line | N
         return Line("world", f"{who}: {changes or last.words}", control.state)
     if last.by == "late":
         return Line("late", last.words + (f" ({changes})" if changes else ""), control.state)
-    if not last.stage or last.stage in ("fail", "sent"):
+    if not last.stage or last.stage in ("fail", "again", "settle"):
         return Line(last.by, last.words, control.state)
     if last.stage == "commit":
         whole = "begin" in stages or not _acts(moves, last.row)
