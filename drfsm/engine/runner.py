@@ -164,6 +164,8 @@ class Runner:
             return self._finish()
         if not self.state.dry_run:
             self._take_lease_again()
+            if changed := self._changed_by_others():
+                return self._hold(self.state.stage or "going on", changed)
         self._log.append(
             "resumed",
             {
@@ -189,6 +191,10 @@ class Runner:
         check_amendments(self._spec, self.state.state, self.state.inputs, trigger, arguments)
         self._take_lease_again()
         try:
+            asked = next((row for row in self._rows.operator_rows(self.state.state) if row.trigger == trigger), None)
+            changed = None if asked and self._spec.goes_straight_to_undo(asked) else self._changed_by_others()
+            if changed:
+                raise changed
             row = self._settled(trigger)
             if not self._late.settle(row):
                 raise self._rows.illegal(trigger, reason="a change took effect late, and is undone again first")
@@ -371,6 +377,22 @@ class Runner:
             if row is not None and self._take_failure_row(row, fault):
                 self._finish()
             raise
+
+    def _changed_by_others(self) -> DrfsmError | None:
+        """Return what is not as this run's guards saw it, where another run had the lease meanwhile; None: nothing is.
+
+        A run that waits for a person and has changed nothing gives the lease back. What its guards required must still
+        be so when it goes on.
+        """
+        differences = self.recheck() if self.state.others_worked else ()
+        if not differences:
+            return None
+        return DrfsmError(
+            "another run had the lease while this one waited, and the sites are not as this run saw them:"
+            f" {'; '.join(recheck.in_words(differences))}",
+            hint=f"drfsm abort {quote(self.state.run_id)}, and start again; or resume it once they are as it saw them",
+            fault="operator",
+        )
 
     def _failed_in_world(self) -> bool:
         """Whether a row that needs the lease sent the run where it stands."""

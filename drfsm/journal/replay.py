@@ -168,6 +168,7 @@ class RunState:
     sealed: bool = False
     epoch: int = 0  # of the last lease; 0: none was taken
     lease_released: bool = False  # by a hold, before anything was changed
+    others_worked: bool = False  # while the lease was released another run had it; nothing was judged again since
     touched: bool = False  # an action that changes something was begun
 
     # what is begun, known and done
@@ -332,13 +333,16 @@ def _leased(state: RunState, _record: Record, lease: LeaseAcquired) -> RunState:
     left = Predecessor(str(lease.taken_from.get("run_id", "")), left_open) if left_open else state.predecessor
     holder, why = str(lease.taken_from.get("run_id", "")), lease.taken_from.get("why")
     took_over = (*state.took_over, holder) if why == "taken_over" and holder != state.run_id else state.took_over
-    return evolve(state, epoch=lease.epoch, lease_released=False, predecessor=left, took_over=took_over)
+    others = state.others_worked or (state.lease_released and lease.epoch > state.epoch + 1)
+    state = evolve(state, epoch=lease.epoch, lease_released=False, others_worked=others)
+    return evolve(state, predecessor=left, took_over=took_over)
 
 
 def _resumed(state: RunState, record: Record, resumed: Resumed) -> RunState:
     return evolve(
         _acted(state, record.at, "resumed", resumed.operator, resumed.host, resumed.proven),
         status="running",
+        others_worked=False,
         operator=resumed.operator,
         host=resumed.host,
         stage="",
@@ -478,6 +482,7 @@ def _resolved(state: RunState, record: Record, resolved: Resolved) -> RunState:
 def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
     args = commit.args
     state = _freeze_words(_observe(state, commit.facts), commit.frozen, record.at)
+    state = evolve(state, others_worked=False)
     if commit.by == "operator" and commit.how != "resolved":
         state = _acted(
             state, record.at, commit.trigger, args.get("operator", ""), args.get("host", ""), args.get("proven")

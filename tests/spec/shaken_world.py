@@ -72,6 +72,7 @@ class Left:
     state: RunState = field(factory=RunState)  # to which the records fold
 
     run: str = ""  # what of that state decides over all that can follow
+    others: int = 0  # how often other runs had the lease since
 
     @property
     def like(self) -> tuple[object, ...]:
@@ -164,7 +165,7 @@ class World:
     def __attrs_post_init__(self) -> None:
         left = self.left
         self.data, self.flights, self.moved = dict(left.data), list(left.flights), set(left.moved)
-        self.run, self.state, self.epoch = left.state, left.state.state, left.state.epoch
+        self.run, self.state, self.epoch = left.state, left.state.state, left.state.epoch + left.others
         self.over = self.state in self.spec.finals
         self.inputs = {name: str(value) for name, value in left.state.inputs.items()}
 

@@ -14,7 +14,7 @@ from drfsm.errors import DeclarationFault
 from drfsm.spec import MachineSpec, check, load_machine
 from tests.spec.explored import Explored, explore, first_worlds
 from tests.spec.processes import process
-from tests.spec.shaken_world import Dangers, Moment, Rig, World
+from tests.spec.shaken_world import Dangers, Moment, Rig
 
 PROCESSES = 3000
 QUIET = Dangers(**dict.fromkeys(Dangers.__annotations__, False))
@@ -256,8 +256,8 @@ TWO_RUNS = Hole(
 )
 
 
-def test_a_second_run_really_goes_through_while_the_first_waits_for_a_person() -> None:
-    """A run that waits and has changed nothing gives the lease back; another one changes what the first has read."""
+def test_a_run_does_not_go_on_by_what_it_saw_before_another_run_changed_it() -> None:
+    """A run that waits and has changed nothing gives the lease back; what another one changed is read again."""
     rig = Rig(TWO_RUNS.spec, QUIET)
     (start,) = first_worlds(rig, random.Random(0), 1)  # noqa: S311  no secret
     waits = process(rig, start, "start", ()).left
@@ -266,14 +266,13 @@ def test_a_second_run_really_goes_through_while_the_first_waits_for_a_person() -
     for verb in ("start", "choose", "resume", "resume"):
         other = process(rig, other, verb, ()).left
     assert other.state.status == "complete"
-    world = World(rig, evolve(waits, data=other.data))
-    assert TWO_RUNS.is_there(rig.spec, (world.state, world.values()))
-
-
-@pytest.mark.xfail(strict=True, reason="docs/checker.md: one run at a time")
-def test_the_check_finds_what_a_second_run_does() -> None:
-    """The check says that the first run's rule does not hold."""
-    assert [finding.name for finding in check(TWO_RUNS.spec).findings] == ["forbidden"]
+    behind = evolve(waits, data=other.data, others=5)
+    for verb in ("resume", "choose"):
+        again = process(rig, behind, verb, ()).left
+        assert (again.state.state, again.state.status) == ("looked", "held")
+        assert "tap is open; the records say that it is shut" in again.state.reason
+    unchanged = evolve(waits, others=5)
+    assert process(rig, unchanged, "choose", ()).left.state.state == "chosen"
 
 
 def test_facts_that_depend_on_each_other_in_a_circle_are_a_fault_of_the_declaration() -> None:
