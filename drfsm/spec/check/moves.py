@@ -47,12 +47,14 @@ class Change:
     """Facts that get values at one moment. What depends on one that really changes may then have any value.
 
     ``loosens``: fact -> the followed facts that depend on it. ``loosened``: those that depend on what isn't followed.
+    ``also``: those of them that this change gives a value itself: they have that value, and may have any from then on.
     """
 
     domain: Domain
     sets: tuple[tuple[str, str], ...]
     loosens: Mapping[str, tuple[str, ...]]
     loosened: tuple[str, ...] = ()
+    also: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         """Whether it changes a followed fact at all."""
@@ -66,14 +68,19 @@ class Change:
                 continue
             same = meet(worlds, self.domain.where(name, value))
             changed = self.domain.put(minus(worlds, same), name, value)
-            worlds = union(same, loosen(self.domain, changed, self.loosens[name]))
-        return union(worlds, loosen(self.domain, worlds, self.loosened)) if self.loosened else worlds
+            worlds = union(same, loosen(self.domain, changed, self.loosens[name], self.also))
+        return union(worlds, loosen(self.domain, worlds, self.loosened, self.also)) if self.loosened else worlds
 
 
-def loosen(domain: Domain, worlds: Worlds, names: Iterable[str]) -> Worlds:
-    """Return what becomes of worlds in which something changed that these facts depend on."""
+def loosen(domain: Domain, worlds: Worlds, names: Iterable[str], also: Collection[str] = ()) -> Worlds:
+    """Return what becomes of worlds in which something changed that these facts depend on.
+
+    Those in ``also`` keep the value that they have, or get one by the same change; they may have any later.
+    """
     for name in names:
-        worlds = domain.put_any(domain.put(worlds, DRIFTS.format(name), "yes"), name, domain.variables[name].values)
+        worlds = domain.put(worlds, DRIFTS.format(name), "yes")
+        if name not in also:
+            worlds = domain.put_any(worlds, name, domain.variables[name].values)
     return worlds
 
 
@@ -166,10 +173,11 @@ class Moves:
     def change(self, sets: Mapping[str, str]) -> Change:
         """Return the change that sets these facts, followed or not."""
         mine = tuple((name, value) for name, value in sets.items() if name in self.domain)
-        loosens = {name: self._loosened_by(name, sets) for name, _ in mine}
+        loosens = {name: self._loosened_by(name) for name, _ in mine}
         others = (name for name in sets if name not in self.domain)
-        loosened = dict.fromkeys(dependent for name in others for dependent in self._loosened_by(name, sets))
-        return Change(self.domain, mine, {name: them for name, them in loosens.items() if them}, tuple(loosened))
+        loosened = dict.fromkeys(dependent for name in others for dependent in self._loosened_by(name))
+        also = frozenset(name for name, _ in mine)
+        return Change(self.domain, mine, {name: them for name, them in loosens.items() if them}, tuple(loosened), also)
 
     def look(self, worlds: Worlds) -> Worlds:
         """Return what becomes of worlds when the run begins to read guards: it could see what somebody did before."""
@@ -219,6 +227,11 @@ class Moves:
         """Return the masks of the readings after the action of the row of this number, one after the other."""
         return _steps(self.domain, self._after[number], self.variable)
 
+    def read_again(self, number: int, done: int) -> frozenset[str]:
+        """Return the facts that the first readings after the action of the row of this number have read."""
+        moving = [name for name, _ in self._after[number] if name in self.variable]
+        return frozenset(name for name, _ in self._after[number] if name not in moving[done:])
+
     # --- the pieces -----------------------------------------------------------------------------------
 
     def _brought_about(self, row: Row) -> list[str]:
@@ -245,8 +258,8 @@ class Moves:
     def _dependents(self, name: str) -> tuple[str, ...]:
         return tuple(sorted(self.spec.depending_on({name}) - {name}))
 
-    def _loosened_by(self, name: str, sets: Collection[str]) -> tuple[str, ...]:
-        return tuple(other for other in self._depending[name] if other in self.domain and other not in sets)
+    def _loosened_by(self, name: str, but: Collection[str] = ()) -> tuple[str, ...]:
+        return tuple(other for other in self._depending[name] if other in self.domain and other not in but)
 
     def _needs(self, required: Iterable[tuple[str, tuple[str, ...]]]) -> Needs:
         return frozenset((name, tuple(values)) for name, values in required if name not in self.domain)

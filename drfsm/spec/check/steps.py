@@ -105,12 +105,11 @@ class Steps:
         undoing = control.undo[-1:] if control.state in self._undo_rows else ()
         late = tuple(action for action in control.late if not self._undoes_again(control, action))
         unsettled = tuple(action.row for action in control.open if not action.settled)
-        if unsettled and self._is_read(control):
-            unsettled = unsettled[:-1]
-        key = (control.state, unsettled, late, undoing)
+        read = self._read_as_set(control)
+        key = (control.state, unsettled, late, undoing, read)
         if key not in self._local:
             world = [move for states, move in self._moves.world if not states or control.state in states]
-            begun = [move for row in unsettled for move in self._moves.effects[row]]
+            begun = [move for row in unsettled for move in self._moves.effects[row] if not self._is_over(move, read)]
             back = [move for action in undoing for move in self._given_back(action)]
             landing = [
                 Move(self._lands(action, move), move.when, move.change)
@@ -121,15 +120,18 @@ class Steps:
             self._local[key] = tuple(move for move in moves if move.change)
         return self._local[key]
 
-    def _is_read(self, control: Control) -> bool:
-        """Whether all that the newest action sets was read as set, and only its commit is missing.
+    def _read_as_set(self, control: Control) -> frozenset[str]:
+        """Return the facts that were read as the newest action sets them, while its commit is missing.
 
-        What it sends is conditional, and so can't take effect any more: either it has, or somebody else has written.
+        What it sends to them is conditional, and so can't take effect any more: it has, or somebody else has written.
         """
         reading = control.reading
         if reading is None or reading.judging >= 0 or self._spec.rows[reading.row].lands_late:
-            return False
-        return reading.done >= len(self._moves.commit_steps(reading.row))
+            return frozenset()
+        return self._moves.read_again(reading.row, reading.done)
+
+    def _is_over(self, move: Move, read: frozenset[str]) -> bool:
+        return bool(read and move.change.sets) and all(name in read for name, _ in move.change.sets)
 
     def _given_back(self, action: Begun) -> tuple[Move, ...]:
         if action not in self._back:
