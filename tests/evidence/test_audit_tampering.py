@@ -549,8 +549,17 @@ def test_without_the_binding_what_the_declaration_says_lands_late_is_demanded(pl
     """An auditor with the declaration and the log alone finds a change without a condition that nobody waited for."""
     run = waited_for(play)
     assert run.audit(late=None).ok
-    (finding,) = run.audit(run.edited(without("settled")), late=None).findings
-    assert (finding.rule, "change_keys" in finding.what) == ("late", True)
+    before_the_row, at_the_end = run.audit(run.edited(without("settled")), late=None).findings
+    for finding in (before_the_row, at_the_end):
+        assert (finding.rule, "change_keys" in finding.what) == ("late", True)
+
+
+def test_a_run_of_a_version_that_settled_at_the_end_owes_nothing_before_a_row(play: Make) -> None:
+    """0.5.0 settled before an undo and before the end."""
+    run = waited_for(play)
+    old = both(without("settled"), altered("run_started", "", version="0.5.0"))
+    (finding,) = run.audit(run.edited(old), late=None).findings
+    assert "was given up without an answer" in finding.what
 
 
 def test_a_run_of_a_version_that_settled_nothing_owes_nothing(play: Make) -> None:
