@@ -243,8 +243,12 @@ class Moves:
         return tuple((name, None, (value,)) for name, value in sets.items() if name not in self.domain)
 
     def begun_beside(self, row: Row) -> tuple[Beside, ...]:
-        """Return what may become of facts that aren't followed while an action is under way: all, a part, nothing."""
-        others = ((name, value) for name, value in row.sets.items() if name not in self.domain)
+        """Return what may become of facts that aren't followed while an action is under way: all, a part, nothing.
+
+        Those on which a followed fact depends have effects of their own, which say it.
+        """
+        others = [(name, value) for name, value in row.sets.items() if name not in self.domain]
+        others = [(name, value) for name, value in others if not self._loosened_by(name)]
         return tuple((name, (), (value, *partial_values(self.spec.facts[name]))) for name, value in others)
 
     def amended_beside(self, judging: Judging) -> tuple[Beside, ...]:

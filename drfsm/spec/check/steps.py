@@ -360,7 +360,7 @@ class Steps:
 
     def _lands(self, action: Begun, move: Move) -> Event:
         row = self._spec.rows[action.row]
-        words, beside = f"{row.trigger} lands late", self._moves.begun_beside(row)
+        words, beside = f"{row.trigger} lands late", (*move.event.beside, *self._moves.begun_beside(row))
         return Event("late", words, row.key, "effect", move.event.needs, beside)
 
     def _undo(self, control: Control, action: Begun, worlds: Worlds) -> Iterator[Step]:
