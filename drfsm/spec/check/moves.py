@@ -227,6 +227,10 @@ class Moves:
         """Return the masks of the readings after the action of the row of this number, one after the other."""
         return _steps(self.domain, self._after[number], self.variable)
 
+    def needs_of(self, sets: Mapping[str, str]) -> Needs:
+        """Return what an action's commit needs of facts that aren't followed: they were read as it sets them."""
+        return self._needs((name, (value,)) for name, value in sets.items())
+
     def read_again(self, number: int, done: int) -> frozenset[str]:
         """Return the facts that the first readings after the action of the row of this number have read."""
         moving = [name for name, _ in self._after[number] if name in self.variable]

@@ -338,7 +338,7 @@ class Steps:
         afters = dict.fromkeys((after, self._sent(after, action)) if row.lands_late else (after,))
         for judging in amended.values():
             beside = (*reached, *self._moves.amended_beside(judging))
-            event = Event(_by(row), words, row.key, "commit", beside=beside)
+            event = Event(_by(row), words, row.key, "commit", self._moves.needs_of(row.sets), beside)
             for control_after in afters:
                 yield Step(event, control_after, self._moves.amend(judging, worlds))
 
