@@ -266,7 +266,7 @@ class Steps:
         split: list[tuple[Image, Worlds]] = [((), worlds)]
         for name in self._moves.image_facts[number]:
             earlier = wanted.get(name, ()) if name in moving else ()
-            values = earlier or domain.variables[name].values
+            values = [value for value in domain.variables[name].values if value in (earlier or (value,))]
             split = [
                 ((*image, value), part if earlier else meet(part, domain.where(name, value)))
                 for image, part in split
