@@ -34,8 +34,8 @@ _KNOWN: Mapping[str, Known] = {
     "d1e21ca97467c59bde9fafaf9d02ad083fccac001d5cd12efdd80a22b244d060": Known("promote", "0.5.0"),
     "d64cfcf67ddcd432e62de2b07d32233105c8eabb143bf3b72be1733e1643b1bc": Known("failback", "0.5.0"),
     "e16145082acc8fc3707f2445a652c051cda1dac85dce6704e28644335bdbcace": Known("drill", "0.6.0"),
-    "2078e92ca89051c07a955aeafec4446cd7a2c19b31e38ae6e49f9cde81f17557": Known("promote", "0.6.0"),
-    "3d2a66b9f129263e3497b300bf6f953a619445f3a30b2205430341b9e05a6d5e": Known("failback", "0.6.0"),
+    "33358ee7b1d8ea7fcc077debd48bceb9f293d40220340646972d0d193a81812d": Known("promote", "0.6.0"),
+    "57c6704013af48c7968285a5d3a84b936e7f467f62ca3f93e35140e76cc29ef4": Known("failback", "0.6.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""
