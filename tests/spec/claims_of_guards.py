@@ -25,6 +25,16 @@ def still_still(spec: MachineSpec) -> Breaks:
                         "dr_is_drained|dr_is_drained_in_sight")  # fmt: skip
 
 
+@claim("From the switch to the end every step asks whether DR is still stopped, but where its machines are taken down",
+       "failback")  # fmt: skip
+def dr_stays_stopped(spec: MachineSpec) -> Breaks:
+    """Find steps that would go on, or end, beside a DR that somebody woke."""
+    switched = after(spec, "switch_global_pointer", "hand_over_ownership") - spec.undo_states
+    rows = [row for row in by_runner(spec) if row.source in switched - after(spec, "tear_down_dr")]
+    rows += [row for row in spec.rows if row.trigger == "skip_teardown"]
+    yield from lacking((row for row in rows if row.trigger != "tear_down_dr"), "dr_is_frozen", "dr_is_drained")
+
+
 WATCHED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "failback": {"dr_still_owns": ("confirm_dr_promoted",), "primary_fence_is_kept": ("fence_primary",),
                  "dr_fence_is_kept": ("fence_dr", "fence_lost_dr", "declare_dr_lost")},
@@ -56,20 +66,18 @@ def captured(spec: MachineSpec) -> Breaks:
 @claim("Until the pointers have moved every step asks whether DR stands by", "promote")
 def dr_stands_by(spec: MachineSpec) -> Breaks:
     """Find steps that would go on beside a DR that woke."""
-    asks = [row for row in by_runner(spec) if row.source not in ("start", "validation_started", "pointers_switched",
-                                                                  "dr_publish_enabled", "dr_scheduled")]  # fmt: skip
-    asks = [row for row in asks if row.source not in spec.undo_states and row.trigger != "switch_latest"]
+    asks = [row for row in by_runner(spec) if row.source not in ("start", "validation_started", "dr_publish_enabled",
+                                                                 "dr_scheduled")]  # fmt: skip
+    asks = [row for row in asks if row.source not in spec.undo_states]
     yield from lacking(asks, "dr_is_quiet")
     yield from lacking((row for row in asks if row.trigger != "refresh_pull_secret"), "dr_is_drained")
-    latest = (row for row in by_runner(spec) if row.trigger == "switch_latest" and row.source != "pointers_switched")
-    yield from lacking(latest, "dr_is_quiet", "dr_is_drained")
 
 
 @claim("From the primary's drain to the end every step asks whether the primary is still stopped", "promote")
 def primary_stays_stopped(spec: MachineSpec) -> Breaks:
     """Find steps that would go on beside a primary that was thawed, or returned."""
     stopped = after(spec, "confirm_primary_quiesced", "record_primary_loss") - spec.undo_states
-    rows = [row for row in by_runner(spec) if row.source in stopped and row.trigger != "unfence_dr"]
+    rows = [row for row in by_runner(spec) if row.source in stopped]
     quiesced = [row for row in by_runner(spec) if row.trigger == "confirm_primary_quiesced"]
     yield from lacking([*rows, *quiesced], "primary_is_frozen")
     yield from lacking([row for row in rows if row.trigger != "finish"] + quiesced,

@@ -90,6 +90,11 @@ ASKS: Mapping[str, Asks] = {  # each row of these triggers asks these guards
         (("accept_newer_run", "mend_pointers"), ("primary_is_frozen", "dr_is_frozen", "canonical_run_is_named")),
         (("accept_newer_run", "mend_pointers"), ("primary_is_drained", "dr_is_drained")),
         (("fence_dr", "fence_lost_dr", "ask_dr_fence", "declare_dr_lost"), ("dr_fence_is_safe",)),
+        (("fence_primary",), ("primary_fence_is_safe",)),
+        (("ask_dr_fence",), ("nothing_reverts_us",)),
+        (("answer_for_primary_pod",), ("pod_is_answered_for",)),
+        (("accept_divergence", "keep_dr_run"), ("validation_is_kept", "validation_succeeded", "primary_run_is_whole")),
+        (("verify_dr_run",), ("pointers_name_dr",)),
     ),
     "promote": (
         (("check_receipt", "prepare_validation", "start_validation"), ("dr_is_healthy", "dr_can_start_jobs")),
@@ -97,6 +102,7 @@ ASKS: Mapping[str, Asks] = {  # each row of these triggers asks these guards
         (("verify_dr_run", "approve"), ("dr_run_is_whole",)),
         (("run_preflight",), ("dr_is_reachable",)),
         (("fence_primary", "declare_primary_lost"), ("primary_fence_is_safe",)),
+        (("publish_artifacts@artifacts_published",), ("canonical_run_is_named",)),
         (("declare_primary_lost", "declare_primary_lost_unfenced"), ("primary_loss_is_declared",)),
         (("accept_unfenced_primary", "declare_primary_lost_unfenced"), ("unfenced_risk_is_accepted",)),
         (("accept_unfenced_primary", "declare_primary_lost_unfenced"), ("primary_is_silent",)),
@@ -109,8 +115,8 @@ WANTS: Mapping[str, Mapping[str, tuple[Wants, Wants]]] = {  # guard: what it req
     "failback": {
         "primary_is_reachable": ({"primary_reachability": ("yes",)}, {}),
         "dr_is_reachable": ({"dr_reachability": ("yes",)}, {"dr_loss": ("declared",)}),
-        "primary_is_healthy": ({"primary_health": ("healthy",)}, {"degradation": ("accepted",)}),
-        "primary_can_start_jobs": ({"primary_startable": ("yes",)}, {"degradation": ("accepted",)}),
+        "primary_is_healthy": ({"primary_health": ("healthy", "accepted")}, {}),
+        "primary_can_start_jobs": ({"primary_startable": ("yes", "accepted")}, {}),
         "soak_passed_by_itself": ({"soak_result": ("passed", "unchanged")}, {}),
         "alarms_are_quiet": ({"alarm_state": ("quiet",)}, {}),
         "set_is_half_moved": ({"pointer_set": ("half_moved", "older_only")}, {}),
@@ -119,8 +125,8 @@ WANTS: Mapping[str, Mapping[str, tuple[Wants, Wants]]] = {  # guard: what it req
     "promote": {
         "primary_is_reachable": ({"primary_reachability": ("yes",)}, {"primary_loss": ("declared",)}),
         "dr_is_reachable": ({"dr_reachability": ("yes",)}, {}),
-        "dr_is_healthy": ({"dr_health": ("healthy",)}, {"degradation": ("accepted",)}),
-        "dr_can_start_jobs": ({"dr_startable": ("yes",)}, {"degradation": ("accepted",)}),
+        "dr_is_healthy": ({"dr_health": ("healthy", "accepted")}, {}),
+        "dr_can_start_jobs": ({"dr_startable": ("yes", "accepted")}, {}),
         "primary_is_silent": ({"primary_answers": ("no",)}, {}),
         "primary_loss_is_declared": ({"primary_loss": ("declared",)}, {}),
         "unfenced_risk_is_accepted": ({"primary_fence": ("up", "risked")}, {}),
@@ -137,8 +143,8 @@ WANTS: Mapping[str, Mapping[str, tuple[Wants, Wants]]] = {  # guard: what it req
 )
 def looked_at(spec: MachineSpec) -> Breaks:
     """Find looks that are left out, or that are content with less: no rule can tell of what changes by itself later."""
-    for triggers, guards in ASKS[spec.name]:
-        yield from lacking((row for row in spec.rows if row.trigger in triggers), *guards)
+    for steps, guards in ASKS[spec.name]:
+        yield from lacking((row for row in spec.rows if any(_is(row, step) for step in steps)), *guards)
     if spec.name == "promote":
         canonical = [
             row for row in spec.rows if row.trigger == "run_preflight" and row.when["target"] == ("canonical",)
@@ -156,8 +162,8 @@ def looked_at(spec: MachineSpec) -> Breaks:
 def may_be_declared_lost(spec: MachineSpec) -> Breaks:
     """Find states in which the loss of a site would hold a run for ever."""
     if spec.name == "failback":
-        states, triggers = after(spec, "confirm_primary_quiesced") - after(spec, "confirm_soak"), ["declare_dr_lost"]
-        states -= {"dr_lost"} | after(spec, "pass_over_soak", "abort")
+        states, triggers = after(spec, "confirm_primary_quiesced") - after(spec, "tear_down_dr"), ["declare_dr_lost"]
+        states -= {"dr_lost"} | after(spec, "abort")
     else:
         states = after(spec, "fence_primary", "leave_primary_unfenced", "accept_unfenced_primary")
         triggers, states = ["declare_primary_lost", "declare_primary_lost_unfenced"], states - {"complete"}
