@@ -362,7 +362,7 @@ def artifacts_by_half(machine: Words) -> None:
 
 
 def all_in_sight(machine: Words) -> None:
-    """Let the drain of a DR that is to be fenced wait for pods out of sight, too: the search takes both drains for one."""
+    """Let the drain of a DR that is to be fenced wait for pods out of sight: the search mixes both drains."""
     for each in machine["transitions"]:
         if "dr_is_drained_in_sight" in each.get("guards", ()):
             each["guards"] = [name.removesuffix("_in_sight") for name in each["guards"]]
