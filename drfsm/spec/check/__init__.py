@@ -1,4 +1,4 @@
-"""Searches every possible course of a machine, and shows the shortest way to a broken ``never`` rule, or to a stuck run.
+"""Searches every possible course of a machine, and shows the shortest way to a broken ``never`` rule or a stuck run.
 
 docs/checker.md says what is searched and what is abstracted. domain.py has sets of worlds, moves.py what a machine's
 rows and environment do to them, steps.py the rules of the engine, search.py the search, refine.py how few facts are

@@ -3,8 +3,9 @@
 For each state, and whether the point of no return is passed, ``ways`` are the worlds from which some rows lead to an
 end: rows of the runner, of a person, of a failure. They are helped by what the world does by itself (the rules of the
 environment that don't meddle, and facts that change by themselves as something they depend on has changed), and by what
-people mend outside: a fact that nothing in the declaration changes, like a permission, is made to fit. Nothing else is
-hoped for: not that somebody meddles, not that a failure leads back (``rounds``).
+people mend outside: what a rule of the environment says that they mend (``mends``), and a fact that nothing in the
+declaration changes, like a permission, which is made to fit. Nothing else is hoped for: not that somebody meddles, not
+that a failure leads back (``rounds``).
 
 A row that leads to an undo state always helps: while a change is left to undo the run goes on, and where none is left
 that state has to show a way of its own. Pure. Called by liveness.py.
@@ -68,7 +69,7 @@ class Backward:
             node = next(iter(todo))
             del todo[node]
             known = self.ways[node]
-            ways = simplified((*known, *self._before(node)), self.ranges)
+            ways = simplified(self._before(node), self.ranges)
             if set(map(_hashed, ways)) != set(map(_hashed, known)):
                 self.ways[node] = ways
                 todo |= dict.fromkeys(leads_to.get(node, ()))
@@ -110,16 +111,17 @@ class Backward:
 
     def _before(self, node: Node) -> Iterator[Cube]:
         """Yield the worlds from which one step leads to where an end can be reached, by what is known so far."""
+        todo = list(self.ways[node])
         for number in self.open_rows(node):
-            yield from self.row(number, self.behind(node, self._spec.rows[number]))
-        todo, known = list(self.ways[node]), list(self.ways[node])
+            todo += self.row(number, self.behind(node, self._spec.rows[number]))
+        known = set(map(_hashed, todo))
         while todo:
             cube = todo.pop()
+            yield cube
             for before in self._before_world(node.state, cube):
-                if before not in known:
-                    known.append(before)
+                if _hashed(before) not in known:
+                    known.add(_hashed(before))
                     todo.append(before)
-                    yield before
 
     def row(self, number: int, behind: Iterable[Cube]) -> Iterator[Cube]:
         """Yield the worlds in which a row's guards hold, and after which it leads to one of these."""
@@ -179,7 +181,7 @@ class Backward:
     def _decided(
         self, name: str, values: Iterable[str], cube: Cube, between: Iterable[str] | None = None
     ) -> Iterator[Cube]:
-        """Yield the worlds that lead into a cube when a fact may get one of some values (``between``: only from these)."""
+        """Yield the worlds that lead into a cube when a fact may get one of some values (from ``between`` only)."""
         if name not in cube:
             yield cube
             return
@@ -194,7 +196,11 @@ class Backward:
 
     def _before_world(self, state: str, cube: Cube) -> Iterator[Cube]:
         for rule in self._spec.environment:
-            if not rule.meddles and rule.sets.keys() & cube.keys() and (not rule.states or state in rule.states):
+            if (
+                (rule.mends or not rule.meddles)
+                and rule.sets.keys() & cube.keys()
+                and (not rule.states or state in rule.states)
+            ):
                 yield from self._before_rule(rule, cube)
         for name in cube.keys() & self._spec.facts.keys():
             if self._spec.facts[name].depends:

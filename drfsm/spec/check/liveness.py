@@ -24,7 +24,7 @@ from drfsm.spec.check.traps import Trap, traps
 from drfsm.spec.graph import closure, onward
 from drfsm.spec.model import By, Guard, MachineSpec, Required, Row
 
-STUCK, NEVER_REFUSES, NEVER_HOLDS = "stuck", "never refuses", "never holds"
+STUCK, NEVER_REFUSES, REFUSES, NEVER_HOLDS = "stuck", "never refuses", "refuses", "never holds"
 
 Bad = Callable[[Moves, Control], Mask | None]
 
@@ -48,6 +48,7 @@ class Obstacle:
         return {
             STUCK: f"a run can be stuck in {self.name}",
             NEVER_REFUSES: f"guard can never refuse: {self.name}",
+            REFUSES: f"guard can refuse, though it says that it never does: {self.name}",
             NEVER_HOLDS: f"guards can never hold: {self.name}",
         }[self.kind]
 
@@ -197,7 +198,7 @@ def never_refuses(spec: MachineSpec, guard: Guard, limit: int) -> Answer:
     asked = any(reads_any(spec.facts[name], row.amends) for row in rows for name in guard.requires)
     every_value = all(set(values) >= set(spec.facts[name].values) for name, values in guard.requires.items())
     if asked or every_value or any(name in mended(spec) for when in refused for name in when if name in guard.requires):
-        return Answer()
+        return Answer(tuple(_claims(guard)))
     states = {row.source for row in rows}
     by_person = {row.source for row in rows if row.by is By.OPERATOR}  # these may be judged with an action begun
 
@@ -207,11 +208,20 @@ def never_refuses(spec: MachineSpec, guard: Guard, limit: int) -> Answer:
 
     facts = {name: evolve(fact, initial=()) for name, fact in spec.facts.items()}
     found = _find(evolve(spec, facts=facts), states, {name for when in refused for name in when}, bad, limit)
-    if found.way or not found.full:
+    if found.way:
+        return Answer(tuple(_claims(guard, told(found.moves, found.way))), found.moments)
+    if guard.never_refuses_because or not found.full:
         return Answer((), found.moments, found.full)
     missing = tuple(_never(spec, name, values) for name, values in guard.requires.items())
-    mend = "say in environment what it protects against, or remove it"
+    mend = "say in environment what it protects against, or remove it, or write never_refuses_because"
     return Answer((Obstacle(NEVER_REFUSES, guard.name, missing, mend),), found.moments)
+
+
+def _claims(guard: Guard, lines: tuple[Line, ...] = ()) -> Iterator[Obstacle]:
+    """Yield what a guard that can refuse says wrongly of itself."""
+    if guard.never_refuses_because:
+        missing = f"it says: {guard.never_refuses_because}"
+        yield Obstacle(REFUSES, guard.name, (missing,), "remove never_refuses_because", lines)
 
 
 def _refused_values(spec: MachineSpec, guard: Guard) -> Iterator[Required]:
