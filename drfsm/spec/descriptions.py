@@ -85,7 +85,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "when": "The facts at which this can happen; always, if left out.",
         "sets": "What the world does.",
         "states": "Only in these states.",
-        "mends": "Somebody does it by hand, to make right what would hold the run. Guards see it as they see a meddling.",
+        "mends": "Somebody does it by hand, to make right what would hold the run.",
         "because": "How that comes about.",
     },
     "a never rule": {

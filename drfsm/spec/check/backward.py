@@ -16,7 +16,7 @@ from itertools import product
 from typing import NamedTuple
 
 from drfsm.spec.check.cubes import ANYTHING, Cube, narrowed, simplified, without
-from drfsm.spec.check.moves import DRIFTS, Judging, Moves, initial
+from drfsm.spec.check.moves import DRIFTS, Judging, Moves
 from drfsm.spec.model import By, FactSpec, MachineSpec, Row, Rule
 
 INPUT = "input {}"
@@ -147,7 +147,7 @@ class Backward:
         before = [more for known in before for more in self._amended(judging, known)]
         for name, fact in self._spec.facts.items():
             if fact.known_after == row.trigger:
-                before = [more for known in before for more in self._decided(name, initial(fact), known)]
+                before = [more for known in before for more in self._decided(name, fact.initial or fact.values, known)]
         for known in before:
             yield from self._set(row.sets if row.action else {}, known)
 
