@@ -93,10 +93,11 @@ class _Found:
 def _find(spec: MachineSpec, states: Iterable[str], facts: Iterable[str], bad: Bad, limit: int) -> _Found:
     """Search for a way to a bad moment on which facts that aren't followed can have what they need; see refine.py.
 
-    With a fact that must be followed come those by which the world changes what is followed already.
+    Where that takes more than a few facts, those by which the world changes what is followed come with them at once.
     """
     relevant = frozenset(closure(states, onward((row.to, row.source) for row in spec.rows)))
     followed, steady, moments = set(facts), mended(spec), 0
+    first = True
     while True:
         moves = _moves(spec, followed)
         steps = Steps(moves, relevant)
@@ -112,7 +113,8 @@ def _find(spec: MachineSpec, states: Iterable[str], facts: Iterable[str], bad: B
         more = unsure(moves, way) - steady - followed
         if not more:
             return _Found(moves, tuple(way), moments, full=True)
-        followed |= more | (_behind_the_world(spec, followed) - steady)
+        followed |= more | (set() if first else _behind_the_world(spec, followed) - steady)
+        first = False
 
 
 def _behind_the_world(spec: MachineSpec, followed: Iterable[str]) -> set[str]:
