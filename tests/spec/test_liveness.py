@@ -277,9 +277,9 @@ def test_a_guard_that_contradicts_its_state_is_named() -> None:
 # --- the report -----------------------------------------------------------------------------------------------
 
 
-def report_of(spec: MachineSpec, **more: int) -> Report:
+def report_of(spec: MachineSpec, processes: int = 1) -> Report:
     """Return the report of a check."""
-    return check(spec, **more)
+    return check(spec, processes=processes)
 
 
 def test_the_report_says_whether_every_run_can_end() -> None:

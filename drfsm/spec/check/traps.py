@@ -11,7 +11,7 @@ from itertools import product
 from attrs import frozen
 
 from drfsm.spec.check.backward import INPUT, Backward, Node
-from drfsm.spec.check.cubes import Cube, others, without
+from drfsm.spec.check.cubes import ANYTHING, Cube, others, without
 from drfsm.spec.check.domain import Mask
 from drfsm.spec.check.moves import DRIFTS, Moves
 from drfsm.spec.check.steps import Control
@@ -116,13 +116,15 @@ def _of_actions(spec: MachineSpec, backward: Backward) -> Iterator[Trap]:
 
     Any other action can be finished: then the run stands in a state.
     """
-    for number, row in enumerate(spec.rows):
-        node = Node(row.source, row.point_of_no_return)
-        if row.action and row.compares and node in backward.ways:
-            passing = tuple(_passing(spec, backward, row, node))
-            if {} not in passing:
-                facts = {*row.sets, *row.compares, *(name for way in passing for name in _facts_of(spec, way))}
-                yield Trap(frozenset(facts), frozenset({row.source}), _half_done(number, row, passing))
+    comparing = [number for number, row in enumerate(spec.rows) if row.action and row.compares]
+    for number, node in product(comparing, backward.ways):
+        row = spec.rows[number]
+        begun = Node(row.source, node.no_return or row.point_of_no_return)
+        passing = tuple(_passing(spec, backward, row, node)) if node.state == row.source else ANYTHING
+        twice = row.point_of_no_return and node.no_return  # its intent is the same, whether it was begun before or not
+        if {} not in passing and not twice:
+            facts = {*row.sets, *row.compares, *(name for way in passing for name in _facts_of(spec, way))}
+            yield Trap(frozenset(facts), frozenset({row.source}), _half_done(number, begun, row, passing))
 
 
 def _passing(spec: MachineSpec, backward: Backward, begun: Row, node: Node) -> Iterator[Cube]:
@@ -136,11 +138,12 @@ def _passing(spec: MachineSpec, backward: Backward, begun: Row, node: Node) -> I
             yield from backward.row(number, backward.behind(node, row))
 
 
-def _half_done(number: int, row: Row, passing: Sequence[Cube]) -> Callable[[Moves, Control], Mask | None]:
+def _half_done(number: int, node: Node, row: Row, passing: Sequence[Cube]) -> Callable[[Moves, Control], Mask | None]:
     """Return where an action is neither done nor undone, its requests are refused, and no row passes it over."""
 
     def bad(moves: Moves, control: Control) -> Mask | None:
-        if not control.open or control.reading or control.open[-1].row != number:
+        here = control.open and control.open[-1].row == number and control.no_return == node.no_return
+        if not here or control.reading:
             return None
         domain = moves.domain
         done = domain.having({name: (value,) for name, value in row.sets.items()})
