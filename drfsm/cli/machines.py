@@ -70,7 +70,7 @@ class Searching:
     type=click.IntRange(min=1),
     default=LIMIT,
     show_default=True,
-    help="How many moments one search may reach; a rule whose search is cut off is not proven.",
+    help="How many moments one search may reach; what is cut off is not proven.",
 )
 @click.option(
     "--processes",
@@ -80,11 +80,11 @@ class Searching:
     help="How many rules are searched side by side.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--diagram", "as_diagram", is_flag=True, help="Print each way to a broken rule as a Mermaid diagram.")
+@click.option("--diagram", "as_diagram", is_flag=True, help="Print each way that was found as a Mermaid diagram.")
 def check_command(
     named: str, rules: tuple[str, ...], max_states: int, processes: int, *, as_json: bool, as_diagram: bool
 ) -> None:
-    """Search every possible run for a state that must never happen; show the shortest way to it.
+    """Search every possible run for what must never happen, and for where a run can't end; show the shortest way there.
 
     What is searched, and what is left out on purpose, is in docs/checker.md.
     """
@@ -94,16 +94,17 @@ def check_command(
         if rule not in known:
             raise UsageFault(f"{spec.name} has no never rule {rule}", hint=f"name one of {', '.join(known)}")
     began = time.monotonic()
-    with Searching(len(rules or known)) as searching:
+    with Searching(len(rules) or len(known) + 1) as searching:
         report = check(spec, limit=max_states, only=rules, begin=searching.note, processes=processes)
     if as_json:
         say_json({**report.json, "seconds": round(time.monotonic() - began, 3)})
     else:
         for line in report.lines():
             say(line)
-        say(f"{sum(report.explored.values())} moments in {time.monotonic() - began:.1f} s")
-    for finding in report.findings if as_diagram else ():
-        say_text(finding.mermaid)
+        say(f"{report.json['moments']} moments in {time.monotonic() - began:.1f} s")
+    if as_diagram:
+        for drawn in report.mermaids:
+            say_text(drawn)
     if not report.ok:
         raise EvidenceFault(f"{spec.name} is not safe as declared", hint="correct the declaration as the findings say")
 

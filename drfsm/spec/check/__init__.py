@@ -1,27 +1,29 @@
-"""Searches every possible course of a machine, and shows the shortest way to a broken ``never`` rule.
+"""Searches every possible course of a machine, and shows the shortest way to a broken ``never`` rule or a stuck run.
 
 docs/checker.md says what is searched and what is abstracted. domain.py has sets of worlds, moves.py what a machine's
 rows and environment do to them, steps.py the rules of the engine, search.py the search, refine.py how few facts are
-followed, story.py the words.
+followed, story.py the words. Whether every run can end: backward.py (cubes.py), traps.py, liveness.py.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_all_start_methods, get_context
 from time import monotonic
 
 from attrs import frozen
 
 from drfsm.spec.check.domain import each
+from drfsm.spec.check.liveness import Answer, Obstacle, Question, questions
 from drfsm.spec.check.moves import Moves, initial
 from drfsm.spec.check.refine import prove
-from drfsm.spec.check.report import Finding, Report
+from drfsm.spec.check.report import ENDS, Ending, Finding, Report
 from drfsm.spec.check.search import reach
 from drfsm.spec.check.steps import Steps
 from drfsm.spec.check.story import Line, told
 from drfsm.spec.model import FactSpec, MachineSpec, Row, Rule
 
-__all__ = ["LIMIT", "Finding", "Line", "Report", "check", "reachable"]
+__all__ = ["ENDS", "LIMIT", "Ending", "Finding", "Line", "Obstacle", "Report", "check", "reachable"]
 
 LIMIT = 100_000_000
 """How many moments one search may reach before it is cut off, and proves nothing."""
@@ -50,13 +52,21 @@ def check(
 ) -> Report:
     """Search the machine for each of its ``never`` rules (``only`` these, if named), and first for its rows alone.
 
-    ``begin`` is called with the name of each rule when its search begins (with several ``processes``: when it has
-    ended), "" for the rows. ``limit``: how many moments one search may reach.
+    Unless single rules are named, it is also asked whether every run can end. ``begin`` is called with the name of each
+    rule when its search begins (with several ``processes``: when it has ended), with "" for the rows, and with ``ENDS``
+    for whether every run can end. ``limit``: how many moments one search may reach.
     """
     rules = [Rule(), *(named for named in spec.never if not only or named.name in only)]
-    results = list(
-        _in_processes(spec, rules, limit, begin, processes) if processes > 1 else _here(spec, rules, limit, begin)
+    tasks: list[_Task] = [partial(_searched, spec, rule) for rule in rules]
+    names = [rule.name for rule in rules]
+    if not only:
+        asked = questions(spec)
+        tasks += [partial(_answered, question) for question in asked]
+        names += [ENDS] * len(asked)
+    answers = list(
+        _in_processes(tasks, names, limit, begin, processes) if processes > 1 else _here(tasks, names, limit, begin)
     )
+    results = [result for result in answers if isinstance(result, _Result)]
     dead = {row.key for row in spec.rows if _unattainable(spec, row)}.union(*(result.dead for result in results))
     reasons = {rule.name: rule.reason for rule in rules}
     named = [result for result in results if result.rule]
@@ -68,6 +78,7 @@ def check(
         tuple(result.rule for result in named if result.vacuous),
         tuple(result.rule for result in results if not result.full),
         {result.rule: result.seconds for result in results},
+        None if only else _ending([timed for timed in answers if isinstance(timed, _Timed)]),
     )
 
 
@@ -87,32 +98,63 @@ def reachable(spec: MachineSpec, limit: int = LIMIT) -> set[tuple[str, tuple[str
     }
 
 
-def _here(spec: MachineSpec, rules: Iterable[Rule], limit: int, begin: Callable[[str], object]) -> Iterator[_Result]:
-    for rule in rules:
-        begin(rule.name)
-        yield _searched(spec, rule, limit)
+_Task = Callable[[int], "_Result | _Timed"]
+"""One search, of at most so many moments."""
+
+
+def _here(
+    tasks: Sequence[_Task], names: Sequence[str], limit: int, begin: Callable[[str], object]
+) -> Iterator["_Result | _Timed"]:
+    for number, (task, name) in enumerate(zip(tasks, names, strict=True)):
+        if not number or name != names[number - 1]:
+            begin(name)
+        yield task(limit)
 
 
 def _in_processes(
-    spec: MachineSpec, rules: list[Rule], limit: int, begin: Callable[[str], object], processes: int
-) -> Iterator[_Result]:
-    """Search the rules side by side. A forked process has the machine already; where there is no fork, search here."""
+    tasks: list[_Task], names: Sequence[str], limit: int, begin: Callable[[str], object], processes: int
+) -> Iterator["_Result | _Timed"]:
+    """Search side by side. A forked process has the machine already; where there is no fork, search here."""
     if "fork" not in get_all_start_methods():
-        yield from _here(spec, rules, limit, begin)
+        yield from _here(tasks, names, limit, begin)
         return
-    _at_hand[:] = [(spec, rule, limit) for rule in rules]
+    _at_hand[:] = [partial(task, limit) for task in tasks]
     with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
-        for rule, result in zip(rules, pool.map(_searched_by_number, range(len(rules))), strict=True):
-            begin(rule.name)
+        for number, result in enumerate(pool.map(_searched_by_number, range(len(tasks)))):
+            if not number or names[number] != names[number - 1]:
+                begin(names[number])
             yield result
     _at_hand.clear()
 
 
-_at_hand: list[tuple[MachineSpec, Rule, int]] = []  # what a forked process is to search, by number
+_at_hand: list[Callable[[], "_Result | _Timed"]] = []  # what a forked process is to search, by number
 
 
-def _searched_by_number(number: int) -> _Result:
-    return _searched(*_at_hand[number])
+def _searched_by_number(number: int) -> "_Result | _Timed":
+    return _at_hand[number]()
+
+
+@frozen
+class _Timed:
+    """What became of one question of liveness, and how long it took."""
+
+    answer: Answer
+    seconds: float
+
+
+def _answered(question: Question, limit: int) -> _Timed:
+    began = monotonic()
+    return _Timed(question(limit), monotonic() - began)
+
+
+def _ending(answers: Sequence[_Timed]) -> Ending:
+    obstacles = [obstacle for timed in answers for obstacle in timed.answer.obstacles]
+    return Ending(
+        tuple(dict.fromkeys(obstacles)),
+        sum(timed.answer.moments for timed in answers),
+        all(timed.answer.full for timed in answers),
+        sum(timed.seconds for timed in answers),
+    )
 
 
 def _searched(spec: MachineSpec, rule: Rule, limit: int) -> _Result:
