@@ -94,6 +94,11 @@ class Place:
         return cast("MemoryStore", self.world.store)
 
     @property
+    def policy(self) -> MemoryPolicy:
+        """The bucket's policy."""
+        return cast("MemoryPolicy", self.world.policy)
+
+    @property
     def account(self) -> Account:
         """The cloud account."""
         return cast("Account", self.world.identity)
