@@ -36,8 +36,12 @@ GOES_ON: Mapping[str, tuple[str, ...]] = {
     "start_soak": ("global_pointer", "provider_pointers", "captured", "canonical_run", "pointer_set", "latest"),
 }
 """Action -> what else changes in the world by what it started."""
-AGAIN: Mapping[str, str] = {"refresh_pull_secret": "each time there is a new token: a person may ask for one"}
-"""Actions that write also when they are done again, and why."""
+AGAIN: Mapping[str, str] = {
+    "refresh_pull_secret": "each time there is a new token: a person may ask for one",
+    "restore_manifests": "the server compares: each object is applied again",
+    "apply_dr_control_plane": "likewise",
+}
+"""Actions that write from their beginning when they are done again, and why: each time they are cut off one later."""
 HALF = ("mixed", "partial")  # what an action leaves behind that was cut off, where the fact declares no other
 
 
@@ -157,7 +161,7 @@ class Probe:
         writes = 0
         moment: Moment = "before"
         for _ in range(MOST_WRITES):
-            line = Line(0 if writes and row.action in AGAIN else 1, moment)
+            line = Line(writes + 1 if row.action in AGAIN else 1, moment)
             outcome = self._done_on(line, row, record)
             if not outcome.cut:
                 when = f"done again after {writes} writes"
