@@ -33,9 +33,9 @@ _KNOWN: Mapping[str, Known] = {
     "f36a32ddfa6fccf2c9fe355c5b3b02cb99a1b296ef24c21c60eddb04b7c6c9a3": Known("drill", "0.5.0"),
     "d1e21ca97467c59bde9fafaf9d02ad083fccac001d5cd12efdd80a22b244d060": Known("promote", "0.5.0"),
     "d64cfcf67ddcd432e62de2b07d32233105c8eabb143bf3b72be1733e1643b1bc": Known("failback", "0.5.0"),
-    "e16145082acc8fc3707f2445a652c051cda1dac85dce6704e28644335bdbcace": Known("drill", "0.6.0"),
-    "8721740b953746d76d5c2aba20dc3bb9c33e6cabe052aa33fb9b2cc499a4e9a0": Known("promote", "0.6.0"),
-    "c11f06991656bc4133ee4340df7143d45ba0d25d4a50f96304008127827b9db4": Known("failback", "0.6.0"),
+    "1e1a3db7ab351520280a80685b1d1c69518034206dd9c02167d37464c4d4894e": Known("drill", "0.6.0"),
+    "b120614fba1bf42d621a61b2754f117c6adfb1c0adbbf5b5aba193eaaaf37433": Known("promote", "0.6.0"),
+    "b393fcf3860bd0f64a04b2c241acea2e0b063ad96d7a0b02cd77d3bab314fe27": Known("failback", "0.6.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""
