@@ -35,7 +35,7 @@ _KNOWN: Mapping[str, Known] = {
     "d64cfcf67ddcd432e62de2b07d32233105c8eabb143bf3b72be1733e1643b1bc": Known("failback", "0.5.0"),
     "5024a596322c30b5b315bb17dcf13607c3103346b7b967feaf4668f55980d2b9": Known("drill", "0.6.0"),
     "faa6a5622b19369ba0c983f1c78be4b5f2601a288bedea831404f71696f6ab7b": Known("promote", "0.6.0"),
-    "80a5dbdbccc2d8101dc2ee7c851712573e212a1c345b390e9a3140de2f8d3a89": Known("failback", "0.6.0"),
+    "3f64b6988bfec084c4163d3f674fe829a77102f5a0e1e178844392076a984f90": Known("failback", "0.6.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""
