@@ -112,8 +112,8 @@ class LateWrites:
             if flight.committed and not (late.settles and self._undone(flight)):
                 self._wait(row)
                 words = (
-                    f"{flight.trigger} was done by a later request, and an earlier one had {self._settle_seconds:.0f} s to"
-                    " take effect before this run goes on"
+                    f"{flight.trigger} was done by a later request, and an earlier one had {self._settle_seconds:.0f} s"
+                    " to take effect before this run goes on"
                 )
                 self._record(flight, "waited", words)
                 continue

@@ -255,7 +255,7 @@ def test_a_search_that_goes_on_says_so(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "3601", "nan", "inf", "a minute"])
 def test_a_request_timeout_that_is_none_is_refused(seconds: str) -> None:
-    """How long a request may take to land is from one second to an hour; unset or empty it is kube-apiserver's minute."""
+    """How long a request may take to land is from a second to an hour; unset or empty: kube-apiserver's minute."""
     with pytest.raises(UsageFault, match="DRFSM_REQUEST_TIMEOUT"):
         request_timeout({"DRFSM_REQUEST_TIMEOUT": seconds})
     assert request_timeout({}) == request_timeout({"DRFSM_REQUEST_TIMEOUT": ""}) == 60
