@@ -303,6 +303,10 @@ class MachineSpec:
             rule.reason for rule in self.frozen if all(facts.get(fact) in values for fact, values in rule.when.items())
         )
 
+    def brought_about(self, row: Row) -> set[str]:
+        """Return the facts of which a row brings about what they read (``known_after``)."""
+        return {name for name, fact in self.facts.items() if fact.known_after == row.trigger}
+
     def depending_on(self, changed: set[str]) -> set[str]:
         """Return the facts that change with ``changed``, directly or through others, themselves included."""
         changes = onward((on, fact.name) for fact in self.facts.values() for on in fact.depends)
