@@ -7,7 +7,7 @@ from drfsm.journal.record_types import Ended, Forecast
 from drfsm.spec.model import By, Row
 
 _HOLDS = {"passed": True, "failed": False, "not_evaluated": None}
-_READ_ALL_THE_SAME = ("0.1.", "0.2.", "0.3.", "0.4.", "0.5.")  # versions that judged also what was not brought about yet
+_READ_ALL_THE_SAME = ("0.1.", "0.2.", "0.3.", "0.4.", "0.5.")  # versions that read what was not there yet, too
 
 
 def forecast(here: Position, record: Record, foreseen: Forecast) -> None:
