@@ -157,7 +157,7 @@ class Workshop:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Measure the tests, then try the mutants."""
-        session.items[:] = [item for item in session.items if not self.far & set(getattr(item, "fixturenames", ()))]
+        session.items[:] = [item for item in session.items if self._is_near(item)]
         gc.unfreeze()
         functions = [each for each in gc.get_objects() if isinstance(each, FunctionType)]
         gc.collect()
@@ -168,6 +168,12 @@ class Workshop:
             of_module = [each for each in functions if each.__code__.co_filename == wanted]
             self._try_module(session, path, of_module)
         return True
+
+    def _is_near(self, item: pytest.Item) -> bool:
+        """Say whether a test starts no world, is not long, and does not draw at random."""
+        random = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        starts_a_world = self.far & set(getattr(item, "fixturenames", ()))
+        return not starts_a_world and not random and item.get_closest_marker("long") is None
 
     def _measure(self, session: pytest.Session) -> None:
         if self.cache.exists():
