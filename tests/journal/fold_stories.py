@@ -33,13 +33,13 @@ def intent(trigger: str, before: Mapping[str, Any], **more: Any) -> Step:
 def commit(trigger: str, **more: Any) -> Step:
     """Return a commit; ``source`` and ``to`` say of which row."""
     source, to = more.pop("source", "a"), more.pop("to", "b")
-    usual = {"how": "acted", "result": None, "ways": [], "because": "so"}
+    usual: dict[str, Any] = {"how": "acted", "result": None, "ways": [], "because": "so"}
     return "commit", {**step(trigger, source, to), **usual, **more}
 
 
 def failed(trigger: str, verdict: str, **more: Any) -> Step:
     """Return a failed attempt."""
-    usual = {"row": row(trigger), "trigger": trigger, "state": "a", "attempt": 1, "error": "no"}
+    usual: dict[str, Any] = {"row": row(trigger), "trigger": trigger, "state": "a", "attempt": 1, "error": "no"}
     return "failed", {**usual, "verdict": verdict, **more}
 
 

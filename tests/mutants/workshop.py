@@ -110,6 +110,13 @@ class Coverage:
     faults: list[str] = field(factory=list)  # tests that fail by themselves
     most: float = 30.0  # seconds of tests, as they were measured, that one mutant is tried with
 
+    def add(self, measured: Mapping[str, Any]) -> None:
+        """Add what was measured of a test file."""
+        self.seconds |= measured["seconds"]
+        self.faults += measured["faults"]
+        for name, tests in measured["calls"].items():
+            self.calls.setdefault(name, []).extend(tests)
+
     def tests_of(self, mutant: Mutant) -> list[str]:
         """Return the tests that call a mutant's function, the fastest first, for as long as they may take."""
         return self._fastest(self.calls.get(f"{mutant.path}::{mutant.function}", ()))
@@ -145,12 +152,12 @@ class Workshop:
         record: Record,
         *,
         cache: Path,
-        fingerprint: str,
+        fingerprint: Callable[[str], str],
         far: frozenset[str],
         most: float,
     ) -> None:
         self.root, self.paths, self.chosen, self.record = root, paths, chosen, record
-        self.cache, self.fingerprint = cache, fingerprint
+        self.cache, self.fingerprint = cache, fingerprint  # where measures of a test file are kept, and until when
         self.far = far  # fixtures: whatever uses one of these is no near test
         self.coverage = Coverage(most=most)
 
@@ -176,17 +183,35 @@ class Workshop:
         return not starts_a_world and not random and item.get_closest_marker("long") is None
 
     def _measure(self, session: pytest.Session) -> None:
-        if self.cache.exists():
-            kept = json.loads(self.cache.read_text())
-            if kept["fingerprint"] == self.fingerprint:
-                self.coverage = Coverage(kept["seconds"], kept["calls"], kept["faults"], self.coverage.most)
-                return
+        """Fill in the coverage: of a test file that was measured before, as it was kept; of the others, anew."""
+        files: dict[str, list[pytest.Item]] = {}
+        for item in session.items:
+            files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+        anew = [file for file in files if not self._take(file)]
+        if not anew:
+            return
+        session.items[:] = [item for file in anew for item in files[file]]
         text, ended = in_fork(lambda tell: tell(json.dumps(_measured(session, self.root))), 3600)
+        session.items[:] = [item for items in files.values() for item in items]
         if not ended or not text:
             raise RuntimeError(f"the near tests of {', '.join(self.paths)} can't be measured")
-        self.coverage = Coverage(**json.loads(text), most=self.coverage.most)
-        self.cache.parent.mkdir(parents=True, exist_ok=True)
-        self.cache.write_text(json.dumps({"fingerprint": self.fingerprint, **json.loads(text)}))
+        self.cache.mkdir(parents=True, exist_ok=True)
+        for file, measured in json.loads(text).items():
+            kept = {"fingerprint": self.fingerprint(file), **measured}
+            self._kept(file).write_text(json.dumps(kept))
+            self.coverage.add(kept)
+
+    def _take(self, file: str) -> bool:
+        """Take what was measured of a test file; say whether there is something that still fits."""
+        place = self._kept(file)
+        kept = json.loads(place.read_text()) if place.exists() else {}
+        if kept.get("fingerprint") != self.fingerprint(file):
+            return False
+        self.coverage.add(kept)
+        return True
+
+    def _kept(self, file: str) -> Path:
+        return self.cache / f"{file.replace('/', '.')}.json"
 
     def _try_module(self, session: pytest.Session, path: str, functions: list[FunctionType]) -> None:
         source = (self.root / path).read_text()
@@ -239,17 +264,16 @@ def outcome_of(work: Callable[[Callable[[str], None]], None], seconds: float, te
     return Outcome("killed", text or "the process died", tests, took)
 
 
-def _measured(session: pytest.Session, root: Path) -> dict[str, Any]:
-    """Run every collected test; return which functions each calls, its time, and which fail."""
-    prefix, called = str(root / "drfsm") + os.sep, set[tuple[str, str]]()
+def _measured(session: pytest.Session, root: Path) -> dict[str, dict[str, Any]]:
+    """Run every collected test; return for each file which functions each calls, its time, and which fail."""
+    prefix, files = str(root / "drfsm") + os.sep, dict[str, dict[str, Any]]()
+    called = dict[int, CodeType]()  # by identity: the hash of a code costs as much as a short function
 
     def trace(frame: FrameType, _event: str, _arg: Any) -> None:
-        code = frame.f_code
-        if code.co_filename.startswith(prefix):
-            called.add((code.co_filename, code.co_qualname))
+        called[id(frame.f_code)] = frame.f_code
 
-    seconds, calls, faults = {}, dict[str, list[str]](), list[str]()
     for item, after in zip(session.items, [*session.items[1:], None], strict=True):
+        file = files.setdefault(item.nodeid.partition("::")[0], {"seconds": {}, "calls": {}, "faults": []})
         called.clear()
         began, failed = time.monotonic(), session.testsfailed
         threading.settrace(trace)
@@ -258,15 +282,16 @@ def _measured(session: pytest.Session, root: Path) -> dict[str, Any]:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
         finally:
             sys.settrace(None)
-        seconds[item.nodeid] = round(time.monotonic() - began, 4)
+            threading.settrace(None)
+        file["seconds"][item.nodeid] = round(time.monotonic() - began, 4)
         if session.testsfailed > failed:
-            faults.append(item.nodeid)
+            file["faults"].append(item.nodeid)
             continue
-        for filename, name in list(called):
-            place = f"{Path(filename).relative_to(root)}::{_without_locals(name)}"
-            for outer in _outward(place):
-                calls.setdefault(outer, []).append(item.nodeid)
-    return {"seconds": seconds, "calls": {name: sorted(set(tests)) for name, tests in calls.items()}, "faults": faults}
+        ours = [code for code in called.copy().values() if code.co_filename.startswith(prefix)]
+        names = (f"{Path(code.co_filename).relative_to(root)}::{_without_locals(code.co_qualname)}" for code in ours)
+        for place in {outer for name in names for outer in _outward(name)}:
+            file["calls"].setdefault(place, []).append(item.nodeid)
+    return files
 
 
 def _outward(place: str) -> Iterator[str]:
