@@ -1,9 +1,9 @@
 """Where mutants are tried: near tests are collected once, then each mutant gets a forked process of its own.
 
 Starting pytest costs seconds, a fork costs milliseconds. In the forked process the mutant's code takes the place of the
-code of every function that the module made; the tests that call the mutated function run, the fastest first, up to the
-first that fails. What runs when a module is imported (tables, defaults) can't be put in place afterwards: such a mutant
-gets a process that imports drfsm anew, from the mutant's source.
+code of every function that the module made; the tests that call the mutated function run up to the first that fails:
+the fastest, and of these first the ones that killed others. What runs when a module is imported (tables, defaults)
+can't be put in place afterwards: such a mutant gets a process that imports drfsm anew, from the mutant's source.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
@@ -109,6 +110,7 @@ class Coverage:
     calls: dict[str, list[str]] = field(factory=dict)  # "path::qualified name" -> tests
     faults: list[str] = field(factory=list)  # tests that fail by themselves
     most: float = 30.0  # seconds of tests, as they were measured, that one mutant is tried with
+    kills: Counter[str] = field(factory=Counter)  # test -> how many mutants of this module it killed
 
     def add(self, measured: Mapping[str, Any]) -> None:
         """Add what was measured of a test file."""
@@ -128,13 +130,14 @@ class Coverage:
         return [*callers, *self._fastest(self.seconds.keys() - set(callers) - set(self.faults))]
 
     def _fastest(self, tests: Iterable[str]) -> list[str]:
+        """Return tests, the fastest first, for as long as they may take; among these the best killers come first."""
         chosen, spent = list[str](), 0.0
         for test in sorted(tests, key=lambda test: (self.seconds[test], test)):
             spent += self.seconds[test]
             if chosen and spent > self.most:
                 break
             chosen.append(test)
-        return chosen
+        return sorted(chosen, key=lambda test: -self.kills[test])
 
 
 def _without_locals(name: str) -> str:
@@ -218,6 +221,7 @@ class Workshop:
         tree, mutants = mutants_of(path, source)
         original = compile(tree, str(self.root / path), "exec")
         items = {item.nodeid: item for item in session.items}
+        self.coverage.kills.clear()
         of_module = self.coverage.tests_of_module(path)
         for mutant in filter(self.chosen, mutants):
             tests = self.coverage.tests_of(mutant)
@@ -232,7 +236,9 @@ class Workshop:
                 if not tests:
                     self.record(mutant, Outcome("not reached"))
                     continue
-                self.record(mutant, self._tried(functions, places, [items[test] for test in tests if test in items]))
+                outcome = self._tried(functions, places, [items[test] for test in tests if test in items])
+                self.coverage.kills[outcome.by] += 1
+                self.record(mutant, outcome)
             else:
                 tests = tests if mutant.function and tests else of_module
                 seconds = sum(self.coverage.seconds[test] for test in tests)
