@@ -34,7 +34,8 @@ from tests.mutants.operators import Mutant, mutants_of
 DAY_SECONDS = 86400.0
 SLACK_SECONDS, SLACK_TIMES = 20.0, 4.0  # a machine that has much to do
 IMPORTED = ("boto3", "botocore.session", "kubernetes.client", "hypothesis", "jsonschema", "moto.server", "obstore")
-OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminalreporter")
+# Plain asserts: drfsm brings a plugin of pytest, so pytest's own loader would rewrite, and import, its modules itself.
+OPTIONS = ("-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminalreporter")
 Chosen = Callable[[Mutant], bool]
 Record = Callable[[Mutant, "Outcome"], None]
 
