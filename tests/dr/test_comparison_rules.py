@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,10 @@ PROFILE = load(
                 },
                 {
                     "name": "summary", "match": "*/*/summary.json", "read": "json_object", "presence": "required",
-                    "run_id": ["run_id"], "expects": {"status": ["ok", "fine"], "kind": "full"},
-                    "counts": {"number": "jobs"}, "describes": ["files.*"], "integrity": ["*version"],
+                    "run_id": ["run_id", "runs.*"],
+                    "expects": {"status": ["ok", "fine"], "kind": "full", "all.*": "yes"},
+                    "counts": {"number": "jobs", "rows": "table", "loose": "unordered"},
+                    "describes": ["files.*"], "integrity": ["*version"],
                     "made_with": {"model": ["model.sha", "model_sha"], "rules": ["rules_sha"]},
                     "volatile": ["at", "times", "files.*.bytes"], "keyed": {"parts": ["name"]},
                 },
@@ -52,7 +55,7 @@ PROFILE = load(
                 {"name": "any", "match": "any.json", "read": "json", "presence": "optional"},
                 {
                     "name": "report", "match": "report.json", "read": "json_object", "presence": "optional",
-                    "succeeded": {"status": "success"}, "describes": ["made.*"],
+                    "succeeded": {"status": "success", "each.*": "done"}, "describes": ["made.*"],
                 },
             ],
         }
@@ -72,7 +75,8 @@ def files_of(run_id: str) -> Files:
     jobs = json.dumps(RECORDS).encode()
     table = b"id;score;sha\na;1.5;x\nb;1.4;y\nc;1.3;z\n"
     summary = {
-        "run_id": run_id, "status": "ok", "kind": "full", "number": 3, "schema_version": 1, "at": run_id,
+        "run_id": run_id, "runs": [run_id, run_id], "status": "ok", "kind": "full", "all": ["yes", "yes"],
+        "number": 3, "rows": 3, "loose": 2, "schema_version": 1, "at": run_id,
         "model": {"sha": "AB" * 32}, "parts": [{"name": "u", "size": 1}, {"name": "v", "size": 2}], "list": [1, 2],
         "files": {
             "jobs": {"path": "/work/p/c/jobs.json", "bytes": len(jobs)}, "gone": {"path": "p/c/gone.json", "bytes": 1},
@@ -81,7 +85,7 @@ def files_of(run_id: str) -> Files:
     return {
         JOBS: jobs, TABLE: table, LOOSE: b'[{"id": "a"}, {"id": "b"}]', SUMMARY: json.dumps(summary).encode(),
         "notes.txt": b"first\nsecond\n-- changes\nof today", "blob.bin": b"\x00\x01", "any.json": b"[1, 2]",
-        "report.json": b'{"status": "success"}', "unknown.txt": b"nobody knows",
+        "report.json": b'{"status": "success", "each": ["done", "done"]}', "unknown.txt": b"nobody knows",
     }  # fmt: skip
 
 
@@ -187,6 +191,16 @@ CASES: dict[str, tuple[Edit, str]] = {
     "two records of one name": (record(1, id="a"), INTEGRITY),
     "a record without a name": (record(1, id="(out)"), INTEGRITY),
     "a record named by its second key": (record(0, id="(out)", url="a"), CONTENT),
+    "a record named by a number": (record(0, id=7), CONTENT),
+    "a record named by a truth": (record(0, id=True), INTEGRITY),
+    "a record with an empty name": (record(0, id=""), INTEGRITY),
+    "six records of one name": (
+        records(lambda kept: [{**kept[0], "score": 1} for _ in range(6)] + kept[1:]), INTEGRITY,
+    ),
+    "two more records, in order": (records(lambda kept: [*kept, {"id": "d"}, {"id": "e"}]), INTEGRITY),
+    "all records the other way round": (records(lambda kept: kept[::-1]), CONTENT),
+    "two more fields, in order": (record(0, new=1, newer=2), CONTENT),
+    "an escape for a terminal": (record(0, words="\x1b[2J"), CONTENT),
     # a table
     "a cell that differs by less than it may": (body(TABLE, b"id;score;sha\na;1.505;x\nb;1.4;y\nc;1.3;z\n"), NONE),
     "a cell that is no number": (body(TABLE, b"id;score;sha\na;high;x\nb;1.4;y\nc;1.3;z\n"), CONTENT),
@@ -194,6 +208,10 @@ CASES: dict[str, tuple[Edit, str]] = {
     "a column that is gone": (body(TABLE, b"id;sha\na;x\nb;y\nc;z\n"), INTEGRITY),
     "a column that came": (body(TABLE, b"id;score;sha;new\na;1.5;x;1\nb;1.4;y;1\nc;1.3;z;1\n"), INTEGRITY),
     "columns in another order": (body(TABLE, b"id;sha;score\na;x;1.5\nb;y;1.4\nc;z;1.3\n"), CONTENT),
+    "cells of which one is no number on either side": (
+        body(TABLE, b"id;score;sha\na;;x\nb;1.4;y\nc;1.3;z\n"), CONTENT,
+    ),
+    "a header whose second column is named thrice": (body(TABLE, b"id;x;x;x\na;1;2;3\n"), INTEGRITY),
     "rows in another order": (body(TABLE, b"id;score;sha\nb;1.4;y\na;1.5;x\nc;1.3;z\n"), CONTENT),
     "another end of lines": (body(TABLE, b"id;score;sha\r\na;1.5;x\r\nb;1.4;y\r\n\r\nc;1.3;z\r\n"), NONE),
     "fewer rows than records": (body(TABLE, b"id;score;sha\na;1.5;x\nb;1.4;y\n"), INTEGRITY),
@@ -204,6 +222,14 @@ CASES: dict[str, tuple[Edit, str]] = {
     "loose records in another order": (body(LOOSE, b'[{"id": "b"}, {"id": "a"}]'), NONE),
     # what a run says of itself
     "the id of another run": (said(SUMMARY, run_id="another"), INTEGRITY),
+    "the id of another run in a list": (said(SUMMARY, runs=["run-2", "another"]), INTEGRITY),
+    "an id that is no text": (said(SUMMARY, run_id=7), INTEGRITY),
+    "a list of ids that is gone": (said(SUMMARY, runs=[]), INTEGRITY),
+    "a word in a list of what must be": (said(SUMMARY, all=["yes", "no"]), INTEGRITY),
+    "two wrong words in a list of what must be": (said(SUMMARY, all=["no", "never"]), INTEGRITY),
+    "another number of rows": (said(SUMMARY, rows=4), INTEGRITY),
+    "no number of rows, and no other": (said(SUMMARY, rows="(out)", loose="(out)"), INTEGRITY),
+    "two wrong numbers": (said(SUMMARY, number=5, loose=6), INTEGRITY),
     "no id of a run": (said(SUMMARY, run_id="(out)"), INTEGRITY),
     "another status that is well": (said(SUMMARY, status="fine"), CONTENT),
     "a status that is not well": (said(SUMMARY, status="failed"), INTEGRITY),
@@ -230,6 +256,15 @@ CASES: dict[str, tuple[Edit, str]] = {
     "a file described without a path": (said(SUMMARY, files={"jobs": {"bytes": 1}}), INTEGRITY),
     "a description that is no object": (said(SUMMARY, files={"jobs": "jobs.json"}), INTEGRITY),
     "a report of no success": (said("report.json", status="failed"), INTEGRITY),
+    "a report of one stage that failed": (said("report.json", each=["done", "failed"]), INTEGRITY),
+    "a report of two stages that failed": (said("report.json", status="success", each=["x", "y"]), INTEGRITY),
+    "a file described by the end of its path": (
+        said(SUMMARY, files={"j": {"path": "blob.bin", "bytes": 3}}), INTEGRITY,
+    ),
+    "a file described by its name alone": (said(SUMMARY, files={"j": {"path": "/x/blob.bin", "bytes": 3}}), INTEGRITY),
+    "a file described in upper case": (
+        said(SUMMARY, files={"j": {"path": "blob.bin", "sha256": sha256(b"\x00\x01").hexdigest().upper()}}), CONTENT,
+    ),
     "a report that says no status": (said("report.json", status="(out)"), NONE),
     "a report of a file that is another": (
         said("report.json", made={"x": {"path": "blob.bin", "bytes": 3}}), INTEGRITY,
@@ -252,6 +287,11 @@ CASES: dict[str, tuple[Edit, str]] = {
     "no number": (body("any.json", b"[1, NaN]"), INTEGRITY),
     "a number with too many digits": (body("any.json", b"[1, " + b"2" * 1001 + b"]"), INTEGRITY),
     "a number with as many digits as it may have": (body("any.json", b"[1, " + b"2" * 1000 + b"]"), CONTENT),
+    "a number that is too big": (body("any.json", b"[1, 1e9999999999999999999]"), INTEGRITY),
+    "a key twice, after others": (body("report.json", b'{"a": 1, "b": 2, "c": 3, "b": 4}'), INTEGRITY),
+    "a text whose last line ends as its end begins": (
+        body("notes.txt", b"first\nsecond\nthird --\n-- changes"), CONTENT,
+    ),
     "too many levels": (body("any.json", b"[" * 101 + b"]" * 101), INTEGRITY),
     "as many levels as there may be": (body("any.json", b"[" * 100 + b"]" * 100), CONTENT),
     "an empty file": (body("any.json", b" "), INTEGRITY),
@@ -324,12 +364,39 @@ def test_a_difference_weighs_what_its_rule_says(name: str) -> None:
     assert text == stories[name].strip()
 
 
+def test_what_a_journal_keeps_of_a_comparison() -> None:
+    """Which profile, both sides, how many of each kind, the first differences, and the digest of all."""
+    left, right = runs(record(0, sha="z"))
+    comparison = compare(left, right, PROFILE)
+    (difference,) = comparison.differences
+    side = {"label": "left", "where": "memory", "run_id": "run-1", "files": 8, "records": 8, "unverified": 1}
+    first = {
+        "file": JOBS, "where": "id=a sha", "kind": "changed", "weight": INTEGRITY, "left": '"x"', "right": '"z"',
+        "because": "",
+    }  # fmt: skip
+    assert comparison.record == {
+        "profile": "every rule", "profile_sha256": PROFILE.sha256, "left": side,
+        "right": {**side, "label": "right", "run_id": "run-2"}, "incomparable": "", "compared": 8, "identical": 6,
+        "not_compared": 1, "not_compared_first": ["unknown.txt"],
+        "remarks": ["not compared: rules (no file of both runs says it)"],
+        "counts": {
+            INTEGRITY: {"missing": 0, "extra": 0, "changed": 1, "order": 0, "fault": 0},
+            CONTENT: {"missing": 0, "extra": 0, "changed": 0, "order": 0, "fault": 0},
+        },
+        "first": [first],
+        "differences_sha256": sha256(json.dumps(first, sort_keys=True).encode() + b"\n").hexdigest(),
+    }  # fmt: skip
+    assert difference.mirrored.mirrored == difference
+
+
 def test_a_run_that_must_be_the_same_may_not_have_another_id() -> None:
     """Where no drift is allowed, the ids of the two sides are compared as well, and each with its own."""
     left, right = runs(lambda _files: None)
     comparison = compare(left, right, PROFILE, allow_run_id_drift=False)
     assert [(each.where, each.left, each.right) for each in comparison.differences] == [
-        ("run_id", '"run-1"', '"run-2"')
+        ("run_id", '"run-1"', '"run-2"'),
+        ("runs.0", '"run-1"', '"run-2"'),
+        ("runs.1", '"run-1"', '"run-2"'),
     ]
 
 
@@ -341,8 +408,8 @@ def test_without_an_id_the_files_of_a_run_must_agree() -> None:
     assert comparison.right.run_id == "run-2"
     both = {**right.files, "q/c/jobs.json": right.files[JOBS]}
     again = compare(MemoryRun(both, None), MemoryRun(both, None, "right"), PROFILE)
-    assert {(each.file, each.where, each.because) for each in again.differences if each.where == "run_id"} == {
-        ("q/c/summary.json", "run_id", "the run is run-2")
+    assert {(each.file, each.where, each.because) for each in again.differences if each.where.startswith("run")} == {
+        ("q/c/summary.json", where, "the run is run-2") for where in ("run_id", "runs.0", "runs.1")
     }
 
 

@@ -32,7 +32,7 @@ from attrs import define, field, frozen
 from tests.mutants.operators import Mutant, mutants_of
 
 DAY_SECONDS = 86400.0
-SLACK_SECONDS, SLACK_TIMES = 20.0, 4.0  # a machine that has much to do
+SLACK_SECONDS, SLACK_TIMES = 40.0, 10.0  # a machine that has much to do
 IMPORTED = ("boto3", "botocore.session", "kubernetes.client", "hypothesis", "jsonschema", "moto.server", "obstore")
 # Plain asserts: drfsm brings a plugin of pytest, so pytest's own loader would rewrite, and import, its modules itself.
 OPTIONS = ("-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminalreporter")
@@ -282,7 +282,7 @@ def _measured(session: pytest.Session, root: Path) -> dict[str, dict[str, Any]]:
     for item, after in zip(session.items, [*session.items[1:], None], strict=True):
         file = files.setdefault(item.nodeid.partition("::")[0], {"seconds": {}, "calls": {}, "faults": []})
         called.clear()
-        began, failed = time.monotonic(), session.testsfailed
+        began, failed = time.process_time(), session.testsfailed
         threading.settrace(trace)
         sys.settrace(trace)
         try:
@@ -290,7 +290,8 @@ def _measured(session: pytest.Session, root: Path) -> dict[str, dict[str, Any]]:
         finally:
             sys.settrace(None)
             threading.settrace(None)
-        file["seconds"][item.nodeid] = round(time.monotonic() - began, 4)
+        # Of the processor: what else the machine has to do is not the test's. Half a millisecond for a test that waits.
+        file["seconds"][item.nodeid] = round(time.process_time() - began + 0.0005, 4)
         if session.testsfailed > failed:
             file["faults"].append(item.nodeid)
             continue
