@@ -138,7 +138,7 @@ def test_a_run_in_a_store_is_listed_without_folders_and_read_as_it_is() -> None:
     store = MemoryStore()
     for key in ("p/r/a", "p/r/b/c", "p/r/b/", "p/r/", "p/rest"):
         store.lay(key, key.encode())
-    run = StoreRun(store, "p/r", "id", "dr")  # type: ignore[arg-type]  # as much of a store as it takes
+    run = StoreRun(store, "p/r", "id", "dr")
     assert run.where == "s3://b/p/r"
     assert run.names() == {"a": 5, "b/c": 7}
     assert run.read(["a", "b/c", "gone"]) == {"a": b"p/r/a", "b/c": b"p/r/b/c"}
@@ -149,7 +149,7 @@ def test_a_batch_of_a_run_that_is_held_against_itself_is_read_once() -> None:
     """What was read is told with its digest and size."""
     store = MemoryStore()
     store.lay("p/r/a", b"one")
-    run = ReadOnce(StoreRun(store, "p/r", "id", "dr"))  # type: ignore[arg-type]  # likewise
+    run = ReadOnce(StoreRun(store, "p/r", "id", "dr"))
     assert (run.label, run.where, run.run_id, run.names()) == ("dr", "s3://b/p/r", "id", {"a": 3})
     assert run.read(["a"]) == {"a": b"one"}
     store.lay("p/r/a", b"other")

@@ -166,7 +166,9 @@ STORIES: Mapping[str, tuple[Step, ...]] = {
         failed("next", "mixed", facts={"g": {"value": "mixed", "seen": 2}}, frozen=["g"], answered=True),
         failed("next", "unknown", findings_are_no_key=1),
         failed("next", "not_done"),
+        held(findings=["one", "two"]),
         failed("next", "not_done", frozen=[]),
+        commit("other", kept="of other"),
     ),
     "What may be done once stays open until a person decides": (
         STARTED,
