@@ -241,7 +241,7 @@ class Workshop:
                 self.coverage.kills[outcome.by] += 1
                 self.record(mutant, outcome)
             else:
-                tests = tests if mutant.function and tests else of_module
+                tests = list(dict.fromkeys([*tests, *of_module]))
                 seconds = sum(self.coverage.seconds[test] for test in tests)
                 self.record(mutant, Outcome("anew" if tests else "not reached", "\n".join(tests), len(tests), seconds))
 
