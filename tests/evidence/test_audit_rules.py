@@ -288,7 +288,7 @@ def test_a_seal_counts_what_the_sealing_process_saw(play: "Callable[..., Play]")
         cut = {"kind": "tail_cut", "at": draft[-1]["at"], "body": {"bytes": 3, "sha256": "0" * 64}}
         draft[-1:-1] = [cut] * cuts
         head, written = "0" * 64, b""
-        heads = []
+        heads = list[str]()
         for seq, each in enumerate(draft):
             body = dict(each["body"])
             if each["kind"] == "seal":

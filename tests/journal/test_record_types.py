@@ -350,3 +350,9 @@ def test_a_time_is_utc(at: str) -> None:
     """Anything else can't be put in order: it is a fault of the record."""
     (fault,) = Record(1, "repaired", at, BODIES["repaired"]).unreadable()
     assert fault == f"its time {at!r} is no UTC time"
+
+
+def test_the_shipped_schema_is_that_of_the_table() -> None:
+    """Word for word: `python -m tests.record_schema` writes it."""
+    shipped = Path(__file__).parents[2] / "receipts_schema" / "journal_record.schema.json"
+    assert json.loads(shipped.read_text()) == record_schema()
