@@ -784,6 +784,8 @@ def test_what_the_audit_finds_is_its_transcript(name: str, play: Make) -> None:
         assert MADE[make.__name__].audit().ok
     run = MADE[make.__name__]
     *findings, last = run.audit(run.edited(edit)).lines()
+    places = [_by_line(finding)[0] for finding in findings if finding.startswith("line ")]
+    assert places == sorted(places)
     lines = [*sorted(findings, key=_by_line), last]
     told_as_before(name, "\n".join(line.partition("; head ")[0] for line in lines))  # a head binds drfsm's version, too
 
