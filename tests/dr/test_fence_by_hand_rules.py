@@ -193,3 +193,26 @@ def test_the_newest_lifts_are_told_first_and_what_can_not_be_read_is_told_too() 
     largest = b"{" + b" " * (LARGEST_RECORD_BYTES - 2) + b"}"
     store.lay(newest, largest)
     assert "unreadable" not in seen(place(store=store))["lifts"][0]
+
+
+def test_two_statements_of_one_name_are_altered_and_told_in_one_order() -> None:
+    """Whoever added one: the digest is of both, whichever comes first."""
+    more = {**OURS["dr"], "Effect": "Allow"}
+    (one, other) = (seen(place(*both))["fences"]["dr"] for both in ((OURS["dr"], more), (more, OURS["dr"])))
+    assert one == other
+    assert (one["value"], len(one["statements"]), one["sha256"]) == ("altered", 2, digest([OURS["dr"], more]))
+
+
+def test_a_record_that_somebody_else_wrote_meanwhile_is_not_overwritten() -> None:
+    """Its end is written by compare-and-swap: the fence is gone by then, and the conflict says that it is not told."""
+    at = place(OURS["dr"])
+    held: list[int] = []
+
+    def lease() -> None:
+        held.append(1)
+        if len(held) == 3:
+            at.store.put(KEY, b"{}")
+
+    with pytest.raises(Conflict):
+        lift(at, ORDER, Clock(), lease)
+    assert at.store.get(KEY).body == b"{}"  # type: ignore[union-attr]  # it is there
