@@ -6,8 +6,19 @@ from typing import Any
 
 import pytest
 
+from drfsm.adapters.lease_epochs import later_runs, mirrored_epoch, owners_epoch
+from drfsm.adapters.lease_holders import (
+    UNKNOWN,
+    Left,
+    changed_sites,
+    left_by,
+    revocation,
+    revoke_start,
+    revoked_fault,
+    standing_of,
+)
 from drfsm.adapters.s3_lease import NEXT_RECORD_SECONDS, S3Lease, probe_compare_and_swap
-from drfsm.errors import ActionFailed, LeaseHeld, LeaseLost
+from drfsm.errors import ActionFailed, LeaseHeld, LeaseLost, Unreachable
 from drfsm.journal import Record, lines
 from drfsm.journal.mirror import home_of, key_of
 from tests.dr.memory import Clock, MemoryStore
@@ -15,7 +26,7 @@ from tests.journal.fold_stories import STARTED, held, intent, lease
 
 PREFIX, KEY = "p", "p/drfsm/lease.json"
 BY = {"run_id": "new", "operator": "ana", "host": "desk"}
-HELD = {
+HELD: dict[str, Any] = {
     "schema_version": 1, "epoch": 4, "held": True, "run_id": "old", "operator": "bob", "host": "lap",
     "bundle": "/b/old", "keeps_records": True, "at": "2026-03-01T11:00:00Z", "nonce": "n",
 }  # fmt: skip
@@ -37,6 +48,8 @@ MIRRORS: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
     "at work": (STARTED, lease(4)),
     "held with its lease": (STARTED, lease(4), held()),
     "at work in an action": (STARTED, lease(4), intent("go", {"f": 1})),
+    "sealed": (STARTED, lease(4), ENDED, ("seal", {"records": 3, "head": "0" * 64})),
+    "took another over": (STARTED, lease(4, run_id="first", why="taken_over", left_open=["freeze"])),
     "ended with a late request": (STARTED, lease(4), intent("go", {"f": 1}), ENDED),
 }
 
@@ -268,3 +281,190 @@ def test_a_lease_that_is_damaged_is_never_overwritten(changed: Mapping[str, Any]
     with pytest.raises(ActionFailed, match=r"the lease p/drfsm/lease.json is damaged"):
         S3Lease(store, PREFIX, clock=Clock()).acquire(**BY)
     assert store.objects[KEY] == before
+
+
+# --- what a holder's records say ------------------------------------------------------------------------------
+
+FIRST = key_of(home_of(PREFIX, "old"), 0)
+
+
+@pytest.mark.parametrize(
+    ("mirror", "standing"),
+    [
+        ("no record", "no_record"), ("revoked", "revoked"), ("ended", "ended"), ("sealed", "ended"),
+        ("released", "released"), ("at work", "at_work"), ("held with its lease", "at_work"),
+        ("at work in an action", "at_work"),
+    ],
+)  # fmt: skip
+def test_a_holder_stands_where_its_last_record_says(mirror: str, standing: str) -> None:
+    """Anything else than an end, a release or a revocation may be at work; what is no record does not count."""
+    store = store_with(HELD, mirror)
+    for key in ("notes.json", "signatures/ab.sig", "0000000009.json"):
+        store.lay(f"{home_of(PREFIX, 'old')}/{key}", b"{}")
+    assert standing_of(store, PREFIX, "old") == standing
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"[]", b"{}\n", b'{"seq": 2, "kind": "ended", "at": "noon", "body": {}}\n', b"\xff"]
+)
+def test_a_holder_whose_last_record_can_not_be_read_may_be_at_work(line: bytes) -> None:
+    """A person looks. It may have changed the sites, and what it left open is unknown."""
+    store = store_with(HELD, "ended")
+    store.lay(key_of(home_of(PREFIX, "old"), 3), line)
+    assert standing_of(store, PREFIX, "old") == "at_work"
+    if line:
+        assert changed_sites(store, PREFIX, "old")
+        assert left_by(store, PREFIX, "old").triggers == (UNKNOWN,)
+
+
+def test_a_last_record_that_is_gone_when_it_is_read_proves_nothing() -> None:
+    """It was listed, so the run may be at work."""
+
+    class Forgetful(MemoryStore):
+        def get(self, key: str, *, largest_bytes: int = 0) -> None:
+            del key, largest_bytes
+
+    store = Forgetful()
+    store.lay(FIRST, b"{}")
+    assert standing_of(store, PREFIX, "old") == "at_work"
+
+
+def test_a_store_that_does_not_answer_is_no_answer() -> None:
+    """Nobody says then that a run changed nothing, or everything."""
+
+    class Silent(MemoryStore):
+        def get(self, key: str, *, largest_bytes: int = 0) -> None:
+            raise Unreachable(f"{key} {largest_bytes}")
+
+    store = Silent()
+    store.lay(FIRST, b"{}")
+    with pytest.raises(Unreachable):
+        changed_sites(store, PREFIX, "old")
+
+
+@pytest.mark.parametrize(
+    ("mirror", "changed", "left", "epoch"),
+    [
+        ("no record", False, (), 0), ("ended", False, (), 4), ("at work in an action", True, ("go",), 4),
+        ("ended with a late request", True, ("go",), 4), ("revoked", False, (), 0),
+        ("took another over", False, ("freeze",), 4),
+    ],
+)  # fmt: skip
+def test_what_a_run_left_open_and_changed_is_read_of_its_records(
+    mirror: str, changed: bool, left: tuple[str, ...], epoch: int
+) -> None:
+    """Its own requests, and those that it inherited; with the last epoch that it recorded."""
+    store = store_with(HELD, mirror)
+    assert changed_sites(store, PREFIX, "old") is changed
+    assert left_by(store, PREFIX, "old") == Left(left, epoch)
+    assert left_by(store, PREFIX, "../old") == Left((UNKNOWN,))
+
+
+def test_a_start_is_revoked_in_the_place_of_its_first_record() -> None:
+    """It names who revoked it, and what the lease said of the holder."""
+    store = store_with(HELD)
+    revoke_start(store, PREFIX, {**HELD, "host": "x" * 300}, BY, "2026-03-01T12:00:00.000000Z")
+    said = revocation(store.objects[FIRST].body)
+    assert said is not None
+    assert (said.run_id, said.revoked_by, said.operator, said.host) == ("old", "new", "ana", "desk")
+    kept = dict(said.holder)
+    assert 190 < len(kept.pop("host")) < 220
+    assert kept == {"operator": "bob", "bundle": "/b/old", "at": HELD["at"]}
+    fault = revoked_fault(said, "s3://b/p/drfsm/runs/old")
+    assert "the start of old was revoked by the run new (ana on desk)" in fault.what
+    assert str(fault.hint).endswith("drfsm status s3://b/p/drfsm/runs/new")
+
+
+@pytest.mark.parametrize("line", [b"", b"{}\n", b"x"])
+def test_what_is_no_revocation_revokes_nothing(line: bytes) -> None:
+    """Nor is any other first record one."""
+    assert revocation(line) is None
+    assert revocation(store_with(HELD, "at work").objects[FIRST].body) is None
+
+
+def test_a_holder_that_writes_its_first_record_in_that_moment_keeps_the_lease() -> None:
+    """It is at work. Where another run revoked it in that moment, the lease's own condition decides."""
+    first = store_with(HELD, "at work").objects[FIRST].body
+    store = store_with(HELD)
+    store.meanwhile[FIRST] = lambda: store.lay(FIRST, first)
+    with pytest.raises(LeaseHeld, match="wrote its first record in this moment"):
+        S3Lease(store, PREFIX, clock=Clock()).acquire(**BY)
+    assert written(store) == HELD
+    revoked = store_with(HELD, "revoked").objects[FIRST].body
+    again = store_with(HELD)
+    again.meanwhile[FIRST] = lambda: again.lay(FIRST, revoked)
+    assert S3Lease(again, PREFIX, clock=Clock()).acquire(**BY) == 5
+
+
+@pytest.mark.parametrize(
+    ("there", "mirror", "taken_from", "said"),
+    [
+        # the holder took the lease over, and died before it recorded that: only the lease knows
+        ({**HELD, "taken_over_from": "first"}, "no record",
+         {"run_id": "old", "why": "no_record", "left_open": ["go"]}, "first"),
+        # it gave the lease back: what it inherited is handed on
+        ({**HELD, "held": False, "taken_over_from": "first"}, "no record",
+         {"run_id": "old", "why": "ended", "left_open": ["go"]}, "first"),
+        # its own records go as far as its lease: they say all
+        ({**HELD, "taken_over_from": "first"}, "ended", {"run_id": "old", "why": "ended"}, "old"),
+        # this very run goes on
+        ({**HELD, **BY, "bundle": "", "taken_over_from": "first"}, "no record",
+         {"run_id": "first", "why": "taken_over", "left_open": ["go"]}, "first"),
+    ],
+)  # fmt: skip
+def test_what_a_holder_inherited_is_handed_on(
+    there: Mapping[str, Any], mirror: str, taken_from: Mapping[str, Any], said: str
+) -> None:
+    """Whoever takes the lease is told all requests that may still be on their way, of whichever run before."""
+    store = store_with(there, mirror)
+    earlier = store_with(None, "at work in an action", "first")
+    store.objects |= earlier.objects
+    ours = S3Lease(store, PREFIX, clock=Clock())
+    ours.acquire(**BY)
+    assert ours.taken_from == taken_from
+    assert written(store)["taken_over_from"] == said
+
+
+@pytest.mark.parametrize(
+    ("changed", "hint"),
+    [
+        ({}, "continue that run there (drfsm resume /b/old)"),
+        ({"bundle": "relative"}, "continue that run there (drfsm resume old)"),
+        ({"bundle": "/with\nnewline"}, "continue that run there (drfsm resume old)"),
+        ({"bundle": "/" + "x" * 1000}, "continue that run there (drfsm resume old)"),
+        ({"keeps_records": False}, "it is a single command, which can't be resumed: wait for its end"),
+    ],
+)
+def test_a_refusal_says_how_the_holder_goes_on(changed: Mapping[str, Any], hint: str) -> None:
+    """With what is safe to paste; a command that keeps no records can't be resumed."""
+    store = store_with({**HELD, **changed}, "at work")
+    with pytest.raises(LeaseHeld) as refused:
+        S3Lease(store, PREFIX, clock=Clock()).acquire(**BY)
+    assert str(refused.value.hint).startswith(f"{hint}; or,")
+
+
+@pytest.mark.parametrize("epoch", [-1, 1 << 53, "4", None])
+def test_an_owner_without_an_epoch_that_can_be_read_knows_none(epoch: Any) -> None:
+    """It is a claim like any other."""
+    store = MemoryStore()
+    assert owners_epoch(store, PREFIX) == 0
+    store.lay("p/drfsm/ownership.json", json.dumps({"epoch": epoch}).encode())
+    assert owners_epoch(store, PREFIX) == 0
+    store.lay("p/drfsm/ownership.json", b'{"epoch": 9}')
+    assert owners_epoch(store, PREFIX) == 9
+    store.lay("p/drfsm/ownership.json", b'{"epoch": 9, "x": "' + b"x" * (64 << 10) + b'"}')
+    assert owners_epoch(store, PREFIX) == 0
+
+
+def test_later_runs_are_those_with_a_higher_epoch_the_last_one_first() -> None:
+    """By the lease that each recorded; a record that only looks like one counts nothing."""
+    store = store_with(None, "at work")
+    for number, run_id in ((7, "seventh"), (5, "fifth"), (3, "third")):
+        body = {"epoch": number, "operator": "ann", "host": "desk"}
+        line = next(iter(lines([Record(0, "lease_acquired", HELD["at"], body)])))
+        store.lay(key_of(home_of(PREFIX, run_id), 0), line)
+    store.lay(key_of(home_of(PREFIX, "liar"), 0), b'{"kind": "rejected", "body": {"epoch": 99}}')
+    store.lay(key_of(home_of(PREFIX, "vast"), 0), b'{"kind": "lease_acquired", "body": {"epoch": 9007199254740992}}')
+    assert later_runs(store, PREFIX, "old", 3) == ["seventh", "fifth"]
+    assert later_runs(store, PREFIX, "fifth", 3) == ["seventh", "old"]
+    assert mirrored_epoch(store, PREFIX) == 7
