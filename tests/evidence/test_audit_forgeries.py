@@ -688,6 +688,20 @@ MORE: dict[str, tuple[Callable[[Make], "Play"], Edit]] = {
     "a late request read again of what can't be excluded": (
         waited_for, altered("settled", "", facts={"keys": {"value": "new", "seen": {"door": "new"}}}),
     ),
+    "a late request that could not be excluded, and landed": (
+        waited_for,
+        altered("settled", "", how="not_excluded", facts={"keys": {"value": "new", "seen": {"door": "new"}}}),
+    ),
+    "a late request of which something else was read again": (
+        waited_for, altered("settled", "", facts={"owner": {"value": "old", "seen": {"name": "old"}}}),
+    ),
+    "a sample of a row that does not wait": (
+        complete,
+        record(
+            "sampled", ("commit", "confirm"), row="confirmed --look--> seen", state="confirmed", facts={}, holds=False,
+            unmet=["owner"],
+        ),
+    ),
     # dry runs
     **{
         f"a dry run with a {kind} record": (well_dry, record(kind, ("run_started", ""), **body))
