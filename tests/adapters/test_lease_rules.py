@@ -1,7 +1,9 @@
 """Who may take the lease of a prefix, and what it says afterwards: every holder by its records. In memory."""
 
 import json
+import platform
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,10 +20,10 @@ from drfsm.adapters.lease_holders import (
     standing_of,
 )
 from drfsm.adapters.s3_lease import NEXT_RECORD_SECONDS, S3Lease, probe_compare_and_swap
-from drfsm.errors import ActionFailed, LeaseHeld, LeaseLost, Unreachable
+from drfsm.errors import ActionFailed, Conflict, LeaseHeld, LeaseLost, Unreachable
 from drfsm.journal import Record, lines
 from drfsm.journal.mirror import home_of, key_of
-from tests.dr.memory import Clock, MemoryStore
+from tests.dr.memory import NOW, Clock, MemoryStore
 from tests.journal.fold_stories import STARTED, held, intent, lease
 
 PREFIX, KEY = "p", "p/drfsm/lease.json"
@@ -468,3 +470,85 @@ def test_later_runs_are_those_with_a_higher_epoch_the_last_one_first() -> None:
     assert later_runs(store, PREFIX, "old", 3) == ["seventh", "fifth"]
     assert later_runs(store, PREFIX, "fifth", 3) == ["seventh", "old"]
     assert mirrored_epoch(store, PREFIX) == 7
+
+
+HERE = platform.node()
+
+
+@pytest.mark.parametrize(
+    ("there", "elsewhere"),
+    [
+        (None, False),
+        ({**HELD, "run_id": "new", "bundle": "/b/new", "host": HERE}, False),
+        ({**HELD, "run_id": "new", "bundle": "/b/new", "host": "x"}, True),
+        ({**HELD, "run_id": "new", "bundle": "/b/x", "host": HERE}, True),
+        ({**HELD, "run_id": "new", "held": False, "host": "x"}, False),
+        (HELD, False),
+    ],
+)
+def test_a_run_is_elsewhere_where_another_place_holds_its_lease(
+    there: Mapping[str, Any] | None, elsewhere: bool
+) -> None:
+    """By its bundle and its host, for a process that has not held it; also after it failed to take it."""
+    store = store_with(there, "at work")
+    ours = S3Lease(store, PREFIX, bundle="/b/new", clock=Clock())
+    assert ours.is_elsewhere("new") is elsewhere
+    store = store_with(None)
+    store.meanwhile[KEY] = lambda: store.lay(KEY, json.dumps(HELD).encode())
+    late = S3Lease(store, PREFIX, bundle="/b/new", clock=Clock())
+    with pytest.raises(LeaseHeld):
+        late.acquire(**BY)
+    assert not late.is_elsewhere("new")
+
+
+def test_a_lease_that_was_given_back_is_not_given_back_again() -> None:
+    """Nothing is written."""
+    store = store_with({**HELD, "run_id": "new", "held": False})
+    S3Lease(store, PREFIX, clock=Clock()).release("new")
+    assert (store.writes, written(store)["epoch"]) == ([], 4)
+
+
+@pytest.mark.parametrize(
+    ("mirror", "age", "naps"), [("released", 0, [5.0]), ("no record", 2, [3.0]), ("no record", 6, []), ("ended", 0, [])]
+)
+def test_a_holder_that_may_go_on_just_now_is_waited_for(mirror: str, age: int, naps: list[float]) -> None:
+    """Who released the lease may take it again; the older the lease, the shorter the wait, and an end is an end."""
+    store, clock = store_with(HELD, mirror), Clock()
+    store.time = NOW + timedelta(seconds=age)
+    S3Lease(store, PREFIX, clock=clock).acquire(**BY)
+    assert clock.naps == naps
+
+
+def test_an_old_command_that_keeps_no_records_is_told_by_its_name() -> None:
+    """Until 0.3.0 its lease did not say so."""
+    there = {key: value for key, value in HELD.items() if key != "keeps_records"}
+    for run_id, words in (("pointers-1", "it is a single command"), ("a-pointers-", "continue that run there")):
+        store = store_with({**there, "run_id": run_id}, "at work", run_id)
+        with pytest.raises(LeaseHeld) as refused:
+            S3Lease(store, PREFIX, clock=Clock()).acquire(**BY)
+        assert str(refused.value.hint).startswith(words)
+
+
+def test_a_run_that_was_the_last_holder_goes_on_without_a_look_at_the_others() -> None:
+    """A later run that changed the sites is looked for only where the lease says that another held it since."""
+    store = store_with({**HELD, **BY, "held": False}, "at work in an action")
+    epochs = iter([4, 4, 4, 4])
+    S3Lease(store, PREFIX, clock=Clock(), known_epoch=lambda: next(epochs), has_changed=lambda: True).acquire(**BY)
+    other = store_with({**HELD, "held": False}, "at work in an action")
+    with pytest.raises(LeaseHeld):
+        S3Lease(other, PREFIX, clock=Clock(), known_epoch=lambda: 3, has_changed=lambda: True).acquire(**BY)
+
+
+def test_a_store_that_refuses_a_right_condition_gets_no_lease() -> None:
+    """It would never let the lease be written again."""
+
+    class Stubborn(MemoryStore):
+        def put(self, key: str, body: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+            if if_match:
+                raise Conflict("no")
+            return super().put(key, body, if_absent=if_absent)
+
+    store = Stubborn()
+    with pytest.raises(Conflict):
+        probe_compare_and_swap(store, PREFIX)
+    assert store.objects == {}
