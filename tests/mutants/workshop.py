@@ -233,17 +233,16 @@ class Workshop:
                     self.record(mutant, Outcome("killed", "no code"))
                     continue
             places = _changed(original, code)
-            if mutant.function and places is not None and _all_patchable(functions, places):
-                if not tests:
-                    self.record(mutant, Outcome("not reached"))
-                    continue
+            if mutant.function and tests and places is not None and _all_patchable(functions, places):
                 outcome = self._tried(functions, places, [items[test] for test in tests if test in items])
                 self.coverage.kills[outcome.by] += 1
-                self.record(mutant, outcome)
-            else:
-                tests = list(dict.fromkeys([*tests, *of_module]))
-                seconds = sum(self.coverage.seconds[test] for test in tests)
-                self.record(mutant, Outcome("anew" if tests else "not reached", "\n".join(tests), len(tests), seconds))
+                if outcome.verdict == "killed":
+                    self.record(mutant, outcome)
+                    continue
+            # What is called while modules are imported, or tests collected, is not seen in place: it is imported anew.
+            tests = list(dict.fromkeys([*tests, *of_module]))
+            seconds = sum(self.coverage.seconds[test] for test in tests)
+            self.record(mutant, Outcome("anew" if tests else "not reached", "\n".join(tests), len(tests), seconds))
 
     def _tried(
         self, functions: list[FunctionType], places: list[tuple[CodeType, CodeType]], items: list[pytest.Item]
