@@ -266,9 +266,7 @@ def keep_first(first: Any, later: Any) -> Any:
 
 def covers(observation: Any, snapshot: Any) -> bool:
     """Say whether an observation has everything of a snapshot; objects that appeared later don't matter."""
-    if isinstance(observation, Mapping) and isinstance(snapshot, Mapping):
-        return bool(keep_first(snapshot, observation) == observation)
-    return bool(observation == snapshot)
+    return bool(keep_first(snapshot, observation) == observation)
 
 
 def _freeze_words(state: RunState, words: Iterable[str], at: str) -> RunState:

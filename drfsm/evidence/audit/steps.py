@@ -251,8 +251,9 @@ def _move(here: Position, record: Record, step: Transition, row: Row) -> None:
         here.add(record, "row", f"it says {recorded}, but names the row {row.key}")
     if row.source != here.state.state:
         here.add(record, "legality", f"{row.trigger} leaves {row.source}, but the run stood in {here.state.state}")
-    if step.by != (By.OPERATOR if resolved else row.by).value:
-        here.add(record, "legality", f"{row.trigger} is fired by the {row.by}, not by {step.by}")
+    fires = By.OPERATOR if resolved else row.by
+    if step.by != fires.value:
+        here.add(record, "legality", f"{row.trigger} is fired by the {fires}, not by {step.by}")
     if step.reason != row.reason:
         here.add(record, "row", f"{row.trigger}: its reason is recorded other than declared")
     _asked_for(here, record, step, row)
