@@ -134,7 +134,8 @@ def cli() -> None:
     Exit codes: 0 done, 1 a defect in drfsm, 2 wrong usage, 3 refused, 4 held (continue with `drfsm resume`),
     5 someone else holds the lease, 6 the evidence does not hold, 7 the journal is damaged, 8 not legal in this
     state, 9 unreachable, 10 aborted or failed, 11 a check found differences, 12 this computer's disk is full or
-    refuses, 130 interrupted.
+    refuses, 13 a backup lacks the state that was required, 14 an execution does not wait for this answer,
+    130 interrupted.
     """
 
 
