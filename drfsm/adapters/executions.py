@@ -14,6 +14,7 @@ the commands that answer an execution, and by the worker.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
@@ -131,7 +132,7 @@ def execution_arn(execution: str, state_machine: str, name: str) -> str:
 
 
 def without_token(value: Any) -> tuple[Any, Token | None]:
-    """Return a JSON value without the task token that it holds, and the token. A text is read as JSON if it is an object.
+    """Return a JSON value without the task token that it holds, and the token. A text that is an object is read, too.
 
     Raises Unreadable for something in a token's place that is none.
     """
@@ -196,13 +197,10 @@ class Executions:
     def _events(self, arn: str) -> Iterator[Mapping[str, Any]]:
         page: dict[str, str] = {}
         for _ in range(MOST_PAGES):
-            answer = call(
-                f"reading the history of {arn}",
-                lambda page=page: self._client.get_execution_history(
-                    executionArn=arn, maxResults=PAGE_EVENTS, includeExecutionData=True, **page
-                ),
-                "ExecutionDoesNotExist",
+            ask = partial(
+                self._client.get_execution_history, executionArn=arn, maxResults=PAGE_EVENTS, includeExecutionData=True
             )
+            answer = call(f"reading the history of {arn}", partial(ask, **page), "ExecutionDoesNotExist")
             if answer is None:
                 raise UsageFault(f"there is no execution {arn}", hint="check its name, the account and the region")
             yield from answer["events"]

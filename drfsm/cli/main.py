@@ -34,6 +34,8 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "failback": ("failback", "failback", "Make the primary canonical again, with strict safety checks."),
     "promote": ("promote", "promote", "Make DR's validated run canonical, after a person's approval."),
     "approve": ("approve", "approve", "Approve the plan of a promote that waits for it."),
+    "decline": ("answers", "decline", "Decline a promote that waits for an approval, for good."),
+    "answer": ("answers", "answer", "Answer an execution whose run a worker drives."),
     "resume": ("run_verbs", "resume", "Continue an interrupted or held run from exactly where it stands."),
     "abort": ("run_verbs", "abort", "Undo what a run changed, newest first."),
     "hold": ("run_verbs", "hold", "Stop a working run before its next step."),

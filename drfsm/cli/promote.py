@@ -18,9 +18,15 @@ from drfsm.cli.options import (
     workload_file,
 )
 from drfsm.cli.outcome import output, reported
-from drfsm.cli.promote_inputs import check_combinations, check_immediate_approval, inputs_of
+from drfsm.cli.promote_inputs import (
+    check_combinations,
+    check_immediate_approval,
+    held_against,
+    inputs_of,
+    orchestrated,
+)
 from drfsm.cli.prompts import at_terminal
-from drfsm.cli.say import say
+from drfsm.cli.say import say, say_lines
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
 from drfsm.journal import RunState
@@ -134,6 +140,18 @@ from drfsm.runs.mirrors import has_mirror
     "--execution-id", default="", help="Execution id of the orchestrator.  [default: its environment variable, or none]"
 )
 @click.option(
+    "--execution-arn",
+    default="",
+    metavar="ARN",
+    help="Execution of Step Functions whose orchestrator restored DR: what it says is held against what is there.",
+)
+@click.option(
+    "--receipts",
+    default="",
+    metavar="S3_URI",
+    help="Where that orchestrator keeps its receipts.  [default: as it says, if that is in this bucket]",
+)
+@click.option(
     "--drain-timeout",
     type=Duration(),
     default=300,
@@ -154,11 +172,14 @@ def promote(**options: Any) -> int:
     dry_run = bool(start_options["dry_run"])
     check_immediate_approval(options, ticket, approved_plan, plan_of, dry_run=dry_run, allow_older=allow_older)
     check_combinations(options)
+    execution_arn, receipts = orchestrated(options, ticket)
     reserved = _reserved(approved_plan, plan_of)
     planned = reserved or reserved_plans.Reserved(new_run_id("promote"), uuid4().hex)
     # A dry run is a run of its own: its plan is of the one start that may use it.
     run_id = new_run_id("promote") if dry_run else planned.run_id
     inputs = inputs_of(options, planned)
+    if execution_arn:
+        say_lines([f"  · {line}" for line in held_against(execution_arn, receipts, inputs)], err=True)
     if reserved is not None:
         reserved_plans.refuse_used(reserved, mirrored=has_mirror(options, reserved.run_id))
 

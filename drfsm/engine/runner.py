@@ -303,7 +303,7 @@ class Runner:
         return self._finish()
 
     def _take_next(self) -> bool:
-        """Take the runner's next row, or a failure's where that fails; return whether the run goes on, else it is held."""
+        """Take the runner's next row, or a failure's where it fails; return False where the run is held."""
         if reason := self._stop():
             self._hold(*reason)
             return False
