@@ -132,22 +132,25 @@ def execution_arn(execution: str, state_machine: str, name: str) -> str:
 
 
 def without_token(value: Any) -> tuple[Any, Token | None]:
-    """Return a JSON value without the task token that it holds, and the token. A text that is an object is read, too.
+    """Return a JSON value without the task token that it holds, and the token.
+
+    A text that is a JSON object is read, too; it stays a text if it holds no token.
 
     Raises Unreadable for something in a token's place that is none.
     """
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
-            return without_token(json.loads(value))
-        except ValueError:
+            inside, found = without_token(json.loads(value))
+        except (ValueError, RecursionError):
             return value, None
+        return (inside, found) if found else (value, None)
     if isinstance(value, list):
         pairs = [without_token(entry) for entry in value]
         return [kept for kept, _ in pairs], next((token for _, token in pairs if token), None)
     if not isinstance(value, dict):
         return value, None
     kept: dict[str, Any] = {}
-    found: Token | None = None
+    found = None
     for name, entry in value.items():
         if name in _TOKEN_NAMES:
             found = Token(entry)

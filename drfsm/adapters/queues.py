@@ -54,6 +54,7 @@ class Queue:
                 WaitTimeSeconds=min(wait_seconds, LONGEST_WAIT_SECONDS),
                 VisibilityTimeout=hidden_seconds,
             ),
+            awaited=True,
         )
         messages = []
         for raw in answer.get("Messages") or ():

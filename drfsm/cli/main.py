@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "approve": ("approve", "approve", "Approve the plan of a promote that waits for it."),
     "decline": ("answers", "decline", "Decline a promote that waits for an approval, for good."),
     "answer": ("answers", "answer", "Answer an execution whose run a worker drives."),
+    "worker": ("workers", "worker", "Take the rows of runs that executions of Step Functions drive."),
     "resume": ("run_verbs", "resume", "Continue an interrupted or held run from exactly where it stands."),
     "abort": ("run_verbs", "abort", "Undo what a run changed, newest first."),
     "hold": ("run_verbs", "hold", "Stop a working run before its next step."),
@@ -57,7 +58,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "backup": ("backups", "backup", "Backups of a site's objects and state: create, verify, restore."),
     "kubeconfig": ("kubeconfig", "kubeconfig", "Fetch the kubeconfig of a machine that carries a site, through SSM."),
     "workload": ("workloads", "workload", "Check and show the contract of the workload, offline."),
-    "machine": ("machines", "machine", "Check, play, compare, draw and begin declared machines, offline."),
+    "machine": ("machines", "machine", "Check, play, compare, draw, export and begin declared machines, offline."),
     "sandbox": ("sandboxes", "sandbox", "Run two sites on this computer, to try everything."),
 }
 

@@ -17,7 +17,7 @@ from drfsm.sandbox.cloud import REGION, Cloud
 from tests.command import Answer
 from tests.promote.world import Ready
 
-SOON_SECONDS = 30.0
+SOON_SECONDS = 120.0
 CALLBACK = "arn:aws:states:::sqs:sendMessage.waitForTaskToken"
 ASKS = "RequestManualApproval"
 
