@@ -41,6 +41,7 @@ from drfsm.journal import Record, RunState
 from drfsm.resources import shipped
 from drfsm.runs import bundle, mirrors, notices, trust, wiring
 from drfsm.runs.invocation import Invocation
+from drfsm.runs.signals import stopping
 from drfsm.runs.tasks import HELD, RUNNING, Position, Task, task_of
 
 POLL_SECONDS = 20  # how long one request for work waits at the queue
@@ -82,12 +83,17 @@ class Worker:
         """Take tasks until a person stops this process, or none has come for ``idle_seconds`` (0: for ever)."""
         since = time.monotonic()
         task: Task | None = None
-        while not self._stopped:
-            task = task or self._next()
-            if task is not None:
-                task, since = self._work(task), time.monotonic()
-            elif self._idle_seconds and time.monotonic() - since >= self._idle_seconds:
-                return
+        with stopping(self, self._tell):
+            while not self._stopped:
+                task = task or self._next()
+                if task is not None:
+                    task, since = self._work(task), time.monotonic()
+                elif self._idle_seconds and time.monotonic() - since >= self._idle_seconds:
+                    return
+
+    def interrupt(self) -> None:
+        """Ask it to end; safe to call from a signal handler. A run that it works on is interrupted by itself."""
+        self._stopped = True
 
     # --- the queue --------------------------------------------------------------------------------------
 
@@ -217,7 +223,6 @@ class Worker:
             refused = _fire(runner, task)
         state = runner.state
         if state.status == HELD and _was_stopped(read_chain(_known(task.run_id)).records):
-            self._stopped = True
             return None
         ways, reading = runner.next_actions(), state.facts.get("approval")
         digest = str(reading.seen["sha256"]) if "approve" in ways and reading is not None and reading.seen else ""

@@ -15,12 +15,17 @@ from drfsm.spec import By, MachineSpec, load_machine
 from drfsm.spec.asl import ILLEGAL, asl
 
 MACHINES = ("drill", "promote", "failback")
-QUEUES = {"work_queue": "https://sqs.example.com/1/work", "questions_queue": "https://sqs.example.com/1/questions"}
+WORK, QUESTIONS = "https://sqs.example.com/1/work", "https://sqs.example.com/1/questions"
 
 
 def spec_of(name: str) -> MachineSpec:
     """Return a shipped machine."""
     return load_machine((shipped("machines") / f"{name}.yaml").read_bytes(), source=f"{name}.yaml")
+
+
+def exported(name: str, **more: int) -> dict[str, Any]:
+    """Return a shipped machine in the language."""
+    return asl(spec_of(name), work_queue=WORK, questions_queue=QUESTIONS, **more)
 
 
 def targets(choice: dict[str, Any]) -> set[str]:
@@ -41,11 +46,10 @@ def test_an_exported_machine_is_valid_and_small_enough(name: str, tmp_path: Path
 
 def test_what_the_linter_does_not_see_is_refused_by_the_export(capfd: pytest.CaptureFixture[str]) -> None:
     """A heartbeat that is no shorter than the task; a name that is too long."""
-    spec = spec_of("promote")
     with pytest.raises(ValueError, match="heartbeat"):
-        asl(spec, **QUEUES, heartbeat_seconds=0)
+        exported("promote", heartbeat_seconds=0)
     with pytest.raises(ValueError, match="heartbeat"):
-        asl(spec, **QUEUES, heartbeat_seconds=40 * 86400)
+        exported("promote", heartbeat_seconds=40 * 86400)
     assert drfsm(["machine", "export", "promote", "--format", "asl", "--heartbeat", "0"]) == ExitCode.USAGE
     assert drfsm(["machine", "export", "promote"]) == ExitCode.USAGE
     assert capfd.readouterr().out == ""
@@ -54,7 +58,7 @@ def test_what_the_linter_does_not_see_is_refused_by_the_export(capfd: pytest.Cap
 @pytest.mark.parametrize("name", MACHINES)
 def test_an_execution_goes_only_where_a_row_leads(name: str) -> None:
     """Of each state: the rows of the runner and of failures, after an answer all rows, and held; nothing else."""
-    spec, states = spec_of(name), asl(spec_of(name), **QUEUES)["States"]
+    spec, states = spec_of(name), exported(name)["States"]
     for state in set(spec.states) - set(spec.finals):
         by_itself = {row.to for row in spec.rows if row.source == state and row.by is not By.OPERATOR}
         by_anybody = {row.to for row in spec.rows if row.source == state}
@@ -73,7 +77,7 @@ def test_an_execution_goes_only_where_a_row_leads(name: str) -> None:
 
 def test_only_the_first_task_carries_the_inputs_and_every_task_a_token_of_its_own() -> None:
     """Paths and addresses are no part of any message; the queues are what a template fills in."""
-    spec, states = spec_of("promote"), asl(spec_of("promote"), **QUEUES)["States"]
+    spec, states = spec_of("promote"), exported("promote")["States"]
     bodies = {name: state["Parameters"]["MessageBody"] for name, state in states.items() if state["Type"] == "Task"}
     assert {name for name, body in bodies.items() if "inputs.$" in body} == {spec.initial}
     assert {body["task_token.$"] for body in bodies.values()} == {"$$.Task.Token"}

@@ -1,9 +1,10 @@
 """Exported machines in an interpreter of the language, driven for real: a queue, workers as processes, both sites."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,22 +98,151 @@ def question(orchestra: Orchestra, arn: str, workers: Workers) -> Mapping[str, A
     return dict(task.payload)
 
 
+def notices(orchestra: Orchestra) -> tuple[str, str]:
+    """Return the ARN of a new topic, and the URL of a queue that gets what is published there."""
+    sns, queue_url = orchestra.cloud.client("sns"), orchestra.queue()
+    topic = sns.create_topic(Name=f"people-{queue_url[-8:]}")["TopicArn"]
+    arn = orchestra.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return topic, queue_url
+
+
+def notice(orchestra: Orchestra, queue_url: str) -> tuple[str, str]:
+    """Return the subject and the text of the one notice that was published."""
+    answer = orchestra.sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=5)
+    (message,) = answer["Messages"]
+    body = json.loads(message["Body"])
+    return body["Subject"], body["Message"]
+
+
+def take(orchestra: Orchestra, queue_url: str) -> dict[str, Any]:
+    """Take one message out of a queue, as a worker does; return its body."""
+
+    def taken() -> Any:
+        return orchestra.sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=1).get("Messages")
+
+    (message,) = soon("there is work", taken)
+    orchestra.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return dict(json.loads(message["Body"]))
+
+
 def test_an_execution_drives_a_promote_and_a_person_approves_it_from_another_machine(
     orchestra: Orchestra, command: Typed, workers: Workers, ready: Ready, receipt: str
 ) -> None:
-    """Row by row; held for the approval, which names the plan; told by a topic, never with a token; then complete."""
+    """Row by row; held for the approval; a topic tells digest and command, never the token; then complete.
+
+    A message that came too late is dropped, and a worker that is asked to stop leaves its run to the next one.
+    """
     site = ready.site
+    topic, told_queue = notices(orchestra)
     arn = started(orchestra, command, workers, site, receipt)
-    workers.start()
+    first = take(orchestra, workers.queue_url)
+    for body in ({**first, "task_token": "of-nobody"}, {"kind": "nonsense"}, first):
+        orchestra.sqs.send_message(QueueUrl=workers.queue_url, MessageBody=json.dumps(body))
+    worker = workers.start("--notify", topic)
     asked = question(orchestra, arn, workers)
     token = orchestra.token(arn)
     assert (asked["state"], set(asked["ways"]) >= {"approve", "decline", "resume"}) == ("dr_run_verified", True)
+    digest = asked["plan_sha256"]
+    subject, text = notice(orchestra, told_queue)
+    assert subject == "drfsm promote: an approval is needed"
+    assert f"drfsm approve --execution-arn {arn} --ticket ... --plan {digest}" in text
+    assert f"drfsm decline --execution-arn {arn} --reason" in text
+    worker.terminate()
+    assert worker.wait(60) == ExitCode.DONE, workers.said()
     wrong = command("approve", "--execution-arn", arn, "--ticket", "CHG-1", "--plan", "0" * 64)
     assert wrong.code == ExitCode.REFUSED, wrong
-    told = command(
-        "approve", "--execution-arn", arn, "--ticket", "CHG-1", "--operator", "bea", "--plan", asked["plan_sha256"]
-    )
+    illegal = command("answer", "switch_global_pointer", "--execution-arn", arn, "--reason", "now")
+    assert (illegal.code, orchestra.token(arn)) == (ExitCode.ILLEGAL, token), illegal
+    workers.start("--notify", topic)
+    told = command("approve", "--execution-arn", arn, "--ticket", "CHG-1", "--operator", "bea", "--plan", digest)
     assert told.code == ExitCode.DONE, told
     assert orchestra.ended(arn) == "SUCCEEDED", workers.said()
     dr_publishes_alone(site, ready.receipt["run_id"])
-    assert token not in workers.said() + wrong.err + told.err
+    (summary_file,) = workers.home.glob("worker/runs/*/promote.summary.json")
+    done = json.loads(summary_file.read_text())["receipt"]
+    assert (done["operator"], done["ticket"], done["approved_plan"]) == ("bea", "CHG-1", digest)
+    assert "too late: nobody waits for" in workers.said()
+    assert "left in the queue" in workers.said()
+    left = b"".join(path.read_bytes() for path in workers.home.rglob("*") if path.is_file()).decode()
+    assert token not in left + subject + text + wrong.err + told.err + illegal.err
+    again = command("approve", "--execution-arn", arn, "--ticket", "CHG-1", "--plan", digest)
+    assert again.code == ExitCode.NOT_WAITING, again
+
+
+LIES: dict[str, dict[str, Any]] = {
+    "that the run is complete": {"state": "complete", "status": "complete"},
+    "that it is approved": {"state": "approved", "status": "running"},
+    "that it is held somewhere else": {"state": "dr_run_verified", "status": "held"},
+}
+
+
+@pytest.mark.parametrize("case", list(LIES))
+def test_a_worker_that_lies_ends_the_execution_as_an_illegal_transition(
+    orchestra: Orchestra, command: Typed, workers: Workers, ready: Ready, receipt: str, case: str
+) -> None:
+    """No row leads there: the execution fails, and nothing has moved."""
+    site = ready.site
+    arn = started(orchestra, command, workers, site, receipt)
+    token = take(orchestra, workers.queue_url)["task_token"]
+    orchestra.sfn.send_task_success(taskToken=token, output=json.dumps(LIES[case]))
+    assert orchestra.ended(arn) == "FAILED"
+    assert orchestra.sfn.describe_execution(executionArn=arn)["error"] == "IllegalTransition"
+    assert site.named() == {site.sandbox.primary_run_id}
+
+
+def test_a_lie_that_the_language_allows_is_refused_by_the_next_worker(
+    orchestra: Orchestra, command: Typed, workers: Workers, ready: Ready, receipt: str
+) -> None:
+    """It says that preflight was passed. The journal knows nothing of it: an honest worker refuses the next row."""
+    site = ready.site
+    arn = started(orchestra, command, workers, site, receipt)
+    token = take(orchestra, workers.queue_url)["task_token"]
+    orchestra.sfn.send_task_success(taskToken=token, output=json.dumps({"state": "preflight_ok", "status": "running"}))
+    workers.start()
+    assert orchestra.ended(arn) == "FAILED"
+    assert "holds no run" in workers.said()
+    assert site.named() == {site.sandbox.primary_run_id}
+    assert not list(workers.home.glob("worker/runs/*"))
+
+
+def test_a_heartbeat_that_stops_is_asked_again_with_a_new_token_and_no_is_a_no(
+    orchestra: Orchestra, command: Typed, workers: Workers, ready: Ready, receipt: str
+) -> None:
+    """A worker takes the first row and is never heard of again; the next one begins the run; a person declines."""
+    site = ready.site
+    arn = started(orchestra, command, workers, site, receipt)
+    lost = take(orchestra, workers.queue_url)
+    workers.start()
+    asked = question(orchestra, arn, workers)
+    assert asked["state"] == "dr_run_verified"
+    first, second, *_ = orchestra.tasks(arn)
+    assert (first.state, first.ended, second.state) == ("start", "TaskTimedOut", "start")
+    assert lost["task_token"] != orchestra.token(arn)
+    told = command("decline", "--execution-arn", arn, "--reason", "it is mended", "--operator", "bea")
+    assert told.code == ExitCode.DONE, told
+    assert orchestra.ended(arn) == "FAILED"
+    assert orchestra.sfn.describe_execution(executionArn=arn)["error"] == "Refused"
+    assert site.named() == {site.sandbox.primary_run_id}
+
+
+WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "another bucket": (lambda given: given["inputs"].update(bucket="elsewhere"), "this worker works in"),
+    "an input that is unknown": (lambda given: given["inputs"].update(speed="fast"), "speed"),
+}
+
+
+@pytest.mark.parametrize("case", list(WRONG))
+def test_an_execution_whose_input_is_wrong_fails_and_nothing_is_begun(
+    orchestra: Orchestra, command: Typed, workers: Workers, ready: Ready, receipt: str, case: str
+) -> None:
+    """Who starts executions says which run; where a worker works, the worker alone says."""
+    site = ready.site
+    change, words = WRONG[case]
+    given = command(*promote(site, receipt, "--as-execution-input")).json
+    change(given)
+    arn = orchestra.start(workers.exported(SPEC), **given)
+    workers.start("--idle-exit", "2")
+    assert orchestra.ended(arn) == "FAILED"
+    assert words in workers.said()
+    assert not list(workers.home.glob("worker/runs/*/state_transitions.log"))
