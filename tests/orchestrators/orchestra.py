@@ -124,6 +124,23 @@ class Orchestra:
                 self.sfn.stop_execution(executionArn=arn)
 
 
+def notices(orchestra: Orchestra) -> tuple[str, str]:
+    """Return the ARN of a new topic, and the URL of a queue that gets what is published there."""
+    sns, queue_url = orchestra.cloud.client("sns"), orchestra.queue()
+    topic = sns.create_topic(Name=f"people-{queue_url[-8:]}")["TopicArn"]
+    arn = orchestra.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return topic, queue_url
+
+
+def notice(orchestra: Orchestra, queue_url: str) -> tuple[str, str]:
+    """Return the subject and the text of the one notice that was published."""
+    answer = orchestra.sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=5)
+    (message,) = answer["Messages"]
+    body = json.loads(message["Body"])
+    return body["Subject"], body["Message"]
+
+
 def command_of(ready: Ready, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Typed:
     """Return what types a command in this process, as an operator on a machine with this home."""
     monkeypatch.setenv("DRFSM_HOME", str(home / "home"))

@@ -16,7 +16,6 @@ from drfsm.errors import ExitCode, Unreadable
 from drfsm.runs.orchestrators import Asked, asked
 from tests.orchestrators.orchestra import ASKS, Orchestra, Typed, orchestrator, soon
 from tests.promote.test_cli import DIGEST, promote, summary
-from tests.promote.test_stories import dr_publishes_alone
 from tests.promote.world import Ready
 from tests.safety.world import Site
 
@@ -41,39 +40,11 @@ def declining(arn: str, *more: str) -> tuple[str, ...]:
     return ("decline", "--execution-arn", arn, "--reason", "not today", "--operator", "bea", *more)
 
 
-def everything_left(orchestra: Orchestra, site: Site, tmp_path: Path, *told: str) -> str:
+def everything_left(site: Site, tmp_path: Path, *told: str) -> str:
     """Return all that drfsm wrote and printed."""
     files = b"".join(path.read_bytes() for path in (tmp_path / "home").rglob("*") if path.is_file())
     objects = b"".join(site.everything(f"{site.prefix}/drfsm/").values())
-    assert orchestra.started
     return (files + objects).decode() + "".join(told)
-
-
-def test_an_approval_is_recorded_the_execution_is_told_and_moves_on_and_the_promote_completes(
-    orchestra: Orchestra, command: Typed, ready: Ready, receipt: str, tmp_path: Path
-) -> None:
-    """Shown, checked, confirmed, sent once with approver, ticket, time and digest; the token is nowhere."""
-    site = ready.site
-    arn = orchestra.asking({"expected_account_id": site.sandbox.cloud.account, "region": "us-east-1"})
-    token, digest = orchestra.token(arn), waiting(command, site, receipt, arn)
-    shown = command("approve", "--execution-arn", arn, "--ticket", "CHG-1", "--operator", "bea")
-    assert shown.code == ExitCode.REFUSED
-    assert f"--plan {digest} --execution-arn {arn}" in shown.err
-    assert orchestra.status(arn) == "RUNNING"
-    told = command(*approving(arn, digest))
-    assert told.code == ExitCode.DONE, told
-    assert orchestra.ended(arn) == "SUCCEEDED"
-    dr_publishes_alone(site, ready.receipt["run_id"])
-    (task,) = orchestra.tasks(arn)
-    done = summary(tmp_path)
-    assert task.answer == {
-        "approved": True, "approver": "bea", "ticket": "CHG-1", "approved_at": done["receipt"]["approved_at"],
-        "plan_sha256": digest, "drfsm_run": done["run_id"],
-    }  # fmt: skip
-    assert (done["receipt"]["execution_id"], done["receipt"]["execution_kind"]) == (arn, "orchestrator")
-    assert "RequestManualApproval ended with TaskSucceeded" in told.err
-    assert token not in everything_left(orchestra, site, tmp_path, *shown[1:], *told[1:])
-    assert command("replay", "--quiet").code == ExitCode.DONE
 
 
 def test_a_no_ends_the_run_and_fails_the_execution_with_the_reason(
@@ -90,7 +61,7 @@ def test_a_no_ends_the_run_and_fails_the_execution_with_the_reason(
     assert orchestra.sfn.describe_execution(executionArn=arn)["error"] == "ManualApprovalRejected"
     assert summary(tmp_path)["state"] == "declined"
     assert site.named() == {site.sandbox.primary_run_id}
-    assert token not in everything_left(orchestra, site, tmp_path, *told[1:])
+    assert token not in everything_left(site, tmp_path, *told[1:])
     again = command("decline", "--execution-arn", arn, "--reason", "still not")
     assert (again.code, "waits for nobody" in again.err) == (ExitCode.NOT_WAITING, True)
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from drfsm.errors import ExitCode
-from tests.orchestrators.orchestra import Orchestra, Typed, orchestrator, soon
-from tests.orchestrators.test_approving import approving
+from tests.orchestrators.orchestra import Orchestra, Typed, notice, notices, orchestrator, soon
+from tests.orchestrators.test_approving import approving, everything_left
 from tests.promote.test_cli import DIGEST, promote, summary
+from tests.promote.test_stories import dr_publishes_alone
 from tests.promote.world import Ready
 from tests.safety.world import Site
 
@@ -42,28 +43,50 @@ def leave(site: Site, arn: str, phase: str, receipt: dict[str, Any]) -> str:
     return key
 
 
-def test_what_the_orchestrator_says_is_seen_and_the_receipt_names_execution_and_prefix(
+def test_what_the_orchestrator_says_is_seen_the_approval_is_recorded_and_the_execution_is_told(
     orchestra: Orchestra, command: Typed, ready: Ready, receipt: str, tmp_path: Path
 ) -> None:
-    """The machine runs, the receipts are read; approved, the promote leaves its own receipt beside theirs, once."""
+    """Machine and receipts are looked at, a topic is told, a person approves: journal first, then the execution, once.
+
+    The promote completes, and leaves its own receipt beside the orchestrator's; the token is nowhere.
+    """
     site = ready.site
+    topic, told_queue = notices(orchestra)
     arn = restored(orchestra, site)
-    told = command(*promote(site, receipt, "--execution-arn", arn))
-    assert told.code == ExitCode.HELD, told
-    assert f"machine {runner_of(site)}: running" in told.err
-    assert "receipt restore.json: sha256 " in told.err
-    assert f"--execution-arn {arn}" in told.out
-    (digest,) = DIGEST.findall(told.err)
+    token = orchestra.token(arn)
+    begun = command(*promote(site, receipt, "--execution-arn", arn, "--notify", topic))
+    assert begun.code == ExitCode.HELD, begun
+    assert f"machine {runner_of(site)}: running" in begun.err
+    assert "receipt restore.json: sha256 " in begun.err
+    assert f"--execution-arn {arn}" in begun.out
+    (digest,) = DIGEST.findall(begun.err)
+    subject, text = notice(orchestra, told_queue)
+    assert (subject, f"--execution-arn {arn} --ticket ... --plan {digest}" in text) == (
+        "drfsm promote: an approval is needed", True,
+    )  # fmt: skip
+    shown = command("approve", "--execution-arn", arn, "--ticket", "CHG-1", "--operator", "bea")
+    assert shown.code == ExitCode.REFUSED
+    assert f"--plan {digest} --execution-arn {arn}" in shown.err
+    assert orchestra.status(arn) == "RUNNING"
     told = command(*approving(arn, digest))
     assert told.code == ExitCode.DONE, told
     assert orchestra.ended(arn) == "SUCCEEDED"
+    dr_publishes_alone(site, ready.receipt["run_id"])
+    (task,), done = orchestra.tasks(arn), summary(tmp_path)
+    assert task.answer == {
+        "approved": True, "approver": "bea", "ticket": "CHG-1", "approved_at": done["receipt"]["approved_at"],
+        "plan_sha256": digest, "drfsm_run": done["run_id"],
+    }  # fmt: skip
+    assert (done["receipt"]["execution_id"], done["receipt"]["execution_kind"]) == (arn, "orchestrator")
+    assert "RequestManualApproval ended with TaskSucceeded" in told.err
     key = f"{RECEIPTS}/{arn.rpartition(':')[2]}/drfsm_promote.json"
-    left, done = json.loads(site.body(key)), summary(tmp_path)
+    left = json.loads(site.body(key))
     assert (left["execution_id"], left["receipt_prefix"]) == (arn, f"s3://{site.bucket}/{key.rpartition('/')[0]}")
     assert (left["operator"], left["ticket"], left["approved_plan"]) == ("bea", "CHG-1", digest)
-    assert left["approved_at"] == done["receipt"]["approved_at"]
     assert (left["instance_ids"], left["canonical_run_id"]) == ([runner_of(site)], ready.receipt["run_id"])
     assert left["journal"]["receipt_prefix"] == done["receipt"]["receipt_prefix"]
+    assert token not in everything_left(site, tmp_path, *begun[1:], *shown[1:], *told[1:], text, str(left))
+    assert command("replay", "--quiet").code == ExitCode.DONE
 
 
 CLAIMS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {

@@ -12,7 +12,7 @@ import pytest
 
 from drfsm.errors import ExitCode
 from drfsm.spec.asl import asl
-from tests.orchestrators.orchestra import Orchestra, Typed, soon
+from tests.orchestrators.orchestra import Orchestra, Typed, notice, notices, soon
 from tests.promote.test_cli import promote
 from tests.promote.test_stories import dr_publishes_alone
 from tests.promote.world import SPEC, Ready
@@ -96,23 +96,6 @@ def question(orchestra: Orchestra, arn: str, workers: Workers) -> Mapping[str, A
     assert found is not True, workers.said()
     (task,) = found
     return dict(task.payload)
-
-
-def notices(orchestra: Orchestra) -> tuple[str, str]:
-    """Return the ARN of a new topic, and the URL of a queue that gets what is published there."""
-    sns, queue_url = orchestra.cloud.client("sns"), orchestra.queue()
-    topic = sns.create_topic(Name=f"people-{queue_url[-8:]}")["TopicArn"]
-    arn = orchestra.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    return topic, queue_url
-
-
-def notice(orchestra: Orchestra, queue_url: str) -> tuple[str, str]:
-    """Return the subject and the text of the one notice that was published."""
-    answer = orchestra.sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=5)
-    (message,) = answer["Messages"]
-    body = json.loads(message["Body"])
-    return body["Subject"], body["Message"]
 
 
 def take(orchestra: Orchestra, queue_url: str) -> dict[str, Any]:
