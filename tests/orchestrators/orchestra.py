@@ -1,6 +1,7 @@
 """Executions in the sandbox: the original's orchestrator from its question on, and what a test asks of it."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ CALLBACK = "arn:aws:states:::sqs:sendMessage.waitForTaskToken"
 ASKS = "RequestManualApproval"
 
 Typed = Callable[..., Answer]
+whole_procedures = pytest.mark.skipif(
+    not os.environ.get("DRFSM_EXECUTIONS"), reason="a whole procedure, driven by an execution: make test-executions"
+)
 
 
 def soon(words: str, holds: Callable[[], Any]) -> Any:

@@ -50,12 +50,23 @@ def everything_left(site: Site, tmp_path: Path, *told: str) -> str:
 def test_a_no_ends_the_run_and_fails_the_execution_with_the_reason(
     orchestra: Orchestra, command: Typed, ready: Ready, receipt: str, tmp_path: Path
 ) -> None:
-    """Declined in the journal first; the execution fails as ManualApprovalRejected, and nothing has moved."""
+    """Declined in the journal first; the execution fails as ManualApprovalRejected, and nothing has moved.
+
+    It is named by its state machine and its own name; half of that, or another kind of ARN, is wrong usage.
+    """
     site = ready.site
     arn = orchestra.asking()
     token = orchestra.token(arn)
     waiting(command, site, receipt, arn)
-    told = command(*declining(arn))
+    machine, _, name = arn.replace(":execution:", ":stateMachine:").rpartition(":")
+    flags = ("decline", "--reason", "not today", "--operator", "bea")
+    for wrong in (
+        ("--state-machine", machine), ("--execution-name", name), ("--execution-arn", machine),
+        ("--execution-arn", "arn:aws:s3:::bucket"), ("--state", "X"),
+        ("--state-machine", arn, "--execution-name", name),
+    ):  # fmt: skip
+        assert command(*flags, *wrong).code == ExitCode.USAGE, wrong
+    told = command(*flags, "--state-machine", machine, "--execution-name", name)
     assert told.code == ExitCode.REFUSED, told
     assert (orchestra.ended(arn), orchestra.tasks(arn)[0].ended) == ("FAILED", "TaskFailed")
     assert orchestra.sfn.describe_execution(executionArn=arn)["error"] == "ManualApprovalRejected"
@@ -64,11 +75,6 @@ def test_a_no_ends_the_run_and_fails_the_execution_with_the_reason(
     assert token not in everything_left(site, tmp_path, *told[1:])
     again = command("decline", "--execution-arn", arn, "--reason", "still not")
     assert (again.code, "waits for nobody" in again.err) == (ExitCode.NOT_WAITING, True)
-
-
-def other_account(arn: str) -> str:
-    """Return an ARN of another account."""
-    return re.sub(r":\d{12}:", ":999999999999:", arn)
 
 
 def of_another(orchestra: Orchestra, arn: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from drfsm.errors import ExitCode
 from drfsm.spec.asl import asl
-from tests.orchestrators.orchestra import Orchestra, Typed, notice, notices, soon
+from tests.orchestrators.orchestra import Orchestra, Typed, notice, notices, soon, whole_procedures
 from tests.promote.test_cli import promote
 from tests.promote.test_stories import dr_publishes_alone
 from tests.promote.world import SPEC, Ready
@@ -109,6 +109,7 @@ def take(orchestra: Orchestra, queue_url: str) -> dict[str, Any]:
     return dict(json.loads(message["Body"]))
 
 
+@whole_procedures
 def test_an_execution_drives_a_promote_and_a_person_approves_it_from_another_machine(
     orchestra: Orchestra, command: Typed, workers: Workers, ready: Ready, receipt: str
 ) -> None:
@@ -174,6 +175,7 @@ def test_a_worker_that_lies_ends_the_execution_as_an_illegal_transition(
     assert site.named() == {site.sandbox.primary_run_id}
 
 
+@whole_procedures
 def test_a_lie_that_the_language_allows_is_refused_by_the_next_worker(
     orchestra: Orchestra, command: Typed, workers: Workers, ready: Ready, receipt: str
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_lie_that_the_language_allows_is_refused_by_the_next_worker(
     assert not list(workers.home.glob("worker/runs/*"))
 
 
+@whole_procedures
 def test_a_heartbeat_that_stops_is_asked_again_with_a_new_token_and_no_is_a_no(
     orchestra: Orchestra, command: Typed, workers: Workers, ready: Ready, receipt: str
 ) -> None:
@@ -215,6 +218,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 }
 
 
+@whole_procedures
 @pytest.mark.parametrize("case", list(WRONG))
 def test_an_execution_whose_input_is_wrong_fails_and_nothing_is_begun(
     orchestra: Orchestra, command: Typed, workers: Workers, ready: Ready, receipt: str, case: str
@@ -225,7 +229,19 @@ def test_an_execution_whose_input_is_wrong_fails_and_nothing_is_begun(
     given = command(*promote(site, receipt, "--as-execution-input")).json
     change(given)
     arn = orchestra.start(workers.exported(SPEC), **given)
-    workers.start("--idle-exit", "2")
+    workers.start()
     assert orchestra.ended(arn) == "FAILED"
     assert words in workers.said()
     assert not list(workers.home.glob("worker/runs/*/state_transitions.log"))
+
+
+def test_a_worker_without_work_ends_when_it_is_told_to_and_wrong_addresses_are_wrong_usage(
+    orchestra: Orchestra, command: Typed, ready: Ready
+) -> None:
+    """--idle-exit; a topic or a queue that is none is refused before anything is asked for."""
+    place = ("--bucket", ready.site.bucket, "--prefix", ready.site.prefix)
+    told = command("worker", "--queue", orchestra.queue(), *place, "--idle-exit", "1")
+    assert (told.code, "waiting for rows" in told.err) == (ExitCode.DONE, True), told
+    assert command("worker", "--queue", "not-a-url", *place, "--idle-exit", "1").code == ExitCode.USAGE
+    topic = ("--notify", "arn:aws:s3:::bucket")
+    assert command("worker", "--queue", orchestra.queue_url, *place, *topic).code == ExitCode.USAGE

@@ -16,10 +16,10 @@ from drfsm.sandbox.executions import executions_of
 from drfsm.spec.asl import asl
 from tests.e2e.sites import Site, Sites, at_write
 from tests.e2e.test_kill_and_resume import assert_whole, intents
-from tests.orchestrators.orchestra import Orchestra, soon
+from tests.orchestrators.orchestra import Orchestra, soon, whole_procedures
 from tests.orchestrators.test_export import spec_of
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.sandbox, whole_procedures, pytest.mark.timeout(600)]
 
 HEARTBEAT_SECONDS, LOST_SECONDS = 4, 1
 
