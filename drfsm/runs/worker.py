@@ -22,7 +22,7 @@ from typing import Any, Self
 from attrs import evolve, frozen
 
 from drfsm.adapters.aws_session import Services
-from drfsm.adapters.executions import Executions, Token
+from drfsm.adapters.executions import ARN, Executions, Token
 from drfsm.adapters.file_journal import read_chain
 from drfsm.adapters.queues import Message, Queue
 from drfsm.claims import bounded
@@ -187,6 +187,8 @@ class Worker:
                     f"the execution's {name} is {bounded(inputs.get(name), 200)}; this worker works in {ours}",
                     hint="start the execution with another input, or another worker",
                 )
+        if inputs.get("execution_id") == "" and ARN.fullmatch(task.execution_arn):
+            inputs["execution_id"] = task.execution_arn
         here = trust.places_here(inputs, self._invocation.named_places, None)
         return {**inputs, **{name: place for name, place in here.items() if name in inputs}}
 
@@ -245,6 +247,8 @@ class Worker:
             except Unreachable as fault:
                 self._tell(f"{task.run_id}: cannot answer ({number} of {SEND_TRIES}): {fault.what}")
                 time.sleep(SEND_PAUSE_SECONDS)
+        else:
+            return False  # the execution asks again, once its heartbeat is missed
         self._tell(f"{task.run_id}: {position.state}, {position.status}")
         if position.status == HELD and self._place.topic_arn:
             self._notify(task, position)

@@ -146,6 +146,7 @@ def test_an_execution_drives_a_promote_and_a_person_approves_it_from_another_mac
     (summary_file,) = workers.home.glob("worker/runs/*/promote.summary.json")
     done = json.loads(summary_file.read_text())["receipt"]
     assert (done["operator"], done["ticket"], done["approved_plan"]) == ("bea", "CHG-1", digest)
+    assert (done["execution_id"], done["execution_kind"]) == (arn, "orchestrator")
     assert "too late: nobody waits for" in workers.said()
     assert "left in the queue" in workers.said()
     left = b"".join(path.read_bytes() for path in workers.home.rglob("*") if path.is_file()).decode()
