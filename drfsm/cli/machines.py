@@ -9,6 +9,7 @@ import click
 
 from drfsm.cli.machine_diagram import diagram
 from drfsm.cli.machine_diff import diff
+from drfsm.cli.machine_export import export
 from drfsm.cli.machine_named import load_named, named_machine
 from drfsm.cli.machine_new import new
 from drfsm.cli.machine_simulate import simulate
@@ -21,13 +22,13 @@ _QUIET_SECONDS = 2.0  # a check that takes longer says how far it is
 
 @click.group()
 def machine() -> None:
-    """Check, show, draw, play, compare and begin declared machines.
+    """Check, show, draw, play, compare, export and begin declared machines.
 
     MACHINE is a shipped name (failback), a YAML file, or a run's bundle.
     """
 
 
-for command in (diagram, new, simulate, diff):
+for command in (diagram, new, simulate, diff, export):
     machine.add_command(command)
 
 

@@ -34,6 +34,9 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "failback": ("failback", "failback", "Make the primary canonical again, with strict safety checks."),
     "promote": ("promote", "promote", "Make DR's validated run canonical, after a person's approval."),
     "approve": ("approve", "approve", "Approve the plan of a promote that waits for it."),
+    "decline": ("answers", "decline", "Decline a promote that waits for an approval, for good."),
+    "answer": ("answers", "answer", "Answer an execution whose run a worker drives."),
+    "worker": ("workers", "worker", "Take the rows of runs that executions of Step Functions drive."),
     "resume": ("run_verbs", "resume", "Continue an interrupted or held run from exactly where it stands."),
     "abort": ("run_verbs", "abort", "Undo what a run changed, newest first."),
     "hold": ("run_verbs", "hold", "Stop a working run before its next step."),
@@ -55,7 +58,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "backup": ("backups", "backup", "Backups of a site's objects and state: create, verify, restore."),
     "kubeconfig": ("kubeconfig", "kubeconfig", "Fetch the kubeconfig of a machine that carries a site, through SSM."),
     "workload": ("workloads", "workload", "Check and show the contract of the workload, offline."),
-    "machine": ("machines", "machine", "Check, play, compare, draw and begin declared machines, offline."),
+    "machine": ("machines", "machine", "Check, play, compare, draw, export and begin declared machines, offline."),
     "sandbox": ("sandboxes", "sandbox", "Run two sites on this computer, to try everything."),
 }
 
@@ -134,7 +137,8 @@ def cli() -> None:
     Exit codes: 0 done, 1 a defect in drfsm, 2 wrong usage, 3 refused, 4 held (continue with `drfsm resume`),
     5 someone else holds the lease, 6 the evidence does not hold, 7 the journal is damaged, 8 not legal in this
     state, 9 unreachable, 10 aborted or failed, 11 a check found differences, 12 this computer's disk is full or
-    refuses, 130 interrupted.
+    refuses, 13 a backup lacks the state that was required, 14 an execution does not wait for this answer,
+    130 interrupted.
     """
 
 

@@ -86,8 +86,8 @@ def on_a_run(command: Callable[..., Outcome | int]) -> Callable[..., int]:
         }
         places = {name: options.pop(name) for name in ("endpoint_url", "region", "terraform_dir")}
         assurances = Assurances(
-            heads=_digests("--expect-head", options.pop("heads")),
-            approved_plans=_digests("--approved-plan", options.pop("plans")),
+            heads=digests("--expect-head", options.pop("heads")),
+            approved_plans=digests("--approved-plan", options.pop("plans")),
             machines=trusted_machines(options.pop("machines"), os.environ),
         )
         invocation = at_terminal(
@@ -101,7 +101,8 @@ def on_a_run(command: Callable[..., Outcome | int]) -> Callable[..., int]:
     return wrapped
 
 
-def _digests(option: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+def digests(option: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the digests that an option names. Raises UsageFault for a text that is none."""
     for text in texts:
         if not is_name("sha256", text):
             raise UsageFault(f"{option}: {bounded(text, 100)} is no SHA-256", hint="give all 64 hex digits")

@@ -1,4 +1,4 @@
-"""Runs a declared machine: start, resume, an operator's request, a person's verdict on an open intent.
+"""Runs a declared machine: start, resume, one row, an operator's request, a person's verdict on an open intent.
 
 Owns the loop that takes one row after the other, and where a run goes when a row fails: to a failure's row where one
 is safe, else it is *held*. Everything that is decided is in the journal before it is acted on, so that any process
@@ -88,7 +88,7 @@ class Runner:
         check_binding(spec, binding, log)
         self._operator, self._host = operator or who(), host or platform.node()
         self._proven = {"proven": identity} if identity else {}
-        self._leased = self._lease_asked = False
+        self._leased = self._lease_asked = self._goes_on = False
         self._interrupted = False
         self._hold_asked = hold_asked
         self._observer = Observer(log, binding, world, interrupted=lambda: self._interrupted, say=say, proven=identity)
@@ -129,6 +129,13 @@ class Runner:
         self, inputs: Mapping[str, Any], *, run_id: str = "", dry_run: bool = False, scope: str = "live"
     ) -> RunState:
         """Start a run and drive it as far as it goes. Raises UsageFault for inputs that the machine refuses."""
+        self.begin(inputs, run_id=run_id, dry_run=dry_run, scope=scope)
+        return self._drive()
+
+    def begin(
+        self, inputs: Mapping[str, Any], *, run_id: str = "", dry_run: bool = False, scope: str = "live"
+    ) -> RunState:
+        """Record the start of a run and take no row yet: ``advance`` does. Raises as ``start``."""
         if self.state.status != "none":
             raise UsageFault(f"this journal already holds the run {self.state.run_id}", hint="drfsm resume")
         if scope not in SCOPES:
@@ -153,7 +160,8 @@ class Runner:
             },
         )
         self._step.engine.place(self._spec.initial)
-        return self._drive()
+        self._goes_on = True
+        return self.state
 
     def resume(self) -> RunState:
         """Continue from exactly where the journal says: with an open intent first, if a step was killed.
@@ -164,21 +172,27 @@ class Runner:
         if self._over():
             self._lease_asked = self._failed_in_world()  # by a process that may have died before it gave it back
             return self._finish()
-        if not self.state.dry_run:
-            self._take_lease_again()
-            if changed := self._changed_by_others():
-                return self._hold(self.state.stage or "going on", changed)
-        self._log.append(
-            "resumed",
-            {
-                "operator": self._operator,
-                **self._proven,
-                "host": self._host,
-                "state": self.state.state,
-                "pid": os.getpid(),
-            },
-        )
+        if not self._goes_on_again():
+            return self.state
         return self._drive()
+
+    def advance(self, trigger: str = "", args: Mapping[str, Any] | None = None) -> RunState:
+        """Take one row, then return: the runner's next one, or the operator's that ``trigger`` names.
+
+        For whoever drives a run from outside, a row at a time. Between the rows that one Runner takes so, there is
+        neither a ``held`` nor a ``resumed`` record: the run is the same as one that is driven. A row that can't be
+        taken holds the run, as ever. Raises as ``resume`` and ``request``; UsageFault for a dry run.
+        """
+        if self.state.dry_run:
+            raise UsageFault("a dry run moves nothing: it is walked as a whole", hint="drfsm resume")
+        if trigger:
+            self._goes_on = self._fire(trigger, args)
+        else:
+            self._ready()
+            if self._over():
+                return self.resume()
+            self._goes_on = (self._goes_on or self._goes_on_again()) and self._take_next()
+        return self._finish() if self._goes_on and self._over() else self.state
 
     def request(self, trigger: str, args: Mapping[str, Any] | None = None) -> RunState:
         """Fire an operator's row, then go on. An open intent is settled first.
@@ -186,6 +200,10 @@ class Runner:
         Raises IllegalTransition where the row is not legal: nothing moved, a ``rejected`` record remains.
         Raises GuardRefused, with a ``rejected`` record too, where its guards don't hold.
         """
+        return self._drive() if self._fire(trigger, args) else self.state
+
+    def _fire(self, trigger: str, args: Mapping[str, Any] | None) -> bool:
+        """Take an operator's row; return whether the run goes on, else it is held. Raises as ``request``."""
         self._ready()
         own = {name: value for name, value in (args or {}).items() if name != "proven"}  # nobody proves himself
         arguments = recordable("arguments", {**own, "operator": self._operator, **self._proven})
@@ -213,8 +231,9 @@ class Runner:
                 self._hold(trigger, refused)
             raise
         except DrfsmError as fault:
-            return self._hold(trigger, fault)
-        return self._drive()
+            self._hold(trigger, fault)
+            return False
+        return True
 
     def abort(self, reason: str = "") -> RunState:
         """Ask for the machine's ``abort`` row; where everything is being undone already, go on with that."""
@@ -265,6 +284,28 @@ class Runner:
         }
         return recheck.differences(expected, upcoming, self._spec, lambda names: self._observer.read(names, here[0]))
 
+    def _goes_on_again(self) -> bool:
+        """Take the lease for a run that was begun, and record who goes on with it; False: it is held. Raises LeaseHeld.
+
+        It is held where another run had the lease meanwhile, and the sites are not as this run saw them.
+        """
+        if not self.state.dry_run:
+            self._take_lease_again()
+            if changed := self._changed_by_others():
+                self._hold(self.state.stage or "going on", changed)
+                return False
+        self._log.append(
+            "resumed",
+            {
+                "operator": self._operator,
+                **self._proven,
+                "host": self._host,
+                "state": self.state.state,
+                "pid": os.getpid(),
+            },
+        )
+        return True
+
     # --- the loop ---------------------------------------------------------------------------------------
 
     def _drive(self) -> RunState:
@@ -272,24 +313,31 @@ class Runner:
         if self.state.dry_run:
             return self._forecast()
         while not self._over():
-            if reason := self._stop():
-                return self._hold(*reason)
-            row = self._rows.next_row()
-            if row is None:
-                return self._hold("waiting", self._undecided())
-            try:
-                self._take(row)
-            except LeaseLost:
-                raise
-            except DrfsmError as fault:
-                goes_on = self._take_failure_row(row, fault)
-                if isinstance(fault, LeaseHeld):  # the caller must learn that another run has the lease
-                    if goes_on:
-                        self._finish()
-                    raise
-                if not goes_on:
-                    return self.state
+            if not self._take_next():
+                return self.state
         return self._finish()
+
+    def _take_next(self) -> bool:
+        """Take the runner's next row, or a failure's where it fails; return False where the run is held."""
+        if reason := self._stop():
+            self._hold(*reason)
+            return False
+        row = self._rows.next_row()
+        if row is None:
+            self._hold("waiting", self._undecided())
+            return False
+        try:
+            self._take(row)
+        except LeaseLost:
+            raise
+        except DrfsmError as fault:
+            goes_on = self._take_failure_row(row, fault)
+            if isinstance(fault, LeaseHeld):  # the caller must learn that another run has the lease
+                if goes_on:
+                    self._finish()
+                raise
+            return goes_on
+        return True
 
     def _undecided(self) -> DrfsmError:
         """Return why the run stops in a state that only a person's row leaves: which decisions are open to a person."""

@@ -12,8 +12,8 @@ from drfsm.cli.next_steps import NOUNS, for_command
 from drfsm.errors import ExitCode, LeaseHeld, Unreachable
 
 RUNS = {
-    "drill", "validate", "failback", "promote", "approve", "resume", "abort", "hold", "skip", "request", "resolve",
-    "status", "list", "replay",
+    "drill", "validate", "failback", "promote", "approve", "decline", "answer", "worker", "resume", "abort", "hold",
+    "skip", "request", "resolve", "status", "list", "replay",
 }  # fmt: skip
 RUN = "2026-11-28T08:02:45Z"
 NOWHERE = ("--endpoint-url", "http://127.0.0.1:9")
