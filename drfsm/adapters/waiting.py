@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from attrs import define
-
 from drfsm.claims import bounded
 
 SAID_AFTER_SECONDS, SAID_AGAIN_SECONDS = 2.0, 10.0
@@ -21,13 +19,11 @@ _LONGEST_REASON = 120  # characters
 _WRAPPED = 5  # exceptions in one another, at most
 
 
-@define
 class _Wait:
-    """A request that is under way: since when, for what, and when that is to be said."""
+    """A request that is under way: since when, for what, and when that is to be said. A plain class loads at once."""
 
-    began: float
-    words: str
-    due: float
+    def __init__(self, began: float, words: str, due: float) -> None:
+        self.began, self.words, self.due = began, words, due
 
 
 class _Watch:

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 from attrs import define, evolve
 
-from drfsm.spec import MachineSpec, check, load_machine
+from drfsm.spec import MachineSpec, load_machine
+from drfsm.spec.check import check
 from drfsm.spec.check.domain import each
 from drfsm.spec.check.moves import Moves
 from drfsm.spec.check.search import reach
