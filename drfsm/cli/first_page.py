@@ -38,6 +38,9 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "kubeconfig": ("kubeconfig", "kubeconfig", "Fetch the kubeconfig of a machine that carries a site, through SSM."),
     "workload": ("workloads", "workload", "Check and show the contract of the workload, offline."),
     "machine": ("machines", "machine", "Check, play, compare, draw and begin declared machines, offline."),
+    "explain": ("explain", "explain", "Explain a state, a trigger, a guard, a fact or an exit code, offline."),
+    "completion": ("completion", "completion", "Let the Tab key complete commands, runs, triggers and machines."),
+    "man": ("manual", "man", "Write a man page for every command."),
     "sandbox": ("sandboxes", "sandbox", "Run two sites on this computer, to try everything."),
 }
 
@@ -45,7 +48,7 @@ EXAMPLES = (
     ("drfsm status", "what is frozen, where the run stands, and what to type next"),
     ("drfsm sandbox up", 'two sites to try everything on; then: eval "$(drfsm sandbox env)"'),
 )
-_ABOUT = "Disaster-recovery procedures as declared, journalled, resumable state machines."
+ABOUT = "Disaster-recovery procedures as declared, journalled, resumable state machines."
 _OPTIONS = (("--version", "Show the version and exit."), ("-h, --help", "Show this message and exit."))
 _CODES = (
     "Exit codes: 0 done, 1 a defect in drfsm, 2 wrong usage, 3 refused, 4 held (continue with `drfsm resume`), 5"
@@ -60,7 +63,7 @@ def page(width: int) -> str:
     lines = [
         "Usage: drfsm [OPTIONS] COMMAND [ARGS]...",
         "",
-        *_folded(_ABOUT, width, "  "),
+        *_folded(ABOUT, width, "  "),
         "",
         *_folded(_CODES, width, "  "),
         "",

@@ -17,9 +17,12 @@ import click
 from drfsm.adapters.waiting import tell_with
 from drfsm.claims import bounded
 from drfsm.cli import first_page, next_steps
+from drfsm.cli.completing import COMPLETE_VARIABLE, completed
+from drfsm.cli.examples import with_examples
 from drfsm.cli.first_page import COMMANDS
+from drfsm.cli.nearest import did_you_mean, suggested
 from drfsm.cli.say import say, say_lines, say_text
-from drfsm.errors import DrfsmError, ExitCode, Unreachable, UsageFault
+from drfsm.errors import DrfsmError, ExitCode, IllegalTransition, Unreachable, UsageFault
 
 __all__ = ["COMMANDS", "cli", "filled", "main", "run"]
 
@@ -27,17 +30,18 @@ _DEFECT_SHOWN = 4000  # characters
 
 
 @cache
-def filled(command: click.Command) -> click.Command:
-    """Return a command, those of a group included, that refuses an empty text for what it requires.
+def filled(command: click.Command, words: str) -> click.Command:
+    """Return a command, those of a group included, with its examples, that refuses an empty text for what it requires.
 
-    In scripts, a variable that isn't set becomes one.
+    In scripts, a variable that isn't set becomes one. ``words``: those that lead to the command.
     """
+    with_examples(command, words)
     for parameter in command.params:
         if parameter.required:
             parameter.callback = _not_empty(parameter.callback)
     if isinstance(command, click.Group):
-        for part in command.commands.values():
-            filled(part)
+        for name, part in command.commands.items():
+            filled(part, f"{words} {name}")
     return command
 
 
@@ -67,22 +71,17 @@ class Lazy(click.Group):
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(f"drfsm.cli.{module}"), attribute)
-        return filled(command)
+        return filled(command, cmd_name)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; suggest the nearest one for a name that is misspelt."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as fault:
-            import difflib
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Return the commands that begin so, without importing any of them; else the options."""
+        from click.shell_completion import CompletionItem
 
-            near = [] if args[0].startswith("-") else difflib.get_close_matches(args[0], COMMANDS, n=3)
-            if not near:
-                raise
-            commands = ", ".join(f"drfsm {name}" for name in near)
-            raise click.UsageError(f"No such command {args[0]!r}. Did you mean: {commands}?", ctx) from fault
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [
+            CompletionItem(name, help=words) for name, (_, _, words) in COMMANDS.items() if name.startswith(incomplete)
+        ]
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the first page, which knows the commands without importing any of them."""
@@ -119,6 +118,8 @@ def _leave(code: int = ExitCode.DEFECT) -> None:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. Nothing but a defect leaves a traceback, and then in a file."""
+    if COMPLETE_VARIABLE in os.environ:
+        return completed(cli)
     tell_with(_waiting)
     words = sys.argv[1:] if argv is None else list(argv)
     try:
@@ -137,6 +138,8 @@ def _report_fault(fault: BaseException, command: str = "") -> int:
     """Print what went wrong; return the exit code."""
     match fault:
         case DrfsmError():
+            if isinstance(fault, IllegalTransition):
+                fault.hint = f"{did_you_mean(fault.trigger, fault.legal)} {fault.hint}".strip()
             first, *rest = next_steps.for_command(
                 command, fault.lines()
             )  # each printed as one line: none can forge another
@@ -151,7 +154,7 @@ def _report_fault(fault: BaseException, command: str = "") -> int:
             code = ExitCode.INTERRUPTED
         case click.ClickException():
             with _telling():
-                fault.show()
+                (suggested(fault) if isinstance(fault, click.UsageError) else fault).show()
             code = ExitCode.USAGE
         case BrokenPipeError():
             sys.stderr.close()
