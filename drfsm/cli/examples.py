@@ -27,7 +27,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "skip": ("--reason 'there is no time to soak'",),
     "request": ("accept_newer_run --reason 'the newer run is good' --arg dr_run_id=2026-11-28T09:00:00Z",),
     "resolve": ("done --reason 'the machine was terminated by hand'",),
-    "status": ("", "-o json"),
+    "status": ("", "--by-hand"),
     "list": ("", "s3://results/jobs"),
     "replay": ("", "--quiet"),
     "explain": ("dr_frozen", "4"),
