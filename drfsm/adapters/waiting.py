@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 from drfsm.claims import bounded
 
@@ -98,6 +97,8 @@ def reason_of(fault: BaseException) -> str:
 
 def shown_address(url: str) -> str:
     """Return a server's address for a message: without a user, a password or a query."""
+    from urllib.parse import urlsplit
+
     parts = urlsplit(url)
     return bounded(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", _LONGEST_REASON)
 
