@@ -13,7 +13,9 @@ from drfsm.spec.asl import HEARTBEAT_SECONDS, LOST_SECONDS, asl
 
 @click.command()
 @named_machine
-@click.option("--format", "kind", type=click.Choice(["asl"]), required=True, help="asl: Amazon States Language.")
+@click.option(
+    "--format", "kind", type=click.Choice(["asl"]), default="asl", show_default=True, help="Amazon States Language."
+)
 @click.option(
     "--work-queue", default="${work_queue_url}", show_default=True, metavar="URL", help="Queue of `drfsm worker`."
 )

@@ -15,7 +15,8 @@ from drfsm.cli.machine_new import new
 from drfsm.cli.machine_simulate import simulate
 from drfsm.cli.say import say, say_json, say_text
 from drfsm.errors import EvidenceFault, UsageFault
-from drfsm.spec import LIMIT, check, dump_schema, foresight_table, table
+from drfsm.spec import dump_schema, foresight_table, table
+from drfsm.spec.check import LIMIT, check
 
 _QUIET_SECONDS = 2.0  # a check that takes longer says how far it is
 

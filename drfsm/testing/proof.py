@@ -1,7 +1,8 @@
 """The proof of a machine as a test: the search of `drfsm machine check`, and its story where a rule does not hold."""
 
 from drfsm.errors import DeclarationFault
-from drfsm.spec import MachineSpec, check, load_machine
+from drfsm.spec import MachineSpec, load_machine
+from drfsm.spec.check import check
 
 
 def assert_holds(machine: MachineSpec | bytes | str) -> None:

@@ -56,7 +56,8 @@ def test_failback_has_exactly_the_seeds_flags_with_their_defaults(drfsm: Drfsm) 
     """Every flag of the seed is there under its name, with the seed's default, and in --help."""
     found = {option: each for each in failback.params for option in each.opts}
     needed = {flag: "x" for flag, option in found.items() if option.required}
-    settled = failback.make_context("failback", [word for pair in needed.items() for word in pair]).params
+    words = [word for pair in needed.items() for word in pair]
+    settled = failback.make_context("failback", words, parent=click.Context(cli, **cli.context_settings)).params
     told = drfsm("failback", "--help")
     for flag, default in SEED.items():
         assert flag in found, flag

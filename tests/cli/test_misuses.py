@@ -162,7 +162,7 @@ MISUSES = {
     "misspells resume": row(nothing, "resme", USAGE, "Did you mean: drfsm resume"),
     "misspells status": row(nothing, "stauts", USAGE, "Did you mean: drfsm status?"),
     "misspells failback": row(nothing, "fallback", USAGE, "Did you mean: drfsm failback?"),
-    "misspells a noun's verb": row(nothing, "runs lst", USAGE, "Did you mean 'list'?"),
+    "misspells a noun's verb": row(nothing, "runs lst", USAGE, "Did you mean: drfsm runs list?"),
     # Options.
     "types a failback without options": row(
         nothing, "failback", USAGE, "Missing options: --bucket, --dr-run-id, --kubeconfig-dr, --kubeconfig-primary."

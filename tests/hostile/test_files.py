@@ -491,6 +491,8 @@ ELSEWHERE = {
     "adapters/terraform_process.py": "terraform's cache of providers",
     "adapters/ssh_signatures.py": "a signature that is checked, in the temporary directory",
     "cli/health.py": "the metrics of `health --textfile`, which another user's exporter reads",
+    "cli/completion.py": "the shell's script, and one line in its start-up file",
+    "cli/manual.py": "the man pages that `man --out` asks for",
     "cli/kubeconfig.py": "the kubeconfig that `kubeconfig --file` asks for, never over another",
     "cli/main.py": "a defect's traceback, in the temporary directory",
     "engine/late.py": "no file: objects of the world are touched",

@@ -13,7 +13,8 @@ from typing import Any
 from attrs import frozen
 
 from drfsm.errors import DeclarationFault
-from drfsm.spec import MachineSpec, check
+from drfsm.spec import MachineSpec
+from drfsm.spec.check import check
 from drfsm.spec.check.refine import prove
 from drfsm.spec.model import Row, Rule
 from tests.mutants.machine_changes import Mutant, declared

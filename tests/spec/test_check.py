@@ -3,8 +3,8 @@
 import pytest
 
 from drfsm.resources import shipped
-from drfsm.spec import MachineSpec, check, load_machine
-from drfsm.spec.check import Report
+from drfsm.spec import MachineSpec, load_machine
+from drfsm.spec.check import Report, check
 from tests.spec.copies import (
     HIDDEN,
     Change,

@@ -3,7 +3,8 @@
 import pytest
 
 from drfsm.errors import DeclarationFault
-from drfsm.spec import MachineSpec, Report, check, load_machine
+from drfsm.spec import MachineSpec, load_machine
+from drfsm.spec.check import Report, check
 
 MACHINE = """
 machine: valve

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 from attrs import define, evolve
 
-from drfsm.spec import MachineSpec, check, load_machine
-from drfsm.spec.check import reachable
+from drfsm.spec import MachineSpec, load_machine
+from drfsm.spec.check import check, reachable
 from drfsm.spec.model import Rule
 from tests.spec.explored import Explored, explore
 from tests.spec.random_machines import Drawn, Parts, draw

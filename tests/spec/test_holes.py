@@ -11,7 +11,8 @@ import pytest
 from attrs import evolve, field, frozen
 
 from drfsm.errors import DeclarationFault
-from drfsm.spec import MachineSpec, check, load_machine
+from drfsm.spec import MachineSpec, load_machine
+from drfsm.spec.check import check
 from tests.spec.explored import Explored, explore, first_worlds
 from tests.spec.processes import process
 from tests.spec.shaken_world import Dangers, Moment, Rig

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from drfsm.errors import DeclarationFault
-from drfsm.spec import MachineSpec, check, load_machine
-from drfsm.spec.check import Obstacle, Report
+from drfsm.spec import MachineSpec, load_machine
+from drfsm.spec.check import Obstacle, Report, check
 from drfsm.testing import assert_holds
 
 HEAD = """
