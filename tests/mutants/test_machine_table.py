@@ -14,7 +14,7 @@ from tests.spec.table_claims import CLAIMS
 
 TABLES = {machine: table(machine) for machine in MACHINES}
 VERDICTS = {machine: verdicts for machine, (_, verdicts) in TABLES.items()}
-FATAL = {"loader", "rule", "claim", "dead row", "says nothing", "witness"}
+FATAL = {"loader", "rule", "claim", "dead row", "stuck", "says nothing", "witness"}
 HARMLESS = {"equal", "covered", "same"}
 
 
