@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-cluster control-plane check schemas bench mutants mutants-machines sbom clean
+.PHONY: help demo dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-cluster control-plane check schemas bench mutants mutants-machines agree sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _networking.py _tables.py)
 
 help:
@@ -86,6 +86,10 @@ schemas: $(VENV)/.installed
 mutants-machines: $(VENV)/.installed
 	for machine in failback promote drill; do $(BIN)/python -m tests.mutants.machines $$machine & jobs="$$jobs $$!"; done; \
 	for job in $$jobs; do wait $$job || failed=1; done; test -z "$$failed"
+
+# Declaration and code: every action of the three machines, cut off at each of its writes, and done again; minutes.
+agree: $(VENV)/.installed
+	DRFSM_CUTS=1 $(BIN)/pytest -n 2 --dist loadfile --timeout=900 $(AGAIN) tests/agree
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.objects

@@ -36,7 +36,7 @@ from drfsm.spec.model import Row
 
 SETTLE_SECONDS = 60.0
 """How long a request without a condition may take to land: kube-apiserver ends a request after one minute
-(``--request-timeout``), and no client of drfsm waits longer for an answer."""
+(``--request-timeout``; a Runner is told where it is another), and no client of drfsm waits longer for an answer."""
 
 Pause = Callable[[float, Row], None]
 
@@ -45,11 +45,22 @@ _UNCONDITIONAL = Late(settles="its request has no condition")
 
 
 class LateWrites:
-    """Settles what a run gave up. ``pause`` sleeps and raises Interrupted where a person asks the run to stop."""
+    """Settles what a run gave up. ``pause`` sleeps and raises Interrupted where a person asks the run to stop.
 
-    def __init__(self, log: RunLog, binding: Binding, lease: Lease, observer: Observer, pause: Pause) -> None:
+    ``settle_seconds``: how long a request without a condition may take to land.
+    """
+
+    def __init__(
+        self,
+        log: RunLog,
+        binding: Binding,
+        lease: Lease,
+        observer: Observer,
+        pause: Pause,
+        settle_seconds: float = SETTLE_SECONDS,
+    ) -> None:
         self._log, self._binding, self._lease, self._observer = log, binding, lease, observer
-        self._pause = pause
+        self._pause, self._settle_seconds = pause, settle_seconds
         self._since: float | None = None  # on the clock's monotonic scale
 
     def sent(self) -> None:
@@ -101,8 +112,8 @@ class LateWrites:
             if flight.committed and not (late.settles and self._undone(flight)):
                 self._wait(row)
                 words = (
-                    f"{flight.trigger} was done by a later request, and an earlier one had {SETTLE_SECONDS:.0f} s to"
-                    " take effect before this run goes on"
+                    f"{flight.trigger} was done by a later request, and an earlier one had {self._settle_seconds:.0f} s"
+                    " to take effect before this run goes on"
                 )
                 self._record(flight, "waited", words)
                 continue
@@ -145,8 +156,8 @@ class LateWrites:
         elif waits:
             how = "waited"
             words = (
-                f"requests of the run {left.run_id} ({triggers}) had {SETTLE_SECONDS:.0f} s to take effect before this"
-                " run's first change, and are not expected to"
+                f"requests of the run {left.run_id} ({triggers}) had {self._settle_seconds:.0f} s to take effect before"
+                " this run's first change, and are not expected to"
             )
         else:
             how, words = "touched", f"requests of the run {left.run_id} ({triggers}) can no longer take effect"
@@ -176,7 +187,7 @@ class LateWrites:
             self._record(flight, "not_excluded", words, result=result, facts=facts)
         elif late.settles:
             words = (
-                f"{flight.trigger} had not taken effect {SETTLE_SECONDS:.0f} s after its last request, and is not"
+                f"{flight.trigger} had not taken effect {self._settle_seconds:.0f} s after its last request, and is not"
                 f" expected to: {late.settles}"
             )
             self._record(flight, "read_again", words, result=result, facts=facts)
@@ -243,7 +254,7 @@ class LateWrites:
 
     def _wait(self, row: Row) -> None:
         since = self._log.clock.monotonic() if self._since is None else self._since
-        self._pause(max(0.0, since + SETTLE_SECONDS - self._log.clock.monotonic()), row)
+        self._pause(max(0.0, since + self._settle_seconds - self._log.clock.monotonic()), row)
 
     def _facts(self, flight: InFlight) -> tuple[Readings, str]:
         """Read the facts that the flight's action changes; return why one can't be read, too."""

@@ -21,7 +21,7 @@ from drfsm.engine import forecast, recheck
 from drfsm.engine.attempts import Attempts
 from drfsm.engine.binding import Binding
 from drfsm.engine.inputs import check_amendments, check_identity, check_inputs, check_vouched, recordable
-from drfsm.engine.late import LateWrites
+from drfsm.engine.late import SETTLE_SECONDS, LateWrites
 from drfsm.engine.legal import FORWARD_ONLY, LegalRows, check_binding
 from drfsm.engine.log import OnRecord, RunLog
 from drfsm.engine.new_names import new_name
@@ -53,6 +53,7 @@ class Runner:
     """One run of one machine. ``world`` is handed to every fact and action as it is.
 
     ``on_record`` subscribers are called with every record after it is durable; ``say`` with an action's progress notes;
+    ``settle_seconds``: how long a request without a condition may take to land after nobody waits for it any more.
     ``vouched`` says who answers for records that this machine did not write: ``how`` (signed or typed), ``by`` whom,
     the ``head`` (SHA-256) and the number of ``records``. ``proven`` is what can be proven of whoever runs this process,
     beside ``operator``, which anybody may set: ``os_user`` {uid, name, host}, ``cloud_caller`` (a text) and
@@ -76,6 +77,7 @@ class Runner:
         operator: str = "",
         host: str = "",
         hold_asked: Callable[[], str] = lambda: "",
+        settle_seconds: float = SETTLE_SECONDS,
         proven: Mapping[str, Any] | None = None,
         vouched: Mapping[str, Any] | None = None,
     ) -> None:
@@ -90,7 +92,7 @@ class Runner:
         self._interrupted = False
         self._hold_asked = hold_asked
         self._observer = Observer(log, binding, world, interrupted=lambda: self._interrupted, say=say, proven=identity)
-        self._late = LateWrites(log, binding, self._lease, self._observer, self._pause)
+        self._late = LateWrites(log, binding, self._lease, self._observer, self._pause, settle_seconds)
         self._step = Step(log, binding, self._lease, self._observer, self._late)
         self._attempts = Attempts(
             log,

@@ -18,8 +18,9 @@ from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.ssh_signatures import signer_of
 from drfsm.claims import bounded
 from drfsm.engine import Run, Runner, SystemClock
+from drfsm.engine.late import SETTLE_SECONDS
 from drfsm.engine.recheck import in_words
-from drfsm.errors import ActionFailed, EvidenceFault, Unreachable, WorldDiffers
+from drfsm.errors import ActionFailed, EvidenceFault, Unreachable, UsageFault, WorldDiffers
 from drfsm.journal import Record, RunState, digest, fold
 from drfsm.runs import bundle, mirrors, trust
 from drfsm.runs.children import ChildRuns, Verbs
@@ -41,6 +42,24 @@ if TYPE_CHECKING:
 Operation = Callable[[Runner], RunState]
 EXPECTED_ACCOUNT = "EXPECTED_ACCOUNT_ID"
 """Variable of the environment: the cloud account that every command must happen in."""
+REQUEST_TIMEOUT = "DRFSM_REQUEST_TIMEOUT"
+"""Variable of the environment: the ``--request-timeout`` of the sites' API servers in seconds, where it isn't 60."""
+_LONGEST_SECONDS = 3600
+
+
+def request_timeout(environ: Mapping[str, str]) -> float:
+    """Return how long a request may take to land, in seconds. Raises UsageFault unless it is from 1 to 3600."""
+    text = environ.get(REQUEST_TIMEOUT) or str(SETTLE_SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= _LONGEST_SECONDS:
+        raise UsageFault(
+            f"{REQUEST_TIMEOUT}={bounded(text)} is no number of seconds from 1 to {_LONGEST_SECONDS}",
+            hint="unset it, or set it to the longest --request-timeout of the two sites' API servers",
+        )
+    return seconds
 
 
 @frozen
@@ -232,6 +251,7 @@ class RunContext:
         from drfsm.dr.procedures import binding
 
         self._identify()
+        settle_seconds = request_timeout(os.environ)
         listener = self._invocation.listen(self._place)
         summary = SummaryFiles(self._place, self._spec, self._journal)
         runner = Runner(
@@ -246,6 +266,7 @@ class RunContext:
             operator=self._invocation.operator,
             proven=self._identity,
             hold_asked=lambda: bundle.asked_hold(self._place) or (bundle.asked_hold(parent) if parent else ""),
+            settle_seconds=settle_seconds,
             vouched=self._voucher.record,
         )
         self._recheck(recheck)

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import pytest
 
 from drfsm.cli.machines import Searching
-from drfsm.errors import ExitCode
+from drfsm.errors import ExitCode, UsageFault
 from drfsm.runs import bundle
+from drfsm.runs.run_context import request_timeout
 from tests.cli.conftest import given
 from tests.cli.test_selection import begun, refused
 from tests.command import Drfsm
@@ -250,3 +251,12 @@ def test_a_search_that_goes_on_says_so(capsys: pytest.CaptureFixture[str]) -> No
     with Searching(3, every_seconds=60):
         pass
     assert capsys.readouterr().err.count("60 s") == 0
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "3601", "nan", "inf", "a minute"])
+def test_a_request_timeout_that_is_none_is_refused(seconds: str) -> None:
+    """How long a request may take to land is from a second to an hour; unset or empty: kube-apiserver's minute."""
+    with pytest.raises(UsageFault, match="DRFSM_REQUEST_TIMEOUT"):
+        request_timeout({"DRFSM_REQUEST_TIMEOUT": seconds})
+    assert request_timeout({}) == request_timeout({"DRFSM_REQUEST_TIMEOUT": ""}) == 60
+    assert request_timeout({"DRFSM_REQUEST_TIMEOUT": "120"}) == 120

@@ -10,10 +10,10 @@ from drfsm.engine.late import SETTLE_SECONDS
 from drfsm.errors import ActionFailed, IllegalTransition, Unreachable
 from drfsm.evidence.audit import Verdict, audit
 from drfsm.journal import Record, encode
-from drfsm.spec import load_machine
+from drfsm.spec import MachineSpec, load_machine
 from drfsm.testing.fuse import Crash, MemoryClock
 
-TAP = load_machine("""
+TAP_TEXT = """
 machine: tap
 because: "A tap that may only be left alone while it is shut"
 initial: start
@@ -30,7 +30,9 @@ transitions:
   - {from: [seen, left], trigger: finish, to: done, because: "It is over"}
   - {from: start, trigger: leave, to: left, by: operator, guards: [tap_is_shut], because: "It is left alone"}
   - {from: start, trigger: give_up, to: left, by: failure, guards: [tap_is_shut], because: "It is given up"}
-""")
+"""
+TAP = load_machine(TAP_TEXT)
+ONCE = TAP_TEXT.replace("effect: idempotent", "effect: once")
 UNCONDITIONAL = {"turn": Late(settles="a turn has no condition")}
 
 
@@ -87,6 +89,7 @@ class Bench:
     """One run of the tap, taken up by one process after another."""
 
     late: dict[str, Late]
+    spec: MachineSpec = TAP
     tap: Tap = field(factory=Tap)
     journal: MemoryJournal = field(factory=MemoryJournal)
     clock: MemoryClock = field(factory=MemoryClock)
@@ -96,7 +99,7 @@ class Bench:
         """Return the next process."""
         fact = Fact(lambda tap, _run: tap.tap, lambda seen, _inputs: seen)
         bound = Binding({"tap": fact}, {"turn": _turn}, late=self.late)
-        return Runner(TAP, bound, self.tap, self.journal, clock=self.clock, lease=self.lease, operator="ann")
+        return Runner(self.spec, bound, self.tap, self.journal, clock=self.clock, lease=self.lease, operator="ann")
 
     def begun(self, *faults: BaseException) -> None:
         """Start the run; the turn fails so."""
@@ -118,7 +121,7 @@ class Bench:
         for record in self.journal.records() if records is None else records:
             lines += encode(Record(len(copy.records()), record.kind, record.at, record.body), copy.head)
             copy.append(record.kind, record.body, record.at)
-        return audit(lines, TAP, judges={"tap": lambda seen, _inputs: seen}, late=self.late)
+        return audit(lines, self.spec, judges={"tap": lambda seen, _inputs: seen}, late=self.late)
 
 
 def test_a_turn_that_nobody_saw_the_end_of_is_touched_before_a_persons_row_reads_its_guards() -> None:
@@ -137,7 +140,7 @@ def test_a_turn_that_nobody_saw_the_end_of_is_touched_before_a_persons_row_reads
 def test_a_turn_that_lands_while_it_is_waited_for_is_committed_and_refuses_the_row_that_it_excludes() -> None:
     """What was begun is done: the person's row is not legal any more, and the run stands behind the turn."""
     tap = Tap()
-    bench = Bench(UNCONDITIONAL, tap, clock=Naps(tap=tap))
+    bench = Bench(UNCONDITIONAL, tap=tap, clock=Naps(tap=tap))
     bench.begun(Crash("here"))
     runner = bench.runner()
     with pytest.raises(IllegalTransition):
@@ -220,9 +223,34 @@ def test_what_is_touched_before_the_end_is_not_told_any_more() -> None:
 
     fact = Fact(lambda tap, _run: tap.tap, lambda seen, _inputs: seen)
     bound = Binding({"tap": fact}, {"turn": _turn}, late=bench.late)
-    runner = Runner(TAP, bound, bench.tap, bench.journal, clock=bench.clock, lease=bench.lease, on_record=[answers])
+    runner = Runner(
+        bench.spec, bound, bench.tap, bench.journal, clock=bench.clock, lease=bench.lease, on_record=[answers]
+    )
     assert runner.request("leave").status == "complete"
     assert (bench.settled, runner.state.not_excluded) == (["not_excluded", "touched"], ())
+    assert bench.audit().ok
+
+
+def test_a_persons_word_that_it_was_not_done_is_recorded_once_nothing_can_contradict_it() -> None:
+    """An action that may be done once: what was sent has had its time before the word closes its intent."""
+    bench = Bench(UNCONDITIONAL, spec=load_machine(ONCE))
+    bench.begun(Crash("here"))
+    assert bench.runner().resume().status == "held"
+    assert bench.runner().resolve("not_done", "looked at it").status == "complete"
+    kinds = [record.kind for record in bench.journal.records()]
+    assert kinds.index("settled") < kinds.index("resolved")
+    assert sum(bench.clock.naps) == pytest.approx(SETTLE_SECONDS, abs=0.3)
+    assert bench.audit().ok
+
+
+def test_a_persons_word_that_it_was_not_done_is_refused_where_it_is_done_meanwhile() -> None:
+    """It landed while the run waited, so the machine can tell by itself."""
+    tap = Tap()
+    bench = Bench(UNCONDITIONAL, spec=load_machine(ONCE), tap=tap, clock=Naps(tap=tap))
+    bench.begun(Crash("here"))
+    with pytest.raises(IllegalTransition, match="the machine can tell by itself"):
+        bench.runner().resolve("not_done", "looked at it")
+    assert bench.runner().resume().status == "complete"
     assert bench.audit().ok
 
 

@@ -148,8 +148,8 @@ class Moves:
         self.world += [(frozenset[str](), self._drift(name)) for name in drifting]
         self.image_facts = [tuple(sorted(name for name in row.sets if name in self.domain)) for row in spec.rows]
         self.effects = [
-            tuple(self._parts(row, row.sets, row.trigger, when))
-            for row, when in zip(spec.rows, self.compared, strict=True)
+            tuple(self._parts(row, row.sets, row.trigger, when, self._compared_beside(row, ways)))
+            for row, when, ways in zip(spec.rows, self.compared, self.judgings, strict=True)
         ]
         self._after = [
             tuple((name, (row.sets[name],)) for name in names)
@@ -326,7 +326,9 @@ class Moves:
         between = self.spec.facts[name].amended_between or self.spec.facts[name].values
         return between, tuple(value for value in between if wanted is None or value in wanted)
 
-    def _parts(self, row: Row, sets: Mapping[str, str], called: str, when: Mask) -> Iterator[Move]:
+    def _parts(
+        self, row: Row, sets: Mapping[str, str], called: str, when: Mask, needs: Needs = frozenset()
+    ) -> Iterator[Move]:
         """Yield the parts of an action's effect: of each fact all, or a half; in any order, each at any moment."""
         domain = self.domain
         for name, value in sets.items():
@@ -335,12 +337,20 @@ class Moves:
                 others = tuple(other for other in self.spec.facts[name].values if other != value)
                 if change:
                     after = (value, *partial_values(self.spec.facts[name])) if value else others
-                    event = Event("run", called, row.key, "effect", frozenset({(name, others)}), ((name, None, after),))
+                    all_needs = needs | {(name, others)}
+                    event = Event("run", called, row.key, "effect", all_needs, ((name, None, after),))
                     yield Move(event, when, change)
                 continue
             for part in dict.fromkeys((value, *partial_values(self.spec.facts[name]))):
                 mask = domain.but(when, domain.having({name: (value, part)}))
-                yield Move(Event("run", called, row.key, "effect"), mask, self.change({name: part}))
+                yield Move(Event("run", called, row.key, "effect", needs), mask, self.change({name: part}))
+
+    def _compared_beside(self, row: Row, ways: Sequence[Judging]) -> Needs:
+        """Return what the condition of an action's own request demands of facts that aren't followed."""
+        wanted: dict[str, set[str]] = {}
+        for name, values in (need for judging in ways for need in judging.needs if need[0] in row.compares):
+            wanted.setdefault(name, set()).update(values)
+        return frozenset((name, tuple(sorted(values))) for name, values in wanted.items())
 
     def _compared(self, row: Row, ways: Iterable[Judging]) -> Mask:
         """Return the worlds in which the condition of an action's own request holds."""

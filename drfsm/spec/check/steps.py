@@ -84,10 +84,11 @@ class Steps:
         self._masks: dict[tuple[int, int, frozenset[str]], tuple[Mask, ...]] = {}
         self._back: dict[Begun, tuple[Move, ...]] = {}
         self._changing: dict[tuple[int, ...], frozenset[str]] = {}
-        # A commit that comes late matters where the world can do in one state what it can't in the next.
+        # A commit that comes late matters where the world can do before it what it can't after it.
         differs = any(states and move.change for states, move in moves.world)
         self._comes_late = [
-            (differs or row.to in self._spec.finals) and bool(moves.variable & set(names))
+            (differs or row.to in self._spec.finals or bool(row.amends or row.notes))
+            and bool(moves.variable & set(names))
             for row, names in zip(self._spec.rows, moves.image_facts, strict=True)
         ]
         self.taken: set[str] = set()
