@@ -136,15 +136,21 @@ def _of_guards(words: Words) -> Iterator[Made]:
     for name, guard in words["guards"].items():
         if sum(name in row.get("guards", ()) for row in words["transitions"]) > 1 or "watched" in guard:
             yield "guard gone", name, _without_guard_anywhere(name)
-        for part in ("requires", "unless"):
-            for fact, values in guard.get(part, {}).items():
-                for value in words["facts"][fact]["values"]:
-                    if value not in _listed(values):
-                        yield f"{part} wider", f"{name}: {fact} {value}", _widened(name, part, fact, value)
-                if len(guard[part]) > 1:
-                    yield f"{part} shorter", f"{name}: {fact}", _dropped(name, part, fact)
+        yield from _of_parts(words, name)
         for state in guard.get("watched", ()):
             yield "watched off", f"{name} in {state}", _unwatched(name, state)
+
+
+def _of_parts(words: Words, name: str) -> Iterator[Made]:
+    """Yield a guard that is content with one value more, or with one fact less."""
+    for part in ("requires", "unless"):
+        wanted = words["guards"][name].get(part, {})
+        for fact, values in wanted.items():
+            for value in words["facts"][fact]["values"]:
+                if value not in _listed(values):
+                    yield f"{part} wider", f"{name}: {fact} {value}", _widened(name, part, fact, value)
+            if len(wanted) > 1:
+                yield f"{part} shorter", f"{name}: {fact}", _dropped(name, part, fact)
 
 
 def _without_guard(guard: str) -> Change:

@@ -97,7 +97,7 @@ def judged(mutant: Mutant) -> Verdict:
 
 
 def searched_out(mutant: Mutant, *, first: Iterable[str] = ()) -> Verdict:
-    """Return what a search kills the mutant by: a dead row, a rule (``first`` these are searched), a run without an end."""
+    """Return which search kills the mutant: for a dead row, a broken rule (``first`` these), a run without an end."""
     spec = read(mutant.words, mutant.machine)
     if isinstance(spec, Verdict):
         return spec

@@ -4,8 +4,9 @@
     python -m tests.mutants.machines failback           those of one machine; --processes 2: two at a time
 
 What was found out is kept in build/mutants by the digest of the machine (and of the claims, where they matter), so that
-a run that was stopped goes on where it was. The tables (machine_MACHINE.tsv) are committed: what killed a mutant last time is tried first, and
-test_machine_table.py holds the digests against today's machines. Exits with 1 if a mutant survives unexplained.
+a run that was stopped goes on where it was. The tables (machine_MACHINE.tsv) are committed: what killed a mutant last
+time is tried first, and test_machine_table.py holds the digests against today's machines. Exits with 1 if a mutant
+survives unexplained.
 """
 
 import argparse
