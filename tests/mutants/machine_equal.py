@@ -23,6 +23,8 @@ def shown_equal(mutant: Mutant) -> Verdict:
     declared, faulty = spec_of(mutant.machine), read(mutant.words, mutant.machine)
     if isinstance(faulty, Verdict) or not only_guards_differ(declared, faulty):
         return Verdict("")
+    if list(map(_asking, declared.rows)) == list(map(_asking, faulty.rows)) and declared.guards == faulty.guards:
+        return Verdict("equal", "each row asks the same guards, in another order: what is left out is watched there")
     number, nothing_excused = 0, evolve(faulty, environment=tuple(map(_counted, faulty.environment)))
     for row, when in let_pass(declared, faulty):
         search = searched(nothing_excused, Rule(when=when, states=(row.source,)), OF_AN_END)
@@ -45,6 +47,10 @@ def only_guards_differ(declared: MachineSpec, faulty: MachineSpec) -> bool:
 
 def _bare(row: Row) -> Row:
     return evolve(row, guards=(), wait=None, line=0)
+
+
+def _asking(row: Row) -> tuple[Row, frozenset[str]]:
+    return evolve(row, guards=(), line=0), frozenset(row.guards)
 
 
 def _counted(rule: Rule) -> Rule:

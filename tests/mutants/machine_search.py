@@ -6,8 +6,10 @@ stands. The rules that the declared machine proves most cheaply are searched fir
 Where no rule finds it, it is asked whether every run of the mutant can end. Called by machines.py.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -17,12 +19,13 @@ from drfsm.spec import MachineSpec, check
 from drfsm.spec.check.liveness import Obstacle, questions
 from drfsm.spec.check.refine import prove
 from drfsm.spec.model import Row, Rule
-from tests.mutants.machine_changes import Mutant, declared
+from tests.mutants.machine_changes import Mutant, declared, digest
 from tests.spec.copies import Words, loaded
 from tests.spec.table_claims import broken_claims
 
 LIMIT = 4_000_000  # moments: a rule that needs more for its proof is left to `drfsm machine check`
-OF_A_MUTANT = 2_000_000  # what breaks a rule is found sooner; a search that goes on so long kills nothing
+OF_A_MUTANT = 1_000_000  # what breaks a rule is found sooner; a search that goes on so long kills nothing
+BUILD = Path(__file__).parents[2] / "build" / "mutants"
 OF_AN_END = 300_000  # likewise for each question whether every run can end
 
 
@@ -77,10 +80,24 @@ def spec_of(machine: str) -> MachineSpec:
 @cache
 def proofs(machine: str) -> tuple[Proof, ...]:
     """Prove each rule of a declared machine, the cheapest first; what is not proven can kill nothing."""
+    rules = {rule.name: rule for rule in spec_of(machine).never}
+    proven = [Proof(rules[name], tuple(names), moments) for name, names, moments in _kept("proofs", machine, _proven)]
+    return tuple(sorted(proven, key=lambda proof: proof.moments))
+
+
+def _proven(machine: str) -> list[tuple[str, tuple[str, ...], int]]:
     spec = spec_of(machine)
     searches = ((rule, searched(spec, rule)) for rule in spec.never)
-    proven = [Proof(rule, each.followed, each.moments) for rule, each in searches if each.whole and not each.broken]
-    return tuple(sorted(proven, key=lambda proof: proof.moments))
+    return [(rule.name, each.followed, each.moments) for rule, each in searches if each.whole and not each.broken]
+
+
+def _kept(kind: str, machine: str, search: Callable[[str], Any]) -> Any:
+    """Return what a search of the declared machine says, from a file of it if it was searched before."""
+    path = BUILD / f"{machine}-{kind}-{digest(declared(machine))}.json"
+    if not path.exists():
+        BUILD.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(search(machine)), encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def unproven(machine: str) -> list[str]:
@@ -117,7 +134,7 @@ def obstacles(spec: MachineSpec) -> Iterator[Obstacle]:
 @cache
 def obstacles_of(machine: str) -> frozenset[str]:
     """Return what is said of the declared machine itself: none, if all its runs can end."""
-    return frozenset(obstacle.words for obstacle in obstacles(spec_of(machine)))
+    return frozenset(_kept("ends", machine, lambda name: [obstacle.words for obstacle in obstacles(spec_of(name))]))
 
 
 def _by_its_end(machine: str, spec: MachineSpec) -> Verdict | None:

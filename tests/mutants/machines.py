@@ -15,7 +15,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,14 +22,14 @@ from tests.mutants.machine_changes import MACHINES, Mutant, declared, digest, mu
 from tests.mutants.machine_equal import shown_equal
 from tests.mutants.machine_reasons import explained
 from tests.mutants.machine_rules import Witnesses
-from tests.mutants.machine_search import Verdict, judged, obstacles_of, proofs, searched_out, unproven
+from tests.mutants.machine_search import BUILD, Verdict, judged, obstacles_of, proofs, searched_out, unproven
 from tests.spec.table_claims import MODULES
 
 HERE = Path(__file__).parent
-BUILD = HERE.parents[1] / "build" / "mutants"
 CLAIMS = "".join(Path(str(module.__file__)).read_text(encoding="utf-8") for module in MODULES)
 
 DIGEST = "digest"
+LIVES = ("", "cut off")
 
 Verdicts = dict[str, Verdict]  # by the mutant's key
 
@@ -49,53 +48,55 @@ def found_out(machine: str, processes: int) -> Verdicts:
     made = list(mutants(machine))
     of_rules = [mutant for mutant in made if mutant.kind.startswith("rule ")]
     others = [mutant for mutant in made if mutant not in of_rules]
-    _mutants[:] = [(mutant, before.get(mutant.key, Verdict(""))) for mutant in others]
-    verdicts = _in_processes(known, _judged_by_number, {mutant.key: n for n, mutant in enumerate(others)}, processes)
+    last = {mutant.key: known.lived.get(mutant.key) or before.get(mutant.key, Verdict("")) for mutant in others}
+    _mutants[:] = [(mutant, last[mutant.key], mutant.key in known.lived) for mutant in others]
+    numbers = {mutant.key: number for number, mutant in enumerate(others)}
+    _in_processes(known, _judged_by_number, numbers, processes)
+    verdicts = _in_processes(known, _searched_by_number, numbers, processes)
     _witnesses[:] = [Witnesses(machine)]
     for mutant in others:
         _witnesses[0].add(mutant, verdicts[mutant.key])
-    _mutants[:] = [(mutant, Verdict("")) for mutant in of_rules]
+    _mutants[:] = [(mutant, Verdict(""), False) for mutant in of_rules]
     return verdicts | _in_processes(
         known, _rule_judged_by_number, {mutant.key: n for n, mutant in enumerate(of_rules)}, processes
     )
 
 
-_mutants: list[tuple[Mutant, Verdict]] = []  # which a forked process is to judge, by number; what killed it last time
+_mutants: list[tuple[Mutant, Verdict, bool]] = []
+"""What a forked process is to judge, by number: a mutant, its last verdict, and whether it lived in every search."""
+
 _witnesses: list[Witnesses] = []
 
 
 def _in_processes(
-    known: "_Kept", judge: Callable[[int], tuple[str, Verdict]], numbers: Mapping[str, int], processes: int
+    known: "_Kept", judge: Callable[[int], tuple[str, Verdict | None]], numbers: Mapping[str, int], processes: int
 ) -> Verdicts:
     """Judge what is not known yet, side by side, and keep it."""
     todo = [number for key, number in numbers.items() if key not in known.verdicts]
     _say(f"{len(numbers)} mutants, of which {len(todo)} are to be judged")
     with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
         for key, verdict in pool.map(judge, todo, chunksize=4):
-            known.keep(key, verdict)
-    return {key: known.verdicts[key] for key in numbers}
+            if verdict:
+                known.keep(key, verdict)
+    return {key: known.verdicts[key] for key in numbers if key in known.verdicts}
 
 
-def _judged_by_number(number: int) -> tuple[str, Verdict]:
-    mutant, last = _mutants[number]
-    return mutant.key, _judged(mutant, last)
+def _judged_by_number(number: int) -> tuple[str, Verdict | None]:
+    """Judge a mutant without a search; None where only a search can tell."""
+    mutant, last, lived = _mutants[number]
+    verdict = Verdict("same", mutant.same) if mutant.same else judged(mutant)
+    return mutant.key, verdict if verdict.by else last if lived else None
+
+
+def _searched_by_number(number: int) -> tuple[str, Verdict]:
+    mutant, last, _ = _mutants[number]
+    equal = shown_equal(mutant)
+    return mutant.key, equal if equal.by else searched_out(mutant, first=[last.which] if last.by == "rule" else [])
 
 
 def _rule_judged_by_number(number: int) -> tuple[str, Verdict]:
     mutant = _mutants[number][0]
     return mutant.key, Verdict("same", mutant.same) if mutant.same else _witnesses[0].judged(mutant)
-
-
-def _judged(mutant: Mutant, last: Verdict) -> Verdict:
-    if mutant.same:
-        return Verdict("same", mutant.same)
-    last_rule = last.which if last.by == "rule" else ""
-    verdict = Verdict("")
-    for ask in (judged, shown_equal, partial(searched_out, first=[last_rule])):
-        verdict = ask(mutant)
-        if verdict.by not in ("", "cut off"):
-            return verdict
-    return verdict
 
 
 class _Kept:
@@ -110,12 +111,19 @@ class _Kept:
         stand = digest({"machine": declared(machine)})
         claims = digest({"machine": declared(machine), "claims": CLAIMS})
         self._lasting, self._of_claims = BUILD / f"{machine}-{stand}.jsonl", BUILD / f"{machine}-{claims}.jsonl"
-        self.verdicts: Verdicts = _lines_of(self._lasting) | _lines_of(self._of_claims)
+        lasting = _lines_of(self._lasting)
+        self.lived = {key: verdict for key, verdict in lasting.items() if verdict.by in LIVES}
+        searched = {key: verdict for key, verdict in lasting.items() if verdict.by not in LIVES}
+        self.verdicts: Verdicts = searched | _lines_of(self._of_claims)
 
     def keep(self, key: str, verdict: Verdict) -> None:
-        lasts = verdict.by not in ("claim", "witness", "covered", "cut off", "")
-        with (self._lasting if lasts else self._of_claims).open("a", encoding="utf-8") as file:
-            file.write(json.dumps([key, verdict.by, verdict.which]) + "\n")
+        """Write down a verdict: what lived through the searches, also for other claims."""
+        paths = [self._of_claims] if verdict.by in (*LIVES, "claim", "witness", "covered") else [self._lasting]
+        if verdict.by in LIVES and ": rule " not in key and key not in self.lived:
+            paths.append(self._lasting)
+        for path in paths:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([key, verdict.by, verdict.which]) + "\n")
         self.verdicts[key] = verdict
 
 
@@ -172,7 +180,7 @@ def written(machines: Iterable[str], processes: int) -> int:
         rows += [(key, verdict.by, verdict.which) for key, verdict in sorted(verdicts.items())]
         text = "".join("\t".join(row) + "\n" for row in rows)
         (HERE / f"machine_{machine}.tsv").write_text(text, encoding="utf-8")
-        survivors = [key for key, verdict in verdicts.items() if verdict.by in ("", "cut off") and not explained(key)]
+        survivors = [key for key, verdict in verdicts.items() if verdict.by in LIVES and not explained(key)]
         for key in survivors:
             _say(f"  SURVIVES {key}")
         left += len(survivors)
