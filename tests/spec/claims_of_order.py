@@ -95,6 +95,8 @@ ASKS: Mapping[str, Asks] = {  # each row of these triggers asks these guards
         (("answer_for_primary_pod",), ("pod_is_answered_for",)),
         (("accept_divergence", "keep_dr_run"), ("validation_is_kept", "validation_succeeded", "primary_run_is_whole")),
         (("verify_dr_run",), ("pointers_name_dr",)),
+        (("fence_dr",), ("dr_is_frozen",)),
+        (("switch_global_pointer",), ("provider_pointers_moved",)),
     ),
     "promote": (
         (("check_receipt", "prepare_validation", "start_validation"), ("dr_is_healthy", "dr_can_start_jobs")),
@@ -102,6 +104,7 @@ ASKS: Mapping[str, Asks] = {  # each row of these triggers asks these guards
         (("verify_dr_run", "approve", "bypass_approval"), ("dr_run_is_whole",)),
         (("capture_pointers@pointers_captured",), ("canonical_run_is_named", "no_newer_run_is_replaced")),
         (("capture_pointers@rehearsal_captured",), ("rehearsal_is_staged",)),
+        (("switch_global_pointer",), ("provider_pointers_moved",)),
         (("enable_dr_publish",), ("dr_is_unfenced", "dr_owns")),
         (("run_preflight",), ("dr_is_reachable",)),
         (("fence_primary", "declare_primary_lost"), ("primary_fence_is_safe",)),
@@ -124,6 +127,9 @@ WANTS: Mapping[str, Mapping[str, tuple[Wants, Wants]]] = {  # guard: what it req
         "alarms_are_quiet": ({"alarm_state": ("quiet",)}, {}),
         "set_is_half_moved": ({"pointer_set": ("half_moved", "older_only")}, {}),
         "canonical_run_is_named": ({"canonical_run": ("dr",)}, {}),
+        "provider_pointers_moved": ({"provider_pointers": ("primary",)}, {}),
+        "primary_fence_is_kept": ({"primary_fence_stands": ("yes",)}, {}),
+        "dr_fence_is_kept": ({"dr_fence_stands": ("yes",)}, {}),
     },
     "promote": {
         "primary_is_reachable": ({"primary_reachability": ("yes",)}, {"primary_loss": ("declared",)}),
@@ -136,6 +142,15 @@ WANTS: Mapping[str, Mapping[str, tuple[Wants, Wants]]] = {  # guard: what it req
         "lost_primary_is_cut_off": ({"primary_fence": ("up", "risked")}, {}),
         "approval_is_in_time": ({"approval_age": ("in_time",)}, {}),
         "canonical_run_is_named": ({"canonical_run": ("primary",)}, {}),
+        "provider_pointers_moved": ({"provider_pointers": ("dr",)}, {}),
+        "dr_is_quiet": ({"dr_schedules": ("off",), "dr_publishing": ("off",)}, {}),
+        "primary_is_frozen": (
+            {"primary_schedules": ("off",), "primary_publishing": ("off",)},
+            {"primary_loss": ("declared",), "primary_fence": ("up", "risked")},
+        ),
+        "primary_is_drained_in_sight": ({"primary_inflight": ("no", "out_of_sight")}, {}),
+        "primary_fence_is_kept": ({"primary_fence_stands": ("yes",)}, {}),
+        "receipt_holds": ({"validation_receipt": ("holds",)}, {}),
     },
     "drill": {
         "state_is_kept_where_required": ({"lasting_state": ("kept", "not_required")}, {}),
