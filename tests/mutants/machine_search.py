@@ -26,7 +26,7 @@ from tests.spec.table_claims import broken_claims
 LIMIT = 4_000_000  # moments: a rule that needs more for its proof is left to `drfsm machine check`
 OF_A_MUTANT = 1_000_000  # what breaks a rule is found sooner; a search that goes on so long kills nothing
 BUILD = Path(__file__).parents[2] / "build" / "mutants"
-OF_AN_END = 300_000  # likewise for each question whether every run can end
+OF_AN_END = 100_000  # likewise for each question whether every run can end
 
 
 @frozen

@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.mutants.machine_changes import MACHINES, Mutant, declared, digest, mutants
+from tests.mutants.machine_changes import MACHINES, Mutant, declared, digest, keys, mutants
 from tests.mutants.machine_equal import shown_equal
 from tests.mutants.machine_reasons import explained
 from tests.mutants.machine_rules import Witnesses
@@ -30,6 +30,7 @@ CLAIMS = "".join(Path(str(module.__file__)).read_text(encoding="utf-8") for modu
 
 DIGEST = "digest"
 LIVES = ("", "cut off")
+NOT_JUDGED = "not judged"
 
 Verdicts = dict[str, Verdict]  # by the mutant's key
 
@@ -42,8 +43,17 @@ def table(machine: str) -> tuple[str, Verdicts]:
     return rows[0][2] if rows else "", {key: Verdict(by, which) for key, by, which in rows[1:]}
 
 
+def known_so_far(machine: str) -> Verdicts:
+    """Return what was found out of each mutant, and which are not judged yet."""
+    known = _Kept(machine)
+    return {key: known.verdicts.get(key, Verdict(NOT_JUDGED)) for key in keys(machine)}
+
+
 def found_out(machine: str, processes: int) -> Verdicts:
     """Return what kills each mutant of a machine. The rules' mutants come last, since others are their witnesses."""
+    proven, not_proven = proofs(machine), ", ".join(unproven(machine))
+    _say(f"{machine}: {len(proven)} rules are proven; not proven: {not_proven or 'none'}")
+    _say(f"{machine}: every run can end, except: {', '.join(sorted(obstacles_of(machine))) or 'none'}")
     known, before = _Kept(machine), table(machine)[1]
     made = list(mutants(machine))
     of_rules = [mutant for mutant in made if mutant.kind.startswith("rule ")]
@@ -139,17 +149,8 @@ def figures(verdicts: Iterable[tuple[str, Verdict]]) -> str:
 
 
 BY = (
-    "loader",
-    "claim",
-    "rule",
-    "dead row",
-    "stuck",
-    "says nothing",
-    "witness",
-    "equal",
-    "covered",
-    "same",
-    "explained",
+    *("loader", "claim", "rule", "dead row", "stuck", "says nothing", "witness"),
+    *("equal", "covered", "same", "explained", NOT_JUDGED),
 )
 
 
@@ -168,13 +169,13 @@ def _by(key: str, verdict: Verdict) -> str:
 
 
 def written(machines: Iterable[str], processes: int) -> int:
-    """Find out what kills each mutant of these machines, and write the tables. Return how many survive unexplained."""
+    """Find out what kills each mutant of these machines, and write the tables. Return how many survive unexplained.
+
+    Without a process only what is known so far is written down.
+    """
     left = 0
     for machine in machines:
-        proven, not_proven = proofs(machine), ", ".join(unproven(machine))
-        _say(f"{machine}: {len(proven)} rules are proven; not proven: {not_proven or 'none'}")
-        _say(f"{machine}: every run can end, except: {', '.join(sorted(obstacles_of(machine))) or 'none'}")
-        verdicts = found_out(machine, processes)
+        verdicts = found_out(machine, processes) if processes else known_so_far(machine)
         _say(f"{machine}: {figures(verdicts.items())}")
         rows = [(machine, DIGEST, digest(declared(machine)))]
         rows += [(key, verdict.by, verdict.which) for key, verdict in sorted(verdicts.items())]
@@ -194,6 +195,6 @@ def _say(line: str) -> None:
 if __name__ == "__main__":
     command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     command.add_argument("machines", nargs="*", default=MACHINES)
-    command.add_argument("--processes", type=int, default=1)
+    command.add_argument("--processes", type=int, default=1, help="how many at a time; 0: write what is known so far")
     asked = command.parse_args()
     sys.exit(1 if written(asked.machines, asked.processes) else 0)
