@@ -129,20 +129,28 @@ def _row_change(number: int, change: Change) -> Change:
 
 
 def _of_guards(words: Words) -> Iterator[Made]:
-    """Yield a guard off each row, and each guard that asks for less."""
+    """Yield a guard off each row and off all of its rows, and each guard that asks for less."""
     for number, row in enumerate(words["transitions"]):
         for guard in row.get("guards", ()):
             yield "guard off", f"{guard} of {label(words, number)}", _row_change(number, _without_guard(guard))
     for name, guard in words["guards"].items():
-        for part in ("requires", "unless"):
-            for fact, values in guard.get(part, {}).items():
-                for value in words["facts"][fact]["values"]:
-                    if value not in _listed(values):
-                        yield f"{part} wider", f"{name}: {fact} {value}", _widened(name, part, fact, value)
-                if len(guard[part]) > 1:
-                    yield f"{part} shorter", f"{name}: {fact}", _dropped(name, part, fact)
+        if sum(name in row.get("guards", ()) for row in words["transitions"]) > 1 or "watched" in guard:
+            yield "guard gone", name, _without_guard_anywhere(name)
+        yield from _of_parts(words, name)
         for state in guard.get("watched", ()):
             yield "watched off", f"{name} in {state}", _unwatched(name, state)
+
+
+def _of_parts(words: Words, name: str) -> Iterator[Made]:
+    """Yield a guard that is content with one value more, or with one fact less."""
+    for part in ("requires", "unless"):
+        wanted = words["guards"][name].get(part, {})
+        for fact, values in wanted.items():
+            for value in words["facts"][fact]["values"]:
+                if value not in _listed(values):
+                    yield f"{part} wider", f"{name}: {fact} {value}", _widened(name, part, fact, value)
+            if len(wanted) > 1:
+                yield f"{part} shorter", f"{name}: {fact}", _dropped(name, part, fact)
 
 
 def _without_guard(guard: str) -> Change:
@@ -151,6 +159,16 @@ def _without_guard(guard: str) -> Change:
         if not row["guards"]:
             del row["guards"]
             row.pop("wait", None)
+
+    return change
+
+
+def _without_guard_anywhere(guard: str) -> Change:
+    def change(words: Words) -> None:
+        words["guards"][guard].pop("watched", None)
+        for row in words["transitions"]:
+            if guard in row.get("guards", ()):
+                _without_guard(guard)(row)
 
     return change
 
@@ -212,6 +230,8 @@ def _of_undo(row: Words) -> Iterator[Made]:
         yield "keeps off", "", _pop("not_undone_because")
     if "lands_late" in row:
         yield "lands_late off", "", _pop("lands_late")
+    if "compares" in row:
+        yield "compares off", "", _pop("compares")
     if "point_of_no_return" in row:
         yield "point of no return off", "", _pop("point_of_no_return")
 

@@ -2,7 +2,8 @@
 
 Where a mutant differs in nothing but what its guards let pass, the moments are searched in which it takes a row that
 the declared machine refuses. If the faulty machine can never be in one of them, both do the same: the guard asks for
-what holds anyway (it was asked before, or what it asks for was just brought about). Called by machines.py.
+what holds anyway (it was asked before, or what it asks for was just brought about). What somebody does behind the
+run's back counts here like all that the world does: such a guard is there to see it. Called by machines.py.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from attrs import evolve
 from drfsm.spec import Guard, MachineSpec, Row
 from drfsm.spec.model import Rule
 from tests.mutants.machine_changes import Mutant
-from tests.mutants.machine_search import Verdict, read, searched, spec_of
+from tests.mutants.machine_search import OF_AN_END, Verdict, read, searched, spec_of
 
 Moments = Mapping[str, tuple[str, ...]]
 
@@ -22,9 +23,11 @@ def shown_equal(mutant: Mutant) -> Verdict:
     declared, faulty = spec_of(mutant.machine), read(mutant.words, mutant.machine)
     if isinstance(faulty, Verdict) or not only_guards_differ(declared, faulty):
         return Verdict("")
-    number = 0
+    if list(map(_asking, declared.rows)) == list(map(_asking, faulty.rows)) and declared.guards == faulty.guards:
+        return Verdict("equal", "each row asks the same guards, in another order: what is left out is watched there")
+    number, nothing_excused = 0, evolve(faulty, environment=tuple(map(_counted, faulty.environment)))
     for row, when in let_pass(declared, faulty):
-        search = searched(faulty, Rule(when=when, states=(row.source,)))
+        search = searched(nothing_excused, Rule(when=when, states=(row.source,)), OF_AN_END)
         if search.broken or not search.whole:
             return Verdict("")
         number += 1
@@ -44,6 +47,14 @@ def only_guards_differ(declared: MachineSpec, faulty: MachineSpec) -> bool:
 
 def _bare(row: Row) -> Row:
     return evolve(row, guards=(), wait=None, line=0)
+
+
+def _asking(row: Row) -> tuple[Row, frozenset[str]]:
+    return evolve(row, guards=(), line=0), frozenset(row.guards)
+
+
+def _counted(rule: Rule) -> Rule:
+    return evolve(rule, meddles=False)
 
 
 def _world(rule: Rule) -> Rule:

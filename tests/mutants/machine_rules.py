@@ -14,10 +14,16 @@ from drfsm.spec.model import Rule
 from tests.mutants.machine_changes import Mutant
 from tests.mutants.machine_search import OF_A_MUTANT, Proof, Verdict, proofs, read, searched, spec_of, touched
 
-ENOUGH = 3  # witnesses that are tried of a rule
-MOST = 25  # mutants that are searched for a first witness, of those that something else killed before
+ENOUGH = 5  # witnesses that are tried of a rule
+MOST = 60  # mutants that are searched for a first witness, of those that something else killed before
 
-TELLING = ("guard off", "sets other", "undo kept", "targets exchanged")  # kinds that a rule is likely to find
+TELLING = (
+    "guard gone",
+    "guard off",
+    "sets other",
+    "undo kept",
+    "targets exchanged",
+)  # kinds that a rule is likely to find
 
 
 class Witnesses:
@@ -35,6 +41,7 @@ class Witnesses:
             self._of[verdict.which].append(mutant)
         if verdict.by in ("rule", "claim") and mutant.kind in TELLING:
             self._others.append(mutant)
+            self._others.sort(key=lambda mutant: TELLING.index(mutant.kind))
 
     def _all_of(self, name: str) -> list[Mutant]:
         """Return the mutants that a rule killed; if others came first everywhere, the first that it finds, too."""

@@ -3,11 +3,13 @@
 Owns the slicing: a rule is searched again only where the mutant differs from the declared machine in something that the
 proof of this rule followed. What the proof did not follow (a guard over other facts) was free in it, so the proof
 stands. The rules that the declared machine proves most cheaply are searched first, and the first finding ends it.
-Called by machines.py.
+Where no rule finds it, it is asked whether every run of the mutant can end. Called by machines.py.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -15,19 +17,25 @@ from attrs import frozen
 from drfsm.errors import DeclarationFault
 from drfsm.spec import MachineSpec
 from drfsm.spec.check import check
+from drfsm.spec.check.liveness import Obstacle, questions
 from drfsm.spec.check.refine import prove
 from drfsm.spec.model import Row, Rule
-from tests.mutants.machine_changes import Mutant, declared
+from tests.mutants.machine_changes import Mutant, declared, digest
 from tests.spec.copies import Words, loaded
 from tests.spec.table_claims import broken_claims
 
-LIMIT = 60_000  # moments: a rule that needs more for its proof is left to `drfsm machine check`
-OF_A_MUTANT = 60_000  # what breaks a rule is found sooner; a search that goes on so long kills nothing
+LIMIT = 4_000_000  # moments: a rule that needs more for its proof is left to `drfsm machine check`
+OF_A_MUTANT = 1_000_000  # what breaks a rule is found sooner; a search that goes on so long kills nothing
+BUILD = Path(__file__).parents[2] / "build" / "mutants"
+OF_AN_END = 100_000  # likewise for each question whether every run can end
 
 
 @frozen
 class Verdict:
-    """What became of a mutant. ``by``: loader, rule, dead row, says nothing, cut off, claim; "" for a survivor."""
+    """What became of a mutant.
+
+    ``by``: loader, claim, dead row, rule, says nothing, stuck; cut off or "" for a survivor.
+    """
 
     by: str
     which: str = ""
@@ -73,10 +81,24 @@ def spec_of(machine: str) -> MachineSpec:
 @cache
 def proofs(machine: str) -> tuple[Proof, ...]:
     """Prove each rule of a declared machine, the cheapest first; what is not proven can kill nothing."""
+    rules = {rule.name: rule for rule in spec_of(machine).never}
+    proven = [Proof(rules[name], tuple(names), moments) for name, names, moments in _kept("proofs", machine, _proven)]
+    return tuple(sorted(proven, key=lambda proof: proof.moments))
+
+
+def _proven(machine: str) -> list[tuple[str, tuple[str, ...], int]]:
     spec = spec_of(machine)
     searches = ((rule, searched(spec, rule)) for rule in spec.never)
-    proven = [Proof(rule, each.followed, each.moments) for rule, each in searches if each.whole and not each.broken]
-    return tuple(sorted(proven, key=lambda proof: proof.moments))
+    return [(rule.name, each.followed, each.moments) for rule, each in searches if each.whole and not each.broken]
+
+
+def _kept(kind: str, machine: str, search: Callable[[str], Any]) -> Any:
+    """Return what a search of the declared machine says, from a file of it if it was searched before."""
+    path = BUILD / f"{machine}-{kind}-{digest(declared(machine))}.json"
+    if not path.exists():
+        BUILD.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(search(machine)), encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def unproven(machine: str) -> list[str]:
@@ -85,20 +107,40 @@ def unproven(machine: str) -> list[str]:
 
 
 def judged(mutant: Mutant) -> Verdict:
-    """Return what kills the mutant without a search for rules: the loader, a claim, a row that is dead; else ""."""
+    """Return what kills the mutant without a search: the loader, or a claim; else ""."""
     spec = read(mutant.words, mutant.machine)
     if isinstance(spec, Verdict):
         return spec
-    for sentence, _ in broken_claims(spec):
-        return Verdict("claim", sentence)
-    dead = check(spec, only=["-"], limit=LIMIT).dead
-    return Verdict("dead row", dead[0]) if dead else Verdict("")
+    return next((Verdict("claim", sentence) for sentence, _ in broken_claims(spec)), Verdict(""))
 
 
 def searched_out(mutant: Mutant, *, first: Iterable[str] = ()) -> Verdict:
-    """Return which rule kills the mutant (``first`` these are searched), or which row can't be taken; else ""."""
+    """Return which search kills the mutant: for a dead row, a broken rule (``first`` these), a run without an end."""
     spec = read(mutant.words, mutant.machine)
-    return spec if isinstance(spec, Verdict) else _by_rules(mutant.machine, spec, set(first))
+    if isinstance(spec, Verdict):
+        return spec
+    dead = check(spec, only=["-"], limit=LIMIT).dead
+    if dead:
+        return Verdict("dead row", dead[0])
+    verdict = _by_rules(mutant.machine, spec, set(first))
+    return verdict if verdict.by not in ("", "cut off") else _by_its_end(mutant.machine, spec) or verdict
+
+
+def obstacles(spec: MachineSpec) -> Iterator[Obstacle]:
+    """Yield why some run of a machine can't end, and which of its guards protect against nothing."""
+    for question in questions(spec):
+        yield from question(OF_AN_END).obstacles
+
+
+@cache
+def obstacles_of(machine: str) -> frozenset[str]:
+    """Return what is said of the declared machine itself: none, if all its runs can end."""
+    return frozenset(_kept("ends", machine, lambda name: [obstacle.words for obstacle in obstacles(spec_of(name))]))
+
+
+def _by_its_end(machine: str, spec: MachineSpec) -> Verdict | None:
+    new = (obstacle.words for obstacle in obstacles(spec) if obstacle.words not in obstacles_of(machine))
+    return next((Verdict("stuck", words) for words in new), None)
 
 
 def read(words: Words, machine: str) -> MachineSpec | Verdict:
@@ -142,7 +184,10 @@ def seen_by(spec: MachineSpec, followed: tuple[str, ...]) -> Any:
         frozenset(spec.finals),
         tuple(spec.facts[name] for name in followed if name in spec.facts),
         tuple(_seen_of(spec, row, facts) for row in spec.rows),
-        tuple((part(rule.when, facts), moves(spec, rule.sets, facts), rule.states) for rule in spec.environment),
+        tuple(
+            (part(rule.when, facts), moves(spec, rule.sets, facts), rule.states, rule.meddles)
+            for rule in spec.environment
+        ),
     )
 
 
@@ -150,7 +195,8 @@ def _seen_of(spec: MachineSpec, row: Row, facts: set[str]) -> Any:
     guards = [spec.guards[name] for name in row.guards]
     return (
         row.key, row.by, row.foreach, bool(row.action), bool(row.sets), moves(spec, row.sets, facts), row.undo,
-        row.point_of_no_return, row.overrides_open_intent, row.lands_late, row.amends,
+        row.effect, row.point_of_no_return, row.overrides_open_intent, row.lands_late, row.amends,
+        frozenset(row.compares), frozenset(row.notes.items()),
         frozenset((part(guard.requires, facts), part(guard.unless, facts)) for guard in guards
                   if facts & guard.facts),
     )  # fmt: skip

@@ -157,6 +157,8 @@ def nothing_is_left(spec: MachineSpec) -> Breaks:
     """Find ends with a machine that nobody uses."""
     leaves = [row for row in spec.rows if row.trigger == "leave_site"]
     yield from lacking(leaves, "teardown_is_not_asked")
+    ends = (row for row in spec.rows if row.to in spec.finals and spec.finals[row.to] != "refused")
+    yield from (f"{row.key} ends without the costs" for row in ends if row.trigger != "account_costs")
     left = {row.to for row in leaves}
     for row in (row for row in spec.rows if row.trigger == "account_costs"):
         yield from lacking([row], "teardown_is_not_asked" if row.source in left else "nothing_is_left")

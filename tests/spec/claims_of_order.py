@@ -95,11 +95,17 @@ ASKS: Mapping[str, Asks] = {  # each row of these triggers asks these guards
         (("answer_for_primary_pod",), ("pod_is_answered_for",)),
         (("accept_divergence", "keep_dr_run"), ("validation_is_kept", "validation_succeeded", "primary_run_is_whole")),
         (("verify_dr_run",), ("pointers_name_dr",)),
+        (("fence_dr",), ("dr_is_frozen",)),
+        (("switch_global_pointer",), ("provider_pointers_moved",)),
     ),
     "promote": (
         (("check_receipt", "prepare_validation", "start_validation"), ("dr_is_healthy", "dr_can_start_jobs")),
         (("check_receipt", "prepare_validation", "confirm_validation"), ("primary_owns_the_pointers",)),
-        (("verify_dr_run", "approve"), ("dr_run_is_whole",)),
+        (("verify_dr_run", "approve", "bypass_approval"), ("dr_run_is_whole",)),
+        (("capture_pointers@pointers_captured",), ("canonical_run_is_named", "no_newer_run_is_replaced")),
+        (("capture_pointers@rehearsal_captured",), ("rehearsal_is_staged",)),
+        (("switch_global_pointer",), ("provider_pointers_moved",)),
+        (("enable_dr_publish",), ("dr_is_unfenced", "dr_owns")),
         (("run_preflight",), ("dr_is_reachable",)),
         (("fence_primary", "declare_primary_lost"), ("primary_fence_is_safe",)),
         (("publish_artifacts@artifacts_published",), ("canonical_run_is_named",)),
@@ -109,7 +115,7 @@ ASKS: Mapping[str, Asks] = {  # each row of these triggers asks these guards
         (("record_primary_loss",), ("lost_primary_is_cut_off",)),
         (("freeze_primary",), ("primary_can_drain",)),
     ),
-    "drill": (),
+    "drill": ((("run_preflight",), ("cloud_is_expected",)),),
 }  # fmt: skip
 WANTS: Mapping[str, Mapping[str, tuple[Wants, Wants]]] = {  # guard: what it requires, and what stands in for it
     "failback": {
@@ -121,6 +127,9 @@ WANTS: Mapping[str, Mapping[str, tuple[Wants, Wants]]] = {  # guard: what it req
         "alarms_are_quiet": ({"alarm_state": ("quiet",)}, {}),
         "set_is_half_moved": ({"pointer_set": ("half_moved", "older_only")}, {}),
         "canonical_run_is_named": ({"canonical_run": ("dr",)}, {}),
+        "provider_pointers_moved": ({"provider_pointers": ("primary",)}, {}),
+        "primary_fence_is_kept": ({"primary_fence_stands": ("yes",)}, {}),
+        "dr_fence_is_kept": ({"dr_fence_stands": ("yes",)}, {}),
     },
     "promote": {
         "primary_is_reachable": ({"primary_reachability": ("yes",)}, {"primary_loss": ("declared",)}),
@@ -133,14 +142,23 @@ WANTS: Mapping[str, Mapping[str, tuple[Wants, Wants]]] = {  # guard: what it req
         "lost_primary_is_cut_off": ({"primary_fence": ("up", "risked")}, {}),
         "approval_is_in_time": ({"approval_age": ("in_time",)}, {}),
         "canonical_run_is_named": ({"canonical_run": ("primary",)}, {}),
+        "provider_pointers_moved": ({"provider_pointers": ("dr",)}, {}),
+        "dr_is_quiet": ({"dr_schedules": ("off",), "dr_publishing": ("off",)}, {}),
+        "primary_is_frozen": (
+            {"primary_schedules": ("off",), "primary_publishing": ("off",)},
+            {"primary_loss": ("declared",), "primary_fence": ("up", "risked")},
+        ),
+        "primary_is_drained_in_sight": ({"primary_inflight": ("no", "out_of_sight")}, {}),
+        "primary_fence_is_kept": ({"primary_fence_stands": ("yes",)}, {}),
+        "receipt_holds": ({"validation_receipt": ("holds",)}, {}),
     },
-    "drill": {},
+    "drill": {
+        "state_is_kept_where_required": ({"lasting_state": ("kept", "not_required")}, {}),
+    },
 }
 
 
-@claim(
-    "What may change at any moment is looked at in that moment, and the right thing is asked for", "failback", "promote"
-)
+@claim("What may change at any moment is looked at in that moment, and the right thing is asked for")
 def looked_at(spec: MachineSpec) -> Breaks:
     """Find looks that are left out, or that are content with less: no rule can tell of what changes by itself later."""
     for steps, guards in ASKS[spec.name]:
@@ -152,6 +170,10 @@ def looked_at(spec: MachineSpec) -> Breaks:
         yield from lacking(canonical, "primary_is_reachable", "stop_is_planned")
         shown = [row for row in spec.rows if row.trigger == "verify_dr_run" and row.to == "dr_run_verified"]
         yield from lacking(shown, "canonical_run_is_named", "pointers_are_complete", "plan_is_read")
+    if spec.name == "drill":
+        first = [row for row in spec.rows if row.trigger == "run_preflight"]
+        earnest = [row for row in first if row.when["only_teardown"] == ("no",)]
+        yield from lacking(earnest, "state_is_kept_where_required", "image_is_pinned", "rights_suffice")
     for name, (requires, unless) in WANTS[spec.name].items():
         guard = spec.guards.get(name)
         if guard is None or (dict(guard.requires), dict(guard.unless)) != (requires, unless):
