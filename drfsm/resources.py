@@ -33,9 +33,9 @@ _KNOWN: Mapping[str, Known] = {
     "f36a32ddfa6fccf2c9fe355c5b3b02cb99a1b296ef24c21c60eddb04b7c6c9a3": Known("drill", "0.5.0"),
     "d1e21ca97467c59bde9fafaf9d02ad083fccac001d5cd12efdd80a22b244d060": Known("promote", "0.5.0"),
     "d64cfcf67ddcd432e62de2b07d32233105c8eabb143bf3b72be1733e1643b1bc": Known("failback", "0.5.0"),
-    "923d649bc5d6d62f9ea1060cb973a6c52202567418f7cf10591bf3cce7380aee": Known("drill", "0.6.0"),
-    "d2a60f92bd33c92ff4a6a5d652073a718299ab0f7510f15bd67a3a7914e93f9d": Known("promote", "0.6.0"),
-    "57c6704013af48c7968285a5d3a84b936e7f467f62ca3f93e35140e76cc29ef4": Known("failback", "0.6.0"),
+    "e92f45dfac2c232532869708bce9590eafc278ae91d57472afb6eba8e39d17e3": Known("drill", "0.6.0"),
+    "b7c121af86b751adcd966f677de2423e81a4a93c2d4678daca9eff92a3fa4159": Known("promote", "0.6.0"),
+    "698b698ca31e7b67bd8f771e20ba43f79492bbc0119356e2bbc86dda32718bde": Known("failback", "0.6.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

@@ -87,8 +87,13 @@ class LateWrites:
         """Whether a request of a row's action can take effect after nobody waits for its answer any more."""
         return row.lands_late or (row.action or "") in self._binding.late
 
+    def shuts_out(self, row: Row) -> bool:
+        """Whether a touch shuts out every request of a row's action: each one has a condition."""
+        late = self._binding.late.get(row.action or "")
+        return late is not None and late.touch is not None and not late.settles
+
     def settle_own(self, row: Row) -> None:
-        """Settle what a row itself has sent, before a person's word that it was not done closes its intent."""
+        """Settle what a row itself has sent, before its intent is closed as not done."""
         own = (flight for flight in self._log.state.in_flight if flight.row == row.key and not flight.undoes)
         self._settle_all(tuple(own), row)
 

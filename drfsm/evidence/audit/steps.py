@@ -431,6 +431,8 @@ def settled(here: Position, record: Record, late: Settled) -> None:
     undone = entry is not None and all(
         name in late.facts and covers(late.facts[name].seen, snapshot) for name, snapshot in entry.before.items()
     )
+    if late.how == "touched" and not late.undoes and _has_no_condition(here, row):
+        here.add(record, "late", f"{row.trigger} is said to be shut out by a touch, and its request has no condition")
     if late.how == "waited" and not flight.committed:
         here.add(record, "recovery", f"{row.trigger} is said to be done by a later request, and no record says so")
     if late.how == "landed_late" and (entry is None or undone):
@@ -438,3 +440,9 @@ def settled(here: Position, record: Record, late: Settled) -> None:
     if late.how == "read_again" and entry is not None and late.facts and not undone:
         here.add(record, "undo", f"{row.trigger} is said not to have landed, but what it changes is not as before")
     here.invariants.read(late.facts)
+
+
+def _has_no_condition(here: Position, row: Row) -> bool:
+    """Say whether no touch shuts out every request of a row's action, as far as that is known."""
+    how = here.late.get(row.action or "") if here.late is not None else None
+    return row.lands_late if how is None else bool(how.settles or not how.touch)

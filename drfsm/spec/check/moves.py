@@ -148,8 +148,8 @@ class Moves:
         self.world += [(frozenset[str](), self._drift(name)) for name in drifting]
         self.image_facts = [tuple(sorted(name for name in row.sets if name in self.domain)) for row in spec.rows]
         self.effects = [
-            tuple(self._parts(row, row.sets, row.trigger, when))
-            for row, when in zip(spec.rows, self.compared, strict=True)
+            tuple(self._parts(row, row.sets, row.trigger, when, self._compared_beside(row, ways)))
+            for row, when, ways in zip(spec.rows, self.compared, self.judgings, strict=True)
         ]
         self._after = [
             tuple((name, (row.sets[name],)) for name in names)
@@ -326,8 +326,13 @@ class Moves:
         between = self.spec.facts[name].amended_between or self.spec.facts[name].values
         return between, tuple(value for value in between if wanted is None or value in wanted)
 
-    def _parts(self, row: Row, sets: Mapping[str, str], called: str, when: Mask) -> Iterator[Move]:
-        """Yield the parts of an action's effect: of each fact all, or a half; in any order, each at any moment."""
+    def _parts(
+        self, row: Row, sets: Mapping[str, str], called: str, when: Mask, needs: Needs = frozenset()
+    ) -> Iterator[Move]:
+        """Yield the parts of an action's effect: of each fact all, or a half; in any order, each at any moment.
+
+        ``needs``: what facts that are not followed must be for its requests to be taken.
+        """
         domain = self.domain
         for name, value in sets.items():
             if name not in domain:
@@ -335,12 +340,13 @@ class Moves:
                 others = tuple(other for other in self.spec.facts[name].values if other != value)
                 if change:
                     after = (value, *partial_values(self.spec.facts[name])) if value else others
-                    event = Event("run", called, row.key, "effect", frozenset({(name, others)}), ((name, None, after),))
+                    own: Needs = frozenset({(name, others)})
+                    event = Event("run", called, row.key, "effect", own | needs, ((name, None, after),))
                     yield Move(event, when, change)
                 continue
             for part in dict.fromkeys((value, *partial_values(self.spec.facts[name]))):
                 mask = domain.but(when, domain.having({name: (value, part)}))
-                yield Move(Event("run", called, row.key, "effect"), mask, self.change({name: part}))
+                yield Move(Event("run", called, row.key, "effect", needs), mask, self.change({name: part}))
 
     def _compared(self, row: Row, ways: Iterable[Judging]) -> Mask:
         """Return the worlds in which the condition of an action's own request holds."""
@@ -348,6 +354,15 @@ class Moves:
             return self.domain.all
         required = [{name: values for name, values in judging.reads if name in row.compares} for judging in ways]
         return self.domain.either([self.domain.having(wanted) for wanted in required])
+
+    def _compared_beside(self, row: Row, ways: Iterable[Judging]) -> Needs:
+        """Return what the condition of an action's own request asks of facts that are not followed."""
+        asked: dict[str, list[str]] = {}
+        for judging in ways:
+            for name, values in judging.needs:
+                if name in row.compares:
+                    asked.setdefault(name, []).extend(values)
+        return frozenset((name, tuple(dict.fromkeys(values))) for name, values in asked.items())
 
     def _possible(self, fact: FactSpec) -> tuple[str, ...]:
         """Return the values that a fact can ever have: at first, by the world, by an action or by a part of it."""
