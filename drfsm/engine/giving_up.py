@@ -22,7 +22,7 @@ def give_up(log: RunLog, step: Step, late: LateWrites) -> None:
     """Close the point of no return's intent where it changed nothing. Raises LeaseLost, Interrupted."""
     row = _begun(log)
     if row is not None and late.shuts_out(row) and step.changed_nothing(row):
-        late.settle_own(row)
+        late.give_up(row)
 
 
 def _begun(log: RunLog) -> Row | None:

@@ -97,6 +97,19 @@ class LateWrites:
         own = (flight for flight in self._log.state.in_flight if flight.row == row.key and not flight.undoes)
         self._settle_all(tuple(own), row)
 
+    def give_up(self, row: Row) -> None:
+        """Shut out what a row has sent; where every attempt was answered, record that nothing of it is on its way."""
+        own = [flight for flight in self._log.state.in_flight if flight.row == row.key and not flight.undoes]
+        if own:
+            self._settle_all(tuple(own), row)
+            return
+        self._lease.check()
+        answered = InFlight(row.key, row.trigger, frozenset(row.sets), attempts=0)
+        facts, fault = self._facts(answered)
+        if not fault:
+            words = f"every attempt of {row.trigger} was answered, and what it changes is as it was before"
+            self._record(answered, "touched", words, facts=facts)
+
     def _settle_all(self, flights: tuple[InFlight, ...], row: Row) -> bool:
         for flight in flights:
             late = self._late(flight)

@@ -167,6 +167,16 @@ def test_what_is_half_done_is_never_given_up(fault: BaseException) -> None:
     assert sale.audit().ok, sale.audit().findings
 
 
+def test_what_was_put_back_by_hand_is_given_up_though_every_attempt_was_answered() -> None:
+    """Half of it was done, or a stranger's; a person puts it back as it was before: a touch closes the intent."""
+    sale = Sale()
+    sale.begun(ActionFailed("it tore"), half=True)
+    sale.house.owner = "old"
+    assert sale.runner().abort("no").status == "aborted"
+    assert (sale.settled(), sale.house.door) == (["touched"], "shut")
+    assert sale.audit().ok, sale.audit().findings
+
+
 def test_what_lands_before_it_is_shut_out_is_committed_and_not_aborted() -> None:
     """The late signature lands while nobody works: the abort finds the house sold."""
     sale = Sale()

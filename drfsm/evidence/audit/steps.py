@@ -10,7 +10,7 @@ from typing import Any
 
 from drfsm.evidence.audit.late import unsettled_before
 from drfsm.evidence.audit.position import Position
-from drfsm.journal import OpenIntent, Record
+from drfsm.journal import InFlight, OpenIntent, Record
 from drfsm.journal.record_types import Commit, Failed, Intent, Reading, Repaired, Resolved, Sampled, Settled, Transition
 from drfsm.journal.replay import covers
 from drfsm.journal.undoing import acts, leads_to_undo, past_point_of_no_return, undo_entry
@@ -421,6 +421,8 @@ def settled(here: Position, record: Record, late: Settled) -> None:
     row = next((declared for declared in here.spec.rows if declared.key == late.row), None)
     flight = next((flight for flight in here.state.in_flight if flight.key == (late.row, late.undoes)), None)
     here.observations.facts(record.seq, late.facts)
+    if row is not None and flight is None and _gives_up(here, row, late):
+        flight = InFlight(row.key, row.trigger, frozenset(row.sets), attempts=0)
     if row is None or flight is None or late.trigger != flight.trigger:
         here.add(record, "recovery", f"{late.row} is settled, but no request of it can be on its way")
         return
@@ -446,3 +448,9 @@ def _has_no_condition(here: Position, row: Row) -> bool:
     """Say whether no touch shuts out every request of a row's action, as far as that is known."""
     how = here.late.get(row.action or "") if here.late is not None else None
     return row.lands_late if how is None else bool(how.settles or not how.touch)
+
+
+def _gives_up(here: Position, row: Row, late: Settled) -> bool:
+    """Say whether a record may close the intent of a point of no return of which every attempt was answered."""
+    begun = row.key in here.state.snapshots and row.key not in here.state.unchanged
+    return begun and row.can_be_given_up and not late.undoes and late.how == "touched"
