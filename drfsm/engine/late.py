@@ -98,10 +98,28 @@ class LateWrites:
         """Whether a request of a row's action can take effect after nobody waits for its answer any more."""
         return row.lands_late or (row.action or "") in self._binding.late
 
+    def shuts_out(self, row: Row) -> bool:
+        """Whether a touch shuts out every request of a row's action: each one has a condition."""
+        late = self._binding.late.get(row.action or "")
+        return late is not None and late.touch is not None and not late.settles
+
     def settle_own(self, row: Row) -> None:
-        """Settle what a row itself has sent, before a person's word that it was not done closes its intent."""
+        """Settle what a row itself has sent, before its intent is closed as not done."""
         own = (flight for flight in self._log.state.in_flight if flight.row == row.key and not flight.undoes)
         self._settle_all(tuple(own), row)
+
+    def give_up(self, row: Row) -> None:
+        """Shut out what a row has sent; where every attempt was answered, record that nothing of it is on its way."""
+        own = [flight for flight in self._log.state.in_flight if flight.row == row.key and not flight.undoes]
+        if own:
+            self._settle_all(tuple(own), row)
+            return
+        self._lease.check()
+        answered = InFlight(row.key, row.trigger, frozenset(row.sets), attempts=0)
+        facts, fault = self._facts(answered)
+        if not fault:
+            words = f"every attempt of {row.trigger} was answered, and what it changes is as it was before"
+            self._record(answered, "touched", words, facts=facts)
 
     def _settle_all(self, flights: tuple[InFlight, ...], row: Row) -> bool:
         for flight in flights:

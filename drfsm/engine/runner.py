@@ -20,6 +20,7 @@ from drfsm import __version__
 from drfsm.engine import forecast, recheck
 from drfsm.engine.attempts import Attempts
 from drfsm.engine.binding import Binding
+from drfsm.engine.giving_up import give_up
 from drfsm.engine.inputs import check_amendments, check_identity, check_inputs, check_vouched, recordable
 from drfsm.engine.late import SETTLE_SECONDS, LateWrites
 from drfsm.engine.legal import FORWARD_ONLY, LegalRows, check_binding
@@ -394,7 +395,7 @@ class Runner:
             self._hold(row.trigger, second)
             return False
         if safe is None:
-            self._hold(row.trigger, fault)
+            self._hold(row.trigger, self._given_up(fault))
             return False
         try:
             why = {"stage": row.trigger, "reason": fault.what, "error": type(fault).__name__}
@@ -406,6 +407,17 @@ class Runner:
             self._hold(row.trigger, second)
             return False
         return True
+
+    def _given_up(self, fault: DrfsmError) -> DrfsmError:
+        """Return why to hold the run, once the point of no return is given up where it changed nothing."""
+        if not isinstance(fault, Interrupted | LeaseHeld):
+            try:
+                give_up(self._log, self._step, self._late)
+            except LeaseLost:
+                raise
+            except DrfsmError as second:  # interrupted, or a store that does not answer: its intent stays open
+                fault.what = f"{fault.what}; and then: {second.what}"
+        return fault
 
     def _safe_row(self, fault: DrfsmError) -> Row | None:
         """Return the failure's row that may be taken: by what its guards see once nothing can land late any more."""
@@ -546,6 +558,7 @@ class Runner:
         An action that was done is committed before anything else. One that is half done stays open until the
         operator's row moves the run on, so that neither a crash in between nor a row that stays in its state loses it.
         """
+        give_up(self._log, self._step, self._late)
         intent = self.state.open
         if intent is None:
             return self._rows.operator_row(trigger)

@@ -105,6 +105,13 @@ class Step:
         effect = Effect.IDEMPOTENT if undo_entry(row, self._log.state) else row.effect
         return decide(open_intent=True, effect=effect, probe=self._probe(row, readings)), readings
 
+    def changed_nothing(self, row: Row) -> bool:
+        """Whether what a row sets is read exactly as before its first attempt."""
+        state = self._log.state
+        before = state.open.before if state.open is not None else state.snapshots[row.key]
+        readings = self._read_changed(row, state.open.args if state.open is not None else {})
+        return bool(readings) and _same(readings, before)
+
     def attempt(self, row: Row, *, args: Mapping[str, Any] | None = None, judgement: Judgement | None = None) -> None:
         """Take the row: from the start, or on from where an open intent was left.
 

@@ -41,6 +41,7 @@ from drfsm.journal.record_types import (
 
 Json = Mapping[str, Any]
 
+_NEVER_UNCHANGED = ("0.1.", "0.2.", "0.3.", "0.4.", "0.5.")
 _LOUD = re.compile(r"[A-Z]{3,}[A-Z ]*:")
 
 
@@ -201,7 +202,8 @@ class RunState:
     stage: str = ""
     reason: str = ""
     hint: str = ""  # of a hold: what mends it, in words
-    forward_only: bool = False  # the point of no return is passed, as an intent says (of 0.4.0 or later)
+    final_intents: frozenset[str] = frozenset()  # row keys of the point of no return's intents (of 0.4.0 or later)
+    unchanged: frozenset[str] = frozenset()  # row keys whose intent was closed with nothing changed, nothing on its way
     findings: tuple[str, ...] = ()  # the reason, one finding each, where there are several, or of a dry run
     causes: tuple[Cause, ...] = ()  # why the run left its main path, oldest first
     loud: tuple[str, ...] = ()  # reasons in capitals of rows that were taken: something was left out, or is a risk
@@ -211,6 +213,11 @@ class RunState:
     def ended(self) -> bool:
         """Whether the run has its ``ended`` record."""
         return bool(self.ended_at)
+
+    @property
+    def forward_only(self) -> bool:
+        """Whether the point of no return is passed, as an intent says; one that changed nothing does not count."""
+        return bool(self.final_intents - self.unchanged)
 
     @property
     def changed_sites(self) -> bool:
@@ -366,7 +373,8 @@ def _intended(state: RunState, record: Record, intent: Intent) -> RunState:
     if intent.undo:
         state = _push(state, Undoable(intent.row, intent.trigger, intent.undo, opened.before))
     if intent.point_of_no_return:
-        state = evolve(state, forward_only=True)
+        state = evolve(state, final_intents=state.final_intents | {intent.row})
+    state = evolve(state, unchanged=state.unchanged - {intent.row})
     if intent.kept:
         state = _keep(state, {**state.kept_by_row, intent.row: intent.kept})
     if not intent.undoes:  # what an undo finds before it is no snapshot to restore: the undo restores one
@@ -464,7 +472,21 @@ def _failed(state: RunState, record: Record, failed: Failed) -> RunState:
     if state.open is None or failed.verdict != "not_done" or state.open.effect == "once":
         return state
     kept_by_row = {row: reason for row, reason in state.kept_by_row.items() if row != state.open.row}
-    return _keep(evolve(state, open=state.open.superseded), kept_by_row)
+    before, undoes = state.open.before, state.open.undoes
+    state = _keep(evolve(state, open=state.open.superseded), kept_by_row)
+    return state if undoes else _unchanged_row(state, failed.row, before, failed.facts)
+
+
+def _unchanged_row(state: RunState, row: str, before: Json, facts: Mapping[str, Reading]) -> RunState:
+    """Note that a row's intent is closed and changed nothing: its facts are as before, nothing of it is on its way.
+
+    A run of a version before 0.6.0 never says so: there an intent of the point of no return bars the abort for ever.
+    """
+    on_its_way = any(flight.key == (row, "") for flight in state.in_flight)
+    same = bool(before) and all(name in facts and facts[name].seen == seen for name, seen in before.items())
+    if on_its_way or not same or state.version.startswith(_NEVER_UNCHANGED):
+        return state
+    return evolve(state, unchanged=state.unchanged | {row})
 
 
 def _resolved(state: RunState, record: Record, resolved: Resolved) -> RunState:
@@ -498,8 +520,7 @@ def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
     if _LOUD.match(commit.reason):
         state = evolve(state, loud=tuple(dict.fromkeys((*state.loud, commit.reason))))
     state = _answered(state, (commit.row, commit.undoes), committed=True, attempts=int(commit.how != "resolved"))
-    if commit.undoes:
-        state = _undone(state, commit)
+    state = _undone(state, commit) if commit.undoes else evolve(state, unchanged=state.unchanged - {commit.row})
     if commit.kept:
         state = _keep(state, {**state.kept_by_row, commit.row: commit.kept})
     return evolve(
@@ -556,7 +577,20 @@ def _settled(state: RunState, _record: Record, settled: Settled) -> RunState:
         state = evolve(state, not_excluded=(*state.not_excluded, settled.reason))
     if settled.how == "not_excluded" and flight is not None:  # it is tried again before its undo, and before the end
         return _flights(state, key, evolve(flight, not_excluded=settled.reason))
-    return _flights(state, key, None)
+    state = _flights(state, key, None)
+    return _given_up(state, settled) if settled.how == "touched" and not settled.undoes else state
+
+
+def _given_up(state: RunState, settled: Settled) -> RunState:
+    """Close the point of no return's intent whose requests were shut out before they changed anything."""
+    intent = state.open if state.open is not None and state.open.row == settled.row else None
+    if settled.row not in state.final_intents or (intent is not None and intent.effect == "once"):
+        return state
+    before = intent.before if intent is not None else state.snapshots.get(settled.row, {})
+    closed = _unchanged_row(state, settled.row, before, settled.facts)
+    if intent is None or settled.row not in closed.unchanged:
+        return closed
+    return evolve(closed, open=intent.superseded)
 
 
 def _predecessor_settled(state: RunState, _record: Record, settled: record_types.PredecessorSettled) -> RunState:

@@ -166,9 +166,7 @@ def _refuses_good_runs(spec: MachineSpec, guard: Guard) -> Iterator[Fault]:
     """Find what the world may mend by itself until the guard's own row is taken. That somebody meddles is no hope."""
     if guard.foreseen is not Foreseen.REFUSE:
         return
-    for rule in spec.environment:
-        if rule.meddles:
-            continue
+    for rule in (rule for rule in spec.environment if not (rule.meddles or rule.mends)):  # what people do is no hope
         mended = {fact for fact, value in rule.sets.items() if value in guard.requires.get(fact, ())}
         mended |= (spec.depending_on(set(rule.sets)) - set(rule.sets)) & set(guard.requires)
         if mended:

@@ -162,6 +162,14 @@ class Row:
         """Name the row in records: ``source --trigger--> to``."""
         return f"{self.source} --{self.trigger}--> {self.to}"
 
+    @property
+    def can_be_given_up(self) -> bool:
+        """Say whether its intent no longer counts as the point of no return once it is seen to have changed nothing.
+
+        What may be done once a person decides about, and a request without a condition can't be shut out.
+        """
+        return self.point_of_no_return and self.effect is Effect.IDEMPOTENT and not self.lands_late
+
     def selected(self, inputs: Mapping[str, Any]) -> bool:
         """Say whether ``when`` selects this row for these inputs."""
         return all(str(inputs.get(name)) in values for name, values in self.when.items())

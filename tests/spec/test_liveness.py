@@ -161,13 +161,19 @@ SAIL = """
 BOAT = FACTS + "  boat: {values: [home, half, away], initial: [home], partial: [half]}\n"
 
 
-def test_an_intent_that_changed_nothing_has_passed_the_point_of_no_return() -> None:
-    """The rope is cut before the boat moves: an abort is refused from the intent on, and nothing else leads on."""
-    (obstacle,) = obstacles(ferry(SAIL % "" + BACK % ("here", ""), facts=BOAT))
+def test_an_intent_that_changed_nothing_and_can_be_shut_out_has_not_passed_the_point_of_no_return() -> None:
+    """The rope is cut before the boat moves: the intent is given up, and an abort leads on."""
+    assert_holds(ferry(SAIL % "" + BACK % ("here", ""), facts=BOAT))
+
+
+def test_an_intent_that_changed_nothing_and_can_not_be_shut_out_bars_the_abort() -> None:
+    """A request without a condition may land at any time: an abort is refused from the intent on."""
+    late = SAIL % "lands_late: true, "
+    (obstacle,) = obstacles(ferry(late + BACK % ("here", ""), facts=BOAT))
     assert obstacle.name == "here"
     assert "sail failed and changed nothing" in [line.words for line in obstacle.lines]
     assert "abort is refused: the point of no return is passed" in obstacle.missing
-    assert_holds(ferry(SAIL % "" + BACK % ("here", ""), CUTS + TIES, facts=BOAT))
+    assert_holds(ferry(late + BACK % ("here", ""), CUTS + TIES, facts=BOAT))
 
 
 def test_an_action_that_is_half_done_and_refused_is_stuck() -> None:

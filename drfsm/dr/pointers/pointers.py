@@ -654,8 +654,14 @@ def _reported_end(store: ObjectStore, layout: Layout, run_id: str) -> str:
 
 
 def _move_global(world: World, run: Run) -> dict[str, Any]:
+    """Hand the ownership over, then move the global pointers; change nothing where somebody moved one of these."""
+    keys = keys_of(world, run)[1]
+    for key in keys:
+        blob = get(world.store, key)
+        if blob is not None and fields(blob.body, key, _form(run)).get("run_id") != terms_of(run.inputs).new_run:
+            _refuse_strangers(run, key, blob.body)
     hand_over(world, run)
-    return _move(world, run, keys_of(world, run)[1])
+    return _move(world, run, keys)
 
 
 def _observe_global(world: World, run: Run) -> dict[str, Pointer | None]:

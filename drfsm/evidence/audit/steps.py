@@ -10,7 +10,7 @@ from typing import Any
 
 from drfsm.evidence.audit.late import unsettled_before
 from drfsm.evidence.audit.position import Position
-from drfsm.journal import OpenIntent, Record
+from drfsm.journal import InFlight, OpenIntent, Record
 from drfsm.journal.record_types import Commit, Failed, Intent, Reading, Repaired, Resolved, Sampled, Settled, Transition
 from drfsm.journal.replay import covers
 from drfsm.journal.undoing import acts, leads_to_undo, past_point_of_no_return, undo_entry
@@ -422,6 +422,8 @@ def settled(here: Position, record: Record, late: Settled) -> None:
     row = next((declared for declared in here.spec.rows if declared.key == late.row), None)
     flight = next((flight for flight in here.state.in_flight if flight.key == (late.row, late.undoes)), None)
     here.observations.facts(record.seq, late.facts)
+    if row is not None and flight is None and _gives_up(here, row, late):
+        flight = InFlight(row.key, row.trigger, frozenset(row.sets), attempts=0)
     if row is None or flight is None or late.trigger != flight.trigger:
         here.add(record, "recovery", f"{late.row} is settled, but no request of it can be on its way")
         return
@@ -432,6 +434,8 @@ def settled(here: Position, record: Record, late: Settled) -> None:
     undone = entry is not None and all(
         name in late.facts and covers(late.facts[name].seen, snapshot) for name, snapshot in entry.before.items()
     )
+    if late.how == "touched" and not late.undoes and _has_no_condition(here, row):
+        here.add(record, "late", f"{row.trigger} is said to be shut out by a touch, and its request has no condition")
     if late.how == "waited" and not flight.committed:
         here.add(record, "recovery", f"{row.trigger} is said to be done by a later request, and no record says so")
     if late.how == "landed_late" and (entry is None or undone):
@@ -439,3 +443,15 @@ def settled(here: Position, record: Record, late: Settled) -> None:
     if late.how == "read_again" and entry is not None and late.facts and not undone:
         here.add(record, "undo", f"{row.trigger} is said not to have landed, but what it changes is not as before")
     here.invariants.read(late.facts)
+
+
+def _has_no_condition(here: Position, row: Row) -> bool:
+    """Say whether no touch shuts out every request of a row's action, as far as that is known."""
+    how = here.late.get(row.action or "") if here.late is not None else None
+    return row.lands_late if how is None else bool(how.settles or not how.touch)
+
+
+def _gives_up(here: Position, row: Row, late: Settled) -> bool:
+    """Say whether a record may close the intent of a point of no return of which every attempt was answered."""
+    begun = row.key in here.state.snapshots and row.key not in here.state.unchanged
+    return begun and row.can_be_given_up and not late.undoes and late.how == "touched"

@@ -75,13 +75,17 @@ class Backward:
                 todo |= dict.fromkeys(leads_to.get(node, ()))
 
     def _nodes(self) -> list[Node]:
-        """Return where a run can stand by the table. The point of no return is an intent: its row may yet fail."""
+        """Return where a run can stand by the table. The point of no return is an intent: its row may yet fail.
+
+        One that changed nothing is given up, where that can be seen: then the run stands before it again.
+        """
         nodes = [Node(self._spec.initial, no_return=False)]
         known = set(nodes)
         for node in nodes:
             rows = [row for row in self._spec.rows if row.source == node.state]
             behind = [self.after(node, row) for row in rows]
-            behind += [Node(node.state, no_return=True) for row in rows if row.point_of_no_return]
+            final = [row for row in rows if row.point_of_no_return and not row.can_be_given_up]
+            behind += [Node(node.state, no_return=True) for _ in final]
             new = [other for other in dict.fromkeys(behind) if other not in known]
             known.update(new)
             nodes += new
@@ -111,17 +115,35 @@ class Backward:
 
     def _before(self, node: Node) -> Iterator[Cube]:
         """Yield the worlds from which one step leads to where an end can be reached, by what is known so far."""
-        todo = list(self.ways[node])
+        known = list(self.ways[node])
         for number in self.open_rows(node):
-            todo += self.row(number, self.behind(node, self._spec.rows[number]))
+            known += self.row(number, self.behind(node, self._spec.rows[number]))
+        yield from self.helped(node.state, known)
+
+    def helped(self, state: str, cubes: Iterable[Cube]) -> Iterator[Cube]:
+        """Yield these worlds, and those from which the world, or people who mend it, leads into one of them."""
+        todo = list(cubes)
         known = set(map(_hashed, todo))
         while todo:
             cube = todo.pop()
             yield cube
-            for before in self._before_world(node.state, cube):
+            for before in self._before_world(state, cube):
                 if _hashed(before) not in known:
                     known.add(_hashed(before))
                     todo.append(before)
+
+    def goes_on(self, number: int) -> tuple[Cube, ...]:
+        """Return the worlds in which a row's action, once begun, is done or can be finished, or people see to that."""
+        row = self._spec.rows[number]
+        compared = (
+            {name: frozenset(values) for name, values in judging.reads if name in row.compares}
+            for judging in self._moves.judgings[number]
+        )
+        return simplified(self.helped(row.source, [_cube(row.sets), *compared]), self.ranges)
+
+    def goes_back(self, number: int, before: Mapping[str, str]) -> tuple[Cube, ...]:
+        """Return the worlds in which what a row sets is as before, or people put it back."""
+        return simplified(self.helped(self._spec.rows[number].source, [_cube(before)]), self.ranges)
 
     def row(self, number: int, behind: Iterable[Cube]) -> Iterator[Cube]:
         """Yield the worlds in which a row's guards hold, and after which it leads to one of these."""
@@ -224,3 +246,7 @@ class Backward:
 
 def _hashed(cube: Cube) -> frozenset[tuple[str, frozenset[str]]]:
     return frozenset(cube.items())
+
+
+def _cube(values: Mapping[str, str]) -> Cube:
+    return {name: frozenset({value}) for name, value in values.items()}

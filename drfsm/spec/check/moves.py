@@ -329,7 +329,10 @@ class Moves:
     def _parts(
         self, row: Row, sets: Mapping[str, str], called: str, when: Mask, needs: Needs = frozenset()
     ) -> Iterator[Move]:
-        """Yield the parts of an action's effect: of each fact all, or a half; in any order, each at any moment."""
+        """Yield the parts of an action's effect: of each fact all, or a half; in any order, each at any moment.
+
+        ``needs``: what facts that are not followed must be for its requests to be taken.
+        """
         domain = self.domain
         for name, value in sets.items():
             if name not in domain:
@@ -337,20 +340,13 @@ class Moves:
                 others = tuple(other for other in self.spec.facts[name].values if other != value)
                 if change:
                     after = (value, *partial_values(self.spec.facts[name])) if value else others
-                    all_needs = needs | {(name, others)}
-                    event = Event("run", called, row.key, "effect", all_needs, ((name, None, after),))
+                    own: Needs = frozenset({(name, others)})
+                    event = Event("run", called, row.key, "effect", own | needs, ((name, None, after),))
                     yield Move(event, when, change)
                 continue
             for part in dict.fromkeys((value, *partial_values(self.spec.facts[name]))):
                 mask = domain.but(when, domain.having({name: (value, part)}))
                 yield Move(Event("run", called, row.key, "effect", needs), mask, self.change({name: part}))
-
-    def _compared_beside(self, row: Row, ways: Sequence[Judging]) -> Needs:
-        """Return what the condition of an action's own request demands of facts that aren't followed."""
-        wanted: dict[str, set[str]] = {}
-        for name, values in (need for judging in ways for need in judging.needs if need[0] in row.compares):
-            wanted.setdefault(name, set()).update(values)
-        return frozenset((name, tuple(sorted(values))) for name, values in wanted.items())
 
     def _compared(self, row: Row, ways: Iterable[Judging]) -> Mask:
         """Return the worlds in which the condition of an action's own request holds."""
@@ -358,6 +354,15 @@ class Moves:
             return self.domain.all
         required = [{name: values for name, values in judging.reads if name in row.compares} for judging in ways]
         return self.domain.either([self.domain.having(wanted) for wanted in required])
+
+    def _compared_beside(self, row: Row, ways: Iterable[Judging]) -> Needs:
+        """Return what the condition of an action's own request asks of facts that are not followed."""
+        asked: dict[str, list[str]] = {}
+        for judging in ways:
+            for name, values in judging.needs:
+                if name in row.compares:
+                    asked.setdefault(name, []).extend(values)
+        return frozenset((name, tuple(dict.fromkeys(values))) for name, values in asked.items())
 
     def _possible(self, fact: FactSpec) -> tuple[str, ...]:
         """Return the values that a fact can ever have: at first, by the world, by an action or by a part of it."""

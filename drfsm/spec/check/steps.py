@@ -28,6 +28,7 @@ class Begun(NamedTuple):
     row: int
     image: Image
     settled: bool = False  # of an open intent: nothing that was sent for it can land any more
+    final: bool = False  # of an open intent: with it the point of no return was passed
 
 
 class Reading(NamedTuple):
@@ -252,7 +253,8 @@ class Steps:
         for image, part in self._images(control, judging, number, worlds):
             action = Begun(number, image)
             undo = self._pushed(control.undo, action) if row.undo else control.undo
-            opened = action._replace(settled=not self._moves.effects[number])
+            final = row.point_of_no_return and not control.no_return
+            opened = action._replace(settled=not self._moves.effects[number], final=final)
             after = control._replace(undo=undo, no_return=no_return, open=(*control.open, opened))
             yield Step(event, after, part)
 
@@ -308,6 +310,8 @@ class Steps:
         """Yield what becomes of the newest open intent: committed, closed as not done, or begun again."""
         yield from self._commit(control, 0, worlds)
         row, closed = self._spec.rows[action.row], control._replace(open=control.open[:-1])
+        if action.final and row.can_be_given_up:
+            closed = closed._replace(no_return=False)
         if as_before := meet(worlds, self._moves.image_mask(action.row, action.image)):
             if row.effect is Effect.ONCE:
                 event = Event("person", f"a person says that {row.trigger} was not done", row.key, "fail")

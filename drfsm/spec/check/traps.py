@@ -6,7 +6,7 @@ liveness.py.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import product
+from itertools import chain, product
 
 from attrs import frozen
 
@@ -14,7 +14,7 @@ from drfsm.spec.check.backward import INPUT, Backward, Node
 from drfsm.spec.check.cubes import ANYTHING, Cube, others, without
 from drfsm.spec.check.domain import Mask
 from drfsm.spec.check.moves import DRIFTS, Moves
-from drfsm.spec.check.steps import Control
+from drfsm.spec.check.steps import Control, Image
 from drfsm.spec.model import By, Effect, MachineSpec, Row
 
 Inputs = Mapping[str, frozenset[str]]
@@ -122,9 +122,19 @@ def _of_actions(spec: MachineSpec, backward: Backward) -> Iterator[Trap]:
         begun = Node(row.source, node.no_return or row.point_of_no_return)
         passing = tuple(_passing(spec, backward, row, node)) if node.state == row.source else ANYTHING
         twice = row.point_of_no_return and node.no_return  # its intent is the same, whether it was begun before or not
-        if {} not in passing and not twice:
-            facts = {*row.sets, *row.compares, *(name for way in passing for name in _facts_of(spec, way))}
-            yield Trap(frozenset(facts), frozenset({row.source}), _half_done(number, begun, row, passing))
+        ways = (*passing, *backward.goes_on(number))
+        if {} not in ways and not twice:
+            back = _ways_back(spec, backward, number)
+            named = (name for way in (*ways, *chain(*back.values())) for name in _facts_of(spec, way))
+            facts = frozenset({*row.sets, *row.compares, *named})
+            yield Trap(facts, frozenset({row.source}), _half_done(number, begun, ways, back))
+
+
+def _ways_back(spec: MachineSpec, backward: Backward, number: int) -> Mapping[Image, tuple[Cube, ...]]:
+    """Return, by what the facts of a row were before it, the worlds in which they are so again, or people see to it."""
+    names = sorted(spec.rows[number].sets)
+    images = product(*(spec.facts[name].values for name in names))
+    return {image: backward.goes_back(number, dict(zip(names, image, strict=True))) for image in images}
 
 
 def _passing(spec: MachineSpec, backward: Backward, begun: Row, node: Node) -> Iterator[Cube]:
@@ -138,17 +148,17 @@ def _passing(spec: MachineSpec, backward: Backward, begun: Row, node: Node) -> I
             yield from backward.row(number, backward.behind(node, row))
 
 
-def _half_done(number: int, node: Node, row: Row, passing: Sequence[Cube]) -> Callable[[Moves, Control], Mask | None]:
-    """Return where an action is neither done nor undone, its requests are refused, and no row passes it over."""
+def _half_done(
+    number: int, node: Node, ways: Sequence[Cube], back: Mapping[Image, Sequence[Cube]]
+) -> Callable[[Moves, Control], Mask | None]:
+    """Return where an action is half done, its requests are refused, nobody mends that, and no row passes it over."""
 
     def bad(moves: Moves, control: Control) -> Mask | None:
         here = control.open and control.open[-1].row == number and control.no_return == node.no_return
         if not here or control.reading:
             return None
         domain = moves.domain
-        done = domain.having({name: (value,) for name, value in row.sets.items()})
-        before = moves.image_mask(number, control.open[-1].image)
-        ways = [moves.compared[number], done, before, *map(domain.having, passing)]
-        return domain.but(domain.all, domain.either(ways))
+        cubes = (*ways, *back[control.open[-1].image])
+        return domain.but(domain.all, domain.either([domain.having(cube) for cube in cubes]))
 
     return bad
