@@ -44,7 +44,7 @@ dr-status:
 	@$(DRFSM) status $(RUN) $(ARGS)
 
 test: check
-	$(BIN)/pytest -n 4 --dist worksteal $(AGAIN)
+	$(BIN)/pytest -n 6 --dist worksteal $(AGAIN)  # more than cores: many tests wait
 
 # What is pure, or runs in memory: for every save. It says what it leaves out.
 FAST := tests/spec tests/engine tests/testing tests/journal tests/evidence tests/cli/test_door.py tests/cli/test_proven.py \
