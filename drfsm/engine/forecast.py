@@ -108,6 +108,7 @@ def _changed(spec: MachineSpec, log: RunLog) -> set[str]:
     for forecast in log.state.forecasts:
         row = spec.row_of(forecast.row, log.state.inputs)
         changed |= set(row.sets)
+        changed |= {name for name, fact in spec.facts.items() if fact.known_after == row.trigger}  # it noted nothing
         if row.wait:  # likewise what the run would have waited for by then
             changed |= {fact for _, fact, _ in spec.wanted_of(row)}
     return spec.depending_on(changed)

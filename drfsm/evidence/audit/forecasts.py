@@ -27,6 +27,7 @@ def forecast(here: Position, record: Record, foreseen: Forecast) -> None:
         here.add(record, "row", f"{row.trigger} is recorded other than declared")
     _guards(here, record, foreseen, row)
     here.skipped |= set(row.sets)
+    here.skipped |= {name for name, fact in here.spec.facts.items() if fact.known_after == row.trigger}
     if row.wait:  # a dry run awaits nothing, so what these facts read later says nothing
         here.skipped |= {fact for _, fact, _ in here.spec.wanted_of(row)}
     here.forecast_state = row.to
