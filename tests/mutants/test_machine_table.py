@@ -70,6 +70,13 @@ def test_every_reason_is_of_a_mutant_that_lives() -> None:
     assert set(EXPLAINED) <= lives
 
 
+@pytest.mark.parametrize("key", EXPLAINED)
+def test_every_reason_holds(key: str) -> None:
+    """What a reason says of the declared machine is so."""
+    machine = key.split(": ", maxsplit=1)[0]
+    assert EXPLAINED[key].holds(loaded(declared(machine), source=machine))
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 def test_every_rule_and_every_claim_finds_a_mutant(machine: str) -> None:
     """A rule whose loss nothing shows would say nothing, and so would a claim that no faulty copy breaks."""

@@ -96,6 +96,7 @@ ASKS: Mapping[str, Asks] = {  # each row of these triggers asks these guards
         (("accept_divergence", "keep_dr_run"), ("validation_is_kept", "validation_succeeded", "primary_run_is_whole")),
         (("verify_dr_run",), ("pointers_name_dr",)),
         (("fence_dr",), ("dr_is_frozen",)),
+        (("declare_dr_lost",), ("dr_loss_is_declared",)),
         (("switch_global_pointer",), ("provider_pointers_moved",)),
     ),
     "promote": (
@@ -130,6 +131,7 @@ WANTS: Mapping[str, Mapping[str, tuple[Wants, Wants]]] = {  # guard: what it req
         "provider_pointers_moved": ({"provider_pointers": ("primary",)}, {}),
         "primary_fence_is_kept": ({"primary_fence_stands": ("yes",)}, {}),
         "dr_fence_is_kept": ({"dr_fence_stands": ("yes",)}, {}),
+        "primary_is_frozen": ({"primary_schedules": ("off",), "primary_publishing": ("off",)}, {}),
     },
     "promote": {
         "primary_is_reachable": ({"primary_reachability": ("yes",)}, {"primary_loss": ("declared",)}),
@@ -151,6 +153,7 @@ WANTS: Mapping[str, Mapping[str, tuple[Wants, Wants]]] = {  # guard: what it req
         "primary_is_drained_in_sight": ({"primary_inflight": ("no", "out_of_sight")}, {}),
         "primary_fence_is_kept": ({"primary_fence_stands": ("yes",)}, {}),
         "receipt_holds": ({"validation_receipt": ("holds",)}, {}),
+        "dr_may_publish": ({"dr_publishing": ("on",), "dr_schedules": ("off",)}, {}),
     },
     "drill": {
         "state_is_kept_where_required": ({"lasting_state": ("kept", "not_required")}, {}),
