@@ -44,6 +44,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "pointers": ("show --bucket results",),
     "pointers show": ("--bucket results",),
     "pointers set": (f"{_RUN} --bucket results --reason 'the newer run is wrong'",),
+    "pointers own": ("primary --bucket results --reason 'somebody changed the record'",),
     "fence": ("show --bucket results",),
     "fence show": ("--bucket results",),
     "fence lift": ("primary --bucket results --reason 'the site was rebuilt'",),

@@ -67,7 +67,7 @@ def test_before_the_first_record_nothing_is_known() -> None:
     """No run, no lease, nothing touched: every field is empty, and the status is none."""
     said = {field.name: plain(getattr(RunState(), field.name)) for field in attrs.fields(RunState)}
     assert {name: value for name, value in said.items() if value} == {"status": "none", "scope": "live"}
-    assert [type(value) for value in said.values()].count(bool) == 7
+    assert [type(value) for value in said.values()].count(bool) == 6
     assert all(
         value == {} for name, value in said.items() if name in ("inputs", "receipt", "attempts", "facts", "args")
     )
