@@ -28,9 +28,6 @@ CLAIMS_WITHOUT_A_MUTANT = {
         "Before the point of no return a person may abort in every state",
     },
 }
-    "failback": 368,
-    "promote": 312,
-}  # machine: how many; none, once `make mutants-machines` has run to its end
 
 
 @pytest.mark.parametrize("machine", MACHINES)
