@@ -17,7 +17,7 @@ VERDICTS = {machine: verdicts for machine, (_, verdicts) in TABLES.items()}
 FATAL = {"loader", "rule", "claim", "dead row", "stuck", "says nothing", "witness"}
 HARMLESS = {"equal", "covered", "same"}
 # machine: how many. None are left once `make mutants-machines` has run to its end; then these two go.
-NOT_JUDGED_YET = {"failback": 368, "promote": 317}
+NOT_JUDGED_YET = {"failback": 368, "promote": 312}
 CLAIMS_WITHOUT_A_MUTANT = {
     "failback": {
         "Whatever checks everything first foresees what would stop the run later",
