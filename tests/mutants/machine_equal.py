@@ -21,12 +21,14 @@ Moments = Mapping[str, tuple[str, ...]]
 def shown_equal(mutant: Mutant) -> Verdict:
     """Return "equal" where no moment is reached in which the mutant does what the declared machine refuses."""
     declared, faulty = spec_of(mutant.machine), read(mutant.words, mutant.machine)
-    if isinstance(faulty, Verdict) or not only_guards_differ(declared, faulty):
+    if isinstance(faulty, Verdict):
+        return Verdict("")
+    if _unsaid(declared) == _unsaid(faulty):
+        return Verdict("equal", "only a sentence is missing, where no abort may come: the loader asks for it elsewhere")
+    if not only_guards_differ(declared, faulty):
         return Verdict("")
     if list(map(_asking, declared.rows)) == list(map(_asking, faulty.rows)) and declared.guards == faulty.guards:
         return Verdict("equal", "each row asks the same guards, in another order: what is left out is watched there")
-    if evolve(faulty, rows=tuple(map(_said, faulty.rows))) == evolve(declared, rows=tuple(map(_said, declared.rows))):
-        return Verdict("equal", "only a sentence is missing, where no abort may come: the loader asks for it elsewhere")
     number, nothing_excused = 0, evolve(faulty, environment=tuple(map(_counted, faulty.environment)))
     for row, when in let_pass(declared, faulty):
         search = searched(nothing_excused, Rule(when=when, states=(row.source,)), OF_AN_END)
@@ -51,8 +53,9 @@ def _bare(row: Row) -> Row:
     return evolve(row, guards=(), wait=None, line=0)
 
 
-def _said(row: Row) -> Row:
-    return evolve(row, not_undone_because="", line=0)
+def _unsaid(spec: MachineSpec) -> MachineSpec:
+    rows = tuple(evolve(row, not_undone_because="", line=0) for row in spec.rows)
+    return evolve(spec, rows=rows, sha256="")
 
 
 def _asking(row: Row) -> tuple[Row, frozenset[str]]:
