@@ -51,7 +51,7 @@ def test_what_the_linter_does_not_see_is_refused_by_the_export(capfd: pytest.Cap
     with pytest.raises(ValueError, match="heartbeat"):
         exported("promote", heartbeat_seconds=40 * 86400)
     assert drfsm(["machine", "export", "promote", "--format", "asl", "--heartbeat", "0"]) == ExitCode.USAGE
-    assert drfsm(["machine", "export", "promote"]) == ExitCode.USAGE
+    assert drfsm(["machine", "export", "promote", "--format", "xml"]) == ExitCode.USAGE
     assert capfd.readouterr().out == ""
 
 
