@@ -12,9 +12,10 @@ from itertools import islice
 from drfsm.spec import MachineSpec
 from drfsm.spec.model import Rule
 from tests.mutants.machine_changes import Mutant
-from tests.mutants.machine_search import OF_A_MUTANT, Proof, Verdict, proofs, read, searched, spec_of, touched
+from tests.mutants.machine_search import Proof, Verdict, proofs, read, searched, spec_of, touched
 
 ENOUGH = 5  # witnesses that are tried of a rule
+OF_A_WITNESS = 100_000  # moments that are searched for it
 MOST = 60  # mutants that are searched for a first witness, of those that something else killed before
 
 TELLING = (
@@ -49,7 +50,8 @@ class Witnesses:
         if not self._of[name]:
             proof = [proof for proof in proofs(self._machine) if proof.rule.name == name]
             may_be = (mutant for mutant in self._others if proof and self._touches(mutant, proof[0]))
-            self._of[name] = [mutant for mutant in islice(may_be, MOST) if self._finds(rule, mutant)][:ENOUGH]
+            witnesses = (mutant for mutant in islice(may_be, MOST) if self._finds(rule, mutant))
+            self._of[name] = list(islice(witnesses, ENOUGH))
         return self._of[name]
 
     def judged(self, mutant: Mutant) -> Verdict:
@@ -72,7 +74,7 @@ class Witnesses:
 
     def _finds(self, rule: Rule, witness: Mutant) -> bool:
         spec = self._spec(witness)
-        return not isinstance(spec, Verdict) and searched(spec, rule, OF_A_MUTANT).broken
+        return not isinstance(spec, Verdict) and searched(spec, rule, OF_A_WITNESS).broken
 
     def _touches(self, mutant: Mutant, proof: Proof) -> bool:
         spec = self._spec(mutant)
