@@ -91,7 +91,7 @@ def test_no_word_of_a_record_becomes_a_command_of_the_shell(tmp_path: Path) -> N
     pwned = tmp_path / "PWNED"
     evil = f'dr"; PLACE={pwned}; : >$PLACE; "'
     started, *others = records
-    inputs = {**started.content.inputs, "taker": evil, "kubeconfig_dr": "", "dr_run_id": "a'b", "primary_run_id": "a'b"}
+    inputs = {**started.body["inputs"], "taker": evil, "kubeconfig_dr": "", "dr_run_id": "a'b", "primary_run_id": "a'b"}
     script = "\n".join(commands([evolve(started, body={**started.body, "inputs": inputs}), *others]))
     assert (
         "CANNOT BE PUT BACK: validation_job: the records can't be read as drfsm writes them: there is no site" in script
