@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from drfsm.claims import is_name
+from drfsm.claims import is_name, printable
 from drfsm.errors import DrfsmError
 
 COMPLETE_VARIABLE = "_DRFSM_COMPLETE"
@@ -51,7 +51,8 @@ def run_ids(_context: click.Context, _parameter: click.Parameter, incomplete: st
     items = []
     for _, place in zip(range(_MOST_RUNS), places, strict=False):
         seen = glance(place)
-        items.append(CompletionItem(place.name, help=f"{seen.status} in {seen.state}" if seen else ""))
+        # Shells read a line an entry: a summary's newline would be an entry of its own.
+        items.append(CompletionItem(place.name, help=printable(f"{seen.status} in {seen.state}") if seen else ""))
     return [item for item in items if is_name("drfsm run", item.value)] or _paths(incomplete)
 
 
@@ -91,7 +92,8 @@ def _legal() -> Iterator[tuple[str, str]]:
 
     with suppress(DrfsmError):
         state = fold(read_chain(selection.find(None)).records)
-        yield from ((way.action, way.reason) for way in state.next_actions)
+        ways = ((way.action, printable(way.reason)) for way in state.next_actions)
+        yield from (way for way in ways if is_name("state", way[0]))  # triggers are spelt like states
 
 
 def _specs() -> list[Any]:

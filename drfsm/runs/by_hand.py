@@ -18,10 +18,11 @@ from attrs import frozen
 
 from drfsm.claims import printable
 from drfsm.dr import workload
+from drfsm.dr.artifacts.verification import run_home
 from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL
 from drfsm.dr.sites import fence_statement, schedules
 from drfsm.dr.terms import Terms, terms_of
-from drfsm.errors import DrfsmError
+from drfsm.errors import DrfsmError, UsageFault
 from drfsm.journal import Record, RunState, fold
 from drfsm.journal.record_types import Intent
 from drfsm.journal.replay import keep_first
@@ -37,6 +38,7 @@ _EDIT_POLICY = (
 Nothing on stdin is a bucket without a policy: the command before it lets only that answer through.
 """
 _DEPLOYMENT = "Deployment/"
+_SITES = ("primary", "dr")
 
 
 @frozen
@@ -100,7 +102,7 @@ def _fact(fact: str, seen: Any, state: RunState) -> Iterator[str]:
     """Yield the commands for one snapshot; what nobody can put back is named. One that can't be read stops no other."""
     try:
         yield from _of(fact, seen, state)
-    except (DrfsmError, AttributeError, KeyError, TypeError) as fault:  # records of another hand: any shape
+    except (DrfsmError, AttributeError, KeyError, TypeError, ValueError) as fault:  # records of another hand: any shape
         yield _lost(fact, f"the records can't be read as drfsm writes them: {fault}")
 
 
@@ -109,7 +111,7 @@ def _of(fact: str, seen: Any, state: RunState) -> Iterator[str]:
     terms = terms_of({"workload": workload.canonical(workload.shipped()), **state.inputs})  # none before 0.4.0
     if not isinstance(seen, Mapping):
         yield _lost(fact, "the snapshot says nothing")
-    elif site in ("primary", "dr") and aspect in _OF_A_SITE:
+    elif site in _SITES and aspect in _OF_A_SITE:
         yield from _OF_A_SITE[aspect](site, seen, state, terms)
     elif fact in _OF_THE_STORE:
         yield from _OF_THE_STORE[fact](seen, state, terms)
@@ -125,6 +127,8 @@ def _lost(what: str, why: str) -> str:
 
 
 def _kubectl(site: str, state: RunState, terms: Terms, *words: str) -> str:
+    if site not in _SITES:  # it becomes the name of a variable, which can't be quoted
+        raise UsageFault(f"there is no site {site!r}: one of {', '.join(_SITES)}", hint="drfsm status")
     named = str(state.inputs.get(f"kubeconfig_{site}") or "")
     kubeconfig = quote(named) if named else f'"$KUBECONFIG_{site.upper()}"'
     return f"kubectl --kubeconfig {kubeconfig} -n {quote(terms.namespace)} {join(words)}"
@@ -204,15 +208,25 @@ def _pointers(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterato
 
 
 def _artifacts(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
-    """Take away what was copied to the canonical place of the run, but for what was there before."""
+    """Take what was copied to the canonical place of the run away again; nothing else there is this run's.
+
+    What was copied has the name of a file of the validation, and was not there before.
+    """
+    staged = run_home(terms.staged(state.run_id), terms.new_run)
+    home = run_home(terms.layout, terms.new_run)
     equal, other = seen.get("equal", {}), seen.get("other", {})
     there = [*equal.get("first", ()), *other.get("first", ())]
-    where = f"s3://{terms.bucket}/{seen.get('where')}/"
     if equal.get("total", 0) + other.get("total", 0) > len(there):
+        where = f"s3://{terms.bucket}/{home}"
         yield _lost(where, "more files were there before than the records name, and nothing tells them apart")
         return
-    excluded = [word for path in there for word in ("--exclude", str(path))]
-    yield _aws(state, "s3", "rm", where, "--recursive", *excluded)
+    listed = ("--bucket", terms.bucket, "--prefix", staged, "--query", "Contents[].[Key]", "--output", "text")
+    kept = f"{'|'.join(quote(f'{staged}{path}') for path in there)}) ;; " if there else ""
+    remove = _aws(state, "s3", "rm", f"s3://{terms.bucket}/{home}") + f'"${{key#{quote(staged)}}}"'
+    yield (
+        f"{_aws(state, 's3api', 'list-objects-v2', *listed)} | while IFS= read -r key;"
+        f' do case "$key" in {kept}{quote(staged)}*) {remove} ;; esac; done'
+    )
 
 
 def _runner(seen: Mapping[str, Any], state: RunState, _terms: Terms) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """The shell: completion, man pages, nearest names, examples on every page of help, and what a name means."""
 
+import hashlib
+import json
 import os
 import re
 import shlex
@@ -250,6 +252,19 @@ def test_a_completion_is_silent_whatever_goes_wrong(home: Path) -> None:
     (home.parent / "file").write_text("")
     offered("drfsm status ", home.parent / "file")
     offered("drfsm request ", home.parent / "file")
+
+
+def test_a_summary_offers_the_tab_key_nothing_of_its_own(home: Path) -> None:
+    """Zsh reads an entry as three lines: kind, value, words. A state with newlines stays in the words of its run."""
+    file = home / "runs/failback-1/failback.summary.json"
+    summary = {**json.loads(file.read_text()), "state": "held\nplain\n$(reboot)\n"}
+    head = hashlib.sha256(
+        (file.parent / "state_transitions.log").read_bytes().splitlines(keepends=True)[-1]
+    ).hexdigest()
+    file.write_text(json.dumps({**summary, "journal": {**summary["journal"], "head": head}}))
+    kind, value, words = offered("drfsm status fail", home, "zsh")
+    assert (kind, value) == ("plain", "failback-1")
+    assert words.endswith(r" in held\nplain\n$(reboot)\n")
 
 
 @pytest.mark.parametrize("shell", PLACES)

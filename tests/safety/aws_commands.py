@@ -5,7 +5,6 @@ Not the AWS CLI, and no copy of it: what it does not know ends with an error.
 
 import json
 import sys
-from fnmatch import fnmatch
 from typing import Any
 
 import boto3
@@ -22,8 +21,11 @@ def main(words: list[str]) -> None:
             client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=options["content-type"])
         case ["s3", "rm", where]:
             bucket, key = _place(where)
-            for name in _keys(client, bucket, key, options) if "recursive" in options else [key]:
+            for name in _keys(client, bucket, key) if "recursive" in options else [key]:
                 client.delete_object(Bucket=bucket, Key=name)
+        case ["s3api", "list-objects-v2"]:
+            names = _keys(client, options["bucket"], options["prefix"])
+            sys.stdout.write("\n".join(names or ["None"]) + "\n")
         case ["s3api", "get-bucket-policy"]:
             sys.stdout.write(client.get_bucket_policy(Bucket=options["bucket"])["Policy"] + "\n")
         case ["s3api", "put-bucket-policy"]:
@@ -36,7 +38,7 @@ def main(words: list[str]) -> None:
 
 
 def _options(words: list[str]) -> tuple[dict[str, Any], list[str]]:
-    options: dict[str, Any] = {"exclude": []}
+    options: dict[str, Any] = {}
     rest, left = [], iter(words)
     for word in left:
         name = word.removeprefix("--")
@@ -44,8 +46,6 @@ def _options(words: list[str]) -> tuple[dict[str, Any], list[str]]:
             rest.append(word)
         elif name == "recursive":
             options[name] = True
-        elif name == "exclude":
-            options[name].append(next(left))
         else:
             options[name] = next(left)
     return options, rest
@@ -56,10 +56,9 @@ def _place(where: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _keys(client: Any, bucket: str, prefix: str, options: dict[str, Any]) -> list[str]:
+def _keys(client: Any, bucket: str, prefix: str) -> list[str]:
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    names = [item["Key"] for page in pages for item in page.get("Contents", ())]
-    return [name for name in names if not any(fnmatch(name.removeprefix(prefix), out) for out in options["exclude"])]
+    return [item["Key"] for page in pages for item in page.get("Contents", ())]
 
 
 if __name__ == "__main__":

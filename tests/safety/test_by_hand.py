@@ -12,10 +12,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
-from drfsm.adapters.file_journal import FileJournal
+from drfsm.adapters.file_journal import FileJournal, read_chain
 from drfsm.dr.sites.fence_statement import sid
 from drfsm.errors import ExitCode
+from drfsm.runs.by_hand import commands
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from tests.command import Answer, as_a_process
 from tests.safety.conftest import Make
@@ -70,6 +72,33 @@ def test_what_it_prints_puts_everything_back(site: Site, failback: Make, tmp_pat
     assert not site.run_keys(run.primary_run_id)
     assert not [job for job in site.jobs("primary") if job["metadata"]["name"].startswith("drfsm-")]
     assert "# freeze_primary: not put back: the primary's schedules stay suspended" in answer.out
+
+
+@needs_kubectl
+def test_files_that_somebody_else_put_at_the_run_s_place_stay(site: Site, failback: Make, tmp_path: Path) -> None:
+    """Only what has the name of a file of the validation is the run's; drfsm's own undo leaves the rest, too."""
+    run = brought_to(site, failback, "provider_switched")
+    theirs = f"{site.prefix}/runs/{run.primary_run_id}/notes of somebody.txt"
+    site.store.put(theirs, b"mine")
+    run_by_bash(printed(run, tmp_path / "home").out, tmp_path / "hands", "boto3")
+    assert site.run_keys(run.primary_run_id) == [theirs]
+    site.store.delete(theirs)
+
+
+def test_no_word_of_a_record_becomes_a_command_of_the_shell(tmp_path: Path) -> None:
+    """The name of a site is part of a variable's name, where nothing can be quoted: only the two sites are taken."""
+    records = read_chain(max(BUNDLES.glob("*/promote"))).records
+    pwned = tmp_path / "PWNED"
+    evil = f'dr"; PLACE={pwned}; : >$PLACE; "'
+    started, *others = records
+    inputs = {**started.body["inputs"], "taker": evil, "kubeconfig_dr": "", "dr_run_id": "a'b", "primary_run_id": "a'b"}
+    script = "\n".join(commands([evolve(started, body={**started.body, "inputs": inputs}), *others]))
+    assert (
+        "CANNOT BE PUT BACK: validation_job: the records can't be read as drfsm writes them: there is no site" in script
+    )
+    bash = shutil.which("bash") or "bash"
+    subprocess.run([bash, "-c", script], cwd=tmp_path, env={"PATH": ""}, capture_output=True, check=False)
+    assert not pwned.exists()
 
 
 @needs_kubectl

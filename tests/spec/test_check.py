@@ -262,6 +262,34 @@ def test_a_search_that_is_cut_off_proves_nothing() -> None:
     assert "NOT PROVEN" in "\n".join(report.lines())
 
 
+WIDE = """
+machine: wide
+because: "many facts, and one rule that names them all"
+initial: here
+finals: {there: complete}
+facts:
+%s
+environment:
+%s
+never:
+  - {name: rule, when: {%s}, states: [there], because: "bad"}
+transitions:
+  - {from: here, trigger: go, to: there, because: "g"}
+"""
+
+
+@pytest.mark.parametrize(("first", "moments"), [("", 0), (", initial: [a]", 1_000)], ids=["at first", "by the world"])
+def test_a_search_makes_no_more_worlds_than_its_limit_allows(first: str, moments: int) -> None:
+    """Eight facts of five values are 390,625 worlds: with a limit of 100 hardly more than that are made in memory."""
+    names = [f"fact_{number}" for number in range(8)]
+    facts = "\n".join(f"  {name}: {{values: [a, b, c, d, e]{first}}}" for name in names)
+    world = "\n".join(f"  - {{sets: {{{name}: {value}}}}}" for name in names for value in "abcde")
+    text = WIDE % (facts, world, ", ".join(f"{name}: e" for name in names))
+    report = check(load_machine(text, source="wide.yaml"), limit=100, only=["rule"])
+    assert report.unproven == ("rule",)
+    assert report.explored["rule"] <= moments
+
+
 def test_a_machine_without_rules_is_said_to_have_none() -> None:
     """Nothing is claimed where nothing is declared."""
     rows = OPEN + PUMP.replace("to: done,", "to: done, guards: [level_is_low],")

@@ -8,6 +8,7 @@ move, and what a move makes of one as *beside*; refine.py decides whether the fa
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import product
+from math import prod
 
 from attrs import evolve, frozen
 
@@ -162,6 +163,11 @@ class Moves:
         at_first = {name: initial(self.spec, self.spec.facts[name]) for name in self.names}
         steady = {DRIFTS.format(name): ("no",) for name in self.names if self.spec.facts[name].depends}
         return self.domain.every({**at_first, **steady, MEDDLED: (UNTOUCHED,)})
+
+    @property
+    def number_at_first(self) -> int:
+        """How many worlds a run may begin in: known before any is made."""
+        return prod(len(initial(self.spec, self.spec.facts[name])) for name in self.names)
 
     @cached_property
     def variable(self) -> frozenset[str]:

@@ -76,7 +76,12 @@ def depths(moves: Moves) -> dict[str, int]:
 def reach(
     moves: Moves, steps: Steps, bad: Bad, limit: int, progress: Callable[[int], object] = lambda _moments: None
 ) -> Reached:
-    """Search until every moment is reached, a bad one is, or more than ``limit`` are."""
+    """Search until every moment is reached, a bad one is, or more than ``limit`` are.
+
+    What is more than the limit at first is not even made: it would take more memory than there is.
+    """
+    if moves.number_at_first > limit:
+        return Reached(moves, full=False)
     depth = depths(moves)
     start = steps.at_first()
     seen: dict[Control, Worlds] = {}
@@ -88,7 +93,7 @@ def reach(
         control = heappop(order)[2]
         known = seen.setdefault(control, {})
         broken = bad(control)
-        new = close(moves, steps, control, minus(todo.pop(control), known), known, broken)
+        new = close(moves, steps, control, minus(todo.pop(control), known), known, broken, limit)
         if not new:
             continue
         add(known, new)
@@ -110,12 +115,17 @@ def reach(
     return Reached(moves, seen, came_from)
 
 
-def close(moves: Moves, steps: Steps, control: Control, worlds: Worlds, known: Worlds, broken: Mask | None) -> Worlds:
-    """Return these worlds and all that happens to them while the run stays there, without those that are known."""
+def close(
+    moves: Moves, steps: Steps, control: Control, worlds: Worlds, known: Worlds, broken: Mask | None, limit: int
+) -> Worlds:
+    """Return these worlds and all that happens to them while the run stays there, without those that are known.
+
+    Once more than ``limit`` are new, the rest is left out: the search ends there.
+    """
     local = steps.local(control)
     delta = excusing(moves, worlds, broken)
     new = dict(delta)
-    while delta:
+    while delta and count(new) <= limit:
         after: Worlds = {}
         for move in local:
             if part := meet(delta, move.when):
