@@ -10,13 +10,14 @@ so. No secret is in it: snapshots hold none. Used by `drfsm status --by-hand`.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from shlex import join, quote
 from typing import Any
 
 from attrs import frozen
 
-from drfsm.claims import printable
+from drfsm.claims import is_name, printable
 from drfsm.dr import workload
 from drfsm.dr.artifacts.verification import run_home
 from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL
@@ -38,6 +39,8 @@ _EDIT_POLICY = (
 Nothing on stdin is a bucket without a policy: the command before it lets only that answer through.
 """
 _DEPLOYMENT = "Deployment/"
+_NAMES = {"namespace": "Kubernetes name", "bucket": "bucket", "prefix": "prefix", "staged_prefix": "prefix"}
+_STAGED = re.compile(r"(validations|promotes|drills)/[^/]+(/.+)?")  # below a run's prefix: dr/layout.py
 _SITES = ("primary", "dr")
 
 
@@ -58,6 +61,9 @@ def commands(records: Sequence[Record]) -> Iterator[str]:
     state = fold(records)
     undone = {entry.row for entry in state.undone}
     yield from _head(state)
+    if unfit := _unfit(state):
+        yield _lost("anything", f"the records name what drfsm gives no name to: {unfit}")
+        return
     done = 0
     for change in reversed(_changes(records)):
         name = f"# {printable(change.trigger)}: "
@@ -96,6 +102,14 @@ def _head(state: RunState) -> Iterator[str]:
     if state.forward_only:
         yield "# THE POINT OF NO RETURN IS PASSED: drfsm itself would only go forward (drfsm resume). To go back all"
         yield "# the same, run every command below, or readers see one run and the sites publish another."
+
+
+def _unfit(state: RunState) -> str:
+    """Return which of the names that stand in commands breaks its grammar; "" if none: a record may be anybody's."""
+    named = {"run_id": state.run_id, **{name: state.inputs.get(name) or None for name in _NAMES}}
+    kinds = {"run_id": "drfsm run", **_NAMES}
+    unfit = (name for name, value in named.items() if value is not None and not is_name(kinds[name], value))
+    return ", ".join(f"{name} {printable(str(named[name]))[:80]}" for name in unfit)
 
 
 def _fact(fact: str, seen: Any, state: RunState) -> Iterator[str]:
@@ -162,11 +176,15 @@ def _validation(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Itera
     if any(seen.get(name) for name in ("jobs", "pods", "objects")):
         yield _lost("the validation's Job and files", "some were there before this run, and nothing tells them apart")
         return
+    staged = terms.staged(state.run_id).prefix
+    if not _STAGED.fullmatch(staged.removeprefix(f"{terms.prefix.partition('/drills/')[0]}/")):
+        yield _lost("the validation's Job and files", f"{staged} is no place of a validation below {terms.prefix}")
+        return
     labels = f"{RUN_LABEL}={state.run_id},{ROLE_LABEL}=validation"
     site = terms.target_site
     yield _kubectl(site, state, terms, "delete", "jobs", "-l", labels, "--cascade=foreground", "--ignore-not-found")
     yield _kubectl(site, state, terms, "wait", "--for=delete", "pods", "-l", labels, "--timeout=300s")
-    yield _aws(state, "s3", "rm", f"s3://{terms.bucket}/{terms.staged(state.run_id).prefix}/", "--recursive")
+    yield _aws(state, "s3", "rm", f"s3://{terms.bucket}/{staged}/", "--recursive")
 
 
 # --- the bucket -------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from drfsm.claims import object_of
+from drfsm.claims import is_name, object_of
 from drfsm.errors import DrfsmError
 from drfsm.files import Directory
 
@@ -66,5 +66,7 @@ def _known_head(summary: dict[str, Any]) -> object:
 def _of(summary: dict[str, Any]) -> Glance | None:
     fields = {name: summary.get(name) for name in Glance._fields}
     if not all(isinstance(value, bool if name == "dry_run" else str) for name, value in fields.items()):
+        return None
+    if not is_name("drfsm run", fields["run_id"]):
         return None
     return Glance(**fields)  # type: ignore[arg-type]  # their types were just checked

@@ -253,10 +253,11 @@ def test_a_search_that_goes_on_says_so(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err.count("60 s") == 0
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "3601", "nan", "inf", "a minute"])
+@pytest.mark.parametrize("seconds", ["0", "-1", "59", "3601", "nan", "inf", "a minute"])
 def test_a_request_timeout_that_is_none_is_refused(seconds: str) -> None:
-    """How long a request may take to land is from a second to an hour; unset or empty: kube-apiserver's minute."""
+    """How long a request may take to land: a minute to an hour; unset or empty: kube-apiserver's minute."""
     with pytest.raises(UsageFault, match="DRFSM_REQUEST_TIMEOUT"):
         request_timeout({"DRFSM_REQUEST_TIMEOUT": seconds})
     assert request_timeout({}) == request_timeout({"DRFSM_REQUEST_TIMEOUT": ""}) == 60
     assert request_timeout({"DRFSM_REQUEST_TIMEOUT": "120"}) == 120
+    assert request_timeout({"DRFSM_REQUEST_TIMEOUT": "5", "DRFSM_SITE_ON_THIS_MACHINE": "1"}) == 5

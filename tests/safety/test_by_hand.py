@@ -101,6 +101,29 @@ def test_no_word_of_a_record_becomes_a_command_of_the_shell(tmp_path: Path) -> N
     assert not pwned.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("namespace", "--kubeconfig=/x"), ("bucket", "file:///x"), ("prefix", "../x"), ("staged_prefix", "a//b")],
+)
+def test_a_record_that_names_what_is_no_name_gives_no_command(name: str, value: str) -> None:
+    """What reaches kubectl and aws as a word of its own keeps to the grammar of its kind, or there is no script."""
+    started, *others = read_chain(max(BUNDLES.glob("*/promote"))).records
+    forged = evolve(started, body={**started.body, "inputs": {**started.body["inputs"], name: value}})
+    lines = list(commands([forged, *others]))
+    assert f"{name} {value}" in lines[-1]
+    assert all(line.startswith("#") for line in lines)
+
+
+@pytest.mark.parametrize("staged", ["", "/latest", "/runs", "/state/x"])
+def test_only_the_place_of_a_validation_is_removed(staged: str) -> None:
+    """A record that names the bucket's prefix, or another part of it, as the validation's place removes nothing."""
+    started, *others = read_chain(max(BUNDLES.glob("*/promote"))).records
+    inputs = {**started.body["inputs"], "staged_prefix": f"{started.body['inputs']['prefix']}{staged}"}
+    script = "\n".join(commands([evolve(started, body={**started.body, "inputs": inputs}), *others]))
+    assert "is no place of a validation" in script
+    assert "--recursive" not in script
+
+
 @needs_kubectl
 @pytest.mark.parametrize("cut_at", ["intent", "commit"])
 def test_a_run_that_was_killed_in_an_action_and_whose_journal_is_damaged_is_put_back_too(
