@@ -107,6 +107,8 @@ def check_command(
     if as_diagram:
         for drawn in report.mermaids:
             say_text(drawn)
+    if report.cut_off:
+        raise EvidenceFault(f"{spec.name} is not proven: a search was cut off", hint=f"--max-states above {max_states}")
     if not report.ok:
         raise EvidenceFault(f"{spec.name} is not safe as declared", hint="correct the declaration as the findings say")
 

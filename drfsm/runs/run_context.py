@@ -36,6 +36,7 @@ from drfsm.runs.signals import stopping
 from drfsm.runs.summary_files import SummaryFiles
 from drfsm.runs.world import connect
 from drfsm.spec import MachineSpec
+from drfsm.world import UNTOLD
 
 if TYPE_CHECKING:
     from drfsm.world import World
@@ -231,6 +232,13 @@ class RunContext:
             where = f"the run works in the account {bounded(expected or recorded)}"
             self._tell(f"{where}; cannot ask for the current one: {fault.what}")
             return
+        if account.startswith(UNTOLD):
+            wanted = bounded(expected or recorded)
+            raise ActionFailed(
+                f"{account.removeprefix(UNTOLD).lstrip(': ')}; the run belongs to the account {wanted}",
+                hint="check AWS_ENDPOINT_URL and the network: is this the store that the run works with?",
+                fault="operator",
+            )
         if expected and account != expected:
             raise ActionFailed(
                 f"these credentials belong to the account {account}, and {bounded(expected)} is expected",

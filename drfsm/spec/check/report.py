@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from drfsm.spec.check.liveness import Obstacle
+from drfsm.spec.check.liveness import STUCK, Obstacle
 from drfsm.spec.check.story import Line
 
 ENDS = "every run can end"
@@ -54,13 +54,20 @@ class Ending:
         return "broken" if self.obstacles else "holds" if self.full else "unproven"
 
     @property
+    def words(self) -> str:
+        """The verdict for a person: a guard that proves nothing is a finding, but holds no run."""
+        if not self.obstacles or any(obstacle.kind == STUCK for obstacle in self.obstacles):
+            return _MESSAGES[self.verdict]
+        return "holds, but not all guards make sense" if self.full else _MESSAGES["unproven"]
+
+    @property
     def mermaids(self) -> Iterator[str]:
         """Each way to where a run is stuck, as a Mermaid sequence diagram."""
         yield from (_diagram(obstacle.lines) for obstacle in self.obstacles if obstacle.lines)
 
     def lines(self) -> Iterator[str]:
         """Yield it in words."""
-        yield f"{ENDS}: {_MESSAGES[self.verdict]} ({self.moments} moments searched)"
+        yield f"{ENDS}: {self.words} ({self.moments} moments searched)"
         for obstacle in self.obstacles:
             yield f"  {obstacle.words}"
             yield from (f"    {number}. {line.words}" for number, line in enumerate(obstacle.lines, start=1))
@@ -108,6 +115,12 @@ class Report:
         """Whether every rule is proven and says something, every row can be taken, and every run can end."""
         ends = self.ending is None or self.ending.verdict == "holds"
         return ends and not (self.findings or self.dead or self.vacuous or self.unproven)
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether nothing was found, but a search was cut off: neither proven nor refuted."""
+        found = self.findings or self.dead or self.vacuous or (self.ending and self.ending.obstacles)
+        return not found and not self.ok
 
     def verdict(self, rule: str) -> str:
         """Return what became of a rule: holds, broken, vacuous or unproven."""
