@@ -21,6 +21,7 @@ from drfsm.runs.trust import (
     Assurances,
     Journal,
     Voucher,
+    _typed,
     check_expected,
     check_origin,
     differing_places,
@@ -293,6 +294,25 @@ def test_what_nobody_can_read_is_vouched_for_by_nobody(tmp_path: Path, more: int
         return
     assert vouch(journal(raw), heads(tmp_path), person.assurances()).how == "typed"
     assert person.shown.count("    validation_env = A=1") == LONGEST_SHOWN // 4
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "image_ref", "validation_env", "backup_uri", "primary_restore_backup_uri", "fence_primary_role",
+        "fence_dr_role", "sync_src_prefix", "sync_dst_prefix", "staged_prefix", "allow_in_backup", "infrastructure",
+        "resume_cronjobs",
+    ],
+)  # fmt: skip
+def test_each_input_that_starts_something_is_shown_whole(name: str) -> None:
+    """First, and a line for a line; where it is too long for a person, the records are refused."""
+    person = Person(HEAD)
+    state = evolve(fold(RECORDS), inputs={name: "one\ntwo", "a_first": "x"})
+    _typed(journal(), state, HEAD, person.assurances())
+    shown = person.shown[person.shown.index("  It would use:") + 1 :]
+    assert shown == [f"    {name} = one", f"    {name} = two", "    a_first = x", f"  head           {HEAD}"]
+    with pytest.raises(EvidenceFault, match=f"the input {name} of"):
+        _typed(journal(), evolve(state, inputs={name: "x" * (LONGEST_SHOWN + 1)}), HEAD, person.assurances())
 
 
 def test_a_line_that_drfsm_cannot_have_written_is_named() -> None:
