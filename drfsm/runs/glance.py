@@ -47,7 +47,8 @@ def glance(place: Path) -> Glance | None:
         summary = object_of(raw or b"", "the summary", largest_bytes=_LARGEST_SUMMARY_BYTES)
     except DrfsmError:  # whoever folds the records says what is wrong
         return None
-    return _of(summary) if _head(tail or b"", whole=size <= _TAIL_BYTES) == _known_head(summary) else None
+    head = _head(tail or b"", whole=size <= _TAIL_BYTES)
+    return _of(summary) if head and head == _known_head(summary) else None
 
 
 def _head(tail: bytes, *, whole: bool) -> str:

@@ -22,7 +22,7 @@ from tests.journal.fold_stories import STARTED, Step, commit, failed, intent, ro
 
 TRANSCRIPT = Path(__file__).parents[1] / "data" / "transcripts" / "by-hand.txt"
 INPUTS = {
-    "bucket": "results", "prefix": "jobintel", "namespace": "jobs here", "configmap": "settings", "region": "eu-1",
+    "bucket": "results", "prefix": "jobintel", "namespace": "jobs-here", "configmap": "settings", "region": "eu-1",
     "endpoint_url": "http://s3.example", "kubeconfig_primary": "/home/ann/the primary.yaml", "taker": "dr",
     "staged_prefix": "jobintel/promotes/r", "candidate": "local",
 }  # fmt: skip
@@ -172,7 +172,7 @@ def test_every_value_is_one_word_of_the_shell() -> None:
         if not line.startswith("#")
     ]
     words = shlex.split(line)
-    assert words[:6] == ["kubectl", "--kubeconfig", "/home/ann/the primary.yaml", "-n", "jobs here", "patch"]
+    assert words[:6] == ["kubectl", "--kubeconfig", "/home/ann/the primary.yaml", "-n", "jobs-here", "patch"]
     assert words[6:10] == [f"cronjob/{odd}", "--type", "merge", "-p"]
     assert json.loads(words[10]) == {
         "spec": {"suspend": False}, "metadata": {"annotations": {"drfsm/before": odd}},
@@ -190,9 +190,9 @@ def test_a_dry_run_changed_nothing() -> None:
 
 def test_a_store_without_an_endpoint_or_a_region_is_the_environments() -> None:
     """No option is given for what the run did not record; a kubeconfig is asked of the environment by its name."""
-    bare = {"bucket": "b", "prefix": "p", "namespace": "n", "configmap": "c"}
+    bare = {"bucket": "bb", "prefix": "p", "namespace": "n", "configmap": "c"}
     text = script(*one("global_pointer", {"k": None}), *one("dr_publishing", {"A": "1"}), inputs=bare)
-    assert "aws s3 rm s3://b/k" in text.splitlines()
+    assert "aws s3 rm s3://bb/k" in text.splitlines()
     again = script(intent("on", {"dr_publishing": {"A": "1"}}), inputs=bare)
     assert '\nkubectl --kubeconfig "$KUBECONFIG_DR" -n n patch configmap/c ' in again
 

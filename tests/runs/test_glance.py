@@ -49,6 +49,10 @@ NONE: dict[str, Callable[[Path], Any]] = {
     "a summary that is behind": lambda place: laid(place, b"".join(LINES), of(LINES[1])),
     "a summary of the whole journal's bytes": lambda place: laid(place, b"".join(LINES), of(b"".join(LINES))),
     "a last line that is torn": lambda place: laid(place, LINES[0] + b"torn", of(b"torn")),
+    "a torn line, and a summary that knows no head": lambda place: laid(
+        place, LINES[0] + b"torn", {**SAID, "journal": {"head": ""}}
+    ),
+    "a run id that is none": lambda place: laid(place, LINES[0], of(LINES[0], run_id="-rf /")),
     "a last line that is torn, of a summary before it": lambda place: laid(place, LINES[0] + b"torn", of(LINES[0])),
     "a last line that is longer than what is read": lambda place: laid(
         place, LINES[0] + sized(_TAIL_BYTES + 1), of(sized(_TAIL_BYTES + 1))

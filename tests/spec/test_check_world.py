@@ -173,3 +173,36 @@ def test_rules_are_searched_side_by_side_with_the_same_result() -> None:
     """Two processes report what one reports, in the same order."""
     spec = valve("guest: in, valve: open", "shut, opened")
     assert check(spec, processes=2) == check(spec)
+
+
+LAST = """
+machine: key
+because: "The old key is gone"
+initial: made
+finals: {revoked: complete}
+facts:
+  served: {values: [new, old], initial: [new], because: "Which key the site serves"}
+  old_key: {values: [valid, gone], initial: [valid], because: "Whether the old key still opens"}
+environment:
+  - {meddles: true, when: {served: new}, sets: {served: old}, because: "Somebody rolls the site back"}
+  - {mends: true, when: {served: old}, sets: {served: new}, because: "Somebody rolls it forward again"}
+guards:
+  new_is_served: {requires: {served: new}, because: "Nobody could come in"}
+never: [{name: outage, when: {served: old, old_key: gone}, states: [made], because: "Nobody comes in"}]
+transitions:
+  - {from: made, trigger: revoke, to: revoked, by: operator, point_of_no_return: true, action: revoke,
+     guards: [%s], sets: {old_key: gone}, effect: idempotent, because: "The old key opens no more"}
+"""
+
+
+@pytest.mark.parametrize(("guards", "holds"), [("new_is_served", True), ("", False)])
+def test_the_point_of_no_return_looks_also_where_a_person_fires_it(guards: str, *, holds: bool) -> None:
+    """What somebody did before it, and its guards forget, is its own fault."""
+    text = LAST % guards
+    if not guards:
+        text = text.replace(
+            'guards:\n  new_is_served: {requires: {served: new}, because: "Nobody could come in"}\n', ""
+        )
+        text = text.replace("     guards: [], sets", "     sets")
+    (finding, *_) = check(load_machine(text, source="key.yaml")).findings or (None,)
+    assert (finding is None) is holds

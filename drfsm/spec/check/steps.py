@@ -188,7 +188,7 @@ class Steps:
     def _judge(self, control: Control, judging: Judging, number: int, done: int, worlds: Worlds) -> Iterator[Step]:
         """Yield the next reading of a row's guards; after the last the row is begun."""
         row = judging.row
-        if not done and row.by is By.RUNNER:
+        if not done and (row.by is By.RUNNER or row.point_of_no_return):
             worlds = self._moves.look(worlds)
         masks = self._reading_masks(control, number, judging)
         worlds = meet(worlds, masks[done])
