@@ -19,7 +19,7 @@ from attrs import frozen
 
 from drfsm.claims import is_name, printable
 from drfsm.dr import workload
-from drfsm.dr.artifacts.verification import run_home
+from drfsm.dr.artifacts import run_home
 from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL
 from drfsm.dr.sites import fence_statement, schedules
 from drfsm.dr.terms import Terms, terms_of

@@ -17,7 +17,19 @@ VERDICTS = {machine: verdicts for machine, (_, verdicts) in TABLES.items()}
 FATAL = {"loader", "rule", "claim", "dead row", "stuck", "says nothing", "witness"}
 HARMLESS = {"equal", "covered", "same"}
 # machine: how many. None are left once `make mutants-machines` has run to its end; then these two go.
-NOT_JUDGED_YET = {"failback": 368, "promote": 312}
+NOT_JUDGED_YET = {"failback": 368}
+RULES_WITHOUT_A_WITNESS = {
+    "promote": {
+        "newer_run_lost",
+        "the_global_pointer_moves_first",
+        "decline_stops_the_primary",
+        "decline_fences_the_primary",
+        "decline_moves_a_pointer",
+    },
+}
+"""Rules that no small fault of the rows breaks alone, as others stand beside them: nothing shows what they add."""
+LIVES_YET = {"promote: requires wider: pointers_as_captured: captured moved"}
+"""Its search was cut off, or what the requests compare covers for the guard: nobody has shown which."""
 CLAIMS_WITHOUT_A_MUTANT = {
     "failback": {
         "Whatever checks everything first foresees what would stop the run later",
@@ -45,12 +57,15 @@ def test_the_table_has_every_mutant(machine: str) -> None:
 @pytest.mark.parametrize("machine", MACHINES)
 def test_no_mutant_lives_without_a_reason(machine: str) -> None:
     """Each is killed, or shown to be as good as the machine by a search, or stands in machine_reasons.py."""
-    verdicts = VERDICTS[machine]
-    assert {
+    verdicts, no_witness = VERDICTS[machine], RULES_WITHOUT_A_WITNESS.get(machine, set())
+    lives = {
         key
         for key, verdict in verdicts.items()
         if verdict.by not in {*FATAL, *HARMLESS, NOT_JUDGED} and not explained(key)
-    } == set()
+    }
+    of_rules = {key for key in lives if key.startswith(f"{machine}: rule ")}
+    assert {key.split(": ")[2] for key in of_rules} == no_witness
+    assert lives - of_rules == {key for key in LIVES_YET if key.startswith(f"{machine}: ")}
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -98,7 +113,8 @@ def test_every_rule_and_every_claim_finds_a_mutant(machine: str) -> None:
         for key, verdict in verdicts.items()
         if verdict.by in ("witness", NOT_JUDGED)
     }
-    assert rules - lost - {key.split(": ")[2] for key in EXPLAINED if ": rule off: " in key} == set()
+    reasons = {key.split(": ")[2] for key in EXPLAINED if ": rule off: " in key}
+    assert rules - lost - reasons == RULES_WITHOUT_A_WITNESS.get(machine, set())
     killing = {verdict.which for verdict in verdicts.values() if verdict.by == "claim"}
     claims = {claim.sentence for claim in CLAIMS if machine in claim.machines}
     assert claims - killing == CLAIMS_WITHOUT_A_MUTANT.get(machine, set())

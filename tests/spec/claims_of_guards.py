@@ -51,6 +51,43 @@ def watched(spec: MachineSpec) -> Breaks:
         yield from lacking((row for row in by_runner(spec) if row.source in between), guard)
 
 
+EXACTLY: Mapping[str, Mapping[str, tuple[dict[str, set[str]], dict[str, set[str]]]]] = {
+    "failback": {
+        "pointers_name_dr": ({"global_pointer": {"dr"}, "provider_pointers": {"dr"}}, {}),
+        "primary_may_publish": ({"primary_publishing": {"on"}, "primary_schedules": {"off"}}, {}),
+        "dr_is_drained_in_sight": ({"dr_inflight": {"no", "out_of_sight"}}, {}),
+        "dr_loss_is_declared": ({"dr_loss": {"declared"}}, {}),
+        "dr_is_frozen": (
+            {"dr_schedules": {"off"}, "dr_publishing": {"off"}}, {"dr_loss": {"declared"}, "dr_fence": {"up"}}
+        ),
+        "pointers_as_captured": ({"captured": {"unmoved"}}, {}),
+    },
+    "promote": {"pointers_as_captured": ({"captured": {"unmoved"}}, {})},
+}  # fmt: skip
+
+
+@claim("A site counts as still, lost or ready to publish, and pointers as captured, by nothing less than all of it",
+       "failback", "promote")  # fmt: skip
+def nothing_less(spec: MachineSpec) -> Breaks:
+    """Find guards that would pass with less: half a set of pointers, a Job in sight, a loss that nobody declared."""
+    for name, (requires, unless) in EXACTLY[spec.name].items():
+        guard = spec.guards[name]
+        if {fact: set(values) for fact, values in guard.requires.items()} != requires:
+            yield f"{name} asks for {dict(guard.requires)}"
+        if {fact: set(values) for fact, values in guard.unless.items()} != unless:
+            yield f"{name} is waived by {dict(guard.unless)}"
+
+
+@claim("Whoever waits in a state in which nobody may publish is told at once that the owner or a fence changed",
+       "failback")  # fmt: skip
+def told_while_it_waits(spec: MachineSpec) -> Breaks:
+    """Find states between the drain and the switch that do not watch the owner and the primary's fence."""
+    for state in (after(spec, "confirm_dr_quiesced") & before_the_switch(spec)) - spec.undo_states:
+        for name in ("dr_still_owns", "primary_fence_is_kept"):
+            if state not in spec.guards[name].watched:
+                yield f"{name} is not watched in {state}"
+
+
 @claim("Whatever is captured is compared again before each write that relies on it", "failback", "promote")
 def captured(spec: MachineSpec) -> Breaks:
     """Find writes that would go on though somebody moved a pointer."""
