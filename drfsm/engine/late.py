@@ -38,6 +38,8 @@ SETTLE_SECONDS = 60.0
 """How long a request without a condition may take to land: kube-apiserver ends a request after one minute
 (``--request-timeout``; a Runner is told where it is another), and no client of drfsm waits longer for an answer."""
 
+_SAID_SECONDS = 2.0  # a wait that is longer is announced
+
 Pause = Callable[[float, Row], None]
 
 _UNCONDITIONAL = Late(settles="its request has no condition")
@@ -166,8 +168,7 @@ class LateWrites:
         touched, faults = self._touch_everything(run)
         waits = any(not self._has_condition(trigger) for trigger in left.left_open)
         if waits:
-            run.note(f"the run {left.run_id} left {triggers} open: waiting as long as such a request can take")
-            self._wait(row)
+            self._wait(row, f"the run {left.run_id} left {triggers} open: such a request can still take effect")
         if faults:
             how = "not_excluded"
             words = f"requests of the run {left.run_id} ({triggers}) may still take effect: {'; '.join(faults)}"
@@ -270,9 +271,12 @@ class LateWrites:
         except DrfsmError as fault:
             return None, fault.what
 
-    def _wait(self, row: Row) -> None:
-        since = self._log.clock.monotonic() if self._since is None else self._since
-        self._pause(max(0.0, since + self._settle_seconds - self._log.clock.monotonic()), row)
+    def _wait(self, row: Row, why: str = "what was sent before may still take effect, and has no condition") -> None:
+        now = self._log.clock.monotonic()
+        seconds = max(0.0, (now if self._since is None else self._since) + self._settle_seconds - now)
+        if seconds >= _SAID_SECONDS:
+            self._observer.run(row).note(f"{why}: waiting {seconds:.0f} s")
+        self._pause(seconds, row)
 
     def _facts(self, flight: InFlight) -> tuple[Readings, str]:
         """Read the facts that the flight's action changes; return why one can't be read, too."""

@@ -272,7 +272,6 @@ class Site:
         return {
             **inherited, **self.sandbox.environment, "AWS_ENDPOINT_URL": self.wire.endpoint,
             "DRFSM_HOME": str(self.home), "USER": operator, "LOGNAME": operator,
-            "DRFSM_REQUEST_TIMEOUT": "5",  # the sandbox's servers answer at once, or never
         }  # fmt: skip
 
     def start(self, *argv: str, operator: str = "ann", victim: bool = True) -> Command:
