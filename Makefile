@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 DRFSM ?= $(BIN)/drfsm
-.PHONY: help demo dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-cluster control-plane check schemas bench mutants sbom clean
+.PHONY: help demo dr-drill dr-plan dr-restore dr-validate dr-approve dr-failback dr-status test test-fast test-servers test-executions test-cluster control-plane check schemas bench mutants mutants-machines agree sbom clean
 CONFORMANCE := $(addprefix tests/sandbox/kubernetes/test_api, .py _batch.py _kubectl.py _networking.py _tables.py)
 
 help:
@@ -44,7 +44,7 @@ dr-status:
 	@$(DRFSM) status $(RUN) $(ARGS)
 
 test: check
-	$(BIN)/pytest -n 4 --dist worksteal $(AGAIN)
+	$(BIN)/pytest -n 6 --dist worksteal $(AGAIN)  # more than cores: many tests wait
 
 # What is pure, or runs in memory: for every save. It says what it leaves out.
 FAST := tests/spec tests/engine tests/testing tests/journal tests/evidence tests/cli/test_door.py tests/cli/test_proven.py \
@@ -59,6 +59,10 @@ test-fast: $(VENV)/.installed
 test-servers: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,servers]'
 	$(BIN)/pytest -rs $(AGAIN) tests/adapters/test_stores.py
+
+# A promote and a failback, each driven by an execution of Step Functions, with workers that die; see docs/step-functions.md.
+test-executions: $(VENV)/.installed
+	DRFSM_EXECUTIONS=all $(BIN)/pytest -n 2 --timeout=900 -rs $(AGAIN) tests/orchestrators
 
 # Conformance, the failback, its kills and its abort on real Kubernetes control planes; see docs/kubernetes.md.
 test-cluster: control-plane
@@ -81,6 +85,15 @@ schemas: $(VENV)/.installed
 	@$(BIN)/python -m drfsm.evidence.schemas
 	@$(BIN)/python -m tests.record_schema
 	@$(BIN)/drfsm machine schema >build/machine.schema.json && mv build/machine.schema.json machines/
+
+# Every small fault that a declared machine could have, and what finds it out: rules, claims, the loader; see docs/checker.md.
+mutants-machines: $(VENV)/.installed
+	for machine in failback promote drill; do $(BIN)/python -m tests.mutants.machines $$machine & jobs="$$jobs $$!"; done; \
+	for job in $$jobs; do wait $$job || failed=1; done; test -z "$$failed"
+
+# Declaration and code: every action of the three machines, cut off at each of its writes, and done again; minutes.
+agree: $(VENV)/.installed
+	DRFSM_CUTS=1 $(BIN)/pytest -n 2 --dist loadfile --timeout=900 $(AGAIN) tests/agree
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.objects

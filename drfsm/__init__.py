@@ -66,9 +66,10 @@ if TYPE_CHECKING:
     )
     from drfsm.journal import Record, RunState
     from drfsm.journal.replay import replay
-    from drfsm.spec import MachineSpec, Report, check, dump_schema, load_machine, mermaid, table
+    from drfsm.spec import MachineSpec, dump_schema, load_machine, mermaid, table
+    from drfsm.spec.check import Report, check
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 _HOMES = {
     "drfsm.engine": ("Act", "Binding", "Clock", "Fact", "Journal", "Lease", "MemoryJournal", "NoLease", "Run",
@@ -77,7 +78,8 @@ _HOMES = {
                      "EvidenceFault", "ExitCode", "GuardRefused", "IllegalTransition", "Interrupted",
                      "JournalDamaged", "LeaseHeld", "LeaseLost", "Unreachable", "UsageFault"),
     "drfsm.journal.replay": ("Record", "RunState", "replay"),
-    "drfsm.spec": ("MachineSpec", "Report", "check", "dump_schema", "load_machine", "mermaid", "table"),
+    "drfsm.spec": ("MachineSpec", "dump_schema", "load_machine", "mermaid", "table"),
+    "drfsm.spec.check": ("Report", "check"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,5 +1,5 @@
 """``python -m drfsm``."""
 
-from drfsm.cli.main import main
+from drfsm.cli.door import main
 
 main()

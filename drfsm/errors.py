@@ -33,6 +33,7 @@ class ExitCode(IntEnum):
     DIFFERENT = 11  # a comparison ran and found differences
     DISK = 12  # this computer's disk or system refused: full, read-only, broken, too many open files
     NO_STATE = 13  # drill --require-state: the workload's lasting state can't be restored
+    NOT_WAITING = 14  # an execution of Step Functions waits for this answer no more, or never did
     INTERRUPTED = 130  # Ctrl-C
 
 
@@ -240,6 +241,13 @@ class Conflict(ActionFailed):
     """A compare-and-swap lost: someone else wrote in between. drfsm wrote nothing."""
 
     fault = "store"
+
+
+class NotWaiting(DrfsmError):
+    """An execution does not wait for this answer: its token expired or was used, or is another execution's."""
+
+    exit_code = ExitCode.NOT_WAITING
+    fault = "operator"
 
 
 class DeadlineExceeded(DrfsmError):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from drfsm.spec import check, load_machine
+from drfsm.spec import load_machine
+from drfsm.spec.check import check
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "authoring.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from drfsm.errors import ExitCode
-from drfsm.spec import foresight_table, load_machine, mermaid, table
+from drfsm.spec import foresight_table, load_machine, mermaid, rules_table, table
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -46,6 +46,21 @@ def test_the_operators_page_says_of_each_guard_what_is_known_beforehand(name: st
     spec = load_machine((ROOT / "machines" / f"{name}.yaml").read_bytes(), source=f"{name}.yaml")
     due = FORESEEN.sub(lambda _: foresight_table(spec), page.read_text(encoding="utf-8"))
     assert foresight_table(spec) in due
+    if os.environ.get("DRFSM_REGENERATE"):
+        page.write_text(due, encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == due
+
+
+RULES = re.compile(r"(?<=<!-- never -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+@pytest.mark.parametrize("name", ["drill", "failback", "promote"])
+def test_the_operators_page_lists_what_is_proven(name: str) -> None:
+    """Its table of rules is drawn from the declaration: what never is, where, and why."""
+    page = DOCS / f"{name}.md"
+    spec = load_machine((ROOT / "machines" / f"{name}.yaml").read_bytes(), source=f"{name}.yaml")
+    due = RULES.sub(lambda _: rules_table(spec), page.read_text(encoding="utf-8"), count=1)
+    assert rules_table(spec) in due
     if os.environ.get("DRFSM_REGENERATE"):
         page.write_text(due, encoding="utf-8")
     assert page.read_text(encoding="utf-8") == due

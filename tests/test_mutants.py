@@ -1,6 +1,8 @@
 """The tables of the mutants fit the code: each module has near tests, each explained survivor is still there."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,9 +110,29 @@ def test_a_sample_is_drawn_by_name() -> None:
 def test_a_mutant_changes_the_tree_only_while_it_is_tried() -> None:
     """Afterwards the module is as it was written."""
     tree, mutants = mutants_of("gate.py", SOURCE)
-    before = ast.dump(tree)
+    before = ast.dump(tree, include_attributes=True)
     for mutant in mutants:
         with mutant.edit:
-            assert ast.dump(tree) != before
+            assert ast.dump(tree, include_attributes=True) != before
             compile(tree, "gate.py", "exec")
-        assert ast.dump(tree) == before
+        assert ast.dump(tree, include_attributes=True) == before
+
+
+ANEW = """
+from pathlib import Path
+from tests.mutants import workshop
+from tests.mutants.operators import mutants_of
+from tests.mutants.session import ROOT
+path = "drfsm/journal/chain.py"
+mutant = next(each for each in mutants_of(path, (ROOT / path).read_text())[1] if each.before == "64")
+tests = ["tests/journal/test_chain.py::test_the_first_line_follows_sixty_four_zeros"]
+print(workshop.try_anew(ROOT, mutant, tests, 60, Path({temporary!r})).verdict)
+"""
+
+
+def test_a_mutant_of_what_runs_at_import_is_imported(tmp_path: Path) -> None:
+    """Tables are mutated, too: the process that tries one imports the mutant, and not the module beside it."""
+    script = ANEW.format(temporary=str(tmp_path / "t"))
+    command = [sys.executable, "-c", script]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.stdout.strip() == "killed", said.stderr

@@ -1,4 +1,4 @@
-"""What a valid response of S3, STS, IAM, EC2, SSM, ECR and CloudWatch must contain, and the check against that.
+"""What a valid response of S3 and of each other service of AWS must contain, and the check against that.
 
 botocore reads any response into a dict and leaves out what is missing: a login page, an empty body or another
 document becomes "no objects", "no runners", "no policy". So ANSWERS lists, for each operation that drfsm calls, the
@@ -142,6 +142,25 @@ ANSWERS: Mapping[str, Mapping[str, Answer]] = {
         "DescribeAlarms": Answer("", {"MetricAlarms?": _ALARMS, "CompositeAlarms?": _ALARMS}),
         "DescribeAlarmHistory": Answer("", {"AlarmHistoryItems": [_ALARM_HISTORY_ITEM], "NextToken?": _TEXT}),
         "PutMetricData": Answer("", {}, silent=True),
+    },
+    "stepfunctions": {
+        "DescribeExecution": Answer(
+            JSON, {"executionArn": _TEXT, "stateMachineArn": _TEXT, "status": _TEXT, "input?": _TEXT}
+        ),
+        "GetExecutionHistory": Answer(
+            JSON, {"events": [{"id": int, "type": _TEXT, "previousEventId?": int}], "nextToken?": _TEXT}
+        ),
+        "SendTaskSuccess": Answer(JSON, {}, silent=True),
+        "SendTaskFailure": Answer(JSON, {}, silent=True),
+        "SendTaskHeartbeat": Answer(JSON, {}, silent=True),
+    },
+    "sqs": {
+        "ReceiveMessage": Answer(JSON, {"Messages?": [{"MessageId": _TEXT, "ReceiptHandle": _TEXT, "Body": _TEXT}]}),
+        "DeleteMessage": Answer(JSON, {}, silent=True),
+        "ChangeMessageVisibility": Answer(JSON, {}, silent=True),
+    },
+    "sns": {
+        "Publish": Answer("PublishResponse", {"MessageId": _TEXT}),
     },
 }
 """service -> operation -> what its response always contains, by the API references of the services."""

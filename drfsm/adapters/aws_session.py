@@ -12,7 +12,7 @@ An object is absent only if the service says so with its own error code: a proxy
 import re
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -309,16 +309,17 @@ def _of_credentials(what: str, fault: Exception) -> DrfsmError | None:
     return None
 
 
-def call(what: str, request: Callable[[], Any], *absent: str) -> Any:
+def call(what: str, request: Callable[[], Any], *absent: str, awaited: bool = False) -> Any:
     """Make a request through botocore; return None where the service responds with one of the codes ``absent``.
 
     Raises the error for its failure. ``request`` may only call botocore: any exception in it counts as a fault of the
-    response.
+    response. ``awaited``: the service itself waits before it answers, which is no silence to be told of.
     """
     from botocore.exceptions import ClientError
 
+    words = f"an answer to: {printable(what)} (given up after {READ_TRIES} tries of {READ_SECONDS} s)"
     try:
-        with waiting_for(f"an answer to: {printable(what)} (given up after {READ_TRIES} tries of {READ_SECONDS} s)"):
+        with nullcontext() if awaited else waiting_for(words):
             return request()
     except DrfsmError:
         raise

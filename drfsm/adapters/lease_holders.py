@@ -83,7 +83,8 @@ def _state_of(store: ObjectStore, prefix: str, run_id: str) -> RunState | None:
     numbers = sorted(number_of(stat.key) or 0 for stat in store.list(f"{home}/") if _is_record(home, stat.key))
     try:
         blobs = [store.get(key_of(home, number), largest_bytes=LARGEST_BYTES) for number in numbers]
-        return fold(read([blob.body for blob in blobs if blob is not None]).records)
+        chain = read([blob.body for blob in blobs if blob is not None])
+        return None if chain.torn else fold(chain.records)  # an object is written whole: a torn one is nobody's record
     except Unreachable:
         raise
     except (DrfsmError, ValueError):

@@ -9,9 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
-
-from attrs import define
 
 from drfsm.claims import bounded
 
@@ -21,13 +18,11 @@ _LONGEST_REASON = 120  # characters
 _WRAPPED = 5  # exceptions in one another, at most
 
 
-@define
 class _Wait:
-    """A request that is under way: since when, for what, and when that is to be said."""
+    """A request that is under way: since when, for what, and when that is to be said. A plain class loads at once."""
 
-    began: float
-    words: str
-    due: float
+    def __init__(self, began: float, words: str, due: float) -> None:
+        self.began, self.words, self.due = began, words, due
 
 
 class _Watch:
@@ -102,6 +97,8 @@ def reason_of(fault: BaseException) -> str:
 
 def shown_address(url: str) -> str:
     """Return a server's address for a message: without a user, a password or a query."""
+    from urllib.parse import urlsplit
+
     parts = urlsplit(url)
     return bounded(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", _LONGEST_REASON)
 

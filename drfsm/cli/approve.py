@@ -1,60 +1,221 @@
-"""`drfsm approve`: shows the plan of a waiting promote, records a person's approval, and continues the promote."""
+"""`drfsm approve`: shows the plan of a waiting promote, records a person's approval, and continues the promote.
+
+Where the promote waits in an execution of Step Functions (--execution-arn), the execution is told once the approval is
+in the journal, and before anything else is done; answers.py answers for a machine that a worker drives.
+"""
 
 from pathlib import Path
-from typing import Any
+from shlex import quote
+from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import frozen
 
 from drfsm.adapters.file_journal import read_chain
 from drfsm.claims import bounded
-from drfsm.cli import plans
+from drfsm.cli import answers, execution_options, plans
 from drfsm.cli.prompts import prompted
 from drfsm.cli.run_verbs import on_a_run
 from drfsm.cli.say import say
+from drfsm.engine import Runner
 from drfsm.engine.runner import who as this_user
-from drfsm.errors import ExitCode, UsageFault
+from drfsm.errors import DrfsmError, ExitCode, NotWaiting, UsageFault
 from drfsm.evidence.narrative import shortest_name
 from drfsm.journal import RunState, fold
-from drfsm.runs import wiring
+from drfsm.runs import bundle, wiring
 from drfsm.runs.fetching import find_or_fetch
 from drfsm.runs.invocation import Invocation
 from drfsm.runs.run_context import Outcome, observer
+
+if TYPE_CHECKING:
+    from drfsm.adapters.executions import Executions
+    from drfsm.runs.orchestrators import Asked
 
 
 @click.command()
 @click.option("--ticket", required=True, help="Change or incident number of the approval.")
 @click.option("--plan", default="", metavar="SHA256", help="Digest of the plan.  [default: typed at a terminal]")
 @click.option("--allow-older", is_flag=True, help="Accept that the canonical run is newer than the validated one.")
+@execution_options.through_an_execution
 @on_a_run
-def approve(run: str | None, invocation: Invocation, *, ticket: str, plan: str, allow_older: bool) -> Outcome | int:
+def approve(
+    run: str | None, invocation: Invocation, *, ticket: str, plan: str, allow_older: bool, **execution: str
+) -> Outcome | int:
     """Show the plan of a waiting promote, approve it, and continue the promote.
 
     The approval holds for this plan's digest only. If anything in the plan changes, the approval is stale: the run
-    says so and waits for a new one.
+    says so and waits for a new one. With --execution-arn the execution that waits for this promote is told, too.
     """
-    from drfsm.dr.procedures import approval
-
-    state, now, run, invocation = _plan_now(run, invocation)
-    digest = now["sha256"]
     operator = (invocation.operator or this_user()).strip()
     if not ticket.strip() or not operator:
         raise UsageFault("an approval needs a name and a ticket", hint="add --operator NAME --ticket TICKET")
+    answer = Answer(operator, ticket.strip(), plan.strip(), allow_older)
+    named = execution_options.named(execution, invocation)
+    return _approved(run, invocation, answer) if named is None else _through_execution(run, invocation, answer, named)
+
+
+@frozen
+class Answer:
+    """What a person typed: a name, a ticket, the digest (or ""), and whether an older run may replace a newer one."""
+
+    operator: str
+    ticket: str
+    plan: str
+    allow_older: bool
+
+
+def _approved(run: str | None, invocation: Invocation, answer: Answer) -> Outcome | int:
+    """Approve the plan of a run of this computer, or of a mirror, and continue it."""
+    state, now, place, invocation = _plan_now(run, invocation)
     plans.show(now, state)
-    confirmed = plan.strip()
+    digest = _confirmed(now, answer, shortest_name(state, place), _shown_plans(place))
+    if not digest:
+        return int(ExitCode.REFUSED)
+    args = plans.answer_of(now, digest, answer.operator, answer.ticket, allow_older=answer.allow_older)
+    return wiring.resume(place, lambda runner: runner.request("approve", args), invocation)
+
+
+def _through_execution(
+    run: str | None, invocation: Invocation, answer: Answer, named: execution_options.Named
+) -> Outcome | int:
+    """Approve what an execution asks for: the plan of a run here, or that of a run which a worker drives."""
+    from drfsm.runs import orchestrators
+
+    executions = named.executions()
+    try:
+        question = named.asked()
+    except NotWaiting:
+        if not _answered_already(run, invocation, named.arn):
+            raise
+        say("the execution was told of this approval before: nothing is sent again", err=True)
+        return wiring.resume(run, lambda runner: runner.resume(), invocation)
+    execution_options.show(question)
+    if question.is_exported:
+        state, now = answers.plan_of(question, run, invocation)
+        plans.show(now, state)
+        digest = _confirmed(now, answer, "", {now["sha256"]}, f" --execution-arn {named.arn}")
+        if not digest:
+            return int(ExitCode.REFUSED)
+        approved = plans.answer_of(now, digest, answer.operator, answer.ticket, allow_older=answer.allow_older)
+        return answers.send(executions, question, "approve", answer.operator, approved)
+    place, invocation = find_or_fetch(run, invocation)
+    state = fold(read_chain(place).records)
+    args: dict[str, Any] = {}
+    if _stands_approved(state):
+        by, under = (state.args["approve"].get(name) for name in ("approved_by", "ticket"))
+        orchestrators.check_run(question, state, str(state.args["approve"]["approved_plan"]))
+        say(f"{state.run_id} was approved by {by} under {under}: the execution is told of that", err=True)
+    else:
+        state, now, run, invocation = _plan_now(str(place), invocation)
+        orchestrators.check_run(question, state, now["sha256"])
+        plans.show(now, state)
+        more = f" --execution-arn {named.arn}"
+        digest = _confirmed(now, answer, shortest_name(state, run), _shown_plans(run), more)
+        if not digest:
+            return int(ExitCode.REFUSED)
+        args = plans.answer_of(now, digest, answer.operator, answer.ticket, allow_older=answer.allow_older)
+    outcome = wiring.resume(
+        str(place), lambda runner: _record_and_tell(runner, args, place, executions, question), invocation
+    )
+    _leave_receipt(outcome, named)
+    return outcome
+
+
+def _leave_receipt(outcome: Outcome, named: execution_options.Named) -> None:
+    """Write a complete promote's receipt beside those of its orchestrator; say where, or why that was not possible."""
+    from drfsm.evidence.summary import summarise
+    from drfsm.runs import mirrors, orchestrator_receipts
+
+    if outcome.state.status != "complete":
+        return
+    try:
+        inputs = outcome.state.inputs
+        store = mirrors.store_of(inputs["bucket"], {"endpoint_url": named.endpoint_url, "region": named.region})
+        said = orchestrator_receipts.claims_of(named.executions(), named.arn, store, named.receipts)
+        summary = summarise(outcome.state, outcome.records, head=outcome.head)
+        where = orchestrator_receipts.leave(store, said, outcome, summary["receipt"])
+    except DrfsmError as fault:
+        where = f"not written: {fault.what}"
+    if where:
+        say(f"the orchestrator's receipt of this promote: {where}", err=True)
+
+
+def _stands_approved(state: RunState) -> bool:
+    """Whether a promote was approved, and nobody gave it up since."""
+    given_up = state.status in ("refused", "aborted", "failed") or state.state in ("dr_run_verified", "aborting")
+    return state.machine == "promote" and bool(state.args.get("approve")) and not given_up
+
+
+def _record_and_tell(
+    runner: Runner, args: dict[str, Any], place: Path, executions: "Executions", question: "Asked"
+) -> RunState:
+    """Record the approval, tell the execution, and go on. Where it can't be told, the run is held with the reason."""
+    from drfsm.runs import orchestrators
+
+    if args and runner.advance("approve", args).status != "running":
+        return runner.state
+    approved = orchestrators.approval_of(runner.state.args["approve"], _approved_at(place), runner.state.run_id)
+    try:
+        execution_options.tell(executions, question, lambda: executions.succeed(question.token, approved))
+    except DrfsmError as fault:
+        if not runner.state.ended:
+            bundle.ask_hold(place, "drfsm approve", f"the approval is recorded, and {fault.what}")
+            runner.advance()
+        fault.what = f"the approval is recorded in the journal, and the run is held; {fault.what}"
+        fault.hint = (
+            f"drfsm resume {quote(runner.state.run_id)} goes on by the journal's approval;"
+            f" drfsm abort {quote(runner.state.run_id)} --reason … gives all back. {fault.hint}"
+        )
+        raise
+    if not args:
+        return runner.resume()
+    while runner.state.status == "running":
+        runner.advance()
+    return runner.state
+
+
+def _approved_at(place: Path) -> str:
+    """Return the time of the record of the last approval."""
+    records = read_chain(place).records
+    return next(
+        record.at for record in reversed(records) if record.kind == "commit" and record.body.get("trigger") == "approve"
+    )
+
+
+def _answered_already(run: str | None, invocation: Invocation, arn: str) -> bool:
+    """Whether an execution was told of the approval that this run's journal has."""
+    from drfsm.adapters.aws_session import Services
+    from drfsm.adapters.executions import Executions, parts_of
+    from drfsm.runs import orchestrators
+
+    try:
+        state = fold(read_chain(find_or_fetch(run, invocation)[0]).records)
+    except UsageFault:
+        return False
+    approved = state.args.get("approve", {}).get("approved_plan")
+    services = Services(invocation.places.get("endpoint_url") or None, parts_of(arn)["region"])
+    told = orchestrators.answered(Executions(services), arn, state.run_id)
+    return bool(approved) and told is not None and told.answer.get("plan_sha256") == approved
+
+
+def _confirmed(now: Any, answer: Answer, run: str, shown: set[str], more: str = "") -> str:
+    """Return the digest that a person confirmed; "" where nobody did, and how to is printed."""
+    from drfsm.dr.procedures import approval
+
+    digest, confirmed = now["sha256"], answer.plan
     if not confirmed:
         typed = prompted(f"Type the first {approval.SHOWN} characters of the digest to approve it")
         confirmed = (
             digest if len(typed.strip()) >= approval.SHOWN and digest.startswith(typed.strip()) else typed.strip()
         )
-    unknown = bool(confirmed) and confirmed != digest and confirmed not in _shown_plans(run)
+    unknown = bool(confirmed) and confirmed != digest and confirmed not in shown
     if unknown or not confirmed:
-        command = plans.approve_command(shortest_name(state, run), digest, ticket.strip(), allow_older=allow_older)
+        command = plans.approve_command(run, digest, answer.ticket, allow_older=answer.allow_older)
         why = f": {bounded(confirmed, 100)} is the digest of no plan of this run" if unknown else ""
         say(f"not approved{why}. To approve exactly this plan:", err=True)
-        say(f"  {command}", err=True)
-        return int(ExitCode.REFUSED)
-    answer = plans.answer_of(now, confirmed, operator, ticket, allow_older=allow_older)
-    return wiring.resume(run, lambda runner: runner.request("approve", answer), invocation)
+        say(f"  {command}{more}", err=True)
+        return ""
+    return str(confirmed)
 
 
 def _shown_plans(place: str) -> set[str]:

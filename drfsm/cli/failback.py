@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from drfsm.cli.execution_inputs import as_execution_input, execution_input
 from drfsm.cli.options import (
     Complete,
     Duration,
@@ -25,7 +26,9 @@ from drfsm.cli.options import (
 )
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal, tokens
-from drfsm.errors import UsageFault
+from drfsm.cli.say import say_json
+from drfsm.engine.runner import new_run_id
+from drfsm.errors import ExitCode, UsageFault
 from drfsm.runs import wiring
 
 
@@ -118,6 +121,7 @@ def _run_of_dr(_context: click.Context, _parameter: click.Parameter, value: str)
     show_default=True,
     help="Limit for running Jobs to end, in seconds, or as 90s, 5m, 2h.",
 )
+@as_execution_input
 @patience
 @click.option(
     "--soak-timeout",
@@ -139,7 +143,7 @@ def failback(**options: Any) -> int:
         options.pop("confirm1"), options.pop("confirm2"), options["dr_run_id"], dry_run=options["dry_run"]
     )
     invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
-    output_format = str(options.pop("output"))
+    output_format, as_input = str(options.pop("output")), options.pop("as_execution_input")
     start_options = {name: options.pop(name) for name in ("dry_run", "receipt_dir")}
     for flag, role in (("fence_primary", "fence_primary_role"), ("fence_dr", "fence_dr_role")):
         if options[flag] and not options[role]:
@@ -184,4 +188,7 @@ def failback(**options: Any) -> int:
         raise UsageFault(
             "--prefix is empty: a procedure owns one prefix of the bucket, never all of it", hint="add --prefix"
         )
+    if as_input:
+        say_json(execution_input(new_run_id("failback"), inputs))
+        return int(ExitCode.DONE)
     return reported(wiring.start("failback", inputs, invocation, **start_options), output_format)

@@ -1,4 +1,7 @@
-"""`drfsm list`: the runs of this computer, or the mirrored runs below a prefix of a bucket. Loads nothing heavy."""
+"""`drfsm list`: the runs of this computer, or the mirrored runs below a prefix of a bucket. Loads nothing heavy.
+
+Of a bundle it reads what runs/glance.py says; only where that is not enough are all its records read and folded.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drfsm.adapters.file_journal import holder, read_chain
 from drfsm.claims import printable
 from drfsm.cli.reading_options import output_format
 from drfsm.cli.say import say, say_json
 from drfsm.errors import DrfsmError
-from drfsm.journal import fold
 from drfsm.runs import bundle
+from drfsm.runs.glance import glance
 
 if TYPE_CHECKING:
     from drfsm.runs.mirrors import Mirror
@@ -44,11 +46,38 @@ def list_runs(uri: str | None, output: str) -> None:
 
 def _row(place: Path) -> dict[str, Any]:
     """Return a run's line. A run whose journal cannot be read is listed as damaged."""
+    seen = glance(place)
+    if seen is None:
+        return _row_of_records(place)
+    try:
+        status = _status(seen.status, place)
+    except DrfsmError:
+        return _row_of_records(place)  # which says what is wrong with the lock
+    return {
+        "run_id": seen.run_id, "machine": seen.machine, "status": status, "state": seen.state,
+        "started_at": seen.started_at, "bundle": str(place.resolve()), "dry_run": seen.dry_run,
+    }  # fmt: skip
+
+
+def _status(status: str, place: Path) -> str:
+    """Return the status with what the lock says: a run that nobody works on is interrupted. Raises FileDamaged."""
+    if status not in ("running", "interrupted"):
+        return status
+    from drfsm.adapters.file_journal import holder
+
+    return "interrupted" if holder(place) is None else "running"
+
+
+def _row_of_records(place: Path) -> dict[str, Any]:
+    """Return a run's line as its records say."""
+    from drfsm.adapters.file_journal import read_chain
+    from drfsm.journal import fold
+
     try:
         records = read_chain(place).records
         bundle.check_not_emptied(place, records)
         state = fold(records)
-        dead = state.status == "running" and holder(place) is None
+        status = _status(state.status, place)
     except DrfsmError as fault:
         return {
             "run_id": place.name, "machine": "", "status": "damaged", "state": fault.what, "started_at": "",
@@ -56,8 +85,7 @@ def _row(place: Path) -> dict[str, Any]:
         }  # fmt: skip
     return {
         "run_id": state.run_id or place.name, "machine": state.machine,
-        "status": "interrupted" if dead else state.status,
-        "state": state.state, "started_at": state.started_at, "bundle": str(place.resolve()),
+        "status": status, "state": state.state, "started_at": state.started_at, "bundle": str(place.resolve()),
         "dry_run": state.dry_run,
     }  # fmt: skip
 

@@ -11,7 +11,8 @@ from drfsm.cli.machine_named import load_named
 from drfsm.cli.reading_options import output_format
 from drfsm.cli.say import say, say_json, say_lines
 from drfsm.errors import ExitCode
-from drfsm.spec import MachineSpec, Report, check
+from drfsm.spec import MachineSpec
+from drfsm.spec.check import Report, check
 from drfsm.spec.difference import Change, Difference, differences
 
 _SIGNS = {Change.ADDED: "+", Change.REMOVED: "-", Change.CHANGED: "~"}

@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
+from drfsm.cli.completing import machines
 from drfsm.errors import UsageFault
 from drfsm.resources import shipped
 from drfsm.spec import MachineSpec, load_machine
 
-named_machine = click.argument("named", metavar="MACHINE")
+named_machine = click.argument("named", metavar="MACHINE", shell_complete=machines)
 
 
 def load_named(named: str) -> MachineSpec:

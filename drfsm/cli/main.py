@@ -6,9 +6,8 @@ A command's module is loaded when the command is used, so that `drfsm --help` an
 import atexit
 import importlib
 import os
-import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cache
 from typing import Any
@@ -17,61 +16,32 @@ import click
 
 from drfsm.adapters.waiting import tell_with
 from drfsm.claims import bounded
-from drfsm.cli import next_steps
+from drfsm.cli import first_page, next_steps
+from drfsm.cli.completing import COMPLETE_VARIABLE, completed
+from drfsm.cli.examples import with_examples
+from drfsm.cli.first_page import COMMANDS
+from drfsm.cli.nearest import did_you_mean, suggested
 from drfsm.cli.say import say, say_lines, say_text
-from drfsm.errors import DrfsmError, ExitCode, Unreachable, UsageFault
+from drfsm.errors import DrfsmError, ExitCode, IllegalTransition, Unreachable, UsageFault
+
+__all__ = ["COMMANDS", "cli", "filled", "main", "run"]
 
 _DEFECT_SHOWN = 4000  # characters
 
-# command -> (module below drfsm.cli, attribute, one line of help)
-COMMANDS: Mapping[str, tuple[str, str, str]] = {
-    "drill": ("drill", "drill", "Rehearse a recovery: bring up a site from a backup, validate it, take it down."),
-    "validate": (
-        "validate",
-        "validate",
-        "Validate an existing site: run its Job once, in a staging prefix, and verify the result.",
-    ),
-    "failback": ("failback", "failback", "Make the primary canonical again, with strict safety checks."),
-    "promote": ("promote", "promote", "Make DR's validated run canonical, after a person's approval."),
-    "approve": ("approve", "approve", "Approve the plan of a promote that waits for it."),
-    "resume": ("run_verbs", "resume", "Continue an interrupted or held run from exactly where it stands."),
-    "abort": ("run_verbs", "abort", "Undo what a run changed, newest first."),
-    "hold": ("run_verbs", "hold", "Stop a working run before its next step."),
-    "skip": ("run_verbs", "skip", "Skip the optional step that a run stands before."),
-    "request": ("run_verbs", "request", "Fire a trigger that only a person may fire (see `status`)."),
-    "resolve": ("run_verbs", "resolve", "Say how an interrupted action ended, if drfsm cannot tell."),
-    "status": ("status", "status", "Show where a run stands, what is frozen, and what to type next."),
-    "list": ("list_runs", "list_runs", "List the runs of this computer, newest first."),
-    "replay": ("replay", "replay", "Tell a run's story from its journal, offline, and audit it."),
-    "health": ("health", "health", "Say whether what is published is fresh and correct: for people, cron and alarms."),
-    "pointers": ("pointers", "pointers", "Show which run is canonical; set another one by hand."),
-    "fence": ("fences", "fence", "Show which site is fenced off from the pointers; lift a fence by hand."),
-    "runs": ("artifact_runs", "runs", "Published runs of the workload: list, show, verify, compare, sync."),
-    "control-plane": (
-        "control_plane",
-        "control_plane",
-        "Configuration of the workload: publish, fetch, apply, verify.",
-    ),
-    "backup": ("backups", "backup", "Backups of a site's objects and state: create, verify, restore."),
-    "kubeconfig": ("kubeconfig", "kubeconfig", "Fetch the kubeconfig of a machine that carries a site, through SSM."),
-    "workload": ("workloads", "workload", "Check and show the contract of the workload, offline."),
-    "machine": ("machines", "machine", "Check, play, compare, draw and begin declared machines, offline."),
-    "sandbox": ("sandboxes", "sandbox", "Run two sites on this computer, to try everything."),
-}
-
 
 @cache
-def filled(command: click.Command) -> click.Command:
-    """Return a command, those of a group included, that refuses an empty text for what it requires.
+def filled(command: click.Command, words: str) -> click.Command:
+    """Return a command, those of a group included, with its examples, that refuses an empty text for what it requires.
 
-    In scripts, a variable that isn't set becomes one.
+    In scripts, a variable that isn't set becomes one. ``words``: those that lead to the command.
     """
+    with_examples(command, words)
     for parameter in command.params:
         if parameter.required:
             parameter.callback = _not_empty(parameter.callback)
     if isinstance(command, click.Group):
-        for part in command.commands.values():
-            filled(part)
+        for name, part in command.commands.items():
+            filled(part, f"{words} {name}")
     return command
 
 
@@ -101,41 +71,27 @@ class Lazy(click.Group):
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(f"drfsm.cli.{module}"), attribute)
-        return filled(command)
+        return filled(command, cmd_name)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; suggest the nearest one for a name that is misspelt."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as fault:
-            import difflib
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Return the commands that begin so, without importing any of them; else the options."""
+        from click.shell_completion import CompletionItem
 
-            near = [] if args[0].startswith("-") else difflib.get_close_matches(args[0], COMMANDS, n=3)
-            if not near:
-                raise
-            commands = ", ".join(f"drfsm {name}" for name in near)
-            raise click.UsageError(f"No such command {args[0]!r}. Did you mean: {commands}?", ctx) from fault
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [
+            CompletionItem(name, help=words) for name, (_, _, words) in COMMANDS.items() if name.startswith(incomplete)
+        ]
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the commands without importing any of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, words) for name, (_, _, words) in COMMANDS.items()])
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the first page, which knows the commands without importing any of them."""
+        formatter.write(first_page.page(formatter.width))
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="drfsm")
 def cli() -> None:
-    """Disaster-recovery procedures as declared, journalled, resumable state machines.
-
-    Try it on two sites of your own:  drfsm sandbox up;  eval "$(drfsm sandbox env)"
-
-    Exit codes: 0 done, 1 a defect in drfsm, 2 wrong usage, 3 refused, 4 held (continue with `drfsm resume`),
-    5 someone else holds the lease, 6 the evidence does not hold, 7 the journal is damaged, 8 not legal in this
-    state, 9 unreachable, 10 aborted or failed, 11 a check found differences, 12 this computer's disk is full or
-    refuses, 130 interrupted.
-    """
+    """Disaster-recovery procedures as declared, journalled, resumable state machines."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -155,12 +111,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _leave(code: int = ExitCode.DEFECT) -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # closed, or nobody reads any more
-            stream.flush()
+            if stream is not None:  # None: closed from the start
+                stream.flush()
     os._exit(code)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. Nothing but a defect leaves a traceback, and then in a file."""
+    if COMPLETE_VARIABLE in os.environ:
+        return completed(cli)
     tell_with(_waiting)
     words = sys.argv[1:] if argv is None else list(argv)
     try:
@@ -179,6 +138,8 @@ def _report_fault(fault: BaseException, command: str = "") -> int:
     """Print what went wrong; return the exit code."""
     match fault:
         case DrfsmError():
+            if isinstance(fault, IllegalTransition):
+                fault.hint = f"{did_you_mean(fault.trigger, fault.legal)} {fault.hint}".strip()
             first, *rest = next_steps.for_command(
                 command, fault.lines()
             )  # each printed as one line: none can forge another
@@ -193,7 +154,7 @@ def _report_fault(fault: BaseException, command: str = "") -> int:
             code = ExitCode.INTERRUPTED
         case click.ClickException():
             with _telling():
-                fault.show()
+                (suggested(fault) if isinstance(fault, click.UsageError) else fault).show()
             code = ExitCode.USAGE
         case BrokenPipeError():
             sys.stderr.close()
@@ -210,6 +171,8 @@ def _report_fault(fault: BaseException, command: str = "") -> int:
 
 def _of_the_system(fault: OSError) -> DrfsmError:
     """Return an error of the network or of this computer as one with a message and a next step."""
+    import socket
+
     from drfsm.files import disk_fault
 
     if isinstance(fault, ConnectionError | TimeoutError | socket.gaierror):

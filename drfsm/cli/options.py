@@ -11,6 +11,7 @@ import click
 
 from drfsm.claims import bounded
 from drfsm.cli import typed
+from drfsm.cli.completing import run_ids
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.files import given_file
 from drfsm.runs.trust import region_here
@@ -168,6 +169,7 @@ take_over = click.option(
     "--take-over",
     default="",
     metavar="RUN",
+    shell_complete=run_ids,
     help="Take over the lease of this run. Only if you know that its process is dead.",
 )
 

@@ -63,9 +63,10 @@ def show_standing(state: RunState, planned: reserved_plans.Reserved) -> None:
 
 
 def approve_command(named: str, digest: str, ticket: str, *, allow_older: bool = False) -> str:
-    """Return the command, ready to paste, that approves the plan with this digest."""
+    """Return the command, ready to paste, that approves the plan with this digest. ``named``: the run, or ""."""
     suffix = " --allow-older" if allow_older else ""
-    return f"drfsm approve {quote(named)} --ticket {quote(ticket)} --plan {quote(digest)}{suffix}"
+    run = f" {quote(named)}" if named else ""
+    return f"drfsm approve{run} --ticket {quote(ticket)} --plan {quote(digest)}{suffix}"
 
 
 def answer_of(now: Any, digest: str, operator: str, ticket: str, *, allow_older: bool) -> dict[str, Any]:

@@ -183,3 +183,40 @@ def set_pointers(
     else:
         say(f"{len(moved)} pointers moved; all pointers name {run_id}")
     return int(ExitCode.DONE)
+
+
+@pointers.command()
+@click.argument("site", type=click.Choice(("primary", "dr")))
+@at_bucket
+@click.option("--confirm", default="", help="The token: CONFIRM-OWNER-<site>.  [default: typed at a terminal]")
+@click.option("--reason", required=True, help="Why. It is printed with what was there before.")
+@click.option("--operator", default="", help="Your name in the lease.  [default: your user name]")
+@take_over
+@output
+def own(site: str, confirm: str, reason: str, operator: str, take_over: str, output: str, **options: Any) -> int:
+    """Record SITE as the owner of the pointers, where somebody changed that behind a run's back.
+
+    Changes drfsm's ownership object only, no pointer. Takes the lease, so that no procedure runs meanwhile.
+    """
+    from drfsm.adapters.s3_lease import S3Lease
+    from drfsm.dr.pointers import ownership
+    from drfsm.dr.terms import terms_of
+    from drfsm.engine.runner import new_run_id, who
+
+    token = f"CONFIRM-OWNER-{site}"
+    confirm = confirm or prompted(f"Type {token}")
+    if confirm != token:
+        raise UsageFault(f"the token is not {token}: nothing was touched", hint=f"add --confirm {token}")
+    store, layout = connected(options), terms_of(options).layout
+    lease = S3Lease(store, layout.prefix, take_over_from=take_over or None)
+    me = new_run_id("pointers")
+    epoch = lease.acquire(me, operator or who(), platform.node())
+    try:
+        before = ownership.own_by_hand(store, layout.own("ownership.json"), site, {"run": me, "epoch": epoch})
+    finally:
+        lease.release(me)
+    if output == "json":
+        say_json({"site": site, "before": before, "reason": reason})
+    else:
+        say(f"{site} owns the pointers; before, the ownership object named {before['site'] or 'no site'}")
+    return int(ExitCode.DONE)

@@ -7,6 +7,7 @@ from uuid import uuid4
 import click
 
 from drfsm.cli import plans
+from drfsm.cli.execution_inputs import as_execution_input, execution_input, tell_topic
 from drfsm.cli.options import (
     Complete,
     Duration,
@@ -18,11 +19,18 @@ from drfsm.cli.options import (
     workload_file,
 )
 from drfsm.cli.outcome import output, reported
-from drfsm.cli.promote_inputs import check_combinations, check_immediate_approval, inputs_of
+from drfsm.cli.promote_inputs import (
+    check_combinations,
+    check_immediate_approval,
+    held_against,
+    inputs_of,
+    orchestrated,
+)
 from drfsm.cli.prompts import at_terminal
-from drfsm.cli.say import say
+from drfsm.cli.say import say, say_json, say_lines
 from drfsm.engine import Runner
 from drfsm.engine.runner import new_run_id
+from drfsm.errors import ExitCode
 from drfsm.journal import RunState
 from drfsm.runs import reserved_plans, wiring
 from drfsm.runs.mirrors import has_mirror
@@ -134,6 +142,22 @@ from drfsm.runs.mirrors import has_mirror
     "--execution-id", default="", help="Execution id of the orchestrator.  [default: its environment variable, or none]"
 )
 @click.option(
+    "--execution-arn",
+    default="",
+    metavar="ARN",
+    help="Execution of Step Functions whose orchestrator restored DR: what it says is held against what is there.",
+)
+@click.option(
+    "--receipts",
+    default="",
+    metavar="S3_URI",
+    help="Where that orchestrator keeps its receipts.  [default: as it says, if that is in this bucket]",
+)
+@as_execution_input
+@click.option(
+    "--notify", default="", metavar="TOPIC_ARN", help="SNS topic that is told when the run waits for an approval."
+)
+@click.option(
     "--drain-timeout",
     type=Duration(),
     default=300,
@@ -154,11 +178,18 @@ def promote(**options: Any) -> int:
     dry_run = bool(start_options["dry_run"])
     check_immediate_approval(options, ticket, approved_plan, plan_of, dry_run=dry_run, allow_older=allow_older)
     check_combinations(options)
+    execution_arn, receipts = orchestrated(options, ticket)
     reserved = _reserved(approved_plan, plan_of)
     planned = reserved or reserved_plans.Reserved(new_run_id("promote"), uuid4().hex)
     # A dry run is a run of its own: its plan is of the one start that may use it.
     run_id = new_run_id("promote") if dry_run else planned.run_id
+    as_input, topic = options.pop("as_execution_input"), options.pop("notify")
     inputs = inputs_of(options, planned)
+    if execution_arn:
+        say_lines([f"  · {line}" for line in held_against(execution_arn, receipts, inputs)], err=True)
+    if as_input:
+        say_json(execution_input(run_id, inputs))
+        return int(ExitCode.DONE)
     if reserved is not None:
         reserved_plans.refuse_used(reserved, mirrored=has_mirror(options, reserved.run_id))
 
@@ -180,6 +211,8 @@ def promote(**options: Any) -> int:
     outcome = wiring.start(
         "promote", inputs, invocation, run_id=run_id, then=approve_at_once, prepare=use_plan, **start_options
     )
+    if topic:
+        tell_topic(topic, outcome)
     return reported(outcome, output_format)
 
 

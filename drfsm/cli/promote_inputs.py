@@ -11,7 +11,7 @@ from typing import Any
 from attrs import asdict
 
 from drfsm.cli.options import assignments, check_run_id, contract_of, new_workload_run_id, policy_inputs
-from drfsm.errors import UsageFault
+from drfsm.errors import ActionFailed, UsageFault
 from drfsm.runs import reserved_plans
 from drfsm.runs.canonical import canonical_run
 
@@ -133,6 +133,64 @@ def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict
         if options["kubeconfig_primary"]
         else "",
     }
+
+
+def orchestrated(options: dict[str, Any], ticket: str) -> tuple[str, str]:
+    """Return the execution of --execution-arn and the place of --receipts, and let the run record the execution.
+
+    Raises UsageFault for an ARN that is none, and for options that don't go together.
+    """
+    from drfsm.adapters.executions import execution_arn
+
+    arn, receipts = options.pop("execution_arn"), options.pop("receipts")
+    if receipts and not arn:
+        raise UsageFault("--receipts needs --execution-arn", hint="name the execution")
+    if arn and options["execution_id"]:
+        raise UsageFault("--execution-arn and --execution-id exclude each other", hint="give the ARN alone")
+    if arn and ticket:
+        raise UsageFault(
+            "an execution is told of an approval by `drfsm approve --execution-arn`, not by --ticket and --plan",
+            hint="leave --ticket and --plan out, then approve",
+        )
+    options["execution_id"] = execution_arn(arn, "", "") if arn else options["execution_id"]
+    return arn, receipts
+
+
+def held_against(arn: str, receipts: str, inputs: dict[str, Any]) -> list[str]:
+    """Return in words what of an orchestrator's claims is so: its machine, its backup, its phases' receipts.
+
+    Raises ActionFailed for what is not so, and for an execution of another account or region: nothing was begun.
+    """
+    from drfsm.adapters import aws
+    from drfsm.adapters.aws_session import Services
+    from drfsm.adapters.executions import Executions, parts_of
+    from drfsm.dr.terms import terms_of
+    from drfsm.dr.validation import parsed
+    from drfsm.runs import orchestrator_receipts
+
+    region = parts_of(arn)["region"]
+    endpoint_url = inputs["endpoint_url"] or None
+    account = aws.connect(bucket=inputs["bucket"], endpoint_url=endpoint_url, region=inputs["region"] or region)
+    for what, theirs, ours in (
+        ("account", parts_of(arn)["account"], account.identity.account()),
+        ("region", region, account.identity.region()),
+    ):
+        if theirs != ours:
+            raise ActionFailed(
+                f"the execution {arn} is of the {what} {theirs}, and this command works in {ours}; nothing was begun",
+                hint=f"use credentials and a --region of that {what}",
+                fault="operator",
+            )
+    executions = Executions(Services(endpoint_url, region))
+    said = orchestrator_receipts.claims_of(executions, arn, account.store, receipts)
+    receipt = inputs["validation_receipt"]
+    return orchestrator_receipts.check(
+        said,
+        store=account.store,
+        infrastructure=account.infrastructure,
+        tags=terms_of(inputs).workload.runners.tags,
+        validated_backup=str((parsed(receipt).get("backup") or {}).get("uri") or "") if receipt else "",
+    )
 
 
 def _receipt(source: str, expected_sha256: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:

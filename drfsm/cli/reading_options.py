@@ -2,5 +2,7 @@
 
 import click
 
-bundle_or_mirror = click.argument("bundle_", metavar="[BUNDLE|S3_URI]", required=False)
+from drfsm.cli.completing import run_ids
+
+bundle_or_mirror = click.argument("bundle_", metavar="[BUNDLE|S3_URI]", required=False, shell_complete=run_ids)
 output_format = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)

@@ -95,7 +95,7 @@ def logged(named: str | None) -> tuple[bytes, "MachineSpec", tuple[str, int] | N
     mirror = mirrors.open_mirror(named, {})
     state = mirrors.state_of(mirror)
     text = mirrors.declaration_of(mirror, state)
-    return b"".join(mirror.lines), load_machine(text, source=f"{state.machine}.yaml"), None
+    return b"".join(mirror.lines), load_machine(text, source=f"{state.machine}.yaml", recorded=True), None
 
 
 def _bound(machine: str) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
@@ -129,4 +129,4 @@ def _declared(place: Path) -> "MachineSpec":
             f"{place} holds {len(names)} declarations instead of one: legality cannot be checked",
             hint="restore the bundle's <machine>.yaml from a copy",
         )
-    return load_machine(text, source=names[0])
+    return load_machine(text, source=names[0], recorded=True)

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from drfsm.claims import bounded, is_name
+from drfsm.cli.completing import run_ids, triggers
 from drfsm.cli.options import address, check_run_id, operator, reason_in_words, take_over
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal
@@ -27,7 +28,7 @@ from drfsm.runs.run_context import Outcome
 from drfsm.runs.trust import Assurances, trusted_machines
 
 _WHO = (
-    click.argument("run", required=False),
+    click.argument("run", required=False, shell_complete=run_ids),
     operator,
     take_over,
     click.option(
@@ -86,8 +87,8 @@ def on_a_run(command: Callable[..., Outcome | int]) -> Callable[..., int]:
         }
         places = {name: options.pop(name) for name in ("endpoint_url", "region", "terraform_dir")}
         assurances = Assurances(
-            heads=_digests("--expect-head", options.pop("heads")),
-            approved_plans=_digests("--approved-plan", options.pop("plans")),
+            heads=digests("--expect-head", options.pop("heads")),
+            approved_plans=digests("--approved-plan", options.pop("plans")),
             machines=trusted_machines(options.pop("machines"), os.environ),
         )
         invocation = at_terminal(
@@ -101,7 +102,8 @@ def on_a_run(command: Callable[..., Outcome | int]) -> Callable[..., int]:
     return wrapped
 
 
-def _digests(option: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+def digests(option: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the digests that an option names. Raises UsageFault for a text that is none."""
     for text in texts:
         if not is_name("sha256", text):
             raise UsageFault(f"{option}: {bounded(text, 100)} is no SHA-256", hint="give all 64 hex digits")
@@ -140,7 +142,7 @@ def abort(run: str | None, invocation: Invocation, *, reason: str) -> Outcome:
 
 
 @click.command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=run_ids)
 @_reason
 @operator
 def hold(run: str | None, reason: str, operator: str) -> int:
@@ -200,7 +202,7 @@ _VERBS = ("resume", "abort", "approve")
 
 
 @click.command()
-@click.argument("trigger", metavar="TRIGGER", required=False, callback=_trigger)
+@click.argument("trigger", metavar="TRIGGER", required=False, callback=_trigger, shell_complete=triggers)
 @_reason
 @click.option(
     "--arg", "args", multiple=True, metavar="NAME=VALUE", help="An input that this trigger changes, e.g. dr_run_id=…."

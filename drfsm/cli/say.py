@@ -13,13 +13,12 @@ import io
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from textwrap import wrap
 from typing import Any, TextIO
-
-import click
 
 from drfsm.claims import printable, printable_json, printable_lines
 from drfsm.errors import DrfsmError
@@ -33,7 +32,7 @@ _UNBROKEN = "\N{NO-BREAK SPACE}"
 def say(line: object = "", *, err: bool = False) -> None:
     """Print one line. Raises OSError if stdout refuses it; what stderr refuses is dropped."""
     with suppress(OSError, ValueError) if err else nullcontext():
-        click.echo(printable(line), err=err)
+        _echo(printable(line), err=err)
 
 
 def say_lines(lines: Iterable[object], *, err: bool = False) -> None:
@@ -45,12 +44,25 @@ def say_lines(lines: Iterable[object], *, err: bool = False) -> None:
 def say_text(text: str, *, err: bool = False) -> None:
     """Print a text of several lines whose line breaks are drfsm's own. Raises as ``say``."""
     with suppress(OSError, ValueError) if err else nullcontext():
-        click.echo(printable_lines(text.removesuffix("\n")), err=err)
+        _echo(printable_lines(text.removesuffix("\n")), err=err)
 
 
 def say_json(value: Any) -> None:
     """Print a value as JSON. Characters that do not print are escaped, so that a reader gets the same value."""
-    click.echo(printable_json(json.dumps(value, indent=2, ensure_ascii=False)))
+    _echo(printable_json(json.dumps(value, indent=2, ensure_ascii=False)))
+
+
+def say_page(text: str) -> None:
+    """Print a text of drfsm's own, in ASCII, to stdout, if there is one. Loads no click. Raises OSError."""
+    if sys.stdout is not None:  # None: closed from the start
+        sys.stdout.write(printable_lines(text))
+        sys.stdout.flush()
+
+
+def _echo(text: str, *, err: bool = False) -> None:
+    import click
+
+    click.echo(text, err=err)
 
 
 class Enduring(io.TextIOBase):

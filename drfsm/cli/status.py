@@ -29,6 +29,7 @@ from drfsm.errors import (
     EvidenceFault,
     ExitCode,
     FileDamaged,
+    JournalDamaged,
     Unreadable,
     UsageFault,
 )
@@ -46,12 +47,21 @@ from drfsm.runs.derived import make_true
 @bundle_or_mirror
 @output_format
 @prices_option
-def status(bundle_: str | None, output: str, prices: str) -> int:
+@click.option(
+    "--by-hand",
+    is_flag=True,
+    help="Print plain kubectl and aws commands that put back what the run changed (docs/by-hand.md).",
+)
+def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool) -> int:
     """Show what is frozen now, where a run stands, since when, and what to type next.
 
     BUNDLE is a directory or a run's id; without it the run that is open, else the newest. S3_URI is a run's mirror,
     which is only read.
     """
+    if by_hand:
+        if output == "json":
+            raise UsageFault("--by-hand prints a shell script, which has no JSON", hint="leave out -o json")
+        return _by_hand(bundle_)
     if bundle_ is not None and bundle_.startswith("s3://"):
         return _status_of_mirror(bundle_, output, read_prices(prices))
     document = read_prices(prices)
@@ -86,6 +96,41 @@ def status(bundle_: str | None, output: str, prices: str) -> int:
     first, *rest = fault.lines()
     say_lines([f"drfsm: {first}", *rest], err=True)
     return int(ExitCode.DONE if isinstance(fault, DiskFault | UsageFault) else fault.exit_code)
+
+
+def _by_hand(named: str | None) -> int:
+    """Print the commands by which a person puts back what a run changed: from its records alone, also damaged ones."""
+    from drfsm.runs import by_hand, mirrors
+
+    if mirrors.is_mirror(named):
+        lines: Sequence[bytes] = mirrors.open_mirror(named, {}).lines
+    else:
+        place = selection.find(named, to_read=True)
+        lines = read_lines(place)
+        if worker := _holder(place)[0]:
+            who = f"PROCESS {worker.get('pid', '?')} ON {worker.get('host', '?')}"
+            say(f"# {who} WORKS ON THIS RUN NOW. Stop it first: drfsm hold, or end the process.")
+    records, damage = _as_many_as_can_be_read(lines)
+    if damage is not None:
+        say(f"# THE JOURNAL IS DAMAGED ({damage.what}): what was done from there on is not in this list.")
+        say("# Look for the whole of it in the run's mirror: drfsm list s3://<bucket>/<prefix>")
+    say_lines(by_hand.commands(records))
+    return int(ExitCode.DONE if damage is None else ExitCode.DAMAGED)
+
+
+def _as_many_as_can_be_read(lines: Sequence[bytes]) -> tuple[Sequence[Record], JournalDamaged | None]:
+    """Return the records up to the first that can't be read or understood, and what is wrong with that one."""
+    damage: JournalDamaged | None = None
+    while lines:
+        try:
+            records = read(lines).records
+            fold(records)
+        except JournalDamaged as fault:
+            damage = damage or fault
+            lines = lines[: min(fault.line, len(lines)) - 1]
+        else:
+            return records, damage
+    raise damage or UsageFault("this journal has no record", hint="drfsm list")
 
 
 def _status_of_mirror(uri: str, output: str, prices: str) -> int:

@@ -37,7 +37,7 @@ class Attempts:
     def take(self, row: Row, args: Mapping[str, Any] | None = None) -> None:
         """Try the row as often as it declares. Raises what the last attempt raised.
 
-        A guard that refuses by a value that was really read is final: no other attempt follows.
+        A refusal is tried again as long as one of the values behind it could not be read; else it is final.
         """
         most = row.attempts.limit(self._log.state.inputs)
         for number in range(1, most + 1):

@@ -107,7 +107,7 @@ def _changed(spec: MachineSpec, log: RunLog) -> set[str]:
     changed: set[str] = set()
     for forecast in log.state.forecasts:
         row = spec.row_of(forecast.row, log.state.inputs)
-        changed |= set(row.sets)
+        changed |= {*row.sets, *spec.brought_about(row)}
         if row.wait:  # likewise what the run would have waited for by then
             changed |= {fact for _, fact, _ in spec.wanted_of(row)}
     return spec.depending_on(changed)

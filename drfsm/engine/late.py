@@ -1,16 +1,19 @@
 """Writes that land late: requests of an action whose process was killed, or gave up, before the world answered.
 
 A request can take effect long after the process that sent it. Going on with the same action needs nothing here: what
-it does again is written under the same conditions, so only one of the two requests can succeed. An action that is given
-up (undone, abandoned) is different: an undo that finds nothing to undo writes nothing, and then the condition of the
-late request still holds. So before an undo counts as done, and before a run ends, each such action is settled, as its
-binding says (``Late``):
+it does again is written under the same conditions, so only one of the two requests can succeed. Going on with another
+row is different: its guards would be read while the late request still can change what they see; and an undo that finds
+nothing to undo writes nothing, so that the condition of the late request still holds. So BEFORE the guards of another
+row are read, before an undo counts as done, and before a run ends, each such action is settled, as its binding says
+(``Late``; journal/settling.py says which):
 
     touch     what the action could change gets a new version with the same content: the late request's condition fails
     settles   a request without a condition: wait as long as a request can take, then read the facts again; what landed
-              meanwhile is undone again; what may still land is recorded in words, for a person
+              meanwhile is undone again, where it was undone; what may still land is recorded in words, for a person
 
-``RunState.in_flight`` (journal/replay.py) has the actions in question.
+``RunState.in_flight`` (journal/replay.py) has the actions in question. A process that dies while it settles leaves them
+there: whoever goes on settles them. What can't be touched, as its site does not answer, stops no row: it is recorded as
+not excluded, and tried again before its undo and before the end.
 
 A run that took the lease over from one that never ended (``RunState.predecessor``) inherits what that one had on its
 way. It knows only the triggers, from records that anybody may have written; so BEFORE its first change it touches
@@ -18,7 +21,7 @@ everything that any action of its own machine could change, and waits where one 
 Called by step.py and runner.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from drfsm.engine.binding import Binding, Late, Run
@@ -28,11 +31,14 @@ from drfsm.engine.ports import Lease
 from drfsm.errors import DrfsmError, EvidenceFault, Interrupted, LeaseLost
 from drfsm.journal import InFlight, Undoable
 from drfsm.journal.replay import covers
+from drfsm.journal.settling import owed
 from drfsm.spec.model import Row
 
 SETTLE_SECONDS = 60.0
 """How long a request without a condition may take to land: kube-apiserver ends a request after one minute
-(``--request-timeout``), and no client of drfsm waits longer for an answer."""
+(``--request-timeout``; a Runner is told where it is another), and no client of drfsm waits longer for an answer."""
+
+_SAID_SECONDS = 2.0  # a wait that is longer is announced
 
 Pause = Callable[[float, Row], None]
 
@@ -41,11 +47,22 @@ _UNCONDITIONAL = Late(settles="its request has no condition")
 
 
 class LateWrites:
-    """Settles what a run gave up. ``pause`` sleeps and raises Interrupted where a person asks the run to stop."""
+    """Settles what a run gave up. ``pause`` sleeps and raises Interrupted where a person asks the run to stop.
 
-    def __init__(self, log: RunLog, binding: Binding, lease: Lease, observer: Observer, pause: Pause) -> None:
+    ``settle_seconds``: how long a request without a condition may take to land.
+    """
+
+    def __init__(
+        self,
+        log: RunLog,
+        binding: Binding,
+        lease: Lease,
+        observer: Observer,
+        pause: Pause,
+        settle_seconds: float = SETTLE_SECONDS,
+    ) -> None:
         self._log, self._binding, self._lease, self._observer = log, binding, lease, observer
-        self._pause = pause
+        self._pause, self._settle_seconds = pause, settle_seconds
         self._since: float | None = None  # on the clock's monotonic scale
 
     def sent(self) -> None:
@@ -68,20 +85,58 @@ class LateWrites:
                 result = late.touch(self._observer.world, self._run(flight))
                 self._record(flight, "touched", f"{flight.trigger} can no longer take effect late", result=result)
 
+    def owes(self, row: Row) -> bool:
+        """Whether something is to be settled before this row's guards are read."""
+        return any(self._owed(row))
+
     def settle(self, row: Row) -> bool:
-        """Settle everything that is left, before a row that ends the run; False: a change is to be undone again.
+        """Settle what may land late, BEFORE a row's guards are read; False: a change is to be undone again first.
 
         Raises Interrupted, LeaseLost. A world that does not answer ends in a record of what could not be excluded.
         """
-        for flight in self._log.state.in_flight:
+        return self._settle_all(tuple(self._owed(row)), row)
+
+    def may_land(self, row: Row) -> bool:
+        """Whether a request of a row's action can take effect after nobody waits for its answer any more."""
+        return row.lands_late or (row.action or "") in self._binding.late
+
+    def shuts_out(self, row: Row) -> bool:
+        """Whether a touch shuts out every request of a row's action: each one has a condition."""
+        late = self._binding.late.get(row.action or "")
+        return late is not None and late.touch is not None and not late.settles
+
+    def settle_own(self, row: Row) -> None:
+        """Settle what a row itself has sent, before its intent is closed as not done."""
+        own = (flight for flight in self._log.state.in_flight if flight.row == row.key and not flight.undoes)
+        self._settle_all(tuple(own), row)
+
+    def give_up(self, row: Row) -> None:
+        """Shut out what a row has sent; where every attempt was answered, record that nothing of it is on its way."""
+        own = [flight for flight in self._log.state.in_flight if flight.row == row.key and not flight.undoes]
+        if own:
+            self._settle_all(tuple(own), row)
+            return
+        self._lease.check()
+        answered = InFlight(row.key, row.trigger, frozenset(row.sets), attempts=0)
+        facts, fault = self._facts(answered)
+        if not fault:
+            words = f"every attempt of {row.trigger} was answered, and what it changes is as it was before"
+            self._record(answered, "touched", words, facts=facts)
+
+    def _settle_all(self, flights: tuple[InFlight, ...], row: Row) -> bool:
+        for flight in flights:
             late = self._late(flight)
             if late is None:
                 continue
-            if flight.committed and not (late.settles and self._undone(flight)):
-                if late.overwrites:  # BEFORE the guards of the last row are judged: they see what landed
-                    self._wait(row)
-                continue
             self._lease.check()
+            if flight.committed and not (late.settles and self._undone(flight)):
+                self._wait(row)
+                words = (
+                    f"{flight.trigger} was done by a later request, and an earlier one had {self._settle_seconds:.0f} s"
+                    " to take effect before this run goes on"
+                )
+                self._record(flight, "waited", words)
+                continue
             if self._is_gone(flight, late):
                 self._record(flight, "gone", f"{flight.trigger} can no longer take effect: its site is gone")
                 continue
@@ -113,16 +168,15 @@ class LateWrites:
         touched, faults = self._touch_everything(run)
         waits = any(not self._has_condition(trigger) for trigger in left.left_open)
         if waits:
-            run.note(f"the run {left.run_id} left {triggers} open: waiting as long as such a request can take")
-            self._wait(row)
+            self._wait(row, f"the run {left.run_id} left {triggers} open: such a request can still take effect")
         if faults:
             how = "not_excluded"
             words = f"requests of the run {left.run_id} ({triggers}) may still take effect: {'; '.join(faults)}"
         elif waits:
             how = "waited"
             words = (
-                f"requests of the run {left.run_id} ({triggers}) had {SETTLE_SECONDS:.0f} s to take effect before this"
-                " run's first change, and are not expected to"
+                f"requests of the run {left.run_id} ({triggers}) had {self._settle_seconds:.0f} s to take effect before"
+                " this run's first change, and are not expected to"
             )
         else:
             how, words = "touched", f"requests of the run {left.run_id} ({triggers}) can no longer take effect"
@@ -139,13 +193,20 @@ class LateWrites:
 
     # --- the pieces -------------------------------------------------------------------------------------
 
+    def _owed(self, row: Row) -> Iterator[InFlight]:
+        late = {**dict.fromkeys(self._landing_late(), _UNCONDITIONAL), **self._binding.late}
+        return owed(self._log.spec, self._log.state, row, late)
+
+    def _landing_late(self) -> Iterator[str]:
+        return (row.action for row in self._log.spec.rows if row.lands_late and row.action)
+
     def _settled(self, flight: InFlight, late: Late, fault: str, *, result: Any, facts: Readings) -> None:
         if fault:
             words = f"{flight.trigger} may still take effect, as this could not be shut out: {fault}"
             self._record(flight, "not_excluded", words, result=result, facts=facts)
         elif late.settles:
             words = (
-                f"{flight.trigger} had not taken effect {SETTLE_SECONDS:.0f} s after its last request, and is not"
+                f"{flight.trigger} had not taken effect {self._settle_seconds:.0f} s after its last request, and is not"
                 f" expected to: {late.settles}"
             )
             self._record(flight, "read_again", words, result=result, facts=facts)
@@ -210,9 +271,12 @@ class LateWrites:
         except DrfsmError as fault:
             return None, fault.what
 
-    def _wait(self, row: Row) -> None:
-        since = self._log.clock.monotonic() if self._since is None else self._since
-        self._pause(max(0.0, since + SETTLE_SECONDS - self._log.clock.monotonic()), row)
+    def _wait(self, row: Row, why: str = "what was sent before may still take effect, and has no condition") -> None:
+        now = self._log.clock.monotonic()
+        seconds = max(0.0, (now if self._since is None else self._since) + self._settle_seconds - now)
+        if seconds >= _SAID_SECONDS:
+            self._observer.run(row).note(f"{why}: waiting {seconds:.0f} s")
+        self._pause(seconds, row)
 
     def _facts(self, flight: InFlight) -> tuple[Readings, str]:
         """Read the facts that the flight's action changes; return why one can't be read, too."""

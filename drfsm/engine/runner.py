@@ -1,4 +1,4 @@
-"""Runs a declared machine: start, resume, an operator's request, a person's verdict on an open intent.
+"""Runs a declared machine: start, resume, one row, an operator's request, a person's verdict on an open intent.
 
 Owns the loop that takes one row after the other, and where a run goes when a row fails: to a failure's row where one
 is safe, else it is *held*. Everything that is decided is in the journal before it is acted on, so that any process
@@ -20,8 +20,9 @@ from drfsm import __version__
 from drfsm.engine import forecast, recheck
 from drfsm.engine.attempts import Attempts
 from drfsm.engine.binding import Binding
+from drfsm.engine.giving_up import give_up
 from drfsm.engine.inputs import check_amendments, check_identity, check_inputs, check_vouched, recordable
-from drfsm.engine.late import LateWrites
+from drfsm.engine.late import SETTLE_SECONDS, LateWrites
 from drfsm.engine.legal import FORWARD_ONLY, LegalRows, check_binding
 from drfsm.engine.log import OnRecord, RunLog
 from drfsm.engine.new_names import new_name
@@ -53,6 +54,7 @@ class Runner:
     """One run of one machine. ``world`` is handed to every fact and action as it is.
 
     ``on_record`` subscribers are called with every record after it is durable; ``say`` with an action's progress notes;
+    ``settle_seconds``: how long a request without a condition may take to land after nobody waits for it any more.
     ``vouched`` says who answers for records that this machine did not write: ``how`` (signed or typed), ``by`` whom,
     the ``head`` (SHA-256) and the number of ``records``. ``proven`` is what can be proven of whoever runs this process,
     beside ``operator``, which anybody may set: ``os_user`` {uid, name, host}, ``cloud_caller`` (a text) and
@@ -76,6 +78,7 @@ class Runner:
         operator: str = "",
         host: str = "",
         hold_asked: Callable[[], str] = lambda: "",
+        settle_seconds: float = SETTLE_SECONDS,
         proven: Mapping[str, Any] | None = None,
         vouched: Mapping[str, Any] | None = None,
     ) -> None:
@@ -86,11 +89,11 @@ class Runner:
         check_binding(spec, binding, log)
         self._operator, self._host = operator or who(), host or platform.node()
         self._proven = {"proven": identity} if identity else {}
-        self._leased = self._lease_asked = False
+        self._leased = self._lease_asked = self._goes_on = False
         self._interrupted = False
         self._hold_asked = hold_asked
         self._observer = Observer(log, binding, world, interrupted=lambda: self._interrupted, say=say, proven=identity)
-        self._late = LateWrites(log, binding, self._lease, self._observer, self._pause)
+        self._late = LateWrites(log, binding, self._lease, self._observer, self._pause, settle_seconds)
         self._step = Step(log, binding, self._lease, self._observer, self._late)
         self._attempts = Attempts(
             log,
@@ -127,6 +130,13 @@ class Runner:
         self, inputs: Mapping[str, Any], *, run_id: str = "", dry_run: bool = False, scope: str = "live"
     ) -> RunState:
         """Start a run and drive it as far as it goes. Raises UsageFault for inputs that the machine refuses."""
+        self.begin(inputs, run_id=run_id, dry_run=dry_run, scope=scope)
+        return self._drive()
+
+    def begin(
+        self, inputs: Mapping[str, Any], *, run_id: str = "", dry_run: bool = False, scope: str = "live"
+    ) -> RunState:
+        """Record the start of a run and take no row yet: ``advance`` does. Raises as ``start``."""
         if self.state.status != "none":
             raise UsageFault(f"this journal already holds the run {self.state.run_id}", hint="drfsm resume")
         if scope not in SCOPES:
@@ -151,7 +161,8 @@ class Runner:
             },
         )
         self._step.engine.place(self._spec.initial)
-        return self._drive()
+        self._goes_on = True
+        return self.state
 
     def resume(self) -> RunState:
         """Continue from exactly where the journal says: with an open intent first, if a step was killed.
@@ -162,19 +173,27 @@ class Runner:
         if self._over():
             self._lease_asked = self._failed_in_world()  # by a process that may have died before it gave it back
             return self._finish()
-        if not self.state.dry_run:
-            self._take_lease_again()
-        self._log.append(
-            "resumed",
-            {
-                "operator": self._operator,
-                **self._proven,
-                "host": self._host,
-                "state": self.state.state,
-                "pid": os.getpid(),
-            },
-        )
+        if not self._goes_on_again():
+            return self.state
         return self._drive()
+
+    def advance(self, trigger: str = "", args: Mapping[str, Any] | None = None) -> RunState:
+        """Take one row, then return: the runner's next one, or the operator's that ``trigger`` names.
+
+        For whoever drives a run from outside, a row at a time. Between the rows that one Runner takes so, there is
+        neither a ``held`` nor a ``resumed`` record: the run is the same as one that is driven. A row that can't be
+        taken holds the run, as ever. Raises as ``resume`` and ``request``; UsageFault for a dry run.
+        """
+        if self.state.dry_run:
+            raise UsageFault("a dry run moves nothing: it is walked as a whole", hint="drfsm resume")
+        if trigger:
+            self._goes_on = self._fire(trigger, args)
+        else:
+            self._ready()
+            if self._over():
+                return self.resume()
+            self._goes_on = (self._goes_on or self._goes_on_again()) and self._take_next()
+        return self._finish() if self._goes_on and self._over() else self.state
 
     def request(self, trigger: str, args: Mapping[str, Any] | None = None) -> RunState:
         """Fire an operator's row, then go on. An open intent is settled first.
@@ -182,6 +201,10 @@ class Runner:
         Raises IllegalTransition where the row is not legal: nothing moved, a ``rejected`` record remains.
         Raises GuardRefused, with a ``rejected`` record too, where its guards don't hold.
         """
+        return self._drive() if self._fire(trigger, args) else self.state
+
+    def _fire(self, trigger: str, args: Mapping[str, Any] | None) -> bool:
+        """Take an operator's row; return whether the run goes on, else it is held. Raises as ``request``."""
         self._ready()
         own = {name: value for name, value in (args or {}).items() if name != "proven"}  # nobody proves himself
         arguments = recordable("arguments", {**own, "operator": self._operator, **self._proven})
@@ -189,8 +212,13 @@ class Runner:
         check_amendments(self._spec, self.state.state, self.state.inputs, trigger, arguments)
         self._take_lease_again()
         try:
+            asked = next((row for row in self._rows.operator_rows(self.state.state) if row.trigger == trigger), None)
+            changed = None if asked and self._spec.goes_straight_to_undo(asked) else self._changed_by_others()
+            if changed:
+                raise changed
             row = self._settled(trigger)
-            self._settle_late(row)
+            if not self._late.settle(row):
+                raise self._rows.illegal(trigger, reason="a change took effect late, and is undone again first")
             self._late.settle_predecessor(row)
             self._attempts.take(row, arguments)
         except LeaseLost:
@@ -204,8 +232,9 @@ class Runner:
                 self._hold(trigger, refused)
             raise
         except DrfsmError as fault:
-            return self._hold(trigger, fault)
-        return self._drive()
+            self._hold(trigger, fault)
+            return False
+        return True
 
     def abort(self, reason: str = "") -> RunState:
         """Ask for the machine's ``abort`` row; where everything is being undone already, go on with that."""
@@ -225,6 +254,8 @@ class Runner:
         self._take_lease()
         intent = self.state.open
         row = self._rows.row(intent.row) if intent else None
+        if row is not None and outcome == "not_done":
+            self._late.settle_own(row)  # the verdict is on what is there, so nothing may come after it
         if row is None or self._step.recover(row)[0].do is not RecoveryAction.HOLD:
             reason = "the machine can tell by itself what became of it" if row else "no action's outcome is open"
             fault = self._rows.illegal("resolve", reason=reason)
@@ -254,6 +285,28 @@ class Runner:
         }
         return recheck.differences(expected, upcoming, self._spec, lambda names: self._observer.read(names, here[0]))
 
+    def _goes_on_again(self) -> bool:
+        """Take the lease for a run that was begun, and record who goes on with it; False: it is held. Raises LeaseHeld.
+
+        It is held where another run had the lease meanwhile, and the sites are not as this run saw them.
+        """
+        if not self.state.dry_run:
+            self._take_lease_again()
+            if changed := self._changed_by_others():
+                self._hold(self.state.stage or "going on", changed)
+                return False
+        self._log.append(
+            "resumed",
+            {
+                "operator": self._operator,
+                **self._proven,
+                "host": self._host,
+                "state": self.state.state,
+                "pid": os.getpid(),
+            },
+        )
+        return True
+
     # --- the loop ---------------------------------------------------------------------------------------
 
     def _drive(self) -> RunState:
@@ -261,24 +314,31 @@ class Runner:
         if self.state.dry_run:
             return self._forecast()
         while not self._over():
-            if reason := self._stop():
-                return self._hold(*reason)
-            row = self._rows.next_row()
-            if row is None:
-                return self._hold("waiting", self._undecided())
-            try:
-                self._take(row)
-            except LeaseLost:
-                raise
-            except DrfsmError as fault:
-                goes_on = self._take_failure_row(row, fault)
-                if isinstance(fault, LeaseHeld):  # the caller must learn that another run has the lease
-                    if goes_on:
-                        self._finish()
-                    raise
-                if not goes_on:
-                    return self.state
+            if not self._take_next():
+                return self.state
         return self._finish()
+
+    def _take_next(self) -> bool:
+        """Take the runner's next row, or a failure's where it fails; return False where the run is held."""
+        if reason := self._stop():
+            self._hold(*reason)
+            return False
+        row = self._rows.next_row()
+        if row is None:
+            self._hold("waiting", self._undecided())
+            return False
+        try:
+            self._take(row)
+        except LeaseLost:
+            raise
+        except DrfsmError as fault:
+            goes_on = self._take_failure_row(row, fault)
+            if isinstance(fault, LeaseHeld):  # the caller must learn that another run has the lease
+                if goes_on:
+                    self._finish()
+                raise
+            return goes_on
+        return True
 
     def _undecided(self) -> DrfsmError:
         """Return why the run stops in a state that only a person's row leaves: which decisions are open to a person."""
@@ -313,9 +373,9 @@ class Runner:
     def _take(self, row: Row, args: Mapping[str, Any] | None = None) -> None:
         """Take a row with all its attempts, and the lease before it if it needs one.
 
-        Before a row that ends the run, what may land late is settled; the row is not taken if a change landed late.
+        Before it, what may land late of other rows is settled; it is not taken if a change is to be undone again.
         """
-        if not self._settle_late(row):
+        if not self._late.settle(row):
             return
         if self._rows.touches_world(row):
             self._take_lease()
@@ -325,15 +385,17 @@ class Runner:
     def _pause(self, seconds: float, row: Row) -> None:
         self._attempts.pause(seconds, row)
 
-    def _settle_late(self, row: Row) -> bool:
-        """Settle what may land late before a row that ends the run; False: a change is to be undone again first."""
-        return row.to not in self._spec.finals or self._late.settle(row)
-
     def _take_failure_row(self, row: Row, fault: DrfsmError) -> bool:
         """Send a failure where it is safe, else hold; return whether the run can go on."""
-        safe = self._rows.failure_row(fault, self._guards_hold)
+        try:
+            safe = self._safe_row(fault)
+        except LeaseLost:
+            raise
+        except DrfsmError as second:  # interrupted while it waited for a late request
+            self._hold(row.trigger, second)
+            return False
         if safe is None:
-            self._hold(row.trigger, fault)
+            self._hold(row.trigger, self._given_up(fault))
             return False
         try:
             why = {"stage": row.trigger, "reason": fault.what, "error": type(fault).__name__}
@@ -345,6 +407,24 @@ class Runner:
             self._hold(row.trigger, second)
             return False
         return True
+
+    def _given_up(self, fault: DrfsmError) -> DrfsmError:
+        """Return why to hold the run, once the point of no return is given up where it changed nothing."""
+        if not isinstance(fault, Interrupted | LeaseHeld):
+            try:
+                give_up(self._log, self._step, self._late)
+            except LeaseLost:
+                raise
+            except DrfsmError as second:  # interrupted, or a store that does not answer: its intent stays open
+                fault.what = f"{fault.what}; and then: {second.what}"
+        return fault
+
+    def _safe_row(self, fault: DrfsmError) -> Row | None:
+        """Return the failure's row that may be taken: by what its guards see once nothing can land late any more."""
+        safe = self._rows.failure_row(fault, self._guards_hold)
+        if safe is None or not self._late.owes(safe):
+            return safe
+        return self._rows.failure_row(fault, self._guards_hold) if self._late.settle(safe) else None
 
     def _take_lease_again(self) -> None:
         """Take the lease for a run that was begun. Raises LeaseHeld.
@@ -359,6 +439,22 @@ class Runner:
             if row is not None and self._take_failure_row(row, fault):
                 self._finish()
             raise
+
+    def _changed_by_others(self) -> DrfsmError | None:
+        """Return what is not as this run's guards saw it, where another run had the lease meanwhile; None: nothing is.
+
+        A run that waits for a person and has changed nothing gives the lease back. What its guards required must still
+        be so when it goes on.
+        """
+        differences = self.recheck() if self.state.others_worked else ()
+        if not differences:
+            return None
+        return DrfsmError(
+            "another run had the lease while this one waited, and the sites are not as this run saw them:"
+            f" {'; '.join(recheck.in_words(differences))}",
+            hint=f"drfsm abort {quote(self.state.run_id)}, and start again; or resume it once they are as it saw them",
+            fault="operator",
+        )
 
     def _failed_in_world(self) -> bool:
         """Whether a row that needs the lease sent the run where it stands."""
@@ -462,6 +558,7 @@ class Runner:
         An action that was done is committed before anything else. One that is half done stays open until the
         operator's row moves the run on, so that neither a crash in between nor a row that stays in its state loses it.
         """
+        give_up(self._log, self._step, self._late)
         intent = self.state.open
         if intent is None:
             return self._rows.operator_row(trigger)
@@ -474,6 +571,10 @@ class Runner:
         if begun.foreach and begun.by is By.RUNNER and (row := self._rows.operator_row(trigger)).foreach:
             return row  # a person answers for the undo that was begun, whatever became of it
         case, readings = self._step.recover(begun)
+        asked = next((row for row in self._rows.operator_rows(begun.source) if row.trigger == trigger), None)
+        passes = case.do not in (RecoveryAction.HOLD, RecoveryAction.COMMIT) and not begun.point_of_no_return
+        if asked and passes and self._late.owes(asked) and self._late.settle(asked):
+            case, readings = self._step.recover(begun)  # what was begun may be done meanwhile
         if case.do is RecoveryAction.HOLD:
             raise NeedsPerson(begun, case, readings)
         if case.do is RecoveryAction.COMMIT:

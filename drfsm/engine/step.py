@@ -105,6 +105,13 @@ class Step:
         effect = Effect.IDEMPOTENT if undo_entry(row, self._log.state) else row.effect
         return decide(open_intent=True, effect=effect, probe=self._probe(row, readings)), readings
 
+    def changed_nothing(self, row: Row) -> bool:
+        """Whether what a row sets is read exactly as before its first attempt."""
+        state = self._log.state
+        before = state.open.before if state.open is not None else state.snapshots[row.key]
+        readings = self._read_changed(row, state.open.args if state.open is not None else {})
+        return bool(readings) and _same(readings, before)
+
     def attempt(self, row: Row, *, args: Mapping[str, Any] | None = None, judgement: Judgement | None = None) -> None:
         """Take the row: from the start, or on from where an open intent was left.
 
@@ -186,6 +193,8 @@ class Step:
             attempt.how, attempt.fault = "acted", fault
             return
         fault = fault or ActionFailed(f"{row.trigger} ended without an error, but {_mismatch(row, attempt)}")
+        if done is Probe.NOT_DONE and not _answered(fault) and not attempt.undoing and self._late.may_land(row):
+            done = Probe.MIXED  # nothing is seen of it, but it may still take effect: its intent stays open
         self._log.append("failed", self._failed_body(row, attempt, fault, done))
         self._late.sent()
         raise fault

@@ -25,13 +25,15 @@ summary.py; ``faults`` is for tests and whoever checks a machine.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
 from drfsm.journal import Record, RunState
 from drfsm.journal.record_types import Body, Commit, Intent, Reading
-from drfsm.spec.model import MachineSpec
+
+if TYPE_CHECKING:
+    from drfsm.spec.model import MachineSpec
 
 _ANY_NUMBER = 99
 SITES = ("dr", "primary")
@@ -266,7 +268,7 @@ def _parsed(alternative: str) -> _Read | None:
     return _Read(verb, tuple(words[1:]), labelled)
 
 
-def faults(spec: MachineSpec) -> list[str]:
+def faults(spec: "MachineSpec") -> list[str]:
     """Return, in words, everything that a machine's receipt table says and that its declaration doesn't have."""
     known = {"input": set(spec.inputs), "trigger": set(spec.triggers), "fact": set(spec.facts)}
     legal = {name: set(declared.values) for name, declared in spec.inputs.items() if declared.values}

@@ -75,6 +75,7 @@ _SETTLED = {
     "read_again": "read again, as a late request of it can't be shut out",
     "landed_late": "LANDED LATE",
     "gone": "what its requests were sent to is gone",
+    "waited": "an earlier request of it had its time to take effect",
     "not_excluded": "a late request of it is NOT EXCLUDED",
 }
 Json = Mapping[str, Any]

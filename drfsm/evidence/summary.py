@@ -40,7 +40,8 @@ from drfsm.journal.record_types import (
 
 SCHEMA_VERSION = 4
 """1: 0.1.0. 2: with `actors`. 3: `phases` became `state_durations`. 4: in `receipt` what a run has none of is none, not
-unknown, and pointers stand with their run's site. drfsm reads `journal` alone, in bundle.py."""
+unknown, and pointers stand with their run's site. drfsm reads `journal` alone, in bundle.py,
+and for `list` the fields of runs/glance.py."""
 Fields = dict[str, Any]
 
 

@@ -229,9 +229,15 @@ def _approvals(state: RunState, run: str, proviso: str) -> Iterator[tuple[str, s
     """Yield how to approve, which comes first where a run waits for it: a verb of its own shows what is approved."""
     if not any(offered.action == "approve" for offered in state.next_actions):
         return
+    execution = str(state.inputs.get("execution_id") or "")
+    is_told = not state.args.get("approve") and execution.startswith("arn:") and ":execution:" in execution
+    told = f" --execution-arn {quote(execution)}" if is_told else ""
     if plan := _plan_to_approve(state):
-        yield f"drfsm approve {run} --ticket ... --plan {plan}", "approve exactly the plan that was shown last"
-    yield f"drfsm approve {run} --ticket ...", f"show the plan as it is now, and approve that at a terminal{proviso}"
+        yield f"drfsm approve {run} --ticket ... --plan {plan}{told}", "approve exactly the plan that was shown last"
+    yield (
+        f"drfsm approve {run} --ticket ...{told}",
+        f"show the plan as it is now, and approve that at a terminal{proviso}",
+    )
 
 
 def _plan_to_approve(state: RunState) -> str:

@@ -42,6 +42,6 @@ def parts_of(uri: str) -> tuple[str, str, str]:
     parts = {"bucket": bucket, "prefix": prefix, "drfsm run": run_id}
     wrong = [kind for kind, text in parts.items() if not is_name(kind, text)]
     if wrong or not within:
-        reason = f": not a valid {wrong[0]}" if within and wrong else ""
+        reason = f": not a valid {wrong[0]}" if within else ""
         raise UsageFault(f"{bounded(uri)} is not the address of a run's mirror{reason}", hint=ADDRESS)
     return bucket, prefix, run_id

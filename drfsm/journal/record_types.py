@@ -355,13 +355,14 @@ class Settled(Body):
 
     ``touched``: what it could change has a new version, so its condition fails. ``read_again``: it has no condition;
     the time that a request can take has passed, and the facts were read again. ``landed_late``: they had changed, so
-    the change is undone again. ``gone`` (since 0.5.0): what it was sent to does not exist any more. ``not_excluded``:
-    nothing of that was possible.
+    the change is undone again. ``gone`` (since 0.5.0): what it was sent to does not exist any more. ``waited`` (since
+    0.6.0): a later request of the same action was seen to be done; the time that an earlier one can take has passed,
+    too. ``not_excluded``: nothing of that was possible. Since 0.6.0 it stands before the next row's guards are read.
     """
 
     row: str = required(ROW_KEY)
     trigger: str = required(TEXT)
-    how: str = required(one_of("touched", "read_again", "landed_late", "gone", "not_excluded"))
+    how: str = required(one_of("touched", "read_again", "landed_late", "gone", "waited", "not_excluded"))
     done: bool = required(FLAG, note="whether the facts are as the row sets them")
     reason: str = required(TEXT, key="because")
     result: Any = required(ANYTHING)

@@ -41,6 +41,7 @@ from drfsm.journal.record_types import (
 
 Json = Mapping[str, Any]
 
+_NEVER_UNCHANGED = ("0.1.", "0.2.", "0.3.", "0.4.", "0.5.")
 _LOUD = re.compile(r"[A-Z]{3,}[A-Z ]*:")
 
 
@@ -91,6 +92,7 @@ class InFlight:
     undoes: str = ""  # of an undo: the row whose change it undoes
     attempts: int = 1  # that nobody saw the end of
     committed: bool = False
+    not_excluded: str = ""  # why it could not be shut out when that was tried, in words
 
     @property
     def key(self) -> tuple[str, str]:
@@ -167,6 +169,7 @@ class RunState:
     sealed: bool = False
     epoch: int = 0  # of the last lease; 0: none was taken
     lease_released: bool = False  # by a hold, before anything was changed
+    others_worked: bool = False  # while the lease was released another run had it; nothing was judged again since
     touched: bool = False  # an action that changes something was begun
 
     # what is begun, known and done
@@ -199,7 +202,8 @@ class RunState:
     stage: str = ""
     reason: str = ""
     hint: str = ""  # of a hold: what mends it, in words
-    forward_only: bool = False  # the point of no return is passed, as an intent says (of 0.4.0 or later)
+    final_intents: frozenset[str] = frozenset()  # row keys of the point of no return's intents (of 0.4.0 or later)
+    unchanged: frozenset[str] = frozenset()  # row keys whose intent was closed with nothing changed, nothing on its way
     findings: tuple[str, ...] = ()  # the reason, one finding each, where there are several, or of a dry run
     causes: tuple[Cause, ...] = ()  # why the run left its main path, oldest first
     loud: tuple[str, ...] = ()  # reasons in capitals of rows that were taken: something was left out, or is a risk
@@ -209,6 +213,11 @@ class RunState:
     def ended(self) -> bool:
         """Whether the run has its ``ended`` record."""
         return bool(self.ended_at)
+
+    @property
+    def forward_only(self) -> bool:
+        """Whether the point of no return is passed, as an intent says; one that changed nothing does not count."""
+        return bool(self.final_intents - self.unchanged)
 
     @property
     def changed_sites(self) -> bool:
@@ -264,9 +273,7 @@ def keep_first(first: Any, later: Any) -> Any:
 
 def covers(observation: Any, snapshot: Any) -> bool:
     """Say whether an observation has everything of a snapshot; objects that appeared later don't matter."""
-    if isinstance(observation, Mapping) and isinstance(snapshot, Mapping):
-        return bool(keep_first(snapshot, observation) == observation)
-    return bool(observation == snapshot)
+    return bool(keep_first(snapshot, observation) == observation)
 
 
 def _freeze_words(state: RunState, words: Iterable[str], at: str) -> RunState:
@@ -331,13 +338,16 @@ def _leased(state: RunState, _record: Record, lease: LeaseAcquired) -> RunState:
     left = Predecessor(str(lease.taken_from.get("run_id", "")), left_open) if left_open else state.predecessor
     holder, why = str(lease.taken_from.get("run_id", "")), lease.taken_from.get("why")
     took_over = (*state.took_over, holder) if why == "taken_over" and holder != state.run_id else state.took_over
-    return evolve(state, epoch=lease.epoch, lease_released=False, predecessor=left, took_over=took_over)
+    others = state.others_worked or (state.lease_released and lease.epoch > state.epoch + 1)
+    state = evolve(state, epoch=lease.epoch, lease_released=False, others_worked=others)
+    return evolve(state, predecessor=left, took_over=took_over)
 
 
 def _resumed(state: RunState, record: Record, resumed: Resumed) -> RunState:
     return evolve(
         _acted(state, record.at, "resumed", resumed.operator, resumed.host, resumed.proven),
         status="running",
+        others_worked=False,
         operator=resumed.operator,
         host=resumed.host,
         stage="",
@@ -363,7 +373,8 @@ def _intended(state: RunState, record: Record, intent: Intent) -> RunState:
     if intent.undo:
         state = _push(state, Undoable(intent.row, intent.trigger, intent.undo, opened.before))
     if intent.point_of_no_return:
-        state = evolve(state, forward_only=True)
+        state = evolve(state, final_intents=state.final_intents | {intent.row})
+    state = evolve(state, unchanged=state.unchanged - {intent.row})
     if intent.kept:
         state = _keep(state, {**state.kept_by_row, intent.row: intent.kept})
     if not intent.undoes:  # what an undo finds before it is no snapshot to restore: the undo restores one
@@ -379,7 +390,13 @@ def _sent(state: RunState, intent: Intent) -> RunState:
     if known is None:
         begun = InFlight(intent.row, intent.trigger, frozenset(intent.before), intent.undo or "", intent.undoes)
         return evolve(state, in_flight=(*state.in_flight, begun))
-    return _flights(state, key, evolve(known, attempts=known.attempts + 1, committed=False))
+    sent_again = evolve(known, attempts=known.attempts + 1, committed=False, not_excluded="")
+    return _flights(_excluded(state, known), key, sent_again)
+
+
+def _excluded(state: RunState, flight: InFlight) -> RunState:
+    """Take back that a request could not be shut out."""
+    return evolve(state, not_excluded=tuple(words for words in state.not_excluded if words != flight.not_excluded))
 
 
 def _flights(state: RunState, key: tuple[str, str], flight: InFlight | None) -> RunState:
@@ -455,7 +472,21 @@ def _failed(state: RunState, record: Record, failed: Failed) -> RunState:
     if state.open is None or failed.verdict != "not_done" or state.open.effect == "once":
         return state
     kept_by_row = {row: reason for row, reason in state.kept_by_row.items() if row != state.open.row}
-    return _keep(evolve(state, open=state.open.superseded), kept_by_row)
+    before, undoes = state.open.before, state.open.undoes
+    state = _keep(evolve(state, open=state.open.superseded), kept_by_row)
+    return state if undoes else _unchanged_row(state, failed.row, before, failed.facts)
+
+
+def _unchanged_row(state: RunState, row: str, before: Json, facts: Mapping[str, Reading]) -> RunState:
+    """Note that a row's intent is closed and changed nothing: its facts are as before, nothing of it is on its way.
+
+    A run of a version before 0.6.0 never says so: there an intent of the point of no return bars the abort for ever.
+    """
+    on_its_way = any(flight.key == (row, "") for flight in state.in_flight)
+    same = bool(before) and all(name in facts and facts[name].seen == seen for name, seen in before.items())
+    if on_its_way or not same or state.version.startswith(_NEVER_UNCHANGED):
+        return state
+    return evolve(state, unchanged=state.unchanged | {row})
 
 
 def _resolved(state: RunState, record: Record, resolved: Resolved) -> RunState:
@@ -471,6 +502,7 @@ def _resolved(state: RunState, record: Record, resolved: Resolved) -> RunState:
 def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
     args = commit.args
     state = _freeze_words(_observe(state, commit.facts), commit.frozen, record.at)
+    state = evolve(state, others_worked=False)
     if commit.by == "operator" and commit.how != "resolved":
         state = _acted(
             state, record.at, commit.trigger, args.get("operator", ""), args.get("host", ""), args.get("proven")
@@ -488,8 +520,7 @@ def _committed(state: RunState, record: Record, commit: Commit) -> RunState:
     if _LOUD.match(commit.reason):
         state = evolve(state, loud=tuple(dict.fromkeys((*state.loud, commit.reason))))
     state = _answered(state, (commit.row, commit.undoes), committed=True, attempts=int(commit.how != "resolved"))
-    if commit.undoes:
-        state = _undone(state, commit)
+    state = _undone(state, commit) if commit.undoes else evolve(state, unchanged=state.unchanged - {commit.row})
     if commit.kept:
         state = _keep(state, {**state.kept_by_row, commit.row: commit.kept})
     return evolve(
@@ -539,11 +570,27 @@ def _settled(state: RunState, _record: Record, settled: Settled) -> RunState:
         again = tuple(entry for entry in state.undone if flight is not None and flight.changed(entry))
         kept = tuple(entry for entry in state.undone if entry not in again)
         return _answered(evolve(state, undo=(*state.undo, *again), undone=kept), key, committed=False)
-    if not settled.done:
+    if not settled.done and settled.how != "waited":
         state = _keep(state, {row: reason for row, reason in state.kept_by_row.items() if row != settled.row})
-    if settled.how not in ("touched", "gone"):
+    state = _excluded(state, flight) if flight is not None else state
+    if settled.how not in ("touched", "gone", "waited"):
         state = evolve(state, not_excluded=(*state.not_excluded, settled.reason))
-    return _flights(state, key, None)
+    if settled.how == "not_excluded" and flight is not None:  # it is tried again before its undo, and before the end
+        return _flights(state, key, evolve(flight, not_excluded=settled.reason))
+    state = _flights(state, key, None)
+    return _given_up(state, settled) if settled.how == "touched" and not settled.undoes else state
+
+
+def _given_up(state: RunState, settled: Settled) -> RunState:
+    """Close the point of no return's intent whose requests were shut out before they changed anything."""
+    intent = state.open if state.open is not None and state.open.row == settled.row else None
+    if settled.row not in state.final_intents or (intent is not None and intent.effect == "once"):
+        return state
+    before = intent.before if intent is not None else state.snapshots.get(settled.row, {})
+    closed = _unchanged_row(state, settled.row, before, settled.facts)
+    if intent is None or settled.row not in closed.unchanged:
+        return closed
+    return evolve(closed, open=intent.superseded)
 
 
 def _predecessor_settled(state: RunState, _record: Record, settled: record_types.PredecessorSettled) -> RunState:

@@ -8,8 +8,14 @@ from drfsm.spec.model import By, MachineSpec, Row
 
 
 def past_point_of_no_return(spec: MachineSpec, state: RunState) -> bool:
-    """Say whether the point of no return is passed: an intent of its row was recorded, ever."""
-    return any(row.point_of_no_return and row.key in state.snapshots for row in spec.rows)
+    """Say whether the point of no return is passed: an intent of its row was recorded, and may have changed something.
+
+    One that is closed does not count where its facts were read as before it, and nothing that was sent for it can land
+    any more: every attempt was answered, or was shut out by a touch.
+    """
+    return any(
+        row.point_of_no_return and row.key in state.snapshots and row.key not in state.unchanged for row in spec.rows
+    )
 
 
 def leads_to_undo(spec: MachineSpec, state_name: str) -> bool:

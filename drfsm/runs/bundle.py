@@ -23,7 +23,6 @@ from shlex import quote
 from drfsm.claims import bounded, object_of, printable
 from drfsm.errors import DiskFault, FileDamaged, JournalDamaged, Unreadable, UsageFault
 from drfsm.files import Directory
-from drfsm.journal import digest
 
 LOG, LOCK, HOLD = "state_transitions.log", ".lock", ".hold"
 _BEFORE_A_RUN = re.compile(r"\.lock|\.hold|[a-z][a-z0-9_]*\.yaml|private|steps|\.[a-z][A-Za-z0-9_.]*\.[0-9]+")
@@ -178,6 +177,8 @@ def contradiction(place: Path, machine: str, lines: Sequence[bytes]) -> str:
 
     A log that has grown since then is no contradiction: a record is written before the summary.
     """
+    from drfsm.journal import digest
+
     known = anchor(place, machine)
     if known is None:
         return ""

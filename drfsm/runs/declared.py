@@ -26,4 +26,4 @@ def declaration(place: Path, state: RunState) -> tuple[MachineSpec, bytes]:
             f"{path} is not the declaration that the run is pinned to ({state.machine_sha256[:12]}…)",
             hint="put the right one back from a copy of the bundle",
         )
-    return load_machine(text, source=path.name), text
+    return load_machine(text, source=path.name, recorded=True), text

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 from drfsm.adapters.file_journal import read_lines
 from drfsm.journal import Record, RunState
-from drfsm.spec import MachineSpec
 
 if TYPE_CHECKING:
     from drfsm.adapters.file_journal import FileJournal
     from drfsm.adapters.s3_journal import MirroredJournal
+    from drfsm.spec import MachineSpec
     from drfsm.world import ObjectStore
 
 Subscriber = Callable[[Record, RunState], None]
 
 
 def derived_by(
-    spec: MachineSpec, place: Path, journal: "FileJournal", mirrored: "MirroredJournal", store: "ObjectStore"
+    spec: "MachineSpec", place: Path, journal: "FileJournal", mirrored: "MirroredJournal", store: "ObjectStore"
 ) -> Sequence[Subscriber]:
     """Return the subscribers that keep a machine's own files up to date."""
     if spec.name not in ("drill", "failback"):

@@ -46,7 +46,7 @@ def _checked(mirror: mirrors.Mirror, invocation: Invocation) -> tuple[MachineSpe
     """Return a mirror's declaration and where its run stands, each held against where it lies. Raises EvidenceFault."""
     state = mirrors.state_of(mirror)
     text = mirrors.declaration_of(mirror, state)
-    spec = load_machine(text, source=f"{state.machine}.yaml")
+    spec = load_machine(text, source=f"{state.machine}.yaml", recorded=True)
     trust.check_origin(spec, invocation.assurances.machines)
     return spec, text, state
 

@@ -15,11 +15,13 @@ from attrs import evolve, frozen
 from drfsm.adapters.fenced import fenced
 from drfsm.adapters.file_journal import FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
+from drfsm.adapters.site_kubeconfig import HERE
 from drfsm.adapters.ssh_signatures import signer_of
 from drfsm.claims import bounded
 from drfsm.engine import Run, Runner, SystemClock
+from drfsm.engine.late import SETTLE_SECONDS
 from drfsm.engine.recheck import in_words
-from drfsm.errors import ActionFailed, EvidenceFault, Unreachable, WorldDiffers
+from drfsm.errors import ActionFailed, EvidenceFault, Unreachable, UsageFault, WorldDiffers
 from drfsm.journal import Record, RunState, digest, fold
 from drfsm.runs import bundle, mirrors, trust
 from drfsm.runs.children import ChildRuns, Verbs
@@ -34,6 +36,7 @@ from drfsm.runs.signals import stopping
 from drfsm.runs.summary_files import SummaryFiles
 from drfsm.runs.world import connect
 from drfsm.spec import MachineSpec
+from drfsm.world import UNTOLD
 
 if TYPE_CHECKING:
     from drfsm.world import World
@@ -41,6 +44,28 @@ if TYPE_CHECKING:
 Operation = Callable[[Runner], RunState]
 EXPECTED_ACCOUNT = "EXPECTED_ACCOUNT_ID"
 """Variable of the environment: the cloud account that every command must happen in."""
+REQUEST_TIMEOUT = "DRFSM_REQUEST_TIMEOUT"
+"""Variable of the environment: the ``--request-timeout`` of the sites' API servers in seconds, where it is above 60."""
+_LONGEST_SECONDS = 3600
+
+
+def request_timeout(environ: Mapping[str, str]) -> float:
+    """Return how long a request may take to land, in seconds: a minute at least, but for sites on this machine.
+
+    A request to the object store has a minute, too, whatever the API servers say. Raises UsageFault above an hour.
+    """
+    text = environ.get(REQUEST_TIMEOUT) or str(SETTLE_SECONDS)
+    least = 1.0 if environ.get(HERE) == "1" else SETTLE_SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not least <= seconds <= _LONGEST_SECONDS:
+        raise UsageFault(
+            f"{REQUEST_TIMEOUT}={bounded(text)} is no number of seconds from {least:.0f} to {_LONGEST_SECONDS}",
+            hint="unset it, or set it to the longest --request-timeout of the two sites' API servers",
+        )
+    return seconds
 
 
 @frozen
@@ -207,6 +232,13 @@ class RunContext:
             where = f"the run works in the account {bounded(expected or recorded)}"
             self._tell(f"{where}; cannot ask for the current one: {fault.what}")
             return
+        if account.startswith(UNTOLD):
+            wanted = bounded(expected or recorded)
+            raise ActionFailed(
+                f"{account.removeprefix(UNTOLD).lstrip(': ')}; the run belongs to the account {wanted}",
+                hint="check AWS_ENDPOINT_URL and the network: is this the store that the run works with?",
+                fault="operator",
+            )
         if expected and account != expected:
             raise ActionFailed(
                 f"these credentials belong to the account {account}, and {bounded(expected)} is expected",
@@ -232,6 +264,7 @@ class RunContext:
         from drfsm.dr.procedures import binding
 
         self._identify()
+        settle_seconds = request_timeout(os.environ)
         listener = self._invocation.listen(self._place)
         summary = SummaryFiles(self._place, self._spec, self._journal)
         runner = Runner(
@@ -246,6 +279,7 @@ class RunContext:
             operator=self._invocation.operator,
             proven=self._identity,
             hold_asked=lambda: bundle.asked_hold(self._place) or (bundle.asked_hold(parent) if parent else ""),
+            settle_seconds=settle_seconds,
             vouched=self._voucher.record,
         )
         self._recheck(recheck)

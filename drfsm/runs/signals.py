@@ -7,14 +7,21 @@ that is shut must not leave both sites frozen. Its progress goes into its bundle
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-from drfsm.engine import Runner
 
-_AT_WORK: list[Runner] = []
+class Interruptible(Protocol):
+    """What can be asked to stop at its next clean point: a Runner, or a worker between two of them."""
+
+    def interrupt(self) -> None:
+        """Ask it; called from a signal handler."""
+
+
+_AT_WORK: list[Interruptible] = []
 
 
 @contextmanager
-def stopping(runner: Runner, tell: Callable[[str], None]) -> Iterator[None]:
+def stopping(runner: Interruptible, tell: Callable[[str], None]) -> Iterator[None]:
     """Stop at the next clean point on the first Ctrl-C (or SIGTERM), at once on the second."""
     asked = False
 

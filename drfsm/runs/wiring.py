@@ -55,18 +55,21 @@ def start(
     receipt_dir: str | None,
     run_id: str = "",
     scope: str = "live",
+    by_rows: bool = False,
     then: Operation = lambda runner: runner.state,
     prepare: Callable[[Path], object] = lambda _place: None,
 ) -> Outcome:
     """Start a run in a new bundle; return where it stands.
 
-    ``prepare`` puts into the new bundle what the run needs there. ``then`` follows the start, in the same process.
+    ``prepare`` puts into the new bundle what the run needs there. ``then`` follows the start, in the same process;
+    with ``by_rows`` the start takes no row, and ``then`` takes as many as it likes.
     Raises UsageFault, before anything is made, for inputs, keys or kubeconfigs that can't be used.
     """
     run_id = run_id or new_run_id(machine)
 
     def start_then(runner: Runner) -> RunState:
-        runner.start(inputs, run_id=run_id, dry_run=dry_run, scope=scope)
+        start = runner.begin if by_rows else runner.start
+        start(inputs, run_id=run_id, dry_run=dry_run, scope=scope)
         return then(runner)
 
     with _new_run(machine, inputs, invocation, run_id, receipt_dir, prepare) as run:

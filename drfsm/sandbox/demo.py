@@ -64,7 +64,7 @@ def _rehearsal(shell: "_Shell", directory: Path, say: Say) -> None:
     _chapter(say, "A quiet day: the configuration is published, a backup is taken, and the disaster is rehearsed")
     shell.must(["control-plane", "publish", *SITES, "--image-ref-digest", "$IMAGE_REF", "--git-sha", GIT_SHA])
     taken = shell.must(["backup", "create", *SITES])
-    shell.know("BACKUP_URI", _first_match(r"s3://\S+", taken))
+    shell.know("BACKUP_URI", _first_match(r"^\s*(s3://\S+)$", taken))  # a note of a slow answer names more
     shell.must([
         "drill", *SITES, "--backup-uri", "$BACKUP_URI", "--image-ref", "$IMAGE_REF", "--auto-promote", "true",
         "--allow-promote-bypass", "true", "--allow-full-drill", "--receipt-dir", str(directory / "rehearsal"),

@@ -246,6 +246,7 @@ def environment_of(state: State) -> dict[str, str]:
         "IMAGE_REF": state.image_ref,
         "BACKUP_URI": state.backup_uri,
         "DRFSM_SITE_ON_THIS_MACHINE": "1",  # its clusters are here, and their kubeconfigs say so
+        "DRFSM_REQUEST_TIMEOUT": "5",  # its servers answer at once, or never
     }
 
 

@@ -1,24 +1,29 @@
-"""What may happen: declared machines as frozen values, and their checks before anything runs.
+"""What may happen: declared machines as frozen values; drfsm.spec.check searches them before anything runs.
 
-The loader is imported on first use, so that commands which only read records don't load YAML.
+Every name is imported when it is first asked for: a command that reads the records of a run needs neither YAML nor the
+search over a machine's states.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from drfsm.spec.check import Report, check
-from drfsm.spec.diagram import foresight_table, mermaid, table
-from drfsm.spec.model import By, Effect, FactSpec, Foreseen, Guard, MachineSpec, PhaseSpec, Row, holds
 
 if TYPE_CHECKING:
     from drfsm.spec.declare import dump_schema, load_machine
+    from drfsm.spec.diagram import foresight_table, mermaid, rules_table, table
+    from drfsm.spec.model import By, Effect, FactSpec, Foreseen, Guard, MachineSpec, PhaseSpec, Row, holds
 
-__all__ = ["By", "Effect", "FactSpec", "Foreseen", "Guard", "MachineSpec", "PhaseSpec", "Report", "Row", "check",
-           "dump_schema", "foresight_table", "holds", "load_machine", "mermaid", "table"]  # fmt: skip
+_HOMES = {
+    "drfsm.spec.declare": ("dump_schema", "load_machine"),
+    "drfsm.spec.diagram": ("foresight_table", "mermaid", "rules_table", "table"),
+    "drfsm.spec.model": ("By", "Effect", "FactSpec", "Foreseen", "Guard", "MachineSpec", "PhaseSpec", "Row", "holds"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["By", "Effect", "FactSpec", "Foreseen", "Guard", "MachineSpec", "PhaseSpec", "Row", "dump_schema",
+           "foresight_table", "holds", "load_machine", "mermaid", "rules_table", "table"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("dump_schema", "load_machine"):
-        from drfsm.spec import declare
-
-        return getattr(declare, name)
-    raise AttributeError(name)
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'drfsm.spec' has no attribute {name!r}")

@@ -101,6 +101,10 @@ def _fact(name: Word, declared: Block) -> FactSpec:
         initial=_texts(declared.get("initial", ())),
         hidden=declared.get("hidden", False),
         known_after=_text(declared, "known_after"),
+        reads=_texts(declared.get("reads", ())),
+        amended_between=_texts(declared.get("amended_between", ())),
+        settled_when=_values_by_name(declared.get("settled_when", {})),
+        partial=_texts(declared.get("partial", ())),
         line=name.line,
     )
 
@@ -115,6 +119,7 @@ def _guard(name: Word, declared: Block) -> Guard:
         foreseen=Foreseen(declared.get("foreseen", Foreseen.NO)),
         mend=_text(declared, "mend"),
         watched=_texts(declared.get("watched", ())),
+        never_refuses_because=_text(declared, "never_refuses_because"),
         line=name.line,
     )
 
@@ -132,6 +137,10 @@ def _built_rules(machine: Block, section: str) -> tuple[Rule, ...]:
             name=_text(rule, "name"),
             reason=_text(rule, "because"),
             states=_texts(rule.get("states", ())),
+            meddles=rule.get("meddles", False) or rule.get("mends", False),
+            mends=rule.get("mends", False),
+            inputs=_values_by_name(rule.get("inputs", {})),
+            unless_taken=_texts(rule.get("unless_taken", ())),
             line=rule.line,
         )
         for rule in machine.get(section, ())
@@ -164,6 +173,8 @@ def _rows(row: Block, watched: Mapping[str, tuple[str, ...]]) -> Iterator[Row]:
             overrides_open_intent=row.get("overrides_open_intent", False),
             foresees=row.get("foresees", False),
             lands_late=row.get("lands_late", False),
+            notes=_sets(row.get("notes", {})),
+            compares=_texts(row.get("compares", ())),
             rounds=_number_or_input(row.get("rounds", 0)),
             line=row.line,
         )

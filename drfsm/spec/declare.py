@@ -16,6 +16,7 @@ from drfsm.spec.descriptions import described
 from drfsm.spec.model import By, Effect, Foreseen, MachineSpec
 from drfsm.spec.names import check_names
 from drfsm.spec.row_rules import check_rows
+from drfsm.spec.search_rules import check_search
 from drfsm.spec.shorthand import OLD_KEYS, members, source, write_out
 from drfsm.spec.soundness import STATUSES, unsound
 from drfsm.spec.words import (
@@ -74,6 +75,8 @@ _ROW = {
     "overrides_open_intent": Key(FLAG),
     "foresees": Key(FLAG),
     "lands_late": Key(FLAG),
+    "notes": Key(_SETS),
+    "compares": Key(_NAMES),
     "rounds": Key(TIMES),
     "because": Key(TEXT, required=True),
 }
@@ -87,6 +90,10 @@ _FACT = {
     "initial": Key(listing(WORD)),
     "hidden": Key(FLAG),
     "known_after": Key(NAME),
+    "reads": Key(_NAMES),
+    "amended_between": Key(listing(WORD)),
+    "settled_when": Key(_WANTED),
+    "partial": Key(listing(WORD)),
 }
 _GUARD = {
     "requires": Key(_WANTED, required=True),
@@ -95,17 +102,22 @@ _GUARD = {
     "because": Key(TEXT, required=True),
     "mend": Key(TEXT),
     "watched": Key(_NAMES),
+    "never_refuses_because": Key(TEXT),
 }
 _ENVIRONMENT = {
     "when": Key(_WANTED),
     "sets": Key(_SETS, required=True),
     "states": Key(_NAMES),
+    "meddles": Key(FLAG),
+    "mends": Key(FLAG),
     "because": Key(TEXT),
 }
 _NEVER = {
     "name": Key(NAME, required=True),
     "when": Key(_WANTED, required=True),
     "states": Key(_NAMES),
+    "inputs": Key(_WANTED),
+    "unless_taken": Key(_NAMES),
     "because": Key(TEXT, required=True),
 }
 _FROZEN = {"when": Key(_WANTED, required=True), "because": Key(TEXT, required=True)}
@@ -144,13 +156,17 @@ def dump_schema() -> dict[str, Any]:
     }
 
 
-def load_machine(text: bytes | str, *, source: str = "<machine>") -> MachineSpec:
-    """Read a declaration. Raises DeclarationFault with every fault, each with its line and a correction."""
-    return _loaded(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text), source)
+def load_machine(text: bytes | str, *, source: str = "<machine>", recorded: bool = False) -> MachineSpec:
+    """Read a declaration. Raises DeclarationFault with every fault, each with its line and a correction.
+
+    ``recorded``: a run was started with it, perhaps by an earlier drfsm: what that one let pass is let pass.
+    """
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
+    return _loaded(raw, source, recorded)
 
 
 @lru_cache(maxsize=16)
-def _loaded(raw: bytes, source: str) -> MachineSpec:
+def _loaded(raw: bytes, source: str, recorded: bool) -> MachineSpec:
     """Read a declaration once: a command asks for the same one several times, and each reading costs 0.1 s."""
     faults = Faults(source)
     declared = _read(raw, faults)
@@ -159,6 +175,8 @@ def _loaded(raw: bytes, source: str) -> MachineSpec:
         write_out(declared, faults)
         check_names(declared, faults)
         check_rows(declared, faults)
+        if not recorded:
+            check_search(declared, faults)
         spec = built(declared, source, hashlib.sha256(raw).hexdigest())
         if spec is not None and skeleton_is_whole(declared):
             for fault in unsound(spec):

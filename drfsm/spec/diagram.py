@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from drfsm.spec.course import Course
 from drfsm.spec.foresight import Outlook, outlooks
-from drfsm.spec.model import By, Foreseen, MachineSpec, Row
+from drfsm.spec.model import By, Foreseen, MachineSpec, Row, Rule
 from drfsm.spec.ways import Way, Ways
 
 MOST = 4  # arrows of one trigger to one state that are drawn one by one
@@ -15,6 +15,7 @@ _CLASSES = {
     Way.HAPPY: "fill:#e6f6ea,stroke:#1a7f37,stroke-width:2px,color:#1f2328",
     Way.OUT: "fill:#fafafa,stroke:#8c959f,stroke-dasharray:5 3,color:#57606a",
 }
+_CROWD = 5  # states of a rule are counted from here on, not listed
 _PASSED = "fill:#ddf4ff,stroke:#0969da,stroke-width:3px,color:#1f2328"
 
 
@@ -83,6 +84,24 @@ def foresight_table(spec: MachineSpec) -> str:
     head = ("guard", "would stop", "beforehand", "what to do, or why not beforehand")
     rows = [_foreseen(outlook) for outlook in outlooks(spec)]
     return _markdown(head, rows) if rows else ""
+
+
+def rules_table(spec: MachineSpec) -> str:
+    """Return the ``never`` rules as a Markdown table: which facts together, in which states, of which runs, and why."""
+    return _markdown(("rule", "never", "in", "of which runs", "because"), (_ruled(rule) for rule in spec.never))
+
+
+def _ruled(rule: Rule) -> tuple[str, ...]:
+    together = " and ".join(f"{fact} is {' or '.join(values)}" for fact, values in rule.when.items())
+    inputs = [f"with {name}={'/'.join(values)}" for name, values in rule.inputs.items()]
+    excepted = [f"without `{trigger}`" for trigger in rule.unless_taken]
+    return f"`{rule.name}`", together, _where(rule.states), ", ".join([*inputs, *excepted]) or "all", rule.reason
+
+
+def _where(states: tuple[str, ...]) -> str:
+    if len(states) < _CROWD:
+        return ", ".join(states) or "every state"
+    return f"{len(states)} states, from {states[0]} to {states[-1]}"
 
 
 def _markdown(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

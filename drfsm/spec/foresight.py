@@ -77,10 +77,7 @@ class _Way:
 
     def _all_changes(self, row: Row) -> set[str]:
         waited = {fact for _, fact, _ in self._spec.wanted_of(row)} if row.wait else set()
-        return self._spec.depending_on({*row.sets, *waited, *self._brought(row)})
-
-    def _brought(self, row: Row) -> set[str]:
-        return {name for name, fact in self._spec.facts.items() if fact.known_after == row.trigger}
+        return self._spec.depending_on({*row.sets, *waited, *self._spec.brought_about(row)})
 
     def _changed_before(self) -> Mapping[str, set[str]]:
         """Return, for each state that is reached, the facts that some way there changes."""
@@ -102,7 +99,7 @@ class _Way:
     def first_change(self, guard: Guard) -> Row:
         """Return a row that changes what a guard requires: the first that does so itself, else the first at all."""
         changing = [row for row in self.rows if self.changes(row) & guard.facts]
-        itself = (row for row in changing if {*row.sets, *self._brought(row)} & set(guard.requires))
+        itself = (row for row in changing if {*row.sets, *self._spec.brought_about(row)} & set(guard.requires))
         return next(itself, changing[0])
 
     def reaches(self, guard: Guard) -> bool:
@@ -166,10 +163,10 @@ def _all_declared(spec: MachineSpec) -> bool:
 
 
 def _refuses_good_runs(spec: MachineSpec, guard: Guard) -> Iterator[Fault]:
-    """Find what the world may mend by itself until the guard's own row is taken."""
+    """Find what the world may mend by itself until the guard's own row is taken. That somebody meddles is no hope."""
     if guard.foreseen is not Foreseen.REFUSE:
         return
-    for rule in spec.environment:
+    for rule in (rule for rule in spec.environment if not (rule.meddles or rule.mends)):  # what people do is no hope
         mended = {fact for fact, value in rule.sets.items() if value in guard.requires.get(fact, ())}
         mended |= (spec.depending_on(set(rule.sets)) - set(rule.sets)) & set(guard.requires)
         if mended:

@@ -66,6 +66,10 @@ class FactSpec:
     initial: tuple[str, ...] = ()  # how the checker's starting worlds may have it; empty: any value
     hidden: bool = False  # only the checker knows it (what a Job started with): no code observes it
     known_after: str = ""  # the trigger that brings about what it reads: before, it says nothing
+    reads: tuple[str, ...] = ()  # inputs that its judge reads: an operator's row that amends one changes the fact
+    amended_between: tuple[str, ...] = ()  # the values between which those inputs decide; empty: all
+    settled_when: Required = _table()  # facts by which it changes by itself no more, though what it depends on changed
+    partial: tuple[str, ...] = ()  # values that an action leaves when it is cut off; empty: mixed and partial
     line: int = 0
 
 
@@ -80,6 +84,7 @@ class Guard:
     foreseen: Foreseen = Foreseen.NO  # whether it is judged beforehand, too: spec/foresight.py
     mend: str = ""  # what to do, and to type, where it does not hold
     watched: tuple[str, ...] = ()  # states: it guards every row by which the runner leaves them, and ends their waits
+    never_refuses_because: str = ""  # why it is asked though the search shows that it always holds
     line: int = 0
 
     @property
@@ -147,6 +152,8 @@ class Row:
     overrides_open_intent: bool = False  # by failure, also with an intent open, or when nothing could be reached
     foresees: bool = False  # judges the foreseen guards of later rows, too
     lands_late: bool = False  # a request of its action has no condition: it may take effect after it was given up
+    notes: Mapping[str, str] = _table()  # hidden facts that its commit changes: what only the checker knows
+    compares: tuple[str, ...] = ()  # facts of its guards that its requests' own condition covers until the end
     rounds: int | str = 0  # by failure: how often the circle that it closes is gone through; 0: it closes none
     line: int = 0
 
@@ -154,6 +161,14 @@ class Row:
     def key(self) -> str:
         """Name the row in records: ``source --trigger--> to``."""
         return f"{self.source} --{self.trigger}--> {self.to}"
+
+    @property
+    def can_be_given_up(self) -> bool:
+        """Say whether its intent no longer counts as the point of no return once it is seen to have changed nothing.
+
+        What may be done once a person decides about, and a request without a condition can't be shut out.
+        """
+        return self.point_of_no_return and self.effect is Effect.IDEMPOTENT and not self.lands_late
 
     def selected(self, inputs: Mapping[str, Any]) -> bool:
         """Say whether ``when`` selects this row for these inputs."""
@@ -183,7 +198,16 @@ class Rule:
     name: str = ""
     reason: str = ""
     states: tuple[str, ...] = ()  # only in these states; empty: in all
+    meddles: bool = False  # of the environment: somebody undoes what a run relies on; guards are there to see it
+    mends: bool = False  # of the environment: somebody, by hand, makes right again what would hold the run
+    inputs: Required = _table()  # of a never rule: it speaks of the runs with these inputs
+    unless_taken: tuple[str, ...] = ()  # likewise: of runs in which no row of these triggers was begun or taken
     line: int = 0
+
+    def speaks_of(self, row: Row) -> bool:
+        """Whether a run of which this rule speaks may take a row."""
+        fits = all(set(values) & set(row.when.get(name, values)) for name, values in self.inputs.items())
+        return fits and row.trigger not in self.unless_taken
 
 
 @frozen
@@ -236,6 +260,10 @@ class MachineSpec:
         """The states in which a run undoes what it changed, newest first."""
         return frozenset(row.source for row in self.rows if row.foreach == "undo")
 
+    def goes_straight_to_undo(self, row: Row) -> bool:
+        """Whether a row leads to where everything is undone, and neither reads nor changes anything before."""
+        return row.to in self.undo_states and not (row.guards or row.action or row.foreach)
+
     def refuses(self, state: str, inputs: Mapping[str, Any]) -> bool:
         """Whether a failure in ``state`` ends the run as refused."""
         failures = self.rows_from(state, inputs, By.FAILURE)
@@ -282,6 +310,10 @@ class MachineSpec:
         return tuple(
             rule.reason for rule in self.frozen if all(facts.get(fact) in values for fact, values in rule.when.items())
         )
+
+    def brought_about(self, row: Row) -> set[str]:
+        """Return the facts of which a row brings about what they read (``known_after``)."""
+        return {name for name, fact in self.facts.items() if fact.known_after == row.trigger}
 
     def depending_on(self, changed: set[str]) -> set[str]:
         """Return the facts that change with ``changed``, directly or through others, themselves included."""

@@ -96,9 +96,7 @@ def check_names(machine: Block, faults: Faults) -> None:
     for state in machine.get("finals", ()):
         known.state(state)
     for name, fact in machine.get("facts", {}).items():
-        _check_fact(name, fact, known)
-        if "known_after" in fact:
-            known.name(fact["known_after"], triggers, "trigger", "name the row's trigger that brings it about")
+        _check_fact(name, fact, triggers, known)
     for guard in machine.get("guards", {}).values():
         known.requirements(guard.get("requires", {}))
         known.requirements(guard.get("unless", {}))
@@ -111,6 +109,7 @@ def check_names(machine: Block, faults: Faults) -> None:
         known.sets(rule.get("sets", {}))
         for state in rule.get("states", ()):
             known.state(state)
+    _check_scopes(machine, known, triggers)
     _check_rule_names(machine, faults)
     _check_hidden(machine, faults)
     _check_used(machine, faults)
@@ -122,8 +121,15 @@ def _rules(machine: Block) -> Iterator[Block]:
         yield from machine.get(section, ())
 
 
-def _check_fact(name: Word, fact: Block, known: _Known) -> None:
+def _check_fact(name: Word, fact: Block, triggers: Collection[str], known: _Known) -> None:
+    if "known_after" in fact:
+        known.name(fact["known_after"], triggers, "trigger", "name the row's trigger that brings it about")
     known.values(f"fact {name}", fact.get("initial", ()), known.facts[name])
+    known.values(f"fact {name}", fact.get("partial", ()), known.facts[name])
+    known.values(f"fact {name}", fact.get("amended_between", ()), known.facts[name])
+    known.requirements(fact.get("settled_when", {}))
+    for name_of_input in fact.get("reads", ()):
+        known.name(name_of_input, known.inputs, "input", "declare it under inputs")
     for dependency in fact.get("depends", ()):
         if known.fact(dependency) and dependency == name:
             known.faults.add(dependency.line, f"fact {name} depends on itself", "remove it from depends")
@@ -149,6 +155,9 @@ def _check_row_names(row: Block, known: _Known) -> None:
     for guard in row.get("guards", ()):
         known.name(guard, known.guards, "guard", "declare it under guards")
     known.sets(row.get("sets", {}))
+    known.sets(row.get("notes", {}))
+    for fact in row.get("compares", ()):
+        known.fact(fact)
     wait = row.get("wait", Block(row.line))
     known.give_up(wait.get("give_up", {}))
     if isinstance(limit := wait.get("limit"), Word):
@@ -156,6 +165,19 @@ def _check_row_names(row: Block, known: _Known) -> None:
     for most in (row.get("attempts", {}).get("max"), row.get("rounds")):
         if isinstance(most, Word):
             known.name(most, known.inputs, "input", "write a number, or declare it under inputs")
+
+
+def _check_scopes(machine: Block, known: _Known, triggers: Collection[str]) -> None:
+    """Check of which runs the never rules speak: an input that a person may amend selects none."""
+    amended = {name for row in machine.get("transitions", ()) for name in row.get("amends", ())}
+    for rule in machine.get("never", ()):
+        for trigger in rule.get("unless_taken", ()):
+            known.name(trigger, triggers, "trigger", "name the trigger of a row")
+        known.when(rule.get("inputs", {}))
+        for name in rule.get("inputs", ()):
+            if name in amended:
+                mend = "name a fact that is judged from it under when"
+                known.faults.add(name.line, f"a never rule selects runs by {name}, which a person may amend", mend)
 
 
 def _check_rule_names(machine: Block, faults: Faults) -> None:
@@ -212,7 +234,7 @@ def _facts_used(machine: Block, waits: Iterable[Block]) -> set[str]:
     for guard in machine.get("guards", {}).values():
         used |= set(guard.get("requires", ())) | set(guard.get("unless", ()))
     for rule in (*machine.get("transitions", ()), *machine.get("environment", ())):
-        used |= set(rule.get("sets", ()))
+        used |= set(rule.get("sets", ())) | set(rule.get("notes", ()))
     for rule in _rules(machine):
         used |= set(rule.get("when", ()))
     for wait in waits:

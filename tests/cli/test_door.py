@@ -56,7 +56,8 @@ def test_failback_has_exactly_the_seeds_flags_with_their_defaults(drfsm: Drfsm) 
     """Every flag of the seed is there under its name, with the seed's default, and in --help."""
     found = {option: each for each in failback.params for option in each.opts}
     needed = {flag: "x" for flag, option in found.items() if option.required}
-    settled = failback.make_context("failback", [word for pair in needed.items() for word in pair]).params
+    words = [word for pair in needed.items() for word in pair]
+    settled = failback.make_context("failback", words, parent=click.Context(cli, **cli.context_settings)).params
     told = drfsm("failback", "--help")
     for flag, default in SEED.items():
         assert flag in found, flag
@@ -180,6 +181,29 @@ def test_machine_check_says_that_a_machine_is_safe_or_shows_how_it_is_not(drfsm:
     assert told.code == ExitCode.EVIDENCE
     assert "burning" in told.out
     assert "lamp is not safe as declared" in told.err
+
+
+def test_a_search_that_was_cut_off_blames_no_declaration(drfsm: Drfsm, tmp_path: Path) -> None:
+    """Nothing was found: the operator is shown how to search more, not told to correct what may be right."""
+    path = tmp_path / "lamp.yaml"
+    path.write_text(LAMP + 'never: [{name: blown, when: {light: off}, states: [lit], because: "it is dark"}]\n')
+    told = drfsm("machine", "check", path, "--max-states", "1")
+    assert told.code == ExitCode.EVIDENCE
+    assert "lamp is not proven: a search was cut off" in told.err
+    assert "--max-states above 1" in told.err
+    assert "not safe" not in told.err
+
+
+def test_a_guard_that_never_refuses_is_not_called_a_run_that_cannot_end(drfsm: Drfsm, tmp_path: Path) -> None:
+    """The line says that every run ends, and names the guard; the exit code is that of a finding."""
+    path = tmp_path / "lamp.yaml"
+    guard = 'guards: {it_burns: {requires: {light: on}, because: "Nobody finds the door"}}\n'
+    leave = '  - {from: lit, trigger: leave, to: left, guards: [it_burns], because: "It is late"}\n'
+    path.write_text(guard + LAMP.replace("finals: {lit:", "finals: {left:") + leave)
+    told = drfsm("machine", "check", path)
+    assert told.code == ExitCode.EVIDENCE
+    assert "every run can end: holds, but not all guards make sense" in told.out
+    assert "guard can never refuse: it_burns" in told.out
 
 
 def test_a_defect_leaves_its_traceback_in_a_file_and_words_on_the_terminal(

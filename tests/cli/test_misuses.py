@@ -13,8 +13,9 @@ from typing import NamedTuple
 import pytest
 
 from drfsm.cli.machines import Searching
-from drfsm.errors import ExitCode
+from drfsm.errors import ExitCode, UsageFault
 from drfsm.runs import bundle
+from drfsm.runs.run_context import request_timeout
 from tests.cli.conftest import given
 from tests.cli.test_selection import begun, refused
 from tests.command import Drfsm
@@ -161,7 +162,7 @@ MISUSES = {
     "misspells resume": row(nothing, "resme", USAGE, "Did you mean: drfsm resume"),
     "misspells status": row(nothing, "stauts", USAGE, "Did you mean: drfsm status?"),
     "misspells failback": row(nothing, "fallback", USAGE, "Did you mean: drfsm failback?"),
-    "misspells a noun's verb": row(nothing, "runs lst", USAGE, "Did you mean 'list'?"),
+    "misspells a noun's verb": row(nothing, "runs lst", USAGE, "Did you mean: drfsm runs list?"),
     # Options.
     "types a failback without options": row(
         nothing, "failback", USAGE, "Missing options: --bucket, --dr-run-id, --kubeconfig-dr, --kubeconfig-primary."
@@ -240,19 +241,23 @@ def test_a_sandbox_without_its_extra_says_what_to_install(
 
 
 def test_a_search_that_goes_on_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    """One rule alone may take minutes: every two seconds its name and its time are said."""
-    with Searching(every_seconds=0.01) as searching:
-        searching.begin("two_writers")
+    """A check may take a minute: every two seconds it says its time, the rule and how many are left."""
+    with Searching(3, every_seconds=0.01) as searching:
+        searching.note("")
+        searching.note("two_writers")
         told = ""
-        while "still searching for two_writers, 0 s" not in told:
+        while "still searching, 0 s: two_writers (1 of 3 rules)" not in told:
             told += capsys.readouterr().err
-    assert told.startswith("searching for two_writers ...")
+    with Searching(3, every_seconds=60):
+        pass
+    assert capsys.readouterr().err.count("60 s") == 0
 
 
-def test_a_check_of_a_machine_shows_that_it_works(drfsm: Drfsm) -> None:
-    """It takes seconds to minutes: each rule is named on stderr when its search begins."""
-    told = drfsm("machine", "check", "drill")
-    rules = [line.partition(":")[0] for line in told.out.splitlines() if ": holds" in line]
-    assert rules
-    for rule in rules:
-        assert f"searching for {rule} ..." in told.err
+@pytest.mark.parametrize("seconds", ["0", "-1", "59", "3601", "nan", "inf", "a minute"])
+def test_a_request_timeout_that_is_none_is_refused(seconds: str) -> None:
+    """How long a request may take to land: a minute to an hour; unset or empty: kube-apiserver's minute."""
+    with pytest.raises(UsageFault, match="DRFSM_REQUEST_TIMEOUT"):
+        request_timeout({"DRFSM_REQUEST_TIMEOUT": seconds})
+    assert request_timeout({}) == request_timeout({"DRFSM_REQUEST_TIMEOUT": ""}) == 60
+    assert request_timeout({"DRFSM_REQUEST_TIMEOUT": "120"}) == 120
+    assert request_timeout({"DRFSM_REQUEST_TIMEOUT": "5", "DRFSM_SITE_ON_THIS_MACHINE": "1"}) == 5

@@ -12,8 +12,8 @@ from drfsm.cli.next_steps import NOUNS, for_command
 from drfsm.errors import ExitCode, LeaseHeld, Unreachable
 
 RUNS = {
-    "drill", "validate", "failback", "promote", "approve", "resume", "abort", "hold", "skip", "request", "resolve",
-    "status", "list", "replay",
+    "drill", "validate", "failback", "promote", "approve", "decline", "answer", "worker", "resume", "abort", "hold",
+    "skip", "request", "resolve", "status", "list", "replay",
 }  # fmt: skip
 RUN = "2026-11-28T08:02:45Z"
 NOWHERE = ("--endpoint-url", "http://127.0.0.1:9")
@@ -33,6 +33,18 @@ UNREACHABLE: dict[str, tuple[str, ...]] = {
     "backup restore": ("--backup-uri", URI, "--kubeconfig", "KUBECONFIG", *NOWHERE),
     "pointers show": ("--bucket", "b", "--prefix", "p", *NOWHERE),
     "pointers set": (RUN, "--bucket", "b", "--prefix", "p", "--confirm", f"CONFIRM-{RUN}", "--reason", "x", *NOWHERE),
+    "pointers own": (
+        "dr",
+        "--bucket",
+        "b",
+        "--prefix",
+        "p",
+        "--confirm",
+        "CONFIRM-OWNER-dr",
+        "--reason",
+        "x",
+        *NOWHERE,
+    ),
     "fence show": ("--bucket", "b", "--prefix", "p", *NOWHERE),
     "fence lift": ("dr", "--bucket", "b", "--prefix", "p", "--confirm", "CONFIRM-LIFT-dr", "--reason", "x", *NOWHERE),
     "runs list": ("--bucket", "b", "--prefix", "p", *NOWHERE),

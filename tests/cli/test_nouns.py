@@ -170,6 +170,21 @@ def test_pointers_set_moves_the_whole_set_with_a_token_a_reason_and_the_lease(si
     assert (lease["held"], lease["epoch"]) == (False, 6)
 
 
+def test_pointers_own_changes_the_ownership_object_only_with_a_token_and_a_reason(site: Site) -> None:
+    """Where somebody changed the owner: it is put right, what was there is said, and no pointer moves."""
+    bucket, before = ("--bucket", site.sandbox.bucket), site.pointers()
+    assert site.run("pointers", "own", "dr", *bucket, "--confirm", "CONFIRM", "--reason", "x").code == 2
+    for was, owner in (("no site", "dr"), ("dr", "primary")):
+        words = ("--confirm", f"CONFIRM-OWNER-{owner}", "--reason", "x")
+        told = site.run("pointers", "own", owner, *bucket, *words)
+        assert (told.code, told.out) == (
+            0,
+            f"{owner} owns the pointers; before, the ownership object named {was}\n",
+        ), told
+        assert json.loads(site.body(f"{site.sandbox.prefix}/drfsm/ownership.json"))["site"] == owner
+    assert site.pointers() == before
+
+
 # --- machine ----------------------------------------------------------------------------------------------
 
 

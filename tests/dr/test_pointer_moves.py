@@ -1,17 +1,20 @@
 """The pointer set in memory: its order, its conditions, and what is left to its owner."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from drfsm.claims import LARGEST_BYTES
 from drfsm.dr.pointers import pointers
 from drfsm.dr.pointers.pointers import is_newer, is_older
 from drfsm.dr.terms import terms_of
 from drfsm.engine import Run
 from drfsm.errors import ActionFailed, Conflict, Interrupted
-from tests.dr.memory import DR_RUN, INPUTS, PRIMARY_RUN, RUN, MemoryWorld, a_run
+from drfsm.world import Blob
+from tests.dr.memory import DR_RUN, INPUTS, PRIMARY_RUN, RUN, MemoryStore, MemoryWorld, a_run
 
 ACTIONS: Mapping[str, Any] = pointers.ACTIONS
 FACTS: Mapping[str, Any] = pointers.FACTS
@@ -174,6 +177,56 @@ def test_a_missing_pointer_can_not_be_captured() -> None:
     world = world_of()
     world.store.delete(GLOBAL[1])
     with pytest.raises(ActionFailed, match="does not exist"):
+        ACTIONS["capture_pointers"](world, a_run())
+
+
+class PublishedMeanwhile(MemoryStore):
+    """A store in which DR's last Job publishes a newer run just before a pointer is read."""
+
+    def __init__(self, world: MemoryWorld, before: str, *, job_ends: bool) -> None:
+        """Take over a world's objects. ``job_ends``: whether the Job moves all pointers, or only the deciding one."""
+        super().__init__()
+        self.objects, self._before = dict(world.store.objects), before
+        self._moves = [GLOBAL[0], *(key for key in (*GLOBAL, *PROVIDER) if job_ends and key != GLOBAL[0])]
+
+    def get(self, key: str, *, largest_bytes: int = LARGEST_BYTES) -> Blob | None:
+        """Return an object as it is once the Job has published."""
+        if key == self._before:
+            moves, self._moves = self._moves, []
+            for moved in moves:
+                self.lay(moved, json.dumps(pointer(STRANGER)).encode())
+        return super().get(key, largest_bytes=largest_bytes)
+
+
+@pytest.mark.parametrize("job_ends", [True, False], ids=["it moved all pointers", "it moved only the deciding one"])
+@pytest.mark.parametrize("before", PROVIDER)
+def test_a_run_that_is_published_while_the_set_is_completed_is_not_overwritten(before: str, *, job_ends: bool) -> None:
+    """The deciding pointer is read after the one that would be replaced: a newer run stops it."""
+    world = world_of()
+    for key in PROVIDER:
+        lay(world, key, pointer("2026-02-26T00:00:00.000001+00:00"))
+    world.store = PublishedMeanwhile(world, before, job_ends=job_ends)
+    with pytest.raises(Conflict, match="another process moved it"):
+        ACTIONS["complete_pointer_set"](world, a_run())
+    assert before not in world.store.writes
+    assert at(world, GLOBAL[0])["run_id"] == STRANGER
+    assert at(world, before)["run_id"] == (STRANGER if job_ends else "2026-02-26T00:00:00.000001+00:00")
+
+
+def test_a_set_that_a_killed_job_left_half_moved_is_completed() -> None:
+    """Every pointer then names the run of the deciding one, which is not written again."""
+    world = world_of()
+    lay(world, PROVIDER[0], pointer("2026-02-26T00:00:00.000001+00:00"))
+    assert ACTIONS["complete_pointer_set"](world, a_run())["completed"] == [PROVIDER[0]]
+    assert {at(world, key)["run_id"] for key in (*PROVIDER, *GLOBAL)} == {DR_RUN}
+    assert world.store.writes == [PROVIDER[0]]
+
+
+def test_a_run_that_is_published_before_the_capture_is_not_captured() -> None:
+    """The guards saw the confirmed run, and a newer one is there now: captured, it would be replaced unseen."""
+    world = world_of()
+    world.store = PublishedMeanwhile(world, PROVIDER[0], job_ends=True)
+    with pytest.raises(Conflict, match=f"names {re.escape(STRANGER)}"):
         ACTIONS["capture_pointers"](world, a_run())
 
 

@@ -17,7 +17,8 @@ from drfsm.evidence.derive import faults
 from drfsm.journal import RunState
 from drfsm.journal.record_types import Reading
 from drfsm.resources import shipped
-from drfsm.spec import check, load_machine
+from drfsm.spec import load_machine
+from drfsm.spec.check import check
 from drfsm.spec.model import By
 from tests.drill.world import SPEC
 

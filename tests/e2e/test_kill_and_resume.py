@@ -220,9 +220,9 @@ def test_killed_before_its_first_request_it_has_changed_nothing_anywhere(make_si
 
 
 def test_after_the_point_of_no_return_only_forward_is_left(make_site: MakeSite) -> None:
-    """Killed when the final write's intent is on record: abort is illegal and moves nothing, resume completes."""
+    """Killed after the first of the final writes: abort is illegal and moves nothing, resume completes."""
     site = prepared(make_site)
-    site.killed(site.failback(*CRONJOB), first_write("switch_global_pointer"))
+    site.killed(site.failback(*CRONJOB), first_write("switch_global_pointer", "after"))
     before = site.pointers(), site.sites()
     told = site.run("abort", str(site.bundle), "--reason", "second thoughts")
     assert told.code == ExitCode.ILLEGAL, told

@@ -9,7 +9,8 @@ from drfsm.engine import Run
 from drfsm.errors import ActionFailed, Unreachable, UsageFault
 from drfsm.evidence.audit import audit
 from drfsm.journal import lines
-from drfsm.spec import check, load_machine
+from drfsm.spec import load_machine
+from drfsm.spec.check import check
 from tests.engine.room import Room
 
 SPEC = load_machine(

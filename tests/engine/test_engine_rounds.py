@@ -10,7 +10,8 @@ from drfsm.errors import GuardRefused, Unreachable
 from drfsm.evidence.audit import audit
 from drfsm.evidence.audit.verdict import Verdict
 from drfsm.journal import Record, lines
-from drfsm.spec import check, load_machine
+from drfsm.spec import load_machine
+from drfsm.spec.check import check
 from tests.engine.room import Room
 
 SPEC = load_machine(

@@ -473,18 +473,36 @@ def test_a_state_that_waits_for_a_person_holds_the_run() -> None:
 
 
 def test_after_the_point_of_no_return_a_failure_leads_no_way_back() -> None:
-    """The final write fails without a trace: the failure's row that leads to the undos is not taken."""
+    """The final write fails with half of it done: the failure's row that leads to the undos is not taken."""
     rows = """
-  - {from: start, trigger: open_door, to: done, action: push, sets: {door: open}, effect: idempotent,
+  - {from: start, trigger: open_door, to: done, action: push, sets: {door: open, alarm: loud}, effect: idempotent,
+     point_of_no_return: true, because: "out"}
+  - {from: start, trigger: give_up, to: going, by: failure, because: "back"}
+"""
+    room = Room(machine(rows, "[start]"))
+
+    def jammed(_room: Room, _run: Run) -> None:
+        room.has["alarm"] = "loud"
+        raise ActionFailed("jammed")
+
+    room.actions["push"] = jammed
+    state = room.start().state
+    assert (state.status, state.state) == ("held", "start")
+    room.actions.clear()
+    assert room.runner().resume().status == "complete"
+
+
+def test_a_final_write_that_changed_nothing_leaves_a_failure_its_way_back() -> None:
+    """The final write is refused without a trace: nothing was passed, and the failure's row is taken."""
+    rows = """
+  - {from: start, trigger: open_door, to: done, action: push, sets: {door: open, alarm: loud}, effect: idempotent,
      point_of_no_return: true, because: "out"}
   - {from: start, trigger: give_up, to: going, by: failure, because: "back"}
 """
     room = Room(machine(rows, "[start]"))
     room.actions["push"] = raising(ActionFailed("jammed"))
     state = room.start().state
-    assert (state.status, state.state) == ("held", "start")
-    room.actions.clear()
-    assert room.runner().resume().status == "complete"
+    assert (state.status, state.forward_only) == ("aborted", False)
 
 
 def test_a_failure_may_lead_to_the_undos() -> None:

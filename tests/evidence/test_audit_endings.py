@@ -81,8 +81,13 @@ MILL_ENDINGS: dict[str, tuple[Callable[[Make], "Play"], str, str]] = {
         "handed_over",
     ),
     "aborted": (lambda play: play(wheel=["turning"]).start().request("abort"), "aborted", "given_back"),
-    "aborted late": (
+    "aborted after the last write was refused": (
         lambda play: play(fails={"sign": ["before"] * 2}).start().request("abort"),
+        "aborted",
+        "given_back",
+    ),
+    "aborted late": (
+        lambda play: play(fails={"sign": ["blind"]}).start().request("abort"),
         "held",
         "keyed",
     ),

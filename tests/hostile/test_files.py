@@ -491,6 +491,8 @@ ELSEWHERE = {
     "adapters/terraform_process.py": "terraform's cache of providers",
     "adapters/ssh_signatures.py": "a signature that is checked, in the temporary directory",
     "cli/health.py": "the metrics of `health --textfile`, which another user's exporter reads",
+    "cli/completion.py": "the shell's script, and one line in its start-up file",
+    "cli/manual.py": "the man pages that `man --out` asks for",
     "cli/kubeconfig.py": "the kubeconfig that `kubeconfig --file` asks for, never over another",
     "cli/main.py": "a defect's traceback, in the temporary directory",
     "engine/late.py": "no file: objects of the world are touched",
@@ -500,6 +502,7 @@ ELSEWHERE = {
     "evidence/schemas/__main__.py": "the schemas, in a checkout",
     "cli/machine_new.py": "a new machine's files, in the author's own directory",
     "cli/machine_diagram.py": "the picture that `machine diagram --out` asks for",
+    "cli/machine_export.py": "the definition that `machine export --out` asks for",
     "testing/transcripts.py": "an author's transcripts, which a switch of pytest rewrites",
 }
 

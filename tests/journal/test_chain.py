@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from drfsm.errors import JournalDamaged
 from drfsm.journal import GENESIS, KINDS, Record, digest, encode, exact, fold, lines, read
+from drfsm.journal.chain import LARGEST_LINE_BYTES
 from tests.growth import growth
 
 AT = "2026-02-27T00:00:00.000000Z"
@@ -244,3 +245,32 @@ def test_reading_and_folding_grow_with_the_number_of_records_and_not_with_its_sq
         return read_and_fold
 
     assert growth(reading, 1_000) < 50
+
+
+def test_the_first_line_follows_sixty_four_zeros() -> None:
+    """As other tools that verify a journal expect it."""
+    assert raw_of(some(1))[0].startswith(b'{"prev":"' + b"0" * 64 + b'",')
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_line_has_eight_megabytes_at_most(more: int) -> None:
+    """Torn or whole, at once or line by line: one byte more is damage, and named."""
+    (whole,) = raw_of([Record(0, "repaired", AT, {"row": "a --b--> c", "action": "oil", "result": ""})])
+    line = whole.replace(b'""', b'"' + b"x" * (LARGEST_LINE_BYTES - len(whole) + more) + b'"')
+    for journal in (line, line[:-1] + b"x"):
+        for way in (journal, io.BytesIO(journal), iter([journal])):
+            if more:
+                with pytest.raises(JournalDamaged, match="line 1 has more than"):
+                    read(way)
+            else:
+                chain = read(way)
+                assert chain.size_bytes + len(chain.torn) == LARGEST_LINE_BYTES
+
+
+def test_a_record_that_nobody_could_read_again_is_not_written() -> None:
+    """Too many levels are refused before the line is written."""
+    deep: Any = 1
+    for _ in range(501):
+        deep = [deep]
+    with pytest.raises(ValueError, match="level"):
+        encode(Record(0, "repaired", AT, {"row": "a --b--> c", "action": "oil", "result": deep}), GENESIS)

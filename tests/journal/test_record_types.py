@@ -11,7 +11,17 @@ from jsonschema import Draft202012Validator
 from drfsm.journal import Record, read
 from drfsm.journal.field_types import fields_of
 from drfsm.journal.record_schema import record_schema
-from drfsm.journal.record_types import KINDS, Commit, Held, Intent, LeaseAcquired, RunStarted
+from drfsm.journal.record_types import (
+    KINDS,
+    Commit,
+    Forecast,
+    Held,
+    Intent,
+    LeaseAcquired,
+    NextAction,
+    RunStarted,
+    Sampled,
+)
 
 BUNDLES = Path(__file__).parents[1] / "data" / "bundles"
 AT, HASH, ROW = "2026-02-27T00:00:00.000000Z", "a" * 64, "shut --open--> open"
@@ -217,3 +227,132 @@ def test_a_body_is_of_one_kind() -> None:
     """Whoever asks for an intent gets no commit."""
     with pytest.raises(TypeError, match="a commit record is no Intent"):
         Intent.of(record("commit", BODIES["commit"]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_record_lacks_is_empty_and_what_it_has_is_read_by_its_key(kind: str) -> None:
+    """Every optional field of the oldest records is false, empty or none; every other one says what the body says."""
+    content = record(kind, BODIES[kind]).content
+    for line in fields_of(KINDS[kind]):
+        value = getattr(content, line.name)
+        if line.required:
+            assert value == line.type.parse(BODIES[kind][line.key]), line.key
+        else:
+            assert not value, line.key
+
+
+FORESEEN = {**CHECK, "holds": False, "at": "close", "foreseen": "refuse"}
+
+
+def forecast(**body: Any) -> Forecast:
+    """Return what a dry run foresees of a row."""
+    return Forecast.of(record("forecast", {**BODIES["forecast"], **body}))
+
+
+def checks(*outcomes: str, value: str | None = "yes") -> list[dict[str, Any]]:
+    """Return guards with these outcomes."""
+    return [{**CHECK, "outcome": outcome, "value": value} for outcome in outcomes]
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        ({"guards": []}, "pass"),
+        ({"guards": checks("passed", "passed")}, "pass"),
+        ({"guards": checks("passed", "not_evaluated")}, "depends"),
+        ({"guards": checks("not_evaluated", "failed")}, "refused"),
+        ({"guards": checks("failed", value="unknown")}, "unknown"),
+        ({"guards": [*checks("failed", value="unknown"), *checks("failed")]}, "refused"),
+        ({"guards": checks("not_evaluated", "failed"), "waits": True}, "wait"),
+        ({"guards": checks("passed"), "waits": True}, "pass"),
+        ({"guards": [], "unread": "no answer"}, "unknown"),
+        ({"guards": checks("not_evaluated"), "unread": "no answer"}, "unknown"),
+        ({"guards": checks("failed"), "unread": "no answer"}, "refused"),
+        ({"guards": checks("failed"), "waits": True, "unread": "no answer"}, "unknown"),
+        ({"guards": [], "foreseen": [FORESEEN]}, "refused"),
+        ({"guards": [], "foreseen": [{**FORESEEN, "value": "unknown"}]}, "unknown"),
+        ({"guards": [], "foreseen": [{**FORESEEN, "holds": True}]}, "pass"),
+        ({"guards": [], "foreseen": [{**FORESEEN, "foreseen": "warn"}]}, "pass"),
+        ({"guards": checks("failed"), "waits": True, "foreseen": [FORESEEN]}, "refused"),
+    ],
+)
+def test_a_forecast_says_what_its_guards_say(body: dict[str, Any], outcome: str) -> None:
+    """Refused by a guard that is known to fail, now or for a later row; a wait waits; unknown is never a pass."""
+    assert forecast(**body).outcome == outcome
+
+
+def test_the_guards_that_would_stop_a_row_are_its_own_first() -> None:
+    """Then those that a later row will need; those of a wait are not among them."""
+    body = {"guards": checks("failed", "passed"), "foreseen": [FORESEEN, {**FORESEEN, "foreseen": "warn"}]}
+    assert [(check.guard, getattr(check, "at", "")) for check in forecast(**body).failed] == [
+        ("dry", ""),
+        ("dry", "close"),
+    ]
+    assert [getattr(check, "at", "") for check in forecast(**body, waits=True).failed] == ["close"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        FORESEEN,
+        {**FORESEEN, "mend": "do it", "waits": True, "outcome": "failed"},
+        {**FORESEEN, "value": None, "needed": ["yes", "no"], "holds": None},
+    ],
+)
+def test_a_check_is_written_as_it_was_read(written: dict[str, Any]) -> None:
+    """With all that it says, and without what it lacks."""
+    (check,) = forecast(foreseen=[written]).foreseen
+    assert check.json == written
+    own = {key: value for key, value in written.items() if key not in ("at", "foreseen", "mend", "waits")}
+    (plain,) = Commit.of(record("commit", {**BODIES["commit"], "guards": [own]})).guards
+    assert plain.json == own
+
+
+@pytest.mark.parametrize(
+    "written", [{"value": None, "seen": None, "why": "no gauge"}, {"value": "yes", "seen": {"mm": 3}}]
+)
+def test_a_reading_is_written_as_it_was_read(written: dict[str, Any]) -> None:
+    """Why nobody can tell is said only where nobody can."""
+    facts = Sampled.of(record("sampled", {**BODIES["sampled"], "facts": {"rain": written}})).facts
+    assert facts["rain"].json == written
+
+
+def test_a_next_action_is_read_whole() -> None:
+    """What to do, why, which arguments, and which values these may have."""
+    way = {"do": "fence", "because": "it may write", "args": ["how"], "values": {"how": ["iam", "hand"]}}
+    held = Held.of(record("held", {**BODIES["held"], "ways": [way]}))
+    action = NextAction(action="fence", reason="it may write", args=("how",), values={"how": ("iam", "hand")})
+    assert held.next_actions == (action,)
+
+
+def nested(levels: int, *, as_list: bool) -> Any:
+    """Return a value of so many levels of lists, or of objects."""
+    value: Any = 1
+    for _ in range(levels):
+        value = [value] if as_list else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+@pytest.mark.parametrize(("levels", "faults"), [(99, []), (100, ["its body is nested deeper than 100 levels"])])
+def test_a_body_has_a_hundred_levels_at_most(levels: int, faults: list[str], *, as_list: bool) -> None:
+    """More than any observation needs; a bomb of brackets is a fault of the record."""
+    body = {**BODIES["repaired"], "result": nested(levels, as_list=as_list)}
+    assert list(record("repaired", body).unreadable()) == faults
+    in_a_tuple = {**BODIES["repaired"], "result": (nested(levels - 1, as_list=as_list),)}
+    assert list(record("repaired", in_a_tuple).unreadable()) == faults
+
+
+@pytest.mark.parametrize(
+    "at", ["", "Z", "2026-02-27T00:00:00.000000", "2026-02-27T00:00:00+01:00", "2026-13-27T00:00Z"]
+)
+def test_a_time_is_utc(at: str) -> None:
+    """Anything else can't be put in order: it is a fault of the record."""
+    (fault,) = Record(1, "repaired", at, BODIES["repaired"]).unreadable()
+    assert fault == f"its time {at!r} is no UTC time"
+
+
+def test_the_shipped_schema_is_that_of_the_table() -> None:
+    """Word for word: `python -m tests.record_schema` writes it."""
+    shipped = Path(__file__).parents[2] / "receipts_schema" / "journal_record.schema.json"
+    assert json.loads(shipped.read_text()) == record_schema()

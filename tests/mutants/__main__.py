@@ -15,7 +15,18 @@ from pathlib import Path
 
 from tests.mutants import workshop
 from tests.mutants.operators import Mutant, mutants_of
-from tests.mutants.session import ROOT, Near, Session, Tests, code_digests, digest, digest_of_files, explained, modules
+from tests.mutants.session import (
+    ROOT,
+    Near,
+    Session,
+    Tests,
+    code_digests,
+    digest,
+    digest_of_files,
+    explained,
+    functions,
+    modules,
+)
 from tests.mutants.workshop import Chosen, Outcome, Workshop
 
 BUILD = ROOT / "build" / "mutants"
@@ -85,15 +96,18 @@ class Round:
         if not left:
             return
         say(f"{len(left)} mutants of {', '.join(self.paths)}")
-        name = digest([*self.near.files, *sorted(self.near.far)])
-        drfsm = (path.read_bytes() for path in sorted((ROOT / "drfsm").rglob("*.py")))
+        names = digest(functions())
+
+        def fingerprint(file: str) -> str:
+            return digest([names, digest_of_files([file]), *sorted(self.near.far)])
+
         tried = Workshop(
             ROOT,
             self.paths,
             self.wants,
             self.record,
-            cache=BUILD / "calls" / f"{name}.json",
-            fingerprint=digest([self.tests, *drfsm]),
+            cache=BUILD / "calls",
+            fingerprint=fingerprint,
             far=self.near.far,
             most=self.most,
         )

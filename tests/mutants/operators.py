@@ -71,7 +71,8 @@ class Edit:
             getattr(self.parent, self.field)[self.index] = node
 
     def __enter__(self) -> None:
-        self._put(ast.fix_missing_locations(ast.copy_location(self.new, self.node)))
+        new = copy.copy(self.new)  # it may stand in the tree itself, and keeps its place there
+        self._put(ast.fix_missing_locations(ast.copy_location(new, self.node)))
 
     def __exit__(self, *_: object) -> None:
         self._put(self.node)

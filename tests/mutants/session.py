@@ -28,6 +28,16 @@ def modules(wanted: Sequence[str] = ()) -> list[str]:
     return [path for path in below if not wanted or any(path.startswith(prefix) for prefix in wanted)]
 
 
+def functions() -> list[str]:
+    """Return the name of every function that may be mutated: which tests call which is measured until these change."""
+    return [
+        f"{module}::{node.name}"
+        for module in modules()
+        for node in ast.walk(ast.parse((ROOT / module).read_text()))
+        if isinstance(node, ast.FunctionDef)
+    ]
+
+
 def _sorted(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.py"))
 

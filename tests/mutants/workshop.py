@@ -1,9 +1,9 @@
 """Where mutants are tried: near tests are collected once, then each mutant gets a forked process of its own.
 
 Starting pytest costs seconds, a fork costs milliseconds. In the forked process the mutant's code takes the place of the
-code of every function that the module made; the tests that call the mutated function run, the fastest first, up to the
-first that fails. What runs when a module is imported (tables, defaults) can't be put in place afterwards: such a mutant
-gets a process that imports drfsm anew, from the mutant's source.
+code of every function that the module made; the tests that call the mutated function run up to the first that fails:
+the fastest, and of these first the ones that killed others. What runs when a module is imported (tables, defaults)
+can't be put in place afterwards: such a mutant gets a process that imports drfsm anew, from the mutant's source.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
@@ -31,9 +32,10 @@ from attrs import define, field, frozen
 from tests.mutants.operators import Mutant, mutants_of
 
 DAY_SECONDS = 86400.0
-SLACK_SECONDS, SLACK_TIMES = 20.0, 4.0  # a machine that has much to do
+SLACK_SECONDS, SLACK_TIMES = 40.0, 10.0  # a machine that has much to do
 IMPORTED = ("boto3", "botocore.session", "kubernetes.client", "hypothesis", "jsonschema", "moto.server", "obstore")
-OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminalreporter")
+# Plain asserts: drfsm brings a plugin of pytest, so pytest's own loader would rewrite, and import, its modules itself.
+OPTIONS = ("-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminalreporter")
 Chosen = Callable[[Mutant], bool]
 Record = Callable[[Mutant, "Outcome"], None]
 
@@ -109,6 +111,14 @@ class Coverage:
     calls: dict[str, list[str]] = field(factory=dict)  # "path::qualified name" -> tests
     faults: list[str] = field(factory=list)  # tests that fail by themselves
     most: float = 30.0  # seconds of tests, as they were measured, that one mutant is tried with
+    kills: Counter[str] = field(factory=Counter)  # test -> how many mutants of this module it killed
+
+    def add(self, measured: Mapping[str, Any]) -> None:
+        """Add what was measured of a test file."""
+        self.seconds |= measured["seconds"]
+        self.faults += measured["faults"]
+        for name, tests in measured["calls"].items():
+            self.calls.setdefault(name, []).extend(tests)
 
     def tests_of(self, mutant: Mutant) -> list[str]:
         """Return the tests that call a mutant's function, the fastest first, for as long as they may take."""
@@ -121,13 +131,14 @@ class Coverage:
         return [*callers, *self._fastest(self.seconds.keys() - set(callers) - set(self.faults))]
 
     def _fastest(self, tests: Iterable[str]) -> list[str]:
+        """Return tests, the fastest first, for as long as they may take; among these the best killers come first."""
         chosen, spent = list[str](), 0.0
         for test in sorted(tests, key=lambda test: (self.seconds[test], test)):
             spent += self.seconds[test]
             if chosen and spent > self.most:
                 break
             chosen.append(test)
-        return chosen
+        return sorted(chosen, key=lambda test: -self.kills[test])
 
 
 def _without_locals(name: str) -> str:
@@ -145,19 +156,19 @@ class Workshop:
         record: Record,
         *,
         cache: Path,
-        fingerprint: str,
+        fingerprint: Callable[[str], str],
         far: frozenset[str],
         most: float,
     ) -> None:
         self.root, self.paths, self.chosen, self.record = root, paths, chosen, record
-        self.cache, self.fingerprint = cache, fingerprint
+        self.cache, self.fingerprint = cache, fingerprint  # where measures of a test file are kept, and until when
         self.far = far  # fixtures: whatever uses one of these is no near test
         self.coverage = Coverage(most=most)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Measure the tests, then try the mutants."""
-        session.items[:] = [item for item in session.items if not self.far & set(getattr(item, "fixturenames", ()))]
+        session.items[:] = [item for item in session.items if self._is_near(item)]
         gc.unfreeze()
         functions = [each for each in gc.get_objects() if isinstance(each, FunctionType)]
         gc.collect()
@@ -169,24 +180,49 @@ class Workshop:
             self._try_module(session, path, of_module)
         return True
 
+    def _is_near(self, item: pytest.Item) -> bool:
+        """Say whether a test starts no world, is not long, and does not draw at random."""
+        random = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        starts_a_world = self.far & set(getattr(item, "fixturenames", ()))
+        return not starts_a_world and not random and item.get_closest_marker("long") is None
+
     def _measure(self, session: pytest.Session) -> None:
-        if self.cache.exists():
-            kept = json.loads(self.cache.read_text())
-            if kept["fingerprint"] == self.fingerprint:
-                self.coverage = Coverage(kept["seconds"], kept["calls"], kept["faults"], self.coverage.most)
-                return
+        """Fill in the coverage: of a test file that was measured before, as it was kept; of the others, anew."""
+        files: dict[str, list[pytest.Item]] = {}
+        for item in session.items:
+            files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+        anew = [file for file in files if not self._take(file)]
+        if not anew:
+            return
+        session.items[:] = [item for file in anew for item in files[file]]
         text, ended = in_fork(lambda tell: tell(json.dumps(_measured(session, self.root))), 3600)
+        session.items[:] = [item for items in files.values() for item in items]
         if not ended or not text:
             raise RuntimeError(f"the near tests of {', '.join(self.paths)} can't be measured")
-        self.coverage = Coverage(**json.loads(text), most=self.coverage.most)
-        self.cache.parent.mkdir(parents=True, exist_ok=True)
-        self.cache.write_text(json.dumps({"fingerprint": self.fingerprint, **json.loads(text)}))
+        self.cache.mkdir(parents=True, exist_ok=True)
+        for file, measured in json.loads(text).items():
+            kept = {"fingerprint": self.fingerprint(file), **measured}
+            self._kept(file).write_text(json.dumps(kept))
+            self.coverage.add(kept)
+
+    def _take(self, file: str) -> bool:
+        """Take what was measured of a test file; say whether there is something that still fits."""
+        place = self._kept(file)
+        kept = json.loads(place.read_text()) if place.exists() else {}
+        if kept.get("fingerprint") != self.fingerprint(file):
+            return False
+        self.coverage.add(kept)
+        return True
+
+    def _kept(self, file: str) -> Path:
+        return self.cache / f"{file.replace('/', '.')}.json"
 
     def _try_module(self, session: pytest.Session, path: str, functions: list[FunctionType]) -> None:
         source = (self.root / path).read_text()
         tree, mutants = mutants_of(path, source)
         original = compile(tree, str(self.root / path), "exec")
         items = {item.nodeid: item for item in session.items}
+        self.coverage.kills.clear()
         of_module = self.coverage.tests_of_module(path)
         for mutant in filter(self.chosen, mutants):
             tests = self.coverage.tests_of(mutant)
@@ -197,15 +233,16 @@ class Workshop:
                     self.record(mutant, Outcome("killed", "no code"))
                     continue
             places = _changed(original, code)
-            if mutant.function and places is not None and _all_patchable(functions, places):
-                if not tests:
-                    self.record(mutant, Outcome("not reached"))
+            if mutant.function and tests and places is not None and _all_patchable(functions, places):
+                outcome = self._tried(functions, places, [items[test] for test in tests if test in items])
+                self.coverage.kills[outcome.by] += 1
+                if outcome.verdict == "killed":
+                    self.record(mutant, outcome)
                     continue
-                self.record(mutant, self._tried(functions, places, [items[test] for test in tests if test in items]))
-            else:
-                tests = tests if mutant.function and tests else of_module
-                seconds = sum(self.coverage.seconds[test] for test in tests)
-                self.record(mutant, Outcome("anew" if tests else "not reached", "\n".join(tests), len(tests), seconds))
+            # What is called while modules are imported, or tests collected, is not seen in place: it is imported anew.
+            tests = list(dict.fromkeys([*tests, *of_module]))
+            seconds = sum(self.coverage.seconds[test] for test in tests)
+            self.record(mutant, Outcome("anew" if tests else "not reached", "\n".join(tests), len(tests), seconds))
 
     def _tried(
         self, functions: list[FunctionType], places: list[tuple[CodeType, CodeType]], items: list[pytest.Item]
@@ -233,34 +270,35 @@ def outcome_of(work: Callable[[Callable[[str], None]], None], seconds: float, te
     return Outcome("killed", text or "the process died", tests, took)
 
 
-def _measured(session: pytest.Session, root: Path) -> dict[str, Any]:
-    """Run every collected test; return which functions each calls, its time, and which fail."""
-    prefix, called = str(root / "drfsm") + os.sep, set[tuple[str, str]]()
+def _measured(session: pytest.Session, root: Path) -> dict[str, dict[str, Any]]:
+    """Run every collected test; return for each file which functions each calls, its time, and which fail."""
+    prefix, files = str(root / "drfsm") + os.sep, dict[str, dict[str, Any]]()
+    called = dict[int, CodeType]()  # by identity: the hash of a code costs as much as a short function
 
     def trace(frame: FrameType, _event: str, _arg: Any) -> None:
-        code = frame.f_code
-        if code.co_filename.startswith(prefix):
-            called.add((code.co_filename, code.co_qualname))
+        called[id(frame.f_code)] = frame.f_code
 
-    seconds, calls, faults = {}, dict[str, list[str]](), list[str]()
     for item, after in zip(session.items, [*session.items[1:], None], strict=True):
+        file = files.setdefault(item.nodeid.partition("::")[0], {"seconds": {}, "calls": {}, "faults": []})
         called.clear()
-        began, failed = time.monotonic(), session.testsfailed
+        began, failed = time.process_time(), session.testsfailed
         threading.settrace(trace)
         sys.settrace(trace)
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
         finally:
             sys.settrace(None)
-        seconds[item.nodeid] = round(time.monotonic() - began, 4)
+            threading.settrace(None)
+        # Of the processor: what else the machine has to do is not the test's. Half a millisecond for a test that waits.
+        file["seconds"][item.nodeid] = round(time.process_time() - began + 0.0005, 4)
         if session.testsfailed > failed:
-            faults.append(item.nodeid)
+            file["faults"].append(item.nodeid)
             continue
-        for filename, name in list(called):
-            place = f"{Path(filename).relative_to(root)}::{_without_locals(name)}"
-            for outer in _outward(place):
-                calls.setdefault(outer, []).append(item.nodeid)
-    return {"seconds": seconds, "calls": {name: sorted(set(tests)) for name, tests in calls.items()}, "faults": faults}
+        ours = [code for code in called.copy().values() if code.co_filename.startswith(prefix)]
+        names = (f"{Path(code.co_filename).relative_to(root)}::{_without_locals(code.co_qualname)}" for code in ours)
+        for place in {outer for name in names for outer in _outward(name)}:
+            file["calls"].setdefault(place, []).append(item.nodeid)
+    return files
 
 
 def _outward(place: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from drfsm.spec import check
+from drfsm.spec.check import check
 from tests.promote.world import TEXT
 from tests.spec.copies import loaded, plain
 

@@ -117,6 +117,13 @@ def test_approve_without_a_terminal_and_without_a_plan_shows_it_and_moves_nothin
         code, _, err = typed(*verb)
         assert (code, "999999999999 is expected" in err) == (ExitCode.REFUSED, True), (verb, err)
     monkeypatch.delenv("EXPECTED_ACCOUNT_ID")
+    with monkeypatch.context() as elsewhere:  # the environment of another store, or of a sandbox that is down
+        elsewhere.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
+        code, _, err = typed("resume")
+        assert code == ExitCode.REFUSED
+        assert "drfsm: STS does not answer at http://127.0.0.1:9" in err
+        assert "check AWS_ENDPOINT_URL" in err
+        assert "these credentials belong" not in err
     assert (site.pointers(), site.touchable("primary")) == before
     _, out, _ = typed("replay")
     assert "approve was rejected" not in out

@@ -3,7 +3,7 @@
 import pytest
 
 from drfsm.evidence.derive import faults
-from drfsm.spec import check
+from drfsm.spec.check import check
 from drfsm.testing import assert_moves_as_declared, assert_rejects, illegal_triggers, inputs_of
 from tests.promote.world import SPEC
 

@@ -212,7 +212,7 @@ def test_a_dr_that_is_lost_after_the_switch_stays_fenced_and_the_run_ends(site: 
     run = failback()
     run.when("commit", "switch_latest", lambda: out(site))
     run.start()
-    assert (run.state.status, run.state.state) == ("held", "primary_unfenced"), run.words
+    assert (run.state.status, run.state.state) == ("held", "latest_switched"), run.words
     run.request("declare_dr_lost", dr_unreachable="yes", fence_dr_role=site.role("dr"))
     assert run.state.status == "complete", run.words
     assert [each["Sid"] for each in site.statements()] == [sid("dr", "jobintel")]

@@ -164,7 +164,7 @@ def test_a_request_to_a_site_that_is_declared_lost_is_told_as_not_excluded(site:
 ELSEWHERE = {
     "move_provider_pointers": "above: switch_provider_pointers",
     "restore_provider_pointers": "the same touch",
-    "move_global_pointer": "past the point of no return: it is never given up",
+    "move_global_pointer": "the touches of both; test_abort.py gives it up at its intent",
     "complete_pointer_set": "the same touch",
     "adopt_ownership": "the touch of hand_over_ownership",
 }

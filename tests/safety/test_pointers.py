@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
+from drfsm.adapters import aws
+from drfsm.dr.layout import Layout
+from drfsm.dr.pointers import set_by_hand
+from drfsm.dr.pointers.ownership import own_by_hand
 from drfsm.errors import IllegalTransition
+from drfsm.world import ObjectStore
 from tests.safety.conftest import Make
 from tests.safety.world import Failback, Killed, Site, refused_with
 
@@ -98,6 +103,56 @@ def test_in_the_moment_of_the_last_write_the_stranger_wins_and_the_run_is_held_p
     run.resume()
     assert run.state.status == "complete", run.words
     assert site.named() == {run.primary_run_id}
+
+
+def test_a_last_write_that_is_refused_before_anything_moved_can_be_given_up(site: Site, failback: Make) -> None:
+    """A stranger moved a pointer after the intent: the owner stays, and once it is put back the abort is open."""
+    before, older = site.pointers(), site.pointer_keys()[1]
+    run = failback()
+    run.when("intent", "switch_global_pointer", moves(site, older))
+    run.start()
+    assert (run.state.status, run.state.state, site.owner()) == ("held", "provider_switched", "dr"), run.words
+    assert "the point of no return is passed" in refused_with(run.abort, IllegalTransition)
+    site.put(older, json.dumps(before[older]).encode())
+    run.abort()
+    assert run.state.status == "aborted", run.words
+    assert (site.pointers(), site.owner(), site.publishing("dr")) == (before, "dr", ("1", "0"))
+
+
+def _store(site: Site) -> ObjectStore:
+    return aws.connect(bucket=site.bucket, endpoint_url=site.sandbox.cloud.endpoint, region="us-east-1").store
+
+
+def test_once_the_owner_was_changed_the_pointers_that_are_set_by_hand_lead_on(site: Site, failback: Make) -> None:
+    """As the refusal says: a person makes the whole set name the primary's run, and the run goes on to the end."""
+    deciding = site.pointer_keys()[0]
+    run = failback()
+    run.on("before", "store", "put", "state/candidates/local/last_success.json", moves(site, deciding))
+    run.start()
+    assert (run.state.status, site.owner()) == ("held", "primary")
+    assert "once the primary owns the pointers, `drfsm pointers set`" in run.state.reason
+    layout = Layout(site.prefix)
+    ours = {"run": "by-hand", "epoch": 99, "operator": "ann", "reason": "as the refusal says"}
+    set_by_hand(_store(site), layout, run.primary_run_id, ("openai", "cs"), ours, lambda: None, allow_older=True)
+    run.resume()
+    assert run.state.status == "complete", run.words
+    assert site.named() == {run.primary_run_id}
+
+
+@pytest.mark.parametrize("owner", ["dr", "other"])
+def test_an_owner_that_somebody_changed_after_the_switch_is_put_right_by_hand(
+    site: Site, failback: Make, owner: str
+) -> None:
+    """The refusal names the command; with the ownership object put right the run goes on to the end."""
+    run = failback()
+    run.when("commit", "switch_global_pointer", lambda: _own(site, owner))
+    run.start()
+    assert (run.state.status, run.state.state) == ("held", "pointers_switched")
+    assert "`drfsm pointers own primary`" in run.state.reason
+    key = f"{site.prefix}/drfsm/ownership.json"
+    assert own_by_hand(_store(site), key, "primary", {"run": "by-hand", "epoch": 99})["site"] == owner
+    run.resume()
+    assert run.state.status == "complete", run.words
 
 
 def test_a_pointer_that_is_gone_holds(site: Site, failback: Make) -> None:

@@ -177,9 +177,14 @@ def without_guards(*guards: str, but: Iterable[str] = ()) -> Change:
                     each.pop("wait", None)
         for name in guards:
             machine["guards"][name].pop("watched", None)
-        _prune(machine)
+        prune(machine)
 
     return change
+
+
+def nobody_meddles(machine: Words) -> None:
+    """Take out what somebody may do behind the run's back."""
+    machine["environment"] = [rule for rule in machine["environment"] if "meddles" not in rule]
 
 
 def without_guards_over(*facts: str, but: Iterable[str] = ()) -> Change:
@@ -199,11 +204,15 @@ def _wordless(node: Any) -> Any:
     return [_wordless(item) for item in node] if isinstance(node, list) else node
 
 
-def _prune(machine: Words) -> None:
+def prune(machine: Words) -> None:
     """Remove the guards, and then the facts, that nothing names any more."""
     used = {name for each in machine["transitions"] for name in each.get("guards", ())}
     used |= {name for name, guard in machine["guards"].items() if "watched" in guard}
     machine["guards"] = {name: guard for name, guard in machine["guards"].items() if name in used}
+    for each in machine["transitions"]:  # what a row compares is what its guards require
+        required = {fact for name in each.get("guards", ()) for fact in machine["guards"][name]["requires"]}
+        if "compares" in each and not set(each["compares"]) <= required:
+            del each["compares"]
     rest = json.dumps(_wordless({key: value for key, value in machine.items() if key not in ("facts", "inputs")}))
     depends = {name for fact in machine["facts"].values() for name in fact.get("depends", ())}
     for name in list(machine["facts"]):

@@ -91,6 +91,9 @@ NOTHING_SET = "add `sets: {fact: value}`, or write `effect: none`"
 HIDDEN = "name it in environment and never only, or bind it and remove hidden"
 BOTH = 'effect: idempotent\n    undo: unpress\n    not_undone_because: "light"'
 NO_RETURN = "point_of_no_return: true"
+JUDGED = "name a fact that is judged from it under when"
+LIT_BY = "never:\n  - {name: lit, when: {light: on}, %s, because: x}\ntransitions:\n"
+AMENDED = "  - {from: waiting, trigger: hurry_up, by: operator, amends: [hurry], because: x}\n"
 FAULTS = {
     "an unknown key": (changed("initial: dark", "intial: dark"), [
         "1: a machine lacks initial; add `initial:`",
@@ -219,6 +222,15 @@ FAULTS = {
     ]),
     "an unused input": (changed("  hurry:", "  colour: {}\n  hurry:"), [
         "6: input colour is used by no transition; select a transition with it, or say in because what reads it",
+    ]),
+    "a rule that excepts an unknown trigger": (changed("transitions:\n", LIT_BY % "unless_taken: [light_upp]"), [
+        "14: there is no trigger light_upp; did you mean light_up?",
+    ]),
+    "a rule for an unknown input": (changed("transitions:\n", LIT_BY % "inputs: {hurry: perhaps}"), [
+        "14: input hurry has no value perhaps; it has yes, no",
+    ]),
+    "a rule for an input that may change": (changed("transitions:\n", LIT_BY % "inputs: {hurry: yes}") + AMENDED, [
+        f"14: a never rule selects runs by hurry, which a person may amend; {JUDGED}",
     ]),
     "an input without values that selects": (changed("hurry: {values: [yes, no]}", "hurry: {}"), [
         "17: when: input hurry has no declared values; declare inputs.hurry.values, or guard a fact instead",

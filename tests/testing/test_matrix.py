@@ -36,7 +36,7 @@ facts:
   water: {values: [low, high], initial: [low]}
   lid: {values: [open, shut], initial: [shut]}
 guards:
-  lid_is_open: {requires: {lid: open}, because: "It would run over"}
+  lid_is_open: {requires: {lid: open}, because: "It would run over", never_refuses_because: "a look costs nothing"}
 never:
   - {name: flood, when: {water: high, lid: shut}, states: [open], because: "It runs over"}
 transitions:

@@ -139,6 +139,17 @@ def touch(world: World, run: Run) -> dict[str, Any]:
     raise Conflict(f"the ownership object {key} is changed by another process again and again")
 
 
+def own_by_hand(store: ObjectStore, key: str, site: str, ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Record a site as the owner, whatever the object says; return what was there. Raises Conflict.
+
+    ``ours``: run, epoch. No cluster is asked, so none is recorded: the site's name alone counts then.
+    """
+    blob, seen = store.stat(key), read(store, key)
+    owned = {"schema_version": 1, "site": site, "cluster_uid": None, **ours, "nonce": uuid4().hex}
+    store.put(key, _encoded(owned), if_match=blob.etag if blob else None, if_absent=blob is None)
+    return seen
+
+
 def _encoded(owned: Mapping[str, Any]) -> bytes:
     return (json.dumps(owned, indent=2) + "\n").encode()
 

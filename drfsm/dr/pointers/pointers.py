@@ -205,26 +205,37 @@ def _judge_canonical(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
 
 def _complete(world: World, run: Run) -> dict[str, Any]:
     """Move every pointer of the set to the run of the deciding one, as the killed job would have done."""
-    terms = terms_of(run.inputs)
     provider_keys, global_keys = keys_of(world, run)
-    pointers = read(world.store, global_keys, _form(run))
-    first = deciding_key(pointers, global_keys)
-    deciding = pointers[first] or {}
-    if deciding.get("run_id") != terms.old_run:
-        raise Conflict(f"the pointer {first} now names {deciding.get('run_id')}: another process moved it")
+    first, _ = _deciding(world, run, global_keys)
     completed = []
     for key in (*(key for key in global_keys if key != first), *provider_keys):
         run.check()
         blob_of_key = get(world.store, key)
-        if blob_of_key is None or fields(blob_of_key.body, key, _form(run)).get("run_id") != terms.old_run:
+        # AFTER the pointer that is to be replaced: a job writes the deciding pointer first, so a pointer of a newer run
+        # is never replaced by the older one.
+        _, deciding = _deciding(world, run, global_keys)
+        if blob_of_key is None or fields(blob_of_key.body, key, _form(run)).get("run_id") != deciding["run_id"]:
             write(world.store, key, deciding, blob_of_key.etag if blob_of_key else None, _ours(run), _form(run))
             completed.append(key)
             run.note(f"moved {key} to {deciding['run_id']}")
     return {"completed": completed}
 
 
+def _deciding(world: World, run: Run, global_keys: Sequence[str]) -> tuple[str, Pointer]:
+    """Return (key, fields) of the deciding pointer. Raises Conflict if it no longer names the run that is canonical."""
+    pointers = read(world.store, global_keys, _form(run))
+    first = deciding_key(pointers, global_keys)
+    deciding = pointers[first] or {}
+    if deciding.get("run_id") != terms_of(run.inputs).old_run:
+        raise Conflict(f"the pointer {first} now names {deciding.get('run_id')}: another process moved it")
+    return first, deciding
+
+
 def _capture(world: World, run: Run) -> dict[str, Any]:
-    """Read the whole set with its ETags. Changes nothing."""
+    """Read the whole set with its ETags. Changes nothing.
+
+    Raises Conflict if a newer run was published since the guards were read: captured, it would be replaced unseen.
+    """
     provider_keys, global_keys = keys_of(world, run)
     captured, ended_at = {}, None
     for key in (*provider_keys, *global_keys):
@@ -235,6 +246,8 @@ def _capture(world: World, run: Run) -> dict[str, Any]:
         rest = _rest(fields(blob.body, key, _form(run)))
         captured[key] = {"etag": blob.etag, "content": says["content"], "rest": rest, "says": says}
         ended_at = says["ended_at"]
+    if not terms_of(run.inputs).is_rehearsal:  # a drill's own pointers are moved by nobody else
+        _deciding(world, run, global_keys)
     return {"pointers": captured, "ended_at": ended_at}
 
 
@@ -641,8 +654,14 @@ def _reported_end(store: ObjectStore, layout: Layout, run_id: str) -> str:
 
 
 def _move_global(world: World, run: Run) -> dict[str, Any]:
+    """Hand the ownership over, then move the global pointers; change nothing where somebody moved one of these."""
+    keys = keys_of(world, run)[1]
+    for key in keys:
+        blob = get(world.store, key)
+        if blob is not None and fields(blob.body, key, _form(run)).get("run_id") != terms_of(run.inputs).new_run:
+            _refuse_strangers(run, key, blob.body)
     hand_over(world, run)
-    return _move(world, run, keys_of(world, run)[1])
+    return _move(world, run, keys)
 
 
 def _observe_global(world: World, run: Run) -> dict[str, Pointer | None]:

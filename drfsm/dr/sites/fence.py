@@ -174,13 +174,15 @@ def _lift(site: str) -> Callable[[World, Run], Any]:
 def rewrite(policy: BucketPolicy, clock: Clock, name: str, ours: list[Statement]) -> dict[str, Any]:
     """Put our statements of this Sid in (or take them out, for []), leave all others, and read the policy again.
 
+    A policy that says just that already is not written: a write has no condition, and could undo another's.
     Returns what tells that the others are as they were. Raises Conflict where the policy is not what was written.
     """
     raw = policy.read()
     content = object_of(raw, POLICY) if raw else {"Version": "2012-10-17"}
     kept = [entry for entry in statements_of(raw) if entry.get("Sid") != name]
     statements = [*kept, *ours]
-    policy.write(json.dumps({**content, "Statement": statements}) if statements else None)
+    if not same(statements_of(raw), statements):
+        policy.write(json.dumps({**content, "Statement": statements}) if statements else None)
     again = statements_of(policy.read())
     if not same(again, statements):
         clock.sleep(SETTLE_SECONDS)  # policies are eventually consistent

@@ -3,10 +3,12 @@
 A rule is judged only where each of its facts is known and *current*: one that only the run's own rows can
 change stays as it was last seen; one that the world may change by itself (``environment``, or what depends
 on it) is current only in the record that read it. What an action may have changed and nobody read again is
-not current. Called by kinds.py.
+not current. A rule says nothing of a run with other inputs than it names, and nothing any more once a row was begun or
+taken that it excepts. Called by kinds.py.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from drfsm.evidence.audit.findings import Findings
 from drfsm.journal.record_types import Reading
@@ -22,6 +24,16 @@ class Invariants:
         self._steady = set(spec.facts) - spec.depending_on(moved)
         self._current: dict[str, str | None] = {}
         self._broken: set[str] = set()
+        self._rules = spec.never
+
+    def begun(self, inputs: Mapping[str, Any]) -> None:
+        """Leave the rules that speak of runs with these inputs."""
+        chosen = {name: str(value) for name, value in inputs.items()}
+        self._rules = tuple(rule for rule in self._spec.never if holds(rule.inputs, chosen))
+
+    def taken(self, trigger: str) -> None:
+        """Leave the rules that speak of runs in which such a row was begun or taken."""
+        self._rules = tuple(rule for rule in self._rules if trigger not in rule.unless_taken)
 
     def read(self, facts: Mapping[str, Reading]) -> None:
         """Take in what a record read."""
@@ -41,7 +53,7 @@ class Invariants:
         """Find the rules that are broken now; one that stays broken is said once."""
         broken = {
             rule.name: rule.reason
-            for rule in self._spec.never
+            for rule in self._rules
             if (not rule.states or state in rule.states) and holds(rule.when, self._current)
         }
         for name in broken.keys() - self._broken:

@@ -12,7 +12,7 @@ from typing import Any
 from drfsm.evidence.audit import forecasts, steps
 from drfsm.evidence.audit.findings import Findings
 from drfsm.evidence.audit.invariants import Invariants
-from drfsm.evidence.audit.late import Settlings, unsettled
+from drfsm.evidence.audit.late import unsettled
 from drfsm.evidence.audit.observations import Judges, Observations
 from drfsm.evidence.audit.position import Position
 from drfsm.journal import Record, RunState, fold
@@ -28,6 +28,7 @@ from drfsm.journal.record_types import (
     StartRevoked,
     TailCut,
 )
+from drfsm.journal.settling import Settlings
 from drfsm.spec.model import MachineSpec
 
 _ONLY_FOR_REAL = ("intent", "commit", "failed", "repaired", "sampled", "resolved", "settled", "predecessor_settled")
@@ -99,6 +100,7 @@ def _started(here: Position, record: Record, started: RunStarted) -> None:
             "digest",
             f"the run is pinned to the declaration {started.machine_sha256}, the one at hand is {spec.sha256}",
         )
+    here.invariants.begun(started.inputs)
     if started.state != spec.initial:
         here.add(record, "legality", f"the run begins in {started.state}, the machine in {spec.initial}")
     if started.scope not in _SCOPES:

@@ -9,10 +9,10 @@ from attrs import define, field
 
 from drfsm.evidence.audit.findings import Findings
 from drfsm.evidence.audit.invariants import Invariants
-from drfsm.evidence.audit.late import Settlings
 from drfsm.evidence.audit.observations import Observations
 from drfsm.journal import Record, RunState
 from drfsm.journal.record_types import NextAction, Reading, Sampled
+from drfsm.journal.settling import Settlings
 from drfsm.spec.model import By, MachineSpec, Row
 
 

@@ -8,8 +8,9 @@ stood before the record. Called by kinds.py, which folds the record afterwards.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from drfsm.evidence.audit.late import unsettled_before
 from drfsm.evidence.audit.position import Position
-from drfsm.journal import OpenIntent, Record
+from drfsm.journal import InFlight, OpenIntent, Record
 from drfsm.journal.record_types import Commit, Failed, Intent, Reading, Repaired, Resolved, Sampled, Settled, Transition
 from drfsm.journal.replay import covers
 from drfsm.journal.undoing import acts, leads_to_undo, past_point_of_no_return, undo_entry
@@ -32,6 +33,8 @@ def intent(here: Position, record: Record, begun: Intent) -> None:
         here.add(record, "recovery", f"{row.trigger} begins before what the run {left} left open is settled")
     _move(here, record, begun, row)
     _begins(here, record, begun, row, redo=redo)
+    if not redo:
+        _clear(here, record, row)
     skipped = row.sets if redo and row.effect is Effect.IDEMPOTENT else {}
     here.observations.guards(record.seq, begun, row, skipped=skipped)
     _snapshot(here, record, begun, _changes(here, row))
@@ -40,6 +43,7 @@ def intent(here: Position, record: Record, begun: Intent) -> None:
     before = {name: begun.facts[name] for name in begun.before if name in begun.facts}
     here.check_frozen(record, begun.frozen, before, begun.facts)
     here.begun[row.key] = here.begun.get(row.key, 0) + 1
+    here.invariants.taken(row.trigger)
     here.invariants.read(begun.facts)
     here.invariants.hold(record.seq, row.source)
 
@@ -62,6 +66,14 @@ def _begins(here: Position, record: Record, begun: Intent, row: Row, *, redo: bo
         here.add(record, "undo", f"{row.trigger}: its undo is {row.undo}, recorded is {begun.undo}")
     _kept(here, record, begun, row)
     _counted(here, record, begun, row, redo=redo)
+
+
+def _clear(here: Position, record: Record, row: Row) -> None:
+    """Check that nothing which this run has sent could still change what the row's guards saw."""
+    for flight in unsettled_before(here.spec, here.state, row, here.late):
+        action = f"the undo of {flight.undoes}" if flight.undoes else flight.trigger
+        what = f"{row.trigger} was taken, and nothing shows that {action} could not take effect any more"
+        here.add(record, "late", what)
 
 
 def _kept(here: Position, record: Record, step: Transition, row: Row) -> None:
@@ -157,6 +169,7 @@ def commit(here: Position, record: Record, done: Commit) -> None:
     changed = _changes(here, row) if acts(row) else ()
     here.invariants.read(done.facts)
     here.invariants.changed(changed, but=[name for name in changed if name in done.facts])
+    here.invariants.taken(row.trigger)
     here.invariants.hold(record.seq, row.to)
     here.begun.clear()
     here.samples.clear()
@@ -166,6 +179,7 @@ def commit(here: Position, record: Record, done: Commit) -> None:
 def _judged(here: Position, record: Record, done: Commit, row: Row) -> None:
     if acts(row):
         here.add(record, "intent", f"{row.trigger} is committed without an intent")
+    _clear(here, record, row)
     here.observations.guards(record.seq, done, row)
     if row.wait:
         _waited(here, record, done, row)
@@ -237,8 +251,9 @@ def _move(here: Position, record: Record, step: Transition, row: Row) -> None:
         here.add(record, "row", f"it says {recorded}, but names the row {row.key}")
     if row.source != here.state.state:
         here.add(record, "legality", f"{row.trigger} leaves {row.source}, but the run stood in {here.state.state}")
-    if step.by != (By.OPERATOR if resolved else row.by).value:
-        here.add(record, "legality", f"{row.trigger} is fired by the {row.by}, not by {step.by}")
+    fires = By.OPERATOR if resolved else row.by
+    if step.by != fires.value:
+        here.add(record, "legality", f"{row.trigger} is fired by the {fires}, not by {step.by}")
     if step.reason != row.reason:
         here.add(record, "row", f"{row.trigger}: its reason is recorded other than declared")
     _asked_for(here, record, step, row)
@@ -407,6 +422,8 @@ def settled(here: Position, record: Record, late: Settled) -> None:
     row = next((declared for declared in here.spec.rows if declared.key == late.row), None)
     flight = next((flight for flight in here.state.in_flight if flight.key == (late.row, late.undoes)), None)
     here.observations.facts(record.seq, late.facts)
+    if row is not None and flight is None and _gives_up(here, row, late):
+        flight = InFlight(row.key, row.trigger, frozenset(row.sets), attempts=0)
     if row is None or flight is None or late.trigger != flight.trigger:
         here.add(record, "recovery", f"{late.row} is settled, but no request of it can be on its way")
         return
@@ -417,8 +434,24 @@ def settled(here: Position, record: Record, late: Settled) -> None:
     undone = entry is not None and all(
         name in late.facts and covers(late.facts[name].seen, snapshot) for name, snapshot in entry.before.items()
     )
+    if late.how == "touched" and not late.undoes and _has_no_condition(here, row):
+        here.add(record, "late", f"{row.trigger} is said to be shut out by a touch, and its request has no condition")
+    if late.how == "waited" and not flight.committed:
+        here.add(record, "recovery", f"{row.trigger} is said to be done by a later request, and no record says so")
     if late.how == "landed_late" and (entry is None or undone):
         here.add(record, "undo", f"{row.trigger} is said to have landed late, but what it changes is as it was before")
     if late.how == "read_again" and entry is not None and late.facts and not undone:
         here.add(record, "undo", f"{row.trigger} is said not to have landed, but what it changes is not as before")
     here.invariants.read(late.facts)
+
+
+def _has_no_condition(here: Position, row: Row) -> bool:
+    """Say whether no touch shuts out every request of a row's action, as far as that is known."""
+    how = here.late.get(row.action or "") if here.late is not None else None
+    return row.lands_late if how is None else bool(how.settles or not how.touch)
+
+
+def _gives_up(here: Position, row: Row, late: Settled) -> bool:
+    """Say whether a record may close the intent of a point of no return of which every attempt was answered."""
+    begun = row.key in here.state.snapshots and row.key not in here.state.unchanged
+    return begun and row.can_be_given_up and not late.undoes and late.how == "touched"

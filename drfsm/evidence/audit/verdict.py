@@ -20,10 +20,10 @@ from drfsm.claims import printable
 from drfsm.errors import JournalDamaged
 from drfsm.evidence.audit.findings import Finding, Findings
 from drfsm.evidence.audit.kinds import walk
-from drfsm.evidence.audit.late import Settlings
 from drfsm.evidence.audit.observations import Judges
 from drfsm.journal import GENESIS, Record, RunState, digest
 from drfsm.journal import read as read_journal
+from drfsm.journal.settling import Settlings
 from drfsm.spec.model import MachineSpec
 
 

@@ -1,0 +1,45 @@
+"""The entry point of the installed command: shows the first page by itself, and leaves all else to main.py.
+
+`drfsm --help` is what a person types first, and often: it needs neither click nor any of the commands.
+"""
+
+import gc
+import os
+import sys
+
+_NEW_OBJECTS = 50_000
+"""How many new objects make the collector look for garbage. Python's 700 cost a start a tenth of its time: modules are
+being loaded, and nothing in them is garbage."""
+
+
+def main() -> None:
+    """Run the command that was typed, and exit with its code."""
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        from drfsm.cli.first_page import page
+        from drfsm.cli.say import say_page
+
+        try:
+            say_page(page(_width()))
+        except OSError:  # a full disk, a closed pipe: main.py meets the same and reports it
+            pass
+        else:
+            return
+    gc.set_threshold(_NEW_OBJECTS)
+    from drfsm.cli import main as commands
+
+    commands.main()
+
+
+def _width() -> int:
+    """Return the width of the page, by the same rule as every other page of help: at most 98 columns, at least 50."""
+    return max(min(_columns(), 100) - 2, 50)
+
+
+def _columns() -> int:
+    named = os.environ.get("COLUMNS", "")
+    if named.isdigit() and int(named):
+        return int(named)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80

@@ -1,0 +1,287 @@
+"""The way out when everything else fails: plain `kubectl` and `aws` commands that put back what a run changed.
+
+Read from a run's records alone: each intent holds the exact snapshot of what it was about to change, and the objects'
+annotations are part of it. Nothing is asked of a site, a store or a lease, and no audit has to hold. The output is a
+shell script: what a person reads stands in comments, every value is quoted, the newest change comes first, and each
+command sets one object to what it was, however far the run's change of it came. What can't be put back is named.
+
+A command here is no compare-and-swap: it overwrites whatever another process wrote since. The head of the output says
+so. No secret is in it: snapshots hold none. Used by `drfsm status --by-hand`.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from shlex import join, quote
+from typing import Any
+
+from attrs import frozen
+
+from drfsm.claims import is_name, printable
+from drfsm.dr import workload
+from drfsm.dr.artifacts import run_home
+from drfsm.dr.objects import ROLE_LABEL, RUN_LABEL
+from drfsm.dr.sites import fence_statement, schedules
+from drfsm.dr.terms import Terms, terms_of
+from drfsm.errors import DrfsmError, UsageFault
+from drfsm.journal import Record, RunState, fold
+from drfsm.journal.record_types import Intent
+from drfsm.journal.replay import keep_first
+
+_EDIT_POLICY = (
+    "import json,sys; name,ours=sys.argv[1],json.loads(sys.argv[2]);"
+    ' policy=json.loads(sys.stdin.read() or \'{"Version":"2012-10-17","Statement":[]}\');'
+    ' policy["Statement"]=[s for s in policy["Statement"] if s.get("Sid")!=name]+ours;'
+    ' print(json.dumps(policy) if policy["Statement"] else "")'
+)
+"""Takes the statements of one Sid out of a policy and puts others in; an empty line where none is left.
+
+Nothing on stdin is a bucket without a policy: the command before it lets only that answer through.
+"""
+_DEPLOYMENT = "Deployment/"
+_NAMES = {"namespace": "Kubernetes name", "bucket": "bucket", "prefix": "prefix", "staged_prefix": "prefix"}
+_STAGED = re.compile(r"(validations|promotes|drills)/[^/]+(/.+)?")  # below a run's prefix: dr/layout.py
+_SITES = ("primary", "dr")
+
+
+@frozen
+class Change:
+    """What one row changed: the snapshots from before, {fact: what was seen}."""
+
+    row: str
+    trigger: str
+    before: Mapping[str, Any]
+
+
+def commands(records: Sequence[Record]) -> Iterator[str]:
+    """Yield the script, a line at a time. ``records``: as many as can be read; at least the first.
+
+    Raises JournalDamaged for records that can't be understood.
+    """
+    state = fold(records)
+    undone = {entry.row for entry in state.undone}
+    yield from _head(state)
+    if unfit := _unfit(state):
+        yield _lost("anything", f"the records name what drfsm gives no name to: {unfit}")
+        return
+    done = 0
+    for change in reversed(_changes(records)):
+        name = f"# {printable(change.trigger)}: "
+        if change.row in undone:
+            yield f"{name}already put back by drfsm"
+        elif change.row in state.kept_by_row:
+            yield f"{name}not put back: {printable(state.kept_by_row[change.row])}"
+        else:
+            done += 1
+            yield f"{name}{', '.join(map(printable, change.before))}, as before"
+            for fact, seen in change.before.items():
+                yield from _fact(fact, seen, state)
+    if not done:
+        yield "# Nothing is left to put back."
+
+
+def _changes(records: Sequence[Record]) -> list[Change]:
+    """Return what the run changed, oldest first; of a row that was tried again, the first snapshot of each object."""
+    changes: dict[str, Change] = {}
+    for record in records:
+        intent = record.content
+        if not isinstance(intent, Intent) or intent.undoes or not intent.before:
+            continue
+        earlier = changes.get(intent.row)
+        before = keep_first(earlier.before, intent.before) if earlier else intent.before
+        changes[intent.row] = Change(intent.row, intent.trigger, before)
+    return list(changes.values())
+
+
+def _head(state: RunState) -> Iterator[str]:
+    yield f"# Puts back by hand what {printable(state.run_id)} changed, newest first. Read each line before you run it."
+    yield "# First be sure that no process works on the run, on any computer: it would change everything again."
+    yield "# These commands overwrite what others wrote since. drfsm abort, where it still goes on, does not."
+    if state.dry_run:
+        yield "# This was a dry run: it changed nothing."
+    if state.forward_only:
+        yield "# THE POINT OF NO RETURN IS PASSED: drfsm itself would only go forward (drfsm resume). To go back all"
+        yield "# the same, run every command below, or readers see one run and the sites publish another."
+
+
+def _unfit(state: RunState) -> str:
+    """Return which of the names that stand in commands breaks its grammar; "" if none: a record may be anybody's."""
+    named = {"run_id": state.run_id, **{name: state.inputs.get(name) or None for name in _NAMES}}
+    kinds = {"run_id": "drfsm run", **_NAMES}
+    unfit = (name for name, value in named.items() if value is not None and not is_name(kinds[name], value))
+    return ", ".join(f"{name} {printable(str(named[name]))[:80]}" for name in unfit)
+
+
+def _fact(fact: str, seen: Any, state: RunState) -> Iterator[str]:
+    """Yield the commands for one snapshot; what nobody can put back is named. One that can't be read stops no other."""
+    try:
+        yield from _of(fact, seen, state)
+    except (DrfsmError, AttributeError, KeyError, TypeError, ValueError) as fault:  # records of another hand: any shape
+        yield _lost(fact, f"the records can't be read as drfsm writes them: {fault}")
+
+
+def _of(fact: str, seen: Any, state: RunState) -> Iterator[str]:
+    site, _, aspect = fact.partition("_")
+    terms = terms_of({"workload": workload.canonical(workload.shipped()), **state.inputs})  # none before 0.4.0
+    if not isinstance(seen, Mapping):
+        yield _lost(fact, "the snapshot says nothing")
+    elif site in _SITES and aspect in _OF_A_SITE:
+        yield from _OF_A_SITE[aspect](site, seen, state, terms)
+    elif fact in _OF_THE_STORE:
+        yield from _OF_THE_STORE[fact](seen, state, terms)
+    else:
+        yield _lost(fact, _WHY.get(fact, "the records hold no image that a command could set again"))
+
+
+def _lost(what: str, why: str) -> str:
+    return f"# CANNOT BE PUT BACK: {printable(what)}: {printable(why)}"
+
+
+# --- a site's objects -------------------------------------------------------------------------------------------
+
+
+def _kubectl(site: str, state: RunState, terms: Terms, *words: str) -> str:
+    if site not in _SITES:  # it becomes the name of a variable, which can't be quoted
+        raise UsageFault(f"there is no site {site!r}: one of {', '.join(_SITES)}", hint="drfsm status")
+    named = str(state.inputs.get(f"kubeconfig_{site}") or "")
+    kubeconfig = quote(named) if named else f'"$KUBECONFIG_{site.upper()}"'
+    return f"kubectl --kubeconfig {kubeconfig} -n {quote(terms.namespace)} {join(words)}"
+
+
+def _patch(site: str, state: RunState, terms: Terms, named: str, patch: Mapping[str, Any]) -> str:
+    return _kubectl(site, state, terms, "patch", named, "--type", "merge", "-p", json.dumps(patch, sort_keys=True))
+
+
+def _schedules(site: str, seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
+    for name, image in seen.items():
+        annotation = {"metadata": {"annotations": {schedules.BEFORE: image["before"]}}}  # null removes it
+        if not name.startswith(_DEPLOYMENT):
+            yield _patch(site, state, terms, f"cronjob/{name}", {"spec": {"suspend": image["suspend"]}, **annotation})
+            continue
+        replicas = 0 if image["suspend"] else schedules.parsed(image["before"]).get("replicas")
+        if replicas is None:
+            yield _lost(f"{name} on {site}", "how many pods it had is not on record")
+        else:
+            named = f"deployment/{name.removeprefix(_DEPLOYMENT)}"
+            yield _patch(site, state, terms, named, {"spec": {"replicas": replicas}, **annotation})
+
+
+def _publishing(site: str, seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
+    data = {name: value for name, value in seen.items() if name != "before"}
+    patch = {"data": data, "metadata": {"annotations": {schedules.BEFORE: seen.get("before")}}}
+    yield _patch(site, state, terms, f"configmap/{terms.configmap}", patch)
+
+
+def _validation(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
+    if any(seen.get(name) for name in ("jobs", "pods", "objects")):
+        yield _lost("the validation's Job and files", "some were there before this run, and nothing tells them apart")
+        return
+    staged = terms.staged(state.run_id).prefix
+    if not _STAGED.fullmatch(staged.removeprefix(f"{terms.prefix.partition('/drills/')[0]}/")):
+        yield _lost("the validation's Job and files", f"{staged} is no place of a validation below {terms.prefix}")
+        return
+    labels = f"{RUN_LABEL}={state.run_id},{ROLE_LABEL}=validation"
+    site = terms.target_site
+    yield _kubectl(site, state, terms, "delete", "jobs", "-l", labels, "--cascade=foreground", "--ignore-not-found")
+    yield _kubectl(site, state, terms, "wait", "--for=delete", "pods", "-l", labels, "--timeout=300s")
+    yield _aws(state, "s3", "rm", f"s3://{terms.bucket}/{staged}/", "--recursive")
+
+
+# --- the bucket -------------------------------------------------------------------------------------------------
+
+
+def _aws(state: RunState, *words: str) -> str:
+    places = {"--endpoint-url": state.inputs.get("endpoint_url"), "--region": state.inputs.get("region")}
+    options = [word for name, value in places.items() if value for word in (name, str(value))]
+    return join(["aws", *options, *words])
+
+
+def _fence(site: str, seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
+    """Take drfsm's statement out of the bucket's policy, or put the earlier one in; all other statements stay."""
+    name, ours = fence_statement.sid(site, terms.prefix), json.dumps(seen.get("statements", []), sort_keys=True)
+    old, new, errors = f"policy-with-{name}.json", f"policy-without-{name}.json", f"policy-{name}.errors"
+    at = ("--bucket", terms.bucket)
+    get = _aws(state, "s3api", "get-bucket-policy", *at, "--query", "Policy", "--output", "text")
+    put = _aws(state, "s3api", "put-bucket-policy", *at, "--policy", f"file://{new}")
+    delete = _aws(state, "s3api", "delete-bucket-policy", *at)
+    edit = f"{join(['python3', '-c', _EDIT_POLICY, name, ours])} < {old} > {new}"
+    # One line: where the policy can't be read, nothing may be written.
+    yield (
+        f"{{ {get} > {old} 2> {errors} || grep -q NoSuchBucketPolicy {errors}; }} && {edit}"
+        f" && if grep -q . {new}; then {put}; else {delete}; fi"
+    )
+
+
+def _pointers(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
+    for key, image in seen.items():
+        where = f"s3://{terms.bucket}/{key}"
+        if image is None:
+            yield _aws(state, "s3", "rm", where)
+        elif not isinstance(image, Mapping):
+            yield _lost(where, f"it could not be read before: {image}")
+        else:
+            body = json.dumps(terms.workload.pointers.outward(image), sort_keys=True)
+            copy = _aws(state, "s3", "cp", "-", where, "--content-type", "application/json")
+            yield f"printf '%s\\n' {quote(body)} | {copy}"
+
+
+def _artifacts(seen: Mapping[str, Any], state: RunState, terms: Terms) -> Iterator[str]:
+    """Take what was copied to the canonical place of the run away again; nothing else there is this run's.
+
+    What was copied has the name of a file of the validation, and was not there before.
+    """
+    staged = run_home(terms.staged(state.run_id), terms.new_run)
+    home = run_home(terms.layout, terms.new_run)
+    equal, other = seen.get("equal", {}), seen.get("other", {})
+    there = [*equal.get("first", ()), *other.get("first", ())]
+    if equal.get("total", 0) + other.get("total", 0) > len(there):
+        where = f"s3://{terms.bucket}/{home}"
+        yield _lost(where, "more files were there before than the records name, and nothing tells them apart")
+        return
+    listed = ("--bucket", terms.bucket, "--prefix", staged, "--query", "Contents[].[Key]", "--output", "text")
+    kept = f"{'|'.join(quote(f'{staged}{path}') for path in there)}) ;; " if there else ""
+    remove = _aws(state, "s3", "rm", f"s3://{terms.bucket}/{home}") + f'"${{key#{quote(staged)}}}"'
+    yield (
+        f"{_aws(state, 's3api', 'list-objects-v2', *listed)} | while IFS= read -r key;"
+        f' do case "$key" in {kept}{quote(staged)}*) {remove} ;; esac; done'
+    )
+
+
+def _runner(seen: Mapping[str, Any], state: RunState, _terms: Terms) -> Iterator[str]:
+    result = state.results.get("bring_up_site")
+    started = result.get("instance_ids", ()) if isinstance(result, Mapping) else ()
+    new = [str(name) for name in started if name not in seen.get("machines", {})]
+    if seen.get("by") == "terraform":
+        yield _lost("the site that terraform brought up", "destroy it where its state lies: terraform destroy")
+    elif new:
+        yield _aws(state, "ec2", "terminate-instances", "--instance-ids", *new)
+    else:
+        filters = f"Name=tag:drfsm:run,Values={state.run_id}"
+        yield "# Which machines were started is not on record. Look for them by this run's tag, then terminate them:"
+        yield _aws(state, "ec2", "describe-instances", "--filters", filters)
+
+
+_OF_THE_SITE = "a drill made it on the site: it goes with the site's machine; on a site of your own, remove it there"
+_WHY: Mapping[str, str] = {
+    "owner": "drfsm's own record of the site that owns the pointers; the next procedure asks (--adopt-ownership)",
+    "promotion_run": "the promote that the drill started is a run of its own: drfsm status --by-hand <its id>",
+    "runner_plan": "a plan changes nothing",
+    "runner_ready": "that a machine was reached changes nothing",
+    "site_kubeconfig": "the site's kubeconfig lies in the bundle, below private/",
+    **dict.fromkeys(("restored_manifests", "restored_state", "dr_control_plane"), _OF_THE_SITE),
+}
+"""A fact that no command puts back -> why, or what to do."""
+_OF_A_SITE: Mapping[str, Callable[[str, Mapping[str, Any], RunState, Terms], Iterator[str]]] = {
+    "schedules": _schedules,
+    "publishing": _publishing,
+    "fence": _fence,
+}
+"""What follows the site's name in a fact -> its commands."""
+_OF_THE_STORE: Mapping[str, Callable[[Mapping[str, Any], RunState, Terms], Iterator[str]]] = {
+    "provider_pointers": _pointers,
+    "global_pointer": _pointers,
+    "artifacts": _artifacts,
+    "validation_job": _validation,
+    "runner": _runner,
+}
+"""The fact -> its commands."""

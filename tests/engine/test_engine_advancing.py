@@ -1,0 +1,110 @@
+"""A run that is driven a row at a time, from outside: the same records as one that is driven by itself."""
+
+from collections.abc import Callable
+
+import pytest
+
+from drfsm.engine import Runner
+from drfsm.errors import IllegalTransition, UsageFault
+from tests.engine.machines import mill_bench
+from tests.engine.room import Room, machine
+from tests.engine.test_engine_crashes import same_end
+
+INPUTS = {"patience": 5, "way": "short"}
+ROWS = """
+  - {from: start, trigger: press, to: lit, action: press, sets: {light: on}, effect: idempotent, undo: release,
+     because: "light"}
+  - {from: lit, trigger: wait_for_a_word, to: heard, by: operator, because: "a person decides"}
+  - {from: heard, trigger: leave, to: done, guards: [door_is_shut], because: "out"}
+"""
+
+
+def room() -> Room:
+    """Return a room whose light can be pressed; a person decides in the middle."""
+    made = Room(machine(ROWS, "[start, lit, heard]"))
+    made.actions = {"press": lambda r, _: r.has.update(light="on"), "release": lambda r, _: r.has.update(light="off")}
+    return made
+
+
+def kinds(made: Room) -> list[str]:
+    """Return the kinds of the records, in their order."""
+    return [record.kind for record in made.records()]
+
+
+def begun(made: Room) -> Runner:
+    """Return the runner of a run that was begun, and has taken no row."""
+    runner = made.runner()
+    runner.begin(INPUTS, run_id="run-1")
+    return runner
+
+
+def test_row_by_row_the_records_are_those_of_a_run_that_drives_itself() -> None:
+    """Begun, advanced, decided, advanced: no `held` or `resumed` in between but where a person is waited for."""
+    driven, stepped = room(), room()
+    driven.start().request("wait_for_a_word", {"reason": "yes"})
+    runner = begun(stepped)
+    assert (runner.state.state, runner.advance().state) == ("start", "lit")
+    assert runner.advance().status == "held"
+    assert runner.advance("wait_for_a_word", {"reason": "yes"}).state == "heard"
+    assert runner.advance().status == "complete"
+    assert kinds(stepped) == kinds(driven)
+    assert kinds(stepped).count("held") == 1
+    assert "resumed" not in kinds(stepped)
+    assert stepped.records("ended", "seal")
+
+
+def test_who_goes_on_in_another_process_is_on_record_once() -> None:
+    """A second runner over the same journal says that it resumes, and then takes row after row."""
+    made = room()
+    begun(made).advance()
+    other = made.runner()
+    other.advance()
+    other.advance("wait_for_a_word", {"reason": "yes"})
+    other.advance()
+    assert kinds(made).count("resumed") == 1
+    assert made.records("resumed")[0].body["state"] == "lit"
+    assert (other.state.status, other.advance().status) == ("complete", "complete")
+
+
+def test_a_row_that_cannot_be_taken_holds_the_run_and_the_next_advance_resumes_it() -> None:
+    """The guard's refusal is recorded as ever; once the world is mended, the same row is taken."""
+    made = room()
+    made.has["door"] = "open"
+    runner = begun(made)
+    runner.advance()
+    assert runner.advance("wait_for_a_word", {"reason": "yes"}).state == "heard"
+    held = runner.advance()
+    assert (held.status, held.state, held.stage) == ("held", "heard", "leave")
+    made.has["door"] = "shut"
+    assert runner.advance().status == "complete"
+    assert kinds(made).count("resumed") == 1
+
+
+REFUSED: dict[str, tuple[Callable[[Room, Runner], object], type[Exception]]] = {
+    "a trigger that is not legal here": (lambda _, runner: runner.advance("wait_for_a_word"), IllegalTransition),
+    "a dry run": (lambda _, __: room().start(dry_run=True).advance(), UsageFault),
+    "a journal without a run": (lambda _, __: room().runner().advance(), UsageFault),
+}
+
+
+@pytest.mark.parametrize("case", list(REFUSED))
+def test_what_cannot_be_advanced_is_refused_and_nothing_moves(case: str) -> None:
+    """The refusal of `request` and `resume`, by the same names."""
+    made = room()
+    runner = begun(made)
+    deed, refusal = REFUSED[case]
+    with pytest.raises(refusal):
+        deed(made, runner)
+    assert made.has["light"] == "off"
+
+
+def test_killed_anywhere_and_advanced_again_the_run_ends_the_same() -> None:
+    """The small machine with everything dies at every point, and another process goes on a row at a time."""
+    bench = mill_bench()
+    undisturbed = bench.begin().left
+    whole = bench.play(bench.start, "advance")
+    assert [record.kind for record in whole.left.records] == [record.kind for record in undisturbed.records]
+    for point in range(whole.points):
+        played = bench.play(bench.start, "advance", point)
+        assert played.crashed
+        same_end(bench, bench.on(played.left, "advance"), undisturbed)

@@ -1,0 +1,65 @@
+"""`aws` where the AWS CLI is not installed: the few commands that `status --by-hand` prints, done by boto3.
+
+Not the AWS CLI, and no copy of it: what it does not know ends with an error.
+"""
+
+import json
+import sys
+from typing import Any
+
+import boto3
+
+
+def main(words: list[str]) -> None:
+    """Do one command."""
+    options, rest = _options(words)
+    client = boto3.client("s3", endpoint_url=options.get("endpoint-url"), region_name=options.get("region"))
+    match rest:
+        case ["s3", "cp", "-", where]:
+            bucket, key = _place(where)
+            body = sys.stdin.buffer.read()
+            client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=options["content-type"])
+        case ["s3", "rm", where]:
+            bucket, key = _place(where)
+            for name in _keys(client, bucket, key) if "recursive" in options else [key]:
+                client.delete_object(Bucket=bucket, Key=name)
+        case ["s3api", "list-objects-v2"]:
+            names = _keys(client, options["bucket"], options["prefix"])
+            sys.stdout.write("\n".join(names or ["None"]) + "\n")
+        case ["s3api", "get-bucket-policy"]:
+            sys.stdout.write(client.get_bucket_policy(Bucket=options["bucket"])["Policy"] + "\n")
+        case ["s3api", "put-bucket-policy"]:
+            with open(options["policy"].removeprefix("file://"), encoding="utf-8") as file:  # noqa: PTH123
+                client.put_bucket_policy(Bucket=options["bucket"], Policy=json.dumps(json.load(file)))
+        case ["s3api", "delete-bucket-policy"]:
+            client.delete_bucket_policy(Bucket=options["bucket"])
+        case _:
+            raise SystemExit(f"aws_commands.py does not know {rest}")
+
+
+def _options(words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    options: dict[str, Any] = {}
+    rest, left = [], iter(words)
+    for word in left:
+        name = word.removeprefix("--")
+        if name == word:
+            rest.append(word)
+        elif name == "recursive":
+            options[name] = True
+        else:
+            options[name] = next(left)
+    return options, rest
+
+
+def _place(where: str) -> tuple[str, str]:
+    bucket, _, key = where.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def _keys(client: Any, bucket: str, prefix: str) -> list[str]:
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
