@@ -74,19 +74,17 @@ def _sent(
 def _whole(reply: http.client.HTTPResponse, connection: socket.socket, until: float) -> bytes:
     """Return the body, in time and whole. Raises TimeoutError, HTTPException for one that is cut, ValueError."""
     content = b""
-    while True:
+    while not reply.isclosed():
         left = until - time.monotonic()
         if left <= 0:
             raise TimeoutError
         connection.settimeout(left)
-        piece = reply.read(min(_CHUNK_BYTES, LARGEST_BYTES + 1 - len(content)))
-        content += piece
+        content += reply.read(min(_CHUNK_BYTES, LARGEST_BYTES + 1 - len(content)))
         if len(content) > LARGEST_BYTES:
             raise ValueError(f"its body has more than {LARGEST_BYTES} bytes")
-        if not piece:
-            if reply.length:
-                raise http.client.IncompleteRead(content, reply.length)
-            return content
+    if reply.length:
+        raise http.client.IncompleteRead(content, reply.length)
+    return content
 
 
 @lru_cache(maxsize=8)

@@ -6,7 +6,8 @@ because a record is not as it says is a Conflict. A batch whose response was los
 records again. Route 53's control plane is in one region of its own; its name servers go on without it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from drfsm.adapters.aws_answers import WAY
@@ -79,7 +80,7 @@ class Route53Zones:
         asked: dict[str, Any] = {"HostedZoneId": zone, "StartRecordName": name}
         for _ in range(_MOST_PAGES):
             start = dict(asked)
-            page = _asked(what, lambda: self._client().list_resource_record_sets(**start))
+            page = _asked(what, partial(self._client().list_resource_record_sets, **start))
             yield from page["ResourceRecordSets"]
             if not page["IsTruncated"] or not same_name(page.get("NextRecordName", ""), name):
                 return
@@ -104,7 +105,7 @@ def _id_of(text: str) -> str:
     return text.rpartition("/")[2]
 
 
-def _asked(what: str, request: Any) -> Any:
+def _asked(what: str, request: Callable[[], Any]) -> Any:
     from botocore.exceptions import ClientError
 
     def asked() -> Any:

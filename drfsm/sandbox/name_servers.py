@@ -221,5 +221,3 @@ def free_port(addresses: Sequence[str]) -> int:
                 continue
             return port
     raise OSError(f"no port is free on {', '.join(addresses)}")
-
-

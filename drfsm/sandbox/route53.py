@@ -146,10 +146,11 @@ def _key(record: Any) -> Key:
 
 
 def _record(zone: Any, said: Mapping[str, Any]) -> Any:
-    from moto.route53.models import RecordSet
+    from moto.route53 import models
 
+    record_set: Any = models.RecordSet  # abstract by its annotations only
     values = [entry["Value"] for entry in said.get("ResourceRecords") or ()]
-    record = RecordSet({**said, "Name": _normal(said["Name"]), "ResourceRecords": values})
+    record = record_set({**said, "Name": _normal(said["Name"]), "ResourceRecords": values})
     record.hosted_zone_id = zone.resource_id
     for number in ("ttl", "weight"):
         value = getattr(record, number)
@@ -220,4 +221,3 @@ def _contradictions(records: Sequence[Any]) -> Iterator[str]:
             yield f"Tried to create a second {roles[0]} failover record for {name} {kind}"
         if kind == "CNAME" and any(other == name and its_kind != kind for other, its_kind in groups):
             yield f"RRSet of type CNAME with DNS name {name} is not permitted beside other types"
-

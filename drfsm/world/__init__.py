@@ -52,6 +52,8 @@ from drfsm.world.values import (
 )
 
 __all__ = [
+    "JSON",
+    "UNTOLD",
     "AlarmChange",
     "Alarms",
     "Blob",
@@ -70,7 +72,6 @@ __all__ = [
     "Https",
     "Identity",
     "Infrastructure",
-    "JSON",
     "Kubeconfig",
     "Machine",
     "Manifest",
@@ -88,7 +89,6 @@ __all__ = [
     "Runner",
     "Standing",
     "Stat",
-    "UNTOLD",
     "Watch",
     "World",
 ]
