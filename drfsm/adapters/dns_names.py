@@ -20,14 +20,17 @@ _LONGEST_CHAIN = 8  # aliases in one answer
 
 
 class DnsNames:
-    """Asks name servers. Keeps nothing from one question to the next."""
+    """Asks name servers. Keeps nothing from one question to the next. ``seconds``: how long one try waits."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
 
     def answer(self, server: str, name: str, kind: str) -> DnsAnswer:
         """Ask one server (``host``, ``host:port``, ``[host]:port``) for one type."""
         dns = _dns()
         host, port = parted(server)
         question = dns.message.make_query(name.rstrip(".") + ".", kind, use_edns=0, payload=1232)
-        reply = _asked(dns, question, host, port, f"name server {server}")
+        reply = _asked(dns, question, host, port, f"name server {server}", self._seconds)
         if (code := dns.rcode.to_text(reply.rcode())) not in _NOTHING:
             raise Unreachable(f"the name server {server} answers {code} for {name} {kind}", fault="site")
         return _read(dns, reply, question.question[0].name, kind)
@@ -56,13 +59,13 @@ def _dns() -> Any:
     return dns
 
 
-def _asked(dns: Any, question: Any, host: str, port: int, what: str) -> Any:
+def _asked(dns: Any, question: Any, host: str, port: int, what: str, seconds: float) -> Any:
     last: Exception | None = None
     for _ in range(TRIES):
         try:
-            with waiting_for(f"an answer of {what} (given up after {TRIES} tries of {SECONDS:.0f} s)"):
+            with waiting_for(f"an answer of {what} (given up after {TRIES} tries of {seconds:g} s)"):
                 address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][4][0]
-                reply, _ = dns.query.udp_with_fallback(question, str(address), timeout=SECONDS, port=port)
+                reply, _ = dns.query.udp_with_fallback(question, str(address), timeout=seconds, port=port)
         except (OSError, EOFError, dns.exception.Timeout) as fault:
             last = fault
         except dns.exception.DNSException as fault:

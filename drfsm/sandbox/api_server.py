@@ -31,7 +31,7 @@ _FAULTS = (OSError, ValueError, KeyError, TypeError)
 
 
 class ApiServer:
-    """One site's server. ``faults``: slow_seconds, wrong_body, lost_answers (of writes); ``acknowledged``: its writes.
+    """One site's server. ``faults``: slow_seconds, wrong_body; ``acknowledged``: the writes that it answered for.
 
     ``client``: an S3 client with the site's own identity.
     """
@@ -55,6 +55,8 @@ class ApiServer:
         self._connections: set[Any] = set()
         self.faults: dict[str, float] = {}
         self.is_zombie = False
+        self.lose_after = 0  # the answer to the nth write from now on gets lost; 0: none
+        self.stall_seconds = 0.0  # between a write and its acknowledgement
         self.acknowledged: list[str] = []
         self.requests: list[tuple[str, str, str]] = []  # (method, path, Host)
 
@@ -100,9 +102,10 @@ class ApiServer:
         time.sleep(self.faults.get("slow_seconds", 0))
         parts = urlsplit(target)
         status, content = self._answered(method, parts.path, parse_qs(parts.query), headers, body)
-        if method != "GET" and self.faults.get("lost_answers", 0) > 0:
-            self.faults["lost_answers"] -= 1
-            return None
+        if method != "GET":
+            self.lose_after -= 1
+            if self.lose_after == 0:
+                return None
         if method == "POST" and status in (200, 201):
             self.acknowledged.append(content["id"])
         return status, {"oops": True} if self.faults.get("wrong_body") else content
@@ -133,6 +136,7 @@ class ApiServer:
             status, content = write(epoch)
         except Exception:  # noqa: BLE001  a fence, or no store: whatever it is, the write is not acknowledged
             return 503, refusal
+        time.sleep(self.stall_seconds)
         return (status, content) if self._epoch() == epoch else (503, refusal)
 
     def _epoch(self) -> int | None:

@@ -1,4 +1,4 @@
-"""Both sites' servers, their names and a bucket of the test's own; and runs that act on them, with the real adapters."""
+"""Both sites' servers, their names and a bucket of the test's own; and runs that act on them by the real adapters."""
 
 import json
 import uuid
@@ -67,7 +67,7 @@ class Bench:
         parts: dict[str, Any] = dict.fromkeys(part.name for part in fields(World))
         services = Services(endpoint or self.cloud.endpoint, REGION)
         parts |= {"store": DirectStore(self.cloud, self.bucket), "zones": Route53Zones(services)}
-        return World(**{**parts, "names": DnsNames(), "https": HttpsDoors()})
+        return World(**{**parts, "names": DnsNames(seconds=0.5), "https": HttpsDoors()})
 
     def run(self, target: str = PROMOTE, **changes: Any) -> Run:
         """Return a run: a promote to DR, or a failback to the primary."""
@@ -93,7 +93,8 @@ class Bench:
 
     def judge(self, name: str, seen: Any, target: str = PROMOTE) -> str | None:
         """Judge an observation."""
-        return FACTS[name].judge(seen, self.run(target).inputs)
+        value: str | None = FACTS[name].judge(seen, self.run(target).inputs)
+        return value
 
     def act(self, name: str, target: str = PROMOTE, *, world: World | None = None, **changes: Any) -> Any:
         """Take an action."""
