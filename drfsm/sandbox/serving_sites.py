@@ -8,10 +8,12 @@ returns what a workload's contract says of all that. Usable as a context manager
 import json
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from drfsm.dr.workload import Workload, canonical
 from drfsm.sandbox.api_server import FOLDER, ApiServer, Gate
 from drfsm.sandbox.cloud import Cloud, Identity
 from drfsm.sandbox.kubernetes.certificates import issue
@@ -26,7 +28,11 @@ HEALTH_SCHEMA = {"type": "object", "required": ["status"], "properties": {"statu
 
 
 class ServingSites:
-    """Both sites' servers of one prefix, and their names. ``routing``: as in a contract."""
+    """Both sites' servers of one prefix, and their names. ``routing``: as in a contract.
+
+    ``owner``: the site that the records lead to at first. ``users``: the ARN of the user that a site's server writes
+    as, by site; without one it gets a user of its own.
+    """
 
     def __init__(
         self,
@@ -36,10 +42,12 @@ class ServingSites:
         directory: Path,
         *,
         routing: str = "weighted",
+        owner: str = "primary",
+        users: Mapping[str, str] | None = None,
         gates: Mapping[str, Gate] | None = None,
     ) -> None:
         self._cloud, self._bucket, self._prefix, self._directory = cloud, bucket, prefix, directory
-        self.routing, self._gates = routing, gates or {}
+        self.routing, self._owner, self._users, self._gates = routing, owner, users or {}, gates or {}
         self.zone = self.health_check = ""
         self.port = free_port(list(ADDRESSES.values()))
         self.identities: dict[str, Identity] = {}
@@ -69,6 +77,8 @@ class ServingSites:
             server.start()
         if self.routing == "health_check":
             self.health_check = self._make_health_check()
+        if self.routing == "health_check" and self._owner == "dr":
+            self._switch_to_dr()
         self.change(*(("CREATE", record) for host in (HOST, DRILL_HOST) for record in self.records(host)))
         for site in ADDRESSES:
             self._serve(site)
@@ -94,13 +104,20 @@ class ServingSites:
     def _serve(self, site: str) -> None:
         certificates = issue(site, self._directory, ADDRESSES[site], f"api-{site}", (HOST, DRILL_HOST))
         self.authorities += certificates.authority
-        identity = self.identities[site] = self._cloud.create_identity(f"{self._prefix}-{site}-api-{self.port}")
+        identity = self.identities[site] = self._identity(site)
         client = self._cloud.client("s3", identity)
         gate = self._gates.get(site)
         address, chain = ADDRESSES[site], certificates.chain
         server = ApiServer(site, address, self.port, chain, client, self._bucket, self._prefix, gate)
         server.start()
         self.servers[site] = server
+
+    def _identity(self, site: str) -> Identity:
+        arn = self._users.get(site)
+        if arn is None:
+            return self._cloud.create_identity(f"{self._prefix}-{site}-api-{self.port}")
+        key = self._cloud.client("iam").create_access_key(UserName=arn.rpartition("/")[2])["AccessKey"]
+        return Identity(arn, key["AccessKeyId"], key["SecretAccessKey"])
 
     def _make_health_check(self) -> str:
         host, _, port = self._cloud.endpoint.removeprefix("http://").partition(":")
@@ -125,18 +142,26 @@ class ServingSites:
         self._cloud.client("s3").put_bucket_policy(Bucket=self._bucket, Policy=policy)
         return str(made["HealthCheck"]["Id"])
 
+    def _switch_to_dr(self) -> None:
+        said = {"schema_version": 1, "site": "dr", "epoch": 0, "run": "setup", "until": "2026-01-01T00:00:00Z"}
+        body = json.dumps({**said, "nonce": "0" * 32}, indent=2).encode()
+        key = f"{self._prefix}/drfsm/routing/api.json"
+        self._cloud.client("s3").put_object(Bucket=self._bucket, Key=key, Body=body)
+
     # --- names -------------------------------------------------------------------------------------------
 
     def records(self, host: str = HOST) -> list[dict[str, Any]]:
-        """Return a name's records as an operator would have made them: at the primary site, with the usual TTL."""
+        """Return a name's records as an operator would have made them: at the owner's site, with the usual TTL."""
         usual = {"Name": f"{host}.", "Type": "A", "TTL": USUAL_TTL_SECONDS}
         records: list[dict[str, Any]] = []
         for site, address in ADDRESSES.items():
             record = {**usual, "SetIdentifier": site, "ResourceRecords": [{"Value": address}]}
             if self.routing == "weighted":
-                record["Weight"] = 100 if site == "primary" else 0
+                record["Weight"] = 100 if site == self._owner else 0
             else:
                 record["Failover"] = "PRIMARY" if site == "primary" else "SECONDARY"
+                if self.routing == "failover" and self._owner == "dr":
+                    record["ResourceRecords"] = [{"Value": ADDRESSES["dr"]}]
                 if self.health_check and site == "primary":
                     record["HealthCheckId"] = self.health_check
             records.append(record)
@@ -195,6 +220,21 @@ class ServingSites:
             "endpoints": {"api": {name: value for name, value in endpoint.items() if value is not None}},
             "writes": {"gate": "document", "keys": [FOLDER]},
         }
+
+    def write_contract(self, contract: Workload) -> Path:
+        """Write a contract with these endpoints into this directory; return the file."""
+        place = self._directory / "workload.json"
+        whole = {**json.loads(canonical(contract)), **self.contract()}
+        place.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+        return place
+
+    def set_outage(self, site: str, *, on: bool) -> None:
+        """Begin or end the outage of a site's server."""
+        if on:
+            self.servers[site].outage()
+        else:
+            with suppress(OSError):  # it serves already
+                self.servers[site].end_outage()
 
     def declare(self, site: str, writes: str = "open") -> None:
         """Write the active-site document, as a workload is set up."""
