@@ -49,7 +49,7 @@ class ApiServer:
     ) -> None:
         self.site, self.address, self.port = site, address, port
         self._chain, self._client, self._bucket, self._prefix = chain, client, bucket, prefix
-        self._gate = gate or self._by_document
+        self.gate = gate or self._by_document
         self._believed: int | None = None
         self._server: ThreadingHTTPServer | None = None
         self._connections: set[Any] = set()
@@ -142,7 +142,7 @@ class ApiServer:
     def _epoch(self) -> int | None:
         if self.is_zombie and self._believed is not None:
             return self._believed
-        epoch = self._gate()
+        epoch = self.gate()
         self._believed = epoch if epoch is not None else self._believed  # what a zombie goes on with
         return epoch
 

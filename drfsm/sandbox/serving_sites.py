@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 from drfsm.dr.workload import Workload, canonical
 from drfsm.sandbox.api_server import FOLDER, ApiServer, Gate
@@ -69,7 +70,7 @@ class ServingSites:
     def start(self) -> None:
         """Make the zone and its records, and serve. The active-site document is declared separately."""
         route53 = self._cloud.client("route53")
-        made = route53.create_hosted_zone(Name=DOMAIN, CallerReference=f"sandbox-{self._prefix}-{self.port}")
+        made = route53.create_hosted_zone(Name=DOMAIN, CallerReference=uuid4().hex)
         self.zone = made["HostedZone"]["Id"].rpartition("/")[2]
         self.answers = [ZoneAnswers(self._cloud.account, self.zone, chance=random.Random(n)) for n in (1, 2)]  # noqa: S311
         self.name_servers = [NameServer(answers) for answers in self.answers]
@@ -115,7 +116,7 @@ class ServingSites:
     def _identity(self, site: str) -> Identity:
         arn = self._users.get(site)
         if arn is None:
-            return self._cloud.create_identity(f"{self._prefix}-{site}-api-{self.port}")
+            return self._cloud.create_identity(f"{self._prefix}-{site}-api-{uuid4().hex[:8]}")
         key = self._cloud.client("iam").create_access_key(UserName=arn.rpartition("/")[2])["AccessKey"]
         return Identity(arn, key["AccessKeyId"], key["SecretAccessKey"])
 
@@ -129,9 +130,7 @@ class ServingSites:
             "SearchString": SEARCHED,
             "Inverted": True,
         }
-        made = self._cloud.client("route53").create_health_check(
-            CallerReference=f"sandbox-{self.port}", HealthCheckConfig=config
-        )
+        made = self._cloud.client("route53").create_health_check(CallerReference=uuid4().hex, HealthCheckConfig=config)
         readable = {
             "Effect": "Allow",
             "Principal": "*",

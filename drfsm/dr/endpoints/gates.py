@@ -19,7 +19,7 @@ from drfsm.dr.sites import edit, parsed, schedules, switched
 from drfsm.dr.terms import Terms, terms_of
 from drfsm.dr.workload import CONFIGMAP, Switches
 from drfsm.engine import Fact, Late, Run
-from drfsm.errors import ActionFailed
+from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Manifest, World
 
 BEFORE = "drfsm/writes-before"
@@ -104,9 +104,11 @@ def _to_off(switches: Switches, run: Run) -> Callable[[Manifest], Manifest]:
 
 
 def _open(world: World, run: Run) -> dict[str, Any]:
-    """Open the target site to writes. It must be the declared one: else two sites could take writes."""
+    """Open the target site to writes. It must be the declared one, and the source's switch off, if it is in reach."""
     terms = terms_of(run.inputs)
     site, switches = terms.target_site, _switches(terms)
+    if switches is not None and not left_alone(run, terms.source_site):
+        _check_closed(world, run, terms.source_site, switches)
     done = {"document": active.write(world, run, site, OPEN, allowed=(site,))}
     if switches is not None:
 
@@ -120,6 +122,14 @@ def _open(world: World, run: Run) -> dict[str, Any]:
 
         done["switches"] = _edit(world, run, site, change)
     return done
+
+
+def _check_closed(world: World, run: Run, site: str, switches: Switches) -> None:
+    if switches.position(_see(world, run, site, switches)) != "off":
+        raise Conflict(
+            f"the gate of {site} is not closed, so the other one is not opened: both sites would take writes",
+            hint=f"find out who opened it; set {', '.join(switches.names)} of {site} off, then `drfsm resume`",
+        )
 
 
 def _restore(world: World, run: Run) -> dict[str, Any]:
