@@ -18,6 +18,7 @@ from drfsm.world import RecordChange, RecordSet
 
 INSYNC, PENDING = "INSYNC", "PENDING"
 _REFUSED, _BEFORE_US = "InvalidChangeBatch", ("PriorRequestNotComplete", "Throttling", "ThrottlingException")
+LARGEST_NUMBER = (1 << 31) - 1  # of a TTL, by RFC 2181
 _MOST_PAGES = 100  # 30,000 record sets of one name: a listing that goes on for longer does not end
 
 
@@ -30,6 +31,9 @@ class Route53Zones:
     def records(self, zone: str, name: str) -> Sequence[RecordSet]:
         """Return every record set of one name, whole, in order of type and set identifier."""
         named = [record for record in self._from(zone, name) if same_name(record["Name"], name)]
+        numbers = [record.get(field, 0) for record in named for field in ("TTL", "Weight")]
+        if not all(0 <= number <= LARGEST_NUMBER for number in numbers):
+            raise Unreadable(f"the records of {name} in the zone {zone} have a TTL or a weight out of range", hint=WAY)
         return sorted(named, key=lambda record: (record["Type"], record.get("SetIdentifier", "")))
 
     def name_servers(self, zone: str) -> Sequence[str]:

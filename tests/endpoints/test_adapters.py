@@ -118,6 +118,20 @@ class _Once(Services):
         return super().client(service, once=True)
 
 
+def test_a_number_that_no_record_can_have_is_no_answer(front: Front) -> None:
+    """It would be recorded in a journal that nobody reads again."""
+    body = (
+        b'<ListResourceRecordSetsResponse xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><ResourceRecordSets>'
+        b"<ResourceRecordSet><Name>api.example.test.</Name><Type>A</Type><TTL>" + b"9" * 40 + b"</TTL>"
+        b"<ResourceRecords><ResourceRecord><Value>192.0.2.1</Value></ResourceRecord></ResourceRecords>"
+        b"</ResourceRecordSet></ResourceRecordSets><IsTruncated>false</IsTruncated><MaxItems>300</MaxItems>"
+        b"</ListResourceRecordSetsResponse>"
+    )
+    front.rule = lambda _method, _path: Fault(status=200, body=body)
+    with pytest.raises(Unreadable, match="out of range"):
+        zones_at(front.endpoint).records("Z1", "api.example.test")
+
+
 def test_a_private_zone_has_no_name_servers_of_its_own(cloud: Cloud, zones: Route53Zones) -> None:
     """The contract must name them."""
     private = zone_of(

@@ -16,6 +16,11 @@ from tests.endpoints.conftest import FAILBACK, PROMOTE, Bench
 
 ROOM = Path(active.__file__).parent
 GATES = ("primary_gate", "dr_gate")
+LARGE = (
+    b'{"schema_version": 1, "site": "primary", "writes": "open", "epoch": 1000000000000000, "lease_epoch": 0,'
+    b' "run": "r", "since": "2026-01-01T00:00:00Z", "nonce": "00"}'
+)
+"""A document whose epoch could not be raised and written again."""
 
 
 def test_the_committed_schema_is_the_one_that_is_written(bench: Bench) -> None:
@@ -87,7 +92,7 @@ def test_without_a_document_nothing_is_guessed(bench: Bench) -> None:
         bench.act("adopt_active_site", FAILBACK)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"site": "primary"}', b'{"site": "mars", "writes": "open"}'])
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"site": "primary"}', b'{"site": "mars", "writes": "open"}', LARGE])
 def test_an_unreadable_document_is_unknown_and_not_overwritten(bench: Bench, body: bytes) -> None:
     """Nobody knows who wrote it; only an adoption replaces it."""
     key = f"{bench.prefix}/drfsm/active.json"

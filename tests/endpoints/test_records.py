@@ -112,6 +112,7 @@ FOREIGN = [
     '"drfsm=1" "site=dr" "epoch=1" "run=../r" "until=2026-11-29T10:00:00Z" "nonce=0123456789abcdef"',
     '"drfsm=1" "site=dr" "epoch=1" "run=r" "until=tomorrow" "nonce=0123456789abcdef"',
     '"drfsm=1" "site=dr" "epoch=1" "run=r" "until=2026-11-29T10:00:00Z"',
+    f'"drfsm=1" "site=dr" "epoch={10**16}" "run=r" "until=2026-11-29T10:00:00Z" "nonce=0123456789abcdef"',
     "",
 ]
 

@@ -350,6 +350,11 @@ def test_a_drill_moves_the_drill_s_name_and_no_other(bench: Bench) -> None:
     bench.act("return_endpoints", PROMOTE)
     assert listed(bench, DRILL_HOST) == zones(bench).records(bench.sites.zone, DRILL_HOST)
     assert bench.fact("endpoint_site") == "old"
+    bench.epoch = 9
+    bench.act("move_endpoints", PROMOTE)
+    bench.epoch = 1  # another drill, with a lease of its own
+    bench.act("return_endpoints", PROMOTE)
+    assert bench.fact("endpoint_site") == "old"
     bench.changes["drill_host"] = None
     assert bench.fact("endpoint_site") == "none"
     assert bench.act("move_endpoints", PROMOTE) == {"site": "dr", "endpoints": {}}

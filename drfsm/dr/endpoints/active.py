@@ -21,7 +21,7 @@ from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import ObjectStore, World
 
 OPEN, CLOSED = "open", "closed"
-LARGEST_BYTES = 1 << 16
+LARGEST_BYTES, LARGEST_EPOCH = 1 << 16, 10**15
 TRIES = 5
 _TEXT = {"type": "string", "minLength": 1}
 SCHEMA: Mapping[str, Any] = {
@@ -65,7 +65,8 @@ def _said(body: bytes, what: str) -> dict[str, Any]:
     site, writes, since, run = (claims.field(document, name, str, what) for name in ("site", "writes", "since", "run"))
     epoch, lease_epoch = (claims.field(document, name, int, what) for name in ("epoch", "lease_epoch"))
     version = claims.field(document, "schema_version", int, what)
-    if version != 1 or site not in SITES or writes not in (OPEN, CLOSED) or claims.moment(since) is None:
+    fits = version == 1 and site in SITES and writes in (OPEN, CLOSED) and claims.moment(since) is not None
+    if not fits or not all(0 <= number < LARGEST_EPOCH for number in (epoch, lease_epoch)):
         raise Unreadable(f"{what} can't be read: it is not of its schema")
     claims.name_of("drfsm run", run, f"the run in {what}")
     return {"site": site, "writes": writes, "epoch": epoch, "lease_epoch": lease_epoch, "run": run, "since": since}

@@ -21,6 +21,7 @@ from drfsm.world import RecordSet
 
 LABEL, TTL_SECONDS = "_drfsm", 60
 _STRING = re.compile(r'"([^"\\]*)"')
+_EPOCH = re.compile(r"[0-9]{1,15}", re.ASCII)  # fifteen digits: every reader of JSON has them exactly
 _FIELDS = ("site", "epoch", "run", "until", "nonce")
 
 
@@ -81,7 +82,7 @@ def parsed(value: object, host: str) -> Claim:
     said: Mapping[str, str] = dict(part.partition("=")[::2] for part in _STRING.findall(str(value)))
     if said.get("drfsm") != "1" or any(name not in said for name in _FIELDS):
         raise Unreadable(f"{what} is none of drfsm's: {claims.bounded(value, 100)}")
-    if said["site"] not in SITES or not said["epoch"].isdecimal() or claims.moment(said["until"]) is None:
+    if said["site"] not in SITES or not _EPOCH.fullmatch(said["epoch"]) or claims.moment(said["until"]) is None:
         raise Unreadable(f"{what} can't be read: {claims.bounded(value, 200)}")
     claims.name_of("drfsm run", said["run"], f"the run in {what}")
     claims.name_of("nonce", said["nonce"], f"the nonce in {what}")

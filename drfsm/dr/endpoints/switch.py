@@ -22,7 +22,7 @@ from drfsm.world import ObjectStore
 
 SWITCHED = '"site": "dr"'
 """What the health check searches for."""
-LARGEST_BYTES = 1 << 16
+LARGEST_BYTES, LARGEST_EPOCH = 1 << 16, 10**15
 _WANTED = {"Inverted": True, "Disabled": False, "SearchString": SWITCHED}
 TRIES = 5
 
@@ -51,10 +51,11 @@ def read(store: ObjectStore, key: str) -> tuple[Claim | None, str]:
     what = f"the routing object {key}"
     said = claims.object_of(blob.body, what, largest_bytes=LARGEST_BYTES)
     texts = {name: claims.field(said, name, str, what) for name in ("site", "run", "until", "nonce")}
-    if texts["site"] not in SITES or claims.moment(texts["until"]) is None:
-        raise Unreadable(f"{what} can't be read: it names no site, or no time")
+    epoch = claims.field(said, "epoch", int, what)
+    if texts["site"] not in SITES or claims.moment(texts["until"]) is None or not 0 <= epoch < LARGEST_EPOCH:
+        raise Unreadable(f"{what} can't be read: it names no site, no time or no epoch")
     claims.name_of("drfsm run", texts["run"], f"the run in {what}")
-    return Claim(epoch=claims.field(said, "epoch", int, what), **texts), blob.etag
+    return Claim(epoch=epoch, **texts), blob.etag
 
 
 def write(store: ObjectStore, key: str, run: Run, site: str, until: str, etag: str) -> None:
