@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-SECONDS = 1.0
+SECONDS = 4.0
 SEARCHED_BYTES = 5120
 _MOST_OK = 399
 

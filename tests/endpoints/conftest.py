@@ -67,7 +67,7 @@ class Bench:
         parts: dict[str, Any] = dict.fromkeys(part.name for part in fields(World))
         services = Services(endpoint or self.cloud.endpoint, REGION)
         parts |= {"store": DirectStore(self.cloud, self.bucket), "zones": Route53Zones(services)}
-        return World(**{**parts, "names": DnsNames(seconds=0.5), "https": HttpsDoors()})
+        return World(**{**parts, "names": DnsNames(seconds=1.5), "https": HttpsDoors()})
 
     def run(self, target: str = PROMOTE, **changes: Any) -> Run:
         """Return a run: a promote to DR, or a failback to the primary."""

@@ -60,12 +60,13 @@ def test_a_repeated_write_makes_one_item(bench: Bench) -> None:
 
 def test_a_write_that_was_on_its_way_when_the_gate_closed_is_not_acknowledged(bench: Bench) -> None:
     """The document is read again before the answer."""
-    bench.sites.primary.stall_seconds = 0.4
+    bench.sites.primary.stall_seconds = 3
     replies: list[HttpReply] = []
-    writer = threading.Thread(target=lambda: replies.append(written(bench, "primary", "k")))
+    writer = threading.Thread(target=lambda: replies.append(written(bench, "primary", "k", 30)))
     writer.start()
-    time.sleep(0.15)
-    bench.act("close_source_gate")
+    while not list(bench.world().store.list(f"{bench.prefix}/{FOLDER}/")):
+        time.sleep(0.02)
+    bench.act("close_source_gate")  # the write is made, and not yet acknowledged
     writer.join()
     assert replies[0].status == 503
     assert not bench.sites.primary.acknowledged
