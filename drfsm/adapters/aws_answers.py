@@ -1,4 +1,4 @@
-"""What a valid response of S3, STS, IAM, EC2, SSM, ECR and CloudWatch must contain, and the check against that.
+"""What a valid response of S3, STS, IAM, EC2, SSM, ECR, CloudWatch and Route 53 must contain, and the check for it.
 
 botocore reads any response into a dict and leaves out what is missing: a login page, an empty body or another
 document becomes "no objects", "no runners", "no policy". So ANSWERS lists, for each operation that drfsm calls, the
@@ -59,6 +59,7 @@ _INSTANCE: Shape = {
 }
 _OBJECT: Shape = {"ETag": _TEXT, "ContentLength": int, "LastModified": datetime}
 _RETURNED: Shape = {"Return": bool}
+_CHANGE: Shape = {"Id": _TEXT, "Status": _TEXT}
 _ALARMS = [{"AlarmName": _TEXT, "StateValue": _TEXT}]
 _ALARM_HISTORY_ITEM: Shape = {
     "AlarmName": _TEXT,
@@ -142,6 +143,27 @@ ANSWERS: Mapping[str, Mapping[str, Answer]] = {
         "DescribeAlarms": Answer("", {"MetricAlarms?": _ALARMS, "CompositeAlarms?": _ALARMS}),
         "DescribeAlarmHistory": Answer("", {"AlarmHistoryItems": [_ALARM_HISTORY_ITEM], "NextToken?": _TEXT}),
         "PutMetricData": Answer("", {}, silent=True),
+    },
+    "route53": {
+        "ListResourceRecordSets": Answer(
+            "ListResourceRecordSetsResponse",
+            {
+                "ResourceRecordSets": [{"Name": _TEXT, "Type": _TEXT}],
+                "IsTruncated": bool,
+                "NextRecordName?": _TEXT,
+                "NextRecordType?": _TEXT,
+                "NextRecordIdentifier?": _TEXT,
+            },
+        ),
+        "ChangeResourceRecordSets": Answer("ChangeResourceRecordSetsResponse", {"ChangeInfo": _CHANGE}),
+        "GetChange": Answer("GetChangeResponse", {"ChangeInfo": _CHANGE}),
+        "GetHostedZone": Answer(
+            "GetHostedZoneResponse",
+            {"HostedZone": {"Id": _TEXT, "Name": _TEXT}, "DelegationSet?": {"NameServers": [_TEXT]}},
+        ),
+        "GetHealthCheck": Answer(
+            "GetHealthCheckResponse", {"HealthCheck": {"Id": _TEXT, "HealthCheckConfig": {"Type": _TEXT}}}
+        ),
     },
 }
 """service -> operation -> what its response always contains, by the API references of the services."""
