@@ -219,10 +219,11 @@ def test_the_new_owner_s_switch_is_opened_last(switched: Switched) -> None:
 
 
 def test_a_lost_site_s_switch_is_out_of_reach(switched: Switched) -> None:
-    """It gets no request; the gate is lost, so rows must have a fence stand in. It can't be touched either."""
+    """It gets no request, nor a touch; the document alone is closed, so rows must have a fence stand in."""
     lost = {"primary_unreachable": "yes"}
-    assert switched.fact("primary_gate", **lost) == "lost"
+    assert switched.fact("primary_gate", **lost) == "open"
     switched.act("close_source_gate", inputs=lost)
+    assert switched.fact("primary_gate", **lost) == "closed"
     assert switched.data("primary")["API_WRITES"] == "1"
     run = switched.bench.run()
     touch = LATE["close_source_gate"].touch

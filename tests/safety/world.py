@@ -23,6 +23,7 @@ from drfsm.adapters.file_journal import LOG, FileJournal
 from drfsm.adapters.s3_journal import MirroredJournal
 from drfsm.adapters.s3_lease import S3Lease
 from drfsm.dr import workload
+from drfsm.dr.endpoints.declared import scope_of
 from drfsm.dr.procedures.bindings import binding
 from drfsm.dr.sites.preflight import PULL_SECRET_VERBS, VALIDATION_VERBS, VERBS
 from drfsm.dr.sites.schedules import EPOCH
@@ -791,6 +792,7 @@ def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
         "configmap": CONFIGMAP, "cronjob_selector": "", "resume_cronjobs": "", "allow_image_drift": "no",
         "allow_degraded": "no",
         "gitops_paused": "no", "refresh_pull_secret": "no",
+        "endpoints": scope_of(sandbox.options.contract),
         "adopt_ownership": "no",
         "primary_pod_answered_for": "",
         "startup_timeout": 90,

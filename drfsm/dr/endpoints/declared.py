@@ -9,11 +9,12 @@ from typing import TypeVar
 from attrs import frozen
 
 from drfsm.dr.terms import Terms
-from drfsm.dr.workload import Endpoint
+from drfsm.dr.workload import Endpoint, Workload
 from drfsm.errors import UsageFault
 from drfsm.world import Door, HostedZones, Https, Names, World
 
 T = TypeVar("T")
+NONE, ASKED, CHECKED = "none", "asked", "checked"
 
 
 @frozen
@@ -35,6 +36,17 @@ def moving(terms: Terms) -> dict[str, Moving]:
 def declared(terms: Terms) -> Mapping[str, Endpoint]:
     """Return every endpoint of the contract, by its name."""
     return terms.workload.endpoints
+
+
+def scope_of(contract: Workload, *, rehearsal: bool = False) -> str:
+    """Return the input ``endpoints`` of a run by its contract: none, asked, or checked.
+
+    A rehearsal moves the names that are declared for drills. Where there are none it only looks: ``checked``.
+    """
+    if not contract.endpoints:
+        return NONE
+    movable = not rehearsal or any(endpoint.drill_host for endpoint in contract.endpoints.values())
+    return ASKED if movable else CHECKED
 
 
 def door_of(endpoint: Endpoint, address: str) -> Door:

@@ -23,7 +23,6 @@ from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import Manifest, World
 
 BEFORE = "drfsm/writes-before"
-LOST = "lost"
 
 
 def _switches(terms: Terms) -> Switches | None:
@@ -61,15 +60,18 @@ def _image(configmap: Manifest, switches: Switches) -> dict[str, Any]:
 
 
 def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str | None]:
-    """Judge a site's gate. By the document: closed where there is none, unknown where nobody can read it."""
+    """Judge a site's gate. By the document: closed where there is none, unknown where nobody can read it.
+
+    A lost site's switch is not asked: then the document says what its gate is, and a fence has to stand in. A contract
+    whose endpoints take no writes has no switch either.
+    """
 
     def judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | None:
         terms = terms_of(inputs)
-        if terms.workload.writes is None:
+        if not terms.workload.endpoints:
             return "none"
-        if (switches := _switches(terms)) is not None:
-            if "not_asked" in seen["switches"]:
-                return LOST
+        switches = _switches(terms)
+        if switches is not None and "not_asked" not in seen["switches"]:
             return {"on": OPEN, "off": CLOSED}.get(switches.position(seen["switches"]), "mixed")
         document = seen["document"]
         if document["site"] == "unreadable":
