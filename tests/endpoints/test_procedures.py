@@ -23,7 +23,7 @@ from drfsm.world import Door
 from tests.promote.world import Promote, own
 from tests.safety.world import Failback, Killed, Site, inputs_of
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 ACTIVE = "/drfsm/active.json"
 
 
@@ -121,14 +121,14 @@ def _failback(serving: Serving, tmp_path: Path, promote: Promote) -> Failback:
 
 def _killed_three_times(run: Failback) -> None:
     """Go on until the power is cut after the old gate's write, after the records' batch, after the new gate's write."""
-    for where, verb, what, state in (
+    for where, verb, what, states in (
         ("store", "put", ACTIVE, ("primary_quiesced", "dr_quiesced")),
         ("zones", "change", "records", ("active_site_declared",)),
         ("store", "put", ACTIVE, ("endpoints_seen",)),
     ):
         run.on("after", where, verb, what, cut)
         run.killed(run.approve if run.state.state == "dr_run_verified" else run.resume)
-        assert run.state.state in state
+        assert run.state.state in states
 
 
 def _moved_once(run: Failback, serving: Serving, site: str, *, records: int = 1) -> None:
