@@ -127,7 +127,10 @@ def _killed_three_times(run: Failback) -> None:
         ("store", "put", ACTIVE, ("endpoints_seen",)),
     ):
         run.on("after", where, verb, what, cut)
-        run.killed(run.approve if run.state.state == "dr_run_verified" else run.resume)
+        if isinstance(run, Promote) and run.state.state == "dr_run_verified":
+            run.killed(run.approve)
+        else:
+            run.killed(run.resume)
         assert run.state.state in states
 
 

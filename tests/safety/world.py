@@ -495,7 +495,7 @@ class WatchedPolicy:
 
 
 class WatchedZones:
-    """Hosted zones as the run sees them: each batch may be met, and what was made is kept, by the types of its records."""
+    """Hosted zones as the run sees them: each batch may be met, and is kept: of records, or of a claim alone."""
 
     def __init__(self, zones: Any, run: "Failback") -> None:
         self._zones, self._run = zones, run
