@@ -34,8 +34,8 @@ _KNOWN: Mapping[str, Known] = {
     "d1e21ca97467c59bde9fafaf9d02ad083fccac001d5cd12efdd80a22b244d060": Known("promote", "0.5.0"),
     "d64cfcf67ddcd432e62de2b07d32233105c8eabb143bf3b72be1733e1643b1bc": Known("failback", "0.5.0"),
     "5024a596322c30b5b315bb17dcf13607c3103346b7b967feaf4668f55980d2b9": Known("drill", "0.6.0"),
-    "a85e1462f751761270dececc925d4692adaad6005b73500f2852efb00fdf1343": Known("promote", "0.6.0"),
-    "d7a9513031d2a087c0f7f806bb5f3cf8ed42ea30da935402ce1591e488f1bc8b": Known("failback", "0.6.0"),
+    "6a54111fc77a14e2378bbb889ecae4dfda9c52c261e9809965b7fb0cdf3325ee": Known("promote", "0.6.0"),
+    "45af79180b6094b8e7cbfcfa5081cb636089a0eea43a4604a30f0a0017bece31": Known("failback", "0.6.0"),
 }
 """SHA-256 of the file -> which it is. Lines are added where a machine changes, and never taken away: a run that an
 older version started is pinned to that version's declaration, and goes on with it."""

@@ -159,4 +159,7 @@ def _moved_once(run: Failback, serving: Serving, site: str, *, records: int = 1)
     assert (serving.document["site"], serving.document["writes"]) == (site, "open")
     assert serving.address() == ADDRESSES[site]
     assert not any("drfsm" in key for key in serving.items(site))
+    receipt = run.summary["receipt"]
+    assert receipt["active_site"]["site"] == site
+    assert receipt["writes_closed_at"] < receipt["endpoints_moved_at"] < receipt["writes_opened_at"]
     run.close()
