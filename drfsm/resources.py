@@ -33,7 +33,7 @@ _KNOWN: Mapping[str, Known] = {
     "f36a32ddfa6fccf2c9fe355c5b3b02cb99a1b296ef24c21c60eddb04b7c6c9a3": Known("drill", "0.5.0"),
     "d1e21ca97467c59bde9fafaf9d02ad083fccac001d5cd12efdd80a22b244d060": Known("promote", "0.5.0"),
     "d64cfcf67ddcd432e62de2b07d32233105c8eabb143bf3b72be1733e1643b1bc": Known("failback", "0.5.0"),
-    "a6b6d0cd0c57b1654a3d464adb5b33eff25ec6154d04de6a36d92e2e0605ec5a": Known("drill", "0.6.0"),
+    "46f05cd17ea26154a15412d82ddb53387466352e99fc9954264d155d7832c86c": Known("drill", "0.6.0"),
     "b9ef1c8677bc53d71f05e136742cd696e0765e94396f2408a4e7faa67892cfc0": Known("promote", "0.6.0"),
     "f70ee25c7461080c373100e58b66a1043488a479796f7d1ddd8b6d4e4c818289": Known("failback", "0.6.0"),
 }
