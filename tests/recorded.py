@@ -9,6 +9,7 @@ Secrets that hold them are filled anew. tests/record_bundles.py writes what is r
 import base64
 import gzip
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from drfsm.sandbox.cloud import ACCESS_KEY_ID, MACHINE_IMAGE, REGION, SECRET_ACC
 from drfsm.sandbox.kubernetes import EmulatedCluster
 from drfsm.sandbox.kubernetes.objects import key_of, timestamp
 from drfsm.sandbox.kubernetes.resources import BY_KIND
-from drfsm.sandbox.runners import Runners, launch_template
+from drfsm.sandbox.runners import KUBECONFIG_PARAMETER, Runners, launch_template
 from drfsm.sandbox.seed import REPOSITORY, Options
 
 BUNDLES = Path(__file__).parent / "data" / "bundles"
@@ -80,6 +81,7 @@ class World:
             with ThreadPoolExecutor() as pool:
                 list(pool.map(lambda each: each.start(), self.clusters.values()))
             self.runners.start()
+            self._await_machines()
         except BaseException:
             self.__exit__()
             raise
@@ -114,6 +116,16 @@ class World:
         found = self.cloud.client("ec2").describe_instances()["Reservations"]
         machines = [each for page in found for each in page["Instances"]]
         return {each["InstanceId"] for each in machines if each["State"]["Name"] != "terminated"}
+
+    def _await_machines(self) -> None:
+        """Wait until the machines are up, as they were when the run was stopped: each has given its kubeconfig."""
+        machines = [each["id"] for each in self.told["instances"] if each["templated"]]
+        names = [KUBECONFIG_PARAMETER.format(instance=machine) for machine in machines]
+        ssm, until = self.cloud.client("ssm"), time.monotonic() + 60
+        while names and len(ssm.get_parameters(Names=names)["Parameters"]) < len(names):
+            if time.monotonic() > until:
+                raise TimeoutError(f"a machine of the recorded world did not come up: {', '.join(names)}")
+            time.sleep(0.1)
 
     def _made(self, recorded_as: str, name: str, directory: Path) -> "_Cluster":
         return _Cluster(name, directory, self._contract, self.told["clusters"].get(recorded_as, ()), self._filled)
