@@ -121,7 +121,7 @@ class LateWrites:
         facts, fault = self._facts(answered)
         if not fault:
             words = f"every attempt of {row.trigger} was answered, and what it changes is as it was before"
-            self._record(answered, "touched", words, facts=facts)
+            self._record(answered, "answered", words, facts=facts)
 
     def _settle_all(self, flights: tuple[InFlight, ...], row: Row) -> bool:
         for flight in flights:

@@ -72,6 +72,7 @@ _HOW = {
 }
 _SETTLED = {
     "touched": "a late write of it is shut out",
+    "answered": "every attempt of it was answered, and nothing was changed",
     "read_again": "read again, as a late request of it can't be shut out",
     "landed_late": "LANDED LATE",
     "gone": "what its requests were sent to is gone",

@@ -353,7 +353,8 @@ class Resolved(Body):
 class Settled(Body):
     """A request of an action that was given up may still be on its way: what was done so that it changes nothing.
 
-    ``touched``: what it could change has a new version, so its condition fails. ``read_again``: it has no condition;
+    ``touched``: what it could change has a new version, so its condition fails. ``answered`` (since 0.6.0): nothing of
+    it is on its way, as every attempt was answered, and it changed nothing. ``read_again``: it has no condition;
     the time that a request can take has passed, and the facts were read again. ``landed_late``: they had changed, so
     the change is undone again. ``gone`` (since 0.5.0): what it was sent to does not exist any more. ``waited`` (since
     0.6.0): a later request of the same action was seen to be done; the time that an earlier one can take has passed,
@@ -362,7 +363,7 @@ class Settled(Body):
 
     row: str = required(ROW_KEY)
     trigger: str = required(TEXT)
-    how: str = required(one_of("touched", "read_again", "landed_late", "gone", "waited", "not_excluded"))
+    how: str = required(one_of("touched", "answered", "read_again", "landed_late", "gone", "waited", "not_excluded"))
     done: bool = required(FLAG, note="whether the facts are as the row sets them")
     reason: str = required(TEXT, key="because")
     result: Any = required(ANYTHING)

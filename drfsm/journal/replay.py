@@ -38,10 +38,10 @@ from drfsm.journal.record_types import (
     StartRevoked,
     Transition,
 )
+from drfsm.journal.versions import is_older
 
 Json = Mapping[str, Any]
 
-_NEVER_UNCHANGED = ("0.1.", "0.2.", "0.3.", "0.4.", "0.5.")
 _LOUD = re.compile(r"[A-Z]{3,}[A-Z ]*:")
 
 
@@ -484,7 +484,7 @@ def _unchanged_row(state: RunState, row: str, before: Json, facts: Mapping[str, 
     """
     on_its_way = any(flight.key == (row, "") for flight in state.in_flight)
     same = bool(before) and all(name in facts and facts[name].seen == seen for name, seen in before.items())
-    if on_its_way or not same or state.version.startswith(_NEVER_UNCHANGED):
+    if on_its_way or not same or is_older(state.version, "0.6.0"):
         return state
     return evolve(state, unchanged=state.unchanged | {row})
 
@@ -573,16 +573,20 @@ def _settled(state: RunState, _record: Record, settled: Settled) -> RunState:
     if not settled.done and settled.how != "waited":
         state = _keep(state, {row: reason for row, reason in state.kept_by_row.items() if row != settled.row})
     state = _excluded(state, flight) if flight is not None else state
-    if settled.how not in ("touched", "gone", "waited"):
+    if settled.how not in ("touched", "answered", "gone", "waited"):
         state = evolve(state, not_excluded=(*state.not_excluded, settled.reason))
     if settled.how == "not_excluded" and flight is not None:  # it is tried again before its undo, and before the end
         return _flights(state, key, evolve(flight, not_excluded=settled.reason))
     state = _flights(state, key, None)
-    return _given_up(state, settled) if settled.how == "touched" and not settled.undoes else state
+    return _given_up(state, settled) if settled.how in GIVES_UP and not settled.undoes else state
+
+
+GIVES_UP = ("touched", "answered")
+"""How a request is settled so that the point of no return's intent can be closed: nothing of it is on its way."""
 
 
 def _given_up(state: RunState, settled: Settled) -> RunState:
-    """Close the point of no return's intent whose requests were shut out before they changed anything."""
+    """Close the point of no return's intent whose requests were answered or shut out before they changed anything."""
     intent = state.open if state.open is not None and state.open.row == settled.row else None
     if settled.row not in state.final_intents or (intent is not None and intent.effect == "once"):
         return state

@@ -168,12 +168,12 @@ def test_what_is_half_done_is_never_given_up(fault: BaseException) -> None:
 
 
 def test_what_was_put_back_by_hand_is_given_up_though_every_attempt_was_answered() -> None:
-    """Half of it was done, or a stranger's; a person puts it back as it was before: a touch closes the intent."""
+    """Half of it was done, or a stranger's; a person puts it back as it was before, and that closes the intent."""
     sale = Sale()
     sale.begun(ActionFailed("it tore"), half=True)
     sale.house.owner = "old"
     assert sale.runner().abort("no").status == "aborted"
-    assert (sale.settled(), sale.house.door) == (["touched"], "shut")
+    assert (sale.settled(), sale.house.door) == (["answered"], "shut")
     assert sale.audit().ok, sale.audit().findings
 
 

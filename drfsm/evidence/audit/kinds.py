@@ -29,6 +29,8 @@ from drfsm.journal.record_types import (
     TailCut,
 )
 from drfsm.journal.settling import Settlings
+from drfsm.journal.versions import is_older
+from drfsm.resources import known
 from drfsm.spec.model import MachineSpec
 
 _ONLY_FOR_REAL = ("intent", "commit", "failed", "repaired", "sampled", "resolved", "settled", "predecessor_settled")
@@ -94,6 +96,10 @@ def _started(here: Position, record: Record, started: RunStarted) -> None:
         here.add(record, "digest", f"the run is of {started.machine}, the declaration at hand of {spec.name}")
     if started.receipt is not None and started.receipt != spec.receipt:
         here.add(record, "digest", "the receipt's table is another than the declaration's")
+    shipped = known(started.machine_sha256)
+    if shipped is not None and is_older(started.version, shipped.version):  # an older version owes less
+        what = f"its declaration was first shipped with drfsm {shipped.version}, and the run is said to be of"
+        here.add(record, "digest", f"{what} {started.version}")
     if started.machine_sha256 != spec.sha256:
         here.add(
             record,

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 from drfsm.journal import InFlight, RunState
 from drfsm.journal.settling import Settlings, may_land, owed
+from drfsm.journal.versions import is_older
 from drfsm.spec.model import MachineSpec, Row
 
-_WITHOUT = ("0.1.", "0.2.", "0.3.")  # versions that settled nothing; no declaration of theirs says `lands_late`
-_WITHOUT_OF = {"drill": ("0.4.",)}  # likewise, of one machine
-_ONLY_AT_THE_END = (*_WITHOUT, "0.4.", "0.5.")  # versions that settled before an undo and before the end only
+_SETTLED_SINCE = {"drill": "0.5.0"}
+"""Machine -> the version since which what it gave up is settled; the others since 0.4.0."""
 
 
 def unsettled(spec: MachineSpec, state: RunState, late: Settlings | None) -> Iterator[InFlight]:
@@ -22,8 +22,8 @@ def unsettled(spec: MachineSpec, state: RunState, late: Settlings | None) -> Ite
     A run of an older version, which settled nothing, owes nothing. That it is one its version says, and its
     declaration.
     """
-    versions = (*_WITHOUT, *_WITHOUT_OF.get(spec.name, ()))
-    if state.version.startswith(versions) and not any(row.lands_late for row in spec.rows):
+    settled_since = _SETTLED_SINCE.get(spec.name, "0.4.0")
+    if is_older(state.version, settled_since) and not any(row.lands_late for row in spec.rows):
         return
     yield from (flight for flight in state.in_flight if _is_owed_at_the_end(spec, state, flight, late))
 
@@ -33,7 +33,7 @@ def unsettled_before(spec: MachineSpec, state: RunState, row: Row, late: Settlin
 
     A run that a version before 0.6.0 started owes that only at its end.
     """
-    if not state.version.startswith(_ONLY_AT_THE_END):
+    if not is_older(state.version, "0.6.0"):
         yield from (flight for flight in owed(spec, state, row, late) if not flight.not_excluded)
 
 

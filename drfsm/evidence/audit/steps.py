@@ -454,4 +454,4 @@ def _has_no_condition(here: Position, row: Row) -> bool:
 def _gives_up(here: Position, row: Row, late: Settled) -> bool:
     """Say whether a record may close the intent of a point of no return of which every attempt was answered."""
     begun = row.key in here.state.snapshots and row.key not in here.state.unchanged
-    return begun and row.can_be_given_up and not late.undoes and late.how == "touched"
+    return begun and row.can_be_given_up and not late.undoes and late.how == "answered"
