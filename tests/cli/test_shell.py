@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from drfsm.cli.main import _report_fault, cli
 from drfsm.cli.nearest import nearest
 from drfsm.errors import ExitCode, IllegalTransition
 from tests.command import Drfsm
+from tests.typed import parse
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = max((ROOT / "tests/data/bundles").glob("*/failback"))
@@ -41,19 +41,6 @@ def tree(group: click.Group, *words: str) -> Iterator[tuple[tuple[str, ...], cli
 
 
 COMMAND_WORDS = [words for words, _ in tree(cli)]
-
-
-def parse(typed: str) -> None:
-    """Parse a command as drfsm would, without running it. Raises what drfsm would refuse it with."""
-    first, *words = shlex.split(typed)
-    assert first == "drfsm"
-    context = cli.make_context("drfsm", words)
-    command: click.Command = cli
-    while isinstance(command, click.Group):
-        rest = [*context._protected_args, *context.args]  # click keeps a group's next words in two places
-        name, below, rest = command.resolve_command(context, rest)
-        assert below is not None
-        command, context = below, below.make_context(name, rest, parent=context)
 
 
 # --- examples -----------------------------------------------------------------------------------------------------
