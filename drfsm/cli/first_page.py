@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "kubeconfig": ("kubeconfig", "kubeconfig", "Fetch the kubeconfig of a machine that carries a site, through SSM."),
     "workload": ("workloads", "workload", "Check and show the contract of the workload, offline."),
     "machine": ("machines", "machine", "Check, play, compare, draw, export and begin declared machines, offline."),
+    "config": ("config", "config", "Show and check drfsm.toml, and say where each value comes from, offline."),
     "explain": ("explain", "explain", "Explain a state, a trigger, a guard, a fact or an exit code, offline."),
     "completion": ("completion", "completion", "Let the Tab key complete commands, runs, triggers and machines."),
     "man": ("manual", "man", "Write a man page for every command."),

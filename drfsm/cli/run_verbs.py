@@ -14,6 +14,7 @@ import click
 
 from drfsm.claims import bounded, is_name
 from drfsm.cli.completing import run_ids, triggers
+from drfsm.cli.config_notes import telling_differences
 from drfsm.cli.options import address, check_run_id, operator, reason_in_words, take_over
 from drfsm.cli.outcome import output, reported
 from drfsm.cli.prompts import at_terminal
@@ -94,6 +95,7 @@ def on_a_run(command: Callable[..., Outcome | int]) -> Callable[..., int]:
         invocation = at_terminal(
             operator=operator, take_over=take_over, kubeconfigs=files, places=places, assurances=assurances
         )
+        invocation = telling_differences(invocation)
         result = command(run, invocation, **options)
         return reported(result, output) if isinstance(result, Outcome) else result
 
