@@ -8,7 +8,7 @@ import click
 
 from drfsm.cli.say import say, say_lines, say_text
 from drfsm.errors import ExitCode
-from drfsm.evidence.narrative import standing
+from drfsm.evidence.standing import standing
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.journal import Record, RunState
 from drfsm.runs.run_context import Outcome

@@ -16,7 +16,7 @@ from drfsm.cli import main, progress
 from drfsm.cli.say import say, say_json, say_lines, say_text
 from drfsm.dr.layout import Layout
 from drfsm.errors import DeclarationFault, DrfsmError, GuardRefused, LeaseHeld
-from drfsm.evidence.narrative import standing
+from drfsm.evidence.standing import standing
 from drfsm.evidence.step_logs import StepFiles
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.evidence.wording import commands
