@@ -33,6 +33,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "request": ("accept_newer_run --reason 'the newer run is good' --arg dr_run_id=2026-11-28T09:00:00Z",),
     "resolve": ("done --reason 'the machine was terminated by hand'",),
     "status": ("", "--by-hand"),
+    "watch": ("", "s3://results/jobs/drfsm/runs/failback-20261128t080245z-0123456789ab --until-held"),
     "list": ("", "s3://results/jobs"),
     "replay": ("", "--quiet"),
     "explain": ("dr_frozen", "4"),

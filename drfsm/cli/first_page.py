@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "request": ("run_verbs", "request", "Fire a trigger that only a person may fire (see `status`)."),
     "resolve": ("run_verbs", "resolve", "Say how an interrupted action ended, if drfsm cannot tell."),
     "status": ("status", "status", "Show where a run stands, what is frozen, and what to type next."),
+    "watch": ("watch", "watch", "Follow a run live: what is done, what it waits for, how long that may take."),
     "list": ("list_runs", "list_runs", "List the runs of this computer, newest first."),
     "replay": ("replay", "replay", "Tell a run's story from its journal, offline, and audit it."),
     "health": ("health", "health", "Say whether what is published is fresh and correct: for people, cron and alarms."),

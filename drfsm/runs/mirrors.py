@@ -90,14 +90,37 @@ def mirror_at(store: "ObjectStore", prefix: str, run_id: str) -> Mirror:
 
 def mirrors_below(uri: str, places: Mapping[str, str]) -> Iterator[Callable[[], Mirror]]:
     """Yield every run's mirror below ``s3://<bucket>/<prefix>``, each to be read when it is called."""
+    store, prefix = _below(uri, places)
+    for name in _names(store, prefix):
+        yield lambda name=name: mirror_at(store, prefix, name)  # type: ignore[misc]  # bound now, called later
+
+
+def names_below(uri: str, places: Mapping[str, str]) -> Sequence[str]:
+    """Return the ids of all runs that are mirrored below ``s3://<bucket>/<prefix>``, however many keys there are."""
+    return _names(*_below(uri, places))
+
+
+def _below(uri: str, places: Mapping[str, str]) -> tuple["ObjectStore", str]:
     bucket, _, prefix = uri.removeprefix("s3://").strip("/").partition("/")
     prefix = prefix.removesuffix("/drfsm/runs").removesuffix("/drfsm")
     if not (is_name("bucket", bucket) and is_name("prefix", prefix)):
         raise UsageFault(f"{bounded(uri)} names no part of a bucket", hint="s3://<bucket>/<prefix>")
-    store, home = store_of(bucket, places), home_of(prefix, "")
+    return store_of(bucket, places), prefix
+
+
+def _names(store: "ObjectStore", prefix: str) -> Sequence[str]:
+    home = home_of(prefix, "")
     names = {stat.key.removeprefix(home).partition("/")[0] for stat in store.list(home)}
-    for name in sorted(name for name in names if is_name("drfsm run", name)):
-        yield lambda name=name: mirror_at(store, prefix, name)  # type: ignore[misc]  # bound now, called later
+    return sorted(name for name in names if is_name("drfsm run", name))
+
+
+def address(bucket: str, prefix: str) -> str:
+    """Return ``s3://<bucket>/<prefix>``; without a prefix that of the workload whose contract drfsm ships."""
+    if not prefix:
+        from drfsm.dr import workload
+
+        prefix = workload.shipped().defaults.prefix
+    return f"s3://{bucket}/{prefix.strip('/')}"
 
 
 def store_of(bucket: str, places: Mapping[str, str]) -> "ObjectStore":
