@@ -10,7 +10,6 @@ dropped, and the progress of a run goes on in a file of its bundle (``Enduring``
 
 import errno
 import io
-import json
 import os
 import re
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any, TextIO
 
-from drfsm.claims import printable, printable_json, printable_lines
+from drfsm.claims import printable, printable_lines
 from drfsm.errors import DrfsmError
 from drfsm.files import Directory
 
@@ -48,8 +47,10 @@ def say_text(text: str, *, err: bool = False) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print a value as JSON. Characters that do not print are escaped, so that a reader gets the same value."""
-    _echo(printable_json(json.dumps(value, indent=2, ensure_ascii=False)))
+    """Print a document as JSON, or as ``-o`` asks (documents.py). Characters that do not print are escaped."""
+    from drfsm.cli.documents import written
+
+    _echo(written(value))
 
 
 def say_page(text: str) -> None:
