@@ -1,8 +1,8 @@
 """A document that a command shows to a program or as a table: one value, as JSON, YAML or a plain table.
 
 A command asks ``-o`` for text or something else, and gives the same document to ``say.say_json`` whatever that is:
-which form was asked for stands in click's context. Characters that do not print are escaped in each form, so that a reader
-of JSON or YAML gets the same value, and a table stays a table. Loads YAML only where it is asked for.
+which form was asked for stands in click's context. Characters that do not print are escaped in each form, so that a
+reader of JSON or YAML gets the same value, and a table stays a table. Loads YAML only where it is asked for.
 """
 
 import json

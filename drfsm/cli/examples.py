@@ -34,7 +34,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "resolve": ("done --reason 'the machine was terminated by hand'",),
     "status": ("", "--by-hand"),
     "watch": ("", "s3://results/jobs/drfsm/runs/failback-20261128t080245z-0123456789ab --until-held"),
-    "list": ("", "s3://results/jobs"),
+    "list": ("--status held,interrupted --since 7d", "s3://results/jobs"),
     "replay": ("", "--quiet"),
     "explain": ("dr_frozen", "4"),
     "completion": ("install", "show --shell zsh"),

@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "resolve": ("run_verbs", "resolve", "Say how an interrupted action ended, if drfsm cannot tell."),
     "status": ("status", "status", "Show where a run stands, what is frozen, and what to type next."),
     "watch": ("watch", "watch", "Follow a run live: what is done, what it waits for, how long that may take."),
-    "list": ("list_runs", "list_runs", "List the runs of this computer, newest first."),
+    "list": ("list_runs", "list_runs", "List the runs of this computer or of a bucket, newest first."),
     "replay": ("replay", "replay", "Tell a run's story from its journal, offline, and audit it."),
     "health": ("health", "health", "Say whether what is published is fresh and correct: for people, cron and alarms."),
     "pointers": ("pointers", "pointers", "Show which run is canonical; set another one by hand."),

@@ -7,7 +7,7 @@ records name. Executes nothing, writes nothing. Used by `status`, `replay` and `
 fetching.py before a run continues from it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from attrs import frozen
@@ -88,19 +88,8 @@ def mirror_at(store: "ObjectStore", prefix: str, run_id: str) -> Mirror:
     return Mirror(f"s3://{store.bucket}/{home}", prefix, run_id, store, fetch(store, home))
 
 
-def mirrors_below(uri: str, places: Mapping[str, str]) -> Iterator[Callable[[], Mirror]]:
-    """Yield every run's mirror below ``s3://<bucket>/<prefix>``, each to be read when it is called."""
-    store, prefix = _below(uri, places)
-    for name in _names(store, prefix):
-        yield lambda name=name: mirror_at(store, prefix, name)  # type: ignore[misc]  # bound now, called later
-
-
-def names_below(uri: str, places: Mapping[str, str]) -> Sequence[str]:
-    """Return the ids of all runs that are mirrored below ``s3://<bucket>/<prefix>``, however many keys there are."""
-    return _names(*_below(uri, places))
-
-
-def _below(uri: str, places: Mapping[str, str]) -> tuple["ObjectStore", str]:
+def below(uri: str, places: Mapping[str, str]) -> tuple["ObjectStore", str]:
+    """Return the store and the prefix of ``s3://<bucket>/<prefix>``. Raises UsageFault for another address."""
     bucket, _, prefix = uri.removeprefix("s3://").strip("/").partition("/")
     prefix = prefix.removesuffix("/drfsm/runs").removesuffix("/drfsm")
     if not (is_name("bucket", bucket) and is_name("prefix", prefix)):
@@ -108,10 +97,17 @@ def _below(uri: str, places: Mapping[str, str]) -> tuple["ObjectStore", str]:
     return store_of(bucket, places), prefix
 
 
-def _names(store: "ObjectStore", prefix: str) -> Sequence[str]:
+def names_below(uri: str, places: Mapping[str, str]) -> Sequence[str]:
+    """Return the ids of all runs that are mirrored below ``s3://<bucket>/<prefix>``, however many keys there are."""
+    store, prefix = below(uri, places)
     home = home_of(prefix, "")
     names = {stat.key.removeprefix(home).partition("/")[0] for stat in store.list(home)}
-    return sorted(name for name in names if is_name("drfsm run", name))
+    return sorted(filter(is_run, names))
+
+
+def is_run(name: str) -> bool:
+    """Whether a name below a mirror's prefix can be that of a run."""
+    return is_name("drfsm run", name)
 
 
 def address(bucket: str, prefix: str) -> str:
