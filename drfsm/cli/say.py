@@ -12,7 +12,6 @@ import errno
 import io
 import os
 import re
-import sys
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -51,13 +50,6 @@ def say_json(value: Any) -> None:
     from drfsm.cli.documents import written
 
     _echo(written(value))
-
-
-def say_page(text: str) -> None:
-    """Print a text of drfsm's own, in ASCII, to stdout, if there is one. Loads no click. Raises OSError."""
-    if sys.stdout is not None:  # None: closed from the start
-        sys.stdout.write(printable_lines(text))
-        sys.stdout.flush()
 
 
 def _echo(text: str, *, err: bool = False) -> None:
