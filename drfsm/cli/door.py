@@ -15,8 +15,8 @@ being loaded, and nothing in them is garbage."""
 def main() -> None:
     """Run the command that was typed, and exit with its code."""
     if sys.argv[1:] in (["--help"], ["-h"]):
+        from drfsm.cli.ascii_page import say_page
         from drfsm.cli.first_page import page
-        from drfsm.cli.say import say_page
 
         try:
             say_page(page(_width()))

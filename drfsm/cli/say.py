@@ -10,17 +10,15 @@ dropped, and the progress of a run goes on in a file of its bundle (``Enduring``
 
 import errno
 import io
-import json
 import os
 import re
-import sys
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from textwrap import wrap
 from typing import Any, TextIO
 
-from drfsm.claims import printable, printable_json, printable_lines
+from drfsm.claims import printable, printable_lines
 from drfsm.errors import DrfsmError
 from drfsm.files import Directory
 
@@ -48,15 +46,10 @@ def say_text(text: str, *, err: bool = False) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print a value as JSON. Characters that do not print are escaped, so that a reader gets the same value."""
-    _echo(printable_json(json.dumps(value, indent=2, ensure_ascii=False)))
+    """Print a document as JSON, or as ``-o`` asks (documents.py). Characters that do not print are escaped."""
+    from drfsm.cli.documents import written
 
-
-def say_page(text: str) -> None:
-    """Print a text of drfsm's own, in ASCII, to stdout, if there is one. Loads no click. Raises OSError."""
-    if sys.stdout is not None:  # None: closed from the start
-        sys.stdout.write(printable_lines(text))
-        sys.stdout.flush()
+    _echo(written(value))
 
 
 def _echo(text: str, *, err: bool = False) -> None:

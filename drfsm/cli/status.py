@@ -1,4 +1,4 @@
-"""`drfsm status`: what is frozen here, where a run stands, and what to type next. Loads nothing heavy.
+"""`drfsm status`: what is frozen here, where a run stands, and what to type next, on one screen. Loads nothing heavy.
 
 It begins with what is frozen, by whichever run of this computer: another run than the one that is shown may have both
 sites frozen.
@@ -19,6 +19,7 @@ import click
 
 from drfsm.adapters.file_journal import holder, read_lines
 from drfsm.claims import object_of
+from drfsm.cli.fitting import say_fitting
 from drfsm.cli.prices import prices_option, read_prices
 from drfsm.cli.reading_options import bundle_or_mirror, output_format
 from drfsm.cli.say import say, say_json, say_lines
@@ -33,9 +34,9 @@ from drfsm.errors import (
     Unreadable,
     UsageFault,
 )
-from drfsm.evidence.narrative import standing
 from drfsm.evidence.remains import frozen_heading, frozen_words
 from drfsm.evidence.running import running
+from drfsm.evidence.standing import standing
 from drfsm.evidence.summary import summarise, summary_bytes
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read
@@ -52,7 +53,8 @@ from drfsm.runs.derived import make_true
     is_flag=True,
     help="Print plain kubectl and aws commands that put back what the run changed (docs/by-hand.md).",
 )
-def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool) -> int:
+@click.option("--roll-back", is_flag=True, help="With --by-hand: the commands for a run that is complete, too.")
+def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool, roll_back: bool) -> int:
     """Show what is frozen now, where a run stands, since when, and what to type next.
 
     BUNDLE is a directory or a run's id; without it the run that is open, else the newest. S3_URI is a run's mirror,
@@ -61,7 +63,9 @@ def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool) -> i
     if by_hand:
         if output == "json":
             raise UsageFault("--by-hand prints a shell script, which has no JSON", hint="leave out -o json")
-        return _by_hand(bundle_)
+        return _by_hand(bundle_, complete_too=roll_back)
+    if roll_back:
+        raise UsageFault("--roll-back goes with --by-hand", hint="drfsm status --by-hand --roll-back")
     if bundle_ is not None and bundle_.startswith("s3://"):
         return _status_of_mirror(bundle_, output, read_prices(prices))
     document = read_prices(prices)
@@ -70,7 +74,7 @@ def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool) -> i
         place = bundle.find(bundle_) if bundle_ is not None else selection.chosen(runs, to_read=True).place
     except UsageFault:
         if output == "text":
-            say_lines(_frozen_elsewhere(runs))
+            say_fitting(_frozen_elsewhere(runs, _now()))
         else:
             say_json(_with_other_runs({}, runs))
         raise
@@ -84,11 +88,7 @@ def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool) -> i
     if output == "json":
         say_json(_with_other_runs(_counted(summary, state, document), runs))
     else:
-        say_lines(_frozen_here(state, runs))
-        heir = _heir(state, runs)
-        say_lines(
-            standing(state, str(place), dead=dead, with_frozen=False, superseded_by=heir, now=_now(), prices=document)
-        )
+        say_fitting(_page(state, chain.records, str(place), runs, document, dead=dead))
     if fault is None and worker is None and state.machine:
         fault = _make_true(place, state, chain.records, lines, summary)
     if fault is None:
@@ -98,7 +98,7 @@ def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool) -> i
     return int(ExitCode.DONE if isinstance(fault, DiskFault | UsageFault) else fault.exit_code)
 
 
-def _by_hand(named: str | None) -> int:
+def _by_hand(named: str | None, *, complete_too: bool) -> int:
     """Print the commands by which a person puts back what a run changed: from its records alone, also damaged ones."""
     from drfsm.runs import by_hand, mirrors
 
@@ -114,7 +114,7 @@ def _by_hand(named: str | None) -> int:
     if damage is not None:
         say(f"# THE JOURNAL IS DAMAGED ({damage.what}): what was done from there on is not in this list.")
         say("# Look for the whole of it in the run's mirror: drfsm list s3://<bucket>/<prefix>")
-    say_lines(by_hand.commands(records))
+    say_lines(by_hand.commands(records, complete_too=complete_too))
     return int(ExitCode.DONE if damage is None else ExitCode.DAMAGED)
 
 
@@ -143,11 +143,29 @@ def _status_of_mirror(uri: str, output: str, prices: str) -> int:
         summary = summarise(state, mirror.records, head=mirror.head)
         say_json(_with_other_runs(_counted(summary, state, prices), runs))
         return int(ExitCode.DONE)
-    say_lines(_frozen_here(state, runs))
-    say(f"Unchecked records of the mirror (drfsm replay {quote(uri)} checks them). Head: {mirror.head}")
-    heir = _heir(state, runs)
-    say_lines(standing(state, uri, with_frozen=False, superseded_by=heir, now=_now(), prices=prices))
+    unchecked = f"Unchecked records of the mirror (`drfsm replay {quote(uri)}` checks them). Head: {mirror.head}"
+    say_fitting(_page(state, mirror.records, uri, runs, prices, remark=unchecked))
     return int(ExitCode.DONE)
+
+
+def _page(
+    state: RunState,
+    records: Sequence[Record],
+    place: str,
+    runs: Sequence[selection.KnownRun],
+    prices: str,
+    *,
+    dead: bool = False,
+    remark: str = "",
+) -> Iterator[str]:
+    """Yield the page of a run: what is frozen, by whichever run of this computer, and where this one stands."""
+    now = _now()
+    yield from _frozen_here(state, runs, now)
+    if remark:
+        yield remark
+    yield from standing(
+        state, place, dead, records=records, with_frozen=False, superseded_by=_heir(state, runs), now=now, prices=prices
+    )
 
 
 def _now() -> str:
@@ -160,15 +178,15 @@ def _counted(summary: dict[str, Any], state: RunState, prices: str) -> dict[str,
     return {**summary, "running_machines": machines} if machines else summary
 
 
-def _frozen_here(shown: RunState, runs: Sequence[selection.KnownRun]) -> Iterator[str]:
+def _frozen_here(shown: RunState, runs: Sequence[selection.KnownRun], now: str) -> Iterator[str]:
     """Yield what is frozen, by the run that is shown and by every other run of this computer."""
     if heir := _heir(shown, runs):
         yield (
             f"{shown.run_id} was TAKEN OVER by {heir}, which has changed the sites since: what it says of them below is"
             " no longer so, and it can neither go on nor be aborted."
         )
-    own = [] if heir else list(frozen_words(shown))
-    others = list(_frozen_elsewhere(runs, but=shown.run_id))
+    own = [] if heir else list(frozen_words(shown, now))
+    others = list(_frozen_elsewhere(runs, now, but=shown.run_id))
     if own:
         yield frozen_heading(shown)
         yield from own
@@ -182,7 +200,7 @@ def _heir(shown: RunState, runs: Sequence[selection.KnownRun]) -> str:
     return next((run.superseded_by for run in runs if run.id == shown.run_id), "")
 
 
-def _frozen_elsewhere(runs: Sequence[selection.KnownRun], but: str = "") -> Iterator[str]:
+def _frozen_elsewhere(runs: Sequence[selection.KnownRun], now: str, but: str = "") -> Iterator[str]:
     """Yield what the runs of this computer say is frozen, and where to read more; ``but``: the run that is shown."""
     for run in selection.freezing(runs):
         if run.id == but:
@@ -192,7 +210,7 @@ def _frozen_elsewhere(runs: Sequence[selection.KnownRun], but: str = "") -> Iter
             continue
         at = f"which ended {run.status}" if run.state.ended else f"{run.status.upper()} in {run.state.state}"
         yield f"Frozen now by {'another run, ' if but else ''}{run.id}, {at}:"
-        yield from frozen_words(run.state)
+        yield from frozen_words(run.state, now)
         yield f"  more about it: drfsm status {quote(run.name)}"
 
 

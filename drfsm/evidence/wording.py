@@ -90,6 +90,11 @@ def clip(text: object, width: int) -> str:
     return plain if len(plain) <= width else f"{plain[: width - 1]}…"
 
 
+def one_by_one(reason: str, findings: Sequence[str], width: int, reason_width: int = 0) -> list[str]:
+    """Return a reason, one finding a line of at most ``width``, where they are on record one by one."""
+    return [clip(finding, width) for finding in findings] or [clip(reason, reason_width or width)]
+
+
 def compact(seen: Any, width: int) -> str:
     """Return JSON that was seen, on one line of at most ``width`` characters."""
     return clip(json.dumps(seen, ensure_ascii=False, separators=(",", ":"), default=str), width)
@@ -211,7 +216,7 @@ def commands(state: RunState, named: str) -> Iterator[tuple[str, str]]:
             f"say that {printable(state.open.trigger)} was done, if resume can't see that",
         )
         yield f"drfsm resolve not_done {run} {WHY}", "say that it was not done"
-    for trigger, reason, args in _requests(state):
+    for trigger, reason, args in sorted(_requests(state), key=lambda request: _gives_up(request[0])):
         if trigger == "approve" or (trigger == "abort" and state.forward_only):
             continue
         verb = "abort" if trigger == "abort" else f"request {quote(trigger)}"
@@ -250,6 +255,11 @@ def _plan_to_approve(state: RunState) -> str:
 
 def _resume_words(intent: OpenIntent | None) -> str:
     return f"check whether {printable(intent.trigger)} was done, then go on" if intent else "go on from exactly here"
+
+
+def _gives_up(trigger: str) -> bool:
+    """Whether a trigger declares a site lost: whoever types the first line that is offered must not meet this one."""
+    return trigger.startswith("declare_")
 
 
 def _requests(state: RunState) -> Iterator[tuple[str, str, dict[str, str]]]:

@@ -11,6 +11,7 @@ from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
 from drfsm.evidence.schemas.failback import ALARM_HISTORY, FAILBACK
 from drfsm.evidence.schemas.promote import PROMOTE
 from drfsm.evidence.schemas.restore import APPLIED, BACKUP, CONTROL_PLANE, REFUSED, RESTORE
+from drfsm.evidence.schemas.shown import LIST, REPLAY
 from drfsm.evidence.schemas.status import STATUS
 
 RECEIPTS = (
@@ -26,6 +27,8 @@ RECEIPTS = (
     CONTROL_PLANE,
     APPLIED,
     STATUS,
+    LIST,
+    REPLAY,
 )
 
 
