@@ -265,7 +265,7 @@ class RunContext:
         """Let the runner work. ``parent``: the bundle of the run that this one belongs to; a hold of it holds both."""
         endpoint_url = str(self._inputs.get("endpoint_url") or "")
         with followed(
-            self._place, self._invocation.notify, self.state, self._tell, endpoint_url=endpoint_url
+            self._place, self._invocation.notify, self._journal.records, self._tell, endpoint_url=endpoint_url
         ) as followers:
             return self._work(operation, followers, parent, recheck)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from drfsm.cli.drill import drill
 from drfsm.cli.typed import again
@@ -90,6 +91,25 @@ VERBS = {
     "skip": REASON, "request": ("accept_newer_run", *REASON), "resolve": ("done", *REASON),
     "worker": ("--queue", "https://example.com/q", "--bucket", "b", "--prefix", "p"),
 }  # fmt: skip
+
+
+def test_a_start_sends_its_trace_and_replay_sends_it_again_under_the_same_ids(
+    drfsm: Drfsm, tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Off without an endpoint; a collector that is away changes no exit code of a run, and does that of `replay`."""
+    assert drfsm("replay", "--otlp", "x").code == ExitCode.USAGE
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+    assert drfsm(*given(tmp_path, confirm1="FAIL")).code == ExitCode.REFUSED
+    assert drfsm("replay", "--quiet", "--otlp", tmp_path / "bundle").code == ExitCode.DONE
+    live, again_ = ([span for of in ExportTraceServiceRequest.FromString(posted.body).resource_spans
+                     for span in of.scope_spans[0].spans] for posted in receiver.posted)  # fmt: skip
+    assert live == again_
+    assert [span.name for span in live][-1] == "drfsm failback"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    answer = drfsm(*given(tmp_path, confirm1="FAIL", receipt_dir=tmp_path / "other"))
+    assert (answer.code, "NO traces: " in answer.err) == (ExitCode.REFUSED, True), answer
+    assert drfsm("replay", "--quiet", "--otlp", tmp_path / "bundle").code == ExitCode.UNREACHABLE
 
 
 def test_a_command_that_is_shown_again_does_not_show_the_target() -> None:
