@@ -16,6 +16,7 @@ from drfsm.cli import typed
 from drfsm.cli.backups import allow_in_backup, expect_sha256
 from drfsm.cli.diagnostics import diagnose
 from drfsm.cli.drill_inputs import PHASES, inputs_of, settle
+from drfsm.cli.notify_options import notifying, taken
 from drfsm.cli.options import (
     Amount,
     Command,
@@ -75,6 +76,7 @@ _WORKLOAD = (
     ),
     click.option("--git-sha", default="", help="Git commit that is drilled.  [default: the working directory's]"),
     of_a_run,
+    notifying,
     output,
 )  # fmt: skip
 
@@ -208,7 +210,7 @@ def _show_way_to_a_full_drill(inputs: Mapping[str, Any]) -> None:
 
 def start_drill(options: dict[str, Any]) -> tuple[int, Path]:
     """Start the drill; return the exit code and the bundle."""
-    invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
+    invocation = at_terminal(notify=taken(options), **{name: options.pop(name) for name in ("operator", "take_over")})
     output_format = str(options.pop("output"))
     earlier = earlier_in(options["receipt_dir"])
     run_id = new_run_id("drill")

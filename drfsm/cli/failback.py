@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from drfsm.cli.execution_inputs import as_execution_input, execution_input
+from drfsm.cli.notify_options import notifying, taken
 from drfsm.cli.options import (
     Complete,
     Duration,
@@ -131,6 +132,7 @@ def _run_of_dr(_context: click.Context, _parameter: click.Parameter, value: str)
     help="Limit for the soak, in seconds, or as 90s, 5m, 2h.",
 )
 @of_a_run
+@notifying
 @output
 def failback(**options: Any) -> int:
     """Make the primary canonical again: freeze both sites, validate, switch the pointers, resume the primary.
@@ -142,7 +144,7 @@ def failback(**options: Any) -> int:
     confirmations = tokens(
         options.pop("confirm1"), options.pop("confirm2"), options["dr_run_id"], dry_run=options["dry_run"]
     )
-    invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
+    invocation = at_terminal(notify=taken(options), **{name: options.pop(name) for name in ("operator", "take_over")})
     output_format, as_input = str(options.pop("output")), options.pop("as_execution_input")
     start_options = {name: options.pop(name) for name in ("dry_run", "receipt_dir")}
     for flag, role in (("fence_primary", "fence_primary_role"), ("fence_dr", "fence_dr_role")):

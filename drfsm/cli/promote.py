@@ -7,7 +7,8 @@ from uuid import uuid4
 import click
 
 from drfsm.cli import plans
-from drfsm.cli.execution_inputs import as_execution_input, execution_input, tell_topic
+from drfsm.cli.execution_inputs import as_execution_input, execution_input
+from drfsm.cli.notify_options import notifying, taken
 from drfsm.cli.options import (
     Complete,
     Duration,
@@ -155,9 +156,6 @@ from drfsm.runs.mirrors import has_mirror
 )
 @as_execution_input
 @click.option(
-    "--notify", default="", metavar="TOPIC_ARN", help="SNS topic that is told when the run waits for an approval."
-)
-@click.option(
     "--drain-timeout",
     type=Duration(),
     default=300,
@@ -166,10 +164,11 @@ from drfsm.runs.mirrors import has_mirror
 )
 @patience
 @of_a_run
+@notifying
 @output
 def promote(**options: Any) -> int:
     """Stop the primary, make DR's validated run canonical, and let DR publish. Never without a person's approval."""
-    invocation = at_terminal(**{name: options.pop(name) for name in ("operator", "take_over")})
+    invocation = at_terminal(notify=taken(options), **{name: options.pop(name) for name in ("operator", "take_over")})
     output_format = str(options.pop("output"))
     start_options = {name: options.pop(name) for name in ("dry_run", "receipt_dir")}
     text = output_format == "text"
@@ -183,7 +182,7 @@ def promote(**options: Any) -> int:
     planned = reserved or reserved_plans.Reserved(new_run_id("promote"), uuid4().hex)
     # A dry run is a run of its own: its plan is of the one start that may use it.
     run_id = new_run_id("promote") if dry_run else planned.run_id
-    as_input, topic = options.pop("as_execution_input"), options.pop("notify")
+    as_input = options.pop("as_execution_input")
     inputs = inputs_of(options, planned)
     if execution_arn:
         say_lines([f"  · {line}" for line in held_against(execution_arn, receipts, inputs)], err=True)
@@ -211,8 +210,6 @@ def promote(**options: Any) -> int:
     outcome = wiring.start(
         "promote", inputs, invocation, run_id=run_id, then=approve_at_once, prepare=use_plan, **start_options
     )
-    if topic:
-        tell_topic(topic, outcome)
     return reported(outcome, output_format)
 
 

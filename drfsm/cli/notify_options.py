@@ -1,0 +1,67 @@
+"""Options that say whom a command notifies of a run. An address is a secret: no message shows it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drfsm.cli.options import Command, Duration, with_options
+from drfsm.errors import UsageFault
+from drfsm.runs.notices import EVENTS, NOTIFY_AFTER_SECONDS, Notify
+
+if TYPE_CHECKING:
+    from drfsm.adapters.notice_targets import Target
+
+_LEAST_SECONDS = 60.0
+
+
+def _targets(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> "tuple[Target, ...]":
+    """Return the targets that the option names. Raises UsageFault, without the address."""
+    if not values:
+        return ()
+    from drfsm.adapters.notice_targets import target_of
+
+    return tuple(target_of(value, number) for number, value in enumerate(dict.fromkeys(values), start=1))
+
+
+def _interval(_context: click.Context, _parameter: click.Parameter, seconds: float) -> float:
+    if 0 < seconds < _LEAST_SECONDS:
+        raise UsageFault(
+            f"--notify-after {seconds:.0f}s would notify people every {seconds:.0f} seconds",
+            hint=f"give {_LEAST_SECONDS:.0f}s or more; 0: never",
+        )
+    return seconds
+
+
+_OPTIONS = (
+    click.option(
+        "--notify",
+        multiple=True,
+        callback=_targets,
+        envvar="DRFSM_NOTIFY",
+        show_envvar=True,
+        metavar="TARGET",
+        help="Notify people when the run waits for one or has ended: https://… (a webhook), an SNS topic's ARN, or an"
+        " address of apprise, as slack://… (docs/notifications.md). Repeat it for more.",
+    ),
+    click.option(
+        "--notify-after",
+        type=Duration(),
+        default=NOTIFY_AFTER_SECONDS,
+        show_default="15m",
+        callback=_interval,
+        envvar="DRFSM_NOTIFY_AFTER",
+        show_envvar=True,
+        help="And whenever nobody could publish for so long; 0: never.",
+    ),
+)
+
+
+def notifying(command: Command) -> Command:
+    """Add the options that say whom a command notifies."""
+    return with_options(command, _OPTIONS)
+
+
+def taken(options: dict[str, Any], events: frozenset[str] = EVENTS) -> Notify:
+    """Take the options' values out of ``options``: they are no inputs, and no record holds them."""
+    return Notify(options.pop("notify"), options.pop("notify_after"), events)
