@@ -47,7 +47,8 @@ def receipts() -> str:
 
 def _receipt(name: str, schema: Mapping[str, Any]) -> str:
     link = f"\nSchema: [{name}](../receipts_schema/{name}).\n"
-    about = _object(schema["title"], schema, "##")
+    items = schema["items"] if schema.get("type") == "array" else schema  # a list: the fields of what is in it
+    about = _object(schema["title"], {"description": schema["description"], **items}, "##")
     first, table = about.split("\n| ", 1)
     return f"{first.rstrip()}\n{link}\n| {table}"
 
