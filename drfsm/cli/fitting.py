@@ -13,13 +13,16 @@ from drfsm.claims import printable
 from drfsm.cli.say import columns, folded, say_lines
 
 _COMMAND = re.compile(r"(?P<indent> *)(?P<typed>drfsm .*?)(?:  +(?P<reason>\S.*))?")
+_AT_THE_END = re.compile(r"drfsm [a-z-]+ \S+$")
 _REASON_INDENT = 6
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
-def say_fitting(lines: Iterable[object]) -> None:
-    """Print lines to stdout, each folded to the width of its terminal. Raises OSError if stdout refuses them."""
-    width = columns(sys.stdout) if sys.stdout is not None else None
-    say_lines(part for line in lines for part in fitting(printable(line), width))
+def say_fitting(lines: Iterable[object], *, err: bool = False) -> None:
+    """Print lines, each folded to the width of its terminal. Raises OSError if stdout refuses them."""
+    stream = sys.stderr if err else sys.stdout
+    width = columns(stream) if stream is not None else None
+    say_lines((part for line in lines for part in fitting(printable(line), width)), err=err)
 
 
 def fitting(line: str, width: int | None) -> Iterator[str]:
@@ -28,7 +31,9 @@ def fitting(line: str, width: int | None) -> Iterator[str]:
     if width is None or len(line) < width:
         yield line
     elif command is None:
-        yield from folded(line, width, min(len(line) - len(line.lstrip(" ")) + 2, width // 2))
+        whole = _AT_THE_END.sub(lambda typed: typed[0].replace(" ", _UNBROKEN), line)
+        parts = folded(whole, width, min(len(line) - len(line.lstrip(" ")) + 2, width // 2))
+        yield from (part.replace(_UNBROKEN, " ") for part in parts)
     else:
         yield f"{command['indent']}{command['typed']}"
         if command["reason"]:

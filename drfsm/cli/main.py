@@ -21,8 +21,9 @@ from drfsm.cli.completing import COMPLETE_VARIABLE, completed
 from drfsm.cli.config_scope import ON_A_RUN, TRUSTING
 from drfsm.cli.examples import with_examples
 from drfsm.cli.first_page import COMMANDS
+from drfsm.cli.fitting import say_fitting
 from drfsm.cli.nearest import did_you_mean, suggested
-from drfsm.cli.say import say, say_lines, say_text
+from drfsm.cli.say import say, say_text
 from drfsm.errors import DrfsmError, ExitCode, IllegalTransition, Unreachable, UsageFault
 
 __all__ = ["COMMANDS", "cli", "filled", "main", "run"]
@@ -161,7 +162,7 @@ def _report_fault(fault: BaseException, command: str = "") -> int:
                 command, fault.lines()
             )  # each printed as one line: none can forge another
             with _telling():
-                say_lines([f"drfsm: {first}", *rest], err=True)
+                say_fitting([f"drfsm: {first}", *rest], err=True)
             code = int(fault.exit_code)
         case click.exceptions.Exit():
             code = fault.exit_code

@@ -5,6 +5,7 @@ Adopts, executes and writes nothing.
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,7 @@ def _bound(machine: str) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
     return (bound.judges, bound.late) if bound else ({}, None)
 
 
+@lru_cache(maxsize=1)  # the same journal is looked at twice
 def readable(raw: bytes) -> tuple[Record, ...]:
     """Return the records up to the first line that is damaged."""
     from drfsm.errors import JournalDamaged

@@ -9,7 +9,8 @@ If the process of a run is gone, the summary is written again; the bundle's lock
 that. A summary that contradicts its journal is evidence: it is left as it is, and reported.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
@@ -19,6 +20,7 @@ import click
 
 from drfsm.adapters.file_journal import holder, read_lines
 from drfsm.claims import object_of
+from drfsm.cli import remembered
 from drfsm.cli.fitting import say_fitting
 from drfsm.cli.prices import prices_option, read_prices
 from drfsm.cli.reading_options import bundle_or_mirror, output_format
@@ -34,10 +36,12 @@ from drfsm.errors import (
     Unreadable,
     UsageFault,
 )
+from drfsm.evidence.durations import filled
 from drfsm.evidence.remains import frozen_heading, frozen_words
 from drfsm.evidence.running import running
 from drfsm.evidence.standing import standing
 from drfsm.evidence.summary import summarise, summary_bytes
+from drfsm.evidence.wording import LATER
 from drfsm.files import Directory
 from drfsm.journal import Record, RunState, fold, read
 from drfsm.runs import bundle, selection
@@ -69,6 +73,8 @@ def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool, roll
     if bundle_ is not None and bundle_.startswith("s3://"):
         return _status_of_mirror(bundle_, output, read_prices(prices))
     document = read_prices(prices)
+    words = [] if bundle_ is None else [bundle_]
+    origin = remembered.before(words) if output == "text" else ""
     runs = list(selection.known_runs())
     try:
         place = bundle.find(bundle_) if bundle_ is not None else selection.chosen(runs, to_read=True).place
@@ -84,13 +90,27 @@ def status(bundle_: str | None, output: str, prices: str, *, by_hand: bool, roll
     state = fold(chain.records)
     worker, fault = _holder(place)
     dead = state.status == "running" and worker is None
+    page: Sequence[str] = ()
     summary = summarise(state, chain.records, head=chain.head, dead=dead)
     if output == "json":
         say_json(_with_other_runs(_counted(summary, state, document), runs))
     else:
-        say_fitting(_page(state, chain.records, str(place), runs, document, dead=dead))
+        costs = running(state, _now(), document) is not None  # they grow by more than a duration
+        origin = "" if costs else origin
+        now = LATER if origin else _now()
+        page = tuple(_page(state, chain.records, str(place), runs, document, now=now, dead=dead))
+        say_fitting(filled(line, time.time()) for line in page)
+    remarks: list[str] = []
     if fault is None and worker is None and state.machine:
-        fault = _make_true(place, state, chain.records, lines, summary)
+        fault = _make_true(place, state, chain.records, lines, summary, remarks.append)
+    if fault is None and not remarks:
+        remembered.remember(origin, words, page)
+    return _ended(fault, remarks)
+
+
+def _ended(fault: DrfsmError | None, remarks: Sequence[str]) -> int:
+    """Print what was not as it should be; return the exit code."""
+    say_lines(remarks, err=True)
     if fault is None:
         return int(ExitCode.DONE)
     first, *rest = fault.lines()
@@ -144,7 +164,7 @@ def _status_of_mirror(uri: str, output: str, prices: str) -> int:
         say_json(_with_other_runs(_counted(summary, state, prices), runs))
         return int(ExitCode.DONE)
     unchecked = f"Unchecked records of the mirror (`drfsm replay {quote(uri)}` checks them). Head: {mirror.head}"
-    say_fitting(_page(state, mirror.records, uri, runs, prices, remark=unchecked))
+    say_fitting(_page(state, mirror.records, uri, runs, prices, now=_now(), remark=unchecked))
     return int(ExitCode.DONE)
 
 
@@ -155,11 +175,11 @@ def _page(
     runs: Sequence[selection.KnownRun],
     prices: str,
     *,
+    now: str,
     dead: bool = False,
     remark: str = "",
 ) -> Iterator[str]:
     """Yield the page of a run: what is frozen, by whichever run of this computer, and where this one stands."""
-    now = _now()
     yield from _frozen_here(state, runs, now)
     if remark:
         yield remark
@@ -241,7 +261,12 @@ def _holder(place: Path) -> tuple[dict[str, Any] | None, DrfsmError | None]:
 
 
 def _make_true(
-    place: Path, state: RunState, records: Sequence[Record], lines: Sequence[bytes], summary: dict[str, Any]
+    place: Path,
+    state: RunState,
+    records: Sequence[Record],
+    lines: Sequence[bytes],
+    summary: dict[str, Any],
+    remark: Callable[[str], None],
 ) -> DrfsmError | None:
     """Write the derived files of a run that nobody works on, if they differ from its records.
 
@@ -262,7 +287,7 @@ def _make_true(
         try:
             make_true(state.machine, place, records, state)
         except (EvidenceFault, DeclarationFault) as fault:  # `status` needs no declaration; a drill's receipts do
-            say(f"phases/ was not checked against the records: {fault.what}", err=True)
+            remark(f"phases/ was not checked against the records: {fault.what}")
     except (DiskFault, UsageFault, FileDamaged) as fault:
         fault.what = f"the summary on disk is out of date and could not be written: {fault.what}"
         return fault

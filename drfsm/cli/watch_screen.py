@@ -17,7 +17,8 @@ from rich.text import Text
 from drfsm.claims import moment as moment_of
 from drfsm.claims import printable
 from drfsm.cli.watch_words import pace_words, standing_words, waiting
-from drfsm.evidence.wording import clip, lasting, moment
+from drfsm.evidence.durations import lasting
+from drfsm.evidence.wording import clip, moment
 from drfsm.journal import Record, RunState
 from drfsm.runs.pace import Step, left_seconds
 

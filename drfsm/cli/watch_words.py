@@ -6,8 +6,9 @@ For the table (watch_screen.py) and for the lines (watch.py).
 from collections.abc import Sequence
 
 from drfsm.claims import printable
+from drfsm.evidence.durations import lasting
 from drfsm.evidence.standing import waits
-from drfsm.evidence.wording import lasting, nobody_since, seconds_between
+from drfsm.evidence.wording import nobody_since, seconds_between
 from drfsm.journal import Record, RunState
 from drfsm.runs.pace import Step, left_seconds
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from drfsm.claims import printable
 from drfsm.errors import shown
+from drfsm.evidence.durations import lasting
 from drfsm.evidence.wording import (
     ACCEPTED,
     accepted_words,
     clip,
     compact,
     identities,
-    lasting,
     moment,
     observation,
     one_by_one,

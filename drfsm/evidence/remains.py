@@ -7,7 +7,7 @@ running.py has the machines.
 from collections.abc import Iterator
 
 from drfsm.claims import printable
-from drfsm.evidence.wording import NOBODY, frozen_in_order, lasting, moment, nobody_since, seconds_between
+from drfsm.evidence.wording import NOBODY, frozen_in_order, moment, nobody_since, so_long
 from drfsm.journal import RunState
 
 _SITES = {"primary": "The primary", "dr": "DR"}
@@ -59,5 +59,4 @@ def frozen_words(state: RunState, now: str = "") -> Iterator[str]:
 
 
 def _since(at: str, now: str) -> str:
-    seconds = seconds_between(at, now) if now else None
-    return f", since {moment(at)}" + ("" if seconds is None else f" ({lasting(seconds)})")
+    return f", since {moment(at)}{so_long(at, now)}"

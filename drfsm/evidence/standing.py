@@ -11,16 +11,17 @@ from shlex import quote
 
 from drfsm.claims import printable
 from drfsm.evidence import remains, running
+from drfsm.evidence.durations import lasting
 from drfsm.evidence.wording import (
     ACCEPTED,
     accepted_words,
     clip,
     commands,
     identities,
-    lasting,
     moment,
     one_by_one,
     seconds_between,
+    so_long,
     trigger_of,
 )
 from drfsm.journal import Record, RunState
@@ -148,12 +149,6 @@ def _lease(state: RunState, records: Sequence[Record]) -> str:
     lease = LeaseAcquired.of(taken)
     who = printable(f"{lease.operator} on {lease.host}")
     return f"Lease: this run, epoch {lease.epoch}, by {who}, since {moment(taken.at)} (as its records say)."
-
-
-def so_long(since: str, now: str) -> str:
-    """Return how long it is since then, in brackets; "" where one of the two is no time, or none is asked for."""
-    seconds = seconds_between(since, now) if now and since else None
-    return "" if seconds is None else f" ({lasting(seconds)})"
 
 
 def _why(state: RunState) -> Iterator[str]:

@@ -139,7 +139,8 @@ def chosen(runs: Iterable[KnownRun], *, to_read: bool) -> KnownRun:
 def _frozen_words(state: RunState) -> str:
     """Return what a run has frozen in one line; that nobody can publish stands first, and alone."""
     ordered = frozen_in_order(state.frozen_since)
-    words = [word for word in ordered if word.startswith(NOBODY)] or ordered
+    loud = [word for word in ordered if word.startswith(NOBODY)]
+    words = [NOBODY] if len(loud) > 1 else loud or ordered
     return ", ".join(word.replace(NOBODY, NOBODY.upper()) for word in words) or "nothing"
 
 

@@ -33,6 +33,14 @@ def test_a_command_stays_whole_and_its_reason_goes_below_it() -> None:
     assert len(list(fitting(f"{COMMAND}  {REASON}", 200))) == 1
 
 
+@pytest.mark.parametrize("width", [40, 60])
+def test_a_command_at_the_end_of_a_line_stays_whole(width: int) -> None:
+    """It goes to a line of its own, so that it can be copied."""
+    typed = "drfsm status failback-20261129t095222z-f2aefed08b7e"
+    parts = list(fitting(f"  more about it: {typed}", width))
+    assert [part.strip() for part in parts] == ["more about it:", typed]
+
+
 def test_a_page_that_goes_to_no_terminal_is_not_folded() -> None:
     """A program gets each line whole."""
     assert [list(fitting(line, None)) for line in LINES] == [[line] for line in LINES]
