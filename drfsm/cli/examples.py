@@ -46,6 +46,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "completion show": ("--shell bash",),
     "man": ("--out ~/.local/share/man/man1",),
     "health": ("--bucket results",),
+    "metrics": ("", "--out /var/lib/node_exporter/drfsm_runs.prom"),
     "pointers": ("show --bucket results",),
     "pointers show": ("--bucket results",),
     "pointers set": (f"{_RUN} --bucket results --reason 'the newer run is wrong'",),

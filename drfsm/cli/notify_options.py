@@ -41,18 +41,18 @@ _OPTIONS = (
         envvar="DRFSM_NOTIFY",
         show_envvar=True,
         metavar="TARGET",
-        help="Notify people when the run waits for one or has ended: https://… (a webhook), an SNS topic's ARN, or an"
-        " address of apprise, as slack://… (docs/notifications.md). Repeat it for more.",
+        help="Notify people when the run waits for a person or has ended: https://… (a webhook), the ARN of an SNS"
+        " topic, or an address of apprise, as slack://… (docs/notifications.md). Repeatable.",
     ),
     click.option(
         "--notify-after",
         type=Duration(),
         default=NOTIFY_AFTER_SECONDS,
-        show_default="15m",
+        show_default=True,
         callback=_interval,
         envvar="DRFSM_NOTIFY_AFTER",
         show_envvar=True,
-        help="And whenever nobody could publish for so long; 0: never.",
+        help="Notify also whenever nobody could publish for so long, in seconds, or as 5m, 2h; 0: never.",
     ),
 )
 

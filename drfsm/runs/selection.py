@@ -86,10 +86,11 @@ def _runs() -> Iterator[KnownRun]:
             place = place.parent
         if place not in seen:
             seen.add(place)
-            yield _read(place)
+            yield read_run(place)
 
 
-def _read(place: Path) -> KnownRun:
+def read_run(place: Path) -> KnownRun:
+    """Read one run. Raises nothing: what is wrong with its records is its fault."""
     try:
         records = read_chain(place).records
         bundle.check_not_emptied(place, records)
