@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
 from drfsm.evidence.schemas.failback import ALARM_HISTORY, FAILBACK
+from drfsm.evidence.schemas.plan import PLAN
 from drfsm.evidence.schemas.promote import PROMOTE
 from drfsm.evidence.schemas.restore import APPLIED, BACKUP, CONTROL_PLANE, REFUSED, RESTORE
 from drfsm.evidence.schemas.status import STATUS
@@ -26,6 +27,7 @@ RECEIPTS = (
     CONTROL_PLANE,
     APPLIED,
     STATUS,
+    PLAN,
 )
 
 
