@@ -4,6 +4,7 @@ Each takes the options of its procedure: the very same ones, less those that onl
 the plan, evidence/plan_lines.py tells it.
 """
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from drfsm.cli.failback import failback
 from drfsm.cli.options import Complete
 from drfsm.cli.outcome import output
 from drfsm.cli.promote import promote
-from drfsm.cli.say import columns, folded, say, say_json
+from drfsm.cli.say import UNBROKEN, columns, folded, say, say_json
 from drfsm.engine.runner import new_run_id
 from drfsm.engine.runner import who as this_user
 from drfsm.errors import ExitCode
@@ -31,6 +32,7 @@ _CODES = {
     "would_be_refused": ExitCode.REFUSED,
     "unreadable": ExitCode.UNREACHABLE,
 }
+_MARK = re.compile(r"^ +\S ")  # which is never left alone on a line, however long the word is that follows
 _ONLY_AT_A_START = frozenset({
     "plan", "plan_of", "ticket", "allow_older", "dry_run", "diagnostics_only", "as_execution_input", "notify",
     "output",
@@ -153,8 +155,9 @@ def _show(document: Mapping[str, Any], procedure: str, out: str | None) -> None:
 
     width = columns(sys.stdout)
     for indent, line in lines_of(document):
-        for part in folded(printable(line), width, indent):
-            say(part)
+        with_its_mark = _MARK.sub(lambda mark: mark[0].replace(" ", UNBROKEN), printable(line))
+        for part in folded(with_its_mark, width, indent):
+            say(part.replace(UNBROKEN, " "))
     if out is None:
         return
     say(f"  saved: {out}, sha256 {document['sha256']}", err=True)

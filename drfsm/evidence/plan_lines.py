@@ -67,9 +67,9 @@ def _row(row: Json, way_back: Json, frozen: Sequence[str]) -> Iterator[Line]:
     if row["already"]:
         yield 6, "    · nothing to change: it is so already"
     if nobody := [word for word in row["frozen_then"] if word.startswith(NOBODY) and word not in frozen]:
-        yield 6, f"    ■ {nobody[0].upper() if nobody[0] == NOBODY else nobody[0]} from here on"
+        yield 6, f"    ■ from here on {nobody[0].upper() if nobody[0] == NOBODY else nobody[0]}"
     elif _frozen(frozen) and not _frozen(row["frozen_then"]):
-        yield 6, "    ■ a site can publish again from here on"
+        yield 6, "    ■ from here on a site can publish again"
     if row["way_back"] != way_back:
         yield 6, f"    ← {_way_back(row['way_back'], way_back.get('keeps', ()))}"
 
@@ -230,7 +230,7 @@ def _counts(plan: Json) -> str:
     words = [
         _many(len(rows), "row"),
         f"{len(changing)} of them would change {_many(len(objects), 'object')}",
-        f"{_many(len(failing), 'finding')} in the way",
+        f"{_many(len(failing) + ('held' in plan['lease']), 'finding')} in the way",
         f"{_many(len(later), 'guard')} known later",
     ]
     return f"{', '.join(words)}."

@@ -111,7 +111,7 @@ def told(
             (row["trigger"] for row in rows if row["point_of_no_return"]), _none("there is none")
         ),
         "missed_runs": _missed_runs(spec, read),
-        "durations": _durations(rows, frozen_now, list(earlier)),
+        "durations": durations(rows, frozen_now, list(earlier)),
     }
 
 
@@ -244,7 +244,8 @@ def _seconds(row: Json, times: Mapping[str, Typical]) -> Json:
     return {"typical": known.seconds, "least": known.least, "most": known.most, "runs": known.runs}
 
 
-def _durations(rows: Sequence[Json], frozen_now: Sequence[str], runs: Sequence[str]) -> Json:
+def durations(rows: Sequence[Json], frozen_now: Sequence[str], runs: Sequence[str]) -> Json:
+    """Return how long all rows take, and each time in which nobody can publish. ``runs``: whose times the rows have."""
     return {
         "whole": _sum(rows),
         "nobody_can_publish": list(_windows(rows, nobody(frozen_now))),

@@ -112,6 +112,8 @@ class Rows:
     def _not_evaluated(self, outlook: Outlook, check: Check) -> tuple[str, str]:
         if why := self._read.asked_later.get(check.fact):
             return "later", why
+        if stand_in := self._stand_in(outlook, check):
+            return "made", stand_in
         change = outlook.changed.get(check.fact)
         if change is not None and change.meets(check.needed):
             return "made", f"{change.trigger} {_HOW[change.how]}"
@@ -121,6 +123,17 @@ class Rows:
             change = change or Change(outlook.row.trigger, "decides")
         decides = change.how == "decides"
         return "later", f"a person decides it at {change.trigger}" if decides else f"known after {change.trigger}"
+
+    def _stand_in(self, outlook: Outlook, check: Check) -> str:
+        """Return which row makes true what stands in for a guard; "" where there is nothing, or it is not known."""
+        rows = []
+        for fact, values in self._spec.guards[check.guard].unless.items():
+            change, reading = outlook.changed.get(fact), self._read.all.get(fact)
+            if change is not None and change.meets(values):
+                rows.append(change.trigger)
+            elif change is not None or reading is None or reading.value not in values:
+                return ""
+        return f"{rows[-1]} sets what stands in for it" if rows else ""
 
     # --- changes --------------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """`drfsm plan`: what would be done now, with nothing done; `--plan FILE`, which does that or says what has changed."""
 
 import json
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 from drfsm.errors import ExitCode
-from drfsm.evidence.plan_lines import lines_of
 from drfsm.evidence.receipts import check
 from drfsm.resources import shipped
 from drfsm.runs import plan_files
@@ -18,6 +16,10 @@ from tests.command import Answer, Drfsm
 from tests.e2e.sites import Site, Sites
 
 pytestmark = [pytest.mark.sandbox]
+LEASE = {
+    "schema_version": 1, "epoch": 3, "held": True, "run_id": "pointers-x", "operator": "bob", "host": "h",
+    "nonce": "0" * 32, "keeps_records": False, "at": "2026-11-28T08:02:45Z", "bundle": "",
+}  # fmt: skip
 SCHEMA = json.loads((shipped("receipts_schema") / "plan.schema.json").read_bytes())
 
 
@@ -104,26 +106,37 @@ def test_a_plan_says_all_and_changes_nothing(site: Site, plan: Callable[..., Ans
     assert window["seconds"] == document["durations"]["whole"]["seconds"] == {"unknown": "no earlier run"}
 
 
-def test_what_stands_in_the_way_is_said_at_once_with_what_to_do(site: Site, plan: Callable[..., Answer]) -> None:
-    """A site that GitOps would thaw, and a run that is not canonical: both, in one plan; exit code 3."""
-    store = site.sandbox.dr.store
-    cronjob = store.get("cronjobs", "jobintel", "jobintel-daily")
-    mark = {"argocd.argoproj.io/instance": "jobintel"}
-    labels = cronjob["metadata"].get("labels") or {}
-    site.sandbox.dr.apply({**cronjob, "metadata": {**cronjob["metadata"], "labels": {**labels, **mark}}})
+def test_what_stands_in_the_way_is_said_at_once_with_what_to_do(
+    site: Site, plan: Callable[..., Answer], tmp_path: Path
+) -> None:
+    """GitOps would thaw a site, the run is not canonical, another run has the lease: in one plan; exit code 3.
+
+    What is saved of it holds no credential, no token that confirms, no value of the validation's environment.
+    """
+    key, path = f"{site.sandbox.prefix}/drfsm/lease.json", tmp_path / "refused.plan.json"
+    lease = json.dumps(LEASE).encode()
+    cronjob = site.sandbox.dr.store.get("cronjobs", "jobintel", "jobintel-daily")
+    labels = {**(cronjob["metadata"].get("labels") or {}), "argocd.argoproj.io/instance": "jobintel"}
+    site.sandbox.dr.apply({**cronjob, "metadata": {**cronjob["metadata"], "labels": labels}})
+    site.s3.put_object(Bucket=site.sandbox.bucket, Key=key, Body=lease)
+    token = f"CONFIRM-{site.sandbox.primary_run_id}"
+    secret = ("--validation-env", "DEPTH=hunter2", "--confirm1", "FAILBACK", "--confirm2", token)
     try:
-        answer = plan(dr_run_id=site.sandbox.primary_run_id)
+        answer = plan(*secret, "--out", str(path), dr_run_id=site.sandbox.primary_run_id)
+        assert site.body(key) == lease
     finally:
         site.sandbox.dr.apply(cronjob)
+        site.s3.delete_object(Bucket=site.sandbox.bucket, Key=key)
     assert answer.code == ExitCode.REFUSED
-    assert (
-        "✗ Would be refused at run_preflight: nothing_reverts_us: gitops is present, needed absent|paused" in answer.out
-    )
+    refused = "✗ Would be refused at"
+    assert f"{refused} run_preflight: nothing_reverts_us: gitops is present, needed absent|paused" in answer.out
     assert "pause it and confirm with --gitops-paused" in answer.out
-    assert (
-        "✗ Would be refused at confirm_dr_promoted: dr_is_canonical: global_pointer is other, needed dr" in answer.out
-    )
+    assert f"{refused} confirm_dr_promoted: dr_is_canonical: global_pointer is other, needed dr" in answer.out
+    assert "is held by the run pointers-x, started by bob" in answer.out
     assert answer.out.rstrip().splitlines()[-1].startswith("IT WOULD BE REFUSED.")
+    text = path.read_text(encoding="utf-8")
+    assert [word for word in (*site.secrets(), "hunter2", token) if word in text] == []
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_what_can_not_be_read_is_told_and_nothing_is_concluded(site: Site, plan: Callable[..., Answer]) -> None:
@@ -144,34 +157,7 @@ def test_what_can_not_be_read_is_told_and_nothing_is_concluded(site: Site, plan:
     assert row(document, "switch_global_pointer")["changes"]
 
 
-def test_the_lease_of_another_run_would_refuse_it(site: Site, plan: Callable[..., Answer]) -> None:
-    """It is named, with what to do; the lease is only looked at."""
-    key = f"{site.sandbox.prefix}/drfsm/lease.json"
-    held = {
-        "schema_version": 1, "epoch": 3, "held": True, "run_id": "pointers-x", "operator": "bob", "host": "h",
-        "nonce": "0" * 32, "keeps_records": False, "at": "2026-11-28T08:02:45Z", "bundle": "",
-    }  # fmt: skip
-    site.s3.put_object(Bucket=site.sandbox.bucket, Key=key, Body=json.dumps(held).encode())
-    try:
-        answer = plan()
-        assert site.body(key) == json.dumps(held).encode()
-    finally:
-        site.s3.delete_object(Bucket=site.sandbox.bucket, Key=key)
-    assert answer.code == ExitCode.REFUSED
-    assert "is held by the run pointers-x, started by bob" in answer.out
-
-
 # --- the file -----------------------------------------------------------------------------------------------------
-
-
-def test_no_secret_is_in_a_plan(site: Site, plan: Callable[..., Answer], tmp_path: Path) -> None:
-    """No credential, no token that confirms, no value of the validation's environment; only this user reads it."""
-    path = tmp_path / "secret.plan.json"
-    tokens = ("--confirm1", "FAILBACK", "--confirm2", f"CONFIRM-{site.sandbox.dr_run_id}")
-    assert plan("--validation-env", "DEPTH=hunter2", *tokens, "--out", str(path)).code == ExitCode.DONE
-    text = path.read_text(encoding="utf-8")
-    assert [word for word in (*site.secrets(), "hunter2", tokens[3]) if word in text] == []
-    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def edited(file: Path, **fields: Any) -> Path:
@@ -270,26 +256,16 @@ def test_a_world_that_has_moved_on_is_refused_with_each_difference(site: Site, t
     assert started(site, typed, file, "--dry-run").code == ExitCode.USAGE
 
 
-def test_exactly_the_plan_is_done_once_and_the_next_plan_knows_how_long_it_took(
-    site: Site, typed: Drfsm, plan: Callable[..., Answer], file: Path
-) -> None:
-    """With the run, the ids and the inputs of the plan; its copy is in the bundle; a second start is refused."""
+def test_a_start_takes_the_run_and_the_inputs_of_the_plan_once(site: Site, typed: Drfsm, file: Path) -> None:
+    """Nothing is made up anew; the bundle has a copy; whatever became of the run, a second start needs another plan."""
     planned = json.loads(file.read_bytes())
-    answer = started(site, typed, file, "-o", "json")
-    assert answer.code == ExitCode.DONE, answer.err
-    summary = answer.json
-    assert summary["run_id"] == planned["run_id"]
-    assert summary["receipt"]["primary_run_id"] == planned["inputs"]["primary_run_id"]
+    answer = started(site, typed, file, "--confirm1", "no")  # which ends it before anything is changed
+    assert answer.code == ExitCode.REFUSED
+    assert site.run_id == planned["run_id"]
+    inputs = site.records()[0]["body"]["inputs"]
+    assert {name: inputs[name] for name in planned["inputs"] if name != "workload"} == {
+        name: value for name, value in planned["inputs"].items() if name != "workload"
+    }
     assert json.loads((site.bundle / "plan.json").read_bytes()) == planned
-    assert [each["to"] for each in summary["state_durations"]] == [each["to"] for each in planned["rows"]]
     again = started(site, typed, file)
     assert (again.code, "this plan was used" in again.err) == (ExitCode.REFUSED, True)
-    after = plan("-o", "json").json
-    assert after["durations"]["earlier_runs"] == [planned["run_id"]]
-    assert row(after, "freeze_dr")["seconds"]["runs"] == 1
-    (window,) = after["durations"]["nobody_can_publish"]
-    names = [each["trigger"] for each in after["rows"]]
-    inside = after["rows"][names.index("demote_dr") + 1 : names.index("resume_primary") + 1]
-    assert window["seconds"] == round(sum(each["seconds"]["typical"] for each in inside), 1)
-    told = "\n".join(line for _, line in lines_of(after))
-    assert re.search(r"How long: about \d.* By 1 earlier run on this computer.", told)
