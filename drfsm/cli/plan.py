@@ -136,6 +136,7 @@ def _planned(
     if out:
         plan_files.check_target(Path(out))
     operator, take_over = who
+    say("reading the sites and the bucket; nothing is changed ...", err=True)
     document = make(
         procedure, prepared.inputs, run_id=run_id, place=prepared.place, options=options, operator=operator,
         take_over=take_over,

@@ -31,6 +31,7 @@ NEVER_PLANNED = frozenset({
 })  # fmt: skip
 """Options that no plan holds: a file that names one is refused."""
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+_CREDENTIALS = re.compile(r"://[^/@\s]+@")
 _META = "drfsm.plan"
 _OWN_TO_A_START = ("started_at",)  # a drill's recovery time counts from its start, not from its plan
 _NOT_NAMED = "/a place of this machine, which --plan does not name"
@@ -178,6 +179,11 @@ def planned_options(context: click.Context) -> dict[str, Any]:
         if is_path and value and not str(value).startswith("s3://"):
             value = str(Path(value).absolute())
         kept[name] = list(value) if isinstance(value, tuple) else value
+        if isinstance(value, str) and _CREDENTIALS.search(value):
+            raise UsageFault(
+                f"--{name.replace('_', '-')} holds a name or a password in an address, and a plan holds no secret",
+                hint="leave it out of the address",
+            )
     return kept
 
 

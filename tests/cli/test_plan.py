@@ -196,7 +196,8 @@ def test_a_file_that_is_no_plan_is_refused_before_anything_is_read(
     ):
         answer = started(site, typed, edited(file, options={**options, name: value}))
         assert (answer.code, name in answer.err) == (ExitCode.USAGE, True), answer
-    assert started(site, typed, edited(file, run_id="promote-1")).code == ExitCode.USAGE
+    for run_id in ("promote-1", "failback-../x", "failback-a..b"):
+        assert started(site, typed, edited(file, run_id=run_id)).code == ExitCode.USAGE
     answer = typed("promote", "--plan", file)
     assert (answer.code, "is the plan of a failback, not of a promote" in answer.err) == (ExitCode.USAGE, True)
     assert site.world() == before
@@ -224,6 +225,8 @@ def test_a_plan_is_never_written_over_anything_but_a_plan(
 ) -> None:
     """A kubeconfig that is named by mistake stays as it is, and the sites are not asked first."""
     (tmp_path / "kept").write_text("kept", encoding="utf-8")
+    password = plan("--reason", "see https://ann:hunter2@example.org", "--out", str(tmp_path / "new"))
+    assert (password.code, "hunter2" in password.err, (tmp_path / "new").exists()) == (ExitCode.USAGE, False, False)
     assert plan("--out", str(tmp_path / "kept")).code == ExitCode.USAGE
     assert plan("--out", str(tmp_path / "no" / "plan")).code == ExitCode.USAGE
     assert (tmp_path / "kept").read_text(encoding="utf-8") == "kept"
