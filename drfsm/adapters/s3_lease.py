@@ -96,6 +96,13 @@ class S3Lease:
         """
         self._looked = self._read()
 
+    def in_the_way(self) -> LeaseHeld | None:
+        """Return why a new run's ``acquire`` would be refused now, None where it would not. Changes nothing."""
+        current, _ = self._read()
+        if not current.get("held") or str(current["run_id"]) == self._take_over_from:
+            return None
+        return None if self._standing(current, wait=False) in FREE else self._held_by(current)
+
     def acquire(self, run_id: str, operator: str, host: str) -> int:
         """Take the lease and return its epoch.
 

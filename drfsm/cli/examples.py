@@ -21,6 +21,16 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         f"--bucket results --dr-run-id {_RUN} {_SITES}",
     ),
     "promote": ("--validation-receipt drill/validation.receipt.json --kubeconfig-dr dr.yaml",),
+    "plan": (
+        f"failback --bucket results --dr-run-id {_RUN} {_SITES} --out failback.plan.json",
+        f"promote --validation-receipt drill/validation.receipt.json {_SITES}",
+    ),
+    "plan failback": (
+        f"--bucket results --dr-run-id {_RUN} {_SITES}",
+        f"--bucket results --dr-run-id {_RUN} {_SITES} --out failback.plan.json",
+    ),
+    "plan promote": (f"--validation-receipt drill/validation.receipt.json {_SITES} --out promote.plan.json",),
+    "plan drill": (f"{_BACKUP} --bucket results --out drill.plan.json",),
     "approve": ("--ticket CHG-2042", f"--ticket CHG-2042 {_EXECUTION}"),
     "decline": (f"--reason 'the plan names the wrong run' {_EXECUTION}",),
     "answer": (f"accept_newer_run --reason 'the newer run is good' --arg dr_run_id={_RUN} {_EXECUTION}",),

@@ -17,6 +17,7 @@ COMMANDS: "Mapping[str, tuple[str, str, str]]" = {
     ),
     "failback": ("failback", "failback", "Make the primary canonical again, with strict safety checks."),
     "promote": ("promote", "promote", "Make DR's validated run canonical, after a person's approval."),
+    "plan": ("plan", "plan", "Show what a procedure would do now, row by row; save it for `--plan FILE`."),
     "approve": ("approve", "approve", "Approve the plan of a promote that waits for it."),
     "decline": ("answers", "decline", "Decline a promote that waits for an approval, for good."),
     "answer": ("answers", "answer", "Answer an execution whose run a worker drives."),

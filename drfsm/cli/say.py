@@ -24,7 +24,7 @@ from drfsm.files import Directory
 
 PROGRESS = "progress.log"
 _QUOTED = re.compile(r"`[^`]+`")
-_UNBROKEN = "\N{NO-BREAK SPACE}"
+UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def say(line: object = "", *, err: bool = False) -> None:
@@ -124,8 +124,8 @@ def folded(line: str, width: int | None, indent: int = 0) -> list[str]:
     """
     if width is None or len(line) < width or width < 2 * indent:
         return [line]
-    whole = _QUOTED.sub(lambda command: command[0].replace(" ", _UNBROKEN), line)
+    whole = _QUOTED.sub(lambda command: command[0].replace(" ", UNBROKEN), line)
     parts = wrap(
         whole, width - 1, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )  # - 1: some marks are two columns wide
-    return [part.replace(_UNBROKEN, " ") for part in parts] or [line]
+    return [part.replace(UNBROKEN, " ") for part in parts] or [line]

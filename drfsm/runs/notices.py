@@ -14,9 +14,10 @@ from attrs import frozen
 
 from drfsm.adapters.notice_targets import Message, Target
 from drfsm.claims import bounded, moment, printable, seconds_between
+from drfsm.evidence.durations import lasting
 from drfsm.evidence.standing import shortest_name
 from drfsm.evidence.wording import NOBODY as NOBODY_WORDS
-from drfsm.evidence.wording import commands, frozen_in_order, lasting, nobody_since
+from drfsm.evidence.wording import commands, frozen_in_order, nobody_since
 from drfsm.evidence.wording import moment as in_words
 from drfsm.journal import RunState
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
 from drfsm.evidence.schemas.failback import ALARM_HISTORY, FAILBACK
+from drfsm.evidence.schemas.plan import PLAN
 from drfsm.evidence.schemas.promote import PROMOTE
 from drfsm.evidence.schemas.restore import APPLIED, BACKUP, CONTROL_PLANE, REFUSED, RESTORE
 from drfsm.evidence.schemas.shown import LIST, REPLAY
@@ -29,6 +30,7 @@ RECEIPTS = (
     STATUS,
     LIST,
     REPLAY,
+    PLAN,
 )
 
 
