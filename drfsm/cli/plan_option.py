@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 from click.core import ParameterSource
 
 from drfsm.claims import bounded, is_name
@@ -45,6 +45,7 @@ class Chosen:
     document: Mapping[str, Any]
     file: str
     own: bool  # this machine made it
+    to_name: tuple[str, ...] = ()  # options of places that it may not name: they are to be given here
 
     @property
     def run_id(self) -> str:
@@ -122,13 +123,15 @@ def _take(context: click.Context, file: str) -> None:
                 hint="make a new plan: drfsm plan … --out FILE",
             )
         options[name] = value
-    if not chosen.own:
-        options |= {name: _NOT_NAMED for name in plan_files.PLACES if name in options and name != "endpoint_url"}
-        options.pop("endpoint_url", None)
-        options.pop("receipt_dir", None)
+    settled = context.default_map or {}
+    if chosen.own:
+        context.default_map = {**settled, **options}
+    else:  # a plan of another machine names no place of this one, and never goes before what this one has settled
+        places = [name for name in plan_files.PLACES if options.pop(name, None) is not None and name not in settled]
+        chosen = evolve(chosen, to_name=tuple(name for name in places if name != "receipt_dir"))
+        files = {name: _NOT_NAMED for name in chosen.to_name if name != "endpoint_url"}
+        context.default_map = {**options, **files, **settled}
     context.meta[_META] = chosen
-    usual = context.default_map or {}  # a plan of another machine never goes before what this one has settled
-    context.default_map = {**usual, **options} if chosen.own else {**options, **usual}
 
 
 def chosen(*, dry_run: bool, as_execution_input: bool = False) -> Chosen | None:
@@ -142,22 +145,13 @@ def chosen(*, dry_run: bool, as_execution_input: bool = False) -> Chosen | None:
         return None
     if dry_run or as_execution_input:
         raise UsageFault("--plan FILE starts the run", hint=f"leave out --plan, or look at {bounded(plan.file)} itself")
-    if not plan.own:
-        _check_places(context, plan)
+    _check_places(context, plan)
     return plan
 
 
 def _check_places(context: click.Context, plan: Chosen) -> None:
-    from drfsm.runs.plan_files import PLACES
-
-    given = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
-    missing = [
-        f"--{name.replace('_', '-')}"
-        for name in PLACES
-        if name in plan.document["options"]
-        and name != "receipt_dir"
-        and context.get_parameter_source(name) not in given
-    ]
+    here = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    missing = [f"--{name.replace('_', '-')}" for name in plan.to_name if context.get_parameter_source(name) not in here]
     if missing:
         raise UsageFault(
             f"this machine did not make the plan {bounded(plan.file)}, so its paths and addresses are not used;"
