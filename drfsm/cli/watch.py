@@ -153,6 +153,7 @@ class _Watcher:
             if not self.records:  # a wrong address, no credentials: nothing that was there before is away now
                 raise
             self._unreachable(fault)
+            self._tick(now)
             return None
         self._reached()
         if self.state.ended:
@@ -162,9 +163,12 @@ class _Watcher:
             self._view.remark(f"this run was TAKEN OVER by {heir}, and can't go on: drfsm status {quote(heir)}")
             return ExitCode.LEASE_HELD
         stands = self._is_held(new=new) or self._is_gone(new=new)
+        self._tick(now)
+        return ExitCode.HELD if stands and self._until_held else None
+
+    def _tick(self, now: str) -> None:
         rows = tuple(steps(self.records, self.state, self._history, now)) if self._history else ()
         self._view.tick(self.state, self.records, rows, now)
-        return ExitCode.HELD if stands and self._until_held else None
 
     def _take(self, lines: Sequence[bytes]) -> bool:
         """Show the records that are new; return whether there are any."""
