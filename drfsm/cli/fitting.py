@@ -32,7 +32,8 @@ def fitting(line: str, width: int | None) -> Iterator[str]:
         yield line
     elif command is None:
         whole = _AT_THE_END.sub(lambda typed: typed[0].replace(" ", _UNBROKEN), line)
-        parts = folded(whole, width, min(len(line) - len(line.lstrip(" ")) + 2, width // 2))
+        indent = len(line) - len(line.lstrip(" "))
+        parts = folded(whole, width, min(indent if indent >= _REASON_INDENT else indent + 2, width // 2))
         yield from (part.replace(_UNBROKEN, " ") for part in parts)
     else:
         yield f"{command['indent']}{command['typed']}"

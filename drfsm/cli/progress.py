@@ -52,10 +52,15 @@ class Events:
 
     def on_record(self, record: Record, state: RunState) -> None:
         """Print a record: its kind, where the run stands, and its fields that are plain words or numbers."""
-        plain = {name: value for name, value in record.body.items() if name in _PLAIN_FIELDS}
-        run = {"run": state.run_id, "machine": state.machine, "seq": record.seq}
-        fields = {**run, "state": state.state, "status": state.status, **plain}
-        self._log.msg(f"run.{record.kind.removeprefix('run_')}", **fields)
+        name, fields = event_of(record, state)
+        self._log.msg(name, **fields)
+
+
+def event_of(record: Record, state: RunState) -> tuple[str, dict[str, Any]]:
+    """Return a record's event for log collectors: its dotted name, and its fields that are plain words or numbers."""
+    plain = {name: value for name, value in record.body.items() if name in _PLAIN_FIELDS}
+    run = {"run": state.run_id, "machine": state.machine, "seq": record.seq}
+    return f"run.{record.kind.removeprefix('run_')}", {**run, "state": state.state, "status": state.status, **plain}
 
 
 def _first(name: str) -> int:

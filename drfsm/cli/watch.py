@@ -7,6 +7,8 @@ through say.py and printable.
 """
 
 import importlib.util
+import io
+import json
 import os
 import sys
 import time
@@ -17,11 +19,12 @@ from typing import Protocol
 
 import click
 
+from drfsm.claims import printable_json
 from drfsm.cli.completing import run_ids
 from drfsm.cli.fitting import say_fitting
 from drfsm.cli.options import address, region
 from drfsm.cli.outcome import exit_code
-from drfsm.cli.progress import Events, Progress
+from drfsm.cli.progress import Progress, event_of
 from drfsm.cli.say import say, say_lines
 from drfsm.cli.watch_words import pace_words, standing_words, waiting
 from drfsm.errors import ExitCode, Unreachable
@@ -107,12 +110,13 @@ def follow(
     until_held: bool = False,
     as_text: bool = True,
     sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], str] = lambda: datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    clock: Callable[[], str] | None = None,
 ) -> int:
     """Follow a run until it ends; return the exit code.
 
     Raises what the journal raises, but Unreachable only where it can't be read at first.
     """
+    clock = clock or utc_now
     watcher = _Watcher(journal, view, until_held=until_held)
     while (code := watcher.round(clock())) is None:
         sleep(watcher.delay)
@@ -149,6 +153,7 @@ class _Watcher:
             if not self.records:  # a wrong address, no credentials: nothing that was there before is away now
                 raise
             self._unreachable(fault)
+            self._tick(now)
             return None
         self._reached()
         if self.state.ended:
@@ -158,9 +163,12 @@ class _Watcher:
             self._view.remark(f"this run was TAKEN OVER by {heir}, and can't go on: drfsm status {quote(heir)}")
             return ExitCode.LEASE_HELD
         stands = self._is_held(new=new) or self._is_gone(new=new)
+        self._tick(now)
+        return ExitCode.HELD if stands and self._until_held else None
+
+    def _tick(self, now: str) -> None:
         rows = tuple(steps(self.records, self.state, self._history, now)) if self._history else ()
         self._view.tick(self.state, self.records, rows, now)
-        return ExitCode.HELD if stands and self._until_held else None
 
     def _take(self, lines: Sequence[bytes]) -> bool:
         """Show the records that are new; return whether there are any."""
@@ -225,7 +233,7 @@ class Lines:
     """A run as lines: an event each, the rows' usual times, and a sign of life every minute."""
 
     def __init__(self) -> None:
-        self._progress = Progress(sys.stdout, by_record=True)
+        self._progress = Progress(sys.stdout if sys.stdout is not None else io.StringIO(), by_record=True)
         self._remark = self._row = ""
         self._spoke = time.monotonic()
 
@@ -258,22 +266,29 @@ class Lines:
 
 
 class JsonLines:
-    """A run as JSON: one object a line, with the fields of DRFSM_LOG=json."""
-
-    def __init__(self) -> None:
-        self._events = Events(sys.stdout)
+    """A run as JSON: one object a line, with the fields of DRFSM_LOG=json; ``at`` is when the record was written."""
 
     def on_record(self, record: Record, state: RunState) -> None:
         """Print the record's event."""
-        self._events.on_record(record, state)
+        name, fields = event_of(record, state)
+        self._say({"at": record.at, "event": name, **fields})
 
     def remark(self, words: str) -> None:
         """Print the remark as an event of the watch."""
         if words:
-            self._events.say(words, of="watch")
+            self._say({"at": utc_now(), "event": "watch.note", "words": words})
+
+    @staticmethod
+    def _say(fields: Mapping[str, object]) -> None:
+        say(printable_json(json.dumps(fields, ensure_ascii=False, default=str)))
 
     def tick(self, state: RunState, records: Sequence[Record], rows: Sequence[Step], now: str) -> None:
         """Nothing happens between two records."""
 
     def close(self) -> None:
         """There is nothing to give back."""
+
+
+def utc_now() -> str:
+    """Return the time as records have it."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")

@@ -46,17 +46,16 @@ def frozen_heading(state: RunState) -> str:
 def frozen_words(state: RunState, now: str = "") -> Iterator[str]:
     """Yield what a run's records say is frozen, and since when; that nobody can publish comes first, on one line.
 
-    ``now``: also how long nobody can publish already.
+    Where several rules say so, the earliest counts: why it is so stands in the lines below. ``now``: also how long
+    nobody can publish already.
     """
     words = frozen_in_order(state.frozen_since)
     loud = [word for word in words if word.startswith(NOBODY)]
-    if len(loud) > 1:
-        reasons = [printable(word.removeprefix(NOBODY).lstrip(" ,")) for word in loud]
-        yield f"  {NOBODY.upper()}{_since(nobody_since(state.frozen_since), now)}: {'; '.join(reasons)}"
-    for word in words if len(loud) == 1 else words[len(loud) :]:
-        shown = printable(word).replace(NOBODY, NOBODY.upper()) if word in loud else printable(word)
-        yield f"  {shown}{_since(state.frozen_since[word], now if word in loud else '')}"
+    if loud:
+        named = loud[0].replace(NOBODY, NOBODY.upper()) if len(loud) == 1 else NOBODY.upper()
+        yield f"  {printable(named)}{_since(nobody_since(state.frozen_since), now)}"
+    yield from (f"  {printable(word)}{_since(state.frozen_since[word])}" for word in words if word not in loud)
 
 
-def _since(at: str, now: str) -> str:
+def _since(at: str, now: str = "") -> str:
     return f", since {moment(at)}{so_long(at, now)}"

@@ -148,7 +148,7 @@ def _lease(state: RunState, records: Sequence[Record]) -> str:
         return "Lease: given back, as nothing was changed; another run may start."
     lease = LeaseAcquired.of(taken)
     who = printable(f"{lease.operator} on {lease.host}")
-    return f"Lease: this run, epoch {lease.epoch}, by {who}, since {moment(taken.at)} (as its records say)."
+    return f"Lease: this run, epoch {lease.epoch}, {who}, since {moment(taken.at)}, as recorded."
 
 
 def _why(state: RunState) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """`drfsm watch`: what it says, when it ends, and what it survives. In memory, but for one run that is really killed."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from drfsm.cli.say import say
-from drfsm.cli.watch import Lines, follow, view_for
+from drfsm.cli.watch import JsonLines, Lines, follow, view_for
 from drfsm.cli.watch_words import pace_words, standing_words
 from drfsm.errors import ExitCode, JournalDamaged, Unreachable, UsageFault
 from drfsm.journal import Record, RunState, fold, lines, read
@@ -398,6 +399,26 @@ def test_a_run_that_is_killed_and_resumed_is_watched_to_its_end(tmp_path: Path) 
     subprocess.run([*program, "0"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     assert watches[0].wait(60) == ExitCode.DONE
     assert "lamp-1 ended: complete, in lit" in out.read_text()
+
+
+def test_as_json_each_record_is_an_object_with_its_own_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """The fields of DRFSM_LOG=json; a remark of the watch is an event, too; no text of it is raw."""
+    records = records_of(held(reason=EVIL))
+    journal = Scripted(records, [2, 2])
+    follow(journal, JsonLines(), until_held=True, as_text=False, sleep=lambda _: None)
+    out = capsys.readouterr().out
+    events = [json.loads(line) for line in out.splitlines()]
+    assert harmless(out)
+    assert [event["event"] for event in events] == ["run.started", "run.held", "watch.note", "watch.note"]
+    assert [event["at"] for event in events[:2]] == [record.at for record in records]
+    assert events[1]["reason"] == EVIL
+
+
+def test_where_nobody_can_read_the_watch_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output is closed from the start: the exit code alone says how the run ended."""
+    monkeypatch.setattr(sys, "stdout", None)
+    journal = Scripted(records_of(commit("go"), ENDED), [3])
+    assert follow(journal, view_for("text", plain=False), sleep=lambda _: None) == ExitCode.DONE
 
 
 def test_words_of_the_watch_pass_the_one_mouth(capsys: pytest.CaptureFixture[str]) -> None:
