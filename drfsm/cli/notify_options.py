@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from drfsm.cli.options import Command, Duration, with_options
+from drfsm.cli.say import say_lines
 from drfsm.errors import UsageFault
 from drfsm.runs.notices import EVENTS, NOTIFY_AFTER_SECONDS, Notify
 
@@ -15,13 +17,25 @@ if TYPE_CHECKING:
 _LEAST_SECONDS = 60.0
 
 
-def _targets(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> "tuple[Target, ...]":
-    """Return the targets that the option names. Raises UsageFault, without the address."""
+def _targets(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> "tuple[Target, ...]":
+    """Return the targets that the option names. Raises UsageFault, without the address, for a wrong one that was typed.
+
+    One of the environment or of a file may lack what this computer has not (apprise, say): it is told and left out, so
+    that nobody is kept from an abort by it.
+    """
     if not values:
         return ()
     from drfsm.adapters.notice_targets import target_of
 
-    return tuple(target_of(value, number) for number, value in enumerate(dict.fromkeys(values), start=1))
+    targets = []
+    for number, value in enumerate(dict.fromkeys(values), start=1):
+        try:
+            targets.append(target_of(value, number))
+        except UsageFault as fault:
+            if context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE:
+                raise
+            say_lines([f"drfsm: NOBODY is notified by this target: {fault.what}", f"  next: {fault.hint}"], err=True)
+    return tuple(targets)
 
 
 def _interval(_context: click.Context, _parameter: click.Parameter, seconds: float) -> float:

@@ -14,7 +14,7 @@ from attrs import define, field
 
 from drfsm.adapters.notice_targets import Message, NotTaken, Target, send
 
-TRIES, PAUSES_SECONDS = 3, (1.0, 3.0)
+TRIES, PAUSES_SECONDS = 3, (0.5, 1.5)
 FLUSH_SECONDS = 10.0
 """How long a process that is done waits for targets, all of them together."""
 QUIET_SECONDS = 2.0  # of these, before it says so

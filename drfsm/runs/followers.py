@@ -43,4 +43,6 @@ def followed(
         if notifier is not None:
             notifier.leave(fault)
         if tracer is not None:
-            tracer.leave()
+            tracer.leave()  # while the notices are on their way
+        if notifier is not None:
+            notifier.flush()

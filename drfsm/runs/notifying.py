@@ -38,7 +38,7 @@ def utc_now() -> datetime:
 
 
 class Notifier:
-    """Notifies people of one run while a process works on it. ``on_record`` subscribes; ``leave`` ends it."""
+    """Notifies people of one run while a process works on it, from ``on_record`` to ``leave`` and ``flush``."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Notifier:
             self._news.notify()
 
     def leave(self, fault: BaseException | None = None) -> None:
-        """Send what the run's last state asks for, and wait for the targets, in a bound. Raises nothing.
+        """Send what the run's last state asks for; ``flush`` waits for the targets. Raises nothing.
 
         ``fault``: what ended the process's work, if it was an error.
         """
@@ -82,6 +82,9 @@ class Notifier:
             if event in self._settings.events and is_news:
                 why = "" if event != STOPPED else _words(fault)
                 self._send(event, state, fact, reason=why)
+
+    def flush(self) -> None:
+        """Wait for the targets, in a bound. Raises nothing."""
         self._deliveries.flush(self._tell)
 
     # --- that nobody can publish ------------------------------------------------------------------------

@@ -62,6 +62,18 @@ def test_targets_of_the_environment_that_fail_change_nothing_but_are_told(
     assert TOKEN not in left(tmp_path, answer)
 
 
+def test_a_wrong_target_of_the_environment_is_told_and_keeps_nobody_from_anything(
+    drfsm: Drfsm, tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An abort at night needs no apprise on this computer. The other target gets its notice."""
+    monkeypatch.setenv("DRFSM_NOTIFY", f"nonsense://{TOKEN} {receiver.url}")
+    answer = drfsm(*given(tmp_path, confirm1="FAIL"))
+    assert answer.code == ExitCode.REFUSED
+    assert "NOBODY is notified by this target: --notify (number 1): apprise understands no such address" in answer.err
+    assert len(receiver.posted) == 1
+    assert TOKEN not in left(tmp_path, answer)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -108,6 +108,7 @@ def test_a_process_that_leaves_a_run_says_once_how_it_stands(
     for kind, state in records:
         notifier.on_record(record(kind), state)
     notifier.leave()
+    notifier.flush()
     assert desk.events() == events
 
 
@@ -116,6 +117,7 @@ def test_a_process_that_ends_with_an_error_leaves_the_run_to_a_person(desk: Desk
     notifier = desk.notifier()
     notifier.on_record(record("intent"), QUIET)
     notifier.leave(LeaseLost("another process took the lease"))
+    notifier.flush()
     (message,) = desk.sent
     assert (message.fields["event"], message.fields["reason"]) == (STOPPED, "another process took the lease")
 
@@ -126,6 +128,7 @@ def test_an_end_whose_notice_was_lost_is_told_by_the_next_process_and_no_more_th
         notifier = desk.notifier(COMPLETE)
         notifier.on_record(record("seal"), evolve(COMPLETE, sealed=True))
         notifier.leave()
+        notifier.flush()
     assert desk.events() == [ENDED]
 
 
@@ -134,6 +137,7 @@ def test_what_is_not_of_interest_is_not_sent(desk: Desk) -> None:
     notifier = desk.notifier(events=EVENTS - {HELD})
     notifier.on_record(record("held"), HELD_RUN)
     notifier.leave()
+    notifier.flush()
     assert desk.sent == []
 
 
@@ -198,6 +202,7 @@ def test_that_nobody_can_publish_is_said_without_a_record_and_once_an_interval(d
     desk.now += timedelta(minutes=60)
     notifier.on_record(record("held"), HELD_RUN)
     notifier.leave()
+    notifier.flush()
     assert desk.events() == [NOBODY, NOBODY, HELD]
     assert [entry["sent"] for entry in desk.log()] == [True] * 3
 
@@ -208,6 +213,7 @@ def test_a_refusal_is_told_and_written_down_without_the_address(desk: Desk) -> N
     notifier = desk.notifier()
     notifier.on_record(record("held"), HELD_RUN)
     notifier.leave()
+    notifier.flush()
     (entry,) = desk.log()
     assert (entry["target"], entry["sent"], entry["why"]) == ("webhook 1 (example.com)", False, "it answered HTTP 403")
     assert desk.told == [
@@ -222,6 +228,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(desk: Desk) -> None:
     notifier = desk.notifier()
     notifier.on_record(record("held"), HELD_RUN)
     notifier.leave()
+    notifier.flush()
     assert desk.events() == [HELD]
     assert "could not be written" in desk.told[0]
 
