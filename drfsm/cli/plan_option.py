@@ -90,7 +90,7 @@ def plan_file(command: Command) -> Command:
         is_eager=True,  # the other options take from it what the command line leaves open
         callback=_file,
         metavar="FILE",
-        help="Do exactly what this file of `drfsm plan --out` says; refused if anything has changed since.",
+        help="Do exactly what this file of `drfsm plan` says; refused if anything has changed since.",
     )(command)
 
 
@@ -103,7 +103,7 @@ def plan_file_or_digest(command: Command) -> Command:
         callback=_file_or_digest,
         metavar="SHA256|FILE",
         help="64 hex digits: the plan that --dry-run showed; approve it if it is still current. Else a file of"
-        " `drfsm plan --out`: do exactly what it says; refused if anything has changed since.",
+        " `drfsm plan`: do exactly what it says; refused if anything has changed since.",
     )(command)
 
 
