@@ -96,6 +96,10 @@ class S3Lease:
         """
         self._looked = self._read()
 
+    def current(self) -> Mapping[str, Any]:
+        """Return what the lease says now, {} where there is none. A claim; raises ActionFailed for a damaged one."""
+        return self._read()[0]
+
     def acquire(self, run_id: str, operator: str, host: str) -> int:
         """Take the lease and return its epoch.
 

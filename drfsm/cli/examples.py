@@ -45,6 +45,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "completion show": ("--shell bash",),
     "man": ("--out ~/.local/share/man/man1",),
     "health": ("--bucket results",),
+    "doctor": ("", f"{_SITES} {_AT} --drill-interval 30d"),
     "pointers": ("show --bucket results",),
     "pointers show": ("--bucket results",),
     "pointers set": (f"{_RUN} --bucket results --reason 'the newer run is wrong'",),

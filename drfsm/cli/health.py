@@ -83,11 +83,11 @@ def health(
     refused = False  # one receiver that fails keeps the measurements from no other
     if prometheus:
         text = textfile(found, project, datetime.now(UTC))
-        refused |= _is_refused(lambda: _replace(Path(prometheus), text), note, f"the textfile {prometheus}")
+        refused |= is_refused(lambda: replace_textfile(Path(prometheus), text), note, f"the textfile {prometheus}")
     if cloudwatch:
         metrics = measurements(found, project)
         to = f"{len(metrics)} metrics to the namespace {cloudwatch}"
-        refused |= bool(metrics) and _is_refused(lambda: _to_cloudwatch(given, cloudwatch, metrics), note, to)
+        refused |= bool(metrics) and is_refused(lambda: _to_cloudwatch(given, cloudwatch, metrics), note, to)
         if not metrics:
             note(f"  nothing is known to write to the namespace {cloudwatch}")
     code = CODES.get(found.verdict, ExitCode.DIFFERENT)
@@ -110,7 +110,7 @@ def _lines(found: "Health", given: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _is_refused(hand_over: Callable[[], None], note: Callable[[str], None], what: str) -> bool:
+def is_refused(hand_over: Callable[[], None], note: Callable[[str], None], what: str) -> bool:
     """Hand measurements over and say so; return whether that failed. Nobody must take silence there for health."""
     try:
         hand_over()
@@ -127,7 +127,7 @@ def _to_cloudwatch(given: Mapping[str, Any], namespace: str, metrics: Any) -> No
     aws.metrics(endpoint_url=given["endpoint_url"] or None, region=given["region"] or None).put(namespace, metrics)
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_textfile(path: Path, text: str) -> None:
     """Put a file in place whole: its reader, another user, sees the old one or the new one. Raises UsageFault."""
     draft = ""
     try:

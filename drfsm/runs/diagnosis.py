@@ -34,7 +34,7 @@ LATER = "known once the site is up"
 RECEIPT = "diagnostics.receipt.json"
 
 
-class _NoLease:
+class NoLease:
     """A lease that nobody can hold, so every write through it is refused."""
 
     taken_from: Mapping[str, Any] = MappingProxyType({})
@@ -71,7 +71,7 @@ def _record(inputs: Mapping[str, Any], run_id: str, place: Path) -> dict[str, An
     from drfsm.engine.runner import who
 
     spec = load_machine((shipped("machines") / "drill.yaml").read_bytes(), source="drill.yaml")
-    world = fenced(connect(inputs, "", place, run_id)[0], _NoLease())
+    world = fenced(connect(inputs, "", place, run_id)[0], NoLease())
     run = Run(run_id, inputs, who(), 0, True, "diagnose", {}, {}, SystemClock())  # noqa: FBT003  it changes nothing
     later = _known_later(spec, inputs)
     facts = procedure.diagnosed(world, run, [name for name in FACTS if name not in later])
