@@ -57,6 +57,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "man": ("--out ~/.local/share/man/man1",),
     "health": ("--bucket results",),
     "metrics": ("", "--out /var/lib/node_exporter/drfsm_runs.prom"),
+    "doctor": ("", f"{_SITES} {_AT} --drill-interval 30d"),
     "pointers": ("show --bucket results",),
     "pointers show": ("--bucket results",),
     "pointers set": (f"{_RUN} --bucket results --reason 'the newer run is wrong'",),
