@@ -10,7 +10,14 @@ from typing import Any
 
 from attrs import asdict
 
-from drfsm.cli.options import assignments, check_run_id, contract_of, new_workload_run_id, policy_inputs
+from drfsm.cli.options import (
+    assignments,
+    check_run_id,
+    contract_of,
+    endpoint_scope,
+    new_workload_run_id,
+    policy_inputs,
+)
 from drfsm.errors import ActionFailed, UsageFault
 from drfsm.runs import reserved_plans
 from drfsm.runs.canonical import canonical_run
@@ -123,6 +130,7 @@ def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved) -> dict
         **policy_inputs(options),
         "ticket": "",
         "allow_older": "no",
+        "endpoints": endpoint_scope(contract),
         "refresh_pull_secret": "asked" if options["refresh_pull_secret"] else "no",
         "fence_primary": "asked" if fenced else "none",
         "validation_env": "\n".join(assignments(options["validation_env"], contract)),

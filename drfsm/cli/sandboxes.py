@@ -21,7 +21,13 @@ _directory = click.option(
 )
 
 
-_EXTRA = ("moto", "flask", "flask_cors", "cryptography")  # its server is a process of its own, which would only die
+_EXTRA = (
+    "moto",
+    "flask",
+    "flask_cors",
+    "cryptography",
+    "dns",
+)  # its server is a process of its own, which would only die
 
 
 @click.group()
@@ -63,6 +69,11 @@ def _place(directory: Path | None) -> Path:
     help="Contract of the workload that the sites run, instead of the real one's.",
 )
 @click.option(
+    "--endpoints",
+    type=click.Choice(["weighted", "failover", "health_check"]),
+    help="Both sites serve HTTPS too, and a name leads to one of them by such records.",
+)
+@click.option(
     "--kubernetes",
     type=click.Choice(["emulated", "real"]),
     default="emulated",
@@ -76,6 +87,7 @@ def up(
     pods_sleep_seconds: float,
     with_reports: bool,
     contract: Path | None,
+    endpoints: str | None,
     kubernetes: Literal["emulated", "real"],
 ) -> None:
     """Start the sandbox in the background, with example data."""
@@ -89,7 +101,8 @@ def up(
         programs(lambda words: say(words, err=True))
     state = start(place, Options(
         diverge_on_primary=diverge_on_primary, pods_sleep_seconds=pods_sleep_seconds,
-        publish_reports=with_reports, kubernetes=kubernetes, canonical=canonical, **_of_workload(contract),
+        publish_reports=with_reports, kubernetes=kubernetes, canonical=canonical,
+        endpoints=endpoints or "", **_of_workload(contract),
     ), asked=_typed(), tell=lambda words: say(words, err=True))  # fmt: skip
     status = "runs already" if state.already_running else "is up"
     sites = f"two sites on {state.kubernetes} clusters"

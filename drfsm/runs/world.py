@@ -32,6 +32,8 @@ def connect(
     ``known_epoch``: the highest epoch in the bundle's records; ``has_changed``: whether that run changed anything.
     """
     from drfsm.adapters import aws
+    from drfsm.adapters.dns_names import DnsNames
+    from drfsm.adapters.https import HttpsDoors
     from drfsm.adapters.kube import KubeCluster
     from drfsm.adapters.registry import ImageRegistry
     from drfsm.adapters.s3_lease import S3Lease
@@ -47,6 +49,8 @@ def connect(
         primary=KubeCluster("primary", Path(inputs.get("kubeconfig_primary") or os.devnull)),
         dr=KubeCluster("dr", Path(inputs.get("kubeconfig_dr") or os.devnull)),
         registry=ImageRegistry(account.pull_tokens),
+        names=DnsNames(),
+        https=HttpsDoors(),
     )
     if (site_provisioner := provisioner(inputs, place)) is not None:
         charter = charter_of(run_id, inputs)
