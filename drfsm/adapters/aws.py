@@ -43,7 +43,12 @@ __all__ = ["Account", "Fleet", "S3Store", "connect", "fleet", "machine_files", "
 CHUNK_BYTES = 1 << 20
 WRITE_TRIES = 3
 _SERVER_FAULT = 500
-_TYPES = {".json": "application/json", ".csv": "text/csv; charset=utf-8", ".log": "text/plain; charset=utf-8"}
+_TYPES = {
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".log": "text/plain; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+}
 
 
 class S3Store:

@@ -9,15 +9,14 @@ Leaves a receipt. Used by cli/diagnostics.py.
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from drfsm.errors import DrfsmError, LeaseLost
+from drfsm.errors import DrfsmError
 from drfsm.resources import shipped
 from drfsm.runs import bundle
 from drfsm.runs.earlier_drills import EarlierDrill
 from drfsm.runs.receipts import ReceiptFiles
-from drfsm.runs.world import connect
+from drfsm.runs.world import only_read
 from drfsm.spec import load_machine
 from drfsm.spec.model import Foreseen, MachineSpec
 
@@ -34,23 +33,6 @@ LATER = "known once the site is up"
 RECEIPT = "diagnostics.receipt.json"
 
 
-class _NoLease:
-    """A lease that nobody can hold, so every write through it is refused."""
-
-    taken_from: Mapping[str, Any] = MappingProxyType({})
-
-    def check(self) -> None:
-        """Refuse."""
-        raise LeaseLost("diagnostics only: nothing is changed")
-
-    def acquire(self, _run_id: str, _operator: str, _host: str) -> int:
-        """Refuse."""
-        raise LeaseLost("diagnostics only: nothing is changed")
-
-    def release(self, _run_id: str) -> None:
-        """Do nothing: none is held."""
-
-
 def diagnose(
     inputs: Mapping[str, Any], run_id: str, receipt_dir: str | None, earlier: EarlierDrill | None
 ) -> tuple[dict[str, Any], Path]:
@@ -64,14 +46,13 @@ def diagnose(
 
 
 def _record(inputs: Mapping[str, Any], run_id: str, place: Path) -> dict[str, Any]:
-    from drfsm.adapters.fenced import fenced
     from drfsm.dr.procedures import drill as procedure
     from drfsm.dr.sites import baseline
     from drfsm.engine import Run, SystemClock
     from drfsm.engine.runner import who
 
     spec = load_machine((shipped("machines") / "drill.yaml").read_bytes(), source="drill.yaml")
-    world = fenced(connect(inputs, "", place, run_id)[0], _NoLease())
+    world = only_read(inputs, place, run_id)
     run = Run(run_id, inputs, who(), 0, True, "diagnose", {}, {}, SystemClock())  # noqa: FBT003  it changes nothing
     later = _known_later(spec, inputs)
     facts = procedure.diagnosed(world, run, [name for name in FACTS if name not in later])

@@ -7,6 +7,7 @@ drfsm itself reads only the files, as everybody else does. (The schema of a jour
 
 from collections.abc import Mapping
 
+from drfsm.evidence.schemas.dashboard import DASHBOARD
 from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
 from drfsm.evidence.schemas.failback import ALARM_HISTORY, FAILBACK
 from drfsm.evidence.schemas.promote import PROMOTE
@@ -26,6 +27,7 @@ RECEIPTS = (
     CONTROL_PLANE,
     APPLIED,
     STATUS,
+    DASHBOARD,
 )
 
 
