@@ -54,6 +54,7 @@ def publish(output: str, **options: Any) -> int:
     """
     from drfsm.dashboard import publish as bucket
     from drfsm.dashboard.gather import gather, source_of
+    from drfsm.dashboard.lines import lines
     from drfsm.dashboard.page import check_installed
 
     check_installed()
@@ -63,8 +64,9 @@ def publish(output: str, **options: Any) -> int:
     if output == "json":
         say_json(document)
         return int(ExitCode.DONE)
-    say_lines(_unread(document), err=True)
-    say_lines(addresses)
+    say_lines(lines(document))
+    say_lines(_unread(document))
+    say_lines(f"wrote      {address}" for address in addresses)
     return int(ExitCode.DONE)
 
 
@@ -105,4 +107,4 @@ def _until_stopped() -> Iterator[threading.Event]:
 
 def _unread(document: Mapping[str, Any]) -> Iterator[str]:
     for entry in document["unread"]:
-        yield f"could not be read: {entry['what']}: {entry['why']}"
+        yield f"NOT READ   {entry['what']}: {entry['why']}"

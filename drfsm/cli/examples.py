@@ -81,7 +81,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "machine show": ("failback",),
     "machine simulate": ("failback",),
     "sandbox": ("up", "outage primary"),
-    "sandbox demo": ("",),
+    "sandbox demo": ("", "--endpoints --dir build/demo-ui"),
     "sandbox down": ("",),
     "sandbox env": ("",),
     "sandbox manifests": ("manifests",),

@@ -211,9 +211,15 @@ def env(directory: Path | None) -> None:
     show_default=True,
     help="Directory for everything that the demo makes; the files of an earlier demo there are removed.",
 )
-def demo(directory: Path) -> None:
-    """Watch a rehearsal, a disaster, a promote, and a failback that is killed in the middle and resumed."""
-    _place(directory)
-    from drfsm.sandbox.demo import tell
+@click.option("--endpoints", is_flag=True, help="A workload that serves: names, write gates, an execution.")
+def demo(directory: Path, *, endpoints: bool) -> None:
+    """Watch a rehearsal, a disaster, a promote, and a failback that is killed in the middle and resumed.
 
-    tell(directory, say)
+    With --endpoints users are led to the sites by name: the promote is approved through an execution, and both are
+    killed while they move the name and while they open the new site's write gate.
+    """
+    _place(directory)
+    from drfsm.sandbox import demo as batch
+    from drfsm.sandbox import demo_endpoints
+
+    (demo_endpoints if endpoints else batch).tell(directory, say)

@@ -111,15 +111,10 @@ class Cloud:
     def client(self, service: str, identity: Identity | None = None) -> Any:
         """Return a boto3 client of this Cloud, as the sandbox's operator or as somebody else."""
         key = identity.access_key_id if identity else ACCESS_KEY_ID
+        secret = identity.secret_access_key if identity else SECRET_ACCESS_KEY
         with Cloud._lock:  # making clients is not thread-safe; using them is
             if (service, key) not in self._clients:
-                self._clients[service, key] = _session().client(
-                    service,
-                    endpoint_url=self.endpoint,
-                    region_name=REGION,
-                    aws_access_key_id=key,
-                    aws_secret_access_key=identity.secret_access_key if identity else SECRET_ACCESS_KEY,
-                )
+                self._clients[service, key] = client_at(self.endpoint, service, key, secret)
             return self._clients[service, key]
 
     def instances(self) -> list[Any]:
@@ -188,6 +183,13 @@ def share_descriptions() -> None:
 
     shared = SimpleNamespace(exists=files.exists, load_file=load_file)
     Loader.FILE_LOADER_CLASS = staticmethod(lambda: shared)
+
+
+def client_at(endpoint: str, service: str, key: str = ACCESS_KEY_ID, secret: str = SECRET_ACCESS_KEY) -> Any:
+    """Return a boto3 client of the Cloud at an endpoint, perhaps another process's. Not for two threads at once."""
+    return _session().client(
+        service, endpoint_url=endpoint, region_name=REGION, aws_access_key_id=key, aws_secret_access_key=secret
+    )
 
 
 @cache

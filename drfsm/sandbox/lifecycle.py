@@ -456,10 +456,15 @@ class RealSandbox(TwoSites["RealCluster"]):
 
 def serve(directory: Path, options: Options) -> None:
     """Host a sandbox until SIGTERM, as the background process."""
+    from drfsm.sandbox.executions import executions_of
+
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     chosen = RealSandbox if options.kubernetes == "real" else Sandbox
-    with chosen(directory, options, report=lambda step: _say(f"{STEP}{step}")) as sandbox:
+    with (
+        chosen(directory, options, report=lambda step: _say(f"{STEP}{step}")) as sandbox,
+        executions_of(sandbox.cloud),
+    ):
         _write(directory, sandbox.state)
         _say("ready")
         stop.wait()
