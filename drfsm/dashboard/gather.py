@@ -14,9 +14,9 @@ from attrs import field, frozen
 from drfsm import __version__
 from drfsm.dashboard import sites as of_sites
 from drfsm.dashboard.rows import drill_of, ended_run, moved_at, open_run
-from drfsm.dashboard.runs import Mirrors, SeenRun, seen_runs
+from drfsm.dashboard.runs import Mirrors, SeenRun, folders_of, seen_runs
 from drfsm.dashboard.values import Fields, Unread, is_known, none, time_of, unknown, words
-from drfsm.errors import DrfsmError
+from drfsm.errors import DrfsmError, UsageFault
 
 if TYPE_CHECKING:
     from drfsm.dr.layout import Layout
@@ -33,25 +33,32 @@ class Source:
     """What is read: the place that options name, as a run's inputs have it, and the mirrors that were read before."""
 
     inputs: Mapping[str, Any]
+    asked: tuple[str, ...] = ()  # the sites whose clusters are asked
     mirrors: Mirrors = field(factory=Mirrors)
 
 
 def source_of(options: Mapping[str, Any]) -> Source:
     """Return the source that the options of `drfsm dashboard` name.
 
-    Facts are observed for the inputs of a promote, which goes from the primary to DR. No such run is begun.
+    Facts are observed for the inputs of a promote, which goes from the primary to DR. No such run is begun. Raises
+    UsageFault for a kubeconfig that is no file.
     """
-    return Source({"cronjob_selector": "", "resume_cronjobs": "", **options, "taker": "dr"})
+    asked = tuple(site for site in _SITES if options[f"kubeconfig_{site}"])
+    for site in asked:
+        if not Path(options[f"kubeconfig_{site}"]).is_file():
+            raise UsageFault(
+                f"--kubeconfig-{site}: there is no file {options[f'kubeconfig_{site}']}", hint="check the path"
+            )
+    return Source({"cronjob_selector": "", "resume_cronjobs": "", **options, "taker": "dr"}, asked)
 
 
 def gather(source: Source) -> Fields:
-    """Return the document. Raises UsageFault for inputs that lead nowhere, and nothing that the world did."""
+    """Return the document. Raises nothing that the world did."""
     from drfsm.dr.terms import terms_of
     from drfsm.engine import Run, SystemClock
     from drfsm.runs.world import only_read
 
     terms = terms_of(source.inputs)
-    asked = of_sites.check_sites({site: str(source.inputs[f"kubeconfig_{site}"]) for site in _SITES})
     world = only_read(source.inputs, Path())
     run = Run("dashboard", source.inputs, "", 0, True, "look", {}, {}, SystemClock())  # noqa: FBT003  it changes nothing
     unread = Unread()
@@ -60,7 +67,7 @@ def gather(source: Source) -> Fields:
         unread.add(f"the bucket {terms.bucket}", fault.what)
     bucket = _Bucket(world, terms.layout, listing, fault, unread, terms.pair)
     runs = _runs(source, bucket, terms.bucket, terms.prefix)
-    sight = of_sites.Sight(world, run, asked, runs, unread)
+    sight = of_sites.Sight(world, run, source.asked, runs, unread)
     fences = dict.fromkeys(_SITES, bucket.down) if bucket.down else of_sites.fences(world, terms.layout, unread)
     schedules = of_sites.schedules(sight, fences)
     active, refuses = bucket.active_site()
@@ -88,7 +95,7 @@ def gather(source: Source) -> Fields:
 def _listed(store: "ObjectStore", prefix: str) -> tuple[Sequence["Stat"], DrfsmError | None]:
     """Return what drfsm has below the prefix; or why nobody can tell."""
     try:
-        return list(store.list(f"{prefix}/drfsm/")), None
+        return [stat for folder in folders_of(prefix) for stat in store.list(folder)], None
     except DrfsmError as fault:
         return (), fault
 

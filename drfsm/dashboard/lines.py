@@ -41,5 +41,5 @@ def _drill(drill: Mapping[str, Any]) -> str:
 def _value(value: Any) -> str:
     """Return a value, or why there is none, on one line."""
     if is_known(value):
-        return bounded(value, LONGEST)
+        return {"primary": "the primary", "dr": "DR"}.get(str(value)) or bounded(value, LONGEST)
     return ("not known: " if "unknown" in value else "none: ") + bounded(why(value), LONGEST)

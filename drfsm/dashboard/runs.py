@@ -19,7 +19,6 @@ from drfsm.claims import is_name, moment
 from drfsm.dashboard.values import Unread
 from drfsm.errors import DrfsmError, EvidenceFault, Unreachable
 from drfsm.journal import Record, RunState, fold, read
-from drfsm.journal.mirror import home_of
 from drfsm.journal.record_types import Reading
 from drfsm.runs import mirrors, selection
 from drfsm.runs.selection import KnownRun
@@ -27,6 +26,7 @@ from drfsm.runs.selection import KnownRun
 if TYPE_CHECKING:
     from drfsm.world import ObjectStore, Stat
 
+HOME, DRILLS = "drfsm/runs", "drills"
 MOST_MIRRORS = 100
 """The newest mirrors are read; how many are left out is told."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,7 +62,10 @@ class Mirrors:
     _kept: dict[str, tuple[frozenset[tuple[str, str]], Lines]] = field(factory=dict, init=False)
 
     def read(self, store: "ObjectStore", prefix: str, listing: Iterable["Stat"], unread: Unread) -> dict[str, Lines]:
-        """Return the lines of the newest mirrors, by run; what can't be read is noted, and has no lines."""
+        """Return the lines of the newest mirrors, by run; what can't be read is noted, and has no lines.
+
+        ``listing``: what lies below ``folders_of(prefix)``.
+        """
         listed = _by_run(prefix, listing)
         ordered = sorted(listed, key=lambda run_id: max(stat.modified for stat in listed[run_id]), reverse=True)
         if left_out := ordered[MOST_MIRRORS:]:
@@ -72,7 +75,8 @@ class Mirrors:
         shown: dict[str, Lines] = {}
         for run_id in ordered[:MOST_MIRRORS]:
             etags = frozenset((stat.key, stat.etag) for stat in listed[run_id])
-            shown[run_id] = self._lines(store, prefix, run_id, etags, unread)
+            own_prefix = listed[run_id][0].key.partition(f"/{HOME}/")[0]
+            shown[run_id] = self._lines(store, own_prefix, run_id, etags, unread)
         self._kept = {run_id: kept for run_id, kept in self._kept.items() if run_id in shown}
         return shown
 
@@ -95,12 +99,19 @@ class Mirrors:
         return mirror.lines
 
 
+def folders_of(prefix: str) -> tuple[str, str]:
+    """Return where drfsm's own objects lie, and where drills do: each has its journal below its own folder."""
+    return f"{prefix}/drfsm/", f"{prefix}/{DRILLS}/"
+
+
 def _by_run(prefix: str, listing: Iterable["Stat"]) -> dict[str, list["Stat"]]:
-    home = home_of(prefix, "")
+    """Return the objects of each run's mirror. The promote that a drill rehearsed is the drill's matter."""
     found: dict[str, list[Stat]] = {}
     for stat in listing:
-        run_id, slash, _ = stat.key.removeprefix(home).partition("/")
-        if stat.key.startswith(home) and slash and is_name("drfsm run", run_id):
+        own_prefix, within, rest = stat.key.partition(f"/{HOME}/")
+        run_id, slash, _ = rest.partition("/")
+        at_home = own_prefix in (prefix, f"{prefix}/{DRILLS}/{run_id}")
+        if within and slash and at_home and is_name("drfsm run", run_id):
             found.setdefault(run_id, []).append(stat)
     return found
 
@@ -115,36 +126,33 @@ def seen_runs(bucket: str, prefix: str, mirrored: Mapping[str, Lines], unread: U
                 continue
         elif not _is_of(known.state, bucket, prefix):
             continue
-        run = _of_bundle(known, mirrored.get(known.id, ()), bucket, prefix, unread)
+        run = _of_bundle(known, mirrored.get(known.id, ()), unread)
         runs.setdefault(run.known.id, run)
     for run_id, lines in mirrored.items():
         if run_id not in runs:
-            runs[run_id] = _of_mirror(run_id, lines, _uri(bucket, prefix, run_id))
+            runs[run_id] = _of_mirror(run_id, lines)
     ordered = sorted(runs.values(), key=_began, reverse=True)
     heirs = selection.with_heirs([run.known for run in ordered])
     return [SeenRun(known, run.records, run.known_from, run.is_here) for known, run in zip(heirs, ordered, strict=True)]
 
 
 def _is_of(state: RunState, bucket: str, prefix: str) -> bool:
-    return str(state.inputs.get("bucket", "")) == bucket and mirrors.own_prefix(state.inputs) == prefix
+    inputs = state.inputs
+    return (str(inputs.get("bucket", "")), str(inputs.get("prefix", "")).strip("/")) == (bucket, prefix)
 
 
 def _began(run: SeenRun) -> datetime:
     return moment(run.state.started_at or run.state.last_at) or _LONG_AGO
 
 
-def _uri(bucket: str, prefix: str, run_id: str) -> Path:
-    return Path(f"s3://{bucket}/{home_of(prefix, run_id)}")
-
-
-def _of_mirror(run_id: str, lines: Lines, uri: Path) -> SeenRun:
+def _of_mirror(run_id: str, lines: Lines) -> SeenRun:
+    """Return a run that has no bundle here; the place that it is given has its name, and is never looked at."""
     records = read(lines).records
-    fault = "" if records else "its mirror can't be read"
-    known = KnownRun(uri if fault else uri.with_name(run_id), fold(records), fault)
+    known = KnownRun(Path(run_id), fold(records), "" if records else "its mirror can't be read")
     return SeenRun(known, records, "mirror", is_here=False)
 
 
-def _of_bundle(known: KnownRun, mirrored: Lines, bucket: str, prefix: str, unread: Unread) -> SeenRun:
+def _of_bundle(known: KnownRun, mirrored: Lines, unread: Unread) -> SeenRun:
     if known.fault:
         return SeenRun(known, (), "bundle", is_here=True)
     try:
@@ -157,7 +165,7 @@ def _of_bundle(known: KnownRun, mirrored: Lines, bucket: str, prefix: str, unrea
         return SeenRun(KnownRun(known.place, fold(()), fault.what), (), "both", is_here=True)
     if len(mirrored) <= len(own):
         return SeenRun(known, read(own).records, "both", is_here=True)
-    elsewhere = _of_mirror(known.id, mirrored, _uri(bucket, prefix, known.id))
+    elsewhere = _of_mirror(known.id, mirrored)
     return SeenRun(elsewhere.known, elsewhere.records, "both", is_here=False)
 
 

@@ -12,7 +12,6 @@ from attrs import evolve, frozen
 
 from drfsm.dashboard.runs import SeenRun, readings
 from drfsm.dashboard.values import Fields, Unread, is_known, none, time_of, unknown, words
-from drfsm.errors import UsageFault
 from drfsm.evidence import wording
 from drfsm.runs.selection import freezing
 
@@ -83,7 +82,8 @@ def _active(values: Mapping[str, str]) -> Any:
     if len(on) > 1 or "mixed" in values.values():
         return "mixed"
     if missing := [NAMES[site] for site, value in values.items() if value == "unknown"]:
-        return unknown(f"the schedules of {' and '.join(missing)} are not known")
+        others = "".join(f"; those of {NAMES[site]} are on" for site in on)
+        return unknown(f"the schedules of {' and '.join(missing)} are not known{others}")
     return on[0] if on else none("the schedules of both sites are off")
 
 
@@ -189,13 +189,3 @@ def _leads(seen: Any, name: str, judge: Any, inputs: Mapping[str, Any]) -> Any:
         return seen
     value = judge({name: seen[name]}, inputs)
     return {"old": "primary", "new": "dr"}.get(value, value)
-
-
-def check_sites(kubeconfigs: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the sites whose kubeconfig is named. Raises UsageFault for one that is no file."""
-    from pathlib import Path
-
-    for site, path in kubeconfigs.items():
-        if path and not Path(path).is_file():
-            raise UsageFault(f"--kubeconfig-{site}: there is no file {path}", hint="check the path")
-    return tuple(site for site, path in kubeconfigs.items() if path)

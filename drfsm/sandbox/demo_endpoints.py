@@ -25,7 +25,7 @@ from drfsm.adapters.dns_names import DnsNames
 from drfsm.adapters.https import HttpsDoors
 from drfsm.dr import workload
 from drfsm.errors import DrfsmError, ExitCode, Unreachable
-from drfsm.sandbox.demo_shell import Say, Shell, Stop, begun, chapter, first_match, must, records
+from drfsm.sandbox.demo_shell import Say, Shell, Stop, begun, chapter, done, first_match, must, records
 from drfsm.sandbox.lifecycle import State, down, environment, up
 from drfsm.sandbox.seed import Options
 from drfsm.world import Door, ObjectStore
@@ -309,9 +309,7 @@ def _cut_at(bundle: Path, trigger: str, is_done: Callable[[], bool]) -> Stop:
     """Return a stop once a trigger's change is seen from outside; at the latest right after it is on record."""
 
     def when() -> bool:
-        if begun(bundle, trigger):
-            return is_done()
-        return any(entry["kind"] == "commit" and entry["body"]["trigger"] == trigger for entry in records(bundle))
+        return is_done() if begun(bundle, trigger) else done(bundle, trigger)
 
     return Stop(when)
 
@@ -361,5 +359,5 @@ def _failback(stage: _Stage, run_id: str) -> None:
 
 
 def _stands_in(bundle: Path, state: str) -> bool:
-    commits = [entry for entry in records(bundle) if entry["kind"] == "commit"]
-    return bool(commits and commits[-1]["body"]["to"] == state)
+    entered = records(bundle, f'"to":"{state}"')
+    return any(entry["kind"] == "commit" for entry in entered)

@@ -19,7 +19,6 @@ from attrs import frozen
 
 from drfsm.errors import DrfsmError
 
-WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.002
 LOG = "state_transitions.log"
 
@@ -81,8 +80,7 @@ class Shell:
         return code
 
     def _stop(self, process: "subprocess.Popen[str]", stop: Stop) -> None:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while process.poll() is None and time.monotonic() < deadline:
+        while process.poll() is None:
             if stop.when():
                 process.send_signal(stop.number)
                 self._say(f"  {stop.typed.format(pid=process.pid)}")
@@ -90,19 +88,28 @@ class Shell:
             time.sleep(POLL_SECONDS)
 
 
-def records(bundle: Path) -> list[Mapping[str, Any]]:
-    """Return the journal's records so far; a line that is being written is left out."""
+def records(bundle: Path, word: str = "") -> list[Mapping[str, Any]]:
+    """Return the journal's records so far; a line that is being written is left out.
+
+    ``word``: only the lines that hold it are read, as this is asked some hundred times a second.
+    """
     try:
         lines = (bundle / LOG).read_bytes().splitlines(keepends=True)
     except OSError:
         return []
-    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+    return [json.loads(line) for line in lines if line.endswith(b"\n") and word.encode() in line]
 
 
 def begun(bundle: Path, trigger: str) -> bool:
-    """Whether the journal's last record is the intent of a trigger."""
-    last = next(iter(records(bundle)[-1:]), {})
-    return bool(last.get("kind") == "intent" and last["body"]["trigger"] == trigger)
+    """Whether the last record that names a trigger is its intent."""
+    named = [entry for entry in records(bundle, f'"{trigger}"') if entry["body"].get("trigger") == trigger]
+    return bool(named) and named[-1]["kind"] == "intent"
+
+
+def done(bundle: Path, trigger: str) -> bool:
+    """Whether a trigger's commit is on record."""
+    named = records(bundle, f'"{trigger}"')
+    return any(entry["kind"] == "commit" and entry["body"]["trigger"] == trigger for entry in named)
 
 
 def first_match(pattern: str, lines: Sequence[str]) -> str:
