@@ -84,7 +84,13 @@ def gather(source: Source) -> Fields:
         "endpoints": endpoints,
         "schedules": schedules,
         "publish": of_sites.publish(sight, schedules["sites"]),
-        "write": writable(active, fences, refuses=refuses, has_endpoints=bool(terms.workload.endpoints)),
+        "write": writable(
+            active,
+            fences,
+            of_sites.no_writes_since(runs),
+            refuses=refuses,
+            has_endpoints=bool(terms.workload.endpoints),
+        ),
         "lease": bucket.lease(),
         "open_runs": [open_run(seen) for seen in runs if seen.known.is_open],
         "last_drill": _last_drill(runs, bucket),
@@ -228,14 +234,17 @@ class _Bucket:
         return {"held": bool(said.get("held")), "epoch": int(said.get("epoch", 0)), **named}
 
 
-def writable(active: Mapping[str, Any], fences: Mapping[str, Any], *, refuses: bool, has_endpoints: bool) -> Fields:
+def writable(
+    active: Mapping[str, Any], fences: Mapping[str, Any], recorded: str, *, refuses: bool, has_endpoints: bool
+) -> Fields:
     """Return the document's `write`: whether the active site takes its users' writes, and since when none does.
 
-    ``refuses``: servers that go by the active-site document refuse every write, as there is no valid one.
+    ``recorded``: since when none does, by the records of a run, or "". ``refuses``: servers that go by the active-site
+    document refuse every write, as there is no valid one.
     """
     site = active["site"]
     if is_known(site):
-        return _by_gate(active, fences[site])
+        return _by_gate(active, fences[site], recorded)
     why = str(site.get("unknown") or site.get("none"))
     if not has_endpoints and "none" in site:
         return _answer("none", f"batch mode: {why}", none("there is no write gate"))
@@ -244,12 +253,15 @@ def writable(active: Mapping[str, Any], fences: Mapping[str, Any], *, refuses: b
     return _answer("unknown", why, unknown("it is not known"))
 
 
-def _by_gate(active: Mapping[str, Any], fence: Any) -> Fields:
+def _by_gate(active: Mapping[str, Any], fence: Any, recorded: str) -> Fields:
     name = of_sites.NAMES[active["site"]]
     if active["writes"] != "open":
-        return _answer("no", f"the active site is {name}, and its writes are closed", active["since"])
+        # The document's own time is that of its last change, which may have been another closed site's.
+        times = [since for since in (active["since"], time_of(recorded) if recorded else None) if since]
+        since = min(filter(is_known, times), default=active["since"])
+        return _answer("no", f"the active site is {name}, and its writes are closed", since)
     if fence == "up":
-        since = unknown("a fence does not say since when")
+        since = time_of(recorded) if recorded else unknown("a fence does not say since when")
         return _answer("no", f"the active site is {name}, its writes are open, and its identity is fenced", since)
     return _answer("yes", f"{name} takes writes, by the active-site document", none("somebody can"))
 

@@ -145,6 +145,15 @@ def _nobody(runs: Sequence[SeenRun]) -> tuple[str, str, str]:
     return "", "", unreadable
 
 
+def no_writes_since(runs: Sequence[SeenRun]) -> str:
+    """Return since when no site takes writes, by the run that says so; "" where none does."""
+    for known in freezing([run.known for run in runs]):
+        for word, since in known.state.frozen_since.items():
+            if word.startswith(wording.NO_WRITES):
+                return since
+    return ""
+
+
 def fences(world: "World", layout: Any, unread: Unread) -> Mapping[str, Any]:
     """Return by site whether its fence is up, down or altered."""
     from drfsm.dr.sites import fence_by_hand

@@ -9,8 +9,11 @@ from drfsm.dashboard import sites
 from drfsm.dashboard.gather import writable
 from drfsm.dashboard.runs import SeenRun
 from drfsm.dashboard.values import Unread, none, unknown
+from drfsm.evidence.wording import NO_WRITES, NOBODY
 from drfsm.journal import RunState
+from drfsm.resources import shipped
 from drfsm.runs.selection import KnownRun
+from drfsm.spec import load_machine
 
 TIME = "2026-11-29T10:00:00Z"
 
@@ -104,5 +107,26 @@ def test_who_takes_writes_follows_from_the_document_and_the_fences(case: str) ->
     """Servers refuse what no valid document allows."""
     document, fences, flags, wanted = WRITE[case]
     given = {"refuses": False, "has_endpoints": False, **flags}
-    answer = writable(document, {"primary": "down", "dr": "down", **fences}, **given)
+    answer = writable(document, {"primary": "down", "dr": "down", **fences}, "", **given)
     assert answer["possible"] == wanted, answer
+
+
+def test_since_when_nobody_writes_is_the_first_closed_gate_of_a_transfer() -> None:
+    """The document changes once more while both sites are closed; the run's records know of the first."""
+    first = "2026-11-29T09:59:00.123456Z"
+    closed, open_gates = active("dr", "closed"), {"primary": "down", "dr": "down"}
+    flags = {"refuses": False, "has_endpoints": True}
+    assert writable(closed, open_gates, first, **flags)["nobody_since"] == "2026-11-29T09:59:00Z"
+    assert writable(closed, open_gates, "", **flags)["nobody_since"] == TIME
+    run = frozen(NO_WRITES)
+    assert sites.no_writes_since([run]) == TIME
+    assert sites.no_writes_since([frozen("nobody can publish")]) == ""
+
+
+@pytest.mark.parametrize("machine", ["promote", "failback"])
+def test_the_words_of_the_machines_are_those_that_are_looked_for(machine: str) -> None:
+    """Each says that nobody can publish, and that no site takes writes."""
+    spec = load_machine((shipped("machines") / f"{machine}.yaml").read_bytes(), source=machine)
+    reasons = [rule.reason for rule in spec.frozen]
+    assert NO_WRITES in reasons
+    assert any(reason.startswith(NOBODY) for reason in reasons)
