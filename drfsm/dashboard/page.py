@@ -16,12 +16,22 @@ from drfsm.errors import UsageFault
 from drfsm.evidence.wording import lasting
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 LONGEST = 600  # characters of one value on the page; the document has more
 _TEMPLATE = Path(__file__).with_name("page.html")
 _DAY = 86_400
+_TROUBLE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{{ policy }}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="refresh" content="{{ refresh_seconds }}">
+<title>drfsm: NOT READ</title></head>
+<body><h1>Nothing can be shown now</h1><p>{{ why }}</p>
+<p>Nothing older is shown in its place. It is read again every {{ refresh_seconds }} s.</p></body></html>
+"""
 
 
 def page(document: Mapping[str, Any], *, refresh_seconds: int = 0) -> bytes:
@@ -30,6 +40,12 @@ def page(document: Mapping[str, Any], *, refresh_seconds: int = 0) -> bytes:
     Raises UsageFault where jinja2 is not installed.
     """
     text = _template().render(document=document, policy=POLICY, refresh_seconds=refresh_seconds)
+    return text.encode("utf-8")
+
+
+def trouble(why: str, *, refresh_seconds: int) -> bytes:
+    """Return a page that says why there is no other, and that its browser reads again."""
+    text = _environment().from_string(_TROUBLE).render(why=why, policy=POLICY, refresh_seconds=refresh_seconds)
     return text.encode("utf-8")
 
 
@@ -45,6 +61,11 @@ def check_installed() -> None:
 
 @cache
 def _template() -> "Template":
+    return _environment().from_string(_TEMPLATE.read_text(encoding="utf-8"))
+
+
+@cache
+def _environment() -> "Environment":
     check_installed()
     from jinja2 import Environment, StrictUndefined
 
@@ -52,7 +73,7 @@ def _template() -> "Template":
         autoescape=True, finalize=_shown, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"known": is_known, "why": why, "time": shown_time, "ago": ago, "lasting": shown_seconds}
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return environment
 
 
 def _shown(value: Any) -> Any:

@@ -4,23 +4,26 @@
     GET /status.json  the document
 
 It answers for 127.0.0.1 and localhost only, so that a page of another site can't read it through a name of its own.
-Two requests are never gathered at once. It changes nothing, and has no other path.
+Two requests are never gathered at once, and what takes too long is answered with a page that says so. It changes
+nothing, and has no other path.
 """
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 from drfsm.claims import bounded
-from drfsm.dashboard.page import POLICY, page
+from drfsm.dashboard.page import POLICY, page, trouble
 from drfsm.dashboard.publish import json_of
-from drfsm.errors import UsageFault
+from drfsm.errors import DrfsmError, Unreachable, UsageFault
 
 ADDRESS = "127.0.0.1"
 REFRESH_SECONDS = 15
+ANSWER_SECONDS = 30.0
 IDLE_SECONDS = 10.0  # a client that sends nothing for so long is let go
 HTML, JSON, TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
 _HEADERS = {
@@ -38,9 +41,10 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int, read: Read, tell: Tell) -> None:
+    def __init__(self, port: int, read: Read, tell: Tell, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         """Listen. Raises UsageFault where the port can't be had."""
         self._read, self.tell, self._one_at_a_time = read, tell, threading.Lock()
+        self.answer_seconds = answer_seconds
         try:
             super().__init__((ADDRESS, port), _Handler)
         except OSError as fault:
@@ -55,9 +59,27 @@ class Server(ThreadingHTTPServer):
         return f"http://{ADDRESS}:{self.server_address[1]}/"
 
     def document(self) -> Mapping[str, Any]:
-        """Return the document of now."""
-        with self._one_at_a_time:
-            return self._read()
+        """Return the document of now. Raises Unreachable where that takes longer than a browser should wait.
+
+        Until then a browser shows the page that it has, which is older. What is read too late is thrown away.
+        """
+        late = Unreachable(f"the bucket or a cluster has not answered within {self.answer_seconds:.0f} s")
+        if not self._one_at_a_time.acquire(timeout=self.answer_seconds):
+            raise late
+        read: Future[Mapping[str, Any]] = Future()
+        threading.Thread(target=self._gather, args=(read,), daemon=True).start()
+        try:
+            return read.result(timeout=self.answer_seconds)
+        except TimeoutError:
+            raise late from None
+
+    def _gather(self, read: "Future[Mapping[str, Any]]") -> None:
+        try:
+            read.set_result(self._read())
+        except BaseException as fault:  # noqa: BLE001  whoever waits for it says it
+            read.set_exception(fault)
+        finally:
+            self._one_at_a_time.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a client that went away."""
@@ -84,14 +106,21 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             body = made(self.server.document())
+        except DrfsmError as fault:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, kind, fault.what)
         except Exception as fault:  # noqa: BLE001  a page that says why is better than a closed connection
-            why = f"the dashboard could not be made: {bounded(f'{type(fault).__name__}: {fault}', 500)}"
-            self.server.tell(why)
-            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, TEXT, f"{why}\nNothing older is shown.\n".encode())
-            return
-        self._send(HTTPStatus.OK, kind, body)
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, kind, f"a defect in drfsm: {type(fault).__name__}: {fault}")
+        else:
+            self._send(HTTPStatus.OK, kind, body)
 
     do_HEAD = do_GET  # noqa: N815  the name that http.server looks for
+
+    def _refuse(self, status: HTTPStatus, kind: str, why: str) -> None:
+        """Say why there is nothing to show, to the browser, which reads again, and to whoever serves."""
+        why = bounded(why, 500)
+        self.server.tell(f"not shown: {why}")
+        body = trouble(why, refresh_seconds=REFRESH_SECONDS) if kind == HTML else json_of({"unread_because": why})
+        self._send(status, kind, body)
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         self.send_response(status)

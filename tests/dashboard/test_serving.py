@@ -24,9 +24,9 @@ pytestmark = pytest.mark.sandbox
 
 
 @contextmanager
-def serving(documents: Iterator[Mapping[str, Any]], told: list[str]) -> Iterator[Server]:
+def serving(documents: Iterator[Mapping[str, Any]], told: list[str], answer_seconds: float = 30) -> Iterator[Server]:
     """Serve these documents, one a request; ``told``: what the server says of failures."""
-    with Server(0, lambda: next(documents), told.append) as server:
+    with Server(0, lambda: next(documents), told.append, answer_seconds=answer_seconds) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
         server.shutdown()
@@ -55,9 +55,30 @@ def test_each_request_reads_anew_and_a_failure_shows_nothing_older() -> None:
         assert "first" in ask(server.url)[2]
         assert json.loads(ask(server.url, "/status.json")[2])["workload"] == "second"
         status, _, body = ask(server.url)
-        assert (status, "first" in body, "could not be made" in body) == (500, False, True)
-        assert told == [body.splitlines()[0]]
+        assert (status, "first" in body, "Nothing can be shown now" in body) == (500, False, True)
+        assert ask(server.url, "/status.json")[0] == 500
+        assert told[0].startswith("not shown: a defect in drfsm: ")
         assert ask(server.url, "/x")[0] == 404
+
+
+def test_what_takes_too_long_is_answered_in_time_and_shown_to_nobody_later() -> None:
+    """A bucket that hangs: a browser must not go on showing the page that it has. The next request is answered anew."""
+    hangs = threading.Event()
+
+    def documents() -> Iterator[Mapping[str, Any]]:
+        hangs.wait(30)
+        yield document("read too late")
+        yield document("of now")
+
+    told: list[str] = []
+    with serving(documents(), told, answer_seconds=0.2) as server:
+        for _ in range(2):  # the second waits for the first
+            status, _, body = ask(server.url)
+            assert (status, "has not answered within" in body, 'http-equiv="refresh"' in body) == (503, True, True)
+        hangs.set()
+        server.answer_seconds = 30
+        body = ask(server.url)[2]
+        assert ("of now" in body, "too late" in body) == (True, False)
 
 
 def test_it_answers_for_loopback_only_and_forbids_everything() -> None:
