@@ -135,9 +135,9 @@ def contract_of(given: Mapping[str, Any]) -> "Workload":
 
 def endpoint_scope(contract: "Workload") -> str:
     """Return what a run does with the contract's endpoints: none where it declares none."""
-    from drfsm.dr.endpoints.declared import scope_of
+    from drfsm.dr.endpoints import declared
 
-    return scope_of(contract)
+    return declared.scope_of(contract)
 
 
 def _of_workload(choose: Callable[["Workload"], str]) -> Callable[[click.Context, click.Parameter, str], str]:

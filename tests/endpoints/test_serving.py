@@ -72,15 +72,6 @@ def test_a_certificate_must_lead_to_the_contract_s_authorities(bench: Bench, tmp
     assert "its certificate is not trusted" in wrong(bench)
 
 
-def test_a_lost_site_is_not_asked(bench: Bench) -> None:
-    """Nor is the source site in a rehearsal."""
-    bench.inputs = {"primary_unreachable": "yes"}
-    assert bench.fact("primary_serving") == "lost"
-    bench.inputs = {"target": "drill"}
-    assert [bench.fact(name) for name in ("primary_serving", "dr_serving")] == ["lost", "serves"]
-    assert not bench.sites.primary.requests
-
-
 def test_through_the_name_the_new_owner_is_asked(bench: Bench) -> None:
     """Where the name leads is where users go: before the move the old site, after it the new one."""
     bench.sites.dr.outage()

@@ -63,13 +63,13 @@ def _judge(site: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str | 
     """Judge a site's gate. By the document: closed where there is none, unknown where nobody can read it.
 
     A lost site's switch is not asked: then the document says what its gate is, and a fence has to stand in. A contract
-    whose endpoints take no writes has no switch either.
+    whose endpoints take no writes has no switch either, and one without endpoints has no gate that could be known.
     """
 
     def judge(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | None:
         terms = terms_of(inputs)
         if not terms.workload.endpoints:
-            return "none"
+            return None
         switches = _switches(terms)
         if switches is not None and "not_asked" not in seen["switches"]:
             return {"on": OPEN, "off": CLOSED}.get(switches.position(seen["switches"]), "mixed")

@@ -104,12 +104,12 @@ def _by_object(endpoint: Endpoint, seen: Mapping[str, Any], site: str, words: st
     return str(named), f"the routing object names {named}"
 
 
-def _judge_sites(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    """Judge where all endpoints lead: old, new, mixed or other; none where there are none."""
+def _judge_sites(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | None:
+    """Judge where all endpoints lead: old, new, mixed or other. A run that moves no name does not know."""
     terms = terms_of(inputs)
     entries = moving(terms)
     if not seen:
-        return "none"
+        return None
     sites = {_site_of(entries[name].endpoint, seen[name])[0] if name in entries else records.OTHER for name in seen}
     if records.OTHER in sites or len(sites) > 1:
         return records.OTHER if records.OTHER in sites else records.MIXED
@@ -154,7 +154,7 @@ def _said(answer: DnsAnswer) -> dict[str, Any]:
     return {"values": list(answer.values), "authoritative": answer.authoritative}
 
 
-def _judge_seen(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+def _judge_seen(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | None:
     terms = terms_of(inputs)
     entries = moving(terms)
     verdicts: set[str] = set()
@@ -163,7 +163,7 @@ def _judge_seen(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
         for answer in servers.values():
             verdicts.add(_verdict(endpoint, answer, terms.target_site) if endpoint else records.OTHER)
     if not seen:
-        return "none"
+        return None
     if records.OTHER in verdicts or not verdicts:
         return records.OTHER
     return verdicts.pop() if len(verdicts) == 1 else records.MIXED

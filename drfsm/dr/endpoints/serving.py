@@ -11,14 +11,11 @@ from typing import Any
 
 from drfsm.claims import bounded, json_of
 from drfsm.dr.endpoints.declared import declared, door_of, https_of, moving, names_of, zones_of
-from drfsm.dr.pointers import left_alone, ownership
 from drfsm.dr.terms import terms_of
 from drfsm.dr.workload import Check, Endpoint
 from drfsm.engine import Fact, Run
 from drfsm.errors import Unreachable, Unreadable
 from drfsm.world import Door, HttpReply, World
-
-LOST = "lost"
 
 
 def faults_of(world: World, run: Run, door: Door, checks: Mapping[str, Check]) -> list[str]:
@@ -75,8 +72,6 @@ def _observe(site: str) -> Callable[[World, Run], Any]:
     """Ask every endpoint's server of a site by its address."""
 
     def observe(world: World, run: Run) -> dict[str, Any]:
-        if left_alone(run, site):
-            return {"not_asked": ownership.NOT_ASKED}
         seen = {
             name: {"wrong": faults_of(world, run, door_of(endpoint, address_of(endpoint, site)), endpoint.checks)}
             for name, endpoint in declared(terms_of(run.inputs)).items()
@@ -117,11 +112,9 @@ def _in_words(seen: dict[str, Any]) -> dict[str, Any]:
     return {"endpoints": seen, **({"in_words": "; ".join(faults)} if faults else {})}
 
 
-def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str:
-    if "not_asked" in seen:
-        return LOST
+def _judge(seen: Mapping[str, Any], _inputs: Mapping[str, Any]) -> str | None:
     if not seen["endpoints"]:
-        return "none"
+        return None
     return "fails" if any(entry["wrong"] for entry in seen["endpoints"].values()) else "serves"
 
 
@@ -141,7 +134,7 @@ def _observe_replication(world: World, run: Run) -> dict[str, Any]:
 
 
 def _judge_replication(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    return {"serves": "current", "fails": "behind"}.get(_judge(seen, inputs), "none")
+    return {"serves": "current", "fails": "behind"}.get(_judge(seen, inputs) or "", "none")
 
 
 FACTS = {
