@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from drfsm.cli.dashboard import _until_stopped
 from drfsm.cli.main import run as drfsm
 from drfsm.dashboard.server import Server
 from drfsm.errors import ExitCode, UsageFault
@@ -143,7 +144,16 @@ def test_a_bucket_that_can_t_be_written_is_an_error_and_one_that_can_t_be_read_i
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve_prints_where_answers_and_ends_cleanly(desk: Desk, tmp_path: Path, number: signal.Signals) -> None:
+def test_either_signal_ends_it_and_means_what_it_did_before_afterwards(number: signal.Signals) -> None:
+    """Ctrl-C, and what a service manager sends."""
+    before = signal.getsignal(number)
+    with _until_stopped() as stopped:
+        os.kill(os.getpid(), number)
+        assert stopped.wait(5)
+    assert signal.getsignal(number) is before
+
+
+def test_serve_prints_where_answers_and_ends_cleanly(desk: Desk, tmp_path: Path) -> None:
     """The command as a person types it: it shows what changes in the bucket, and Ctrl-C ends it with 0."""
     desk.activate("dr", "open")
     with subprocess.Popen(
@@ -157,6 +167,6 @@ def test_serve_prints_where_answers_and_ends_cleanly(desk: Desk, tmp_path: Path,
         assert checked(json.loads(ask(url, "/status.json")[2]))["endpoints"]["site"] == "primary"
         desk.put("active.json", "garbage")
         assert "the active-site document" in ask(url)[2]
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=20)
     assert (process.returncode, "Traceback" in told) == (ExitCode.DONE, False), told
