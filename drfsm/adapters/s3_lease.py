@@ -89,6 +89,10 @@ class S3Lease:
         """
         return self._taken_from
 
+    def current(self) -> Mapping[str, Any]:
+        """Return what the lease says now; {} where there is none. Raises ActionFailed for one that is damaged."""
+        return self._read()[0]
+
     def look(self) -> None:
         """Read the lease now: the next ``acquire`` fails if another process takes it in between.
 

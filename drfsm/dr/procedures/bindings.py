@@ -37,8 +37,15 @@ INPUT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "approval_expires": 24,
         "approval_distinct": "no",
         "allow_degraded": "no",
+        "endpoints": "none",
     },
-    "failback": {"refresh_pull_secret": "no", "workload": "", "comparison_profile": "", "allow_degraded": "no"},
+    "failback": {
+        "refresh_pull_secret": "no",
+        "workload": "",
+        "comparison_profile": "",
+        "allow_degraded": "no",
+        "endpoints": "none",
+    },
 }
 """Machine -> input -> its value in a run whose declaration does not name it: so that nothing changes for that run."""
 

@@ -10,6 +10,7 @@ from shlex import quote
 from typing import Any
 from uuid import uuid4
 
+from drfsm.dr.endpoints import declared
 from drfsm.dr.terms import terms_of
 from drfsm.dr.validation import receipt as validation_receipt
 from drfsm.engine import Act, Fact, Run
@@ -58,6 +59,7 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
         "approval_distinct": str(given("approval_distinct") or "no"),
         "adopt_ownership": "no", "allow_image_drift": "no", "allow_degraded": "no",
         "gitops_paused": "no",
+        "endpoints": declared.scope_of(terms.workload, rehearsal=not canonical),
         "execution_id": "", "drain_timeout": "300",
         "kubeconfig_dr": str(given("kubeconfig_dr")),
     }  # fmt: skip
