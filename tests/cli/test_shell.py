@@ -23,6 +23,7 @@ from drfsm.cli.main import _report_fault, cli
 from drfsm.cli.nearest import nearest
 from drfsm.errors import ExitCode, IllegalTransition
 from tests.command import Drfsm
+from tests.starter import Command
 from tests.typed import parse
 
 ROOT = Path(__file__).parents[2]
@@ -197,11 +198,9 @@ def offered(typed: str, home: Path, shell: str = "bash", **more: str) -> list[st
         "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1), COMPLETE_VARIABLE: f"{shell}_complete",
         "DRFSM_HOME": str(home), **more,
     }  # fmt: skip
-    ended = subprocess.run(
-        [sys.executable, "-m", "drfsm"], env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
-    assert ended.stderr == ""
-    return [line.partition(",")[2] or line for line in ended.stdout.splitlines()]
+    out, err = Command([], {**os.environ, **environment}).communicate(90)
+    assert err == ""
+    return [line.partition(",")[2] or line for line in out.splitlines()]
 
 
 @pytest.fixture
