@@ -102,7 +102,7 @@ class S3Lease:
 
     def in_the_way(self) -> LeaseHeld | None:
         """Return why a new run's ``acquire`` would be refused now, None where it would not. Changes nothing."""
-        current, _ = self._read()
+        current = self.current()
         if not current.get("held") or str(current["run_id"]) == self._take_over_from:
             return None
         return None if self._standing(current, wait=False) in FREE else self._held_by(current)

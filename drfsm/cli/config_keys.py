@@ -89,7 +89,7 @@ class Key:
 
 
 def _seconds_text(value: object) -> str:
-    return f"{seconds_of(value):g}"
+    return f"{seconds_of(value):.3f}".rstrip("0").rstrip(".")
 
 
 def _hours(value: object) -> float:
@@ -151,6 +151,8 @@ KEYS: Mapping[str, Key] = {
             "DRFSM_RECOVERY_TIME_OBJECTIVE", "none", "recovery_time_objective", _seconds_text),
         Key("objectives.recovery_point", DURATION, "How old a backup may be.",
             "DRFSM_RECOVERY_POINT_OBJECTIVE", "any age", "recovery_point_objective", _seconds_text),
+        Key("objectives.drill_interval", DURATION, "How long a green drill proves readiness (`drfsm doctor`).",
+            "DRFSM_DRILL_INTERVAL", "without end", "drill_interval", _seconds_text),
         Key("objectives.freshness", DURATION, "How long ago the published run may have ended (`drfsm health`).",
             "DRFSM_MAX_AGE", "6h", "max_age", _hours),
         Key("policies.two_people", _BOOLEAN, "Another person than the one who starts a run must approve it.",

@@ -60,6 +60,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "dashboard": ("serve --bucket results", "publish --bucket results"),
     "dashboard publish": (f"--bucket results {_SITES}",),
     "dashboard serve": ("--bucket results", f"--bucket results {_SITES} --port 8008"),
+    "doctor": ("", f"{_SITES} {_AT} --drill-interval 30d"),
     "pointers": ("show --bucket results",),
     "pointers show": ("--bucket results",),
     "pointers set": (f"{_RUN} --bucket results --reason 'the newer run is wrong'",),

@@ -39,6 +39,11 @@ COMMANDS: "Mapping[str, tuple[str, str, str]]" = {
         "dashboard",
         "A page of active sites, open runs and history: in the bucket, or served.",
     ),
+    "doctor": (
+        "doctor",
+        "doctor",
+        "Say whether this machine and these sites are ready for a disaster, and until when.",
+    ),
     "pointers": ("pointers", "pointers", "Show which run is canonical; set another one by hand."),
     "fence": ("fences", "fence", "Show which site is fenced off from the pointers; lift a fence by hand."),
     "runs": ("artifact_runs", "runs", "Published runs of the workload: list, show, verify, compare, sync."),

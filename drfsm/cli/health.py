@@ -80,13 +80,13 @@ def health(
     refused = False  # one receiver that fails keeps the measurements from no other
     if prometheus:
         text = textfile(found, project, datetime.now(UTC))
-        refused |= _is_refused(
+        refused |= is_refused(
             lambda: put_in_place(prometheus, text, "--prometheus"), note, f"the textfile {prometheus}"
         )
     if cloudwatch:
         metrics = measurements(found, project)
         to = f"{len(metrics)} metrics to the namespace {cloudwatch}"
-        refused |= bool(metrics) and _is_refused(lambda: _to_cloudwatch(given, cloudwatch, metrics), note, to)
+        refused |= bool(metrics) and is_refused(lambda: _to_cloudwatch(given, cloudwatch, metrics), note, to)
         if not metrics:
             note(f"  nothing is known to write to the namespace {cloudwatch}")
     code = CODES.get(found.verdict, ExitCode.DIFFERENT)
@@ -109,7 +109,7 @@ def _lines(found: "Health", given: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _is_refused(hand_over: Callable[[], None], note: Callable[[str], None], what: str) -> bool:
+def is_refused(hand_over: Callable[[], None], note: Callable[[str], None], what: str) -> bool:
     """Hand measurements over and say so; return whether that failed. Nobody must take silence there for health."""
     try:
         hand_over()

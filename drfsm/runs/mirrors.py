@@ -140,7 +140,9 @@ def own_prefix(inputs: Mapping[str, Any]) -> str:
 
 
 def state_of(mirror: Mirror) -> RunState:
-    """Return the state of a mirrored run. Raises EvidenceFault for inconsistent records, or another run's."""
+    """Return the state of a mirrored run. Raises EvidenceFault for inconsistent records, another run's, or none."""
+    if not mirror.lines:
+        raise EvidenceFault(f"{mirror.uri} holds no record", hint="find out who wrote there, and what")
     state = trust.sound(mirror.records)
     if mirror.records[0].kind != "start_revoked":  # which says no place
         _check_place(mirror, state)

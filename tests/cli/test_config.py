@@ -34,7 +34,8 @@ GOOD: Mapping[str, str] = {
     "sites.primary.fence_role": '"arn:aws:iam::111122223333:role/a"',
     "sites.dr.kubeconfig": '"dr.yaml"', "sites.dr.context": '"c"',
     "sites.dr.fence_role": '"arn:aws:iam::111122223333:role/b"',
-    "objectives.recovery_time": '"4h"', "objectives.recovery_point": "86400", "objectives.freshness": '"26h"',
+    "objectives.recovery_time": '"4h"', "objectives.recovery_point": "86400", "objectives.drill_interval": '"30d"',
+    "objectives.freshness": '"26h"',
     "policies.two_people": "true", "policies.approval_expires": '"12h"', "policies.soak": '"next"',
     "trust.machines": f'["{SHA}"]', "trust.allowed_signers": '"signers"',
 }  # fmt: skip

@@ -8,6 +8,7 @@ drfsm itself reads only the files, as everybody else does. (The schema of a jour
 from collections.abc import Mapping
 
 from drfsm.evidence.schemas.dashboard import DASHBOARD
+from drfsm.evidence.schemas.doctor import DOCTOR
 from drfsm.evidence.schemas.drill import DRILL, PHASE, VALIDATION
 from drfsm.evidence.schemas.failback import ALARM_HISTORY, FAILBACK
 from drfsm.evidence.schemas.plan import PLAN
@@ -33,6 +34,7 @@ RECEIPTS = (
     REPLAY,
     PLAN,
     DASHBOARD,
+    DOCTOR,
 )
 
 
