@@ -26,7 +26,7 @@ _OF_SITES = (
             type=click.Path(),
             envvar=f"DRFSM_KUBECONFIG_{site.upper()}",
             show_envvar=True,
-            help=f"Path to {words} kubeconfig.  [default: what a run read last stands in]",
+            help=f"Path to {words} kubeconfig; without it, what a run read last is shown.",
         )
         for site, words in (("dr", "DR's"), ("primary", "the primary's"))
     ),
