@@ -168,6 +168,7 @@ def failback(**options: Any) -> int:
         "prefix": options["prefix"].strip("/"),
         "gitops_paused": "yes" if options["gitops_paused"] else "no",
         "endpoints": endpoint_scope(contract_of(options)),
+        "missing_writes_accepted": "",
         "refresh_pull_secret": "asked" if options["refresh_pull_secret"] else "no",
         "allow_image_drift": "yes" if options["allow_image_drift"] else "no",
         "allow_degraded": "yes" if options["allow_degraded"] else "no",
