@@ -45,6 +45,7 @@ COMMANDS: "Mapping[str, tuple[str, str, str]]" = {
         "Say whether this machine and these sites are ready for a disaster, and until when.",
     ),
     "pointers": ("pointers", "pointers", "Show which run is canonical; set another one by hand."),
+    "endpoints": ("endpoints", "endpoints", "Show which site takes the users' writes; declare the first active site."),
     "fence": ("fences", "fence", "Show which site is fenced off from the pointers; lift a fence by hand."),
     "runs": ("artifact_runs", "runs", "Published runs of the workload: list, show, verify, compare, sync."),
     "control-plane": (

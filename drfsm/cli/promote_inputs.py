@@ -152,6 +152,7 @@ def inputs_of(options: dict[str, Any], planned: reserved_plans.Reserved, validat
         "ticket": "",
         "allow_older": "no",
         "endpoints": endpoint_scope(contract),
+        "missing_writes_accepted": "",
         "refresh_pull_secret": "asked" if options["refresh_pull_secret"] else "no",
         "fence_primary": "asked" if fenced else "none",
         "validation_env": "\n".join(assignments(options["validation_env"], contract)),

@@ -8,7 +8,7 @@ from drfsm.dr.endpoints import claim
 from drfsm.dr.endpoints.canary import key_of
 from drfsm.world import DnsAnswer
 from tests.agree.cases import Case, Change, Table, case, given
-from tests.agree.of_inputs import LOST
+from tests.agree.of_inputs import BLANK, LOST, WORDS
 from tests.agree.of_sites import DR_LOST, switches
 from tests.agree.serving import (
     ADDRESSES,
@@ -124,6 +124,7 @@ def left(what: str) -> Change:
 
 SERVES, SWITCHED = serves(), serves(CONFIGMAP_GATE)
 DRILL = given(target="drill")
+ACCEPTED = given(missing_writes_accepted=WORDS)
 NAMES: Table = {
     "endpoint_site": (
         case("old", "its records lead to the source", SERVES),
@@ -222,7 +223,15 @@ SITES: Table = {
     "endpoint_replication": (
         case("none", "what is written lies in the bucket", SERVES),
         case("current", "its check passes on the target", serves(REPLICATED)),
+        case("current", "it passes, whatever a person accepts", serves(REPLICATED), ACCEPTED),
         case("behind", "it does not", serves(REPLICATED), ill("target")),
+        case("accepted", "it does not, and a person goes on without", serves(REPLICATED), ill("target"), ACCEPTED),
+        case("behind", "for no reason", serves(REPLICATED), ill("target"), given(missing_writes_accepted=BLANK)),
+    ),
+    "users": (
+        case("move", "names lead to another site at the end", SERVES),
+        case("stay", "the contract has no endpoints"),
+        case("stay", "a rehearsal only looks", SERVES, given(endpoints="checked"), only="promote"),
     ),
     "canary": (
         case("clean", "nothing of this run is there", SERVES),
@@ -233,4 +242,16 @@ SITES: Table = {
 }
 
 
-OF_ENDPOINTS: Table = {**NAMES, **SITES}
+def denied(place: Place) -> None:
+    """Let us change no record."""
+    zones(place).denied = True
+
+
+RIGHTS: Table = {
+    "record_rights": (
+        case("granted", "a name's records may be changed", SERVES),
+        case("missing", "a name's records may not be changed", SERVES, denied),
+        case("granted", "no name is moved, so nobody asks", denied),
+    )
+}
+OF_ENDPOINTS: Table = {**NAMES, **SITES, **RIGHTS}

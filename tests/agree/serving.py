@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define, field
 
-from drfsm.errors import Conflict
+from drfsm.errors import ActionFailed, Conflict
 from drfsm.world import DnsAnswer, Door, HttpReply, RecordChange, RecordSet
 
 HOST, DRILL_HOST, RESOLVER = "api.example.com", "api-drill.example.com", "resolver.example.com"
@@ -47,6 +47,7 @@ class Zones:
     """A hosted zone: name -> its records."""
 
     sets: dict[str, list[RecordSet]] = field(factory=dict)
+    denied: bool = False  # whether we may change nothing
 
     def records(self, _zone: str, name: str) -> Sequence[RecordSet]:
         """Return the records of a name."""
@@ -58,6 +59,8 @@ class Zones:
 
     def change(self, _zone: str, changes: Sequence[RecordChange], _comment: str) -> str:
         """Make all changes, or none."""
+        if self.denied:
+            raise ActionFailed("changing records: AccessDenied")
         after = deepcopy(self.sets)
         for change in changes:
             of_name = after.setdefault(change.record["Name"].rstrip("."), [])

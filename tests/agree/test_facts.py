@@ -50,7 +50,10 @@ ASKED_IF_IT_ANSWERS: Mapping[tuple[str, str], tuple[set[str], str]] = {
         (f"{what}_serving", "https"): ({"fails"}, "a site that gives no answer does not serve")
         for what in ("primary", "dr", "endpoint")
     },
-    ("endpoint_replication", "https"): ({"behind"}, "likewise: nobody shows that the new owner has every write"),
+    ("endpoint_replication", "https"): (
+        {"behind", "accepted"},
+        "likewise: nobody shows that the new owner has every write",
+    ),
     ("endpoint_resolvers", "names"): ({"stale"}, "it is shown and guards nothing: nobody is led by a silent resolver"),
     ("image_drift", "registry"): ({"differs"}, "two names are different images, unless their registry tells otherwise"),
 }

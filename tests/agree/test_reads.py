@@ -29,6 +29,7 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "approved_by": ("bob",),
     "approved_at": ("2026-03-01T12:00:00+00:00",),
     "ticket": ("CHG-2",),
+    "missing_writes_accepted": ("an hour of writes is lost", ""),
     "confirm2": ("CONFIRM-another",),
 }
 

@@ -813,7 +813,7 @@ def inputs_of(site: Site, **given: Any) -> dict[str, Any]:
         "primary_run_id": datetime.now(UTC).isoformat(timespec="microseconds"), "candidate": "local",
         "provider": "openai", "profile": "cs", "image_ref": "", "allow_tag": "no", "cronjob": "",
         "configmap": CONFIGMAP, "cronjob_selector": "", "resume_cronjobs": "", "allow_image_drift": "no",
-        "allow_degraded": "no",
+        "allow_degraded": "no", "missing_writes_accepted": "",
         "gitops_paused": "no", "refresh_pull_secret": "no",
         "endpoints": scope_of(sandbox.options.contract),
         "adopt_ownership": "no",

@@ -113,6 +113,19 @@ def dr_stands_by(spec: MachineSpec) -> Breaks:
     yield from lacking((row for row in asks if row.trigger != "refresh_pull_secret"), "dr_is_drained")
 
 
+@claim("Who takes over has every write, or a person goes on without; the gate is looked at again before each switch",
+       "failback", "promote")  # fmt: skip
+def no_write_is_lost(spec: MachineSpec) -> Breaks:
+    """Find steps that would go on though the old site takes writes, or the new one lacks some."""
+    rows = [row for row in by_runner(spec) if "drill" not in row.when.get("target", ()) and "rehears" not in row.source]
+    yield from lacking(
+        (row for row in rows if row.trigger in ("confirm_writes_settled", "confirm_endpoints_seen")),
+        "writes_are_replicated",
+    )
+    switches = ("switch_provider_pointers", "switch_global_pointer", "hand_over_ownership")
+    yield from lacking((row for row in rows if row.trigger in switches), "users_cannot_write")
+
+
 @claim("From the primary's drain to the end every step asks whether the primary is still stopped", "promote")
 def primary_stays_stopped(spec: MachineSpec) -> Breaks:
     """Find steps that would go on beside a primary that was thawed, or returned."""

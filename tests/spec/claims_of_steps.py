@@ -175,9 +175,10 @@ A_PERSONS = {
     "failback": {"accept_newer_run", "mend_pointers", "ask_dr_fence", "declare_dr_lost", "answer_for_primary_pod",
                  "skip_sync", "skip_restore_check", "accept_degraded_primary", "retry_validation", "renew_pull_secret",
                  "accept_divergence", "keep_dr_run", "retry_soak", "skip_soak", "skip_teardown", "abort", "waive_undo",
-                 "skip_cache_wait", "remove_canary"},
+                 "skip_cache_wait", "remove_canary", "accept_missing_writes"},
     "promote": {"approve", "decline", "declare_primary_lost", "declare_primary_lost_unfenced", "renew_pull_secret",
-                "accept_degraded_dr", "retry_validation", "abort", "waive_undo", "remove_canary"},
+                "accept_degraded_dr", "retry_validation", "abort", "waive_undo", "remove_canary",
+                "accept_missing_writes"},
     "drill": {"abort", "keep_site"},
 }  # fmt: skip
 

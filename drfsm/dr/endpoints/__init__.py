@@ -5,11 +5,11 @@ document), gates.py (the write gate), serving.py (health), canary.py (tried writ
 bound by a procedure; docs/endpoints.md says what each does, and in which order they are safe.
 """
 
-from drfsm.dr.endpoints import active, canary, gates, routing, serving
+from drfsm.dr.endpoints import active, canary, gates, rights, routing, serving
 
-ROOMS = (routing, active, gates, serving, canary)
+ROOMS = (rights, routing, active, gates, serving, canary)
 FACTS = {name: fact for room in ROOMS for name, fact in room.FACTS.items()}
 ACTIONS = {name: act for room in (routing, active, gates, canary) for name, act in room.ACTIONS.items()}
 LATE = {name: late for room in (routing, active, gates, canary) for name, late in room.LATE.items()}
 
-__all__ = ["ACTIONS", "FACTS", "LATE", "active", "canary", "gates", "routing", "serving"]
+__all__ = ["ACTIONS", "FACTS", "LATE", "active", "canary", "gates", "rights", "routing", "serving"]

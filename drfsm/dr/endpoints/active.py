@@ -16,7 +16,7 @@ from uuid import uuid4
 from drfsm import claims
 from drfsm.dr.terms import terms_of
 from drfsm.dr.workload import SITES
-from drfsm.engine import Fact, Late, Run
+from drfsm.engine import Fact, Late, Run, SystemClock
 from drfsm.errors import ActionFailed, Conflict, Unreadable
 from drfsm.world import ObjectStore, World
 
@@ -114,7 +114,7 @@ def _check(run: Run, before: Mapping[str, Any], key: str, allowed: tuple[str | N
     if before["site"] is None:
         raise ActionFailed(
             f"there is no active-site document {key}: servers refuse every write until there is one",
-            hint="declare the active site first (docs/endpoints.md, The active-site document)",
+            hint="declare the active site first: `drfsm endpoints declare`",
             fault="operator",
         )
     raise Conflict(
@@ -124,17 +124,32 @@ def _check(run: Run, before: Mapping[str, Any], key: str, allowed: tuple[str | N
 
 
 def _body(run: Run, before: Mapping[str, Any], site: str, writes: str) -> bytes:
-    document = {
-        "schema_version": 1,
-        "site": site,
-        "writes": writes,
-        "epoch": int(before.get("epoch", 0)) + 1,
-        "lease_epoch": run.epoch,
-        "run": run.id,
-        "since": run.clock.now(),
-        "nonce": uuid4().hex,
-    }
+    epoch = int(before.get("epoch", 0)) + 1
+    return _encoded(site, writes, {"epoch": epoch, "lease_epoch": run.epoch, "run": run.id, "since": run.clock.now()})
+
+
+def _encoded(site: str, writes: str, by: Mapping[str, Any]) -> bytes:
+    document = {"schema_version": 1, "site": site, "writes": writes, **by, "nonce": uuid4().hex}
     return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def declare_by_hand(
+    store: ObjectStore, key: str, site: str, writes: str, *, run: str, lease_epoch: int
+) -> dict[str, Any]:
+    """Declare the first active site; return what was there: {} or ``{why}``, where nobody could read it.
+
+    Raises ActionFailed for a document that can be read, and Conflict where somebody writes one meanwhile.
+    """
+    blob, before = store.stat(key), read(store, key)
+    if before["site"] in SITES:
+        raise ActionFailed(
+            f"{before['site']} is declared as the active site since {before['since']}, by {before['run']}",
+            hint="`drfsm promote` and `drfsm failback` move it, with all that belongs to it; nothing was touched",
+            fault="operator",
+        )
+    by = {"epoch": 1, "lease_epoch": lease_epoch, "run": run, "since": SystemClock().now()}
+    store.put(key, _encoded(site, writes, by), if_match=blob.etag if blob else None, if_absent=blob is None)
+    return {"why": before["why"]} if "why" in before else {}
 
 
 def touch(world: World, run: Run) -> dict[str, Any]:

@@ -134,7 +134,9 @@ def _observe_replication(world: World, run: Run) -> dict[str, Any]:
 
 
 def _judge_replication(seen: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    return {"serves": "current", "fails": "behind"}.get(_judge(seen, inputs) or "", "none")
+    """Judge whether the new owner has every write: current, behind, or accepted by a person; none to compare."""
+    lacking = "accepted" if terms_of(inputs).missing_writes_taken else "behind"
+    return {"serves": "current", "fails": lacking}.get(_judge(seen, inputs) or "", "none")
 
 
 FACTS = {
@@ -142,4 +144,8 @@ FACTS = {
     "dr_serving": Fact(_observe("dr"), _judge),
     "endpoint_serving": Fact(_observe_by_name, _judge),
     "endpoint_replication": Fact(_observe_replication, _judge_replication),
+    "users": Fact(
+        lambda _world, run: {"endpoints": terms_of(run.inputs).recorded("endpoints")},
+        lambda seen, _: "move" if seen["endpoints"] == "asked" else "stay",
+    ),
 }

@@ -58,6 +58,7 @@ def promote_inputs(world: World, run: Run) -> dict[str, str]:
         "approval_expires": str(given("approval_expires") or "24"),
         "approval_distinct": str(given("approval_distinct") or "no"),
         "adopt_ownership": "no", "allow_image_drift": "no", "allow_degraded": "no",
+        "missing_writes_accepted": "",
         "gitops_paused": "no",
         "endpoints": declared.scope_of(terms.workload, rehearsal=not canonical),
         "execution_id": "", "drain_timeout": "300",

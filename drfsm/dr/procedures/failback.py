@@ -9,7 +9,7 @@ from drfsm.dr.artifacts import publish as publish_artifacts
 from drfsm.dr.artifacts.compare import comparison
 from drfsm.dr.backup import address as backup_address
 from drfsm.dr.control_plane import read as control_plane
-from drfsm.dr.endpoints import active, canary, gates, routing, serving
+from drfsm.dr.endpoints import active, canary, gates, rights, routing, serving
 from drfsm.dr.infrastructure import runners
 from drfsm.dr.pointers import ownership, pointers
 from drfsm.dr.procedures import confirmation
@@ -21,7 +21,7 @@ from drfsm.engine import Binding
 ROOMS: tuple[ModuleType, ...] = (
     active, alarm_history, architecture, publish_artifacts, backup_address, canary, comparison, confirmation,
     control_plane, drain, fence, gates, health, ownership, pointers, preflight, prefix_sync, publishing, pull_secret,
-    routing, runners, schedules, serving, soak, startable, validation_job,
+    rights, routing, runners, schedules, serving, soak, startable, validation_job,
 )  # fmt: skip
 
 
