@@ -42,6 +42,7 @@ from drfsm.journal.versions import is_older
 
 Json = Mapping[str, Any]
 
+_GIVES_UP = ("touched", "answered")  # nothing is on its way: a point of no return that changed nothing can be closed
 _LOUD = re.compile(r"[A-Z]{3,}[A-Z ]*:")
 
 
@@ -578,11 +579,7 @@ def _settled(state: RunState, _record: Record, settled: Settled) -> RunState:
     if settled.how == "not_excluded" and flight is not None:  # it is tried again before its undo, and before the end
         return _flights(state, key, evolve(flight, not_excluded=settled.reason))
     state = _flights(state, key, None)
-    return _given_up(state, settled) if settled.how in GIVES_UP and not settled.undoes else state
-
-
-GIVES_UP = ("touched", "answered")
-"""How a request is settled so that the point of no return's intent can be closed: nothing of it is on its way."""
+    return _given_up(state, settled) if settled.how in _GIVES_UP and not settled.undoes else state
 
 
 def _given_up(state: RunState, settled: Settled) -> RunState:

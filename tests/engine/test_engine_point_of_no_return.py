@@ -145,6 +145,19 @@ def test_a_run_that_is_held_offers_the_abort_only_once_nothing_can_land() -> Non
     assert sale.audit().ok, sale.audit().findings
 
 
+def test_a_request_without_an_answer_can_not_be_called_answered() -> None:
+    """A log whose record of the touch says that nothing was on its way contradicts itself."""
+    sale = Sale()
+    sale.begun(Unreachable("no answer"))
+    assert sale.settled() == ["touched"]
+    forged = [
+        evolve(record, body={**record.body, "how": "answered"}) if record.kind == "settled" else record
+        for record in sale.journal.records()
+    ]
+    said = list(sale.audit(forged).lines())
+    assert any("is said to be answered, but one was not" in line for line in said), said
+
+
 def test_a_signature_that_was_refused_is_given_up_without_a_touch() -> None:
     """Its answer was seen: nothing of it is on its way."""
     sale = Sale()

@@ -422,6 +422,8 @@ def settled(here: Position, record: Record, late: Settled) -> None:
     row = next((declared for declared in here.spec.rows if declared.key == late.row), None)
     flight = next((flight for flight in here.state.in_flight if flight.key == (late.row, late.undoes)), None)
     here.observations.facts(record.seq, late.facts)
+    if flight is not None and late.how == "answered":
+        here.add(record, "recovery", f"every attempt of {late.row} is said to be answered, but one was not")
     if row is not None and flight is None and _gives_up(here, row, late):
         flight = InFlight(row.key, row.trigger, frozenset(row.sets), attempts=0)
     if row is None or flight is None or late.trigger != flight.trigger:
